@@ -1,0 +1,117 @@
+/** The models of the REST contract, as stored: snake_case, bounds inclusive. Passwords have no field here. */
+import { z } from 'zod';
+
+export const sessionIdSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,100}$/, 'must be 1–100 characters of A–Z a–z 0–9 _ -');
+
+export const sessionStatuses = [
+  'created',
+  'starting',
+  'recording',
+  'paused',
+  'stopped',
+  'processing',
+  'completed',
+  'failed',
+  'deleted',
+] as const;
+export type SessionStatus = (typeof sessionStatuses)[number];
+
+export const rdpConfigSchema = z.strictObject({
+  host: z
+    .string()
+    .min(1)
+    .max(255)
+    .regex(/^(?:[A-Za-z0-9.-]+|\[?[0-9A-Fa-f:.]+\]?)$/, 'must be a host name, an IPv4 or an IPv6 address'),
+  port: z.int().min(1).max(65535).default(3389),
+  username: z.string().min(1).max(255).optional(),
+  domain: z.string().max(255).optional(),
+  use_tls: z.boolean().default(true),
+  ignore_cert: z.boolean().default(false),
+  /** + SHA-256 of the target's certificate (DER), 64 hex: trusted without a CA. */
+  pinned_sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
+});
+export type RdpConfig = z.infer<typeof rdpConfigSchema>;
+
+export const recordingConfigSchema = z.strictObject({
+  frame_rate: z.int().min(1).max(120).default(30),
+  resolution: z
+    .string()
+    .regex(/^\d{3,4}x\d{3,4}$/)
+    .refine((text) => {
+      const [width = 0, height = 0] = text.split('x').map(Number);
+      return width >= 320 && width <= 7680 && height >= 240 && height <= 4320;
+    }, 'must be WxH between 320x240 and 7680x4320')
+    .default('1920x1080'),
+  quality: z.enum(['low', 'medium', 'high', 'ultra']).default('high'),
+  compression: z.enum(['none', 'zstd', 'lz4', 'gzip']).default('zstd'),
+  bitrate: z.int().min(1000).max(50_000_000).default(2_000_000),
+  audio_enabled: z.boolean().default(false),
+  cursor_enabled: z.boolean().default(true),
+  /** + What the gateway lets client and server negotiate. */
+  graphics: z.enum(['passthrough', 'classic']).default('passthrough'),
+  /** + What happens when the recording can't be persisted. */
+  persistence: z.enum(['strict', 'best_effort']).default('strict'),
+});
+export type RecordingConfig = z.infer<typeof recordingConfigSchema>;
+
+export const storageConfigSchema = z.strictObject({
+  retention_days: z.int().min(1).max(365).default(30),
+  max_size_gb: z.int().min(1).max(1000).default(10),
+  encryption_enabled: z.boolean().default(true),
+  compression_enabled: z.boolean().default(true),
+  backup_enabled: z.boolean().default(false),
+  archive_enabled: z.boolean().default(false),
+});
+export type StorageConfig = z.infer<typeof storageConfigSchema>;
+
+export const sessionMetadataSchema = z.strictObject({
+  project: z.string().max(100).optional(),
+  environment: z.string().max(50).optional(),
+  tags: z.array(z.string().max(50)).max(10).optional(),
+  description: z.string().max(500).optional(),
+  owner: z.string().max(100).optional(),
+  priority: z.enum(['low', 'normal', 'high', 'critical']).optional(),
+});
+export type SessionMetadata = z.infer<typeof sessionMetadataSchema>;
+
+export interface SessionStatistics {
+  duration_seconds: number;
+  chunks_count: number;
+  size_bytes: number;
+  frame_count: number;
+  dropped_frames: number;
+  error_count: number;
+  average_fps: number;
+  /** Stored / recorded bytes, 0–1. */
+  compression_ratio: number;
+}
+
+/** A session as stored and (without `version` and `pipeline`) as the API answers it. */
+export interface SessionDocument {
+  session_id: string;
+  name: string;
+  description: string | null;
+  status: SessionStatus;
+  created_at: string;
+  started_at: string | null;
+  stopped_at: string | null;
+  created_by: string | null;
+  rdp_config: RdpConfig;
+  recording_config: RecordingConfig;
+  storage_config: StorageConfig;
+  metadata: SessionMetadata;
+  statistics: SessionStatistics;
+  /** Why it ended or failed, for a person. */
+  end_reason: string | null;
+  end_message: string | null;
+  merkle_root: string | null;
+  /** Grows with every write; compare-and-swap. */
+  version: number;
+  /** State of the pipeline's machine (contract: created … destroyed). */
+  pipeline_state: string;
+}

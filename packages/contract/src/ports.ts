@@ -1,0 +1,367 @@
+/**
+ * The typed ports the five services meet through. Each is offered twice, as a direct object (one process) and over HTTP
+ * (five processes, `rpc.ts`); the same tests drive both. Every call is idempotent by (sessionId, index) or by its own id,
+ * so a caller that lost an answer asks again.
+ *
+ * Units last: `…Us` microseconds, `…Ms` milliseconds, `…Bytes` bytes. Wall-clock instants are µs since 1970 as numbers
+ * (< 2^53 until the year 2255). Hashes are lower-case hex strings in values and raw bytes in files.
+ */
+import type { RecordingConfig, SessionDocument, SessionStatus } from './models.ts';
+
+export type HexHash = string;
+
+/** How a connection named its session. */
+export type Route =
+  /** `Cookie: msts=` load-balance token of a downloaded .rdp file (secret, single session). */
+  | { kind: 'token'; token: string }
+  /** `Cookie: mstshash=NAME`: a session created with that user name or id as its route. */
+  | { kind: 'cookie'; name: string }
+  /** A listener bound to one target: the session is created by the connection itself. */
+  | { kind: 'listener'; target: string };
+
+/** What the recorder needs to know to relay and record one session. The only place a target password travels. */
+export interface SessionTicket {
+  sessionId: string;
+  target: { host: string; port: number; useTls: boolean; ignoreCert: boolean; pinnedSha256?: HexHash };
+  recording: RecordingConfig;
+  graphics: 'passthrough' | 'classic';
+  /** 'strict' ends the RDP session when recording can't be persisted; 'best_effort' records a gap. */
+  persistence: 'strict' | 'best_effort';
+}
+
+export type RefusalCode = 'unknown_session' | 'not_startable' | 'at_capacity' | 'unavailable';
+export type Admission =
+  | { admitted: true; ticket: SessionTicket }
+  | { admitted: false; code: RefusalCode; message: string };
+
+/** Why a recording ended. Closed; `message` beside it is for a person. */
+export type EndReason =
+  | 'client_disconnected'
+  | 'server_disconnected'
+  | 'stopped'
+  | 'idle_timeout'
+  | 'handshake_timeout'
+  | 'target_unreachable'
+  | 'target_tls_failed'
+  | 'client_tls_failed'
+  | 'protocol_violation'
+  | 'recording_not_persisted'
+  | 'recorder_shutdown'
+  | 'recorder_crashed';
+
+/** A fact about the recording that belongs into its manifest. Times are µs since 1970. */
+export type RecordingFact =
+  | { kind: 'connected'; atUs: number; clientAddress: string; targetAddress: string }
+  | {
+      kind: 'target_certificate';
+      atUs: number;
+      sha256: HexHash;
+      check: 'system_roots' | 'pinned' | 'ignored';
+      valid: boolean;
+      problem?: string;
+    }
+  | { kind: 'downgrade'; atUs: number; what: string }
+  | { kind: 'pause'; fromUs: number; toUs: number | null }
+  | { kind: 'gap'; fromUs: number; toUs: number | null; reason: string; framesLost: number }
+  | { kind: 'clock_step'; atUs: number; stepUs: number };
+
+export interface RecordingStatistics {
+  framesCount: number;
+  /** Relayed bytes, both directions. */
+  relayedBytes: number;
+  framesDropped: number;
+  errorsCount: number;
+  durationUs: number;
+  /** Server → client graphics updates (for average_fps). */
+  updatesCount: number;
+}
+
+export type RecorderReport =
+  | { kind: 'started'; sessionId: string; atUs: number; recorderId: string }
+  | { kind: 'progress'; sessionId: string; statistics: RecordingStatistics }
+  | { kind: 'paused' | 'resumed'; sessionId: string; atUs: number }
+  | { kind: 'fact'; sessionId: string; fact: RecordingFact }
+  /** The RDP session is over. Chunks may still be on their way. */
+  | {
+      kind: 'ended';
+      sessionId: string;
+      atUs: number;
+      reason: EndReason;
+      message: string;
+      failed: boolean;
+      statistics: RecordingStatistics;
+    }
+  /** Every chunk of the session has a storage receipt: the manifest can be made. */
+  | { kind: 'drained'; sessionId: string; chunksCount: number };
+
+/** 8084 */
+export interface RecorderPort {
+  /** Ends the RDP session with a proper RDP error; resolves when the recorder has let go of it (chunks may still drain). */
+  stop(request: { sessionId: string; reason: EndReason; message: string }): Promise<{ stopped: boolean }>;
+  pause(request: { sessionId: string }): Promise<{ pausedAtUs: number }>;
+  resume(request: { sessionId: string }): Promise<{ resumedAtUs: number }>;
+  live(): Promise<{
+    sessions: { sessionId: string; startedAtUs: number; paused: boolean; statistics: RecordingStatistics }[];
+  }>;
+  health(): Promise<ServiceHealth>;
+}
+
+/** One closed chunk on its way from the spool into the chunk line. */
+export interface ChunkToSeal {
+  sessionId: string;
+  /** 0-based position in the session; the API's `sequence_number` is index + 1. */
+  index: number;
+  final: boolean;
+  recovered: boolean;
+  gapBefore: boolean;
+  openedUs: number;
+  closedUs: number;
+  /** Monotonic clock at opening, ns since the recorder started. */
+  monotonicNs: number;
+  framesCount: number;
+  updatesCount: number;
+  /** Encoded frames (packages/recording payload), not compressed. May view a SharedArrayBuffer. */
+  payload: Uint8Array;
+}
+
+export interface ChunkReceipt {
+  chunkId: string;
+  index: number;
+  leafHash: HexHash;
+  fileSha256: HexHash;
+  fileBytes: number;
+  payloadBytes: number;
+  compression: 'none' | 'zstd' | 'gzip' | 'lz4';
+  storedAtUs: number;
+}
+
+/** 8085 */
+export interface ProcessorPort {
+  /** Makes the session's keys and its signed `open` record. Idempotent. */
+  open(request: {
+    session: SessionDocument;
+    openedUs: number;
+    /** Latest log checkpoint, for the `open` record; null when the log is empty. */
+    checkpoint: string | null;
+    persistence: 'strict' | 'best_effort';
+    graphics: 'passthrough' | 'classic';
+  }): Promise<{ openRecord: Uint8Array }>;
+  /** Compress → encrypt → hash → seal → store. Resolves when durable in storage. Chunks of a session come in order. */
+  seal(chunk: ChunkToSeal): Promise<ChunkReceipt>;
+  /** Signs the manifest over everything stored. Idempotent. */
+  finish(request: {
+    session: SessionDocument;
+    reason: EndReason;
+    message: string;
+    endedUs: number;
+    facts: RecordingFact[];
+    statistics: RecordingStatistics;
+  }): Promise<{ manifestRecord: Uint8Array; merkleRoot: HexHash; chunksCount: number; totalBytes: number }>;
+  /** Signs another record kind (`custody`, `erase`) with the identity key. `body` is JSON-able; JCS is applied. */
+  signRecord(request: {
+    sessionId: string;
+    kind: 'custody' | 'erase' | 'resume';
+    body: Record<string, unknown>;
+  }): Promise<{ record: Uint8Array }>;
+  health(): Promise<ServiceHealth>;
+}
+
+export interface ChunkMetadata extends ChunkReceipt {
+  sessionId: string;
+  openedUs: number;
+  closedUs: number;
+  framesCount: number;
+  updatesCount: number;
+  flags: number;
+  storagePath: string;
+  keyId: string;
+}
+
+export interface SessionQuery {
+  status?: SessionStatus;
+  project?: string;
+  environment?: string;
+  /** Free text over name, id, host, owner and tags. */
+  search?: string;
+  limit: number;
+  offset: number;
+}
+
+export interface AuditEvent {
+  eventId: string;
+  timestampUs: number;
+  eventType: string;
+  userId: string | null;
+  resourceId: string | null;
+  ipAddress: string | null;
+  userAgent: string | null;
+  success: boolean;
+  errorMessage: string | null;
+  details: Record<string, unknown>;
+}
+
+export type RecordKind = 'open' | 'manifest' | 'resume' | 'custody' | 'erase';
+
+/** 8086. The only service that touches chunk files and metadata. */
+export interface StoragePort {
+  createSession(request: { session: SessionDocument; routeTokenSha256: HexHash | null }): Promise<{ created: boolean }>;
+  getSession(request: { sessionId: string }): Promise<{ session: SessionDocument | null }>;
+  findSession(request: {
+    route: { tokenSha256: HexHash } | { cookie: string };
+  }): Promise<{ session: SessionDocument | null }>;
+  listSessions(request: SessionQuery): Promise<{ sessions: SessionDocument[]; total: number }>;
+  countSessions(): Promise<{ byStatus: Partial<Record<SessionStatus, number>> }>;
+  /** Compare-and-swap on `version`; answers the stored document when another writer was faster. */
+  replaceSession(request: {
+    session: SessionDocument;
+    expectedVersion: number;
+  }): Promise<{ replaced: boolean; current: SessionDocument | null }>;
+  /** Removes chunk files, wraps and rows; the signed records stay. */
+  purgeSession(request: { sessionId: string }): Promise<{ bytesFreed: number }>;
+
+  /** Who may append to the session's chain. A lease that expired can be taken; `epoch` grows with each taking. */
+  acquireLease(request: {
+    sessionId: string;
+    owner: string;
+    ttlMs: number;
+  }): Promise<{ acquired: boolean; epoch: number; owner: string }>;
+  releaseLease(request: { sessionId: string; owner: string }): Promise<void>;
+
+  /**
+   * Write-once put of a sealed chunk file, then its leaf and seal: durable when it resolves. Compare-and-swap: `leaf`
+   * must extend the stored chain (index = count, previous leaf hash equal) and `epoch` must be the lease's; otherwise
+   * `appended: false` with the chain's present head. The same chunk again is `appended: true`.
+   */
+  putChunk(request: {
+    metadata: Omit<ChunkMetadata, 'storedAtUs' | 'storagePath'>;
+    epoch: number;
+    /** 160-byte leaf and 64-byte seal. */
+    leaf: Uint8Array;
+    seal: Uint8Array;
+    file: Uint8Array;
+  }): Promise<{
+    appended: boolean;
+    storedAtUs: number;
+    storagePath: string;
+    head: { count: number; leafHash: HexHash | null };
+  }>;
+  listChunks(request: {
+    sessionId: string;
+    limit: number;
+    offset: number;
+    fromUs?: number;
+    toUs?: number;
+  }): Promise<{ chunks: ChunkMetadata[]; total: number }>;
+  getChunk(request: { sessionId: string; index: number }): Promise<{ chunk: ChunkMetadata | null }>;
+  /** The sealed file, or null when it is missing. */
+  readChunk(request: { sessionId: string; index: number }): Promise<{ file: Uint8Array | null }>;
+  /** Concatenated leaves and seals (224 bytes each) in order. */
+  readLeaves(request: { sessionId: string }): Promise<{ leaves: Uint8Array }>;
+
+  putRecord(request: { sessionId: string; kind: RecordKind; record: Uint8Array }): Promise<{ sequence: number }>;
+  getRecords(request: {
+    sessionId: string;
+    kind?: RecordKind;
+  }): Promise<{ records: { kind: RecordKind; sequence: number; record: Uint8Array }[] }>;
+  /** Wrapped DEKs: the mutable sidecar. An empty list destroys them (crypto-shredding). */
+  putWraps(request: { sessionId: string; wraps: KeyWrap[] }): Promise<void>;
+  getWraps(request: { sessionId: string }): Promise<{ wraps: KeyWrap[] }>;
+  /** Small per-session files beside the chunks that may be made again (index, keyframes, thumbnails), encrypted. */
+  putSidecar(request: { sessionId: string; name: string; bytes: Uint8Array }): Promise<void>;
+  getSidecar(request: { sessionId: string; name: string }): Promise<{ bytes: Uint8Array | null }>;
+
+  appendAudit(event: AuditEvent): Promise<void>;
+  listAudit(request: {
+    eventType?: string;
+    userId?: string;
+    resourceId?: string;
+    fromUs?: number;
+    toUs?: number;
+    limit: number;
+    offset: number;
+  }): Promise<{ events: AuditEvent[]; total: number }>;
+
+  statistics(): Promise<{
+    chunksCount: number;
+    storedBytes: number;
+    payloadBytes: number;
+    freeBytes: number;
+    totalBytes: number;
+  }>;
+  health(): Promise<ServiceHealth>;
+}
+
+export interface KeyWrap {
+  /** 'age' | 'local' | 'vault' | … */
+  scheme: string;
+  /** Public name of the recipient (age1…, key fingerprint). */
+  recipient: string;
+  keyId: string;
+  wrapped: Uint8Array;
+}
+
+export interface StageStatus {
+  stageName: string;
+  status: 'inactive' | 'active' | 'paused' | 'error' | 'completed';
+  itemsProcessed: number;
+  errorsCount: number;
+  processingTimeMs: number;
+  throughputPerSecond: number;
+  retryCount: number;
+  maxRetries: number;
+  lastError: string | null;
+}
+
+export interface PipelineStatus {
+  sessionId: string;
+  state: string;
+  pipelineStatus: 'inactive' | 'active' | 'paused' | 'error' | 'stopped';
+  stages: StageStatus[];
+}
+
+/** 8083. Owns every session's life and its place in the log. */
+export interface PipelinePort {
+  create(request: { session: SessionDocument; routeTokenSha256: HexHash | null }): Promise<{ created: boolean }>;
+  /** The recorder asks for every connection. Opens the recording (keys, signed and logged `open`) before it answers. */
+  admit(request: { route: Route; clientAddress: string; recorderId: string }): Promise<Admission>;
+  report(report: RecorderReport): Promise<void>;
+  /** Arms a session for its next connection. */
+  start(request: { sessionId: string }): Promise<{ session: SessionDocument }>;
+  stop(request: { sessionId: string; reason: string }): Promise<{ session: SessionDocument }>;
+  pause(request: { sessionId: string }): Promise<{ session: SessionDocument; atUs: number }>;
+  resume(request: { sessionId: string }): Promise<{ session: SessionDocument; atUs: number }>;
+  remove(request: { sessionId: string }): Promise<{ deletedAtUs: number }>;
+  status(request: { sessionId: string }): Promise<{ status: PipelineStatus | null }>;
+  /** Pause or resume the processing of a finished session's jobs; resume also retries a failed stage. */
+  control(request: { sessionId: string; action: 'pause' | 'resume' }): Promise<{ status: PipelineStatus }>;
+  /** Log proof and anchor receipts of a session's manifest. */
+  anchor(request: { sessionId: string }): Promise<{ log: LogEntryProof | null; receipts: AnchorReceipt[] }>;
+  logCheckpoint(): Promise<{ checkpoint: string | null; publicKey: string }>;
+  health(): Promise<ServiceHealth>;
+}
+
+export interface LogEntryProof {
+  logIndex: number;
+  /** Signed C2SP checkpoint the proof leads to. */
+  checkpoint: string;
+  /** Hex hashes, leaf to root. */
+  inclusion: HexHash[];
+}
+
+export interface AnchorReceipt {
+  backend: string;
+  status: 'pending' | 'processing' | 'confirmed' | 'failed' | 'reorged';
+  submittedAtUs: number;
+  confirmedAtUs: number | null;
+  blockHeight: number | null;
+  transactionId: string | null;
+  merkleRoot: HexHash;
+  detail: string | null;
+}
+
+export interface ServiceHealth {
+  service: 'pipeline' | 'recorder' | 'processor' | 'storage' | 'api';
+  status: 'healthy' | 'degraded' | 'unhealthy';
+  message: string | null;
+  details: Record<string, number | string | boolean>;
+}
