@@ -1,0 +1,37 @@
+/**
+ * `npm test`: all that CI checks. Types, lint and format, then every test with coverage. Arguments go to Node's test runner as
+ * file patterns (`npm test -- packages/wire/test/*.test.ts` runs those alone, without the rest).
+ */
+import { spawnSync } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { join } from 'node:path';
+
+const root = join(import.meta.dirname, '..');
+const patterns = process.argv.slice(2);
+const linesMin = 95;
+
+function run(name: string, command: string, args: string[]): void {
+  console.log(`\n# ${name}`);
+  const { status } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+const bin = (name: string): string => join(root, 'node_modules', '.bin', name);
+const testFiles = globSync('{packages,services,apps}/*/test/**/*.test.ts', { cwd: root })
+  .concat(globSync('{testkit,bench,scripts}/test/**/*.test.ts', { cwd: root }))
+  .sort();
+
+if (patterns.length > 0) {
+  run('tests', process.execPath, ['--test', ...patterns]);
+} else {
+  run('types', process.execPath, [bin('tsc'), '--noEmit']);
+  run('lint and format', bin('biome'), ['check', '.']);
+  const coverage = [
+    '--experimental-test-coverage',
+    '--test-coverage-include=packages/*/src/**',
+    '--test-coverage-include=services/*/src/**',
+    // Without the real peers some lines are not reached: the bound holds where all tests run.
+    ...(process.env.REQUIRE_PEERS === '1' ? [`--test-coverage-lines=${linesMin}`] : []),
+  ];
+  run('tests', process.execPath, ['--test', '--test-timeout=600000', ...coverage, ...testFiles]);
+}
