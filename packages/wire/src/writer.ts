@@ -16,6 +16,7 @@ export class Writer {
     return this.#length;
   }
 
+  /** Call it before touching `#view` or `#bytes`: it may replace both. */
   #grow(length: number): number {
     const at = this.#length;
     const end = at + length;
@@ -36,43 +37,52 @@ export class Writer {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#grow(1), this.#check(value, 0xff));
+    const at = this.#grow(1);
+    this.#view.setUint8(at, this.#check(value, 0xff));
     return this;
   }
   u16le(value: number): this {
-    this.#view.setUint16(this.#grow(2), this.#check(value, 0xffff), true);
+    const at = this.#grow(2);
+    this.#view.setUint16(at, this.#check(value, 0xffff), true);
     return this;
   }
   u16be(value: number): this {
-    this.#view.setUint16(this.#grow(2), this.#check(value, 0xffff), false);
+    const at = this.#grow(2);
+    this.#view.setUint16(at, this.#check(value, 0xffff), false);
     return this;
   }
   i16le(value: number): this {
     this.#check(value + 0x8000, 0xffff);
-    this.#view.setInt16(this.#grow(2), value, true);
+    const at = this.#grow(2);
+    this.#view.setInt16(at, value, true);
     return this;
   }
   u32le(value: number): this {
-    this.#view.setUint32(this.#grow(4), this.#check(value, 0xffffffff), true);
+    const at = this.#grow(4);
+    this.#view.setUint32(at, this.#check(value, 0xffffffff), true);
     return this;
   }
   u32be(value: number): this {
-    this.#view.setUint32(this.#grow(4), this.#check(value, 0xffffffff), false);
+    const at = this.#grow(4);
+    this.#view.setUint32(at, this.#check(value, 0xffffffff), false);
     return this;
   }
   i32le(value: number): this {
     this.#check(value + 0x80000000, 0xffffffff);
-    this.#view.setInt32(this.#grow(4), value, true);
+    const at = this.#grow(4);
+    this.#view.setInt32(at, value, true);
     return this;
   }
   u64le(value: bigint): this {
     if (value < 0n || value > 0xffffffffffffffffn) throw new RangeError(`${value} does not fit 64 bits`);
-    this.#view.setBigUint64(this.#grow(8), value, true);
+    const at = this.#grow(8);
+    this.#view.setBigUint64(at, value, true);
     return this;
   }
   u64be(value: bigint): this {
     if (value < 0n || value > 0xffffffffffffffffn) throw new RangeError(`${value} does not fit 64 bits`);
-    this.#view.setBigUint64(this.#grow(8), value, false);
+    const at = this.#grow(8);
+    this.#view.setBigUint64(at, value, false);
     return this;
   }
 
