@@ -209,6 +209,8 @@ export interface StoragePort {
   findSession(request: {
     route: { tokenSha256: HexHash } | { cookie: string };
   }): Promise<{ session: SessionDocument | null }>;
+  /** Replaces the session's secret route; the token itself is never stored. `null` takes the route away. */
+  setRouteToken(request: { sessionId: string; tokenSha256: HexHash | null }): Promise<{ stored: boolean }>;
   listSessions(request: SessionQuery): Promise<{ sessions: SessionDocument[]; total: number }>;
   countSessions(): Promise<{ byStatus: Partial<Record<SessionStatus, number>> }>;
   /** Compare-and-swap on `version`; answers the stored document when another writer was faster. */
@@ -216,7 +218,7 @@ export interface StoragePort {
     session: SessionDocument;
     expectedVersion: number;
   }): Promise<{ replaced: boolean; current: SessionDocument | null }>;
-  /** Removes chunk files, wraps and rows; the signed records stay. */
+  /** Removes chunk files, sidecars, wraps and chunk rows; the session's row and its signed records stay. */
   purgeSession(request: { sessionId: string }): Promise<{ bytesFreed: number }>;
 
   /** Who may append to the session's chain. A lease that expired can be taken; `epoch` grows with each taking. */
@@ -253,11 +255,22 @@ export interface StoragePort {
     toUs?: number;
   }): Promise<{ chunks: ChunkMetadata[]; total: number }>;
   getChunk(request: { sessionId: string; index: number }): Promise<{ chunk: ChunkMetadata | null }>;
+  /** Sums over the session's stored chunks. */
+  sessionTotals(request: { sessionId: string }): Promise<{
+    chunksCount: number;
+    storedBytes: number;
+    payloadBytes: number;
+    framesCount: number;
+    updatesCount: number;
+    /** Sum over chunks of closed → durable: the time spent in the chunk line. */
+    lineUs: number;
+  }>;
   /** The sealed file, or null when it is missing. */
   readChunk(request: { sessionId: string; index: number }): Promise<{ file: Uint8Array | null }>;
   /** Concatenated leaves and seals (224 bytes each) in order. */
   readLeaves(request: { sessionId: string }): Promise<{ leaves: Uint8Array }>;
 
+  /** Durable when it resolves; the same bytes again answer the first sequence. */
   putRecord(request: { sessionId: string; kind: RecordKind; record: Uint8Array }): Promise<{ sequence: number }>;
   getRecords(request: {
     sessionId: string;

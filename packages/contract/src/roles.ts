@@ -1,0 +1,59 @@
+/** Roles of the contract and what each may do. A user holds the union of the rights of the roles in the token. */
+export const permissions = [
+  'sessions:create',
+  'sessions:read',
+  'sessions:update',
+  'sessions:delete',
+  'sessions:start',
+  'sessions:stop',
+  'sessions:pause',
+  'chunks:read',
+  'chunks:download',
+  'pipeline:read',
+  'pipeline:control',
+  'statistics:read',
+  'audit:read',
+  'evidence:read',
+  'evidence:verify',
+] as const;
+export type Permission = (typeof permissions)[number];
+
+export const roles = ['admin', 'session_manager', 'session_operator', 'session_viewer', 'auditor'] as const;
+export type Role = (typeof roles)[number];
+
+export const rolePermissions: Record<Role, readonly Permission[]> = {
+  admin: permissions,
+  session_manager: [
+    'sessions:create',
+    'sessions:read',
+    'sessions:update',
+    'sessions:delete',
+    'sessions:start',
+    'sessions:stop',
+    'sessions:pause',
+    'chunks:read',
+    'chunks:download',
+    'pipeline:read',
+    'pipeline:control',
+    'statistics:read',
+  ],
+  session_operator: [
+    'sessions:read',
+    'sessions:start',
+    'sessions:stop',
+    'sessions:pause',
+    'chunks:read',
+    'pipeline:read',
+    'pipeline:control',
+    'statistics:read',
+  ],
+  session_viewer: ['sessions:read', 'chunks:read', 'pipeline:read', 'statistics:read'],
+  auditor: ['sessions:read', 'chunks:read', 'statistics:read', 'audit:read', 'evidence:read', 'evidence:verify'],
+};
+
+/** Role names a token holds that this project does not know grant nothing. */
+export function isPermitted(held: readonly string[], permission: Permission): boolean {
+  return held.some(
+    (role) => Object.hasOwn(rolePermissions, role) && rolePermissions[role as Role].includes(permission),
+  );
+}
