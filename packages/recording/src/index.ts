@@ -1,1 +1,32 @@
-export {};
+export {
+  CHUNK_AGE_US_MAX,
+  type ChunkCloseReason,
+  Chunker,
+  type ChunkerEffect,
+  type ChunkerLimits,
+} from './chunker.ts';
+export {
+  type CompressionName,
+  compressionIds,
+  compressionName,
+  type Decompressor,
+  portableDecompressor,
+} from './compression.ts';
+export {
+  countFrames,
+  FRAME_BODY_BYTES_MAX,
+  FRAME_HEADER_BYTES,
+  type Frame,
+  type FrameKind,
+  frameFlags,
+  frameKinds,
+  PAYLOAD_BYTES_MAX,
+  PAYLOAD_HEADER_BYTES,
+  type PayloadHeader,
+  readFrames,
+  readPayload,
+  readPayloadHeader,
+  writePayloadHeader,
+} from './frame.ts';
+export { FrameWriter } from './frame-writer.ts';
+export { decodeNote, encodeNote, type GatewayNote, NOTE_BYTES_MAX } from './note.ts';
