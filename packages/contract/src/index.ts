@@ -3,3 +3,7 @@ export * from './models.ts';
 export * from './ports.ts';
 export * from './rate-limits.ts';
 export * from './roles.ts';
+export * from './rpc-client.ts';
+export * from './rpc-codec.ts';
+export * from './rpc-ports.ts';
+export * from './rpc-server.ts';

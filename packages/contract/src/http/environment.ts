@@ -1,0 +1,59 @@
+/** Reading the environment once, with messages that name the variable and say what it must be. */
+
+export type Environment = Record<string, string | undefined>;
+
+/** A variable holds something it must not. The message names it; secrets are never quoted. */
+export class EnvironmentError extends Error {
+  override readonly name = 'EnvironmentError';
+  readonly variable: string;
+
+  constructor(variable: string, mustBe: string) {
+    super(`${variable} ${mustBe}`);
+    this.variable = variable;
+  }
+}
+
+export function readText(environment: Environment, variable: string, fallback: string): string {
+  const value = environment[variable];
+  return value === undefined || value === '' ? fallback : value;
+}
+
+export function readInteger(
+  environment: Environment,
+  variable: string,
+  bounds: { min: number; max: number; fallback: number },
+): number {
+  const text = environment[variable];
+  if (text === undefined || text === '') return bounds.fallback;
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= bounds.min && value <= bounds.max))
+    throw new EnvironmentError(variable, `must be a whole number from ${bounds.min} to ${bounds.max}, not "${text}"`);
+  return value;
+}
+
+export const readPort = (environment: Environment, variable: string, fallback: number) =>
+  readInteger(environment, variable, { min: 0, max: 65_535, fallback });
+
+export function readBoolean(environment: Environment, variable: string, fallback: boolean): boolean {
+  const text = environment[variable]?.toLowerCase();
+  if (text === undefined || text === '') return fallback;
+  if (text === 'true' || text === '1') return true;
+  if (text === 'false' || text === '0') return false;
+  throw new EnvironmentError(variable, 'must be true or false');
+}
+
+export function readUrl(environment: Environment, variable: string, fallback: string): string {
+  const text = readText(environment, variable, fallback);
+  const url = URL.parse(text);
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:'))
+    throw new EnvironmentError(variable, 'must be an http:// or https:// address');
+  return text.replace(/\/+$/, '');
+}
+
+/** `charactersMin` keeps guessable secrets out. The message never quotes the value. */
+export function readSecret(environment: Environment, variable: string, charactersMin: number): string {
+  const text = environment[variable] ?? '';
+  if (text.length < charactersMin)
+    throw new EnvironmentError(variable, `must be set to a secret of at least ${charactersMin} characters`);
+  return text;
+}
