@@ -1,1 +1,1 @@
-export {};
+export * from './pdu/index.ts';
