@@ -1,0 +1,6 @@
+export { BulkDecompressor, type BulkSnapshot } from './bulk-decompressor.ts';
+export { packetAtFront, packetCompressed, packetFlushed } from './flags.ts';
+export { type HistorySnapshot, MppcDecompressor } from './mppc.ts';
+export { NcrushDecompressor, type NcrushSnapshot } from './ncrush.ts';
+export { XcrushDecompressor, type XcrushSnapshot } from './xcrush.ts';
+export { ZgfxDecompressor, zgfxOutputBytesMax } from './zgfx.ts';

@@ -1,0 +1,93 @@
+import { DecodeError, Reader } from '@lucid-sessions/wire';
+import { packetCompressed, packetFlushed } from './flags.ts';
+import { type HistorySnapshot, MppcDecompressor } from './mppc.ts';
+
+/** Level1ComprFlags: [MS-RDPEGDI] 2.2.2.4.1. */
+const level1Compressed = 0x01;
+const level1NoCompression = 0x02;
+const level1AtFront = 0x04;
+const level1InnerCompression = 0x10;
+
+/** [MS-RDPEGDI] 3.1.8.2.1. */
+const historyBytes = 2_000_000;
+/** A PDU's payload: a block is under 16,383 bytes in the specification, under 64 KiB by its 16-bit lengths. */
+const outputBytesMax = 65536;
+
+export interface XcrushSnapshot extends HistorySnapshot {
+  readonly level2: HistorySnapshot;
+}
+
+/** RDP 6.1 bulk decompression, chained before the RDP 5.0 one: [MS-RDPEGDI] 3.1.8.2. */
+export class XcrushDecompressor {
+  readonly #history = new Uint8Array(historyBytes);
+  readonly #level2 = new MppcDecompressor(65536);
+  #offset = 0;
+
+  /** As `MppcDecompressor.decompress`. */
+  decompress(data: Uint8Array, flags: number): Uint8Array {
+    if (flags & packetFlushed) this.#reset();
+    if (!(flags & packetCompressed)) return data;
+    const reader = new Reader(data);
+    const level1Flags = reader.u8();
+    const level2Flags = reader.u8();
+    const rest = reader.rest();
+    const inner = level1Flags & level1InnerCompression ? this.#level2.decompress(rest, level2Flags) : rest;
+    if (level1Flags & level1AtFront) this.#reset();
+    const start = this.#offset;
+    if (level1Flags & level1NoCompression) this.#literals(inner, start);
+    else if (level1Flags & level1Compressed) this.#decode(new Reader(inner), start);
+    // With neither flag the level-1 history is untouched (3.1.8.2.2.2).
+    else return inner === rest ? rest.slice() : inner;
+    return this.#history.slice(start, this.#offset);
+  }
+
+  #reset(): void {
+    this.#history.fill(0);
+    this.#offset = 0;
+  }
+
+  #decode(reader: Reader, start: number): void {
+    const matchCount = reader.u16le();
+    const matches = reader.sub(matchCount * 8);
+    for (let index = 0; index < matchCount; index += 1) {
+      const length = matches.u16le();
+      const outputOffset = matches.u16le();
+      const historyOffset = matches.u32le();
+      const literalsCount = outputOffset - (this.#offset - start);
+      if (literalsCount < 0) throw matches.error('invalid', 'a match lies before the output it follows');
+      this.#literals(reader.slice(literalsCount), start);
+      this.#copy(historyOffset, length, start);
+    }
+    this.#literals(reader.rest(), start);
+  }
+
+  #literals(bytes: Uint8Array, start: number): void {
+    this.#expectRoom(bytes.length, start);
+    this.#history.set(bytes, this.#offset);
+    this.#offset += bytes.length;
+  }
+
+  /** May read what it has just written, as every history copy. */
+  #copy(from: number, length: number, start: number): void {
+    this.#expectRoom(length, start);
+    if (from + length > historyBytes) throw new DecodeError('invalid', 'a match lies outside the history');
+    const history = this.#history;
+    for (let index = 0; index < length; index += 1) history[this.#offset + index] = history[from + index]!;
+    this.#offset += length;
+  }
+
+  #expectRoom(length: number, start: number): void {
+    const fits = this.#offset + length <= historyBytes && this.#offset + length - start <= outputBytesMax;
+    if (!fits) throw new DecodeError('limit', 'compressed data decompresses past the end of the history');
+  }
+
+  snapshot(): XcrushSnapshot {
+    return { history: this.#history.slice(), offset: this.#offset, level2: this.#level2.snapshot() };
+  }
+
+  restore(snapshot: XcrushSnapshot): void {
+    this.#history.set(snapshot.history);
+    this.#offset = snapshot.offset;
+    this.#level2.restore(snapshot.level2);
+  }
+}

@@ -1,0 +1,164 @@
+import { DecodeError, Reader } from '@lucid-sessions/wire';
+import { BitReader, readMatchLength } from './bit-reader.ts';
+import { compressionTypeMask, compressionTypeRdp8, packetCompressed } from './flags.ts';
+import type { HistorySnapshot } from './mppc.ts';
+import { matchTokens, tokenLookup } from './zgfx-tokens.ts';
+
+/** Descriptors of RDP_SEGMENTED_DATA: [MS-RDPEGFX] 2.2.5.1. */
+const descriptorSingle = 0xe0;
+const descriptorMultipart = 0xe1;
+
+/** [MS-RDPEGFX] 3.1.9.1.2. */
+const historyBytes = 2_500_000;
+const segmentBytesMax = 65_535;
+/** One message after reassembly: an uncompressed 4096 × 2160 picture with room to spare. */
+export const zgfxOutputBytesMax = 64 * 1024 * 1024;
+
+/** RDP 8.0 bulk decompression, one history for a graphics channel: [MS-RDPEGFX] 2.2.5, 3.1.9.1. */
+export class ZgfxDecompressor {
+  readonly #history = new Uint8Array(historyBytes);
+  #cursor = 0;
+
+  /** The message behind one RDP_SEGMENTED_DATA. Throws `DecodeError`. */
+  decompress(segmented: Uint8Array): Uint8Array {
+    const reader = new Reader(segmented);
+    const descriptor = reader.u8();
+    const output = new Output();
+    if (descriptor === descriptorSingle) this.#segment(reader, output);
+    else if (descriptor === descriptorMultipart) this.#multipart(reader, output);
+    else throw reader.error('invalid', 'segmented data has no such descriptor');
+    return output.bytes();
+  }
+
+  #multipart(reader: Reader, output: Output): void {
+    const segmentCount = reader.u16le();
+    const uncompressedSize = reader.u32le();
+    if (uncompressedSize > zgfxOutputBytesMax) throw reader.error('limit', 'a graphics message is too large');
+    for (let index = 0; index < segmentCount; index += 1) {
+      this.#segment(reader.sub(reader.u32le()), output);
+      if (output.length > uncompressedSize) throw reader.error('invalid', 'segments exceed their announced size');
+    }
+    if (output.length !== uncompressedSize) throw reader.error('invalid', 'segments miss their announced size');
+  }
+
+  /** RDP8_BULK_ENCODED_DATA: everything left in `reader`. */
+  #segment(reader: Reader, output: Output): void {
+    const header = reader.u8();
+    if ((header & compressionTypeMask) !== compressionTypeRdp8)
+      throw reader.error('unsupported', 'a segment is not compressed with RDP 8.0');
+    const data = reader.rest();
+    if (header & packetCompressed) {
+      this.#decode(data, output);
+    } else {
+      this.#remember(data);
+      output.append(data);
+    }
+  }
+
+  #decode(data: Uint8Array, output: Output): void {
+    const unusedBits = data.at(-1);
+    if (unusedBits === undefined) throw new DecodeError('truncated', 'a compressed segment is empty');
+    const bits = new BitReader(data, Math.max(0, (data.length - 1) * 8 - (unusedBits & 7)));
+    const segment = output.reserve(segmentBytesMax);
+    let count = 0;
+    while (bits.remaining > 0) {
+      const entry = tokenLookup[bits.peek(9)]!;
+      if (entry === 0) throw bits.error('a token is not defined');
+      bits.skip((entry >> 8) & 0xf);
+      const value = entry & 0xff;
+      if (entry < 1 << 12) {
+        if (count >= segmentBytesMax) throw segmentOverrun();
+        segment[count] = value;
+        count += 1;
+      } else {
+        count = this.#match(bits, value, data, segment, count);
+      }
+    }
+    this.#remember(segment.subarray(0, count));
+    output.commit(count);
+  }
+
+  /** One match or unencoded run; returns the new length of the segment. */
+  #match(bits: BitReader, token: number, data: Uint8Array, segment: Uint8Array, count: number): number {
+    const [, extraBits, first] = matchTokens[token]!;
+    const distance = first + bits.read(extraBits);
+    if (distance === 0) return unencoded(bits, data, segment, count);
+    const length = readMatchLength(bits, 14);
+    if (distance > historyBytes) throw bits.error('a match reaches back further than the history');
+    if (length > segmentBytesMax - count) throw segmentOverrun();
+    // What lies before this segment is in the ring, which this segment joins when it is whole.
+    let from = count - distance;
+    let to = count;
+    const end = count + length;
+    let ring = this.#cursor + from;
+    if (ring < 0) ring += historyBytes;
+    for (; to < end && from < 0; to += 1, from += 1) {
+      segment[to] = this.#history[ring]!;
+      ring = ring + 1 === historyBytes ? 0 : ring + 1;
+    }
+    for (; to < end; to += 1, from += 1) segment[to] = segment[from]!;
+    return end;
+  }
+
+  /** Appends to the ring. */
+  #remember(bytes: Uint8Array): void {
+    const kept = bytes.length > historyBytes ? bytes.subarray(bytes.length - historyBytes) : bytes;
+    const tail = Math.min(kept.length, historyBytes - this.#cursor);
+    this.#history.set(kept.subarray(0, tail), this.#cursor);
+    this.#history.set(kept.subarray(tail), 0);
+    this.#cursor = (this.#cursor + kept.length) % historyBytes;
+  }
+
+  snapshot(): HistorySnapshot {
+    return { history: this.#history.slice(), offset: this.#cursor };
+  }
+
+  restore(snapshot: HistorySnapshot): void {
+    this.#history.set(snapshot.history);
+    this.#cursor = snapshot.offset;
+  }
+}
+
+/** 15 bits of length, then whole bytes copied as they are. */
+function unencoded(bits: BitReader, data: Uint8Array, segment: Uint8Array, count: number): number {
+  const length = bits.read(15);
+  const at = bits.alignToByte();
+  bits.skipBytes(length);
+  if (length > segmentBytesMax - count) throw segmentOverrun();
+  segment.set(data.subarray(at, at + length), count);
+  return count + length;
+}
+
+function segmentOverrun(): DecodeError {
+  return new DecodeError('limit', 'a segment decompresses to more than 65,535 bytes');
+}
+
+/** A growing buffer: sizes announced by a peer are believed only as far as bytes really come. */
+class Output {
+  #bytes = new Uint8Array(0);
+  length = 0;
+
+  /** Room for `count` more bytes, to be written before `commit`. */
+  reserve(count: number): Uint8Array {
+    const end = this.length + count;
+    if (end > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(end, this.#bytes.length * 2));
+      grown.set(this.#bytes.subarray(0, this.length));
+      this.#bytes = grown;
+    }
+    return this.#bytes.subarray(this.length, end);
+  }
+
+  commit(count: number): void {
+    this.length += count;
+  }
+
+  append(bytes: Uint8Array): void {
+    this.reserve(bytes.length).set(bytes);
+    this.commit(bytes.length);
+  }
+
+  bytes(): Uint8Array {
+    return this.#bytes.subarray(0, this.length);
+  }
+}
