@@ -105,7 +105,8 @@ export function berIntegerSize(value: number): number {
 
 /**
  * Writes what `BerReader` read. Forms are in reading order (outer length before inner), contents are made first, so
- * each element takes its form number when it is opened and uses it when it is closed.
+ * each element takes its form number when it is opened and uses it when it is closed. An integer's form may be shorter
+ * than two's complement allows: rdesktop writes 65535 in two bytes.
  */
 export class BerWriter {
   readonly #forms: readonly number[] | undefined;
@@ -133,7 +134,8 @@ export class BerWriter {
 
   integer(writer: Writer, value: number, tag = ASN1_INTEGER): void {
     this.element(writer, tag, (inner) => {
-      const size = Math.max(this.#form(), berIntegerSize(value));
+      const form = this.#form();
+      const size = form > 0 && value < 256 ** form ? form : berIntegerSize(value);
       for (let i = size - 1; i >= 0; i -= 1) inner.u8(Math.floor(value / 256 ** i) & 0xff);
     });
   }

@@ -39,7 +39,8 @@ export interface McsSendData {
 }
 
 export type McsPdu =
-  | { kind: 'erectDomainRequest'; subHeight: PerInteger; subInterval: PerInteger }
+  /** `trailing` keeps what rdesktop leaves over: it writes two plain 16-bit numbers. */
+  | { kind: 'erectDomainRequest'; subHeight: PerInteger; subInterval: PerInteger; trailing?: Uint8Array }
   /** `spare` are the seven bits after the reason. */
   | { kind: 'disconnectProviderUltimatum'; reason: number; spare: number }
   | { kind: 'attachUserRequest' }
@@ -81,6 +82,12 @@ function noOptions(options: number, at: number): void {
   if (options !== 0) throw new DecodeError('unsupported', `MCS options ${options}`, at);
 }
 
+function decodeErectDomain(reader: Reader): McsPdu {
+  const subHeight = perInteger.decode(reader);
+  const value = { kind: 'erectDomainRequest', subHeight, subInterval: perInteger.decode(reader) } as const;
+  return reader.remaining > 0 ? { ...value, trailing: reader.rest() } : value;
+}
+
 function decodeBody(choice: number, options: number, reader: Reader): McsPdu {
   const at = reader.offset - 1;
   if (choice === McsChoice.disconnectProviderUltimatum) {
@@ -104,11 +111,7 @@ function decodeBody(choice: number, options: number, reader: Reader): McsPdu {
   noOptions(options, at);
   switch (choice) {
     case McsChoice.erectDomainRequest:
-      return {
-        kind: 'erectDomainRequest',
-        subHeight: perInteger.decode(reader),
-        subInterval: perInteger.decode(reader),
-      };
+      return decodeErectDomain(reader);
     case McsChoice.attachUserRequest:
       return { kind: 'attachUserRequest' };
     case McsChoice.channelJoinRequest:
@@ -136,6 +139,7 @@ export const mcsPdu: Codec<McsPdu> = {
         writer.u8(choice);
         perInteger.encode(value.subHeight, writer);
         perInteger.encode(value.subInterval, writer);
+        if (value.trailing) writer.slice(value.trailing);
         return;
       case 'disconnectProviderUltimatum':
         writer.u8(choice | (value.reason >> 1)).u8(((value.reason & 1) << 7) | value.spare);

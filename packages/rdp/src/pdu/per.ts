@@ -47,7 +47,7 @@ export const perOctets: Codec<PerOctets> = {
 /** An unconstrained whole number: length, then big-endian bytes. */
 export interface PerInteger {
   value: number;
-  /** How many bytes hold it; 1 to 4. */
+  /** How many bytes hold it; 1 to 4, or 0 from rdesktop. */
   size: number;
 }
 
@@ -55,7 +55,7 @@ export const perInteger: Codec<PerInteger> = {
   name: 'PER integer',
   decode(reader) {
     const size = reader.u8();
-    if (!(size >= 1 && size <= 4)) throw reader.error('unsupported', `PER integer of ${size} bytes`);
+    if (size > 4) throw reader.error('unsupported', `PER integer of ${size} bytes`);
     let value = 0;
     for (let i = 0; i < size; i += 1) value = value * 256 + reader.u8();
     return { value, size };
