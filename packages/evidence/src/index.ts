@@ -1,1 +1,14 @@
-export {};
+export * from './crypto.ts';
+export * from './envelope/chunk.ts';
+export * from './envelope/chunk-header.ts';
+export * from './envelope/leaf.ts';
+export * from './envelope/session-id.ts';
+export * from './merkle/hash.ts';
+export * from './merkle/proof.ts';
+export * from './merkle/tree.ts';
+export * from './record/bodies.ts';
+export * from './record/dsse.ts';
+export * from './record/json.ts';
+export * from './record/public-key.ts';
+export * from './record/record.ts';
+export * from './text.ts';

@@ -1,0 +1,120 @@
+import { ed25519 } from '@noble/curves/ed25519.js';
+import { p256 } from '@noble/curves/nist.js';
+import { hkdf } from '@noble/hashes/hkdf.js';
+import { sha256 as nobleSha256 } from '@noble/hashes/sha2.js';
+
+export type MaybePromise<T> = T | Promise<T>;
+
+/**
+ * The cryptography this package asks of its platform, for bulk data and secrets. Keys and signatures are raw bytes:
+ * Ed25519 seed 32, public key 32, signature 64 (RFC 8032); P-256 public key 65 uncompressed, signature 64 (r ‖ s).
+ */
+export interface Crypto {
+  randomBytes(length: number): Uint8Array;
+  /** SHA-256 over the parts, as if they were one. */
+  sha256(...parts: Uint8Array[]): MaybePromise<Uint8Array>;
+  /** RFC 5869 extract-and-expand. */
+  hkdfSha256(key: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): MaybePromise<Uint8Array>;
+  /** Ciphertext ‖ 16-byte tag. */
+  aes256GcmSeal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): MaybePromise<Uint8Array>;
+  /** The plaintext of ciphertext ‖ tag, or null when it does not authenticate. */
+  aes256GcmOpen(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    sealed: Uint8Array,
+  ): MaybePromise<Uint8Array | null>;
+  ed25519PublicKey(seed: Uint8Array): MaybePromise<Uint8Array>;
+  ed25519Sign(seed: Uint8Array, message: Uint8Array): MaybePromise<Uint8Array>;
+  /** False on a bad signature and on bytes that are no key; never throws. */
+  ed25519Verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): MaybePromise<boolean>;
+  /** ECDSA with SHA-256. False on anything bad; never throws. */
+  p256Verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): MaybePromise<boolean>;
+}
+
+/** The same without waiting, for worker threads. */
+export interface SyncCrypto extends Crypto {
+  sha256(...parts: Uint8Array[]): Uint8Array;
+  hkdfSha256(key: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array;
+  aes256GcmSeal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array;
+  aes256GcmOpen(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | null;
+  ed25519PublicKey(seed: Uint8Array): Uint8Array;
+  ed25519Sign(seed: Uint8Array, message: Uint8Array): Uint8Array;
+  ed25519Verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
+  p256Verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
+}
+
+/** SHA-256 in JavaScript, for leaves, tree nodes and other small things where a call into the platform costs more. */
+export function sha256(...parts: Uint8Array[]): Uint8Array {
+  const hash = nobleSha256.create();
+  for (const part of parts) hash.update(part);
+  return hash.digest();
+}
+
+/** What the Web Cryptography API offers everywhere; the caller hands in its `globalThis.crypto`. */
+export interface WebCryptoPlatform {
+  readonly subtle: SubtleCrypto;
+  getRandomValues(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>;
+}
+
+/** WebCrypto takes no view of shared memory, and its types say so. */
+const own = (bytes: Uint8Array): Uint8Array<ArrayBuffer> =>
+  bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : bytes.slice();
+
+const never = (check: () => boolean): boolean => {
+  try {
+    return check();
+  } catch {
+    return false;
+  }
+};
+
+/** The port for browsers: SHA-256 and AES by the platform, curves in JavaScript because not every browser has Ed25519. */
+export function webCrypto(platform: WebCryptoPlatform): Crypto {
+  const aes = (key: Uint8Array, use: 'encrypt' | 'decrypt'): Promise<CryptoKey> =>
+    platform.subtle.importKey('raw', own(key), 'AES-GCM', false, [use]);
+  return {
+    randomBytes: (length) => platform.getRandomValues(new Uint8Array(length)),
+    async sha256(...parts) {
+      const bytes = parts.length === 1 ? own(parts[0] as Uint8Array) : concatBytes(...parts);
+      return new Uint8Array(await platform.subtle.digest('SHA-256', bytes));
+    },
+    hkdfSha256: (key, salt, info, length) => hkdf(nobleSha256, key, salt, info, length),
+    async aes256GcmSeal(key, nonce, aad, plaintext) {
+      const algorithm = { name: 'AES-GCM', iv: own(nonce), additionalData: own(aad) };
+      return new Uint8Array(await platform.subtle.encrypt(algorithm, await aes(key, 'encrypt'), own(plaintext)));
+    },
+    async aes256GcmOpen(key, nonce, aad, sealed) {
+      const algorithm = { name: 'AES-GCM', iv: own(nonce), additionalData: own(aad) };
+      const aesKey = await aes(key, 'decrypt');
+      try {
+        return new Uint8Array(await platform.subtle.decrypt(algorithm, aesKey, own(sealed)));
+      } catch {
+        return null;
+      }
+    },
+    ed25519PublicKey: (seed) => ed25519.getPublicKey(seed),
+    ed25519Sign: (seed, message) => ed25519.sign(message, seed),
+    // RFC 8032 and not ZIP 215: what OpenSSL refuses is refused here.
+    ed25519Verify: (publicKey, message, signature) =>
+      never(() => ed25519.verify(signature, message, publicKey, { zip215: false })),
+    // lowS off: other signers' signatures are taken as FIPS 186-5 allows them.
+    p256Verify: (publicKey, message, signature) =>
+      never(() => p256.verify(signature, message, publicKey, { lowS: false })),
+  };
+}
+
+export function concatBytes(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/** For public values (hashes, commitments): not constant in time. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((value, at) => value === b[at]);
+}

@@ -1,0 +1,153 @@
+import { anyJson, array, boolean, hex, type Infer, integer, literal, nullable, object, string } from './schema.ts';
+
+/** Fields every record begins with. */
+const base = {
+  v: literal(1),
+  session_id: string(100, /^[A-Za-z0-9_-]{1,100}$/),
+  /** `sessionIdBytes` in hex: what headers and leaves carry. */
+  session_uuid: hex(16),
+};
+/** Room for what a recorder wants to have signed and no verifier has to understand. */
+const extra = { extra: anyJson };
+
+const keyText = string(120, /^(ed25519|p256):[A-Za-z0-9+/=]+$/);
+const us = integer();
+const SPANS_MAX = 10_000;
+
+/** Signed and logged before chunk 0: who records what, under which policy, and the key of the first seal. */
+export const openSchema = object(
+  {
+    ...base,
+    kind: literal('open'),
+    opened_us: us,
+    recorder: object({ id: string(200), software: string(200), identity_key: keyText }),
+    /** Ed25519, hex. */
+    first_seal_key: hex(32),
+    encryption: literal('AES-256-GCM', 'none'),
+    dek_id: nullable(hex(16)),
+    policy: object(
+      {
+        persistence: literal('strict', 'best_effort'),
+        graphics: literal('passthrough', 'classic'),
+        compression: literal('none', 'zstd', 'gzip', 'lz4'),
+        chunk_bytes_max: integer(1),
+        chunk_age_us_max: integer(1),
+      },
+      extra,
+    ),
+    parties: object({ created_by: nullable(string(500)), target: string(500), target_user: nullable(string(500)) }),
+    /** Latest signed checkpoint of the log: the session did not begin before it. */
+    checkpoint: nullable(string(20_000)),
+  },
+  extra,
+);
+
+const gapSchema = object({ from_us: us, to_us: nullable(us), reason: string(1000), frames_lost: integer() });
+
+/** Signed at the end: all that was recorded, and what was not. */
+export const manifestSchema = object(
+  {
+    ...base,
+    kind: literal('manifest'),
+    /** SHA-256 of the `open` envelope's bytes. */
+    open_sha256: hex(32),
+    /** SHA-256 of each `resume` envelope's bytes, in order. */
+    resumes_sha256: array(hex(32), 1000),
+    chunks_count: integer(),
+    /** Sum of the chunk files' lengths. */
+    total_bytes: integer(),
+    merkle_root: hex(32),
+    opened_us: us,
+    ended_us: us,
+    clock: object({ offset_us: nullable(integer(-Number.MAX_SAFE_INTEGER)), source: string(200) }),
+    gaps: array(gapSchema, SPANS_MAX),
+    pauses: array(object({ from_us: us, to_us: nullable(us) }), SPANS_MAX),
+    downgrades: array(object({ at_us: us, what: string(1000) }), SPANS_MAX),
+    clock_steps: array(object({ at_us: us, step_us: integer(-Number.MAX_SAFE_INTEGER) }), SPANS_MAX),
+    connections: array(object({ at_us: us, client: string(500), target: string(500) }), 1000),
+    target_certificates: array(
+      object(
+        { at_us: us, sha256: hex(32), check: literal('system_roots', 'pinned', 'ignored'), valid: boolean },
+        { problem: string(1000) },
+      ),
+      1000,
+    ),
+    persistence: literal('strict', 'best_effort'),
+    end: object({ reason: string(100), message: string(2000) }),
+    statistics: object({
+      frames_count: integer(),
+      relayed_bytes: integer(),
+      frames_dropped: integer(),
+      duration_us: us,
+    }),
+    keys: object({ identity_key: keyText, dek_id: nullable(hex(16)) }),
+  },
+  extra,
+);
+
+/** Signed when another processor carries a session's chain on: the seal keys of the one before died with it. */
+export const resumeSchema = object(
+  {
+    ...base,
+    kind: literal('resume'),
+    open_sha256: hex(32),
+    /** Index of the first leaf under the new seal key. */
+    index: integer(),
+    /** Leaf hash the chain stands at; zero when there is no leaf yet. */
+    previous_leaf_hash: hex(32),
+    seal_key: hex(32),
+    resumed_us: us,
+    /** Lease epoch of the taker. */
+    epoch: integer(),
+    reason: string(1000),
+  },
+  extra,
+);
+
+/** Signed for every view, export, hold and deletion; a chain of its own per session. */
+export const custodySchema = object(
+  {
+    ...base,
+    kind: literal('custody'),
+    at_us: us,
+    action: literal('view', 'export', 'verify', 'hold', 'release', 'delete', 'key_rotate', 'key_shred'),
+    actor: string(500),
+    detail: string(2000),
+    sequence: integer(),
+    /** SHA-256 of the custody envelope before, null for the first. */
+    previous_sha256: nullable(hex(32)),
+  },
+  extra,
+);
+
+/** Signed when keys or files are destroyed: from then on the recording can be proven, not read. */
+export const eraseSchema = object(
+  {
+    ...base,
+    kind: literal('erase'),
+    at_us: us,
+    actor: string(500),
+    reason: string(2000),
+    erased: literal('keys', 'chunks', 'keys_and_chunks'),
+    dek_id: nullable(hex(16)),
+    merkle_root: nullable(hex(32)),
+  },
+  extra,
+);
+
+export type OpenBody = Infer<typeof openSchema>;
+export type ManifestBody = Infer<typeof manifestSchema>;
+export type ResumeBody = Infer<typeof resumeSchema>;
+export type CustodyBody = Infer<typeof custodySchema>;
+export type EraseBody = Infer<typeof eraseSchema>;
+export type RecordBody = OpenBody | ManifestBody | ResumeBody | CustodyBody | EraseBody;
+export type RecordKind = RecordBody['kind'];
+export type BodyOf<K extends RecordKind> = Extract<RecordBody, { kind: K }>;
+
+export const recordSchemas = {
+  open: openSchema,
+  manifest: manifestSchema,
+  resume: resumeSchema,
+  custody: custodySchema,
+  erase: eraseSchema,
+} as const;

@@ -1,0 +1,152 @@
+import { DecodeError } from '@lucid-sessions/wire';
+import canonicalize from 'canonicalize';
+import { fromUtf8, utf8 } from '../text.ts';
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+const DEPTH_MAX = 32;
+
+/** Refuses what has no single form everywhere: floats, integers past 2^53 − 1, undefined, lone surrogates. */
+function checkValue(value: unknown, depth: number): void {
+  if (depth > DEPTH_MAX) throw new RangeError(`JSON is nested deeper than ${DEPTH_MAX}`);
+  if (value === null || typeof value === 'boolean') return;
+  if (typeof value === 'string') {
+    if (!value.isWellFormed()) throw new RangeError('a JSON string holds a lone surrogate');
+    return;
+  }
+  if (typeof value === 'number') {
+    if (!Number.isSafeInteger(value) || Object.is(value, -0))
+      throw new RangeError(`the number ${value} is not a whole number below 2^53; write it as a string`);
+    return;
+  }
+  if (typeof value !== 'object') throw new RangeError(`a ${typeof value} can't stand in JSON`);
+  if (Array.isArray(value)) for (const item of value) checkValue(item, depth + 1);
+  else
+    for (const [key, item] of Object.entries(value)) {
+      checkValue(key, depth);
+      checkValue(item, depth + 1);
+    }
+}
+
+/** JCS (RFC 8785) bytes of a value without floats. RangeError on what the format does not hold. */
+export function encodeJson(value: unknown): Uint8Array {
+  checkValue(value, 0);
+  return utf8(canonicalize(value) as string);
+}
+
+/** A JSON reader (RFC 8259) that refuses duplicate keys, floats, big integers and deep nesting. */
+class JsonReader {
+  readonly #text: string;
+  #at = 0;
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  document(): Json {
+    const value = this.#value(0);
+    this.#space();
+    if (this.#at !== this.#text.length) throw this.#error('something follows the JSON value');
+    return value;
+  }
+
+  #error(message: string): DecodeError {
+    return new DecodeError('invalid', `bad JSON: ${message}`, this.#at);
+  }
+
+  #space(): void {
+    while (' \t\n\r'.includes(this.#text[this.#at] ?? 'x')) this.#at += 1;
+  }
+
+  #take(token: string): boolean {
+    if (!this.#text.startsWith(token, this.#at)) return false;
+    this.#at += token.length;
+    return true;
+  }
+
+  #value(depth: number): Json {
+    if (depth > DEPTH_MAX) throw new DecodeError('limit', `JSON is nested deeper than ${DEPTH_MAX}`, this.#at);
+    this.#space();
+    if (this.#take('{')) return this.#object(depth);
+    if (this.#take('[')) return this.#array(depth);
+    if (this.#text[this.#at] === '"') return this.#string();
+    if (this.#take('null')) return null;
+    if (this.#take('true')) return true;
+    if (this.#take('false')) return false;
+    return this.#number();
+  }
+
+  #object(depth: number): Json {
+    const object: { [key: string]: Json } = {};
+    this.#space();
+    if (this.#take('}')) return object;
+    for (;;) {
+      this.#space();
+      const key = this.#string();
+      if (Object.hasOwn(object, key)) throw this.#error(`the key ${JSON.stringify(key)} stands twice`);
+      this.#space();
+      if (!this.#take(':')) throw this.#error('a colon is missing');
+      const value = this.#value(depth + 1);
+      // defineProperty, because a plain store under "__proto__" would set the prototype and hold nothing.
+      Object.defineProperty(object, key, { value, enumerable: true, writable: true, configurable: true });
+      this.#space();
+      if (this.#take('}')) return object;
+      if (!this.#take(',')) throw this.#error('a comma or brace is missing');
+    }
+  }
+
+  #array(depth: number): Json {
+    const array: Json[] = [];
+    this.#space();
+    if (this.#take(']')) return array;
+    for (;;) {
+      array.push(this.#value(depth + 1));
+      this.#space();
+      if (this.#take(']')) return array;
+      if (!this.#take(',')) throw this.#error('a comma or bracket is missing');
+    }
+  }
+
+  #string(): string {
+    const start = this.#at;
+    if (this.#text[start] !== '"') throw this.#error('a string is missing');
+    // By hand and not by a pattern: megabytes of base64 would exhaust the pattern's stack.
+    let end = start + 1;
+    while (end < this.#text.length && this.#text[end] !== '"') end += this.#text[end] === '\\' ? 2 : 1;
+    let text: string;
+    try {
+      text = JSON.parse(this.#text.slice(start, end + 1)) as string;
+    } catch {
+      throw this.#error('a string is not well formed');
+    }
+    if (!text.isWellFormed()) throw this.#error('a string holds a lone surrogate');
+    this.#at = end + 1;
+    return text;
+  }
+
+  #number(): number {
+    const pattern = /(?:0|-?[1-9][0-9]{0,15})(?![0-9.eE])/y;
+    pattern.lastIndex = this.#at;
+    const found = pattern.exec(this.#text)?.[0];
+    const value = Number(found);
+    if (found === undefined || !Number.isSafeInteger(value))
+      throw this.#error('expected a value; numbers are whole and below 2^53');
+    this.#at += found.length;
+    return value;
+  }
+}
+
+/** Reads JSON written by people or machines. Throws `DecodeError`. */
+export function parseJson(bytes: Uint8Array, bytesMax: number): Json {
+  if (bytes.length > bytesMax)
+    throw new DecodeError('limit', `JSON of ${bytes.length} bytes is larger than ${bytesMax}`);
+  return new JsonReader(fromUtf8(bytes, 'JSON')).document();
+}
+
+/** Reads JSON that must be in its canonical form, so that there is one way to write each document. Throws `DecodeError`. */
+export function parseCanonicalJson(bytes: Uint8Array, bytesMax: number): Json {
+  const value = parseJson(bytes, bytesMax);
+  const canonical = encodeJson(value);
+  if (canonical.length !== bytes.length || canonical.some((byte, at) => byte !== bytes[at]))
+    throw new DecodeError('invalid', 'the JSON is not in its canonical form (RFC 8785)');
+  return value;
+}
