@@ -1,1 +1,1 @@
-export {};
+export { ChunkPool } from './pool/pool.ts';

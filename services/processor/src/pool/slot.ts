@@ -1,0 +1,65 @@
+/**
+ * One slot: shared, page-aligned memory in which a chunk becomes a sealed file. Slots are made once and used again and again:
+ * memory that was never touched costs as much to touch as a chunk costs to encrypt.
+ *
+ * ```
+ * 0      key (32) and nonce (12) of the chunk, zeroed by the worker as soon as it has read them
+ * 4096   sealed file, zeros up to the next multiple of 4096 (a writer with O_DIRECT may write them and truncate)
+ * input  the payload, when its owner's memory is not shared
+ * ```
+ */
+export const pageBytes = 4096;
+const wasmPageBytes = 65536;
+export const keyBytes = 32;
+export const nonceBytes = 12;
+export const tagBytes = 16;
+/** The longest prefix a file may have before its ciphertext: header, salt, commitment. */
+export const prefixBytesMax = 1024;
+export const fileOffset = pageBytes;
+
+export function alignToPage(bytes: number): number {
+  return Math.ceil(bytes / pageBytes) * pageBytes;
+}
+
+/** Bytes the file region needs for a payload: compression never makes it longer. */
+export function fileCapacityBytes(payloadBytes: number): number {
+  return alignToPage(prefixBytesMax + payloadBytes + tagBytes);
+}
+
+export interface Slot {
+  readonly index: number;
+  readonly memory: WebAssembly.Memory;
+}
+
+export function createSlot(index: number, payloadBytesMax: number): Slot {
+  const pagesMax = Math.ceil((fileOffset + 2 * fileCapacityBytes(payloadBytesMax)) / wasmPageBytes);
+  return { index, memory: new WebAssembly.Memory({ initial: 1, maximum: pagesMax, shared: true }) };
+}
+
+/** Makes the slot at least `bytes` long. Throws RangeError beyond the size it was created for. */
+function reserve(slot: Slot, bytes: number): void {
+  const missing = bytes - slot.memory.buffer.byteLength;
+  if (missing > 0) slot.memory.grow(Math.ceil(missing / wasmPageBytes));
+}
+
+/** The payload where a worker can read it: itself when it is shared, else its copy in the slot. */
+export function placePayload(slot: Slot, payload: Uint8Array): Uint8Array {
+  const capacity = fileCapacityBytes(payload.length);
+  if (payload.buffer instanceof SharedArrayBuffer) {
+    reserve(slot, fileOffset + capacity);
+    return payload;
+  }
+  reserve(slot, fileOffset + 2 * capacity);
+  const copy = new Uint8Array(slot.memory.buffer, fileOffset + capacity, payload.length);
+  copy.set(payload);
+  return copy;
+}
+
+/** The slot's place for key and nonce. */
+export function secretsView(memory: WebAssembly.Memory): Uint8Array {
+  return new Uint8Array(memory.buffer, 0, keyBytes + nonceBytes);
+}
+
+export function fileView(memory: WebAssembly.Memory, bytes: number): Uint8Array {
+  return new Uint8Array(memory.buffer, fileOffset, bytes);
+}

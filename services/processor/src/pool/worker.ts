@@ -1,0 +1,50 @@
+/** Entry of a chunk worker thread: compresses a chunk, keeps the result, and seals it when its header is known. */
+import { parentPort } from 'node:worker_threads';
+import { compress } from './compress.ts';
+import { encryptAndHash } from './encrypt.ts';
+import type { WorkerAnswer, WorkerRequest } from './messages.ts';
+
+const port = parentPort;
+if (port === null) throw new Error('the chunk worker runs as a worker thread only');
+
+/** Compressed bodies waiting for their header; the pool lets at most two chunks per worker in. */
+const bodies = new Map<number, Uint8Array>();
+
+function answer(request: WorkerRequest): WorkerAnswer {
+  const startedNs = process.hrtime.bigint();
+  const elapsedNs = (): number => Number(process.hrtime.bigint() - startedNs);
+  switch (request.kind) {
+    case 'compress': {
+      const { compression, bytes } = compress(request.payload, request);
+      bodies.set(request.job, bytes);
+      return {
+        kind: 'compressed',
+        job: request.job,
+        compression,
+        compressedBytes: bytes.length,
+        elapsedNs: elapsedNs(),
+      };
+    }
+    case 'seal': {
+      const body = bodies.get(request.job);
+      if (body === undefined) throw new Error('seal was asked for before compress');
+      bodies.delete(request.job);
+      const sealed = encryptAndHash(request.memory, body, request);
+      return { kind: 'sealed', job: request.job, ...sealed, elapsedNs: elapsedNs() };
+    }
+    case 'forget':
+      bodies.delete(request.job);
+      return { kind: 'forgotten', job: request.job };
+  }
+}
+
+port.on('message', (request: WorkerRequest) => {
+  try {
+    port.postMessage(answer(request));
+  } catch (cause) {
+    bodies.delete(request.job);
+    const message = cause instanceof Error ? cause.message : String(cause);
+    const stage = request.kind === 'compress' ? 'compress' : 'seal';
+    port.postMessage({ kind: 'failed', job: request.job, stage, message } satisfies WorkerAnswer);
+  }
+});
