@@ -1,0 +1,95 @@
+/** Group commit: one round of fdatasync over everything touched since the last, never two at once. */
+import type { OpenSegment } from './open-segment.ts';
+import type { SpoolDisk } from './spool-disk.ts';
+
+export interface CommitRoundsOptions {
+  disk: SpoolDisk;
+  /** Between the starts of two rounds. */
+  everyMs: number;
+  monotonicUs: () => number;
+  /** A segment or the directory that names it could not be made durable. */
+  onFailed: (segment: OpenSegment, error: unknown) => void;
+}
+
+export class CommitRounds {
+  readonly #options: CommitRoundsOptions;
+  #segments = new Set<OpenSegment>();
+  #directories = new Set<string>();
+  #afterwards: ((failed: ReadonlySet<OpenSegment>) => void)[] = [];
+  #timer: NodeJS.Timeout | null = null;
+  #running: Promise<void> | null = null;
+  #startedUs = Number.NEGATIVE_INFINITY;
+  #stopped = false;
+  /** Rounds done. */
+  roundsCount = 0;
+
+  constructor(options: CommitRoundsOptions) {
+    this.#options = options;
+  }
+
+  touch(segment: OpenSegment): void {
+    this.#segments.add(segment);
+    this.#schedule();
+  }
+
+  touchDirectory(path: string): void {
+    this.#directories.add(path);
+    this.#schedule();
+  }
+
+  /** Calls back when everything touched until now is durable, or has failed. */
+  afterwards(callback: (failed: ReadonlySet<OpenSegment>) => void): void {
+    this.#afterwards.push(callback);
+    this.#schedule();
+  }
+
+  /** A last round, then none. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    await this.#running;
+    await this.#round();
+  }
+
+  #schedule(): void {
+    if (this.#stopped || this.#timer !== null || this.#running !== null) return;
+    const sinceMs = (this.#options.monotonicUs() - this.#startedUs) / 1000;
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = null;
+        this.#running = this.#round().finally(() => {
+          this.#running = null;
+          if (this.#segments.size + this.#directories.size + this.#afterwards.length > 0) this.#schedule();
+        });
+      },
+      Math.max(0, Math.min(this.#options.everyMs, this.#options.everyMs - sinceMs)),
+    );
+  }
+
+  async #round(): Promise<void> {
+    this.#startedUs = this.#options.monotonicUs();
+    const segments = [...this.#segments];
+    const directories = [...this.#directories];
+    const afterwards = this.#afterwards;
+    this.#segments = new Set();
+    this.#directories = new Set();
+    this.#afterwards = [];
+    const failed = new Set<OpenSegment>();
+    const fail = (segment: OpenSegment, error: unknown): void => {
+      if (failed.has(segment)) return;
+      failed.add(segment);
+      this.#options.onFailed(segment, error);
+    };
+    const syncs = segments.map((segment) => segment.sync().catch((error: unknown) => fail(segment, error)));
+    const directorySyncs = directories.map((path) =>
+      this.#options.disk.syncDirectory(path).catch((error: unknown) => {
+        // A file whose name may be lost is as good as lost: a directory's failure is its segments' failure.
+        for (const segment of segments) if (segment.directory.startsWith(path)) fail(segment, error);
+      }),
+    );
+    await Promise.all([...syncs, ...directorySyncs]);
+    for (const segment of segments) if (segment.closed) segment.release();
+    for (const callback of afterwards) callback(failed);
+    this.roundsCount += 1;
+  }
+}

@@ -1,0 +1,98 @@
+/** What an earlier process left in the spool: read at start, handed on by the same code as everyday segments. */
+import { join } from 'node:path';
+import { OpenSegment } from './open-segment.ts';
+import { checkSegmentHeader, readSegment, type SegmentContents } from './segment-reader.ts';
+import { type SpoolDisk, segmentIndex, segmentPath } from './spool-disk.ts';
+import type { RecoveredSession } from './spool-messages.ts';
+import { type ClosedSegment, newSession, type SpoolSession } from './spool-session-state.ts';
+
+export interface RecoveryOptions {
+  disk: SpoolDisk;
+  directory: string;
+  key: Uint8Array;
+  wallUs: () => number;
+}
+
+/** Where sessions go that this spool key can't open: never deleted, a person decides. */
+export const unreadableDirectory = 'unreadable';
+
+export interface Recovery {
+  sessions: RecoveredSession[];
+  found: SpoolSession[];
+  /** Session ids moved aside. */
+  unreadable: string[];
+}
+
+export function recoverSessions(options: RecoveryOptions): Recovery {
+  const recovery: Recovery = { sessions: [], found: [], unreadable: [] };
+  for (const sessionId of options.disk.list(options.directory)) {
+    if (sessionId === unreadableDirectory) continue;
+    const recovered = recoverSession(options, sessionId);
+    if (recovered === null) {
+      moveAside(options, sessionId);
+      recovery.unreadable.push(sessionId);
+    } else {
+      recovery.found.push(recovered.session);
+      recovery.sessions.push(recovered.summary);
+    }
+  }
+  return recovery;
+}
+
+function moveAside({ disk, directory, wallUs }: RecoveryOptions, sessionId: string): void {
+  disk.makeDirectory(join(directory, unreadableDirectory));
+  disk.rename(join(directory, sessionId), join(directory, unreadableDirectory, `${sessionId}.${wallUs()}`));
+}
+
+function recoverSession(
+  options: RecoveryOptions,
+  sessionId: string,
+): { session: SpoolSession; summary: RecoveredSession } | null {
+  const { disk, key } = options;
+  const directory = join(options.directory, sessionId);
+  const session = newSession(-1, sessionId, directory);
+  const closed: ClosedSegment[] = [];
+  for (const name of disk.list(directory)) {
+    const index = segmentIndex(name);
+    if (index === null) continue;
+    const path = join(directory, name);
+    const found = checkSegmentHeader(disk, path, key);
+    if (found.header === 'foreign') return null;
+    // A header is durable before any frame is: a file that is too short for one holds nothing.
+    if (found.header === 'torn') disk.remove(path);
+    else closed.push({ index, path, fileBytes: found.fileBytes, closedUs: null, final: false });
+    session.nextIndex = found.header === 'torn' ? index : index + 1;
+  }
+  const last = closed.at(-1);
+  const contents = last === undefined ? addEmptySegment(options, session, closed) : readLast(options, last);
+  if (contents === null) return null;
+  const final = closed.at(-1);
+  if (final !== undefined) final.final = true;
+  session.closed = closed;
+  session.end = contents.close?.end ?? null;
+  session.finalClosed = true;
+  const framesCount = contents.header.firstFrameNumber + contents.framesCount;
+  return { session, summary: { sessionId, end: session.end, lastWrittenUs: contents.lastWrittenUs, framesCount } };
+}
+
+function readLast({ disk, key }: RecoveryOptions, last: ClosedSegment): SegmentContents | null {
+  return readSegment(disk, last.path, key, () => {});
+}
+
+/** A session that died before its first segment was durable still gets its (empty) final chunk. */
+function addEmptySegment(
+  options: RecoveryOptions,
+  session: SpoolSession,
+  closed: ClosedSegment[],
+): SegmentContents | null {
+  const { disk, key, wallUs } = options;
+  const { sessionId, directory, nextIndex: index } = session;
+  const openedUs = wallUs();
+  const header = { sessionId, index, openedUs, monotonicNs: 0, firstFrameNumber: 0, gapBefore: false };
+  const segment = OpenSegment.create(disk, directory, header, key);
+  segment.release();
+  session.nextIndex += 1;
+  const path = segmentPath(directory, index);
+  closed.push({ index, path, fileBytes: segment.fileBytes, closedUs: null, final: true });
+  return readSegment(disk, path, key, () => {});
+}

@@ -1,0 +1,471 @@
+/**
+ * The spool: what the spool thread does, without the thread. Owns every segment file; encrypts and appends batches, makes
+ * them durable in rounds, hands closed segments on in order, and deletes them after their receipt.
+ */
+import { join } from 'node:path';
+import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from '@lucid-sessions/recording';
+import { CommitRounds } from './commit-rounds.ts';
+import { OpenSegment } from './open-segment.ts';
+import { recoverSessions } from './recovery.ts';
+import { recordOverheadBytes, segmentHeaderBytes } from './segment-format.ts';
+import { readSegment, type SegmentContents } from './segment-reader.ts';
+import type { SpoolDisk } from './spool-disk.ts';
+import type {
+  AppendItem,
+  ReadyChunk,
+  SessionEnd,
+  SpoolEvent,
+  SpoolFailureCode,
+  SpoolStatistics,
+} from './spool-messages.ts';
+import { type ClosedSegment, newSession, type SpoolSession } from './spool-session-state.ts';
+
+export interface SpoolLimits {
+  /** A chunk's payload, its header included. */
+  segmentBytesMax: number;
+  segmentAgeMs: number;
+  /** Between the starts of two sync rounds. */
+  commitEveryMs: number;
+  /** All segments together. */
+  spoolBytesMax: number;
+  /** Pause after a failed write and after the first failed try to seal; doubles up to `retryMsMax` for the latter. */
+  retryMs: number;
+  retryMsMax: number;
+}
+
+export interface SpoolEngineOptions {
+  disk: SpoolDisk;
+  directory: string;
+  key: Uint8Array;
+  limits: SpoolLimits;
+  /** Memory of the batch pool, one view per slot. */
+  batchSlots: Uint8Array[];
+  /** Called when a batch slot may be reused. */
+  releaseBatch: (slot: number) => void;
+  /** Memory for closed segments on their way out, one view per slot, each `segmentBytesMax` long. */
+  chunkSlots: Uint8Array[];
+  emit: (event: SpoolEvent) => void;
+  /** µs since 1970. */
+  wallUs: () => number;
+  /** Monotonic whole µs since the recorder started. */
+  monotonicUs: () => number;
+}
+
+/** A batch that is on the disk but not yet durable. */
+interface WrittenBatch {
+  session: SpoolSession;
+  segment: OpenSegment;
+  /** Frames of the session, this batch's included. */
+  framesAccepted: number;
+  oldestUs: number;
+}
+
+const durableSamplesMax = 4096;
+const tickMsMax = 250;
+
+function failureCode(error: unknown): SpoolFailureCode {
+  const code = (error as { code?: unknown }).code;
+  return code === 'spool_full' ? 'spool_full' : code === 'ENOSPC' || code === 'EDQUOT' ? 'disk_full' : 'disk_failed';
+}
+
+export class SpoolEngine {
+  readonly #options: SpoolEngineOptions;
+  readonly #sessions = new Map<string, SpoolSession>();
+  /** Sessions that still record, by the relaying thread's number. */
+  readonly #live = new Map<number, SpoolSession>();
+  readonly #freeChunkSlots: number[];
+  readonly #rounds: CommitRounds;
+  readonly #owners = new WeakMap<OpenSegment, SpoolSession>();
+  /** Batches of the `append` being obeyed. */
+  #waiting: WrittenBatch[] = [];
+  #spooledBytes = 0;
+  readonly #tickTimer: NodeJS.Timeout;
+  readonly #tickMs: number;
+  #closing = false;
+  #recordsWritten = 0;
+  #bytesWritten = 0;
+  readonly #durableMs: number[] = [];
+  #durableCount = 0;
+
+  constructor(options: SpoolEngineOptions) {
+    const { disk, limits, monotonicUs } = options;
+    this.#options = options;
+    this.#freeChunkSlots = options.chunkSlots.map((_, slot) => slot);
+    disk.makeDirectory(options.directory);
+    this.#rounds = new CommitRounds({
+      disk,
+      everyMs: limits.commitEveryMs,
+      monotonicUs,
+      onFailed: (segment, error) => this.#syncFailed(segment, error),
+    });
+    this.#tickMs = Math.max(1, Math.min(tickMsMax, limits.segmentAgeMs / 4));
+    this.#tickTimer = setInterval(() => this.#tick(), this.#tickMs);
+  }
+
+  /** Takes up what an earlier process left; emits `recovered` and starts handing it on. */
+  recover(): void {
+    const { sessions, found, unreadable } = recoverSessions(this.#options);
+    for (const session of found) {
+      this.#sessions.set(session.sessionId, session);
+      for (const segment of session.closed) this.#spooledBytes += segment.fileBytes;
+    }
+    this.#options.emit({ kind: 'recovered', sessions, unreadable });
+    this.#dispatch();
+  }
+
+  open(number: number, sessionId: string): void {
+    const session = newSession(number, sessionId, join(this.#options.directory, sessionId));
+    this.#live.set(number, session);
+    this.#sessions.set(sessionId, session);
+    try {
+      this.#options.disk.makeDirectory(session.directory);
+      this.#rounds.touchDirectory(this.#options.directory);
+      this.#openSegment(session, false);
+    } catch (error) {
+      this.#fail(session, error, 0);
+    }
+  }
+
+  append(items: AppendItem[]): void {
+    for (const item of items) {
+      const session = this.#live.get(item.session);
+      // Frames of a session that has ended have nowhere to go.
+      if (session !== undefined) this.#appendItem(session, item);
+      this.#options.releaseBatch(item.slot);
+    }
+    if (this.#waiting.length === 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.#rounds.afterwards((failed) => this.#publish(waiting, failed));
+  }
+
+  #appendItem(session: SpoolSession, item: AppendItem): void {
+    const batch = this.#options.batchSlots[item.slot]?.subarray(0, item.bytes);
+    if (batch === undefined) throw new RangeError(`there is no batch slot ${item.slot}`);
+    if (session.lost !== null && !this.#tryToGoOn(session)) {
+      session.lost.framesLost += item.framesCount;
+      return;
+    }
+    try {
+      const { limits, wallUs } = this.#options;
+      if (this.#spooledBytes + item.bytes + recordOverheadBytes > limits.spoolBytesMax)
+        throw Object.assign(new Error('no chunk may be spooled until others are stored'), { code: 'spool_full' });
+      let segment = session.current;
+      if (segment === null || PAYLOAD_HEADER_BYTES + segment.framesBytes + item.bytes > limits.segmentBytesMax)
+        segment = this.#rotate(session, false);
+      this.#count(segment.appendFrames(batch, item.framesCount, item.updatesCount, wallUs()));
+      session.framesAccepted += item.framesCount;
+      const { framesAccepted } = session;
+      this.#waiting.push({ session, segment, framesAccepted, oldestUs: item.oldestUs });
+      this.#rounds.touch(segment);
+    } catch (error) {
+      this.#fail(session, error, item.framesCount);
+    }
+  }
+
+  /** Closes the present segment and opens the next. */
+  rotate(number: number, gapBefore: boolean): void {
+    const session = this.#live.get(number);
+    if (session !== undefined && session.lost === null) this.#tryRotate(session, gapBefore);
+  }
+
+  end(number: number, end: SessionEnd): void {
+    const session = this.#live.get(number);
+    if (session === undefined) return;
+    this.#live.delete(number);
+    session.end = end;
+    this.#finish(session);
+  }
+
+  sealed(sessionId: string, index: number, slot: number): void {
+    this.#freeChunkSlots.push(slot);
+    const session = this.#sessions.get(sessionId);
+    const segment = session?.closed[0];
+    if (session !== undefined && segment?.index === index) {
+      session.inFlight = false;
+      session.attempts = 0;
+      if (segment.final) {
+        session.sealed = true;
+        this.#options.emit({ kind: 'complete', sessionId, chunksCount: index + 1 });
+      } else {
+        session.closed.shift();
+        this.#spooledBytes -= segment.fileBytes;
+        // Only when the segment after it is durable: the last segment is how a crashed session is known.
+        this.#rounds.afterwards(() => this.#removeQuietly(segment.path));
+      }
+    }
+    this.#dispatch();
+  }
+
+  /** The chunk line is out of reach: the slot is given to others, the session's turn comes again after a pause. */
+  notSealed(sessionId: string, index: number, slot: number): void {
+    this.#freeChunkSlots.push(slot);
+    const session = this.#sessions.get(sessionId);
+    if (session?.closed[0]?.index === index) this.#postpone(session);
+    this.#dispatch();
+  }
+
+  #postpone(session: SpoolSession): void {
+    const { retryMs, retryMsMax } = this.#options.limits;
+    const pauseMs = Math.min(retryMsMax, retryMs * 2 ** Math.min(session.attempts, 20));
+    session.inFlight = false;
+    session.attempts += 1;
+    session.retryAtUs = this.#options.monotonicUs() + pauseMs * 1000;
+  }
+
+  /** Drops a completed session. What can't be removed is recovered and sealed again at the next start: idempotent. */
+  forget(sessionId: string): void {
+    const session = this.#sessions.get(sessionId);
+    if (session === undefined || !session.sealed) return;
+    this.#sessions.delete(sessionId);
+    for (const segment of session.closed) this.#spooledBytes -= segment.fileBytes;
+    this.#rounds.afterwards(() => {
+      const { disk } = this.#options;
+      try {
+        for (const name of disk.list(session.directory)) disk.remove(join(session.directory, name));
+        disk.removeDirectory(session.directory);
+      } catch {}
+    });
+  }
+
+  statistics(): SpoolStatistics {
+    let closedSegmentsCount = 0;
+    for (const session of this.#sessions.values()) closedSegmentsCount += session.closed.length;
+    return {
+      spooledBytes: this.#spooledBytes,
+      sessionsCount: this.#sessions.size,
+      closedSegmentsCount,
+      recordsWritten: this.#recordsWritten,
+      bytesWritten: this.#bytesWritten,
+      syncRounds: this.#rounds.roundsCount,
+      durableMs: this.#durableMs.slice(),
+    };
+  }
+
+  /** Stops after a last sync. Segments stay for the next start. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    clearInterval(this.#tickTimer);
+    await this.#rounds.stop();
+    for (const session of this.#sessions.values()) session.current?.release();
+  }
+
+  // ---- writing
+
+  #count(bytes: number): void {
+    this.#spooledBytes += bytes;
+    this.#bytesWritten += bytes;
+    this.#recordsWritten += 1;
+  }
+
+  #openSegment(session: SpoolSession, gapBefore: boolean): OpenSegment {
+    const { disk, key, wallUs, monotonicUs } = this.#options;
+    const header = {
+      sessionId: session.sessionId,
+      index: session.nextIndex,
+      openedUs: wallUs(),
+      monotonicNs: monotonicUs() * 1000,
+      firstFrameNumber: session.framesAccepted,
+      gapBefore,
+    };
+    const segment = OpenSegment.create(disk, session.directory, header, key);
+    this.#owners.set(segment, session);
+    session.nextIndex += 1;
+    session.current = segment;
+    this.#spooledBytes += segmentHeaderBytes;
+    this.#rounds.touch(segment);
+    this.#rounds.touchDirectory(session.directory);
+    return segment;
+  }
+
+  #rotate(session: SpoolSession, gapBefore: boolean): OpenSegment {
+    this.#closeCurrent(session, false, null);
+    const segment = this.#openSegment(session, gapBefore);
+    this.#dispatch();
+    return segment;
+  }
+
+  #tryRotate(session: SpoolSession, gapBefore: boolean): void {
+    try {
+      this.#rotate(session, gapBefore);
+    } catch (error) {
+      this.#fail(session, error, 0);
+    }
+  }
+
+  /** A close record that can't be written is not worth failing for: this process knows what it would say. */
+  #closeCurrent(session: SpoolSession, final: boolean, end: SessionEnd | null): void {
+    const segment = session.current;
+    if (segment === null) return;
+    const closedUs = this.#options.wallUs();
+    session.current = null;
+    try {
+      this.#count(segment.close({ closedUs, final, end }));
+    } catch {
+      segment.cutBack();
+    }
+    this.#rounds.touch(segment);
+    session.closed.push({ index: segment.index, path: segment.path, fileBytes: segment.fileBytes, closedUs, final });
+  }
+
+  #fail(session: SpoolSession, error: unknown, framesLost: number): void {
+    if (session.lost !== null) {
+      session.lost.framesLost += framesLost;
+      return;
+    }
+    const code = failureCode(error);
+    const reason = `${code}: ${error instanceof Error ? error.message : String(error)}`;
+    const { wallUs, monotonicUs, limits } = this.#options;
+    session.current?.cutBack();
+    this.#closeCurrent(session, false, null);
+    session.lost = { fromUs: wallUs(), framesLost, reason, retryAtUs: monotonicUs() + limits.retryMs * 1000 };
+    this.#options.emit({ kind: 'failed', session: session.number, code, message: reason });
+    this.#dispatch();
+  }
+
+  /** After a failed sync the kernel may have dropped the pages: nothing after the last good round counts. */
+  #syncFailed(segment: OpenSegment, error: unknown): void {
+    const session = this.#owners.get(segment);
+    if (session === undefined || session.end !== null) return;
+    this.#fail(session, error, session.framesAccepted - session.framesDurable);
+  }
+
+  /** After a failure: a new segment, flagged GAP_BEFORE, as soon as the disk takes one. */
+  #tryToGoOn(session: SpoolSession): boolean {
+    const { lost } = session;
+    const { limits, monotonicUs } = this.#options;
+    if (lost === null) return true;
+    const nowUs = monotonicUs();
+    const full = this.#spooledBytes + limits.segmentBytesMax > limits.spoolBytesMax;
+    if (full || nowUs < lost.retryAtUs) return false;
+    lost.retryAtUs = nowUs + limits.retryMs * 1000;
+    try {
+      this.#openSegment(session, true);
+    } catch {
+      return false;
+    }
+    this.#endGap(session);
+    return true;
+  }
+
+  #endGap(session: SpoolSession): void {
+    const { lost } = session;
+    if (lost === null) return;
+    session.lost = null;
+    const { fromUs, framesLost, reason } = lost;
+    const toUs = this.#options.wallUs();
+    this.#options.emit({ kind: 'gap', session: session.number, fromUs, toUs, framesLost, reason });
+  }
+
+  /** Every session ends with a segment marked final: the present one, the last closed one, or an empty one. */
+  #finish(session: SpoolSession): void {
+    const last = session.closed.at(-1);
+    const lastIsFree = last !== undefined && !(session.inFlight && session.closed.length === 1);
+    try {
+      if (session.current === null && lastIsFree) last.final = true;
+      else {
+        if (session.current === null) this.#openSegment(session, session.lost !== null);
+        this.#closeCurrent(session, true, session.end);
+      }
+    } catch {
+      // The disk takes nothing now; the tick tries again.
+      return;
+    }
+    session.finalClosed = true;
+    this.#endGap(session);
+    this.#dispatch();
+  }
+
+  #publish(waiting: WrittenBatch[], failed: ReadonlySet<OpenSegment>): void {
+    const nowUs = this.#options.monotonicUs();
+    const watermarks = new Map<number, number>();
+    for (const { session, segment, framesAccepted, oldestUs } of waiting) {
+      if (failed.has(segment)) continue;
+      session.framesDurable = Math.max(session.framesDurable, framesAccepted);
+      watermarks.set(session.number, session.framesDurable);
+      this.#durableMs[this.#durableCount % durableSamplesMax] = (nowUs - oldestUs) / 1000;
+      this.#durableCount += 1;
+    }
+    if (watermarks.size > 0) this.#options.emit({ kind: 'durable', watermarks: [...watermarks] });
+  }
+
+  #removeQuietly(path: string): void {
+    try {
+      this.#options.disk.remove(path);
+    } catch {
+      // It is recovered and sealed again at the next start, which changes nothing.
+    }
+  }
+
+  // ---- handing on
+
+  #tick(): void {
+    const nowUs = this.#options.monotonicUs();
+    const { segmentAgeMs } = this.#options.limits;
+    for (const session of this.#live.values()) {
+      const openedUs = session.current?.openedMonotonicUs ?? nowUs;
+      if (nowUs - openedUs >= (segmentAgeMs - this.#tickMs) * 1000) this.#tryRotate(session, false);
+    }
+    for (const session of this.#sessions.values())
+      if (session.end !== null && !session.finalClosed) this.#finish(session);
+    this.#dispatch();
+  }
+
+  #dispatch(): void {
+    const nowUs = this.#options.monotonicUs();
+    for (const session of this.#sessions.values()) {
+      if (this.#freeChunkSlots.length === 0 || this.#closing) return;
+      if (session.inFlight || session.sealed || session.closed.length === 0) continue;
+      if (session.attempts === 0 || nowUs >= session.retryAtUs) this.#handOn(session);
+    }
+  }
+
+  #handOn(session: SpoolSession): void {
+    const segment = session.closed[0];
+    const slot = this.#freeChunkSlots.pop();
+    const memory = slot === undefined ? undefined : this.#options.chunkSlots[slot];
+    if (segment === undefined || slot === undefined || memory === undefined) return;
+    try {
+      const contents = this.#load(segment.path, memory);
+      session.inFlight = true;
+      // Served last next time: a session with much to hand on must not starve the others.
+      this.#sessions.delete(session.sessionId);
+      this.#sessions.set(session.sessionId, session);
+      this.#options.emit({ kind: 'ready', chunk: describe(session, segment, contents, slot) });
+    } catch {
+      this.#freeChunkSlots.push(slot);
+      this.#postpone(session);
+    }
+  }
+
+  #load(path: string, memory: Uint8Array): SegmentContents {
+    let at = PAYLOAD_HEADER_BYTES;
+    const contents = readSegment(this.#options.disk, path, this.#options.key, (frames) => {
+      memory.set(frames, at);
+      at += frames.length;
+    });
+    if (contents === null) throw new Error('the segment header does not authenticate');
+    const { framesCount, header } = contents;
+    writePayloadHeader(memory, { framesCount, firstFrameNumber: header.firstFrameNumber, openedUs: header.openedUs });
+    return contents;
+  }
+}
+
+function describe(session: SpoolSession, segment: ClosedSegment, contents: SegmentContents, slot: number): ReadyChunk {
+  const { header, close } = contents;
+  return {
+    sessionId: session.sessionId,
+    index: segment.index,
+    final: segment.final,
+    recovered: close === null,
+    gapBefore: header.gapBefore,
+    openedUs: header.openedUs,
+    closedUs: close?.closedUs ?? segment.closedUs ?? contents.lastWrittenUs,
+    monotonicNs: header.monotonicNs,
+    framesCount: contents.framesCount,
+    updatesCount: contents.updatesCount,
+    firstFrameNumber: header.firstFrameNumber,
+    payloadBytes: PAYLOAD_HEADER_BYTES + contents.framesBytes,
+    slot,
+  };
+}

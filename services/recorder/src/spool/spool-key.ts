@@ -1,0 +1,40 @@
+import { randomBytes } from 'node:crypto';
+import * as fs from 'node:fs';
+import { dirname } from 'node:path';
+
+/**
+ * The key that wraps every segment's key, made at the first start. It must not live on the disk that is copied for
+ * backups of the spool: without it a segment is noise.
+ */
+export function loadSpoolKey(path: string): Uint8Array {
+  try {
+    return readKey(path);
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'ENOENT') throw error;
+  }
+  fs.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const file = fs.openSync(`${path}.new`, 'w', 0o600);
+  fs.writeSync(file, randomBytes(32));
+  fs.fsyncSync(file);
+  fs.closeSync(file);
+  // linkSync refuses to replace: of two recorders starting at once both go on with the key of the first.
+  try {
+    fs.linkSync(`${path}.new`, path);
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'EEXIST') throw error;
+  }
+  fs.rmSync(`${path}.new`, { force: true });
+  const directory = fs.openSync(dirname(path), 'r');
+  fs.fsyncSync(directory);
+  fs.closeSync(directory);
+  return readKey(path);
+}
+
+function readKey(path: string): Uint8Array {
+  const key = fs.readFileSync(path);
+  if (key.length !== 32)
+    throw new Error(`the spool key ${path} must be 32 bytes, it has ${key.length}: restore it or move it away`);
+  if ((fs.statSync(path).mode & 0o077) !== 0)
+    throw new Error(`the spool key ${path} is readable by others: chmod 600 it`);
+  return key;
+}

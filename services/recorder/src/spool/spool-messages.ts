@@ -1,0 +1,87 @@
+/** What the relaying thread and the spool thread say to each other. All plain values: they cross by structured clone. */
+import type { EndReason, RecordingStatistics } from '@lucid-sessions/contract';
+
+/** How a session ended; kept in its last segment so that a crash after the end does not turn it into a crash. */
+export interface SessionEnd {
+  atUs: number;
+  reason: EndReason;
+  message: string;
+  failed: boolean;
+  statistics: RecordingStatistics;
+}
+
+/** One batch of whole frames in a slot of the shared pool. */
+export interface AppendItem {
+  session: number;
+  slot: number;
+  bytes: number;
+  framesCount: number;
+  updatesCount: number;
+  /** Arrival of the oldest frame, `process.hrtime` in µs: from it the time to durable is measured. */
+  oldestUs: number;
+}
+
+export type SpoolCommand =
+  | { kind: 'open'; session: number; sessionId: string }
+  | { kind: 'append'; items: AppendItem[] }
+  /** Closes the segment and opens the next one. */
+  | { kind: 'rotate'; session: number; gapBefore: boolean }
+  | { kind: 'end'; session: number; end: SessionEnd }
+  /** The chunk is stored: its segment may go. */
+  | { kind: 'sealed'; sessionId: string; index: number; slot: number }
+  | { kind: 'not_sealed'; sessionId: string; index: number; slot: number }
+  /** Everything about the session is known elsewhere: its directory may go. */
+  | { kind: 'forget'; sessionId: string }
+  | { kind: 'statistics' }
+  | { kind: 'close' };
+
+/** A closed segment's payload, in slot `slot` of the chunk slots. */
+export interface ReadyChunk {
+  sessionId: string;
+  index: number;
+  final: boolean;
+  recovered: boolean;
+  gapBefore: boolean;
+  openedUs: number;
+  closedUs: number;
+  monotonicNs: number;
+  framesCount: number;
+  updatesCount: number;
+  firstFrameNumber: number;
+  payloadBytes: number;
+  slot: number;
+}
+
+export type SpoolFailureCode = 'spool_full' | 'disk_full' | 'disk_failed';
+
+export interface SpoolStatistics {
+  /** Bytes of segments on disk. */
+  spooledBytes: number;
+  sessionsCount: number;
+  closedSegmentsCount: number;
+  recordsWritten: number;
+  bytesWritten: number;
+  syncRounds: number;
+  /** Arrival to durable of the latest batches, ms. */
+  durableMs: number[];
+}
+
+export interface RecoveredSession {
+  sessionId: string;
+  /** null: it was still recording when the recorder died. */
+  end: SessionEnd | null;
+  lastWrittenUs: number;
+  framesCount: number;
+}
+
+export type SpoolEvent =
+  | { kind: 'recovered'; sessions: RecoveredSession[]; unreadable: string[] }
+  /** Pairs: session number, frames of it that are durable. */
+  | { kind: 'durable'; watermarks: [number, number][] }
+  | { kind: 'ready'; chunk: ReadyChunk }
+  | { kind: 'failed'; session: number; code: SpoolFailureCode; message: string }
+  | { kind: 'gap'; session: number; fromUs: number; toUs: number; framesLost: number; reason: string }
+  /** The final chunk has its receipt. */
+  | { kind: 'complete'; sessionId: string; chunksCount: number }
+  | { kind: 'statistics'; statistics: SpoolStatistics }
+  | { kind: 'closed' };

@@ -1,0 +1,55 @@
+import type { OpenSegment } from './open-segment.ts';
+import type { SessionEnd } from './spool-messages.ts';
+
+/** A closed segment that still needs its receipt. */
+export interface ClosedSegment {
+  index: number;
+  path: string;
+  fileBytes: number;
+  /** When this process closed it; null after a crash (the file's own close record counts). */
+  closedUs: number | null;
+  final: boolean;
+}
+
+/** What the spool knows of one session. */
+export interface SpoolSession {
+  /** The relaying thread's name for it; -1 after a recovery. */
+  number: number;
+  sessionId: string;
+  directory: string;
+  current: OpenSegment | null;
+  /** In order; the first is the next to be handed on. */
+  closed: ClosedSegment[];
+  nextIndex: number;
+  framesAccepted: number;
+  framesDurable: number;
+  end: SessionEnd | null;
+  finalClosed: boolean;
+  inFlight: boolean;
+  /** The final chunk has its receipt. */
+  sealed: boolean;
+  attempts: number;
+  retryAtUs: number;
+  /** Set while frames can't be persisted. */
+  lost: { fromUs: number; framesLost: number; reason: string; retryAtUs: number } | null;
+}
+
+export function newSession(number: number, sessionId: string, directory: string): SpoolSession {
+  return {
+    number,
+    sessionId,
+    directory,
+    current: null,
+    closed: [],
+    nextIndex: 0,
+    framesAccepted: 0,
+    framesDurable: 0,
+    end: null,
+    finalClosed: false,
+    inFlight: false,
+    sealed: false,
+    attempts: 0,
+    retryAtUs: 0,
+    lost: null,
+  };
+}

@@ -1,0 +1,324 @@
+/** The relaying thread's side of the spool: sessions write frames, closed segments come back as chunks to seal. */
+import { Worker } from 'node:worker_threads';
+import type { ChunkReceipt, ChunkToSeal } from '@lucid-sessions/contract';
+import { encodeNote, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
+import { BatchPool, createBatchMemory } from './batch-pool.ts';
+import { FrameBatch, type FullBatch } from './frame-batch.ts';
+import type { SpoolLimits } from './spool-engine.ts';
+import type {
+  AppendItem,
+  ReadyChunk,
+  RecoveredSession,
+  SessionEnd,
+  SpoolCommand,
+  SpoolEvent,
+  SpoolFailureCode,
+  SpoolStatistics,
+} from './spool-messages.ts';
+import type { SpoolThreadData } from './spool-thread.ts';
+
+/** Larger than two PDUs of 64 KiB with their headers: one may be open in each direction. */
+export const batchSlotBytes = 192 * 1024;
+/** Below it the sockets are paused: what one read may still bring must fit. */
+const batchSlotsReserve = 16;
+
+export interface SpoolOptions {
+  /** Segments go into `<dataDir>/spool`, the key into `<dataDir>/keys/spool.key`. */
+  directory: string;
+  keyPath: string;
+  limits: SpoolLimits;
+  /** µs on the recorder's monotonic clock begin here (`process.hrtime.bigint()`). */
+  originNs: bigint;
+  batchSlotsCount: number;
+  /** Closed segments being sealed at the same time. */
+  chunkSlotsCount: number;
+  /** Frames are handed to the spool thread this long after the first of them came. */
+  flushEveryMs: number;
+  diskModule?: string;
+  seal: (chunk: ChunkToSeal) => Promise<ChunkReceipt>;
+  /** Every chunk of the session has its receipt; the session's spool goes when this resolves. */
+  onDrained: (sessionId: string, chunksCount: number) => Promise<void>;
+  /** Something an operator should know. */
+  onProblem: (message: string) => void;
+}
+
+export interface SpoolSessionEvents {
+  /** Frames can't be persisted from here on. */
+  onFailed: (code: SpoolFailureCode, message: string) => void;
+  /** They can again (or the session has ended). */
+  onGap: (gap: { fromUs: number; toUs: number; framesLost: number; reason: string }) => void;
+}
+
+/** One session's way into the spool. */
+export class SpoolSession {
+  readonly sessionId: string;
+  readonly number: number;
+  readonly batch: FrameBatch;
+  readonly #spool: Spool;
+  readonly #originUs: number;
+  /** Frames known to be durable. */
+  durableFrames = 0;
+  /** Frames handed to the spool thread. */
+  framesHandedOver = 0;
+  readonly #waiters: { frames: number; resolve: () => void }[] = [];
+
+  constructor(spool: Spool, sessionId: string, number: number, originUs: number) {
+    this.#spool = spool;
+    this.sessionId = sessionId;
+    this.number = number;
+    this.#originUs = originUs;
+    this.batch = new FrameBatch(
+      spool.pool,
+      originUs,
+      () => spool.started(this),
+      (batch) => spool.handOver(this, batch),
+    );
+  }
+
+  /** µs since the session's start. */
+  nowUs(): number {
+    return this.#spool.monotonicUs() - this.#originUs;
+  }
+
+  note(note: GatewayNote): void {
+    this.batch.frame(frameKinds.note, 0, 0, encodeNote(note), this.nowUs());
+  }
+
+  /** Closes the chunk to be and starts the next one. */
+  rotate(gapBefore: boolean): void {
+    this.batch.flush(this.nowUs());
+    this.#spool.command({ kind: 'rotate', session: this.number, gapBefore });
+  }
+
+  end(end: SessionEnd): void {
+    this.batch.finish(this.nowUs());
+    this.#spool.command({ kind: 'end', session: this.number, end });
+  }
+
+  /** Resolves when everything written so far is durable. */
+  durable(): Promise<void> {
+    this.batch.flush(this.nowUs());
+    this.#spool.flush();
+    const frames = this.framesHandedOver;
+    if (this.durableFrames >= frames) return Promise.resolve();
+    return new Promise((resolve) => this.#waiters.push({ frames, resolve }));
+  }
+
+  /** The spool thread's word. */
+  advance(durableFrames: number): void {
+    this.durableFrames = durableFrames;
+    while (this.#waiters[0] !== undefined && this.#waiters[0].frames <= durableFrames) this.#waiters.shift()?.resolve();
+  }
+}
+
+export class Spool {
+  readonly #options: SpoolOptions;
+  /** The recorder's start on this thread's clock. */
+  readonly #originMs: number;
+  readonly #worker: Worker;
+  readonly #chunkSlots: SharedArrayBuffer[];
+  readonly pool: BatchPool;
+  /** Left by an earlier process; their chunks are being sealed. */
+  recovered: RecoveredSession[] = [];
+  readonly #sessions = new Map<number, { session: SpoolSession; events: SpoolSessionEvents }>();
+  /** Ids whose chunks are not all stored. */
+  readonly #known = new Set<string>();
+  readonly #started = new Set<SpoolSession>();
+  #pending: AppendItem[] = [];
+  #flushTimer: NodeJS.Timeout | null = null;
+  #sessionNumber = 0;
+  #statisticsWaiters: ((statistics: SpoolStatistics) => void)[] = [];
+  #onRecovered: () => void = () => {};
+  #onClosed: () => void = () => {};
+  #closing: Promise<void> | null = null;
+  /** Set when the spool thread has died: nothing can be recorded any more. */
+  failure: string | null = null;
+  /** Latest failure to seal, null after a success. */
+  sealProblem: string | null = null;
+
+  private constructor(options: SpoolOptions) {
+    this.#options = options;
+    this.#originMs = performance.now() - Number(process.hrtime.bigint() - options.originNs) / 1e6;
+    const batches = createBatchMemory(options.batchSlotsCount, batchSlotBytes);
+    this.pool = new BatchPool(batches);
+    this.#chunkSlots = Array.from(
+      { length: options.chunkSlotsCount },
+      () => new SharedArrayBuffer(options.limits.segmentBytesMax),
+    );
+    const workerData: SpoolThreadData = {
+      directory: options.directory,
+      keyPath: options.keyPath,
+      limits: options.limits,
+      batches,
+      chunks: this.#chunkSlots,
+      originNs: options.originNs,
+      diskModule: options.diskModule ?? new URL('./spool-disk.ts', import.meta.url).href,
+    };
+    this.#worker = new Worker(new URL('./spool-thread.ts', import.meta.url), { workerData });
+    this.#worker.on('message', (event: SpoolEvent) => this.#on(event));
+  }
+
+  /** Resolves when the spool of an earlier process has been taken up. Rejects when it can't be. */
+  static async start(options: SpoolOptions): Promise<Spool> {
+    const spool = new Spool(options);
+    await new Promise<void>((resolve, reject) => {
+      spool.#onRecovered = resolve;
+      spool.#worker.on('error', (error: Error) => {
+        spool.#die(error.message);
+        reject(error);
+      });
+    });
+    return spool;
+  }
+
+  monotonicUs(): number {
+    return Math.floor((performance.now() - this.#originMs) * 1000);
+  }
+
+  /** Whether one more read of a socket surely fits. */
+  get hasRoom(): boolean {
+    return this.pool.freeCount() > batchSlotsReserve;
+  }
+
+  /** False while chunks of a session of this id are still on their way. */
+  canOpen(sessionId: string): boolean {
+    return this.failure === null && !this.#known.has(sessionId);
+  }
+
+  open(sessionId: string, events: SpoolSessionEvents): SpoolSession {
+    if (!this.canOpen(sessionId)) throw new Error(this.failure ?? `session ${sessionId} is still being stored`);
+    const number = this.#sessionNumber;
+    this.#sessionNumber += 1;
+    const session = new SpoolSession(this, sessionId, number, this.monotonicUs());
+    this.#known.add(sessionId);
+    this.#sessions.set(number, { session, events });
+    this.command({ kind: 'open', session: number, sessionId });
+    return session;
+  }
+
+  async statistics(): Promise<SpoolStatistics> {
+    if (this.failure !== null) throw new Error(this.failure);
+    return new Promise((resolve) => {
+      this.#statisticsWaiters.push(resolve);
+      this.command({ kind: 'statistics' });
+    });
+  }
+
+  /** After a last sync; segments without a receipt are taken up at the next start. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#flushTimer !== null) clearTimeout(this.#flushTimer);
+    if (this.failure !== null) return;
+    const closed = new Promise<void>((resolve) => {
+      this.#onClosed = resolve;
+    });
+    this.command({ kind: 'close' });
+    await closed;
+    await this.#worker.terminate();
+  }
+
+  // ---- called by SpoolSession
+
+  /** Sends a command after the batches that were handed over before it. */
+  command(command: SpoolCommand): void {
+    this.flush();
+    this.#worker.postMessage(command);
+  }
+
+  started(session: SpoolSession): void {
+    this.#started.add(session);
+    this.#flushTimer ??= setTimeout(() => this.#flushStarted(), this.#options.flushEveryMs);
+  }
+
+  handOver(session: SpoolSession, batch: FullBatch): void {
+    session.framesHandedOver += batch.framesCount;
+    this.#pending.push({ session: session.number, ...batch });
+    if (this.#flushTimer === null || batch.bytes > batchSlotBytes / 2) this.flush();
+  }
+
+  #flushStarted(): void {
+    this.#flushTimer = null;
+    const started = [...this.#started];
+    this.#started.clear();
+    // Armed again at once by a batch that had to keep a PDU that is still arriving.
+    for (const session of started) session.batch.flush(session.nowUs());
+    this.flush();
+    for (const session of started) if (session.batch.isStarted) this.started(session);
+  }
+
+  flush(): void {
+    if (this.#pending.length === 0) return;
+    const items = this.#pending;
+    this.#pending = [];
+    this.#worker.postMessage({ kind: 'append', items } satisfies SpoolCommand);
+  }
+
+  // ---- the spool thread's events
+
+  #on(event: SpoolEvent): void {
+    switch (event.kind) {
+      case 'durable':
+        for (const [number, frames] of event.watermarks) this.#sessions.get(number)?.session.advance(frames);
+        return;
+      case 'ready':
+        void this.#seal(event.chunk);
+        return;
+      case 'failed':
+        this.#sessions.get(event.session)?.events.onFailed(event.code, event.message);
+        return;
+      case 'gap':
+        this.#sessions.get(event.session)?.events.onGap(event);
+        return;
+      case 'complete':
+        void this.#drained(event.sessionId, event.chunksCount);
+        return;
+      case 'recovered':
+        this.recovered = event.sessions;
+        for (const { sessionId } of event.sessions) this.#known.add(sessionId);
+        for (const sessionId of event.unreadable)
+          this.#options.onProblem(
+            `the spool of session ${sessionId} can't be opened with this spool key; it was moved to spool/unreadable`,
+          );
+        this.#onRecovered();
+        return;
+      case 'statistics':
+        this.#statisticsWaiters.shift()?.(event.statistics);
+        return;
+      case 'closed':
+        this.#onClosed();
+        return;
+    }
+  }
+
+  async #seal({ slot, payloadBytes, firstFrameNumber: _, ...chunk }: ReadyChunk): Promise<void> {
+    const { sessionId, index } = chunk;
+    const memory = this.#chunkSlots[slot];
+    if (memory === undefined) return;
+    try {
+      await this.#options.seal({ ...chunk, payload: new Uint8Array(memory, 0, payloadBytes) });
+      this.sealProblem = null;
+      this.command({ kind: 'sealed', sessionId, index, slot });
+    } catch (error) {
+      this.sealProblem = `chunk ${index} of session ${sessionId}: ${error instanceof Error ? error.message : String(error)}`;
+      this.command({ kind: 'not_sealed', sessionId, index, slot });
+    }
+  }
+
+  async #drained(sessionId: string, chunksCount: number): Promise<void> {
+    await this.#options.onDrained(sessionId, chunksCount);
+    this.#known.delete(sessionId);
+    for (const [number, { session }] of this.#sessions)
+      if (session.sessionId === sessionId) this.#sessions.delete(number);
+    this.command({ kind: 'forget', sessionId });
+  }
+
+  #die(message: string): void {
+    this.failure = `the spool thread has died: ${message}`;
+    for (const { events } of this.#sessions.values()) events.onFailed('disk_failed', this.failure);
+    this.#onClosed();
+  }
+}
