@@ -5,6 +5,18 @@ export const sessionIdSchema = z
   .string()
   .regex(/^[A-Za-z0-9_-]{1,100}$/, 'must be 1–100 characters of A–Z a–z 0–9 _ -');
 
+/** A chunk's id names its session and its `sequence_number` (index + 1), so it can be taken apart again. */
+export function chunkIdOf(sessionId: string, index: number): string {
+  return `${sessionId}.${String(index + 1).padStart(6, '0')}`;
+}
+
+/** Index of a chunk of this session; null when the id is of another session or none at all. */
+export function chunkIndexOf(sessionId: string, chunkId: string): number | null {
+  const number = chunkId.startsWith(`${sessionId}.`) ? chunkId.slice(sessionId.length + 1) : '';
+  const index = /^\d{6,12}$/.test(number) ? Number(number) - 1 : -1;
+  return index >= 0 && chunkIdOf(sessionId, index) === chunkId ? index : null;
+}
+
 export const sessionStatuses = [
   'created',
   'starting',

@@ -1,1 +1,7 @@
-export {};
+export * from './checks.ts';
+export * from './config.ts';
+export * from './http.ts';
+export * from './leaf.ts';
+export * from './recovery.ts';
+export * from './service.ts';
+export * from './stores.ts';

@@ -1,5 +1,4 @@
 /** The HTTP door every internal service has: `/health`, `/metrics` when it has some, and its port under `/rpc/`. */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { LucidError, toLucidError } from '../errors.ts';
 import type { ServiceHealth } from '../ports.ts';
@@ -20,18 +19,22 @@ export interface ServiceHttpOptions<P extends PortName> {
 
 export const serviceSecretCharactersMin = 32;
 
-const digest = (text: string) => createHash('sha256').update(text).digest();
+const digest = async (text: string) =>
+  new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)));
 
-/** Compares digests in constant time, so neither content nor length of the secret leaks through timing. */
-export function bearerGuard(secret: string): (authorization: string | undefined) => void {
+/** Compares digests, and all their bytes, so neither content nor length of the secret leaks through timing. */
+export function bearerGuard(secret: string): (authorization: string | undefined) => Promise<void> {
   if (secret.length < serviceSecretCharactersMin)
     throw new LucidError(
       'invalidRequest',
       `the service secret must have at least ${serviceSecretCharactersMin} characters`,
     );
   const expected = digest(`Bearer ${secret}`);
-  return (authorization) => {
-    if (!timingSafeEqual(digest(authorization ?? ''), expected))
+  return async (authorization) => {
+    const [wanted, given] = await Promise.all([expected, digest(authorization ?? '')]);
+    let difference = 0;
+    for (let at = 0; at < wanted.length; at++) difference |= wanted[at]! ^ given[at]!;
+    if (difference !== 0)
       throw new LucidError('unauthenticated', 'this door is for the services; send their shared secret');
   };
 }
@@ -45,7 +48,7 @@ export function createServiceHttp<P extends PortName>(options: ServiceHttpOption
   const handle = rpcServer(options.name, options.port, options.onError);
 
   const admit = async (request: FastifyRequest<{ Params: { method: string } }>) => {
-    guard(request.headers.authorization);
+    await guard(request.headers.authorization);
     const { method } = request.params;
     const bytesMax = rpcMethod(options.name, method)?.requestBytesMax ?? rpcChunkBytesMax;
     if (Number(request.headers['content-length'] ?? 0) > bytesMax)

@@ -1,0 +1,335 @@
+/**
+ * Chunks as files below CHUNK_STORAGE_PATH:
+ *
+ * ```
+ * <prefix>/<session>/<index>.chunk   sealed chunk files, written once
+ * <prefix>/<session>/leaves.bin      leaf and seal of chunk i at byte 224 × i
+ * <prefix>/<session>/side/<name>     sidecars, which can be made again
+ * tmp/                               files on their way; a crash leaves them here
+ * ```
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  opendir,
+  readdir,
+  rename,
+  rm,
+  stat,
+  statfs,
+  unlink,
+} from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { LucidError, sessionIdSchema } from '@lucid-sessions/contract';
+import type { ChunkStore } from '@lucid-sessions/storage';
+import { DurableFileWriter } from './fs-direct-file.ts';
+
+const sealedLeafBytes = 224;
+const leavesName = 'leaves.bin';
+const temporaryFolder = 'tmp';
+const knownFoldersMax = 10_000;
+const fileBytesMax = 128 * 1024 * 1024;
+
+export interface FsChunkStoreOptions {
+  /** CHUNK_STORAGE_PATH. */
+  path: string;
+  /** Off: always through the page cache. */
+  direct?: boolean;
+  /** Temporary files older than this belong to nobody any more. */
+  temporaryAgeMs?: number;
+}
+
+const codeOf = (thrown: unknown) => (thrown as { code?: unknown } | null)?.code;
+
+/** What a person can do about a failed write; the path stays out of the message. */
+function storageError(doing: string, thrown: unknown): LucidError {
+  if (thrown instanceof LucidError) return thrown;
+  const code = codeOf(thrown);
+  const full = code === 'ENOSPC' || code === 'EDQUOT';
+  return new LucidError('storage', `${doing} failed: ${full ? 'the disk is full; free or add space' : String(code)}`, {
+    status: full ? 507 : 500,
+    details: { errno: String(code) },
+    cause: thrown,
+  });
+}
+
+async function guarded<T>(doing: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (thrown) {
+    throw storageError(doing, thrown);
+  }
+}
+
+async function absentAsNull<T>(work: () => Promise<T>): Promise<T | null> {
+  try {
+    return await work();
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT') return null;
+    throw thrown;
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  // Windows can't open a directory; NTFS journals names by itself.
+  if (process.platform === 'win32') return;
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+async function readAt(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length; ) {
+    const { bytesRead } = await file.read(bytes, at, bytes.length - at, position + at);
+    if (bytesRead === 0) throw Object.assign(new Error('file shorter than its size'), { code: 'EIO' });
+    at += bytesRead;
+  }
+}
+
+async function readWhole(path: string): Promise<Uint8Array | null> {
+  return absentAsNull(async () => {
+    const file = await open(path, 'r');
+    try {
+      const { size } = await file.stat();
+      if (!(size <= fileBytesMax)) throw Object.assign(new Error('file too large'), { code: 'EFBIG' });
+      const bytes = new Uint8Array(size);
+      await readAt(file, bytes, 0);
+      return bytes;
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+/**
+ * Ids that differ in case only, and names Windows reserves, would share or lose a folder on some systems: they get a
+ * suffix of their digest. Generated ids (UUIDs) stay as they are.
+ */
+function folderName(sessionId: string): string {
+  if (!sessionIdSchema.safeParse(sessionId).success)
+    throw new LucidError('invalidRequest', 'a session id is 1–100 characters of A–Z a–z 0–9 _ -');
+  const plain = !/[A-Z]/.test(sessionId) && !/^(?:con|prn|aux|nul|com\d|lpt\d|tmp)$/.test(sessionId);
+  return plain ? sessionId : `${sessionId}.${createHash('sha256').update(sessionId).digest('hex').slice(0, 8)}`;
+}
+
+function fileName(index: number): string {
+  if (!(Number.isSafeInteger(index) && index >= 0))
+    throw new LucidError('invalidRequest', 'a chunk index is a whole number from 0');
+  return `${index}.chunk`;
+}
+
+const noHardLinks = new Set<unknown>(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+
+/** Names a finished temporary file. False when the name is taken. */
+async function publish(temporary: string, path: string, replace: boolean): Promise<boolean> {
+  if (replace) {
+    await rename(temporary, path);
+    return true;
+  }
+  try {
+    // Unlike rename, link never replaces: write-once holds between processes too.
+    await link(temporary, path);
+    await unlink(temporary);
+    return true;
+  } catch (thrown) {
+    if (codeOf(thrown) === 'EEXIST') return false;
+    if (!noHardLinks.has(codeOf(thrown))) throw thrown;
+  }
+  if ((await absentAsNull(() => stat(path))) !== null) return false;
+  await rename(temporary, path);
+  return true;
+}
+
+export class FsChunkStore implements ChunkStore {
+  readonly #root: string;
+  readonly #writer: DurableFileWriter;
+  readonly #temporaryAgeMs: number;
+  readonly #knownFolders = new Set<string>();
+
+  constructor(options: FsChunkStoreOptions) {
+    this.#root = resolve(options.path);
+    this.#writer = new DurableFileWriter({ direct: options.direct ?? true });
+    this.#temporaryAgeMs = options.temporaryAgeMs ?? 600_000;
+  }
+
+  #folder(sessionId: string): string {
+    const name = folderName(sessionId);
+    return join(this.#root, sessionId.slice(0, 2).toLowerCase().padEnd(2, '_'), name);
+  }
+
+  storagePath(sessionId: string, index: number): string {
+    return join(this.#folder(sessionId), fileName(index))
+      .slice(this.#root.length + 1)
+      .replaceAll('\\', '/');
+  }
+
+  /** Makes a folder and makes its name durable, from the root down. */
+  async #makeFolder(path: string): Promise<void> {
+    if (this.#knownFolders.has(path)) return;
+    if (path.length > this.#root.length) await this.#makeFolder(dirname(path));
+    const made = await mkdir(path, { recursive: true, mode: 0o750 });
+    if (made !== undefined) await syncFolder(dirname(path));
+    if (this.#knownFolders.size >= knownFoldersMax) this.#knownFolders.clear();
+    this.#knownFolders.add(path);
+  }
+
+  async #write(folder: string, name: string, bytes: Uint8Array, replace: boolean): Promise<boolean> {
+    await this.#makeFolder(join(this.#root, temporaryFolder));
+    await this.#makeFolder(folder);
+    const temporary = join(this.#root, temporaryFolder, randomBytes(16).toString('hex'));
+    let published = false;
+    try {
+      await this.#writer.write(temporary, bytes);
+      published = await publish(temporary, join(folder, name), replace);
+    } finally {
+      if (!published) await rm(temporary, { force: true });
+    }
+    if (published) await syncFolder(folder);
+    return published;
+  }
+
+  async putFile(sessionId: string, index: number, file: Uint8Array, options: { replace?: boolean } = {}) {
+    const storagePath = this.storagePath(sessionId, index);
+    const written = await guarded('writing a chunk', () =>
+      this.#write(this.#folder(sessionId), fileName(index), file, options.replace ?? false),
+    );
+    return { written, storagePath };
+  }
+
+  async readFile(sessionId: string, index: number): Promise<Uint8Array | null> {
+    const path = join(this.#folder(sessionId), fileName(index));
+    return guarded('reading a chunk', () => readWhole(path));
+  }
+
+  async fileBytes(sessionId: string, index: number): Promise<number | null> {
+    const path = join(this.#folder(sessionId), fileName(index));
+    return guarded('looking at a chunk', async () => (await absentAsNull(() => stat(path)))?.size ?? null);
+  }
+
+  async removeFile(sessionId: string, index: number): Promise<void> {
+    const path = join(this.#folder(sessionId), fileName(index));
+    await guarded('removing a chunk', () => rm(path, { force: true }));
+  }
+
+  async putLeaf(sessionId: string, index: number, sealedLeaf: Uint8Array): Promise<void> {
+    fileName(index);
+    if (sealedLeaf.length !== sealedLeafBytes)
+      throw new LucidError('invalidRequest', `leaf and seal have ${sealedLeafBytes} bytes`);
+    const folder = this.#folder(sessionId);
+    await guarded('writing a leaf', async () => {
+      await this.#makeFolder(folder);
+      const path = join(folder, leavesName);
+      const present = await absentAsNull(() => open(path, 'r+'));
+      const file = present ?? (await open(path, 'wx+', 0o640));
+      try {
+        if ((await file.stat()).size < index * sealedLeafBytes)
+          throw new LucidError('storage', 'leaves before this one are missing; restart storage to restore them');
+        await file.write(sealedLeaf, 0, sealedLeafBytes, index * sealedLeafBytes);
+        await file.datasync();
+      } finally {
+        await file.close();
+      }
+      if (present === null) await syncFolder(folder);
+    });
+  }
+
+  async readLeaves(sessionId: string): Promise<Uint8Array> {
+    const path = join(this.#folder(sessionId), leavesName);
+    const bytes = await guarded('reading leaves', () => readWhole(path));
+    return bytes === null ? new Uint8Array(0) : bytes.subarray(0, bytes.length - (bytes.length % sealedLeafBytes));
+  }
+
+  async leavesTail(sessionId: string): Promise<{ count: number; last: Uint8Array | null }> {
+    const path = join(this.#folder(sessionId), leavesName);
+    return guarded('reading leaves', async () => {
+      const file = await absentAsNull(() => open(path, 'r'));
+      if (file === null) return { count: 0, last: null };
+      try {
+        const count = Math.floor((await file.stat()).size / sealedLeafBytes);
+        if (count === 0) return { count, last: null };
+        const last = new Uint8Array(sealedLeafBytes);
+        await readAt(file, last, (count - 1) * sealedLeafBytes);
+        return { count, last };
+      } finally {
+        await file.close();
+      }
+    });
+  }
+
+  #sidecarFolder(sessionId: string, name: string): string {
+    if (!/^[a-z0-9][a-z0-9._-]{0,99}$/.test(name) || name.includes('..'))
+      throw new LucidError('invalidRequest', 'a sidecar name is 1–100 characters of a–z 0–9 . _ -');
+    return join(this.#folder(sessionId), 'side');
+  }
+
+  async putSidecar(sessionId: string, name: string, bytes: Uint8Array): Promise<void> {
+    const folder = this.#sidecarFolder(sessionId, name);
+    await guarded('writing a sidecar', () => this.#write(folder, name, bytes, true));
+  }
+
+  async getSidecar(sessionId: string, name: string): Promise<Uint8Array | null> {
+    const path = join(this.#sidecarFolder(sessionId, name), name);
+    return guarded('reading a sidecar', () => readWhole(path));
+  }
+
+  async *listSessions(): AsyncIterable<string> {
+    const prefixes = (await absentAsNull(() => readdir(this.#root, { withFileTypes: true }))) ?? [];
+    for (const prefix of prefixes) {
+      if (!prefix.isDirectory() || prefix.name.length !== 2) continue;
+      for await (const entry of await opendir(join(this.#root, prefix.name))) {
+        const sessionId = entry.name.split('.')[0]!;
+        const ours = entry.isDirectory() && sessionIdSchema.safeParse(sessionId).success;
+        if (ours && folderName(sessionId) === entry.name) yield sessionId;
+      }
+    }
+  }
+
+  async recover(): Promise<{ temporariesRemoved: number }> {
+    return guarded('clearing temporary files', async () => {
+      const folder = join(this.#root, temporaryFolder);
+      let temporariesRemoved = 0;
+      for (const name of (await absentAsNull(() => readdir(folder))) ?? []) {
+        const facts = await absentAsNull(() => stat(join(folder, name)));
+        if (facts === null || Date.now() - facts.mtimeMs < this.#temporaryAgeMs) continue;
+        await rm(join(folder, name), { force: true });
+        temporariesRemoved += 1;
+      }
+      return { temporariesRemoved };
+    });
+  }
+
+  async purgeSession(sessionId: string): Promise<number> {
+    const folder = this.#folder(sessionId);
+    return guarded('removing a session', async () => {
+      let bytesFreed = 0;
+      for (const inner of [join(folder, 'side'), folder])
+        for (const name of (await absentAsNull(() => readdir(inner))) ?? [])
+          bytesFreed += (await absentAsNull(async () => fileSize(join(inner, name)))) ?? 0;
+      for (const path of this.#knownFolders) if (path.startsWith(folder)) this.#knownFolders.delete(path);
+      await rm(folder, { recursive: true, force: true });
+      if ((await absentAsNull(() => stat(dirname(folder)))) !== null) await syncFolder(dirname(folder));
+      return bytesFreed;
+    });
+  }
+
+  async space(): Promise<{ freeBytes: number; totalBytes: number }> {
+    return guarded('looking at the disk', async () => {
+      await this.#makeFolder(this.#root);
+      const { bavail, blocks, bsize } = await statfs(this.#root);
+      return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+    });
+  }
+
+  async dispose(): Promise<void> {}
+}
+
+async function fileSize(path: string): Promise<number> {
+  const facts = await stat(path);
+  return facts.isFile() ? facts.size : 0;
+}

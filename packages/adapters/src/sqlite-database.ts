@@ -1,0 +1,99 @@
+/** One way to open a SQLite database: WAL, a version, migrations in order, statements prepared once. */
+import { chmodSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { LucidError } from '@lucid-sessions/contract';
+
+export type Row = Record<string, unknown>;
+
+export class SqliteDatabase {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  /**
+   * `path` may be `:memory:`. Migration i takes the database from version i to i + 1. A database of a later version is
+   * refused: an older program must not write into it.
+   */
+  constructor(path: string, migrations: readonly string[]) {
+    if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
+    this.#database = new DatabaseSync(path, { timeout: 5000 });
+    if (path !== ':memory:') chmodSync(path, 0o640);
+    // FULL: a commit is on the disk when it answers, in WAL mode as well.
+    this.#database.exec(
+      'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF;',
+    );
+    this.#migrate(migrations);
+  }
+
+  #migrate(migrations: readonly string[]): void {
+    this.transaction(() => {
+      const version = Number(this.#database.prepare('PRAGMA user_version').get()?.user_version ?? 0);
+      if (version > migrations.length)
+        throw new LucidError(
+          'storage',
+          `the database has version ${version}, this program knows ${migrations.length}: use the newer program`,
+        );
+      for (const migration of migrations.slice(version)) this.#database.exec(migration);
+      this.#database.exec(`PRAGMA user_version = ${migrations.length}`);
+    });
+  }
+
+  #statement(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  get(sql: string, ...values: SQLInputValue[]): Row | undefined {
+    return this.#statement(sql).get(...values);
+  }
+  all(sql: string, ...values: SQLInputValue[]): Row[] {
+    return this.#statement(sql).all(...values);
+  }
+  /** Number of rows changed. */
+  run(sql: string, ...values: SQLInputValue[]): number {
+    return Number(this.#statement(sql).run(...values).changes);
+  }
+
+  /** All or nothing. IMMEDIATE: another process can't slip in between reading and writing. */
+  transaction<T>(work: () => T): T {
+    this.#database.exec('BEGIN IMMEDIATE');
+    try {
+      const result = work();
+      this.#database.exec('COMMIT');
+      return result;
+    } catch (thrown) {
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      throw thrown;
+    }
+  }
+
+  close(): void {
+    this.#statements.clear();
+    this.#database.close();
+  }
+}
+
+const sqliteFull = 13;
+
+/** SQLite's own errors in terms of the closed table. */
+export async function guardedSql<T>(work: () => T): Promise<T> {
+  try {
+    return work();
+  } catch (thrown) {
+    if (thrown instanceof LucidError) throw thrown;
+    const errcode = (thrown as { errcode?: unknown } | null)?.errcode;
+    const full = typeof errcode === 'number' && (errcode & 0xff) === sqliteFull;
+    throw new LucidError('storage', full ? 'the disk of the database is full' : 'the database refused the call', {
+      status: full ? 507 : 500,
+      details: typeof errcode === 'number' ? { sqlite_errcode: errcode } : {},
+      cause: thrown,
+    });
+  }
+}
+
+export const bytesOf = (value: unknown): Uint8Array => (value instanceof Uint8Array ? value : new Uint8Array(0));
+export const textOrNull = (value: unknown): string | null => (typeof value === 'string' ? value : null);

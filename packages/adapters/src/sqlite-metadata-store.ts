@@ -1,0 +1,526 @@
+/** Metadata in one SQLite file. Documents are JSON beside the columns they are found by. */
+import type {
+  AuditEvent,
+  ChunkMetadata,
+  KeyWrap,
+  RecordKind,
+  SessionDocument,
+  SessionQuery,
+  SessionStatus,
+} from '@lucid-sessions/contract';
+import type { AuditQuery, ChainHead, ChainTotals, ChunkRow, Lease, MetadataStore } from '@lucid-sessions/storage';
+import { bytesOf, guardedSql, type Row, SqliteDatabase, textOrNull } from './sqlite-database.ts';
+
+const migrations = [
+  `CREATE TABLE sessions (
+     session_id TEXT PRIMARY KEY, version INTEGER NOT NULL, status TEXT NOT NULL, created_at TEXT NOT NULL,
+     project TEXT, environment TEXT, search TEXT NOT NULL, cookie TEXT, route_token TEXT UNIQUE, document TEXT NOT NULL
+   ) WITHOUT ROWID;
+   CREATE INDEX sessions_by_time ON sessions (created_at DESC, session_id);
+   CREATE INDEX sessions_by_status ON sessions (status, created_at DESC);
+   CREATE INDEX sessions_by_cookie ON sessions (cookie, status) WHERE cookie IS NOT NULL;
+   CREATE TABLE leases (
+     session_id TEXT PRIMARY KEY, owner TEXT NOT NULL, epoch INTEGER NOT NULL, expires_us INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE TABLE chains (
+     session_id TEXT PRIMARY KEY, count INTEGER NOT NULL, leaf_hash TEXT, stored_bytes INTEGER NOT NULL,
+     payload_bytes INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE TABLE chunks (
+     session_id TEXT NOT NULL, chunk_index INTEGER NOT NULL, chunk_id TEXT NOT NULL, leaf_hash TEXT NOT NULL,
+     file_sha256 TEXT NOT NULL, file_bytes INTEGER NOT NULL, payload_bytes INTEGER NOT NULL, compression TEXT NOT NULL,
+     stored_at_us INTEGER NOT NULL, opened_us INTEGER NOT NULL, closed_us INTEGER NOT NULL, frames_count INTEGER NOT NULL,
+     updates_count INTEGER NOT NULL, flags INTEGER NOT NULL, storage_path TEXT NOT NULL, key_id TEXT NOT NULL,
+     sealed_leaf BLOB NOT NULL, rebuilt INTEGER NOT NULL, PRIMARY KEY (session_id, chunk_index)
+   ) WITHOUT ROWID;
+   CREATE TABLE records (
+     session_id TEXT NOT NULL, sequence INTEGER NOT NULL, kind TEXT NOT NULL, record BLOB NOT NULL,
+     PRIMARY KEY (session_id, sequence)
+   ) WITHOUT ROWID;
+   CREATE TABLE wraps (
+     session_id TEXT NOT NULL, position INTEGER NOT NULL, scheme TEXT NOT NULL, recipient TEXT NOT NULL,
+     key_id TEXT NOT NULL, wrapped BLOB NOT NULL, PRIMARY KEY (session_id, position)
+   ) WITHOUT ROWID;
+   CREATE TABLE audit (
+     event_id TEXT PRIMARY KEY, timestamp_us INTEGER NOT NULL, event_type TEXT NOT NULL, user_id TEXT, resource_id TEXT,
+     document TEXT NOT NULL
+   ) WITHOUT ROWID;
+   CREATE INDEX audit_by_time ON audit (timestamp_us DESC, event_id);
+   CREATE INDEX audit_by_resource ON audit (resource_id, timestamp_us DESC);
+   CREATE INDEX audit_by_user ON audit (user_id, timestamp_us DESC);`,
+];
+
+const documentOf = (row: Row | undefined): SessionDocument | null =>
+  row === undefined ? null : (JSON.parse(String(row.document)) as SessionDocument);
+
+function searchTextOf(session: SessionDocument): string {
+  const { metadata, rdp_config } = session;
+  return [session.name, session.session_id, rdp_config.host, metadata.owner ?? '', ...(metadata.tags ?? [])]
+    .join('\n')
+    .toLowerCase();
+}
+
+/** The columns a session is found by, in the order of the statements below. */
+const sessionColumns = (session: SessionDocument) =>
+  [
+    session.version,
+    session.status,
+    session.created_at,
+    session.metadata.project ?? null,
+    session.metadata.environment ?? null,
+    searchTextOf(session),
+    session.rdp_config.username?.toLowerCase() ?? null,
+    JSON.stringify(session),
+  ] as const;
+
+const escapeLike = (text: string) => text.replace(/[\\%_]/g, (character) => `\\${character}`);
+
+function metadataOf(row: Row): ChunkMetadata {
+  return {
+    sessionId: String(row.session_id),
+    chunkId: String(row.chunk_id),
+    index: Number(row.chunk_index),
+    leafHash: String(row.leaf_hash),
+    fileSha256: String(row.file_sha256),
+    fileBytes: Number(row.file_bytes),
+    payloadBytes: Number(row.payload_bytes),
+    compression: String(row.compression) as ChunkMetadata['compression'],
+    storedAtUs: Number(row.stored_at_us),
+    openedUs: Number(row.opened_us),
+    closedUs: Number(row.closed_us),
+    framesCount: Number(row.frames_count),
+    updatesCount: Number(row.updates_count),
+    flags: Number(row.flags),
+    storagePath: String(row.storage_path),
+    keyId: String(row.key_id),
+  };
+}
+
+/** Conditions and their values, for lists whose filters come and go. */
+class Conditions {
+  readonly #parts: string[] = [];
+  readonly values: (string | number)[] = [];
+
+  add(condition: string, value: string | number | undefined): this {
+    if (value === undefined) return this;
+    this.#parts.push(condition);
+    this.values.push(value);
+    return this;
+  }
+  get where(): string {
+    return this.#parts.length === 0 ? '' : `WHERE ${this.#parts.join(' AND ')}`;
+  }
+}
+
+export class SqliteMetadataStore implements MetadataStore {
+  readonly #database: SqliteDatabase;
+
+  /** `path`: a file, or `:memory:`. */
+  constructor(path: string) {
+    this.#database = new SqliteDatabase(path, migrations);
+  }
+
+  async insertSession(session: SessionDocument, routeTokenSha256: string | null): Promise<boolean> {
+    return guardedSql(
+      () =>
+        this.#database.run(
+          `INSERT INTO sessions (version, status, created_at, project, environment, search, cookie, document, session_id,
+             route_token) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+          ...sessionColumns(session),
+          session.session_id,
+          routeTokenSha256,
+        ) === 1,
+    );
+  }
+
+  async getSession(sessionId: string): Promise<SessionDocument | null> {
+    return guardedSql(() =>
+      documentOf(this.#database.get('SELECT document FROM sessions WHERE session_id = ?', sessionId)),
+    );
+  }
+
+  async setRouteToken(sessionId: string, tokenSha256: string | null): Promise<boolean> {
+    return guardedSql(
+      () =>
+        this.#database.run('UPDATE sessions SET route_token = ? WHERE session_id = ?', tokenSha256, sessionId) === 1,
+    );
+  }
+
+  async findByToken(tokenSha256: string): Promise<SessionDocument | null> {
+    return guardedSql(() =>
+      documentOf(this.#database.get('SELECT document FROM sessions WHERE route_token = ?', tokenSha256)),
+    );
+  }
+
+  async findByCookie(cookie: string): Promise<SessionDocument | null> {
+    return guardedSql(() =>
+      documentOf(
+        this.#database.get('SELECT document FROM sessions WHERE session_id = ?', cookie) ??
+          this.#database.get(
+            `SELECT document FROM sessions WHERE cookie = ? AND status IN ('starting', 'created')
+             ORDER BY status DESC, created_at DESC LIMIT 1`,
+            cookie.toLowerCase(),
+          ),
+      ),
+    );
+  }
+
+  async listSessions(query: SessionQuery): Promise<{ sessions: SessionDocument[]; total: number }> {
+    const conditions = new Conditions()
+      .add('status = ?', query.status)
+      .add('status <> ?', query.status === undefined ? 'deleted' : undefined)
+      .add('project = ?', query.project)
+      .add('environment = ?', query.environment)
+      .add(
+        "search LIKE ? ESCAPE '\\'",
+        query.search === undefined ? undefined : `%${escapeLike(query.search.toLowerCase())}%`,
+      );
+    return guardedSql(() => ({
+      sessions: this.#database
+        .all(
+          `SELECT document FROM sessions ${conditions.where} ORDER BY created_at DESC, session_id LIMIT ? OFFSET ?`,
+          ...conditions.values,
+          query.limit,
+          query.offset,
+        )
+        .map((row) => documentOf(row)!),
+      total: Number(
+        this.#database.get(`SELECT COUNT(*) AS total FROM sessions ${conditions.where}`, ...conditions.values)?.total,
+      ),
+    }));
+  }
+
+  async countSessions(): Promise<Partial<Record<SessionStatus, number>>> {
+    return guardedSql(() =>
+      Object.fromEntries(
+        this.#database
+          .all('SELECT status, COUNT(*) AS count FROM sessions GROUP BY status')
+          .map((row) => [String(row.status), Number(row.count)]),
+      ),
+    );
+  }
+
+  async replaceSession(session: SessionDocument, expectedVersion: number): Promise<boolean> {
+    return guardedSql(
+      () =>
+        this.#database.run(
+          `UPDATE sessions SET version = ?, status = ?, created_at = ?, project = ?, environment = ?, search = ?,
+             cookie = ?, document = ? WHERE session_id = ? AND version = ?`,
+          ...sessionColumns(session),
+          session.session_id,
+          expectedVersion,
+        ) === 1,
+    );
+  }
+
+  #lease(sessionId: string): Lease | null {
+    const row = this.#database.get('SELECT owner, epoch, expires_us FROM leases WHERE session_id = ?', sessionId);
+    if (row === undefined) return null;
+    return { owner: String(row.owner), epoch: Number(row.epoch), expiresUs: Number(row.expires_us) };
+  }
+
+  async acquireLease(sessionId: string, owner: string, nowUs: number, expiresUs: number) {
+    return guardedSql(() =>
+      this.#database.transaction(() => {
+        const held = this.#lease(sessionId);
+        if (held !== null && held.owner !== owner && held.expiresUs > nowUs) return { acquired: false, lease: held };
+        const epoch = held === null ? 1 : held.owner === owner ? held.epoch : held.epoch + 1;
+        this.#database.run(
+          `INSERT INTO leases (session_id, owner, epoch, expires_us) VALUES (?, ?, ?, ?)
+           ON CONFLICT (session_id) DO UPDATE SET owner = excluded.owner, epoch = excluded.epoch,
+             expires_us = excluded.expires_us`,
+          sessionId,
+          owner,
+          epoch,
+          expiresUs,
+        );
+        return { acquired: true, lease: { owner, epoch, expiresUs } };
+      }),
+    );
+  }
+
+  async releaseLease(sessionId: string, owner: string): Promise<void> {
+    await guardedSql(() =>
+      this.#database.run('UPDATE leases SET expires_us = 0 WHERE session_id = ? AND owner = ?', sessionId, owner),
+    );
+  }
+
+  async getLease(sessionId: string): Promise<Lease | null> {
+    return guardedSql(() => this.#lease(sessionId));
+  }
+
+  #head(sessionId: string): ChainHead {
+    const row = this.#database.get('SELECT count, leaf_hash, stored_bytes FROM chains WHERE session_id = ?', sessionId);
+    if (row === undefined) return { count: 0, leafHash: null, storedBytes: 0 };
+    return { count: Number(row.count), leafHash: textOrNull(row.leaf_hash), storedBytes: Number(row.stored_bytes) };
+  }
+
+  async getHead(sessionId: string): Promise<ChainHead> {
+    return guardedSql(() => this.#head(sessionId));
+  }
+
+  #writeChunk({ metadata, sealedLeaf, rebuilt }: ChunkRow): void {
+    this.#database.run(
+      `INSERT OR REPLACE INTO chunks (session_id, chunk_index, chunk_id, leaf_hash, file_sha256, file_bytes,
+         payload_bytes, compression, stored_at_us, opened_us, closed_us, frames_count, updates_count, flags, storage_path,
+         key_id, sealed_leaf, rebuilt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      metadata.sessionId,
+      metadata.index,
+      metadata.chunkId,
+      metadata.leafHash,
+      metadata.fileSha256,
+      metadata.fileBytes,
+      metadata.payloadBytes,
+      metadata.compression,
+      metadata.storedAtUs,
+      metadata.openedUs,
+      metadata.closedUs,
+      metadata.framesCount,
+      metadata.updatesCount,
+      metadata.flags,
+      metadata.storagePath,
+      metadata.keyId,
+      sealedLeaf,
+      rebuilt ? 1 : 0,
+    );
+  }
+
+  async appendChunk(row: ChunkRow, expected: ChainHead, epoch: number | null): Promise<boolean> {
+    const { sessionId, index, leafHash, fileBytes, payloadBytes } = row.metadata;
+    return guardedSql(() =>
+      this.#database.transaction(() => {
+        const head = this.#head(sessionId);
+        if (head.count !== expected.count || head.leafHash !== expected.leafHash || head.count !== index) return false;
+        if (epoch !== null && this.#lease(sessionId)?.epoch !== epoch) return false;
+        this.#writeChunk(row);
+        this.#database.run(
+          `INSERT INTO chains (session_id, count, leaf_hash, stored_bytes, payload_bytes) VALUES (?, 1, ?, ?, ?)
+           ON CONFLICT (session_id) DO UPDATE SET count = count + 1, leaf_hash = excluded.leaf_hash,
+             stored_bytes = stored_bytes + excluded.stored_bytes, payload_bytes = payload_bytes + excluded.payload_bytes`,
+          sessionId,
+          leafHash,
+          fileBytes,
+          payloadBytes,
+        );
+        return true;
+      }),
+    );
+  }
+
+  async completeChunk(row: ChunkRow): Promise<void> {
+    const { sessionId, payloadBytes } = row.metadata;
+    await guardedSql(() =>
+      this.#database.transaction(() => {
+        const { index, leafHash } = row.metadata;
+        const rebuilt = this.#database.get(
+          'SELECT leaf_hash FROM chunks WHERE session_id = ? AND chunk_index = ? AND rebuilt = 1',
+          sessionId,
+          index,
+        );
+        if (rebuilt?.leaf_hash !== leafHash) return;
+        this.#writeChunk(row);
+        this.#database.run(
+          'UPDATE chains SET payload_bytes = payload_bytes + ? WHERE session_id = ?',
+          payloadBytes,
+          sessionId,
+        );
+      }),
+    );
+  }
+
+  async getChunk(sessionId: string, index: number): Promise<ChunkRow | null> {
+    return guardedSql(() => {
+      const row = this.#database.get('SELECT * FROM chunks WHERE session_id = ? AND chunk_index = ?', sessionId, index);
+      if (row === undefined) return null;
+      return { metadata: metadataOf(row), sealedLeaf: bytesOf(row.sealed_leaf), rebuilt: row.rebuilt === 1 };
+    });
+  }
+
+  async listChunks(query: { sessionId: string; limit: number; offset: number; fromUs?: number; toUs?: number }) {
+    const conditions = new Conditions()
+      .add('session_id = ?', query.sessionId)
+      .add('closed_us >= ?', query.fromUs)
+      .add('opened_us <= ?', query.toUs);
+    return guardedSql(() => ({
+      chunks: this.#database
+        .all(
+          `SELECT * FROM chunks ${conditions.where} ORDER BY chunk_index LIMIT ? OFFSET ?`,
+          ...conditions.values,
+          query.limit,
+          query.offset,
+        )
+        .map(metadataOf),
+      total: Number(
+        this.#database.get(`SELECT COUNT(*) AS total FROM chunks ${conditions.where}`, ...conditions.values)?.total,
+      ),
+    }));
+  }
+
+  async chainTotals(sessionId: string): Promise<ChainTotals> {
+    return guardedSql(() => {
+      const row = this.#database.get(
+        `SELECT COUNT(*) AS chunks, COALESCE(SUM(file_bytes), 0) AS stored, COALESCE(SUM(payload_bytes), 0) AS payload,
+           COALESCE(SUM(frames_count), 0) AS frames, COALESCE(SUM(updates_count), 0) AS updates,
+           COALESCE(SUM(MAX(0, stored_at_us - closed_us)), 0) AS line FROM chunks WHERE session_id = ?`,
+        sessionId,
+      );
+      return {
+        chunksCount: Number(row?.chunks),
+        storedBytes: Number(row?.stored),
+        payloadBytes: Number(row?.payload),
+        framesCount: Number(row?.frames),
+        updatesCount: Number(row?.updates),
+        lineUs: Number(row?.line),
+      };
+    });
+  }
+
+  async listChains(after: string, limit: number): Promise<string[]> {
+    return guardedSql(() =>
+      this.#database
+        .all('SELECT session_id FROM chains WHERE session_id > ? ORDER BY session_id LIMIT ?', after, limit)
+        .map((row) => String(row.session_id)),
+    );
+  }
+
+  async purgeChain(sessionId: string): Promise<void> {
+    await guardedSql(() =>
+      this.#database.transaction(() => {
+        for (const table of ['chunks', 'chains', 'leases', 'wraps'])
+          this.#database.run(`DELETE FROM ${table} WHERE session_id = ?`, sessionId);
+      }),
+    );
+  }
+
+  async putRecord(sessionId: string, kind: RecordKind, record: Uint8Array): Promise<number> {
+    return guardedSql(() =>
+      this.#database.transaction(() => {
+        const same = this.#database.get(
+          'SELECT sequence FROM records WHERE session_id = ? AND kind = ? AND record = ?',
+          sessionId,
+          kind,
+          record,
+        );
+        if (same !== undefined) return Number(same.sequence);
+        const next = Number(
+          this.#database.get(
+            'SELECT COALESCE(MAX(sequence), 0) + 1 AS next FROM records WHERE session_id = ?',
+            sessionId,
+          )?.next,
+        );
+        this.#database.run(
+          'INSERT INTO records (session_id, sequence, kind, record) VALUES (?, ?, ?, ?)',
+          sessionId,
+          next,
+          kind,
+          record,
+        );
+        return next;
+      }),
+    );
+  }
+
+  async getRecords(sessionId: string, kind: RecordKind | null) {
+    const conditions = new Conditions().add('session_id = ?', sessionId).add('kind = ?', kind ?? undefined);
+    return guardedSql(() =>
+      this.#database
+        .all(`SELECT kind, sequence, record FROM records ${conditions.where} ORDER BY sequence`, ...conditions.values)
+        .map((row) => ({
+          kind: String(row.kind) as RecordKind,
+          sequence: Number(row.sequence),
+          record: bytesOf(row.record),
+        })),
+    );
+  }
+
+  async putWraps(sessionId: string, wraps: KeyWrap[]): Promise<void> {
+    await guardedSql(() => {
+      this.#database.transaction(() => {
+        this.#database.run('DELETE FROM wraps WHERE session_id = ?', sessionId);
+        wraps.forEach((wrap, position) => {
+          this.#database.run(
+            'INSERT INTO wraps (session_id, position, scheme, recipient, key_id, wrapped) VALUES (?, ?, ?, ?, ?, ?)',
+            sessionId,
+            position,
+            wrap.scheme,
+            wrap.recipient,
+            wrap.keyId,
+            wrap.wrapped,
+          );
+        });
+      });
+      // Shredding means gone: secure_delete zeroes freed pages, and the write-ahead log holds old pages until it is written back and cut.
+      if (wraps.length === 0) this.#database.get('PRAGMA wal_checkpoint(TRUNCATE)');
+    });
+  }
+
+  async getWraps(sessionId: string): Promise<KeyWrap[]> {
+    return guardedSql(() =>
+      this.#database.all('SELECT * FROM wraps WHERE session_id = ? ORDER BY position', sessionId).map((row) => ({
+        scheme: String(row.scheme),
+        recipient: String(row.recipient),
+        keyId: String(row.key_id),
+        wrapped: bytesOf(row.wrapped),
+      })),
+    );
+  }
+
+  async appendAudit(event: AuditEvent): Promise<void> {
+    await guardedSql(() =>
+      this.#database.run(
+        `INSERT INTO audit (event_id, timestamp_us, event_type, user_id, resource_id, document) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO NOTHING`,
+        event.eventId,
+        event.timestampUs,
+        event.eventType,
+        event.userId,
+        event.resourceId,
+        JSON.stringify(event),
+      ),
+    );
+  }
+
+  async listAudit(query: AuditQuery): Promise<{ events: AuditEvent[]; total: number }> {
+    const conditions = new Conditions()
+      .add('event_type = ?', query.eventType)
+      .add('user_id = ?', query.userId)
+      .add('resource_id = ?', query.resourceId)
+      .add('timestamp_us >= ?', query.fromUs)
+      .add('timestamp_us <= ?', query.toUs);
+    return guardedSql(() => ({
+      events: this.#database
+        .all(
+          `SELECT document FROM audit ${conditions.where} ORDER BY timestamp_us DESC, event_id LIMIT ? OFFSET ?`,
+          ...conditions.values,
+          query.limit,
+          query.offset,
+        )
+        .map((row) => JSON.parse(String(row.document)) as AuditEvent),
+      total: Number(
+        this.#database.get(`SELECT COUNT(*) AS total FROM audit ${conditions.where}`, ...conditions.values)?.total,
+      ),
+    }));
+  }
+
+  async totals(): Promise<{ chunksCount: number; storedBytes: number; payloadBytes: number }> {
+    return guardedSql(() => {
+      const row = this.#database.get(
+        `SELECT COALESCE(SUM(count), 0) AS chunks, COALESCE(SUM(stored_bytes), 0) AS stored,
+           COALESCE(SUM(payload_bytes), 0) AS payload FROM chains`,
+      );
+      return {
+        chunksCount: Number(row?.chunks),
+        storedBytes: Number(row?.stored),
+        payloadBytes: Number(row?.payload),
+      };
+    });
+  }
+
+  async ping(): Promise<void> {
+    await guardedSql(() => this.#database.get('SELECT 1'));
+  }
+
+  async dispose(): Promise<void> {
+    this.#database.close();
+  }
+}

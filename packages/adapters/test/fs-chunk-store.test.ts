@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, mkdtemp, readdir, rm, truncate, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { chunkStoreSuite, collect } from '../../../services/storage/test/suites/index.ts';
+import { FsChunkStore } from '../src/index.ts';
+
+async function home(options: { direct?: boolean } = {}) {
+  const path = await mkdtemp(join(tmpdir(), 'lucid-chunks-'));
+  return {
+    path,
+    store: new FsChunkStore({ path, ...options }),
+    reopen: async () => new FsChunkStore({ path, ...options }),
+    dispose: () => rm(path, { recursive: true }),
+  };
+}
+
+chunkStoreSuite('files, past the page cache', () => home());
+chunkStoreSuite('files, through the page cache', () => home({ direct: false }));
+
+test('half-written files of a crash are cleared when they are old, and never read as chunks', async () => {
+  const { path, store, dispose } = await home();
+  await mkdir(join(path, 'tmp'));
+  for (const name of ['old', 'young']) await writeFile(join(path, 'tmp', name), 'half a chunk');
+  await utimes(join(path, 'tmp', 'old'), 1, 1);
+  assert.deepEqual(await store.recover(), { temporariesRemoved: 1 });
+  assert.deepEqual(await readdir(join(path, 'tmp')), ['young']);
+  assert.deepEqual(await collect(store.listSessions()), []);
+  await dispose();
+});
+
+test('an empty disk has nothing to recover', async () => {
+  const { path, store, dispose } = await home();
+  await rm(path, { recursive: true });
+  assert.deepEqual(await store.recover(), { temporariesRemoved: 0 });
+  assert.deepEqual(await collect(store.listSessions()), []);
+  await mkdir(path);
+  await dispose();
+});
+
+test('a torn last leaf is left out and then overwritten', async () => {
+  const { path, store, dispose } = await home();
+  const leaf = new Uint8Array(224).fill(3);
+  await store.putLeaf('s1', 0, leaf);
+  await store.putLeaf('s1', 1, leaf);
+  await truncate(join(path, 's1', 's1', 'leaves.bin'), 300);
+  assert.equal((await store.leavesTail('s1')).count, 1);
+  assert.equal((await store.readLeaves('s1')).length, 224);
+  await store.putLeaf('s1', 1, leaf.fill(4));
+  assert.deepEqual((await store.leavesTail('s1')).last, leaf);
+  await dispose();
+});
+
+test('what the disk refuses is a storage error without a path, and leaves no half file', async () => {
+  const { path, store, dispose } = await home();
+  await store.putFile('s1', 0, new Uint8Array(10));
+  // A folder where a file should be: neither link, rename nor open can succeed.
+  await mkdir(join(path, 's1', 's1', '1.chunk', 'x'), { recursive: true });
+  await mkdir(join(path, 's1', 's1', 'leaves.bin'));
+  const failed = async (work: Promise<unknown>) => {
+    await assert.rejects(work, (thrown: { code: string; status: number; message: string }) => {
+      assert.deepEqual([thrown.code, thrown.status], ['LUCID_ERR_3007', 500]);
+      assert.equal(thrown.message.includes(path), false);
+      return true;
+    });
+  };
+  await failed(store.putFile('s1', 1, new Uint8Array(10), { replace: true }));
+  await failed(store.readFile('s1', 1));
+  await failed(store.putLeaf('s1', 0, new Uint8Array(224)));
+  assert.deepEqual(await readdir(join(path, 'tmp')), []);
+  await dispose();
+});
+
+test('strange files beside the sessions are not sessions', async () => {
+  const { path, store, dispose } = await home();
+  await mkdir(join(path, 'ab', 'abc.12345678'), { recursive: true });
+  await mkdir(join(path, 'ab', 'a b'));
+  await mkdir(join(path, 'longer'));
+  await writeFile(join(path, 'xy'), '');
+  await chmod(join(path, 'ab'), 0o755);
+  assert.deepEqual(await collect(store.listSessions()), []);
+  await dispose();
+});

@@ -1,0 +1,36 @@
+/** Storage as a process of its own: the service behind its HTTP door. */
+import { createServiceHttp } from '@lucid-sessions/contract/http';
+import type { StorageConfig } from './config.ts';
+import type { RecoveryReport } from './recovery.ts';
+import { createStorageService, type StorageDeps, type StorageService } from './service.ts';
+
+export interface StorageServer {
+  service: StorageService;
+  start(): Promise<{ address: string; recovery: RecoveryReport }>;
+  dispose(): Promise<void>;
+}
+
+export function createStorageServer(
+  config: Pick<StorageConfig, 'host' | 'port' | 'serviceSecret' | 'verifyOnPut'>,
+  deps: Omit<StorageDeps, 'verifyOnPut'> & { onError?: (where: string, thrown: unknown) => void },
+): StorageServer {
+  const service = createStorageService({ ...deps, verifyOnPut: config.verifyOnPut });
+  const app = createServiceHttp({
+    name: 'storage',
+    port: service,
+    serviceSecret: config.serviceSecret,
+    ...(deps.onError === undefined ? {} : { onError: deps.onError }),
+  });
+  return {
+    service,
+    async start() {
+      const recovery = await service.start();
+      return { address: await app.listen({ host: config.host, port: config.port }), recovery };
+    },
+    async dispose() {
+      app.server.closeIdleConnections();
+      await app.close();
+      await service.dispose();
+    },
+  };
+}

@@ -1,0 +1,164 @@
+/**
+ * Appending a chunk. Durable steps in order, and what a crash between them means:
+ *
+ * 1. chunk file (temp → fsync → rename → fsync directory). Crash after: a file no leaf names. No receipt was given, so the
+ *    spool still holds the data; the next put of this index replaces the file.
+ * 2. leaf and seal in leaves.bin, fsynced. Crash after: `recover` makes the row again from the leaf; the next put of the
+ *    same chunk is answered as stored and completes the row.
+ * 3. row and head, one transaction. Crash after: the answer is lost, the same put again is answered as stored.
+ *
+ * Step 1 of several chunks of a session may run at once; 2 and 3 run in order.
+ */
+import { createHash } from 'node:crypto';
+import { type ChunkMetadata, LucidError, type StoragePort } from '@lucid-sessions/contract';
+import { checkBytes, checkIndex, checkSessionId } from './checks.ts';
+import { type Lane, Lanes } from './lanes.ts';
+import { decodeLeafFields, type LeafFields, sealBytes } from './leaf.ts';
+import type { ChainHead, ChunkStore, MetadataStore } from './stores.ts';
+
+type PutRequest = Parameters<StoragePort['putChunk']>[0];
+type PutAnswer = Awaited<ReturnType<StoragePort['putChunk']>>;
+
+export interface PutChunkDeps {
+  metadata: MetadataStore;
+  chunks: ChunkStore;
+  nowUs: () => number;
+  verifyOnPut: boolean;
+}
+
+/** Chunks of one session whose files may be written at once. */
+export const chunksInFlightMax = 64;
+const bytesPerGb = 1_000_000_000;
+
+export async function sha256Hex(bytes: Uint8Array): Promise<string> {
+  // WebCrypto hashes off this thread but refuses shared memory.
+  if (bytes.buffer instanceof SharedArrayBuffer) return createHash('sha256').update(bytes).digest('hex');
+  return Buffer.from(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)).toString('hex');
+}
+
+/** What the caller says, its leaf and its file must agree before anything is written. */
+function checkPut(request: PutRequest): LeafFields {
+  const { metadata, seal, file } = request;
+  checkSessionId(metadata?.sessionId);
+  checkIndex(metadata.index);
+  checkBytes(file, Number.MAX_SAFE_INTEGER, 'a chunk file');
+  checkBytes(request.leaf, Number.MAX_SAFE_INTEGER, 'a leaf');
+  const leaf = decodeLeafFields(request.leaf);
+  if (!(seal instanceof Uint8Array && seal.length === sealBytes))
+    throw new LucidError('invalidRequest', `a seal has ${sealBytes} bytes`);
+  const agreed =
+    leaf.index === metadata.index &&
+    leaf.leafHash === metadata.leafHash &&
+    leaf.fileSha256 === metadata.fileSha256 &&
+    leaf.fileBytes === file.length &&
+    metadata.fileBytes === file.length;
+  if (!agreed) throw new LucidError('invalidRequest', 'metadata, leaf and file do not describe the same chunk');
+  return leaf;
+}
+
+type Written = { attempted: false } | { attempted: true; written: boolean };
+
+export function chunkPutter(deps: PutChunkDeps): { put(request: PutRequest): Promise<PutAnswer>; lanes: Lanes } {
+  const { metadata: rows, chunks } = deps;
+  const lanes = new Lanes(chunksInFlightMax);
+
+  async function ownsLease(request: PutRequest): Promise<boolean> {
+    return (await rows.getLease(request.metadata.sessionId))?.epoch === request.epoch;
+  }
+
+  /** Step 1, unless it is plain already that the chain will not take the chunk. */
+  async function writeFile(request: PutRequest, lane: Lane): Promise<Written> {
+    const { sessionId, index, fileSha256 } = request.metadata;
+    const [head, session] = await Promise.all([rows.getHead(sessionId), rows.getSession(sessionId)]);
+    if (session === null) throw new LucidError('sessionNotFound', 'no such session; create it before its chunks');
+    const inReach = index >= head.count && index < head.count + chunksInFlightMax;
+    if (!inReach || !(await ownsLease(request))) return { attempted: false };
+    const bytesMax = session.storage_config.max_size_gb * bytesPerGb;
+    if (head.storedBytes + lane.pendingBytes > bytesMax)
+      throw new LucidError('storage', `the session's ${session.storage_config.max_size_gb} GB (max_size_gb) are used`, {
+        status: 507,
+        details: { max_size_gb: session.storage_config.max_size_gb },
+      });
+    if (deps.verifyOnPut && (await sha256Hex(request.file)) !== fileSha256)
+      throw new LucidError('invalidRequest', 'the file is not the one its leaf names: send it again');
+    const { written } = await chunks.putFile(sessionId, index, request.file);
+    return { attempted: true, written };
+  }
+
+  const refusal = (head: ChainHead): PutAnswer => ({
+    appended: false,
+    storedAtUs: 0,
+    storagePath: '',
+    head: { count: head.count, leafHash: head.leafHash },
+  });
+
+  const answer = (chunk: ChunkMetadata, head: ChainHead): PutAnswer => ({
+    appended: true,
+    storedAtUs: chunk.storedAtUs,
+    storagePath: chunk.storagePath,
+    head: { count: head.count, leafHash: head.leafHash },
+  });
+
+  async function alreadyStored(request: PutRequest, head: ChainHead): Promise<PutAnswer> {
+    const row = await rows.getChunk(request.metadata.sessionId, request.metadata.index);
+    if (row?.metadata.leafHash !== request.metadata.leafHash) return refusal(head);
+    if (row.rebuilt) {
+      const { storedAtUs, storagePath } = row.metadata;
+      await rows.completeChunk({
+        ...row,
+        metadata: { ...request.metadata, storedAtUs, storagePath },
+        rebuilt: false,
+      });
+    }
+    return answer(row.metadata, head);
+  }
+
+  /** Steps 2 and 3. */
+  async function commit(request: PutRequest, leaf: LeafFields, file: Written): Promise<PutAnswer> {
+    const { sessionId, index } = request.metadata;
+    const head = await rows.getHead(sessionId);
+    if (index < head.count) return alreadyStored(request, head);
+    const extendsChain = index === head.count && (head.leafHash === null || head.leafHash === leaf.previousLeafHash);
+    if (!extendsChain || !(await ownsLease(request))) {
+      if (file.attempted && file.written) await chunks.removeFile(sessionId, index);
+      return refusal(head);
+    }
+    // The file there is of an earlier try: no leaf names it, or the head would be further.
+    if (!file.attempted || !file.written) await chunks.putFile(sessionId, index, request.file, { replace: true });
+    const sealedLeaf = new Uint8Array(request.leaf.length + request.seal.length);
+    sealedLeaf.set(request.leaf);
+    sealedLeaf.set(request.seal, request.leaf.length);
+    await chunks.putLeaf(sessionId, index, sealedLeaf);
+    const metadata: ChunkMetadata = {
+      ...request.metadata,
+      storedAtUs: deps.nowUs(),
+      storagePath: chunks.storagePath(sessionId, index),
+    };
+    if (!(await rows.appendChunk({ metadata, sealedLeaf, rebuilt: false }, head, request.epoch)))
+      return refusal(await rows.getHead(sessionId));
+    return answer(metadata, { ...head, count: index + 1, leafHash: leaf.leafHash });
+  }
+
+  async function put(request: PutRequest): Promise<PutAnswer> {
+    const leaf = checkPut(request);
+    let file: Promise<Written> | undefined;
+    return lanes.run(
+      request.metadata.sessionId,
+      async (lane) => {
+        try {
+          return await commit(request, leaf, await file!);
+        } finally {
+          lane.pendingBytes -= request.file.length;
+        }
+      },
+      (lane) => {
+        lane.pendingBytes += request.file.length;
+        file = writeFile(request, lane);
+        // Its failure is this call's; it is looked at when the turn comes.
+        file.catch(() => {});
+      },
+    );
+  }
+
+  return { put, lanes };
+}

@@ -1,0 +1,228 @@
+/** Session Storage: the only service that touches chunk files and metadata. */
+import { LucidError, type ServiceHealth, type StoragePort } from '@lucid-sessions/contract';
+import {
+  checkBytes,
+  checkIndex,
+  checkPage,
+  checkSessionId,
+  checkSidecarName,
+  checkWraps,
+  recordBytesMax,
+  sidecarBytesMax,
+} from './checks.ts';
+import { chunkPutter } from './put-chunk.ts';
+import { type RecoveryReport, recoverStorage } from './recovery.ts';
+import type { ChunkStore, MetadataStore } from './stores.ts';
+
+export interface StorageDeps {
+  metadata: MetadataStore;
+  chunks: ChunkStore;
+  /** µs since 1970. */
+  nowUs: () => number;
+  /** Hash every file again before it is stored: on where files arrive over a network. */
+  verifyOnPut?: boolean;
+}
+
+export interface StorageService extends StoragePort {
+  /** Reconciles what a crash left. Call before the first chunk. */
+  start(): Promise<RecoveryReport>;
+  /** Waits for what is under way, then closes the stores. */
+  dispose(): Promise<void>;
+}
+
+const leaseTtlMsMax = 600_000;
+const lowSpaceShare = 0.05;
+
+type SessionCalls = Pick<
+  StoragePort,
+  | 'createSession'
+  | 'getSession'
+  | 'findSession'
+  | 'setRouteToken'
+  | 'listSessions'
+  | 'countSessions'
+  | 'replaceSession'
+  | 'acquireLease'
+  | 'releaseLease'
+>;
+
+function sessionCalls({ metadata, nowUs }: StorageDeps): SessionCalls {
+  return {
+    async createSession({ session, routeTokenSha256 }) {
+      checkSessionId(session?.session_id);
+      return { created: await metadata.insertSession(session, routeTokenSha256) };
+    },
+    async getSession({ sessionId }) {
+      checkSessionId(sessionId);
+      return { session: await metadata.getSession(sessionId) };
+    },
+    async findSession({ route }) {
+      const session =
+        'tokenSha256' in route
+          ? await metadata.findByToken(route.tokenSha256)
+          : await metadata.findByCookie(route.cookie.slice(0, 255));
+      return { session };
+    },
+    async setRouteToken({ sessionId, tokenSha256 }) {
+      checkSessionId(sessionId);
+      return { stored: await metadata.setRouteToken(sessionId, tokenSha256) };
+    },
+    async listSessions(query) {
+      checkPage(query);
+      return metadata.listSessions(query);
+    },
+    async countSessions() {
+      return { byStatus: await metadata.countSessions() };
+    },
+    async replaceSession({ session, expectedVersion }) {
+      checkSessionId(session?.session_id);
+      if (session.version !== expectedVersion + 1)
+        throw new LucidError('invalidRequest', 'the new version of a session is the expected one plus 1');
+      if (await metadata.replaceSession(session, expectedVersion)) return { replaced: true, current: session };
+      return { replaced: false, current: await metadata.getSession(session.session_id) };
+    },
+    async acquireLease({ sessionId, owner, ttlMs }) {
+      checkSessionId(sessionId);
+      if (!(ttlMs > 0 && ttlMs <= leaseTtlMsMax))
+        throw new LucidError('invalidRequest', `a lease lasts at most ${leaseTtlMsMax} ms`);
+      const now = nowUs();
+      const { acquired, lease } = await metadata.acquireLease(sessionId, owner, now, now + Math.round(ttlMs * 1000));
+      return { acquired, epoch: lease.epoch, owner: lease.owner };
+    },
+    async releaseLease({ sessionId, owner }) {
+      checkSessionId(sessionId);
+      await metadata.releaseLease(sessionId, owner);
+    },
+  };
+}
+
+type ChunkCalls = Pick<
+  StoragePort,
+  'putChunk' | 'purgeSession' | 'listChunks' | 'getChunk' | 'sessionTotals' | 'readChunk' | 'readLeaves'
+>;
+
+function chunkCalls({ metadata, chunks }: StorageDeps, putter: ReturnType<typeof chunkPutter>): ChunkCalls {
+  return {
+    putChunk: (request) => putter.put(request),
+    async purgeSession({ sessionId }) {
+      checkSessionId(sessionId);
+      return putter.lanes.run(sessionId, async () => {
+        // Keys first: from here on the chunks can't be read. Rows last: while they stand, purging is asked for again.
+        await metadata.putWraps(sessionId, []);
+        const bytesFreed = await chunks.purgeSession(sessionId);
+        await metadata.purgeChain(sessionId);
+        return { bytesFreed };
+      });
+    },
+    async listChunks(query) {
+      checkSessionId(query.sessionId);
+      checkPage(query);
+      return metadata.listChunks(query);
+    },
+    async getChunk({ sessionId, index }) {
+      checkSessionId(sessionId);
+      checkIndex(index);
+      return { chunk: (await metadata.getChunk(sessionId, index))?.metadata ?? null };
+    },
+    async sessionTotals({ sessionId }) {
+      checkSessionId(sessionId);
+      return metadata.chainTotals(sessionId);
+    },
+    async readChunk({ sessionId, index }) {
+      checkSessionId(sessionId);
+      checkIndex(index);
+      return { file: await chunks.readFile(sessionId, index) };
+    },
+    async readLeaves({ sessionId }) {
+      checkSessionId(sessionId);
+      return { leaves: await chunks.readLeaves(sessionId) };
+    },
+  };
+}
+
+type RecordCalls = Pick<
+  StoragePort,
+  'putRecord' | 'getRecords' | 'putWraps' | 'getWraps' | 'putSidecar' | 'getSidecar' | 'appendAudit' | 'listAudit'
+>;
+
+function recordCalls({ metadata, chunks }: StorageDeps): RecordCalls {
+  return {
+    async putRecord({ sessionId, kind, record }) {
+      checkSessionId(sessionId);
+      checkBytes(record, recordBytesMax, 'a record');
+      return { sequence: await metadata.putRecord(sessionId, kind, record) };
+    },
+    async getRecords({ sessionId, kind }) {
+      checkSessionId(sessionId);
+      return { records: await metadata.getRecords(sessionId, kind ?? null) };
+    },
+    async putWraps({ sessionId, wraps }) {
+      checkSessionId(sessionId);
+      checkWraps(wraps);
+      await metadata.putWraps(sessionId, wraps);
+    },
+    async getWraps({ sessionId }) {
+      checkSessionId(sessionId);
+      return { wraps: await metadata.getWraps(sessionId) };
+    },
+    async putSidecar({ sessionId, name, bytes }) {
+      checkSessionId(sessionId);
+      checkSidecarName(name);
+      checkBytes(bytes, sidecarBytesMax, 'a sidecar');
+      await chunks.putSidecar(sessionId, name, bytes);
+    },
+    async getSidecar({ sessionId, name }) {
+      checkSessionId(sessionId);
+      checkSidecarName(name);
+      return { bytes: await chunks.getSidecar(sessionId, name) };
+    },
+    appendAudit: (event) => metadata.appendAudit(event),
+    async listAudit(query) {
+      checkPage(query);
+      return metadata.listAudit(query);
+    },
+  };
+}
+
+export function createStorageService(deps: StorageDeps): StorageService {
+  const { metadata, chunks, nowUs } = deps;
+  const putter = chunkPutter({ metadata, chunks, nowUs, verifyOnPut: deps.verifyOnPut ?? false });
+  let recovery: RecoveryReport | null = null;
+
+  async function health(): Promise<ServiceHealth> {
+    try {
+      await metadata.ping();
+      const { freeBytes, totalBytes } = await chunks.space();
+      const low = freeBytes < totalBytes * lowSpaceShare;
+      const problems = recovery?.findings.length ?? 0;
+      const message = low ? 'the disk is nearly full' : problems > 0 ? 'some chains need a look' : null;
+      return {
+        service: 'storage',
+        status: message === null ? 'healthy' : 'degraded',
+        message,
+        details: { freeBytes, totalBytes, recoveryFindings: problems },
+      };
+    } catch {
+      return { service: 'storage', status: 'unhealthy', message: 'metadata or disk can not be read', details: {} };
+    }
+  }
+
+  return {
+    ...sessionCalls(deps),
+    ...chunkCalls(deps, putter),
+    ...recordCalls(deps),
+    health,
+    async statistics() {
+      const [totals, space] = await Promise.all([metadata.totals(), chunks.space()]);
+      return { ...totals, ...space };
+    },
+    async start() {
+      recovery = await recoverStorage({ metadata, chunks, nowUs });
+      return recovery;
+    },
+    async dispose() {
+      await putter.lanes.idle();
+      await Promise.all([chunks.dispose(), metadata.dispose()]);
+    },
+  };
+}

@@ -1,0 +1,154 @@
+/**
+ * What storage keeps things in. Two ports, implemented in packages/adapters and each held to its suite in `test/suites`:
+ * rows (sessions, chain, leases, records, audit) and files (chunks, leaves, sidecars). All calls answer when durable.
+ */
+import type {
+  AuditEvent,
+  ChunkMetadata,
+  HexHash,
+  KeyWrap,
+  RecordKind,
+  SessionDocument,
+  SessionQuery,
+  SessionStatus,
+} from '@lucid-sessions/contract';
+
+export interface ChainHead {
+  count: number;
+  leafHash: HexHash | null;
+  storedBytes: number;
+}
+
+export interface Lease {
+  owner: string;
+  epoch: number;
+  expiresUs: number;
+}
+
+/** A chunk's row: what the caller said about it, and its leaf and seal, so rows and leaves.bin can restore each other. */
+export interface ChunkRow {
+  metadata: ChunkMetadata;
+  /** 224 bytes. */
+  sealedLeaf: Uint8Array;
+  /** Made again from the leaf after a crash: counts of frames are unknown until the caller sends the chunk again. */
+  rebuilt: boolean;
+}
+
+export interface ChainTotals {
+  chunksCount: number;
+  storedBytes: number;
+  payloadBytes: number;
+  framesCount: number;
+  updatesCount: number;
+  lineUs: number;
+}
+
+export interface AuditQuery {
+  eventType?: string;
+  userId?: string;
+  resourceId?: string;
+  fromUs?: number;
+  toUs?: number;
+  limit: number;
+  offset: number;
+}
+
+export interface MetadataStore {
+  /** False when the id (or the token) is taken. */
+  insertSession(session: SessionDocument, routeTokenSha256: HexHash | null): Promise<boolean>;
+  getSession(sessionId: string): Promise<SessionDocument | null>;
+  /** False when there is no such session. */
+  setRouteToken(sessionId: string, tokenSha256: HexHash | null): Promise<boolean>;
+  findByToken(tokenSha256: HexHash): Promise<SessionDocument | null>;
+  /** By session id, or else the newest armed (`starting`), or else newest `created` session with that RDP user name. */
+  findByCookie(cookie: string): Promise<SessionDocument | null>;
+  listSessions(query: SessionQuery): Promise<{ sessions: SessionDocument[]; total: number }>;
+  countSessions(): Promise<Partial<Record<SessionStatus, number>>>;
+  /** Stores `session` when the stored version is `expectedVersion`; `session.version` is the new one. */
+  replaceSession(session: SessionDocument, expectedVersion: number): Promise<boolean>;
+
+  /** Takes or extends. Another owner's lease is taken only after it expired; `epoch` grows with each change of owner. */
+  acquireLease(
+    sessionId: string,
+    owner: string,
+    nowUs: number,
+    expiresUs: number,
+  ): Promise<{ acquired: boolean; lease: Lease }>;
+  /** Keeps the epoch, so it never repeats. */
+  releaseLease(sessionId: string, owner: string): Promise<void>;
+  getLease(sessionId: string): Promise<Lease | null>;
+
+  getHead(sessionId: string): Promise<ChainHead>;
+  /** In one transaction: head equal to `expected` and lease epoch equal → row in, head forward. `epoch` null: recovery. */
+  appendChunk(row: ChunkRow, expected: ChainHead, epoch: number | null): Promise<boolean>;
+  /** Replaces a rebuilt row by a full one of the same leaf. */
+  completeChunk(row: ChunkRow): Promise<void>;
+  getChunk(sessionId: string, index: number): Promise<ChunkRow | null>;
+  listChunks(query: {
+    sessionId: string;
+    limit: number;
+    offset: number;
+    fromUs?: number;
+    toUs?: number;
+  }): Promise<{ chunks: ChunkMetadata[]; total: number }>;
+  chainTotals(sessionId: string): Promise<ChainTotals>;
+  /** Ids of sessions with at least one chunk, ascending, after `after`. */
+  listChains(after: string, limit: number): Promise<string[]>;
+  /** Removes chunk rows, head, lease and wraps. */
+  purgeChain(sessionId: string): Promise<void>;
+
+  /** The same bytes of the same kind again answer the first sequence. */
+  putRecord(sessionId: string, kind: RecordKind, record: Uint8Array): Promise<number>;
+  getRecords(
+    sessionId: string,
+    kind: RecordKind | null,
+  ): Promise<{ kind: RecordKind; sequence: number; record: Uint8Array }[]>;
+  putWraps(sessionId: string, wraps: KeyWrap[]): Promise<void>;
+  getWraps(sessionId: string): Promise<KeyWrap[]>;
+
+  /** The same event id again changes nothing. */
+  appendAudit(event: AuditEvent): Promise<void>;
+  listAudit(query: AuditQuery): Promise<{ events: AuditEvent[]; total: number }>;
+
+  totals(): Promise<{ chunksCount: number; storedBytes: number; payloadBytes: number }>;
+  /** Throws when the store can't be read. */
+  ping(): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export interface ChunkStore {
+  /**
+   * Write-once: answers when the whole file is durable under its name. `written: false` leaves a file that is already
+   * there alone, unless `replace` (a file no leaf names: left by a crash between file and leaf).
+   */
+  putFile(
+    sessionId: string,
+    index: number,
+    file: Uint8Array,
+    options?: { replace?: boolean },
+  ): Promise<{ written: boolean; storagePath: string }>;
+  readFile(sessionId: string, index: number): Promise<Uint8Array | null>;
+  /** Size of the file, null when it is missing. */
+  fileBytes(sessionId: string, index: number): Promise<number | null>;
+  removeFile(sessionId: string, index: number): Promise<void>;
+  storagePath(sessionId: string, index: number): string;
+
+  /** Leaf and seal (224 bytes) at position `index`; what lay there after a torn write is overwritten. */
+  putLeaf(sessionId: string, index: number, sealedLeaf: Uint8Array): Promise<void>;
+  /** All whole leaves and seals in order; a torn tail is left out. */
+  readLeaves(sessionId: string): Promise<Uint8Array>;
+  /** Count of whole leaves and the last of them. */
+  leavesTail(sessionId: string): Promise<{ count: number; last: Uint8Array | null }>;
+
+  /** Replaces atomically. */
+  putSidecar(sessionId: string, name: string, bytes: Uint8Array): Promise<void>;
+  getSidecar(sessionId: string, name: string): Promise<Uint8Array | null>;
+
+  /** Sessions that have files. */
+  listSessions(): AsyncIterable<string>;
+  /** Removes what a crash left half done (temporary files). Before the first put. */
+  recover(): Promise<{ temporariesRemoved: number }>;
+  purgeSession(sessionId: string): Promise<number>;
+  space(): Promise<{ freeBytes: number; totalBytes: number }>;
+  dispose(): Promise<void>;
+}

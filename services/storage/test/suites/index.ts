@@ -1,0 +1,4 @@
+export * from './chunk-store.ts';
+export * from './metadata-store.ts';
+export * from './sample.ts';
+export * from './storage-port.ts';

@@ -1,0 +1,219 @@
+/** What every MetadataStore must do. An adapter runs this against itself: `metadataStoreSuite('sqlite', open)`. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ChainHead, MetadataStore } from '@lucid-sessions/storage';
+import { sampleAudit, sampleChain, sampleChunk, sampleSession, sealedLeafOf } from './sample.ts';
+
+const empty: ChainHead = { count: 0, leafHash: null, storedBytes: 0 };
+
+/** `open` answers an empty store each time. */
+export function metadataStoreSuite(name: string, open: () => Promise<MetadataStore>): void {
+  const check = (what: string, work: (store: MetadataStore) => Promise<void>) =>
+    test(`${name}: ${what}`, async () => {
+      const store = await open();
+      try {
+        await work(store);
+      } finally {
+        await store.dispose();
+      }
+    });
+
+  check('a session is stored once and read back as it was', async (store) => {
+    const session = sampleSession('s1');
+    assert.equal(await store.insertSession(session, 'aa'), true);
+    assert.equal(await store.insertSession(session, null), false);
+    assert.equal(await store.insertSession(sampleSession('s2'), 'aa'), false, 'a token belongs to one session');
+    assert.deepEqual(await store.getSession('s1'), session);
+    assert.equal(await store.getSession('s2'), null);
+  });
+
+  check('replacing is a compare-and-swap on the version', async (store) => {
+    await store.insertSession(sampleSession('s1'), null);
+    const next = sampleSession('s1', { version: 2, status: 'recording' });
+    assert.equal(await store.replaceSession(next, 1), true);
+    assert.equal(await store.replaceSession({ ...next, name: 'late' }, 1), false);
+    assert.equal(await store.replaceSession(sampleSession('s9', { version: 2 }), 1), false);
+    assert.deepEqual(await store.getSession('s1'), next);
+    assert.deepEqual(await store.countSessions(), { recording: 1 });
+  });
+
+  check('routes find their session', async (store) => {
+    await store.insertSession(sampleSession('old', { created_at: '2025-01-01T00:00:00.000Z' }), 'aa');
+    await store.insertSession(sampleSession('armed', { status: 'starting' }), null);
+    await store.insertSession(sampleSession('fresh', { created_at: '2026-05-01T00:00:00.000Z' }), null);
+    await store.insertSession(sampleSession('done', { status: 'completed' }), null);
+    assert.equal((await store.findByToken('aa'))?.session_id, 'old');
+    assert.equal(await store.setRouteToken('old', 'bb'), true);
+    assert.equal(await store.setRouteToken('nowhere', 'cc'), false);
+    assert.equal(await store.findByToken('aa'), null);
+    assert.equal((await store.findByToken('bb'))?.session_id, 'old');
+    assert.equal(await store.setRouteToken('old', null), true);
+    assert.equal(await store.findByToken('bb'), null);
+    assert.equal((await store.findByCookie('done'))?.session_id, 'done', 'an id names its session');
+    assert.equal((await store.findByCookie('ALICE'))?.session_id, 'armed', 'an armed session goes first');
+    assert.equal(await store.findByCookie('nobody'), null);
+  });
+
+  check('lists filter, search, page and leave deleted sessions out', async (store) => {
+    for (let at = 0; at < 5; at++)
+      await store.insertSession(
+        sampleSession(`s${at}`, {
+          created_at: `2026-01-0${at + 1}T00:00:00.000Z`,
+          name: at === 3 ? '100% sure_thing' : `n${at}`,
+          status: at === 4 ? 'deleted' : at === 2 ? 'recording' : 'created',
+          metadata: at === 0 ? { project: 'other' } : { project: 'p1', environment: 'test', tags: ['Blue'] },
+        }),
+        null,
+      );
+    const ids = async (query: Partial<Parameters<MetadataStore['listSessions']>[0]>) => {
+      const { sessions, total } = await store.listSessions({ limit: 50, offset: 0, ...query });
+      return [sessions.map((session) => session.session_id).join(' '), total];
+    };
+    assert.deepEqual(await ids({}), ['s3 s2 s1 s0', 4]);
+    assert.deepEqual(await ids({ limit: 2, offset: 1 }), ['s2 s1', 4]);
+    assert.deepEqual(await ids({ status: 'deleted' }), ['s4', 1]);
+    assert.deepEqual(await ids({ project: 'other' }), ['s0', 1]);
+    assert.deepEqual(await ids({ project: 'p1', environment: 'test', status: 'recording' }), ['s2', 1]);
+    assert.deepEqual(await ids({ search: 'bLUE' }), ['s3 s2 s1', 3]);
+    assert.deepEqual(await ids({ search: '100% SURE_' }), ['s3', 1]);
+    assert.deepEqual(await ids({ search: '%' }), ['s3', 1], 'a wildcard is text');
+  });
+
+  check('a lease has one owner, and its epoch never repeats', async (store) => {
+    assert.equal(await store.getLease('s1'), null);
+    const first = await store.acquireLease('s1', 'a', 0, 100);
+    assert.deepEqual(first, { acquired: true, lease: { owner: 'a', epoch: 1, expiresUs: 100 } });
+    const refused = await store.acquireLease('s1', 'b', 50, 150);
+    assert.deepEqual([refused.acquired, refused.lease.owner], [false, 'a']);
+    assert.equal((await store.acquireLease('s1', 'a', 50, 200)).lease.epoch, 1);
+    assert.equal((await store.acquireLease('s1', 'b', 200, 300)).lease.epoch, 2);
+    await store.releaseLease('s1', 'a');
+    assert.equal((await store.getLease('s1'))?.expiresUs, 300, 'only the owner lets go');
+    await store.releaseLease('s1', 'b');
+    assert.equal((await store.acquireLease('s1', 'a', 210, 400)).lease.epoch, 3);
+  });
+
+  check('the chain takes a chunk only at its head and under the lease', async (store) => {
+    const chain = sampleChain('s1', 3);
+    const row = (at: number) => ({
+      metadata: { ...chain[at]!.metadata, storedAtUs: 5_000_000, storagePath: `p/${at}` },
+      sealedLeaf: sealedLeafOf(chain[at]!),
+      rebuilt: false,
+    });
+    const { lease } = await store.acquireLease('s1', 'a', 0, 100);
+    assert.equal(await store.appendChunk(row(1), empty, lease.epoch), false, 'not the next index');
+    assert.equal(await store.appendChunk(row(0), empty, lease.epoch + 1), false, 'another epoch');
+    assert.equal(await store.appendChunk(row(0), empty, lease.epoch), true);
+    assert.equal(await store.appendChunk(row(0), empty, lease.epoch), false, 'head moved');
+    const head = await store.getHead('s1');
+    assert.deepEqual(head, { count: 1, leafHash: chain[0]!.metadata.leafHash, storedBytes: 5000 });
+    assert.equal(await store.appendChunk(row(1), { ...head, leafHash: '00' }, lease.epoch), false);
+    assert.equal(await store.appendChunk(row(1), head, null), true, 'recovery needs no lease');
+    assert.equal(await store.appendChunk(row(2), await store.getHead('s1'), lease.epoch), true);
+    assert.deepEqual(await store.getChunk('s1', 1), row(1));
+    assert.equal(await store.getChunk('s1', 3), null);
+    assert.deepEqual(await store.chainTotals('s1'), {
+      chunksCount: 3,
+      storedBytes: 15_003,
+      payloadBytes: 60_000,
+      framesCount: 30,
+      updatesCount: 12,
+      lineUs: 3_100_000 + 2_100_000 + 1_100_000,
+    });
+    assert.deepEqual(await store.totals(), { chunksCount: 3, storedBytes: 15_003, payloadBytes: 60_000 });
+    const listed = await store.listChunks({ sessionId: 's1', limit: 2, offset: 1 });
+    assert.deepEqual([listed.chunks.map((chunk) => chunk.index), listed.total], [[1, 2], 3]);
+    const timed = await store.listChunks({ sessionId: 's1', limit: 9, offset: 0, fromUs: 2_000_000, toUs: 2_950_000 });
+    assert.deepEqual([timed.chunks.map((chunk) => chunk.index), timed.total], [[1], 1]);
+  });
+
+  check('a rebuilt row is completed once, by its own chunk', async (store) => {
+    const [chunk] = sampleChain('s1', 1);
+    const full = {
+      metadata: { ...chunk!.metadata, storedAtUs: 9, storagePath: 'p' },
+      sealedLeaf: sealedLeafOf(chunk!),
+      rebuilt: false,
+    };
+    const rebuilt = { ...full, metadata: { ...full.metadata, payloadBytes: 0, framesCount: 0 }, rebuilt: true };
+    await store.appendChunk(rebuilt, empty, null);
+    const other = sampleChunk('s1', 0, 'ab'.repeat(32));
+    await store.completeChunk({ ...full, metadata: { ...full.metadata, leafHash: other.metadata.leafHash } });
+    assert.deepEqual(await store.getChunk('s1', 0), rebuilt);
+    await store.completeChunk(full);
+    await store.completeChunk(full);
+    assert.deepEqual(await store.getChunk('s1', 0), full);
+    assert.equal((await store.totals()).payloadBytes, 20_000);
+  });
+
+  check('purging a chain takes rows, head, lease and wraps; records and the session stay', async (store) => {
+    await store.insertSession(sampleSession('s1'), null);
+    const [chunk] = sampleChain('s1', 1);
+    const metadata = { ...chunk!.metadata, storedAtUs: 9, storagePath: 'p' };
+    await store.appendChunk({ metadata, sealedLeaf: sealedLeafOf(chunk!), rebuilt: false }, empty, null);
+    await store.acquireLease('s1', 'a', 0, 100);
+    await store.putWraps('s1', [{ scheme: 'local', recipient: 'r', keyId: 'k', wrapped: new Uint8Array([1]) }]);
+    await store.putRecord('s1', 'open', new Uint8Array([1]));
+    assert.deepEqual(await store.listChains('', 10), ['s1']);
+    assert.deepEqual(await store.listChains('s1', 10), []);
+    await store.purgeChain('s1');
+    assert.deepEqual(await store.getHead('s1'), empty);
+    assert.equal(await store.getChunk('s1', 0), null);
+    assert.equal(await store.getLease('s1'), null);
+    assert.deepEqual(await store.getWraps('s1'), []);
+    assert.deepEqual(await store.listChains('', 10), []);
+    assert.equal((await store.getRecords('s1', null)).length, 1);
+    assert.notEqual(await store.getSession('s1'), null);
+  });
+
+  check('records keep their order and are not doubled', async (store) => {
+    assert.equal(await store.putRecord('s1', 'open', new Uint8Array([1, 2])), 1);
+    assert.equal(await store.putRecord('s1', 'custody', new Uint8Array([3])), 2);
+    assert.equal(await store.putRecord('s1', 'custody', new Uint8Array([4])), 3);
+    assert.equal(await store.putRecord('s1', 'custody', new Uint8Array([3])), 2);
+    assert.deepEqual(await store.getRecords('s1', 'custody'), [
+      { kind: 'custody', sequence: 2, record: new Uint8Array([3]) },
+      { kind: 'custody', sequence: 3, record: new Uint8Array([4]) },
+    ]);
+    assert.equal((await store.getRecords('s1', null)).length, 3);
+    assert.deepEqual(await store.getRecords('s2', null), []);
+  });
+
+  check('wraps are replaced as a whole and can be destroyed', async (store) => {
+    const wrap = { scheme: 'age', recipient: 'age1x', keyId: 'k', wrapped: new Uint8Array([1, 2, 3]) };
+    await store.putWraps('s1', [wrap, { ...wrap, recipient: 'age1y' }]);
+    await store.putWraps('s1', [wrap]);
+    assert.deepEqual(await store.getWraps('s1'), [wrap]);
+    await store.putWraps('s1', []);
+    assert.deepEqual(await store.getWraps('s1'), []);
+  });
+
+  check('the audit log filters, pages and takes an event once', async (store) => {
+    for (let at = 0; at < 4; at++)
+      await store.appendAudit(
+        sampleAudit(`e${at}`, {
+          timestampUs: at * 1000,
+          eventType: at === 2 ? 'permission_denied' : 'session_created',
+          userId: at === 3 ? null : 'u1',
+          resourceId: `s${at}`,
+        }),
+      );
+    await store.appendAudit(sampleAudit('e0', { eventType: 'changed_later' }));
+    const ids = async (query: Partial<Parameters<MetadataStore['listAudit']>[0]>) => {
+      const { events, total } = await store.listAudit({ limit: 50, offset: 0, ...query });
+      return [events.map((event) => event.eventId).join(' '), total];
+    };
+    assert.deepEqual(await ids({}), ['e3 e2 e1 e0', 4]);
+    assert.deepEqual(await ids({ limit: 1, offset: 1 }), ['e2', 4]);
+    assert.deepEqual(await ids({ eventType: 'permission_denied' }), ['e2', 1]);
+    assert.deepEqual(await ids({ userId: 'u1', fromUs: 1000, toUs: 2000 }), ['e2 e1', 2]);
+    assert.deepEqual(await ids({ resourceId: 's3' }), ['e3', 1]);
+    assert.deepEqual(
+      (await store.listAudit({ limit: 1, offset: 3 })).events[0],
+      sampleAudit('e0', { timestampUs: 0, resourceId: 's0' }),
+    );
+  });
+
+  check('answers a ping', async (store) => {
+    await store.ping();
+  });
+}
