@@ -1,1 +1,2 @@
+export * from './channel/index.ts';
 export * from './pdu/index.ts';

@@ -6,6 +6,7 @@ export * from './error-info.ts';
 export * from './fast-path.ts';
 export * from './finalization.ts';
 export * from './frame-length.ts';
+export * from './frame-splitter.ts';
 export * from './gcc.ts';
 export * from './gcc-client.ts';
 export * from './gcc-server.ts';

@@ -1,0 +1,132 @@
+import { DecodeError, decode } from '@lucid-sessions/wire';
+import {
+  DYNAMIC_CHANNEL_NAME,
+  DYNAMIC_CHANNELS_MAX,
+  type DynamicChannelPdu,
+  DynamicReassembler,
+  dynamicChannelClientPdu,
+  dynamicChannelServerPdu,
+} from './dynamic-channel.ts';
+import type { BulkHook, Inspected, Sender } from './inspected.ts';
+import { type ChannelChunk, ChannelFlag, ChannelReassembler, channelCompression } from './static-channel.ts';
+
+/** Names of dynamic channels, and their messages put together, in both directions. */
+class DynamicTracker {
+  readonly #names = new Map<number, string>();
+  readonly #parts: Record<Sender, Map<number, DynamicReassembler>> = { client: new Map(), server: new Map() };
+
+  push(sender: Sender, message: Uint8Array): Inspected[] {
+    const pdu = decode(sender === 'client' ? dynamicChannelClientPdu : dynamicChannelServerPdu, message);
+    this.#track(pdu);
+    const channelName = 'channelId' in pdu ? (this.#names.get(pdu.channelId) ?? null) : null;
+    const events: Inspected[] = [{ kind: 'dynamicChannel', pdu, channelName }];
+    const done = this.#data(sender, pdu);
+    if (done) events.push({ kind: 'dynamicMessage', channelId: done.channelId, channelName, message: done.message });
+    return events;
+  }
+
+  #track(pdu: DynamicChannelPdu): void {
+    if (pdu.kind !== 'createRequest') return;
+    if (this.#names.size >= DYNAMIC_CHANNELS_MAX && !this.#names.has(pdu.channelId))
+      throw new DecodeError('limit', `more than ${DYNAMIC_CHANNELS_MAX} dynamic channels`);
+    this.#names.set(pdu.channelId, pdu.channelName);
+    this.#parts.client.delete(pdu.channelId);
+    this.#parts.server.delete(pdu.channelId);
+  }
+
+  #data(sender: Sender, pdu: DynamicChannelPdu): { channelId: number; message: Uint8Array | null } | null {
+    switch (pdu.kind) {
+      case 'dataFirst':
+        return whole(pdu.channelId, this.#part(sender, pdu.channelId).first(pdu.length, pdu.data));
+      case 'data':
+        return whole(pdu.channelId, this.#part(sender, pdu.channelId).next(pdu.data));
+      case 'dataFirstCompressed':
+      case 'dataCompressed':
+        return { channelId: pdu.channelId, message: null };
+      default:
+        return null;
+    }
+  }
+
+  #part(sender: Sender, channelId: number): DynamicReassembler {
+    const parts = this.#parts[sender];
+    let part = parts.get(channelId);
+    if (!part) {
+      if (parts.size >= DYNAMIC_CHANNELS_MAX)
+        throw new DecodeError('limit', `more than ${DYNAMIC_CHANNELS_MAX} dynamic channels`);
+      part = new DynamicReassembler();
+      parts.set(channelId, part);
+    }
+    return part;
+  }
+}
+
+function whole(channelId: number, message: Uint8Array | null): { channelId: number; message: Uint8Array } | null {
+  return message && { channelId, message };
+}
+
+interface StaticChannel {
+  name: string;
+  parts: Record<Sender, ChannelReassembler>;
+  /** Set while a message has a chunk that could not be decompressed. */
+  lost: Record<Sender, boolean>;
+}
+
+/** Static channels by MCS id, and what runs inside drdynvc. */
+export class ChannelTracker {
+  readonly #channels = new Map<number, StaticChannel>();
+  readonly #dynamic = new DynamicTracker();
+
+  /** Called once the server has given ids to the channels the client named. */
+  name(channelId: number, name: string): void {
+    this.#channels.set(channelId, {
+      name,
+      parts: { client: new ChannelReassembler(), server: new ChannelReassembler() },
+      lost: { client: false, server: false },
+    });
+  }
+
+  /** The channel's name, or undefined when no such channel was announced. */
+  nameOf(channelId: number): string | undefined {
+    return this.#channels.get(channelId)?.name;
+  }
+
+  push(sender: Sender, channelId: number, chunk: ChannelChunk, hook: BulkHook | undefined): Inspected[] {
+    const channel = this.#channels.get(channelId);
+    if (!channel) throw new DecodeError('invalid', `data on channel ${channelId}, which was not announced`);
+    const place = { channelId, channelName: channel.name };
+    const events: Inspected[] = [{ kind: 'channelChunk', ...place, chunk }];
+    if (chunk.flags & ChannelFlag.first) channel.lost[sender] = false;
+    const data = decompressed(chunk, hook);
+    if (data === null) channel.lost[sender] = true;
+    const message = channel.parts[sender].push(chunk.flags, data ?? chunk.data);
+    if (message === null) return events;
+    const usable = channel.lost[sender] ? null : message;
+    events.push({ kind: 'channelMessage', ...place, message: usable });
+    if (usable !== null && usable.length > 0 && channel.name === DYNAMIC_CHANNEL_NAME)
+      events.push(...this.#dynamic.push(sender, usable));
+    return events;
+  }
+}
+
+function decompressed(chunk: ChannelChunk, hook: BulkHook | undefined): Uint8Array | null {
+  const isCompressed = (chunk.flags & ChannelFlag.packetCompressed) !== 0;
+  if (!isCompressed && (chunk.flags & ChannelFlag.packetFlushed) === 0) return chunk.data;
+  return undoBulk(chunk.data, channelCompression(chunk.flags), isCompressed, hook);
+}
+
+/** Runs the hook; null when there is none or it does not know the compression type. */
+export function undoBulk(
+  data: Uint8Array,
+  flags: number,
+  isCompressed: boolean,
+  hook: BulkHook | undefined,
+): Uint8Array | null {
+  if (!hook) return isCompressed ? null : data;
+  try {
+    return hook(data, flags);
+  } catch (error) {
+    if (error instanceof DecodeError && error.code === 'unsupported') return isCompressed ? null : data;
+    throw error;
+  }
+}
