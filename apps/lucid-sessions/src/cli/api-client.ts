@@ -1,0 +1,80 @@
+import { CliError, exitCodes } from './output.ts';
+
+const answerBytesMax = 64 * 1024 * 1024;
+const requestTimeoutMs = 60_000;
+
+export interface ApiClientOptions {
+  /** Where the Session API is, without `/api/v1`. */
+  url: string;
+  token: string;
+  fetch?: typeof fetch;
+}
+
+/** The CLI's way to the REST contract: bearer token, bounded answers, errors as `CliError` with the server's message. */
+export class ApiClient {
+  readonly url: string;
+  readonly #token: string;
+  readonly #fetch: typeof fetch;
+
+  constructor(options: ApiClientOptions) {
+    this.url = options.url.replace(/\/+$/, '');
+    this.#token = options.token;
+    this.#fetch = options.fetch ?? fetch;
+  }
+
+  async json<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const response = await this.send(method, path, body);
+    const text = await response.text();
+    if (text.length > answerBytesMax) throw new CliError(`the answer to ${method} ${path} is larger than 64 MiB`);
+    try {
+      return JSON.parse(text) as T;
+    } catch {
+      throw new CliError(`${this.url} did not answer JSON to ${method} ${path}: is it a Session API?`);
+    }
+  }
+
+  /** The response of a successful call; any other becomes a `CliError`. No time limit on the body: evidence can be large. */
+  async send(method: string, path: string, body?: unknown): Promise<Response> {
+    const headers: Record<string, string> = { authorization: `Bearer ${this.#token}` };
+    if (body !== undefined) headers['content-type'] = 'application/json';
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), requestTimeoutMs);
+    let response: Response;
+    try {
+      response = await this.#fetch(`${this.url}/api/v1${path}`, {
+        method,
+        headers,
+        signal: abort.signal,
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+    } catch (cause) {
+      throw new CliError(
+        `no Session API answers at ${this.url} (${reasonOf(cause)}): start one with "lucid-sessions up" or name it with --api`,
+        exitCodes.unreachable,
+      );
+    } finally {
+      clearTimeout(timer);
+    }
+    if (!response.ok) throw await refusal(response);
+    return response;
+  }
+}
+
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return 'unknown error';
+  if (cause.name === 'AbortError') return `no answer in ${requestTimeoutMs / 1000} s`;
+  return cause.cause instanceof Error ? cause.cause.message : cause.message;
+}
+
+async function refusal(response: Response): Promise<CliError> {
+  const text = (await response.text()).slice(0, 4096);
+  let message = `HTTP ${response.status}`;
+  try {
+    const { error } = JSON.parse(text) as { error?: { code?: string; message?: string } };
+    if (error?.message) message = `${error.message} (${error.code})`;
+  } catch {
+    // Not the contract's error body: the status is all there is to say.
+  }
+  const refused = response.status === 401 || response.status === 403;
+  return new CliError(message, refused ? exitCodes.refused : exitCodes.failed);
+}

@@ -1,0 +1,77 @@
+/** What the commands print: results on standard output (text, or one JSON value with `--json`), progress on standard error. */
+
+export const exitCodes = { ok: 0, failed: 1, usage: 2, unreachable: 3, refused: 4 } as const;
+
+/** A failure a person can act on; `exitCode` is one of `exitCodes` or a verdict's. */
+export class CliError extends Error {
+  override readonly name = 'CliError';
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode: number = exitCodes.failed) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+export interface Streams {
+  stdout: { write(text: string): unknown };
+  stderr: { write(text: string): unknown; isTTY?: boolean };
+}
+
+export class Output {
+  readonly json: boolean;
+  readonly #streams: Streams;
+  #progressShown = false;
+
+  constructor(streams: Streams, json: boolean) {
+    this.#streams = streams;
+    this.json = json;
+  }
+
+  /** The command's result: `value` as JSON with `--json`, otherwise the text. */
+  result(value: unknown, text: string): void {
+    this.#clearProgress();
+    this.#streams.stdout.write(this.json ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`);
+  }
+
+  /** A line for a person that is not the result; silent with `--json`. */
+  say(line: string): void {
+    this.#clearProgress();
+    if (!this.json) this.#streams.stdout.write(`${line}\n`);
+  }
+
+  /** A line that replaces itself on a terminal; each stage once elsewhere. */
+  progress(line: string): void {
+    if (this.json) return;
+    if (this.#streams.stderr.isTTY) {
+      this.#streams.stderr.write(`\r\u001b[2K${line}`);
+      this.#progressShown = true;
+    } else this.#streams.stderr.write(`${line}\n`);
+  }
+
+  #clearProgress(): void {
+    if (this.#progressShown) this.#streams.stderr.write('\r\u001b[2K');
+    this.#progressShown = false;
+  }
+}
+
+/** Columns padded to their widest cell, two spaces between. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [header, ...rows];
+  const widths = header.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
+  return all.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n');
+}
+
+const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+export function formatBytes(bytes: number): string {
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(bytes, 1)) / 10));
+  const value = bytes / 2 ** (power * 10);
+  return `${power === 0 ? value : value.toFixed(1)} ${units[power]}`;
+}
+
+export function formatDuration(seconds: number): string {
+  const whole = Math.round(seconds);
+  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return parts.map((part) => String(part).padStart(2, '0')).join(':');
+}

@@ -1,0 +1,121 @@
+import type { SessionDocument } from '@lucid-sessions/contract';
+import type { ApiClient } from '../cli/api-client.ts';
+import { formatBytes, formatDuration, type Output, table } from '../cli/output.ts';
+
+/** A session as the API answers it. */
+export type SessionAnswer = Omit<SessionDocument, 'version' | 'pipeline_state'>;
+
+export interface ListOptions {
+  status?: string;
+  project?: string;
+  environment?: string;
+  limit: number;
+  offset: number;
+}
+
+export async function listSessions(api: ApiClient, output: Output, options: ListOptions): Promise<void> {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(options)) if (value !== undefined) query.set(name, String(value));
+  const page = await api.json<{ sessions: SessionAnswer[]; pagination: { total: number } }>('GET', `/sessions?${query}`);
+  const rows = page.sessions.map((session) => [
+    session.session_id,
+    session.status,
+    session.name,
+    `${session.rdp_config.host}:${session.rdp_config.port}`,
+    session.started_at ?? '-',
+    formatDuration(session.statistics.duration_seconds),
+    formatBytes(session.statistics.size_bytes),
+  ]);
+  const shown = `${page.sessions.length} of ${page.pagination.total} sessions`;
+  const header = ['SESSION', 'STATUS', 'NAME', 'TARGET', 'STARTED', 'LENGTH', 'STORED'];
+  output.result(page, rows.length === 0 ? shown : `${table(header, rows)}\n${shown}`);
+}
+
+export async function showSession(api: ApiClient, output: Output, id: string): Promise<void> {
+  const session = await api.json<SessionAnswer>('GET', sessionPath(id));
+  const { statistics } = session;
+  const facts: [string, string | null][] = [
+    ['session', session.session_id],
+    ['name', session.name],
+    ['status', session.status],
+    ['target', `${session.rdp_config.host}:${session.rdp_config.port}`],
+    ['created', session.created_at],
+    ['started', session.started_at],
+    ['stopped', session.stopped_at],
+    ['ended', session.end_message ?? session.end_reason],
+    ['length', formatDuration(statistics.duration_seconds)],
+    ['frames', String(statistics.frame_count)],
+    ['chunks', `${statistics.chunks_count}, ${formatBytes(statistics.size_bytes)} stored`],
+    ['merkle root', session.merkle_root],
+  ];
+  const rows = facts.filter((fact): fact is [string, string] => fact[1] !== null);
+  output.result(session, rows.map(([name, value]) => `${name.padEnd(12)} ${value}`).join('\n'));
+}
+
+export interface CreateOptions {
+  name: string;
+  username?: string;
+  ignoreCert?: boolean;
+  pinnedSha256?: string;
+  graphics?: string;
+  project?: string;
+  environment?: string;
+  rdpFile?: string;
+}
+
+/** Creates a session for `host[:port]` and arms it; with `rdpFile` the downloaded file is written there. */
+export async function createSession(
+  api: ApiClient,
+  output: Output,
+  target: string,
+  options: CreateOptions,
+  writeFile: (path: string, text: string) => Promise<void>,
+): Promise<void> {
+  const { host, port } = parseTarget(target);
+  const session = await api.json<SessionAnswer>('POST', '/sessions', {
+    name: options.name,
+    rdp_config: {
+      host,
+      port,
+      ...(options.username === undefined ? {} : { username: options.username }),
+      ...(options.ignoreCert ? { ignore_cert: true } : {}),
+      ...(options.pinnedSha256 === undefined ? {} : { pinned_sha256: options.pinnedSha256 }),
+    },
+    ...(options.graphics === undefined ? {} : { recording_config: { graphics: options.graphics } }),
+    metadata: {
+      ...(options.project === undefined ? {} : { project: options.project }),
+      ...(options.environment === undefined ? {} : { environment: options.environment }),
+    },
+  });
+  await api.json('POST', `${sessionPath(session.session_id)}/start`, {});
+  if (options.rdpFile !== undefined) {
+    const file = await api.send('GET', `${sessionPath(session.session_id)}/rdp-file`);
+    await writeFile(options.rdpFile, await file.text());
+  }
+  const next =
+    options.rdpFile === undefined
+      ? `get its connection file: lucid-sessions sessions create … --rdp-file FILE, or GET /api/v1/sessions/${session.session_id}/rdp-file`
+      : `open ${options.rdpFile} with mstsc or: xfreerdp ${options.rdpFile}`;
+  output.result({ ...session, rdp_file: options.rdpFile ?? null }, `created ${session.session_id}\n${next}`);
+}
+
+export async function stopSession(api: ApiClient, output: Output, id: string): Promise<void> {
+  const answer = await api.json<{ session_id: string; status: string }>('POST', `${sessionPath(id)}/stop`, {});
+  output.result(answer, `${answer.session_id} is ${answer.status}`);
+}
+
+export async function deleteSession(api: ApiClient, output: Output, id: string): Promise<void> {
+  const answer = await api.json<{ session_id: string; deleted_at: string }>('DELETE', sessionPath(id));
+  output.result(answer, `${answer.session_id} deleted at ${answer.deleted_at}`);
+}
+
+export const sessionPath = (id: string): string => `/sessions/${encodeURIComponent(id)}`;
+
+/** `host`, `host:port`, `[v6]`, `[v6]:port`. Throws RangeError that says what it must look like. */
+export function parseTarget(target: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+))(?::(\d{1,5}))?$/.exec(target);
+  const port = Number(match?.[3] ?? 3389);
+  if (!match || !(port >= 1 && port <= 65535))
+    throw new RangeError(`"${target}" is not a target: write host, host:port or [ipv6]:port`);
+  return { host: match[1] ?? match[2] ?? '', port };
+}
