@@ -1,0 +1,32 @@
+import type { PixelBuffer } from '../pixels.ts';
+import { type Palette, type PixelDepth, pixelBytes } from './color.ts';
+import { decodeInterleaved } from './interleaved.ts';
+import { decodePlanar } from './planar.ts';
+import { decodeRaw } from './raw.ts';
+
+/** TS_CD_HEADER: [MS-RDPBCGR] 2.2.9.1.1.3.1.2.3. Its sizes repeat what is known and are not needed. */
+export const compressionHeaderBytes = 8;
+
+export interface BitmapSource {
+  /** Without TS_CD_HEADER. */
+  readonly bytes: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+  readonly depth: PixelDepth;
+  readonly compressed: boolean;
+}
+
+/** A bitmap of a bitmap update or cache order, opaque: [MS-RDPBCGR] 2.2.9.1.1.3.1.2.2. Throws `DecodeError`. */
+export function decodeBitmap(source: BitmapSource, palette: Palette): PixelBuffer {
+  const { bytes, width, height, depth } = source;
+  if (!source.compressed) return decodeRaw(bytes, width, height, depth, palette, rawLayout(source));
+  if (depth === 32) return decodePlanar(bytes, width, height, { bottomUp: true });
+  return decodeInterleaved(bytes, width, height, depth, palette);
+}
+
+/** Rows are padded to four bytes, except by servers that don't: the length tells. */
+function rawLayout({ bytes, width, height, depth }: BitmapSource): { stride: number; bottomUp: true } {
+  const packed = width * pixelBytes(depth);
+  const padded = (packed + 3) & ~3;
+  return { stride: bytes.length >= padded * height ? padded : packed, bottomUp: true };
+}

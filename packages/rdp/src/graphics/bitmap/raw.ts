@@ -1,0 +1,60 @@
+import { DecodeError } from '@lucid-sessions/wire';
+import { createPixelBuffer, opaqueBlack, type PixelBuffer } from '../pixels.ts';
+import { lookupTable, type Palette, type PixelDepth, pixelBytes } from './color.ts';
+
+export interface RawLayout {
+  /** Bytes from one row to the next. */
+  readonly stride: number;
+  /** The last row comes first, as in every bitmap of [MS-RDPBCGR] 2.2.9.1.1.3.1.2.2. */
+  readonly bottomUp: boolean;
+  /** 32 bpp only: take the fourth byte as alpha instead of opaque. */
+  readonly alpha?: boolean;
+}
+
+/** Uncompressed pixels. Throws `DecodeError` when the bytes don't hold width × height pixels. */
+export function decodeRaw(
+  bytes: Uint8Array,
+  width: number,
+  height: number,
+  depth: PixelDepth,
+  palette: Palette,
+  layout: RawLayout,
+): PixelBuffer {
+  const rowBytes = width * pixelBytes(depth);
+  const needed = height > 0 ? layout.stride * (height - 1) + rowBytes : 0;
+  if (layout.stride < rowBytes || bytes.length < needed)
+    throw new DecodeError('truncated', `a raw bitmap of ${width}x${height} needs ${needed} bytes`);
+  const picture = createPixelBuffer(width, height);
+  for (let row = 0; row < height; row += 1) {
+    const y = layout.bottomUp ? height - 1 - row : row;
+    readRow(bytes, row * layout.stride, picture.words, y * width, width, depth, palette, layout.alpha === true);
+  }
+  return picture;
+}
+
+function readRow(
+  bytes: Uint8Array,
+  from: number,
+  words: Uint32Array,
+  to: number,
+  count: number,
+  depth: PixelDepth,
+  palette: Palette,
+  alpha: boolean,
+): void {
+  if (depth >= 24) {
+    const step = pixelBytes(depth);
+    for (let index = 0, at = from; index < count; index += 1, at += step) {
+      const opacity = alpha && depth === 32 ? bytes[at + 3]! << 24 : opaqueBlack;
+      words[to + index] = opacity | (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
+    }
+    return;
+  }
+  const [table, mask] = lookupTable(depth, palette);
+  if (depth === 8) {
+    for (let index = 0; index < count; index += 1) words[to + index] = table[bytes[from + index]!]!;
+    return;
+  }
+  for (let index = 0, at = from; index < count; index += 1, at += 2)
+    words[to + index] = table[(bytes[at]! | (bytes[at + 1]! << 8)) & mask]!;
+}

@@ -1,0 +1,3 @@
+export * from './pixels.ts';
+export * from './screen.ts';
+export { type RecordedPdu, SessionDecoder } from './session-decoder.ts';

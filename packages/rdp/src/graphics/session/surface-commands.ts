@@ -1,0 +1,107 @@
+import { Reader } from '@lucid-sessions/wire';
+import { createPalette, decodeNsCodec, decodeRaw, pixelBytes, pixelDepth } from '../bitmap/index.ts';
+import { blit, type PixelBuffer } from '../pixels.ts';
+import { RemoteFxDecoder } from '../rfx/remote-fx-decoder.ts';
+import type { Screen } from '../screen.ts';
+import { guarded } from './guard.ts';
+
+/** cmdType: [MS-RDPBCGR] 2.2.9.2. */
+const setSurfaceBits = 0x0001;
+const frameMarker = 0x0004;
+const streamSurfaceBits = 0x0006;
+const frameActionEnd = 0x0001;
+const headerPresent = 0x01;
+const extendedHeaderBytes = 24;
+
+/** What a client-assigned codec id stands for: [MS-RDPBCGR] 2.2.7.2.10. */
+export type SurfaceCodec = 'raw' | 'nsCodec' | 'remoteFx' | 'imageRemoteFx' | 'unknown';
+
+/** TS_BITMAP_DATA_EX: [MS-RDPBCGR] 2.2.9.2.1.1. Also what Cache Bitmap (Revision 3) holds. */
+export interface ExtendedBitmap {
+  readonly bitsPerPixel: number;
+  readonly codecId: number;
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array;
+}
+
+export function readExtendedBitmap(reader: Reader): ExtendedBitmap {
+  const bitsPerPixel = reader.u8();
+  const flags = reader.u8();
+  reader.skip(1);
+  const codecId = reader.u8();
+  const width = reader.u16le();
+  const height = reader.u16le();
+  const length = reader.u32le();
+  if (flags & headerPresent) reader.skip(extendedHeaderBytes);
+  return { bitsPerPixel, codecId, width, height, data: reader.slice(length) };
+}
+
+/** Decodes the codecs that give a picture of their own: raw (bottom-up) and NSCodec. */
+export function decodeExtendedBitmap(bitmap: ExtendedBitmap, codec: 'raw' | 'nsCodec'): PixelBuffer {
+  const { data, width, height } = bitmap;
+  if (codec === 'nsCodec') return decodeNsCodec(data, width, height);
+  const depth = pixelDepth(bitmap.bitsPerPixel);
+  return decodeRaw(data, width, height, depth, createPalette(), { stride: width * pixelBytes(depth), bottomUp: true });
+}
+
+/** Draws Surface Commands: [MS-RDPBCGR] 2.2.9.1.2.1.10 and 2.2.9.2. */
+export class SurfaceCommandDecoder {
+  readonly #screen: Screen;
+  readonly #codecs: ReadonlyMap<number, SurfaceCodec>;
+  /** RemoteFX streams keep a context over messages; one per codec id. */
+  readonly #remoteFx = new Map<number, RemoteFxDecoder>();
+
+  constructor(screen: Screen, codecs: ReadonlyMap<number, SurfaceCodec>) {
+    this.#screen = screen;
+    this.#codecs = codecs;
+  }
+
+  /** All commands of one update. Throws `DecodeError` where a command can't be told from the next. */
+  decode(data: Uint8Array): void {
+    const reader = new Reader(data);
+    while (reader.remaining > 0) {
+      const command = reader.u16le();
+      if (command === frameMarker) this.#frameMarker(reader);
+      else if (command === setSurfaceBits || command === streamSurfaceBits) this.#surfaceBits(reader);
+      else throw reader.error('unsupported', `surface command ${command} is not defined`);
+    }
+  }
+
+  #frameMarker(reader: Reader): void {
+    const action = reader.u16le();
+    if (reader.remaining >= 4) reader.skip(4);
+    if (action === frameActionEnd) this.#screen.framesCount += 1;
+  }
+
+  #surfaceBits(reader: Reader): void {
+    const left = reader.u16le();
+    const top = reader.u16le();
+    reader.skip(4);
+    const bitmap = readExtendedBitmap(reader);
+    const codec = bitmap.codecId === 0 ? 'raw' : (this.#codecs.get(bitmap.codecId) ?? 'unknown');
+    guarded(this.#screen, `surface.${codec}`, () => this.#draw(bitmap, codec, left, top));
+  }
+
+  #draw(bitmap: ExtendedBitmap, codec: SurfaceCodec, left: number, top: number): void {
+    const screen = this.#screen;
+    if (codec === 'raw' || codec === 'nsCodec') {
+      screen.markDirty(blit(screen.pixels, left, top, decodeExtendedBitmap(bitmap, codec)));
+    } else if (codec === 'remoteFx' || codec === 'imageRemoteFx') {
+      const drawn = this.#remoteFxOf(bitmap.codecId).decode(bitmap.data, screen.pixels, left, top);
+      for (const rectangle of drawn) screen.markDirty(rectangle);
+    } else {
+      screen.countUnsupported('surface.codec');
+    }
+  }
+
+  #remoteFxOf(codecId: number): RemoteFxDecoder {
+    let decoder = this.#remoteFx.get(codecId);
+    if (!decoder) {
+      decoder = new RemoteFxDecoder();
+      this.#remoteFx.set(codecId, decoder);
+    }
+    return decoder;
+  }
+
+}

@@ -1,0 +1,109 @@
+import { Reader } from '@lucid-sessions/wire';
+import { FastPathUpdateCode } from '../../pdu/fast-path.ts';
+import { PointerMessageType, slowPathPointer, UpdateType } from '../../pdu/update.ts';
+import { createPalette, decodePalette, type Palette } from '../bitmap/index.ts';
+import { PointerDecoder } from '../pointer/index.ts';
+import type { Screen } from '../screen.ts';
+import { drawBitmapUpdate } from './bitmap-updates.ts';
+import type { GraphicsCapabilities } from './capabilities.ts';
+import { guarded } from './guard.ts';
+import { SurfaceCommandDecoder } from './surface-commands.ts';
+
+/** Draws whole updates, whichever path brought them. Nothing it is given makes it throw. */
+export class UpdateDecoder {
+  readonly #screen: Screen;
+  readonly #pointers: PointerDecoder;
+  readonly #surfaces: SurfaceCommandDecoder;
+  #palette: Palette = createPalette();
+
+  constructor(screen: Screen, capabilities: GraphicsCapabilities) {
+    this.#screen = screen;
+    this.#pointers = new PointerDecoder(screen);
+    this.#surfaces = new SurfaceCommandDecoder(screen, capabilities.codecs);
+  }
+
+  /** One update in fast-path numbering: [MS-RDPBCGR] 2.2.9.1.2.1. */
+  fastPath(updateCode: number, data: Uint8Array): void {
+    switch (updateCode) {
+      case FastPathUpdateCode.bitmap:
+        this.#bitmap(data.subarray(2));
+        return;
+      case FastPathUpdateCode.palette:
+        this.#setPalette(data.subarray(2));
+        return;
+      case FastPathUpdateCode.synchronize:
+        return;
+      case FastPathUpdateCode.surfaceCommands:
+        guarded(this.#screen, 'surface', () => this.#surfaces.decode(data));
+        return;
+      default:
+        this.#fastPathPointer(updateCode, data);
+    }
+  }
+
+  #fastPathPointer(updateCode: number, data: Uint8Array): void {
+    const pointers = this.#pointers;
+    const draw = () => {
+      switch (updateCode) {
+        case FastPathUpdateCode.pointerNull:
+          return pointers.hide();
+        case FastPathUpdateCode.pointerDefault:
+          return pointers.showDefault();
+        case FastPathUpdateCode.pointerPosition:
+          return pointers.position(data);
+        case FastPathUpdateCode.pointerColor:
+          return pointers.color(data, this.#palette);
+        case FastPathUpdateCode.pointerCached:
+          return pointers.cached(data);
+        case FastPathUpdateCode.pointerNew:
+          return pointers.pointer(data, this.#palette);
+        case FastPathUpdateCode.pointerLarge:
+          return pointers.large(data, this.#palette);
+        default:
+          return this.#screen.countUnsupported('update.unknown');
+      }
+    };
+    guarded(this.#screen, 'pointer', draw);
+  }
+
+  /** One slow-path graphics update, after its updateType: [MS-RDPBCGR] 2.2.9.1.1.3. */
+  slowPath(updateType: number, data: Uint8Array): void {
+    if (updateType === UpdateType.bitmap) this.#bitmap(data);
+    else if (updateType === UpdateType.palette) this.#setPalette(data);
+    else if (updateType !== UpdateType.synchronize) this.#screen.countUnsupported('update.unknown');
+  }
+
+  /** The body of a slow-path pointer PDU: [MS-RDPBCGR] 2.2.9.1.1.4. */
+  slowPathPointer(body: Uint8Array): void {
+    const pointers = this.#pointers;
+    guarded(this.#screen, 'pointer', () => {
+      const { messageType, data } = slowPathPointer.decode(new Reader(body));
+      switch (messageType) {
+        case PointerMessageType.system:
+          return pointers.system(data);
+        case PointerMessageType.position:
+          return pointers.position(data);
+        case PointerMessageType.color:
+          return pointers.color(data, this.#palette);
+        case PointerMessageType.cached:
+          return pointers.cached(data);
+        case PointerMessageType.pointer:
+          return pointers.pointer(data, this.#palette);
+        case PointerMessageType.large:
+          return pointers.large(data, this.#palette);
+        default:
+          return this.#screen.countUnsupported('pointer.unknown');
+      }
+    });
+  }
+
+  #bitmap(data: Uint8Array): void {
+    guarded(this.#screen, 'bitmap', () => drawBitmapUpdate(this.#screen, this.#palette, data));
+  }
+
+  #setPalette(data: Uint8Array): void {
+    guarded(this.#screen, 'palette', () => {
+      this.#palette = decodePalette(data);
+    });
+  }
+}
