@@ -1,4 +1,5 @@
 import { Reader } from '@lucid-sessions/wire';
+import { WorkBudget } from '../gfx/work-budget.ts';
 import { bounds, intersect, isEmpty, type PixelBuffer, type Rectangle } from '../pixels.ts';
 import type { RlgrMode } from './rlgr.ts';
 import { quantBytes, readRfxQuants, type SubBandQuants } from './sub-bands.ts';
@@ -25,6 +26,15 @@ const tileHeaderBytes = 19;
 /** Tiles × rectangles compared for one tile set; a full 8K desktop of scattered changes stays far below. */
 const comparisonsMax = 1 << 24;
 
+/** Where one message draws, what that may cost, and what it drew. */
+interface Destination {
+  readonly target: PixelBuffer;
+  readonly destLeft: number;
+  readonly destTop: number;
+  readonly budget: WorkBudget;
+  readonly drawn: Rectangle[];
+}
+
 /**
  * A RemoteFX stream, [MS-RDPRFX] 3.1.8. Headers (sync, versions, channels, context) come with every frame in image mode and
  * once in video mode, so the context outlives a message.
@@ -39,26 +49,25 @@ export class RemoteFxDecoder {
    * Decodes the blocks of one message and draws what they hold at (destLeft, destTop) of `target`, clipped to it. Returns the
    * rectangles drawn. Throws `DecodeError`; tiles before the bad one stay drawn.
    */
-  decode(bytes: Uint8Array, target: PixelBuffer, destLeft: number, destTop: number): Rectangle[] {
+  decode(
+    bytes: Uint8Array,
+    target: PixelBuffer,
+    destLeft: number,
+    destTop: number,
+    budget: WorkBudget = new WorkBudget(),
+  ): Rectangle[] {
     const reader = new Reader(bytes);
     const drawn: Rectangle[] = [];
     while (reader.remaining > 0) {
       const blockType = reader.u16le();
       const blockLen = reader.u32le();
       if (blockLen < 6) throw reader.error('invalid', 'a remotefx block is shorter than its header');
-      this.#block(blockType, reader.sub(blockLen - 6), target, destLeft, destTop, drawn);
+      this.#block(blockType, reader.sub(blockLen - 6), { target, destLeft, destTop, budget, drawn });
     }
     return drawn;
   }
 
-  #block(
-    blockType: number,
-    block: Reader,
-    target: PixelBuffer,
-    destLeft: number,
-    destTop: number,
-    drawn: Rectangle[],
-  ): void {
+  #block(blockType: number, block: Reader, destination: Destination): void {
     switch (blockType) {
       case wbtSync:
         readSync(block);
@@ -70,10 +79,10 @@ export class RemoteFxDecoder {
         this.#context(block);
         return;
       case wbtRegion:
-        this.#rectangles = this.#region(block, destLeft, destTop);
+        this.#rectangles = this.#region(block, destination);
         return;
       case wbtExtension:
-        this.#tileSet(block, target, destLeft, destTop, drawn);
+        this.#tileSet(block, destination);
         return;
       case wbtCodecVersions:
       case wbtFrameBegin:
@@ -100,7 +109,7 @@ export class RemoteFxDecoder {
   }
 
   /** TS_RFX_REGION, [MS-RDPRFX] 2.2.2.3.3: where the tiles that follow may be seen. */
-  #region(block: Reader, destLeft: number, destTop: number): Rectangle[] {
+  #region(block: Reader, { destLeft, destTop }: Destination): Rectangle[] {
     block.skip(3); // codecId, channelId, regionFlags
     const count = block.u16le();
     if (count === 0) return [{ left: destLeft, top: destTop, width: this.#channelWidth, height: this.#channelHeight }];
@@ -116,7 +125,7 @@ export class RemoteFxDecoder {
   }
 
   /** TS_RFX_TILESET, [MS-RDPRFX] 2.2.2.3.4. */
-  #tileSet(block: Reader, target: PixelBuffer, destLeft: number, destTop: number, drawn: Rectangle[]): void {
+  #tileSet(block: Reader, destination: Destination): void {
     block.skip(2); // codecId, channelId
     if (block.u16le() !== cbtTileset) throw block.error('invalid', 'a remotefx extension is no tile set');
     block.skip(2); // idx
@@ -131,12 +140,12 @@ export class RemoteFxDecoder {
     block.need(quantsCount * quantBytes, 'remotefx quantization values');
     const quants: SubBandQuants[] = [];
     for (let i = 0; i < quantsCount; i += 1) quants.push(readRfxQuants(block.slice(quantBytes)));
-    const clip = bounds(target);
+    const clip = bounds(destination.target);
     const rectangles = this.#rectangles.map((rectangle) => intersect(rectangle, clip)).filter((r) => !isEmpty(r));
     if (rectangles.length * tilesCount > comparisonsMax)
       throw block.error('limit', 'a remotefx tile set has too many tiles and rectangles');
-    for (let i = 0; i < tilesCount; i += 1) readTile(block, mode, quants, rectangles, target, destLeft, destTop);
-    for (const rectangle of rectangles) drawn.push(rectangle);
+    for (let i = 0; i < tilesCount; i += 1) readTile(block, mode, quants, rectangles, destination);
+    for (const rectangle of rectangles) destination.drawn.push(rectangle);
   }
 }
 
@@ -157,9 +166,7 @@ function readTile(
   mode: RlgrMode,
   quants: readonly SubBandQuants[],
   rectangles: readonly Rectangle[],
-  target: PixelBuffer,
-  destLeft: number,
-  destTop: number,
+  { target, destLeft, destTop, budget }: Destination,
 ): void {
   if (tileSet.u16le() !== cbtTile) throw tileSet.error('invalid', 'a remotefx tile has a wrong type');
   const blockLen = tileSet.u32le();
@@ -181,8 +188,11 @@ function readTile(
   for (const rectangle of rectangles) {
     if (rectangle.left >= left + tileSide || rectangle.left + rectangle.width <= left) continue;
     if (rectangle.top >= top + tileSide || rectangle.top + rectangle.height <= top) continue;
-    if (!decoded) decodeTile({ mode, y, cb, cr, quantsY, quantsCb, quantsCr });
-    decoded = true;
+    if (!decoded) {
+      budget.spend(tileSide * tileSide);
+      decodeTile({ mode, y, cb, cr, quantsY, quantsCb, quantsCr });
+      decoded = true;
+    }
     paintTile(target, left, top, intersect(rectangle, { left, top, width: tileSide, height: tileSide }));
   }
 }

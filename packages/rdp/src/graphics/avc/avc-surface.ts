@@ -1,0 +1,118 @@
+import { DecodeError, decode } from '@lucid-sessions/wire';
+import type { GfxRect16 } from '../gfx/structures.ts';
+import type { WorkBudget } from '../gfx/work-budget.ts';
+import { intersect, isEmpty, type PixelBuffer, pixelBufferPixelsMax, type Rectangle } from '../pixels.ts';
+import { type Avc420BitmapStream, avc420BitmapStream, avc444BitmapStream, lcChroma } from './avc-stream.ts';
+import type { H264Decoder, YuvFrame } from './h264-decoder.ts';
+import { drawYuv420, drawYuv444 } from './yuv-to-rgb.ts';
+import {
+  createYuv444Picture,
+  mergeAuxiliaryView,
+  mergeAuxiliaryViewV2,
+  mergeMainView,
+  type Yuv444Picture,
+} from './yuv444.ts';
+
+type Views = 'avc444' | 'avc444v2';
+type View = 'main' | 'auxiliary';
+
+/** The H.264 stream of one surface: both views of AVC444 come from the same encoder, so one decoder takes them in turn. */
+export class AvcSurface {
+  readonly #decoder: H264Decoder;
+  #picture: Yuv444Picture | null = null;
+
+  constructor(decoder: H264Decoder) {
+    this.#decoder = decoder;
+  }
+
+  close(): void {
+    this.#decoder.close();
+    this.#picture = null;
+  }
+
+  /** Decodes RFX_AVC420_BITMAP_STREAM and draws its regions, which it returns. Regions are in surface coordinates. */
+  async decode420(bytes: Uint8Array, target: PixelBuffer, budget: WorkBudget): Promise<Rectangle[]> {
+    const stream = decode(avc420BitmapStream, bytes);
+    const frame = await this.#frame(stream, budget);
+    if (!frame) return [];
+    const regions = visibleRegions(stream.regionRects, frame, target, budget);
+    for (const region of regions) drawYuv420(frame, target, region);
+    return regions;
+  }
+
+  /** Decodes RFX_AVC444_BITMAP_STREAM or its second version; see `decode420`. */
+  async decode444(bytes: Uint8Array, version: Views, target: PixelBuffer, budget: WorkBudget): Promise<Rectangle[]> {
+    const { lc, avc420EncodedBitstream1, avc420EncodedBitstream2 } = decode(avc444BitmapStream, bytes);
+    const first: View = lc === lcChroma ? 'auxiliary' : 'main';
+    const regions = await this.#merge(avc420EncodedBitstream1, first, version, target, budget);
+    if (avc420EncodedBitstream2)
+      regions.push(...(await this.#merge(avc420EncodedBitstream2, 'auxiliary', version, target, budget)));
+    const picture = this.#picture;
+    if (picture) for (const region of distinct(regions)) drawYuv444(picture, target, region);
+    return regions;
+  }
+
+  async #merge(
+    stream: Avc420BitmapStream,
+    view: View,
+    version: Views,
+    target: PixelBuffer,
+    budget: WorkBudget,
+  ): Promise<Rectangle[]> {
+    const frame = await this.#frame(stream, budget);
+    if (!frame) return [];
+    if (this.#picture?.width !== frame.width || this.#picture.height !== frame.height)
+      this.#picture = createYuv444Picture(frame.width, frame.height);
+    const regions = visibleRegions(stream.regionRects, frame, target, budget);
+    const merge = mergeFunction(view, version);
+    for (const region of regions) merge(this.#picture, frame, region);
+    return regions;
+  }
+
+  async #frame(stream: Avc420BitmapStream, budget: WorkBudget): Promise<YuvFrame | null> {
+    if (stream.avc420EncodedBitstream.length === 0) return null;
+    const frame = await this.#decoder.decode(stream.avc420EncodedBitstream);
+    if (!frame) return null;
+    // Blocks of 16 × 16 are what every encoder makes; the merging above counts on them.
+    const whole = frame.width % 16 === 0 && frame.height % 16 === 0;
+    if (!whole || frame.width * frame.height > pixelBufferPixelsMax + 16 * 8192)
+      throw new DecodeError('invalid', 'an h.264 decoder gave a picture that is no whole number of macroblocks');
+    budget.spend(frame.width * frame.height);
+    return frame;
+  }
+}
+
+function mergeFunction(view: View, version: Views): typeof mergeMainView {
+  if (view === 'main') return mergeMainView;
+  return version === 'avc444' ? mergeAuxiliaryView : mergeAuxiliaryViewV2;
+}
+
+function visibleRegions(
+  rects: readonly GfxRect16[],
+  frame: YuvFrame,
+  target: PixelBuffer,
+  budget: WorkBudget,
+): Rectangle[] {
+  const clip = {
+    left: 0,
+    top: 0,
+    width: Math.min(frame.width, target.width),
+    height: Math.min(frame.height, target.height),
+  };
+  const regions: Rectangle[] = [];
+  for (const { left, top, right, bottom } of rects) {
+    const width = Math.max(0, right - left);
+    const region = intersect({ left, top, width, height: Math.max(0, bottom - top) }, clip);
+    if (isEmpty(region)) continue;
+    budget.spend(region.width * region.height);
+    regions.push(region);
+  }
+  return regions;
+}
+
+/** Both views mostly name the same regions: each is drawn once. */
+function distinct(regions: readonly Rectangle[]): Rectangle[] {
+  const known = new Map<string, Rectangle>();
+  for (const region of regions) known.set(`${region.left},${region.top},${region.width},${region.height}`, region);
+  return [...known.values()];
+}

@@ -1,0 +1,28 @@
+/**
+ * One decoded picture in YUV 4:2:0. Planes cover the coded size (whole macroblocks): cropping in the stream must not be applied,
+ * for AVC444 keeps samples there. The decoder may reuse the planes for its next picture.
+ */
+export interface YuvFrame {
+  readonly width: number;
+  readonly height: number;
+  readonly y: Uint8Array;
+  readonly u: Uint8Array;
+  readonly v: Uint8Array;
+  /** Bytes from one row to the next. */
+  readonly strideY: number;
+  readonly strideUv: number;
+}
+
+/**
+ * A port: an H.264 decoder of one stream. This package decodes no H.264 itself: Node brings ffmpeg, a browser WebCodecs.
+ * `decode` is called with one access unit (Annex B, start codes included) at a time, and not again before the last call's
+ * promise settled. It gives the picture of that very access unit, or null where it holds none.
+ */
+export interface H264Decoder {
+  decode(accessUnit: Uint8Array): YuvFrame | null | Promise<YuvFrame | null>;
+  /** Ends the stream and frees what it holds. */
+  close(): void;
+}
+
+/** Starts a decoder for a new stream. */
+export type H264DecoderFactory = () => H264Decoder;

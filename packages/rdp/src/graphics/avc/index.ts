@@ -1,0 +1,7 @@
+export {
+  type Avc420BitmapStream,
+  type Avc444BitmapStream,
+  avc420BitmapStream,
+  avc444BitmapStream,
+} from './avc-stream.ts';
+export type { H264Decoder, H264DecoderFactory, YuvFrame } from './h264-decoder.ts';

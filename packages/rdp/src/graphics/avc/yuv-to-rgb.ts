@@ -1,0 +1,73 @@
+import type { PixelBuffer, Rectangle } from '../pixels.ts';
+import type { YuvFrame } from './h264-decoder.ts';
+import type { Yuv444Picture } from './yuv444.ts';
+
+/**
+ * YUV to RGB, [MS-RDPEGFX] 3.3.8.3.1: ITU-R BT.709 in full range, as factors of 256.
+ *
+ *   R = Y + 403·(V − 128) / 256
+ *   G = Y − (48·(U − 128) + 120·(V − 128)) / 256
+ *   B = Y + 475·(U − 128) / 256
+ */
+const opaque = 0xff000000 | 0;
+
+function pixelWord(y: number, u: number, v: number): number {
+  const luma = y << 8;
+  const red = (luma + 403 * (v - 128)) >> 8;
+  const green = (luma - 48 * (u - 128) - 120 * (v - 128)) >> 8;
+  const blue = (luma + 475 * (u - 128)) >> 8;
+  return ((red | green | blue) & ~0xff) === 0
+    ? opaque | (blue << 16) | (green << 8) | red
+    : opaque | (clamp(blue) << 16) | (clamp(green) << 8) | clamp(red);
+}
+
+function clamp(value: number): number {
+  return value < 0 ? 0 : Math.min(value, 255);
+}
+
+/** Draws `area`, which lies inside both frame and target. */
+export function drawYuv420(frame: YuvFrame, target: PixelBuffer, area: Rectangle): void {
+  const words = new Int32Array(target.words.buffer);
+  const { y, u, v } = frame;
+  const right = area.left + area.width;
+  for (let row = area.top; row < area.top + area.height; row += 1) {
+    const luma = row * frame.strideY;
+    const chroma = (row >> 1) * frame.strideUv;
+    const out = row * target.width;
+    for (let x = area.left; x < right; x += 1) {
+      const c = chroma + (x >> 1);
+      words[out + x] = pixelWord(y[luma + x]!, u[c]!, v[c]!);
+    }
+  }
+}
+
+/**
+ * Chroma of the first pixel of each 2 × 2 block was sent as the average of the four; this undoes it, [MS-RDPEGFX] 3.3.8.3.2.
+ * Where that changes little the value stays: rounding and compression make small differences mean nothing.
+ */
+function unfiltered(average: number, sumOfOthers: number): number {
+  const value = clamp(4 * average - sumOfOthers);
+  return Math.abs(value - average) < 30 ? average : value;
+}
+
+/** Draws `area`, which lies inside both picture and target. */
+export function drawYuv444(picture: Yuv444Picture, target: PixelBuffer, area: Rectangle): void {
+  const words = new Int32Array(target.words.buffer);
+  const { y, u, v, stride } = picture;
+  const right = area.left + area.width;
+  for (let row = area.top; row < area.top + area.height; row += 1) {
+    const from = row * stride;
+    const out = row * target.width;
+    const evenRow = (row & 1) === 0;
+    for (let x = area.left; x < right; x += 1) {
+      const i = from + x;
+      let cu = u[i]!;
+      let cv = v[i]!;
+      if (evenRow && (x & 1) === 0) {
+        cu = unfiltered(cu, u[i + 1]! + u[i + stride]! + u[i + stride + 1]!);
+        cv = unfiltered(cv, v[i + 1]! + v[i + stride]! + v[i + stride + 1]!);
+      }
+      words[out + x] = pixelWord(y[i]!, cu, cv);
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import type { Rectangle } from '../pixels.ts';
+import type { YuvFrame } from './h264-decoder.ts';
+
+/** A picture with chroma for every pixel, put together from a main and an auxiliary view. Sides are even. */
+export interface Yuv444Picture {
+  readonly width: number;
+  readonly height: number;
+  readonly stride: number;
+  readonly y: Uint8Array;
+  readonly u: Uint8Array;
+  readonly v: Uint8Array;
+}
+
+/** A grey picture as large as a coded frame. */
+export function createYuv444Picture(width: number, height: number): Yuv444Picture {
+  const size = width * height;
+  const plane = () => new Uint8Array(size).fill(128);
+  return { width, height, stride: width, y: plane(), u: plane(), v: plane() };
+}
+
+/** The main view, [MS-RDPEGFX] 3.3.8.3.2: all luma (B1), and chroma (B2, B3) that stands for whole 2 × 2 blocks until more comes. */
+export function mergeMainView(picture: Yuv444Picture, frame: YuvFrame, area: Rectangle): void {
+  const { left, right, top, bottom } = evenBounds(area);
+  for (let row = top; row < bottom; row += 1) {
+    const to = row * picture.stride;
+    const luma = row * frame.strideY;
+    picture.y.set(frame.y.subarray(luma + left, luma + right), to + left);
+    const chroma = (row >> 1) * frame.strideUv;
+    for (let x = left; x < right; x += 1) {
+      picture.u[to + x] = frame.u[chroma + (x >> 1)]!;
+      picture.v[to + x] = frame.v[chroma + (x >> 1)]!;
+    }
+  }
+}
+
+/**
+ * The auxiliary view of AVC444, [MS-RDPEGFX] 3.3.8.3.2. In its luma plane eight rows of U (B4) and eight of V (B5) take turns: the
+ * odd rows of sixteen. Its chroma planes hold the odd columns of the even rows (B6, B7).
+ */
+export function mergeAuxiliaryView(picture: Yuv444Picture, frame: YuvFrame, area: Rectangle): void {
+  const { left, right, top, bottom } = evenBounds(area);
+  for (let row = top; row < bottom; row += 1) {
+    const to = row * picture.stride;
+    if (row & 1) {
+      const auxiliaryRow = (row & ~15) + ((row & 15) >> 1);
+      const u = auxiliaryRow * frame.strideY;
+      const v = (auxiliaryRow + 8) * frame.strideY;
+      picture.u.set(frame.y.subarray(u + left, u + right), to + left);
+      picture.v.set(frame.y.subarray(v + left, v + right), to + left);
+    } else {
+      const chroma = (row >> 1) * frame.strideUv;
+      for (let x = left + 1; x < right; x += 2) {
+        picture.u[to + x] = frame.u[chroma + (x >> 1)]!;
+        picture.v[to + x] = frame.v[chroma + (x >> 1)]!;
+      }
+    }
+  }
+}
+
+/**
+ * The auxiliary view of AVC444v2, [MS-RDPEGFX] 3.3.8.3.3. Every plane has U in its left half and V in its right. The luma plane
+ * holds the odd columns (B4, B5), the chroma planes the odd rows of every fourth column from 0 (B6, B7) and from 2 (B8, B9).
+ */
+export function mergeAuxiliaryViewV2(picture: Yuv444Picture, frame: YuvFrame, area: Rectangle): void {
+  const { left, right, top, bottom } = evenBounds(area);
+  const halfWidth = frame.width >> 1;
+  const quarterWidth = frame.width >> 2;
+  for (let row = top; row < bottom; row += 1) {
+    const to = row * picture.stride;
+    const luma = row * frame.strideY;
+    for (let x = left + 1; x < right; x += 2) {
+      picture.u[to + x] = frame.y[luma + (x >> 1)]!;
+      picture.v[to + x] = frame.y[luma + halfWidth + (x >> 1)]!;
+    }
+    if (!(row & 1)) continue;
+    const chroma = (row >> 1) * frame.strideUv;
+    for (let x = left; x < right; x += 2) {
+      const plane = x & 2 ? frame.v : frame.u;
+      picture.u[to + x] = plane[chroma + (x >> 2)]!;
+      picture.v[to + x] = plane[chroma + quarterWidth + (x >> 2)]!;
+    }
+  }
+}
+
+/** Blocks are 2 × 2: an area grows to the blocks it touches. */
+function evenBounds(area: Rectangle): { left: number; right: number; top: number; bottom: number } {
+  return {
+    left: area.left & ~1,
+    right: (area.left + area.width + 1) & ~1,
+    top: area.top & ~1,
+    bottom: (area.top + area.height + 1) & ~1,
+  };
+}

@@ -1,0 +1,298 @@
+import { DecodeError, Reader } from '@lucid-sessions/wire';
+import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
+import { ZgfxDecompressor } from '../bulk/zgfx.ts';
+import { blit, copyRectangle, fillRectangle, type PixelBuffer, type Rectangle, rgba } from '../pixels.ts';
+import type { Screen } from '../screen.ts';
+import { BitmapCache } from './bitmap-cache.ts';
+import { gfxCodecId } from './bodies.ts';
+import { type GfxBody, type GfxPdu, gfxPdu, takeGfxCommand } from './gfx-pdu.ts';
+import { showSurface } from './output.ts';
+import type { GfxPoint16 } from './structures.ts';
+import { areaClipped, areaWithin, markSurface, type OutputMapping, SurfaceStore } from './surface.ts';
+import { SurfaceCodecs, UnsupportedCodec } from './surface-codecs.ts';
+import { WorkBudget } from './work-budget.ts';
+
+export interface GraphicsPipelineOptions {
+  readonly screen: Screen;
+  /** Without one, AVC frames are counted as unsupported and not drawn. */
+  readonly createH264Decoder?: H264DecoderFactory;
+}
+
+/** Messages that may wait behind an H.264 picture; a caller that awaits `process` never has more than one. */
+const waitingMessagesMax = 256;
+
+/** One message on its way: what is left of it, what it may still cost, and the first failure that isn't the bytes' fault. */
+interface MessageRun {
+  readonly reader: Reader;
+  readonly budget: WorkBudget;
+  error: unknown;
+}
+
+/**
+ * The client side of the graphics channel, [MS-RDPEGFX] 3.3: turns the server's messages into pictures on a `Screen`. What is
+ * drawn inside a frame appears on the screen when the frame ends, what is drawn outside at once.
+ */
+export class GraphicsPipeline {
+  readonly #screen: Screen;
+  readonly #zgfx = new ZgfxDecompressor();
+  readonly #surfaces = new SurfaceStore();
+  readonly #cache = new BitmapCache();
+  readonly #codecs: SurfaceCodecs;
+  #inFrame = false;
+  #waiting: Promise<void> | null = null;
+  #waitingCount = 0;
+  #gapsSeen = 0;
+
+  constructor(options: GraphicsPipelineOptions) {
+    this.#screen = options.screen;
+    this.#codecs = new SurfaceCodecs(options.createH264Decoder ?? null);
+  }
+
+  /**
+   * Takes one reassembled message of the server (RDP_SEGMENTED_DATA). Returns nothing when all is drawn, or a promise when an H.264
+   * picture must be waited for; messages given meanwhile wait their turn. A command that can't be decoded is counted on the screen
+   * and doesn't stop those after it. Errors of the H.264 decoder that aren't `DecodeError`s (it doesn't run, it hangs) are
+   * thrown, or reject the promise, at the end. Don't change `segmented` before the promise settles.
+   */
+  process(segmented: Uint8Array): void | Promise<void> {
+    let commands: Uint8Array;
+    try {
+      commands = this.#zgfx.decompress(segmented);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#screen.countUnsupported(`gfx.zgfx.${error.code}`);
+      return;
+    }
+    return this.processCommands(commands);
+  }
+
+  /** As `process`, for a message that is decompressed already. */
+  processCommands(commands: Uint8Array): void | Promise<void> {
+    return this.#enqueue({ reader: new Reader(commands), budget: new WorkBudget(), error: undefined });
+  }
+
+  /** Ends the H.264 decoders and forgets codec state; the screen stays. */
+  close(): void {
+    this.#codecs.close();
+  }
+
+  #enqueue(run: MessageRun): void | Promise<void> {
+    if (this.#waiting === null) {
+      const done = this.#drain(run);
+      return done && this.#track(done);
+    }
+    if (this.#waitingCount >= waitingMessagesMax)
+      throw new DecodeError('limit', 'await the graphics pipeline before giving it more messages');
+    return this.#track(this.#waiting.then(() => this.#drain(run)));
+  }
+
+  /** Makes later messages wait for `done`, whose failure is its own caller's alone. */
+  #track(done: Promise<void>): Promise<void> {
+    this.#waitingCount += 1;
+    const settled = done.then(undefined, () => undefined);
+    const waiting = settled.then(() => {
+      this.#waitingCount -= 1;
+      if (this.#waiting === waiting) this.#waiting = null;
+    });
+    this.#waiting = waiting;
+    return done;
+  }
+
+  /** Runs commands until one must be waited for, or the message ends. */
+  #drain(run: MessageRun): void | Promise<void> {
+    while (run.reader.remaining > 0) {
+      const done = this.#next(run);
+      if (done) return done.then(() => this.#drain(run));
+    }
+    this.#countGaps();
+    if (run.error !== undefined) throw run.error;
+  }
+
+  #next(run: MessageRun): void | Promise<void> {
+    let kind = 'command';
+    let command: Reader | null = null;
+    try {
+      command = takeGfxCommand(run.reader);
+      const pdu = gfxPdu.decode(command);
+      kind = pdu.kind;
+      return this.#command(pdu, run.budget)?.catch((error) => this.#failed(run, kind, error));
+    } catch (error) {
+      // A header that can't be read leaves nothing to go on with.
+      if (command === null) run.reader.rest();
+      this.#failed(run, kind, error);
+    }
+  }
+
+  #failed(run: MessageRun, kind: string, error: unknown): void {
+    if (error instanceof UnsupportedCodec) this.#screen.countUnsupported(error.kind);
+    else if (error instanceof DecodeError) this.#screen.countUnsupported(`gfx.${kind}.${error.code}`);
+    else run.error ??= error;
+  }
+
+  #countGaps(): void {
+    const { sequence, columns } = this.#codecs.clearCodec.gaps;
+    for (; this.#gapsSeen < sequence + columns; this.#gapsSeen += 1)
+      this.#screen.countUnsupported('gfx.clearCodec.missingBefore');
+  }
+
+  #command(pdu: GfxPdu, budget: WorkBudget): void | Promise<void> {
+    switch (pdu.kind) {
+      case 'wireToSurface1':
+        return this.#wireToSurface1(pdu.body, budget);
+      case 'wireToSurface2':
+        return this.#wireToSurface2(pdu.body, budget);
+      case 'deleteEncodingContext':
+        return this.#codecs.deleteContext(pdu.body.surfaceId, pdu.body.codecContextId);
+      case 'solidFill':
+        return this.#solidFill(pdu.body, budget);
+      case 'surfaceToSurface':
+        return this.#surfaceToSurface(pdu.body, budget);
+      case 'surfaceToCache':
+        return this.#surfaceToCache(pdu.body, budget);
+      case 'cacheToSurface':
+        return this.#cacheToSurface(pdu.body, budget);
+      case 'evictCacheEntry':
+        return this.#cache.evict(pdu.body.cacheSlot);
+      case 'createSurface':
+        return this.#createSurface(pdu.body, budget);
+      case 'deleteSurface':
+        this.#codecs.deleteSurface(pdu.body.surfaceId);
+        return this.#surfaces.delete(pdu.body.surfaceId);
+      case 'startFrame':
+        this.#inFrame = true;
+        return;
+      case 'endFrame':
+        return this.#endFrame();
+      case 'resetGraphics':
+        return this.#resetGraphics(pdu.body);
+      case 'mapSurfaceToOutput':
+        return this.#map(pdu.body.surfaceId, mappingOf(pdu.body));
+      case 'mapSurfaceToScaledOutput': {
+        const { targetWidth, targetHeight } = pdu.body;
+        return this.#map(pdu.body.surfaceId, { ...mappingOf(pdu.body), targetWidth, targetHeight });
+      }
+      case 'mapSurfaceToWindow':
+      case 'mapSurfaceToScaledWindow':
+        // Windows of remote applications belong to no desktop this screen could show.
+        this.#screen.countUnsupported(`gfx.${pdu.kind}`);
+        return;
+      case 'unknown':
+        this.#screen.countUnsupported('gfx.unknownCommand');
+        return;
+      default:
+        // Capabilities and cache import change nothing that is drawn; acknowledgements are the client's.
+        return;
+    }
+  }
+
+  #wireToSurface1(body: GfxBody<'wireToSurface1'>, budget: WorkBudget): void | Promise<void> {
+    const surface = this.#surfaces.get(body.surfaceId);
+    const area = areaWithin(surface.pixels, body.destRect);
+    budget.spend(area.width * area.height);
+    const drawn = this.#codecs.draw(body.codecId, body.bitmapData, surface, area, budget);
+    if (drawn instanceof Promise) return drawn.then((areas) => this.#drawn(surface.id, areas));
+    this.#drawn(surface.id, drawn);
+  }
+
+  #wireToSurface2(body: GfxBody<'wireToSurface2'>, budget: WorkBudget): void {
+    const known = body.codecId === gfxCodecId.caProgressive || body.codecId === gfxCodecId.caProgressiveV2;
+    if (!known)
+      throw new UnsupportedCodec(`gfx.codec.${body.codecId}`, `graphics codec ${body.codecId} is not decoded here`);
+    const surface = this.#surfaces.get(body.surfaceId);
+    this.#drawn(surface.id, this.#codecs.drawProgressive(body.bitmapData, surface, body.codecContextId, budget));
+  }
+
+  #drawn(surfaceId: number, areas: readonly Rectangle[]): void {
+    const surface = this.#surfaces.get(surfaceId);
+    for (const area of areas) markSurface(surface, area);
+    this.#showOutsideFrame();
+  }
+
+  #showOutsideFrame(): void {
+    if (this.#inFrame) return;
+    this.#codecs.endFrame();
+    this.#show();
+  }
+
+  #show(): void {
+    for (const surface of this.#surfaces.values()) if (surface.dirty.length > 0) showSurface(surface, this.#screen);
+  }
+
+  #endFrame(): void {
+    this.#inFrame = false;
+    this.#codecs.endFrame();
+    this.#show();
+    this.#screen.framesCount += 1;
+  }
+
+  #solidFill({ surfaceId, fillPixel, fillRects }: GfxBody<'solidFill'>, budget: WorkBudget): void {
+    const surface = this.#surfaces.get(surfaceId);
+    const word = rgba(fillPixel.r, fillPixel.g, fillPixel.b, surface.hasAlpha ? fillPixel.xa : 255);
+    for (const rect of fillRects) {
+      const area = areaClipped(surface.pixels, rect);
+      budget.spend(area.width * area.height);
+      markSurface(surface, fillRectangle(surface.pixels, area, word));
+    }
+    this.#showOutsideFrame();
+  }
+
+  #surfaceToSurface(body: GfxBody<'surfaceToSurface'>, budget: WorkBudget): void {
+    const source = this.#surfaces.get(body.surfaceIdSrc);
+    const target = this.#surfaces.get(body.surfaceIdDest);
+    const area = areaWithin(source.pixels, body.rectSrc);
+    for (const point of body.destPts) {
+      budget.spend(area.width * area.height);
+      const drawn =
+        source === target
+          ? copyRectangle(target.pixels, area, point.x, point.y)
+          : blit(target.pixels, point.x, point.y, source.pixels, area);
+      markSurface(target, drawn);
+    }
+    this.#showOutsideFrame();
+  }
+
+  #surfaceToCache(body: GfxBody<'surfaceToCache'>, budget: WorkBudget): void {
+    const { pixels } = this.#surfaces.get(body.surfaceId);
+    const area = areaWithin(pixels, body.rectSrc);
+    budget.spend(area.width * area.height);
+    this.#cache.store(body.cacheSlot, pixels, area);
+  }
+
+  #cacheToSurface(body: GfxBody<'cacheToSurface'>, budget: WorkBudget): void {
+    const surface = this.#surfaces.get(body.surfaceId);
+    const bitmap = this.#cache.get(body.cacheSlot);
+    if (!bitmap) {
+      // A persistent cache of the client's, offered and imported: its pictures never came over the wire.
+      this.#screen.countUnsupported('gfx.cacheEntryMissing');
+      return;
+    }
+    for (const point of body.destPts) markSurface(surface, drawCached(bitmap, point, surface.pixels, budget));
+    this.#showOutsideFrame();
+  }
+
+  #createSurface({ surfaceId, width, height, pixelFormat }: GfxBody<'createSurface'>, budget: WorkBudget): void {
+    budget.spend(width * height);
+    this.#codecs.deleteSurface(surfaceId);
+    this.#surfaces.create(surfaceId, width, height, pixelFormat);
+  }
+
+  /** [MS-RDPEGFX] 3.3.5.14. What was drawn but not shown was meant for the old output. */
+  #resetGraphics({ width, height }: GfxBody<'resetGraphics'>): void {
+    this.#screen.resize(width, height);
+    for (const surface of this.#surfaces.values()) surface.dirty = [];
+  }
+
+  #map(surfaceId: number, mapping: OutputMapping): void {
+    this.#surfaces.get(surfaceId).mapping = mapping;
+    this.#showOutsideFrame();
+  }
+}
+
+function mappingOf(body: { outputOriginX: number; outputOriginY: number }): OutputMapping {
+  return { left: body.outputOriginX, top: body.outputOriginY, targetWidth: null, targetHeight: null };
+}
+
+function drawCached(bitmap: PixelBuffer, point: GfxPoint16, target: PixelBuffer, budget: WorkBudget): Rectangle {
+  budget.spend(bitmap.width * bitmap.height);
+  return blit(target, point.x, point.y, bitmap);
+}

@@ -1,0 +1,157 @@
+import { DecodeError } from '@lucid-sessions/wire';
+import { AvcSurface } from '../avc/avc-surface.ts';
+import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
+import { decodeNsCodec } from '../bitmap/nscodec.ts';
+import { decodePlanar } from '../bitmap/planar.ts';
+import { ClearCodecDecoder } from '../clearcodec/clear-codec-decoder.ts';
+import { blit, type PixelBuffer, type Rectangle } from '../pixels.ts';
+import { ProgressiveDecoder, TileBudget } from '../progressive/progressive-decoder.ts';
+import { RemoteFxDecoder } from '../rfx/remote-fx-decoder.ts';
+import { drawAlpha } from './alpha.ts';
+import { gfxCodecId } from './bodies.ts';
+import type { Surface } from './surface.ts';
+import type { WorkBudget } from './work-budget.ts';
+
+/** H.264 decoders may be processes: no more of them at once. */
+const avcSurfacesMax = 16;
+/** Progressive contexts of one surface; servers use one. */
+const contextsMax = 64;
+
+/** A codec nobody can decode here: the caller counts it. */
+export class UnsupportedCodec extends DecodeError {
+  readonly kind: string;
+
+  constructor(kind: string, message: string) {
+    super('unsupported', message);
+    this.kind = kind;
+  }
+}
+
+/** The codec states of a graphics channel, and the one place that knows which codec has which scope. */
+export class SurfaceCodecs {
+  readonly #createH264Decoder: H264DecoderFactory | null;
+  /** One context for the whole channel: [MS-RDPEGFX] 3.3.1.5 ff. */
+  readonly clearCodec = new ClearCodecDecoder((bytes, width, height) => decodeNsCodec(bytes, width, height));
+  #remoteFx = new RemoteFxDecoder();
+  readonly #progressive = new Map<string, ProgressiveDecoder>();
+  readonly #tileBudget = new TileBudget();
+  readonly #avc = new Map<number, AvcSurface>();
+
+  constructor(createH264Decoder: H264DecoderFactory | null) {
+    this.#createH264Decoder = createH264Decoder;
+  }
+
+  /** Draws into `area`, which lies inside the surface. Returns what was drawn. Throws `DecodeError`. */
+  draw(
+    codecId: number,
+    bytes: Uint8Array,
+    surface: Surface,
+    area: Rectangle,
+    budget: WorkBudget,
+  ): Rectangle[] | Promise<Rectangle[]> {
+    const { pixels } = surface;
+    switch (codecId) {
+      case gfxCodecId.uncompressed:
+        drawUncompressed(bytes, surface, area);
+        return [area];
+      case gfxCodecId.planar:
+        blit(pixels, area.left, area.top, decodePlanar(bytes, area.width, area.height, planarOptions(surface)));
+        return [area];
+      case gfxCodecId.clearCodec:
+        this.clearCodec.decode(bytes, pixels, area);
+        return [area];
+      case gfxCodecId.alpha:
+        drawAlpha(bytes, pixels, area);
+        return [area];
+      case gfxCodecId.caVideo:
+        return this.#remoteFx.decode(bytes, pixels, area.left, area.top, budget);
+      case gfxCodecId.avc420:
+        return this.#avcSurface(surface, 'avc420').decode420(bytes, pixels, budget);
+      case gfxCodecId.avc444:
+        return this.#avcSurface(surface, 'avc444').decode444(bytes, 'avc444', pixels, budget);
+      case gfxCodecId.avc444v2:
+        return this.#avcSurface(surface, 'avc444v2').decode444(bytes, 'avc444v2', pixels, budget);
+      default:
+        throw new UnsupportedCodec(`gfx.codec.${codecId}`, `graphics codec ${codecId} is not decoded`);
+    }
+  }
+
+  /** Bitmap data of RDPGFX_WIRE_TO_SURFACE_PDU_2. */
+  drawProgressive(bytes: Uint8Array, surface: Surface, codecContextId: number, budget: WorkBudget): Rectangle[] {
+    const key = contextKey(surface.id, codecContextId);
+    let decoder = this.#progressive.get(key);
+    if (!decoder) {
+      if (this.#progressive.size >= contextsMax)
+        throw new DecodeError('limit', 'the graphics channel has too many progressive contexts');
+      decoder = new ProgressiveDecoder(this.#tileBudget);
+      this.#progressive.set(key, decoder);
+    }
+    return decoder.decode(bytes, surface.pixels, budget);
+  }
+
+  /** A frame ended: its progressive regions no longer share tiles. */
+  endFrame(): void {
+    for (const decoder of this.#progressive.values()) decoder.endFrame();
+  }
+
+  deleteContext(surfaceId: number, codecContextId: number): void {
+    const key = contextKey(surfaceId, codecContextId);
+    this.#progressive.get(key)?.dispose();
+    this.#progressive.delete(key);
+  }
+
+  deleteSurface(surfaceId: number): void {
+    for (const [key, decoder] of this.#progressive) {
+      if (!key.startsWith(`${surfaceId}:`)) continue;
+      decoder.dispose();
+      this.#progressive.delete(key);
+    }
+    this.#avc.get(surfaceId)?.close();
+    this.#avc.delete(surfaceId);
+  }
+
+  close(): void {
+    for (const avc of this.#avc.values()) avc.close();
+    this.#avc.clear();
+    for (const decoder of this.#progressive.values()) decoder.dispose();
+    this.#progressive.clear();
+    this.#remoteFx = new RemoteFxDecoder();
+  }
+
+  #avcSurface(surface: Surface, name: string): AvcSurface {
+    const known = this.#avc.get(surface.id);
+    if (known) return known;
+    if (!this.#createH264Decoder)
+      throw new UnsupportedCodec(`gfx.codec.${name}.noDecoder`, 'give the graphics pipeline an h.264 decoder');
+    if (this.#avc.size >= avcSurfacesMax)
+      throw new DecodeError('limit', 'the graphics channel has too many h.264 streams');
+    const avc = new AvcSurface(this.#createH264Decoder());
+    this.#avc.set(surface.id, avc);
+    return avc;
+  }
+}
+
+function contextKey(surfaceId: number, codecContextId: number): string {
+  return `${surfaceId}:${codecContextId}`;
+}
+
+function planarOptions(surface: Surface): { bottomUp: boolean; alpha: boolean } {
+  return { bottomUp: false, alpha: surface.hasAlpha };
+}
+
+/** RDPGFX_CODECID_UNCOMPRESSED: rows of B, G, R and alpha or padding. */
+function drawUncompressed(bytes: Uint8Array, surface: Surface, area: Rectangle): void {
+  const { data, width }: PixelBuffer = surface.pixels;
+  if (bytes.length !== area.width * area.height * 4)
+    throw new DecodeError('invalid', 'an uncompressed graphics bitmap has a wrong length');
+  let from = 0;
+  for (let y = area.top; y < area.top + area.height; y += 1) {
+    let to = (y * width + area.left) * 4;
+    for (let x = 0; x < area.width; x += 1, from += 4, to += 4) {
+      data[to] = bytes[from + 2]!;
+      data[to + 1] = bytes[from + 1]!;
+      data[to + 2] = bytes[from]!;
+      data[to + 3] = surface.hasAlpha ? bytes[from + 3]! : 0xff;
+    }
+  }
+}

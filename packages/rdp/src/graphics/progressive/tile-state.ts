@@ -1,0 +1,178 @@
+import { DecodeError } from '@lucid-sessions/wire';
+import { writeYcbcr } from '../rfx/color.ts';
+import { inverseDwt } from '../rfx/dwt.ts';
+import { decodeRlgr, tileCoefficients } from '../rfx/rlgr.ts';
+import {
+  dequantize,
+  ll3,
+  originalLayout,
+  reduceExtrapolateLayout,
+  type SubBandQuants,
+  subBandsCount,
+  sumLl3,
+} from '../rfx/sub-bands.ts';
+import { inverseReduceExtrapolateDwt } from './reduce-extrapolate-dwt.ts';
+import { ProgressiveBits, SrlDecoder } from './srl.ts';
+
+export const componentsCount = 3;
+
+/** More bits than a coefficient has can't be added to it. */
+const upgradeBitsMax = 15;
+
+/** The samples of the tile decoded last; one decoder per thread works at a time. */
+const planes = [
+  new Int16Array(tileCoefficients),
+  new Int16Array(tileCoefficients),
+  new Int16Array(tileCoefficients),
+] as const;
+
+/**
+ * What a tile keeps between messages, [MS-RDPEGFX] 3.3.8.2.1: its coefficients ("current frame"), and while it can still be
+ * upgraded the sign of each and the bits that are missing.
+ */
+export interface TileState {
+  readonly current: readonly [Int16Array, Int16Array, Int16Array];
+  signs: readonly [Int8Array, Int8Array, Int8Array] | null;
+  /** Quantization plus progressive quantization of each component: a coefficient is known above this bit. */
+  bitPositions: readonly [SubBandQuants, SubBandQuants, SubBandQuants] | null;
+}
+
+export function createTileState(): TileState {
+  const plane = () => new Int16Array(tileCoefficients);
+  return { current: [plane(), plane(), plane()], signs: null, bitPositions: null };
+}
+
+function createSigns(): readonly [Int8Array, Int8Array, Int8Array] {
+  const plane = () => new Int8Array(tileCoefficients);
+  return [plane(), plane(), plane()];
+}
+
+/** Compressed components and their bit positions, in the order Y, Cb, Cr. */
+export interface FirstPass {
+  readonly data: readonly [Uint8Array, Uint8Array, Uint8Array];
+  readonly bitPositions: readonly [SubBandQuants, SubBandQuants, SubBandQuants];
+  /** RFX_TILE_DIFFERENCE: coefficients are added to the tile's. */
+  readonly difference: boolean;
+  readonly reduceExtrapolate: boolean;
+  /** Whether upgrades may follow. */
+  readonly progressive: boolean;
+}
+
+/** Decodes TILE_SIMPLE or TILE_FIRST, [MS-RDPEGFX] 3.3.8.2.1.1. Without a state to keep nothing is remembered. */
+export function decodeFirstPass(pass: FirstPass, state: TileState | null): void {
+  if (state) {
+    state.signs = pass.progressive ? (state.signs ?? createSigns()) : null;
+    state.bitPositions = pass.progressive ? pass.bitPositions : null;
+  }
+  for (let component = 0; component < componentsCount; component += 1) {
+    firstPassComponent(pass, component as 0 | 1 | 2, state);
+  }
+}
+
+function firstPassComponent(pass: FirstPass, component: 0 | 1 | 2, state: TileState | null): void {
+  const plane = planes[component];
+  const layout = pass.reduceExtrapolate ? reduceExtrapolateLayout : originalLayout;
+  const first = decodeRlgr(1, pass.data[component], plane);
+  const signs = state?.signs?.[component];
+  if (signs) for (let i = 0; i < tileCoefficients; i += 1) signs[i] = Math.sign(plane[i]!);
+  sumLl3(plane, layout);
+  dequantize(plane, pass.bitPositions[component], layout, first);
+  const current = state?.current[component];
+  if (current && pass.difference) {
+    for (let i = 0; i < tileCoefficients; i += 1) plane[i] = plane[i]! + current[i]!;
+    current.set(plane);
+    inverse(plane, pass.reduceExtrapolate, 0);
+  } else {
+    current?.set(plane);
+    inverse(plane, pass.reduceExtrapolate, first);
+  }
+}
+
+function inverse(plane: Int16Array, reduceExtrapolate: boolean, first: number): void {
+  if (reduceExtrapolate) inverseReduceExtrapolateDwt(plane);
+  else inverseDwt(plane, first);
+}
+
+export interface UpgradePass {
+  readonly srl: readonly [Uint8Array, Uint8Array, Uint8Array];
+  readonly raw: readonly [Uint8Array, Uint8Array, Uint8Array];
+  readonly bitPositions: readonly [SubBandQuants, SubBandQuants, SubBandQuants];
+  readonly reduceExtrapolate: boolean;
+}
+
+/** Decodes TILE_UPGRADE, [MS-RDPEGFX] 3.3.8.2.1.2. Throws `DecodeError` when the tile has had no first pass. */
+export function decodeUpgradePass(pass: UpgradePass, state: TileState): void {
+  const { signs, bitPositions } = state;
+  if (!signs || !bitPositions) throw new DecodeError('invalid', 'a tile is upgraded that had no first pass');
+  for (let component = 0; component < componentsCount; component += 1) {
+    const c = component as 0 | 1 | 2;
+    upgradeComponent(pass, c, bitPositions[c], state.current[c], signs[c]);
+    planes[c].set(state.current[c]);
+    inverse(planes[c], pass.reduceExtrapolate, 0);
+  }
+  state.bitPositions = pass.bitPositions;
+}
+
+function upgradeComponent(
+  pass: UpgradePass,
+  component: 0 | 1 | 2,
+  known: SubBandQuants,
+  current: Int16Array,
+  signs: Int8Array,
+): void {
+  const { starts } = pass.reduceExtrapolate ? reduceExtrapolateLayout : originalLayout;
+  const srl = new SrlDecoder(pass.srl[component]);
+  const raw = new ProgressiveBits(pass.raw[component]);
+  for (let band = 0; band < subBandsCount; band += 1) {
+    const position = pass.bitPositions[component][band]!;
+    const bitsCount = known[band]! - position;
+    if (bitsCount < 0 || bitsCount > upgradeBitsMax)
+      throw new DecodeError('invalid', 'a tile upgrade takes bits back or adds too many');
+    if (bitsCount === 0) continue;
+    const shift = Math.max(position - 1, 0);
+    if (band === ll3) upgradeLl3(raw, bitsCount, shift, current, starts[band]!);
+    else upgradeBand(srl, raw, bitsCount, shift, current, signs, starts[band]!, starts[band + 1]!);
+  }
+}
+
+/** LL3 values are floors of what they stand for: the bits that follow only ever add. */
+function upgradeLl3(raw: ProgressiveBits, bitsCount: number, shift: number, current: Int16Array, start: number): void {
+  for (let i = start; i < tileCoefficients; i += 1) current[i] = current[i]! + (raw.bits(bitsCount) << shift);
+}
+
+/** Coefficients whose sign is known come as raw magnitudes, the others in SRL code. */
+function upgradeBand(
+  srl: SrlDecoder,
+  raw: ProgressiveBits,
+  bitsCount: number,
+  shift: number,
+  current: Int16Array,
+  signs: Int8Array,
+  start: number,
+  end: number,
+): void {
+  for (let i = start; i < end; i += 1) {
+    const sign = signs[i]!;
+    let value: number;
+    if (sign > 0) value = raw.bits(bitsCount);
+    else if (sign < 0) value = -raw.bits(bitsCount);
+    else {
+      value = srl.read(bitsCount);
+      signs[i] = Math.sign(value);
+    }
+    if (value !== 0) current[i] = current[i]! + (value << shift);
+  }
+}
+
+/** Draws an area of the tile decoded last: see `writeYcbcr`. */
+export function writeTile(
+  left: number,
+  top: number,
+  width: number,
+  height: number,
+  words: Uint32Array,
+  at: number,
+  stride: number,
+): void {
+  writeYcbcr(planes[0], planes[1], planes[2], left, top, width, height, words, at, stride);
+}

@@ -1,0 +1,1 @@
+export { RemoteFxDecoder } from './remote-fx-decoder.ts';
