@@ -5,9 +5,11 @@ import { combineYCoCg } from './ycocg.ts';
 export interface NsCodecOptions {
   /** Keep the alpha plane; otherwise the picture is opaque. */
   readonly alpha?: boolean;
+  /** The last row comes first: surface commands and cached bitmaps, but not ClearCodec. */
+  readonly bottomUp?: boolean;
 }
 
-/** NSCodec bitmap, rows top-down: [MS-RDPNSC] 2.2.2, 3.1.8. Throws `DecodeError`. */
+/** NSCodec bitmap: [MS-RDPNSC] 2.2.2, 3.1.8. Throws `DecodeError`. */
 export function decodeNsCodec(
   bytes: Uint8Array,
   width: number,
@@ -30,7 +32,7 @@ export function decodeNsCodec(
   const alpha = options.alpha && planeBytes[3] > 0 ? readPlane(reader, planeBytes[3], width * height) : null;
   const chromaShift = subsampled ? 1 : 0;
   const planes = { luma, lumaStride, orange, orangeSign: 1, green, chromaStride, chromaShift, colorLossLevel } as const;
-  combineYCoCg(picture, { ...planes, alpha, bottomUp: false });
+  combineYCoCg(picture, { ...planes, alpha, bottomUp: options.bottomUp === true });
   return picture;
 }
 

@@ -37,10 +37,10 @@ export function readExtendedBitmap(reader: Reader): ExtendedBitmap {
   return { bitsPerPixel, codecId, width, height, data: reader.slice(length) };
 }
 
-/** Decodes the codecs that give a picture of their own: raw (bottom-up) and NSCodec. */
+/** Decodes the codecs that give a picture of their own: raw and NSCodec, both bottom-up. */
 export function decodeExtendedBitmap(bitmap: ExtendedBitmap, codec: 'raw' | 'nsCodec'): PixelBuffer {
   const { data, width, height } = bitmap;
-  if (codec === 'nsCodec') return decodeNsCodec(data, width, height);
+  if (codec === 'nsCodec') return decodeNsCodec(data, width, height, { bottomUp: true });
   const depth = pixelDepth(bitmap.bitsPerPixel);
   return decodeRaw(data, width, height, depth, createPalette(), { stride: width * pixelBytes(depth), bottomUp: true });
 }
