@@ -45,12 +45,12 @@ export class Assembly {
     this.#bytesMax = bytesMax;
   }
 
-  /** Copies: the piece's memory belongs to the stream. */
+  /** Copies: the piece's memory belongs to the stream. (`slice` would not copy a Node Buffer.) */
   add(piece: Uint8Array): void {
     if (this.length + piece.length > this.#bytesMax)
       throw new DecodeError('limit', `message above ${this.#bytesMax} bytes`);
     if (piece.length === 0) return;
-    this.#pieces.push(piece.slice());
+    this.#pieces.push(new Uint8Array(piece));
     this.length += piece.length;
   }
 

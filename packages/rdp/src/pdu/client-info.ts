@@ -64,6 +64,20 @@ export const timeZoneInformation = struct('TS_TIME_ZONE_INFORMATION', {
 });
 export type TimeZoneInformation = Value<typeof timeZoneInformation>;
 
+/** A time zone that says nothing: UTC without daylight saving. */
+export function emptyTimeZone(): TimeZoneInformation {
+  const never = { year: 0, month: 0, dayOfWeek: 0, day: 0, hour: 0, minute: 0, second: 0, milliseconds: 0 };
+  return {
+    bias: 0,
+    standardName: { text: '' },
+    standardDate: never,
+    standardBias: 0,
+    daylightName: { text: '' },
+    daylightDate: never,
+    daylightBias: 0,
+  };
+}
+
 /** PERF_* flags of performanceFlags. */
 export const PerformanceFlag = {
   disableWallpaper: 0x01,

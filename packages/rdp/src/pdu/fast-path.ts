@@ -53,7 +53,7 @@ function openFastPath(reader: Reader): { content: Reader; wide: boolean } {
   const length = wide ? ((first & 0x7f) << 8) | reader.u8() : first;
   const size = length - (reader.offset - start);
   if (size < 0) throw reader.error('invalid', `fast-path length ${length} is below its header`);
-  return { content: reader.sub(size), wide: wide && length < 0x80 };
+  return { content: reader.sub(size), wide: wide && size + 2 < 0x80 };
 }
 
 function closeFastPath(writer: Writer, header: number, content: Uint8Array, wide: boolean): void {

@@ -59,7 +59,7 @@ export class FrameSplitter {
 
   /** All bytes held back, in order; the splitter is empty afterwards. For streams that change their protocol. */
   takeRest(): Uint8Array {
-    const rest = this.#bytes.slice(this.#start, this.#end);
+    const rest = new Uint8Array(this.#bytes.subarray(this.#start, this.#end));
     this.#start = this.#end;
     return rest;
   }

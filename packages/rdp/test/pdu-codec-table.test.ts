@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Codec, DecodeError, decode, encode } from '@lucid-sessions/wire';
+import fc from 'fast-check';
+import * as rdp from '../src/index.ts';
+import { captureNames, hex, samplePdus } from './pdu-samples.ts';
+
+/** Most samples of one codec and most bytes of one sample the slow properties look at. */
+const SAMPLES_MAX = 3;
+const SAMPLE_BYTES_MAX = 700;
+
+/** Vectors for codecs the captures don't exercise, written after the specifications' layouts. */
+const vectors: [Codec<unknown>, string][] = [
+  // Cookie: msts=1.2.3 with correlation info
+  [
+    rdp.x224ConnectionRequest,
+    `46 e0 0000 0000 00 ${Buffer.from('Cookie: msts=1.2.3\r\n').toString('hex')} 01 08 0800 03000000 06 00 2400 ${'0123456789abcdef'.repeat(2)} ${'00'.repeat(16)}`,
+  ],
+  [rdp.x224ConnectionRequest, `16 e0 0000 0000 00 ${Buffer.from('tsv://whatever').toString('hex')} 0d0a`],
+  [rdp.x224ConnectionRequest, '06 e0 0000 0000 00'],
+  [rdp.x224ConnectionConfirm, '0e d0 0000 1234 00 02 01 0800 01000000'],
+  [rdp.x224ConnectionConfirm, '0e d0 0000 1234 00 03 00 0800 05000000'],
+  [rdp.x224ConnectionConfirm, '06 d0 0000 1234 00'],
+  [rdp.x224DisconnectRequest, '06 80 0000 0000 00'],
+  [rdp.x224DisconnectRequest, '08 80 0000 0000 80 0102'],
+  [rdp.mcsPdu, '04 0100 0100'],
+  [rdp.mcsPdu, '28'],
+  [rdp.mcsPdu, '2e 00 0006'],
+  [rdp.mcsPdu, '2c 01'],
+  [rdp.mcsPdu, '38 0006 03ef'],
+  [rdp.mcsPdu, '3e 00 0006 03ef 03ef'],
+  [rdp.mcsPdu, '3c 01 0006 03ef'],
+  [rdp.mcsPdu, '21 80'],
+  [rdp.mcsPdu, '64 0006 03eb 70 03 010203'],
+  [rdp.mcsPdu, '68 0001 03eb 70 8003 010203'],
+  [rdp.clientDataBlock, '05c0 2000 00000000 01000000 00000000 00000000 ff030000 ff020000 01000000'],
+  [rdp.clientDataBlock, '08c0 2400 00000000 14000000 01000000 00010000 00010000 00000000 64000000 64000000'],
+  [rdp.clientDataBlock, '06c0 0800 00000000'],
+  [rdp.clientDataBlock, '0ac0 0800 01000000'],
+  [rdp.clientDataBlock, '04c0 0c00 0d000000 00000000'],
+  [rdp.clientDataBlock, '99c0 0700 010203'],
+  [rdp.clientDataBlock, '03c0 0800 ff000000'],
+  [rdp.serverDataBlock, '020c 2000 02000000 02000000 08000000 04000000 0102030405060708 aabbccdd'],
+  [rdp.serverDataBlock, '020c 0c00 00000000 00000000'],
+  [rdp.serverDataBlock, '040c 0600 f003'],
+  [rdp.serverDataBlock, '080c 0800 01000000'],
+  [rdp.licensePdu, 'ff 03 1000 07000000 02000000 04000000'],
+  [rdp.licensePdu, '01 02 0800 aabbccdd'],
+  [rdp.autoDetect, '06 00 0100 0110'],
+  [rdp.autoDetect, '0e 01 0100 0b00 11000000 22000000'],
+  [rdp.autoDetect, '08 00 0200 0200 0400 01020304'],
+  [rdp.bandwidthResults, '11000000 22000000'],
+  [rdp.initiateMultitransportRequest, `01000000 0100 0000 ${'ab'.repeat(16)}`],
+  [rdp.initiateMultitransportResponse, '01000000 05400080'],
+  [rdp.heartbeat, '00 05 03 05'],
+  [rdp.deactivateAll, ''],
+  [rdp.deactivateAll, 'ea030100 0100 00'],
+  [rdp.shareControlPdu, '0400 1600'],
+  [rdp.persistentKeyList, `${'0100'.repeat(10)} 03 00 0000 ${'11'.repeat(40)}`],
+  [rdp.setErrorInfo, '0c000000'],
+  [rdp.saveSessionInfo, '02000000'],
+  [rdp.statusInfo, '01040000'],
+  [rdp.suppressOutput, '00 000000'],
+  [rdp.suppressOutput, '01 000000 0000 0000 ff03 ff02'],
+  [rdp.refreshRect, '02 000000 0000000010001000 1000100020002000'],
+  [rdp.emptyBody, ''],
+  [rdp.setKeyboardIndicators, '0000 0200'],
+  [rdp.setKeyboardImeStatus, '0000 01000000 02000000'],
+  [rdp.playSound, '64000000 b8010000'],
+  [rdp.frameAcknowledge, '07000000'],
+  [rdp.monitorLayout, '01000000 00000000 00000000 ff030000 ff020000 01000000'],
+  [rdp.serverRedirection, '0004 1800 01000000 02000000 06000000 746f6b656e31 0000'],
+  [rdp.enhancedServerRedirection, '0000 0004 1a00 01000000 14000000 02000000 4100 04000000 01020304'],
+  [
+    rdp.slowPathInput,
+    `0700 0000 ${['00000000 0000 0000 02000000', '01000000 0200 000000000000', '02000000 0400 0000 1e00 0000', '03000000 0500 0080 4100 0000', '04000000 0180 0008 1000 2000', '05000000 0480 0008 ffff 0100', '06000000 7777 010203040506'].join('')}`,
+  ],
+  [rdp.bitmapUpdate, '0100 0000 0000 0100 0000 0200 0100 1000 0000 0400 11223344'],
+  [rdp.fastPathInput, '10 0f 00 1e 20 0008 1000 2000 80 4100 61'],
+  [rdp.fastPathInput, '00 03 00'],
+  [rdp.fastPathInput, '00 05 01 01 1e'],
+  [rdp.fastPathInput, '08 8005 60 61'],
+  [rdp.fastPathInput, '0c 15 40 0080 0100 0200 a0 0000 ffff 0100 c0 01020304'],
+  [rdp.fastPathOutput, '00 0b 03 0000 06 0000 05 0000'],
+  [rdp.fastPathOutput, '00 09 81 21 0300 aabbcc'],
+  [rdp.tsRequest, '30 0d a003020106 a4060204c000006d'],
+  [rdp.tsRequest, '30 25 a003020105 a10d300b3009a00704054e544c4d53 a2030401aa a3030401bb a5050403ccddee'],
+  [rdp.slowPathPointer, '0300 0000 10002000'],
+  [rdp.slowPathUpdate, '0300 0000'],
+  [rdp.channelChunk, '03000000 03000000 010203'],
+  [rdp.dynamicChannelServerPdu, '50 00 0100'],
+  [rdp.dynamicChannelServerPdu, '50 00 0300 3333 1111 3d0a a704'],
+  [rdp.dynamicChannelClientPdu, '50 00 0300'],
+  [rdp.dynamicChannelServerPdu, `10 07 ${Buffer.from('ECHO\0').toString('hex')}`],
+  [rdp.dynamicChannelClientPdu, '10 07 00000000'],
+  [rdp.dynamicChannelServerPdu, '24 07 0001 aabb'],
+  [rdp.dynamicChannelServerPdu, '29 0700 03000000 aabb'],
+  [rdp.dynamicChannelServerPdu, '32 07000000 aabb'],
+  [rdp.dynamicChannelClientPdu, '40 07'],
+  [rdp.dynamicChannelServerPdu, '60 07 10 e0 24 01'],
+  [rdp.dynamicChannelServerPdu, '70 07 e0 24 01'],
+  [rdp.dynamicChannelServerPdu, '80 00 12000000 0300 0100 01000000 0100 07000000'],
+  [rdp.dynamicChannelClientPdu, '90 00 01000000 01000000'],
+  [rdp.clipboardMessage, '0200 0000 04000000 0d000000'],
+  [rdp.fileContentsRequest, '01000000 00000000 02000000 00000000 00000000 00100000'],
+  [rdp.fileContentsRequest, '01000000 00000000 02000000 00000000 00000000 00100000 05000000'],
+  [rdp.deviceMessage, '7244 4952 0100'],
+  [rdp.deviceIoRequest, '01000000 02000000 03000000 04000000 00000000 aabb'],
+  [rdp.deviceIoCompletion, '01000000 03000000 00000000 aabb'],
+  [rdp.soundMessage, '07 00 0400 01020304'],
+  [rdp.capabilitySet, `0400 2800 ${'00'.repeat(24)} 7800 0001 7800 0004 5101 0010`],
+  [rdp.capabilitySet, '1200 0800 01 00 0000'],
+  [rdp.capabilitySet, '1500 0c00 02000000 0040 0001'],
+  [rdp.capabilitySet, `1600 2800 01000000 00000000 01000000 ${'01'.repeat(24)}`],
+  [rdp.capabilitySet, '1700 0800 01000000'],
+  [rdp.capabilitySet, '1800 0b00 02000000 03 0c00'],
+  [rdp.capabilitySet, '1900 0600 0100'],
+  [rdp.capabilitySet, '0600 0500 03'],
+  [rdp.capabilitySet, '0e00 0400'],
+  [rdp.capabilitySet, '7700 0600 aabb'],
+  [rdp.capabilitySet, '0300 0600 aabb'],
+];
+
+interface Row {
+  codec: Codec<unknown>;
+  samples: Uint8Array[];
+}
+
+function collect(): Map<string, Row> {
+  const rows = new Map<string, Row>();
+  const add = (codec: Codec<unknown>, bytes: Uint8Array, atMost: number) => {
+    const row = rows.get(codec.name) ?? { codec, samples: [] };
+    rows.set(codec.name, row);
+    if (row.samples.length < atMost && bytes.length <= SAMPLE_BYTES_MAX) row.samples.push(new Uint8Array(bytes));
+  };
+  for (const [codec, text] of vectors) add(codec, hex(text), Number.POSITIVE_INFINITY);
+  for (const name of captureNames) samplePdus(name, (codec, bytes) => add(codec, bytes, SAMPLES_MAX), 60);
+  return rows;
+}
+
+const rows = collect();
+const randomly = { numRuns: 150, seed: 20260101 };
+
+/** Decodes, or says that a typed error came. Anything else thrown fails the test. */
+function attempt(codec: Codec<unknown>, bytes: Uint8Array): { value: unknown } | null {
+  try {
+    return { value: decode(codec, bytes) };
+  } catch (error) {
+    assert.ok(error instanceof DecodeError, `${codec.name} threw ${String(error)}`);
+    return null;
+  }
+}
+
+/** Bytes that decode must encode back to themselves; what does not decode must say so with a typed error. */
+function holds(codec: Codec<unknown>, bytes: Uint8Array): void {
+  const result = attempt(codec, bytes);
+  if (result === null) return;
+  const back = encode(codec, result.value);
+  assert.deepEqual(Buffer.from(back).toString('hex'), Buffer.from(bytes).toString('hex'), codec.name);
+}
+
+for (const { codec, samples } of rows.values()) {
+  test(`${codec.name}: vectors decode and encode back byte for byte`, () => {
+    assert.ok(samples.length > 0, 'no sample');
+    for (const bytes of samples)
+      assert.equal(
+        Buffer.from(encode(codec, decode(codec, bytes))).toString('hex'),
+        Buffer.from(bytes).toString('hex'),
+      );
+  });
+
+  test(`${codec.name}: cut at every byte it ends in a typed error or an honest value`, () => {
+    for (const bytes of samples.slice(0, 8))
+      for (let end = 0; end < bytes.length; end += 1) holds(codec, bytes.subarray(0, end));
+  });
+
+  test(`${codec.name}: changed bytes end in a typed error or an honest value`, () => {
+    const change = fc.record({ sample: fc.nat(), at: fc.nat(), value: fc.nat(255), second: fc.nat() });
+    fc.assert(
+      fc.property(change, ({ sample, at, value, second }) => {
+        const bytes = new Uint8Array(samples[sample % samples.length]!);
+        if (bytes.length === 0) return;
+        bytes[at % bytes.length] = value;
+        bytes[second % bytes.length] = 255 - value;
+        holds(codec, bytes);
+      }),
+      randomly,
+    );
+  });
+
+  test(`${codec.name}: random bytes end in a typed error or an honest value`, () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 120 }), (bytes) => holds(codec, bytes)),
+      randomly,
+    );
+  });
+}
+
+test('every PDU of every capture, at every layer, encodes back byte for byte', () => {
+  let count = 0;
+  for (const name of captureNames)
+    samplePdus(name, (codec, bytes) => {
+      count += 1;
+      if (Buffer.compare(encode(codec, decode(codec, bytes)), bytes) !== 0)
+        assert.fail(`${name}: ${codec.name} ${Buffer.from(bytes.subarray(0, 200)).toString('hex')}`);
+    });
+  assert.ok(count > 10_000, `only ${count} PDUs`);
+});
