@@ -1,5 +1,24 @@
+export { makeDirectoryDurably, readFileOrNull, syncDirectory, writeFileDurably } from './durable-file.ts';
+export { EmbeddedLog, type EmbeddedLogOptions } from './embedded-log.ts';
+export { type LogHead, type LogHeadStore, SqliteLogHeadStore } from './embedded-log-head.ts';
 export * from './fs-chunk-store.ts';
 export * from './fs-direct-file.ts';
+export { KeyDirectory, KeyError, type KeyErrorCode, type KeyInfo, type LocalKey } from './key-files.ts';
+export {
+  AgeUnwrapper,
+  AgeWrapper,
+  type KeyUnwrapper,
+  type KeyWrapper,
+  LocalUnwrapper,
+  LocalWrapper,
+  rewrapDek,
+  unwrapDek,
+  WrapError,
+  wrapDek,
+} from './key-wrappers.ts';
+export { fsLogDisk, type LogDisk } from './log-disk.ts';
+export { LogError, type LogErrorCode } from './log-error.ts';
 export { nodeCrypto } from './node-crypto.ts';
+export { nodeDecompressor } from './node-decompressor.ts';
 export * from './sqlite-database.ts';
 export * from './sqlite-metadata-store.ts';

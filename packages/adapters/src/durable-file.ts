@@ -1,0 +1,50 @@
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { pid } from 'node:process';
+
+/** Makes a rename or a new name durable. */
+export async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+let temporaries = 0;
+
+/**
+ * Temp → fsync → rename → fsync directory. After a crash the file holds either what it held before or `bytes`, never a
+ * part; a left temporary is never read.
+ */
+export async function writeFileDurably(path: string, bytes: Uint8Array, mode = 0o644): Promise<void> {
+  temporaries += 1;
+  const temporary = `${path}.${pid}-${temporaries}.tmp`;
+  const handle = await open(temporary, 'wx', mode);
+  try {
+    await handle.writeFile(bytes);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(temporary, path);
+  await syncDirectory(dirname(path));
+}
+
+/** Makes a directory and its parents, each durable in its own parent. */
+export async function makeDirectoryDurably(path: string, mode = 0o755): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode });
+  if (first === undefined) return;
+  for (let at = path; at.length >= first.length; at = dirname(at)) await syncDirectory(dirname(at));
+}
+
+/** The file, or null when there is none. */
+export async function readFileOrNull(path: string): Promise<Uint8Array | null> {
+  try {
+    return new Uint8Array(await readFile(path));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}

@@ -1,0 +1,285 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import {
+  checkCosignature,
+  checkNote,
+  cosign,
+  ed25519NoteSigner,
+  equalBytes,
+  fromHex,
+  hashLeaf,
+  inclusionRanges,
+  logEntry,
+  merkleRoot,
+  type NoteKey,
+  noteAlgorithms,
+  parseLogProof,
+  parseSignedCheckpoint,
+  rangeHashOf,
+  utf8,
+  verifyConsistency,
+  verifyInclusion,
+} from '@lucid-sessions/evidence';
+import { EmbeddedLog, type LogDisk, LogError, type LogHead, type LogHeadStore, nodeCrypto } from '../src/index.ts';
+
+const folder = await mkdtemp(join(tmpdir(), 'lucid-log-'));
+after(() => rm(folder, { recursive: true }));
+let made = 0;
+const fresh = (): string => {
+  made += 1;
+  return join(folder, `log-${made}`);
+};
+const signer = await ed25519NoteSigner(nodeCrypto, 'log.example/test', new Uint8Array(32).fill(3));
+const entryOf = (number: number): Uint8Array => utf8(`entry ${number}`);
+const hashesTo = (size: number): Uint8Array[] => Array.from({ length: size }, (_, i) => hashLeaf(entryOf(i)));
+const codeOf = (code: string) => (error: unknown) => error instanceof LogError && error.code === code;
+
+async function checkCheckpoint(text: string | null, size: number): Promise<void> {
+  assert.ok(text !== null);
+  const checkpoint = parseSignedCheckpoint(text);
+  assert.equal(await checkNote(nodeCrypto, checkpoint.note, signer.key), 'good');
+  assert.equal(checkpoint.size, size);
+  assert.deepEqual(checkpoint.root, merkleRoot(hashesTo(size)));
+}
+
+describe('embedded log', () => {
+  it('proves every entry and every earlier tree, across tile borders and restarts', async () => {
+    const directory = fresh();
+    const sizes = [1, 2, 255, 256, 257, 700];
+    let size = 0;
+    for (const next of sizes) {
+      const log = await EmbeddedLog.open({ directory, signer });
+      assert.equal(log.size, size);
+      const indices = await Promise.all(Array.from({ length: next - size }, (_, i) => log.append(entryOf(size + i))));
+      assert.deepEqual(
+        indices,
+        Array.from({ length: next - size }, (_, i) => size + i),
+      );
+      size = next;
+      await checkCheckpoint(log.checkpoint, size);
+      assert.equal(await readFile(join(directory, 'checkpoint'), 'utf8'), log.checkpoint);
+      const root = merkleRoot(hashesTo(size));
+      for (const index of [0, 1, 254, 255, 256, 511, 512, size - 1].filter((i) => i < size)) {
+        const proof = parseLogProof(await log.proofText(index));
+        assert.ok(verifyInclusion({ leafHash: hashLeaf(entryOf(index)), index, size, root, proof: proof.hashes }));
+        assert.deepEqual(proof.hashes, inclusionRanges(index, size).map(rangeHashOf(hashesTo(size))));
+        assert.deepEqual(await log.entry(index), entryOf(index));
+      }
+      for (const first of [1, ...sizes, 100, 512].filter((n) => n <= size)) {
+        const { hashes, second } = await log.proveConsistency(first);
+        const firstRoot = merkleRoot(hashesTo(first));
+        assert.ok(verifyConsistency({ first, firstRoot, second, secondRoot: root, proof: hashes }));
+      }
+      await log.close();
+    }
+  });
+
+  it('keeps the index of an entry it has', async () => {
+    const log = await EmbeddedLog.open({ directory: fresh(), signer });
+    assert.equal(log.checkpoint, null);
+    assert.equal(log.find(entryOf(0)), null);
+    assert.deepEqual(
+      await Promise.all([log.append(entryOf(0)), log.append(entryOf(0)), log.append(entryOf(1))]),
+      [0, 0, 1],
+    );
+    assert.equal(await log.append(entryOf(1)), 1);
+    assert.equal(log.find(entryOf(1)), 1);
+    assert.equal(log.size, 2);
+    await log.close();
+  });
+
+  it('has one writer', async () => {
+    const directory = fresh();
+    const log = await EmbeddedLog.open({ directory, signer });
+    await assert.rejects(EmbeddedLog.open({ directory, signer }), codeOf('locked'));
+    await log.close();
+    await (await EmbeddedLog.open({ directory, signer })).close();
+  });
+
+  it('refuses what it can not do', async () => {
+    const directory = fresh();
+    const log = await EmbeddedLog.open({ directory, signer });
+    assert.throws(() => log.append(new Uint8Array(70_000)), codeOf('entry_too_large'));
+    await log.append(logEntry('open', 'ab'.repeat(32)));
+    await assert.rejects(log.prove(1), codeOf('unknown_entry'));
+    await assert.rejects(log.entry(1), codeOf('unknown_entry'));
+    await assert.rejects(log.proveConsistency(0), codeOf('unknown_entry'));
+    await log.append(entryOf(1));
+    await log.close();
+    assert.throws(() => log.append(entryOf(2)), codeOf('closed'));
+    await writeFile(join(directory, 'tile/0/000.p/1'), new Uint8Array(32));
+    await assert.rejects(EmbeddedLog.open({ directory, signer }), codeOf('corrupt'));
+  });
+
+  it('takes cosignatures of witnesses', async () => {
+    const directory = fresh();
+    const log = await EmbeddedLog.open({ directory, signer });
+    const seed = await ed25519NoteSigner(nodeCrypto, 'witness.example', new Uint8Array(32).fill(4));
+    const key: NoteKey = { ...seed.key, algorithm: noteAlgorithms.cosignatureV1 };
+    const witness = { key, sign: seed.sign };
+    assert.equal(await log.attachCosignature(nodeCrypto, key, '', await cosign(witness, 'x\n', 1)), false);
+    await log.append(entryOf(0));
+    const { note } = parseSignedCheckpoint(log.checkpoint!);
+    const signature = await cosign(witness, note.text, 1_700_000_000);
+    assert.equal(await log.attachCosignature(nodeCrypto, key, note.text, signature), true);
+    const bad = { ...signature, signature: signature.signature.map((byte, at) => (at === 20 ? byte ^ 1 : byte)) };
+    await assert.rejects(log.attachCosignature(nodeCrypto, key, note.text, bad), codeOf('bad_cosignature'));
+    const published = parseSignedCheckpoint(await readFile(join(directory, 'checkpoint'), 'utf8'));
+    assert.deepEqual(await checkCosignature(nodeCrypto, published.note, key), {
+      state: 'good',
+      timeSeconds: 1_700_000_000,
+    });
+    assert.equal(await checkNote(nodeCrypto, published.note, signer.key), 'good');
+    await log.append(entryOf(1));
+    assert.equal(await log.attachCosignature(nodeCrypto, key, note.text, signature), false);
+    await log.close();
+    const again = await EmbeddedLog.open({ directory, signer });
+    await checkCheckpoint(again.checkpoint, 2);
+    await again.close();
+  });
+});
+
+/** A machine whose power can fail before or after any write or commit. */
+class Machine {
+  readonly files = new Map<string, Uint8Array>();
+  readonly leaves = new Map<string, number>();
+  readonly checkpoints: string[] = [];
+  head: LogHead = { size: 0, root: merkleRoot([]), checkpoint: '', staged: [] };
+  stepsLeft = Number.POSITIVE_INFINITY;
+
+  #step(): void {
+    if (this.stepsLeft <= 0) throw new Error('power failed');
+    this.stepsLeft -= 1;
+  }
+
+  disk(): LogDisk {
+    return {
+      read: async (path) => this.files.get(path) ?? null,
+      write: async (path, bytes) => {
+        this.#step();
+        this.files.set(path, bytes.slice());
+        if (path === 'checkpoint') this.checkpoints.push(Buffer.from(bytes).toString());
+        this.#step();
+      },
+      removeTree: async (path) => {
+        for (const name of [...this.files.keys()].filter((file) => file.startsWith(`${path}/`))) {
+          this.#step();
+          this.files.delete(name);
+        }
+      },
+    };
+  }
+
+  heads(): LogHeadStore {
+    return {
+      load: () => this.head,
+      swap: (expected, next, leafHashes) => {
+        this.#step();
+        const same = equalBytes(expected.root, this.head.root) && expected.checkpoint === this.head.checkpoint;
+        if (!same) return false;
+        this.head = next;
+        for (const [at, hash] of leafHashes.entries())
+          this.leaves.set(Buffer.from(hash).toString('hex'), expected.size + at);
+        this.#step();
+        return true;
+      },
+      indexOf: (hash) => this.leaves.get(Buffer.from(hash).toString('hex')) ?? null,
+      close: () => {},
+    };
+  }
+
+  open(): Promise<EmbeddedLog> {
+    return EmbeddedLog.open({ directory: '', signer, disk: this.disk(), heads: this.heads() });
+  }
+}
+
+describe('a log whose machine fails', () => {
+  it('loses no answered entry and never forks, whichever step fails', async () => {
+    const start = 250;
+    let steps = 0;
+    for (let failed = true; failed; steps += 1) {
+      const machine = new Machine();
+      const before = await machine.open();
+      await Promise.all(Array.from({ length: start }, (_, i) => before.append(entryOf(i))));
+      machine.stepsLeft = steps;
+      const answered: number[] = [];
+      failed = false;
+      try {
+        // Batches that fill a tile on the way, so that partial tiles are removed too.
+        for (const batch of [[250, 251], [252, 253, 254, 255, 256], [257]])
+          answered.push(...(await Promise.all(batch.map((i) => before.append(entryOf(i))))));
+      } catch {
+        failed = true;
+        await assert.rejects(
+          before.append(entryOf(999)),
+          /power failed/,
+          'a log that failed goes on only through open',
+        );
+      }
+      machine.stepsLeft = Number.POSITIVE_INFINITY;
+      const again = await machine.open();
+      assert.ok(again.size >= start + answered.length);
+      for (let i = start; i < 260; i += 1) assert.equal(await again.append(entryOf(i)), i);
+      await checkCheckpoint(again.checkpoint, 260);
+      for (const text of machine.checkpoints) await checkCheckpoint(text, parseSignedCheckpoint(text).size);
+      for (const index of [0, 249, 251, 255, 256, 259]) {
+        const { hashes } = await again.prove(index);
+        const root = merkleRoot(hashesTo(260));
+        assert.ok(verifyInclusion({ leafHash: hashLeaf(entryOf(index)), index, size: 260, root, proof: hashes }));
+      }
+    }
+    assert.ok(steps > 20, `${steps} steps were tried`);
+  });
+
+  it('notices another writer', async () => {
+    const machine = new Machine();
+    const log = await machine.open();
+    const other = await machine.open();
+    await log.append(entryOf(0));
+    await assert.rejects(other.append(entryOf(1)), codeOf('corrupt'));
+  });
+});
+
+describe('a log whose process is killed', () => {
+  const program = `
+    import { EmbeddedLog, nodeCrypto } from '@lucid-sessions/adapters';
+    import { ed25519NoteSigner, utf8 } from '@lucid-sessions/evidence';
+    const signer = await ed25519NoteSigner(nodeCrypto, 'log.example/test', new Uint8Array(32).fill(3));
+    const log = await EmbeddedLog.open({ directory: process.argv[1], signer });
+    for (let i = log.size; ; i += 1) { await log.append(utf8('entry ' + i)); console.log(i); }
+  `;
+
+  it('has every entry it answered for', async () => {
+    const directory = fresh();
+    let answered = -1;
+    for (const lines of [3, 17, 5]) {
+      const child = spawn(process.execPath, ['--input-type=module', '-e', program, directory], {
+        cwd: import.meta.dirname,
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const goal = answered + lines;
+      let text = '';
+      child.stdout.on('data', (part) => {
+        text += part;
+        answered = Math.max(answered, ...text.split('\n').slice(0, -1).map(Number));
+        if (answered >= goal) child.kill('SIGKILL');
+      });
+      await once(child, 'close');
+      const log = await EmbeddedLog.open({ directory, signer });
+      assert.ok(log.size > answered, `${log.size} entries, ${answered} answered last`);
+      await checkCheckpoint(log.checkpoint, log.size);
+      await log.close();
+    }
+  });
+});
+
+describe('log entries', () => {
+  it('say the kind and the hash of a record, nothing else', () => {
+    assert.deepEqual(logEntry('manifest', 'cd'.repeat(32)), fromHex(`4c53523102000000${'cd'.repeat(32)}`, 40));
+  });
+});
