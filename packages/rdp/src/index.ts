@@ -1,2 +1,4 @@
 export * from './channel/index.ts';
 export * from './pdu/index.ts';
+export * from './relay/index.ts';
+export * from './sequence/index.ts';

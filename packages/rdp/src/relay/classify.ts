@@ -1,0 +1,100 @@
+/**
+ * Tells from a PDU's first bytes whether the relay must see the whole of it. Called for every PDU of a session:
+ * allocates nothing.
+ */
+import { McsChoice } from '../pdu/mcs.ts';
+import { SecurityFlag } from '../pdu/security.ts';
+import { PduType, PduType2 } from '../pdu/share.ts';
+import type { RelaySide } from './events.ts';
+
+/** TPKT, X.224 Data, MCS Send Data with a wide length, share control and share data headers up to compressedType. */
+export const CLASSIFY_BYTES_MAX = 4 + 3 + 8 + 16;
+
+/** TPKT and X.224 Data headers before the MCS PDU. */
+const MCS_OFFSET = 7;
+/** Batches of share PDUs up to this size are looked through; larger ones are graphics. */
+const BATCH_BYTES_MAX = 4096;
+/** Fast-path update codes that draw: orders, bitmap, surface commands ([MS-RDPBCGR] 2.2.9.1.2.1). */
+const DRAWING_UPDATES = (1 << 0) | (1 << 1) | (1 << 4);
+
+export interface Classification {
+  /** The relay must see the whole PDU before any of it is passed on. */
+  hold: boolean;
+  channelId: number;
+  fastPath: boolean;
+  /** Counts as one graphics update. */
+  update: boolean;
+}
+
+export interface ChannelIds {
+  ioChannelId: number;
+  /** Channel of the dynamic channels, 0 where there is none. */
+  dynamicChannelId: number;
+}
+
+const isDrawing = (updateHeader: number): boolean =>
+  // Fragmentation: of first, next and last only the last is counted, single counts by itself.
+  (DRAWING_UPDATES & (1 << (updateHeader & 15))) !== 0 &&
+  (((updateHeader >> 4) & 3) === 0 || ((updateHeader >> 4) & 3) === 1);
+
+/**
+ * Fills `into` for the PDU of `length` bytes at `at`, of which the bytes before `end` are there: all of them, or at least
+ * `CLASSIFY_BYTES_MAX`.
+ */
+export function classify(
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  length: number,
+  from: RelaySide,
+  ids: ChannelIds,
+  into: Classification,
+): void {
+  into.hold = false;
+  into.channelId = 0;
+  into.update = false;
+  into.fastPath = bytes[at] !== 3;
+  if (into.fastPath) {
+    const header = at + (((bytes[at + 1] ?? 0) & 0x80) === 0 ? 2 : 3);
+    into.update = from === 'server' && header < end && isDrawing(bytes[header] ?? 0);
+    return;
+  }
+  const choice = (bytes[at + MCS_OFFSET] ?? 0) >> 2;
+  if (choice !== (from === 'client' ? McsChoice.sendDataRequest : McsChoice.sendDataIndication)) {
+    into.hold = true;
+    return;
+  }
+  into.channelId = u16be(bytes, at + MCS_OFFSET + 3);
+  const lengthAt = at + MCS_OFFSET + 6;
+  const dataAt = lengthAt + (((bytes[lengthAt] ?? 0) & 0x80) === 0 ? 1 : 2);
+  if (into.channelId === ids.ioChannelId) classifyShare(bytes, dataAt, at + length - dataAt, from, into);
+  else if (into.channelId === ids.dynamicChannelId && from === 'server')
+    // CHANNEL_FLAG_LAST of the channel PDU header: one message of a dynamic channel is complete.
+    into.update = ((bytes[dataAt + 4] ?? 0) & 2) !== 0;
+}
+
+function classifyShare(bytes: Uint8Array, at: number, dataBytes: number, from: RelaySide, into: Classification): void {
+  const first = u16le(bytes, at);
+  const pduType = u16le(bytes, at + 2);
+  if ((pduType & 0xfff0) !== 0x10) {
+    // No share control header: a security header, or nothing known.
+    const secrets = from === 'client' ? SecurityFlag.infoPkt : SecurityFlag.redirectionPkt;
+    into.hold = (first & secrets) !== 0;
+    return;
+  }
+  const type = pduType & 15;
+  const type2 = bytes[at + 14] ?? 0;
+  into.update = from === 'server' && type === PduType.data && type2 === PduType2.update;
+  const batch = first < dataBytes && dataBytes <= BATCH_BYTES_MAX && !into.update;
+  into.hold = batch || (from === 'client' ? holdsFromClient(type) : holdsFromServer(type, type2));
+}
+
+const holdsFromClient = (type: number): boolean => type === PduType.confirmActive;
+
+const holdsFromServer = (type: number, type2: number): boolean =>
+  type === PduType.demandActive ||
+  type === PduType.serverRedirection ||
+  (type === PduType.data && (type2 === PduType2.saveSessionInfo || type2 === PduType2.setErrorInfo));
+
+const u16be = (bytes: Uint8Array, at: number): number => ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+const u16le = (bytes: Uint8Array, at: number): number => (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);

@@ -1,0 +1,80 @@
+/** The changes a relay makes, each on one decoded PDU. Everything a change does not name stays as the peer wrote it. */
+import { decode, encode } from '@lucid-sessions/wire';
+import type { CapabilitySet } from '../pdu/capability-sets.ts';
+import { type ClientInfoPdu, InfoFlag } from '../pdu/client-info.ts';
+import type { ConferenceCreateRequest, ConferenceCreateResponse } from '../pdu/gcc.ts';
+import { ClientEarlyCapability } from '../pdu/gcc-client.ts';
+import { type McsPdu, mcsPdu } from '../pdu/mcs.ts';
+import { tpkt } from '../pdu/tpkt.ts';
+import { x224Data } from '../pdu/x224.ts';
+
+/** The MCS bytes of a TPKT. Throws `DecodeError`. */
+export const mcsBytesOf = (pdu: Uint8Array): Uint8Array => decode(x224Data, decode(tpkt, pdu).payload).payload;
+
+/** A TPKT around MCS bytes. */
+export const wrapMcsBytes = (payload: Uint8Array): Uint8Array =>
+  encode(tpkt, { reserved: 0, payload: encode(x224Data, { payload }) });
+
+export const wrapMcs = (pdu: McsPdu): Uint8Array => wrapMcsBytes(encode(mcsPdu, pdu));
+
+/** SC_CORE echoes what the server was asked; a strict client compares it with what it asked ([MS-RDPBCGR] 2.2.1.4.2). */
+export function restoreRequestedProtocols(response: ConferenceCreateResponse, requestedProtocols: number): boolean {
+  let changed = false;
+  for (const block of response.blocks)
+    if (block.kind === 'core' && block.clientRequestedProtocols !== undefined) {
+      changed ||= block.clientRequestedProtocols !== requestedProtocols;
+      block.clientRequestedProtocols = requestedProtocols;
+    }
+  return changed;
+}
+
+/** CS_CORE tells the server which protocol was selected; where the two sides differ the server must see its own. */
+export function setSelectedProtocol(request: ConferenceCreateRequest, selectedProtocol: number): boolean {
+  let changed = false;
+  for (const block of request.blocks)
+    if (block.kind === 'core' && block.serverSelectedProtocol !== undefined) {
+      changed ||= block.serverSelectedProtocol !== selectedProtocol;
+      block.serverSelectedProtocol = selectedProtocol;
+    }
+  return changed;
+}
+
+/** Classic mode: no graphics pipeline. */
+export function withoutGraphicsPipeline(request: ConferenceCreateRequest): boolean {
+  let changed = false;
+  for (const block of request.blocks)
+    if (
+      block.kind === 'core' &&
+      ((block.earlyCapabilityFlags ?? 0) & ClientEarlyCapability.supportDynvcGfxProtocol) !== 0
+    ) {
+      block.earlyCapabilityFlags = (block.earlyCapabilityFlags ?? 0) & ~ClientEarlyCapability.supportDynvcGfxProtocol;
+      changed = true;
+    }
+  return changed;
+}
+
+/** Classic mode: no bulk compression. */
+export function withoutCompression({ info }: ClientInfoPdu): boolean {
+  const bits = InfoFlag.compression | InfoFlag.compressionTypeMask;
+  const changed = (info.flags & bits) !== 0;
+  info.flags = (info.flags & ~bits) >>> 0;
+  return changed;
+}
+
+/** Classic mode: bitmaps only. Drops surface commands and codecs, clears every drawing order. */
+export function classicCapabilities(sets: CapabilitySet[]): { sets: CapabilitySet[]; changed: boolean } {
+  const kept = sets.filter((set) => !isFancy(set));
+  let changed = kept.length !== sets.length;
+  for (const set of kept)
+    if (set.kind === 'order' && set.orderSupport.some((byte) => byte !== 0)) {
+      set.orderSupport = new Uint8Array(32);
+      changed = true;
+    }
+  return { sets: kept, changed };
+}
+
+/** Types 28 and 29, also where their contents were odd and stayed raw. */
+const isFancy = (set: CapabilitySet): boolean =>
+  set.kind === 'surfaceCommands' ||
+  set.kind === 'bitmapCodecs' ||
+  (set.kind === 'unknown' && (set.type === 28 || set.type === 29));

@@ -1,0 +1,116 @@
+/** Reads the server's share PDUs a relay sees whole. Zeroes secrets in the bytes it is given: give it a copy. */
+import { DecodeError, decode, Reader } from '@lucid-sessions/wire';
+import { demandActive } from '../pdu/activation.ts';
+import { errorInfoText } from '../pdu/error-info.ts';
+import { enhancedServerRedirection, type ServerRedirection, serverRedirection } from '../pdu/redirection.ts';
+import { SecurityFlag } from '../pdu/security.ts';
+import { SaveSessionInfoType, saveSessionInfo, setErrorInfo } from '../pdu/session-control.ts';
+import {
+  CompressionFlag,
+  PduType,
+  PduType2,
+  readShareControlPdus,
+  type ShareControlPdu,
+  shareDataPdu,
+} from '../pdu/share.ts';
+import { textOfUtf16 } from '../pdu/struct.ts';
+import type { RelayEvent } from './events.ts';
+import { blankReconnectSecret } from './secrets.ts';
+import { isSecurityHeader } from './security-header.ts';
+
+export interface ServerShare {
+  /** Of the last Demand Active in it, null when there is none. */
+  shareId: number | null;
+  blanked: boolean;
+  redirected: boolean;
+}
+
+/** Looks through the MCS data of one PDU on the I/O channel. What does not decode is left to the client to judge. */
+export function readServerShare(data: Uint8Array, events: RelayEvent[]): ServerShare {
+  const found: ServerShare = { shareId: null, blanked: false, redirected: false };
+  try {
+    if (isSecurityHeader(data, SecurityFlag.redirectionPkt))
+      readRedirection(decode(serverRedirection, data), found, events);
+    else for (const share of readShareControlPdus(new Reader(data))) readShare(share, found, events);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+  }
+  return found;
+}
+
+function readShare(share: ShareControlPdu, found: ServerShare, events: RelayEvent[]): void {
+  switch (share.pduType & 15) {
+    case PduType.demandActive:
+      readDemandActive(share.body, found, events);
+      return;
+    case PduType.serverRedirection:
+      readRedirection(decode(enhancedServerRedirection, share.body).redirection, found, events);
+      return;
+    case PduType.data:
+      readData(share.body, found, events);
+  }
+}
+
+function readDemandActive(body: Uint8Array, found: ServerShare, events: RelayEvent[]): void {
+  const { shareId, capabilitySets } = decode(demandActive, body);
+  found.shareId = shareId;
+  for (const set of capabilitySets)
+    if (set.kind === 'bitmap')
+      events.push({ kind: 'activated', shareId, desktopWidth: set.desktopWidth, desktopHeight: set.desktopHeight });
+}
+
+function readRedirection({ fields }: ServerRedirection, found: ServerShare, events: RelayEvent[]): void {
+  const target = fields.targetFqdn ?? fields.targetNetAddress ?? fields.targetNetbiosName;
+  events.push({ kind: 'redirection', target: target === undefined ? 'another host' : cut(textOfUtf16(target)) });
+  fields.password?.fill(0);
+  fields.redirectionGuid?.fill(0);
+  found.blanked = true;
+  found.redirected = true;
+}
+
+function readData(body: Uint8Array, found: ServerShare, events: RelayEvent[]): void {
+  const { pduType2, compressedType, data } = decode(shareDataPdu, body);
+  // Compressed with a history the relay does not follow. Servers send these PDUs in the clear.
+  if ((compressedType & CompressionFlag.compressed) !== 0) return;
+  if (pduType2 === PduType2.setErrorInfo) {
+    const { errorInfo } = decode(setErrorInfo, data);
+    if (errorInfo !== 0) events.push({ kind: 'error_info', code: errorInfo, text: errorInfoText(errorInfo) });
+  }
+  if (pduType2 === PduType2.saveSessionInfo) readSaveSessionInfo(data, found, events);
+}
+
+function readSaveSessionInfo(data: Uint8Array, found: ServerShare, events: RelayEvent[]): void {
+  const { infoType, infoData } = decode(saveSessionInfo, data);
+  const reader = new Reader(infoData);
+  if (infoType === SaveSessionInfoType.logon) events.push(logonOf(reader));
+  if (infoType === SaveSessionInfoType.logonLong) events.push(logonLongOf(reader));
+  if (infoType === SaveSessionInfoType.logonExtendedInfo && blankReconnectSecret(infoData)) found.blanked = true;
+}
+
+/** TS_LOGON_INFO, [MS-RDPBCGR] 2.2.10.1.1.1: fields of fixed size with their used sizes before them. */
+function logonOf(reader: Reader): RelayEvent {
+  const domainBytes = reader.u32le();
+  const domain = reader.slice(52);
+  const userNameBytes = reader.u32le();
+  const userName = reader.slice(512);
+  const sessionId = reader.u32le();
+  return {
+    kind: 'logon',
+    domain: cut(textOfUtf16(domain.subarray(0, Math.min(52, domainBytes)))),
+    userName: cut(textOfUtf16(userName.subarray(0, Math.min(512, userNameBytes)))),
+    sessionId,
+  };
+}
+
+/** TS_LOGON_INFO_VERSION_2, [MS-RDPBCGR] 2.2.10.1.1.2. */
+function logonLongOf(reader: Reader): RelayEvent {
+  reader.skip(6);
+  const sessionId = reader.u32le();
+  const domainBytes = reader.u32le();
+  const userNameBytes = reader.u32le();
+  reader.skip(558);
+  const domain = textOfUtf16(reader.slice(domainBytes));
+  return { kind: 'logon', domain: cut(domain), userName: cut(textOfUtf16(reader.slice(userNameBytes))), sessionId };
+}
+
+const cut = (text: string): string => (text.split('\0')[0] ?? '').slice(0, 256);
