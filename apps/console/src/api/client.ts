@@ -1,0 +1,134 @@
+import type { ErrorCode } from '@lucid-sessions/contract';
+import type { AuditList, Chunk, ChunkList, Facts, Session, SessionList } from './types.ts';
+
+/** A refusal or failure of the API, in its own words. `status` 0: the API could not be reached. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  readonly status: number;
+  readonly code: ErrorCode | null;
+  readonly requestId: string | null;
+  /** What the API says about single fields of a refused request. */
+  readonly details: unknown;
+
+  constructor(status: number, code: ErrorCode | null, message: string, requestId: string | null, details: unknown) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.requestId = requestId;
+    this.details = details;
+  }
+}
+
+export interface SessionFilter {
+  status?: string | undefined;
+  project?: string | undefined;
+  environment?: string | undefined;
+  search?: string | undefined;
+  limit?: number | undefined;
+  offset?: number | undefined;
+}
+
+export type Command = 'start' | 'stop' | 'pause' | 'resume';
+
+/** The Session API as the console uses it. The token goes into a header, never into an address. */
+export class ApiClient {
+  readonly #baseUrl: string;
+  readonly #token: () => string | null;
+  /** Called on 401: the caller shows the sign-in page. */
+  onUnauthenticated: () => void = () => {};
+
+  constructor(baseUrl: string, token: () => string | null) {
+    this.#baseUrl = baseUrl;
+    this.#token = token;
+  }
+
+  get baseUrl(): string {
+    return this.#baseUrl;
+  }
+  get token(): string | null {
+    return this.#token();
+  }
+
+  /** A raw answer with status 2xx; anything else is thrown as `ApiError`. */
+  async send(path: string, init: RequestInit = {}): Promise<Response> {
+    const headers = new Headers(init.headers);
+    const token = this.#token();
+    if (token !== null) headers.set('Authorization', `Bearer ${token}`);
+    if (init.body !== undefined && init.body !== null) headers.set('Content-Type', 'application/json');
+    const response = await fetch(this.#baseUrl + path, {
+      ...init,
+      headers,
+      credentials: 'omit',
+      cache: 'no-store',
+    }).catch((cause: unknown) => {
+      if (cause instanceof DOMException && cause.name === 'AbortError') throw cause;
+      throw new ApiError(0, null, 'the Session API can not be reached', null, null);
+    });
+    if (response.ok) return response;
+    const error = await readError(response);
+    if (error.status === 401) this.onUnauthenticated();
+    throw error;
+  }
+
+  async #json<T>(path: string, init: RequestInit = {}): Promise<T> {
+    return (await (await this.send(path, init)).json()) as T;
+  }
+
+  listSessions(filter: SessionFilter = {}, signal?: AbortSignal): Promise<SessionList> {
+    return this.#json(`/sessions${query({ ...filter })}`, withSignal(signal));
+  }
+  getSession(sessionId: string, signal?: AbortSignal): Promise<Session> {
+    return this.#json(`/sessions/${sessionId}`, withSignal(signal));
+  }
+  createSession(body: Facts): Promise<Session & Facts> {
+    return this.#json('/sessions', { method: 'POST', body: JSON.stringify(body) });
+  }
+  deleteSession(sessionId: string): Promise<Facts> {
+    return this.#json(`/sessions/${sessionId}`, { method: 'DELETE' });
+  }
+  command(sessionId: string, command: Command): Promise<Facts> {
+    return this.#json(`/sessions/${sessionId}/${command}`, { method: 'POST' });
+  }
+  listChunks(sessionId: string, limit: number, offset: number, signal?: AbortSignal): Promise<ChunkList> {
+    return this.#json(`/sessions/${sessionId}/chunks${query({ limit, offset })}`, withSignal(signal));
+  }
+  getChunk(sessionId: string, chunkId: string): Promise<Chunk & Facts> {
+    return this.#json(`/sessions/${sessionId}/chunks/${chunkId}`);
+  }
+  listAudit(filter: { resource_id?: string; limit: number; offset: number }, signal?: AbortSignal): Promise<AuditList> {
+    return this.#json(`/audit${query({ ...filter })}`, withSignal(signal));
+  }
+  /** Any other JSON answer: pipeline, statistics, health, manifest, anchor. */
+  facts(path: string, signal?: AbortSignal): Promise<Facts> {
+    return this.#json(path, withSignal(signal));
+  }
+}
+
+const withSignal = (signal: AbortSignal | undefined): RequestInit => (signal ? { signal } : {});
+
+/** `?a=1&b=2` of what is set; empty when nothing is. */
+export function query(fields: Record<string, string | number | undefined>): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(fields))
+    if (value !== undefined && value !== '') parameters.set(name, String(value));
+  const text = parameters.toString();
+  return text === '' ? '' : `?${text}`;
+}
+
+async function readError(response: Response): Promise<ApiError> {
+  const body: unknown = await response.json().catch(() => null);
+  const error = isFacts(body) && isFacts(body.error) ? body.error : {};
+  const message = typeof error.message === 'string' ? error.message : `the Session API answered ${response.status}`;
+  const requestId = typeof error.request_id === 'string' ? error.request_id : response.headers.get('X-Request-ID');
+  return new ApiError(
+    response.status,
+    (error.code as ErrorCode | undefined) ?? null,
+    message,
+    requestId,
+    error.details,
+  );
+}
+
+function isFacts(value: unknown): value is Facts {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

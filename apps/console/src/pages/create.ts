@@ -1,0 +1,204 @@
+import { ApiError } from '../api/client.ts';
+import type { Facts, Session } from '../api/types.ts';
+import { type Child, fill, h } from '../ui/dom.ts';
+import { icon } from '../ui/icons.ts';
+import { failure, type Page, type PageContext } from '../ui/page.ts';
+
+type Control = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
+
+function field(label: string, control: Control, hint?: string): HTMLElement {
+  const id = `field-${control.name}`;
+  control.id = id;
+  if (hint) control.setAttribute('aria-describedby', `${id}-hint`);
+  return h(
+    'div',
+    { class: 'field' },
+    h('label', { for: id }, label),
+    control,
+    hint && h('small', { id: `${id}-hint` }, hint),
+  );
+}
+
+const input = (name: string, attributes: Record<string, string | number | boolean> = {}): HTMLInputElement =>
+  h('input', { name, type: 'text', autocomplete: 'off', ...attributes });
+
+const choice = (name: string, options: readonly (readonly [string, string])[]): HTMLSelectElement =>
+  h(
+    'select',
+    { name },
+    options.map(([value, text]) => h('option', { value }, text)),
+  );
+
+const check = (name: string, text: string, checked: boolean): HTMLElement =>
+  h('label', { class: 'check' }, h('input', { type: 'checkbox', name, checked }), text);
+
+/** Creates a session and offers its .rdp file. */
+export function createPage({ api }: PageContext): Page {
+  const answer = h('div', { 'aria-live': 'polite' });
+  const button = h('button', { class: 'primary', type: 'submit' }, 'Create session');
+  const form = h(
+    'form',
+    { class: 'form', novalidate: false },
+    fields(),
+    answer,
+    h('div', { class: 'actions' }, button, h('a', { class: 'button', href: '/sessions' }, 'Cancel')),
+  );
+  const host = h('div', { class: 'form' }, form);
+
+  async function submit(event: Event): Promise<void> {
+    event.preventDefault();
+    button.disabled = true;
+    try {
+      fill(host, created(await api.createSession(readForm(new FormData(form)))));
+      host.querySelector<HTMLElement>('h2')?.focus();
+    } catch (error) {
+      fill(answer, failure(error), fieldProblems(error));
+    } finally {
+      button.disabled = false;
+    }
+  }
+  form.addEventListener('submit', (event) => void submit(event));
+  return { title: 'New session', content: [h('h1', {}, 'New session'), host] };
+}
+
+function fields(): Child {
+  return [
+    h(
+      'div',
+      { class: 'card' },
+      h('h2', {}, 'Session'),
+      field('Name', input('name', { required: true, maxlength: 255 })),
+      field('Description', h('textarea', { name: 'description', maxlength: 500, rows: 2 })),
+      h(
+        'div',
+        { class: 'row' },
+        field('Project', input('project', { maxlength: 100 })),
+        field('Environment', input('environment', { maxlength: 50 })),
+        field('Owner', input('owner', { maxlength: 100 })),
+      ),
+      field('Tags', input('tags', { placeholder: 'change-4711, vendor' }), 'Up to ten, with commas between.'),
+    ),
+    h(
+      'div',
+      { class: 'card' },
+      h('h2', {}, 'Target'),
+      h(
+        'div',
+        { class: 'row' },
+        field('Host', input('host', { required: true, maxlength: 255, placeholder: 'srv-01.example.net' })),
+        field('Port', input('port', { type: 'number', min: 1, max: 65535, value: 3389, required: true })),
+      ),
+      h(
+        'div',
+        { class: 'row' },
+        field('User name', input('username', { maxlength: 255 })),
+        field('Domain', input('domain', { maxlength: 255 })),
+      ),
+      check('ignore_cert', 'Accept any certificate of the target (recorded as a fact in the manifest)', false),
+      field(
+        'Certificate',
+        input('pinned_sha256', { pattern: '[0-9a-f]{64}', placeholder: '64 hex digits', spellcheck: 'false' }),
+        'SHA-256 of the certificate to trust, when no authority signed it.',
+      ),
+    ),
+    h(
+      'div',
+      { class: 'card' },
+      h('h2', {}, 'Recording'),
+      h(
+        'div',
+        { class: 'row' },
+        field(
+          'When it can’t be stored',
+          choice('persistence', [
+            ['strict', 'End the session (strict)'],
+            ['best_effort', 'Go on, record the gap'],
+          ]),
+        ),
+        field(
+          'Graphics',
+          choice('graphics', [
+            ['passthrough', 'As client and server agree'],
+            ['classic', 'Classic bitmaps only'],
+          ]),
+        ),
+        field(
+          'Keep for (days)',
+          input('retention_days', { type: 'number', min: 1, max: 365, value: 30, required: true }),
+        ),
+      ),
+    ),
+  ];
+}
+
+/** The request body; empty fields are left out so that the API's defaults hold. */
+export function readForm(data: FormData): Facts {
+  const text = (name: string): string | undefined => {
+    const value = String(data.get(name) ?? '').trim();
+    return value === '' ? undefined : value;
+  };
+  const tags = text('tags')
+    ?.split(',')
+    .map((tag) => tag.trim())
+    .filter((tag) => tag !== '');
+  return {
+    name: text('name'),
+    description: text('description'),
+    rdp_config: {
+      host: text('host'),
+      port: Number(text('port') ?? 3389),
+      username: text('username'),
+      domain: text('domain'),
+      ignore_cert: data.has('ignore_cert'),
+      pinned_sha256: text('pinned_sha256'),
+    },
+    recording_config: { persistence: text('persistence'), graphics: text('graphics') },
+    storage_config: { retention_days: Number(text('retention_days') ?? 30) },
+    metadata: { project: text('project'), environment: text('environment'), owner: text('owner'), tags },
+  };
+}
+
+function fieldProblems(error: unknown): Child {
+  if (!(error instanceof ApiError) || typeof error.details !== 'object' || error.details === null) return null;
+  const entries = Object.entries(error.details).filter(([, value]) => typeof value === 'string');
+  return (
+    entries.length > 0 &&
+    h(
+      'ul',
+      {},
+      entries.map(([name, value]) => h('li', {}, `${name}: ${String(value)}`)),
+    )
+  );
+}
+
+function created(session: Session & Facts): Child {
+  return h(
+    'div',
+    { class: 'card' },
+    h('h2', { tabindex: -1 }, `“${session.name}” is ready`),
+    h(
+      'p',
+      { class: 'muted' },
+      'Open the .rdp file with a Remote Desktop client. It holds a secret for this one session: pass it on with care.',
+    ),
+    h(
+      'div',
+      { class: 'actions' },
+      rdpFileButton(session),
+      h('a', { class: 'button', href: `/sessions/${session.session_id}` }, 'Go to the session'),
+    ),
+  );
+}
+
+/** The .rdp file as the API answered it at creation. */
+function rdpFileButton(session: Session & Facts): Child {
+  const content = session.rdp_file;
+  if (typeof content !== 'string') return null;
+  const url = URL.createObjectURL(new Blob([content], { type: 'application/x-rdp' }));
+  return h(
+    'a',
+    { class: 'button primary', href: url, download: `${session.session_id}.rdp` },
+    icon('download'),
+    'Download .rdp file',
+  );
+}

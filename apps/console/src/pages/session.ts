@@ -1,0 +1,304 @@
+import type { SessionStatus } from '@lucid-sessions/contract';
+import { type ApiClient, ApiError, type Command } from '../api/client.ts';
+import type { Chunk, Facts, Session } from '../api/types.ts';
+import type { LucidPlayer } from '../player/lucid-player.ts';
+import { type Child, fill, h } from '../ui/dom.ts';
+import { formatBytes, formatClock, formatMoment, humanise, parseMoment, shorten } from '../ui/format.ts';
+import { failure, isAbort, type Page, type PageContext, repeat } from '../ui/page.ts';
+import { type Column, facts, instant, liveStatuses, statusBadge, table, tabs } from '../ui/parts.ts';
+import { navigate } from '../ui/router.ts';
+import { auditTrail } from './audit.ts';
+import { target } from './sessions.ts';
+
+const refreshMs = 5000;
+const chunksPageSize = 100;
+
+/** One session: its picture, what is known about it, and what proves it. */
+export function sessionPage(context: PageContext, sessionId: string): Page {
+  const { api, signal } = context;
+  const content = h('div', { class: 'form-wide' }, h('p', { class: 'muted', role: 'status' }, 'Loading the session…'));
+  const host = h('div', { class: 'session-page' }, content);
+
+  async function load(): Promise<void> {
+    try {
+      const session = await api.getSession(sessionId, signal);
+      document.title = `${session.name} · Lucid Sessions`;
+      showSession(context, host, session);
+    } catch (error) {
+      if (!isAbort(error)) fill(host, failure(error));
+    }
+  }
+  void load();
+  return { title: 'Session', content: host };
+}
+
+function showSession(context: PageContext, host: HTMLElement, first: Session): void {
+  const { api, signal } = context;
+  let session = first;
+  const badge = h('span', {}, statusBadge(session.status));
+  const commands = h('div', { class: 'actions' });
+  const answer = h('div', { 'aria-live': 'assertive' });
+  const picture = h('div', {});
+  let playing: 'nothing' | 'live' | 'recording' = 'nothing';
+
+  async function refresh(): Promise<void> {
+    session = await api.getSession(session.session_id, signal);
+    update();
+  }
+  function update(): void {
+    fill(badge, statusBadge(session.status));
+    fill(commands, commandButtons(session.status, run), deleteButton(session, run));
+    const live = liveStatuses.includes(session.status) && session.started_at !== null;
+    const now = live ? 'live' : session.statistics.chunks_count > 0 ? 'recording' : 'nothing';
+    // A player that shows a running session goes on by itself when the session ends.
+    if (now === playing || (playing === 'live' && now === 'recording')) return;
+    playing = now;
+    fill(picture, now === 'nothing' ? nothingYet(session) : player(api, session, live, signal));
+  }
+  async function run(action: Command | 'delete'): Promise<void> {
+    try {
+      if (action === 'delete') {
+        await api.deleteSession(session.session_id);
+        navigate('/sessions');
+        return;
+      }
+      await api.command(session.session_id, action);
+      await refresh();
+      fill(answer);
+    } catch (error) {
+      if (!isAbort(error)) fill(answer, failure(error));
+    }
+  }
+
+  update();
+  fill(host, heading(session, badge, commands), answer, picture, sessionTabs(context, session));
+  void repeat(refreshMs, signal, async () => {
+    if (['completed', 'failed', 'deleted'].includes(session.status)) return;
+    await refresh().catch((error: unknown) => {
+      if (!isAbort(error) && error instanceof ApiError && error.status === 404) fill(answer, failure(error));
+    });
+  });
+}
+
+function heading(session: Session, badge: Child, commands: Child): HTMLElement {
+  return h(
+    'div',
+    { class: 'heading' },
+    h(
+      'div',
+      { class: 'grow' },
+      h('div', { class: 'heading' }, h('h1', {}, session.name), badge),
+      h('p', { class: 'muted' }, target(session), session.started_at && [' · ', instant(session.started_at)]),
+    ),
+    commands,
+  );
+}
+
+const commandsFor: Partial<Record<SessionStatus, readonly Command[]>> = {
+  created: ['start'],
+  starting: ['stop'],
+  recording: ['pause', 'stop'],
+  paused: ['resume', 'stop'],
+};
+
+function commandButtons(status: SessionStatus, run: (command: Command) => Promise<void>): Child {
+  return (commandsFor[status] ?? []).map((command) =>
+    h(
+      'button',
+      { type: 'button', class: command === 'stop' ? 'danger' : '', on: { click: () => void run(command) } },
+      humanise(command),
+    ),
+  );
+}
+
+/** Deleting asks twice: the first press changes the button's words. */
+function deleteButton(session: Session, run: (action: 'delete') => Promise<void>): Child {
+  if (liveStatuses.includes(session.status) || session.status === 'deleted') return null;
+  let asked = false;
+  const button = h('button', { type: 'button', class: 'quiet' }, 'Delete…');
+  button.addEventListener('click', () => {
+    if (asked) void run('delete');
+    asked = true;
+    button.className = 'danger';
+    button.textContent = 'Delete recording for good';
+  });
+  button.addEventListener('blur', () => {
+    asked = false;
+    button.className = 'quiet';
+    button.textContent = 'Delete…';
+  });
+  return button;
+}
+
+function nothingYet(session: Session): HTMLElement {
+  const waiting = session.status === 'created' || session.status === 'starting';
+  const text = waiting
+    ? 'Nobody has connected yet. The picture appears here as soon as the recording begins.'
+    : `There is no recording to show${session.end_message ? `: ${session.end_message}` : '.'}`;
+  return h('div', { class: 'card empty' }, text);
+}
+
+function player(api: ApiClient, session: Session, live: boolean, signal: AbortSignal): LucidPlayer {
+  const element = document.createElement('lucid-player') as LucidPlayer;
+  element.linkHash = true;
+  const startSeconds = parseMoment(location.hash) ?? 0;
+  const token = api.token ?? '';
+  void element.open({ baseUrl: api.baseUrl, token, sessionId: session.session_id, live }, { startSeconds });
+  addEventListener(
+    'hashchange',
+    () => {
+      const seconds = parseMoment(location.hash);
+      if (seconds !== null) element.seek(seconds);
+    },
+    { signal },
+  );
+  signal.addEventListener('abort', () => element.close());
+  return element;
+}
+
+function sessionTabs(context: PageContext, session: Session): HTMLElement {
+  const { api, claims, signal } = context;
+  const path = `/sessions/${session.session_id}`;
+  const record = (name: string, part: string) => ({
+    name,
+    content: (panel: HTMLElement) => void showRecord(panel, api, `${path}/${part}`, signal),
+  });
+  const audits = claims?.roles.some((role) => role === 'admin' || role === 'auditor') ?? false;
+  return tabs('About this session', [
+    { name: 'Facts', content: (panel) => fill(panel, sessionFacts(session)) },
+    { name: 'Chunks', content: (panel) => fill(panel, chunkList(api, session.session_id, signal)) },
+    record('Manifest', 'manifest'),
+    record('Anchors', 'anchor'),
+    record('Pipeline', 'pipeline'),
+    ...(audits
+      ? [
+          {
+            name: 'Audit trail',
+            content: (panel: HTMLElement) => fill(panel, auditTrail(api, session.session_id, signal)),
+          },
+        ]
+      : []),
+  ]);
+}
+
+function sessionFacts(session: Session): HTMLElement {
+  const { rdp_config: rdp, recording_config: recording, storage_config: storage, metadata, statistics } = session;
+  return facts([
+    ['Session id', h('code', {}, session.session_id)],
+    ['Description', session.description],
+    ['Target', `${rdp.host} port ${rdp.port}`],
+    ['User', [rdp.domain, rdp.username].filter(Boolean).join('\\')],
+    [
+      'Target’s certificate',
+      rdp.pinned_sha256
+        ? ['pinned to ', h('code', {}, rdp.pinned_sha256)]
+        : rdp.ignore_cert
+          ? 'any accepted'
+          : 'checked',
+    ],
+    ['Created', [instant(session.created_at), session.created_by && ` by ${session.created_by}`]],
+    ['Started', session.started_at && instant(session.started_at)],
+    ['Ended', session.stopped_at && instant(session.stopped_at)],
+    [
+      'Why it ended',
+      [session.end_reason && humanise(session.end_reason), session.end_message && ` – ${session.end_message}`],
+    ],
+    ['Duration', session.started_at && formatClock(statistics.duration_seconds)],
+    [
+      'Recorded',
+      statistics.chunks_count > 0 &&
+        `${statistics.chunks_count} chunks, ${formatBytes(statistics.size_bytes)}, ${statistics.frame_count.toLocaleString('en')} updates`,
+    ],
+    ['Lost updates', statistics.dropped_frames > 0 && String(statistics.dropped_frames)],
+    ['Project', [metadata.project, metadata.environment].filter(Boolean).join(' · ')],
+    ['Owner', metadata.owner],
+    [
+      'Tags',
+      metadata.tags &&
+        metadata.tags.length > 0 &&
+        h(
+          'div',
+          { class: 'tags' },
+          metadata.tags.map((tag) => h('span', { class: 'tag' }, tag)),
+        ),
+    ],
+    [
+      'When it can’t be stored',
+      recording.persistence === 'strict' ? 'the session ends (strict)' : 'the session goes on, the gap is recorded',
+    ],
+    ['Graphics', recording.graphics],
+    ['Kept for', `${storage.retention_days} days`],
+    ['Merkle root', session.merkle_root && h('code', {}, session.merkle_root)],
+  ]);
+}
+
+const chunkColumns = (startedMs: number | null): readonly Column<Chunk>[] => [
+  { name: '#', number: true, cell: (chunk) => chunk.sequence_number },
+  {
+    name: 'From',
+    cell: (chunk) =>
+      startedMs === null
+        ? instant(chunk.timestamp)
+        : h('a', { href: `#t=${momentOf(chunk, startedMs).toFixed(1)}` }, formatMoment(momentOf(chunk, startedMs))),
+  },
+  { name: 'Length', number: true, cell: (chunk) => `${chunk.duration_seconds.toFixed(1)} s` },
+  { name: 'Updates', number: true, cell: (chunk) => chunk.frame_count.toLocaleString('en') },
+  { name: 'File', number: true, cell: (chunk) => formatBytes(chunk.size_bytes) },
+  { name: 'Status', cell: (chunk) => statusBadge(chunk.status) },
+  { name: 'Leaf hash', cell: (chunk) => h('code', { title: chunk.merkle_hash }, shorten(chunk.merkle_hash)) },
+];
+
+const momentOf = (chunk: Chunk, startedMs: number): number =>
+  Math.max(0, (Date.parse(chunk.timestamp) - startedMs) / 1000);
+
+function chunkList(api: ApiClient, sessionId: string, signal: AbortSignal): HTMLElement {
+  const host = h('div', {});
+  const chunks: Chunk[] = [];
+  const more = h('button', { type: 'button', on: { click: () => void load() } }, 'Show more');
+  async function load(): Promise<void> {
+    try {
+      const answer = await api.listChunks(sessionId, chunksPageSize, chunks.length, signal);
+      chunks.push(...answer.chunks);
+      const startedMs = chunks[0] ? Date.parse(chunks[0].timestamp) : null;
+      fill(host, table('Chunks', chunkColumns(startedMs), chunks), answer.pagination.has_next && more);
+    } catch (error) {
+      if (!isAbort(error)) fill(host, failure(error));
+    }
+  }
+  void load();
+  return host;
+}
+
+/** A JSON answer, its first level as facts and the whole below. */
+async function showRecord(panel: HTMLElement, api: ApiClient, path: string, signal: AbortSignal): Promise<void> {
+  try {
+    const answer = await api.facts(path, signal);
+    const plain = Object.entries(answer).filter(([, value]) => typeof value !== 'object' || value === null);
+    fill(
+      panel,
+      facts(plain.map(([name, value]) => [humanise(name), plainValue(name, value)])),
+      h(
+        'details',
+        {},
+        h('summary', {}, 'The whole answer'),
+        h('pre', { class: 'record', tabindex: 0 }, JSON.stringify(answer, null, 2)),
+      ),
+    );
+  } catch (error) {
+    if (isAbort(error)) return;
+    const notThereYet = error instanceof ApiError && error.status === 404;
+    fill(
+      panel,
+      notThereYet
+        ? h('p', { class: 'muted' }, 'Not there yet: it is made when the session has ended.')
+        : failure(error),
+    );
+  }
+}
+
+function plainValue(name: string, value: Facts[string]): Child {
+  const text = String(value ?? '');
+  if (/_at$|timestamp/.test(name) && !Number.isNaN(Date.parse(text))) return instant(text);
+  if (/^[0-9a-f]{32,}$/.test(text) || text.length > 60) return h('code', {}, text);
+  return text;
+}

@@ -1,0 +1,104 @@
+import { type Crypto, openChunk } from '@lucid-sessions/evidence';
+import { type Frame, PAYLOAD_BYTES_MAX, portableDecompressor, readPayload } from '@lucid-sessions/recording';
+import type { ApiClient } from '../api/client.ts';
+import type { ChunkEntry } from './chunk-table.ts';
+
+/** An opened chunk. `frames` are views of one payload. */
+export interface LoadedChunk {
+  index: number;
+  frames: Frame[];
+  payloadBytes: number;
+}
+
+/** A chunk could not be fetched or opened. `finding` as the verifier names it; null when it could not be fetched. */
+export class ChunkFailure extends Error {
+  override readonly name = 'ChunkFailure';
+  readonly finding: string | null;
+  constructor(finding: string | null, message: string) {
+    super(message);
+    this.finding = finding;
+  }
+}
+
+/** Payload bytes kept open: the tab's memory must not grow with the recording. At least one chunk is kept. */
+const openBytesMax = 96 << 20;
+
+/** Fetches sealed chunk files, opens them here, and keeps a bounded number open. */
+export class ChunkStore {
+  readonly #api: ApiClient;
+  readonly #sessionId: string;
+  readonly #crypto: Crypto;
+  readonly #dek: Uint8Array;
+  /** In order of last use. */
+  readonly #open = new Map<number, LoadedChunk>();
+  readonly #loading = new Map<number, Promise<LoadedChunk>>();
+  /** Sees every sealed file that passes by, before it is opened. */
+  onFile: (index: number, file: Uint8Array) => void = () => {};
+
+  constructor(api: ApiClient, sessionId: string, crypto: Crypto, dek: Uint8Array) {
+    this.#api = api;
+    this.#sessionId = sessionId;
+    this.#crypto = crypto;
+    this.#dek = dek;
+  }
+
+  /** The sealed file as stored. */
+  async file(entry: ChunkEntry): Promise<Uint8Array> {
+    const path = `/sessions/${this.#sessionId}/chunks/${entry.chunkId}/download`;
+    const response = await this.#api.send(path);
+    const file = new Uint8Array(await response.arrayBuffer());
+    this.onFile(entry.index, file);
+    return file;
+  }
+
+  load(entry: ChunkEntry): Promise<LoadedChunk> {
+    const open = this.#open.get(entry.index);
+    if (open) {
+      this.#open.delete(entry.index);
+      this.#open.set(entry.index, open);
+      return Promise.resolve(open);
+    }
+    const loading = this.#loading.get(entry.index) ?? this.#load(entry);
+    this.#loading.set(entry.index, loading);
+    return loading;
+  }
+
+  /** Begins to load what will be needed next; a failure shows when it is. */
+  prefetch(entry: ChunkEntry): void {
+    if (!this.#open.has(entry.index)) void this.load(entry).catch(() => {});
+  }
+
+  async #load(entry: ChunkEntry): Promise<LoadedChunk> {
+    try {
+      const chunk = await this.#decode(entry, await this.file(entry));
+      this.#open.set(entry.index, chunk);
+      this.#makeRoom();
+      return chunk;
+    } finally {
+      this.#loading.delete(entry.index);
+    }
+  }
+
+  async #decode(entry: ChunkEntry, file: Uint8Array): Promise<LoadedChunk> {
+    const opened = await openChunk(this.#crypto, this.#dek, file);
+    if (!opened.opened) throw new ChunkFailure(opened.finding, `chunk ${entry.index + 1}: ${opened.message}`);
+    if (opened.header.index !== entry.index)
+      throw new ChunkFailure(
+        'REORDERED',
+        `chunk ${entry.index + 1} holds the file of chunk ${opened.header.index + 1}`,
+      );
+    const { compression } = opened.header;
+    const payload = await portableDecompressor.decompress(compression, opened.compressed, PAYLOAD_BYTES_MAX);
+    return { index: entry.index, frames: [...readPayload(payload)], payloadBytes: payload.length };
+  }
+
+  #makeRoom(): void {
+    let bytes = 0;
+    for (const chunk of this.#open.values()) bytes += chunk.payloadBytes;
+    for (const [index, chunk] of this.#open) {
+      if (bytes <= openBytesMax || this.#open.size === 1) return;
+      this.#open.delete(index);
+      bytes -= chunk.payloadBytes;
+    }
+  }
+}

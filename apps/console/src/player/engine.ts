@@ -1,0 +1,263 @@
+import { type Frame, frameFlags } from '@lucid-sessions/recording';
+import type { LoadedChunk } from './chunk-store.ts';
+import type { ChunkEntry, ChunkTable } from './chunk-table.ts';
+import { KeyframeCache, stateBytes } from './keyframe-cache.ts';
+
+/** What turns frames into a picture: the session decoder, seen from here. */
+export interface PictureDecoder<State> {
+  /** Takes the next frame of the recording; done when its effect is in the picture. */
+  take(frame: Frame): void | Promise<void>;
+  /** Pictures drawn so far; grows with every visible change. */
+  readonly framesCount: number;
+  /** The state to go on from, or null where there can be none (in the middle of an H.264 stream). */
+  snapshot(): State | null;
+  restore(state: State): void;
+  /** Back to before the first frame. */
+  reset(): void;
+}
+
+export interface ChunkLoader {
+  load(entry: ChunkEntry): Promise<LoadedChunk>;
+  prefetch(entry: ChunkEntry): void;
+}
+
+/** A state is kept after so much of the recording … */
+const keyframeEveryUs = 2_000_000;
+/** … or after so many bytes of frames, whichever comes first. */
+const keyframeEveryBytes = 2 << 20;
+/** Decoding hands control back this often, so that a new seek is heard. */
+const turnMs = 12;
+const updateTimesMax = 4096;
+
+export interface EngineHooks {
+  /** Every frame delivered to the client, the first time it is decoded. */
+  onFrame?(frame: Frame, chunkIndex: number): void;
+  /** Now, in ms; the caller's clock. */
+  now(): number;
+  /** Lets other messages in. */
+  turn(): Promise<void>;
+}
+
+/**
+ * Walks a recording: one frame after the other, forward; back by restoring a state that was kept. Knows nothing of clocks, canvases
+ * or messages. One walk at a time: a new one makes the one before stop at its next turn.
+ */
+export class Engine<State> {
+  readonly #table: ChunkTable;
+  readonly #chunks: ChunkLoader;
+  readonly #decoder: PictureDecoder<State>;
+  readonly #hooks: EngineHooks;
+  readonly #keyframes: KeyframeCache<State>;
+  #chunkIndex = 0;
+  #frameIndex = 0;
+  #timeUs = 0;
+  /** Furthest frame ever decoded, so that hooks see each once. */
+  #seenChunk = 0;
+  #seenFrame = 0;
+  #sinceKeyframeBytes = 0;
+  #lastKeyframeUs = 0;
+  /** Times at which the picture changed, around the present position, ascending. */
+  #updateTimes: number[] = [];
+  #walk = 0;
+  /** The walk that runs, settled when it has let go of the decoder. */
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    table: ChunkTable,
+    chunks: ChunkLoader,
+    decoder: PictureDecoder<State>,
+    hooks: EngineHooks,
+    keyframeBytesMax: number,
+  ) {
+    this.#table = table;
+    this.#chunks = chunks;
+    this.#decoder = decoder;
+    this.#hooks = hooks;
+    this.#keyframes = new KeyframeCache(keyframeBytesMax);
+  }
+
+  /** Time of the last frame decoded. */
+  get timeUs(): number {
+    return this.#timeUs;
+  }
+  get keyframesCount(): number {
+    return this.#keyframes.size;
+  }
+  get keyframeBytes(): number {
+    return this.#keyframes.bytes;
+  }
+
+  /** Takes a state made elsewhere (an index of the server, a second worker). */
+  addKeyframe(keyframe: { chunkIndex: number; frameIndex: number; timeUs: number; state: State }): void {
+    this.#keyframes.add({ ...keyframe, bytes: stateBytes(keyframe.state) });
+  }
+
+  /** Makes a running walk stop at its next turn. */
+  cancel(): void {
+    this.#walk += 1;
+  }
+
+  /**
+   * Decodes every frame up to and including `toUs`. Stops early at `deadlineMs` (of the hooks' clock) or when another walk begins.
+   * True when it got there.
+   */
+  forward(toUs: number, deadlineMs = Number.POSITIVE_INFINITY): Promise<boolean> {
+    return this.#alone((walk) => this.#forward(walk, toUs, deadlineMs), false);
+  }
+
+  /**
+   * Runs one walk at a time: stops the one before, waits until it has let go of the decoder, and gives `stopped` when yet another
+   * came meanwhile.
+   */
+  #alone<T>(work: (walk: number) => Promise<T>, stopped: T): Promise<T> {
+    this.#walk += 1;
+    const walk = this.#walk;
+    const run = this.#running.then(() => (walk === this.#walk ? work(walk) : stopped));
+    this.#running = run.catch(() => {});
+    return run;
+  }
+
+  async #forward(walk: number, toUs: number, deadlineMs = Number.POSITIVE_INFINITY): Promise<boolean> {
+    let turnAt = this.#hooks.now() + turnMs;
+    for (;;) {
+      const frame = await this.#peek();
+      if (walk !== this.#walk) return false;
+      if (frame === null || frame.timeUs > toUs) return true;
+      await this.#take(frame);
+      if (walk !== this.#walk) return false;
+      const now = this.#hooks.now();
+      if (now >= deadlineMs) return false;
+      if (now >= turnAt) {
+        await this.#hooks.turn();
+        if (walk !== this.#walk) return false;
+        turnAt = this.#hooks.now() + turnMs;
+      }
+    }
+  }
+
+  /** The picture as it was at `timeUs`. True unless another walk began meanwhile. */
+  seek(timeUs: number): Promise<boolean> {
+    return this.#alone((walk) => this.#seek(walk, timeUs), false);
+  }
+
+  async #seek(walk: number, timeUs: number): Promise<boolean> {
+    const keyframe = this.#keyframes.before(timeUs);
+    const behind = timeUs < this.#timeUs;
+    // Going on from here is best unless a kept state lies between here and there.
+    if (behind || (keyframe !== null && keyframe.timeUs > this.#timeUs)) this.#goTo(keyframe);
+    return this.#forward(walk, timeUs);
+  }
+
+  #goTo(keyframe: ReturnType<KeyframeCache<State>['before']>): void {
+    if (keyframe === null) this.#decoder.reset();
+    else this.#decoder.restore(keyframe.state);
+    this.#chunkIndex = keyframe?.chunkIndex ?? 0;
+    this.#frameIndex = keyframe?.frameIndex ?? 0;
+    this.#timeUs = keyframe?.timeUs ?? 0;
+    this.#lastKeyframeUs = this.#timeUs;
+    this.#sinceKeyframeBytes = 0;
+    this.#updateTimes = [];
+  }
+
+  /** Forward to the next change of the picture; its time, or null at the end. */
+  stepForward(): Promise<number | null> {
+    return this.#alone((walk) => this.#stepForward(walk), null);
+  }
+
+  async #stepForward(walk: number): Promise<number | null> {
+    const before = this.#decoder.framesCount;
+    for (;;) {
+      const frame = await this.#peek();
+      if (frame === null || walk !== this.#walk) return null;
+      await this.#take(frame);
+      if (this.#decoder.framesCount > before) return this.#timeUs;
+    }
+  }
+
+  /** Back to the change of the picture before `timeUs`; its time, or null when there is none. */
+  stepBack(timeUs: number): Promise<number | null> {
+    return this.#alone((walk) => this.#stepBack(walk, timeUs), null);
+  }
+
+  async #stepBack(walk: number, timeUs: number): Promise<number | null> {
+    let target = this.#updateBefore(timeUs);
+    // Changes are only known where frames were decoded in one go: walk up to here again from earlier and earlier states.
+    for (let fromUs = timeUs - 1; target === null; ) {
+      const keyframe = this.#keyframes.before(fromUs);
+      this.#goTo(keyframe);
+      if (!(await this.#forward(walk, timeUs - 1))) return null;
+      target = this.#updateBefore(timeUs);
+      if (keyframe === null) break;
+      fromUs = keyframe.timeUs - 1;
+    }
+    if (target === null) return null;
+    return (await this.#seek(walk, target)) ? target : null;
+  }
+
+  #updateBefore(timeUs: number): number | null {
+    return this.#updateTimes.findLast((time) => time < timeUs) ?? null;
+  }
+
+  /** Time of the next frame, null at the end. */
+  nextFrameUs(): Promise<number | null> {
+    return this.#alone(async () => (await this.#peek())?.timeUs ?? null, null);
+  }
+
+  async #peek(): Promise<Frame | null> {
+    for (;;) {
+      const entry = this.#table.entries[this.#chunkIndex];
+      if (!entry) return null;
+      const chunk = await this.#chunks.load(entry);
+      // Another walk may have moved the position while the chunk was on its way.
+      if (entry.index !== this.#chunkIndex) continue;
+      const frame = chunk.frames[this.#frameIndex];
+      if (frame) {
+        this.#prefetchNext(chunk);
+        return frame;
+      }
+      if (this.#chunkIndex + 1 >= this.#table.length) return null;
+      this.#chunkIndex += 1;
+      this.#frameIndex = 0;
+    }
+  }
+
+  #prefetchNext(chunk: LoadedChunk): void {
+    if (this.#frameIndex * 2 < chunk.frames.length) return;
+    const next = this.#table.entries[chunk.index + 1];
+    if (next) this.#chunks.prefetch(next);
+  }
+
+  async #take(frame: Frame): Promise<void> {
+    const chunkIndex = this.#chunkIndex;
+    const frameIndex = this.#frameIndex;
+    this.#frameIndex += 1;
+    this.#timeUs = Math.max(this.#timeUs, frame.timeUs);
+    const before = this.#decoder.framesCount;
+    if ((frame.flags & frameFlags.receivedOnly) === 0) await this.#decoder.take(frame);
+    if (this.#decoder.framesCount !== before) this.#noteUpdate(frame.timeUs);
+    if (chunkIndex > this.#seenChunk || (chunkIndex === this.#seenChunk && frameIndex >= this.#seenFrame)) {
+      this.#seenChunk = chunkIndex;
+      this.#seenFrame = frameIndex + 1;
+      this.#hooks.onFrame?.(frame, chunkIndex);
+    }
+    this.#sinceKeyframeBytes += frame.body.length;
+    if (this.#sinceKeyframeBytes >= keyframeEveryBytes || this.#timeUs - this.#lastKeyframeUs >= keyframeEveryUs)
+      this.#keep();
+  }
+
+  #noteUpdate(timeUs: number): void {
+    if (this.#updateTimes.at(-1) === timeUs) return;
+    this.#updateTimes.push(timeUs);
+    if (this.#updateTimes.length > updateTimesMax) this.#updateTimes.splice(0, updateTimesMax / 2);
+  }
+
+  #keep(): void {
+    this.#lastKeyframeUs = this.#timeUs;
+    this.#sinceKeyframeBytes = 0;
+    const known = this.#keyframes.before(this.#timeUs);
+    if (known !== null && this.#timeUs - known.timeUs < keyframeEveryUs / 2) return;
+    const state = this.#decoder.snapshot();
+    if (state === null) return;
+    this.addKeyframe({ chunkIndex: this.#chunkIndex, frameIndex: this.#frameIndex, timeUs: this.#timeUs, state });
+  }
+}

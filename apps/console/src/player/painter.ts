@@ -1,0 +1,90 @@
+import type { PointerShape, Rectangle } from '@lucid-sessions/rdp/graphics';
+import type { Picture } from './picture.ts';
+
+/** The client's own arrow: its picture is not in the recording, so this one stands for it. */
+const arrow = { width: 12, height: 19, path: 'M0.5 0.5v15.500l3.800-3.500 2.500 5.500 2.200-1-2.500-5.300h5z' };
+
+type Surface = OffscreenCanvas;
+type Context = OffscreenCanvasRenderingContext2D;
+
+/** Puts a picture and its pointer onto a canvas. */
+export class Painter {
+  readonly canvas: Surface;
+  readonly #context: Context;
+  #image: ImageData | null = null;
+  #pointerArea: Rectangle | null = null;
+  #shape: PointerShape | null = null;
+  #shapeCanvas: Surface | null = null;
+  /** Called when the picture's size changes. */
+  onSize: (width: number, height: number) => void = () => {};
+
+  constructor(canvas: Surface) {
+    const context = canvas.getContext('2d', { alpha: false });
+    if (!context) throw new Error('this browser gives no canvas to draw on');
+    this.canvas = canvas;
+    this.#context = context;
+  }
+
+  /** Paints what changed; `withPointer` as the viewer asked. */
+  paint(picture: Picture, withPointer: boolean): void {
+    const { screen } = picture;
+    if (screen.width === 0 || screen.height === 0) return;
+    const dirty = picture.takeDirty();
+    const resized = this.#fit(picture);
+    const image = this.#image!;
+    if (resized || dirty === 'everything') this.#context.putImageData(image, 0, 0);
+    else {
+      for (const area of dirty) this.#put(image, area);
+      // The pointer's old place is repaired from the picture below it.
+      if (this.#pointerArea) this.#put(image, this.#pointerArea);
+    }
+    this.#pointerArea = withPointer ? this.#drawPointer(picture) : null;
+  }
+
+  #put(image: ImageData, { left, top, width, height }: Rectangle): void {
+    this.#context.putImageData(image, 0, 0, left, top, width, height);
+  }
+
+  #fit(picture: Picture): boolean {
+    const { data, width, height } = picture.screen.pixels;
+    if (this.#image?.data === data) return false;
+    // The image shares the screen's memory: nothing is copied but what is put on the canvas.
+    this.#image = new ImageData(data, width, height);
+    if (this.canvas.width !== width || this.canvas.height !== height) {
+      this.canvas.width = width;
+      this.canvas.height = height;
+      this.onSize(width, height);
+    }
+    return true;
+  }
+
+  #drawPointer({ pointer }: Picture): Rectangle | null {
+    if (!pointer.visible) return null;
+    if (pointer.shape === null) return this.#drawArrow(pointer.x, pointer.y);
+    const { pixels, hotspotX, hotspotY } = pointer.shape;
+    if (pixels.width === 0 || pixels.height === 0) return null;
+    if (this.#shape !== pointer.shape || !this.#shapeCanvas) {
+      this.#shape = pointer.shape;
+      this.#shapeCanvas = new OffscreenCanvas(pixels.width, pixels.height);
+      this.#shapeCanvas.getContext('2d')?.putImageData(new ImageData(pixels.data, pixels.width, pixels.height), 0, 0);
+    }
+    const left = pointer.x - hotspotX;
+    const top = pointer.y - hotspotY;
+    this.#context.drawImage(this.#shapeCanvas, left, top);
+    return { left, top, width: pixels.width, height: pixels.height };
+  }
+
+  #drawArrow(x: number, y: number): Rectangle {
+    const context = this.#context;
+    context.save();
+    context.translate(x, y);
+    const path = new Path2D(arrow.path);
+    context.fillStyle = '#fff';
+    context.strokeStyle = '#000';
+    context.lineWidth = 1;
+    context.fill(path);
+    context.stroke(path);
+    context.restore();
+    return { left: x - 1, top: y - 1, width: arrow.width + 2, height: arrow.height + 2 };
+  }
+}

@@ -1,0 +1,68 @@
+import { type PointerState, type Rectangle, type Screen, SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
+import type { PictureDecoder } from './engine.ts';
+
+export type PictureState = unknown;
+
+/** Areas a painter has not taken yet, before they become "everything". */
+const dirtyMax = 256;
+const blankSamples = 5003;
+
+/**
+ * The session decoder as the engine walks it: counts visible changes and keeps the areas drawn until a painter takes them.
+ */
+export class Picture implements PictureDecoder<PictureState> {
+  #decoder = new SessionDecoder();
+  #framesCount = 0;
+  #dirty: Rectangle[] = [];
+  #everything = true;
+
+  get framesCount(): number {
+    return this.#framesCount;
+  }
+  get screen(): Screen {
+    return this.#decoder.screen;
+  }
+  get pointer(): PointerState {
+    return this.#decoder.screen.pointer;
+  }
+
+  take(frame: Frame): void {
+    if (frame.kind !== frameKinds.pdu) return;
+    this.#decoder.push({ fromServer: (frame.flags & frameFlags.serverToClient) !== 0, bytes: frame.body });
+    const dirty = this.screen.takeDirty();
+    if (dirty.length === 0) return;
+    this.#framesCount += 1;
+    this.#dirty.push(...dirty);
+    if (this.#dirty.length > dirtyMax) this.#everything = true;
+  }
+
+  /** Whether nothing but one colour is to be seen: servers clear the screen before they draw. */
+  get blank(): boolean {
+    const { words } = this.screen.pixels;
+    const step = Math.max(1, Math.floor(words.length / blankSamples));
+    for (let i = step; i < words.length; i += step) if (words[i] !== words[0]) return false;
+    return true;
+  }
+
+  /** What changed since the last call: areas, or 'everything'. */
+  takeDirty(): readonly Rectangle[] | 'everything' {
+    const dirty = this.#everything ? 'everything' : this.#dirty;
+    this.#dirty = [];
+    this.#everything = false;
+    return dirty;
+  }
+
+  snapshot(): PictureState | null {
+    return null;
+  }
+
+  restore(_state: PictureState): void {
+    this.#everything = true;
+  }
+
+  reset(): void {
+    this.#decoder = new SessionDecoder();
+    this.#everything = true;
+  }
+}

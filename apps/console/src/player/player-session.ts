@@ -1,0 +1,309 @@
+import { webCrypto } from '@lucid-sessions/evidence';
+import { ApiClient } from '../api/client.ts';
+import type { Chunk } from '../api/types.ts';
+import { ChunkStore } from './chunk-store.ts';
+import { ChunkTable, scaleActivity } from './chunk-table.ts';
+import { Engine } from './engine.ts';
+import { EventReader } from './event-reader.ts';
+import { Painter } from './painter.ts';
+import { Picture, type PictureState } from './picture.ts';
+import type { FromWorker, PlaybackState, PlayerSource, ToWorker } from './protocol.ts';
+
+const chunkPageSize = 1000;
+const keyframeBytesMax = 160 << 20;
+const activityParts = 240;
+/** One displayed frame. */
+const tickMs = 16;
+/** A tick that decodes longer than this shows what it has, and the clock waits. */
+const tickBudgetMs = 60;
+const positionEveryMs = 100;
+/** The first picture is drawn in many pieces: so much recording after the first of them belongs to it. */
+const firstPictureUs = 300_000;
+/** How far to look for something to show when the recording is opened where the screen is still empty. */
+const blankUsMax = 30_000_000;
+/** Nothing happens for longer than this: idle. Skipping leaves a moment before what comes next. */
+const idleUs = 2_000_000;
+const idleLeadUs = 300_000;
+const loadingShownAfterMs = 200;
+const thumbnailWidth = 168;
+const thumbnailsMax = 120;
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** One open recording inside the worker: what the page asks for, done with engine, painter and clock. */
+export class PlayerSession {
+  readonly #send: (message: FromWorker, transfer?: Transferable[]) => void;
+  readonly #api: ApiClient;
+  readonly #source: PlayerSource;
+  readonly #painter: Painter;
+  readonly #table = new ChunkTable();
+  readonly #picture = new Picture();
+  readonly #events = new EventReader();
+  #chunks: ChunkStore | null = null;
+  #engine: Engine<PictureState> | null = null;
+  #playing = false;
+  #rate = 1;
+  #skipIdle = true;
+  #pointerShown = true;
+  /** Position shown, and the clock's reading when it was true. */
+  #timeUs = 0;
+  #anchorMs = 0;
+  #state: PlaybackState = 'loading';
+  #positionSentMs = 0;
+  #durationUs = 0;
+  #activity: Float32Array = new Float32Array(activityParts);
+  #activityExact = new Float32Array(activityParts);
+  #thumbnails = new Set<number>();
+  #closed = false;
+
+  constructor(
+    source: PlayerSource,
+    canvas: OffscreenCanvas,
+    send: (message: FromWorker, transfer?: Transferable[]) => void,
+  ) {
+    this.#source = source;
+    this.#send = send;
+    this.#api = new ApiClient(source.baseUrl, () => source.token);
+    this.#painter = new Painter(canvas);
+    this.#painter.onSize = (width, height) => send({ type: 'size', width, height });
+  }
+
+  async open(startUs: number): Promise<void> {
+    const [dek] = await Promise.all([this.#fetchKey(), this.#fetchChunks()]);
+    const crypto = webCrypto(globalThis.crypto);
+    this.#chunks = new ChunkStore(this.#api, this.#source.sessionId, crypto, dek);
+    this.#engine = new Engine(
+      this.#table,
+      this.#chunks,
+      this.#picture,
+      {
+        now: () => performance.now(),
+        turn: () => sleep(0),
+        onFrame: (frame, chunkIndex) => {
+          this.#events.push(frame);
+          this.#noteActivity(frame.timeUs, frame.body.length, chunkIndex);
+        },
+      },
+      keyframeBytesMax,
+    );
+    this.#durationUs = this.#table.durationUs;
+    this.#activity = this.#table.activity(activityParts);
+    await this.#firstPicture(startUs);
+    this.#send({
+      type: 'opened',
+      durationUs: this.#durationUs,
+      startedAtMs: this.#table.startedAtMs,
+      live: this.#source.live,
+    });
+    this.#setState('paused');
+    this.#send({ type: 'activity', values: scaleActivity(this.#activity) });
+    this.#sendEvents();
+  }
+
+  handle(message: ToWorker): void {
+    const run = (work: Promise<void>): void => {
+      work.catch((error: unknown) => this.#fail(error));
+    };
+    switch (message.type) {
+      case 'play':
+        run(this.#play());
+        break;
+      case 'pause':
+        this.#pause();
+        break;
+      case 'seek':
+        run(this.#seek(message.timeUs));
+        break;
+      case 'step':
+        run(this.#step(message.direction));
+        break;
+      case 'rate':
+        this.#rate = message.rate;
+        this.#anchor();
+        break;
+      case 'skipIdle':
+        this.#skipIdle = message.on;
+        break;
+      case 'pointer':
+        this.#pointerShown = message.shown;
+        this.#paint();
+        break;
+      case 'png':
+        run(this.#png(message.id));
+        break;
+      case 'close':
+        this.#closed = true;
+        this.#playing = false;
+        break;
+    }
+  }
+
+  async #fetchKey(): Promise<Uint8Array> {
+    const answer = await this.#api.facts(`/sessions/${this.#source.sessionId}/key`);
+    const text = typeof answer.key === 'string' ? answer.key : '';
+    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  }
+
+  async #fetchChunks(): Promise<void> {
+    for (;;) {
+      const offset = this.#table.length;
+      const answer = await this.#api.listChunks(this.#source.sessionId, chunkPageSize, offset);
+      this.#table.append(answer.chunks as Chunk[]);
+      if (!answer.pagination.has_next || this.#table.length === offset) return;
+    }
+  }
+
+  get #walker(): Engine<PictureState> {
+    if (!this.#engine) throw new Error('the recording is not open yet');
+    return this.#engine;
+  }
+
+  /** At the beginning nothing is drawn yet: go on to the first picture. */
+  async #firstPicture(startUs: number): Promise<void> {
+    await this.#walker.seek(startUs);
+    this.#timeUs = startUs;
+    let drawnUs: number | null = startUs;
+    const blank = this.#picture.blank;
+    while (this.#picture.blank && drawnUs !== null && drawnUs < startUs + blankUsMax)
+      drawnUs = await this.#walker.stepForward();
+    if (blank && drawnUs !== null) await this.#walker.forward(drawnUs + firstPictureUs);
+    if (blank) this.#timeUs = Math.max(startUs, this.#walker.timeUs);
+    this.#durationUs = Math.max(this.#durationUs, this.#timeUs);
+    this.#paint();
+  }
+
+  #anchor(): void {
+    this.#anchorMs = performance.now();
+  }
+
+  async #play(): Promise<void> {
+    if (this.#playing) return;
+    if (this.#timeUs >= this.#durationUs) await this.#seek(0);
+    this.#playing = true;
+    this.#anchor();
+    this.#setState('playing');
+    while (this.#playing && !this.#closed) {
+      await this.#tick();
+      await sleep(tickMs);
+    }
+  }
+
+  #pause(): void {
+    if (!this.#playing) return;
+    this.#playing = false;
+    this.#walker.cancel();
+    this.#setState('paused');
+    this.#sendEvents();
+  }
+
+  async #tick(): Promise<void> {
+    const now = performance.now();
+    const anchorMs = this.#anchorMs;
+    const target = Math.min(this.#durationUs, this.#timeUs + (now - anchorMs) * 1000 * this.#rate);
+    const reached = await this.#walker.forward(target, now + tickBudgetMs);
+    // A seek or a pause came in between: the position is theirs.
+    if (!this.#playing || anchorMs !== this.#anchorMs) return;
+    this.#timeUs = reached ? target : Math.max(this.#timeUs, this.#walker.timeUs);
+    this.#anchorMs = reached ? now : performance.now();
+    this.#paint();
+    await this.#skipOrEnd();
+    this.#reportPosition();
+  }
+
+  async #skipOrEnd(): Promise<void> {
+    const anchorMs = this.#anchorMs;
+    const nextUs = await this.#walker.nextFrameUs();
+    if (!this.#playing || anchorMs !== this.#anchorMs) return;
+    const ended = nextUs === null && (this.#skipIdle || this.#timeUs >= this.#durationUs);
+    if (ended && !this.#source.live) {
+      this.#timeUs = this.#durationUs;
+      this.#playing = false;
+      this.#setState('ended');
+      this.#sendEvents(true);
+    } else if (this.#skipIdle && nextUs !== null && nextUs - this.#timeUs > idleUs) {
+      this.#timeUs = nextUs - idleLeadUs;
+      this.#anchor();
+    }
+  }
+
+  async #seek(timeUs: number): Promise<void> {
+    this.#timeUs = timeUs;
+    this.#anchor();
+    const shown = setTimeout(() => this.#setState('loading'), loadingShownAfterMs);
+    const there = await this.#walker.seek(timeUs).finally(() => clearTimeout(shown));
+    if (!there) return;
+    this.#anchor();
+    this.#paint();
+    this.#setState(this.#playing ? 'playing' : timeUs >= this.#durationUs ? 'ended' : 'paused');
+    this.#sendEvents();
+  }
+
+  async #step(direction: 1 | -1): Promise<void> {
+    this.#pause();
+    const timeUs = direction === 1 ? await this.#walker.stepForward() : await this.#walker.stepBack(this.#timeUs);
+    if (timeUs === null) return;
+    this.#timeUs = timeUs;
+    this.#paint();
+    this.#setState('paused');
+    this.#sendEvents();
+  }
+
+  #paint(): void {
+    this.#painter.paint(this.#picture, this.#pointerShown);
+    this.#keepThumbnail();
+  }
+
+  async #png(id: number): Promise<void> {
+    this.#paint();
+    this.#send({ type: 'png', id, blob: await this.#painter.canvas.convertToBlob({ type: 'image/png' }) });
+  }
+
+  #setState(state: PlaybackState): void {
+    this.#state = state;
+    this.#positionSentMs = 0;
+    this.#reportPosition();
+    const kinds = [...this.#picture.screen.unsupported].filter(([, count]) => count > 0);
+    this.#send({ type: 'notDrawn', kinds });
+  }
+
+  #reportPosition(): void {
+    const now = performance.now();
+    if (now - this.#positionSentMs < positionEveryMs) return;
+    this.#positionSentMs = now;
+    this.#send({ type: 'position', timeUs: this.#timeUs, durationUs: this.#durationUs, state: this.#state });
+    this.#sendEvents();
+  }
+
+  #sendEvents(all = false): void {
+    const events = all ? this.#events.finish() : this.#events.take(this.#timeUs);
+    if (events.length > 0) this.#send({ type: 'events', events });
+  }
+
+  #noteActivity(timeUs: number, bytes: number, _chunkIndex: number): void {
+    const part = Math.min(activityParts - 1, Math.floor((timeUs / Math.max(1, this.#durationUs)) * activityParts));
+    this.#activityExact[part]! += bytes;
+  }
+
+  #keepThumbnail(): void {
+    const { width, height } = this.#painter.canvas;
+    if (this.#picture.framesCount === 0 || this.#durationUs === 0) return;
+    const part = Math.floor((this.#timeUs / this.#durationUs) * thumbnailsMax);
+    if (this.#thumbnails.has(part)) return;
+    this.#thumbnails.add(part);
+    const small = new OffscreenCanvas(thumbnailWidth, Math.max(1, Math.round((height / width) * thumbnailWidth)));
+    const context = small.getContext('2d', { alpha: false });
+    if (!context) return;
+    context.imageSmoothingQuality = 'medium';
+    context.drawImage(this.#painter.canvas, 0, 0, small.width, small.height);
+    const picture = small.transferToImageBitmap();
+    this.#send({ type: 'thumbnail', timeUs: this.#timeUs, picture }, [picture]);
+  }
+
+  #fail(error: unknown): void {
+    this.#playing = false;
+    this.#send({
+      type: 'failed',
+      message: error instanceof Error ? error.message : 'the recording could not be shown',
+    });
+  }
+}

@@ -1,0 +1,67 @@
+/** What the page and the decode worker say to each other. Times are µs since the session's start. */
+
+/** Where a recording comes from. The token goes to the worker by message and into a header: never into an address. */
+export interface PlayerSource {
+  /** Base of the Session API, such as `/api/v1`. */
+  baseUrl: string;
+  token: string;
+  sessionId: string;
+  /** The session still runs: follow its end. */
+  live: boolean;
+}
+
+/** Something a person did or the gateway noted, for the list beside the picture. */
+export interface PlayerEvent {
+  timeUs: number;
+  kind: 'keys' | 'pointer' | 'note' | 'clipboard' | 'screen';
+  text: string;
+}
+
+export type VerdictName = 'integrity' | 'completeness' | 'origin' | 'time' | 'readability';
+export type VerdictTone = 'good' | 'warn' | 'bad' | 'unknown';
+
+/** One answer about the recording; `detail` is a sentence for a person. */
+export interface Verdict {
+  name: VerdictName;
+  tone: VerdictTone;
+  word: string;
+  detail: string;
+}
+
+export type ToWorker =
+  | { type: 'open'; source: PlayerSource; canvas: OffscreenCanvas; startUs: number }
+  | { type: 'play' }
+  | { type: 'pause' }
+  | { type: 'seek'; timeUs: number }
+  | { type: 'step'; direction: 1 | -1 }
+  | { type: 'rate'; rate: number }
+  | { type: 'skipIdle'; on: boolean }
+  | { type: 'pointer'; shown: boolean }
+  | { type: 'png'; id: number }
+  | { type: 'export'; id: number; fromUs: number; toUs: number; framesPerSecond: number }
+  | { type: 'cancelExport'; id: number }
+  | { type: 'checkEveryChunk' }
+  | { type: 'close' };
+
+export type PlaybackState = 'paused' | 'playing' | 'loading' | 'ended';
+
+export type FromWorker =
+  | { type: 'opened'; durationUs: number; startedAtMs: number | null; live: boolean }
+  | { type: 'size'; width: number; height: number }
+  | { type: 'position'; timeUs: number; durationUs: number; state: PlaybackState }
+  /** Relative activity, 0–1, over equal parts of the duration. */
+  | { type: 'activity'; values: Float32Array }
+  /** Events found since the last message; they may lie before ones already sent. */
+  | { type: 'events'; events: PlayerEvent[] }
+  | { type: 'thumbnail'; timeUs: number; picture: ImageBitmap }
+  | { type: 'verdicts'; verdicts: Verdict[] }
+  | { type: 'checkProgress'; checked: number; total: number }
+  /** Kinds of updates that could not be drawn, with their counts: a reviewer must know. */
+  | { type: 'notDrawn'; kinds: [string, number][] }
+  | { type: 'png'; id: number; blob: Blob }
+  | { type: 'exportPart'; id: number; bytes: Uint8Array<ArrayBuffer>; progress: number }
+  | { type: 'exported'; id: number; mimeType: string }
+  | { type: 'exportFailed'; id: number; message: string }
+  | { type: 'failed'; message: string };
+
+export const ratesAllowed = [0.25, 0.5, 1, 2, 4, 8, 16] as const;

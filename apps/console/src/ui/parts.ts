@@ -1,0 +1,137 @@
+/** Small parts several pages share. */
+import type { SessionStatus } from '@lucid-sessions/contract';
+import { type Child, h } from './dom.ts';
+import { formatInstant } from './format.ts';
+
+const tones: Record<SessionStatus, string> = {
+  created: 'accent',
+  starting: 'accent',
+  recording: 'bad live',
+  paused: 'warn',
+  stopped: '',
+  processing: 'accent',
+  completed: 'good',
+  failed: 'bad',
+  deleted: '',
+};
+
+export const liveStatuses: readonly SessionStatus[] = ['starting', 'recording', 'paused'];
+
+export function statusBadge(status: string): HTMLElement {
+  const tone = Object.hasOwn(tones, status) ? tones[status as SessionStatus] : '';
+  return h('span', { class: `status ${tone}` }, status);
+}
+
+/** Two columns of names and values; rows without a value are left out. */
+export function facts(rows: readonly (readonly [string, Child])[]): HTMLElement {
+  const shown = rows.filter(([, value]) => value !== null && value !== undefined && value !== '' && value !== false);
+  return h(
+    'dl',
+    { class: 'facts' },
+    shown.map(([name, value]) => [h('dt', {}, name), h('dd', {}, value)]),
+  );
+}
+
+export function instant(rfc3339: string | null | undefined): Child {
+  return rfc3339 ? h('time', { datetime: rfc3339, title: rfc3339 }, formatInstant(rfc3339)) : '–';
+}
+
+export interface Column<Row> {
+  name: string;
+  number?: boolean;
+  cell(row: Row): Child;
+}
+
+export function table<Row>(caption: string, columns: readonly Column<Row>[], rows: readonly Row[]): HTMLElement {
+  const tone = (column: Column<Row>): string | null => (column.number ? 'number' : null);
+  return h(
+    'div',
+    { class: 'table-scroll', tabindex: 0, role: 'region', 'aria-label': caption },
+    h(
+      'table',
+      {},
+      h('caption', { class: 'hidden-visually' }, caption),
+      h(
+        'thead',
+        {},
+        h(
+          'tr',
+          {},
+          columns.map((column) => h('th', { scope: 'col', class: tone(column) }, column.name)),
+        ),
+      ),
+      h(
+        'tbody',
+        {},
+        rows.map((row) =>
+          h(
+            'tr',
+            { class: 'linked' },
+            columns.map((column) => h('td', { class: tone(column) }, column.cell(row))),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+export interface Tab {
+  name: string;
+  /** Called when the tab is shown for the first time. */
+  content(panel: HTMLElement): void;
+}
+
+/** WAI-ARIA tabs: arrow keys move, the panel is filled when first shown. */
+export function tabs(label: string, list: readonly Tab[]): HTMLElement {
+  const panels = list.map((_tab, i) =>
+    h('div', {
+      role: 'tabpanel',
+      id: `panel-${i}`,
+      'aria-labelledby': `tab-${i}`,
+      class: 'tab-panel',
+      tabindex: 0,
+      hidden: true,
+    }),
+  );
+  const buttons = list.map((tab, i) =>
+    h(
+      'button',
+      { role: 'tab', id: `tab-${i}`, type: 'button', 'aria-controls': `panel-${i}`, on: { click: () => show(i) } },
+      tab.name,
+    ),
+  );
+  const filled = new Set<number>();
+  function show(index: number): void {
+    buttons.forEach((button, i) => {
+      button.setAttribute('aria-selected', String(i === index));
+      button.tabIndex = i === index ? 0 : -1;
+      panels[i]!.hidden = i !== index;
+    });
+    if (filled.has(index)) return;
+    filled.add(index);
+    list[index]!.content(panels[index]!);
+  }
+  const move = (event: Event): void => {
+    const key = (event as KeyboardEvent).key;
+    const present = buttons.findIndex((button) => button.getAttribute('aria-selected') === 'true');
+    const steps: Record<string, number> = {
+      ArrowRight: 1,
+      ArrowLeft: -1,
+      Home: -present,
+      End: list.length - 1 - present,
+    };
+    const step = steps[key];
+    if (step === undefined) return;
+    event.preventDefault();
+    const next = (present + step + list.length) % list.length;
+    show(next);
+    buttons[next]!.focus();
+  };
+  show(0);
+  return h(
+    'section',
+    { class: 'card' },
+    h('div', { role: 'tablist', 'aria-label': label, on: { keydown: move } }, buttons),
+    panels,
+  );
+}

@@ -1,0 +1,53 @@
+/** The console's pages by path. Every path is answered with the same document by the server. */
+export type Route =
+  | { page: 'sessions' }
+  | { page: 'session'; sessionId: string }
+  | { page: 'create' }
+  | { page: 'live' }
+  | { page: 'system' }
+  | { page: 'audit' }
+  | { page: 'notFound' };
+
+const idPattern = /^[A-Za-z0-9_-]{1,100}$/;
+
+export function parseRoute(path: string): Route {
+  const parts = path.split('/').filter((part) => part !== '');
+  const [first, second] = parts;
+  if (parts.length === 0 || (first === 'sessions' && parts.length === 1)) return { page: 'sessions' };
+  if (parts.length === 1 && first === 'new') return { page: 'create' };
+  if (parts.length === 1 && (first === 'live' || first === 'system' || first === 'audit')) return { page: first };
+  if (parts.length === 2 && first === 'sessions' && second !== undefined && idPattern.test(second))
+    return { page: 'session', sessionId: second };
+  return { page: 'notFound' };
+}
+
+export function pathOf(route: Exclude<Route, { page: 'notFound' }>): string {
+  switch (route.page) {
+    case 'sessions':
+      return '/sessions';
+    case 'session':
+      return `/sessions/${route.sessionId}`;
+    case 'create':
+      return '/new';
+    default:
+      return `/${route.page}`;
+  }
+}
+
+/** Goes to a path of the console without loading the document again. */
+export function navigate(path: string): void {
+  if (path !== location.pathname + location.search) history.pushState(null, '', path);
+  dispatchEvent(new PopStateEvent('popstate'));
+}
+
+/** Makes plain clicks on links inside the console navigate without a load; new tabs and downloads stay the browser's. */
+export function interceptLinks(root: HTMLElement): void {
+  root.addEventListener('click', (event) => {
+    if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
+    const link = event.target instanceof Element ? event.target.closest('a') : null;
+    if (link?.target !== '' || link.hasAttribute('download') || link.origin !== location.origin) return;
+    if (link.pathname === location.pathname && link.hash !== '') return;
+    event.preventDefault();
+    navigate(link.pathname + link.search + link.hash);
+  });
+}

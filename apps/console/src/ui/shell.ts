@@ -1,0 +1,48 @@
+import type { Claims } from '../api/credentials.ts';
+import { brand } from './brand.ts';
+import { append, type Child, h } from './dom.ts';
+import { themeButton } from './theme.ts';
+
+const places = [
+  ['/sessions', 'Sessions'],
+  ['/live', 'Live'],
+  ['/audit', 'Audit'],
+  ['/system', 'System'],
+] as const;
+
+const auditors = ['admin', 'auditor'];
+
+/** What is around every page; without claims only the theme button. */
+export function shell(
+  claims: Claims | null,
+  content: Child,
+  signOut: () => void,
+): { frame: HTMLElement[]; main: HTMLElement } {
+  const main = h('main', { id: 'main', tabindex: -1 });
+  append(main, [content]);
+  const skip = h('a', { class: 'skip-link', href: '#main' }, 'Skip to content');
+  if (claims === null) return { frame: [main], main };
+  const seen = places.filter(([path]) => path !== '/audit' || claims.roles.some((role) => auditors.includes(role)));
+  const header = h(
+    'header',
+    { class: 'top' },
+    brand(),
+    h(
+      'nav',
+      { 'aria-label': 'Main' },
+      seen.map(([path, name]) => h('a', { href: path, 'aria-current': isAt(path) ? 'page' : null }, name)),
+    ),
+    h('div', { class: 'who' }, h('div', {}, claims.userId), h('div', { class: 'muted' }, claims.roles.join(', '))),
+    themeButton(),
+    h('button', { type: 'button', class: 'quiet', on: { click: signOut } }, 'Sign out'),
+  );
+  return { frame: [skip, header, main], main };
+}
+
+function isAt(path: string): boolean {
+  return (
+    location.pathname === path ||
+    location.pathname.startsWith(`${path}/`) ||
+    (path === '/sessions' && location.pathname === '/')
+  );
+}

@@ -1,0 +1,380 @@
+/**
+ * A small server that follows the REST contract over sessions held in memory: what the console is developed and tested against.
+ * Tests only. It notes every request, and what the browser reports about the content security policy.
+ */
+import { readFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { extname, join } from 'node:path';
+import type { SessionDocument } from '@lucid-sessions/contract';
+import type { SealedRecording } from './recording.ts';
+
+export const contentSecurityPolicy = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' blob: data:",
+  "connect-src 'self'",
+  "worker-src 'self'",
+  "base-uri 'none'",
+  "frame-ancestors 'none'",
+  "form-action 'self'",
+].join('; ');
+
+export interface HeldSession {
+  session: SessionDocument;
+  recording?: SealedRecording;
+}
+
+export interface ContractServer {
+  url: string;
+  sessions: Map<string, HeldSession>;
+  /** Paths asked for, with their method. */
+  requests: string[];
+  audit: Record<string, unknown>[];
+  close(): Promise<void>;
+}
+
+const types: Record<string, string> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+};
+
+/** A token the server accepts; anything else is 401. */
+export function makeToken(userId = 'alice', roles: string[] = ['admin']): string {
+  const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  return `${part({ alg: 'HS256' })}.${part({ user_id: userId, roles, type: 'access' })}.accepted`;
+}
+
+export async function startContractServer(consoleRoot: string, held: HeldSession[]): Promise<ContractServer> {
+  const state: Omit<ContractServer, 'url' | 'close'> = {
+    sessions: new Map(held.map((one) => [one.session.session_id, one])),
+    requests: [],
+    audit: held.flatMap(({ session }) => auditOf(session)),
+  };
+  const server: Server = createServer((request, response) => {
+    answer(state, consoleRoot, request, response).catch((error: unknown) => {
+      response.writeHead(500).end(String(error));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    ...state,
+    url: `http://127.0.0.1:${port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
+  };
+}
+
+type State = Omit<ContractServer, 'url' | 'close'>;
+
+async function answer(
+  state: State,
+  consoleRoot: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<unknown> {
+  const url = new URL(request.url ?? '/', 'http://localhost');
+  state.requests.push(`${request.method} ${url.pathname}${url.search}`);
+  if (!url.pathname.startsWith('/api/v1/')) return sendFile(consoleRoot, url.pathname, response);
+  if (!(request.headers.authorization ?? '').endsWith('.accepted'))
+    return refuse(response, 401, 'LUCID_ERR_3011', 'the token is not valid');
+  const parts = url.pathname.slice('/api/v1/'.length).split('/');
+  const body = await readBody(request);
+  return route(state, request.method ?? 'GET', parts, url.searchParams, body, response);
+}
+
+async function sendFile(root: string, path: string, response: ServerResponse): Promise<void> {
+  const name = path.startsWith('/assets/') && !path.includes('..') ? path : '/index.html';
+  const file = await readFile(join(root, name)).catch(() => null);
+  if (file === null) {
+    response.writeHead(404).end();
+    return;
+  }
+  response.writeHead(200, {
+    'Content-Type': types[extname(name)] ?? 'application/octet-stream',
+    'Content-Security-Policy': contentSecurityPolicy,
+    'X-Content-Type-Options': 'nosniff',
+  });
+  response.end(file);
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = [];
+  for await (const part of request) parts.push(part as Buffer);
+  return Buffer.concat(parts).toString('utf8');
+}
+
+function sendJson(response: ServerResponse, value: unknown, status = 200): ServerResponse {
+  return response
+    .writeHead(status, { 'Content-Type': 'application/json', 'X-Request-ID': 'test' })
+    .end(JSON.stringify(value));
+}
+
+function refuse(response: ServerResponse, status: number, code: string, message: string): ServerResponse {
+  return sendJson(
+    response,
+    { error: { code, message, details: {}, request_id: 'test', timestamp: new Date(0).toISOString() } },
+    status,
+  );
+}
+
+function route(
+  state: State,
+  method: string,
+  parts: string[],
+  query: URLSearchParams,
+  body: string,
+  response: ServerResponse,
+): ServerResponse {
+  const [resource, id, part, chunkId, last] = parts;
+  if (resource === 'health') return sendJson(response, health);
+  if (resource === 'audit') return listAudit(state, query, response);
+  if (resource !== 'sessions') return refuse(response, 404, 'LUCID_ERR_3018', 'no such route');
+  if (id === undefined) return method === 'POST' ? create(state, body, response) : list(state, query, response);
+  if (id === 'statistics') return sendJson(response, systemStatistics(state));
+  const held = state.sessions.get(id);
+  if (!held) return refuse(response, 404, 'LUCID_ERR_3001', 'session not found');
+  if (part === undefined) {
+    if (method === 'DELETE') state.sessions.delete(id);
+    return sendJson(
+      response,
+      method === 'DELETE' ? { session_id: id, status: 'deleted', deleted_at: new Date().toISOString() } : view(held),
+    );
+  }
+  if (part === 'chunks') return chunks(held, query, chunkId, last, response);
+  if (part === 'key' && held.recording)
+    return sendJson(response, { session_id: id, key_id: '', key: Buffer.from(held.recording.dek).toString('base64') });
+  if (method === 'POST' && ['start', 'stop', 'pause', 'resume'].includes(part)) {
+    held.session.status = part === 'stop' ? 'stopped' : part === 'pause' ? 'paused' : 'recording';
+    return sendJson(response, { session_id: id, status: held.session.status });
+  }
+  if (part === 'pipeline') return sendJson(response, { session_id: id, pipeline_status: 'active', stages: [] });
+  return refuse(response, 404, 'LUCID_ERR_3021', 'not there yet');
+}
+
+function view({ session }: HeldSession): unknown {
+  const { version: _version, pipeline_state: _state, ...rest } = session;
+  return rest;
+}
+
+function page<T>(
+  all: T[],
+  query: URLSearchParams,
+  limitFallback: number,
+): { rows: T[]; pagination: Record<string, unknown> } {
+  const limit = Number(query.get('limit') ?? limitFallback);
+  const offset = Number(query.get('offset') ?? 0);
+  return {
+    rows: all.slice(offset, offset + limit),
+    pagination: { total: all.length, limit, offset, has_next: offset + limit < all.length, has_previous: offset > 0 },
+  };
+}
+
+function list(state: State, query: URLSearchParams, response: ServerResponse): ServerResponse {
+  const words = (query.get('search') ?? '').toLowerCase();
+  const all = [...state.sessions.values()].filter(({ session }) => {
+    const { name, session_id: id, status, metadata, rdp_config: rdp } = session;
+    const text = [name, id, rdp.host, metadata.owner, ...(metadata.tags ?? [])].join(' ').toLowerCase();
+    return (
+      text.includes(words) &&
+      (query.get('status') ?? status) === status &&
+      (query.get('project') ?? metadata.project) === metadata.project &&
+      (query.get('environment') ?? metadata.environment) === metadata.environment
+    );
+  });
+  const { rows, pagination } = page(all, query, 50);
+  return sendJson(response, { sessions: rows.map(view), pagination });
+}
+
+function create(state: State, body: string, response: ServerResponse): ServerResponse {
+  const wish = JSON.parse(body) as Partial<SessionDocument>;
+  if (!wish.name || !wish.rdp_config?.host)
+    return refuse(response, 400, 'LUCID_ERR_3002', 'a session needs a name and a host');
+  const session = makeSession({
+    session_id: `made-${state.sessions.size}`,
+    name: wish.name,
+    status: 'created',
+    started_at: null,
+  });
+  session.rdp_config = { ...session.rdp_config, ...wish.rdp_config };
+  state.sessions.set(session.session_id, { session });
+  return sendJson(response, { ...session, rdp_file: `full address:s:127.0.0.1\r\nloadbalanceinfo:s:secret\r\n` }, 201);
+}
+
+function chunks(
+  held: HeldSession,
+  query: URLSearchParams,
+  chunkId: string | undefined,
+  last: string | undefined,
+  response: ServerResponse,
+): ServerResponse {
+  const all = held.recording?.chunks ?? [];
+  if (chunkId === undefined) {
+    const { rows, pagination } = page(
+      all.map((_, i) => chunkView(held, i)),
+      query,
+      100,
+    );
+    return sendJson(response, { chunks: rows, pagination });
+  }
+  const index = all.findIndex((chunk) => chunk.chunkId === chunkId);
+  const chunk = all[index];
+  if (!chunk) return refuse(response, 404, 'LUCID_ERR_3005', 'chunk not found');
+  if (last !== 'download') return sendJson(response, chunkView(held, index));
+  response.writeHead(200, {
+    'Content-Type': 'application/octet-stream',
+    'Content-Disposition': `attachment; filename="${chunkId}.lsc"`,
+  });
+  return response.end(chunk.file);
+}
+
+function chunkView(held: HeldSession, index: number): Record<string, unknown> {
+  const chunk = held.recording!.chunks[index]!;
+  return {
+    chunk_id: chunk.chunkId,
+    session_id: held.session.session_id,
+    sequence_number: index + 1,
+    timestamp: new Date(chunk.openedUs / 1000).toISOString(),
+    status: 'stored',
+    size_bytes: chunk.file.length,
+    duration_seconds: (chunk.closedUs - chunk.openedUs) / 1e6,
+    frame_count: chunk.framesCount,
+    merkle_hash: chunk.leafHash,
+    storage_path: `${index}`,
+    compression_ratio: 0.5,
+    quality_score: 100,
+    encryption_key_id: 'k1',
+  };
+}
+
+function listAudit(state: State, query: URLSearchParams, response: ServerResponse): ServerResponse {
+  const resource = query.get('resource_id');
+  const all = state.audit.filter((event) => resource === null || event.resource_id === resource);
+  const { rows, pagination } = page(all, query, 50);
+  return sendJson(response, { events: rows, pagination });
+}
+
+function auditOf(session: SessionDocument): Record<string, unknown>[] {
+  const event = (type: string, at: string | null, details: Record<string, unknown> = {}): Record<string, unknown> => ({
+    event_id: `${session.session_id}-${type}`,
+    timestamp: at ?? session.created_at,
+    event_type: type,
+    user_id: 'alice',
+    resource_id: session.session_id,
+    ip_address: '192.0.2.10',
+    user_agent: 'test',
+    success: true,
+    error_message: null,
+    details,
+  });
+  return [
+    event('session_created', session.created_at, { name: session.name }),
+    ...(session.started_at ? [event('session_started', session.started_at)] : []),
+    ...(session.started_at ? [event('playback_started', session.stopped_at)] : []),
+  ];
+}
+
+const health = {
+  status: 'healthy',
+  services: {
+    pipeline: { status: 'healthy', message: null, sessions_live: 2 },
+    recorder: { status: 'healthy', message: null, spool_bytes: 1_250_000 },
+    processor: { status: 'healthy', message: null, workers: 2 },
+    storage: { status: 'degraded', message: 'less than 10 % of the disk is free', free_bytes: 42_000_000_000 },
+  },
+  database: { status: 'healthy' },
+};
+
+function systemStatistics(state: State): unknown {
+  return {
+    system_stats: {
+      total_sessions: state.sessions.size,
+      active_sessions: 2,
+      total_chunks: 1284,
+      uptime_seconds: 86_912,
+    },
+    performance_stats: { chunks_per_second: 1.7, average_seal_ms: 12.25 },
+    storage_stats: { stored_bytes: 18_400_000_000, payload_bytes: 61_000_000_000, free_bytes: 42_000_000_000 },
+  };
+}
+
+/** A session document with the contract's defaults. */
+export function makeSession(fields: Partial<SessionDocument> & { session_id: string; name: string }): SessionDocument {
+  return {
+    description: null,
+    status: 'completed',
+    created_at: '2026-11-20T08:00:00.000Z',
+    started_at: '2026-11-20T08:01:00.000Z',
+    stopped_at: null,
+    created_by: 'alice',
+    rdp_config: { host: 'srv-01.example.net', port: 3389, username: 'jdoe', use_tls: true, ignore_cert: false },
+    recording_config: {
+      frame_rate: 30,
+      resolution: '1920x1080',
+      quality: 'high',
+      compression: 'zstd',
+      bitrate: 2_000_000,
+      audio_enabled: false,
+      cursor_enabled: true,
+      graphics: 'passthrough',
+      persistence: 'strict',
+    },
+    storage_config: {
+      retention_days: 30,
+      max_size_gb: 10,
+      encryption_enabled: true,
+      compression_enabled: true,
+      backup_enabled: false,
+      archive_enabled: false,
+    },
+    metadata: { project: 'payments', environment: 'production', owner: 'it-operations', tags: ['change-4711'] },
+    statistics: {
+      duration_seconds: 0,
+      chunks_count: 0,
+      size_bytes: 0,
+      frame_count: 0,
+      dropped_frames: 0,
+      error_count: 0,
+      average_fps: 0,
+      compression_ratio: 1,
+    },
+    end_reason: null,
+    end_message: null,
+    merkle_root: null,
+    version: 1,
+    pipeline_state: 'destroyed',
+    ...fields,
+  };
+}
+
+/** A session with its recording, as it stands after completion. */
+export function completedSession(
+  recording: SealedRecording,
+  fields: Partial<SessionDocument> & { name: string },
+): HeldSession {
+  const size = recording.chunks.reduce((sum, chunk) => sum + chunk.file.length, 0);
+  const session = makeSession({
+    session_id: recording.sessionId,
+    started_at: new Date(recording.startedUs / 1000).toISOString(),
+    stopped_at: new Date(recording.endedUs / 1000).toISOString(),
+    end_reason: 'client_disconnected',
+    end_message: 'the client disconnected',
+    merkle_root: recording.merkleRoot,
+    ...fields,
+  });
+  session.statistics = {
+    ...session.statistics,
+    duration_seconds: (recording.endedUs - recording.startedUs) / 1e6,
+    chunks_count: recording.chunks.length,
+    size_bytes: size,
+    frame_count: recording.chunks.reduce((sum, chunk) => sum + chunk.framesCount, 0),
+  };
+  return { session, recording };
+}

@@ -1,0 +1,200 @@
+/** Turns a capture of a real session into a sealed recording, by the code the services use. Tests only. */
+import { createHash, randomBytes, webcrypto } from 'node:crypto';
+import { join } from 'node:path';
+import { zstdCompressSync } from 'node:zlib';
+import {
+  type Crypto,
+  chunkSuites,
+  encodeLeaf,
+  leafHash,
+  merkleRoot,
+  NO_LEAF_HASH,
+  sealChunk,
+  sealLeaf,
+  sessionIdBytes,
+  toHex,
+  webCrypto,
+} from '@lucid-sessions/evidence';
+import { FrameSplitter } from '@lucid-sessions/rdp';
+import {
+  encodeNote,
+  FrameWriter,
+  frameFlags,
+  frameKinds,
+  type GatewayNote,
+  PAYLOAD_HEADER_BYTES,
+} from '@lucid-sessions/recording';
+import { type Capture, readCapture } from '@lucid-sessions/testkit';
+
+export const capturesDirectory = join(import.meta.dirname, '../../../../testkit/captures');
+
+export interface SealedChunk {
+  chunkId: string;
+  openedUs: number;
+  closedUs: number;
+  framesCount: number;
+  file: Uint8Array;
+  fileSha256: string;
+  leaf: Uint8Array;
+  seal: Uint8Array;
+  leafHash: string;
+}
+
+export interface SealedRecording {
+  sessionId: string;
+  dek: Uint8Array;
+  startedUs: number;
+  endedUs: number;
+  firstSealKey: Uint8Array;
+  chunks: SealedChunk[];
+  merkleRoot: string;
+}
+
+interface TimedFrame {
+  kind: 0 | 1;
+  flags: number;
+  timeUs: number;
+  body: Uint8Array;
+}
+
+const crypto: Crypto = webCrypto(webcrypto as unknown as Parameters<typeof webCrypto>[0]);
+
+/** The capture's bytes cut into PDUs, as the relay sees them. */
+export function framesOf(capture: Capture): TimedFrame[] {
+  const splitters = { client: new FrameSplitter(), server: new FrameSplitter() };
+  const frames: TimedFrame[] = [];
+  for (const { fromServer, beforeTls, timeMs, bytes } of capture.records) {
+    const splitter = fromServer ? splitters.server : splitters.client;
+    splitter.push(bytes);
+    for (let frame = splitter.next(); frame !== null; frame = splitter.next()) {
+      const body = frame.slice();
+      // MCS Connect-Initial and -Response (BER application tags 101 and 102) end the connecting phase.
+      if (body[0] === 3 && body[7] === 0x7f && (body[8] === 0x65 || body[8] === 0x66)) splitter.connecting = false;
+      const flags =
+        (fromServer ? frameFlags.serverToClient : 0) |
+        (beforeTls ? frameFlags.beforeTls : 0) |
+        (!splitter.connecting && (body[0]! & 3) === 0 ? frameFlags.fastPath : 0);
+      frames.push({ kind: frameKinds.pdu, flags, timeUs: timeMs * 1000, body });
+    }
+  }
+  return frames;
+}
+
+function note(timeUs: number, content: GatewayNote): TimedFrame {
+  return { kind: frameKinds.note, flags: 0, timeUs, body: encodeNote(content) };
+}
+
+export interface SealOptions {
+  sessionId: string;
+  startedUs: number;
+  chunkUsMax?: number;
+}
+
+/** Seals a capture as a recording of chunks of `chunkUsMax`. */
+export async function sealCapture(name: string, options: SealOptions): Promise<SealedRecording> {
+  const capture = readCapture(join(capturesDirectory, `${name}.rdpcap.gz`));
+  const pdus = framesOf(capture);
+  const { startedUs } = options;
+  const lastUs = pdus.at(-1)?.timeUs ?? 0;
+  const frames = [
+    note(0, {
+      type: 'connected',
+      atUs: startedUs,
+      clientAddress: '192.0.2.10:51234',
+      targetAddress: 'srv-01.example.net:3389',
+    }),
+    ...pdus,
+    note(lastUs, {
+      type: 'ended',
+      atUs: startedUs + lastUs,
+      reason: 'client_disconnected',
+      message: 'the client disconnected',
+    }),
+  ];
+  return sealFrames(frames, options);
+}
+
+export async function sealFrames(frames: TimedFrame[], options: SealOptions): Promise<SealedRecording> {
+  const { sessionId, startedUs, chunkUsMax = 2_000_000 } = options;
+  const dek = randomBytes(32);
+  const dekId = randomBytes(16);
+  let seed: Uint8Array = randomBytes(32);
+  const firstSealKey = await crypto.ed25519PublicKey(seed);
+  const chunks: SealedChunk[] = [];
+  let previousLeafHash: Uint8Array = NO_LEAF_HASH;
+  let frameNumber = 0;
+  const groups = group(frames, chunkUsMax);
+  for (const [index, part] of groups.entries()) {
+    const openedUs = startedUs + index * chunkUsMax;
+    const lastUs = startedUs + (part.at(-1)?.timeUs ?? index * chunkUsMax);
+    const closedUs = index + 1 < groups.length ? openedUs + chunkUsMax : Math.max(openedUs, lastUs);
+    const writer = new FrameWriter({ start: PAYLOAD_HEADER_BYTES });
+    for (const { kind, flags, timeUs, body } of part) writer.append(kind, flags, 0, timeUs, body);
+    const compressed = zstdCompressSync(writer.payload({ firstFrameNumber: frameNumber, openedUs }));
+    frameNumber += part.length;
+    const header = {
+      suite: chunkSuites.aes256GcmHkdfSha256,
+      recovered: false,
+      gapBefore: false,
+      stored: false,
+      compression: 'zstd',
+      sessionId: sessionIdBytes(sessionId),
+      index,
+      openedUs,
+      monotonicNs: BigInt(index * chunkUsMax) * 1000n,
+      previousLeafHash,
+      dekId,
+    } as const;
+    const file = await sealChunk(crypto, { header, dek, compressed });
+    const final = index + 1 === groups.length;
+    const nextSeed = randomBytes(32);
+    const fileSha256 = createHash('sha256').update(file).digest();
+    const leaf = encodeLeaf({
+      recovered: false,
+      gapBefore: false,
+      final,
+      sessionId: header.sessionId,
+      index,
+      openedUs,
+      closedUs,
+      compressedBytes: compressed.length,
+      fileBytes: file.length,
+      fileSha256,
+      previousLeafHash,
+      nextSealKey: final ? new Uint8Array(32) : await crypto.ed25519PublicKey(nextSeed),
+    });
+    const hash = leafHash(leaf);
+    chunks.push({
+      chunkId: `${sessionId}-${index + 1}`,
+      openedUs,
+      closedUs,
+      framesCount: part.length,
+      file,
+      fileSha256: toHex(fileSha256),
+      leaf,
+      seal: await sealLeaf(crypto, seed, leaf),
+      leafHash: toHex(hash),
+    });
+    seed = nextSeed;
+    previousLeafHash = hash;
+  }
+  return {
+    sessionId,
+    dek,
+    startedUs,
+    endedUs: chunks.at(-1)!.closedUs,
+    firstSealKey,
+    chunks,
+    merkleRoot: toHex(merkleRoot(chunks.map((chunk) => leafHash(chunk.leaf)))),
+  };
+}
+
+function group(frames: TimedFrame[], chunkUsMax: number): TimedFrame[][] {
+  const groups: TimedFrame[][] = [];
+  for (const frame of frames) {
+    const index = Math.floor(frame.timeUs / chunkUsMax);
+    while (groups.length <= index) groups.push([]);
+    groups[index]!.push(frame);
+  }
+  return groups;
+}
