@@ -16,7 +16,10 @@ export interface ListOptions {
 export async function listSessions(api: ApiClient, output: Output, options: ListOptions): Promise<void> {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(options)) if (value !== undefined) query.set(name, String(value));
-  const page = await api.json<{ sessions: SessionAnswer[]; pagination: { total: number } }>('GET', `/sessions?${query}`);
+  const page = await api.json<{ sessions: SessionAnswer[]; pagination: { total: number } }>(
+    'GET',
+    `/sessions?${query}`,
+  );
   const rows = page.sessions.map((session) => [
     session.session_id,
     session.status,

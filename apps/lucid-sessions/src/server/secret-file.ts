@@ -1,5 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 
 const secretBytesMax = 64 * 1024;
@@ -14,7 +25,8 @@ export function readSecretFile(path: string): string {
   const { mode, size } = statSync(path);
   if (process.platform !== 'win32' && (mode & 0o077) !== 0)
     throw new SecretFileError(`${path} can be read by others: run chmod 600 ${path}`);
-  if (!(size >= 1 && size <= secretBytesMax)) throw new SecretFileError(`${path} holds no secret: remove it to have it made again`);
+  if (!(size >= 1 && size <= secretBytesMax))
+    throw new SecretFileError(`${path} holds no secret: remove it to have it made again`);
   return readFileSync(path, 'utf8').trim();
 }
 
@@ -22,7 +34,10 @@ export function readSecretFile(path: string): string {
  * The secret in `path`, made by `make` on first use (mode 0600, durable before it is used). Two processes starting at once
  * agree: the file is linked into place, and who comes second reads the first one's.
  */
-export function loadOrCreateSecret(path: string, make: () => string = () => randomBytes(32).toString('base64url')): string {
+export function loadOrCreateSecret(
+  path: string,
+  make: () => string = () => randomBytes(32).toString('base64url'),
+): string {
   try {
     return readSecretFile(path);
   } catch (error) {

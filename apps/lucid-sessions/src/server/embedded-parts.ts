@@ -1,0 +1,83 @@
+/** The embedded adapters behind the services' ports: SQLite, files, the log in a directory, keys in files. */
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import {
+  AgeWrapper,
+  EmbeddedLog,
+  FsChunkStore,
+  KeyDirectory,
+  LocalUnwrapper,
+  LocalWrapper,
+  SqliteMetadataStore,
+} from '@lucid-sessions/adapters';
+import { type Environment, EnvironmentError, readText } from '@lucid-sessions/contract/http';
+import { formatNoteKey, logEntry, readRecord, toHex } from '@lucid-sessions/evidence';
+import type { TransparencyLog } from '@lucid-sessions/pipeline';
+import type { ProcessorKeys } from '@lucid-sessions/processor';
+import type { ChunkStore, MetadataStore, StorageConfig } from '@lucid-sessions/storage';
+import type { DataDirectory } from './environment.ts';
+
+export const nowUs = (): number => Math.floor((performance.timeOrigin + performance.now()) * 1000);
+
+/** Throws EnvironmentError for a metadata store this version has no adapter for. */
+export function openStores(config: StorageConfig): { metadata: MetadataStore; chunks: ChunkStore } {
+  const match = /^sqlite:(.+)$/.exec(config.metadataDb);
+  if (match?.[1] === undefined)
+    throw new EnvironmentError(
+      'SESSION_METADATA_DB',
+      'must be sqlite:PATH (other metadata stores have no adapter in this version)',
+    );
+  return {
+    metadata: new SqliteMetadataStore(resolve(match[1])),
+    chunks: new FsChunkStore({ path: resolve(config.chunkStoragePath) }),
+  };
+}
+
+export interface OpenKeys {
+  directory: KeyDirectory;
+  processor: ProcessorKeys;
+}
+
+export async function openKeys(directory: DataDirectory, recipients: readonly string[]): Promise<OpenKeys> {
+  const keys = await KeyDirectory.open(directory.keys);
+  const local = await keys.localKey();
+  return {
+    directory: keys,
+    processor: {
+      identity: await keys.identity(),
+      wrappers: [new LocalWrapper(local), ...recipients.map((recipient) => new AgeWrapper(recipient))],
+      unwrappers: [new LocalUnwrapper(await keys.localKeys())],
+    },
+  };
+}
+
+/** The log's name in its checkpoints: who runs it. */
+export const logOrigin = (environment: Environment): string =>
+  readText(environment, 'LUCID_LOG_ORIGIN', `${hostname()}/lucid-sessions`);
+
+export interface OpenLog {
+  log: EmbeddedLog;
+  port: TransparencyLog;
+}
+
+export async function openLog(keys: KeyDirectory, directory: DataDirectory, origin: string): Promise<OpenLog> {
+  const log = await EmbeddedLog.open({ directory: directory.log, signer: await keys.logSigner(origin) });
+  return {
+    log,
+    port: {
+      publicKey: formatNoteKey(log.publicKey),
+      append: async (entry) => ({ index: await log.append(entry) }),
+      checkpoint: async () => log.checkpoint,
+      async proof(index) {
+        const { checkpoint, hashes } = await log.prove(index);
+        return { logIndex: index, checkpoint, inclusion: hashes.map((hash) => toHex(hash)) };
+      },
+    },
+  };
+}
+
+/** What the log holds of a signed record: its kind and digest. */
+export function logEntryOf(record: Uint8Array): Uint8Array {
+  const { kind, sha256 } = readRecord(record);
+  return logEntry(kind, sha256);
+}

@@ -1,0 +1,45 @@
+/** Where everything lives in LUCID_DATA_DIR, and the secrets an embedded installation makes for itself on first start. */
+import { join, resolve } from 'node:path';
+import { type Environment, readText } from '@lucid-sessions/contract/http';
+import { loadOrCreateSecret } from './secret-file.ts';
+
+export const serviceNames = ['storage', 'processor', 'pipeline', 'recorder', 'api'] as const;
+export type ServiceName = (typeof serviceNames)[number];
+
+export interface DataDirectory {
+  root: string;
+  keys: string;
+  log: string;
+  pipelineJobs: string;
+  pipelineJournal: string;
+  serviceSecret: string;
+  jwtSecret: string;
+  adminToken: string;
+}
+
+export function dataDirectory(environment: Environment): DataDirectory {
+  const root = resolve(readText(environment, 'LUCID_DATA_DIR', './data'));
+  return {
+    root,
+    keys: join(root, 'keys'),
+    log: join(root, 'log'),
+    pipelineJobs: join(root, 'pipeline-jobs.db'),
+    pipelineJournal: join(root, 'pipeline-journal.db'),
+    serviceSecret: join(root, 'secrets', 'service'),
+    jwtSecret: join(root, 'secrets', 'jwt'),
+    adminToken: join(root, 'secrets', 'admin-token'),
+  };
+}
+
+/** `environment` with the data directory made absolute and the secrets nobody set: made once, kept in 0600 files. */
+export function withOwnSecrets(environment: Environment, directory: DataDirectory): Environment {
+  const set = (variable: string, path: string): Record<string, string> =>
+    environment[variable] ? {} : { [variable]: loadOrCreateSecret(path) };
+  const hasJwtKey = Boolean(environment.LUCID_JWT_PUBLIC_KEY || environment.LUCID_JWT_JWKS_URL);
+  return {
+    ...environment,
+    LUCID_DATA_DIR: directory.root,
+    ...set('LUCID_SERVICE_SECRET', directory.serviceSecret),
+    ...(hasJwtKey ? {} : set('LUCID_JWT_SECRET', directory.jwtSecret)),
+  };
+}
