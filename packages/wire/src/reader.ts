@@ -95,7 +95,7 @@ export class Reader {
   }
   /** A copy of the next `length` bytes. */
   copy(length: number): Uint8Array {
-    return this.slice(length).slice();
+    return new Uint8Array(this.slice(length));
   }
   /** A view of all that is left. */
   rest(): Uint8Array {

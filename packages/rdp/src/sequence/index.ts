@@ -1,0 +1,13 @@
+export * from './acceptor.ts';
+export * from './connector.ts';
+export * from './default-capabilities.ts';
+export {
+  channelFrames,
+  dataFrame,
+  indicationFrame,
+  mcsFrame,
+  requestFrame,
+  SERVER_USER_ID,
+  type Step,
+  x224Frame,
+} from './frames.ts';
