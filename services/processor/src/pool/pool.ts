@@ -21,6 +21,8 @@ export interface ChunkPoolOptions {
   payloadBytesMax: number;
   /** Chunks that may wait for a slot before further ones are refused. */
   waitingMax: number;
+  /** Entry of the worker thread where it is not the file beside this one (bundles, tests). */
+  workerUrl?: URL;
 }
 
 /** What stands before the ciphertext and how it is encrypted. `key` null stores the body in clear. */
@@ -44,6 +46,8 @@ export interface CompressedBody {
 
 /** One chunk's stay in the pool: compress ran by itself, seal is asked for when the header is known. */
 export interface PooledChunk {
+  /** What was decided for this chunk: the same decision on the same payload gives the same file again. */
+  pace: PaceDecision;
   compressed: Promise<CompressedBody>;
   seal(request: SealRequest): Promise<SealedBody>;
   /** Gives the slot to the next chunk. Must be called exactly once, whatever happened. */
@@ -105,13 +109,14 @@ export class ChunkPool {
 
   /**
    * Waits for a slot, places the payload there and starts to compress it. Slots are given in the order of the calls.
+   * `pace` repeats an earlier decision.
    * Throws `unavailable` when too many chunks wait already, `tooLarge` on a payload above the limit.
    */
-  async take(payload: Uint8Array, compression: Compression): Promise<PooledChunk> {
+  async take(payload: Uint8Array, compression: Compression, pace?: PaceDecision): Promise<PooledChunk> {
     if (!(payload.length <= this.#options.payloadBytesMax))
       throw new LucidError('tooLarge', `a chunk's payload is at most ${this.#options.payloadBytesMax} bytes`);
     const slot = await this.#takeSlot();
-    return this.#start(slot, payload, compression);
+    return this.#start(slot, payload, compression, pace);
   }
 
   health(): ChunkPoolHealth {
@@ -151,14 +156,15 @@ export class ChunkPool {
     else waiter.resolve(slot);
   }
 
-  #start(slot: Slot, payload: Uint8Array, compression: Compression): PooledChunk {
+  #start(slot: Slot, payload: Uint8Array, compression: Compression, pace?: PaceDecision): PooledChunk {
     const idle = [...this.#lanes].some((lane) => lane.jobs.size === 0);
+    const busy = !idle || this.#waiting.length > 0;
     const job: Job = {
       id: this.#nextJob,
       slot,
       payload: placePayload(slot, payload),
       compression,
-      pace: this.#pace.choose(compression, payload.length, !idle || this.#waiting.length > 0),
+      pace: pace ?? this.#pace.choose(compression, payload.length, busy),
       compressed: Promise.withResolvers(),
       result: null,
       sealing: null,
@@ -173,6 +179,7 @@ export class ChunkPool {
     job.compressed.promise.catch(() => {});
     this.#dispatch(job);
     return {
+      pace: job.pace,
       compressed: job.compressed.promise,
       seal: (request) => this.#seal(job, request),
       release: () => this.#release(job),
@@ -252,7 +259,7 @@ export class ChunkPool {
   }
 
   #addLane(): void {
-    const worker = new Worker(new URL('./worker.ts', import.meta.url));
+    const worker = new Worker(this.#options.workerUrl ?? new URL('./worker.ts', import.meta.url));
     const lane: Lane = { worker, jobs: new Set() };
     this.#lanes.add(lane);
     worker.on('message', (answer: WorkerAnswer) => this.#answered(lane, answer));

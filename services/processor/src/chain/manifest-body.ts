@@ -1,0 +1,117 @@
+import type { ProcessorPort, RecordingFact } from '@lucid-sessions/contract';
+import {
+  formatPublicKey,
+  type ManifestBody,
+  type OpenBody,
+  type PublicKey,
+  recordBase,
+  type SignedRecord,
+  toHex,
+} from '@lucid-sessions/evidence';
+
+export type FinishRequest = Parameters<ProcessorPort['finish']>[0];
+
+/** Entries of one list: the signed record has to stay below its own limit of 4 MiB. */
+const entriesMax = 4000;
+const connectionsMax = 1000;
+const textMax = 200;
+
+export interface ClockCheck {
+  /** µs this clock is ahead of true time, null when nobody measured. */
+  offsetUs: number | null;
+  source: string;
+}
+
+export interface ChainSummary {
+  root: Uint8Array;
+  chunksCount: number;
+  totalBytes: number;
+}
+
+type FactOf<K extends RecordingFact['kind']> = Extract<RecordingFact, { kind: K }>;
+
+function factsOf<K extends RecordingFact['kind']>(facts: readonly RecordingFact[], kind: K): FactOf<K>[] {
+  return facts.filter((fact): fact is FactOf<K> => fact.kind === kind);
+}
+
+/** Well-formed text of a bounded length: facts quote what peers sent. */
+function text(value: string, lengthMax = textMax): string {
+  return value.slice(0, lengthMax).toWellFormed();
+}
+
+/** Beyond the limit the last entry covers all that is left: a gap may be coarse in the manifest, never missing. */
+function gapsOf(facts: readonly RecordingFact[]): ManifestBody['gaps'] {
+  const gaps = factsOf(facts, 'gap').map(({ fromUs, toUs, reason, framesLost }) => ({
+    from_us: fromUs,
+    to_us: toUs,
+    reason: text(reason),
+    frames_lost: framesLost,
+  }));
+  const rest = gaps.splice(entriesMax - 1);
+  if (rest.length <= 1) return [...gaps, ...rest];
+  const frames_lost = rest.reduce((sum, gap) => sum + gap.frames_lost, 0);
+  const reason = `${rest.length} further gaps`;
+  return [...gaps, { from_us: rest[0]!.from_us, to_us: rest.at(-1)!.to_us, reason, frames_lost }];
+}
+
+function pausesOf(facts: readonly RecordingFact[]): ManifestBody['pauses'] {
+  const pauses = factsOf(facts, 'pause').map(({ fromUs, toUs }) => ({ from_us: fromUs, to_us: toUs }));
+  const rest = pauses.splice(entriesMax - 1);
+  if (rest.length <= 1) return [...pauses, ...rest];
+  return [...pauses, { from_us: rest[0]!.from_us, to_us: rest.at(-1)!.to_us }];
+}
+
+/** All that was recorded, and what was not, over the chunks in storage. */
+export function manifestBodyOf(
+  request: FinishRequest,
+  records: { open: SignedRecord<OpenBody>; resumesSha256: string[] },
+  chain: ChainSummary,
+  signer: { key: PublicKey; clock: ClockCheck },
+): ManifestBody {
+  const { session, facts, statistics } = request;
+  const { open } = records;
+  return {
+    ...recordBase('manifest', session.session_id),
+    open_sha256: open.sha256,
+    resumes_sha256: records.resumesSha256,
+    chunks_count: chain.chunksCount,
+    total_bytes: chain.totalBytes,
+    merkle_root: toHex(chain.root),
+    opened_us: open.body.opened_us,
+    ended_us: request.endedUs,
+    clock: { offset_us: signer.clock.offsetUs, source: text(signer.clock.source) },
+    gaps: gapsOf(facts),
+    pauses: pausesOf(facts),
+    downgrades: factsOf(facts, 'downgrade')
+      .slice(0, entriesMax)
+      .map(({ atUs, what }) => ({ at_us: atUs, what: text(what) })),
+    clock_steps: factsOf(facts, 'clock_step')
+      .slice(0, entriesMax)
+      .map(({ atUs, stepUs }) => ({ at_us: atUs, step_us: stepUs })),
+    connections: factsOf(facts, 'connected')
+      .slice(0, connectionsMax)
+      .map(({ atUs, clientAddress, targetAddress }) => ({
+        at_us: atUs,
+        client: text(clientAddress),
+        target: text(targetAddress),
+      })),
+    target_certificates: factsOf(facts, 'target_certificate')
+      .slice(0, connectionsMax)
+      .map(({ atUs, sha256, check, valid, problem }) => ({
+        at_us: atUs,
+        sha256,
+        check,
+        valid,
+        ...(problem === undefined ? {} : { problem: text(problem) }),
+      })),
+    persistence: open.body.policy.persistence,
+    end: { reason: request.reason, message: text(request.message, 2000) },
+    statistics: {
+      frames_count: statistics.framesCount,
+      relayed_bytes: statistics.relayedBytes,
+      frames_dropped: statistics.framesDropped,
+      duration_us: statistics.durationUs,
+    },
+    keys: { identity_key: formatPublicKey(signer.key), dek_id: open.body.dek_id },
+  };
+}

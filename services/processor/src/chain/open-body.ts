@@ -1,0 +1,39 @@
+import type { ProcessorPort } from '@lucid-sessions/contract';
+import { formatPublicKey, type OpenBody, type PublicKey, recordBase, toHex } from '@lucid-sessions/evidence';
+import { CHUNK_AGE_US_MAX } from '@lucid-sessions/recording';
+
+export type OpenRequest = Parameters<ProcessorPort['open']>[0];
+
+export interface RecorderIdentity {
+  id: string;
+  software: string;
+  key: PublicKey;
+}
+
+/** What is signed before chunk 0. `dekId` is null when the session is stored in clear. */
+export function openBodyOf(
+  request: OpenRequest,
+  recorder: RecorderIdentity,
+  keys: { firstSealKey: Uint8Array; dekId: Uint8Array | null },
+  chunkBytesMax: number,
+): OpenBody {
+  const { session } = request;
+  const { host, port, username } = session.rdp_config;
+  return {
+    ...recordBase('open', session.session_id),
+    opened_us: request.openedUs,
+    recorder: { id: recorder.id, software: recorder.software, identity_key: formatPublicKey(recorder.key) },
+    first_seal_key: toHex(keys.firstSealKey),
+    encryption: keys.dekId === null ? 'none' : 'AES-256-GCM',
+    dek_id: keys.dekId === null ? null : toHex(keys.dekId),
+    policy: {
+      persistence: request.persistence,
+      graphics: request.graphics,
+      compression: session.storage_config.compression_enabled ? session.recording_config.compression : 'none',
+      chunk_bytes_max: chunkBytesMax,
+      chunk_age_us_max: CHUNK_AGE_US_MAX,
+    },
+    parties: { created_by: session.created_by, target: `${host}:${port}`, target_user: username ?? null },
+    checkpoint: request.checkpoint,
+  };
+}

@@ -1,0 +1,138 @@
+/** Chunk Processor: seals what the recorder's spool closed, and signs what has to be believed later. */
+import { randomUUID } from 'node:crypto';
+import {
+  type ChunkToSeal,
+  LucidError,
+  type ProcessorPort,
+  type ServiceHealth,
+  type StoragePort,
+  sessionIdSchema,
+} from '@lucid-sessions/contract';
+import { type Crypto, type RecordBody, recordBase } from '@lucid-sessions/evidence';
+import { FRAME_BODY_BYTES_MAX } from '@lucid-sessions/recording';
+import { Chains } from './chain/chains.ts';
+import { finishSession } from './chain/finish.ts';
+import type { ClockCheck } from './chain/manifest-body.ts';
+import { signBody } from './chain/records.ts';
+import { findStoredReceipt } from './chain/session-chain.ts';
+import type { ProcessorConfig } from './config.ts';
+import type { ProcessorKeys } from './keys.ts';
+import { ChunkPool } from './pool/pool.ts';
+
+/** What a payload may be longer than CHUNK_SIZE_MB: the frame that crossed the limit, and headers. */
+const payloadSlackBytes = FRAME_BODY_BYTES_MAX + 64 * 1024;
+/** Chunks that may wait for a worker, per session that may record. */
+const waitingPerSession = 4;
+
+export interface ProcessorDeps {
+  storage: StoragePort;
+  crypto: Crypto;
+  keys: ProcessorKeys;
+  /** µs since 1970. */
+  nowUs: () => number;
+  /** How far this host's clock is known to be off; nothing is claimed without it. */
+  clock?: () => ClockCheck;
+  /** Name and version for the `open` record. */
+  software?: string;
+  /** Entry of the worker threads, where the program is a bundle. */
+  workerUrl?: URL;
+}
+
+export interface ProcessorService extends ProcessorPort {
+  /** Lets go of every session and ends the workers. Chunks under way are refused: the spool still has them. */
+  dispose(): Promise<void>;
+}
+
+export type ProcessorServiceConfig = Pick<
+  ProcessorConfig,
+  'chunkBytesMax' | 'compressionLevel' | 'workersMax' | 'sessionsMax' | 'recorderId' | 'leaseTtlMs'
+>;
+
+export function createProcessor(config: ProcessorServiceConfig, deps: ProcessorDeps): ProcessorService {
+  const { storage, keys, crypto, nowUs } = deps;
+  const pool = new ChunkPool({
+    workersMax: config.workersMax,
+    levelWish: config.compressionLevel,
+    payloadBytesMax: config.chunkBytesMax + payloadSlackBytes,
+    waitingMax: config.sessionsMax * waitingPerSession,
+    ...(deps.workerUrl === undefined ? {} : { workerUrl: deps.workerUrl }),
+  });
+  const identityKey = keys.identity.publicKey;
+  const recorder = { id: config.recorderId, software: deps.software ?? 'lucid-sessions', key: identityKey };
+  const chains = new Chains({
+    storage,
+    pool,
+    crypto,
+    keys,
+    recorder,
+    chunkBytesMax: config.chunkBytesMax,
+    processorId: `${config.recorderId}/${randomUUID()}`,
+    leaseTtlMs: config.leaseTtlMs,
+    chainsMax: config.sessionsMax * 2,
+    nowUs,
+  });
+  const clock = deps.clock ?? (() => ({ offsetUs: null, source: 'the system clock, not compared with another' }));
+  const finishing = new Map<string, ReturnType<ProcessorPort['finish']>>();
+
+  return {
+    async open(request) {
+      checkSessionId(request.session?.session_id);
+      return { openRecord: await chains.open(request) };
+    },
+    async seal(chunk) {
+      checkChunk(chunk);
+      const held = chains.held(chunk.sessionId);
+      if (held !== null) return held.seal(chunk);
+      // Asked again after a crash: answered from storage, without a new seal chain for nothing.
+      return (await findStoredReceipt(storage, chunk)) ?? (await chains.take(chunk.sessionId)).seal(chunk);
+    },
+    async finish(request) {
+      const sessionId = request.session?.session_id;
+      checkSessionId(sessionId);
+      const running = finishing.get(sessionId);
+      if (running !== undefined) return running;
+      const finished = finishSession({ storage, chains, keys, identityKey, clock }, request).finally(() =>
+        finishing.delete(sessionId),
+      );
+      finishing.set(sessionId, finished);
+      return finished;
+    },
+    async signRecord({ sessionId, kind, body }) {
+      checkSessionId(sessionId);
+      return {
+        record: await signBody(keys.identity, { ...body, ...recordBase(kind, sessionId) } as unknown as RecordBody),
+      };
+    },
+    health: async () => healthOf(pool, chains),
+    async dispose() {
+      await chains.dispose();
+      await pool.dispose();
+    },
+  };
+}
+
+function healthOf(pool: ChunkPool, chains: Chains): ServiceHealth {
+  const { workers, chunksInFlight, chunksWaiting, crashes } = pool.health();
+  const details = { workers, chunksInFlight, chunksWaiting, workerCrashes: crashes, sessions: chains.size };
+  const [status, message] =
+    workers === 0
+      ? (['unhealthy', 'no chunk worker can be started'] as const)
+      : crashes > 0
+        ? (['degraded', 'chunk workers died and were replaced'] as const)
+        : (['healthy', null] as const);
+  return { service: 'processor', status, message, details };
+}
+
+function checkSessionId(sessionId: unknown): asserts sessionId is string {
+  if (!sessionIdSchema.safeParse(sessionId).success)
+    throw new LucidError('invalidRequest', 'a session id is 1–100 characters of A–Z a–z 0–9 _ -');
+}
+
+function checkChunk(chunk: ChunkToSeal): void {
+  checkSessionId(chunk?.sessionId);
+  const { index, openedUs, closedUs, monotonicNs, framesCount, updatesCount } = chunk;
+  const counts = [index, openedUs, closedUs, monotonicNs, framesCount, updatesCount];
+  if (!counts.every((count) => Number.isSafeInteger(count) && count >= 0))
+    throw new LucidError('invalidRequest', 'indexes, times and counts of a chunk are whole numbers from 0');
+  if (!(chunk.payload instanceof Uint8Array)) throw new LucidError('invalidRequest', 'the payload of a chunk is bytes');
+}
