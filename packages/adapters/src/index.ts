@@ -1,8 +1,15 @@
 export { makeDirectoryDurably, readFileOrNull, syncDirectory, writeFileDurably } from './durable-file.ts';
 export { EmbeddedLog, type EmbeddedLogOptions } from './embedded-log.ts';
 export { type LogHead, type LogHeadStore, SqliteLogHeadStore } from './embedded-log-head.ts';
+export { embeddedLogPort } from './embedded-log-port.ts';
 export * from './fs-chunk-store.ts';
 export * from './fs-direct-file.ts';
+export {
+  createFfmpegH264Decoder,
+  FfmpegError,
+  type FfmpegErrorCode,
+  type FfmpegH264Options,
+} from './h264-ffmpeg.ts';
 export { KeyDirectory, KeyError, type KeyErrorCode, type KeyInfo, type LocalKey } from './key-files.ts';
 export {
   AgeUnwrapper,
@@ -21,4 +28,6 @@ export { LogError, type LogErrorCode } from './log-error.ts';
 export { nodeCrypto } from './node-crypto.ts';
 export { nodeDecompressor } from './node-decompressor.ts';
 export * from './sqlite-database.ts';
+export * from './sqlite-job-queue.ts';
+export * from './sqlite-journal-store.ts';
 export * from './sqlite-metadata-store.ts';

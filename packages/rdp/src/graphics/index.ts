@@ -1,3 +1,6 @@
+export * from './avc/index.ts';
+export * from './gfx/index.ts';
 export * from './pixels.ts';
+export * from './rfx/index.ts';
 export * from './screen.ts';
 export { type RecordedPdu, SessionDecoder } from './session-decoder.ts';

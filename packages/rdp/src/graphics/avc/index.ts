@@ -5,3 +5,15 @@ export {
   avc444BitmapStream,
 } from './avc-stream.ts';
 export type { H264Decoder, H264DecoderFactory, YuvFrame } from './h264-decoder.ts';
+export {
+  nalAccessUnitDelimiter,
+  nalIdrSlice,
+  nalPps,
+  nalSlice,
+  nalSps,
+  nalType,
+  picturesCount,
+  readSequenceParameters,
+  type SequenceParameters,
+  splitNals,
+} from './h264-nal.ts';

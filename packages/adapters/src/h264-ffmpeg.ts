@@ -1,0 +1,251 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import {
+  type H264Decoder,
+  nalAccessUnitDelimiter,
+  nalSps,
+  nalType,
+  picturesCount,
+  readSequenceParameters,
+  type SequenceParameters,
+  splitNals,
+  type YuvFrame,
+} from '@lucid-sessions/rdp/graphics';
+import { DecodeError } from '@lucid-sessions/wire';
+
+export type FfmpegErrorCode = 'not_installed' | 'failed' | 'timed_out' | 'closed';
+
+/** Why ffmpeg gave no picture although the bytes may be good. */
+export class FfmpegError extends Error {
+  override readonly name = 'FfmpegError';
+  readonly code: FfmpegErrorCode;
+  constructor(code: FfmpegErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export interface FfmpegH264Options {
+  /** The program, looked up in PATH. */
+  readonly ffmpegPath?: string;
+  /** How long one access unit may take, the start of the program included. */
+  readonly pictureTimeoutMs?: number;
+}
+
+/** After a complaint of ffmpeg's a picture comes soon or not at all. */
+const complaintTimeoutMs = 500;
+const complaintCharactersMax = 300;
+const startCode = Uint8Array.of(0, 0, 0, 1);
+/** Tells the parser that the access unit before it is whole, so its picture comes without waiting for the next. */
+const accessUnitDelimiter = Uint8Array.of(0, 0, 0, 1, nalAccessUnitDelimiter, 0xf0);
+
+/**
+ * Pictures at once and as they were coded: no probing, no reordering, no cropping, no change of range or size. One thread for the
+ * raw video encoder too, or it would hold back a picture.
+ */
+const ffmpegArguments = [
+  ...['-hide_banner', '-loglevel', 'error', '-protocol_whitelist', 'pipe'],
+  ...['-probesize', '32', '-analyzeduration', '0', '-fpsprobesize', '0'],
+  ...['-flags', 'low_delay', '-threads', '1', '-apply_cropping', '0', '-f', 'h264', '-i', 'pipe:0'],
+  ...[
+    '-fps_mode',
+    'passthrough',
+    '-threads',
+    '1',
+    '-c:v',
+    'rawvideo',
+    '-f',
+    'rawvideo',
+    '-flush_packets',
+    '1',
+    'pipe:1',
+  ],
+];
+
+/**
+ * Decodes one H.264 stream in a long-lived ffmpeg process: the `createH264Decoder` of a graphics pipeline in Node. A new size starts a
+ * new process. An access unit ffmpeg can't decode is a `DecodeError`; a program that is missing, ends or hangs a `FfmpegError`.
+ */
+export function createFfmpegH264Decoder(options: FfmpegH264Options = {}): H264Decoder {
+  return new FfmpegH264Decoder(options.ffmpegPath ?? 'ffmpeg', options.pictureTimeoutMs ?? 10_000);
+}
+
+class FfmpegH264Decoder implements H264Decoder {
+  readonly #ffmpegPath: string;
+  readonly #pictureTimeoutMs: number;
+  #stream: FfmpegStream | null = null;
+  /** Parameter sets that came without a picture go in front of the next one. */
+  #held: Uint8Array[] = [];
+  #closed = false;
+
+  constructor(ffmpegPath: string, pictureTimeoutMs: number) {
+    this.#ffmpegPath = ffmpegPath;
+    this.#pictureTimeoutMs = pictureTimeoutMs;
+  }
+
+  async decode(accessUnit: Uint8Array): Promise<YuvFrame | null> {
+    if (this.#closed) throw new FfmpegError('closed', 'open a new h.264 decoder: this one was closed');
+    const nals = splitNals(accessUnit).filter((nal) => nalType(nal) !== nalAccessUnitDelimiter);
+    const sps = nals.find((nal) => nalType(nal) === nalSps);
+    if (sps) this.#useParameters(readSequenceParameters(sps));
+    const pictures = picturesCount(nals);
+    if (pictures === 0) {
+      this.#held = nals.slice(0, heldNalsMax).map((nal) => nal.slice());
+      return null;
+    }
+    const stream = this.#stream;
+    if (!stream) throw new DecodeError('invalid', 'an h.264 stream starts without a sequence parameter set');
+    const bytes = joined([...this.#held, ...nals]);
+    this.#held = [];
+    try {
+      return await stream.decode(bytes, pictures);
+    } catch (error) {
+      // What ffmpeg still holds belongs to no later access unit.
+      this.#endStream();
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#endStream();
+  }
+
+  #useParameters(parameters: SequenceParameters): void {
+    const { codedWidth, codedHeight } = parameters;
+    if (this.#stream?.width === codedWidth && this.#stream.height === codedHeight) return;
+    this.#endStream();
+    this.#stream = new FfmpegStream(this.#ffmpegPath, codedWidth, codedHeight, this.#pictureTimeoutMs);
+  }
+
+  #endStream(): void {
+    this.#stream?.end();
+    this.#stream = null;
+  }
+}
+
+const heldNalsMax = 64;
+
+function joined(nals: readonly Uint8Array[]): Uint8Array {
+  return Buffer.concat([...nals.flatMap((nal) => [startCode, nal]), accessUnitDelimiter]);
+}
+
+interface Waiting {
+  bytesLeft: number;
+  timer: NodeJS.Timeout;
+  resolve(frame: YuvFrame): void;
+  reject(error: Error): void;
+}
+
+/** One ffmpeg process for pictures of one size. */
+class FfmpegStream {
+  readonly width: number;
+  readonly height: number;
+  readonly #pictureTimeoutMs: number;
+  readonly #process: ChildProcessWithoutNullStreams;
+  readonly #picture: Uint8Array;
+  #filled = 0;
+  #waiting: Waiting | null = null;
+  #failure: Error | null = null;
+  #complaint = '';
+
+  constructor(ffmpegPath: string, width: number, height: number, pictureTimeoutMs: number) {
+    this.width = width;
+    this.height = height;
+    this.#pictureTimeoutMs = pictureTimeoutMs;
+    this.#picture = new Uint8Array((width * height * 3) / 2);
+    this.#process = spawn(ffmpegPath, ffmpegArguments, { stdio: 'pipe' });
+    this.#process.on('error', (error) => this.#fail(startError(error, ffmpegPath)));
+    this.#process.on('close', () =>
+      this.#fail(new FfmpegError('failed', `ffmpeg ended: ${this.#complaint || 'no word'}`)),
+    );
+    // A process that is gone says so by 'close'; its pipes would only repeat it.
+    this.#process.stdin.on('error', () => undefined);
+    this.#process.stdout.on('data', (chunk: Buffer) => this.#receive(chunk));
+    this.#process.stderr.on('data', (chunk: Buffer) => this.#complain(chunk));
+  }
+
+  decode(bytes: Uint8Array, picturesExpected: number): Promise<YuvFrame> {
+    if (this.#failure) return Promise.reject(this.#failure);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.#timeOut(), this.#pictureTimeoutMs);
+      this.#waiting = { bytesLeft: picturesExpected * this.#picture.length, timer, resolve, reject };
+      this.#complaint = '';
+      this.#filled = 0;
+      this.#process.stdin.write(bytes);
+    });
+  }
+
+  end(): void {
+    this.#fail(new FfmpegError('closed', 'the h.264 decoder was closed'));
+    this.#process.stdin.destroy();
+    this.#process.kill('SIGKILL');
+  }
+
+  /** Pictures come back to back; of several for one access unit the last stays. */
+  #receive(chunk: Buffer): void {
+    const waiting = this.#waiting;
+    if (!waiting || chunk.length > waiting.bytesLeft) {
+      this.#fail(new FfmpegError('failed', 'ffmpeg gave more pictures than it was sent'));
+      this.#process.kill('SIGKILL');
+      return;
+    }
+    waiting.bytesLeft -= chunk.length;
+    for (let at = 0; at < chunk.length; ) {
+      if (this.#filled === this.#picture.length) this.#filled = 0;
+      const part = chunk.subarray(at, at + this.#picture.length - this.#filled);
+      this.#picture.set(part, this.#filled);
+      this.#filled += part.length;
+      at += part.length;
+    }
+    if (waiting.bytesLeft > 0) return;
+    clearTimeout(waiting.timer);
+    this.#waiting = null;
+    waiting.resolve(this.#frame());
+  }
+
+  #frame(): YuvFrame {
+    const { width, height } = this;
+    const lumaBytes = width * height;
+    const chromaBytes = lumaBytes / 4;
+    return {
+      width,
+      height,
+      y: this.#picture.subarray(0, lumaBytes),
+      u: this.#picture.subarray(lumaBytes, lumaBytes + chromaBytes),
+      v: this.#picture.subarray(lumaBytes + chromaBytes),
+      strideY: width,
+      strideUv: width / 2,
+    };
+  }
+
+  #complain(chunk: Buffer): void {
+    const text = `${this.#complaint}${chunk.toString('latin1')}`.replaceAll(/[^\x20-\x7e]+/g, ' ');
+    this.#complaint = text.slice(0, complaintCharactersMax);
+    if (!this.#waiting) return;
+    clearTimeout(this.#waiting.timer);
+    this.#waiting.timer = setTimeout(() => this.#timeOut(), Math.min(complaintTimeoutMs, this.#pictureTimeoutMs));
+  }
+
+  #timeOut(): void {
+    const error = this.#complaint
+      ? new DecodeError('invalid', `ffmpeg can't decode an h.264 picture: ${this.#complaint}`)
+      : new FfmpegError('timed_out', `ffmpeg gave no picture within ${this.#pictureTimeoutMs} ms`);
+    this.#fail(error);
+    this.#process.kill('SIGKILL');
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    const waiting = this.#waiting;
+    if (!waiting) return;
+    clearTimeout(waiting.timer);
+    this.#waiting = null;
+    waiting.reject(error);
+  }
+}
+
+function startError(error: NodeJS.ErrnoException, ffmpegPath: string): FfmpegError {
+  return error.code === 'ENOENT'
+    ? new FfmpegError('not_installed', `install ffmpeg to see h.264 pictures: there is no '${ffmpegPath}'`)
+    : new FfmpegError('failed', `ffmpeg can't be started: ${error.message}`);
+}
