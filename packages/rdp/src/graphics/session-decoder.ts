@@ -4,7 +4,12 @@ import { StreamInspector } from '../channel/stream-inspector.ts';
 import { PduType2 } from '../pdu/share.ts';
 import { BulkDecompressor } from './bulk/index.ts';
 import { Screen } from './screen.ts';
-import { type GraphicsCapabilities, readConfirmActive, readDemandActive } from './session/capabilities.ts';
+import {
+  type GraphicsCapabilities,
+  readCacheLimits,
+  readConfirmActive,
+  readDemandActive,
+} from './session/capabilities.ts';
 import { followFastPathMouse, followSlowPathMouse } from './session/client-input.ts';
 import { guarded } from './session/guard.ts';
 import { UpdateDecoder } from './session/update-decoder.ts';
@@ -77,6 +82,7 @@ export class SessionDecoder {
       case 'demandActive':
         readDemandActive(this.#capabilities, event.demand);
         this.#resize();
+        this.#updates.orders.reset();
         return;
       case 'fastPathUpdate':
         if (event.data === null) this.screen.countUnsupported('update.compressed');
@@ -102,6 +108,7 @@ export class SessionDecoder {
     const { pointer } = this.screen;
     if (event.kind === 'confirmActive') {
       readConfirmActive(this.#capabilities, event.confirm);
+      readCacheLimits(this.#updates.orders.limits, event.confirm);
     } else if (event.kind === 'fastPathInput') {
       followFastPathMouse(pointer, event.input);
     } else if (event.kind === 'shareData' && event.pdu.pduType2 === PduType2.input && event.data !== null) {

@@ -1,5 +1,6 @@
 import type { ConfirmActive, DemandActive } from '../../pdu/activation.ts';
 import { BitmapCodecGuid, type CapabilitySet } from '../../pdu/capability-sets.ts';
+import type { CacheLimits } from '../orders/index.ts';
 import type { SurfaceCodec } from './surface-commands.ts';
 
 /** What server and client agreed on that says how updates are to be read. */
@@ -41,5 +42,22 @@ function readCodecs(
   for (const codec of set.bitmapCodecs) {
     const guid = Array.from(codec.codecGuid, (byte) => byte.toString(16).padStart(2, '0')).join('');
     codecs.set(codec.codecId, codecOfGuid.get(guid) ?? 'unknown');
+  }
+}
+
+/** How many entries the client's caches have: the server may fill no more. */
+export function readCacheLimits(limits: CacheLimits, confirm: ConfirmActive): void {
+  for (const set of confirm.capabilitySets) {
+    if (set.kind === 'bitmapCache') {
+      limits.bitmapEntries = [set.cache0Entries, set.cache1Entries, set.cache2Entries];
+    } else if (set.kind === 'bitmapCacheV2') {
+      const cells = [set.cell0Info, set.cell1Info, set.cell2Info, set.cell3Info, set.cell4Info];
+      // The high bit says that the cache is persistent.
+      limits.bitmapEntries = cells.slice(0, set.numCellCaches).map((info) => info & 0x7fffffff);
+    } else if (set.kind === 'offscreenCache') {
+      limits.offscreenEntries = set.offscreenCacheEntries;
+    } else if (set.kind === 'glyphCache') {
+      limits.glyphEntries = set.glyphCache.map((cache) => cache.cacheEntries);
+    }
   }
 }

@@ -1,30 +1,39 @@
 import { Reader } from '@lucid-sessions/wire';
 import { FastPathUpdateCode } from '../../pdu/fast-path.ts';
 import { PointerMessageType, slowPathPointer, UpdateType } from '../../pdu/update.ts';
-import { createPalette, decodePalette, type Palette } from '../bitmap/index.ts';
+import { createPalette, decodePalette, type Palette, pixelDepth } from '../bitmap/index.ts';
+import { OrdersDecoder } from '../orders/index.ts';
 import { PointerDecoder } from '../pointer/index.ts';
+import type { PixelBuffer } from '../pixels.ts';
 import type { Screen } from '../screen.ts';
 import { drawBitmapUpdate } from './bitmap-updates.ts';
 import type { GraphicsCapabilities } from './capabilities.ts';
 import { guarded } from './guard.ts';
-import { SurfaceCommandDecoder } from './surface-commands.ts';
+import { decodeExtendedBitmap, readExtendedBitmap, SurfaceCommandDecoder } from './surface-commands.ts';
 
 /** Draws whole updates, whichever path brought them. Nothing it is given makes it throw. */
 export class UpdateDecoder {
   readonly #screen: Screen;
   readonly #pointers: PointerDecoder;
   readonly #surfaces: SurfaceCommandDecoder;
+  readonly #capabilities: GraphicsCapabilities;
+  readonly orders: OrdersDecoder;
   #palette: Palette = createPalette();
 
   constructor(screen: Screen, capabilities: GraphicsCapabilities) {
     this.#screen = screen;
     this.#pointers = new PointerDecoder(screen);
     this.#surfaces = new SurfaceCommandDecoder(screen, capabilities.codecs);
+    this.#capabilities = capabilities;
+    this.orders = new OrdersDecoder(screen, (reader) => this.#extendedBitmap(reader));
   }
 
   /** One update in fast-path numbering: [MS-RDPBCGR] 2.2.9.1.2.1. */
   fastPath(updateCode: number, data: Uint8Array): void {
     switch (updateCode) {
+      case FastPathUpdateCode.orders:
+        this.#orders(new Reader(data));
+        return;
       case FastPathUpdateCode.bitmap:
         this.#bitmap(data.subarray(2));
         return;
@@ -68,7 +77,8 @@ export class UpdateDecoder {
 
   /** One slow-path graphics update, after its updateType: [MS-RDPBCGR] 2.2.9.1.1.3. */
   slowPath(updateType: number, data: Uint8Array): void {
-    if (updateType === UpdateType.bitmap) this.#bitmap(data);
+    if (updateType === UpdateType.orders) this.#slowPathOrders(data);
+    else if (updateType === UpdateType.bitmap) this.#bitmap(data);
     else if (updateType === UpdateType.palette) this.#setPalette(data);
     else if (updateType !== UpdateType.synchronize) this.#screen.countUnsupported('update.unknown');
   }
@@ -95,6 +105,34 @@ export class UpdateDecoder {
           return this.#screen.countUnsupported('pointer.unknown');
       }
     });
+  }
+
+  /** TS_UPDATE_ORDERS_PDU_DATA pads its count on both sides: [MS-RDPEGDI] 2.2.2.1. */
+  #slowPathOrders(data: Uint8Array): void {
+    guarded(this.#screen, 'orders', () => {
+      const reader = new Reader(data);
+      reader.skip(2);
+      const count = reader.u16le();
+      reader.skip(2);
+      this.#drawOrders(reader, count);
+    });
+  }
+
+  #orders(reader: Reader): void {
+    guarded(this.#screen, 'orders', () => this.#drawOrders(reader, reader.u16le()));
+  }
+
+  #drawOrders(reader: Reader, count: number): void {
+    const depth = pixelDepth(this.#capabilities.bitsPerPixel);
+    this.orders.decode(reader, count, { palette: this.#palette, depth });
+  }
+
+  #extendedBitmap(reader: Reader): PixelBuffer {
+    const bitmap = readExtendedBitmap(reader);
+    const codec = bitmap.codecId === 0 ? 'raw' : this.#capabilities.codecs.get(bitmap.codecId);
+    if (codec !== 'raw' && codec !== 'nsCodec')
+      throw reader.error('unsupported', 'a cached bitmap is neither raw nor NSCodec');
+    return decodeExtendedBitmap(bitmap, codec);
   }
 
   #bitmap(data: Uint8Array): void {
