@@ -5,11 +5,12 @@ import type { Compression } from './compress.ts';
 import type { WorkerAnswer, WorkerRequest } from './messages.ts';
 import { Pace, type PaceDecision } from './pace.ts';
 import { createSlot, fileView, placePayload, prefixBytesMax, type Slot, secretsView } from './slot.ts';
+import { WorkerStatus } from './worker-status.ts';
 
 /** More than two chunks per worker only makes each of them wait longer. */
 const chunksPerWorkerMax = 2;
 /** A chunk that brought down this many workers is refused: it would bring down the next, too. */
-const attemptsMax = 3;
+const deathsMax = 3;
 /** Workers that die one after the other without finishing a chunk mean that this machine can't run them. */
 const crashesInARowMax = 8;
 
@@ -72,13 +73,15 @@ interface Job {
   sealing: { request: SealRequest; done: PromiseWithResolvers<SealedBody> } | null;
   /** The worker that holds the chunk; null when it is done with it. */
   lane: Lane | null;
-  attempts: number;
+  /** Workers that died of it. */
+  deaths: number;
   failure: LucidError | null;
   released: boolean;
 }
 
 interface Lane {
   worker: Worker;
+  status: WorkerStatus;
   jobs: Set<Job>;
 }
 
@@ -169,11 +172,12 @@ export class ChunkPool {
       result: null,
       sealing: null,
       lane: null,
-      attempts: 0,
+      deaths: 0,
       failure: null,
       released: false,
     };
-    this.#nextJob += 1;
+    // Its number has to fit the worker's status; nothing of that age is still inside.
+    this.#nextJob = (this.#nextJob % 0x7fffffff) + 1;
     this.#jobs.set(job.id, job);
     // Whoever waits for the seal learns of the failure there; nobody has to wait for this one.
     job.compressed.promise.catch(() => {});
@@ -188,7 +192,6 @@ export class ChunkPool {
 
   /** Gives the chunk to the worker with the least to do, from its beginning. */
   #dispatch(job: Job): void {
-    job.attempts += 1;
     let lane: Lane | null = null;
     for (const candidate of this.#lanes) {
       if (lane === null || candidate.jobs.size < lane.jobs.size) lane = candidate;
@@ -259,8 +262,10 @@ export class ChunkPool {
   }
 
   #addLane(): void {
-    const worker = new Worker(this.#options.workerUrl ?? new URL('./worker.ts', import.meta.url));
-    const lane: Lane = { worker, jobs: new Set() };
+    const status = new WorkerStatus();
+    const entry = this.#options.workerUrl ?? new URL('./worker.ts', import.meta.url);
+    const worker = new Worker(entry, { workerData: status.memory });
+    const lane: Lane = { worker, status, jobs: new Set() };
     this.#lanes.add(lane);
     worker.on('message', (answer: WorkerAnswer) => this.#answered(lane, answer));
     worker.on('error', () => this.#crashed(lane));
@@ -309,7 +314,11 @@ export class ChunkPool {
     this.#crashes += 1;
     this.#crashesInARow += 1;
     if (this.#crashesInARow <= crashesInARowMax) this.#addLane();
-    for (const job of lane.jobs) this.#retry(job);
+    const guilty = lane.status.job();
+    for (const job of lane.jobs) {
+      if (guilty === 0 || guilty === job.id) job.deaths += 1;
+      this.#retry(job);
+    }
     lane.jobs.clear();
   }
 
@@ -319,8 +328,8 @@ export class ChunkPool {
       this.#freeSlotOf(job);
     } else if (job.failure !== null) {
       // Refused already; its owner releases the slot.
-    } else if (job.attempts >= attemptsMax) {
-      this.#fail(job, stageError(job.sealing === null ? 'compress' : 'seal', `${attemptsMax} workers died of it`));
+    } else if (job.deaths >= deathsMax) {
+      this.#fail(job, stageError(job.sealing === null ? 'compress' : 'seal', `${deathsMax} workers died of it`));
     } else {
       this.#dispatch(job);
     }

@@ -1,12 +1,14 @@
 /** Entry of a chunk worker thread: compresses a chunk, keeps the result, and seals it when its header is known. */
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { compress } from './compress.ts';
 import { encryptAndHash } from './encrypt.ts';
 import type { WorkerAnswer, WorkerRequest } from './messages.ts';
+import { WorkerStatus } from './worker-status.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('the chunk worker runs as a worker thread only');
 
+const status = new WorkerStatus(workerData as SharedArrayBuffer);
 /** Compressed bodies waiting for their header; the pool lets at most two chunks per worker in. */
 const bodies = new Map<number, Uint8Array>();
 
@@ -39,6 +41,7 @@ function answer(request: WorkerRequest): WorkerAnswer {
 }
 
 port.on('message', (request: WorkerRequest) => {
+  status.begin(request.job);
   try {
     port.postMessage(answer(request));
   } catch (cause) {
@@ -46,5 +49,7 @@ port.on('message', (request: WorkerRequest) => {
     const message = cause instanceof Error ? cause.message : String(cause);
     const stage = request.kind === 'compress' ? 'compress' : 'seal';
     port.postMessage({ kind: 'failed', job: request.job, stage, message } satisfies WorkerAnswer);
+  } finally {
+    status.end();
   }
 });
