@@ -2,59 +2,52 @@
  * The fields of a chunk's leaf that storage checks (docs/format.md, "Leaf"). Storage looks at public fields only: it
  * holds no key and need not know what a chunk says.
  */
-import { createHash } from 'node:crypto';
 import { LucidError } from '@lucid-sessions/contract';
-import { Reader } from '@lucid-sessions/wire';
+import { decodeLeaf, LEAF_RECORD_BYTES, leafHash, sessionIdBytes, toHex } from '@lucid-sessions/evidence';
+import { DecodeError } from '@lucid-sessions/wire';
 
-export const leafBytes = 160;
-export const sealBytes = 64;
+export { LEAF_BYTES as leafBytes, SEAL_BYTES as sealBytes } from '@lucid-sessions/evidence';
+
 /** Leaf and seal, as they lie in leaves.bin. */
-export const sealedLeafBytes = leafBytes + sealBytes;
-
-const leafMagic = 'LSL1';
+export const sealedLeafBytes = LEAF_RECORD_BYTES;
+const flagsOffset = 5;
 
 export interface LeafFields {
+  /** 16 bytes, hex. */
+  sessionUuid: string;
   index: number;
   openedUs: number;
   closedUs: number;
   flags: number;
-  compressedBytes: number;
   fileBytes: number;
   fileSha256: string;
+  /** Zeros for the first leaf. */
   previousLeafHash: string;
   leafHash: string;
 }
 
-const hex = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
+export const noLeafHash = '00'.repeat(32);
 
-/** SHA-256(0x00 ‖ leaf), RFC 9162 section 2.1.1. */
-export function leafHashOf(leaf: Uint8Array): string {
-  return createHash('sha256').update(Uint8Array.of(0)).update(leaf).digest('hex');
-}
+export const leafHashOf = (leaf: Uint8Array) => toHex(leafHash(leaf));
 
-export function decodeLeafFields(leaf: Uint8Array): LeafFields {
-  if (leaf.length !== leafBytes) throw new LucidError('invalidRequest', `a leaf has ${leafBytes} bytes`);
-  const reader = new Reader(leaf);
-  if (reader.latin1(4) !== leafMagic || reader.u8() !== 1)
-    throw new LucidError('invalidRequest', 'the leaf is not of a version this storage knows');
-  const flags = reader.u8();
-  reader.skip(2 + 16);
-  const index = reader.u64beNumber();
-  const openedUs = reader.u64beNumber();
-  const closedUs = reader.u64beNumber();
-  const compressedBytes = reader.u64beNumber();
-  const fileBytes = reader.u64beNumber();
-  const fileSha256 = hex(reader.slice(32));
-  const previousLeafHash = hex(reader.slice(32));
-  return {
-    index,
-    openedUs,
-    closedUs,
-    flags,
-    compressedBytes,
-    fileBytes,
-    fileSha256,
-    previousLeafHash,
-    leafHash: leafHashOf(leaf),
-  };
+export const sessionUuidOf = (sessionId: string) => toHex(sessionIdBytes(sessionId));
+
+export function decodeLeafFields(bytes: Uint8Array): LeafFields {
+  try {
+    const leaf = decodeLeaf(bytes);
+    return {
+      sessionUuid: toHex(leaf.sessionId),
+      index: leaf.index,
+      openedUs: leaf.openedUs,
+      closedUs: leaf.closedUs,
+      flags: bytes[flagsOffset]!,
+      fileBytes: leaf.fileBytes,
+      fileSha256: toHex(leaf.fileSha256),
+      previousLeafHash: toHex(leaf.previousLeafHash),
+      leafHash: leafHashOf(bytes),
+    };
+  } catch (thrown) {
+    if (!(thrown instanceof DecodeError)) throw thrown;
+    throw new LucidError('invalidRequest', `the leaf can not be read: ${thrown.message}`, { cause: thrown });
+  }
 }

@@ -13,7 +13,7 @@ import { createHash } from 'node:crypto';
 import { type ChunkMetadata, LucidError, type StoragePort } from '@lucid-sessions/contract';
 import { checkBytes, checkIndex, checkSessionId } from './checks.ts';
 import { type Lane, Lanes } from './lanes.ts';
-import { decodeLeafFields, type LeafFields, sealBytes } from './leaf.ts';
+import { decodeLeafFields, type LeafFields, noLeafHash, sealBytes, sessionUuidOf } from './leaf.ts';
 import type { ChainHead, ChunkStore, MetadataStore } from './stores.ts';
 
 type PutRequest = Parameters<StoragePort['putChunk']>[0];
@@ -47,6 +47,7 @@ function checkPut(request: PutRequest): LeafFields {
   if (!(seal instanceof Uint8Array && seal.length === sealBytes))
     throw new LucidError('invalidRequest', `a seal has ${sealBytes} bytes`);
   const agreed =
+    leaf.sessionUuid === sessionUuidOf(metadata.sessionId) &&
     leaf.index === metadata.index &&
     leaf.leafHash === metadata.leafHash &&
     leaf.fileSha256 === metadata.fileSha256 &&
@@ -118,7 +119,7 @@ export function chunkPutter(deps: PutChunkDeps): { put(request: PutRequest): Pro
     const { sessionId, index } = request.metadata;
     const head = await rows.getHead(sessionId);
     if (index < head.count) return alreadyStored(request, head);
-    const extendsChain = index === head.count && (head.leafHash === null || head.leafHash === leaf.previousLeafHash);
+    const extendsChain = index === head.count && (head.leafHash ?? noLeafHash) === leaf.previousLeafHash;
     if (!extendsChain || !(await ownsLease(request))) {
       if (file.attempted && file.written) await chunks.removeFile(sessionId, index);
       return refusal(head);

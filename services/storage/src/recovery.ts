@@ -4,7 +4,7 @@
  * chain holds; what doesn't hold is reported and left as it is, for a person to look at.
  */
 import { chunkIdOf } from '@lucid-sessions/contract';
-import { decodeLeafFields, leafBytes, leafHashOf, sealedLeafBytes } from './leaf.ts';
+import { decodeLeafFields, leafBytes, leafHashOf, noLeafHash, sealedLeafBytes } from './leaf.ts';
 import type { ChunkRow, ChunkStore, MetadataStore } from './stores.ts';
 
 export interface RecoveryFinding {
@@ -70,8 +70,7 @@ async function rebuildRows(deps: RecoveryDeps, sessionId: string, report: Recove
       return find('leaf_unreadable');
     }
     const { previousLeafHash } = decodeLeafFields(row.sealedLeaf.subarray(0, leafBytes));
-    const extendsChain =
-      row.metadata.index === head.count && (head.leafHash === null || head.leafHash === previousLeafHash);
+    const extendsChain = row.metadata.index === head.count && (head.leafHash ?? noLeafHash) === previousLeafHash;
     if (!extendsChain) return find('chain_forked');
     if ((await deps.chunks.fileBytes(sessionId, head.count)) !== row.metadata.fileBytes)
       return find('chunk_file_missing');

@@ -10,6 +10,7 @@ import {
   type StoragePort,
   storageConfigSchema,
 } from '@lucid-sessions/contract';
+import { sessionIdBytes } from '@lucid-sessions/evidence';
 import { leafHashOf } from '@lucid-sessions/storage';
 
 export function sampleSession(sessionId: string, changes: Partial<SessionDocument> = {}): SessionDocument {
@@ -77,7 +78,7 @@ export function sampleChunk(sessionId: string, index: number, previous: string |
   const view = new DataView(leaf.buffer);
   leaf.set(new TextEncoder().encode('LSL1'));
   leaf[4] = 1;
-  leaf.set(sha256(new TextEncoder().encode(sessionId)).subarray(0, 16), 8);
+  leaf.set(sessionIdBytes(sessionId), 8);
   const openedUs = 1_000_000 * (index + 1);
   [index, openedUs, openedUs + 900_000, bytes.length - 100, bytes.length].forEach((value, at) => {
     view.setBigUint64(24 + 8 * at, BigInt(value));

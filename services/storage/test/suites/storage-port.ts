@@ -141,6 +141,7 @@ export function storagePortSuite(name: string, open: () => Promise<StorageHome>)
       { metadata: { ...metadata, leafHash: '00'.repeat(32) } },
       { metadata: { ...metadata, fileSha256: '00'.repeat(32) } },
       { metadata: { ...metadata, fileBytes: 1 } },
+      { metadata: { ...metadata, sessionId: 's2' } },
       { metadata: { ...metadata, sessionId: '../x' } },
     ];
     for (const change of wrong)

@@ -1,0 +1,16 @@
+import { formatNoteKey, toHex } from '@lucid-sessions/evidence';
+import type { TransparencyLog } from '@lucid-sessions/pipeline';
+import type { EmbeddedLog } from './embedded-log.ts';
+
+/** The embedded log as the pipeline sees it. Closing the log stays with who opened it. */
+export function embeddedLogPort(log: EmbeddedLog): TransparencyLog {
+  return {
+    publicKey: formatNoteKey(log.publicKey),
+    append: async (entry) => ({ index: await log.append(entry) }),
+    async proof(index) {
+      const { hashes, checkpoint } = await log.prove(index);
+      return { logIndex: index, checkpoint, inclusion: hashes.map(toHex) };
+    },
+    checkpoint: async () => log.checkpoint,
+  };
+}

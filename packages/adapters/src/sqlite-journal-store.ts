@@ -1,0 +1,103 @@
+/** The pipeline's journal, facts and anchor receipts in one SQLite file. */
+import type { AnchorReceipt, RecordingFact } from '@lucid-sessions/contract';
+import type { Journal, JournalStore } from '@lucid-sessions/pipeline';
+import { guardedSql, SqliteDatabase } from './sqlite-database.ts';
+
+const migrations = [
+  `CREATE TABLE journals (session_id TEXT PRIMARY KEY, unfinished INTEGER NOT NULL, document TEXT NOT NULL) WITHOUT ROWID;
+   CREATE INDEX journals_unfinished ON journals (session_id) WHERE unfinished = 1;
+   CREATE TABLE facts (session_id TEXT NOT NULL, position INTEGER NOT NULL, document TEXT NOT NULL,
+     PRIMARY KEY (session_id, position)) WITHOUT ROWID;
+   CREATE TABLE receipts (session_id TEXT NOT NULL, backend TEXT NOT NULL, document TEXT NOT NULL,
+     PRIMARY KEY (session_id, backend)) WITHOUT ROWID;`,
+];
+
+/** More facts than any honest session has; a loop in a recorder must not fill the disk. */
+const factsMax = 20_000;
+
+export class SqliteJournalStore implements JournalStore {
+  readonly #database: SqliteDatabase;
+
+  constructor(path: string) {
+    this.#database = new SqliteDatabase(path, migrations);
+  }
+
+  async get(sessionId: string): Promise<Journal | null> {
+    return guardedSql(() => {
+      const row = this.#database.get('SELECT document FROM journals WHERE session_id = ?', sessionId);
+      return row === undefined ? null : (JSON.parse(String(row.document)) as Journal);
+    });
+  }
+
+  async put(journal: Journal): Promise<void> {
+    const unfinished = journal.connected || (journal.endedUs !== null && journal.manifestUs === null);
+    await guardedSql(() =>
+      this.#database.run(
+        'INSERT OR REPLACE INTO journals (session_id, unfinished, document) VALUES (?, ?, ?)',
+        journal.sessionId,
+        unfinished ? 1 : 0,
+        JSON.stringify(journal),
+      ),
+    );
+  }
+
+  async listUnfinished(): Promise<string[]> {
+    return guardedSql(() =>
+      this.#database
+        .all('SELECT session_id FROM journals WHERE unfinished = 1 ORDER BY session_id')
+        .map((row) => String(row.session_id)),
+    );
+  }
+
+  async appendFact(sessionId: string, fact: RecordingFact): Promise<void> {
+    await guardedSql(() =>
+      this.#database.transaction(() => {
+        const document = JSON.stringify(fact);
+        const { count, same } = this.#database.get(
+          'SELECT COUNT(*) AS count, SUM(document = ?) AS same FROM facts WHERE session_id = ?',
+          document,
+          sessionId,
+        ) ?? { count: 0, same: 0 };
+        // A report that came twice; facts carry their time, so equal ones are the same.
+        if (Number(same) > 0 || Number(count) >= factsMax) return;
+        this.#database.run(
+          'INSERT INTO facts (session_id, position, document) VALUES (?, ?, ?)',
+          sessionId,
+          Number(count),
+          document,
+        );
+      }),
+    );
+  }
+
+  async listFacts(sessionId: string): Promise<RecordingFact[]> {
+    return guardedSql(() =>
+      this.#database
+        .all('SELECT document FROM facts WHERE session_id = ? ORDER BY position', sessionId)
+        .map((row) => JSON.parse(String(row.document)) as RecordingFact),
+    );
+  }
+
+  async putReceipt(sessionId: string, receipt: AnchorReceipt): Promise<void> {
+    await guardedSql(() =>
+      this.#database.run(
+        'INSERT OR REPLACE INTO receipts (session_id, backend, document) VALUES (?, ?, ?)',
+        sessionId,
+        receipt.backend,
+        JSON.stringify(receipt),
+      ),
+    );
+  }
+
+  async listReceipts(sessionId: string): Promise<AnchorReceipt[]> {
+    return guardedSql(() =>
+      this.#database
+        .all('SELECT document FROM receipts WHERE session_id = ? ORDER BY backend', sessionId)
+        .map((row) => JSON.parse(String(row.document)) as AnchorReceipt),
+    );
+  }
+
+  async dispose(): Promise<void> {
+    this.#database.close();
+  }
+}

@@ -1,0 +1,95 @@
+/** What a user asks of a session. The recorder is called without the session's lock: it reports back while it works. */
+import { LucidError, type PipelinePort, type SessionDocument } from '@lucid-sessions/contract';
+import { type Context, loadJournal, loadSession, notInThisState, stateOf, step, tryStep } from './context.ts';
+import { recordEnd } from './reports.ts';
+import { liveStates } from './state-machine.ts';
+
+const recorderOf = async (context: Context, sessionId: string) =>
+  context.deps.recorder((await loadJournal(context, sessionId)).recorderId);
+
+/** Arms a session for its next connection. One that ended without a recording begins again. */
+export async function start(context: Context, sessionId: string): Promise<{ session: SessionDocument }> {
+  return context.locks.run(sessionId, async () => {
+    const state = stateOf(await loadSession(context, sessionId));
+    const journal = await loadJournal(context, sessionId);
+    const beginsAgain = (state === 'stopped' || state === 'error') && journal.admittedUs === null;
+    if (beginsAgain)
+      await step(context, sessionId, 'recover', {
+        session: (session) => ({ ...session, stopped_at: null, end_reason: null, end_message: null }),
+      });
+    const { session } = await step(context, sessionId, 'arm', { journal: (known) => ({ ...known, armed: true }) });
+    return { session };
+  });
+}
+
+/** A session that waits for a connection that never came: no recording, no manifest. Under the lock. */
+async function stopUnconnected(context: Context, sessionId: string): Promise<SessionDocument> {
+  await step(context, sessionId, 'stop', { journal: (journal) => ({ ...journal, armed: false }) });
+  return (await step(context, sessionId, 'nothing_recorded')).session;
+}
+
+export async function stop(context: Context, sessionId: string, reason: string): Promise<{ session: SessionDocument }> {
+  const waiting = await context.locks.run(sessionId, async () => {
+    const session = await loadSession(context, sessionId);
+    const { connected } = await loadJournal(context, sessionId);
+    if (!connected && stateOf(session) === 'starting') return stopUnconnected(context, sessionId);
+    // A stop that was cut off may be sent again.
+    if (stateOf(session) !== 'stopping' || !connected) await step(context, sessionId, 'stop');
+    return null;
+  });
+  if (waiting !== null) return { session: waiting };
+  const recorder = await recorderOf(context, sessionId);
+  const message = reason.slice(0, 500) || 'stopped by a user';
+  await recorder.stop({ sessionId, reason: 'stopped', message });
+  return context.locks.run(sessionId, async () => {
+    const atUs = context.deps.nowUs();
+    // The recorder's own report, with its last figures, may still be on its way and will be taken then.
+    await recordEnd(context, sessionId, {
+      atUs,
+      reason: 'stopped',
+      message,
+      failed: false,
+      statistics: null,
+      inferred: true,
+    });
+    return { session: await loadSession(context, sessionId) };
+  });
+}
+
+export async function pause(context: Context, sessionId: string): ReturnType<PipelinePort['pause']> {
+  await context.locks.run(sessionId, () => step(context, sessionId, 'pause'));
+  try {
+    const recorder = await recorderOf(context, sessionId);
+    const { pausedAtUs } = await recorder.pause({ sessionId });
+    await context.locks.run(sessionId, () => tryStep(context, sessionId, 'paused'));
+    return { session: await loadSession(context, sessionId), atUs: pausedAtUs };
+  } catch (thrown) {
+    await context.locks.run(sessionId, () => tryStep(context, sessionId, 'pause_failed'));
+    throw thrown;
+  }
+}
+
+export async function resume(context: Context, sessionId: string): ReturnType<PipelinePort['resume']> {
+  const state = stateOf(await loadSession(context, sessionId));
+  if (state !== 'paused') throw notInThisState(state, 'resume');
+  const recorder = await recorderOf(context, sessionId);
+  const { resumedAtUs } = await recorder.resume({ sessionId });
+  // The recorder's report may have been faster.
+  await context.locks.run(sessionId, () => tryStep(context, sessionId, 'resume'));
+  return { session: await loadSession(context, sessionId), atUs: resumedAtUs };
+}
+
+export async function remove(context: Context, sessionId: string): Promise<{ deletedAtUs: number }> {
+  return context.locks.run(sessionId, async () => {
+    const session = await loadSession(context, sessionId);
+    const state = stateOf(session);
+    if (state === 'cleanup' || state === 'destroyed')
+      throw new LucidError('sessionNotFound', 'the session is deleted', { details: { session_id: sessionId } });
+    const { connected } = await loadJournal(context, sessionId);
+    if (state === 'starting' && !connected) await stopUnconnected(context, sessionId);
+    else if (liveStates.includes(state)) throw notInThisState(state, 'remove');
+    await step(context, sessionId, 'remove');
+    await context.deps.storage.setRouteToken({ sessionId, tokenSha256: null });
+    return { deletedAtUs: context.deps.nowUs() };
+  });
+}

@@ -1,0 +1,212 @@
+/** What all parts of the pipeline share, and the one function that moves a session through its states. */
+import { createHash } from 'node:crypto';
+import {
+  LucidError,
+  type ProcessorPort,
+  type RecorderPort,
+  type RecordKind,
+  type SessionDocument,
+  type StoragePort,
+} from '@lucid-sessions/contract';
+import { logEntry } from '@lucid-sessions/evidence';
+import type { PipelineLimits } from './config.ts';
+import type { KeyedLock } from './keyed-lock.ts';
+import type { Anchor, JobQueue, Journal, JournalStore, TransparencyLog } from './ports.ts';
+import {
+  type Effect,
+  isPipelineState,
+  type PipelineEvent,
+  type PipelineState,
+  sessionStatusOf,
+  transition,
+} from './state-machine.ts';
+
+export interface PipelineDeps {
+  storage: StoragePort;
+  processor: ProcessorPort;
+  /** The recorder that holds a session; null where it is not known. */
+  recorder: (recorderId: string | null) => RecorderPort;
+  log: TransparencyLog;
+  anchors: readonly Anchor[];
+  queue: JobQueue;
+  journal: JournalStore;
+  /** µs since 1970. */
+  nowUs: () => number;
+  /** 0 ≤ x < 1. */
+  random: () => number;
+  newId: () => string;
+  /** Sees what failed inside; nothing secret reaches it. */
+  onError?: (where: string, thrown: unknown) => void;
+}
+
+export interface Context {
+  deps: PipelineDeps;
+  limits: PipelineLimits;
+  locks: KeyedLock;
+  /** Sessions with a connection, or about to have one. */
+  connected: Set<string>;
+  /** Wakes the job runner. */
+  kick: () => void;
+}
+
+export const newJournal = (sessionId: string): Journal => ({
+  sessionId,
+  recorderId: null,
+  clientAddress: null,
+  armed: false,
+  connected: false,
+  admittedUs: null,
+  openedUs: null,
+  openLogIndex: null,
+  startedUs: null,
+  endedUs: null,
+  endInferred: false,
+  endReason: null,
+  endMessage: null,
+  failed: false,
+  drainedUs: null,
+  drainedChunks: null,
+  statistics: null,
+  merkleRoot: null,
+  chunksCount: null,
+  totalBytes: null,
+  manifestUs: null,
+  manifestLogIndex: null,
+  processingPaused: false,
+});
+
+export async function loadSession(context: Context, sessionId: string): Promise<SessionDocument> {
+  const { session } = await context.deps.storage.getSession({ sessionId });
+  if (session === null)
+    throw new LucidError('sessionNotFound', 'no such session', { details: { session_id: sessionId } });
+  return session;
+}
+
+export async function loadJournal(context: Context, sessionId: string): Promise<Journal> {
+  return (await context.deps.journal.get(sessionId)) ?? newJournal(sessionId);
+}
+
+export function stateOf(session: SessionDocument): PipelineState {
+  if (!isPipelineState(session.pipeline_state))
+    throw new LucidError('pipeline', `the session has the unknown state ${session.pipeline_state}`);
+  return session.pipeline_state;
+}
+
+const swapsMax = 20;
+
+/** Compare-and-swap until it holds: the API changes documents too. `edit` must not have effects. */
+export async function editSession(
+  context: Context,
+  sessionId: string,
+  edit: (session: SessionDocument) => SessionDocument,
+): Promise<SessionDocument> {
+  let session = await loadSession(context, sessionId);
+  for (let swap = 0; swap < swapsMax; swap++) {
+    const next = { ...edit(session), version: session.version + 1 };
+    const { replaced, current } = await context.deps.storage.replaceSession({
+      session: next,
+      expectedVersion: session.version,
+    });
+    if (replaced) return next;
+    if (current === null) throw new LucidError('sessionNotFound', 'the session was removed meanwhile');
+    session = current;
+  }
+  throw new LucidError('conflict', 'the session is being changed all the time; try again');
+}
+
+export interface Step {
+  session: SessionDocument;
+  journal: Journal;
+  effects: readonly Effect[];
+}
+
+export interface StepEdits {
+  journal?: (journal: Journal) => Journal;
+  session?: (session: SessionDocument) => SessionDocument;
+}
+
+export function notInThisState(state: PipelineState, event: PipelineEvent): LucidError {
+  return new LucidError('notInThisState', `the session is ${state}: ${event} is not possible now`, {
+    details: { state, event },
+  });
+}
+
+const finaliseJob = (sessionId: string) => `finalise:${sessionId}`;
+
+/** Effects that are jobs are queued before the state is written; their handlers take the session's lock and so run after. */
+async function queueEffects(
+  context: Context,
+  event: PipelineEvent,
+  session: SessionDocument,
+  journal: Journal,
+  effects: readonly Effect[],
+): Promise<void> {
+  const { queue, nowUs, anchors } = context.deps;
+  const { session_id: sessionId } = session;
+  const base = { sessionId, payload: {}, runAtUs: nowUs(), retriesMax: context.limits.retriesMax };
+  if (effects.includes('finalise')) {
+    await queue.enqueue({ ...base, jobId: finaliseJob(sessionId), kind: 'finalise' });
+    if (journal.processingPaused) await queue.setPaused(sessionId, true);
+  }
+  if (effects.includes('settle')) {
+    for (const { backend } of journal.merkleRoot === null ? [] : anchors)
+      await queue.enqueue({ ...base, jobId: `anchor:${backend}:${sessionId}`, kind: 'anchor', payload: { backend } });
+    await queue.enqueue({ ...base, jobId: `retention:${sessionId}`, kind: 'retention' });
+  }
+  if (effects.includes('purge')) {
+    await queue.removeFor(sessionId);
+    await queue.enqueue({
+      ...base,
+      jobId: `purge:${sessionId}`,
+      kind: 'purge',
+      payload: { expired: event === 'expire' },
+    });
+  }
+  if (effects.length > 0) context.kick();
+}
+
+/** Under the session's lock. Null: the event has no place in the present state, and nothing was changed. */
+export async function tryStep(
+  context: Context,
+  sessionId: string,
+  event: PipelineEvent,
+  edits: StepEdits = {},
+): Promise<Step | null> {
+  const before = await loadSession(context, sessionId);
+  const moved = transition(stateOf(before), event);
+  if (moved === null) return null;
+  const known = await loadJournal(context, sessionId);
+  const journal = edits.journal?.(known) ?? known;
+  await queueEffects(context, event, before, journal, moved.effects);
+  await context.deps.journal.put(journal);
+  const progress = {
+    drained: journal.drainedUs !== null,
+    finalised: journal.manifestUs !== null,
+    failed: journal.failed,
+  };
+  const session = await editSession(context, sessionId, (document) => ({
+    ...(edits.session?.(document) ?? document),
+    pipeline_state: moved.next,
+    status: sessionStatusOf(moved.next, progress),
+  }));
+  return { session, journal, effects: moved.effects };
+}
+
+export async function step(
+  context: Context,
+  sessionId: string,
+  event: PipelineEvent,
+  edits: StepEdits = {},
+): Promise<Step> {
+  const done = await tryStep(context, sessionId, event, edits);
+  if (done === null) throw notInThisState(stateOf(await loadSession(context, sessionId)), event);
+  return done;
+}
+
+/** Puts a signed record into the log: its kind and digest, nothing personal. Answers its index. */
+export async function logRecord(context: Context, kind: RecordKind, record: Uint8Array): Promise<number> {
+  const digest = createHash('sha256').update(record).digest('hex');
+  return (await context.deps.log.append(logEntry(kind, digest))).index;
+}
+
+export const isoOf = (atUs: number) => new Date(atUs / 1000).toISOString();

@@ -1,0 +1,36 @@
+/** The pipeline manager as a process of its own: the service behind its HTTP door. */
+import { createServiceHttp } from '@lucid-sessions/contract/http';
+import type { PipelineConfig } from './config.ts';
+import type { PipelineDeps } from './context.ts';
+import { createPipelineService, type PipelineService } from './service.ts';
+
+export interface PipelineServer {
+  service: PipelineService;
+  start(): Promise<{ address: string }>;
+  dispose(): Promise<void>;
+}
+
+export function createPipelineServer(
+  config: Pick<PipelineConfig, 'host' | 'port' | 'serviceSecret' | 'limits'>,
+  deps: PipelineDeps,
+): PipelineServer {
+  const service = createPipelineService(deps, config.limits);
+  const app = createServiceHttp({
+    name: 'pipeline',
+    port: service,
+    serviceSecret: config.serviceSecret,
+    ...(deps.onError === undefined ? {} : { onError: deps.onError }),
+  });
+  return {
+    service,
+    async start() {
+      await service.run();
+      return { address: await app.listen({ host: config.host, port: config.port }) };
+    },
+    async dispose() {
+      app.server.closeIdleConnections();
+      await app.close();
+      await service.dispose();
+    },
+  };
+}

@@ -1,0 +1,112 @@
+/**
+ * Runs durable jobs: claims what is due, retries with full jitter (a random wait up to an exponentially growing bound, so
+ * that many failed jobs don't come back at the same moment), and says so when the retries are used up.
+ */
+import type { Context } from './context.ts';
+import type { Job } from './ports.ts';
+
+export type JobOutcome = { done: true } | { againMs: number; payload?: Record<string, unknown> };
+
+export interface JobHandler {
+  run(job: Job): Promise<JobOutcome>;
+  /** The retries are used up. */
+  gaveUp?(job: Job, error: string): Promise<void>;
+}
+
+const waitMsMax = 1_000;
+const errorTextMax = 500;
+
+export function backoffMs(retries: number, limits: { backoffBaseMs: number; backoffMaxMs: number }, random: number) {
+  return Math.floor(random * Math.min(limits.backoffMaxMs, limits.backoffBaseMs * 2 ** Math.min(retries, 30)));
+}
+
+export class JobRunner {
+  readonly #context: Context;
+  readonly #handlers: Record<string, JobHandler>;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = true;
+  #round: Promise<void> | null = null;
+  #again = false;
+  readonly #running = new Set<Promise<void>>();
+
+  constructor(context: Context, handlers: Record<string, JobHandler>) {
+    this.#context = context;
+    this.#handlers = handlers;
+  }
+
+  start(): void {
+    this.#stopped = false;
+    this.kick();
+  }
+
+  /** Something may be due. */
+  kick(): void {
+    if (this.#stopped) return;
+    this.#again = true;
+    this.#round ??= this.#claimAll().finally(() => {
+      this.#round = null;
+      this.#sleep();
+    });
+  }
+
+  #sleep(): void {
+    clearTimeout(this.#timer);
+    if (this.#stopped) return;
+    this.#timer = setTimeout(() => this.kick(), this.#again ? 0 : waitMsMax);
+    // A runner that only waits must not keep the process alive.
+    this.#timer.unref();
+  }
+
+  async #claimAll(): Promise<void> {
+    const { deps, limits } = this.#context;
+    this.#again = false;
+    try {
+      const limit = limits.jobsAtOnce - this.#running.size;
+      if (limit <= 0) return;
+      const jobs = await deps.queue.claim({ nowUs: deps.nowUs(), leaseUs: limits.jobLeaseMs * 1000, limit });
+      for (const job of jobs) {
+        const running = this.#run(job).finally(() => {
+          this.#running.delete(running);
+          this.kick();
+        });
+        this.#running.add(running);
+      }
+    } catch (thrown) {
+      deps.onError?.('job queue', thrown);
+    }
+  }
+
+  async #run(job: Job): Promise<void> {
+    const { deps } = this.#context;
+    const handler = this.#handlers[job.kind];
+    try {
+      if (handler === undefined) return await deps.queue.fail(job.jobId, `no handler for jobs of kind ${job.kind}`);
+      const outcome = await handler.run(job);
+      if ('done' in outcome) return await deps.queue.done(job.jobId);
+      await deps.queue.again(job.jobId, deps.nowUs() + outcome.againMs * 1000, outcome.payload ?? job.payload);
+    } catch (thrown) {
+      deps.onError?.(`job ${job.kind}`, thrown);
+      await this.#failed(job, handler, String((thrown as Error)?.message ?? thrown).slice(0, errorTextMax)).catch(
+        (again: unknown) => deps.onError?.(`job ${job.kind}`, again),
+      );
+    }
+  }
+
+  async #failed(job: Job, handler: JobHandler | undefined, error: string): Promise<void> {
+    const { deps, limits } = this.#context;
+    if (job.retries < job.retriesMax) {
+      const waitUs = backoffMs(job.retries, limits, deps.random()) * 1000;
+      return deps.queue.retry(job.jobId, deps.nowUs() + waitUs, error);
+    }
+    await deps.queue.fail(job.jobId, error);
+    await handler?.gaveUp?.(job, error);
+  }
+
+  /** Waits for jobs under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#round;
+    await Promise.all(this.#running);
+  }
+}

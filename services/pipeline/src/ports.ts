@@ -1,0 +1,124 @@
+/** What the pipeline needs besides the other services: a job queue, its own journal, a log, anchors. Implemented in adapters. */
+import type {
+  AnchorReceipt,
+  EndReason,
+  HexHash,
+  LogEntryProof,
+  RecordingFact,
+  RecordingStatistics,
+} from '@lucid-sessions/contract';
+
+export type JobState = 'waiting' | 'running' | 'paused' | 'failed' | 'done';
+
+export interface NewJob {
+  /** Names the work, so the same work is queued once. */
+  jobId: string;
+  kind: string;
+  sessionId: string;
+  payload: Record<string, unknown>;
+  runAtUs: number;
+  retriesMax: number;
+}
+
+export interface Job extends NewJob {
+  state: JobState;
+  retries: number;
+  lastError: string | null;
+}
+
+/** Durable: a job that was queued runs, whatever crashes. At least once, so handlers are idempotent. */
+export interface JobQueue {
+  /** False when a job of this id is waiting, running or paused already; one that is done or failed starts anew. */
+  enqueue(job: NewJob): Promise<boolean>;
+  /** Jobs that are due, and jobs whose runner has not been heard of since its lease ended. */
+  claim(request: { nowUs: number; leaseUs: number; limit: number }): Promise<Job[]>;
+  done(jobId: string): Promise<void>;
+  /** Runs again later; not a retry. */
+  again(jobId: string, runAtUs: number, payload: Record<string, unknown>): Promise<void>;
+  /** Counts as a retry. */
+  retry(jobId: string, runAtUs: number, error: string): Promise<void>;
+  fail(jobId: string, error: string): Promise<void>;
+  listFor(sessionId: string): Promise<Job[]>;
+  /** Holds back or lets go jobs that wait; answers how many. */
+  setPaused(sessionId: string, paused: boolean): Promise<number>;
+  /** Failed jobs of the session wait again, with all their retries. */
+  revive(sessionId: string, nowUs: number): Promise<number>;
+  removeFor(sessionId: string): Promise<void>;
+  countByState(): Promise<Partial<Record<JobState, number>>>;
+  /** When the next waiting job is due. */
+  nextRunUs(): Promise<number | null>;
+  dispose(): Promise<void>;
+}
+
+/** What the pipeline must remember of a session beyond its document. */
+export interface Journal {
+  sessionId: string;
+  recorderId: string | null;
+  clientAddress: string | null;
+  /** A user asked for the next connection to be recorded. */
+  armed: boolean;
+  /** A connection was admitted and has not ended. */
+  connected: boolean;
+  admittedUs: number | null;
+  openedUs: number | null;
+  openLogIndex: number | null;
+  startedUs: number | null;
+  endedUs: number | null;
+  /** The pipeline concluded the end; the recorder did not tell it (yet). */
+  endInferred: boolean;
+  endReason: EndReason | null;
+  endMessage: string | null;
+  failed: boolean;
+  drainedUs: number | null;
+  drainedChunks: number | null;
+  statistics: RecordingStatistics | null;
+  merkleRoot: HexHash | null;
+  chunksCount: number | null;
+  totalBytes: number | null;
+  manifestUs: number | null;
+  manifestLogIndex: number | null;
+  processingPaused: boolean;
+}
+
+export interface JournalStore {
+  get(sessionId: string): Promise<Journal | null>;
+  put(journal: Journal): Promise<void>;
+  /** Sessions that are connected, or ended and not finalised: what a restart must look after. */
+  listUnfinished(): Promise<string[]>;
+  appendFact(sessionId: string, fact: RecordingFact): Promise<void>;
+  listFacts(sessionId: string): Promise<RecordingFact[]>;
+  putReceipt(sessionId: string, receipt: AnchorReceipt): Promise<void>;
+  listReceipts(sessionId: string): Promise<AnchorReceipt[]>;
+  dispose(): Promise<void>;
+}
+
+/** An append-only log with signed checkpoints. `append` answers when the entry is covered by a durable checkpoint. */
+export interface TransparencyLog {
+  append(entry: Uint8Array): Promise<{ index: number }>;
+  proof(index: number): Promise<LogEntryProof>;
+  /** The latest signed checkpoint; null while the log is empty. */
+  checkpoint(): Promise<string | null>;
+  readonly publicKey: string;
+}
+
+export interface AnchorRequest {
+  sessionId: string;
+  merkleRoot: HexHash;
+  chunksCount: number;
+  totalBytes: number;
+  createdAtUs: number;
+  /** Signed checkpoint that covers the session's manifest; null when there is none. */
+  checkpoint: string | null;
+}
+
+/**
+ * An outside witness of time. `submit` is idempotent by session id and must ask before it sends again after an ambiguous
+ * failure. A LucidError `anchoring` with status 500 is final (refused, or a different root under our id); any other error is
+ * tried again later.
+ */
+export interface Anchor {
+  readonly backend: string;
+  submit(request: AnchorRequest): Promise<AnchorReceipt>;
+  /** Null: the backend knows nothing of it. */
+  check(request: AnchorRequest, receipt: AnchorReceipt): Promise<AnchorReceipt | null>;
+}

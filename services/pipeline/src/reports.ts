@@ -1,0 +1,128 @@
+/** What the recorder tells. Reports may come twice, late, or out of order after a crash: none of that is an error. */
+import type { EndReason, RecorderReport, RecordingStatistics } from '@lucid-sessions/contract';
+import { type Context, editSession, isoOf, loadJournal, loadSession, newJournal, stateOf, tryStep } from './context.ts';
+import type { Journal } from './ports.ts';
+import { sessionStatistics } from './statistics.ts';
+
+export interface End {
+  atUs: number;
+  reason: EndReason;
+  message: string;
+  failed: boolean;
+  statistics: RecordingStatistics | null;
+  /** The pipeline concluded it; the recorder may still tell it better. */
+  inferred: boolean;
+}
+
+/** Under the session's lock. */
+export async function recordEnd(context: Context, sessionId: string, end: End): Promise<void> {
+  const journal = await loadJournal(context, sessionId);
+  context.connected.delete(sessionId);
+  const better = journal.endedUs === null || (journal.endInferred && !end.inferred && journal.manifestUs === null);
+  if (!better || journal.admittedUs === null) return;
+  const statistics = end.statistics ?? journal.statistics;
+  const ended: Journal = {
+    ...journal,
+    connected: false,
+    endedUs: end.atUs,
+    endInferred: end.inferred,
+    endReason: end.reason,
+    endMessage: end.message,
+    failed: end.failed,
+    statistics,
+  };
+  const figures = await sessionStatistics(context, sessionId, statistics);
+  const moved = await tryStep(context, sessionId, 'ended', {
+    journal: () => ended,
+    session: (session) => ({
+      ...session,
+      stopped_at: isoOf(end.atUs),
+      end_reason: end.reason,
+      end_message: end.message,
+      statistics: figures,
+    }),
+  });
+  if (moved === null) await context.deps.journal.put(ended);
+  if (ended.drainedUs !== null) await settleEnd(context, sessionId);
+}
+
+/** Ended and drained: make the manifest, or begin again when nothing was recorded. Under the session's lock. */
+export async function settleEnd(context: Context, sessionId: string): Promise<void> {
+  const journal = await loadJournal(context, sessionId);
+  const { chunksCount } = await context.deps.storage.sessionTotals({ sessionId });
+  if (journal.startedUs !== null || chunksCount > 0) {
+    await tryStep(context, sessionId, 'drained');
+    return;
+  }
+  // A client that asks about the certificate first, a target that was down: the same session can be tried again.
+  const again = { ...newJournal(sessionId), openedUs: journal.openedUs, openLogIndex: journal.openLogIndex };
+  await tryStep(context, sessionId, 'nothing_recorded', { journal: () => ({ ...again, armed: journal.armed }) });
+  await tryStep(context, sessionId, 'recover', { session: (session) => ({ ...session, stopped_at: null }) });
+  if (journal.armed) await tryStep(context, sessionId, 'arm');
+}
+
+/** Under the session's lock. */
+export async function recordDrained(context: Context, sessionId: string, chunksCount: number | null): Promise<void> {
+  const journal = await loadJournal(context, sessionId);
+  if (journal.manifestUs !== null || journal.admittedUs === null) return;
+  const drained = { ...journal, drainedUs: context.deps.nowUs(), drainedChunks: chunksCount };
+  await context.deps.journal.put(drained);
+  if (drained.endedUs !== null) await settleEnd(context, sessionId);
+}
+
+async function recordStart(context: Context, sessionId: string, atUs: number, recorderId: string): Promise<void> {
+  await tryStep(context, sessionId, 'started', {
+    journal: (journal) => ({ ...journal, recorderId, startedUs: journal.startedUs ?? atUs }),
+    session: (session) => ({ ...session, started_at: session.started_at ?? isoOf(atUs) }),
+  });
+}
+
+/** Remembers when a session's figures were last written. Bounded by the sessions that are connected. */
+export class ProgressClock {
+  readonly #writtenUs = new Map<string, number>();
+
+  isDue(context: Context, sessionId: string): boolean {
+    for (const id of this.#writtenUs.keys()) if (!context.connected.has(id)) this.#writtenUs.delete(id);
+    const now = context.deps.nowUs();
+    const last = this.#writtenUs.get(sessionId);
+    if (last !== undefined && now - last < context.limits.progressMs * 1000) return false;
+    this.#writtenUs.set(sessionId, now);
+    return true;
+  }
+}
+
+async function recordProgress(context: Context, sessionId: string, statistics: RecordingStatistics): Promise<void> {
+  const journal = await loadJournal(context, sessionId);
+  if (!journal.connected) return;
+  await context.deps.journal.put({ ...journal, statistics });
+  const figures = await sessionStatistics(context, sessionId, statistics);
+  await editSession(context, sessionId, (session) => ({ ...session, statistics: figures }));
+}
+
+async function take(context: Context, report: RecorderReport): Promise<void> {
+  const { sessionId } = report;
+  switch (report.kind) {
+    case 'started':
+      return recordStart(context, sessionId, report.atUs, report.recorderId);
+    case 'progress':
+      return recordProgress(context, sessionId, report.statistics);
+    case 'paused':
+      await tryStep(context, sessionId, 'paused');
+      return;
+    case 'resumed':
+      // Already active when the pipeline asked for it; a recorder that resumed by itself is followed.
+      if (stateOf(await loadSession(context, sessionId)) === 'paused') await tryStep(context, sessionId, 'resume');
+      return;
+    case 'fact':
+      return context.deps.journal.appendFact(sessionId, report.fact);
+    case 'ended':
+      return recordEnd(context, sessionId, { ...report, inferred: false });
+    case 'drained':
+      return recordDrained(context, sessionId, report.chunksCount);
+  }
+}
+
+export async function report(context: Context, clock: ProgressClock, said: RecorderReport): Promise<void> {
+  if (said.kind === 'progress' && !clock.isDue(context, said.sessionId)) return;
+  await context.locks.run(said.sessionId, () => take(context, said));
+}

@@ -1,0 +1,70 @@
+/** The end of a recording's life: its date, and the signed erasure of what it held. */
+import { type Context, loadJournal, loadSession, logRecord, stateOf, step, tryStep } from './context.ts';
+import type { JobHandler } from './job-runner.ts';
+
+const dayUs = 86_400_000_000;
+/** Long waits are cut up, so that a changed retention is noticed within a day. */
+const waitMsMax = 86_400_000;
+const dekIdPattern = /^[0-9a-f]{32}$/;
+
+export function retentionHandler(context: Context): JobHandler {
+  const { deps } = context;
+  return {
+    run: (job) =>
+      context.locks.run(job.sessionId, async () => {
+        const session = await loadSession(context, job.sessionId);
+        const state = stateOf(session);
+        if (state !== 'stopped' && state !== 'error') return { done: true };
+        const endedUs = Date.parse(session.stopped_at ?? session.created_at) * 1000;
+        const leftMs = (endedUs + session.storage_config.retention_days * dayUs - deps.nowUs()) / 1000;
+        if (leftMs > 0) return { againMs: Math.min(leftMs, waitMsMax) };
+        await deps.storage.appendAudit({
+          eventId: `retention:${job.sessionId}`,
+          timestampUs: deps.nowUs(),
+          eventType: 'retention_expired',
+          userId: null,
+          resourceId: job.sessionId,
+          ipAddress: null,
+          userAgent: null,
+          success: true,
+          errorMessage: null,
+          details: { retention_days: session.storage_config.retention_days },
+        });
+        await step(context, job.sessionId, 'expire');
+        return { done: true };
+      }),
+  };
+}
+
+export function purgeHandler(context: Context): JobHandler {
+  const { storage, processor, nowUs } = context.deps;
+  return {
+    run: (job) =>
+      context.locks.run(job.sessionId, async () => {
+        const { sessionId } = job;
+        const session = await loadSession(context, sessionId);
+        if (stateOf(session) !== 'cleanup') return { done: true };
+        const { openedUs, merkleRoot } = await loadJournal(context, sessionId);
+        const expired = job.payload.expired === true;
+        const erased = (await storage.getRecords({ sessionId, kind: 'erase' })).records.length > 0;
+        if (openedUs !== null && !erased) {
+          // Said before it is done: a purge without its record would look like a loss.
+          const dekId = (await storage.getWraps({ sessionId })).wraps[0]?.keyId ?? '';
+          const body = {
+            at_us: nowUs(),
+            actor: 'pipeline',
+            reason: expired ? 'retention_expired' : 'deleted',
+            erased: 'keys_and_chunks',
+            dek_id: dekIdPattern.test(dekId) ? dekId : null,
+            merkle_root: merkleRoot,
+          };
+          const { record } = await processor.signRecord({ sessionId, kind: 'erase', body });
+          await storage.putRecord({ sessionId, kind: 'erase', record });
+          await logRecord(context, 'erase', record);
+        }
+        await storage.purgeSession({ sessionId });
+        await tryStep(context, sessionId, 'purged');
+        return { done: true };
+      }),
+  };
+}

@@ -1,0 +1,130 @@
+/** Pipeline Manager: owns every session's life and its place in the log. */
+import { LucidError, type PipelinePort, type ServiceHealth } from '@lucid-sessions/contract';
+import { admit } from './admit.ts';
+import { anchorHandler } from './anchor-jobs.ts';
+import { pause, remove, resume, start, stop } from './commands.ts';
+import { defaultLimits, type PipelineLimits } from './config.ts';
+import { type Context, loadJournal, loadSession, type PipelineDeps } from './context.ts';
+import { finaliseHandler } from './finalise.ts';
+import { JobRunner } from './job-runner.ts';
+import { KeyedLock } from './keyed-lock.ts';
+import { Reconciler } from './reconcile.ts';
+import { ProgressClock, report } from './reports.ts';
+import { purgeHandler, retentionHandler } from './retention.ts';
+import { control, pipelineStatus } from './status.ts';
+
+export interface PipelineService extends PipelinePort {
+  /** Takes up what an earlier process left, jobs and sessions whose recorder may be gone, and keeps doing so. */
+  run(): Promise<void>;
+  /** Compares with the recorders now; also runs by itself. */
+  reconcile(): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+async function health(context: Context): Promise<ServiceHealth> {
+  const { queue, storage } = context.deps;
+  try {
+    const [jobs, stored] = await Promise.all([queue.countByState(), storage.health()]);
+    const failed = jobs.failed ?? 0;
+    const message =
+      stored.status === 'unhealthy'
+        ? 'storage is not well'
+        : failed > 0
+          ? 'jobs have failed; resume the pipelines of their sessions'
+          : null;
+    return {
+      service: 'pipeline',
+      status: stored.status === 'unhealthy' ? 'unhealthy' : message === null ? 'healthy' : 'degraded',
+      message,
+      details: {
+        connectedSessions: context.connected.size,
+        concurrentSessionsMax: context.limits.concurrentSessionsMax,
+        jobsWaiting: jobs.waiting ?? 0,
+        jobsRunning: jobs.running ?? 0,
+        jobsFailed: failed,
+      },
+    };
+  } catch {
+    return {
+      service: 'pipeline',
+      status: 'unhealthy',
+      message: 'storage or the job queue does not answer',
+      details: {},
+    };
+  }
+}
+
+async function anchor(context: Context, sessionId: string): ReturnType<PipelinePort['anchor']> {
+  await loadSession(context, sessionId);
+  const { manifestLogIndex } = await loadJournal(context, sessionId);
+  return {
+    log: manifestLogIndex === null ? null : await context.deps.log.proof(manifestLogIndex),
+    receipts: await context.deps.journal.listReceipts(sessionId),
+  };
+}
+
+export function createPipelineService(deps: PipelineDeps, limits: Partial<PipelineLimits> = {}): PipelineService {
+  const context: Context = {
+    deps,
+    limits: { ...defaultLimits, ...limits },
+    locks: new KeyedLock(),
+    connected: new Set(),
+    kick: () => runner.kick(),
+  };
+  const runner = new JobRunner(context, {
+    finalise: finaliseHandler(context),
+    anchor: anchorHandler(context),
+    retention: retentionHandler(context),
+    purge: purgeHandler(context),
+  });
+  const reconciler = new Reconciler(context);
+  const clock = new ProgressClock();
+  let timer: NodeJS.Timeout | undefined;
+  let reconciling: Promise<void> = Promise.resolve();
+  const reconcile = () => {
+    reconciling = reconciling.then(() =>
+      reconciler.run().catch((thrown: unknown) => deps.onError?.('reconcile', thrown)),
+    );
+    return reconciling;
+  };
+
+  return {
+    async create({ session, routeTokenSha256 }) {
+      if (session.pipeline_state !== 'created' || session.status !== 'created')
+        throw new LucidError('invalidRequest', 'a new session is in the state created');
+      return deps.storage.createSession({ session, routeTokenSha256 });
+    },
+    admit: (request) => admit(context, request),
+    report: (said) => report(context, clock, said),
+    start: ({ sessionId }) => start(context, sessionId),
+    stop: ({ sessionId, reason }) => stop(context, sessionId, reason),
+    pause: ({ sessionId }) => pause(context, sessionId),
+    resume: ({ sessionId }) => resume(context, sessionId),
+    remove: ({ sessionId }) => remove(context, sessionId),
+    async status({ sessionId }) {
+      const { session } = await deps.storage.getSession({ sessionId });
+      return { status: session === null ? null : await pipelineStatus(context, sessionId) };
+    },
+    control: ({ sessionId, action }) => control(context, sessionId, action),
+    anchor: ({ sessionId }) => anchor(context, sessionId),
+    async logCheckpoint() {
+      return { checkpoint: await deps.log.checkpoint(), publicKey: deps.log.publicKey };
+    },
+    health: () => health(context),
+
+    async run() {
+      await reconcile();
+      runner.start();
+      timer = setInterval(reconcile, context.limits.reconcileMs);
+      timer.unref();
+    },
+    reconcile,
+    async dispose() {
+      clearInterval(timer);
+      await reconciling;
+      await runner.stop();
+      await context.locks.idle();
+      await Promise.all([deps.queue.dispose(), deps.journal.dispose()]);
+    },
+  };
+}

@@ -1,0 +1,35 @@
+/** The contract's statistics out of what recorder and storage count. */
+import type { RecordingStatistics, SessionStatistics } from '@lucid-sessions/contract';
+import type { Context } from './context.ts';
+
+const round = (value: number, digits: number) => Number(value.toFixed(digits));
+
+export async function sessionStatistics(
+  context: Context,
+  sessionId: string,
+  recorded: RecordingStatistics | null,
+): Promise<SessionStatistics> {
+  const totals = await context.deps.storage.sessionTotals({ sessionId });
+  const seconds = (recorded?.durationUs ?? 0) / 1_000_000;
+  return {
+    duration_seconds: round(seconds, 3),
+    chunks_count: totals.chunksCount,
+    size_bytes: totals.storedBytes,
+    frame_count: recorded?.framesCount ?? totals.framesCount,
+    dropped_frames: recorded?.framesDropped ?? 0,
+    error_count: recorded?.errorsCount ?? 0,
+    average_fps: seconds > 0 ? round((recorded?.updatesCount ?? 0) / seconds, 2) : 0,
+    compression_ratio: totals.payloadBytes > 0 ? Math.min(1, round(totals.storedBytes / totals.payloadBytes, 4)) : 0,
+  };
+}
+
+export const noStatistics: SessionStatistics = {
+  duration_seconds: 0,
+  chunks_count: 0,
+  size_bytes: 0,
+  frame_count: 0,
+  dropped_frames: 0,
+  error_count: 0,
+  average_fps: 0,
+  compression_ratio: 0,
+};
