@@ -15,7 +15,12 @@ export function retentionHandler(context: Context): JobHandler {
         const session = await loadSession(context, job.sessionId);
         const state = stateOf(session);
         if (state !== 'stopped' && state !== 'error') return { done: true };
-        const endedUs = Date.parse(session.stopped_at ?? session.created_at) * 1000;
+        const { manifestUs, drainedUs } = await loadJournal(context, job.sessionId);
+        // A recorder with a wrong clock must not make a recording expire early: our own clock counts as well.
+        const endedUs = Math.max(
+          Date.parse(session.stopped_at ?? session.created_at) * 1000,
+          manifestUs ?? drainedUs ?? 0,
+        );
         const leftMs = (endedUs + session.storage_config.retention_days * dayUs - deps.nowUs()) / 1000;
         if (leftMs > 0) return { againMs: Math.min(leftMs, waitMsMax) };
         await deps.storage.appendAudit({

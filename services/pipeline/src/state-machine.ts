@@ -77,7 +77,7 @@ type Row = Partial<Record<PipelineEvent, Transition>>;
 const ending: Row = {
   stop: to('stopping', 'stop_recorder'),
   ended: to('stopping'),
-  fail: to('error'),
+  fail: to('error', 'settle'),
 };
 
 export const transitions: Record<PipelineState, Row> = {
@@ -96,7 +96,7 @@ export const transitions: Record<PipelineState, Row> = {
     drained: to('stopping', 'finalise'),
     nothing_recorded: to('stopped'),
     finalised: to('stopped', 'settle'),
-    fail: to('error'),
+    fail: to('error', 'settle'),
   },
   stopped: { recover: to('created'), remove: to('cleanup', 'purge'), expire: to('cleanup', 'purge') },
   cleanup: { purged: to('destroyed') },

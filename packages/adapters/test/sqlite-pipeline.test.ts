@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { jobQueueSuite, journalStoreSuite } from '../../../services/pipeline/test/suites/index.ts';
+import { embeddedLogPort, SqliteJobQueue, SqliteJournalStore } from '../src/index.ts';
+
+jobQueueSuite('sqlite', async () => new SqliteJobQueue(':memory:'));
+journalStoreSuite('sqlite', async () => new SqliteJournalStore(':memory:'));
+
+test('a recorder that repeats itself without end does not fill the journal', async () => {
+  const store = new SqliteJournalStore(':memory:');
+  const facts = 20_001;
+  for (let atUs = 0; atUs < facts; atUs += 1000) await store.appendFact('s1', { kind: 'downgrade', atUs, what: 'x' });
+  assert.equal((await store.listFacts('s1')).length, 21);
+  await store.dispose();
+});
+
+test('the pipeline sees the embedded log through its own port', async () => {
+  const log = {
+    publicKey: { name: 'log', algorithm: 1 as const, publicKey: new Uint8Array(32) },
+    checkpoint: 'signed',
+    append: async () => 4,
+    prove: async () => ({ index: 4, hashes: [new Uint8Array([255])], checkpoint: 'signed' }),
+  };
+  const port = embeddedLogPort(log as never);
+  assert.deepEqual(await port.append(new Uint8Array(1)), { index: 4 });
+  assert.deepEqual(await port.proof(4), { logIndex: 4, checkpoint: 'signed', inclusion: ['ff'] });
+  assert.equal(await port.checkpoint(), 'signed');
+  assert.match(port.publicKey, /^log\+/);
+});

@@ -1,0 +1,572 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { LucidError, rpcClient, type SessionDocument } from '@lucid-sessions/contract';
+import { createServiceHttp } from '@lucid-sessions/contract/http';
+import { backoffMs, type PipelineLimits, readPipelineEnv, tokenSha256 } from '@lucid-sessions/pipeline';
+import { sampleSession } from '../../storage/test/suites/index.ts';
+import { receiptOf, statistics, type World, world } from './world.ts';
+
+const check = (what: string, work: (world: World) => Promise<void>, limits: Partial<PipelineLimits> = {}) =>
+  test(what, async () => {
+    const made = await world(limits);
+    try {
+      await work(made);
+    } finally {
+      await made.dispose();
+    }
+  });
+
+const sessionOf = async ({ storage }: World, sessionId: string): Promise<SessionDocument> =>
+  (await storage.getSession({ sessionId })).session!;
+const stateOf = async (made: World, sessionId: string) => {
+  const { status, pipeline_state } = await sessionOf(made, sessionId);
+  return `${status} ${pipeline_state}`;
+};
+const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
+const admitBy = (made: World, name: string) =>
+  made.pipeline.admit({ route: { kind: 'cookie', name }, clientAddress: 'c', recorderId: 'r' });
+
+check('a session from its connection to a logged manifest', async (made) => {
+  await made.admit('s1');
+  assert.equal(await stateOf(made, 's1'), 'starting starting');
+  assert.equal(made.entries.length, 1, 'open is logged before the first frame');
+  await made.pipeline.report({ kind: 'fact', sessionId: 's1', fact: { kind: 'downgrade', atUs: 1, what: 'rfx' } });
+  await made.record('s1');
+  await made.until('s1', 'completed');
+  const session = await sessionOf(made, 's1');
+  assert.equal(session.pipeline_state, 'stopped');
+  assert.deepEqual(
+    [session.end_reason, session.end_message, session.merkle_root?.length],
+    ['client_disconnected', 'bye', 64],
+  );
+  assert.deepEqual(session.statistics, {
+    duration_seconds: 10,
+    chunks_count: 1,
+    size_bytes: 5000,
+    frame_count: 100,
+    dropped_frames: 1,
+    error_count: 2,
+    average_fps: 5,
+    compression_ratio: 0.25,
+  });
+  assert.ok(session.started_at !== null && session.stopped_at !== null);
+  assert.deepEqual(made.calls, ['open s1', 'finish s1 client_disconnected facts:1']);
+  const { records } = await made.storage.getRecords({ sessionId: 's1' });
+  assert.deepEqual(
+    records.map(({ record }) => text(record)),
+    ['open s1', 'manifest s1'],
+  );
+  assert.equal(made.entries.length, 2);
+  const { log, receipts } = await made.pipeline.anchor({ sessionId: 's1' });
+  assert.deepEqual([log?.logIndex, receipts], [1, []]);
+  assert.deepEqual(await made.pipeline.logCheckpoint(), { checkpoint: 'size 2', publicKey: 'log-key' });
+  const { status } = await made.pipeline.status({ sessionId: 's1' });
+  assert.equal(status?.pipelineStatus, 'stopped');
+  assert.deepEqual(
+    status?.stages.map((stage) => `${stage.stageName} ${stage.status} ${stage.itemsProcessed}`),
+    [
+      'recording completed 100',
+      'compression completed 1',
+      'encryption completed 1',
+      'storage completed 1',
+      'manifest completed 1',
+      'log completed 2',
+    ],
+  );
+  assert.equal((await made.pipeline.health()).status, 'healthy');
+});
+
+check('a token names its session, without any start before', async (made) => {
+  const token = 'secret token';
+  await made.pipeline.create({ session: sampleSession('s1'), routeTokenSha256: tokenSha256(token) });
+  const admission = await made.pipeline.admit({ route: { kind: 'token', token }, clientAddress: 'c', recorderId: 'r' });
+  assert.ok(admission.admitted);
+  assert.deepEqual(admission.ticket.target, { host: 'desk.example', port: 3389, useTls: true, ignoreCert: false });
+  assert.deepEqual([admission.ticket.persistence, admission.ticket.graphics], ['strict', 'passthrough']);
+  const wrong = await made.pipeline.admit({
+    route: { kind: 'token', token: 'x' },
+    clientAddress: 'c',
+    recorderId: 'r',
+  });
+  assert.deepEqual([wrong.admitted, wrong.admitted || wrong.code], [false, 'unknown_session']);
+});
+
+check('a name is no secret: its session must have been started', async (made) => {
+  await made.pipeline.create({ session: sampleSession('s1'), routeTokenSha256: null });
+  const early = await admitBy(made, 'alice');
+  assert.deepEqual([early.admitted, early.admitted || early.code], [false, 'not_startable']);
+  await made.pipeline.start({ sessionId: 's1' });
+  assert.equal((await admitBy(made, 'alice')).admitted, true);
+  const second = await admitBy(made, 's1');
+  assert.deepEqual([second.admitted, second.admitted || second.code], [false, 'not_startable']);
+});
+
+check('a listener makes the session itself', async (made) => {
+  const route = { kind: 'listener', target: '[2001:db8::1]:3390' } as const;
+  const admission = await made.pipeline.admit({ route, clientAddress: 'c', recorderId: 'r' });
+  assert.ok(admission.admitted);
+  assert.deepEqual([admission.ticket.target.host, admission.ticket.target.port], ['2001:db8::1', 3390]);
+  const { name } = await sessionOf(made, admission.ticket.sessionId);
+  assert.equal(name, '[2001:db8::1]:3390 2026-01-01T00:00:00.000Z');
+  const plain = await made.pipeline.admit({
+    route: { kind: 'listener', target: 'desk' },
+    clientAddress: 'c',
+    recorderId: 'r',
+  });
+  assert.ok(plain.admitted && plain.ticket.target.port === 3389);
+  const bad = await made.pipeline.admit({
+    route: { kind: 'listener', target: 'a b' },
+    clientAddress: 'c',
+    recorderId: 'r',
+  });
+  assert.deepEqual([bad.admitted, bad.admitted || bad.code], [false, 'unavailable']);
+});
+
+check(
+  'beyond MAX_CONCURRENT_SESSIONS nobody is admitted, also when many come at once',
+  async (made) => {
+    const route = { kind: 'listener', target: 'desk' } as const;
+    const admissions = await Promise.all(
+      Array.from({ length: 5 }, () => made.pipeline.admit({ route, clientAddress: 'c', recorderId: 'r' })),
+    );
+    const codes = admissions.map((admission) => (admission.admitted ? 'admitted' : admission.code)).sort();
+    assert.deepEqual(codes, ['admitted', 'admitted', 'at_capacity', 'at_capacity', 'at_capacity']);
+    const again = await made.pipeline.admit({ route, clientAddress: 'c', recorderId: 'r' });
+    assert.deepEqual([again.admitted, again.admitted || again.code], [false, 'at_capacity']);
+    const first = admissions.find((admission) => admission.admitted)!;
+    await made.record(first.admitted ? first.ticket.sessionId : '');
+    assert.equal((await made.pipeline.admit({ route, clientAddress: 'c', recorderId: 'r' })).admitted, true);
+  },
+  { concurrentSessionsMax: 2 },
+);
+
+check('a recording that can not be opened is refused, and the session can be tried again', async (made) => {
+  const { open } = made.processor;
+  made.processor.open = () => Promise.reject(new LucidError('unavailable', 'processor is away'));
+  await made.pipeline.create({ session: sampleSession('s1'), routeTokenSha256: null });
+  await made.pipeline.start({ sessionId: 's1' });
+  const refusal = await admitBy(made, 's1');
+  assert.deepEqual([refusal.admitted, refusal.admitted || refusal.code], [false, 'unavailable']);
+  assert.equal(await stateOf(made, 's1'), 'starting starting');
+  made.processor.open = open;
+  assert.equal((await admitBy(made, 's1')).admitted, true);
+});
+
+check('a connection that never got through leaves the session as it was', async (made) => {
+  await made.admit('s1');
+  const ended = { kind: 'ended', sessionId: 's1', atUs: 5, reason: 'client_tls_failed', failed: true } as const;
+  await made.pipeline.report({ ...ended, message: 'the client did not trust us', statistics });
+  assert.equal(await stateOf(made, 's1'), 'stopped stopping');
+  await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 0 });
+  assert.equal(await stateOf(made, 's1'), 'starting starting');
+  assert.equal((await sessionOf(made, 's1')).end_message, 'the client did not trust us');
+  assert.equal((await admitBy(made, 's1')).admitted, true);
+  assert.equal(made.entries.length, 1, 'the open record is logged once');
+  await made.record('s1');
+  await made.until('s1', 'completed');
+});
+
+check('drained may come before ended', async (made) => {
+  await made.admit('s1');
+  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
+  await made.putChunk('s1', 0);
+  await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 1 });
+  await made.pipeline.report({
+    kind: 'ended',
+    sessionId: 's1',
+    atUs: 9,
+    reason: 'recording_not_persisted',
+    message: 'spool full',
+    failed: true,
+    statistics,
+  });
+  await made.until('s1', 'failed');
+  assert.equal((await sessionOf(made, 's1')).pipeline_state, 'stopped');
+});
+
+check('pause and resume', async (made) => {
+  await made.admit('s1');
+  await assert.rejects(made.pipeline.pause({ sessionId: 's1' }), { code: 'LUCID_ERR_3004' });
+  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
+  const { session, atUs } = await made.pipeline.pause({ sessionId: 's1' });
+  assert.deepEqual([session.status, atUs], ['paused', made.clock.us]);
+  await made.pipeline.report({ kind: 'paused', sessionId: 's1', atUs });
+  assert.equal((await made.pipeline.status({ sessionId: 's1' })).status?.pipelineStatus, 'paused');
+  assert.equal((await made.pipeline.resume({ sessionId: 's1' })).session.status, 'recording');
+  await assert.rejects(made.pipeline.resume({ sessionId: 's1' }), { code: 'LUCID_ERR_3004' });
+  made.recorder.pause = () => Promise.reject(new LucidError('unavailable', 'recorder is away'));
+  await assert.rejects(made.pipeline.pause({ sessionId: 's1' }), { code: 'LUCID_ERR_3016' });
+  assert.equal(await stateOf(made, 's1'), 'recording active');
+});
+
+check('a recorder that pauses or resumes by itself is followed', async (made) => {
+  await made.admit('s1');
+  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
+  await made.pipeline.pause({ sessionId: 's1' });
+  await made.pipeline.report({ kind: 'resumed', sessionId: 's1', atUs: 6 });
+  assert.equal(await stateOf(made, 's1'), 'recording active');
+  await made.pipeline.report({ kind: 'resumed', sessionId: 's1', atUs: 6 });
+  assert.equal(await stateOf(made, 's1'), 'recording active');
+});
+
+check('stopping ends the recording; the recorder may report the end later and better', async (made) => {
+  await made.admit('s1');
+  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
+  await made.putChunk('s1', 0);
+  const { session } = await made.pipeline.stop({ sessionId: 's1', reason: 'audit' });
+  assert.deepEqual([session.status, session.end_reason, session.end_message], ['stopped', 'stopped', 'audit']);
+  assert.equal(session.statistics.duration_seconds, 0);
+  await made.pipeline.report({
+    kind: 'ended',
+    sessionId: 's1',
+    atUs: 7,
+    reason: 'stopped',
+    message: 'audit',
+    failed: false,
+    statistics,
+  });
+  assert.equal((await sessionOf(made, 's1')).statistics.duration_seconds, 10);
+  await assert.rejects(made.pipeline.remove({ sessionId: 's1' }), { code: 'LUCID_ERR_3004' });
+  await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 1 });
+  await made.until('s1', 'completed');
+  assert.ok(made.calls.includes('stop s1 stopped'));
+  await assert.rejects(made.pipeline.stop({ sessionId: 's1', reason: '' }), { code: 'LUCID_ERR_3004' });
+  await assert.rejects(
+    made.pipeline.start({ sessionId: 's1' }),
+    { code: 'LUCID_ERR_3004' },
+    'a chain is closed for good',
+  );
+});
+
+check('a stop that could not reach the recorder can be sent again', async (made) => {
+  await made.admit('s1');
+  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
+  const { stop } = made.recorder;
+  made.recorder.stop = () => Promise.reject(new LucidError('unavailable', 'recorder is away'));
+  await assert.rejects(made.pipeline.stop({ sessionId: 's1', reason: '' }), { code: 'LUCID_ERR_3016' });
+  made.recorder.stop = stop;
+  assert.equal((await made.pipeline.stop({ sessionId: 's1', reason: '' })).session.status, 'stopped');
+});
+
+check('a session that waits for nobody is stopped without a recording and can be started again', async (made) => {
+  await made.pipeline.create({ session: sampleSession('s1'), routeTokenSha256: null });
+  await made.pipeline.start({ sessionId: 's1' });
+  await made.pipeline.start({ sessionId: 's1' });
+  assert.equal((await made.pipeline.stop({ sessionId: 's1', reason: '' })).session.status, 'stopped');
+  assert.deepEqual(made.calls, []);
+  assert.equal((await made.pipeline.start({ sessionId: 's1' })).session.status, 'starting');
+  await made.pipeline.remove({ sessionId: 's1' });
+});
+
+check(
+  'progress is written at most every so often, and only for live sessions',
+  async (made) => {
+    await made.admit('s1');
+    await made.pipeline.report({ kind: 'progress', sessionId: 's1', statistics });
+    assert.equal((await sessionOf(made, 's1')).statistics.frame_count, 100);
+    await made.pipeline.report({ kind: 'progress', sessionId: 's1', statistics: { ...statistics, framesCount: 200 } });
+    assert.equal((await sessionOf(made, 's1')).statistics.frame_count, 100);
+    made.clock.us += 5_000_000;
+    await made.pipeline.report({ kind: 'progress', sessionId: 's1', statistics: { ...statistics, framesCount: 300 } });
+    assert.equal((await sessionOf(made, 's1')).statistics.frame_count, 300);
+  },
+  { progressMs: 5000 },
+);
+
+check('reports that come twice, late or for sessions nobody knows', async (made) => {
+  await made.admit('s1');
+  await made.record('s1');
+  await made.until('s1', 'completed');
+  const before = await sessionOf(made, 's1');
+  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
+  await made.pipeline.report({ kind: 'paused', sessionId: 's1', atUs: 5 });
+  await made.pipeline.report({ kind: 'progress', sessionId: 's1', statistics });
+  const end = { reason: 'recorder_crashed', message: 'late', failed: true } as const;
+  await made.pipeline.report({ kind: 'ended', sessionId: 's1', atUs: 9, ...end, statistics });
+  await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 1 });
+  assert.deepEqual(await sessionOf(made, 's1'), before);
+  await assert.rejects(made.pipeline.report({ kind: 'paused', sessionId: 'nobody', atUs: 5 }), {
+    code: 'LUCID_ERR_3001',
+  });
+});
+
+check('deleting signs the erasure, shreds and frees, and can not be done twice', async (made) => {
+  await made.admit('s1');
+  await assert.rejects(made.pipeline.remove({ sessionId: 's1' }), { code: 'LUCID_ERR_3004' });
+  await made.record('s1');
+  await made.until('s1', 'completed');
+  await made.storage.putWraps({
+    sessionId: 's1',
+    wraps: [{ scheme: 'local', recipient: 'r', keyId: 'ab'.repeat(16), wrapped: new Uint8Array(3) }],
+  });
+  assert.deepEqual(await made.pipeline.remove({ sessionId: 's1' }), { deletedAtUs: made.clock.us });
+  await made.until('s1', 'deleted');
+  for (let left = 200; left > 0 && (await stateOf(made, 's1')) !== 'deleted destroyed'; left--)
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.equal(await stateOf(made, 's1'), 'deleted destroyed');
+  const [erase] = (await made.storage.getRecords({ sessionId: 's1', kind: 'erase' })).records;
+  assert.match(text(erase?.record), /"reason":"deleted".*"dek_id":"abab/);
+  assert.equal((await made.storage.readChunk({ sessionId: 's1', index: 0 })).file, null);
+  assert.deepEqual((await made.storage.getWraps({ sessionId: 's1' })).wraps, []);
+  assert.equal(made.entries.length, 3);
+  await assert.rejects(made.pipeline.remove({ sessionId: 's1' }), { code: 'LUCID_ERR_3001' });
+  await assert.rejects(made.pipeline.control({ sessionId: 's1', action: 'pause' }), { code: 'LUCID_ERR_3004' });
+});
+
+check('a recording expires when its days are over, also when they were changed meanwhile', async (made) => {
+  await made.admit('s1');
+  await made.record('s1');
+  await made.until('s1', 'completed');
+  const session = await sessionOf(made, 's1');
+  await made.storage.replaceSession({
+    session: {
+      ...session,
+      version: session.version + 1,
+      storage_config: { ...session.storage_config, retention_days: 2 },
+    },
+    expectedVersion: session.version,
+  });
+  // The job looks again every day.
+  made.clock.us += 86_400_000_000;
+  await made.restart();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal((await sessionOf(made, 's1')).status, 'completed');
+  made.clock.us += 2 * 86_400_000_000;
+  await made.restart();
+  await made.until('s1', 'deleted');
+  for (let left = 200; left > 0 && (await stateOf(made, 's1')) !== 'deleted destroyed'; left--)
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  const [erase] = (await made.storage.getRecords({ sessionId: 's1', kind: 'erase' })).records;
+  assert.match(text(erase?.record), /retention_expired/);
+  assert.equal((await made.storage.listAudit({ eventType: 'retention_expired', limit: 5, offset: 0 })).total, 1);
+});
+
+check('a manifest that can not be made is retried, then said, then resumed', async (made) => {
+  const { finish } = made.processor;
+  let tries = 0;
+  made.processor.finish = () => {
+    tries += 1;
+    return Promise.reject(new LucidError('encryption', 'no identity key'));
+  };
+  await made.admit('s1');
+  await made.record('s1');
+  await made.until('s1', 'failed');
+  assert.equal(tries, 4, 'once and three retries');
+  const session = await sessionOf(made, 's1');
+  assert.equal(session.pipeline_state, 'error');
+  assert.match(session.end_message ?? '', /no identity key/);
+  const { status } = await made.pipeline.status({ sessionId: 's1' });
+  const manifest = status?.stages.find(({ stageName }) => stageName === 'manifest');
+  assert.deepEqual([manifest?.status, manifest?.retryCount, manifest?.lastError], ['error', 3, 'no identity key']);
+  assert.equal((await made.pipeline.health()).status, 'degraded');
+  made.processor.finish = finish;
+  await made.pipeline.control({ sessionId: 's1', action: 'resume' });
+  await made.until('s1', 'completed');
+});
+
+check('processing can be held back and let go', async (made) => {
+  await made.admit('s1');
+  const paused = await made.pipeline.control({ sessionId: 's1', action: 'pause' });
+  assert.equal(paused.status.state, 'starting');
+  await made.record('s1');
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assert.equal(await stateOf(made, 's1'), 'processing stopping');
+  const { status } = await made.pipeline.status({ sessionId: 's1' });
+  assert.equal(status?.pipelineStatus, 'paused');
+  assert.equal(status?.stages.find(({ stageName }) => stageName === 'manifest')?.status, 'paused');
+  await made.pipeline.control({ sessionId: 's1', action: 'resume' });
+  await made.until('s1', 'completed');
+});
+
+check('chunks that were promised but are not stored hold the manifest back', async (made) => {
+  await made.admit('s1');
+  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
+  const hash = await made.putChunk('s1', 0);
+  await made.pipeline.report({
+    kind: 'ended',
+    sessionId: 's1',
+    atUs: 9,
+    reason: 'stopped',
+    message: '',
+    failed: false,
+    statistics,
+  });
+  await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 2 });
+  await made.until('s1', 'failed');
+  assert.match((await sessionOf(made, 's1')).end_message ?? '', /1 of 2 chunks/);
+  await made.putChunk('s1', 1, hash);
+  await made.pipeline.control({ sessionId: 's1', action: 'resume' });
+  await made.until('s1', 'completed');
+});
+
+async function untilReceipt(made: World, sessionId: string, status: string): Promise<void> {
+  for (let left = 400; left > 0; left--) {
+    const { receipts } = await made.pipeline.anchor({ sessionId });
+    if (receipts.some((receipt) => receipt.status === status)) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`no receipt became ${status}: ${made.failures}`);
+}
+
+check('anchors are asked until they confirm, whatever is down meanwhile', async (made) => {
+  const asked: string[] = [];
+  let down = 1;
+  made.anchors.push({
+    backend: 'chain',
+    submit: async ({ merkleRoot, chunksCount }) => {
+      asked.push('submit');
+      if (down-- > 0) throw new LucidError('anchoring', 'not reachable', { status: 502 });
+      assert.equal(chunksCount, 1);
+      return receiptOf('chain', 'pending', merkleRoot);
+    },
+    check: async ({ merkleRoot }) => {
+      asked.push('check');
+      return receiptOf('chain', 'confirmed', merkleRoot);
+    },
+  });
+  await made.admit('s1');
+  await made.record('s1');
+  await untilReceipt(made, 's1', 'confirmed');
+  assert.deepEqual(asked, ['submit', 'submit', 'check']);
+  assert.equal((await sessionOf(made, 's1')).status, 'completed');
+  const { status } = await made.pipeline.status({ sessionId: 's1' });
+  assert.equal(status?.stages.find(({ stageName }) => stageName === 'anchoring_chain')?.status, 'completed');
+});
+
+check('an anchor that refuses for good is a failed receipt, not a failed session', async (made) => {
+  made.anchors.push({
+    backend: 'chain',
+    submit: () => Promise.reject(new LucidError('anchoring', 'another root under our id', { status: 500 })),
+    check: async () => null,
+  });
+  await made.admit('s1');
+  await made.record('s1');
+  await untilReceipt(made, 's1', 'failed');
+  const { receipts } = await made.pipeline.anchor({ sessionId: 's1' });
+  assert.equal(receipts[0]?.detail, 'another root under our id');
+  assert.equal((await sessionOf(made, 's1')).status, 'completed');
+});
+
+check('after a crash a session whose recorder is gone is driven to its end', async (made) => {
+  await made.admit('s1');
+  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: made.clock.us, recorderId: 'r' });
+  await made.putChunk('s1', 0);
+  await made.restart();
+  const again = await admitBy(made, 's1');
+  assert.deepEqual([again.admitted, again.admitted || again.code], [false, 'not_startable']);
+  made.recorder.alive.clear();
+  await made.service.reconcile();
+  assert.equal(await stateOf(made, 's1'), 'recording active', 'it may be between two moments');
+  made.clock.us += 31_000_000;
+  await made.service.reconcile();
+  assert.equal(await stateOf(made, 's1'), 'stopped stopping');
+  made.clock.us += 601_000_000;
+  await made.service.reconcile();
+  await made.until('s1', 'failed');
+  const session = await sessionOf(made, 's1');
+  assert.deepEqual([session.pipeline_state, session.end_reason], ['stopped', 'recorder_crashed']);
+});
+
+check('a recorder that does not answer is waited for, and its own report is the better one', async (made) => {
+  await made.admit('s1');
+  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: made.clock.us, recorderId: 'r' });
+  await made.putChunk('s1', 0);
+  const { live } = made.recorder;
+  made.recorder.live = () => Promise.reject(new Error('no answer'));
+  await made.service.reconcile();
+  made.clock.us += 60_000_000;
+  await made.service.reconcile();
+  assert.equal(await stateOf(made, 's1'), 'recording active');
+  made.clock.us += 300_000_000;
+  await made.service.reconcile();
+  assert.equal(await stateOf(made, 's1'), 'stopped stopping');
+  made.recorder.live = live;
+  await made.record('s1');
+  await made.until('s1', 'completed');
+  assert.equal((await sessionOf(made, 's1')).end_reason, 'client_disconnected');
+});
+
+check('a crash between journal and state is repaired', async (made) => {
+  await made.admit('s1');
+  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
+  await made.putChunk('s1', 0);
+  const { replaceSession } = made.storage;
+  made.storage.replaceSession = () => Promise.reject(new LucidError('unavailable', 'crash'));
+  const end = { reason: 'stopped', message: '', failed: false } as const;
+  await assert.rejects(
+    made.pipeline.report({ kind: 'ended', sessionId: 's1', atUs: made.clock.us, ...end, statistics }),
+  );
+  made.storage.replaceSession = replaceSession;
+  assert.equal(await stateOf(made, 's1'), 'recording active');
+  await made.restart();
+  assert.equal(await stateOf(made, 's1'), 'stopped stopping');
+  await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 1 });
+  await made.until('s1', 'completed');
+});
+
+check('another writer of the document is no obstacle', async (made) => {
+  await made.pipeline.create({ session: sampleSession('s1'), routeTokenSha256: null });
+  const { replaceSession } = made.storage;
+  let rivals = 3;
+  made.storage.replaceSession = async (request) => {
+    if (rivals-- > 0) {
+      const current = await sessionOf(made, 's1');
+      await replaceSession({ session: { ...current, version: current.version + 1 }, expectedVersion: current.version });
+    }
+    return replaceSession(request);
+  };
+  assert.equal((await made.pipeline.start({ sessionId: 's1' })).session.version, 5);
+  rivals = 1000;
+  await assert.rejects(made.pipeline.stop({ sessionId: 's1', reason: '' }), { code: 'LUCID_ERR_3020' });
+});
+
+check('the same over HTTP', async (made) => {
+  const secret = 'test secret of the services, 32 or more';
+  const app = createServiceHttp({ name: 'pipeline', port: made.pipeline, serviceSecret: secret });
+  const client = rpcClient('pipeline', await app.listen({ host: '127.0.0.1', port: 0 }), { token: secret });
+  const direct = made.pipeline;
+  made.pipeline = client;
+  await made.admit('s1');
+  await made.record('s1');
+  await made.until('s1', 'completed');
+  assert.equal((await client.anchor({ sessionId: 's1' })).log?.logIndex, 1);
+  assert.equal((await client.status({ sessionId: 'nobody' })).status, null);
+  await assert.rejects(client.anchor({ sessionId: 'nobody' }), { code: 'LUCID_ERR_3001', status: 404 });
+  assert.deepEqual(await client.status({ sessionId: 's1' }), await direct.status({ sessionId: 's1' }));
+  app.server.closeAllConnections();
+  await app.close();
+});
+
+check('a new session begins at the beginning', async (made) => {
+  const session = sampleSession('s1', { status: 'completed' });
+  await assert.rejects(made.pipeline.create({ session, routeTokenSha256: null }), { code: 'LUCID_ERR_3002' });
+  await made.pipeline.create({ session: sampleSession('s1'), routeTokenSha256: null });
+  assert.deepEqual(await made.pipeline.create({ session: sampleSession('s1'), routeTokenSha256: null }), {
+    created: false,
+  });
+  await assert.rejects(made.pipeline.start({ sessionId: 'nobody' }), { code: 'LUCID_ERR_3001' });
+});
+
+check('it says when what it stands on is not well', async (made) => {
+  made.storage.health = async () => ({ service: 'storage', status: 'unhealthy', message: null, details: {} });
+  assert.equal((await made.pipeline.health()).status, 'unhealthy');
+  made.storage.health = () => Promise.reject(new Error('gone'));
+  assert.equal((await made.pipeline.health()).status, 'unhealthy');
+});
+
+test('waits grow and are spread over their whole range', () => {
+  const limits = { backoffBaseMs: 1000, backoffMaxMs: 60_000 };
+  assert.equal(backoffMs(0, limits, 0.5), 500);
+  assert.equal(backoffMs(3, limits, 0.5), 4000);
+  assert.equal(backoffMs(1000, limits, 0.999), 59_940);
+  assert.equal(backoffMs(5, limits, 0), 0);
+});
+
+test('the environment is read once', () => {
+  const secret = { LUCID_SERVICE_SECRET: 'x'.repeat(32) };
+  const config = readPipelineEnv({ ...secret, MAX_CONCURRENT_SESSIONS: '7' });
+  assert.deepEqual([config.port, config.limits.concurrentSessionsMax], [8083, 7]);
+  assert.throws(() => readPipelineEnv({ ...secret, MAX_CONCURRENT_SESSIONS: '0' }), {
+    variable: 'MAX_CONCURRENT_SESSIONS',
+  });
+});

@@ -1,0 +1,2 @@
+export * from './job-queue.ts';
+export * from './journal-store.ts';

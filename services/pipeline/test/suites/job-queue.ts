@@ -1,0 +1,93 @@
+/** What every JobQueue must do. `open` answers an empty queue each time. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { JobQueue, NewJob } from '@lucid-sessions/pipeline';
+
+const job = (jobId: string, changes: Partial<NewJob> = {}): NewJob => ({
+  jobId,
+  kind: 'finalise',
+  sessionId: 's1',
+  payload: { a: [1] },
+  runAtUs: 100,
+  retriesMax: 3,
+  ...changes,
+});
+
+export function jobQueueSuite(name: string, open: () => Promise<JobQueue>): void {
+  const check = (what: string, work: (queue: JobQueue) => Promise<void>) =>
+    test(`${name}: ${what}`, async () => {
+      const queue = await open();
+      try {
+        await work(queue);
+      } finally {
+        await queue.dispose();
+      }
+    });
+  const claim = async (queue: JobQueue, nowUs: number, limit = 10) =>
+    (await queue.claim({ nowUs, leaseUs: 50, limit })).map(({ jobId }) => jobId);
+
+  check('a job is queued once and runs when it is due, first the one that waited longest', async (queue) => {
+    assert.equal(await queue.nextRunUs(), null);
+    assert.equal(await queue.enqueue(job('b', { runAtUs: 90 })), true);
+    assert.equal(await queue.enqueue(job('a')), true);
+    assert.equal(await queue.enqueue(job('a', { runAtUs: 1 })), false);
+    assert.equal(await queue.nextRunUs(), 90);
+    assert.deepEqual(await claim(queue, 89), []);
+    assert.deepEqual(await claim(queue, 200, 1), ['b']);
+    assert.deepEqual(await claim(queue, 200), ['a']);
+    assert.deepEqual(await claim(queue, 200), []);
+    assert.deepEqual(await queue.countByState(), { running: 2 });
+    assert.deepEqual((await queue.listFor('s1'))[0], { ...job('a'), state: 'running', retries: 0, lastError: null });
+    assert.deepEqual(await queue.listFor('s2'), []);
+  });
+
+  check('a job whose runner is gone is claimed again after its lease', async (queue) => {
+    await queue.enqueue(job('a'));
+    assert.deepEqual(await claim(queue, 100), ['a']);
+    assert.deepEqual(await claim(queue, 149), []);
+    assert.deepEqual(await claim(queue, 150), ['a']);
+  });
+
+  check('done, again, retry and fail', async (queue) => {
+    await queue.enqueue(job('a'));
+    await claim(queue, 100);
+    await queue.again('a', 300, { b: 2 });
+    assert.deepEqual(await claim(queue, 299), []);
+    assert.deepEqual(await claim(queue, 300), ['a']);
+    assert.deepEqual((await queue.listFor('s1'))[0]!.payload, { b: 2 });
+    await queue.retry('a', 400, 'did not work');
+    const [waiting] = await queue.listFor('s1');
+    assert.deepEqual([waiting!.state, waiting!.retries, waiting!.lastError], ['waiting', 1, 'did not work']);
+    await claim(queue, 400);
+    await queue.fail('a', 'never worked');
+    assert.deepEqual(await claim(queue, 9999), []);
+    assert.deepEqual((await queue.listFor('s1'))[0]!.state, 'failed');
+    assert.equal(await queue.revive('s1', 500), 1);
+    assert.deepEqual((await queue.listFor('s1'))[0]!.retries, 0);
+    assert.deepEqual(await claim(queue, 500), ['a']);
+    await queue.done('a');
+    assert.deepEqual(await queue.countByState(), { done: 1 });
+    assert.equal(await queue.enqueue(job('a')), true, 'work that is done may be asked for anew');
+    assert.deepEqual((await queue.listFor('s1'))[0], { ...job('a'), state: 'waiting', retries: 0, lastError: null });
+  });
+
+  check('a settled or removed job is not settled again', async (queue) => {
+    await queue.enqueue(job('a'));
+    await queue.done('a');
+    assert.deepEqual(await queue.countByState(), { waiting: 1 });
+    await claim(queue, 100);
+    await queue.removeFor('s1');
+    await queue.retry('a', 5, 'late');
+    assert.deepEqual(await queue.listFor('s1'), []);
+  });
+
+  check('jobs of a session can be held back', async (queue) => {
+    await queue.enqueue(job('a'));
+    await queue.enqueue(job('b', { sessionId: 's2' }));
+    assert.equal(await queue.setPaused('s1', true), 1);
+    assert.deepEqual(await claim(queue, 100), ['b']);
+    assert.equal(await queue.enqueue(job('a')), false);
+    assert.equal(await queue.setPaused('s1', false), 1);
+    assert.deepEqual(await claim(queue, 100), ['a']);
+  });
+}

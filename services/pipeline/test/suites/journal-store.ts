@@ -1,0 +1,46 @@
+/** What every JournalStore must do. `open` answers an empty store each time. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { AnchorReceipt } from '@lucid-sessions/contract';
+import { type JournalStore, newJournal } from '@lucid-sessions/pipeline';
+
+export function journalStoreSuite(name: string, open: () => Promise<JournalStore>): void {
+  test(`${name}: journals, facts and receipts come back as they were`, async () => {
+    const store = await open();
+    assert.equal(await store.get('s1'), null);
+    const journal = { ...newJournal('s1'), connected: true, admittedUs: 5 };
+    await store.put(journal);
+    await store.put({ ...newJournal('s2'), endedUs: 5 });
+    await store.put({ ...newJournal('s3'), endedUs: 5, manifestUs: 6 });
+    await store.put(newJournal('s4'));
+    assert.deepEqual(await store.get('s1'), journal);
+    assert.deepEqual(await store.listUnfinished(), ['s1', 's2']);
+    await store.put({ ...journal, connected: false });
+    assert.deepEqual(await store.listUnfinished(), ['s2']);
+
+    const first = { kind: 'downgrade', atUs: 1, what: 'x' } as const;
+    const second = { kind: 'pause', fromUs: 2, toUs: null } as const;
+    for (const fact of [first, second, first]) await store.appendFact('s1', fact);
+    assert.deepEqual(await store.listFacts('s1'), [first, second]);
+    assert.deepEqual(await store.listFacts('s2'), []);
+
+    const receipt: AnchorReceipt = {
+      backend: 'b',
+      status: 'pending',
+      submittedAtUs: 1,
+      confirmedAtUs: null,
+      blockHeight: null,
+      transactionId: null,
+      merkleRoot: '00'.repeat(32),
+      detail: null,
+    };
+    await store.putReceipt('s1', receipt);
+    await store.putReceipt('s1', { ...receipt, status: 'confirmed' });
+    await store.putReceipt('s1', { ...receipt, backend: 'a' });
+    assert.deepEqual(
+      (await store.listReceipts('s1')).map(({ backend, status }) => `${backend} ${status}`),
+      ['a pending', 'b confirmed'],
+    );
+    await store.dispose();
+  });
+}

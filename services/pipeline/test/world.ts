@@ -1,0 +1,209 @@
+/** A pipeline on real storage with a recorder, processor, log and anchors that do as the test says. */
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FsChunkStore, SqliteJobQueue, SqliteJournalStore, SqliteMetadataStore } from '@lucid-sessions/adapters';
+import {
+  type AnchorReceipt,
+  LucidError,
+  type PipelinePort,
+  type ProcessorPort,
+  type RecorderPort,
+  type RecorderReport,
+  type RecordingStatistics,
+} from '@lucid-sessions/contract';
+import {
+  type Anchor,
+  createPipelineService,
+  type PipelineDeps,
+  type PipelineLimits,
+  type TransparencyLog,
+} from '@lucid-sessions/pipeline';
+import { createStorageService } from '@lucid-sessions/storage';
+import { sampleChunk, sampleSession } from '../../storage/test/suites/index.ts';
+
+export const statistics: RecordingStatistics = {
+  framesCount: 100,
+  relayedBytes: 5000,
+  framesDropped: 1,
+  errorsCount: 2,
+  durationUs: 10_000_000,
+  updatesCount: 50,
+};
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const health = (service: 'processor' | 'recorder') => async () =>
+  ({ service, status: 'healthy', message: null, details: {} }) as const;
+
+export interface World {
+  pipeline: PipelinePort;
+  storage: ReturnType<typeof createStorageService>;
+  clock: { us: number };
+  /** Calls to recorder and processor, in order. */
+  calls: string[];
+  entries: Uint8Array[];
+  recorder: RecorderPort & { alive: Set<string> };
+  processor: ProcessorPort;
+  anchors: Anchor[];
+  failures: string[];
+  service: ReturnType<typeof createPipelineService>;
+  /** The pipeline's process dies and a new one takes over. */
+  restart(limits?: Partial<PipelineLimits>): Promise<void>;
+  admit(sessionId: string): Promise<void>;
+  putChunk(sessionId: string, index: number, previous?: string | null): Promise<string>;
+  /** started → one chunk → ended → drained. */
+  record(sessionId: string): Promise<void>;
+  /** Waits until the session has the status, at most 5 s. */
+  until(sessionId: string, status: string): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export async function world(limits: Partial<PipelineLimits> = {}): Promise<World> {
+  const path = await mkdtemp(join(tmpdir(), 'lucid-pipeline-'));
+  const clock = { us: 1_767_225_600_000_000 };
+  const nowUs = () => clock.us;
+  const storage = createStorageService({
+    metadata: new SqliteMetadataStore(':memory:'),
+    chunks: new FsChunkStore({ path: join(path, 'chunks') }),
+    nowUs,
+  });
+  const calls: string[] = [];
+  const entries: Uint8Array[] = [];
+  const failures: string[] = [];
+  const alive = new Set<string>();
+
+  const recorder: World['recorder'] = {
+    alive,
+    stop: async ({ sessionId, reason }) => {
+      calls.push(`stop ${sessionId} ${reason}`);
+      return { stopped: alive.delete(sessionId) };
+    },
+    pause: async () => ({ pausedAtUs: clock.us }),
+    resume: async () => ({ resumedAtUs: clock.us }),
+    live: async () => ({
+      sessions: [...alive].map((sessionId) => ({ sessionId, startedAtUs: 0, paused: false, statistics })),
+    }),
+    health: health('recorder'),
+  };
+  const processor: ProcessorPort = {
+    open: async ({ session }) => {
+      calls.push(`open ${session.session_id}`);
+      return { openRecord: bytes(`open ${session.session_id}`) };
+    },
+    seal: () => Promise.reject(new Error('not used')),
+    finish: async ({ session, reason, facts }) => {
+      calls.push(`finish ${session.session_id} ${reason} facts:${facts.length}`);
+      const totals = await storage.sessionTotals({ sessionId: session.session_id });
+      return {
+        manifestRecord: bytes(`manifest ${session.session_id}`),
+        merkleRoot: createHash('sha256').update(session.session_id).digest('hex'),
+        chunksCount: totals.chunksCount,
+        totalBytes: totals.storedBytes,
+      };
+    },
+    signRecord: async ({ sessionId, kind, body }) => ({
+      record: bytes(`${kind} ${sessionId} ${JSON.stringify(body)}`),
+    }),
+    health: health('processor'),
+  };
+  const log: TransparencyLog = {
+    publicKey: 'log-key',
+    append: async (entry) => ({ index: entries.push(entry) - 1 }),
+    proof: async (logIndex) => ({ logIndex, checkpoint: `size ${entries.length}`, inclusion: [] }),
+    checkpoint: async () => (entries.length === 0 ? null : `size ${entries.length}`),
+  };
+  const anchors: Anchor[] = [];
+  let count = 0;
+  const deps = (): PipelineDeps => ({
+    storage,
+    processor,
+    recorder: () => recorder,
+    log,
+    anchors,
+    queue: new SqliteJobQueue(join(path, 'jobs.db')),
+    journal: new SqliteJournalStore(join(path, 'journal.db')),
+    nowUs,
+    random: () => 0,
+    newId: () => `new-${++count}`,
+    onError: (where, thrown) => failures.push(`${where}: ${(thrown as Error).message}`),
+  });
+  const chosen = { reconcileMs: 3_600_000, progressMs: 0, anchorPollMs: 0, ...limits };
+  let service = createPipelineService(deps(), chosen);
+  await service.run();
+
+  const report = (said: RecorderReport) => made.pipeline.report(said);
+  const made: World = {
+    pipeline: service,
+    service,
+    storage,
+    clock,
+    calls,
+    entries,
+    recorder,
+    processor,
+    anchors,
+    failures,
+    async restart(changed = {}) {
+      await service.dispose();
+      service = createPipelineService(deps(), { ...chosen, ...changed });
+      made.pipeline = service;
+      made.service = service;
+      await service.run();
+    },
+    async admit(sessionId) {
+      const session = sampleSession(sessionId);
+      await made.pipeline.create({ session, routeTokenSha256: null });
+      await made.pipeline.start({ sessionId });
+      const admission = await made.pipeline.admit({
+        route: { kind: 'cookie', name: sessionId },
+        clientAddress: '10.0.0.1:5000',
+        recorderId: 'recorder-1',
+      });
+      if (!admission.admitted) throw new LucidError('internal', admission.message);
+      alive.add(sessionId);
+    },
+    async putChunk(sessionId, index, previous = null) {
+      const { epoch } = await storage.acquireLease({ sessionId, owner: 'p', ttlMs: 1000 });
+      const chunk = sampleChunk(sessionId, index, previous);
+      await storage.putChunk({ ...chunk, epoch });
+      return chunk.metadata.leafHash;
+    },
+    async record(sessionId) {
+      await report({ kind: 'started', sessionId, atUs: clock.us, recorderId: 'recorder-1' });
+      await made.putChunk(sessionId, 0);
+      clock.us += 10_000_000;
+      const end = { reason: 'client_disconnected', message: 'bye', failed: false } as const;
+      alive.delete(sessionId);
+      await report({ kind: 'ended', sessionId, atUs: clock.us, ...end, statistics });
+      await report({ kind: 'drained', sessionId, chunksCount: 1 });
+    },
+    async until(sessionId, status) {
+      for (let left = 500; left > 0; left--) {
+        if ((await storage.getSession({ sessionId })).session?.status === status) return;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      const { session } = await storage.getSession({ sessionId });
+      throw new Error(
+        `${sessionId} stayed ${session?.status} (${session?.pipeline_state}), not ${status}: ${failures}`,
+      );
+    },
+    async dispose() {
+      await service.dispose();
+      await storage.dispose();
+      await rm(path, { recursive: true });
+    },
+  };
+  return made;
+}
+
+export const receiptOf = (backend: string, status: AnchorReceipt['status'], merkleRoot: string): AnchorReceipt => ({
+  backend,
+  status,
+  submittedAtUs: 1,
+  confirmedAtUs: status === 'confirmed' ? 2000 : null,
+  blockHeight: null,
+  transactionId: null,
+  merkleRoot,
+  detail: null,
+});
