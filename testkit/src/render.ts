@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { createFfmpegH264Decoder } from '@lucid-sessions/adapters';
 import { SessionDecoder } from '@lucid-sessions/rdp/graphics';
 import { PNG } from 'pngjs';
 import { type Capture, readCapture } from './capture.ts';
@@ -9,22 +10,24 @@ export interface Rendering {
   ms: number;
 }
 
-/** Replays a capture from its first byte to its last. */
-export function renderCapture(capture: Capture): Rendering {
-  const decoder = new SessionDecoder();
+/** Replays a capture from its first byte to its last. H.264 is decoded by the machine's ffmpeg. */
+export async function renderCapture(capture: Capture): Promise<Rendering> {
+  const decoder = new SessionDecoder({ createH264Decoder: () => createFfmpegH264Decoder() });
   const startedMs = performance.now();
-  for (const { fromServer, bytes } of capture.records) decoder.push({ fromServer, bytes });
-  return { decoder, ms: performance.now() - startedMs };
+  for (const { fromServer, bytes } of capture.records) await decoder.push({ fromServer, bytes });
+  const ms = performance.now() - startedMs;
+  decoder.close();
+  return { decoder, ms };
 }
 
 /** `render <capture.rdpcap[.gz]> <out.png>`: the final picture, without the pointer, and one JSON line about it. */
-function main(args: readonly string[]): number {
+async function main(args: readonly string[]): Promise<number> {
   const [capturePath, pngPath] = args;
   if (capturePath === undefined || pngPath === undefined) {
     process.stderr.write('usage: render <capture.rdpcap[.gz]> <out.png>\n');
     return 2;
   }
-  const { decoder, ms } = renderCapture(readCapture(capturePath));
+  const { decoder, ms } = await renderCapture(readCapture(capturePath));
   const { screen } = decoder;
   const png = new PNG({ width: screen.width, height: screen.height });
   png.data.set(screen.pixels.data);
@@ -35,4 +38,4 @@ function main(args: readonly string[]): number {
   return 0;
 }
 
-if (import.meta.main) process.exitCode = main(process.argv.slice(2));
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

@@ -2,6 +2,7 @@ import { DecodeError } from '@lucid-sessions/wire';
 import type { InspectedEvent } from '../channel/inspected.ts';
 import { StreamInspector } from '../channel/stream-inspector.ts';
 import { PduType2 } from '../pdu/share.ts';
+import type { H264DecoderFactory } from './avc/h264-decoder.ts';
 import { BulkDecompressor } from './bulk/index.ts';
 import { Screen } from './screen.ts';
 import {
@@ -11,6 +12,7 @@ import {
   readDemandActive,
 } from './session/capabilities.ts';
 import { followFastPathMouse, followSlowPathMouse } from './session/client-input.ts';
+import { GraphicsChannel } from './session/graphics-channel.ts';
 import { guarded } from './session/guard.ts';
 import { UpdateDecoder } from './session/update-decoder.ts';
 
@@ -18,8 +20,13 @@ import { UpdateDecoder } from './session/update-decoder.ts';
 export interface RecordedPdu {
   /** True for server → client. */
   readonly fromServer: boolean;
-  /** The PDU's bytes; pieces of PDUs are put together. */
+  /** The PDU's bytes; pieces of PDUs are put together. Not to be changed before `push` is done with them. */
   readonly bytes: Uint8Array;
+}
+
+export interface SessionDecoderOptions {
+  /** Brings H.264; without it AVC frames are counted and not drawn. */
+  readonly createH264Decoder?: H264DecoderFactory;
 }
 
 /**
@@ -37,23 +44,59 @@ export class SessionDecoder {
     codecs: new Map(),
   };
   readonly #updates: UpdateDecoder;
+  readonly #graphics: GraphicsChannel;
   /** Set when a direction's bytes could not even be framed: nothing after them can be told apart. */
   readonly #lost = { client: false, server: false };
+  #waiting: Promise<void> | null = null;
 
-  constructor() {
+  constructor(options: SessionDecoderOptions = {}) {
     const { client, server } = this.#bulk;
     this.#inspector = new StreamInspector({
       client: (data, flags) => client.decompress(data, flags),
       server: (data, flags) => server.decompress(data, flags),
     });
     this.#updates = new UpdateDecoder(this.screen, this.#capabilities);
+    this.#graphics = new GraphicsChannel(this.screen, options.createH264Decoder);
   }
 
-  /** Never throws for what a peer sent. */
-  push(pdu: RecordedPdu): void {
+  /** The first failure of the H.264 decoder that was not the stream's fault, such as a missing program. */
+  get h264Failure(): unknown {
+    return this.#graphics.failure;
+  }
+
+  /**
+   * Draws one PDU. Returns nothing when it is drawn, or a promise where an H.264 picture must be waited for: await it
+   * before the next push, or pushes pile up behind it. Never throws or rejects for what a peer sent.
+   */
+  push(pdu: RecordedPdu): void | Promise<void> {
+    const waiting = this.#waiting;
+    return this.#track(waiting ? waiting.then(() => this.#draw(pdu)) : this.#draw(pdu));
+  }
+
+  /** Ends H.264 decoders. The screen stays. */
+  close(): void {
+    this.#graphics.close();
+  }
+
+  #track(done: void | Promise<void>): void | Promise<void> {
+    if (!done) return;
+    const waiting = done.finally(() => {
+      if (this.#waiting === waiting) this.#waiting = null;
+    });
+    this.#waiting = waiting;
+    return waiting;
+  }
+
+  #draw(pdu: RecordedPdu): void | Promise<void> {
     const sender = pdu.fromServer ? 'server' : 'client';
-    if (this.#lost[sender]) return;
-    for (const event of this.#inspect(sender, pdu.bytes)) this.#event(event);
+    if (!this.#lost[sender]) return this.#drawFrom(this.#inspect(sender, pdu.bytes), 0);
+  }
+
+  #drawFrom(events: readonly InspectedEvent[], first: number): void | Promise<void> {
+    for (let index = first; index < events.length; index += 1) {
+      const done = this.#event(events[index]!);
+      if (done) return done.then(() => this.#drawFrom(events, index + 1));
+    }
   }
 
   #inspect(sender: 'client' | 'server', bytes: Uint8Array): InspectedEvent[] {
@@ -67,41 +110,46 @@ export class SessionDecoder {
     }
   }
 
-  #event(event: InspectedEvent): void {
-    if (event.kind === 'malformed') {
-      if (event.sender === 'server') this.screen.countUnsupported(`pdu.${event.error.code}`);
-    } else if (event.sender === 'server') {
-      this.#serverEvent(event);
-    } else {
-      this.#clientEvent(event);
-    }
+  #event(event: InspectedEvent): void | Promise<void> {
+    if (event.sender === 'server') return this.#serverEvent(event);
+    this.#clientEvent(event);
   }
 
-  #serverEvent(event: InspectedEvent): void {
+  #serverEvent(event: InspectedEvent): void | Promise<void> {
     switch (event.kind) {
+      case 'malformed':
+        return this.screen.countUnsupported(`pdu.${event.error.code}`);
       case 'demandActive':
         readDemandActive(this.#capabilities, event.demand);
-        this.#resize();
-        this.#updates.orders.reset();
-        return;
+        return this.#activate();
       case 'fastPathUpdate':
-        if (event.data === null) this.screen.countUnsupported('update.compressed');
-        else this.#updates.fastPath(event.updateCode, event.data);
-        return;
+        return this.#compressible(event.data, (data) => this.#updates.fastPath(event.updateCode, data));
       case 'slowPathUpdate':
-        this.#updates.slowPath(event.updateType, event.data);
-        return;
+        return this.#updates.slowPath(event.updateType, event.data);
       case 'shareData':
-        if (event.data === null) this.screen.countUnsupported('update.compressed');
-        else if (event.pdu.pduType2 === PduType2.pointer) this.#updates.slowPathPointer(event.data);
-        return;
+        if (event.pdu.pduType2 !== PduType2.pointer && event.data !== null) return;
+        return this.#compressible(event.data, (data) => this.#updates.slowPathPointer(data));
+      case 'dynamicChannel':
+        return this.#graphics.track(event.pdu);
+      case 'dynamicMessage':
+        if (event.channelName !== GraphicsChannel.channelName) return;
+        if (event.message === null) return this.screen.countUnsupported('gfx.compressed');
+        return this.#graphics.process(event.message);
       default:
     }
   }
 
-  #resize(): void {
+  /** Data is null where a compression type isn't known. */
+  #compressible(data: Uint8Array | null, draw: (data: Uint8Array) => void): void {
+    if (data === null) this.screen.countUnsupported('update.compression');
+    else draw(data);
+  }
+
+  /** The server's Demand Active begins a share: the first, or after a Deactivate All one of another size. */
+  #activate(): void {
     const { desktopWidth, desktopHeight } = this.#capabilities;
     guarded(this.screen, 'desktop', () => this.screen.resize(desktopWidth, desktopHeight));
+    this.#updates.orders.reset();
   }
 
   #clientEvent(event: InspectedEvent): void {

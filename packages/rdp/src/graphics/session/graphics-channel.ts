@@ -1,0 +1,55 @@
+import type { DynamicChannelPdu } from '../../channel/dynamic-channel.ts';
+import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
+import { GraphicsPipeline } from '../gfx/index.ts';
+import type { Screen } from '../screen.ts';
+
+/** The dynamic channel of the graphics pipeline, opened, closed and opened anew: [MS-RDPEGFX] 2.1. */
+export class GraphicsChannel {
+  static readonly channelName = 'Microsoft::Windows::RDS::Graphics';
+  readonly #screen: Screen;
+  readonly #createH264Decoder: H264DecoderFactory | undefined;
+  #pipeline: GraphicsPipeline | null = null;
+  #channelId = -1;
+  /** The first failure that was not the stream's fault. */
+  failure: unknown;
+
+  constructor(screen: Screen, createH264Decoder: H264DecoderFactory | undefined) {
+    this.#screen = screen;
+    this.#createH264Decoder = createH264Decoder;
+  }
+
+  /** A new channel begins with a new history, surfaces and caches. */
+  track(pdu: DynamicChannelPdu): void {
+    if (pdu.kind === 'createRequest' && pdu.channelName === GraphicsChannel.channelName) {
+      this.close();
+      this.#channelId = pdu.channelId;
+    } else if (pdu.kind === 'close' && pdu.channelId === this.#channelId) {
+      this.close();
+    }
+  }
+
+  /** One message of the server. Failures of the H.264 decoder are counted and kept in `failure`. */
+  process(message: Uint8Array): void | Promise<void> {
+    try {
+      return this.#open().process(message)?.catch((error) => this.#failed(error));
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #open(): GraphicsPipeline {
+    const createH264Decoder = this.#createH264Decoder;
+    this.#pipeline ??= new GraphicsPipeline({ screen: this.#screen, ...(createH264Decoder && { createH264Decoder }) });
+    return this.#pipeline;
+  }
+
+  #failed(error: unknown): void {
+    this.failure ??= error;
+    this.#screen.countUnsupported('gfx.h264.failed');
+  }
+
+  close(): void {
+    this.#pipeline?.close();
+    this.#pipeline = null;
+  }
+}
