@@ -68,11 +68,7 @@ export class Chains {
   /** The session's chain if this processor has it. */
   held(sessionId: string): SessionChain | null {
     const chain = this.#chains.get(sessionId);
-    if (chain === undefined) return null;
-    if (chain.stopped) {
-      this.#chains.delete(sessionId);
-      return null;
-    }
+    if (chain === undefined || chain.stopped) return null;
     this.#chains.delete(sessionId);
     this.#chains.set(sessionId, chain);
     return chain;
@@ -180,8 +176,10 @@ export class Chains {
     });
   }
 
-  #takeOver(sessionId: string): Promise<SessionChain> {
+  async #takeOver(sessionId: string): Promise<SessionChain> {
     const { crypto, storage, keys, nowUs } = this.#options;
+    // A chain of our own that stopped gives its lease back, so that its successor need not wait for the lease to end.
+    await this.release(sessionId);
     return this.#underLease(sessionId, async (lease) => {
       const open = await this.#openRecord(sessionId);
       const [manifest] = await readRecords(storage, sessionId, 'manifest');

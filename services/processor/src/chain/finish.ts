@@ -27,6 +27,7 @@ export async function finishSession(deps: FinishDeps, request: FinishRequest): P
   const chain = chains.held(sessionId);
   await chain?.idle();
   if (chain !== null && !chain.stopped) return finishChain(deps, request, await liveSummary(storage, chain));
+  await chains.release(sessionId);
   const { owner } = await chains.acquireLease(sessionId);
   try {
     return await finishChain(deps, request, await storedSummary(storage, sessionId));

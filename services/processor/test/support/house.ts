@@ -44,6 +44,8 @@ import { createStorageService, type StorageService } from '@lucid-sessions/stora
 export const openedUs = 1_750_000_000_000_000;
 
 export interface House {
+  /** Moves storage's clock, which decides when leases are over. */
+  time: { aheadUs: number };
   storage: StorageService;
   keys: ProcessorKeys;
   path: string;
@@ -53,10 +55,11 @@ export interface House {
 
 export async function openHouse(): Promise<House> {
   const path = await mkdtemp(join(tmpdir(), 'lucid-processor-'));
+  const time = { aheadUs: 0 };
   const storage = createStorageService({
     metadata: new SqliteMetadataStore(join(path, 'metadata.db')),
     chunks: new FsChunkStore({ path: join(path, 'chunks') }),
-    nowUs: () => Date.now() * 1000,
+    nowUs: () => Date.now() * 1000 + time.aheadUs,
   });
   await storage.start();
   const directory = await KeyDirectory.open(join(path, 'keys'));
@@ -68,6 +71,7 @@ export async function openHouse(): Promise<House> {
   };
   const processors: ProcessorService[] = [];
   return {
+    time,
     storage,
     keys,
     path,
