@@ -1,1 +1,11 @@
-export {};
+export {
+  type ListenerRule,
+  type RecorderConfig,
+  type RecorderPeers,
+  readRecorderEnv,
+  readRecorderPeers,
+} from './config.ts';
+export type { ListenAddress } from './front-door/front-door.ts';
+export { type RecorderServer, startRecorderServer } from './http.ts';
+export { createRecorder, type Recorder, type RecorderDeps } from './recorder.ts';
+export { createDisk, type SpoolDisk, type SpoolLimits, type SpoolStatistics } from './spool/index.ts';

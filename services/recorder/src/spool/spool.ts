@@ -180,6 +180,11 @@ export class Spool {
     return this.pool.freeCount() > batchSlotsReserve;
   }
 
+  /** Sessions, live ones too, whose chunks are not all stored. */
+  get undrainedCount(): number {
+    return this.#known.size;
+  }
+
   /** False while chunks of a session of this id are still on their way. */
   canOpen(sessionId: string): boolean {
     return this.failure === null && !this.#known.has(sessionId);

@@ -1,0 +1,104 @@
+/** Configuration of the recorder. Read once, in main. */
+import { hostname } from 'node:os';
+import {
+  type Environment,
+  EnvironmentError,
+  readInteger,
+  readPort,
+  readSecret,
+  readText,
+  readUrl,
+} from '@lucid-sessions/contract/http';
+
+export interface ListenerRule {
+  host: string;
+  port: number;
+  /** host:port every connection goes to; null: the connection names its session. */
+  target: string | null;
+}
+
+export interface RecorderConfig {
+  host: string;
+  port: number;
+  serviceSecret: string;
+  dataDir: string;
+  /** Names this recorder in records and leases. */
+  recorderId: string;
+  listeners: readonly ListenerRule[];
+  /** PEM files of the certificate clients see; one is made where they are absent. */
+  certificatePath?: string;
+  keyPath?: string;
+  sessionsMax: number;
+  chunkBytesMax: number;
+  /** Spooled chunks that are not stored yet, all together. */
+  spoolBytesMax: number;
+  /** From the TCP connection to the client's first RDP bytes. */
+  handshakeMs: number;
+  /** From there to the first desktop (or logon screen). */
+  activationMs: number;
+  /** Without client input; 0: no limit. */
+  idleMs: number;
+}
+
+/** Where the other services are, when they are not in this process. */
+export interface RecorderPeers {
+  pipelineUrl: string;
+  processorUrl: string;
+}
+
+const mebibyte = 1024 * 1024;
+const listenersMax = 64;
+const rulePattern = /^(\d{1,5})=((?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):\d{1,5})$/;
+
+export function readRecorderEnv(environment: Environment): RecorderConfig {
+  const integer = (variable: string, min: number, max: number, fallback: number): number =>
+    readInteger(environment, variable, { min, max, fallback });
+  const rdpHost = readText(environment, 'RDP_LISTEN_HOST', '0.0.0.0');
+  const certificatePath = readText(environment, 'RDP_TLS_CERT', '');
+  const keyPath = readText(environment, 'RDP_TLS_KEY', '');
+  if ((certificatePath === '') !== (keyPath === ''))
+    throw new EnvironmentError('RDP_TLS_KEY', 'and RDP_TLS_CERT must be given together');
+  return {
+    host: readText(environment, 'LUCID_BIND_HOST', '127.0.0.1'),
+    port: readPort(environment, 'SESSION_RECORDER_PORT', 8084),
+    serviceSecret: readSecret(environment, 'LUCID_SERVICE_SECRET', 32),
+    dataDir: readText(environment, 'LUCID_DATA_DIR', './data'),
+    recorderId: readText(environment, 'LUCID_RECORDER_ID', hostname()).slice(0, 200),
+    listeners: [
+      { host: rdpHost, port: readPort(environment, 'RDP_LISTEN_PORT', 3389), target: null },
+      ...readRules(environment, rdpHost),
+    ],
+    ...(certificatePath === '' ? {} : { certificatePath, keyPath }),
+    sessionsMax: integer('MAX_CONCURRENT_SESSIONS', 1, 10_000, 100),
+    chunkBytesMax: integer('CHUNK_SIZE_MB', 1, 64, 10) * mebibyte,
+    spoolBytesMax: integer('LUCID_SPOOL_MAX_MB', 64, 100_000_000, 20_480) * mebibyte,
+    handshakeMs: integer('RDP_HANDSHAKE_SECONDS', 1, 600, 30) * 1000,
+    activationMs: integer('RDP_ACTIVATION_SECONDS', 1, 3600, 120) * 1000,
+    idleMs: integer('RDP_IDLE_MINUTES', 0, 10_080, 0) * 60_000,
+  };
+}
+
+export function readRecorderPeers(environment: Environment): RecorderPeers {
+  return {
+    pipelineUrl: readUrl(environment, 'SESSION_PIPELINE_URL', 'http://127.0.0.1:8083'),
+    processorUrl: readUrl(environment, 'CHUNK_PROCESSOR_URL', 'http://127.0.0.1:8085'),
+  };
+}
+
+function readRules(environment: Environment, host: string): ListenerRule[] {
+  const rules = readText(environment, 'RDP_LISTENERS', '')
+    .split(',')
+    .map((rule) => rule.trim())
+    .filter((rule) => rule !== '');
+  const read = rules.map((rule) => {
+    const [, port, target] = rulePattern.exec(rule) ?? [];
+    const targetPort = Number(target?.slice(target.lastIndexOf(':') + 1));
+    return target !== undefined && Number(port) <= 65_535 && targetPort >= 1 && targetPort <= 65_535
+      ? { host, port: Number(port), target }
+      : null;
+  });
+  const good = read.filter((rule) => rule !== null);
+  if (good.length !== rules.length || good.length > listenersMax)
+    throw new EnvironmentError('RDP_LISTENERS', `must be at most ${listenersMax} rules port=host:port, with commas`);
+  return good;
+}

@@ -1,0 +1,255 @@
+/** One TCP connection of a client, until it is a recorded session or has been told why not. */
+import type { Socket } from 'node:net';
+import type {
+  Admission,
+  PipelinePort,
+  RecorderReport,
+  RecordingFact,
+  Route,
+  SessionTicket,
+} from '@lucid-sessions/contract';
+import {
+  ErrorInfo,
+  NegotiationFailureCode,
+  NegotiationResponseFlag,
+  Protocol,
+  TapFlag,
+  type X224ConnectionRequest,
+  x224ConnectionRequest,
+} from '@lucid-sessions/rdp';
+import type { Spool } from '../spool/index.ts';
+import { acceptTls } from './client-tls.ts';
+import { ConnectFailure } from './failure.ts';
+import type { GatewayIdentity } from './identity.ts';
+import { confirmFailure, confirmTls, decodeTpdu, readTpkt } from './raw-exchange.ts';
+import { RecordedSession } from './recorded-session.ts';
+import { closeGently, refuseClient } from './refusal.ts';
+import { connectTarget, type TargetConnection } from './target.ts';
+
+export interface ConnectionContext {
+  pipeline: PipelinePort;
+  spool: Spool;
+  identity: GatewayIdentity;
+  recorderId: string;
+  handshakeMs: number;
+  wallUs: () => number;
+  report: (report: RecorderReport) => Promise<void>;
+  onProblem: (message: string) => void;
+  /** Sessions that were admitted, while they connect and while they run. */
+  onAdmitted: (sessionId: string) => void;
+  onStarted: (session: RecordedSession) => void;
+  onGone: (sessionId: string) => void;
+}
+
+interface Hello {
+  request: X224ConnectionRequest;
+  bytes: Uint8Array;
+}
+
+/** A client that is being told no gets this long to listen. */
+const refusalMs = 10_000;
+
+const refused = (errorInfo: number, message: string): ConnectFailure =>
+  new ConnectFailure('stopped', errorInfo, message);
+
+/** Takes a connection from its first byte on. Resolves when the session runs or the client was turned away. */
+export async function serveConnection(tcp: Socket, rule: string | null, context: ConnectionContext): Promise<void> {
+  tcp.on('error', () => {});
+  const signal = AbortSignal.timeout(context.handshakeMs);
+  let hello: Hello;
+  try {
+    const bytes = await readTpkt(tcp, signal);
+    hello = { bytes, request: decodeTpdu(x224ConnectionRequest, bytes) };
+  } catch {
+    tcp.destroy();
+    return;
+  }
+  const requested = hello.request.negotiation?.requestedProtocols ?? Protocol.rdp;
+  if ((requested & Protocol.ssl) === 0) {
+    tcp.write(confirmFailure(hello.request.sourceReference, NegotiationFailureCode.sslRequiredByServer));
+    closeGently(tcp);
+    return;
+  }
+  const ticket = await admit(hello.request, tcp, rule, context);
+  if (ticket instanceof ConnectFailure) {
+    context.onProblem(`refused ${addressOf(tcp)}: ${ticket.message}`);
+    await refuseClient(tcp, hello.bytes, context.identity, ticket.errorInfo, AbortSignal.timeout(refusalMs));
+    return;
+  }
+  context.onAdmitted(ticket.sessionId);
+  await connectSession(tcp, hello, ticket, context, signal);
+}
+
+function routeOf({ routing }: X224ConnectionRequest, rule: string | null): Route | null {
+  if (rule !== null) return { kind: 'listener', target: rule };
+  if (routing?.kind === 'msts') return { kind: 'token', token: routing.token };
+  if (routing?.kind === 'mstshash') return { kind: 'cookie', name: routing.name };
+  return null;
+}
+
+async function admit(
+  request: X224ConnectionRequest,
+  tcp: Socket,
+  rule: string | null,
+  context: ConnectionContext,
+): Promise<SessionTicket | ConnectFailure> {
+  const route = routeOf(request, rule);
+  if (route === null) return refused(ErrorInfo.serverDeniedConnection.code, 'the client named no session');
+  const clientAddress = addressOf(tcp);
+  let admission: Admission;
+  try {
+    admission = await context.pipeline.admit({ route, clientAddress, recorderId: context.recorderId });
+  } catch (error) {
+    return refused(ErrorInfo.serverDeniedConnection.code, `the pipeline can't be reached: ${(error as Error).message}`);
+  }
+  if (admission.admitted) return admission.ticket;
+  const full = admission.code === 'at_capacity';
+  return refused(
+    full ? ErrorInfo.cbDestinationPoolNotFree.code : ErrorInfo.serverDeniedConnection.code,
+    admission.message,
+  );
+}
+
+const addressOf = (tcp: Socket): string => `${tcp.remoteAddress ?? 'unknown'}:${tcp.remotePort ?? 0}`;
+
+async function connectSession(
+  tcp: Socket,
+  hello: Hello,
+  ticket: SessionTicket,
+  context: ConnectionContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const facts: RecordingFact[] = [];
+  let target: TargetConnection | null = null;
+  try {
+    if (!context.spool.canOpen(ticket.sessionId))
+      throw new ConnectFailure(
+        'recording_not_persisted',
+        ErrorInfo.serverDeniedConnection.code,
+        context.spool.failure ?? 'chunks of this session are still being stored; try again in a moment',
+      );
+    const half = AbortSignal.any([signal, AbortSignal.timeout(context.handshakeMs / 2)]);
+    target = await connectTarget(ticket.target, half, (certificate) =>
+      facts.push({ ...certificate, atUs: context.wallUs() }),
+    );
+    await startSession(tcp, hello, ticket, target, facts, context, signal);
+  } catch (error) {
+    target?.socket.destroy();
+    const failure =
+      error instanceof ConnectFailure
+        ? error
+        : new ConnectFailure('protocol_violation', ErrorInfo.none.code, (error as Error).message);
+    context.onProblem(`session ${ticket.sessionId}: ${failure.message}`);
+    reportFailure(ticket.sessionId, failure, facts, context);
+    context.onGone(ticket.sessionId);
+    // Without a code the client has its confirm already, or has left.
+    if (failure.errorInfo === 0) tcp.destroy();
+    else await refuseClient(tcp, hello.bytes, context.identity, failure.errorInfo, AbortSignal.timeout(refusalMs));
+  }
+}
+
+/** Nothing was recorded: the session has ended and is drained at once. */
+function reportFailure(
+  sessionId: string,
+  failure: ConnectFailure,
+  facts: RecordingFact[],
+  context: ConnectionContext,
+): void {
+  const statistics = {
+    framesCount: 0,
+    relayedBytes: 0,
+    framesDropped: 0,
+    errorsCount: 1,
+    durationUs: 0,
+    updatesCount: 0,
+  };
+  const { reason, message } = failure;
+  for (const fact of facts) void context.report({ kind: 'fact', sessionId, fact });
+  void context.report({ kind: 'ended', sessionId, atUs: context.wallUs(), reason, message, failed: true, statistics });
+  void context.report({ kind: 'drained', sessionId, chunksCount: 0 });
+}
+
+async function startSession(
+  tcp: Socket,
+  { request, bytes: requestBytes }: Hello,
+  ticket: SessionTicket,
+  target: TargetConnection,
+  facts: RecordingFact[],
+  context: ConnectionContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const classic = ticket.graphics === 'classic';
+  const withoutGraphics = ~NegotiationResponseFlag.dynvcGfxProtocolSupported;
+  const flags = classic ? target.negotiationFlags & withoutGraphics : target.negotiationFlags;
+  const confirm = confirmTls(request.sourceReference, flags);
+  tcp.write(confirm);
+  const client = await acceptTls(tcp, context.identity, signal);
+  await firstBytes(client, target.socket, signal);
+  const received = TapFlag.receivedOnly;
+  const delivered = TapFlag.deliveredOnly;
+  const session = new RecordedSession({
+    ticket,
+    client,
+    target: target.socket,
+    clientAddress: addressOf(tcp),
+    targetAddress: target.address,
+    beforeTls: [
+      { fromServer: false, bytes: withoutToken(requestBytes, request), flags: received },
+      { fromServer: false, bytes: target.request, flags: delivered },
+      { fromServer: true, bytes: target.confirm, flags: received },
+      { fromServer: true, bytes: confirm, flags: delivered },
+    ],
+    requestedProtocols: request.negotiation?.requestedProtocols ?? Protocol.rdp,
+    selectedProtocol: target.selectedProtocol,
+    facts,
+    spool: context.spool,
+    recorderId: context.recorderId,
+    wallUs: context.wallUs,
+    report: context.report,
+    onEnded: () => context.onGone(ticket.sessionId),
+  });
+  context.onStarted(session);
+}
+
+/** A routing token opens its session: it is a secret and is recorded as x's. */
+function withoutToken(bytes: Uint8Array, { routing }: X224ConnectionRequest): Uint8Array {
+  if (routing?.kind !== 'msts') return bytes;
+  const copy = Buffer.from(bytes);
+  const at = copy.indexOf(routing.token, 0, 'latin1');
+  return at < 0 ? copy : copy.fill(0x78, at, at + routing.token.length);
+}
+
+/**
+ * Waits until the client goes on after TLS. A client that only looked at the certificate (and shows it to its user, then
+ * connects anew) has begun no session.
+ */
+function firstBytes(client: Socket, target: Socket, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (error: Error | null): void => {
+      client.off('readable', onReadable).off('close', onClientGone).off('end', onClientGone);
+      target.off('close', onTargetGone);
+      signal.removeEventListener('abort', onAbort);
+      if (error === null) resolve();
+      else reject(error);
+    };
+    const onClientGone = (): void =>
+      settle(new ConnectFailure('client_disconnected', 0, 'the client left after TLS, before the session began'));
+    const onTargetGone = (): void =>
+      settle(new ConnectFailure('server_disconnected', 0, 'the target closed the connection before the session began'));
+    const onAbort = (): void =>
+      settle(new ConnectFailure('handshake_timeout', 0, 'the client did not begin the session in time'));
+    const onReadable = (): void => {
+      const bytes = client.read() as Buffer | null;
+      if (bytes === null) return;
+      client.unshift(bytes);
+      settle(null);
+    };
+    if (signal.aborted) {
+      onAbort();
+      return;
+    }
+    client.on('readable', onReadable).on('close', onClientGone).on('end', onClientGone);
+    target.on('close', onTargetGone);
+    signal.addEventListener('abort', onAbort);
+  });
+}
