@@ -11,6 +11,11 @@ export function embeddedLogPort(log: EmbeddedLog): TransparencyLog {
       const { hashes, checkpoint } = await log.prove(index);
       return { logIndex: index, checkpoint, inclusion: hashes.map(toHex) };
     },
+    find: async (entry) => log.find(entry),
+    async consistency(first) {
+      const { hashes, ...rest } = await log.proveConsistency(first);
+      return { ...rest, hashes: hashes.map(toHex) };
+    },
     checkpoint: async () => log.checkpoint,
   };
 }

@@ -349,6 +349,14 @@ export interface PipelinePort {
   control(request: { sessionId: string; action: 'pause' | 'resume' }): Promise<{ status: PipelineStatus }>;
   /** Log proof and anchor receipts of a session's manifest. */
   anchor(request: { sessionId: string }): Promise<{ log: LogEntryProof | null; receipts: AnchorReceipt[] }>;
+  /**
+   * Proofs of the session's logged records, all leading to one checkpoint, and that this checkpoint extends the one the
+   * `open` record names: what an evidence bundle carries.
+   */
+  logProofs(request: { sessionId: string }): Promise<{
+    proofs: { kind: RecordKind; sequence: number; proof: LogEntryProof }[];
+    consistency: { first: number; second: number; hashes: HexHash[] }[];
+  }>;
   logCheckpoint(): Promise<{ checkpoint: string | null; publicKey: string }>;
   health(): Promise<ServiceHealth>;
 }

@@ -77,6 +77,7 @@ const pipeline: Methods<'pipeline'> = {
   status: small,
   control: small,
   anchor: small,
+  logProofs: small,
   logCheckpoint: small,
   health: small,
 };

@@ -203,10 +203,14 @@ export async function step(
   return done;
 }
 
-/** Puts a signed record into the log: its kind and digest, nothing personal. Answers its index. */
+/** What the log holds of a signed record: its kind and digest, nothing personal. */
+export function entryOf(kind: RecordKind, record: Uint8Array): Uint8Array {
+  return logEntry(kind, createHash('sha256').update(record).digest('hex'));
+}
+
+/** Answers the record's index in the log. */
 export async function logRecord(context: Context, kind: RecordKind, record: Uint8Array): Promise<number> {
-  const digest = createHash('sha256').update(record).digest('hex');
-  return (await context.deps.log.append(logEntry(kind, digest))).index;
+  return (await context.deps.log.append(entryOf(kind, record))).index;
 }
 
 export const isoOf = (atUs: number) => new Date(atUs / 1000).toISOString();

@@ -24,6 +24,9 @@ async function makeManifest(context: Context, sessionId: string, journal: Journa
     facts: await context.deps.journal.listFacts(sessionId),
     statistics: journal.statistics ?? noFrames,
   });
+  // Resumes were signed by whoever took the chain over; they are logged with the manifest that names them.
+  for (const { record } of (await storage.getRecords({ sessionId, kind: 'resume' })).records)
+    await logRecord(context, 'resume', record);
   await storage.putRecord({ sessionId, kind: 'manifest', record: made.manifestRecord });
   const index = await logRecord(context, 'manifest', made.manifestRecord);
   return {

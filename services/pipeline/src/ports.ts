@@ -96,6 +96,10 @@ export interface JournalStore {
 export interface TransparencyLog {
   append(entry: Uint8Array): Promise<{ index: number }>;
   proof(index: number): Promise<LogEntryProof>;
+  /** Index of an entry that is logged. */
+  find(entry: Uint8Array): Promise<number | null>;
+  /** That the latest tree extends the one of `first` entries. */
+  consistency(first: number): Promise<{ first: number; second: number; hashes: HexHash[]; checkpoint: string }>;
   /** The latest signed checkpoint; null while the log is empty. */
   checkpoint(): Promise<string | null>;
   readonly publicKey: string;

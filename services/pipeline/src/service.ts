@@ -8,6 +8,7 @@ import { type Context, loadJournal, loadSession, type PipelineDeps } from './con
 import { finaliseHandler } from './finalise.ts';
 import { JobRunner } from './job-runner.ts';
 import { KeyedLock } from './keyed-lock.ts';
+import { logProofs } from './log-proofs.ts';
 import { Reconciler } from './reconcile.ts';
 import { ProgressClock, report } from './reports.ts';
 import { purgeHandler, retentionHandler } from './retention.ts';
@@ -107,6 +108,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     },
     control: ({ sessionId, action }) => control(context, sessionId, action),
     anchor: ({ sessionId }) => anchor(context, sessionId),
+    logProofs: ({ sessionId }) => logProofs(context, sessionId),
     async logCheckpoint() {
       return { checkpoint: await deps.log.checkpoint(), publicKey: deps.log.publicKey };
     },

@@ -60,6 +60,12 @@ check('a session from its connection to a logged manifest', async (made) => {
   const { log, receipts } = await made.pipeline.anchor({ sessionId: 's1' });
   assert.deepEqual([log?.logIndex, receipts], [1, []]);
   assert.deepEqual(await made.pipeline.logCheckpoint(), { checkpoint: 'size 2', publicKey: 'log-key' });
+  const { proofs, consistency } = await made.pipeline.logProofs({ sessionId: 's1' });
+  assert.deepEqual(
+    proofs.map(({ kind, sequence, proof }) => `${kind} ${sequence} ${proof.logIndex}`),
+    ['open 1 0', 'manifest 2 1'],
+  );
+  assert.deepEqual(consistency, [], 'its open record names no checkpoint');
   const { status } = await made.pipeline.status({ sessionId: 's1' });
   assert.equal(status?.pipelineStatus, 'stopped');
   assert.deepEqual(

@@ -111,6 +111,11 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
     publicKey: 'log-key',
     append: async (entry) => ({ index: entries.push(entry) - 1 }),
     proof: async (logIndex) => ({ logIndex, checkpoint: `size ${entries.length}`, inclusion: [] }),
+    find: async (entry) => {
+      const index = entries.findIndex((known) => Buffer.compare(known, entry) === 0);
+      return index < 0 ? null : index;
+    },
+    consistency: async (first) => ({ first, second: entries.length, hashes: [], checkpoint: `size ${entries.length}` }),
     checkpoint: async () => (entries.length === 0 ? null : `size ${entries.length}`),
   };
   const anchors: Anchor[] = [];
