@@ -1,1 +1,5 @@
 export * from './capture.ts';
+export * from './certificate.ts';
+export * from './client.ts';
+export * from './desktop.ts';
+export * from './keyboard.ts';
