@@ -1,3 +1,7 @@
+export * from './bundle/files.ts';
+export * from './bundle/source.ts';
+export * from './bundle/tar.ts';
+export * from './bundle/write.ts';
 export * from './crypto.ts';
 export * from './envelope/chunk.ts';
 export * from './envelope/chunk-header.ts';
@@ -18,3 +22,8 @@ export * from './record/json.ts';
 export * from './record/public-key.ts';
 export * from './record/record.ts';
 export * from './text.ts';
+export type { AnchorVerdict, VerifyOptions } from './verify/context.ts';
+export * from './verify/findings.ts';
+export * from './verify/policy.ts';
+export * from './verify/report.ts';
+export * from './verify/verify.ts';

@@ -1,0 +1,69 @@
+import { anchorSchema, type BundleAnchor, bundleNames } from '../bundle/files.ts';
+import { sha256 } from '../crypto.ts';
+import { parseCanonicalJson } from '../record/json.ts';
+import { toHex, utf8 } from '../text.ts';
+import { type AnchorVerdict, type Context, orFormat, smallFile } from './context.ts';
+import type { LogResult } from './log.ts';
+
+export interface AnchorResult {
+  receiptsCount: number;
+  /** Checked by the caller's own check. */
+  confirmedCount: number;
+  /** Earliest confirmed time, µs since 1970. */
+  confirmedUs: number | null;
+}
+
+const ANCHORS_MAX = 100;
+
+/** Compares every receipt with what it should anchor and asks the caller's check about those that are confirmed. */
+export async function checkAnchors(context: Context, log: LogResult): Promise<AnchorResult> {
+  const result: AnchorResult = { receiptsCount: 0, confirmedCount: 0, confirmedUs: null };
+  for (let at = 0; at < ANCHORS_MAX && context.files.has(bundleNames.anchor(at)); at += 1) {
+    const file = bundleNames.anchor(at);
+    const anchor = await orFormat(context, file, async () => {
+      const bytes = (await smallFile(context, file)) as Uint8Array;
+      return anchorSchema.parse(parseCanonicalJson(bytes, bytes.length), 'anchor');
+    });
+    if (anchor === null) continue;
+    result.receiptsCount += 1;
+    const verdict = await judge(context, anchor, log);
+    if (verdict === null) continue;
+    if (verdict.state === 'confirmed') {
+      result.confirmedCount += 1;
+      result.confirmedUs = Math.min(result.confirmedUs ?? verdict.timeUs, verdict.timeUs);
+    } else context.findings.add(codes[verdict.state], `${anchor.backend}: ${verdict.message}`, { file });
+  }
+  if (result.confirmedCount < context.policy.anchorsRequired)
+    context.findings.add(
+      'ANCHOR_INVALID',
+      `${result.confirmedCount} of ${context.policy.anchorsRequired} required anchors could be confirmed`,
+    );
+  const { manifest } = context;
+  if (
+    manifest !== null &&
+    result.confirmedUs !== null &&
+    result.confirmedUs + context.policy.clockToleranceUs < manifest.body.ended_us
+  )
+    context.findings.add('TIME_ORDER', 'the manifest was anchored before the recording ended');
+  return result;
+}
+
+const codes = { pending: 'ANCHOR_PENDING', reorged: 'ANCHOR_REORGED', invalid: 'ANCHOR_INVALID' } as const;
+
+/** Null: a confirmed receipt that nobody checked. It is no failure, and it proves nothing. */
+async function judge(context: Context, anchor: BundleAnchor, log: LogResult): Promise<AnchorVerdict | null> {
+  const expected =
+    anchor.subject === 'session_root'
+      ? context.manifest?.body.merkle_root
+      : log.manifestCheckpointText === null
+        ? undefined
+        : toHex(sha256(utf8(log.manifestCheckpointText)));
+  if (expected !== undefined && anchor.digest !== expected)
+    return { state: 'invalid', message: 'the receipt is for another digest' };
+  if (context.open !== null && anchor.session_id !== context.open.body.session_id)
+    return { state: 'invalid', message: 'the receipt is for another session' };
+  if (anchor.status === 'failed') return { state: 'invalid', message: anchor.detail ?? 'the anchoring failed' };
+  if (anchor.status === 'reorged') return { state: 'reorged', message: 'the chain dropped the anchoring' };
+  if (anchor.status !== 'confirmed') return { state: 'pending', message: `the anchoring is ${anchor.status}` };
+  return context.checkAnchor === undefined ? null : context.checkAnchor(anchor);
+}

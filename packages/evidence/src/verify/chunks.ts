@@ -1,0 +1,139 @@
+import { PAYLOAD_BYTES_MAX, readPayload } from '@lucid-sessions/recording';
+import { DecodeError } from '@lucid-sessions/wire';
+import { bundleNames } from '../bundle/files.ts';
+import { equalBytes } from '../crypto.ts';
+import { CHUNK_FILE_BYTES_MAX, chunkFileBytes, openChunk } from '../envelope/chunk.ts';
+import { CHUNK_HEADER_BYTES, type ChunkHeader, chunkSuites, decodeChunkHeader } from '../envelope/chunk-header.ts';
+import type { Leaf } from '../envelope/leaf.ts';
+import { toHex } from '../text.ts';
+import type { Context } from './context.ts';
+
+/** Checks chunk files against their leaves, one file in memory at a time. */
+export class ChunkCheck {
+  readonly #context: Context;
+  readonly #dek: Uint8Array | null;
+  readonly #seen = new Set<string>();
+  #nextFrameNumber: number | null = null;
+  checkedCount = 0;
+  readCount = 0;
+  framesCount = 0;
+  encrypted = false;
+
+  constructor(context: Context, dek: Uint8Array | null) {
+    this.#context = context;
+    this.#dek = dek;
+  }
+
+  async check(leaf: Leaf): Promise<void> {
+    const { findings, description, files, source } = this.#context;
+    const { partial } = description;
+    if (partial !== null && (leaf.index < partial.first_chunk || leaf.index > partial.last_chunk)) return;
+    const name = bundleNames.chunk(leaf.index);
+    const where = { file: name, index: leaf.index };
+    const file = files.get(name);
+    this.#seen.add(name);
+    if (file === undefined) {
+      if (!this.#context.erased.chunks)
+        findings.add('CHUNK_MISSING', `the file of chunk ${leaf.index} is missing`, where);
+      return;
+    }
+    if (file.bytes > CHUNK_FILE_BYTES_MAX) {
+      findings.add('FORMAT', `the file of chunk ${leaf.index} is larger than ${CHUNK_FILE_BYTES_MAX} bytes`, where);
+      return;
+    }
+    const bytes = await source.read(name, 0, file.bytes);
+    const hash = await this.#context.crypto.sha256(bytes);
+    if (file.bytes !== leaf.fileBytes || !equalBytes(hash, leaf.fileSha256)) {
+      this.#explainMismatch(leaf, bytes);
+      return;
+    }
+    this.checkedCount += 1;
+    const header = this.#checkHeader(leaf, bytes);
+    if (header !== null) await this.#readFrames(leaf, header, bytes);
+  }
+
+  /** A file whose header names another session or another place was moved; anything else was altered. */
+  #explainMismatch(leaf: Leaf, bytes: Uint8Array): void {
+    const { findings } = this.#context;
+    const where = { file: bundleNames.chunk(leaf.index), index: leaf.index };
+    let header: ChunkHeader | null = null;
+    try {
+      header = decodeChunkHeader(bytes);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+    }
+    if (header !== null && !equalBytes(header.sessionId, leaf.sessionId))
+      findings.add('SPLICED', `the file of chunk ${leaf.index} is from another session`, where);
+    else if (header !== null && header.index !== leaf.index)
+      findings.add('REORDERED', `the file of chunk ${leaf.index} is chunk ${header.index}`, where);
+    else findings.add('CHUNK_ALTERED', `the file of chunk ${leaf.index} is not the one that was sealed`, where);
+  }
+
+  #checkHeader(leaf: Leaf, bytes: Uint8Array): ChunkHeader | null {
+    const { findings, open } = this.#context;
+    const where = { file: bundleNames.chunk(leaf.index), index: leaf.index };
+    let header: ChunkHeader;
+    try {
+      header = decodeChunkHeader(bytes);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      findings.add('FORMAT', error.message, where);
+      return null;
+    }
+    const same =
+      equalBytes(header.sessionId, leaf.sessionId) &&
+      header.index === leaf.index &&
+      header.openedUs === leaf.openedUs &&
+      equalBytes(header.previousLeafHash, leaf.previousLeafHash) &&
+      header.recovered === leaf.recovered &&
+      header.gapBefore === leaf.gapBefore &&
+      chunkFileBytes(header.suite, leaf.compressedBytes) === leaf.fileBytes;
+    if (!same) findings.add('SPLICED', `header and leaf of chunk ${leaf.index} tell different things`, where);
+    const encrypted = header.suite !== chunkSuites.plain;
+    if (encrypted) this.encrypted = true;
+    const keyId = open?.body.dek_id ?? null;
+    if (open !== null && (encrypted ? toHex(header.dekId) !== keyId : keyId !== null))
+      findings.add('SPLICED', `chunk ${leaf.index} is under another key than the open record names`, where);
+    return header;
+  }
+
+  async #readFrames(leaf: Leaf, header: ChunkHeader, bytes: Uint8Array): Promise<void> {
+    const { crypto, decompressor, findings } = this.#context;
+    const plain = header.suite === chunkSuites.plain;
+    if (decompressor === undefined || (this.#dek === null && !plain)) return;
+    const where = { file: bundleNames.chunk(leaf.index), index: leaf.index };
+    const opened = plain
+      ? { opened: true as const, compressed: bytes.subarray(CHUNK_HEADER_BYTES) }
+      : await openChunk(crypto, this.#dek!, bytes);
+    if (!opened.opened) {
+      findings.add(opened.finding, opened.message, where);
+      return;
+    }
+    try {
+      const payload = await decompressor.decompress(header.compression, opened.compressed, PAYLOAD_BYTES_MAX);
+      this.#countFrames(leaf, payload);
+      this.readCount += 1;
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      findings.add('DECOMPRESS', error.message, where);
+    }
+  }
+
+  #countFrames(leaf: Leaf, payload: Uint8Array): void {
+    const frames = readPayload(payload);
+    let step = frames.next();
+    while (step.done !== true) step = frames.next();
+    const { framesCount, firstFrameNumber } = step.value;
+    this.framesCount += framesCount;
+    if (this.#nextFrameNumber !== null && firstFrameNumber !== this.#nextFrameNumber && !leaf.gapBefore)
+      this.#context.findings.add('GAP', `frames are missing before chunk ${leaf.index}`, { index: leaf.index });
+    this.#nextFrameNumber = firstFrameNumber + framesCount;
+  }
+
+  /** Chunk files no leaf asked for. */
+  end(): void {
+    for (const name of this.#context.files.keys())
+      if (name.startsWith('chunks/') && !this.#seen.has(name))
+        this.#context.findings.add('CHUNK_EXTRA', `${name} belongs to no leaf`, { file: name });
+  }
+}

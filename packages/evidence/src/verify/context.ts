@@ -1,0 +1,63 @@
+import type { Decompressor } from '@lucid-sessions/recording';
+import { DecodeError } from '@lucid-sessions/wire';
+import { type BundleAnchor, type BundleDescription, type BundleWrap, SMALL_FILE_BYTES_MAX } from '../bundle/files.ts';
+import { type BundleFile, type BundleSource, readWhole } from '../bundle/source.ts';
+import type { Crypto, MaybePromise } from '../crypto.ts';
+import type { ManifestBody, OpenBody, ResumeBody } from '../record/bodies.ts';
+import type { SignedRecord } from '../record/record.ts';
+import type { Findings, RecordingState } from './findings.ts';
+import type { TrustPolicy } from './policy.ts';
+
+/** What a check of an outside anchor against its chain or authority came to. */
+export type AnchorVerdict =
+  | { state: 'confirmed'; timeUs: number }
+  | { state: 'pending' | 'reorged' | 'invalid'; message: string };
+
+export interface VerifyOptions {
+  crypto: Crypto;
+  policy: TrustPolicy;
+  /** With a decompressor and a key the frames themselves are read too. */
+  decompressor?: Decompressor;
+  dek?: Uint8Array;
+  /** Opens one of the wraps in the bundle; null when it holds no key for them. */
+  unwrap?(wraps: BundleWrap[]): MaybePromise<Uint8Array | null>;
+  /** Checks a receipt against its chain or authority. Without it receipts are compared, not believed. */
+  checkAnchor?(anchor: BundleAnchor): MaybePromise<AnchorVerdict>;
+  /** Called after each chunk. */
+  progress?(done: number): void;
+}
+
+/** What the steps of one verification share. */
+export interface Context extends VerifyOptions {
+  source: BundleSource;
+  files: Map<string, BundleFile>;
+  findings: Findings;
+  states: Set<RecordingState>;
+  description: BundleDescription;
+  open: SignedRecord<OpenBody> | null;
+  manifest: SignedRecord<ManifestBody> | null;
+  resumes: SignedRecord<ResumeBody>[];
+  /** An `erase` record by a trusted key destroyed the keys or the chunks. */
+  erased: { keys: boolean; chunks: boolean };
+}
+
+/** The bytes of a small file, or null when it is not there. */
+export async function smallFile(
+  context: Context,
+  name: string,
+  bytesMax = SMALL_FILE_BYTES_MAX,
+): Promise<Uint8Array | null> {
+  const file = context.files.get(name);
+  return file === undefined ? null : readWhole(context.source, file, bytesMax);
+}
+
+/** Runs a reading step; bytes that can't be read are a FORMAT finding, and the answer is null. */
+export async function orFormat<T>(context: Context, file: string, read: () => MaybePromise<T>): Promise<T | null> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    context.findings.add('FORMAT', error.message, { file });
+    return null;
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * Why a bundle is not clean. Closed; the order is that of weight: the exit code of a run is that of the first code here
+ * that was found.
+ */
+export const findingCodes = [
+  'FORMAT',
+  'SIG_BAD',
+  'KEY_UNTRUSTED',
+  'SPLICED',
+  'SEAL_EPOCH',
+  'REORDERED',
+  'CHUNK_ALTERED',
+  'CHUNK_EXTRA',
+  'CHUNK_MISSING',
+  'TRUNCATED',
+  'ROOT_MISMATCH',
+  'UNCLOSED',
+  'LOG_FORK',
+  'LOG_INCLUSION',
+  'ANCHOR_INVALID',
+  'ANCHOR_REORGED',
+  'ANCHOR_PENDING',
+  'TIME_ORDER',
+  'COMMITMENT',
+  'AUTH',
+  'DECOMPRESS',
+  'GAP',
+] as const;
+export type FindingCode = (typeof findingCodes)[number];
+
+/** What each code means, for people. */
+export const findingMeanings: Record<FindingCode, string> = {
+  FORMAT: 'bytes that are not what the format says',
+  SIG_BAD: 'a signature does not check out',
+  KEY_UNTRUSTED: 'signed by a key the policy does not trust',
+  SPLICED: 'parts of different recordings are put together',
+  SEAL_EPOCH: 'a chunk is not sealed with the key that was announced for it',
+  REORDERED: 'chunks do not stand in their order',
+  CHUNK_ALTERED: 'a chunk file is not the one that was sealed',
+  CHUNK_EXTRA: 'a chunk that does not belong to the recording',
+  CHUNK_MISSING: 'a chunk of the recording is missing',
+  TRUNCATED: 'the end of the recording is missing',
+  ROOT_MISMATCH: 'the chunks are not those the manifest was signed over',
+  UNCLOSED: 'the recording has no manifest',
+  LOG_FORK: 'the log is not shown to be one and the same throughout',
+  LOG_INCLUSION: 'a record is not shown to be in the log',
+  ANCHOR_INVALID: 'an outside anchor does not hold',
+  ANCHOR_REORGED: 'an outside anchor was undone by its chain',
+  ANCHOR_PENDING: 'an outside anchor is not confirmed yet',
+  TIME_ORDER: 'times contradict each other',
+  COMMITMENT: 'a chunk was not sealed under the given key',
+  AUTH: 'a ciphertext does not authenticate',
+  DECOMPRESS: 'decrypted frames can not be read',
+  GAP: 'frames are known to be missing',
+};
+
+/** Exit codes of a verifying program: 0 clean, 1 the run itself failed, 2 wrong usage, then one per code. */
+export const EXIT_CLEAN = 0;
+export const exitCodes: Record<FindingCode, number> = Object.fromEntries(
+  findingCodes.map((code, at) => [code, 10 + at]),
+) as Record<FindingCode, number>;
+
+/** Facts about a recording that are not failures. */
+export type RecordingState = 'SHREDDED' | 'RECOVERED';
+
+export interface Finding {
+  code: FindingCode;
+  message: string;
+  /** File of the bundle, where one is to blame. */
+  file: string | null;
+  /** Chunk index, where one is to blame. */
+  index: number | null;
+}
+
+const FINDINGS_MAX = 1000;
+
+/** Collects findings; past a thousand only their number grows. */
+export class Findings {
+  readonly list: Finding[] = [];
+  readonly codes = new Set<FindingCode>();
+  count = 0;
+
+  add(code: FindingCode, message: string, where: { file?: string; index?: number } = {}): void {
+    this.count += 1;
+    this.codes.add(code);
+    if (this.list.length < FINDINGS_MAX)
+      this.list.push({ code, message, file: where.file ?? null, index: where.index ?? null });
+  }
+
+  has(...codes: FindingCode[]): boolean {
+    return codes.some((code) => this.codes.has(code));
+  }
+}
+
+/** 0 when clean, else the code of the weightiest finding. */
+export function exitCodeOf(codes: ReadonlySet<FindingCode>): number {
+  const first = findingCodes.find((code) => codes.has(code));
+  return first === undefined ? EXIT_CLEAN : exitCodes[first];
+}

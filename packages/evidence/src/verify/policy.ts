@@ -1,0 +1,80 @@
+import { DecodeError } from '@lucid-sessions/wire';
+import { parseSignedCheckpoint, type SignedCheckpoint } from '../log/checkpoint.ts';
+import { type NoteKey, noteAlgorithms, parseNoteKey } from '../log/note.ts';
+import { parseJson } from '../record/json.ts';
+import { type PublicKey, parsePublicKey } from '../record/public-key.ts';
+import { array, boolean, integer, literal, object, string } from '../record/schema.ts';
+
+/** Whom the caller of the verifier trusts. Never read from a bundle. */
+export interface TrustPolicy {
+  /** Keys that may sign records, each for records of a span of time (µs since 1970). */
+  identityKeys: { key: PublicKey; validFromUs: number; validToUs: number }[];
+  logKeys: NoteKey[];
+  witnesses: NoteKey[];
+  /** Cosignatures of different witnesses the manifest's checkpoint must carry. */
+  witnessesRequired: number;
+  /** Whether records must be in a trusted log. */
+  logRequired: boolean;
+  /** Outside anchors that must be confirmed by a check of the caller's. */
+  anchorsRequired: number;
+  /** Signed checkpoints seen elsewhere: a bundle that shows another tree of the same size is a fork. */
+  knownCheckpoints: SignedCheckpoint[];
+  /** How far clocks of different machines may lie apart. */
+  clockToleranceUs: number;
+}
+
+const POLICY_BYTES_MAX = 1 << 20;
+const CLOCK_TOLERANCE_US = 300_000_000;
+
+const policySchema = object(
+  {
+    v: literal(1),
+    identity_keys: array(
+      object({ key: string(200) }, { name: string(200), valid_from_us: integer(), valid_to_us: integer() }),
+      1000,
+    ),
+  },
+  {
+    log_keys: array(string(500), 100),
+    witnesses: array(string(500), 100),
+    witnesses_required: integer(0, 100),
+    log_required: boolean,
+    anchors_required: integer(0, 100),
+    known_checkpoints: array(string(20_000), 1000),
+    clock_tolerance_us: integer(),
+  },
+);
+
+function witnessKey(text: string): NoteKey {
+  const key = parseNoteKey(text);
+  if (key.algorithm !== noteAlgorithms.cosignatureV1)
+    throw new DecodeError('invalid', `the key of ${key.name} is not a witness key (type 4)`);
+  return key;
+}
+
+function logKey(text: string): NoteKey {
+  const key = parseNoteKey(text);
+  if (key.algorithm !== noteAlgorithms.ed25519)
+    throw new DecodeError('invalid', `the key of ${key.name} is not a log key (type 1)`);
+  return key;
+}
+
+/** Reads a policy file (JSON). A policy with log keys requires the log unless it says otherwise. Throws `DecodeError`. */
+export function parsePolicy(bytes: Uint8Array): TrustPolicy {
+  const raw = policySchema.parse(parseJson(bytes, POLICY_BYTES_MAX), 'policy');
+  const logKeys = (raw.log_keys ?? []).map(logKey);
+  return {
+    identityKeys: raw.identity_keys.map(({ key, valid_from_us, valid_to_us }) => ({
+      key: parsePublicKey(key),
+      validFromUs: valid_from_us ?? 0,
+      validToUs: valid_to_us ?? Number.MAX_SAFE_INTEGER,
+    })),
+    logKeys,
+    witnesses: (raw.witnesses ?? []).map(witnessKey),
+    witnessesRequired: raw.witnesses_required ?? 0,
+    logRequired: raw.log_required ?? logKeys.length > 0,
+    anchorsRequired: raw.anchors_required ?? 0,
+    knownCheckpoints: (raw.known_checkpoints ?? []).map((text) => parseSignedCheckpoint(text)),
+    clockToleranceUs: raw.clock_tolerance_us ?? CLOCK_TOLERANCE_US,
+  };
+}

@@ -1,0 +1,254 @@
+import type { DecodeError } from '@lucid-sessions/wire';
+import { bundleNames } from '../bundle/files.ts';
+import type { AnchorResult } from './anchors.ts';
+import type { ChainResult } from './chain.ts';
+import type { ChunkCheck } from './chunks.ts';
+import type { Context } from './context.ts';
+import { exitCodeOf, type Finding, Findings, findingMeanings, type RecordingState } from './findings.ts';
+import type { LogResult } from './log.ts';
+import type { FoundKey } from './verify.ts';
+
+/** Separate answers to separate questions. */
+export interface Verdicts {
+  /** Nothing that was sealed was changed. */
+  integrity: 'intact' | 'broken';
+  /** `whole`; `part` of a proven whole; `gaps`: whole, with frames known to be missing; `incomplete`; `unclosed`. */
+  completeness: 'whole' | 'part' | 'gaps' | 'incomplete' | 'unclosed';
+  /** Made by a recorder the policy trusts. */
+  origin: 'trusted' | 'untrusted' | 'forged';
+  /** What vouches for the time: nothing but the recorder, the log, witnesses, an outside anchor. */
+  time: 'recorder_only' | 'logged' | 'witnessed' | 'anchored' | 'contradicted';
+  readability: 'readable' | 'unreadable' | 'not_checked' | 'shredded';
+}
+
+/** JSON shape of a verification; times are µs since 1970. */
+export interface VerificationReport {
+  v: 1;
+  clean: boolean;
+  exit_code: number;
+  session_id: string | null;
+  verdicts: Verdicts;
+  findings: Finding[];
+  /** May be more than are listed. */
+  findings_count: number;
+  states: RecordingState[];
+  facts: {
+    opened_us: number | null;
+    ended_us: number | null;
+    end_reason: string | null;
+    chunks_in_manifest: number | null;
+    leaves_count: number;
+    chunks_checked: number;
+    chunks_read: number;
+    frames_read: number;
+    chunks_recovered: number;
+    total_bytes: number;
+    merkle_root: string | null;
+    pauses_count: number;
+    downgrades: string[];
+    part: { first_chunk: number; last_chunk: number } | null;
+    /** The recording began after this (a witnessed checkpoint it names). */
+    not_before_us: number | null;
+    /** The manifest existed at this time at the latest. */
+    not_after_us: number | null;
+    witnesses_count: number;
+    anchors_count: number;
+    anchors_confirmed: number;
+  };
+}
+
+interface Results {
+  chain: ChainResult;
+  chunks: ChunkCheck;
+  log: LogResult;
+  anchors: AnchorResult;
+  key: FoundKey;
+}
+
+function verdictsOf(context: Context, results: Results): Verdicts {
+  const { findings } = context;
+  return {
+    integrity: findings.has(
+      'FORMAT',
+      'SIG_BAD',
+      'SPLICED',
+      'SEAL_EPOCH',
+      'REORDERED',
+      'CHUNK_ALTERED',
+      'CHUNK_EXTRA',
+      'ROOT_MISMATCH',
+    )
+      ? 'broken'
+      : 'intact',
+    completeness: completenessOf(context),
+    origin: findings.has('SIG_BAD')
+      ? 'forged'
+      : findings.has('KEY_UNTRUSTED') || context.open === null
+        ? 'untrusted'
+        : 'trusted',
+    time: timeOf(context, results),
+    readability: readabilityOf(context, results),
+  };
+}
+
+function completenessOf(context: Context): Verdicts['completeness'] {
+  const { findings } = context;
+  if (findings.has('CHUNK_MISSING', 'TRUNCATED') || context.erased.chunks) return 'incomplete';
+  if (context.manifest === null) return 'unclosed';
+  if (context.description.partial !== null) return 'part';
+  return findings.has('GAP') ? 'gaps' : 'whole';
+}
+
+function timeOf(context: Context, { log, anchors }: Results): Verdicts['time'] {
+  if (context.findings.has('TIME_ORDER', 'LOG_FORK', 'ANCHOR_REORGED', 'ANCHOR_INVALID')) return 'contradicted';
+  if (anchors.confirmedCount > 0) return 'anchored';
+  if (log.witnessedUs !== null) return 'witnessed';
+  return log.manifestLogged ? 'logged' : 'recorder_only';
+}
+
+function readabilityOf(context: Context, { chunks, key }: Results): Verdicts['readability'] {
+  if (context.findings.has('COMMITMENT', 'AUTH', 'DECOMPRESS')) return 'unreadable';
+  if (context.erased.keys || context.erased.chunks) return 'shredded';
+  const canRead = context.decompressor !== undefined && (key.dek !== null || !chunks.encrypted);
+  return canRead && chunks.readCount > 0 && chunks.readCount === chunks.checkedCount ? 'readable' : 'not_checked';
+}
+
+const earliest = (...times: (number | null)[]): number | null =>
+  times.reduce<number | null>((best, time) => (time !== null && (best === null || time < best) ? time : best), null);
+
+export function makeReport(context: Context, results: Results): VerificationReport {
+  const { findings, open, manifest, description } = context;
+  const { chain, chunks, log, anchors } = results;
+  const { partial } = description;
+  return {
+    v: 1,
+    clean: findings.count === 0,
+    exit_code: exitCodeOf(findings.codes),
+    session_id: open?.body.session_id ?? null,
+    verdicts: verdictsOf(context, results),
+    findings: findings.list,
+    findings_count: findings.count,
+    states: [...context.states].sort(),
+    facts: {
+      opened_us: open?.body.opened_us ?? null,
+      ended_us: manifest?.body.ended_us ?? null,
+      end_reason: manifest?.body.end.reason ?? null,
+      chunks_in_manifest: manifest?.body.chunks_count ?? null,
+      leaves_count: chain.leavesCount,
+      chunks_checked: chunks.checkedCount,
+      chunks_read: chunks.readCount,
+      frames_read: chunks.framesCount,
+      chunks_recovered: chain.recoveredCount,
+      total_bytes: chain.totalBytes,
+      merkle_root: manifest?.body.merkle_root ?? null,
+      pauses_count: manifest?.body.pauses.length ?? 0,
+      downgrades: (manifest?.body.downgrades ?? []).map(({ what }) => what),
+      part: partial === null ? null : { first_chunk: partial.first_chunk, last_chunk: partial.last_chunk },
+      not_before_us: log.notBeforeUs,
+      not_after_us: earliest(log.witnessedUs, anchors.confirmedUs),
+      witnesses_count: log.witnessesCount,
+      anchors_count: anchors.receiptsCount,
+      anchors_confirmed: anchors.confirmedCount,
+    },
+  };
+}
+
+/** The report about a bundle that could not even be opened (a damaged tar file). */
+export function unreadableBundle(error: DecodeError): VerificationReport {
+  const findings = new Findings();
+  findings.add('FORMAT', error.message, { file: bundleNames.bundle });
+  return {
+    v: 1,
+    clean: false,
+    exit_code: exitCodeOf(findings.codes),
+    session_id: null,
+    verdicts: {
+      integrity: 'broken',
+      completeness: 'incomplete',
+      origin: 'untrusted',
+      time: 'recorder_only',
+      readability: 'not_checked',
+    },
+    findings: findings.list,
+    findings_count: 1,
+    states: [],
+    facts: {
+      opened_us: null,
+      ended_us: null,
+      end_reason: null,
+      chunks_in_manifest: null,
+      leaves_count: 0,
+      chunks_checked: 0,
+      chunks_read: 0,
+      frames_read: 0,
+      chunks_recovered: 0,
+      total_bytes: 0,
+      merkle_root: null,
+      pauses_count: 0,
+      downgrades: [],
+      part: null,
+      not_before_us: null,
+      not_after_us: null,
+      witnesses_count: 0,
+      anchors_count: 0,
+      anchors_confirmed: 0,
+    },
+  };
+}
+
+const time = (us: number | null): string => (us === null ? 'unknown' : new Date(Math.floor(us / 1000)).toISOString());
+
+const sentences = {
+  integrity: { intact: 'unaltered', broken: 'ALTERED' },
+  completeness: {
+    whole: 'whole',
+    part: 'a part of a whole recording, proven to belong to it',
+    gaps: 'whole, with gaps the recorder declared',
+    incomplete: 'INCOMPLETE',
+    unclosed: 'NOT CLOSED: it has no signed end',
+  },
+  origin: {
+    trusted: 'made by a recorder you trust',
+    untrusted: 'made by a recorder you do NOT trust',
+    forged: 'FORGED: a signature is bad',
+  },
+  time: {
+    recorder_only: 'only the recorder vouches for the time',
+    logged: 'logged by a log you trust',
+    witnessed: 'witnessed from outside',
+    anchored: 'anchored outside',
+    contradicted: 'CONTRADICTED',
+  },
+  readability: {
+    readable: 'every chunk decrypts to well-formed frames',
+    unreadable: 'NOT READABLE with the given key',
+    not_checked: 'not checked (no key given)',
+    shredded: 'destroyed on purpose, by a signed record; what remains can still be proven',
+  },
+} as const;
+
+/** The report for a person, plain text. */
+export function formatReport(report: VerificationReport): string {
+  const { facts, verdicts } = report;
+  const lines = [
+    `Session       ${report.session_id ?? 'unknown'}`,
+    `Result        ${report.clean ? 'CLEAN' : `NOT CLEAN, ${report.findings_count} finding(s)`}`,
+    '',
+    `Integrity     ${sentences.integrity[verdicts.integrity]}`,
+    `Completeness  ${sentences.completeness[verdicts.completeness]}`,
+    `Origin        ${sentences.origin[verdicts.origin]}`,
+    `Time          ${sentences.time[verdicts.time]}`,
+    `Readability   ${sentences.readability[verdicts.readability]}`,
+    '',
+    `Recorded      ${time(facts.opened_us)} to ${time(facts.ended_us)}${facts.end_reason === null ? '' : ` (${facts.end_reason})`}`,
+    `Chunks        ${facts.chunks_checked} checked, ${facts.chunks_read} read, ${facts.chunks_in_manifest ?? '?'} in the manifest, ${facts.chunks_recovered} recovered after a crash`,
+    `Merkle root   ${facts.merkle_root ?? 'none'}`,
+    `Existed       not before ${time(facts.not_before_us)}, at the latest ${time(facts.not_after_us)} (${facts.witnesses_count} witnesses, ${facts.anchors_confirmed} of ${facts.anchors_count} anchors confirmed)`,
+  ];
+  if (facts.part !== null) lines.push(`Part          chunks ${facts.part.first_chunk} to ${facts.part.last_chunk}`);
+  if (report.states.length > 0) lines.push(`States        ${report.states.join(', ')}`);
+  for (const what of facts.downgrades) lines.push(`Downgrade     ${what}`);
+  for (const { code, message, file } of report.findings)
+    lines.push(`${code.padEnd(14)}${message}${file === null ? '' : ` [${file}]`} (${findingMeanings[code]})`);
+  return `${lines.join('\n')}\n`;
+}

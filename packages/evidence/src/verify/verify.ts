@@ -1,0 +1,128 @@
+import { type BundleDescription, bundleNames, bundleSchema, wrapsSchema } from '../bundle/files.ts';
+import { BUNDLE_FILES_MAX, BUNDLE_NAME, type BundleSource } from '../bundle/source.ts';
+import { DEK_BYTES } from '../envelope/chunk.ts';
+import { parseCanonicalJson } from '../record/json.ts';
+import { toHex } from '../text.ts';
+import { checkAnchors } from './anchors.ts';
+import { type ChainResult, checkChain } from './chain.ts';
+import { ChunkCheck } from './chunks.ts';
+import { type Context, orFormat, smallFile, type VerifyOptions } from './context.ts';
+import { Findings } from './findings.ts';
+import { checkLog } from './log.ts';
+import { checkRecords } from './records.ts';
+import { makeReport, type VerificationReport } from './report.ts';
+
+const CHUNK_NAME = /^chunks\/\d{8,16}\.lsc$/;
+const KNOWN_NAME =
+  /^(?:(?:resume|erase)\/\d{4}\.dsse\.json|log\/(?:(?:open|manifest|resume-\d{4})\.tlog-proof|consistency\.json)|anchors\/\d{4}\.json|keys\/wraps\.json|(?:open|manifest)\.dsse\.json|custody\.jsonl|proofs\.json|leaves\.bin|bundle\.json)$/;
+
+const NO_DESCRIPTION: BundleDescription = {
+  v: 1,
+  kind: 'lucid-sessions-evidence',
+  session_id: '-',
+  partial: null,
+  files: [],
+};
+
+/**
+ * Verifies a bundle against a trust policy. Needs no server and no decryption key; tampering is answered with findings,
+ * never thrown. Memory is bounded by one chunk file and the list of names, whatever the length of the recording.
+ */
+export async function verifyBundle(source: BundleSource, options: VerifyOptions): Promise<VerificationReport> {
+  const context: Context = {
+    ...options,
+    source,
+    files: new Map(),
+    findings: new Findings(),
+    states: new Set(),
+    description: NO_DESCRIPTION,
+    open: null,
+    manifest: null,
+    resumes: [],
+    erased: { keys: false, chunks: false },
+  };
+  await listFiles(context);
+  await readDescription(context);
+  await checkFileHashes(context);
+  await checkRecords(context);
+  const key = await findKey(context);
+  const chunks = new ChunkCheck(context, key.dek);
+  const chain = await checkChain(context, async (leaf) => {
+    await chunks.check(leaf);
+    options.progress?.(chunks.checkedCount);
+  });
+  chunks.end();
+  checkAgainstManifest(context, chain);
+  const log = await checkLog(context);
+  const anchors = await checkAnchors(context, log);
+  return makeReport(context, { chain, chunks, log, anchors, key });
+}
+
+async function listFiles(context: Context): Promise<void> {
+  const list = await context.source.list();
+  if (list.length > BUNDLE_FILES_MAX)
+    context.findings.add('FORMAT', `the bundle holds more than ${BUNDLE_FILES_MAX} files`);
+  for (const file of list.slice(0, BUNDLE_FILES_MAX)) {
+    if (!BUNDLE_NAME.test(file.name) || !(KNOWN_NAME.test(file.name) || file.name.startsWith('chunks/')))
+      context.findings.add('FORMAT', `${JSON.stringify(file.name.slice(0, 100))} is not a file of a bundle`);
+    else context.files.set(file.name, file);
+    if (file.name.startsWith('chunks/') && !CHUNK_NAME.test(file.name))
+      context.findings.add('CHUNK_EXTRA', `${JSON.stringify(file.name.slice(0, 100))} is not the name of a chunk`);
+  }
+}
+
+async function readDescription(context: Context): Promise<void> {
+  const file = bundleNames.bundle;
+  const description = await orFormat(context, file, async () => {
+    const bytes = await smallFile(context, file, 32 << 20);
+    return bytes === null ? null : bundleSchema.parse(parseCanonicalJson(bytes, 32 << 20), 'bundle');
+  });
+  if (!context.files.has(file)) context.findings.add('FORMAT', 'the bundle holds no bundle.json', { file });
+  if (description === null) return;
+  const { partial } = description;
+  if (partial !== null && !(partial.first_leaf <= partial.first_chunk && partial.first_chunk <= partial.last_chunk)) {
+    context.findings.add('FORMAT', 'the range of the part makes no sense', { file });
+    return;
+  }
+  context.description = description;
+}
+
+/** Damage to files without a signature of their own. */
+async function checkFileHashes(context: Context): Promise<void> {
+  const listed = new Map(context.description.files.map(({ name, sha256 }) => [name, sha256]));
+  for (const [name, hash] of listed) {
+    const bytes = await orFormat(context, name, () => smallFile(context, name, 64 << 20));
+    // A missing record, proof or chunk has a finding of its own.
+    if (bytes === null) context.findings.add('FORMAT', `${name} is listed and not there`, { file: name });
+    else if (toHex(await context.crypto.sha256(bytes)) !== hash)
+      context.findings.add('FORMAT', `${name} is not the file that was exported`, { file: name });
+  }
+  for (const name of context.files.keys())
+    if (!listed.has(name) && !name.startsWith('chunks/') && name !== bundleNames.bundle && name !== bundleNames.leaves)
+      context.findings.add('FORMAT', `${name} is not listed in bundle.json`, { file: name });
+}
+
+export interface FoundKey {
+  dek: Uint8Array | null;
+  wrapsCount: number;
+}
+
+async function findKey(context: Context): Promise<FoundKey> {
+  const file = bundleNames.wraps;
+  const wraps = await orFormat(context, file, async () => {
+    const bytes = await smallFile(context, file);
+    return bytes === null ? [] : wrapsSchema.parse(parseCanonicalJson(bytes, bytes.length), 'wraps');
+  });
+  const wrapsCount = wraps?.length ?? 0;
+  const dek = context.dek ?? (wrapsCount > 0 ? ((await context.unwrap?.(wraps ?? [])) ?? null) : null);
+  if (dek !== null && dek.length !== DEK_BYTES) throw new RangeError(`a DEK has ${DEK_BYTES} bytes`);
+  return { dek, wrapsCount };
+}
+
+/** The leaves lie inside the time the manifest gives. */
+function checkAgainstManifest(context: Context, chain: ChainResult): void {
+  const { manifest, findings } = context;
+  if (manifest === null || chain.firstOpenedUs === null) return;
+  if (chain.firstOpenedUs > manifest.body.ended_us)
+    findings.add('TIME_ORDER', 'the first chunk opened after the manifest says the recording ended');
+}

@@ -1,0 +1,337 @@
+import { nodeCrypto } from '@lucid-sessions/adapters';
+import { FrameWriter, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
+import {
+  type BundleAnchor,
+  type BundleInput,
+  bundleEntries,
+  bundleNames,
+  type ChunkHeader,
+  type CustodyBody,
+  concatBytes,
+  consistencyRanges,
+  cosign,
+  ed25519NoteSigner,
+  ed25519Signer,
+  encodeJson,
+  encodeLeaf,
+  formatLogProof,
+  formatNote,
+  formatNoteKey,
+  formatPublicKey,
+  hashLeaf,
+  inclusionRanges,
+  type Leaf,
+  leafHash,
+  logEntry,
+  type ManifestBody,
+  MerkleTree,
+  merkleRoot,
+  NO_LEAF_HASH,
+  type NoteKey,
+  noteAlgorithms,
+  type OpenBody,
+  parseCanonicalJson,
+  parsePolicy,
+  parseSignedCheckpoint,
+  type RecordKind,
+  rangeHashOf,
+  readRecord,
+  recordBase,
+  type Signer,
+  sealChunk,
+  sealLeaf,
+  sessionIdBytes,
+  sha256,
+  signCheckpoint,
+  signRecord,
+  toHex,
+  utf8,
+  type VerifyOptions,
+} from '../src/index.ts';
+
+export const seed = (number: number): Uint8Array => new Uint8Array(32).fill(number);
+export const T0 = 1_800_000_000_000_000;
+const SECOND = 1_000_000;
+
+export const identity = await ed25519Signer(nodeCrypto, seed(1));
+export const stranger = await ed25519Signer(nodeCrypto, seed(2));
+export const logSigner = await ed25519NoteSigner(nodeCrypto, 'log.example/fixture', seed(3));
+const witnessSigner = await ed25519NoteSigner(nodeCrypto, 'witness.example', seed(4));
+export const witnessKey: NoteKey = { ...witnessSigner.key, algorithm: noteAlgorithms.cosignatureV1 };
+export const dek = seed(9);
+export const dekId = seed(8).slice(0, 16);
+
+/** A log in memory, with proofs. */
+export class MemoryLog {
+  readonly leaves: Uint8Array[] = [hashLeaf(utf8('something before'))];
+
+  async checkpoint(timeUs: number): Promise<string> {
+    const { note } = parseSignedCheckpoint(
+      await signCheckpoint(logSigner, this.leaves.length, merkleRoot(this.leaves)),
+    );
+    const signature = await cosign(
+      { key: witnessKey, sign: witnessSigner.sign },
+      note.text,
+      Math.floor(timeUs / SECOND),
+    );
+    return formatNote({ text: note.text, signatures: [...note.signatures, signature] });
+  }
+
+  append(kind: RecordKind, record: Uint8Array): number {
+    this.leaves.push(hashLeaf(logEntry(kind, toHex(sha256(record)))));
+    return this.leaves.length - 1;
+  }
+
+  proof(index: number, checkpoint: string): string {
+    const { size } = parseSignedCheckpoint(checkpoint);
+    const hashOf = rangeHashOf(this.leaves.slice(0, size));
+    return formatLogProof({ index, hashes: inclusionRanges(index, size).map(hashOf), checkpoint });
+  }
+
+  consistency(first: string, second: string): { first: number; second: number; hashes: string[] } {
+    const [a, b] = [parseSignedCheckpoint(first).size, parseSignedCheckpoint(second).size];
+    return {
+      first: a,
+      second: b,
+      hashes: consistencyRanges(a, b)
+        .map(rangeHashOf(this.leaves.slice(0, b)))
+        .map(toHex),
+    };
+  }
+}
+
+export interface RecordingOptions {
+  sessionId?: string;
+  chunksCount?: number;
+  signer?: Signer;
+  /** Chunk at which another processor carried on. */
+  resumeAt?: number;
+  /** Changes to leaves and headers before they are sealed, and to signed bodies before they are signed. */
+  leaf?(leaf: Leaf): Leaf;
+  header?(header: ChunkHeader): ChunkHeader;
+  payload?(index: number, payload: Uint8Array): Uint8Array;
+  open?(body: OpenBody): OpenBody;
+  manifest?(body: ManifestBody): ManifestBody;
+  /** Salts and keys from a counter instead of random numbers. */
+  sealKeyOf?(index: number): Uint8Array;
+  closed?: boolean;
+  anchors?(root: string): BundleAnchor[];
+  range?: { first: number; last: number };
+  suite?: 0 | 1;
+  /** Seconds the witness's clock is ahead. */
+  witnessSkewUs?: number;
+}
+
+export interface Recording {
+  input: BundleInput;
+  log: MemoryLog;
+  chunks: Uint8Array[];
+  openRecord: Uint8Array;
+  manifestRecord: Uint8Array;
+}
+
+const sealKeys = (index: number): Uint8Array => sha256(utf8(`seal key ${index}`));
+
+function payloadOf(index: number): Uint8Array {
+  const writer = new FrameWriter({ start: PAYLOAD_HEADER_BYTES });
+  // The fourth chunk of a session is an idle one.
+  const count = index === 3 ? 0 : 3;
+  for (let i = 0; i < count; i += 1) writer.append(0, 1, 1003, (index * 10 + i) * SECOND, utf8(`frame ${index}.${i}`));
+  return writer.payload({
+    firstFrameNumber: index > 3 ? (index - 1) * 3 : index * 3,
+    openedUs: T0 + index * 10 * SECOND,
+  });
+}
+
+/** Records a session the way the services do, with deterministic keys. */
+export async function record(options: RecordingOptions = {}): Promise<Recording> {
+  const sessionId = options.sessionId ?? '0f8fad5b-d9cb-469f-a165-70867728950e';
+  const signer = options.signer ?? identity;
+  const suite = options.suite ?? 1;
+  const count = options.chunksCount ?? 5;
+  const keyOf = options.sealKeyOf ?? sealKeys;
+  const publicOf = (index: number): Uint8Array => nodeCrypto.ed25519PublicKey(keyOf(index));
+  const skew = options.witnessSkewUs ?? 0;
+  const log = new MemoryLog();
+  const before = await log.checkpoint(T0 - 60 * SECOND + skew);
+  const openBody: OpenBody = {
+    ...recordBase('open', sessionId),
+    opened_us: T0,
+    recorder: { id: 'recorder-1', software: 'lucid-sessions 0.1.0', identity_key: formatPublicKey(signer.publicKey) },
+    first_seal_key: toHex(publicOf(0)),
+    encryption: suite === 1 ? 'AES-256-GCM' : 'none',
+    dek_id: suite === 1 ? toHex(dekId) : null,
+    policy: {
+      persistence: 'strict',
+      graphics: 'passthrough',
+      compression: 'none',
+      chunk_bytes_max: 10 << 20,
+      chunk_age_us_max: 30 * SECOND,
+    },
+    parties: { created_by: 'ada', target: '10.0.0.1:3389', target_user: null },
+    checkpoint: before,
+  };
+  const openRecord = await signRecord(signer, options.open?.(openBody) ?? openBody);
+  const openIndex = log.append('open', openRecord);
+  const openCheckpoint = await log.checkpoint(T0 + skew);
+
+  const leaves: Uint8Array[] = [];
+  const chunks: Uint8Array[] = [];
+  const resumes: Uint8Array[] = [];
+  const tree = MerkleTree.empty();
+  let previousLeafHash = NO_LEAF_HASH;
+  let epoch = 0;
+  let totalBytes = 0;
+  for (let index = 0; index < count; index += 1) {
+    const resumed = options.resumeAt === index;
+    if (resumed) {
+      epoch = 1000;
+      resumes.push(
+        await signRecord(signer, {
+          ...recordBase('resume', sessionId),
+          open_sha256: readRecord(openRecord).sha256,
+          index,
+          previous_leaf_hash: toHex(previousLeafHash),
+          seal_key: toHex(publicOf(index + epoch)),
+          resumed_us: T0 + index * 10 * SECOND,
+          epoch: 2,
+          reason: 'the processor before was lost',
+        }),
+      );
+    }
+    const header: ChunkHeader = {
+      suite,
+      recovered: resumed,
+      gapBefore: false,
+      stored: false,
+      compression: 'none',
+      sessionId: sessionIdBytes(sessionId),
+      index,
+      openedUs: T0 + index * 10 * SECOND,
+      monotonicNs: BigInt(index) * 10_000_000_000n,
+      previousLeafHash,
+      dekId: suite === 1 ? dekId : new Uint8Array(16),
+    };
+    const payload = payloadOf(index);
+    const compressed = options.payload?.(index, payload) ?? payload;
+    const salted = { ...nodeCrypto, randomBytes: () => sha256(utf8(`salt ${index}`)) };
+    const file = await sealChunk(salted, { header: options.header?.(header) ?? header, dek, compressed });
+    const final = index === count - 1;
+    const leaf: Leaf = {
+      recovered: resumed,
+      gapBefore: false,
+      final,
+      sessionId: header.sessionId,
+      index,
+      openedUs: header.openedUs,
+      closedUs: header.openedUs + 10 * SECOND,
+      compressedBytes: compressed.length,
+      fileBytes: file.length,
+      fileSha256: sha256(file),
+      previousLeafHash,
+      nextSealKey: final ? new Uint8Array(32) : publicOf(index + 1 + epoch),
+    };
+    const leafBytes = encodeLeaf(options.leaf?.(leaf) ?? leaf);
+    leaves.push(concatBytes(leafBytes, await sealLeaf(nodeCrypto, keyOf(index + epoch), leafBytes)));
+    chunks.push(file);
+    totalBytes += file.length;
+    previousLeafHash = leafHash(leafBytes);
+    tree.append(previousLeafHash);
+  }
+  const resumeIndices = resumes.map((bytes) => log.append('resume', bytes));
+
+  const endedUs = T0 + count * 10 * SECOND;
+  const manifestBody: ManifestBody = {
+    ...recordBase('manifest', sessionId),
+    open_sha256: readRecord(openRecord).sha256,
+    resumes_sha256: resumes.map((bytes) => readRecord(bytes).sha256),
+    chunks_count: count,
+    total_bytes: totalBytes,
+    merkle_root: toHex(tree.root()),
+    opened_us: T0,
+    ended_us: endedUs,
+    clock: { offset_us: 0, source: 'ntp' },
+    gaps: [],
+    pauses: [],
+    downgrades: [{ at_us: T0, what: 'graphics pipeline off' }],
+    clock_steps: [],
+    connections: [{ at_us: T0, client: '10.0.0.9:4000', target: '10.0.0.1:3389' }],
+    target_certificates: [],
+    persistence: 'strict',
+    end: { reason: 'client_disconnected', message: 'the client closed the connection' },
+    statistics: { frames_count: count * 3, relayed_bytes: 1000, frames_dropped: 0, duration_us: endedUs - T0 },
+    keys: { identity_key: formatPublicKey(signer.publicKey), dek_id: suite === 1 ? toHex(dekId) : null },
+  };
+  const manifestRecord = await signRecord(signer, options.manifest?.(manifestBody) ?? manifestBody);
+  const manifestIndex = log.append('manifest', manifestRecord);
+  log.leaves.push(hashLeaf(utf8('something after')));
+  const last = await log.checkpoint(endedUs + SECOND + skew);
+  const closed = options.closed !== false;
+  const input: BundleInput = {
+    sessionId,
+    open: openRecord,
+    manifest: closed ? manifestRecord : null,
+    resumes,
+    erases: [],
+    custody: await custodyChain(signer, sessionId, 2),
+    leaves: concatBytes(...leaves),
+    chunk: (index) => chunks[index] ?? null,
+    wraps: suite === 1 ? [{ scheme: 'test', recipient: 'auditor', key_id: toHex(dekId), wrapped: 'AAAA' }] : [],
+    logProofs: {
+      open: log.proof(openIndex, openCheckpoint),
+      manifest: closed ? log.proof(manifestIndex, last) : null,
+      resumes: resumeIndices.map((index) => log.proof(index, last)),
+    },
+    consistency: [
+      log.consistency(before, openCheckpoint),
+      log.consistency(openCheckpoint, last),
+      log.consistency(last, last),
+    ],
+    anchors: options.anchors?.(manifestBody.merkle_root) ?? [],
+    ...(options.range === undefined ? {} : { range: options.range }),
+  };
+  return { input, log, chunks, openRecord, manifestRecord };
+}
+
+export async function custodyChain(signer: Signer, sessionId: string, count: number): Promise<Uint8Array[]> {
+  const records: Uint8Array[] = [];
+  for (let sequence = 0; sequence < count; sequence += 1) {
+    const previous = records.at(-1);
+    const body: CustodyBody = {
+      ...recordBase('custody', sessionId),
+      at_us: T0 + 100 * SECOND + sequence,
+      action: 'export',
+      actor: 'auditor',
+      detail: 'for case 7',
+      sequence,
+      previous_sha256: previous === undefined ? null : toHex(sha256(previous)),
+    };
+    records.push(await signRecord(signer, body));
+  }
+  return records;
+}
+
+export async function filesOf(input: BundleInput): Promise<Map<string, Uint8Array>> {
+  const files = new Map<string, Uint8Array>();
+  for await (const { name, content } of bundleEntries(input)) files.set(name, content.slice());
+  return files;
+}
+
+/** What a forger would do last: make the unsigned `bundle.json` fit. */
+export function fitDescription(files: Map<string, Uint8Array>): void {
+  const description = parseCanonicalJson(files.get(bundleNames.bundle)!, 1 << 20) as { files: unknown };
+  description.files = [...files]
+    .filter(([name]) => !/^(?:chunks\/|leaves|bundle)/.test(name))
+    .map(([name, content]) => ({ name, sha256: toHex(sha256(content)) }));
+  files.set(bundleNames.bundle, encodeJson(description));
+}
+
+export const policyJson = {
+  v: 1,
+  identity_keys: [{ key: formatPublicKey(identity.publicKey), name: 'recorder-1' }],
+  log_keys: [formatNoteKey(logSigner.key)],
+  witnesses: [formatNoteKey(witnessKey)],
+  witnesses_required: 1,
+};
+export const policyOf = (change: object = {}) => parsePolicy(encodeJson({ ...policyJson, ...change }));
+export const options: VerifyOptions = { crypto: nodeCrypto, policy: policyOf() };
