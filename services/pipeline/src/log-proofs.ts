@@ -1,7 +1,6 @@
 /** Proofs for an evidence bundle: all of one checkpoint, and that it extends the one the `open` record names. */
 import type { PipelinePort } from '@lucid-sessions/contract';
 import { parseSignedCheckpoint, readRecordOf } from '@lucid-sessions/evidence';
-import { DecodeError } from '@lucid-sessions/wire';
 import { type Context, entryOf, loadSession } from './context.ts';
 
 type LogProofs = Awaited<ReturnType<PipelinePort['logProofs']>>;
