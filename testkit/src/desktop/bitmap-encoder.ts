@@ -54,7 +54,7 @@ function withCompressionHeader(packed: Uint8Array, width: number, height: number
   return writer.slice(packed).bytes();
 }
 
-/** 0xRRGGBB per pixel, bottom row first, the right edge repeated to `width`. */
+/** 0xFFRRGGBB per pixel, bottom row first, the right edge repeated to `width`. */
 function bottomUp(canvas: Canvas, tile: Area, width: number): Uint32Array {
   const pixels = new Uint32Array(width * tile.height);
   const { rgba, area } = canvas;
@@ -63,7 +63,7 @@ function bottomUp(canvas: Canvas, tile: Area, width: number): Uint32Array {
     for (let column = 0; column < width; column += 1) {
       const x = tile.left - area.left + Math.min(column, tile.width - 1);
       const at = (y * area.width + x) * 4;
-      pixels[row * width + column] = (rgba[at]! << 16) | (rgba[at + 1]! << 8) | rgba[at + 2]!;
+      pixels[row * width + column] = 0xff000000 | (rgba[at]! << 16) | (rgba[at + 1]! << 8) | rgba[at + 2]!;
     }
   }
   return pixels;
@@ -91,7 +91,7 @@ function interleaved(pixels: Uint32Array, width: number, depth: ColorDepth): Uin
   const writer = new Writer(1024);
   const put = (pixel: number) => {
     writer.u16le(pixel & 0xffff);
-    if (depth === 24) writer.u8(pixel >> 16);
+    if (depth === 24) writer.u8((pixel >> 16) & 0xff);
   };
   const above = (at: number) => (at < width ? 0 : pixels[at - width]!);
   let at = 0;
@@ -140,13 +140,14 @@ function runLength(pixels: Uint32Array, at: number, holds: (i: number) => boolea
   return i - at;
 }
 
-const PLANAR_RLE_NO_ALPHA = 0x30;
+/** Run length encoded, with an alpha plane: rdesktop knows no other form. */
+const PLANAR_RLE = 0x10;
 
-/** RDP 6.0 planar codec, [MS-RDPEGDI] 3.1.9: red, green and blue planes, run length encoded, no alpha. */
+/** RDP 6.0 planar codec, [MS-RDPEGDI] 3.1.9: alpha, red, green and blue planes, each run length encoded. */
 function planar(pixels: Uint32Array, width: number, height: number): Uint8Array {
   const writer = new Writer(1024);
-  writer.u8(PLANAR_RLE_NO_ALPHA);
-  for (const shift of [16, 8, 0]) planarPlane(writer, pixels, width, height, shift);
+  writer.u8(PLANAR_RLE);
+  for (const shift of [24, 16, 8, 0]) planarPlane(writer, pixels, width, height, shift);
   return writer.bytes();
 }
 

@@ -1,0 +1,263 @@
+import { execFile } from 'node:child_process';
+import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+/** Real RDP servers and clients of this machine (FreeRDP, xrdp, rdesktop, Weston), started and stopped from tests. */
+
+const scripts = fileURLToPath(new URL('../peers/', import.meta.url));
+/** Debian keeps servers out of a user's PATH. */
+const extraPath = ['/usr/sbin', '/sbin'];
+const SCRIPT_TIMEOUT_MS = 60_000;
+const FIRST_DISPLAY = 60;
+const LAST_DISPLAY = 160;
+/** xrdp's session manager listens here, whatever its configuration says. */
+const SESMAN_PORT = 3350;
+
+const programs = {
+  shadow: ['freerdp-shadow-cli', 'winpr-hash', 'Xvfb', 'xterm', 'xeyes', 'xclock', 'xdpyinfo', 'display'],
+  xrdp: ['xrdp', 'xrdp-sesman', 'Xvfb', 'xterm', 'xeyes', 'xclock', 'display', 'useradd', 'ss'],
+  weston: ['weston', 'openssl'],
+  xfreerdp: ['xfreerdp', 'Xvfb', 'xdotool', 'import', 'xdpyinfo'],
+  rdesktop: ['rdesktop', 'Xvfb', 'xdotool', 'import', 'xdpyinfo'],
+} as const;
+
+export type PeerName = keyof typeof programs;
+export const peerNames = Object.keys(programs) as PeerName[];
+
+/** Programs that are missing for these peers (all of them unless named), without doubles. */
+export function peersMissing(...names: PeerName[]): string[] {
+  const wanted = (names.length > 0 ? names : peerNames).flatMap((name) => programs[name]);
+  return [...new Set(wanted)].filter((program) => !isInstalled(program));
+}
+
+function isInstalled(program: string): boolean {
+  const directories = [...(process.env.PATH ?? '').split(delimiter), ...extraPath];
+  return directories.some((directory) => {
+    try {
+      accessSync(join(directory, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/**
+ * Skips the test when peers are missing, and says how to install them; with REQUIRE_PEERS=1 it throws instead. True when
+ * the test should return.
+ */
+export function skipUnlessPeers(t: TestContext, ...names: PeerName[]): boolean {
+  const missing = peersMissing(...names);
+  if (missing.length === 0) return false;
+  const message = `needs ${missing.join(', ')}: run .ci/install-peers`;
+  if (process.env.REQUIRE_PEERS === '1') throw new Error(`REQUIRE_PEERS=1, but this test ${message}`);
+  t.skip(message);
+  return true;
+}
+
+/** What every started peer can do. */
+interface Peer {
+  /** What a log of the peer says so far ('' when there is none). */
+  log(name: string): string;
+  stop(): Promise<void>;
+}
+
+export interface PeerServer extends Peer {
+  readonly port: number;
+  /** Lines typed into the server's terminal window. */
+  typedLines(): string[];
+}
+
+export interface PeerClient extends Peer {
+  /** Types into the client's window, then Enter. */
+  type(text: string): Promise<void>;
+  click(x: number, y: number): Promise<void>;
+  /** A PNG of what the client's X display shows. */
+  screenshot(path: string): Promise<void>;
+  /** Closes the client but keeps its display. */
+  closeClient(): Promise<void>;
+}
+
+/** A directory of its own and the environment of one peer's scripts. */
+class Room {
+  readonly directory: string;
+  readonly env: Record<string, string>;
+
+  constructor(env: Record<string, string>) {
+    this.directory = mkdtempSync(join(process.env.PEERS_DIR ?? tmpdir(), 'lucid-peer-'));
+    const path = [process.env.PATH ?? '', ...extraPath].join(delimiter);
+    this.env = { ...(process.env as Record<string, string>), PATH: path, ...env, PEERS_DIR: this.directory };
+  }
+
+  run(script: string, ...args: string[]): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const options = { env: this.env, timeout: SCRIPT_TIMEOUT_MS };
+      execFile('bash', [join(scripts, script), ...args], options, (error, stdout, stderr) => {
+        if (error) reject(new Error(`${script} ${args.join(' ')}: ${error.message} ${stderr}`));
+        else resolve(stdout);
+      });
+    });
+  }
+
+  read(path: string): string {
+    const file = join(this.directory, path);
+    return existsSync(file) ? readFileSync(file, 'utf8') : '';
+  }
+
+  log(name: string): string {
+    return this.read(join('logs', `${name}.log`));
+  }
+
+  remove(): void {
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** A port nobody listens on now. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() =>
+        address !== null && typeof address === 'object' ? resolve(address.port) : reject(new Error('no port')),
+      );
+    });
+  });
+}
+
+const taken = new Set<number>();
+
+/** An X display nobody uses: by lock file, and not given out by this process before. */
+function freeDisplay(): string {
+  for (let number = FIRST_DISPLAY + (process.pid % 50); number <= LAST_DISPLAY; number += 1) {
+    if (taken.has(number) || existsSync(`/tmp/.X${number}-lock`) || existsSync(`/tmp/.X11-unix/X${number}`)) continue;
+    taken.add(number);
+    return `:${number}`;
+  }
+  throw new Error('no free X display');
+}
+
+function lines(text: string): string[] {
+  return text.split('\n').filter((line) => line !== '');
+}
+
+function server(room: Room, port: number, script: string, typed: () => string): PeerServer {
+  return {
+    port,
+    typedLines: () => lines(typed()),
+    log: (name) => room.log(name),
+    async stop() {
+      await room.run(script, 'stop');
+      room.remove();
+    },
+  };
+}
+
+/** Starts a server, and stops what of it had started when it doesn't come up. */
+async function started(room: Room, script: string, ...args: string[]): Promise<void> {
+  try {
+    await room.run(script, 'start', ...args);
+  } catch (error) {
+    await room.run(script, 'stop').catch(() => {});
+    room.remove();
+    throw error;
+  }
+}
+
+/** FreeRDP's shadow server on an X display with a terminal: TLS, or NLA only (user and password `test`). */
+export async function startShadow(mode: 'noauth' | 'nla' = 'noauth', ...flags: string[]): Promise<PeerServer> {
+  const port = await freePort();
+  const room = new Room({ PORT: String(port), DSP: freeDisplay() });
+  await started(room, 'desktop-shadow.sh', mode, ...flags);
+  return server(room, port, 'desktop-shadow.sh', () => room.read('run/typed-shadow.log'));
+}
+
+export const xrdpUser = { userName: 'rdpuser', password: 'Rdp-pass1' } as const;
+
+/** xrdp with sessions of the system user `xrdpUser` (made when missing: needs root). One per machine at a time. */
+export async function startXrdp(): Promise<PeerServer> {
+  if (await isListening(SESMAN_PORT)) throw new Error(`port ${SESMAN_PORT} is taken: another xrdp-sesman is running`);
+  const port = await freePort();
+  const room = new Room({ PORT: String(port), RDPUSER: xrdpUser.userName, RDPPASS: xrdpUser.password });
+  await started(room, 'desktop-xrdp.sh');
+  const home = `/home/${xrdpUser.userName}/typed.log`;
+  const before = existsSync(home) ? readFileSync(home, 'utf8').length : 0;
+  const peer = server(room, port, 'desktop-xrdp.sh', () =>
+    existsSync(home) ? readFileSync(home, 'utf8').slice(before) : '',
+  );
+  return {
+    ...peer,
+    async stop() {
+      await room.run('desktop-xrdp.sh', 'endsessions').catch(() => {});
+      await peer.stop();
+    },
+  };
+}
+
+/** Asks by trying to listen: a connection would be a client to whoever is there. */
+function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', () => resolve(true));
+    probe.listen(port, '::1', () => probe.close(() => resolve(false)));
+  });
+}
+
+/** Weston's RDP backend: TLS, no authentication. */
+export async function startWeston(): Promise<PeerServer> {
+  const port = await freePort();
+  const room = new Room({ PORT: String(port) });
+  await started(room, 'desktop-weston.sh');
+  return server(room, port, 'desktop-weston.sh', () => '');
+}
+
+function client(room: Room, script: string): PeerClient {
+  const control = (...args: string[]) => room.run('client-xfreerdp.sh', ...args).then(() => {});
+  return {
+    type: (text) => control('type', text),
+    click: (x, y) => control('click', String(x), String(y)),
+    screenshot: (path) => control('shot', path),
+    log: (name) => room.log(name),
+    closeClient: () => room.run(script, 'stop').then(() => {}),
+    async stop() {
+      await room.run(script, 'stop');
+      await control('stopx');
+      room.remove();
+    },
+  };
+}
+
+/** xfreerdp in an X display of its own. Its log is named `client`. */
+export async function startXfreerdp(hostAndPort: string, ...flags: string[]): Promise<PeerClient> {
+  const room = new Room({ CDSP: freeDisplay() });
+  await room.run('client-xfreerdp.sh', 'start', hostAndPort, ...flags);
+  return client(room, 'client-xfreerdp.sh');
+}
+
+/** rdesktop in an X display of its own. Its log is named `rdesktop`. */
+export async function startRdesktop(hostAndPort: string, ...flags: string[]): Promise<PeerClient> {
+  const room = new Room({ CDSP: freeDisplay() });
+  await room.run('client-rdesktop.sh', 'start', hostAndPort, ...flags);
+  return client(room, 'client-rdesktop.sh');
+}
+
+/** Asks again until `check` gives something, or throws with `what` after `timeoutMs`. */
+export async function eventually<T>(
+  what: string,
+  check: () => T | null | undefined | false | Promise<T | null | undefined | false>,
+  timeoutMs = 20_000,
+): Promise<T> {
+  const end = Date.now() + timeoutMs;
+  for (;;) {
+    const result = await check();
+    if (result !== null && result !== undefined && result !== false) return result;
+    if (Date.now() > end) throw new Error(`${what} did not happen within ${timeoutMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
