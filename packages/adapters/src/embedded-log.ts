@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import {
+  type BundleInput,
   type Crypto,
   checkCosignature,
   consistencyRanges,
@@ -12,15 +13,20 @@ import {
   inclusionRanges,
   LOG_ENTRY_BYTES_MAX,
   type LogProof,
+  logEntry,
   type NoteKey,
   type NoteSignature,
   type NoteSigner,
   narrowing,
   parseSignedCheckpoint,
+  readRecord,
+  readRecordOf,
   signCheckpoint,
   TILE_WIDTH,
   TileEdge,
+  type TileReader,
   tileRangeHash,
+  toHex,
   utf8,
 } from '@lucid-sessions/evidence';
 import { type LogHead, type LogHeadStore, SqliteLogHeadStore } from './embedded-log-head.ts';
@@ -56,6 +62,7 @@ export interface EmbeddedLogOptions {
 export class EmbeddedLog {
   readonly #signer: NoteSigner;
   readonly #disk: LogDisk;
+  readonly #read: TileReader;
   readonly #heads: LogHeadStore;
   #head: LogHead;
   #edge: TileEdge;
@@ -67,6 +74,7 @@ export class EmbeddedLog {
   private constructor(signer: NoteSigner, disk: LogDisk, heads: LogHeadStore, head: LogHead, edge: TileEdge) {
     this.#signer = signer;
     this.#disk = disk;
+    this.#read = narrowing((path) => disk.read(path));
     this.#heads = heads;
     this.#head = head;
     this.#edge = edge;
@@ -182,10 +190,7 @@ export class EmbeddedLog {
     const { size, checkpoint } = this.#head;
     if (!(Number.isSafeInteger(index) && index >= 0 && index < size))
       throw new LogError('unknown_entry', `the log has no entry ${index}`);
-    const hash = tileRangeHash(
-      size,
-      narrowing((path) => this.#disk.read(path)),
-    );
+    const hash = tileRangeHash(size, this.#read);
     return { index, hashes: await Promise.all(inclusionRanges(index, size).map(hash)), checkpoint };
   }
 
@@ -201,20 +206,55 @@ export class EmbeddedLog {
     const { size, checkpoint } = this.#head;
     if (!(Number.isSafeInteger(first) && first >= 1 && first <= size))
       throw new LogError('unknown_entry', `the log never had a tree of ${first}`);
-    const hash = tileRangeHash(
-      size,
-      narrowing((path) => this.#disk.read(path)),
-    );
+    const hash = tileRangeHash(size, this.#read);
     const hashes = await Promise.all(consistencyRanges(first, size).map(hash));
     return { first, second: size, hashes, checkpoint };
+  }
+
+  /**
+   * Everything an evidence bundle needs of the log, against one checkpoint: a proof per record that is logged, and that
+   * this tree extends the one the session's `open` record names. Plain values: they may travel as JSON.
+   */
+  async evidence(records: {
+    open: Uint8Array;
+    manifest: Uint8Array | null;
+    resumes: readonly Uint8Array[];
+  }): Promise<Pick<BundleInput, 'logProofs' | 'consistency'>> {
+    const { size, checkpoint } = this.#head;
+    const hash = tileRangeHash(size, this.#read);
+    const prove = async (bytes: Uint8Array | null): Promise<string | null> => {
+      if (bytes === null) return null;
+      const record = readRecord(bytes);
+      const index = this.find(logEntry(record.kind, record.sha256));
+      if (index === null || index >= size) return null;
+      const hashes = await Promise.all(inclusionRanges(index, size).map(hash));
+      return formatLogProof({ index, hashes, checkpoint });
+    };
+    const { body } = readRecordOf('open', records.open);
+    const first = body.checkpoint === null ? size : parseSignedCheckpoint(body.checkpoint).size;
+    const hashes = first < 1 || first >= size ? [] : await Promise.all(consistencyRanges(first, size).map(hash));
+    return {
+      logProofs: {
+        open: await prove(records.open),
+        manifest: await prove(records.manifest),
+        resumes: await Promise.all(records.resumes.map(prove)),
+      },
+      consistency:
+        size > 0
+          ? [...new Set([first, size])].map((from) => ({
+              first: from,
+              second: size,
+              hashes: from === size ? [] : hashes.map(toHex),
+            }))
+          : [],
+    };
   }
 
   /** The bytes of an entry. */
   async entry(index: number): Promise<Uint8Array> {
     const bundle = Math.floor(index / TILE_WIDTH);
     const width = Math.min(TILE_WIDTH, this.#head.size - bundle * TILE_WIDTH);
-    const read = narrowing((path) => this.#disk.read(path));
-    const bytes = width > 0 ? await read(entriesPath(bundle, width)) : null;
+    const bytes = width > 0 ? await this.#read(entriesPath(bundle, width)) : null;
     const entry = bytes === null ? undefined : decodeEntries(bytes)[index % TILE_WIDTH];
     if (entry === undefined) throw new LogError('unknown_entry', `the log has no entry ${index}`);
     return entry;

@@ -1,3 +1,4 @@
+export { type OpenBundle, openBundle, writeBundleDirectory, writeBundleTar } from './bundle-files.ts';
 export { makeDirectoryDurably, readFileOrNull, syncDirectory, writeFileDurably } from './durable-file.ts';
 export { EmbeddedLog, type EmbeddedLogOptions } from './embedded-log.ts';
 export { type LogHead, type LogHeadStore, SqliteLogHeadStore } from './embedded-log-head.ts';
