@@ -39,7 +39,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
   const commands = h('div', { class: 'actions' });
   const answer = h('div', { 'aria-live': 'assertive' });
   const picture = h('div', {});
-  let playing: 'nothing' | 'live' | 'recording' = 'nothing';
+  let playing: 'nothing' | 'live' | 'recording' | null = null;
 
   async function refresh(): Promise<void> {
     session = await api.getSession(session.session_id, signal);

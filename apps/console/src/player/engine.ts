@@ -233,7 +233,11 @@ export class Engine<State> {
     this.#frameIndex += 1;
     this.#timeUs = Math.max(this.#timeUs, frame.timeUs);
     const before = this.#decoder.framesCount;
-    if ((frame.flags & frameFlags.receivedOnly) === 0) await this.#decoder.take(frame);
+    if ((frame.flags & frameFlags.receivedOnly) === 0) {
+      // Most frames are drawn at once: waiting for each would cost more than drawing it.
+      const drawn = this.#decoder.take(frame);
+      if (drawn) await drawn;
+    }
     if (this.#decoder.framesCount !== before) this.#noteUpdate(frame.timeUs);
     if (chunkIndex > this.#seenChunk || (chunkIndex === this.#seenChunk && frameIndex >= this.#seenFrame)) {
       this.#seenChunk = chunkIndex;

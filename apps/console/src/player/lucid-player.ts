@@ -44,6 +44,7 @@ export class LucidPlayer extends HTMLElement {
   #events: PlayerEvent[] = [];
   #linkTimer: ReturnType<typeof setTimeout> | undefined;
   #requests = 0;
+  #seeks = 0;
   readonly #waiting = new Map<number, (blob: Blob) => void>();
   #export: { id: number; sink: ExportSink } | null = null;
   #opened: { resolve: () => void; reject: (error: Error) => void } | null = null;
@@ -121,9 +122,8 @@ export class LucidPlayer extends HTMLElement {
     this.close();
     const canvas = h('canvas', { width: 16, height: 10 });
     fill(this.#stage, canvas, this.#veil);
-    this.#veil.className = 'veil';
-    this.#veil.hidden = false;
-    this.#veil.textContent = 'Opening the recording…';
+    this.#seeks = 0;
+    this.#showVeil('Opening the recording…');
     this.#worker = new Worker(PLAYER_WORKER_URL, { type: 'module', name: 'lucid-player' });
     this.#worker.addEventListener('message', (event: MessageEvent<FromWorker>) => this.#onMessage(event.data));
     this.#worker.addEventListener('error', (event) =>
@@ -166,7 +166,8 @@ export class LucidPlayer extends HTMLElement {
     const target = Math.min(Math.max(0, seconds), this.#duration);
     this.#seconds = target;
     this.#showPosition();
-    this.#send({ type: 'seek', timeUs: Math.round(target * 1e6) });
+    this.#seeks += 1;
+    this.#send({ type: 'seek', id: this.#seeks, timeUs: Math.round(target * 1e6) });
   }
   step(direction: 1 | -1): void {
     this.#send({ type: 'step', direction });
@@ -212,6 +213,7 @@ export class LucidPlayer extends HTMLElement {
         this.#stage.style.aspectRatio = `${message.width} / ${message.height}`;
         return;
       case 'position':
+        if (message.seekId < this.#seeks) return;
         this.#onPosition(message.timeUs / 1e6, message.durationUs / 1e6, message.state);
         return;
       case 'activity':
@@ -235,7 +237,7 @@ export class LucidPlayer extends HTMLElement {
         return;
       case 'notDrawn':
         this.#warning.hidden = message.kinds.length === 0;
-        this.#warning.textContent = `Not everything could be drawn: ${message.kinds.map(([kind, count]) => `${kind} (${count}×)`).join(', ')}`;
+        setText(this.#warning, notDrawnText(message.kinds));
         return;
       case 'png':
         this.#waiting.get(message.id)?.(message.blob);
@@ -257,12 +259,17 @@ export class LucidPlayer extends HTMLElement {
       const playing = state === 'playing';
       this.#play.replaceChildren(icon(playing ? 'pause' : 'play'));
       this.#play.setAttribute('aria-label', playing ? 'Pause' : 'Play');
-      this.#veil.hidden = state !== 'loading';
-      if (state === 'loading') setText(this.#veil, 'Loading…');
     }
+    this.#showVeil(state === 'loading' ? 'Loading…' : null);
     this.#showPosition();
     this.#tell('lucid-position', { seconds, state });
     if (this.linkHash && !this.#live) this.#updateLink();
+  }
+
+  #showVeil(text: string | null): void {
+    this.#veil.hidden = text === null;
+    if (text !== null) setText(this.#veil, text);
+    this.#veil.className = 'veil';
   }
 
   #showPosition(): void {
@@ -286,9 +293,8 @@ export class LucidPlayer extends HTMLElement {
   }
 
   #fail(message: string): void {
+    this.#showVeil(message.charAt(0).toUpperCase() + message.slice(1));
     this.#veil.className = 'veil bad';
-    this.#veil.hidden = false;
-    setText(this.#veil, message.charAt(0).toUpperCase() + message.slice(1));
     this.#opened?.reject(new Error(message));
     this.#opened = null;
     this.#tell('lucid-failed', { message });
@@ -445,6 +451,11 @@ export class LucidPlayer extends HTMLElement {
       fill(this.#progress, h('span', { role: 'alert' }, message.message));
     }
   }
+}
+
+function notDrawnText(kinds: readonly (readonly [string, number])[]): string {
+  if (kinds.length === 0) return '';
+  return `Not everything could be drawn: ${kinds.map(([kind, count]) => `${kind} (${count}×)`).join(', ')}`;
 }
 
 if (!customElements.get('lucid-player')) customElements.define('lucid-player', LucidPlayer);

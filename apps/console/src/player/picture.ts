@@ -1,6 +1,7 @@
 import { type PointerState, type Rectangle, type Screen, SessionDecoder } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import type { PictureDecoder } from './engine.ts';
+import { WebCodecsH264 } from './webcodecs-h264.ts';
 
 export type PictureState = unknown;
 
@@ -8,11 +9,16 @@ export type PictureState = unknown;
 const dirtyMax = 256;
 const blankSamples = 5003;
 
+function newDecoder(): SessionDecoder {
+  const options = typeof VideoDecoder === 'undefined' ? {} : { createH264Decoder: () => new WebCodecsH264() };
+  return new SessionDecoder(options);
+}
+
 /**
  * The session decoder as the engine walks it: counts visible changes and keeps the areas drawn until a painter takes them.
  */
 export class Picture implements PictureDecoder<PictureState> {
-  #decoder = new SessionDecoder();
+  #decoder = newDecoder();
   #framesCount = 0;
   #dirty: Rectangle[] = [];
   #everything = true;
@@ -27,14 +33,23 @@ export class Picture implements PictureDecoder<PictureState> {
     return this.#decoder.screen.pointer;
   }
 
-  take(frame: Frame): void {
+  take(frame: Frame): void | Promise<void> {
     if (frame.kind !== frameKinds.pdu) return;
-    this.#decoder.push({ fromServer: (frame.flags & frameFlags.serverToClient) !== 0, bytes: frame.body });
+    const fromServer = (frame.flags & frameFlags.serverToClient) !== 0;
+    const waiting = this.#decoder.push({ fromServer, bytes: frame.body });
+    if (waiting) return waiting.then(() => this.#noteDirty());
+    this.#noteDirty();
+  }
+
+  #noteDirty(): void {
     const dirty = this.screen.takeDirty();
     if (dirty.length === 0) return;
     this.#framesCount += 1;
     this.#dirty.push(...dirty);
-    if (this.#dirty.length > dirtyMax) this.#everything = true;
+    if (this.#dirty.length > dirtyMax) {
+      this.#everything = true;
+      this.#dirty = [];
+    }
   }
 
   /** Whether nothing but one colour is to be seen: servers clear the screen before they draw. */
@@ -62,7 +77,8 @@ export class Picture implements PictureDecoder<PictureState> {
   }
 
   reset(): void {
-    this.#decoder = new SessionDecoder();
+    this.#decoder.close();
+    this.#decoder = newDecoder();
     this.#everything = true;
   }
 }

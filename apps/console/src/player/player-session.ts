@@ -5,9 +5,12 @@ import { ChunkStore } from './chunk-store.ts';
 import { ChunkTable, scaleActivity } from './chunk-table.ts';
 import { Engine } from './engine.ts';
 import { EventReader } from './event-reader.ts';
+import { EvidenceCheck } from './evidence-check.ts';
 import { Painter } from './painter.ts';
 import { Picture, type PictureState } from './picture.ts';
-import type { FromWorker, PlaybackState, PlayerSource, ToWorker } from './protocol.ts';
+import type { FromWorker, PlaybackState, PlayerSource, ToWorker, Verdict } from './protocol.ts';
+import { verdictsUnknown } from './verdicts.ts';
+import { exportVideo } from './video-export.ts';
 
 const chunkPageSize = 1000;
 const keyframeBytesMax = 160 << 20;
@@ -25,10 +28,14 @@ const blankUsMax = 30_000_000;
 const idleUs = 2_000_000;
 const idleLeadUs = 300_000;
 const loadingShownAfterMs = 200;
+/** Recordings up to this size are checked to the last chunk without being asked to. */
+const checkAtOnceBytes = 24 << 20;
 const thumbnailWidth = 168;
 const thumbnailsMax = 120;
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+const engineHooks = { now: () => performance.now(), turn: () => sleep(0) };
 
 /** One open recording inside the worker: what the page asks for, done with engine, painter and clock. */
 export class PlayerSession {
@@ -41,6 +48,8 @@ export class PlayerSession {
   readonly #events = new EventReader();
   #chunks: ChunkStore | null = null;
   #engine: Engine<PictureState> | null = null;
+  #evidence: EvidenceCheck | null = null;
+  #recordsChecked: Promise<unknown> = Promise.resolve();
   #playing = false;
   #rate = 1;
   #skipIdle = true;
@@ -50,10 +59,14 @@ export class PlayerSession {
   #anchorMs = 0;
   #state: PlaybackState = 'loading';
   #positionSentMs = 0;
+  #seekId = 0;
+  /** What was asked for last, settled when it is done. */
+  #latest: Promise<void> = Promise.resolve();
   #durationUs = 0;
   #activity: Float32Array = new Float32Array(activityParts);
   #activityExact = new Float32Array(activityParts);
   #thumbnails = new Set<number>();
+  readonly #exports = new Map<number, AbortController>();
   #closed = false;
 
   constructor(
@@ -77,8 +90,7 @@ export class PlayerSession {
       this.#chunks,
       this.#picture,
       {
-        now: () => performance.now(),
-        turn: () => sleep(0),
+        ...engineHooks,
         onFrame: (frame, chunkIndex) => {
           this.#events.push(frame);
           this.#noteActivity(frame.timeUs, frame.body.length, chunkIndex);
@@ -86,9 +98,16 @@ export class PlayerSession {
       },
       keyframeBytesMax,
     );
+    this.#evidence = new EvidenceCheck(this.#api, this.#source.sessionId, crypto, this.#table, dek);
+    this.#chunks.onFile = (index, file) => void this.#noteFile(index, file);
+    const checking = this.#evidence.checkRecords();
+    this.#recordsChecked = checking.catch(() => {});
     this.#durationUs = this.#table.durationUs;
     this.#activity = this.#table.activity(activityParts);
-    await this.#firstPicture(startUs);
+    const problem = await this.#firstPicture(startUs).then(
+      () => null,
+      (error: unknown) => error,
+    );
     this.#send({
       type: 'opened',
       durationUs: this.#durationUs,
@@ -98,11 +117,14 @@ export class PlayerSession {
     this.#setState('paused');
     this.#send({ type: 'activity', values: scaleActivity(this.#activity) });
     this.#sendEvents();
+    void this.#showVerdicts(checking);
+    // A damaged chunk must not keep the others from being looked at.
+    if (problem !== null && this.#picture.framesCount === 0) this.#fail(problem);
   }
 
   handle(message: ToWorker): void {
     const run = (work: Promise<void>): void => {
-      work.catch((error: unknown) => this.#fail(error));
+      this.#latest = work.catch((error: unknown) => this.#fail(error));
     };
     switch (message.type) {
       case 'play':
@@ -112,6 +134,7 @@ export class PlayerSession {
         this.#pause();
         break;
       case 'seek':
+        this.#seekId = message.id;
         run(this.#seek(message.timeUs));
         break;
       case 'step':
@@ -129,7 +152,16 @@ export class PlayerSession {
         this.#paint();
         break;
       case 'png':
-        run(this.#png(message.id));
+        void this.#png(message.id);
+        break;
+      case 'checkEveryChunk':
+        void this.#checkEveryChunk();
+        break;
+      case 'export':
+        void this.#exportVideo(message);
+        break;
+      case 'cancelExport':
+        this.#exports.get(message.id)?.abort();
         break;
       case 'close':
         this.#closed = true;
@@ -153,6 +185,10 @@ export class PlayerSession {
     }
   }
 
+  get #loader(): ChunkStore {
+    if (!this.#chunks) throw new Error('the recording is not open yet');
+    return this.#chunks;
+  }
   get #walker(): Engine<PictureState> {
     if (!this.#engine) throw new Error('the recording is not open yet');
     return this.#engine;
@@ -186,6 +222,32 @@ export class PlayerSession {
       await this.#tick();
       await sleep(tickMs);
     }
+  }
+
+  /** Files that came before their leaves are looked at when they are there: playback waits for no check. */
+  async #noteFile(index: number, file: Uint8Array): Promise<void> {
+    await this.#recordsChecked;
+    if (this.#evidence && (await this.#evidence.noteFile(index, file)))
+      this.#send({ type: 'verdicts', verdicts: this.#evidence.verdicts() });
+  }
+
+  async #showVerdicts(checking: Promise<Verdict[]>): Promise<void> {
+    try {
+      this.#send({ type: 'verdicts', verdicts: await checking });
+      if (this.#table.totalBytes <= checkAtOnceBytes) await this.#checkEveryChunk();
+    } catch (error) {
+      this.#send({ type: 'verdicts', verdicts: verdictsUnknown(error instanceof Error ? error.message : '') });
+    }
+  }
+
+  async #checkEveryChunk(): Promise<void> {
+    const total = this.#table.length;
+    if (!this.#evidence || this.#source.live) return;
+    const progress = (checked: number): void => this.#send({ type: 'checkProgress', checked, total });
+    progress(0);
+    const verdicts = await this.#evidence.checkEveryChunk(progress);
+    progress(total);
+    this.#send({ type: 'verdicts', verdicts });
   }
 
   #pause(): void {
@@ -253,9 +315,40 @@ export class PlayerSession {
     this.#keepThumbnail();
   }
 
+  /** The picture of the moment asked for last, once it is there. */
   async #png(id: number): Promise<void> {
+    if (!this.#playing) await this.#latest;
     this.#paint();
     this.#send({ type: 'png', id, blob: await this.#painter.canvas.convertToBlob({ type: 'image/png' }) });
+  }
+
+  /** An export walks the recording with a decoder of its own: the player stays usable. */
+  async #exportVideo({ id, fromUs, toUs, framesPerSecond }: Extract<ToWorker, { type: 'export' }>): Promise<void> {
+    const stop = new AbortController();
+    this.#exports.set(id, stop);
+    const picture = new Picture();
+    const engine = new Engine(this.#table, this.#loader, picture, engineHooks, 0);
+    try {
+      const write = (bytes: Uint8Array<ArrayBuffer>, progress: number): void =>
+        this.#send({ type: 'exportPart', id, bytes, progress }, [bytes.buffer]);
+      await exportVideo(
+        engine,
+        picture,
+        { fromUs, toUs, framesPerSecond, pointer: this.#pointerShown },
+        write,
+        stop.signal,
+      );
+      if (stop.signal.aborted) this.#send({ type: 'exportFailed', id, message: 'The video was cancelled.' });
+      else this.#send({ type: 'exported', id, mimeType: 'video/webm' });
+    } catch (error) {
+      this.#send({
+        type: 'exportFailed',
+        id,
+        message: error instanceof Error ? error.message : 'The video could not be written.',
+      });
+    } finally {
+      this.#exports.delete(id);
+    }
   }
 
   #setState(state: PlaybackState): void {
@@ -270,7 +363,13 @@ export class PlayerSession {
     const now = performance.now();
     if (now - this.#positionSentMs < positionEveryMs) return;
     this.#positionSentMs = now;
-    this.#send({ type: 'position', timeUs: this.#timeUs, durationUs: this.#durationUs, state: this.#state });
+    this.#send({
+      type: 'position',
+      seekId: this.#seekId,
+      timeUs: this.#timeUs,
+      durationUs: this.#durationUs,
+      state: this.#state,
+    });
     this.#sendEvents();
   }
 

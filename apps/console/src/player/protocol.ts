@@ -32,7 +32,7 @@ export type ToWorker =
   | { type: 'open'; source: PlayerSource; canvas: OffscreenCanvas; startUs: number }
   | { type: 'play' }
   | { type: 'pause' }
-  | { type: 'seek'; timeUs: number }
+  | { type: 'seek'; id: number; timeUs: number }
   | { type: 'step'; direction: 1 | -1 }
   | { type: 'rate'; rate: number }
   | { type: 'skipIdle'; on: boolean }
@@ -48,7 +48,8 @@ export type PlaybackState = 'paused' | 'playing' | 'loading' | 'ended';
 export type FromWorker =
   | { type: 'opened'; durationUs: number; startedAtMs: number | null; live: boolean }
   | { type: 'size'; width: number; height: number }
-  | { type: 'position'; timeUs: number; durationUs: number; state: PlaybackState }
+  /** `seekId` is the last seek heard: an older one's position must not move the slider back. */
+  | { type: 'position'; seekId: number; timeUs: number; durationUs: number; state: PlaybackState }
   /** Relative activity, 0–1, over equal parts of the duration. */
   | { type: 'activity'; values: Float32Array }
   /** Events found since the last message; they may lie before ones already sent. */

@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { extname, join } from 'node:path';
 import type { SessionDocument } from '@lucid-sessions/contract';
-import type { SealedRecording } from './recording.ts';
+import { evidenceTar, type SealedRecording } from './recording.ts';
 
 export const contentSecurityPolicy = [
   "default-src 'none'",
@@ -32,6 +32,8 @@ export interface ContractServer {
   /** Paths asked for, with their method. */
   requests: string[];
   audit: Record<string, unknown>[];
+  /** Identity keys the installation does not name as its own. */
+  untrusted: Set<string>;
   close(): Promise<void>;
 }
 
@@ -52,6 +54,7 @@ export async function startContractServer(consoleRoot: string, held: HeldSession
   const state: Omit<ContractServer, 'url' | 'close'> = {
     sessions: new Map(held.map((one) => [one.session.session_id, one])),
     requests: [],
+    untrusted: new Set(),
     audit: held.flatMap(({ session }) => auditOf(session)),
   };
   const server: Server = createServer((request, response) => {
@@ -136,6 +139,7 @@ function route(
   const [resource, id, part, chunkId, last] = parts;
   if (resource === 'health') return sendJson(response, health);
   if (resource === 'audit') return listAudit(state, query, response);
+  if (resource === 'trust') return sendJson(response, trustPolicy(state));
   if (resource !== 'sessions') return refuse(response, 404, 'LUCID_ERR_3018', 'no such route');
   if (id === undefined) return method === 'POST' ? create(state, body, response) : list(state, query, response);
   if (id === 'statistics') return sendJson(response, systemStatistics(state));
@@ -149,6 +153,18 @@ function route(
     );
   }
   if (part === 'chunks') return chunks(held, query, chunkId, last, response);
+  if (part === 'evidence' && held.recording) {
+    void evidenceTar(held.recording).then((tar) =>
+      response.writeHead(200, { 'Content-Type': 'application/x-tar' }).end(tar),
+    );
+    return response;
+  }
+  if (part === 'manifest' && held.recording)
+    return sendJson(response, {
+      session_id: id,
+      merkle_root: held.recording.merkleRoot,
+      chunks_count: held.recording.chunks.length,
+    });
   if (part === 'key' && held.recording)
     return sendJson(response, { session_id: id, key_id: '', key: Buffer.from(held.recording.dek).toString('base64') });
   if (method === 'POST' && ['start', 'stop', 'pause', 'resume'].includes(part)) {
@@ -157,6 +173,11 @@ function route(
   }
   if (part === 'pipeline') return sendJson(response, { session_id: id, pipeline_status: 'active', stages: [] });
   return refuse(response, 404, 'LUCID_ERR_3021', 'not there yet');
+}
+
+function trustPolicy(state: State): unknown {
+  const keys = [...state.sessions.values()].flatMap(({ recording }) => (recording ? [recording.identityKey] : []));
+  return { v: 1, identity_keys: keys.filter((key) => !state.untrusted.has(key)).map((key) => ({ key })) };
 }
 
 function view({ session }: HeldSession): unknown {

@@ -3,15 +3,22 @@ import { createHash, randomBytes, webcrypto } from 'node:crypto';
 import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
 import {
+  bundleEntries,
   type Crypto,
   chunkSuites,
+  concatBytes,
+  ed25519Signer,
   encodeLeaf,
+  formatPublicKey,
   leafHash,
   merkleRoot,
   NO_LEAF_HASH,
+  recordBase,
   sealChunk,
   sealLeaf,
   sessionIdBytes,
+  signRecord,
+  tarStream,
   toHex,
   webCrypto,
 } from '@lucid-sessions/evidence';
@@ -48,6 +55,11 @@ export interface SealedRecording {
   firstSealKey: Uint8Array;
   chunks: SealedChunk[];
   merkleRoot: string;
+  /** Signed records, as envelopes. */
+  open: Uint8Array;
+  manifest: Uint8Array;
+  /** `ed25519:…` of who signed them. */
+  identityKey: string;
 }
 
 interface TimedFrame {
@@ -178,14 +190,26 @@ export async function sealFrames(frames: TimedFrame[], options: SealOptions): Pr
     seed = nextSeed;
     previousLeafHash = hash;
   }
+  const endedUs = chunks.at(-1)!.closedUs;
+  const root = toHex(merkleRoot(chunks.map((chunk) => leafHash(chunk.leaf))));
   return {
+    ...(await signRecords({
+      sessionId,
+      startedUs,
+      endedUs,
+      firstSealKey,
+      dekId,
+      chunks,
+      root,
+      framesCount: frameNumber,
+    })),
     sessionId,
     dek,
     startedUs,
-    endedUs: chunks.at(-1)!.closedUs,
+    endedUs,
     firstSealKey,
     chunks,
-    merkleRoot: toHex(merkleRoot(chunks.map((chunk) => leafHash(chunk.leaf)))),
+    merkleRoot: root,
   };
 }
 
@@ -197,4 +221,84 @@ function group(frames: TimedFrame[], chunkUsMax: number): TimedFrame[][] {
     groups[index]!.push(frame);
   }
   return groups;
+}
+
+async function signRecords(facts: {
+  sessionId: string;
+  startedUs: number;
+  endedUs: number;
+  firstSealKey: Uint8Array;
+  dekId: Uint8Array;
+  chunks: SealedChunk[];
+  root: string;
+  framesCount: number;
+}): Promise<{ open: Uint8Array; manifest: Uint8Array; identityKey: string }> {
+  const signer = await ed25519Signer(crypto, randomBytes(32));
+  const identityKey = formatPublicKey(signer.publicKey);
+  const dekId = toHex(facts.dekId);
+  const open = await signRecord(signer, {
+    ...recordBase('open', facts.sessionId),
+    opened_us: facts.startedUs,
+    recorder: { id: 'recorder-1', software: 'lucid-sessions test', identity_key: identityKey },
+    first_seal_key: toHex(facts.firstSealKey),
+    encryption: 'AES-256-GCM',
+    dek_id: dekId,
+    policy: {
+      persistence: 'strict',
+      graphics: 'passthrough',
+      compression: 'zstd',
+      chunk_bytes_max: 10 << 20,
+      chunk_age_us_max: 30_000_000,
+    },
+    parties: { created_by: 'alice', target: 'srv-01.example.net:3389', target_user: 'jdoe' },
+    checkpoint: null,
+  });
+  const manifest = await signRecord(signer, {
+    ...recordBase('manifest', facts.sessionId),
+    open_sha256: createHash('sha256').update(open).digest('hex'),
+    resumes_sha256: [],
+    chunks_count: facts.chunks.length,
+    total_bytes: facts.chunks.reduce((sum, chunk) => sum + chunk.file.length, 0),
+    merkle_root: facts.root,
+    opened_us: facts.startedUs,
+    ended_us: facts.endedUs,
+    clock: { offset_us: null, source: 'system' },
+    gaps: [],
+    pauses: [],
+    downgrades: [],
+    clock_steps: [],
+    connections: [{ at_us: facts.startedUs, client: '192.0.2.10:51234', target: 'srv-01.example.net:3389' }],
+    target_certificates: [],
+    persistence: 'strict',
+    end: { reason: 'client_disconnected', message: 'the client disconnected' },
+    statistics: {
+      frames_count: facts.framesCount,
+      relayed_bytes: 0,
+      frames_dropped: 0,
+      duration_us: facts.endedUs - facts.startedUs,
+    },
+    keys: { identity_key: identityKey, dek_id: dekId },
+  });
+  return { open, manifest, identityKey };
+}
+
+/** The session's evidence bundle as a tar file, without its chunks. */
+export async function evidenceTar(recording: SealedRecording): Promise<Uint8Array> {
+  const entries = bundleEntries({
+    sessionId: recording.sessionId,
+    open: recording.open,
+    manifest: recording.manifest,
+    resumes: [],
+    erases: [],
+    custody: [],
+    leaves: concatBytes(...recording.chunks.flatMap(({ leaf, seal }) => [leaf, seal])),
+    chunk: () => null,
+    wraps: [],
+    logProofs: { open: null, manifest: null, resumes: [] },
+    consistency: [],
+    anchors: [],
+  });
+  const parts: Uint8Array[] = [];
+  for await (const part of tarStream(entries)) parts.push(part);
+  return concatBytes(...parts);
 }

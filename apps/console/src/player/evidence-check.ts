@@ -1,0 +1,164 @@
+import {
+  type BundleSource,
+  bundleNames,
+  type Crypto,
+  decodeLeaf,
+  equalBytes,
+  LEAF_BYTES,
+  LEAF_RECORD_BYTES,
+  openTar,
+  parsePolicy,
+  type TrustPolicy,
+  type VerificationReport,
+  verifyBundle,
+} from '@lucid-sessions/evidence';
+import { portableDecompressor } from '@lucid-sessions/recording';
+import { type ApiClient, ApiError } from '../api/client.ts';
+import type { ChunkTable } from './chunk-table.ts';
+import type { Verdict } from './protocol.ts';
+import { type CheckedChunks, verdictsOf, verdictsUnknown } from './verdicts.ts';
+
+/** Records, leaves and proofs of a session are small; a longer answer is not what was asked for. */
+const recordsBytesMax = 256 << 20;
+
+const trustNobody: TrustPolicy = {
+  identityKeys: [],
+  logKeys: [],
+  witnesses: [],
+  witnessesRequired: 0,
+  logRequired: false,
+  anchorsRequired: 0,
+  knownCheckpoints: [],
+  clockToleranceUs: 300_000_000,
+};
+
+/**
+ * Checks a session's evidence in the browser, by the verifier the command line uses. Records, leaves, seals and log proofs are
+ * checked at once; chunk files as playback loads them, or all of them when asked to.
+ */
+export class EvidenceCheck {
+  readonly #api: ApiClient;
+  readonly #sessionId: string;
+  readonly #crypto: Crypto;
+  readonly #table: ChunkTable;
+  readonly #dek: Uint8Array;
+  #policy: TrustPolicy | null = null;
+  #records: BundleSource | null = null;
+  /** SHA-256 of each chunk file, as its leaf says. */
+  #expected: Uint8Array[] = [];
+  readonly #checked = new Set<number>();
+  readonly #altered = new Set<number>();
+  #report: VerificationReport | null = null;
+  #readAll = false;
+
+  constructor(api: ApiClient, sessionId: string, crypto: Crypto, table: ChunkTable, dek: Uint8Array) {
+    this.#api = api;
+    this.#sessionId = sessionId;
+    this.#crypto = crypto;
+    this.#table = table;
+    this.#dek = dek;
+  }
+
+  /** Everything but the chunk files. */
+  async checkRecords(): Promise<Verdict[]> {
+    try {
+      const [records, policy] = await Promise.all([this.#fetchRecords(), this.#fetchPolicy()]);
+      this.#records = records;
+      this.#policy = policy;
+      this.#expected = await readLeafHashes(records);
+      this.#report = await verifyBundle(records, { crypto: this.#crypto, policy: policy ?? trustNobody });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      return verdictsUnknown(reasonOf(error));
+    }
+    return this.verdicts();
+  }
+
+  /** Compares a chunk file that passes by with its leaf. True when that changes the verdicts. */
+  async noteFile(index: number, file: Uint8Array): Promise<boolean> {
+    const expected = this.#expected[index];
+    if (expected === undefined || this.#checked.has(index) || this.#altered.has(index)) return false;
+    const same = equalBytes(await this.#crypto.sha256(file), expected);
+    (same ? this.#checked : this.#altered).add(index);
+    return true;
+  }
+
+  /** Fetches and checks every chunk file, its frames included. */
+  async checkEveryChunk(progress: (done: number) => void): Promise<Verdict[]> {
+    const records = this.#records;
+    if (records === null) return this.checkRecords();
+    this.#report = await verifyBundle(this.#withChunks(records), {
+      crypto: this.#crypto,
+      policy: this.#policy ?? trustNobody,
+      decompressor: portableDecompressor,
+      dek: this.#dek,
+      progress,
+    });
+    this.#readAll = true;
+    return this.verdicts();
+  }
+
+  verdicts(): Verdict[] {
+    if (this.#report === null) return verdictsUnknown('Not checked yet.');
+    const chunks: CheckedChunks = {
+      all: this.#readAll,
+      count: this.#expected.length,
+      checked: this.#checked.size,
+      altered: [...this.#altered],
+    };
+    return verdictsOf(this.#report, chunks, this.#policy !== null);
+  }
+
+  async #fetchRecords(): Promise<BundleSource> {
+    const response = await this.#api.send(`/sessions/${this.#sessionId}/evidence?chunks=none`);
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    if (bytes.length > recordsBytesMax) throw new Error('the evidence bundle is larger than a browser should hold');
+    return openTar({ length: bytes.length, read: (offset, length) => bytes.subarray(offset, offset + length) });
+  }
+
+  /** Whom this installation says to trust; null where it doesn't say. */
+  async #fetchPolicy(): Promise<TrustPolicy | null> {
+    try {
+      const response = await this.#api.send('/trust');
+      return parsePolicy(new Uint8Array(await response.arrayBuffer()));
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return null;
+      throw error;
+    }
+  }
+
+  /** The records with chunk files that are fetched when they are read, one at a time. */
+  #withChunks(records: BundleSource): BundleSource {
+    const entries = new Map(this.#table.entries.map((entry) => [bundleNames.chunk(entry.index), entry]));
+    return {
+      list: async () => [
+        ...(await records.list()),
+        ...[...entries].map(([name, entry]) => ({ name, bytes: entry.fileBytes })),
+      ],
+      read: async (name, offset, length) => {
+        const entry = entries.get(name);
+        if (!entry) return records.read(name, offset, length);
+        const path = `/sessions/${this.#sessionId}/chunks/${entry.chunkId}/download`;
+        const file = new Uint8Array(await (await this.#api.send(path)).arrayBuffer());
+        return file.subarray(offset, offset + length);
+      },
+    };
+  }
+}
+
+async function readLeafHashes(records: BundleSource): Promise<Uint8Array[]> {
+  const file = (await records.list()).find(({ name }) => name === bundleNames.leaves);
+  if (!file) return [];
+  const bytes = await records.read(file.name, 0, file.bytes);
+  const count = Math.floor(bytes.length / LEAF_RECORD_BYTES);
+  return Array.from({ length: count }, (_, i) => {
+    const at = i * LEAF_RECORD_BYTES;
+    return decodeLeaf(bytes.subarray(at, at + LEAF_BYTES)).fileSha256;
+  });
+}
+
+function reasonOf(error: ApiError): string {
+  if (error.status === 403) return 'Your roles do not let you read the evidence of this session.';
+  if (error.status === 404) return 'There is no evidence yet: it is made while the session is recorded.';
+  return error.message;
+}

@@ -1,0 +1,191 @@
+import type { Verdicts, VerificationReport } from '@lucid-sessions/evidence';
+import type { Verdict, VerdictTone } from './protocol.ts';
+
+/** How far the chunk files themselves were looked at. */
+export interface CheckedChunks {
+  /** The verifier read every one of them. */
+  all: boolean;
+  count: number;
+  checked: number;
+  /** Indexes of files that are not what was sealed. */
+  altered: readonly number[];
+}
+
+const names = ['integrity', 'completeness', 'origin', 'time', 'readability'] as const;
+
+export function verdictsUnknown(detail: string): Verdict[] {
+  return names.map((name, i) => ({ name, tone: 'unknown', word: 'not checked', detail: i === 0 ? detail : '' }));
+}
+
+/** A verification report as five answers for a person. `hasPolicy`: the installation named the keys it trusts. */
+export function verdictsOf(report: VerificationReport, chunks: CheckedChunks, hasPolicy: boolean): Verdict[] {
+  return [
+    integrity(report, chunks),
+    completeness(report, chunks),
+    origin(report, hasPolicy),
+    time(report),
+    readability(report, chunks),
+  ];
+}
+
+const verdict = (name: Verdict['name'], tone: VerdictTone, word: string, detail: string): Verdict => ({
+  name,
+  tone,
+  word,
+  detail,
+});
+
+/** The first finding among `codes`, as a sentence. */
+function because(report: VerificationReport, ...codes: string[]): string {
+  const finding = report.findings.find(({ code }) => codes.includes(code));
+  if (!finding) return '';
+  return `${finding.message.charAt(0).toUpperCase()}${finding.message.slice(1)}.`;
+}
+
+function integrity(report: VerificationReport, chunks: CheckedChunks): Verdict {
+  const name = 'integrity';
+  if (report.verdicts.integrity === 'broken') {
+    const codes = [
+      'CHUNK_ALTERED',
+      'SIG_BAD',
+      'SPLICED',
+      'SEAL_EPOCH',
+      'REORDERED',
+      'CHUNK_EXTRA',
+      'ROOT_MISMATCH',
+      'FORMAT',
+    ];
+    return verdict(name, 'bad', 'altered', because(report, ...codes));
+  }
+  const [first] = chunks.altered;
+  if (first !== undefined)
+    return verdict(name, 'bad', 'altered', `The file of chunk ${first + 1} is not the one that was sealed.`);
+  if (chunks.all)
+    return verdict(
+      name,
+      'good',
+      'unaltered',
+      `Every signature, seal and hash checks out, over all ${chunks.count} chunks.`,
+    );
+  const detail = `Signatures and seals check out; ${chunks.checked} of ${chunks.count} chunk files compared so far.`;
+  return verdict(name, 'good', 'unaltered so far', detail);
+}
+
+/** Without chunk files the verifier finds each of them missing: that says nothing about the recording. */
+function completenessWord(report: VerificationReport, chunks: CheckedChunks): Verdicts['completeness'] {
+  const { completeness: word } = report.verdicts;
+  if (word !== 'incomplete' || chunks.all || report.findings.some(({ code }) => code === 'TRUNCATED')) return word;
+  if (report.facts.chunks_in_manifest === null) return 'unclosed';
+  return report.findings.some(({ code }) => code === 'GAP') ? 'gaps' : 'whole';
+}
+
+function completeness(report: VerificationReport, chunks: CheckedChunks): Verdict {
+  const name = 'completeness';
+  const { facts } = report;
+  switch (completenessWord(report, chunks)) {
+    case 'whole':
+      return verdict(name, 'good', 'whole', `All ${facts.leaves_count} chunks up to the signed end.${notes(report)}`);
+    case 'part':
+      return verdict(name, 'good', 'a part', 'A part of a whole recording, proven to belong to it.');
+    case 'gaps':
+      return verdict(name, 'warn', 'gaps', because(report, 'GAP') || 'The recorder declared gaps.');
+    case 'incomplete':
+      return verdict(name, 'bad', 'incomplete', because(report, 'TRUNCATED', 'CHUNK_MISSING'));
+    case 'unclosed':
+      return verdict(name, 'warn', 'not closed', 'The recording has no signed end (yet).');
+  }
+}
+
+function notes({ facts, states }: VerificationReport): string {
+  const parts = [
+    facts.pauses_count > 0 && `${facts.pauses_count} pause${facts.pauses_count === 1 ? '' : 's'}`,
+    facts.downgrades.length > 0 && `${facts.downgrades.length} downgrade${facts.downgrades.length === 1 ? '' : 's'}`,
+    states.includes('RECOVERED') && 'partly recovered after a crash',
+  ].filter((part) => part !== false);
+  return parts.length > 0 ? ` ${parts.join(', ')}.` : '';
+}
+
+function origin(report: VerificationReport, hasPolicy: boolean): Verdict {
+  const name = 'origin';
+  switch (report.verdicts.origin) {
+    case 'trusted':
+      return verdict(
+        name,
+        'good',
+        'trusted recorder',
+        'Signed by a recorder key that this installation names as its own.',
+      );
+    case 'forged':
+      return verdict(name, 'bad', 'forged', because(report, 'SIG_BAD'));
+    case 'untrusted':
+      if (!hasPolicy)
+        return verdict(name, 'unknown', 'not known', 'This installation names no recorder keys to trust.');
+      return verdict(name, 'bad', 'not trusted', because(report, 'KEY_UNTRUSTED'));
+  }
+}
+
+const instant = (us: number): string => new Date(us / 1000).toISOString().slice(0, 16).replace('T', ' ');
+
+function time(report: VerificationReport): Verdict {
+  const name = 'time';
+  const { facts } = report;
+  const latest = facts.not_after_us === null ? '' : ` Existed by ${instant(facts.not_after_us)} UTC at the latest.`;
+  switch (report.verdicts.time) {
+    case 'anchored':
+      return verdict(
+        name,
+        'good',
+        'anchored',
+        `Confirmed by ${facts.anchors_confirmed} outside anchor${facts.anchors_confirmed === 1 ? '' : 's'}.${latest}`,
+      );
+    case 'witnessed':
+      return verdict(name, 'good', 'witnessed', `${facts.witnesses_count} witnesses cosigned the log.${latest}`);
+    case 'logged':
+      return verdict(
+        name,
+        'good',
+        'logged',
+        `In the transparency log; ${facts.anchors_count} outside anchors, not checked here.`,
+      );
+    case 'recorder_only':
+      return verdict(
+        name,
+        'warn',
+        'recorder’s clock',
+        because(report, 'LOG_INCLUSION') || 'Only the recorder vouches for the time.',
+      );
+    case 'contradicted':
+      return verdict(
+        name,
+        'bad',
+        'contradicted',
+        because(report, 'TIME_ORDER', 'LOG_FORK', 'ANCHOR_REORGED', 'ANCHOR_INVALID'),
+      );
+  }
+}
+
+function readability(report: VerificationReport, chunks: CheckedChunks): Verdict {
+  const name = 'readability';
+  switch (report.verdicts.readability) {
+    case 'readable':
+      return verdict(
+        name,
+        'good',
+        'readable',
+        `All ${report.facts.frames_read.toLocaleString('en')} frames decrypt and decode.`,
+      );
+    case 'unreadable':
+      return verdict(name, 'bad', 'not readable', because(report, 'COMMITMENT', 'AUTH', 'DECOMPRESS'));
+    case 'shredded':
+      return verdict(
+        name,
+        'warn',
+        'destroyed',
+        'The keys were destroyed by a signed record; what remains can still be proven.',
+      );
+    case 'not_checked':
+      return chunks.checked > 0
+        ? verdict(name, 'good', 'readable so far', 'What was played decrypts and authenticates.')
+        : verdict(name, 'unknown', 'not checked', 'Nothing was decrypted yet.');
+  }
+}

@@ -1,0 +1,359 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { PNG } from 'pngjs';
+import { buildConsole } from '../../../scripts/build.ts';
+import type { LucidPlayer } from '../src/player/lucid-player.ts';
+import { browserMissing, launchBrowser } from './support/browser.ts';
+import {
+  type ContractServer,
+  completedSession,
+  makeSession,
+  makeToken,
+  startContractServer,
+} from './support/contract-server.ts';
+import { capturesDirectory, type SealedRecording, sealCapture } from './support/recording.ts';
+
+const recordingId = '4f6d2c1e-8a53-4b7e-9d10-0d7c2b9a6e11';
+const brokenId = '7e0f7c52-6d0b-4f0c-9a52-5f3d3fb4d0a1';
+
+describe('the console in a browser', { skip: browserMissing() }, () => {
+  let server: ContractServer;
+  let browser: Browser;
+  let recording: SealedRecording;
+  let outdir: string;
+
+  before(async () => {
+    outdir = await mkdtemp(join(tmpdir(), 'lucid-console-'));
+    await buildConsole(outdir);
+    const startedUs = Date.parse('2026-11-20T08:01:00Z') * 1000;
+    recording = await sealCapture('xorg-default', { sessionId: recordingId, startedUs });
+    const broken = await sealCapture('xorg-bpp16-nocomp', { sessionId: brokenId, startedUs });
+    const middle = broken.chunks[1]!.file;
+    middle[middle.length - 20]! ^= 1;
+    server = await startContractServer(outdir, [
+      completedSession(recording, { name: 'Patch night, database host' }),
+      completedSession(broken, { name: 'Altered afterwards' }),
+      {
+        session: makeSession({
+          session_id: 'waiting',
+          name: 'Vendor access',
+          status: 'created',
+          started_at: null,
+          metadata: { project: 'erp' },
+        }),
+      },
+      {
+        session: makeSession({
+          session_id: 'gone',
+          name: '<img src=x onerror=alert(1)>',
+          status: 'failed',
+          end_message: 'the target could not be reached',
+        }),
+      },
+    ]);
+    browser = await launchBrowser();
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.close();
+    await rm(outdir, { recursive: true, force: true });
+  });
+
+  /** A page that notes what must never happen: errors, policy violations, requests to elsewhere. */
+  async function open(
+    path: string,
+    options: { token?: string | null } = {},
+  ): Promise<{ page: Page; problems: string[]; context: BrowserContext }> {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 820 }, acceptDownloads: true });
+    const page = await context.newPage();
+    const problems: string[] = [];
+    page.on('pageerror', (error) => problems.push(`error: ${error.message}`));
+    page.on('console', (message) => {
+      if (message.type() === 'error' && !/status of 4\d\d/.test(message.text()))
+        problems.push(`console: ${message.text()}`);
+    });
+    page.on('request', (request) => {
+      if (!request.url().startsWith(server.url) && !/^(?:blob|data):/.test(request.url()))
+        problems.push(`elsewhere: ${request.url()}`);
+    });
+    const { token = makeToken() } = options;
+    if (token !== null) await context.addInitScript((text) => sessionStorage.setItem('lucid-token', text), token);
+    await page.goto(server.url + path);
+    return { page, problems, context };
+  }
+
+  const openPlayer = async (path: string): Promise<{ page: Page; problems: string[]; context: BrowserContext }> => {
+    const opened = await open(path);
+    await opened.page.waitForFunction(() => {
+      const player = document.querySelector<LucidPlayer>('lucid-player');
+      return player !== null && player.duration > 0 && player.state !== 'loading';
+    });
+    return opened;
+  };
+
+  const state = (page: Page): Promise<{ seconds: number; duration: number; state: string }> =>
+    page.evaluate(() => {
+      const player = document.querySelector<LucidPlayer>('lucid-player')!;
+      return { seconds: player.currentTime, duration: player.duration, state: player.state };
+    });
+
+  const picture = async (page: Page): Promise<PNG> => {
+    const base64 = await page.evaluate(async () => {
+      const player = document.querySelector<LucidPlayer>('lucid-player')!;
+      const bytes = new Uint8Array(await (await player.png()).arrayBuffer());
+      return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+    });
+    return PNG.sync.read(Buffer.from(base64, 'base64'));
+  };
+
+  test('asks for a token, refuses a wrong one, keeps a right one out of the address', async () => {
+    const { page, problems, context } = await open('/', { token: null });
+    await page.getByLabel('Access token').fill('not a token');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('alert').getByText('not an access token').waitFor();
+    await page.getByLabel('Access token').fill(makeToken().replace(/accepted$/, 'refused'));
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('alert').getByText('does not accept this token').waitFor();
+    await page.getByLabel('Access token').fill(makeToken());
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('heading', { name: 'Sessions', level: 1 }).waitFor();
+    assert.ok(server.requests.every((request) => !request.includes('accepted')));
+    assert.ok(!page.url().includes('accepted'));
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByLabel('Access token').waitFor();
+    assert.equal(await page.evaluate(() => sessionStorage.getItem('lucid-token')), null);
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test('lists, searches and filters sessions, with the filter in the address', async () => {
+    const { page, problems, context } = await open('/sessions');
+    const rows = page.locator('tbody tr');
+    await rows.nth(3).waitFor();
+    assert.equal(await page.locator('tbody').getByText('<img src=x onerror=alert(1)>').count(), 1);
+    await page.keyboard.press('/');
+    await page.keyboard.type('vendor');
+    await page.getByText('1 session', { exact: true }).waitFor();
+    assert.match(page.url(), /\?search=vendor$/);
+    await page.reload();
+    await page.getByText('1 session', { exact: true }).waitFor();
+    await page.getByRole('searchbox', { name: /Search sessions/ }).fill('');
+    await page.getByRole('combobox', { name: 'Status' }).selectOption('failed');
+    await page.getByText('1 session', { exact: true }).waitFor();
+    await page.getByRole('combobox', { name: 'Status' }).selectOption('paused');
+    await page.getByText('No session matches').waitFor();
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test('creates a session and gives its .rdp file', async () => {
+    const { page, problems, context } = await open('/new');
+    await page.getByLabel('Name', { exact: true }).fill('Jump host');
+    await page.getByLabel('Host').fill('jump.example.net');
+    await page.getByRole('button', { name: 'Create session' }).click();
+    const link = page.getByRole('link', { name: 'Download .rdp file' });
+    const [download] = await Promise.all([page.waitForEvent('download'), link.click()]);
+    assert.match(await readFile(await download.path(), 'utf8'), /^full address:s:127\.0\.0\.1\r\n/);
+    await page.getByRole('link', { name: 'Go to the session' }).click();
+    await page.getByText('Nobody has connected yet').waitFor();
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test('shows facts, chunks and audit trail of a session by tabs and keyboard', async () => {
+    const { page, problems, context } = await openPlayer(`/sessions/${recordingId}`);
+    await page.getByRole('tab', { name: 'Facts' }).focus();
+    await page.keyboard.press('ArrowRight');
+    assert.equal(await page.getByRole('tab', { name: 'Chunks' }).getAttribute('aria-selected'), 'true');
+    await page
+      .getByRole('table')
+      .locator('tbody tr')
+      .nth(recording.chunks.length - 1)
+      .waitFor();
+    assert.equal(await page.getByRole('table').locator('tbody tr').count(), recording.chunks.length);
+    await page.getByRole('tab', { name: 'Manifest' }).click();
+    await page.getByRole('tabpanel').getByText(recording.merkleRoot).first().waitFor();
+    await page.getByRole('tab', { name: 'Anchors' }).click();
+    await page.getByText('Not there yet').waitFor();
+    await page.getByRole('tab', { name: 'Audit trail' }).click();
+    await page.getByText('Playback started').waitFor();
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test('plays to the end and shows what the client showed', async () => {
+    const { page, problems, context } = await openPlayer(`/sessions/${recordingId}`);
+    await page.getByRole('combobox', { name: 'Speed' }).selectOption('16');
+    await page.getByRole('button', { name: 'Show the pointer' }).click();
+    await page.getByRole('button', { name: 'Play', exact: true }).click();
+    await page.waitForFunction(() => document.querySelector<LucidPlayer>('lucid-player')!.state === 'ended');
+    const shown = await picture(page);
+    const expected = PNG.sync.read(await readFile(join(capturesDirectory, 'xorg-default.png')));
+    assert.deepEqual([shown.width, shown.height], [expected.width, expected.height]);
+    let different = 0;
+    for (let i = 0; i < shown.data.length; i += 4)
+      if (Math.max(...[0, 1, 2].map((c) => Math.abs(shown.data[i + c]! - expected.data[i + c]!))) > 8) different += 1;
+    // The PNG was taken a moment later: the clock's hand had moved on.
+    assert.ok(different / (shown.width * shown.height) < 0.01, `${different} pixels differ`);
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test('seeks by address, keyboard and slider, and back gives the same picture', async () => {
+    const { page, problems, context } = await openPlayer(`/sessions/${recordingId}#t=5`);
+    assert.equal((await state(page)).seconds, 5);
+    const there = await picture(page);
+    await page.locator('.stage').focus();
+    await page.keyboard.press('ArrowLeft');
+    await page.waitForFunction(() => document.querySelector<LucidPlayer>('lucid-player')!.currentTime === 0);
+    await page.keyboard.press('End');
+    await page.waitForFunction(() => document.querySelector<LucidPlayer>('lucid-player')!.state === 'ended');
+    const slider = page.getByRole('slider', { name: 'Position' });
+    await slider.focus();
+    await page.keyboard.press('Home');
+    await page.keyboard.press('ArrowRight');
+    await page.waitForFunction(() => {
+      const player = document.querySelector<LucidPlayer>('lucid-player')!;
+      return player.currentTime === 5 && player.state === 'paused';
+    });
+    assert.equal(await slider.getAttribute('aria-valuenow'), '5.0');
+    assert.ok((await picture(page)).data.equals(there.data));
+    await page.waitForFunction(() => location.hash === '#t=5');
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test('steps from picture to picture, forward and back', async () => {
+    const { page, problems, context } = await openPlayer(`/sessions/${recordingId}#t=3`);
+    await page.locator('.stage').focus();
+    const times: number[] = [];
+    for (const key of ['.', '.', ',', ',']) {
+      const before = (await state(page)).seconds;
+      await page.keyboard.press(key);
+      await page.waitForFunction(
+        (old) => document.querySelector<LucidPlayer>('lucid-player')!.currentTime !== old,
+        before,
+      );
+      times.push((await state(page)).seconds);
+    }
+    const [first, second, back, further] = times as [number, number, number, number];
+    assert.ok(first > 3 && second > first, String(times));
+    assert.equal(back, first);
+    assert.ok(further <= 3, String(times));
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test('lists events, searches them and jumps', async () => {
+    const { page, problems, context } = await openPlayer(`/sessions/${recordingId}`);
+    await page.locator('.stage').focus();
+    await page.keyboard.press('End');
+    const events = page.getByRole('region', { name: 'Events' });
+    await events.getByText('the client disconnected').waitFor();
+    await page.locator('.stage').focus();
+    await page.keyboard.press('/');
+    await page.keyboard.type('connected from');
+    await events.getByText(/^1 of \d+ events match$/).waitFor({ state: 'attached' });
+    await events.getByRole('button', { name: /connected from/ }).click();
+    await page.waitForFunction(() => document.querySelector<LucidPlayer>('lucid-player')!.currentTime === 0);
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test('says so when a chunk was altered', async () => {
+    const { page, problems, context } = await openPlayer(`/sessions/${brokenId}`);
+    await page.locator('.stage').focus();
+    await page.keyboard.press('End');
+    await page.getByText('Chunk 2: the ciphertext does not authenticate').waitFor();
+    const evidence = page.getByRole('region', { name: 'Evidence' });
+    await evidence.getByText('Integrity: altered', { exact: true }).waitFor();
+    await evidence.getByText('The file of chunk 1 is not the one that was sealed.').waitFor();
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test('checks the evidence in the browser, verdict by verdict', async () => {
+    const { page, problems, context } = await openPlayer(`/sessions/${recordingId}`);
+    const evidence = page.getByRole('region', { name: 'Evidence' });
+    await evidence.getByText(`over all ${recording.chunks.length} chunks`).waitFor();
+    const words = await evidence.locator('[data-verdict] strong').allTextContents();
+    assert.deepEqual(words, [
+      'Integrity: unaltered',
+      'Completeness: whole',
+      'Origin: trusted recorder',
+      'Time: recorder’s clock',
+      'Readability: readable',
+    ]);
+    server.untrusted.add(recording.identityKey);
+    await page.reload();
+    await evidence.getByText('Origin: not trusted', { exact: true }).waitFor();
+    server.untrusted.clear();
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test('writes a video with progress', async () => {
+    const { page, problems, context } = await openPlayer(`/sessions/${recordingId}`);
+    // Headless browsers have no file picker: the download path is the one taken.
+    await page.evaluate(() => Reflect.deleteProperty(window, 'showSaveFilePicker'));
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'Save as video (WebM)' }).click(),
+    ]);
+    const file = await readFile(await download.path());
+    assert.equal(file.readUInt32BE(0), 0x1a45dfa3);
+    // The console's own policy lets no page of it play video files: an empty page does.
+    const viewer = await context.newPage();
+    const seconds = await viewer.evaluate(async (base64) => {
+      const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+      const video = document.createElement('video');
+      video.src = URL.createObjectURL(new Blob([bytes], { type: 'video/webm' }));
+      await new Promise((resolve, reject) => {
+        video.onloadedmetadata = resolve;
+        video.onerror = () => reject(new Error(video.error?.message));
+      });
+      return video.duration;
+    }, file.toString('base64'));
+    assert.ok(Math.abs(seconds - (await state(page)).duration) < 0.2, `${seconds} s`);
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test('every control has a name and every page one main heading', async () => {
+    for (const path of ['/sessions', '/new', '/live', '/system', '/audit', `/sessions/${recordingId}`]) {
+      const { page, problems, context } = await open(path);
+      await page.getByRole('heading', { level: 1 }).waitFor();
+      const nameless = await page.evaluate(findNameless);
+      assert.deepEqual(nameless, [], path);
+      assert.equal(await page.getByRole('heading', { level: 1 }).count(), 1, path);
+      assert.equal(await page.getByRole('main').count(), 1, path);
+      assert.deepEqual(problems, [], path);
+      await context.close();
+    }
+  });
+});
+
+/** Runs in the page: controls and pictures without an accessible name, shadow roots included. */
+function findNameless(): string[] {
+  const found: string[] = [];
+  const visit = (root: Document | ShadowRoot): void => {
+    for (const element of root.querySelectorAll('*')) {
+      if (element.shadowRoot) visit(element.shadowRoot);
+      const control = element.matches(
+        'button, a[href], input, select, textarea, [role=slider], [role=img], [role=tab]',
+      );
+      if (!control) continue;
+      const labels = (element as HTMLInputElement).labels;
+      const name =
+        element.getAttribute('aria-label') ??
+        (labels && labels.length > 0 ? labels[0]!.textContent : element.textContent);
+      if (!name?.trim()) found.push(element.outerHTML.slice(0, 120));
+    }
+  };
+  visit(document);
+  return found;
+}
