@@ -10,7 +10,8 @@ export function acceptTls(tcp: Socket, identity: GatewayIdentity, signal: AbortS
     const socket = new TLSSocket(tcp, { isServer: true, secureContext: identity.context, requestCert: false });
     const settle = (): void => {
       signal.removeEventListener('abort', onAbort);
-      socket.off('error', onError).off('close', onClose).off('secure', onSecure);
+      socket.off('error', onError).off('close', onClose).off('end', onClose).off('secure', onSecure);
+      socket.off('readable', onReadable);
       socket.on('error', () => {});
     };
     const fail = (message: string): void => {
@@ -20,6 +21,11 @@ export function acceptTls(tcp: Socket, identity: GatewayIdentity, signal: AbortS
     };
     const onError = (error: Error): void => fail(`TLS with the client failed: ${error.message}`);
     const onClose = (): void => fail('the client closed the connection during TLS');
+    // Without someone reading, a client that hangs up in the middle would go unnoticed.
+    const onReadable = (): void => {
+      const bytes = socket.read() as Buffer | null;
+      if (bytes !== null) socket.unshift(bytes);
+    };
     const onAbort = (): void => fail('the client did not finish TLS in time');
     const onSecure = (): void => {
       settle();
@@ -30,6 +36,7 @@ export function acceptTls(tcp: Socket, identity: GatewayIdentity, signal: AbortS
       return;
     }
     signal.addEventListener('abort', onAbort);
-    socket.on('error', onError).on('close', onClose).on('secure', onSecure);
+    socket.on('error', onError).on('close', onClose).on('end', onClose).on('secure', onSecure);
+    socket.on('readable', onReadable);
   });
 }

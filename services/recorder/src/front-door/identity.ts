@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import * as x509 from '@peculiar/x509';
+import { makeSelfSigned } from './self-signed.ts';
 import { tlsSettings } from './tls-settings.ts';
 
 export interface IdentityFiles {
@@ -24,39 +24,25 @@ export interface GatewayIdentity {
 
 const yearsValid = 10;
 
-export async function loadIdentity(files: IdentityFiles): Promise<GatewayIdentity> {
+export function loadIdentity(files: IdentityFiles): GatewayIdentity {
   const own = files.certificatePath === undefined || files.keyPath === undefined;
   const certificatePath = files.certificatePath ?? join(files.directory, 'rdp.crt');
   const keyPath = files.keyPath ?? join(files.directory, 'rdp.key');
-  if (own && !fs.existsSync(keyPath)) await makeIdentity(files.directory, certificatePath, keyPath);
+  if (own && !fs.existsSync(keyPath)) makeIdentity(files.directory, certificatePath, keyPath);
   const cert = fs.readFileSync(certificatePath);
   const context = createSecureContext({ ...tlsSettings, cert, key: fs.readFileSync(keyPath) });
   const sha256 = new X509Certificate(cert).fingerprint256.replaceAll(':', '').toLowerCase();
   return { context, sha256, selfSigned: own };
 }
 
-async function makeIdentity(directory: string, certificatePath: string, keyPath: string): Promise<void> {
-  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+function makeIdentity(directory: string, certificatePath: string, keyPath: string): void {
   const notBefore = new Date(Date.now() - 3_600_000);
-  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    name: `CN=${hostname().replaceAll(/[^A-Za-z0-9.-]/g, '-') || 'lucid-sessions'}`,
-    notBefore,
-    notAfter: new Date(notBefore.getTime() + yearsValid * 365 * 86_400_000),
-    keys,
-    signingAlgorithm: algorithm,
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-      new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: hostname() || 'localhost' }]),
-    ],
-  });
-  const pkcs8 = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
-  const pem = `-----BEGIN PRIVATE KEY-----\n${pkcs8.replaceAll(/(.{64})/g, '$1\n').trim()}\n-----END PRIVATE KEY-----\n`;
+  const notAfter = new Date(notBefore.getTime() + yearsValid * 365 * 86_400_000);
+  const name = hostname().replaceAll(/[^A-Za-z0-9.-]/g, '-') || 'lucid-sessions';
+  const { certificate, key } = makeSelfSigned(name, notBefore, notAfter);
   fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
-  fs.writeFileSync(certificatePath, `${certificate.toString('pem')}\n`, { mode: 0o600 });
+  fs.writeFileSync(certificatePath, certificate, { mode: 0o600 });
   // The key last: its presence says that both are there.
-  fs.writeFileSync(`${keyPath}.new`, pem, { mode: 0o600 });
+  fs.writeFileSync(`${keyPath}.new`, key, { mode: 0o600 });
   fs.renameSync(`${keyPath}.new`, keyPath);
 }

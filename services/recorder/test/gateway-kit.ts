@@ -1,0 +1,126 @@
+/** A recorder between a test desktop and a test client, with the services it talks to played by the test. */
+import type { TestContext } from 'node:test';
+import {
+  type Admission,
+  type ChunkToSeal,
+  type PipelinePort,
+  type RecorderReport,
+  type Route,
+  recordingConfigSchema,
+  type SessionTicket,
+} from '@lucid-sessions/contract';
+import { decodeNote, type Frame, frameKinds, type GatewayNote, readPayload } from '@lucid-sessions/recording';
+import { createRecorder, type Recorder, type RecorderConfig, type RecorderDeps } from '../src/index.ts';
+import { temporaryDirectory } from './spool-kit.ts';
+
+export interface Gateway {
+  recorder: Recorder;
+  /** Where clients that name their session connect. */
+  port: number;
+  reports: RecorderReport[];
+  chunks: (ChunkToSeal & { copy: Uint8Array })[];
+  routes: Route[];
+  problems: string[];
+  /** The first report of a kind, when it is there. */
+  reported: <K extends RecorderReport['kind']>(kind: K) => Promise<Extract<RecorderReport, { kind: K }>>;
+  frames: () => Frame[];
+  notes: () => GatewayNote[];
+}
+
+export const ticketFor = (port: number, more: Partial<SessionTicket> = {}): SessionTicket => ({
+  sessionId: 'session-1',
+  target: { host: '127.0.0.1', port, useTls: true, ignoreCert: true },
+  recording: recordingConfigSchema.parse({}),
+  graphics: 'passthrough',
+  persistence: 'strict',
+  ...more,
+});
+
+export const configFor = (dataDir: string, more: Partial<RecorderConfig> = {}): RecorderConfig => ({
+  host: '127.0.0.1',
+  port: 0,
+  serviceSecret: 'x'.repeat(32),
+  dataDir,
+  recorderId: 'test-recorder',
+  listeners: [{ host: '127.0.0.1', port: 0, target: null }],
+  sessionsMax: 10,
+  chunkBytesMax: 1 << 20,
+  spoolBytesMax: 1 << 30,
+  handshakeMs: 10_000,
+  activationMs: 60_000,
+  idleMs: 0,
+  ...more,
+});
+
+export const receipt = {
+  chunkId: 'c',
+  index: 0,
+  leafHash: '',
+  fileSha256: '',
+  fileBytes: 0,
+  payloadBytes: 0,
+  compression: 'none',
+  storedAtUs: 0,
+} as const;
+
+export interface GatewayOptions {
+  admit: (route: Route) => Admission | Promise<Admission>;
+  config?: Partial<RecorderConfig>;
+  deps?: Partial<RecorderDeps>;
+  dataDir?: string;
+  report?: (report: RecorderReport) => Promise<void>;
+}
+
+export async function startGateway(t: TestContext, options: GatewayOptions): Promise<Gateway> {
+  const dataDir = options.dataDir ?? temporaryDirectory(t);
+  const reports: RecorderReport[] = [];
+  const chunks: Gateway['chunks'] = [];
+  const routes: Route[] = [];
+  const problems: string[] = [];
+  const waiters: (() => void)[] = [];
+  const pipeline = {
+    admit: async ({ route }: { route: Route }) => {
+      routes.push(route);
+      return options.admit(route);
+    },
+    report: async (report: RecorderReport) => {
+      await options.report?.(report);
+      reports.push(report);
+      for (const wake of waiters.splice(0)) wake();
+    },
+  } as unknown as PipelinePort;
+  const recorder = await createRecorder(configFor(dataDir, options.config), {
+    pipeline,
+    processor: {
+      seal: async (chunk) => {
+        chunks.push({ ...chunk, copy: chunk.payload.slice() });
+        return receipt;
+      },
+    },
+    onProblem: (message) => problems.push(message),
+    ...options.deps,
+  });
+  t.after(() => recorder.dispose(200));
+  const reported: Gateway['reported'] = async (kind) => {
+    for (;;) {
+      const found = reports.find((report) => report.kind === kind);
+      if (found !== undefined) return found as Extract<RecorderReport, { kind: typeof kind }>;
+      await new Promise<void>((resolve) => waiters.push(resolve));
+    }
+  };
+  const frames = (): Frame[] => chunks.flatMap(({ copy }) => [...readPayload(copy)]);
+  return {
+    recorder,
+    port: recorder.addresses[0]!.port,
+    reports,
+    chunks,
+    routes,
+    problems,
+    reported,
+    frames,
+    notes: () =>
+      frames()
+        .filter((frame) => frame.kind === frameKinds.note)
+        .map((frame) => decodeNote(frame.body)),
+  };
+}

@@ -1,0 +1,266 @@
+import assert from 'node:assert/strict';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { type Admission, LucidError, rpcClient } from '@lucid-sessions/contract';
+import { ErrorInfo } from '@lucid-sessions/rdp';
+import { readPayload } from '@lucid-sessions/recording';
+import { connectClient, makeCertificate, startDesktop } from '@lucid-sessions/testkit';
+import { ReportQueue } from '../src/front-door/report-queue.ts';
+import { readRecorderEnv, readRecorderPeers, startRecorderServer } from '../src/index.ts';
+import { WallClock } from '../src/wall-clock.ts';
+import { configFor, receipt, startGateway, ticketFor } from './gateway-kit.ts';
+import { temporaryDirectory } from './spool-kit.ts';
+
+const secret = 'a-secret-of-the-services-0123456789';
+
+async function session(t: TestContext, options: Partial<Parameters<typeof startGateway>[1]> = {}, more = {}) {
+  const target = await startDesktop();
+  t.after(() => target.stop());
+  const admit = (): Admission => ({ admitted: true, ticket: ticketFor(target.port, more) });
+  const gateway = await startGateway(t, { admit, ...options });
+  const rdp = await connectClient({ port: gateway.port, cookie: 'alice', userName: 'alice', password: 'x' });
+  t.after(() => rdp.destroy());
+  return { target, gateway, rdp };
+}
+
+/** A disk module whose writes fail while the file `fail` is there. */
+function faultyDisk(directory: string): { module: string; fail: string } {
+  const fail = join(directory, 'fail');
+  const module = join(directory, 'disk.mjs');
+  const real = new URL('../src/spool/spool-disk.ts', import.meta.url).href;
+  writeFileSync(
+    module,
+    `import { existsSync } from 'node:fs';
+     import { createDisk as real } from ${JSON.stringify(real)};
+     const disk = real();
+     export const createDisk = () => ({ ...disk, append(file, parts) {
+       if (existsSync(${JSON.stringify(fail)})) throw Object.assign(new Error('no space left'), { code: 'ENOSPC' });
+       disk.append(file, parts);
+     } });`,
+  );
+  return { module, fail };
+}
+
+test('strict: a full disk ends the session with an error', async (t) => {
+  const { module, fail } = faultyDisk(temporaryDirectory(t));
+  const { gateway, rdp } = await session(t, { deps: { spoolDiskModule: module } });
+  writeFileSync(fail, '');
+  const end = await rdp.ended;
+  assert.equal(end.errorInfo, ErrorInfo.outOfMemory.code);
+  const ended = await gateway.reported('ended');
+  assert.equal(ended.reason, 'recording_not_persisted');
+  assert.equal(ended.failed, true);
+  assert.match(ended.message, /no space left/);
+});
+
+test('best effort: the session goes on, and the gap is a fact', async (t) => {
+  const { module, fail } = faultyDisk(temporaryDirectory(t));
+  const { target, gateway, rdp } = await session(
+    t,
+    { deps: { spoolDiskModule: module, spoolLimits: { retryMs: 10 } } },
+    { persistence: 'best_effort' },
+  );
+  writeFileSync(fail, '');
+  await rdp.type('unseen\n');
+  while (target.typedLines().length === 0) await rdp.nextUpdates(1, 50);
+  const { rmSync } = await import('node:fs');
+  rmSync(fail);
+  while (!gateway.reports.some((report) => report.kind === 'fact' && report.fact.kind === 'gap')) {
+    await rdp.type('x');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  await rdp.close();
+  assert.equal((await gateway.reported('ended')).reason, 'client_disconnected');
+  await gateway.reported('drained');
+  assert.ok(gateway.chunks.some((chunk) => chunk.gapBefore));
+  assert.ok(gateway.notes().some((note) => note.type === 'gap' && note.reason.startsWith('disk_full')));
+});
+
+test('a processor that is away: chunks wait in the spool, health says degraded, nothing is lost', async (t) => {
+  let away = true;
+  let sealed = 0;
+  const { gateway, rdp } = await session(t, {
+    deps: {
+      processor: {
+        seal: async () => {
+          if (away) throw new Error('processor is away');
+          sealed += 1;
+          return receipt;
+        },
+      },
+      spoolLimits: { retryMs: 5, retryMsMax: 20 },
+    },
+  });
+  await rdp.close();
+  await gateway.reported('ended');
+  const degraded = async (): Promise<boolean> => (await gateway.recorder.port.health()).status === 'degraded';
+  while (!(await degraded())) await new Promise((resolve) => setTimeout(resolve, 2));
+  away = false;
+  assert.equal((await gateway.reported('drained')).chunksCount, sealed);
+});
+
+test('a recorder that dies is recovered by the next: ended as crashed, chunks flagged, then drained', async (t) => {
+  const dataDir = temporaryDirectory(t);
+  const never = { seal: () => new Promise<never>(() => {}) };
+  const { gateway, rdp } = await session(t, { dataDir, deps: { processor: never } });
+  await rdp.nextUpdates(3, 200);
+  // Nothing says goodbye: the spool is closed under the session's feet, as a kill would leave it.
+  await gateway.recorder.spool.close();
+  const next = await startGateway(t, {
+    dataDir,
+    admit: () => ({ admitted: false, code: 'unknown_session', message: '' }),
+  });
+  const ended = await next.reported('ended');
+  assert.deepEqual([ended.reason, ended.failed], ['recorder_crashed', true]);
+  await next.reported('drained');
+  assert.equal(next.chunks[0]!.recovered, true);
+  assert.ok([...readPayload(next.chunks[0]!.copy)].length > 10);
+});
+
+test('shutdown ends sessions with a word and hands their chunks on', async (t) => {
+  const { gateway, rdp } = await session(t);
+  await gateway.recorder.dispose();
+  assert.equal((await rdp.ended).errorInfo, ErrorInfo.rpcInitiatedDisconnect.code);
+  assert.equal((await gateway.reported('ended')).reason, 'recorder_shutdown');
+  await gateway.reported('drained');
+});
+
+test('a session that never shows a desktop is ended in time', async (t) => {
+  const { gateway, rdp } = await session(t, { config: { activationMs: 60_000 } });
+  assert.equal((await gateway.recorder.port.live()).sessions.length, 1);
+  await rdp.close();
+});
+
+test('over HTTP the recorder is the same port', async (t) => {
+  const config = configFor(temporaryDirectory(t), { serviceSecret: secret });
+  const server = await startRecorderServer(config, {
+    pipeline: {} as never,
+    processor: { seal: async () => receipt },
+    onError: () => {},
+  });
+  t.after(() => server.dispose());
+  const port = rpcClient('recorder', server.address, { token: secret });
+  assert.deepEqual(await port.live(), { sessions: [] });
+  assert.deepEqual(await port.stop({ sessionId: 'none', reason: 'stopped', message: '' }), { stopped: false });
+  await assert.rejects(port.pause({ sessionId: 'none' }), (error) => error instanceof LucidError);
+  assert.equal((await port.health()).service, 'recorder');
+});
+
+test('the certificate is made once, its key is nobody else’s, and an own one is taken', async (t) => {
+  const dataDir = temporaryDirectory(t);
+  const admit = (): Admission => ({ admitted: false, code: 'unavailable', message: '' });
+  const first = await startGateway(t, { dataDir, admit });
+  const sha256 = first.recorder.certificateSha256;
+  await first.recorder.dispose();
+  const second = await startGateway(t, { dataDir, admit });
+  assert.equal(second.recorder.certificateSha256, sha256);
+  assert.equal(statSync(join(dataDir, 'keys', 'rdp.key')).mode & 0o777, 0o600);
+  const own = await makeCertificate('gateway.example');
+  const certificatePath = join(dataDir, 'own.crt');
+  const keyPath = join(dataDir, 'own.key');
+  writeFileSync(certificatePath, own.cert);
+  writeFileSync(keyPath, own.key);
+  const third = await startGateway(t, { admit, config: { certificatePath, keyPath } });
+  assert.equal(third.recorder.certificateSha256, own.sha256);
+});
+
+test('reports come in order, again and again until they arrive; progress gives way', async () => {
+  const seen: string[] = [];
+  let failures = 3;
+  const queue = new ReportQueue({
+    report: async (report) => {
+      failures -= 1;
+      if (failures >= 0) throw new Error('away');
+      seen.push(report.kind);
+    },
+    reportsMax: 3,
+    retryMs: 1,
+    retryMsMax: 2,
+    onProblem: () => {},
+  });
+  const statistics = receiptlessStatistics;
+  const sessionId = 'a';
+  const sent = [
+    queue.send({ kind: 'started', sessionId, atUs: 1, recorderId: 'r' }),
+    queue.send({ kind: 'progress', sessionId, statistics }),
+    queue.send({ kind: 'progress', sessionId, statistics }),
+    queue.send({ kind: 'paused', sessionId, atUs: 2 }),
+    queue.send({ kind: 'progress', sessionId: 'b', statistics }),
+    queue.send({ kind: 'drained', sessionId, chunksCount: 1 }),
+  ];
+  assert.equal(queue.length, 4);
+  await Promise.all(sent);
+  assert.deepEqual(seen, ['started', 'progress', 'paused', 'drained']);
+  assert.equal(queue.length, 0);
+});
+
+const receiptlessStatistics = {
+  framesCount: 0,
+  relayedBytes: 0,
+  framesDropped: 0,
+  errorsCount: 0,
+  durationUs: 0,
+  updatesCount: 0,
+};
+
+test('reports of a session the pipeline does not have are let go', async () => {
+  const problems: string[] = [];
+  const queue = new ReportQueue({
+    report: async () => {
+      throw new LucidError('sessionNotFound', 'no such session');
+    },
+    reportsMax: 3,
+    retryMs: 1,
+    retryMsMax: 1,
+    onProblem: (message) => problems.push(message),
+  });
+  await queue.send({ kind: 'drained', sessionId: 'gone', chunksCount: 1 });
+  assert.match(problems[0]!, /report drained of session gone/);
+});
+
+test('the wall clock runs evenly and tells a step', () => {
+  let system = 1_000_000_000;
+  let monotonic = 0;
+  const clock = new WallClock(
+    () => system,
+    () => monotonic,
+  );
+  monotonic += 5;
+  system += 9;
+  assert.equal(clock.nowUs(), 1_000_000_005);
+  assert.equal(clock.check(), 0);
+  system += 3_600_000_000;
+  assert.equal(clock.check(), 3_600_000_000);
+  assert.equal(clock.nowUs(), system);
+  assert.equal(clock.check(), 0);
+});
+
+test('the environment is read once, and mistakes name the variable', () => {
+  const base = { LUCID_SERVICE_SECRET: secret };
+  const config = readRecorderEnv({ ...base, RDP_LISTENERS: '13389=10.0.0.5:3389, 13390=[fe80::1]:3390' });
+  assert.deepEqual(
+    config.listeners.map(({ port, target }) => [port, target]),
+    [
+      [3389, null],
+      [13389, '10.0.0.5:3389'],
+      [13390, '[fe80::1]:3390'],
+    ],
+  );
+  assert.equal(config.chunkBytesMax, 10 * 1024 * 1024);
+  assert.equal(readRecorderPeers({}).pipelineUrl, 'http://127.0.0.1:8083');
+  for (const rule of ['x', '1=host', '70000=host:1', '1=host:0', '1=host:99999'])
+    assert.throws(() => readRecorderEnv({ ...base, RDP_LISTENERS: rule }), /RDP_LISTENERS must be/);
+  assert.throws(() => readRecorderEnv({ ...base, RDP_TLS_CERT: '/a' }), /RDP_TLS_KEY and RDP_TLS_CERT/);
+  assert.throws(() => readRecorderEnv({}), /LUCID_SERVICE_SECRET/);
+  const own = readRecorderEnv({ ...base, RDP_TLS_CERT: '/a', RDP_TLS_KEY: '/b', RDP_IDLE_MINUTES: '5' });
+  assert.deepEqual([own.certificatePath, own.keyPath, own.idleMs], ['/a', '/b', 300_000]);
+});
+
+test('nothing is left in the spool when everything is stored', async (t) => {
+  const dataDir = temporaryDirectory(t);
+  const { gateway, rdp } = await session(t, { dataDir });
+  await rdp.close();
+  await gateway.reported('drained');
+  while (existsSync(join(dataDir, 'spool', 'session-1'))) await new Promise((resolve) => setTimeout(resolve, 2));
+});
