@@ -11,8 +11,6 @@ import {
   SqliteMetadataStore,
 } from '@lucid-sessions/adapters';
 import { type Environment, EnvironmentError, readText } from '@lucid-sessions/contract/http';
-import { formatNoteKey, logEntry, readRecord, toHex } from '@lucid-sessions/evidence';
-import type { TransparencyLog } from '@lucid-sessions/pipeline';
 import type { ProcessorKeys } from '@lucid-sessions/processor';
 import type { ChunkStore, MetadataStore, StorageConfig } from '@lucid-sessions/storage';
 import type { DataDirectory } from './environment.ts';
@@ -55,29 +53,6 @@ export async function openKeys(directory: DataDirectory, recipients: readonly st
 export const logOrigin = (environment: Environment): string =>
   readText(environment, 'LUCID_LOG_ORIGIN', `${hostname()}/lucid-sessions`);
 
-export interface OpenLog {
-  log: EmbeddedLog;
-  port: TransparencyLog;
-}
-
-export async function openLog(keys: KeyDirectory, directory: DataDirectory, origin: string): Promise<OpenLog> {
-  const log = await EmbeddedLog.open({ directory: directory.log, signer: await keys.logSigner(origin) });
-  return {
-    log,
-    port: {
-      publicKey: formatNoteKey(log.publicKey),
-      append: async (entry) => ({ index: await log.append(entry) }),
-      checkpoint: async () => log.checkpoint,
-      async proof(index) {
-        const { checkpoint, hashes } = await log.prove(index);
-        return { logIndex: index, checkpoint, inclusion: hashes.map((hash) => toHex(hash)) };
-      },
-    },
-  };
-}
-
-/** What the log holds of a signed record: its kind and digest. */
-export function logEntryOf(record: Uint8Array): Uint8Array {
-  const { kind, sha256 } = readRecord(record);
-  return logEntry(kind, sha256);
+export async function openLog(keys: KeyDirectory, directory: DataDirectory, origin: string): Promise<EmbeddedLog> {
+  return EmbeddedLog.open({ directory: directory.log, signer: await keys.logSigner(origin) });
 }

@@ -1,0 +1,193 @@
+/**
+ * Puts the five services together: in one process they meet as objects (no copy, no network), and each still opens its own
+ * door; as five processes they meet over those doors. Which it is, `services` says; what they are told, the environment.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { embeddedLogPort, nodeCrypto, SqliteJobQueue, SqliteJournalStore } from '@lucid-sessions/adapters';
+import {
+  LucidError,
+  type PipelinePort,
+  type PortName,
+  type Ports,
+  type ProcessorPort,
+  type RecorderPort,
+  rpcClient,
+  type StoragePort,
+} from '@lucid-sessions/contract';
+import { type Environment, readUrl } from '@lucid-sessions/contract/http';
+import { createPipelineServer, readPipelineEnv } from '@lucid-sessions/pipeline';
+import { createProcessorServer, readProcessorEnv } from '@lucid-sessions/processor';
+import { type Recorder, readRecorderEnv, startRecorderServer } from '@lucid-sessions/recorder';
+import { createStorageServer, readStorageEnv } from '@lucid-sessions/storage';
+import { logOrigin, nowUs, openKeys, openLog, openStores } from './embedded-parts.ts';
+import { type DataDirectory, dataDirectory, type ServiceName, serviceNames, withOwnSecrets } from './environment.ts';
+
+export interface ComposeOptions {
+  environment: Environment;
+  /** Services this process runs; the others are reached over HTTP. All five by default. */
+  services?: readonly ServiceName[];
+  /** What an operator should see; nothing secret reaches it. */
+  log?: (line: string) => void;
+}
+
+export interface RunningLucid {
+  directory: DataDirectory;
+  /** Where each service of this process listens. */
+  addresses: Partial<Record<ServiceName, string>>;
+  /** Where RDP clients connect, and what certificate they see. */
+  rdp: Pick<Recorder, 'addresses' | 'certificateSha256'> | null;
+  dispose(): Promise<void>;
+}
+
+const urlVariables = {
+  storage: ['SESSION_STORAGE_URL', 'http://127.0.0.1:8086'],
+  processor: ['CHUNK_PROCESSOR_URL', 'http://127.0.0.1:8085'],
+  pipeline: ['SESSION_PIPELINE_URL', 'http://127.0.0.1:8083'],
+  recorder: ['SESSION_RECORDER_URL', 'http://127.0.0.1:8084'],
+} as const satisfies Record<PortName, readonly [string, string]>;
+
+/** Starts the services in the order in which they need each other. What was started is stopped again when a later one fails. */
+export async function startLucid(options: ComposeOptions): Promise<RunningLucid> {
+  const composer = new Composer(options);
+  try {
+    return await composer.start();
+  } catch (error) {
+    await composer.dispose();
+    throw error;
+  }
+}
+
+class Composer {
+  readonly #environment: Environment;
+  readonly #directory: DataDirectory;
+  readonly #services: ReadonlySet<ServiceName>;
+  readonly #log: (line: string) => void;
+  readonly #disposers: (() => Promise<void>)[] = [];
+  readonly #addresses: Partial<Record<ServiceName, string>> = {};
+  readonly #secret: string;
+
+  constructor({ environment, services, log }: ComposeOptions) {
+    this.#directory = dataDirectory(environment);
+    this.#environment = withOwnSecrets(environment, this.#directory);
+    this.#services = new Set(services ?? serviceNames);
+    this.#log = log ?? (() => {});
+    this.#secret = this.#environment.LUCID_SERVICE_SECRET ?? '';
+  }
+
+  async start(): Promise<RunningLucid> {
+    const storage = this.#services.has('storage') ? await this.#startStorage() : this.#remote('storage');
+    const processor = this.#services.has('processor') ? await this.#startProcessor(storage) : this.#remote('processor');
+    let recorder: RecorderPort | null = this.#services.has('recorder') ? null : this.#remote('recorder');
+    const pipeline = this.#services.has('pipeline')
+      ? await this.#startPipeline(storage, processor, () => recorder)
+      : this.#remote('pipeline');
+    let rdp: RunningLucid['rdp'] = null;
+    if (this.#services.has('recorder')) {
+      const started = await this.#startRecorder(pipeline, processor);
+      recorder = started.port;
+      rdp = started;
+    }
+    return {
+      directory: this.#directory,
+      addresses: this.#addresses,
+      rdp,
+      dispose: () => this.dispose(),
+    };
+  }
+
+  /** In the reverse order of starting; each is given its chance even when another fails. */
+  async dispose(): Promise<void> {
+    for (let dispose = this.#disposers.pop(); dispose !== undefined; dispose = this.#disposers.pop())
+      await dispose().catch((error: unknown) => this.#problem('stopping', error));
+  }
+
+  #problem(where: string, thrown: unknown): void {
+    this.#log(`${where}: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}`);
+  }
+
+  #onError(service: ServiceName): (where: string, thrown: unknown) => void {
+    return (where, thrown) => this.#problem(`${service} ${where}`, thrown);
+  }
+
+  #remote<P extends PortName>(name: P): Ports[P] {
+    const [variable, fallback] = urlVariables[name];
+    return rpcClient(name, readUrl(this.#environment, variable, fallback), { token: this.#secret });
+  }
+
+  async #startStorage(): Promise<StoragePort> {
+    const config = readStorageEnv(this.#environment);
+    // In one process the sealed file comes from the processor's own memory: hashing it again would prove nothing.
+    const verifyOnPut = config.verifyOnPut && !this.#services.has('processor');
+    const server = createStorageServer(
+      { ...config, verifyOnPut },
+      { ...openStores(config), nowUs, onError: this.#onError('storage') },
+    );
+    this.#disposers.push(() => server.dispose());
+    const { address } = await server.start();
+    this.#addresses.storage = address;
+    return server.service;
+  }
+
+  async #startProcessor(storage: StoragePort): Promise<ProcessorPort> {
+    const config = readProcessorEnv(this.#environment);
+    const keys = await openKeys(this.#directory, config.recipients);
+    const onError = this.#onError('processor');
+    const server = createProcessorServer(config, { storage, crypto: nodeCrypto, keys: keys.processor, nowUs, onError });
+    this.#disposers.push(() => server.dispose());
+    this.#addresses.processor = (await server.start()).address;
+    return server.service;
+  }
+
+  async #startPipeline(
+    storage: StoragePort,
+    processor: ProcessorPort,
+    recorder: () => RecorderPort | null,
+  ): Promise<PipelinePort> {
+    const { directory } = await openKeys(this.#directory, []);
+    const log = await openLog(directory, this.#directory, logOrigin(this.#environment));
+    this.#disposers.push(() => log.close());
+    const config = readPipelineEnv(this.#environment);
+    const server = createPipelineServer(config, {
+      storage,
+      processor,
+      recorder: () => recorder() ?? notYet,
+      log: embeddedLogPort(log),
+      anchors: [],
+      queue: new SqliteJobQueue(this.#directory.pipelineJobs),
+      journal: new SqliteJournalStore(this.#directory.pipelineJournal),
+      nowUs,
+      random: Math.random,
+      newId: randomUUID,
+      onError: this.#onError('pipeline'),
+    });
+    this.#disposers.push(() => server.dispose());
+    this.#addresses.pipeline = (await server.start()).address;
+    return server.service;
+  }
+
+  async #startRecorder(pipeline: PipelinePort, processor: ProcessorPort): Promise<Recorder> {
+    const server = await startRecorderServer(readRecorderEnv(this.#environment), {
+      pipeline,
+      processor,
+      onProblem: (message) => this.#log(`recorder: ${message}`),
+      onError: this.#onError('recorder'),
+    });
+    this.#disposers.push(() => server.dispose());
+    this.#addresses.recorder = server.address;
+    return server.recorder;
+  }
+}
+
+const startingUp = async (): Promise<never> => {
+  throw new LucidError('unavailable', 'the recorder of this process is still starting; ask again');
+};
+
+/** Stands for the recorder of this process until it has started: the pipeline looks after old sessions before that. */
+const notYet: RecorderPort = {
+  stop: startingUp,
+  pause: startingUp,
+  resume: startingUp,
+  live: startingUp,
+  health: startingUp,
+};
