@@ -2,6 +2,7 @@ export * from './errors.ts';
 export * from './models.ts';
 export * from './ports.ts';
 export * from './rate-limits.ts';
+export * from './rest/index.ts';
 export * from './roles.ts';
 export * from './rpc-client.ts';
 export * from './rpc-codec.ts';

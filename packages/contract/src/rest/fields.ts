@@ -1,0 +1,47 @@
+/** Small schemas the REST contract is built from. */
+import { z } from 'zod';
+
+export const timestamp = z.iso.datetime().describe('RFC 3339 in UTC');
+export const hexHash = z.string().regex(/^[0-9a-f]{64}$/);
+export const count = z.int().min(0);
+export const ratio = z.number().min(0).max(1);
+
+/** A whole number in a query: digits only, so that `1e2`, ` 5` or an empty value are refused. */
+export const queryInteger = (min: number, max: number, fallback: number) =>
+  z
+    .string()
+    .regex(/^\d{1,15}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.int().min(min).max(max))
+    .default(fallback);
+
+export const optionalQueryInteger = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d{1,15}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.int().min(min).max(max))
+    .optional();
+
+export const queryTime = z.iso.datetime({ offset: true }).optional().describe('RFC 3339');
+
+export const pagination = z.strictObject({
+  total: count,
+  limit: z.int().min(1),
+  offset: count,
+  has_next: z.boolean(),
+  has_previous: z.boolean(),
+});
+
+/**
+ * The fields of an object schema for a change: all optional, and without their defaults, so that what a caller leaves out
+ * stays as it is.
+ */
+export function patchOf<S extends z.ZodObject>(schema: S): z.ZodType<Partial<z.output<S>>> {
+  const shape: Record<string, z.ZodType> = {};
+  for (const [name, field] of Object.entries(schema.shape as Record<string, z.ZodType>)) {
+    const bare = field instanceof z.ZodDefault ? (field.unwrap() as z.ZodType) : field;
+    shape[name] = bare instanceof z.ZodOptional ? bare : bare.optional();
+  }
+  return z.strictObject(shape) as unknown as z.ZodType<Partial<z.output<S>>>;
+}

@@ -1,0 +1,122 @@
+/** The OpenAPI 3.1 document, made from the route table. */
+import { z } from 'zod';
+import { type ErrorName, errorNames, errorTable } from '../errors.ts';
+import { chunkDetail, chunkSchema } from './chunk-schemas.ts';
+import { basePath, type RestRoute, restRoutes } from './routes.ts';
+import { sessionSchema, sessionStatisticsSchema } from './session-schemas.ts';
+import { errorAnswer } from './system-schemas.ts';
+
+type Json = Record<string, unknown>;
+
+/** Schemas that get a name of their own; everything else stands where it is used. */
+const named = {
+  Session: sessionSchema,
+  SessionStatistics: sessionStatisticsSchema,
+  Chunk: chunkSchema,
+  ChunkDetail: chunkDetail,
+  Error: errorAnswer,
+};
+
+const reference = (id: string) => `#/components/schemas/${id}`;
+
+function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
+  const { $schema: _dialect, ...bare } = z.toJSONSchema(schema, { io, unrepresentable: 'any' }) as Json;
+  return bare;
+}
+
+function answerSchema(schema: z.ZodType): Json {
+  const id = Object.entries(named).find(([, known]) => known === schema)?.[0];
+  return id === undefined ? jsonSchema(schema, 'output') : { $ref: reference(id) };
+}
+
+const parameterDescriptions: Record<string, string> = {
+  session_id: 'Id of the session.',
+  chunk_id: 'Id of the chunk, as the list of chunks names it.',
+};
+
+function parametersOf(route: RestRoute): Json[] {
+  const parameters: Json[] = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => ({
+    name,
+    in: 'path',
+    required: true,
+    description: parameterDescriptions[name],
+    schema: { type: 'string', pattern: name === 'session_id' ? '^[A-Za-z0-9_-]{1,100}$' : '^[A-Za-z0-9_.-]{1,120}$' },
+  }));
+  if (route.query === undefined) return parameters;
+  const { properties } = jsonSchema(route.query, 'output') as { properties: Record<string, Json> };
+  for (const [name, schema] of Object.entries(properties))
+    parameters.push({ name, in: 'query', required: false, schema });
+  return parameters;
+}
+
+function errorAnswers(route: RestRoute): Json {
+  const always: ErrorName[] = ['storage', 'unavailable', 'internal'];
+  const authenticated: ErrorName[] = route.permissions === null ? [] : ['unauthenticated', 'forbidden', 'rateLimited'];
+  const answers = new Map<number, string[]>();
+  for (const name of new Set<ErrorName>([...route.errors, ...authenticated, ...always])) {
+    const code = errorNames[name];
+    for (const status of errorTable[code].statuses)
+      answers.set(status, [...(answers.get(status) ?? []), `${code}: ${errorTable[code].meaning}`]);
+  }
+  return Object.fromEntries(
+    [...answers]
+      .sort(([a], [b]) => a - b)
+      .map(([status, meanings]) => [
+        String(status),
+        { description: meanings.join('; '), content: { 'application/json': { schema: { $ref: reference('Error') } } } },
+      ]),
+  );
+}
+
+function operationOf(operationId: string, route: RestRoute): Json {
+  const { answer } = route;
+  const content =
+    'schema' in answer
+      ? { 'application/json': { schema: answerSchema(answer.schema) } }
+      : { [answer.contentType.split(';')[0]!]: { schema: { type: 'string', format: 'binary' } } };
+  return {
+    operationId,
+    summary: route.summary,
+    tags: [route.tag],
+    security: route.permissions === null ? [] : [{ bearer: [] }],
+    ...(route.permissions === null
+      ? {}
+      : { description: `Needs the right ${route.permissions.map((name) => `\`${name}\``).join(' or ')}.` }),
+    parameters: parametersOf(route),
+    ...(route.body === undefined
+      ? {}
+      : {
+          requestBody: {
+            required: !route.body.safeParse(undefined).success,
+            content: { 'application/json': { schema: jsonSchema(route.body, 'input') } },
+          },
+        }),
+    responses: { [answer.status]: { description: 'Done.', content }, ...errorAnswers(route) },
+  };
+}
+
+export function openApiDocument(version: string): Json {
+  const paths: Record<string, Json> = {};
+  for (const [operationId, route] of Object.entries<RestRoute>(restRoutes)) {
+    const operations = paths[basePath + route.path] ?? {};
+    operations[route.method.toLowerCase()] = operationOf(operationId, route);
+    paths[basePath + route.path] = operations;
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Lucid Sessions: Session API',
+      version,
+      description:
+        'Recorded RDP sessions, their chunks and their evidence. Times are RFC 3339 in UTC, bounds inclusive.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    servers: [{ url: '/' }],
+    tags: ['sessions', 'recording', 'chunks', 'pipeline', 'evidence', 'system'].map((name) => ({ name })),
+    paths,
+    components: {
+      securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
+      schemas: Object.fromEntries(Object.entries(named).map(([id, schema]) => [id, jsonSchema(schema, 'output')])),
+    },
+  };
+}

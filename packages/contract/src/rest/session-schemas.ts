@@ -1,0 +1,167 @@
+/** Requests and answers about sessions. */
+import { z } from 'zod';
+import {
+  rdpConfigSchema,
+  recordingConfigSchema,
+  sessionIdSchema,
+  sessionMetadataSchema,
+  sessionStatuses,
+  storageConfigSchema,
+} from '../models.ts';
+import { count, hexHash, pagination, patchOf, queryInteger, ratio, timestamp } from './fields.ts';
+
+export const sessionName = z.string().min(1).max(255);
+export const sessionDescription = z.string().max(500);
+
+export const createSessionRequest = z.strictObject({
+  session_id: sessionIdSchema.optional().describe('Generated (UUID) when left out.'),
+  name: sessionName,
+  description: sessionDescription.nullable().default(null),
+  rdp_config: rdpConfigSchema.extend({
+    password: z
+      .string()
+      .max(255)
+      .optional()
+      .meta({ writeOnly: true })
+      .describe(
+        'Accepted for compatibility and dropped at once: never stored, logged or returned. The user is asked for the password by the target. Passwords injected by the gateway will come in a later version.',
+      ),
+  }),
+  recording_config: recordingConfigSchema.prefault({}),
+  storage_config: storageConfigSchema.prefault({}),
+  metadata: sessionMetadataSchema.default({}),
+});
+
+export const updateSessionRequest = z.strictObject({
+  name: sessionName.optional(),
+  description: sessionDescription.nullable().optional(),
+  rdp_config: patchOf(rdpConfigSchema).optional().describe('Only before the first connection.'),
+  recording_config: patchOf(recordingConfigSchema).optional().describe('Only before the first connection.'),
+  storage_config: patchOf(storageConfigSchema).optional(),
+  metadata: patchOf(sessionMetadataSchema).optional(),
+});
+
+export const sessionStatisticsSchema = z.strictObject({
+  duration_seconds: z.number().min(0),
+  chunks_count: count,
+  size_bytes: count,
+  frame_count: count,
+  dropped_frames: count,
+  error_count: count,
+  average_fps: z.number().min(0),
+  compression_ratio: ratio.describe('Stored bytes by recorded bytes.'),
+});
+
+export const sessionSchema = z.strictObject({
+  session_id: sessionIdSchema,
+  name: sessionName,
+  description: sessionDescription.nullable(),
+  status: z.enum(sessionStatuses),
+  created_at: timestamp,
+  started_at: timestamp.nullable(),
+  stopped_at: timestamp.nullable(),
+  created_by: z.string().nullable(),
+  rdp_config: rdpConfigSchema,
+  recording_config: recordingConfigSchema,
+  storage_config: storageConfigSchema,
+  metadata: sessionMetadataSchema,
+  statistics: sessionStatisticsSchema,
+  end_reason: z.string().nullable(),
+  end_message: z.string().nullable(),
+  merkle_root: hexHash.nullable(),
+  pipeline_state: z.string(),
+  recording_url: z.string().describe('Page of the console that shows the session.'),
+});
+
+export const listSessionsQuery = z.strictObject({
+  status: z.enum(sessionStatuses).optional().describe('Without it deleted sessions are left out.'),
+  project: z.string().max(100).optional(),
+  environment: z.string().max(50).optional(),
+  search: z.string().min(1).max(200).optional().describe('Text in name, id, host, owner or tags.'),
+  limit: queryInteger(1, 100, 50),
+  offset: queryInteger(0, 1_000_000_000, 0),
+});
+
+export const sessionList = z.strictObject({ sessions: z.array(sessionSchema), pagination });
+
+export const deletedSession = z.strictObject({
+  session_id: sessionIdSchema,
+  status: z.literal('deleted'),
+  deleted_at: timestamp,
+});
+
+const commandAnswer = { session_id: sessionIdSchema, status: z.enum(sessionStatuses) };
+
+export const startedSession = z.strictObject({
+  ...commandAnswer,
+  started_at: timestamp.describe('When the session was armed for its next connection.'),
+  recording_url: z.string(),
+});
+export const stoppedSession = z.strictObject({
+  ...commandAnswer,
+  stopped_at: timestamp,
+  final_statistics: sessionStatisticsSchema,
+});
+export const pausedSession = z.strictObject({ ...commandAnswer, paused_at: timestamp });
+export const resumedSession = z.strictObject({ ...commandAnswer, resumed_at: timestamp });
+
+export const stopSessionRequest = z
+  .strictObject({ reason: z.string().max(500).optional() })
+  .nullable()
+  .optional()
+  .describe('The reason goes into the signed manifest.');
+
+export const sessionStatisticsAnswer = z.strictObject({
+  session_id: sessionIdSchema,
+  time_range: z.strictObject({
+    start: timestamp.nullable(),
+    end: timestamp.nullable(),
+    duration_seconds: z.number().min(0),
+  }),
+  recording_stats: z.strictObject({
+    frame_count: count,
+    update_count: count,
+    dropped_frames: count,
+    error_count: count,
+    average_fps: z.number().min(0),
+  }),
+  storage_stats: z.strictObject({
+    chunks_count: count,
+    size_bytes: count,
+    recorded_bytes: count,
+    compression_ratio: ratio,
+  }),
+  quality_stats: z.strictObject({
+    quality_score: z.number().min(0).max(100).describe('Share of frames that were recorded, times 100.'),
+    dropped_frame_ratio: ratio,
+  }),
+  performance_stats: z.strictObject({
+    average_chunk_seconds: z.number().min(0).describe('From the closing of a chunk until it is stored, on average.'),
+    bytes_per_second: z.number().min(0).describe('Recorded bytes by duration.'),
+  }),
+});
+
+export const systemStatisticsAnswer = z.strictObject({
+  system_stats: z.strictObject({
+    sessions_total: count,
+    sessions_by_status: z.partialRecord(z.enum(sessionStatuses), count),
+    sessions_live: count,
+    sessions_max: count,
+    uptime_seconds: z.number().min(0),
+  }),
+  performance_stats: z.strictObject({
+    jobs_waiting: count,
+    jobs_running: count,
+    jobs_failed: count,
+    chunks_stored_since_start: count,
+    average_chunk_seconds: z.number().min(0),
+  }),
+  storage_stats: z.strictObject({
+    chunks_count: count,
+    size_bytes: count,
+    recorded_bytes: count,
+    compression_ratio: ratio,
+    free_bytes: count,
+    total_bytes: count,
+  }),
+});

@@ -1,0 +1,85 @@
+/** Errors, health and the audit log. */
+import { z } from 'zod';
+import { errorCodes } from '../errors.ts';
+import { pagination, queryInteger, queryTime, timestamp } from './fields.ts';
+
+export const errorAnswer = z.strictObject({
+  error: z.strictObject({
+    code: z.enum(errorCodes),
+    message: z.string(),
+    details: z.record(z.string(), z.unknown()),
+    request_id: z.string(),
+    timestamp,
+  }),
+});
+
+const healthStatus = z.enum(['healthy', 'degraded', 'unhealthy']);
+const serviceHealth = z.strictObject({ status: healthStatus, message: z.string().nullable() });
+
+export const healthAnswer = z.strictObject({
+  status: healthStatus,
+  timestamp,
+  version: z.string(),
+  services: z.strictObject({
+    api: serviceHealth,
+    pipeline: serviceHealth,
+    recorder: serviceHealth,
+    processor: serviceHealth,
+    storage: serviceHealth,
+  }),
+  database: z.strictObject({ status: healthStatus }),
+  storage: z.strictObject({ status: healthStatus, free_percent: z.number().min(0).max(100).nullable() }),
+});
+
+export const auditEventTypes = [
+  'session_created',
+  'session_updated',
+  'session_deleted',
+  'session_started',
+  'session_stopped',
+  'session_paused',
+  'session_resumed',
+  'session_accessed',
+  'chunk_accessed',
+  'chunk_downloaded',
+  'pipeline_started',
+  'pipeline_stopped',
+  'user_login',
+  'user_logout',
+  'permission_denied',
+  'configuration_changed',
+  'evidence_exported',
+  'session_verified',
+  'playback_started',
+  'rdp_file_issued',
+  'key_rotated',
+  'retention_expired',
+  'legal_hold_set',
+  'legal_hold_cleared',
+] as const;
+export type AuditEventType = (typeof auditEventTypes)[number];
+
+export const auditEventSchema = z.strictObject({
+  event_id: z.string(),
+  timestamp,
+  event_type: z.string(),
+  user_id: z.string().nullable(),
+  resource_id: z.string().nullable(),
+  ip_address: z.string().nullable(),
+  user_agent: z.string().nullable(),
+  success: z.boolean(),
+  error_message: z.string().nullable(),
+  details: z.record(z.string(), z.unknown()),
+});
+
+export const listAuditQuery = z.strictObject({
+  event_type: z.enum(auditEventTypes).optional(),
+  user_id: z.string().min(1).max(200).optional(),
+  resource_id: z.string().min(1).max(200).optional(),
+  start_time: queryTime,
+  end_time: queryTime,
+  limit: queryInteger(1, 1000, 100),
+  offset: queryInteger(0, 1_000_000_000, 0),
+});
+
+export const auditList = z.strictObject({ events: z.array(auditEventSchema), pagination });
