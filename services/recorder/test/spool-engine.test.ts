@@ -294,7 +294,8 @@ test('a full spool says so, and takes frames again when chunks are stored', asyn
     append(0, frame(1, 1000));
     return events.some(isKind('failed'));
   });
-  assert.equal((await until(isKind('failed'))).code, 'spool_full');
+  const failed = await until(isKind('failed'));
+  assert.equal(failed.code, 'spool_full', failed.message);
   assert.ok(engine.statistics().spooledBytes <= 12_000);
   store = true;
   await untilTrue(() => {

@@ -88,7 +88,8 @@ export class CommitRounds {
       }),
     );
     await Promise.all([...syncs, ...directorySyncs]);
-    for (const segment of segments) if (segment.closed) segment.release();
+    // One that was closed during the round still has its close record to be made durable.
+    for (const segment of segments) if (segment.closed && !this.#segments.has(segment)) segment.release();
     for (const callback of afterwards) callback(failed);
     this.roundsCount += 1;
   }
