@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { nodeCrypto } from '@lucid-sessions/adapters';
+import { FrameWriter, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
+import {
+  type ChunkHeader,
+  deriveChunkKeysSync,
+  ed25519NoteSigner,
+  ed25519Signer,
+  encodeChunkHeader,
+  encodeJson,
+  encodeLeaf,
+  exitCodes,
+  findingCodes,
+  formatNoteKey,
+  formatPublicKey,
+  hashLeaf,
+  keyIdOf,
+  type Leaf,
+  leafHash,
+  logEntry,
+  merkleRoot,
+  preAuthEncoding,
+  readRecord,
+  recordBase,
+  recordPayloadType,
+  sealChunk,
+  sealLeaf,
+  sessionIdBytes,
+  sha256,
+  signCheckpoint,
+  signRecord,
+  toHex,
+} from '../src/index.ts';
+
+const page = join(import.meta.dirname, '../../../docs/format.md');
+const BLOCK = /```json vectors\n(.*?)\n```/s;
+const fill = (value: number, length = 32): Uint8Array => new Uint8Array(length).fill(value);
+
+/** Every layout of the page, from fixed inputs. */
+async function vectors(): Promise<Record<string, Record<string, string>>> {
+  const writer = new FrameWriter({ start: PAYLOAD_HEADER_BYTES });
+  writer.append(0, 0x21, 1003, 1_500_000, Uint8Array.of(0, 4, 0x80, 0x00));
+  const payload = writer.payload({ firstFrameNumber: 0, openedUs: 1_800_000_000_000_000 });
+  const header: ChunkHeader = {
+    suite: 1,
+    recovered: false,
+    gapBefore: false,
+    stored: false,
+    compression: 'none',
+    sessionId: sessionIdBytes('demo'),
+    index: 0,
+    openedUs: 1_800_000_000_000_000,
+    monotonicNs: 5n,
+    previousLeafHash: fill(0),
+    dekId: fill(0x22, 16),
+  };
+  const [dek, salt] = [fill(0x11), fill(0x33)];
+  const headerBytes = encodeChunkHeader(header);
+  const keys = deriveChunkKeysSync(nodeCrypto, dek, salt, headerBytes);
+  const file = await sealChunk({ ...nodeCrypto, randomBytes: () => salt }, { header, dek, compressed: payload });
+  const [firstSeed, nextSeed] = [fill(0x44), fill(0x55)];
+  const leaf: Leaf = {
+    recovered: false,
+    gapBefore: false,
+    final: false,
+    sessionId: header.sessionId,
+    index: 0,
+    openedUs: header.openedUs,
+    closedUs: header.openedUs + 30_000_000,
+    compressedBytes: payload.length,
+    fileBytes: file.length,
+    fileSha256: sha256(file),
+    previousLeafHash: header.previousLeafHash,
+    nextSealKey: nodeCrypto.ed25519PublicKey(nextSeed),
+  };
+  const leafBytes = encodeLeaf(leaf);
+  const identity = await ed25519Signer(nodeCrypto, fill(0x66));
+  const body = {
+    ...recordBase('erase', 'demo'),
+    at_us: 1_800_000_100_000_000,
+    actor: 'retention',
+    reason: '30 days are over',
+    erased: 'keys',
+    dek_id: '22'.repeat(16),
+    merkle_root: toHex(leafHash(leafBytes)),
+  } as const;
+  const envelope = await signRecord(identity, body);
+  const record = readRecord(envelope);
+  const entry = logEntry('erase', record.sha256);
+  const log = await ed25519NoteSigner(nodeCrypto, 'log.example/demo', fill(0x77));
+  const leaves = Array.from({ length: 3 }, (_, i) => hashLeaf(Uint8Array.of(i)));
+  return {
+    session: { session_id: 'demo', bytes: toHex(header.sessionId) },
+    payload: { bytes: toHex(payload) },
+    chunk: {
+      dek: toHex(dek),
+      salt: toHex(salt),
+      header: toHex(headerBytes),
+      key: toHex(keys.key),
+      nonce: toHex(keys.nonce),
+      commitment: toHex(keys.commitment),
+      file: toHex(file),
+    },
+    leaf: {
+      bytes: toHex(leafBytes),
+      hash: toHex(leafHash(leafBytes)),
+      seal_seed: toHex(firstSeed),
+      seal_public_key: toHex(nodeCrypto.ed25519PublicKey(firstSeed)),
+      seal: toHex(await sealLeaf(nodeCrypto, firstSeed, leafBytes)),
+    },
+    tree: { leaves: 'the bytes 00, 01 and 02', root: toHex(merkleRoot(leaves)) },
+    record: {
+      identity_seed: '66'.repeat(32),
+      identity_key: formatPublicKey(identity.publicKey),
+      keyid: keyIdOf(identity.publicKey),
+      body: new TextDecoder().decode(encodeJson(body)),
+      signed_sha256: toHex(sha256(preAuthEncoding(recordPayloadType('erase'), encodeJson(body)))),
+      envelope: new TextDecoder().decode(envelope),
+      hash: record.sha256,
+    },
+    log: {
+      entry: toHex(entry),
+      leaf_hash: toHex(hashLeaf(entry)),
+      log_seed: '77'.repeat(32),
+      verifier_key: formatNoteKey(log.key),
+      checkpoint_of_one_entry: await signCheckpoint(log, 1, hashLeaf(entry)),
+    },
+  };
+}
+
+describe('docs/format.md', () => {
+  it('carries the test vectors this code makes', async () => {
+    const made = await vectors();
+    const text = readFileSync(page, 'utf8');
+    if (process.env.UPDATE_FORMAT_VECTORS === '1')
+      writeFileSync(
+        page,
+        text.replace(BLOCK, () => `\`\`\`json vectors\n${JSON.stringify(made, null, 2)}\n\`\`\``),
+      );
+    const found = BLOCK.exec(readFileSync(page, 'utf8'))?.[1];
+    assert.ok(found !== undefined, 'the page has no block of vectors');
+    assert.deepEqual(
+      JSON.parse(found),
+      made,
+      'run this test with UPDATE_FORMAT_VECTORS=1 if the format was meant to change',
+    );
+  });
+
+  it('lists every finding with its exit code', () => {
+    const text = readFileSync(page, 'utf8');
+    for (const code of findingCodes) assert.ok(text.includes(`| ${exitCodes[code]} | ${code} |`), code);
+  });
+});
