@@ -83,7 +83,10 @@ const CONNECT_TIMEOUT_MS = 15_000;
 /** Events in one fast-path input PDU. */
 const EVENTS_MAX = 15;
 
-/** Connects and resolves when the session is active. Rejects with `ClientError`. */
+/**
+ * Connects and resolves when the session is active. Rejects with `ClientError`. A server that refuses does so when the
+ * client listens to error PDUs, which is then: whoever expects a refusal looks at `ended` too.
+ */
 export function connectClient(options: ClientOptions): Promise<RdpClient> {
   const client = new RdpClient(options);
   return client.connect();
@@ -328,9 +331,10 @@ export class RdpClient {
     });
   }
 
-  /** Resolves once no update came for `quietMs`. */
-  async settled(quietMs = 300): Promise<void> {
-    while (await this.#nextUpdate(quietMs));
+  /** Resolves once no update came for `quietMs`, or after `limitMs` where something always moves. */
+  async settled(quietMs = 300, limitMs = 5000): Promise<void> {
+    const end = Date.now() + limitMs;
+    while (Date.now() < end && (await this.#nextUpdate(quietMs)));
   }
 
   /** What the client shows now: RGBA, top row first. Needs `screenshots: true`. */

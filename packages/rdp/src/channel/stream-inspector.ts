@@ -12,6 +12,7 @@ import { enhancedServerRedirection } from '../pdu/redirection.ts';
 import { SecurityFlag, securityHeader } from '../pdu/security.ts';
 import {
   CompressionFlag,
+  isShareControl,
   PduType,
   PduType2,
   readShareControlPdus,
@@ -218,18 +219,6 @@ function beforeMcs(frame: Uint8Array): Inspected {
   if (frame.length === EARLY_USER_AUTH_RESULT_BYTES && frame[0] !== 0x30)
     return { kind: 'earlyUserAuthResult', result: new Reader(frame).u32le() };
   return { kind: 'credssp', request: decode(tsRequest, frame) };
-}
-
-/**
- * Whether data of the I/O channel begins with a share control header rather than a security header. Client Info and
- * licensing PDUs put flags where the length stands; only a share control header has its version bits and a length that
- * fits. Flow PDUs have 0x8000 there.
- */
-function isShareControl(data: Uint8Array): boolean {
-  if (data.length < 4) return false;
-  const length = data[0]! | (data[1]! << 8);
-  const isVersioned = (data[2]! & 0xf0) === 0x10;
-  return isVersioned && length >= 4 && length <= data.length;
 }
 
 function securityPdu(data: Uint8Array): Inspected {

@@ -105,6 +105,18 @@ export const shareDataPdu: Codec<ShareDataPdu> = {
   },
 };
 
+/**
+ * Whether data of the I/O channel begins with a share control header rather than a security header. Client Info and
+ * licensing PDUs put flags where the length stands (and xrdp leaves garbage behind them); only a share control header
+ * has its version bits and a length that fits. Flow PDUs have 0x8000 there.
+ */
+export function isShareControl(data: Uint8Array): boolean {
+  if (data.length < 4) return false;
+  const length = data[0]! | (data[1]! << 8);
+  const isVersioned = (data[2]! & 0xf0) === 0x10;
+  return isVersioned && length >= 4 && length <= data.length;
+}
+
 /** Builds one whole share control PDU around a share data body. */
 export function wrapShareData<T>(
   shareId: number,

@@ -15,6 +15,7 @@ import { type DomainParameters, mcsConnectInitial, mcsConnectResponse } from '..
 import { SecurityFlag, securityHeader } from '../pdu/security.ts';
 import { setErrorInfo } from '../pdu/session-control.ts';
 import {
+  isShareControl,
   PduType,
   PduType2,
   readShareControlPdus,
@@ -373,7 +374,8 @@ export class Acceptor {
       this.#sendDemandActive();
       return;
     }
-    if (isSecurityPdu(data)) return;
+    // Licensing and auto-detect answers have a security header; this server asked for neither.
+    if (!isShareControl(data)) return;
     for (const pdu of readShareControlPdus(new Reader(data))) this.#share(pdu);
   }
 
@@ -443,9 +445,4 @@ export class Acceptor {
     this.#state = 'ended';
     this.#events.push({ kind: 'ended', reason: 'refused' });
   }
-}
-
-/** Licensing and auto-detect answers behind a security header, which a server without either can pass over. */
-function isSecurityPdu(data: Uint8Array): boolean {
-  return data.length >= 4 && (data[2]! & 0xf0) !== 0x10;
 }

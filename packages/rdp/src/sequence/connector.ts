@@ -25,6 +25,7 @@ import { type EnhancedServerRedirection, enhancedServerRedirection } from '../pd
 import { SecurityFlag, securityHeader } from '../pdu/security.ts';
 import { setErrorInfo } from '../pdu/session-control.ts';
 import {
+  isShareControl,
   PduType,
   PduType2,
   readShareControlPdus,
@@ -424,8 +425,7 @@ export class Connector {
 
   #io(data: Uint8Array): void {
     const reader = new Reader(data);
-    const isShare = data.length >= 4 && (data[2]! & 0xf0) === 0x10;
-    if (!isShare) {
+    if (!isShareControl(data)) {
       const { flags } = securityHeader.decode(reader);
       if (flags & SecurityFlag.licensePkt) this.#license(decode(licensePdu, reader.rest()));
       return;
