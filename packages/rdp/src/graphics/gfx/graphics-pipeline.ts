@@ -89,13 +89,13 @@ export class GraphicsPipeline {
   /** Makes later messages wait for `done`, whose failure is its own caller's alone. */
   #track(done: Promise<void>): Promise<void> {
     this.#waitingCount += 1;
-    const settled = done.then(undefined, () => undefined);
-    const waiting = settled.then(() => {
+    const finished = done.finally(() => {
       this.#waitingCount -= 1;
       if (this.#waiting === waiting) this.#waiting = null;
     });
+    const waiting = finished.catch(() => undefined);
     this.#waiting = waiting;
-    return done;
+    return finished;
   }
 
   /** Runs commands until one must be waited for, or the message ends. */
