@@ -300,6 +300,8 @@ export interface StoragePort {
     payloadBytes: number;
     freeBytes: number;
     totalBytes: number;
+    /** Chunks this process stored since it started: seconds from closing to durable, cumulative per bound. */
+    lineSeconds?: { bounds: number[]; counts: number[]; sum: number; count: number };
   }>;
   health(): Promise<ServiceHealth>;
 }

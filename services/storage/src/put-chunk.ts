@@ -12,6 +12,7 @@
 import { createHash } from 'node:crypto';
 import { type ChunkMetadata, LucidError, type StoragePort } from '@lucid-sessions/contract';
 import { checkBytes, checkIndex, checkSessionId } from './checks.ts';
+import { Histogram } from './histogram.ts';
 import { type Lane, Lanes } from './lanes.ts';
 import { decodeLeafFields, type LeafFields, noLeafHash, sealBytes, sessionUuidOf } from './leaf.ts';
 import type { ChainHead, ChunkStore, MetadataStore } from './stores.ts';
@@ -59,9 +60,16 @@ function checkPut(request: PutRequest): LeafFields {
 
 type Written = { attempted: false } | { attempted: true; written: boolean };
 
-export function chunkPutter(deps: PutChunkDeps): { put(request: PutRequest): Promise<PutAnswer>; lanes: Lanes } {
+export interface ChunkPutter {
+  put(request: PutRequest): Promise<PutAnswer>;
+  lanes: Lanes;
+  histogram: Histogram;
+}
+
+export function chunkPutter(deps: PutChunkDeps): ChunkPutter {
   const { metadata: rows, chunks } = deps;
   const lanes = new Lanes(chunksInFlightMax);
+  const histogram = new Histogram();
 
   async function ownsLease(request: PutRequest): Promise<boolean> {
     return (await rows.getLease(request.metadata.sessionId))?.epoch === request.epoch;
@@ -137,6 +145,7 @@ export function chunkPutter(deps: PutChunkDeps): { put(request: PutRequest): Pro
     };
     if (!(await rows.appendChunk({ metadata, sealedLeaf, rebuilt: false }, head, request.epoch)))
       return refusal(await rows.getHead(sessionId));
+    histogram.observe((metadata.storedAtUs - metadata.closedUs) / 1_000_000);
     return answer(metadata, { ...head, count: index + 1, leafHash: leaf.leafHash });
   }
 
@@ -161,5 +170,5 @@ export function chunkPutter(deps: PutChunkDeps): { put(request: PutRequest): Pro
     );
   }
 
-  return { put, lanes };
+  return { put, lanes, histogram };
 }

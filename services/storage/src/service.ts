@@ -10,7 +10,7 @@ import {
   recordBytesMax,
   sidecarBytesMax,
 } from './checks.ts';
-import { chunkPutter } from './put-chunk.ts';
+import { type ChunkPutter, chunkPutter } from './put-chunk.ts';
 import { type RecoveryReport, recoverStorage } from './recovery.ts';
 import type { ChunkStore, MetadataStore } from './stores.ts';
 
@@ -101,7 +101,7 @@ type ChunkCalls = Pick<
   'putChunk' | 'purgeSession' | 'listChunks' | 'getChunk' | 'sessionTotals' | 'readChunk' | 'readLeaves'
 >;
 
-function chunkCalls({ metadata, chunks }: StorageDeps, putter: ReturnType<typeof chunkPutter>): ChunkCalls {
+function chunkCalls({ metadata, chunks }: StorageDeps, putter: ChunkPutter): ChunkCalls {
   return {
     putChunk: (request) => putter.put(request),
     async purgeSession({ sessionId }) {
@@ -214,7 +214,7 @@ export function createStorageService(deps: StorageDeps): StorageService {
     health,
     async statistics() {
       const [totals, space] = await Promise.all([metadata.totals(), chunks.space()]);
-      return { ...totals, ...space };
+      return { ...totals, ...space, lineSeconds: putter.histogram.snapshot() };
     },
     async start() {
       recovery = await recoverStorage({ metadata, chunks, nowUs });

@@ -82,6 +82,7 @@ export function storagePortSuite(name: string, open: () => Promise<StorageHome>)
     const statistics = await storage.statistics();
     assert.deepEqual([statistics.chunksCount, statistics.storedBytes], [3, 15_003]);
     assert.ok(statistics.freeBytes > 0);
+    assert.equal(statistics.lineSeconds?.count, 3);
   });
 
   check('takes many chunks of a session at once, in the order they were sent', async (storage) => {

@@ -1,0 +1,47 @@
+/** Which calls leave a trace in the audit log, and how. */
+import type { AuditEventType, OperationId } from '@lucid-sessions/contract';
+import type { Api } from './call.ts';
+
+/** Reads of content: the answer leaves only after its event is stored. Changes have happened and can't be held back. */
+export const auditedOperations: Partial<Record<OperationId, { event: AuditEventType; read: boolean }>> = {
+  createSession: { event: 'session_created', read: false },
+  getSession: { event: 'session_accessed', read: true },
+  updateSession: { event: 'session_updated', read: false },
+  deleteSession: { event: 'session_deleted', read: false },
+  startSession: { event: 'session_started', read: false },
+  stopSession: { event: 'session_stopped', read: false },
+  pauseSession: { event: 'session_paused', read: false },
+  resumeSession: { event: 'session_resumed', read: false },
+  rdpFile: { event: 'rdp_file_issued', read: true },
+  getChunk: { event: 'chunk_accessed', read: true },
+  downloadChunk: { event: 'chunk_downloaded', read: true },
+  pausePipeline: { event: 'pipeline_stopped', read: false },
+  resumePipeline: { event: 'pipeline_started', read: false },
+  exportEvidence: { event: 'evidence_exported', read: true },
+  verifySession: { event: 'session_verified', read: false },
+  getKey: { event: 'playback_started', read: true },
+};
+
+export interface AuditFacts {
+  event: AuditEventType;
+  userId: string | null;
+  resourceId: string | null;
+  ipAddress: string | null;
+  userAgent: string | null;
+  success: boolean;
+  errorMessage: string | null;
+  details: Record<string, unknown>;
+}
+
+const userAgentCharactersMax = 300;
+
+export async function writeAudit({ deps }: Api, facts: AuditFacts): Promise<void> {
+  const { event, userAgent, ...rest } = facts;
+  await deps.storage.appendAudit({
+    ...rest,
+    eventId: deps.newId(),
+    timestampUs: deps.nowUs(),
+    eventType: event,
+    userAgent: userAgent?.slice(0, userAgentCharactersMax) ?? null,
+  });
+}

@@ -1,0 +1,89 @@
+/** Who is calling. Tokens come from the identity provider; this service only checks them. */
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { LucidError } from '@lucid-sessions/contract';
+import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
+import type { ApiConfig, JwtKey } from './config.ts';
+
+export interface User {
+  userId: string;
+  roles: readonly string[];
+}
+
+export type Authenticator = (authorization: string | undefined) => Promise<User>;
+
+const tokenCharactersMax = 8192;
+const rolesMax = 50;
+const nameCharactersMax = 200;
+const clockToleranceSeconds = 5;
+
+type Verify = (token: string, options: JWTVerifyOptions) => Promise<{ payload: JWTPayload }>;
+
+/** One algorithm per kind of key: a token can't choose how it is checked. */
+function algorithmOf(key: KeyObject): string {
+  if (key.asymmetricKeyType === 'rsa') return 'RS256';
+  if (key.asymmetricKeyType === 'ed25519') return 'EdDSA';
+  if (key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1') return 'ES256';
+  throw new LucidError('invalidRequest', 'LUCID_JWT_PUBLIC_KEY must be an RSA, P-256 or Ed25519 key');
+}
+
+function publicKeyOf(pem: string): KeyObject {
+  try {
+    return createPublicKey(pem);
+  } catch (cause) {
+    throw new LucidError('invalidRequest', 'LUCID_JWT_PUBLIC_KEY must be a public key in PEM form', { cause });
+  }
+}
+
+function verifierOf(key: JwtKey): Verify {
+  if (key.kind === 'secret') {
+    const secret = new TextEncoder().encode(key.secret);
+    return (token, options) => jwtVerify(token, secret, { ...options, algorithms: ['HS256'] });
+  }
+  if (key.kind === 'public_key') {
+    const publicKey = publicKeyOf(key.pem);
+    const algorithms = [algorithmOf(publicKey)];
+    return (token, options) => jwtVerify(token, publicKey, { ...options, algorithms });
+  }
+  const keys = createRemoteJWKSet(new URL(key.url), { timeoutDuration: 5000, cooldownDuration: 30_000 });
+  return (token, options) => jwtVerify(token, keys, { ...options, algorithms: ['RS256', 'ES256', 'EdDSA'] });
+}
+
+const unauthenticated = (message: string) => new LucidError('unauthenticated', message);
+
+function userOf(payload: JWTPayload): User {
+  const { user_id: userId, roles, type } = payload;
+  if (type !== 'access') throw unauthenticated('only access tokens are accepted here');
+  if (!(typeof userId === 'string' && userId.length >= 1 && userId.length <= nameCharactersMax))
+    throw unauthenticated('the token names no user');
+  if (!(Array.isArray(roles) && roles.length <= rolesMax)) throw unauthenticated('the token names no roles');
+  return { userId, roles: roles.filter((role): role is string => typeof role === 'string') };
+}
+
+/** Says why in terms the caller can act on, and nothing about the token itself. */
+function refusalOf(thrown: unknown): LucidError {
+  if (thrown instanceof LucidError) return thrown;
+  if (thrown instanceof errors.JWTExpired) return unauthenticated('the token has expired; sign in again');
+  if (thrown instanceof errors.JWKSTimeout || thrown instanceof TypeError)
+    return new LucidError('unavailable', 'the keys of the identity provider can not be fetched', { cause: thrown });
+  return unauthenticated('the token is not valid; sign in again');
+}
+
+export function authenticator(config: ApiConfig['jwt']): Authenticator {
+  const verify = verifierOf(config.key);
+  const options: JWTVerifyOptions = {
+    requiredClaims: ['exp'],
+    clockTolerance: clockToleranceSeconds,
+    ...(config.issuer === null ? {} : { issuer: config.issuer }),
+    ...(config.audience === null ? {} : { audience: config.audience }),
+  };
+  return async (authorization) => {
+    const token = /^Bearer ([A-Za-z0-9_.-]+)$/i.exec(authorization?.slice(0, tokenCharactersMax + 7) ?? '')?.[1];
+    if (token === undefined || token.length > tokenCharactersMax)
+      throw unauthenticated('send a token: Authorization: Bearer …');
+    try {
+      return userOf((await verify(token, options)).payload);
+    } catch (thrown) {
+      throw refusalOf(thrown);
+    }
+  };
+}

@@ -1,0 +1,90 @@
+/** One call of the API as its handler sees it: who, what, and the parts of the request the contract names. */
+import type {
+  KeyWrap,
+  OperationId,
+  PipelinePort,
+  ProcessorPort,
+  RecorderPort,
+  restRoutes,
+  SessionDocument,
+  StoragePort,
+} from '@lucid-sessions/contract';
+import type { Crypto, VerifyOptions } from '@lucid-sessions/evidence';
+import type { z } from 'zod';
+import type { User } from './auth.ts';
+import type { ApiConfig } from './config.ts';
+import type { RateLimiter } from './rate-limiter.ts';
+import { sessionNotFound } from './views.ts';
+
+export interface ApiDeps {
+  storage: StoragePort;
+  pipeline: PipelinePort;
+  recorder: Pick<RecorderPort, 'health'>;
+  processor: Pick<ProcessorPort, 'health' | 'signRecord'>;
+  /** What the verifier needs and whom it trusts: this installation's own identity and log keys. */
+  verification: { crypto: Crypto } & Pick<VerifyOptions, 'policy' | 'decompressor' | 'checkAnchor'>;
+  /** Opens wraps with keys this host holds; null when it holds none of them. Without it nobody can play back here. */
+  unwrapKey?: (wraps: KeyWrap[]) => Promise<Uint8Array | null>;
+  /** µs since 1970. */
+  nowUs: () => number;
+  newId: () => string;
+  randomBytes: (length: number) => Uint8Array;
+  rateLimiter?: RateLimiter;
+  /** Files of the console. */
+  staticDir?: string;
+  /** More metrics in Prometheus' text format, from services in the same process. */
+  moreMetrics?: () => Promise<string>;
+  /** Sees unexpected errors, before their text is taken out of the answer. */
+  onError?: (where: string, thrown: unknown) => void;
+  /** One line per request, without secrets. */
+  onRequest?: (line: Record<string, unknown>) => void;
+}
+
+export interface Api {
+  config: ApiConfig;
+  deps: ApiDeps;
+  startedUs: number;
+}
+
+type QueryOf<K extends OperationId> = (typeof restRoutes)[K] extends { query: infer Q extends z.ZodType }
+  ? z.output<Q>
+  : undefined;
+type BodyOf<K extends OperationId> = (typeof restRoutes)[K] extends { body: infer B extends z.ZodType }
+  ? z.output<B>
+  : undefined;
+
+export interface Call<K extends OperationId = OperationId> {
+  api: Api;
+  user: User;
+  sessionId: string;
+  chunkId: string;
+  query: QueryOf<K>;
+  body: BodyOf<K>;
+}
+
+/** An answer that is no JSON. */
+export class FileAnswer {
+  readonly content: Uint8Array | AsyncIterable<Uint8Array>;
+  /** Null: shown, not saved. */
+  readonly fileName: string | null;
+  readonly headers: Record<string, string>;
+
+  constructor(
+    content: Uint8Array | AsyncIterable<Uint8Array>,
+    fileName: string | null,
+    headers: Record<string, string> = {},
+  ) {
+    this.content = content;
+    this.fileName = fileName;
+    this.headers = headers;
+  }
+}
+
+export type Handler<K extends OperationId> = (call: Call<K>) => Promise<unknown>;
+export type Handlers<K extends OperationId> = { [O in K]: Handler<O> };
+
+export async function loadSession({ api, sessionId }: Pick<Call, 'api' | 'sessionId'>): Promise<SessionDocument> {
+  const { session } = await api.deps.storage.getSession({ sessionId });
+  if (session === null) throw sessionNotFound(sessionId);
+  return session;
+}

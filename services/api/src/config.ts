@@ -1,0 +1,80 @@
+/** Configuration of the Session API. Read once, in main; secrets apart from the rest. */
+import { type RateLimits, rateLimitsPerMinute } from '@lucid-sessions/contract';
+import {
+  type Environment,
+  EnvironmentError,
+  readBoolean,
+  readInteger,
+  readPort,
+  readText,
+  readUrl,
+} from '@lucid-sessions/contract/http';
+
+export type JwtKey =
+  | { kind: 'secret'; secret: string }
+  | { kind: 'public_key'; pem: string }
+  | { kind: 'jwks'; url: string };
+
+export interface ApiConfig {
+  host: string;
+  port: number;
+  jwt: { key: JwtKey; issuer: string | null; audience: string | null };
+  rateLimits: RateLimits;
+  /** What .rdp files point at. */
+  gateway: { host: string; port: number };
+  /** Address of the console, for links; empty: relative links. */
+  publicUrl: string;
+  /** Answers come through a proxy that sets X-Forwarded-For. */
+  trustProxy: boolean;
+  version: string;
+}
+
+const secretCharactersMin = 32;
+
+function readJwtKey(environment: Environment): JwtKey {
+  const secret = environment.LUCID_JWT_SECRET ?? '';
+  const pem = environment.LUCID_JWT_PUBLIC_KEY ?? '';
+  const jwks = environment.LUCID_JWT_JWKS_URL ?? '';
+  const given = [secret, pem, jwks].filter((text) => text !== '');
+  if (given.length !== 1)
+    throw new EnvironmentError(
+      'LUCID_JWT_SECRET, LUCID_JWT_PUBLIC_KEY or LUCID_JWT_JWKS_URL',
+      'must be set, and only one of them',
+    );
+  if (pem !== '') return { kind: 'public_key', pem: pem.replaceAll('\\n', '\n') };
+  if (jwks !== '') return { kind: 'jwks', url: readUrl(environment, 'LUCID_JWT_JWKS_URL', '') };
+  if (secret.length < secretCharactersMin)
+    throw new EnvironmentError('LUCID_JWT_SECRET', `must have at least ${secretCharactersMin} characters`);
+  return { kind: 'secret', secret };
+}
+
+function readRateLimits(environment: Environment): RateLimits {
+  const limits: RateLimits = { ...rateLimitsPerMinute };
+  for (const name of Object.keys(limits) as (keyof RateLimits)[])
+    limits[name] = readInteger(environment, `LUCID_RATE_LIMIT_${name.toUpperCase()}`, {
+      min: 1,
+      max: 1_000_000,
+      fallback: limits[name],
+    });
+  return limits;
+}
+
+export function readApiEnv(environment: Environment, version: string): ApiConfig {
+  return {
+    host: readText(environment, 'LUCID_API_HOST', '127.0.0.1'),
+    port: readPort(environment, 'SESSION_API_PORT', 8087),
+    jwt: {
+      key: readJwtKey(environment),
+      issuer: environment.LUCID_JWT_ISSUER || null,
+      audience: environment.LUCID_JWT_AUDIENCE || null,
+    },
+    rateLimits: readRateLimits(environment),
+    gateway: {
+      host: readText(environment, 'LUCID_PUBLIC_RDP_HOST', 'localhost'),
+      port: readPort(environment, 'LUCID_PUBLIC_RDP_PORT', readPort(environment, 'RDP_LISTEN_PORT', 3389)),
+    },
+    publicUrl: environment.LUCID_PUBLIC_URL ? readUrl(environment, 'LUCID_PUBLIC_URL', '') : '',
+    trustProxy: readBoolean(environment, 'LUCID_TRUST_PROXY', false),
+    version,
+  };
+}

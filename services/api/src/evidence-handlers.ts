@@ -1,0 +1,155 @@
+/** What makes a recording evidence: records, bundle, verification, anchors, and the key to look at it. */
+import { LucidError } from '@lucid-sessions/contract';
+import {
+  type BundleInput,
+  bundleEntries,
+  type Crypto,
+  readRecord,
+  tarStream,
+  type VerificationReport,
+  verifyBundle,
+} from '@lucid-sessions/evidence';
+import { bundleInput, ChunkFileMissing, storedBundle } from './bundle.ts';
+import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
+import { addCustody } from './custody.ts';
+import { isoOf, isoOrNull } from './views.ts';
+
+const sealedLeafBytes = 224;
+
+async function records(call: Call<'getManifest'>) {
+  const { sessionId } = call;
+  const session = await loadSession(call);
+  const stored = (await call.api.deps.storage.getRecords({ sessionId })).records;
+  const views = stored.map(({ sequence, record }) => {
+    const { kind, body, sha256 } = readRecord(record);
+    return { kind, sequence, sha256, body, envelope: Buffer.from(record).toString('base64') };
+  });
+  const manifest = views.find(({ kind }) => kind === 'manifest');
+  if (manifest === undefined)
+    throw new LucidError('recordNotFound', 'the manifest is signed when the recording has ended and is stored');
+  return { session_id: sessionId, merkle_root: session.merkle_root, manifest, records: views };
+}
+
+/** Sequence numbers begin at 1, chunk indexes at 0. */
+function rangeOf({ first, last }: Call<'exportEvidence'>['query'], input: BundleInput): BundleInput {
+  if (first === undefined && last === undefined) return input;
+  const count = input.leaves.length / sealedLeafBytes;
+  if (first === undefined || last === undefined || !(first <= last && last <= count))
+    throw new LucidError('invalidRequest', `a part is named by first and last, from 1 to ${count}`);
+  if (input.manifest === null)
+    throw new LucidError('recordNotFound', 'a part can be proven when the manifest is signed; export the whole');
+  return { ...input, range: { first: first - 1, last: last - 1 } };
+}
+
+async function exportEvidence(call: Call<'exportEvidence'>): Promise<FileAnswer> {
+  const { first, last } = call.query;
+  // The export itself is part of what is exported: who gets the bundle sees who made it.
+  rangeOf(call.query, await bundleInput(call));
+  await addCustody(call, 'export', first === undefined ? 'whole' : `chunks ${first} to ${last}`);
+  const input = rangeOf(call.query, await bundleInput(call));
+  const part = input.range === undefined ? '' : `-${first}-${last}`;
+  return new FileAnswer(tarStream(bundleEntries(input)), `${call.sessionId}${part}.lucid.tar`);
+}
+
+/** Hashes large files off this thread, so that a verification does not hold up other calls. */
+function offThread(crypto: Crypto): Crypto {
+  return {
+    ...crypto,
+    async sha256(...parts) {
+      const [only] = parts;
+      if (parts.length !== 1 || only === undefined || only.buffer instanceof SharedArrayBuffer)
+        return crypto.sha256(...parts);
+      return new Uint8Array(await globalThis.crypto.subtle.digest('SHA-256', only as Uint8Array<ArrayBuffer>));
+    },
+  };
+}
+
+const missingMax = 10_000;
+
+async function verifyStored(call: Call<'verifySession'>): Promise<VerificationReport> {
+  const { crypto, ...options } = call.api.deps.verification;
+  const input = await bundleInput(call);
+  const missing = new Set<number>();
+  for (;;) {
+    try {
+      const source = await storedBundle(input, missing);
+      return await verifyBundle(source, { ...options, crypto: offThread(crypto) });
+    } catch (thrown) {
+      // Found while reading: begin again without it, so that the report says which one is missing.
+      if (!(thrown instanceof ChunkFileMissing) || missing.size >= missingMax) throw thrown;
+      missing.add(thrown.index);
+    }
+  }
+}
+
+/** One verification at a time: each may read a whole recording. */
+const verifying = new WeakSet<object>();
+
+async function verifySession(call: Call<'verifySession'>) {
+  const { api } = call;
+  if (verifying.has(api))
+    throw new LucidError('unavailable', 'another recording is being verified; try again in a moment');
+  verifying.add(api);
+  try {
+    const report = await verifyStored(call);
+    await addCustody(call, 'verify', report.clean ? 'clean' : `${report.findings_count} findings`);
+    return { ...report, verified_at: isoOf(api.deps.nowUs()) };
+  } catch (thrown) {
+    if (thrown instanceof LucidError) throw thrown;
+    throw new LucidError('verification', 'the recording could not be read for verification', { cause: thrown });
+  } finally {
+    verifying.delete(api);
+  }
+}
+
+async function getKey(call: Call<'getKey'>) {
+  const { storage, unwrapKey } = call.api.deps;
+  const { sessionId } = call;
+  await loadSession(call);
+  const { wraps } = await storage.getWraps({ sessionId });
+  const key = wraps.length === 0 ? null : ((await unwrapKey?.(wraps)) ?? null);
+  if (key === null)
+    throw new LucidError(
+      'recordNotFound',
+      wraps.length === 0
+        ? 'the session has no key: nothing was recorded, or its keys were destroyed'
+        : 'this host holds no key that opens the recording; use the auditor’s own key',
+    );
+  // Signed before the key leaves: there is no view without its record.
+  await addCustody(call, 'view', 'playback');
+  return { session_id: sessionId, key: Buffer.from(key).toString('base64'), key_id: wraps[0]!.keyId };
+}
+
+type EvidenceOperations = 'getManifest' | 'exportEvidence' | 'verifySession' | 'getAnchor' | 'getKey';
+
+export const evidenceHandlers: Handlers<EvidenceOperations> = {
+  getManifest: records,
+  exportEvidence,
+  verifySession,
+  getKey,
+
+  async getAnchor(call) {
+    const { pipeline } = call.api.deps;
+    const session = await loadSession(call);
+    const [{ log, receipts }, { publicKey }] = await Promise.all([
+      pipeline.anchor({ sessionId: call.sessionId }),
+      pipeline.logCheckpoint(),
+    ]);
+    return {
+      session_id: call.sessionId,
+      merkle_root: session.merkle_root,
+      log: log === null ? null : { log_index: log.logIndex, checkpoint: log.checkpoint, inclusion: log.inclusion },
+      log_public_key: publicKey,
+      receipts: receipts.map((receipt) => ({
+        backend: receipt.backend,
+        status: receipt.status,
+        submitted_at: isoOf(receipt.submittedAtUs),
+        confirmed_at: isoOrNull(receipt.confirmedAtUs),
+        block_height: receipt.blockHeight,
+        transaction_id: receipt.transactionId,
+        merkle_root: receipt.merkleRoot,
+        detail: receipt.detail,
+      })),
+    };
+  },
+};

@@ -1,0 +1,322 @@
+/** The HTTP side of the Session API: every route of the contract's table behind the same gate. */
+import { Readable } from 'node:stream';
+import {
+  basePath,
+  errorNames,
+  isPermitted,
+  LucidError,
+  type OperationId,
+  openApiDocument,
+  type RestRoute,
+  restRoutes,
+  sessionIdSchema,
+  toLucidError,
+} from '@lucid-sessions/contract';
+import { fromFastify } from '@lucid-sessions/contract/http';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import { auditedOperations, writeAudit } from './audit.ts';
+import { type Authenticator, authenticator, type User } from './auth.ts';
+import { type Api, type ApiDeps, type Call, FileAnswer, type Handler } from './call.ts';
+import { chunkHandlers } from './chunk-handlers.ts';
+import type { ApiConfig } from './config.ts';
+import { evidenceHandlers } from './evidence-handlers.ts';
+import { type ApiMetrics, apiMetrics } from './metrics.ts';
+import { MemoryRateLimiter, type RateLimiter, type RateState } from './rate-limiter.ts';
+import { sessionHandlers } from './session-handlers.ts';
+import { isConsolePage, serveConsole } from './static-files.ts';
+import { healthOf, systemHandlers } from './system-handlers.ts';
+import { isoOf, sessionNotFound } from './views.ts';
+
+const bodyBytesMax = 64 * 1024;
+const headerBytesMax = 16 * 1024;
+const issuesMax = 20;
+/** Refused tokens per address and minute. */
+const refusalsPerMinute = 60;
+
+const handlers = { ...sessionHandlers, ...chunkHandlers, ...evidenceHandlers, ...systemHandlers };
+type GatedOperation = keyof typeof handlers;
+
+interface Gate {
+  api: Api;
+  authenticate: Authenticator;
+  limiter: RateLimiter;
+  metrics: ApiMetrics;
+}
+
+/** What is wrong with a request, by field; never what it held. */
+function parsed<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issues = result.error.issues
+    .slice(0, issuesMax)
+    .map(({ path, message }) => ({ field: [where, ...path].join('.'), message }));
+  const first = issues[0];
+  throw new LucidError('invalidRequest', `${first?.field}: ${first?.message}`.slice(0, 300), { details: { issues } });
+}
+
+function rateHeaders(reply: FastifyReply, state: RateState): void {
+  reply.header('x-ratelimit-limit', state.limit);
+  reply.header('x-ratelimit-remaining', state.remaining);
+  reply.header('x-ratelimit-reset', state.resetSeconds);
+}
+
+function tooMany(reply: FastifyReply, state: RateState): LucidError {
+  reply.header('retry-after', state.retryAfterSeconds);
+  return new LucidError('rateLimited', `too many requests; try again in ${state.retryAfterSeconds} s`, {
+    details: { retry_after_seconds: state.retryAfterSeconds },
+  });
+}
+
+/** Guessing tokens is limited by address: a refused caller has no name. */
+async function authenticated(gate: Gate, request: FastifyRequest, reply: FastifyReply): Promise<User> {
+  try {
+    return await gate.authenticate(request.headers.authorization);
+  } catch (thrown) {
+    const nowMs = gate.api.deps.nowUs() / 1000;
+    const state = await gate.limiter.take(`refused:${request.ip}`, refusalsPerMinute, nowMs);
+    if (!state.allowed) throw tooMany(reply, state);
+    reply.header('www-authenticate', 'Bearer');
+    throw thrown;
+  }
+}
+
+const resourceOf = (request: FastifyRequest) => (request.params as { session_id?: string }).session_id ?? null;
+
+const callerOf = (request: FastifyRequest) => ({
+  ipAddress: request.ip,
+  userAgent: request.headers['user-agent'] ?? null,
+});
+
+async function permitted(gate: Gate, operation: OperationId, user: User, request: FastifyRequest): Promise<void> {
+  const route: RestRoute = restRoutes[operation];
+  if (route.permissions?.some((permission) => isPermitted(user.roles, permission))) return;
+  await writeAudit(gate.api, {
+    event: 'permission_denied',
+    userId: user.userId,
+    resourceId: resourceOf(request),
+    ...callerOf(request),
+    success: false,
+    errorMessage: 'not permitted',
+    details: { operation },
+  });
+  throw new LucidError('forbidden', `this needs the right ${route.permissions?.join(' or ')}`, {
+    details: { permissions: [...(route.permissions ?? [])] },
+  });
+}
+
+function callOf(gate: Gate, operation: OperationId, user: User, request: FastifyRequest): Call {
+  const route: RestRoute = restRoutes[operation];
+  const { session_id: sessionId = '', chunk_id: chunkId = '' } = request.params as Record<string, string>;
+  if (route.path.includes('{session_id}') && !sessionIdSchema.safeParse(sessionId).success)
+    throw sessionNotFound(sessionId.slice(0, 100));
+  const hasBody = request.body !== undefined && request.body !== null;
+  if (route.body === undefined && hasBody && Object.keys(request.body as object).length > 0)
+    throw new LucidError('invalidRequest', 'this call takes no body');
+  if (route.query === undefined && Object.keys(request.query as object).length > 0)
+    throw new LucidError('invalidRequest', 'this call takes no query');
+  return {
+    api: gate.api,
+    user,
+    sessionId,
+    chunkId,
+    query: route.query === undefined ? undefined : parsed(route.query, request.query, 'query'),
+    body: route.body === undefined ? undefined : parsed(route.body, request.body, 'body'),
+  } as Call;
+}
+
+async function audited(
+  gate: Gate,
+  operation: OperationId,
+  call: Call,
+  request: FastifyRequest,
+  work: () => Promise<unknown>,
+) {
+  const rule = auditedOperations[operation];
+  if (rule === undefined) return work();
+  const facts = {
+    event: rule.event,
+    userId: call.user.userId,
+    ...callerOf(request),
+    details: call.chunkId === '' ? {} : { chunk_id: call.chunkId.slice(0, 120) },
+  };
+  let answer: unknown;
+  try {
+    answer = await work();
+  } catch (thrown) {
+    const errorMessage = toLucidError(thrown).message;
+    await writeAudit(gate.api, { ...facts, resourceId: call.sessionId || null, success: false, errorMessage }).catch(
+      (again: unknown) => gate.api.deps.onError?.('audit', again),
+    );
+    throw thrown;
+  }
+  const resourceId = call.sessionId || ((answer as { session_id?: string }).session_id ?? null);
+  const written = writeAudit(gate.api, { ...facts, resourceId, success: true, errorMessage: null });
+  if (rule.read) await written;
+  else await written.catch((thrown: unknown) => gate.api.deps.onError?.('audit', thrown));
+  return answer;
+}
+
+function sendFile(reply: FastifyReply, file: FileAnswer, contentType: string): FastifyReply {
+  for (const [name, value] of Object.entries(file.headers)) reply.header(name, value);
+  // Names are made of ids: letters, digits, dots, dashes.
+  if (file.fileName !== null) reply.header('content-disposition', `attachment; filename="${file.fileName}"`);
+  reply.type(contentType);
+  if (file.content instanceof Uint8Array)
+    return reply.send(Buffer.from(file.content.buffer, file.content.byteOffset, file.content.byteLength));
+  return reply.send(Readable.from(file.content, { objectMode: false }));
+}
+
+function addRoute(app: FastifyInstance, gate: Gate, operation: GatedOperation): void {
+  const route: RestRoute = restRoutes[operation];
+  const handle = handlers[operation] as Handler<OperationId>;
+  app.route({
+    method: route.method,
+    url: basePath + route.path.replaceAll(/\{(\w+)\}/g, ':$1'),
+    config: { operation },
+    // Before the body is read: nobody without a right gets memory from us.
+    onRequest: async (request, reply) => {
+      const user = await authenticated(gate, request, reply);
+      const limitClass = route.rateLimit!;
+      const limit = gate.api.config.rateLimits[limitClass];
+      const nowMs = gate.api.deps.nowUs() / 1000;
+      const state = await gate.limiter.take(`${limitClass}:${user.userId}`, limit, nowMs);
+      rateHeaders(reply, state);
+      if (!state.allowed) throw tooMany(reply, state);
+      await permitted(gate, operation, user, request);
+      request.user = user;
+    },
+    handler: async (request, reply) => {
+      const call = callOf(gate, operation, request.user!, request);
+      const answer = await audited(gate, operation, call, request, () => handle(call));
+      reply.status(route.answer.status);
+      if (answer instanceof FileAnswer)
+        return sendFile(reply, answer, 'contentType' in route.answer ? route.answer.contentType : '');
+      return answer;
+    },
+  });
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    user: User | null;
+  }
+  interface FastifyContextConfig {
+    operation?: OperationId;
+  }
+}
+
+const securityHeaders: Record<string, string> = {
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'cross-origin-embedder-policy': 'require-corp',
+  'permissions-policy': 'camera=(), microphone=(), geolocation=()',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cache-control': 'no-store',
+};
+
+function addHooks(app: FastifyInstance, { api, metrics }: Gate): void {
+  app.decorateRequest('user', null);
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+    reply.headers(securityHeaders);
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const operation = request.routeOptions.config.operation ?? 'other';
+    metrics.observe(operation, reply.statusCode, reply.elapsedTime / 1000);
+    api.deps.onRequest?.({
+      request_id: request.id,
+      operation,
+      method: request.method,
+      // The path without its query: searches may hold names.
+      path: request.url.split('?')[0]!.slice(0, 300),
+      status: reply.statusCode,
+      user_id: request.user?.userId ?? null,
+      ip_address: request.ip,
+      milliseconds: Math.round(reply.elapsedTime),
+    });
+  });
+}
+
+function sendError(api: Api, request: FastifyRequest, reply: FastifyReply, thrown: unknown): FastifyReply {
+  const error = fromFastify(thrown) ?? toLucidError(thrown);
+  if (error.code === errorNames.internal || error.status >= 500) api.deps.onError?.(request.id, thrown);
+  return reply
+    .status(error.status)
+    .type('application/json; charset=utf-8')
+    .send({
+      error: {
+        code: error.code,
+        message: error.message,
+        details: error.details,
+        request_id: request.id,
+        timestamp: isoOf(api.deps.nowUs()),
+      },
+    });
+}
+
+/** An empty body with the content type of JSON is no body: clients send that with commands. */
+function addJsonParser(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, null);
+    else parse(request, body as string, done);
+  });
+}
+
+async function addOpenRoutes(app: FastifyInstance, { api, metrics }: Gate): Promise<void> {
+  const document = openApiDocument(api.config.version);
+  app.get('/openapi.json', async () => document);
+  for (const prefix of ['', basePath]) {
+    app.get(`${prefix}/health`, { config: { operation: 'health' } }, async (_request, reply) => {
+      const health = await healthOf(api);
+      return reply.status(health.status === 'unhealthy' ? 503 : 200).send(health);
+    });
+    app.get(`${prefix}/metrics`, { config: { operation: 'metrics' } }, async (_request, reply) =>
+      reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metrics.text()),
+    );
+  }
+}
+
+export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<FastifyInstance> {
+  const api: Api = { config, deps, startedUs: deps.nowUs() };
+  const gate: Gate = {
+    api,
+    authenticate: authenticator(config.jwt),
+    limiter: deps.rateLimiter ?? new MemoryRateLimiter(),
+    metrics: apiMetrics(deps),
+  };
+  const app = fastify({
+    logger: false,
+    exposeHeadRoutes: false,
+    bodyLimit: bodyBytesMax,
+    routerOptions: { maxParamLength: 200 },
+    trustProxy: config.trustProxy,
+    requestTimeout: 30_000,
+    keepAliveTimeout: 65_000,
+    return503OnClosing: true,
+    http: { maxHeaderSize: headerBytesMax, headersTimeout: 20_000 },
+    requestIdHeader: false,
+    genReqId: (request) => {
+      const given = request.headers['x-request-id'];
+      return typeof given === 'string' && /^[A-Za-z0-9._-]{1,100}$/.test(given) ? given : deps.newId();
+    },
+  });
+  addJsonParser(app);
+  addHooks(app, gate);
+  app.setErrorHandler(async (thrown: unknown, request, reply) => sendError(api, request, reply, thrown));
+  await addOpenRoutes(app, gate);
+  for (const operation of Object.keys(handlers) as GatedOperation[]) addRoute(app, gate, operation);
+  const { staticDir } = deps;
+  if (staticDir !== undefined) await serveConsole(app, staticDir);
+  app.setNotFoundHandler(async (request, reply) => {
+    const path = request.url.split('?')[0] ?? '';
+    if (staticDir !== undefined && request.method === 'GET' && isConsolePage(path)) return reply.sendFile('index.html');
+    return sendError(api, request, reply, new LucidError('noSuchRoute', 'there is nothing at this path'));
+  });
+  return app;
+}

@@ -1,0 +1,61 @@
+/** Metrics in Prometheus' text format: what storage counts, and how this API answers. */
+import { sessionStatuses } from '@lucid-sessions/contract';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ApiDeps } from './call.ts';
+
+export interface ApiMetrics {
+  observe(operation: string, status: number, seconds: number): void;
+  text(): Promise<string>;
+}
+
+export function apiMetrics(deps: Pick<ApiDeps, 'storage' | 'moreMetrics'>): ApiMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const sessions = new Gauge({
+    name: 'sessions_total',
+    help: 'Sessions by status.',
+    labelNames: ['status'],
+    registers,
+  });
+  const bytes = new Gauge({ name: 'storage_bytes', help: 'Bytes of stored chunk files.', registers });
+  const chunks = new Counter({
+    name: 'chunks_processed_total',
+    help: 'Chunks by status.',
+    labelNames: ['status'],
+    registers,
+  });
+  const requests = new Histogram({
+    name: 'http_request_duration_seconds',
+    help: 'Requests of the Session API.',
+    labelNames: ['operation', 'status'],
+    registers,
+  });
+  return {
+    observe: (operation, status, seconds) => requests.observe({ operation, status: String(status) }, seconds),
+    async text() {
+      const [{ byStatus }, stored] = await Promise.all([deps.storage.countSessions(), deps.storage.statistics()]);
+      for (const status of sessionStatuses) sessions.set({ status }, byStatus[status] ?? 0);
+      bytes.set(stored.storedBytes);
+      chunks.reset();
+      chunks.inc({ status: 'stored' }, stored.chunksCount);
+      const parts = [await registry.metrics(), lineHistogram(stored.lineSeconds), (await deps.moreMetrics?.()) ?? ''];
+      return `${parts
+        .filter((part) => part !== '')
+        .join('\n')
+        .trimEnd()}\n`;
+    },
+  };
+}
+
+function lineHistogram(line: { bounds: number[]; counts: number[]; sum: number; count: number } | undefined): string {
+  if (line === undefined) return '';
+  const name = 'processing_duration_seconds';
+  return [
+    `# HELP ${name} From the closing of a chunk until it is stored.`,
+    `# TYPE ${name} histogram`,
+    ...line.bounds.map((bound, at) => `${name}_bucket{le="${bound}"} ${line.counts[at] ?? 0}`),
+    `${name}_bucket{le="+Inf"} ${line.count}`,
+    `${name}_sum ${line.sum}`,
+    `${name}_count ${line.count}`,
+  ].join('\n');
+}

@@ -1,0 +1,33 @@
+/** The .rdp file a user opens: it leads to the gateway, and its load-balance token names the session. */
+import type { SessionDocument } from '@lucid-sessions/contract';
+
+/** 256 bits. */
+export const routeTokenBytes = 32;
+
+/** Lines of the file are separated by line breaks: none may come from a name. */
+const oneLine = (text: string) => text.replace(/\p{Cc}/gu, '');
+
+const hostOf = (host: string) => (host.includes(':') && !host.startsWith('[') ? `[${host}]` : host);
+
+export function rdpFile(session: SessionDocument, gateway: { host: string; port: number }, token: string): string {
+  const { rdp_config: rdp, recording_config: recording } = session;
+  const [width, height] = recording.resolution.split('x');
+  const user = [rdp.domain, rdp.username].filter(Boolean).join('\\');
+  const lines = [
+    `full address:s:${hostOf(gateway.host)}:${gateway.port}`,
+    // Sent in the X.224 connection request before anything else ([MS-RDPBCGR] 2.2.1.1, routingToken).
+    `loadbalanceinfo:s:Cookie: msts=${token}`,
+    ...(user === '' ? [] : [`username:s:${oneLine(user)}`]),
+    `desktopwidth:i:${width}`,
+    `desktopheight:i:${height}`,
+    'session bpp:i:32',
+    // The gateway speaks TLS towards the client; the password goes to the target inside of it.
+    'enablecredsspsupport:i:0',
+    'authentication level:i:2',
+    'prompt for credentials:i:0',
+    `audiomode:i:${recording.audio_enabled ? 0 : 2}`,
+    // A reconnection would be a second recording under a token that is used up.
+    'autoreconnection enabled:i:0',
+  ];
+  return `${lines.join('\r\n')}\r\n`;
+}

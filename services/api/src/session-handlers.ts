@@ -1,0 +1,178 @@
+/** Sessions: create, read, change, delete, and what their recording is told to do. */
+import { createHash } from 'node:crypto';
+import { LucidError, type SessionDocument, type SessionMetadata } from '@lucid-sessions/contract';
+import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
+import { addCustody } from './custody.ts';
+import { rdpFile, routeTokenBytes } from './rdp-file.ts';
+import { isoOf, paginationOf, recordingUrl, sessionView } from './views.ts';
+
+const swapsMax = 5;
+
+function newSession(call: Call<'createSession'>): SessionDocument {
+  const { api, body, user } = call;
+  // The password ends here: it has no place in the document, the log or the audit trail.
+  const { password: _password, ...rdpConfig } = body.rdp_config;
+  return {
+    session_id: body.session_id ?? api.deps.newId(),
+    name: body.name,
+    description: body.description,
+    status: 'created',
+    created_at: isoOf(api.deps.nowUs()),
+    started_at: null,
+    stopped_at: null,
+    created_by: user.userId,
+    rdp_config: rdpConfig,
+    recording_config: body.recording_config,
+    storage_config: body.storage_config,
+    metadata: body.metadata,
+    statistics: {
+      duration_seconds: 0,
+      chunks_count: 0,
+      size_bytes: 0,
+      frame_count: 0,
+      dropped_frames: 0,
+      error_count: 0,
+      average_fps: 0,
+      compression_ratio: 0,
+    },
+    end_reason: null,
+    end_message: null,
+    merkle_root: null,
+    version: 1,
+    pipeline_state: 'created',
+  };
+}
+
+/** Left-out fields and fields that are `undefined` keep what is stored. */
+const merged = <T extends object>(stored: T, change: Partial<T> | undefined): T => ({
+  ...stored,
+  ...Object.fromEntries(Object.entries(change ?? {}).filter(([, value]) => value !== undefined)),
+});
+
+function changed(session: SessionDocument, body: Call<'updateSession'>['body']): SessionDocument {
+  if (session.status === 'deleted') throw new LucidError('notInThisState', 'the session is deleted');
+  const { rdp_config, recording_config, storage_config } = body;
+  const touchesRecording =
+    rdp_config !== undefined || recording_config !== undefined || storage_config?.encryption_enabled !== undefined;
+  if (touchesRecording && session.pipeline_state !== 'created')
+    throw new LucidError('notInThisState', 'target, recording and encryption can be changed before the start only');
+  return {
+    ...session,
+    name: body.name ?? session.name,
+    description: body.description === undefined ? session.description : body.description,
+    rdp_config: merged(session.rdp_config, rdp_config),
+    recording_config: merged(session.recording_config, recording_config),
+    storage_config: merged(session.storage_config, storage_config),
+    metadata: merged<SessionMetadata>(session.metadata, body.metadata),
+    version: session.version + 1,
+  };
+}
+
+async function update(call: Call<'updateSession'>): Promise<SessionDocument> {
+  let session = await loadSession(call);
+  for (let swap = 0; swap < swapsMax; swap++) {
+    const { replaced, current } = await call.api.deps.storage.replaceSession({
+      session: changed(session, call.body),
+      expectedVersion: session.version,
+    });
+    if (replaced && current !== null) return current;
+    session = current ?? (await loadSession(call));
+  }
+  throw new LucidError('conflict', 'the session is being changed by someone else; try again');
+}
+
+async function makeRdpFile(call: Call<'rdpFile'>): Promise<FileAnswer> {
+  const { deps, config } = call.api;
+  const session = await loadSession(call);
+  if (session.status !== 'created' && session.status !== 'starting')
+    throw new LucidError('notInThisState', `the session is ${session.status}; create a new one to connect`);
+  const token = Buffer.from(deps.randomBytes(routeTokenBytes)).toString('base64url');
+  const tokenSha256 = createHash('sha256').update(token).digest('hex');
+  await deps.storage.setRouteToken({ sessionId: call.sessionId, tokenSha256 });
+  const text = rdpFile(session, config.gateway, token);
+  return new FileAnswer(new TextEncoder().encode(text), `${call.sessionId}.rdp`);
+}
+
+type SessionOperations =
+  | 'createSession'
+  | 'listSessions'
+  | 'getSession'
+  | 'updateSession'
+  | 'deleteSession'
+  | 'startSession'
+  | 'stopSession'
+  | 'pauseSession'
+  | 'resumeSession'
+  | 'rdpFile';
+
+export const sessionHandlers: Handlers<SessionOperations> = {
+  async createSession(call) {
+    const session = newSession(call);
+    const { created } = await call.api.deps.pipeline.create({ session, routeTokenSha256: null });
+    if (!created)
+      throw new LucidError('sessionExists', 'a session with this id exists already', {
+        details: { session_id: session.session_id },
+      });
+    return sessionView(session, call.api.config.publicUrl);
+  },
+
+  async listSessions({ api, query }) {
+    const { status, project, environment, search, limit, offset } = query;
+    const { sessions, total } = await api.deps.storage.listSessions({
+      limit,
+      offset,
+      ...(status === undefined ? {} : { status }),
+      ...(project === undefined ? {} : { project }),
+      ...(environment === undefined ? {} : { environment }),
+      ...(search === undefined ? {} : { search }),
+    });
+    return {
+      sessions: sessions.map((session) => sessionView(session, api.config.publicUrl)),
+      pagination: paginationOf(total, query),
+    };
+  },
+
+  getSession: async (call) => sessionView(await loadSession(call), call.api.config.publicUrl),
+
+  updateSession: async (call) => sessionView(await update(call), call.api.config.publicUrl),
+
+  async deleteSession(call) {
+    const session = await loadSession(call);
+    const { deletedAtUs } = await call.api.deps.pipeline.remove({ sessionId: call.sessionId });
+    if (session.merkle_root !== null) await addCustody(call, 'delete', 'deleted through the API');
+    return { session_id: call.sessionId, status: 'deleted', deleted_at: isoOf(deletedAtUs) };
+  },
+
+  async startSession({ api, sessionId }) {
+    const { session } = await api.deps.pipeline.start({ sessionId });
+    return {
+      session_id: sessionId,
+      status: session.status,
+      started_at: isoOf(api.deps.nowUs()),
+      recording_url: recordingUrl(sessionId, api.config.publicUrl),
+    };
+  },
+
+  async stopSession({ api, sessionId, body, user }) {
+    const reason = body?.reason ?? `stopped by ${user.userId}`;
+    const { session } = await api.deps.pipeline.stop({ sessionId, reason });
+    return {
+      session_id: sessionId,
+      status: session.status,
+      stopped_at: session.stopped_at ?? isoOf(api.deps.nowUs()),
+      final_statistics: session.statistics,
+    };
+  },
+
+  async pauseSession({ api, sessionId }) {
+    const { session, atUs } = await api.deps.pipeline.pause({ sessionId });
+    return { session_id: sessionId, status: session.status, paused_at: isoOf(atUs) };
+  },
+
+  async resumeSession({ api, sessionId }) {
+    const { session, atUs } = await api.deps.pipeline.resume({ sessionId });
+    return { session_id: sessionId, status: session.status, resumed_at: isoOf(atUs) };
+  },
+
+  rdpFile: makeRdpFile,
+};
