@@ -253,7 +253,7 @@ function fastGlyph(context: DrawingContext, { values, data }: OrderState): void 
     const { index, glyph } = readGlyphRevision2(new Reader(data));
     context.caches.setGlyph(run.cacheId, index, glyph);
   }
-  drawText(context.canvas, context.caches, run, Uint8Array.of(data[0]!, 0));
+  drawText(context.canvas, context.caches, run, data.subarray(0, 1));
 }
 
 const drawers: Partial<Record<OrderName, Draw>> = {
