@@ -80,6 +80,8 @@ export interface ClientStatistics {
 }
 
 const CONNECT_TIMEOUT_MS = 15_000;
+/** How long the server may take to close after the goodbye. */
+const GOODBYE_MS = 1000;
 /** Events in one fast-path input PDU. */
 const EVENTS_MAX = 15;
 
@@ -364,8 +366,11 @@ export class RdpClient {
       this.#send(this.#connector.disconnect());
       this.#stream.end();
     }
-    this.#raw?.destroySoon();
-    return this.ended;
+    const raw = this.#raw;
+    const timer = setTimeout(() => raw?.destroy(), GOODBYE_MS);
+    const end = await this.ended;
+    clearTimeout(timer);
+    return end;
   }
 
   /** Drops the connection without a word, as a pulled cable does. */

@@ -63,6 +63,8 @@ const FRAME_MS = 20;
 const CLOCK_MS = 1000;
 /** While more than this waits in a socket nothing is drawn: changes pile up as areas, not as bytes. */
 const SOCKET_BACKLOG_BYTES_MAX = 1024 * 1024;
+/** How long a peer may take to close after the goodbye. */
+const GOODBYE_MS = 1000;
 /** Areas kept apart before they are sent as one. */
 const CHANGED_AREAS_MAX = 32;
 
@@ -149,7 +151,8 @@ class DesktopSession {
   end(): void {
     if (this.#scene) this.#stream.write(this.#acceptor.disconnect());
     this.#stream.end();
-    this.#raw.destroySoon();
+    // The goodbye must get out before the connection dies; a peer that never closes must not keep the desktop alive.
+    setTimeout(() => this.#raw.destroy(), GOODBYE_MS).unref();
     this.#closed();
   }
 
