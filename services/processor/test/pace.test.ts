@@ -6,6 +6,7 @@ import { Pace } from '../src/pool/pace.ts';
 import { noise, pattern } from './support/house.ts';
 
 const mebibyte = 1024 * 1024;
+const room = new Uint8Array(2 * mebibyte);
 
 test('an idle line gives the user the level asked for, a busy one keeps its pace', () => {
   const pace = new Pace(6);
@@ -56,7 +57,7 @@ test('every level of every codec gives a smaller result or the input itself', ()
         fc.nat(300_000).map((length) => pattern(length)),
       ),
       (compression, effort, input) => {
-        const result = compress(input, { compression, effort, savingMin: 0.03 });
+        const result = compress(input, { compression, effort, savingMin: 0.03 }, room);
         if (result.compression === 'none') assert.equal(result.bytes, input);
         else assert.ok(result.compression === compression && result.bytes.length < input.length);
       },

@@ -7,6 +7,7 @@ import { noise, pattern, shared } from './support/house.ts';
 
 const prefix = noise(160, 9);
 const nonce = noise(12, 8);
+const request = { compression: 'zstd', prefixBytes: 160 } as const;
 const keyOf = () => Uint8Array.from(noise(32, 7));
 
 async function inPool(options: Partial<ChunkPoolOptions>, work: (pool: ChunkPool) => Promise<void>): Promise<void> {
@@ -58,7 +59,7 @@ function mortal(payload: Uint8Array, weaknesses: [number, number, number?, numbe
 test('a chunk is compressed, encrypted and hashed from own and from shared memory', () =>
   inPool({}, async (pool) => {
     for (const payload of [pattern(900_000), shared(pattern(900_000)), noise(900_000), shared(noise(5)), pattern(0)]) {
-      const chunk = await pool.take(payload, 'zstd');
+      const chunk = await pool.take(payload, request);
       assert.ok(open(await finish(chunk)).equals(payload));
     }
   }));
@@ -71,7 +72,7 @@ test('more chunks than slots wait for their turn, in order, and memory is used a
     let inFlightMax = 0;
     await Promise.all(
       payloads.map(async (payload, at) => {
-        const chunk = await pool.take(payload, 'zstd');
+        const chunk = await pool.take(payload, request);
         taken.push(at);
         inFlightMax = Math.max(inFlightMax, pool.health().chunksInFlight);
         await chunk.compressed;
@@ -92,10 +93,10 @@ test('more chunks than slots wait for their turn, in order, and memory is used a
 
 test('beyond the bound chunks are refused instead of queued', () =>
   inPool({ workersMax: 1, waitingMax: 1 }, async (pool) => {
-    const inside = await Promise.all([pool.take(pattern(10), 'zstd'), pool.take(pattern(10), 'zstd')]);
-    const waiting = pool.take(pattern(10), 'zstd');
-    await assert.rejects(pool.take(pattern(10), 'zstd'), { code: 'LUCID_ERR_3016' });
-    await assert.rejects(pool.take(new Uint8Array(2 << 20), 'zstd'), { code: 'LUCID_ERR_3017' });
+    const inside = await Promise.all([pool.take(pattern(10), request), pool.take(pattern(10), request)]);
+    const waiting = pool.take(pattern(10), request);
+    await assert.rejects(pool.take(pattern(10), request), { code: 'LUCID_ERR_3016' });
+    await assert.rejects(pool.take(new Uint8Array(2 << 20), request), { code: 'LUCID_ERR_3017' });
     inside[0]!.release();
     await finish(await waiting);
     await finish(inside[1]!);
@@ -104,12 +105,12 @@ test('beyond the bound chunks are refused instead of queued', () =>
 test('a chunk that is given up frees its slot, whatever its worker is doing', () =>
   inPool({ workersMax: 1, workerUrl }, async (pool) => {
     for (let round = 0; round < 6; round += 1) {
-      const chunk = await pool.take(mortal(pattern(500_000), [round === 4 ? 1 : 0, round === 5 ? 1 : 0]), 'zstd');
+      const chunk = await pool.take(mortal(pattern(500_000), [round === 4 ? 1 : 0, round === 5 ? 1 : 0]), request);
       if (round % 3 === 1) await chunk.compressed;
       if (round % 3 === 2) void chunk.seal({ prefix, aadBytes: 96, secrets: { key: keyOf(), nonce } }).catch(() => {});
       chunk.release();
     }
-    assert.ok(open(await finish(await pool.take(pattern(1000), 'zstd'))).equals(pattern(1000)));
+    assert.ok(open(await finish(await pool.take(pattern(1000), request))).equals(pattern(1000)));
   }));
 
 test('a worker that dies is replaced and its chunks start again elsewhere', () =>
@@ -118,7 +119,7 @@ test('a worker that dies is replaced and its chunks start again elsewhere', () =
     const files = await Promise.all(
       payloads.map(async (payload, at) => {
         const weaknesses: [number, number] = [at % 4 === 0 ? 1 : 0, at % 4 === 2 ? 2 : 0];
-        return finish(await pool.take(mortal(payload, weaknesses), 'zstd'));
+        return finish(await pool.take(mortal(payload, weaknesses), request));
       }),
     );
     for (const [at, file] of files.entries()) assert.ok(open(file).equals(payloads[at]!));
@@ -129,22 +130,24 @@ test('a worker that dies is replaced and its chunks start again elsewhere', () =
 
 test('a chunk that kills every worker is refused with the code of its stage', () =>
   inPool({ workersMax: 1, workerUrl }, async (pool) => {
-    const first = await pool.take(mortal(pattern(1000), [9, 0]), 'zstd');
+    const first = await pool.take(mortal(pattern(1000), [9, 0]), request);
     await assert.rejects(first.compressed, { code: 'LUCID_ERR_3008' });
     await assert.rejects(first.seal({ prefix, aadBytes: 96, secrets: null }), { code: 'LUCID_ERR_3008' });
     first.release();
-    const second = await pool.take(mortal(pattern(1000), [0, 9]), 'zstd');
+    const second = await pool.take(mortal(pattern(1000), [0, 9]), request);
     await assert.rejects(finish(second), { code: 'LUCID_ERR_3009' });
-    assert.ok(open(await finish(await pool.take(pattern(1000), 'zstd'))).equals(pattern(1000)));
+    assert.ok(open(await finish(await pool.take(pattern(1000), request))).equals(pattern(1000)));
   }));
 
 test('a worker that fails says at which stage', () =>
   inPool({ workersMax: 1, workerUrl }, async (pool) => {
-    await assert.rejects(finish(await pool.take(mortal(pattern(1000), [0, 0, 1]), 'zstd')), { code: 'LUCID_ERR_3008' });
-    await assert.rejects(finish(await pool.take(mortal(pattern(1000), [0, 0, 0, 1]), 'zstd')), {
+    await assert.rejects(finish(await pool.take(mortal(pattern(1000), [0, 0, 1]), request)), {
+      code: 'LUCID_ERR_3008',
+    });
+    await assert.rejects(finish(await pool.take(mortal(pattern(1000), [0, 0, 0, 1]), request)), {
       code: 'LUCID_ERR_3009',
     });
-    const chunk = await pool.take(pattern(1000), 'zstd');
+    const chunk = await pool.take(pattern(1000), request);
     await assert.rejects(chunk.seal({ prefix, aadBytes: 200, secrets: null }), { code: 'LUCID_ERR_3009' });
     await finish(chunk);
     await assert.rejects(chunk.seal({ prefix, aadBytes: 96, secrets: null }), { code: 'LUCID_ERR_3009' });
@@ -152,23 +155,26 @@ test('a worker that fails says at which stage', () =>
 
 test('where no worker lives the pool says so', () =>
   inPool({ workerUrl: new URL('./support/no-such-worker.ts', import.meta.url) }, async (pool) => {
-    const chunk = await pool.take(pattern(1000), 'zstd');
+    const chunk = await pool.take(pattern(1000), request);
     await assert.rejects(chunk.compressed, { code: /LUCID_ERR_30(08|16)/ });
     chunk.release();
     while (pool.health().workers > 0) await new Promise((resolve) => setImmediate(resolve));
-    const late = await pool.take(pattern(1000), 'zstd');
+    const late = await pool.take(pattern(1000), request);
     await assert.rejects(late.compressed, { code: 'LUCID_ERR_3016' });
     late.release();
   }));
 
 test('chunks inside and waiting are refused when the pool ends', async () => {
   const pool = new ChunkPool({ workersMax: 1, levelWish: 3, payloadBytesMax: 1 << 20, waitingMax: 9 });
-  const inside = await Promise.all([pool.take(pattern(10), 'zstd'), pool.take(noise(900_000), 'gzip')]);
-  const waiting = pool.take(pattern(10), 'zstd');
+  const inside = await Promise.all([
+    pool.take(pattern(10), request),
+    pool.take(noise(900_000), { ...request, compression: 'gzip' }),
+  ]);
+  const waiting = pool.take(pattern(10), request);
   const refused = assert.rejects(waiting, { code: 'LUCID_ERR_3016' });
   await pool.dispose();
   await refused;
   await assert.rejects(finish(inside[0]!));
   inside[1]!.release();
-  await assert.rejects(pool.take(pattern(10), 'zstd'), { code: 'LUCID_ERR_3016' });
+  await assert.rejects(pool.take(pattern(10), request), { code: 'LUCID_ERR_3016' });
 });

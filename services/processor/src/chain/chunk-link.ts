@@ -1,5 +1,7 @@
 import type { ChunkToSeal } from '@lucid-sessions/contract';
 import {
+  CHUNK_CIPHERTEXT_OFFSET,
+  CHUNK_HEADER_BYTES,
   CHUNK_SALT_BYTES,
   type Crypto,
   chunkSuites,
@@ -21,6 +23,11 @@ export interface ChunkContext {
   dekId: Uint8Array;
   /** What the session asked for. */
   compression: Compression;
+}
+
+/** Bytes before the body of a chunk file. */
+export function prefixBytesOf({ dek }: ChunkContext): number {
+  return dek === null ? CHUNK_HEADER_BYTES : CHUNK_CIPHERTEXT_OFFSET;
 }
 
 export function newSalt(crypto: Crypto): Uint8Array {

@@ -12,7 +12,7 @@ import {
 import { persist } from '../persist.ts';
 import type { PaceDecision } from '../pool/pace.ts';
 import type { ChunkPool, CompressedBody, PooledChunk, SealedBody } from '../pool/pool.ts';
-import { type ChunkContext, leafOf, newSalt, sealRequestOf } from './chunk-link.ts';
+import { type ChunkContext, leafOf, newSalt, prefixBytesOf, sealRequestOf } from './chunk-link.ts';
 
 /** Chunks that came before the ones they follow, and those under way, per session. */
 const aheadMax = 16;
@@ -175,7 +175,8 @@ export class SessionChain {
   async #run(chunk: ChunkToSeal): Promise<ChunkReceipt> {
     const { pool } = this.#deps;
     const pace = this.#links.get(chunk.index)?.pace;
-    const slot = this.#slotTurn.then(() => pool.take(chunk.payload, this.#context.compression, pace));
+    const request = { compression: this.#context.compression, prefixBytes: prefixBytesOf(this.#context), pace };
+    const slot = this.#slotTurn.then(() => pool.take(chunk.payload, request));
     this.#slotTurn = slot.catch(() => {});
     const before = this.#linkTurn;
     const turn = Promise.withResolvers<void>();

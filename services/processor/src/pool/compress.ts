@@ -1,5 +1,6 @@
-import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
-import lz4 from 'lz4-napi';
+import { createRequire } from 'node:module';
+import { constants, gzipSync } from 'node:zlib';
+import { zstdCompressInto } from './zstd-into.ts';
 
 export type Compression = 'none' | 'zstd' | 'gzip' | 'lz4';
 
@@ -27,15 +28,15 @@ const zstdFast: Record<number, number> = {
   [constants.ZSTD_c_minMatch]: 7,
 };
 
-/** Upper bound of a zstd frame (`ZSTD_COMPRESSBOUND`) with room to spare, so that the codec writes it in one piece. */
-function zstdBoundBytes(inputBytes: number): number {
-  return inputBytes + (inputBytes >>> 8) + 64 * 1024;
+/** Upper bound of a zstd frame (`ZSTD_COMPRESSBOUND`) with room to spare: with less the codec works in small pieces. */
+export function zstdBoundBytes(inputBytes: number): number {
+  return inputBytes + (inputBytes >>> 8) + 1024;
 }
 
-function zstd(input: Uint8Array, effort: Effort): Uint8Array {
+function zstd(input: Uint8Array, effort: Effort, room: Uint8Array): Uint8Array {
   const params =
     effort === 'fast' ? zstdFast : { [constants.ZSTD_c_compressionLevel]: effort, [constants.ZSTD_c_windowLog]: 24 };
-  return zstdCompressSync(input, { params, chunkSize: zstdBoundBytes(input.length) });
+  return zstdCompressInto(input, params, room);
 }
 
 function gzip(input: Uint8Array, effort: Effort): Uint8Array {
@@ -43,14 +44,21 @@ function gzip(input: Uint8Array, effort: Effort): Uint8Array {
   return gzipSync(input, { level, memLevel: 9, chunkSize: input.length + (input.length >>> 8) + 1024 });
 }
 
+/** Loaded when a session first asks for it: few do. */
+let lz4: typeof import('lz4-napi') | null = null;
+
 /** LZ4 frame format. The addon wants a Buffer. */
 function lz4Frame(input: Uint8Array): Uint8Array {
+  lz4 ??= createRequire(import.meta.url)('lz4-napi') as typeof import('lz4-napi');
   return lz4.compressFrameSync(Buffer.from(input.buffer, input.byteOffset, input.byteLength));
 }
 
+const samples = new Uint8Array(sampleBytes * samplesCount);
+const samplesRoom = new Uint8Array(zstdBoundBytes(samples.length));
+
 /** Eight pieces spread over the input, together 128 KiB. */
 function sample(input: Uint8Array): Uint8Array {
-  const out = new Uint8Array(sampleBytes * samplesCount);
+  const out = samples;
   const step = Math.floor((input.length - sampleBytes) / (samplesCount - 1));
   for (let i = 0; i < samplesCount; i += 1) {
     out.set(input.subarray(i * step, i * step + sampleBytes), i * sampleBytes);
@@ -64,18 +72,21 @@ function sample(input: Uint8Array): Uint8Array {
  */
 export function isCompressible(input: Uint8Array, savingMin: number): boolean {
   if (input.length < 2 * sampleBytes * samplesCount) return input.length > 0;
-  const samples = sample(input);
-  return zstd(samples, 'fast').length <= samples.length * (1 - savingMin);
+  return zstd(sample(input), 'fast', samplesRoom).length <= samples.length * (1 - savingMin);
 }
 
-/** Compresses with the codec asked for; input that does not get smaller comes back as it is, with compression 'none'. */
+/**
+ * Compresses with the codec asked for. `room` (at least `zstdBoundBytes`) is where zstd works; the result may be a view of it.
+ * Input that does not get smaller comes back as it is, with compression 'none'.
+ */
 export function compress(
   input: Uint8Array,
   request: { compression: Compression; effort: Effort; savingMin: number },
+  room: Uint8Array,
 ): CompressionResult {
   const { compression, effort, savingMin } = request;
   if (compression === 'none' || !isCompressible(input, savingMin)) return { compression: 'none', bytes: input };
   const bytes =
-    compression === 'zstd' ? zstd(input, effort) : compression === 'gzip' ? gzip(input, effort) : lz4Frame(input);
+    compression === 'zstd' ? zstd(input, effort, room) : compression === 'gzip' ? gzip(input, effort) : lz4Frame(input);
   return bytes.length < input.length ? { compression, bytes } : { compression: 'none', bytes: input };
 }

@@ -11,14 +11,14 @@ export interface SealedFile {
 
 /**
  * Writes `body` behind the prefix that stands in the slot's file already, encrypted with the key in the slot, and hashes the
- * whole file. The key is zeroed in the slot whatever happens.
+ * whole file. `body` may stand in its place already. The key is zeroed in the slot as soon as it was read.
  */
 export function encryptAndHash(
-  memory: WebAssembly.Memory,
-  body: Uint8Array,
-  layout: { prefixBytes: number; aadBytes: number; encrypted: boolean },
+  chunk: { memory: WebAssembly.Memory; body: Uint8Array; prefixBytes: number },
+  protection: { aadBytes: number; encrypted: boolean },
 ): SealedFile {
-  const { prefixBytes, aadBytes, encrypted } = layout;
+  const { memory, body, prefixBytes } = chunk;
+  const { aadBytes, encrypted } = protection;
   const fileBytes = prefixBytes + body.length + (encrypted ? tagBytes : 0);
   const file = fileView(memory, alignToPage(fileBytes));
   const hash = createHash('sha256').update(file.subarray(0, prefixBytes));

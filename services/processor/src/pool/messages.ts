@@ -7,6 +7,8 @@ export type WorkerRequest =
       job: number;
       /** Shared memory: nothing is copied by sending it. */
       payload: Uint8Array;
+      memory: WebAssembly.Memory;
+      prefixBytes: number;
       compression: Compression;
       effort: Effort;
       savingMin: number;
@@ -14,8 +16,6 @@ export type WorkerRequest =
   | {
       kind: 'seal';
       job: number;
-      memory: WebAssembly.Memory;
-      prefixBytes: number;
       aadBytes: number;
       encrypted: boolean;
     }

@@ -14,6 +14,14 @@ const deathsMax = 3;
 /** Workers that die one after the other without finishing a chunk mean that this machine can't run them. */
 const crashesInARowMax = 8;
 
+export interface TakeRequest {
+  compression: Compression;
+  /** What will stand before the body of the file. */
+  prefixBytes: number;
+  /** Repeats an earlier decision. */
+  pace?: PaceDecision | undefined;
+}
+
 export interface ChunkPoolOptions {
   /** CHUNK_PROCESSING_WORKERS; bounded by the cores there are. */
   workersMax: number;
@@ -67,6 +75,7 @@ interface Job {
   readonly slot: Slot;
   readonly payload: Uint8Array;
   readonly compression: Compression;
+  readonly prefixBytes: number;
   readonly pace: PaceDecision;
   readonly compressed: PromiseWithResolvers<CompressedBody>;
   result: CompressedBody | null;
@@ -112,14 +121,14 @@ export class ChunkPool {
 
   /**
    * Waits for a slot, places the payload there and starts to compress it. Slots are given in the order of the calls.
-   * `pace` repeats an earlier decision.
    * Throws `unavailable` when too many chunks wait already, `tooLarge` on a payload above the limit.
    */
-  async take(payload: Uint8Array, compression: Compression, pace?: PaceDecision): Promise<PooledChunk> {
+  async take(payload: Uint8Array, request: TakeRequest): Promise<PooledChunk> {
     if (!(payload.length <= this.#options.payloadBytesMax))
       throw new LucidError('tooLarge', `a chunk's payload is at most ${this.#options.payloadBytesMax} bytes`);
-    const slot = await this.#takeSlot();
-    return this.#start(slot, payload, compression, pace);
+    if (!(request.prefixBytes <= prefixBytesMax))
+      throw new LucidError('encryption', 'the chunk header does not fit its place');
+    return this.#start(await this.#takeSlot(), payload, request);
   }
 
   health(): ChunkPoolHealth {
@@ -159,7 +168,7 @@ export class ChunkPool {
     else waiter.resolve(slot);
   }
 
-  #start(slot: Slot, payload: Uint8Array, compression: Compression, pace?: PaceDecision): PooledChunk {
+  #start(slot: Slot, payload: Uint8Array, { compression, prefixBytes, pace }: TakeRequest): PooledChunk {
     const idle = [...this.#lanes].some((lane) => lane.jobs.size === 0);
     const busy = !idle || this.#waiting.length > 0;
     const job: Job = {
@@ -167,6 +176,7 @@ export class ChunkPool {
       slot,
       payload: placePayload(slot, payload),
       compression,
+      prefixBytes,
       pace: pace ?? this.#pace.choose(compression, payload.length, busy),
       compressed: Promise.withResolvers(),
       result: null,
@@ -202,8 +212,9 @@ export class ChunkPool {
     }
     job.lane = lane;
     lane.jobs.add(job);
-    const { payload, compression, pace } = job;
-    this.#post(lane, { kind: 'compress', job: job.id, payload, compression, ...pace });
+    const { payload, compression, prefixBytes, pace } = job;
+    const { memory } = job.slot;
+    this.#post(lane, { kind: 'compress', job: job.id, payload, memory, prefixBytes, compression, ...pace });
     if (job.sealing !== null) this.#postSeal(job, job.sealing.request);
   }
 
@@ -211,7 +222,7 @@ export class ChunkPool {
     if (job.failure !== null) return Promise.reject(job.failure);
     if (job.sealing !== null || job.lane === null)
       return Promise.reject(new LucidError('encryption', 'a chunk is sealed once, before its slot is released'));
-    if (!(request.prefix.length <= prefixBytesMax && request.aadBytes <= request.prefix.length))
+    if (!(request.prefix.length === job.prefixBytes && request.aadBytes <= request.prefix.length))
       return Promise.reject(new LucidError('encryption', 'the chunk header does not fit its place'));
     job.sealing = { request, done: Promise.withResolvers() };
     this.#postSeal(job, request);
@@ -228,7 +239,7 @@ export class ChunkPool {
       place.set(secrets.nonce, secrets.key.length);
     }
     const encrypted = secrets !== null;
-    this.#post(job.lane!, { kind: 'seal', job: job.id, memory, prefixBytes: prefix.length, aadBytes, encrypted });
+    this.#post(job.lane!, { kind: 'seal', job: job.id, aadBytes, encrypted });
   }
 
   #post(lane: Lane, request: WorkerRequest): void {

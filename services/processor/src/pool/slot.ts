@@ -1,10 +1,12 @@
+import { zstdBoundBytes } from './compress.ts';
+
 /**
  * One slot: shared, page-aligned memory in which a chunk becomes a sealed file. Slots are made once and used again and again:
  * memory that was never touched costs as much to touch as a chunk costs to encrypt.
  *
  * ```
  * 0      key (32) and nonce (12) of the chunk, zeroed by the worker as soon as it has read them
- * 4096   sealed file, zeros up to the next multiple of 4096 (a writer with O_DIRECT may write them and truncate)
+ * 4096   sealed file: the body is compressed in its place behind the prefix, then encrypted there; zeros up to the next multiple of 4096 (a writer with O_DIRECT may write them and truncate)
  * input  the payload, when its owner's memory is not shared
  * ```
  */
@@ -21,9 +23,9 @@ export function alignToPage(bytes: number): number {
   return Math.ceil(bytes / pageBytes) * pageBytes;
 }
 
-/** Bytes the file region needs for a payload: compression never makes it longer. */
+/** Bytes the file region needs for a payload: zstd works in it, and nothing that is stored is longer. */
 export function fileCapacityBytes(payloadBytes: number): number {
-  return alignToPage(prefixBytesMax + payloadBytes + tagBytes);
+  return alignToPage(prefixBytesMax + zstdBoundBytes(payloadBytes) + tagBytes);
 }
 
 export interface Slot {
@@ -58,6 +60,11 @@ export function placePayload(slot: Slot, payload: Uint8Array): Uint8Array {
 /** The slot's place for key and nonce. */
 export function secretsView(memory: WebAssembly.Memory): Uint8Array {
   return new Uint8Array(memory.buffer, 0, keyBytes + nonceBytes);
+}
+
+/** Where the body of a file stands: what zstd writes here is encrypted in place. */
+export function bodyRoom(memory: WebAssembly.Memory, prefixBytes: number, payloadBytes: number): Uint8Array {
+  return new Uint8Array(memory.buffer, fileOffset + prefixBytes, zstdBoundBytes(payloadBytes));
 }
 
 export function fileView(memory: WebAssembly.Memory, bytes: number): Uint8Array {

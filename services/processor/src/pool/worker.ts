@@ -3,22 +3,24 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { compress } from './compress.ts';
 import { encryptAndHash } from './encrypt.ts';
 import type { WorkerAnswer, WorkerRequest } from './messages.ts';
+import { bodyRoom } from './slot.ts';
 import { WorkerStatus } from './worker-status.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('the chunk worker runs as a worker thread only');
 
 const status = new WorkerStatus(workerData as SharedArrayBuffer);
-/** Compressed bodies waiting for their header; the pool lets at most two chunks per worker in. */
-const bodies = new Map<number, Uint8Array>();
+/** Compressed chunks waiting for their header; the pool lets at most two per worker in. */
+const waiting = new Map<number, { body: Uint8Array; memory: WebAssembly.Memory; prefixBytes: number }>();
 
 function answer(request: WorkerRequest): WorkerAnswer {
   const startedNs = process.hrtime.bigint();
   const elapsedNs = (): number => Number(process.hrtime.bigint() - startedNs);
   switch (request.kind) {
     case 'compress': {
-      const { compression, bytes } = compress(request.payload, request);
-      bodies.set(request.job, bytes);
+      const { payload, memory, prefixBytes } = request;
+      const { compression, bytes } = compress(payload, request, bodyRoom(memory, prefixBytes, payload.length));
+      waiting.set(request.job, { body: bytes, memory, prefixBytes });
       return {
         kind: 'compressed',
         job: request.job,
@@ -28,14 +30,14 @@ function answer(request: WorkerRequest): WorkerAnswer {
       };
     }
     case 'seal': {
-      const body = bodies.get(request.job);
-      if (body === undefined) throw new Error('seal was asked for before compress');
-      bodies.delete(request.job);
-      const sealed = encryptAndHash(request.memory, body, request);
+      const chunk = waiting.get(request.job);
+      if (chunk === undefined) throw new Error('seal was asked for before compress');
+      waiting.delete(request.job);
+      const sealed = encryptAndHash(chunk, request);
       return { kind: 'sealed', job: request.job, ...sealed, elapsedNs: elapsedNs() };
     }
     case 'forget':
-      bodies.delete(request.job);
+      waiting.delete(request.job);
       return { kind: 'forgotten', job: request.job };
   }
 }
@@ -45,7 +47,7 @@ port.on('message', (request: WorkerRequest) => {
   try {
     port.postMessage(answer(request));
   } catch (cause) {
-    bodies.delete(request.job);
+    waiting.delete(request.job);
     const message = cause instanceof Error ? cause.message : String(cause);
     const stage = request.kind === 'compress' ? 'compress' : 'seal';
     port.postMessage({ kind: 'failed', job: request.job, stage, message } satisfies WorkerAnswer);

@@ -27,7 +27,7 @@ function weaken(request: WorkerRequest): WorkerRequest {
   status.begin(request.job);
   die(weakness, stage);
   if (weakness === undefined || weakness[stage + 2] === 0) return request;
-  return { ...request, [stage === 0 ? 'payload' : 'memory']: null };
+  return { ...request, ...(stage === 0 ? { payload: null } : { aadBytes: 1n }) } as unknown as WorkerRequest;
 }
 
 const listen = port.on.bind(port);

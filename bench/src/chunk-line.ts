@@ -1,0 +1,364 @@
+/**
+ * `node bench/src/main.ts chunk-line [--rounds 3] [--mib 1024] [--workers 2] [--sessions 16] [--dir PATH]`
+ *
+ * The line of a chunk from closed to durable (compress, encrypt, hash, seal, store) with real storage and real keys, on four
+ * kinds of data, against the same work in C in the same run, and without what makes it evidence (leaf, seal, metadata).
+ */
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import {
+  DurableFileWriter,
+  FsChunkStore,
+  KeyDirectory,
+  LocalWrapper,
+  nodeCrypto,
+  SqliteMetadataStore,
+} from '@lucid-sessions/adapters';
+import {
+  rdpConfigSchema,
+  recordingConfigSchema,
+  type SessionDocument,
+  storageConfigSchema,
+} from '@lucid-sessions/contract';
+import { ChunkPool, createProcessor, type ProcessorService } from '@lucid-sessions/processor';
+import { createStorageService, type StorageService } from '@lucid-sessions/storage';
+import { chunksOf, type DataKind, dataKinds } from './chunk-line-data.ts';
+import { buildReference, type Reference, writeData } from './chunk-line-reference.ts';
+
+const chunkBytes = 10 * 1024 * 1024;
+/** Different chunks per kind; used in turn. */
+const distinctChunks = 16;
+
+interface Options {
+  rounds: number;
+  chunks: number;
+  workers: number;
+  sessions: number;
+  compressionLevel: number;
+}
+
+interface Measured {
+  seconds: number;
+  /** Of all threads. */
+  cpuSeconds: number;
+  storedBytes: number;
+  /** From handing over to durable, per chunk. */
+  latenciesMs: number[];
+}
+
+export async function run(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      rounds: { type: 'string', default: '3' },
+      mib: { type: 'string', default: '1024' },
+      workers: { type: 'string', default: `${availableParallelism()}` },
+      sessions: { type: 'string', default: '16' },
+      level: { type: 'string', default: '6' },
+      dir: { type: 'string', default: tmpdir() },
+    },
+  });
+  const options: Options = {
+    rounds: Number(values.rounds),
+    chunks: Math.ceil((Number(values.mib) * 1024 * 1024) / chunkBytes),
+    workers: Math.min(Number(values.workers), availableParallelism()),
+    sessions: Number(values.sessions),
+    compressionLevel: Number(values.level),
+  };
+  const folder = await mkdtemp(join(values.dir, 'lucid-chunk-line-'));
+  try {
+    await measureAll(folder, options);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+async function measureAll(folder: string, options: Options): Promise<void> {
+  const built = await buildReference(folder);
+  const reference = 'measure' in built ? built : null;
+  if (!('measure' in built)) console.log(`no C reference: ${built.reason}`);
+  const { rounds, chunks, workers, sessions } = options;
+  console.log(
+    `chunk line: ${chunks} chunks of 10 MiB per kind, ${workers} workers, ${sessions} sessions, median of ${rounds} rounds\n`,
+  );
+  console.log(
+    'data                  MB/s  chunks/s  MB/CPU s  stored    of C (MB/s)  seal adds  p50 ms  p99 ms  paced p50  p99 ms',
+  );
+  for (const kind of dataKinds) console.log(await measureKind(folder, kind, reference, options));
+}
+
+async function measureKind(
+  folder: string,
+  kind: DataKind,
+  reference: Reference | null,
+  options: Options,
+): Promise<string> {
+  const { rounds, chunks, workers } = options;
+  const data = chunksOf(kind, Math.min(distinctChunks, chunks), chunkBytes);
+  const dataPath = join(folder, 'data');
+  await writeData(dataPath, data);
+  const full: Measured[] = [];
+  const bare: Measured[] = [];
+  const paced: Measured[] = [];
+  const inC: number[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    if (reference !== null) inC.push((await reference.measure(dataPath, chunkBytes, chunks, workers)).seconds);
+    full.push(await inFolder(folder, (path) => measureLine(path, data, options, null)));
+    bare.push(await inFolder(folder, (path) => measureBare(path, data, options)));
+    const half = (chunks / full.at(-1)!.seconds) * 0.5;
+    paced.push(await inFolder(folder, (path) => measureLine(path, data, { ...options, sessions: 100 }, half)));
+  }
+  await rm(dataPath);
+  return rowOf(kind, chunks, { full, bare, paced, inC });
+}
+
+async function inFolder<T>(parent: string, work: (path: string) => Promise<T>): Promise<T> {
+  const path = join(parent, 'line');
+  await mkdir(path);
+  try {
+    return await work(path);
+  } finally {
+    await rm(path, { recursive: true });
+  }
+}
+
+function rowOf(
+  kind: DataKind,
+  chunks: number,
+  { full, bare, paced, inC }: { full: Measured[]; bare: Measured[]; paced: Measured[]; inC: number[] },
+): string {
+  const inputMb = (chunks * chunkBytes) / 1e6;
+  const seconds = median(full.map((run) => run.seconds));
+  const bareSeconds = median(bare.map((run) => run.seconds));
+  const latencies = full.flatMap((run) => run.latenciesMs);
+  const pacedLatencies = paced.flatMap((run) => run.latenciesMs);
+  // A share of C is taken within each round: the machine may be slower in the next.
+  const ofC = median(inC.map((cSeconds, round) => cSeconds / full[round]!.seconds));
+  const cText = inC.length === 0 ? 'not built' : `${ofC.toFixed(2)} (${(inputMb / median(inC)).toFixed(0)})`;
+  return [
+    kind.padEnd(20),
+    (inputMb / seconds).toFixed(0).padStart(6),
+    (chunks / seconds).toFixed(0).padStart(9),
+    (inputMb / median(full.map((run) => run.cpuSeconds))).toFixed(0).padStart(9),
+    `${((chunks * chunkBytes) / full[0]!.storedBytes).toFixed(1)}×`.padStart(7),
+    cText.padStart(14),
+    `${(100 * (1 - bareSeconds / seconds)).toFixed(0)} %`.padStart(10),
+    percentile(latencies, 0.5).toFixed(0).padStart(7),
+    percentile(latencies, 0.99).toFixed(0).padStart(7),
+    percentile(pacedLatencies, 0.5).toFixed(0).padStart(10),
+    percentile(pacedLatencies, 0.99).toFixed(0).padStart(7),
+  ].join(' ');
+}
+
+interface Line {
+  storage: StorageService;
+  processor: ProcessorService;
+  sessionIds: string[];
+  dispose(): Promise<void>;
+}
+
+async function openLine(path: string, options: Options): Promise<Line> {
+  const storage = createStorageService({
+    metadata: new SqliteMetadataStore(join(path, 'metadata.db')),
+    chunks: new FsChunkStore({ path: join(path, 'chunks') }),
+    nowUs: () => Date.now() * 1000,
+  });
+  await storage.start();
+  const directory = await KeyDirectory.open(join(path, 'keys'));
+  const keys = {
+    identity: await directory.identity(),
+    wrappers: [new LocalWrapper(await directory.localKey())],
+    unwrappers: [],
+  };
+  const { compressionLevel, workers: workersMax } = options;
+  const processor = createProcessor(
+    {
+      chunkBytesMax: chunkBytes,
+      compressionLevel,
+      workersMax,
+      sessionsMax: 200,
+      recorderId: 'bench',
+      leaseTtlMs: 60_000,
+    },
+    { storage, keys, crypto: nodeCrypto, nowUs: () => Date.now() * 1000 },
+  );
+  const sessionIds = Array.from({ length: options.sessions }, (_, at) => `session-${at}`);
+  for (const sessionId of sessionIds) {
+    const session = sessionOf(sessionId);
+    await storage.createSession({ session, routeTokenSha256: null });
+    await processor.open({
+      session,
+      openedUs: Date.now() * 1000,
+      checkpoint: null,
+      persistence: 'strict',
+      graphics: 'passthrough',
+    });
+  }
+  return {
+    storage,
+    processor,
+    sessionIds,
+    async dispose() {
+      await processor.dispose();
+      await storage.dispose();
+    },
+  };
+}
+
+/** The whole line: as fast as it takes chunks, or `perSecond` chunks at even distances. */
+async function measureLine(
+  path: string,
+  data: readonly Uint8Array[],
+  options: Options,
+  perSecond: number | null,
+): Promise<Measured> {
+  const line = await openLine(path, options);
+  try {
+    const seal = async (at: number): Promise<number> => {
+      const session = at % line.sessionIds.length;
+      const receipt = await line.processor.seal({
+        sessionId: line.sessionIds[session]!,
+        index: Math.floor(at / line.sessionIds.length),
+        final: false,
+        recovered: false,
+        gapBefore: false,
+        openedUs: 1_000_000 + at,
+        closedUs: 2_000_000 + at,
+        monotonicNs: at,
+        framesCount: 100,
+        updatesCount: 100,
+        payload: data[at % data.length]!,
+      });
+      return receipt.fileBytes;
+    };
+    // Workers compile their code and memory is touched once before the clock runs: a service does that once a year.
+    const warm = 2 * options.workers;
+    await Promise.all(Array.from({ length: warm }, (_, at) => seal(at)));
+    const chunksFrom = (at: number) => seal(warm + at);
+    return perSecond === null
+      ? await flood(options.chunks, 2 * options.workers + 1, chunksFrom)
+      : await pace(options.chunks, perSecond, chunksFrom);
+  } finally {
+    await line.dispose();
+  }
+}
+
+/** The same without leaf, seal, metadata and directories: compress, encrypt, hash, write durably. */
+async function measureBare(path: string, data: readonly Uint8Array[], options: Options): Promise<Measured> {
+  const pool = new ChunkPool({
+    workersMax: options.workers,
+    levelWish: options.compressionLevel,
+    payloadBytesMax: chunkBytes,
+    waitingMax: 1000,
+  });
+  const writer = new DurableFileWriter();
+  try {
+    const seal = async (at: number): Promise<number> => {
+      const chunk = await pool.take(data[at % data.length]!, { compression: 'zstd', prefixBytes: 160 });
+      try {
+        const secrets = { key: nodeCrypto.randomBytes(32), nonce: nodeCrypto.randomBytes(12) };
+        const { file } = await chunk.seal({ prefix: new Uint8Array(160), aadBytes: 96, secrets });
+        await writer.write(join(path, `${at}.chunk`), file);
+        return file.length;
+      } finally {
+        chunk.release();
+      }
+    };
+    const warm = 2 * options.workers;
+    await Promise.all(Array.from({ length: warm }, (_, at) => seal(at)));
+    return await flood(options.chunks, 2 * options.workers + 1, (at) => seal(warm + at));
+  } finally {
+    await pool.dispose();
+  }
+}
+
+/** Keeps `lanes` chunks handed over at any time, as the spool does. */
+async function flood(chunks: number, lanes: number, seal: (at: number) => Promise<number>): Promise<Measured> {
+  const measured: Measured = { seconds: 0, cpuSeconds: 0, storedBytes: 0, latenciesMs: [] };
+  const cpu = process.cpuUsage();
+  const startedMs = performance.now();
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: lanes }, async () => {
+      while (next < chunks) {
+        const at = next;
+        next += 1;
+        const handedMs = performance.now();
+        const bytes = await seal(at);
+        measured.storedBytes += bytes;
+        measured.latenciesMs.push(performance.now() - handedMs);
+      }
+    }),
+  );
+  measured.seconds = (performance.now() - startedMs) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  measured.cpuSeconds = (user + system) / 1e6;
+  return measured;
+}
+
+async function pace(chunks: number, perSecond: number, seal: (at: number) => Promise<number>): Promise<Measured> {
+  const measured: Measured = { seconds: 0, cpuSeconds: 0, storedBytes: 0, latenciesMs: [] };
+  const cpu = process.cpuUsage();
+  const startedMs = performance.now();
+  const sealing: Promise<void>[] = [];
+  for (let at = 0; at < chunks; at += 1) {
+    const dueMs = startedMs + (1000 * at) / perSecond;
+    if (dueMs > performance.now()) await delay(dueMs - performance.now());
+    sealing.push(
+      seal(at).then((bytes) => {
+        measured.storedBytes += bytes;
+        // From when it was due: a late timer is latency, too.
+        measured.latenciesMs.push(performance.now() - dueMs);
+      }),
+    );
+  }
+  await Promise.all(sealing);
+  measured.seconds = (performance.now() - startedMs) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  measured.cpuSeconds = (user + system) / 1e6;
+  return measured;
+}
+
+function median(values: readonly number[]): number {
+  return percentile(values, 0.5);
+}
+
+function percentile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}
+
+function sessionOf(sessionId: string): SessionDocument {
+  return {
+    session_id: sessionId,
+    name: sessionId,
+    description: null,
+    status: 'recording',
+    created_at: '2026-01-01T00:00:00.000Z',
+    started_at: null,
+    stopped_at: null,
+    created_by: null,
+    rdp_config: rdpConfigSchema.parse({ host: 'desk.example' }),
+    recording_config: recordingConfigSchema.parse({}),
+    storage_config: storageConfigSchema.parse({ max_size_gb: 1000 }),
+    metadata: {},
+    statistics: {
+      duration_seconds: 0,
+      chunks_count: 0,
+      size_bytes: 0,
+      frame_count: 0,
+      dropped_frames: 0,
+      error_count: 0,
+      average_fps: 0,
+      compression_ratio: 0,
+    },
+    end_reason: null,
+    end_message: null,
+    merkle_root: null,
+    version: 1,
+    pipeline_state: 'created',
+  };
+}
