@@ -1,14 +1,18 @@
 /**
- * `npm run build`: the console's files and the published CLI's bundle. The API builds the console itself in development
- * (`buildConsole` takes well under a second), so nothing has to be built before `npm start`.
+ * `npm run build`: the console's files, and the CLI as it is published (`apps/lucid-sessions/dist`, ready for `npm publish`).
+ * In development the server builds the console itself (`buildConsole` takes well under a second), so nothing has to be built
+ * before `npm start`.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { type BuildOptions, build } from 'esbuild';
+import { globSync } from 'node:fs';
+import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 
 const root = join(import.meta.dirname, '..');
 const consoleRoot = join(root, 'apps', 'console');
+const cliRoot = join(root, 'apps', 'lucid-sessions');
+const scope = '@lucid-sessions/';
 
 export interface Built {
   outdir: string;
@@ -45,29 +49,45 @@ async function bundle(outdir: string, entry: string, define: Record<string, stri
 }
 
 /**
- * Builds the console into `outdir`: `index.html`, and hashed files under `assets/` that may be cached for ever. Nothing is
- * inline, so the page runs under a policy without 'unsafe-inline'. `outdir` is emptied first.
+ * Builds the console into `outdir`: `index.html`, hashed files under `assets/` that may be cached for ever, and `lucid-player.js`,
+ * the name other pages embed the player by. Nothing is inline, so the page runs under a policy without 'unsafe-inline'. What an
+ * earlier build left is removed last: a server that runs from the same directory goes on.
  */
 export async function buildConsole(outdir = join(consoleRoot, 'dist')): Promise<Built> {
-  await rm(outdir, { recursive: true, force: true });
   await mkdir(join(outdir, 'assets'), { recursive: true });
   const [worker, style] = await Promise.all([
     bundle(outdir, 'src/player/worker.ts'),
     bundle(outdir, 'src/style/console.css'),
   ]);
   const urls = { PLAYER_WORKER_URL: JSON.stringify(worker) };
-  // The player is an entry of its own: other pages embed `<lucid-player>` by this one file.
-  const [main] = await Promise.all([
+  const [main, player] = await Promise.all([
     bundle(outdir, 'src/main.ts', urls),
     bundle(outdir, 'src/player/lucid-player.ts', urls),
   ]);
   const icon = await readFile(join(consoleRoot, 'src', 'icon.svg'));
-  const iconName = `icon-${createHash('sha256').update(icon).digest('hex').slice(0, 8)}.svg`;
-  await writeFile(join(outdir, 'assets', iconName), icon);
+  const iconPath = `/assets/icon-${createHash('sha256').update(icon).digest('hex').slice(0, 8)}.svg`;
+  await writeFile(join(outdir, iconPath), icon);
+  await replaceFile(join(outdir, 'lucid-player.js'), `export * from '.${player}';\n`);
   const page = await readFile(join(consoleRoot, 'src', 'index.html'), 'utf8');
-  const html = page.replace('%STYLE%', style).replace('%MAIN%', main).replace('%ICON%', `/assets/${iconName}`);
-  await writeFile(join(outdir, 'index.html'), html);
+  const html = page.replace('%STYLE%', style).replace('%MAIN%', main).replace('%ICON%', iconPath);
+  await replaceFile(join(outdir, 'index.html'), html);
+  await removeOthers(
+    join(outdir, 'assets'),
+    [worker, style, main, player, iconPath].map((path) => basename(path)),
+  );
   return listBuilt(outdir);
+}
+
+/** Readers see the old file or the new one, never half of it. */
+async function replaceFile(path: string, content: string): Promise<void> {
+  const temporary = `${path}.${process.pid}`;
+  await writeFile(temporary, content);
+  await rename(temporary, path);
+}
+
+async function removeOthers(directory: string, kept: readonly string[]): Promise<void> {
+  for (const name of await readdir(directory))
+    if (!kept.includes(name)) await rm(join(directory, name), { force: true });
 }
 
 async function listBuilt(outdir: string): Promise<Built> {
@@ -79,4 +99,128 @@ async function listBuilt(outdir: string): Promise<Built> {
     files: paths.map((path) => path.slice(outdir.length + 1)).sort(),
     totalBytes: sizes.reduce((sum, size) => sum + size, 0),
   };
+}
+
+/** How this repository names a file that runs in a worker thread. */
+const workerUrl = /new URL\('(\.[^']+)\.ts', import\.meta\.url\)/g;
+
+/** `services/recorder/src/spool/spool-thread.ts` → `recorder-spool-thread`. */
+function workerName(path: string): string {
+  return relative(root, path)
+    .replace(/^(?:packages|services|apps)[\\/]/, '')
+    .replace(/\.ts$/, '')
+    .split(/[\\/]/)
+    .filter((part) => part !== 'src')
+    .join('-');
+}
+
+/** Every file some source starts as a worker: each becomes a bundle of its own beside the main one. */
+async function findWorkers(): Promise<Map<string, string>> {
+  const workers = new Map<string, string>();
+  for (const path of globSync('{packages,services,apps}/*/src/**/*.ts', { cwd: root })) {
+    const text = await readFile(join(root, path), 'utf8');
+    for (const [, target = ''] of text.matchAll(workerUrl)) {
+      const file = resolve(root, dirname(path), `${target}.ts`);
+      workers.set(file, workerName(file));
+    }
+  }
+  return workers;
+}
+
+/**
+ * Bundles the workspaces' own code and leaves npm packages to be installed. Worker files get their new names, and
+ * `import.meta.main` is true in the main bundle alone: a service's own main must not start because its code is inside.
+ */
+function nodePlugin(workers: Map<string, string>, main: string, externals: Set<string>): Plugin {
+  return {
+    name: 'lucid-sessions',
+    setup(builder) {
+      builder.onResolve({ filter: /^[^./]/ }, ({ path, kind }) => {
+        if (kind === 'entry-point' || path.startsWith(scope) || path.startsWith('node:')) return undefined;
+        externals.add(
+          path
+            .split('/')
+            .slice(0, path.startsWith('@') ? 2 : 1)
+            .join('/'),
+        );
+        return { path, external: true };
+      });
+      builder.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+        const text = await readFile(path, 'utf8');
+        const contents = text
+          .replace(workerUrl, (whole, target: string) => {
+            const name = workers.get(resolve(dirname(path), `${target}.ts`));
+            return name === undefined ? whole : `new URL('./${name}.js', import.meta.url)`;
+          })
+          .replaceAll('import.meta.main', path === main ? 'true' : 'false');
+        return { contents, loader: 'ts' };
+      });
+    },
+  };
+}
+
+interface Manifest {
+  name: string;
+  version: string;
+  dependencies?: Record<string, string>;
+}
+
+/** The versions the workspaces ask for, of the packages the bundle really imports. */
+async function versionsOf(names: Iterable<string>): Promise<Record<string, string>> {
+  const known = new Map<string, string>();
+  for (const path of globSync('{packages,services,apps,testkit}/{*/,}package.json', { cwd: root })) {
+    const { dependencies = {} } = JSON.parse(await readFile(join(root, path), 'utf8')) as Manifest;
+    for (const [name, version] of Object.entries(dependencies)) known.set(name, version);
+  }
+  return Object.fromEntries(
+    [...names].sort().map((name) => {
+      const version = known.get(name);
+      if (version === undefined) throw new Error(`${name} is imported, but no workspace lists it as a dependency`);
+      return [name, version];
+    }),
+  );
+}
+
+/** Builds the CLI as a package of its own: JavaScript, its worker files, the console, and a `package.json`. */
+export async function buildCli(outdir = join(cliRoot, 'dist')): Promise<Built> {
+  const main = join(cliRoot, 'src', 'main.ts');
+  const workers = await findWorkers();
+  const externals = new Set<string>();
+  await rm(outdir, { recursive: true, force: true });
+  await build({
+    absWorkingDir: root,
+    entryPoints: [{ in: main, out: 'lucid-sessions' }, ...[...workers].map(([path, out]) => ({ in: path, out }))],
+    outdir,
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: ['node26'],
+    legalComments: 'none',
+    logLevel: 'warning',
+    plugins: [nodePlugin(workers, main, externals)],
+  });
+  await buildConsole(join(outdir, 'console'));
+  const manifest = JSON.parse(await readFile(join(cliRoot, 'package.json'), 'utf8')) as Manifest &
+    Record<string, unknown>;
+  const published = {
+    ...manifest,
+    private: undefined,
+    exports: undefined,
+    bin: { 'lucid-sessions': 'lucid-sessions.js' },
+    engines: { node: '>=26' },
+    dependencies: await versionsOf(externals),
+  };
+  await writeFile(join(outdir, 'package.json'), `${JSON.stringify(published, null, 2)}\n`);
+  for (const name of ['LICENSE', 'README.md'])
+    await cp(join(root, name), join(outdir, name)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+    });
+  return listBuilt(outdir);
+}
+
+if (import.meta.main) {
+  const [web, cli] = [await buildConsole(), await buildCli()];
+  for (const { outdir, files, totalBytes } of [web, cli])
+    console.log(`${relative(root, outdir)}: ${files.length} files, ${totalBytes} bytes`);
 }

@@ -155,9 +155,9 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     await page.getByLabel('Name', { exact: true }).fill('Jump host');
     await page.getByLabel('Host').fill('jump.example.net');
     await page.getByRole('button', { name: 'Create session' }).click();
-    const link = page.getByRole('link', { name: 'Download .rdp file' });
+    const link = page.getByRole('button', { name: 'Download .rdp file' });
     const [download] = await Promise.all([page.waitForEvent('download'), link.click()]);
-    assert.match(await readFile(await download.path(), 'utf8'), /^full address:s:127\.0\.0\.1\r\n/);
+    assert.match(await readFile(await download.path(), 'utf8'), /^full address:s:127\.0\.0\.1:3389\r\n/);
     await page.getByRole('link', { name: 'Go to the session' }).click();
     await page.getByText('Nobody has connected yet').waitFor();
     assert.deepEqual(problems, []);

@@ -80,8 +80,12 @@ export class ApiClient {
   getSession(sessionId: string, signal?: AbortSignal): Promise<Session> {
     return this.#json(`/sessions/${sessionId}`, withSignal(signal));
   }
-  createSession(body: Facts): Promise<Session & Facts> {
+  createSession(body: Facts): Promise<Session> {
     return this.#json('/sessions', { method: 'POST', body: JSON.stringify(body) });
+  }
+  /** A fresh .rdp file; it replaces the ones given out before. */
+  async rdpFile(sessionId: string): Promise<Blob> {
+    return (await this.send(`/sessions/${sessionId}/rdp-file`)).blob();
   }
   deleteSession(sessionId: string): Promise<Facts> {
     return this.#json(`/sessions/${sessionId}`, { method: 'DELETE' });
@@ -98,7 +102,18 @@ export class ApiClient {
   listAudit(filter: { resource_id?: string; limit: number; offset: number }, signal?: AbortSignal): Promise<AuditList> {
     return this.#json(`/audit${query({ ...filter })}`, withSignal(signal));
   }
-  /** Any other JSON answer: pipeline, statistics, health, manifest, anchor. */
+  /** Health of the services. Bad health comes with status 503 and says what is wrong: that is an answer, not a failure. */
+  async health(signal?: AbortSignal): Promise<Facts> {
+    const response = await fetch(`${this.#baseUrl}/health`, {
+      ...withSignal(signal),
+      credentials: 'omit',
+      cache: 'no-store',
+    });
+    const answer: unknown = await response.json().catch(() => null);
+    if (isFacts(answer) && isFacts(answer.services)) return answer;
+    throw new ApiError(response.status, null, `the Session API answered ${response.status}`, null, null);
+  }
+  /** Any other JSON answer: pipeline, statistics, manifest, anchor. */
   facts(path: string, signal?: AbortSignal): Promise<Facts> {
     return this.#json(path, withSignal(signal));
   }

@@ -1,8 +1,8 @@
-import { ApiError } from '../api/client.ts';
+import { type ApiClient, ApiError } from '../api/client.ts';
 import type { Facts, Session } from '../api/types.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
-import { icon } from '../ui/icons.ts';
 import { failure, type Page, type PageContext } from '../ui/page.ts';
+import { rdpFileButton } from '../ui/rdp-file-button.ts';
 
 type Control = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
 
@@ -49,7 +49,7 @@ export function createPage({ api }: PageContext): Page {
     event.preventDefault();
     button.disabled = true;
     try {
-      fill(host, created(await api.createSession(readForm(new FormData(form)))));
+      fill(host, created(api, await api.createSession(readForm(new FormData(form)))));
       host.querySelector<HTMLElement>('h2')?.focus();
     } catch (error) {
       fill(answer, failure(error), fieldProblems(error));
@@ -171,7 +171,8 @@ function fieldProblems(error: unknown): Child {
   );
 }
 
-function created(session: Session & Facts): Child {
+function created(api: ApiClient, session: Session): Child {
+  const answer = h('div', { 'aria-live': 'assertive' });
   return h(
     'div',
     { class: 'card' },
@@ -181,24 +182,12 @@ function created(session: Session & Facts): Child {
       { class: 'muted' },
       'Open the .rdp file with a Remote Desktop client. It holds a secret for this one session: pass it on with care.',
     ),
+    answer,
     h(
       'div',
       { class: 'actions' },
-      rdpFileButton(session),
+      rdpFileButton(api, session, (error) => fill(answer, failure(error))),
       h('a', { class: 'button', href: `/sessions/${session.session_id}` }, 'Go to the session'),
     ),
-  );
-}
-
-/** The .rdp file as the API answered it at creation. */
-function rdpFileButton(session: Session & Facts): Child {
-  const content = session.rdp_file;
-  if (typeof content !== 'string') return null;
-  const url = URL.createObjectURL(new Blob([content], { type: 'application/x-rdp' }));
-  return h(
-    'a',
-    { class: 'button primary', href: url, download: `${session.session_id}.rdp` },
-    icon('download'),
-    'Download .rdp file',
   );
 }

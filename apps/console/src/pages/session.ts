@@ -1,4 +1,5 @@
 import type { SessionStatus } from '@lucid-sessions/contract';
+import { isPermitted, type Permission } from '@lucid-sessions/contract/roles';
 import { type ApiClient, ApiError, type Command } from '../api/client.ts';
 import type { Chunk, Facts, Session } from '../api/types.ts';
 import type { LucidPlayer } from '../player/lucid-player.ts';
@@ -6,6 +7,7 @@ import { type Child, fill, h } from '../ui/dom.ts';
 import { formatBytes, formatClock, formatMoment, humanise, parseMoment, shorten } from '../ui/format.ts';
 import { failure, isAbort, type Page, type PageContext, repeat } from '../ui/page.ts';
 import { type Column, facts, instant, liveStatuses, statusBadge, table, tabs } from '../ui/parts.ts';
+import { rdpFileButton } from '../ui/rdp-file-button.ts';
 import { navigate } from '../ui/router.ts';
 import { auditTrail } from './audit.ts';
 import { target } from './sessions.ts';
@@ -35,6 +37,7 @@ export function sessionPage(context: PageContext, sessionId: string): Page {
 function showSession(context: PageContext, host: HTMLElement, first: Session): void {
   const { api, signal } = context;
   let session = first;
+  const may = (permission: Permission): boolean => isPermitted(context.claims?.roles ?? [], permission);
   const badge = h('span', {}, statusBadge(session.status));
   const commands = h('div', { class: 'actions' });
   const answer = h('div', { 'aria-live': 'assertive' });
@@ -47,7 +50,13 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
   }
   function update(): void {
     fill(badge, statusBadge(session.status));
-    fill(commands, commandButtons(session.status, run), deleteButton(session, run));
+    const connectable = session.status === 'created' || session.status === 'starting';
+    fill(
+      commands,
+      connectable && may('sessions:start') && rdpFileButton(api, session, (error) => fill(answer, failure(error))),
+      commandButtons(session.status, may, run),
+      may('sessions:delete') && deleteButton(session, run),
+    );
     const live = liveStatuses.includes(session.status) && session.started_at !== null;
     const now = live ? 'live' : session.statistics.chunks_count > 0 ? 'recording' : 'nothing';
     // A player that shows a running session goes on by itself when the session ends.
@@ -101,14 +110,27 @@ const commandsFor: Partial<Record<SessionStatus, readonly Command[]>> = {
   paused: ['resume', 'stop'],
 };
 
-function commandButtons(status: SessionStatus, run: (command: Command) => Promise<void>): Child {
-  return (commandsFor[status] ?? []).map((command) =>
-    h(
-      'button',
-      { type: 'button', class: command === 'stop' ? 'danger' : '', on: { click: () => void run(command) } },
-      humanise(command),
-    ),
-  );
+const permissionFor: Record<Command, Permission> = {
+  start: 'sessions:start',
+  stop: 'sessions:stop',
+  pause: 'sessions:pause',
+  resume: 'sessions:pause',
+};
+
+function commandButtons(
+  status: SessionStatus,
+  may: (permission: Permission) => boolean,
+  run: (command: Command) => Promise<void>,
+): Child {
+  return (commandsFor[status] ?? [])
+    .filter((command) => may(permissionFor[command]))
+    .map((command) =>
+      h(
+        'button',
+        { type: 'button', class: command === 'stop' ? 'danger' : '', on: { click: () => void run(command) } },
+        humanise(command),
+      ),
+    );
 }
 
 /** Deleting asks twice: the first press changes the button's words. */
@@ -163,7 +185,7 @@ function sessionTabs(context: PageContext, session: Session): HTMLElement {
     name,
     content: (panel: HTMLElement) => void showRecord(panel, api, `${path}/${part}`, signal),
   });
-  const audits = claims?.roles.some((role) => role === 'admin' || role === 'auditor') ?? false;
+  const audits = isPermitted(claims?.roles ?? [], 'audit:read');
   return tabs('About this session', [
     { name: 'Facts', content: (panel) => fill(panel, sessionFacts(session)) },
     { name: 'Chunks', content: (panel) => fill(panel, chunkList(api, session.session_id, signal)) },

@@ -1,4 +1,5 @@
 import type { SessionStatus } from '@lucid-sessions/contract';
+import { isPermitted } from '@lucid-sessions/contract/roles';
 import { query, type SessionFilter } from '../api/client.ts';
 import type { Session, SessionList } from '../api/types.ts';
 import { type Child, fill, h, setText } from '../ui/dom.ts';
@@ -87,7 +88,8 @@ function origin(session: Session): Child {
   );
 }
 
-export function sessionsPage({ api, signal }: PageContext): Page {
+export function sessionsPage({ api, claims, signal }: PageContext): Page {
+  const mayCreate = isPermitted(claims?.roles ?? [], 'sessions:create');
   let filter = readFilter();
   const list = h('div', { class: 'card' });
   const pages = h('nav', { class: 'pages', 'aria-label': 'Pages of the list' });
@@ -142,7 +144,7 @@ export function sessionsPage({ api, signal }: PageContext): Page {
       'div',
       { class: 'heading' },
       h('div', { class: 'grow' }, h('h1', {}, 'Sessions'), count),
-      h('a', { class: 'button primary', href: '/new' }, icon('plus'), 'New session'),
+      mayCreate && h('a', { class: 'button primary', href: '/new' }, icon('plus'), 'New session'),
     ),
     filterBar(filter, change, signal),
     list,

@@ -11,17 +11,17 @@ export function systemPage({ api, signal }: PageContext): Page {
   const health = h('div', { class: 'grid-cards' });
   const statistics = h('div', { class: 'grid-cards' });
 
-  const show = async (into: HTMLElement, path: string, render: (answer: Facts) => Child): Promise<void> => {
+  const show = async (into: HTMLElement, answer: Promise<Facts>, render: (answer: Facts) => Child): Promise<void> => {
     try {
-      fill(into, render(await api.facts(path, signal)));
+      fill(into, render(await answer));
     } catch (error) {
       if (!isAbort(error)) fill(into, failure(error));
     }
   };
   void repeat(refreshMs, signal, async () => {
     await Promise.all([
-      show(health, '/health', healthTiles),
-      show(statistics, '/sessions/statistics', statisticsTiles),
+      show(health, api.health(signal), healthTiles),
+      show(statistics, api.facts('/sessions/statistics', signal), statisticsTiles),
     ]);
   });
   return {
@@ -45,10 +45,14 @@ export function healthTiles(answer: Facts): Child {
   const parts: [string, unknown][] = [
     ...Object.entries(services),
     ['database', answer.database],
-    ['storage', answer.storage],
+    ['disk', answer.storage],
   ];
   return [
-    tile('All together', badge(answer.status)),
+    tile(
+      'All together',
+      badge(answer.status),
+      rows(answer, ['status', 'services', 'database', 'storage', 'timestamp']),
+    ),
     parts
       .filter(([, part]) => part !== undefined)
       .map(([name, part]) =>

@@ -110,7 +110,7 @@ export class EvidenceCheck {
   }
 
   async #fetchRecords(): Promise<BundleSource> {
-    const response = await this.#api.send(`/sessions/${this.#sessionId}/evidence?chunks=none`);
+    const response = await this.#api.send(`/sessions/${this.#sessionId}/records`);
     const bytes = new Uint8Array(await response.arrayBuffer());
     if (bytes.length > recordsBytesMax) throw new Error('the evidence bundle is larger than a browser should hold');
     return openTar({ length: bytes.length, read: (offset, length) => bytes.subarray(offset, offset + length) });

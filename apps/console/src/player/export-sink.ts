@@ -1,4 +1,4 @@
-import { h } from '../ui/dom.ts';
+import { offerDownload } from '../ui/download.ts';
 
 interface SaveFile {
   write(data: Uint8Array<ArrayBuffer>): Promise<void>;
@@ -47,22 +47,11 @@ export class ExportSink {
   async finish(mimeType: string): Promise<void> {
     await this.#pending;
     if (this.#file) await this.#file.close();
-    else ExportSink.offer(new Blob(this.#parts, { type: mimeType }), this.#name);
+    else offerDownload(new Blob(this.#parts, { type: mimeType }), this.#name);
   }
 
   abort(): void {
     this.#parts = [];
     void this.#file?.abort().catch(() => {});
-  }
-
-  /** Offers a blob as a download. */
-  static offer(blob: Blob, name: string): void {
-    const url = URL.createObjectURL(blob);
-    const link = h('a', { href: url, download: name });
-    document.body.append(link);
-    link.click();
-    link.remove();
-    // The download has begun when the click returns; the URL must live until the browser has read it.
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
   }
 }

@@ -1,4 +1,5 @@
 import { fill, h, setText } from '../ui/dom.ts';
+import { offerDownload } from '../ui/download.ts';
 import { formatClock, formatMoment } from '../ui/format.ts';
 import { type IconName, icon } from '../ui/icons.ts';
 import { EventList, mergeEvents } from './event-list.ts';
@@ -399,7 +400,7 @@ export class LucidPlayer extends HTMLElement {
 
   async #savePng(): Promise<void> {
     const name = `session-${formatMoment(this.#seconds, 3).replaceAll(':', '-')}.png`;
-    ExportSink.offer(await this.png(), name);
+    offerDownload(await this.png(), name);
   }
 
   async #startExport(): Promise<void> {

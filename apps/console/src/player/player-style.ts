@@ -17,7 +17,7 @@ const css = `
 .grid { display: grid; grid-template-columns: minmax(0, 1fr) 330px; gap: 16px; align-items: stretch; }
 .box { background: var(--p-surface); border: 1px solid var(--p-line); border-radius: 12px; overflow: hidden; }
 .main { display: flex; flex-direction: column; }
-.stage { position: relative; background: #0a0c10; flex: 1; min-height: 220px; max-height: calc(100vh - 230px); max-height: calc(100dvh - 230px);
+.stage { position: relative; background: #0a0c10; flex: 1; min-height: 220px; max-height: max(320px, calc(100dvh - 262px));
   aspect-ratio: 16 / 10; width: 100%; overflow: hidden; display: grid; }
 .stage canvas { width: 100%; height: 100%; object-fit: contain; min-height: 0; grid-area: 1 / 1; }
 .stage.actual { overflow: auto; place-items: center; }

@@ -1,3 +1,4 @@
+import { isPermitted } from '@lucid-sessions/contract/roles';
 import type { Claims } from '../api/credentials.ts';
 import { brand } from './brand.ts';
 import { append, type Child, h } from './dom.ts';
@@ -10,8 +11,6 @@ const places = [
   ['/system', 'System'],
 ] as const;
 
-const auditors = ['admin', 'auditor'];
-
 /** What is around every page; without claims only the theme button. */
 export function shell(
   claims: Claims | null,
@@ -22,7 +21,7 @@ export function shell(
   append(main, [content]);
   const skip = h('a', { class: 'skip-link', href: '#main' }, 'Skip to content');
   if (claims === null) return { frame: [main], main };
-  const seen = places.filter(([path]) => path !== '/audit' || claims.roles.some((role) => auditors.includes(role)));
+  const seen = places.filter(([path]) => path !== '/audit' || isPermitted(claims.roles, 'audit:read'));
   const header = h(
     'header',
     { class: 'top' },

@@ -153,7 +153,7 @@ function route(
     );
   }
   if (part === 'chunks') return chunks(held, query, chunkId, last, response);
-  if (part === 'evidence' && held.recording) {
+  if (part === 'records' && held.recording) {
     void evidenceTar(held.recording).then((tar) =>
       response.writeHead(200, { 'Content-Type': 'application/x-tar' }).end(tar),
     );
@@ -170,6 +170,10 @@ function route(
   if (method === 'POST' && ['start', 'stop', 'pause', 'resume'].includes(part)) {
     held.session.status = part === 'stop' ? 'stopped' : part === 'pause' ? 'paused' : 'recording';
     return sendJson(response, { session_id: id, status: held.session.status });
+  }
+  if (part === 'rdp-file') {
+    response.writeHead(200, { 'Content-Type': 'application/x-rdp' });
+    return response.end('full address:s:127.0.0.1:3389\r\nloadbalanceinfo:s:Cookie: msts=secret\r\n');
   }
   if (part === 'pipeline') return sendJson(response, { session_id: id, pipeline_status: 'active', stages: [] });
   return refuse(response, 404, 'LUCID_ERR_3021', 'not there yet');
@@ -226,7 +230,7 @@ function create(state: State, body: string, response: ServerResponse): ServerRes
   });
   session.rdp_config = { ...session.rdp_config, ...wish.rdp_config };
   state.sessions.set(session.session_id, { session });
-  return sendJson(response, { ...session, rdp_file: `full address:s:127.0.0.1\r\nloadbalanceinfo:s:secret\r\n` }, 201);
+  return sendJson(response, view({ session }), 201);
 }
 
 function chunks(
