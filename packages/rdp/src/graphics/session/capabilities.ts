@@ -34,10 +34,7 @@ export function readConfirmActive(capabilities: GraphicsCapabilities, confirm: C
   for (const set of confirm.capabilitySets) if (set.kind === 'bitmapCodecs') readCodecs(capabilities.codecs, set);
 }
 
-function readCodecs(
-  codecs: Map<number, SurfaceCodec>,
-  set: Extract<CapabilitySet, { kind: 'bitmapCodecs' }>,
-): void {
+function readCodecs(codecs: Map<number, SurfaceCodec>, set: Extract<CapabilitySet, { kind: 'bitmapCodecs' }>): void {
   codecs.clear();
   for (const codec of set.bitmapCodecs) {
     const guid = Array.from(codec.codecGuid, (byte) => byte.toString(16).padStart(2, '0')).join('');

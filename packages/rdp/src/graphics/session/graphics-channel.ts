@@ -31,7 +31,9 @@ export class GraphicsChannel {
   /** One message of the server. Failures of the H.264 decoder are counted and kept in `failure`. */
   process(message: Uint8Array): void | Promise<void> {
     try {
-      return this.#open().process(message)?.catch((error) => this.#failed(error));
+      return this.#open()
+        .process(message)
+        ?.catch((error) => this.#failed(error));
     } catch (error) {
       this.#failed(error);
     }

@@ -103,5 +103,4 @@ export class SurfaceCommandDecoder {
     }
     return decoder;
   }
-
 }
