@@ -4,11 +4,18 @@ import {
   DYNAMIC_CHANNELS_MAX,
   type DynamicChannelPdu,
   DynamicReassembler,
+  type DynamicReassemblerSnapshot,
   dynamicChannelClientPdu,
   dynamicChannelServerPdu,
 } from './dynamic-channel.ts';
 import type { BulkHook, Inspected, Sender } from './inspected.ts';
 import { type ChannelChunk, ChannelFlag, ChannelReassembler, channelCompression } from './static-channel.ts';
+
+interface DynamicTrackerSnapshot {
+  readonly names: readonly (readonly [number, string])[];
+  readonly client: readonly (readonly [number, DynamicReassemblerSnapshot | null])[];
+  readonly server: readonly (readonly [number, DynamicReassemblerSnapshot | null])[];
+}
 
 /** Names of dynamic channels, and their messages put together, in both directions. */
 class DynamicTracker {
@@ -23,6 +30,20 @@ class DynamicTracker {
     const done = this.#data(sender, pdu);
     if (done) events.push({ kind: 'dynamicMessage', channelId: done.channelId, channelName, message: done.message });
     return events;
+  }
+
+  snapshot(): DynamicTrackerSnapshot {
+    const parts = (sender: Sender) => [...this.#parts[sender]].map(([id, part]) => [id, part.snapshot()] as const);
+    return { names: [...this.#names], client: parts('client'), server: parts('server') };
+  }
+
+  restore(snapshot: DynamicTrackerSnapshot): void {
+    this.#names.clear();
+    for (const [id, name] of snapshot.names) this.#names.set(id, name);
+    for (const sender of ['client', 'server'] as const) {
+      this.#parts[sender].clear();
+      for (const [id, part] of snapshot[sender]) this.#part(sender, id).restore(part);
+    }
   }
 
   #track(pdu: DynamicChannelPdu): void {
@@ -72,6 +93,16 @@ interface StaticChannel {
   lost: Record<Sender, boolean>;
 }
 
+export interface ChannelTrackerSnapshot {
+  readonly channels: readonly {
+    readonly id: number;
+    readonly name: string;
+    readonly parts: Readonly<Record<Sender, Uint8Array | null>>;
+    readonly lost: Readonly<Record<Sender, boolean>>;
+  }[];
+  readonly dynamic: DynamicTrackerSnapshot;
+}
+
 /** Static channels by MCS id, and what runs inside drdynvc. */
 export class ChannelTracker {
   readonly #channels = new Map<number, StaticChannel>();
@@ -89,6 +120,30 @@ export class ChannelTracker {
   /** The channel's name, or undefined when no such channel was announced. */
   nameOf(channelId: number): string | undefined {
     return this.#channels.get(channelId)?.name;
+  }
+
+  snapshot(): ChannelTrackerSnapshot {
+    const channels = [...this.#channels].map(([id, { name, parts, lost }]) => {
+      return {
+        id,
+        name,
+        parts: { client: parts.client.snapshot(), server: parts.server.snapshot() },
+        lost: { ...lost },
+      };
+    });
+    return { channels, dynamic: this.#dynamic.snapshot() };
+  }
+
+  restore(snapshot: ChannelTrackerSnapshot): void {
+    this.#channels.clear();
+    for (const { id, name, parts, lost } of snapshot.channels) {
+      this.name(id, name);
+      const channel = this.#channels.get(id)!;
+      channel.parts.client.restore(parts.client);
+      channel.parts.server.restore(parts.server);
+      channel.lost = { ...lost };
+    }
+    this.#dynamic.restore(snapshot.dynamic);
   }
 
   push(sender: Sender, channelId: number, chunk: ChannelChunk, hook: BulkHook | undefined): Inspected[] {

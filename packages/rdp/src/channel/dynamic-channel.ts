@@ -205,6 +205,12 @@ export const DYNAMIC_MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
 /** Most channels open at once that are tracked. */
 export const DYNAMIC_CHANNELS_MAX = 4096;
 
+export interface DynamicReassemblerSnapshot {
+  readonly bytes: Uint8Array;
+  /** Length of the whole message. */
+  readonly expected: number;
+}
+
 /** Data PDUs of one dynamic channel and one direction put together. */
 export class DynamicReassembler {
   readonly #bytesMax: number;
@@ -213,6 +219,16 @@ export class DynamicReassembler {
 
   constructor(bytesMax = DYNAMIC_MESSAGE_BYTES_MAX) {
     this.#bytesMax = bytesMax;
+  }
+
+  /** The message under way, or null; `restore` goes on with it. */
+  snapshot(): DynamicReassemblerSnapshot | null {
+    return this.#assembly && { bytes: this.#assembly.join().slice(), expected: this.#expected };
+  }
+
+  restore(snapshot: DynamicReassemblerSnapshot | null): void {
+    this.#expected = snapshot?.expected ?? 0;
+    this.#assembly = snapshot && Assembly.holding(snapshot.expected, snapshot.bytes);
   }
 
   /** Begins a message of `length` bytes; the whole message when `data` is all of it. */

@@ -54,6 +54,13 @@ export class Assembly {
     this.length += piece.length;
   }
 
+  /** An assembly that holds `bytes` already. */
+  static holding(bytesMax: number, bytes: Uint8Array): Assembly {
+    const assembly = new Assembly(bytesMax);
+    assembly.add(bytes);
+    return assembly;
+  }
+
   join(): Uint8Array {
     if (this.#pieces.length === 1) return this.#pieces[0]!;
     const whole = new Uint8Array(this.length);
@@ -73,6 +80,15 @@ export class ChannelReassembler {
 
   constructor(bytesMax = CHANNEL_MESSAGE_BYTES_MAX) {
     this.#bytesMax = bytesMax;
+  }
+
+  /** The bytes of the message under way, or null; `restore` goes on with it. */
+  snapshot(): Uint8Array | null {
+    return this.#assembly && this.#assembly.join().slice();
+  }
+
+  restore(snapshot: Uint8Array | null): void {
+    this.#assembly = snapshot && Assembly.holding(this.#bytesMax, snapshot);
   }
 
   /** The whole message when this chunk ends it. `data` is the chunk's data after decompression. */

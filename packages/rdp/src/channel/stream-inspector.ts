@@ -3,7 +3,7 @@ import { confirmActive, deactivateAll, demandActive } from '../pdu/activation.ts
 import { clientInfo } from '../pdu/client-info.ts';
 import { tsRequest } from '../pdu/credssp.ts';
 import { type FastPathUpdate, Fragmentation, fastPathInput, fastPathOutput } from '../pdu/fast-path.ts';
-import { FrameSplitter } from '../pdu/frame-splitter.ts';
+import { FrameSplitter, type FrameSplitterSnapshot } from '../pdu/frame-splitter.ts';
 import { conferenceCreateRequest, conferenceCreateResponse } from '../pdu/gcc.ts';
 import { licensePdu } from '../pdu/licensing.ts';
 import { MCS_GLOBAL_CHANNEL_ID, type McsSendData, mcsPdu } from '../pdu/mcs.ts';
@@ -22,7 +22,7 @@ import {
 import { tpkt } from '../pdu/tpkt.ts';
 import { slowPathUpdate } from '../pdu/update.ts';
 import { x224ConnectionConfirm, x224ConnectionRequest, x224Data } from '../pdu/x224.ts';
-import { ChannelTracker, undoBulk } from './channel-tracker.ts';
+import { ChannelTracker, type ChannelTrackerSnapshot, undoBulk } from './channel-tracker.ts';
 import type { BulkHook, Inspected, InspectedEvent, Sender } from './inspected.ts';
 import { Assembly, channelChunk } from './static-channel.ts';
 
@@ -32,6 +32,17 @@ const X224_CONNECTION_REQUEST = 0xe0;
 const X224_CONNECTION_CONFIRM = 0xd0;
 const T128_FLOW_MARK = 0x8000;
 const EARLY_USER_AUTH_RESULT_BYTES = 4;
+
+export interface StreamInspectorSnapshot {
+  readonly splitters: Readonly<Record<Sender, FrameSplitterSnapshot>>;
+  readonly frames: Readonly<Record<Sender, number>>;
+  readonly channels: ChannelTrackerSnapshot;
+  /** Fast-path updates under way, by update code. */
+  readonly fragments: readonly (readonly [number, { readonly bytes: Uint8Array; readonly lost: boolean }])[];
+  readonly channelNames: readonly string[];
+  readonly ioChannelId: number;
+  readonly messageChannelId: number;
+}
 
 /**
  * Frames and classifies both directions of one RDP connection from its first byte. Bytes may come in any pieces.
@@ -52,6 +63,36 @@ export class StreamInspector {
   /** `hooks` undo bulk compression of what the client and what the server sent. */
   constructor(hooks: Partial<Record<Sender, BulkHook>> = {}) {
     this.#hooks = hooks;
+  }
+
+  /** All it knows of the connection, as plain values: `restore` goes on from there, also in another thread. */
+  snapshot(): StreamInspectorSnapshot {
+    const fragments = [...this.#fragments].map(
+      ([code, { assembly, lost }]) => [code, { bytes: assembly.join().slice(), lost }] as const,
+    );
+    return {
+      splitters: { client: this.#splitters.client.snapshot(), server: this.#splitters.server.snapshot() },
+      frames: { ...this.#frames },
+      channels: this.#channels.snapshot(),
+      fragments,
+      channelNames: [...this.#channelNames],
+      ioChannelId: this.#ioChannelId,
+      messageChannelId: this.#messageChannelId,
+    };
+  }
+
+  restore(snapshot: StreamInspectorSnapshot): void {
+    for (const sender of ['client', 'server'] as const) {
+      this.#splitters[sender].restore(snapshot.splitters[sender]);
+      this.#frames[sender] = snapshot.frames[sender];
+    }
+    this.#channels.restore(snapshot.channels);
+    this.#fragments.clear();
+    for (const [code, { bytes, lost }] of snapshot.fragments)
+      this.#fragments.set(code, { assembly: Assembly.holding(UPDATE_BYTES_MAX, bytes), lost });
+    this.#channelNames = [...snapshot.channelNames];
+    this.#ioChannelId = snapshot.ioChannelId;
+    this.#messageChannelId = snapshot.messageChannelId;
   }
 
   /** Bytes of the sender's incomplete PDU. */

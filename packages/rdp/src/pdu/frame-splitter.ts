@@ -1,5 +1,10 @@
 import { connectFrameLength, frameLength } from './frame-length.ts';
 
+export interface FrameSplitterSnapshot {
+  readonly connecting: boolean;
+  readonly bytes: Uint8Array;
+}
+
 /** Cuts a byte stream that arrives in any pieces into PDUs. Keeps at most one incomplete PDU. */
 export class FrameSplitter {
   /** True until the MCS connection begins: CredSSP messages may come, fast-path can't. */
@@ -62,6 +67,19 @@ export class FrameSplitter {
     const rest = new Uint8Array(this.#bytes.subarray(this.#start, this.#end));
     this.#start = this.#end;
     return rest;
+  }
+
+  /** What it holds, to go on from later with `restore`. */
+  snapshot(): FrameSplitterSnapshot {
+    return { connecting: this.connecting, bytes: this.#bytes.slice(this.#start, this.#end) };
+  }
+
+  restore(snapshot: FrameSplitterSnapshot): void {
+    this.connecting = snapshot.connecting;
+    this.#bytes = snapshot.bytes.slice();
+    this.#start = 0;
+    this.#end = this.#bytes.length;
+    this.#own = true;
   }
 
   /** What is left belongs to the caller's buffer: copy it before the caller reuses it. */
