@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
+import { readCapture } from '@lucid-sessions/testkit';
+import fc from 'fast-check';
+import { ChunkTable, scaleActivity } from '../src/player/chunk-table.ts';
+import { lastAtOrBefore, mergeEvents } from '../src/player/event-list.ts';
+import { EventReader } from '../src/player/event-reader.ts';
+import { KeyframeCache, stateBytes } from '../src/player/keyframe-cache.ts';
+import type { PlayerEvent } from '../src/player/protocol.ts';
+import { inspectAccessUnit } from '../src/player/webcodecs-h264.ts';
+import { WebmClusters, webmHeader } from '../src/player/webm.ts';
+import { capturesDirectory, framesOf } from './support/recording.ts';
+
+const chunk = (sequence: number, startSeconds: number, seconds: number, bytes = 100) => ({
+  chunk_id: `c${sequence}`,
+  session_id: 's',
+  sequence_number: sequence,
+  timestamp: new Date(1_700_000_000_000 + startSeconds * 1000).toISOString(),
+  status: 'stored',
+  size_bytes: bytes,
+  duration_seconds: seconds,
+  frame_count: 1,
+  merkle_hash: '',
+  compression_ratio: 1,
+  quality_score: 100,
+  encryption_key_id: '',
+});
+
+describe('the table of chunks', () => {
+  test('finds the chunk that was open at a time, and takes no chunk twice', () => {
+    const table = new ChunkTable();
+    table.append([chunk(1, 0, 10), chunk(2, 10, 10)]);
+    table.append([chunk(2, 10, 10), chunk(3, 40, 5)]);
+    assert.equal(table.length, 3);
+    assert.deepEqual(
+      [-1, 0, 9.99, 10, 30, 40, 99].map((seconds) => table.indexAt(seconds * 1e6)),
+      [0, 0, 0, 1, 1, 2, 2],
+    );
+    assert.equal(table.durationUs, 45e6);
+    assert.equal(table.totalBytes, 300);
+  });
+
+  test('sketches activity: as many bytes as there are, scaled to one', () => {
+    const table = new ChunkTable();
+    table.append([chunk(1, 0, 10, 1000), chunk(2, 10, 10, 50)]);
+    const values = table.activity(20);
+    assert.ok(Math.abs(values.reduce((sum, value) => sum + value, 0) - 1050) < 1);
+    const scaled = scaleActivity(values);
+    assert.equal(Math.max(...scaled), 1);
+    assert.ok(scaled.every((value) => value > 0));
+    assert.deepEqual([...scaleActivity(new Float32Array(3))], [0, 0, 0]);
+  });
+});
+
+describe('the cache of keyframes', () => {
+  test('stays within its budget and gives the last keyframe at or before a time', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 1000 }), { minLength: 1, maxLength: 60 }), (timesUs) => {
+        const cache = new KeyframeCache<number>(100);
+        for (const timeUs of timesUs) cache.add({ chunkIndex: 0, frameIndex: 0, timeUs, bytes: 20, state: timeUs });
+        assert.ok(cache.size <= 5 && cache.bytes === cache.size * 20);
+        const found = cache.before(500);
+        if (found !== null) assert.ok(found.timeUs <= 500 && found.state === found.timeUs);
+        if (new Set(timesUs).size <= 5) assert.equal(cache.size, new Set(timesUs).size);
+      }),
+    );
+  });
+
+  test('drops the one whose neighbours are closest together', () => {
+    const cache = new KeyframeCache<number>(3);
+    for (const timeUs of [0, 100, 110, 500])
+      cache.add({ chunkIndex: 0, frameIndex: 0, timeUs, bytes: 1, state: timeUs });
+    assert.deepEqual([cache.before(109)?.timeUs, cache.before(499)?.timeUs, cache.before(500)?.timeUs], [0, 110, 500]);
+  });
+
+  test('counts the memory of a state once, however often it is named', () => {
+    const pixels = new Uint8Array(1000);
+    const twice = { a: pixels, b: new Uint32Array(pixels.buffer), map: new Map([['x', pixels]]), list: [pixels] };
+    assert.ok(stateBytes(twice) >= 1000 && stateBytes(twice) < 1500);
+    assert.equal(stateBytes(null), 0);
+  });
+});
+
+const key = (timeUs: number, ...events: number[]): Frame => ({
+  kind: frameKinds.pdu,
+  flags: frameFlags.fastPath,
+  channelId: 0,
+  timeUs,
+  body: Uint8Array.from([(events.length / 2) << 2, 2 + events.length, ...events]),
+});
+const down = (code: number): [number, number] => [0, code];
+const up = (code: number): [number, number] => [1, code];
+
+describe('the reader of events', () => {
+  test('puts what was typed in one go into one entry, with Shift and Caps Lock', () => {
+    const reader = new EventReader();
+    // Shift+h, i, Caps Lock, a, Caps Lock, Shift+1, Enter
+    reader.push(key(1e6, ...down(0x2a), ...down(0x23), ...up(0x23), ...up(0x2a), ...down(0x17), ...up(0x17)));
+    reader.push(key(1.2e6, ...down(0x3a), ...up(0x3a), ...down(0x1e), ...up(0x1e), ...down(0x3a), ...up(0x3a)));
+    reader.push(key(1.4e6, ...down(0x2a), ...down(0x02), ...up(0x02), ...up(0x2a), ...down(0x1c), ...up(0x1c)));
+    assert.deepEqual(reader.take(1.4e6), [{ timeUs: 1e6, kind: 'keys', text: 'HiA!⏎' }]);
+  });
+
+  test('names keys that type nothing, and combinations', () => {
+    const reader = new EventReader();
+    reader.push(key(1, ...down(0x1d), ...down(0x2e), ...up(0x2e), ...up(0x1d)));
+    reader.push(key(2, ...down(0x3b), ...up(0x3b), 2, 0x48, 3, 0x48));
+    assert.deepEqual(
+      reader.finish().map(({ text }) => text),
+      ['Ctrl+C', '[F1]↑'],
+    );
+  });
+
+  test('begins a new entry after a pause, and holds back what is still typed', () => {
+    const reader = new EventReader();
+    reader.push(key(0, ...down(0x1e)));
+    assert.deepEqual(reader.take(1e6), []);
+    reader.push(key(5e6, ...down(0x30)));
+    assert.deepEqual(
+      reader.take(5e6).map(({ text }) => text),
+      ['a'],
+    );
+    assert.deepEqual(
+      reader.take(9e6).map(({ text }) => text),
+      ['b'],
+    );
+  });
+
+  test('reads what was typed and clicked in sessions of real clients, fast-path and slow-path alike', () => {
+    for (const [name, typed] of [
+      ['xorg-default', 'abc default⏎'],
+      ['xorg-nofastpath', 'abc nofastpath⏎'],
+    ] as const) {
+      const reader = new EventReader();
+      for (const frame of framesOf(readCapture(join(capturesDirectory, `${name}.rdpcap.gz`))))
+        reader.push({ ...frame, channelId: 0 });
+      assert.deepEqual(
+        reader.finish().map(({ text }) => text),
+        ['left button at 200, 150', typed],
+      );
+    }
+  });
+
+  test('takes any bytes a client may send', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), (body) => {
+        const reader = new EventReader();
+        reader.push({ kind: frameKinds.pdu, flags: 0, channelId: 0, timeUs: 0, body });
+        reader.push({ kind: frameKinds.note, flags: 0, channelId: 0, timeUs: 0, body });
+        assert.equal(reader.finish().filter(({ kind }) => kind === 'note').length, 1);
+      }),
+    );
+  });
+});
+
+test('merged events stay in order of time, and the last before a moment is found', () => {
+  const event = (timeUs: number): PlayerEvent => ({ timeUs, kind: 'note', text: '' });
+  const list = fc.array(fc.integer({ min: 0, max: 100 }).map(event), { maxLength: 20 });
+  fc.assert(
+    fc.property(list, list, fc.integer({ min: 0, max: 100 }), (a, b, at) => {
+      const merged = mergeEvents(mergeEvents([], a), b);
+      assert.equal(merged.length, a.length + b.length);
+      const index = lastAtOrBefore(merged, at);
+      assert.ok(merged.every((one, i) => (i <= index ? one.timeUs <= at : one.timeUs > at)));
+    }),
+  );
+});
+
+test('an access unit says its codec and whether it is a key frame', () => {
+  const idr = Uint8Array.from([0, 0, 0, 1, 0x67, 0x64, 0x00, 0x20, 0, 0, 1, 0x68, 1, 0, 0, 1, 0x65, 9]);
+  assert.deepEqual(inspectAccessUnit(idr), { codec: 'avc1.640020', key: true });
+  assert.deepEqual(inspectAccessUnit(Uint8Array.from([0, 0, 1, 0x41, 1, 2])), { codec: null, key: false });
+  assert.deepEqual(inspectAccessUnit(Uint8Array.from([0, 0, 1])), { codec: null, key: false });
+});
+
+describe('WebM', () => {
+  /** Elements of one level: id and content. Sizes are the writer's 8-byte ones. */
+  function elements(bytes: Uint8Array): { id: number; content: Uint8Array }[] {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const found: { id: number; content: Uint8Array }[] = [];
+    for (let at = 0; at < bytes.length; ) {
+      const idBytes = Math.clz32(bytes[at]!) - 23;
+      let id = 0;
+      for (let i = 0; i < idBytes; i += 1) id = id * 256 + bytes[at + i]!;
+      at += idBytes;
+      const size = view.getBigUint64(at) & 0xff_ffff_ffff_ffffn;
+      const end = size === 0xff_ffff_ffff_ffffn ? bytes.length : at + 8 + Number(size);
+      found.push({ id, content: bytes.subarray(at + 8, Math.min(end, bytes.length)) });
+      at = Math.min(end, bytes.length);
+    }
+    return found;
+  }
+
+  test('begins with the EBML head and describes its track', () => {
+    const [head, segment] = elements(webmHeader({ codec: 'V_VP9', width: 1024, height: 768, durationMs: 1500 }));
+    assert.equal(head?.id, 0x1a45dfa3);
+    assert.equal(segment?.id, 0x18538067);
+    const [info, tracks] = elements(segment!.content);
+    const duration = elements(info!.content).find(({ id }) => id === 0x4489)!.content;
+    assert.equal(new DataView(duration.buffer, duration.byteOffset).getFloat64(0), 1500);
+    const track = elements(elements(tracks!.content)[0]!.content);
+    assert.equal(new TextDecoder().decode(track.find(({ id }) => id === 0x86)!.content), 'V_VP9');
+    const video = elements(track.find(({ id }) => id === 0xe0)!.content);
+    assert.deepEqual(
+      video.map(({ content }) => content[0]! * 256 + content[1]!),
+      [1024, 768],
+    );
+  });
+
+  test('starts a cluster with each key frame and keeps times relative to it', () => {
+    const clusters = new WebmClusters();
+    const data = Uint8Array.of(1, 2, 3);
+    assert.equal(clusters.add({ timeMs: 0, keyFrame: true, data }), null);
+    assert.equal(clusters.add({ timeMs: 40, keyFrame: false, data }), null);
+    const first = clusters.add({ timeMs: 70_000, keyFrame: true, data });
+    const [cluster] = elements(first!);
+    const [time, , second] = elements(cluster!.content);
+    assert.deepEqual([time!.id, ...time!.content], [0xe7, 0]);
+    assert.deepEqual([...second!.content], [0x81, 0, 40, 0, 1, 2, 3]);
+    const [last] = elements(clusters.finish()!);
+    assert.deepEqual([...elements(last!.content)[0]!.content], [0x01, 0x11, 0x70]);
+    assert.equal(clusters.finish(), null);
+  });
+
+  test('a long time without a key frame still begins a new cluster', () => {
+    const clusters = new WebmClusters();
+    clusters.add({ timeMs: 0, keyFrame: true, data: new Uint8Array(1) });
+    assert.notEqual(clusters.add({ timeMs: 31_000, keyFrame: false, data: new Uint8Array(1) }), null);
+  });
+});

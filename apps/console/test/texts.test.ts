@@ -1,0 +1,267 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { VerificationReport } from '@lucid-sessions/evidence';
+import fc from 'fast-check';
+import { query } from '../src/api/client.ts';
+import { readClaims } from '../src/api/credentials.ts';
+import { readForm } from '../src/pages/create.ts';
+import { amountOf } from '../src/pages/system.ts';
+import { noteText } from '../src/player/event-reader.ts';
+import { type CheckedChunks, verdictsOf, verdictsUnknown } from '../src/player/verdicts.ts';
+import {
+  formatBytes,
+  formatClock,
+  formatMoment,
+  humanise,
+  parseMoment,
+  shorten,
+  spokenDuration,
+} from '../src/ui/format.ts';
+import { parseRoute, pathOf } from '../src/ui/router.ts';
+
+describe('texts', () => {
+  test('bytes, clocks and words', () => {
+    assert.deepEqual([0, 999, 1000, 1234, 99_400, 999_600, 5e12].map(formatBytes), [
+      '0 B',
+      '999 B',
+      '1.0 kB',
+      '1.2 kB',
+      '99.4 kB',
+      '1.0 MB',
+      '5.0 TB',
+    ]);
+    assert.deepEqual([-1, 7.9, 754, 3723].map(formatClock), ['0:00', '0:07', '12:34', '1:02:03']);
+    assert.deepEqual([formatMoment(62.56), formatMoment(1.9996, 3)], ['1:02.5', '0:01.999']);
+    assert.deepEqual([0, 61, 7322].map(spokenDuration), [
+      '0 seconds',
+      '1 minute 1 second',
+      '2 hours 2 minutes 2 seconds',
+    ]);
+    assert.deepEqual([shorten('abc'), shorten('0123456789abcdef0123456789')], ['abc', '0123456789…456789']);
+    assert.equal(humanise('free_bytes'), 'Free bytes');
+    assert.deepEqual(
+      [
+        amountOf('size_bytes', 1500),
+        amountOf('uptime_seconds', 61),
+        amountOf('x', true),
+        amountOf('x', 0.5),
+        amountOf('by', { a: 1 }),
+      ],
+      ['1.5 kB', '1:01', 'yes', '0.50', 'a: 1'],
+    );
+  });
+
+  test('moments of addresses', () => {
+    assert.deepEqual(
+      ['#t=12.5', 't=1:02', '#a=1&t=1:00:00', '#t=', '#t=1:2:3:4', '#t=1..2', '', '#at=3'].map(parseMoment),
+      [12.5, 62, 3600, null, null, null, null, null],
+    );
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 10 ** 8 }), (ms) => {
+        assert.equal(parseMoment(`#t=${(ms / 1000).toFixed(3).replace(/\.?0+$/, '') || '0'}`), ms / 1000);
+      }),
+    );
+  });
+
+  test('every note of the gateway is a sentence', () => {
+    assert.equal(
+      noteText({ type: 'gap', fromUs: 0, toUs: 1, reason: 'the spool was full', framesLost: 3 }),
+      'gap: the spool was full, 3 frames lost',
+    );
+    assert.match(
+      noteText({ type: 'target_certificate', sha256: 'ab', check: 'system_roots', valid: false, problem: 'expired' }),
+      /not valid \(system roots\): expired/,
+    );
+    assert.equal(noteText({ type: 'clock_step', atUs: 0, stepUs: -1_500_000 }), 'the clock was set by -1.500 s');
+    assert.equal(noteText({ type: 'ended', atUs: 0, reason: 'idle_timeout', message: '' }), 'ended: idle timeout');
+  });
+});
+
+describe('addresses', () => {
+  test('every page has its path, and no other path has a page', () => {
+    for (const route of [
+      { page: 'sessions' },
+      { page: 'session', sessionId: 'a_B-9' },
+      { page: 'create' },
+      { page: 'live' },
+      { page: 'system' },
+      { page: 'audit' },
+    ] as const)
+      assert.deepEqual(parseRoute(pathOf(route)), route);
+    for (const path of ['/sessions/a b', '/sessions/a/b', '/other', `/sessions/${'x'.repeat(101)}`, '/live/x'])
+      assert.deepEqual(parseRoute(path), { page: 'notFound' });
+    assert.deepEqual(parseRoute('/'), { page: 'sessions' });
+  });
+
+  test('queries leave out what is not set and escape the rest', () => {
+    assert.equal(query({ a: 'x y&z', b: undefined, c: '', d: 0 }), '?a=x+y%26z&d=0');
+    assert.equal(query({}), '');
+  });
+});
+
+describe('claims of a token', () => {
+  const token = (claims: unknown): string => `h.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.s`;
+
+  test('are read, names outside Latin-1 included', () => {
+    assert.deepEqual(readClaims(token({ user_id: 'Zoë ✓', roles: ['admin', 7], exp: 5 })), {
+      userId: 'Zoë ✓',
+      roles: ['admin'],
+      expiresAtSeconds: 5,
+    });
+    assert.deepEqual(readClaims(token({ sub: 'x' })), { userId: 'x', roles: [], expiresAtSeconds: null });
+  });
+
+  test('of anything else are none', () => {
+    for (const text of ['', 'a.b', 'a.!.c', token(7), token({}), `h.${Buffer.from('nojson').toString('base64url')}.s`])
+      assert.equal(readClaims(text), null);
+    fc.assert(fc.property(fc.string(), (text) => readClaims(`a.${text}.c`) === null || text.length > 0));
+  });
+});
+
+test('the form gives the request, without what was left empty', () => {
+  const data = new FormData();
+  for (const [name, value] of Object.entries({
+    name: ' Patch night ',
+    host: 'srv',
+    port: '3390',
+    tags: 'a, b,,',
+    username: '',
+    retention_days: '7',
+    persistence: 'strict',
+    graphics: 'classic',
+  }))
+    data.set(name, value);
+  assert.deepEqual(JSON.parse(JSON.stringify(readForm(data))), {
+    name: 'Patch night',
+    rdp_config: { host: 'srv', port: 3390, ignore_cert: false },
+    recording_config: { persistence: 'strict', graphics: 'classic' },
+    storage_config: { retention_days: 7 },
+    metadata: { tags: ['a', 'b'] },
+  });
+});
+
+describe('verdicts', () => {
+  const clean: VerificationReport = {
+    v: 1,
+    clean: true,
+    exit_code: 0,
+    session_id: 's',
+    verdicts: {
+      integrity: 'intact',
+      completeness: 'whole',
+      origin: 'trusted',
+      time: 'logged',
+      readability: 'readable',
+    },
+    findings: [],
+    findings_count: 0,
+    states: [],
+    facts: {
+      opened_us: 0,
+      ended_us: 1,
+      end_reason: null,
+      chunks_in_manifest: 2,
+      leaves_count: 2,
+      chunks_checked: 2,
+      chunks_read: 2,
+      frames_read: 1234,
+      chunks_recovered: 0,
+      total_bytes: 0,
+      merkle_root: null,
+      pauses_count: 0,
+      downgrades: [],
+      part: null,
+      not_before_us: null,
+      not_after_us: 1_700_000_000_000_000,
+      witnesses_count: 2,
+      anchors_count: 1,
+      anchors_confirmed: 1,
+    },
+  };
+  const allChecked: CheckedChunks = { all: true, count: 2, checked: 2, altered: [] };
+  const words = (report: VerificationReport, chunks = allChecked, hasPolicy = true): string[] =>
+    verdictsOf(report, chunks, hasPolicy).map(({ word, tone }) => `${word} (${tone})`);
+  const withVerdicts = (
+    verdicts: Partial<VerificationReport['verdicts']>,
+    codes: string[] = [],
+  ): VerificationReport => ({
+    ...clean,
+    verdicts: { ...clean.verdicts, ...verdicts },
+    findings: codes.map((code) => ({
+      code,
+      message: `about ${code}`,
+      file: null,
+      index: null,
+    })) as VerificationReport['findings'],
+  });
+
+  test('say what a clean recording is', () => {
+    assert.deepEqual(words(clean), [
+      'unaltered (good)',
+      'whole (good)',
+      'trusted recorder (good)',
+      'logged (good)',
+      'readable (good)',
+    ]);
+  });
+
+  test('say only so much as was looked at', () => {
+    const chunks = { all: false, count: 2, checked: 1, altered: [] };
+    const report = withVerdicts({ completeness: 'incomplete', readability: 'not_checked' }, ['CHUNK_MISSING']);
+    assert.deepEqual(words(report, chunks), [
+      'unaltered so far (good)',
+      'whole (good)',
+      'trusted recorder (good)',
+      'logged (good)',
+      'readable so far (good)',
+    ]);
+    assert.equal(words(report, { ...chunks, checked: 0 })[4], 'not checked (unknown)');
+    assert.equal(words(report, { ...chunks, altered: [1] })[0], 'altered (bad)');
+    const open = { ...report, facts: { ...report.facts, chunks_in_manifest: null } };
+    assert.equal(words(open, chunks)[1], 'not closed (warn)');
+    assert.equal(words(withVerdicts({ completeness: 'incomplete' }, ['TRUNCATED']), chunks)[1], 'incomplete (bad)');
+    assert.equal(
+      words(withVerdicts({ completeness: 'incomplete' }, ['CHUNK_MISSING', 'GAP']), chunks)[1],
+      'gaps (warn)',
+    );
+  });
+
+  test('are bad where the verifier says so, with its reason', () => {
+    const report = withVerdicts(
+      {
+        integrity: 'broken',
+        completeness: 'incomplete',
+        origin: 'forged',
+        time: 'contradicted',
+        readability: 'unreadable',
+      },
+      ['SIG_BAD', 'CHUNK_MISSING', 'TIME_ORDER', 'AUTH'],
+    );
+    const verdicts = verdictsOf(report, allChecked, true);
+    assert.ok(verdicts.every(({ tone }) => tone === 'bad'));
+    assert.deepEqual(
+      verdicts.map(({ detail }) => detail),
+      ['About SIG_BAD.', 'About CHUNK_MISSING.', 'About SIG_BAD.', 'About TIME_ORDER.', 'About AUTH.'],
+    );
+  });
+
+  test('tell an unknown recorder from one this installation does not trust', () => {
+    const report = withVerdicts({ origin: 'untrusted' }, ['KEY_UNTRUSTED']);
+    assert.equal(words(report)[2], 'not trusted (bad)');
+    assert.equal(words(report, allChecked, false)[2], 'not known (unknown)');
+  });
+
+  test('cover every answer the verifier can give', () => {
+    for (const completeness of ['part', 'gaps', 'unclosed'] as const)
+      assert.ok(words(withVerdicts({ completeness }))[1]);
+    for (const time of ['anchored', 'witnessed', 'recorder_only'] as const) assert.ok(words(withVerdicts({ time }))[3]);
+    assert.equal(words(withVerdicts({ readability: 'shredded' }))[4], 'destroyed (warn)');
+    assert.ok(verdictsUnknown('why').every(({ tone }) => tone === 'unknown'));
+    const notes = {
+      ...clean,
+      states: ['RECOVERED' as const],
+      facts: { ...clean.facts, pauses_count: 2, downgrades: ['x'] },
+    };
+    assert.match(verdictsOf(notes, allChecked, true)[1]!.detail, /2 pauses, 1 downgrade, partly recovered/);
+  });
+});
