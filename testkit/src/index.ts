@@ -1,3 +1,4 @@
+export * from './blockchain-core.ts';
 export * from './capture.ts';
 export * from './certificate.ts';
 export * from './client.ts';

@@ -1,3 +1,4 @@
+export { anchorSessionId, BlockchainCoreAnchor, type BlockchainCoreOptions } from './blockchain-core.ts';
 export { type OpenBundle, openBundle, writeBundleDirectory, writeBundleTar } from './bundle-files.ts';
 export { makeDirectoryDurably, readFileOrNull, syncDirectory, writeFileDurably } from './durable-file.ts';
 export { EmbeddedLog, type EmbeddedLogOptions } from './embedded-log.ts';
