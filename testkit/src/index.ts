@@ -4,3 +4,4 @@ export * from './certificate.ts';
 export * from './client.ts';
 export * from './desktop.ts';
 export * from './keyboard.ts';
+export * from './peers.ts';
