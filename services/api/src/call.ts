@@ -23,6 +23,8 @@ export interface ApiDeps {
   processor: Pick<ProcessorPort, 'health' | 'signRecord'>;
   /** What the verifier needs and whom it trusts: this installation's own identity and log keys. */
   verification: { crypto: Crypto } & Pick<VerifyOptions, 'policy' | 'decompressor' | 'checkAnchor'>;
+  /** The public halves of those keys, for others who want to trust them. */
+  trustedKeys: { v: 1; identity_keys: { key: string }[]; log_keys: string[] };
   /** Opens wraps with keys this host holds; null when it holds none of them. Without it nobody can play back here. */
   unwrapKey?: (wraps: KeyWrap[]) => Promise<Uint8Array | null>;
   /** µs since 1970. */

@@ -120,13 +120,14 @@ async function getKey(call: Call<'getKey'>) {
   return { session_id: sessionId, key: Buffer.from(key).toString('base64'), key_id: wraps[0]!.keyId };
 }
 
-type EvidenceOperations = 'getManifest' | 'exportEvidence' | 'verifySession' | 'getAnchor' | 'getKey';
+type EvidenceOperations = 'getManifest' | 'exportEvidence' | 'verifySession' | 'getAnchor' | 'getKey' | 'getPolicy';
 
 export const evidenceHandlers: Handlers<EvidenceOperations> = {
   getManifest: records,
   exportEvidence,
   verifySession,
   getKey,
+  getPolicy: async ({ api }) => api.deps.trustedKeys,
 
   async getAnchor(call) {
     const { pipeline } = call.api.deps;

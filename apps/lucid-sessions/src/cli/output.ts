@@ -22,6 +22,7 @@ export class Output {
   readonly json: boolean;
   readonly #streams: Streams;
   #progressShown = false;
+  #countShown = 0;
 
   constructor(streams: Streams, json: boolean) {
     this.#streams = streams;
@@ -40,13 +41,20 @@ export class Output {
     if (!this.json) this.#streams.stdout.write(`${line}\n`);
   }
 
-  /** A line that replaces itself on a terminal; each stage once elsewhere. */
-  progress(line: string): void {
+  /**
+   * A line that replaces itself on a terminal. Elsewhere a stage (no `count`) is printed once, and a growing count each time
+   * it has doubled, so that a log shows life without filling up.
+   */
+  progress(line: string, count?: number): void {
     if (this.json) return;
     if (this.#streams.stderr.isTTY) {
       this.#streams.stderr.write(`\r\u001b[2K${line}`);
       this.#progressShown = true;
-    } else this.#streams.stderr.write(`${line}\n`);
+      return;
+    }
+    if (count !== undefined && count < this.#countShown * 2) return;
+    this.#countShown = count ?? 0;
+    this.#streams.stderr.write(`${line}\n`);
   }
 
   #clearProgress(): void {

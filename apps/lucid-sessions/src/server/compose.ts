@@ -4,7 +4,15 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { embeddedLogPort, nodeCrypto, SqliteJobQueue, SqliteJournalStore } from '@lucid-sessions/adapters';
+import {
+  embeddedLogPort,
+  nodeCrypto,
+  nodeDecompressor,
+  SqliteJobQueue,
+  SqliteJournalStore,
+  unwrapDek,
+} from '@lucid-sessions/adapters';
+import { createApiServer, readApiEnv } from '@lucid-sessions/api';
 import {
   LucidError,
   type PipelinePort,
@@ -16,11 +24,12 @@ import {
   type StoragePort,
 } from '@lucid-sessions/contract';
 import { type Environment, readUrl } from '@lucid-sessions/contract/http';
+import { parsePolicy } from '@lucid-sessions/evidence';
 import { createPipelineServer, readPipelineEnv } from '@lucid-sessions/pipeline';
 import { createProcessorServer, readProcessorEnv } from '@lucid-sessions/processor';
 import { type Recorder, readRecorderEnv, startRecorderServer } from '@lucid-sessions/recorder';
 import { createStorageServer, readStorageEnv } from '@lucid-sessions/storage';
-import { logOrigin, nowUs, openKeys, openLog, openStores } from './embedded-parts.ts';
+import { logOrigin, nowUs, openKeys, openLog, openStores, software } from './embedded-parts.ts';
 import { type DataDirectory, dataDirectory, type ServiceName, serviceNames, withOwnSecrets } from './environment.ts';
 
 export interface ComposeOptions {
@@ -88,6 +97,8 @@ class Composer {
       recorder = started.port;
       rdp = started;
     }
+    if (this.#services.has('api'))
+      await this.#startApi({ storage, processor, pipeline, recorder: recorder ?? notYet }, rdp);
     return {
       directory: this.#directory,
       addresses: this.#addresses,
@@ -164,6 +175,34 @@ class Composer {
     this.#disposers.push(() => server.dispose());
     this.#addresses.pipeline = (await server.start()).address;
     return server.service;
+  }
+
+  async #startApi(ports: Ports, rdp: RunningLucid['rdp']): Promise<void> {
+    const keys = await openKeys(this.#directory, []);
+    const trustedKeys = await keys.directory.exportPublic(logOrigin(this.#environment));
+    const config = readApiEnv(this.#environment, software.version);
+    // A port the system chose is known only now.
+    const rdpPort = rdp?.addresses[0]?.port;
+    const gateway = { ...config.gateway, ...(rdpPort === undefined ? {} : { port: rdpPort }) };
+    const server = createApiServer(
+      { ...config, ...(this.#environment.LUCID_PUBLIC_RDP_PORT ? {} : { gateway }) },
+      {
+        ...ports,
+        verification: {
+          crypto: nodeCrypto,
+          decompressor: nodeDecompressor,
+          policy: parsePolicy(new TextEncoder().encode(JSON.stringify(trustedKeys))),
+        },
+        trustedKeys,
+        unwrapKey: (wraps) => unwrapDek(wraps, keys.processor.unwrappers),
+        nowUs,
+        newId: randomUUID,
+        randomBytes: nodeCrypto.randomBytes,
+        onError: this.#onError('api'),
+      },
+    );
+    this.#disposers.push(() => server.dispose());
+    this.#addresses.api = (await server.start()).address;
   }
 
   async #startRecorder(pipeline: PipelinePort, processor: ProcessorPort): Promise<Recorder> {

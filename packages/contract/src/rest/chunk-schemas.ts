@@ -160,6 +160,13 @@ export const verifyAnswer = z.looseObject({
   verified_at: timestamp,
 });
 
+/** The trust policy of docs/format.md, as `verify --policy` reads it. */
+export const policyAnswer = z.strictObject({
+  v: z.literal(1),
+  identity_keys: z.array(z.strictObject({ key: z.string() })),
+  log_keys: z.array(z.string()),
+});
+
 export const keyAnswer = z.strictObject({
   session_id: sessionIdSchema,
   key: z.string().describe('Data key of the session, base64: for the player, which decrypts in the browser.'),

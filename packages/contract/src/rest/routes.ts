@@ -13,6 +13,7 @@ import {
   listChunksQuery,
   manifestAnswer,
   pipelineAnswer,
+  policyAnswer,
   verifyAnswer,
 } from './chunk-schemas.ts';
 import {
@@ -300,6 +301,16 @@ export const restRoutes = {
     rateLimit: 'read',
     answer: json(keyAnswer),
     errors: ['sessionNotFound', 'recordNotFound'],
+  },
+  getPolicy: {
+    method: 'GET',
+    path: '/evidence/policy',
+    summary: 'Starter trust policy for the offline verifier: the public keys this installation signs and logs with',
+    tag: 'evidence',
+    permissions: ['evidence:read'],
+    rateLimit: 'read',
+    answer: json(policyAnswer),
+    errors: [],
   },
   listAudit: {
     method: 'GET',

@@ -1,0 +1,111 @@
+/** `export`: the evidence bundle of a session from the API, as a directory or one tar file, with a starter policy beside it. */
+import { randomBytes } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { openBundle, writeBundleDirectory } from '@lucid-sessions/adapters';
+import type { BundleEntry, BundleSource } from '@lucid-sessions/evidence';
+import type { ApiClient } from '../cli/api-client.ts';
+import { CliError, formatBytes, type Output } from '../cli/output.ts';
+import { sessionPath } from './sessions.ts';
+
+export interface ExportOptions {
+  out: string;
+  /** Only this span of time, RFC 3339: the bundle then verifies as a part. */
+  from?: string;
+  to?: string;
+}
+
+export interface Exported {
+  session_id: string;
+  bundle: string;
+  policy: string;
+}
+
+/** A path that ends in .tar becomes one file, any other a directory. Nothing that exists is overwritten. */
+export async function exportSession(
+  api: ApiClient,
+  output: Output,
+  id: string,
+  options: ExportOptions,
+): Promise<Exported> {
+  const bundle = resolve(options.out);
+  const policy = `${bundle.replace(/\.tar$/, '')}.policy.json`;
+  for (const path of [bundle, policy]) await refuseExisting(path);
+  await mkdir(dirname(bundle), { recursive: true });
+  const range = await chunkRange(api, id, options);
+  const partial = `${bundle}.${randomBytes(4).toString('hex')}.partial`;
+  try {
+    await download(api, `${sessionPath(id)}/evidence${range}`, partial, output);
+    if (bundle.endsWith('.tar')) await rename(partial, bundle);
+    else await unpack(partial, bundle);
+  } finally {
+    await rm(partial, { force: true });
+  }
+  const trusted = await api.json<Record<string, unknown>>('GET', '/evidence/policy');
+  await writeFile(policy, `${JSON.stringify(trusted, null, 2)}\n`, { flag: 'wx' });
+  return { session_id: id, bundle, policy };
+}
+
+/** The query that names the chunks of the wanted span of time; empty for the whole recording. */
+async function chunkRange(api: ApiClient, id: string, { from, to }: ExportOptions): Promise<string> {
+  if (from === undefined && to === undefined) return '';
+  const query = new URLSearchParams({ limit: '1000', offset: '0' });
+  if (from !== undefined) query.set('start_time', from);
+  if (to !== undefined) query.set('end_time', to);
+  let first = Number.POSITIVE_INFINITY;
+  let last = 0;
+  for (let more = true; more; ) {
+    const page = await api.json<ChunkPage>('GET', `${sessionPath(id)}/chunks?${query}`);
+    for (const { sequence_number: number } of page.chunks) {
+      first = Math.min(first, number);
+      last = Math.max(last, number);
+    }
+    query.set('offset', String(page.pagination.offset + page.chunks.length));
+    more = page.pagination.has_next && page.chunks.length > 0;
+  }
+  if (last === 0) throw new CliError('nothing was recorded in that span of time');
+  return `?first=${first}&last=${last}`;
+}
+
+interface ChunkPage {
+  chunks: { sequence_number: number }[];
+  pagination: { offset: number; has_next: boolean };
+}
+
+async function refuseExisting(path: string): Promise<void> {
+  const exists = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (exists) throw new CliError(`${path} is there already: name another place with --out`);
+}
+
+async function download(api: ApiClient, path: string, file: string, output: Output): Promise<void> {
+  const response = await api.send('GET', path);
+  if (response.body === null) throw new CliError('the server sent no bundle');
+  let received = 0;
+  const counted = async function* (source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const part of source) {
+      received += part.length;
+      output.progress(`received ${formatBytes(received)}`, received);
+      yield part;
+    }
+  };
+  await pipeline(Readable.from(counted(response.body)), createWriteStream(file, { flags: 'wx' }));
+}
+
+async function unpack(tar: string, directory: string): Promise<void> {
+  const opened = await openBundle(tar);
+  try {
+    await writeBundleDirectory(directory, entriesOf(opened.source));
+  } finally {
+    await opened.close();
+  }
+}
+
+async function* entriesOf(source: BundleSource): AsyncGenerator<BundleEntry> {
+  for (const { name, bytes } of await source.list()) yield { name, content: await source.read(name, 0, bytes) };
+}

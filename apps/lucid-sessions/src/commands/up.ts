@@ -1,0 +1,55 @@
+/** `up`: runs the services and says where they are. */
+import type { Environment } from '@lucid-sessions/contract/http';
+import { CliError, exitCodes, type Output } from '../cli/output.ts';
+import { loadAdminToken } from '../server/admin-token.ts';
+import { type RunningLucid, startLucid } from '../server/compose.ts';
+import { type ServiceName, serviceNames } from '../server/environment.ts';
+
+export interface UpOptions {
+  services: readonly ServiceName[];
+}
+
+export function parseServices(text: string): ServiceName[] {
+  const names = text.split(',').map((name) => name.trim());
+  const unknown = names.filter((name) => !serviceNames.includes(name as ServiceName));
+  if (unknown.length > 0)
+    throw new CliError(
+      `unknown service ${unknown.join(', ')}: choose from ${serviceNames.join(', ')}`,
+      exitCodes.usage,
+    );
+  return names as ServiceName[];
+}
+
+/** Resolves when a signal has stopped everything in order. A second signal ends at once. */
+export async function up(environment: Environment, output: Output, options: UpOptions): Promise<void> {
+  const running = await startLucid({ environment, services: options.services, log: logLine });
+  await announce(running, environment, output);
+  await signal();
+  output.say('stopping: running sessions are ended and stored (press again to stop at once)');
+  void signal().then(() => process.exit(exitCodes.failed));
+  await running.dispose();
+}
+
+const logLine = (line: string): void => void process.stderr.write(`${new Date().toISOString()} ${line}\n`);
+
+const signal = (): Promise<void> =>
+  new Promise((resolve) => {
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => resolve());
+  });
+
+async function announce(running: RunningLucid, environment: Environment, output: Output): Promise<void> {
+  const lines = Object.entries(running.addresses).map(([name, address]) => `${name.padEnd(10)} ${address}`);
+  for (const { host, port, target } of running.rdp?.addresses ?? [])
+    lines.push(`RDP        ${host}:${port}${target === null ? '' : `  records everything that goes to ${target}`}`);
+  if (running.rdp) lines.push(`           clients see the certificate with SHA-256 ${running.rdp.certificateSha256}`);
+  lines.push(`data       ${running.directory.root}`);
+  const admin = running.addresses.api === undefined ? null : await loadAdminToken(running.directory, environment);
+  if (admin !== null) {
+    lines.push(`token      ${running.directory.adminToken} (mode 0600)`);
+    if (admin.isNew) lines.push('', 'An administrator token, shown this once:', '', admin.token, '');
+  }
+  output.result(
+    { addresses: running.addresses, rdp: running.rdp?.addresses ?? [], data: running.directory.root },
+    lines.join('\n'),
+  );
+}

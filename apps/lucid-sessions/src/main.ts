@@ -1,0 +1,215 @@
+/** The command line: `lucid-sessions <command>`. Parses, calls a command, turns failures into a line and an exit code. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { LucidError } from '@lucid-sessions/contract';
+import { EnvironmentError } from '@lucid-sessions/contract/http';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { ApiClient } from './cli/api-client.ts';
+import { CliError, exitCodes, Output } from './cli/output.ts';
+import { demo } from './commands/demo.ts';
+import { exportSession } from './commands/export.ts';
+import {
+  createSession,
+  deleteSession,
+  listSessions,
+  parseTarget,
+  showSession,
+  stopSession,
+} from './commands/sessions.ts';
+import { makeToken, parseLifetime } from './commands/token.ts';
+import { parseServices, up } from './commands/up.ts';
+import { verifyOnServer, verifyPath } from './commands/verify.ts';
+import { signingSecret } from './server/admin-token.ts';
+import { software } from './server/embedded-parts.ts';
+import { dataDirectory, serviceNames } from './server/environment.ts';
+import { readSecretFile } from './server/secret-file.ts';
+
+interface GlobalOptions {
+  json?: boolean;
+  dataDir?: string;
+  api?: string;
+  tokenFile?: string;
+}
+
+const program = new Command('lucid-sessions')
+  .description('RDP session recorder whose recordings hold up as evidence')
+  .version(software.version)
+  .option('--json', 'print the result as JSON')
+  .option('--data-dir <dir>', 'where keys, secrets and recordings are kept (LUCID_DATA_DIR, ./data)')
+  .option('--api <url>', 'the Session API (LUCID_API_URL, http://127.0.0.1:8087)')
+  .option('--token-file <file>', 'file with an access token (LUCID_TOKEN, the data directory’s own)')
+  .showHelpAfterError('(--help shows how)')
+  .exitOverride()
+  .addHelpText(
+    'after',
+    `
+Exit codes: 0 done · 1 failed · 2 wrong usage · 3 no API answers · 4 not permitted
+            verify: 0 only for a clean bundle, 10 and above one per kind of finding (docs/format.md)`,
+  );
+
+const options = (): GlobalOptions => program.opts<GlobalOptions>();
+const output = (): Output => new Output(process, options().json === true);
+
+/** The environment with the command line's word in front. */
+function environment(): NodeJS.ProcessEnv {
+  const { dataDir } = options();
+  return dataDir === undefined ? process.env : { ...process.env, LUCID_DATA_DIR: dataDir };
+}
+
+function api(): ApiClient {
+  const { api: url, tokenFile } = options();
+  return new ApiClient({
+    url: url ?? process.env.LUCID_API_URL ?? `http://127.0.0.1:${process.env.SESSION_API_PORT || 8087}`,
+    token: token(tokenFile),
+  });
+}
+
+/** From a file or the environment, never from an argument: arguments are seen by every user of the machine. */
+function token(tokenFile: string | undefined): string {
+  if (tokenFile === undefined && process.env.LUCID_TOKEN) return process.env.LUCID_TOKEN;
+  const path = tokenFile ?? dataDirectory(environment()).adminToken;
+  try {
+    return readSecretFile(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    throw new CliError(`there is no token in ${path}: name one with --token-file or LUCID_TOKEN`, exitCodes.refused);
+  }
+}
+
+const wholeNumber = (text: string): number => {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('must be a whole number');
+  return Number(text);
+};
+const target = (text: string): string => {
+  try {
+    parseTarget(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+  return text;
+};
+
+program
+  .command('up')
+  .description('run the services: all five in this process, or some of them')
+  .option('--services <names>', `comma-separated: ${serviceNames.join(', ')}`, serviceNames.join(','))
+  .action(async (given: { services: string }) =>
+    up(environment(), output(), { services: parseServices(given.services) }),
+  );
+
+program
+  .command('demo')
+  .description('record, seal, store, log and verify one real RDP session')
+  .option('--target <host:port>', 'record a host of yours instead of the built-in desktop', target)
+  .option('--export <dir>', 'leave the evidence bundle and its policy file there')
+  .option('--keep', 'go on serving afterwards, to look at the session')
+  .action(async (given: { target?: string; export?: string; keep?: boolean }) => demo(given, output(), environment()));
+
+program
+  .command('token')
+  .description('make an access token, signed with this installation’s secret')
+  .requiredOption('--user <id>', 'whom it stands for')
+  .option('--role <names...>', 'what it may do', ['session_viewer'])
+  .option('--lifetime <time>', '90s, 30m, 8h, 30d', '8h')
+  .action(async (given: { user: string; role: string[]; lifetime: string }) => {
+    const secret = signingSecret(dataDirectory(environment()), environment());
+    if (secret === null) throw new CliError('tokens of this installation come from its identity provider');
+    const lifetimeS = parseLifetime(given.lifetime);
+    const made = await makeToken(secret, { userId: given.user, roles: given.role, lifetimeS });
+    output().result({ token: made, user_id: given.user, roles: given.role, expires_in: lifetimeS }, made);
+  });
+
+const sessions = program.command('sessions').description('list, show, create, stop and delete sessions');
+sessions
+  .command('list')
+  .option('--status <status>')
+  .option('--project <name>')
+  .option('--environment <name>')
+  .option('--limit <count>', 'at most 100', wholeNumber, 50)
+  .option('--offset <count>', '', wholeNumber, 0)
+  .action(async (given) => listSessions(api(), output(), given));
+sessions
+  .command('show')
+  .argument('<session-id>')
+  .action(async (id: string) => showSession(api(), output(), id));
+sessions
+  .command('create')
+  .argument('<target>', 'host, host:port or [ipv6]:port', target)
+  .requiredOption('--name <name>', 'what people call it')
+  .option('--username <name>', 'whom the session is for; clients that send this name as mstshash find it')
+  .option('--ignore-cert', 'take any certificate of the target (a recorded fact)')
+  .option('--pinned-sha256 <hex>', 'take exactly this certificate of the target')
+  .option('--graphics <mode>', 'passthrough or classic')
+  .option('--project <name>')
+  .option('--environment <name>')
+  .option('--rdp-file <file>', 'write the connection file for mstsc or xfreerdp there')
+  .action(async (host: string, given) => createSession(api(), output(), host, given, writeNewFile));
+sessions
+  .command('stop')
+  .argument('<session-id>')
+  .action(async (id: string) => stopSession(api(), output(), id));
+sessions
+  .command('delete')
+  .argument('<session-id>')
+  .action(async (id: string) => deleteSession(api(), output(), id));
+
+program
+  .command('export')
+  .description('write a session’s evidence bundle, and a starter policy file beside it')
+  .argument('<session-id>')
+  .requiredOption('--out <path>', 'a directory, or one file when it ends in .tar')
+  .option('--from <time>', 'only from this time on (RFC 3339): verifies as a part')
+  .option('--to <time>', 'only up to this time')
+  .action(async (id: string, given: { out: string; from?: string; to?: string }) => {
+    const exported = await exportSession(api(), output(), id, given);
+    output().result(
+      exported,
+      `bundle ${exported.bundle}\npolicy ${exported.policy}\ncheck it anywhere: lucid-sessions verify ${exported.bundle} --policy ${exported.policy}`,
+    );
+  });
+
+program
+  .command('verify')
+  .description('check an evidence bundle offline, or a stored session on the server')
+  .argument('<path-or-session-id>')
+  .option('--policy <file>', 'whom you trust (JSON); needed for a bundle')
+  .option('--identity <file>', 'age identity: the frames themselves are read too')
+  .action(async (what: string, given: { policy?: string; identity?: string }) => {
+    const { policy, ...rest } = given;
+    process.exitCode =
+      policy === undefined
+        ? await verifyOnServer(api(), what, output())
+        : await verifyPath(what, { policy, ...rest }, output());
+  });
+
+async function writeNewFile(path: string, text: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, text, { flag: 'wx', mode: 0o600 });
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  if (error instanceof CliError) return error.exitCode;
+  if (error instanceof EnvironmentError || error instanceof RangeError) return exitCodes.usage;
+  return exitCodes.failed;
+}
+
+/** A line for what a person can mend; the stack for what is ours to mend. */
+function explain(error: unknown): string {
+  if (error instanceof CommanderError) return '';
+  const code = (error as NodeJS.ErrnoException).code;
+  const expected =
+    error instanceof CliError ||
+    error instanceof EnvironmentError ||
+    error instanceof RangeError ||
+    error instanceof LucidError;
+  if (expected || typeof code === 'string') return `${(error as Error).message}\n`;
+  return `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`;
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(explain(error));
+  process.exitCode = exitCodeOf(error);
+}
