@@ -3,4 +3,9 @@ export * from './gfx/index.ts';
 export * from './pixels.ts';
 export * from './rfx/index.ts';
 export * from './screen.ts';
-export { type RecordedPdu, SessionDecoder, type SessionDecoderOptions } from './session-decoder.ts';
+export {
+  type RecordedPdu,
+  SessionDecoder,
+  type SessionDecoderOptions,
+  type SessionSnapshot,
+} from './session-decoder.ts';

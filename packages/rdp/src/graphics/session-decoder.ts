@@ -1,10 +1,10 @@
 import { DecodeError } from '@lucid-sessions/wire';
 import type { InspectedEvent } from '../channel/inspected.ts';
-import { StreamInspector } from '../channel/stream-inspector.ts';
+import { StreamInspector, type StreamInspectorSnapshot } from '../channel/stream-inspector.ts';
 import { PduType2 } from '../pdu/share.ts';
 import type { H264DecoderFactory } from './avc/h264-decoder.ts';
-import { BulkDecompressor } from './bulk/index.ts';
-import { Screen } from './screen.ts';
+import { BulkDecompressor, type BulkSnapshot } from './bulk/index.ts';
+import { Screen, type ScreenSnapshot } from './screen.ts';
 import {
   type GraphicsCapabilities,
   readCacheLimits,
@@ -14,7 +14,7 @@ import {
 import { followFastPathMouse, followSlowPathMouse } from './session/client-input.ts';
 import { GraphicsChannel } from './session/graphics-channel.ts';
 import { guarded } from './session/guard.ts';
-import { UpdateDecoder } from './session/update-decoder.ts';
+import { UpdateDecoder, type UpdatesSnapshot } from './session/update-decoder.ts';
 
 /** One PDU as recorded. */
 export interface RecordedPdu {
@@ -27,6 +27,15 @@ export interface RecordedPdu {
 export interface SessionDecoderOptions {
   /** Brings H.264; without it AVC frames are counted and not drawn. */
   readonly createH264Decoder?: H264DecoderFactory;
+}
+
+export interface SessionSnapshot {
+  readonly screen: ScreenSnapshot;
+  readonly inspector: StreamInspectorSnapshot;
+  readonly bulk: { readonly client: BulkSnapshot; readonly server: BulkSnapshot };
+  readonly updates: UpdatesSnapshot;
+  readonly capabilities: Readonly<GraphicsCapabilities>;
+  readonly lost: { readonly client: boolean; readonly server: boolean };
 }
 
 /**
@@ -71,6 +80,37 @@ export class SessionDecoder {
   push(pdu: RecordedPdu): void | Promise<void> {
     const waiting = this.#waiting;
     return this.#track(waiting ? waiting.then(() => this.#draw(pdu)) : this.#draw(pdu));
+  }
+
+  /**
+   * Everything the decoder knows, as plain values that can be cloned and kept: a keyframe. null while the graphics
+   * pipeline is open, whose codecs can't be put aside, or while a push is waited for.
+   */
+  snapshot(): SessionSnapshot | null {
+    if (this.#graphics.isOpen || this.#waiting) return null;
+    return {
+      screen: this.screen.snapshot(),
+      inspector: this.#inspector.snapshot(),
+      bulk: { client: this.#bulk.client.snapshot(), server: this.#bulk.server.snapshot() },
+      updates: this.#updates.snapshot(),
+      capabilities: { ...this.#capabilities, codecs: new Map(this.#capabilities.codecs) },
+      lost: { ...this.#lost },
+    };
+  }
+
+  /** Goes back (or forward) to a snapshot of this or another decoder. Not while a push is waited for. */
+  restore(snapshot: SessionSnapshot): void {
+    this.#graphics.close();
+    this.screen.restore(snapshot.screen);
+    this.#inspector.restore(snapshot.inspector);
+    this.#bulk.client.restore(snapshot.bulk.client);
+    this.#bulk.server.restore(snapshot.bulk.server);
+    this.#updates.restore(snapshot.updates);
+    const { codecs, ...rest } = snapshot.capabilities;
+    Object.assign(this.#capabilities, rest);
+    this.#capabilities.codecs.clear();
+    for (const [codecId, codec] of codecs) this.#capabilities.codecs.set(codecId, codec);
+    Object.assign(this.#lost, snapshot.lost);
   }
 
   /** Ends H.264 decoders. The screen stays. */

@@ -81,11 +81,13 @@ export class XcrushDecompressor {
     if (!fits) throw new DecodeError('limit', 'compressed data decompresses past the end of the history');
   }
 
+  /** All beyond the offset is zeros: what goes to the front begins with a reset. */
   snapshot(): XcrushSnapshot {
-    return { history: this.#history.slice(), offset: this.#offset, level2: this.#level2.snapshot() };
+    return { history: this.#history.slice(0, this.#offset), offset: this.#offset, level2: this.#level2.snapshot() };
   }
 
   restore(snapshot: XcrushSnapshot): void {
+    this.#history.fill(0);
     this.#history.set(snapshot.history);
     this.#offset = snapshot.offset;
     this.#level2.restore(snapshot.level2);

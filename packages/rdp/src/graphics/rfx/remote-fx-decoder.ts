@@ -35,6 +35,13 @@ interface Destination {
   readonly drawn: Rectangle[];
 }
 
+export interface RemoteFxSnapshot {
+  readonly entropy: RlgrMode | null;
+  readonly channelWidth: number;
+  readonly channelHeight: number;
+  readonly rectangles: readonly Rectangle[];
+}
+
 /**
  * A RemoteFX stream, [MS-RDPRFX] 3.1.8. Headers (sync, versions, channels, context) come with every frame in image mode and
  * once in video mode, so the context outlives a message.
@@ -44,6 +51,23 @@ export class RemoteFxDecoder {
   #channelWidth = 0;
   #channelHeight = 0;
   #rectangles: Rectangle[] = [];
+
+  /** The stream's context as plain values, to go on from with `restore`. */
+  snapshot(): RemoteFxSnapshot {
+    return {
+      entropy: this.#entropy,
+      channelWidth: this.#channelWidth,
+      channelHeight: this.#channelHeight,
+      rectangles: [...this.#rectangles],
+    };
+  }
+
+  restore(snapshot: RemoteFxSnapshot): void {
+    this.#entropy = snapshot.entropy;
+    this.#channelWidth = snapshot.channelWidth;
+    this.#channelHeight = snapshot.channelHeight;
+    this.#rectangles = [...snapshot.rectangles];
+  }
 
   /**
    * Decodes the blocks of one message and draws what they hold at (destLeft, destTop) of `target`, clipped to it. Returns the

@@ -18,6 +18,11 @@ export class GraphicsChannel {
     this.#createH264Decoder = createH264Decoder;
   }
 
+  /** Whether it holds surfaces and codec state. */
+  get isOpen(): boolean {
+    return this.#pipeline !== null;
+  }
+
   /** A new channel begins with a new history, surfaces and caches. */
   track(pdu: DynamicChannelPdu): void {
     if (pdu.kind === 'createRequest' && pdu.channelName === GraphicsChannel.channelName) {

@@ -1,7 +1,7 @@
 import { Reader } from '@lucid-sessions/wire';
 import { createPalette, decodeNsCodec, decodeRaw, pixelBytes, pixelDepth } from '../bitmap/index.ts';
 import { blit, type PixelBuffer } from '../pixels.ts';
-import { RemoteFxDecoder } from '../rfx/remote-fx-decoder.ts';
+import { RemoteFxDecoder, type RemoteFxSnapshot } from '../rfx/remote-fx-decoder.ts';
 import type { Screen } from '../screen.ts';
 import { guarded } from './guard.ts';
 
@@ -43,6 +43,10 @@ export function decodeExtendedBitmap(bitmap: ExtendedBitmap, codec: 'raw' | 'nsC
   if (codec === 'nsCodec') return decodeNsCodec(data, width, height, { bottomUp: true });
   const depth = pixelDepth(bitmap.bitsPerPixel);
   return decodeRaw(data, width, height, depth, createPalette(), { stride: width * pixelBytes(depth), bottomUp: true });
+}
+
+export interface SurfaceCommandsSnapshot {
+  readonly remoteFx: readonly (readonly [number, RemoteFxSnapshot])[];
 }
 
 /** Draws Surface Commands: [MS-RDPBCGR] 2.2.9.1.2.1.10 and 2.2.9.2. */
@@ -93,6 +97,15 @@ export class SurfaceCommandDecoder {
     } else {
       screen.countUnsupported('surface.codec');
     }
+  }
+
+  snapshot(): SurfaceCommandsSnapshot {
+    return { remoteFx: [...this.#remoteFx].map(([codecId, decoder]) => [codecId, decoder.snapshot()] as const) };
+  }
+
+  restore(snapshot: SurfaceCommandsSnapshot): void {
+    this.#remoteFx.clear();
+    for (const [codecId, state] of snapshot.remoteFx) this.#remoteFxOf(codecId).restore(state);
   }
 
   #remoteFxOf(codecId: number): RemoteFxDecoder {

@@ -2,14 +2,21 @@ import { Reader } from '@lucid-sessions/wire';
 import { FastPathUpdateCode } from '../../pdu/fast-path.ts';
 import { PointerMessageType, slowPathPointer, UpdateType } from '../../pdu/update.ts';
 import { createPalette, decodePalette, type Palette, pixelDepth } from '../bitmap/index.ts';
-import { OrdersDecoder } from '../orders/index.ts';
+import { OrdersDecoder, type OrdersSnapshot } from '../orders/index.ts';
 import type { PixelBuffer } from '../pixels.ts';
-import { PointerDecoder } from '../pointer/index.ts';
+import { PointerDecoder, type PointerSnapshot } from '../pointer/index.ts';
 import type { Screen } from '../screen.ts';
 import { drawBitmapUpdate } from './bitmap-updates.ts';
 import type { GraphicsCapabilities } from './capabilities.ts';
 import { guarded } from './guard.ts';
-import { decodeExtendedBitmap, readExtendedBitmap, SurfaceCommandDecoder } from './surface-commands.ts';
+import { decodeExtendedBitmap, readExtendedBitmap, SurfaceCommandDecoder, type SurfaceCommandsSnapshot } from './surface-commands.ts';
+
+export interface UpdatesSnapshot {
+  readonly pointers: PointerSnapshot;
+  readonly surfaces: SurfaceCommandsSnapshot;
+  readonly orders: OrdersSnapshot;
+  readonly palette: Palette;
+}
 
 /** Draws whole updates, whichever path brought them. Nothing it is given makes it throw. */
 export class UpdateDecoder {
@@ -26,6 +33,22 @@ export class UpdateDecoder {
     this.#surfaces = new SurfaceCommandDecoder(screen, capabilities.codecs);
     this.#capabilities = capabilities;
     this.orders = new OrdersDecoder(screen, (reader) => this.#extendedBitmap(reader));
+  }
+
+  snapshot(): UpdatesSnapshot {
+    return {
+      pointers: this.#pointers.snapshot(),
+      surfaces: this.#surfaces.snapshot(),
+      orders: this.orders.snapshot(),
+      palette: this.#palette.slice(),
+    };
+  }
+
+  restore(snapshot: UpdatesSnapshot): void {
+    this.#pointers.restore(snapshot.pointers);
+    this.#surfaces.restore(snapshot.surfaces);
+    this.orders.restore(snapshot.orders);
+    this.#palette = snapshot.palette.slice();
   }
 
   /** One update in fast-path numbering: [MS-RDPBCGR] 2.2.9.1.2.1. */

@@ -1,0 +1,374 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { type CaptureRecord, readCapture } from '@lucid-sessions/testkit';
+import { encode } from '@lucid-sessions/wire';
+import fc from 'fast-check';
+import { type H264Decoder, SessionDecoder } from '../src/graphics/index.ts';
+import {
+  FastPathUpdateCode as code,
+  demandActive,
+  type FastPathUpdate,
+  fastPathOutput,
+  MCS_GLOBAL_CHANNEL_ID,
+  mcsPdu,
+  PduType,
+  PduType2,
+  shareControlPdu,
+  shareDataPdu,
+  tpkt,
+  wrapShareControl,
+  x224Data,
+} from '../src/pdu/index.ts';
+
+const captures = fileURLToPath(new URL('../../../testkit/captures/', import.meta.url));
+const hex = (digits: string) => Uint8Array.from(Buffer.from(digits.replace(/\s+/g, ''), 'hex'));
+const records = (name: string) => readCapture(`${captures}${name}.rdpcap.gz`).records;
+
+/** A decoder that has seen a real session's connection and nothing drawn yet. */
+function connected(): SessionDecoder {
+  const decoder = new SessionDecoder();
+  const all = records('xorg-orders-bpp16');
+  for (const record of all) {
+    decoder.push(record);
+    if (decoder.screen.takeDirty().length > 0 && decoder.screen.width > 0) break;
+  }
+  return decoder;
+}
+
+function fastPath(...updates: (Partial<FastPathUpdate> & { data: Uint8Array })[]): {
+  fromServer: true;
+  bytes: Uint8Array;
+} {
+  const whole = updates.map((update) => ({ updateCode: 0, fragmentation: 0, compression: 0, ...update }));
+  return { fromServer: true, bytes: encode(fastPathOutput, { flags: 0, reserved: 0, updates: whole }) };
+}
+
+function slowPath(share: Uint8Array): { fromServer: true; bytes: Uint8Array } {
+  const data = encode(mcsPdu, {
+    kind: 'sendDataIndication',
+    initiator: 1002,
+    channelId: MCS_GLOBAL_CHANNEL_ID,
+    priority: 0x70,
+    data: share,
+  });
+  return { fromServer: true, bytes: encode(tpkt, { reserved: 0, payload: encode(x224Data, { payload: data }) }) };
+}
+
+function shareData(pduType2: number, data: Uint8Array, compressedType = 0): { fromServer: true; bytes: Uint8Array } {
+  const sizes = { uncompressedLength: data.length, compressedLength: 0 };
+  const header = { shareId: 1, pad1: 0, streamId: 1, pduType2, compressedType, ...sizes };
+  const body = encode(shareDataPdu, { ...header, data });
+  return slowPath(encode(shareControlPdu, { pduType: 0x10 | PduType.data, pduSource: 1002, body }));
+}
+
+/** TS_UPDATE_BITMAP_DATA of one raw pixel. */
+const onePixel = (bitsPerPixel: string, pixel: string) =>
+  hex(
+    `0100 0100 0500 0600 0500 0600 0100 0100 ${bitsPerPixel}00 0000 ${(pixel.length / 2).toString(16).padStart(2, '0')}00 ${pixel}`,
+  );
+
+const at = (decoder: SessionDecoder, x: number, y: number) => decoder.screen.pixels.words[y * decoder.screen.width + x];
+const counted = (decoder: SessionDecoder) => Object.fromEntries(decoder.screen.unsupported);
+
+describe('updates on both paths', () => {
+  test('bitmaps and palettes', () => {
+    const decoder = connected();
+    decoder.push(fastPath({ updateCode: code.bitmap, data: onePixel('20', '03020100') }));
+    assert.equal(at(decoder, 5, 6), 0xff030201);
+    decoder.push(fastPath({ updateCode: code.palette, data: hex('0200 0000 01000000 0a0b0c') }));
+    decoder.push(fastPath({ updateCode: code.bitmap, data: onePixel('08', '00000000') }));
+    assert.equal(at(decoder, 5, 6), 0xff0c0b0a);
+    decoder.push(shareData(PduType2.update, hex('0200 0000 01000000 010203')));
+    decoder.push(shareData(PduType2.update, onePixel('08', '00000000')));
+    assert.equal(at(decoder, 5, 6), 0xff030201);
+    decoder.push(shareData(PduType2.update, hex('0300 0000')));
+    decoder.push(fastPath({ updateCode: code.synchronize, data: hex('') }));
+    assert.deepEqual(counted(decoder), {});
+  });
+
+  test('orders', () => {
+    const decoder = connected();
+    const order = '090a7f 0000 0000 0100 0100 ff ff ff';
+    decoder.push(fastPath({ updateCode: code.orders, data: hex(`0100 ${order}`) }));
+    assert.equal(at(decoder, 0, 0), 0xffffffff);
+    decoder.push(shareData(PduType2.update, hex(`0000 0000 0100 0000 ${order.replace('ff ff ff', '00 00 00')}`)));
+    assert.equal(at(decoder, 0, 0), 0xff000000);
+    assert.deepEqual(counted(decoder), {});
+  });
+
+  test('fragments are put together', () => {
+    const decoder = connected();
+    const data = onePixel('20', '03020100');
+    decoder.push(fastPath({ updateCode: code.bitmap, fragmentation: 2, data: data.subarray(0, 9) }));
+    decoder.push(fastPath({ updateCode: code.bitmap, fragmentation: 3, data: data.subarray(9, 20) }));
+    assert.notEqual(at(decoder, 5, 6), 0xff030201);
+    decoder.push(fastPath({ updateCode: code.bitmap, fragmentation: 1, data: data.subarray(20) }));
+    assert.equal(at(decoder, 5, 6), 0xff030201);
+  });
+
+  test('every pointer update, fast and slow', () => {
+    const decoder = connected();
+    const { pointer } = decoder.screen;
+    const attribute = '0000 0100 0100 0100 0100 0200 0400 0a0b0c00 0000';
+    decoder.push(fastPath({ updateCode: code.pointerNull, data: hex('') }));
+    assert.equal(pointer.visible, false);
+    decoder.push(fastPath({ updateCode: code.pointerDefault, data: hex('') }));
+    assert.deepEqual([pointer.visible, pointer.shape], [true, null]);
+    decoder.push(fastPath({ updateCode: code.pointerPosition, data: hex('0700 0800') }));
+    assert.deepEqual([pointer.x, pointer.y], [7, 8]);
+    decoder.push(fastPath({ updateCode: code.pointerColor, data: hex(attribute) }));
+    assert.equal(pointer.shape?.pixels.words[0], 0xff0a0b0c);
+    decoder.push(fastPath({ updateCode: code.pointerDefault, data: hex('') }));
+    decoder.push(fastPath({ updateCode: code.pointerCached, data: hex('0000') }));
+    assert.equal(pointer.shape?.pixels.words[0], 0xff0a0b0c);
+    decoder.push(fastPath({ updateCode: code.pointerNew, data: hex(`1800 ${attribute.replace('0a0b0c', '010203')}`) }));
+    assert.equal(pointer.shape?.pixels.words[0], 0xff010203);
+    const large = '2000 0000 0000 0000 0100 0100 00000000 04000000 04050680';
+    decoder.push(fastPath({ updateCode: code.pointerLarge, data: hex(large) }));
+    assert.equal(pointer.shape?.pixels.words[0], 0x80040506);
+    const slow = (type: string, data: string) => decoder.push(shareData(PduType2.pointer, hex(`${type} 0000 ${data}`)));
+    slow('0100', '00000000');
+    assert.equal(pointer.visible, false);
+    slow('0300', '0900 0a00');
+    assert.deepEqual([pointer.x, pointer.y], [9, 10]);
+    slow('0600', attribute);
+    slow('0800', `1800 ${attribute.replace('0a0b0c', '010203').replace('0000', '0100')}`);
+    slow('0700', '0000');
+    assert.equal(pointer.shape?.pixels.words[0], 0xff0a0b0c);
+    slow('0900', large);
+    assert.equal(pointer.shape?.pixels.words[0], 0x80040506);
+    assert.deepEqual(counted(decoder), {});
+    slow('0a00', '00');
+    slow('0700', '6300');
+    assert.deepEqual(counted(decoder), { 'pointer.unknown': 1, 'pointer.invalid': 1 });
+  });
+
+  test('the client’s mouse moves the pointer, its wheel does not', () => {
+    const decoder = connected();
+    const { pointer } = decoder.screen;
+    decoder.push({ fromServer: false, bytes: hex('04 09 20 0008 6400 c800') });
+    assert.deepEqual([pointer.x, pointer.y], [100, 200]);
+    decoder.push({ fromServer: false, bytes: hex('04 09 20 7802 0000 0000') });
+    assert.deepEqual([pointer.x, pointer.y], [100, 200]);
+  });
+
+  test('slow-path mouse input of rdesktop', () => {
+    const decoder = new SessionDecoder();
+    for (const record of records('xorg-rdesktop-drive')) decoder.push(record);
+    assert.deepEqual(counted(decoder), {});
+  });
+});
+
+describe('surface commands', () => {
+  const bits = (codecId: string, data: string, command = '0100') =>
+    hex(
+      `${command} 0300 0400 0400 0500 20 00 00 ${codecId} 0100 0100 ${(data.length / 2).toString(16).padStart(2, '0')}000000 ${data}`,
+    );
+  const push = (decoder: SessionDecoder, data: Uint8Array) =>
+    decoder.push(fastPath({ updateCode: code.surfaceCommands, data }));
+
+  test('raw bits, with and without an extended header; frames are counted', () => {
+    const decoder = connected();
+    push(decoder, bits('00', '03020100'));
+    assert.equal(at(decoder, 3, 4), 0xff030201);
+    const header = hex(`0600 0300 0400 0400 0500 20 01 00 00 0100 0100 04000000 ${'00'.repeat(24)} 06050400`);
+    push(decoder, Uint8Array.of(...header, ...hex('0400 0100 01000000')));
+    assert.equal(at(decoder, 3, 4), 0xff060504);
+    assert.equal(decoder.screen.framesCount, 1);
+    assert.deepEqual(counted(decoder), {});
+  });
+
+  test('an unknown codec, broken bits and an unknown command are counted; the rest goes on', () => {
+    const decoder = connected();
+    push(decoder, bits('63', '00'));
+    push(decoder, Uint8Array.of(...bits('00', '0302'), ...bits('00', '03020100')));
+    push(decoder, hex('0900'));
+    assert.equal(at(decoder, 3, 4), 0xff030201);
+    assert.deepEqual(counted(decoder), { 'surface.codec': 1, 'surface.raw.truncated': 1, 'surface.unsupported': 1 });
+  });
+});
+
+describe('what can’t be drawn', () => {
+  test('is counted by kind and leaves the rest alone', () => {
+    const decoder = connected();
+    decoder.push(fastPath({ updateCode: 14, data: hex('00') }));
+    decoder.push(fastPath({ updateCode: code.bitmap, data: hex('0100 0100 00') }));
+    decoder.push(fastPath({ updateCode: code.bitmap, data: onePixel('05', '00') }));
+    decoder.push(fastPath({ updateCode: code.palette, data: hex('0200') }));
+    decoder.push(fastPath({ updateCode: code.orders, data: hex('0100') }));
+    decoder.push(fastPath({ updateCode: code.bitmap, compression: 2, compressionFlags: 0x25, data: hex('00') }));
+    decoder.push(shareData(PduType2.update, hex('0900 00')));
+    decoder.push(shareData(PduType2.update, hex('00'), 0x25));
+    decoder.push(slowPath(hex('0000')));
+    decoder.push(fastPath({ updateCode: code.bitmap, data: onePixel('20', '03020100') }));
+    assert.equal(at(decoder, 5, 6), 0xff030201);
+    assert.deepEqual(counted(decoder), {
+      'update.unknown': 2,
+      'bitmap.truncated': 1,
+      'bitmap.rectangle.unsupported': 1,
+      'palette.truncated': 1,
+      'orders.truncated': 1,
+      'update.compression': 2,
+      'pdu.truncated': 1,
+    });
+  });
+
+  test('a stream that can’t be framed is given up, the other direction goes on', () => {
+    const decoder = connected();
+    decoder.push({ fromServer: true, bytes: hex('01') });
+    decoder.push({ fromServer: true, bytes: hex('01 02 03 04') });
+    decoder.push(fastPath({ updateCode: code.bitmap, data: onePixel('20', '03020100') }));
+    assert.notEqual(at(decoder, 5, 6), 0xff030201);
+    decoder.push({ fromServer: false, bytes: hex('04 09 20 0008 6400 c800') });
+    assert.equal(decoder.screen.pointer.x, 100);
+    assert.deepEqual(counted(decoder), { 'stream.server.invalid': 1 });
+  });
+
+  test('a new share of another size clears the screen', () => {
+    const decoder = connected();
+    const bitmap = {
+      kind: 'bitmap',
+      preferredBitsPerPixel: 16,
+      receive1BitPerPixel: 1,
+      receive4BitsPerPixel: 1,
+      receive8BitsPerPixel: 1,
+      desktopWidth: 800,
+      desktopHeight: 600,
+      pad2octets: 0,
+      desktopResizeFlag: 1,
+      bitmapCompressionFlag: 1,
+      highColorFlags: 0,
+      drawingFlags: 0,
+      multipleRectangleSupport: 1,
+      pad2octetsB: 0,
+    } as const;
+    const demand = (desktopWidth: number) =>
+      slowPath(
+        wrapShareControl(PduType.demandActive, 1002, demandActive, {
+          shareId: 2,
+          sourceDescriptor: hex('00'),
+          pad2Octets: 0,
+          capabilitySets: [{ ...bitmap, desktopWidth }],
+        }),
+      );
+    decoder.push(demand(800));
+    assert.deepEqual([decoder.screen.width, decoder.screen.height], [800, 600]);
+    decoder.push(demand(60000));
+    assert.deepEqual(counted(decoder), { 'desktop.limit': 1 });
+  });
+
+  test('mutated sessions never stop the replay', () => {
+    const all = records('xorg-orders-bpp16');
+    const servers = all.filter((record) => record.fromServer).length;
+    const mutation = fc.array(fc.tuple(fc.nat(servers - 1), fc.nat(), fc.integer({ min: 1, max: 255 })), {
+      minLength: 1,
+      maxLength: 30,
+    });
+    fc.assert(
+      fc.property(mutation, (list) => {
+        const server = all.filter((record) => record.fromServer);
+        const changed = new Map<CaptureRecord, Uint8Array>();
+        for (const [which, place, change] of list) {
+          const record = server[which]!;
+          const bytes = changed.get(record) ?? record.bytes.slice();
+          // TPKT headers stay: a stream that can't be framed ends, which is another test.
+          if (bytes.length > 8) bytes[8 + (place % (bytes.length - 8))]! ^= change;
+          changed.set(record, bytes);
+        }
+        const decoder = new SessionDecoder();
+        for (const record of all)
+          decoder.push({ fromServer: record.fromServer, bytes: changed.get(record) ?? record.bytes });
+        assert.ok(decoder.screen.pixels.words.length <= 7680 * 4320);
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
+describe('keyframes', () => {
+  for (const name of ['xorg-orders-bpp16', 'xorg-default', 'shadow-bpp32', 'shadow-rfx', 'shadow-nsc-1080p'])
+    test(`${name} goes on from a snapshot as without`, () => {
+      const all = records(name);
+      const whole = new SessionDecoder();
+      const snapshots: { index: number; state: ReturnType<SessionDecoder['snapshot']> }[] = [];
+      all.forEach((record, index) => {
+        if (index % 37 === 36) snapshots.push({ index, state: structuredClone(whole.snapshot()) });
+        whole.push(record);
+      });
+      assert.ok(snapshots.length >= 3);
+      const again = new SessionDecoder();
+      for (const { index, state } of snapshots) {
+        assert.ok(state);
+        again.restore(state);
+        for (const record of all.slice(index)) again.push(record);
+        assert.deepEqual(again.screen.pixels.words, whole.screen.pixels.words);
+        assert.deepEqual(again.screen.pointer.shape, whole.screen.pointer.shape);
+        assert.deepEqual(counted(again), counted(whole));
+      }
+    });
+});
+
+describe('the graphics channel', () => {
+  test('is replayed; there is no keyframe while it is open', () => {
+    const decoder = new SessionDecoder();
+    for (const record of records('gnome-type-gfx-default')) assert.equal(decoder.push(record), undefined);
+    assert.deepEqual(counted(decoder), {});
+    assert.ok(decoder.screen.framesCount > 100);
+    assert.equal(decoder.snapshot(), null);
+    decoder.close();
+    assert.ok(decoder.snapshot());
+  });
+
+  test('H.264 without a decoder is counted', () => {
+    const decoder = new SessionDecoder();
+    for (const record of records('shadow-gfx-avc420')) assert.equal(decoder.push(record), undefined);
+    const [[kind, count] = ['', 0], ...others] = [...decoder.screen.unsupported];
+    assert.match(kind, /^gfx\./);
+    assert.ok(count > 10);
+    assert.deepEqual(others, []);
+  });
+
+  /** A decoder that answers later, with one gray picture of the size the capture has. */
+  const gray = (): H264Decoder => ({
+    decode: async () => {
+      const plane = (length: number) => new Uint8Array(length).fill(128);
+      return {
+        width: 1024,
+        height: 768,
+        y: plane(1024 * 768),
+        u: plane(512 * 384),
+        v: plane(512 * 384),
+        strideY: 1024,
+        strideUv: 512,
+      };
+    },
+    close: () => {},
+  });
+
+  test('pushes wait for a picture that comes later, in order', async () => {
+    const decoder = new SessionDecoder({ createH264Decoder: gray });
+    const waits = records('shadow-gfx-avc420').map((record) => decoder.push(record));
+    assert.equal(decoder.snapshot(), null);
+    await Promise.all(waits);
+    assert.ok(waits.some((wait) => wait instanceof Promise));
+    assert.deepEqual(counted(decoder), {});
+    assert.equal(decoder.h264Failure, undefined);
+    assert.ok(decoder.screen.framesCount > 10);
+    decoder.close();
+  });
+
+  test('a decoder that fails is counted and its first failure kept', async () => {
+    const failure = new Error('no such program');
+    const later = (): H264Decoder => ({ decode: () => Promise.reject(failure), close: () => {} });
+    const atOnce = (): H264Decoder => {
+      throw failure;
+    };
+    for (const createH264Decoder of [later, atOnce]) {
+      const decoder = new SessionDecoder({ createH264Decoder });
+      for (const record of records('shadow-gfx-avc420')) await decoder.push(record);
+      assert.equal(decoder.h264Failure, failure);
+      assert.ok((decoder.screen.unsupported.get('gfx.h264.failed') ?? 0) > 10);
+    }
+  });
+});
