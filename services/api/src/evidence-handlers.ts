@@ -51,6 +51,13 @@ async function exportEvidence(call: Call<'exportEvidence'>): Promise<FileAnswer>
   return new FileAnswer(tarStream(bundleEntries(input)), `${call.sessionId}${part}.lucid.tar`);
 }
 
+/** Records, leaves and proofs alone: small, and nothing in them can be played. */
+async function exportRecords(call: Call<'exportRecords'>): Promise<FileAnswer> {
+  const input = await bundleInput(call);
+  const entries = bundleEntries({ ...input, wraps: [], chunk: () => null });
+  return new FileAnswer(tarStream(entries), `${call.sessionId}-records.lucid.tar`);
+}
+
 /** Hashes large files off this thread, so that a verification does not hold up other calls. */
 function offThread(crypto: Crypto): Crypto {
   return {
@@ -120,11 +127,19 @@ async function getKey(call: Call<'getKey'>) {
   return { session_id: sessionId, key: Buffer.from(key).toString('base64'), key_id: wraps[0]!.keyId };
 }
 
-type EvidenceOperations = 'getManifest' | 'exportEvidence' | 'verifySession' | 'getAnchor' | 'getKey' | 'getPolicy';
+type EvidenceOperations =
+  | 'getManifest'
+  | 'exportEvidence'
+  | 'exportRecords'
+  | 'verifySession'
+  | 'getAnchor'
+  | 'getKey'
+  | 'getPolicy';
 
 export const evidenceHandlers: Handlers<EvidenceOperations> = {
   getManifest: records,
   exportEvidence,
+  exportRecords,
   verifySession,
   getKey,
   getPolicy: async ({ api }) => api.deps.trustedKeys,

@@ -45,7 +45,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
   let playing: 'nothing' | 'live' | 'recording' | null = null;
 
   async function refresh(): Promise<void> {
-    session = await api.getSession(session.session_id, signal);
+    session = (await api.refreshSession(session.session_id, signal)) ?? { ...session, status: 'deleted' };
     update();
   }
   function update(): void {

@@ -22,6 +22,8 @@ export class ChunkFailure extends Error {
 
 /** Payload bytes kept open: the tab's memory must not grow with the recording. At least one chunk is kept. */
 const openBytesMax = 96 << 20;
+/** Sealed files kept beside them. */
+const fileBytesMax = 32 << 20;
 
 /** Fetches sealed chunk files, opens them here, and keeps a bounded number open. */
 export class ChunkStore {
@@ -31,6 +33,7 @@ export class ChunkStore {
   readonly #dek: Uint8Array;
   /** In order of last use. */
   readonly #open = new Map<number, LoadedChunk>();
+  readonly #files = new Map<number, Uint8Array>();
   readonly #loading = new Map<number, Promise<LoadedChunk>>();
   /** Sees every sealed file that passes by, before it is opened. */
   onFile: (index: number, file: Uint8Array) => void = () => {};
@@ -44,11 +47,26 @@ export class ChunkStore {
 
   /** The sealed file as stored. */
   async file(entry: ChunkEntry): Promise<Uint8Array> {
+    const kept = this.#files.get(entry.index);
+    if (kept) return kept;
     const path = `/sessions/${this.#sessionId}/chunks/${entry.chunkId}/download`;
     const response = await this.#api.send(path);
     const file = new Uint8Array(await response.arrayBuffer());
+    this.#keepFile(entry.index, file);
     this.onFile(entry.index, file);
     return file;
+  }
+
+  /** Every download is one more line in the audit log: what playback fetched, a check need not fetch again. */
+  #keepFile(index: number, file: Uint8Array): void {
+    this.#files.set(index, file);
+    let bytes = 0;
+    for (const kept of this.#files.values()) bytes += kept.length;
+    for (const [oldest, { length }] of this.#files) {
+      if (bytes <= fileBytesMax) return;
+      this.#files.delete(oldest);
+      bytes -= length;
+    }
   }
 
   load(entry: ChunkEntry): Promise<LoadedChunk> {

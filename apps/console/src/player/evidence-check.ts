@@ -14,6 +14,7 @@ import {
 } from '@lucid-sessions/evidence';
 import { portableDecompressor } from '@lucid-sessions/recording';
 import { type ApiClient, ApiError } from '../api/client.ts';
+import type { ChunkStore } from './chunk-store.ts';
 import type { ChunkTable } from './chunk-table.ts';
 import type { Verdict } from './protocol.ts';
 import { type CheckedChunks, verdictsOf, verdictsUnknown } from './verdicts.ts';
@@ -41,6 +42,7 @@ export class EvidenceCheck {
   readonly #sessionId: string;
   readonly #crypto: Crypto;
   readonly #table: ChunkTable;
+  readonly #chunks: ChunkStore;
   readonly #dek: Uint8Array;
   #policy: TrustPolicy | null = null;
   #records: BundleSource | null = null;
@@ -51,11 +53,19 @@ export class EvidenceCheck {
   #report: VerificationReport | null = null;
   #readAll = false;
 
-  constructor(api: ApiClient, sessionId: string, crypto: Crypto, table: ChunkTable, dek: Uint8Array) {
+  constructor(
+    api: ApiClient,
+    sessionId: string,
+    crypto: Crypto,
+    table: ChunkTable,
+    chunks: ChunkStore,
+    dek: Uint8Array,
+  ) {
     this.#api = api;
     this.#sessionId = sessionId;
     this.#crypto = crypto;
     this.#table = table;
+    this.#chunks = chunks;
     this.#dek = dek;
   }
 
@@ -119,10 +129,10 @@ export class EvidenceCheck {
   /** Whom this installation says to trust; null where it doesn't say. */
   async #fetchPolicy(): Promise<TrustPolicy | null> {
     try {
-      const response = await this.#api.send('/trust');
+      const response = await this.#api.send('/evidence/policy');
       return parsePolicy(new Uint8Array(await response.arrayBuffer()));
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return null;
+      if (error instanceof ApiError && (error.status === 404 || error.status === 403)) return null;
       throw error;
     }
   }
@@ -138,9 +148,7 @@ export class EvidenceCheck {
       read: async (name, offset, length) => {
         const entry = entries.get(name);
         if (!entry) return records.read(name, offset, length);
-        const path = `/sessions/${this.#sessionId}/chunks/${entry.chunkId}/download`;
-        const file = new Uint8Array(await (await this.#api.send(path)).arrayBuffer());
-        return file.subarray(offset, offset + length);
+        return (await this.#chunks.file(entry)).subarray(offset, offset + length);
       },
     };
   }

@@ -30,6 +30,7 @@ const idleLeadUs = 300_000;
 const loadingShownAfterMs = 200;
 /** Recordings up to this size are checked to the last chunk without being asked to. */
 const checkAtOnceBytes = 24 << 20;
+const checkAtOnceChunks = 200;
 const thumbnailWidth = 168;
 const thumbnailsMax = 120;
 
@@ -98,7 +99,7 @@ export class PlayerSession {
       },
       keyframeBytesMax,
     );
-    this.#evidence = new EvidenceCheck(this.#api, this.#source.sessionId, crypto, this.#table, dek);
+    this.#evidence = new EvidenceCheck(this.#api, this.#source.sessionId, crypto, this.#table, this.#chunks, dek);
     this.#chunks.onFile = (index, file) => void this.#noteFile(index, file);
     const checking = this.#evidence.checkRecords();
     this.#recordsChecked = checking.catch(() => {});
@@ -234,7 +235,8 @@ export class PlayerSession {
   async #showVerdicts(checking: Promise<Verdict[]>): Promise<void> {
     try {
       this.#send({ type: 'verdicts', verdicts: await checking });
-      if (this.#table.totalBytes <= checkAtOnceBytes) await this.#checkEveryChunk();
+      if (this.#table.totalBytes <= checkAtOnceBytes && this.#table.length <= checkAtOnceChunks)
+        await this.#checkEveryChunk();
     } catch (error) {
       this.#send({ type: 'verdicts', verdicts: verdictsUnknown(error instanceof Error ? error.message : '') });
     }

@@ -18,7 +18,7 @@ export const contentSecurityPolicy = [
   "worker-src 'self'",
   "base-uri 'none'",
   "frame-ancestors 'none'",
-  "form-action 'self'",
+  "form-action 'none'",
 ].join('; ');
 
 export interface HeldSession {
@@ -139,7 +139,7 @@ function route(
   const [resource, id, part, chunkId, last] = parts;
   if (resource === 'health') return sendJson(response, health);
   if (resource === 'audit') return listAudit(state, query, response);
-  if (resource === 'trust') return sendJson(response, trustPolicy(state));
+  if (resource === 'evidence') return sendJson(response, trustPolicy(state));
   if (resource !== 'sessions') return refuse(response, 404, 'LUCID_ERR_3018', 'no such route');
   if (id === undefined) return method === 'POST' ? create(state, body, response) : list(state, query, response);
   if (id === 'statistics') return sendJson(response, systemStatistics(state));
