@@ -155,6 +155,22 @@ describe('a whole recording', () => {
     assert.equal(strange.verdicts.integrity, 'intact');
   });
 
+  it('is clean when the clock was set back and the manifest says so', async () => {
+    const back = 5_000_000;
+    const late = <T extends { index: number; openedUs: number }>(value: T): T =>
+      value.index < 3 ? value : { ...value, openedUs: value.openedUs - back };
+    const change: RecordingOptions = {
+      header: late,
+      leaf: (leaf) => ({ ...late(leaf), closedUs: leaf.index < 3 ? leaf.closedUs : leaf.closedUs - back }),
+    };
+    assert.deepEqual(codesOf(await recorded(change)), ['TIME_ORDER']);
+    const said = await recorded({
+      ...change,
+      manifest: (body) => ({ ...body, clock_steps: [{ at_us: T0, step_us: -back }] }),
+    });
+    assert.deepEqual(said.findings, []);
+  });
+
   it('is the same through a tar file', async () => {
     const parts: Uint8Array[] = [];
     for await (const part of tarStream([...goodFiles].map(([name, content]) => ({ name, content })))) parts.push(part);
@@ -492,10 +508,11 @@ const tampering: Record<FindingCode, Record<string, () => Promise<VerificationRe
   },
   TIME_ORDER: {
     'a chunk closes before it opens': () =>
-      recorded({ leaf: (leaf) => (leaf.index === 2 ? { ...leaf, closedUs: leaf.openedUs - 1 } : leaf) }),
+      recorded({ leaf: (leaf) => (leaf.index === 2 ? { ...leaf, closedUs: leaf.openedUs - 1_000_001 } : leaf) }),
     'a chunk opens before the one before closed': () =>
-      recorded({ leaf: (leaf) => (leaf.index === 2 ? { ...leaf, closedUs: leaf.closedUs + 1 } : leaf) }),
-    'the manifest ends before it begins': () => recorded({ manifest: (body) => ({ ...body, ended_us: T0 - 1 }) }),
+      recorded({ leaf: (leaf) => (leaf.index === 2 ? { ...leaf, closedUs: leaf.closedUs + 1_000_001 } : leaf) }),
+    'the manifest ends before it begins': () =>
+      recorded({ manifest: (body) => ({ ...body, ended_us: T0 - 1_000_001 }) }),
     'witnesses saw it long before it ended': () => recorded({ witnessSkewUs: -3_600_000_000 }),
     'the checkpoint in open is from later': () => recorded({ witnessSkewUs: 3_600_000_000 }),
     'it was anchored before it ended': () =>

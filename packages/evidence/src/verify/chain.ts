@@ -13,7 +13,7 @@ import { verifyInclusion } from '../merkle/proof.ts';
 import { MerkleTree } from '../merkle/tree.ts';
 import { parseCanonicalJson } from '../record/json.ts';
 import { fromHex, toHex } from '../text.ts';
-import { type Context, orFormat, smallFile } from './context.ts';
+import { type Context, clockAllowanceUs, orFormat, smallFile } from './context.ts';
 
 const LEAVES_PER_READ = 256;
 const HOLES_MAX = 1000;
@@ -182,7 +182,8 @@ class ChainWalk {
   }
 
   #checkTimes(leaf: Leaf): void {
-    if (leaf.openedUs >= this.#head.closedUs && leaf.closedUs >= leaf.openedUs) return;
+    const allowanceUs = clockAllowanceUs(this.#context);
+    if (leaf.openedUs + allowanceUs >= this.#head.closedUs && leaf.closedUs + allowanceUs >= leaf.openedUs) return;
     this.#context.findings.add('TIME_ORDER', `the times of chunk ${leaf.index} run backwards`, {
       file: bundleNames.leaves,
       index: leaf.index,

@@ -124,6 +124,8 @@ export class ChunkCheck {
     let step = frames.next();
     while (step.done !== true) step = frames.next();
     const { framesCount, firstFrameNumber } = step.value;
+    // A chunk without frames may come from a recovery that knows no frame numbers any more.
+    if (framesCount === 0) return;
     this.framesCount += framesCount;
     if (this.#nextFrameNumber !== null && firstFrameNumber !== this.#nextFrameNumber && !leaf.gapBefore)
       this.#context.findings.add('GAP', `frames are missing before chunk ${leaf.index}`, { index: leaf.index });

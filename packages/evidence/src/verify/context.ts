@@ -61,3 +61,12 @@ export async function orFormat<T>(context: Context, file: string, read: () => Ma
     return null;
   }
 }
+
+/** Clocks are slewed by less than this without a word. */
+const CLOCK_DRIFT_US = 1_000_000;
+
+/** How far the recorder's wall clock may have run back inside the recording: drift, and the steps the manifest declares. */
+export function clockAllowanceUs({ manifest }: Context): number {
+  const steps = manifest?.body.clock_steps ?? [];
+  return steps.reduce((sum, { step_us }) => sum + Math.max(0, -step_us), CLOCK_DRIFT_US);
+}

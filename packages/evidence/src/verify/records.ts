@@ -2,7 +2,7 @@ import { bundleNames, CUSTODY_BYTES_MAX, SMALL_FILE_BYTES_MAX } from '../bundle/
 import type { BodyOf, RecordBody, RecordKind } from '../record/bodies.ts';
 import { keyIdOf, type PublicKey, parsePublicKey } from '../record/public-key.ts';
 import { checkRecord, readRecordOf, type SignedRecord } from '../record/record.ts';
-import { type Context, orFormat, smallFile } from './context.ts';
+import { type Context, clockAllowanceUs, orFormat, smallFile } from './context.ts';
 
 const RESUMES_MAX = 1000;
 
@@ -115,7 +115,10 @@ function checkManifest(context: Context): void {
   const resumes = context.resumes.map(({ sha256 }) => sha256);
   if (resumes.length !== body.resumes_sha256.length || resumes.some((hash, at) => hash !== body.resumes_sha256[at]))
     findings.add('SPLICED', 'the resume records are not those the manifest names', where);
-  if (body.ended_us < body.opened_us || (open !== null && body.opened_us < open.body.opened_us))
+  if (
+    body.ended_us + clockAllowanceUs(context) < body.opened_us ||
+    (open !== null && body.opened_us < open.body.opened_us)
+  )
     findings.add('TIME_ORDER', 'the manifest ends before the recording began', where);
   for (const gap of body.gaps) findings.add('GAP', `${gap.frames_lost} frames are missing: ${gap.reason}`, where);
   if (body.gaps.length === 0 && body.statistics.frames_dropped > 0)

@@ -6,7 +6,7 @@ import { toHex } from '../text.ts';
 import { checkAnchors } from './anchors.ts';
 import { type ChainResult, checkChain } from './chain.ts';
 import { ChunkCheck } from './chunks.ts';
-import { type Context, orFormat, smallFile, type VerifyOptions } from './context.ts';
+import { type Context, clockAllowanceUs, orFormat, smallFile, type VerifyOptions } from './context.ts';
 import { Findings } from './findings.ts';
 import { checkLog } from './log.ts';
 import { checkRecords } from './records.ts';
@@ -123,6 +123,6 @@ async function findKey(context: Context): Promise<FoundKey> {
 function checkAgainstManifest(context: Context, chain: ChainResult): void {
   const { manifest, findings } = context;
   if (manifest === null || chain.firstOpenedUs === null) return;
-  if (chain.firstOpenedUs > manifest.body.ended_us)
+  if (chain.firstOpenedUs > manifest.body.ended_us + clockAllowanceUs(context))
     findings.add('TIME_ORDER', 'the first chunk opened after the manifest says the recording ended');
 }
