@@ -2,9 +2,26 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readCapture } from '@lucid-sessions/testkit';
-import { DecodeError } from '@lucid-sessions/wire';
+import { type Codec, DecodeError, decode, encode } from '@lucid-sessions/wire';
 import { BulkDecompressor } from '../src/graphics/bulk/index.ts';
-import { type BulkHook, type InspectedEvent, PduType2, type Sender, StreamInspector } from '../src/index.ts';
+import {
+  type BulkHook,
+  ClipboardType,
+  clipboardMessage,
+  DeviceMajorFunction,
+  DevicePacketId,
+  DeviceType,
+  deviceCreateRequest,
+  deviceIoRequest,
+  deviceListAnnounce,
+  deviceMessage,
+  formatDataRequest,
+  type InspectedEvent,
+  longFormatNames,
+  PduType2,
+  type Sender,
+  StreamInspector,
+} from '../src/index.ts';
 import { CaptureCounts } from './capture-counts.ts';
 
 const captures = new URL('../../../testkit/captures/', import.meta.url);
@@ -87,4 +104,59 @@ test('the same events come out whatever pieces the bytes come in', () => {
   };
   for (const name of ['gnome-type-rfx-surfcmds.rdpcap.gz', 'xorg-clip-drive.rdpcap.gz'])
     assert.deepEqual(kinds(inspect(name, mppcOnly, 97)), kinds(inspect(name, mppcOnly)), name);
+});
+
+/** Messages of one channel in one capture, whole. */
+function messages(name: string, channel: string, sender: Sender): Uint8Array[] {
+  return inspect(name, mppcOnly).flatMap((event) =>
+    event.kind === 'channelMessage' && event.channelName === channel && event.sender === sender && event.message
+      ? [event.message]
+      : [],
+  );
+}
+
+/** Decodes and holds against the bytes. */
+function exactly<T>(codec: Codec<T>, bytes: Uint8Array): T {
+  const value = decode(codec, bytes);
+  assert.equal(Buffer.compare(encode(codec, value), bytes), 0, codec.name);
+  return value;
+}
+
+test('the clipboard of a real session says which formats and which text crossed', () => {
+  const both = (['client', 'server'] as const).flatMap((sender) =>
+    messages('xorg-clip-drive.rdpcap.gz', 'cliprdr', sender),
+  );
+  const names: string[] = [];
+  let requests = 0;
+  for (const message of both) {
+    const { msgType, dataLen, data } = exactly(clipboardMessage, message);
+    const body = data.subarray(0, dataLen);
+    if (msgType === ClipboardType.formatDataRequest)
+      requests += exactly(formatDataRequest, body).requestedFormatId && 1;
+    if (msgType === ClipboardType.formatList && dataLen % 36 !== 0)
+      names.push(...exactly(longFormatNames, body).map((format) => format.formatName));
+  }
+  assert.equal(requests, 2);
+  assert.ok(names.length > 0);
+});
+
+test('a redirected drive of a real session says what was opened', () => {
+  const name = 'xorg-rdesktop-drive.rdpcap.gz';
+  const paths: string[] = [];
+  for (const message of messages(name, 'rdpdr', 'server')) {
+    const { packetId, data } = exactly(deviceMessage, message);
+    if (packetId !== DevicePacketId.deviceIoRequest) continue;
+    const request = exactly(deviceIoRequest, data);
+    if (request.majorFunction === DeviceMajorFunction.create)
+      paths.push(Buffer.from(exactly(deviceCreateRequest, request.data).path).toString('utf16le').replace('\0', ''));
+  }
+  assert.ok(paths.includes('\\hello.txt') && paths.includes('\\back.txt'), paths.join());
+  const announced = messages(name, 'rdpdr', 'client')
+    .map((message) => exactly(deviceMessage, message))
+    .filter((message) => message.packetId === DevicePacketId.deviceListAnnounce)
+    .flatMap((message) => exactly(deviceListAnnounce, message.data).devices);
+  assert.deepEqual(
+    announced.map((device) => [device.deviceType, device.preferredDosName.text]),
+    [[DeviceType.filesystem, 'share']],
+  );
 });

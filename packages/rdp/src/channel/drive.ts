@@ -1,4 +1,16 @@
-import { rest, struct, u16le, u32le, type Value } from '../pdu/struct.ts';
+import {
+  bytes,
+  counted,
+  fixedLatin1,
+  list,
+  rest,
+  struct,
+  structWithTail,
+  u16le,
+  u32le,
+  u64le,
+  type Value,
+} from '../pdu/struct.ts';
 
 /** RDPDR_HEADER, [MS-RDPEFS] 2.2.1.1 */
 export const deviceMessage = struct('RDPDR message', { component: u16le, packetId: u16le, data: rest });
@@ -58,3 +70,71 @@ export const DeviceMajorFunction = {
   deviceControl: 0x0e,
   lockControl: 0x11,
 } as const;
+
+/** DR_CREATE_REQ after its header, [MS-RDPEFS] 2.2.3.3.1 / 2.2.1.4.1. */
+export const deviceCreateRequest = structWithTail(
+  'device create request',
+  {
+    desiredAccess: u32le,
+    allocationSize: u64le,
+    fileAttributes: u32le,
+    sharedAccess: u32le,
+    createDisposition: u32le,
+    createOptions: u32le,
+    /** UTF-16LE with its terminator, separators are backslashes. */
+    path: counted(u32le),
+  },
+  {},
+);
+export type DeviceCreateRequest = Value<typeof deviceCreateRequest>;
+
+/** DR_CREATE_RSP after its header: the id later requests name the file by. */
+export const deviceCreateResponse = structWithTail(
+  'device create response',
+  { fileId: u32le },
+  { information: bytes(1) },
+);
+export type DeviceCreateResponse = Value<typeof deviceCreateResponse>;
+
+/** DR_READ_REQ after its header, [MS-RDPEFS] 2.2.1.4.3. */
+export const deviceReadRequest = structWithTail(
+  'device read request',
+  { length: u32le, offset: u64le },
+  { padding: bytes(20) },
+);
+export type DeviceReadRequest = Value<typeof deviceReadRequest>;
+
+/** DR_READ_RSP after its header. */
+export const deviceReadResponse = structWithTail('device read response', { readData: counted(u32le) }, {});
+export type DeviceReadResponse = Value<typeof deviceReadResponse>;
+
+/** DR_WRITE_REQ after its header, [MS-RDPEFS] 2.2.1.4.4: length and offset, padding, then the data. */
+export const deviceWriteRequest = struct('device write request', {
+  length: u32le,
+  offset: u64le,
+  padding: bytes(20),
+  writeData: rest,
+});
+export type DeviceWriteRequest = Value<typeof deviceWriteRequest>;
+
+/** DR_WRITE_RSP after its header. */
+export const deviceWriteResponse = structWithTail('device write response', { length: u32le }, { padding: bytes(1) });
+export type DeviceWriteResponse = Value<typeof deviceWriteResponse>;
+
+/** deviceType of announced devices. */
+export const DeviceType = { serial: 1, parallel: 2, printer: 4, filesystem: 8, smartcard: 0x20 } as const;
+
+const deviceAnnounce = struct('DEVICE_ANNOUNCE', {
+  deviceType: u32le,
+  deviceId: u32le,
+  preferredDosName: fixedLatin1(8),
+  deviceData: counted(u32le),
+});
+export type DeviceAnnounce = Value<typeof deviceAnnounce>;
+/** DR_CORE_DEVICELIST_ANNOUNCE_REQ after its header, [MS-RDPEFS] 2.2.2.9. */
+export const deviceListAnnounce = structWithTail(
+  'device list announce',
+  { devices: list('devices', u32le, deviceAnnounce) },
+  {},
+);
+export type DeviceListAnnounce = Value<typeof deviceListAnnounce>;

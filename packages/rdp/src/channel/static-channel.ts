@@ -1,4 +1,4 @@
-import { type Codec, DecodeError } from '@lucid-sessions/wire';
+import { DecodeError } from '@lucid-sessions/wire';
 import { rest, struct, u32le, type Value } from '../pdu/struct.ts';
 
 /** flags of CHANNEL_PDU_HEADER, [MS-RDPBCGR] 2.2.6.1.1. */
@@ -30,7 +30,6 @@ export const channelChunk = struct('virtual channel chunk', {
   data: rest,
 });
 export type ChannelChunk = Value<typeof channelChunk>;
-export type ChannelChunkCodec = Codec<ChannelChunk>;
 
 /** Longest static channel message put together; longer ones end in `DecodeError('limit')`. */
 export const CHANNEL_MESSAGE_BYTES_MAX = 16 * 1024 * 1024;

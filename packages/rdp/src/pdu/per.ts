@@ -24,26 +24,6 @@ export function perLengthIsOdd(length: number, wide: boolean): boolean {
   return wide && length <= 0x7f;
 }
 
-/** Data behind a PER length. */
-export interface PerOctets {
-  data: Uint8Array;
-  /** Present when the peer used two length bytes where one would do. */
-  wideLength?: true;
-}
-
-export const perOctets: Codec<PerOctets> = {
-  name: 'PER octet string',
-  decode(reader) {
-    const { length, wide } = readPerLength(reader);
-    const data = reader.slice(length);
-    return perLengthIsOdd(length, wide) ? { data, wideLength: true } : { data };
-  },
-  encode(value, writer) {
-    writePerLength(writer, value.data.length, value.wideLength === true);
-    writer.slice(value.data);
-  },
-};
-
 /** An unconstrained whole number: length, then big-endian bytes. */
 export interface PerInteger {
   value: number;

@@ -235,7 +235,7 @@ export function list<T>(name: string, count: Codec<number>, item: Codec<T>): Cod
   };
 }
 
-/** The other of two codecs' names in one value: `kind` says which codec of `table` the value belongs to. */
+/** A value of one of the table's codecs; `kind` names the codec. */
 export type Tagged<T extends { readonly [kind: string]: Codec<unknown> }> = {
   [K in keyof T]: { kind: K } & Value<T[K]>;
 }[keyof T];
