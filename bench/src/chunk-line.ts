@@ -235,11 +235,11 @@ async function measureLine(
       return receipt.fileBytes;
     };
     // Workers compile their code and memory is touched once before the clock runs: a service does that once a year.
-    const warm = 2 * options.workers;
+    const warm = 3 * options.workers;
     await Promise.all(Array.from({ length: warm }, (_, at) => seal(at)));
     const chunksFrom = (at: number) => seal(warm + at);
     return perSecond === null
-      ? await flood(options.chunks, 2 * options.workers + 1, chunksFrom)
+      ? await flood(options.chunks, 3 * options.workers + 1, chunksFrom)
       : await pace(options.chunks, perSecond, chunksFrom);
   } finally {
     await line.dispose();
@@ -267,9 +267,9 @@ async function measureBare(path: string, data: readonly Uint8Array[], options: O
         chunk.release();
       }
     };
-    const warm = 2 * options.workers;
+    const warm = 3 * options.workers;
     await Promise.all(Array.from({ length: warm }, (_, at) => seal(at)));
-    return await flood(options.chunks, 2 * options.workers + 1, (at) => seal(warm + at));
+    return await flood(options.chunks, 3 * options.workers + 1, (at) => seal(warm + at));
   } finally {
     await pool.dispose();
   }

@@ -86,20 +86,21 @@ test('more chunks than slots wait for their turn, in order, and memory is used a
       taken,
       payloads.map((_, at) => at),
     );
-    assert.equal(inFlightMax, 2);
-    assert.equal(memories.size, 2);
+    assert.equal(inFlightMax, 3);
+    assert.equal(memories.size, 3);
     assert.deepEqual(pool.health(), { workers: 1, chunksInFlight: 0, chunksWaiting: 0, crashes: 0 });
   }));
 
 test('beyond the bound chunks are refused instead of queued', () =>
   inPool({ workersMax: 1, waitingMax: 1 }, async (pool) => {
-    const inside = await Promise.all([pool.take(pattern(10), request), pool.take(pattern(10), request)]);
+    const inside = await Promise.all([1, 2, 3].map(() => pool.take(pattern(10), request)));
     const waiting = pool.take(pattern(10), request);
     await assert.rejects(pool.take(pattern(10), request), { code: 'LUCID_ERR_3016' });
     await assert.rejects(pool.take(new Uint8Array(2 << 20), request), { code: 'LUCID_ERR_3017' });
     inside[0]!.release();
     await finish(await waiting);
     await finish(inside[1]!);
+    await finish(inside[2]!);
   }));
 
 test('a chunk that is given up frees its slot, whatever its worker is doing', () =>
@@ -169,6 +170,7 @@ test('chunks inside and waiting are refused when the pool ends', async () => {
   const inside = await Promise.all([
     pool.take(pattern(10), request),
     pool.take(noise(900_000), { ...request, compression: 'gzip' }),
+    pool.take(pattern(10), request),
   ]);
   const waiting = pool.take(pattern(10), request);
   const refused = assert.rejects(waiting, { code: 'LUCID_ERR_3016' });

@@ -7,8 +7,8 @@ import { Pace, type PaceDecision } from './pace.ts';
 import { createSlot, fileView, placePayload, prefixBytesMax, type Slot, secretsView } from './slot.ts';
 import { WorkerStatus } from './worker-status.ts';
 
-/** More than two chunks per worker only makes each of them wait longer. */
-const chunksPerWorkerMax = 2;
+/** One in a worker's hands, one next, one on its way to storage. More would only make each of them wait longer. */
+const slotsPerWorker = 3;
 /** A chunk that brought down this many workers is refused: it would bring down the next, too. */
 const deathsMax = 3;
 /** Workers that die one after the other without finishing a chunk mean that this machine can't run them. */
@@ -95,7 +95,7 @@ interface Lane {
 }
 
 /**
- * The worker threads of the chunk line. At most two chunks per worker are inside, each in a slot of shared memory that is
+ * The worker threads of the chunk line. A few chunks per worker are inside, each in a slot of shared memory that is
  * used again; further ones wait in order, and beyond a bound they are refused. A worker that dies is replaced and its chunks
  * start again on the living ones.
  */
@@ -116,7 +116,7 @@ export class ChunkPool {
     this.#pace = new Pace(options.levelWish);
     const workers = Math.max(1, Math.min(options.workersMax, availableParallelism()));
     for (let i = 0; i < workers; i += 1) this.#addLane();
-    for (let i = 0; i < workers * chunksPerWorkerMax; i += 1) this.#free.push(createSlot(i, options.payloadBytesMax));
+    for (let i = 0; i < workers * slotsPerWorker; i += 1) this.#free.push(createSlot(i, options.payloadBytesMax));
   }
 
   /**
@@ -169,8 +169,8 @@ export class ChunkPool {
   }
 
   #start(slot: Slot, payload: Uint8Array, { compression, prefixBytes, pace }: TakeRequest): PooledChunk {
-    const idle = [...this.#lanes].some((lane) => lane.jobs.size === 0);
-    const busy = !idle || this.#waiting.length > 0;
+    // Chunks on their way to storage count: the next one follows them in a moment.
+    const busy = this.#jobs.size >= this.#lanes.size || this.#waiting.length > 0;
     const job: Job = {
       id: this.#nextJob,
       slot,

@@ -10,7 +10,7 @@ const port = parentPort;
 if (port === null) throw new Error('the chunk worker runs as a worker thread only');
 
 const status = new WorkerStatus(workerData as SharedArrayBuffer);
-/** Compressed chunks waiting for their header; the pool lets at most two per worker in. */
+/** Compressed chunks waiting for their header; the pool bounds how many. */
 const waiting = new Map<number, { body: Uint8Array; memory: WebAssembly.Memory; prefixBytes: number }>();
 
 function answer(request: WorkerRequest): WorkerAnswer {
