@@ -373,11 +373,14 @@ export interface LogEntryProof {
 
 export interface AnchorReceipt {
   backend: string;
+  /** What was anchored: the session's Merkle root (the default), or SHA-256 of a checkpoint's text. */
+  subject?: 'session_root' | 'checkpoint';
   status: 'pending' | 'processing' | 'confirmed' | 'failed' | 'reorged';
   submittedAtUs: number;
   confirmedAtUs: number | null;
   blockHeight: number | null;
   transactionId: string | null;
+  /** The digest that was anchored. */
   merkleRoot: HexHash;
   detail: string | null;
 }

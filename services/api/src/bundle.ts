@@ -18,11 +18,10 @@ type EvidenceCall = Pick<Call, 'api' | 'sessionId'>;
 const proofText = ({ logIndex, checkpoint, inclusion }: LogEntryProof): string =>
   formatLogProof({ index: logIndex, checkpoint, hashes: inclusion.map((hash) => fromHex(hash, 32)) });
 
-/** What is anchored is the root of the session. */
 const anchorOf = (sessionId: string, receipt: AnchorReceipt): BundleAnchor => ({
   v: 1,
   backend: receipt.backend,
-  subject: 'session_root',
+  subject: receipt.subject ?? 'session_root',
   session_id: sessionId,
   digest: receipt.merkleRoot,
   status: receipt.status,

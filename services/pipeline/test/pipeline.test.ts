@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LucidError, rpcClient, type SessionDocument } from '@lucid-sessions/contract';
-import { createServiceHttp } from '@lucid-sessions/contract/http';
-import { backoffMs, type PipelineLimits, readPipelineEnv, tokenSha256 } from '@lucid-sessions/pipeline';
+import {
+  backoffMs,
+  createPipelineServer,
+  defaultLimits,
+  type PipelineLimits,
+  readPipelineEnv,
+  tokenSha256,
+} from '@lucid-sessions/pipeline';
 import { sampleSession } from '../../storage/test/suites/index.ts';
 import { receiptOf, statistics, type World, world } from './world.ts';
 
@@ -527,10 +533,11 @@ check('another writer of the document is no obstacle', async (made) => {
 });
 
 check('the same over HTTP', async (made) => {
-  const secret = 'test secret of the services, 32 or more';
-  const app = createServiceHttp({ name: 'pipeline', port: made.pipeline, serviceSecret: secret });
-  const client = rpcClient('pipeline', await app.listen({ host: '127.0.0.1', port: 0 }), { token: secret });
-  const direct = made.pipeline;
+  const serviceSecret = 'test secret of the services, 32 or more';
+  const limits = { ...defaultLimits, progressMs: 0 };
+  const server = createPipelineServer({ host: '127.0.0.1', port: 0, serviceSecret, limits }, made.deps());
+  const { address } = await server.start();
+  const client = rpcClient('pipeline', address, { token: serviceSecret });
   made.pipeline = client;
   await made.admit('s1');
   await made.record('s1');
@@ -538,9 +545,8 @@ check('the same over HTTP', async (made) => {
   assert.equal((await client.anchor({ sessionId: 's1' })).log?.logIndex, 1);
   assert.equal((await client.status({ sessionId: 'nobody' })).status, null);
   await assert.rejects(client.anchor({ sessionId: 'nobody' }), { code: 'LUCID_ERR_3001', status: 404 });
-  assert.deepEqual(await client.status({ sessionId: 's1' }), await direct.status({ sessionId: 's1' }));
-  app.server.closeAllConnections();
-  await app.close();
+  assert.deepEqual(await client.status({ sessionId: 's1' }), await server.service.status({ sessionId: 's1' }));
+  await server.dispose();
 });
 
 check('a new session begins at the beginning', async (made) => {

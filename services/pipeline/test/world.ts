@@ -48,6 +48,8 @@ export interface World {
   anchors: Anchor[];
   failures: string[];
   service: ReturnType<typeof createPipelineService>;
+  /** Another process's view of the same disk. */
+  deps(): PipelineDeps;
   /** The pipeline's process dies and a new one takes over. */
   restart(limits?: Partial<PipelineLimits>): Promise<void>;
   admit(sessionId: string): Promise<void>;
@@ -141,6 +143,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
   const made: World = {
     pipeline: service,
     service,
+    deps,
     storage,
     clock,
     calls,
