@@ -29,6 +29,7 @@ import { createPipelineServer, readPipelineEnv } from '@lucid-sessions/pipeline'
 import { createProcessorServer, readProcessorEnv } from '@lucid-sessions/processor';
 import { type Recorder, readRecorderEnv, startRecorderServer } from '@lucid-sessions/recorder';
 import { createStorageServer, readStorageEnv } from '@lucid-sessions/storage';
+import { consoleFiles } from './console-files.ts';
 import { logOrigin, nowUs, openKeys, openLog, openStores, software } from './embedded-parts.ts';
 import { type DataDirectory, dataDirectory, type ServiceName, serviceNames, withOwnSecrets } from './environment.ts';
 
@@ -181,6 +182,7 @@ class Composer {
     const keys = await openKeys(this.#directory, []);
     const trustedKeys = await keys.directory.exportPublic(logOrigin(this.#environment));
     const config = readApiEnv(this.#environment, software.version);
+    const staticDir = await consoleFiles();
     // A port the system chose is known only now.
     const rdpPort = rdp?.addresses[0]?.port;
     const gateway = { ...config.gateway, ...(rdpPort === undefined ? {} : { port: rdpPort }) };
@@ -198,6 +200,7 @@ class Composer {
         nowUs,
         newId: randomUUID,
         randomBytes: nodeCrypto.randomBytes,
+        ...(staticDir === null ? {} : { staticDir }),
         onError: this.#onError('api'),
       },
     );
