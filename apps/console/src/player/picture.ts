@@ -1,9 +1,15 @@
-import { type PointerState, type Rectangle, type Screen, SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import {
+  type PointerState,
+  type Rectangle,
+  type Screen,
+  SessionDecoder,
+  type SessionSnapshot,
+} from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import type { PictureDecoder } from './engine.ts';
 import { WebCodecsH264 } from './webcodecs-h264.ts';
 
-export type PictureState = unknown;
+export type PictureState = SessionSnapshot;
 
 /** Areas a painter has not taken yet, before they become "everything". */
 const dirtyMax = 256;
@@ -69,10 +75,13 @@ export class Picture implements PictureDecoder<PictureState> {
   }
 
   snapshot(): PictureState | null {
-    return null;
+    return this.#decoder.snapshot();
   }
 
-  restore(_state: PictureState): void {
+  restore(state: PictureState): void {
+    this.#decoder.restore(state);
+    this.screen.takeDirty();
+    this.#dirty = [];
     this.#everything = true;
   }
 
