@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { readCapture } from '@lucid-sessions/testkit';
 import { DecodeError, decode, encode } from '@lucid-sessions/wire';
 import fc from 'fast-check';
+import { BulkDecompressor } from '../src/graphics/bulk/index.ts';
 import * as rdp from '../src/index.ts';
-import { hex } from './pdu-samples.ts';
+import { capturesDirectory, hex } from './pdu-samples.ts';
 
 /** An inspector past the connection sequence, with three static channels. */
 function connected(hooks: Partial<Record<rdp.Sender, rdp.BulkHook>> = {}): rdp.StreamInspector {
@@ -230,4 +232,30 @@ test('dynamic channel ids take the width they need', () => {
   });
   assert.throws(() => decode(rdp.dynamicChannelServerPdu, hex('f0 00')), { code: 'unsupported' });
   assert.throws(() => decode(rdp.dynamicChannelServerPdu, hex(`10 07 ${'41'.repeat(2000)}`)), { code: 'invalid' });
+});
+
+test('a session with changed bytes gives events or a typed error, never anything else', () => {
+  for (const name of ['xorg-clip-drive.rdpcap.gz', 'gnome-type-rfx-surfcmds.rdpcap.gz', 'shadow-bpp32.rdpcap.gz']) {
+    const { records } = readCapture(new URL(name, capturesDirectory).pathname);
+    fc.assert(
+      fc.property(fc.array(fc.record({ at: fc.nat(60_000), value: fc.nat(255) }), { minLength: 1 }), (changes) => {
+        const bulk = new BulkDecompressor();
+        const inspector = new rdp.StreamInspector({ server: (data, flags) => bulk.decompress(data, flags) });
+        let position = 0;
+        try {
+          for (const record of records) {
+            const bytes = new Uint8Array(record.bytes);
+            for (const { at, value } of changes)
+              if (at >= position && at < position + bytes.length) bytes[at - position] = value;
+            position += bytes.length;
+            inspector.push(record.fromServer ? 'server' : 'client', bytes);
+            if (position > 60_000) return;
+          }
+        } catch (error) {
+          assert.ok(error instanceof DecodeError, String(error));
+        }
+      }),
+      { numRuns: 40 },
+    );
+  }
 });
