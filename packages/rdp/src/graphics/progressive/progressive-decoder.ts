@@ -235,14 +235,14 @@ export class ProgressiveDecoder {
   #draw(index: number, left: number, top: number, rectangles: readonly Rectangle[], target: PixelBuffer): void {
     const whole = intersect({ left, top, width: tileSide, height: tileSide }, bounds(target));
     if (rectangles.some((rectangle) => covers(rectangle, whole))) {
-      writeTile(0, 0, whole.width, whole.height, target.words, top * target.width + left, target.width);
+      writeTile({ ...whole, left: 0, top: 0 }, target.words, top * target.width + left, target.width);
       const kept = this.#frameTiles.get(index);
       if (kept) this.#spareTiles.push(kept);
       this.#frameTiles.delete(index);
       return;
     }
     const pixels = this.#frameTiles.get(index) ?? this.#spareTiles.pop() ?? new Uint32Array(tileSide * tileSide);
-    writeTile(0, 0, tileSide, tileSide, pixels, 0, tileSide);
+    writeTile({ left: 0, top: 0, width: tileSide, height: tileSide }, pixels, 0, tileSide);
     this.#frameTiles.set(index, pixels);
     drawPixels(pixels, left, top, rectangles, target);
   }

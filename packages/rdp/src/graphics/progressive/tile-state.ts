@@ -1,9 +1,12 @@
 import { DecodeError } from '@lucid-sessions/wire';
-import { writeYcbcr } from '../rfx/color.ts';
+import type { Rectangle } from '../pixels.ts';
+import { createTileSamples, type SamplePlane, writeYcbcr } from '../rfx/color.ts';
 import { inverseDwt } from '../rfx/dwt.ts';
 import { decodeRlgr, tileCoefficients } from '../rfx/rlgr.ts';
 import {
   dequantize,
+  dequantizedLl3,
+  isFlat,
   ll3,
   originalLayout,
   reduceExtrapolateLayout,
@@ -20,11 +23,8 @@ export const componentsCount = 3;
 const upgradeBitsMax = 15;
 
 /** The samples of the tile decoded last; one decoder per thread works at a time. */
-const planes = [
-  new Int16Array(tileCoefficients),
-  new Int16Array(tileCoefficients),
-  new Int16Array(tileCoefficients),
-] as const;
+const tile = createTileSamples();
+const planes: readonly [SamplePlane, SamplePlane, SamplePlane] = [tile.y, tile.cb, tile.cr];
 
 /**
  * What a tile keeps between messages, [MS-RDPEGFX] 3.3.8.2.1: its coefficients ("current frame"), and while it can still be
@@ -71,26 +71,26 @@ export function decodeFirstPass(pass: FirstPass, state: TileState | null): void 
 
 function firstPassComponent(pass: FirstPass, component: 0 | 1 | 2, state: TileState | null): void {
   const plane = planes[component];
+  const { samples } = plane;
+  const quants = pass.bitPositions[component];
   const layout = pass.reduceExtrapolate ? reduceExtrapolateLayout : originalLayout;
-  const first = decodeRlgr(1, pass.data[component], plane);
+  const first = decodeRlgr(1, pass.data[component], samples);
   const signs = state?.signs?.[component];
-  if (signs) for (let i = 0; i < tileCoefficients; i += 1) signs[i] = Math.sign(plane[i]!);
-  sumLl3(plane, layout);
-  dequantize(plane, pass.bitPositions[component], layout, first);
+  if (signs) for (let i = 0; i < tileCoefficients; i += 1) signs[i] = Math.sign(samples[i]!);
   const current = state?.current[component];
-  if (current && pass.difference) {
-    for (let i = 0; i < tileCoefficients; i += 1) plane[i] = plane[i]! + current[i]!;
-    current.set(plane);
-    inverse(plane, pass.reduceExtrapolate, 0);
-  } else {
-    current?.set(plane);
-    inverse(plane, pass.reduceExtrapolate, first);
-  }
+  plane.flat = !(current && pass.difference) && isFlat(samples, layout, first);
+  const flatValue = dequantizedLl3(samples[layout.ll3Start]!, quants);
+  sumLl3(samples, layout);
+  dequantize(samples, quants, layout, first);
+  if (current && pass.difference) for (let i = 0; i < tileCoefficients; i += 1) samples[i] = samples[i]! + current[i]!;
+  current?.set(samples);
+  if (plane.flat) samples.fill(flatValue);
+  else inverse(samples, pass.reduceExtrapolate, pass.difference ? 0 : first);
 }
 
-function inverse(plane: Int16Array, reduceExtrapolate: boolean, first: number): void {
-  if (reduceExtrapolate) inverseReduceExtrapolateDwt(plane);
-  else inverseDwt(plane, first);
+function inverse(samples: Int16Array, reduceExtrapolate: boolean, first: number): void {
+  if (reduceExtrapolate) inverseReduceExtrapolateDwt(samples);
+  else inverseDwt(samples, first);
 }
 
 export interface UpgradePass {
@@ -107,8 +107,9 @@ export function decodeUpgradePass(pass: UpgradePass, state: TileState): void {
   for (let component = 0; component < componentsCount; component += 1) {
     const c = component as 0 | 1 | 2;
     upgradeComponent(pass, c, bitPositions[c], state.current[c], signs[c]);
-    planes[c].set(state.current[c]);
-    inverse(planes[c], pass.reduceExtrapolate, 0);
+    planes[c].samples.set(state.current[c]);
+    planes[c].flat = false;
+    inverse(planes[c].samples, pass.reduceExtrapolate, 0);
   }
   state.bitPositions = pass.bitPositions;
 }
@@ -165,14 +166,6 @@ function upgradeBand(
 }
 
 /** Draws an area of the tile decoded last: see `writeYcbcr`. */
-export function writeTile(
-  left: number,
-  top: number,
-  width: number,
-  height: number,
-  words: Uint32Array,
-  at: number,
-  stride: number,
-): void {
-  writeYcbcr(planes[0], planes[1], planes[2], left, top, width, height, words, at, stride);
+export function writeTile(area: Rectangle, words: Uint32Array, at: number, stride: number): void {
+  writeYcbcr(tile, area, words, at, stride);
 }

@@ -70,6 +70,21 @@ export function dequantize(
   }
 }
 
+/** What `dequantize` makes of one LL3 value. */
+export function dequantizedLl3(value: number, quants: SubBandQuants): number {
+  return value << Math.max(quants[ll3]! - 1, 0);
+}
+
+/**
+ * Whether coefficients (as sent, from `first` on) describe one flat value: only the first difference of LL3 is set. Half of a
+ * desktop's components do.
+ */
+export function isFlat(coefficients: Int16Array, layout: SubBandLayout, first: number): boolean {
+  if (first < layout.ll3Start) return false;
+  for (let i = layout.ll3Start + 1; i < tileEnd; i += 1) if (coefficients[i] !== 0) return false;
+  return true;
+}
+
 /** Sums up the differences LL3 is sent as, [MS-RDPRFX] 3.1.8.2.1. */
 export function sumLl3(coefficients: Int16Array, layout: SubBandLayout): void {
   let sum = coefficients[layout.ll3Start]!;

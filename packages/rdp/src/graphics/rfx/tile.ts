@@ -1,21 +1,24 @@
 import type { PixelBuffer, Rectangle } from '../pixels.ts';
-import { writeYcbcr } from './color.ts';
+import { createTileSamples, type SamplePlane, writeYcbcr } from './color.ts';
 import { inverseDwt } from './dwt.ts';
 import { decodeRlgr, type RlgrMode } from './rlgr.ts';
-import { dequantize, originalLayout, type SubBandQuants, sumLl3 } from './sub-bands.ts';
+import { dequantize, dequantizedLl3, isFlat, originalLayout, type SubBandQuants, sumLl3 } from './sub-bands.ts';
 
 /** Pixels along a tile's side. */
 export const tileSide = 64;
 
-/** The samples of the tile decoded last; one decoder per thread works at a time. */
-const planes = [new Int16Array(4096), new Int16Array(4096), new Int16Array(4096)] as const;
-
 /** One component from its bits to samples, [MS-RDPRFX] 3.1.8.2. */
-function decodeComponent(mode: RlgrMode, bytes: Uint8Array, quants: SubBandQuants, plane: Int16Array): void {
-  const first = decodeRlgr(mode, bytes, plane);
-  sumLl3(plane, originalLayout);
-  dequantize(plane, quants, originalLayout, first);
-  inverseDwt(plane, first);
+function decodeComponent(mode: RlgrMode, bytes: Uint8Array, quants: SubBandQuants, plane: SamplePlane): void {
+  const { samples } = plane;
+  const first = decodeRlgr(mode, bytes, samples);
+  plane.flat = isFlat(samples, originalLayout, first);
+  if (plane.flat) {
+    samples.fill(dequantizedLl3(samples[originalLayout.ll3Start]!, quants));
+    return;
+  }
+  sumLl3(samples, originalLayout);
+  dequantize(samples, quants, originalLayout, first);
+  inverseDwt(samples, first);
 }
 
 /** The compressed parts of one tile, and what is needed to decode them. */
@@ -29,25 +32,19 @@ export interface TileSource {
   readonly quantsCr: SubBandQuants;
 }
 
+/** The samples of the tile decoded last; one decoder per thread works at a time. */
+const tile = createTileSamples();
+
 /** Decodes a tile; `paintTile` then draws it. */
 export function decodeTile(source: TileSource): void {
-  decodeComponent(source.mode, source.y, source.quantsY, planes[0]);
-  decodeComponent(source.mode, source.cb, source.quantsCb, planes[1]);
-  decodeComponent(source.mode, source.cr, source.quantsCr, planes[2]);
+  decodeComponent(source.mode, source.y, source.quantsY, tile.y);
+  decodeComponent(source.mode, source.cb, source.quantsCb, tile.cb);
+  decodeComponent(source.mode, source.cr, source.quantsCr, tile.cr);
 }
 
 /** Draws `area` (already clipped to `target`) of the tile decoded last, whose corner lies at (tileLeft, tileTop). */
 export function paintTile(target: PixelBuffer, tileLeft: number, tileTop: number, area: Rectangle): void {
-  writeYcbcr(
-    planes[0],
-    planes[1],
-    planes[2],
-    area.left - tileLeft,
-    area.top - tileTop,
-    area.width,
-    area.height,
-    target.words,
-    area.top * target.width + area.left,
-    target.width,
-  );
+  const at = area.top * target.width + area.left;
+  const part = { left: area.left - tileLeft, top: area.top - tileTop, width: area.width, height: area.height };
+  writeYcbcr(tile, part, target.words, at, target.width);
 }
