@@ -3,5 +3,8 @@ export * from './capture.ts';
 export * from './certificate.ts';
 export * from './client.ts';
 export * from './desktop.ts';
+export * from './encode-bitmaps.ts';
 export * from './keyboard.ts';
 export * from './peers.ts';
+export * from './tap.ts';
+export * from './timestamp-authority.ts';
