@@ -328,7 +328,7 @@ test('segments go only after the one behind them is durable', async (t) => {
   append(0, frame(2, 3000));
   await untilTrue(() => chunks.length === 1);
   await untilTrue(() => segments(join(directory, 'alpha')).length === 1);
-  const lastRemoval = disk.operations.lastIndexOf('remove');
+  const lastRemoval = disk.operations.lastIndexOf('removeLater');
   assert.ok(disk.operations.slice(0, lastRemoval).includes('sync'));
   engine.end(0, end);
   await until(isKind('complete'));

@@ -26,7 +26,8 @@ export class FaultyDisk {
           const code = this.fault(operation, args[0] as string);
           if (code !== null) {
             const error = Object.assign(new Error(`injected ${code}`), { code });
-            if (operation === 'sync' || operation === 'syncDirectory') return Promise.reject(error);
+            if (operation === 'sync' || operation === 'syncDirectory' || operation === 'removeLater')
+              return Promise.reject(error);
             throw error;
           }
           return (run as (...args: unknown[]) => unknown)(...args);

@@ -1,10 +1,12 @@
-/** Bytes from one socket into the relay and what comes out into the other, never faster than either side takes them. */
+/** Bytes from one socket into the relay and what comes out to the other, never faster than either side takes them. */
 import type { Socket } from 'node:net';
+import { readSocket } from './socket-reader.ts';
+import { SocketWriter } from './socket-writer.ts';
 
 export interface PumpEnds {
   from: Socket;
   to: Socket;
-  /** Takes what `from` sent; what it returns goes to `to`. */
+  /** Takes what `from` sent (valid during the call only); what it returns goes to `to`. */
   onBytes: (bytes: Uint8Array) => readonly Uint8Array[];
   /** False while the recording can't take more: reading waits. */
   hasRoom: () => boolean;
@@ -16,58 +18,53 @@ const roomPollMs = 5;
 
 export class Pump {
   readonly #ends: PumpEnds;
-  #waitsForDrain = false;
+  readonly #writer: SocketWriter;
+  #waitsForPeer = false;
   #roomTimer: NodeJS.Timeout | null = null;
   #stopped = false;
 
   constructor(ends: PumpEnds) {
     this.#ends = ends;
-    const { from, to } = ends;
-    from.on('data', (bytes: Buffer) => this.#take(bytes));
-    from.on('end', () => ends.onEnd());
-    to.on('drain', () => {
-      this.#waitsForDrain = false;
+    this.#writer = new SocketWriter(ends.to, () => {
+      this.#waitsForPeer = false;
       this.#resume();
     });
+    ends.from.on('end', () => ends.onEnd());
   }
 
   start(): void {
-    this.#resume();
+    readSocket(this.#ends.from, (bytes) => this.#take(bytes));
   }
 
-  /** No more bytes from here on; what arrives is thrown away. */
+  /** Bytes of the gateway's own for `to`, in order behind what was pumped. */
+  send(bytes: Uint8Array): void {
+    this.#writer.write(bytes);
+  }
+
+  /** No more bytes from here on; what arrives is thrown away. What was taken is handed to `to`. */
   stop(): void {
     this.#stopped = true;
+    this.#writer.flush();
     if (this.#roomTimer !== null) clearTimeout(this.#roomTimer);
     this.#ends.from.resume();
   }
 
-  #take(bytes: Uint8Array): void {
-    if (this.#stopped) return;
-    const { to, onBytes, hasRoom } = this.#ends;
-    const views = onBytes(bytes);
+  #take(bytes: Uint8Array): boolean {
+    if (this.#stopped) return true;
+    const views = this.#ends.onBytes(bytes);
     // The session may have ended over these very bytes.
-    if (this.#stopped) return;
-    let takesMore = true;
-    if (views.length === 1) takesMore = to.write(views[0]!);
-    else if (views.length > 1) {
-      to.cork();
-      for (const view of views) takesMore = to.write(view);
-      to.uncork();
-    }
-    if (!takesMore) this.#waitsForDrain = true;
-    if (this.#waitsForDrain || !hasRoom()) this.#pause();
-  }
-
-  #pause(): void {
-    this.#ends.from.pause();
-    if (!this.#waitsForDrain) this.#roomTimer ??= setTimeout(() => this.#resume(), roomPollMs);
+    if (this.#stopped) return true;
+    for (const view of views) this.#waitsForPeer = !this.#writer.write(view);
+    if (this.#waitsForPeer) return false;
+    if (this.#ends.hasRoom()) return true;
+    this.#roomTimer ??= setTimeout(() => this.#resume(), roomPollMs);
+    return false;
   }
 
   #resume(): void {
     if (this.#roomTimer !== null) clearTimeout(this.#roomTimer);
     this.#roomTimer = null;
-    if (this.#stopped || this.#waitsForDrain) return;
+    if (this.#stopped || this.#waitsForPeer) return;
     if (this.#ends.hasRoom()) this.#ends.from.resume();
     else this.#roomTimer = setTimeout(() => this.#resume(), roomPollMs);
   }

@@ -325,7 +325,7 @@ export class RecordedSession {
       return;
     }
     const closing = this.#relay.end(errorInfo, this.#spool.nowUs());
-    if (closing !== null) client.write(closing);
+    if (closing !== null) this.#pumps[1]?.send(closing);
     // Half a PDU is on its way to the client: the closing PDUs come behind it with the relay's `ended`.
     if (closing !== null || !this.#relay.isInsidePdu) this.#close();
   }

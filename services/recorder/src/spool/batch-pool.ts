@@ -41,6 +41,11 @@ export class BatchPool {
     this.#free = this.slots.map((_, slot) => this.slots.length - 1 - slot);
   }
 
+  /** Whether more than `reserve` slots are free; cheap while there are many. */
+  hasMoreThan(reserve: number): boolean {
+    return this.#free.length > reserve || this.freeCount() > reserve;
+  }
+
   /** Free slots, after looking for those the spool thread has given back. */
   freeCount(): number {
     if (this.#handedOver.length > 0) {

@@ -1,3 +1,4 @@
+import { PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
 import {
   createSegmentHeader,
   recordType,
@@ -18,6 +19,11 @@ export class OpenSegment {
   framesBytes = 0;
   fileBytes = segmentHeaderBytes;
   closed = false;
+  framesCount = 0;
+  updatesCount = 0;
+  /** Chunk slot that holds the frames too, so that they need not be read back; null where there is none. */
+  mirror: { slot: number; memory: Uint8Array } | null = null;
+  readonly header: SegmentHeader;
   readonly #disk: SpoolDisk;
   readonly #file: number;
   readonly #key: Buffer;
@@ -26,6 +32,7 @@ export class OpenSegment {
   #released = false;
 
   private constructor(disk: SpoolDisk, directory: string, header: SegmentHeader, file: number, key: Buffer) {
+    this.header = header;
     this.#disk = disk;
     this.#file = file;
     this.#key = key;
@@ -63,7 +70,10 @@ export class OpenSegment {
   /** Encrypts and appends one batch; the bytes it took on disk. */
   appendFrames(frames: Uint8Array, framesCount: number, updatesCount: number, writtenUs: number): number {
     const bytes = this.#append(recordType.frames, frames, framesCount, updatesCount, writtenUs);
+    this.mirror?.memory.set(frames, PAYLOAD_HEADER_BYTES + this.framesBytes);
     this.framesBytes += frames.length;
+    this.framesCount += framesCount;
+    this.updatesCount += updatesCount;
     return bytes;
   }
 

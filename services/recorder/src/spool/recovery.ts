@@ -60,7 +60,7 @@ function recoverSession(
     if (found.header === 'foreign') return null;
     // A header is durable before any frame is: a file that is too short for one holds nothing.
     if (found.header === 'torn') disk.remove(path);
-    else closed.push({ index, path, fileBytes: found.fileBytes, closedUs: null, final: false });
+    else closed.push({ index, path, fileBytes: found.fileBytes, closedUs: null, final: false, ready: null });
     session.nextIndex = found.header === 'torn' ? index : index + 1;
   }
   const last = closed.at(-1);
@@ -93,6 +93,6 @@ function addEmptySegment(
   segment.release();
   session.nextIndex += 1;
   const path = segmentPath(directory, index);
-  closed.push({ index, path, fileBytes: segment.fileBytes, closedUs: null, final: true });
+  closed.push({ index, path, fileBytes: segment.fileBytes, closedUs: null, final: true, ready: null });
   return readSegment(disk, path, key, () => {});
 }

@@ -19,6 +19,8 @@ export interface SpoolDisk {
   syncDirectory(path: string): Promise<void>;
   close(file: number): void;
   remove(path: string): void;
+  /** The same in the background: freeing a large file's blocks may wait for the journal. */
+  removeLater(path: string): Promise<void>;
   /** Removes an empty directory. */
   removeDirectory(path: string): void;
   rename(from: string, to: string): void;
@@ -67,6 +69,7 @@ export function createDisk(): SpoolDisk {
     syncDirectory,
     close: (file) => fs.closeSync(file),
     remove: (path) => fs.rmSync(path, { force: true }),
+    removeLater: (path) => settle((done) => fs.unlink(path, done)),
     removeDirectory: (path) => fs.rmdirSync(path),
     rename: (from, to) => fs.renameSync(from, to),
   };

@@ -8,7 +8,7 @@ import { CommitRounds } from './commit-rounds.ts';
 import { OpenSegment } from './open-segment.ts';
 import { recoverSessions } from './recovery.ts';
 import { recordOverheadBytes, segmentHeaderBytes } from './segment-format.ts';
-import { readSegment, type SegmentContents } from './segment-reader.ts';
+import { readSegment, type SegmentClose, type SegmentContents } from './segment-reader.ts';
 import type { SpoolDisk } from './spool-disk.ts';
 import type {
   AppendItem,
@@ -151,8 +151,10 @@ export class SpoolEngine {
       if (this.#spooledBytes + item.bytes + recordOverheadBytes > limits.spoolBytesMax)
         throw Object.assign(new Error('no chunk may be spooled until others are stored'), { code: 'spool_full' });
       let segment = session.current;
-      if (segment === null || PAYLOAD_HEADER_BYTES + segment.framesBytes + item.bytes > limits.segmentBytesMax)
+      if (segment === null || PAYLOAD_HEADER_BYTES + segment.framesBytes + item.bytes > limits.segmentBytesMax) {
         segment = this.#rotate(session, false);
+        this.#mirror(segment);
+      }
       this.#count(segment.appendFrames(batch, item.framesCount, item.updatesCount, wallUs()));
       session.framesAccepted += item.framesCount;
       const { framesAccepted } = session;
@@ -161,6 +163,16 @@ export class SpoolEngine {
     } catch (error) {
       this.#fail(session, error, item.framesCount);
     }
+  }
+
+  /**
+   * A segment that follows a full one will be full soon: its frames are kept in a chunk slot beside the file, which saves
+   * reading them back. One slot stays free for everybody else.
+   */
+  #mirror(segment: OpenSegment): void {
+    const slot = this.#freeChunkSlots.length > 1 ? this.#freeChunkSlots.pop() : undefined;
+    const memory = slot === undefined ? undefined : this.#options.chunkSlots[slot];
+    if (slot !== undefined && memory !== undefined) segment.mirror = { slot, memory };
   }
 
   /** Closes the present segment and opens the next. */
@@ -219,12 +231,14 @@ export class SpoolEngine {
     if (session === undefined || !session.sealed) return;
     this.#sessions.delete(sessionId);
     for (const segment of session.closed) this.#spooledBytes -= segment.fileBytes;
+    const { disk } = this.#options;
     this.#rounds.afterwards(() => {
-      const { disk } = this.#options;
-      try {
-        for (const name of disk.list(session.directory)) disk.remove(join(session.directory, name));
-        disk.removeDirectory(session.directory);
-      } catch {}
+      const removals = disk.list(session.directory).map((name) => disk.removeLater(join(session.directory, name)));
+      void Promise.allSettled(removals).then(() => {
+        try {
+          disk.removeDirectory(session.directory);
+        } catch {}
+      });
     });
   }
 
@@ -297,15 +311,18 @@ export class SpoolEngine {
   #closeCurrent(session: SpoolSession, final: boolean, end: SessionEnd | null): void {
     const segment = session.current;
     if (segment === null) return;
+    const { index, path, mirror } = segment;
     const closedUs = this.#options.wallUs();
+    const close = { closedUs, final, end };
     session.current = null;
     try {
-      this.#count(segment.close({ closedUs, final, end }));
+      this.#count(segment.close(close));
     } catch {
       segment.cutBack();
     }
     this.#rounds.touch(segment);
-    session.closed.push({ index: segment.index, path: segment.path, fileBytes: segment.fileBytes, closedUs, final });
+    const ready = mirror === null ? null : { slot: mirror.slot, contents: contentsOf(segment, close) };
+    session.closed.push({ index, path, fileBytes: segment.fileBytes, closedUs, final, ready });
   }
 
   #fail(session: SpoolSession, error: unknown, framesLost: number): void {
@@ -389,12 +406,9 @@ export class SpoolEngine {
     if (watermarks.size > 0) this.#options.emit({ kind: 'durable', watermarks: [...watermarks] });
   }
 
+  /** What can't be removed is recovered and sealed again at the next start, which changes nothing. */
   #removeQuietly(path: string): void {
-    try {
-      this.#options.disk.remove(path);
-    } catch {
-      // It is recovered and sealed again at the next start, which changes nothing.
-    }
+    this.#options.disk.removeLater(path).catch(() => {});
   }
 
   // ---- handing on
@@ -414,19 +428,24 @@ export class SpoolEngine {
   #dispatch(): void {
     const nowUs = this.#options.monotonicUs();
     for (const session of this.#sessions.values()) {
-      if (this.#freeChunkSlots.length === 0 || this.#closing) return;
+      if (this.#closing) return;
       if (session.inFlight || session.sealed || session.closed.length === 0) continue;
+      if (this.#freeChunkSlots.length === 0 && session.closed[0]?.ready === null) continue;
       if (session.attempts === 0 || nowUs >= session.retryAtUs) this.#handOn(session);
     }
   }
 
   #handOn(session: SpoolSession): void {
     const segment = session.closed[0];
-    const slot = this.#freeChunkSlots.pop();
+    const slot = segment?.ready?.slot ?? this.#freeChunkSlots.pop();
     const memory = slot === undefined ? undefined : this.#options.chunkSlots[slot];
     if (segment === undefined || slot === undefined || memory === undefined) return;
     try {
-      const contents = this.#load(segment.path, memory);
+      const contents = segment.ready?.contents ?? this.#read(segment.path, memory);
+      // Sealed or not, the slot is given back: the next try reads the file.
+      segment.ready = null;
+      const { framesCount, header } = contents;
+      writePayloadHeader(memory, { framesCount, firstFrameNumber: header.firstFrameNumber, openedUs: header.openedUs });
       session.inFlight = true;
       // Served last next time: a session with much to hand on must not starve the others.
       this.#sessions.delete(session.sessionId);
@@ -438,17 +457,21 @@ export class SpoolEngine {
     }
   }
 
-  #load(path: string, memory: Uint8Array): SegmentContents {
+  #read(path: string, memory: Uint8Array): SegmentContents {
     let at = PAYLOAD_HEADER_BYTES;
     const contents = readSegment(this.#options.disk, path, this.#options.key, (frames) => {
       memory.set(frames, at);
       at += frames.length;
     });
     if (contents === null) throw new Error('the segment header does not authenticate');
-    const { framesCount, header } = contents;
-    writePayloadHeader(memory, { framesCount, firstFrameNumber: header.firstFrameNumber, openedUs: header.openedUs });
     return contents;
   }
+}
+
+/** What reading the segment back would find. */
+function contentsOf(segment: OpenSegment, close: SegmentClose): SegmentContents {
+  const { header, framesCount, updatesCount, framesBytes } = segment;
+  return { header, framesCount, updatesCount, framesBytes, lastWrittenUs: close.closedUs, close };
 }
 
 function describe(session: SpoolSession, segment: ClosedSegment, contents: SegmentContents, slot: number): ReadyChunk {

@@ -1,4 +1,5 @@
 import type { OpenSegment } from './open-segment.ts';
+import type { SegmentContents } from './segment-reader.ts';
 import type { SessionEnd } from './spool-messages.ts';
 
 /** A closed segment that still needs its receipt. */
@@ -9,6 +10,8 @@ export interface ClosedSegment {
   /** When this process closed it; null after a crash (the file's own close record counts). */
   closedUs: number | null;
   final: boolean;
+  /** Its payload, when it is in a chunk slot already. */
+  ready: { slot: number; contents: SegmentContents } | null;
 }
 
 /** What the spool knows of one session. */

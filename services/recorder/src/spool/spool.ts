@@ -177,7 +177,7 @@ export class Spool {
 
   /** Whether one more read of a socket surely fits. */
   get hasRoom(): boolean {
-    return this.pool.freeCount() > batchSlotsReserve;
+    return this.pool.hasMoreThan(batchSlotsReserve);
   }
 
   /** Sessions, live ones too, whose chunks are not all stored. */
