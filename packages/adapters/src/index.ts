@@ -33,3 +33,4 @@ export * from './sqlite-database.ts';
 export * from './sqlite-job-queue.ts';
 export * from './sqlite-journal-store.ts';
 export * from './sqlite-metadata-store.ts';
+export { TimestampAnchor, type TimestampAnchorOptions } from './timestamp-anchor.ts';

@@ -63,4 +63,9 @@ export const nodeCrypto: SyncCrypto = {
   ed25519Verify: (key, message, signature) => never(() => verify(null, message, publicKey('ed25519', key), signature)),
   p256Verify: (key, message, signature) =>
     never(() => verify('sha256', message, { key: publicKey('p256', key), dsaEncoding: 'ieee-p1363' }, signature)),
+  spkiVerify: (spki, { hash }, message, signature) =>
+    never(() => {
+      const key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
+      return verify(hash, message, key, signature);
+    }),
 };

@@ -1,9 +1,15 @@
 import { ed25519 } from '@noble/curves/ed25519.js';
-import { p256 } from '@noble/curves/nist.js';
+import { p256, p384 } from '@noble/curves/nist.js';
 import { hkdf } from '@noble/hashes/hkdf.js';
-import { sha256 as nobleSha256 } from '@noble/hashes/sha2.js';
+import { sha256 as nobleSha256, sha384, sha512 } from '@noble/hashes/sha2.js';
 
 export type MaybePromise<T> = T | Promise<T>;
+
+/** A signature algorithm of certificates: RSASSA-PKCS1-v1_5, or ECDSA with its signature in DER. */
+export interface SpkiSignature {
+  scheme: 'rsa' | 'ecdsa';
+  hash: 'sha256' | 'sha384' | 'sha512';
+}
 
 /**
  * The cryptography this package asks of its platform, for bulk data and secrets. Keys and signatures are raw bytes:
@@ -30,6 +36,13 @@ export interface Crypto {
   ed25519Verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): MaybePromise<boolean>;
   /** ECDSA with SHA-256. False on anything bad; never throws. */
   p256Verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): MaybePromise<boolean>;
+  /** A signature under a SubjectPublicKeyInfo (timestamp authorities). False on anything bad; never throws. */
+  spkiVerify(
+    spki: Uint8Array,
+    algorithm: SpkiSignature,
+    message: Uint8Array,
+    signature: Uint8Array,
+  ): MaybePromise<boolean>;
 }
 
 /** The same without waiting, for worker threads. */
@@ -42,6 +55,7 @@ export interface SyncCrypto extends Crypto {
   ed25519Sign(seed: Uint8Array, message: Uint8Array): Uint8Array;
   ed25519Verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
   p256Verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
+  spkiVerify(spki: Uint8Array, algorithm: SpkiSignature, message: Uint8Array, signature: Uint8Array): boolean;
 }
 
 /** SHA-256 in JavaScript, for leaves, tree nodes and other small things where a call into the platform costs more. */
@@ -101,7 +115,43 @@ export function webCrypto(platform: WebCryptoPlatform): Crypto {
     // lowS off: other signers' signatures are taken as FIPS 186-5 allows them.
     p256Verify: (publicKey, message, signature) =>
       never(() => p256.verify(signature, message, publicKey, { lowS: false })),
+    async spkiVerify(spki, { scheme, hash }, message, signature) {
+      try {
+        return scheme === 'rsa'
+          ? await rsaVerify(platform, spki, hash, message, signature)
+          : ecdsaVerify(spki, hash, message, signature);
+      } catch {
+        return false;
+      }
+    },
   };
+}
+
+const webHashes = { sha256: 'SHA-256', sha384: 'SHA-384', sha512: 'SHA-512' } as const;
+
+async function rsaVerify(
+  platform: WebCryptoPlatform,
+  spki: Uint8Array,
+  hash: SpkiSignature['hash'],
+  message: Uint8Array,
+  signature: Uint8Array,
+): Promise<boolean> {
+  const algorithm = { name: 'RSASSA-PKCS1-v1_5', hash: webHashes[hash] };
+  const key = await platform.subtle.importKey('spki', own(spki), algorithm, false, ['verify']);
+  return platform.subtle.verify(algorithm, key, own(signature), own(message));
+}
+
+/** RFC 5480 SubjectPublicKeyInfo ends in an uncompressed point; its length tells the curve. */
+function ecdsaVerify(
+  spki: Uint8Array,
+  hash: SpkiSignature['hash'],
+  message: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  const curve = spki.length === 91 ? { verify: p256.verify, point: 65 } : { verify: p384.verify, point: 97 };
+  const digest = { sha256: nobleSha256, sha384, sha512 }[hash](message);
+  const options = { lowS: false, prehash: false, format: 'der' } as const;
+  return curve.verify(signature, digest, spki.subarray(spki.length - curve.point), options);
 }
 
 export function concatBytes(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {

@@ -1,3 +1,5 @@
+export { type DerElement, derChildren, derContext, derTags, expectTag, readDer, writeDer } from './anchor/der.ts';
+export * from './anchor/timestamp.ts';
 export * from './bundle/files.ts';
 export * from './bundle/source.ts';
 export * from './bundle/tar.ts';
@@ -22,6 +24,7 @@ export * from './record/json.ts';
 export * from './record/public-key.ts';
 export * from './record/record.ts';
 export * from './text.ts';
+export { TIMESTAMP_BACKEND } from './verify/anchors.ts';
 export type { AnchorVerdict, VerifyOptions } from './verify/context.ts';
 export * from './verify/findings.ts';
 export * from './verify/policy.ts';

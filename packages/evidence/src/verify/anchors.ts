@@ -1,7 +1,9 @@
+import { DecodeError } from '@lucid-sessions/wire';
+import { readTimestamp, timestampSigner } from '../anchor/timestamp.ts';
 import { anchorSchema, type BundleAnchor, bundleNames } from '../bundle/files.ts';
 import { sha256 } from '../crypto.ts';
 import { parseCanonicalJson } from '../record/json.ts';
-import { toHex, utf8 } from '../text.ts';
+import { fromBase64, toHex, utf8 } from '../text.ts';
 import { type AnchorVerdict, type Context, orFormat, smallFile } from './context.ts';
 import type { LogResult } from './log.ts';
 
@@ -14,6 +16,8 @@ export interface AnchorResult {
 }
 
 const ANCHORS_MAX = 100;
+/** Receipts that carry a timestamp of an RFC 3161 authority. */
+export const TIMESTAMP_BACKEND = 'rfc3161';
 
 /** Compares every receipt with what it should anchor and asks the caller's check about those that are confirmed. */
 export async function checkAnchors(context: Context, log: LogResult): Promise<AnchorResult> {
@@ -65,5 +69,22 @@ async function judge(context: Context, anchor: BundleAnchor, log: LogResult): Pr
   if (anchor.status === 'failed') return { state: 'invalid', message: anchor.detail ?? 'the anchoring failed' };
   if (anchor.status === 'reorged') return { state: 'reorged', message: 'the chain dropped the anchoring' };
   if (anchor.status !== 'confirmed') return { state: 'pending', message: `the anchoring is ${anchor.status}` };
+  const authorities = context.policy.authorities ?? [];
+  if (anchor.backend === TIMESTAMP_BACKEND && authorities.length > 0) return judgeTimestamp(context, anchor);
   return context.checkAnchor === undefined ? null : context.checkAnchor(anchor);
+}
+
+/** `detail` holds the token in base64. It needs no server: the policy's certificates are enough. */
+async function judgeTimestamp(context: Context, anchor: BundleAnchor): Promise<AnchorVerdict> {
+  try {
+    const timestamp = readTimestamp(fromBase64(anchor.detail ?? '', 'timestamp'));
+    if (toHex(timestamp.digest) !== anchor.digest)
+      return { state: 'invalid', message: 'the timestamp is for another digest' };
+    const signer = await timestampSigner(context.crypto, timestamp, context.policy.authorities ?? []);
+    if (signer !== null) return { state: 'confirmed', timeUs: timestamp.timeUs };
+    return { state: 'invalid', message: 'no authority the policy trusts signed the timestamp' };
+  } catch (error) {
+    if (error instanceof DecodeError) return { state: 'invalid', message: error.message };
+    throw error;
+  }
 }

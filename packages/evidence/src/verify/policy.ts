@@ -1,9 +1,11 @@
 import { DecodeError } from '@lucid-sessions/wire';
+import { readAuthority, type TimestampAuthority } from '../anchor/timestamp.ts';
 import { parseSignedCheckpoint, type SignedCheckpoint } from '../log/checkpoint.ts';
 import { type NoteKey, noteAlgorithms, parseNoteKey } from '../log/note.ts';
 import { parseJson } from '../record/json.ts';
 import { type PublicKey, parsePublicKey } from '../record/public-key.ts';
 import { array, boolean, integer, literal, object, string } from '../record/schema.ts';
+import { fromBase64 } from '../text.ts';
 
 /** Whom the caller of the verifier trusts. Never read from a bundle. */
 export interface TrustPolicy {
@@ -15,7 +17,9 @@ export interface TrustPolicy {
   witnessesRequired: number;
   /** Whether records must be in a trusted log. */
   logRequired: boolean;
-  /** Outside anchors that must be confirmed by a check of the caller's. */
+  /** Timestamp authorities (RFC 3161) by their certificates. */
+  authorities?: readonly TimestampAuthority[];
+  /** Outside anchors that must be confirmed by a check of the caller's or by a timestamp of an authority. */
   anchorsRequired: number;
   /** Signed checkpoints seen elsewhere: a bundle that shows another tree of the same size is a fork. */
   knownCheckpoints: SignedCheckpoint[];
@@ -39,6 +43,7 @@ const policySchema = object(
     witnesses: array(string(500), 100),
     witnesses_required: integer(0, 100),
     log_required: boolean,
+    tsas: array(object({ name: string(200), certificate: string(20_000) }), 100),
     anchors_required: integer(0, 100),
     known_checkpoints: array(string(20_000), 1000),
     clock_tolerance_us: integer(),
@@ -73,6 +78,9 @@ export function parsePolicy(bytes: Uint8Array): TrustPolicy {
     witnesses: (raw.witnesses ?? []).map(witnessKey),
     witnessesRequired: raw.witnesses_required ?? 0,
     logRequired: raw.log_required ?? logKeys.length > 0,
+    authorities: (raw.tsas ?? []).map(({ name, certificate }) =>
+      readAuthority(name, fromBase64(certificate, 'certificate')),
+    ),
     anchorsRequired: raw.anchors_required ?? 0,
     knownCheckpoints: (raw.known_checkpoints ?? []).map((text) => parseSignedCheckpoint(text)),
     clockToleranceUs: raw.clock_tolerance_us ?? CLOCK_TOLERANCE_US,
