@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { interleavedEncode, nsCodecPlane, planeEncode } from '@lucid-sessions/testkit';
 import { DecodeError } from '@lucid-sessions/wire';
 import fc from 'fast-check';
 import {
@@ -15,7 +16,6 @@ import {
   toWord,
 } from '../src/graphics/bitmap/index.ts';
 import type { PixelBuffer } from '../src/graphics/index.ts';
-import { interleavedEncode, nsCodecPlane, planeEncode } from './graphics-bitmap-encoders.ts';
 
 const hex = (digits: string) => Uint8Array.from(Buffer.from(digits.replace(/\s+/g, ''), 'hex'));
 const decodeError = (code: string) => (error: unknown) => error instanceof DecodeError && error.code === code;
@@ -102,6 +102,12 @@ describe('raw bitmaps', () => {
     }
     const layout = { stride: 4, bottomUp: false, alpha: true };
     assert.deepEqual(words(decodeRaw(hex('03020180'), 1, 1, 32, palette, layout)), ['80030201']);
+  });
+
+  test('rows that lie on no whole words, also of a Node Buffer', () => {
+    const bytes = Buffer.from('00 030201ff 060504ff'.replaceAll(' ', ''), 'hex').subarray(1);
+    const source = { width: 1, height: 2, depth: 32, compressed: false } as const;
+    assert.deepEqual(words(decodeBitmap({ ...source, bytes }, palette)), ['ff060504', 'ff030201']);
   });
 
   test('too few bytes', () => {

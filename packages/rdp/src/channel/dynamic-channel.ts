@@ -223,7 +223,7 @@ export class DynamicReassembler {
 
   /** The message under way, or null; `restore` goes on with it. */
   snapshot(): DynamicReassemblerSnapshot | null {
-    return this.#assembly && { bytes: this.#assembly.join().slice(), expected: this.#expected };
+    return this.#assembly && { bytes: new Uint8Array(this.#assembly.join()), expected: this.#expected };
   }
 
   restore(snapshot: DynamicReassemblerSnapshot | null): void {

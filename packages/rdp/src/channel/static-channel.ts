@@ -83,7 +83,7 @@ export class ChannelReassembler {
 
   /** The bytes of the message under way, or null; `restore` goes on with it. */
   snapshot(): Uint8Array | null {
-    return this.#assembly === null ? null : this.#assembly.join().slice();
+    return this.#assembly === null ? null : new Uint8Array(this.#assembly.join());
   }
 
   restore(snapshot: Uint8Array | null): void {

@@ -68,7 +68,7 @@ export class StreamInspector {
   /** All it knows of the connection, as plain values: `restore` goes on from there, also in another thread. */
   snapshot(): StreamInspectorSnapshot {
     const fragments = [...this.#fragments].map(
-      ([code, { assembly, lost }]) => [code, { bytes: assembly.join().slice(), lost }] as const,
+      ([code, { assembly, lost }]) => [code, { bytes: new Uint8Array(assembly.join()), lost }] as const,
     );
     return {
       splitters: { client: this.#splitters.client.snapshot(), server: this.#splitters.server.snapshot() },

@@ -1,4 +1,6 @@
 export * from './avc/index.ts';
+export * from './bitmap/index.ts';
+export * from './bulk/index.ts';
 export * from './gfx/index.ts';
 export * from './pixels.ts';
 export * from './rfx/index.ts';

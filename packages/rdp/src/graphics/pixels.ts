@@ -26,8 +26,11 @@ export interface Rectangle {
 
 export const opaqueBlack = 0xff000000;
 
-/** A buffer of opaque black. Throws `DecodeError('limit')` for a size this project doesn't hold. */
-export function createPixelBuffer(width: number, height: number): PixelBuffer {
+/**
+ * A buffer of opaque black, or of `word`: a decoder that writes every pixel saves the filling with 0. Throws
+ * `DecodeError('limit')` for a size this project doesn't hold.
+ */
+export function createPixelBuffer(width: number, height: number, word: number = opaqueBlack): PixelBuffer {
   const valid =
     Number.isInteger(width) &&
     Number.isInteger(height) &&
@@ -38,13 +41,14 @@ export function createPixelBuffer(width: number, height: number): PixelBuffer {
     width * height <= pixelBufferPixelsMax;
   if (!valid) throw new DecodeError('limit', `a picture of ${width}x${height} is not held`);
   const memory = new ArrayBuffer(width * height * 4);
-  const words = new Uint32Array(memory).fill(opaqueBlack);
+  const words = new Uint32Array(memory);
+  if (word !== 0) words.fill(word);
   return { width, height, data: new Uint8ClampedArray(memory), words };
 }
 
 /** An independent copy. */
 export function clonePixelBuffer(source: PixelBuffer): PixelBuffer {
-  const copy = createPixelBuffer(source.width, source.height);
+  const copy = createPixelBuffer(source.width, source.height, 0);
   copy.words.set(source.words);
   return copy;
 }

@@ -71,12 +71,12 @@ export class FrameSplitter {
 
   /** What it holds, to go on from later with `restore`. */
   snapshot(): FrameSplitterSnapshot {
-    return { connecting: this.connecting, bytes: this.#bytes.slice(this.#start, this.#end) };
+    return { connecting: this.connecting, bytes: new Uint8Array(this.#bytes.subarray(this.#start, this.#end)) };
   }
 
   restore(snapshot: FrameSplitterSnapshot): void {
     this.connecting = snapshot.connecting;
-    this.#bytes = snapshot.bytes.slice();
+    this.#bytes = new Uint8Array(snapshot.bytes);
     this.#start = 0;
     this.#end = this.#bytes.length;
     this.#own = true;

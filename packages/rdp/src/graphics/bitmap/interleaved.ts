@@ -25,7 +25,7 @@ export function decodeInterleaved(
   depth: InterleavedDepth,
   palette: Palette,
 ): PixelBuffer {
-  const picture = createPixelBuffer(width, height);
+  const picture = createPixelBuffer(width, height, 0);
   const pixels = new InterleavedRun(bytes, width, height, depth).decode();
   for (let row = 0; row < height; row += 1)
     toWords(pixels, row * width, picture.words, (height - 1 - row) * width, width, depth, palette);

@@ -22,7 +22,7 @@ export function decodeNsCodec(
   const subsampled = reader.u8() !== 0;
   reader.skip(2);
   if (colorLossLevel < 1 || colorLossLevel > 7) throw reader.error('invalid', 'the colour loss level is not 1 to 7');
-  const picture = createPixelBuffer(width, height);
+  const picture = createPixelBuffer(width, height, 0);
   const lumaStride = subsampled ? (width + 7) & ~7 : width;
   const chromaStride = subsampled ? lumaStride >> 1 : width;
   const chromaBytes = chromaStride * (subsampled ? (height + 1) >> 1 : height);

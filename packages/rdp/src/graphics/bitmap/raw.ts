@@ -24,7 +24,7 @@ export function decodeRaw(
   const needed = height > 0 ? layout.stride * (height - 1) + rowBytes : 0;
   if (layout.stride < rowBytes || bytes.length < needed)
     throw new DecodeError('truncated', `a raw bitmap of ${width}x${height} needs ${needed} bytes`);
-  const picture = createPixelBuffer(width, height);
+  const picture = createPixelBuffer(width, height, 0);
   for (let row = 0; row < height; row += 1) {
     const y = layout.bottomUp ? height - 1 - row : row;
     readRow(bytes, row * layout.stride, picture.words, y * width, width, depth, palette, layout.alpha === true);
@@ -42,12 +42,14 @@ function readRow(
   palette: Palette,
   alpha: boolean,
 ): void {
-  if (depth >= 24) {
-    const step = pixelBytes(depth);
-    for (let index = 0, at = from; index < count; index += 1, at += step) {
-      const opacity = alpha && depth === 32 ? bytes[at + 3]! << 24 : opaqueBlack;
-      words[to + index] = opacity | (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
-    }
+  if (depth === 32) {
+    readRow32(bytes, from, words, to, count, alpha);
+    return;
+  }
+  if (depth === 24) {
+    const step = 3;
+    for (let index = 0, at = from; index < count; index += 1, at += step)
+      words[to + index] = opaqueBlack | (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
     return;
   }
   const [table, mask] = lookupTable(depth, palette);
@@ -57,4 +59,24 @@ function readRow(
   }
   for (let index = 0, at = from; index < count; index += 1, at += 2)
     words[to + index] = table[(bytes[at]! | (bytes[at + 1]! << 8)) & mask]!;
+}
+
+/** Blue, green, red and alpha or nothing: a word at a time where the row lies on whole words. */
+function readRow32(
+  bytes: Uint8Array,
+  from: number,
+  words: Uint32Array,
+  to: number,
+  count: number,
+  alpha: boolean,
+): void {
+  const at = bytes.byteOffset + from;
+  // Not slice: that of a Node Buffer doesn't copy.
+  const row = at % 4 === 0 ? bytes.buffer : new Uint8Array(bytes.subarray(from, from + count * 4)).buffer;
+  const source = new Uint32Array(row, at % 4 === 0 ? at : 0, count);
+  const opaque = alpha ? 0 : opaqueBlack;
+  for (let index = 0; index < count; index += 1) {
+    const word = source[index]!;
+    words[to + index] = (word & 0xff00ff00) | ((word >> 16) & 0xff) | ((word & 0xff) << 16) | opaque;
+  }
 }

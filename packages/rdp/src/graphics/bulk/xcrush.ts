@@ -37,7 +37,7 @@ export class XcrushDecompressor {
     if (level1Flags & level1NoCompression) this.#literals(inner, start);
     else if (level1Flags & level1Compressed) this.#decode(new Reader(inner), start);
     // With neither flag the level-1 history is untouched (3.1.8.2.2.2).
-    else return inner === rest ? rest.slice() : inner;
+    else return inner === rest ? new Uint8Array(rest) : inner;
     return this.#history.slice(start, this.#offset);
   }
 

@@ -98,7 +98,7 @@ export class OrderCaches {
 
   /** `index` is one byte on the wire. */
   setFragment(index: number, bytes: Uint8Array): void {
-    this.#fragments.set(index % fragmentsMax, bytes.slice());
+    this.#fragments.set(index % fragmentsMax, new Uint8Array(bytes));
   }
 
   fragment(index: number): Uint8Array {

@@ -1,4 +1,4 @@
-/** Bitmap compressors for the tests, written from the specifications' encoding sections. */
+/** Bitmap compressors for tests and benchmarks, written from the specifications' encoding sections. */
 
 /** Interleaved RLE, [MS-RDPBCGR] 2.2.9.1.1.3.1.2.4, from native pixels in rows bottom-up: colour and background runs, images. */
 export function interleavedEncode(pixels: readonly number[], width: number, pixelBytes: 1 | 2 | 3): Uint8Array {
