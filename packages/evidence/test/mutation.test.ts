@@ -5,7 +5,7 @@ import { bundleNames, memoryBundle, verifyBundle } from '../src/index.ts';
 import { dek, filesOf, fitDescription, options, record } from './recording-fixture.ts';
 
 /** Set MUTATIONS=20000 or more for the long form, MUTATION_SEED for another run. */
-const count = Number(process.env.MUTATIONS ?? 400);
+const count = Number(process.env.MUTATIONS ?? 250);
 const seed = Number(process.env.MUTATION_SEED ?? 1);
 
 /** Mulberry32: small, repeatable, good enough to pick places. */
