@@ -2,7 +2,8 @@ import { DecodeError, Reader } from '@lucid-sessions/wire';
 import { WorkBudget } from '../gfx/work-budget.ts';
 import { bounds, intersect, isEmpty, type PixelBuffer, type Rectangle } from '../pixels.ts';
 import { quantBytes, readProgressiveQuants, type SubBandQuants, subBandsCount } from '../rfx/sub-bands.ts';
-import { createTileState, decodeFirstPass, decodeUpgradePass, type TileState, writeTile } from './tile-state.ts';
+import { tileEngine, tileSide } from '../rfx/tile-engine.ts';
+import { createTileState, decodeFirstPass, decodeUpgradePass, type TileState } from './tile-state.ts';
 
 /** Block types, [MS-RDPEGFX] 2.2.4.2.1. */
 const wbtSync = 0xccc0;
@@ -16,7 +17,6 @@ const wbtTileUpgrade = 0xccc7;
 
 const magic = 0xcaccacca;
 const version10 = 0x0100;
-const tileSide = 64;
 const subbandDiffing = 0x01; // RFX_SUBBAND_DIFFING
 const reduceExtrapolateFlag = 0x01; // RFX_DWT_REDUCE_EXTRAPOLATE
 const tileDifference = 0x01; // RFX_TILE_DIFFERENCE
@@ -235,14 +235,14 @@ export class ProgressiveDecoder {
   #draw(index: number, left: number, top: number, rectangles: readonly Rectangle[], target: PixelBuffer): void {
     const whole = intersect({ left, top, width: tileSide, height: tileSide }, bounds(target));
     if (rectangles.some((rectangle) => covers(rectangle, whole))) {
-      writeTile({ ...whole, left: 0, top: 0 }, target.words, top * target.width + left, target.width);
+      tileEngine().write({ ...whole, left: 0, top: 0 }, target.words, top * target.width + left, target.width);
       const kept = this.#frameTiles.get(index);
       if (kept) this.#spareTiles.push(kept);
       this.#frameTiles.delete(index);
       return;
     }
     const pixels = this.#frameTiles.get(index) ?? this.#spareTiles.pop() ?? new Uint32Array(tileSide * tileSide);
-    writeTile({ left: 0, top: 0, width: tileSide, height: tileSide }, pixels, 0, tileSide);
+    tileEngine().write({ left: 0, top: 0, width: tileSide, height: tileSide }, pixels, 0, tileSide);
     this.#frameTiles.set(index, pixels);
     drawPixels(pixels, left, top, rectangles, target);
   }

@@ -1,10 +1,6 @@
 import { DecodeError } from '@lucid-sessions/wire';
-import type { Rectangle } from '../pixels.ts';
-import { createTileSamples, type SamplePlane, writeYcbcr } from '../rfx/color.ts';
-import { inverseDwt } from '../rfx/dwt.ts';
 import { decodeRlgr, tileCoefficients } from '../rfx/rlgr.ts';
 import {
-  dequantize,
   dequantizedLl3,
   isFlat,
   ll3,
@@ -14,17 +10,11 @@ import {
   subBandsCount,
   sumLl3,
 } from '../rfx/sub-bands.ts';
-import { inverseReduceExtrapolateDwt } from './reduce-extrapolate-dwt.ts';
+import { type Component, components, tileEngine } from '../rfx/tile-engine.ts';
 import { ProgressiveBits, SrlDecoder } from './srl.ts';
-
-export const componentsCount = 3;
 
 /** More bits than a coefficient has can't be added to it. */
 const upgradeBitsMax = 15;
-
-/** The samples of the tile decoded last; one decoder per thread works at a time. */
-const tile = createTileSamples();
-const planes: readonly [SamplePlane, SamplePlane, SamplePlane] = [tile.y, tile.cb, tile.cr];
 
 /**
  * What a tile keeps between messages, [MS-RDPEGFX] 3.3.8.2.1: its coefficients ("current frame"), and while it can still be
@@ -64,13 +54,12 @@ export function decodeFirstPass(pass: FirstPass, state: TileState | null): void 
     state.signs = pass.progressive ? (state.signs ?? createSigns()) : null;
     state.bitPositions = pass.progressive ? pass.bitPositions : null;
   }
-  for (let component = 0; component < componentsCount; component += 1) {
-    firstPassComponent(pass, component as 0 | 1 | 2, state);
-  }
+  for (const component of components) firstPassComponent(pass, component, state);
 }
 
-function firstPassComponent(pass: FirstPass, component: 0 | 1 | 2, state: TileState | null): void {
-  const plane = planes[component];
+function firstPassComponent(pass: FirstPass, component: Component, state: TileState | null): void {
+  const engine = tileEngine();
+  const plane = engine.planes[component];
   const { samples } = plane;
   const quants = pass.bitPositions[component];
   const layout = pass.reduceExtrapolate ? reduceExtrapolateLayout : originalLayout;
@@ -78,19 +67,15 @@ function firstPassComponent(pass: FirstPass, component: 0 | 1 | 2, state: TileSt
   const signs = state?.signs?.[component];
   if (signs) for (let i = 0; i < tileCoefficients; i += 1) signs[i] = Math.sign(samples[i]!);
   const current = state?.current[component];
-  plane.flat = !(current && pass.difference) && isFlat(samples, layout, first);
+  const difference = current !== undefined && pass.difference;
+  plane.flat = !difference && isFlat(samples, layout, first);
   const flatValue = dequantizedLl3(samples[layout.ll3Start]!, quants);
   sumLl3(samples, layout);
-  dequantize(samples, quants, layout, first);
-  if (current && pass.difference) for (let i = 0; i < tileCoefficients; i += 1) samples[i] = samples[i]! + current[i]!;
+  engine.dequantize(component, quants, layout, first);
+  if (difference) for (let i = 0; i < tileCoefficients; i += 1) samples[i] = samples[i]! + current[i]!;
   current?.set(samples);
   if (plane.flat) samples.fill(flatValue);
-  else inverse(samples, pass.reduceExtrapolate, pass.difference ? 0 : first);
-}
-
-function inverse(samples: Int16Array, reduceExtrapolate: boolean, first: number): void {
-  if (reduceExtrapolate) inverseReduceExtrapolateDwt(samples);
-  else inverseDwt(samples, first);
+  else engine.inverse(component, layout, difference ? 0 : first);
 }
 
 export interface UpgradePass {
@@ -104,19 +89,21 @@ export interface UpgradePass {
 export function decodeUpgradePass(pass: UpgradePass, state: TileState): void {
   const { signs, bitPositions } = state;
   if (!signs || !bitPositions) throw new DecodeError('invalid', 'a tile is upgraded that had no first pass');
-  for (let component = 0; component < componentsCount; component += 1) {
-    const c = component as 0 | 1 | 2;
-    upgradeComponent(pass, c, bitPositions[c], state.current[c], signs[c]);
-    planes[c].samples.set(state.current[c]);
-    planes[c].flat = false;
-    inverse(planes[c].samples, pass.reduceExtrapolate, 0);
+  const engine = tileEngine();
+  const layout = pass.reduceExtrapolate ? reduceExtrapolateLayout : originalLayout;
+  for (const component of components) {
+    upgradeComponent(pass, component, bitPositions[component], state.current[component], signs[component]);
+    const plane = engine.planes[component];
+    plane.samples.set(state.current[component]);
+    plane.flat = false;
+    engine.inverse(component, layout, 0);
   }
   state.bitPositions = pass.bitPositions;
 }
 
 function upgradeComponent(
   pass: UpgradePass,
-  component: 0 | 1 | 2,
+  component: Component,
   known: SubBandQuants,
   current: Int16Array,
   signs: Int8Array,
@@ -163,9 +150,4 @@ function upgradeBand(
     }
     if (value !== 0) current[i] = current[i]! + (value << shift);
   }
-}
-
-/** Draws an area of the tile decoded last: see `writeYcbcr`. */
-export function writeTile(area: Rectangle, words: Uint32Array, at: number, stride: number): void {
-  writeYcbcr(tile, area, words, at, stride);
 }

@@ -3,7 +3,8 @@ import { WorkBudget } from '../gfx/work-budget.ts';
 import { bounds, intersect, isEmpty, type PixelBuffer, type Rectangle } from '../pixels.ts';
 import type { RlgrMode } from './rlgr.ts';
 import { quantBytes, readRfxQuants, type SubBandQuants } from './sub-bands.ts';
-import { decodeTile, paintTile, tileSide } from './tile.ts';
+import { decodeTile, paintTile } from './tile.ts';
+import { tileSide } from './tile-engine.ts';
 
 /** Block types, [MS-RDPRFX] 2.2.2.1.1. */
 const wbtSync = 0xccc0;
