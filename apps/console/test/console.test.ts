@@ -279,7 +279,7 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
   test('checks the evidence in the browser, verdict by verdict', async () => {
     const { page, problems, context } = await openPlayer(`/sessions/${recordingId}`);
     const evidence = page.getByRole('region', { name: 'Evidence' });
-    await evidence.getByText(`over all ${recording.chunks.length} chunks`).waitFor();
+    await evidence.getByText(`over ${recording.chunks.length} chunks`).waitFor();
     const words = await evidence.locator('[data-verdict] strong').allTextContents();
     assert.deepEqual(words, [
       'Integrity: unaltered',

@@ -10,6 +10,7 @@ import { type Column, facts, instant, liveStatuses, statusBadge, table, tabs } f
 import { rdpFileButton } from '../ui/rdp-file-button.ts';
 import { navigate } from '../ui/router.ts';
 import { auditTrail } from './audit.ts';
+import { anchorView, manifestView, pipelineView, showAnswer } from './session-records.ts';
 import { target } from './sessions.ts';
 
 const refreshMs = 5000;
@@ -181,17 +182,17 @@ function player(api: ApiClient, session: Session, live: boolean, signal: AbortSi
 function sessionTabs(context: PageContext, session: Session): HTMLElement {
   const { api, claims, signal } = context;
   const path = `/sessions/${session.session_id}`;
-  const record = (name: string, part: string) => ({
+  const record = (name: string, part: string, render: (answer: Facts) => Child) => ({
     name,
-    content: (panel: HTMLElement) => void showRecord(panel, api, `${path}/${part}`, signal),
+    content: (panel: HTMLElement) => void showAnswer(panel, api, `${path}/${part}`, signal, render),
   });
   const audits = isPermitted(claims?.roles ?? [], 'audit:read');
   return tabs('About this session', [
     { name: 'Facts', content: (panel) => fill(panel, sessionFacts(session)) },
     { name: 'Chunks', content: (panel) => fill(panel, chunkList(api, session.session_id, signal)) },
-    record('Manifest', 'manifest'),
-    record('Anchors', 'anchor'),
-    record('Pipeline', 'pipeline'),
+    record('Manifest', 'manifest', manifestView),
+    record('Anchors', 'anchor', anchorView),
+    record('Pipeline', 'pipeline', pipelineView),
     ...(audits
       ? [
           {
@@ -229,7 +230,7 @@ function sessionFacts(session: Session): HTMLElement {
     [
       'Recorded',
       statistics.chunks_count > 0 &&
-        `${statistics.chunks_count} chunks, ${formatBytes(statistics.size_bytes)}, ${statistics.frame_count.toLocaleString('en')} updates`,
+        `${statistics.chunks_count} chunk${statistics.chunks_count === 1 ? '' : 's'}, ${formatBytes(statistics.size_bytes)}, ${statistics.frame_count.toLocaleString('en')} updates`,
     ],
     ['Lost updates', statistics.dropped_frames > 0 && String(statistics.dropped_frames)],
     ['Project', [metadata.project, metadata.environment].filter(Boolean).join(' · ')],
@@ -289,38 +290,4 @@ function chunkList(api: ApiClient, sessionId: string, signal: AbortSignal): HTML
   }
   void load();
   return host;
-}
-
-/** A JSON answer, its first level as facts and the whole below. */
-async function showRecord(panel: HTMLElement, api: ApiClient, path: string, signal: AbortSignal): Promise<void> {
-  try {
-    const answer = await api.facts(path, signal);
-    const plain = Object.entries(answer).filter(([, value]) => typeof value !== 'object' || value === null);
-    fill(
-      panel,
-      facts(plain.map(([name, value]) => [humanise(name), plainValue(name, value)])),
-      h(
-        'details',
-        {},
-        h('summary', {}, 'The whole answer'),
-        h('pre', { class: 'record', tabindex: 0 }, JSON.stringify(answer, null, 2)),
-      ),
-    );
-  } catch (error) {
-    if (isAbort(error)) return;
-    const notThereYet = error instanceof ApiError && error.status === 404;
-    fill(
-      panel,
-      notThereYet
-        ? h('p', { class: 'muted' }, 'Not there yet: it is made when the session has ended.')
-        : failure(error),
-    );
-  }
-}
-
-function plainValue(name: string, value: Facts[string]): Child {
-  const text = String(value ?? '');
-  if (/_at$|timestamp/.test(name) && !Number.isNaN(Date.parse(text))) return instant(text);
-  if (/^[0-9a-f]{32,}$/.test(text) || text.length > 60) return h('code', {}, text);
-  return text;
 }

@@ -35,6 +35,8 @@ const verdict = (name: Verdict['name'], tone: VerdictTone, word: string, detail:
   detail,
 });
 
+const many = (count: number, what: string): string => `${count.toLocaleString('en')} ${what}${count === 1 ? '' : 's'}`;
+
 /** The first finding among `codes`, as a sentence. */
 function because(report: VerificationReport, ...codes: string[]): string {
   const finding = report.findings.find(({ code }) => codes.includes(code));
@@ -65,7 +67,7 @@ function integrity(report: VerificationReport, chunks: CheckedChunks): Verdict {
       name,
       'good',
       'unaltered',
-      `Every signature, seal and hash checks out, over all ${chunks.count} chunks.`,
+      `Every signature, seal and hash checks out, over ${many(chunks.count, 'chunk')}.`,
     );
   const detail = `Signatures and seals check out; ${chunks.checked} of ${chunks.count} chunk files compared so far.`;
   return verdict(name, 'good', 'unaltered so far', detail);
@@ -84,7 +86,12 @@ function completeness(report: VerificationReport, chunks: CheckedChunks): Verdic
   const { facts } = report;
   switch (completenessWord(report, chunks)) {
     case 'whole':
-      return verdict(name, 'good', 'whole', `All ${facts.leaves_count} chunks up to the signed end.${notes(report)}`);
+      return verdict(
+        name,
+        'good',
+        'whole',
+        `${many(facts.leaves_count, 'chunk')} up to the signed end.${notes(report)}`,
+      );
     case 'part':
       return verdict(name, 'good', 'a part', 'A part of a whole recording, proven to belong to it.');
     case 'gaps':
@@ -136,7 +143,7 @@ function time(report: VerificationReport): Verdict {
         name,
         'good',
         'anchored',
-        `Confirmed by ${facts.anchors_confirmed} outside anchor${facts.anchors_confirmed === 1 ? '' : 's'}.${latest}`,
+        `Confirmed by ${many(facts.anchors_confirmed, 'outside anchor')}.${latest}`,
       );
     case 'witnessed':
       return verdict(name, 'good', 'witnessed', `${facts.witnesses_count} witnesses cosigned the log.${latest}`);
@@ -145,7 +152,9 @@ function time(report: VerificationReport): Verdict {
         name,
         'good',
         'logged',
-        `In the transparency log; ${facts.anchors_count} outside anchors, not checked here.`,
+        facts.anchors_count === 0
+          ? 'In the transparency log of this installation; no outside anchor.'
+          : `In the transparency log of this installation; ${many(facts.anchors_count, 'outside anchor')}, not checked here.`,
       );
     case 'recorder_only':
       return verdict(
