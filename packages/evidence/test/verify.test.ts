@@ -136,6 +136,9 @@ describe('a whole recording', () => {
     const none = await verify(goodFiles, { ...options, decompressor: portableDecompressor, unwrap: () => null });
     assert.equal(none.verdicts.readability, 'not_checked');
     await assert.rejects(verify(goodFiles, { ...reading, dek: new Uint8Array(5) }), RangeError);
+    const failing = (code: string) => () => Promise.reject(Object.assign(new Error('no'), { code }));
+    assert.deepEqual(codesOf(await verify(goodFiles, { ...options, unwrap: failing('damaged') })), ['FORMAT']);
+    await assert.rejects(verify(goodFiles, { ...options, unwrap: failing('ETIMEDOUT') }), /no/);
   });
 
   it('is readable without a key when it was never encrypted', async () => {

@@ -19,7 +19,7 @@ export interface VerifyOptions {
   /** With a decompressor and a key the frames themselves are read too. */
   decompressor?: Decompressor;
   dek?: Uint8Array;
-  /** Opens one of the wraps in the bundle; null when it holds no key for them. */
+  /** Opens one of the wraps in the bundle; null when none is for it, an error of code `damaged` when one is and won't open. */
   unwrap?(wraps: BundleWrap[]): MaybePromise<Uint8Array | null>;
   /** Checks a receipt against its chain or authority. Without it receipts are compared, not believed. */
   checkAnchor?(anchor: BundleAnchor): MaybePromise<AnchorVerdict>;

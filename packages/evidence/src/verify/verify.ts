@@ -1,4 +1,4 @@
-import { type BundleDescription, bundleNames, bundleSchema, wrapsSchema } from '../bundle/files.ts';
+import { type BundleDescription, type BundleWrap, bundleNames, bundleSchema, wrapsSchema } from '../bundle/files.ts';
 import { BUNDLE_FILES_MAX, BUNDLE_NAME, type BundleSource } from '../bundle/source.ts';
 import { DEK_BYTES } from '../envelope/chunk.ts';
 import { parseCanonicalJson } from '../record/json.ts';
@@ -114,9 +114,20 @@ async function findKey(context: Context): Promise<FoundKey> {
     return bytes === null ? [] : wrapsSchema.parse(parseCanonicalJson(bytes, bytes.length), 'wraps');
   });
   const wrapsCount = wraps?.length ?? 0;
-  const dek = context.dek ?? (wrapsCount > 0 ? ((await context.unwrap?.(wraps ?? [])) ?? null) : null);
+  const dek = context.dek ?? (wrapsCount > 0 ? await unwrap(context, wraps ?? []) : null);
   if (dek !== null && dek.length !== DEK_BYTES) throw new RangeError(`a DEK has ${DEK_BYTES} bytes`);
   return { dek, wrapsCount };
+}
+
+/** A wrap that is for the caller's key and damaged is a finding; an unreachable key service is the caller's error. */
+async function unwrap(context: Context, wraps: BundleWrap[]): Promise<Uint8Array | null> {
+  try {
+    return (await context.unwrap?.(wraps)) ?? null;
+  } catch (error) {
+    if (!(error instanceof Error) || (error as { code?: unknown }).code !== 'damaged') throw error;
+    context.findings.add('FORMAT', error.message, { file: bundleNames.wraps });
+    return null;
+  }
 }
 
 /** The leaves lie inside the time the manifest gives. */
