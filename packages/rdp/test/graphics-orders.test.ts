@@ -6,6 +6,7 @@ import { createPalette, type PixelDepth } from '../src/graphics/bitmap/index.ts'
 import { type Rectangle, Screen } from '../src/graphics/index.ts';
 import { type OrderColors, OrdersDecoder } from '../src/graphics/orders/index.ts';
 import { rop3, rop3OfRop2, usesPattern, usesSource } from '../src/graphics/orders/rop.ts';
+import { FrameCounter } from '../src/graphics/session/frame-counter.ts';
 import { decodeExtendedBitmap, readExtendedBitmap } from '../src/graphics/session/surface-commands.ts';
 
 const hex = (digits: string) => Uint8Array.from(Buffer.from(digits.replace(/\s+/g, ''), 'hex'));
@@ -26,7 +27,9 @@ interface Desk {
 function desk(width = 64, height = 48, depth: PixelDepth = 24): Desk {
   const screen = new Screen(width, height);
   screen.pixels.words.fill(ground);
-  const orders = new OrdersDecoder(screen, (reader) => decodeExtendedBitmap(readExtendedBitmap(reader), 'raw'));
+  const orders = new OrdersDecoder(screen, new FrameCounter(screen), (reader) =>
+    decodeExtendedBitmap(readExtendedBitmap(reader), 'raw'),
+  );
   orders.limits.offscreenEntries = 100;
   const palette = createPalette();
   palette[1] = 0xff112233;
@@ -441,7 +444,7 @@ describe('primary orders', () => {
   test('orders that would paint the screen for ever are given up', () => {
     const { draw, screen } = desk(1024, 1024);
     const fill = opaqueRect(0, 0, 1024, 1024, 'ffffff');
-    draw(fill, ...new Array(80).fill('41'));
+    draw(fill, ...new Array(160).fill('41'));
     assert.ok((screen.unsupported.get('order.opaqueRect.limit') ?? 0) > 10);
   });
 });
@@ -656,6 +659,7 @@ describe('alternate secondary orders', () => {
       '2a 00 0100 0800 0100 04000000 aa',
       '2e 0800 0000000000',
       '32 01 0100 aa',
+      '36 00000000',
       '36 01000000',
       opaqueRect(0, 0, 1, 1, '010203'),
     );

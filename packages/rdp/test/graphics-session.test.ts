@@ -170,13 +170,34 @@ describe('surface commands', () => {
 
   test('raw bits, with and without an extended header; frames are counted', () => {
     const decoder = connected();
+    const framesBefore = decoder.screen.framesCount;
     push(decoder, bits('00', '03020100'));
     assert.equal(at(decoder, 3, 4), 0xff030201);
     const header = hex(`0600 0300 0400 0400 0500 20 01 00 00 0100 0100 04000000 ${'00'.repeat(24)} 06050400`);
     push(decoder, Uint8Array.of(...header, ...hex('0400 0100 01000000')));
     assert.equal(at(decoder, 3, 4), 0xff060504);
-    assert.equal(decoder.screen.framesCount, 1);
+    assert.equal(decoder.screen.framesCount, framesBefore + 2, 'the first update without markers is one by itself');
     assert.deepEqual(counted(decoder), {});
+  });
+
+  test('updates between frame markers are one frame, without markers one each', () => {
+    const decoder = connected();
+    const before = decoder.screen.framesCount;
+    push(decoder, hex('0400 0000 01000000'));
+    push(decoder, bits('00', '03020100'));
+    push(decoder, bits('00', '03020100'));
+    push(decoder, hex('0400 0100 01000000'));
+    assert.equal(decoder.screen.framesCount, before + 1);
+    decoder.push(fastPath({ updateCode: code.bitmap, data: onePixel('20', '03020100') }));
+    assert.equal(decoder.screen.framesCount, before + 2);
+  });
+
+  test('an update that would decode pictures for ever is given up', () => {
+    const decoder = connected();
+    const rectangle = `0000 0000 ff1d ff0f 001e 0010 1800 0104 0400 64 010203`;
+    const data = hex(`0100 1000 ${rectangle.repeat(16)}`);
+    decoder.push(fastPath({ updateCode: code.bitmap, data }));
+    assert.ok((decoder.screen.unsupported.get('bitmap.rectangle.limit') ?? 0) >= 10);
   });
 
   test('an unknown codec, broken bits and an unknown command are counted; the rest goes on', () => {

@@ -1,4 +1,5 @@
 import { DecodeError } from '@lucid-sessions/wire';
+import type { WorkBudget } from '../gfx/work-budget.ts';
 import {
   blit,
   bounds,
@@ -28,22 +29,19 @@ export interface SourceImage {
   readonly top: number;
 }
 
-/** Where orders draw: a surface, a clip, and how much more may be drawn before the update is given up. */
+/** Where orders draw: a surface, a clip, and the work the update may still ask for. */
 export class Canvas {
   target: PixelBuffer;
   clip: Rectangle;
+  /** Of the update: a few bytes can ask for the whole screen thousands of times. */
+  readonly budget: WorkBudget;
   /** The parts drawn since `takeDrawn`. */
   #drawn: Rectangle[] = [];
-  #pixelsLeft = 0;
 
-  constructor(target: PixelBuffer) {
+  constructor(target: PixelBuffer, budget: WorkBudget) {
+    this.budget = budget;
     this.target = target;
     this.clip = bounds(target);
-  }
-
-  /** Sets how many pixels the next orders may touch: a few bytes can ask for the whole screen thousands of times. */
-  allow(pixelsCount: number): void {
-    this.#pixelsLeft = pixelsCount;
   }
 
   takeDrawn(): Rectangle[] {
@@ -55,8 +53,7 @@ export class Canvas {
   /** The visible part of `rectangle`, noted as drawn. */
   #claim(rectangle: Rectangle): Rectangle {
     const visible = intersect(intersect(rectangle, this.clip), bounds(this.target));
-    this.#pixelsLeft -= visible.width * visible.height + 1;
-    if (this.#pixelsLeft < 0) throw new DecodeError('limit', 'the orders of one update draw too many pixels');
+    this.budget.spend(visible.width * visible.height + 1);
     if (!isEmpty(visible)) this.#drawn.push(visible);
     return visible;
   }
@@ -123,10 +120,9 @@ export class Canvas {
     target.words[at] = operation(target.words[at]!, 0, word) | opaqueBlack;
   }
 
-  /** Notes an area drawn by `plot`, counting `pixelsCount` against the allowance. */
+  /** Notes an area drawn by `plot`, counting `pixelsCount` against the budget. */
   claimPlotted(rectangle: Rectangle, pixelsCount: number): void {
-    this.#pixelsLeft -= pixelsCount;
-    if (this.#pixelsLeft < 0) throw new DecodeError('limit', 'the orders of one update draw too many pixels');
+    this.budget.spend(pixelsCount);
     const visible = intersect(intersect(rectangle, this.clip), bounds(this.target));
     if (!isEmpty(visible)) this.#drawn.push(visible);
   }

@@ -1,7 +1,9 @@
 import { DecodeError, type Reader } from '@lucid-sessions/wire';
 import type { Palette, PixelDepth } from '../bitmap/index.ts';
+import { WorkBudget } from '../gfx/work-budget.ts';
 import { bounds, createPixelBuffer, intersect, type PixelBuffer } from '../pixels.ts';
 import type { Screen } from '../screen.ts';
+import type { FrameCounter } from '../session/frame-counter.ts';
 import { guarded } from '../session/guard.ts';
 import { alternateType, skipAlternateOrder } from './alternate.ts';
 import { type CacheLimits, type CachesSnapshot, OrderCaches } from './caches.ts';
@@ -14,8 +16,6 @@ import { applySecondaryOrder } from './secondary.ts';
 
 /** SCREEN_BITMAP_SURFACE. */
 const screenSurface = 0xffff;
-/** Screens' worth of pixels one update may draw before it is given up. */
-const screensDrawnMax = 64;
 /** Frame Marker's end: [MS-RDPEGDI] 2.2.2.2.1.3.7. */
 const frameEnd = 1;
 
@@ -36,6 +36,7 @@ export interface OrdersSnapshot {
 export class OrdersDecoder {
   readonly #screen: Screen;
   readonly #decodeExtended: (reader: Reader) => PixelBuffer;
+  readonly #frames: FrameCounter;
   readonly #reader = new PrimaryOrderReader();
   readonly #caches = new OrderCaches();
   readonly #savedBits = new SavedBits();
@@ -43,7 +44,8 @@ export class OrdersDecoder {
   #surface = screenSurface;
 
   /** `decodeExtended` reads the TS_BITMAP_DATA_EX of Cache Bitmap (Revision 3). */
-  constructor(screen: Screen, decodeExtended: (reader: Reader) => PixelBuffer) {
+  constructor(screen: Screen, frames: FrameCounter, decodeExtended: (reader: Reader) => PixelBuffer) {
+    this.#frames = frames;
     this.#screen = screen;
     this.#decodeExtended = decodeExtended;
   }
@@ -63,12 +65,11 @@ export class OrdersDecoder {
    * update with a `DecodeError`, as where the next begins is unknown.
    */
   decode(reader: Reader, count: number, colors: OrderColors): void {
-    const canvas = new Canvas(this.#target());
-    canvas.allow(screensDrawnMax * Math.max(1 << 20, this.#screen.pixels.words.length));
+    const canvas = new Canvas(this.#target(), new WorkBudget());
     for (let index = 0; index < count; index += 1) {
       const control = reader.u8();
       if (!(control & controlStandard)) this.#alternate(reader, control, canvas);
-      else if (control & controlSecondary) this.#secondary(reader, colors);
+      else if (control & controlSecondary) this.#secondary(reader, canvas.budget, colors);
       else this.#primary(this.#reader.read(reader, control), canvas, colors);
     }
   }
@@ -93,14 +94,14 @@ export class OrdersDecoder {
     if (this.#surface === screenSurface) for (const rectangle of drawn) screen.markDirty(rectangle);
   }
 
-  #secondary(reader: Reader, colors: OrderColors): void {
+  #secondary(reader: Reader, budget: WorkBudget, colors: OrderColors): void {
     // orderLength is 13 less than the order is long, of which 6 bytes are the header: 2.2.2.2.1.2.1.1.
     const length = reader.i16le() + 7;
     const flags = reader.u16le();
     const type = reader.u8();
     if (length < 0) throw reader.error('invalid', 'a secondary order is shorter than its header');
     const body = reader.sub(length);
-    const context = { caches: this.#caches, decodeExtended: this.#decodeExtended, ...colors };
+    const context = { caches: this.#caches, decodeExtended: this.#decodeExtended, budget, ...colors };
     guarded(this.#screen, 'order.cache', () => {
       if (!applySecondaryOrder(context, { type, flags }, body)) this.#screen.countUnsupported('order.secondary');
     });
@@ -122,7 +123,8 @@ export class OrdersDecoder {
   }
 
   #frameMarker(action: number): void {
-    if (action === frameEnd) this.#screen.framesCount += 1;
+    if (action === frameEnd) this.#frames.end();
+    else this.#frames.begin();
   }
 
   #switchSurface(surface: number, canvas: Canvas): void {
@@ -141,7 +143,10 @@ export class OrdersDecoder {
     if (flags & 0x8000)
       for (let left = reader.u16le(); left > 0; left -= 1) this.#caches.deleteOffscreen(reader.u16le());
     const index = flags & 0x7fff;
-    guarded(this.#screen, 'order.offscreen', () => this.#caches.setOffscreen(index, createPixelBuffer(width, height)));
+    guarded(this.#screen, 'order.offscreen', () => {
+      canvas.budget.spend(width * height);
+      this.#caches.setOffscreen(index, createPixelBuffer(width, height));
+    });
     // What was drawn on may be gone or new: orders without a switch go on with what stands at its index now.
     this.#followSurface(canvas);
   }

@@ -8,6 +8,7 @@ import {
   pixelDepth,
   toWord,
 } from '../bitmap/index.ts';
+import type { WorkBudget } from '../gfx/work-budget.ts';
 import { type PixelBuffer, rgba } from '../pixels.ts';
 import { type OrderCaches, paletteOf, waitingListIndex } from './caches.ts';
 import { readFourByteUnsigned, readTwoByteUnsigned } from './field-reader.ts';
@@ -36,6 +37,7 @@ export interface SecondaryContext {
   readonly caches: OrderCaches;
   readonly palette: Palette;
   readonly depth: PixelDepth;
+  readonly budget: WorkBudget;
   /** Decodes what a Cache Bitmap (Revision 3) order holds: TS_BITMAP_DATA_EX. */
   readonly decodeExtended: (reader: Reader) => PixelBuffer;
 }
@@ -107,6 +109,7 @@ function cacheBitmapRevision3(context: SecondaryContext, header: SecondaryHeader
   const index = body.u16le();
   body.skip(8);
   const picture = context.decodeExtended(body);
+  context.budget.spend(picture.words.length);
   const isKept = !((header.flags >> 7) & doNotCache);
   context.caches.setBitmap(header.flags & 0x07, isKept ? index : waitingListIndex, picture);
 }
@@ -117,6 +120,7 @@ function store(
   index: number,
   source: Parameters<typeof decodeBitmap>[0],
 ): void {
+  context.budget.spend(source.width * source.height);
   const palette = context.caches.colorTable(context.palette);
   context.caches.setBitmap(cacheId, index, decodeBitmap(source, palette));
 }

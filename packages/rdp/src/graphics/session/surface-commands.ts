@@ -1,8 +1,10 @@
 import { Reader } from '@lucid-sessions/wire';
 import { createPalette, decodeNsCodec, decodeRaw, pixelBytes, pixelDepth } from '../bitmap/index.ts';
+import { WorkBudget } from '../gfx/work-budget.ts';
 import { blit, type PixelBuffer } from '../pixels.ts';
 import { RemoteFxDecoder, type RemoteFxSnapshot } from '../rfx/remote-fx-decoder.ts';
 import type { Screen } from '../screen.ts';
+import type { FrameCounter } from './frame-counter.ts';
 import { guarded } from './guard.ts';
 
 /** cmdType: [MS-RDPBCGR] 2.2.9.2. */
@@ -53,10 +55,12 @@ export interface SurfaceCommandsSnapshot {
 export class SurfaceCommandDecoder {
   readonly #screen: Screen;
   readonly #codecs: ReadonlyMap<number, SurfaceCodec>;
+  readonly #frames: FrameCounter;
   /** RemoteFX streams keep a context over messages; one per codec id. */
   readonly #remoteFx = new Map<number, RemoteFxDecoder>();
 
-  constructor(screen: Screen, codecs: ReadonlyMap<number, SurfaceCodec>) {
+  constructor(screen: Screen, codecs: ReadonlyMap<number, SurfaceCodec>, frames: FrameCounter) {
+    this.#frames = frames;
     this.#screen = screen;
     this.#codecs = codecs;
   }
@@ -64,10 +68,11 @@ export class SurfaceCommandDecoder {
   /** All commands of one update. Throws `DecodeError` where a command can't be told from the next. */
   decode(data: Uint8Array): void {
     const reader = new Reader(data);
+    const budget = new WorkBudget();
     while (reader.remaining > 0) {
       const command = reader.u16le();
       if (command === frameMarker) this.#frameMarker(reader);
-      else if (command === setSurfaceBits || command === streamSurfaceBits) this.#surfaceBits(reader);
+      else if (command === setSurfaceBits || command === streamSurfaceBits) this.#surfaceBits(reader, budget);
       else throw reader.error('unsupported', `surface command ${command} is not defined`);
     }
   }
@@ -75,24 +80,26 @@ export class SurfaceCommandDecoder {
   #frameMarker(reader: Reader): void {
     const action = reader.u16le();
     if (reader.remaining >= 4) reader.skip(4);
-    if (action === frameActionEnd) this.#screen.framesCount += 1;
+    if (action === frameActionEnd) this.#frames.end();
+    else this.#frames.begin();
   }
 
-  #surfaceBits(reader: Reader): void {
+  #surfaceBits(reader: Reader, budget: WorkBudget): void {
     const left = reader.u16le();
     const top = reader.u16le();
     reader.skip(4);
     const bitmap = readExtendedBitmap(reader);
     const codec = bitmap.codecId === 0 ? 'raw' : (this.#codecs.get(bitmap.codecId) ?? 'unknown');
-    guarded(this.#screen, `surface.${codec}`, () => this.#draw(bitmap, codec, left, top));
+    guarded(this.#screen, `surface.${codec}`, () => this.#draw(bitmap, codec, left, top, budget));
   }
 
-  #draw(bitmap: ExtendedBitmap, codec: SurfaceCodec, left: number, top: number): void {
+  #draw(bitmap: ExtendedBitmap, codec: SurfaceCodec, left: number, top: number, budget: WorkBudget): void {
     const screen = this.#screen;
     if (codec === 'raw' || codec === 'nsCodec') {
+      budget.spend(bitmap.width * bitmap.height);
       screen.markDirty(blit(screen.pixels, left, top, decodeExtendedBitmap(bitmap, codec)));
     } else if (codec === 'remoteFx' || codec === 'imageRemoteFx') {
-      const drawn = this.#remoteFxOf(bitmap.codecId).decode(bitmap.data, screen.pixels, left, top);
+      const drawn = this.#remoteFxOf(bitmap.codecId).decode(bitmap.data, screen.pixels, left, top, budget);
       for (const rectangle of drawn) screen.markDirty(rectangle);
     } else {
       screen.countUnsupported('surface.codec');

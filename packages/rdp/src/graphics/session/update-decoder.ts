@@ -8,6 +8,7 @@ import { PointerDecoder, type PointerSnapshot } from '../pointer/index.ts';
 import type { Screen } from '../screen.ts';
 import { drawBitmapUpdate } from './bitmap-updates.ts';
 import type { GraphicsCapabilities } from './capabilities.ts';
+import { FrameCounter } from './frame-counter.ts';
 import { guarded } from './guard.ts';
 import { decodeExtendedBitmap, readExtendedBitmap, SurfaceCommandDecoder, type SurfaceCommandsSnapshot } from './surface-commands.ts';
 
@@ -16,6 +17,7 @@ export interface UpdatesSnapshot {
   readonly surfaces: SurfaceCommandsSnapshot;
   readonly orders: OrdersSnapshot;
   readonly palette: Palette;
+  readonly inFrame: boolean;
 }
 
 /** Draws whole updates, whichever path brought them. Nothing it is given makes it throw. */
@@ -24,15 +26,17 @@ export class UpdateDecoder {
   readonly #pointers: PointerDecoder;
   readonly #surfaces: SurfaceCommandDecoder;
   readonly #capabilities: GraphicsCapabilities;
+  readonly #frames: FrameCounter;
   readonly orders: OrdersDecoder;
   #palette: Palette = createPalette();
 
   constructor(screen: Screen, capabilities: GraphicsCapabilities) {
     this.#screen = screen;
+    this.#frames = new FrameCounter(screen);
     this.#pointers = new PointerDecoder(screen);
-    this.#surfaces = new SurfaceCommandDecoder(screen, capabilities.codecs);
+    this.#surfaces = new SurfaceCommandDecoder(screen, capabilities.codecs, this.#frames);
     this.#capabilities = capabilities;
-    this.orders = new OrdersDecoder(screen, (reader) => this.#extendedBitmap(reader));
+    this.orders = new OrdersDecoder(screen, this.#frames, (reader) => this.#extendedBitmap(reader));
   }
 
   snapshot(): UpdatesSnapshot {
@@ -41,6 +45,7 @@ export class UpdateDecoder {
       surfaces: this.#surfaces.snapshot(),
       orders: this.orders.snapshot(),
       palette: this.#palette.slice(),
+      inFrame: this.#frames.snapshot(),
     };
   }
 
@@ -49,6 +54,7 @@ export class UpdateDecoder {
     this.#surfaces.restore(snapshot.surfaces);
     this.orders.restore(snapshot.orders);
     this.#palette = snapshot.palette.slice();
+    this.#frames.restore(snapshot.inFrame);
   }
 
   /** One update in fast-path numbering: [MS-RDPBCGR] 2.2.9.1.2.1. */
@@ -67,6 +73,7 @@ export class UpdateDecoder {
         return;
       case FastPathUpdateCode.surfaceCommands:
         guarded(this.#screen, 'surface', () => this.#surfaces.decode(data));
+        this.#frames.updateDone();
         return;
       default:
         this.#fastPathPointer(updateCode, data);
@@ -148,6 +155,7 @@ export class UpdateDecoder {
   #drawOrders(reader: Reader, count: number): void {
     const depth = pixelDepth(this.#capabilities.bitsPerPixel);
     this.orders.decode(reader, count, { palette: this.#palette, depth });
+    this.#frames.updateDone();
   }
 
   #extendedBitmap(reader: Reader): PixelBuffer {
@@ -160,6 +168,7 @@ export class UpdateDecoder {
 
   #bitmap(data: Uint8Array): void {
     guarded(this.#screen, 'bitmap', () => drawBitmapUpdate(this.#screen, this.#palette, data));
+    this.#frames.updateDone();
   }
 
   #setPalette(data: Uint8Array): void {
