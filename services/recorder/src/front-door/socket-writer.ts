@@ -6,21 +6,20 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 
 /** Beyond it the source is asked to wait. */
-const gatheredBytesHigh = 256 * 1024;
-const gatherBytesMin = 64 * 1024;
-/** Gathering buffers kept for the next burst, for all sockets together. */
+const gatheredBytesHigh = 128 * 1024;
+/** One more read of the source fits behind that. */
+const gatherBytes = 192 * 1024;
+/** Gathering buffers for the next burst, for all sockets together: a socket that keeps up holds none. */
 const spare: Buffer[] = [];
-const spareMax = 32;
-const spareBytesMax = 512 * 1024;
+const spareMax = 128;
 
 function takeBuffer(bytes: number): Buffer {
-  const at = spare.findIndex((buffer) => buffer.length >= bytes);
-  const found = at < 0 ? undefined : spare.splice(at, 1)[0];
-  return found ?? Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(Math.max(gatherBytesMin, bytes))));
+  if (bytes > gatherBytes) return Buffer.allocUnsafeSlow(2 * bytes);
+  return spare.pop() ?? Buffer.allocUnsafeSlow(gatherBytes);
 }
 
 function giveBuffer(buffer: Buffer): void {
-  if (spare.length < spareMax && buffer.length <= spareBytesMax) spare.push(buffer);
+  if (spare.length < spareMax && buffer.length === gatherBytes) spare.push(buffer);
 }
 
 export class SocketWriter {

@@ -45,6 +45,8 @@ export interface SpoolEngineOptions {
   /** Memory for closed segments on their way out, one view per slot, each `segmentBytesMax` long. */
   chunkSlots: Uint8Array[];
   emit: (event: SpoolEvent) => void;
+  /** Told how much memory of results is dead after each batch. */
+  reclaim?: (bytes: number) => void;
   /** µs since 1970. */
   wallUs: () => number;
   /** Monotonic whole µs since the recorder started. */
@@ -160,6 +162,7 @@ export class SpoolEngine {
       const { framesAccepted } = session;
       this.#waiting.push({ session, segment, framesAccepted, oldestUs: item.oldestUs });
       this.#rounds.touch(segment);
+      this.#options.reclaim?.(item.bytes);
     } catch (error) {
       this.#fail(session, error, item.framesCount);
     }
@@ -462,6 +465,7 @@ export class SpoolEngine {
     const contents = readSegment(this.#options.disk, path, this.#options.key, (frames) => {
       memory.set(frames, at);
       at += frames.length;
+      this.#options.reclaim?.(frames.length);
     });
     if (contents === null) throw new Error('the segment header does not authenticate');
     return contents;

@@ -1,6 +1,7 @@
 /** Entry of the spool thread: a SpoolEngine behind a message port. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { type BatchMemory, slotViews } from './batch-pool.ts';
+import { createReclaimer } from './reclaim.ts';
 import type { SpoolDisk } from './spool-disk.ts';
 import { SpoolEngine, type SpoolLimits } from './spool-engine.ts';
 import { loadSpoolKey } from './spool-key.ts';
@@ -33,6 +34,7 @@ const engine = new SpoolEngine({
   releaseBatch: (slot) => void Atomics.store(states, slot, 0),
   chunkSlots: data.chunks.map((memory) => new Uint8Array(memory)),
   emit: (event) => port.postMessage(event),
+  reclaim: createReclaimer(),
   wallUs: () => Math.round((performance.timeOrigin + performance.now()) * 1000),
   monotonicUs: () => Number((process.hrtime.bigint() - data.originNs) / 1000n),
 });
