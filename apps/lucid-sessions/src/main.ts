@@ -1,4 +1,7 @@
-/** The command line: `lucid-sessions <command>`. Parses, calls a command, turns failures into a line and an exit code. */
+/**
+ * The command line: `lucid-sessions <command>`. Parses, calls a command, turns failures into a line and an exit code. Commands
+ * are loaded when they are called: listing sessions must not wait for a server's code.
+ */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LucidError } from '@lucid-sessions/contract';
@@ -6,8 +9,6 @@ import { EnvironmentError } from '@lucid-sessions/contract/http';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ApiClient } from './cli/api-client.ts';
 import { CliError, exitCodes, Output } from './cli/output.ts';
-import { demo } from './commands/demo.ts';
-import { exportSession } from './commands/export.ts';
 import {
   createSession,
   deleteSession,
@@ -16,13 +17,9 @@ import {
   showSession,
   stopSession,
 } from './commands/sessions.ts';
-import { makeToken, parseLifetime } from './commands/token.ts';
-import { parseServices, up } from './commands/up.ts';
-import { verifyOnServer, verifyPath } from './commands/verify.ts';
-import { signingSecret } from './server/admin-token.ts';
-import { software } from './server/embedded-parts.ts';
 import { dataDirectory, serviceNames } from './server/environment.ts';
 import { readSecretFile } from './server/secret-file.ts';
+import { software } from './server/software.ts';
 
 interface GlobalOptions {
   json?: boolean;
@@ -93,9 +90,10 @@ program
   .command('up')
   .description('run the services: all five in this process, or some of them')
   .option('--services <names>', `comma-separated: ${serviceNames.join(', ')}`, serviceNames.join(','))
-  .action(async (given: { services: string }) =>
-    up(environment(), output(), { services: parseServices(given.services) }),
-  );
+  .action(async (given: { services: string }) => {
+    const { parseServices, up } = await import('./commands/up.ts');
+    await up(environment(), output(), { services: parseServices(given.services) });
+  });
 
 program
   .command('demo')
@@ -103,7 +101,10 @@ program
   .option('--target <host:port>', 'record a host of yours instead of the built-in desktop', target)
   .option('--export <dir>', 'leave the evidence bundle and its policy file there')
   .option('--keep', 'go on serving afterwards, to look at the session')
-  .action(async (given: { target?: string; export?: string; keep?: boolean }) => demo(given, output(), environment()));
+  .action(async (given: { target?: string; export?: string; keep?: boolean }) => {
+    const { demo } = await import('./commands/demo.ts');
+    await demo(given, output(), environment());
+  });
 
 program
   .command('token')
@@ -112,6 +113,8 @@ program
   .option('--role <names...>', 'what it may do', ['session_viewer'])
   .option('--lifetime <time>', '90s, 30m, 8h, 30d', '8h')
   .action(async (given: { user: string; role: string[]; lifetime: string }) => {
+    const { makeToken, parseLifetime } = await import('./commands/token.ts');
+    const { signingSecret } = await import('./server/admin-token.ts');
     const secret = signingSecret(dataDirectory(environment()), environment());
     if (secret === null) throw new CliError('tokens of this installation come from its identity provider');
     const lifetimeS = parseLifetime(given.lifetime);
@@ -161,6 +164,7 @@ program
   .option('--from <time>', 'only from this time on (RFC 3339): verifies as a part')
   .option('--to <time>', 'only up to this time')
   .action(async (id: string, given: { out: string; from?: string; to?: string }) => {
+    const { exportSession } = await import('./commands/export.ts');
     const exported = await exportSession(api(), output(), id, given);
     output().result(
       exported,
@@ -175,6 +179,7 @@ program
   .option('--policy <file>', 'whom you trust (JSON); needed for a bundle')
   .option('--identity <file>', 'age identity: the frames themselves are read too')
   .action(async (what: string, given: { policy?: string; identity?: string }) => {
+    const { verifyOnServer, verifyPath } = await import('./commands/verify.ts');
     const { policy, ...rest } = given;
     process.exitCode =
       policy === undefined

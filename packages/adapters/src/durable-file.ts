@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { link, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pid } from 'node:process';
 
@@ -14,11 +14,7 @@ export async function syncDirectory(path: string): Promise<void> {
 
 let temporaries = 0;
 
-/**
- * Temp → fsync → rename → fsync directory. After a crash the file holds either what it held before or `bytes`, never a
- * part; a left temporary is never read.
- */
-export async function writeFileDurably(path: string, bytes: Uint8Array, mode = 0o644): Promise<void> {
+async function writeTemporary(path: string, bytes: Uint8Array, mode: number): Promise<string> {
   temporaries += 1;
   const temporary = `${path}.${pid}-${temporaries}.tmp`;
   const handle = await open(temporary, 'wx', mode);
@@ -28,8 +24,31 @@ export async function writeFileDurably(path: string, bytes: Uint8Array, mode = 0
   } finally {
     await handle.close();
   }
-  await rename(temporary, path);
+  return temporary;
+}
+
+/**
+ * Temp → fsync → rename → fsync directory. After a crash the file holds either what it held before or `bytes`, never a
+ * part; a left temporary is never read.
+ */
+export async function writeFileDurably(path: string, bytes: Uint8Array, mode = 0o644): Promise<void> {
+  await rename(await writeTemporary(path, bytes, mode), path);
   await syncDirectory(dirname(path));
+}
+
+/** The same for a file that must not be there yet. False, and nothing is changed, when another was faster. */
+export async function createFileDurably(path: string, bytes: Uint8Array, mode = 0o644): Promise<boolean> {
+  const temporary = await writeTemporary(path, bytes, mode);
+  try {
+    await link(temporary, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  } finally {
+    await unlink(temporary);
+  }
+  await syncDirectory(dirname(path));
+  return true;
 }
 
 /** Makes a directory and its parents, each durable in its own parent. */

@@ -16,7 +16,13 @@ import {
   toHex,
   utf8,
 } from '@lucid-sessions/evidence';
-import { makeDirectoryDurably, readFileOrNull, syncDirectory, writeFileDurably } from './durable-file.ts';
+import {
+  createFileDurably,
+  makeDirectoryDurably,
+  readFileOrNull,
+  syncDirectory,
+  writeFileDurably,
+} from './durable-file.ts';
 import { nodeCrypto } from './node-crypto.ts';
 
 export type KeyErrorCode = 'too_open' | 'malformed' | 'missing';
@@ -115,8 +121,9 @@ export class KeyDirectory {
     const found = await readSecret(path);
     if (found !== null) return parse(found, path);
     const made = create();
-    await writeFileDurably(path, utf8(made), 0o600);
-    return parse(made, path);
+    // Several services of one data directory may start at once: all use the key of whoever was first.
+    if (await createFileDurably(path, utf8(made), 0o600)) return parse(made, path);
+    return parse((await readSecret(path)) ?? '', path);
   }
 
   async #ed25519(name: string): Promise<KeyObject> {

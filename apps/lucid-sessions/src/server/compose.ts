@@ -30,8 +30,9 @@ import { createProcessorServer, readProcessorEnv } from '@lucid-sessions/process
 import { type Recorder, readRecorderEnv, startRecorderServer } from '@lucid-sessions/recorder';
 import { createStorageServer, readStorageEnv } from '@lucid-sessions/storage';
 import { consoleFiles } from './console-files.ts';
-import { logOrigin, nowUs, openKeys, openLog, openStores, software } from './embedded-parts.ts';
+import { logOrigin, nowUs, openKeys, openLog, openStores } from './embedded-parts.ts';
 import { type DataDirectory, dataDirectory, type ServiceName, serviceNames, withOwnSecrets } from './environment.ts';
+import { software } from './software.ts';
 
 export interface ComposeOptions {
   environment: Environment;
@@ -145,7 +146,14 @@ class Composer {
     const config = readProcessorEnv(this.#environment);
     const keys = await openKeys(this.#directory, config.recipients);
     const onError = this.#onError('processor');
-    const server = createProcessorServer(config, { storage, crypto: nodeCrypto, keys: keys.processor, nowUs, onError });
+    const server = createProcessorServer(config, {
+      storage,
+      software: `${software.name} ${software.version}`,
+      crypto: nodeCrypto,
+      keys: keys.processor,
+      nowUs,
+      onError,
+    });
     this.#disposers.push(() => server.dispose());
     this.#addresses.processor = (await server.start()).address;
     return server.service;
@@ -180,7 +188,10 @@ class Composer {
 
   async #startApi(ports: Ports, rdp: RunningLucid['rdp']): Promise<void> {
     const keys = await openKeys(this.#directory, []);
-    const trustedKeys = await keys.directory.exportPublic(logOrigin(this.#environment));
+    const origin = logOrigin(this.#environment);
+    // Made now where the pipeline, in another process, has not come to it yet.
+    await keys.directory.logSigner(origin);
+    const trustedKeys = await keys.directory.exportPublic(origin);
     const config = readApiEnv(this.#environment, software.version);
     const staticDir = await consoleFiles();
     // A port the system chose is known only now.

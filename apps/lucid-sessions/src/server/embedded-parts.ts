@@ -56,5 +56,3 @@ export const logOrigin = (environment: Environment): string =>
 export async function openLog(keys: KeyDirectory, directory: DataDirectory, origin: string): Promise<EmbeddedLog> {
   return EmbeddedLog.open({ directory: directory.log, signer: await keys.logSigner(origin) });
 }
-
-export const software = { name: 'lucid-sessions', version: '0.1.0' } as const;

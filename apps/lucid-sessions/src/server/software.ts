@@ -1,0 +1,1 @@
+export const software = { name: 'lucid-sessions', version: '0.1.0' } as const;

@@ -1,0 +1,231 @@
+/** The command line as a person meets it: separate processes, real files, exit codes. */
+import assert from 'node:assert/strict';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { connectClient, eventually, freePort, startDesktop } from '@lucid-sessions/testkit';
+import { runCli, startCli } from './support/cli.ts';
+
+function temporaryDirectory(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'lucid-cli-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** Every port the services need, free now. */
+async function freePorts(): Promise<Record<string, string>> {
+  const names = ['SESSION_PIPELINE', 'SESSION_RECORDER', 'CHUNK_PROCESSOR', 'SESSION_STORAGE', 'SESSION_API'];
+  const ports: Record<string, string> = { RDP_LISTEN_HOST: '127.0.0.1', RDP_LISTEN_PORT: String(await freePort()) };
+  for (const name of names) ports[`${name}_PORT`] = String(await freePort());
+  return ports;
+}
+
+const filesUnder = (directory: string): string[] =>
+  readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+
+interface DemoAnswer {
+  session: { session_id: string; status: string };
+  report: { clean: boolean; verdicts: Record<string, string> };
+  exported: { bundle: string; policy: string };
+}
+
+test('demo records, seals, logs and verifies, and what it exports is judged offline', {
+  timeout: 120_000,
+}, async (t) => {
+  const directory = temporaryDirectory(t);
+  const dataDir = join(directory, 'data');
+  const out = join(directory, 'out');
+  const demo = await runCli(['--json', '--data-dir', dataDir, 'demo', '--export', out]);
+  assert.equal(demo.code, 0, demo.stderr);
+  const answer = JSON.parse(demo.stdout) as DemoAnswer;
+  assert.equal(answer.session.status, 'completed');
+  assert.equal(answer.report.clean, true);
+  assert.equal(answer.report.verdicts.completeness, 'whole');
+  const { bundle, policy } = answer.exported;
+
+  const clean = await runCli(['verify', bundle, '--policy', policy]);
+  assert.equal(clean.code, 0, clean.stderr);
+  assert.match(clean.stdout, /Result +CLEAN/);
+
+  await t.test('a changed chunk is named, with an exit code of its own', async () => {
+    const tampered = join(directory, 'tampered');
+    cpSync(bundle, tampered, { recursive: true });
+    const chunk = join(tampered, 'chunks', '00000000.lsc');
+    const bytes = readFileSync(chunk);
+    bytes[bytes.length - 20]! ^= 4;
+    writeFileSync(chunk, bytes);
+    const judged = await runCli(['--json', 'verify', tampered, '--policy', policy]);
+    const report = JSON.parse(judged.stdout) as { clean: boolean; exit_code: number; findings: { code: string }[] };
+    assert.equal(report.clean, false);
+    assert.equal(judged.code, report.exit_code);
+    assert.ok(judged.code >= 10);
+    assert.deepEqual(
+      report.findings.map(({ code }) => code),
+      ['CHUNK_ALTERED'],
+    );
+  });
+
+  await t.test('a file that is no bundle, no policy, nothing there: told apart', async () => {
+    const junk = join(directory, 'junk.tar');
+    writeFileSync(junk, 'this is no tar file');
+    assert.equal((await runCli(['verify', junk, '--policy', policy])).code, 10);
+    assert.equal((await runCli(['verify', bundle, '--policy', junk])).code, 2);
+    assert.equal((await runCli(['verify', join(directory, 'nowhere'), '--policy', policy])).code, 2);
+  });
+
+  await t.test('secrets are in files only their owner reads', () => {
+    for (const path of [...filesUnder(join(dataDir, 'secrets')), ...filesUnder(join(dataDir, 'keys'))]) {
+      if (path.endsWith('.crt')) continue;
+      assert.equal(statSync(path).mode & 0o077, 0, path);
+    }
+  });
+});
+
+test('up serves all five services; sessions are created, recorded, listed, exported and deleted', {
+  timeout: 120_000,
+}, async (t) => {
+  const directory = temporaryDirectory(t);
+  const desktop = await startDesktop();
+  t.after(() => desktop.stop());
+  const environment: Record<string, string> = { ...(await freePorts()), LUCID_DATA_DIR: join(directory, 'data') };
+  const server = await startCli(t, ['up'], environment, /token +\//);
+  const [, adminToken = ''] = /shown this once:\s+(\S+)/.exec(server.stdout()) ?? [];
+  assert.equal(adminToken.split('.').length, 3);
+  for (const name of ['storage', 'processor', 'pipeline', 'recorder', 'api'])
+    assert.match(server.stdout(), new RegExp(`^${name} `, 'm'));
+
+  const cli = (...args: string[]) => runCli(args, environment);
+  const rdpFile = join(directory, 'session.rdp');
+  const created = await cli(
+    '--json',
+    'sessions',
+    'create',
+    `127.0.0.1:${desktop.port}`,
+    '--name',
+    'from the CLI',
+    '--pinned-sha256',
+    desktop.certificateSha256,
+    '--rdp-file',
+    rdpFile,
+  );
+  assert.equal(created.code, 0, created.stderr);
+  const { session_id: id } = JSON.parse(created.stdout) as { session_id: string };
+  const routingToken = /^loadbalanceinfo:s:Cookie: msts=(\S+)/m.exec(readFileSync(rdpFile, 'utf8'))?.[1] ?? '';
+  assert.match(readFileSync(rdpFile, 'utf8'), new RegExp(`^full address:s:\\S+:${environment.RDP_LISTEN_PORT}`, 'm'));
+
+  const password = 'Geheim-8842';
+  const client = await connectClient({
+    port: Number(environment.RDP_LISTEN_PORT),
+    routingToken,
+    userName: 'someone',
+    password,
+  });
+  await client.type('typed once\n');
+  await eventually('the typed line', () => desktop.typedLines().includes('typed once'));
+  const running = await cli('sessions', 'list', '--status', 'recording');
+  assert.match(running.stdout, new RegExp(id));
+  const stopped = await cli('sessions', 'stop', id);
+  assert.equal(stopped.code, 0, stopped.stderr);
+  const end = await client.ended;
+  assert.ok(end.errorInfo > 0, 'the client learns why its session ends');
+  await eventually('a completed session', async () => /completed/.test((await cli('sessions', 'show', id)).stdout));
+
+  assert.equal((await cli('verify', id)).code, 0);
+  const tar = join(directory, 'evidence.tar');
+  assert.equal((await cli('export', id, '--out', tar)).code, 0);
+  assert.equal((await cli('verify', tar, '--policy', join(directory, 'evidence.policy.json'))).code, 0);
+  assert.equal((await cli('export', id, '--out', tar)).code, 1, 'nothing is overwritten');
+
+  const viewer = await cli('token', '--user', 'eve', '--role', 'session_viewer', '--lifetime', '5m');
+  const asViewer = { ...environment, LUCID_TOKEN: viewer.stdout.trim() };
+  assert.equal((await runCli(['sessions', 'show', id], asViewer)).code, 0);
+  assert.equal((await runCli(['sessions', 'delete', id], asViewer)).code, 4);
+  assert.equal((await cli('sessions', 'delete', id)).code, 0);
+  assert.match((await cli('sessions', 'list')).stdout, /sessions/);
+
+  assert.equal(await server.stop(), 0, server.stderr());
+  const kept = [...filesUnder(join(directory, 'data')), tar].map((path) => readFileSync(path));
+  const secrets = [Buffer.from(password), Buffer.from(password, 'utf16le'), Buffer.from(routingToken)];
+  for (const secret of secrets) assert.ok(kept.every((file) => !file.includes(secret)));
+  for (const secret of [password, routingToken, adminToken]) assert.equal(server.stderr().includes(secret), false);
+  assert.equal((await cli('sessions', 'list')).code, 3, 'no API answers any more');
+});
+
+test('five processes record a session together', { timeout: 180_000 }, async (t) => {
+  const directory = temporaryDirectory(t);
+  const desktop = await startDesktop();
+  t.after(() => desktop.stop());
+  const ports = await freePorts();
+  const environment: Record<string, string> = {
+    ...ports,
+    LUCID_DATA_DIR: join(directory, 'data'),
+    SESSION_STORAGE_URL: `http://127.0.0.1:${ports.SESSION_STORAGE_PORT}`,
+    CHUNK_PROCESSOR_URL: `http://127.0.0.1:${ports.CHUNK_PROCESSOR_PORT}`,
+    SESSION_PIPELINE_URL: `http://127.0.0.1:${ports.SESSION_PIPELINE_PORT}`,
+    SESSION_RECORDER_URL: `http://127.0.0.1:${ports.SESSION_RECORDER_PORT}`,
+  };
+  // All at once: none may need another to be there before it.
+  const names = ['storage', 'processor', 'pipeline', 'recorder', 'api'];
+  const servers = await Promise.all(
+    names.map((name) => startCli(t, ['up', '--services', name], environment, /^data /m)),
+  );
+  assert.equal(new Set(servers.map(({ pid }) => pid)).size, 5);
+  const cli = (...args: string[]) => runCli(args, environment);
+  const rdpFile = join(directory, 'session.rdp');
+  const created = await cli(
+    '--json',
+    'sessions',
+    'create',
+    `127.0.0.1:${desktop.port}`,
+    '--name',
+    'five',
+    '--ignore-cert',
+    '--rdp-file',
+    rdpFile,
+  );
+  assert.equal(created.code, 0, created.stderr);
+  const { session_id: id } = JSON.parse(created.stdout) as { session_id: string };
+  const routingToken = /^loadbalanceinfo:s:Cookie: msts=(\S+)/m.exec(readFileSync(rdpFile, 'utf8'))?.[1] ?? '';
+  const client = await connectClient({ port: Number(ports.RDP_LISTEN_PORT), routingToken });
+  await client.type('through five\n');
+  await eventually('the typed line', () => desktop.typedLines().includes('through five'));
+  await client.close();
+  await eventually(
+    'a completed session',
+    async () => /completed/.test((await cli('sessions', 'show', id)).stdout),
+    40_000,
+  );
+  const verified = await cli('--json', 'verify', id);
+  assert.equal(verified.code, 0, verified.stdout);
+  assert.ok(existsSync(join(directory, 'data', 'chunks')));
+  for (const server of servers.reverse()) assert.equal(await server.stop('SIGTERM'), 0, server.stderr());
+});
+
+test('wrong usage says what is right and ends with 2', async (t) => {
+  const directory = temporaryDirectory(t);
+  const cases: [string[], Record<string, string>, RegExp][] = [
+    [['sessions', 'create', 'not a host', '--name', 'x'], {}, /host:port/],
+    [['frobnicate'], {}, /unknown command/],
+    [['up', '--services', 'recorder,coffee'], {}, /unknown service coffee/],
+    [['token', '--user', 'x', '--role', 'root'], {}, /unknown role root/],
+    [['token', '--user', 'x', '--lifetime', 'long'], {}, /write 90s, 30m, 8h or 30d/],
+    [['up'], { CHUNK_SIZE_MB: 'many' }, /CHUNK_SIZE_MB must be a whole number/],
+    [['up'], { ENCRYPTION_ALGORITHM: 'ROT13' }, /ENCRYPTION_ALGORITHM must be AES-256-GCM/],
+    [['up'], { SESSION_METADATA_DB: 'mongodb://somewhere' }, /SESSION_METADATA_DB must be sqlite:/],
+  ];
+  for (const [args, environment, message] of cases) {
+    const result = await runCli(args, { LUCID_DATA_DIR: join(directory, 'data'), ...environment });
+    assert.match(result.stderr, message);
+    assert.equal(result.code, 2, args.join(' '));
+  }
+  const open = join(directory, 'data', 'secrets', 'admin-token');
+  writeFileSync(open, 'x.y.z', { mode: 0o644 });
+  const refused = await runCli(['sessions', 'list'], { LUCID_DATA_DIR: join(directory, 'data') });
+  assert.match(refused.stderr, /chmod 600/);
+  const help = await runCli(['--help']);
+  assert.equal(help.code, 0);
+  assert.match(help.stdout, /Exit codes/);
+});
