@@ -3,7 +3,7 @@ import { WorkBudget } from '../gfx/work-budget.ts';
 import { bounds, intersect, isEmpty, type PixelBuffer, type Rectangle } from '../pixels.ts';
 import { quantBytes, readProgressiveQuants, type SubBandQuants, subBandsCount } from '../rfx/sub-bands.ts';
 import { tileEngine, tileSide } from '../rfx/tile-engine.ts';
-import { createTileState, decodeFirstPass, decodeUpgradePass, type TileState } from './tile-state.ts';
+import { cloneTileState, createTileState, decodeFirstPass, decodeUpgradePass, type TileState } from './tile-state.ts';
 
 /** Block types, [MS-RDPEGFX] 2.2.4.2.1. */
 const wbtSync = 0xccc0;
@@ -59,6 +59,12 @@ interface Region {
 const noQuants = new Uint8Array(subBandsCount);
 const fullQuality: QuantsTriple = [noQuants, noQuants, noQuants];
 
+export interface ProgressiveSnapshot {
+  readonly tiles: readonly (readonly [number, TileState])[];
+  readonly inFrame: boolean;
+  readonly keepsTiles: boolean;
+}
+
 /**
  * One RemoteFX Progressive codec context, [MS-RDPEGFX] 2.2.4.2 and 3.3.8.2: the tiles of one surface. All messages of a context
  * must come here, in order, with the same target.
@@ -87,6 +93,22 @@ export class ProgressiveDecoder {
       this.#block(blockType, reader.sub(blockLen - 6), { target, budget, drawn });
     }
     return drawn;
+  }
+
+  /** What later messages may refer to, as plain values. To be taken between frames. */
+  snapshot(): ProgressiveSnapshot {
+    const tiles = [...this.#tiles].map(([key, state]) => [key, cloneTileState(state)] as const);
+    return { tiles, inFrame: this.#inFrame, keepsTiles: this.#keepsTiles };
+  }
+
+  restore(snapshot: ProgressiveSnapshot): void {
+    this.dispose();
+    for (const [key, state] of snapshot.tiles) {
+      this.#budget.take();
+      this.#tiles.set(key, cloneTileState(state));
+    }
+    this.#inFrame = snapshot.inFrame;
+    this.#keepsTiles = snapshot.keepsTiles;
   }
 
   /** Regions of one frame share tiles; this ends the frame. */

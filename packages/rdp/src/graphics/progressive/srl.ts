@@ -1,30 +1,39 @@
-/** Bits from the high end of each byte; past the end come zeros, for ever. */
+/** Compressed lengths are 16-bit fields. */
+const inputBytesMax = 0xffff;
+
+/**
+ * Bits from the high end of each byte; past the end come zeros, for ever. Input is copied into a buffer that outlives the reader
+ * (one for each role), so that reading needs no bounds.
+ */
 export class ProgressiveBits {
-  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
   readonly #end: number;
   #at = 0;
 
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-    this.#end = bytes.length * 8;
+  constructor(bytes: Uint8Array, buffer: Uint8Array<ArrayBuffer> = createBitBuffer()) {
+    const length = Math.min(bytes.length, inputBytesMax);
+    buffer.set(bytes.subarray(0, length));
+    buffer.fill(0, length, length + 8);
+    this.#view = new DataView(buffer.buffer);
+    this.#end = length * 8;
   }
 
   get exhausted(): boolean {
     return this.#at >= this.#end;
   }
 
-  bit(): number {
-    const at = this.#at;
-    if (at >= this.#end) return 0;
-    this.#at = at + 1;
-    return (this.#bytes[at >> 3]! >> (7 - (at & 7))) & 1;
-  }
-
+  /** At most 25 bits. */
   bits(count: number): number {
-    let value = 0;
-    for (let i = 0; i < count; i += 1) value = (value << 1) | this.bit();
-    return value;
+    const at = this.#at;
+    const window = this.#view.getInt32(at >> 3) << (at & 7);
+    this.#at = Math.min(at + count, this.#end);
+    return count === 0 ? 0 : window >>> (32 - count);
   }
+}
+
+/** Room for the longest input and the zeros after it. */
+export function createBitBuffer(): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(inputBytesMax + 9);
 }
 
 const parameterMax = 80;
@@ -40,8 +49,8 @@ export class SrlDecoder {
   #zeros = 0;
   #magnitudeNext = false;
 
-  constructor(bytes: Uint8Array) {
-    this.#bits = new ProgressiveBits(bytes);
+  constructor(bytes: Uint8Array, buffer?: Uint8Array<ArrayBuffer>) {
+    this.#bits = new ProgressiveBits(bytes, buffer);
   }
 
   /** The next value, whose magnitude has at most `bitsCount` bits. */
@@ -58,7 +67,7 @@ export class SrlDecoder {
   /** Reads one run; false when the value due now isn't part of it. */
   #readRun(): boolean {
     const k = this.#kp >> fractionBits;
-    if (this.#bits.bit() === 0) {
+    if (this.#bits.bits(1) === 0) {
       this.#zeros = (1 << k) - 1;
       this.#kp = Math.min(this.#kp + 4, parameterMax);
       return true;
@@ -71,11 +80,11 @@ export class SrlDecoder {
   }
 
   #readMagnitude(bitsCount: number): number {
-    const negative = this.#bits.bit() === 1;
+    const negative = this.#bits.bits(1) === 1;
     this.#kp = Math.max(this.#kp - 6, 0);
     const max = (1 << bitsCount) - 1;
     let magnitude = 1;
-    while (magnitude < max && !this.#bits.exhausted && this.#bits.bit() === 0) magnitude += 1;
+    while (magnitude < max && !this.#bits.exhausted && this.#bits.bits(1) === 0) magnitude += 1;
     return negative ? -magnitude : magnitude;
   }
 }

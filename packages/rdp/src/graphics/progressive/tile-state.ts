@@ -11,7 +11,7 @@ import {
   sumLl3,
 } from '../rfx/sub-bands.ts';
 import { type Component, components, tileEngine } from '../rfx/tile-engine.ts';
-import { ProgressiveBits, SrlDecoder } from './srl.ts';
+import { createBitBuffer, ProgressiveBits, SrlDecoder } from './srl.ts';
 
 /** More bits than a coefficient has can't be added to it. */
 const upgradeBitsMax = 15;
@@ -30,6 +30,16 @@ export interface TileState {
 export function createTileState(): TileState {
   const plane = () => new Int16Array(tileCoefficients);
   return { current: [plane(), plane(), plane()], signs: null, bitPositions: null };
+}
+
+/** An independent copy. */
+export function cloneTileState({ current, signs, bitPositions }: TileState): TileState {
+  const [y, cb, cr] = current;
+  return {
+    current: [y.slice(), cb.slice(), cr.slice()],
+    signs: signs && [signs[0].slice(), signs[1].slice(), signs[2].slice()],
+    bitPositions,
+  };
 }
 
 function createSigns(): readonly [Int8Array, Int8Array, Int8Array] {
@@ -65,7 +75,7 @@ function firstPassComponent(pass: FirstPass, component: Component, state: TileSt
   const layout = pass.reduceExtrapolate ? reduceExtrapolateLayout : originalLayout;
   const first = decodeRlgr(1, pass.data[component], samples);
   const signs = state?.signs?.[component];
-  if (signs) for (let i = 0; i < tileCoefficients; i += 1) signs[i] = Math.sign(samples[i]!);
+  if (signs) for (let i = 0; i < tileCoefficients; i += 1) signs[i] = signOf(samples[i]!);
   const current = state?.current[component];
   const difference = current !== undefined && pass.difference;
   plane.flat = !difference && isFlat(samples, layout, first);
@@ -76,6 +86,11 @@ function firstPassComponent(pass: FirstPass, component: Component, state: TileSt
   current?.set(samples);
   if (plane.flat) samples.fill(flatValue);
   else engine.inverse(component, layout, difference ? 0 : first);
+}
+
+/** Math.sign without floating point. */
+function signOf(value: number): number {
+  return (value >> 31) | (-value >>> 31);
 }
 
 export interface UpgradePass {
@@ -101,6 +116,9 @@ export function decodeUpgradePass(pass: UpgradePass, state: TileState): void {
   state.bitPositions = pass.bitPositions;
 }
 
+const srlBuffer = createBitBuffer();
+const rawBuffer = createBitBuffer();
+
 function upgradeComponent(
   pass: UpgradePass,
   component: Component,
@@ -109,8 +127,8 @@ function upgradeComponent(
   signs: Int8Array,
 ): void {
   const { starts } = pass.reduceExtrapolate ? reduceExtrapolateLayout : originalLayout;
-  const srl = new SrlDecoder(pass.srl[component]);
-  const raw = new ProgressiveBits(pass.raw[component]);
+  const srl = new SrlDecoder(pass.srl[component], srlBuffer);
+  const raw = new ProgressiveBits(pass.raw[component], rawBuffer);
   for (let band = 0; band < subBandsCount; band += 1) {
     const position = pass.bitPositions[component][band]!;
     const bitsCount = known[band]! - position;
@@ -146,7 +164,7 @@ function upgradeBand(
     else if (sign < 0) value = -raw.bits(bitsCount);
     else {
       value = srl.read(bitsCount);
-      signs[i] = Math.sign(value);
+      signs[i] = signOf(value);
     }
     if (value !== 0) current[i] = current[i]! + (value << shift);
   }

@@ -99,13 +99,17 @@ class SimdEngine implements TileEngine {
   write(area: Rectangle, words: Uint32Array, at: number, stride: number): void {
     const pixels = this.#pixels;
     const [y, cb, cr] = this.planes;
-    const flat = y.flat && cb.flat && cr.flat;
     this.#kernels.colors();
+    if (y.flat && cb.flat && cr.flat) {
+      for (let to = at; to < at + area.height * stride; to += stride) words.fill(pixels[0]! >>> 0, to, to + area.width);
+      return;
+    }
+    // A loop, not `set`: rows are short, and a view for each would cost more than its pixels.
+    const signed = new Int32Array(words.buffer, words.byteOffset, words.length);
     for (let row = 0; row < area.height; row += 1) {
-      const from = (area.top + row) * tileSide + area.left;
-      const to = at + row * stride;
-      if (flat) words.fill(pixels[0]! >>> 0, to, to + area.width);
-      else words.set(pixels.subarray(from, from + area.width), to);
+      let from = (area.top + row) * tileSide + area.left;
+      const start = at + row * stride;
+      for (let to = start; to < start + area.width; to += 1, from += 1) signed[to] = pixels[from]!;
     }
   }
 }
