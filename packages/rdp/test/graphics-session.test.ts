@@ -331,14 +331,26 @@ describe('keyframes', () => {
 });
 
 describe('the graphics channel', () => {
-  test('is replayed; there is no keyframe while it is open', () => {
-    const decoder = new SessionDecoder();
-    for (const record of records('gnome-type-gfx-default')) assert.equal(decoder.push(record), undefined);
-    assert.deepEqual(counted(decoder), {});
-    assert.ok(decoder.screen.framesCount > 100);
-    assert.equal(decoder.snapshot(), null);
-    decoder.close();
-    assert.ok(decoder.snapshot());
+  test('is replayed, and goes on from keyframes taken between its frames', () => {
+    const all = records('gnome-type-gfx-default');
+    const whole = new SessionDecoder();
+    const snapshots: { index: number; state: NonNullable<ReturnType<SessionDecoder['snapshot']>> }[] = [];
+    all.forEach((record, index) => {
+      const state = index % 60 === 59 ? whole.snapshot() : null;
+      if (state) snapshots.push({ index, state: structuredClone(state) });
+      assert.equal(whole.push(record), undefined);
+    });
+    assert.deepEqual(counted(whole), {});
+    assert.ok(whole.screen.framesCount > 100);
+    assert.ok(snapshots.length >= 3, `${snapshots.length} keyframes`);
+    const again = new SessionDecoder();
+    for (const { index, state } of snapshots) {
+      again.restore(state);
+      for (const record of all.slice(index)) again.push(record);
+      assert.deepEqual(again.screen.pixels.words, whole.screen.pixels.words);
+      assert.equal(again.screen.framesCount, whole.screen.framesCount);
+      assert.deepEqual(counted(again), {});
+    }
   });
 
   test('H.264 without a decoder is counted', () => {
@@ -376,7 +388,9 @@ describe('the graphics channel', () => {
     assert.deepEqual(counted(decoder), {});
     assert.equal(decoder.h264Failure, undefined);
     assert.ok(decoder.screen.framesCount > 10);
+    assert.equal(decoder.snapshot(), null, 'H.264 decoders can’t be put aside');
     decoder.close();
+    assert.ok(decoder.snapshot());
   });
 
   test('a decoder that fails is counted and its first failure kept', async () => {

@@ -12,7 +12,7 @@ import {
   readDemandActive,
 } from './session/capabilities.ts';
 import { followFastPathMouse, followSlowPathMouse } from './session/client-input.ts';
-import { GraphicsChannel } from './session/graphics-channel.ts';
+import { GraphicsChannel, type GraphicsChannelSnapshot } from './session/graphics-channel.ts';
 import { guarded } from './session/guard.ts';
 import { UpdateDecoder, type UpdatesSnapshot } from './session/update-decoder.ts';
 
@@ -31,6 +31,7 @@ export interface SessionDecoderOptions {
 
 export interface SessionSnapshot {
   readonly screen: ScreenSnapshot;
+  readonly graphics: GraphicsChannelSnapshot;
   readonly inspector: StreamInspectorSnapshot;
   readonly bulk: { readonly client: BulkSnapshot; readonly server: BulkSnapshot };
   readonly updates: UpdatesSnapshot;
@@ -83,12 +84,14 @@ export class SessionDecoder {
   }
 
   /**
-   * Everything the decoder knows, as plain values that can be cloned and kept: a keyframe. null while the graphics
-   * pipeline is open, whose codecs can't be put aside, or while a push is waited for.
+   * Everything the decoder knows, as plain values that can be cloned and kept: a keyframe. null while a push is waited
+   * for, inside a frame of the graphics channel, and once that channel used H.264: its decoders can't be put aside.
    */
   snapshot(): SessionSnapshot | null {
-    if (this.#graphics.isOpen || this.#waiting) return null;
+    const graphics = this.#waiting ? null : this.#graphics.snapshot();
+    if (!graphics) return null;
     return {
+      graphics,
       screen: this.screen.snapshot(),
       inspector: this.#inspector.snapshot(),
       bulk: { client: this.#bulk.client.snapshot(), server: this.#bulk.server.snapshot() },
@@ -100,7 +103,7 @@ export class SessionDecoder {
 
   /** Goes back (or forward) to a snapshot of this or another decoder. Not while a push is waited for. */
   restore(snapshot: SessionSnapshot): void {
-    this.#graphics.close();
+    this.#graphics.restore(snapshot.graphics);
     this.screen.restore(snapshot.screen);
     this.#inspector.restore(snapshot.inspector);
     this.#bulk.client.restore(snapshot.bulk.client);

@@ -18,6 +18,7 @@ export const zgfxOutputBytesMax = 64 * 1024 * 1024;
 export class ZgfxDecompressor {
   readonly #history = new Uint8Array(historyBytes);
   #cursor = 0;
+  #full = false;
 
   /** The message behind one RDP_SEGMENTED_DATA. Throws `DecodeError`. */
   decompress(segmented: Uint8Array): Uint8Array {
@@ -106,16 +107,21 @@ export class ZgfxDecompressor {
     const tail = Math.min(kept.length, historyBytes - this.#cursor);
     this.#history.set(kept.subarray(0, tail), this.#cursor);
     this.#history.set(kept.subarray(tail), 0);
-    this.#cursor = (this.#cursor + kept.length) % historyBytes;
+    const end = this.#cursor + kept.length;
+    this.#full ||= end >= historyBytes;
+    this.#cursor = end % historyBytes;
   }
 
+  /** Until the ring is full, all beyond the cursor is zeros. */
   snapshot(): HistorySnapshot {
-    return { history: this.#history.slice(), offset: this.#cursor };
+    return { history: this.#history.slice(0, this.#full ? historyBytes : this.#cursor), offset: this.#cursor };
   }
 
   restore(snapshot: HistorySnapshot): void {
+    this.#history.fill(0);
     this.#history.set(snapshot.history);
     this.#cursor = snapshot.offset;
+    this.#full = snapshot.history.length === historyBytes;
   }
 }
 

@@ -8,6 +8,18 @@ const heightMax = 52;
 const vBarsMax = 32768;
 const shortVBarsMax = 16384;
 
+interface VBarsSnapshot {
+  readonly lengths: Uint8Array;
+  readonly words: Uint32Array;
+  readonly cursor: number;
+}
+
+export interface BandsSnapshot {
+  readonly vBars: VBarsSnapshot;
+  readonly shortVBars: VBarsSnapshot;
+  readonly missesCount: number;
+}
+
 /** A ring of pixel columns. Memory is taken when the first band comes. */
 class VBarStorage {
   readonly #size: number;
@@ -35,6 +47,31 @@ class VBarStorage {
     return this.get(index);
   }
 
+  /** The entries written, packed. */
+  snapshot(): VBarsSnapshot {
+    const lengths = this.#lengths?.slice() ?? new Uint8Array(0);
+    const words = new Uint32Array(lengths.reduce((sum, length) => sum + length, 0));
+    let at = 0;
+    lengths.forEach((length, index) => {
+      words.set(this.get(index), at);
+      at += length;
+    });
+    return { lengths, words, cursor: this.#cursor };
+  }
+
+  restore(snapshot: VBarsSnapshot): void {
+    this.#words = null;
+    this.#lengths = null;
+    let at = 0;
+    snapshot.lengths.forEach((length, index) => {
+      if (length === 0) return;
+      this.#cursor = index;
+      this.next(length).set(snapshot.words.subarray(at, at + length));
+      at += length;
+    });
+    this.#cursor = snapshot.cursor;
+  }
+
   /** CLEARCODEC_FLAG_CACHE_RESET: entries stay, and are overwritten from the first on. */
   rewind(): void {
     this.#cursor = 0;
@@ -51,6 +88,17 @@ export class BandsDecoder {
   rewind(): void {
     this.#vBars.rewind();
     this.#shortVBars.rewind();
+  }
+
+  snapshot(): BandsSnapshot {
+    const [vBars, shortVBars] = [this.#vBars.snapshot(), this.#shortVBars.snapshot()];
+    return { vBars, shortVBars, missesCount: this.missesCount };
+  }
+
+  restore(snapshot: BandsSnapshot): void {
+    this.#vBars.restore(snapshot.vBars);
+    this.#shortVBars.restore(snapshot.shortVBars);
+    this.missesCount = snapshot.missesCount;
   }
 
   draw(reader: Reader, target: PixelBuffer, area: Rectangle): void {

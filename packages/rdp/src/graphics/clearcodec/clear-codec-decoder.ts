@@ -1,6 +1,6 @@
 import { DecodeError, Reader } from '@lucid-sessions/wire';
 import { blit, createPixelBuffer, type PixelBuffer, type Rectangle } from '../pixels.ts';
-import { BandsDecoder } from './bands.ts';
+import { BandsDecoder, type BandsSnapshot } from './bands.ts';
 import { drawResidual } from './residual.ts';
 import { drawSubcodecs, type NsCodecDecode } from './subcodecs.ts';
 
@@ -21,6 +21,13 @@ export interface ClearCodecGaps {
   readonly columns: number;
 }
 
+export interface ClearCodecSnapshot {
+  readonly bands: BandsSnapshot;
+  readonly glyphs: readonly (readonly [number, PixelBuffer])[];
+  readonly sequenceNext: number | null;
+  readonly sequenceGaps: number;
+}
+
 /**
  * The ClearCodec stream of a graphics channel, [MS-RDPEGFX] 2.2.4.1 and 3.3.8.1: one context for all surfaces. ResetGraphics
  * doesn't touch its caches.
@@ -39,6 +46,25 @@ export class ClearCodecDecoder {
 
   get gaps(): ClearCodecGaps {
     return { sequence: this.#sequenceGaps, columns: this.#bands.missesCount };
+  }
+
+  /** Everything later bitmaps may refer to, as plain values. Glyphs never change, so they are shared. */
+  snapshot(): ClearCodecSnapshot {
+    return {
+      bands: this.#bands.snapshot(),
+      glyphs: [...this.#glyphs],
+      sequenceNext: this.#sequenceNext,
+      sequenceGaps: this.#sequenceGaps,
+    };
+  }
+
+  restore(snapshot: ClearCodecSnapshot): void {
+    this.#bands.restore(snapshot.bands);
+    this.#glyphs.clear();
+    for (const [index, glyph] of snapshot.glyphs) this.#glyphs.set(index, glyph);
+    this.#glyphPixels = snapshot.glyphs.reduce((sum, [, glyph]) => sum + glyph.width * glyph.height, 0);
+    this.#sequenceNext = snapshot.sequenceNext;
+    this.#sequenceGaps = snapshot.sequenceGaps;
   }
 
   /** Decodes one bitmap into `area`, which must lie inside `target`. Throws `DecodeError`. */

@@ -27,6 +27,17 @@ export class BitmapCache {
     return this.#slots.get(slot);
   }
 
+  /** Slots and their bitmaps, which never change. */
+  snapshot(): [number, PixelBuffer][] {
+    return [...this.#slots];
+  }
+
+  restore(slots: readonly (readonly [number, PixelBuffer])[]): void {
+    this.#slots.clear();
+    for (const [slot, bitmap] of slots) this.#slots.set(slot, bitmap);
+    this.#bytes = slots.reduce((sum, [, bitmap]) => sum + bitmap.data.length, 0);
+  }
+
   evict(slot: number): void {
     const bitmap = this.#slots.get(slot);
     if (!bitmap) return;

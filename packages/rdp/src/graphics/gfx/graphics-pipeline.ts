@@ -1,5 +1,6 @@
 import { DecodeError, Reader } from '@lucid-sessions/wire';
 import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
+import type { HistorySnapshot } from '../bulk/mppc.ts';
 import { ZgfxDecompressor } from '../bulk/zgfx.ts';
 import { blit, copyRectangle, fillRectangle, type PixelBuffer, type Rectangle, rgba } from '../pixels.ts';
 import type { Screen } from '../screen.ts';
@@ -8,14 +9,22 @@ import { gfxCodecId } from './bodies.ts';
 import { type GfxBody, type GfxPdu, gfxPdu, takeGfxCommand } from './gfx-pdu.ts';
 import { showSurface } from './output.ts';
 import type { GfxPoint16 } from './structures.ts';
-import { areaClipped, areaWithin, markSurface, type OutputMapping, SurfaceStore } from './surface.ts';
-import { SurfaceCodecs, UnsupportedCodec } from './surface-codecs.ts';
+import { areaClipped, areaWithin, markSurface, type OutputMapping, type Surface, SurfaceStore } from './surface.ts';
+import { SurfaceCodecs, type SurfaceCodecsSnapshot, UnsupportedCodec } from './surface-codecs.ts';
 import { WorkBudget } from './work-budget.ts';
 
 export interface GraphicsPipelineOptions {
   readonly screen: Screen;
   /** Without one, AVC frames are counted as unsupported and not drawn. */
   readonly createH264Decoder?: H264DecoderFactory;
+}
+
+export interface GraphicsPipelineSnapshot {
+  readonly zgfx: HistorySnapshot;
+  readonly surfaces: readonly Surface[];
+  readonly cache: readonly (readonly [number, PixelBuffer])[];
+  readonly codecs: SurfaceCodecsSnapshot;
+  readonly gapsSeen: number;
 }
 
 /** Messages that may wait behind an H.264 picture; a caller that awaits `process` never has more than one. */
@@ -69,6 +78,33 @@ export class GraphicsPipeline {
   /** As `process`, for a message that is decompressed already. */
   processCommands(commands: Uint8Array): void | Promise<void> {
     return this.#enqueue({ reader: new Reader(commands), budget: new WorkBudget(), error: undefined });
+  }
+
+  /**
+   * Everything the channel's next messages may refer to, as plain values that can be cloned. null inside a frame, while
+   * a picture is waited for, and once H.264 was used: its decoders can't be put aside.
+   */
+  snapshot(): GraphicsPipelineSnapshot | null {
+    const codecs = this.#inFrame || this.#waiting ? null : this.#codecs.snapshot();
+    return (
+      codecs && {
+        zgfx: this.#zgfx.snapshot(),
+        surfaces: this.#surfaces.snapshot(),
+        cache: this.#cache.snapshot(),
+        codecs,
+        gapsSeen: this.#gapsSeen,
+      }
+    );
+  }
+
+  /** Goes on from a snapshot; the screen's is its own. */
+  restore(snapshot: GraphicsPipelineSnapshot): void {
+    this.#zgfx.restore(snapshot.zgfx);
+    this.#surfaces.restore(snapshot.surfaces);
+    this.#cache.restore(snapshot.cache);
+    this.#codecs.restore(snapshot.codecs);
+    this.#inFrame = false;
+    this.#gapsSeen = snapshot.gapsSeen;
   }
 
   /** Ends the H.264 decoders and forgets codec state; the screen stays. */

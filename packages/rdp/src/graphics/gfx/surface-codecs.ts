@@ -3,10 +3,10 @@ import { AvcSurface } from '../avc/avc-surface.ts';
 import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
 import { decodeNsCodec } from '../bitmap/nscodec.ts';
 import { decodePlanar } from '../bitmap/planar.ts';
-import { ClearCodecDecoder } from '../clearcodec/clear-codec-decoder.ts';
+import { ClearCodecDecoder, type ClearCodecSnapshot } from '../clearcodec/clear-codec-decoder.ts';
 import { blit, type PixelBuffer, type Rectangle } from '../pixels.ts';
-import { ProgressiveDecoder, TileBudget } from '../progressive/progressive-decoder.ts';
-import { RemoteFxDecoder } from '../rfx/remote-fx-decoder.ts';
+import { ProgressiveDecoder, type ProgressiveSnapshot, TileBudget } from '../progressive/progressive-decoder.ts';
+import { RemoteFxDecoder, type RemoteFxSnapshot } from '../rfx/remote-fx-decoder.ts';
 import { drawAlpha } from './alpha.ts';
 import { gfxCodecId } from './bodies.ts';
 import type { Surface } from './surface.ts';
@@ -25,6 +25,12 @@ export class UnsupportedCodec extends DecodeError {
     super('unsupported', message);
     this.kind = kind;
   }
+}
+
+export interface SurfaceCodecsSnapshot {
+  readonly clearCodec: ClearCodecSnapshot;
+  readonly remoteFx: RemoteFxSnapshot;
+  readonly progressive: readonly (readonly [string, ProgressiveSnapshot])[];
 }
 
 /** The codec states of a graphics channel, and the one place that knows which codec has which scope. */
@@ -87,6 +93,27 @@ export class SurfaceCodecs {
       this.#progressive.set(key, decoder);
     }
     return decoder.decode(bytes, surface.pixels, budget);
+  }
+
+  /** Codec states between frames as plain values; null while there are H.264 streams, whose decoders are not ours. */
+  snapshot(): SurfaceCodecsSnapshot | null {
+    if (this.#avc.size > 0) return null;
+    return {
+      clearCodec: this.clearCodec.snapshot(),
+      remoteFx: this.#remoteFx.snapshot(),
+      progressive: [...this.#progressive].map(([key, decoder]) => [key, decoder.snapshot()] as const),
+    };
+  }
+
+  restore(snapshot: SurfaceCodecsSnapshot): void {
+    this.close();
+    this.clearCodec.restore(snapshot.clearCodec);
+    this.#remoteFx.restore(snapshot.remoteFx);
+    for (const [key, state] of snapshot.progressive) {
+      const decoder = new ProgressiveDecoder(this.#tileBudget);
+      decoder.restore(state);
+      this.#progressive.set(key, decoder);
+    }
   }
 
   /** A frame ended: its progressive regions no longer share tiles. */

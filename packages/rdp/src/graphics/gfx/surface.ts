@@ -1,5 +1,12 @@
 import { DecodeError } from '@lucid-sessions/wire';
-import { createPixelBuffer, intersect, isEmpty, type PixelBuffer, type Rectangle } from '../pixels.ts';
+import {
+  clonePixelBuffer,
+  createPixelBuffer,
+  intersect,
+  isEmpty,
+  type PixelBuffer,
+  type Rectangle,
+} from '../pixels.ts';
 import { type GfxRect16, pixelFormatArgb8888, pixelFormatXrgb8888 } from './structures.ts';
 
 /** Where a surface is shown: [MS-RDPEGFX] 2.2.2.15 and 2.2.2.22. Target sizes of null mean as large as the surface. */
@@ -58,9 +65,26 @@ export class SurfaceStore {
     this.#pixelsCount -= surface.pixels.width * surface.pixels.height;
   }
 
+  snapshot(): Surface[] {
+    return [...this.#surfaces.values()].map(copied);
+  }
+
+  restore(surfaces: readonly Surface[]): void {
+    this.#surfaces.clear();
+    this.#pixelsCount = 0;
+    for (const surface of surfaces) {
+      this.#surfaces.set(surface.id, copied(surface));
+      this.#pixelsCount += surface.pixels.width * surface.pixels.height;
+    }
+  }
+
   values(): Iterable<Surface> {
     return this.#surfaces.values();
   }
+}
+
+function copied(surface: Surface): Surface {
+  return { ...surface, pixels: clonePixelBuffer(surface.pixels), dirty: [...surface.dirty] };
 }
 
 /** Remembers that an area (inside the surface) has to be shown. */

@@ -3,7 +3,7 @@ import { WorkBudget } from '../gfx/work-budget.ts';
 import { bounds, intersect, isEmpty, type PixelBuffer, type Rectangle } from '../pixels.ts';
 import { quantBytes, readProgressiveQuants, type SubBandQuants, subBandsCount } from '../rfx/sub-bands.ts';
 import { tileEngine, tileSide } from '../rfx/tile-engine.ts';
-import { cloneTileState, createTileState, decodeFirstPass, decodeUpgradePass, type TileState } from './tile-state.ts';
+import { createTileState, decodeFirstPass, decodeUpgradePass, type TileState } from './tile-state.ts';
 
 /** Block types, [MS-RDPEGFX] 2.2.4.2.1. */
 const wbtSync = 0xccc0;
@@ -348,4 +348,14 @@ function drawPixels(
       target.words.set(pixels.subarray(from, from + area.width), y * target.width + area.left);
     }
   }
+}
+
+/** An independent copy. */
+function cloneTileState({ current, signs, bitPositions }: TileState): TileState {
+  const [y, cb, cr] = current;
+  return {
+    current: [y.slice(), cb.slice(), cr.slice()],
+    signs: signs && [signs[0].slice(), signs[1].slice(), signs[2].slice()],
+    bitPositions,
+  };
 }

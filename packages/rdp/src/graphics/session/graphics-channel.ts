@@ -1,7 +1,12 @@
 import type { DynamicChannelPdu } from '../../channel/dynamic-channel.ts';
 import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
-import { GraphicsPipeline } from '../gfx/index.ts';
+import { GraphicsPipeline, type GraphicsPipelineSnapshot } from '../gfx/index.ts';
 import type { Screen } from '../screen.ts';
+
+export interface GraphicsChannelSnapshot {
+  readonly channelId: number;
+  readonly pipeline: GraphicsPipelineSnapshot | null;
+}
 
 /** The dynamic channel of the graphics pipeline, opened, closed and opened anew: [MS-RDPEGFX] 2.1. */
 export class GraphicsChannel {
@@ -18,9 +23,17 @@ export class GraphicsChannel {
     this.#createH264Decoder = createH264Decoder;
   }
 
-  /** Whether it holds surfaces and codec state. */
-  get isOpen(): boolean {
-    return this.#pipeline !== null;
+  /** The channel's state as plain values; null where the pipeline can't be put aside now. */
+  snapshot(): GraphicsChannelSnapshot | null {
+    const pipeline = this.#pipeline?.snapshot() ?? null;
+    if (this.#pipeline && !pipeline) return null;
+    return { channelId: this.#channelId, pipeline };
+  }
+
+  restore(snapshot: GraphicsChannelSnapshot): void {
+    this.close();
+    this.#channelId = snapshot.channelId;
+    if (snapshot.pipeline) this.#open().restore(snapshot.pipeline);
   }
 
   /** A new channel begins with a new history, surfaces and caches. */
