@@ -9,6 +9,8 @@ const source = new URL('../c/chunk-line.c', import.meta.url).pathname;
 
 export interface ReferenceRun {
   seconds: number;
+  /** Of all threads. */
+  cpuSeconds: number;
   storedBytes: number;
 }
 

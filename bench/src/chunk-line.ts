@@ -26,11 +26,11 @@ import {
 import { ChunkPool, createProcessor, type ProcessorService } from '@lucid-sessions/processor';
 import { createStorageService, type StorageService } from '@lucid-sessions/storage';
 import { chunksOf, type DataKind, dataKinds } from './chunk-line-data.ts';
-import { buildReference, type Reference, writeData } from './chunk-line-reference.ts';
+import { buildReference, type Reference, type ReferenceRun, writeData } from './chunk-line-reference.ts';
 
 const chunkBytes = 10 * 1024 * 1024;
 /** Different chunks per kind; used in turn. */
-const distinctChunks = 16;
+const distinctChunks = 8;
 
 interface Options {
   rounds: number;
@@ -84,9 +84,7 @@ async function measureAll(folder: string, options: Options): Promise<void> {
   console.log(
     `chunk line: ${chunks} chunks of 10 MiB per kind, ${workers} workers, ${sessions} sessions, median of ${rounds} rounds\n`,
   );
-  console.log(
-    'data                  MB/s  chunks/s  MB/CPU s  stored    of C (MB/s)  seal adds  p50 ms  p99 ms  paced p50  p99 ms',
-  );
+  console.log(line(columns.map(([name]) => name)));
   for (const kind of dataKinds) console.log(await measureKind(folder, kind, reference, options));
 }
 
@@ -103,11 +101,12 @@ async function measureKind(
   const full: Measured[] = [];
   const bare: Measured[] = [];
   const paced: Measured[] = [];
-  const inC: number[] = [];
+  const inC: ReferenceRun[] = [];
   for (let round = 0; round < rounds; round += 1) {
-    if (reference !== null) inC.push((await reference.measure(dataPath, chunkBytes, chunks, workers)).seconds);
+    if (reference !== null) inC.push(await reference.measure(dataPath, chunkBytes, chunks, workers));
     full.push(await inFolder(folder, (path) => measureLine(path, data, options, null)));
     bare.push(await inFolder(folder, (path) => measureBare(path, data, options)));
+    // Half of what it can do: what remains is the latency of the work, not of a queue.
     const half = (chunks / full.at(-1)!.seconds) * 0.5;
     paced.push(await inFolder(folder, (path) => measureLine(path, data, { ...options, sessions: 100 }, half)));
   }
@@ -125,32 +124,53 @@ async function inFolder<T>(parent: string, work: (path: string) => Promise<T>): 
   }
 }
 
+const columns = [
+  ['data', 18],
+  ['MB/s', 6],
+  ['chunks/s', 9],
+  ['MB/CPU s', 9],
+  ['stored', 7],
+  ['C MB/s', 7],
+  ['of C', 5],
+  ['CPU to C', 9],
+  ['seal +time', 11],
+  ['+CPU', 6],
+  ['p50 ms', 7],
+  ['p99', 5],
+  ['paced p50', 10],
+  ['p99', 5],
+] as const;
+
+const line = (cells: readonly string[]) =>
+  cells.map((cell, at) => (at === 0 ? cell.padEnd(columns[at]![1]) : cell.padStart(columns[at]![1]))).join(' ');
+
 function rowOf(
   kind: DataKind,
   chunks: number,
-  { full, bare, paced, inC }: { full: Measured[]; bare: Measured[]; paced: Measured[]; inC: number[] },
+  { full, bare, paced, inC }: { full: Measured[]; bare: Measured[]; paced: Measured[]; inC: ReferenceRun[] },
 ): string {
   const inputMb = (chunks * chunkBytes) / 1e6;
   const seconds = median(full.map((run) => run.seconds));
-  const bareSeconds = median(bare.map((run) => run.seconds));
   const latencies = full.flatMap((run) => run.latenciesMs);
   const pacedLatencies = paced.flatMap((run) => run.latenciesMs);
-  // A share of C is taken within each round: the machine may be slower in the next.
-  const ofC = median(inC.map((cSeconds, round) => cSeconds / full[round]!.seconds));
-  const cText = inC.length === 0 ? 'not built' : `${ofC.toFixed(2)} (${(inputMb / median(inC)).toFixed(0)})`;
-  return [
-    kind.padEnd(20),
-    (inputMb / seconds).toFixed(0).padStart(6),
-    (chunks / seconds).toFixed(0).padStart(9),
-    (inputMb / median(full.map((run) => run.cpuSeconds))).toFixed(0).padStart(9),
-    `${((chunks * chunkBytes) / full[0]!.storedBytes).toFixed(1)}×`.padStart(7),
-    cText.padStart(14),
-    `${(100 * (1 - bareSeconds / seconds)).toFixed(0)} %`.padStart(10),
-    percentile(latencies, 0.5).toFixed(0).padStart(7),
-    percentile(latencies, 0.99).toFixed(0).padStart(7),
-    percentile(pacedLatencies, 0.5).toFixed(0).padStart(10),
-    percentile(pacedLatencies, 0.99).toFixed(0).padStart(7),
-  ].join(' ');
+  // Ratios are taken within each round: the machine may be slower in the next.
+  const ofC = median(inC.map((c, round) => c.seconds / full[round]!.seconds));
+  const cpuToC = median(inC.map((c, round) => full[round]!.cpuSeconds / c.cpuSeconds));
+  const share = (of: 'seconds' | 'cpuSeconds') => median(full.map((run, round) => 1 - bare[round]![of] / run[of]));
+  const cells = [
+    kind,
+    (inputMb / seconds).toFixed(0),
+    (chunks / seconds).toFixed(0),
+    (inputMb / median(full.map((run) => run.cpuSeconds))).toFixed(0),
+    `${((chunks * chunkBytes) / full[0]!.storedBytes).toFixed(1)}×`,
+    (inputMb / median(inC.map((c) => c.seconds))).toFixed(0),
+    ofC.toFixed(2),
+    cpuToC.toFixed(2),
+    `${(100 * share('seconds')).toFixed(0)} %`,
+    `${(100 * share('cpuSeconds')).toFixed(0)} %`,
+    ...[latencies, pacedLatencies].flatMap((of) => [percentile(of, 0.5).toFixed(0), percentile(of, 0.99).toFixed(0)]),
+  ];
+  return line(cells);
 }
 
 interface Line {

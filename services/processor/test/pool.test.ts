@@ -64,6 +64,17 @@ test('a chunk is compressed, encrypted and hashed from own and from shared memor
     }
   }));
 
+test('payloads may come in ever new memory and in memory that grows', () =>
+  inPool({ workersMax: 1 }, async (pool) => {
+    const same = new SharedArrayBuffer(100_000);
+    for (let round = 0; round < 60; round += 1) {
+      const payload = round % 3 === 0 ? pattern(1000 * (round + 1)) : shared(pattern(2000 * (round + 1), round));
+      const again = new Uint8Array(same, round, 900);
+      again.set(pattern(900, round + 1));
+      for (const each of [payload, again]) assert.ok(open(await finish(await pool.take(each, request))).equals(each));
+    }
+  }));
+
 test('more chunks than slots wait for their turn, in order, and memory is used again', () =>
   inPool({ workersMax: 1 }, async (pool) => {
     const payloads = Array.from({ length: 40 }, (_, i) => pattern(200_000, i + 1));

@@ -1,13 +1,23 @@
 import type { Compression, Effort } from './compress.ts';
 
+/** Where a payload lies: in a shared buffer by its number, or in the slot itself (null). */
+export interface PayloadPlace {
+  buffer: number | null;
+  offset: number;
+  length: number;
+}
+
 /** Main thread → chunk worker. `job` numbers a chunk's stay in the pool. */
 export type WorkerRequest =
   | {
       kind: 'compress';
       job: number;
-      /** Shared memory: nothing is copied by sending it. */
-      payload: Uint8Array;
-      memory: WebAssembly.Memory;
+      slot: number;
+      /** The slot's memory when this worker has not seen it yet, or not since it grew. */
+      memory?: WebAssembly.Memory;
+      payload: PayloadPlace;
+      /** The payload's buffer when this worker has not seen it yet. */
+      buffer?: SharedArrayBuffer;
       prefixBytes: number;
       compression: Compression;
       effort: Effort;
@@ -20,7 +30,9 @@ export type WorkerRequest =
       encrypted: boolean;
     }
   /** The chunk was given up before it was sealed; answered when the worker no longer touches its slot. */
-  | { kind: 'forget'; job: number };
+  | { kind: 'forget'; job: number }
+  /** A shared buffer no payload came in for a while. */
+  | { kind: 'drop'; job: 0; buffer: number };
 
 /** Chunk worker → main thread. */
 export type WorkerAnswer =

@@ -4,6 +4,7 @@ import { LucidError } from '@lucid-sessions/contract';
 import type { Compression } from './compress.ts';
 import type { WorkerAnswer, WorkerRequest } from './messages.ts';
 import { Pace, type PaceDecision } from './pace.ts';
+import { SharedBuffers } from './shared-buffers.ts';
 import { createSlot, fileView, placePayload, prefixBytesMax, type Slot, secretsView } from './slot.ts';
 import { WorkerStatus } from './worker-status.ts';
 
@@ -74,6 +75,8 @@ interface Job {
   readonly id: number;
   readonly slot: Slot;
   readonly payload: Uint8Array;
+  /** Where the payload was copied to in the slot; null when it is in shared memory of its own. */
+  readonly copyOffset: number | null;
   readonly compression: Compression;
   readonly prefixBytes: number;
   readonly pace: PaceDecision;
@@ -92,6 +95,10 @@ interface Lane {
   worker: Worker;
   status: WorkerStatus;
   jobs: Set<Job>;
+  /** Bytes of each slot's memory when it was sent. */
+  slotBytes: Map<number, number>;
+  /** Numbers of the shared buffers that were sent. */
+  buffers: Set<number>;
 }
 
 /**
@@ -103,6 +110,7 @@ export class ChunkPool {
   readonly #options: ChunkPoolOptions;
   readonly #pace: Pace;
   readonly #lanes = new Set<Lane>();
+  readonly #buffers = new SharedBuffers();
   readonly #free: Slot[] = [];
   readonly #waiting: PromiseWithResolvers<Slot>[] = [];
   readonly #jobs = new Map<number, Job>();
@@ -174,7 +182,8 @@ export class ChunkPool {
     const job: Job = {
       id: this.#nextJob,
       slot,
-      payload: placePayload(slot, payload),
+      payload,
+      copyOffset: placePayload(slot, payload),
       compression,
       prefixBytes,
       pace: pace ?? this.#pace.choose(compression, payload.length, busy),
@@ -212,10 +221,39 @@ export class ChunkPool {
     }
     job.lane = lane;
     lane.jobs.add(job);
-    const { payload, compression, prefixBytes, pace } = job;
-    const { memory } = job.slot;
-    this.#post(lane, { kind: 'compress', job: job.id, payload, memory, prefixBytes, compression, ...pace });
+    this.#postCompress(lane, job);
     if (job.sealing !== null) this.#postSeal(job, job.sealing.request);
+  }
+
+  #postCompress(lane: Lane, job: Job): void {
+    const { slot, payload, copyOffset, compression, prefixBytes, pace } = job;
+    const memoryBytes = slot.memory.buffer.byteLength;
+    const memoryKnown = lane.slotBytes.get(slot.index) === memoryBytes;
+    lane.slotBytes.set(slot.index, memoryBytes);
+    const shared = copyOffset === null ? (payload.buffer as SharedArrayBuffer) : null;
+    const buffer = shared === null ? null : this.#numberOf(shared);
+    const bufferKnown = buffer === null || lane.buffers.has(buffer);
+    if (buffer !== null) lane.buffers.add(buffer);
+    this.#post(lane, {
+      kind: 'compress',
+      job: job.id,
+      slot: slot.index,
+      ...(memoryKnown ? {} : { memory: slot.memory }),
+      payload: { buffer, offset: copyOffset ?? payload.byteOffset, length: payload.length },
+      ...(bufferKnown ? {} : { buffer: shared! }),
+      prefixBytes,
+      compression,
+      ...pace,
+    });
+  }
+
+  #numberOf(shared: SharedArrayBuffer): number {
+    const { number, dropped } = this.#buffers.numberOf(shared);
+    if (dropped !== null) {
+      for (const lane of this.#lanes)
+        if (lane.buffers.delete(dropped)) this.#post(lane, { kind: 'drop', job: 0, buffer: dropped });
+    }
+    return number;
   }
 
   #seal(job: Job, request: SealRequest): Promise<SealedBody> {
@@ -276,7 +314,7 @@ export class ChunkPool {
     const status = new WorkerStatus();
     const entry = this.#options.workerUrl ?? new URL('./worker.ts', import.meta.url);
     const worker = new Worker(entry, { workerData: status.memory });
-    const lane: Lane = { worker, status, jobs: new Set() };
+    const lane: Lane = { worker, status, jobs: new Set(), slotBytes: new Map(), buffers: new Set() };
     this.#lanes.add(lane);
     worker.on('message', (answer: WorkerAnswer) => this.#answered(lane, answer));
     worker.on('error', () => this.#crashed(lane));

@@ -44,17 +44,17 @@ function reserve(slot: Slot, bytes: number): void {
   if (missing > 0) slot.memory.grow(Math.ceil(missing / wasmPageBytes));
 }
 
-/** The payload where a worker can read it: itself when it is shared, else its copy in the slot. */
-export function placePayload(slot: Slot, payload: Uint8Array): Uint8Array {
+/** The offset of the payload's copy in the slot, or null when it lies in shared memory already and is not copied. */
+export function placePayload(slot: Slot, payload: Uint8Array): number | null {
   const capacity = fileCapacityBytes(payload.length);
   if (payload.buffer instanceof SharedArrayBuffer) {
     reserve(slot, fileOffset + capacity);
-    return payload;
+    return null;
   }
   reserve(slot, fileOffset + 2 * capacity);
-  const copy = new Uint8Array(slot.memory.buffer, fileOffset + capacity, payload.length);
-  copy.set(payload);
-  return copy;
+  const offset = fileOffset + capacity;
+  new Uint8Array(slot.memory.buffer, offset, payload.length).set(payload);
+  return offset;
 }
 
 /** The slot's place for key and nonce. */

@@ -13,12 +13,27 @@ const status = new WorkerStatus(workerData as SharedArrayBuffer);
 /** Compressed chunks waiting for their header; the pool bounds how many. */
 const waiting = new Map<number, { body: Uint8Array; memory: WebAssembly.Memory; prefixBytes: number }>();
 
-function answer(request: WorkerRequest): WorkerAnswer {
+/** The slots' memories and the buffers of payloads, sent once each. */
+const memories = new Map<number, WebAssembly.Memory>();
+const buffers = new Map<number, SharedArrayBuffer>();
+
+function payloadOf(request: Extract<WorkerRequest, { kind: 'compress' }>): Uint8Array {
+  const { buffer, offset, length } = request.payload;
+  const memory = buffer === null ? memories.get(request.slot)?.buffer : buffers.get(buffer);
+  if (memory === undefined) throw new Error('the memory of the payload was not sent');
+  return new Uint8Array(memory, offset, length);
+}
+
+function answer(request: WorkerRequest): WorkerAnswer | null {
   const startedNs = process.hrtime.bigint();
   const elapsedNs = (): number => Number(process.hrtime.bigint() - startedNs);
   switch (request.kind) {
     case 'compress': {
-      const { payload, memory, prefixBytes } = request;
+      if (request.memory !== undefined) memories.set(request.slot, request.memory);
+      if (request.buffer !== undefined) buffers.set(request.payload.buffer!, request.buffer);
+      const memory = memories.get(request.slot)!;
+      const payload = payloadOf(request);
+      const { prefixBytes } = request;
       const { compression, bytes } = compress(payload, request, bodyRoom(memory, prefixBytes, payload.length));
       waiting.set(request.job, { body: bytes, memory, prefixBytes });
       return {
@@ -39,13 +54,17 @@ function answer(request: WorkerRequest): WorkerAnswer {
     case 'forget':
       waiting.delete(request.job);
       return { kind: 'forgotten', job: request.job };
+    case 'drop':
+      buffers.delete(request.buffer);
+      return null;
   }
 }
 
 port.on('message', (request: WorkerRequest) => {
   status.begin(request.job);
   try {
-    port.postMessage(answer(request));
+    const reply = answer(request);
+    if (reply !== null) port.postMessage(reply);
   } catch (cause) {
     waiting.delete(request.job);
     const message = cause instanceof Error ? cause.message : String(cause);

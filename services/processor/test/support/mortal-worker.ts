@@ -8,6 +8,7 @@ import { WorkerStatus } from '../../src/pool/worker-status.ts';
 
 const port = parentPort!;
 const status = new WorkerStatus(workerData as SharedArrayBuffer);
+const buffers = new Map<number, SharedArrayBuffer>();
 const weaknesses = new Map<number, Uint8Array>();
 
 function die(weakness: Uint8Array | undefined, at: number): void {
@@ -19,10 +20,12 @@ function die(weakness: Uint8Array | undefined, at: number): void {
 }
 
 function weaken(request: WorkerRequest): WorkerRequest {
-  if (request.kind === 'compress' && request.payload.byteOffset === 4)
-    weaknesses.set(request.job, new Uint8Array(request.payload.buffer, 0, 4));
+  if (request.kind === 'forget' || request.kind === 'drop') return request;
+  if (request.kind === 'compress' && request.payload.buffer !== null && request.payload.offset === 4) {
+    if (request.buffer !== undefined) buffers.set(request.payload.buffer, request.buffer);
+    weaknesses.set(request.job, new Uint8Array(buffers.get(request.payload.buffer)!, 0, 4));
+  }
   const weakness = weaknesses.get(request.job);
-  if (request.kind === 'forget') return request;
   const stage = request.kind === 'compress' ? 0 : 1;
   status.begin(request.job);
   die(weakness, stage);
