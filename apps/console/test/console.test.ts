@@ -250,10 +250,11 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
 
   test('lists events, searches them and jumps', async () => {
     const { page, problems, context } = await openPlayer(`/sessions/${recordingId}`);
-    await page.locator('.stage').focus();
-    await page.keyboard.press('End');
     const events = page.getByRole('region', { name: 'Events' });
+    // Found ahead of the viewer: nothing was played yet.
     await events.getByText('the client disconnected').waitFor();
+    await events.getByText('abc default⏎').waitFor();
+    assert.ok((await state(page)).seconds < 4);
     await page.locator('.stage').focus();
     await page.keyboard.press('/');
     await page.keyboard.type('connected from');

@@ -102,7 +102,7 @@ function world(
       turn: () => new Promise((resolve) => setImmediate(resolve)),
       onFrame: ({ body }) => seen.push(new TextDecoder().decode(body)),
     },
-    keyframeBytes,
+    { keyframeBytesMax: keyframeBytes },
   );
   const expected = (timeUs: number): string[] =>
     frames.filter((one) => one.timeUs <= timeUs).map(({ body }) => new TextDecoder().decode(body));
@@ -189,7 +189,9 @@ test('frames the client never got are not drawn', async () => {
   const table = new ChunkTable();
   table.entries.push({ chunkId: 'c', index: 0, startUs: 0, endUs: 1, fileBytes: 1, framesCount: 2 });
   const hooks = { now: () => 0, turn: () => Promise.resolve() };
-  const other = new Engine(table, { load: () => Promise.resolve(chunk), prefetch: () => {} }, decoder, hooks, 0);
+  const other = new Engine(table, { load: () => Promise.resolve(chunk), prefetch: () => {} }, decoder, hooks, {
+    keyframeBytesMax: 0,
+  });
   await other.seek(1);
   assert.deepEqual(decoder.drawn, ['delivered']);
   assert.equal(await engine.nextFrameUs(), 0);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import { readCapture } from '@lucid-sessions/testkit';
 import fc from 'fast-check';
@@ -9,6 +10,7 @@ import { lastAtOrBefore, mergeEvents } from '../src/player/event-list.ts';
 import { EventReader } from '../src/player/event-reader.ts';
 import { KeyframeCache, stateBytes } from '../src/player/keyframe-cache.ts';
 import type { PlayerEvent } from '../src/player/protocol.ts';
+import { compressState, decompressState, packState, unpackState } from '../src/player/state-codec.ts';
 import { inspectAccessUnit } from '../src/player/webcodecs-h264.ts';
 import { WebmClusters, webmHeader } from '../src/player/webm.ts';
 import { capturesDirectory, framesOf } from './support/recording.ts';
@@ -152,6 +154,60 @@ describe('the reader of events', () => {
         assert.equal(reader.finish().filter(({ kind }) => kind === 'note').length, 1);
       }),
     );
+  });
+});
+
+describe('packed states', () => {
+  test('come back as they were, with shared memory still shared', async () => {
+    const memory = new ArrayBuffer(64);
+    const state = {
+      data: new Uint8ClampedArray(memory),
+      words: new Uint32Array(memory),
+      part: new Uint8Array(memory, 13, 5),
+      map: new Map<unknown, unknown>([
+        [1, { a: null, b: undefined }],
+        ['x', new Set([1, 'y'])],
+      ]),
+      list: [1.5, Number.POSITIVE_INFINITY, -0.25, true, 2n ** 70n, ''],
+      empty: new Int16Array(0),
+    };
+    state.words[3] = 0xdeadbeef;
+    for (const again of [unpackState(packState(state)), await decompressState(await compressState(state))]) {
+      const copy = again as typeof state;
+      assert.deepEqual(copy, state);
+      copy.data[12] = 7;
+      assert.equal(copy.words[3]! & 0xff, 7);
+      assert.equal(state.data[12], 0xef);
+    }
+  });
+
+  test('hold only what views cover of a large buffer', () => {
+    const view = new Uint8Array(new ArrayBuffer(1 << 20), 1000, 10).fill(5);
+    const packed = packState({ view });
+    assert.ok(packed.length < 200);
+    assert.deepEqual(unpackState(packed), { view: new Uint8Array(10).fill(5) });
+  });
+
+  test('refuse what is no plain value', () => {
+    assert.throws(() => packState({ f: () => 1 }), /a function is no state/);
+    assert.throws(() => packState({ d: new DataView(new ArrayBuffer(1)) }), /a DataView is no state/);
+  });
+
+  test('of a real session draw on as if nothing had happened', async () => {
+    for (const name of ['xorg-default', 'xorg-orders-bpp16', 'weston-rfx', 'shadow-bpp16-nocomp']) {
+      const frames = framesOf(readCapture(join(capturesDirectory, `${name}.rdpcap.gz`)));
+      const straight = new SessionDecoder();
+      const resumed = new SessionDecoder();
+      for (const [i, { flags, body }] of frames.entries()) {
+        const pdu = { fromServer: (flags & frameFlags.serverToClient) !== 0, bytes: body };
+        await straight.push(pdu);
+        if (i === Math.floor(frames.length / 2)) {
+          const packed = await compressState(straight.snapshot());
+          resumed.restore((await decompressState(packed)) as SessionSnapshot);
+        } else if (i > frames.length / 2) await resumed.push(pdu);
+      }
+      assert.deepEqual(resumed.screen.pixels, straight.screen.pixels, name);
+    }
   });
 });
 

@@ -1,6 +1,5 @@
 import { type Crypto, openChunk } from '@lucid-sessions/evidence';
 import { type Frame, PAYLOAD_BYTES_MAX, portableDecompressor, readPayload } from '@lucid-sessions/recording';
-import type { ApiClient } from '../api/client.ts';
 import type { ChunkEntry } from './chunk-table.ts';
 
 /** An opened chunk. `frames` are views of one payload. */
@@ -20,41 +19,54 @@ export class ChunkFailure extends Error {
   }
 }
 
-/** Payload bytes kept open: the tab's memory must not grow with the recording. At least one chunk is kept. */
-const openBytesMax = 96 << 20;
-/** Sealed files kept beside them. */
-const fileBytesMax = 32 << 20;
+/** What is kept: the tab's memory must not grow with the recording. At least one chunk stays open. */
+export interface ChunkLimits {
+  /** Payload bytes of open chunks. */
+  openBytesMax: number;
+  /** Sealed files kept beside them. */
+  fileBytesMax: number;
+}
 
 /** Fetches sealed chunk files, opens them here, and keeps a bounded number open. */
 export class ChunkStore {
-  readonly #api: ApiClient;
-  readonly #sessionId: string;
+  readonly #fetch: (entry: ChunkEntry) => Promise<Uint8Array>;
   readonly #crypto: Crypto;
+  readonly #limits: ChunkLimits;
   readonly #dek: Uint8Array;
   /** In order of last use. */
   readonly #open = new Map<number, LoadedChunk>();
   readonly #files = new Map<number, Uint8Array>();
+  readonly #fetching = new Map<number, Promise<Uint8Array>>();
   readonly #loading = new Map<number, Promise<LoadedChunk>>();
   /** Sees every sealed file that passes by, before it is opened. */
   onFile: (index: number, file: Uint8Array) => void = () => {};
 
-  constructor(api: ApiClient, sessionId: string, crypto: Crypto, dek: Uint8Array) {
-    this.#api = api;
-    this.#sessionId = sessionId;
+  /** `fetch` gets a sealed file from where it is stored. */
+  constructor(fetch: (entry: ChunkEntry) => Promise<Uint8Array>, crypto: Crypto, dek: Uint8Array, limits: ChunkLimits) {
+    this.#fetch = fetch;
     this.#crypto = crypto;
+    this.#limits = limits;
     this.#dek = dek;
   }
 
   /** The sealed file as stored. */
-  async file(entry: ChunkEntry): Promise<Uint8Array> {
+  file(entry: ChunkEntry): Promise<Uint8Array> {
     const kept = this.#files.get(entry.index);
-    if (kept) return kept;
-    const path = `/sessions/${this.#sessionId}/chunks/${entry.chunkId}/download`;
-    const response = await this.#api.send(path);
-    const file = new Uint8Array(await response.arrayBuffer());
-    this.#keepFile(entry.index, file);
-    this.onFile(entry.index, file);
-    return file;
+    if (kept) return Promise.resolve(kept);
+    const fetching = this.#fetching.get(entry.index) ?? this.#fetchFile(entry);
+    this.#fetching.set(entry.index, fetching);
+    return fetching;
+  }
+
+  async #fetchFile(entry: ChunkEntry): Promise<Uint8Array> {
+    try {
+      const file = await this.#fetch(entry);
+      this.#keepFile(entry.index, file);
+      this.onFile(entry.index, file);
+      return file;
+    } finally {
+      this.#fetching.delete(entry.index);
+    }
   }
 
   /** Every download is one more line in the audit log: what playback fetched, a check need not fetch again. */
@@ -63,7 +75,7 @@ export class ChunkStore {
     let bytes = 0;
     for (const kept of this.#files.values()) bytes += kept.length;
     for (const [oldest, { length }] of this.#files) {
-      if (bytes <= fileBytesMax) return;
+      if (bytes <= this.#limits.fileBytesMax) return;
       this.#files.delete(oldest);
       bytes -= length;
     }
@@ -114,7 +126,7 @@ export class ChunkStore {
     let bytes = 0;
     for (const chunk of this.#open.values()) bytes += chunk.payloadBytes;
     for (const [index, chunk] of this.#open) {
-      if (bytes <= openBytesMax || this.#open.size === 1) return;
+      if (bytes <= this.#limits.openBytesMax || this.#open.size === 1) return;
       this.#open.delete(index);
       bytes -= chunk.payloadBytes;
     }

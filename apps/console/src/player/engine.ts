@@ -1,7 +1,7 @@
 import { type Frame, frameFlags } from '@lucid-sessions/recording';
 import type { LoadedChunk } from './chunk-store.ts';
 import type { ChunkEntry, ChunkTable } from './chunk-table.ts';
-import { KeyframeCache, stateBytes } from './keyframe-cache.ts';
+import { type Keyframe, KeyframeCache, stateBytes } from './keyframe-cache.ts';
 
 /** What turns frames into a picture: the session decoder, seen from here. */
 export interface PictureDecoder<State> {
@@ -11,7 +11,7 @@ export interface PictureDecoder<State> {
   readonly framesCount: number;
   /** The state to go on from, or null where there can be none (in the middle of an H.264 stream). */
   snapshot(): State | null;
-  restore(state: State): void;
+  restore(state: State): void | Promise<void>;
   /** Back to before the first frame. */
   reset(): void;
 }
@@ -22,7 +22,7 @@ export interface ChunkLoader {
 }
 
 /** A state is kept after so much of the recording … */
-const keyframeEveryUs = 2_000_000;
+const keyframeEveryUsDefault = 2_000_000;
 /** … or after so many bytes of frames, whichever comes first. */
 const keyframeEveryBytes = 2 << 20;
 /** Decoding hands control back this often, so that a new seek is heard. */
@@ -36,6 +36,16 @@ export interface EngineHooks {
   now(): number;
   /** Lets other messages in. */
   turn(): Promise<void>;
+  /** Takes the states that would be kept here. */
+  onKeyframe?(keyframe: { chunkIndex: number; frameIndex: number; timeUs: number; state: unknown }): Promise<void>;
+}
+
+export interface EngineLimits {
+  /** Memory for states kept while walking. */
+  keyframeBytesMax: number;
+  /** Memory for states given from outside. */
+  givenBytesMax?: number;
+  keyframeEveryUs?: number;
 }
 
 /**
@@ -48,6 +58,8 @@ export class Engine<State> {
   readonly #decoder: PictureDecoder<State>;
   readonly #hooks: EngineHooks;
   readonly #keyframes: KeyframeCache<State>;
+  readonly #given: KeyframeCache<State>;
+  readonly #keyframeEveryUs: number;
   #chunkIndex = 0;
   #frameIndex = 0;
   #timeUs = 0;
@@ -67,13 +79,15 @@ export class Engine<State> {
     chunks: ChunkLoader,
     decoder: PictureDecoder<State>,
     hooks: EngineHooks,
-    keyframeBytesMax: number,
+    limits: EngineLimits,
   ) {
     this.#table = table;
     this.#chunks = chunks;
     this.#decoder = decoder;
     this.#hooks = hooks;
-    this.#keyframes = new KeyframeCache(keyframeBytesMax);
+    this.#keyframes = new KeyframeCache(limits.keyframeBytesMax);
+    this.#given = new KeyframeCache(limits.givenBytesMax ?? limits.keyframeBytesMax);
+    this.#keyframeEveryUs = limits.keyframeEveryUs ?? keyframeEveryUsDefault;
   }
 
   /** Time of the last frame decoded. */
@@ -81,15 +95,23 @@ export class Engine<State> {
     return this.#timeUs;
   }
   get keyframesCount(): number {
-    return this.#keyframes.size;
+    return this.#keyframes.size + this.#given.size;
   }
   get keyframeBytes(): number {
-    return this.#keyframes.bytes;
+    return this.#keyframes.bytes + this.#given.bytes;
   }
 
   /** Takes a state made elsewhere (an index of the server, a second worker). */
   addKeyframe(keyframe: { chunkIndex: number; frameIndex: number; timeUs: number; state: State }): void {
-    this.#keyframes.add({ ...keyframe, bytes: stateBytes(keyframe.state) });
+    this.#given.add({ ...keyframe, bytes: stateBytes(keyframe.state) });
+  }
+
+  /** The latest state at or before a time, of those kept and those given. */
+  #before(timeUs: number): Keyframe<State> | null {
+    const own = this.#keyframes.before(timeUs);
+    const given = this.#given.before(timeUs);
+    if (own === null || given === null) return own ?? given;
+    return given.timeUs > own.timeUs ? given : own;
   }
 
   /** Makes a running walk stop at its next turn. */
@@ -141,16 +163,17 @@ export class Engine<State> {
   }
 
   async #seek(walk: number, timeUs: number): Promise<boolean> {
-    const keyframe = this.#keyframes.before(timeUs);
+    const keyframe = this.#before(timeUs);
     const behind = timeUs < this.#timeUs;
     // Going on from here is best unless a kept state lies between here and there.
-    if (behind || (keyframe !== null && keyframe.timeUs > this.#timeUs)) this.#goTo(keyframe);
+    if (behind || (keyframe !== null && keyframe.timeUs > this.#timeUs)) await this.#goTo(keyframe);
+    if (walk !== this.#walk) return false;
     return this.#forward(walk, timeUs);
   }
 
-  #goTo(keyframe: ReturnType<KeyframeCache<State>['before']>): void {
+  async #goTo(keyframe: Keyframe<State> | null): Promise<void> {
     if (keyframe === null) this.#decoder.reset();
-    else this.#decoder.restore(keyframe.state);
+    else await this.#decoder.restore(keyframe.state);
     this.#chunkIndex = keyframe?.chunkIndex ?? 0;
     this.#frameIndex = keyframe?.frameIndex ?? 0;
     this.#timeUs = keyframe?.timeUs ?? 0;
@@ -183,8 +206,8 @@ export class Engine<State> {
     let target = this.#updateBefore(timeUs);
     // Changes are only known where frames were decoded in one go: walk up to here again from earlier and earlier states.
     for (let fromUs = timeUs - 1; target === null; ) {
-      const keyframe = this.#keyframes.before(fromUs);
-      this.#goTo(keyframe);
+      const keyframe = this.#before(fromUs);
+      await this.#goTo(keyframe);
       if (!(await this.#forward(walk, timeUs - 1))) return null;
       target = this.#updateBefore(timeUs);
       if (keyframe === null) break;
@@ -245,8 +268,8 @@ export class Engine<State> {
       this.#hooks.onFrame?.(frame, chunkIndex);
     }
     this.#sinceKeyframeBytes += frame.body.length;
-    if (this.#sinceKeyframeBytes >= keyframeEveryBytes || this.#timeUs - this.#lastKeyframeUs >= keyframeEveryUs)
-      this.#keep();
+    if (this.#sinceKeyframeBytes >= keyframeEveryBytes || this.#timeUs - this.#lastKeyframeUs >= this.#keyframeEveryUs)
+      await this.#keep();
   }
 
   #noteUpdate(timeUs: number): void {
@@ -255,13 +278,15 @@ export class Engine<State> {
     if (this.#updateTimes.length > updateTimesMax) this.#updateTimes.splice(0, updateTimesMax / 2);
   }
 
-  #keep(): void {
+  async #keep(): Promise<void> {
     this.#lastKeyframeUs = this.#timeUs;
     this.#sinceKeyframeBytes = 0;
-    const known = this.#keyframes.before(this.#timeUs);
-    if (known !== null && this.#timeUs - known.timeUs < keyframeEveryUs / 2) return;
+    const known = this.#before(this.#timeUs);
+    if (known !== null && this.#timeUs - known.timeUs < this.#keyframeEveryUs / 2) return;
     const state = this.#decoder.snapshot();
     if (state === null) return;
-    this.addKeyframe({ chunkIndex: this.#chunkIndex, frameIndex: this.#frameIndex, timeUs: this.#timeUs, state });
+    const keyframe = { chunkIndex: this.#chunkIndex, frameIndex: this.#frameIndex, timeUs: this.#timeUs, state };
+    if (this.#hooks.onKeyframe) await this.#hooks.onKeyframe(keyframe);
+    else this.#keyframes.add({ ...keyframe, bytes: stateBytes(state) });
   }
 }

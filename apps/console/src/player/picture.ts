@@ -7,9 +7,11 @@ import {
 } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import type { PictureDecoder } from './engine.ts';
+import { decompressState } from './state-codec.ts';
 import { WebCodecsH264 } from './webcodecs-h264.ts';
 
-export type PictureState = SessionSnapshot;
+/** The decoder's own snapshot, or one that was packed to be kept longer. */
+export type PictureState = SessionSnapshot | Uint8Array;
 
 /** Areas a painter has not taken yet, before they become "everything". */
 const dirtyMax = 256;
@@ -78,8 +80,9 @@ export class Picture implements PictureDecoder<PictureState> {
     return this.#decoder.snapshot();
   }
 
-  restore(state: PictureState): void {
-    this.#decoder.restore(state);
+  async restore(state: PictureState): Promise<void> {
+    const snapshot = state instanceof Uint8Array ? ((await decompressState(state)) as SessionSnapshot) : state;
+    this.#decoder.restore(snapshot);
     this.screen.takeDirty();
     this.#dirty = [];
     this.#everything = true;

@@ -2,18 +2,21 @@ import { webCrypto } from '@lucid-sessions/evidence';
 import { ApiClient } from '../api/client.ts';
 import type { Chunk } from '../api/types.ts';
 import { ChunkStore } from './chunk-store.ts';
-import { ChunkTable, scaleActivity } from './chunk-table.ts';
+import { type ChunkEntry, ChunkTable, scaleActivity } from './chunk-table.ts';
 import { Engine } from './engine.ts';
 import { EventReader } from './event-reader.ts';
 import { EvidenceCheck } from './evidence-check.ts';
 import { Painter } from './painter.ts';
 import { Picture, type PictureState } from './picture.ts';
-import type { FromWorker, PlaybackState, PlayerSource, ToWorker, Verdict } from './protocol.ts';
+import type { FromWorker, PlaybackState, PlayerSource, ToWorker } from './protocol.ts';
+import type { FromScout, ToScout } from './scout.ts';
 import { verdictsUnknown } from './verdicts.ts';
 import { exportVideo } from './video-export.ts';
 
 const chunkPageSize = 1000;
-const keyframeBytesMax = 160 << 20;
+const chunkLimits = { openBytesMax: 64 << 20, fileBytesMax: 32 << 20 };
+/** States kept while playing, and packed ones from the scout. */
+const engineLimits = { keyframeBytesMax: 64 << 20, givenBytesMax: 128 << 20 };
 const activityParts = 240;
 /** One displayed frame. */
 const tickMs = 16;
@@ -31,12 +34,16 @@ const loadingShownAfterMs = 200;
 /** Recordings up to this size are checked to the last chunk without being asked to. */
 const checkAtOnceBytes = 24 << 20;
 const checkAtOnceChunks = 200;
-const thumbnailWidth = 168;
 const thumbnailsMax = 120;
+/** Larger recordings are only read as far as they are watched. */
+const scoutBytesMax = 512 << 20;
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 const engineHooks = { now: () => performance.now(), turn: () => sleep(0) };
+
+/** A second worker from this worker's own file. */
+const startScout = (): Worker => new Worker(globalThis.location.href, { type: 'module', name: 'lucid-scout' });
 
 /** One open recording inside the worker: what the page asks for, done with engine, painter and clock. */
 export class PlayerSession {
@@ -50,7 +57,8 @@ export class PlayerSession {
   #chunks: ChunkStore | null = null;
   #engine: Engine<PictureState> | null = null;
   #evidence: EvidenceCheck | null = null;
-  #recordsChecked: Promise<unknown> = Promise.resolve();
+  #scout: Worker | null = null;
+  readonly #recordsChecked = Promise.withResolvers<void>();
   #playing = false;
   #rate = 1;
   #skipIdle = true;
@@ -65,8 +73,6 @@ export class PlayerSession {
   #latest: Promise<void> = Promise.resolve();
   #durationUs = 0;
   #activity: Float32Array = new Float32Array(activityParts);
-  #activityExact = new Float32Array(activityParts);
-  #thumbnails = new Set<number>();
   readonly #exports = new Map<number, AbortController>();
   #closed = false;
 
@@ -85,30 +91,26 @@ export class PlayerSession {
   async open(startUs: number): Promise<void> {
     const [dek] = await Promise.all([this.#fetchKey(), this.#fetchChunks()]);
     const crypto = webCrypto(globalThis.crypto);
-    this.#chunks = new ChunkStore(this.#api, this.#source.sessionId, crypto, dek);
+    this.#chunks = new ChunkStore((entry) => this.#download(entry), crypto, dek, chunkLimits);
     this.#engine = new Engine(
       this.#table,
       this.#chunks,
       this.#picture,
       {
         ...engineHooks,
-        onFrame: (frame, chunkIndex) => {
-          this.#events.push(frame);
-          this.#noteActivity(frame.timeUs, frame.body.length, chunkIndex);
-        },
+        onFrame: (frame) => this.#events.push(frame),
       },
-      keyframeBytesMax,
+      engineLimits,
     );
     this.#evidence = new EvidenceCheck(this.#api, this.#source.sessionId, crypto, this.#table, this.#chunks, dek);
     this.#chunks.onFile = (index, file) => void this.#noteFile(index, file);
-    const checking = this.#evidence.checkRecords();
-    this.#recordsChecked = checking.catch(() => {});
     this.#durationUs = this.#table.durationUs;
     this.#activity = this.#table.activity(activityParts);
     const problem = await this.#firstPicture(startUs).then(
       () => null,
       (error: unknown) => error,
     );
+    if (problem === null) this.#sendScout(dek);
     this.#send({
       type: 'opened',
       durationUs: this.#durationUs,
@@ -118,7 +120,8 @@ export class PlayerSession {
     this.#setState('paused');
     this.#send({ type: 'activity', values: scaleActivity(this.#activity) });
     this.#sendEvents();
-    void this.#showVerdicts(checking);
+    // Hundreds of seals take their time: the picture comes first.
+    void this.#checkEvidence(this.#evidence);
     // A damaged chunk must not keep the others from being looked at.
     if (problem !== null && this.#picture.framesCount === 0) this.#fail(problem);
   }
@@ -167,6 +170,7 @@ export class PlayerSession {
       case 'close':
         this.#closed = true;
         this.#playing = false;
+        this.#scout?.terminate();
         break;
     }
   }
@@ -175,6 +179,11 @@ export class PlayerSession {
     const answer = await this.#api.facts(`/sessions/${this.#source.sessionId}/key`);
     const text = typeof answer.key === 'string' ? answer.key : '';
     return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  }
+
+  async #download(entry: ChunkEntry): Promise<Uint8Array> {
+    const path = `/sessions/${this.#source.sessionId}/chunks/${entry.chunkId}/download`;
+    return new Uint8Array(await (await this.#api.send(path)).arrayBuffer());
   }
 
   async #fetchChunks(): Promise<void> {
@@ -225,16 +234,53 @@ export class PlayerSession {
     }
   }
 
+  /** What the scout finds goes to the page and into the engine; from then on events are its to tell. */
+  #sendScout(dek: Uint8Array): void {
+    if (this.#source.live || this.#durationUs === 0 || this.#table.totalBytes > scoutBytesMax) return;
+    const scout = startScout();
+    this.#scout = scout;
+    const answer = (message: ToScout): void => scout.postMessage(message);
+    scout.addEventListener('message', ({ data }: MessageEvent<FromScout>) => this.#onScout(data, answer));
+    const { entries } = this.#table;
+    answer({ type: 'scout', entries, dek, durationUs: this.#durationUs, activityParts, thumbnailsMax });
+  }
+
+  #onScout(message: FromScout, answer: (message: ToScout) => void): void {
+    switch (message.type) {
+      case 'need':
+        this.#loader.file(this.#table.entries[message.index]!).then(
+          (file) => answer({ type: 'file', index: message.index, file }),
+          () => answer({ type: 'file', index: message.index, file: null }),
+        );
+        break;
+      case 'keyframe':
+        this.#walker.addKeyframe(message);
+        break;
+      case 'thumbnail':
+        this.#send(message, [message.picture]);
+        break;
+      case 'activity':
+        this.#send({ type: 'activity', values: scaleActivity(message.values) });
+        break;
+      case 'events':
+        this.#send(message);
+        break;
+      default:
+        this.#scout?.terminate();
+    }
+  }
+
   /** Files that came before their leaves are looked at when they are there: playback waits for no check. */
   async #noteFile(index: number, file: Uint8Array): Promise<void> {
-    await this.#recordsChecked;
+    await this.#recordsChecked.promise;
     if (this.#evidence && (await this.#evidence.noteFile(index, file)))
       this.#send({ type: 'verdicts', verdicts: this.#evidence.verdicts() });
   }
 
-  async #showVerdicts(checking: Promise<Verdict[]>): Promise<void> {
+  async #checkEvidence(evidence: EvidenceCheck): Promise<void> {
     try {
-      this.#send({ type: 'verdicts', verdicts: await checking });
+      const verdicts = await evidence.checkRecords().finally(() => this.#recordsChecked.resolve());
+      this.#send({ type: 'verdicts', verdicts });
       if (this.#table.totalBytes <= checkAtOnceBytes && this.#table.length <= checkAtOnceChunks)
         await this.#checkEveryChunk();
     } catch (error) {
@@ -314,7 +360,6 @@ export class PlayerSession {
 
   #paint(): void {
     this.#painter.paint(this.#picture, this.#pointerShown);
-    this.#keepThumbnail();
   }
 
   /** The picture of the moment asked for last, once it is there. */
@@ -329,7 +374,7 @@ export class PlayerSession {
     const stop = new AbortController();
     this.#exports.set(id, stop);
     const picture = new Picture();
-    const engine = new Engine(this.#table, this.#loader, picture, engineHooks, 0);
+    const engine = new Engine(this.#table, this.#loader, picture, engineHooks, { keyframeBytesMax: 0 });
     try {
       const write = (bytes: Uint8Array<ArrayBuffer>, progress: number): void =>
         this.#send({ type: 'exportPart', id, bytes, progress }, [bytes.buffer]);
@@ -376,28 +421,9 @@ export class PlayerSession {
   }
 
   #sendEvents(all = false): void {
+    if (this.#scout) return;
     const events = all ? this.#events.finish() : this.#events.take(this.#timeUs);
     if (events.length > 0) this.#send({ type: 'events', events });
-  }
-
-  #noteActivity(timeUs: number, bytes: number, _chunkIndex: number): void {
-    const part = Math.min(activityParts - 1, Math.floor((timeUs / Math.max(1, this.#durationUs)) * activityParts));
-    this.#activityExact[part]! += bytes;
-  }
-
-  #keepThumbnail(): void {
-    const { width, height } = this.#painter.canvas;
-    if (this.#picture.framesCount === 0 || this.#durationUs === 0) return;
-    const part = Math.floor((this.#timeUs / this.#durationUs) * thumbnailsMax);
-    if (this.#thumbnails.has(part)) return;
-    this.#thumbnails.add(part);
-    const small = new OffscreenCanvas(thumbnailWidth, Math.max(1, Math.round((height / width) * thumbnailWidth)));
-    const context = small.getContext('2d', { alpha: false });
-    if (!context) return;
-    context.imageSmoothingQuality = 'medium';
-    context.drawImage(this.#painter.canvas, 0, 0, small.width, small.height);
-    const picture = small.transferToImageBitmap();
-    this.#send({ type: 'thumbnail', timeUs: this.#timeUs, picture }, [picture]);
   }
 
   #fail(error: unknown): void {
