@@ -15,6 +15,9 @@ export interface ListenerRule {
   port: number;
   /** host:port every connection goes to; null: the connection names its session. */
   target: string | null;
+  /** How that target's certificate is judged; by the system's roots when neither is given. */
+  ignoreCert?: boolean;
+  pinnedSha256?: string;
 }
 
 export interface RecorderConfig {
@@ -30,6 +33,8 @@ export interface RecorderConfig {
   keyPath?: string;
   sessionsMax: number;
   chunkBytesMax: number;
+  /** A chunk is closed after this at the latest. */
+  chunkAgeMs: number;
   /** Spooled chunks that are not stored yet, all together. */
   spoolBytesMax: number;
   /** From the TCP connection to the client's first RDP bytes. */
@@ -48,7 +53,8 @@ export interface RecorderPeers {
 
 const mebibyte = 1024 * 1024;
 const listenersMax = 64;
-const rulePattern = /^(\d{1,5})=((?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):\d{1,5})$/;
+const rulePattern =
+  /^(\d{1,5})=((?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):\d{1,5})(;ignore_cert|;sha256=([0-9A-Fa-f]{64}))?$/;
 
 export function readRecorderEnv(environment: Environment): RecorderConfig {
   const integer = (variable: string, min: number, max: number, fallback: number): number =>
@@ -71,6 +77,7 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
     ...(certificatePath === '' ? {} : { certificatePath, keyPath }),
     sessionsMax: integer('MAX_CONCURRENT_SESSIONS', 1, 10_000, 100),
     chunkBytesMax: integer('CHUNK_SIZE_MB', 1, 64, 10) * mebibyte,
+    chunkAgeMs: integer('LUCID_CHUNK_AGE_MS', 200, 30_000, 30_000),
     spoolBytesMax: integer('LUCID_SPOOL_MAX_MB', 64, 100_000_000, 20_480) * mebibyte,
     handshakeMs: integer('RDP_HANDSHAKE_SECONDS', 1, 600, 30) * 1000,
     activationMs: integer('RDP_ACTIVATION_SECONDS', 1, 3600, 120) * 1000,
@@ -91,14 +98,25 @@ function readRules(environment: Environment, host: string): ListenerRule[] {
     .map((rule) => rule.trim())
     .filter((rule) => rule !== '');
   const read = rules.map((rule) => {
-    const [, port, target] = rulePattern.exec(rule) ?? [];
+    const [, port, target, trust, sha256] = rulePattern.exec(rule) ?? [];
     const targetPort = Number(target?.slice(target.lastIndexOf(':') + 1));
     return target !== undefined && Number(port) <= 65_535 && targetPort >= 1 && targetPort <= 65_535
-      ? { host, port: Number(port), target }
+      ? { host, port: Number(port), target, ...trustOf(trust, sha256) }
       : null;
   });
   const good = read.filter((rule) => rule !== null);
   if (good.length !== rules.length || good.length > listenersMax)
-    throw new EnvironmentError('RDP_LISTENERS', `must be at most ${listenersMax} rules port=host:port, with commas`);
+    throw new EnvironmentError(
+      'RDP_LISTENERS',
+      `must be at most ${listenersMax} rules port=host:port, with commas, each with ;ignore_cert or ;sha256=HEX behind it if its certificate is self-signed`,
+    );
   return good;
+}
+
+function trustOf(
+  trust: string | undefined,
+  sha256: string | undefined,
+): Pick<ListenerRule, 'ignoreCert' | 'pinnedSha256'> {
+  if (sha256 !== undefined) return { pinnedSha256: sha256.toLowerCase() };
+  return trust === undefined ? {} : { ignoreCert: true };
 }

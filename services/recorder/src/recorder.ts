@@ -43,8 +43,8 @@ const chunkSlotsCount = 4;
 
 const limitsOf = (config: RecorderConfig): SpoolLimits => ({
   segmentBytesMax: config.chunkBytesMax,
-  segmentAgeMs: 30_000,
-  commitEveryMs: 40,
+  segmentAgeMs: config.chunkAgeMs,
+  commitEveryMs: 25,
   spoolBytesMax: config.spoolBytesMax,
   retryMs: 250,
   retryMsMax: 15_000,
@@ -110,6 +110,8 @@ class RunningRecorder implements Recorder {
       originNs: process.hrtime.bigint(),
       // Memory is touched only when it is used: this is a bound, not a cost.
       batchSlotsCount: 2 * sessionsMax + 128,
+      // While chunks can't be stored, sessions that are over wait too.
+      sessionsMax: 20 * sessionsMax + 100,
       chunkSlotsCount,
       flushEveryMs: 15,
       seal: (chunk) => this.#deps.processor.seal(chunk),

@@ -45,6 +45,7 @@ export const configFor = (dataDir: string, more: Partial<RecorderConfig> = {}): 
   listeners: [{ host: '127.0.0.1', port: 0, target: null }],
   sessionsMax: 10,
   chunkBytesMax: 1 << 20,
+  chunkAgeMs: 30_000,
   spoolBytesMax: 1 << 30,
   handshakeMs: 10_000,
   activationMs: 60_000,

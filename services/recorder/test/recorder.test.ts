@@ -249,7 +249,16 @@ test('the environment is read once, and mistakes name the variable', () => {
   );
   assert.equal(config.chunkBytesMax, 10 * 1024 * 1024);
   assert.equal(readRecorderPeers({}).pipelineUrl, 'http://127.0.0.1:8083');
-  for (const rule of ['x', '1=host', '70000=host:1', '1=host:0', '1=host:99999'])
+  const pin = 'ab'.repeat(32);
+  const trusting = readRecorderEnv({ ...base, RDP_LISTENERS: `1=a:2;ignore_cert,3=b:4;sha256=${pin.toUpperCase()}` });
+  assert.deepEqual(
+    trusting.listeners.slice(1).map(({ ignoreCert, pinnedSha256 }) => [ignoreCert, pinnedSha256]),
+    [
+      [true, undefined],
+      [undefined, pin],
+    ],
+  );
+  for (const rule of ['x', '1=host', '70000=host:1', '1=host:0', '1=host:99999', '1=h:2;sha256=ab', '1=h:2;trust'])
     assert.throws(() => readRecorderEnv({ ...base, RDP_LISTENERS: rule }), /RDP_LISTENERS must be/);
   assert.throws(() => readRecorderEnv({ ...base, RDP_TLS_CERT: '/a' }), /RDP_TLS_KEY and RDP_TLS_CERT/);
   assert.throws(() => readRecorderEnv({}), /LUCID_SERVICE_SECRET/);

@@ -46,16 +46,19 @@ export const limits: SpoolLimits = {
   retryMsMax: 4,
 };
 
+/** The engine's events, and what it published. */
+export type HarnessEvent = SpoolEvent | { kind: 'durable'; session: number; framesDurable: number };
+
 export interface Harness {
   engine: SpoolEngine;
   disk: FaultyDisk;
   directory: string;
-  events: SpoolEvent[];
+  events: HarnessEvent[];
   /** Payloads handed on, copied, in order. */
   chunks: { chunk: ReadyChunk; payload: Uint8Array }[];
   append: (session: number, frames: Uint8Array, framesCount?: number) => void;
   /** Waits until an event satisfies. */
-  until: <T extends SpoolEvent>(found: (event: SpoolEvent) => event is T) => Promise<T>;
+  until: <T extends HarnessEvent>(found: (event: HarnessEvent) => event is T) => Promise<T>;
   untilTrue: (condition: () => boolean) => Promise<void>;
 }
 
@@ -77,7 +80,7 @@ export interface HarnessOptions {
 export function openEngine(t: TestContext, options: HarnessOptions = {}): Harness {
   const directory = options.directory ?? temporaryDirectory(t);
   const disk = options.disk ?? new FaultyDisk();
-  const events: SpoolEvent[] = [];
+  const events: HarnessEvent[] = [];
   const chunks: Harness['chunks'] = [];
   const waiters: (() => void)[] = [];
   const batchSlots = [new Uint8Array(8192)];
@@ -93,6 +96,10 @@ export function openEngine(t: TestContext, options: HarnessOptions = {}): Harnes
     chunkSlots,
     wallUs: () => Date.now() * 1000,
     monotonicUs: () => Math.round(performance.now() * 1000),
+    publish: (session, framesDurable) => {
+      events.push({ kind: 'durable', session, framesDurable });
+      for (const wake of waiters.splice(0)) setImmediate(wake);
+    },
     emit: (event) => {
       events.push(event);
       if (event.kind === 'ready') {
@@ -137,8 +144,8 @@ export function frame(fill: number, length: number, timeUs = 0): Uint8Array {
 }
 
 export const isKind =
-  <K extends SpoolEvent['kind']>(kind: K) =>
-  (event: SpoolEvent): event is Extract<SpoolEvent, { kind: K }> =>
+  <K extends HarnessEvent['kind']>(kind: K) =>
+  (event: HarnessEvent): event is Extract<HarnessEvent, { kind: K }> =>
     event.kind === kind;
 
 export const end = {

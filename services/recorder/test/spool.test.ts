@@ -37,6 +37,7 @@ async function openSpool(t: TestContext, directory: string, options: Partial<Spo
     limits: { ...limits, segmentBytesMax: 1 << 20 },
     originNs: process.hrtime.bigint(),
     batchSlotsCount: 40,
+    sessionsMax: 4,
     chunkSlotsCount: 2,
     flushEveryMs: 2,
     seal: async (chunk) => {

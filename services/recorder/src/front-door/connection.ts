@@ -17,6 +17,7 @@ import {
   type X224ConnectionRequest,
   x224ConnectionRequest,
 } from '@lucid-sessions/rdp';
+import type { ListenerRule } from '../config.ts';
 import type { Spool } from '../spool/index.ts';
 import { acceptTls } from './client-tls.ts';
 import { ConnectFailure } from './failure.ts';
@@ -53,7 +54,7 @@ const refused = (errorInfo: number, message: string): ConnectFailure =>
   new ConnectFailure('stopped', errorInfo, message);
 
 /** Takes a connection from its first byte on. Resolves when the session runs or the client was turned away. */
-export async function serveConnection(tcp: Socket, rule: string | null, context: ConnectionContext): Promise<void> {
+export async function serveConnection(tcp: Socket, rule: ListenerRule, context: ConnectionContext): Promise<void> {
   tcp.on('error', () => {});
   const signal = AbortSignal.timeout(context.handshakeMs);
   let hello: Hello;
@@ -80,8 +81,15 @@ export async function serveConnection(tcp: Socket, rule: string | null, context:
   await connectSession(tcp, hello, ticket, context, signal);
 }
 
-function routeOf({ routing }: X224ConnectionRequest, rule: string | null): Route | null {
-  if (rule !== null) return { kind: 'listener', target: rule };
+function routeOf({ routing }: X224ConnectionRequest, rule: ListenerRule): Route | null {
+  const { target, ignoreCert, pinnedSha256 } = rule;
+  if (target !== null)
+    return {
+      kind: 'listener',
+      target,
+      ...(ignoreCert === undefined ? {} : { ignoreCert }),
+      ...(pinnedSha256 === undefined ? {} : { pinnedSha256 }),
+    };
   if (routing?.kind === 'msts') return { kind: 'token', token: routing.token };
   if (routing?.kind === 'mstshash') return { kind: 'cookie', name: routing.name };
   return null;
@@ -90,7 +98,7 @@ function routeOf({ routing }: X224ConnectionRequest, rule: string | null): Route
 async function admit(
   request: X224ConnectionRequest,
   tcp: Socket,
-  rule: string | null,
+  rule: ListenerRule,
   context: ConnectionContext,
 ): Promise<SessionTicket | ConnectFailure> {
   const route = routeOf(request, rule);

@@ -22,9 +22,10 @@ export class FrontDoor {
 
   async listen(rules: readonly ListenerRule[]): Promise<ListenAddress[]> {
     const addresses: ListenAddress[] = [];
-    for (const { host, port, target } of rules) {
+    for (const rule of rules) {
+      const { host, port, target } = rule;
       const server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true, pauseOnConnect: true });
-      server.on('connection', (socket) => this.#take(socket, target));
+      server.on('connection', (socket) => this.#take(socket, rule));
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
         server.listen({ host, port, backlog: 511 }, resolve);
@@ -36,7 +37,7 @@ export class FrontDoor {
     return addresses;
   }
 
-  #take(socket: Socket, rule: string | null): void {
+  #take(socket: Socket, rule: ListenerRule): void {
     if (this.#sockets.size >= this.#connectionsMax) {
       socket.destroy();
       return;

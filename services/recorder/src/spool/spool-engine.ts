@@ -45,6 +45,8 @@ export interface SpoolEngineOptions {
   /** Memory for closed segments on their way out, one view per slot, each `segmentBytesMax` long. */
   chunkSlots: Uint8Array[];
   emit: (event: SpoolEvent) => void;
+  /** The durable watermark of a session: so many of its frames can't be lost any more. */
+  publish: (session: number, framesDurable: number) => void;
   /** Told how much memory of results is dead after each batch. */
   reclaim?: (bytes: number) => void;
   /** µs since 1970. */
@@ -233,6 +235,8 @@ export class SpoolEngine {
     const session = this.#sessions.get(sessionId);
     if (session === undefined || !session.sealed) return;
     this.#sessions.delete(sessionId);
+    // The number may be another session's from now on.
+    session.number = -1;
     for (const segment of session.closed) this.#spooledBytes -= segment.fileBytes;
     const { disk } = this.#options;
     this.#rounds.afterwards(() => {
@@ -398,15 +402,13 @@ export class SpoolEngine {
 
   #publish(waiting: WrittenBatch[], failed: ReadonlySet<OpenSegment>): void {
     const nowUs = this.#options.monotonicUs();
-    const watermarks = new Map<number, number>();
     for (const { session, segment, framesAccepted, oldestUs } of waiting) {
       if (failed.has(segment)) continue;
       session.framesDurable = Math.max(session.framesDurable, framesAccepted);
-      watermarks.set(session.number, session.framesDurable);
+      if (session.number >= 0) this.#options.publish(session.number, session.framesDurable);
       this.#durableMs[this.#durableCount % durableSamplesMax] = (nowUs - oldestUs) / 1000;
       this.#durableCount += 1;
     }
-    if (watermarks.size > 0) this.#options.emit({ kind: 'durable', watermarks: [...watermarks] });
   }
 
   /** What can't be removed is recovered and sealed again at the next start, which changes nothing. */

@@ -76,8 +76,6 @@ export interface RecoveredSession {
 
 export type SpoolEvent =
   | { kind: 'recovered'; sessions: RecoveredSession[]; unreadable: string[] }
-  /** Pairs: session number, frames of it that are durable. */
-  | { kind: 'durable'; watermarks: [number, number][] }
   | { kind: 'ready'; chunk: ReadyChunk }
   | { kind: 'failed'; session: number; code: SpoolFailureCode; message: string }
   | { kind: 'gap'; session: number; fromUs: number; toUs: number; framesLost: number; reason: string }

@@ -13,6 +13,8 @@ export interface SpoolThreadData {
   limits: SpoolLimits;
   batches: BatchMemory;
   chunks: SharedArrayBuffer[];
+  /** One BigInt64 per session number: frames that are durable. */
+  watermarks: SharedArrayBuffer;
   /** hrtime of the recorder's start, ns. */
   originNs: bigint;
   /** Module that exports `createDisk()`. */
@@ -25,6 +27,7 @@ if (port === null) throw new Error('spool-thread.ts is the entry of a worker thr
 
 const { createDisk } = (await import(data.diskModule)) as { createDisk: () => SpoolDisk };
 const states = new Int32Array(data.batches.states);
+const watermarks = new BigInt64Array(data.watermarks);
 const engine = new SpoolEngine({
   disk: createDisk(),
   directory: data.directory,
@@ -34,6 +37,10 @@ const engine = new SpoolEngine({
   releaseBatch: (slot) => void Atomics.store(states, slot, 0),
   chunkSlots: data.chunks.map((memory) => new Uint8Array(memory)),
   emit: (event) => port.postMessage(event),
+  publish: (session, framesDurable) => {
+    Atomics.store(watermarks, session, BigInt(framesDurable));
+    Atomics.notify(watermarks, session);
+  },
   reclaim: createReclaimer(),
   wallUs: () => Math.round((performance.timeOrigin + performance.now()) * 1000),
   monotonicUs: () => Number((process.hrtime.bigint() - data.originNs) / 1000n),

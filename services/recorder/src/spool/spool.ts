@@ -30,6 +30,8 @@ export interface SpoolOptions {
   /** µs on the recorder's monotonic clock begin here (`process.hrtime.bigint()`). */
   originNs: bigint;
   batchSlotsCount: number;
+  /** Sessions that record, or whose chunks are not all stored. */
+  sessionsMax: number;
   /** Closed segments being sealed at the same time. */
   chunkSlotsCount: number;
   /** Frames are handed to the spool thread this long after the first of them came. */
@@ -56,11 +58,8 @@ export class SpoolSession {
   readonly batch: FrameBatch;
   readonly #spool: Spool;
   readonly #originUs: number;
-  /** Frames known to be durable. */
-  durableFrames = 0;
   /** Frames handed to the spool thread. */
   framesHandedOver = 0;
-  readonly #waiters: { frames: number; resolve: () => void }[] = [];
 
   constructor(spool: Spool, sessionId: string, number: number, originUs: number) {
     this.#spool = spool;
@@ -95,19 +94,21 @@ export class SpoolSession {
     this.#spool.command({ kind: 'end', session: this.number, end });
   }
 
-  /** Resolves when everything written so far is durable. */
-  durable(): Promise<void> {
-    this.batch.flush(this.nowUs());
-    this.#spool.flush();
-    const frames = this.framesHandedOver;
-    if (this.durableFrames >= frames) return Promise.resolve();
-    return new Promise((resolve) => this.#waiters.push({ frames, resolve }));
+  /** Frames that can't be lost any more. */
+  get durableFrames(): number {
+    return Number(Atomics.load(this.#spool.watermarks, this.number));
   }
 
-  /** The spool thread's word. */
-  advance(durableFrames: number): void {
-    this.durableFrames = durableFrames;
-    while (this.#waiters[0] !== undefined && this.#waiters[0].frames <= durableFrames) this.#waiters.shift()?.resolve();
+  /** Resolves when everything written so far is durable. */
+  async durable(): Promise<void> {
+    this.batch.flush(this.nowUs());
+    this.#spool.flush();
+    const frames = BigInt(this.framesHandedOver);
+    const { watermarks } = this.#spool;
+    for (let known = Atomics.load(watermarks, this.number); known < frames; ) {
+      await Atomics.waitAsync(watermarks, this.number, known).value;
+      known = Atomics.load(watermarks, this.number);
+    }
   }
 }
 
@@ -126,7 +127,9 @@ export class Spool {
   readonly #started = new Set<SpoolSession>();
   #pending: AppendItem[] = [];
   #flushTimer: NodeJS.Timeout | null = null;
-  #sessionNumber = 0;
+  /** By session number; the spool thread writes, everybody reads. */
+  readonly watermarks: BigInt64Array<SharedArrayBuffer>;
+  readonly #freeNumbers: number[];
   #statisticsWaiters: ((statistics: SpoolStatistics) => void)[] = [];
   #onRecovered: () => void = () => {};
   #onClosed: () => void = () => {};
@@ -141,6 +144,8 @@ export class Spool {
     this.#originMs = performance.now() - Number(process.hrtime.bigint() - options.originNs) / 1e6;
     const batches = createBatchMemory(options.batchSlotsCount, batchSlotBytes);
     this.pool = new BatchPool(batches);
+    this.watermarks = new BigInt64Array(new SharedArrayBuffer(8 * options.sessionsMax));
+    this.#freeNumbers = Array.from({ length: options.sessionsMax }, (_, i) => options.sessionsMax - 1 - i);
     this.#chunkSlots = Array.from(
       { length: options.chunkSlotsCount },
       () => new SharedArrayBuffer(options.limits.segmentBytesMax),
@@ -151,6 +156,7 @@ export class Spool {
       limits: options.limits,
       batches,
       chunks: this.#chunkSlots,
+      watermarks: this.watermarks.buffer,
       originNs: options.originNs,
       diskModule: options.diskModule ?? new URL('./spool-disk.ts', import.meta.url).href,
     };
@@ -187,13 +193,13 @@ export class Spool {
 
   /** False while chunks of a session of this id are still on their way. */
   canOpen(sessionId: string): boolean {
-    return this.failure === null && !this.#known.has(sessionId);
+    return this.failure === null && !this.#known.has(sessionId) && this.#freeNumbers.length > 0;
   }
 
   open(sessionId: string, events: SpoolSessionEvents): SpoolSession {
-    if (!this.canOpen(sessionId)) throw new Error(this.failure ?? `session ${sessionId} is still being stored`);
-    const number = this.#sessionNumber;
-    this.#sessionNumber += 1;
+    const number = this.canOpen(sessionId) ? this.#freeNumbers.pop() : undefined;
+    if (number === undefined) throw new Error(this.failure ?? `session ${sessionId} is still being stored`);
+    Atomics.store(this.watermarks, number, 0n);
     const session = new SpoolSession(this, sessionId, number, this.monotonicUs());
     this.#known.add(sessionId);
     this.#sessions.set(number, { session, events });
@@ -266,9 +272,6 @@ export class Spool {
 
   #on(event: SpoolEvent): void {
     switch (event.kind) {
-      case 'durable':
-        for (const [number, frames] of event.watermarks) this.#sessions.get(number)?.session.advance(frames);
-        return;
       case 'ready':
         void this.#seal(event.chunk);
         return;
@@ -315,10 +318,13 @@ export class Spool {
 
   async #drained(sessionId: string, chunksCount: number): Promise<void> {
     await this.#options.onDrained(sessionId, chunksCount);
+    this.command({ kind: 'forget', sessionId });
     this.#known.delete(sessionId);
     for (const [number, { session }] of this.#sessions)
-      if (session.sessionId === sessionId) this.#sessions.delete(number);
-    this.command({ kind: 'forget', sessionId });
+      if (session.sessionId === sessionId) {
+        this.#sessions.delete(number);
+        this.#freeNumbers.push(number);
+      }
   }
 
   #die(message: string): void {
