@@ -46,7 +46,8 @@ const fractionBits = 3;
 export class SrlDecoder {
   readonly #bits: ProgressiveBits;
   #kp = 1 << fractionBits;
-  #zeros = 0;
+  /** Zeros due before anything is read: a caller in a hurry may count them down itself. */
+  zeros = 0;
   #magnitudeNext = false;
 
   constructor(bytes: Uint8Array, buffer?: Uint8Array<ArrayBuffer>) {
@@ -55,8 +56,8 @@ export class SrlDecoder {
 
   /** The next value, whose magnitude has at most `bitsCount` bits. */
   read(bitsCount: number): number {
-    if (this.#zeros > 0) {
-      this.#zeros -= 1;
+    if (this.zeros > 0) {
+      this.zeros -= 1;
       return 0;
     }
     if (!this.#magnitudeNext && this.#readRun()) return 0;
@@ -68,13 +69,13 @@ export class SrlDecoder {
   #readRun(): boolean {
     const k = this.#kp >> fractionBits;
     if (this.#bits.bits(1) === 0) {
-      this.#zeros = (1 << k) - 1;
+      this.zeros = (1 << k) - 1;
       this.#kp = Math.min(this.#kp + 4, parameterMax);
       return true;
     }
     const length = this.#bits.bits(k);
     if (length === 0) return false;
-    this.#zeros = length - 1;
+    this.zeros = length - 1;
     this.#magnitudeNext = true;
     return true;
   }

@@ -32,16 +32,6 @@ export function createTileState(): TileState {
   return { current: [plane(), plane(), plane()], signs: null, bitPositions: null };
 }
 
-/** An independent copy. */
-export function cloneTileState({ current, signs, bitPositions }: TileState): TileState {
-  const [y, cb, cr] = current;
-  return {
-    current: [y.slice(), cb.slice(), cr.slice()],
-    signs: signs && [signs[0].slice(), signs[1].slice(), signs[2].slice()],
-    bitPositions,
-  };
-}
-
 function createSigns(): readonly [Int8Array, Int8Array, Int8Array] {
   const plane = () => new Int8Array(tileCoefficients);
   return [plane(), plane(), plane()];
@@ -159,13 +149,16 @@ function upgradeBand(
 ): void {
   for (let i = start; i < end; i += 1) {
     const sign = signs[i]!;
-    let value: number;
-    if (sign > 0) value = raw.bits(bitsCount);
-    else if (sign < 0) value = -raw.bits(bitsCount);
-    else {
-      value = srl.read(bitsCount);
+    if (sign !== 0) {
+      const value = raw.bits(bitsCount);
+      current[i] = current[i]! + ((sign * value) << shift);
+    } else if (srl.zeros > 0) {
+      srl.zeros -= 1;
+    } else {
+      const value = srl.read(bitsCount);
+      if (value === 0) continue;
       signs[i] = signOf(value);
+      current[i] = current[i]! + (value << shift);
     }
-    if (value !== 0) current[i] = current[i]! + (value << shift);
   }
 }
