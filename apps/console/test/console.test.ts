@@ -297,6 +297,25 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     await context.close();
   });
 
+  test('follows a running session as its chunks are sealed', async () => {
+    const held = completedSession(recording, { name: 'Running', status: 'recording', session_id: 'running' });
+    const all = recording.chunks;
+    held.recording = { ...recording, chunks: all.slice(0, 2) };
+    server.sessions.set('running', held);
+    const { page, problems, context } = await openPlayer('/sessions/running');
+    assert.equal((await state(page)).duration, 4);
+    await page.getByText('Live', { exact: true }).last().waitFor();
+    held.recording.chunks = all;
+    await page.waitForFunction(
+      (end) => document.querySelector<LucidPlayer>('lucid-player')!.currentTime >= end - 0.5,
+      (recording.endedUs - recording.startedUs) / 1e6,
+    );
+    assert.notEqual((await state(page)).state, 'ended');
+    server.sessions.delete('running');
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
   test('writes a video with progress', async () => {
     const { page, problems, context } = await openPlayer(`/sessions/${recordingId}`);
     // Headless browsers have no file picker: the download path is the one taken.

@@ -276,7 +276,7 @@ export class LucidPlayer extends HTMLElement {
   #showPosition(): void {
     fill(
       this.#clock,
-      this.#live ? h('strong', { class: 'live' }, 'Live ') : '',
+      this.#live ? h('strong', { class: 'live', title: 'Running now: shown as far as it is sealed' }, 'Live ') : '',
       formatMoment(this.#seconds),
       h('span', {}, ` / ${formatClock(this.#duration)}`),
     );

@@ -28,6 +28,8 @@ const firstPictureUs = 300_000;
 /** How far to look for something to show when the recording is opened where the screen is still empty. */
 const blankUsMax = 30_000_000;
 /** Nothing happens for longer than this: idle. Skipping leaves a moment before what comes next. */
+/** How often a running session is asked for new chunks. */
+const followEveryMs = 2000;
 const idleUs = 2_000_000;
 const idleLeadUs = 300_000;
 const loadingShownAfterMs = 200;
@@ -106,7 +108,7 @@ export class PlayerSession {
     this.#chunks.onFile = (index, file) => void this.#noteFile(index, file);
     this.#durationUs = this.#table.durationUs;
     this.#activity = this.#table.activity(activityParts);
-    const problem = await this.#firstPicture(startUs).then(
+    const problem = await this.#firstPicture(this.#source.live ? this.#durationUs : startUs).then(
       () => null,
       (error: unknown) => error,
     );
@@ -120,6 +122,7 @@ export class PlayerSession {
     this.#setState('paused');
     this.#send({ type: 'activity', values: scaleActivity(this.#activity) });
     this.#sendEvents();
+    if (this.#source.live) void this.#follow();
     // Hundreds of seals take their time: the picture comes first.
     void this.#checkEvidence(this.#evidence);
     // A damaged chunk must not keep the others from being looked at.
@@ -224,7 +227,7 @@ export class PlayerSession {
 
   async #play(): Promise<void> {
     if (this.#playing) return;
-    if (this.#timeUs >= this.#durationUs) await this.#seek(0);
+    if (this.#timeUs >= this.#durationUs && !this.#source.live) await this.#seek(0);
     this.#playing = true;
     this.#anchor();
     this.#setState('playing');
@@ -275,6 +278,20 @@ export class PlayerSession {
     await this.#recordsChecked.promise;
     if (this.#evidence && (await this.#evidence.noteFile(index, file)))
       this.#send({ type: 'verdicts', verdicts: this.#evidence.verdicts() });
+  }
+
+  /** A running session grows by a chunk at a time; what is sealed is shown. */
+  async #follow(): Promise<void> {
+    void this.#play();
+    while (!this.#closed) {
+      await sleep(followEveryMs);
+      const before = this.#table.length;
+      await this.#fetchChunks().catch(() => {});
+      if (this.#table.length === before) continue;
+      this.#durationUs = Math.max(this.#durationUs, this.#table.durationUs);
+      this.#send({ type: 'activity', values: scaleActivity(this.#table.activity(activityParts)) });
+      this.#reportPosition();
+    }
   }
 
   async #checkEvidence(evidence: EvidenceCheck): Promise<void> {
