@@ -29,9 +29,12 @@ test('one thread holds several stores and ends with the last', async () => {
 
 test('errors keep their code, and a database that can not be opened says so', async () => {
   await assert.rejects(new SqliteThread().metadata('/dev/null/metadata.db'), { code: 'LUCID_ERR_3022' });
-  const store = await new SqliteThread().metadata(':memory:');
-  await assert.rejects(store.getSession({} as never), { code: 'LUCID_ERR_3007' });
-  await store.dispose();
+  const thread = new SqliteThread();
+  const queue = await thread.jobQueue(':memory:');
+  const closed = await thread.metadata(':memory:');
+  await closed.dispose();
+  await assert.rejects(closed.getSession('s1'), { code: 'LUCID_ERR_3007', status: 500 });
+  await queue.dispose();
 });
 
 test('when the thread dies nobody waits for it', async () => {
