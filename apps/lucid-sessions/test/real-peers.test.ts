@@ -41,6 +41,7 @@ interface Case {
   flags: string[];
   /** Codecs that lose a little: the picture is compared by PSNR. */
   lossy?: boolean;
+  graphics?: 'classic';
 }
 
 /** The clock's hands move on, the eyes follow the pointer; both with the client window's decoration around them. */
@@ -60,6 +61,7 @@ interface Scene {
   typed: string | null;
   except: readonly Rectangle[];
   lossy: boolean;
+  graphics?: 'classic';
   /** rdesktop only ends by being killed: what the server was still sending is lost on the way, as without a gateway. */
   tailBytesMax?: number;
   /** The session's user name, where the client is found by its mstshash cookie. */
@@ -108,11 +110,10 @@ async function record(t: TestContext, scene: Scene): Promise<string> {
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   const tap = await startTap({ host: '127.0.0.1', port: server.port });
   t.after(() => tap.stop());
-  const { id, routingToken } = await armSession(
-    gateway,
-    tap.port,
-    scene.username === undefined ? {} : { rdp_config: { username: scene.username } },
-  );
+  const { id, routingToken } = await armSession(gateway, tap.port, {
+    rdp_config: scene.username === undefined ? {} : { username: scene.username },
+    recording_config: scene.graphics === undefined ? {} : { graphics: scene.graphics },
+  });
 
   const through = await scene.connect(`127.0.0.1:${gateway.rdpPort}`, routingToken);
   t.after(() => through.stop());
@@ -138,6 +139,7 @@ async function record(t: TestContext, scene: Scene): Promise<string> {
   const report = await verifySession(gateway, id);
   assert.deepEqual(report.findings, []);
   assert.equal(report.verdicts.completeness, 'whole');
+  assert.equal(report.facts.downgrades.length > 0, scene.graphics === 'classic');
 
   const direct = await scene.connect(`127.0.0.1:${server.port}`, null);
   t.after(() => direct.stop());
@@ -189,7 +191,7 @@ function cases(
     const peer = await start();
     t.after(() => peer.stop());
     const gateway = await startGateway(t);
-    for (const [index, { name, flags, lossy }] of list.entries())
+    for (const [index, { name, flags, lossy, graphics }] of list.entries())
       await t.test(name, async (inner) => {
         const id = await record(inner, {
           gateway,
@@ -198,6 +200,7 @@ function cases(
           typed: common.typed ? `lucid${index}` : null,
           except: common.except,
           lossy: lossy === true,
+          ...(graphics === undefined ? {} : { graphics }),
         });
         if (index === 0) await flippedByteIsFound(gateway, id);
       });
@@ -236,6 +239,8 @@ describe('real peers through the gateway', () => {
       { name: '/bpp:32', flags: ['/bpp:32'] },
       { name: '/rfx', flags: ['/rfx'], lossy: true },
       { name: '/gfx:AVC420', flags: ['/gfx:AVC420'], lossy: true },
+      // Through the gateway it is brought down to bitmaps: lossless there, H.264 without it.
+      { name: '/gfx:AVC420, classic graphics', flags: ['/gfx:AVC420'], lossy: true, graphics: 'classic' },
     ],
     { flags: ['/u:test', '/p:test'], typed: true, except: moving },
   );

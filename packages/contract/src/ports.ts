@@ -17,7 +17,7 @@ export type Route =
   /** `Cookie: mstshash=NAME`: a session created with that user name or id as its route. */
   | { kind: 'cookie'; name: string }
   /** A listener bound to one target: the session is created by the connection itself. */
-  | { kind: 'listener'; target: string };
+  | { kind: 'listener'; target: string; ignoreCert?: boolean; pinnedSha256?: HexHash };
 
 /** What the recorder needs to know to relay and record one session. The only place a target password travels. */
 export interface SessionTicket {
@@ -346,11 +346,27 @@ export interface PipelinePort {
   pause(request: { sessionId: string }): Promise<{ session: SessionDocument; atUs: number }>;
   resume(request: { sessionId: string }): Promise<{ session: SessionDocument; atUs: number }>;
   remove(request: { sessionId: string }): Promise<{ deletedAtUs: number }>;
+  /**
+   * Crypto-shredding of a session that is over: signs, stores and logs an `erase` record, then destroys every wrap of its
+   * key. Idempotent, and carried on after a crash: wraps are never gone without a logged record.
+   */
+  erase(request: { sessionId: string; actor: string; reason: string }): Promise<{
+    erasedAtUs: number;
+    recordSha256: HexHash;
+    logIndex: number;
+    /** Wraps this call destroyed; 0 when they were gone already. */
+    wrapsDestroyed: number;
+  }>;
   status(request: { sessionId: string }): Promise<{ status: PipelineStatus | null }>;
   /** Pause or resume the processing of a finished session's jobs; resume also retries a failed stage. */
   control(request: { sessionId: string; action: 'pause' | 'resume' }): Promise<{ status: PipelineStatus }>;
   /** Log proof and anchor receipts of a session's manifest. */
-  anchor(request: { sessionId: string }): Promise<{ log: LogEntryProof | null; receipts: AnchorReceipt[] }>;
+  anchor(request: { sessionId: string }): Promise<{
+    log: LogEntryProof | null;
+    receipts: AnchorReceipt[];
+    /** One for every anchor that is configured or has a receipt, also while nothing was sent yet. */
+    anchoring: AnchoringState[];
+  }>;
   /**
    * Proofs of the session's logged records, all leading to one checkpoint, and that this checkpoint extends the one the
    * `open` record names: what an evidence bundle carries.
@@ -382,6 +398,16 @@ export interface AnchorReceipt {
   transactionId: string | null;
   /** The digest that was anchored. */
   merkleRoot: HexHash;
+  detail: string | null;
+}
+
+/** How far an outside anchor has come with a session. */
+export interface AnchoringState {
+  backend: string;
+  /** `none`: there is nothing to anchor (yet). */
+  state: 'none' | 'pending' | 'confirmed' | 'failed' | 'reorged';
+  /** When the anchor is asked next; null when it is not going to be. */
+  nextCheckUs: number | null;
   detail: string | null;
 }
 

@@ -37,7 +37,10 @@ function targetOf(target: string): { host: string; port: number } {
 }
 
 /** A connection to a fixed listener is a session of its own, named after target and time. */
-async function createForListener(context: Context, target: string): Promise<SessionDocument> {
+async function createForListener(
+  context: Context,
+  { target, ignoreCert, pinnedSha256 }: Extract<Route, { kind: 'listener' }>,
+): Promise<SessionDocument> {
   const createdAt = isoOf(context.deps.nowUs());
   const session: SessionDocument = {
     session_id: context.deps.newId(),
@@ -48,7 +51,11 @@ async function createForListener(context: Context, target: string): Promise<Sess
     started_at: null,
     stopped_at: null,
     created_by: null,
-    rdp_config: rdpConfigSchema.parse(targetOf(target)),
+    rdp_config: rdpConfigSchema.parse({
+      ...targetOf(target),
+      ignore_cert: ignoreCert === true,
+      ...(pinnedSha256 === undefined ? {} : { pinned_sha256: pinnedSha256 }),
+    }),
     recording_config: recordingConfigSchema.parse({}),
     storage_config: storageConfigSchema.parse({}),
     metadata: {},
@@ -69,7 +76,7 @@ async function find(context: Context, route: Route): Promise<SessionDocument | n
   if (route.kind === 'token')
     return (await storage.findSession({ route: { tokenSha256: tokenSha256(route.token) } })).session;
   if (route.kind === 'cookie') return (await storage.findSession({ route: { cookie: route.name } })).session;
-  return createForListener(context, route.target);
+  return createForListener(context, route);
 }
 
 function refusalOf(state: PipelineState, connected: boolean, route: Route): Admission | null {

@@ -46,6 +46,9 @@ export async function recordEnd(context: Context, sessionId: string, end: End): 
   if (ended.drainedUs !== null) await settleEnd(context, sessionId);
 }
 
+const leftByClient = (reason: EndReason | null): boolean =>
+  reason === 'client_disconnected' || reason === 'client_tls_failed' || reason === 'handshake_timeout';
+
 /** Ended and drained: make the manifest, or begin again when nothing was recorded. Under the session's lock. */
 export async function settleEnd(context: Context, sessionId: string): Promise<void> {
   const journal = await loadJournal(context, sessionId);
@@ -54,8 +57,14 @@ export async function settleEnd(context: Context, sessionId: string): Promise<vo
     await tryStep(context, sessionId, 'drained');
     return;
   }
-  // A client that asks about the certificate first, a target that was down: the same session can be tried again.
+  const session = await loadSession(context, sessionId);
   const again = { ...newJournal(sessionId), openedUs: journal.openedUs, openLogIndex: journal.openLogIndex };
+  // Nobody comes back to a session that its connection created. One that failed says why, and can be started again.
+  if (session.created_by === null || (journal.failed && !leftByClient(journal.endReason))) {
+    await tryStep(context, sessionId, 'fail', { journal: () => ({ ...again, failed: true }) });
+    return;
+  }
+  // mstsc and FreeRDP leave to ask about the certificate and come back: the session goes on waiting for them.
   await tryStep(context, sessionId, 'nothing_recorded', { journal: () => ({ ...again, armed: journal.armed }) });
   await tryStep(context, sessionId, 'recover', { session: (session) => ({ ...session, stopped_at: null }) });
   if (journal.armed) await tryStep(context, sessionId, 'arm');

@@ -178,6 +178,23 @@ check('a connection that never got through leaves the session as it was', async 
   await made.until('s1', 'completed');
 });
 
+check('a target that is down fails the session and says why; started again, it can be recorded', async (made) => {
+  await made.admit('s1');
+  const message = 'the target refused the connection: is it on?';
+  const ended = { kind: 'ended', sessionId: 's1', reason: 'target_unreachable', failed: true } as const;
+  await made.pipeline.report({ ...ended, atUs: made.clock.us, message, statistics });
+  await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 0 });
+  assert.equal(await stateOf(made, 's1'), 'failed error');
+  assert.equal((await sessionOf(made, 's1')).end_message, message);
+  assert.equal((await admitBy(made, 's1')).admitted, false);
+  await made.pipeline.start({ sessionId: 's1' });
+  assert.equal(await stateOf(made, 's1'), 'starting starting');
+  assert.equal((await sessionOf(made, 's1')).end_message, null);
+  assert.equal((await admitBy(made, 's1')).admitted, true);
+  await made.record('s1');
+  await made.until('s1', 'completed');
+});
+
 check('drained may come before ended', async (made) => {
   await made.admit('s1');
   await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
