@@ -12,9 +12,25 @@ import {
   Screen,
 } from '../src/graphics/index.ts';
 import { captureGraphics, capturePicture, psnr } from './support/capture-graphics.ts';
-import { clearCodecMessage, rawPixels, residual, subcodec } from './support/clearcodec-encoder.ts';
+import {
+  band,
+  clearCodecMessage,
+  glyphHitFlag,
+  glyphIndexFlag,
+  rawPixels,
+  residual,
+  subcodec,
+  type VBar,
+} from './support/clearcodec-encoder.ts';
 import { gfxMessage, pdu, rect, segmented } from './support/gfx-messages.ts';
-import { progressiveMessage, region, tileBands, tileSimple } from './support/progressive-encoder.ts';
+import {
+  progressiveMessage,
+  region,
+  tileBands,
+  tileFirst,
+  tileSimple,
+  tileUpgrade,
+} from './support/progressive-encoder.ts';
 import { encodeRfx } from './support/rfx-encoder.ts';
 import { testPicture } from './support/test-pictures.ts';
 
@@ -350,6 +366,70 @@ test('a reset takes what was not shown yet with it', () => {
   assert.equal(pixel(screen, 0, 0), black);
   send(fill(1, red, rect(0, 0, 1, 1)));
   assert.equal(pixel(screen, 0, 0), red);
+});
+
+test('a pipeline goes on from its snapshot as if nothing had been', () => {
+  const picture = testPicture(16, 9);
+  const quants = [6, 6, 6, 6, 6, 6, 6, 6, 6, 6];
+  const bands = tileBands(testPicture(64, 64), 0, 0, quants, true);
+  const coarse = [2, 2, 2, 2, 2, 2, 2, 2, 2, 2];
+  const progressive = (tile: ReturnType<typeof tileFirst>) => {
+    const rectangles = [{ left: 0, top: 0, width: 64, height: 64 }];
+    const one = region({ rectangles, quants, progressiveQuants: [coarse], reduceExtrapolate: true, tiles: [tile] });
+    const bitmapData = progressiveMessage([one]);
+    const codecId = gfxCodecId.caProgressive;
+    return pdu('wireToSurface2', { surfaceId: 1, codecId, codecContextId: 1, pixelFormat: 0x20, bitmapData });
+  };
+  const area = rect(0, 0, 16, 9);
+  const column = (vBars: VBar[]) => band({ xStart: 0, yStart: 0, height: 9, background: red, vBars });
+  const clear = (message: Parameters<typeof clearCodecMessage>[0], to = area) =>
+    bitmap(1, gfxCodecId.clearCodec, clearCodecMessage(message), to);
+  const before: GfxPdu[] = [
+    start,
+    progressive(tileFirst(0, 0, bands, 0, coarse)),
+    clear({ flags: glyphIndexFlag, sequence: 0, glyphIndex: 5, residual: residual(picture.words) }),
+    clear({ sequence: 1, bands: [column([{ kind: 'shortMiss', yOn: 1, words: [blue, red] }])] }),
+    pdu('surfaceToCache', { surfaceId: 1, cacheKey: 1n, cacheSlot: 7, rectSrc: area }),
+    bitmap(1, gfxCodecId.caVideo, encodeRfx(picture, { mode: 1 }), area),
+    end,
+  ];
+  const after: GfxPdu[] = [
+    start,
+    progressive(tileUpgrade(0, 0, bands, 0xff, coarse, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
+    clear({ flags: glyphIndexFlag | glyphHitFlag, sequence: 2, glyphIndex: 5 }, rect(20, 20, 36, 29)),
+    clear({
+      sequence: 3,
+      bands: [
+        column([
+          { kind: 'hit', index: 0 },
+          { kind: 'shortHit', index: 0, yOn: 4 },
+        ]),
+      ],
+    }),
+    pdu('cacheToSurface', { cacheSlot: 7, surfaceId: 1, destPts: [{ x: 40, y: 40 }] }),
+    bitmap(1, gfxCodecId.caVideo, encodeRfx(picture, { mode: 1, headers: false }), rect(40, 2, 56, 11)),
+    end,
+  ];
+  const original = desktop(64, 64);
+  original.send(...before);
+  const snapshot = structuredClone(original.pipeline.snapshot());
+  assert.ok(snapshot);
+  const copy = desktop(64, 64);
+  copy.send(fill(1, blue, rect(0, 0, 64, 64)));
+  copy.screen.restore(original.screen.snapshot());
+  copy.pipeline.restore(snapshot);
+  original.send(...after);
+  copy.send(...after);
+  assert.deepEqual([...original.screen.unsupported], []);
+  assert.deepEqual([...copy.screen.unsupported], []);
+  assert.deepEqual(copy.screen.pixels.data, original.screen.pixels.data);
+  // The snapshot itself is untouched and serves again.
+  copy.screen.restore(original.screen.snapshot());
+  copy.pipeline.restore(snapshot);
+  copy.send(...after);
+  assert.deepEqual(copy.screen.pixels.data, original.screen.pixels.data);
+  original.send(start);
+  assert.equal(original.pipeline.snapshot(), null);
 });
 
 test('damaged messages never throw, hang or stop the pipeline', () => {
