@@ -35,13 +35,15 @@ const browserOptions: BuildOptions = {
 
 /** Bundles one browser entry and gives its URL path below the console's root. */
 async function bundle(outdir: string, entry: string, define: Record<string, string> = {}): Promise<string> {
-  const { metafile } = await build({
+  const { metafile, outputFiles } = await build({
     ...browserOptions,
     absWorkingDir: consoleRoot,
     entryPoints: [entry],
     outdir,
     define,
+    write: false,
   });
+  for (const { path, contents } of outputFiles ?? []) await addFile(path, contents);
   const outputs = Object.entries(metafile?.outputs ?? {});
   const output = outputs.find(([, { entryPoint }]) => entryPoint === entry);
   if (!output) throw new Error(`esbuild gave no output for ${entry}: check that the file exists`);
@@ -66,7 +68,7 @@ export async function buildConsole(outdir = join(consoleRoot, 'dist')): Promise<
   ]);
   const icon = await readFile(join(consoleRoot, 'src', 'icon.svg'));
   const iconPath = `/assets/icon-${createHash('sha256').update(icon).digest('hex').slice(0, 8)}.svg`;
-  await writeFile(join(outdir, iconPath), icon);
+  await addFile(join(outdir, iconPath), icon);
   await replaceFile(join(outdir, 'lucid-player.js'), `export * from '.${player}';\n`);
   const page = await readFile(join(consoleRoot, 'src', 'index.html'), 'utf8');
   const html = page.replace('%STYLE%', style).replace('%MAIN%', main).replace('%ICON%', iconPath);
@@ -78,11 +80,17 @@ export async function buildConsole(outdir = join(consoleRoot, 'dist')): Promise<
   return listBuilt(outdir);
 }
 
-/** Readers see the old file or the new one, never half of it. */
-async function replaceFile(path: string, content: string): Promise<void> {
+/** Readers see the old file or the new one, never half of it: servers may run from this directory. */
+async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
   const temporary = `${path}.${process.pid}`;
   await writeFile(temporary, content);
   await rename(temporary, path);
+}
+
+/** A file whose name holds the hash of its content needs to be written once. */
+async function addFile(path: string, content: Uint8Array): Promise<void> {
+  const known = await stat(path).catch(() => null);
+  if (known?.size !== content.length) await replaceFile(path, content);
 }
 
 async function removeOthers(directory: string, kept: readonly string[]): Promise<void> {

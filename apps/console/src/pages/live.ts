@@ -46,6 +46,11 @@ function card(session: Session): HTMLElement {
       ['Duration', session.started_at && formatClock((Date.now() - Date.parse(session.started_at)) / 1000)],
       ['Stored', formatBytes(session.statistics.size_bytes)],
     ]),
-    h('a', { class: 'button primary', href: `/sessions/${session.session_id}` }, icon('play'), `Watch ${session.name}`),
+    h(
+      'a',
+      { class: 'button primary', href: `/sessions/${session.session_id}`, 'aria-label': `Watch ${session.name}` },
+      icon('play'),
+      'Watch',
+    ),
   );
 }

@@ -68,7 +68,7 @@ export function shorten(text: string, head = 10, tail = 6): string {
 /** `load_balance_token` → `Load balance token`. */
 export function humanise(name: string): string {
   const words = name.replaceAll('_', ' ').trim();
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  return words === 'api' ? 'API' : words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 /** `#t=12.5`, `#t=1:02:03` (media fragments, npt) → seconds; null when there is none. */

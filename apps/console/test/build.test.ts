@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { type Built, buildConsole } from '../../../scripts/build.ts';
+
+let outdir: string;
+let built: Built;
+
+before(async () => {
+  outdir = await mkdtemp(join(tmpdir(), 'lucid-build-'));
+  await buildConsole(outdir);
+  await writeFile(join(outdir, 'assets', 'main-OLD.js'), 'left by an earlier build');
+  built = await buildConsole(outdir);
+});
+after(() => rm(outdir, { recursive: true, force: true }));
+
+test('gives one document, hashed assets and the player under a name of its own', () => {
+  const names = built.files.map((file) => file.replace(/-[A-Za-z0-9]{8}\./, '-HASH.'));
+  assert.deepEqual(names, [
+    'assets/console-HASH.css',
+    'assets/icon-HASH.svg',
+    'assets/lucid-player-HASH.js',
+    'assets/main-HASH.js',
+    'assets/worker-HASH.js',
+    'index.html',
+    'lucid-player.js',
+  ]);
+});
+
+test('what the document and the player name is there', async () => {
+  const html = await readFile(join(outdir, 'index.html'), 'utf8');
+  const player = await readFile(join(outdir, 'lucid-player.js'), 'utf8');
+  const named = [...(html + player).matchAll(/\/assets\/[\w.-]+/g)].map(([path]) => path);
+  assert.equal(named.length, 4);
+  for (const path of named) assert.ok((await stat(join(outdir, path))).size > 0, path);
+  assert.doesNotMatch(html, /%[A-Z]+%|<style|<script(?![^>]*\ssrc=)/);
+});
+
+test('stays small: what is loaded before the first picture', () => {
+  assert.ok(built.totalBytes < 600_000, `${built.totalBytes} bytes`);
+});
