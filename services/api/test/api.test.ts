@@ -312,7 +312,9 @@ test('chunks are listed, read and downloaded', async () => {
 test('what is not there is not found', async () => {
   const { params } = at('nobody');
   for (const [operation, route] of Object.entries<RestRoute>(restRoutes)) {
-    if (!route.path.includes('{session_id}')) continue;
+    // A body that must say something is refused before its session is looked for.
+    const needsMore = route.body?.safeParse({}).success === false;
+    if (!route.path.includes('{session_id}') || needsMore) continue;
     const { status, body } = await world.call(operation as OperationId, {
       params,
       ...(route.body ? { body: {} } : {}),

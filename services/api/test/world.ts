@@ -28,7 +28,7 @@ import {
   rateLimitsPerMinute,
   restRoutes,
 } from '@lucid-sessions/contract';
-import { formatNoteKey, formatPublicKey, type TrustPolicy } from '@lucid-sessions/evidence';
+import { formatNoteKey, formatPublicKey, parsePolicy } from '@lucid-sessions/evidence';
 import { createPipelineService } from '@lucid-sessions/pipeline';
 import { createProcessor } from '@lucid-sessions/processor';
 import { createStorageService } from '@lucid-sessions/storage';
@@ -161,16 +161,12 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
     { reconcileMs: 3_600_000 },
   );
   await pipeline.run();
-  const policy: TrustPolicy = {
-    identityKeys: [{ key: identity.publicKey, validFromUs: 0, validToUs: Number.MAX_SAFE_INTEGER }],
-    logKeys: [log.publicKey],
-    witnesses: [],
-    witnessesRequired: 0,
-    logRequired: true,
-    anchorsRequired: 0,
-    knownCheckpoints: [],
-    clockToleranceUs: 300_000_000,
+  const trustedKeys: ApiDeps['trustedKeys'] = {
+    v: 1,
+    identity_keys: [{ key: formatPublicKey(identity.publicKey) }],
+    log_keys: [formatNoteKey(log.publicKey)],
   };
+  const policy = parsePolicy(new TextEncoder().encode(JSON.stringify(trustedKeys)));
   const lines: Record<string, unknown>[] = [];
   const deps: ApiDeps = {
     storage,
@@ -178,11 +174,7 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
     recorder,
     processor,
     verification: { crypto: nodeCrypto, policy },
-    trustedKeys: {
-      v: 1,
-      identity_keys: [{ key: formatPublicKey(identity.publicKey) }],
-      log_keys: [formatNoteKey(log.publicKey)],
-    },
+    trustedKeys,
     unwrapKey: (wraps) => unwrapDek(wraps, unwrappers),
     nowUs,
     newId: randomUUID,
