@@ -97,6 +97,17 @@ describe('updates on both paths', () => {
     assert.deepEqual(counted(decoder), {});
   });
 
+  test('cached bitmaps of revision 3 in a codec the client announced', () => {
+    const decoder = connected();
+    const cache = (codecId: string) =>
+      `03 1300 3000 08 0000 0000000000000000 20 00 00 ${codecId} 0100 0100 04000000 03020100`;
+    const memBlt = '090d ff01 0000 0000 0000 0100 0100 cc 0000 0000 0000';
+    decoder.push(fastPath({ updateCode: code.orders, data: hex(`0200 ${cache('00')} ${memBlt}`) }));
+    assert.equal(at(decoder, 0, 0), 0xff030201);
+    decoder.push(fastPath({ updateCode: code.orders, data: hex(`0100 ${cache('63')}`) }));
+    assert.deepEqual(counted(decoder), { 'order.cache.unsupported': 1 });
+  });
+
   test('fragments are put together', () => {
     const decoder = connected();
     const data = onePixel('20', '03020100');
