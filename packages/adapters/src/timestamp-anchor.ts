@@ -36,6 +36,7 @@ const unusable = (message: string, cause?: unknown): LucidError =>
  */
 export class TimestampAnchor implements Anchor {
   readonly backend = TIMESTAMP_BACKEND;
+  readonly isFinal = true;
   readonly #options: Required<TimestampAnchorOptions>;
 
   constructor(options: TimestampAnchorOptions) {

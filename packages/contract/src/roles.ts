@@ -15,6 +15,8 @@ export const permissions = [
   'audit:read',
   'evidence:read',
   'evidence:verify',
+  /** Of nobody but administrators. */
+  'keys:erase',
 ] as const;
 export type Permission = (typeof permissions)[number];
 

@@ -74,6 +74,7 @@ const pipeline: Methods<'pipeline'> = {
   pause: slow,
   resume: slow,
   remove: { ...slow, timeoutMs: 300_000 },
+  erase: slow,
   status: small,
   control: small,
   anchor: small,

@@ -20,6 +20,7 @@ export const auditedOperations: Partial<Record<OperationId, { event: AuditEventT
   exportEvidence: { event: 'evidence_exported', read: true },
   verifySession: { event: 'session_verified', read: false },
   getKey: { event: 'playback_started', read: true },
+  eraseSession: { event: 'key_shredded', read: false },
 };
 
 export interface AuditFacts {

@@ -24,7 +24,14 @@ export interface ApiDeps {
   /** What the verifier needs and whom it trusts: this installation's own identity and log keys. */
   verification: { crypto: Crypto } & Pick<VerifyOptions, 'policy' | 'decompressor' | 'checkAnchor'>;
   /** The public halves of those keys, for others who want to trust them. */
-  trustedKeys: { v: 1; identity_keys: { key: string }[]; log_keys: string[] };
+  trustedKeys: {
+    v: 1;
+    identity_keys: { key: string; valid_to_us?: number }[];
+    log_keys: string[];
+    tsas?: { name: string; certificate: string }[];
+  };
+  /** Reads a file of the transparency log for everyone; null where there is none. Without it the log is not served here. */
+  readLogFile?: (path: string) => Promise<Uint8Array | null>;
   /** Opens wraps with keys this host holds; null when it holds none of them. Without it nobody can play back here. */
   unwrapKey?: (wraps: KeyWrap[]) => Promise<Uint8Array | null>;
   /** µs since 1970. */

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Call } from './call.ts';
 
-export type CustodyAction = 'view' | 'export' | 'verify' | 'delete';
+export type CustodyAction = 'view' | 'export' | 'verify' | 'delete' | 'key_shred';
 
 /** Records of a session name the one before: they are signed one after the other. */
 const tails = new WeakMap<object, Map<string, Promise<unknown>>>();

@@ -1,12 +1,14 @@
 /** What makes a recording evidence: records, bundle, verification, anchors, and the key to look at it. */
-import { LucidError } from '@lucid-sessions/contract';
+import { type KeyWrap, LucidError } from '@lucid-sessions/contract';
 import {
   type BundleInput,
+  type BundleWrap,
   bundleEntries,
   type Crypto,
   readRecord,
   tarStream,
   type VerificationReport,
+  type VerifyOptions,
   verifyBundle,
 } from '@lucid-sessions/evidence';
 import { bundleInput, ChunkFileMissing, storedBundle } from './bundle.ts';
@@ -71,6 +73,19 @@ function offThread(crypto: Crypto): Crypto {
   };
 }
 
+/** With a key this host holds the frames are read too: what can't be read is a finding, not left open. */
+function ownKey({ api }: Call<'verifySession'>): Pick<VerifyOptions, 'unwrap'> {
+  const { unwrapKey } = api.deps;
+  return unwrapKey === undefined ? {} : { unwrap: (wraps) => unwrapKey(wraps.map(keyWrapOf)) };
+}
+
+const keyWrapOf = ({ scheme, recipient, key_id, wrapped }: BundleWrap): KeyWrap => ({
+  scheme,
+  recipient,
+  keyId: key_id,
+  wrapped: new Uint8Array(Buffer.from(wrapped, 'base64')),
+});
+
 const missingMax = 10_000;
 
 async function verifyStored(call: Call<'verifySession'>): Promise<VerificationReport> {
@@ -80,7 +95,7 @@ async function verifyStored(call: Call<'verifySession'>): Promise<VerificationRe
   for (;;) {
     try {
       const source = await storedBundle(input, missing);
-      return await verifyBundle(source, { ...options, crypto: offThread(crypto) });
+      return await verifyBundle(source, { ...options, ...ownKey(call), crypto: offThread(crypto) });
     } catch (thrown) {
       // Found while reading: begin again without it, so that the report says which one is missing.
       if (!(thrown instanceof ChunkFileMissing) || missing.size >= missingMax) throw thrown;
@@ -127,6 +142,24 @@ async function getKey(call: Call<'getKey'>) {
   return { session_id: sessionId, key: Buffer.from(key).toString('base64'), key_id: wraps[0]!.keyId };
 }
 
+/** Keys are destroyed only when the caller names the session twice, and stay destroyed whoever asks again. */
+async function eraseSession(call: Call<'eraseSession'>) {
+  const { sessionId, body, user } = call;
+  await loadSession(call);
+  if (body.confirm !== sessionId)
+    throw new LucidError('invalidRequest', 'confirm must be the id of the session whose keys are to be destroyed');
+  const erased = await call.api.deps.pipeline.erase({ sessionId, actor: user.userId, reason: body.reason });
+  if (erased.wrapsDestroyed > 0) await addCustody(call, 'key_shred', body.reason);
+  return {
+    session_id: sessionId,
+    erased: 'keys',
+    erased_at: isoOf(erased.erasedAtUs),
+    record_sha256: erased.recordSha256,
+    log_index: erased.logIndex,
+    wraps_destroyed: erased.wrapsDestroyed,
+  };
+}
+
 type EvidenceOperations =
   | 'getManifest'
   | 'exportEvidence'
@@ -134,6 +167,7 @@ type EvidenceOperations =
   | 'verifySession'
   | 'getAnchor'
   | 'getKey'
+  | 'eraseSession'
   | 'getPolicy';
 
 export const evidenceHandlers: Handlers<EvidenceOperations> = {
@@ -142,12 +176,13 @@ export const evidenceHandlers: Handlers<EvidenceOperations> = {
   exportRecords,
   verifySession,
   getKey,
+  eraseSession,
   getPolicy: async ({ api }) => api.deps.trustedKeys,
 
   async getAnchor(call) {
     const { pipeline } = call.api.deps;
     const session = await loadSession(call);
-    const [{ log, receipts }, { publicKey }] = await Promise.all([
+    const [{ log, receipts, anchoring }, { publicKey }] = await Promise.all([
       pipeline.anchor({ sessionId: call.sessionId }),
       pipeline.logCheckpoint(),
     ]);
@@ -165,6 +200,12 @@ export const evidenceHandlers: Handlers<EvidenceOperations> = {
         transaction_id: receipt.transactionId,
         merkle_root: receipt.merkleRoot,
         detail: receipt.detail,
+      })),
+      anchoring: anchoring.map(({ backend, state, nextCheckUs, detail }) => ({
+        backend,
+        state,
+        next_check_at: isoOrNull(nextCheckUs),
+        detail,
       })),
     };
   },

@@ -12,7 +12,7 @@ import {
   sessionIdSchema,
   toLucidError,
 } from '@lucid-sessions/contract';
-import { fromFastify } from '@lucid-sessions/contract/http';
+import { fromFastify, serveLog } from '@lucid-sessions/contract/http';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { auditedOperations, writeAudit } from './audit.ts';
@@ -311,7 +311,8 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
   app.setErrorHandler(async (thrown: unknown, request, reply) => sendError(api, request, reply, thrown));
   await addOpenRoutes(app, gate);
   for (const operation of Object.keys(handlers) as GatedOperation[]) addRoute(app, gate, operation);
-  const { staticDir } = deps;
+  const { readLogFile, staticDir } = deps;
+  if (readLogFile !== undefined) serveLog(app, readLogFile);
   if (staticDir !== undefined) await serveConsole(app, staticDir);
   app.setNotFoundHandler(async (request, reply) => {
     const path = request.url.split('?')[0] ?? '';

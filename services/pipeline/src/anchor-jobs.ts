@@ -1,26 +1,11 @@
 /** An outbox per anchor: the job stands before anything is sent and ends when the anchoring is confirmed or refused. */
-import { errorNames, LucidError } from '@lucid-sessions/contract';
-import { type Context, loadJournal } from './context.ts';
+import { scheduleRecheck } from './anchor-rechecks.ts';
+import { isFinalRefusal, requestOf } from './anchor-request.ts';
+import type { Context } from './context.ts';
 import { backoffMs, type JobHandler } from './job-runner.ts';
-import type { AnchorRequest, Job } from './ports.ts';
+import type { Job } from './ports.ts';
 
 const unavailableBackoff = { backoffBaseMs: 5_000, backoffMaxMs: 3_600_000 };
-
-async function requestOf(context: Context, sessionId: string): Promise<AnchorRequest | null> {
-  const journal = await loadJournal(context, sessionId);
-  if (journal.merkleRoot === null) return null;
-  return {
-    sessionId,
-    merkleRoot: journal.merkleRoot,
-    chunksCount: journal.chunksCount ?? 0,
-    totalBytes: journal.totalBytes ?? 0,
-    createdAtUs: journal.openedUs ?? 0,
-    checkpoint: await context.deps.log.checkpoint(),
-  };
-}
-
-const isFinal = (thrown: unknown) =>
-  thrown instanceof LucidError && thrown.code === errorNames.anchoring && thrown.status === 500;
 
 export function anchorHandler(context: Context): JobHandler {
   const { deps, limits } = context;
@@ -36,10 +21,11 @@ export function anchorHandler(context: Context): JobHandler {
       const checked = known === undefined ? null : await anchor.check(request, known);
       const receipt = checked ?? (await anchor.submit(request));
       await deps.journal.putReceipt(job.sessionId, receipt);
+      if (receipt.status === 'confirmed') await scheduleRecheck(context, anchor, job.sessionId);
       if (receipt.status === 'confirmed' || receipt.status === 'failed') return { done: true } as const;
       return { againMs: limits.anchorPollMs, payload: { backend: anchor.backend } };
     } catch (thrown) {
-      if (isFinal(thrown)) throw thrown;
+      if (isFinalRefusal(thrown)) throw thrown;
       // An anchor that is down for a day is no failure of the session: it is asked again for as long as it takes.
       deps.onError?.(`anchor ${anchor.backend}`, thrown);
       const againMs = backoffMs(misses, unavailableBackoff, deps.random());

@@ -1,5 +1,12 @@
 /** Configuration of the pipeline manager. Read once, in main. */
-import { type Environment, readInteger, readPort, readSecret, readText } from '@lucid-sessions/contract/http';
+import {
+  type Environment,
+  EnvironmentError,
+  readInteger,
+  readPort,
+  readSecret,
+  readText,
+} from '@lucid-sessions/contract/http';
 
 export interface PipelineConfig {
   host: string;
@@ -26,6 +33,8 @@ export interface PipelineLimits {
   backoffMaxMs: number;
   /** How often an anchor that is pending is asked. */
   anchorPollMs: number;
+  /** Waits before a confirmed anchor is asked again whether it still stands; the last one goes on for ever. */
+  anchorRechecksMs: readonly number[];
   /** Statistics of a live session are written at most this often. */
   progressMs: number;
 }
@@ -42,8 +51,38 @@ export const defaultLimits: PipelineLimits = {
   backoffBaseMs: 1_000,
   backoffMaxMs: 60_000,
   anchorPollMs: 60_000,
+  anchorRechecksMs: [3_600_000, 86_400_000, 604_800_000],
   progressMs: 5_000,
 };
+
+/** How long the pipeline waits before it concludes that something is gone; shorter where recorders come back quickly. */
+const waits = {
+  recorderGraceMs: 'LUCID_RECORDER_GRACE_MS',
+  recorderGoneMs: 'LUCID_RECORDER_GONE_MS',
+  drainWaitMs: 'LUCID_DRAIN_WAIT_MS',
+  reconcileMs: 'LUCID_RECONCILE_MS',
+} as const satisfies Partial<Record<keyof PipelineLimits, string>>;
+
+function readWaits(environment: Environment): Partial<PipelineLimits> {
+  const names = Object.keys(waits) as (keyof typeof waits)[];
+  const bounds = { min: 100, max: 86_400_000 };
+  return Object.fromEntries(
+    names.map((name) => [name, readInteger(environment, waits[name], { ...bounds, fallback: defaultLimits[name] })]),
+  );
+}
+
+const unitMs = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+const recheckStepsMax = 20;
+
+/** `1h,1d,7d`: after an hour, a day, a week, and every week from then on. */
+function readRechecks(environment: Environment): readonly number[] {
+  const text = readText(environment, 'LUCID_ANCHOR_RECHECKS', '');
+  if (text === '') return defaultLimits.anchorRechecksMs;
+  const steps = text.split(',').map((step) => /^\s*([1-9]\d{0,4})([smhd])\s*$/.exec(step));
+  if (steps.length > recheckStepsMax || steps.includes(null))
+    throw new EnvironmentError('LUCID_ANCHOR_RECHECKS', 'must be waits like 1h,1d,7d (s, m, h or d), at most 20');
+  return steps.map((step) => Number(step?.[1]) * unitMs[step?.[2] as keyof typeof unitMs]);
+}
 
 export function readPipelineEnv(environment: Environment): PipelineConfig {
   return {
@@ -53,6 +92,9 @@ export function readPipelineEnv(environment: Environment): PipelineConfig {
     dataDir: readText(environment, 'LUCID_DATA_DIR', './data'),
     limits: {
       ...defaultLimits,
+      anchorRechecksMs: readRechecks(environment),
+      anchorPollMs: readInteger(environment, 'LUCID_ANCHOR_POLL_SECONDS', { min: 1, max: 86_400, fallback: 60 }) * 1000,
+      ...readWaits(environment),
       concurrentSessionsMax: readInteger(environment, 'MAX_CONCURRENT_SESSIONS', {
         min: 1,
         max: 100_000,

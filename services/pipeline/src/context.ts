@@ -125,7 +125,7 @@ export interface StepEdits {
   session?: (session: SessionDocument) => SessionDocument;
 }
 
-export function notInThisState(state: PipelineState, event: PipelineEvent): LucidError {
+export function notInThisState(state: PipelineState, event: PipelineEvent | 'erase'): LucidError {
   return new LucidError('notInThisState', `the session is ${state}: ${event} is not possible now`, {
     details: { state, event },
   });

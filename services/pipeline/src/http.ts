@@ -1,5 +1,5 @@
 /** The pipeline manager as a process of its own: the service behind its HTTP door. */
-import { createServiceHttp } from '@lucid-sessions/contract/http';
+import { createServiceHttp, type LogFileReader, serveLog } from '@lucid-sessions/contract/http';
 import type { PipelineConfig } from './config.ts';
 import type { PipelineDeps } from './context.ts';
 import { createPipelineService, type PipelineService } from './service.ts';
@@ -12,7 +12,10 @@ export interface PipelineServer {
 
 export function createPipelineServer(
   config: Pick<PipelineConfig, 'host' | 'port' | 'serviceSecret' | 'limits'>,
-  deps: PipelineDeps,
+  deps: PipelineDeps & {
+    /** Files of the log, for everyone who can reach this door. */
+    readLogFile?: LogFileReader;
+  },
 ): PipelineServer {
   const service = createPipelineService(deps, config.limits);
   const app = createServiceHttp({
@@ -21,6 +24,7 @@ export function createPipelineServer(
     serviceSecret: config.serviceSecret,
     ...(deps.onError === undefined ? {} : { onError: deps.onError }),
   });
+  if (deps.readLogFile !== undefined) serveLog(app, deps.readLogFile);
   return {
     service,
     async start() {

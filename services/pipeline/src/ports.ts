@@ -122,6 +122,8 @@ export interface AnchorRequest {
  */
 export interface Anchor {
   readonly backend: string;
+  /** What was confirmed can't be undone (a signature, not a chain): it is not asked about again. */
+  readonly isFinal?: boolean;
   submit(request: AnchorRequest): Promise<AnchorReceipt>;
   /** Null: the backend knows nothing of it. */
   check(request: AnchorRequest, receipt: AnchorReceipt): Promise<AnchorReceipt | null>;

@@ -1,11 +1,11 @@
 /** The end of a recording's life: its date, and the signed erasure of what it held. */
-import { type Context, loadJournal, loadSession, logRecord, stateOf, step, tryStep } from './context.ts';
+import { type Context, loadJournal, loadSession, stateOf, step, tryStep } from './context.ts';
+import { recordErase } from './erase.ts';
 import type { JobHandler } from './job-runner.ts';
 
 const dayUs = 86_400_000_000;
 /** Long waits are cut up, so that a changed retention is noticed within a day. */
 const waitMsMax = 86_400_000;
-const dekIdPattern = /^[0-9a-f]{32}$/;
 
 export function retentionHandler(context: Context): JobHandler {
   const { deps } = context;
@@ -42,31 +42,18 @@ export function retentionHandler(context: Context): JobHandler {
 }
 
 export function purgeHandler(context: Context): JobHandler {
-  const { storage, processor, nowUs } = context.deps;
+  const { storage } = context.deps;
   return {
     run: (job) =>
       context.locks.run(job.sessionId, async () => {
         const { sessionId } = job;
         const session = await loadSession(context, sessionId);
         if (stateOf(session) !== 'cleanup') return { done: true };
-        const { openedUs, merkleRoot } = await loadJournal(context, sessionId);
-        const expired = job.payload.expired === true;
-        const erased = (await storage.getRecords({ sessionId, kind: 'erase' })).records.length > 0;
-        if (openedUs !== null && !erased) {
-          // Said before it is done: a purge without its record would look like a loss.
-          const dekId = (await storage.getWraps({ sessionId })).wraps[0]?.keyId ?? '';
-          const body = {
-            at_us: nowUs(),
-            actor: 'pipeline',
-            reason: expired ? 'retention_expired' : 'deleted',
-            erased: 'keys_and_chunks',
-            dek_id: dekIdPattern.test(dekId) ? dekId : null,
-            merkle_root: merkleRoot,
-          };
-          const { record } = await processor.signRecord({ sessionId, kind: 'erase', body });
-          await storage.putRecord({ sessionId, kind: 'erase', record });
-          await logRecord(context, 'erase', record);
-        }
+        const { openedUs } = await loadJournal(context, sessionId);
+        const reason = job.payload.expired === true ? 'retention_expired' : 'deleted';
+        // Said before it is done: a purge without its record would look like a loss.
+        if (openedUs !== null)
+          await recordErase(context, sessionId, { erased: 'keys_and_chunks', actor: 'pipeline', reason });
         await storage.purgeSession({ sessionId });
         await tryStep(context, sessionId, 'purged');
         return { done: true };

@@ -2,9 +2,11 @@
 import { LucidError, type PipelinePort, type ServiceHealth } from '@lucid-sessions/contract';
 import { admit } from './admit.ts';
 import { anchorHandler } from './anchor-jobs.ts';
+import { anchoringStates, recheckHandler } from './anchor-rechecks.ts';
 import { pause, remove, resume, start, stop } from './commands.ts';
 import { defaultLimits, type PipelineLimits } from './config.ts';
 import { type Context, loadJournal, loadSession, type PipelineDeps } from './context.ts';
+import { erase, eraseHandler } from './erase.ts';
 import { finaliseHandler } from './finalise.ts';
 import { JobRunner } from './job-runner.ts';
 import { KeyedLock } from './keyed-lock.ts';
@@ -61,6 +63,7 @@ async function anchor(context: Context, sessionId: string): ReturnType<PipelineP
   return {
     log: manifestLogIndex === null ? null : await context.deps.log.proof(manifestLogIndex),
     receipts: await context.deps.journal.listReceipts(sessionId),
+    anchoring: await anchoringStates(context, sessionId),
   };
 }
 
@@ -75,6 +78,8 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
   const runner = new JobRunner(context, {
     finalise: finaliseHandler(context),
     anchor: anchorHandler(context),
+    anchor_recheck: recheckHandler(context),
+    erase: eraseHandler(context),
     retention: retentionHandler(context),
     purge: purgeHandler(context),
   });
@@ -102,6 +107,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     pause: ({ sessionId }) => pause(context, sessionId),
     resume: ({ sessionId }) => resume(context, sessionId),
     remove: ({ sessionId }) => remove(context, sessionId),
+    erase: (request) => erase(context, request),
     async status({ sessionId }) {
       const { session } = await deps.storage.getSession({ sessionId });
       return { status: session === null ? null : await pipelineStatus(context, sessionId) };

@@ -83,7 +83,8 @@ export async function pipelineStatus(context: Context, sessionId: string): Promi
     const job = jobOf(`anchor:${backend}:${sessionId}`);
     const receipt = receipts.find((known) => known.backend === backend);
     const confirmed = receipt?.status === 'confirmed';
-    const status = receipt?.status === 'failed' ? 'error' : jobStatus(job, confirmed);
+    const lost = receipt?.status === 'failed' || receipt?.status === 'reorged';
+    const status = lost ? 'error' : jobStatus(job, confirmed);
     const processingTimeMs = confirmed ? Math.round((receipt.confirmedAtUs! - receipt.submittedAtUs) / 1000) : 0;
     const facts: Facts = {
       status,

@@ -1,2 +1,3 @@
 export * from './environment.ts';
+export * from './log-files.ts';
 export * from './service-http.ts';

@@ -144,6 +144,32 @@ export const anchorAnswer = z.strictObject({
       detail: z.string().nullable(),
     }),
   ),
+  anchoring: z
+    .array(
+      z.strictObject({
+        backend: z.string(),
+        state: z.enum(['none', 'pending', 'confirmed', 'failed', 'reorged']),
+        next_check_at: timestamp.nullable(),
+        detail: z.string().nullable(),
+      }),
+    )
+    .describe(
+      'One for every outside anchor that is configured, also while nothing was sent; empty where there is none.',
+    ),
+});
+
+export const eraseRequest = z.strictObject({
+  confirm: sessionIdSchema.describe('The session id once more: what is erased can not be brought back.'),
+  reason: z.string().min(1).max(500).describe('Why; it is signed into the erase record.'),
+});
+
+export const erasedAnswer = z.strictObject({
+  session_id: sessionIdSchema,
+  erased: z.literal('keys'),
+  erased_at: timestamp,
+  record_sha256: hexHash.describe('Of the signed erase record.'),
+  log_index: count.describe('Its place in the transparency log.'),
+  wraps_destroyed: count.describe('0 when the keys were gone already.'),
 });
 
 export const evidenceQuery = z.strictObject({
@@ -163,8 +189,14 @@ export const verifyAnswer = z.looseObject({
 /** The trust policy of docs/format.md, as `verify --policy` reads it. */
 export const policyAnswer = z.strictObject({
   v: z.literal(1),
-  identity_keys: z.array(z.strictObject({ key: z.string() })),
+  identity_keys: z.array(
+    z.strictObject({
+      key: z.string(),
+      valid_to_us: z.int().optional().describe('Of a retired key: when it was retired.'),
+    }),
+  ),
   log_keys: z.array(z.string()),
+  tsas: z.array(z.strictObject({ name: z.string(), certificate: z.string() })).optional(),
 });
 
 export const keyAnswer = z.strictObject({

@@ -8,6 +8,8 @@ import {
   chunkDetail,
   chunkList,
   chunkProofAnswer,
+  erasedAnswer,
+  eraseRequest,
   evidenceQuery,
   keyAnswer,
   listChunksQuery,
@@ -311,6 +313,18 @@ export const restRoutes = {
     rateLimit: 'read',
     answer: json(keyAnswer),
     errors: ['sessionNotFound', 'recordNotFound'],
+  },
+  eraseSession: {
+    method: 'POST',
+    path: `${session}/erase`,
+    summary:
+      'Destroy the keys of a session for good (crypto-shredding): what was recorded can be proven, never read again',
+    tag: 'evidence',
+    permissions: ['keys:erase'],
+    rateLimit: 'delete',
+    body: eraseRequest,
+    answer: json(erasedAnswer),
+    errors: ['invalidRequest', 'sessionNotFound', 'notInThisState', 'recordNotFound', 'unavailable'],
   },
   getPolicy: {
     method: 'GET',
