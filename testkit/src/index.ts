@@ -2,6 +2,7 @@ export * from './blockchain-core.ts';
 export * from './capture.ts';
 export * from './certificate.ts';
 export * from './client.ts';
+export * from './crash/index.ts';
 export * from './desktop.ts';
 export * from './encode-bitmaps.ts';
 export * from './keyboard.ts';

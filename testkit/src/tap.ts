@@ -14,13 +14,38 @@ export interface Tap {
   readonly certificateSha256: string;
   /** What crossed in the `index`-th connection, in clear. */
   connection(index: number): { clientToServer: Buffer; serverToClient: Buffer };
+  /** How many bytes had crossed by `atMs` (`performance.now()` of this process). */
+  crossedBy(index: number, atMs: number): { clientToServer: number; serverToClient: number };
+  /** When the byte at `offset` crossed; null when it never did. */
+  crossedAtMs(index: number, direction: 'clientToServer' | 'serverToClient', offset: number): number | null;
   readonly connectionsCount: number;
   stop(): Promise<void>;
 }
 
 interface Kept {
-  clientToServer: Buffer[];
-  serverToClient: Buffer[];
+  clientToServer: Stream;
+  serverToClient: Stream;
+}
+
+/** The parts of one direction and when each came. */
+class Stream {
+  readonly parts: Buffer[] = [];
+  readonly #arrivals: { atMs: number; bytes: number }[] = [];
+  bytes = 0;
+
+  push(part: Buffer): void {
+    this.parts.push(part);
+    this.bytes += part.length;
+    this.#arrivals.push({ atMs: performance.now(), bytes: this.bytes });
+  }
+
+  crossedBy(atMs: number): number {
+    return this.#arrivals.findLast((arrival) => arrival.atMs <= atMs)?.bytes ?? 0;
+  }
+
+  crossedAtMs(offset: number): number | null {
+    return this.#arrivals.find((arrival) => arrival.bytes > offset)?.atMs ?? null;
+  }
 }
 
 const keptBytesMax = 512 * 1024 * 1024;
@@ -32,7 +57,7 @@ export async function startTap(target: { host: string; port: number }): Promise<
   const connections: Kept[] = [];
   const open = new Set<Socket>();
   const server: Server = createServer((client) => {
-    const kept: Kept = { clientToServer: [], serverToClient: [] };
+    const kept: Kept = { clientToServer: new Stream(), serverToClient: new Stream() };
     connections.push(kept);
     const upstream = connectTcp(target);
     for (const socket of [client, upstream]) {
@@ -64,6 +89,12 @@ export async function startTap(target: { host: string; port: number }): Promise<
     forward(far, near, kept.serverToClient);
   }
 
+  const keptOf = (index: number): Kept => {
+    const kept = connections[index];
+    if (kept === undefined) throw new RangeError(`the tap has seen ${connections.length} connections`);
+    return kept;
+  };
+
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
@@ -72,10 +103,17 @@ export async function startTap(target: { host: string; port: number }): Promise<
     port: address.port,
     certificateSha256: certificate.sha256,
     connection(index) {
-      const kept = connections[index];
-      if (kept === undefined) throw new RangeError(`the tap has seen ${connections.length} connections`);
-      return { clientToServer: Buffer.concat(kept.clientToServer), serverToClient: Buffer.concat(kept.serverToClient) };
+      const { clientToServer, serverToClient } = keptOf(index);
+      return {
+        clientToServer: Buffer.concat(clientToServer.parts),
+        serverToClient: Buffer.concat(serverToClient.parts),
+      };
     },
+    crossedBy(index, atMs) {
+      const { clientToServer, serverToClient } = keptOf(index);
+      return { clientToServer: clientToServer.crossedBy(atMs), serverToClient: serverToClient.crossedBy(atMs) };
+    },
+    crossedAtMs: (index, direction, offset) => keptOf(index)[direction].crossedAtMs(offset),
     get connectionsCount() {
       return connections.length;
     },
@@ -87,11 +125,9 @@ export async function startTap(target: { host: string; port: number }): Promise<
   };
 }
 
-function forward(from: TLSSocket, to: TLSSocket, kept: Buffer[]): void {
-  let bytes = 0;
+function forward(from: TLSSocket, to: TLSSocket, kept: Stream): void {
   from.on('data', (part: Buffer) => {
-    bytes += part.length;
-    if (bytes > keptBytesMax) from.destroy(new Error('the tap keeps at most 512 MiB'));
+    if (kept.bytes + part.length > keptBytesMax) from.destroy(new Error('the tap keeps at most 512 MiB'));
     kept.push(part);
     if (!to.write(part)) {
       from.pause();

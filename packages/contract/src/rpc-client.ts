@@ -89,3 +89,36 @@ export function rpcClient<P extends PortName>(port: P, baseUrl: string, options:
   );
   return client as unknown as Ports[P];
 }
+
+/**
+ * One port offered by several processes: a call goes to the one that answered last, and on to the next where it is out of
+ * reach or says that another one holds what the call is about. Every call of a port is idempotent, so asking twice is safe.
+ * Throws what the last one said when none of them could help.
+ */
+export function rpcFailoverClient<P extends PortName>(
+  port: P,
+  baseUrls: readonly string[],
+  options: RpcClientOptions,
+): Ports[P] {
+  const clients = baseUrls.map((url) => rpcClient(port, url, options) as unknown as UntypedPort);
+  let preferred = 0;
+  const ask = async (method: string, request: unknown): Promise<unknown> => {
+    const first = preferred;
+    for (let tried = 0; ; tried += 1) {
+      const at = (first + tried) % clients.length;
+      try {
+        const answer = await clients[at]![method]!(request);
+        preferred = at;
+        return answer;
+      } catch (thrown) {
+        const elsewhere = thrown instanceof LucidError && failoverStatuses.has(thrown.status);
+        if (!elsewhere || tried + 1 >= clients.length) throw thrown;
+      }
+    }
+  };
+  const methods = Object.keys(rpcPorts[port]).map((method) => [method, (request: unknown) => ask(method, request)]);
+  return Object.fromEntries(methods) as unknown as Ports[P];
+}
+
+type UntypedPort = Record<string, (request: unknown) => Promise<unknown>>;
+const failoverStatuses: ReadonlySet<number> = new Set([503, 504]);

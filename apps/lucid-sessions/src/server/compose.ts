@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import {
   embeddedLogPort,
+  logFileReader,
   nodeCrypto,
   nodeDecompressor,
   SqliteJobQueue,
@@ -20,15 +21,16 @@ import {
   type Ports,
   type ProcessorPort,
   type RecorderPort,
-  rpcClient,
+  rpcFailoverClient,
   type StoragePort,
 } from '@lucid-sessions/contract';
-import { type Environment, readUrl } from '@lucid-sessions/contract/http';
+import { type Environment, readInteger, readText, readUrl } from '@lucid-sessions/contract/http';
 import { parsePolicy } from '@lucid-sessions/evidence';
 import { createPipelineServer, readPipelineEnv } from '@lucid-sessions/pipeline';
 import { createProcessorServer, readProcessorEnv } from '@lucid-sessions/processor';
 import { type Recorder, readRecorderEnv, startRecorderServer } from '@lucid-sessions/recorder';
 import { createStorageServer, readStorageEnv } from '@lucid-sessions/storage';
+import { openAnchors, readTsas } from './anchors.ts';
 import { consoleFiles } from './console-files.ts';
 import { logOrigin, nowUs, openKeys, openLog, openStores } from './embedded-parts.ts';
 import { type DataDirectory, dataDirectory, type ServiceName, serviceNames, withOwnSecrets } from './environment.ts';
@@ -40,6 +42,8 @@ export interface ComposeOptions {
   services?: readonly ServiceName[];
   /** What an operator should see; nothing secret reaches it. */
   log?: (line: string) => void;
+  /** Tests put a faulty disk under the recorder's spool (module that exports `createDisk`). */
+  spoolDiskModule?: string;
 }
 
 export interface RunningLucid {
@@ -51,6 +55,7 @@ export interface RunningLucid {
   dispose(): Promise<void>;
 }
 
+/** Each may name several processes, with commas: calls go to one that answers. */
 const urlVariables = {
   storage: ['SESSION_STORAGE_URL', 'http://127.0.0.1:8086'],
   processor: ['CHUNK_PROCESSOR_URL', 'http://127.0.0.1:8085'],
@@ -77,13 +82,15 @@ class Composer {
   readonly #disposers: (() => Promise<void>)[] = [];
   readonly #addresses: Partial<Record<ServiceName, string>> = {};
   readonly #secret: string;
+  readonly #spoolDiskModule: string | undefined;
 
-  constructor({ environment, services, log }: ComposeOptions) {
+  constructor({ environment, services, log, spoolDiskModule }: ComposeOptions) {
     this.#directory = dataDirectory(environment);
     this.#environment = withOwnSecrets(environment, this.#directory);
     this.#services = new Set(services ?? serviceNames);
     this.#log = log ?? (() => {});
     this.#secret = this.#environment.LUCID_SERVICE_SECRET ?? '';
+    this.#spoolDiskModule = spoolDiskModule;
   }
 
   async start(): Promise<RunningLucid> {
@@ -125,7 +132,13 @@ class Composer {
 
   #remote<P extends PortName>(name: P): Ports[P] {
     const [variable, fallback] = urlVariables[name];
-    return rpcClient(name, readUrl(this.#environment, variable, fallback), { token: this.#secret });
+    const urls = readText(this.#environment, variable, fallback)
+      .split(',')
+      .map((url) => readUrl({ [variable]: url.trim() }, variable, fallback));
+    const bounds = { min: 1000, max: 300_000, fallback: 15_000 };
+    // One that hangs must not keep a session from those that don't.
+    const limit = urls.length > 1 ? { timeoutMsMax: readInteger(this.#environment, 'LUCID_FAILOVER_MS', bounds) } : {};
+    return rpcFailoverClient(name, urls, { token: this.#secret, ...limit });
   }
 
   async #startStorage(): Promise<StoragePort> {
@@ -173,7 +186,8 @@ class Composer {
       processor,
       recorder: () => recorder() ?? notYet,
       log: embeddedLogPort(log),
-      anchors: [],
+      anchors: openAnchors(this.#environment, { storage, nowUs, log: this.#log }),
+      readLogFile: logFileReader(this.#directory.log),
       queue: new SqliteJobQueue(this.#directory.pipelineJobs),
       journal: new SqliteJournalStore(this.#directory.pipelineJournal),
       nowUs,
@@ -191,7 +205,8 @@ class Composer {
     const origin = logOrigin(this.#environment);
     // Made now where the pipeline, in another process, has not come to it yet.
     await keys.directory.logSigner(origin);
-    const trustedKeys = await keys.directory.exportPublic(origin);
+    const tsas = readTsas(this.#environment);
+    const trustedKeys = { ...(await keys.directory.exportPublic(origin)), ...(tsas.length > 0 ? { tsas } : {}) };
     const config = readApiEnv(this.#environment, software.version);
     const staticDir = await consoleFiles();
     // A port the system chose is known only now.
@@ -207,6 +222,8 @@ class Composer {
           policy: parsePolicy(new TextEncoder().encode(JSON.stringify(trustedKeys))),
         },
         trustedKeys,
+        // The log is where the pipeline is; as five processes, its own door serves it.
+        ...(this.#services.has('pipeline') ? { readLogFile: logFileReader(this.#directory.log) } : {}),
         unwrapKey: (wraps) => unwrapDek(wraps, keys.processor.unwrappers),
         nowUs,
         newId: randomUUID,
@@ -225,6 +242,7 @@ class Composer {
       processor,
       onProblem: (message) => this.#log(`recorder: ${message}`),
       onError: this.#onError('recorder'),
+      ...(this.#spoolDiskModule === undefined ? {} : { spoolDiskModule: this.#spoolDiskModule }),
     });
     this.#disposers.push(() => server.dispose());
     this.#addresses.recorder = server.address;

@@ -55,7 +55,7 @@ export async function startGateway(t: TestContext, environment: Record<string, s
 
 /** Creates and arms a session for `port` on this machine; answers its id and the routing token of its .rdp file. */
 export async function armSession(
-  { api }: Gateway,
+  { api }: Pick<Gateway, 'api'>,
   port: number,
   more: { rdp_config?: Record<string, unknown>; recording_config?: Record<string, unknown> } = {},
 ): Promise<{ id: string; routingToken: string }> {
@@ -71,7 +71,11 @@ export async function armSession(
   return { id, routingToken };
 }
 
-export async function sessionIn(gateway: Gateway, id: string, ...statuses: string[]): Promise<SessionAnswer> {
+export async function sessionIn(
+  gateway: Pick<Gateway, 'api'>,
+  id: string,
+  ...statuses: string[]
+): Promise<SessionAnswer> {
   let seen = '';
   return eventually(
     `session ${statuses.join(' or ')}`,
@@ -88,11 +92,11 @@ export async function sessionIn(gateway: Gateway, id: string, ...statuses: strin
   });
 }
 
-export const verifySession = (gateway: Gateway, id: string): Promise<VerificationReport> =>
+export const verifySession = (gateway: Pick<Gateway, 'api'>, id: string): Promise<VerificationReport> =>
   gateway.api.json<VerificationReport>('POST', `/sessions/${id}/verify`, {});
 
 /** Every frame of a stored session, decrypted with the key the API hands to the player. */
-export async function readRecording({ api }: Gateway, id: string): Promise<Frame[]> {
+export async function readRecording({ api }: Pick<Gateway, 'api'>, id: string): Promise<Frame[]> {
   const { key } = await api.json<{ key: string }>('GET', `/sessions/${id}/key`);
   const dek = new Uint8Array(Buffer.from(key, 'base64'));
   const { chunks } = await api.json<{ chunks: { chunk_id: string }[] }>('GET', `/sessions/${id}/chunks?limit=1000`);

@@ -1,0 +1,113 @@
+/** Many crash runs over every victim, and their figures. */
+import { fileURLToPath } from 'node:url';
+import type { Desktop } from '@lucid-sessions/testkit';
+import { type CrashRun, crashRun, type RunOutcome } from './crash-runs.ts';
+import { type House, type HouseOptions, oneProcess, severalProcesses, startHouse } from './house.ts';
+
+export interface SeriesOptions {
+  runs: number;
+  seed: number;
+  desktop: Desktop;
+  say: (line: string) => void;
+  sessions?: number;
+}
+
+const unsyncedDisk = fileURLToPath(import.meta.resolve('@lucid-sessions/testkit/crash/unsynced-disk'));
+
+interface Scene {
+  name: string;
+  house: HouseOptions;
+  victim: string;
+  endsSessions: boolean;
+}
+
+/** `power cut`: what was not synced when the process is killed is gone, as after a power failure. */
+export const scenes: readonly Scene[] = [
+  { name: 'recorder', house: { processes: severalProcesses }, victim: 'recorder', endsSessions: true },
+  { name: 'processor', house: { processes: severalProcesses }, victim: 'processor', endsSessions: false },
+  { name: 'storage', house: { processes: severalProcesses }, victim: 'storage', endsSessions: false },
+  { name: 'all in one', house: { processes: oneProcess }, victim: 'all', endsSessions: true },
+  {
+    name: 'recorder, power cut',
+    house: { processes: severalProcesses, spoolDisk: unsyncedDisk },
+    victim: 'recorder',
+    endsSessions: true,
+  },
+];
+
+/** mulberry32: the same seed gives the same moments (as far as a scheduler repeats itself). */
+export function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+export interface Tally {
+  scene: string;
+  runs: number;
+  outcomes: RunOutcome[];
+  failures: string[];
+}
+
+/** Runs `runs` times in one scene. A failed run gets a new house. */
+export async function runScene(
+  scene: Scene,
+  runs: number,
+  options: Pick<SeriesOptions, 'desktop' | 'say' | 'sessions'>,
+  random: () => number,
+): Promise<Tally> {
+  const tally: Tally = { scene: scene.name, runs, outcomes: [], failures: [] };
+  let house: House | null = null;
+  for (let i = 0; i < runs; i += 1) {
+    const { victim, endsSessions } = scene;
+    const moment = random() < 0.75 ? 'recording' : 'ending';
+    const run: CrashRun = { victim, endsSessions, moment, sessions: options.sessions ?? 2, random };
+    try {
+      house ??= await startHouse(scene.house);
+      tally.outcomes.push(await crashRun(house, options.desktop, run));
+    } catch (error) {
+      tally.failures.push(error instanceof Error ? error.message : String(error));
+      options.say(`${scene.name} run ${i + 1} FAILED: ${tally.failures.at(-1)}`);
+      await house?.stop();
+      house = null;
+    }
+    if ((i + 1) % 10 === 0) options.say(line(tally));
+  }
+  await house?.stop();
+  return tally;
+}
+
+const maxOf = (values: readonly number[]): number => values.reduce((a, b) => Math.max(a, b), 0);
+
+export function line({ scene, outcomes, failures }: Tally): string {
+  const sessions = outcomes.flatMap((outcome) => outcome.sessions);
+  const recovered = sessions.filter(({ verdict }) => verdict === 'recovered').length;
+  const frames = sessions.reduce((sum, session) => sum + session.frames, 0);
+  return [
+    scene.padEnd(20),
+    `${outcomes.length + failures.length} runs`,
+    `${failures.length} failed`,
+    `${sessions.length} sessions`,
+    `${recovered} RECOVERED`,
+    `${sessions.length - recovered} whole`,
+    `${frames} frames`,
+    `most lost ${maxOf(sessions.map(({ relayedLossMs }) => relayedLossMs)).toFixed(1)} ms of relayed,`,
+    `${maxOf(sessions.map(({ sentLossMs }) => sentLossMs)).toFixed(1)} ms of sent,`,
+    `${maxOf(sessions.map(({ bytesLost }) => bytesLost))} bytes`,
+    `slowest finish ${maxOf(outcomes.map(({ finishedMs }) => finishedMs / 1000)).toFixed(1)} s`,
+  ].join('  ');
+}
+
+/** All scenes beside each other. False when a run failed. */
+export async function runMany({ runs, seed, ...options }: SeriesOptions): Promise<boolean> {
+  const each = Math.ceil(runs / scenes.length);
+  const tallies = await Promise.all(
+    scenes.map((scene, at) => runScene(scene, each, options, randomFrom(seed + at * 7919))),
+  );
+  for (const tally of tallies) options.say(line(tally));
+  return tallies.every(({ failures }) => failures.length === 0);
+}

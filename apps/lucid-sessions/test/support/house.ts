@@ -1,0 +1,105 @@
+/** The product as one process or as several that can be killed one by one, on one data directory and fixed ports. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePorts, Victim } from '@lucid-sessions/testkit';
+import { ApiClient } from '../../src/cli/api-client.ts';
+import { loadAdminToken } from '../../src/server/admin-token.ts';
+import { dataDirectory } from '../../src/server/environment.ts';
+
+const host = join(import.meta.dirname, 'crash-host.ts');
+
+export interface HouseOptions {
+  /** Services of each process, by its name: `{ all: 'storage,processor,pipeline,recorder,api' }`. */
+  processes: Record<string, string>;
+  environment?: Record<string, string>;
+  /** Environment of single processes. */
+  own?: Record<string, Record<string, string>>;
+  /** Module of the spool's disk. */
+  spoolDisk?: string;
+}
+
+export interface House {
+  dataDir: string;
+  environment: Record<string, string>;
+  victims: Map<string, Victim>;
+  victim(name: string): Victim;
+  api: ApiClient;
+  rdpPort: number;
+  stop(): Promise<void>;
+}
+
+export const oneProcess = { all: 'storage,processor,pipeline,recorder,api' } as const;
+export const severalProcesses = {
+  storage: 'storage',
+  processor: 'processor',
+  recorder: 'recorder',
+  rest: 'pipeline,api',
+} as const;
+
+/** Waits that suit a test: leases and graces of a second or two instead of half a minute. */
+const shortWaits = {
+  LUCID_LEASE_MS: '1000',
+  LUCID_RECONCILE_MS: '300',
+  LUCID_RECORDER_GRACE_MS: '20000',
+  LUCID_CHUNK_AGE_MS: '400',
+  LUCID_RATE_LIMIT_CREATE: '100000',
+  LUCID_RATE_LIMIT_READ: '1000000',
+  LUCID_RATE_LIMIT_BULK: '100000',
+  COMPRESSION_LEVEL: '1',
+  MAX_CONCURRENT_SESSIONS: '20',
+} as const;
+
+export async function startHouse(options: HouseOptions): Promise<House> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'lucid-crash-'));
+  const [pipeline, recorder, processor, storage, api, rdp] = await freePorts(6);
+  const url = (port: number | undefined) => `http://127.0.0.1:${port}`;
+  const environment: Record<string, string> = {
+    ...shortWaits,
+    NODE_COMPILE_CACHE: join(tmpdir(), 'lucid-crash-compile-cache'),
+    LUCID_DATA_DIR: dataDir,
+    SESSION_PIPELINE_PORT: `${pipeline}`,
+    SESSION_RECORDER_PORT: `${recorder}`,
+    CHUNK_PROCESSOR_PORT: `${processor}`,
+    SESSION_STORAGE_PORT: `${storage}`,
+    SESSION_API_PORT: `${api}`,
+    SESSION_PIPELINE_URL: url(pipeline),
+    SESSION_RECORDER_URL: url(recorder),
+    CHUNK_PROCESSOR_URL: url(processor),
+    SESSION_STORAGE_URL: url(storage),
+    RDP_LISTEN_PORT: `${rdp}`,
+    RDP_LISTEN_HOST: '127.0.0.1',
+    ...(options.spoolDisk === undefined ? {} : { CRASH_SPOOL_DISK: options.spoolDisk }),
+    ...options.environment,
+  };
+  const victims = new Map(
+    Object.entries(options.processes).map(([name, services]) => {
+      const own = { ...environment, CRASH_SERVICES: services, ...options.own?.[name] };
+      return [name, new Victim({ name, args: [host], environment: own })];
+    }),
+  );
+  const stop = async (): Promise<void> => {
+    await Promise.all([...victims.values()].map((victim) => victim.kill()));
+    rmSync(dataDir, { recursive: true, force: true });
+  };
+  try {
+    await Promise.all([...victims.values()].map((victim) => victim.start()));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const admin = await loadAdminToken(dataDirectory(environment), environment);
+  return {
+    dataDir,
+    environment,
+    victims,
+    victim(name) {
+      const victim = victims.get(name);
+      if (victim === undefined) throw new RangeError(`there is no process ${name}`);
+      return victim;
+    },
+    api: new ApiClient({ url: url(api), token: admin?.token ?? '' }),
+    rdpPort: rdp ?? 0,
+    stop,
+  };
+}

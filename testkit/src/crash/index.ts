@@ -1,0 +1,2 @@
+export * from './victim.ts';
+export * from './witness.ts';
