@@ -112,13 +112,13 @@ export function createProcessor(config: ProcessorServiceConfig, deps: ProcessorD
 }
 
 function healthOf(pool: ChunkPool, chains: Chains): ServiceHealth {
-  const { workers, chunksInFlight, chunksWaiting, crashes } = pool.health();
+  const { workers, chunksInFlight, chunksWaiting, crashes, crashesInARow, lastCrash } = pool.health();
   const details = { workers, chunksInFlight, chunksWaiting, workerCrashes: crashes, sessions: chains.size };
   const [status, message] =
     workers === 0
-      ? (['unhealthy', 'no chunk worker can be started'] as const)
-      : crashes > 0
-        ? (['degraded', 'chunk workers died and were replaced'] as const)
+      ? (['unhealthy', `no chunk worker runs: ${lastCrash}`] as const)
+      : crashesInARow > 0
+        ? (['degraded', `chunk workers die: ${lastCrash}`] as const)
         : (['healthy', null] as const);
   return { service: 'processor', status, message, details };
 }

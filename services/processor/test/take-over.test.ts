@@ -223,6 +223,20 @@ test('a chunk that can not be compressed fails alone and can be sent again with 
     assert.deepEqual(await resumesOf(house, 's1'), []);
   }));
 
+test('health tells of workers that die', () =>
+  inHouse(async (house) => {
+    const workerUrl = new URL('./support/no-such-worker.ts', import.meta.url);
+    const processor = house.processor({ workerUrl }, { workersMax: 1 });
+    const seen = new Set<string>();
+    while (!seen.has('unhealthy')) {
+      const { status, message } = await processor.health();
+      if (status !== 'healthy') assert.match(message!, /no-such-worker/);
+      seen.add(status);
+      await delay(1);
+    }
+    assert.ok(seen.has('degraded'));
+  }));
+
 test('a lease that is lost is noticed without a chunk', () =>
   inHouse(async (house) => {
     let asked = 0;

@@ -12,8 +12,10 @@ import { WorkerStatus } from './worker-status.ts';
 const slotsPerWorker = 3;
 /** A chunk that brought down this many workers is refused: it would bring down the next, too. */
 const deathsMax = 3;
-/** Workers that die one after the other without finishing a chunk mean that this machine can't run them. */
+/** Workers that die one after the other without finishing a chunk are replaced at once only so often, then ever later. */
 const crashesInARowMax = 8;
+const restartMsMin = 1000;
+const restartMsMax = 30_000;
 
 export interface TakeRequest {
   compression: Compression;
@@ -69,6 +71,9 @@ export interface ChunkPoolHealth {
   chunksInFlight: number;
   chunksWaiting: number;
   crashes: number;
+  /** Since a worker last answered. */
+  crashesInARow: number;
+  lastCrash: string | null;
 }
 
 interface Job {
@@ -117,6 +122,8 @@ export class ChunkPool {
   #nextJob = 1;
   #crashes = 0;
   #crashesInARow = 0;
+  #lastCrash: string | null = null;
+  readonly #restarts = new Set<NodeJS.Timeout>();
   #disposed = false;
 
   constructor(options: ChunkPoolOptions) {
@@ -145,12 +152,15 @@ export class ChunkPool {
       chunksInFlight: this.#jobs.size,
       chunksWaiting: this.#waiting.length,
       crashes: this.#crashes,
+      crashesInARow: this.#crashesInARow,
+      lastCrash: this.#lastCrash,
     };
   }
 
   /** Ends the workers. Chunks inside are refused. */
   async dispose(): Promise<void> {
     this.#disposed = true;
+    for (const timer of this.#restarts) clearTimeout(timer);
     const gone = new LucidError('unavailable', 'the chunk processor is shutting down');
     for (const waiter of this.#waiting.splice(0)) waiter.reject(gone);
     for (const job of this.#jobs.values()) this.#fail(job, gone);
@@ -216,7 +226,7 @@ export class ChunkPool {
       if (lane === null || candidate.jobs.size < lane.jobs.size) lane = candidate;
     }
     if (lane === null) {
-      this.#fail(job, new LucidError('unavailable', 'no chunk worker can be started; see the log of the processor'));
+      this.#fail(job, new LucidError('unavailable', 'no chunk worker runs at present; send the chunk again'));
       return;
     }
     job.lane = lane;
@@ -317,7 +327,10 @@ export class ChunkPool {
     const lane: Lane = { worker, status, jobs: new Set(), slotBytes: new Map(), buffers: new Set() };
     this.#lanes.add(lane);
     worker.on('message', (answer: WorkerAnswer) => this.#answered(lane, answer));
-    worker.on('error', () => this.#crashed(lane));
+    worker.on('error', (thrown) => {
+      this.#lastCrash = thrown instanceof Error ? thrown.message : String(thrown);
+    });
+    // Only now the thread is gone: what it died of said `error`, which comes first.
     worker.on('exit', () => this.#crashed(lane));
   }
 
@@ -357,18 +370,31 @@ export class ChunkPool {
     job.compressed.resolve(job.result);
   }
 
-  /** Called once per dead worker (`error` is followed by `exit`). */
   #crashed(lane: Lane): void {
     if (!this.#lanes.delete(lane) || this.#disposed) return;
     this.#crashes += 1;
     this.#crashesInARow += 1;
-    if (this.#crashesInARow <= crashesInARowMax) this.#addLane();
+    this.#replaceLane();
     const guilty = lane.status.job();
     for (const job of lane.jobs) {
       if (guilty === 0 || guilty === job.id) job.deaths += 1;
       this.#retry(job);
     }
     lane.jobs.clear();
+  }
+
+  #replaceLane(): void {
+    const tooMany = this.#crashesInARow - crashesInARowMax;
+    if (tooMany <= 0) {
+      this.#addLane();
+      return;
+    }
+    const restartMs = Math.min(restartMsMax, restartMsMin * 2 ** Math.min(tooMany - 1, 10));
+    const timer = setTimeout(() => {
+      this.#restarts.delete(timer);
+      this.#addLane();
+    }, restartMs);
+    this.#restarts.add(timer.unref());
   }
 
   #retry(job: Job): void {

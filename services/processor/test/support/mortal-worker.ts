@@ -30,7 +30,8 @@ function weaken(request: WorkerRequest): WorkerRequest {
   status.begin(request.job);
   die(weakness, stage);
   if (weakness === undefined || weakness[stage + 2] === 0) return request;
-  return { ...request, ...(stage === 0 ? { payload: null } : { aadBytes: 1n }) } as unknown as WorkerRequest;
+  if (request.kind === 'compress') return { ...request, payload: { ...request.payload, length: -1 } };
+  return { ...request, aadBytes: 1n } as unknown as WorkerRequest;
 }
 
 const listen = port.on.bind(port);
