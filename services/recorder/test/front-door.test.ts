@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type AddressInfo, connect as connectTcp, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Admission, SessionTicket } from '@lucid-sessions/contract';
 import { ErrorInfo } from '@lucid-sessions/rdp';
 import { frameFlags, frameKinds } from '@lucid-sessions/recording';
@@ -345,4 +346,69 @@ test('health tells what an operator wants to know', async (t) => {
   const health = await gateway.recorder.port.health();
   assert.equal(health.status, 'healthy');
   assert.equal(health.details.sessions, 0);
+});
+
+/** A client that speaks X.224 and TLS properly, then whatever it likes. */
+async function halfClient(port: number): Promise<TLSSocket> {
+  const raw = connectTcp(port, '127.0.0.1');
+  raw.write(Buffer.from('0300002a25e00000000000436f6f6b69653a206d737473686173683d746573740d0a0100080003000000', 'hex'));
+  await new Promise((resolve) => raw.once('data', resolve));
+  const socket = connectTls({ socket: raw, rejectUnauthorized: false }).on('error', () => {});
+  await new Promise((resolve) => socket.once('secureConnect', resolve));
+  return socket;
+}
+
+test('bytes that are no RDP end the session as a violation, and what came before stays recorded', async (t) => {
+  const target = await desktop(t);
+  const gateway = await gatewayTo(t, target);
+  const socket = await halfClient(gateway.port);
+  socket.write('GET / HTTP/1.1\r\n\r\n');
+  const ended = await gateway.reported('ended');
+  assert.deepEqual([ended.reason, ended.failed], ['protocol_violation', true]);
+  assert.match(ended.message, /^client: no PDU begins with byte 71/);
+  assert.equal(ended.statistics.errorsCount, 1);
+  await gateway.reported('drained');
+  assert.ok(gateway.frames().length >= 4);
+});
+
+test('a client that begins and never finishes connecting is ended in time', async (t) => {
+  const target = await desktop(t);
+  const gateway = await startGateway(t, {
+    admit: () => admitted(ticketFor(target.port)),
+    config: { activationMs: 50 },
+  });
+  const socket = await halfClient(gateway.port);
+  socket.write(Buffer.from([3, 0, 1]));
+  const ended = await gateway.reported('ended');
+  assert.deepEqual([ended.reason, ended.failed], ['handshake_timeout', true]);
+});
+
+test('a client that sends nothing after TLS has begun no session', async (t) => {
+  const target = await desktop(t);
+  const gateway = await startGateway(t, {
+    admit: () => admitted(ticketFor(target.port)),
+    config: { handshakeMs: 300 },
+  });
+  await halfClient(gateway.port);
+  assert.equal((await gateway.reported('ended')).reason, 'handshake_timeout');
+  assert.equal((await gateway.reported('drained')).chunksCount, 0);
+});
+
+test('a target that closes while the client still does TLS is no session either', async (t) => {
+  const target = await desktop(t);
+  const gateway = await gatewayTo(t, target);
+  const socket = await halfClient(gateway.port);
+  await target.stop();
+  await new Promise((resolve) => socket.once('close', resolve).resume());
+  assert.equal((await gateway.reported('ended')).reason, 'server_disconnected');
+});
+
+test('more connections than there may be are closed', async (t) => {
+  const gateway = await startGateway(t, {
+    admit: () => ({ admitted: false, code: 'unavailable', message: '' }),
+    config: { sessionsMax: 1 },
+  });
+  const sockets = Array.from({ length: 67 }, () => connectTcp(gateway.port, '127.0.0.1').on('error', () => {}));
+  await Promise.any(sockets.map((socket) => new Promise((resolve) => socket.once('close', resolve).resume())));
+  for (const socket of sockets) socket.destroy();
 });

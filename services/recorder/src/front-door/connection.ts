@@ -235,7 +235,7 @@ function firstBytes(client: Socket, target: Socket, signal: AbortSignal): Promis
   return new Promise((resolve, reject) => {
     const settle = (error: Error | null): void => {
       client.off('readable', onReadable).off('close', onClientGone).off('end', onClientGone);
-      target.off('close', onTargetGone);
+      target.off('close', onTargetGone).off('end', onTargetGone).off('readable', onTargetReadable);
       signal.removeEventListener('abort', onAbort);
       if (error === null) resolve();
       else reject(error);
@@ -246,18 +246,27 @@ function firstBytes(client: Socket, target: Socket, signal: AbortSignal): Promis
       settle(new ConnectFailure('server_disconnected', 0, 'the target closed the connection before the session began'));
     const onAbort = (): void =>
       settle(new ConnectFailure('handshake_timeout', 0, 'the client did not begin the session in time'));
+    // RDP servers wait for the client; reading only shows whether the target is still there.
+    const onTargetReadable = (): void => {
+      const bytes = target.read() as Buffer | null;
+      if (bytes === null) return;
+      target.off('readable', onTargetReadable);
+      target.unshift(bytes);
+    };
     const onReadable = (): void => {
       const bytes = client.read() as Buffer | null;
       if (bytes === null) return;
       client.unshift(bytes);
       settle(null);
     };
-    if (signal.aborted) {
-      onAbort();
-      return;
+    const gone = (socket: Socket): boolean => socket.destroyed || socket.readableEnded;
+    if (signal.aborted) onAbort();
+    else if (gone(client)) onClientGone();
+    else if (gone(target)) onTargetGone();
+    else {
+      client.on('readable', onReadable).on('close', onClientGone).on('end', onClientGone);
+      target.on('close', onTargetGone).on('end', onTargetGone).on('readable', onTargetReadable);
+      signal.addEventListener('abort', onAbort);
     }
-    client.on('readable', onReadable).on('close', onClientGone).on('end', onClientGone);
-    target.on('close', onTargetGone);
-    signal.addEventListener('abort', onAbort);
   });
 }
