@@ -19,6 +19,10 @@ export const consolePolicy = [
   "frame-ancestors 'none'",
 ].join('; ');
 
+/** The player's worker alone may also compile WebAssembly: decoders that need SIMD bring code of their own. It has no DOM to harm. */
+export const workerPolicy = consolePolicy.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'");
+
+const workerFile = `assets${sep}worker-`;
 const pagePath = /^\/(?:sessions(?:\/[A-Za-z0-9_-]{1,100})?|new|live|system|audit)?$/;
 
 export async function serveConsole(app: FastifyInstance, staticDir: string): Promise<void> {
@@ -30,10 +34,13 @@ export async function serveConsole(app: FastifyInstance, staticDir: string): Pro
     dotfiles: 'deny',
     cacheControl: false,
     setHeaders(reply, path) {
-      reply.header('content-security-policy', consolePolicy);
+      const name = relative(root, path);
+      reply.header('content-security-policy', name.startsWith(workerFile) ? workerPolicy : consolePolicy);
       // Names under assets/ hold a hash of their content: another content has another name.
-      const named = relative(root, path).startsWith(`assets${sep}`);
-      reply.header('cache-control', named ? 'public, max-age=31536000, immutable' : 'no-cache');
+      reply.header(
+        'cache-control',
+        name.startsWith(`assets${sep}`) ? 'public, max-age=31536000, immutable' : 'no-cache',
+      );
     },
   });
 }

@@ -21,6 +21,9 @@ export const contentSecurityPolicy = [
   "form-action 'none'",
 ].join('; ');
 
+/** The player's worker alone may compile WebAssembly. */
+const workerPolicy = contentSecurityPolicy.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'");
+
 export interface HeldSession {
   session: SessionDocument;
   recording?: SealedRecording;
@@ -102,7 +105,7 @@ async function sendFile(root: string, path: string, response: ServerResponse): P
   }
   response.writeHead(200, {
     'Content-Type': types[extname(name)] ?? 'application/octet-stream',
-    'Content-Security-Policy': contentSecurityPolicy,
+    'Content-Security-Policy': name.startsWith('/assets/worker-') ? workerPolicy : contentSecurityPolicy,
     'X-Content-Type-Options': 'nosniff',
   });
   response.end(file);
