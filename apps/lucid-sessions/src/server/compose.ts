@@ -9,8 +9,7 @@ import {
   logFileReader,
   nodeCrypto,
   nodeDecompressor,
-  SqliteJobQueue,
-  SqliteJournalStore,
+  SqliteThread,
   unwrapDek,
 } from '@lucid-sessions/adapters';
 import { createApiServer, readApiEnv } from '@lucid-sessions/api';
@@ -82,6 +81,7 @@ class Composer {
   readonly #disposers: (() => Promise<void>)[] = [];
   readonly #addresses: Partial<Record<ServiceName, string>> = {};
   readonly #secret: string;
+  #sqliteThread: SqliteThread | null = null;
   readonly #spoolDiskModule: string | undefined;
 
   constructor({ environment, services, log, spoolDiskModule }: ComposeOptions) {
@@ -130,6 +130,12 @@ class Composer {
     return (where, thrown) => this.#problem(`${service} ${where}`, thrown);
   }
 
+  /** A commit waits for the disk: not in the thread that relays. */
+  get #sqlite(): SqliteThread {
+    this.#sqliteThread ??= new SqliteThread();
+    return this.#sqliteThread;
+  }
+
   #remote<P extends PortName>(name: P): Ports[P] {
     const [variable, fallback] = urlVariables[name];
     const urls = readText(this.#environment, variable, fallback)
@@ -147,7 +153,7 @@ class Composer {
     const verifyOnPut = config.verifyOnPut && !this.#services.has('processor');
     const server = createStorageServer(
       { ...config, verifyOnPut },
-      { ...openStores(config), nowUs, onError: this.#onError('storage') },
+      { ...(await openStores(config, this.#sqlite)), nowUs, onError: this.#onError('storage') },
     );
     this.#disposers.push(() => server.dispose());
     const { address } = await server.start();
@@ -188,8 +194,8 @@ class Composer {
       log: embeddedLogPort(log),
       anchors: openAnchors(this.#environment, { storage, nowUs, log: this.#log }),
       readLogFile: logFileReader(this.#directory.log),
-      queue: new SqliteJobQueue(this.#directory.pipelineJobs),
-      journal: new SqliteJournalStore(this.#directory.pipelineJournal),
+      queue: await this.#sqlite.jobQueue(this.#directory.pipelineJobs),
+      journal: await this.#sqlite.journal(this.#directory.pipelineJournal),
       nowUs,
       random: Math.random,
       newId: randomUUID,

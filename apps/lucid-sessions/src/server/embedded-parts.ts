@@ -8,17 +8,21 @@ import {
   KeyDirectory,
   LocalUnwrapper,
   LocalWrapper,
-  SqliteMetadataStore,
+  type SqliteThread,
 } from '@lucid-sessions/adapters';
 import { type Environment, EnvironmentError, readText } from '@lucid-sessions/contract/http';
 import type { ProcessorKeys } from '@lucid-sessions/processor';
 import type { ChunkStore, MetadataStore, StorageConfig } from '@lucid-sessions/storage';
 import type { DataDirectory } from './environment.ts';
 
-export const nowUs = (): number => Math.floor((performance.timeOrigin + performance.now()) * 1000);
+/** The system's wall clock, as it is set and corrected while this runs; µs since 1970. */
+export const nowUs = (): number => Date.now() * 1000;
 
 /** Throws EnvironmentError for a metadata store this version has no adapter for. */
-export function openStores(config: StorageConfig): { metadata: MetadataStore; chunks: ChunkStore } {
+export async function openStores(
+  config: StorageConfig,
+  sqlite: SqliteThread,
+): Promise<{ metadata: MetadataStore; chunks: ChunkStore }> {
   const match = /^sqlite:(.+)$/.exec(config.metadataDb);
   if (match?.[1] === undefined)
     throw new EnvironmentError(
@@ -26,7 +30,7 @@ export function openStores(config: StorageConfig): { metadata: MetadataStore; ch
       'must be sqlite:PATH (other metadata stores have no adapter in this version)',
     );
   return {
-    metadata: new SqliteMetadataStore(resolve(match[1])),
+    metadata: await sqlite.metadata(resolve(match[1])),
     chunks: new FsChunkStore({ path: resolve(config.chunkStoragePath) }),
   };
 }
