@@ -27,6 +27,7 @@ export {
 } from './key-wrappers.ts';
 export { fsLogDisk, type LogDisk } from './log-disk.ts';
 export { LogError, type LogErrorCode } from './log-error.ts';
+export { logFileReader } from './log-files.ts';
 export { nodeCrypto } from './node-crypto.ts';
 export { nodeDecompressor } from './node-decompressor.ts';
 export * from './sqlite-database.ts';

@@ -5,6 +5,11 @@ import { formatBytes, formatDuration, type Output, table } from '../cli/output.t
 /** A session as the API answers it. */
 export type SessionAnswer = Omit<SessionDocument, 'version' | 'pipeline_state'>;
 
+interface AnchorAnswer {
+  log: { log_index: number } | null;
+  anchoring: { backend: string; state: string; detail: string | null }[];
+}
+
 export interface ListOptions {
   status?: string;
   project?: string;
@@ -36,6 +41,7 @@ export async function listSessions(api: ApiClient, output: Output, options: List
 
 export async function showSession(api: ApiClient, output: Output, id: string): Promise<void> {
   const session = await api.json<SessionAnswer>('GET', sessionPath(id));
+  const { log, anchoring } = await api.json<AnchorAnswer>('GET', `${sessionPath(id)}/anchor`);
   const { statistics } = session;
   const facts: [string, string | null][] = [
     ['session', session.session_id],
@@ -50,9 +56,14 @@ export async function showSession(api: ApiClient, output: Output, id: string): P
     ['frames', String(statistics.frame_count)],
     ['chunks', `${statistics.chunks_count}, ${formatBytes(statistics.size_bytes)} stored`],
     ['merkle root', session.merkle_root],
+    ['log entry', log === null ? null : String(log.log_index)],
+    ...anchoring.map(({ backend, state, detail }): [string, string] => [
+      'anchor',
+      `${backend} ${state}${detail === null ? '' : ` (${detail})`}`,
+    ]),
   ];
   const rows = facts.filter((fact): fact is [string, string] => fact[1] !== null);
-  output.result(session, rows.map(([name, value]) => `${name.padEnd(12)} ${value}`).join('\n'));
+  output.result({ ...session, anchoring }, rows.map(([name, value]) => `${name.padEnd(12)} ${value}`).join('\n'));
 }
 
 export interface CreateOptions {

@@ -1,0 +1,232 @@
+/** Outside anchors end to end: recorded sessions, the real pipeline, and a Blockchain Core that misbehaves. */
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { anchorSessionId } from '@lucid-sessions/adapters';
+import {
+  type CoreAnchoring,
+  connectClient,
+  type Desktop,
+  eventually,
+  FakeBlockchainCore,
+  FakeTimestampAuthority,
+  startDesktop,
+} from '@lucid-sessions/testkit';
+import { armSession, type Gateway, sessionIn, startGateway, verifySession } from './support/gateway.ts';
+
+interface AnchorAnswer {
+  receipts: { backend: string; status: string; block_height: number | null; detail: string | null }[];
+  anchoring: { backend: string; state: string; next_check_at: string | null; detail: string | null }[];
+}
+
+const often = { LUCID_ANCHOR_POLL_SECONDS: '1', LUCID_ANCHOR_RECHECKS: '1s' };
+
+async function coreAndGateway(t: TestContext, more: Record<string, string> = {}) {
+  const core = await FakeBlockchainCore.start();
+  t.after(() => core.stop());
+  const desktop = await startDesktop();
+  t.after(() => desktop.stop());
+  const gateway = await startGateway(t, { BLOCKCHAIN_ANCHORING_URL: core.url, ...often, ...more });
+  return { core, desktop, gateway };
+}
+
+/** A client connects, types a word and leaves; answers when the manifest is signed and logged. */
+async function recordSession(gateway: Gateway, desktop: Desktop): Promise<string> {
+  const { id, routingToken } = await armSession(gateway, desktop.port);
+  const client = await connectClient({ port: gateway.rdpPort, routingToken, userName: 'ada' });
+  await client.type('x\n', 5);
+  await client.settled();
+  await client.close();
+  await sessionIn(gateway, id, 'completed');
+  return id;
+}
+
+const anchorOf = ({ api }: Gateway, id: string) => api.json<AnchorAnswer>('GET', `/sessions/${id}/anchor`);
+
+const untilState = (gateway: Gateway, id: string, state: string) =>
+  eventually(
+    `the anchoring to be ${state}`,
+    async () => {
+      const { anchoring } = await anchorOf(gateway, id);
+      return anchoring[0]?.state === state && anchoring[0];
+    },
+    30_000,
+  );
+
+async function auditOf({ api }: Gateway, type: string): Promise<{ resource_id: string; error_message: string }[]> {
+  const { events } = await api.json<{ events: { resource_id: string; error_message: string }[] }>(
+    'GET',
+    `/audit?event_type=${type}`,
+  );
+  return events;
+}
+
+const anchoringOf = (core: FakeBlockchainCore, id: string): CoreAnchoring => {
+  const found = core.anchorings.get(anchorSessionId(id));
+  if (found === undefined) throw new Error(`nothing was anchored for ${id}`);
+  return found;
+};
+
+test('a session is anchored, checked again, found reorganised, and anchored anew', { timeout: 180_000 }, async (t) => {
+  const { core, desktop, gateway } = await coreAndGateway(t);
+  const id = await recordSession(gateway, desktop);
+  await untilState(gateway, id, 'pending');
+  await eventually('the submission', async () => core.anchorings.has(anchorSessionId(id)));
+  assert.deepEqual(
+    (await verifySession(gateway, id)).findings.map(({ code }) => code),
+    ['ANCHOR_PENDING'],
+  );
+  core.mine();
+  const confirmed = await untilState(gateway, id, 'confirmed');
+  assert.notEqual(confirmed.next_check_at, null, 'what is confirmed is asked about again');
+  assert.equal((await verifySession(gateway, id)).clean, true);
+
+  core.reorganise(1);
+  await untilState(gateway, id, 'reorged');
+  assert.equal((await auditOf(gateway, 'anchor_reorged'))[0]?.resource_id, id);
+  const report = await verifySession(gateway, id);
+  assert.ok(report.findings.some(({ code }) => code === 'ANCHOR_REORGED'));
+  assert.deepEqual([report.verdicts.integrity, report.verdicts.time], ['intact', 'contradicted']);
+  assert.ok(
+    gateway.logged.some((line) => line.includes(id)),
+    'the operator is told',
+  );
+
+  core.mine();
+  await untilState(gateway, id, 'confirmed');
+  assert.equal((await auditOf(gateway, 'anchor_restored'))[0]?.resource_id, id);
+
+  await t.test('one that was forgotten altogether is handed in again', async () => {
+    core.reorganise(1, true);
+    await untilState(gateway, id, 'reorged');
+    await eventually('the second submission', async () => core.anchorings.has(anchorSessionId(id)), 30_000);
+    core.mine();
+    await untilState(gateway, id, 'confirmed');
+    assert.equal((await verifySession(gateway, id)).clean, true);
+  });
+});
+
+test('slow, failing and dropped answers delay the anchor and nothing else; it is submitted once', {
+  timeout: 180_000,
+}, async (t) => {
+  const { core, desktop, gateway } = await coreAndGateway(t);
+  core.faults.push({ kind: 'fail', status: 503 }, { kind: 'slow', ms: 1500 }, { kind: 'drop_answer' });
+  const id = await recordSession(gateway, desktop);
+  // The answer to the submission was lost: it asks before it sends again.
+  await eventually('the submission', async () => core.anchorings.has(anchorSessionId(id)), 30_000);
+  core.faults.push({ kind: 'drop_request' }, { kind: 'garbage', bytes: 100_000 });
+  core.mine();
+  await untilState(gateway, id, 'confirmed');
+  assert.equal(core.submissionsCount, 1);
+
+  await t.test('a core that hears everything twice', async () => {
+    core.faults.push({ kind: 'duplicate' }, { kind: 'duplicate' });
+    const second = await recordSession(gateway, desktop);
+    await eventually('the submission', async () => core.anchorings.has(anchorSessionId(second)), 30_000);
+    core.mine();
+    await untilState(gateway, second, 'confirmed');
+  });
+});
+
+test('recording, sealing and verifying go on while the core is gone', { timeout: 120_000 }, async (t) => {
+  const { core, desktop, gateway } = await coreAndGateway(t);
+  await core.stop();
+  const id = await recordSession(gateway, desktop);
+  assert.equal((await untilState(gateway, id, 'pending')).detail, 'not accepted yet');
+  const report = await verifySession(gateway, id);
+  assert.deepEqual([report.verdicts.integrity, report.verdicts.completeness], ['intact', 'whole']);
+  const { anchoring } = await anchorOf(gateway, id);
+  assert.notEqual(anchoring[0]?.next_check_at, null);
+});
+
+test('another root under our id is an alarm and never overwritten', { timeout: 180_000 }, async (t) => {
+  const { core, desktop, gateway } = await coreAndGateway(t);
+  const { id, routingToken } = await armSession(gateway, desktop.port);
+  const theirs = 'ab'.repeat(32);
+  core.anchorings.set(anchorSessionId(id), {
+    sessionId: anchorSessionId(id),
+    anchoringId: 'a1',
+    merkleRoot: theirs,
+    status: 'confirmed',
+    submittedAt: new Date().toISOString(),
+    confirmedAt: new Date().toISOString(),
+    blockHeight: 1,
+    transactionId: 't1',
+  });
+  const client = await connectClient({ port: gateway.rdpPort, routingToken, userName: 'ada' });
+  await client.settled();
+  await client.close();
+  await sessionIn(gateway, id, 'completed');
+  const failed = await untilState(gateway, id, 'failed');
+  assert.match(failed.detail ?? '', /equivocation/);
+  assert.equal(anchoringOf(core, id).merkleRoot, theirs);
+  assert.equal(core.submissionsCount, 0);
+  const alarms = await auditOf(gateway, 'anchor_equivocation');
+  assert.deepEqual(
+    alarms.map(({ resource_id }) => resource_id),
+    [id],
+    'one event, however often it was told',
+  );
+  assert.ok(gateway.logged.some((line) => line.includes('ALARM') && line.includes(theirs)));
+
+  await t.test('also when ours was confirmed first', async () => {
+    const second = await recordSession(gateway, desktop);
+    await eventually('the submission', async () => core.anchorings.has(anchorSessionId(second)), 30_000);
+    core.mine();
+    await untilState(gateway, second, 'confirmed');
+    anchoringOf(core, second).merkleRoot = theirs;
+    assert.match((await untilState(gateway, second, 'reorged')).detail ?? '', /equivocation/);
+    assert.equal((await auditOf(gateway, 'anchor_equivocation')).length, 2);
+  });
+});
+
+test('a confirmation that its own verification denies does not count', { timeout: 120_000 }, async (t) => {
+  const { core, desktop, gateway } = await coreAndGateway(t);
+  const id = await recordSession(gateway, desktop);
+  await eventually('the submission', async () => core.anchorings.has(anchorSessionId(id)), 30_000);
+  Object.assign(anchoringOf(core, id), {
+    status: 'confirmed',
+    confirmedAt: new Date().toISOString(),
+    blockHeight: 9,
+    transactionId: 'made-up',
+  });
+  await eventually(
+    'the doubt',
+    async () => /does not agree/.test((await anchorOf(gateway, id)).anchoring[0]?.detail ?? ''),
+    30_000,
+  );
+  assert.equal((await anchorOf(gateway, id)).anchoring[0]?.state, 'pending');
+});
+
+test('a timestamp authority vouches for the time, and the policy names it', { timeout: 120_000 }, async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'lucid-tsa-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const authority = new FakeTimestampAuthority();
+  const url = await authority.start();
+  t.after(() => authority.stop());
+  const certificate = join(directory, 'tsa.pem');
+  writeFileSync(certificate, new X509Certificate(authority.certificate).toString());
+  const desktop = await startDesktop();
+  t.after(() => desktop.stop());
+  const gateway = await startGateway(t, { LUCID_TSA_URL: url, LUCID_TSA_CERTIFICATE: certificate, ...often });
+  const id = await recordSession(gateway, desktop);
+  const { next_check_at } = await untilState(gateway, id, 'confirmed');
+  assert.equal(next_check_at, null, 'a signature is not undone');
+  const report = await verifySession(gateway, id);
+  assert.deepEqual([report.clean, report.verdicts.time], [true, 'anchored']);
+  const policy = await gateway.api.json<{ tsas: { name: string }[] }>('GET', '/evidence/policy');
+  assert.deepEqual(
+    policy.tsas.map(({ name }) => name),
+    ['127.0.0.1'],
+  );
+});
+
+test('a timestamp authority without its certificate is wrong usage', async (t) => {
+  await assert.rejects(
+    startGateway(t, { LUCID_TSA_URL: 'http://127.0.0.1:9' }),
+    /LUCID_TSA_CERTIFICATE must name a PEM/,
+  );
+});
