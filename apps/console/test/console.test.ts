@@ -311,6 +311,11 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
       (recording.endedUs - recording.startedUs) / 1e6,
     );
     assert.notEqual((await state(page)).state, 'ended');
+    held.session.status = 'completed';
+    // All is stored: the same page shows the recording, where the viewer was.
+    await page.getByRole('region', { name: 'Evidence' }).getByText('Completeness: whole', { exact: true }).waitFor();
+    assert.equal(await page.getByText('Live', { exact: true }).count(), 1);
+    assert.ok((await state(page)).seconds > 4);
     server.sessions.delete('running');
     assert.deepEqual(problems, []);
     await context.close();

@@ -60,10 +60,13 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     );
     const live = liveStatuses.includes(session.status) && session.started_at !== null;
     const now = live ? 'live' : session.statistics.chunks_count > 0 ? 'recording' : 'nothing';
-    // A player that shows a running session goes on by itself when the session ends.
-    if (now === playing || (playing === 'live' && now === 'recording')) return;
+    // A player that follows a running session goes on until everything of it is stored.
+    const stored = session.status === 'completed' || session.status === 'failed';
+    if (now === playing || (playing === 'live' && !stored)) return;
+    const watched = picture.querySelector<LucidPlayer>('lucid-player');
+    const startSeconds = watched?.currentTime ?? parseMoment(location.hash) ?? 0;
     playing = now;
-    fill(picture, now === 'nothing' ? nothingYet(session) : player(api, session, live, signal));
+    fill(picture, now === 'nothing' ? nothingYet(session) : player(api, session, { live, startSeconds }, signal));
   }
   async function run(action: Command | 'delete'): Promise<void> {
     try {
@@ -161,12 +164,17 @@ function nothingYet(session: Session): HTMLElement {
   return h('div', { class: 'card empty' }, text);
 }
 
-function player(api: ApiClient, session: Session, live: boolean, signal: AbortSignal): LucidPlayer {
+function player(
+  api: ApiClient,
+  session: Session,
+  { live, startSeconds }: { live: boolean; startSeconds: number },
+  signal: AbortSignal,
+): LucidPlayer {
   const element = document.createElement('lucid-player') as LucidPlayer;
   element.linkHash = true;
-  const startSeconds = parseMoment(location.hash) ?? 0;
   const token = api.token ?? '';
-  void element.open({ baseUrl: api.baseUrl, token, sessionId: session.session_id, live }, { startSeconds });
+  // What goes wrong is shown by the player itself.
+  element.open({ baseUrl: api.baseUrl, token, sessionId: session.session_id, live }, { startSeconds }).catch(() => {});
   addEventListener(
     'hashchange',
     () => {
