@@ -82,7 +82,11 @@ test('a session is anchored, checked again, found reorganised, and anchored anew
   core.mine();
   const confirmed = await untilState(gateway, id, 'confirmed');
   assert.notEqual(confirmed.next_check_at, null, 'what is confirmed is asked about again');
-  assert.equal((await verifySession(gateway, id)).clean, true);
+  const anchored = await verifySession(gateway, id);
+  assert.deepEqual(
+    [anchored.clean, anchored.verdicts.time, anchored.verdicts.readability],
+    [true, 'anchored', 'readable'],
+  );
 
   core.reorganise(1);
   await untilState(gateway, id, 'reorged');

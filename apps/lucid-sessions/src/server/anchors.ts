@@ -1,11 +1,16 @@
 /** Outside anchors, from the environment: Blockchain Core, an RFC 3161 timestamp authority, both, or none. */
 import { createHash, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { BlockchainCoreAnchor, TimestampAnchor } from '@lucid-sessions/adapters';
-import type { StoragePort } from '@lucid-sessions/contract';
+import { BlockchainCoreAnchor, type BlockchainCoreOptions, TimestampAnchor } from '@lucid-sessions/adapters';
+import { type AnchorReceipt, LucidError, type StoragePort } from '@lucid-sessions/contract';
 import { type Environment, EnvironmentError, readText, readUrl } from '@lucid-sessions/contract/http';
-import { readAuthority, type TimestampAuthority } from '@lucid-sessions/evidence';
-import type { Anchor } from '@lucid-sessions/pipeline';
+import {
+  type AnchorVerdict,
+  type BundleAnchor,
+  readAuthority,
+  type TimestampAuthority,
+} from '@lucid-sessions/evidence';
+import type { Anchor, AnchorRequest } from '@lucid-sessions/pipeline';
 import { readSecretFile } from './secret-file.ts';
 
 const certificatesMax = 20;
@@ -66,31 +71,89 @@ export function openAnchors(environment: Environment, deps: AnchorsDeps): Anchor
   return anchors;
 }
 
-function blockchainCore(environment: Environment, { storage, nowUs, log }: AnchorsDeps): Anchor {
+/** Asks a verification may take: somebody waits for its answer. */
+const quick = { attemptsMax: 1, timeoutMs: 3_000 } as const;
+
+/** For the server's own verification: whether the chain still says what the receipt says. Null where there is no chain. */
+export function anchorCheck(
+  environment: Environment,
+): ((anchor: BundleAnchor) => Promise<AnchorVerdict | null>) | null {
+  if (!environment.BLOCKCHAIN_ANCHORING_URL) return null;
+  const core = new BlockchainCoreAnchor(coreOptions(environment, quick));
+  return async (anchor) => {
+    if (anchor.backend !== core.backend) return null;
+    try {
+      return verdictOf(await core.check(requestOf(anchor), receiptOf(anchor)));
+    } catch (thrown) {
+      if (isRefusal(thrown)) return { state: 'invalid', message: thrown.message };
+      // Out of reach: the receipt stays a claim, which is no finding.
+      return null;
+    }
+  };
+}
+
+const isRefusal = (thrown: unknown): thrown is LucidError => thrown instanceof LucidError && thrown.status === 500;
+
+function verdictOf(receipt: AnchorReceipt | null): AnchorVerdict {
+  if (receipt?.status === 'confirmed' && receipt.confirmedAtUs !== null)
+    return { state: 'confirmed', timeUs: receipt.confirmedAtUs };
+  if (receipt?.status === 'reorged') return { state: 'reorged', message: receipt.detail ?? 'the chain dropped it' };
+  return { state: 'pending', message: receipt?.detail ?? 'the chain does not confirm it now' };
+}
+
+const requestOf = ({ session_id, digest, submitted_us }: BundleAnchor): AnchorRequest => ({
+  sessionId: session_id,
+  merkleRoot: digest,
+  chunksCount: 0,
+  totalBytes: 0,
+  createdAtUs: submitted_us,
+  checkpoint: null,
+});
+
+const receiptOf = (anchor: BundleAnchor): AnchorReceipt => ({
+  backend: anchor.backend,
+  status: anchor.status,
+  submittedAtUs: anchor.submitted_us,
+  confirmedAtUs: anchor.confirmed_us,
+  blockHeight: anchor.block_height,
+  transactionId: anchor.transaction_id,
+  merkleRoot: anchor.digest,
+  detail: anchor.detail,
+});
+
+function coreOptions(environment: Environment, more: Partial<BlockchainCoreOptions>): BlockchainCoreOptions {
   const tokenFile = readText(environment, 'BLOCKCHAIN_ANCHORING_TOKEN_FILE', '');
-  return new BlockchainCoreAnchor({
+  return {
     baseUrl: readUrl(environment, 'BLOCKCHAIN_ANCHORING_URL', ''),
     ...(tokenFile === '' ? {} : { authorization: `Bearer ${readSecretFile(tokenFile)}` }),
-    nowUs,
-    onEquivocation({ sessionId, ours, theirs }) {
-      const message = `ALARM: blockchain core holds the root ${theirs} for session ${sessionId}, not ours (${ours})`;
-      log(message);
-      // One event for one lie, however often it is told.
-      const eventId = `equivocation:${createHash('sha256').update(`${sessionId} ${theirs}`).digest('hex')}`;
-      storage
-        .appendAudit({
-          eventId,
-          timestampUs: nowUs(),
-          eventType: 'anchor_equivocation',
-          userId: null,
-          resourceId: sessionId,
-          ipAddress: null,
-          userAgent: null,
-          success: false,
-          errorMessage: message,
-          details: { backend: 'blockchain-core', ours, theirs },
-        })
-        .catch((thrown: unknown) => log(`the alarm could not be written to the audit log: ${String(thrown)}`));
-    },
-  });
+    ...more,
+  };
+}
+
+function blockchainCore(environment: Environment, { storage, nowUs, log }: AnchorsDeps): Anchor {
+  return new BlockchainCoreAnchor(
+    coreOptions(environment, {
+      nowUs,
+      onEquivocation: ({ sessionId, ours, theirs }) => {
+        const message = `ALARM: blockchain core holds the root ${theirs} for session ${sessionId}, not ours (${ours})`;
+        log(message);
+        // One event for one lie, however often it is told.
+        const eventId = `equivocation:${createHash('sha256').update(`${sessionId} ${theirs}`).digest('hex')}`;
+        storage
+          .appendAudit({
+            eventId,
+            timestampUs: nowUs(),
+            eventType: 'anchor_equivocation',
+            userId: null,
+            resourceId: sessionId,
+            ipAddress: null,
+            userAgent: null,
+            success: false,
+            errorMessage: message,
+            details: { backend: 'blockchain-core', ours, theirs },
+          })
+          .catch((thrown: unknown) => log(`the alarm could not be written to the audit log: ${String(thrown)}`));
+      },
+    }),
+  );
 }

@@ -29,7 +29,7 @@ import { createPipelineServer, readPipelineEnv } from '@lucid-sessions/pipeline'
 import { createProcessorServer, readProcessorEnv } from '@lucid-sessions/processor';
 import { type Recorder, readRecorderEnv, startRecorderServer } from '@lucid-sessions/recorder';
 import { createStorageServer, readStorageEnv } from '@lucid-sessions/storage';
-import { openAnchors, readTsas } from './anchors.ts';
+import { anchorCheck, openAnchors, readTsas } from './anchors.ts';
 import { consoleFiles } from './console-files.ts';
 import { logOrigin, nowUs, openKeys, openLog, openStores } from './embedded-parts.ts';
 import { type DataDirectory, dataDirectory, type ServiceName, serviceNames, withOwnSecrets } from './environment.ts';
@@ -213,6 +213,7 @@ class Composer {
     await keys.directory.logSigner(origin);
     const tsas = readTsas(this.#environment);
     const trustedKeys = { ...(await keys.directory.exportPublic(origin)), ...(tsas.length > 0 ? { tsas } : {}) };
+    const checkAnchor = anchorCheck(this.#environment);
     const config = readApiEnv(this.#environment, software.version);
     const staticDir = await consoleFiles();
     // A port the system chose is known only now.
@@ -226,6 +227,7 @@ class Composer {
           crypto: nodeCrypto,
           decompressor: nodeDecompressor,
           policy: parsePolicy(new TextEncoder().encode(JSON.stringify(trustedKeys))),
+          ...(checkAnchor === null ? {} : { checkAnchor }),
         },
         trustedKeys,
         // The log is where the pipeline is; as five processes, its own door serves it.

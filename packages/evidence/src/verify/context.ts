@@ -21,8 +21,8 @@ export interface VerifyOptions {
   dek?: Uint8Array;
   /** Opens one of the wraps in the bundle; null when none is for it, an error of code `damaged` when one is and won't open. */
   unwrap?(wraps: BundleWrap[]): MaybePromise<Uint8Array | null>;
-  /** Checks a receipt against its chain or authority. Without it receipts are compared, not believed. */
-  checkAnchor?(anchor: BundleAnchor): MaybePromise<AnchorVerdict>;
+  /** Checks a receipt against its chain or authority; null when it can't say. Without it receipts are compared, not believed. */
+  checkAnchor?(anchor: BundleAnchor): MaybePromise<AnchorVerdict | null>;
   /** Called after each chunk. */
   progress?(done: number): void;
 }
