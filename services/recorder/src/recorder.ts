@@ -109,7 +109,7 @@ class RunningRecorder implements Recorder {
       limits: { ...limitsOf(this.#config), ...this.#deps.spoolLimits },
       originNs: process.hrtime.bigint(),
       // Memory is touched only when it is used: this is a bound, not a cost.
-      batchSlotsCount: 2 * sessionsMax + 128,
+      batchSlotsCount: 3 * sessionsMax + 128,
       // While chunks can't be stored, sessions that are over wait too.
       sessionsMax: 20 * sessionsMax + 100,
       chunkSlotsCount,

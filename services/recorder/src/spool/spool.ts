@@ -19,8 +19,9 @@ import type { SpoolThreadData } from './spool-thread.ts';
 
 /** Larger than two PDUs of 64 KiB with their headers: one may be open in each direction. */
 export const batchSlotBytes = 192 * 1024;
-/** Below it the sockets are paused: what one read may still bring must fit. */
-const batchSlotsReserve = 16;
+/** Below that many free slots sockets are paused: what each may still bring, in both directions, must fit. */
+const batchSlotsReservePerSession = 2;
+const batchSlotsReserveMin = 16;
 
 export interface SpoolOptions {
   /** Segments go into `<dataDir>/spool`, the key into `<dataDir>/keys/spool.key`. */
@@ -91,7 +92,7 @@ export class SpoolSession {
 
   end(end: SessionEnd): void {
     this.batch.finish(this.nowUs());
-    this.#spool.command({ kind: 'end', session: this.number, end });
+    this.#spool.ended(this.number, end);
   }
 
   /** Frames that can't be lost any more. */
@@ -125,6 +126,8 @@ export class Spool {
   /** Ids whose chunks are not all stored. */
   readonly #known = new Set<string>();
   readonly #started = new Set<SpoolSession>();
+  /** Sessions that may still write frames. */
+  #recording = 0;
   #pending: AppendItem[] = [];
   #flushTimer: NodeJS.Timeout | null = null;
   /** By session number; the spool thread writes, everybody reads. */
@@ -183,7 +186,7 @@ export class Spool {
 
   /** Whether one more read of a socket surely fits. */
   get hasRoom(): boolean {
-    return this.pool.hasMoreThan(batchSlotsReserve);
+    return this.pool.hasMoreThan(batchSlotsReserveMin + batchSlotsReservePerSession * this.#recording);
   }
 
   /** Sessions, live ones too, whose chunks are not all stored. */
@@ -202,6 +205,7 @@ export class Spool {
     Atomics.store(this.watermarks, number, 0n);
     const session = new SpoolSession(this, sessionId, number, this.monotonicUs());
     this.#known.add(sessionId);
+    this.#recording += 1;
     this.#sessions.set(number, { session, events });
     this.command({ kind: 'open', session: number, sessionId });
     return session;
@@ -238,6 +242,11 @@ export class Spool {
   command(command: SpoolCommand): void {
     this.flush();
     this.#worker.postMessage(command);
+  }
+
+  ended(session: number, end: SessionEnd): void {
+    this.#recording -= 1;
+    this.command({ kind: 'end', session, end });
   }
 
   started(session: SpoolSession): void {
