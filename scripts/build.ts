@@ -129,7 +129,8 @@ async function findWorkers(): Promise<Map<string, string>> {
     const text = await readFile(join(root, path), 'utf8');
     for (const [, target = ''] of text.matchAll(workerUrl)) {
       const file = resolve(root, dirname(path), `${target}.ts`);
-      workers.set(file, workerName(file));
+      // What lies outside the workspaces (this script, which the server runs in development) is not published.
+      if (/^(?:packages|services|apps)[\\/]/.test(relative(root, file))) workers.set(file, workerName(file));
     }
   }
   return workers;
