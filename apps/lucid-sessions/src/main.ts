@@ -6,9 +6,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LucidError } from '@lucid-sessions/contract';
 import { EnvironmentError } from '@lucid-sessions/contract/http';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Argument, Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ApiClient } from './cli/api-client.ts';
 import { CliError, exitCodes, Output } from './cli/output.ts';
+import { parseRecordingTime } from './commands/recording-time.ts';
 import {
   createSession,
   deleteSession,
@@ -40,7 +41,7 @@ const program = new Command('lucid-sessions')
   .addHelpText(
     'after',
     `
-Exit codes: 0 done · 1 failed · 2 wrong usage · 3 no API answers · 4 not permitted
+Exit codes: 0 done · 1 failed · 2 wrong usage · 3 no API answers · 4 not permitted · 130 stopped by Ctrl-C
             verify: 0 only for a clean bundle, 10 and above one per kind of finding (docs/format.md)`,
   );
 
@@ -156,6 +157,45 @@ sessions
   .argument('<session-id>')
   .action(async (id: string) => deleteSession(api(), output(), id));
 
+const keys = program
+  .command('keys')
+  .description('make, list, rotate and export this installation’s keys; shred a session’s key');
+const keyCommands = () => import('./commands/keys.ts');
+keys
+  .command('init')
+  .description('make the identity, log and local keys that are missing')
+  .option('--auditor <file>', 'also make an age identity for an auditor: the secret goes into this new file')
+  .action(async (given: { auditor?: string }) => (await keyCommands()).initKeys(environment(), output(), given));
+keys
+  .command('list')
+  .description('show every key, secrets by their fingerprint')
+  .action(async () => (await keyCommands()).listKeys(environment(), output()));
+keys
+  .command('export-public')
+  .description('the public keys as a policy file for verify --policy')
+  .option('--out <file>', 'write it there')
+  .action(async (given: { out?: string }) =>
+    (await keyCommands()).exportPublicKeys(environment(), output(), given.out),
+  );
+keys
+  .command('rotate')
+  .description(
+    'replace the identity or the local key, or wrap every session to LUCID_RECIPIENTS; needs stopped services',
+  )
+  .addArgument(new Argument('<what>').choices(['identity', 'local', 'recipients']))
+  .action(async (what: 'identity' | 'local' | 'recipients') =>
+    (await keyCommands()).rotateKeys(environment(), output(), what),
+  );
+keys
+  .command('shred')
+  .description('destroy a session’s key for good: what was recorded can be proven, never read again')
+  .argument('<session-id>')
+  .option('--confirm <session-id>', 'the session id once more')
+  .requiredOption('--reason <text>', 'why; it is signed into the erase record')
+  .action(async (id: string, given: { confirm?: string; reason: string }) =>
+    (await keyCommands()).shredSession(api(), output(), id, given),
+  );
+
 program
   .command('export')
   .description('write a session’s evidence bundle, and a starter policy file beside it')
@@ -185,6 +225,53 @@ program
       policy === undefined
         ? await verifyOnServer(api(), what, output())
         : await verifyPath(what, { policy, ...rest }, output());
+  });
+
+const recordingTime = (text: string): number => {
+  try {
+    return parseRecordingTime(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+};
+const between =
+  (least: number, most: number) =>
+  (text: string): number => {
+    const value = /^\d{1,4}(\.\d{1,3})?$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= least && value <= most)) throw new InvalidArgumentError(`must be from ${least} to ${most}`);
+    return value;
+  };
+
+program
+  .command('video')
+  .description('write a recording as a video (needs ffmpeg)')
+  .argument('<session-id-or-bundle>')
+  .requiredOption('--out <file>', 'ends in .mp4 or .webm')
+  .option('--from <time>', 'where it begins: 10, 0:10, 00:00:10.5', recordingTime, 0)
+  .option('--to <time>', 'where it ends', recordingTime)
+  .option('--speed <factor>', '1 to 16', between(1, 16), 1)
+  .option('--fps <rate>', 'pictures per second, 1 to 60', wholeNumber, 15)
+  .option('--skip-idle', 'leave out times when nothing happens')
+  .option('--no-pointer', 'without the pointer')
+  .option('--identity <file>', 'age identity that opens an encrypted bundle')
+  .action(async (what: string, given) => {
+    const { runVideo } = await import('./commands/recording-output.ts');
+    await runVideo(what, { ...given, api }, output());
+  });
+
+program
+  .command('picture')
+  .description('write what a recording shows at one moment as PNG')
+  .argument('<session-id-or-bundle>')
+  .requiredOption('--at <time>', 'the moment: 83, 1:23, 00:01:23.5, or "end"', (text) =>
+    text === 'end' ? null : recordingTime(text),
+  )
+  .requiredOption('--out <file>', 'ends in .png')
+  .option('--no-pointer', 'without the pointer')
+  .option('--identity <file>', 'age identity that opens an encrypted bundle')
+  .action(async (what: string, given) => {
+    const { runPicture } = await import('./commands/recording-output.ts');
+    await runPicture(what, { ...given, api }, output());
   });
 
 async function writeNewFile(path: string, text: string): Promise<void> {

@@ -13,6 +13,7 @@ export {
   type FfmpegH264Options,
 } from './h264-ffmpeg.ts';
 export { KeyDirectory, KeyError, type KeyErrorCode, type KeyInfo, type LocalKey } from './key-files.ts';
+export { KeyLock } from './key-lock.ts';
 export {
   AgeUnwrapper,
   AgeWrapper,
@@ -20,6 +21,7 @@ export {
   type KeyWrapper,
   LocalUnwrapper,
   LocalWrapper,
+  makeAgeIdentity,
   rewrapDek,
   unwrapDek,
   WrapError,

@@ -25,7 +25,7 @@ import {
 } from './durable-file.ts';
 import { nodeCrypto } from './node-crypto.ts';
 
-export type KeyErrorCode = 'too_open' | 'malformed' | 'missing';
+export type KeyErrorCode = 'too_open' | 'malformed' | 'missing' | 'in_use';
 
 export class KeyError extends Error {
   override readonly name = 'KeyError';
@@ -46,6 +46,8 @@ export interface KeyInfo {
   createdAt: Date;
   /** Replaced by a newer one; kept to check (identity) or unwrap (local) what it made. */
   retired: boolean;
+  /** When a retired identity was retired, µs since 1970: it signed nothing later. */
+  retiredUs?: number;
 }
 
 export interface LocalKey {
@@ -180,10 +182,11 @@ export class KeyDirectory {
     await writeFileDurably(join(directory, name), utf8(text), 0o600);
   }
 
-  /** A new identity. The old one's public half stays, its private half is gone. */
-  async rotateIdentity(): Promise<{ before: PublicKey; after: PublicKey }> {
+  /** A new identity. The old one's public half stays with the time it was retired; its private half is gone. */
+  async rotateIdentity(retiredUs?: number): Promise<{ before: PublicKey; after: PublicKey }> {
     const before = (await this.identity()).publicKey;
-    await this.#retire(`identity-${keyIdOf(before)}.pub`, `${formatPublicKey(before)}\n`);
+    const until = retiredUs === undefined ? '' : `retired ${retiredUs}\n`;
+    await this.#retire(`identity-${keyIdOf(before)}.pub`, `${formatPublicKey(before)}\n${until}`);
     await this.#remove('identity.pem');
     return { before, after: (await this.identity()).publicKey };
   }
@@ -245,19 +248,30 @@ export class KeyDirectory {
       const [, purpose, keyId = ''] = /^(identity|local)-([0-9a-f]+)\./.exec(name) ?? [];
       if (purpose === 'local') add({ purpose: 'local', keyId, publicKey: null, retired: true }, createdAt);
       else if (purpose === 'identity') {
-        const text = fromUtf8((await readFileOrNull(join(this.#path, 'retired', name))) ?? new Uint8Array(0)).trim();
-        add({ purpose: 'identity', keyId, publicKey: text, retired: true }, createdAt);
+        const text = fromUtf8((await readFileOrNull(join(this.#path, 'retired', name))) ?? new Uint8Array(0));
+        const [publicKey = '', until = ''] = text.split('\n');
+        const [, us] = /^retired (\d{1,16})$/.exec(until) ?? [];
+        const retiredUs = us === undefined ? {} : { retiredUs: Number(us) };
+        add({ purpose: 'identity', keyId, publicKey, retired: true, ...retiredUs }, createdAt);
       }
     }
     return list;
   }
 
-  /** What a verifier needs to be told, in the form of its policy file. */
-  async exportPublic(origin: string): Promise<{ v: 1; identity_keys: { key: string }[]; log_keys: string[] }> {
+  /** What a verifier needs to be told, in the form of its policy file. Retired keys count for what they signed in their time. */
+  async exportPublic(
+    origin: string,
+  ): Promise<{ v: 1; identity_keys: { key: string; valid_to_us?: number }[]; log_keys: string[] }> {
     const keys = await this.list(origin);
-    const publicOf = (purpose: KeyInfo['purpose']): string[] =>
-      keys.flatMap((key) => (key.purpose === purpose && key.publicKey !== null ? [key.publicKey] : []));
-    return { v: 1, identity_keys: publicOf('identity').map((key) => ({ key })), log_keys: publicOf('log') };
+    const identityKeys = keys.flatMap(({ purpose, publicKey, retiredUs }) =>
+      purpose === 'identity' && publicKey !== null
+        ? [{ key: publicKey, ...(retiredUs === undefined ? {} : { valid_to_us: retiredUs }) }]
+        : [],
+    );
+    const logKeys = keys.flatMap(({ purpose, publicKey }) =>
+      purpose === 'log' && publicKey !== null ? [publicKey] : [],
+    );
+    return { v: 1, identity_keys: identityKeys, log_keys: logKeys };
   }
 }
 

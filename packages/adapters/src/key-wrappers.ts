@@ -1,6 +1,6 @@
 import type { KeyWrap } from '@lucid-sessions/contract';
 import { concatBytes, DEK_BYTES, utf8 } from '@lucid-sessions/evidence';
-import { Decrypter, Encrypter, identityToRecipient } from 'age-encryption';
+import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import type { LocalKey } from './key-files.ts';
 import { nodeCrypto } from './node-crypto.ts';
 
@@ -50,6 +50,12 @@ export class AgeWrapper implements KeyWrapper {
     const wrapped = await encrypter.encrypt(concatBytes(utf8(`${keyId}\n`), dek));
     return { scheme: this.scheme, recipient: this.recipient, keyId, wrapped };
   }
+}
+
+/** A new X25519 identity (secret) and its recipient (public), as `age-keygen` makes them. */
+export async function makeAgeIdentity(): Promise<{ identity: string; recipient: string }> {
+  const identity = await generateX25519Identity();
+  return { identity, recipient: await identityToRecipient(identity) };
 }
 
 /** Opens age wraps with an identity (`AGE-SECRET-KEY-1…`). */

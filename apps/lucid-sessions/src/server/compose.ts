@@ -6,6 +6,8 @@
 import { randomUUID } from 'node:crypto';
 import {
   embeddedLogPort,
+  KeyDirectory,
+  KeyLock,
   logFileReader,
   nodeCrypto,
   nodeDecompressor,
@@ -94,6 +96,7 @@ class Composer {
   }
 
   async start(): Promise<RunningLucid> {
+    await this.#holdKeys();
     const storage = this.#services.has('storage') ? await this.#startStorage() : this.#remote('storage');
     const processor = this.#services.has('processor') ? await this.#startProcessor(storage) : this.#remote('processor');
     let recorder: RecorderPort | null = this.#services.has('recorder') ? null : this.#remote('recorder');
@@ -114,6 +117,13 @@ class Composer {
       rdp,
       dispose: () => this.dispose(),
     };
+  }
+
+  /** Keys are read once, at the start: while this runs nobody may rotate them. */
+  async #holdKeys(): Promise<void> {
+    await KeyDirectory.open(this.#directory.keys);
+    const lock = KeyLock.share(this.#directory.keys);
+    this.#disposers.push(async () => lock.release());
   }
 
   /** In the reverse order of starting; each is given its chance even when another fails. */

@@ -1,0 +1,266 @@
+/** `keys`: the keys of this installation, in its data directory; `shred` alone goes through the API. */
+import { randomUUID } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import { resolve } from 'node:path';
+import { KeyDirectory, KeyError, type KeyInfo, KeyLock, makeAgeIdentity, SqliteThread } from '@lucid-sessions/adapters';
+import type { Environment } from '@lucid-sessions/contract/http';
+import { formatPublicKey, keyIdOf } from '@lucid-sessions/evidence';
+import { readProcessorEnv } from '@lucid-sessions/processor';
+import { createStorageService, readStorageEnv, type StorageService } from '@lucid-sessions/storage';
+import type { ApiClient } from '../cli/api-client.ts';
+import { CliError, exitCodes, type Output, table } from '../cli/output.ts';
+import { logOrigin, nowUs, openStores } from '../server/embedded-parts.ts';
+import { type DataDirectory, dataDirectory, withOwnSecrets } from '../server/environment.ts';
+import { type RewrapReport, rewrapSessions, toLocalKey, toRecipients } from '../server/rewrap.ts';
+import { sessionPath } from './sessions.ts';
+
+interface KeyRow {
+  purpose: KeyInfo['purpose'] | 'recipient';
+  key_id: string;
+  public_key: string | null;
+  created_at: string | null;
+  retired: boolean;
+}
+
+/** Key files' own refusals are a person's to mend. */
+async function mendable<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (thrown) {
+    if (thrown instanceof KeyError) throw new CliError(thrown.message);
+    throw thrown;
+  }
+}
+
+async function rowsOf(keys: KeyDirectory, environment: Environment): Promise<KeyRow[]> {
+  const own = (await keys.list(logOrigin(environment))).map((key) => ({
+    purpose: key.purpose,
+    key_id: key.keyId,
+    public_key: key.publicKey,
+    created_at: key.createdAt.toISOString(),
+    retired: key.retired,
+  }));
+  return [...own, ...recipientsOf(environment).map(recipientRow)];
+}
+
+const recipientRow = (recipient: string): KeyRow => ({
+  purpose: 'recipient',
+  key_id: '',
+  public_key: recipient,
+  created_at: null,
+  retired: false,
+});
+
+const recipientsOf = (environment: Environment): readonly string[] =>
+  readProcessorEnv({ ...withOwnSecrets(environment, dataDirectory(environment)) }).recipients;
+
+function tableOf(rows: readonly KeyRow[]): string {
+  const cells = rows.map((row) => [
+    row.retired ? `${row.purpose} (retired)` : row.purpose,
+    row.key_id.slice(0, 16) || '-',
+    row.created_at ?? '-',
+    row.public_key ?? 'secret, never shown',
+  ]);
+  return table(['KEY', 'ID', 'CREATED', 'PUBLIC'], cells);
+}
+
+export interface InitOptions {
+  /** File for a new auditor's secret identity. */
+  auditor?: string;
+}
+
+/** Makes what is missing and leaves what is there. */
+export async function initKeys(environment: Environment, output: Output, { auditor }: InitOptions): Promise<void> {
+  await mendable(async () => {
+    const keys = await KeyDirectory.open(dataDirectory(environment).keys);
+    await keys.identity();
+    await keys.logSigner(logOrigin(environment));
+    await keys.localKey();
+    const made = auditor === undefined ? null : await makeAuditor(auditor);
+    const rows = await rowsOf(keys, environment);
+    const lines = [tableOf(rows)];
+    if (made !== null)
+      lines.push(
+        '',
+        `auditor    ${made.recipient}`,
+        `identity   ${made.file} (mode 0600): give it to the auditor, keep no copy here`,
+        `use it     LUCID_RECIPIENTS=${[...recipientsOf(environment), made.recipient].join(',')}`,
+      );
+    output.result({ keys: rows, auditor: made }, lines.join('\n'));
+  });
+}
+
+async function makeAuditor(path: string): Promise<{ recipient: string; file: string }> {
+  const file = resolve(path);
+  const { identity, recipient } = await makeAgeIdentity();
+  try {
+    await writeFile(file, `# public key: ${recipient}\n${identity}\n`, { flag: 'wx', mode: 0o600 });
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
+    throw new CliError(`${file} is there already: name another file with --auditor`);
+  }
+  return { recipient, file };
+}
+
+export async function listKeys(environment: Environment, output: Output): Promise<void> {
+  await mendable(async () => {
+    const rows = await rowsOf(await KeyDirectory.open(dataDirectory(environment).keys), environment);
+    output.result({ keys: rows }, rows.length === 0 ? 'no keys yet: "keys init" or "up" makes them' : tableOf(rows));
+  });
+}
+
+/** What others need to trust this installation, as a policy file for `verify --policy`. */
+export async function exportPublicKeys(environment: Environment, output: Output, out?: string): Promise<void> {
+  await mendable(async () => {
+    const keys = await KeyDirectory.open(dataDirectory(environment).keys);
+    const policy = await keys.exportPublic(logOrigin(environment));
+    if (policy.identity_keys.length === 0) throw new CliError('there are no keys yet: "keys init" or "up" makes them');
+    const text = JSON.stringify(policy, null, 2);
+    if (out !== undefined) await writeFile(out, `${text}\n`, { flag: 'wx' });
+    output.result(policy, out === undefined ? text : `policy     ${resolve(out)}`);
+  });
+}
+
+export const rotations = ['identity', 'local', 'recipients'] as const;
+export type Rotation = (typeof rotations)[number];
+
+/** Refuses while services run: they would go on with the keys they read, and open sessions under them. */
+export async function rotateKeys(environment: Environment, output: Output, what: Rotation): Promise<void> {
+  await mendable(async () => {
+    const directory = dataDirectory(environment);
+    const keys = await KeyDirectory.open(directory.keys);
+    const lock = KeyLock.take(directory.keys);
+    try {
+      await rotateLocked(environment, output, what, keys, directory);
+    } finally {
+      lock.release();
+    }
+  });
+}
+
+async function rotateLocked(
+  environment: Environment,
+  output: Output,
+  what: Rotation,
+  keys: KeyDirectory,
+  directory: DataDirectory,
+): Promise<void> {
+  const config = readStorageEnv(withOwnSecrets(environment, directory));
+  const storage = createStorageService({ ...(await openStores(config, new SqliteThread())), nowUs });
+  try {
+    const done = await { identity: rotateIdentity, local: rotateLocal, recipients: rotateRecipients }[what]({
+      environment,
+      keys,
+      storage,
+    });
+    await auditRotation(storage, what, done.details, done.report);
+    const failed = done.report?.failed ?? [];
+    output.result({ rotated: what, ...done.details, ...(done.report ?? {}) }, describe(done).join('\n'));
+    if (failed.length > 0)
+      throw new CliError(`${failed.length} sessions keep their old wraps; nothing they need was destroyed`);
+  } finally {
+    await storage.dispose();
+  }
+}
+
+interface RotationWork {
+  environment: Environment;
+  keys: KeyDirectory;
+  storage: StorageService;
+}
+
+interface Rotated {
+  details: Record<string, string | string[]>;
+  report: RewrapReport | null;
+}
+
+async function rotateIdentity({ keys }: RotationWork): Promise<Rotated> {
+  const { before, after } = await keys.rotateIdentity(nowUs());
+  const details = { before: keyIdOf(before), after: keyIdOf(after), public_key: formatPublicKey(after) };
+  return { details, report: null };
+}
+
+async function rotateLocal({ keys, storage }: RotationWork): Promise<Rotated> {
+  const { before, after } = await keys.rotateLocalKey();
+  const report = await rewrapSessions(storage, toLocalKey(await keys.localKeys()));
+  // Also keys a rotation left that was cut off. Only when nothing is under them any more.
+  const dropped: string[] = [];
+  if (report.failed.length === 0)
+    for (const { keyId } of (await keys.localKeys()).slice(1)) {
+      await keys.dropLocalKey(keyId);
+      dropped.push(keyId);
+    }
+  return { details: { before, after, destroyed: dropped }, report };
+}
+
+async function rotateRecipients({ environment, keys, storage }: RotationWork): Promise<Rotated> {
+  const recipients = recipientsOf(environment);
+  const report = await rewrapSessions(storage, toRecipients(recipients, await keys.localKeys()));
+  return { details: { recipients: [...recipients] }, report };
+}
+
+function describe({ details, report }: Rotated): string[] {
+  const lines = Object.entries(details).map(
+    ([name, value]) => `${name.padEnd(11)}${Array.isArray(value) ? value.join(', ') || '-' : value}`,
+  );
+  if (report === null)
+    lines.push('', 'Old recordings verify under the retired key; hand out "keys export-public" anew.');
+  else lines.push(`rewrapped  ${report.rewrapped} of ${report.sessions} sessions`);
+  for (const { session_id: id, message } of report?.failed ?? []) lines.push(`failed     ${id}: ${message}`);
+  return lines;
+}
+
+async function auditRotation(
+  storage: StorageService,
+  what: Rotation,
+  details: Rotated['details'],
+  report: RewrapReport | null,
+): Promise<void> {
+  await storage.appendAudit({
+    eventId: randomUUID(),
+    timestampUs: nowUs(),
+    eventType: 'key_rotated',
+    userId: `os:${userInfo().username}`.slice(0, 200),
+    resourceId: null,
+    ipAddress: null,
+    userAgent: null,
+    success: (report?.failed.length ?? 0) === 0,
+    errorMessage: null,
+    details: { key: what, ...details, sessions: report?.sessions ?? 0, rewrapped: report?.rewrapped ?? 0 },
+  });
+}
+
+export interface ShredOptions {
+  confirm?: string;
+  reason: string;
+}
+
+interface ErasedAnswer {
+  session_id: string;
+  erased_at: string;
+  record_sha256: string;
+  log_index: number;
+  wraps_destroyed: number;
+}
+
+/** Destroys a session's key through the API: signed, logged, then gone. */
+export async function shredSession(api: ApiClient, output: Output, id: string, options: ShredOptions): Promise<void> {
+  if (options.confirm !== id)
+    throw new CliError(`this destroys the key of session ${id} for good; say so with --confirm ${id}`, exitCodes.usage);
+  const answer = await api.json<ErasedAnswer>('POST', `${sessionPath(id)}/erase`, {
+    confirm: options.confirm,
+    reason: options.reason,
+  });
+  const wraps = answer.wraps_destroyed;
+  output.result(
+    answer,
+    [
+      wraps > 0
+        ? `shredded   ${id}: ${wraps} wrapped key(s) destroyed`
+        : `shredded   ${id} already at ${answer.erased_at}`,
+      `record     ${answer.record_sha256}, entry ${answer.log_index} of the transparency log`,
+      'backups    copies of the wrapped keys in backups and exported bundles have to be destroyed where they are',
+    ].join('\n'),
+  );
+}

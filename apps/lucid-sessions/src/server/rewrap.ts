@@ -1,0 +1,90 @@
+/** Rotation of what session keys are wrapped to: every session's wraps are made anew, chunk files and records stay. */
+import {
+  AgeWrapper,
+  type KeyUnwrapper,
+  type LocalKey,
+  LocalUnwrapper,
+  LocalWrapper,
+  unwrapDek,
+} from '@lucid-sessions/adapters';
+import type { KeyWrap, StoragePort } from '@lucid-sessions/contract';
+
+/** The wraps a session shall have; null when it has them already. */
+export type Rewrap = (wraps: KeyWrap[]) => Promise<KeyWrap[] | null>;
+
+export interface RewrapReport {
+  sessions: number;
+  rewrapped: number;
+  /** Their wraps are as they were. */
+  failed: { session_id: string; message: string }[];
+}
+
+const pageSize = 100;
+const failedMax = 1000;
+
+async function dekOf(wraps: KeyWrap[], unwrappers: readonly KeyUnwrapper[]): Promise<Uint8Array> {
+  const dek = await unwrapDek(wraps, unwrappers);
+  if (dek === null) throw new Error('no local key of this installation opens its wraps');
+  return dek;
+}
+
+/** Wraps under retired local keys become wraps under the present one (the first of `keys`). */
+export function toLocalKey(keys: readonly LocalKey[]): Rewrap {
+  const [present] = keys;
+  const unwrappers = [new LocalUnwrapper(keys)];
+  return async (wraps) => {
+    const stale = wraps.filter((wrap) => wrap.scheme === 'local' && wrap.recipient !== present?.keyId);
+    if (present === undefined || stale.length === 0) return null;
+    const dek = await dekOf(stale, unwrappers);
+    const fresh = await new LocalWrapper(present).wrap(dek, stale[0]!.keyId);
+    const kept = wraps.filter((wrap) => !stale.includes(wrap) && wrap.scheme !== 'local');
+    return [fresh, ...kept];
+  };
+}
+
+/** age wraps for exactly these recipients; the local wrap stays. */
+export function toRecipients(recipients: readonly string[], keys: readonly LocalKey[]): Rewrap {
+  const unwrappers = [new LocalUnwrapper(keys)];
+  return async (wraps) => {
+    const kept = wraps.filter((wrap) => wrap.scheme !== 'age' || recipients.includes(wrap.recipient));
+    const missing = recipients.filter((name) => !kept.some((wrap) => wrap.scheme === 'age' && wrap.recipient === name));
+    if (kept.length === wraps.length && missing.length === 0) return null;
+    if (missing.length === 0) return kept;
+    const dek = await dekOf(wraps, unwrappers);
+    const keyId = wraps[0]!.keyId;
+    return [...kept, ...(await Promise.all(missing.map((name) => new AgeWrapper(name).wrap(dek, keyId))))];
+  };
+}
+
+/** May be cut off anywhere and run again: each session has its old wraps or its new ones. */
+export async function rewrapSessions(
+  storage: Pick<StoragePort, 'listSessions' | 'getWraps' | 'putWraps'>,
+  rewrap: Rewrap,
+): Promise<RewrapReport> {
+  const report: RewrapReport = { sessions: 0, rewrapped: 0, failed: [] };
+  for (let offset = 0; ; offset += pageSize) {
+    const { sessions, total } = await storage.listSessions({ limit: pageSize, offset });
+    for (const { session_id: sessionId } of sessions) await rewrapSession(storage, rewrap, sessionId, report);
+    if (sessions.length === 0 || offset + pageSize >= total) return report;
+  }
+}
+
+async function rewrapSession(
+  storage: Pick<StoragePort, 'getWraps' | 'putWraps'>,
+  rewrap: Rewrap,
+  sessionId: string,
+  report: RewrapReport,
+): Promise<void> {
+  report.sessions += 1;
+  try {
+    const { wraps } = await storage.getWraps({ sessionId });
+    // None: in clear, or shredded. Neither may get a wrap.
+    const next = wraps.length === 0 ? null : await rewrap(wraps);
+    if (next === null) return;
+    await storage.putWraps({ sessionId, wraps: next });
+    report.rewrapped += 1;
+  } catch (thrown) {
+    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    if (report.failed.length < failedMax) report.failed.push({ session_id: sessionId, message });
+  }
+}
