@@ -12,6 +12,7 @@ export * from './gcc-client.ts';
 export * from './gcc-server.ts';
 export * from './input.ts';
 export * from './licensing.ts';
+export * from './logon-info.ts';
 export * from './mcs.ts';
 export * from './mcs-connect.ts';
 export * from './message-channel.ts';

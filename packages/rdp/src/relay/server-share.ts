@@ -2,6 +2,7 @@
 import { DecodeError, decode, Reader } from '@lucid-sessions/wire';
 import { demandActive } from '../pdu/activation.ts';
 import { errorInfoText } from '../pdu/error-info.ts';
+import { readLogonInfo } from '../pdu/logon-info.ts';
 import { enhancedServerRedirection, type ServerRedirection, serverRedirection } from '../pdu/redirection.ts';
 import { SecurityFlag } from '../pdu/security.ts';
 import { SaveSessionInfoType, saveSessionInfo, setErrorInfo } from '../pdu/session-control.ts';
@@ -80,37 +81,11 @@ function readData(body: Uint8Array, found: ServerShare, events: RelayEvent[]): v
 }
 
 function readSaveSessionInfo(data: Uint8Array, found: ServerShare, events: RelayEvent[]): void {
-  const { infoType, infoData } = decode(saveSessionInfo, data);
-  const reader = new Reader(infoData);
-  if (infoType === SaveSessionInfoType.logon) events.push(logonOf(reader));
-  if (infoType === SaveSessionInfoType.logonLong) events.push(logonLongOf(reader));
+  const info = decode(saveSessionInfo, data);
+  const { infoType, infoData } = info;
+  const logon = readLogonInfo(info);
+  if (logon !== null) events.push({ kind: 'logon', ...logon });
   if (infoType === SaveSessionInfoType.logonExtendedInfo && blankReconnectSecret(infoData)) found.blanked = true;
-}
-
-/** TS_LOGON_INFO, [MS-RDPBCGR] 2.2.10.1.1.1: fields of fixed size with their used sizes before them. */
-function logonOf(reader: Reader): RelayEvent {
-  const domainBytes = reader.u32le();
-  const domain = reader.slice(52);
-  const userNameBytes = reader.u32le();
-  const userName = reader.slice(512);
-  const sessionId = reader.u32le();
-  return {
-    kind: 'logon',
-    domain: cut(textOfUtf16(domain.subarray(0, Math.min(52, domainBytes)))),
-    userName: cut(textOfUtf16(userName.subarray(0, Math.min(512, userNameBytes)))),
-    sessionId,
-  };
-}
-
-/** TS_LOGON_INFO_VERSION_2, [MS-RDPBCGR] 2.2.10.1.1.2. */
-function logonLongOf(reader: Reader): RelayEvent {
-  reader.skip(6);
-  const sessionId = reader.u32le();
-  const domainBytes = reader.u32le();
-  const userNameBytes = reader.u32le();
-  reader.skip(558);
-  const domain = textOfUtf16(reader.slice(domainBytes));
-  return { kind: 'logon', domain: cut(domain), userName: cut(textOfUtf16(reader.slice(userNameBytes))), sessionId };
 }
 
 const cut = (text: string): string => (text.split('\0')[0] ?? '').slice(0, 256);

@@ -1,0 +1,302 @@
+import {
+  errorInfoText,
+  type InspectedEvent,
+  PduType2,
+  readLogonInfo,
+  StreamInspector,
+  type StreamInspectorSnapshot,
+  saveSessionInfo,
+  setErrorInfo,
+} from '@lucid-sessions/rdp';
+import { BulkDecompressor, type BulkSnapshot } from '@lucid-sessions/rdp/graphics';
+import { DecodeError, decode } from '@lucid-sessions/wire';
+import { type Frame, frameFlags, frameKinds } from '../frame.ts';
+import { decodeNote } from '../note.ts';
+import { type ClientInput, fastPathInputs, slowPathInputs } from './client-input.ts';
+import { type ClipboardSnapshot, ClipboardWatch } from './clipboard-watch.ts';
+import type { ContentSink } from './contents.ts';
+import { type DriveSnapshot, DriveWatch } from './drive-watch.ts';
+import type { Happening, IndexEvent, KeepPolicy } from './events.ts';
+import { type ActivitySecond, EVENTS_PER_SEGMENT_MAX, type IndexSegment, SECONDS_PER_SEGMENT_MAX } from './segment.ts';
+import { Typing, type TypingSnapshot } from './typing.ts';
+
+const US_LAYOUT = 0x0409;
+const STATE_VERSION = 1;
+/** Errors of one segment: broken PDUs come in floods. */
+const ERRORS_PER_SEGMENT_MAX = 100;
+
+export interface SessionIndexerOptions {
+  input?: KeepPolicy;
+  clipboard?: KeepPolicy;
+  /** Gets clipboard and drive contents as they pass by. */
+  onContent?: ContentSink;
+}
+
+export interface SessionIndexerState {
+  readonly version: number;
+  readonly inspector: StreamInspectorSnapshot;
+  readonly bulk: { readonly client: BulkSnapshot; readonly server: BulkSnapshot };
+  readonly typing: TypingSnapshot;
+  readonly clipboard: ClipboardSnapshot;
+  readonly drive: DriveSnapshot;
+  readonly lost: { readonly client: boolean; readonly server: boolean };
+  readonly size: { readonly width: number; readonly height: number };
+  readonly approximate: boolean;
+  readonly nextId: number;
+  readonly lastUs: number;
+  readonly begun: boolean;
+}
+
+/**
+ * Makes the index of a recording from its frames: what happened and when, how much went over, and on the way what crossed
+ * clipboard and drives. It draws nothing. `take` cuts a segment at a chunk's end; `state` carries it to the next chunk, also
+ * on another day. Nothing a peer sent makes it throw.
+ */
+export class SessionIndexer {
+  readonly #options: SessionIndexerOptions;
+  readonly #bulk = { client: new BulkDecompressor(), server: new BulkDecompressor() };
+  readonly #inspector: StreamInspector;
+  readonly #typing: Typing;
+  readonly #clipboard: ClipboardWatch;
+  readonly #drive: DriveWatch;
+  readonly #lost = { client: false, server: false };
+  #size = { width: 0, height: 0 };
+  #nextId = 1;
+  #timeUs = 0;
+  #begun = false;
+  #events: IndexEvent[] = [];
+  #dropped = 0;
+  #errors = 0;
+  #activity = new Map<number, ActivitySecond>();
+
+  constructor(options: SessionIndexerOptions = {}) {
+    this.#options = options;
+    const { client, server } = this.#bulk;
+    this.#inspector = new StreamInspector({
+      client: (data, flags) => client.decompress(data, flags),
+      server: (data, flags) => server.decompress(data, flags),
+    });
+    const emit = (timeUs: number, happening: Happening): void => this.#emit(timeUs, happening);
+    const nextId = (): number => this.#nextId++;
+    this.#typing = new Typing(options.input ?? 'full', emit);
+    this.#clipboard = new ClipboardWatch(options.clipboard ?? 'full', emit, nextId, options.onContent);
+    this.#drive = new DriveWatch(emit, nextId, options.onContent);
+  }
+
+  state(): SessionIndexerState {
+    return {
+      version: STATE_VERSION,
+      inspector: this.#inspector.snapshot(),
+      bulk: { client: this.#bulk.client.snapshot(), server: this.#bulk.server.snapshot() },
+      typing: this.#typing.snapshot(),
+      clipboard: this.#clipboard.snapshot(),
+      drive: this.#drive.snapshot(),
+      lost: { ...this.#lost },
+      size: { ...this.#size },
+      approximate: this.#typing.approximate,
+      nextId: this.#nextId,
+      lastUs: this.#timeUs,
+      begun: this.#begun,
+    };
+  }
+
+  /** Goes on from a state. Throws `DecodeError` when another version of this code made it: begin at the first chunk then. */
+  restore(state: SessionIndexerState): void {
+    if (state.version !== STATE_VERSION)
+      throw new DecodeError('unsupported', `index state version ${state.version} is not ${STATE_VERSION}`);
+    this.#inspector.restore(state.inspector);
+    this.#bulk.client.restore(state.bulk.client);
+    this.#bulk.server.restore(state.bulk.server);
+    this.#typing.restore(state.typing);
+    this.#typing.approximate = state.approximate;
+    this.#clipboard.restore(state.clipboard);
+    this.#drive.restore(state.drive);
+    Object.assign(this.#lost, state.lost);
+    this.#size = { ...state.size };
+    this.#nextId = state.nextId;
+    this.#timeUs = state.lastUs;
+    this.#begun = state.begun;
+  }
+
+  push(frame: Frame): void {
+    if ((frame.flags & frameFlags.receivedOnly) !== 0) return;
+    this.#timeUs = frame.timeUs;
+    if (!this.#begun) this.#begin();
+    this.#typing.tick(frame.timeUs);
+    if (frame.kind === frameKinds.note) {
+      this.#note(frame.body);
+      return;
+    }
+    const sender = (frame.flags & frameFlags.serverToClient) === 0 ? 'client' : 'server';
+    const second = this.#second();
+    if (sender === 'server') second.serverBytes += frame.body.length;
+    else second.clientBytes += frame.body.length;
+    if (this.#lost[sender]) return;
+    for (const event of this.#inspect(sender, frame.body)) this.#guarded(() => this.#event(event));
+  }
+
+  /** What happened since the last call, as the segment of one chunk. `last`: nothing follows, what is under way ends. */
+  take(chunkIndex: number, last: boolean): IndexSegment {
+    if (last) {
+      this.#typing.end();
+      this.#clipboard.end();
+      this.#drive.end();
+    }
+    const activity = [...this.#activity.values()].sort((a, b) => a.second - b.second);
+    const events = this.#events.sort((a, b) => a.timeUs - b.timeUs);
+    const segment: IndexSegment = { chunkIndex, last, untilUs: this.#timeUs, dropped: this.#dropped, activity, events };
+    this.#events = [];
+    this.#activity = new Map();
+    this.#dropped = 0;
+    this.#errors = 0;
+    return segment;
+  }
+
+  #begin(): void {
+    this.#begun = true;
+    for (const what of ['input', 'clipboard'] as const) {
+      const policy = this.#options[what] ?? 'full';
+      if (policy !== 'full') this.#emit(this.#timeUs, { kind: 'not_kept', what, policy });
+    }
+  }
+
+  #emit(timeUs: number, happening: Happening): void {
+    if (happening.kind === 'error' && ++this.#errors > ERRORS_PER_SEGMENT_MAX) this.#dropped += 1;
+    else if (this.#events.length >= EVENTS_PER_SEGMENT_MAX) this.#dropped += 1;
+    else this.#events.push({ timeUs, ...happening } as IndexEvent);
+  }
+
+  #second(): ActivitySecond {
+    const second = Math.floor(this.#timeUs / 1e6);
+    let found = this.#activity.get(second);
+    if (found === undefined) {
+      found = { second, serverBytes: 0, clientBytes: 0, updates: 0, inputs: 0 };
+      // Times of a recording are the gateway's own; more seconds than a chunk can have are counted nowhere.
+      if (this.#activity.size < SECONDS_PER_SEGMENT_MAX) this.#activity.set(second, found);
+    }
+    return found;
+  }
+
+  #note(body: Uint8Array): void {
+    this.#guarded(() => {
+      const note = decodeNote(body);
+      if (note.type === 'client') this.#layout(note.keyboardLayout);
+      this.#emit(this.#timeUs, { kind: 'note', note });
+    });
+  }
+
+  #inspect(sender: 'client' | 'server', bytes: Uint8Array): InspectedEvent[] {
+    try {
+      return this.#inspector.push(sender, bytes);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#lost[sender] = true;
+      this.#emit(this.#timeUs, { kind: 'error', code: `stream.${sender}.${error.code}`, message: error.message });
+      return [];
+    }
+  }
+
+  #guarded(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#emit(this.#timeUs, { kind: 'error', code: `content.${error.code}`, message: error.message });
+    }
+  }
+
+  #event(event: InspectedEvent): void {
+    switch (event.kind) {
+      case 'connectInitial':
+        for (const block of event.conference.blocks) if (block.kind === 'core') this.#layout(block.keyboardLayout);
+        return;
+      case 'clientInfo': {
+        const { userName, domain } = event.info;
+        if (userName !== '') this.#emit(this.#timeUs, { kind: 'logon', from: 'client', userName, domain });
+        return;
+      }
+      case 'demandActive':
+        for (const set of event.demand.capabilitySets)
+          if (set.kind === 'bitmap') this.#resized(set.desktopWidth, set.desktopHeight);
+        return;
+      case 'fastPathInput':
+        for (const input of fastPathInputs(event.input)) this.#input(input);
+        return;
+      case 'fastPathUpdate':
+      case 'slowPathUpdate':
+        this.#second().updates += 1;
+        return;
+      case 'shareData':
+        this.#shareData(event);
+        return;
+      case 'channelMessage':
+        this.#channel(event);
+        return;
+      case 'dynamicMessage':
+        if (event.sender === 'server') this.#second().updates += 1;
+        return;
+      case 'mcs':
+        if (event.pdu.kind === 'disconnectProviderUltimatum')
+          this.#emit(this.#timeUs, { kind: 'disconnect', from: event.sender, reason: event.pdu.reason });
+        return;
+      case 'malformed':
+        throw event.error;
+    }
+  }
+
+  #shareData({ pdu, data, sender }: Extract<InspectedEvent, { kind: 'shareData' }>): void {
+    if (data === null) return;
+    if (sender === 'client') {
+      if (pdu.pduType2 === PduType2.input) for (const input of slowPathInputs(data)) this.#input(input);
+      return;
+    }
+    if (pdu.pduType2 === PduType2.setErrorInfo) {
+      const { errorInfo } = decode(setErrorInfo, data);
+      if (errorInfo === 0) return;
+      const code = `error_info.${errorInfo.toString(16).padStart(8, '0')}`;
+      this.#emit(this.#timeUs, { kind: 'error', code, message: errorInfoText(errorInfo) });
+    }
+    if (pdu.pduType2 === PduType2.saveSessionInfo) {
+      const logon = readLogonInfo(decode(saveSessionInfo, data));
+      if (logon === null || logon.userName === '') return;
+      const { userName, domain } = logon;
+      this.#emit(this.#timeUs, { kind: 'logon', from: 'server', userName, domain });
+    }
+  }
+
+  #channel({ channelName, message, sender }: Extract<InspectedEvent, { kind: 'channelMessage' }>): void {
+    if (message === null || message.length === 0) return;
+    if (channelName === 'cliprdr') this.#clipboard.push(this.#timeUs, sender, message);
+    if (channelName === 'rdpdr') this.#drive.push(this.#timeUs, sender, message);
+  }
+
+  #layout(keyboardLayout: number): void {
+    this.#typing.approximate = (keyboardLayout & 0xffff) !== US_LAYOUT && keyboardLayout !== 0;
+  }
+
+  #resized(width: number, height: number): void {
+    if (this.#size.width === width && this.#size.height === height) return;
+    this.#size = { width, height };
+    this.#emit(this.#timeUs, { kind: 'resize', width, height });
+  }
+
+  #input(input: ClientInput): void {
+    this.#second().inputs += 1;
+    switch (input.kind) {
+      case 'key':
+        this.#typing.key(this.#timeUs, input.scanCode, input.extended, input.down);
+        return;
+      case 'character':
+        this.#typing.character(this.#timeUs, input.text);
+        return;
+      case 'locks':
+        this.#typing.locks(input.capsLock);
+        return;
+      case 'click': {
+        this.#typing.end();
+        const { button, x, y } = input;
+        this.#emit(this.#timeUs, { kind: 'click', button, x, y });
+      }
+    }
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * A decoder's state as bytes: plain values, maps, sets and typed arrays, with memory that several views share kept shared.
+ * Only for what this code packed itself (its own memory, or a sidecar that authenticated): bytes of anyone else are never unpacked.
+ *
+ * `u32 JSON length, JSON, zeros to a multiple of 8, buffers (each to a multiple of 8)`
+ */
+const arrayTypes = [
+  Uint8Array,
+  Uint8ClampedArray,
+  Int8Array,
+  Uint16Array,
+  Int16Array,
+  Uint32Array,
+  Int32Array,
+  Float32Array,
+  Float64Array,
+] as const;
+type TypedArray = InstanceType<(typeof arrayTypes)[number]>;
+
+type Json = string | number | boolean | null | Json[];
+const aligned = (length: number): number => (length + 7) & ~7;
+
+/** The part of one buffer that views of the state really cover. */
+interface Part {
+  buffer: ArrayBufferLike;
+  start: number;
+  end: number;
+}
+
+class Packer {
+  readonly #parts = new Map<ArrayBufferLike, { index: number; part: Part }>();
+
+  /** First pass: which bytes of which buffers are used. */
+  scan(value: unknown): void {
+    if (typeof value !== 'object' || value === null) return;
+    if (ArrayBuffer.isView(value)) this.#cover(value as TypedArray);
+    else for (const child of childrenOf(value)) this.scan(child);
+  }
+
+  #cover({ buffer, byteOffset, byteLength }: TypedArray): void {
+    const known = this.#parts.get(buffer);
+    // Starts are aligned, so that a view of any element size fits again.
+    const start = byteOffset & ~7;
+    const end = byteOffset + byteLength;
+    if (!known) this.#parts.set(buffer, { index: this.#parts.size, part: { buffer, start, end } });
+    else {
+      known.part.start = Math.min(known.part.start, start);
+      known.part.end = Math.max(known.part.end, end);
+    }
+  }
+
+  get parts(): Part[] {
+    return [...this.#parts.values()].map(({ part }) => part);
+  }
+
+  encode(value: unknown): Json {
+    if (value === null || typeof value === 'string' || typeof value === 'boolean') return value;
+    if (typeof value === 'number') return Number.isFinite(value) ? value : ['n', String(value)];
+    if (typeof value === 'bigint') return ['b', String(value)];
+    if (value === undefined) return ['u'];
+    if (typeof value !== 'object') throw new TypeError(`a ${typeof value} is no state`);
+    if (ArrayBuffer.isView(value)) return this.#view(value as TypedArray);
+    if (Array.isArray(value)) return ['a', value.map((child) => this.encode(child))];
+    if (value instanceof Map) return ['m', [...value].map(([key, child]) => [this.encode(key), this.encode(child)])];
+    if (value instanceof Set) return ['s', [...value].map((child) => this.encode(child))];
+    return ['o', Object.entries(value).map(([key, child]) => [key, this.encode(child)])];
+  }
+
+  #view(view: TypedArray): Json {
+    const type = (arrayTypes as readonly unknown[]).indexOf(view.constructor);
+    if (type < 0) throw new TypeError(`a ${view.constructor.name} is no state`);
+    const { index, part } = this.#parts.get(view.buffer)!;
+    return ['t', type, index, view.byteOffset - part.start, view.length];
+  }
+}
+
+function childrenOf(value: object): Iterable<unknown> {
+  if (value instanceof Map) return [...value].flat();
+  if (value instanceof Set || Array.isArray(value)) return value;
+  return Object.values(value);
+}
+
+export function packState(state: unknown): Uint8Array<ArrayBuffer> {
+  const packer = new Packer();
+  packer.scan(state);
+  const { parts } = packer;
+  const lengths = parts.map(({ start, end }) => end - start);
+  const json = new TextEncoder().encode(JSON.stringify([lengths, packer.encode(state)]));
+  const first = aligned(4 + json.length);
+  const bytes = new Uint8Array(first + lengths.reduce((sum, length) => sum + aligned(length), 0));
+  new DataView(bytes.buffer).setUint32(0, json.length);
+  bytes.set(json, 4);
+  let at = first;
+  for (const { buffer, start, end } of parts) {
+    bytes.set(new Uint8Array(buffer, start, end - start), at);
+    at += aligned(end - start);
+  }
+  return bytes;
+}
+
+/** The state again; its arrays are its own memory. */
+export function unpackState(bytes: Uint8Array): unknown {
+  const jsonLength = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+  const text = new TextDecoder().decode(bytes.subarray(4, 4 + jsonLength));
+  const [lengths, tree] = JSON.parse(text) as [number[], Json];
+  let at = aligned(4 + jsonLength);
+  const buffers = lengths.map((length) => {
+    const buffer = bytes.slice(at, at + length).buffer;
+    at += aligned(length);
+    return buffer;
+  });
+  return decode(tree, buffers);
+}
+
+function decode(value: Json, buffers: readonly ArrayBuffer[]): unknown {
+  if (!Array.isArray(value)) return value;
+  const [tag, content, ...rest] = value;
+  const children = (): Json[] => content as Json[];
+  switch (tag) {
+    case 'n':
+      return Number(content);
+    case 'b':
+      return BigInt(content as string);
+    case 'a':
+      return children().map((child) => decode(child, buffers));
+    case 's':
+      return new Set(children().map((child) => decode(child, buffers)));
+    case 'm':
+      return new Map((content as [Json, Json][]).map(([key, child]) => [decode(key, buffers), decode(child, buffers)]));
+    case 'o':
+      return Object.fromEntries((content as [string, Json][]).map(([key, child]) => [key, decode(child, buffers)]));
+    case 't': {
+      const [index, offset, length] = rest as [number, number, number];
+      return new arrayTypes[content as number]!(buffers[index]!, offset, length);
+    }
+    default:
+      return undefined;
+  }
+}
+
+async function through(bytes: Uint8Array, transform: GenericTransformStream): Promise<Uint8Array<ArrayBuffer>> {
+  const source = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream();
+  return new Uint8Array(
+    await new Response(source.pipeThrough(transform as ReadableWritablePair<Uint8Array>)).arrayBuffer(),
+  );
+}
+
+/** Desktop pictures are mostly flat: compressed states are many times smaller, so many more can be kept. */
+export const compressState = (state: unknown): Promise<Uint8Array<ArrayBuffer>> =>
+  through(packState(state), new CompressionStream('deflate-raw'));
+
+export const decompressState = async (bytes: Uint8Array): Promise<unknown> =>
+  unpackState(await through(bytes, new DecompressionStream('deflate-raw')));

@@ -1,0 +1,88 @@
+import { DecodeError } from '@lucid-sessions/wire';
+import { portableDecompressor } from '../compression.ts';
+import { checkedEvent, type IndexEvent } from './events.ts';
+
+export const INDEX_VERSION = 1;
+export const EVENTS_PER_SEGMENT_MAX = 20_000;
+export const SECONDS_PER_SEGMENT_MAX = 4096;
+/** A segment unpacked: JSON lines. */
+export const SEGMENT_BYTES_MAX = 32 << 20;
+
+/** What went over in one second of the session. */
+export interface ActivitySecond {
+  second: number;
+  serverBytes: number;
+  clientBytes: number;
+  updates: number;
+  inputs: number;
+}
+
+/** The index of one chunk. */
+export interface IndexSegment {
+  chunkIndex: number;
+  /** Of the session's last chunk. */
+  last: boolean;
+  /** Time of the last frame seen. */
+  untilUs: number;
+  /** Events above what a segment may hold. */
+  dropped: number;
+  activity: ActivitySecond[];
+  /** In order of time. What began in an earlier chunk and ended in this one stands here, at its beginning. */
+  events: IndexEvent[];
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+async function packed(text: string): Promise<Uint8Array> {
+  const stream = new Blob([text]).stream().pipeThrough(new CompressionStream('gzip'));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** gzip of JSON lines: a head, the activity in columns, then one line per event. */
+export function encodeIndexSegment(segment: IndexSegment): Promise<Uint8Array> {
+  const { activity, events, ...head } = segment;
+  const rows = activity.map((row) => [row.second, row.serverBytes, row.clientBytes, row.updates, row.inputs]);
+  const lines = [{ v: INDEX_VERSION, ...head, events: events.length }, rows, ...events];
+  return packed(lines.map((line) => JSON.stringify(line)).join('\n'));
+}
+
+/** Reads a segment. Throws `DecodeError`; bounds are held before memory is spent. */
+export async function decodeIndexSegment(bytes: Uint8Array): Promise<IndexSegment> {
+  const text = await portableDecompressor.decompress('gzip', bytes, SEGMENT_BYTES_MAX);
+  const lines = linesOf(text);
+  const head = lines[0];
+  if (typeof head !== 'object' || head === null) throw new DecodeError('invalid', 'an index segment has no head');
+  const { v, chunkIndex, last, untilUs, dropped, events, ...more } = head as Record<string, unknown>;
+  if (v !== INDEX_VERSION) throw new DecodeError('unsupported', `index version ${INDEX_VERSION} is what is read here`);
+  const complete = isCount(chunkIndex) && typeof last === 'boolean' && isCount(untilUs) && isCount(dropped);
+  if (!complete || Object.keys(more).length > 0 || events !== lines.length - 2 || events > EVENTS_PER_SEGMENT_MAX)
+    throw new DecodeError('invalid', 'the head of an index segment is not what it must be');
+  return {
+    chunkIndex,
+    last,
+    untilUs,
+    dropped,
+    activity: activityOf(lines[1]),
+    events: lines.slice(2).map(checkedEvent),
+  };
+}
+
+function linesOf(bytes: Uint8Array): unknown[] {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes.slice());
+    return text.split('\n', EVENTS_PER_SEGMENT_MAX + 3).map((line) => JSON.parse(line) as unknown);
+  } catch {
+    throw new DecodeError('invalid', 'an index segment is not lines of JSON in UTF-8');
+  }
+}
+
+function activityOf(rows: unknown): ActivitySecond[] {
+  const valid =
+    Array.isArray(rows) &&
+    rows.length <= SECONDS_PER_SEGMENT_MAX &&
+    rows.every((row) => Array.isArray(row) && row.length === 5 && row.every(isCount));
+  if (!valid) throw new DecodeError('invalid', 'the activity of an index segment is not what it must be');
+  return (rows as [number, number, number, number, number][]).map(
+    ([second, serverBytes, clientBytes, updates, inputs]) => ({ second, serverBytes, clientBytes, updates, inputs }),
+  );
+}
