@@ -264,7 +264,7 @@ program
   .description('write what a recording shows at one moment as PNG')
   .argument('<session-id-or-bundle>')
   .requiredOption('--at <time>', 'the moment: 83, 1:23, 00:01:23.5, or "end"', (text) =>
-    text === 'end' ? null : recordingTime(text),
+    text === 'end' ? Number.POSITIVE_INFINITY : recordingTime(text),
   )
   .requiredOption('--out <file>', 'ends in .png')
   .option('--no-pointer', 'without the pointer')

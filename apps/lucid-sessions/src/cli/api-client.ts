@@ -3,6 +3,16 @@ import { CliError, exitCodes } from './output.ts';
 const answerBytesMax = 64 * 1024 * 1024;
 const requestTimeoutMs = 60_000;
 
+/** The server asks for a pause; whoever makes many calls waits and goes on. */
+export class RateLimitError extends CliError {
+  readonly retryAfterSeconds: number;
+
+  constructor(message: string, retryAfterSeconds: number) {
+    super(message);
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
 export interface ApiClientOptions {
   /** Where the Session API is, without `/api/v1`. */
   url: string;
@@ -75,6 +85,8 @@ async function refusal(response: Response): Promise<CliError> {
   } catch {
     // Not the contract's error body: the status is all there is to say.
   }
+  if (response.status === 429)
+    return new RateLimitError(message, Math.min(60, Math.max(1, Number(response.headers.get('retry-after')) || 1)));
   const refused = response.status === 401 || response.status === 403;
   return new CliError(message, refused ? exitCodes.refused : exitCodes.failed);
 }

@@ -1,0 +1,82 @@
+/** `picture`: what the client showed at one moment of a recording, as PNG. */
+import { stat, writeFile } from 'node:fs/promises';
+import { extname, resolve } from 'node:path';
+import { createFfmpegH264Decoder } from '@lucid-sessions/adapters';
+import { createPixelBuffer, SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import { CliError, exitCodes, type Output } from '../cli/output.ts';
+import { writeNewFile } from './new-file.ts';
+import { paintScreen } from './picture-painter.ts';
+import { encodePng } from './png-file.ts';
+import type { Recording } from './recording-reader.ts';
+import { formatRecordingTime } from './recording-time.ts';
+import { walk } from './replay.ts';
+import { describeUnsupported } from './video.ts';
+
+export interface PictureOptions {
+  out: string;
+  /** Infinite for the end. */
+  atUs: number;
+  pointer: boolean;
+}
+
+export interface PictureResult {
+  session_id: string;
+  out: string;
+  /** Time of the last frame before the moment asked for. */
+  seconds: number;
+  width: number;
+  height: number;
+  bytes: number;
+  unsupported: Record<string, number>;
+}
+
+export async function takePicture(
+  recording: Recording,
+  options: PictureOptions,
+  output: Output,
+  signal: AbortSignal,
+): Promise<PictureResult> {
+  if (extname(options.out).toLowerCase() !== '.png')
+    throw new CliError(`${options.out} is no name for a picture: end it in .png`, exitCodes.usage);
+  return writeNewFile(options.out, async (partial) => {
+    const { picture, lastUs, unsupported } = await pictureAt(recording, options, output, signal);
+    await writeFile(partial, await encodePng(picture));
+    return {
+      session_id: recording.sessionId,
+      out: resolve(options.out),
+      seconds: lastUs / 1_000_000,
+      width: picture.width,
+      height: picture.height,
+      bytes: (await stat(partial)).size,
+      unsupported,
+    };
+  });
+}
+
+async function pictureAt(recording: Recording, { atUs, pointer }: PictureOptions, output: Output, signal: AbortSignal) {
+  const decoder = new SessionDecoder({ createH264Decoder: () => createFfmpegH264Decoder() });
+  try {
+    const { lastUs, more } = await walk(recording, {
+      decoder,
+      signal,
+      untilUs: atUs,
+      chunkRead: (index) => output.progress(`drawing: chunk ${index + 1} of ${recording.chunksCount}`, index + 1),
+    });
+    const { screen, h264Failure } = decoder;
+    if (atUs !== Number.POSITIVE_INFINITY && !more && lastUs < atUs)
+      throw new CliError(`the recording ends at ${formatRecordingTime(lastUs)}, before --at`, exitCodes.usage);
+    if (h264Failure instanceof Error) throw new CliError(`the session's h.264 can't be drawn: ${h264Failure.message}`);
+    if (screen.width === 0 || screen.height === 0) throw new CliError('no desktop is shown at that time');
+    const picture = createPixelBuffer(screen.width, screen.height);
+    paintScreen(picture, screen, pointer);
+    return { picture, lastUs, unsupported: Object.fromEntries(screen.unsupported) };
+  } finally {
+    decoder.close();
+  }
+}
+
+export const describePicture = ({ out, width, height, seconds, unsupported }: PictureResult): string =>
+  [
+    `${out}: ${width}x${height}, as of ${formatRecordingTime(seconds * 1_000_000)}`,
+    ...describeUnsupported(unsupported),
+  ].join('\n');

@@ -1,0 +1,208 @@
+/** `video`: a recording as MP4 or WebM. Two walks through the recording: one to learn its sizes and its end, one to draw. */
+import { stat } from 'node:fs/promises';
+import { extname, resolve } from 'node:path';
+import { createFfmpegH264Decoder } from '@lucid-sessions/adapters';
+import { createPixelBuffer, type PixelBuffer, type PointerState, SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import { CliError, exitCodes, formatBytes, type Output } from '../cli/output.ts';
+import { writeNewFile } from './new-file.ts';
+import { paintScreen } from './picture-painter.ts';
+import type { Recording } from './recording-reader.ts';
+import { formatRecordingTime } from './recording-time.ts';
+import { interrupted, walk } from './replay.ts';
+import { requireEncoder, VideoEncoder, type VideoFormat } from './video-encoder.ts';
+import { VideoPace } from './video-pace.ts';
+
+export interface VideoOptions {
+  out: string;
+  fromUs: number;
+  /** null: to the end. */
+  toUs: number | null;
+  speed: number;
+  framesPerSecond: number;
+  skipIdle: boolean;
+  pointer: boolean;
+}
+
+export interface VideoResult {
+  session_id: string;
+  out: string;
+  width: number;
+  height: number;
+  frames: number;
+  seconds: number;
+  bytes: number;
+  /** What could not be drawn, by kind. */
+  unsupported: Record<string, number>;
+}
+
+/** The format a file name asks for. Throws `CliError`. */
+export function videoFormat(path: string): VideoFormat {
+  const extension = extname(path).toLowerCase();
+  if (extension === '.mp4') return 'mp4';
+  if (extension === '.webm') return 'webm';
+  throw new CliError(`${path} tells no format: end it in .mp4 or .webm`, exitCodes.usage);
+}
+
+export async function exportVideo(
+  recording: Recording,
+  options: VideoOptions,
+  output: Output,
+  signal: AbortSignal,
+): Promise<VideoResult> {
+  const format = videoFormat(options.out);
+  await requireEncoder(format);
+  return writeNewFile(options.out, async (partial) => {
+    const survey = await surveyRecording(recording, options, output, signal);
+    const encoder = new VideoEncoder(partial, { ...survey, format, framesPerSecond: options.framesPerSecond });
+    const film = new Film(encoder, survey, options, output);
+    try {
+      const unsupported = await film.shoot(recording, signal);
+      const { size: bytes } = await stat(partial);
+      const { width, height } = survey;
+      const frames = film.picturesCount;
+      const seconds = frames / options.framesPerSecond;
+      const session_id = recording.sessionId;
+      return { session_id, out: resolve(options.out), width, height, frames, seconds, bytes, unsupported };
+    } finally {
+      await encoder.kill();
+    }
+  });
+}
+
+interface Survey {
+  /** The largest of all sizes shown, made even. */
+  width: number;
+  height: number;
+  endUs: number;
+}
+
+/** Sizes can change at any time and an encoder wants to know first. H.264, most of the work, is left out here. */
+async function surveyRecording(
+  recording: Recording,
+  { fromUs, toUs }: VideoOptions,
+  output: Output,
+  signal: AbortSignal,
+): Promise<Survey> {
+  const decoder = new SessionDecoder();
+  const { screen } = decoder;
+  let width = 0;
+  let height = 0;
+  const measure = (): void => {
+    width = Math.max(width, screen.width);
+    height = Math.max(height, screen.height);
+  };
+  const { lastUs, more } = await walk(recording, {
+    decoder,
+    signal,
+    untilUs: toUs ?? Number.POSITIVE_INFINITY,
+    before: (timeUs) => void (timeUs > fromUs && measure()),
+    chunkRead: (index) => output.progress(`measuring: chunk ${index + 1} of ${recording.chunksCount}`, index + 1),
+  });
+  measure();
+  decoder.close();
+  const endUs = more && toUs !== null ? toUs : lastUs;
+  if (endUs < fromUs)
+    throw new CliError(`the recording ends at ${formatRecordingTime(lastUs)}, before --from`, exitCodes.usage);
+  if (width === 0 || height === 0) throw new CliError('no desktop is shown in this part of the recording');
+  return { width: (width + 1) & ~1, height: (height + 1) & ~1, endUs };
+}
+
+/** One picture after the other into the encoder. */
+class Film {
+  readonly #encoder: VideoEncoder;
+  readonly #options: VideoOptions;
+  readonly #endUs: number;
+  readonly #output: Output;
+  readonly #pace: VideoPace;
+  readonly #decoder = new SessionDecoder({ createH264Decoder: () => createFfmpegH264Decoder() });
+  /** One is painted while the other is on its way to the encoder. */
+  #shown: PixelBuffer;
+  #spare: PixelBuffer;
+  #pointer: PointerState | null = null;
+
+  constructor(encoder: VideoEncoder, { width, height, endUs }: Survey, options: VideoOptions, output: Output) {
+    this.#encoder = encoder;
+    this.#options = options;
+    this.#endUs = endUs;
+    this.#output = output;
+    this.#pace = new VideoPace(options);
+    this.#shown = createPixelBuffer(width, height);
+    this.#spare = createPixelBuffer(width, height);
+  }
+
+  get picturesCount(): number {
+    return this.#pace.picturesCount;
+  }
+
+  /** Answers what could not be drawn. */
+  async shoot(recording: Recording, signal: AbortSignal): Promise<Record<string, number>> {
+    try {
+      await walk(recording, {
+        decoder: this.#decoder,
+        untilUs: this.#endUs,
+        signal,
+        before: (timeUs) => {
+          const due = this.#pace.before(timeUs);
+          return due === 0 ? undefined : this.#show(due, timeUs, signal);
+        },
+      });
+      await this.#show(this.#pace.end(this.#endUs), this.#endUs, signal);
+      await this.#encoder.finish();
+      const { h264Failure, screen } = this.#decoder;
+      if (h264Failure instanceof Error)
+        throw new CliError(`the session's h.264 can't be drawn: ${h264Failure.message}`);
+      return Object.fromEntries(screen.unsupported);
+    } finally {
+      this.#decoder.close();
+    }
+  }
+
+  async #show(times: number, timeUs: number, signal: AbortSignal): Promise<void> {
+    if (times > 0 && this.#hasChanged()) {
+      paintScreen(this.#spare, this.#decoder.screen, this.#options.pointer);
+      [this.#shown, this.#spare] = [this.#spare, this.#shown];
+    }
+    const { buffer, byteOffset, byteLength } = this.#shown.data;
+    const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+    for (let i = 0; i < times; i += 1) {
+      if (signal.aborted) throw interrupted();
+      await this.#encoder.write(bytes);
+    }
+    this.#report(timeUs);
+  }
+
+  #hasChanged(): boolean {
+    const { pointer } = this.#decoder.screen;
+    const last = this.#pointer;
+    const drawn = this.#decoder.screen.takeDirty().length > 0;
+    const moved =
+      this.#options.pointer &&
+      !(
+        last?.x === pointer.x &&
+        last.y === pointer.y &&
+        last.visible === pointer.visible &&
+        last.shape === pointer.shape
+      );
+    if (moved) this.#pointer = { ...pointer };
+    return drawn || moved;
+  }
+
+  #report(timeUs: number): void {
+    const { fromUs } = this.#options;
+    const percent = Math.floor((100 * (timeUs - fromUs)) / Math.max(1, this.#endUs - fromUs));
+    const [at, end] = [timeUs, this.#endUs].map(formatRecordingTime);
+    this.#output.progress(`drawing: ${at} of ${end}, ${percent} %`, this.picturesCount);
+  }
+}
+
+export const describeVideo = ({ out, width, height, frames, seconds, bytes, unsupported }: VideoResult): string =>
+  [
+    `${out}: ${width}x${height}, ${frames} frames, ${seconds.toFixed(1)} s, ${formatBytes(bytes)}`,
+    ...describeUnsupported(unsupported),
+  ].join('\n');
+
+/** A viewer must know when the picture may not be the whole truth. */
+export function describeUnsupported(unsupported: Record<string, number>): string[] {
+  const kinds = Object.entries(unsupported).map(([kind, count]) => `${kind} (${count})`);
+  return kinds.length === 0 ? [] : [`not everything could be drawn: ${kinds.join(', ')}`];
+}
