@@ -9,6 +9,7 @@ export * from './envelope/chunk.ts';
 export * from './envelope/chunk-header.ts';
 export * from './envelope/leaf.ts';
 export * from './envelope/session-id.ts';
+export * from './envelope/sidecar.ts';
 export * from './log/checkpoint.ts';
 export * from './log/cosignature.ts';
 export * from './log/entry.ts';
