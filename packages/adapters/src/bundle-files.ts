@@ -1,6 +1,7 @@
 import { type FileHandle, mkdir, open, readdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type BundleEntry, type BundleFile, type BundleSource, openTar, tarStream } from '@lucid-sessions/evidence';
+import { FileHasher } from './file-hasher.ts';
 
 /** A bundle opened for reading; close it when the verification is over. */
 export interface OpenBundle {
@@ -34,6 +35,8 @@ async function directoryFiles(path: string): Promise<BundleFile[]> {
 
 async function openDirectory(path: string): Promise<OpenBundle> {
   const files = await directoryFiles(path);
+  const bytesOf = new Map(files.map(({ name, bytes }) => [name, bytes]));
+  const hasher = new FileHasher();
   return {
     source: {
       list: () => files,
@@ -45,8 +48,9 @@ async function openDirectory(path: string): Promise<OpenBundle> {
           await handle.close();
         }
       },
+      digest: (name, headBytes) => hasher.digest(join(path, name), 0, bytesOf.get(name) ?? 0, headBytes),
     },
-    close: async () => {},
+    close: () => hasher.close(),
   };
 }
 
@@ -54,10 +58,21 @@ async function openDirectory(path: string): Promise<OpenBundle> {
 export async function openBundle(path: string): Promise<OpenBundle> {
   if ((await stat(path)).isDirectory()) return openDirectory(path);
   const handle = await open(path, 'r');
+  const hasher = new FileHasher();
   try {
     const { size } = await handle.stat();
-    const source = await openTar({ length: size, read: (offset, length) => readExactly(handle, offset, length) });
-    return { source, close: () => handle.close() };
+    const source = await openTar({
+      length: size,
+      read: (offset, length) => readExactly(handle, offset, length),
+      digest: (offset, length, headBytes) => hasher.digest(path, offset, length, headBytes),
+    });
+    return {
+      source,
+      async close() {
+        await hasher.close();
+        await handle.close();
+      },
+    };
   } catch (error) {
     await handle.close();
     throw error;

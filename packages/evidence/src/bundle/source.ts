@@ -6,18 +6,27 @@ export interface BundleFile {
   bytes: number;
 }
 
+/** What a file comes to, and its first bytes. */
+export interface FileDigest {
+  sha256: Uint8Array;
+  head: Uint8Array;
+}
+
 /** Where a bundle is read from: a directory, a tar file, a browser's file. Errors it throws are the medium's. */
 export interface BundleSource {
   /** Every file, in any order. */
   list(): MaybePromise<BundleFile[]>;
   /** Exactly `length` bytes from `offset`. */
   read(name: string, offset: number, length: number): MaybePromise<Uint8Array>;
+  /** Hash of a whole file and its first bytes, for sources that can tell without handing all of it over. */
+  digest?(name: string, headBytes: number): Promise<FileDigest>;
 }
 
 /** Bytes that can be read anywhere: an open file, a Blob, an array. */
 export interface RandomAccess {
   readonly length: number;
   read(offset: number, length: number): MaybePromise<Uint8Array>;
+  digest?(offset: number, length: number, headBytes: number): Promise<FileDigest>;
 }
 
 export const BUNDLE_FILES_MAX = 1 << 20;

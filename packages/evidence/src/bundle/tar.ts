@@ -1,7 +1,14 @@
 import { DecodeError } from '@lucid-sessions/wire';
 import { equalBytes } from '../crypto.ts';
 import { utf8 } from '../text.ts';
-import { BUNDLE_FILES_MAX, BUNDLE_NAME, type BundleFile, type BundleSource, type RandomAccess } from './source.ts';
+import {
+  BUNDLE_FILES_MAX,
+  BUNDLE_NAME,
+  type BundleFile,
+  type BundleSource,
+  type FileDigest,
+  type RandomAccess,
+} from './source.ts';
 
 /**
  * One bundle in one file is a POSIX ustar archive. Tar and not zip: it is written as a stream without seeking back, every
@@ -86,13 +93,25 @@ export async function openTar(access: RandomAccess): Promise<BundleSource> {
   const tail = await access.read(at, 2 * BLOCK);
   if (at + 2 * BLOCK !== access.length || tail.some((byte) => byte !== 0))
     throw new DecodeError('invalid', 'the tar file does not end with its end mark', at);
+  const find = (name: string, end: number): { bytes: number; offset: number } => {
+    const file = files.get(name);
+    if (file === undefined || !(end >= 0 && end <= file.bytes)) throw new RangeError(`no such bytes in ${name}`);
+    return file;
+  };
+  const { digest } = access;
   return {
     list: () => [...files].map(([name, { bytes }]) => ({ name, bytes })),
     read(name, offset, length) {
-      const file = files.get(name);
-      if (file === undefined || !(offset >= 0 && length >= 0 && offset + length <= file.bytes))
-        throw new RangeError(`no such bytes in ${name}`);
-      return access.read(file.offset + offset, length);
+      if (!(offset >= 0 && length >= 0)) throw new RangeError(`no such bytes in ${name}`);
+      return access.read(find(name, offset + length).offset + offset, length);
     },
+    ...(digest === undefined
+      ? {}
+      : {
+          async digest(name: string, headBytes: number): Promise<FileDigest> {
+            const { bytes, offset } = find(name, 0);
+            return digest(offset, bytes, headBytes);
+          },
+        }),
   };
 }

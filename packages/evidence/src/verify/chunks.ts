@@ -1,6 +1,7 @@
 import { PAYLOAD_BYTES_MAX, readPayload } from '@lucid-sessions/recording';
 import { DecodeError } from '@lucid-sessions/wire';
 import { bundleNames } from '../bundle/files.ts';
+import type { BundleFile } from '../bundle/source.ts';
 import { equalBytes } from '../crypto.ts';
 import { CHUNK_FILE_BYTES_MAX, chunkFileBytes, openChunk } from '../envelope/chunk.ts';
 import { CHUNK_HEADER_BYTES, type ChunkHeader, chunkSuites, decodeChunkHeader } from '../envelope/chunk-header.ts';
@@ -8,11 +9,57 @@ import type { Leaf } from '../envelope/leaf.ts';
 import { toHex } from '../text.ts';
 import type { Context } from './context.ts';
 
-/** Checks chunk files against their leaves, one file in memory at a time. */
+const AHEAD_FILES_MAX = 4;
+/** Of files whose bytes are held; one file may be larger. */
+const AHEAD_BYTES_MAX = 48 << 20;
+
+interface LoadedChunk {
+  sha256: Uint8Array;
+  head: Uint8Array;
+  /** Null where only the hash was asked for. */
+  bytes: Uint8Array | null;
+}
+
+/** Chunk files on their way into memory, by index. Bounded in number and bytes. */
+class LoadedAhead {
+  readonly #loads = new Map<number, { bytes: number; load: Promise<LoadedChunk> }>();
+  #bytes = 0;
+
+  has(index: number): boolean {
+    return this.#loads.has(index);
+  }
+
+  /** False when there is no room. */
+  add(index: number, bytes: number, start: () => Promise<LoadedChunk>): boolean {
+    if (this.#bytes > 0 && this.#bytes + bytes > AHEAD_BYTES_MAX) return false;
+    const load = start();
+    // Whoever takes it sees the error; nobody may ever take it.
+    load.catch(() => {});
+    this.#loads.set(index, { bytes, load });
+    this.#bytes += bytes;
+    return true;
+  }
+
+  take(index: number): Promise<LoadedChunk> | null {
+    const found = this.#loads.get(index);
+    if (found === undefined) return null;
+    this.#loads.delete(index);
+    this.#bytes -= found.bytes;
+    return found.load;
+  }
+
+  /** Leaves that jump must not keep files that nobody asks for. */
+  forgetOutside(first: number, last: number): void {
+    for (const index of this.#loads.keys()) if (index < first || index > last) this.take(index);
+  }
+}
+
+/** Checks chunk files against their leaves; a few files at a time are in memory, whatever the recording's length. */
 export class ChunkCheck {
   readonly #context: Context;
   readonly #dek: Uint8Array | null;
   readonly #seen = new Set<string>();
+  readonly #ahead = new LoadedAhead();
   #nextFrameNumber: number | null = null;
   checkedCount = 0;
   readCount = 0;
@@ -25,7 +72,7 @@ export class ChunkCheck {
   }
 
   async check(leaf: Leaf): Promise<void> {
-    const { findings, description, files, source } = this.#context;
+    const { findings, description, files } = this.#context;
     const { partial } = description;
     if (partial !== null && (leaf.index < partial.first_chunk || leaf.index > partial.last_chunk)) return;
     const name = bundleNames.chunk(leaf.index);
@@ -41,15 +88,45 @@ export class ChunkCheck {
       findings.add('FORMAT', `the file of chunk ${leaf.index} is larger than ${CHUNK_FILE_BYTES_MAX} bytes`, where);
       return;
     }
-    const bytes = await source.read(name, 0, file.bytes);
-    const hash = await this.#context.crypto.sha256(bytes);
-    if (file.bytes !== leaf.fileBytes || !equalBytes(hash, leaf.fileSha256)) {
-      this.#explainMismatch(leaf, bytes);
+    const loaded = this.#ahead.take(leaf.index) ?? this.#load(file);
+    this.#lookAhead(leaf.index);
+    const { head, sha256, bytes } = await loaded;
+    if (file.bytes !== leaf.fileBytes || !equalBytes(sha256, leaf.fileSha256)) {
+      this.#explainMismatch(leaf, head);
       return;
     }
     this.checkedCount += 1;
-    const header = this.#checkHeader(leaf, bytes);
-    if (header !== null) await this.#readFrames(leaf, header, bytes);
+    const header = this.#checkHeader(leaf, head);
+    if (header !== null && bytes !== null) await this.#readFrames(leaf, header, bytes);
+  }
+
+  /** Frames can be read: with a key, or where the recording says it is not encrypted. */
+  get #readsFrames(): boolean {
+    const { decompressor, open } = this.#context;
+    return decompressor !== undefined && (this.#dek !== null || open === null || open.body.dek_id === null);
+  }
+
+  /** Where nobody can read the frames, hash and header are all that is needed of a file. */
+  async #load({ name, bytes: length }: BundleFile): Promise<LoadedChunk> {
+    const { source, crypto } = this.#context;
+    if (source.digest !== undefined && !this.#readsFrames)
+      return { ...(await source.digest(name, CHUNK_HEADER_BYTES)), bytes: null };
+    const bytes = await source.read(name, 0, length);
+    return { sha256: await crypto.sha256(bytes), head: bytes.subarray(0, CHUNK_HEADER_BYTES), bytes };
+  }
+
+  /** Files are loaded ahead of their turn; what they come to is judged in their turn, so findings keep their order. */
+  #lookAhead(index: number): void {
+    const { files, description, source } = this.#context;
+    const last = description.partial?.last_chunk ?? Number.POSITIVE_INFINITY;
+    const held = source.digest === undefined || this.#readsFrames;
+    this.#ahead.forgetOutside(index + 1, index + AHEAD_FILES_MAX);
+    for (let next = index + 1; next <= Math.min(last, index + AHEAD_FILES_MAX); next += 1) {
+      const file = files.get(bundleNames.chunk(next));
+      if (file === undefined || file.bytes > CHUNK_FILE_BYTES_MAX) continue;
+      if (this.#ahead.has(next)) continue;
+      if (!this.#ahead.add(next, held ? file.bytes : 0, () => this.#load(file))) return;
+    }
   }
 
   /** A file whose header names another session or another place was moved; anything else was altered. */

@@ -26,7 +26,7 @@ const NO_DESCRIPTION: BundleDescription = {
 
 /**
  * Verifies a bundle against a trust policy. Needs no server and no decryption key; tampering is answered with findings,
- * never thrown. Memory is bounded by one chunk file and the list of names, whatever the length of the recording.
+ * never thrown. Memory is bounded by a few chunk files and the list of names, whatever the length of the recording.
  */
 export async function verifyBundle(source: BundleSource, options: VerifyOptions): Promise<VerificationReport> {
   const context: Context = {
