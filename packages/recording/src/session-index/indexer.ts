@@ -135,6 +135,11 @@ export class SessionIndexer {
     for (const event of this.#inspect(sender, frame.body)) this.#guarded(() => this.#event(event));
   }
 
+  /** Something the caller could not give: a chunk that is missing or can't be opened. */
+  problem(code: string, message: string): void {
+    this.#emit(this.#timeUs, { kind: 'error', code, message });
+  }
+
   /** What happened since the last call, as the segment of one chunk. `last`: nothing follows, what is under way ends. */
   take(chunkIndex: number, last: boolean): IndexSegment {
     if (last) {

@@ -1,0 +1,70 @@
+import { Worker } from 'node:worker_threads';
+import { LucidError } from '@lucid-sessions/contract';
+import type { IndexAnswer, IndexedChunk, IndexRequest, OpenRun } from './messages.ts';
+
+/** Memory of the thread: one chunk unpacked, its frames, and open files. */
+const heapMegabytesMax = 512;
+
+/** A thread that reads recordings; started when first asked, and again after it died. */
+export class IndexThread {
+  #worker: Worker | null = null;
+  #calls = 0;
+  #runs = 0;
+  readonly #waiting = new Map<number, PromiseWithResolvers<IndexedChunk | null>>();
+
+  async open(request: Omit<OpenRun, 'kind' | 'run'>): Promise<number> {
+    const run = ++this.#runs;
+    await this.#ask({ kind: 'open', run, ...request });
+    return run;
+  }
+
+  async chunk(request: Omit<Extract<IndexRequest, { kind: 'chunk' }>, 'kind'>): Promise<IndexedChunk> {
+    return (await this.#ask({ kind: 'chunk', ...request }))!;
+  }
+
+  async close(run: number): Promise<void> {
+    await this.#ask({ kind: 'close', run }).catch(() => {});
+  }
+
+  async dispose(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = null;
+    await worker?.terminate();
+    this.#fail(new LucidError('unavailable', 'the index thread was stopped'));
+  }
+
+  #ask(request: IndexRequest): Promise<IndexedChunk | null> {
+    const worker = this.#worker ?? this.#start();
+    const result = Promise.withResolvers<IndexedChunk | null>();
+    const call = ++this.#calls;
+    this.#waiting.set(call, result);
+    worker.postMessage({ call, request });
+    return result.promise;
+  }
+
+  #start(): Worker {
+    const resourceLimits = { maxOldGenerationSizeMb: heapMegabytesMax };
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), { resourceLimits });
+    worker.unref();
+    worker.on('message', (said: IndexAnswer) => {
+      const waiting = this.#waiting.get(said.call);
+      this.#waiting.delete(said.call);
+      if ('result' in said) waiting?.resolve(said.result);
+      else waiting?.reject(new LucidError('internal', `the recording could not be read: ${said.error}`));
+    });
+    const ended = (): void => {
+      if (this.#worker !== worker) return;
+      this.#worker = null;
+      this.#fail(new LucidError('unavailable', 'the index thread ended; ask again'));
+    };
+    worker.on('error', ended);
+    worker.on('exit', ended);
+    this.#worker = worker;
+    return worker;
+  }
+
+  #fail(error: LucidError): void {
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+  }
+}
