@@ -89,13 +89,13 @@ async function bulk(seconds: number): Promise<ClientAnswer> {
 }
 
 /** One connection's pings; each answer is awaited. */
-function pings(stream: TLSSocket, count: number, perSecond: number): Promise<number[]> {
+function pings(stream: TLSSocket, count: number, perSecond: number, startMs: number): Promise<number[]> {
   return new Promise((resolve) => {
     const latenciesUs: number[] = [];
     const ping = smallPdu(order.ping);
     let sentAt = 0;
     let received = 0;
-    const began = performance.now();
+    const began = performance.now() + startMs;
     const send = (): void => {
       sentAt = performance.now();
       stream.write(ping);
@@ -112,7 +112,7 @@ function pings(stream: TLSSocket, count: number, perSecond: number): Promise<num
       else setTimeout(send, Math.max(0, began + (latenciesUs.length * 1000) / perSecond - performance.now()));
     };
     stream.on('data', onData);
-    send();
+    setTimeout(send, startMs);
   });
 }
 
@@ -126,7 +126,9 @@ async function obey(task: ClientTask): Promise<ClientAnswer> {
       return bulk(task.seconds);
     case 'ping': {
       const some = streams.slice(0, task.connections);
-      const all = await Promise.all(some.map((stream) => pings(stream, task.count, task.perSecond)));
+      // Evenly spread: they must not queue behind each other in this very process.
+      const stepMs = task.perSecond === 0 ? 0 : 1000 / task.perSecond / some.length;
+      const all = await Promise.all(some.map((stream, i) => pings(stream, task.count, task.perSecond, i * stepMs)));
       return { ...none, latenciesUs: all.flat() };
     }
     case 'close':

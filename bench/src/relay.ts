@@ -53,7 +53,16 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function startHaproxy(
+/** Retried: between finding a free port and listening on it somebody else may take it. */
+async function startHaproxy(targetPort: number): ReturnType<typeof tryHaproxy> {
+  for (let attempt = 1; ; attempt += 1) {
+    const started = await tryHaproxy(targetPort);
+    if (started === null || started.child.exitCode === null) return started;
+    if (attempt === 5) throw new Error('haproxy does not start');
+  }
+}
+
+async function tryHaproxy(
   targetPort: number,
 ): Promise<{ child: ChildProcess; port: number; directory: string } | null> {
   const program = ['haproxy', '/usr/sbin/haproxy'].find((name) => spawnSync(name, ['-v']).status === 0);

@@ -48,6 +48,8 @@ const limitsOf = (config: RecorderConfig): SpoolLimits => ({
   spoolBytesMax: config.spoolBytesMax,
   retryMs: 250,
   retryMsMax: 15_000,
+  burstBytesPerSecond: 60e6,
+  burstChunksPerSecond: 6,
 });
 
 /** Starts listening and takes up the spool of an earlier process. */

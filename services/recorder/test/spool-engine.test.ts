@@ -354,3 +354,22 @@ test('a busy session does not starve the others', async (t) => {
   await untilTrue(() => order.length === 11);
   assert.ok(order.indexOf('quiet') < 4);
 });
+
+test('in a burst chunks wait on disk, and come when it is over', async (t) => {
+  const { engine, append, chunks, untilTrue } = openEngine(t, {
+    seal: () => true,
+    limits: { segmentAgeMs: 40, burstBytesPerSecond: 1, burstChunksPerSecond: 0 },
+  });
+  engine.open(0, 'alpha');
+  let appended = 0;
+  // The first ticks learn that there is a burst; after that nothing is handed on while it lasts.
+  await untilTrue(() => {
+    append(0, frame(1, 3000));
+    appended += 1;
+    return engine.statistics().closedSegmentsCount > 20;
+  });
+  const during = chunks.length;
+  assert.ok(during < appended - 20);
+  await untilTrue(() => engine.statistics().closedSegmentsCount === 0);
+  assert.ok(chunks.length >= appended - 1);
+});

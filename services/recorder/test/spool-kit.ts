@@ -44,6 +44,8 @@ export const limits: SpoolLimits = {
   spoolBytesMax: 1 << 30,
   retryMs: 1,
   retryMsMax: 4,
+  burstBytesPerSecond: 1e12,
+  burstChunksPerSecond: 1000,
 };
 
 /** The engine's events, and what it published. */
@@ -64,7 +66,7 @@ export interface Harness {
 
 export function temporaryDirectory(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'lucid-spool-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  t.after(() => rmSync(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 20 }));
   return directory;
 }
 

@@ -31,6 +31,10 @@ export interface SpoolLimits {
   /** Pause after a failed write and after the first failed try to seal; doubles up to `retryMsMax` for the latter. */
   retryMs: number;
   retryMsMax: number;
+  /** Frames arriving faster than this count as a burst, in which chunks are handed on at the slow pace only. */
+  burstBytesPerSecond: number;
+  /** The slow pace. It ends with the burst, or when half of the spool is taken. */
+  burstChunksPerSecond: number;
 }
 
 export interface SpoolEngineOptions {
@@ -86,6 +90,11 @@ export class SpoolEngine {
   readonly #tickTimer: NodeJS.Timeout;
   readonly #tickMs: number;
   #closing = false;
+  /** Frame bytes since the last tick, and whether that tick found a burst. */
+  #arrivedBytes = 0;
+  #burst = false;
+  /** Chunks that may be handed on in a burst. */
+  #burstChunks = 0;
   #recordsWritten = 0;
   #bytesWritten = 0;
   readonly #durableMs: number[] = [];
@@ -161,6 +170,7 @@ export class SpoolEngine {
       }
       this.#count(segment.appendFrames(batch, item.framesCount, item.updatesCount, wallUs()));
       session.framesAccepted += item.framesCount;
+      this.#arrivedBytes += item.bytes;
       const { framesAccepted } = session;
       this.#waiting.push({ session, segment, framesAccepted, oldestUs: item.oldestUs });
       this.#rounds.touch(segment);
@@ -418,7 +428,21 @@ export class SpoolEngine {
 
   // ---- handing on
 
+  /**
+   * Relaying and durability come first: reading chunks back and sealing them can wait on disk for a quieter moment, which
+   * is what a spool is for.
+   */
+  #watchBurst(): void {
+    const { burstBytesPerSecond, burstChunksPerSecond, spoolBytesMax } = this.#options.limits;
+    const seconds = this.#tickMs / 1000;
+    const hasRoom = this.#spooledBytes < spoolBytesMax / 2;
+    this.#burst = hasRoom && this.#arrivedBytes > burstBytesPerSecond * seconds;
+    this.#burstChunks = Math.min(burstChunksPerSecond, this.#burstChunks + burstChunksPerSecond * seconds);
+    this.#arrivedBytes = 0;
+  }
+
   #tick(): void {
+    this.#watchBurst();
     const nowUs = this.#options.monotonicUs();
     const { segmentAgeMs } = this.#options.limits;
     for (const session of this.#live.values()) {
@@ -433,7 +457,7 @@ export class SpoolEngine {
   #dispatch(): void {
     const nowUs = this.#options.monotonicUs();
     for (const session of this.#sessions.values()) {
-      if (this.#closing) return;
+      if (this.#closing || (this.#burst && this.#burstChunks < 1)) return;
       if (session.inFlight || session.sealed || session.closed.length === 0) continue;
       if (this.#freeChunkSlots.length === 0 && session.closed[0]?.ready === null) continue;
       if (session.attempts === 0 || nowUs >= session.retryAtUs) this.#handOn(session);
@@ -452,6 +476,7 @@ export class SpoolEngine {
       const { framesCount, header } = contents;
       writePayloadHeader(memory, { framesCount, firstFrameNumber: header.firstFrameNumber, openedUs: header.openedUs });
       session.inFlight = true;
+      this.#burstChunks = Math.max(0, this.#burstChunks - 1);
       // Served last next time: a session with much to hand on must not starve the others.
       this.#sessions.delete(session.sessionId);
       this.#sessions.set(session.sessionId, session);
