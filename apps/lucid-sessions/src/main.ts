@@ -213,6 +213,17 @@ program
   });
 
 program
+  .command('extract')
+  .description('write what crossed clipboard and drives of a session as files; audited')
+  .argument('<session-id>')
+  .requiredOption('--out <dir>', 'a directory that is not there yet')
+  .action(async (id: string, given: { out: string }) => {
+    const { extractContents } = await import('./commands/extract.ts');
+    const extracted = await extractContents(api(), output(), id, given.out);
+    output().result(extracted, `${extracted.files} files in ${extracted.directory}, listed in contents.json`);
+  });
+
+program
   .command('verify')
   .description('check an evidence bundle offline, or a stored session on the server')
   .argument('<path-or-session-id>')

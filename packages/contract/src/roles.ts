@@ -15,6 +15,8 @@ export const permissions = [
   'audit:read',
   'evidence:read',
   'evidence:verify',
+  /** What people typed and copied: it can hold their passwords. Every look is audited. */
+  'recordings:inputs',
   /** Of nobody but administrators. */
   'keys:erase',
 ] as const;
@@ -50,7 +52,15 @@ export const rolePermissions: Record<Role, readonly Permission[]> = {
     'statistics:read',
   ],
   session_viewer: ['sessions:read', 'chunks:read', 'pipeline:read', 'statistics:read'],
-  auditor: ['sessions:read', 'chunks:read', 'statistics:read', 'audit:read', 'evidence:read', 'evidence:verify'],
+  auditor: [
+    'sessions:read',
+    'chunks:read',
+    'statistics:read',
+    'audit:read',
+    'evidence:read',
+    'evidence:verify',
+    'recordings:inputs',
+  ],
 };
 
 /** Role names a token holds that this project does not know grant nothing. */

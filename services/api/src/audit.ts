@@ -20,6 +20,9 @@ export const auditedOperations: Partial<Record<OperationId, { event: AuditEventT
   exportEvidence: { event: 'evidence_exported', read: true },
   verifySession: { event: 'session_verified', read: false },
   getKey: { event: 'playback_started', read: true },
+  getIndex: { event: 'index_accessed', read: true },
+  listEvents: { event: 'index_accessed', read: true },
+  extractContents: { event: 'contents_extracted', read: true },
   eraseSession: { event: 'key_shredded', read: false },
 };
 

@@ -10,11 +10,25 @@ import type {
   StoragePort,
 } from '@lucid-sessions/contract';
 import type { Crypto, VerifyOptions } from '@lucid-sessions/evidence';
+import type { ContentKind, IndexSegment, Side } from '@lucid-sessions/recording/session-index';
 import type { z } from 'zod';
 import type { User } from './auth.ts';
 import type { ApiConfig } from './config.ts';
 import type { RateLimiter } from './rate-limiter.ts';
 import { sessionNotFound } from './views.ts';
+
+/** Port: the index of sessions. Throws `recordNotFound` where this host holds no key to a recording. */
+export interface SessionIndexReader {
+  segments(sessionId: string): AsyncIterable<IndexSegment>;
+  contents(sessionId: string): AsyncIterable<{
+    kind: ContentKind;
+    from: Side;
+    name: string;
+    timeUs: number;
+    bytes: Uint8Array;
+    cut: boolean;
+  }>;
+}
 
 export interface ApiDeps {
   storage: StoragePort;
@@ -34,6 +48,8 @@ export interface ApiDeps {
   readLogFile?: (path: string) => Promise<Uint8Array | null>;
   /** Opens wraps with keys this host holds; null when it holds none of them. Without it nobody can play back here. */
   unwrapKey?: (wraps: KeyWrap[]) => Promise<Uint8Array | null>;
+  /** Without it there is no index here. */
+  sessionIndexes?: SessionIndexReader;
   /** µs since 1970. */
   nowUs: () => number;
   newId: () => string;

@@ -21,6 +21,7 @@ import { type Api, type ApiDeps, type Call, FileAnswer, type Handler } from './c
 import { chunkHandlers } from './chunk-handlers.ts';
 import type { ApiConfig } from './config.ts';
 import { evidenceHandlers } from './evidence-handlers.ts';
+import { indexHandlers } from './index-handlers.ts';
 import { type ApiMetrics, apiMetrics } from './metrics.ts';
 import { MemoryRateLimiter, type RateLimiter, type RateState } from './rate-limiter.ts';
 import { sessionHandlers } from './session-handlers.ts';
@@ -34,7 +35,7 @@ const issuesMax = 20;
 /** Refused tokens per address and minute. */
 const refusalsPerMinute = 60;
 
-const handlers = { ...sessionHandlers, ...chunkHandlers, ...evidenceHandlers, ...systemHandlers };
+const handlers = { ...sessionHandlers, ...chunkHandlers, ...evidenceHandlers, ...indexHandlers, ...systemHandlers };
 type GatedOperation = keyof typeof handlers;
 
 interface Gate {

@@ -11,6 +11,7 @@ import {
   logFileReader,
   nodeCrypto,
   nodeDecompressor,
+  SessionIndexes,
   SqliteThread,
   unwrapDek,
 } from '@lucid-sessions/adapters';
@@ -35,6 +36,7 @@ import { anchorCheck, openAnchors, readTsas } from './anchors.ts';
 import { consoleFiles } from './console-files.ts';
 import { logOrigin, nowUs, openKeys, openLog, openStores } from './embedded-parts.ts';
 import { type DataDirectory, dataDirectory, type ServiceName, serviceNames, withOwnSecrets } from './environment.ts';
+import { followedStorage } from './followed-storage.ts';
 import { software } from './software.ts';
 
 export interface ComposeOptions {
@@ -84,6 +86,7 @@ class Composer {
   readonly #addresses: Partial<Record<ServiceName, string>> = {};
   readonly #secret: string;
   #sqliteThread: SqliteThread | null = null;
+  #indexes: SessionIndexes | null = null;
   readonly #spoolDiskModule: string | undefined;
 
   constructor({ environment, services, log, spoolDiskModule }: ComposeOptions) {
@@ -157,6 +160,20 @@ class Composer {
     return rpcFailoverClient(name, urls, { token: this.#secret, ...limit });
   }
 
+  /** Made where chunks are sealed, from what is stored; read, and made again, where the API is. */
+  async #sessionIndexes(storage: StoragePort): Promise<SessionIndexes> {
+    if (this.#indexes !== null) return this.#indexes;
+    const keys = await openKeys(this.#directory, []);
+    const indexes = new SessionIndexes({
+      storage,
+      unwrapKey: (wraps) => unwrapDek(wraps, keys.processor.unwrappers),
+      onError: (where, thrown) => this.#problem(where, thrown),
+    });
+    this.#disposers.push(() => indexes.dispose());
+    this.#indexes = indexes;
+    return indexes;
+  }
+
   async #startStorage(): Promise<StoragePort> {
     const config = readStorageEnv(this.#environment);
     // In one process the sealed file comes from the processor's own memory: hashing it again would prove nothing.
@@ -175,8 +192,9 @@ class Composer {
     const config = readProcessorEnv(this.#environment);
     const keys = await openKeys(this.#directory, config.recipients);
     const onError = this.#onError('processor');
+    const indexes = await this.#sessionIndexes(storage);
     const server = createProcessorServer(config, {
-      storage,
+      storage: followedStorage(storage, (sessionId) => indexes.follow(sessionId)),
       software: `${software.name} ${software.version}`,
       crypto: nodeCrypto,
       keys: keys.processor,
@@ -243,6 +261,7 @@ class Composer {
         // The log is where the pipeline is; as five processes, its own door serves it.
         ...(this.#services.has('pipeline') ? { readLogFile: logFileReader(this.#directory.log) } : {}),
         unwrapKey: (wraps) => unwrapDek(wraps, keys.processor.unwrappers),
+        sessionIndexes: await this.#sessionIndexes(ports.storage),
         nowUs,
         newId: randomUUID,
         randomBytes: nodeCrypto.randomBytes,

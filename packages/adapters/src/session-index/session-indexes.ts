@@ -143,9 +143,11 @@ export class SessionIndexes {
 
   async #walk(recording: Recording, first: number, count: number, state: Uint8Array | null): Promise<void> {
     const { sessionId } = recording;
-    const run = await this.#open(recording, state, false);
+    const resumed = state === null ? null : await this.#open(recording, state, false).catch(() => null);
+    // A state of another version: begin again.
+    const run = resumed ?? (await this.#open(recording, null, false));
     try {
-      for (let index = first; index < count; index += 1) {
+      for (let index = resumed === null ? 0 : first; index < count; index += 1) {
         const { chunk } = await this.#options.storage.getChunk({ sessionId, index });
         const last = ((chunk?.flags ?? 0) & flagFinal) !== 0;
         const made = await this.#chunk(recording, run, index, last);

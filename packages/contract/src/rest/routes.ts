@@ -18,6 +18,7 @@ import {
   policyAnswer,
   verifyAnswer,
 } from './chunk-schemas.ts';
+import { eventsAnswer, eventsQuery, indexAnswer, indexQuery } from './index-schemas.ts';
 import {
   createSessionRequest,
   deletedSession,
@@ -313,6 +314,38 @@ export const restRoutes = {
     rateLimit: 'read',
     answer: json(keyAnswer),
     errors: ['sessionNotFound', 'recordNotFound'],
+  },
+  getIndex: {
+    method: 'GET',
+    path: `${session}/index`,
+    summary: 'What happened in a session and how much went over; typed and copied texts only when asked for',
+    tag: 'recording',
+    permissions: ['chunks:read'],
+    rateLimit: 'statistics',
+    query: indexQuery,
+    answer: json(indexAnswer),
+    errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
+  },
+  listEvents: {
+    method: 'GET',
+    path: `${session}/events`,
+    summary: 'Events of a session, by kind and by text',
+    tag: 'recording',
+    permissions: ['chunks:read'],
+    rateLimit: 'statistics',
+    query: eventsQuery,
+    answer: json(eventsAnswer),
+    errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
+  },
+  extractContents: {
+    method: 'GET',
+    path: `${session}/contents`,
+    summary: 'What crossed clipboard and drives (tar); every call is audited and signed into the custody log',
+    tag: 'recording',
+    permissions: ['recordings:inputs'],
+    rateLimit: 'bulk',
+    answer: { status: 200, contentType: 'application/x-tar' },
+    errors: ['sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   eraseSession: {
     method: 'POST',

@@ -1,0 +1,82 @@
+/** Answers from the index of a session: what happened in it, and when. */
+import { z } from 'zod';
+import { sessionIdSchema } from '../models.ts';
+import { count, pagination, queryInteger } from './fields.ts';
+
+const side = z.enum(['client', 'server']);
+const size = { drive: z.string(), path: z.string(), offset: count, bytes: count, sha256: z.string().nullable() };
+const event = <K extends string, S extends z.ZodRawShape>(kind: K, shape: S) =>
+  z.strictObject({ time_us: count, kind: z.literal(kind), ...shape });
+
+export const indexEventSchema = z
+  .discriminatedUnion('kind', [
+    event('note', { note: z.record(z.string(), z.unknown()) }),
+    event('logon', { from: side, user_name: z.string(), domain: z.string() }),
+    event('resize', { width: count, height: count }),
+    event('typed', {
+      until_us: count,
+      text: z.string().nullable(),
+      keys: count,
+      erased: count,
+      entered: z.boolean(),
+      approximate: z.boolean().describe('The keyboard of the client is not the one its keys were read as (US).'),
+    }),
+    event('combination', { keys: z.string().nullable() }),
+    event('click', { button: z.string(), x: count, y: count }),
+    event('clipboard_text', {
+      from: side,
+      text: z.string().nullable(),
+      characters: count,
+      sha256: z.string().nullable(),
+    }),
+    event('clipboard_files', {
+      from: side,
+      count,
+      files: z.array(z.strictObject({ name: z.string(), bytes: count })).nullable(),
+    }),
+    event('clipboard_file', { from: side, name: z.string().nullable(), bytes: count, sha256: z.string().nullable() }),
+    event('drive', { device_id: count, name: z.string() }),
+    event('drive_open', { drive: z.string(), path: z.string(), opened: z.boolean(), for_writing: z.boolean() }),
+    event('drive_read', size),
+    event('drive_written', size),
+    event('not_kept', { what: z.enum(['input', 'clipboard']), policy: z.enum(['masked', 'none']) }),
+    event('error', { code: z.string(), message: z.string() }),
+    event('disconnect', { from: side, reason: count }),
+  ])
+  .describe('Times are µs since the beginning of the session. A null text was not kept, or may not be seen here.');
+
+const inputs = z
+  .enum(['true', 'false'])
+  .default('false')
+  .transform((value) => value === 'true')
+  .describe('With what was typed and copied: needs `recordings:inputs`, and is audited each time.');
+
+const page = { limit: queryInteger(1, 10_000, 1000), offset: queryInteger(0, 1_000_000_000, 0), inputs };
+
+export const indexQuery = z.strictObject(page);
+export const eventsQuery = z.strictObject({
+  ...page,
+  search: z.string().min(1).max(200).optional().describe('Part of any text of an event, without regard to case.'),
+  kind: z
+    .string()
+    .regex(/^[a-z_]{1,40}$/)
+    .optional(),
+});
+
+const eventPage = {
+  session_id: sessionIdSchema,
+  inputs: z.boolean().describe('Typed and copied texts are in it.'),
+  complete: z.boolean().describe('The last chunk of the recording is in it.'),
+  dropped: count.describe('Events above what the index of one chunk may hold.'),
+  events: z.array(indexEventSchema),
+  pagination,
+};
+
+export const eventsAnswer = z.strictObject(eventPage);
+export const indexAnswer = z.strictObject({
+  ...eventPage,
+  chunks: count,
+  activity: z
+    .array(z.tuple([count, count, count, count, count]))
+    .describe('Second of the session, bytes from the server, bytes from the client, updates, inputs.'),
+});
