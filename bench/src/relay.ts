@@ -70,7 +70,7 @@ async function tryHaproxy(
   const directory = mkdtempSync(join(tmpdir(), 'lucid-haproxy-'));
   const port = await freePort();
   const { key, cert } = await makeCertificate('haproxy');
-  writeFileSync(join(directory, 'tls.pem'), cert + key);
+  writeFileSync(join(directory, 'tls.pem'), `${cert}\n${key}\n`);
   writeFileSync(
     join(directory, 'haproxy.cfg'),
     `global
