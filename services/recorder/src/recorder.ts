@@ -103,7 +103,7 @@ class RunningRecorder implements Recorder {
 
   async start(): Promise<void> {
     const { dataDir, sessionsMax } = this.#config;
-    const identity = loadIdentity({ ...this.#config, directory: join(dataDir, 'keys') });
+    const identity = await loadIdentity({ ...this.#config, directory: join(dataDir, 'keys') });
     this.certificateSha256 = identity.sha256;
     this.spool = await Spool.start({
       directory: join(dataDir, 'spool'),
