@@ -1,0 +1,82 @@
+/** The index of a recorded session through the whole product: made while recording, served by rights, every look audited. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { connectClient, eventually, startDesktop } from '@lucid-sessions/testkit';
+import { ApiClient } from '../src/cli/api-client.ts';
+import { Output } from '../src/cli/output.ts';
+import { extractContents } from '../src/commands/extract.ts';
+import { makeToken } from '../src/commands/token.ts';
+import { signingSecret } from '../src/server/admin-token.ts';
+import { armSession, chunkPath, sessionIn, startGateway } from './support/gateway.ts';
+
+interface Page {
+  inputs: boolean;
+  complete: boolean;
+  chunks: number;
+  activity: number[][];
+  events: { kind: string; text?: string | null; keys?: number }[];
+  pagination: { total: number };
+}
+
+test('what was typed is found by who may see it, and by nobody without a trace', async (t) => {
+  const desktop = await startDesktop();
+  t.after(() => desktop.stop());
+  const gateway = await startGateway(t, { LUCID_RATE_LIMIT_STATISTICS: '100000' });
+  const { api, lucid } = gateway;
+  const { id, routingToken } = await armSession(gateway, desktop.port);
+  const client = await connectClient({ port: gateway.rdpPort, routingToken, userName: 'alice' });
+  await client.type('my passphrase is swordfish\n');
+  await client.settled();
+  await client.close();
+  await sessionIn(gateway, id, 'completed');
+
+  // Made without being asked for, and not readable on the disk.
+  const side = join(dirname(await chunkPath(gateway, id, 1)), 'side');
+  await eventually('the index beside the chunks', () => existsSync(join(side, 'index-000001')), 20_000);
+  for (const name of readdirSync(side)) assert.equal(readFileSync(join(side, name)).includes('swordfish'), false);
+
+  const plain = await api.json<Page>('GET', `/sessions/${id}/index`);
+  assert.equal(plain.complete, true);
+  assert.ok(plain.chunks >= 1 && plain.activity.length >= 1);
+  assert.ok(plain.events.some(({ kind }) => kind === 'logon'));
+  const line = plain.events.find(({ kind }) => kind === 'typed');
+  assert.deepEqual([line?.text, line?.keys], [null, 'my passphrase is swordfish'.length + 1]);
+  assert.equal(JSON.stringify(plain).includes('swordfish'), false);
+  const blind = await api.json<Page>('GET', `/sessions/${id}/events?search=swordfish`);
+  assert.equal(blind.pagination.total, 0, 'searching tells nothing that may not be seen');
+
+  const seen = await api.json<Page>('GET', `/sessions/${id}/events?search=SWORDfish&inputs=true`);
+  assert.deepEqual(
+    seen.events.map(({ text }) => text),
+    ['my passphrase is swordfish'],
+  );
+
+  const secret = signingSecret(lucid.directory, {})!;
+  const token = await makeToken(secret, { userId: 'eve', roles: ['session_manager'], lifetimeS: 60 });
+  const eve = new ApiClient({ url: lucid.addresses.api ?? '', token });
+  assert.equal((await eve.json<Page>('GET', `/sessions/${id}/index`)).inputs, false);
+  await assert.rejects(eve.json('GET', `/sessions/${id}/index?inputs=true`), /recordings:inputs/);
+  await assert.rejects(eve.json('GET', `/sessions/${id}/contents`));
+
+  const directory = mkdtempSync(join(tmpdir(), 'lucid-extract-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const out = join(directory, 'contents');
+  const extracted = await extractContents(api, new Output(process, true), id, out);
+  assert.equal(extracted.files, 0);
+  assert.deepEqual(JSON.parse(readFileSync(join(out, 'contents.json'), 'utf8')), []);
+  await assert.rejects(extractContents(api, new Output(process, true), id, out), /there already/);
+
+  const { events } = await api.json<{ events: { event_type: string; user_id: string; success: boolean }[] }>(
+    'GET',
+    `/audit?resource_id=${id}&limit=100`,
+  );
+  const count = (type: string, success = true) =>
+    events.filter((event) => event.event_type === type && event.success === success).length;
+  assert.equal(count('inputs_viewed'), 1);
+  assert.equal(count('contents_extracted'), 1);
+  assert.ok(count('index_accessed') >= 4);
+  assert.ok(events.some((event) => event.event_type === 'permission_denied' && event.user_id === 'eve'));
+});
