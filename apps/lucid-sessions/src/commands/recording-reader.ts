@@ -197,6 +197,8 @@ async function describeBundle(source: BundleSource, identity: string | undefined
       return whole(name, CHUNK_FILE_BYTES_MAX);
     },
     async key() {
+      if (!files.has(bundleNames.wraps))
+        throw new CliError('the bundle holds no key of its encrypted recording: was it destroyed?');
       const wraps = wrapsSchema.parse(
         parseCanonicalJson(await whole(bundleNames.wraps, SMALL_FILE_BYTES_MAX), SMALL_FILE_BYTES_MAX),
         'wraps',

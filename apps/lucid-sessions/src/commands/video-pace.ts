@@ -33,7 +33,7 @@ export class VideoPace {
 
   /** Pictures up to the end, which itself is always shown. */
   end(timeUs: number): number {
-    return this.#advance(timeUs, (position) => Math.floor(position) + 1);
+    return this.#advance(timeUs, (position) => Math.ceil(position) + 1);
   }
 
   #advance(timeUs: number, countAt: (position: number) => number): number {
