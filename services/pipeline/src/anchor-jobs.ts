@@ -1,4 +1,5 @@
 /** An outbox per anchor: the job stands before anything is sent and ends when the anchoring is confirmed or refused. */
+import { LucidError } from '@lucid-sessions/contract';
 import { scheduleRecheck } from './anchor-rechecks.ts';
 import { isFinalRefusal, requestOf } from './anchor-request.ts';
 import type { Context } from './context.ts';
@@ -22,7 +23,10 @@ export function anchorHandler(context: Context): JobHandler {
       const receipt = checked ?? (await anchor.submit(request));
       await deps.journal.putReceipt(job.sessionId, receipt);
       if (receipt.status === 'confirmed') await scheduleRecheck(context, anchor, job.sessionId);
-      if (receipt.status === 'confirmed' || receipt.status === 'failed') return { done: true } as const;
+      if (receipt.status === 'confirmed') return { done: true } as const;
+      // Handed in again a few times, and after that when somebody resumes the pipeline of the session.
+      if (receipt.status === 'failed')
+        throw new LucidError('anchoring', receipt.detail ?? 'the anchoring failed', { status: 500 });
       return { againMs: limits.anchorPollMs, payload: { backend: anchor.backend } };
     } catch (thrown) {
       if (isFinalRefusal(thrown)) throw thrown;

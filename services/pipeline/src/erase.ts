@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { LucidError, type PipelinePort } from '@lucid-sessions/contract';
 import { readRecordOf } from '@lucid-sessions/evidence';
-import { type Context, loadJournal, loadSession, logRecord, notInThisState, stateOf } from './context.ts';
+import { type Context, entryOf, loadJournal, loadSession, logRecord, notInThisState, stateOf } from './context.ts';
 import type { JobHandler } from './job-runner.ts';
 import type { PipelineState } from './state-machine.ts';
 
@@ -72,7 +72,8 @@ export async function recordErase(
     await storage.putRecord({ sessionId, kind: 'erase', record });
     found = { record, atUs };
   }
-  return { ...found, logIndex: await logRecord(context, 'erase', found.record) };
+  const known = await context.deps.log.find(entryOf('erase', found.record));
+  return { ...found, logIndex: known ?? (await logRecord(context, 'erase', found.record)) };
 }
 
 /** Under the session's lock. */
