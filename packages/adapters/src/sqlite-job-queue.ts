@@ -103,6 +103,13 @@ export class SqliteJobQueue implements JobQueue {
     );
   }
 
+  /** One file has one runner: whoever was running these died. */
+  async takeUp(): Promise<void> {
+    await guardedSql(() =>
+      this.#database.run(`UPDATE jobs SET state = 'waiting', lease_until_us = 0 WHERE state = 'running'`),
+    );
+  }
+
   async setPaused(sessionId: string, paused: boolean): Promise<number> {
     const [from, to] = paused ? ['waiting', 'paused'] : ['paused', 'waiting'];
     return guardedSql(() =>

@@ -58,6 +58,7 @@ const queueMethods = {
   setPaused: true,
   revive: true,
   removeFor: true,
+  takeUp: true,
   countByState: true,
   nextRunUs: true,
   dispose: true,

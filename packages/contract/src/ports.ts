@@ -94,6 +94,18 @@ export type RecorderReport =
   /** Every chunk of the session has a storage receipt: the manifest can be made. */
   | { kind: 'drained'; sessionId: string; chunksCount: number };
 
+export interface LiveFrames {
+  /** `ended`: there are no more. `stored`: they are in storage, and here only from `firstFrame` on. */
+  state: 'recording' | 'ended' | 'stored';
+  /** The chunk the frames are of, stored or to be; an answer never holds frames of two. */
+  chunkIndex: number;
+  /** Number of the first frame in the session, 0-based. */
+  firstFrame: number;
+  framesCount: number;
+  /** Encoded frames back to back (packages/recording), about 1 MiB at most. */
+  frames: Uint8Array;
+}
+
 /** 8084 */
 export interface RecorderPort {
   /** Ends the RDP session with a proper RDP error; resolves when the recorder has let go of it (chunks may still drain). */
@@ -103,6 +115,11 @@ export interface RecorderPort {
   live(): Promise<{
     sessions: { sessionId: string; startedAtUs: number; paused: boolean; statistics: RecordingStatistics }[];
   }>;
+  /**
+   * Frames of a session that is being recorded, from number `afterFrame` on, as they were recorded; waits up to `waitMs` for
+   * the first of them. A reader asks again with `firstFrame + framesCount`. Throws `unavailable` when the session is not here.
+   */
+  liveFrames(request: { sessionId: string; afterFrame: number; waitMs: number }): Promise<LiveFrames>;
   health(): Promise<ServiceHealth>;
 }
 
@@ -133,6 +150,8 @@ export interface ChunkReceipt {
   payloadBytes: number;
   compression: 'none' | 'zstd' | 'gzip' | 'lz4';
   storedAtUs: number;
+  /** Whether its leaf is the final one; a chunk that is asked for again may have been stored as another kind. */
+  final?: boolean;
 }
 
 /** 8085 */

@@ -2,6 +2,7 @@
  * Runs durable jobs: claims what is due, retries with full jitter (a random wait up to an exponentially growing bound, so
  * that many failed jobs don't come back at the same moment), and says so when the retries are used up.
  */
+import { LucidError } from '@lucid-sessions/contract';
 import type { Context } from './context.ts';
 import type { Job } from './ports.ts';
 
@@ -15,6 +16,11 @@ export interface JobHandler {
 
 const waitMsMax = 1_000;
 const errorTextMax = 500;
+/** Pause before a service that was out of reach is asked again. */
+const awayMs = 2_000;
+
+/** Another process that does not answer, or that says it can't now: nothing that this job does wrong. */
+const outOfReach = (thrown: unknown): boolean => thrown instanceof LucidError && thrown.code === 'LUCID_ERR_3016';
 
 export function backoffMs(retries: number, limits: { backoffBaseMs: number; backoffMaxMs: number }, random: number) {
   return Math.floor(random * Math.min(limits.backoffMaxMs, limits.backoffBaseMs * 2 ** Math.min(retries, 30)));
@@ -86,14 +92,15 @@ export class JobRunner {
       await deps.queue.again(job.jobId, deps.nowUs() + outcome.againMs * 1000, outcome.payload ?? job.payload);
     } catch (thrown) {
       deps.onError?.(`job ${job.kind}`, thrown);
-      await this.#failed(job, handler, String((thrown as Error)?.message ?? thrown).slice(0, errorTextMax)).catch(
-        (again: unknown) => deps.onError?.(`job ${job.kind}`, again),
-      );
+      await this.#failed(job, handler, thrown).catch((again: unknown) => deps.onError?.(`job ${job.kind}`, again));
     }
   }
 
-  async #failed(job: Job, handler: JobHandler | undefined, error: string): Promise<void> {
+  async #failed(job: Job, handler: JobHandler | undefined, thrown: unknown): Promise<void> {
+    const error = String((thrown as Error)?.message ?? thrown).slice(0, errorTextMax);
     const { deps, limits } = this.#context;
+    // What is out of reach is waited for, however long that takes: the job has not failed, it has not begun.
+    if (outOfReach(thrown)) return deps.queue.again(job.jobId, deps.nowUs() + awayMs * 1000, job.payload);
     if (job.retries < job.retriesMax) {
       const waitUs = backoffMs(job.retries, limits, deps.random()) * 1000;
       return deps.queue.retry(job.jobId, deps.nowUs() + waitUs, error);

@@ -44,6 +44,11 @@ export interface JobQueue {
   /** Failed jobs of the session wait again, with all their retries. */
   revive(sessionId: string, nowUs: number): Promise<number>;
   removeFor(sessionId: string): Promise<void>;
+  /**
+   * Before the first claim, where this process is the queue's only runner: jobs that a process before it was running wait
+   * again, instead of for the end of their lease.
+   */
+  takeUp?(): Promise<void>;
   countByState(): Promise<Partial<Record<JobState, number>>>;
   /** When the next waiting job is due. */
   nextRunUs(): Promise<number | null>;

@@ -7,7 +7,7 @@ const { CRASH_SERVICES, CRASH_SPOOL_DISK } = process.env;
 const running = await startLucid({
   environment: process.env,
   services: CRASH_SERVICES === undefined ? serviceNames : parseServices(CRASH_SERVICES),
-  log: (line) => void process.stderr.write(`${line}\n`),
+  log: (line) => void process.stderr.write(`${new Date().toISOString()} ${line}\n`),
   ...(CRASH_SPOOL_DISK === undefined ? {} : { spoolDiskModule: CRASH_SPOOL_DISK }),
 });
 process.stdout.write(`${JSON.stringify({ addresses: running.addresses })}\n`);

@@ -21,6 +21,7 @@ const parkedMsMax = 20_000;
 const overtakesMax = 8;
 /** Place of the flags in a leaf. */
 const leafFlagsOffset = 5;
+const leafFlagFinal = 0x04;
 
 export interface ChainStart extends ChunkContext {
   sessionName: string;
@@ -322,7 +323,7 @@ export async function findStoredReceipt(storage: StoragePort, chunk: ChunkToSeal
   if (stored === null) return null;
   if (stored.openedUs !== chunk.openedUs || stored.closedUs !== chunk.closedUs)
     throw new LucidError('conflict', `storage holds another chunk ${index} of this session`);
-  const { chunkId, leafHash, fileSha256, fileBytes, compression, storedAtUs } = stored;
+  const { chunkId, leafHash, fileSha256, fileBytes, compression, storedAtUs, flags } = stored;
   return {
     chunkId,
     index,
@@ -332,5 +333,6 @@ export async function findStoredReceipt(storage: StoragePort, chunk: ChunkToSeal
     payloadBytes: chunk.payload.length,
     compression,
     storedAtUs,
+    final: (flags & leafFlagFinal) !== 0,
   };
 }

@@ -19,6 +19,8 @@ export class OpenSegment {
   framesBytes = 0;
   fileBytes = segmentHeaderBytes;
   closed = false;
+  /** Its close record is written. */
+  hasClose = false;
   framesCount = 0;
   updatesCount = 0;
   /** Chunk slot that holds the frames too, so that they need not be read back; null where there is none. */
@@ -81,7 +83,9 @@ export class OpenSegment {
   close(close: SegmentClose): number {
     this.closed = true;
     if (this.#torn) return 0;
-    return this.#append(recordType.close, Buffer.from(JSON.stringify(close)), 0, 0, close.closedUs);
+    const bytes = this.#append(recordType.close, Buffer.from(JSON.stringify(close)), 0, 0, close.closedUs);
+    this.hasClose = true;
+    return bytes;
   }
 
   /** Removes what a failed write left. Where even that fails, the reader stops at the last good record by itself. */

@@ -16,6 +16,17 @@ export interface RecoveryOptions {
 /** Where sessions go that this spool key can't open: never deleted, a person decides. */
 export const unreadableDirectory = 'unreadable';
 
+/** Directories of completed sessions on their way out. No session has a name with a dot. */
+export const forgottenDirectory = '.forgotten';
+
+export function removeEmpty(disk: SpoolDisk, path: string): void {
+  try {
+    disk.removeDirectory(path);
+  } catch {
+    // Something is left in it: the next start removes it.
+  }
+}
+
 export interface Recovery {
   sessions: RecoveredSession[];
   found: SpoolSession[];
@@ -27,6 +38,10 @@ export function recoverSessions(options: RecoveryOptions): Recovery {
   const recovery: Recovery = { sessions: [], found: [], unreadable: [] };
   for (const sessionId of options.disk.list(options.directory)) {
     if (sessionId === unreadableDirectory) continue;
+    if (sessionId === forgottenDirectory) {
+      removeForgotten(options);
+      continue;
+    }
     const recovered = recoverSession(options, sessionId);
     if (recovered === null) {
       moveAside(options, sessionId);
@@ -37,6 +52,14 @@ export function recoverSessions(options: RecoveryOptions): Recovery {
     }
   }
   return recovery;
+}
+
+function removeForgotten({ disk, directory }: RecoveryOptions): void {
+  const forgotten = join(directory, forgottenDirectory);
+  for (const name of disk.list(forgotten)) {
+    for (const segment of disk.list(join(forgotten, name))) disk.remove(join(forgotten, name, segment));
+    removeEmpty(disk, join(forgotten, name));
+  }
 }
 
 function moveAside({ disk, directory, wallUs }: RecoveryOptions, sessionId: string): void {
@@ -60,12 +83,15 @@ function recoverSession(
     if (found.header === 'foreign') return null;
     // A header is durable before any frame is: a file that is too short for one holds nothing.
     if (found.header === 'torn') disk.remove(path);
-    else closed.push({ index, path, fileBytes: found.fileBytes, closedUs: null, final: false, ready: null });
+    else closed.push({ index, path, fileBytes: found.fileBytes, final: false, ready: null });
     session.nextIndex = found.header === 'torn' ? index : index + 1;
   }
   const last = closed.at(-1);
-  const contents = last === undefined ? addEmptySegment(options, session, closed) : readLast(options, last);
+  const contents = last === undefined ? addEmptySegment(options, session, closed, 0) : readLast(options, last);
   if (contents === null) return null;
+  // Closed in order and not as the last one: only what comes behind it can say that the session was cut off.
+  if (last !== undefined && contents.close?.final === false)
+    addEmptySegment(options, session, closed, contents.header.firstFrameNumber + contents.framesCount);
   const final = closed.at(-1);
   if (final !== undefined) final.final = true;
   session.closed = closed;
@@ -79,20 +105,21 @@ function readLast({ disk, key }: RecoveryOptions, last: ClosedSegment): SegmentC
   return readSegment(disk, last.path, key, () => {});
 }
 
-/** A session that died before its first segment was durable still gets its (empty) final chunk. */
+/** A session that died between two segments, or before its first was durable, still gets its (empty) final chunk. */
 function addEmptySegment(
   options: RecoveryOptions,
   session: SpoolSession,
   closed: ClosedSegment[],
+  firstFrameNumber: number,
 ): SegmentContents | null {
   const { disk, key, wallUs } = options;
   const { sessionId, directory, nextIndex: index } = session;
   const openedUs = wallUs();
-  const header = { sessionId, index, openedUs, monotonicNs: 0, firstFrameNumber: 0, gapBefore: false };
+  const header = { sessionId, index, openedUs, monotonicNs: 0, firstFrameNumber, gapBefore: false };
   const segment = OpenSegment.create(disk, directory, header, key);
   segment.release();
   session.nextIndex += 1;
   const path = segmentPath(directory, index);
-  closed.push({ index, path, fileBytes: segment.fileBytes, closedUs: null, final: true, ready: null });
+  closed.push({ index, path, fileBytes: segment.fileBytes, final: true, ready: null });
   return readSegment(disk, path, key, () => {});
 }

@@ -5,18 +5,21 @@
 import { join } from 'node:path';
 import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from '@lucid-sessions/recording';
 import { CommitRounds } from './commit-rounds.ts';
+import { LiveTap } from './live-tap.ts';
 import { OpenSegment } from './open-segment.ts';
-import { recoverSessions } from './recovery.ts';
+import { forgottenDirectory, recoverSessions, removeEmpty } from './recovery.ts';
 import { recordOverheadBytes, segmentHeaderBytes } from './segment-format.ts';
 import { readSegment, type SegmentClose, type SegmentContents } from './segment-reader.ts';
 import type { SpoolDisk } from './spool-disk.ts';
 import type {
   AppendItem,
+  LiveRequest,
   ReadyChunk,
   SessionEnd,
   SpoolEvent,
   SpoolFailureCode,
   SpoolStatistics,
+  StoredAs,
 } from './spool-messages.ts';
 import { type ClosedSegment, newSession, type SpoolSession } from './spool-session-state.ts';
 
@@ -83,6 +86,7 @@ export class SpoolEngine {
   readonly #live = new Map<number, SpoolSession>();
   readonly #freeChunkSlots: number[];
   readonly #rounds: CommitRounds;
+  readonly #tap: LiveTap;
   readonly #owners = new WeakMap<OpenSegment, SpoolSession>();
   /** Batches of the `append` being obeyed. */
   #waiting: WrittenBatch[] = [];
@@ -111,6 +115,8 @@ export class SpoolEngine {
       monotonicUs,
       onFailed: (segment, error) => this.#syncFailed(segment, error),
     });
+    const { key, emit } = options;
+    this.#tap = new LiveTap({ disk, key, monotonicUs, answer: (id, answer) => emit({ kind: 'live', id, answer }) });
     this.#tickMs = Math.max(1, Math.min(tickMsMax, limits.segmentAgeMs / 4));
     this.#tickTimer = setInterval(() => this.#tick(), this.#tickMs);
   }
@@ -146,6 +152,7 @@ export class SpoolEngine {
       if (session !== undefined) this.#appendItem(session, item);
       this.#options.releaseBatch(item.slot);
     }
+    if (!this.#tap.isIdle) this.#tap.look(this.#sessions);
     if (this.#waiting.length === 0) return;
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -190,6 +197,11 @@ export class SpoolEngine {
     if (slot !== undefined && memory !== undefined) segment.mirror = { slot, memory };
   }
 
+  /** Frames for somebody who watches; answered with a `live` event, at once or when there are some. */
+  live(request: LiveRequest): void {
+    this.#tap.ask(this.#sessions.get(request.sessionId), request);
+  }
+
   /** Closes the present segment and opens the next. */
   rotate(number: number, gapBefore: boolean): void {
     const session = this.#live.get(number);
@@ -204,24 +216,33 @@ export class SpoolEngine {
     this.#finish(session);
   }
 
-  sealed(sessionId: string, index: number, slot: number): void {
+  sealed(sessionId: string, index: number, slot: number, stored: StoredAs = 'as_asked'): void {
     this.#freeChunkSlots.push(slot);
     const session = this.#sessions.get(sessionId);
     const segment = session?.closed[0];
     if (session !== undefined && segment?.index === index) {
       session.inFlight = false;
       session.attempts = 0;
-      if (segment.final) {
+      if (segment.final && stored !== 'not_final') {
         session.sealed = true;
-        this.#options.emit({ kind: 'complete', sessionId, chunksCount: index + 1 });
-      } else {
-        session.closed.shift();
-        this.#spooledBytes -= segment.fileBytes;
-        // Only when the segment after it is durable: the last segment is how a crashed session is known.
-        this.#rounds.afterwards(() => this.#removeQuietly(segment.path));
-      }
+        this.#options.emit({ kind: 'complete', sessionId, chunksCount: stored === 'as_asked' ? index + 1 : index });
+      } else this.#free(session, segment);
     }
     this.#dispatch();
+  }
+
+  /** A stored segment goes when the one after it is durable: the last one is how a crashed session is known. */
+  #free(session: SpoolSession, segment: ClosedSegment): void {
+    session.closed.shift();
+    this.#spooledBytes -= segment.fileBytes;
+    const isLast = session.current === null && session.closed.length === 0;
+    if (!isLast) {
+      this.#rounds.afterwards(() => this.#removeQuietly(segment.path));
+      return;
+    }
+    session.keptPath = segment.path;
+    // It was taken for the last one, and is not: one that is comes behind it.
+    if (segment.final) this.#finish(session);
   }
 
   /** The chunk line is out of reach: the slot is given to others, the session's turn comes again after a pause. */
@@ -248,15 +269,21 @@ export class SpoolEngine {
     // The number may be another session's from now on.
     session.number = -1;
     for (const segment of session.closed) this.#spooledBytes -= segment.fileBytes;
+    this.#rounds.afterwards(() => this.#removeDirectory(session));
+  }
+
+  /** Aside first: half removed under its own name it would look like a session that died at its beginning. */
+  #removeDirectory({ directory, sessionId }: SpoolSession): void {
     const { disk } = this.#options;
-    this.#rounds.afterwards(() => {
-      const removals = disk.list(session.directory).map((name) => disk.removeLater(join(session.directory, name)));
-      void Promise.allSettled(removals).then(() => {
-        try {
-          disk.removeDirectory(session.directory);
-        } catch {}
-      });
-    });
+    const aside = join(this.#options.directory, forgottenDirectory, sessionId);
+    try {
+      disk.makeDirectory(join(this.#options.directory, forgottenDirectory));
+      disk.rename(directory, aside);
+      const removals = disk.list(aside).map((name) => disk.removeLater(join(aside, name)));
+      void Promise.allSettled(removals).then(() => removeEmpty(disk, aside));
+    } catch {
+      // Recovered and sealed again at the next start, which changes nothing.
+    }
   }
 
   statistics(): SpoolStatistics {
@@ -306,6 +333,9 @@ export class SpoolEngine {
     this.#spooledBytes += segmentHeaderBytes;
     this.#rounds.touch(segment);
     this.#rounds.touchDirectory(session.directory);
+    const { keptPath } = session;
+    session.keptPath = null;
+    if (keptPath !== null) this.#rounds.afterwards(() => this.#removeQuietly(keptPath));
     return segment;
   }
 
@@ -338,8 +368,11 @@ export class SpoolEngine {
       segment.cutBack();
     }
     this.#rounds.touch(segment);
-    const ready = mirror === null ? null : { slot: mirror.slot, contents: contentsOf(segment, close) };
-    session.closed.push({ index, path, fileBytes: segment.fileBytes, closedUs, final, ready });
+    // Without its close record it is read from the file, like after a crash: what is sealed must not depend on who asks.
+    const isWhole = mirror !== null && segment.hasClose;
+    const ready = isWhole ? { slot: mirror.slot, contents: contentsOf(segment, close) } : null;
+    if (mirror !== null && !isWhole) this.#freeChunkSlots.push(mirror.slot);
+    session.closed.push({ index, path, fileBytes: segment.fileBytes, final, ready });
   }
 
   #fail(session: SpoolSession, error: unknown, framesLost: number): void {
@@ -391,19 +424,21 @@ export class SpoolEngine {
     this.#options.emit({ kind: 'gap', session: session.number, fromUs, toUs, framesLost, reason });
   }
 
-  /** Every session ends with a segment marked final: the present one, the last closed one, or an empty one. */
+  /**
+   * Every session ends with a segment marked final: the present one or an empty one, so that a crash from here on finds the
+   * end; the last closed one where the disk takes no other.
+   */
   #finish(session: SpoolSession): void {
-    const last = session.closed.at(-1);
-    const lastIsFree = last !== undefined && !(session.inFlight && session.closed.length === 1);
+    session.finalClosed = false;
     try {
-      if (session.current === null && lastIsFree) last.final = true;
-      else {
-        if (session.current === null) this.#openSegment(session, session.lost !== null);
-        this.#closeCurrent(session, true, session.end);
-      }
+      if (session.current === null) this.#openSegment(session, session.lost !== null);
+      this.#closeCurrent(session, true, session.end);
     } catch {
+      const last = session.closed.at(-1);
+      const lastIsFree = last !== undefined && !(session.inFlight && session.closed.length === 1);
       // The disk takes nothing now; the tick tries again.
-      return;
+      if (!lastIsFree) return;
+      last.final = true;
     }
     session.finalClosed = true;
     this.#endGap(session);
@@ -443,6 +478,7 @@ export class SpoolEngine {
 
   #tick(): void {
     this.#watchBurst();
+    if (!this.#tap.isIdle) this.#tap.look(this.#sessions);
     const nowUs = this.#options.monotonicUs();
     const { segmentAgeMs } = this.#options.limits;
     for (const session of this.#live.values()) {
@@ -450,7 +486,7 @@ export class SpoolEngine {
       if (nowUs - openedUs >= (segmentAgeMs - this.#tickMs) * 1000) this.#tryRotate(session, false);
     }
     for (const session of this.#sessions.values())
-      if (session.end !== null && !session.finalClosed) this.#finish(session);
+      if (!session.finalClosed && this.#live.get(session.number) !== session) this.#finish(session);
     this.#dispatch();
   }
 
@@ -514,7 +550,7 @@ function describe(session: SpoolSession, segment: ClosedSegment, contents: Segme
     recovered: close === null,
     gapBefore: header.gapBefore,
     openedUs: header.openedUs,
-    closedUs: close?.closedUs ?? segment.closedUs ?? contents.lastWrittenUs,
+    closedUs: close?.closedUs ?? contents.lastWrittenUs,
     monotonicNs: header.monotonicNs,
     framesCount: contents.framesCount,
     updatesCount: contents.updatesCount,

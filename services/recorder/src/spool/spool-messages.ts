@@ -21,6 +21,34 @@ export interface AppendItem {
   oldestUs: number;
 }
 
+/**
+ * `as_asked`; `not_final`: the chunk was stored before a crash, when it was not the last one yet; `chain_closed`: the chain
+ * had its end before the crash, and this empty chunk is not needed.
+ */
+export type StoredAs = 'as_asked' | 'not_final' | 'chain_closed';
+
+/** Asks for frames of a session that is being recorded. */
+export interface LiveRequest {
+  id: number;
+  sessionId: string;
+  /** Number of the first frame wanted. */
+  afterFrame: number;
+  waitMs: number;
+}
+
+/**
+ * `stored`: the spool has no such frame any more, `firstFrame` is the first it has; `ended`: there are no more;
+ * `unknown`: there is no such session here.
+ */
+export interface LiveAnswer {
+  state: 'recording' | 'ended' | 'stored' | 'unknown';
+  /** The chunk the frames are of; an answer never holds frames of two. */
+  chunkIndex: number;
+  firstFrame: number;
+  framesCount: number;
+  frames: Uint8Array<ArrayBuffer>;
+}
+
 export type SpoolCommand =
   | { kind: 'open'; session: number; sessionId: string }
   | { kind: 'append'; items: AppendItem[] }
@@ -28,11 +56,12 @@ export type SpoolCommand =
   | { kind: 'rotate'; session: number; gapBefore: boolean }
   | { kind: 'end'; session: number; end: SessionEnd }
   /** The chunk is stored: its segment may go. */
-  | { kind: 'sealed'; sessionId: string; index: number; slot: number }
+  | { kind: 'sealed'; sessionId: string; index: number; slot: number; stored: StoredAs }
   | { kind: 'not_sealed'; sessionId: string; index: number; slot: number }
   /** Everything about the session is known elsewhere: its directory may go. */
   | { kind: 'forget'; sessionId: string }
   | { kind: 'statistics' }
+  | { kind: 'live'; request: LiveRequest }
   | { kind: 'close' };
 
 /** A closed segment's payload, in slot `slot` of the chunk slots. */
@@ -82,4 +111,5 @@ export type SpoolEvent =
   /** The final chunk has its receipt. */
   | { kind: 'complete'; sessionId: string; chunksCount: number }
   | { kind: 'statistics'; statistics: SpoolStatistics }
+  | { kind: 'live'; id: number; answer: LiveAnswer }
   | { kind: 'closed' };

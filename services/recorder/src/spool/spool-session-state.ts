@@ -7,8 +7,6 @@ export interface ClosedSegment {
   index: number;
   path: string;
   fileBytes: number;
-  /** When this process closed it; null after a crash (the file's own close record counts). */
-  closedUs: number | null;
   final: boolean;
   /** Its payload, when it is in a chunk slot already. */
   ready: { slot: number; contents: SegmentContents } | null;
@@ -33,6 +31,8 @@ export interface SpoolSession {
   sealed: boolean;
   attempts: number;
   retryAtUs: number;
+  /** The last segment that was stored, kept as long as none is behind it: an empty directory would say nothing. */
+  keptPath: string | null;
   /** Set while frames can't be persisted. */
   lost: { fromUs: number; framesLost: number; reason: string; retryAtUs: number } | null;
 }
@@ -53,6 +53,7 @@ export function newSession(number: number, sessionId: string, directory: string)
     sealed: false,
     attempts: 0,
     retryAtUs: 0,
+    keptPath: null,
     lost: null,
   };
 }

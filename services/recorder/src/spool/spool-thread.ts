@@ -36,7 +36,9 @@ const engine = new SpoolEngine({
   batchSlots: slotViews(data.batches),
   releaseBatch: (slot) => void Atomics.store(states, slot, 0),
   chunkSlots: data.chunks.map((memory) => new Uint8Array(memory)),
-  emit: (event) => port.postMessage(event),
+  // Frames for a viewer are moved, not copied; an empty answer shares its buffer with others.
+  emit: (event) =>
+    port.postMessage(event, event.kind === 'live' && event.answer.framesCount > 0 ? [event.answer.frames.buffer] : []),
   publish: (session, framesDurable) => {
     Atomics.store(watermarks, session, BigInt(framesDurable));
     Atomics.notify(watermarks, session);
@@ -57,7 +59,7 @@ async function obey(command: SpoolCommand): Promise<void> {
     case 'end':
       return engine.end(command.session, command.end);
     case 'sealed':
-      return engine.sealed(command.sessionId, command.index, command.slot);
+      return engine.sealed(command.sessionId, command.index, command.slot, command.stored);
     case 'not_sealed':
       return engine.notSealed(command.sessionId, command.index, command.slot);
     case 'forget':
@@ -65,6 +67,8 @@ async function obey(command: SpoolCommand): Promise<void> {
     case 'statistics':
       port?.postMessage({ kind: 'statistics', statistics: engine.statistics() });
       return;
+    case 'live':
+      return engine.live(command.request);
     case 'close':
       await engine.close();
       port?.postMessage({ kind: 'closed' });

@@ -1,12 +1,13 @@
 /** The relaying thread's side of the spool: sessions write frames, closed segments come back as chunks to seal. */
 import { Worker } from 'node:worker_threads';
-import type { ChunkReceipt, ChunkToSeal } from '@lucid-sessions/contract';
+import { type ChunkReceipt, type ChunkToSeal, LucidError } from '@lucid-sessions/contract';
 import { encodeNote, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
 import { BatchPool, createBatchMemory } from './batch-pool.ts';
 import { FrameBatch, type FullBatch } from './frame-batch.ts';
 import type { SpoolLimits } from './spool-engine.ts';
 import type {
   AppendItem,
+  LiveAnswer,
   ReadyChunk,
   RecoveredSession,
   SessionEnd,
@@ -113,6 +114,12 @@ export class SpoolSession {
   }
 }
 
+/** The empty chunk that ends a recovered session, where the chain got its end before the crash: nothing is in it. */
+function isNeedless(chunk: Pick<ReadyChunk, 'final' | 'recovered' | 'framesCount'>, error: unknown): boolean {
+  const refused = error instanceof LucidError && error.code === 'LUCID_ERR_3004';
+  return refused && chunk.final && chunk.recovered && chunk.framesCount === 0;
+}
+
 export class Spool {
   readonly #options: SpoolOptions;
   /** The recorder's start on this thread's clock. */
@@ -134,6 +141,8 @@ export class Spool {
   readonly watermarks: BigInt64Array<SharedArrayBuffer>;
   readonly #freeNumbers: number[];
   #statisticsWaiters: ((statistics: SpoolStatistics) => void)[] = [];
+  readonly #liveWaiters = new Map<number, (answer: LiveAnswer) => void>();
+  #liveId = 0;
   #onRecovered: () => void = () => {};
   #onClosed: () => void = () => {};
   #closing: Promise<void> | null = null;
@@ -216,6 +225,23 @@ export class Spool {
     return new Promise((resolve) => {
       this.#statisticsWaiters.push(resolve);
       this.command({ kind: 'statistics' });
+    });
+  }
+
+  /**
+   * Frames of a session from number `afterFrame` on, as they were recorded: what the spool has of them, else what comes within
+   * `waitMs`. They are read back by the spool thread; the relaying thread only passes them on.
+   */
+  live(sessionId: string, afterFrame: number, waitMs: number): Promise<LiveAnswer> {
+    if (this.failure !== null) return Promise.reject(new Error(this.failure));
+    this.#liveId += 1;
+    const id = this.#liveId;
+    return new Promise((resolve) => {
+      this.#liveWaiters.set(id, resolve);
+      this.#worker.postMessage({
+        kind: 'live',
+        request: { id, sessionId, afterFrame, waitMs },
+      } satisfies SpoolCommand);
     });
   }
 
@@ -305,7 +331,12 @@ export class Spool {
       case 'statistics':
         this.#statisticsWaiters.shift()?.(event.statistics);
         return;
+      case 'live':
+        this.#liveWaiters.get(event.id)?.(event.answer);
+        this.#liveWaiters.delete(event.id);
+        return;
       case 'closed':
+        this.#endLive();
         this.#onClosed();
         return;
     }
@@ -316,10 +347,15 @@ export class Spool {
     const memory = this.#chunkSlots[slot];
     if (memory === undefined) return;
     try {
-      await this.#options.seal({ ...chunk, payload: new Uint8Array(memory, 0, payloadBytes) });
+      const receipt = await this.#options.seal({ ...chunk, payload: new Uint8Array(memory, 0, payloadBytes) });
       this.sealProblem = null;
-      this.command({ kind: 'sealed', sessionId, index, slot });
+      const stored = chunk.final && receipt.final === false ? 'not_final' : 'as_asked';
+      this.command({ kind: 'sealed', sessionId, index, slot, stored });
     } catch (error) {
+      if (isNeedless(chunk, error)) {
+        this.command({ kind: 'sealed', sessionId, index, slot, stored: 'chain_closed' });
+        return;
+      }
       this.sealProblem = `chunk ${index} of session ${sessionId}: ${error instanceof Error ? error.message : String(error)}`;
       this.command({ kind: 'not_sealed', sessionId, index, slot });
     }
@@ -336,7 +372,16 @@ export class Spool {
       }
   }
 
+  /** The spool thread answers nobody any more. */
+  #endLive(): void {
+    const frames = new Uint8Array(0);
+    for (const answer of this.#liveWaiters.values())
+      answer({ state: 'unknown', chunkIndex: 0, firstFrame: 0, framesCount: 0, frames });
+    this.#liveWaiters.clear();
+  }
+
   #die(message: string): void {
+    this.#endLive();
     this.failure = `the spool thread has died: ${message}`;
     for (const { events } of this.#sessions.values()) events.onFailed('disk_failed', this.failure);
     this.#onClosed();
