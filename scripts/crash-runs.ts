@@ -7,12 +7,17 @@ import { startDesktop } from '@lucid-sessions/testkit';
 import { runMany } from '../apps/lucid-sessions/test/support/crash-series.ts';
 
 const { values } = parseArgs({
-  options: { runs: { type: 'string', default: '300' }, seed: { type: 'string', default: '1' } },
+  options: {
+    runs: { type: 'string', default: '300' },
+    seed: { type: 'string', default: '1' },
+    lanes: { type: 'string', default: '1' },
+  },
 });
 const desktop = await startDesktop();
 const ok = await runMany({
   runs: Number(values.runs),
   seed: Number(values.seed),
+  lanes: Number(values.lanes),
   desktop,
   say: (line) => void process.stdout.write(`${line}\n`),
 });

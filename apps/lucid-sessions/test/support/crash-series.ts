@@ -102,12 +102,16 @@ export function line({ scene, outcomes, failures }: Tally): string {
   ].join('  ');
 }
 
-/** All scenes beside each other. False when a run failed. */
-export async function runMany({ runs, seed, ...options }: SeriesOptions): Promise<boolean> {
+/** `lanes` scenes beside each other: a machine that is short of processor time makes nothing durable in time. */
+export async function runMany({ runs, seed, lanes, ...options }: SeriesOptions & { lanes: number }): Promise<boolean> {
   const each = Math.ceil(runs / scenes.length);
-  const tallies = await Promise.all(
-    scenes.map((scene, at) => runScene(scene, each, options, randomFrom(seed + at * 7919))),
-  );
+  const waiting = [...scenes.entries()];
+  const tallies: Tally[] = [];
+  const lane = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
+      tallies.push(await runScene(next[1], each, options, randomFrom(seed + next[0] * 7919)));
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
   for (const tally of tallies) options.say(line(tally));
   return tallies.every(({ failures }) => failures.length === 0);
 }
