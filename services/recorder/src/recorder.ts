@@ -13,6 +13,7 @@ import { FrontDoor, type ListenAddress } from './front-door/front-door.ts';
 import { loadIdentity } from './front-door/identity.ts';
 import type { RecordedSession } from './front-door/recorded-session.ts';
 import { ReportQueue } from './front-door/report-queue.ts';
+import { liveFrames } from './live-frames.ts';
 import { type RecoveredSession, Spool, type SpoolLimits } from './spool/index.ts';
 import { WallClock } from './wall-clock.ts';
 
@@ -97,6 +98,7 @@ class RunningRecorder implements Recorder {
       pause: async ({ sessionId }) => ({ pausedAtUs: this.#session(sessionId).pause() }),
       resume: async ({ sessionId }) => ({ resumedAtUs: this.#session(sessionId).resume() }),
       live: async () => ({ sessions: this.#live() }),
+      liveFrames: (request) => liveFrames(this.spool, request),
       health: () => this.#health(),
     };
   }

@@ -24,22 +24,22 @@ export interface GatewayIdentity {
 
 const yearsValid = 10;
 
-export function loadIdentity(files: IdentityFiles): GatewayIdentity {
+export async function loadIdentity(files: IdentityFiles): Promise<GatewayIdentity> {
   const own = files.certificatePath === undefined || files.keyPath === undefined;
   const certificatePath = files.certificatePath ?? join(files.directory, 'rdp.crt');
   const keyPath = files.keyPath ?? join(files.directory, 'rdp.key');
-  if (own && !fs.existsSync(keyPath)) makeIdentity(files.directory, certificatePath, keyPath);
+  if (own && !fs.existsSync(keyPath)) await makeIdentity(files.directory, certificatePath, keyPath);
   const cert = fs.readFileSync(certificatePath);
   const context = createSecureContext({ ...tlsSettings, cert, key: fs.readFileSync(keyPath) });
   const sha256 = new X509Certificate(cert).fingerprint256.replaceAll(':', '').toLowerCase();
   return { context, sha256, selfSigned: own };
 }
 
-function makeIdentity(directory: string, certificatePath: string, keyPath: string): void {
+async function makeIdentity(directory: string, certificatePath: string, keyPath: string): Promise<void> {
   const notBefore = new Date(Date.now() - 3_600_000);
   const notAfter = new Date(notBefore.getTime() + yearsValid * 365 * 86_400_000);
   const name = hostname().replaceAll(/[^A-Za-z0-9.-]/g, '-') || 'lucid-sessions';
-  const { certificate, key } = makeSelfSigned(name, notBefore, notAfter);
+  const { certificate, key } = await makeSelfSigned(name, notBefore, notAfter);
   fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
   fs.writeFileSync(certificatePath, certificate, { mode: 0o600 });
   // The key last: its presence says that both are there.
