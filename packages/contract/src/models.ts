@@ -68,6 +68,10 @@ export const recordingConfigSchema = z.strictObject({
   graphics: z.enum(['passthrough', 'classic']).default('passthrough'),
   /** + What happens when the recording can't be persisted. */
   persistence: z.enum(['strict', 'best_effort']).default('strict'),
+  /** + What of what people type is recorded: all of it, that something was typed, nothing. What is not kept is a fact. */
+  input_policy: z.enum(['full', 'masked', 'none']).optional(),
+  /** + The same for what they copy. */
+  clipboard_policy: z.enum(['full', 'masked', 'none']).optional(),
 });
 export type RecordingConfig = z.infer<typeof recordingConfigSchema>;
 

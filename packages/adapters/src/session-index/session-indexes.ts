@@ -212,9 +212,6 @@ function stateFile(next: number, state: Uint8Array): Uint8Array {
 }
 
 function policiesOf({ recording_config }: SessionDocument): { input: KeepPolicy; clipboard: KeepPolicy } {
-  const { input_policy = 'full', clipboard_policy = 'full' } = recording_config as {
-    input_policy?: KeepPolicy;
-    clipboard_policy?: KeepPolicy;
-  };
-  return { input: input_policy, clipboard: clipboard_policy };
+  const { input_policy: input = 'full', clipboard_policy: clipboard = 'full' } = recording_config;
+  return { input, clipboard };
 }

@@ -30,6 +30,8 @@ export interface ChannelIds {
   ioChannelId: number;
   /** Channel of the dynamic channels, 0 where there is none. */
   dynamicChannelId: number;
+  /** Channel of the clipboard, 0 where there is none. */
+  clipboardChannelId: number;
 }
 
 const isDrawing = (updateHeader: number): boolean =>

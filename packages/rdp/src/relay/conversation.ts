@@ -1,5 +1,5 @@
 /** What the two peers have agreed on so far, and what the gateway does with each PDU it sees whole. */
-import { DecodeError, decode, encode, Reader } from '@lucid-sessions/wire';
+import { decode, encode } from '@lucid-sessions/wire';
 import { confirmActive } from '../pdu/activation.ts';
 import { clientInfoPdu } from '../pdu/client-info.ts';
 import { conferenceCreateRequest, conferenceCreateResponse } from '../pdu/gcc.ts';
@@ -8,17 +8,11 @@ import { MCS_GLOBAL_CHANNEL_ID, MCS_PRIORITY_HIGH_WHOLE, type McsPdu, McsReason,
 import { mcsConnectInitial, mcsConnectResponse } from '../pdu/mcs-connect.ts';
 import { SecurityFlag } from '../pdu/security.ts';
 import { setErrorInfo } from '../pdu/session-control.ts';
-import {
-  PduType,
-  PduType2,
-  readShareControlPdus,
-  type ShareControlPdu,
-  shareControlPdu,
-  wrapShareData,
-} from '../pdu/share.ts';
+import { PduType, PduType2, shareControlPdu, wrapShareData } from '../pdu/share.ts';
 import type { ChannelIds } from './classify.ts';
 import { type RelayEvent, type RelaySide, RelayViolation } from './events.ts';
 import { type FrameTap, TapFlag } from './frame-tap.ts';
+import type { Keeping } from './keeping-tap.ts';
 import {
   classicCapabilities,
   mcsBytesOf,
@@ -32,6 +26,7 @@ import {
 import { blankClientInfo, blankTsRequest } from './secrets.ts';
 import { isSecurityHeader } from './security-header.ts';
 import { readServerShare } from './server-share.ts';
+import { sharePdusOf } from './share-pdus.ts';
 
 export interface RelayPolicy {
   /** What the client asked for in its X.224 request; SC_CORE must echo it. */
@@ -40,6 +35,8 @@ export interface RelayPolicy {
   selectedProtocol: number;
   /** `classic`: the client's announcements are cut down until servers draw in plain bitmaps. */
   graphics: 'passthrough' | 'classic';
+  /** What of what people type and copy is recorded; all of it by default. */
+  keep?: { input: Keeping; clipboard: Keeping };
 }
 
 type McsSendDataPdu = Extract<McsPdu, { kind: 'sendDataRequest' | 'sendDataIndication' }>;
@@ -47,7 +44,11 @@ type McsSendDataPdu = Extract<McsPdu, { kind: 'sendDataRequest' | 'sendDataIndic
 export class Conversation {
   readonly #policy: RelayPolicy;
   readonly #tap: FrameTap;
-  readonly channelIds: ChannelIds = { ioChannelId: MCS_GLOBAL_CHANNEL_ID, dynamicChannelId: 0 };
+  readonly channelIds: ChannelIds = {
+    ioChannelId: MCS_GLOBAL_CHANNEL_ID,
+    dynamicChannelId: 0,
+    clipboardChannelId: 0,
+  };
   #clientConnecting = true;
   #serverConnecting = true;
   #clientInfoSeen = false;
@@ -152,6 +153,10 @@ export class Conversation {
       }
       if (block.kind === 'network') this.#requestedChannels = block.channels.map((channel) => channel.name.text);
     }
+    for (const what of ['input', 'clipboard'] as const) {
+      const keeping = this.#policy.keep?.[what] ?? 'full';
+      if (keeping !== 'full') events.push({ kind: 'downgrade', what: `${what} not kept in the recording: ${keeping}` });
+    }
     const selectedChanged = setSelectedProtocol(request, this.#policy.selectedProtocol);
     const graphicsChanged = this.#policy.graphics === 'classic' && withoutGraphicsPipeline(request);
     if (graphicsChanged) events.push({ kind: 'downgrade', what: 'graphics pipeline not announced to the server' });
@@ -175,7 +180,9 @@ export class Conversation {
     events.push({ kind: 'client_info', userName: info.info.userName, domain: info.info.domain });
     const received = blankClientInfo(pdu, domain.data);
     const flags = received.blanked ? TapFlag.blanked : 0;
-    if (this.#policy.graphics !== 'classic' || !withoutCompression(info)) {
+    // Compressed contents can't be taken out of a recording: the history behind them is the pictures' too.
+    const uncompressed = this.#policy.graphics === 'classic' || (this.#policy.keep?.clipboard ?? 'full') !== 'full';
+    if (!uncompressed || !withoutCompression(info)) {
       this.#tap.frame(0, flags, domain.channelId, received.bytes, timeUs);
       return pdu;
     }
@@ -254,6 +261,7 @@ export class Conversation {
       .map((name, i) => ({ channelId: channelIds[i] ?? 0, name }))
       .filter(({ channelId }) => channelId !== 0);
     this.channelIds.dynamicChannelId = channels.find(({ name }) => name.toLowerCase() === 'drdynvc')?.channelId ?? 0;
+    this.channelIds.clipboardChannelId = channels.find(({ name }) => name.toLowerCase() === 'cliprdr')?.channelId ?? 0;
     events.push({ kind: 'channels', ioChannelId, channels });
   }
 
@@ -288,16 +296,6 @@ export class Conversation {
 
 /** colorDepth of clients that know no highColorDepth, [MS-RDPBCGR] 2.2.1.3.2: 0xCA00 is 4, 0xCA01 is 8 bits. */
 const colorDepthOf = (colorDepth: number): number => (colorDepth === 0xca00 ? 4 : 8);
-
-/** The share control PDUs in MCS data; none when the data holds something else. */
-export function sharePdusOf(data: Uint8Array): ShareControlPdu[] {
-  try {
-    return readShareControlPdus(new Reader(data));
-  } catch (error) {
-    if (error instanceof DecodeError) return [];
-    throw error;
-  }
-}
 
 function joinBytes(parts: Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));

@@ -9,6 +9,7 @@ import { CLASSIFY_BYTES_MAX, type Classification, classify } from './classify.ts
 import { Conversation, type RelayPolicy } from './conversation.ts';
 import { type RelayEvent, type RelaySide, RelayViolation } from './events.ts';
 import { type FrameTap, TapFlag } from './frame-tap.ts';
+import { KeepingTap } from './keeping-tap.ts';
 
 export interface RelayStep {
   /** For the other peer, in order; views of the input where nothing changed. */
@@ -59,8 +60,12 @@ export class Relay {
   #ended = false;
 
   constructor(policy: RelayPolicy, tap: FrameTap) {
-    this.#tap = tap;
-    this.#conversation = new Conversation(policy, tap);
+    const { keep } = policy;
+    const keepsAll = keep === undefined || (keep.input === 'full' && keep.clipboard === 'full');
+    const keeping = keepsAll ? null : new KeepingTap(tap, keep);
+    this.#tap = keeping ?? tap;
+    this.#conversation = new Conversation(policy, this.#tap);
+    if (keeping !== null) keeping.ids = this.#conversation.channelIds;
   }
 
   /**

@@ -139,7 +139,9 @@ export class ClipboardWatch {
       ? utf16Text(body, body.length)
       : cutText(new TextDecoder('latin1').decode(body.slice()), body.length);
     if (this.#policy === 'masked') {
-      this.#emit(timeUs, { kind: 'clipboard_text', from, text: null, characters: whole.length, sha256: null });
+      // The recorded bytes are zeros: how many there are is what is known.
+      const characters = wide ? body.length >> 1 : body.length;
+      this.#emit(timeUs, { kind: 'clipboard_text', from, text: null, characters, sha256: null });
       return;
     }
     const bytes = new TextEncoder().encode(whole);

@@ -80,7 +80,9 @@ export class RecordedSession {
       onFailed: (_, message) => this.#recordingFailed(message),
       onGap: ({ fromUs, toUs, framesLost, reason }) => this.#gap(fromUs, toUs, framesLost, reason),
     });
-    const policy = { requestedProtocols, selectedProtocol, graphics: ticket.graphics };
+    const { input_policy: input = 'full', clipboard_policy: clipboard = 'full' } = ticket.recording;
+    const keep = { input, clipboard };
+    const policy = { requestedProtocols, selectedProtocol, graphics: ticket.graphics, keep };
     this.#relay = new Relay(policy, this.#tap());
     const hasRoom = (): boolean => spool.hasRoom;
     this.#pumps = [
