@@ -30,7 +30,7 @@ export {
 export { fsLogDisk, type LogDisk } from './log-disk.ts';
 export { LogError, type LogErrorCode } from './log-error.ts';
 export { logFileReader } from './log-files.ts';
-export { nodeCrypto, nodeCryptoOffThread } from './node-crypto.ts';
+export { nodeCrypto } from './node-crypto.ts';
 export { nodeDecompressor } from './node-decompressor.ts';
 export { type ContentItem, contentBytesMax } from './session-index/content-items.ts';
 export { SessionIndexes, type SessionIndexesOptions } from './session-index/session-indexes.ts';

@@ -26,7 +26,14 @@ export type PortName = keyof Ports;
 
 type Methods<P extends PortName> = Record<keyof Ports[P], RpcMethod>;
 
-const recorder: Methods<'recorder'> = { stop: slow, pause: small, resume: small, live: small, health: small };
+const recorder: Methods<'recorder'> = {
+  stop: slow,
+  pause: small,
+  resume: small,
+  live: small,
+  liveFrames: slow,
+  health: small,
+};
 
 const processor: Methods<'processor'> = {
   open: slow,

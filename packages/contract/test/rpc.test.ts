@@ -118,6 +118,13 @@ const recorder: RecorderPort = {
   pause: async () => ({ pausedAtUs: 7 }),
   resume: () => new Promise(() => {}),
   live: async () => ({ sessions: [{ sessionId: 's', startedAtUs: 1, paused: false, statistics }] }),
+  liveFrames: async ({ afterFrame }) => ({
+    state: 'ended',
+    chunkIndex: 0,
+    firstFrame: afterFrame,
+    framesCount: 0,
+    frames: new Uint8Array(0),
+  }),
   health: async () => ({ service: 'recorder', status: 'healthy', message: null, details: {} }),
 };
 

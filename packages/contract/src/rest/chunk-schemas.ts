@@ -177,6 +177,12 @@ export const evidenceQuery = z.strictObject({
   last: optionalQueryInteger(1, 1_000_000_000).describe('Last sequence_number of a part; with `first`.'),
 });
 
+export const liveQuery = z.strictObject({
+  after_frame: optionalQueryInteger(0, Number.MAX_SAFE_INTEGER)
+    .transform((number) => number ?? 0)
+    .describe('Number of the first frame wanted: the sum of `frame_count` of the chunks that were read.'),
+});
+
 export const verifyAnswer = z.looseObject({
   v: z.literal(1),
   clean: z.boolean(),

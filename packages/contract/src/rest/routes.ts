@@ -13,6 +13,7 @@ import {
   evidenceQuery,
   keyAnswer,
   listChunksQuery,
+  liveQuery,
   manifestAnswer,
   pipelineAnswer,
   policyAnswer,
@@ -304,6 +305,18 @@ export const restRoutes = {
     rateLimit: 'read',
     answer: json(anchorAnswer),
     errors: ['sessionNotFound'],
+  },
+  liveSession: {
+    method: 'GET',
+    path: `${session}/live`,
+    summary:
+      'Frames of a session while it is recorded, from a frame number on, until it ends: blocks of u32 chunk index, u32 length and a chunk payload; audited and signed into the custody log',
+    tag: 'recording',
+    permissions: ['chunks:download', 'evidence:read'],
+    rateLimit: 'read',
+    query: liveQuery,
+    answer: { status: 200, contentType: 'application/octet-stream' },
+    errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'conflict', 'unavailable'],
   },
   getKey: {
     method: 'GET',
