@@ -8,13 +8,15 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import { makeAgeIdentity } from '@lucid-sessions/adapters';
-import { createPixelBuffer } from '@lucid-sessions/rdp/graphics';
+import { createPixelBuffer, Screen } from '@lucid-sessions/rdp/graphics';
 import { connectClient, startDesktop } from '@lucid-sessions/testkit';
 import * as fc from 'fast-check';
 import { PNG } from 'pngjs';
 import { ApiClient } from '../src/cli/api-client.ts';
 import { Output } from '../src/cli/output.ts';
+import { writeNewFile } from '../src/commands/new-file.ts';
 import type { PictureResult } from '../src/commands/picture.ts';
+import { paintScreen } from '../src/commands/picture-painter.ts';
 import { encodePng } from '../src/commands/png-file.ts';
 import { type GivenForPicture, type GivenForVideo, runPicture, runVideo } from '../src/commands/recording-output.ts';
 import { formatRecordingTime, parseRecordingTime } from '../src/commands/recording-time.ts';
@@ -22,7 +24,7 @@ import type { VideoResult } from '../src/commands/video.ts';
 import { VideoPace } from '../src/commands/video-pace.ts';
 import { runCli } from './support/cli.ts';
 import { armSession, type Gateway, sessionIn, startGateway } from './support/gateway.ts';
-import { comparePngs } from './support/pictures.ts';
+import { coloursCount, comparePngs } from './support/pictures.ts';
 import { recordsOf, sessionId, withDesktopSize, writePlainBundle } from './support/plain-bundle.ts';
 
 const program = join(import.meta.dirname, '../bin/lucid-sessions.js');
@@ -105,7 +107,7 @@ async function record(t: TestContext, gateway: Gateway): Promise<{ id: string; s
 const readPng = (path: string): PNG => PNG.sync.read(readFileSync(path));
 
 test('a session recorded through the gateway becomes MP4, WebM and PNG that show what the client showed', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   if (skipWithoutFfmpeg(t)) return;
   const directory = temporaryDirectory(t);
@@ -187,7 +189,7 @@ test('a session recorded through the gateway becomes MP4, WebM and PNG that show
   });
 });
 
-test('parts, speed and idle time decide how long a video is', { timeout: 120_000 }, async (t) => {
+test('parts, speed and idle time decide how long a video is', { timeout: 300_000 }, async (t) => {
   if (skipWithoutFfmpeg(t)) return;
   const directory = temporaryDirectory(t);
   const records = recordsOf('xorg-default');
@@ -200,7 +202,7 @@ test('parts, speed and idle time decide how long a video is', { timeout: 120_000
   assert.equal(whole.frames, Math.ceil(lastMs / 100) + 1);
   assert.equal(whole.session_id, sessionId);
   assert.equal((await make('fast', { speed: 4 })).frames, Math.ceil(lastMs / 400) + 1);
-  assert.equal((await make('part', { from: 2_000_000, to: 3_000_000 })).frames, 11);
+  assert.equal((await make('part', { from: 6_000_000, to: 7_000_000 })).frames, 11);
   const busy = await make('busy', { skipIdle: true });
   const gapsMs = records.slice(1).map(({ timeMs }, i) => timeMs - records[i]!.timeMs);
   const skippedMs = gapsMs.filter((ms) => ms > 2000).reduce((sum, ms) => sum + ms - 300, 0);
@@ -208,7 +210,8 @@ test('parts, speed and idle time decide how long a video is', { timeout: 120_000
 
   await t.test('a part begins with what stood on the screen then', async () => {
     const at = join(directory, 'at.png');
-    await picture(bundle, { out: at, at: 2_000_000 });
+    await picture(bundle, { out: at, at: 6_000_000 });
+    assert.ok(coloursCount(at, 10) === 10, 'there is something to compare');
     const first = await frameOf(join(directory, 'part.mp4'), 0, join(directory, 'first.png'));
     const { psnrDb } = comparePngs(first, at, []);
     assert.ok(psnrDb > 30, `${psnrDb} dB`);
@@ -227,7 +230,7 @@ test('parts, speed and idle time decide how long a video is', { timeout: 120_000
   });
 });
 
-test('a desktop that changes its size stays whole in the middle of the largest', { timeout: 60_000 }, async (t) => {
+test('a desktop that changes its size stays whole in the middle of the largest', { timeout: 180_000 }, async (t) => {
   if (skipWithoutFfmpeg(t)) return;
   const directory = temporaryDirectory(t);
   const records = withDesktopSize(recordsOf('xorg-default'), 801, 901);
@@ -254,7 +257,7 @@ test('a desktop that changes its size stays whole in the middle of the largest',
   assert.deepEqual([end.width, end.height], [801, 901]);
 });
 
-test('h.264 sessions are drawn by ffmpeg', { timeout: 60_000 }, async (t) => {
+test('h.264 sessions are drawn by ffmpeg', { timeout: 180_000 }, async (t) => {
   if (skipWithoutFfmpeg(t)) return;
   const directory = temporaryDirectory(t);
   const bundle = await writePlainBundle(join(directory, 'bundle'), recordsOf('shadow-gfx-avc420'));
@@ -305,7 +308,7 @@ test('an ffmpeg that lacks the encoder, or fails, is told apart', async (t) => {
   assert.deepEqual(readdirSync(directory).sort(), ['bundle', 'ffmpeg']);
 });
 
-test('Ctrl-C leaves no file behind', { timeout: 60_000 }, async (t) => {
+test('Ctrl-C leaves no file behind', { timeout: 180_000 }, async (t) => {
   if (skipWithoutFfmpeg(t)) return;
   const directory = temporaryDirectory(t);
   // Hours of pictures: it is certainly not done when the signal comes.
@@ -423,6 +426,45 @@ test('PNG files hold the colours they were given', async () => {
     ),
     { numRuns: 50 },
   );
+});
+
+test('a pointer is mixed with what lies below it and ends where the desktop ends', () => {
+  const shape = createPixelBuffer(2, 2, 0);
+  // Half-transparent white, opaque red, clear.
+  shape.words.set([0x80ffffff, 0xff0000ff, 0, 0xff0000ff]);
+  const screen = new Screen(2, 2);
+  screen.pointer = { x: 1, y: 1, visible: true, shape: { pixels: shape, hotspotX: 1, hotspotY: 1 } };
+  const picture = createPixelBuffer(4, 4);
+  const rows = () =>
+    [0, 1, 2, 3].map((y) => [...picture.words.subarray(y * 4, y * 4 + 4)].map((word) => word.toString(16)));
+  const black = 'ff000000';
+  const none = [black, black, black, black];
+  paintScreen(picture, screen, true);
+  assert.deepEqual(rows(), [none, [black, 'ff808080', 'ff0000ff', black], [black, black, 'ff0000ff', black], none]);
+  screen.pointer.x = 2;
+  screen.pointer.y = 0;
+  paintScreen(picture, screen, true);
+  assert.deepEqual(rows(), [none, none, none, none]);
+  screen.pointer.y = 1;
+  paintScreen(picture, screen, true);
+  assert.deepEqual(rows(), [none, [black, black, 'ff808080', black], none, none]);
+  screen.pointer.visible = false;
+  paintScreen(picture, screen, true);
+  assert.deepEqual(rows(), [none, none, none, none]);
+});
+
+test('a file that appears meanwhile is left alone', async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'out.png');
+  const late = writeNewFile(path, async (partial) => {
+    writeFileSync(partial, 'mine');
+    writeFileSync(path, 'theirs');
+  });
+  await assert.rejects(late, /is there already/);
+  assert.equal(readFileSync(path, 'utf8'), 'theirs');
+  const gone = writeNewFile(join(directory, 'gone.png'), async (partial) => rmSync(partial));
+  await assert.rejects(gone, { code: 'ENOENT' });
+  assert.deepEqual(readdirSync(directory), ['out.png']);
 });
 
 test('moments are read as they are written', () => {
