@@ -6,7 +6,10 @@ import { delimiter, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-/** Real RDP servers and clients of this machine (FreeRDP, xrdp, rdesktop, Weston), started and stopped from tests. */
+/**
+ * Real RDP servers and clients of this machine (FreeRDP, xrdp, rdesktop, Weston), started and stopped from tests; Debian's
+ * chromium is only looked for.
+ */
 
 const scripts = fileURLToPath(new URL('../peers/', import.meta.url));
 /** Debian keeps servers out of a user's PATH. */
@@ -23,6 +26,7 @@ const programs = {
   weston: ['weston', 'openssl'],
   xfreerdp: ['xfreerdp', 'Xvfb', 'xdotool', 'import', 'xdpyinfo'],
   rdesktop: ['rdesktop', 'Xvfb', 'xdotool', 'import', 'xdpyinfo'],
+  chromium: ['chromium'],
 } as const;
 
 export type PeerName = keyof typeof programs;

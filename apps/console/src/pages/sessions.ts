@@ -158,7 +158,9 @@ function filterBar(filter: SessionFilter, change: (changes: Filter) => void, sig
     let timer: ReturnType<typeof setTimeout> | undefined;
     return (event: Event): void => {
       clearTimeout(timer);
-      timer = setTimeout(() => change({ [name]: (event.target as HTMLInputElement).value }), typingPauseMs);
+      const value = (event.target as HTMLInputElement).value;
+      // Whoever has gone on to another page meanwhile must not find this one's filter in its address.
+      timer = setTimeout(() => !signal.aborted && change({ [name]: value }), typingPauseMs);
     };
   };
   const search = h('input', {

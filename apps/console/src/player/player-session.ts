@@ -327,7 +327,7 @@ export class PlayerSession {
     const now = performance.now();
     const anchorMs = this.#anchorMs;
     const target = Math.min(this.#durationUs, this.#timeUs + (now - anchorMs) * 1000 * this.#rate);
-    const reached = await this.#walker.forward(target, now + tickBudgetMs);
+    const reached = await this.#walker.forward(this.#withTheLast(target), now + tickBudgetMs);
     // A seek or a pause came in between: the position is theirs.
     if (!this.#playing || anchorMs !== this.#anchorMs) return;
     this.#timeUs = reached ? target : Math.max(this.#timeUs, this.#walker.timeUs);
@@ -335,6 +335,11 @@ export class PlayerSession {
     this.#paint();
     await this.#skipOrEnd();
     this.#reportPosition();
+  }
+
+  /** The last frames may lie a little beyond the duration that the API tells, and belong to its end: playing stops behind them. */
+  #withTheLast(timeUs: number): number {
+    return timeUs >= this.#durationUs && !this.#source.live ? Number.POSITIVE_INFINITY : timeUs;
   }
 
   async #skipOrEnd(): Promise<void> {
@@ -357,7 +362,7 @@ export class PlayerSession {
     this.#timeUs = timeUs;
     this.#anchor();
     const shown = setTimeout(() => this.#setState('loading'), loadingShownAfterMs);
-    const there = await this.#walker.seek(timeUs).finally(() => clearTimeout(shown));
+    const there = await this.#walker.seek(this.#withTheLast(timeUs)).finally(() => clearTimeout(shown));
     if (!there) return;
     this.#anchor();
     this.#paint();

@@ -57,7 +57,7 @@ export async function startGateway(t: TestContext, environment: Record<string, s
 export async function armSession(
   { api }: Pick<Gateway, 'api'>,
   port: number,
-  more: { rdp_config?: Record<string, unknown>; recording_config?: Record<string, unknown> } = {},
+  more: { name?: string; rdp_config?: Record<string, unknown>; recording_config?: Record<string, unknown> } = {},
 ): Promise<{ id: string; routingToken: string }> {
   const session = await api.json<SessionAnswer>('POST', '/sessions', {
     name: `test of port ${port}`,

@@ -21,8 +21,17 @@ const inside = (x: number, y: number, { left, top, width, height }: Rectangle): 
 
 /** Compares two screenshots of one size, without what lies in the `except` rectangles. */
 export function comparePngs(pathA: string, pathB: string, except: readonly Rectangle[]): Comparison {
-  const a = PNG.sync.read(readFileSync(pathA));
-  const b = PNG.sync.read(readFileSync(pathB));
+  return comparePictures(PNG.sync.read(readFileSync(pathA)), PNG.sync.read(readFileSync(pathB)), except);
+}
+
+/** The upper left part of a picture, `width` by `height`. */
+export function cropPicture(picture: PNG, width: number, height: number): PNG {
+  const part = new PNG({ width, height });
+  PNG.bitblt(picture, part, 0, 0, width, height, 0, 0);
+  return part;
+}
+
+export function comparePictures(a: PNG, b: PNG, except: readonly Rectangle[]): Comparison {
   if (a.width !== b.width || a.height !== b.height) throw new Error('the screenshots differ in size');
   let pixelsCount = 0;
   let differentCount = 0;
