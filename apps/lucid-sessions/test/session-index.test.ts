@@ -10,7 +10,7 @@ import { Output } from '../src/cli/output.ts';
 import { extractContents } from '../src/commands/extract.ts';
 import { makeToken } from '../src/commands/token.ts';
 import { signingSecret } from '../src/server/admin-token.ts';
-import { armSession, chunkPath, sessionIn, startGateway } from './support/gateway.ts';
+import { armSession, chunkPath, sessionIn, startGateway, verifySession } from './support/gateway.ts';
 
 interface Page {
   inputs: boolean;
@@ -79,4 +79,30 @@ test('what was typed is found by who may see it, and by nobody without a trace',
   assert.equal(count('contents_extracted'), 1);
   assert.ok(count('index_accessed') >= 4);
   assert.ok(events.some((event) => event.event_type === 'permission_denied' && event.user_id === 'eve'));
+});
+
+test('a session whose input is masked keeps that something was typed, and signs that it kept no more', async (t) => {
+  const desktop = await startDesktop();
+  t.after(() => desktop.stop());
+  const gateway = await startGateway(t);
+  const recording_config = { input_policy: 'masked', clipboard_policy: 'none' };
+  const { id, routingToken } = await armSession(gateway, desktop.port, { recording_config });
+  const client = await connectClient({ port: gateway.rdpPort, routingToken, userName: 'alice' });
+  await client.type('swordfish\n');
+  await client.settled();
+  await client.close();
+  await sessionIn(gateway, id, 'completed');
+  assert.deepEqual(desktop.typedLines(), ['swordfish'], 'the desktop got every key');
+  const { events } = await gateway.api.json<Page>('GET', `/sessions/${id}/index?inputs=true`);
+  const typed = events.filter(({ kind }) => kind === 'typed');
+  assert.ok(typed.length > 0 && typed.every(({ text }) => text === null));
+  const { manifest, records } = await gateway.api.json<{
+    manifest: { body: unknown };
+    records: { kind: string; body: { policy?: Record<string, unknown> } }[];
+  }>('GET', `/sessions/${id}/manifest`);
+  const policy = records.find(({ kind }) => kind === 'open')?.body.policy;
+  assert.deepEqual([policy?.input, policy?.clipboard], ['masked', 'none']);
+  assert.match(JSON.stringify(manifest.body), /input not kept in the recording: masked/);
+  assert.match(JSON.stringify(manifest.body), /clipboard not kept in the recording: none/);
+  assert.equal((await verifySession(gateway, id)).clean, true);
 });

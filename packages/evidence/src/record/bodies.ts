@@ -33,7 +33,8 @@ export const openSchema = object(
         chunk_bytes_max: integer(1),
         chunk_age_us_max: integer(1),
       },
-      extra,
+      // Absent: everything is kept.
+      { ...extra, input: literal('masked', 'none'), clipboard: literal('masked', 'none') },
     ),
     parties: object({ created_by: nullable(string(500)), target: string(500), target_user: nullable(string(500)) }),
     /** Latest signed checkpoint of the log: the session did not begin before it. */

@@ -32,8 +32,17 @@ export function openBodyOf(
       compression: session.storage_config.compression_enabled ? session.recording_config.compression : 'none',
       chunk_bytes_max: chunkBytesMax,
       chunk_age_us_max: CHUNK_AGE_US_MAX,
+      ...notKept('input', session.recording_config.input_policy),
+      ...notKept('clipboard', session.recording_config.clipboard_policy),
     },
     parties: { created_by: session.created_by, target: `${host}:${port}`, target_user: username ?? null },
     checkpoint: request.checkpoint,
   };
+}
+
+function notKept<K extends string>(
+  what: K,
+  policy: 'full' | 'masked' | 'none' | undefined,
+): { [name in K]?: 'masked' | 'none' } {
+  return policy === undefined || policy === 'full' ? {} : ({ [what]: policy } as { [name in K]: 'masked' | 'none' });
 }
