@@ -11,6 +11,7 @@ import {
   type RecorderPort,
   rpcClient,
   rpcContentType,
+  rpcFailoverClient,
   rpcMethod,
   rpcPorts,
   rpcServer,
@@ -266,4 +267,12 @@ test('errors keep to the closed table', () => {
   assert.equal(fromFastify({ code: 'FST_ERR_CTP_BODY_TOO_LARGE' })?.status, 413);
   assert.equal(fromFastify({ statusCode: 400 })?.code, 'LUCID_ERR_3002');
   assert.equal(fromFastify(new Error('x')), null);
+});
+
+test('several addresses: the one that answers is asked, and stays preferred', async () => {
+  const both = rpcFailoverClient('recorder', ['http://127.0.0.1:1', base], { token: secret });
+  assert.deepEqual(await both.live(), await recorder.live());
+  await assert.rejects(both.stop({ sessionId: 'nowhere', reason: 'stopped', message: '' }), { code: 'LUCID_ERR_3001' });
+  const neither = rpcFailoverClient('recorder', ['http://127.0.0.1:1', 'http://127.0.0.1:2'], { token: secret });
+  await assert.rejects(neither.live(), { code: 'LUCID_ERR_3016' });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { readPayload } from '@lucid-sessions/recording';
 import { end, frame, isKind, openEngine, temporaryDirectory } from './spool-kit.ts';
 
@@ -372,4 +372,74 @@ test('in a burst chunks wait on disk, and come when it is over', async (t) => {
   assert.ok(during < appended - 20);
   await untilTrue(() => engine.statistics().closedSegmentsCount === 0);
   assert.ok(chunks.length >= appended - 1);
+});
+
+/** A second engine on what the first one left, as after a crash; answers what it hands on. */
+async function recoverAfter(t: TestContext, directory: string) {
+  const next = openEngine(t, { directory, seal: () => true });
+  next.engine.recover();
+  await next.until(isKind('complete'));
+  return next;
+}
+
+test('a crash while the disk takes nothing: the stored chunks are not begun again from 0', async (t) => {
+  const first = openEngine(t, { seal: () => true });
+  first.engine.open(0, 's');
+  first.append(0, frame(1, 10));
+  await first.until(isKind('durable'));
+  first.disk.fault = (operation) => (operation === 'append' || operation === 'create' ? 'ENOSPC' : null);
+  first.append(0, frame(2, 10));
+  await first.until(isKind('failed'));
+  await first.untilTrue(() => first.chunks.length === 1);
+  await first.untilTrue(() => first.engine.statistics().closedSegmentsCount === 0);
+  await first.engine.close();
+
+  const next = openEngine(t, {
+    directory: first.directory,
+    // What storage says of a chunk it has as one of the middle.
+    seal: (chunk) => {
+      next.engine.sealed(chunk.sessionId, chunk.index, chunk.slot, chunk.index === 0 ? 'not_final' : 'as_asked');
+      return true;
+    },
+    answer: false,
+  });
+  next.engine.recover();
+  const { chunksCount } = await next.until(isKind('complete'));
+  assert.equal(chunksCount, 2);
+  assert.deepEqual(
+    next.chunks.map(({ chunk }) => [chunk.index, chunk.framesCount]),
+    [
+      [0, 1],
+      [1, 0],
+    ],
+  );
+});
+
+test('a session cut off between two chunks gets an empty final one that says so', async (t) => {
+  const first = openEngine(t);
+  first.engine.open(0, 's');
+  first.append(0, frame(1, 10));
+  await first.until(isKind('durable'));
+  first.disk.fault = (operation) => (operation === 'create' ? 'EIO' : null);
+  first.engine.rotate(0, false);
+  await first.until(isKind('failed'));
+  await first.engine.close();
+
+  const next = await recoverAfter(t, first.directory);
+  assert.deepEqual(
+    next.chunks.map(({ chunk }) => [chunk.index, chunk.final, chunk.recovered]),
+    [
+      [0, false, false],
+      [1, true, true],
+    ],
+  );
+});
+
+test('a directory that was on its way out when the process died is no session', async (t) => {
+  const { engine, directory, until } = openEngine(t);
+  mkdirSync(join(directory, '.forgotten', 's'), { recursive: true });
+  writeFileSync(join(directory, '.forgotten', 's', '0000000004.seg'), 'rest');
+  engine.recover();
+  assert.deepEqual((await until(isKind('recovered'))).sessions, []);
+  assert.deepEqual(readdirSync(join(directory, '.forgotten')), []);
 });

@@ -76,6 +76,8 @@ export interface HarnessOptions {
   directory?: string;
   /** Answers to `ready`; without it chunks stay in their slot. */
   seal?: (chunk: ReadyChunk) => boolean;
+  /** False: `seal` tells the engine by itself. */
+  answer?: boolean;
   disk?: FaultyDisk;
 }
 
@@ -107,8 +109,9 @@ export function openEngine(t: TestContext, options: HarnessOptions = {}): Harnes
       if (event.kind === 'ready') {
         const { chunk } = event;
         chunks.push({ chunk, payload: chunkSlots[chunk.slot]!.slice(0, chunk.payloadBytes) });
-        const { seal } = options;
-        if (seal !== undefined)
+        const { seal, answer = true } = options;
+        if (seal !== undefined && !answer) setImmediate(() => seal(chunk));
+        else if (seal !== undefined)
           setImmediate(() =>
             seal(chunk)
               ? engine.sealed(chunk.sessionId, chunk.index, chunk.slot)
