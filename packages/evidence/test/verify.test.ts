@@ -612,6 +612,12 @@ describe('tampering', () => {
     assert.equal(report.findings[0]?.index, 2);
   });
 
+  it('blames an altered chunk alone, also where the frames are read', async () => {
+    const report = await tampered((files) => flip(files.get(bundleNames.chunk(2))!, 170), reading);
+    assert.deepEqual(codesOf(report), ['CHUNK_ALTERED']);
+    assert.equal(report.verdicts.completeness, 'whole');
+  });
+
   it('is told apart from what it is not', async () => {
     assert.deepEqual(codesOf(await tampering.CHUNK_ALTERED['a byte of the ciphertext']!()), ['CHUNK_ALTERED']);
     assert.deepEqual(codesOf(await tampering.REORDERED['two chunk files are swapped']!()), ['REORDERED']);

@@ -79,6 +79,9 @@ export class ChunkCheck {
     const where = { file: name, index: leaf.index };
     const file = files.get(name);
     this.#seen.add(name);
+    const expectedFrameNumber = this.#nextFrameNumber;
+    // Unless this one can be read, nothing is known of where the next one begins.
+    this.#nextFrameNumber = null;
     if (file === undefined) {
       if (!this.#context.erased.chunks)
         findings.add('CHUNK_MISSING', `the file of chunk ${leaf.index} is missing`, where);
@@ -97,7 +100,7 @@ export class ChunkCheck {
     }
     this.checkedCount += 1;
     const header = this.#checkHeader(leaf, head);
-    if (header !== null && bytes !== null) await this.#readFrames(leaf, header, bytes);
+    if (header !== null && bytes !== null) await this.#readFrames(leaf, header, bytes, expectedFrameNumber);
   }
 
   /** Frames can be read: with a key, or where the recording says it is not encrypted. */
@@ -174,7 +177,12 @@ export class ChunkCheck {
     return header;
   }
 
-  async #readFrames(leaf: Leaf, header: ChunkHeader, bytes: Uint8Array): Promise<void> {
+  async #readFrames(
+    leaf: Leaf,
+    header: ChunkHeader,
+    bytes: Uint8Array,
+    expectedFrameNumber: number | null,
+  ): Promise<void> {
     const { crypto, decompressor, findings } = this.#context;
     const plain = header.suite === chunkSuites.plain;
     if (decompressor === undefined || (this.#dek === null && !plain)) return;
@@ -188,7 +196,7 @@ export class ChunkCheck {
     }
     try {
       const payload = await decompressor.decompress(header.compression, opened.compressed, PAYLOAD_BYTES_MAX);
-      this.#countFrames(leaf, payload);
+      this.#countFrames(leaf, payload, expectedFrameNumber);
       this.readCount += 1;
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
@@ -196,15 +204,16 @@ export class ChunkCheck {
     }
   }
 
-  #countFrames(leaf: Leaf, payload: Uint8Array): void {
+  #countFrames(leaf: Leaf, payload: Uint8Array, expectedFrameNumber: number | null): void {
     const frames = readPayload(payload);
     let step = frames.next();
     while (step.done !== true) step = frames.next();
     const { framesCount, firstFrameNumber } = step.value;
     // A chunk without frames may come from a recovery that knows no frame numbers any more.
+    this.#nextFrameNumber = expectedFrameNumber;
     if (framesCount === 0) return;
     this.framesCount += framesCount;
-    if (this.#nextFrameNumber !== null && firstFrameNumber !== this.#nextFrameNumber && !leaf.gapBefore)
+    if (expectedFrameNumber !== null && firstFrameNumber !== expectedFrameNumber && !leaf.gapBefore)
       this.#context.findings.add('GAP', `frames are missing before chunk ${leaf.index}`, { index: leaf.index });
     this.#nextFrameNumber = firstFrameNumber + framesCount;
   }

@@ -27,6 +27,11 @@ export interface VerifyOptions {
   progress?(done: number): void;
 }
 
+export interface FoundKey {
+  dek: Uint8Array | null;
+  wrapsCount: number;
+}
+
 /** What the steps of one verification share. */
 export interface Context extends VerifyOptions {
   source: BundleSource;

@@ -3,10 +3,9 @@ import { bundleNames } from '../bundle/files.ts';
 import type { AnchorResult } from './anchors.ts';
 import type { ChainResult } from './chain.ts';
 import type { ChunkCheck } from './chunks.ts';
-import type { Context } from './context.ts';
+import type { Context, FoundKey } from './context.ts';
 import { exitCodeOf, type Finding, Findings, findingMeanings, type RecordingState } from './findings.ts';
 import type { LogResult } from './log.ts';
-import type { FoundKey } from './verify.ts';
 
 /** Separate answers to separate questions. */
 export interface Verdicts {

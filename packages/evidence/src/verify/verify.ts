@@ -6,7 +6,7 @@ import { toHex } from '../text.ts';
 import { checkAnchors } from './anchors.ts';
 import { type ChainResult, checkChain } from './chain.ts';
 import { ChunkCheck } from './chunks.ts';
-import { type Context, clockAllowanceUs, orFormat, smallFile, type VerifyOptions } from './context.ts';
+import { type Context, clockAllowanceUs, type FoundKey, orFormat, smallFile, type VerifyOptions } from './context.ts';
 import { Findings } from './findings.ts';
 import { checkLog } from './log.ts';
 import { checkRecords } from './records.ts';
@@ -100,11 +100,6 @@ async function checkFileHashes(context: Context): Promise<void> {
   for (const name of context.files.keys())
     if (!listed.has(name) && !name.startsWith('chunks/') && name !== bundleNames.bundle && name !== bundleNames.leaves)
       context.findings.add('FORMAT', `${name} is not listed in bundle.json`, { file: name });
-}
-
-export interface FoundKey {
-  dek: Uint8Array | null;
-  wrapsCount: number;
 }
 
 async function findKey(context: Context): Promise<FoundKey> {

@@ -277,7 +277,7 @@ export class SessionChain {
     };
     const storedAtUs = await this.#put(index, request);
     this.#links.delete(index);
-    return { ...receipt, storedAtUs };
+    return { ...receipt, storedAtUs, final: chunk.final };
   }
 
   /**
