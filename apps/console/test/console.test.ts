@@ -203,6 +203,22 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     await context.close();
   });
 
+  test('ends behind the last frame, also where that lies beyond the duration', async () => {
+    const held = completedSession(recording, { name: 'Closed early', session_id: 'closed-early' });
+    const last = recording.chunks.at(-1)!;
+    const closedUs = last.closedUs - 100_000;
+    held.recording = { ...recording, chunks: [...recording.chunks.slice(0, -1), { ...last, closedUs }] };
+    server.sessions.set('closed-early', held);
+    const { page, problems, context } = await openPlayer('/sessions/closed-early');
+    await page.getByRole('combobox', { name: 'Speed' }).selectOption('16');
+    await page.getByRole('button', { name: 'Play', exact: true }).click();
+    await page.waitForFunction(() => document.querySelector<LucidPlayer>('lucid-player')!.state === 'ended');
+    assert.ok((await picture(page)).data.length > 0);
+    server.sessions.delete('closed-early');
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
   test('seeks by address, keyboard and slider, and back gives the same picture', async () => {
     const { page, problems, context } = await openPlayer(`/sessions/${recordingId}#t=5`);
     assert.equal((await state(page)).seconds, 5);
