@@ -10,7 +10,12 @@ import { drawBitmapUpdate } from './bitmap-updates.ts';
 import type { GraphicsCapabilities } from './capabilities.ts';
 import { FrameCounter } from './frame-counter.ts';
 import { guarded } from './guard.ts';
-import { decodeExtendedBitmap, readExtendedBitmap, SurfaceCommandDecoder, type SurfaceCommandsSnapshot } from './surface-commands.ts';
+import {
+  decodeExtendedBitmap,
+  readExtendedBitmap,
+  SurfaceCommandDecoder,
+  type SurfaceCommandsSnapshot,
+} from './surface-commands.ts';
 
 export interface UpdatesSnapshot {
   readonly pointers: PointerSnapshot;
