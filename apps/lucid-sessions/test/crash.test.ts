@@ -5,6 +5,8 @@ import { startDesktop } from '@lucid-sessions/testkit';
 import { randomFrom, runScene, scenes } from './support/crash-series.ts';
 
 const runsOfEach = 2;
+/** How soon a frame is durable is measured by the long form; here a machine that is busy elsewhere must not fail a test. */
+const durableMs = 2000;
 
 describe('kill -9 at a random moment', { concurrency: 1 }, () => {
   for (const [at, scene] of scenes.entries())
@@ -14,7 +16,7 @@ describe('kill -9 at a random moment', { concurrency: 1 }, () => {
       const desktop = await startDesktop();
       t.after(() => desktop.stop());
       const seed = Date.now() + at;
-      const tally = await runScene(scene, runsOfEach, { desktop, say: () => {} }, randomFrom(seed));
+      const tally = await runScene(scene, runsOfEach, { desktop, durableMs, say: () => {} }, randomFrom(seed));
       assert.deepEqual(tally.failures, [], `seed ${seed}`);
       assert.equal(tally.outcomes.length, runsOfEach);
       for (const { sessions } of tally.outcomes) for (const { frames } of sessions) assert.ok(frames > 0);

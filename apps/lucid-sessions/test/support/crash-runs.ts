@@ -26,6 +26,8 @@ export interface CrashRun {
   /** Whether the victim holds the RDP connections. */
   endsSessions: boolean;
   moment: Moment;
+  /** Bytes that were relayed this long before the kill must be in the recording; `durableMs` unless said. */
+  durableMs?: number;
   sessions: number;
   /** 0 ≤ x < 1. */
   random: () => number;
@@ -138,7 +140,7 @@ async function examine(
   const session = await finished(house, id);
   const frames = await readRecording(house, id);
   const hit = run.endsSessions;
-  const losses = compareWithWitness(witness, index, frames, hit ? killedMs : null, durableMs);
+  const losses = compareWithWitness(witness, index, frames, hit ? killedMs : null, run.durableMs ?? durableMs);
   const report = await verifySession(house, id);
   const recovered = report.states.includes('RECOVERED');
   const problems = [

@@ -10,6 +10,8 @@ export interface SeriesOptions {
   desktop: Desktop;
   say: (line: string) => void;
   sessions?: number;
+  /** Instead of the 100 ms that are promised. */
+  durableMs?: number;
 }
 
 const unsyncedDisk = fileURLToPath(import.meta.resolve('@lucid-sessions/testkit/crash/unsynced-disk'));
@@ -57,7 +59,7 @@ export interface Tally {
 export async function runScene(
   scene: Scene,
   runs: number,
-  options: Pick<SeriesOptions, 'desktop' | 'say' | 'sessions'>,
+  options: Pick<SeriesOptions, 'desktop' | 'say' | 'sessions' | 'durableMs'>,
   random: () => number,
 ): Promise<Tally> {
   const tally: Tally = { scene: scene.name, runs, outcomes: [], failures: [] };
@@ -65,7 +67,9 @@ export async function runScene(
   for (let i = 0; i < runs; i += 1) {
     const { victim, endsSessions } = scene;
     const moment = random() < 0.75 ? 'recording' : 'ending';
-    const run: CrashRun = { victim, endsSessions, moment, sessions: options.sessions ?? 2, random };
+    const { durableMs, sessions = 2 } = options;
+    const bound = durableMs === undefined ? {} : { durableMs };
+    const run: CrashRun = { victim, endsSessions, moment, sessions, random, ...bound };
     try {
       house ??= await startHouse(scene.house);
       tally.outcomes.push(await crashRun(house, options.desktop, run));
