@@ -19,6 +19,7 @@ export const auditedOperations: Partial<Record<OperationId, { event: AuditEventT
   resumePipeline: { event: 'pipeline_started', read: false },
   exportEvidence: { event: 'evidence_exported', read: true },
   verifySession: { event: 'session_verified', read: false },
+  liveSession: { event: 'playback_started', read: true },
   getKey: { event: 'playback_started', read: true },
   getIndex: { event: 'index_accessed', read: true },
   listEvents: { event: 'index_accessed', read: true },

@@ -33,7 +33,7 @@ export interface SessionIndexReader {
 export interface ApiDeps {
   storage: StoragePort;
   pipeline: PipelinePort;
-  recorder: Pick<RecorderPort, 'health'>;
+  recorder: Pick<RecorderPort, 'health' | 'liveFrames'>;
   processor: Pick<ProcessorPort, 'health' | 'signRecord'>;
   /** What the verifier needs and whom it trusts: this installation's own identity and log keys. */
   verification: { crypto: Crypto } & Pick<VerifyOptions, 'policy' | 'decompressor' | 'checkAnchor'>;
@@ -55,6 +55,8 @@ export interface ApiDeps {
   newId: () => string;
   randomBytes: (length: number) => Uint8Array;
   rateLimiter?: RateLimiter;
+  /** How many may watch at once, and how long one of them may take nothing. */
+  liveLimits?: { viewersMax: number; viewersPerUserMax: number; stallMs: number };
   /** Files of the console. */
   staticDir?: string;
   /** More metrics in Prometheus' text format, from services in the same process. */

@@ -124,10 +124,9 @@ async function verifySession(call: Call<'verifySession'>) {
   }
 }
 
-async function getKey(call: Call<'getKey'>) {
-  const { storage, unwrapKey } = call.api.deps;
-  const { sessionId } = call;
-  await loadSession(call);
+/** The data key of a session, opened with a key this host holds. */
+export async function openKey({ api, sessionId }: Pick<Call, 'api' | 'sessionId'>) {
+  const { storage, unwrapKey } = api.deps;
   const { wraps } = await storage.getWraps({ sessionId });
   const key = wraps.length === 0 ? null : ((await unwrapKey?.(wraps)) ?? null);
   if (key === null)
@@ -137,9 +136,15 @@ async function getKey(call: Call<'getKey'>) {
         ? 'the session has no key: nothing was recorded, or its keys were destroyed'
         : 'this host holds no key that opens the recording; use the auditor’s own key',
     );
+  return { key, keyId: wraps[0]!.keyId };
+}
+
+async function getKey(call: Call<'getKey'>) {
+  await loadSession(call);
+  const { key, keyId } = await openKey(call);
   // Signed before the key leaves: there is no view without its record.
   await addCustody(call, 'view', 'playback');
-  return { session_id: sessionId, key: Buffer.from(key).toString('base64'), key_id: wraps[0]!.keyId };
+  return { session_id: call.sessionId, key: Buffer.from(key).toString('base64'), key_id: keyId };
 }
 
 /** Keys are destroyed only when the caller names the session twice, and stay destroyed whoever asks again. */

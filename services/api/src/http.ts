@@ -22,6 +22,7 @@ import { chunkHandlers } from './chunk-handlers.ts';
 import type { ApiConfig } from './config.ts';
 import { evidenceHandlers } from './evidence-handlers.ts';
 import { indexHandlers } from './index-handlers.ts';
+import { endLiveStreams, liveHandlers } from './live-handler.ts';
 import { type ApiMetrics, apiMetrics } from './metrics.ts';
 import { MemoryRateLimiter, type RateLimiter, type RateState } from './rate-limiter.ts';
 import { sessionHandlers } from './session-handlers.ts';
@@ -35,7 +36,14 @@ const issuesMax = 20;
 /** Refused tokens per address and minute. */
 const refusalsPerMinute = 60;
 
-const handlers = { ...sessionHandlers, ...chunkHandlers, ...evidenceHandlers, ...indexHandlers, ...systemHandlers };
+const handlers = {
+  ...sessionHandlers,
+  ...chunkHandlers,
+  ...evidenceHandlers,
+  ...liveHandlers,
+  ...indexHandlers,
+  ...systemHandlers,
+};
 type GatedOperation = keyof typeof handlers;
 
 interface Gate {
@@ -165,7 +173,8 @@ function sendFile(reply: FastifyReply, file: FileAnswer, contentType: string): F
   reply.type(contentType);
   if (file.content instanceof Uint8Array)
     return reply.send(Buffer.from(file.content.buffer, file.content.byteOffset, file.content.byteLength));
-  return reply.send(Readable.from(file.content, { objectMode: false }));
+  const { content } = file;
+  return reply.send(content instanceof Readable ? content : Readable.from(content, { objectMode: false }));
 }
 
 function addRoute(app: FastifyInstance, gate: Gate, operation: GatedOperation): void {
@@ -307,6 +316,7 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
       return typeof given === 'string' && /^[A-Za-z0-9._-]{1,100}$/.test(given) ? given : deps.newId();
     },
   });
+  app.addHook('preClose', async () => endLiveStreams(api));
   addJsonParser(app);
   addHooks(app, gate);
   app.setErrorHandler(async (thrown: unknown, request, reply) => sendError(api, request, reply, thrown));

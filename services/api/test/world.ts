@@ -127,6 +127,13 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
     pause: async () => ({ pausedAtUs: nowUs() }),
     resume: async () => ({ resumedAtUs: nowUs() }),
     live: async () => ({ sessions: [] }),
+    liveFrames: async ({ afterFrame }) => ({
+      state: 'ended',
+      chunkIndex: 0,
+      firstFrame: afterFrame,
+      framesCount: 0,
+      frames: new Uint8Array(0),
+    }),
     health: async () => ({ service: 'recorder', status: 'healthy', message: null, details: {} }),
   };
   const pipeline = createPipelineService(

@@ -86,6 +86,13 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
     live: async () => ({
       sessions: [...alive].map((sessionId) => ({ sessionId, startedAtUs: 0, paused: false, statistics })),
     }),
+    liveFrames: async ({ afterFrame: firstFrame }) => ({
+      state: 'ended',
+      chunkIndex: 0,
+      firstFrame,
+      framesCount: 0,
+      frames: new Uint8Array(0),
+    }),
     health: health('recorder'),
   };
   const processor: ProcessorPort = {

@@ -297,5 +297,6 @@ const notYet: RecorderPort = {
   pause: startingUp,
   resume: startingUp,
   live: startingUp,
+  liveFrames: startingUp,
   health: startingUp,
 };

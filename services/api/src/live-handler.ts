@@ -1,0 +1,117 @@
+/** Watching a session while it is recorded: its frames as a stream that goes on until the session ends. */
+import { Readable } from 'node:stream';
+import { type LiveFrames, LucidError } from '@lucid-sessions/contract';
+import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from '@lucid-sessions/recording';
+import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
+import { addCustody } from './custody.ts';
+import { openKey } from './evidence-handlers.ts';
+
+/** Without frames a block without any is sent this often, so that both ends notice when the other is gone. */
+const waitMs = 5000;
+export const liveLimitsDefault = { viewersMax: 32, viewersPerUserMax: 4, stallMs: 30_000 } as const;
+const blockHeaderBytes = 8;
+
+/** Viewers by user, of one API. */
+const viewing = new WeakMap<object, Map<string, number>>();
+
+const streams = new WeakMap<object, Set<Readable>>();
+
+/** Before the server closes: a stream that goes on for as long as its session would keep it from closing. */
+export function endLiveStreams(api: object): void {
+  for (const stream of streams.get(api) ?? []) stream.destroy();
+}
+
+/** A place among the viewers; answers how to give it back. */
+function takePlace({ api, user }: Call<'liveSession'>): () => void {
+  const viewers = viewing.get(api) ?? new Map<string, number>();
+  viewing.set(api, viewers);
+  const { viewersMax, viewersPerUserMax } = api.deps.liveLimits ?? liveLimitsDefault;
+  const mine = viewers.get(user.userId) ?? 0;
+  const all = [...viewers.values()].reduce((sum, count) => sum + count, 0);
+  if (all >= viewersMax || mine >= viewersPerUserMax)
+    throw new LucidError('unavailable', 'too many sessions are being watched; close another live view first');
+  viewers.set(user.userId, mine + 1);
+  let taken = true;
+  return () => {
+    if (!taken) return;
+    taken = false;
+    const left = (viewers.get(user.userId) ?? 1) - 1;
+    if (left > 0) viewers.set(user.userId, left);
+    else viewers.delete(user.userId);
+  };
+}
+
+/** `u32 chunk index, u32 length, payload`: the payload is that of a chunk, its `openedUs` the moment it was sent. */
+function blockOf({ chunkIndex, firstFrame, framesCount, frames }: LiveFrames, openedUs: number): Uint8Array {
+  const block = new Uint8Array(blockHeaderBytes + PAYLOAD_HEADER_BYTES + frames.length);
+  const view = new DataView(block.buffer);
+  view.setUint32(0, chunkIndex);
+  view.setUint32(4, PAYLOAD_HEADER_BYTES + frames.length);
+  writePayloadHeader(block, { framesCount, firstFrameNumber: firstFrame, openedUs }, blockHeaderBytes);
+  block.set(frames, blockHeaderBytes + PAYLOAD_HEADER_BYTES);
+  return block;
+}
+
+/** Asks the recorder only when the viewer has taken what came before: one who is slow holds one answer, and nobody up. */
+async function* blocks(
+  { api, sessionId }: Call<'liveSession'>,
+  first: LiveFrames,
+  beforeBlock: () => void,
+  afterBlock: () => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for (let answer = first; answer.state === 'recording'; ) {
+    beforeBlock();
+    yield blockOf(answer, api.deps.nowUs());
+    afterBlock();
+    const afterFrame = answer.firstFrame + answer.framesCount;
+    answer = await api.deps.recorder.liveFrames({ sessionId, afterFrame, waitMs });
+  }
+}
+
+/** A viewer that takes nothing for a while is cut off. */
+function streamOf(call: Call<'liveSession'>, first: LiveFrames, onClosed: () => void): Readable {
+  const { stallMs } = call.api.deps.liveLimits ?? liveLimitsDefault;
+  let timer: NodeJS.Timeout | undefined;
+  const stalled = (): void =>
+    void stream.destroy(new LucidError('unavailable', 'the viewer took nothing for too long'));
+  const content = blocks(
+    call,
+    first,
+    () => {
+      timer = setTimeout(stalled, stallMs);
+    },
+    () => clearTimeout(timer),
+  );
+  const stream = Readable.from(content, { objectMode: false });
+  const open = streams.get(call.api) ?? new Set<Readable>();
+  streams.set(call.api, open.add(stream));
+  stream.once('close', () => {
+    clearTimeout(timer);
+    open.delete(stream);
+    onClosed();
+  });
+  return stream;
+}
+
+async function liveSession(call: Call<'liveSession'>): Promise<FileAnswer> {
+  const { api, sessionId, query } = call;
+  await loadSession(call);
+  // Whoever could not play the recording here may not watch it become one.
+  await openKey(call);
+  const release = takePlace(call);
+  try {
+    const first = await api.deps.recorder.liveFrames({ sessionId, afterFrame: query.after_frame, waitMs: 0 });
+    if (first.state === 'stored')
+      throw new LucidError('conflict', `frames before ${first.firstFrame} are stored; read their chunks first`, {
+        details: { first_frame: first.firstFrame },
+      });
+    // Signed before the first frame leaves: there is no view without its record.
+    await addCustody(call, 'view', 'live');
+    return new FileAnswer(streamOf(call, first, release), null);
+  } catch (thrown) {
+    release();
+    throw thrown;
+  }
+}
+
+export const liveHandlers: Handlers<'liveSession'> = { liveSession };
