@@ -214,6 +214,8 @@ export class SpoolEngine {
     this.#live.delete(number);
     session.end = end;
     this.#finish(session);
+    // Viewers hear of the end before the session is forgotten.
+    if (!this.#tap.isIdle) this.#tap.look(this.#sessions);
   }
 
   sealed(sessionId: string, index: number, slot: number, stored: StoredAs = 'as_asked'): void {
