@@ -5,9 +5,12 @@ import type { IndexAnswer, IndexedChunk, IndexRequest, OpenRun } from './message
 /** Memory of the thread: one chunk unpacked, its frames, and open files. */
 const heapMegabytesMax = 512;
 
+const stopped = (): LucidError => new LucidError('unavailable', 'the index thread was stopped');
+
 /** A thread that reads recordings; started when first asked, and again after it died. */
 export class IndexThread {
   #worker: Worker | null = null;
+  #disposed = false;
   #calls = 0;
   #runs = 0;
   readonly #waiting = new Map<number, PromiseWithResolvers<IndexedChunk | null>>();
@@ -27,13 +30,16 @@ export class IndexThread {
   }
 
   async dispose(): Promise<void> {
+    this.#disposed = true;
     const worker = this.#worker;
     this.#worker = null;
     await worker?.terminate();
-    this.#fail(new LucidError('unavailable', 'the index thread was stopped'));
+    this.#fail(stopped());
   }
 
   #ask(request: IndexRequest): Promise<IndexedChunk | null> {
+    // A walk that is cut off still closes its run: no new thread for that, it would outlive the program's end.
+    if (this.#disposed) return Promise.reject(stopped());
     const worker = this.#worker ?? this.#start();
     const result = Promise.withResolvers<IndexedChunk | null>();
     const call = ++this.#calls;
