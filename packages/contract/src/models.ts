@@ -107,6 +107,18 @@ export interface SessionStatistics {
   compression_ratio: number;
 }
 
+/** Of a session that has recorded nothing yet. */
+export const noStatistics: SessionStatistics = {
+  duration_seconds: 0,
+  chunks_count: 0,
+  size_bytes: 0,
+  frame_count: 0,
+  dropped_frames: 0,
+  error_count: 0,
+  average_fps: 0,
+  compression_ratio: 0,
+};
+
 /** A session as stored and (without `version` and `pipeline`) as the API answers it. */
 export interface SessionDocument {
   session_id: string;

@@ -1,6 +1,6 @@
 /** Sessions: create, read, change, delete, and what their recording is told to do. */
 import { createHash } from 'node:crypto';
-import { LucidError, type SessionDocument, type SessionMetadata } from '@lucid-sessions/contract';
+import { LucidError, noStatistics, type SessionDocument, type SessionMetadata } from '@lucid-sessions/contract';
 import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { addCustody } from './custody.ts';
 import { rdpFile, routeTokenBytes } from './rdp-file.ts';
@@ -25,16 +25,7 @@ function newSession(call: Call<'createSession'>): SessionDocument {
     recording_config: body.recording_config,
     storage_config: body.storage_config,
     metadata: body.metadata,
-    statistics: {
-      duration_seconds: 0,
-      chunks_count: 0,
-      size_bytes: 0,
-      frame_count: 0,
-      dropped_frames: 0,
-      error_count: 0,
-      average_fps: 0,
-      compression_ratio: 0,
-    },
+    statistics: noStatistics,
     end_reason: null,
     end_message: null,
     merkle_root: null,

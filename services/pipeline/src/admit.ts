@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import {
   type Admission,
   LucidError,
+  noStatistics,
   type PipelinePort,
   type RefusalCode,
   type Route,
@@ -14,7 +15,6 @@ import {
 } from '@lucid-sessions/contract';
 import { type Context, isoOf, loadJournal, loadSession, logRecord, stateOf, step } from './context.ts';
 import type { PipelineState } from './state-machine.ts';
-import { noStatistics } from './statistics.ts';
 
 type AdmitRequest = Parameters<PipelinePort['admit']>[0];
 

@@ -22,14 +22,3 @@ export async function sessionStatistics(
     compression_ratio: totals.payloadBytes > 0 ? Math.min(1, round(totals.storedBytes / totals.payloadBytes, 4)) : 0,
   };
 }
-
-export const noStatistics: SessionStatistics = {
-  duration_seconds: 0,
-  chunks_count: 0,
-  size_bytes: 0,
-  frame_count: 0,
-  dropped_frames: 0,
-  error_count: 0,
-  average_fps: 0,
-  compression_ratio: 0,
-};
