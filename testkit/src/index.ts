@@ -5,6 +5,7 @@ export * from './client.ts';
 export * from './crash/index.ts';
 export * from './desktop.ts';
 export * from './encode-bitmaps.ts';
+export * from './evm-node.ts';
 export * from './keyboard.ts';
 export * from './peers.ts';
 export * from './tap.ts';

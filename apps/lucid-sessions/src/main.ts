@@ -229,13 +229,27 @@ program
   .argument('<path-or-session-id>')
   .option('--policy <file>', 'whom you trust (JSON); needed for a bundle')
   .option('--identity <file>', 'age identity: the frames themselves are read too')
-  .action(async (what: string, given: { policy?: string; identity?: string }) => {
+  .option('--ask-chains', 'ask the anchors of this environment (LUCID_EVM_RPC_URL, …) about receipts in the bundle')
+  .action(async (what: string, given: { policy?: string; identity?: string; askChains?: boolean }) => {
     const { verifyOnServer, verifyPath } = await import('./commands/verify.ts');
-    const { policy, ...rest } = given;
+    const { policy, askChains, ...rest } = given;
+    const check = askChains === true ? (await import('./server/anchors.ts')).anchorCheck(environment()) : null;
+    if (askChains === true && check === null)
+      throw new CliError('--ask-chains needs LUCID_EVM_RPC_URL or BLOCKCHAIN_ANCHORING_URL', exitCodes.usage);
     process.exitCode =
       policy === undefined
         ? await verifyOnServer(api(), what, output())
-        : await verifyPath(what, { policy, ...rest }, output());
+        : await verifyPath(what, { policy, ...rest, ...(check === null ? {} : { checkAnchor: check }) }, output());
+  });
+
+program
+  .command('evm')
+  .description('the anchor contract on an EVM chain')
+  .command('deploy')
+  .description('put the contract on the chain of LUCID_EVM_RPC_URL, paid by the key in LUCID_EVM_KEY_FILE')
+  .action(async () => {
+    const { deployEvm } = await import('./commands/evm.ts');
+    await deployEvm(environment(), output());
   });
 
 const recordingTime = (text: string): number => {

@@ -6,16 +6,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { anchorSessionId } from '@lucid-sessions/adapters';
+import { readEvmAnchorProof, type VerificationReport } from '@lucid-sessions/evidence';
 import {
   type CoreAnchoring,
   connectClient,
   type Desktop,
+  EvmNode,
   eventually,
   FakeBlockchainCore,
   FakeTimestampAuthority,
   startDesktop,
 } from '@lucid-sessions/testkit';
-import { armSession, type Gateway, sessionIn, startGateway, verifySession } from './support/gateway.ts';
+import { runCli } from './support/cli.ts';
+import { armSession, type Gateway, readText, sessionIn, startGateway, verifySession } from './support/gateway.ts';
 
 interface AnchorAnswer {
   receipts: { backend: string; status: string; block_height: number | null; detail: string | null }[];
@@ -233,4 +236,78 @@ test('a timestamp authority without its certificate is wrong usage', async (t) =
     startGateway(t, { LUCID_TSA_URL: 'http://127.0.0.1:9' }),
     /LUCID_TSA_CERTIFICATE must name a PEM/,
   );
+});
+
+test('an EVM chain: deploy, anchor, prove without a node, be told of a reorganisation', {
+  timeout: 180_000,
+}, async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'lucid-evm-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const node = await EvmNode.start();
+  t.after(() => node.stop());
+  const keyFile = join(directory, 'evm.key');
+  writeFileSync(keyFile, `${node.privateKey}\n`, { mode: 0o600 });
+  const chain = { LUCID_EVM_RPC_URL: node.url, LUCID_EVM_CHAIN_ID: `${node.chainId}`, LUCID_EVM_FINALITY: '2' };
+  const sender = { ...chain, LUCID_EVM_KEY_FILE: keyFile };
+  const deployed = await runCli(['--json', 'evm', 'deploy'], sender);
+  assert.equal(deployed.code, 0, deployed.stderr);
+  const { contract } = JSON.parse(deployed.stdout);
+  await node.mine(3);
+  const point = await node.snapshot();
+  const desktop = await startDesktop();
+  t.after(() => desktop.stop());
+  const gateway = await startGateway(t, { ...sender, LUCID_EVM_CONTRACT: contract, ...often });
+  const id = await recordSession(gateway, desktop);
+  await eventually('the transaction', async () => (await anchorOf(gateway, id)).receipts.length > 0, 30_000);
+  await node.mine(3);
+  await untilState(gateway, id, 'confirmed');
+  const checked = await verifySession(gateway, id);
+  assert.deepEqual([checked.clean, checked.verdicts.time], [true, 'anchored']);
+
+  const bundle = join(directory, 'evidence');
+  const api = ['--api', gateway.lucid.addresses.api ?? '', '--token-file', gateway.lucid.directory.adminToken];
+  assert.equal((await runCli([...api, 'export', id, '--out', bundle])).code, 0);
+  const policyPath = `${bundle}.policy.json`;
+  const verify = async (more: string[], environment: Record<string, string> = {}) => {
+    const { stdout, code } = await runCli(['--json', 'verify', bundle, '--policy', policyPath, ...more], environment);
+    return { code, report: JSON.parse(stdout) as VerificationReport };
+  };
+  await t.test(
+    'offline it is a claim; with the node of whoever verifies, or a block they know, it is proven',
+    async () => {
+      assert.equal((await verify([])).report.facts.anchors_confirmed, 0);
+      const asked = await verify(['--ask-chains'], chain);
+      assert.deepEqual([asked.code, asked.report.verdicts.time], [0, 'anchored']);
+      const { detail } = (await anchorOf(gateway, id)).receipts[0]!;
+      const root = checked.facts.merkle_root ?? '';
+      const { blockHash } = readEvmAnchorProof(detail ?? '', new Uint8Array(Buffer.from(root, 'hex')));
+      const policy = { ...JSON.parse(readText(policyPath)), anchors_required: 1 };
+      writeFileSync(
+        policyPath,
+        JSON.stringify({ ...policy, evm_blocks: [{ chain_id: 31337, block_hash: blockHash }] }),
+      );
+      const known = await verify([]);
+      assert.deepEqual([known.code, known.report.verdicts.time], [0, 'anchored']);
+    },
+  );
+
+  await t.test('a reorganisation is found and the root handed in again', async () => {
+    await node.windBack(point);
+    await node.mine(9);
+    await untilState(gateway, id, 'reorged');
+    assert.equal((await auditOf(gateway, 'anchor_reorged'))[0]?.resource_id, id);
+    const mining = setInterval(() => void node.mine(1).catch(() => {}), 500);
+    t.after(() => clearInterval(mining));
+    await untilState(gateway, id, 'confirmed');
+    assert.equal((await verifySession(gateway, id)).clean, true);
+  });
+  assert.ok(!gateway.logged.some((line) => line.includes(node.privateKey.slice(2))));
+});
+
+test('an EVM chain without a contract or a key file is wrong usage', async (t) => {
+  const chain = { LUCID_EVM_RPC_URL: 'http://127.0.0.1:9', LUCID_EVM_CHAIN_ID: '5' };
+  await assert.rejects(startGateway(t, chain), /LUCID_EVM_CONTRACT must be the address/);
+  const contract = { ...chain, LUCID_EVM_CONTRACT: `0x${'1'.repeat(40)}` };
+  await assert.rejects(startGateway(t, contract), /LUCID_EVM_KEY_FILE must name/);
+  await assert.rejects(startGateway(t, { ...contract, LUCID_EVM_FINALITY: 'soon' }), /LUCID_EVM_FINALITY must be/);
 });

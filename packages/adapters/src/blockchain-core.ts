@@ -22,7 +22,7 @@ interface Anchoring {
 }
 
 const BASE = '/api/v1/anchoring';
-const BACKEND = 'blockchain-core';
+export const BLOCKCHAIN_CORE_BACKEND = 'blockchain-core';
 const statuses = ['pending', 'processing', 'confirmed', 'failed'] as const;
 
 /** The contract wants a UUID: the session's own, or the UUIDv8 its chunks carry. */
@@ -72,7 +72,7 @@ function parseAnchoring(json: unknown): Anchoring {
  * so the last step is the service's word: nothing here checks a chain.
  */
 export class BlockchainCoreAnchor implements Anchor {
-  readonly backend = BACKEND;
+  readonly backend = BLOCKCHAIN_CORE_BACKEND;
   readonly #caller: JsonCaller;
   readonly #nowUs: () => number;
   readonly #onEquivocation: BlockchainCoreOptions['onEquivocation'];
@@ -110,7 +110,7 @@ export class BlockchainCoreAnchor implements Anchor {
     if (answer.status !== 202) throw refused(`blockchain core refused the anchoring with status ${answer.status}`);
     const accepted = asObject(answer.json);
     return {
-      backend: BACKEND,
+      backend: BLOCKCHAIN_CORE_BACKEND,
       status: 'pending',
       submittedAtUs: timeUs(accepted.submitted_at) ?? this.#nowUs(),
       confirmedAtUs: null,
@@ -180,7 +180,7 @@ export class BlockchainCoreAnchor implements Anchor {
     const { status } = anchoring;
     const problem = status === 'confirmed' ? await this.#doubt(request, anchoring) : null;
     const receipt: AnchorReceipt = {
-      backend: BACKEND,
+      backend: BLOCKCHAIN_CORE_BACKEND,
       status: problem === null ? status : 'processing',
       submittedAtUs: anchoring.submittedAtUs ?? this.#nowUs(),
       confirmedAtUs: anchoring.confirmedAtUs,

@@ -1,9 +1,16 @@
-export { anchorSessionId, BlockchainCoreAnchor, type BlockchainCoreOptions } from './blockchain-core.ts';
+export {
+  anchorSessionId,
+  BLOCKCHAIN_CORE_BACKEND,
+  BlockchainCoreAnchor,
+  type BlockchainCoreOptions,
+} from './blockchain-core.ts';
 export { type OpenBundle, openBundle, writeBundleDirectory, writeBundleTar } from './bundle-files.ts';
 export { makeDirectoryDurably, readFileOrNull, syncDirectory, writeFileDurably } from './durable-file.ts';
 export { EmbeddedLog, type EmbeddedLogOptions } from './embedded-log.ts';
 export { type LogHead, type LogHeadStore, SqliteLogHeadStore } from './embedded-log-head.ts';
 export { embeddedLogPort } from './embedded-log-port.ts';
+export { checkEvmAnchor, deployEvmContract, EvmAnchor, type EvmAnchorOptions } from './evm/evm-anchor.ts';
+export type { EvmChainOptions, EvmFinality } from './evm/evm-chain.ts';
 export * from './fs-chunk-store.ts';
 export * from './fs-direct-file.ts';
 export {

@@ -8,6 +8,7 @@ import {
   type TrustPolicy,
   unreadableBundle,
   type VerificationReport,
+  type VerifyOptions,
   verifyBundle,
 } from '@lucid-sessions/evidence';
 import { DecodeError } from '@lucid-sessions/wire';
@@ -20,6 +21,8 @@ export interface VerifyCommandOptions {
   policy: string;
   /** age identity file: with it the frames themselves are read too. */
   identity?: string;
+  /** Asks chains about receipts: the only thing that leaves this machine. */
+  checkAnchor?: VerifyOptions['checkAnchor'];
 }
 
 /** Answers the exit code: 0 only for a clean bundle, else one per kind of verdict. */
@@ -32,6 +35,7 @@ export async function verifyPath(path: string, options: VerifyCommandOptions, ou
       policy,
       decompressor: nodeDecompressor,
       ...(unwrap === null ? {} : { unwrap }),
+      ...(options.checkAnchor === undefined ? {} : { checkAnchor: options.checkAnchor }),
       progress: (done) => output.progress(`checked ${done} chunks`, done),
     }),
   );

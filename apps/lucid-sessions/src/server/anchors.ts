@@ -1,16 +1,25 @@
-/** Outside anchors, from the environment: Blockchain Core, an RFC 3161 timestamp authority, both, or none. */
+/** Outside anchors, from the environment: Blockchain Core, an EVM chain, an RFC 3161 timestamp authority, any of them or none. */
 import { createHash, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { BlockchainCoreAnchor, type BlockchainCoreOptions, TimestampAnchor } from '@lucid-sessions/adapters';
+import {
+  BLOCKCHAIN_CORE_BACKEND,
+  BlockchainCoreAnchor,
+  type BlockchainCoreOptions,
+  checkEvmAnchor,
+  EvmAnchor,
+  TimestampAnchor,
+} from '@lucid-sessions/adapters';
 import { type AnchorReceipt, LucidError, type StoragePort } from '@lucid-sessions/contract';
 import { type Environment, EnvironmentError, readText, readUrl } from '@lucid-sessions/contract/http';
 import {
   type AnchorVerdict,
   type BundleAnchor,
+  EVM_BACKEND,
   readAuthority,
   type TimestampAuthority,
 } from '@lucid-sessions/evidence';
 import type { Anchor, AnchorRequest } from '@lucid-sessions/pipeline';
+import { readEvmAnchor, readEvmChain } from './evm.ts';
 import { readSecretFile } from './secret-file.ts';
 
 const certificatesMax = 20;
@@ -59,6 +68,8 @@ export interface AnchorsDeps {
 export function openAnchors(environment: Environment, deps: AnchorsDeps): Anchor[] {
   const anchors: Anchor[] = [];
   if (environment.BLOCKCHAIN_ANCHORING_URL) anchors.push(blockchainCore(environment, deps));
+  const evm = readEvmAnchor(environment);
+  if (evm !== null) anchors.push(new EvmAnchor({ ...evm, nowUs: deps.nowUs }));
   const tsas = readTsas(environment);
   if (tsas.length > 0)
     anchors.push(
@@ -73,15 +84,24 @@ export function openAnchors(environment: Environment, deps: AnchorsDeps): Anchor
 
 /** Asks a verification may take: somebody waits for its answer. */
 const quick = { attemptsMax: 1, timeoutMs: 3_000 } as const;
+const quickNode = { retriesMax: 0, timeoutMs: 3_000 } as const;
 
-/** For the server's own verification: whether the chain still says what the receipt says. Null where there is no chain. */
-export function anchorCheck(
-  environment: Environment,
-): ((anchor: BundleAnchor) => Promise<AnchorVerdict | null>) | null {
-  if (!environment.BLOCKCHAIN_ANCHORING_URL) return null;
+export type AnchorCheck = (anchor: BundleAnchor) => Promise<AnchorVerdict | null>;
+
+/** For a verification that may ask: whether the chain still says what the receipt says. Null where there is no chain. */
+export function anchorCheck(environment: Environment): AnchorCheck | null {
+  const evm = readEvmChain(environment);
+  const checks: Record<string, AnchorCheck> = {
+    ...(environment.BLOCKCHAIN_ANCHORING_URL ? { [BLOCKCHAIN_CORE_BACKEND]: coreCheck(environment) } : {}),
+    ...(evm === null ? {} : { [EVM_BACKEND]: (anchor) => checkEvmAnchor({ ...evm, ...quickNode }, anchor) }),
+  };
+  if (Object.keys(checks).length === 0) return null;
+  return async (anchor) => checks[anchor.backend]?.(anchor) ?? null;
+}
+
+function coreCheck(environment: Environment): AnchorCheck {
   const core = new BlockchainCoreAnchor(coreOptions(environment, quick));
   return async (anchor) => {
-    if (anchor.backend !== core.backend) return null;
     try {
       return verdictOf(await core.check(requestOf(anchor), receiptOf(anchor)));
     } catch (thrown) {

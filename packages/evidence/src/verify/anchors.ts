@@ -1,9 +1,10 @@
 import { DecodeError } from '@lucid-sessions/wire';
+import { EVM_BACKEND, type EvmAnchorProof, readEvmAnchorProof } from '../anchor/evm.ts';
 import { readTimestamp, timestampSigner } from '../anchor/timestamp.ts';
 import { anchorSchema, type BundleAnchor, bundleNames } from '../bundle/files.ts';
 import { sha256 } from '../crypto.ts';
 import { parseCanonicalJson } from '../record/json.ts';
-import { fromBase64, toHex, utf8 } from '../text.ts';
+import { fromBase64, fromHex, toHex, utf8 } from '../text.ts';
 import { type AnchorVerdict, type Context, orFormat, smallFile } from './context.ts';
 import type { LogResult } from './log.ts';
 
@@ -71,6 +72,7 @@ async function judge(context: Context, anchor: BundleAnchor, log: LogResult): Pr
   if (anchor.status !== 'confirmed') return { state: 'pending', message: `the anchoring is ${anchor.status}` };
   const authorities = context.policy.authorities ?? [];
   if (anchor.backend === TIMESTAMP_BACKEND && authorities.length > 0) return judgeTimestamp(context, anchor);
+  if (anchor.backend === EVM_BACKEND && anchor.detail !== null) return judgeEvm(context, anchor, anchor.detail);
   return context.checkAnchor === undefined ? null : context.checkAnchor(anchor);
 }
 
@@ -87,4 +89,19 @@ async function judgeTimestamp(context: Context, anchor: BundleAnchor): Promise<A
     if (error instanceof DecodeError) return { state: 'invalid', message: error.message };
     throw error;
   }
+}
+
+/** The proof is checked here; that its block is one of the chain is the policy's word, or that of the caller's check. */
+async function judgeEvm(context: Context, anchor: BundleAnchor, detail: string): Promise<AnchorVerdict | null> {
+  let proof: EvmAnchorProof;
+  try {
+    proof = readEvmAnchorProof(detail, fromHex(anchor.digest, 32));
+  } catch (error) {
+    if (error instanceof DecodeError) return { state: 'invalid', message: error.message };
+    throw error;
+  }
+  const { chainId, blockHash, timeUs } = proof;
+  const isKnown = context.policy.evmBlocks?.some((block) => block.chainId === chainId && block.blockHash === blockHash);
+  if (isKnown === true) return { state: 'confirmed', timeUs };
+  return context.checkAnchor === undefined ? null : context.checkAnchor(anchor);
 }

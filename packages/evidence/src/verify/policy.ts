@@ -4,7 +4,7 @@ import { parseSignedCheckpoint, type SignedCheckpoint } from '../log/checkpoint.
 import { type NoteKey, noteAlgorithms, parseNoteKey } from '../log/note.ts';
 import { parseJson } from '../record/json.ts';
 import { type PublicKey, parsePublicKey } from '../record/public-key.ts';
-import { array, boolean, integer, literal, object, string } from '../record/schema.ts';
+import { array, boolean, hex, integer, literal, object, string } from '../record/schema.ts';
 import { fromBase64 } from '../text.ts';
 
 /** Whom the caller of the verifier trusts. Never read from a bundle. */
@@ -19,6 +19,8 @@ export interface TrustPolicy {
   logRequired: boolean;
   /** Timestamp authorities (RFC 3161) by their certificates. */
   authorities?: readonly TimestampAuthority[];
+  /** Blocks of EVM chains the caller knows to be of the chain, hashes in hex. */
+  evmBlocks?: readonly { chainId: number; blockHash: string }[];
   /** Outside anchors that must be confirmed by a check of the caller's or by a timestamp of an authority. */
   anchorsRequired: number;
   /** Signed checkpoints seen elsewhere: a bundle that shows another tree of the same size is a fork. */
@@ -44,6 +46,7 @@ const policySchema = object(
     witnesses_required: integer(0, 100),
     log_required: boolean,
     tsas: array(object({ name: string(200), certificate: string(20_000) }), 100),
+    evm_blocks: array(object({ chain_id: integer(1), block_hash: hex(32) }), 1000),
     anchors_required: integer(0, 100),
     known_checkpoints: array(string(20_000), 1000),
     clock_tolerance_us: integer(),
@@ -81,6 +84,7 @@ export function parsePolicy(bytes: Uint8Array): TrustPolicy {
     authorities: (raw.tsas ?? []).map(({ name, certificate }) =>
       readAuthority(name, fromBase64(certificate, 'certificate')),
     ),
+    evmBlocks: (raw.evm_blocks ?? []).map(({ chain_id, block_hash }) => ({ chainId: chain_id, blockHash: block_hash })),
     anchorsRequired: raw.anchors_required ?? 0,
     knownCheckpoints: (raw.known_checkpoints ?? []).map((text) => parseSignedCheckpoint(text)),
     clockToleranceUs: raw.clock_tolerance_us ?? CLOCK_TOLERANCE_US,
