@@ -7,7 +7,6 @@ import {
   readPort,
   readSecret,
   readText,
-  readUrl,
 } from '@lucid-sessions/contract/http';
 
 export interface ListenerRule {
@@ -45,12 +44,6 @@ export interface RecorderConfig {
   idleMs: number;
 }
 
-/** Where the other services are, when they are not in this process. */
-export interface RecorderPeers {
-  pipelineUrl: string;
-  processorUrl: string;
-}
-
 const mebibyte = 1024 * 1024;
 const listenersMax = 64;
 const rulePattern =
@@ -82,13 +75,6 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
     handshakeMs: integer('RDP_HANDSHAKE_SECONDS', 1, 600, 30) * 1000,
     activationMs: integer('RDP_ACTIVATION_SECONDS', 1, 3600, 120) * 1000,
     idleMs: integer('RDP_IDLE_MINUTES', 0, 10_080, 0) * 60_000,
-  };
-}
-
-export function readRecorderPeers(environment: Environment): RecorderPeers {
-  return {
-    pipelineUrl: readUrl(environment, 'SESSION_PIPELINE_URL', 'http://127.0.0.1:8083'),
-    processorUrl: readUrl(environment, 'CHUNK_PROCESSOR_URL', 'http://127.0.0.1:8085'),
   };
 }
 

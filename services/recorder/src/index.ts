@@ -1,9 +1,7 @@
 export {
   type ListenerRule,
   type RecorderConfig,
-  type RecorderPeers,
   readRecorderEnv,
-  readRecorderPeers,
 } from './config.ts';
 export type { ListenAddress } from './front-door/front-door.ts';
 export { type RecorderServer, startRecorderServer } from './http.ts';
