@@ -10,3 +10,4 @@ export * from './keyboard.ts';
 export * from './peers.ts';
 export * from './tap.ts';
 export * from './timestamp-authority.ts';
+export * from './witness.ts';

@@ -12,12 +12,21 @@ export interface LogHead {
   staged: Uint8Array[];
 }
 
+/** A checkpoint with the cosignatures of witnesses. */
+export interface Witnessed {
+  size: number;
+  checkpoint: string;
+}
+
 /** Where a log's head is kept: compare-and-swap, durable when `swap` returns, one writer at a time. */
 export interface LogHeadStore {
   load(): LogHead;
   /** True when the head was `expected` and is `next` now; `leafHashes` are those of the entries in between. */
   swap(expected: LogHead, next: LogHead, leafHashes: readonly Uint8Array[]): boolean;
   indexOf(leafHash: Uint8Array): number | null;
+  /** Size 0 while there is none. */
+  loadWitnessed(): Witnessed;
+  putWitnessed(witnessed: Witnessed): void;
   close(): void;
 }
 
@@ -39,6 +48,9 @@ export class SqliteLogHeadStore implements LogHeadStore {
           staged BLOB NOT NULL
         ) STRICT;
         CREATE TABLE IF NOT EXISTS leaf (hash BLOB PRIMARY KEY, position INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS witnessed (
+          id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, checkpoint TEXT NOT NULL
+        ) STRICT;
         COMMIT;`);
     } catch (error) {
       this.#database.close();
@@ -87,6 +99,15 @@ export class SqliteLogHeadStore implements LogHeadStore {
   indexOf(leafHash: Uint8Array): number | null {
     const row = this.#database.prepare('SELECT position FROM leaf WHERE hash = ?').get(leafHash);
     return row === undefined ? null : (row.position as number);
+  }
+
+  loadWitnessed(): Witnessed {
+    const row = this.#database.prepare('SELECT size, checkpoint FROM witnessed').get();
+    return (row as unknown as Witnessed | undefined) ?? { size: 0, checkpoint: '' };
+  }
+
+  putWitnessed({ size, checkpoint }: Witnessed): void {
+    this.#database.prepare('INSERT OR REPLACE INTO witnessed VALUES (1, ?, ?)').run(size, checkpoint);
   }
 
   close(): void {

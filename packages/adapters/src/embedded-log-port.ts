@@ -7,15 +7,17 @@ export function embeddedLogPort(log: EmbeddedLog): TransparencyLog {
   return {
     publicKey: formatNoteKey(log.publicKey),
     append: async (entry) => ({ index: await log.append(entry) }),
-    async proof(index) {
-      const { hashes, checkpoint } = await log.prove(index);
-      return { logIndex: index, checkpoint, inclusion: hashes.map(toHex) };
+    async prove(indices, first) {
+      const { size, checkpoint, inclusion, consistency } = await log.prove(indices, first);
+      return {
+        size,
+        checkpoint,
+        inclusion: inclusion.map((hashes) => hashes.map(toHex)),
+        consistency: consistency.map(toHex),
+      };
     },
     find: async (entry) => log.find(entry),
-    async consistency(first) {
-      const { hashes, ...rest } = await log.proveConsistency(first);
-      return { ...rest, hashes: hashes.map(toHex) };
-    },
-    checkpoint: async () => log.checkpoint,
+    // What a witness saw existed at the time it says: worth more to a recording than the entries that came since.
+    checkpoint: async () => (log.witnessed.size > 0 ? log.witnessed.checkpoint : log.checkpoint),
   };
 }

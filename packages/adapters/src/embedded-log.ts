@@ -1,35 +1,28 @@
 import { join } from 'node:path';
 import {
-  type BundleInput,
   type Crypto,
   checkCosignature,
   consistencyRanges,
   decodeEntries,
   entriesPath,
   equalBytes,
-  formatLogProof,
   formatNote,
   hashLeaf,
   inclusionRanges,
   LOG_ENTRY_BYTES_MAX,
-  type LogProof,
-  logEntry,
   type NoteKey,
   type NoteSignature,
   type NoteSigner,
   narrowing,
   parseSignedCheckpoint,
-  readRecord,
-  readRecordOf,
   signCheckpoint,
   TILE_WIDTH,
   TileEdge,
   type TileReader,
   tileRangeHash,
-  toHex,
   utf8,
 } from '@lucid-sessions/evidence';
-import { type LogHead, type LogHeadStore, SqliteLogHeadStore } from './embedded-log-head.ts';
+import { type LogHead, type LogHeadStore, SqliteLogHeadStore, type Witnessed } from './embedded-log-head.ts';
 import { fsLogDisk, type LogDisk } from './log-disk.ts';
 import { LogError } from './log-error.ts';
 
@@ -40,6 +33,14 @@ interface Waiting {
   leafHash: Uint8Array;
   resolve(index: number): void;
   reject(error: unknown): void;
+}
+
+/** Proofs under one checkpoint: `inclusion` in the order they were asked for. */
+export interface LogProofs {
+  size: number;
+  checkpoint: string;
+  inclusion: Uint8Array[][];
+  consistency: Uint8Array[];
 }
 
 export interface EmbeddedLogOptions {
@@ -64,8 +65,12 @@ export class EmbeddedLog {
   readonly #disk: LogDisk;
   readonly #read: TileReader;
   readonly #heads: LogHeadStore;
+  /** Committed. */
   #head: LogHead;
+  /** The head whose tiles are on the disk: what others may see. */
+  #shown: LogHead;
   #edge: TileEdge;
+  #witnessed: Witnessed;
   #waiting: Waiting[] = [];
   #running: Promise<void> | null = null;
   #failure: unknown = null;
@@ -77,7 +82,9 @@ export class EmbeddedLog {
     this.#read = narrowing((path) => disk.read(path));
     this.#heads = heads;
     this.#head = head;
+    this.#shown = head;
     this.#edge = edge;
+    this.#witnessed = heads.loadWitnessed();
   }
 
   /** Takes the log's lock, finishes what a crash interrupted, and checks that the tiles are those of the head. */
@@ -106,14 +113,18 @@ export class EmbeddedLog {
   }
 
   get size(): number {
-    return this.#head.size;
+    return this.#shown.size;
   }
   get publicKey(): NoteKey {
     return this.#signer.key;
   }
+  /** The latest checkpoint with cosignatures; size 0 while there is none. */
+  get witnessed(): Witnessed {
+    return this.#witnessed;
+  }
   /** The latest signed checkpoint, null while the log is empty. */
   get checkpoint(): string | null {
-    return this.#head.checkpoint === '' ? null : this.#head.checkpoint;
+    return this.#shown.checkpoint === '' ? null : this.#shown.checkpoint;
   }
 
   /** Logs an entry and resolves with its index once it is durable and published. Calls that overlap share a batch. */
@@ -182,100 +193,80 @@ export class EmbeddedLog {
   async #publish(files: { path: string; bytes: Uint8Array }[]): Promise<void> {
     for (const { path, bytes } of files) await this.#disk.write(path, bytes);
     await this.#disk.write('checkpoint', utf8(this.#head.checkpoint));
+    this.#shown = this.#head;
     for (const { path } of files) if (!path.includes('.p/')) await this.#disk.removeTree(`${path}.p`);
   }
 
-  /** A proof that entry `index` is in the tree of the latest checkpoint. */
-  async prove(index: number): Promise<LogProof> {
-    const { size, checkpoint } = this.#head;
-    if (!(Number.isSafeInteger(index) && index >= 0 && index < size))
-      throw new LogError('unknown_entry', `the log has no entry ${index}`);
-    const hash = tileRangeHash(size, this.#read);
-    return { index, hashes: await Promise.all(inclusionRanges(index, size).map(hash)), checkpoint };
-  }
-
-  /** The same in C2SP tlog-proof form. */
-  async proofText(index: number): Promise<string> {
-    return formatLogProof(await this.prove(index));
-  }
-
-  /** A proof that the latest tree extends the one of `first` leaves. */
-  async proveConsistency(
-    first: number,
-  ): Promise<{ first: number; second: number; hashes: Uint8Array[]; checkpoint: string }> {
-    const { size, checkpoint } = this.#head;
-    if (!(Number.isSafeInteger(first) && first >= 1 && first <= size))
-      throw new LogError('unknown_entry', `the log never had a tree of ${first}`);
-    const hash = tileRangeHash(size, this.#read);
-    const hashes = await Promise.all(consistencyRanges(first, size).map(hash));
-    return { first, second: size, hashes, checkpoint };
-  }
-
   /**
-   * Everything an evidence bundle needs of the log, against one checkpoint: a proof per record that is logged, and that
-   * this tree extends the one the session's `open` record names. Plain values: they may travel as JSON.
+   * Inclusion proofs of entries, and with `first` a proof that the tree extends the one of `first` entries, all under one
+   * checkpoint: the latest one that witnesses cosigned where it covers them, else the latest.
    */
-  async evidence(records: {
-    open: Uint8Array;
-    manifest: Uint8Array | null;
-    resumes: readonly Uint8Array[];
-  }): Promise<Pick<BundleInput, 'logProofs' | 'consistency'>> {
-    const { size, checkpoint } = this.#head;
-    const hash = tileRangeHash(size, this.#read);
-    const prove = async (bytes: Uint8Array | null): Promise<string | null> => {
-      if (bytes === null) return null;
-      const record = readRecord(bytes);
-      const index = this.find(logEntry(record.kind, record.sha256));
-      if (index === null || index >= size) return null;
-      const hashes = await Promise.all(inclusionRanges(index, size).map(hash));
-      return formatLogProof({ index, hashes, checkpoint });
-    };
-    const { body } = readRecordOf('open', records.open);
-    const first = body.checkpoint === null ? size : parseSignedCheckpoint(body.checkpoint).size;
-    const hashes = first < 1 || first >= size ? [] : await Promise.all(consistencyRanges(first, size).map(hash));
+  async prove(indices: readonly number[], first: number | null = null): Promise<LogProofs> {
+    const needed = Math.max(first ?? 0, ...indices.map((index) => index + 1));
+    // Committed, and its tiles are being written.
+    if (needed > this.#shown.size) await this.#running;
+    const { size, checkpoint } = needed <= this.#witnessed.size ? this.#witnessed : this.#shown;
+    for (const index of indices)
+      if (!(Number.isSafeInteger(index) && index >= 0 && index < size))
+        throw new LogError('unknown_entry', `the log has no entry ${index}`);
     return {
-      logProofs: {
-        open: await prove(records.open),
-        manifest: await prove(records.manifest),
-        resumes: await Promise.all(records.resumes.map(prove)),
-      },
-      consistency:
-        size > 0
-          ? [...new Set([first, size])].map((from) => ({
-              first: from,
-              second: size,
-              hashes: from === size ? [] : hashes.map(toHex),
-            }))
-          : [],
+      size,
+      checkpoint,
+      inclusion: await Promise.all(indices.map((index) => this.#hashes(inclusionRanges(index, size), size))),
+      consistency: first === null ? [] : await this.proveConsistency(first, size),
     };
+  }
+
+  /** That the tree of `second` entries extends the one of `first`. */
+  async proveConsistency(first: number, second: number): Promise<Uint8Array[]> {
+    if (!(Number.isSafeInteger(first) && first >= 1 && first <= second && second <= this.#shown.size))
+      throw new LogError('unknown_entry', `the log never had a tree of ${first}`);
+    return this.#hashes(consistencyRanges(first, second), second);
+  }
+
+  #hashes(ranges: ReturnType<typeof inclusionRanges>, size: number): Promise<Uint8Array[]> {
+    return Promise.all(ranges.map(tileRangeHash(size, this.#read)));
   }
 
   /** The bytes of an entry. */
   async entry(index: number): Promise<Uint8Array> {
     const bundle = Math.floor(index / TILE_WIDTH);
-    const width = Math.min(TILE_WIDTH, this.#head.size - bundle * TILE_WIDTH);
+    const width = Math.min(TILE_WIDTH, this.#shown.size - bundle * TILE_WIDTH);
     const bytes = width > 0 ? await this.#read(entriesPath(bundle, width)) : null;
     const entry = bytes === null ? undefined : decodeEntries(bytes)[index % TILE_WIDTH];
     if (entry === undefined) throw new LogError('unknown_entry', `the log has no entry ${index}`);
     return entry;
   }
 
-  /** Adds a witness's cosignature to the latest checkpoint, after checking it. False when the log has moved on since. */
-  async attachCosignature(crypto: Crypto, witness: NoteKey, text: string, signature: NoteSignature): Promise<boolean> {
+  /**
+   * Keeps what witnesses said of a checkpoint of this log, which may have moved on since. False when a later one, or this one
+   * by as many, is cosigned already. Throws `LogError('bad_cosignature')` and keeps nothing when one does not check out.
+   */
+  async attachCosignatures(
+    crypto: Crypto,
+    checkpoint: string,
+    cosignatures: readonly { witness: NoteKey; signature: NoteSignature }[],
+  ): Promise<boolean> {
+    const { note, size } = parseSignedCheckpoint(checkpoint);
+    for (const { witness, signature } of cosignatures) {
+      const check = await checkCosignature(crypto, { text: note.text, signatures: [signature] }, witness);
+      if (check.state !== 'good')
+        throw new LogError('bad_cosignature', `the cosignature of ${witness.name} does not check out`);
+    }
+    const signatures = [...note.signatures, ...cosignatures.map(({ signature }) => signature)];
+    const witnessed = { size, checkpoint: formatNote({ text: note.text, signatures }) };
+    if (size < this.#witnessed.size || (size === this.#witnessed.size && !this.#hasMore(signatures.length)))
+      return false;
+    this.#heads.putWitnessed(witnessed);
+    this.#witnessed = witnessed;
     await this.#running;
-    if (this.#failure !== null) throw this.#failure;
-    if (this.#head.checkpoint === '') return false;
-    const { note } = parseSignedCheckpoint(this.#head.checkpoint);
-    if (note.text !== text) return false;
-    const check = await checkCosignature(crypto, { text, signatures: [signature] }, witness);
-    if (check.state !== 'good')
-      throw new LogError('bad_cosignature', `the cosignature of ${witness.name} does not check out`);
-    const head = this.#head;
-    const next = { ...head, checkpoint: formatNote({ text, signatures: [...note.signatures, signature] }), staged: [] };
-    if (this.#running !== null || !this.#heads.swap(head, next, [])) return false;
-    this.#head = next;
-    await this.#disk.write('checkpoint', utf8(next.checkpoint));
+    if (size === this.#shown.size && this.#running === null)
+      await this.#disk.write('checkpoint', utf8(witnessed.checkpoint));
     return true;
+  }
+
+  #hasMore(signaturesCount: number): boolean {
+    return signaturesCount > parseSignedCheckpoint(this.#witnessed.checkpoint).note.signatures.length;
   }
 
   /** Waits for what is under way, then releases the lock. */

@@ -6,8 +6,8 @@ export {
 } from './blockchain-core.ts';
 export { type OpenBundle, openBundle, writeBundleDirectory, writeBundleTar } from './bundle-files.ts';
 export { makeDirectoryDurably, readFileOrNull, syncDirectory, writeFileDurably } from './durable-file.ts';
-export { EmbeddedLog, type EmbeddedLogOptions } from './embedded-log.ts';
-export { type LogHead, type LogHeadStore, SqliteLogHeadStore } from './embedded-log-head.ts';
+export { EmbeddedLog, type EmbeddedLogOptions, type LogProofs } from './embedded-log.ts';
+export { type LogHead, type LogHeadStore, SqliteLogHeadStore, type Witnessed } from './embedded-log-head.ts';
 export { embeddedLogPort } from './embedded-log-port.ts';
 export { checkEvmAnchor, deployEvmContract, EvmAnchor, type EvmAnchorOptions } from './evm/evm-anchor.ts';
 export type { EvmChainOptions, EvmFinality } from './evm/evm-chain.ts';
@@ -37,6 +37,7 @@ export {
 export { fsLogDisk, type LogDisk } from './log-disk.ts';
 export { LogError, type LogErrorCode } from './log-error.ts';
 export { logFileReader } from './log-files.ts';
+export { LogWitnesses, type LogWitnessesOptions, type WitnessAddress } from './log-witnesses.ts';
 export { nodeCrypto } from './node-crypto.ts';
 export { nodeDecompressor } from './node-decompressor.ts';
 export { type ContentItem, contentBytesMax } from './session-index/content-items.ts';

@@ -18,14 +18,21 @@ import {
   merkleRoot,
   type NoteKey,
   noteAlgorithms,
-  parseLogProof,
   parseSignedCheckpoint,
   rangeHashOf,
   utf8,
   verifyConsistency,
   verifyInclusion,
 } from '@lucid-sessions/evidence';
-import { EmbeddedLog, type LogDisk, LogError, type LogHead, type LogHeadStore, nodeCrypto } from '../src/index.ts';
+import {
+  EmbeddedLog,
+  type LogDisk,
+  LogError,
+  type LogHead,
+  type LogHeadStore,
+  nodeCrypto,
+  type Witnessed,
+} from '../src/index.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'lucid-log-'));
 after(() => rm(folder, { recursive: true }));
@@ -65,15 +72,17 @@ describe('embedded log', () => {
       assert.equal(await readFile(join(directory, 'checkpoint'), 'utf8'), log.checkpoint);
       const root = merkleRoot(hashesTo(size));
       for (const index of [0, 1, 254, 255, 256, 511, 512, size - 1].filter((i) => i < size)) {
-        const proof = parseLogProof(await log.proofText(index));
-        assert.ok(verifyInclusion({ leafHash: hashLeaf(entryOf(index)), index, size, root, proof: proof.hashes }));
-        assert.deepEqual(proof.hashes, inclusionRanges(index, size).map(rangeHashOf(hashesTo(size))));
+        const { inclusion, checkpoint } = await log.prove([index]);
+        assert.equal(checkpoint, log.checkpoint);
+        const proof = inclusion[0]!;
+        assert.ok(verifyInclusion({ leafHash: hashLeaf(entryOf(index)), index, size, root, proof }));
+        assert.deepEqual(proof, inclusionRanges(index, size).map(rangeHashOf(hashesTo(size))));
         assert.deepEqual(await log.entry(index), entryOf(index));
       }
       for (const first of [1, ...sizes, 100, 512].filter((n) => n <= size)) {
-        const { hashes, second } = await log.proveConsistency(first);
+        const { size: second, consistency: proof } = await log.prove([], first);
         const firstRoot = merkleRoot(hashesTo(first));
-        assert.ok(verifyConsistency({ first, firstRoot, second, secondRoot: root, proof: hashes }));
+        assert.ok(verifyConsistency({ first, firstRoot, second, secondRoot: root, proof }));
       }
       await log.close();
     }
@@ -106,9 +115,9 @@ describe('embedded log', () => {
     const log = await EmbeddedLog.open({ directory, signer });
     assert.throws(() => log.append(new Uint8Array(70_000)), codeOf('entry_too_large'));
     await log.append(logEntry('open', 'ab'.repeat(32)));
-    await assert.rejects(log.prove(1), codeOf('unknown_entry'));
+    await assert.rejects(log.prove([1]), codeOf('unknown_entry'));
     await assert.rejects(log.entry(1), codeOf('unknown_entry'));
-    await assert.rejects(log.proveConsistency(0), codeOf('unknown_entry'));
+    await assert.rejects(log.prove([], 0), codeOf('unknown_entry'));
     await log.append(entryOf(1));
     await log.close();
     assert.throws(() => log.append(entryOf(2)), codeOf('closed'));
@@ -116,30 +125,51 @@ describe('embedded log', () => {
     await assert.rejects(EmbeddedLog.open({ directory, signer }), codeOf('corrupt'));
   });
 
-  it('takes cosignatures of witnesses', async () => {
+  it('keeps cosignatures of witnesses, and proves under what they saw as long as that covers the entry', async () => {
     const directory = fresh();
     const log = await EmbeddedLog.open({ directory, signer });
-    const seed = await ed25519NoteSigner(nodeCrypto, 'witness.example', new Uint8Array(32).fill(4));
-    const key: NoteKey = { ...seed.key, algorithm: noteAlgorithms.cosignatureV1 };
-    const witness = { key, sign: seed.sign };
-    assert.equal(await log.attachCosignature(nodeCrypto, key, '', await cosign(witness, 'x\n', 1)), false);
+    const signerOf = async (name: string, seed: number) => {
+      const { key, sign } = await ed25519NoteSigner(nodeCrypto, name, new Uint8Array(32).fill(seed));
+      return { key: { ...key, algorithm: noteAlgorithms.cosignatureV1 } as NoteKey, sign };
+    };
+    const [one, two] = [await signerOf('one.example', 4), await signerOf('two.example', 5)];
+    const signed = async (text: string, ...by: (typeof one)[]) =>
+      Promise.all(by.map(async (w) => ({ witness: w.key, signature: await cosign(w, text, 1_700_000_000) })));
     await log.append(entryOf(0));
-    const { note } = parseSignedCheckpoint(log.checkpoint!);
-    const signature = await cosign(witness, note.text, 1_700_000_000);
-    assert.equal(await log.attachCosignature(nodeCrypto, key, note.text, signature), true);
-    const bad = { ...signature, signature: signature.signature.map((byte, at) => (at === 20 ? byte ^ 1 : byte)) };
-    await assert.rejects(log.attachCosignature(nodeCrypto, key, note.text, bad), codeOf('bad_cosignature'));
-    const published = parseSignedCheckpoint(await readFile(join(directory, 'checkpoint'), 'utf8'));
-    assert.deepEqual(await checkCosignature(nodeCrypto, published.note, key), {
+    await log.append(entryOf(1));
+    const first = log.checkpoint!;
+    const { note } = parseSignedCheckpoint(first);
+    const cosignature = await signed(note.text, one);
+    assert.equal(await log.attachCosignatures(nodeCrypto, first, cosignature), true);
+    assert.equal(await readFile(join(directory, 'checkpoint'), 'utf8'), log.witnessed.checkpoint);
+    assert.equal(await log.attachCosignatures(nodeCrypto, first, cosignature), false, 'nothing new');
+    assert.equal(await log.attachCosignatures(nodeCrypto, first, await signed(note.text, one, two)), true);
+    const [{ signature, witness }] = cosignature as [(typeof cosignature)[0]];
+    const bad = { witness, signature: { ...signature, signature: signature.signature.map((byte) => byte ^ 1) } };
+    await assert.rejects(log.attachCosignatures(nodeCrypto, first, [bad]), codeOf('bad_cosignature'));
+
+    await log.append(entryOf(2));
+    const covered = await log.prove([0, 1], 1);
+    assert.equal(covered.checkpoint, log.witnessed.checkpoint);
+    const seen = parseSignedCheckpoint(covered.checkpoint);
+    assert.deepEqual(await checkCosignature(nodeCrypto, seen.note, two.key), {
       state: 'good',
       timeSeconds: 1_700_000_000,
     });
-    assert.equal(await checkNote(nodeCrypto, published.note, signer.key), 'good');
-    await log.append(entryOf(1));
-    assert.equal(await log.attachCosignature(nodeCrypto, key, note.text, signature), false);
+    assert.equal(await checkNote(nodeCrypto, seen.note, signer.key), 'good');
+    const [, proof = []] = covered.inclusion;
+    assert.ok(verifyInclusion({ leafHash: hashLeaf(entryOf(1)), index: 1, size: 2, root: seen.root, proof }));
+    assert.equal((await log.prove([1, 2])).checkpoint, log.checkpoint, 'one that nobody cosigned yet');
+    const late = log.checkpoint!;
+    await log.append(entryOf(3));
+    const lateText = parseSignedCheckpoint(late).note.text;
+    assert.equal(await log.attachCosignatures(nodeCrypto, late, await signed(lateText, one)), true, 'it has moved on');
+    assert.equal(await log.attachCosignatures(nodeCrypto, first, await signed(note.text, one, two)), false, 'older');
+    await checkCheckpoint(await readFile(join(directory, 'checkpoint'), 'utf8'), 4);
     await log.close();
     const again = await EmbeddedLog.open({ directory, signer });
-    await checkCheckpoint(again.checkpoint, 2);
+    assert.equal(again.witnessed.size, 3);
+    await checkCheckpoint(again.checkpoint, 4);
     await again.close();
   });
 });
@@ -150,6 +180,7 @@ class Machine {
   readonly leaves = new Map<string, number>();
   readonly checkpoints: string[] = [];
   head: LogHead = { size: 0, root: merkleRoot([]), checkpoint: '', staged: [] };
+  witnessed: Witnessed = { size: 0, checkpoint: '' };
   stepsLeft = Number.POSITIVE_INFINITY;
 
   #step(): void {
@@ -189,6 +220,10 @@ class Machine {
         return true;
       },
       indexOf: (hash) => this.leaves.get(Buffer.from(hash).toString('hex')) ?? null,
+      loadWitnessed: () => this.witnessed,
+      putWitnessed: (witnessed) => {
+        this.witnessed = witnessed;
+      },
       close: () => {},
     };
   }
@@ -211,7 +246,7 @@ async function checkAfterFailure(machine: Machine, answered: Map<number, Uint8Ar
     assert.deepEqual(root, merkleRoot(hashes.slice(0, shown)), `the checkpoint of ${shown} entries is of another tree`);
   }
   for (const index of [0, 249, 251, 255, 256, size - 1]) {
-    const { hashes: proof } = await log.prove(index);
+    const [proof = []] = (await log.prove([index])).inclusion;
     assert.ok(verifyInclusion({ leafHash: hashes[index]!, index, size, root: merkleRoot(hashes), proof }));
   }
 }

@@ -20,19 +20,19 @@ test('the pipeline sees the embedded log through its own port', async () => {
     checkpoint: 'signed',
     append: async () => 4,
     find: () => 4,
-    proveConsistency: async (first: number) => ({
-      first,
-      second: 9,
-      hashes: [new Uint8Array([1])],
+    witnessed: { size: 0, checkpoint: '' },
+    prove: async () => ({
+      size: 9,
       checkpoint: 'signed',
+      inclusion: [[new Uint8Array([255])]],
+      consistency: [new Uint8Array([1])],
     }),
-    prove: async () => ({ index: 4, hashes: [new Uint8Array([255])], checkpoint: 'signed' }),
   };
   const port = embeddedLogPort(log as never);
   assert.deepEqual(await port.append(new Uint8Array(1)), { index: 4 });
-  assert.deepEqual(await port.proof(4), { logIndex: 4, checkpoint: 'signed', inclusion: ['ff'] });
+  const proven = { size: 9, checkpoint: 'signed', inclusion: [['ff']], consistency: ['01'] };
+  assert.deepEqual(await port.prove([4], 2), proven);
   assert.equal(await port.find(new Uint8Array(1)), 4);
-  assert.deepEqual(await port.consistency(2), { first: 2, second: 9, hashes: ['01'], checkpoint: 'signed' });
   assert.equal(await port.checkpoint(), 'signed');
   assert.match(port.publicKey, /^log\+/);
 });

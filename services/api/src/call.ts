@@ -43,6 +43,7 @@ export interface ApiDeps {
     identity_keys: { key: string; valid_to_us?: number }[];
     log_keys: string[];
     tsas?: { name: string; certificate: string }[];
+    witnesses?: string[];
   };
   /** Reads a file of the transparency log for everyone; null where there is none. Without it the log is not served here. */
   readLogFile?: (path: string) => Promise<Uint8Array | null>;

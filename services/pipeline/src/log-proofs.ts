@@ -1,12 +1,9 @@
 /** Proofs for an evidence bundle: all of one checkpoint, and that it extends the one the `open` record names. */
-import type { PipelinePort } from '@lucid-sessions/contract';
+import type { LogEntryProof, PipelinePort } from '@lucid-sessions/contract';
 import { parseSignedCheckpoint, readRecordOf } from '@lucid-sessions/evidence';
 import { type Context, entryOf, loadSession } from './context.ts';
 
 type LogProofs = Awaited<ReturnType<PipelinePort['logProofs']>>;
-
-/** The log may grow between two proofs; it rarely does so several times in a row. */
-const triesMax = 10;
 
 /** Size of the tree the `open` record names; null when it names none. */
 function sizeNamedBy(openRecord: Uint8Array): number | null {
@@ -20,31 +17,35 @@ function sizeNamedBy(openRecord: Uint8Array): number | null {
   }
 }
 
-async function proveAll(context: Context, sessionId: string): Promise<LogProofs & { checkpoints: Set<string> }> {
-  const { storage, log } = context.deps;
-  const { records } = await storage.getRecords({ sessionId });
-  const made: LogProofs & { checkpoints: Set<string> } = { proofs: [], consistency: [], checkpoints: new Set() };
-  for (const { kind, sequence, record } of records) {
-    const index = await log.find(entryOf(kind, record));
-    if (index === null) continue;
-    const proof = await log.proof(index);
-    made.proofs.push({ kind, sequence, proof });
-    made.checkpoints.add(proof.checkpoint);
-  }
-  const open = records.find(({ kind }) => kind === 'open');
-  const first = open === undefined ? null : sizeNamedBy(open.record);
-  if (first !== null && first > 0 && made.proofs.length > 0) {
-    const { checkpoint, ...consistency } = await log.consistency(first);
-    made.consistency.push(consistency);
-    made.checkpoints.add(checkpoint);
-  }
-  return made;
-}
-
 export async function logProofs(context: Context, sessionId: string): Promise<LogProofs> {
   await loadSession(context, sessionId);
-  for (let left = triesMax; ; left--) {
-    const { checkpoints, ...made } = await proveAll(context, sessionId);
-    if (checkpoints.size <= 1 || left === 0) return made;
+  const { storage, log } = context.deps;
+  const { records } = await storage.getRecords({ sessionId });
+  const logged: { kind: (typeof records)[number]['kind']; sequence: number; index: number }[] = [];
+  for (const { kind, sequence, record } of records) {
+    const index = await log.find(entryOf(kind, record));
+    if (index !== null) logged.push({ kind, sequence, index });
   }
+  if (logged.length === 0) return { proofs: [], consistency: [] };
+  const open = records.find(({ kind }) => kind === 'open');
+  const named = open === undefined ? null : sizeNamedBy(open.record);
+  const first = named === 0 ? null : named;
+  const made = await log.prove(
+    logged.map(({ index }) => index),
+    first,
+  );
+  return {
+    proofs: logged.map(({ kind, sequence, index }, at) => ({
+      kind,
+      sequence,
+      proof: { logIndex: index, checkpoint: made.checkpoint, inclusion: made.inclusion[at] ?? [] },
+    })),
+    consistency: first === null ? [] : [{ first, second: made.size, hashes: made.consistency }],
+  };
+}
+
+/** The proof of one entry. */
+export async function logProof({ deps }: Context, index: number): Promise<LogEntryProof> {
+  const { checkpoint, inclusion } = await deps.log.prove([index], null);
+  return { logIndex: index, checkpoint, inclusion: inclusion[0] ?? [] };
 }

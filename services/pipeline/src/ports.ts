@@ -1,12 +1,5 @@
 /** What the pipeline needs besides the other services: a job queue, its own journal, a log, anchors. Implemented in adapters. */
-import type {
-  AnchorReceipt,
-  EndReason,
-  HexHash,
-  LogEntryProof,
-  RecordingFact,
-  RecordingStatistics,
-} from '@lucid-sessions/contract';
+import type { AnchorReceipt, EndReason, HexHash, RecordingFact, RecordingStatistics } from '@lucid-sessions/contract';
 
 export type JobState = 'waiting' | 'running' | 'paused' | 'failed' | 'done';
 
@@ -100,12 +93,17 @@ export interface JournalStore {
 /** An append-only log with signed checkpoints. `append` answers when the entry is covered by a durable checkpoint. */
 export interface TransparencyLog {
   append(entry: Uint8Array): Promise<{ index: number }>;
-  proof(index: number): Promise<LogEntryProof>;
+  /**
+   * Inclusion proofs, in the order of `indices`, and with `first` a proof that the tree extends the one of `first` entries: all
+   * under one checkpoint of `size` entries, one that witnesses cosigned where there is one. Hashes in hex, leaf to root.
+   */
+  prove(
+    indices: readonly number[],
+    first: number | null,
+  ): Promise<{ size: number; checkpoint: string; inclusion: HexHash[][]; consistency: HexHash[] }>;
   /** Index of an entry that is logged. */
   find(entry: Uint8Array): Promise<number | null>;
-  /** That the latest tree extends the one of `first` entries. */
-  consistency(first: number): Promise<{ first: number; second: number; hashes: HexHash[]; checkpoint: string }>;
-  /** The latest signed checkpoint; null while the log is empty. */
+  /** The latest checkpoint that witnesses cosigned, else the latest signed one; null while the log is empty. */
   checkpoint(): Promise<string | null>;
   readonly publicKey: string;
 }

@@ -10,7 +10,7 @@ import { erase, eraseHandler } from './erase.ts';
 import { finaliseHandler } from './finalise.ts';
 import { JobRunner } from './job-runner.ts';
 import { KeyedLock } from './keyed-lock.ts';
-import { logProofs } from './log-proofs.ts';
+import { logProof, logProofs } from './log-proofs.ts';
 import { Reconciler } from './reconcile.ts';
 import { ProgressClock, report } from './reports.ts';
 import { purgeHandler, retentionHandler } from './retention.ts';
@@ -61,7 +61,7 @@ async function anchor(context: Context, sessionId: string): ReturnType<PipelineP
   await loadSession(context, sessionId);
   const { manifestLogIndex } = await loadJournal(context, sessionId);
   return {
-    log: manifestLogIndex === null ? null : await context.deps.log.proof(manifestLogIndex),
+    log: manifestLogIndex === null ? null : await logProof(context, manifestLogIndex),
     receipts: await context.deps.journal.listReceipts(sessionId),
     anchoring: await anchoringStates(context, sessionId),
   };

@@ -119,12 +119,16 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
   const log: TransparencyLog = {
     publicKey: 'log-key',
     append: async (entry) => ({ index: entries.push(entry) - 1 }),
-    proof: async (logIndex) => ({ logIndex, checkpoint: `size ${entries.length}`, inclusion: [] }),
+    prove: async (indices) => ({
+      size: entries.length,
+      checkpoint: `size ${entries.length}`,
+      inclusion: indices.map(() => []),
+      consistency: [],
+    }),
     find: async (entry) => {
       const index = entries.findIndex((known) => Buffer.compare(known, entry) === 0);
       return index < 0 ? null : index;
     },
-    consistency: async (first) => ({ first, second: entries.length, hashes: [], checkpoint: `size ${entries.length}` }),
     checkpoint: async () => (entries.length === 0 ? null : `size ${entries.length}`),
   };
   const anchors: Anchor[] = [];

@@ -13,6 +13,7 @@ import { CliError, exitCodes, type Output, table } from '../cli/output.ts';
 import { logOrigin, nowUs, openStores } from '../server/embedded-parts.ts';
 import { type DataDirectory, dataDirectory, withOwnSecrets } from '../server/environment.ts';
 import { type RewrapReport, rewrapSessions, toLocalKey, toRecipients } from '../server/rewrap.ts';
+import { trustPolicy } from '../server/trust-policy.ts';
 import { sessionPath } from './sessions.ts';
 
 interface KeyRow {
@@ -114,7 +115,7 @@ export async function listKeys(environment: Environment, output: Output): Promis
 export async function exportPublicKeys(environment: Environment, output: Output, out?: string): Promise<void> {
   await mendable(async () => {
     const keys = await KeyDirectory.open(dataDirectory(environment).keys);
-    const policy = await keys.exportPublic(logOrigin(environment));
+    const policy = await trustPolicy(keys, environment);
     if (policy.identity_keys.length === 0) throw new CliError('there are no keys yet: "keys init" or "up" makes them');
     const text = JSON.stringify(policy, null, 2);
     if (out !== undefined) await writeFile(out, `${text}\n`, { flag: 'wx' });

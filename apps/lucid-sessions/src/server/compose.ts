@@ -32,12 +32,14 @@ import { createPipelineServer, readPipelineEnv } from '@lucid-sessions/pipeline'
 import { createProcessorServer, readProcessorEnv } from '@lucid-sessions/processor';
 import { type Recorder, readRecorderEnv, startRecorderServer } from '@lucid-sessions/recorder';
 import { createStorageServer, readStorageEnv } from '@lucid-sessions/storage';
-import { anchorCheck, openAnchors, readTsas } from './anchors.ts';
+import { anchorCheck, openAnchors } from './anchors.ts';
 import { consoleFiles } from './console-files.ts';
 import { logOrigin, nowUs, openKeys, openLog, openStores } from './embedded-parts.ts';
 import { type DataDirectory, dataDirectory, type ServiceName, serviceNames, withOwnSecrets } from './environment.ts';
 import { followedStorage } from './followed-storage.ts';
 import { software } from './software.ts';
+import { trustPolicy } from './trust-policy.ts';
+import { startWitnesses } from './witnesses.ts';
 
 export interface ComposeOptions {
   environment: Environment;
@@ -214,6 +216,8 @@ class Composer {
     const { directory } = await openKeys(this.#directory, []);
     const log = await openLog(directory, this.#directory, logOrigin(this.#environment));
     this.#disposers.push(() => log.close());
+    const witnesses = startWitnesses(this.#environment, log, { storage, nowUs, say: this.#log });
+    if (witnesses !== null) this.#disposers.push(() => witnesses.dispose());
     const config = readPipelineEnv(this.#environment);
     const server = createPipelineServer(config, {
       storage,
@@ -239,8 +243,7 @@ class Composer {
     const origin = logOrigin(this.#environment);
     // Made now where the pipeline, in another process, has not come to it yet.
     await keys.directory.logSigner(origin);
-    const tsas = readTsas(this.#environment);
-    const trustedKeys = { ...(await keys.directory.exportPublic(origin)), ...(tsas.length > 0 ? { tsas } : {}) };
+    const trustedKeys = await trustPolicy(keys.directory, this.#environment);
     const checkAnchor = anchorCheck(this.#environment);
     const config = readApiEnv(this.#environment, software.version);
     const staticDir = await consoleFiles();

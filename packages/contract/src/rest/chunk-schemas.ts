@@ -203,6 +203,7 @@ export const policyAnswer = z.strictObject({
   ),
   log_keys: z.array(z.string()),
   tsas: z.array(z.strictObject({ name: z.string(), certificate: z.string() })).optional(),
+  witnesses: z.array(z.string()).optional().describe('Verifier keys of the witnesses that cosign the log.'),
 });
 
 export const keyAnswer = z.strictObject({

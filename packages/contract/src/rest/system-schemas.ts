@@ -60,6 +60,7 @@ export const auditEventTypes = [
   'anchor_reorged',
   'anchor_restored',
   'anchor_equivocation',
+  'log_contradicted',
   'retention_expired',
   'legal_hold_set',
   'legal_hold_cleared',

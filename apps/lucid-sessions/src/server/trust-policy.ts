@@ -1,0 +1,17 @@
+/** Whom others may trust of this installation: the policy file of docs/format.md, section 9. */
+import type { KeyDirectory } from '@lucid-sessions/adapters';
+import type { Environment } from '@lucid-sessions/contract/http';
+import { formatNoteKey } from '@lucid-sessions/evidence';
+import { readTsas } from './anchors.ts';
+import { logOrigin } from './embedded-parts.ts';
+import { readWitnesses } from './witnesses.ts';
+
+export async function trustPolicy(keys: KeyDirectory, environment: Environment) {
+  const tsas = readTsas(environment);
+  const witnesses = readWitnesses(environment).map(({ key }) => formatNoteKey(key));
+  return {
+    ...(await keys.exportPublic(logOrigin(environment))),
+    ...(tsas.length > 0 ? { tsas } : {}),
+    ...(witnesses.length > 0 ? { witnesses } : {}),
+  };
+}

@@ -1,0 +1,76 @@
+/** Witnesses through the whole product: a session that others saw in the log, and a log that was rolled back. */
+import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { type NoteKey, parseNoteKey } from '@lucid-sessions/evidence';
+import { connectClient, type Desktop, eventually, LogWitness, startDesktop } from '@lucid-sessions/testkit';
+import { armSession, type Gateway, sessionIn, startGateway, verifySession } from './support/gateway.ts';
+
+async function recordSession(gateway: Gateway, desktop: Desktop): Promise<string> {
+  const { id, routingToken } = await armSession(gateway, desktop.port);
+  const client = await connectClient({ port: gateway.rdpPort, routingToken, userName: 'ada' });
+  await client.settled();
+  await client.close();
+  await sessionIn(gateway, id, 'completed');
+  return id;
+}
+
+test('witnesses cosign what is logged; a log set back to an older state is an alarm', {
+  timeout: 120_000,
+}, async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'lucid-witnessed-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  let logKey: NoteKey | null = null;
+  const witness = await LogWitness.start('witness.example', () => logKey ?? assert.fail('no log yet'));
+  t.after(() => witness.stop());
+  const desktop = await startDesktop();
+  t.after(() => desktop.stop());
+  const environment = {
+    LUCID_DATA_DIR: join(directory, 'data'),
+    LUCID_WITNESSES: witness.setting,
+    LUCID_WITNESS_SECONDS: '1',
+  };
+  const gateway = await startGateway(t, environment);
+  const policy = await gateway.api.json<{ log_keys: string[]; witnesses: string[] }>('GET', '/evidence/policy');
+  assert.deepEqual(policy.witnesses, [witness.setting.split(' ')[0]]);
+  logKey = parseNoteKey(policy.log_keys[0] ?? '');
+  const id = await recordSession(gateway, desktop);
+  const report = await eventually(
+    'a witnessed session',
+    async () => {
+      const seen = await verifySession(gateway, id);
+      return seen.verdicts.time === 'witnessed' && seen;
+    },
+    20_000,
+  );
+  assert.equal(report.clean, true);
+  assert.equal(report.facts.witnesses_count, 1);
+  const second = await eventually('a bounded session', async () => {
+    const next = await verifySession(gateway, await recordSession(gateway, desktop));
+    return next.facts.not_before_us !== null && next;
+  });
+  assert.ok(
+    (second.facts.not_before_us ?? 0) <= (second.facts.opened_us ?? 0) + 1_000_000,
+    'it began after a witness saw',
+  );
+
+  await gateway.lucid.dispose();
+  const older = join(directory, 'older');
+  cpSync(environment.LUCID_DATA_DIR, older, { recursive: true });
+  rmSync(join(older, 'log'), { recursive: true });
+  const rolledBack = await startGateway(t, { ...environment, LUCID_DATA_DIR: older });
+  await recordSession(rolledBack, desktop);
+  await eventually('the alarm', async () => rolledBack.logged.some((line) => line.includes('ALARM: the witness')));
+  const { events } = await rolledBack.api.json<{ events: { error_message: string }[] }>(
+    'GET',
+    '/audit?event_type=log_contradicted',
+  );
+  assert.match(events[0]?.error_message ?? '', /witness\.example contradicts our transparency log/);
+});
+
+test('a setting that names no witness is wrong usage', async (t) => {
+  for (const setting of ['x', 'witness.example http://127.0.0.1', `${'a b,'.repeat(17)}`])
+    await assert.rejects(startGateway(t, { LUCID_WITNESSES: setting }), /LUCID_WITNESSES must be at most 16 witnesses/);
+});
