@@ -12,7 +12,7 @@ export function formatAddCheckpoint(oldSize: number, proof: readonly Uint8Array[
 /** The signature lines a witness answers; those of `witness` alone. Throws `DecodeError`. */
 export function parseCosignatures(answer: string, witness: NoteKey): NoteSignature[] {
   const hash = noteKeyHash(witness);
-  // The lines are the end of a note: any text will do in front of them.
+  // The lines are the end of a note, whose text does not matter here.
   const { signatures } = parseNote(`witness\n\n${answer}`);
   return signatures.filter(({ name, keyHash }) => name === witness.name && equalBytes(keyHash, hash));
 }
