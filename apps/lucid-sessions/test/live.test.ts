@@ -16,8 +16,8 @@ interface Watched {
 }
 
 /** Reads the live stream into `frames` until it ends. */
-async function watch({ api }: Pick<Gateway, 'api'>, id: string, afterFrame: number): Promise<Watched> {
-  const response = await api.send('GET', `/sessions/${id}/live?after_frame=${afterFrame}`);
+async function watch({ api }: Pick<Gateway, 'api'>, id: string, afterFrame: number, inputs = true): Promise<Watched> {
+  const response = await api.send('GET', `/sessions/${id}/live?after_frame=${afterFrame}&inputs=${inputs}`);
   assert.equal(response.headers.get('content-type'), 'application/octet-stream');
   const watched = { frames: [] as Frame[], numbers: [] as number[], chunkIndexes: new Set<number>() };
   const read = async (): Promise<void> => {

@@ -7,7 +7,7 @@ import { noise, pattern, shared } from './support/house.ts';
 
 const prefix = noise(160, 9);
 const nonce = noise(12, 8);
-const request = { compression: 'zstd', prefixBytes: 160 } as const;
+const request = { compression: 'zstd', prefixBytes: 160, inputs: null } as const;
 const keyOf = () => Uint8Array.from(noise(32, 7));
 
 async function inPool(options: Partial<ChunkPoolOptions>, work: (pool: ChunkPool) => Promise<void>): Promise<void> {
