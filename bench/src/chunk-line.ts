@@ -277,7 +277,11 @@ async function measureBare(path: string, data: readonly Uint8Array[], options: O
   const writer = new DurableFileWriter();
   try {
     const seal = async (at: number): Promise<number> => {
-      const chunk = await pool.take(data[at % data.length]!, { compression: 'zstd', prefixBytes: 160 });
+      const chunk = await pool.take(data[at % data.length]!, {
+        compression: 'zstd',
+        prefixBytes: 160,
+        inputs: nodeCrypto.randomBytes(48),
+      });
       try {
         const secrets = { key: nodeCrypto.randomBytes(32), nonce: nodeCrypto.randomBytes(12) };
         const { file } = await chunk.seal({ prefix: new Uint8Array(160), aadBytes: 96, secrets });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
-import { type Frame, readPayload, readPayloadHeader } from '@lucid-sessions/recording';
+import { type Frame, frameFlags, readPayload, readPayloadHeader } from '@lucid-sessions/recording';
 import { connectClient, eventually, startDesktop } from '@lucid-sessions/testkit';
 import { armSession, type Gateway, readRecording, sessionIn, startGateway } from './support/gateway.ts';
 
@@ -16,8 +16,8 @@ interface Watched {
 }
 
 /** Reads the live stream into `frames` until it ends. */
-async function watch({ api }: Pick<Gateway, 'api'>, id: string, afterFrame: number): Promise<Watched> {
-  const response = await api.send('GET', `/sessions/${id}/live?after_frame=${afterFrame}`);
+async function watch({ api }: Pick<Gateway, 'api'>, id: string, afterFrame: number, inputs = true): Promise<Watched> {
+  const response = await api.send('GET', `/sessions/${id}/live?after_frame=${afterFrame}&inputs=${inputs}`);
   assert.equal(response.headers.get('content-type'), 'application/octet-stream');
   const watched = { frames: [] as Frame[], numbers: [] as number[], chunkIndexes: new Set<number>() };
   const read = async (): Promise<void> => {
@@ -147,4 +147,27 @@ test('who watches is written down once, and only who may play the recording may 
   await answer.body?.cancel();
   await sessionIn(gateway, id, 'completed');
   await assert.rejects(gateway.api.send('GET', `/sessions/${id}/live`), /not being recorded|LUCID_ERR_3016/);
+});
+
+test('whoever did not ask for what is typed gets its frames zeroed, lengths kept', async (t) => {
+  const { gateway, id, client } = await worldOf(t);
+  await client.type('swordfish\n');
+  await client.settled();
+  const watched = await watch(gateway, id, 0, false);
+  await client.close();
+  await watched.ended;
+  await sessionIn(gateway, id, 'completed');
+  const recorded = await readRecording(gateway, id);
+  let blanked = 0;
+  for (const [i, { flags, body }] of watched.frames.entries()) {
+    const whole = recorded[watched.numbers[i]!]!;
+    assert.equal(body.length, whole.body.length);
+    if ((flags & frameFlags.inputs) === 0) {
+      assert.equal(Buffer.from(whole.body).equals(body), true);
+      continue;
+    }
+    blanked += 1;
+    assert.ok((flags & frameFlags.blanked) !== 0 && body.every((byte) => byte === 0));
+  }
+  assert.ok(blanked >= 'swordfish'.length);
 });

@@ -57,6 +57,7 @@ export const nodeCrypto: SyncCrypto = {
     }
     return new Uint8Array(body.buffer, body.byteOffset, body.length);
   },
+  aes256Ctr: (key, iv, bytes) => new Uint8Array(createCipheriv('aes-256-ctr', key, iv).update(bytes)),
   ed25519PublicKey: (seed) =>
     new Uint8Array(createPublicKey(privateKey(seed)).export({ format: 'der', type: 'spki' })).subarray(-32),
   ed25519Sign: (seed, message) => new Uint8Array(sign(null, message, privateKey(seed))),

@@ -30,6 +30,8 @@ export interface Crypto {
     aad: Uint8Array,
     sealed: Uint8Array,
   ): MaybePromise<Uint8Array | null>;
+  /** Counter mode with a 128-bit big-endian counter that begins at `iv` (16 bytes); its own inverse. */
+  aes256Ctr(key: Uint8Array, iv: Uint8Array, bytes: Uint8Array): MaybePromise<Uint8Array>;
   ed25519PublicKey(seed: Uint8Array): MaybePromise<Uint8Array>;
   ed25519Sign(seed: Uint8Array, message: Uint8Array): MaybePromise<Uint8Array>;
   /** False on a bad signature and on bytes that are no key; never throws. */
@@ -51,6 +53,7 @@ export interface SyncCrypto extends Crypto {
   hkdfSha256(key: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array;
   aes256GcmSeal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array;
   aes256GcmOpen(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | null;
+  aes256Ctr(key: Uint8Array, iv: Uint8Array, bytes: Uint8Array): Uint8Array;
   ed25519PublicKey(seed: Uint8Array): Uint8Array;
   ed25519Sign(seed: Uint8Array, message: Uint8Array): Uint8Array;
   ed25519Verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
@@ -106,6 +109,11 @@ export function webCrypto(platform: WebCryptoPlatform): Crypto {
       } catch {
         return null;
       }
+    },
+    async aes256Ctr(key, iv, bytes) {
+      const aesKey = await platform.subtle.importKey('raw', own(key), 'AES-CTR', false, ['encrypt']);
+      const algorithm = { name: 'AES-CTR', counter: own(iv), length: 128 };
+      return new Uint8Array(await platform.subtle.encrypt(algorithm, aesKey, own(bytes)));
     },
     ed25519PublicKey: (seed) => ed25519.getPublicKey(seed),
     ed25519Sign: (seed, message) => ed25519.sign(message, seed),

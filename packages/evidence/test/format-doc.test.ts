@@ -6,6 +6,7 @@ import { nodeCrypto } from '@lucid-sessions/adapters';
 import { FrameWriter, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
 import {
   type ChunkHeader,
+  cipherInputs,
   deriveChunkKeysSync,
   ed25519NoteSigner,
   ed25519Signer,
@@ -17,6 +18,7 @@ import {
   formatNoteKey,
   formatPublicKey,
   hashLeaf,
+  inputsSecret,
   keyIdOf,
   type Leaf,
   leafHash,
@@ -29,6 +31,7 @@ import {
   sealChunk,
   sealLeaf,
   sessionIdBytes,
+  sessionKeys,
   sha256,
   signCheckpoint,
   signRecord,
@@ -43,6 +46,7 @@ const fill = (value: number, length = 32): Uint8Array => new Uint8Array(length).
 async function vectors(): Promise<Record<string, Record<string, string>>> {
   const writer = new FrameWriter({ start: PAYLOAD_HEADER_BYTES });
   writer.append(0, 0x21, 1003, 1_500_000, Uint8Array.of(0, 4, 0x80, 0x00));
+  writer.append(0, 0x60, 0, 1_600_000, Uint8Array.of(4, 4, 0, 0x1e));
   const payload = writer.payload({ firstFrameNumber: 0, openedUs: 1_800_000_000_000_000 });
   const header: ChunkHeader = {
     suite: 1,
@@ -59,8 +63,11 @@ async function vectors(): Promise<Record<string, Record<string, string>>> {
   };
   const [dek, salt] = [fill(0x11), fill(0x33)];
   const headerBytes = encodeChunkHeader(header);
-  const keys = deriveChunkKeysSync(nodeCrypto, dek, salt, headerBytes);
-  const file = await sealChunk({ ...nodeCrypto, randomBytes: () => salt }, { header, dek, compressed: payload });
+  const { view, inputs } = await sessionKeys(nodeCrypto, dek, header.dekId);
+  const keys = deriveChunkKeysSync(nodeCrypto, view, salt, headerBytes);
+  const secret = await inputsSecret(nodeCrypto, inputs, salt, header);
+  const sealed = await cipherInputs(nodeCrypto, secret, payload);
+  const file = await sealChunk(nodeCrypto, { header, dek, compressed: sealed, salt });
   const [firstSeed, nextSeed] = [fill(0x44), fill(0x55)];
   const leaf: Leaf = {
     recovered: false,
@@ -97,8 +104,12 @@ async function vectors(): Promise<Record<string, Record<string, string>>> {
     payload: { bytes: toHex(payload) },
     chunk: {
       dek: toHex(dek),
+      view_key: toHex(view),
+      inputs_key: toHex(inputs),
       salt: toHex(salt),
       header: toHex(headerBytes),
+      inputs_secret: toHex(secret),
+      sealed_payload: toHex(sealed),
       key: toHex(keys.key),
       nonce: toHex(keys.nonce),
       commitment: toHex(keys.commitment),

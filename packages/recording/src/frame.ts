@@ -17,9 +17,11 @@ export const frameFlags = {
   /** Password bytes are zeroed, lengths kept. */
   blanked: 0x10,
   fastPath: 0x20,
+  /** What was typed, copied or redirected: the body is sealed a second time, under the inputs key. Readers who opened it clear the bit. */
+  inputs: 0x40,
 } as const;
 
-const FLAGS_KNOWN = 0x3f;
+const FLAGS_KNOWN = 0x7f;
 
 export const PAYLOAD_HEADER_BYTES = 32;
 export const FRAME_HEADER_BYTES = 16;
@@ -126,6 +128,43 @@ export function* readPayload(bytes: Uint8Array): Generator<Frame, PayloadHeader,
   for (let i = 0; i < header.framesCount; i += 1) yield readFrame(reader);
   reader.expectEnd(`${header.framesCount} frames of the payload`);
   return header;
+}
+
+/**
+ * Where frames with `inputs` stand: calls `found` with the place of each header and of its body. Looks at headers only and
+ * ends at the first that does not fit: those who seal and those who open find the same ones, in bad bytes too.
+ */
+export function eachInput(
+  frames: Uint8Array,
+  offset: number,
+  found: (headerAt: number, bodyAt: number, bodyEnd: number) => void,
+): void {
+  let at = offset;
+  while (at + FRAME_HEADER_BYTES <= frames.length) {
+    const bodyAt = at + FRAME_HEADER_BYTES;
+    const end = bodyAt + u32be(frames, at + 4);
+    if (end > frames.length) return;
+    if ((frames[at + 1]! & frameFlags.inputs) !== 0) found(at, bodyAt, end);
+    at = end;
+  }
+}
+
+const u32be = (bytes: Uint8Array, at: number): number =>
+  ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+
+/** Clears the flag of frames whose bodies are open, in place: a frame still flagged is one to skip. */
+export function clearInputFlags(frames: Uint8Array, offset = 0): void {
+  eachInput(frames, offset, (headerAt) => {
+    frames[headerAt + 1]! &= ~frameFlags.inputs;
+  });
+}
+
+/** Zeroes what was typed and copied in encoded frames, in place, and flags it so. */
+export function blankInputs(frames: Uint8Array, offset = 0): void {
+  eachInput(frames, offset, (headerAt, bodyAt, bodyEnd) => {
+    frames[headerAt + 1]! |= frameFlags.blanked;
+    frames.fill(0, bodyAt, bodyEnd);
+  });
 }
 
 /** Counts the frames of a batch and checks every bound on the way. Throws `DecodeError`. */

@@ -13,7 +13,10 @@ export {
   portableDecompressor,
 } from './compression.ts';
 export {
+  blankInputs,
+  clearInputFlags,
   countFrames,
+  eachInput,
   FRAME_BODY_BYTES_MAX,
   FRAME_HEADER_BYTES,
   type Frame,

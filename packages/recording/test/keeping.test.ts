@@ -26,6 +26,9 @@ class Frames implements FrameTap {
   }
 }
 
+/** As a reader with the right to inputs sees it. */
+const opened = (frame: Frame): Frame => ({ ...frame, flags: frame.flags & ~TapFlag.inputs });
+
 function recorded(name: string, keep: { input: Keeping; clipboard: Keeping }, pieceBytes = 700) {
   const tap = new Frames();
   const relay = new Relay({ requestedProtocols: 11, selectedProtocol: 1, graphics: 'passthrough', keep }, tap);
@@ -42,7 +45,7 @@ function recorded(name: string, keep: { input: Keeping; clipboard: Keeping }, pi
     }
   }
   const indexer = new SessionIndexer(keep);
-  for (const frame of tap.frames) indexer.push(frame);
+  for (const frame of tap.frames) indexer.push(opened(frame));
   return { frames: tap.frames, forwarded: Buffer.concat(forwarded), events, index: indexer.take(0, true).events };
 }
 
@@ -70,7 +73,7 @@ for (const name of ['xorg-default', 'xorg-nofastpath'])
       assert.ok(some.frames.some(({ flags }) => (flags & TapFlag.blanked) !== 0));
       // Keys read as if everything were kept say nothing either: the bytes are gone, not the view of them.
       const open = new SessionIndexer();
-      for (const frame of some.frames) open.push(frame);
+      for (const frame of some.frames) open.push(opened(frame));
       for (const { text } of ofKind(open.take(0, true).events, 'typed')) assert.match(text ?? '', /^(?:\[key 0\])+$/);
       for (let i = 1; i < some.frames.length; i += 1)
         assert.ok(some.frames[i]!.timeUs >= some.frames[i - 1]!.timeUs, 'times never go back');
@@ -107,3 +110,34 @@ test('what is not kept is recorded as a downgrade, and nothing of it is in the f
   assert.deepEqual(fastInput, []);
   assert.ok(recorded('xorg-nofastpath', full).frames.length > frames.length);
 });
+
+for (const name of ['xorg-default', 'xorg-nofastpath', 'xorg-clip-drive'])
+  for (const pieceBytes of [70_000, 700, 5])
+    test(`${name}, pieces of ${pieceBytes}: what was typed, copied or redirected is flagged, and pictures need none of it`, () => {
+      const { frames, events, forwarded } = recorded(name, full, pieceBytes);
+      const named = events.find((event) => event.kind === 'channels')?.channels ?? [];
+      const sealed = named
+        .filter((channel) => /^(cliprdr|rdpdr)$/i.test(channel.name))
+        .map(({ channelId }) => channelId);
+      const flagged = frames.filter(({ flags }) => (flags & TapFlag.inputs) !== 0);
+      assert.ok(flagged.length > 0);
+      for (const { flags, channelId } of frames) {
+        const inputs = (flags & TapFlag.inputs) !== 0;
+        if (sealed.includes(channelId)) assert.equal(inputs, true);
+        else if ((flags & TapFlag.serverToClient) !== 0) assert.equal(inputs, false, 'pictures stay clear');
+      }
+      // An index of what is left, flags or none, tells of no key and no text; clicks are still there.
+      const openly = (all: Frame[]) => {
+        const indexer = new SessionIndexer();
+        for (const frame of all) indexer.push(opened(frame));
+        return indexer.take(0, true).events;
+      };
+      const everything = openly(frames);
+      const left = openly(frames.filter((frame) => !flagged.includes(frame)));
+      assert.deepEqual(ofKind(left, 'typed'), []);
+      assert.deepEqual(ofKind(left, 'clipboard_text'), []);
+      assert.deepEqual(ofKind(left, 'click'), ofKind(everything, 'click'));
+      if (name !== 'xorg-clip-drive') assert.ok(ofKind(everything, 'typed').length > 0);
+      // Pieces change nothing of what peers get.
+      assert.equal(forwarded.equals(recorded(name, full, 700).forwarded), true);
+    });

@@ -6,6 +6,7 @@ import {
   bundleEntries,
   type Crypto,
   readRecord,
+  sessionKeys,
   tarStream,
   type VerificationReport,
   type VerifyOptions,
@@ -14,6 +15,7 @@ import {
 import { bundleInput, ChunkFileMissing, storedBundle } from './bundle.ts';
 import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { addCustody } from './custody.ts';
+import { admitInputs } from './inputs.ts';
 import { isoOf, isoOrNull } from './views.ts';
 
 const sealedLeafBytes = 224;
@@ -142,9 +144,17 @@ export async function openKey({ api, sessionId }: Pick<Call, 'api' | 'sessionId'
 async function getKey(call: Call<'getKey'>) {
   await loadSession(call);
   const { key, keyId } = await openKey(call);
+  await admitInputs(call, 'playback with inputs');
   // Signed before the key leaves: there is no view without its record.
   await addCustody(call, 'view', 'playback');
-  return { session_id: call.sessionId, key: Buffer.from(key).toString('base64'), key_id: keyId };
+  // Never the key they come from: it opens both.
+  const { view, inputs } = await sessionKeys(call.api.deps.verification.crypto, key, Buffer.from(keyId, 'hex'));
+  return {
+    session_id: call.sessionId,
+    key: Buffer.from(view).toString('base64'),
+    key_id: keyId,
+    ...(call.query.inputs ? { inputs_key: Buffer.from(inputs).toString('base64') } : {}),
+  };
 }
 
 /** Keys are destroyed only when the caller names the session twice, and stay destroyed whoever asks again. */

@@ -1,10 +1,10 @@
 /** What happened in a session, from its index; and what crossed its clipboard and drives. */
-import { isPermitted, LucidError } from '@lucid-sessions/contract';
+import { LucidError } from '@lucid-sessions/contract';
 import { type BundleEntry, tarStream } from '@lucid-sessions/evidence';
 import { type IndexEvent, type IndexSegment, textsOf, withoutInputs } from '@lucid-sessions/recording/session-index';
-import { writeAudit } from './audit.ts';
 import { type Call, FileAnswer, type Handlers, loadSession, type SessionIndexReader } from './call.ts';
 import { addCustody } from './custody.ts';
+import { admitInputs } from './inputs.ts';
 import { paginationOf } from './views.ts';
 
 /** Entries of one tar file; the list of them stands in it too. */
@@ -16,29 +16,6 @@ function readerOf({ api }: Pick<Call, 'api'>): SessionIndexReader {
   const { sessionIndexes } = api.deps;
   if (sessionIndexes === undefined) throw new LucidError('unavailable', 'this process makes no session index');
   return sessionIndexes;
-}
-
-/** Typed and copied texts need a right of their own, and leave a trace of their own before they leave. */
-async function admitInputs(call: IndexCall): Promise<void> {
-  const { api, user, sessionId, query } = call;
-  if (!query.inputs) return;
-  const allowed = isPermitted(user.roles, 'recordings:inputs');
-  await writeAudit(api, {
-    event: allowed ? 'inputs_viewed' : 'permission_denied',
-    userId: user.userId,
-    resourceId: sessionId,
-    ipAddress: null,
-    userAgent: null,
-    success: allowed,
-    errorMessage: allowed ? null : 'not permitted',
-    // What was searched for can be a secret itself: it is not written down.
-    details: { offset: query.offset, limit: query.limit, ...('search' in query ? { searched: true } : {}) },
-  });
-  if (!allowed)
-    throw new LucidError('forbidden', 'typed and copied texts need the right recordings:inputs', {
-      details: { permissions: ['recordings:inputs'] },
-    });
-  await addCustody(call, 'view', 'index with inputs');
 }
 
 const snake = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
@@ -56,7 +33,7 @@ async function collect(call: IndexCall, wanted: Wanted, onSegment: (segment: Ind
   const { sessionId, query } = call;
   await loadSession(call);
   const reader = readerOf(call);
-  await admitInputs(call);
+  await admitInputs(call, 'index with inputs');
   const found: IndexEvent[] = [];
   let complete = false;
   let dropped = 0;

@@ -1,10 +1,11 @@
 /** Watching a session while it is recorded: its frames as a stream that goes on until the session ends. */
 import { Readable } from 'node:stream';
 import { type LiveFrames, LucidError } from '@lucid-sessions/contract';
-import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from '@lucid-sessions/recording';
+import { blankInputs, clearInputFlags, PAYLOAD_HEADER_BYTES, writePayloadHeader } from '@lucid-sessions/recording';
 import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { addCustody } from './custody.ts';
 import { openKey } from './evidence-handlers.ts';
+import { admitInputs } from './inputs.ts';
 
 /** Without frames a block without any is sent this often, so that both ends notice when the other is gone. */
 const waitMs = 5000;
@@ -41,27 +42,36 @@ function takePlace({ api, user }: Call<'liveSession'>): () => void {
   };
 }
 
-/** `u32 chunk index, u32 length, payload`: the payload is that of a chunk, its `openedUs` the moment it was sent. */
-function blockOf({ chunkIndex, firstFrame, framesCount, frames }: LiveFrames, openedUs: number): Uint8Array {
+/**
+ * `u32 chunk index, u32 length, payload`: the payload is that of a chunk, its `openedUs` the moment it was sent. Typed and copied frames
+ * are zeroed for whoever did not ask for them.
+ */
+function blockOf(
+  { chunkIndex, firstFrame, framesCount, frames }: LiveFrames,
+  openedUs: number,
+  inputs: boolean,
+): Uint8Array {
   const block = new Uint8Array(blockHeaderBytes + PAYLOAD_HEADER_BYTES + frames.length);
   const view = new DataView(block.buffer);
   view.setUint32(0, chunkIndex);
   view.setUint32(4, PAYLOAD_HEADER_BYTES + frames.length);
   writePayloadHeader(block, { framesCount, firstFrameNumber: firstFrame, openedUs }, blockHeaderBytes);
   block.set(frames, blockHeaderBytes + PAYLOAD_HEADER_BYTES);
+  const readable = inputs ? clearInputFlags : blankInputs;
+  readable(block, blockHeaderBytes + PAYLOAD_HEADER_BYTES);
   return block;
 }
 
 /** Asks the recorder only when the viewer has taken what came before: one who is slow holds one answer, and nobody up. */
 async function* blocks(
-  { api, sessionId }: Call<'liveSession'>,
+  { api, sessionId, query }: Call<'liveSession'>,
   first: LiveFrames,
   beforeBlock: () => void,
   afterBlock: () => void,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   for (let answer = first; answer.state === 'recording'; ) {
     beforeBlock();
-    yield blockOf(answer, api.deps.nowUs());
+    yield blockOf(answer, api.deps.nowUs(), query.inputs);
     afterBlock();
     const afterFrame = answer.firstFrame + answer.framesCount;
     answer = await api.deps.recorder.liveFrames({ sessionId, afterFrame, waitMs });
@@ -98,6 +108,7 @@ async function liveSession(call: Call<'liveSession'>): Promise<FileAnswer> {
   await loadSession(call);
   // Whoever could not play the recording here may not watch it become one.
   await openKey(call);
+  await admitInputs(call, 'live with inputs');
   const release = takePlace(call);
   try {
     const first = await api.deps.recorder.liveFrames({ sessionId, afterFrame: query.after_frame, waitMs: 0 });

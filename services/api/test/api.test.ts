@@ -530,6 +530,22 @@ test('the key to look at a recording is handed out under a signature', async () 
   assert.deepEqual([foreign.status, foreign.body.error?.code], [404, 'LUCID_ERR_3021']);
 });
 
+test('the key to what was typed is for those who may see it and ask for it', async () => {
+  const plain = await world.call('getKey', at(recorded));
+  assert.equal('inputs_key' in plain.body, false);
+  const asked = { ...at(recorded), query: { inputs: 'true' } };
+  const full = await world.call('getKey', asked);
+  assert.equal(full.body.key, plain.body.key);
+  assert.equal(Buffer.from(String(full.body.inputs_key), 'base64').length, 32);
+  const { wraps } = await world.deps.storage.getWraps({ sessionId: recorded });
+  const dek = Buffer.from((await world.deps.unwrapKey!(wraps))!).toString('base64');
+  assert.equal(JSON.stringify(full.body).includes(dek), false, 'the key of both is never given out');
+  const refused = await world.call('getKey', { ...asked, roles: ['session_manager'] });
+  assert.equal(refused.status, 403);
+  assert.equal(JSON.stringify(refused.body).includes(String(full.body.key)), false);
+  assert.equal((await world.call('liveSession', { ...asked, roles: ['session_manager'] })).status, 403);
+});
+
 test('custody records are one chain, however many come at once', async () => {
   const before = (await world.deps.storage.getRecords({ sessionId: recorded, kind: 'custody' })).records.length;
   await Promise.all(Array.from({ length: 5 }, () => world.call('getKey', at(recorded))));

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
-import { createDecipheriv, createHash } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { zstdDecompressSync } from 'node:zlib';
 import { ChunkPool, type ChunkPoolOptions, type PooledChunk } from '@lucid-sessions/processor';
+import { FrameWriter, frameFlags, PAYLOAD_HEADER_BYTES, readPayload } from '@lucid-sessions/recording';
 import { noise, pattern, shared } from './support/house.ts';
 
 const prefix = noise(160, 9);
 const nonce = noise(12, 8);
-const request = { compression: 'zstd', prefixBytes: 160 } as const;
+const request = { compression: 'zstd', prefixBytes: 160, inputs: null } as const;
 const keyOf = () => Uint8Array.from(noise(32, 7));
 
 async function inPool(options: Partial<ChunkPoolOptions>, work: (pool: ChunkPool) => Promise<void>): Promise<void> {
@@ -197,3 +198,25 @@ test('chunks inside and waiting are refused when the pool ends', async () => {
   inside[1]!.release();
   await assert.rejects(pool.take(pattern(10), request), { code: 'LUCID_ERR_3016' });
 });
+
+test('flagged frames are sealed under their own secret, once, also when workers die, and the payload stays as it is', () =>
+  inPool({ workersMax: 1, workerUrl }, async (pool) => {
+    const writer = new FrameWriter({ start: PAYLOAD_HEADER_BYTES });
+    const bodies = [pattern(400), noise(300), pattern(0), pattern(17), pattern(90_000)];
+    for (const [i, body] of bodies.entries()) writer.append(0, i % 2 === 0 ? frameFlags.inputs : 0, 0, i, body);
+    const payload = writer.payload({ firstFrameNumber: 0, openedUs: 1 }).slice();
+    const secret = noise(48, 3);
+    const stream = createCipheriv('aes-256-ctr', secret.subarray(0, 32), secret.subarray(32));
+    const expected = bodies.map((body, i) => (i % 2 === 0 ? stream.update(body) : Buffer.from(body)));
+    const given = [payload, shared(payload), mortal(payload, [1, 1]), mortal(payload, [0, 2])];
+    for (const compression of ['zstd', 'none'] as const)
+      for (const place of given) {
+        const chunk = await pool.take(place, { ...request, compression, inputs: Uint8Array.from(secret) });
+        const opened = new Uint8Array(open(await finish(chunk)));
+        assert.deepEqual(
+          [...readPayload(opened)].map(({ body }) => Buffer.from(body)),
+          expected,
+        );
+        assert.deepEqual(Uint8Array.from(place), payload);
+      }
+  }));

@@ -1,4 +1,4 @@
-import { type Crypto, openChunk } from '@lucid-sessions/evidence';
+import { type Crypto, openChunk, openInputs, type SessionKeys } from '@lucid-sessions/evidence';
 import { type Frame, PAYLOAD_BYTES_MAX, portableDecompressor, readPayload } from '@lucid-sessions/recording';
 import type { ChunkEntry } from './chunk-table.ts';
 
@@ -32,7 +32,7 @@ export class ChunkStore {
   readonly #fetch: (entry: ChunkEntry) => Promise<Uint8Array>;
   readonly #crypto: Crypto;
   readonly #limits: ChunkLimits;
-  readonly #dek: Uint8Array;
+  readonly #keys: SessionKeys;
   /** In order of last use. */
   readonly #open = new Map<number, LoadedChunk>();
   readonly #files = new Map<number, Uint8Array>();
@@ -42,11 +42,16 @@ export class ChunkStore {
   onFile: (index: number, file: Uint8Array) => void = () => {};
 
   /** `fetch` gets a sealed file from where it is stored. */
-  constructor(fetch: (entry: ChunkEntry) => Promise<Uint8Array>, crypto: Crypto, dek: Uint8Array, limits: ChunkLimits) {
+  constructor(
+    fetch: (entry: ChunkEntry) => Promise<Uint8Array>,
+    crypto: Crypto,
+    keys: SessionKeys,
+    limits: ChunkLimits,
+  ) {
     this.#fetch = fetch;
     this.#crypto = crypto;
     this.#limits = limits;
-    this.#dek = dek;
+    this.#keys = keys;
   }
 
   /** The sealed file as stored. */
@@ -110,7 +115,7 @@ export class ChunkStore {
   }
 
   async #decode(entry: ChunkEntry, file: Uint8Array): Promise<LoadedChunk> {
-    const opened = await openChunk(this.#crypto, this.#dek, file);
+    const opened = await openChunk(this.#crypto, this.#keys, file);
     if (!opened.opened) throw new ChunkFailure(opened.finding, `chunk ${entry.index + 1}: ${opened.message}`);
     if (opened.header.index !== entry.index)
       throw new ChunkFailure(
@@ -118,7 +123,8 @@ export class ChunkStore {
         `chunk ${entry.index + 1} holds the file of chunk ${opened.header.index + 1}`,
       );
     const { compression } = opened.header;
-    const payload = await portableDecompressor.decompress(compression, opened.compressed, PAYLOAD_BYTES_MAX);
+    const sealed = await portableDecompressor.decompress(compression, opened.compressed, PAYLOAD_BYTES_MAX);
+    const payload = await openInputs(this.#crypto, opened.inputs, sealed);
     return { index: entry.index, frames: [...readPayload(payload)], payloadBytes: payload.length };
   }
 

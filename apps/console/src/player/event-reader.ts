@@ -44,7 +44,8 @@ export class EventReader {
       this.#note(timeUs, frame.body);
       return;
     }
-    if ((frame.flags & (frameFlags.serverToClient | frameFlags.beforeTls)) !== 0) return;
+    const skipped = frameFlags.serverToClient | frameFlags.beforeTls | frameFlags.inputs;
+    if ((frame.flags & skipped) !== 0) return;
     for (const input of readInput(frame)) this.#input(timeUs, input);
   }
 

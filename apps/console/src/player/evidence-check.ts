@@ -8,6 +8,7 @@ import {
   LEAF_RECORD_BYTES,
   openTar,
   parsePolicy,
+  type SessionKeys,
   type TrustPolicy,
   type VerificationReport,
   verifyBundle,
@@ -43,7 +44,7 @@ export class EvidenceCheck {
   readonly #crypto: Crypto;
   readonly #table: ChunkTable;
   readonly #chunks: ChunkStore;
-  readonly #dek: Uint8Array;
+  readonly #keys: SessionKeys;
   #policy: TrustPolicy | null = null;
   #records: BundleSource | null = null;
   /** SHA-256 of each chunk file, as its leaf says. */
@@ -59,14 +60,14 @@ export class EvidenceCheck {
     crypto: Crypto,
     table: ChunkTable,
     chunks: ChunkStore,
-    dek: Uint8Array,
+    keys: SessionKeys,
   ) {
     this.#api = api;
     this.#sessionId = sessionId;
     this.#crypto = crypto;
     this.#table = table;
     this.#chunks = chunks;
-    this.#dek = dek;
+    this.#keys = keys;
   }
 
   /** Everything but the chunk files. */
@@ -101,7 +102,7 @@ export class EvidenceCheck {
       crypto: this.#crypto,
       policy: this.#policy ?? trustNobody,
       decompressor: portableDecompressor,
-      dek: this.#dek,
+      dek: this.#keys,
       progress,
     });
     this.#readAll = true;

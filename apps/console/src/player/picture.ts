@@ -42,7 +42,7 @@ export class Picture implements PictureDecoder<PictureState> {
   }
 
   take(frame: Frame): void | Promise<void> {
-    if (frame.kind !== frameKinds.pdu) return;
+    if (frame.kind !== frameKinds.pdu || (frame.flags & frameFlags.inputs) !== 0) return;
     const fromServer = (frame.flags & frameFlags.serverToClient) !== 0;
     const waiting = this.#decoder.push({ fromServer, bytes: frame.body });
     if (waiting) return waiting.then(() => this.#noteDirty());

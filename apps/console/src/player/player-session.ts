@@ -1,5 +1,7 @@
-import { webCrypto } from '@lucid-sessions/evidence';
+import { isPermitted } from '@lucid-sessions/contract/roles';
+import { type SessionKeys, webCrypto } from '@lucid-sessions/evidence';
 import { ApiClient } from '../api/client.ts';
+import { readClaims } from '../api/credentials.ts';
 import type { Chunk } from '../api/types.ts';
 import { ChunkStore } from './chunk-store.ts';
 import { type ChunkEntry, ChunkTable, scaleActivity } from './chunk-table.ts';
@@ -91,9 +93,9 @@ export class PlayerSession {
   }
 
   async open(startUs: number): Promise<void> {
-    const [dek] = await Promise.all([this.#fetchKey(), this.#fetchChunks()]);
+    const [keys] = await Promise.all([this.#fetchKeys(), this.#fetchChunks()]);
     const crypto = webCrypto(globalThis.crypto);
-    this.#chunks = new ChunkStore((entry) => this.#download(entry), crypto, dek, chunkLimits);
+    this.#chunks = new ChunkStore((entry) => this.#download(entry), crypto, keys, chunkLimits);
     this.#engine = new Engine(
       this.#table,
       this.#chunks,
@@ -104,7 +106,7 @@ export class PlayerSession {
       },
       engineLimits,
     );
-    this.#evidence = new EvidenceCheck(this.#api, this.#source.sessionId, crypto, this.#table, this.#chunks, dek);
+    this.#evidence = new EvidenceCheck(this.#api, this.#source.sessionId, crypto, this.#table, this.#chunks, keys);
     this.#chunks.onFile = (index, file) => void this.#noteFile(index, file);
     this.#durationUs = this.#table.durationUs;
     this.#activity = this.#table.activity(activityParts);
@@ -112,7 +114,7 @@ export class PlayerSession {
       () => null,
       (error: unknown) => error,
     );
-    if (problem === null) this.#sendScout(dek);
+    if (problem === null) this.#sendScout(keys);
     this.#send({
       type: 'opened',
       durationUs: this.#durationUs,
@@ -178,10 +180,13 @@ export class PlayerSession {
     }
   }
 
-  async #fetchKey(): Promise<Uint8Array> {
-    const answer = await this.#api.facts(`/sessions/${this.#source.sessionId}/key`);
-    const text = typeof answer.key === 'string' ? answer.key : '';
-    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  /** What was typed and copied is asked for only by those who may see it: asking is audited, and refused to others. */
+  async #fetchKeys(): Promise<SessionKeys> {
+    const roles = readClaims(this.#source.token)?.roles ?? [];
+    const inputs = isPermitted(roles, 'recordings:inputs');
+    const answer = await this.#api.facts(`/sessions/${this.#source.sessionId}/key${inputs ? '?inputs=true' : ''}`);
+    const { key, inputs_key: inputsKey } = answer;
+    return { view: bytesOf(key), inputs: typeof inputsKey === 'string' ? bytesOf(inputsKey) : null };
   }
 
   async #download(entry: ChunkEntry): Promise<Uint8Array> {
@@ -238,14 +243,14 @@ export class PlayerSession {
   }
 
   /** What the scout finds goes to the page and into the engine; from then on events are its to tell. */
-  #sendScout(dek: Uint8Array): void {
+  #sendScout(keys: SessionKeys): void {
     if (this.#source.live || this.#durationUs === 0 || this.#table.totalBytes > scoutBytesMax) return;
     const scout = startScout();
     this.#scout = scout;
     const answer = (message: ToScout): void => scout.postMessage(message);
     scout.addEventListener('message', ({ data }: MessageEvent<FromScout>) => this.#onScout(data, answer));
     const { entries } = this.#table;
-    answer({ type: 'scout', entries, dek, durationUs: this.#durationUs, activityParts, thumbnailsMax });
+    answer({ type: 'scout', entries, keys, durationUs: this.#durationUs, activityParts, thumbnailsMax });
   }
 
   #onScout(message: FromScout, answer: (message: ToScout) => void): void {
@@ -456,3 +461,6 @@ export class PlayerSession {
     });
   }
 }
+
+const bytesOf = (base64: unknown): Uint8Array =>
+  Uint8Array.from(atob(typeof base64 === 'string' ? base64 : ''), (character) => character.charCodeAt(0));

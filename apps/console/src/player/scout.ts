@@ -2,7 +2,7 @@
  * Walks a whole recording ahead of the viewer, in a worker of its own: finds events, makes small pictures for the timeline, measures
  * activity, and leaves compressed states behind to seek from.
  */
-import { webCrypto } from '@lucid-sessions/evidence';
+import { type SessionKeys, webCrypto } from '@lucid-sessions/evidence';
 import { ChunkStore } from './chunk-store.ts';
 import { type ChunkEntry, ChunkTable } from './chunk-table.ts';
 import { Engine } from './engine.ts';
@@ -15,7 +15,7 @@ import { thumbnailOf } from './thumbnail.ts';
 export interface ScoutOrder {
   type: 'scout';
   entries: ChunkEntry[];
-  dek: Uint8Array;
+  keys: SessionKeys;
   durationUs: number;
   activityParts: number;
   thumbnailsMax: number;
@@ -71,7 +71,7 @@ export class Scout {
   async #walk(order: ScoutOrder): Promise<void> {
     const table = new ChunkTable();
     table.entries.push(...order.entries);
-    const chunks = new ChunkStore((entry) => this.#fetch(entry), webCrypto(globalThis.crypto), order.dek, chunkLimits);
+    const chunks = new ChunkStore((entry) => this.#fetch(entry), webCrypto(globalThis.crypto), order.keys, chunkLimits);
     const picture = new Picture();
     const events = new EventReader();
     const activity = new Float32Array(order.activityParts);

@@ -169,7 +169,11 @@ function route(
       chunks_count: held.recording.chunks.length,
     });
   if (part === 'key' && held.recording)
-    return sendJson(response, { session_id: id, key_id: '', key: Buffer.from(held.recording.dek).toString('base64') });
+    return sendJson(response, {
+      session_id: id,
+      key_id: '',
+      key: Buffer.from(held.recording.keys.view).toString('base64'),
+    });
   if (method === 'POST' && ['start', 'stop', 'pause', 'resume'].includes(part)) {
     held.session.status = part === 'stop' ? 'stopped' : part === 'pause' ? 'paused' : 'recording';
     return sendJson(response, { session_id: id, status: held.session.status });

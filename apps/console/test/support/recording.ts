@@ -14,9 +14,11 @@ import {
   merkleRoot,
   NO_LEAF_HASH,
   recordBase,
+  type SessionKeys,
   sealChunk,
   sealLeaf,
   sessionIdBytes,
+  sessionKeys,
   signRecord,
   tarStream,
   toHex,
@@ -49,7 +51,7 @@ export interface SealedChunk {
 
 export interface SealedRecording {
   sessionId: string;
-  dek: Uint8Array;
+  keys: SessionKeys;
   startedUs: number;
   endedUs: number;
   firstSealKey: Uint8Array;
@@ -204,7 +206,7 @@ export async function sealFrames(frames: TimedFrame[], options: SealOptions): Pr
       framesCount: frameNumber,
     })),
     sessionId,
-    dek,
+    keys: await sessionKeys(crypto, dek, dekId),
     startedUs,
     endedUs,
     firstSealKey,

@@ -15,6 +15,7 @@ import {
   equalBytes,
   openChunk,
   parseCanonicalJson,
+  type ReadingKey,
   readWhole,
   SMALL_FILE_BYTES_MAX,
   wrapsSchema,
@@ -31,7 +32,8 @@ interface ChunkFiles {
   readonly sessionId: string;
   readonly chunksCount: number;
   read(index: number): Promise<Uint8Array>;
-  key(): Promise<Uint8Array>;
+  /** Pictures need no more than the view key. */
+  key(): Promise<ReadingKey>;
   close(): Promise<void>;
 }
 
@@ -55,7 +57,7 @@ export async function openRecording(
 /** Reads from the beginning as often as asked. Evidence is judged by `verify`, not here. */
 export class Recording {
   readonly #files: ChunkFiles;
-  #key: Uint8Array | null = null;
+  #key: ReadingKey | null = null;
   #sessionId: Uint8Array | null = null;
 
   constructor(files: ChunkFiles) {
@@ -127,7 +129,7 @@ async function storedFiles(api: ApiClient, sessionId: string): Promise<ChunkFile
     read: (index) => downloadChunk(api, `${path}/chunks/${chunkIdOf(sessionId, index)}/download`),
     async key() {
       const { key } = await api.json<{ key: string }>('GET', `${path}/key`);
-      return checkedKey(new Uint8Array(Buffer.from(key, 'base64')));
+      return { view: checkedKey(new Uint8Array(Buffer.from(key, 'base64'))), inputs: null };
     },
     close: async () => {},
   };

@@ -71,9 +71,9 @@ async function walkChunk(frames: Iterable<Frame>, startUs: number, options: Walk
   return { lastUs, more: false };
 }
 
-/** The replay shows what the receiver got, not what the gateway held back. */
+/** The replay shows what the receiver got, not what the gateway held back; what was typed or copied draws nothing. */
 const isDelivered = ({ kind, flags }: Frame): boolean =>
-  kind === frameKinds.pdu && (flags & frameFlags.receivedOnly) === 0;
+  kind === frameKinds.pdu && (flags & (frameFlags.receivedOnly | frameFlags.inputs)) === 0;
 
 export const interrupted = (): CliError => new CliError('stopped: nothing was written', 130);
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { nodeCrypto, nodeDecompressor } from '@lucid-sessions/adapters';
-import { openChunk, type VerificationReport } from '@lucid-sessions/evidence';
+import { openChunk, openInputs, type SessionKeys, type VerificationReport } from '@lucid-sessions/evidence';
 import { type Frame, PAYLOAD_BYTES_MAX, readPayload } from '@lucid-sessions/recording';
 import { eventually } from '@lucid-sessions/testkit';
 import { ApiClient } from '../../src/cli/api-client.ts';
@@ -95,18 +95,26 @@ export async function sessionIn(
 export const verifySession = (gateway: Pick<Gateway, 'api'>, id: string): Promise<VerificationReport> =>
   gateway.api.json<VerificationReport>('POST', `/sessions/${id}/verify`, {});
 
-/** Every frame of a stored session, decrypted with the key the API hands to the player. */
-export async function readRecording({ api }: Pick<Gateway, 'api'>, id: string): Promise<Frame[]> {
-  const { key } = await api.json<{ key: string }>('GET', `/sessions/${id}/key`);
-  const dek = new Uint8Array(Buffer.from(key, 'base64'));
+const keyOf = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, 'base64'));
+
+/** The keys the API hands to the player. */
+export async function keysFor(api: ApiClient, id: string, inputs: boolean): Promise<SessionKeys> {
+  type Answer = { key: string; inputs_key?: string };
+  const { key, inputs_key } = await api.json<Answer>('GET', `/sessions/${id}/key?inputs=${inputs}`);
+  return { view: keyOf(key), inputs: inputs_key === undefined ? null : keyOf(inputs_key) };
+}
+
+/** Every frame of a stored session, decrypted with the keys the API hands to the player. */
+export async function readRecording({ api }: Pick<Gateway, 'api'>, id: string, inputs = true): Promise<Frame[]> {
+  const keys = await keysFor(api, id, inputs);
   const { chunks } = await api.json<{ chunks: { chunk_id: string }[] }>('GET', `/sessions/${id}/chunks?limit=1000`);
   const frames: Frame[] = [];
   for (const { chunk_id } of chunks) {
     const answer = await api.send('GET', `/sessions/${id}/chunks/${chunk_id}/download`);
-    const opened = await openChunk(nodeCrypto, dek, new Uint8Array(await answer.arrayBuffer()));
+    const opened = await openChunk(nodeCrypto, keys, new Uint8Array(await answer.arrayBuffer()));
     if (!opened.opened) throw new Error(`${chunk_id}: ${opened.finding} ${opened.message}`);
-    const payload = await nodeDecompressor.decompress(opened.header.compression, opened.compressed, PAYLOAD_BYTES_MAX);
-    for (const frame of readPayload(payload)) frames.push(frame);
+    const sealed = await nodeDecompressor.decompress(opened.header.compression, opened.compressed, PAYLOAD_BYTES_MAX);
+    for (const frame of readPayload(await openInputs(nodeCrypto, opened.inputs, sealed))) frames.push(frame);
   }
   return frames;
 }

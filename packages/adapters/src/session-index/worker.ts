@@ -1,7 +1,7 @@
 /** The index thread: opens chunks, reads their frames, says what is in them. Slower than everything that records. */
 import { setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
-import { openChunk } from '@lucid-sessions/evidence';
+import { openChunk, openInputs } from '@lucid-sessions/evidence';
 import { PAYLOAD_BYTES_MAX, readPayload } from '@lucid-sessions/recording';
 import {
   type ContentPiece,
@@ -50,7 +50,7 @@ async function read(indexer: SessionIndexer, file: Uint8Array | null, dek: Uint8
   try {
     const { compression } = opened.header;
     const payload = await nodeDecompressor.decompress(compression, opened.compressed, PAYLOAD_BYTES_MAX);
-    for (const frame of readPayload(payload)) indexer.push(frame);
+    for (const frame of readPayload(await openInputs(nodeCrypto, opened.inputs, payload))) indexer.push(frame);
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
     indexer.problem(`chunk.${error.code}`, error.message);

@@ -4,6 +4,7 @@ import { sessionIdSchema } from '../models.ts';
 import {
   count,
   hexHash,
+  inputsWanted,
   optionalQueryInteger,
   pagination,
   queryInteger,
@@ -181,7 +182,10 @@ export const liveQuery = z.strictObject({
   after_frame: optionalQueryInteger(0, Number.MAX_SAFE_INTEGER)
     .transform((number) => number ?? 0)
     .describe('Number of the first frame wanted: the sum of `frame_count` of the chunks that were read.'),
+  inputs: inputsWanted,
 });
+
+export const keyQuery = z.strictObject({ inputs: inputsWanted });
 
 export const verifyAnswer = z.looseObject({
   v: z.literal(1),
@@ -208,6 +212,7 @@ export const policyAnswer = z.strictObject({
 
 export const keyAnswer = z.strictObject({
   session_id: sessionIdSchema,
-  key: z.string().describe('Data key of the session, base64: for the player, which decrypts in the browser.'),
+  key: z.string().describe('View key of the session, base64: for the player, which decrypts in the browser.'),
   key_id: z.string(),
+  inputs_key: z.string().optional().describe('Opens what was typed and copied, base64: only when asked for.'),
 });

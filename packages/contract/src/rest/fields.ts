@@ -45,3 +45,9 @@ export function patchOf<S extends z.ZodObject>(schema: S): z.ZodType<Partial<z.o
   }
   return z.strictObject(shape) as unknown as z.ZodType<Partial<z.output<S>>>;
 }
+
+export const inputsWanted = z
+  .enum(['true', 'false'])
+  .default('false')
+  .transform((value) => value === 'true')
+  .describe('With what was typed and copied: needs `recordings:inputs`, and is audited each time.');

@@ -1,7 +1,7 @@
 /** Answers from the index of a session: what happened in it, and when. */
 import { z } from 'zod';
 import { sessionIdSchema } from '../models.ts';
-import { count, pagination, queryInteger } from './fields.ts';
+import { count, inputsWanted, pagination, queryInteger } from './fields.ts';
 
 const side = z.enum(['client', 'server']);
 const size = { drive: z.string(), path: z.string(), offset: count, bytes: count, sha256: z.string().nullable() };
@@ -45,13 +45,7 @@ export const indexEventSchema = z
   ])
   .describe('Times are µs since the beginning of the session. A null text was not kept, or may not be seen here.');
 
-const inputs = z
-  .enum(['true', 'false'])
-  .default('false')
-  .transform((value) => value === 'true')
-  .describe('With what was typed and copied: needs `recordings:inputs`, and is audited each time.');
-
-const page = { limit: queryInteger(1, 10_000, 1000), offset: queryInteger(0, 1_000_000_000, 0), inputs };
+const page = { limit: queryInteger(1, 10_000, 1000), offset: queryInteger(0, 1_000_000_000, 0), inputs: inputsWanted };
 
 export const indexQuery = z.strictObject(page);
 export const eventsQuery = z.strictObject({

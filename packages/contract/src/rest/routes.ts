@@ -12,6 +12,7 @@ import {
   eraseRequest,
   evidenceQuery,
   keyAnswer,
+  keyQuery,
   listChunksQuery,
   liveQuery,
   manifestAnswer,
@@ -321,12 +322,14 @@ export const restRoutes = {
   getKey: {
     method: 'GET',
     path: `${session}/key`,
-    summary: 'Data key of a session for the player; every call is audited and signed into the custody log',
+    summary:
+      'View key of a session for the player, and the key to what was typed and copied when asked for; every call is audited and signed into the custody log',
     tag: 'evidence',
     permissions: ['chunks:download', 'evidence:read'],
     rateLimit: 'read',
+    query: keyQuery,
     answer: json(keyAnswer),
-    errors: ['sessionNotFound', 'recordNotFound'],
+    errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound'],
   },
   getIndex: {
     method: 'GET',

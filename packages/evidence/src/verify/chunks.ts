@@ -6,6 +6,7 @@ import { equalBytes } from '../crypto.ts';
 import { CHUNK_FILE_BYTES_MAX, chunkFileBytes, openChunk } from '../envelope/chunk.ts';
 import { CHUNK_HEADER_BYTES, type ChunkHeader, chunkSuites, decodeChunkHeader } from '../envelope/chunk-header.ts';
 import type { Leaf } from '../envelope/leaf.ts';
+import type { ReadingKey } from '../envelope/session-keys.ts';
 import { toHex } from '../text.ts';
 import type { Context } from './context.ts';
 
@@ -57,7 +58,7 @@ class LoadedAhead {
 /** Checks chunk files against their leaves; a few files at a time are in memory, whatever the recording's length. */
 export class ChunkCheck {
   readonly #context: Context;
-  readonly #dek: Uint8Array | null;
+  readonly #dek: ReadingKey | null;
   readonly #seen = new Set<string>();
   readonly #ahead = new LoadedAhead();
   #nextFrameNumber: number | null = null;
@@ -66,7 +67,7 @@ export class ChunkCheck {
   framesCount = 0;
   encrypted = false;
 
-  constructor(context: Context, dek: Uint8Array | null) {
+  constructor(context: Context, dek: ReadingKey | null) {
     this.#context = context;
     this.#dek = dek;
   }

@@ -3,6 +3,7 @@ import { DecodeError } from '@lucid-sessions/wire';
 import { type BundleAnchor, type BundleDescription, type BundleWrap, SMALL_FILE_BYTES_MAX } from '../bundle/files.ts';
 import { type BundleFile, type BundleSource, readWhole } from '../bundle/source.ts';
 import type { Crypto, MaybePromise } from '../crypto.ts';
+import type { ReadingKey } from '../envelope/session-keys.ts';
 import type { ManifestBody, OpenBody, ResumeBody } from '../record/bodies.ts';
 import type { SignedRecord } from '../record/record.ts';
 import type { Findings, RecordingState } from './findings.ts';
@@ -18,7 +19,7 @@ export interface VerifyOptions {
   policy: TrustPolicy;
   /** With a decompressor and a key the frames themselves are read too. */
   decompressor?: Decompressor;
-  dek?: Uint8Array;
+  dek?: ReadingKey;
   /** Opens one of the wraps in the bundle; null when none is for it, an error of code `damaged` when one is and won't open. */
   unwrap?(wraps: BundleWrap[]): MaybePromise<Uint8Array | null>;
   /** Checks a receipt against its chain or authority; null when it can't say. Without it receipts are compared, not believed. */
@@ -28,7 +29,7 @@ export interface VerifyOptions {
 }
 
 export interface FoundKey {
-  dek: Uint8Array | null;
+  dek: ReadingKey | null;
   wrapsCount: number;
 }
 

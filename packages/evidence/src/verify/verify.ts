@@ -110,7 +110,7 @@ async function findKey(context: Context): Promise<FoundKey> {
   });
   const wrapsCount = wraps?.length ?? 0;
   const dek = context.dek ?? (wrapsCount > 0 ? await unwrap(context, wraps ?? []) : null);
-  if (dek !== null && dek.length !== DEK_BYTES) throw new RangeError(`a DEK has ${DEK_BYTES} bytes`);
+  if (dek instanceof Uint8Array && dek.length !== DEK_BYTES) throw new RangeError(`a DEK has ${DEK_BYTES} bytes`);
   return { dek, wrapsCount };
 }
 

@@ -32,6 +32,8 @@ export interface ChannelIds {
   dynamicChannelId: number;
   /** Channel of the clipboard, 0 where there is none. */
   clipboardChannelId: number;
+  /** Channel of redirected drives, printers, ports and smart cards, 0 where there is none. */
+  deviceChannelId: number;
 }
 
 const isDrawing = (updateHeader: number): boolean =>

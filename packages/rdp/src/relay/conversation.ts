@@ -48,6 +48,7 @@ export class Conversation {
     ioChannelId: MCS_GLOBAL_CHANNEL_ID,
     dynamicChannelId: 0,
     clipboardChannelId: 0,
+    deviceChannelId: 0,
   };
   #clientConnecting = true;
   #serverConnecting = true;
@@ -260,8 +261,10 @@ export class Conversation {
     const channels = this.#requestedChannels
       .map((name, i) => ({ channelId: channelIds[i] ?? 0, name }))
       .filter(({ channelId }) => channelId !== 0);
-    this.channelIds.dynamicChannelId = channels.find(({ name }) => name.toLowerCase() === 'drdynvc')?.channelId ?? 0;
-    this.channelIds.clipboardChannelId = channels.find(({ name }) => name.toLowerCase() === 'cliprdr')?.channelId ?? 0;
+    const idOf = (wanted: string): number => channels.find(({ name }) => name.toLowerCase() === wanted)?.channelId ?? 0;
+    this.channelIds.dynamicChannelId = idOf('drdynvc');
+    this.channelIds.clipboardChannelId = idOf('cliprdr');
+    this.channelIds.deviceChannelId = idOf('rdpdr');
     events.push({ kind: 'channels', ioChannelId, channels });
   }
 

@@ -5,6 +5,7 @@ export const TapFlag = {
   deliveredOnly: 0x08,
   blanked: 0x10,
   fastPath: 0x20,
+  inputs: 0x40,
 } as const;
 
 /**

@@ -14,14 +14,14 @@ export type Keeping = 'full' | 'masked' | 'none';
 const CHUNK_HEADER_BYTES = 8;
 const CLIPBOARD_HEADER_BYTES = 8;
 /** Bytes of a fast-path input event after its header, by event code ([MS-RDPBCGR] 2.2.8.1.2.2). */
-const FAST_PATH_EVENT_BYTES = [1, 6, 6, 0, 2, 6, 4];
-const FAST_PATH_SCANCODE = 0;
-const FAST_PATH_UNICODE = 4;
+export const FAST_PATH_EVENT_BYTES = [1, 6, 6, 0, 2, 6, 4];
+export const FAST_PATH_SCANCODE = 0;
+export const FAST_PATH_UNICODE = 4;
 const RELEASE = 0x01;
 /** TS_INPUT_EVENT: time, type, then what the type says. */
-const SLOW_EVENT_BYTES = 12;
-const SLOW_SCANCODE = 4;
-const SLOW_UNICODE = 5;
+export const SLOW_EVENT_BYTES = 12;
+export const SLOW_SCANCODE = 4;
+export const SLOW_UNICODE = 5;
 
 /**
  * Takes what the policy does not keep out of the recorded copies; what the peers get is untouched. PDUs it has to see are
@@ -36,7 +36,7 @@ export class KeepingTap implements FrameTap {
   readonly #maskingRest = [false, false];
   #timeUs = 0;
   /** As the connection learns them. */
-  ids: ChannelIds = { ioChannelId: 0, dynamicChannelId: 0, clipboardChannelId: 0 };
+  ids: ChannelIds = { ioChannelId: 0, dynamicChannelId: 0, clipboardChannelId: 0, deviceChannelId: 0 };
 
   constructor(inner: FrameTap, keep: { input: Keeping; clipboard: Keeping }) {
     this.#inner = inner;

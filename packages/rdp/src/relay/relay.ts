@@ -9,6 +9,7 @@ import { CLASSIFY_BYTES_MAX, type Classification, classify } from './classify.ts
 import { Conversation, type RelayPolicy } from './conversation.ts';
 import { type RelayEvent, type RelaySide, RelayViolation } from './events.ts';
 import { type FrameTap, TapFlag } from './frame-tap.ts';
+import { InputsTap } from './inputs-tap.ts';
 import { KeepingTap } from './keeping-tap.ts';
 
 export interface RelayStep {
@@ -62,9 +63,11 @@ export class Relay {
   constructor(policy: RelayPolicy, tap: FrameTap) {
     const { keep } = policy;
     const keepsAll = keep === undefined || (keep.input === 'full' && keep.clipboard === 'full');
-    const keeping = keepsAll ? null : new KeepingTap(tap, keep);
-    this.#tap = keeping ?? tap;
+    const flagging = new InputsTap(tap);
+    const keeping = keepsAll ? null : new KeepingTap(flagging, keep);
+    this.#tap = keeping ?? flagging;
     this.#conversation = new Conversation(policy, this.#tap);
+    flagging.ids = this.#conversation.channelIds;
     if (keeping !== null) keeping.ids = this.#conversation.channelIds;
   }
 

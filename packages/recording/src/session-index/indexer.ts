@@ -131,7 +131,8 @@ export class SessionIndexer {
     const second = this.#second();
     if (sender === 'server') second.serverBytes += frame.body.length;
     else second.clientBytes += frame.body.length;
-    if (this.#lost[sender]) return;
+    // Not opened by this reader: whatever it is, it can't be told.
+    if (this.#lost[sender] || (frame.flags & frameFlags.inputs) !== 0) return;
     for (const event of this.#inspect(sender, frame.body)) this.#guarded(() => this.#event(event));
   }
 

@@ -9,6 +9,8 @@ import {
   deriveChunkKeys,
   encodeChunkHeader,
   encodeLeaf,
+  inputsSecret,
+  sessionKeys,
 } from '@lucid-sessions/evidence';
 import type { Compression } from '../pool/compress.ts';
 import type { CompressedBody, SealedBody, SealRequest } from '../pool/pool.ts';
@@ -34,6 +36,17 @@ export function newSalt(crypto: Crypto): Uint8Array {
   return crypto.randomBytes(CHUNK_SALT_BYTES);
 }
 
+/** What seals the bodies of typed and copied frames, before compression; null in suite 0. */
+export async function inputsSecretOf(
+  crypto: Crypto,
+  { dek, dekId, sessionId }: ChunkContext,
+  at: { index: number; salt: Uint8Array },
+): Promise<Uint8Array | null> {
+  if (dek === null) return null;
+  const { inputs } = await sessionKeys(crypto, dek, dekId);
+  return inputsSecret(crypto, inputs, at.salt, { sessionId, index: at.index });
+}
+
 /** Header, salt, commitment and the chunk's own key: everything a worker needs to finish the file. */
 export async function sealRequestOf(
   crypto: Crypto,
@@ -56,7 +69,8 @@ export async function sealRequestOf(
     dekId,
   });
   if (dek === null) return { prefix: header, aadBytes: 0, secrets: null };
-  const { key, nonce, commitment } = await deriveChunkKeys(crypto, dek, at.salt, header);
+  const { view } = await sessionKeys(crypto, dek, dekId);
+  const { key, nonce, commitment } = await deriveChunkKeys(crypto, view, at.salt, header);
   return {
     prefix: concatBytes(header, at.salt, commitment),
     aadBytes: header.length,

@@ -12,7 +12,7 @@ import {
 import { persist } from '../persist.ts';
 import type { PaceDecision } from '../pool/pace.ts';
 import type { ChunkPool, CompressedBody, PooledChunk, SealedBody } from '../pool/pool.ts';
-import { type ChunkContext, leafOf, newSalt, prefixBytesOf, sealRequestOf } from './chunk-link.ts';
+import { type ChunkContext, inputsSecretOf, leafOf, newSalt, prefixBytesOf, sealRequestOf } from './chunk-link.ts';
 
 /** Chunks that came before the ones they follow, and those under way, per session. */
 const aheadMax = 16;
@@ -174,10 +174,9 @@ export class SessionChain {
   }
 
   async #run(chunk: ChunkToSeal): Promise<ChunkReceipt> {
-    const { pool } = this.#deps;
-    const pace = this.#links.get(chunk.index)?.pace;
-    const request = { compression: this.#context.compression, prefixBytes: prefixBytesOf(this.#context), pace };
-    const slot = this.#slotTurn.then(() => pool.take(chunk.payload, request));
+    const earlier = this.#links.get(chunk.index);
+    const salt = earlier?.salt ?? newSalt(this.#deps.crypto);
+    const slot = this.#slotTurn.then(() => this.#take(chunk, salt, earlier?.pace));
     this.#slotTurn = slot.catch(() => {});
     const before = this.#linkTurn;
     const turn = Promise.withResolvers<void>();
@@ -189,7 +188,7 @@ export class SessionChain {
         pooled = await slot;
         const body = await pooled.compressed;
         await before;
-        linked = await this.#link(chunk, pooled, body);
+        linked = await this.#link(chunk, pooled, body, salt);
       } finally {
         turn.resolve();
       }
@@ -202,7 +201,15 @@ export class SessionChain {
     }
   }
 
-  async #link(chunk: ChunkToSeal, pooled: PooledChunk, body: CompressedBody): Promise<Linked> {
+  async #take(chunk: ChunkToSeal, salt: Uint8Array, pace: PaceDecision | undefined): Promise<PooledChunk> {
+    const { crypto, pool } = this.#deps;
+    this.#checkRunning();
+    const inputs = await inputsSecretOf(crypto, this.#context, { index: chunk.index, salt });
+    const { compression } = this.#context;
+    return pool.take(chunk.payload, { compression, prefixBytes: prefixBytesOf(this.#context), pace, inputs });
+  }
+
+  async #link(chunk: ChunkToSeal, pooled: PooledChunk, body: CompressedBody, salt: Uint8Array): Promise<Linked> {
     this.#checkRunning();
     const earlier = this.#links.get(chunk.index);
     if (earlier !== undefined) return this.#linkAgain(chunk, pooled, body, earlier);
@@ -211,7 +218,6 @@ export class SessionChain {
       throw new LucidError('unavailable', 'the chunk before this one failed; send both again');
     const { crypto } = this.#deps;
     const previousLeafHash = this.#head;
-    const salt = newSalt(crypto);
     const request = await sealRequestOf(crypto, this.#context, chunk, { body, previousLeafHash, salt });
     const sealed = await pooled.seal(request);
     const nextSeed = crypto.randomBytes(SEAL_KEY_BYTES);

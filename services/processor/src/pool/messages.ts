@@ -22,6 +22,8 @@ export type WorkerRequest =
       compression: Compression;
       effort: Effort;
       savingMin: number;
+      /** Frames flagged `inputs` are sealed first, with the secret in the slot. */
+      sealInputs: boolean;
     }
   | {
       kind: 'seal';

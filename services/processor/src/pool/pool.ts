@@ -5,7 +5,15 @@ import type { Compression } from './compress.ts';
 import type { WorkerAnswer, WorkerRequest } from './messages.ts';
 import { Pace, type PaceDecision } from './pace.ts';
 import { SharedBuffers } from './shared-buffers.ts';
-import { createSlot, fileView, placePayload, prefixBytesMax, type Slot, secretsView } from './slot.ts';
+import {
+  createSlot,
+  fileView,
+  inputsSecretView,
+  placePayload,
+  prefixBytesMax,
+  type Slot,
+  secretsView,
+} from './slot.ts';
 import { WorkerStatus } from './worker-status.ts';
 
 /** One in a worker's hands, one next, one on its way to storage. More would only make each of them wait longer. */
@@ -23,6 +31,8 @@ export interface TakeRequest {
   prefixBytes: number;
   /** Repeats an earlier decision. */
   pace?: PaceDecision | undefined;
+  /** Key and counter block for the bodies of frames flagged `inputs`; null seals none of them apart (suite 0). */
+  inputs: Uint8Array | null;
 }
 
 export interface ChunkPoolOptions {
@@ -84,6 +94,7 @@ interface Job {
   readonly copyOffset: number | null;
   readonly compression: Compression;
   readonly prefixBytes: number;
+  readonly inputs: Uint8Array | null;
   readonly pace: PaceDecision;
   readonly compressed: PromiseWithResolvers<CompressedBody>;
   result: CompressedBody | null;
@@ -186,7 +197,7 @@ export class ChunkPool {
     else waiter.resolve(slot);
   }
 
-  #start(slot: Slot, payload: Uint8Array, { compression, prefixBytes, pace }: TakeRequest): PooledChunk {
+  #start(slot: Slot, payload: Uint8Array, { compression, prefixBytes, pace, inputs }: TakeRequest): PooledChunk {
     // Chunks on their way to storage count: the next one follows them in a moment.
     const busy = this.#jobs.size >= this.#lanes.size || this.#waiting.length > 0;
     const job: Job = {
@@ -196,6 +207,7 @@ export class ChunkPool {
       copyOffset: placePayload(slot, payload),
       compression,
       prefixBytes,
+      inputs,
       pace: pace ?? this.#pace.choose(compression, payload.length, busy),
       compressed: Promise.withResolvers(),
       result: null,
@@ -236,7 +248,8 @@ export class ChunkPool {
   }
 
   #postCompress(lane: Lane, job: Job): void {
-    const { slot, payload, copyOffset, compression, prefixBytes, pace } = job;
+    const { slot, payload, copyOffset, compression, prefixBytes, pace, inputs } = job;
+    if (inputs !== null) inputsSecretView(slot.memory).set(inputs);
     const memoryBytes = slot.memory.buffer.byteLength;
     const memoryKnown = lane.slotBytes.get(slot.index) === memoryBytes;
     lane.slotBytes.set(slot.index, memoryBytes);
@@ -254,6 +267,7 @@ export class ChunkPool {
       prefixBytes,
       compression,
       ...pace,
+      sealInputs: inputs !== null,
     });
   }
 
@@ -298,6 +312,8 @@ export class ChunkPool {
     if (job.released) return;
     job.released = true;
     secretsView(job.slot.memory).fill(0);
+    inputsSecretView(job.slot.memory).fill(0);
+    job.inputs?.fill(0);
     if (job.lane === null) this.#freeSlotOf(job);
     // Given up half-way: the worker may still write into the slot until it has passed this message.
     else this.#post(job.lane, { kind: 'forget', job: job.id });
@@ -406,6 +422,8 @@ export class ChunkPool {
     } else if (job.deaths >= deathsMax) {
       this.#fail(job, stageError(job.sealing === null ? 'compress' : 'seal', `${deathsMax} workers died of it`));
     } else {
+      // The copy in the slot may hold frames that were sealed already: sealing them again would open them.
+      placePayload(job.slot, job.payload);
       this.#dispatch(job);
     }
   }

@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { compress } from './compress.ts';
 import { encryptAndHash } from './encrypt.ts';
 import type { WorkerAnswer, WorkerRequest } from './messages.ts';
+import { sealInputs } from './seal-inputs.ts';
 import { bodyRoom } from './slot.ts';
 import { WorkerStatus } from './worker-status.ts';
 
@@ -32,7 +33,8 @@ function answer(request: WorkerRequest): WorkerAnswer | null {
       if (request.memory !== undefined) memories.set(request.slot, request.memory);
       if (request.buffer !== undefined) buffers.set(request.payload.buffer!, request.buffer);
       const memory = memories.get(request.slot)!;
-      const payload = payloadOf(request);
+      const given = payloadOf(request);
+      const payload = request.sealInputs ? sealInputs(given, memory) : given;
       const { prefixBytes } = request;
       const { compression, bytes } = compress(payload, request, bodyRoom(memory, prefixBytes, payload.length));
       waiting.set(request.job, { body: bytes, memory, prefixBytes });

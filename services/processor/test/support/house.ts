@@ -30,6 +30,7 @@ import {
   type Leaf,
   leafHash,
   openChunk,
+  openInputs,
   toHex,
 } from '@lucid-sessions/evidence';
 import {
@@ -242,6 +243,7 @@ export async function readBack(house: House, sessionId: string, index: number) {
   const dek = (await unwrapDek(mine, house.keys.unwrappers)) ?? new Uint8Array(32);
   const opened = await openChunk(nodeCrypto, dek, file);
   if (!opened.opened) throw new Error(opened.message);
-  const payload = await nodeDecompressor.decompress(header.compression, opened.compressed, 64 << 20);
-  return { file, header, payload };
+  const sealed = await nodeDecompressor.decompress(header.compression, opened.compressed, 64 << 20);
+  const payload = await openInputs(nodeCrypto, opened.inputs, sealed);
+  return { file, header, sealed, payload };
 }

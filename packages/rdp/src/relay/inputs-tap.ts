@@ -1,0 +1,114 @@
+import { DecodeError, decode } from '@lucid-sessions/wire';
+import { mcsPdu } from '../pdu/mcs.ts';
+import { CompressionFlag, PduType, PduType2, shareDataPdu } from '../pdu/share.ts';
+import type { ChannelIds } from './classify.ts';
+import { type FrameTap, TapFlag } from './frame-tap.ts';
+import {
+  FAST_PATH_EVENT_BYTES,
+  FAST_PATH_SCANCODE,
+  FAST_PATH_UNICODE,
+  SLOW_EVENT_BYTES,
+  SLOW_SCANCODE,
+  SLOW_UNICODE,
+} from './keeping-tap.ts';
+import { mcsBytesOf } from './rewrite.ts';
+import { sharePdusOf } from './share-pdus.ts';
+
+/**
+ * Flags the frames that hold what was typed, copied or redirected: client PDUs with a keyboard event, and all of the channels
+ * cliprdr and rdpdr. Mouse PDUs stay unflagged: players draw the pointer from them. A client's PDU that can't be read to its end
+ * counts as typed. Client PDUs that come in pieces are recorded when they are whole, because their flags stand before them.
+ */
+export class InputsTap implements FrameTap {
+  readonly #inner: FrameTap;
+  #partial: { flags: number; channelId: number; bytes: Uint8Array; filled: number } | null = null;
+  #timeUs = 0;
+  /** As the connection learns them. */
+  ids: ChannelIds = { ioChannelId: 0, dynamicChannelId: 0, clipboardChannelId: 0, deviceChannelId: 0 };
+
+  constructor(inner: FrameTap) {
+    this.#inner = inner;
+  }
+
+  frame(kind: number, flags: number, channelId: number, bytes: Uint8Array, timeUs: number): void {
+    this.#timeUs = timeUs;
+    const inputs = this.#onInputsChannel(channelId) || (this.#mayType(flags, channelId) && holdsKeys(flags, bytes));
+    this.#inner.frame(kind, inputs ? flags | TapFlag.inputs : flags, channelId, bytes, timeUs);
+  }
+
+  begin(flags: number, channelId: number, length: number, timeUs: number): void {
+    this.#timeUs = timeUs;
+    if (this.#mayType(flags, channelId)) this.#partial = { flags, channelId, bytes: new Uint8Array(length), filled: 0 };
+    else
+      this.#inner.begin(this.#onInputsChannel(channelId) ? flags | TapFlag.inputs : flags, channelId, length, timeUs);
+  }
+
+  fill(direction: 0 | 1, bytes: Uint8Array): void {
+    const partial = this.#partial;
+    if (direction === 1 || partial === null) {
+      this.#inner.fill(direction, bytes);
+      return;
+    }
+    partial.bytes.set(bytes, partial.filled);
+    partial.filled += bytes.length;
+    if (partial.filled < partial.bytes.length) return;
+    this.#partial = null;
+    // At the time of the last frame: recorded times never go back.
+    this.frame(0, partial.flags, partial.channelId, partial.bytes, this.#timeUs);
+  }
+
+  #onInputsChannel(channelId: number): boolean {
+    const { clipboardChannelId, deviceChannelId } = this.ids;
+    return channelId !== 0 && (channelId === clipboardChannelId || channelId === deviceChannelId);
+  }
+
+  #mayType(flags: number, channelId: number): boolean {
+    if ((flags & TapFlag.serverToClient) !== 0) return false;
+    return (flags & TapFlag.fastPath) !== 0 || (channelId !== 0 && channelId === this.ids.ioChannelId);
+  }
+}
+
+function holdsKeys(flags: number, pdu: Uint8Array): boolean {
+  if ((flags & TapFlag.fastPath) !== 0) return fastPathHoldsKeys(pdu);
+  // The Client Info PDU and the like: no TPKT is no slow path.
+  if (pdu[0] !== 3) return true;
+  try {
+    return slowPathHoldsKeys(pdu);
+  } catch (error) {
+    if (error instanceof DecodeError) return true;
+    throw error;
+  }
+}
+
+function fastPathHoldsKeys(pdu: Uint8Array): boolean {
+  if (((pdu[0] ?? 0) & 0xc3) !== 0) return true;
+  let at = ((pdu[1] ?? 0) & 0x80) === 0 ? 2 : 3;
+  let count = ((pdu[0] ?? 0) >> 2) & 15;
+  if (count === 0) count = pdu[at++] ?? 0;
+  for (; count > 0; count -= 1) {
+    const code = (pdu[at] ?? 0xff) >> 5;
+    const length = FAST_PATH_EVENT_BYTES[code];
+    if (length === undefined || code === FAST_PATH_SCANCODE || code === FAST_PATH_UNICODE) return true;
+    at += 1 + length;
+  }
+  return at !== pdu.length;
+}
+
+function slowPathHoldsKeys(pdu: Uint8Array): boolean {
+  const mcs = decode(mcsPdu, mcsBytesOf(pdu));
+  if (mcs.kind !== 'sendDataRequest') return false;
+  for (const share of sharePdusOf(mcs.data)) {
+    if ((share.pduType & 15) !== PduType.data) continue;
+    const { pduType2, compressedType, data } = decode(shareDataPdu, share.body);
+    if (pduType2 !== PduType2.input) continue;
+    if ((compressedType & CompressionFlag.compressed) !== 0) return true;
+    const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+    let at = 4;
+    for (; at + SLOW_EVENT_BYTES <= data.length; at += SLOW_EVENT_BYTES) {
+      const type = view.getUint16(at + 4, true);
+      if (type === SLOW_SCANCODE || type === SLOW_UNICODE) return true;
+    }
+    if (at !== data.length) return true;
+  }
+  return false;
+}

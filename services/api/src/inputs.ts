@@ -1,0 +1,35 @@
+/** Typed and copied texts need a right of their own, and leave a trace of their own before they leave. */
+import { isPermitted, LucidError } from '@lucid-sessions/contract';
+import { writeAudit } from './audit.ts';
+import type { Call } from './call.ts';
+import { addCustody } from './custody.ts';
+
+type InputsCall = Call<'getIndex'> | Call<'listEvents'> | Call<'getKey'> | Call<'liveSession'>;
+
+/** Nothing to do for a call that does not ask for them. `detail`: what custody says was viewed. Throws `forbidden`. */
+export async function admitInputs(call: InputsCall, detail: string): Promise<void> {
+  const { api, user, sessionId, query } = call;
+  if (!query.inputs) return;
+  const allowed = isPermitted(user.roles, 'recordings:inputs');
+  await writeAudit(api, {
+    event: allowed ? 'inputs_viewed' : 'permission_denied',
+    userId: user.userId,
+    resourceId: sessionId,
+    ipAddress: null,
+    userAgent: null,
+    success: allowed,
+    errorMessage: allowed ? null : 'not permitted',
+    details: { view: detail, ...placeOf(query) },
+  });
+  if (!allowed)
+    throw new LucidError('forbidden', 'typed and copied texts need the right recordings:inputs', {
+      details: { permissions: ['recordings:inputs'] },
+    });
+  await addCustody(call, 'view', detail);
+}
+
+/** What was searched for can be a secret itself: it is not written down. */
+const placeOf = (query: InputsCall['query']): Record<string, unknown> =>
+  'limit' in query
+    ? { offset: query.offset, limit: query.limit, ...('search' in query ? { searched: true } : {}) }
+    : {};
