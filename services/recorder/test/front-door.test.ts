@@ -295,7 +295,8 @@ test('pause: the relay goes on, nothing is recorded, and the gap says so', async
   assert.ok(facts.some((fact) => fact.kind === 'pause' && fact.fromUs === pausedAtUs && fact.toUs === resumedAtUs));
   assert.equal(gateway.chunks.find((chunk) => chunk.gapBefore)?.index, gateway.chunks.length - 1);
   // One key is two events in a PDU of 6 bytes: only the second line's keys are there.
-  const input = gateway.frames().filter((frame) => frame.flags === frameFlags.fastPath);
+  const typed = frameFlags.fastPath | frameFlags.inputs;
+  const input = gateway.frames().filter((frame) => frame.flags === typed);
   assert.equal(input.length, 'public\n'.length);
 });
 
