@@ -45,7 +45,7 @@ const chunkSlotsCount = 4;
 const limitsOf = (config: RecorderConfig): SpoolLimits => ({
   segmentBytesMax: config.chunkBytesMax,
   segmentAgeMs: config.chunkAgeMs,
-  commitEveryMs: 25,
+  commitEveryMs: 8,
   spoolBytesMax: config.spoolBytesMax,
   retryMs: 250,
   retryMsMax: 15_000,
@@ -117,7 +117,7 @@ class RunningRecorder implements Recorder {
       // While chunks can't be stored, sessions that are over wait too.
       sessionsMax: 20 * sessionsMax + 100,
       chunkSlotsCount,
-      flushEveryMs: 15,
+      flushEveryMs: 5,
       seal: (chunk) => this.#deps.processor.seal(chunk),
       onDrained: (sessionId, chunksCount) => this.#report({ kind: 'drained', sessionId, chunksCount }),
       onProblem: this.#onProblem,

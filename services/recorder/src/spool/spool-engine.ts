@@ -94,6 +94,8 @@ export class SpoolEngine {
   readonly #tickTimer: NodeJS.Timeout;
   readonly #tickMs: number;
   #closing = false;
+  /** Set while more may be handed on in the next turn. */
+  #dispatching: NodeJS.Immediate | null = null;
   /** Frame bytes since the last tick, and whether that tick found a burst. */
   #arrivedBytes = 0;
   #burst = false;
@@ -306,6 +308,7 @@ export class SpoolEngine {
   async close(): Promise<void> {
     this.#closing = true;
     clearInterval(this.#tickTimer);
+    if (this.#dispatching !== null) clearImmediate(this.#dispatching);
     await this.#rounds.stop();
     for (const session of this.#sessions.values()) session.current?.release();
   }
@@ -492,13 +495,23 @@ export class SpoolEngine {
     this.#dispatch();
   }
 
+  /** Reading a segment back takes as long as many appends: one of them, and frames that came meanwhile have their turn. */
   #dispatch(): void {
+    if (this.#dispatching !== null) return;
     const nowUs = this.#options.monotonicUs();
     for (const session of this.#sessions.values()) {
       if (this.#closing || (this.#burst && this.#burstChunks < 1)) return;
       if (session.inFlight || session.sealed || session.closed.length === 0) continue;
       if (this.#freeChunkSlots.length === 0 && session.closed[0]?.ready === null) continue;
-      if (session.attempts === 0 || nowUs >= session.retryAtUs) this.#handOn(session);
+      if (session.attempts > 0 && nowUs < session.retryAtUs) continue;
+      const isRead = session.closed[0]?.ready === null;
+      this.#handOn(session);
+      if (!isRead) continue;
+      this.#dispatching = setImmediate(() => {
+        this.#dispatching = null;
+        this.#dispatch();
+      });
+      return;
     }
   }
 
