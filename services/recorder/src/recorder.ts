@@ -48,7 +48,7 @@ const limitsOf = (config: RecorderConfig): SpoolLimits => ({
   commitEveryMs: 8,
   spoolBytesMax: config.spoolBytesMax,
   retryMs: 250,
-  retryMsMax: 15_000,
+  retryMsMax: 5_000,
   burstBytesPerSecond: 60e6,
   burstChunksPerSecond: 6,
 });

@@ -73,6 +73,8 @@ interface WrittenBatch {
 
 const durableSamplesMax = 4096;
 const tickMsMax = 250;
+/** When a chunk was sealed, those that wait for the chunk line try again this soon. */
+const lineIsBackMs = 1000;
 
 function failureCode(error: unknown): SpoolFailureCode {
   const code = (error as { code?: unknown }).code;
@@ -227,6 +229,7 @@ export class SpoolEngine {
     if (session !== undefined && segment?.index === index) {
       session.inFlight = false;
       session.attempts = 0;
+      this.#lineIsBack();
       if (segment.final && stored !== 'not_final') {
         session.sealed = true;
         this.#options.emit({ kind: 'complete', sessionId, chunksCount: stored === 'as_asked' ? index + 1 : index });
@@ -255,6 +258,12 @@ export class SpoolEngine {
     const session = this.#sessions.get(sessionId);
     if (session?.closed[0]?.index === index) this.#postpone(session);
     this.#dispatch();
+  }
+
+  /** Pauses grow while the line is out of reach; nobody waits for the rest of one when another session got through. */
+  #lineIsBack(): void {
+    const soonUs = this.#options.monotonicUs() + lineIsBackMs * 1000;
+    for (const session of this.#sessions.values()) session.retryAtUs = Math.min(session.retryAtUs, soonUs);
   }
 
   #postpone(session: SpoolSession): void {
