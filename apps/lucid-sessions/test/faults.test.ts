@@ -96,6 +96,24 @@ describe('a spool disk that fails', { concurrency: 1 }, () => {
     });
   }
 
+  test('best effort, the recorder dies while the disk takes nothing: the recording claims no completeness', {
+    timeout: 90_000,
+  }, async (t) => {
+    const { id, client } = await record(t, 'best_effort');
+    setFault('append ENOSPC');
+    await workFor(client, 600);
+    await house.victim('all').kill();
+    setFault('');
+    await house.victim('all').start();
+    const session = await finished(house, id);
+    assert.equal(session.status, 'failed');
+    assert.equal(session.end_reason, 'recorder_crashed');
+    const report = await verifySession(house, id);
+    assert.deepEqual(report.states, ['RECOVERED']);
+    assert.equal(report.verdicts.integrity, 'intact');
+    assert.equal(report.verdicts.completeness, 'gaps');
+  });
+
   test('slow disk: nothing is lost, nobody is disconnected', { timeout: 90_000 }, async (t) => {
     const { id, client } = await record(t, 'strict');
     setFault('sync slow 400');

@@ -263,6 +263,21 @@ test('finish is idempotent, lists the facts, and nothing is sealed behind it', (
     await assert.rejects(processor.finish(finishRequest(sessionOf('never'))), { code: 'LUCID_ERR_3004' });
   }));
 
+test('a best-effort session whose recorder died does not look gapless; a strict one is cut off and no more', () =>
+  inHouse(async (house) => {
+    const processor = house.processor();
+    for (const persistence of ['strict', 'best_effort'] as const) {
+      const session = sessionOf(persistence);
+      await house.storage.createSession({ session, routeTokenSha256: null });
+      await processor.open({ ...openRequest(session), persistence });
+      await processor.seal(chunkOf(persistence, 0, pattern(10), { final: true, recovered: true }));
+      const finished = await processor.finish({ ...finishRequest(session), reason: 'recorder_crashed' });
+      const { body } = readRecordOf('manifest', finished.manifestRecord);
+      const gaps = body.gaps.map(({ from_us, to_us }) => [from_us, to_us]);
+      assert.deepEqual(gaps, persistence === 'strict' ? [] : [[openedUs + 60_000_000, null]]);
+    }
+  }));
+
 test('a final chunk ends the chain, for this processor and the next', () =>
   inHouse(async (house) => {
     const processor = house.processor();

@@ -354,7 +354,7 @@ export class SpoolEngine {
   }
 
   #rotate(session: SpoolSession, gapBefore: boolean): OpenSegment {
-    this.#closeCurrent(session, false, null);
+    this.#closeCurrent(session, { final: false, end: null });
     const segment = this.#openSegment(session, gapBefore);
     this.#dispatch();
     return segment;
@@ -369,12 +369,12 @@ export class SpoolEngine {
   }
 
   /** A close record that can't be written is not worth failing for: this process knows what it would say. */
-  #closeCurrent(session: SpoolSession, final: boolean, end: SessionEnd | null): void {
+  #closeCurrent(session: SpoolSession, why: Omit<SegmentClose, 'closedUs'>): void {
     const segment = session.current;
     if (segment === null) return;
     const { index, path, mirror } = segment;
     const closedUs = this.#options.wallUs();
-    const close = { closedUs, final, end };
+    const close = { closedUs, ...why };
     session.current = null;
     try {
       this.#count(segment.close(close));
@@ -386,7 +386,7 @@ export class SpoolEngine {
     const isWhole = mirror !== null && segment.hasClose;
     const ready = isWhole ? { slot: mirror.slot, contents: contentsOf(segment, close) } : null;
     if (mirror !== null && !isWhole) this.#freeChunkSlots.push(mirror.slot);
-    session.closed.push({ index, path, fileBytes: segment.fileBytes, final, ready });
+    session.closed.push({ index, path, fileBytes: segment.fileBytes, final: why.final, ready });
   }
 
   #fail(session: SpoolSession, error: unknown, framesLost: number): void {
@@ -398,7 +398,7 @@ export class SpoolEngine {
     const reason = `${code}: ${error instanceof Error ? error.message : String(error)}`;
     const { wallUs, monotonicUs, limits } = this.#options;
     session.current?.cutBack();
-    this.#closeCurrent(session, false, null);
+    this.#closeCurrent(session, { final: false, end: null, gapAfter: true });
     session.lost = { fromUs: wallUs(), framesLost, reason, retryAtUs: monotonicUs() + limits.retryMs * 1000 };
     this.#options.emit({ kind: 'failed', session: session.number, code, message: reason });
     this.#dispatch();
@@ -446,7 +446,7 @@ export class SpoolEngine {
     session.finalClosed = false;
     try {
       if (session.current === null) this.#openSegment(session, session.lost !== null);
-      this.#closeCurrent(session, true, session.end);
+      this.#closeCurrent(session, { final: true, end: session.end });
     } catch {
       const last = session.closed.at(-1);
       const lastIsFree = last !== undefined && !(session.inFlight && session.closed.length === 1);
