@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connectClient, type Desktop, type RdpClient, startDesktop } from '@lucid-sessions/testkit';
 import { finished } from './support/crash-runs.ts';
+import { workFor } from './support/fault-sessions.ts';
 import { armSession, verifySession } from './support/gateway.ts';
 import { type House, oneProcess, startHouse } from './support/house.ts';
 
@@ -44,14 +44,6 @@ async function record(
   t.after(() => client.destroy());
   await workFor(client, 400);
   return { id, client };
-}
-
-async function workFor(client: RdpClient, ms: number): Promise<void> {
-  const endMs = performance.now() + ms;
-  while (performance.now() < endMs) {
-    client.key(0x1e);
-    await sleep(10);
-  }
 }
 
 const faults = [

@@ -4,6 +4,7 @@ export { makeDirectoryDurably, readFileOrNull, syncDirectory, writeFileDurably }
 export { EmbeddedLog, type EmbeddedLogOptions } from './embedded-log.ts';
 export { type LogHead, type LogHeadStore, SqliteLogHeadStore } from './embedded-log-head.ts';
 export { embeddedLogPort } from './embedded-log-port.ts';
+export * from './fs-chunk-disk.ts';
 export * from './fs-chunk-store.ts';
 export * from './fs-direct-file.ts';
 export {

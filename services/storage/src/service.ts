@@ -195,7 +195,8 @@ export function createStorageService(deps: StorageDeps): StorageService {
       const { freeBytes, totalBytes } = await chunks.space();
       const low = freeBytes < totalBytes * lowSpaceShare;
       const problems = recovery?.findings.length ?? 0;
-      const message = low ? 'the disk is nearly full' : problems > 0 ? 'some chains need a look' : null;
+      const message =
+        putter.problem() ?? (low ? 'the disk is nearly full' : problems > 0 ? 'some chains need a look' : null);
       return {
         service: 'storage',
         status: message === null ? 'healthy' : 'degraded',

@@ -118,9 +118,7 @@ export function row({ scene, outcomes, failures, elapsedMs }: Tally): string {
 }
 
 /** `lanes` scenes beside each other: a machine that is short of processor time makes nothing durable in time. */
-export async function runMany(
-  options: SeriesOptions & { lanes: number; scenes: readonly Scene[] },
-): Promise<boolean> {
+export async function runMany(options: SeriesOptions & { lanes: number; scenes: readonly Scene[] }): Promise<boolean> {
   const { runs, seed, lanes, say } = options;
   const each = Math.ceil(runs / options.scenes.length);
   const waiting = [...options.scenes];

@@ -28,6 +28,8 @@ export interface RecordedSessionOptions {
   spool: Spool;
   recorderId: string;
   wallUs: () => number;
+  /** Tells every session when the wall clock was set. */
+  checkClock: () => void;
   report: (report: RecorderReport) => Promise<void>;
   /** The sockets are closed and the recording is closed; chunks may still drain. */
   onEnded: () => void;
@@ -339,6 +341,8 @@ export class RecordedSession {
     for (const pump of this.#pumps) pump.stop();
     const { client, target, onEnded, report } = this.#options;
     const ending = this.#ending ?? left('client', null);
+    // A step since the last look would date the end before what came before it, without a word.
+    this.#options.checkClock();
     const atUs = this.#options.wallUs();
     this.#closePause(atUs);
     this.#note({ type: 'ended', atUs, reason: ending.reason, message: ending.message.slice(0, 4000) });

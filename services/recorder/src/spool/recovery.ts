@@ -87,7 +87,10 @@ function recoverSession(
     session.nextIndex = found.header === 'torn' ? index : index + 1;
   }
   const last = closed.at(-1);
-  const contents = last === undefined ? addEmptySegment(options, session, closed, { firstFrameNumber: 0, gapBefore: false }) : readLast(options, last);
+  const contents =
+    last === undefined
+      ? addEmptySegment(options, session, closed, { firstFrameNumber: 0, gapBefore: false })
+      : readLast(options, last);
   if (contents === null) return null;
   // Closed in order and not as the last one: only what comes behind it can say that the session was cut off.
   if (last !== undefined && contents.close?.final === false)
