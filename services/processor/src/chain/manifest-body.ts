@@ -39,9 +39,15 @@ function text(value: string, lengthMax = textMax): string {
   return value.slice(0, lengthMax).toWellFormed();
 }
 
+/** One that was told when it began is left out when its end was told, too. */
+function told<S extends { fromUs: number; toUs: number | null }>(spans: readonly S[]): S[] {
+  const ended = new Set(spans.filter(({ toUs }) => toUs !== null).map(({ fromUs }) => fromUs));
+  return spans.filter(({ fromUs, toUs }) => toUs !== null || !ended.has(fromUs));
+}
+
 /** Beyond the limit the last entry covers all that is left: a gap may be coarse in the manifest, never missing. */
 function gapsOf(facts: readonly RecordingFact[]): ManifestBody['gaps'] {
-  const gaps = factsOf(facts, 'gap').map(({ fromUs, toUs, reason, framesLost }) => ({
+  const gaps = told(factsOf(facts, 'gap')).map(({ fromUs, toUs, reason, framesLost }) => ({
     from_us: fromUs,
     to_us: toUs,
     reason: text(reason),
@@ -65,7 +71,7 @@ function gapOfCrash({ reason, endedUs }: FinishRequest, open: OpenBody): Manifes
 }
 
 function pausesOf(facts: readonly RecordingFact[]): ManifestBody['pauses'] {
-  const pauses = factsOf(facts, 'pause').map(({ fromUs, toUs }) => ({ from_us: fromUs, to_us: toUs }));
+  const pauses = told(factsOf(facts, 'pause')).map(({ fromUs, toUs }) => ({ from_us: fromUs, to_us: toUs }));
   const rest = pauses.splice(entriesMax - 1);
   if (rest.length <= 1) return [...pauses, ...rest];
   return [...pauses, { from_us: rest[0]!.from_us, to_us: rest.at(-1)!.to_us }];

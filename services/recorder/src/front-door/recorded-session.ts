@@ -79,7 +79,10 @@ export class RecordedSession {
       this.#resolveEnded = resolve;
     });
     this.#spool = spool.open(ticket.sessionId, {
-      onFailed: (_, message) => this.#recordingFailed(message),
+      onFailed: (_, message, fromUs) => {
+        this.#openGap(fromUs, message);
+        this.#recordingFailed(message);
+      },
       onGap: ({ fromUs, toUs, framesLost, reason }) => this.#gap(fromUs, toUs, framesLost, reason),
     });
     const { input_policy: input = 'full', clipboard_policy: clipboard = 'full' } = ticket.recording;
@@ -262,6 +265,11 @@ export class RecordedSession {
     if (!this.#ended) this.#note({ type: 'gap', fromUs, toUs, framesLost, reason });
   }
 
+  /** Told when it begins, to where another disk may keep it: a recorder that dies in it can't tell its end. */
+  #openGap(fromUs: number, reason: string): void {
+    this.#fact({ kind: 'gap', fromUs, toUs: null, framesLost: 0, reason });
+  }
+
   #recordingFailed(message: string): void {
     this.#errorsCount += 1;
     if (this.#options.ticket.persistence === 'best_effort') return;
@@ -292,6 +300,8 @@ export class RecordedSession {
     this.#note({ type: 'pause', atUs });
     this.#spool.rotate(false);
     this.#paused = { fromUs: atUs, framesLost: 0 };
+    this.#fact({ kind: 'pause', fromUs: atUs, toUs: null });
+    this.#openGap(atUs, 'paused');
     void this.#options.report({ kind: 'paused', sessionId: this.sessionId, atUs });
     return atUs;
   }

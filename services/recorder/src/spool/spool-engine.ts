@@ -399,8 +399,9 @@ export class SpoolEngine {
     const { wallUs, monotonicUs, limits } = this.#options;
     session.current?.cutBack();
     this.#closeCurrent(session, { final: false, end: null, gapAfter: true });
-    session.lost = { fromUs: wallUs(), framesLost, reason, retryAtUs: monotonicUs() + limits.retryMs * 1000 };
-    this.#options.emit({ kind: 'failed', session: session.number, code, message: reason });
+    const fromUs = wallUs();
+    session.lost = { fromUs, framesLost, reason, retryAtUs: monotonicUs() + limits.retryMs * 1000 };
+    this.#options.emit({ kind: 'failed', session: session.number, code, message: reason, fromUs });
     this.#dispatch();
   }
 
