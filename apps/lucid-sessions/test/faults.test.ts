@@ -106,6 +106,19 @@ describe('a spool disk that fails', { concurrency: 1 }, () => {
     assert.equal(report.verdicts.completeness, 'gaps');
   });
 
+  test('the recorder dies while it is paused: the pause is in the verdict', { timeout: 90_000 }, async (t) => {
+    const { id, client } = await record(t, 'strict');
+    await house.api.json('POST', `/sessions/${id}/pause`, {});
+    await workFor(client, 600);
+    await house.victim('all').kill();
+    await house.victim('all').start();
+    await finished(house, id);
+    const report = await verifySession(house, id);
+    assert.deepEqual(report.states, ['RECOVERED']);
+    assert.equal(report.verdicts.integrity, 'intact');
+    assert.equal(report.verdicts.completeness, 'gaps');
+  });
+
   test('slow disk: nothing is lost, nobody is disconnected', { timeout: 90_000 }, async (t) => {
     const { id, client } = await record(t, 'strict');
     setFault('sync slow 400');

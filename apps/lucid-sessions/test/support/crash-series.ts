@@ -69,7 +69,7 @@ export async function runScene(
   let house: House | null = null;
   for (let i = 0; i < runs; i += 1) {
     const { victim, endsSessions } = scene;
-    const moment = random() < 0.75 ? 'recording' : 'ending';
+    const moment = i % 4 === 1 ? 'ending' : 'recording';
     const { durableMs, sessions = 2 } = options;
     const bound = durableMs === undefined ? {} : { durableMs };
     const run: CrashRun = { victim, endsSessions, moment, sessions, random, ...bound };
