@@ -1,6 +1,6 @@
 /**
- * The long form of the crash tests: `npm run crash-runs -- --runs 300 [--seed 1] [--lanes 1] [--scene NAME]`. Kills processes of the product at random moments and
- * says what was lost. Ends with 1 when a run breaks a promise.
+ * The long form of the crash tests: `npm run crash-runs -- --runs 300 [--seed 1] [--lanes 1] [--scene NAME]`. Kills processes
+ * of the product at random moments and says what was lost. Ends with 1 when a run breaks a promise.
  */
 import { parseArgs } from 'node:util';
 import { startDesktop } from '@lucid-sessions/testkit';
