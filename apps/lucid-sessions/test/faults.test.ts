@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connectClient, type Desktop, type RdpClient, startDesktop } from '@lucid-sessions/testkit';
 import { finished } from './support/crash-runs.ts';
+import { workFor } from './support/fault-sessions.ts';
 import { armSession, verifySession } from './support/gateway.ts';
 import { type House, oneProcess, startHouse } from './support/house.ts';
 
@@ -44,14 +44,6 @@ async function record(
   t.after(() => client.destroy());
   await workFor(client, 400);
   return { id, client };
-}
-
-async function workFor(client: RdpClient, ms: number): Promise<void> {
-  const endMs = performance.now() + ms;
-  while (performance.now() < endMs) {
-    client.key(0x1e);
-    await sleep(10);
-  }
 }
 
 const faults = [
@@ -95,6 +87,37 @@ describe('a spool disk that fails', { concurrency: 1 }, () => {
       assert.equal(report.verdicts.completeness, 'gaps');
     });
   }
+
+  test('best effort, the recorder dies while the disk takes nothing: the recording claims no completeness', {
+    timeout: 90_000,
+  }, async (t) => {
+    const { id, client } = await record(t, 'best_effort');
+    setFault('append ENOSPC');
+    await workFor(client, 600);
+    await house.victim('all').kill();
+    setFault('');
+    await house.victim('all').start();
+    const session = await finished(house, id);
+    assert.equal(session.status, 'failed');
+    assert.equal(session.end_reason, 'recorder_crashed');
+    const report = await verifySession(house, id);
+    assert.deepEqual(report.states, ['RECOVERED']);
+    assert.equal(report.verdicts.integrity, 'intact');
+    assert.equal(report.verdicts.completeness, 'gaps');
+  });
+
+  test('the recorder dies while it is paused: the pause is in the verdict', { timeout: 90_000 }, async (t) => {
+    const { id, client } = await record(t, 'strict');
+    await house.api.json('POST', `/sessions/${id}/pause`, {});
+    await workFor(client, 600);
+    await house.victim('all').kill();
+    await house.victim('all').start();
+    await finished(house, id);
+    const report = await verifySession(house, id);
+    assert.deepEqual(report.states, ['RECOVERED']);
+    assert.equal(report.verdicts.integrity, 'intact');
+    assert.equal(report.verdicts.completeness, 'gaps');
+  });
 
   test('slow disk: nothing is lost, nobody is disconnected', { timeout: 90_000 }, async (t) => {
     const { id, client } = await record(t, 'strict');

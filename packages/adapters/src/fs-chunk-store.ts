@@ -9,22 +9,11 @@
  * ```
  */
 import { createHash, randomBytes } from 'node:crypto';
-import {
-  type FileHandle,
-  link,
-  mkdir,
-  open,
-  opendir,
-  readdir,
-  rename,
-  rm,
-  stat,
-  statfs,
-  unlink,
-} from 'node:fs/promises';
+import { type FileHandle, link, open, opendir, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { LucidError, sessionIdSchema } from '@lucid-sessions/contract';
 import type { ChunkStore } from '@lucid-sessions/storage';
+import { type ChunkDisk, realDisk } from './fs-chunk-disk.ts';
 import { DurableFileWriter } from './fs-direct-file.ts';
 
 const sealedLeafBytes = 224;
@@ -40,6 +29,7 @@ export interface FsChunkStoreOptions {
   direct?: boolean;
   /** Temporary files older than this belong to nobody any more. */
   temporaryAgeMs?: number;
+  disk?: ChunkDisk;
 }
 
 const codeOf = (thrown: unknown) => (thrown as { code?: unknown } | null)?.code;
@@ -73,10 +63,10 @@ async function absentAsNull<T>(work: () => Promise<T>): Promise<T | null> {
   }
 }
 
-async function syncFolder(path: string): Promise<void> {
+async function syncFolder(disk: ChunkDisk, path: string): Promise<void> {
   // Windows can't open a directory; NTFS journals names by itself.
   if (process.platform === 'win32') return;
-  const folder = await open(path, 'r');
+  const folder = await disk.open(path, 'r');
   try {
     await folder.sync();
   } finally {
@@ -150,11 +140,13 @@ export class FsChunkStore implements ChunkStore {
   readonly #root: string;
   readonly #writer: DurableFileWriter;
   readonly #temporaryAgeMs: number;
+  readonly #disk: ChunkDisk;
   readonly #knownFolders = new Set<string>();
 
   constructor(options: FsChunkStoreOptions) {
     this.#root = resolve(options.path);
-    this.#writer = new DurableFileWriter({ direct: options.direct ?? true });
+    this.#disk = options.disk ?? realDisk;
+    this.#writer = new DurableFileWriter({ direct: options.direct ?? true, disk: this.#disk });
     this.#temporaryAgeMs = options.temporaryAgeMs ?? 600_000;
   }
 
@@ -169,12 +161,12 @@ export class FsChunkStore implements ChunkStore {
       .replaceAll('\\', '/');
   }
 
-  /** Makes a folder and makes its name durable, from the root down. */
+  /** Makes a folder and makes its name durable, from the root down: also one that was made by somebody who could not. */
   async #makeFolder(path: string): Promise<void> {
     if (this.#knownFolders.has(path)) return;
     if (path.length > this.#root.length) await this.#makeFolder(dirname(path));
-    const made = await mkdir(path, { recursive: true, mode: 0o750 });
-    if (made !== undefined) await syncFolder(dirname(path));
+    const made = await this.#disk.makeFolder(path);
+    if (made !== undefined || path.length > this.#root.length) await syncFolder(this.#disk, dirname(path));
     if (this.#knownFolders.size >= knownFoldersMax) this.#knownFolders.clear();
     this.#knownFolders.add(path);
   }
@@ -190,7 +182,7 @@ export class FsChunkStore implements ChunkStore {
     } finally {
       if (!published) await rm(temporary, { force: true });
     }
-    if (published) await syncFolder(folder);
+    if (published) await syncFolder(this.#disk, folder);
     return published;
   }
 
@@ -225,8 +217,8 @@ export class FsChunkStore implements ChunkStore {
     await guarded('writing a leaf', async () => {
       await this.#makeFolder(folder);
       const path = join(folder, leavesName);
-      const present = await absentAsNull(() => open(path, 'r+'));
-      const file = present ?? (await open(path, 'wx+', 0o640));
+      const present = await absentAsNull(() => this.#disk.open(path, 'r+'));
+      const file = present ?? (await this.#disk.open(path, 'wx+', 0o640));
       try {
         if ((await file.stat()).size < index * sealedLeafBytes)
           throw new LucidError('storage', 'leaves before this one are missing; restart storage to restore them');
@@ -235,7 +227,8 @@ export class FsChunkStore implements ChunkStore {
       } finally {
         await file.close();
       }
-      if (present === null) await syncFolder(folder);
+      // Whoever made the file may have died, or failed, before its name was durable.
+      if (present === null || index === 0) await syncFolder(this.#disk, folder);
     });
   }
 
@@ -313,7 +306,7 @@ export class FsChunkStore implements ChunkStore {
           bytesFreed += (await absentAsNull(async () => fileSize(join(inner, name)))) ?? 0;
       for (const path of this.#knownFolders) if (path.startsWith(folder)) this.#knownFolders.delete(path);
       await rm(folder, { recursive: true, force: true });
-      if ((await absentAsNull(() => stat(dirname(folder)))) !== null) await syncFolder(dirname(folder));
+      if ((await absentAsNull(() => stat(dirname(folder)))) !== null) await syncFolder(this.#disk, dirname(folder));
       return bytesFreed;
     });
   }

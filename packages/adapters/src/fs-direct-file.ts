@@ -4,7 +4,8 @@
  * Both end in fdatasync, so the bytes are on the disk when the call answers; the name is the caller's to make durable.
  */
 import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { type ChunkDisk, realDisk } from './fs-chunk-disk.ts';
 
 const pageBytes = 4096;
 const slotBytes = 4 * 1024 * 1024;
@@ -50,16 +51,18 @@ const isInvalid = (thrown: unknown) => (thrown as { code?: unknown } | null)?.co
 
 export class DurableFileWriter {
   readonly #slots = new AlignedSlots(4);
+  readonly #disk: ChunkDisk;
   #direct: boolean;
 
-  constructor(options: { direct?: boolean } = {}) {
+  constructor(options: { direct?: boolean; disk?: ChunkDisk } = {}) {
+    this.#disk = options.disk ?? realDisk;
     this.#direct = (options.direct ?? true) && typeof constants.O_DIRECT === 'number' && constants.O_DIRECT !== 0;
   }
 
   /** Fails with EEXIST when the file is there. Files below a page gain nothing from O_DIRECT. */
   async write(path: string, bytes: Uint8Array): Promise<void> {
     if (this.#direct && bytes.length >= pageBytes && (await this.#writeDirect(path, bytes))) return;
-    const file = await open(path, 'wx', 0o640);
+    const file = await this.#disk.open(path, 'wx', 0o640);
     try {
       await writeAll(file, bytes, 0);
       await file.datasync();
@@ -73,7 +76,7 @@ export class DurableFileWriter {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
     let file: FileHandle;
     try {
-      file = await open(path, flags | constants.O_DIRECT, 0o640);
+      file = await this.#disk.open(path, flags | constants.O_DIRECT, 0o640);
     } catch (thrown) {
       if (!isInvalid(thrown)) throw thrown;
       this.#direct = false;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { chmod, mkdir, mkdtemp, readdir, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { chunkStoreSuite, collect } from '../../../services/storage/test/suites/index.ts';
-import { FsChunkStore } from '../src/index.ts';
+import { FsChunkStore, realDisk } from '../src/index.ts';
 
 async function home(options: { direct?: boolean } = {}) {
   const path = await mkdtemp(join(tmpdir(), 'lucid-chunks-'));
@@ -49,6 +49,32 @@ test('a torn last leaf is left out and then overwritten', async () => {
   assert.equal((await store.readLeaves('s1')).length, 224);
   await store.putLeaf('s1', 1, leaf.fill(4));
   assert.deepEqual((await store.leavesTail('s1')).last, leaf);
+  await dispose();
+});
+
+test('a name that could not be made durable is made durable by the next try', async () => {
+  const { path, dispose } = await home();
+  const synced = new Set<string>();
+  let failing = '';
+  const disk = {
+    ...realDisk,
+    open: (folder: string, flags: string | number, mode?: number) => {
+      if (folder === failing) return Promise.reject(Object.assign(new Error('injected'), { code: 'EIO' }));
+      if (flags === 'r') synced.add(folder);
+      return realDisk.open(folder, flags, mode);
+    },
+  };
+  const folder = join(path, 's1', 's1');
+  for (const broken of [dirname(folder), folder]) {
+    const store = new FsChunkStore({ path, disk });
+    failing = broken;
+    await assert.rejects(store.putLeaf('s1', 0, new Uint8Array(224)), { status: 500 });
+    failing = '';
+    synced.clear();
+    await store.putLeaf('s1', 0, new Uint8Array(224));
+    assert.ok(synced.has(broken), 'the retry of a failed name makes it durable');
+    assert.ok(synced.has(folder));
+  }
   await dispose();
 });
 

@@ -263,6 +263,52 @@ test('finish is idempotent, lists the facts, and nothing is sealed behind it', (
     await assert.rejects(processor.finish(finishRequest(sessionOf('never'))), { code: 'LUCID_ERR_3004' });
   }));
 
+test('a best-effort session whose recorder died does not look gapless; a strict one is cut off and no more', () =>
+  inHouse(async (house) => {
+    const processor = house.processor();
+    for (const persistence of ['strict', 'best_effort'] as const) {
+      const session = sessionOf(persistence);
+      await house.storage.createSession({ session, routeTokenSha256: null });
+      await processor.open({ ...openRequest(session), persistence });
+      await processor.seal(chunkOf(persistence, 0, pattern(10), { final: true, recovered: true }));
+      const finished = await processor.finish({ ...finishRequest(session), reason: 'recorder_crashed' });
+      const { body } = readRecordOf('manifest', finished.manifestRecord);
+      const gaps = body.gaps.map(({ from_us, to_us }) => [from_us, to_us]);
+      assert.deepEqual(gaps, persistence === 'strict' ? [] : [[openedUs + 60_000_000, null]]);
+    }
+  }));
+
+test('a pause or gap whose end was never told stays open; one that ended counts once', () =>
+  inHouse(async (house) => {
+    const processor = house.processor();
+    const session = await openSession(house, processor, 's1');
+    const request = finishRequest(session);
+    request.facts = [1, 2].flatMap((fromUs) => [
+      { kind: 'pause', fromUs, toUs: null },
+      { kind: 'gap', fromUs, toUs: null, framesLost: 0, reason: 'paused' },
+    ]);
+    request.facts.push(
+      { kind: 'pause', fromUs: 1, toUs: 2 },
+      { kind: 'gap', fromUs: 1, toUs: 2, framesLost: 5, reason: 'paused' },
+    );
+    const { body } = readRecordOf('manifest', (await processor.finish(request)).manifestRecord);
+    const byStart = (a: { from_us: number }, b: { from_us: number }) => a.from_us - b.from_us;
+    assert.deepEqual(
+      body.pauses.sort(byStart).map(({ from_us, to_us }) => [from_us, to_us]),
+      [
+        [1, 2],
+        [2, null],
+      ],
+    );
+    assert.deepEqual(
+      body.gaps.sort(byStart).map(({ from_us, to_us, frames_lost }) => [from_us, to_us, frames_lost]),
+      [
+        [1, 2, 5],
+        [2, null, 0],
+      ],
+    );
+  }));
+
 test('a final chunk ends the chain, for this processor and the next', () =>
   inHouse(async (house) => {
     const processor = house.processor();

@@ -45,10 +45,10 @@ const chunkSlotsCount = 4;
 const limitsOf = (config: RecorderConfig): SpoolLimits => ({
   segmentBytesMax: config.chunkBytesMax,
   segmentAgeMs: config.chunkAgeMs,
-  commitEveryMs: 25,
+  commitEveryMs: 8,
   spoolBytesMax: config.spoolBytesMax,
   retryMs: 250,
-  retryMsMax: 15_000,
+  retryMsMax: 5_000,
   burstBytesPerSecond: 60e6,
   burstChunksPerSecond: 6,
 });
@@ -117,7 +117,7 @@ class RunningRecorder implements Recorder {
       // While chunks can't be stored, sessions that are over wait too.
       sessionsMax: 20 * sessionsMax + 100,
       chunkSlotsCount,
-      flushEveryMs: 15,
+      flushEveryMs: 5,
       seal: (chunk) => this.#deps.processor.seal(chunk),
       onDrained: (sessionId, chunksCount) => this.#report({ kind: 'drained', sessionId, chunksCount }),
       onProblem: this.#onProblem,
@@ -132,6 +132,7 @@ class RunningRecorder implements Recorder {
         recorderId: this.#config.recorderId,
         handshakeMs: this.#config.handshakeMs,
         wallUs: () => this.#clock.nowUs(),
+        checkClock: () => this.#checkClock(),
         report: (report) => this.#report(report),
         onProblem: this.#onProblem,
         onAdmitted: (sessionId) => void this.#connecting.set(sessionId, this.#clock.nowUs()),
@@ -201,12 +202,17 @@ class RunningRecorder implements Recorder {
     return [...running, ...connecting];
   }
 
+  #checkClock(): void {
+    const stepUs = this.#clock.check();
+    if (stepUs === 0) return;
+    for (const session of this.#sessions.values()) session.clockStepped(stepUs);
+  }
+
   /** Time limits, and the wall clock against the monotonic one. */
   #sweep(): void {
+    this.#checkClock();
     const nowUs = this.spool.monotonicUs();
-    const stepUs = this.#clock.check();
     for (const session of [...this.#sessions.values()]) {
-      if (stepUs !== 0) session.clockStepped(stepUs);
       const { idleMs, activationMs } = this.#config;
       const quietMs = (nowUs - session.lastInputUs) / 1000;
       if (!session.activated && session.statistics.durationUs > activationMs * 1000)

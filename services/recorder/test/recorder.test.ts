@@ -66,13 +66,18 @@ test('best effort: the session goes on, and the gap is a fact', async (t) => {
   while (target.typedLines().length === 0) await rdp.nextUpdates(1, 50);
   const { rmSync } = await import('node:fs');
   rmSync(fail);
-  while (!gateway.reports.some((report) => report.kind === 'fact' && report.fact.kind === 'gap')) {
+  const gaps = () =>
+    gateway.reports.flatMap((report) => (report.kind === 'fact' && report.fact.kind === 'gap' ? [report.fact] : []));
+  while (!gaps().some(({ toUs }) => toUs !== null)) {
     await rdp.type('x');
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   await rdp.close();
   assert.equal((await gateway.reported('ended')).reason, 'client_disconnected');
   await gateway.reported('drained');
+  const [begun, ended] = gaps();
+  assert.equal(begun?.toUs, null, 'told when it began');
+  assert.equal(ended?.fromUs, begun?.fromUs);
   assert.ok(gateway.chunks.some((chunk) => chunk.gapBefore));
   assert.ok(gateway.notes().some((note) => note.type === 'gap' && note.reason.startsWith('disk_full')));
 });

@@ -435,6 +435,27 @@ test('a session cut off between two chunks gets an empty final one that says so'
   );
 });
 
+test('frames lost to the disk just before a crash: the recovered session does not look gapless', async (t) => {
+  const first = openEngine(t);
+  first.engine.open(0, 's');
+  first.append(0, frame(1, 10));
+  await first.until(isKind('durable'));
+  let failures = 1;
+  first.disk.fault = (operation) => (operation === 'append' && failures-- > 0 ? 'EIO' : null);
+  first.append(0, frame(2, 10));
+  await first.until(isKind('failed'));
+  await first.engine.close();
+
+  const next = await recoverAfter(t, first.directory);
+  assert.deepEqual(
+    next.chunks.map(({ chunk }) => [chunk.index, chunk.final, chunk.recovered, chunk.gapBefore]),
+    [
+      [0, false, false, false],
+      [1, true, true, true],
+    ],
+  );
+});
+
 test('a directory that was on its way out when the process died is no session', async (t) => {
   const { engine, directory, until } = openEngine(t);
   mkdirSync(join(directory, '.forgotten', 's'), { recursive: true });

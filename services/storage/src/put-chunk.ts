@@ -64,6 +64,8 @@ export interface ChunkPutter {
   put(request: PutRequest): Promise<PutAnswer>;
   lanes: Lanes;
   histogram: Histogram;
+  /** Why the latest chunk could not be stored, null after one that could. */
+  problem(): string | null;
 }
 
 export function chunkPutter(deps: PutChunkDeps): ChunkPutter {
@@ -149,8 +151,23 @@ export function chunkPutter(deps: PutChunkDeps): ChunkPutter {
     return answer(metadata, { ...head, count: index + 1, leafHash: leaf.leafHash });
   }
 
+  let problem: string | null = null;
+
   async function put(request: PutRequest): Promise<PutAnswer> {
     const leaf = checkPut(request);
+    try {
+      const answer = await putChecked(request, leaf);
+      problem = null;
+      return answer;
+    } catch (thrown) {
+      // A refusal is the caller's matter; what the disk or the database does not take is the operator's.
+      if (!(thrown instanceof LucidError)) problem = 'the metadata database does not take rows';
+      else if (thrown.status >= 500) problem = thrown.message;
+      throw thrown;
+    }
+  }
+
+  function putChecked(request: PutRequest, leaf: LeafFields): Promise<PutAnswer> {
     let file: Promise<Written> | undefined;
     return lanes.run(
       request.metadata.sessionId,
@@ -170,5 +187,5 @@ export function chunkPutter(deps: PutChunkDeps): ChunkPutter {
     );
   }
 
-  return { put, lanes, histogram };
+  return { put, lanes, histogram, problem: () => problem };
 }

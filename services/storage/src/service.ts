@@ -32,6 +32,17 @@ export interface StorageService extends StoragePort {
 
 const leaseTtlMsMax = 600_000;
 const lowSpaceShare = 0.05;
+/** A database that waits for its disk, or for a lock, answers nobody: health must, even then. */
+const pingMsMax = 3000;
+
+/** Throws when the database does not answer in time. */
+async function ping(metadata: MetadataStore): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('no answer')), pingMsMax);
+  });
+  await Promise.race([metadata.ping(), late]).finally(() => clearTimeout(timer));
+}
 
 type SessionCalls = Pick<
   StoragePort,
@@ -191,11 +202,12 @@ export function createStorageService(deps: StorageDeps): StorageService {
 
   async function health(): Promise<ServiceHealth> {
     try {
-      await metadata.ping();
+      await ping(metadata);
       const { freeBytes, totalBytes } = await chunks.space();
       const low = freeBytes < totalBytes * lowSpaceShare;
       const problems = recovery?.findings.length ?? 0;
-      const message = low ? 'the disk is nearly full' : problems > 0 ? 'some chains need a look' : null;
+      const message =
+        putter.problem() ?? (low ? 'the disk is nearly full' : problems > 0 ? 'some chains need a look' : null);
       return {
         service: 'storage',
         status: message === null ? 'healthy' : 'degraded',

@@ -278,6 +278,29 @@ test('a chunk far ahead of the chain writes no file', () =>
     assert.equal(existsSync(join(path, 'chunks', 's1')), false);
   }));
 
+test('storage says why it stores nothing, until it does', () =>
+  withService(async (storage, { metadata, chunks }) => {
+    const epoch = await openSession(storage, 's1');
+    const [chunk] = sampleChain('s1', 1);
+    const put = () => storage.putChunk({ ...chunk!, epoch });
+    const full = new LucidError('storage', 'the disk is full', { status: 507 });
+    for (const [store, name, thrown, said] of [
+      [chunks, 'putFile', full, 'the disk is full'],
+      [metadata, 'appendChunk', new Error('locked'), 'the metadata database does not take rows'],
+    ] as const) {
+      Object.defineProperty(store, name, { value: () => Promise.reject(thrown), configurable: true });
+      await assert.rejects(put());
+      assert.equal((await storage.health()).message, said);
+      Reflect.deleteProperty(store, name);
+    }
+    await assert.rejects(storage.putChunk({ ...chunk!, epoch, file: new Uint8Array(1) }), { status: 400 });
+    assert.equal((await storage.health()).status, 'degraded');
+    await put();
+    assert.equal((await storage.health()).status, 'healthy');
+    Object.defineProperty(metadata, 'ping', { value: () => new Promise(() => {}) });
+    assert.equal((await storage.health()).status, 'unhealthy');
+  }));
+
 test('storage says when it is not well', () =>
   withService(async (storage, { metadata, chunks }) => {
     Object.defineProperty(chunks, 'space', {

@@ -2,18 +2,9 @@
  * A spool disk that fails as the file named by `CRASH_FAULT_FILE` says: `append ENOSPC`, `append EROFS`, `append EIO`,
  * `sync EIO`, `sync slow 400` (ms); nothing in the file: a healthy disk. Read anew at each operation.
  */
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createDisk as createRealDisk, type SpoolDisk } from '@lucid-sessions/recorder';
-
-function faultOf(operation: string): string[] {
-  const path = process.env.CRASH_FAULT_FILE;
-  if (path === undefined) throw new Error('set CRASH_FAULT_FILE to a file with the fault');
-  const [at, ...fault] = readFileSync(path, 'utf8').trim().split(' ');
-  return at === operation ? fault : [];
-}
-
-const failure = (code: string): Error => Object.assign(new Error(`injected ${code}`), { code });
+import { failure, faultOf } from './fault-file.ts';
 
 export function createDisk(): SpoolDisk {
   const real = createRealDisk();

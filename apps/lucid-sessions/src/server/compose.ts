@@ -5,6 +5,7 @@
 
 import { randomUUID } from 'node:crypto';
 import {
+  type ChunkDisk,
   embeddedLogPort,
   KeyDirectory,
   KeyLock,
@@ -49,6 +50,8 @@ export interface ComposeOptions {
   log?: (line: string) => void;
   /** Tests put a faulty disk under the recorder's spool (module that exports `createDisk`). */
   spoolDiskModule?: string;
+  /** Tests put a faulty disk under storage. */
+  chunkDisk?: ChunkDisk;
 }
 
 export interface RunningLucid {
@@ -90,14 +93,16 @@ class Composer {
   #sqliteThread: SqliteThread | null = null;
   #indexes: SessionIndexes | null = null;
   readonly #spoolDiskModule: string | undefined;
+  readonly #chunkDisk: ChunkDisk | undefined;
 
-  constructor({ environment, services, log, spoolDiskModule }: ComposeOptions) {
+  constructor({ environment, services, log, spoolDiskModule, chunkDisk }: ComposeOptions) {
     this.#directory = dataDirectory(environment);
     this.#environment = withOwnSecrets(environment, this.#directory);
     this.#services = new Set(services ?? serviceNames);
     this.#log = log ?? (() => {});
     this.#secret = this.#environment.LUCID_SERVICE_SECRET ?? '';
     this.#spoolDiskModule = spoolDiskModule;
+    this.#chunkDisk = chunkDisk;
   }
 
   async start(): Promise<RunningLucid> {
@@ -182,7 +187,7 @@ class Composer {
     const verifyOnPut = config.verifyOnPut && !this.#services.has('processor');
     const server = createStorageServer(
       { ...config, verifyOnPut },
-      { ...(await openStores(config, this.#sqlite)), nowUs, onError: this.#onError('storage') },
+      { ...(await openStores(config, this.#sqlite, this.#chunkDisk)), nowUs, onError: this.#onError('storage') },
     );
     this.#disposers.push(() => server.dispose());
     const { address } = await server.start();

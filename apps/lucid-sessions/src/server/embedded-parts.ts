@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import {
   AgeWrapper,
+  type ChunkDisk,
   EmbeddedLog,
   FsChunkStore,
   KeyDirectory,
@@ -22,6 +23,7 @@ export const nowUs = (): number => Date.now() * 1000;
 export async function openStores(
   config: StorageConfig,
   sqlite: SqliteThread,
+  disk?: ChunkDisk,
 ): Promise<{ metadata: MetadataStore; chunks: ChunkStore }> {
   const match = /^sqlite:(.+)$/.exec(config.metadataDb);
   if (match?.[1] === undefined)
@@ -31,7 +33,7 @@ export async function openStores(
     );
   return {
     metadata: await sqlite.metadata(resolve(match[1])),
-    chunks: new FsChunkStore({ path: resolve(config.chunkStoragePath) }),
+    chunks: new FsChunkStore({ path: resolve(config.chunkStoragePath), ...(disk === undefined ? {} : { disk }) }),
   };
 }
 

@@ -2,10 +2,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type PortName, type Ports, rpcClient } from '@lucid-sessions/contract';
 import { freePorts, Victim } from '@lucid-sessions/testkit';
 import { ApiClient } from '../../src/cli/api-client.ts';
 import { loadAdminToken } from '../../src/server/admin-token.ts';
 import { dataDirectory } from '../../src/server/environment.ts';
+import { readSecretFile } from '../../src/server/secret-file.ts';
 
 const host = join(import.meta.dirname, 'crash-host.ts');
 
@@ -17,6 +19,10 @@ export interface HouseOptions {
   own?: Record<string, Record<string, string>>;
   /** Module of the spool's disk. */
   spoolDisk?: string;
+  /** Module of the disk under storage. */
+  chunkDisk?: string;
+  /** Module every thread loads first, with `--import`. */
+  preload?: string;
 }
 
 export interface House {
@@ -25,6 +31,8 @@ export interface House {
   victims: Map<string, Victim>;
   victim(name: string): Victim;
   api: ApiClient;
+  /** A service's port, as the other services reach it. */
+  service<P extends PortName>(name: P): Ports[P];
   rdpPort: number;
   stop(): Promise<void>;
 }
@@ -36,6 +44,13 @@ export const severalProcesses = {
   recorder: 'recorder',
   rest: 'pipeline,api',
 } as const;
+
+const urlVariables = {
+  storage: 'SESSION_STORAGE_URL',
+  processor: 'CHUNK_PROCESSOR_URL',
+  pipeline: 'SESSION_PIPELINE_URL',
+  recorder: 'SESSION_RECORDER_URL',
+} as const satisfies Record<PortName, string>;
 
 /** Waits that suit a test: leases and graces of a second or two instead of half a minute. */
 const shortWaits = {
@@ -73,12 +88,14 @@ export async function startHouse(options: HouseOptions): Promise<House> {
     RDP_LISTEN_PORT: `${rdp}`,
     RDP_LISTEN_HOST: '127.0.0.1',
     ...(options.spoolDisk === undefined ? {} : { CRASH_SPOOL_DISK: options.spoolDisk }),
+    ...(options.chunkDisk === undefined ? {} : { CRASH_CHUNK_DISK: options.chunkDisk }),
     ...options.environment,
   };
   const victims = new Map(
     Object.entries(options.processes).map(([name, services]) => {
       const own = { ...environment, CRASH_SERVICES: services, ...options.own?.[name] };
-      return [name, new Victim({ name, args: [host], environment: own })];
+      const args = options.preload === undefined ? [host] : ['--import', options.preload, host];
+      return [name, new Victim({ name, args, environment: own })];
     }),
   );
   const stop = async (): Promise<void> => {
@@ -91,6 +108,7 @@ export async function startHouse(options: HouseOptions): Promise<House> {
     await stop();
     throw error;
   }
+  const serviceToken = readSecretFile(dataDirectory(environment).serviceSecret);
   const admin = await loadAdminToken(dataDirectory(environment), environment);
   return {
     dataDir,
@@ -101,6 +119,7 @@ export async function startHouse(options: HouseOptions): Promise<House> {
       if (victim === undefined) throw new RangeError(`there is no process ${name}`);
       return victim;
     },
+    service: (name) => rpcClient(name, environment[urlVariables[name]] ?? '', { token: serviceToken }),
     api: new ApiClient({ url: url(api), token: admin?.token ?? '' }),
     rdpPort: rdp ?? 0,
     stop,

@@ -120,7 +120,12 @@ function checkManifest(context: Context): void {
     (open !== null && body.opened_us < open.body.opened_us)
   )
     findings.add('TIME_ORDER', 'the manifest ends before the recording began', where);
-  for (const gap of body.gaps) findings.add('GAP', `${gap.frames_lost} frames are missing: ${gap.reason}`, where);
+  for (const { frames_lost: lost, to_us, reason } of body.gaps)
+    findings.add(
+      'GAP',
+      `${lost === 0 && to_us === null ? 'an unknown number of' : lost} frames are missing: ${reason}`,
+      where,
+    );
   if (body.gaps.length === 0 && body.statistics.frames_dropped > 0)
     findings.add('GAP', `${body.statistics.frames_dropped} frames were dropped`, where);
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type KeyWrap, LucidError, type StoragePort } from '@lucid-sessions/contract';
+import { LucidError, type StoragePort } from '@lucid-sessions/contract';
 import {
   type Crypto,
   DEK_BYTES,
@@ -189,7 +189,6 @@ export class Chains {
       if (replayed.ended) throw new LucidError('notInThisState', 'the session has its final chunk');
       const key = open.body.dek_id === null ? plainKey() : await this.#knownKey(sessionId, open.body.dek_id);
       const sealSeed = crypto.randomBytes(SEAL_KEY_BYTES);
-      const dekId = toHex(key.dekId);
       const body: ResumeBody = {
         ...recordBase('resume', sessionId),
         open_sha256: open.sha256,
@@ -199,7 +198,6 @@ export class Chains {
         resumed_us: nowUs(),
         epoch: lease.epoch,
         reason: 'the processor before did not go on',
-        ...(key.dek === null || dekId === open.body.dek_id ? {} : { extra: { dek_id: dekId } }),
       };
       const record = await signBody(keys.identity, body);
       await persist('take the resume record', () => storage.putRecord({ sessionId, kind: 'resume', record }));
@@ -226,8 +224,8 @@ export class Chains {
     return open.record;
   }
 
-  /** A new DEK, its wraps durable before anything is sealed under it. Wraps of earlier DEKs stay. */
-  async #newKey(sessionId: string, others: readonly KeyWrap[] = []): Promise<SessionKey> {
+  /** A new DEK, its wraps durable before anything is sealed under it. */
+  async #newKey(sessionId: string): Promise<SessionKey> {
     const { crypto, keys, storage } = this.#options;
     const key = { dek: crypto.randomBytes(DEK_BYTES), dekId: crypto.randomBytes(dekIdBytes) };
     const keyId = toHex(key.dekId);
@@ -236,13 +234,13 @@ export class Chains {
     const wraps = await Promise.all(keys.wrappers.map((wrapper) => wrapper.wrap(key.dek, keyId))).catch((cause) => {
       throw new LucidError('encryption', 'the session key could not be wrapped', { cause });
     });
-    await persist('take the key wraps', () => storage.putWraps({ sessionId, wraps: [...others, ...wraps] }));
+    await persist('take the key wraps', () => storage.putWraps({ sessionId, wraps }));
     return key;
   }
 
   /**
-   * The DEK the session began with, when this processor can unwrap it. Where it can only encrypt (outside recipients) the
-   * session goes on under a new one, which the `resume` record names.
+   * The DEK the session began with. A recording has one, named in `open` before its first frame; a processor that can only
+   * encrypt leaves the session in the spool, for one that can unwrap it.
    */
   async #knownKey(sessionId: string, keyId: string): Promise<SessionKey> {
     const { storage, keys } = this.#options;
@@ -253,7 +251,11 @@ export class Chains {
         if (dek?.length === DEK_BYTES) return { dek, dekId: fromHex(keyId, dekIdBytes) };
       }
     }
-    return this.#newKey(sessionId, wraps);
+    throw new LucidError(
+      'unavailable',
+      'this chunk processor has no key that unwraps the key of the session it was to carry on; start one with the key directory of the processor that began it',
+      { details: { key_id: keyId } },
+    );
   }
 
   async #renewAll(): Promise<void> {

@@ -39,9 +39,15 @@ function text(value: string, lengthMax = textMax): string {
   return value.slice(0, lengthMax).toWellFormed();
 }
 
+/** One that was told when it began is left out when its end was told, too. */
+function told<S extends { fromUs: number; toUs: number | null }>(spans: readonly S[]): S[] {
+  const ended = new Set(spans.filter(({ toUs }) => toUs !== null).map(({ fromUs }) => fromUs));
+  return spans.filter(({ fromUs, toUs }) => toUs !== null || !ended.has(fromUs));
+}
+
 /** Beyond the limit the last entry covers all that is left: a gap may be coarse in the manifest, never missing. */
 function gapsOf(facts: readonly RecordingFact[]): ManifestBody['gaps'] {
-  const gaps = factsOf(facts, 'gap').map(({ fromUs, toUs, reason, framesLost }) => ({
+  const gaps = told(factsOf(facts, 'gap')).map(({ fromUs, toUs, reason, framesLost }) => ({
     from_us: fromUs,
     to_us: toUs,
     reason: text(reason),
@@ -54,8 +60,18 @@ function gapsOf(facts: readonly RecordingFact[]): ManifestBody['gaps'] {
   return [...gaps, { from_us: rest[0]!.from_us, to_us: rest.at(-1)!.to_us, reason, frames_lost }];
 }
 
+/**
+ * A recorder that died can't tell of frames it could not store before. In strict mode the session would have ended with the
+ * first of them; in best-effort mode nothing bounds how many there were, and the recording must not look as if none were.
+ */
+function gapOfCrash({ reason, endedUs }: FinishRequest, open: OpenBody): ManifestBody['gaps'] {
+  if (reason !== 'recorder_crashed' || open.policy.persistence !== 'best_effort') return [];
+  const why = 'the recorder died, and in best-effort mode frames it could not store before that may be missing';
+  return [{ from_us: endedUs, to_us: null, reason: why, frames_lost: 0 }];
+}
+
 function pausesOf(facts: readonly RecordingFact[]): ManifestBody['pauses'] {
-  const pauses = factsOf(facts, 'pause').map(({ fromUs, toUs }) => ({ from_us: fromUs, to_us: toUs }));
+  const pauses = told(factsOf(facts, 'pause')).map(({ fromUs, toUs }) => ({ from_us: fromUs, to_us: toUs }));
   const rest = pauses.splice(entriesMax - 1);
   if (rest.length <= 1) return [...pauses, ...rest];
   return [...pauses, { from_us: rest[0]!.from_us, to_us: rest.at(-1)!.to_us }];
@@ -80,7 +96,7 @@ export function manifestBodyOf(
     opened_us: open.body.opened_us,
     ended_us: request.endedUs,
     clock: { offset_us: signer.clock.offsetUs, source: text(signer.clock.source) },
-    gaps: gapsOf(facts),
+    gaps: [...gapsOf(facts), ...gapOfCrash(request, open.body)],
     pauses: pausesOf(facts),
     downgrades: factsOf(facts, 'downgrade')
       .slice(0, entriesMax)

@@ -1,4 +1,5 @@
 /** Entry of a chunk worker thread: compresses a chunk, keeps the result, and seals it when its header is known. */
+import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { compress } from './compress.ts';
 import { encryptAndHash } from './encrypt.ts';
@@ -9,6 +10,9 @@ import { WorkerStatus } from './worker-status.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('the chunk worker runs as a worker thread only');
+
+/** Where cores are short frames come first: chunks wait in the spool. The index thread comes after both. */
+const niceness = 5;
 
 const status = new WorkerStatus(workerData as SharedArrayBuffer);
 /** Compressed chunks waiting for their header; the pool bounds how many. */
@@ -61,6 +65,9 @@ function answer(request: WorkerRequest): WorkerAnswer | null {
       return null;
   }
 }
+
+// Of this thread alone, where the system knows threads by numbers of their own (Linux).
+if (process.platform === 'linux') setPriority(niceness);
 
 port.on('message', (request: WorkerRequest) => {
   status.begin(request.job);

@@ -34,6 +34,8 @@ export interface ConnectionContext {
   recorderId: string;
   handshakeMs: number;
   wallUs: () => number;
+  /** Tells every session when the wall clock was set. */
+  checkClock: () => void;
   report: (report: RecorderReport) => Promise<void>;
   onProblem: (message: string) => void;
   /** Sessions that were admitted, while they connect and while they run. */
@@ -213,6 +215,7 @@ async function startSession(
     spool: context.spool,
     recorderId: context.recorderId,
     wallUs: context.wallUs,
+    checkClock: context.checkClock,
     report: context.report,
     onEnded: () => context.onGone(ticket.sessionId),
   });

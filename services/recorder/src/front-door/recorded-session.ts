@@ -28,6 +28,8 @@ export interface RecordedSessionOptions {
   spool: Spool;
   recorderId: string;
   wallUs: () => number;
+  /** Tells every session when the wall clock was set. */
+  checkClock: () => void;
   report: (report: RecorderReport) => Promise<void>;
   /** The sockets are closed and the recording is closed; chunks may still drain. */
   onEnded: () => void;
@@ -77,7 +79,10 @@ export class RecordedSession {
       this.#resolveEnded = resolve;
     });
     this.#spool = spool.open(ticket.sessionId, {
-      onFailed: (_, message) => this.#recordingFailed(message),
+      onFailed: (_, message, fromUs) => {
+        this.#openGap(fromUs, message);
+        this.#recordingFailed(message);
+      },
       onGap: ({ fromUs, toUs, framesLost, reason }) => this.#gap(fromUs, toUs, framesLost, reason),
     });
     const { input_policy: input = 'full', clipboard_policy: clipboard = 'full' } = ticket.recording;
@@ -260,6 +265,11 @@ export class RecordedSession {
     if (!this.#ended) this.#note({ type: 'gap', fromUs, toUs, framesLost, reason });
   }
 
+  /** Told when it begins, to where another disk may keep it: a recorder that dies in it can't tell its end. */
+  #openGap(fromUs: number, reason: string): void {
+    this.#fact({ kind: 'gap', fromUs, toUs: null, framesLost: 0, reason });
+  }
+
   #recordingFailed(message: string): void {
     this.#errorsCount += 1;
     if (this.#options.ticket.persistence === 'best_effort') return;
@@ -290,6 +300,8 @@ export class RecordedSession {
     this.#note({ type: 'pause', atUs });
     this.#spool.rotate(false);
     this.#paused = { fromUs: atUs, framesLost: 0 };
+    this.#fact({ kind: 'pause', fromUs: atUs, toUs: null });
+    this.#openGap(atUs, 'paused');
     void this.#options.report({ kind: 'paused', sessionId: this.sessionId, atUs });
     return atUs;
   }
@@ -339,6 +351,8 @@ export class RecordedSession {
     for (const pump of this.#pumps) pump.stop();
     const { client, target, onEnded, report } = this.#options;
     const ending = this.#ending ?? left('client', null);
+    // A step since the last look would date the end before what came before it, without a word.
+    this.#options.checkClock();
     const atUs = this.#options.wallUs();
     this.#closePause(atUs);
     this.#note({ type: 'ended', atUs, reason: ending.reason, message: ending.message.slice(0, 4000) });

@@ -4,12 +4,15 @@ import type { SpoolDisk } from './spool-disk.ts';
 
 export interface CommitRoundsOptions {
   disk: SpoolDisk;
-  /** Between the starts of two rounds. */
+  /** Between the starts of two rounds, at least. */
   everyMs: number;
   monotonicUs: () => number;
   /** A segment or the directory that names it could not be made durable. */
   onFailed: (segment: OpenSegment, error: unknown) => void;
 }
+
+/** A disk that is slow rests as long as a round took, but not so long that frames become late. */
+const restMsMax = 15;
 
 export class CommitRounds {
   readonly #options: CommitRoundsOptions;
@@ -18,7 +21,8 @@ export class CommitRounds {
   #afterwards: ((failed: ReadonlySet<OpenSegment>) => void)[] = [];
   #timer: NodeJS.Timeout | null = null;
   #running: Promise<void> | null = null;
-  #startedUs = Number.NEGATIVE_INFINITY;
+  /** On the monotonic clock, µs. */
+  #nextUs = Number.NEGATIVE_INFINITY;
   #stopped = false;
   /** Rounds done. */
   roundsCount = 0;
@@ -53,7 +57,6 @@ export class CommitRounds {
 
   #schedule(): void {
     if (this.#stopped || this.#timer !== null || this.#running !== null) return;
-    const sinceMs = (this.#options.monotonicUs() - this.#startedUs) / 1000;
     this.#timer = setTimeout(
       () => {
         this.#timer = null;
@@ -62,12 +65,12 @@ export class CommitRounds {
           if (this.#segments.size + this.#directories.size + this.#afterwards.length > 0) this.#schedule();
         });
       },
-      Math.max(0, Math.min(this.#options.everyMs, this.#options.everyMs - sinceMs)),
+      Math.max(0, (this.#nextUs - this.#options.monotonicUs()) / 1000),
     );
   }
 
   async #round(): Promise<void> {
-    this.#startedUs = this.#options.monotonicUs();
+    const startedUs = this.#options.monotonicUs();
     const segments = [...this.#segments];
     const directories = [...this.#directories];
     const afterwards = this.#afterwards;
@@ -88,6 +91,9 @@ export class CommitRounds {
       }),
     );
     await Promise.all([...syncs, ...directorySyncs]);
+    const endedUs = this.#options.monotonicUs();
+    const restUs = Math.min(endedUs - startedUs, restMsMax * 1000);
+    this.#nextUs = Math.max(startedUs + this.#options.everyMs * 1000, endedUs + restUs);
     // One that was closed during the round still has its close record to be made durable.
     for (const segment of segments) if (segment.closed && !this.#segments.has(segment)) segment.release();
     for (const callback of afterwards) callback(failed);

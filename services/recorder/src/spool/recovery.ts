@@ -87,11 +87,17 @@ function recoverSession(
     session.nextIndex = found.header === 'torn' ? index : index + 1;
   }
   const last = closed.at(-1);
-  const contents = last === undefined ? addEmptySegment(options, session, closed, 0) : readLast(options, last);
+  const contents =
+    last === undefined
+      ? addEmptySegment(options, session, closed, { firstFrameNumber: 0, gapBefore: false })
+      : readLast(options, last);
   if (contents === null) return null;
   // Closed in order and not as the last one: only what comes behind it can say that the session was cut off.
   if (last !== undefined && contents.close?.final === false)
-    addEmptySegment(options, session, closed, contents.header.firstFrameNumber + contents.framesCount);
+    addEmptySegment(options, session, closed, {
+      firstFrameNumber: contents.header.firstFrameNumber + contents.framesCount,
+      gapBefore: contents.close.gapAfter === true,
+    });
   const final = closed.at(-1);
   if (final !== undefined) final.final = true;
   session.closed = closed;
@@ -110,12 +116,12 @@ function addEmptySegment(
   options: RecoveryOptions,
   session: SpoolSession,
   closed: ClosedSegment[],
-  firstFrameNumber: number,
+  start: { firstFrameNumber: number; gapBefore: boolean },
 ): SegmentContents | null {
   const { disk, key, wallUs } = options;
   const { sessionId, directory, nextIndex: index } = session;
   const openedUs = wallUs();
-  const header = { sessionId, index, openedUs, monotonicNs: 0, firstFrameNumber, gapBefore: false };
+  const header = { sessionId, index, openedUs, monotonicNs: 0, ...start };
   const segment = OpenSegment.create(disk, directory, header, key);
   segment.release();
   session.nextIndex += 1;

@@ -18,6 +18,8 @@ export interface SegmentClose {
   closedUs: number;
   final: boolean;
   end: SessionEnd | null;
+  /** Frames behind it could not be stored: whoever recovers the session must not claim otherwise. */
+  gapAfter?: true;
 }
 
 export interface SegmentContents {

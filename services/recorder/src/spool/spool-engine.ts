@@ -73,6 +73,8 @@ interface WrittenBatch {
 
 const durableSamplesMax = 4096;
 const tickMsMax = 250;
+/** When a chunk was sealed, those that wait for the chunk line try again this soon. */
+const lineIsBackMs = 1000;
 
 function failureCode(error: unknown): SpoolFailureCode {
   const code = (error as { code?: unknown }).code;
@@ -94,6 +96,8 @@ export class SpoolEngine {
   readonly #tickTimer: NodeJS.Timeout;
   readonly #tickMs: number;
   #closing = false;
+  /** Set while more may be handed on in the next turn. */
+  #dispatching: NodeJS.Immediate | null = null;
   /** Frame bytes since the last tick, and whether that tick found a burst. */
   #arrivedBytes = 0;
   #burst = false;
@@ -225,6 +229,7 @@ export class SpoolEngine {
     if (session !== undefined && segment?.index === index) {
       session.inFlight = false;
       session.attempts = 0;
+      this.#lineIsBack();
       if (segment.final && stored !== 'not_final') {
         session.sealed = true;
         this.#options.emit({ kind: 'complete', sessionId, chunksCount: stored === 'as_asked' ? index + 1 : index });
@@ -253,6 +258,12 @@ export class SpoolEngine {
     const session = this.#sessions.get(sessionId);
     if (session?.closed[0]?.index === index) this.#postpone(session);
     this.#dispatch();
+  }
+
+  /** Pauses grow while the line is out of reach; nobody waits for the rest of one when another session got through. */
+  #lineIsBack(): void {
+    const soonUs = this.#options.monotonicUs() + lineIsBackMs * 1000;
+    for (const session of this.#sessions.values()) session.retryAtUs = Math.min(session.retryAtUs, soonUs);
   }
 
   #postpone(session: SpoolSession): void {
@@ -306,6 +317,7 @@ export class SpoolEngine {
   async close(): Promise<void> {
     this.#closing = true;
     clearInterval(this.#tickTimer);
+    if (this.#dispatching !== null) clearImmediate(this.#dispatching);
     await this.#rounds.stop();
     for (const session of this.#sessions.values()) session.current?.release();
   }
@@ -342,7 +354,7 @@ export class SpoolEngine {
   }
 
   #rotate(session: SpoolSession, gapBefore: boolean): OpenSegment {
-    this.#closeCurrent(session, false, null);
+    this.#closeCurrent(session, { final: false, end: null });
     const segment = this.#openSegment(session, gapBefore);
     this.#dispatch();
     return segment;
@@ -357,12 +369,12 @@ export class SpoolEngine {
   }
 
   /** A close record that can't be written is not worth failing for: this process knows what it would say. */
-  #closeCurrent(session: SpoolSession, final: boolean, end: SessionEnd | null): void {
+  #closeCurrent(session: SpoolSession, why: Omit<SegmentClose, 'closedUs'>): void {
     const segment = session.current;
     if (segment === null) return;
     const { index, path, mirror } = segment;
     const closedUs = this.#options.wallUs();
-    const close = { closedUs, final, end };
+    const close = { closedUs, ...why };
     session.current = null;
     try {
       this.#count(segment.close(close));
@@ -374,7 +386,7 @@ export class SpoolEngine {
     const isWhole = mirror !== null && segment.hasClose;
     const ready = isWhole ? { slot: mirror.slot, contents: contentsOf(segment, close) } : null;
     if (mirror !== null && !isWhole) this.#freeChunkSlots.push(mirror.slot);
-    session.closed.push({ index, path, fileBytes: segment.fileBytes, final, ready });
+    session.closed.push({ index, path, fileBytes: segment.fileBytes, final: why.final, ready });
   }
 
   #fail(session: SpoolSession, error: unknown, framesLost: number): void {
@@ -386,9 +398,10 @@ export class SpoolEngine {
     const reason = `${code}: ${error instanceof Error ? error.message : String(error)}`;
     const { wallUs, monotonicUs, limits } = this.#options;
     session.current?.cutBack();
-    this.#closeCurrent(session, false, null);
-    session.lost = { fromUs: wallUs(), framesLost, reason, retryAtUs: monotonicUs() + limits.retryMs * 1000 };
-    this.#options.emit({ kind: 'failed', session: session.number, code, message: reason });
+    this.#closeCurrent(session, { final: false, end: null, gapAfter: true });
+    const fromUs = wallUs();
+    session.lost = { fromUs, framesLost, reason, retryAtUs: monotonicUs() + limits.retryMs * 1000 };
+    this.#options.emit({ kind: 'failed', session: session.number, code, message: reason, fromUs });
     this.#dispatch();
   }
 
@@ -434,7 +447,7 @@ export class SpoolEngine {
     session.finalClosed = false;
     try {
       if (session.current === null) this.#openSegment(session, session.lost !== null);
-      this.#closeCurrent(session, true, session.end);
+      this.#closeCurrent(session, { final: true, end: session.end });
     } catch {
       const last = session.closed.at(-1);
       const lastIsFree = last !== undefined && !(session.inFlight && session.closed.length === 1);
@@ -492,13 +505,23 @@ export class SpoolEngine {
     this.#dispatch();
   }
 
+  /** Reading a segment back takes as long as many appends: one of them, and frames that came meanwhile have their turn. */
   #dispatch(): void {
+    if (this.#dispatching !== null) return;
     const nowUs = this.#options.monotonicUs();
     for (const session of this.#sessions.values()) {
       if (this.#closing || (this.#burst && this.#burstChunks < 1)) return;
       if (session.inFlight || session.sealed || session.closed.length === 0) continue;
       if (this.#freeChunkSlots.length === 0 && session.closed[0]?.ready === null) continue;
-      if (session.attempts === 0 || nowUs >= session.retryAtUs) this.#handOn(session);
+      if (session.attempts > 0 && nowUs < session.retryAtUs) continue;
+      const isRead = session.closed[0]?.ready === null;
+      this.#handOn(session);
+      if (!isRead) continue;
+      this.#dispatching = setImmediate(() => {
+        this.#dispatching = null;
+        this.#dispatch();
+      });
+      return;
     }
   }
 

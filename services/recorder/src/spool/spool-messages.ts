@@ -106,7 +106,7 @@ export interface RecoveredSession {
 export type SpoolEvent =
   | { kind: 'recovered'; sessions: RecoveredSession[]; unreadable: string[] }
   | { kind: 'ready'; chunk: ReadyChunk }
-  | { kind: 'failed'; session: number; code: SpoolFailureCode; message: string }
+  | { kind: 'failed'; session: number; code: SpoolFailureCode; message: string; fromUs: number }
   | { kind: 'gap'; session: number; fromUs: number; toUs: number; framesLost: number; reason: string }
   /** The final chunk has its receipt. */
   | { kind: 'complete'; sessionId: string; chunksCount: number }

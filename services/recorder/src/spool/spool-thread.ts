@@ -44,7 +44,8 @@ const engine = new SpoolEngine({
     Atomics.notify(watermarks, session);
   },
   reclaim: createReclaimer(),
-  wallUs: () => Math.round((performance.timeOrigin + performance.now()) * 1000),
+  // The system's clock, steps included: chunks and records are dated by one clock, and the manifest declares its steps.
+  wallUs: () => Date.now() * 1000,
   monotonicUs: () => Number((process.hrtime.bigint() - data.originNs) / 1000n),
 });
 

@@ -47,8 +47,8 @@ export interface SpoolOptions {
 }
 
 export interface SpoolSessionEvents {
-  /** Frames can't be persisted from here on. */
-  onFailed: (code: SpoolFailureCode, message: string) => void;
+  /** Frames can't be persisted from here on; `onGap` says when that is over, with the same `fromUs`. */
+  onFailed: (code: SpoolFailureCode, message: string, fromUs: number) => void;
   /** They can again (or the session has ended). */
   onGap: (gap: { fromUs: number; toUs: number; framesLost: number; reason: string }) => void;
 }
@@ -311,7 +311,7 @@ export class Spool {
         void this.#seal(event.chunk);
         return;
       case 'failed':
-        this.#sessions.get(event.session)?.events.onFailed(event.code, event.message);
+        this.#sessions.get(event.session)?.events.onFailed(event.code, event.message, event.fromUs);
         return;
       case 'gap':
         this.#sessions.get(event.session)?.events.onGap(event);
@@ -383,7 +383,7 @@ export class Spool {
   #die(message: string): void {
     this.#endLive();
     this.failure = `the spool thread has died: ${message}`;
-    for (const { events } of this.#sessions.values()) events.onFailed('disk_failed', this.failure);
+    for (const { events } of this.#sessions.values()) events.onFailed('disk_failed', this.failure, Date.now() * 1000);
     this.#onClosed();
   }
 }
