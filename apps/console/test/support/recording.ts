@@ -58,11 +58,12 @@ export interface SealedRecording {
   /** Signed records, as envelopes. */
   open: Uint8Array;
   manifest: Uint8Array;
+  frames: TimedFrame[];
   /** `ed25519:…` of who signed them. */
   identityKey: string;
 }
 
-interface TimedFrame {
+export interface TimedFrame {
   kind: 0 | 1;
   flags: number;
   timeUs: number;
@@ -210,6 +211,7 @@ export async function sealFrames(frames: TimedFrame[], options: SealOptions): Pr
     firstSealKey,
     chunks,
     merkleRoot: root,
+    frames,
   };
 }
 
