@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
 import { frameFlags } from '@lucid-sessions/recording';
 import { compressState, decompressState, packState, unpackState } from '@lucid-sessions/recording/session-index';
-import { readCapture } from '@lucid-sessions/testkit';
+import { captureFrames, readCapture } from '@lucid-sessions/testkit';
 import fc from 'fast-check';
 import { ChunkTable, scaleActivity } from '../src/player/chunk-table.ts';
 import { lastAtOrBefore, mergeEvents } from '../src/player/event-list.ts';
@@ -13,7 +13,7 @@ import type { PlayerEvent } from '../src/player/protocol.ts';
 
 import { inspectAccessUnit } from '../src/player/webcodecs-h264.ts';
 import { WebmClusters, webmHeader } from '../src/player/webm.ts';
-import { capturesDirectory, framesOf } from './support/recording.ts';
+import { capturesDirectory } from './support/recording.ts';
 
 const chunk = (sequence: number, startSeconds: number, seconds: number, bytes = 100) => ({
   chunk_id: `c${sequence}`,
@@ -123,7 +123,7 @@ describe('packed states', () => {
 
   test('of a real session draw on as if nothing had happened', async () => {
     for (const name of ['xorg-default', 'xorg-orders-bpp16', 'weston-rfx', 'shadow-bpp16-nocomp']) {
-      const frames = framesOf(readCapture(join(capturesDirectory, `${name}.rdpcap.gz`)));
+      const frames = captureFrames(readCapture(join(capturesDirectory, `${name}.rdpcap.gz`)));
       const straight = new SessionDecoder();
       const resumed = new SessionDecoder();
       for (const [i, { flags, body }] of frames.entries()) {

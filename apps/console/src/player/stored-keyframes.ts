@@ -7,6 +7,7 @@ import {
   keyframeName,
   unpackState,
 } from '@lucid-sessions/recording/session-index';
+import { DecodeError } from '@lucid-sessions/wire';
 import { type ApiClient, query } from '../api/client.ts';
 import type { Facts, Pagination } from '../api/types.ts';
 import type { StoredStates } from './engine.ts';
@@ -15,7 +16,7 @@ import type { KeyframePlace } from './keyframe-cache.ts';
 const pageSize = 10_000;
 /** Opened sidecars kept, and packed states others are told from. */
 const fileBytesMax = 16 << 20;
-const basesMax = 3;
+const basesMax = 4;
 
 interface Listed extends KeyframePlace {
   number: number;
@@ -94,8 +95,7 @@ export class StoredKeyframes implements StoredStates<SessionSnapshot> {
       const head = keyframeHead(file);
       const same = head.chunkIndex === place.chunkIndex && head.frameIndex === place.frameIndex;
       if (!same || head.timeUs !== place.timeUs || head.number !== number) throw new Error('made again meanwhile');
-      const base = head.base === 0 ? null : await this.#base(head.base);
-      return unpackState(await decodeKeyframe(file, base)) as SessionSnapshot;
+      return unpackState(await this.#packed(file)) as SessionSnapshot;
     } catch {
       // What is lost or was made again costs time, not the picture: decoding begins earlier.
       this.#listed = this.#listed.filter((listed) => listed.number !== number);
@@ -103,9 +103,16 @@ export class StoredKeyframes implements StoredStates<SessionSnapshot> {
     }
   }
 
+  async #packed(file: Uint8Array): Promise<Uint8Array> {
+    const { base, number } = keyframeHead(file);
+    // Those it is told from come before it: this comes to an end.
+    if (base >= number) throw new DecodeError('invalid', 'a keyframe is told from a later one');
+    return decodeKeyframe(file, base === 0 ? null : await this.#base(base));
+  }
+
   async #base(number: number): Promise<KeyframeBase> {
     const known = this.#bases.get(number);
-    const base = known ?? { number, packed: await decodeKeyframe(await this.#file(number), null) };
+    const base = known ?? { number, packed: await this.#packed(await this.#file(number)) };
     this.#bases.delete(number);
     this.#bases.set(number, base);
     for (const oldest of this.#bases.keys()) if (this.#bases.size > basesMax) this.#bases.delete(oldest);

@@ -19,6 +19,13 @@ const chunksMax = 12;
 /** What the first one is thought to cost. */
 const firstBytesGuess = 64 * 1024;
 
+const basesMax = 2;
+
+interface Base extends KeyframeBase {
+  /** As a keyframe. */
+  bytes: number;
+}
+
 export interface MadeKeyframe extends KeyframePlace {
   number: number;
   base: number;
@@ -27,10 +34,10 @@ export interface MadeKeyframe extends KeyframePlace {
   bytes: Uint8Array;
 }
 
-/** What the walk goes on from: nothing at the first chunk, else a keyframe and the one it is told from. */
+/** What the walk goes on from. */
 export interface KeyframeWalkStart {
-  keyframe: Uint8Array | null;
-  base: Uint8Array | null;
+  /** The last keyframe, behind those it is told from; empty at the first chunk. */
+  chain: Uint8Array[];
   nextNumber: number;
   storedBytes: number;
   keyframeBytes: number;
@@ -50,8 +57,8 @@ export class KeyframeWalk {
     },
   });
   #h264 = false;
-  #base: KeyframeBase | null = null;
-  #baseBytes = 0;
+  /** What keyframes are told from: a whole one, then at most one that is told from it. */
+  #bases: Base[] = [];
   readonly #depth: 'whole' | 'lean';
   #number: number;
   #storedBytes: number;
@@ -70,15 +77,16 @@ export class KeyframeWalk {
 
   static async begin(start: KeyframeWalkStart): Promise<KeyframeWalk> {
     const walk = new KeyframeWalk(start);
-    const { keyframe } = start;
-    if (keyframe === null) return walk;
-    const base = start.base === null ? null : await baseOf(start.base);
-    const packed = await decodeKeyframe(keyframe, base);
-    walk.#decoder.restore(unpackState(packed) as SessionSnapshot);
-    walk.#place = keyframeHead(keyframe);
-    walk.#base = base ?? { number: keyframeHead(keyframe).number, packed };
-    walk.#baseBytes = (start.base ?? keyframe).length;
-    walk.#guessBytes = keyframe.length;
+    let packed: Uint8Array | null = null;
+    for (const bytes of start.chain) {
+      const base = walk.#bases.at(-1) ?? null;
+      packed = await decodeKeyframe(bytes, base);
+      if (walk.#bases.length < basesMax)
+        walk.#bases.push({ number: keyframeHead(bytes).number, packed, bytes: bytes.length });
+      walk.#place = keyframeHead(bytes);
+      walk.#guessBytes = bytes.length;
+    }
+    if (packed !== null) walk.#decoder.restore(unpackState(packed) as SessionSnapshot);
     return walk;
   }
 
@@ -137,31 +145,36 @@ export class KeyframeWalk {
     const snapshot = this.#decoder.snapshot(this.#depth);
     if (snapshot === null || this.#decoder.screen.width === 0) return null;
     const packed = packState(snapshot);
+    const made = await this.#encode(place, packed);
+    this.#guessBytes = made.bytes.length;
+    if (made.bytes.length > this.#allowanceBytes) return null;
     const number = this.#number;
-    let base = this.#base;
-    let bytes = await encodeKeyframe({ number, ...place }, packed, base);
-    // What has come far from its base is a better base itself.
-    if (base !== null && bytes.length > this.#baseBytes / 2) {
-      const whole = await encodeKeyframe({ number, ...place }, packed, null);
-      if (whole.length <= this.#allowanceBytes) {
-        bytes = whole;
-        base = null;
-      }
-    }
-    this.#guessBytes = bytes.length;
-    if (bytes.length > this.#allowanceBytes) return null;
-    if (base === null) {
-      this.#base = { number, packed };
-      this.#baseBytes = bytes.length;
-    }
-    this.#keyframeBytes += bytes.length;
+    this.#bases = this.#bases.slice(0, made.depth);
+    if (made.depth < basesMax) this.#bases.push({ number, packed, bytes: made.bytes.length });
+    this.#keyframeBytes += made.bytes.length;
     this.#number += 1;
     this.#workBytes = 0;
     this.#place = place;
-    return { number, base: base?.number ?? 0, lean: this.#depth === 'lean' && !this.usesHistory, bytes, ...place };
+    return {
+      number,
+      base: this.#bases[made.depth - 1]?.number ?? 0,
+      lean: this.#depth === 'lean' && !this.usesHistory,
+      bytes: made.bytes,
+      ...place,
+    };
   }
-}
 
-async function baseOf(bytes: Uint8Array): Promise<KeyframeBase> {
-  return { number: keyframeHead(bytes).number, packed: await decodeKeyframe(bytes, null) };
+  /** Told from the nearest base; what has come far from it is a better base itself, where that can be afforded. */
+  async #encode(place: KeyframePlace, packed: Uint8Array): Promise<{ bytes: Uint8Array; depth: number }> {
+    const head = { number: this.#number, ...place };
+    let depth = this.#bases.length;
+    let bytes = await encodeKeyframe(head, packed, this.#bases[depth - 1] ?? null);
+    while (depth > 0 && bytes.length > this.#bases[depth - 1]!.bytes / 2) {
+      const wider = await encodeKeyframe(head, packed, this.#bases[depth - 2] ?? null);
+      if (wider.length > this.#allowanceBytes) break;
+      bytes = wider;
+      depth -= 1;
+    }
+    return { bytes, depth };
+  }
 }

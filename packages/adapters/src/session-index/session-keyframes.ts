@@ -5,6 +5,7 @@ import {
   KEYFRAMES_MAX,
   type KeyframeList,
   keyframeName,
+  type ListedKeyframe,
 } from '@lucid-sessions/recording/session-index';
 import { Followed } from './followed.ts';
 import type { MadeKeyframe } from './keyframe-walk.ts';
@@ -118,18 +119,30 @@ export class SessionKeyframes {
   /** Goes on from the last keyframe; where it can't be had, everything is made again. */
   async #begin(recording: Recording, list: KeyframeList): Promise<number> {
     const last = list.keyframes.at(-1);
-    const start = { keyframe: null, base: null, nextNumber: 1, whole: list.whole };
     if (last !== undefined) {
-      const keyframe = await this.#shelf.get(recording, keyframeName(last.number));
-      const base = last.base === 0 ? null : await this.#shelf.get(recording, keyframeName(last.base));
-      const { storedBytes, keyframeBytes } = list;
-      const places = { keyframe, base, nextNumber: last.number + 1, storedBytes, keyframeBytes };
-      const run = keyframe && (await this.#thread.walk({ ...start, ...places }).catch(() => null));
+      const { storedBytes, keyframeBytes, whole } = list;
+      const chain = await this.#chain(recording, list, last);
+      const start = { chain: chain ?? [], nextNumber: last.number + 1, storedBytes, keyframeBytes, whole };
+      const run = chain && (await this.#thread.walk(start).catch(() => null));
       if (run !== null) return run;
-      Object.assign(list, emptyKeyframeList(), { whole: list.whole });
+      Object.assign(list, emptyKeyframeList(), { whole });
     }
-    const { storedBytes, keyframeBytes } = list;
-    return this.#thread.walk({ ...start, storedBytes, keyframeBytes });
+    const { storedBytes, keyframeBytes, whole } = list;
+    return this.#thread.walk({ chain: [], nextNumber: 1, storedBytes, keyframeBytes, whole });
+  }
+
+  /** A keyframe behind those it is told from; null when one of them can't be had. */
+  async #chain(recording: Recording, list: KeyframeList, last: ListedKeyframe): Promise<Uint8Array[] | null> {
+    const chain: Uint8Array[] = [];
+    for (let at: ListedKeyframe | undefined = last; at !== undefined; ) {
+      const bytes = await this.#shelf.get(recording, keyframeName(at.number));
+      if (bytes === null) return null;
+      chain.unshift(bytes);
+      const base: number = at.base;
+      at = base === 0 ? undefined : list.keyframes.find(({ number }) => number === base);
+      if (base !== 0 && at === undefined) return null;
+    }
+    return chain;
   }
 
   async #put(recording: Recording, list: KeyframeList, { bytes: plain, ...place }: MadeKeyframe): Promise<void> {
