@@ -6,6 +6,7 @@ export * from './crash/index.ts';
 export * from './desktop.ts';
 export * from './encode-bitmaps.ts';
 export * from './keyboard.ts';
+export * from './long-recording.ts';
 export * from './looped.ts';
 export * from './peers.ts';
 export * from './tap.ts';
