@@ -40,6 +40,8 @@ const checkAtOnceChunks = 200;
 /** How often the list of keyframes is read again while it is not complete. */
 const keyframesWaitMs = 2000;
 const keyframesWaitMsMax = 60_000;
+/** So long nothing was asked for: time for what is not urgent. */
+const idleMs = 400;
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -265,7 +267,16 @@ export class PlayerSession {
       await sleep(waitMs);
       await this.#stored.refresh().catch(() => {});
     }
-    await this.#thumbnails.ofStored(this.#stored, () => this.#latest);
+    await this.#thumbnails.ofStored(this.#stored, () => this.#idle());
+  }
+
+  /** Waits until nothing was asked for in a while. */
+  async #idle(): Promise<void> {
+    for (let latest: Promise<void> | null = null; latest !== this.#latest && !this.#closed; ) {
+      latest = this.#latest;
+      await latest;
+      await sleep(idleMs);
+    }
   }
 
   /** Files that came before their leaves are looked at when they are there: playback waits for no check. */

@@ -7,7 +7,6 @@ const thumbnailWidth = 168;
 const thumbnailsMax = 120;
 /** Of these so many are made of stored states, one after the other, while nothing else is asked for. */
 const ofStoredMax = 48;
-const pauseMs = 100;
 let whole: OffscreenCanvas | null = null;
 
 /** A picture, small; null when there is none yet. */
@@ -49,7 +48,6 @@ export class Thumbnails {
       await idle();
       const state = await stored.load(place);
       if (state !== null) this.#make(place.timeUs, state.screen.pixels);
-      await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
   }
 

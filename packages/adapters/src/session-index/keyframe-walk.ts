@@ -2,6 +2,7 @@ import { SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphi
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import {
   decodeKeyframe,
+  deltaLength,
   encodeKeyframe,
   type KeyframeBase,
   type KeyframePlace,
@@ -12,18 +13,23 @@ import {
 
 /** Keyframes may cost so much of what is stored; the index beside them costs the rest of a tenth. */
 const shareMax = 0.08;
-/** Decoding less than this from a keyframe on is quicker than fetching another one. */
-const workBytesMin = 512 * 1024;
-/** Nor is it quick to fetch many chunks with nothing in them. */
+/** So much is decoded from a keyframe on before there is another: less where a whole chunk has to be fetched for it … */
+const workBytesMax = 2 << 20;
+const workBytesOfChunk = 256 * 1024;
+/** … and next to nothing where many have to be. */
 const chunksMax = 12;
 /** What the first one is thought to cost. */
 const firstBytesGuess = 64 * 1024;
 
-const basesMax = 2;
+/** States kept to tell others from: people go back and forth between the same few pictures. */
+const basesMax = 4;
+/** So many are read for one at most, itself included: a whole one, one told from it, one told from that. */
+const depthMax = 2;
+/** A difference of this part of a whole state is no saving worth another file to read. */
+const wholeFrom = 0.7;
 
 interface Base extends KeyframeBase {
-  /** As a keyframe. */
-  bytes: number;
+  depth: number;
 }
 
 export interface MadeKeyframe extends KeyframePlace {
@@ -57,8 +63,10 @@ export class KeyframeWalk {
     },
   });
   #h264 = false;
-  /** What keyframes are told from: a whole one, then at most one that is told from it. */
+  /** In order of last use. */
   #bases: Base[] = [];
+  /** What the last whole keyframe cost. */
+  #wholeBytes = 0;
   readonly #depth: 'whole' | 'lean';
   #number: number;
   #storedBytes: number;
@@ -78,11 +86,10 @@ export class KeyframeWalk {
   static async begin(start: KeyframeWalkStart): Promise<KeyframeWalk> {
     const walk = new KeyframeWalk(start);
     let packed: Uint8Array | null = null;
-    for (const bytes of start.chain) {
-      const base = walk.#bases.at(-1) ?? null;
-      packed = await decodeKeyframe(bytes, base);
-      if (walk.#bases.length < basesMax)
-        walk.#bases.push({ number: keyframeHead(bytes).number, packed, bytes: bytes.length });
+    for (const [depth, bytes] of start.chain.entries()) {
+      packed = await decodeKeyframe(bytes, walk.#bases.at(-1) ?? null);
+      if (depth === 0) walk.#wholeBytes = bytes.length;
+      if (depth < depthMax) walk.#useBase({ number: keyframeHead(bytes).number, packed, depth });
       walk.#place = keyframeHead(bytes);
       walk.#guessBytes = bytes.length;
     }
@@ -136,7 +143,8 @@ export class KeyframeWalk {
   }
 
   #due({ chunkIndex }: KeyframePlace): boolean {
-    const far = this.#workBytes >= workBytesMin || chunkIndex - this.#place.chunkIndex >= chunksMax;
+    const chunks = chunkIndex - this.#place.chunkIndex;
+    const far = chunks >= chunksMax || this.#workBytes >= (chunks === 0 ? workBytesMax : workBytesOfChunk);
     return far && this.#allowanceBytes >= this.#guessBytes;
   }
 
@@ -145,36 +153,41 @@ export class KeyframeWalk {
     const snapshot = this.#decoder.snapshot(this.#depth);
     if (snapshot === null || this.#decoder.screen.width === 0) return null;
     const packed = packState(snapshot);
-    const made = await this.#encode(place, packed);
-    this.#guessBytes = made.bytes.length;
-    if (made.bytes.length > this.#allowanceBytes) return null;
+    const { bytes, base } = await this.#encode(place, packed);
+    this.#guessBytes = bytes.length;
+    if (bytes.length > this.#allowanceBytes) return null;
     const number = this.#number;
-    this.#bases = this.#bases.slice(0, made.depth);
-    if (made.depth < basesMax) this.#bases.push({ number, packed, bytes: made.bytes.length });
-    this.#keyframeBytes += made.bytes.length;
+    const depth = base === null ? 0 : base.depth + 1;
+    if (base === null) this.#wholeBytes = bytes.length;
+    else this.#useBase(base);
+    if (depth < depthMax) this.#useBase({ number, packed, depth });
+    this.#keyframeBytes += bytes.length;
     this.#number += 1;
     this.#workBytes = 0;
     this.#place = place;
-    return {
-      number,
-      base: this.#bases[made.depth - 1]?.number ?? 0,
-      lean: this.#depth === 'lean' && !this.usesHistory,
-      bytes: made.bytes,
-      ...place,
-    };
+    const lean = this.#depth === 'lean' && !this.usesHistory;
+    return { number, base: base?.number ?? 0, lean, bytes, ...place };
   }
 
-  /** Told from the nearest base; what has come far from it is a better base itself, where that can be afforded. */
-  async #encode(place: KeyframePlace, packed: Uint8Array): Promise<{ bytes: Uint8Array; depth: number }> {
+  /** Told from the base it shares most blocks with; from none where that is hardly longer and can be afforded. */
+  async #encode(place: KeyframePlace, packed: Uint8Array): Promise<{ bytes: Uint8Array; base: Base | null }> {
     const head = { number: this.#number, ...place };
-    let depth = this.#bases.length;
-    let bytes = await encodeKeyframe(head, packed, this.#bases[depth - 1] ?? null);
-    while (depth > 0 && bytes.length > this.#bases[depth - 1]!.bytes / 2) {
-      const wider = await encodeKeyframe(head, packed, this.#bases[depth - 2] ?? null);
-      if (wider.length > this.#allowanceBytes) break;
-      bytes = wider;
-      depth -= 1;
+    let base: Base | null = null;
+    let least = Number.POSITIVE_INFINITY;
+    for (const candidate of this.#bases) {
+      const length = deltaLength(packed, candidate.packed);
+      if (length >= least) continue;
+      least = length;
+      base = candidate;
     }
-    return { bytes, depth };
+    const bytes = await encodeKeyframe(head, packed, base);
+    if (base === null || bytes.length < wholeFrom * this.#wholeBytes) return { bytes, base };
+    const whole = await encodeKeyframe(head, packed, null);
+    return whole.length <= this.#allowanceBytes ? { bytes: whole, base: null } : { bytes, base };
+  }
+
+  /** A base for later ones; the one not used for longest goes. */
+  #useBase(base: Base): void {
+    this.#bases = [...this.#bases.filter((known) => known !== base), base].slice(-basesMax);
   }
 }

@@ -28,6 +28,7 @@ export {
   type KeyframesEnd,
   type ListedKeyframe,
 } from './keyframe-list.ts';
+export { deltaLength } from './pack-delta.ts';
 export { compressState, decompressState, packState, unpackState } from './pack-state.ts';
 export {
   type ActivitySecond,
