@@ -78,7 +78,11 @@ async function start(dataDir: string): Promise<Installation> {
   });
   const address = (port: string | undefined): string => `http://127.0.0.1:${port}`;
   const urls = { storage: address(storage), processor: address(processor), api: address(api) };
-  await eventually('the installation', async () => (await fetch(`${urls.api}/api/v1/health`).catch(() => null))?.ok, 60_000);
+  await eventually(
+    'the installation',
+    async () => (await fetch(`${urls.api}/api/v1/health`).catch(() => null))?.ok,
+    60_000,
+  );
   const token = (await readFile(join(dataDir, 'secrets', 'admin-token'), 'utf8')).trim();
   return { process: child, dataDir, urls, token };
 }
@@ -117,7 +121,9 @@ async function measure(installation: Installation, browser: Browser, wanted: Wan
   const chunks = await indexed(installation, sessionId);
   const indexedMs = performance.now();
   const sizes = sizesOf(installation.dataDir, sessionId);
-  console.log(`\n${capture}, looped to ${(seconds / 3600).toFixed(2)} h: ${chunks} chunks, ${mb(sizes.chunks)} MB stored`);
+  console.log(
+    `\n${capture}, looped to ${(seconds / 3600).toFixed(2)} h: ${chunks} chunks, ${mb(sizes.chunks)} MB stored`,
+  );
   console.log(
     `  written in ${((writtenMs - startedMs) / 1000).toFixed(0)} s, index and keyframes complete ${((indexedMs - writtenMs) / 1000).toFixed(0)} s later`,
   );
@@ -182,9 +188,13 @@ async function look(installation: Installation, browser: Browser, sessionId: str
   await page.evaluate((value) => sessionStorage.setItem('lucid-token', value), token);
   await page.addInitScript(() => {
     const noted = window as unknown as { openedMs: number };
-    document.addEventListener('lucid-opened', () => {
-      noted.openedMs = performance.now();
-    }, true);
+    document.addEventListener(
+      'lucid-opened',
+      () => {
+        noted.openedMs = performance.now();
+      },
+      true,
+    );
   });
   const opens: number[] = [];
   for (let turn = 0; turn < 5; turn += 1) {

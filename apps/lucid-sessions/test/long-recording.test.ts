@@ -38,7 +38,10 @@ for (const capture of ['gnome-type-gfx-default', 'xorg-bpp32-nocomp'])
     const list = await eventually(
       'keyframes of every chunk',
       async () => {
-        const { pagination } = await api.json<{ pagination: { total: number } }>('GET', `/sessions/${sessionId}/chunks`);
+        const { pagination } = await api.json<{ pagination: { total: number } }>(
+          'GET',
+          `/sessions/${sessionId}/chunks`,
+        );
         const found = await api.json<List>('GET', `/sessions/${sessionId}/keyframes`);
         return found.covered_chunks === pagination.total && found;
       },
@@ -59,7 +62,10 @@ for (const capture of ['gnome-type-gfx-default', 'xorg-bpp32-nocomp'])
         moment,
       );
       await consolePage.restingAt(moment);
-      assert.ok((await consolePage.canvas()).data.equals(await straightTo(capturePath, moment * 1e6)), `at ${moment} s`);
+      assert.ok(
+        (await consolePage.canvas()).data.equals(await straightTo(capturePath, moment * 1e6)),
+        `at ${moment} s`,
+      );
     }
     const fetched = consolePage.requests.filter((path) => /\/keyframes\/\d+$/.test(path));
     assert.ok(fetched.length > 0, 'stored keyframes were used');

@@ -30,7 +30,7 @@ export class SessionIndexes {
   constructor(options: SessionIndexesOptions) {
     this.#shelf = new RecordingShelf(options);
     this.#storage = options.storage;
-    this.#keyframes = new SessionKeyframes(this.#shelf, this.#thread, options.onError);
+    this.#keyframes = new SessionKeyframes(this.#shelf, this.#thread, () => this.#turn, options.onError);
     this.#followed = new Followed(
       async (sessionId) => {
         const recording = await this.#shelf.recording(sessionId);

@@ -24,13 +24,21 @@ const bytesWorthWalking = 2 << 20;
 export class SessionKeyframes {
   readonly #shelf: RecordingShelf;
   readonly #thread: IndexThread;
+  /** Settled while no index is being made: that goes first. */
+  readonly #indexed: () => Promise<unknown>;
   readonly #followed: Followed;
   /** Somebody looks at these: no waiting for more chunks. */
   readonly #asked = new Set<string>();
 
-  constructor(shelf: RecordingShelf, thread: IndexThread, onError?: (where: string, thrown: unknown) => void) {
+  constructor(
+    shelf: RecordingShelf,
+    thread: IndexThread,
+    indexed: () => Promise<unknown>,
+    onError?: (where: string, thrown: unknown) => void,
+  ) {
     this.#shelf = shelf;
     this.#thread = thread;
+    this.#indexed = indexed;
     this.#followed = new Followed(
       (sessionId) => this.#extend(sessionId),
       (thrown) => onError?.('making keyframes', thrown),
@@ -96,6 +104,7 @@ export class SessionKeyframes {
     const run = await this.#begin(recording, list);
     try {
       for (let index = list.keyframes.at(-1)?.chunkIndex ?? 0; index < count; index += 1) {
+        await this.#indexed();
         const file = await this.#shelf.file(sessionId, index);
         const again = index < list.covered;
         const walked = await this.#thread.walkChunk({ run, index, file, dek, again });
