@@ -9,7 +9,7 @@ import { loadAdminToken } from '../src/server/admin-token.ts';
 import { ConsolePage, startBrowser } from './support/console-page.ts';
 import { startGateway } from './support/gateway.ts';
 
-const secret = 'the secret of this test alone';
+const secret = 'the secret of this test alone, long enough';
 const seconds = 420;
 const startedUs = 1_767_225_600_000_000;
 

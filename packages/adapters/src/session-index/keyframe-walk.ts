@@ -119,7 +119,7 @@ export class KeyframeWalk {
       const frame = frames[at]!;
       timeUs = Math.max(timeUs, frame.timeUs);
       await this.#take(frame);
-      const keyframe = again ? null : await this.#keep({ chunkIndex: index, frameIndex: at + 1, timeUs });
+      const keyframe = again || this.#h264 ? null : await this.#keep({ chunkIndex: index, frameIndex: at + 1, timeUs });
       if (keyframe !== null) made.push(keyframe);
     }
     if (this.#place.chunkIndex <= index) this.#place = { ...this.#place, timeUs };
