@@ -7,6 +7,8 @@ export * from './desktop.ts';
 export * from './encode-bitmaps.ts';
 export * from './evm-node.ts';
 export * from './keyboard.ts';
+export * from './long-recording.ts';
+export * from './looped.ts';
 export * from './peers.ts';
 export * from './tap.ts';
 export * from './timestamp-authority.ts';

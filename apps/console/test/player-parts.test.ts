@@ -2,18 +2,18 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
-import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
-import { readCapture } from '@lucid-sessions/testkit';
+import { frameFlags } from '@lucid-sessions/recording';
+import { compressState, decompressState, packState, unpackState } from '@lucid-sessions/recording/session-index';
+import { captureFrames, readCapture } from '@lucid-sessions/testkit';
 import fc from 'fast-check';
 import { ChunkTable, scaleActivity } from '../src/player/chunk-table.ts';
 import { lastAtOrBefore, mergeEvents } from '../src/player/event-list.ts';
-import { EventReader } from '../src/player/event-reader.ts';
 import { KeyframeCache, stateBytes } from '../src/player/keyframe-cache.ts';
 import type { PlayerEvent } from '../src/player/protocol.ts';
-import { compressState, decompressState, packState, unpackState } from '../src/player/state-codec.ts';
+
 import { inspectAccessUnit } from '../src/player/webcodecs-h264.ts';
 import { WebmClusters, webmHeader } from '../src/player/webm.ts';
-import { capturesDirectory, framesOf } from './support/recording.ts';
+import { capturesDirectory } from './support/recording.ts';
 
 const chunk = (sequence: number, startSeconds: number, seconds: number, bytes = 100) => ({
   chunk_id: `c${sequence}`,
@@ -85,78 +85,6 @@ describe('the cache of keyframes', () => {
   });
 });
 
-const key = (timeUs: number, ...events: number[]): Frame => ({
-  kind: frameKinds.pdu,
-  flags: frameFlags.fastPath,
-  channelId: 0,
-  timeUs,
-  body: Uint8Array.from([(events.length / 2) << 2, 2 + events.length, ...events]),
-});
-const down = (code: number): [number, number] => [0, code];
-const up = (code: number): [number, number] => [1, code];
-
-describe('the reader of events', () => {
-  test('puts what was typed in one go into one entry, with Shift and Caps Lock', () => {
-    const reader = new EventReader();
-    // Shift+h, i, Caps Lock, a, Caps Lock, Shift+1, Enter
-    reader.push(key(1e6, ...down(0x2a), ...down(0x23), ...up(0x23), ...up(0x2a), ...down(0x17), ...up(0x17)));
-    reader.push(key(1.2e6, ...down(0x3a), ...up(0x3a), ...down(0x1e), ...up(0x1e), ...down(0x3a), ...up(0x3a)));
-    reader.push(key(1.4e6, ...down(0x2a), ...down(0x02), ...up(0x02), ...up(0x2a), ...down(0x1c), ...up(0x1c)));
-    assert.deepEqual(reader.take(1.4e6), [{ timeUs: 1e6, kind: 'keys', text: 'HiA!⏎' }]);
-  });
-
-  test('names keys that type nothing, and combinations', () => {
-    const reader = new EventReader();
-    reader.push(key(1, ...down(0x1d), ...down(0x2e), ...up(0x2e), ...up(0x1d)));
-    reader.push(key(2, ...down(0x3b), ...up(0x3b), 2, 0x48, 3, 0x48));
-    assert.deepEqual(
-      reader.finish().map(({ text }) => text),
-      ['Ctrl+C', '[F1]↑'],
-    );
-  });
-
-  test('begins a new entry after a pause, and holds back what is still typed', () => {
-    const reader = new EventReader();
-    reader.push(key(0, ...down(0x1e)));
-    assert.deepEqual(reader.take(1e6), []);
-    reader.push(key(5e6, ...down(0x30)));
-    assert.deepEqual(
-      reader.take(5e6).map(({ text }) => text),
-      ['a'],
-    );
-    assert.deepEqual(
-      reader.take(9e6).map(({ text }) => text),
-      ['b'],
-    );
-  });
-
-  test('reads what was typed and clicked in sessions of real clients, fast-path and slow-path alike', () => {
-    for (const [name, typed] of [
-      ['xorg-default', 'abc default⏎'],
-      ['xorg-nofastpath', 'abc nofastpath⏎'],
-    ] as const) {
-      const reader = new EventReader();
-      for (const frame of framesOf(readCapture(join(capturesDirectory, `${name}.rdpcap.gz`))))
-        reader.push({ ...frame, channelId: 0 });
-      assert.deepEqual(
-        reader.finish().map(({ text }) => text),
-        ['left button at 200, 150', typed],
-      );
-    }
-  });
-
-  test('takes any bytes a client may send', () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 60 }), (body) => {
-        const reader = new EventReader();
-        reader.push({ kind: frameKinds.pdu, flags: 0, channelId: 0, timeUs: 0, body });
-        reader.push({ kind: frameKinds.note, flags: 0, channelId: 0, timeUs: 0, body });
-        assert.equal(reader.finish().filter(({ kind }) => kind === 'note').length, 1);
-      }),
-    );
-  });
-});
-
 describe('packed states', () => {
   test('come back as they were, with shared memory still shared', async () => {
     const memory = new ArrayBuffer(64);
@@ -195,7 +123,7 @@ describe('packed states', () => {
 
   test('of a real session draw on as if nothing had happened', async () => {
     for (const name of ['xorg-default', 'xorg-orders-bpp16', 'weston-rfx', 'shadow-bpp16-nocomp']) {
-      const frames = framesOf(readCapture(join(capturesDirectory, `${name}.rdpcap.gz`)));
+      const frames = captureFrames(readCapture(join(capturesDirectory, `${name}.rdpcap.gz`)));
       const straight = new SessionDecoder();
       const resumed = new SessionDecoder();
       for (const [i, { flags, body }] of frames.entries()) {

@@ -6,7 +6,7 @@ import { query } from '../src/api/client.ts';
 import { readClaims } from '../src/api/credentials.ts';
 import { readForm } from '../src/pages/create.ts';
 import { amountOf } from '../src/pages/system.ts';
-import { noteText } from '../src/player/event-reader.ts';
+import { noteText } from '../src/player/event-text.ts';
 import { type CheckedChunks, verdictsOf, verdictsUnknown } from '../src/player/verdicts.ts';
 import {
   formatBytes,

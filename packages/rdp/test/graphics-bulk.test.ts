@@ -283,6 +283,30 @@ describe('XCRUSH, [MS-RDPEGDI] 3.1.8.2', () => {
 });
 
 describe('ZGFX, [MS-RDPEGFX] 3.1.9.1', () => {
+  test('a lean snapshot leaves the past out while nothing refers to it, and a match behind it is refused', () => {
+    const plain = (...bytes: number[]) => zgfxSingle(Uint8Array.of(0x04, ...bytes));
+    const decompressor = new ZgfxDecompressor();
+    decompressor.decompress(plain(1, 2, 3));
+    const lean = decompressor.snapshot('lean');
+    assert.deepEqual([lean.history.length, lean.heldBytes, decompressor.used], [0, 0, false]);
+
+    const resumed = new ZgfxDecompressor();
+    resumed.restore(lean);
+    resumed.decompress(plain(4, 5, 6));
+    const back = (distance: number) => zgfxSingle(zgfxSegment([{ distance, length: 3 }]));
+    assert.deepEqual([...resumed.decompress(back(3))], [4, 5, 6]);
+    assert.throws(() => resumed.decompress(back(9)), DecodeError);
+    // What goes on from a lean state stays one, until its own past is long enough.
+    const again = new ZgfxDecompressor();
+    again.restore(resumed.snapshot());
+    assert.throws(() => again.decompress(back(9)), DecodeError);
+
+    decompressor.decompress(plain(4, 5, 6));
+    assert.deepEqual([...decompressor.decompress(back(6))], [1, 2, 3]);
+    assert.equal(decompressor.used, true);
+    assert.equal(decompressor.snapshot('lean').history.length, 9);
+  });
+
   test('decodes the examples of 3.1.9.1.2.5', () => {
     const segment = zgfxSegment([0x49, { distance: 1, length: 9 }]);
     // 0 01001001 10001 00001 110 001 and seven unused bits.

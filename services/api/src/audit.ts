@@ -23,6 +23,7 @@ export const auditedOperations: Partial<Record<OperationId, { event: AuditEventT
   getKey: { event: 'playback_started', read: true },
   getIndex: { event: 'index_accessed', read: true },
   listEvents: { event: 'index_accessed', read: true },
+  getKeyframe: { event: 'index_accessed', read: true },
   extractContents: { event: 'contents_extracted', read: true },
   eraseSession: { event: 'key_shredded', read: false },
 };

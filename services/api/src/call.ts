@@ -10,7 +10,7 @@ import type {
   StoragePort,
 } from '@lucid-sessions/contract';
 import type { Crypto, VerifyOptions } from '@lucid-sessions/evidence';
-import type { ContentKind, IndexSegment, Side } from '@lucid-sessions/recording/session-index';
+import type { ContentKind, IndexSegment, KeyframeList, Side } from '@lucid-sessions/recording/session-index';
 import type { z } from 'zod';
 import type { User } from './auth.ts';
 import type { ApiConfig } from './config.ts';
@@ -20,6 +20,9 @@ import { sessionNotFound } from './views.ts';
 /** Port: the index of sessions. Throws `recordNotFound` where this host holds no key to a recording. */
 export interface SessionIndexReader {
   segments(sessionId: string): AsyncIterable<IndexSegment>;
+  keyframes(sessionId: string): Promise<KeyframeList>;
+  /** Sealed, as it is stored; null where it is missing. */
+  keyframe(sessionId: string, number: number): Promise<Uint8Array | null>;
   contents(sessionId: string): AsyncIterable<{
     kind: ContentKind;
     from: Side;
@@ -86,6 +89,8 @@ export interface Call<K extends OperationId = OperationId> {
   user: User;
   sessionId: string;
   chunkId: string;
+  /** Number of a keyframe, as it stands in the path. */
+  keyframe: string;
   query: QueryOf<K>;
   body: BodyOf<K>;
 }

@@ -116,7 +116,11 @@ async function permitted(gate: Gate, operation: OperationId, user: User, request
 
 function callOf(gate: Gate, operation: OperationId, user: User, request: FastifyRequest): Call {
   const route: RestRoute = restRoutes[operation];
-  const { session_id: sessionId = '', chunk_id: chunkId = '' } = request.params as Record<string, string>;
+  const {
+    session_id: sessionId = '',
+    chunk_id: chunkId = '',
+    keyframe = '',
+  } = request.params as Record<string, string>;
   if (route.path.includes('{session_id}') && !sessionIdSchema.safeParse(sessionId).success)
     throw sessionNotFound(sessionId.slice(0, 100));
   const hasBody = request.body !== undefined && request.body !== null;
@@ -129,9 +133,15 @@ function callOf(gate: Gate, operation: OperationId, user: User, request: Fastify
     user,
     sessionId,
     chunkId,
+    keyframe,
     query: route.query === undefined ? undefined : parsed(route.query, request.query, 'query'),
     body: route.body === undefined ? undefined : parsed(route.body, request.body, 'body'),
   } as Call;
+}
+
+function detailsOf({ chunkId, keyframe }: Call): Record<string, string> {
+  if (chunkId !== '') return { chunk_id: chunkId.slice(0, 120) };
+  return keyframe === '' ? {} : { keyframe: keyframe.slice(0, 120) };
 }
 
 async function audited(
@@ -147,7 +157,7 @@ async function audited(
     event: rule.event,
     userId: call.user.userId,
     ...callerOf(request),
-    details: call.chunkId === '' ? {} : { chunk_id: call.chunkId.slice(0, 120) },
+    details: detailsOf(call),
   };
   let answer: unknown;
   try {

@@ -116,8 +116,35 @@ async function extractContents(call: Call<'extractContents'>): Promise<FileAnswe
   return new FileAnswer(tarStream(entries(call)), `${call.sessionId}-contents.tar`);
 }
 
-export const indexHandlers: Handlers<'getIndex' | 'listEvents' | 'extractContents'> = {
+async function listKeyframes(call: Call<'listKeyframes'>) {
+  const { sessionId, query } = call;
+  await loadSession(call);
+  const { covered, ended, keyframes } = await readerOf(call).keyframes(sessionId);
+  return {
+    session_id: sessionId,
+    covered_chunks: covered,
+    ended,
+    keyframes: keyframes
+      .slice(query.offset, query.offset + query.limit)
+      .map(({ bytes, lean: _, ...place }) => snaked({ ...place, sizeBytes: bytes })),
+    pagination: paginationOf(keyframes.length, query),
+  };
+}
+
+async function getKeyframe(call: Call<'getKeyframe'>): Promise<FileAnswer> {
+  await loadSession(call);
+  const number = /^[1-9][0-9]{0,5}$/.test(call.keyframe) ? Number(call.keyframe) : 0;
+  const bytes = number === 0 ? null : await readerOf(call).keyframe(call.sessionId, number);
+  if (bytes === null) throw new LucidError('recordNotFound', 'the session has no keyframe of this number');
+  return new FileAnswer(bytes, null);
+}
+
+type IndexOperations = 'getIndex' | 'listEvents' | 'listKeyframes' | 'getKeyframe' | 'extractContents';
+
+export const indexHandlers: Handlers<IndexOperations> = {
   getIndex,
   listEvents,
+  listKeyframes,
+  getKeyframe,
   extractContents,
 };

@@ -1,7 +1,7 @@
 import { type Frame, frameFlags } from '@lucid-sessions/recording';
 import type { LoadedChunk } from './chunk-store.ts';
 import type { ChunkEntry, ChunkTable } from './chunk-table.ts';
-import { type Keyframe, KeyframeCache, stateBytes } from './keyframe-cache.ts';
+import { type Keyframe, KeyframeCache, type KeyframePlace, stateBytes } from './keyframe-cache.ts';
 
 /** What turns frames into a picture: the session decoder, seen from here. */
 export interface PictureDecoder<State> {
@@ -21,30 +21,34 @@ export interface ChunkLoader {
   prefetch(entry: ChunkEntry): void;
 }
 
+/** States that lie somewhere else, such as the server's. */
+export interface StoredStates<State> {
+  /** The latest at or before a time. */
+  before(timeUs: number): KeyframePlace | null;
+  /** null when it can't be had; it is not offered again then. */
+  load(place: KeyframePlace): Promise<State | null>;
+}
+
 /** A state is kept after so much of the recording … */
-const keyframeEveryUsDefault = 2_000_000;
+const keyframeEveryUsDefault = 10_000_000;
 /** … or after so many bytes of frames, whichever comes first. */
 const keyframeEveryBytes = 2 << 20;
+/** Chunks fetched ahead on the way from a state to a moment: more than that the stored states don't leave between. */
+const prefetchMax = 12;
 /** Decoding hands control back this often, so that a new seek is heard. */
 const turnMs = 12;
 const updateTimesMax = 4096;
 
 export interface EngineHooks {
-  /** Every frame delivered to the client, the first time it is decoded. */
-  onFrame?(frame: Frame, chunkIndex: number): void;
   /** Now, in ms; the caller's clock. */
   now(): number;
   /** Lets other messages in. */
   turn(): Promise<void>;
-  /** Takes the states that would be kept here. */
-  onKeyframe?(keyframe: { chunkIndex: number; frameIndex: number; timeUs: number; state: unknown }): Promise<void>;
 }
 
 export interface EngineLimits {
   /** Memory for states kept while walking. */
   keyframeBytesMax: number;
-  /** Memory for states given from outside. */
-  givenBytesMax?: number;
   keyframeEveryUs?: number;
 }
 
@@ -58,14 +62,11 @@ export class Engine<State> {
   readonly #decoder: PictureDecoder<State>;
   readonly #hooks: EngineHooks;
   readonly #keyframes: KeyframeCache<State>;
-  readonly #given: KeyframeCache<State>;
+  readonly #stored: StoredStates<State> | null;
   readonly #keyframeEveryUs: number;
   #chunkIndex = 0;
   #frameIndex = 0;
   #timeUs = 0;
-  /** Furthest frame ever decoded, so that hooks see each once. */
-  #seenChunk = 0;
-  #seenFrame = 0;
   #sinceKeyframeBytes = 0;
   #lastKeyframeUs = 0;
   /** Times at which the picture changed, around the present position, ascending. */
@@ -80,13 +81,14 @@ export class Engine<State> {
     decoder: PictureDecoder<State>,
     hooks: EngineHooks,
     limits: EngineLimits,
+    stored: StoredStates<State> | null = null,
   ) {
     this.#table = table;
     this.#chunks = chunks;
     this.#decoder = decoder;
     this.#hooks = hooks;
     this.#keyframes = new KeyframeCache(limits.keyframeBytesMax);
-    this.#given = new KeyframeCache(limits.givenBytesMax ?? limits.keyframeBytesMax);
+    this.#stored = stored;
     this.#keyframeEveryUs = limits.keyframeEveryUs ?? keyframeEveryUsDefault;
   }
 
@@ -95,23 +97,25 @@ export class Engine<State> {
     return this.#timeUs;
   }
   get keyframesCount(): number {
-    return this.#keyframes.size + this.#given.size;
-  }
-  get keyframeBytes(): number {
-    return this.#keyframes.bytes + this.#given.bytes;
+    return this.#keyframes.size;
   }
 
-  /** Takes a state made elsewhere (an index of the server, a second worker). */
-  addKeyframe(keyframe: { chunkIndex: number; frameIndex: number; timeUs: number; state: State }): void {
-    this.#given.add({ ...keyframe, bytes: stateBytes(keyframe.state) });
-  }
-
-  /** The latest state at or before a time, of those kept and those given. */
-  #before(timeUs: number): Keyframe<State> | null {
+  /** Where the latest state at or before a time lies. */
+  #nearest(timeUs: number): KeyframePlace | null {
     const own = this.#keyframes.before(timeUs);
-    const given = this.#given.before(timeUs);
-    if (own === null || given === null) return own ?? given;
-    return given.timeUs > own.timeUs ? given : own;
+    const stored = this.#stored?.before(timeUs) ?? null;
+    return stored !== null && stored.timeUs > (own?.timeUs ?? -1) ? stored : own;
+  }
+
+  /** The latest state at or before a time; null: begin at the beginning. */
+  async #before(timeUs: number): Promise<Keyframe<State> | null> {
+    for (;;) {
+      const own = this.#keyframes.before(timeUs);
+      const place = this.#nearest(timeUs);
+      if (place === null || place === own) return own;
+      const state = await this.#stored!.load(place);
+      if (state !== null) return { ...place, bytes: 0, state };
+    }
   }
 
   /** Makes a running walk stop at its next turn. */
@@ -163,12 +167,22 @@ export class Engine<State> {
   }
 
   async #seek(walk: number, timeUs: number): Promise<boolean> {
-    const keyframe = this.#before(timeUs);
+    const nearest = this.#nearest(timeUs);
     const behind = timeUs < this.#timeUs;
-    // Going on from here is best unless a kept state lies between here and there.
-    if (behind || (keyframe !== null && keyframe.timeUs > this.#timeUs)) await this.#goTo(keyframe);
+    // Going on from here is best unless a state lies between here and there.
+    if (behind || (nearest !== null && nearest.timeUs > this.#timeUs)) {
+      this.#prefetch(nearest?.chunkIndex ?? 0, timeUs);
+      const keyframe = await this.#before(timeUs);
+      if (walk !== this.#walk) return false;
+      await this.#goTo(keyframe);
+    }
     if (walk !== this.#walk) return false;
     return this.#forward(walk, timeUs);
+  }
+
+  #prefetch(first: number, timeUs: number): void {
+    const last = Math.min(this.#table.indexAt(timeUs), first + prefetchMax - 1);
+    for (let index = first; index <= last; index += 1) this.#chunks.prefetch(this.#table.entries[index]!);
   }
 
   async #goTo(keyframe: Keyframe<State> | null): Promise<void> {
@@ -206,7 +220,7 @@ export class Engine<State> {
     let target = this.#updateBefore(timeUs);
     // Changes are only known where frames were decoded in one go: walk up to here again from earlier and earlier states.
     for (let fromUs = timeUs - 1; target === null; ) {
-      const keyframe = this.#before(fromUs);
+      const keyframe = await this.#before(fromUs);
       await this.#goTo(keyframe);
       if (!(await this.#forward(walk, timeUs - 1))) return null;
       target = this.#updateBefore(timeUs);
@@ -251,8 +265,6 @@ export class Engine<State> {
   }
 
   async #take(frame: Frame): Promise<void> {
-    const chunkIndex = this.#chunkIndex;
-    const frameIndex = this.#frameIndex;
     this.#frameIndex += 1;
     this.#timeUs = Math.max(this.#timeUs, frame.timeUs);
     const before = this.#decoder.framesCount;
@@ -262,14 +274,9 @@ export class Engine<State> {
       if (drawn) await drawn;
     }
     if (this.#decoder.framesCount !== before) this.#noteUpdate(frame.timeUs);
-    if (chunkIndex > this.#seenChunk || (chunkIndex === this.#seenChunk && frameIndex >= this.#seenFrame)) {
-      this.#seenChunk = chunkIndex;
-      this.#seenFrame = frameIndex + 1;
-      this.#hooks.onFrame?.(frame, chunkIndex);
-    }
     this.#sinceKeyframeBytes += frame.body.length;
     if (this.#sinceKeyframeBytes >= keyframeEveryBytes || this.#timeUs - this.#lastKeyframeUs >= this.#keyframeEveryUs)
-      await this.#keep();
+      this.#keep();
   }
 
   #noteUpdate(timeUs: number): void {
@@ -278,15 +285,14 @@ export class Engine<State> {
     if (this.#updateTimes.length > updateTimesMax) this.#updateTimes.splice(0, updateTimesMax / 2);
   }
 
-  async #keep(): Promise<void> {
+  #keep(): void {
     this.#lastKeyframeUs = this.#timeUs;
     this.#sinceKeyframeBytes = 0;
-    const known = this.#before(this.#timeUs);
+    const known = this.#keyframes.before(this.#timeUs);
     if (known !== null && this.#timeUs - known.timeUs < this.#keyframeEveryUs / 2) return;
     const state = this.#decoder.snapshot();
     if (state === null) return;
-    const keyframe = { chunkIndex: this.#chunkIndex, frameIndex: this.#frameIndex, timeUs: this.#timeUs, state };
-    if (this.#hooks.onKeyframe) await this.#hooks.onKeyframe(keyframe);
-    else this.#keyframes.add({ ...keyframe, bytes: stateBytes(state) });
+    const place = { chunkIndex: this.#chunkIndex, frameIndex: this.#frameIndex, timeUs: this.#timeUs };
+    this.#keyframes.add({ ...place, bytes: stateBytes(state), state });
   }
 }

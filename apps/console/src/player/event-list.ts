@@ -1,4 +1,4 @@
-import { type Child, fill, h } from '../ui/dom.ts';
+import { type Child, fill, h, setText } from '../ui/dom.ts';
 import { formatMoment } from '../ui/format.ts';
 import { type IconName, icon } from '../ui/icons.ts';
 import type { PlayerEvent } from './protocol.ts';
@@ -11,6 +11,7 @@ const icons: Record<PlayerEvent['kind'], IconName> = {
   pointer: 'pointer',
   note: 'note',
   clipboard: 'clipboard',
+  drive: 'download',
   screen: 'screen',
 };
 const kindWords: Record<PlayerEvent['kind'], string> = {
@@ -18,6 +19,7 @@ const kindWords: Record<PlayerEvent['kind'], string> = {
   pointer: 'clicked',
   note: 'gateway',
   clipboard: 'clipboard',
+  drive: 'drive',
   screen: 'screen',
 };
 
@@ -31,6 +33,7 @@ export class EventList {
   readonly #list = h('ol', {});
   readonly #scroller = h('div', { class: 'events', tabindex: -1 }, this.#list);
   readonly #count = h('span', { class: 'quietly', role: 'status' });
+  readonly #remark = h('p', { class: 'remark', hidden: true });
   readonly #follow = h('button', { type: 'button', 'aria-pressed': 'true', title: 'Follow the picture' }, 'Follow');
   readonly #jump: (seconds: number) => void;
   #events: PlayerEvent[] = [];
@@ -46,6 +49,7 @@ export class EventList {
       h('h2', {}, 'Events', this.#follow),
       h('div', { class: 'search' }, icon('search'), this.#search),
       this.#count,
+      this.#remark,
       this.#scroller,
     );
     this.#search.addEventListener('input', () => this.#filter());
@@ -57,9 +61,11 @@ export class EventList {
     this.#filter();
   }
 
-  /** All events, in order of time. */
-  set(events: PlayerEvent[]): void {
+  /** All events, in order of time; `remark`: what is not among them. */
+  set(events: PlayerEvent[], remark = ''): void {
     this.#events = events;
+    setText(this.#remark, remark);
+    this.#remark.hidden = remark === '';
     this.#filter();
   }
 

@@ -1,10 +1,9 @@
+import type { KeyframePlace } from '@lucid-sessions/recording/session-index';
+
+export type { KeyframePlace };
+
 /** A decoder's whole state between two frames: decoding goes on from here. */
-export interface Keyframe<State> {
-  /** The next frame to decode. */
-  chunkIndex: number;
-  frameIndex: number;
-  /** Time of the last frame decoded; 0 before the first. */
-  timeUs: number;
+export interface Keyframe<State> extends KeyframePlace {
   bytes: number;
   state: State;
 }

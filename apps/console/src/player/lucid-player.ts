@@ -222,7 +222,7 @@ export class LucidPlayer extends HTMLElement {
         return;
       case 'events':
         this.#events = mergeEvents(this.#events, message.events);
-        this.#eventList.set(this.#events);
+        this.#eventList.set(this.#events, message.remark);
         this.#eventList.setPosition(this.#seconds);
         this.#timeline.setMarks(this.#events);
         return;

@@ -7,11 +7,9 @@ import {
 } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import type { PictureDecoder } from './engine.ts';
-import { decompressState } from './state-codec.ts';
 import { WebCodecsH264 } from './webcodecs-h264.ts';
 
-/** The decoder's own snapshot, or one that was packed to be kept longer. */
-export type PictureState = SessionSnapshot | Uint8Array;
+export type PictureState = SessionSnapshot;
 
 /** Areas a painter has not taken yet, before they become "everything". */
 const dirtyMax = 256;
@@ -80,9 +78,8 @@ export class Picture implements PictureDecoder<PictureState> {
     return this.#decoder.snapshot();
   }
 
-  async restore(state: PictureState): Promise<void> {
-    const snapshot = state instanceof Uint8Array ? ((await decompressState(state)) as SessionSnapshot) : state;
-    this.#decoder.restore(snapshot);
+  restore(state: PictureState): void {
+    this.#decoder.restore(state);
     this.screen.takeDirty();
     this.#dirty = [];
     this.#everything = true;

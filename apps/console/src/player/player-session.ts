@@ -1,24 +1,23 @@
-import { isPermitted } from '@lucid-sessions/contract/roles';
 import { type SessionKeys, webCrypto } from '@lucid-sessions/evidence';
 import { ApiClient } from '../api/client.ts';
-import { readClaims } from '../api/credentials.ts';
 import type { Chunk } from '../api/types.ts';
 import { ChunkStore } from './chunk-store.ts';
 import { type ChunkEntry, ChunkTable, scaleActivity } from './chunk-table.ts';
 import { Engine } from './engine.ts';
-import { EventReader } from './event-reader.ts';
 import { EvidenceCheck } from './evidence-check.ts';
 import { Painter } from './painter.ts';
 import { Picture, type PictureState } from './picture.ts';
-import type { FromWorker, PlaybackState, PlayerSource, ToWorker } from './protocol.ts';
-import type { FromScout, ToScout } from './scout.ts';
+import type { FromWorker, PlaybackState, PlayerEvent, PlayerSource, ToWorker } from './protocol.ts';
+import { noIndexText, RecordingIndex } from './recording-index.ts';
+import { StoredKeyframes } from './stored-keyframes.ts';
+import { Thumbnails } from './thumbnail.ts';
 import { verdictsUnknown } from './verdicts.ts';
 import { exportVideo } from './video-export.ts';
 
 const chunkPageSize = 1000;
 const chunkLimits = { openBytesMax: 64 << 20, fileBytesMax: 32 << 20 };
-/** States kept while playing, and packed ones from the scout. */
-const engineLimits = { keyframeBytesMax: 64 << 20, givenBytesMax: 128 << 20 };
+/** States kept while playing. */
+const engineLimits = { keyframeBytesMax: 64 << 20 };
 const activityParts = 240;
 /** One displayed frame. */
 const tickMs = 16;
@@ -29,25 +28,24 @@ const positionEveryMs = 100;
 const firstPictureUs = 300_000;
 /** How far to look for something to show when the recording is opened where the screen is still empty. */
 const blankUsMax = 30_000_000;
-/** Nothing happens for longer than this: idle. Skipping leaves a moment before what comes next. */
 /** How often a running session is asked for new chunks. */
 const followEveryMs = 2000;
+/** Nothing happens for longer than this: idle. Skipping leaves a moment before what comes next. */
 const idleUs = 2_000_000;
 const idleLeadUs = 300_000;
 const loadingShownAfterMs = 200;
 /** Recordings up to this size are checked to the last chunk without being asked to. */
 const checkAtOnceBytes = 24 << 20;
 const checkAtOnceChunks = 200;
-const thumbnailsMax = 120;
-/** Larger recordings are only read as far as they are watched. */
-const scoutBytesMax = 512 << 20;
+/** How often the list of keyframes is read again while it is not complete. */
+const keyframesWaitMs = 2000;
+const keyframesWaitMsMax = 60_000;
+/** So long nothing was asked for: time for what is not urgent. */
+const idleMs = 400;
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 const engineHooks = { now: () => performance.now(), turn: () => sleep(0) };
-
-/** A second worker from this worker's own file. */
-const startScout = (): Worker => new Worker(globalThis.location.href, { type: 'module', name: 'lucid-scout' });
 
 /** One open recording inside the worker: what the page asks for, done with engine, painter and clock. */
 export class PlayerSession {
@@ -57,11 +55,12 @@ export class PlayerSession {
   readonly #painter: Painter;
   readonly #table = new ChunkTable();
   readonly #picture = new Picture();
-  readonly #events = new EventReader();
+  readonly #index: RecordingIndex;
+  readonly #stored: StoredKeyframes;
+  readonly #thumbnails: Thumbnails;
   #chunks: ChunkStore | null = null;
   #engine: Engine<PictureState> | null = null;
   #evidence: EvidenceCheck | null = null;
-  #scout: Worker | null = null;
   readonly #recordsChecked = Promise.withResolvers<void>();
   #playing = false;
   #rate = 1;
@@ -88,33 +87,33 @@ export class PlayerSession {
     this.#source = source;
     this.#send = send;
     this.#api = new ApiClient(source.baseUrl, () => source.token);
+    this.#index = new RecordingIndex(this.#api, source.sessionId);
+    this.#stored = new StoredKeyframes(this.#api, source.sessionId, webCrypto(globalThis.crypto));
+    this.#thumbnails = new Thumbnails((timeUs, picture) => send({ type: 'thumbnail', timeUs, picture }, [picture]));
     this.#painter = new Painter(canvas);
     this.#painter.onSize = (width, height) => send({ type: 'size', width, height });
   }
 
   async open(startUs: number): Promise<void> {
-    const [keys] = await Promise.all([this.#fetchKeys(), this.#fetchChunks()]);
+    const [keys] = await Promise.all([
+      this.#fetchKeys(),
+      this.#fetchChunks(),
+      // Without a list of keyframes everything works, only slower.
+      this.#stored.refresh().catch(() => {}),
+    ]);
+    this.#stored.useKey(keys.view);
     const crypto = webCrypto(globalThis.crypto);
     this.#chunks = new ChunkStore((entry) => this.#download(entry), crypto, keys, chunkLimits);
-    this.#engine = new Engine(
-      this.#table,
-      this.#chunks,
-      this.#picture,
-      {
-        ...engineHooks,
-        onFrame: (frame) => this.#events.push(frame),
-      },
-      engineLimits,
-    );
+    this.#engine = new Engine(this.#table, this.#chunks, this.#picture, engineHooks, engineLimits, this.#stored);
     this.#evidence = new EvidenceCheck(this.#api, this.#source.sessionId, crypto, this.#table, this.#chunks, keys);
     this.#chunks.onFile = (index, file) => void this.#noteFile(index, file);
     this.#durationUs = this.#table.durationUs;
+    this.#thumbnails.durationUs = this.#durationUs;
     this.#activity = this.#table.activity(activityParts);
     const problem = await this.#firstPicture(this.#source.live ? this.#durationUs : startUs).then(
       () => null,
       (error: unknown) => error,
     );
-    if (problem === null) this.#sendScout(keys);
     this.#send({
       type: 'opened',
       durationUs: this.#durationUs,
@@ -123,7 +122,8 @@ export class PlayerSession {
     });
     this.#setState('paused');
     this.#send({ type: 'activity', values: scaleActivity(this.#activity) });
-    this.#sendEvents();
+    void this.#readIndex();
+    void this.#readKeyframes();
     if (this.#source.live) void this.#follow();
     // Hundreds of seals take their time: the picture comes first.
     void this.#checkEvidence(this.#evidence);
@@ -175,18 +175,14 @@ export class PlayerSession {
       case 'close':
         this.#closed = true;
         this.#playing = false;
-        this.#scout?.terminate();
         break;
     }
   }
 
-  /** What was typed and copied is asked for only by those who may see it: asking is audited, and refused to others. */
+  /** Pictures need no more than the view key: what was typed and copied comes from the index, to those who may see it. */
   async #fetchKeys(): Promise<SessionKeys> {
-    const roles = readClaims(this.#source.token)?.roles ?? [];
-    const inputs = isPermitted(roles, 'recordings:inputs');
-    const answer = await this.#api.facts(`/sessions/${this.#source.sessionId}/key${inputs ? '?inputs=true' : ''}`);
-    const { key, inputs_key: inputsKey } = answer;
-    return { view: bytesOf(key), inputs: typeof inputsKey === 'string' ? bytesOf(inputsKey) : null };
+    const { key } = await this.#api.facts(`/sessions/${this.#source.sessionId}/key`);
+    return { view: bytesOf(key), inputs: null };
   }
 
   async #download(entry: ChunkEntry): Promise<Uint8Array> {
@@ -242,39 +238,44 @@ export class PlayerSession {
     }
   }
 
-  /** What the scout finds goes to the page and into the engine; from then on events are its to tell. */
-  #sendScout(keys: SessionKeys): void {
-    if (this.#source.live || this.#durationUs === 0 || this.#table.totalBytes > scoutBytesMax) return;
-    const scout = startScout();
-    this.#scout = scout;
-    const answer = (message: ToScout): void => scout.postMessage(message);
-    scout.addEventListener('message', ({ data }: MessageEvent<FromScout>) => this.#onScout(data, answer));
-    const { entries } = this.#table;
-    answer({ type: 'scout', entries, keys, durationUs: this.#durationUs, activityParts, thumbnailsMax });
+  /** What the index says goes to the page, as far as it was made; a running session's goes on. */
+  async #readIndex(): Promise<void> {
+    try {
+      const { activity, ...first } = await this.#index.first(this.#durationUs, activityParts);
+      this.#send({ type: 'activity', values: scaleActivity(activity) });
+      this.#sendEvents(first.events);
+      for (let { more } = first; more && !this.#closed; ) more = await this.#moreEvents();
+    } catch (error) {
+      this.#send({ type: 'events', events: [], remark: noIndexText(error) });
+    }
   }
 
-  #onScout(message: FromScout, answer: (message: ToScout) => void): void {
-    switch (message.type) {
-      case 'need':
-        this.#loader.file(this.#table.entries[message.index]!).then(
-          (file) => answer({ type: 'file', index: message.index, file }),
-          () => answer({ type: 'file', index: message.index, file: null }),
-        );
-        break;
-      case 'keyframe':
-        this.#walker.addKeyframe(message);
-        break;
-      case 'thumbnail':
-        this.#send(message, [message.picture]);
-        break;
-      case 'activity':
-        this.#send({ type: 'activity', values: scaleActivity(message.values) });
-        break;
-      case 'events':
-        this.#send(message);
-        break;
-      default:
-        this.#scout?.terminate();
+  async #moreEvents(): Promise<boolean> {
+    const { events, more } = await this.#index.next();
+    this.#sendEvents(events);
+    return more;
+  }
+
+  #sendEvents(events: PlayerEvent[]): void {
+    this.#send({ type: 'events', events, remark: this.#index.remark });
+  }
+
+  /** Keyframes that were not made yet come while the recording is looked at. */
+  async #readKeyframes(): Promise<void> {
+    for (let waitMs = keyframesWaitMs; !this.#closed; waitMs = Math.min(waitMs * 2, keyframesWaitMsMax)) {
+      if (this.#stored.coveredChunks >= this.#table.length && !this.#source.live) break;
+      await sleep(waitMs);
+      await this.#stored.refresh().catch(() => {});
+    }
+    await this.#thumbnails.ofStored(this.#stored, () => this.#idle());
+  }
+
+  /** Waits until nothing was asked for in a while. */
+  async #idle(): Promise<void> {
+    for (let latest: Promise<void> | null = null; latest !== this.#latest && !this.#closed; ) {
+      latest = this.#latest;
+      await latest;
+      await sleep(idleMs);
     }
   }
 
@@ -295,6 +296,7 @@ export class PlayerSession {
       if (this.#table.length === before) continue;
       this.#durationUs = Math.max(this.#durationUs, this.#table.durationUs);
       this.#send({ type: 'activity', values: scaleActivity(this.#table.activity(activityParts)) });
+      void this.#moreEvents().catch(() => {});
       this.#reportPosition();
     }
   }
@@ -325,7 +327,6 @@ export class PlayerSession {
     this.#playing = false;
     this.#walker.cancel();
     this.#setState('paused');
-    this.#sendEvents();
   }
 
   async #tick(): Promise<void> {
@@ -356,7 +357,6 @@ export class PlayerSession {
       this.#timeUs = this.#durationUs;
       this.#playing = false;
       this.#setState('ended');
-      this.#sendEvents(true);
     } else if (this.#skipIdle && nextUs !== null && nextUs - this.#timeUs > idleUs) {
       this.#timeUs = nextUs - idleLeadUs;
       this.#anchor();
@@ -372,7 +372,6 @@ export class PlayerSession {
     this.#anchor();
     this.#paint();
     this.#setState(this.#playing ? 'playing' : timeUs >= this.#durationUs ? 'ended' : 'paused');
-    this.#sendEvents();
   }
 
   async #step(direction: 1 | -1): Promise<void> {
@@ -382,11 +381,11 @@ export class PlayerSession {
     this.#timeUs = timeUs;
     this.#paint();
     this.#setState('paused');
-    this.#sendEvents();
   }
 
   #paint(): void {
     this.#painter.paint(this.#picture, this.#pointerShown);
+    this.#thumbnails.offer(this.#timeUs, this.#picture);
   }
 
   /** The picture of the moment asked for last, once it is there. */
@@ -444,13 +443,6 @@ export class PlayerSession {
       durationUs: this.#durationUs,
       state: this.#state,
     });
-    this.#sendEvents();
-  }
-
-  #sendEvents(all = false): void {
-    if (this.#scout) return;
-    const events = all ? this.#events.finish() : this.#events.take(this.#timeUs);
-    if (events.length > 0) this.#send({ type: 'events', events });
   }
 
   #fail(error: unknown): void {

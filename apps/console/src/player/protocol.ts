@@ -13,7 +13,7 @@ export interface PlayerSource {
 /** Something a person did or the gateway noted, for the list beside the picture. */
 export interface PlayerEvent {
   timeUs: number;
-  kind: 'keys' | 'pointer' | 'note' | 'clipboard' | 'screen';
+  kind: 'keys' | 'pointer' | 'note' | 'clipboard' | 'drive' | 'screen';
   text: string;
 }
 
@@ -52,8 +52,8 @@ export type FromWorker =
   | { type: 'position'; seekId: number; timeUs: number; durationUs: number; state: PlaybackState }
   /** Relative activity, 0–1, over equal parts of the duration. */
   | { type: 'activity'; values: Float32Array }
-  /** Events found since the last message; they may lie before ones already sent. */
-  | { type: 'events'; events: PlayerEvent[] }
+  /** More events of the index; they may lie before ones already sent. `remark`: what is not in the list, and why. */
+  | { type: 'events'; events: PlayerEvent[]; remark: string }
   | { type: 'thumbnail'; timeUs: number; picture: ImageBitmap }
   | { type: 'verdicts'; verdicts: Verdict[] }
   | { type: 'checkProgress'; checked: number; total: number }

@@ -1,11 +1,16 @@
+import type { PixelBuffer } from '@lucid-sessions/rdp/graphics';
 import type { Picture } from './picture.ts';
+import type { StoredKeyframes } from './stored-keyframes.ts';
 
 const thumbnailWidth = 168;
+/** Over the length of a recording. */
+const thumbnailsMax = 120;
+/** Of these so many are made of stored states, one after the other, while nothing else is asked for. */
+const ofStoredMax = 48;
 let whole: OffscreenCanvas | null = null;
 
-/** The picture, small, for the timeline; null when there is none yet. */
-export function thumbnailOf(picture: Picture): ImageBitmap | null {
-  const { data, width, height } = picture.screen.pixels;
+/** A picture, small; null when there is none yet. */
+function thumbnailOf({ data, width, height }: PixelBuffer): ImageBitmap | null {
   if (width === 0 || height === 0) return null;
   if (whole?.width !== width || whole.height !== height) whole = new OffscreenCanvas(width, height);
   whole.getContext('2d', { alpha: false })?.putImageData(new ImageData(data, width, height), 0, 0);
@@ -15,4 +20,45 @@ export function thumbnailOf(picture: Picture): ImageBitmap | null {
   context.imageSmoothingQuality = 'medium';
   context.drawImage(whole, 0, 0, small.width, small.height);
   return small.transferToImageBitmap();
+}
+
+/** Small pictures for the timeline: of what is shown as it is shown, and of stored states. One for each part of the recording. */
+export class Thumbnails {
+  readonly #send: (timeUs: number, picture: ImageBitmap) => void;
+  readonly #parts = new Set<number>();
+  durationUs = 0;
+
+  constructor(send: (timeUs: number, picture: ImageBitmap) => void) {
+    this.#send = send;
+  }
+
+  /** The picture shown now. */
+  offer(timeUs: number, picture: Picture): void {
+    if (this.#parts.has(this.#partOf(timeUs)) || picture.blank) return;
+    this.#make(timeUs, picture.screen.pixels);
+  }
+
+  /** `idle` is waited for before each. */
+  async ofStored(stored: StoredKeyframes, idle: () => Promise<void>): Promise<void> {
+    const places = [...stored.places];
+    const step = Math.max(1, places.length / ofStoredMax);
+    for (let at = 0; at < places.length; at += step) {
+      const place = places[Math.floor(at)]!;
+      if (this.#parts.has(this.#partOf(place.timeUs))) continue;
+      await idle();
+      const state = await stored.load(place);
+      if (state !== null) this.#make(place.timeUs, state.screen.pixels);
+    }
+  }
+
+  #partOf(timeUs: number): number {
+    return Math.floor((timeUs * thumbnailsMax) / Math.max(1, this.durationUs));
+  }
+
+  #make(timeUs: number, pixels: PixelBuffer): void {
+    const small = thumbnailOf(pixels);
+    if (small === null) return;
+    this.#parts.add(this.#partOf(timeUs));
+    this.#send(timeUs, small);
+  }
 }

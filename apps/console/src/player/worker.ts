@@ -1,25 +1,17 @@
-/** The decode worker: one recording at a time, asked for by message. The same file is the scout's. */
+/** The decode worker: one recording at a time, asked for by message. */
 import { PlayerSession } from './player-session.ts';
 import type { FromWorker, ToWorker } from './protocol.ts';
-import { type FromScout, Scout, type ToScout } from './scout.ts';
 
 interface WorkerScope {
-  postMessage(message: FromWorker | FromScout, transfer: Transferable[]): void;
-  addEventListener(type: 'message', listener: (event: MessageEvent<ToWorker | ToScout>) => void): void;
+  postMessage(message: FromWorker, transfer: Transferable[]): void;
+  addEventListener(type: 'message', listener: (event: MessageEvent<ToWorker>) => void): void;
 }
 const scope = globalThis as unknown as WorkerScope;
-const send = (message: FromWorker | FromScout, transfer: Transferable[] = []): void =>
-  scope.postMessage(message, transfer);
+const send = (message: FromWorker, transfer: Transferable[] = []): void => scope.postMessage(message, transfer);
 
 let session: PlayerSession | null = null;
-let scout: Scout | null = null;
 
 scope.addEventListener('message', ({ data }) => {
-  if (data.type === 'scout' || data.type === 'file') {
-    scout ??= new Scout(send);
-    scout.handle(data);
-    return;
-  }
   if (data.type !== 'open') {
     session?.handle(data);
     return;

@@ -7,6 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { extname, join } from 'node:path';
 import type { SessionDocument } from '@lucid-sessions/contract';
+import { SessionIndexer } from '@lucid-sessions/recording/session-index';
 import { evidenceTar, type SealedRecording } from './recording.ts';
 
 export const contentSecurityPolicy = [
@@ -162,6 +163,8 @@ function route(
     );
     return response;
   }
+  if (part === 'index' && held.recording) return sendJson(response, indexOf(held.recording));
+  if (part === 'keyframes') return sendJson(response, noKeyframes);
   if (part === 'manifest' && held.recording)
     return sendJson(response, {
       session_id: id,
@@ -184,6 +187,29 @@ function route(
   }
   if (part === 'pipeline') return sendJson(response, { session_id: id, pipeline_status: 'active', stages: [] });
   return refuse(response, 404, 'LUCID_ERR_3021', 'not there yet');
+}
+
+const pagination = (total: number) => ({ total, limit: 10_000, offset: 0, has_next: false, has_previous: false });
+const noKeyframes = { covered_chunks: 1_000_000, ended: null, keyframes: [], pagination: pagination(0) };
+
+/** The index as the API gives it, made by the services' own indexer. */
+function indexOf({ sessionId, frames }: SealedRecording): unknown {
+  const indexer = new SessionIndexer();
+  for (const frame of frames) indexer.push({ ...frame, channelId: 0 });
+  const { events, activity } = indexer.take(0, true);
+  const snaked = JSON.stringify(events).replaceAll(/"[A-Za-z]+":/g, (name) =>
+    name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+  );
+  return {
+    session_id: sessionId,
+    inputs: true,
+    complete: true,
+    dropped: 0,
+    chunks: 1,
+    events: JSON.parse(snaked) as unknown,
+    activity: activity.map((row) => [row.second, row.serverBytes, row.clientBytes, row.updates, row.inputs]),
+    pagination: pagination(events.length),
+  };
 }
 
 function trustPolicy(state: State): unknown {

@@ -24,16 +24,8 @@ import {
   toHex,
   webCrypto,
 } from '@lucid-sessions/evidence';
-import { FrameSplitter } from '@lucid-sessions/rdp';
-import {
-  encodeNote,
-  FrameWriter,
-  frameFlags,
-  frameKinds,
-  type GatewayNote,
-  PAYLOAD_HEADER_BYTES,
-} from '@lucid-sessions/recording';
-import { type Capture, readCapture } from '@lucid-sessions/testkit';
+import { encodeNote, FrameWriter, frameKinds, type GatewayNote, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
+import { captureFrames, readCapture } from '@lucid-sessions/testkit';
 
 export const capturesDirectory = join(import.meta.dirname, '../../../../testkit/captures');
 
@@ -60,11 +52,12 @@ export interface SealedRecording {
   /** Signed records, as envelopes. */
   open: Uint8Array;
   manifest: Uint8Array;
+  frames: TimedFrame[];
   /** `ed25519:…` of who signed them. */
   identityKey: string;
 }
 
-interface TimedFrame {
+export interface TimedFrame {
   kind: 0 | 1;
   flags: number;
   timeUs: number;
@@ -72,27 +65,6 @@ interface TimedFrame {
 }
 
 const crypto: Crypto = webCrypto(webcrypto as unknown as Parameters<typeof webCrypto>[0]);
-
-/** The capture's bytes cut into PDUs, as the relay sees them. */
-export function framesOf(capture: Capture): TimedFrame[] {
-  const splitters = { client: new FrameSplitter(), server: new FrameSplitter() };
-  const frames: TimedFrame[] = [];
-  for (const { fromServer, beforeTls, timeMs, bytes } of capture.records) {
-    const splitter = fromServer ? splitters.server : splitters.client;
-    splitter.push(bytes);
-    for (let frame = splitter.next(); frame !== null; frame = splitter.next()) {
-      const body = frame.slice();
-      // MCS Connect-Initial and -Response (BER application tags 101 and 102) end the connecting phase.
-      if (body[0] === 3 && body[7] === 0x7f && (body[8] === 0x65 || body[8] === 0x66)) splitter.connecting = false;
-      const flags =
-        (fromServer ? frameFlags.serverToClient : 0) |
-        (beforeTls ? frameFlags.beforeTls : 0) |
-        (!splitter.connecting && (body[0]! & 3) === 0 ? frameFlags.fastPath : 0);
-      frames.push({ kind: frameKinds.pdu, flags, timeUs: timeMs * 1000, body });
-    }
-  }
-  return frames;
-}
 
 function note(timeUs: number, content: GatewayNote): TimedFrame {
   return { kind: frameKinds.note, flags: 0, timeUs, body: encodeNote(content) };
@@ -107,7 +79,7 @@ export interface SealOptions {
 /** Seals a capture as a recording of chunks of `chunkUsMax`. */
 export async function sealCapture(name: string, options: SealOptions): Promise<SealedRecording> {
   const capture = readCapture(join(capturesDirectory, `${name}.rdpcap.gz`));
-  const pdus = framesOf(capture);
+  const pdus = captureFrames(capture);
   const { startedUs } = options;
   const lastUs = pdus.at(-1)?.timeUs ?? 0;
   const frames = [
@@ -212,6 +184,7 @@ export async function sealFrames(frames: TimedFrame[], options: SealOptions): Pr
     firstSealKey,
     chunks,
     merkleRoot: root,
+    frames,
   };
 }
 

@@ -1,4 +1,6 @@
-import type { ContentPiece, KeepPolicy } from '@lucid-sessions/recording/session-index';
+import type { ReadingKey } from '@lucid-sessions/evidence';
+import type { ContentPiece, KeepPolicy, KeyframesEnd } from '@lucid-sessions/recording/session-index';
+import type { KeyframeWalkStart, MadeKeyframe } from './keyframe-walk.ts';
 
 /** One walk through a recording in the index thread. */
 export interface OpenRun {
@@ -12,18 +14,34 @@ export interface OpenRun {
   collect: boolean;
 }
 
-export type IndexRequest =
-  | OpenRun
-  | {
-      kind: 'chunk';
-      run: number;
-      index: number;
-      last: boolean;
-      /** Null when the file is missing. */
-      file: Uint8Array | null;
-      dek: Uint8Array | null;
-    }
-  | { kind: 'close'; run: number };
+interface ChunkRequest {
+  run: number;
+  index: number;
+  /** Null when the file is missing. */
+  file: Uint8Array | null;
+  key: ReadingKey | null;
+}
+
+/** What is asked of the thread, by kind. */
+export interface IndexRequests {
+  open: Omit<OpenRun, 'kind'>;
+  chunk: ChunkRequest & { last: boolean };
+  /** A walk that makes keyframes; `close` ends it as it ends a run. */
+  walk: KeyframeWalkStart & { run: number };
+  walkChunk: ChunkRequest & { again: boolean };
+  close: { run: number };
+}
+export type IndexRequestKind = keyof IndexRequests;
+export type IndexRequest = { [K in IndexRequestKind]: { kind: K } & IndexRequests[K] }[IndexRequestKind];
+
+/** What it answers. */
+export interface IndexResults {
+  open: null;
+  chunk: IndexedChunk;
+  walk: null;
+  walkChunk: WalkedChunk;
+  close: null;
+}
 
 export interface IndexedChunk {
   /** Encoded, not encrypted. */
@@ -32,4 +50,12 @@ export interface IndexedChunk {
   pieces: ContentPiece[];
 }
 
-export type IndexAnswer = { call: number; result: IndexedChunk | null } | { call: number; error: string };
+export interface WalkedChunk {
+  keyframes: MadeKeyframe[];
+  /** No state behind this chunk can be trusted: why. */
+  ended: KeyframesEnd | null;
+  /** Lean keyframes before here are of no use. */
+  usesHistory: boolean;
+}
+
+export type IndexAnswer = { call: number; result: IndexResults[IndexRequestKind] } | { call: number; error: string };

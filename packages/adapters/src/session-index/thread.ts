@@ -1,6 +1,14 @@
 import { Worker } from 'node:worker_threads';
 import { LucidError } from '@lucid-sessions/contract';
-import type { IndexAnswer, IndexedChunk, IndexRequest, OpenRun } from './messages.ts';
+import type {
+  IndexAnswer,
+  IndexedChunk,
+  IndexRequest,
+  IndexRequestKind,
+  IndexRequests,
+  IndexResults,
+  WalkedChunk,
+} from './messages.ts';
 
 /** Memory of the thread: one chunk unpacked, its frames, and open files. */
 const heapMegabytesMax = 512;
@@ -13,20 +21,32 @@ export class IndexThread {
   #disposed = false;
   #calls = 0;
   #runs = 0;
-  readonly #waiting = new Map<number, PromiseWithResolvers<IndexedChunk | null>>();
+  readonly #waiting = new Map<number, PromiseWithResolvers<IndexResults[IndexRequestKind]>>();
 
-  async open(request: Omit<OpenRun, 'kind' | 'run'>): Promise<number> {
-    const run = ++this.#runs;
-    await this.#ask({ kind: 'open', run, ...request });
-    return run;
+  open(request: Omit<IndexRequests['open'], 'run'>): Promise<number> {
+    return this.#begin((run) => this.#ask('open', { run, ...request }));
   }
 
-  async chunk(request: Omit<Extract<IndexRequest, { kind: 'chunk' }>, 'kind'>): Promise<IndexedChunk> {
-    return (await this.#ask({ kind: 'chunk', ...request }))!;
+  chunk(request: IndexRequests['chunk']): Promise<IndexedChunk> {
+    return this.#ask('chunk', request);
+  }
+
+  walk(start: Omit<IndexRequests['walk'], 'run'>): Promise<number> {
+    return this.#begin((run) => this.#ask('walk', { run, ...start }));
+  }
+
+  walkChunk(request: IndexRequests['walkChunk']): Promise<WalkedChunk> {
+    return this.#ask('walkChunk', request);
   }
 
   async close(run: number): Promise<void> {
-    await this.#ask({ kind: 'close', run }).catch(() => {});
+    await this.#ask('close', { run }).catch(() => {});
+  }
+
+  async #begin(ask: (run: number) => Promise<null>): Promise<number> {
+    const run = ++this.#runs;
+    await ask(run);
+    return run;
   }
 
   async dispose(): Promise<void> {
@@ -37,15 +57,16 @@ export class IndexThread {
     this.#fail(stopped());
   }
 
-  #ask(request: IndexRequest): Promise<IndexedChunk | null> {
+  #ask<K extends IndexRequestKind>(kind: K, fields: IndexRequests[K]): Promise<IndexResults[K]> {
     // A walk that is cut off still closes its run: no new thread for that, it would outlive the program's end.
     if (this.#disposed) return Promise.reject(stopped());
     const worker = this.#worker ?? this.#start();
-    const result = Promise.withResolvers<IndexedChunk | null>();
+    const result = Promise.withResolvers<IndexResults[IndexRequestKind]>();
     const call = ++this.#calls;
     this.#waiting.set(call, result);
+    const request = { kind, ...fields } as IndexRequest;
     worker.postMessage({ call, request });
-    return result.promise;
+    return result.promise as Promise<IndexResults[K]>;
   }
 
   #start(): Worker {

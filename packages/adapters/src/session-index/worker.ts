@@ -1,8 +1,8 @@
 /** The index thread: opens chunks, reads their frames, says what is in them. Slower than everything that records. */
 import { setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
-import { openChunk, openInputs } from '@lucid-sessions/evidence';
-import { PAYLOAD_BYTES_MAX, readPayload } from '@lucid-sessions/recording';
+import { openChunk, openInputs, type ReadingKey } from '@lucid-sessions/evidence';
+import { type Frame, PAYLOAD_BYTES_MAX, readPayload } from '@lucid-sessions/recording';
 import {
   type ContentPiece,
   compressState,
@@ -14,7 +14,8 @@ import {
 import { DecodeError } from '@lucid-sessions/wire';
 import { nodeCrypto } from '../node-crypto.ts';
 import { nodeDecompressor } from '../node-decompressor.ts';
-import type { IndexAnswer, IndexedChunk, IndexRequest, OpenRun } from './messages.ts';
+import { KeyframeWalk } from './keyframe-walk.ts';
+import type { IndexAnswer, IndexedChunk, IndexRequest, IndexRequests, IndexResults, WalkedChunk } from './messages.ts';
 
 const niceness = 10;
 
@@ -24,8 +25,9 @@ interface Run {
 }
 
 const runs = new Map<number, Run>();
+const walks = new Map<number, KeyframeWalk>();
 
-async function open({ run, state, input, clipboard, collect }: OpenRun): Promise<null> {
+async function open({ run, state, input, clipboard, collect }: IndexRequests['open']): Promise<null> {
   const pieces: ContentPiece[] = [];
   const onContent = (piece: ContentPiece): void => {
     pieces.push(piece.type === 'data' ? { ...piece, bytes: new Uint8Array(piece.bytes) } : piece);
@@ -36,40 +38,61 @@ async function open({ run, state, input, clipboard, collect }: OpenRun): Promise
   return null;
 }
 
-/** A chunk that can't be read is an entry of the index; the rest of the recording is still to be found. */
-async function read(indexer: SessionIndexer, file: Uint8Array | null, dek: Uint8Array | null): Promise<void> {
-  if (file === null) {
-    indexer.problem('chunk.missing', 'the chunk file is missing');
-    return;
-  }
-  const opened = await openChunk(nodeCrypto, dek ?? new Uint8Array(32), file);
-  if (!opened.opened) {
-    indexer.problem(`chunk.${opened.finding.toLowerCase()}`, opened.message);
-    return;
-  }
+/** The frames of a chunk, or why there are none. */
+async function framesOf(
+  file: Uint8Array | null,
+  key: ReadingKey | null,
+): Promise<{ frames: Frame[] } | { code: string; message: string }> {
+  if (file === null) return { code: 'chunk.missing', message: 'the chunk file is missing' };
+  const opened = await openChunk(nodeCrypto, key ?? new Uint8Array(32), file);
+  if (!opened.opened) return { code: `chunk.${opened.finding.toLowerCase()}`, message: opened.message };
   try {
     const { compression } = opened.header;
     const payload = await nodeDecompressor.decompress(compression, opened.compressed, PAYLOAD_BYTES_MAX);
-    for (const frame of readPayload(await openInputs(nodeCrypto, opened.inputs, payload))) indexer.push(frame);
+    return { frames: [...readPayload(await openInputs(nodeCrypto, opened.inputs, payload))] };
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
-    indexer.problem(`chunk.${error.code}`, error.message);
+    return { code: `chunk.${error.code}`, message: error.message };
   }
 }
 
-async function chunk(request: Extract<IndexRequest, { kind: 'chunk' }>): Promise<IndexedChunk> {
+/** A chunk that can't be read is an entry of the index; the rest of the recording is still to be found. */
+async function chunk(request: IndexRequests['chunk']): Promise<IndexedChunk> {
   const { indexer, pieces } = runs.get(request.run)!;
-  await read(indexer, request.file, request.dek);
+  const read = await framesOf(request.file, request.key);
+  if ('frames' in read) for (const frame of read.frames) indexer.push(frame);
+  else indexer.problem(read.code, read.message);
   const segment = await encodeIndexSegment(indexer.take(request.index, request.last));
-  const state = await compressState(indexer.state());
+  // Nothing follows the last chunk: there is nothing to carry on.
+  const state = request.last ? new Uint8Array(0) : await compressState(indexer.state());
   return { segment, state, pieces: pieces.splice(0) };
 }
 
-async function answer(request: IndexRequest): Promise<IndexedChunk | null> {
-  if (request.kind === 'open') return open(request);
-  if (request.kind === 'chunk') return chunk(request);
-  runs.delete(request.run);
-  return null;
+async function walkChunk({ run, index, file, key, again }: IndexRequests['walkChunk']): Promise<WalkedChunk> {
+  const walk = walks.get(run)!;
+  const read = await framesOf(file, key);
+  if (!('frames' in read)) return { keyframes: [], ended: 'chunk', usesHistory: walk.usesHistory };
+  const keyframes = await walk.chunk(index, read.frames, file?.length ?? 0, again);
+  return { keyframes, ended: walk.h264 ? 'h264' : null, usesHistory: walk.usesHistory };
+}
+
+async function answer(request: IndexRequest): Promise<IndexResults[IndexRequest['kind']]> {
+  switch (request.kind) {
+    case 'open':
+      return open(request);
+    case 'chunk':
+      return chunk(request);
+    case 'walk':
+      walks.set(request.run, await KeyframeWalk.begin(request));
+      return null;
+    case 'walkChunk':
+      return walkChunk(request);
+    case 'close':
+      runs.delete(request.run);
+      walks.get(request.run)?.close();
+      walks.delete(request.run);
+      return null;
+  }
 }
 
 // Of this thread alone, where the system knows threads by numbers of their own (Linux).

@@ -74,3 +74,29 @@ export const indexAnswer = z.strictObject({
     .array(z.tuple([count, count, count, count, count]))
     .describe('Second of the session, bytes from the server, bytes from the client, updates, inputs.'),
 });
+
+export const keyframesQuery = z.strictObject({
+  limit: queryInteger(1, 10_000, 10_000),
+  offset: queryInteger(0, 1_000_000_000, 0),
+});
+export const keyframesAnswer = z.strictObject({
+  session_id: sessionIdSchema,
+  covered_chunks: count.describe('Chunks looked at so far; the others are being looked at.'),
+  ended: z
+    .enum(['h264', 'chunk'])
+    .nullable()
+    .describe('Why there are none behind the last one: H.264 began, or a chunk can not be read.'),
+  keyframes: z
+    .array(
+      z.strictObject({
+        number: count,
+        base: count.describe('Number of the keyframe it is told from; 0 for none.'),
+        chunk_index: count.describe('With `frame_index` the next frame to decode.'),
+        frame_index: count,
+        time_us: count.describe('Time of the last frame decoded.'),
+        size_bytes: count,
+      }),
+    )
+    .describe('In order of place.'),
+  pagination,
+});

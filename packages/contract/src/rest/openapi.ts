@@ -32,6 +32,13 @@ function answerSchema(schema: z.ZodType): Json {
 const parameterDescriptions: Record<string, string> = {
   session_id: 'Id of the session.',
   chunk_id: 'Id of the chunk, as the list of chunks names it.',
+  keyframe: 'Number of the keyframe, as the list of keyframes names it.',
+};
+
+const parameterPatterns: Record<string, string> = {
+  session_id: '^[A-Za-z0-9_-]{1,100}$',
+  chunk_id: '^[A-Za-z0-9_.-]{1,120}$',
+  keyframe: '^[1-9][0-9]{0,5}$',
 };
 
 function parametersOf(route: RestRoute): Json[] {
@@ -40,7 +47,7 @@ function parametersOf(route: RestRoute): Json[] {
     in: 'path',
     required: true,
     description: parameterDescriptions[name],
-    schema: { type: 'string', pattern: name === 'session_id' ? '^[A-Za-z0-9_-]{1,100}$' : '^[A-Za-z0-9_.-]{1,120}$' },
+    schema: { type: 'string', pattern: parameterPatterns[name] },
   }));
   if (route.query === undefined) return parameters;
   const { properties } = jsonSchema(route.query, 'output') as { properties: Record<string, Json> };

@@ -20,7 +20,14 @@ import {
   policyAnswer,
   verifyAnswer,
 } from './chunk-schemas.ts';
-import { eventsAnswer, eventsQuery, indexAnswer, indexQuery } from './index-schemas.ts';
+import {
+  eventsAnswer,
+  eventsQuery,
+  indexAnswer,
+  indexQuery,
+  keyframesAnswer,
+  keyframesQuery,
+} from './index-schemas.ts';
 import {
   createSessionRequest,
   deletedSession,
@@ -351,6 +358,27 @@ export const restRoutes = {
     rateLimit: 'statistics',
     query: eventsQuery,
     answer: json(eventsAnswer),
+    errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
+  },
+  listKeyframes: {
+    method: 'GET',
+    path: `${session}/keyframes`,
+    summary: 'Places at which decoding of a session can begin; what is missing is made behind the answer',
+    tag: 'recording',
+    permissions: ['chunks:read'],
+    rateLimit: 'chunks',
+    query: keyframesQuery,
+    answer: json(keyframesAnswer),
+    errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
+  },
+  getKeyframe: {
+    method: 'GET',
+    path: `${session}/keyframes/{keyframe}`,
+    summary: 'The state of the decoder at one place, sealed under the session’s data key as it is stored',
+    tag: 'recording',
+    permissions: ['chunks:download', 'evidence:read'],
+    rateLimit: 'chunks',
+    answer: { status: 200, contentType: 'application/octet-stream' },
     errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   extractContents: {

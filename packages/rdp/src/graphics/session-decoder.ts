@@ -3,7 +3,7 @@ import type { InspectedEvent } from '../channel/inspected.ts';
 import { StreamInspector, type StreamInspectorSnapshot } from '../channel/stream-inspector.ts';
 import { PduType2 } from '../pdu/share.ts';
 import type { H264DecoderFactory } from './avc/h264-decoder.ts';
-import { BulkDecompressor, type BulkSnapshot } from './bulk/index.ts';
+import { BulkDecompressor, type BulkSnapshot, type HistoryDepth } from './bulk/index.ts';
 import { Screen, type ScreenSnapshot } from './screen.ts';
 import {
   type GraphicsCapabilities,
@@ -86,9 +86,10 @@ export class SessionDecoder {
   /**
    * Everything the decoder knows, as plain values that can be cloned and kept: a keyframe. null while a push is waited
    * for, inside a frame of the graphics channel, and once that channel used H.264: its decoders can't be put aside.
+   * `lean` leaves out up to 2.5 MB of the channel's past while nothing refers to it: see `usesGraphicsHistory`.
    */
-  snapshot(): SessionSnapshot | null {
-    const graphics = this.#waiting ? null : this.#graphics.snapshot();
+  snapshot(depth?: HistoryDepth): SessionSnapshot | null {
+    const graphics = this.#waiting ? null : this.#graphics.snapshot(depth);
     if (!graphics) return null;
     return {
       graphics,
@@ -99,6 +100,11 @@ export class SessionDecoder {
       capabilities: { ...this.#capabilities, codecs: new Map(this.#capabilities.codecs) },
       lost: { ...this.#lost },
     };
+  }
+
+  /** The graphics channel's messages refer to earlier ones: lean snapshots from before can't be gone on from. */
+  get usesGraphicsHistory(): boolean {
+    return this.#graphics.usesHistory;
   }
 
   /** Goes back (or forward) to a snapshot of this or another decoder. Not while a push is waited for. */

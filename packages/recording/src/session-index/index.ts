@@ -10,6 +10,25 @@ export {
 } from './events.ts';
 export { SessionIndexer, type SessionIndexerOptions, type SessionIndexerState } from './indexer.ts';
 export { type KeyName, keyName, modifierNames } from './key-names.ts';
+export {
+  decodeKeyframe,
+  encodeKeyframe,
+  KEYFRAMES_MAX,
+  type KeyframeBase,
+  type KeyframeHead,
+  type KeyframePlace,
+  keyframeHead,
+  keyframeName,
+} from './keyframe.ts';
+export {
+  decodeKeyframeList,
+  emptyKeyframeList,
+  encodeKeyframeList,
+  type KeyframeList,
+  type KeyframesEnd,
+  type ListedKeyframe,
+} from './keyframe-list.ts';
+export { deltaLength } from './pack-delta.ts';
 export { compressState, decompressState, packState, unpackState } from './pack-state.ts';
 export {
   type ActivitySecond,

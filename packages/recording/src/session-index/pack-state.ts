@@ -1,8 +1,14 @@
+import { DecodeError } from '@lucid-sessions/wire';
+
+/** A state unpacked: the largest screens, their surfaces and caches with room to spare. */
+export const STATE_BYTES_MAX = 512 << 20;
+
 /**
  * A decoder's state as bytes: plain values, maps, sets and typed arrays, with memory that several views share kept shared.
  * Only for what this code packed itself (its own memory, or a sidecar that authenticated): bytes of anyone else are never unpacked.
  *
- * `u32 JSON length, JSON, zeros to a multiple of 8, buffers (each to a multiple of 8)`
+ * `u32 JSON length, JSON, zeros, buffers`: large ones begin at multiples of 512, the others of 8, so that a picture lies on the
+ * same blocks in every state (`packDelta`).
  */
 const arrayTypes = [
   Uint8Array,
@@ -18,7 +24,12 @@ const arrayTypes = [
 type TypedArray = InstanceType<(typeof arrayTypes)[number]>;
 
 type Json = string | number | boolean | null | Json[];
+const blockAlign = 512;
+const largeBytesMin = 4096;
 const aligned = (length: number): number => (length + 7) & ~7;
+/** Where a buffer of a length begins when the one before ended at `at`. */
+const startOf = (at: number, length: number): number =>
+  length < largeBytesMin ? aligned(at) : Math.ceil(at / blockAlign) * blockAlign;
 
 /** The part of one buffer that views of the state really cover. */
 interface Part {
@@ -86,14 +97,15 @@ export function packState(state: unknown): Uint8Array<ArrayBuffer> {
   const { parts } = packer;
   const lengths = parts.map(({ start, end }) => end - start);
   const json = new TextEncoder().encode(JSON.stringify([lengths, packer.encode(state)]));
-  const first = aligned(4 + json.length);
-  const bytes = new Uint8Array(first + lengths.reduce((sum, length) => sum + aligned(length), 0));
+  const first = 4 + json.length;
+  const bytes = new Uint8Array(lengths.reduce((at, length) => startOf(at, length) + length, first));
   new DataView(bytes.buffer).setUint32(0, json.length);
   bytes.set(json, 4);
   let at = first;
   for (const { buffer, start, end } of parts) {
+    at = startOf(at, end - start);
     bytes.set(new Uint8Array(buffer, start, end - start), at);
-    at += aligned(end - start);
+    at += end - start;
   }
   return bytes;
 }
@@ -103,11 +115,11 @@ export function unpackState(bytes: Uint8Array): unknown {
   const jsonLength = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
   const text = new TextDecoder().decode(bytes.subarray(4, 4 + jsonLength));
   const [lengths, tree] = JSON.parse(text) as [number[], Json];
-  let at = aligned(4 + jsonLength);
+  let at = 4 + jsonLength;
   const buffers = lengths.map((length) => {
-    const buffer = bytes.slice(at, at + length).buffer;
-    at += aligned(length);
-    return buffer;
+    const start = startOf(at, length);
+    at = start + length;
+    return bytes.slice(start, at).buffer;
   });
   return decode(tree, buffers);
 }
@@ -138,16 +150,36 @@ function decode(value: Json, buffers: readonly ArrayBuffer[]): unknown {
   }
 }
 
-async function through(bytes: Uint8Array, transform: GenericTransformStream): Promise<Uint8Array<ArrayBuffer>> {
+/** Raw deflate by the platform. Desktop pictures are mostly flat: packed states get many times smaller. */
+export async function deflate(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
   const source = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream();
-  return new Uint8Array(
-    await new Response(source.pipeThrough(transform as ReadableWritablePair<Uint8Array>)).arrayBuffer(),
-  );
+  return new Uint8Array(await new Response(source.pipeThrough(new CompressionStream('deflate-raw'))).arrayBuffer());
 }
 
-/** Desktop pictures are mostly flat: compressed states are many times smaller, so many more can be kept. */
-export const compressState = (state: unknown): Promise<Uint8Array<ArrayBuffer>> =>
-  through(packState(state), new CompressionStream('deflate-raw'));
+/** Throws `DecodeError`: bad data, or more than `lengthMax`. */
+export async function inflate(bytes: Uint8Array, lengthMax: number): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  try {
+    const source = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream();
+    for await (const part of source.pipeThrough(new DecompressionStream('deflate-raw'))) {
+      length += part.length;
+      if (length > lengthMax) throw new DecodeError('limit', `packed data is larger than ${lengthMax} bytes`);
+      parts.push(part);
+    }
+  } catch (cause) {
+    throw cause instanceof DecodeError ? cause : new DecodeError('invalid', 'packed data is damaged');
+  }
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+export const compressState = (state: unknown): Promise<Uint8Array<ArrayBuffer>> => deflate(packState(state));
 
 export const decompressState = async (bytes: Uint8Array): Promise<unknown> =>
-  unpackState(await through(bytes, new DecompressionStream('deflate-raw')));
+  unpackState(await inflate(bytes, STATE_BYTES_MAX));

@@ -3,4 +3,4 @@ export { packetAtFront, packetCompressed, packetFlushed } from './flags.ts';
 export { type HistorySnapshot, MppcDecompressor } from './mppc.ts';
 export { NcrushDecompressor, type NcrushSnapshot } from './ncrush.ts';
 export { XcrushDecompressor, type XcrushSnapshot } from './xcrush.ts';
-export { ZgfxDecompressor, zgfxOutputBytesMax } from './zgfx.ts';
+export { type HistoryDepth, ZgfxDecompressor, type ZgfxSnapshot, zgfxOutputBytesMax } from './zgfx.ts';

@@ -14,11 +14,28 @@ const segmentBytesMax = 65_535;
 /** One message after reassembly: an uncompressed 4096 × 2160 picture with room to spare. */
 export const zgfxOutputBytesMax = 64 * 1024 * 1024;
 
+/** How much of the past a snapshot holds: `lean` leaves out a history that nothing has referred to so far. */
+export type HistoryDepth = 'whole' | 'lean';
+
+export interface ZgfxSnapshot extends HistorySnapshot {
+  /** So far back matches can be followed: nothing where the history was left out. */
+  readonly heldBytes: number;
+  readonly used: boolean;
+}
+
 /** RDP 8.0 bulk decompression, one history for a graphics channel: [MS-RDPEGFX] 2.2.5, 3.1.9.1. */
 export class ZgfxDecompressor {
   readonly #history = new Uint8Array(historyBytes);
   #cursor = 0;
   #full = false;
+  /** Bytes behind the cursor that are the real past; all of it but after a lean snapshot. */
+  #heldBytes = historyBytes;
+  #used = false;
+
+  /** Some match reached back behind its own segment. Servers that don't compress never do that. */
+  get used(): boolean {
+    return this.#used;
+  }
 
   /** The message behind one RDP_SEGMENTED_DATA. Throws `DecodeError`. */
   decompress(segmented: Uint8Array): Uint8Array {
@@ -89,6 +106,10 @@ export class ZgfxDecompressor {
     if (length > segmentBytesMax - count) throw segmentOverrun();
     // What lies before this segment is in the ring, which this segment joins when it is whole.
     let from = count - distance;
+    if (from < 0) {
+      this.#used = true;
+      if (-from > this.#heldBytes) throw bits.error('a match reaches behind the state that was gone on from');
+    }
     let to = count;
     const end = count + length;
     let ring = this.#cursor + from;
@@ -110,18 +131,28 @@ export class ZgfxDecompressor {
     const end = this.#cursor + kept.length;
     this.#full ||= end >= historyBytes;
     this.#cursor = end % historyBytes;
+    this.#heldBytes = Math.min(historyBytes, this.#heldBytes + kept.length);
   }
 
   /** Until the ring is full, all beyond the cursor is zeros. */
-  snapshot(): HistorySnapshot {
-    return { history: this.#history.slice(0, this.#full ? historyBytes : this.#cursor), offset: this.#cursor };
+  snapshot(depth: HistoryDepth = 'whole'): ZgfxSnapshot {
+    const lean = depth === 'lean' && !this.#used;
+    const length = this.#full ? historyBytes : this.#cursor;
+    return {
+      history: this.#history.slice(0, lean ? 0 : length),
+      offset: this.#cursor,
+      heldBytes: lean ? 0 : this.#heldBytes,
+      used: this.#used,
+    };
   }
 
-  restore(snapshot: HistorySnapshot): void {
+  restore(snapshot: ZgfxSnapshot): void {
     this.#history.fill(0);
     this.#history.set(snapshot.history);
     this.#cursor = snapshot.offset;
     this.#full = snapshot.history.length === historyBytes;
+    this.#heldBytes = snapshot.heldBytes;
+    this.#used = snapshot.used;
   }
 }
 

@@ -1,7 +1,6 @@
 import { DecodeError, Reader } from '@lucid-sessions/wire';
 import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
-import type { HistorySnapshot } from '../bulk/mppc.ts';
-import { ZgfxDecompressor } from '../bulk/zgfx.ts';
+import { type HistoryDepth, ZgfxDecompressor, type ZgfxSnapshot } from '../bulk/zgfx.ts';
 import { blit, copyRectangle, fillRectangle, type PixelBuffer, type Rectangle, rgba } from '../pixels.ts';
 import type { Screen } from '../screen.ts';
 import { BitmapCache } from './bitmap-cache.ts';
@@ -20,7 +19,7 @@ export interface GraphicsPipelineOptions {
 }
 
 export interface GraphicsPipelineSnapshot {
-  readonly zgfx: HistorySnapshot;
+  readonly zgfx: ZgfxSnapshot;
   readonly surfaces: readonly Surface[];
   readonly cache: readonly (readonly [number, PixelBuffer])[];
   readonly codecs: SurfaceCodecsSnapshot;
@@ -84,17 +83,22 @@ export class GraphicsPipeline {
    * Everything the channel's next messages may refer to, as plain values that can be cloned. null inside a frame, while
    * a picture is waited for, and once H.264 was used: its decoders can't be put aside.
    */
-  snapshot(): GraphicsPipelineSnapshot | null {
+  snapshot(depth?: HistoryDepth): GraphicsPipelineSnapshot | null {
     const codecs = this.#inFrame || this.#waiting ? null : this.#codecs.snapshot();
     return (
       codecs && {
-        zgfx: this.#zgfx.snapshot(),
+        zgfx: this.#zgfx.snapshot(depth),
         surfaces: this.#surfaces.snapshot(),
         cache: this.#cache.snapshot(),
         codecs,
         gapsSeen: this.#gapsSeen,
       }
     );
+  }
+
+  /** Messages referred to earlier ones: lean snapshots taken before that are of no use behind it. */
+  get usesHistory(): boolean {
+    return this.#zgfx.used;
   }
 
   /** Goes on from a snapshot; the screen's is its own. */

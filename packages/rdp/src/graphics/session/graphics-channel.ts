@@ -1,5 +1,6 @@
 import type { DynamicChannelPdu } from '../../channel/dynamic-channel.ts';
 import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
+import type { HistoryDepth } from '../bulk/index.ts';
 import { GraphicsPipeline, type GraphicsPipelineSnapshot } from '../gfx/index.ts';
 import type { Screen } from '../screen.ts';
 
@@ -24,10 +25,14 @@ export class GraphicsChannel {
   }
 
   /** The channel's state as plain values; null where the pipeline can't be put aside now. */
-  snapshot(): GraphicsChannelSnapshot | null {
-    const pipeline = this.#pipeline?.snapshot() ?? null;
+  snapshot(depth?: HistoryDepth): GraphicsChannelSnapshot | null {
+    const pipeline = this.#pipeline?.snapshot(depth) ?? null;
     if (this.#pipeline && !pipeline) return null;
     return { channelId: this.#channelId, pipeline };
+  }
+
+  get usesHistory(): boolean {
+    return this.#pipeline?.usesHistory ?? false;
   }
 
   restore(snapshot: GraphicsChannelSnapshot): void {

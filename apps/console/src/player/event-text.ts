@@ -1,0 +1,91 @@
+import type { GatewayNote } from '@lucid-sessions/recording';
+import type { IndexEvent } from '@lucid-sessions/recording/session-index';
+import { formatBytes } from '../ui/format.ts';
+import type { PlayerEvent } from './protocol.ts';
+
+const kinds: Record<IndexEvent['kind'], PlayerEvent['kind']> = {
+  note: 'note',
+  logon: 'note',
+  resize: 'screen',
+  typed: 'keys',
+  combination: 'keys',
+  click: 'pointer',
+  clipboard_text: 'clipboard',
+  clipboard_files: 'clipboard',
+  clipboard_file: 'clipboard',
+  drive: 'drive',
+  drive_open: 'drive',
+  drive_read: 'drive',
+  drive_written: 'drive',
+  not_kept: 'note',
+  error: 'note',
+  disconnect: 'note',
+};
+
+/** An event of the index as a line of the list. */
+export function playerEventOf(event: IndexEvent): PlayerEvent {
+  return { timeUs: event.timeUs, kind: kinds[event.kind], text: textOf(event) };
+}
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+
+function textOf(event: IndexEvent): string {
+  switch (event.kind) {
+    case 'note':
+      return noteText(event.note);
+    case 'logon':
+      return `${event.from === 'client' ? 'the client names' : 'logged on as'} ${event.domain ? `${event.domain}\\` : ''}${event.userName}`;
+    case 'resize':
+      return `${event.width} × ${event.height}`;
+    case 'typed':
+      return event.text === null ? counted(event.keys, 'key') : `${event.text}${event.entered ? '⏎' : ''}`;
+    case 'combination':
+      return event.keys ?? 'a combination of keys';
+    case 'click':
+      return `${event.button} button at ${event.x}, ${event.y}`;
+    case 'clipboard_text':
+      return `${event.from} copied ${event.text === null ? counted(event.characters, 'character') : `“${event.text}”`}`;
+    case 'clipboard_files':
+      return `${event.from} offers ${event.files?.map(({ name }) => name).join(', ') || counted(event.count, 'file')}`;
+    case 'clipboard_file':
+      return `${event.from} handed over ${event.name ?? 'a file'} (${formatBytes(event.bytes)})`;
+    case 'drive':
+      return `drive ${event.name} of the client`;
+    case 'drive_open':
+      return `${event.drive}${event.path}${event.opened ? '' : ' could not be'} opened${event.forWriting ? ' for writing' : ''}`;
+    case 'drive_read':
+      return `${event.drive}${event.path} read (${formatBytes(event.bytes)})`;
+    case 'drive_written':
+      return `${event.drive}${event.path} written (${formatBytes(event.bytes)})`;
+    case 'not_kept':
+      return `${event.what} was not kept: ${event.policy}`;
+    case 'error':
+      return event.message;
+    case 'disconnect':
+      return `${event.from} disconnected`;
+  }
+}
+
+/** A note as a sentence. */
+export function noteText(note: GatewayNote): string {
+  switch (note.type) {
+    case 'connected':
+      return `connected from ${note.clientAddress} to ${note.targetAddress}`;
+    case 'client':
+      return `client ${note.clientName || 'without a name'}, ${note.desktopWidth} × ${note.desktopHeight}, ${note.security}`;
+    case 'target_certificate':
+      return `target’s certificate ${note.valid ? 'valid' : 'not valid'} (${note.check.replaceAll('_', ' ')})${note.problem ? `: ${note.problem}` : ''}`;
+    case 'downgrade':
+      return `downgrade: ${note.what}`;
+    case 'pause':
+      return 'recording paused';
+    case 'resume':
+      return 'recording goes on';
+    case 'gap':
+      return `gap: ${note.reason}, ${note.framesLost} frames lost`;
+    case 'clock_step':
+      return `the clock was set by ${(note.stepUs / 1e6).toFixed(3)} s`;
+    case 'ended':
+      return `ended: ${note.message || note.reason.replaceAll('_', ' ')}`;
+  }
+}

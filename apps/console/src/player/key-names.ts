@@ -1,1 +1,0 @@
-export { type KeyName, keyName, modifierNames } from '@lucid-sessions/recording/session-index';

@@ -1,0 +1,104 @@
+import { isPermitted } from '@lucid-sessions/contract/roles';
+import type { IndexEvent } from '@lucid-sessions/recording/session-index';
+import { type ApiClient, ApiError, query } from '../api/client.ts';
+import { readClaims } from '../api/credentials.ts';
+import type { Facts, Pagination } from '../api/types.ts';
+import { playerEventOf } from './event-text.ts';
+import type { PlayerEvent } from './protocol.ts';
+
+const pageSize = 10_000;
+/** What the list holds at most: a tab's memory must not grow with the recording. */
+export const eventsMax = 100_000;
+/** What was begun before the end known so far may have been put in among these. */
+const overlap = 200;
+
+interface EventPage extends Facts {
+  events: Facts[];
+  dropped: number;
+  pagination: Pagination;
+  /** Second, bytes from the server, bytes from the client, updates, inputs. */
+  activity?: [number, number, number, number, number][];
+}
+
+/** Names as the code has them; the API writes them in snake case. */
+function camel(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(camel);
+  if (typeof value !== 'object' || value === null) return value;
+  const named = Object.entries(value).map(([name, child]) => [
+    name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+    camel(child),
+  ]);
+  return Object.fromEntries(named);
+}
+
+/** What the installation's index says of a recording: events, page by page, and activity. */
+export class RecordingIndex {
+  readonly #api: ApiClient;
+  readonly #path: string;
+  /** Texts are asked for by who may see them, and only by them: every look is audited. */
+  readonly #inputs: boolean;
+  /** The last events read, to tell which of a page are new. */
+  #last: string[] = [];
+  #read = 0;
+  #remark = '';
+
+  constructor(api: ApiClient, sessionId: string) {
+    this.#api = api;
+    this.#path = `/sessions/${sessionId}`;
+    this.#inputs = isPermitted(readClaims(api.token ?? '')?.roles ?? [], 'recordings:inputs');
+  }
+
+  /** What is not in the events read so far, and why. */
+  get remark(): string {
+    return this.#remark;
+  }
+
+  /** The first page, and the activity of the whole recording in equal parts of its duration. */
+  async first(
+    durationUs: number,
+    parts: number,
+  ): Promise<{ events: PlayerEvent[]; activity: Float32Array; more: boolean }> {
+    const page = await this.#page('index', 0);
+    const activity = new Float32Array(parts);
+    for (const [second, fromServer, fromClient] of page.activity ?? []) {
+      const part = Math.min(parts - 1, Math.floor((second * 1e6 * parts) / Math.max(1, durationUs)));
+      activity[part]! += fromServer + fromClient;
+    }
+    return { events: this.#take(page), activity, more: this.#more(page) };
+  }
+
+  /** What came since, or the next page. */
+  async next(): Promise<{ events: PlayerEvent[]; more: boolean }> {
+    const page = await this.#page('events', Math.max(0, this.#read - overlap));
+    return { events: this.#take(page), more: this.#more(page) };
+  }
+
+  async #page(what: 'index' | 'events', offset: number): Promise<EventPage> {
+    const fields = { limit: pageSize, offset, ...(this.#inputs ? { inputs: 'true' } : {}) };
+    return (await this.#api.facts(`${this.#path}/${what}${query(fields)}`)) as EventPage;
+  }
+
+  #take({ events, dropped, pagination }: EventPage): PlayerEvent[] {
+    const known = new Set(this.#last);
+    const lines = events.map((event) => JSON.stringify(event));
+    const fresh = events.filter((_, at) => !known.has(lines[at]!)).slice(0, eventsMax - this.#read);
+    this.#last = [...this.#last, ...lines].slice(-2 * overlap);
+    this.#read += fresh.length;
+    const left = pagination.total > eventsMax ? pagination.total - eventsMax : 0;
+    const remarks = [
+      this.#inputs ? '' : 'Typed and copied texts need the right recordings:inputs.',
+      left + dropped > 0 ? `${left + dropped} events are not in the list.` : '',
+    ];
+    this.#remark = remarks.filter((remark) => remark !== '').join(' ');
+    return fresh.map((event) => playerEventOf(camel(event) as IndexEvent));
+  }
+
+  #more({ pagination }: EventPage): boolean {
+    return pagination.has_next && this.#read < eventsMax;
+  }
+}
+
+/** Why there is no index, for a person. */
+export function noIndexText(error: unknown): string {
+  return error instanceof ApiError ? `There is no index of this recording: ${error.message}.` : 'There is no index.';
+}

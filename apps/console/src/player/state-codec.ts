@@ -1,1 +1,0 @@
-export { compressState, decompressState, packState, unpackState } from '@lucid-sessions/recording/session-index';

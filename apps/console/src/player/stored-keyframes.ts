@@ -1,0 +1,142 @@
+import { type Crypto, openSidecar } from '@lucid-sessions/evidence';
+import type { SessionSnapshot } from '@lucid-sessions/rdp/graphics';
+import {
+  decodeKeyframe,
+  type KeyframeBase,
+  keyframeHead,
+  keyframeName,
+  unpackState,
+} from '@lucid-sessions/recording/session-index';
+import { DecodeError } from '@lucid-sessions/wire';
+import { type ApiClient, query } from '../api/client.ts';
+import type { Facts, Pagination } from '../api/types.ts';
+import type { StoredStates } from './engine.ts';
+import type { KeyframePlace } from './keyframe-cache.ts';
+
+const pageSize = 10_000;
+/** Opened sidecars kept, and packed states others are told from. */
+const fileBytesMax = 16 << 20;
+const basesMax = 4;
+
+interface Listed extends KeyframePlace {
+  number: number;
+}
+
+interface ListPage extends Facts {
+  covered_chunks: number;
+  ended: string | null;
+  keyframes: { number: number; chunk_index: number; frame_index: number; time_us: number }[];
+  pagination: Pagination;
+}
+
+/**
+ * The keyframes the installation made of a recording: states of its decoder, sealed under the recording's key. They are its word,
+ * as its index is; the chunks are the evidence.
+ */
+export class StoredKeyframes implements StoredStates<SessionSnapshot> {
+  readonly #api: ApiClient;
+  readonly #sessionId: string;
+  readonly #crypto: Crypto;
+  #key: Uint8Array | null = null;
+  #listed: Listed[] = [];
+  #covered = 0;
+  /** In order of last use. */
+  readonly #files = new Map<number, Uint8Array>();
+  readonly #bases = new Map<number, KeyframeBase>();
+
+  constructor(api: ApiClient, sessionId: string, crypto: Crypto) {
+    this.#api = api;
+    this.#sessionId = sessionId;
+    this.#crypto = crypto;
+  }
+
+  /** What sidecars are sealed under. */
+  useKey(key: Uint8Array): void {
+    this.#key = key;
+  }
+
+  get places(): readonly KeyframePlace[] {
+    return this.#listed;
+  }
+  /** Chunks that were looked at; all of them where nothing more will come. */
+  get coveredChunks(): number {
+    return this.#covered;
+  }
+
+  /** Reads the list. A server without one has no keyframes. */
+  async refresh(): Promise<void> {
+    const listed: Listed[] = [];
+    for (;;) {
+      const path = `/sessions/${this.#sessionId}/keyframes${query({ limit: pageSize, offset: listed.length })}`;
+      const page = (await this.#api.facts(path)) as ListPage;
+      for (const { number, chunk_index: chunkIndex, frame_index: frameIndex, time_us: timeUs } of page.keyframes)
+        listed.push({ number, chunkIndex, frameIndex, timeUs });
+      this.#covered = page.ended === null ? page.covered_chunks : Number.POSITIVE_INFINITY;
+      if (!page.pagination.has_next || page.keyframes.length === 0) break;
+    }
+    this.#listed = listed;
+  }
+
+  before(timeUs: number): KeyframePlace | null {
+    let low = 0;
+    let high = this.#key === null ? 0 : this.#listed.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#listed[middle]!.timeUs <= timeUs) low = middle + 1;
+      else high = middle;
+    }
+    return this.#listed[low - 1] ?? null;
+  }
+
+  async load(place: KeyframePlace): Promise<SessionSnapshot | null> {
+    const { number } = place as Listed;
+    try {
+      const file = await this.#file(number);
+      const head = keyframeHead(file);
+      const same = head.chunkIndex === place.chunkIndex && head.frameIndex === place.frameIndex;
+      if (!same || head.timeUs !== place.timeUs || head.number !== number) throw new Error('made again meanwhile');
+      return unpackState(await this.#packed(file)) as SessionSnapshot;
+    } catch {
+      // What is lost or was made again costs time, not the picture: decoding begins earlier.
+      this.#listed = this.#listed.filter((listed) => listed.number !== number);
+      return null;
+    }
+  }
+
+  async #packed(file: Uint8Array): Promise<Uint8Array> {
+    const { base, number } = keyframeHead(file);
+    // Those it is told from come before it: this comes to an end.
+    if (base >= number) throw new DecodeError('invalid', 'a keyframe is told from a later one');
+    return decodeKeyframe(file, base === 0 ? null : await this.#base(base));
+  }
+
+  async #base(number: number): Promise<KeyframeBase> {
+    const known = this.#bases.get(number);
+    const base = known ?? { number, packed: await this.#packed(await this.#file(number)) };
+    this.#bases.delete(number);
+    this.#bases.set(number, base);
+    for (const oldest of this.#bases.keys()) if (this.#bases.size > basesMax) this.#bases.delete(oldest);
+    return base;
+  }
+
+  async #file(number: number): Promise<Uint8Array> {
+    const known = this.#files.get(number);
+    const file = known ?? (await this.#fetch(number));
+    this.#files.delete(number);
+    this.#files.set(number, file);
+    let bytes = 0;
+    for (const kept of this.#files.values()) bytes += kept.length;
+    for (const [oldest, { length }] of this.#files) {
+      if (bytes <= fileBytesMax) break;
+      this.#files.delete(oldest);
+      bytes -= length;
+    }
+    return file;
+  }
+
+  async #fetch(number: number): Promise<Uint8Array> {
+    const answer = await this.#api.send(`/sessions/${this.#sessionId}/keyframes/${number}`);
+    const place = { sessionId: this.#sessionId, name: keyframeName(number) };
+    return openSidecar(this.#crypto, this.#key, place, new Uint8Array(await answer.arrayBuffer()));
+  }
+}

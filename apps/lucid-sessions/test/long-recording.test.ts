@@ -1,0 +1,73 @@
+/** The short form of `bench long-recording`: a looped capture in a real browser, sought from stored keyframes. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { rpcClient } from '@lucid-sessions/contract';
+import { SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import { frameFlags } from '@lucid-sessions/recording';
+import { eventually, loopedFrames, skipUnlessPeers, writeLongRecording } from '@lucid-sessions/testkit';
+import { loadAdminToken } from '../src/server/admin-token.ts';
+import { ConsolePage, startBrowser } from './support/console-page.ts';
+import { startGateway } from './support/gateway.ts';
+
+const secret = 'the secret of this test alone, long enough';
+const seconds = 420;
+const startedUs = 1_767_225_600_000_000;
+
+/** The picture at a moment, decoded from the first frame on. */
+async function straightTo(capturePath: string, timeUs: number): Promise<Buffer> {
+  const decoder = new SessionDecoder();
+  for (const { flags, body } of loopedFrames(capturePath, timeUs))
+    await decoder.push({ fromServer: (flags & frameFlags.serverToClient) !== 0, bytes: body });
+  return Buffer.from(decoder.screen.pixels.data);
+}
+
+for (const capture of ['gnome-type-gfx-default', 'xorg-bpp32-nocomp'])
+  test(`seeking in minutes of ${capture} shows what decoding from the beginning shows`, async (t) => {
+    if (skipUnlessPeers(t, 'chromium')) return;
+    const gateway = await startGateway(t, { LUCID_SERVICE_SECRET: secret, LUCID_RATE_LIMIT_CHUNKS: '100000' });
+    const { api, lucid } = gateway;
+    const port = <P extends 'storage' | 'processor'>(name: P) =>
+      rpcClient<P>(name, lucid.addresses[name] ?? '', { token: secret });
+    const capturePath = new URL(`../../../testkit/captures/${capture}.rdpcap.gz`, import.meta.url).pathname;
+    const sessionId = `long-${capture}`;
+    await writeLongRecording(
+      { storage: port('storage'), processor: port('processor') },
+      { sessionId, capturePath, seconds, startedUs },
+    );
+    type List = { covered_chunks: number; keyframes: { number: number; time_us: number }[] };
+    const list = await eventually(
+      'keyframes of every chunk',
+      async () => {
+        const { pagination } = await api.json<{ pagination: { total: number } }>(
+          'GET',
+          `/sessions/${sessionId}/chunks`,
+        );
+        const found = await api.json<List>('GET', `/sessions/${sessionId}/keyframes`);
+        return found.covered_chunks === pagination.total && found;
+      },
+      60_000,
+    );
+    assert.ok(list.keyframes.length > 0);
+    await assert.rejects(api.send('GET', `/sessions/${sessionId}/keyframes/99999`), /no keyframe of this number/);
+
+    const browser = await startBrowser(t);
+    const consolePage = await ConsolePage.open(browser, lucid.addresses.api ?? '');
+    await consolePage.signIn((await loadAdminToken(lucid.directory, {}))?.token ?? '');
+    await consolePage.openSession(sessionId);
+    await consolePage.page.getByRole('button', { name: 'Show the pointer' }).click();
+    for (const part of [0.93, 0.5, 0.99, 0.2, 0.71]) {
+      const moment = Math.floor(seconds * part);
+      await consolePage.page.evaluate(
+        (at) => (document.querySelector('lucid-player') as HTMLElement & { seek(seconds: number): void }).seek(at),
+        moment,
+      );
+      await consolePage.restingAt(moment);
+      assert.ok(
+        (await consolePage.canvas()).data.equals(await straightTo(capturePath, moment * 1e6)),
+        `at ${moment} s`,
+      );
+    }
+    const fetched = consolePage.requests.filter((path) => /\/keyframes\/\d+$/.test(path));
+    assert.ok(fetched.length > 0, 'stored keyframes were used');
+    assert.deepEqual(consolePage.problems, []);
+  });

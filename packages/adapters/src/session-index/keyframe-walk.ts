@@ -1,0 +1,193 @@
+import { SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
+import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
+import {
+  decodeKeyframe,
+  deltaLength,
+  encodeKeyframe,
+  type KeyframeBase,
+  type KeyframePlace,
+  keyframeHead,
+  packState,
+  unpackState,
+} from '@lucid-sessions/recording/session-index';
+
+/** Keyframes may cost so much of what is stored; the index beside them costs the rest of a tenth. */
+const shareMax = 0.08;
+/** So much is decoded from a keyframe on before there is another: less where a whole chunk has to be fetched for it … */
+const workBytesMax = 2 << 20;
+const workBytesOfChunk = 256 * 1024;
+/** … and next to nothing where many have to be. */
+const chunksMax = 12;
+/** What the first one is thought to cost. */
+const firstBytesGuess = 64 * 1024;
+
+/** States kept to tell others from: people go back and forth between the same few pictures. */
+const basesMax = 4;
+/** So many are read for one at most, itself included: a whole one, one told from it, one told from that. */
+const depthMax = 2;
+/** A difference of this part of a whole state is no saving worth another file to read. */
+const wholeFrom = 0.7;
+
+interface Base extends KeyframeBase {
+  depth: number;
+}
+
+export interface MadeKeyframe extends KeyframePlace {
+  number: number;
+  base: number;
+  lean: boolean;
+  /** Encoded, not encrypted. */
+  bytes: Uint8Array;
+}
+
+/** What the walk goes on from. */
+export interface KeyframeWalkStart {
+  /** The last keyframe, behind those it is told from; empty at the first chunk. */
+  chain: Uint8Array[];
+  nextNumber: number;
+  storedBytes: number;
+  keyframeBytes: number;
+  /** Keep the graphics channel's past from the beginning. */
+  whole: boolean;
+}
+
+/**
+ * Decodes a recording once and leaves states behind: as many as their share of the stored bytes allows, none where there is
+ * little to decode. H.264 is not decoded here, so where it begins the states end.
+ */
+export class KeyframeWalk {
+  readonly #decoder = new SessionDecoder({
+    createH264Decoder: () => {
+      this.#h264 = true;
+      return { decode: () => null, close: () => {} };
+    },
+  });
+  #h264 = false;
+  /** In order of last use. */
+  #bases: Base[] = [];
+  /** What the last whole keyframe cost. */
+  #wholeBytes = 0;
+  readonly #depth: 'whole' | 'lean';
+  #number: number;
+  #storedBytes: number;
+  #keyframeBytes: number;
+  /** What the next one will cost, as far as the last one tells. */
+  #guessBytes = firstBytesGuess;
+  #workBytes = 0;
+  #place: KeyframePlace = { chunkIndex: 0, frameIndex: 0, timeUs: 0 };
+
+  private constructor(start: KeyframeWalkStart) {
+    this.#depth = start.whole ? 'whole' : 'lean';
+    this.#number = start.nextNumber;
+    this.#storedBytes = start.storedBytes;
+    this.#keyframeBytes = start.keyframeBytes;
+  }
+
+  static async begin(start: KeyframeWalkStart): Promise<KeyframeWalk> {
+    const walk = new KeyframeWalk(start);
+    let packed: Uint8Array | null = null;
+    for (const [depth, bytes] of start.chain.entries()) {
+      packed = await decodeKeyframe(bytes, walk.#bases.at(-1) ?? null);
+      if (depth === 0) walk.#wholeBytes = bytes.length;
+      if (depth < depthMax) walk.#useBase({ number: keyframeHead(bytes).number, packed, depth });
+      walk.#place = keyframeHead(bytes);
+      walk.#guessBytes = bytes.length;
+    }
+    if (packed !== null) walk.#decoder.restore(unpackState(packed) as SessionSnapshot);
+    return walk;
+  }
+
+  /** H.264 was met: no state from here on would be the whole state. */
+  get h264(): boolean {
+    return this.#h264;
+  }
+  /** Lean keyframes made so far are of no use any more. */
+  get usesHistory(): boolean {
+    return this.#decoder.usesGraphicsHistory;
+  }
+
+  /**
+   * The next chunk's frames; those before the place the walk began at are passed over. `again`: the file was counted, and
+   * had its keyframes, in an earlier walk.
+   */
+  async chunk(index: number, frames: readonly Frame[], fileBytes: number, again: boolean): Promise<MadeKeyframe[]> {
+    if (!again) this.#storedBytes += fileBytes;
+    const made: MadeKeyframe[] = [];
+    const first = index === this.#place.chunkIndex ? this.#place.frameIndex : 0;
+    let { timeUs } = this.#place;
+    for (let at = first; at < frames.length && !this.#h264; at += 1) {
+      const frame = frames[at]!;
+      timeUs = Math.max(timeUs, frame.timeUs);
+      await this.#take(frame);
+      const keyframe = again || this.#h264 ? null : await this.#keep({ chunkIndex: index, frameIndex: at + 1, timeUs });
+      if (keyframe !== null) made.push(keyframe);
+    }
+    if (this.#place.chunkIndex <= index) this.#place = { ...this.#place, timeUs };
+    return made;
+  }
+
+  close(): void {
+    this.#decoder.close();
+  }
+
+  async #take({ kind, flags, body }: Frame): Promise<void> {
+    if (kind !== frameKinds.pdu || (flags & (frameFlags.receivedOnly | frameFlags.inputs)) !== 0) return;
+    const fromServer = (flags & frameFlags.serverToClient) !== 0;
+    if (fromServer) this.#workBytes += body.length;
+    await this.#decoder.push({ fromServer, bytes: body });
+    this.#decoder.screen.takeDirty();
+  }
+
+  get #allowanceBytes(): number {
+    return this.#storedBytes * shareMax - this.#keyframeBytes;
+  }
+
+  #due({ chunkIndex }: KeyframePlace): boolean {
+    const chunks = chunkIndex - this.#place.chunkIndex;
+    const far = chunks >= chunksMax || this.#workBytes >= (chunks === 0 ? workBytesMax : workBytesOfChunk);
+    return far && this.#allowanceBytes >= this.#guessBytes;
+  }
+
+  async #keep(place: KeyframePlace): Promise<MadeKeyframe | null> {
+    if (!this.#due(place)) return null;
+    const snapshot = this.#decoder.snapshot(this.#depth);
+    if (snapshot === null || this.#decoder.screen.width === 0) return null;
+    const packed = packState(snapshot);
+    const { bytes, base } = await this.#encode(place, packed);
+    this.#guessBytes = bytes.length;
+    if (bytes.length > this.#allowanceBytes) return null;
+    const number = this.#number;
+    const depth = base === null ? 0 : base.depth + 1;
+    if (base === null) this.#wholeBytes = bytes.length;
+    else this.#useBase(base);
+    if (depth < depthMax) this.#useBase({ number, packed, depth });
+    this.#keyframeBytes += bytes.length;
+    this.#number += 1;
+    this.#workBytes = 0;
+    this.#place = place;
+    const lean = this.#depth === 'lean' && !this.usesHistory;
+    return { number, base: base?.number ?? 0, lean, bytes, ...place };
+  }
+
+  /** Told from the base it shares most blocks with; from none where that is hardly longer and can be afforded. */
+  async #encode(place: KeyframePlace, packed: Uint8Array): Promise<{ bytes: Uint8Array; base: Base | null }> {
+    const head = { number: this.#number, ...place };
+    let base: Base | null = null;
+    let least = Number.POSITIVE_INFINITY;
+    for (const candidate of this.#bases) {
+      const length = deltaLength(packed, candidate.packed);
+      if (length >= least) continue;
+      least = length;
+      base = candidate;
+    }
+    const bytes = await encodeKeyframe(head, packed, base);
+    if (base === null || bytes.length < wholeFrom * this.#wholeBytes) return { bytes, base };
+    const whole = await encodeKeyframe(head, packed, null);
+    return whole.length <= this.#allowanceBytes ? { bytes: whole, base: null } : { bytes, base };
+  }
+
+  /** A base for later ones; the one not used for longest goes. */
+  #useBase(base: Base): void {
+    this.#bases = [...this.#bases.filter((known) => known !== base), base].slice(-basesMax);
+  }
+}

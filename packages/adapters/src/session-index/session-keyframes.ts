@@ -1,0 +1,163 @@
+import {
+  decodeKeyframeList,
+  emptyKeyframeList,
+  encodeKeyframeList,
+  KEYFRAMES_MAX,
+  type KeyframeList,
+  keyframeName,
+  type ListedKeyframe,
+} from '@lucid-sessions/recording/session-index';
+import { Followed } from './followed.ts';
+import type { MadeKeyframe } from './keyframe-walk.ts';
+import { orNull, type Recording, type RecordingShelf } from './recording-shelf.ts';
+import type { IndexThread } from './thread.ts';
+
+const listName = 'keyframe-list';
+/** A walk decodes what came since the last keyframe again: it waits for so much that this is little beside it. */
+const chunksWorthWalking = 12;
+const bytesWorthWalking = 2 << 20;
+
+/**
+ * The keyframes of every session: sidecars, and a list of them that says how far a recording was looked at. Made behind the
+ * index by the same thread; what is missing is made when somebody asks, without keeping them waiting.
+ */
+export class SessionKeyframes {
+  readonly #shelf: RecordingShelf;
+  readonly #thread: IndexThread;
+  /** Settled while no index is being made: that goes first. */
+  readonly #indexed: () => Promise<unknown>;
+  readonly #followed: Followed;
+  /** Somebody looks at these: no waiting for more chunks. */
+  readonly #asked = new Set<string>();
+
+  constructor(
+    shelf: RecordingShelf,
+    thread: IndexThread,
+    indexed: () => Promise<unknown>,
+    onError?: (where: string, thrown: unknown) => void,
+  ) {
+    this.#shelf = shelf;
+    this.#thread = thread;
+    this.#indexed = indexed;
+    this.#followed = new Followed(
+      (sessionId) => this.#extend(sessionId),
+      (thrown) => onError?.('making keyframes', thrown),
+    );
+  }
+
+  follow(sessionId: string): void {
+    this.#followed.add(sessionId);
+  }
+
+  async list(recording: Recording): Promise<KeyframeList> {
+    const list = await this.#load(recording);
+    if (list.ended === null && list.covered < (await this.#shelf.chunksCount(recording.sessionId))) {
+      this.#asked.add(recording.sessionId);
+      this.#followed.add(recording.sessionId);
+    }
+    return list;
+  }
+
+  sealed(sessionId: string, number: number): Promise<Uint8Array | null> {
+    return this.#shelf.sealed(sessionId, keyframeName(number));
+  }
+
+  dispose(): void {
+    this.#followed.dispose();
+  }
+
+  async #load(recording: Recording): Promise<KeyframeList> {
+    const bytes = await this.#shelf.get(recording, listName);
+    return (bytes && (await orNull(() => decodeKeyframeList(bytes)))) ?? emptyKeyframeList();
+  }
+
+  async #save(recording: Recording, list: KeyframeList): Promise<void> {
+    await this.#shelf.put(recording, listName, await encodeKeyframeList(list));
+  }
+
+  async #extend(sessionId: string): Promise<void> {
+    const asked = this.#asked.delete(sessionId);
+    const recording = await this.#shelf.recording(sessionId);
+    const list = await this.#load(recording);
+    const count = await this.#shelf.chunksCount(sessionId);
+    if (list.ended !== null || list.covered >= count) return;
+    if (!asked && !(await this.#worthWalking(sessionId, list.covered, count))) return;
+    // Twice at most: the second walk leaves no past out.
+    if (!(await this.#walk(recording, list, count)))
+      await this.#walk(recording, { ...emptyKeyframeList(), whole: true }, count);
+  }
+
+  async #worthWalking(sessionId: string, first: number, count: number): Promise<boolean> {
+    if (count - first >= chunksWorthWalking) return true;
+    let bytes = 0;
+    for (let index = first; index < count; index += 1) {
+      const chunk = await this.#shelf.chunk(sessionId, index);
+      bytes += chunk.fileBytes;
+      if (chunk.last || bytes >= bytesWorthWalking) return true;
+    }
+    return false;
+  }
+
+  /** False when states turned out to lack a past they need: they have to be made anew. */
+  async #walk(recording: Recording, list: KeyframeList, count: number): Promise<boolean> {
+    const { sessionId, view } = recording;
+    const key = view === null ? null : { view, inputs: null };
+    const run = await this.#begin(recording, list);
+    try {
+      for (let index = list.keyframes.at(-1)?.chunkIndex ?? 0; index < count; index += 1) {
+        await this.#indexed();
+        const file = await this.#shelf.file(sessionId, index);
+        const again = index < list.covered;
+        const walked = await this.#thread.walkChunk({ run, index, file, key, again });
+        list.ended = walked.ended;
+        for (const made of walked.keyframes) await this.#put(recording, list, made);
+        if (walked.usesHistory && list.keyframes.some(({ lean }) => lean)) return false;
+        if (!again) {
+          list.covered = index + 1;
+          list.storedBytes += file?.length ?? 0;
+        }
+        if (walked.keyframes.length > 0 || walked.ended !== null) await this.#save(recording, list);
+        if (walked.ended !== null || list.keyframes.length >= KEYFRAMES_MAX) break;
+      }
+      await this.#save(recording, list);
+      return true;
+    } finally {
+      await this.#thread.close(run);
+    }
+  }
+
+  /** Goes on from the last keyframe; where it can't be had, everything is made again. */
+  async #begin(recording: Recording, list: KeyframeList): Promise<number> {
+    const last = list.keyframes.at(-1);
+    if (last !== undefined) {
+      const { storedBytes, keyframeBytes, whole } = list;
+      const chain = await this.#chain(recording, list, last);
+      const start = { chain: chain ?? [], nextNumber: last.number + 1, storedBytes, keyframeBytes, whole };
+      const run = chain && (await this.#thread.walk(start).catch(() => null));
+      if (run !== null) return run;
+      Object.assign(list, emptyKeyframeList(), { whole });
+    }
+    const { storedBytes, keyframeBytes, whole } = list;
+    return this.#thread.walk({ chain: [], nextNumber: 1, storedBytes, keyframeBytes, whole });
+  }
+
+  /** A keyframe behind those it is told from; null when one of them can't be had. */
+  async #chain(recording: Recording, list: KeyframeList, last: ListedKeyframe): Promise<Uint8Array[] | null> {
+    const chain: Uint8Array[] = [];
+    for (let at: ListedKeyframe | undefined = last; at !== undefined; ) {
+      const bytes = await this.#shelf.get(recording, keyframeName(at.number));
+      if (bytes === null) return null;
+      chain.unshift(bytes);
+      const base: number = at.base;
+      at = base === 0 ? undefined : list.keyframes.find(({ number }) => number === base);
+      if (base !== 0 && at === undefined) return null;
+    }
+    return chain;
+  }
+
+  async #put(recording: Recording, list: KeyframeList, { bytes: plain, ...place }: MadeKeyframe): Promise<void> {
+    const bytes = await this.#shelf.put(recording, keyframeName(place.number), plain);
+    list.keyframes.push({ ...place, bytes });
+    list.keyframeBytes += bytes;
+  }
+}

@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { SessionDocument, StoragePort } from '@lucid-sessions/contract';
+import { openSidecar, sealChunk, sessionIdBytes } from '@lucid-sessions/evidence';
+import { SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
+import { type Frame, FrameWriter, frameFlags, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
+import {
+  decodeKeyframe,
+  type KeyframeList,
+  keyframeHead,
+  keyframeName,
+  type ListedKeyframe,
+  unpackState,
+} from '@lucid-sessions/recording/session-index';
+import { eventually, loopedFrames } from '@lucid-sessions/testkit';
+import { nodeCrypto, SessionIndexes } from '../src/index.ts';
+
+const sessionId = 'session-1';
+const dek = new Uint8Array(32).fill(9);
+const captures = new URL('../../../testkit/captures/', import.meta.url).pathname;
+
+async function chunkFile(index: number, frames: readonly Frame[]): Promise<Uint8Array> {
+  const writer = new FrameWriter({ start: PAYLOAD_HEADER_BYTES });
+  for (const { kind, flags, channelId, timeUs, body } of frames) writer.append(kind, flags, channelId, timeUs, body);
+  const header = {
+    suite: 1 as const,
+    recovered: false,
+    gapBefore: false,
+    stored: false,
+    compression: 'none' as const,
+    sessionId: sessionIdBytes(sessionId),
+    index,
+    openedUs: 1,
+    monotonicNs: 1n,
+    previousLeafHash: new Uint8Array(32),
+    dekId: new Uint8Array(16),
+  };
+  return sealChunk(nodeCrypto, { header, dek, compressed: writer.payload({ firstFrameNumber: 0, openedUs: 1 }) });
+}
+
+/** A recording on a shelf in memory: `seconds` of a capture looped, in chunks of 10 s. */
+class Shelf {
+  readonly sidecars = new Map<string, Uint8Array>();
+  readonly frames: Frame[][] = [];
+  readonly files: (Uint8Array | null)[] = [];
+  shown = 0;
+  reads = 0;
+
+  static async of(capture: string, seconds: number): Promise<Shelf> {
+    const shelf = new Shelf();
+    for (const frame of loopedFrames(`${captures}${capture}.rdpcap.gz`, seconds * 1e6)) {
+      const index = Math.floor(frame.timeUs / 10e6);
+      while (shelf.frames.length <= index) shelf.frames.push([]);
+      shelf.frames[index]!.push(frame);
+    }
+    for (const [index, frames] of shelf.frames.entries()) shelf.files.push(await chunkFile(index, frames));
+    shelf.shown = shelf.files.length;
+    return shelf;
+  }
+
+  get port(): StoragePort {
+    const session = { session_id: sessionId, storage_config: { encryption_enabled: true }, recording_config: {} };
+    const calls = {
+      getSession: async () => ({ session: session as unknown as SessionDocument }),
+      getWraps: async () => ({ wraps: [{ scheme: 'x', recipient: '', keyId: '', wrapped: dek }] }),
+      listChunks: async () => ({ chunks: [], total: this.shown }),
+      getChunk: async ({ index }: { index: number }) => ({
+        chunk: { flags: index === this.files.length - 1 ? 4 : 0, fileBytes: this.files[index]?.length ?? 0 },
+      }),
+      readChunk: async ({ index }: { index: number }) => {
+        this.reads += 1;
+        return { file: this.files[index] ?? null };
+      },
+      putSidecar: async ({ name, bytes }: { name: string; bytes: Uint8Array }) => void this.sidecars.set(name, bytes),
+      getSidecar: async ({ name }: { name: string }) => ({ bytes: this.sidecars.get(name) ?? null }),
+    };
+    return calls as unknown as StoragePort;
+  }
+
+  async plain(number: number): Promise<Uint8Array> {
+    const name = keyframeName(number);
+    return openSidecar(nodeCrypto, dek, { sessionId, name }, this.sidecars.get(name)!);
+  }
+
+  /** The state of a keyframe, as the player gets it. */
+  async state({ number }: ListedKeyframe): Promise<SessionSnapshot> {
+    return unpackState(await this.packed(number)) as SessionSnapshot;
+  }
+
+  async packed(number: number): Promise<Uint8Array> {
+    const plain = await this.plain(number);
+    const { base } = keyframeHead(plain);
+    return decodeKeyframe(plain, base === 0 ? null : { number: base, packed: await this.packed(base) });
+  }
+}
+
+const indexesOf = (shelf: Shelf) =>
+  new SessionIndexes({ storage: shelf.port, unwrapKey: async (wraps) => wraps[0]!.wrapped });
+
+/** Asks until all chunks were looked at. */
+async function complete(indexes: SessionIndexes, shelf: Shelf): Promise<KeyframeList> {
+  let list = await indexes.keyframes(sessionId);
+  await eventually(
+    'keyframes of every chunk',
+    async () => {
+      list = await indexes.keyframes(sessionId);
+      return list.covered === shelf.shown || list.ended !== null;
+    },
+    60_000,
+  );
+  return list;
+}
+
+async function draw(decoder: SessionDecoder, frames: readonly Frame[]): Promise<void> {
+  for (const { flags, body } of frames)
+    await decoder.push({ fromServer: (flags & frameFlags.serverToClient) !== 0, bytes: body });
+}
+
+for (const [capture, seconds] of [
+  ['gnome-type-gfx-default', 700],
+  ['xorg-rfx-lan', 900],
+  ['xorg-bpp32-nocomp', 120],
+] as const)
+  test(`every keyframe of ${capture} is the state that decoding from the beginning comes to`, async (t) => {
+    const shelf = await Shelf.of(capture, seconds);
+    const indexes = indexesOf(shelf);
+    t.after(() => indexes.dispose());
+    const { keyframes, keyframeBytes, storedBytes } = await complete(indexes, shelf);
+    assert.ok(keyframes.length >= 3, `${keyframes.length} keyframes`);
+    assert.ok(keyframes.some(({ base }) => base !== 0));
+    assert.ok(keyframeBytes <= storedBytes / 10, `${keyframeBytes} of ${storedBytes}`);
+
+    const straight = new SessionDecoder();
+    const left = [...keyframes];
+    const resumed = new SessionDecoder();
+    for (const [chunkIndex, frames] of shelf.frames.entries()) {
+      let from = 0;
+      for (; left[0]?.chunkIndex === chunkIndex; from = left.shift()!.frameIndex) {
+        const keyframe = left[0];
+        await draw(straight, frames.slice(from, keyframe.frameIndex));
+        const state = await shelf.state(keyframe);
+        assert.deepEqual(
+          keyframeHead(await shelf.plain(keyframe.number)).timeUs,
+          frames[keyframe.frameIndex - 1]!.timeUs,
+        );
+        assert.deepEqual(state.screen.pixels.data, straight.screen.pixels.data);
+        resumed.restore(state);
+      }
+      await draw(straight, frames.slice(from));
+      if (from > 0) await draw(resumed, frames.slice(from));
+      if (from > 0) assert.deepEqual(resumed.screen.pixels.data, straight.screen.pixels.data);
+    }
+    assert.equal(left.length, 0);
+    assert.deepEqual([...straight.screen.unsupported], []);
+  });
+
+test('a walk goes on from the last keyframe, and makes all again where that is spoiled', async (t) => {
+  const shelf = await Shelf.of('xorg-bpp32-nocomp', 120);
+  shelf.shown = 8;
+  const first = indexesOf(shelf);
+  t.after(() => first.dispose());
+  const before = await complete(first, shelf);
+  // What it was asked for while it walked it would do now.
+  await first.dispose();
+  shelf.shown = shelf.files.length;
+  shelf.reads = 0;
+  const second = indexesOf(shelf);
+  t.after(() => second.dispose());
+  const after = await complete(second, shelf);
+  assert.deepEqual(after.keyframes.slice(0, before.keyframes.length), before.keyframes);
+  assert.ok(after.keyframes.length > before.keyframes.length);
+  const read = `${shelf.reads} of ${shelf.files.length} from ${before.keyframes.at(-1)!.chunkIndex} ${before.covered}`;
+  assert.ok(shelf.reads <= shelf.files.length - before.keyframes.at(-1)!.chunkIndex, read);
+
+  const last = before.keyframes.at(-1)!;
+  shelf.sidecars.set('keyframe-list', new Uint8Array(100));
+  assert.deepEqual((await complete(second, shelf)).covered, shelf.files.length);
+  shelf.sidecars.delete('keyframe-list');
+  shelf.shown = 8;
+  await complete(second, shelf);
+  shelf.sidecars.set(keyframeName(last.number), new Uint8Array(100));
+  shelf.shown = shelf.files.length;
+  const again = await complete(second, shelf);
+  assert.ok(again.keyframes.length > 0 && again.covered === shelf.files.length);
+  for (const keyframe of again.keyframes) await shelf.state(keyframe);
+  assert.equal(await second.keyframe(sessionId, 9999), null);
+});
+
+test('keyframes end where H.264 begins and where a chunk is lost', async (t) => {
+  const h264 = await Shelf.of('shadow-gfx-avc420', 6);
+  const a = indexesOf(h264);
+  t.after(() => a.dispose());
+  assert.equal((await complete(a, h264)).ended, 'h264');
+
+  const lost = await Shelf.of('xorg-bpp32-nocomp', 120);
+  lost.files[6] = null;
+  const b = indexesOf(lost);
+  t.after(() => b.dispose());
+  const { ended, keyframes } = await complete(b, lost);
+  assert.equal(ended, 'chunk');
+  assert.ok(keyframes.every(({ chunkIndex }) => chunkIndex < 6));
+});
+
+test('following makes keyframes once enough has come', async (t) => {
+  const shelf = await Shelf.of('xorg-bpp32-nocomp', 120);
+  const indexes = indexesOf(shelf);
+  t.after(() => indexes.dispose());
+  indexes.follow(sessionId);
+  await eventually('keyframes without being asked for', () => shelf.sidecars.has(keyframeName(1)), 60_000);
+});

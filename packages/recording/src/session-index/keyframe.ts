@@ -1,0 +1,91 @@
+import { DecodeError } from '@lucid-sessions/wire';
+import { packDelta, unpackDelta } from './pack-delta.ts';
+import { deflate, inflate, STATE_BYTES_MAX } from './pack-state.ts';
+
+/**
+ * A decoder's state at one place of a recording, so that decoding can begin there. Told from another keyframe's state (its base)
+ * where that is shorter. 40-byte head, then deflate of the delta:
+ * `u8 version 1, u8 0, u16 0, u32 number, u32 base number (0: none), u32 FNV-1a over the base's words, u32 chunk index, u32 frame index,
+ * u64 time µs, u64 0`.
+ */
+const VERSION = 1;
+const HEAD_BYTES = 40;
+export const KEYFRAMES_MAX = 100_000;
+
+export interface KeyframePlace {
+  /** The next frame to decode. */
+  chunkIndex: number;
+  frameIndex: number;
+  /** Time of the last frame decoded, µs since the session's start. */
+  timeUs: number;
+}
+
+export interface KeyframeHead extends KeyframePlace {
+  /** From 1. */
+  number: number;
+  /** Number of the keyframe it is told from; 0 for none. */
+  base: number;
+}
+
+/** A packed state others are told from. */
+export interface KeyframeBase {
+  number: number;
+  packed: Uint8Array;
+}
+
+/** Name of the sidecar. */
+export const keyframeName = (number: number): string => `keyframe-${String(number).padStart(6, '0')}`;
+
+const nothing = new Uint8Array(0);
+
+/** FNV-1a over words, little-endian as every platform of ours; the last bytes that make no word are left out. */
+function checksum(bytes: Uint8Array): number {
+  const whole = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  let hash = 0x811c9dc5;
+  for (const word of new Uint32Array(whole.buffer, whole.byteOffset, whole.length >> 2))
+    hash = Math.imul(hash ^ word, 0x01000193);
+  return hash >>> 0;
+}
+
+export async function encodeKeyframe(
+  { number, chunkIndex, frameIndex, timeUs }: Omit<KeyframeHead, 'base'>,
+  packed: Uint8Array,
+  base: KeyframeBase | null,
+): Promise<Uint8Array> {
+  const body = await deflate(packDelta(packed, base?.packed ?? nothing));
+  const bytes = new Uint8Array(HEAD_BYTES + body.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint8(0, VERSION);
+  view.setUint32(4, number);
+  view.setUint32(8, base?.number ?? 0);
+  view.setUint32(12, base === null ? 0 : checksum(base.packed));
+  view.setUint32(16, chunkIndex);
+  view.setUint32(20, frameIndex);
+  view.setBigUint64(24, BigInt(timeUs));
+  bytes.set(body, HEAD_BYTES);
+  return bytes;
+}
+
+/** Throws `DecodeError`. */
+export function keyframeHead(bytes: Uint8Array): KeyframeHead {
+  if (bytes.length < HEAD_BYTES || bytes[0] !== VERSION)
+    throw new DecodeError('unsupported', `keyframe version ${VERSION} is what is read here`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return {
+    number: view.getUint32(4),
+    base: view.getUint32(8),
+    chunkIndex: view.getUint32(16),
+    frameIndex: view.getUint32(20),
+    timeUs: Number(view.getBigUint64(24)),
+  };
+}
+
+/** The packed state of a keyframe; `base` is the one its head names. Throws `DecodeError`. */
+export async function decodeKeyframe(bytes: Uint8Array, base: KeyframeBase | null): Promise<Uint8Array<ArrayBuffer>> {
+  const head = keyframeHead(bytes);
+  const wanted = new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(12);
+  if (head.base !== (base?.number ?? 0) || (base !== null && checksum(base.packed) !== wanted))
+    throw new DecodeError('invalid', 'the keyframe is told from another one than was given');
+  const delta = await inflate(bytes.subarray(HEAD_BYTES), STATE_BYTES_MAX);
+  return unpackDelta(delta, base?.packed ?? nothing);
+}

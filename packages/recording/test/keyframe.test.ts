@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  decodeKeyframe,
+  decodeKeyframeList,
+  deltaLength,
+  emptyKeyframeList,
+  encodeKeyframe,
+  encodeKeyframeList,
+  type KeyframeList,
+  keyframeHead,
+  packState,
+} from '@lucid-sessions/recording/session-index';
+import { DecodeError } from '@lucid-sessions/wire';
+import fc from 'fast-check';
+
+const place = { chunkIndex: 3, frameIndex: 14, timeUs: 2 ** 40 };
+const bytes = (length: number, of: (at: number) => number): Uint8Array =>
+  Uint8Array.from({ length }, (_, at) => of(at));
+/** Bytes that look like nothing. */
+const noise = (length: number, seed: number): Uint8Array => {
+  let state = seed;
+  return bytes(length, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state >>> 24;
+  });
+};
+
+test('a keyframe comes back as it was, alone and told from another', async () => {
+  const pieces = fc.array(
+    fc.record({ from: fc.integer({ min: 0, max: 20 }), length: fc.integer({ min: 0, max: 1500 }), plus: fc.nat(3) }),
+    { maxLength: 12 },
+  );
+  const source = noise(12_000, 1);
+  await fc.assert(
+    fc.asyncProperty(pieces, fc.integer({ min: 0, max: 12_000 }), async (parts, baseLength) => {
+      const state = new Uint8Array(
+        parts.flatMap(({ from, length, plus }) =>
+          [...source.subarray(from * 512, from * 512 + length)].map((byte) => byte + plus),
+        ),
+      );
+      const base = { number: 7, packed: source.subarray(0, baseLength) };
+      for (const from of [null, base]) {
+        const keyframe = await encodeKeyframe({ number: 9, ...place }, state, from);
+        assert.deepEqual(keyframeHead(keyframe), { number: 9, base: from?.number ?? 0, ...place });
+        assert.deepEqual(new Uint8Array(await decodeKeyframe(keyframe, from)), state);
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('what stands in the base, or stands twice, is not told again; what changed a little is told as a little', async () => {
+  const picture = noise(64 * 1024, 5);
+  const state = { screen: picture, surface: picture.slice() };
+  const base = { number: 1, packed: packState(state) };
+  const whole = await encodeKeyframe({ number: 1, ...place }, base.packed, null);
+  assert.ok(whole.length < 66 * 1024, 'screen and surface cost once');
+  const typed = { ...state, screen: picture.map((byte, at) => (at > 3000 && at < 3100 ? 7 : byte)) };
+  const told = await encodeKeyframe({ number: 2, ...place }, packState(typed), base);
+  assert.ok(told.length < 1000, String(told.length));
+  assert.ok(deltaLength(packState(typed), base.packed) < 2048);
+  const faded = { ...state, screen: picture.map((byte) => byte + 1) };
+  const fadedBytes = await encodeKeyframe({ number: 3, ...place }, packState(faded), base);
+  assert.ok(fadedBytes.length < picture.length / 2, String(fadedBytes.length));
+});
+
+test('another base than its own, and bytes that are none, are refused', async () => {
+  const base = { number: 1, packed: noise(5000, 2) };
+  const keyframe = await encodeKeyframe({ number: 2, ...place }, noise(5000, 3), base);
+  for (const wrong of [null, { ...base, number: 3 }, { number: 1, packed: noise(5000, 4) }])
+    await assert.rejects(decodeKeyframe(keyframe, wrong), DecodeError);
+  await assert.rejects(decodeKeyframe(keyframe.subarray(0, 60), base), DecodeError);
+  assert.throws(() => keyframeHead(new Uint8Array(10)), DecodeError);
+  await fc.assert(
+    fc.asyncProperty(fc.nat(keyframe.length - 1), fc.integer({ min: 1, max: 255 }), async (at, mask) => {
+      const damaged = keyframe.map((byte, i) => (i === at ? byte ^ mask : byte));
+      await decodeKeyframe(damaged, base).catch((error: unknown) => assert.ok(error instanceof DecodeError));
+    }),
+  );
+});
+
+test('a list of keyframes comes back, and what is none is refused', async () => {
+  const list: KeyframeList = {
+    covered: 5,
+    storedBytes: 1000,
+    keyframeBytes: 80,
+    ended: 'h264',
+    whole: true,
+    keyframes: [{ number: 1, base: 0, ...place, bytes: 80, lean: false }],
+  };
+  assert.deepEqual(await decodeKeyframeList(await encodeKeyframeList(list)), list);
+  assert.deepEqual(await decodeKeyframeList(await encodeKeyframeList(emptyKeyframeList())), emptyKeyframeList());
+  await assert.rejects(decodeKeyframeList(new Uint8Array(20)), DecodeError);
+  const wrong = { ...list, covered: -1 };
+  await assert.rejects(decodeKeyframeList(await encodeKeyframeList(wrong)), DecodeError);
+});
