@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SessionDocument, StoragePort } from '@lucid-sessions/contract';
-import { openSidecar, sealChunk, sessionIdBytes } from '@lucid-sessions/evidence';
+import { openSidecar, sealChunk, sessionIdBytes, sessionKeys, toHex } from '@lucid-sessions/evidence';
 import { SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
 import { type Frame, FrameWriter, frameFlags, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
 import {
@@ -17,6 +17,8 @@ import { nodeCrypto, SessionIndexes } from '../src/index.ts';
 
 const sessionId = 'session-1';
 const dek = new Uint8Array(32).fill(9);
+const dekId = new Uint8Array(16).fill(8);
+const { view } = await sessionKeys(nodeCrypto, dek, dekId);
 const captures = new URL('../../../testkit/captures/', import.meta.url).pathname;
 
 async function chunkFile(index: number, frames: readonly Frame[]): Promise<Uint8Array> {
@@ -33,7 +35,7 @@ async function chunkFile(index: number, frames: readonly Frame[]): Promise<Uint8
     openedUs: 1,
     monotonicNs: 1n,
     previousLeafHash: new Uint8Array(32),
-    dekId: new Uint8Array(16),
+    dekId,
   };
   return sealChunk(nodeCrypto, { header, dek, compressed: writer.payload({ firstFrameNumber: 0, openedUs: 1 }) });
 }
@@ -62,7 +64,7 @@ class Shelf {
     const session = { session_id: sessionId, storage_config: { encryption_enabled: true }, recording_config: {} };
     const calls = {
       getSession: async () => ({ session: session as unknown as SessionDocument }),
-      getWraps: async () => ({ wraps: [{ scheme: 'x', recipient: '', keyId: '', wrapped: dek }] }),
+      getWraps: async () => ({ wraps: [{ scheme: 'x', recipient: '', keyId: toHex(dekId), wrapped: dek }] }),
       listChunks: async () => ({ chunks: [], total: this.shown }),
       getChunk: async ({ index }: { index: number }) => ({
         chunk: { flags: index === this.files.length - 1 ? 4 : 0, fileBytes: this.files[index]?.length ?? 0 },
@@ -79,7 +81,7 @@ class Shelf {
 
   async plain(number: number): Promise<Uint8Array> {
     const name = keyframeName(number);
-    return openSidecar(nodeCrypto, dek, { sessionId, name }, this.sidecars.get(name)!);
+    return openSidecar(nodeCrypto, view, { sessionId, name }, this.sidecars.get(name)!);
   }
 
   /** The state of a keyframe, as the player gets it. */
