@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { VerificationReport } from '@lucid-sessions/evidence';
+import type { IndexEvent } from '@lucid-sessions/recording/session-index';
 import fc from 'fast-check';
 import { query } from '../src/api/client.ts';
 import { readClaims } from '../src/api/credentials.ts';
 import { readForm } from '../src/pages/create.ts';
 import { amountOf } from '../src/pages/system.ts';
-import { noteText } from '../src/player/event-text.ts';
+import { noteText, playerEventOf } from '../src/player/event-text.ts';
 import { type CheckedChunks, verdictsOf, verdictsUnknown } from '../src/player/verdicts.ts';
 import {
   formatBytes,
@@ -75,6 +76,57 @@ describe('texts', () => {
     assert.equal(noteText({ type: 'clock_step', atUs: 0, stepUs: -1_500_000 }), 'the clock was set by -1.500 s');
     assert.equal(noteText({ type: 'ended', atUs: 0, reason: 'idle_timeout', message: '' }), 'ended: idle timeout');
   });
+});
+
+test('events of the index are lines, with and without the texts that not everyone may see', () => {
+  const line = (event: object) => {
+    const { kind, text } = playerEventOf({ timeUs: 1, ...event } as IndexEvent);
+    return `${kind}: ${text}`;
+  };
+  const typed = { kind: 'typed', untilUs: 2, keys: 3, erased: 0, entered: true, approximate: false };
+  const file = { drive: 'share', path: '/a.txt', offset: 0, bytes: 2048, sha256: null };
+  assert.deepEqual(
+    [
+      { ...typed, text: 'ls' },
+      { ...typed, text: null },
+      { kind: 'combination', keys: 'Ctrl+C' },
+      { kind: 'combination', keys: null },
+      { kind: 'click', button: 'left', x: 1, y: 2 },
+      { kind: 'clipboard_text', from: 'client', text: null, characters: 1, sha256: null },
+      { kind: 'clipboard_text', from: 'server', text: 'abc', characters: 3, sha256: null },
+      { kind: 'clipboard_files', from: 'client', count: 2, files: null },
+      { kind: 'clipboard_file', from: 'client', name: 'b.txt', bytes: 10, sha256: null },
+      { kind: 'drive', deviceId: 1, name: 'share' },
+      { kind: 'drive_open', drive: 'share', path: '/a.txt', opened: false, forWriting: true },
+      { kind: 'drive_read', ...file },
+      { kind: 'drive_written', ...file },
+      { kind: 'logon', from: 'server', userName: 'alice', domain: 'CORP' },
+      { kind: 'resize', width: 800, height: 600 },
+      { kind: 'not_kept', what: 'input', policy: 'masked' },
+      { kind: 'error', code: 'x', message: 'a chunk is missing' },
+      { kind: 'disconnect', from: 'client', reason: 3 },
+    ].map(line),
+    [
+      'keys: ls⏎',
+      'keys: 3 keys',
+      'keys: Ctrl+C',
+      'keys: a combination of keys',
+      'pointer: left button at 1, 2',
+      'clipboard: client copied 1 character',
+      'clipboard: server copied “abc”',
+      'clipboard: client offers 2 files',
+      `clipboard: client handed over b.txt (${formatBytes(10)})`,
+      'drive: drive share of the client',
+      'drive: share/a.txt could not be opened for writing',
+      `drive: share/a.txt read (${formatBytes(2048)})`,
+      `drive: share/a.txt written (${formatBytes(2048)})`,
+      'note: logged on as CORP\\alice',
+      'screen: 800 × 600',
+      'note: input was not kept: masked',
+      'note: a chunk is missing',
+      'note: client disconnected',
+    ],
+  );
 });
 
 describe('addresses', () => {
