@@ -20,12 +20,14 @@ const basesMax = 4;
 
 interface Listed extends KeyframePlace {
   number: number;
+  /** Number of the keyframe it is told from; 0 for none. */
+  base: number;
 }
 
 interface ListPage extends Facts {
   covered_chunks: number;
   ended: string | null;
-  keyframes: { number: number; chunk_index: number; frame_index: number; time_us: number }[];
+  keyframes: { number: number; base: number; chunk_index: number; frame_index: number; time_us: number }[];
   pagination: Pagination;
 }
 
@@ -42,6 +44,7 @@ export class StoredKeyframes implements StoredStates<SessionSnapshot> {
   #covered = 0;
   /** In order of last use. */
   readonly #files = new Map<number, Uint8Array>();
+  readonly #fetching = new Map<number, Promise<Uint8Array>>();
   readonly #bases = new Map<number, KeyframeBase>();
 
   constructor(api: ApiClient, sessionId: string, crypto: Crypto) {
@@ -69,8 +72,8 @@ export class StoredKeyframes implements StoredStates<SessionSnapshot> {
     for (;;) {
       const path = `/sessions/${this.#sessionId}/keyframes${query({ limit: pageSize, offset: listed.length })}`;
       const page = (await this.#api.facts(path)) as ListPage;
-      for (const { number, chunk_index: chunkIndex, frame_index: frameIndex, time_us: timeUs } of page.keyframes)
-        listed.push({ number, chunkIndex, frameIndex, timeUs });
+      for (const { number, base, chunk_index: chunkIndex, frame_index: frameIndex, time_us: timeUs } of page.keyframes)
+        listed.push({ number, base, chunkIndex, frameIndex, timeUs });
       this.#covered = page.ended === null ? page.covered_chunks : Number.POSITIVE_INFINITY;
       if (!page.pagination.has_next || page.keyframes.length === 0) break;
     }
@@ -90,6 +93,7 @@ export class StoredKeyframes implements StoredStates<SessionSnapshot> {
 
   async load(place: KeyframePlace): Promise<SessionSnapshot | null> {
     const { number } = place as Listed;
+    this.#fetchAll(place as Listed);
     try {
       const file = await this.#file(number);
       const head = keyframeHead(file);
@@ -119,19 +123,43 @@ export class StoredKeyframes implements StoredStates<SessionSnapshot> {
     return base;
   }
 
-  async #file(number: number): Promise<Uint8Array> {
-    const known = this.#files.get(number);
-    const file = known ?? (await this.#fetch(number));
-    this.#files.delete(number);
-    this.#files.set(number, file);
-    let bytes = 0;
-    for (const kept of this.#files.values()) bytes += kept.length;
-    for (const [oldest, { length }] of this.#files) {
-      if (bytes <= fileBytesMax) break;
-      this.#files.delete(oldest);
-      bytes -= length;
+  /** The keyframe and those it is told from, all at once: asked for one after the other each would cost a round trip. */
+  #fetchAll(place: Listed): void {
+    for (let at: Listed | undefined = place; at !== undefined && !this.#bases.has(at.number); ) {
+      // Whoever needs it meets the failure.
+      this.#file(at.number).catch(() => {});
+      const { base }: Listed = at;
+      at = base === 0 ? undefined : this.#listed.find(({ number }) => number === base);
     }
-    return file;
+  }
+
+  #file(number: number): Promise<Uint8Array> {
+    const known = this.#files.get(number);
+    if (known !== undefined) {
+      this.#files.delete(number);
+      this.#files.set(number, known);
+      return Promise.resolve(known);
+    }
+    const running = this.#fetching.get(number) ?? this.#fetchAndKeep(number);
+    this.#fetching.set(number, running);
+    return running;
+  }
+
+  async #fetchAndKeep(number: number): Promise<Uint8Array> {
+    try {
+      const file = await this.#fetch(number);
+      this.#files.set(number, file);
+      let bytes = 0;
+      for (const kept of this.#files.values()) bytes += kept.length;
+      for (const [oldest, { length }] of this.#files) {
+        if (bytes <= fileBytesMax) break;
+        this.#files.delete(oldest);
+        bytes -= length;
+      }
+      return file;
+    } finally {
+      this.#fetching.delete(number);
+    }
   }
 
   async #fetch(number: number): Promise<Uint8Array> {
