@@ -11,6 +11,7 @@ import type { FromWorker, PlaybackState, PlayerEvent, PlayerSource, ToWorker } f
 import { noIndexText, RecordingIndex } from './recording-index.ts';
 import { StoredKeyframes } from './stored-keyframes.ts';
 import { Thumbnails } from './thumbnail.ts';
+import { turn } from './turn.ts';
 import { verdictsUnknown } from './verdicts.ts';
 import { exportVideo } from './video-export.ts';
 
@@ -45,7 +46,7 @@ const idleMs = 400;
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-const engineHooks = { now: () => performance.now(), turn: () => sleep(0) };
+const engineHooks = { now: () => performance.now(), turn };
 
 /** One open recording inside the worker: what the page asks for, done with engine, painter and clock. */
 export class PlayerSession {

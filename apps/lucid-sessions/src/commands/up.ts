@@ -4,6 +4,7 @@ import { CliError, exitCodes, type Output } from '../cli/output.ts';
 import { loadAdminToken } from '../server/admin-token.ts';
 import { type RunningLucid, startLucid } from '../server/compose.ts';
 import { type ServiceName, serviceNames } from '../server/environment.ts';
+import { goFirst } from '../server/priority.ts';
 
 export interface UpOptions {
   services: readonly ServiceName[];
@@ -22,6 +23,7 @@ export function parseServices(text: string): ServiceName[] {
 
 /** Resolves when a signal has stopped everything in order. A second signal ends at once. */
 export async function up(environment: Environment, output: Output, options: UpOptions): Promise<void> {
+  if (options.services.includes('recorder')) goFirst();
   const running = await startLucid({ environment, services: options.services, log: logLine });
   await announce(running, environment, output);
   await signal();

@@ -3,15 +3,18 @@ import type { ChunkDisk } from '@lucid-sessions/adapters';
 import { parseServices } from '../../src/commands/up.ts';
 import { startLucid } from '../../src/server/compose.ts';
 import { serviceNames } from '../../src/server/environment.ts';
+import { goFirst } from '../../src/server/priority.ts';
 
 const { CRASH_SERVICES, CRASH_SPOOL_DISK, CRASH_CHUNK_DISK } = process.env;
 const chunkDisk =
   CRASH_CHUNK_DISK === undefined
     ? null
     : ((await import(CRASH_CHUNK_DISK)) as { createDisk: () => ChunkDisk }).createDisk();
+const services = CRASH_SERVICES === undefined ? serviceNames : parseServices(CRASH_SERVICES);
+if (services.includes('recorder')) goFirst();
 const running = await startLucid({
   environment: process.env,
-  services: CRASH_SERVICES === undefined ? serviceNames : parseServices(CRASH_SERVICES),
+  services,
   log: (line) => void process.stderr.write(`${new Date().toISOString()} ${line}\n`),
   ...(CRASH_SPOOL_DISK === undefined ? {} : { spoolDiskModule: CRASH_SPOOL_DISK }),
   ...(chunkDisk === null ? {} : { chunkDisk }),
