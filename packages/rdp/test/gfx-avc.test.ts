@@ -337,3 +337,55 @@ test('random parameter sets give a size or a DecodeError', () => {
     { numRuns: 2000 },
   );
 });
+
+/** A picture tells how many access units came since the last IDR picture: a decoder that missed one shows it. */
+class CountingDecoder implements H264Decoder {
+  count = 0;
+
+  decode(accessUnit: Uint8Array): YuvFrame {
+    this.count = (accessUnit[3]! & 0x1f) === 5 ? 1 : this.count + 1;
+    const size = 16 * 16;
+    const chroma = new Uint8Array(size / 4).fill(128);
+    const y = new Uint8Array(size).fill(this.count);
+    return { width: 16, height: 16, y, u: chroma, v: chroma, strideY: 16, strideUv: 8 };
+  }
+
+  close(): void {}
+}
+
+const unitOf = (type: number, bytes = 8) => {
+  const unit = new Uint8Array(bytes);
+  unit.set([0, 0, 1, type]);
+  return { ...stream(0, rect(0, 0, 16, 16)), avc420EncodedBitstream: unit };
+};
+const idr = 0x65;
+const slice = 0x41;
+
+for (const [name, message] of [
+  ['AVC420', (type: number) => avc(gfxCodecId.avc420, encode(avc420BitmapStream, unitOf(type)))],
+  ['AVC444v2', (type: number) => avc444(gfxCodecId.avc444v2, 0, unitOf(type), unitOf(slice))],
+] as const)
+  test(`${name} goes on from a snapshot near an IDR picture, with a decoder that is brought to the same place`, async () => {
+    const original = desktop(16, 16, new CountingDecoder());
+    const send = ({ pipeline }: typeof original, ...types: number[]) =>
+      types.reduce((done, type) => done.then(() => pipeline.process(gfxMessage(message(type)))), Promise.resolve());
+    await send(original, slice);
+    assert.equal(original.pipeline.snapshot(), null, 'no IDR picture yet');
+    await send(original, idr, slice, slice);
+    const snapshot = structuredClone(original.pipeline.snapshot());
+    assert.ok(snapshot);
+    const copy = desktop(16, 16, new CountingDecoder());
+    copy.screen.restore(original.screen.snapshot());
+    copy.pipeline.restore(snapshot);
+    // Taken anew before anything was decoded it is the same.
+    assert.deepEqual(copy.pipeline.snapshot(), original.pipeline.snapshot());
+    for (const type of [slice, slice, idr, slice]) {
+      await send(original, type);
+      await send(copy, type);
+      assert.deepEqual(copy.screen.pixels.data, original.screen.pixels.data);
+    }
+    await send(original, ...Array.from({ length: 70 }, () => slice));
+    assert.equal(original.pipeline.snapshot(), null, 'too far from the last IDR picture');
+    await send(original, idr);
+    assert.notEqual(original.pipeline.snapshot(), null);
+  });

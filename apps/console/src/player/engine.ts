@@ -9,7 +9,7 @@ export interface PictureDecoder<State> {
   take(frame: Frame): void | Promise<void>;
   /** Pictures drawn so far; grows with every visible change. */
   readonly framesCount: number;
-  /** The state to go on from, or null where there can be none (in the middle of an H.264 stream). */
+  /** The state to go on from, or null where there can be none (far into an H.264 stream). */
   snapshot(): State | null;
   restore(state: State): void | Promise<void>;
   /** Back to before the first frame. */

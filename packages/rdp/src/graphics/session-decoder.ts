@@ -85,7 +85,7 @@ export class SessionDecoder {
 
   /**
    * Everything the decoder knows, as plain values that can be cloned and kept: a keyframe. null while a push is waited
-   * for, inside a frame of the graphics channel, and once that channel used H.264: its decoders can't be put aside.
+   * for, inside a frame of the graphics channel, and while H.264 of that channel is far from its last IDR picture.
    * `lean` leaves out up to 2.5 MB of the channel's past while nothing refers to it: see `usesGraphicsHistory`.
    */
   snapshot(depth?: HistoryDepth): SessionSnapshot | null {

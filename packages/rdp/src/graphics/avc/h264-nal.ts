@@ -43,6 +43,17 @@ export function picturesCount(nals: readonly Uint8Array[]): number {
   return count;
 }
 
+/** Whether an access unit begins anew: nothing behind its picture refers to anything before it. */
+export function isIdr(accessUnit: Uint8Array): boolean {
+  for (let i = 0; i + 3 < accessUnit.length; i += 1) {
+    if (accessUnit[i] !== 0 || accessUnit[i + 1] !== 0 || accessUnit[i + 2] !== 1) continue;
+    const type = accessUnit[i + 3]! & 0x1f;
+    if (type === nalSlice || type === nalIdrSlice) return type === nalIdrSlice;
+    i += 2;
+  }
+  return false;
+}
+
 /** The part of a sequence parameter set that says how large and of what kind pictures are. */
 export interface SequenceParameters {
   readonly profileIdc: number;

@@ -1,5 +1,5 @@
 import { DecodeError } from '@lucid-sessions/wire';
-import { AvcSurface } from '../avc/avc-surface.ts';
+import { AvcSurface, type AvcSurfaceSnapshot } from '../avc/avc-surface.ts';
 import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
 import { decodeNsCodec } from '../bitmap/nscodec.ts';
 import { decodePlanar } from '../bitmap/planar.ts';
@@ -31,6 +31,8 @@ export interface SurfaceCodecsSnapshot {
   readonly clearCodec: ClearCodecSnapshot;
   readonly remoteFx: RemoteFxSnapshot;
   readonly progressive: readonly (readonly [string, ProgressiveSnapshot])[];
+  /** By surface. */
+  readonly avc: readonly (readonly [number, AvcSurfaceSnapshot])[];
 }
 
 /** The codec states of a graphics channel, and the one place that knows which codec has which scope. */
@@ -95,10 +97,16 @@ export class SurfaceCodecs {
     return decoder.decode(bytes, surface.pixels, budget);
   }
 
-  /** Codec states between frames as plain values; null while there are H.264 streams, whose decoders are not ours. */
+  /** Codec states between frames as plain values; null while an H.264 stream is far from its last IDR picture. */
   snapshot(): SurfaceCodecsSnapshot | null {
-    if (this.#avc.size > 0) return null;
+    const avc: [number, AvcSurfaceSnapshot][] = [];
+    for (const [surfaceId, stream] of this.#avc) {
+      const snapshot = stream.snapshot();
+      if (snapshot === null) return null;
+      avc.push([surfaceId, snapshot]);
+    }
     return {
+      avc,
       clearCodec: this.clearCodec.snapshot(),
       remoteFx: this.#remoteFx.snapshot(),
       progressive: [...this.#progressive].map(([key, decoder]) => [key, decoder.snapshot()] as const),
@@ -113,6 +121,13 @@ export class SurfaceCodecs {
       const decoder = new ProgressiveDecoder(this.#tileBudget);
       decoder.restore(state);
       this.#progressive.set(key, decoder);
+    }
+    const createDecoder = this.#createH264Decoder;
+    if (createDecoder === null) return;
+    for (const [surfaceId, state] of snapshot.avc) {
+      const avc = new AvcSurface(createDecoder());
+      avc.restore(state);
+      this.#avc.set(surfaceId, avc);
     }
   }
 
