@@ -1,22 +1,16 @@
 /**
- * `node bench/src/main.ts chunk-line [--rounds 3] [--mib 1024] [--workers 2] [--sessions 16] [--dir PATH]`
+ * `node bench/src/main.ts chunk-line [--rounds 3] [--mib 1024] [--workers 2] [--sessions 16] [--sealing] [--dir PATH]`
  *
  * The line of a chunk from closed to durable (compress, encrypt, hash, seal, store) with real storage and real keys, on four
- * kinds of data, against the same work in C in the same run, and without what makes it evidence (leaf, seal, metadata).
+ * kinds of data, against the same work in C in the same run, and without what makes it evidence (key derivation, leaf, seal,
+ * metadata). `--sealing` measures that last difference alone, in a minute or two.
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import {
-  DurableFileWriter,
-  FsChunkStore,
-  KeyDirectory,
-  LocalWrapper,
-  nodeCrypto,
-  SqliteMetadataStore,
-} from '@lucid-sessions/adapters';
+import { FsChunkStore, KeyDirectory, LocalWrapper, nodeCrypto, SqliteThread } from '@lucid-sessions/adapters';
 import {
   rdpConfigSchema,
   recordingConfigSchema,
@@ -31,6 +25,8 @@ import { buildReference, type Reference, type ReferenceRun, writeData } from './
 const chunkBytes = 10 * 1024 * 1024;
 /** Different chunks per kind; used in turn. */
 const distinctChunks = 8;
+const sealingPairs = 12;
+const sealingChunks = 24;
 
 interface Options {
   rounds: number;
@@ -58,6 +54,7 @@ export async function run(args: string[]): Promise<void> {
       workers: { type: 'string', default: `${availableParallelism()}` },
       sessions: { type: 'string', default: '16' },
       level: { type: 'string', default: '6' },
+      sealing: { type: 'boolean', default: false },
       dir: { type: 'string', default: tmpdir() },
     },
   });
@@ -70,7 +67,7 @@ export async function run(args: string[]): Promise<void> {
   };
   const folder = await mkdtemp(join(values.dir, 'lucid-chunk-line-'));
   try {
-    await measureAll(folder, options);
+    await (values.sealing ? measureSealing(folder, options) : measureAll(folder, options));
   } finally {
     await rm(folder, { recursive: true });
   }
@@ -88,6 +85,54 @@ async function measureAll(folder: string, options: Options): Promise<void> {
   for (const kind of dataKinds) console.log(await measureKind(folder, kind, reference, options));
 }
 
+async function measureSealing(folder: string, options: Options): Promise<void> {
+  console.log(
+    `what sealing adds to storing a chunk: ${sealingPairs} pairs of ${sealingChunks} chunks each, ${options.workers} workers, ${options.sessions} sessions`,
+  );
+  for (const kind of dataKinds) {
+    const data = chunksOf(kind, distinctChunks, chunkBytes);
+    const pairs = await sealingPairsOf(folder, data, options);
+    const shares = (of: 'seconds' | 'cpuSeconds') => {
+      const all = pairs.map((pair) => sealingShare(pair, of));
+      return [0.5, 0.25, 0.75].map((share) => `${(100 * percentile(all, share)).toFixed(1)} %`);
+    };
+    const [time, cpu] = [shares('seconds'), shares('cpuSeconds')];
+    console.log(
+      `${kind.padEnd(18)} time ${time[0]} (quartiles ${time[1]} to ${time[2]}), CPU ${cpu[0]} (${cpu[1]} to ${cpu[2]})`,
+    );
+  }
+}
+
+/** Chunks with and without sealing, turn by turn in the same minute: a busy disk or machine is busy for both. */
+async function sealingPairsOf(folder: string, data: readonly Uint8Array[], options: Options): Promise<SealingPair[]> {
+  return inFolder(folder, async (path) => {
+    const full = await openFull(join(path, 'full'), data, options);
+    const bare = await openBare(join(path, 'bare'), data, options);
+    const lanes = 3 * options.workers + 1;
+    const pairs: SealingPair[] = [];
+    try {
+      for (let at = 0; at < sealingPairs; at += 1) {
+        const [first, second] = at % 2 === 0 ? [full, bare] : [bare, full];
+        const one = await flood(sealingChunks, lanes, first.seal);
+        const other = await flood(sealingChunks, lanes, second.seal);
+        pairs.push(at % 2 === 0 ? { full: one, bare: other } : { full: other, bare: one });
+      }
+    } finally {
+      await full.dispose();
+      await bare.dispose();
+    }
+    return pairs;
+  });
+}
+
+interface SealingPair {
+  full: Measured;
+  bare: Measured;
+}
+
+/** Part of the whole line's time or CPU that goes when nothing is sealed. */
+const sealingShare = ({ full, bare }: SealingPair, of: 'seconds' | 'cpuSeconds') => 1 - bare[of] / full[of];
+
 async function measureKind(
   folder: string,
   kind: DataKind,
@@ -99,19 +144,18 @@ async function measureKind(
   const dataPath = join(folder, 'data');
   await writeData(dataPath, data);
   const full: Measured[] = [];
-  const bare: Measured[] = [];
   const paced: Measured[] = [];
   const inC: ReferenceRun[] = [];
   for (let round = 0; round < rounds; round += 1) {
     if (reference !== null) inC.push(await reference.measure(dataPath, chunkBytes, chunks, workers));
     full.push(await inFolder(folder, (path) => measureLine(path, data, options, null)));
-    bare.push(await inFolder(folder, (path) => measureBare(path, data, options)));
     // Half of what it can do: what remains is the latency of the work, not of a queue.
     const half = (chunks / full.at(-1)!.seconds) * 0.5;
     paced.push(await inFolder(folder, (path) => measureLine(path, data, { ...options, sessions: 100 }, half)));
   }
   await rm(dataPath);
-  return rowOf(kind, chunks, { full, bare, paced, inC });
+  const pairs = await sealingPairsOf(folder, data, options);
+  return rowOf(kind, chunks, { full, pairs, paced, inC });
 }
 
 async function inFolder<T>(parent: string, work: (path: string) => Promise<T>): Promise<T> {
@@ -147,7 +191,7 @@ const line = (cells: readonly string[]) =>
 function rowOf(
   kind: DataKind,
   chunks: number,
-  { full, bare, paced, inC }: { full: Measured[]; bare: Measured[]; paced: Measured[]; inC: ReferenceRun[] },
+  { full, pairs, paced, inC }: { full: Measured[]; pairs: SealingPair[]; paced: Measured[]; inC: ReferenceRun[] },
 ): string {
   const inputMb = (chunks * chunkBytes) / 1e6;
   const seconds = median(full.map((run) => run.seconds));
@@ -156,7 +200,7 @@ function rowOf(
   // Ratios are taken within each round: the machine may be slower in the next.
   const ofC = median(inC.map((c, round) => c.seconds / full[round]!.seconds));
   const cpuToC = median(inC.map((c, round) => full[round]!.cpuSeconds / c.cpuSeconds));
-  const share = (of: 'seconds' | 'cpuSeconds') => median(full.map((run, round) => 1 - bare[round]![of] / run[of]));
+  const share = (of: 'seconds' | 'cpuSeconds') => median(pairs.map((pair) => sealingShare(pair, of)));
   const cells = [
     kind,
     (inputMb / seconds).toFixed(0),
@@ -182,7 +226,7 @@ interface Line {
 
 async function openLine(path: string, options: Options): Promise<Line> {
   const storage = createStorageService({
-    metadata: new SqliteMetadataStore(join(path, 'metadata.db')),
+    metadata: await new SqliteThread().metadata(join(path, 'metadata.db')),
     chunks: new FsChunkStore({ path: join(path, 'chunks') }),
     nowUs: () => Date.now() * 1000,
   });
@@ -228,6 +272,12 @@ async function openLine(path: string, options: Options): Promise<Line> {
   };
 }
 
+/** Something that takes chunks: each call the next one. */
+interface ChunkTaker {
+  seal(): Promise<number>;
+  dispose(): Promise<void>;
+}
+
 /** The whole line: as fast as it takes chunks, or `perSecond` chunks at even distances. */
 async function measureLine(
   path: string,
@@ -235,72 +285,85 @@ async function measureLine(
   options: Options,
   perSecond: number | null,
 ): Promise<Measured> {
-  const line = await openLine(path, options);
+  const line = await openFull(path, data, options);
   try {
-    const seal = async (at: number): Promise<number> => {
-      const session = at % line.sessionIds.length;
-      const receipt = await line.processor.seal({
-        sessionId: line.sessionIds[session]!,
-        index: Math.floor(at / line.sessionIds.length),
-        final: false,
-        recovered: false,
-        gapBefore: false,
-        openedUs: 1_000_000 + at,
-        closedUs: 2_000_000 + at,
-        monotonicNs: at,
-        framesCount: 100,
-        updatesCount: 100,
-        payload: data[at % data.length]!,
-      });
-      return receipt.fileBytes;
-    };
-    // Workers compile their code and memory is touched once before the clock runs: a service does that once a year.
-    const warm = 3 * options.workers;
-    await Promise.all(Array.from({ length: warm }, (_, at) => seal(at)));
-    const chunksFrom = (at: number) => seal(warm + at);
     return perSecond === null
-      ? await flood(options.chunks, 3 * options.workers + 1, chunksFrom)
-      : await pace(options.chunks, perSecond, chunksFrom);
+      ? await flood(options.chunks, 3 * options.workers + 1, line.seal)
+      : await pace(options.chunks, perSecond, line.seal);
   } finally {
     await line.dispose();
   }
 }
 
-/** The same without leaf, seal, metadata and directories: compress, encrypt, hash, write durably. */
-async function measureBare(path: string, data: readonly Uint8Array[], options: Options): Promise<Measured> {
+async function openFull(path: string, data: readonly Uint8Array[], options: Options): Promise<ChunkTaker> {
+  const line = await openLine(path, options);
+  let next = 0;
+  const put = async (payload: Uint8Array): Promise<number> => {
+    const at = next;
+    next += 1;
+    const receipt = await line.processor.seal({
+      sessionId: line.sessionIds[at % line.sessionIds.length]!,
+      index: Math.floor(at / line.sessionIds.length),
+      final: false,
+      recovered: false,
+      gapBefore: false,
+      openedUs: 1_000_000 + at,
+      closedUs: 2_000_000 + at,
+      monotonicNs: at,
+      framesCount: 100,
+      updatesCount: 100,
+      payload,
+    });
+    return receipt.fileBytes;
+  };
+  await warmUp(data, options, put);
+  return { seal: () => put(data[next % data.length]!), dispose: () => line.dispose() };
+}
+
+/** The same without keys derived, leaf, seal and metadata: compress, encrypt, hash, and the same files in the same store. */
+async function openBare(path: string, data: readonly Uint8Array[], options: Options): Promise<ChunkTaker> {
   const pool = new ChunkPool({
     workersMax: options.workers,
     levelWish: options.compressionLevel,
     payloadBytesMax: chunkBytes,
     waitingMax: 1000,
   });
-  const writer = new DurableFileWriter();
-  try {
-    const seal = async (at: number): Promise<number> => {
-      const chunk = await pool.take(data[at % data.length]!, {
-        compression: 'zstd',
-        prefixBytes: 160,
-        inputs: nodeCrypto.randomBytes(48),
-      });
-      try {
-        const secrets = { key: nodeCrypto.randomBytes(32), nonce: nodeCrypto.randomBytes(12) };
-        const { file } = await chunk.seal({ prefix: new Uint8Array(160), aadBytes: 96, secrets });
-        await writer.write(join(path, `${at}.chunk`), file);
-        return file.length;
-      } finally {
-        chunk.release();
-      }
-    };
-    const warm = 3 * options.workers;
-    await Promise.all(Array.from({ length: warm }, (_, at) => seal(at)));
-    return await flood(options.chunks, 3 * options.workers + 1, (at) => seal(warm + at));
-  } finally {
-    await pool.dispose();
-  }
+  const store = new FsChunkStore({ path });
+  let next = 0;
+  const put = async (payload: Uint8Array): Promise<number> => {
+    const at = next;
+    next += 1;
+    const inputs = nodeCrypto.randomBytes(48);
+    const chunk = await pool.take(payload, { compression: 'zstd', prefixBytes: 160, inputs });
+    try {
+      const secrets = { key: nodeCrypto.randomBytes(32), nonce: nodeCrypto.randomBytes(12) };
+      const { file } = await chunk.seal({ prefix: new Uint8Array(160), aadBytes: 96, secrets });
+      await store.putFile(`session-${at % options.sessions}`, Math.floor(at / options.sessions), file);
+      return file.length;
+    } finally {
+      chunk.release();
+    }
+  };
+  await warmUp(data, options, put);
+  return { seal: () => put(data[next % data.length]!), dispose: () => pool.dispose() };
+}
+
+/**
+ * Workers compile their code, memory is touched once, and each session gets its folder and its first leaf before the clock
+ * runs: a service does the former once a year, and a session of a thousand chunks the latter once.
+ */
+async function warmUp(
+  data: readonly Uint8Array[],
+  options: Options,
+  put: (payload: Uint8Array) => Promise<number>,
+): Promise<void> {
+  const small = data[0]!.subarray(0, 64 * 1024);
+  for (let at = 0; at < options.sessions; at += 1) await put(small);
+  await Promise.all(Array.from({ length: 3 * options.workers }, (_, at) => put(data[at % data.length]!)));
 }
 
 /** Keeps `lanes` chunks handed over at any time, as the spool does. */
-async function flood(chunks: number, lanes: number, seal: (at: number) => Promise<number>): Promise<Measured> {
+async function flood(chunks: number, lanes: number, seal: () => Promise<number>): Promise<Measured> {
   const measured: Measured = { seconds: 0, cpuSeconds: 0, storedBytes: 0, latenciesMs: [] };
   const cpu = process.cpuUsage();
   const startedMs = performance.now();
@@ -308,10 +371,9 @@ async function flood(chunks: number, lanes: number, seal: (at: number) => Promis
   await Promise.all(
     Array.from({ length: lanes }, async () => {
       while (next < chunks) {
-        const at = next;
         next += 1;
         const handedMs = performance.now();
-        const bytes = await seal(at);
+        const bytes = await seal();
         measured.storedBytes += bytes;
         measured.latenciesMs.push(performance.now() - handedMs);
       }
@@ -323,7 +385,7 @@ async function flood(chunks: number, lanes: number, seal: (at: number) => Promis
   return measured;
 }
 
-async function pace(chunks: number, perSecond: number, seal: (at: number) => Promise<number>): Promise<Measured> {
+async function pace(chunks: number, perSecond: number, seal: () => Promise<number>): Promise<Measured> {
   const measured: Measured = { seconds: 0, cpuSeconds: 0, storedBytes: 0, latenciesMs: [] };
   const cpu = process.cpuUsage();
   const startedMs = performance.now();
@@ -332,7 +394,7 @@ async function pace(chunks: number, perSecond: number, seal: (at: number) => Pro
     const dueMs = startedMs + (1000 * at) / perSecond;
     if (dueMs > performance.now()) await delay(dueMs - performance.now());
     sealing.push(
-      seal(at).then((bytes) => {
+      seal().then((bytes) => {
         measured.storedBytes += bytes;
         // From when it was due: a late timer is latency, too.
         measured.latenciesMs.push(performance.now() - dueMs);

@@ -77,6 +77,8 @@ export interface PeerServer extends Peer {
 }
 
 export interface PeerClient extends Peer {
+  /** Of the client's process. */
+  readonly pid: number;
   /** Types into the client's window, then Enter. */
   type(text: string): Promise<void>;
   click(x: number, y: number): Promise<void>;
@@ -221,9 +223,10 @@ export async function startWeston(): Promise<PeerServer> {
   return server(room, port, 'desktop-weston.sh', () => '');
 }
 
-function client(room: Room, script: string): PeerClient {
+function client(room: Room, script: string, name: string): PeerClient {
   const control = (...args: string[]) => room.run('client-xfreerdp.sh', ...args).then(() => {});
   return {
+    pid: Number(room.read(`run/${name}.pid`)),
     type: (text) => control('type', text),
     click: (x, y) => control('click', String(x), String(y)),
     screenshot: (path) => control('shot', path),
@@ -241,14 +244,14 @@ function client(room: Room, script: string): PeerClient {
 export async function startXfreerdp(hostAndPort: string, ...flags: string[]): Promise<PeerClient> {
   const room = new Room({ CDSP: freeDisplay() });
   await room.run('client-xfreerdp.sh', 'start', hostAndPort, ...flags);
-  return client(room, 'client-xfreerdp.sh');
+  return client(room, 'client-xfreerdp.sh', 'client');
 }
 
 /** rdesktop in an X display of its own. Its log is named `rdesktop`. */
 export async function startRdesktop(hostAndPort: string, ...flags: string[]): Promise<PeerClient> {
   const room = new Room({ CDSP: freeDisplay() });
   await room.run('client-rdesktop.sh', 'start', hostAndPort, ...flags);
-  return client(room, 'client-rdesktop.sh');
+  return client(room, 'client-rdesktop.sh', 'rdesktop');
 }
 
 /** Asks again until `check` gives something, or throws with `what` after `timeoutMs`. */

@@ -9,13 +9,10 @@ import {
   sign,
   verify,
 } from 'node:crypto';
-import { concatBytes, fromHex, type SyncCrypto, spkiOf } from '@lucid-sessions/evidence';
-
-/** RFC 8410 OneAsymmetricKey up to the seed. */
-const PKCS8_ED25519 = fromHex('302e020100300506032b657004220420', 16);
+import { concatBytes, type SyncCrypto, spkiOf } from '@lucid-sessions/evidence';
 
 const privateKey = (seed: Uint8Array) =>
-  createPrivateKey({ key: Buffer.from(concatBytes(PKCS8_ED25519, seed)), format: 'der', type: 'pkcs8' });
+  createPrivateKey({ key: Buffer.from(seed), format: 'raw-private', asymmetricKeyType: 'ed25519' });
 
 const publicKey = (algorithm: 'ed25519' | 'p256', bytes: Uint8Array) =>
   createPublicKey({ key: Buffer.from(spkiOf({ algorithm, bytes })), format: 'der', type: 'spki' });
@@ -58,8 +55,7 @@ export const nodeCrypto: SyncCrypto = {
     return new Uint8Array(body.buffer, body.byteOffset, body.length);
   },
   aes256Ctr: (key, iv, bytes) => new Uint8Array(createCipheriv('aes-256-ctr', key, iv).update(bytes)),
-  ed25519PublicKey: (seed) =>
-    new Uint8Array(createPublicKey(privateKey(seed)).export({ format: 'der', type: 'spki' })).subarray(-32),
+  ed25519PublicKey: (seed) => new Uint8Array(createPublicKey(privateKey(seed)).export({ format: 'raw-public' })),
   ed25519Sign: (seed, message) => new Uint8Array(sign(null, message, privateKey(seed))),
   ed25519Verify: (key, message, signature) => never(() => verify(null, message, publicKey('ed25519', key), signature)),
   p256Verify: (key, message, signature) =>

@@ -10,6 +10,7 @@ import type {
 } from '@lucid-sessions/contract';
 import type { AuditQuery, ChainHead, ChainTotals, ChunkRow, Lease, MetadataStore } from '@lucid-sessions/storage';
 import { bytesOf, guardedSql, type Row, SqliteDatabase, textOrNull } from './sqlite-database.ts';
+import { GroupCommit } from './sqlite-group-commit.ts';
 
 const migrations = [
   `CREATE TABLE sessions (
@@ -112,12 +113,20 @@ class Conditions {
   }
 }
 
+interface Append {
+  readonly row: ChunkRow;
+  readonly expected: ChainHead;
+  readonly epoch: number | null;
+}
+
 export class SqliteMetadataStore implements MetadataStore {
   readonly #database: SqliteDatabase;
+  readonly #appends: GroupCommit<Append, boolean>;
 
   /** `path`: a file, or `:memory:`. */
   constructor(path: string) {
     this.#database = new SqliteDatabase(path, migrations);
+    this.#appends = new GroupCommit(this.#database, (append) => this.#append(append));
   }
 
   async insertSession(session: SessionDocument, routeTokenSha256: string | null): Promise<boolean> {
@@ -285,26 +294,26 @@ export class SqliteMetadataStore implements MetadataStore {
     );
   }
 
-  async appendChunk(row: ChunkRow, expected: ChainHead, epoch: number | null): Promise<boolean> {
+  appendChunk(row: ChunkRow, expected: ChainHead, epoch: number | null): Promise<boolean> {
+    return this.#appends.add({ row, expected, epoch });
+  }
+
+  #append({ row, expected, epoch }: Append): boolean {
     const { sessionId, index, leafHash, fileBytes, payloadBytes } = row.metadata;
-    return guardedSql(() =>
-      this.#database.transaction(() => {
-        const head = this.#head(sessionId);
-        if (head.count !== expected.count || head.leafHash !== expected.leafHash || head.count !== index) return false;
-        if (epoch !== null && this.#lease(sessionId)?.epoch !== epoch) return false;
-        this.#writeChunk(row);
-        this.#database.run(
-          `INSERT INTO chains (session_id, count, leaf_hash, stored_bytes, payload_bytes) VALUES (?, 1, ?, ?, ?)
-           ON CONFLICT (session_id) DO UPDATE SET count = count + 1, leaf_hash = excluded.leaf_hash,
-             stored_bytes = stored_bytes + excluded.stored_bytes, payload_bytes = payload_bytes + excluded.payload_bytes`,
-          sessionId,
-          leafHash,
-          fileBytes,
-          payloadBytes,
-        );
-        return true;
-      }),
+    const head = this.#head(sessionId);
+    if (head.count !== expected.count || head.leafHash !== expected.leafHash || head.count !== index) return false;
+    if (epoch !== null && this.#lease(sessionId)?.epoch !== epoch) return false;
+    this.#writeChunk(row);
+    this.#database.run(
+      `INSERT INTO chains (session_id, count, leaf_hash, stored_bytes, payload_bytes) VALUES (?, 1, ?, ?, ?)
+       ON CONFLICT (session_id) DO UPDATE SET count = count + 1, leaf_hash = excluded.leaf_hash,
+         stored_bytes = stored_bytes + excluded.stored_bytes, payload_bytes = payload_bytes + excluded.payload_bytes`,
+      sessionId,
+      leafHash,
+      fileBytes,
+      payloadBytes,
     );
+    return true;
   }
 
   async completeChunk(row: ChunkRow): Promise<void> {
@@ -521,6 +530,7 @@ export class SqliteMetadataStore implements MetadataStore {
   }
 
   async dispose(): Promise<void> {
+    await this.#appends.flush();
     this.#database.close();
   }
 }

@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { metadataStoreSuite, sampleSession } from '../../../services/storage/test/suites/index.ts';
+import {
+  metadataStoreSuite,
+  sampleChain,
+  sampleSession,
+  sealedLeafOf,
+} from '../../../services/storage/test/suites/index.ts';
 import { SqliteDatabase, SqliteMetadataStore } from '../src/index.ts';
 
 metadataStoreSuite('sqlite in memory', async () => new SqliteMetadataStore(':memory:'));
@@ -31,6 +36,21 @@ test('a file holds what was stored, in WAL mode with full synchronisation', () =
     assert.equal(bare.prepare('PRAGMA journal_mode').get()?.journal_mode, 'wal');
     assert.equal(bare.prepare('PRAGMA user_version').get()?.user_version, 1);
     bare.close();
+  }));
+
+test('what is appended as the store is closed is in the file', () =>
+  inFolder(async (folder) => {
+    const path = join(folder, 'metadata.db');
+    const store = new SqliteMetadataStore(path);
+    const [chunk] = sampleChain('s1', 1);
+    const metadata = { ...chunk!.metadata, storedAtUs: 5_000_000, storagePath: 'p/0' };
+    const empty = { count: 0, leafHash: null, storedBytes: 0 };
+    const appended = store.appendChunk({ metadata, sealedLeaf: sealedLeafOf(chunk!), rebuilt: false }, empty, null);
+    await store.dispose();
+    assert.equal(await appended, true);
+    const again = new SqliteMetadataStore(path);
+    assert.equal((await again.getHead('s1')).count, 1);
+    await again.dispose();
   }));
 
 test('destroyed wraps are in no file of the database any more', () =>

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { gfxMessage, pdu, rect, testPicture } from '@lucid-sessions/testkit/graphics-encoders';
 import { DecodeError, encode } from '@lucid-sessions/wire';
 import fc from 'fast-check';
 import {
@@ -18,8 +19,6 @@ import {
   type YuvFrame,
 } from '../src/graphics/index.ts';
 import { psnr } from './support/capture-graphics.ts';
-import { gfxMessage, pdu, rect } from './support/gfx-messages.ts';
-import { testPicture } from './support/test-pictures.ts';
 import { auxiliaryView, auxiliaryViewV2, mainView, toYuv444 } from './support/yuv-views.ts';
 
 const red = rgba(255, 0, 0);

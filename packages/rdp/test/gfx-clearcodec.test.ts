@@ -1,9 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DecodeError } from '@lucid-sessions/wire';
-import fc from 'fast-check';
-import { ClearCodecDecoder } from '../src/graphics/clearcodec/clear-codec-decoder.ts';
-import { createPixelBuffer, fillRectangle, type PixelBuffer, rgba } from '../src/graphics/index.ts';
 import {
   band,
   cacheResetFlag,
@@ -14,9 +10,13 @@ import {
   residual,
   rlex,
   subcodec,
+  testPicture,
   type VBar,
-} from './support/clearcodec-encoder.ts';
-import { testPicture } from './support/test-pictures.ts';
+} from '@lucid-sessions/testkit/graphics-encoders';
+import { DecodeError } from '@lucid-sessions/wire';
+import fc from 'fast-check';
+import { ClearCodecDecoder } from '../src/graphics/clearcodec/clear-codec-decoder.ts';
+import { createPixelBuffer, fillRectangle, type PixelBuffer, rgba } from '../src/graphics/index.ts';
 
 const red = rgba(255, 0, 0);
 const green = rgba(0, 255, 0);

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { pdu, rect } from '@lucid-sessions/testkit/graphics-encoders';
 import { DecodeError, decode, encode, Reader } from '@lucid-sessions/wire';
 import fc from 'fast-check';
 import { ZgfxDecompressor } from '../src/graphics/bulk/index.ts';
 import { avc420BitmapStream, avc444BitmapStream, type GfxPdu, gfxPdu } from '../src/graphics/index.ts';
 import { captureGraphics } from './support/capture-graphics.ts';
-import { pdu, rect } from './support/gfx-messages.ts';
 
 function hex(text: string): Uint8Array {
   return Uint8Array.from(text.replaceAll(' ', '').match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));

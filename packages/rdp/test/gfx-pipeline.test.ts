@@ -1,5 +1,27 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import {
+  band,
+  clearCodecMessage,
+  encodeRfx,
+  gfxMessage,
+  glyphHitFlag,
+  glyphIndexFlag,
+  pdu,
+  progressiveMessage,
+  rawPixels,
+  rect,
+  region,
+  residual,
+  segmented,
+  subcodec,
+  testPicture,
+  tileBands,
+  tileFirst,
+  tileSimple,
+  tileUpgrade,
+  type VBar,
+} from '@lucid-sessions/testkit/graphics-encoders';
 import { encode } from '@lucid-sessions/wire';
 import fc from 'fast-check';
 import {
@@ -12,27 +34,6 @@ import {
   Screen,
 } from '../src/graphics/index.ts';
 import { captureGraphics, capturePicture, psnr } from './support/capture-graphics.ts';
-import {
-  band,
-  clearCodecMessage,
-  glyphHitFlag,
-  glyphIndexFlag,
-  rawPixels,
-  residual,
-  subcodec,
-  type VBar,
-} from './support/clearcodec-encoder.ts';
-import { gfxMessage, pdu, rect, segmented } from './support/gfx-messages.ts';
-import {
-  progressiveMessage,
-  region,
-  tileBands,
-  tileFirst,
-  tileSimple,
-  tileUpgrade,
-} from './support/progressive-encoder.ts';
-import { encodeRfx } from './support/rfx-encoder.ts';
-import { testPicture } from './support/test-pictures.ts';
 
 const red = rgba(255, 0, 0);
 const blue = rgba(0, 0, 255);

@@ -1,5 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import {
+  type BandValues,
+  type EncodedTile,
+  encodeSrl,
+  forwardBands,
+  progressiveMessage,
+  region,
+  subtract,
+  testPicture,
+  tileBands,
+  tileFirst,
+  tileSimple,
+  tileUpgrade,
+} from '@lucid-sessions/testkit/graphics-encoders';
 import { DecodeError } from '@lucid-sessions/wire';
 import fc from 'fast-check';
 import { createPixelBuffer, type PixelBuffer } from '../src/graphics/index.ts';
@@ -8,20 +22,6 @@ import { inverseReduceExtrapolateDwt } from '../src/graphics/progressive/reduce-
 import { SrlDecoder } from '../src/graphics/progressive/srl.ts';
 import { inverseDwt } from '../src/graphics/rfx/dwt.ts';
 import { psnr } from './support/capture-graphics.ts';
-import {
-  type BandValues,
-  type EncodedTile,
-  progressiveMessage,
-  region,
-  subtract,
-  tileBands,
-  tileFirst,
-  tileSimple,
-  tileUpgrade,
-} from './support/progressive-encoder.ts';
-import { encodeSrl } from './support/rlgr-encoder.ts';
-import { testPicture } from './support/test-pictures.ts';
-import { forwardBands } from './support/wavelet-encoder.ts';
 
 const quants: BandValues = [6, 6, 6, 6, 6, 6, 6, 6, 6, 6];
 /** Three qualities, the last one whole; bands lose different numbers of bits. */

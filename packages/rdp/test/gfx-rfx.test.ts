@@ -1,15 +1,13 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { coarseQuants, encodeRfx, encodeRlgr, testPicture } from '@lucid-sessions/testkit/graphics-encoders';
 import { DecodeError } from '@lucid-sessions/wire';
 import fc from 'fast-check';
 import { PNG } from 'pngjs';
 import { createPixelBuffer, fillRectangle, RemoteFxDecoder, rgba } from '../src/graphics/index.ts';
 import { decodeRlgr } from '../src/graphics/rfx/rlgr.ts';
 import { captureGraphics, capturePicture, psnr } from './support/capture-graphics.ts';
-import { coarseQuants, encodeRfx } from './support/rfx-encoder.ts';
-import { encodeRlgr } from './support/rlgr-encoder.ts';
-import { testPicture } from './support/test-pictures.ts';
 
 const support = new URL('./support/', import.meta.url);
 

@@ -80,10 +80,14 @@ export function chunkPutter(deps: PutChunkDeps): ChunkPutter {
   /** Step 1, unless it is plain already that the chain will not take the chunk. */
   async function writeFile(request: PutRequest, lane: Lane): Promise<Written> {
     const { sessionId, index, fileSha256 } = request.metadata;
-    const [head, session] = await Promise.all([rows.getHead(sessionId), rows.getSession(sessionId)]);
+    const [head, session, isOwner] = await Promise.all([
+      rows.getHead(sessionId),
+      rows.getSession(sessionId),
+      ownsLease(request),
+    ]);
     if (session === null) throw new LucidError('sessionNotFound', 'no such session; create it before its chunks');
     const inReach = index >= head.count && index < head.count + chunksInFlightMax;
-    if (!inReach || !(await ownsLease(request))) return { attempted: false };
+    if (!inReach || !isOwner) return { attempted: false };
     const bytesMax = session.storage_config.max_size_gb * bytesPerGb;
     if (head.storedBytes + lane.pendingBytes > bytesMax)
       throw new LucidError('storage', `the session's ${session.storage_config.max_size_gb} GB (max_size_gb) are used`, {
@@ -127,10 +131,10 @@ export function chunkPutter(deps: PutChunkDeps): ChunkPutter {
   /** Steps 2 and 3. */
   async function commit(request: PutRequest, leaf: LeafFields, file: Written): Promise<PutAnswer> {
     const { sessionId, index } = request.metadata;
-    const head = await rows.getHead(sessionId);
+    const [head, isOwner] = await Promise.all([rows.getHead(sessionId), ownsLease(request)]);
     if (index < head.count) return alreadyStored(request, head);
     const extendsChain = index === head.count && (head.leafHash ?? noLeafHash) === leaf.previousLeafHash;
-    if (!extendsChain || !(await ownsLease(request))) {
+    if (!extendsChain || !isOwner) {
       if (file.attempted && file.written) await chunks.removeFile(sessionId, index);
       return refusal(head);
     }

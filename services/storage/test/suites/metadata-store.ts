@@ -93,6 +93,36 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
     assert.equal((await store.acquireLease('s1', 'a', 210, 400)).lease.epoch, 3);
   });
 
+  check(
+    'chunks of several sessions at once: each gets its own answer, whatever becomes of the others',
+    async (store) => {
+      const append = (sessionId: string, broken = {}) => {
+        const [chunk] = sampleChain(sessionId, 1);
+        const metadata = { ...chunk!.metadata, storedAtUs: 5_000_000, storagePath: 'p/0', ...broken };
+        return store.appendChunk({ metadata, sealedLeaf: sealedLeafOf(chunk!), rebuilt: false }, empty, null);
+      };
+      const unstorable = { storagePath: { not: 'text' } as unknown as string };
+      const answers = await Promise.allSettled([
+        append('s1'),
+        append('s2'),
+        append('s2'),
+        append('s3', unstorable),
+        append('s4'),
+      ]);
+      assert.deepEqual(
+        answers.map((answer) => (answer.status === 'fulfilled' ? answer.value : 'failed')),
+        [true, true, false, 'failed', true],
+      );
+      for (const [sessionId, count] of [
+        ['s1', 1],
+        ['s2', 1],
+        ['s3', 0],
+        ['s4', 1],
+      ] as const)
+        assert.equal((await store.getHead(sessionId)).count, count, sessionId);
+    },
+  );
+
   check('the chain takes a chunk only at its head and under the lease', async (store) => {
     const chain = sampleChain('s1', 3);
     const row = (at: number) => ({

@@ -43,16 +43,20 @@ function readPlane(reader: Reader, planeBytes: number, rawBytes: number): Uint8A
   return planeBytes === rawBytes ? plane.rest() : decodeSegments(plane, rawBytes);
 }
 
+/** A factor of 255: the length follows in four bytes. */
+const longRun = 0xff + 2;
+const shortRunBytes = 32;
+
 /** Runs and literals, then the plane's last four bytes as they are. */
 function decodeSegments(reader: Reader, rawBytes: number): Uint8Array {
-  const { bytes } = reader;
+  const { bytes, end } = reader;
   const output = new Uint8Array(rawBytes);
   const segmentsEnd = rawBytes - 4;
   if (segmentsEnd < 0) throw reader.error('invalid', 'a plane of less than four bytes is not compressed');
   let at = reader.offset;
   let to = 0;
   while (to < segmentsEnd) {
-    if (at + 1 >= reader.end) throw reader.error('truncated', 'a plane ends early');
+    if (at + 1 >= end) throw reader.error('truncated', 'a plane ends early');
     const value = bytes[at]!;
     // The last byte before the end data is a literal, whatever follows it.
     if (value !== bytes[at + 1] || to === segmentsEnd - 1) {
@@ -61,13 +65,20 @@ function decodeSegments(reader: Reader, rawBytes: number): Uint8Array {
       to += 1;
       continue;
     }
-    reader.offset = at + 2;
-    const factor = reader.u8();
-    const length = factor < 0xff ? factor + 2 : reader.u32le();
-    at = reader.offset;
+    if (at + 2 >= end) throw reader.error('truncated', 'a plane ends early');
+    let length = bytes[at + 2]! + 2;
+    at += 3;
+    if (length === longRun) {
+      reader.offset = at;
+      length = reader.u32le();
+      at = reader.offset;
+    }
     if (length > segmentsEnd - to) throw reader.error('invalid', 'a run leaves its plane');
-    output.fill(value, to, to + length);
-    to += length;
+    const runEnd = to + length;
+    // Most runs are short: calling fill costs more than they do.
+    if (length < shortRunBytes) for (; to < runEnd; to += 1) output[to] = value;
+    else output.fill(value, to, runEnd);
+    to = runEnd;
   }
   reader.offset = at;
   output.set(reader.slice(4), to);

@@ -3,7 +3,7 @@ import { createPixelBuffer, opaqueBlack, type PixelBuffer } from '../pixels.ts';
 import { lookupTable, type Palette, type PixelDepth, pixelBytes } from './color.ts';
 
 export interface RawLayout {
-  /** Bytes from one row to the next. */
+  /** Bytes from one row to the next; whole pixels at 32 bpp. */
   readonly stride: number;
   /** The last row comes first, as in every bitmap of [MS-RDPBCGR] 2.2.9.1.1.3.1.2.2. */
   readonly bottomUp: boolean;
@@ -25,9 +25,13 @@ export function decodeRaw(
   if (layout.stride < rowBytes || bytes.length < needed)
     throw new DecodeError('truncated', `a raw bitmap of ${width}x${height} needs ${needed} bytes`);
   const picture = createPixelBuffer(width, height, 0);
+  if (depth === 32) {
+    decodeRaw32(bytes, picture, layout);
+    return picture;
+  }
   for (let row = 0; row < height; row += 1) {
     const y = layout.bottomUp ? height - 1 - row : row;
-    readRow(bytes, row * layout.stride, picture.words, y * width, width, depth, palette, layout.alpha === true);
+    readRow(bytes, row * layout.stride, picture.words, y * width, width, depth, palette);
   }
   return picture;
 }
@@ -40,12 +44,7 @@ function readRow(
   count: number,
   depth: PixelDepth,
   palette: Palette,
-  alpha: boolean,
 ): void {
-  if (depth === 32) {
-    readRow32(bytes, from, words, to, count, alpha);
-    return;
-  }
   if (depth === 24) {
     const step = 3;
     for (let index = 0, at = from; index < count; index += 1, at += step)
@@ -61,22 +60,20 @@ function readRow(
     words[to + index] = table[(bytes[at]! | (bytes[at + 1]! << 8)) & mask]!;
 }
 
-/** Blue, green, red and alpha or nothing: a word at a time where the row lies on whole words. */
-function readRow32(
-  bytes: Uint8Array,
-  from: number,
-  words: Uint32Array,
-  to: number,
-  count: number,
-  alpha: boolean,
-): void {
-  const at = bytes.byteOffset + from;
+/** Blue, green, red and alpha or nothing, as words: a view for the bitmap, because one for each row costs more than its pixels. */
+function decodeRaw32(bytes: Uint8Array, picture: PixelBuffer, { stride, bottomUp, alpha }: RawLayout): void {
+  const { width, height, words } = picture;
+  const aligned = bytes.byteOffset % 4 === 0;
   // Not slice: that of a Node Buffer doesn't copy.
-  const row = at % 4 === 0 ? bytes.buffer : new Uint8Array(bytes.subarray(from, from + count * 4)).buffer;
-  const source = new Uint32Array(row, at % 4 === 0 ? at : 0, count);
+  const memory = aligned ? bytes.buffer : new Uint8Array(bytes).buffer;
+  const source = new Uint32Array(memory, aligned ? bytes.byteOffset : 0, bytes.length >> 2);
   const opaque = alpha ? 0 : opaqueBlack;
-  for (let index = 0; index < count; index += 1) {
-    const word = source[index]!;
-    words[to + index] = (word & 0xff00ff00) | ((word >> 16) & 0xff) | ((word & 0xff) << 16) | opaque;
+  for (let row = 0; row < height; row += 1) {
+    const from = (row * stride) >> 2;
+    const to = (bottomUp ? height - 1 - row : row) * width;
+    for (let x = 0; x < width; x += 1) {
+      const word = source[from + x]!;
+      words[to + x] = (word & 0xff00ff00) | ((word >>> 16) & 0xff) | ((word & 0xff) << 16) | opaque;
+    }
   }
 }

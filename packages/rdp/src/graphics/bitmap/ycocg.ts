@@ -40,7 +40,8 @@ function combineRow(output: Uint32Array, first: number, width: number, row: numb
   for (let x = 0; x < width; x += 1) {
     const chroma = chromaAt + (x >> chromaShift);
     const brightness = luma[lumaAt + x]! + 512;
-    const co = ((orange[chroma]! << shift) >> 24) * orangeSign;
+    // imul: a plain product could be −0, and then everything after it is counted in floating point.
+    const co = Math.imul((orange[chroma]! << shift) >> 24, orangeSign);
     const cg = (green[chroma]! << shift) >> 24;
     const rest = brightness - cg;
     output[first + x] =

@@ -1,10 +1,12 @@
 import { DecodeError } from '@lucid-sessions/wire';
 import { AvcSurface, type AvcSurfaceSnapshot } from '../avc/avc-surface.ts';
 import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
+import { createPalette } from '../bitmap/color.ts';
 import { decodeNsCodec } from '../bitmap/nscodec.ts';
 import { decodePlanar } from '../bitmap/planar.ts';
+import { decodeRaw } from '../bitmap/raw.ts';
 import { ClearCodecDecoder, type ClearCodecSnapshot } from '../clearcodec/clear-codec-decoder.ts';
-import { blit, type PixelBuffer, type Rectangle } from '../pixels.ts';
+import { blit, type Rectangle } from '../pixels.ts';
 import { ProgressiveDecoder, type ProgressiveSnapshot, TileBudget } from '../progressive/progressive-decoder.ts';
 import { RemoteFxDecoder, type RemoteFxSnapshot } from '../rfx/remote-fx-decoder.ts';
 import { drawAlpha } from './alpha.ts';
@@ -181,19 +183,14 @@ function planarOptions(surface: Surface): { bottomUp: boolean; alpha: boolean } 
   return { bottomUp: false, alpha: surface.hasAlpha };
 }
 
+/** Pixels of 32 bits need none. */
+const noPalette = createPalette();
+
 /** RDPGFX_CODECID_UNCOMPRESSED: rows of B, G, R and alpha or padding. */
-function drawUncompressed(bytes: Uint8Array, surface: Surface, area: Rectangle): void {
-  const { data, width }: PixelBuffer = surface.pixels;
-  if (bytes.length !== area.width * area.height * 4)
+function drawUncompressed(bytes: Uint8Array, { pixels, hasAlpha }: Surface, area: Rectangle): void {
+  const { left, top, width, height } = area;
+  if (bytes.length !== width * height * 4)
     throw new DecodeError('invalid', 'an uncompressed graphics bitmap has a wrong length');
-  let from = 0;
-  for (let y = area.top; y < area.top + area.height; y += 1) {
-    let to = (y * width + area.left) * 4;
-    for (let x = 0; x < area.width; x += 1, from += 4, to += 4) {
-      data[to] = bytes[from + 2]!;
-      data[to + 1] = bytes[from + 1]!;
-      data[to + 2] = bytes[from]!;
-      data[to + 3] = surface.hasAlpha ? bytes[from + 3]! : 0xff;
-    }
-  }
+  const layout = { stride: width * 4, bottomUp: false, alpha: hasAlpha };
+  blit(pixels, left, top, decodeRaw(bytes, width, height, 32, noPalette, layout));
 }

@@ -1,5 +1,5 @@
+import { type GfxPdu, gfxPdu } from '@lucid-sessions/rdp/graphics';
 import { encode, Writer } from '@lucid-sessions/wire';
-import { type GfxPdu, gfxPdu } from '../../src/graphics/index.ts';
 
 /** Commands as the server sends them: RDP_SEGMENTED_DATA of uncompressed segments, [MS-RDPEGFX] 2.2.5.1. */
 export function gfxMessage(...pdus: readonly GfxPdu[]): Uint8Array {

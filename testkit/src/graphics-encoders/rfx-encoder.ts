@@ -1,5 +1,5 @@
+import type { PixelBuffer, Rectangle } from '@lucid-sessions/rdp/graphics';
 import { Writer } from '@lucid-sessions/wire';
-import type { PixelBuffer, Rectangle } from '../../src/graphics/pixels.ts';
 import { encodeRlgr } from './rlgr-encoder.ts';
 import { coefficients, forwardBands, quantizeBands, tileComponents } from './wavelet-encoder.ts';
 
