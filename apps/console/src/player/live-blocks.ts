@@ -31,7 +31,8 @@ export class LiveBlockReader {
     const blocks: LiveBlock[] = [];
     for (let at = 0; at < piece.length; ) {
       at += this.#payload === null ? this.#fillHeader(piece.subarray(at)) : this.#fillPayload(piece.subarray(at));
-      if (this.#payload !== null && this.#payloadFilled === this.#payload.length) blocks.push(this.#take(this.#payload));
+      if (this.#payload !== null && this.#payloadFilled === this.#payload.length)
+        blocks.push(this.#take(this.#payload));
     }
     return blocks;
   }
@@ -65,6 +66,11 @@ export class LiveBlockReader {
     this.#headerFilled = 0;
     this.#payload = null;
     const { firstFrameNumber } = readPayloadHeader(payload);
-    return { chunkIndex, firstFrame: firstFrameNumber, frames: [...readPayload(payload)], payloadBytes: payload.length };
+    return {
+      chunkIndex,
+      firstFrame: firstFrameNumber,
+      frames: [...readPayload(payload)],
+      payloadBytes: payload.length,
+    };
   }
 }

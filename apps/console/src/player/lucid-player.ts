@@ -287,9 +287,11 @@ export class LucidPlayer extends HTMLElement {
     this.#duration = duration;
     if (state !== this.#state) {
       this.#state = state;
-      const playing = state === 'playing';
-      this.#play.replaceChildren(icon(playing ? 'pause' : 'play'));
-      this.#play.setAttribute('aria-label', playing ? 'Pause' : 'Play');
+      const action = state === 'playing' ? 'pause' : 'play';
+      const label = action === 'pause' ? 'Pause' : 'Play';
+      this.#play.replaceChildren(icon(action));
+      this.#play.setAttribute('aria-label', label);
+      this.#play.title = `${label} ( k )`;
     }
     this.#showVeil(state === 'loading' ? 'Loading…' : null);
     this.#showPosition();
@@ -316,11 +318,7 @@ export class LucidPlayer extends HTMLElement {
   }
 
   #showPosition(): void {
-    fill(
-      this.#clock,
-      formatMoment(this.#seconds),
-      h('span', {}, ` / ${formatClock(this.#duration)}`),
-    );
+    fill(this.#clock, formatMoment(this.#seconds), h('span', {}, ` / ${formatClock(this.#duration)}`));
     this.#timeline.setPosition(this.#seconds, this.#duration);
     this.#eventList.setPosition(this.#seconds);
   }
