@@ -48,13 +48,13 @@ export async function followLive(
       await source.refresh();
       await readStream(source, chunks, signal, silenceMs, () => onState({ kind: 'live' }));
     } catch (error) {
-      if (signal.aborted) return;
-      if (error instanceof ApiError && finalStatuses.includes(error.status)) {
+      if (!signal.aborted && error instanceof ApiError && finalStatuses.includes(error.status)) {
         onState({ kind: 'refused', message: `No live view: ${error.message}.` });
         return;
       }
       if (isCrowded(error)) message = 'Too many sessions are being watched. The live view begins when there is room.';
     }
+    if (signal.aborted) return;
     if (!(await source.running().catch(() => true))) {
       onState({ kind: 'ended' });
       return;
@@ -88,6 +88,7 @@ async function readStream(
     const reader = stream.getReader();
     const cancel = (): void => void reader.cancel().catch(() => {});
     stop.addEventListener('abort', cancel, { once: true });
+    if (stop.aborted) cancel();
     try {
       for (;;) {
         const { done, value } = await reader.read();
