@@ -1,6 +1,7 @@
 /** A running session in a real browser: what the client draws is on the page's canvas while no chunk of it is stored. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connectClient, eventually, type RdpClient, skipUnlessPeers, startDesktop } from '@lucid-sessions/testkit';
 import { loadAdminToken } from '../src/server/admin-token.ts';
 import { ConsolePage, startBrowser } from './support/console-page.ts';
@@ -115,4 +116,56 @@ test('a running session is seen while it is recorded: paused, sought back in, go
     consolePage.problems.filter((problem) => !problem.includes('404')),
     [],
   );
+});
+
+const updates = 50;
+/** Between updates, so that each is seen by itself. */
+const quietMs = 150;
+
+/** Notes in the page, at every displayed frame, when the canvas changed. */
+async function noteChanges({ consolePage }: Watched): Promise<() => Promise<number[]>> {
+  await consolePage.page.evaluate(() => {
+    const changes: number[] = [];
+    Object.assign(window, { changes });
+    const copy = document.createElement('canvas').getContext('2d', { willReadFrequently: true })!;
+    let before = -1;
+    const look = (): void => {
+      const canvas = document
+        .querySelector('lucid-player')!
+        .shadowRoot!.querySelector<HTMLCanvasElement>('.stage canvas')!;
+      const { width, height } = canvas;
+      if (copy.canvas.width !== width || copy.canvas.height !== height) Object.assign(copy.canvas, { width, height });
+      copy.drawImage(canvas, 0, 0);
+      const words = new Uint32Array(copy.getImageData(0, 0, width, height).data.buffer);
+      const sum = words.reduce((hash, word) => (Math.imul(hash, 31) + word) | 0, 0);
+      if (sum !== before) changes.push(Date.now());
+      before = sum;
+      requestAnimationFrame(look);
+    };
+    look();
+  });
+  return () => consolePage.page.evaluate(() => (window as unknown as { changes: number[] }).changes);
+}
+
+test('every update is seen: how far behind the client the picture is', async (t) => {
+  if (skipUnlessPeers(t, 'chromium')) return;
+  const watched = await watch(t);
+  const { client } = watched;
+  const changes = await noteChanges(watched);
+  await draw(watched, 'ready');
+  const delaysMs: number[] = [];
+  for (let i = 0; i < updates; i += 1) {
+    await sleep(quietMs);
+    const { updatesCount } = client.statistics;
+    const seen = (await changes()).length;
+    await client.type(String(i % 10));
+    while (client.statistics.updatesCount === updatesCount) await new Promise((resolve) => setImmediate(resolve));
+    const arrivedMs = Date.now();
+    const shownMs = await eventually(`update ${i} on the canvas`, async () => (await changes())[seen]);
+    delaysMs.push(shownMs - arrivedMs);
+  }
+  delaysMs.sort((a, b) => a - b);
+  const [median, late, last] = [0.5, 0.95, 1].map((part) => delaysMs[Math.ceil(updates * part) - 1]);
+  t.diagnostic(`client to viewer's canvas, ${updates} updates: p50 ${median} ms, p95 ${late} ms, longest ${last} ms`);
+  await client.close();
 });
