@@ -72,7 +72,7 @@ test('a running session is seen while it is recorded: paused, sought back in, go
   const live = page.getByRole('button', { name: 'Live', exact: true });
 
   const first = await drawsLive(watched, 'seen before it is stored\n');
-  const { currentTime: firstAt } = await consolePage.state();
+  const { currentTime: firstAt } = await consolePage.laterThanNow();
   const second = await drawsLive(watched, 'and more\n');
   assert.equal(second.equals(first), false);
   assert.equal(await live.getAttribute('aria-pressed'), 'true');
@@ -116,6 +116,40 @@ test('a running session is seen while it is recorded: paused, sought back in, go
     consolePage.problems.filter((problem) => !problem.includes('404')),
     [],
   );
+});
+
+test('who comes late begins behind the stored chunks, and goes back into them', async (t) => {
+  if (skipUnlessPeers(t, 'chromium')) return;
+  const watched = await watch(t);
+  const { client, consolePage, gateway, id } = watched;
+  const { page } = consolePage;
+  const first = await draw(watched, 'stored by now\n');
+  // A pause closes the chunk.
+  await gateway.api.json('POST', `/sessions/${id}/pause`, {});
+  await gateway.api.json('POST', `/sessions/${id}/resume`, {});
+  const chunk = await eventually('a stored chunk', async () => {
+    type List = { chunks: { duration_seconds: number }[] };
+    return (await gateway.api.json<List>('GET', `/sessions/${id}/chunks`)).chunks[0];
+  });
+  await page.reload();
+  await consolePage.waitForPicture();
+  await page.getByRole('button', { name: 'Show the pointer' }).click();
+  const second = await drawsLive(watched, 'seen live\n');
+  assert.equal(second.equals(first), false);
+
+  await consolePage.focusPicture();
+  await page.keyboard.press('k');
+  await page.evaluate(
+    (at) => (document.querySelector('lucid-player') as HTMLElement & { seek(seconds: number): void }).seek(at),
+    chunk.duration_seconds,
+  );
+  await consolePage.restingAt(chunk.duration_seconds);
+  await shows(watched, first, 'the picture at the end of the stored chunk');
+  await page.keyboard.press('l');
+  await shows(watched, second, 'what happens now');
+  await client.close();
+  await sessionIn(gateway, id, 'completed');
+  await consolePage.ended();
 });
 
 const updates = 50;

@@ -228,7 +228,8 @@ export class LucidPlayer extends HTMLElement {
         return;
       case 'opening':
         if (message.durationUs > 0)
-          this.#showVeil(`Opening the recording: ${Math.floor((message.timeUs / message.durationUs) * 100)} %`);
+          // In tens: a screen reader speaks every change.
+          this.#showVeil(`Opening the recording: ${Math.floor((message.timeUs / message.durationUs) * 10)}0 %`);
         return;
       case 'liveNotice':
         this.#showNotice(message.text);

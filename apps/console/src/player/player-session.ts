@@ -333,11 +333,15 @@ export class PlayerSession {
     this.#engine?.useLoader(this.#loader);
     this.#durationUs = Math.max(this.#table.durationUs, this.#walker.timeUs);
     this.#thumbnails.durationUs = this.#durationUs;
-    this.#timeUs = Math.min(this.#timeUs, this.#durationUs);
-    if (this.#atEdge) this.#playing = false;
-    this.#atEdge = false;
     this.#send({ type: 'over' });
-    this.#setState(this.#playing ? 'playing' : this.#timeUs >= this.#durationUs ? 'ended' : 'paused');
+    if (this.#atEdge) {
+      this.#playing = false;
+      // What the stream did not bring at the end is in the chunks.
+      await this.#seek(this.#durationUs);
+    } else {
+      this.#timeUs = Math.min(this.#timeUs, this.#durationUs);
+      this.#setState(this.#playing ? 'playing' : 'paused');
+    }
     await this.#moreEvents().catch(() => {});
     if (this.#evidence) await this.#checkEvidence(this.#evidence);
   }
@@ -381,7 +385,9 @@ export class PlayerSession {
     const reached = await this.#walker.forward(this.#withTheLast(target), now + tickBudgetMs);
     // A seek or a pause came in between: the position is theirs.
     if (!this.#playing || anchorMs !== this.#anchorMs) return;
-    this.#timeUs = reached ? target : Math.max(this.#timeUs, this.#walker.timeUs);
+    // At the edge the last frame may be newer than the time told of it.
+    const shownUs = this.#atEdge || !reached ? this.#walker.timeUs : 0;
+    this.#timeUs = Math.max(reached ? target : this.#timeUs, shownUs);
     this.#anchorMs = reached ? now : performance.now();
     if (this.#live && reached && target >= this.#durationUs) this.#atEdge = true;
     this.#paint();
