@@ -30,7 +30,9 @@ function takePlace({ api, user }: Call<'liveSession'>): () => void {
   const mine = viewers.get(user.userId) ?? 0;
   const all = [...viewers.values()].reduce((sum, count) => sum + count, 0);
   if (all >= viewersMax || mine >= viewersPerUserMax)
-    throw new LucidError('unavailable', 'too many sessions are being watched; close another live view first');
+    throw new LucidError('unavailable', 'too many sessions are being watched; close another live view first', {
+      details: { viewers_max: viewersMax, viewers_per_user_max: viewersPerUserMax },
+    });
   viewers.set(user.userId, mine + 1);
   let taken = true;
   return () => {

@@ -18,12 +18,15 @@ export function livePage({ api, signal }: PageContext): Page {
       const answers = await Promise.all(liveStatuses.map((status) => api.listSessions({ status, limit: 100 }, signal)));
       const running = answers.flatMap((answer) => answer.sessions);
       setText(count, running.length === 0 ? 'No session is running.' : `${running.length} running now`);
+      const focused = list.querySelector('a:focus')?.getAttribute('href');
       fill(
         list,
         running.length === 0
           ? h('div', { class: 'card empty' }, icon('screen'), 'Sessions appear here as soon as somebody connects.')
           : running.map(card),
       );
+      // Whoever goes through the page by keyboard stays where they were.
+      [...list.querySelectorAll('a')].find((link) => link.getAttribute('href') === focused)?.focus();
     } catch (error) {
       if (!isAbort(error)) fill(list, failure(error));
     }

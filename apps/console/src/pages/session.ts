@@ -60,9 +60,9 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     );
     const live = liveStatuses.includes(session.status) && session.started_at !== null;
     const now = live ? 'live' : session.statistics.chunks_count > 0 ? 'recording' : 'nothing';
-    // A player that follows a running session goes on until everything of it is stored.
-    const stored = session.status === 'completed' || session.status === 'failed';
-    if (now === playing || (playing === 'live' && !stored)) return;
+    // A player that follows a running session becomes one of the recording by itself.
+    const stored = ['completed', 'failed', 'deleted'].includes(session.status);
+    if (now === playing || (playing === 'live' && (now === 'recording' || !stored))) return;
     const watched = picture.querySelector<LucidPlayer>('lucid-player');
     const startSeconds = watched?.currentTime ?? parseMoment(location.hash) ?? 0;
     playing = now;

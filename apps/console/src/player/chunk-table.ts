@@ -2,7 +2,8 @@ import type { Chunk } from '../api/types.ts';
 
 /** Where one chunk stands in the recording. */
 export interface ChunkEntry {
-  chunkId: string;
+  /** null while it is not stored: its frames come from the live stream. */
+  chunkId: string | null;
   /** 0-based position in the session. */
   index: number;
   /** µs since the session's start, by the wall clock of chunk openings. */
@@ -12,28 +13,56 @@ export interface ChunkEntry {
   framesCount: number;
 }
 
-/** The chunks of a session by time. Grows while the session runs. */
+/** The chunks of a session by time. Grows while the session runs: stored ones first, behind them those still being recorded. */
 export class ChunkTable {
   readonly entries: ChunkEntry[] = [];
+  #storedLength = 0;
+  #storedFrames = 0;
   /** Opening of the first chunk, ms since 1970. */
   startedAtMs: number | null = null;
 
   /** Appends chunks as the API lists them, in order; ones already known are passed over. */
   append(chunks: readonly Chunk[]): void {
     for (const chunk of chunks) {
-      if (chunk.sequence_number !== this.entries.length + 1) continue;
+      const index = this.#storedLength;
+      if (chunk.sequence_number !== index + 1) continue;
       const openedMs = Date.parse(chunk.timestamp);
       this.startedAtMs ??= openedMs;
       const startUs = Math.max(0, (openedMs - this.startedAtMs) * 1000);
-      this.entries.push({
+      this.entries[index] = {
         chunkId: chunk.chunk_id,
-        index: this.entries.length,
+        index,
         startUs,
         endUs: startUs + Math.max(0, chunk.duration_seconds) * 1e6,
         fileBytes: chunk.size_bytes,
         framesCount: chunk.frame_count,
-      });
+      };
+      this.#storedLength += 1;
+      this.#storedFrames += chunk.frame_count;
     }
+  }
+
+  /** One more chunk that is not stored yet. */
+  grow(startUs: number): void {
+    const index = this.entries.length;
+    this.entries.push({ chunkId: null, index, startUs, endUs: startUs, fileBytes: 0, framesCount: 0 });
+  }
+  /** The last chunk goes on to here. */
+  extend(endUs: number): void {
+    const last = this.entries.at(-1);
+    if (last) last.endUs = Math.max(last.endUs, endUs);
+  }
+  /** Nothing more comes: what was not stored is no part of the recording. */
+  settle(): void {
+    this.entries.length = this.#storedLength;
+  }
+
+  get storedLength(): number {
+    return this.#storedLength;
+  }
+  /** Frames in the stored chunks: the number of the first one behind them. */
+  get storedFrames(): number {
+    return this.#storedFrames;
   }
 
   get length(): number {

@@ -58,7 +58,7 @@ export interface EngineLimits {
  */
 export class Engine<State> {
   readonly #table: ChunkTable;
-  readonly #chunks: ChunkLoader;
+  #chunks: ChunkLoader;
   readonly #decoder: PictureDecoder<State>;
   readonly #hooks: EngineHooks;
   readonly #keyframes: KeyframeCache<State>;
@@ -98,6 +98,11 @@ export class Engine<State> {
   }
   get keyframesCount(): number {
     return this.#keyframes.size;
+  }
+
+  /** From now on chunks come from there, the same ones. */
+  useLoader(chunks: ChunkLoader): void {
+    this.#chunks = chunks;
   }
 
   /** Where the latest state at or before a time lies. */

@@ -6,6 +6,7 @@ const keys: readonly (readonly [string, string])[] = [
   [', .', 'One picture back and on'],
   ['< >', 'Slower and faster'],
   ['Home End', 'Beginning and end'],
+  ['L', 'Live: to what happens now'],
   ['I', 'Skip idle time'],
   ['P', 'Show the pointer'],
   ['Z', 'Fit or actual size'],

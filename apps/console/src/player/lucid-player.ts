@@ -54,6 +54,12 @@ export class LucidPlayer extends HTMLElement {
   readonly #stage = h('div', { class: 'stage', tabindex: 0, role: 'img', 'aria-label': 'Recorded screen' });
   readonly #veil = h('div', { class: 'veil', role: 'status' }, 'Opening the recording…');
   readonly #warning = h('div', { class: 'warning', hidden: true, role: 'status' });
+  readonly #notice = h('div', { class: 'warning', hidden: true, role: 'status' });
+  readonly #liveButton = h(
+    'button',
+    { type: 'button', class: 'live', hidden: true, 'aria-keyshortcuts': 'l', on: { click: () => this.goLive() } },
+    'Live',
+  );
   readonly #play = this.#button('play', 'Play', 'k', () => this.toggle());
   readonly #clock = h('span', { class: 'clock' });
   readonly #rateSelect = h(
@@ -91,6 +97,7 @@ export class LucidPlayer extends HTMLElement {
       { class: 'box main', 'aria-label': 'Player' },
       this.#stage,
       this.#warning,
+      this.#notice,
       this.#timeline.element,
       this.#controls(),
       this.#progress,
@@ -124,6 +131,7 @@ export class LucidPlayer extends HTMLElement {
     const canvas = h('canvas', { width: 16, height: 10 });
     fill(this.#stage, canvas, this.#veil);
     this.#seeks = 0;
+    this.#showNotice(null);
     this.#showVeil('Opening the recording…');
     this.#worker = new Worker(PLAYER_WORKER_URL, { type: 'module', name: 'lucid-player' });
     this.#worker.addEventListener('message', (event: MessageEvent<FromWorker>) => this.#onMessage(event.data));
@@ -173,6 +181,13 @@ export class LucidPlayer extends HTMLElement {
   step(direction: 1 | -1): void {
     this.#send({ type: 'step', direction });
   }
+  /** To what happens now, in a session that runs. */
+  goLive(): void {
+    if (!this.#live) return;
+    this.#seeks += 1;
+    this.#send({ type: 'seek', id: this.#seeks, timeUs: Math.round(this.#duration * 1e6) });
+    this.play();
+  }
   setRate(rate: number): void {
     if (!ratesAllowed.includes(rate as 1)) return;
     this.#rate = rate;
@@ -203,6 +218,7 @@ export class LucidPlayer extends HTMLElement {
       case 'opened':
         this.#duration = message.durationUs / 1e6;
         this.#live = message.live;
+        this.#liveButton.hidden = !message.live;
         this.#veil.hidden = true;
         this.#send({ type: 'rate', rate: this.#rate });
         this.#opened?.resolve();
@@ -210,12 +226,27 @@ export class LucidPlayer extends HTMLElement {
         this.#showPosition();
         this.#tell('lucid-opened', {});
         return;
+      case 'opening':
+        if (message.durationUs > 0)
+          // In tens: a screen reader speaks every change.
+          this.#showVeil(`Opening the recording: ${Math.floor((message.timeUs / message.durationUs) * 10)}0 %`);
+        return;
+      case 'liveNotice':
+        this.#showNotice(message.text);
+        return;
+      case 'over':
+        this.#live = false;
+        this.#liveButton.hidden = true;
+        this.#showNotice(null);
+        this.#showPosition();
+        return;
       case 'size':
         this.#stage.style.aspectRatio = `${message.width} / ${message.height}`;
         return;
       case 'position':
         if (message.seekId < this.#seeks) return;
         this.#onPosition(message.timeUs / 1e6, message.durationUs / 1e6, message.state);
+        if (this.#live) this.#showEdge(message.atEdge);
         return;
       case 'activity':
         this.#timeline.setActivity(message.values);
@@ -257,9 +288,11 @@ export class LucidPlayer extends HTMLElement {
     this.#duration = duration;
     if (state !== this.#state) {
       this.#state = state;
-      const playing = state === 'playing';
-      this.#play.replaceChildren(icon(playing ? 'pause' : 'play'));
-      this.#play.setAttribute('aria-label', playing ? 'Pause' : 'Play');
+      const action = state === 'playing' ? 'pause' : 'play';
+      const label = action === 'pause' ? 'Pause' : 'Play';
+      this.#play.replaceChildren(icon(action));
+      this.#play.setAttribute('aria-label', label);
+      this.#play.title = `${label} ( k )`;
     }
     this.#showVeil(state === 'loading' ? 'Loading…' : null);
     this.#showPosition();
@@ -273,13 +306,20 @@ export class LucidPlayer extends HTMLElement {
     this.#veil.className = 'veil';
   }
 
+  #showNotice(text: string | null): void {
+    this.#notice.hidden = text === null;
+    setText(this.#notice, text ?? '');
+  }
+
+  /** Whether the picture is what happens now. A button that is pressed then, and leads there otherwise. */
+  #showEdge(atEdge: boolean): void {
+    if (this.#liveButton.getAttribute('aria-pressed') === String(atEdge)) return;
+    this.#liveButton.setAttribute('aria-pressed', String(atEdge));
+    this.#liveButton.title = `${atEdge ? 'The picture is live' : 'Back to what happens now'} ( l )`;
+  }
+
   #showPosition(): void {
-    fill(
-      this.#clock,
-      this.#live ? h('strong', { class: 'live', title: 'Running now: shown as far as it is sealed' }, 'Live ') : '',
-      formatMoment(this.#seconds),
-      h('span', {}, ` / ${formatClock(this.#duration)}`),
-    );
+    fill(this.#clock, formatMoment(this.#seconds), h('span', {}, ` / ${formatClock(this.#duration)}`));
     this.#timeline.setPosition(this.#seconds, this.#duration);
     this.#eventList.setPosition(this.#seconds);
   }
@@ -342,6 +382,7 @@ export class LucidPlayer extends HTMLElement {
       this.#play,
       this.#button('stepBack', 'One picture back', ',', () => this.step(-1)),
       this.#button('stepForward', 'One picture on', '.', () => this.step(1)),
+      this.#liveButton,
       this.#clock,
       h('span', { class: 'space' }),
       this.#rateSelect,
@@ -377,6 +418,7 @@ export class LucidPlayer extends HTMLElement {
       '.': () => this.step(1),
       '<': () => this.#shiftRate(-1),
       '>': () => this.#shiftRate(1),
+      l: () => this.goLive(),
       i: () => this.#skipIdle.click(),
       p: () => this.#pointer.click(),
       z: () => this.#actual.click(),

@@ -3,8 +3,9 @@ import { ApiClient } from '../api/client.ts';
 import type { Chunk } from '../api/types.ts';
 import { ChunkStore } from './chunk-store.ts';
 import { type ChunkEntry, ChunkTable, scaleActivity } from './chunk-table.ts';
-import { Engine } from './engine.ts';
+import { type ChunkLoader, Engine } from './engine.ts';
 import { EvidenceCheck } from './evidence-check.ts';
+import { LiveView } from './live-view.ts';
 import { Painter } from './painter.ts';
 import { Picture, type PictureState } from './picture.ts';
 import type { FromWorker, PlaybackState, PlayerEvent, PlayerSource, ToWorker } from './protocol.ts';
@@ -29,8 +30,10 @@ const positionEveryMs = 100;
 const firstPictureUs = 300_000;
 /** How far to look for something to show when the recording is opened where the screen is still empty. */
 const blankUsMax = 30_000_000;
-/** How often a running session is asked for new chunks. */
-const followEveryMs = 2000;
+/** How often the way to the first picture is told. */
+const openingEveryMs = 500;
+/** A seek so close to the live edge means the edge: it has moved on since it was seen. */
+const edgeUs = 1_000_000;
 /** Nothing happens for longer than this: idle. Skipping leaves a moment before what comes next. */
 const idleUs = 2_000_000;
 const idleLeadUs = 300_000;
@@ -60,6 +63,12 @@ export class PlayerSession {
   readonly #stored: StoredKeyframes;
   readonly #thumbnails: Thumbnails;
   #chunks: ChunkStore | null = null;
+  /** Until a running session is over. */
+  #live: LiveView | null = null;
+  /** The picture is what the live stream brought last. */
+  #atEdge = false;
+  /** Seeks under way: the clock waits for them. */
+  #seeking = 0;
   #engine: Engine<PictureState> | null = null;
   #evidence: EvidenceCheck | null = null;
   readonly #recordsChecked = Promise.withResolvers<void>();
@@ -105,13 +114,14 @@ export class PlayerSession {
     this.#stored.useKey(keys.view);
     const crypto = webCrypto(globalThis.crypto);
     this.#chunks = new ChunkStore((entry) => this.#download(entry), crypto, keys, chunkLimits);
-    this.#engine = new Engine(this.#table, this.#chunks, this.#picture, engineHooks, engineLimits, this.#stored);
+    if (this.#source.live) this.#live = this.#liveView(this.#chunks);
+    this.#engine = new Engine(this.#table, this.#loader, this.#picture, engineHooks, engineLimits, this.#stored);
     this.#evidence = new EvidenceCheck(this.#api, this.#source.sessionId, crypto, this.#table, this.#chunks, keys);
     this.#chunks.onFile = (index, file) => void this.#noteFile(index, file);
     this.#durationUs = this.#table.durationUs;
     this.#thumbnails.durationUs = this.#durationUs;
     this.#activity = this.#table.activity(activityParts);
-    const problem = await this.#firstPicture(this.#source.live ? this.#durationUs : startUs).then(
+    const problem = await this.#firstPicture(this.#live ? this.#durationUs : startUs).then(
       () => null,
       (error: unknown) => error,
     );
@@ -119,13 +129,13 @@ export class PlayerSession {
       type: 'opened',
       durationUs: this.#durationUs,
       startedAtMs: this.#table.startedAtMs,
-      live: this.#source.live,
+      live: this.#live !== null,
     });
     this.#setState('paused');
     this.#send({ type: 'activity', values: scaleActivity(this.#activity) });
     void this.#readIndex();
     void this.#readKeyframes();
-    if (this.#source.live) void this.#follow();
+    if (this.#live) void this.#follow(this.#live);
     // Hundreds of seals take their time: the picture comes first.
     void this.#checkEvidence(this.#evidence);
     // A damaged chunk must not keep the others from being looked at.
@@ -176,6 +186,7 @@ export class PlayerSession {
       case 'close':
         this.#closed = true;
         this.#playing = false;
+        this.#live?.stop();
         break;
     }
   }
@@ -187,22 +198,24 @@ export class PlayerSession {
   }
 
   async #download(entry: ChunkEntry): Promise<Uint8Array> {
+    if (entry.chunkId === null) throw new Error(`chunk ${entry.index + 1} is not stored yet`);
     const path = `/sessions/${this.#source.sessionId}/chunks/${entry.chunkId}/download`;
     return new Uint8Array(await (await this.#api.send(path)).arrayBuffer());
   }
 
   async #fetchChunks(): Promise<void> {
     for (;;) {
-      const offset = this.#table.length;
+      const offset = this.#table.storedLength;
       const answer = await this.#api.listChunks(this.#source.sessionId, chunkPageSize, offset);
       this.#table.append(answer.chunks as Chunk[]);
-      if (!answer.pagination.has_next || this.#table.length === offset) return;
+      if (!answer.pagination.has_next || this.#table.storedLength === offset) return;
     }
   }
 
-  get #loader(): ChunkStore {
-    if (!this.#chunks) throw new Error('the recording is not open yet');
-    return this.#chunks;
+  get #loader(): ChunkLoader {
+    const loader = this.#live?.chunks ?? this.#chunks;
+    if (!loader) throw new Error('the recording is not open yet');
+    return loader;
   }
   get #walker(): Engine<PictureState> {
     if (!this.#engine) throw new Error('the recording is not open yet');
@@ -211,7 +224,10 @@ export class PlayerSession {
 
   /** At the beginning nothing is drawn yet: go on to the first picture. */
   async #firstPicture(startUs: number): Promise<void> {
-    await this.#walker.seek(startUs);
+    const walker = this.#walker;
+    const tell = (): void => this.#send({ type: 'opening', timeUs: walker.timeUs, durationUs: startUs });
+    const telling = setInterval(tell, openingEveryMs);
+    await walker.seek(startUs).finally(() => clearInterval(telling));
     this.#timeUs = startUs;
     let drawnUs: number | null = startUs;
     const blank = this.#picture.blank;
@@ -229,7 +245,7 @@ export class PlayerSession {
 
   async #play(): Promise<void> {
     if (this.#playing) return;
-    if (this.#timeUs >= this.#durationUs && !this.#source.live) await this.#seek(0);
+    if (this.#timeUs >= this.#durationUs && !this.#live) await this.#seek(0);
     this.#playing = true;
     this.#anchor();
     this.#setState('playing');
@@ -264,7 +280,7 @@ export class PlayerSession {
   /** Keyframes that were not made yet come while the recording is looked at. */
   async #readKeyframes(): Promise<void> {
     for (let waitMs = keyframesWaitMs; !this.#closed; waitMs = Math.min(waitMs * 2, keyframesWaitMsMax)) {
-      if (this.#stored.coveredChunks >= this.#table.length && !this.#source.live) break;
+      if (this.#stored.coveredChunks >= this.#table.length && !this.#live) break;
       await sleep(waitMs);
       await this.#stored.refresh().catch(() => {});
     }
@@ -287,19 +303,48 @@ export class PlayerSession {
       this.#send({ type: 'verdicts', verdicts: this.#evidence.verdicts() });
   }
 
-  /** A running session grows by a chunk at a time; what is sealed is shown. */
-  async #follow(): Promise<void> {
+  #liveView(stored: ChunkStore): LiveView {
+    return new LiveView(this.#api, this.#source.sessionId, this.#table, stored, {
+      refresh: () => this.#fetchChunks(),
+      onStored: () => {
+        this.#send({ type: 'activity', values: scaleActivity(this.#table.activity(activityParts)) });
+        void this.#moreEvents().catch(() => {});
+      },
+      onNotice: (text) => this.#send({ type: 'liveNotice', text }),
+    });
+  }
+
+  async #follow(live: LiveView): Promise<void> {
+    this.#atEdge = true;
     void this.#play();
-    while (!this.#closed) {
-      await sleep(followEveryMs);
-      const before = this.#table.length;
-      await this.#fetchChunks().catch(() => {});
-      if (this.#table.length === before) continue;
-      this.#durationUs = Math.max(this.#durationUs, this.#table.durationUs);
-      this.#send({ type: 'activity', values: scaleActivity(this.#table.activity(activityParts)) });
-      void this.#moreEvents().catch(() => {});
-      this.#reportPosition();
+    const growing = setInterval(() => this.#grow(live), positionEveryMs);
+    await live.follow().finally(() => clearInterval(growing));
+    if (!this.#closed) await this.#becomeRecording();
+  }
+
+  /** A paused picture stands still; the session it is of goes on. */
+  #grow(live: LiveView): void {
+    this.#durationUs = Math.max(this.#durationUs, live.edgeUs(performance.now()));
+    if (!this.#playing) this.#reportPosition();
+  }
+
+  /** All of it is stored: what was followed is a recording like any other, and is checked like one. */
+  async #becomeRecording(): Promise<void> {
+    this.#live = null;
+    this.#engine?.useLoader(this.#loader);
+    this.#durationUs = Math.max(this.#table.durationUs, this.#walker.timeUs);
+    this.#thumbnails.durationUs = this.#durationUs;
+    this.#send({ type: 'over' });
+    if (this.#atEdge) {
+      this.#playing = false;
+      // What the stream did not bring at the end is in the chunks.
+      await this.#seek(this.#durationUs);
+    } else {
+      this.#timeUs = Math.min(this.#timeUs, this.#durationUs);
+      this.#setState(this.#playing ? 'playing' : 'paused');
     }
+    await this.#moreEvents().catch(() => {});
+    if (this.#evidence) await this.#checkEvidence(this.#evidence);
   }
 
   async #checkEvidence(evidence: EvidenceCheck): Promise<void> {
@@ -315,7 +360,7 @@ export class PlayerSession {
 
   async #checkEveryChunk(): Promise<void> {
     const total = this.#table.length;
-    if (!this.#evidence || this.#source.live) return;
+    if (!this.#evidence || this.#live) return;
     const progress = (checked: number): void => this.#send({ type: 'checkProgress', checked, total });
     progress(0);
     const verdicts = await this.#evidence.checkEveryChunk(progress);
@@ -326,27 +371,37 @@ export class PlayerSession {
   #pause(): void {
     if (!this.#playing) return;
     this.#playing = false;
+    this.#atEdge = false;
     this.#walker.cancel();
     this.#setState('paused');
   }
 
   async #tick(): Promise<void> {
+    if (this.#seeking > 0) return;
     const now = performance.now();
     const anchorMs = this.#anchorMs;
-    const target = Math.min(this.#durationUs, this.#timeUs + (now - anchorMs) * 1000 * this.#rate);
+    const target = this.#atEdge
+      ? this.#durationUs
+      : Math.min(this.#durationUs, this.#timeUs + (now - anchorMs) * 1000 * this.#rate);
     const reached = await this.#walker.forward(this.#withTheLast(target), now + tickBudgetMs);
     // A seek or a pause came in between: the position is theirs.
     if (!this.#playing || anchorMs !== this.#anchorMs) return;
-    this.#timeUs = reached ? target : Math.max(this.#timeUs, this.#walker.timeUs);
+    // At the edge the last frame may be newer than the time told of it.
+    const shownUs = this.#atEdge || !reached ? this.#walker.timeUs : 0;
+    this.#timeUs = Math.max(reached ? target : this.#timeUs, shownUs);
     this.#anchorMs = reached ? now : performance.now();
+    if (this.#live && reached && target >= this.#durationUs) this.#atEdge = true;
     this.#paint();
-    await this.#skipOrEnd();
+    if (!this.#atEdge) await this.#skipOrEnd();
     this.#reportPosition();
   }
 
-  /** The last frames may lie a little beyond the duration that the API tells, and belong to its end: playing stops behind them. */
+  /**
+   * The last frames may lie a little beyond the duration that the API tells, and belong to its end: playing stops behind them. At
+   * the live edge everything that came is shown.
+   */
   #withTheLast(timeUs: number): number {
-    return timeUs >= this.#durationUs && !this.#source.live ? Number.POSITIVE_INFINITY : timeUs;
+    return this.#atEdge || (timeUs >= this.#durationUs && !this.#live) ? Number.POSITIVE_INFINITY : timeUs;
   }
 
   async #skipOrEnd(): Promise<void> {
@@ -354,10 +409,12 @@ export class PlayerSession {
     const nextUs = await this.#walker.nextFrameUs();
     if (!this.#playing || anchorMs !== this.#anchorMs) return;
     const ended = nextUs === null && (this.#skipIdle || this.#timeUs >= this.#durationUs);
-    if (ended && !this.#source.live) {
+    if (ended && !this.#live) {
       this.#timeUs = this.#durationUs;
       this.#playing = false;
       this.#setState('ended');
+    } else if (this.#skipIdle && nextUs === null) {
+      this.#timeUs = this.#durationUs;
     } else if (this.#skipIdle && nextUs !== null && nextUs - this.#timeUs > idleUs) {
       this.#timeUs = nextUs - idleLeadUs;
       this.#anchor();
@@ -366,17 +423,23 @@ export class PlayerSession {
 
   async #seek(timeUs: number): Promise<void> {
     this.#timeUs = timeUs;
+    this.#atEdge = this.#live !== null && timeUs >= this.#durationUs - edgeUs;
     this.#anchor();
     const shown = setTimeout(() => this.#setState('loading'), loadingShownAfterMs);
-    const there = await this.#walker.seek(this.#withTheLast(timeUs)).finally(() => clearTimeout(shown));
+    this.#seeking += 1;
+    const there = await this.#walker.seek(this.#withTheLast(timeUs)).finally(() => {
+      clearTimeout(shown);
+      this.#seeking -= 1;
+    });
     if (!there) return;
     this.#anchor();
     this.#paint();
-    this.#setState(this.#playing ? 'playing' : timeUs >= this.#durationUs ? 'ended' : 'paused');
+    this.#setState(this.#playing ? 'playing' : timeUs >= this.#durationUs && !this.#live ? 'ended' : 'paused');
   }
 
   async #step(direction: 1 | -1): Promise<void> {
     this.#pause();
+    this.#atEdge = false;
     const timeUs = direction === 1 ? await this.#walker.stepForward() : await this.#walker.stepBack(this.#timeUs);
     if (timeUs === null) return;
     this.#timeUs = timeUs;
@@ -443,6 +506,7 @@ export class PlayerSession {
       timeUs: this.#timeUs,
       durationUs: this.#durationUs,
       state: this.#state,
+      atEdge: this.#atEdge && this.#playing,
     });
   }
 

@@ -52,8 +52,9 @@ button.play:hover { background: color-mix(in oklab, var(--p-accent), var(--p-tex
 button.outlined { border-color: var(--p-line); }
 :focus-visible { outline: 2px solid var(--p-accent); outline-offset: 1px; }
 .icon { width: 18px; height: 18px; fill: none; stroke: currentColor; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round; flex: none; }
-.live { display: inline-flex; align-items: center; gap: 6px; color: var(--p-bad); font-weight: 600; }
-.live::before { content: ""; width: 9px; height: 9px; border-radius: 50%; background: currentColor; }
+button.live { color: var(--p-muted); border-color: var(--p-line); font-weight: 600; }
+button.live::before { content: ""; width: 9px; height: 9px; border-radius: 50%; background: currentColor; }
+button.live[aria-pressed="true"] { color: var(--p-bad); background: var(--p-bad-soft); border-color: transparent; }
 .side { display: grid; grid-template-rows: auto minmax(240px, 1fr); gap: 16px; min-width: 0; min-height: 0; }
 .panel { padding: 12px 14px; display: flex; flex-direction: column; min-height: 0; }
 h2 { margin: 0 0 4px; font-size: 14px; font-weight: 600; display: flex; align-items: center; justify-content: space-between; min-height: 30px; }

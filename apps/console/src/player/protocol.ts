@@ -48,8 +48,17 @@ export type PlaybackState = 'paused' | 'playing' | 'loading' | 'ended';
 export type FromWorker =
   | { type: 'opened'; durationUs: number; startedAtMs: number | null; live: boolean }
   | { type: 'size'; width: number; height: number }
-  /** `seekId` is the last seek heard: an older one's position must not move the slider back. */
-  | { type: 'position'; seekId: number; timeUs: number; durationUs: number; state: PlaybackState }
+  /** The way to the first picture. */
+  | { type: 'opening'; timeUs: number; durationUs: number }
+  /**
+   * `seekId` is the last seek heard: an older one's position must not move the slider back. `atEdge`: the picture is what the
+   * live stream brought last.
+   */
+  | { type: 'position'; seekId: number; timeUs: number; durationUs: number; state: PlaybackState; atEdge: boolean }
+  /** What keeps the live stream from going on; null when it does. */
+  | { type: 'liveNotice'; text: string | null }
+  /** The session is over and stored: an ordinary recording from now on. */
+  | { type: 'over' }
   /** Relative activity, 0–1, over equal parts of the duration. */
   | { type: 'activity'; values: Float32Array }
   /** More events of the index; they may lie before ones already sent. `remark`: what is not in the list, and why. */

@@ -105,6 +105,16 @@ export class ConsolePage {
     });
   }
 
+  /** The state once the position has moved on from the one told now. */
+  async laterThanNow(): Promise<PlayerState> {
+    const { currentTime } = await this.state();
+    await this.page.waitForFunction(
+      (before) => document.querySelector<PlayerElement>('lucid-player')!.currentTime > before,
+      currentTime,
+    );
+    return this.state();
+  }
+
   /** Waits until the picture of a moment, in seconds, is there. */
   async restingAt(seconds: number, toleranceSeconds = 0.001): Promise<void> {
     await this.page.waitForFunction(
