@@ -25,7 +25,7 @@ import { buildReference, type Reference, type ReferenceRun, writeData } from './
 const chunkBytes = 10 * 1024 * 1024;
 /** Different chunks per kind; used in turn. */
 const distinctChunks = 8;
-const sealingPairs = 12;
+const sealingPairs = 16;
 const sealingChunks = 24;
 
 interface Options {
@@ -113,8 +113,8 @@ async function sealingPairsOf(folder: string, data: readonly Uint8Array[], optio
     try {
       for (let at = 0; at < sealingPairs; at += 1) {
         const [first, second] = at % 2 === 0 ? [full, bare] : [bare, full];
-        const one = await flood(sealingChunks, lanes, first.seal);
-        const other = await flood(sealingChunks, lanes, second.seal);
+        const one = await steady(sealingChunks, lanes, first.seal);
+        const other = await steady(sealingChunks, lanes, second.seal);
         pairs.push(at % 2 === 0 ? { full: one, bare: other } : { full: other, bare: one });
       }
     } finally {
@@ -125,9 +125,11 @@ async function sealingPairsOf(folder: string, data: readonly Uint8Array[], optio
   });
 }
 
+type Cost = Pick<Measured, 'seconds' | 'cpuSeconds'>;
+
 interface SealingPair {
-  full: Measured;
-  bare: Measured;
+  full: Cost;
+  bare: Cost;
 }
 
 /** Part of the whole line's time or CPU that goes when nothing is sealed. */
@@ -383,6 +385,27 @@ async function flood(chunks: number, lanes: number, seal: () => Promise<number>)
   const { user, system } = process.cpuUsage(cpu);
   measured.cpuSeconds = (user + system) / 1e6;
   return measured;
+}
+
+/** What chunks cost while all lanes are full: filling and draining them takes a line's latency once, whatever it carries. */
+async function steady(chunks: number, lanes: number, seal: () => Promise<number>): Promise<Cost> {
+  const cost: Cost = { seconds: 0, cpuSeconds: 0 };
+  let [done, startedMs] = [0, 0];
+  let cpu = process.cpuUsage();
+  await flood(chunks + 2 * lanes, lanes, async () => {
+    const bytes = await seal();
+    done += 1;
+    if (done === lanes) {
+      startedMs = performance.now();
+      cpu = process.cpuUsage();
+    } else if (done === lanes + chunks) {
+      cost.seconds = (performance.now() - startedMs) / 1000;
+      const { user, system } = process.cpuUsage(cpu);
+      cost.cpuSeconds = (user + system) / 1e6;
+    }
+    return bytes;
+  });
+  return cost;
 }
 
 async function pace(chunks: number, perSecond: number, seal: () => Promise<number>): Promise<Measured> {
