@@ -30,6 +30,9 @@ export const FRAME_BODY_BYTES_MAX = 1 << 20;
 /** The largest payload a reader accepts (`CHUNK_SIZE_MB` may be set up to 64, one frame may overshoot). */
 export const PAYLOAD_BYTES_MAX = (64 << 20) + FRAME_BODY_BYTES_MAX + 4096;
 
+/** A chunk holds at most 30 seconds, so that silence is sealed too; µs. */
+export const CHUNK_AGE_US_MAX = 30_000_000;
+
 /** "LSP1" */
 const PAYLOAD_MAGIC = 0x4c535031;
 const U32 = 0x1_0000_0000;

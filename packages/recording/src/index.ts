@@ -1,11 +1,4 @@
 export {
-  CHUNK_AGE_US_MAX,
-  type ChunkCloseReason,
-  Chunker,
-  type ChunkerEffect,
-  type ChunkerLimits,
-} from './chunker.ts';
-export {
   type CompressionName,
   compressionIds,
   compressionName,
@@ -14,6 +7,7 @@ export {
 } from './compression.ts';
 export {
   blankInputs,
+  CHUNK_AGE_US_MAX,
   clearInputFlags,
   countFrames,
   eachInput,
