@@ -114,6 +114,14 @@ const commandsFor: Partial<Record<SessionStatus, readonly Command[]>> = {
   paused: ['resume', 'stop'],
 };
 
+/** The player beside them has buttons of its own that play and pause. */
+const wordsFor: Record<Command, string> = {
+  start: 'Start recording',
+  stop: 'Stop session',
+  pause: 'Pause recording',
+  resume: 'Resume recording',
+};
+
 const permissionFor: Record<Command, Permission> = {
   start: 'sessions:start',
   stop: 'sessions:stop',
@@ -132,7 +140,7 @@ function commandButtons(
       h(
         'button',
         { type: 'button', class: command === 'stop' ? 'danger' : '', on: { click: () => void run(command) } },
-        humanise(command),
+        wordsFor[command],
       ),
     );
 }
