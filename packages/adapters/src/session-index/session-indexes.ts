@@ -1,5 +1,11 @@
 import type { StoragePort } from '@lucid-sessions/contract';
-import { decodeIndexSegment, type IndexSegment, type KeyframeList } from '@lucid-sessions/recording/session-index';
+import {
+  decodeIndexSegment,
+  decodeWholeIndex,
+  encodeWholeIndex,
+  type IndexSegment,
+  type KeyframeList,
+} from '@lucid-sessions/recording/session-index';
 import { type ContentItem, ContentItems } from './content-items.ts';
 import { Followed } from './followed.ts';
 import { orNull, type Recording, RecordingShelf, type RecordingShelfOptions } from './recording-shelf.ts';
@@ -7,6 +13,7 @@ import { SessionKeyframes } from './session-keyframes.ts';
 import { IndexThread } from './thread.ts';
 
 const stateName = 'index-state';
+const wholeName = 'index-whole';
 const stateHeadBytes = 4;
 const segmentName = (index: number): string => `index-${String(index + 1).padStart(6, '0')}`;
 
@@ -59,15 +66,35 @@ export class SessionIndexes {
   /** The index up to the last stored chunk, in order. Throws `recordNotFound` when this host has no key to it. */
   async *segments(sessionId: string): AsyncGenerator<IndexSegment, void, undefined> {
     const recording = await this.#shelf.recording(sessionId);
+    const whole = await this.#whole(recording);
+    if (whole !== null) {
+      yield* whole;
+      return;
+    }
     const count = await this.#inTurn(() => this.#extend(recording));
+    const segments: IndexSegment[] = [];
     for (let index = 0; index < count; index += 1) {
       let segment = await this.#segment(recording, index);
       if (segment === null) {
         await this.#inTurn(() => this.remake(recording));
         segment = await this.#segment(recording, index);
       }
-      if (segment !== null) yield segment;
+      if (segment === null) continue;
+      segments.push(segment);
+      yield segment;
     }
+    if (segments.length === count && segments.at(-1)?.last === true) await this.#putWhole(recording, segments);
+  }
+
+  /** What a finished session's segments say, in one piece; null where it was not put together, or is spoiled. */
+  async #whole(recording: Recording): Promise<IndexSegment[] | null> {
+    const bytes = await this.#shelf.get(recording, wholeName);
+    return bytes && orNull(() => decodeWholeIndex(bytes));
+  }
+
+  async #putWhole(recording: Recording, segments: readonly IndexSegment[]): Promise<void> {
+    const bytes = await encodeWholeIndex(segments);
+    if (bytes !== null) await this.#shelf.put(recording, wholeName, bytes);
   }
 
   /** What crossed clipboard and drives, read from the chunks themselves. */

@@ -33,8 +33,10 @@ export { compressState, decompressState, packState, unpackState } from './pack-s
 export {
   type ActivitySecond,
   decodeIndexSegment,
+  decodeWholeIndex,
   EVENTS_PER_SEGMENT_MAX,
   encodeIndexSegment,
+  encodeWholeIndex,
   INDEX_VERSION,
   type IndexSegment,
 } from './segment.ts';

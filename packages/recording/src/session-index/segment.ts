@@ -38,17 +38,35 @@ async function packed(text: string): Promise<Uint8Array> {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** gzip of JSON lines: a head, the activity in columns, then one line per event. */
-export function encodeIndexSegment(segment: IndexSegment): Promise<Uint8Array> {
+/** JSON lines: a head, the activity in columns, then one line per event. */
+function textOf(segment: IndexSegment): string {
   const { activity, events, ...head } = segment;
   const rows = activity.map((row) => [row.second, row.serverBytes, row.clientBytes, row.updates, row.inputs]);
   const lines = [{ v: INDEX_VERSION, ...head, events: events.length }, rows, ...events];
-  return packed(lines.map((line) => JSON.stringify(line)).join('\n'));
+  return lines.map((line) => JSON.stringify(line)).join('\n');
 }
+
+/** gzip of a segment's lines. */
+export const encodeIndexSegment = (segment: IndexSegment): Promise<Uint8Array> => packed(textOf(segment));
 
 /** Reads a segment. Throws `DecodeError`; bounds are held before memory is spent. */
 export async function decodeIndexSegment(bytes: Uint8Array): Promise<IndexSegment> {
-  const text = await portableDecompressor.decompress('gzip', bytes, SEGMENT_BYTES_MAX);
+  return segmentOf(fromUtf8(await portableDecompressor.decompress('gzip', bytes, SEGMENT_BYTES_MAX)));
+}
+
+/** All segments of a session in one, an empty line between them; null where that is too much. Reading a thousand takes a second, this a moment. */
+export async function encodeWholeIndex(segments: readonly IndexSegment[]): Promise<Uint8Array | null> {
+  const text = segments.map(textOf).join('\n\n');
+  return text.length <= SEGMENT_BYTES_MAX ? packed(text) : null;
+}
+
+/** Throws `DecodeError`. */
+export async function decodeWholeIndex(bytes: Uint8Array): Promise<IndexSegment[]> {
+  const text = fromUtf8(await portableDecompressor.decompress('gzip', bytes, 4 * SEGMENT_BYTES_MAX));
+  return text.split('\n\n').map(segmentOf);
+}
+
+function segmentOf(text: string): IndexSegment {
   const lines = linesOf(text);
   const head = lines[0];
   if (typeof head !== 'object' || head === null) throw new DecodeError('invalid', 'an index segment has no head');
@@ -67,12 +85,19 @@ export async function decodeIndexSegment(bytes: Uint8Array): Promise<IndexSegmen
   };
 }
 
-function linesOf(bytes: Uint8Array): unknown[] {
+function fromUtf8(bytes: Uint8Array): string {
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes.slice());
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes.slice());
+  } catch {
+    throw new DecodeError('invalid', 'an index segment is not in UTF-8');
+  }
+}
+
+function linesOf(text: string): unknown[] {
+  try {
     return text.split('\n', EVENTS_PER_SEGMENT_MAX + 3).map((line) => JSON.parse(line) as unknown);
   } catch {
-    throw new DecodeError('invalid', 'an index segment is not lines of JSON in UTF-8');
+    throw new DecodeError('invalid', 'an index segment is not lines of JSON');
   }
 }
 
