@@ -75,7 +75,7 @@ test('session keys are wrapped to Vault, and opened by it when the local key is 
   await t.test('a session can not begin while Vault is away, and the log says why', async () => {
     const desktop = await startDesktop();
     t.after(() => desktop.stop());
-    const { routingToken } = await armSession(first, desktop.port);
+    const { id: later, routingToken } = await armSession(first, desktop.port);
     const client = await connectClient({ port: first.rdpPort, routingToken, userName: 'ada' });
     assert.notEqual((await client.ended).errorInfo, 0);
     const why = /could not be wrapped: Vault can not be reached \(ECONNREFUSED\)/;
@@ -83,6 +83,11 @@ test('session keys are wrapped to Vault, and opened by it when the local key is 
       first.logged.some((line) => why.test(line)),
       first.logged.join('\n'),
     );
+    await vault.start(Number(new URL(url).port));
+    const again = await connectClient({ port: first.rdpPort, routingToken, userName: 'ada' });
+    await again.close();
+    await sessionIn(first, later, 'completed');
+    await vault.stop();
   });
   await first.lucid.dispose();
 

@@ -9,11 +9,8 @@ const pathPattern = /^\w[\w.-]*(\/\w[\w.-]*)*$/;
 
 /** Null when none is configured. The token is read when it is used: Vault may be away, and its token late, at the start. */
 export function readVault(environment: Environment): VaultTransit | null {
-  const url = readUrl(environment, 'LUCID_VAULT_URL', 'http://unset');
-  if (!environment.LUCID_VAULT_URL) {
-    if (!environment.LUCID_VAULT_KEY) return null;
-    throw new EnvironmentError('LUCID_VAULT_URL', 'must be set when LUCID_VAULT_KEY is');
-  }
+  if (!environment.LUCID_VAULT_URL && !environment.LUCID_VAULT_KEY) return null;
+  const url = readUrl(environment, 'LUCID_VAULT_URL', '');
   const { username, password, search, hash } = new URL(url);
   if (`${username}${password}${search}${hash}` !== '')
     throw new EnvironmentError(
@@ -39,7 +36,7 @@ function readName(environment: Environment, variable: string, fallback: string, 
   if (!(name.length <= charactersMax && pattern.test(name)))
     throw new EnvironmentError(
       variable,
-      `must be a name in Vault: at most ${charactersMax} letters, digits, "_", "-", "."${pattern === pathPattern ? ', "/" between parts' : ''}`,
+      `must be a ${pattern === pathPattern ? 'path' : 'name'} in Vault: at most ${charactersMax} letters, digits, "_", "-" and "."`,
     );
   return name;
 }
