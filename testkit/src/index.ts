@@ -12,4 +12,5 @@ export * from './looped.ts';
 export * from './peers.ts';
 export * from './tap.ts';
 export * from './timestamp-authority.ts';
+export * from './vault.ts';
 export * from './witness.ts';

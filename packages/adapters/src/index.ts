@@ -33,6 +33,7 @@ export {
   rewrapDek,
   unwrapDek,
   WrapError,
+  type WrapErrorCode,
   wrapDek,
 } from './key-wrappers.ts';
 export { fsLogDisk, type LogDisk } from './log-disk.ts';
@@ -49,3 +50,4 @@ export * from './sqlite-journal-store.ts';
 export * from './sqlite-metadata-store.ts';
 export { SqliteThread, type SqliteThreadOptions } from './sqlite-thread.ts';
 export { TimestampAnchor, type TimestampAnchorOptions } from './timestamp-anchor.ts';
+export { VAULT_TRANSIT_SCHEME, VaultTransit, type VaultTransitOptions } from './vault-transit.ts';

@@ -5,7 +5,7 @@ import type { LocalKey } from './key-files.ts';
 import { nodeCrypto } from './node-crypto.ts';
 
 /**
- * Wraps a session's DEK for one recipient. A KMS or Vault transit engine is one more class behind this interface: its
+ * Wraps a session's DEK for one recipient. A KMS is one more class behind this interface, as `VaultTransit` is: its
  * `recipient` is the key's name there, `wrap` and `unwrap` are its two calls.
  */
 export interface KeyWrapper {
@@ -16,20 +16,23 @@ export interface KeyWrapper {
 }
 
 export interface KeyUnwrapper {
-  /** The DEK, or null when the wrap is not for this unwrapper. Throws `WrapError` when it is, and is damaged. */
+  /** The DEK, or null when the wrap is not for this unwrapper. Throws `WrapError` when it is, and does not open. */
   unwrap(wrap: KeyWrap): Promise<Uint8Array | null>;
 }
 
+/** `unavailable`: who holds the key can not be asked now. Messages hold no key, token or plaintext. */
+export type WrapErrorCode = 'damaged' | 'no_key' | 'unavailable';
+
 export class WrapError extends Error {
   override readonly name = 'WrapError';
-  readonly code: 'damaged' | 'no_key';
-  constructor(code: 'damaged' | 'no_key', message: string) {
+  readonly code: WrapErrorCode;
+  constructor(code: WrapErrorCode, message: string) {
     super(message);
     this.code = code;
   }
 }
 
-const LOCAL_INFO = 'lucid-sessions/v1/dek-wrap\0';
+const WRAP_INFO = 'lucid-sessions/v1/dek-wrap\0';
 const NONCE_BYTES = 12;
 
 /** age (age-encryption.org/v1) to an X25519 recipient: the recorder can encrypt, only the holder of the identity reads. */
@@ -87,7 +90,8 @@ export class AgeUnwrapper implements KeyUnwrapper {
   }
 }
 
-const localAad = (keyId: string): Uint8Array => utf8(`${LOCAL_INFO}${keyId}`);
+/** Binds a wrap to its DEK's name: moved beside another session it does not open. */
+export const wrapAad = (keyId: string): Uint8Array => utf8(`${WRAP_INFO}${keyId}`);
 
 /** AES-256-GCM under the recorder's local key: nonce 12 ‖ ciphertext 32 ‖ tag 16, the DEK's name as AAD. */
 export class LocalWrapper implements KeyWrapper {
@@ -103,7 +107,7 @@ export class LocalWrapper implements KeyWrapper {
   async wrap(dek: Uint8Array, keyId: string): Promise<KeyWrap> {
     // Random nonces: a local key wraps far fewer than 2^32 DEKs before anyone rotates it.
     const nonce = nodeCrypto.randomBytes(NONCE_BYTES);
-    const sealed = nodeCrypto.aes256GcmSeal(this.#key.bytes, nonce, localAad(keyId), dek);
+    const sealed = nodeCrypto.aes256GcmSeal(this.#key.bytes, nonce, wrapAad(keyId), dek);
     return { scheme: this.scheme, recipient: this.recipient, keyId, wrapped: concatBytes(nonce, sealed) };
   }
 }
@@ -121,7 +125,7 @@ export class LocalUnwrapper implements KeyUnwrapper {
     const nonce = wrap.wrapped.subarray(0, NONCE_BYTES);
     const dek =
       nonce.length === NONCE_BYTES
-        ? nodeCrypto.aes256GcmOpen(key.bytes, nonce, localAad(wrap.keyId), wrap.wrapped.subarray(NONCE_BYTES))
+        ? nodeCrypto.aes256GcmOpen(key.bytes, nonce, wrapAad(wrap.keyId), wrap.wrapped.subarray(NONCE_BYTES))
         : null;
     if (dek?.length !== DEK_BYTES) throw new WrapError('damaged', `the local wrap of key ${wrap.keyId} does not open`);
     return dek;
@@ -132,16 +136,24 @@ export async function wrapDek(dek: Uint8Array, keyId: string, wrappers: readonly
   return Promise.all(wrappers.map((wrapper) => wrapper.wrap(dek, keyId)));
 }
 
-/** The DEK from the first wrap one of the unwrappers opens. Null: none is for them, or there are no wraps (shredded). */
+/**
+ * The DEK from the first wrap one of the unwrappers opens. Null: none is for them, or there are no wraps (shredded). One
+ * that fails does not keep the others from being tried; the first failure is thrown when none of them opens.
+ */
 export async function unwrapDek(
   wraps: readonly KeyWrap[],
   unwrappers: readonly KeyUnwrapper[],
 ): Promise<Uint8Array | null> {
+  let failure: unknown = null;
   for (const wrap of wraps)
     for (const unwrapper of unwrappers) {
-      const dek = await unwrapper.unwrap(wrap);
+      const dek = await unwrapper.unwrap(wrap).catch((error: unknown) => {
+        failure ??= error;
+        return null;
+      });
       if (dek !== null) return dek;
     }
+  if (failure !== null) throw failure;
   return null;
 }
 

@@ -10,10 +10,11 @@ import { readProcessorEnv } from '@lucid-sessions/processor';
 import { createStorageService, readStorageEnv, type StorageService } from '@lucid-sessions/storage';
 import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, exitCodes, type Output, table } from '../cli/output.ts';
-import { logOrigin, nowUs, openStores } from '../server/embedded-parts.ts';
+import { logOrigin, nowUs, openStores, outsideWrappers, ownUnwrappers } from '../server/embedded-parts.ts';
 import { type DataDirectory, dataDirectory, withOwnSecrets } from '../server/environment.ts';
 import { type RewrapReport, rewrapSessions, toLocalKey, toRecipients } from '../server/rewrap.ts';
 import { trustPolicy } from '../server/trust-policy.ts';
+import { readVault } from '../server/vault.ts';
 import { sessionPath } from './sessions.ts';
 
 interface KeyRow {
@@ -196,9 +197,10 @@ async function rotateLocal({ keys, storage }: RotationWork): Promise<Rotated> {
 }
 
 async function rotateRecipients({ environment, keys, storage }: RotationWork): Promise<Rotated> {
-  const recipients = recipientsOf(environment);
-  const report = await rewrapSessions(storage, toRecipients(recipients, await keys.localKeys()));
-  return { details: { recipients: [...recipients] }, report };
+  const vault = readVault(environment);
+  const wrappers = outsideWrappers(recipientsOf(environment), vault);
+  const report = await rewrapSessions(storage, toRecipients(wrappers, await ownUnwrappers(keys, vault)));
+  return { details: { recipients: wrappers.map(({ recipient }) => recipient) }, report };
 }
 
 function describe({ details, report }: Rotated): string[] {

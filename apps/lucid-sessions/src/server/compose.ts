@@ -14,7 +14,7 @@ import {
   nodeDecompressor,
   SessionIndexes,
   SqliteThread,
-  unwrapDek,
+  type VaultTransit,
 } from '@lucid-sessions/adapters';
 import { createApiServer, readApiEnv } from '@lucid-sessions/api';
 import {
@@ -40,6 +40,7 @@ import { type DataDirectory, dataDirectory, type ServiceName, serviceNames, with
 import { followedStorage } from './followed-storage.ts';
 import { software } from './software.ts';
 import { trustPolicy } from './trust-policy.ts';
+import { readVault } from './vault.ts';
 import { startWitnesses } from './witnesses.ts';
 
 export interface ComposeOptions {
@@ -90,6 +91,7 @@ class Composer {
   readonly #disposers: (() => Promise<void>)[] = [];
   readonly #addresses: Partial<Record<ServiceName, string>> = {};
   readonly #secret: string;
+  readonly #vault: VaultTransit | null;
   #sqliteThread: SqliteThread | null = null;
   #indexes: SessionIndexes | null = null;
   readonly #spoolDiskModule: string | undefined;
@@ -101,6 +103,7 @@ class Composer {
     this.#services = new Set(services ?? serviceNames);
     this.#log = log ?? (() => {});
     this.#secret = this.#environment.LUCID_SERVICE_SECRET ?? '';
+    this.#vault = readVault(environment);
     this.#spoolDiskModule = spoolDiskModule;
     this.#chunkDisk = chunkDisk;
   }
@@ -170,10 +173,10 @@ class Composer {
   /** Made where chunks are sealed, from what is stored; read, and made again, where the API is. */
   async #sessionIndexes(storage: StoragePort): Promise<SessionIndexes> {
     if (this.#indexes !== null) return this.#indexes;
-    const keys = await openKeys(this.#directory, []);
+    const keys = await openKeys(this.#directory, this.#vault);
     const indexes = new SessionIndexes({
       storage,
-      unwrapKey: (wraps) => unwrapDek(wraps, keys.processor.unwrappers),
+      unwrapKey: keys.unwrap,
       onError: (where, thrown) => this.#problem(where, thrown),
     });
     this.#disposers.push(() => indexes.dispose());
@@ -197,7 +200,7 @@ class Composer {
 
   async #startProcessor(storage: StoragePort): Promise<ProcessorPort> {
     const config = readProcessorEnv(this.#environment);
-    const keys = await openKeys(this.#directory, config.recipients);
+    const keys = await openKeys(this.#directory, this.#vault, config.recipients);
     const onError = this.#onError('processor');
     const indexes = await this.#sessionIndexes(storage);
     const server = createProcessorServer(config, {
@@ -218,7 +221,7 @@ class Composer {
     processor: ProcessorPort,
     recorder: () => RecorderPort | null,
   ): Promise<PipelinePort> {
-    const { directory } = await openKeys(this.#directory, []);
+    const { directory } = await openKeys(this.#directory, this.#vault);
     const log = await openLog(directory, this.#directory, logOrigin(this.#environment));
     this.#disposers.push(() => log.close());
     const witnesses = startWitnesses(this.#environment, log, { storage, nowUs, say: this.#log });
@@ -244,7 +247,7 @@ class Composer {
   }
 
   async #startApi(ports: Ports, rdp: RunningLucid['rdp']): Promise<void> {
-    const keys = await openKeys(this.#directory, []);
+    const keys = await openKeys(this.#directory, this.#vault);
     const origin = logOrigin(this.#environment);
     // Made now where the pipeline, in another process, has not come to it yet.
     await keys.directory.logSigner(origin);
@@ -268,7 +271,7 @@ class Composer {
         trustedKeys,
         // The log is where the pipeline is; as five processes, its own door serves it.
         ...(this.#services.has('pipeline') ? { readLogFile: logFileReader(this.#directory.log) } : {}),
-        unwrapKey: (wraps) => unwrapDek(wraps, keys.processor.unwrappers),
+        unwrapKey: keys.unwrap,
         sessionIndexes: await this.#sessionIndexes(ports.storage),
         nowUs,
         newId: randomUUID,

@@ -7,10 +7,16 @@ import {
   EmbeddedLog,
   FsChunkStore,
   KeyDirectory,
+  type KeyUnwrapper,
+  type KeyWrapper,
   LocalUnwrapper,
   LocalWrapper,
   type SqliteThread,
+  unwrapDek,
+  type VaultTransit,
+  WrapError,
 } from '@lucid-sessions/adapters';
+import { type KeyWrap, LucidError } from '@lucid-sessions/contract';
 import { type Environment, EnvironmentError, readText } from '@lucid-sessions/contract/http';
 import type { ProcessorKeys } from '@lucid-sessions/processor';
 import type { ChunkStore, MetadataStore, StorageConfig } from '@lucid-sessions/storage';
@@ -40,19 +46,40 @@ export async function openStores(
 export interface OpenKeys {
   directory: KeyDirectory;
   processor: ProcessorKeys;
+  /** A session's DEK, or null when no key of this installation opens its wraps. */
+  unwrap(wraps: KeyWrap[]): Promise<Uint8Array | null>;
 }
 
-export async function openKeys(directory: DataDirectory, recipients: readonly string[]): Promise<OpenKeys> {
+/** Who session keys are wrapped to beside the local key: it comes first, so that nobody else is asked while it opens them. */
+export const outsideWrappers = (recipients: readonly string[], vault: VaultTransit | null): KeyWrapper[] => [
+  ...recipients.map((recipient) => new AgeWrapper(recipient)),
+  ...(vault === null ? [] : [vault]),
+];
+
+export const ownUnwrappers = async (keys: KeyDirectory, vault: VaultTransit | null): Promise<KeyUnwrapper[]> => [
+  new LocalUnwrapper(await keys.localKeys()),
+  ...(vault === null ? [] : [vault]),
+];
+
+export async function openKeys(
+  directory: DataDirectory,
+  vault: VaultTransit | null,
+  recipients: readonly string[] = [],
+): Promise<OpenKeys> {
   const keys = await KeyDirectory.open(directory.keys);
-  const local = await keys.localKey();
+  const wrappers = [new LocalWrapper(await keys.localKey()), ...outsideWrappers(recipients, vault)];
+  const unwrappers = await ownUnwrappers(keys, vault);
   return {
     directory: keys,
-    processor: {
-      identity: await keys.identity(),
-      wrappers: [new LocalWrapper(local), ...recipients.map((recipient) => new AgeWrapper(recipient))],
-      unwrappers: [new LocalUnwrapper(await keys.localKeys())],
-    },
+    processor: { identity: await keys.identity(), wrappers, unwrappers },
+    unwrap: (wraps) => unwrapDek(wraps, unwrappers).catch(asServiceError),
   };
+}
+
+function asServiceError(error: unknown): never {
+  if (error instanceof WrapError && error.code === 'unavailable')
+    throw new LucidError('unavailable', error.message, { cause: error });
+  throw error;
 }
 
 /** The log's name in its checkpoints: who runs it. */

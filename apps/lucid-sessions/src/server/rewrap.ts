@@ -1,11 +1,13 @@
 /** Rotation of what session keys are wrapped to: every session's wraps are made anew, chunk files and records stay. */
 import {
-  AgeWrapper,
   type KeyUnwrapper,
+  type KeyWrapper,
   type LocalKey,
   LocalUnwrapper,
   LocalWrapper,
   unwrapDek,
+  VAULT_TRANSIT_SCHEME,
+  wrapDek,
 } from '@lucid-sessions/adapters';
 import type { KeyWrap, StoragePort } from '@lucid-sessions/contract';
 
@@ -24,7 +26,7 @@ const failedMax = 1000;
 
 async function dekOf(wraps: KeyWrap[], unwrappers: readonly KeyUnwrapper[]): Promise<Uint8Array> {
   const dek = await unwrapDek(wraps, unwrappers);
-  if (dek === null) throw new Error('no local key of this installation opens its wraps');
+  if (dek === null) throw new Error('no key of this installation opens its wraps');
   return dek;
 }
 
@@ -42,17 +44,21 @@ export function toLocalKey(keys: readonly LocalKey[]): Rewrap {
   };
 }
 
-/** age wraps for exactly these recipients; the local wrap stays. */
-export function toRecipients(recipients: readonly string[], keys: readonly LocalKey[]): Rewrap {
-  const unwrappers = [new LocalUnwrapper(keys)];
+/** What `LUCID_RECIPIENTS` and `LUCID_VAULT_*` say; wraps of other schemes stay. */
+const outsideSchemes: readonly string[] = ['age', VAULT_TRANSIT_SCHEME];
+
+/** Outside wraps by exactly these wrappers; the local wrap stays. */
+export function toRecipients(wrappers: readonly KeyWrapper[], unwrappers: readonly KeyUnwrapper[]): Rewrap {
+  const isBy = (wrap: KeyWrap) => (wrapper: KeyWrapper) =>
+    wrap.scheme === wrapper.scheme && wrap.recipient === wrapper.recipient;
   return async (wraps) => {
-    const kept = wraps.filter((wrap) => wrap.scheme !== 'age' || recipients.includes(wrap.recipient));
-    const missing = recipients.filter((name) => !kept.some((wrap) => wrap.scheme === 'age' && wrap.recipient === name));
+    const kept = wraps.filter((wrap) => !outsideSchemes.includes(wrap.scheme) || wrappers.some(isBy(wrap)));
+    const missing = wrappers.filter((wrapper) => !kept.some((wrap) => isBy(wrap)(wrapper)));
     if (kept.length === wraps.length && missing.length === 0) return null;
+    if (kept.length + missing.length === 0) throw new Error('it would be left without a wrap, which is shredding it');
     if (missing.length === 0) return kept;
     const dek = await dekOf(wraps, unwrappers);
-    const keyId = wraps[0]!.keyId;
-    return [...kept, ...(await Promise.all(missing.map((name) => new AgeWrapper(name).wrap(dek, keyId))))];
+    return [...kept, ...(await wrapDek(dek, wraps[0]!.keyId, missing))];
   };
 }
 

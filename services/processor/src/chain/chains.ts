@@ -232,7 +232,8 @@ export class Chains {
     if (keys.wrappers.length === 0)
       throw new LucidError('encryption', 'there is nobody to wrap session keys to; set LUCID_RECIPIENTS');
     const wraps = await Promise.all(keys.wrappers.map((wrapper) => wrapper.wrap(key.dek, keyId))).catch((cause) => {
-      throw new LucidError('encryption', 'the session key could not be wrapped', { cause });
+      const why = cause instanceof Error ? `: ${cause.message}` : '';
+      throw new LucidError('encryption', `the session key could not be wrapped${why}`, { cause });
     });
     await persist('take the key wraps', () => storage.putWraps({ sessionId, wraps }));
     return key;
@@ -245,16 +246,20 @@ export class Chains {
   async #knownKey(sessionId: string, keyId: string): Promise<SessionKey> {
     const { storage, keys } = this.#options;
     const { wraps } = await persist('answer for the key wraps', () => storage.getWraps({ sessionId }));
+    let failure: unknown;
     for (const wrap of wraps.filter((candidate) => candidate.keyId === keyId)) {
       for (const unwrapper of keys.unwrappers) {
-        const dek = await unwrapper.unwrap(wrap).catch(() => null);
+        const dek = await unwrapper.unwrap(wrap).catch((error: unknown) => {
+          failure ??= error;
+          return null;
+        });
         if (dek?.length === DEK_BYTES) return { dek, dekId: fromHex(keyId, dekIdBytes) };
       }
     }
     throw new LucidError(
       'unavailable',
       'this chunk processor has no key that unwraps the key of the session it was to carry on; start one with the key directory of the processor that began it',
-      { details: { key_id: keyId } },
+      { details: { key_id: keyId }, cause: failure },
     );
   }
 
