@@ -123,8 +123,14 @@ test('segments are made once, go on from the stored state, and come out the same
     ],
   );
   assert.ok(texts(segments).some((text) => text.includes('/back.txt')));
+  const whole = shelf.sidecars.get('index-whole');
+  assert.ok(whole, 'put together when it was read to its end');
+  for (const name of [...shelf.sidecars.keys()]) if (name !== 'index-whole') shelf.sidecars.delete(name);
+  assert.deepEqual(await all(second.segments(sessionId)), segments);
+  assert.equal(shelf.reads, 5, 'one piece is enough');
 
-  for (const spoil of ['index-000003', 'index-state'] as const) {
+  for (const spoil of ['index-000003', 'index-state', 'index-whole'] as const) {
+    shelf.sidecars.delete('index-whole');
     shelf.sidecars.set(spoil, new Uint8Array(100));
     assert.deepEqual(texts(await all(second.segments(sessionId))), texts(segments), spoil);
   }
