@@ -14,7 +14,7 @@ import {
 /** Keyframes may cost so much of what is stored; the index beside them costs the rest of a tenth. */
 const shareMax = 0.08;
 /** So much is decoded from a keyframe on before there is another: less where a whole chunk has to be fetched for it … */
-const workBytesMax = 2 << 20;
+const workBytesMax = 512 * 1024;
 const workBytesOfChunk = 256 * 1024;
 /** … and next to nothing where many have to be. */
 const chunksMax = 12;
