@@ -3,14 +3,7 @@ import { mcsPdu } from '../pdu/mcs.ts';
 import { CompressionFlag, PduType, PduType2, shareDataPdu } from '../pdu/share.ts';
 import type { ChannelIds } from './classify.ts';
 import { type FrameTap, TapFlag } from './frame-tap.ts';
-import {
-  FAST_PATH_EVENT_BYTES,
-  FAST_PATH_SCANCODE,
-  FAST_PATH_UNICODE,
-  SLOW_EVENT_BYTES,
-  SLOW_SCANCODE,
-  SLOW_UNICODE,
-} from './keeping-tap.ts';
+import { eachFastPathKey, eachSlowPathKey } from './input-events.ts';
 import { mcsBytesOf } from './rewrite.ts';
 import { sharePdusOf } from './share-pdus.ts';
 
@@ -69,7 +62,7 @@ export class InputsTap implements FrameTap {
 }
 
 function holdsKeys(flags: number, pdu: Uint8Array): boolean {
-  if ((flags & TapFlag.fastPath) !== 0) return fastPathHoldsKeys(pdu);
+  if ((flags & TapFlag.fastPath) !== 0) return holdsAny(eachFastPathKey, pdu);
   // The Client Info PDU and the like: no TPKT is no slow path.
   if (pdu[0] !== 3) return true;
   try {
@@ -80,18 +73,15 @@ function holdsKeys(flags: number, pdu: Uint8Array): boolean {
   }
 }
 
-function fastPathHoldsKeys(pdu: Uint8Array): boolean {
-  if (((pdu[0] ?? 0) & 0xc3) !== 0) return true;
-  let at = ((pdu[1] ?? 0) & 0x80) === 0 ? 2 : 3;
-  let count = ((pdu[0] ?? 0) >> 2) & 15;
-  if (count === 0) count = pdu[at++] ?? 0;
-  for (; count > 0; count -= 1) {
-    const code = (pdu[at] ?? 0xff) >> 5;
-    const length = FAST_PATH_EVENT_BYTES[code];
-    if (length === undefined || code === FAST_PATH_SCANCODE || code === FAST_PATH_UNICODE) return true;
-    at += 1 + length;
-  }
-  return at !== pdu.length;
+type EachKey = typeof eachFastPathKey;
+
+/** True too when they can't be read to their end: what they hold is not known then. */
+function holdsAny(eachKey: EachKey, events: Uint8Array): boolean {
+  let found = false;
+  const isWhole = eachKey(events, () => {
+    found = true;
+  });
+  return found || !isWhole;
 }
 
 function slowPathHoldsKeys(pdu: Uint8Array): boolean {
@@ -102,13 +92,7 @@ function slowPathHoldsKeys(pdu: Uint8Array): boolean {
     const { pduType2, compressedType, data } = decode(shareDataPdu, share.body);
     if (pduType2 !== PduType2.input) continue;
     if ((compressedType & CompressionFlag.compressed) !== 0) return true;
-    const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-    let at = 4;
-    for (; at + SLOW_EVENT_BYTES <= data.length; at += SLOW_EVENT_BYTES) {
-      const type = view.getUint16(at + 4, true);
-      if (type === SLOW_SCANCODE || type === SLOW_UNICODE) return true;
-    }
-    if (at !== data.length) return true;
+    if (holdsAny(eachSlowPathKey, data)) return true;
   }
   return false;
 }

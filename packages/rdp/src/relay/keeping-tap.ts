@@ -5,6 +5,7 @@ import { mcsPdu } from '../pdu/mcs.ts';
 import { CompressionFlag, PduType, PduType2, shareDataPdu } from '../pdu/share.ts';
 import type { ChannelIds } from './classify.ts';
 import { type FrameTap, TapFlag } from './frame-tap.ts';
+import { eachFastPathKey, eachSlowPathKey } from './input-events.ts';
 import { mcsBytesOf } from './rewrite.ts';
 import { sharePdusOf } from './share-pdus.ts';
 
@@ -13,15 +14,9 @@ export type Keeping = 'full' | 'masked' | 'none';
 
 const CHUNK_HEADER_BYTES = 8;
 const CLIPBOARD_HEADER_BYTES = 8;
-/** Bytes of a fast-path input event after its header, by event code ([MS-RDPBCGR] 2.2.8.1.2.2). */
-export const FAST_PATH_EVENT_BYTES = [1, 6, 6, 0, 2, 6, 4];
-export const FAST_PATH_SCANCODE = 0;
-export const FAST_PATH_UNICODE = 4;
+/** Of a fast-path event's header: its code, and that a key went up. */
+const EVENT_CODE = 0xe0;
 const RELEASE = 0x01;
-/** TS_INPUT_EVENT: time, type, then what the type says. */
-export const SLOW_EVENT_BYTES = 12;
-export const SLOW_SCANCODE = 4;
-export const SLOW_UNICODE = 5;
 
 /**
  * Takes what the policy does not keep out of the recorded copies; what the peers get is untouched. PDUs it has to see are
@@ -147,33 +142,20 @@ const holdsContents = (type: number): boolean => !harmlessTypes.has(type);
 
 /** Zeroes which keys; that one went down or up stays. Null when the PDU can't be read to its end. */
 function maskFastPath(pdu: Uint8Array): boolean | null {
-  if (((pdu[0] ?? 0) & 0xc3) !== 0) return null;
-  let at = ((pdu[1] ?? 0) & 0x80) === 0 ? 2 : 3;
-  let count = ((pdu[0] ?? 0) >> 2) & 15;
-  if (count === 0) count = pdu[at++] ?? 0;
   let masked = false;
-  for (; count > 0; count -= 1) {
-    const header = pdu[at];
-    const code = (header ?? 0xff) >> 5;
-    const length = FAST_PATH_EVENT_BYTES[code];
-    if (header === undefined || length === undefined || at + 1 + length > pdu.length) return null;
-    if (code === FAST_PATH_SCANCODE || code === FAST_PATH_UNICODE) {
-      pdu[at] = (code << 5) | (header & RELEASE);
-      pdu.fill(0, at + 1, at + 1 + length);
-      masked = true;
-    }
-    at += 1 + length;
-  }
-  return at === pdu.length ? masked : null;
+  const isWhole = eachFastPathKey(pdu, (at, length) => {
+    pdu[at] = (pdu[at] ?? 0) & (EVENT_CODE | RELEASE);
+    pdu.fill(0, at + 1, at + length);
+    masked = true;
+  });
+  return isWhole ? masked : null;
 }
 
 function maskSlowPath(data: Uint8Array): void {
-  for (let at = 4; at < data.length; at += SLOW_EVENT_BYTES) {
-    const type = (data[at + 4] ?? 0) | ((data[at + 5] ?? 0) << 8);
-    if (type !== SLOW_SCANCODE && type !== SLOW_UNICODE) continue;
+  eachSlowPathKey(data, (at, length) => {
     data[at + 6] = 0;
     // KBDFLAGS_DOWN and KBDFLAGS_RELEASE.
     data[at + 7] = (data[at + 7] ?? 0) & 0xc0;
-    data.fill(0, at + 8, Math.min(at + SLOW_EVENT_BYTES, data.length));
-  }
+    data.fill(0, Math.min(at + 8, at + length), at + length);
+  });
 }
