@@ -144,10 +144,15 @@ async function record(t: TestContext, scene: Scene): Promise<string> {
   const direct = await scene.connect(`127.0.0.1:${server.port}`, null);
   t.after(() => direct.stop());
   await sleep(1500);
-  await direct.click(200, 200);
-  await settledScreenshot(direct, join(directory, 'direct.png'));
+  const look = async () => {
+    await direct.click(200, 200);
+    await settledScreenshot(direct, join(directory, 'direct.png'));
+    return comparePngs(join(directory, 'through.png'), join(directory, 'direct.png'), scene.except);
+  };
+  // A click that came while the desktop was still being drawn gives no focus: the terminal's cursor stays hollow, 78 pixels of it.
+  let comparison = await look();
+  for (let left = 4; left > 0 && comparison.differentCount > 0 && !scene.lossy; left -= 1) comparison = await look();
   await direct.closeClient();
-  const comparison = comparePngs(join(directory, 'through.png'), join(directory, 'direct.png'), scene.except);
   if (scene.lossy) assert.ok(comparison.psnrDb >= psnrDbMin, `PSNR ${comparison.psnrDb.toFixed(1)} dB`);
   else assert.equal(comparison.differentCount, 0, `${comparison.differentCount} pixels differ`);
   return id;

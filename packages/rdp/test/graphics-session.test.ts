@@ -393,15 +393,17 @@ describe('the graphics channel', () => {
   test('pushes wait for a picture that comes later, in order', async () => {
     const decoder = new SessionDecoder({ createH264Decoder: gray });
     const waits = records('shadow-gfx-avc420').map((record) => decoder.push(record));
-    assert.equal(decoder.snapshot(), null);
+    assert.ok(decoder.snapshot() === null, 'not while a picture is waited for');
     await Promise.all(waits);
     assert.ok(waits.some((wait) => wait instanceof Promise));
     assert.deepEqual(counted(decoder), {});
     assert.equal(decoder.h264Failure, undefined);
     assert.ok(decoder.screen.framesCount > 10);
-    assert.equal(decoder.snapshot(), null, 'H.264 decoders can’t be put aside');
+    // Its stream is short: a decoder can be given all of it since its IDR picture.
+    const state = decoder.snapshot();
+    assert.ok(state !== null && state.graphics.pipeline?.codecs.avc.length === 1);
     decoder.close();
-    assert.ok(decoder.snapshot());
+    assert.ok(decoder.snapshot() !== null);
   });
 
   test('a decoder that fails is counted and its first failure kept', async () => {
