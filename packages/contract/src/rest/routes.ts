@@ -374,7 +374,7 @@ export const restRoutes = {
   getKeyframe: {
     method: 'GET',
     path: `${session}/keyframes/{keyframe}`,
-    summary: 'The state of the decoder at one place, sealed under the session’s data key as it is stored',
+    summary: 'The state of the decoder at one place, sealed under the session’s view key as it is stored',
     tag: 'recording',
     permissions: ['chunks:download', 'evidence:read'],
     rateLimit: 'chunks',
