@@ -1,4 +1,5 @@
 import { LucidError } from '@lucid-sessions/contract';
+import { readBounded } from './bounded-body.ts';
 
 /** What the client takes from its surroundings; tests bring their own clock and sleep. */
 export interface CallerOptions {
@@ -44,16 +45,10 @@ export function retryAfterMs(header: string | null, nowMs: number): number | nul
 }
 
 async function readJson(response: Response): Promise<unknown> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of response.body ?? []) {
-    length += part.length;
-    // An endless answer is cut off; what was read so far is not JSON then, and says so.
-    if (length > ANSWER_BYTES_MAX) throw new Error('the answer is too large');
-    parts.push(part);
-  }
+  const body = await readBounded(response, ANSWER_BYTES_MAX);
+  if (body === null) throw new Error('the answer is too large');
   try {
-    return JSON.parse(Buffer.concat(parts).toString());
+    return JSON.parse(body.toString());
   } catch {
     return null;
   }

@@ -7,6 +7,7 @@ import {
   parseSignedCheckpoint,
   parseTreeSize,
 } from '@lucid-sessions/evidence';
+import { readBounded } from './bounded-body.ts';
 import type { EmbeddedLog } from './embedded-log.ts';
 
 /** A witness of C2SP tlog-witness: who it is, and the prefix of its submissions. */
@@ -144,14 +145,9 @@ export class LogWitnesses {
       redirect: 'error',
       signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), this.#stop.signal]),
     });
-    const parts: Uint8Array[] = [];
-    let length = 0;
-    for await (const part of response.body ?? []) {
-      length += part.length;
-      if (length > ANSWER_BYTES_MAX) throw new Error('its answer is too large');
-      parts.push(part);
-    }
-    return { status: response.status, text: Buffer.concat(parts).toString() };
+    const body = await readBounded(response, ANSWER_BYTES_MAX);
+    if (body === null) throw new Error('its answer is too large');
+    return { status: response.status, text: body.toString() };
   }
 }
 

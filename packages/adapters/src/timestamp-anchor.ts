@@ -13,6 +13,7 @@ import {
 } from '@lucid-sessions/evidence';
 import type { Anchor, AnchorRequest } from '@lucid-sessions/pipeline';
 import { DecodeError } from '@lucid-sessions/wire';
+import { readBounded } from './bounded-body.ts';
 import { nodeCrypto } from './node-crypto.ts';
 
 export interface TimestampAnchorOptions {
@@ -87,14 +88,9 @@ export class TimestampAnchor implements Anchor {
         signal: AbortSignal.timeout(timeoutMs),
       });
       if (response.status !== 200) throw new Error(`it answered ${response.status}`);
-      const parts: Uint8Array[] = [];
-      let length = 0;
-      for await (const part of response.body ?? []) {
-        length += part.length;
-        if (length > ANSWER_BYTES_MAX) throw new Error('its answer is too large');
-        parts.push(part);
-      }
-      return new Uint8Array(Buffer.concat(parts));
+      const body = await readBounded(response, ANSWER_BYTES_MAX);
+      if (body === null) throw new Error('its answer is too large');
+      return new Uint8Array(body);
     } catch (error) {
       throw unusable(error instanceof Error ? error.message : 'the request failed', error);
     }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeyWrap } from '@lucid-sessions/contract';
 import { DEK_BYTES, utf8 } from '@lucid-sessions/evidence';
+import { readBounded } from './bounded-body.ts';
 import { type KeyUnwrapper, type KeyWrapper, WrapError, wrapAad } from './key-wrappers.ts';
 
 export const VAULT_TRANSIT_SCHEME = 'vault-transit';
@@ -122,8 +123,9 @@ export class VaultTransit implements KeyWrapper, KeyUnwrapper {
     try {
       const request = { method: 'POST', headers, body, redirect: 'error', signal } as const;
       const response = await this.#options.fetch(`${url}/v1/${mount}/${verb}/${key}`, request);
-      const text = await boundedText(response);
-      return text === null ? 'sent too large an answer' : { status: response.status, text };
+      const answered = await readBounded(response, ANSWER_BYTES_MAX);
+      if (answered === null) return 'sent too large an answer';
+      return { status: response.status, text: answered.toString() };
     } catch (error) {
       return signal.aborted ? `did not answer within ${timeoutMs} ms` : `can not be reached${codeOf(error)}`;
     }
@@ -156,17 +158,6 @@ function isCiphertext(text: string): boolean {
   if (!(text.length <= CIPHERTEXT_CHARACTERS_MAX)) return false;
   const sealed = /^vault:v[1-9]\d{0,8}:([A-Za-z0-9+/]+={0,2})$/.exec(text)?.[1];
   return sealed !== undefined && Buffer.from(sealed, 'base64').length >= SEALED_BYTES_MIN;
-}
-
-async function boundedText(response: Response): Promise<string | null> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of response.body ?? []) {
-    length += part.length;
-    if (length > ANSWER_BYTES_MAX) return null;
-    parts.push(part);
-  }
-  return Buffer.concat(parts).toString();
 }
 
 /** ` (ECONNREFUSED)`: the system's code alone, the rest may hold an address with a secret in it. */

@@ -1,4 +1,4 @@
-import { type AnchorReceipt, LucidError } from '@lucid-sessions/contract';
+import type { AnchorReceipt } from '@lucid-sessions/contract';
 import {
   type AnchorVerdict,
   type BundleAnchor,
@@ -22,6 +22,8 @@ export interface EvmAnchorOptions extends EvmChainOptions {
   /** µs since 1970. */
   nowUs?(): number;
 }
+
+type WalletOptions = EvmChainOptions & Pick<EvmAnchorOptions, 'privateKey' | 'feePerGasMaxWei'>;
 
 const digestOf = ({ merkleRoot }: Pick<AnchorRequest, 'merkleRoot'>): Hex => `0x${merkleRoot}`;
 const isHash = (text: string | null): text is Hex => text !== null && /^0x[0-9a-f]{64}$/.test(text);
@@ -144,18 +146,12 @@ export class EvmAnchor implements Anchor {
   }
 
   async #send(digest: Hex): Promise<Hex> {
-    const [client, { createWalletClient, http }, { privateKeyToAccount }] = await Promise.all([
-      this.#chain.client(),
-      import('viem'),
-      import('viem/accounts'),
-    ]);
-    const { contract, privateKey, feePerGasMaxWei, rpcUrl, timeoutMs = 15_000 } = this.#options;
-    const account = privateKeyToAccount(privateKey);
+    const { contract, feePerGasMaxWei } = this.#options;
+    const client = await this.#chain.client();
     const { maxFeePerGas, maxPriorityFeePerGas } = await client.estimateFeesPerGas();
     if (maxFeePerGas > feePerGasMaxWei)
       throw unusable(`a unit of gas costs ${maxFeePerGas} wei now, more than LUCID_EVM_MAX_FEE_GWEI allows`);
-    // Sending is not repeated here: whoever asks again asks the contract first.
-    const wallet = createWalletClient({ account, transport: http(rpcUrl, { timeout: timeoutMs, retryCount: 0 }) });
+    const wallet = await openWallet(this.#options);
     return wallet.writeContract({
       chain: null,
       address: contract,
@@ -166,6 +162,16 @@ export class EvmAnchor implements Anchor {
       maxPriorityFeePerGas,
     });
   }
+}
+
+/** Sending is not repeated: whoever asks again asks the contract first. */
+async function openWallet({ privateKey, rpcUrl, timeoutMs = 15_000 }: WalletOptions) {
+  const [{ createWalletClient, http }, { privateKeyToAccount }] = await Promise.all([
+    import('viem'),
+    import('viem/accounts'),
+  ]);
+  const transport = http(rpcUrl, { timeout: timeoutMs, retryCount: 0 });
+  return createWalletClient({ account: privateKeyToAccount(privateKey), transport });
 }
 
 async function blockOfProof(detail: string, digest: string) {
@@ -198,21 +204,12 @@ export async function checkEvmAnchor(options: EvmChainOptions, anchor: BundleAnc
 }
 
 /** Deploys the anchor contract and waits for it; answers its address. Throws `LucidError`. */
-export async function deployEvmContract(
-  options: EvmChainOptions & Pick<EvmAnchorOptions, 'privateKey' | 'feePerGasMaxWei'>,
-): Promise<{ contract: Hex; transaction: Hex }> {
+export async function deployEvmContract(options: WalletOptions): Promise<{ contract: Hex; transaction: Hex }> {
   try {
     const client = await new EvmChain(options).client();
-    const [{ createWalletClient, http }, { privateKeyToAccount }] = await Promise.all([
-      import('viem'),
-      import('viem/accounts'),
-    ]);
     const { maxFeePerGas } = await client.estimateFeesPerGas();
     if (maxFeePerGas > options.feePerGasMaxWei) throw refused(`a unit of gas costs ${maxFeePerGas} wei now`);
-    const wallet = createWalletClient({
-      account: privateKeyToAccount(options.privateKey),
-      transport: http(options.rpcUrl, { retryCount: 0 }),
-    });
+    const wallet = await openWallet(options);
     const transaction = await wallet.deployContract({
       chain: null,
       abi: anchorContractAbi,
@@ -222,7 +219,6 @@ export async function deployEvmContract(
     if (status !== 'success' || !contractAddress) throw refused('the contract could not be deployed');
     return { contract: contractAddress, transaction };
   } catch (thrown) {
-    if (thrown instanceof LucidError) throw thrown;
     throw asUnusable(thrown);
   }
 }

@@ -31,7 +31,7 @@ export function asUnusable(thrown: unknown): LucidError {
   return unusable(`the EVM node can't be used now: ${typeof shortMessage === 'string' ? shortMessage : 'it failed'}`);
 }
 
-export async function openClient(options: EvmChainOptions): Promise<PublicClient> {
+async function openClient(options: EvmChainOptions): Promise<PublicClient> {
   const { createPublicClient, http } = await import('viem');
   const { rpcUrl, timeoutMs = 15_000, retriesMax = 2 } = options;
   return createPublicClient({ transport: http(rpcUrl, { timeout: timeoutMs, retryCount: retriesMax }) });
