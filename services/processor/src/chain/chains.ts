@@ -12,11 +12,13 @@ import {
   SEAL_KEY_BYTES,
   type SignedRecord,
   sessionIdBytes,
+  sessionKeys,
   toHex,
 } from '@lucid-sessions/evidence';
 import type { ProcessorKeys } from '../keys.ts';
 import { persist } from '../persist.ts';
 import type { ChunkPool } from '../pool/pool.ts';
+import type { ChunkContext } from './chunk-link.ts';
 import { type OpenRequest, openBodyOf, type RecorderIdentity } from './open-body.ts';
 import { readRecords, signBody } from './records.ts';
 import { replayLeaves } from './replay.ts';
@@ -39,11 +41,7 @@ export interface ChainsOptions {
   nowUs: () => number;
 }
 
-/** A DEK as a session uses it; `dek` null means stored in clear. */
-interface SessionKey {
-  dek: Uint8Array | null;
-  dekId: Uint8Array;
-}
+type SessionKey = Pick<ChunkContext, 'keys' | 'dekId'>;
 
 const shuttingDown = () => new LucidError('unavailable', 'the chunk processor is shutting down');
 
@@ -166,7 +164,7 @@ export class Chains {
       const key = request.session.storage_config.encryption_enabled ? await this.#newKey(sessionId) : plainKey();
       const sealSeed = crypto.randomBytes(SEAL_KEY_BYTES);
       const firstSealKey = await crypto.ed25519PublicKey(sealSeed);
-      const dekId = key.dek === null ? null : key.dekId;
+      const dekId = key.keys === null ? null : key.dekId;
       const body = openBodyOf(request, recorder, { firstSealKey, dekId }, chunkBytesMax);
       const record = await signBody(keys.identity, body);
       await persist('take the open record', () => storage.putRecord({ sessionId, kind: 'open', record }));
@@ -227,16 +225,17 @@ export class Chains {
   /** A new DEK, its wraps durable before anything is sealed under it. */
   async #newKey(sessionId: string): Promise<SessionKey> {
     const { crypto, keys, storage } = this.#options;
-    const key = { dek: crypto.randomBytes(DEK_BYTES), dekId: crypto.randomBytes(dekIdBytes) };
-    const keyId = toHex(key.dekId);
+    const dek = crypto.randomBytes(DEK_BYTES);
+    const dekId = crypto.randomBytes(dekIdBytes);
+    const keyId = toHex(dekId);
     if (keys.wrappers.length === 0)
       throw new LucidError('encryption', 'there is nobody to wrap session keys to; set LUCID_RECIPIENTS');
-    const wraps = await Promise.all(keys.wrappers.map((wrapper) => wrapper.wrap(key.dek, keyId))).catch((cause) => {
+    const wraps = await Promise.all(keys.wrappers.map((wrapper) => wrapper.wrap(dek, keyId))).catch((cause) => {
       const why = cause instanceof Error ? `: ${cause.message}` : '';
       throw new LucidError('encryption', `the session key could not be wrapped${why}`, { cause });
     });
     await persist('take the key wraps', () => storage.putWraps({ sessionId, wraps }));
-    return key;
+    return this.#derive(dek, dekId);
   }
 
   /**
@@ -253,7 +252,7 @@ export class Chains {
           failure ??= error;
           return null;
         });
-        if (dek?.length === DEK_BYTES) return { dek, dekId: fromHex(keyId, dekIdBytes) };
+        if (dek?.length === DEK_BYTES) return this.#derive(dek, fromHex(keyId, dekIdBytes));
       }
     }
     throw new LucidError(
@@ -261,6 +260,13 @@ export class Chains {
       'this chunk processor has no key that unwraps the key of the session it was to carry on; start one with the key directory of the processor that began it',
       { details: { key_id: keyId }, cause: failure },
     );
+  }
+
+  /** What a chain seals with; the DEK itself is erased. */
+  async #derive(dek: Uint8Array, dekId: Uint8Array): Promise<SessionKey> {
+    const keys = await sessionKeys(this.#options.crypto, dek, dekId);
+    dek.fill(0);
+    return { keys, dekId };
   }
 
   async #renewAll(): Promise<void> {
@@ -284,5 +290,5 @@ export class Chains {
 }
 
 function plainKey(): SessionKey {
-  return { dek: null, dekId: new Uint8Array(dekIdBytes) };
+  return { keys: null, dekId: new Uint8Array(dekIdBytes) };
 }

@@ -10,7 +10,6 @@ import {
   encodeChunkHeader,
   encodeLeaf,
   inputsSecret,
-  sessionKeys,
 } from '@lucid-sessions/evidence';
 import type { Compression } from '../pool/compress.ts';
 import type { CompressedBody, SealedBody, SealRequest } from '../pool/pool.ts';
@@ -19,8 +18,8 @@ import type { CompressedBody, SealedBody, SealRequest } from '../pool/pool.ts';
 export interface ChunkContext {
   /** 16 bytes. */
   sessionId: Uint8Array;
-  /** Null: the session is stored in clear (suite 0). */
-  dek: Uint8Array | null;
+  /** Derived from the session's DEK. Null: the session is stored in clear (suite 0). */
+  keys: { view: Uint8Array; inputs: Uint8Array } | null;
   /** 16 bytes, zero in suite 0. */
   dekId: Uint8Array;
   /** What the session asked for. */
@@ -28,8 +27,8 @@ export interface ChunkContext {
 }
 
 /** Bytes before the body of a chunk file. */
-export function prefixBytesOf({ dek }: ChunkContext): number {
-  return dek === null ? CHUNK_HEADER_BYTES : CHUNK_CIPHERTEXT_OFFSET;
+export function prefixBytesOf({ keys }: ChunkContext): number {
+  return keys === null ? CHUNK_HEADER_BYTES : CHUNK_CIPHERTEXT_OFFSET;
 }
 
 export function newSalt(crypto: Crypto): Uint8Array {
@@ -39,12 +38,10 @@ export function newSalt(crypto: Crypto): Uint8Array {
 /** What seals the bodies of typed and copied frames, before compression; null in suite 0. */
 export async function inputsSecretOf(
   crypto: Crypto,
-  { dek, dekId, sessionId }: ChunkContext,
+  { keys, sessionId }: ChunkContext,
   at: { index: number; salt: Uint8Array },
 ): Promise<Uint8Array | null> {
-  if (dek === null) return null;
-  const { inputs } = await sessionKeys(crypto, dek, dekId);
-  return inputsSecret(crypto, inputs, at.salt, { sessionId, index: at.index });
+  return keys === null ? null : inputsSecret(crypto, keys.inputs, at.salt, { sessionId, index: at.index });
 }
 
 /** Header, salt, commitment and the chunk's own key: everything a worker needs to finish the file. */
@@ -54,9 +51,9 @@ export async function sealRequestOf(
   chunk: ChunkToSeal,
   at: { body: CompressedBody; previousLeafHash: Uint8Array; salt: Uint8Array },
 ): Promise<SealRequest> {
-  const { dek, dekId, sessionId } = context;
+  const { keys, dekId, sessionId } = context;
   const header = encodeChunkHeader({
-    suite: dek === null ? chunkSuites.plain : chunkSuites.aes256GcmHkdfSha256,
+    suite: keys === null ? chunkSuites.plain : chunkSuites.aes256GcmHkdfSha256,
     recovered: chunk.recovered,
     gapBefore: chunk.gapBefore,
     stored: context.compression !== 'none' && at.body.compression === 'none',
@@ -68,9 +65,8 @@ export async function sealRequestOf(
     previousLeafHash: at.previousLeafHash,
     dekId,
   });
-  if (dek === null) return { prefix: header, aadBytes: 0, secrets: null };
-  const { view } = await sessionKeys(crypto, dek, dekId);
-  const { key, nonce, commitment } = await deriveChunkKeys(crypto, view, at.salt, header);
+  if (keys === null) return { prefix: header, aadBytes: 0, secrets: null };
+  const { key, nonce, commitment } = await deriveChunkKeys(crypto, keys.view, at.salt, header);
   return {
     prefix: concatBytes(header, at.salt, commitment),
     aadBytes: header.length,

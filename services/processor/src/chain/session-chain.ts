@@ -89,8 +89,8 @@ export class SessionChain {
   #stopped: LucidError | null = null;
 
   constructor(start: ChainStart, deps: ChainDeps) {
-    const { sessionId, dek, dekId, compression } = start;
-    this.#context = { sessionId, dek, dekId, compression };
+    const { sessionId, keys, dekId, compression } = start;
+    this.#context = { sessionId, keys, dekId, compression };
     this.sessionName = start.sessionName;
     this.owner = start.owner;
     this.epoch = start.epoch;
@@ -127,7 +127,8 @@ export class SessionChain {
     if (this.#stopped !== null) return;
     this.#stopped = reason;
     this.#sealSeed.fill(0);
-    this.#context.dek?.fill(0);
+    this.#context.keys?.view.fill(0);
+    this.#context.keys?.inputs.fill(0);
     for (const { result, timer } of this.#parked.values()) {
       clearTimeout(timer);
       result.reject(reason);
@@ -274,7 +275,7 @@ export class SessionChain {
         framesCount: chunk.framesCount,
         updatesCount: chunk.updatesCount,
         flags: link.leaf[leafFlagsOffset]!,
-        keyId: this.#context.dek === null ? '' : toHex(this.#context.dekId),
+        keyId: this.#context.keys === null ? '' : toHex(this.#context.dekId),
       },
       epoch: this.epoch,
       leaf: link.leaf,
