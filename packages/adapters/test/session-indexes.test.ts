@@ -2,14 +2,15 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { SessionDocument, StoragePort } from '@lucid-sessions/contract';
-import { sealChunk, sessionIdBytes } from '@lucid-sessions/evidence';
-import { type Frame, FrameWriter, frameFlags, frameKinds, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
+import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import type { IndexEvent, IndexSegment } from '@lucid-sessions/recording/session-index';
 import { readCapture } from '@lucid-sessions/testkit';
-import { type ContentItem, nodeCrypto, SessionIndexes } from '../src/index.ts';
+import { type ContentItem, SessionIndexes } from '../src/index.ts';
+import { chunkFile } from './chunk-files.ts';
 
 const sessionId = 'session-1';
 const dek = new Uint8Array(32).fill(9);
+const sealedSession = { sessionId, dek, dekId: new Uint8Array(16) };
 
 function captureFrames(name: string): Frame[] {
   const path = new URL(`../../../testkit/captures/${name}.rdpcap.gz`, import.meta.url).pathname;
@@ -20,25 +21,6 @@ function captureFrames(name: string): Frame[] {
     timeUs: record.timeMs * 1000,
     body: record.bytes,
   }));
-}
-
-async function chunkFile(index: number, frames: readonly Frame[]): Promise<Uint8Array> {
-  const writer = new FrameWriter({ start: PAYLOAD_HEADER_BYTES });
-  for (const { kind, flags, channelId, timeUs, body } of frames) writer.append(kind, flags, channelId, timeUs, body);
-  const header = {
-    suite: 1 as const,
-    recovered: false,
-    gapBefore: false,
-    stored: false,
-    compression: 'none' as const,
-    sessionId: sessionIdBytes(sessionId),
-    index,
-    openedUs: 1,
-    monotonicNs: 1n,
-    previousLeafHash: new Uint8Array(32),
-    dekId: new Uint8Array(16),
-  };
-  return sealChunk(nodeCrypto, { header, dek, compressed: writer.payload({ firstFrameNumber: 0, openedUs: 1 }) });
 }
 
 /** The calls of storage an index needs, over chunks in memory; `shown` of them are stored so far. */
@@ -81,7 +63,7 @@ async function shelfOf(name: string, parts: number): Promise<Shelf> {
   const step = Math.ceil(frames.length / parts);
   const chunks: Uint8Array[] = [];
   for (let at = 0; at < frames.length; at += step)
-    chunks.push(await chunkFile(chunks.length, frames.slice(at, at + step)));
+    chunks.push(await chunkFile(sealedSession, chunks.length, frames.slice(at, at + step)));
   return new Shelf(chunks);
 }
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SessionDocument, StoragePort } from '@lucid-sessions/contract';
-import { openSidecar, sealChunk, sessionIdBytes, sessionKeys, toHex } from '@lucid-sessions/evidence';
+import { openSidecar, sessionKeys, toHex } from '@lucid-sessions/evidence';
 import { SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
-import { type Frame, FrameWriter, frameFlags, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
+import { type Frame, frameFlags } from '@lucid-sessions/recording';
 import {
   decodeKeyframe,
   type KeyframeList,
@@ -14,31 +14,14 @@ import {
 } from '@lucid-sessions/recording/session-index';
 import { eventually, loopedFrames } from '@lucid-sessions/testkit';
 import { nodeCrypto, SessionIndexes } from '../src/index.ts';
+import { chunkFile } from './chunk-files.ts';
 
 const sessionId = 'session-1';
 const dek = new Uint8Array(32).fill(9);
 const dekId = new Uint8Array(16).fill(8);
+const sealedSession = { sessionId, dek, dekId };
 const { view } = await sessionKeys(nodeCrypto, dek, dekId);
 const captures = new URL('../../../testkit/captures/', import.meta.url).pathname;
-
-async function chunkFile(index: number, frames: readonly Frame[]): Promise<Uint8Array> {
-  const writer = new FrameWriter({ start: PAYLOAD_HEADER_BYTES });
-  for (const { kind, flags, channelId, timeUs, body } of frames) writer.append(kind, flags, channelId, timeUs, body);
-  const header = {
-    suite: 1 as const,
-    recovered: false,
-    gapBefore: false,
-    stored: false,
-    compression: 'none' as const,
-    sessionId: sessionIdBytes(sessionId),
-    index,
-    openedUs: 1,
-    monotonicNs: 1n,
-    previousLeafHash: new Uint8Array(32),
-    dekId,
-  };
-  return sealChunk(nodeCrypto, { header, dek, compressed: writer.payload({ firstFrameNumber: 0, openedUs: 1 }) });
-}
 
 /** A recording on a shelf in memory: `seconds` of a capture looped, in chunks of 10 s. */
 class Shelf {
@@ -55,7 +38,8 @@ class Shelf {
       while (shelf.frames.length <= index) shelf.frames.push([]);
       shelf.frames[index]!.push(frame);
     }
-    for (const [index, frames] of shelf.frames.entries()) shelf.files.push(await chunkFile(index, frames));
+    for (const [index, frames] of shelf.frames.entries())
+      shelf.files.push(await chunkFile(sealedSession, index, frames));
     shelf.shown = shelf.files.length;
     return shelf;
   }
