@@ -1,6 +1,7 @@
 export * from './bit-writer.ts';
 export * from './clearcodec-encoder.ts';
 export * from './gfx-messages.ts';
+export * from './h264-encoder.ts';
 export * from './progressive-encoder.ts';
 export * from './rfx-encoder.ts';
 export * from './rlgr-encoder.ts';

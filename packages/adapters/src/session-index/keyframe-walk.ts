@@ -1,4 +1,4 @@
-import { SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
+import { type H264Decoder, SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import {
   decodeKeyframe,
@@ -10,6 +10,7 @@ import {
   packState,
   unpackState,
 } from '@lucid-sessions/recording/session-index';
+import { createFfmpegH264Decoder, FfmpegError } from '../h264-ffmpeg.ts';
 
 /** Keyframes may cost so much of what is stored; the index beside them costs the rest of a tenth. */
 const shareMax = 0.08;
@@ -18,6 +19,8 @@ const workBytesMax = 512 * 1024;
 const workBytesOfChunk = 256 * 1024;
 /** … and next to nothing where many have to be. */
 const chunksMax = 12;
+/** However short an H.264 picture is, every pixel of it is decoded. */
+const workBytesPerPixel = 1 / 128;
 /** What the first one is thought to cost. */
 const firstBytesGuess = 64 * 1024;
 
@@ -53,16 +56,10 @@ export interface KeyframeWalkStart {
 
 /**
  * Decodes a recording once and leaves states behind: as many as their share of the stored bytes allows, none where there is
- * little to decode. H.264 is not decoded here, so where it begins the states end.
+ * little to decode. Where H.264 begins and there is no ffmpeg, the states end.
  */
 export class KeyframeWalk {
-  readonly #decoder = new SessionDecoder({
-    createH264Decoder: () => {
-      this.#h264 = true;
-      return { decode: () => null, close: () => {} };
-    },
-  });
-  #h264 = false;
+  readonly #decoder = new SessionDecoder({ createH264Decoder: () => this.#h264Decoder() });
   /** In order of last use. */
   #bases: Base[] = [];
   /** What the last whole keyframe cost. */
@@ -97,9 +94,10 @@ export class KeyframeWalk {
     return walk;
   }
 
-  /** H.264 was met: no state from here on would be the whole state. */
-  get h264(): boolean {
-    return this.#h264;
+  /** H.264 was met that can't be decoded here: no state from there on would be the whole state. */
+  get lacksH264(): boolean {
+    const failure = this.#decoder.h264Failure;
+    return failure instanceof FfmpegError && failure.code === 'not_installed';
   }
   /** Lean keyframes made so far are of no use any more. */
   get usesHistory(): boolean {
@@ -115,11 +113,12 @@ export class KeyframeWalk {
     const made: MadeKeyframe[] = [];
     const first = index === this.#place.chunkIndex ? this.#place.frameIndex : 0;
     let { timeUs } = this.#place;
-    for (let at = first; at < frames.length && !this.#h264; at += 1) {
+    for (let at = first; at < frames.length && !this.lacksH264; at += 1) {
       const frame = frames[at]!;
       timeUs = Math.max(timeUs, frame.timeUs);
       await this.#take(frame);
-      const keyframe = again || this.#h264 ? null : await this.#keep({ chunkIndex: index, frameIndex: at + 1, timeUs });
+      const keyframe =
+        again || this.lacksH264 ? null : await this.#keep({ chunkIndex: index, frameIndex: at + 1, timeUs });
       if (keyframe !== null) made.push(keyframe);
     }
     if (this.#place.chunkIndex <= index) this.#place = { ...this.#place, timeUs };
@@ -136,6 +135,21 @@ export class KeyframeWalk {
     if (fromServer) this.#workBytes += body.length;
     await this.#decoder.push({ fromServer, bytes: body });
     this.#decoder.screen.takeDirty();
+    // A picture is missing that others build on: better to begin again later than to keep what was never shown.
+    const failure = this.#decoder.h264Failure;
+    if (failure !== undefined && !this.lacksH264) throw failure;
+  }
+
+  #h264Decoder(): H264Decoder {
+    const decoder = createFfmpegH264Decoder();
+    return {
+      decode: async (unit) => {
+        const frame = await decoder.decode(unit);
+        if (frame) this.#workBytes += Math.floor(frame.width * frame.height * workBytesPerPixel);
+        return frame;
+      },
+      close: () => decoder.close(),
+    };
   }
 
   get #allowanceBytes(): number {

@@ -73,7 +73,7 @@ async function walkChunk({ run, index, file, key, again }: IndexRequests['walkCh
   const read = await framesOf(file, key);
   if (!('frames' in read)) return { keyframes: [], ended: 'chunk', usesHistory: walk.usesHistory };
   const keyframes = await walk.chunk(index, read.frames, file?.length ?? 0, again);
-  return { keyframes, ended: walk.h264 ? 'h264' : null, usesHistory: walk.usesHistory };
+  return { keyframes, ended: walk.lacksH264 ? 'h264' : null, usesHistory: walk.usesHistory };
 }
 
 async function answer(request: IndexRequest): Promise<IndexResults[IndexRequest['kind']]> {

@@ -4,7 +4,7 @@ import type { WorkBudget } from '../gfx/work-budget.ts';
 import { intersect, isEmpty, type PixelBuffer, pixelBufferPixelsMax, type Rectangle } from '../pixels.ts';
 import { type Avc420BitmapStream, avc420BitmapStream, avc444BitmapStream, lcChroma } from './avc-stream.ts';
 import type { H264Decoder, YuvFrame } from './h264-decoder.ts';
-import { isIdr } from './h264-nal.ts';
+import { H264Stream, type H264StreamSnapshot } from './h264-stream.ts';
 import { drawYuv420, drawYuv444 } from './yuv-to-rgb.ts';
 import {
   createYuv444Picture,
@@ -17,46 +17,35 @@ import {
 type Views = 'avc444' | 'avc444v2';
 type View = 'main' | 'auxiliary';
 
-/** A stream is kept from its last IDR picture on, as far as that is short: a decoder that is given it stands where the first one stood. */
-const unitsMax = 60;
-const unitsBytesMax = 384 * 1024;
-
 export interface AvcSurfaceSnapshot {
-  /** Access units from the last IDR picture on. */
-  readonly units: readonly Uint8Array[];
+  readonly stream: H264StreamSnapshot;
   readonly picture: Yuv444Picture | null;
 }
 
 /** The H.264 stream of one surface: both views of AVC444 come from the same encoder, so one decoder takes them in turn. */
 export class AvcSurface {
-  readonly #decoder: H264Decoder;
+  readonly #stream: H264Stream;
   #picture: Yuv444Picture | null = null;
-  /** Null where the stream has gone on too long since its last IDR picture. */
-  #units: Uint8Array[] | null = null;
-  #unitsBytes = 0;
-  /** What the decoder has to be given before it goes on from a snapshot. */
-  #replay: readonly Uint8Array[] = [];
 
   constructor(decoder: H264Decoder) {
-    this.#decoder = decoder;
+    this.#stream = new H264Stream(decoder);
   }
 
   close(): void {
-    this.#decoder.close();
+    this.#stream.close();
     this.#picture = null;
   }
 
   /** Null while no decoder could be brought to where this one stands. */
   snapshot(): AvcSurfaceSnapshot | null {
-    return this.#units && { units: [...this.#units], picture: this.#picture && copyOf(this.#picture) };
+    const stream = this.#stream.snapshot();
+    return stream && { stream, picture: this.#picture && copyOf(this.#picture) };
   }
 
   /** Of a surface whose decoder has decoded nothing yet. */
-  restore({ units, picture }: AvcSurfaceSnapshot): void {
+  restore({ stream, picture }: AvcSurfaceSnapshot): void {
+    this.#stream.restore(stream);
     this.#picture = picture && copyOf(picture);
-    this.#units = [...units];
-    this.#unitsBytes = units.reduce((sum, { length }) => sum + length, 0);
-    this.#replay = units;
   }
 
   /** Decodes RFX_AVC420_BITMAP_STREAM and draws its regions, which it returns. Regions are in surface coordinates. */
@@ -100,7 +89,7 @@ export class AvcSurface {
 
   async #frame(stream: Avc420BitmapStream, budget: WorkBudget): Promise<YuvFrame | null> {
     if (stream.avc420EncodedBitstream.length === 0) return null;
-    const frame = await this.#decode(stream.avc420EncodedBitstream);
+    const frame = await this.#stream.decode(stream.avc420EncodedBitstream);
     if (!frame) return null;
     // Blocks of 16 × 16 are what every encoder makes; the merging above counts on them.
     const whole = frame.width % 16 === 0 && frame.height % 16 === 0;
@@ -108,25 +97,6 @@ export class AvcSurface {
       throw new DecodeError('invalid', 'an h.264 decoder gave a picture that is no whole number of macroblocks');
     budget.spend(frame.width * frame.height);
     return frame;
-  }
-
-  async #decode(unit: Uint8Array): Promise<YuvFrame | null> {
-    const replay = this.#replay;
-    this.#replay = [];
-    for (const earlier of replay) await this.#decoder.decode(earlier);
-    this.#remember(unit);
-    return this.#decoder.decode(unit);
-  }
-
-  #remember(unit: Uint8Array): void {
-    if (isIdr(unit)) {
-      this.#units = [];
-      this.#unitsBytes = 0;
-    }
-    if (this.#units === null) return;
-    this.#unitsBytes += unit.length;
-    if (this.#units.length < unitsMax && this.#unitsBytes <= unitsBytesMax) this.#units.push(unit.slice());
-    else this.#units = null;
   }
 }
 

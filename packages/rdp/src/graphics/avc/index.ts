@@ -13,7 +13,6 @@ export {
   nalSps,
   nalType,
   picturesCount,
-  readSequenceParameters,
-  type SequenceParameters,
   splitNals,
 } from './h264-nal.ts';
+export { readSequenceParameters, type SequenceParameters } from './h264-parameters.ts';

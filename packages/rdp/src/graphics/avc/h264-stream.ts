@@ -1,0 +1,216 @@
+import { DecodeError } from '@lucid-sessions/wire';
+import type { H264Decoder, YuvFrame } from './h264-decoder.ts';
+import { isSlice, joinNals, nalPps, nalSps, nalType, picturesCount, splitNals } from './h264-nal.ts';
+import {
+  type PictureParameters,
+  readPictureParameters,
+  readSequenceParameters,
+  type SequenceParameters,
+} from './h264-parameters.ts';
+import { writeReferences } from './h264-picture-writer.ts';
+import { type ReferencePicture, References, type ReferencesSnapshot } from './h264-references.ts';
+import {
+  type Renumbering,
+  readSliceHeader,
+  renumberedSlice,
+  type SliceHeader,
+  sliceParametersId,
+} from './h264-slice.ts';
+
+/** What a decoder of the stream has to know to go on: plain values, shared and never changed. */
+export interface H264StreamSnapshot {
+  /** NAL units, those of sequences before those of pictures. */
+  readonly parameterSets: readonly Uint8Array[];
+  /** Of the stream's pictures. */
+  readonly sequenceId: number;
+  readonly references: ReferencesSnapshot;
+}
+
+/** Pixels of reference pictures kept for one stream: two of 8K, eight of 4K. Beyond, the stream can't be put aside. */
+const referencePixelsMax = 1 << 26;
+const parameterBytesMax = 64 * 1024;
+
+/** One picture of the stream: its first slice's header and what that refers to. */
+interface Picture {
+  readonly header: SliceHeader;
+  readonly sps: SequenceParameters;
+}
+
+/**
+ * An H.264 stream that can be put aside at any picture and taken up by another decoder, which no decoder offers: what later
+ * pictures may refer to is followed in the slice headers and kept, and the new decoder is given those pictures as I_PCM
+ * macroblocks. Their numbers begin at 0, so the stream's own are changed to follow on, until its next IDR picture.
+ */
+export class H264Stream {
+  readonly #decoder: H264Decoder;
+  readonly #references = new References();
+  readonly #sets = new Map<string, Uint8Array>();
+  #sps = new Map<number, SequenceParameters>();
+  #pps = new Map<number, PictureParameters>();
+  #sequenceId = 0;
+  /** False where what the decoder holds is not known: before the first IDR picture, or behind something that could not be followed. */
+  #followed = false;
+  #renumbering: Renumbering | null = null;
+  /** Access units the decoder has to be given before the next one. */
+  #before: readonly Uint8Array[] = [];
+
+  constructor(decoder: H264Decoder) {
+    this.#decoder = decoder;
+  }
+
+  close(): void {
+    this.#decoder.close();
+  }
+
+  /** See `H264Decoder.decode`. */
+  async decode(unit: Uint8Array): Promise<YuvFrame | null> {
+    const nals = splitNals(unit);
+    const picture = this.#follow(nals);
+    const before = this.#before;
+    this.#before = [];
+    try {
+      const numbered = this.#numbered(unit, nals, picture);
+      for (const earlier of before) await this.#decoder.decode(earlier);
+      const frame = await this.#decoder.decode(numbered);
+      if (picture) this.#decoded(picture, frame);
+      return frame;
+    } catch (error) {
+      this.#followed = false;
+      throw error;
+    }
+  }
+
+  /** null while no other decoder could be brought to where this one stands. */
+  snapshot(): H264StreamSnapshot | null {
+    if (!this.#followed) return null;
+    return {
+      parameterSets: [...this.#sets.values()].sort((a, b) => nalType(a) - nalType(b)),
+      sequenceId: this.#sequenceId,
+      references: this.#references.snapshot(),
+    };
+  }
+
+  /** Of a stream whose decoder has decoded nothing yet. Throws `DecodeError`. */
+  restore({ parameterSets, sequenceId, references }: H264StreamSnapshot): void {
+    for (const nal of parameterSets) this.#keepParameters(nal);
+    this.#sequenceId = sequenceId;
+    this.#references.restore(references);
+    const sps = this.#sps.get(sequenceId);
+    if (!sps) throw new DecodeError('invalid', 'an h.264 state lacks its sequence parameter set');
+    const { units, frameNum, pictureOrder } = writeReferences(
+      this.#references.list(sps),
+      references.longCount,
+      sps,
+      this.#unusedPictureParametersId(),
+    );
+    this.#before = units.map((unit, i) => (i === 0 ? concat(joinNals(parameterSets), unit) : unit));
+    this.#renumbering = {
+      frameNum: frameNum - references.frameNum,
+      pictureOrder: pictureOrder - references.pictureOrder,
+    };
+    this.#followed = true;
+  }
+
+  #unusedPictureParametersId(): number {
+    let id = 255;
+    while (this.#pps.has(id)) id -= 1;
+    if (id < 0) throw new DecodeError('unsupported', 'an h.264 stream uses every picture parameter set');
+    return id;
+  }
+
+  /** The unit's picture, or null where it holds none that can be told. */
+  #follow(nals: readonly Uint8Array[]): Picture | null {
+    try {
+      for (const nal of nals) this.#keepParameters(nal);
+      const slice = nals.find(isSlice);
+      if (!slice) return null;
+      if (picturesCount(nals) !== 1)
+        throw new DecodeError('unsupported', 'an h.264 access unit holds several pictures');
+      const picture = this.#pictureOf(slice);
+      if (picture.header.idr) {
+        this.#followed = true;
+        this.#renumbering = null;
+      } else if (!this.#references.goesOn(picture.header, picture.sps)) this.#followed = false;
+      return picture;
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#followed = false;
+      return null;
+    }
+  }
+
+  #keepParameters(nal: Uint8Array): void {
+    const type = nalType(nal);
+    if (type !== nalSps && type !== nalPps) return;
+    const kept = nal.slice();
+    if (type === nalSps) {
+      const sps = readSequenceParameters(nal);
+      this.#sps.set(sps.id, sps);
+      this.#sets.set(`sps ${sps.id}`, kept);
+    } else {
+      const pps = readPictureParameters(nal);
+      this.#pps.set(pps.id, pps);
+      this.#sets.set(`pps ${pps.id}`, kept);
+    }
+    let bytes = 0;
+    for (const { length } of this.#sets.values()) bytes += length;
+    if (bytes > parameterBytesMax) throw new DecodeError('limit', 'an h.264 stream has too many parameter sets');
+  }
+
+  #pictureOf(slice: Uint8Array): Picture {
+    const pps = this.#pps.get(sliceParametersId(slice));
+    const sps = pps && this.#sps.get(pps.sequenceId);
+    if (!sps) throw new DecodeError('invalid', 'an h.264 slice names parameter sets that never came');
+    this.#sequenceId = sps.id;
+    return { header: readSliceHeader(slice, sps, pps), sps };
+  }
+
+  /** What the decoder is given: the unit as it is, or with numbers that follow on those of the pictures it was given before. */
+  #numbered(unit: Uint8Array, nals: readonly Uint8Array[], picture: Picture | null): Uint8Array {
+    const by = this.#renumbering;
+    if (by === null || picture === null) return unit;
+    return joinNals(
+      nals.map((nal) => (isSlice(nal) ? renumberedSlice(nal, this.#pictureOf(nal).header, picture.sps, by) : nal)),
+    );
+  }
+
+  #decoded({ header, sps }: Picture, frame: YuvFrame | null): void {
+    if (!this.#followed) return;
+    try {
+      if (frame === null) throw new DecodeError('invalid', 'an h.264 picture did not come');
+      const whole = frame.width === sps.codedWidth && frame.height === sps.codedHeight;
+      if (!whole) throw new DecodeError('invalid', 'an h.264 picture has another size than its stream');
+      this.#references.add(header, sps, header.reference ? pictureOf(frame) : null);
+      if (this.#references.pixelsCount > referencePixelsMax)
+        throw new DecodeError('limit', 'an h.264 stream keeps too many pixels');
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#followed = false;
+    }
+  }
+}
+
+const concat = (a: Uint8Array, b: Uint8Array): Uint8Array => {
+  const bytes = new Uint8Array(a.length + b.length);
+  bytes.set(a);
+  bytes.set(b, a.length);
+  return bytes;
+};
+
+/** A copy without the decoder's padding. */
+function pictureOf({ width, height, y, u, v, strideY, strideUv }: YuvFrame): ReferencePicture {
+  return {
+    width,
+    height,
+    y: tight(y, strideY, width, height),
+    u: tight(u, strideUv, width >> 1, height >> 1),
+    v: tight(v, strideUv, width >> 1, height >> 1),
+  };
+}
+
+function tight(plane: Uint8Array, stride: number, width: number, height: number): Uint8Array {
+  if (stride === width) return plane.slice(0, width * height);
+  const rows = new Uint8Array(width * height);
+  for (let row = 0; row < height; row += 1) rows.set(plane.subarray(row * stride, row * stride + width), row * width);
+  return rows;
+}
