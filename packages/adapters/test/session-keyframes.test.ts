@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SessionDocument, StoragePort } from '@lucid-sessions/contract';
 import { openSidecar, sessionKeys, toHex } from '@lucid-sessions/evidence';
-import { SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
+import { putPicturesIn, SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags } from '@lucid-sessions/recording';
 import {
   decodeKeyframe,
@@ -70,7 +70,9 @@ class Shelf {
 
   /** The state of a keyframe, as the player gets it. */
   async state({ number }: ListedKeyframe): Promise<SessionSnapshot> {
-    return unpackState(await this.packed(number)) as SessionSnapshot;
+    const state = unpackState(await this.packed(number)) as SessionSnapshot;
+    putPicturesIn(state);
+    return state;
   }
 
   async packed(number: number): Promise<Uint8Array> {

@@ -313,7 +313,13 @@ test('access units are split into NAL units, and pictures counted', () => {
 test('sequence parameters say how large pictures are coded', () => {
   // As freerdp-shadow's x264 wrote them for 1024 × 768.
   const high = readSequenceParameters(hex('67640020acb2008 00c3420000003002000000791e30649'.replaceAll(' ', '')));
-  assert.partialDeepStrictEqual(high, { profileIdc: 100, constraintFlags: 0, levelIdc: 32, codedWidth: 1024, codedHeight: 768 });
+  assert.partialDeepStrictEqual(high, {
+    profileIdc: 100,
+    constraintFlags: 0,
+    levelIdc: 32,
+    codedWidth: 1024,
+    codedHeight: 768,
+  });
   // Baseline, 640 × 480: profile 66, no scaling matrix, picture order count type 2.
   const baseline = readSequenceParameters(hex('6742c01eda0280f684'));
   assert.equal(baseline.profileIdc, 66);

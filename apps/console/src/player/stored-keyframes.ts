@@ -1,5 +1,5 @@
 import { type Crypto, openSidecar } from '@lucid-sessions/evidence';
-import type { SessionSnapshot } from '@lucid-sessions/rdp/graphics';
+import { putPicturesIn, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
 import {
   decodeKeyframe,
   type KeyframeBase,
@@ -99,7 +99,9 @@ export class StoredKeyframes implements StoredStates<SessionSnapshot> {
       const head = keyframeHead(file);
       const same = head.chunkIndex === place.chunkIndex && head.frameIndex === place.frameIndex;
       if (!same || head.timeUs !== place.timeUs || head.number !== number) throw new Error('made again meanwhile');
-      return unpackState(await this.#packed(file)) as SessionSnapshot;
+      const state = unpackState(await this.#packed(file)) as SessionSnapshot;
+      putPicturesIn(state);
+      return state;
     } catch {
       // What is lost or was made again costs time, not the picture: decoding begins earlier.
       this.#listed = this.#listed.filter((listed) => listed.number !== number);

@@ -1,4 +1,10 @@
-import { type H264Decoder, SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
+import {
+  type H264Decoder,
+  putPicturesIn,
+  SessionDecoder,
+  type SessionSnapshot,
+  takePicturesOut,
+} from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import {
   decodeKeyframe,
@@ -90,7 +96,11 @@ export class KeyframeWalk {
       walk.#place = keyframeHead(bytes);
       walk.#guessBytes = bytes.length;
     }
-    if (packed !== null) walk.#decoder.restore(unpackState(packed) as SessionSnapshot);
+    if (packed !== null) {
+      const state = unpackState(packed) as SessionSnapshot;
+      putPicturesIn(state);
+      walk.#decoder.restore(state);
+    }
     return walk;
   }
 
@@ -166,6 +176,7 @@ export class KeyframeWalk {
     if (!this.#due(place)) return null;
     const snapshot = this.#decoder.snapshot(this.#depth);
     if (snapshot === null || this.#decoder.screen.width === 0) return null;
+    takePicturesOut(snapshot);
     const packed = packState(snapshot);
     const { bytes, base } = await this.#encode(place, packed);
     this.#guessBytes = bytes.length;

@@ -4,28 +4,25 @@ import type { WorkBudget } from '../gfx/work-budget.ts';
 import { intersect, isEmpty, type PixelBuffer, pixelBufferPixelsMax, type Rectangle } from '../pixels.ts';
 import { type Avc420BitmapStream, avc420BitmapStream, avc444BitmapStream, lcChroma } from './avc-stream.ts';
 import type { H264Decoder, YuvFrame } from './h264-decoder.ts';
+import type { ReferencePicture } from './h264-references.ts';
 import { H264Stream, type H264StreamSnapshot } from './h264-stream.ts';
 import { drawYuv420, drawYuv444 } from './yuv-to-rgb.ts';
-import {
-  createYuv444Picture,
-  mergeAuxiliaryView,
-  mergeAuxiliaryViewV2,
-  mergeMainView,
-  type Yuv444Picture,
-} from './yuv444.ts';
-
-type Views = 'avc444' | 'avc444v2';
-type View = 'main' | 'auxiliary';
+import { type AvcVersion, createYuv444Picture, mergeView, type View, type Yuv444Picture } from './yuv444.ts';
 
 export interface AvcSurfaceSnapshot {
   readonly stream: H264StreamSnapshot;
   readonly picture: Yuv444Picture | null;
+  readonly version: AvcVersion;
+  /** The last pictures decoded, where they are references: what is on the surface is mostly told by them. */
+  readonly last: Readonly<Record<View, ReferencePicture | null>>;
 }
 
 /** The H.264 stream of one surface: both views of AVC444 come from the same encoder, so one decoder takes them in turn. */
 export class AvcSurface {
   readonly #stream: H264Stream;
   #picture: Yuv444Picture | null = null;
+  #version: AvcVersion = 'avc420';
+  #last: Record<View, ReferencePicture | null> = { main: null, auxiliary: null };
 
   constructor(decoder: H264Decoder) {
     this.#stream = new H264Stream(decoder);
@@ -39,19 +36,29 @@ export class AvcSurface {
   /** Null while no decoder could be brought to where this one stands. */
   snapshot(): AvcSurfaceSnapshot | null {
     const stream = this.#stream.snapshot();
-    return stream && { stream, picture: this.#picture && copyOf(this.#picture) };
+    return (
+      stream && {
+        stream,
+        picture: this.#picture && copyOf(this.#picture),
+        version: this.#version,
+        last: { ...this.#last },
+      }
+    );
   }
 
   /** Of a surface whose decoder has decoded nothing yet. */
-  restore({ stream, picture }: AvcSurfaceSnapshot): void {
+  restore({ stream, picture, version, last }: AvcSurfaceSnapshot): void {
     this.#stream.restore(stream);
     this.#picture = picture && copyOf(picture);
+    this.#version = version;
+    this.#last = { ...last };
   }
 
   /** Decodes RFX_AVC420_BITMAP_STREAM and draws its regions, which it returns. Regions are in surface coordinates. */
   async decode420(bytes: Uint8Array, target: PixelBuffer, budget: WorkBudget): Promise<Rectangle[]> {
     const stream = decode(avc420BitmapStream, bytes);
-    const frame = await this.#frame(stream, budget);
+    this.#version = 'avc420';
+    const frame = await this.#frame(stream, 'main', budget);
     if (!frame) return [];
     const regions = visibleRegions(stream.regionRects, frame, target, budget);
     for (const region of regions) drawYuv420(frame, target, region);
@@ -59,37 +66,37 @@ export class AvcSurface {
   }
 
   /** Decodes RFX_AVC444_BITMAP_STREAM or its second version; see `decode420`. */
-  async decode444(bytes: Uint8Array, version: Views, target: PixelBuffer, budget: WorkBudget): Promise<Rectangle[]> {
+  async decode444(
+    bytes: Uint8Array,
+    version: 'avc444' | 'avc444v2',
+    target: PixelBuffer,
+    budget: WorkBudget,
+  ): Promise<Rectangle[]> {
+    this.#version = version;
     const { lc, avc420EncodedBitstream1, avc420EncodedBitstream2 } = decode(avc444BitmapStream, bytes);
     const first: View = lc === lcChroma ? 'auxiliary' : 'main';
-    const regions = await this.#merge(avc420EncodedBitstream1, first, version, target, budget);
+    const regions = await this.#merge(avc420EncodedBitstream1, first, target, budget);
     if (avc420EncodedBitstream2)
-      regions.push(...(await this.#merge(avc420EncodedBitstream2, 'auxiliary', version, target, budget)));
+      regions.push(...(await this.#merge(avc420EncodedBitstream2, 'auxiliary', target, budget)));
     const picture = this.#picture;
     if (picture) for (const region of distinct(regions)) drawYuv444(picture, target, region);
     return regions;
   }
 
-  async #merge(
-    stream: Avc420BitmapStream,
-    view: View,
-    version: Views,
-    target: PixelBuffer,
-    budget: WorkBudget,
-  ): Promise<Rectangle[]> {
-    const frame = await this.#frame(stream, budget);
+  async #merge(stream: Avc420BitmapStream, view: View, target: PixelBuffer, budget: WorkBudget): Promise<Rectangle[]> {
+    const frame = await this.#frame(stream, view, budget);
     if (!frame) return [];
     if (this.#picture?.width !== frame.width || this.#picture.height !== frame.height)
       this.#picture = createYuv444Picture(frame.width, frame.height);
     const regions = visibleRegions(stream.regionRects, frame, target, budget);
-    const merge = mergeFunction(view, version);
-    for (const region of regions) merge(this.#picture, frame, region);
+    for (const region of regions) mergeView(this.#version, view, this.#picture, frame, region);
     return regions;
   }
 
-  async #frame(stream: Avc420BitmapStream, budget: WorkBudget): Promise<YuvFrame | null> {
+  async #frame(stream: Avc420BitmapStream, view: View, budget: WorkBudget): Promise<YuvFrame | null> {
     if (stream.avc420EncodedBitstream.length === 0) return null;
     const frame = await this.#stream.decode(stream.avc420EncodedBitstream);
+    this.#last[view] = this.#stream.lastReference;
     if (!frame) return null;
     // Blocks of 16 × 16 are what every encoder makes; the merging above counts on them.
     const whole = frame.width % 16 === 0 && frame.height % 16 === 0;
@@ -106,11 +113,6 @@ const copyOf = (picture: Yuv444Picture): Yuv444Picture => ({
   u: picture.u.slice(),
   v: picture.v.slice(),
 });
-
-function mergeFunction(view: View, version: Views): typeof mergeMainView {
-  if (view === 'main') return mergeMainView;
-  return version === 'avc444' ? mergeAuxiliaryView : mergeAuxiliaryViewV2;
-}
 
 function visibleRegions(
   rects: readonly GfxRect16[],

@@ -1,16 +1,10 @@
 import { DecodeError } from '@lucid-sessions/wire';
+import type { YuvFrame } from './h264-decoder.ts';
 import type { SequenceParameters } from './h264-parameters.ts';
 import type { MarkingOperation, SliceHeader } from './h264-slice.ts';
 
-/** A decoded picture later ones may refer to. Never changed once it is made: states share it. */
-export interface ReferencePicture {
-  readonly width: number;
-  readonly height: number;
-  /** Rows without padding. */
-  readonly y: Uint8Array;
-  readonly u: Uint8Array;
-  readonly v: Uint8Array;
-}
+/** A decoded picture later ones may refer to, rows without padding. Never changed once it is made: states share it. */
+export type ReferencePicture = YuvFrame;
 
 export interface Reference {
   readonly picture: ReferencePicture;

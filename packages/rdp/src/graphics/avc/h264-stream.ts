@@ -51,6 +51,7 @@ export class H264Stream {
   /** False where what the decoder holds is not known: before the first IDR picture, or behind something that could not be followed. */
   #followed = false;
   #renumbering: Renumbering | null = null;
+  #last: ReferencePicture | null = null;
   /** Access units the decoder has to be given before the next one. */
   #before: readonly Uint8Array[] = [];
 
@@ -62,12 +63,18 @@ export class H264Stream {
     this.#decoder.close();
   }
 
+  /** The picture of the last access unit, where others may refer to it. */
+  get lastReference(): ReferencePicture | null {
+    return this.#last;
+  }
+
   /** See `H264Decoder.decode`. */
   async decode(unit: Uint8Array): Promise<YuvFrame | null> {
     const nals = splitNals(unit);
     const picture = this.#follow(nals);
     const before = this.#before;
     this.#before = [];
+    this.#last = null;
     try {
       const numbered = this.#numbered(unit, nals, picture);
       for (const earlier of before) await this.#decoder.decode(earlier);
@@ -180,7 +187,8 @@ export class H264Stream {
       if (frame === null) throw new DecodeError('invalid', 'an h.264 picture did not come');
       const whole = frame.width === sps.codedWidth && frame.height === sps.codedHeight;
       if (!whole) throw new DecodeError('invalid', 'an h.264 picture has another size than its stream');
-      this.#references.add(header, sps, header.reference ? pictureOf(frame) : null);
+      this.#last = header.reference ? pictureOf(frame) : null;
+      this.#references.add(header, sps, this.#last);
       if (this.#references.pixelsCount > referencePixelsMax)
         throw new DecodeError('limit', 'an h.264 stream keeps too many pixels');
     } catch (error) {
@@ -205,6 +213,8 @@ function pictureOf({ width, height, y, u, v, strideY, strideUv }: YuvFrame): Ref
     y: tight(y, strideY, width, height),
     u: tight(u, strideUv, width >> 1, height >> 1),
     v: tight(v, strideUv, width >> 1, height >> 1),
+    strideY: width,
+    strideUv: width >> 1,
   };
 }
 

@@ -11,6 +11,9 @@ export interface Yuv444Picture {
   readonly v: Uint8Array;
 }
 
+export type AvcVersion = 'avc420' | 'avc444' | 'avc444v2';
+export type View = 'main' | 'auxiliary';
+
 /** A grey picture as large as a coded frame. */
 export function createYuv444Picture(width: number, height: number): Yuv444Picture {
   const size = width * height;
@@ -18,8 +21,21 @@ export function createYuv444Picture(width: number, height: number): Yuv444Pictur
   return { width, height, stride: width, y: plane(), u: plane(), v: plane() };
 }
 
+/** Takes over what a view holds of an area. */
+export function mergeView(
+  version: AvcVersion,
+  view: View,
+  picture: Yuv444Picture,
+  frame: YuvFrame,
+  area: Rectangle,
+): void {
+  if (view === 'main') mergeMainView(picture, frame, area);
+  else if (version === 'avc444') mergeAuxiliaryView(picture, frame, area);
+  else mergeAuxiliaryViewV2(picture, frame, area);
+}
+
 /** The main view, [MS-RDPEGFX] 3.3.8.3.2: all luma (B1), and chroma (B2, B3) that stands for whole 2 × 2 blocks until more comes. */
-export function mergeMainView(picture: Yuv444Picture, frame: YuvFrame, area: Rectangle): void {
+function mergeMainView(picture: Yuv444Picture, frame: YuvFrame, area: Rectangle): void {
   const { left, right, top, bottom } = evenBounds(area);
   for (let row = top; row < bottom; row += 1) {
     const to = row * picture.stride;
@@ -37,7 +53,7 @@ export function mergeMainView(picture: Yuv444Picture, frame: YuvFrame, area: Rec
  * The auxiliary view of AVC444, [MS-RDPEGFX] 3.3.8.3.2. In its luma plane eight rows of U (B4) and eight of V (B5) take turns: the
  * odd rows of sixteen. Its chroma planes hold the odd columns of the even rows (B6, B7).
  */
-export function mergeAuxiliaryView(picture: Yuv444Picture, frame: YuvFrame, area: Rectangle): void {
+function mergeAuxiliaryView(picture: Yuv444Picture, frame: YuvFrame, area: Rectangle): void {
   const { left, right, top, bottom } = evenBounds(area);
   for (let row = top; row < bottom; row += 1) {
     const to = row * picture.stride;
@@ -61,7 +77,7 @@ export function mergeAuxiliaryView(picture: Yuv444Picture, frame: YuvFrame, area
  * The auxiliary view of AVC444v2, [MS-RDPEGFX] 3.3.8.3.3. Every plane has U in its left half and V in its right. The luma plane
  * holds the odd columns (B4, B5), the chroma planes the odd rows of every fourth column from 0 (B6, B7) and from 2 (B8, B9).
  */
-export function mergeAuxiliaryViewV2(picture: Yuv444Picture, frame: YuvFrame, area: Rectangle): void {
+function mergeAuxiliaryViewV2(picture: Yuv444Picture, frame: YuvFrame, area: Rectangle): void {
   const { left, right, top, bottom } = evenBounds(area);
   const halfWidth = frame.width >> 1;
   const quarterWidth = frame.width >> 2;
