@@ -35,6 +35,8 @@ export class WebCodecsH264 implements H264Decoder {
   #decoder: VideoDecoder | null = null;
   #failure: Error | null = null;
   #timestamp = 0;
+  /** Samples of the last picture: used again for the next, as new memory costs more than the copy. */
+  #memory = new Uint8Array(0);
   #waiting: { timestamp: number; take: (frame: VideoFrame | null) => void } | null = null;
 
   async decode(accessUnit: Uint8Array): Promise<YuvFrame | null> {
@@ -51,7 +53,7 @@ export class WebCodecsH264 implements H264Decoder {
     const frame = await output;
     if (frame === null) return null;
     try {
-      return await planes(frame);
+      return await this.#planes(frame);
     } finally {
       frame.close();
     }
@@ -61,6 +63,32 @@ export class WebCodecsH264 implements H264Decoder {
     this.#waiting?.take(null);
     if (this.#decoder && this.#decoder.state !== 'closed') this.#decoder.close();
     this.#decoder = null;
+  }
+
+  /** The frame's samples over its whole coded size: AVC444 keeps samples in what the stream says to crop. */
+  async #planes(frame: VideoFrame): Promise<YuvFrame | null> {
+    if (frame.format !== 'I420' && frame.format !== 'NV12') return null;
+    const width = wholeMacroblocks(frame.visibleRect?.width ?? 0, frame.codedWidth);
+    const height = wholeMacroblocks(frame.visibleRect?.height ?? 0, frame.codedHeight);
+    const rect = { x: 0, y: 0, width, height };
+    const length = frame.allocationSize({ rect });
+    if (this.#memory.length !== length) this.#memory = new Uint8Array(length);
+    const bytes = this.#memory;
+    const layout = await frame.copyTo(bytes, { rect });
+    const plane = (i: number): Uint8Array => bytes.subarray(layout[i]!.offset);
+    if (frame.format === 'I420')
+      return {
+        width,
+        height,
+        y: plane(0),
+        u: plane(1),
+        v: plane(2),
+        strideY: layout[0]!.stride,
+        strideUv: layout[1]!.stride,
+      };
+    const chroma = { u: new Uint8Array((width / 2) * (height / 2)), v: new Uint8Array((width / 2) * (height / 2)) };
+    splitChroma(plane(1), layout[1]!.stride, width / 2, height / 2, chroma);
+    return { width, height, y: plane(0), ...chroma, strideY: layout[0]!.stride, strideUv: width / 2 };
   }
 
   #codec = '';
@@ -102,30 +130,6 @@ export class WebCodecsH264 implements H264Decoder {
 /** A stream crops less than a macroblock. Decoders may pad the coded size by rows of their own, so it is only the bound. */
 function wholeMacroblocks(visible: number, coded: number): number {
   return Math.min((visible + 15) & ~15, coded & ~15);
-}
-
-/** The frame's samples over its whole coded size: AVC444 keeps samples in what the stream says to crop. */
-async function planes(frame: VideoFrame): Promise<YuvFrame | null> {
-  if (frame.format !== 'I420' && frame.format !== 'NV12') return null;
-  const width = wholeMacroblocks(frame.visibleRect?.width ?? 0, frame.codedWidth);
-  const height = wholeMacroblocks(frame.visibleRect?.height ?? 0, frame.codedHeight);
-  const rect = { x: 0, y: 0, width, height };
-  const bytes = new Uint8Array(frame.allocationSize({ rect }));
-  const layout = await frame.copyTo(bytes, { rect });
-  const plane = (i: number): Uint8Array => bytes.subarray(layout[i]!.offset);
-  if (frame.format === 'I420')
-    return {
-      width,
-      height,
-      y: plane(0),
-      u: plane(1),
-      v: plane(2),
-      strideY: layout[0]!.stride,
-      strideUv: layout[1]!.stride,
-    };
-  const chroma = { u: new Uint8Array((width / 2) * (height / 2)), v: new Uint8Array((width / 2) * (height / 2)) };
-  splitChroma(plane(1), layout[1]!.stride, width / 2, height / 2, chroma);
-  return { width, height, y: plane(0), ...chroma, strideY: layout[0]!.stride, strideUv: width / 2 };
 }
 
 function splitChroma(

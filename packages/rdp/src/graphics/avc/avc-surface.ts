@@ -6,7 +6,7 @@ import { type Avc420BitmapStream, avc420BitmapStream, avc444BitmapStream, lcChro
 import type { H264Decoder, YuvFrame } from './h264-decoder.ts';
 import type { ReferencePicture } from './h264-references.ts';
 import { H264Stream, type H264StreamSnapshot } from './h264-stream.ts';
-import { drawYuv420, drawYuv444 } from './yuv-to-rgb.ts';
+import { yuvPainter } from './yuv-to-rgb.ts';
 import { type AvcVersion, createYuv444Picture, mergeView, type View, type Yuv444Picture } from './yuv444.ts';
 
 export interface AvcSurfaceSnapshot {
@@ -41,9 +41,15 @@ export class AvcSurface {
         stream,
         picture: this.#picture && copyOf(this.#picture),
         version: this.#version,
-        last: { ...this.#last },
+        last: { main: this.#shared('main'), auxiliary: this.#shared('auxiliary') },
       }
     );
+  }
+
+  /** Of a picture nothing refers to the memory may be in use again. */
+  #shared(view: View): ReferencePicture | null {
+    const picture = this.#last[view];
+    return picture && this.#stream.refersTo(picture) ? picture : null;
   }
 
   /** Of a surface whose decoder has decoded nothing yet. */
@@ -61,7 +67,7 @@ export class AvcSurface {
     const frame = await this.#frame(stream, 'main', budget);
     if (!frame) return [];
     const regions = visibleRegions(stream.regionRects, frame, target, budget);
-    for (const region of regions) drawYuv420(frame, target, region);
+    for (const region of regions) yuvPainter().draw420(frame, target, region);
     return regions;
   }
 
@@ -79,7 +85,7 @@ export class AvcSurface {
     if (avc420EncodedBitstream2)
       regions.push(...(await this.#merge(avc420EncodedBitstream2, 'auxiliary', target, budget)));
     const picture = this.#picture;
-    if (picture) for (const region of distinct(regions)) drawYuv444(picture, target, region);
+    if (picture) for (const region of distinct(regions)) yuvPainter().draw444(picture, target, region);
     return regions;
   }
 

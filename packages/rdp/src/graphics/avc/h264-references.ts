@@ -55,6 +55,10 @@ export class References {
     this.#pictureOrder = snapshot.pictureOrder;
   }
 
+  has(picture: ReferencePicture): boolean {
+    return this.#short.some((reference) => reference.picture === picture) || [...this.#long.values()].includes(picture);
+  }
+
   get pixelsCount(): number {
     const pictures = [...this.#short.map(({ picture }) => picture), ...this.#long.values()];
     return pictures.reduce((sum, { width, height }) => sum + width * height, 0);

@@ -52,6 +52,9 @@ export class H264Stream {
   #followed = false;
   #renumbering: Renumbering | null = null;
   #last: ReferencePicture | null = null;
+  /** Pictures no state shares: their memory is used again when nothing refers to them any more. */
+  readonly #own = new Set<ReferencePicture>();
+  #spare: Uint8Array<ArrayBuffer>[] = [];
   /** Access units the decoder has to be given before the next one. */
   #before: readonly Uint8Array[] = [];
 
@@ -63,7 +66,7 @@ export class H264Stream {
     this.#decoder.close();
   }
 
-  /** The picture of the last access unit, where others may refer to it. */
+  /** The picture of the last access unit, where others may refer to it; its memory is used again later unless a state has it. */
   get lastReference(): ReferencePicture | null {
     return this.#last;
   }
@@ -87,9 +90,14 @@ export class H264Stream {
     }
   }
 
+  refersTo(picture: ReferencePicture): boolean {
+    return this.#references.has(picture);
+  }
+
   /** null while no other decoder could be brought to where this one stands. */
   snapshot(): H264StreamSnapshot | null {
     if (!this.#followed) return null;
+    this.#own.clear();
     return {
       parameterSets: [...this.#sets.values()].sort((a, b) => nalType(a) - nalType(b)),
       sequenceId: this.#sequenceId,
@@ -187,13 +195,30 @@ export class H264Stream {
       if (frame === null) throw new DecodeError('invalid', 'an h.264 picture did not come');
       const whole = frame.width === sps.codedWidth && frame.height === sps.codedHeight;
       if (!whole) throw new DecodeError('invalid', 'an h.264 picture has another size than its stream');
-      this.#last = header.reference ? pictureOf(frame) : null;
+      this.#last = header.reference ? this.#copyOf(frame) : null;
       this.#references.add(header, sps, this.#last);
+      this.#takeBack();
       if (this.#references.pixelsCount > referencePixelsMax)
         throw new DecodeError('limit', 'an h.264 stream keeps too many pixels');
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.#followed = false;
+    }
+  }
+
+  #copyOf(frame: YuvFrame): ReferencePicture {
+    const length = (frame.width * frame.height * 3) / 2;
+    const memory = this.#spare.pop() ?? new Uint8Array(length);
+    const picture = copyInto(memory.length === length ? memory : new Uint8Array(length), frame);
+    this.#own.add(picture);
+    return picture;
+  }
+
+  #takeBack(): void {
+    for (const picture of this.#own) {
+      if (this.#references.has(picture)) continue;
+      this.#own.delete(picture);
+      this.#spare = [memoryOf(picture)];
     }
   }
 }
@@ -205,22 +230,24 @@ const concat = (a: Uint8Array, b: Uint8Array): Uint8Array => {
   return bytes;
 };
 
-/** A copy without the decoder's padding. */
-function pictureOf({ width, height, y, u, v, strideY, strideUv }: YuvFrame): ReferencePicture {
-  return {
-    width,
-    height,
-    y: tight(y, strideY, width, height),
-    u: tight(u, strideUv, width >> 1, height >> 1),
-    v: tight(v, strideUv, width >> 1, height >> 1),
-    strideY: width,
-    strideUv: width >> 1,
-  };
+const memoryOf = ({ y }: ReferencePicture): Uint8Array<ArrayBuffer> => new Uint8Array(y.buffer as ArrayBuffer);
+
+/** A copy without the decoder's padding; all planes lie in `memory`. */
+function copyInto(memory: Uint8Array<ArrayBuffer>, frame: YuvFrame): ReferencePicture {
+  const { width, height, strideY, strideUv } = frame;
+  const lumaBytes = width * height;
+  const y = memory.subarray(0, lumaBytes);
+  const u = memory.subarray(lumaBytes, lumaBytes + lumaBytes / 4);
+  const v = memory.subarray(lumaBytes + lumaBytes / 4);
+  copyRows(y, width, frame.y, strideY);
+  copyRows(u, width >> 1, frame.u, strideUv);
+  copyRows(v, width >> 1, frame.v, strideUv);
+  return { width, height, y, u, v, strideY: width, strideUv: width >> 1 };
 }
 
-function tight(plane: Uint8Array, stride: number, width: number, height: number): Uint8Array {
-  if (stride === width) return plane.slice(0, width * height);
-  const rows = new Uint8Array(width * height);
-  for (let row = 0; row < height; row += 1) rows.set(plane.subarray(row * stride, row * stride + width), row * width);
-  return rows;
+function copyRows(target: Uint8Array, width: number, source: Uint8Array, stride: number): void {
+  if (stride === width) target.set(source.subarray(0, target.length));
+  else
+    for (let to = 0, from = 0; to < target.length; to += width, from += stride)
+      target.set(source.subarray(from, from + width), to);
 }

@@ -1,6 +1,6 @@
 import { createPixelBuffer, type PixelBuffer } from '../pixels.ts';
 import type { AvcSurfaceSnapshot } from './avc-surface.ts';
-import { drawYuv420, drawYuv444 } from './yuv-to-rgb.ts';
+import { yuvPainter } from './yuv-to-rgb.ts';
 import { createYuv444Picture, mergeView } from './yuv444.ts';
 
 /**
@@ -29,8 +29,8 @@ export function predictedPixels(
   if (!source) return null;
   const pixels = createPixelBuffer(width, height, 0);
   const area = { left: 0, top: 0, width: Math.min(width, source.width), height: Math.min(height, source.height) };
-  if (version === 'avc420') drawYuv420(last.main!, pixels, area);
-  else drawYuv444(picture!, pixels, area);
+  if (version === 'avc420') yuvPainter().draw420(last.main!, pixels, area);
+  else yuvPainter().draw444(picture!, pixels, area);
   return pixels;
 }
 

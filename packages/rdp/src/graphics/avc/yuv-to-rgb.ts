@@ -1,5 +1,6 @@
 import type { PixelBuffer, Rectangle } from '../pixels.ts';
 import type { YuvFrame } from './h264-decoder.ts';
+import { loadYuvKernels, rgbaOffset, rowOffsets, stripPixelsMax, type YuvKernels } from './yuv-kernels.ts';
 import type { Yuv444Picture } from './yuv444.ts';
 
 /**
@@ -25,8 +26,80 @@ function clamp(value: number): number {
   return value < 0 ? 0 : Math.min(value, 255);
 }
 
-/** Draws `area`, which lies inside both frame and target. */
-export function drawYuv420(frame: YuvFrame, target: PixelBuffer, area: Rectangle): void {
+/** Draws areas that lie inside both picture and target. */
+export interface YuvPainter {
+  draw420(frame: YuvFrame, target: PixelBuffer, area: Rectangle): void;
+  draw444(picture: Yuv444Picture, target: PixelBuffer, area: Rectangle): void;
+}
+
+/** In WebAssembly SIMD, or without. */
+export function createYuvPainter(kernels: YuvKernels | null): YuvPainter {
+  return kernels ? new SimdPainter(kernels) : { draw420, draw444 };
+}
+
+let painter: YuvPainter | null = null;
+/** This platform's. */
+export function yuvPainter(): YuvPainter {
+  painter ??= createYuvPainter(loadYuvKernels());
+  return painter;
+}
+
+/** Copies rows into the kernels' memory and pixels out of it, by strips that stay in the processor's cache. */
+class SimdPainter implements YuvPainter {
+  readonly #kernels: YuvKernels;
+  readonly #bytes: Uint8Array;
+  readonly #words: Uint32Array;
+
+  constructor(kernels: YuvKernels) {
+    this.#kernels = kernels;
+    this.#bytes = new Uint8Array(kernels.memory.buffer);
+    this.#words = new Uint32Array(kernels.memory.buffer, rgbaOffset, stripPixelsMax + 16);
+  }
+
+  draw420({ y, u, v, strideY, strideUv }: YuvFrame, target: PixelBuffer, area: Rectangle): void {
+    this.#strips(area, target, (row, left, pixels) => {
+      this.#row(rowOffsets.y, y, row * strideY + left, pixels);
+      const chroma = (row >> 1) * strideUv + (left >> 1);
+      this.#row(rowOffsets.u, u, chroma, (pixels + 1) >> 1);
+      this.#row(rowOffsets.v, v, chroma, (pixels + 1) >> 1);
+      this.#kernels.row420(pixels);
+    });
+  }
+
+  draw444({ y, u, v, stride }: Yuv444Picture, target: PixelBuffer, area: Rectangle): void {
+    this.#strips(area, target, (row, left, pixels) => {
+      const at = row * stride + left;
+      this.#row(rowOffsets.y, y, at, pixels);
+      this.#row(rowOffsets.u, u, at, pixels + 1);
+      this.#row(rowOffsets.v, v, at, pixels + 1);
+      if (row & 1) {
+        this.#kernels.row444(pixels);
+        return;
+      }
+      this.#row(rowOffsets.nextU, u, at + stride, pixels + 1);
+      this.#row(rowOffsets.nextV, v, at + stride, pixels + 1);
+      this.#kernels.rowFiltered444(pixels);
+    });
+  }
+
+  #row(offset: number, plane: Uint8Array, from: number, length: number): void {
+    this.#bytes.set(plane.subarray(from, from + length), offset);
+  }
+
+  /** Strips begin at even columns, where blocks of chroma do. */
+  #strips(area: Rectangle, target: PixelBuffer, convert: (row: number, left: number, pixels: number) => void): void {
+    const right = area.left + area.width;
+    for (let row = area.top; row < area.top + area.height; row += 1)
+      for (let left = area.left & ~1; left < right; left += stripPixelsMax) {
+        const pixels = Math.min(stripPixelsMax, right - left);
+        convert(row, left, pixels);
+        const skipped = Math.max(0, area.left - left);
+        target.words.set(this.#words.subarray(skipped, pixels), row * target.width + left + skipped);
+      }
+  }
+}
+
+function draw420(frame: YuvFrame, target: PixelBuffer, area: Rectangle): void {
   const words = new Int32Array(target.words.buffer);
   const { y, u, v } = frame;
   const right = area.left + area.width;
@@ -50,8 +123,7 @@ function unfiltered(average: number, sumOfOthers: number): number {
   return Math.abs(value - average) < 30 ? average : value;
 }
 
-/** Draws `area`, which lies inside both picture and target. */
-export function drawYuv444(picture: Yuv444Picture, target: PixelBuffer, area: Rectangle): void {
+function draw444(picture: Yuv444Picture, target: PixelBuffer, area: Rectangle): void {
   const words = new Int32Array(target.words.buffer);
   const { y, u, v, stride } = picture;
   const right = area.left + area.width;

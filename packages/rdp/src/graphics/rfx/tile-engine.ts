@@ -2,8 +2,8 @@ import type { Rectangle } from '../pixels.ts';
 import { inverseReduceExtrapolateDwt } from '../progressive/reduce-extrapolate-dwt.ts';
 import { createTileSamples, type SamplePlane, type TileSamples, writeYcbcr } from './color.ts';
 import { inverseDwt } from './dwt.ts';
+import { inverseLevelSimd, loadRfxKernels, pixelsOffset, planeOffsets, type RfxKernels } from './kernels.ts';
 import { tileCoefficients } from './rlgr.ts';
-import { inverseLevelSimd, loadRfxKernels, pixelsOffset, planeOffsets, type RfxKernels } from './simd/kernels.ts';
 import {
   dequantize,
   originalLayout,

@@ -1,6 +1,6 @@
 /**
- * The inverse wavelet transforms and the colour conversion of RemoteFX, eight samples at a time. They compute what `../dwt.ts`,
- * `../../progressive/reduce-extrapolate-dwt.ts` and `../color.ts` compute; a test holds them to that.
+ * The inverse wavelet transforms and the colour conversion of RemoteFX, eight samples at a time. They compute what `dwt.ts`,
+ * `../progressive/reduce-extrapolate-dwt.ts` and `color.ts` compute; a test holds them to that.
  */
 import {
   block,
@@ -15,7 +15,7 @@ import {
   v128,
   type WasmFunction,
   wasmModule,
-} from './assembler.ts';
+} from '../simd/assembler.ts';
 
 /** Where things lie in the module's memory, in bytes. Reads may run up to 16 bytes past a plane. */
 export const planeOffsets = [0, 8256, 16_512] as const;

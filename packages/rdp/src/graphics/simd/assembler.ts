@@ -71,10 +71,18 @@ export const v128 = {
   /** Bytes 0–15 name bytes of `a`, 16–31 those of `b`. */
   shuffle: (a: Code, b: Code, bytes: readonly number[]): Code => [...a, ...b, ...simd(0x0d, ...bytes)],
   const: (bytes: readonly number[]): Code => simd(0x0c, ...bytes),
+  and: binary(0x4e),
+  /** Bits of `a` where `mask` has ones, else of `b`. */
+  select: (a: Code, b: Code, mask: Code): Code => [...a, ...b, ...mask, ...simd(0x52)],
 };
 
 export const i16x8 = {
   splat: unary(0x10),
+  extendLowI8x16U: unary(0x89),
+  extendHighI8x16U: unary(0x8a),
+  abs: unary(0x80),
+  ltS: binary(0x2f),
+  mul: binary(0x95),
   add: binary(0x8e),
   sub: binary(0x91),
   /** The second operand is a scalar. */
