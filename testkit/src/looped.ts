@@ -1,4 +1,4 @@
-import { FrameSplitter } from '@lucid-sessions/rdp';
+import { FrameSplitter, StreamInspector } from '@lucid-sessions/rdp';
 import { SessionDecoder } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import { type Capture, readCapture } from './capture.ts';
@@ -29,18 +29,41 @@ export function captureFrames(capture: Capture): Frame[] {
 /** MCS Disconnect Provider Ultimatum, [T.125] 11.15: a loop has no end. */
 const isDisconnect = ({ body }: Frame): boolean => body[0] === 3 && body.length === 9 && body[7] === 0x21;
 
-/** How many frames come before the first picture: what only a connection's beginning may hold. */
+/** H.264, where there is any, begins right behind the first pictures of other kinds. */
+const framesBeforeH264Max = 500;
+
+/**
+ * How many frames come before what can be repeated: what only a connection's beginning may hold. Most pictures stand for
+ * themselves from the second one on; an H.264 stream begins anew with its first.
+ */
 function introLength(frames: readonly Frame[]): number {
-  const decoder = new SessionDecoder({ createH264Decoder: () => ({ decode: () => null, close: () => {} }) });
-  const drawn = frames.findIndex(({ flags, body }) => {
-    void decoder.push({ fromServer: (flags & frameFlags.serverToClient) !== 0, bytes: body });
-    return decoder.screen.framesCount > 0;
+  let h264 = false;
+  const decoder = new SessionDecoder({
+    createH264Decoder: () => {
+      h264 = true;
+      return { decode: () => null, close: () => {} };
+    },
   });
-  return drawn + 1;
+  const inspector = new StreamInspector();
+  let drawn = 0;
+  /** Behind the last frame that left no message of a dynamic channel begun. */
+  let whole = 0;
+  let begun = false;
+  for (const [index, { flags, body }] of frames.entries()) {
+    const fromServer = (flags & frameFlags.serverToClient) !== 0;
+    void decoder.push({ fromServer, bytes: body });
+    if (h264) return whole;
+    const kinds = inspector.push(fromServer ? 'server' : 'client', body).map(({ kind }) => kind);
+    if (fromServer && kinds.includes('dynamicChannel')) begun = !kinds.includes('dynamicMessage');
+    if (!begun) whole = index + 1;
+    if (drawn === 0 && decoder.screen.framesCount > 0) drawn = index + 1;
+    if (drawn > 0 && index > drawn + framesBeforeH264Max) break;
+  }
+  return drawn;
 }
 
 /**
- * A long recording of a short capture: its connection, then what came after the first picture again and again until `untilUs`.
+ * A long recording of a short capture: its connection, then what came after the first picture (in H.264: with it) again and again until `untilUs`.
  * Only for captures whose updates stand for themselves: no bulk compression, whose history would not be the same.
  */
 export function* loopedFrames(capturePath: string, untilUs: number): Generator<Frame, void, undefined> {

@@ -1,5 +1,6 @@
 import {
   type H264Decoder,
+  isIdr,
   putPicturesIn,
   SessionDecoder,
   type SessionSnapshot,
@@ -17,6 +18,7 @@ import {
   unpackState,
 } from '@lucid-sessions/recording/session-index';
 import { createFfmpegH264Decoder, FfmpegError } from '../h264-ffmpeg.ts';
+import { BareState } from './bare-state.ts';
 
 /** Keyframes may cost so much of what is stored; the index beside them costs the rest of a tenth. */
 const shareMax = 0.08;
@@ -25,6 +27,11 @@ const workBytesMax = 512 * 1024;
 const workBytesOfChunk = 256 * 1024;
 /** … and next to nothing where many have to be. */
 const chunksMax = 12;
+/** A bare state costs next to nothing, but trying it does. */
+const workBytesOfBare = 64 * 1024;
+const bareBytesGuess = 8 * 1024;
+/** H.264 is slow to decode, and its first states are costly: so much may be spent before it is earned. */
+const h264AdvanceBytes = 768 * 1024;
 /** However short an H.264 picture is, every pixel of it is decoded. */
 const workBytesPerPixel = 1 / 128;
 /** What the first one is thought to cost. */
@@ -39,6 +46,13 @@ const wholeFrom = 0.7;
 
 interface Base extends KeyframeBase {
   depth: number;
+}
+
+interface Encoded {
+  place: KeyframePlace;
+  packed: Uint8Array;
+  bytes: Uint8Array;
+  base: Base | null;
 }
 
 export interface MadeKeyframe extends KeyframePlace {
@@ -60,6 +74,9 @@ export interface KeyframeWalkStart {
   whole: boolean;
 }
 
+const isTaken = ({ kind, flags }: Frame): boolean =>
+  kind === frameKinds.pdu && (flags & (frameFlags.receivedOnly | frameFlags.inputs)) === 0;
+
 /**
  * Decodes a recording once and leaves states behind: as many as their share of the stored bytes allows, none where there is
  * little to decode. Where H.264 begins and there is no ffmpeg, the states end.
@@ -78,6 +95,11 @@ export class KeyframeWalk {
   #guessBytes = firstBytesGuess;
   #workBytes = 0;
   #place: KeyframePlace = { chunkIndex: 0, frameIndex: 0, timeUs: 0 };
+  /** A state that may do without its pixels, and where it was. */
+  #bare: { state: BareState; place: Omit<KeyframePlace, 'timeUs'> } | null = null;
+  #h264 = false;
+  /** An IDR picture was decoded since. */
+  #idr = false;
 
   private constructor(start: KeyframeWalkStart) {
     this.#depth = start.whole ? 'whole' : 'lean';
@@ -123,12 +145,16 @@ export class KeyframeWalk {
     const made: MadeKeyframe[] = [];
     const first = index === this.#place.chunkIndex ? this.#place.frameIndex : 0;
     let { timeUs } = this.#place;
+    this.#bare = null;
     for (let at = first; at < frames.length && !this.lacksH264; at += 1) {
       const frame = frames[at]!;
       timeUs = Math.max(timeUs, frame.timeUs);
+      if (!isTaken(frame)) continue;
+      if (!again) this.#beginBare(frame, { chunkIndex: index, frameIndex: at });
       await this.#take(frame);
+      if (again || this.lacksH264) continue;
       const keyframe =
-        again || this.lacksH264 ? null : await this.#keep({ chunkIndex: index, frameIndex: at + 1, timeUs });
+        (await this.#keepBare(frame, timeUs)) ?? (await this.#keep({ chunkIndex: index, frameIndex: at + 1, timeUs }));
       if (keyframe !== null) made.push(keyframe);
     }
     if (this.#place.chunkIndex <= index) this.#place = { ...this.#place, timeUs };
@@ -139,8 +165,7 @@ export class KeyframeWalk {
     this.#decoder.close();
   }
 
-  async #take({ kind, flags, body }: Frame): Promise<void> {
-    if (kind !== frameKinds.pdu || (flags & (frameFlags.receivedOnly | frameFlags.inputs)) !== 0) return;
+  async #take({ flags, body }: Frame): Promise<void> {
     const fromServer = (flags & frameFlags.serverToClient) !== 0;
     if (fromServer) this.#workBytes += body.length;
     await this.#decoder.push({ fromServer, bytes: body });
@@ -152,9 +177,11 @@ export class KeyframeWalk {
 
   #h264Decoder(): H264Decoder {
     const decoder = createFfmpegH264Decoder();
+    this.#h264 = true;
     return {
       decode: async (unit) => {
         const frame = await decoder.decode(unit);
+        if (isIdr(unit)) this.#idr = true;
         if (frame) this.#workBytes += Math.floor(frame.width * frame.height * workBytesPerPixel);
         return frame;
       },
@@ -163,7 +190,7 @@ export class KeyframeWalk {
   }
 
   get #allowanceBytes(): number {
-    return this.#storedBytes * shareMax - this.#keyframeBytes;
+    return this.#storedBytes * shareMax + (this.#h264 ? h264AdvanceBytes : 0) - this.#keyframeBytes;
   }
 
   #due({ chunkIndex }: KeyframePlace): boolean {
@@ -172,8 +199,31 @@ export class KeyframeWalk {
     return far && this.#allowanceBytes >= this.#guessBytes;
   }
 
+  #beginBare(frame: Frame, place: Omit<KeyframePlace, 'timeUs'>): void {
+    if (this.#bare !== null || this.#workBytes < workBytesOfBare || this.#allowanceBytes < bareBytesGuess) return;
+    const state = BareState.before(frame, this.#decoder, this.#depth);
+    if (state === null) return;
+    this.#bare = { state, place };
+    this.#idr = false;
+  }
+
+  /** A state before the IDR picture that was just drawn. */
+  async #keepBare(frame: Frame, timeUs: number): Promise<MadeKeyframe | null> {
+    const bare = this.#bare;
+    if (bare === null) return null;
+    const goesOn = bare.state.add(frame);
+    const after = this.#idr ? this.#decoder.snapshot('lean') : null;
+    if (goesOn && after === null) return null;
+    this.#bare = null;
+    const packed = after && (await bare.state.packedIf(after));
+    if (packed === null) return null;
+    const place = { ...bare.place, timeUs };
+    const { bytes, base } = await this.#encode(place, packed);
+    return bytes.length > this.#allowanceBytes ? null : this.#made({ place, packed, bytes, base });
+  }
+
   async #keep(place: KeyframePlace): Promise<MadeKeyframe | null> {
-    if (!this.#due(place)) return null;
+    if (this.#bare !== null || !this.#due(place)) return null;
     const snapshot = this.#decoder.snapshot(this.#depth);
     if (snapshot === null || this.#decoder.screen.width === 0) return null;
     takePicturesOut(snapshot);
@@ -181,6 +231,10 @@ export class KeyframeWalk {
     const { bytes, base } = await this.#encode(place, packed);
     this.#guessBytes = bytes.length;
     if (bytes.length > this.#allowanceBytes) return null;
+    return this.#made({ place, packed, bytes, base });
+  }
+
+  #made({ place, packed, bytes, base }: Encoded): MadeKeyframe {
     const number = this.#number;
     const depth = base === null ? 0 : base.depth + 1;
     if (base === null) this.#wholeBytes = bytes.length;

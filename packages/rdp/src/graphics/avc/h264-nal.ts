@@ -14,6 +14,12 @@ export function isSlice(nal: Uint8Array): boolean {
   return nalType(nal) === nalSlice || nalType(nal) === nalIdrSlice;
 }
 
+/** Whether an access unit begins anew: nothing behind its picture refers to anything before it. */
+export function isIdr(accessUnit: Uint8Array): boolean {
+  const slice = splitNals(accessUnit).find(isSlice);
+  return slice !== undefined && nalType(slice) === nalIdrSlice;
+}
+
 /** The NAL units of an Annex B byte stream, without start codes and trailing zeros. Views of `bytes`. */
 export function splitNals(bytes: Uint8Array): Uint8Array[] {
   const nals: Uint8Array[] = [];

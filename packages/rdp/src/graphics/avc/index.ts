@@ -6,6 +6,7 @@ export {
 } from './avc-stream.ts';
 export type { H264Decoder, H264DecoderFactory, YuvFrame } from './h264-decoder.ts';
 export {
+  isIdr,
   nalAccessUnitDelimiter,
   nalIdrSlice,
   nalPps,
