@@ -103,7 +103,7 @@ interface Wanted {
 
 async function measure(installation: Installation, browser: Browser, wanted: Wanted): Promise<void> {
   const { capture, seconds, seeks } = wanted;
-  const sessionId = `long-${capture}`;
+  const sessionId = `long-${capture.replaceAll('/', '-')}`;
   const token = { token: serviceSecret };
   const storage = rpcClient('storage', installation.urls.storage, token);
   const processor = rpcClient('processor', installation.urls.processor, token);

@@ -17,23 +17,37 @@ class ListDecoder implements PictureDecoder<string[]> {
   constructor(asynchronous = false) {
     this.#asynchronous = asynchronous;
   }
-  take(frame: Frame): void | Promise<void> {
-    if (this.#asynchronous) return new Promise((resolve) => setImmediate(() => resolve(this.#draw(frame))));
-    this.#draw(frame);
+  /** An asynchronous one puts off what it may. */
+  readonly #later: Frame[] = [];
+  async take(frame: Frame, later = false): Promise<void> {
+    if (this.#asynchronous && later) this.#later.push(frame);
+    else {
+      await this.settle();
+      if (this.#asynchronous) await new Promise(setImmediate);
+      this.#draw(frame);
+    }
+  }
+  async settle(): Promise<void> {
+    for (const frame of this.#later.splice(0)) {
+      await new Promise(setImmediate);
+      this.#draw(frame);
+    }
   }
   #draw(frame: Frame): void {
     this.drawn.push(new TextDecoder().decode(frame.body));
     // Every third frame changes nothing that can be seen.
     if (this.drawn.length % 3 !== 0) this.framesCount += 1;
   }
-  snapshot(): string[] {
-    return [...this.drawn];
+  snapshot(): string[] | null {
+    return this.#later.length > 0 ? null : [...this.drawn];
   }
   restore(state: string[]): void {
+    this.#later.length = 0;
     this.restores += 1;
     this.drawn = [...state];
   }
   reset(): void {
+    this.#later.length = 0;
     this.resets += 1;
     this.drawn = [];
   }

@@ -5,8 +5,10 @@ import { type Keyframe, KeyframeCache, type KeyframePlace, stateBytes } from './
 
 /** What turns frames into a picture: the session decoder, seen from here. */
 export interface PictureDecoder<State> {
-  /** Takes the next frame of the recording; done when its effect is in the picture. */
-  take(frame: Frame): void | Promise<void>;
+  /** Takes the next frame of the recording; done when its effect is in the picture, or may be put off until `settle`. */
+  take(frame: Frame, later?: boolean): void | Promise<void>;
+  /** The picture shows every frame taken. */
+  settle(): Promise<void>;
   /** Pictures drawn so far; grows with every visible change. */
   readonly framesCount: number;
   /** The state to go on from, or null where there can be none (far into an H.264 stream). */
@@ -148,13 +150,13 @@ export class Engine<State> {
     return run;
   }
 
-  async #forward(walk: number, toUs: number, deadlineMs = Number.POSITIVE_INFINITY): Promise<boolean> {
+  async #forward(walk: number, toUs: number, deadlineMs = Number.POSITIVE_INFINITY, later = false): Promise<boolean> {
     let turnAt = this.#hooks.now() + turnMs;
     for (;;) {
       const frame = await this.#peek();
       if (walk !== this.#walk) return false;
       if (frame === null || frame.timeUs > toUs) return true;
-      await this.#take(frame);
+      await this.#take(frame, later);
       if (walk !== this.#walk) return false;
       const now = this.#hooks.now();
       if (now >= deadlineMs) return false;
@@ -182,7 +184,10 @@ export class Engine<State> {
       await this.#goTo(keyframe);
     }
     if (walk !== this.#walk) return false;
-    return this.#forward(walk, timeUs);
+    // Nobody sees what lies between.
+    if (!(await this.#forward(walk, timeUs, undefined, true))) return false;
+    await this.#decoder.settle();
+    return walk === this.#walk;
   }
 
   #prefetch(first: number, timeUs: number): void {
@@ -207,6 +212,7 @@ export class Engine<State> {
   }
 
   async #stepForward(walk: number): Promise<number | null> {
+    await this.#decoder.settle();
     const before = this.#decoder.framesCount;
     for (;;) {
       const frame = await this.#peek();
@@ -269,13 +275,13 @@ export class Engine<State> {
     if (next) this.#chunks.prefetch(next);
   }
 
-  async #take(frame: Frame): Promise<void> {
+  async #take(frame: Frame, later = false): Promise<void> {
     this.#frameIndex += 1;
     this.#timeUs = Math.max(this.#timeUs, frame.timeUs);
     const before = this.#decoder.framesCount;
     if ((frame.flags & frameFlags.receivedOnly) === 0) {
       // Most frames are drawn at once: waiting for each would cost more than drawing it.
-      const drawn = this.#decoder.take(frame);
+      const drawn = this.#decoder.take(frame, later);
       if (drawn) await drawn;
     }
     if (this.#decoder.framesCount !== before) this.#noteUpdate(frame.timeUs);

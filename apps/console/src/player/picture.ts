@@ -39,11 +39,16 @@ export class Picture implements PictureDecoder<PictureState> {
     return this.#decoder.screen.pointer;
   }
 
-  take(frame: Frame): void | Promise<void> {
+  take(frame: Frame, later = false): void | Promise<void> {
     if (frame.kind !== frameKinds.pdu || (frame.flags & frameFlags.inputs) !== 0) return;
     const fromServer = (frame.flags & frameFlags.serverToClient) !== 0;
-    const waiting = this.#decoder.push({ fromServer, bytes: frame.body });
+    const waiting = this.#decoder.push({ fromServer, bytes: frame.body }, later);
     if (waiting) return waiting.then(() => this.#noteDirty());
+    this.#noteDirty();
+  }
+
+  async settle(): Promise<void> {
+    await this.#decoder.settle();
     this.#noteDirty();
   }
 

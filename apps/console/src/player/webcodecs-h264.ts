@@ -1,4 +1,4 @@
-import type { H264Decoder, YuvFrame } from '@lucid-sessions/rdp/graphics';
+import type { H264Decoder, Rectangle, YuvFrame } from '@lucid-sessions/rdp/graphics';
 
 const nalSps = 7;
 const nalIdr = 5;
@@ -30,101 +30,177 @@ export function inspectAccessUnit(bytes: Uint8Array): AccessUnitFacts {
   return facts;
 }
 
+/** Access units handed to the browser ahead of the pictures that came back. */
+const aheadMax = 24;
+
+/** Pictures that are waited for, in the order their access units were given. */
+interface Expected {
+  readonly timestamp: number;
+  readonly area: Rectangle | null;
+  readonly come: (frame: YuvFrame | null) => void;
+}
+
+const everything: Rectangle = { left: 0, top: 0, width: 1 << 16, height: 1 << 16 };
+
 /** H.264 by the browser's WebCodecs. */
 export class WebCodecsH264 implements H264Decoder {
   #decoder: VideoDecoder | null = null;
   #failure: Error | null = null;
+  #codec = '';
   #timestamp = 0;
   /** Samples of the last picture: used again for the next, as new memory costs more than the copy. */
   #memory = new Uint8Array(0);
-  #waiting: { timestamp: number; take: (frame: VideoFrame | null) => void } | null = null;
+  #chroma = new Uint8Array(0);
+  #expected: Expected[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Pictures are read one after the other, into the same memory. */
+  #reading: Promise<void> = Promise.resolve();
 
   async decode(accessUnit: Uint8Array): Promise<YuvFrame | null> {
-    const { codec, key } = inspectAccessUnit(accessUnit);
-    if (codec !== null && (this.#decoder === null || key)) this.#configure(codec);
-    const decoder = this.#decoder;
-    // Nothing can be decoded before the first key frame.
-    if (decoder === null || this.#failure) return null;
-    this.#timestamp += 1;
-    const output = this.#next(this.#timestamp);
-    decoder.decode(
-      new EncodedVideoChunk({ type: key ? 'key' : 'delta', timestamp: this.#timestamp, data: accessUnit }),
+    let picture: YuvFrame | null = null;
+    await this.decodeRun(
+      [accessUnit],
+      () => everything,
+      (_, frame) => {
+        picture = frame;
+      },
     );
-    const frame = await output;
-    if (frame === null) return null;
-    try {
-      return await this.#planes(frame);
-    } finally {
-      frame.close();
+    return picture;
+  }
+
+  async decodeRun(
+    accessUnits: readonly Uint8Array[],
+    wanted: (index: number) => Rectangle | null,
+    take: (index: number, frame: YuvFrame | null) => void,
+  ): Promise<void> {
+    const coming: Promise<void>[] = [];
+    for (const [index, accessUnit] of accessUnits.entries()) {
+      const { codec, key } = inspectAccessUnit(accessUnit);
+      if (codec !== null && (this.#decoder === null || key)) {
+        // A decoder that is set up anew forgets what it was given.
+        if (this.#codec !== codec) await coming.at(-1);
+        this.#configure(codec);
+      }
+      await coming[index - aheadMax];
+      const come = this.#expect(wanted(index));
+      coming.push(come.then((frame) => take(index, frame)));
+      const decoder = this.#decoder;
+      // Nothing can be decoded before the first key frame.
+      if (decoder === null || this.#failure) this.#nothingComes();
+      else {
+        const type = key ? 'key' : 'delta';
+        decoder.decode(new EncodedVideoChunk({ type, timestamp: this.#timestamp, data: accessUnit }));
+      }
     }
+    await Promise.all(coming);
   }
 
   close(): void {
-    this.#waiting?.take(null);
+    this.#nothingComes();
     if (this.#decoder && this.#decoder.state !== 'closed') this.#decoder.close();
     this.#decoder = null;
   }
-
-  /** The frame's samples over its whole coded size: AVC444 keeps samples in what the stream says to crop. */
-  async #planes(frame: VideoFrame): Promise<YuvFrame | null> {
-    if (frame.format !== 'I420' && frame.format !== 'NV12') return null;
-    const width = wholeMacroblocks(frame.visibleRect?.width ?? 0, frame.codedWidth);
-    const height = wholeMacroblocks(frame.visibleRect?.height ?? 0, frame.codedHeight);
-    const rect = { x: 0, y: 0, width, height };
-    const length = frame.allocationSize({ rect });
-    if (this.#memory.length !== length) this.#memory = new Uint8Array(length);
-    const bytes = this.#memory;
-    const layout = await frame.copyTo(bytes, { rect });
-    const plane = (i: number): Uint8Array => bytes.subarray(layout[i]!.offset);
-    if (frame.format === 'I420')
-      return {
-        width,
-        height,
-        y: plane(0),
-        u: plane(1),
-        v: plane(2),
-        strideY: layout[0]!.stride,
-        strideUv: layout[1]!.stride,
-      };
-    const chroma = { u: new Uint8Array((width / 2) * (height / 2)), v: new Uint8Array((width / 2) * (height / 2)) };
-    splitChroma(plane(1), layout[1]!.stride, width / 2, height / 2, chroma);
-    return { width, height, y: plane(0), ...chroma, strideY: layout[0]!.stride, strideUv: width / 2 };
-  }
-
-  #codec = '';
 
   #configure(codec: string): void {
     if (this.#decoder !== null && this.#codec === codec && !this.#failure) return;
     this.close();
     this.#failure = null;
     this.#codec = codec;
-    this.#decoder = new VideoDecoder({
+    const decoder = new VideoDecoder({
       output: (frame) => this.#output(frame),
       error: (error) => {
         this.#failure = error;
-        this.#waiting?.take(null);
+        this.#nothingComes();
       },
     });
     // The picture must be the one of this very access unit, in its own samples: no reordering, no copy through a GPU.
-    this.#decoder.configure({ codec, optimizeForLatency: true, hardwareAcceleration: 'prefer-software' });
+    decoder.configure({ codec, optimizeForLatency: true, hardwareAcceleration: 'prefer-software' });
+    this.#decoder = decoder;
+  }
+
+  #expect(area: Rectangle | null): Promise<YuvFrame | null> {
+    this.#timestamp += 1;
+    return new Promise((come) => {
+      this.#expected.push({ timestamp: this.#timestamp, area, come });
+      this.#wait();
+    });
+  }
+
+  /** Whoever is waited for longest has so much time from now on. */
+  #wait(): void {
+    clearTimeout(this.#timer);
+    if (this.#expected.length > 0) this.#timer = setTimeout(() => this.#nothingComes(), outputWaitMs);
+  }
+
+  #nothingComes(): void {
+    const expected = this.#expected;
+    this.#expected = [];
+    clearTimeout(this.#timer);
+    for (const { come } of expected) come(null);
   }
 
   #output(frame: VideoFrame): void {
-    if (this.#waiting?.timestamp === frame.timestamp) this.#waiting.take(frame);
-    else frame.close();
-  }
-
-  #next(timestamp: number): Promise<VideoFrame | null> {
-    return new Promise((resolve) => {
-      const take = (frame: VideoFrame | null): void => {
-        clearTimeout(timer);
-        this.#waiting = null;
-        resolve(frame);
-      };
-      const timer = setTimeout(() => take(null), outputWaitMs);
-      this.#waiting = { timestamp, take };
+    const at = this.#expected.findIndex(({ timestamp }) => timestamp === frame.timestamp);
+    if (at < 0) {
+      frame.close();
+      return;
+    }
+    // Those before it gave nothing.
+    for (const { come } of this.#expected.splice(0, at)) come(null);
+    const { area, come } = this.#expected.shift()!;
+    this.#wait();
+    this.#reading = this.#reading.then(async () => {
+      try {
+        come(await this.#planes(frame, area));
+      } catch {
+        come(null);
+      } finally {
+        frame.close();
+      }
+      // What takes the picture runs before the next one is read over it.
+      await Promise.resolve();
     });
   }
+
+  /** The frame's samples over its whole coded size: AVC444 keeps samples in what the stream says to crop. */
+  async #planes(frame: VideoFrame, area: Rectangle | null): Promise<YuvFrame | null> {
+    if (frame.format !== 'I420' && frame.format !== 'NV12') return null;
+    const width = wholeMacroblocks(frame.visibleRect?.width ?? 0, frame.codedWidth);
+    const height = wholeMacroblocks(frame.visibleRect?.height ?? 0, frame.codedHeight);
+    const luma = width * height;
+    if (this.#memory.length !== luma * 1.5) this.#memory = new Uint8Array(luma * 1.5);
+    const memory = this.#memory;
+    const half = width / 2;
+    const picture = { width, height, y: memory.subarray(0, luma), strideY: width, strideUv: half };
+    const [u, v] = [memory.subarray(luma, luma * 1.25), memory.subarray(luma * 1.25)];
+    const rect = area && evenArea(area, width, height);
+    if (rect === null) return { ...picture, u, v };
+    const place = (start: number, stride: number, x: number, y: number) => ({ offset: start + y * stride + x, stride });
+    const [x, y] = [rect.x / 2, rect.y / 2];
+    if (frame.format === 'I420') {
+      const layout = [place(0, width, rect.x, rect.y), place(luma, half, x, y), place(luma * 1.25, half, x, y)];
+      await frame.copyTo(memory, { rect, layout });
+    } else {
+      // Both chroma planes come as one, sample by sample in turn.
+      if (this.#chroma.length !== luma * 1.5) this.#chroma = new Uint8Array(luma * 1.5);
+      await frame.copyTo(this.#chroma, {
+        rect,
+        layout: [place(0, width, rect.x, rect.y), place(luma, width, rect.x, y)],
+      });
+      memory.set(this.#chroma.subarray(0, luma));
+      splitChroma(this.#chroma.subarray(luma), width, half, height / 2, { u, v });
+    }
+    return { ...picture, u, v };
+  }
+}
+
+/** Whole blocks of chroma inside the picture; null where nothing is left. */
+function evenArea(area: Rectangle, width: number, height: number): (DOMRectInit & { x: number; y: number }) | null {
+  const x = Math.max(0, area.left) & ~1;
+  const y = Math.max(0, area.top) & ~1;
+  const right = Math.min(width, (area.left + area.width + 1) & ~1);
+  const bottom = Math.min(height, (area.top + area.height + 1) & ~1);
+  return right > x && bottom > y ? { x, y, width: right - x, height: bottom - y } : null;
 }
 
 /** A stream crops less than a macroblock. Decoders may pad the coded size by rows of their own, so it is only the bound. */

@@ -1,11 +1,12 @@
 import { DecodeError, decode } from '@lucid-sessions/wire';
 import type { GfxRect16 } from '../gfx/structures.ts';
 import type { WorkBudget } from '../gfx/work-budget.ts';
-import { intersect, isEmpty, type PixelBuffer, pixelBufferPixelsMax, type Rectangle } from '../pixels.ts';
+import { bounds, intersect, isEmpty, type PixelBuffer, pixelBufferPixelsMax, type Rectangle } from '../pixels.ts';
 import { type Avc420BitmapStream, avc420BitmapStream, avc444BitmapStream, lcChroma } from './avc-stream.ts';
 import type { H264Decoder, YuvFrame } from './h264-decoder.ts';
 import type { ReferencePicture } from './h264-references.ts';
-import { H264Stream, type H264StreamSnapshot } from './h264-stream.ts';
+import { H264Stream, type H264StreamSnapshot, type PlannedUnit } from './h264-stream.ts';
+import { around, uncovered } from './uncovered.ts';
 import { yuvPainter } from './yuv-to-rgb.ts';
 import { type AvcVersion, createYuv444Picture, mergeView, type View, type Yuv444Picture } from './yuv444.ts';
 
@@ -15,6 +16,22 @@ export interface AvcSurfaceSnapshot {
   readonly version: AvcVersion;
   /** The last pictures decoded, where they are references: what is on the surface is mostly told by them. */
   readonly last: Readonly<Record<View, ReferencePicture | null>>;
+}
+
+/** Wider than any picture. */
+const codedSideMax = 1 << 16;
+
+/** One view of a message: a picture and the regions of the surface it holds. */
+interface Part {
+  readonly view: View;
+  readonly planned: PlannedUnit;
+  readonly regions: readonly Rectangle[];
+}
+
+/** A message read and not drawn yet. */
+export interface AvcMessage {
+  readonly version: AvcVersion;
+  readonly parts: readonly Part[];
 }
 
 /** The H.264 stream of one surface: both views of AVC444 come from the same encoder, so one decoder takes them in turn. */
@@ -60,57 +77,97 @@ export class AvcSurface {
     this.#last = { ...last };
   }
 
-  /** Decodes RFX_AVC420_BITMAP_STREAM and draws its regions, which it returns. Regions are in surface coordinates. */
-  async decode420(bytes: Uint8Array, target: PixelBuffer, budget: WorkBudget): Promise<Rectangle[]> {
-    const stream = decode(avc420BitmapStream, bytes);
-    this.#version = 'avc420';
-    const frame = await this.#frame(stream, 'main', budget);
-    if (!frame) return [];
-    const regions = visibleRegions(stream.regionRects, frame, target, budget);
-    for (const region of regions) yuvPainter().draw420(frame, target, region);
-    return regions;
+  /**
+   * Reads RFX_AVC420_BITMAP_STREAM, RFX_AVC444_BITMAP_STREAM or its second version. Messages are drawn in the order they were read.
+   * Throws `DecodeError`.
+   */
+  read(bytes: Uint8Array, version: AvcVersion, target: PixelBuffer, budget: WorkBudget): AvcMessage {
+    const parts: Part[] = [];
+    for (const { view, stream } of viewsOf(bytes, version)) {
+      if (stream.avc420EncodedBitstream.length === 0) continue;
+      const planned = this.#stream.plan(stream.avc420EncodedBitstream);
+      const sps = planned.picture?.sps;
+      if (sps) budget.spend(sps.codedWidth * sps.codedHeight);
+      const clip = intersect(bounds(target), sps ? sizeOf(sps.codedWidth, sps.codedHeight) : bounds(target));
+      parts.push({ view, planned, regions: visibleRegions(stream.regionRects, clip, budget) });
+    }
+    return { version, parts };
   }
 
-  /** Decodes RFX_AVC444_BITMAP_STREAM or its second version; see `decode420`. */
-  async decode444(
-    bytes: Uint8Array,
-    version: 'avc444' | 'avc444v2',
+  /**
+   * Decodes messages and draws their regions, which it returns (in surface coordinates); what a later one draws over is not
+   * drawn. What goes wrong with one is given to `onError` and leaves it out.
+   */
+  async draw(
+    messages: readonly AvcMessage[],
     target: PixelBuffer,
-    budget: WorkBudget,
+    onError: (error: Error) => void,
   ): Promise<Rectangle[]> {
-    this.#version = version;
-    const { lc, avc420EncodedBitstream1, avc420EncodedBitstream2 } = decode(avc444BitmapStream, bytes);
-    const first: View = lc === lcChroma ? 'auxiliary' : 'main';
-    const regions = await this.#merge(avc420EncodedBitstream1, first, target, budget);
-    if (avc420EncodedBitstream2)
-      regions.push(...(await this.#merge(avc420EncodedBitstream2, 'auxiliary', target, budget)));
-    const picture = this.#picture;
-    if (picture) for (const region of distinct(regions)) yuvPainter().draw444(picture, target, region);
-    return regions;
+    const shown = uncovered(messages.map(({ parts }) => parts.flatMap(({ regions }) => regions)));
+    const steps = messages.flatMap(({ version, parts }, message) =>
+      parts.map((part, at) => ({ ...part, version, message, last: at === parts.length - 1 })),
+    );
+    const drawn: Rectangle[] = [];
+    const failed = new Set<number>();
+    await this.#stream.decodeRun(
+      steps.map(({ planned }) => planned),
+      (index) => {
+        const { version, message, regions } = steps[index]!;
+        return version === 'avc420' ? around(shown[message]!) : aroundBlocks(regions);
+      },
+      (index, result) => {
+        const { version, view, message, regions, last } = steps[index]!;
+        this.#version = version;
+        this.#last[view] = this.#stream.lastReference;
+        try {
+          if (result instanceof Error) throw result;
+          if (result) {
+            assertWhole(result);
+            const clip = sizeOf(result.width, result.height);
+            if (version !== 'avc420') this.#merge(view, result, clipped(regions, clip));
+            else drawn.push(...draw420(result, target, clipped(shown[message]!, clip)));
+          }
+        } catch (error) {
+          if (!failed.has(message)) onError(error as Error);
+          failed.add(message);
+        }
+        const picture = this.#picture;
+        if (version === 'avc420' || !last || !picture || failed.has(message)) return;
+        const areas = clipped(distinct(shown[message]!), sizeOf(picture.width, picture.height));
+        for (const area of areas) yuvPainter().draw444(picture, target, area);
+        drawn.push(...areas);
+      },
+    );
+    return drawn;
   }
 
-  async #merge(stream: Avc420BitmapStream, view: View, target: PixelBuffer, budget: WorkBudget): Promise<Rectangle[]> {
-    const frame = await this.#frame(stream, view, budget);
-    if (!frame) return [];
+  #merge(view: View, frame: YuvFrame, regions: readonly Rectangle[]): void {
     if (this.#picture?.width !== frame.width || this.#picture.height !== frame.height)
       this.#picture = createYuv444Picture(frame.width, frame.height);
-    const regions = visibleRegions(stream.regionRects, frame, target, budget);
     for (const region of regions) mergeView(this.#version, view, this.#picture, frame, region);
-    return regions;
   }
+}
 
-  async #frame(stream: Avc420BitmapStream, view: View, budget: WorkBudget): Promise<YuvFrame | null> {
-    if (stream.avc420EncodedBitstream.length === 0) return null;
-    const frame = await this.#stream.decode(stream.avc420EncodedBitstream);
-    this.#last[view] = this.#stream.lastReference;
-    if (!frame) return null;
-    // Blocks of 16 × 16 are what every encoder makes; the merging above counts on them.
-    const whole = frame.width % 16 === 0 && frame.height % 16 === 0;
-    if (!whole || frame.width * frame.height > pixelBufferPixelsMax + 16 * 8192)
-      throw new DecodeError('invalid', 'an h.264 decoder gave a picture that is no whole number of macroblocks');
-    budget.spend(frame.width * frame.height);
-    return frame;
+function* viewsOf(bytes: Uint8Array, version: AvcVersion): Generator<{ view: View; stream: Avc420BitmapStream }> {
+  if (version === 'avc420') {
+    yield { view: 'main', stream: decode(avc420BitmapStream, bytes) };
+    return;
   }
+  const { lc, avc420EncodedBitstream1, avc420EncodedBitstream2 } = decode(avc444BitmapStream, bytes);
+  yield { view: lc === lcChroma ? 'auxiliary' : 'main', stream: avc420EncodedBitstream1 };
+  if (avc420EncodedBitstream2) yield { view: 'auxiliary', stream: avc420EncodedBitstream2 };
+}
+
+function draw420(frame: YuvFrame, target: PixelBuffer, areas: readonly Rectangle[]): readonly Rectangle[] {
+  for (const area of areas) yuvPainter().draw420(frame, target, area);
+  return areas;
+}
+
+/** Blocks of 16 × 16 are what every encoder makes; merging counts on them. */
+function assertWhole({ width, height }: YuvFrame): void {
+  const whole = width % 16 === 0 && height % 16 === 0;
+  if (!whole || width * height > pixelBufferPixelsMax + 16 * 8192)
+    throw new DecodeError('invalid', 'an h.264 decoder gave a picture that is no whole number of macroblocks');
 }
 
 const copyOf = (picture: Yuv444Picture): Yuv444Picture => ({
@@ -120,18 +177,23 @@ const copyOf = (picture: Yuv444Picture): Yuv444Picture => ({
   v: picture.v.slice(),
 });
 
-function visibleRegions(
-  rects: readonly GfxRect16[],
-  frame: YuvFrame,
-  target: PixelBuffer,
-  budget: WorkBudget,
-): Rectangle[] {
-  const clip = {
-    left: 0,
-    top: 0,
-    width: Math.min(frame.width, target.width),
-    height: Math.min(frame.height, target.height),
-  };
+const sizeOf = (width: number, height: number): Rectangle => ({ left: 0, top: 0, width, height });
+
+const clipped = (areas: readonly Rectangle[], clip: Rectangle): Rectangle[] =>
+  areas.map((area) => intersect(area, clip)).filter((area) => !isEmpty(area));
+
+/**
+ * What has to be there of a picture to merge its regions: whole macroblocks, as the views' samples lie within those. The second
+ * version's auxiliary view has them somewhere else altogether: all of the rows.
+ */
+function aroundBlocks(regions: readonly Rectangle[]): Rectangle | null {
+  const area = around(regions);
+  if (!area) return null;
+  const top = area.top & ~15;
+  return { left: 0, top, width: codedSideMax, height: ((area.top + area.height + 15) & ~15) - top };
+}
+
+function visibleRegions(rects: readonly GfxRect16[], clip: Rectangle, budget: WorkBudget): Rectangle[] {
   const regions: Rectangle[] = [];
   for (const { left, top, right, bottom } of rects) {
     const width = Math.max(0, right - left);

@@ -1,3 +1,5 @@
+import type { Rectangle } from '../pixels.ts';
+
 /**
  * One decoded picture in YUV 4:2:0. Planes cover the coded size (whole macroblocks): cropping in the stream must not be applied,
  * for AVC444 keeps samples there. The decoder may reuse the planes for its next picture.
@@ -20,6 +22,15 @@ export interface YuvFrame {
  */
 export interface H264Decoder {
   decode(accessUnit: Uint8Array): YuvFrame | null | Promise<YuvFrame | null>;
+  /**
+   * The same for many at once, faster: `take` is given the picture of each in turn, of whose samples only those inside
+   * `wanted(index)` need be there (null: none), and is done with it when it returns. Throws at the first that can't be decoded.
+   */
+  decodeRun?(
+    accessUnits: readonly Uint8Array[],
+    wanted: (index: number) => Rectangle | null,
+    take: (index: number, frame: YuvFrame | null) => void,
+  ): Promise<void>;
   /** Ends the stream and frees what it holds. */
   close(): void;
 }

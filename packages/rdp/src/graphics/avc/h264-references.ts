@@ -64,11 +64,6 @@ export class References {
     return pictures.reduce((sum, { width, height }) => sum + width * height, 0);
   }
 
-  /** Whether no picture is missing between this one and those before: what a decoder makes of that is its own. */
-  goesOn({ frameNum }: SliceHeader, { frameNumBits }: SequenceParameters): boolean {
-    return frameNum === (this.#frameNum + 1) % (1 << frameNumBits);
-  }
-
   /** A picture was decoded; `picture` where others may refer to it. Throws `DecodeError`. */
   add(header: SliceHeader, sps: SequenceParameters, picture: ReferencePicture | null): void {
     this.#pictureOrder = header.pictureOrder;

@@ -1,4 +1,5 @@
 import { DecodeError } from '@lucid-sessions/wire';
+import type { Rectangle } from '../pixels.ts';
 import type { H264Decoder, YuvFrame } from './h264-decoder.ts';
 import { isSlice, joinNals, nalPps, nalSps, nalType, picturesCount, splitNals } from './h264-nal.ts';
 import {
@@ -36,6 +37,27 @@ interface Picture {
   readonly sps: SequenceParameters;
 }
 
+/** An access unit in its place in the stream: to be decoded in the order they were planned. */
+export interface PlannedUnit {
+  /** What the decoder is given, the unit's own picture last. */
+  readonly units: readonly Uint8Array[];
+  /** null where it holds none that can be told. */
+  readonly picture: Picture | null;
+  /** IDR pictures before it. */
+  readonly idrs: number;
+}
+
+/** In place of pictures nothing refers to any more by the time somebody could ask. */
+const absent: ReferencePicture = {
+  width: 0,
+  height: 0,
+  y: new Uint8Array(0),
+  u: new Uint8Array(0),
+  v: new Uint8Array(0),
+  strideY: 0,
+  strideUv: 0,
+};
+
 /**
  * An H.264 stream that can be put aside at any picture and taken up by another decoder, which no decoder offers: what later
  * pictures may refer to is followed in the slice headers and kept, and the new decoder is given those pictures as I_PCM
@@ -50,6 +72,9 @@ export class H264Stream {
   #sequenceId = 0;
   /** False where what the decoder holds is not known: before the first IDR picture, or behind something that could not be followed. */
   #followed = false;
+  /** frame_num of the last reference picture planned. */
+  #frameNum = 0;
+  #idrs = 0;
   #renumbering: Renumbering | null = null;
   #last: ReferencePicture | null = null;
   /** Pictures no state shares: their memory is used again when nothing refers to them any more. */
@@ -71,23 +96,79 @@ export class H264Stream {
     return this.#last;
   }
 
-  /** See `H264Decoder.decode`. */
-  async decode(unit: Uint8Array): Promise<YuvFrame | null> {
+  plan(unit: Uint8Array): PlannedUnit {
     const nals = splitNals(unit);
     const picture = this.#follow(nals);
-    const before = this.#before;
+    const units = [...this.#before, this.#numbered(unit, nals, picture)];
     this.#before = [];
+    return { units, picture, idrs: this.#idrs };
+  }
+
+  /** See `H264Decoder.decode`. */
+  async decode(planned: PlannedUnit): Promise<YuvFrame | null> {
     this.#last = null;
     try {
-      const numbered = this.#numbered(unit, nals, picture);
-      for (const earlier of before) await this.#decoder.decode(earlier);
-      const frame = await this.#decoder.decode(numbered);
-      if (picture) this.#decoded(picture, frame);
+      let frame: YuvFrame | null = null;
+      for (const unit of planned.units) frame = await this.#decoder.decode(unit);
+      this.#decoded(planned, frame, true);
       return frame;
     } catch (error) {
-      this.#followed = false;
+      this.#lose(planned);
       throw error;
     }
+  }
+
+  /** As `decode` for each in turn. What goes wrong is given to `take`, and the next one is tried. */
+  async decodeRun(
+    run: readonly PlannedUnit[],
+    wanted: (index: number) => Rectangle | null,
+    take: (index: number, result: YuvFrame | null | Error) => void,
+  ): Promise<void> {
+    for (let index = 0; index < run.length; ) {
+      const count = this.#decoder.decodeRun ? run.slice(index).findIndex(({ picture }) => picture === null) : 0;
+      const end = count < 0 ? run.length : index + count;
+      if (end - index > 1) index += await this.#decodeTogether(run.slice(index, end), index, wanted, take);
+      else {
+        take(index, await this.decode(run[index]!).catch((error: Error) => error));
+        index += 1;
+      }
+    }
+  }
+
+  /** Answers how many it took. */
+  async #decodeTogether(
+    run: readonly PlannedUnit[],
+    first: number,
+    wanted: (index: number) => Rectangle | null,
+    take: (index: number, result: YuvFrame | null | Error) => void,
+  ): Promise<number> {
+    const kept = keptPictures(run);
+    /** For every unit the decoder is given, whose picture it is; −1 for those that only bring it there. */
+    const owners = run.flatMap(({ units }, index) => units.map((_, at) => (at === units.length - 1 ? index : -1)));
+    let taken = 0;
+    try {
+      await this.#decoder.decodeRun!(
+        run.flatMap(({ units }) => units),
+        (unit) => {
+          const owner = owners[unit]!;
+          if (owner < 0) return null;
+          return kept.has(owner) ? wholePicture(run[owner]!) : wanted(first + owner);
+        },
+        (unit, frame) => {
+          const owner = owners[unit]!;
+          if (owner < 0) return;
+          taken = owner + 1;
+          this.#decoded(run[owner]!, frame, kept.has(owner));
+          take(first + owner, frame);
+        },
+      );
+    } catch (error) {
+      this.#lose(run[taken]!);
+      take(first + taken, error as Error);
+      taken += 1;
+    }
+    if (this.#references.has(absent)) this.#followed = false;
+    return taken;
   }
 
   refersTo(picture: ReferencePicture): boolean {
@@ -110,6 +191,7 @@ export class H264Stream {
     for (const nal of parameterSets) this.#keepParameters(nal);
     this.#sequenceId = sequenceId;
     this.#references.restore(references);
+    this.#frameNum = references.frameNum;
     const sps = this.#sps.get(sequenceId);
     if (!sps) throw new DecodeError('invalid', 'an h.264 state lacks its sequence parameter set');
     const { units, frameNum, pictureOrder } = writeReferences(
@@ -144,8 +226,12 @@ export class H264Stream {
       const picture = this.#pictureOf(slice);
       if (picture.header.idr) {
         this.#followed = true;
+        this.#idrs += 1;
         this.#renumbering = null;
-      } else if (!this.#references.goesOn(picture.header, picture.sps)) this.#followed = false;
+      } else if (picture.header.frameNum !== (this.#frameNum + 1) % (1 << picture.sps.frameNumBits))
+        // A picture is missing: what a decoder makes of that is its own.
+        this.#followed = false;
+      if (picture.header.reference) this.#frameNum = picture.header.frameNum;
       return picture;
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
@@ -184,26 +270,38 @@ export class H264Stream {
   #numbered(unit: Uint8Array, nals: readonly Uint8Array[], picture: Picture | null): Uint8Array {
     const by = this.#renumbering;
     if (by === null || picture === null) return unit;
-    return joinNals(
-      nals.map((nal) => (isSlice(nal) ? renumberedSlice(nal, this.#pictureOf(nal).header, picture.sps, by) : nal)),
-    );
+    try {
+      const numbered = (nal: Uint8Array): Uint8Array =>
+        isSlice(nal) ? renumberedSlice(nal, this.#pictureOf(nal).header, picture.sps, by) : nal;
+      return joinNals(nals.map(numbered));
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#followed = false;
+      return unit;
+    }
   }
 
-  #decoded({ header, sps }: Picture, frame: YuvFrame | null): void {
-    if (!this.#followed) return;
+  #decoded(planned: PlannedUnit, frame: YuvFrame | null, whole: boolean): void {
+    this.#last = null;
+    if (!this.#followed || !planned.picture) return;
+    const { header, sps } = planned.picture;
     try {
-      if (frame === null) throw new DecodeError('invalid', 'an h.264 picture did not come');
-      const whole = frame.width === sps.codedWidth && frame.height === sps.codedHeight;
-      if (!whole) throw new DecodeError('invalid', 'an h.264 picture has another size than its stream');
-      this.#last = header.reference ? this.#copyOf(frame) : null;
+      if (frame?.width !== sps.codedWidth || frame.height !== sps.codedHeight)
+        throw new DecodeError('invalid', 'an h.264 picture did not come, or of another size than its stream');
+      if (header.reference) this.#last = whole ? this.#copyOf(frame) : absent;
       this.#references.add(header, sps, this.#last);
       this.#takeBack();
       if (this.#references.pixelsCount > referencePixelsMax)
         throw new DecodeError('limit', 'an h.264 stream keeps too many pixels');
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      this.#followed = false;
+      this.#lose(planned);
     }
+  }
+
+  /** Nothing is known any more until the next IDR picture, which may have been planned already. */
+  #lose({ idrs }: PlannedUnit): void {
+    if (idrs === this.#idrs) this.#followed = false;
   }
 
   #copyOf(frame: YuvFrame): ReferencePicture {
@@ -222,6 +320,21 @@ export class H264Stream {
     }
   }
 }
+
+/** Pictures of a run that may be referred to behind its end: the last ones, or all where the stream says which to keep. */
+function keptPictures(run: readonly PlannedUnit[]): Set<number> {
+  const references = [...run.keys()].filter((index) => run[index]!.picture!.header.reference);
+  const marked = run.some(({ picture }) => picture!.header.marking !== null || picture!.header.longTerm);
+  const count = Math.max(...run.map(({ picture }) => picture!.sps.referencesMax));
+  return new Set(marked ? references : references.slice(-count));
+}
+
+const wholePicture = ({ picture }: PlannedUnit): Rectangle => ({
+  left: 0,
+  top: 0,
+  width: picture!.sps.codedWidth,
+  height: picture!.sps.codedHeight,
+});
 
 const concat = (a: Uint8Array, b: Uint8Array): Uint8Array => {
   const bytes = new Uint8Array(a.length + b.length);

@@ -1,4 +1,5 @@
 import { DecodeError, Reader } from '@lucid-sessions/wire';
+import type { AvcMessage } from '../avc/avc-surface.ts';
 import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
 import { type HistoryDepth, ZgfxDecompressor, type ZgfxSnapshot } from '../bulk/zgfx.ts';
 import { blit, copyRectangle, fillRectangle, type PixelBuffer, type Rectangle, rgba } from '../pixels.ts';
@@ -9,7 +10,7 @@ import { type GfxBody, type GfxPdu, gfxPdu, takeGfxCommand } from './gfx-pdu.ts'
 import { showSurface } from './output.ts';
 import type { GfxPoint16 } from './structures.ts';
 import { areaClipped, areaWithin, markSurface, type OutputMapping, type Surface, SurfaceStore } from './surface.ts';
-import { SurfaceCodecs, type SurfaceCodecsSnapshot, UnsupportedCodec } from './surface-codecs.ts';
+import { isAvc, SurfaceCodecs, type SurfaceCodecsSnapshot, UnsupportedCodec } from './surface-codecs.ts';
 import { WorkBudget } from './work-budget.ts';
 
 export interface GraphicsPipelineOptions {
@@ -29,10 +30,23 @@ export interface GraphicsPipelineSnapshot {
 /** Messages that may wait behind an H.264 picture; a caller that awaits `process` never has more than one. */
 const waitingMessagesMax = 256;
 
+/** H.264 messages that wait to be drawn together: enough to be worth it, few enough to be heard in between. */
+const waitingPicturesMax = 48;
+
+/** Messages of one surface read and not drawn yet. */
+interface WaitingPictures {
+  readonly surface: Surface;
+  readonly messages: AvcMessage[];
+  /** How many belong to frames that ended: the others are not to be shown yet. */
+  ended: number;
+}
+
 /** One message on its way: what is left of it, what it may still cost, and the first failure that isn't the bytes' fault. */
 interface MessageRun {
   readonly reader: Reader;
   readonly budget: WorkBudget;
+  /** Nobody looks before the next message: H.264 may wait. */
+  readonly later: boolean;
   error: unknown;
 }
 
@@ -50,6 +64,7 @@ export class GraphicsPipeline {
   #waiting: Promise<void> | null = null;
   #waitingCount = 0;
   #gapsSeen = 0;
+  #pictures: WaitingPictures | null = null;
 
   constructor(options: GraphicsPipelineOptions) {
     this.#screen = options.screen;
@@ -60,9 +75,10 @@ export class GraphicsPipeline {
    * Takes one reassembled message of the server (RDP_SEGMENTED_DATA). Returns nothing when all is drawn, or a promise when an H.264
    * picture must be waited for; messages given meanwhile wait their turn. A command that can't be decoded is counted on the screen
    * and doesn't stop those after it. Errors of the H.264 decoder that aren't `DecodeError`s (it doesn't run, it hangs) are
-   * thrown, or reject the promise, at the end. Don't change `segmented` before the promise settles.
+   * thrown, or reject the promise, at the end. Don't change `segmented` before the promise settles. `later`: nobody looks at the
+   * screen before `settle` or a message that is not `later`, so that H.264 pictures may be decoded together.
    */
-  process(segmented: Uint8Array): void | Promise<void> {
+  process(segmented: Uint8Array, later = false): void | Promise<void> {
     let commands: Uint8Array;
     try {
       commands = this.#zgfx.decompress(segmented);
@@ -71,12 +87,17 @@ export class GraphicsPipeline {
       this.#screen.countUnsupported(`gfx.zgfx.${error.code}`);
       return;
     }
-    return this.processCommands(commands);
+    return this.processCommands(commands, later);
   }
 
   /** As `process`, for a message that is decompressed already. */
-  processCommands(commands: Uint8Array): void | Promise<void> {
-    return this.#enqueue({ reader: new Reader(commands), budget: new WorkBudget(), error: undefined });
+  processCommands(commands: Uint8Array, later = false): void | Promise<void> {
+    return this.#enqueue({ reader: new Reader(commands), budget: new WorkBudget(), later, error: undefined });
+  }
+
+  /** Draws what waits to be drawn. */
+  settle(): void | Promise<void> {
+    if (this.#pictures !== null) return this.processCommands(new Uint8Array(0));
   }
 
   /**
@@ -84,7 +105,7 @@ export class GraphicsPipeline {
    * a picture is waited for, and once H.264 was used: its decoders can't be put aside.
    */
   snapshot(depth?: HistoryDepth): GraphicsPipelineSnapshot | null {
-    const codecs = this.#inFrame || this.#waiting ? null : this.#codecs.snapshot();
+    const codecs = this.#inFrame || this.#waiting || this.#pictures ? null : this.#codecs.snapshot();
     return (
       codecs && {
         zgfx: this.#zgfx.snapshot(depth),
@@ -108,11 +129,13 @@ export class GraphicsPipeline {
     this.#cache.restore(snapshot.cache);
     this.#codecs.restore(snapshot.codecs);
     this.#inFrame = false;
+    this.#pictures = null;
     this.#gapsSeen = snapshot.gapsSeen;
   }
 
   /** Ends the H.264 decoders and forgets codec state; the screen stays. */
   close(): void {
+    this.#pictures = null;
     this.#codecs.close();
   }
 
@@ -144,6 +167,9 @@ export class GraphicsPipeline {
       const done = this.#next(run);
       if (done) return done.then(() => this.#drain(run));
     }
+    const waits = this.#pictures;
+    if (waits && (!run.later || waits.messages.length >= waitingPicturesMax))
+      return this.#drawPictures(run).then(() => this.#drain(run));
     this.#countGaps();
     if (run.error !== undefined) throw run.error;
   }
@@ -155,7 +181,11 @@ export class GraphicsPipeline {
       command = takeGfxCommand(run.reader);
       const pdu = gfxPdu.decode(command);
       kind = pdu.kind;
-      return this.#command(pdu, run.budget)?.catch((error) => this.#failed(run, kind, error));
+      if (this.#pictures && !this.#joins(this.#pictures, pdu))
+        return this.#drawPictures(run)
+          .then(() => this.#command(pdu, run))
+          .catch((error) => this.#failed(run, kind, error));
+      this.#command(pdu, run);
     } catch (error) {
       // A header that can't be read leaves nothing to go on with.
       if (command === null) run.reader.rest();
@@ -175,41 +205,76 @@ export class GraphicsPipeline {
       this.#screen.countUnsupported('gfx.clearCodec.missingBefore');
   }
 
-  #command(pdu: GfxPdu, budget: WorkBudget): void | Promise<void> {
+  /** Whether a command can follow on H.264 messages that wait: their pixels mean nothing to it. */
+  #joins({ surface }: WaitingPictures, pdu: GfxPdu): boolean {
+    if (pdu.kind === 'startFrame' || pdu.kind === 'endFrame') return true;
+    return pdu.kind === 'wireToSurface1' && pdu.body.surfaceId === surface.id && isAvc(pdu.body.codecId);
+  }
+
+  async #drawPictures(run: MessageRun): Promise<void> {
+    const { surface, messages, ended } = this.#pictures!;
+    this.#pictures = null;
+    const onError = (error: Error): void => this.#failed(run, 'wireToSurface1', error);
+    const draw = async (some: readonly AvcMessage[]): Promise<void> => {
+      const areas = some.length === 0 ? [] : await this.#codecs.drawAvc(some, surface, onError);
+      for (const area of areas) markSurface(surface, area);
+    };
+    await draw(messages.slice(0, ended));
+    this.#show();
+    await draw(messages.slice(ended));
+    this.#showOutsideFrame();
+  }
+
+  #command(pdu: GfxPdu, run: MessageRun): void {
+    const { budget } = run;
     switch (pdu.kind) {
       case 'wireToSurface1':
-        return this.#wireToSurface1(pdu.body, budget);
+        this.#wireToSurface1(pdu.body, budget);
+        return;
       case 'wireToSurface2':
-        return this.#wireToSurface2(pdu.body, budget);
+        this.#wireToSurface2(pdu.body, budget);
+        return;
       case 'deleteEncodingContext':
-        return this.#codecs.deleteContext(pdu.body.surfaceId, pdu.body.codecContextId);
+        this.#codecs.deleteContext(pdu.body.surfaceId, pdu.body.codecContextId);
+        return;
       case 'solidFill':
-        return this.#solidFill(pdu.body, budget);
+        this.#solidFill(pdu.body, budget);
+        return;
       case 'surfaceToSurface':
-        return this.#surfaceToSurface(pdu.body, budget);
+        this.#surfaceToSurface(pdu.body, budget);
+        return;
       case 'surfaceToCache':
-        return this.#surfaceToCache(pdu.body, budget);
+        this.#surfaceToCache(pdu.body, budget);
+        return;
       case 'cacheToSurface':
-        return this.#cacheToSurface(pdu.body, budget);
+        this.#cacheToSurface(pdu.body, budget);
+        return;
       case 'evictCacheEntry':
-        return this.#cache.evict(pdu.body.cacheSlot);
+        this.#cache.evict(pdu.body.cacheSlot);
+        return;
       case 'createSurface':
-        return this.#createSurface(pdu.body, budget);
+        this.#createSurface(pdu.body, budget);
+        return;
       case 'deleteSurface':
         this.#codecs.deleteSurface(pdu.body.surfaceId);
-        return this.#surfaces.delete(pdu.body.surfaceId);
+        this.#surfaces.delete(pdu.body.surfaceId);
+        return;
       case 'startFrame':
         this.#inFrame = true;
         return;
       case 'endFrame':
-        return this.#endFrame();
+        this.#endFrame();
+        return;
       case 'resetGraphics':
-        return this.#resetGraphics(pdu.body);
+        this.#resetGraphics(pdu.body);
+        return;
       case 'mapSurfaceToOutput':
-        return this.#map(pdu.body.surfaceId, mappingOf(pdu.body));
+        this.#map(pdu.body.surfaceId, mappingOf(pdu.body));
+        return;
       case 'mapSurfaceToScaledOutput': {
         const { targetWidth, targetHeight } = pdu.body;
-        return this.#map(pdu.body.surfaceId, { ...mappingOf(pdu.body), targetWidth, targetHeight });
+        this.#map(pdu.body.surfaceId, { ...mappingOf(pdu.body), targetWidth, targetHeight });
+        return;
       }
       case 'mapSurfaceToWindow':
       case 'mapSurfaceToScaledWindow':
@@ -225,13 +290,18 @@ export class GraphicsPipeline {
     }
   }
 
-  #wireToSurface1(body: GfxBody<'wireToSurface1'>, budget: WorkBudget): void | Promise<void> {
+  #wireToSurface1(body: GfxBody<'wireToSurface1'>, budget: WorkBudget): void {
     const surface = this.#surfaces.get(body.surfaceId);
     const area = areaWithin(surface.pixels, body.destRect);
     budget.spend(area.width * area.height);
-    const drawn = this.#codecs.draw(body.codecId, body.bitmapData, surface, area, budget);
-    if (drawn instanceof Promise) return drawn.then((areas) => this.#drawn(surface.id, areas));
-    this.#drawn(surface.id, drawn);
+    const message = this.#codecs.readAvc(body.codecId, body.bitmapData, surface, budget);
+    if (message === null) {
+      this.#drawn(surface.id, this.#codecs.draw(body.codecId, body.bitmapData, surface, area, budget));
+      return;
+    }
+    this.#pictures ??= { surface, messages: [], ended: 0 };
+    this.#pictures.messages.push(message);
+    if (!this.#inFrame) this.#pictures.ended = this.#pictures.messages.length;
   }
 
   #wireToSurface2(body: GfxBody<'wireToSurface2'>, budget: WorkBudget): void {
@@ -261,7 +331,8 @@ export class GraphicsPipeline {
   #endFrame(): void {
     this.#inFrame = false;
     this.#codecs.endFrame();
-    this.#show();
+    if (this.#pictures) this.#pictures.ended = this.#pictures.messages.length;
+    else this.#show();
     this.#screen.framesCount += 1;
   }
 

@@ -1,6 +1,7 @@
 import { DecodeError } from '@lucid-sessions/wire';
-import { AvcSurface, type AvcSurfaceSnapshot } from '../avc/avc-surface.ts';
+import { type AvcMessage, AvcSurface, type AvcSurfaceSnapshot } from '../avc/avc-surface.ts';
 import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
+import type { AvcVersion } from '../avc/yuv444.ts';
 import { createPalette } from '../bitmap/color.ts';
 import { decodeNsCodec } from '../bitmap/nscodec.ts';
 import { decodePlanar } from '../bitmap/planar.ts';
@@ -18,6 +19,14 @@ import type { WorkBudget } from './work-budget.ts';
 const avcSurfacesMax = 16;
 /** Progressive contexts of one surface; servers use one. */
 const contextsMax = 64;
+
+const avcVersions = new Map<number, AvcVersion>([
+  [gfxCodecId.avc420, 'avc420'],
+  [gfxCodecId.avc444, 'avc444'],
+  [gfxCodecId.avc444v2, 'avc444v2'],
+]);
+
+export const isAvc = (codecId: number): boolean => avcVersions.has(codecId);
 
 /** A codec nobody can decode here: the caller counts it. */
 export class UnsupportedCodec extends DecodeError {
@@ -52,13 +61,7 @@ export class SurfaceCodecs {
   }
 
   /** Draws into `area`, which lies inside the surface. Returns what was drawn. Throws `DecodeError`. */
-  draw(
-    codecId: number,
-    bytes: Uint8Array,
-    surface: Surface,
-    area: Rectangle,
-    budget: WorkBudget,
-  ): Rectangle[] | Promise<Rectangle[]> {
+  draw(codecId: number, bytes: Uint8Array, surface: Surface, area: Rectangle, budget: WorkBudget): Rectangle[] {
     const { pixels } = surface;
     switch (codecId) {
       case gfxCodecId.uncompressed:
@@ -75,15 +78,24 @@ export class SurfaceCodecs {
         return [area];
       case gfxCodecId.caVideo:
         return this.#remoteFx.decode(bytes, pixels, area.left, area.top, budget);
-      case gfxCodecId.avc420:
-        return this.#avcSurface(surface, 'avc420').decode420(bytes, pixels, budget);
-      case gfxCodecId.avc444:
-        return this.#avcSurface(surface, 'avc444').decode444(bytes, 'avc444', pixels, budget);
-      case gfxCodecId.avc444v2:
-        return this.#avcSurface(surface, 'avc444v2').decode444(bytes, 'avc444v2', pixels, budget);
       default:
         throw new UnsupportedCodec(`gfx.codec.${codecId}`, `graphics codec ${codecId} is not decoded`);
     }
+  }
+
+  /** Reads a message of H.264, to be drawn by `drawAvc`; null where the codec is another one. Throws `DecodeError`. */
+  readAvc(codecId: number, bytes: Uint8Array, surface: Surface, budget: WorkBudget): AvcMessage | null {
+    const version = avcVersions.get(codecId);
+    return version ? this.#avcSurface(surface, version).read(bytes, version, surface.pixels, budget) : null;
+  }
+
+  /** See `AvcSurface.draw`. */
+  drawAvc(
+    messages: readonly AvcMessage[],
+    surface: Surface,
+    onError: (error: Error) => void,
+  ): Promise<readonly Rectangle[]> {
+    return this.#avc.get(surface.id)?.draw(messages, surface.pixels, onError) ?? Promise.resolve([]);
   }
 
   /** Bitmap data of RDPGFX_WIRE_TO_SURFACE_PDU_2. */

@@ -52,11 +52,18 @@ export class GraphicsChannel {
   }
 
   /** One message of the server. Failures of the H.264 decoder are counted and kept in `failure`. */
-  process(message: Uint8Array): void | Promise<void> {
+  process(message: Uint8Array, later = false): void | Promise<void> {
+    return this.#guarded(() => this.#open().process(message, later));
+  }
+
+  /** See `GraphicsPipeline.settle`. */
+  settle(): void | Promise<void> {
+    return this.#guarded(() => this.#pipeline?.settle());
+  }
+
+  #guarded(work: () => void | Promise<void>): void | Promise<void> {
     try {
-      return this.#open()
-        .process(message)
-        ?.catch((error) => this.#failed(error));
+      return work()?.catch((error) => this.#failed(error));
     } catch (error) {
       this.#failed(error);
     }
