@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SessionDocument, StoragePort } from '@lucid-sessions/contract';
 import { openSidecar, sessionKeys, toHex } from '@lucid-sessions/evidence';
-import { putPicturesIn, SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
+import { type CompactState, expandedState, SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags } from '@lucid-sessions/recording';
 import {
   decodeKeyframe,
   type KeyframeList,
+  keyframeChecksum,
   keyframeHead,
   keyframeName,
   type ListedKeyframe,
@@ -70,15 +71,15 @@ class Shelf {
 
   /** The state of a keyframe, as the player gets it. */
   async state({ number }: ListedKeyframe): Promise<SessionSnapshot> {
-    const state = unpackState(await this.packed(number)) as SessionSnapshot;
-    putPicturesIn(state);
-    return state;
+    return expandedState(unpackState(await this.packed(number)) as CompactState);
   }
 
   async packed(number: number): Promise<Uint8Array> {
     const plain = await this.plain(number);
     const { base } = keyframeHead(plain);
-    return decodeKeyframe(plain, base === 0 ? null : { number: base, packed: await this.packed(base) });
+    if (base === 0) return decodeKeyframe(plain, null);
+    const checksum = keyframeChecksum(await this.plain(base));
+    return decodeKeyframe(plain, { number: base, packed: await this.packed(base), checksum });
   }
 }
 

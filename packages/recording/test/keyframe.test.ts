@@ -8,6 +8,7 @@ import {
   encodeKeyframe,
   encodeKeyframeList,
   type KeyframeList,
+  keyframeChecksum,
   keyframeHead,
   packState,
 } from '@lucid-sessions/recording/session-index';
@@ -39,7 +40,7 @@ test('a keyframe comes back as it was, alone and told from another', async () =>
           [...source.subarray(from * 512, from * 512 + length)].map((byte) => byte + plus),
         ),
       );
-      const base = { number: 7, packed: source.subarray(0, baseLength) };
+      const base = { number: 7, packed: source.subarray(0, baseLength), checksum: 5 };
       for (const from of [null, base]) {
         const keyframe = await encodeKeyframe({ number: 9, ...place }, state, from);
         assert.deepEqual(keyframeHead(keyframe), { number: 9, base: from?.number ?? 0, ...place });
@@ -53,7 +54,7 @@ test('a keyframe comes back as it was, alone and told from another', async () =>
 test('what stands in the base, or stands twice, is not told again; what changed a little is told as a little', async () => {
   const picture = noise(64 * 1024, 5);
   const state = { screen: picture, surface: picture.slice() };
-  const base = { number: 1, packed: packState(state) };
+  const base = { number: 1, packed: packState(state), checksum: 1 };
   const whole = await encodeKeyframe({ number: 1, ...place }, base.packed, null);
   assert.ok(whole.length < 66 * 1024, 'screen and surface cost once');
   const typed = { ...state, screen: picture.map((byte, at) => (at > 3000 && at < 3100 ? 7 : byte)) };
@@ -66,9 +67,9 @@ test('what stands in the base, or stands twice, is not told again; what changed 
 });
 
 test('another base than its own, and bytes that are none, are refused', async () => {
-  const base = { number: 1, packed: noise(5000, 2) };
+  const base = { number: 1, packed: noise(5000, 2), checksum: keyframeChecksum(noise(50, 2)) };
   const keyframe = await encodeKeyframe({ number: 2, ...place }, noise(5000, 3), base);
-  for (const wrong of [null, { ...base, number: 3 }, { number: 1, packed: noise(5000, 4) }])
+  for (const wrong of [null, { ...base, number: 3 }, { ...base, checksum: keyframeChecksum(noise(50, 4)) }])
     await assert.rejects(decodeKeyframe(keyframe, wrong), DecodeError);
   await assert.rejects(decodeKeyframe(keyframe.subarray(0, 60), base), DecodeError);
   assert.throws(() => keyframeHead(new Uint8Array(10)), DecodeError);

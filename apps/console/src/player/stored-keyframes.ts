@@ -1,8 +1,9 @@
 import { type Crypto, openSidecar } from '@lucid-sessions/evidence';
-import { putPicturesIn, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
+import { type CompactState, expandedState, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
 import {
   decodeKeyframe,
   type KeyframeBase,
+  keyframeChecksum,
   keyframeHead,
   keyframeName,
   unpackState,
@@ -99,9 +100,7 @@ export class StoredKeyframes implements StoredStates<SessionSnapshot> {
       const head = keyframeHead(file);
       const same = head.chunkIndex === place.chunkIndex && head.frameIndex === place.frameIndex;
       if (!same || head.timeUs !== place.timeUs || head.number !== number) throw new Error('made again meanwhile');
-      const state = unpackState(await this.#packed(file)) as SessionSnapshot;
-      putPicturesIn(state);
-      return state;
+      return expandedState(unpackState(await this.#packed(file)) as CompactState);
     } catch {
       // What is lost or was made again costs time, not the picture: decoding begins earlier.
       this.#listed = this.#listed.filter((listed) => listed.number !== number);
@@ -117,12 +116,16 @@ export class StoredKeyframes implements StoredStates<SessionSnapshot> {
   }
 
   async #base(number: number): Promise<KeyframeBase> {
-    const known = this.#bases.get(number);
-    const base = known ?? { number, packed: await this.#packed(await this.#file(number)) };
+    const base = this.#bases.get(number) ?? (await this.#readBase(number));
     this.#bases.delete(number);
     this.#bases.set(number, base);
     for (const oldest of this.#bases.keys()) if (this.#bases.size > basesMax) this.#bases.delete(oldest);
     return base;
+  }
+
+  async #readBase(number: number): Promise<KeyframeBase> {
+    const file = await this.#file(number);
+    return { number, packed: await this.#packed(file), checksum: keyframeChecksum(file) };
   }
 
   /** The keyframe and those it is told from, all at once: asked for one after the other each would cost a round trip. */

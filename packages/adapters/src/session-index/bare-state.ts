@@ -1,4 +1,4 @@
-import { type HistoryDepth, SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
+import { compactState, type HistoryDepth, SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags } from '@lucid-sessions/recording';
 import { packState } from '@lucid-sessions/recording/session-index';
 import { createFfmpegH264Decoder } from '../h264-ffmpeg.ts';
@@ -37,7 +37,7 @@ export class BareState {
 
   /** The state packed, if decoding those frames from it comes to `after`; else null. */
   async packedIf(after: SessionSnapshot): Promise<Uint8Array | null> {
-    const packed = packState(this.#state);
+    const packed = packState(compactState(structuredClone(this.#state)));
     const decoder = new SessionDecoder({ createH264Decoder: () => createFfmpegH264Decoder() });
     try {
       decoder.restore(this.#state);

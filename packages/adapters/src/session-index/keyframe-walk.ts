@@ -1,10 +1,10 @@
 import {
+  type CompactState,
+  compactState,
+  expandedState,
   type H264Decoder,
   isIdr,
-  putPicturesIn,
   SessionDecoder,
-  type SessionSnapshot,
-  takePicturesOut,
 } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import {
@@ -13,6 +13,7 @@ import {
   encodeKeyframe,
   type KeyframeBase,
   type KeyframePlace,
+  keyframeChecksum,
   keyframeHead,
   packState,
   unpackState,
@@ -38,9 +39,9 @@ const workBytesPerPixel = 1 / 128;
 const firstBytesGuess = 64 * 1024;
 
 /** States kept to tell others from: people go back and forth between the same few pictures. */
-const basesMax = 4;
-/** So many are read for one at most, itself included: a whole one, one told from it, one told from that. */
-const depthMax = 2;
+const basesMax = 6;
+/** So many are told one from the other at most. */
+const depthMax = 3;
 /** A difference of this part of a whole state is no saving worth another file to read. */
 const wholeFrom = 0.7;
 
@@ -114,14 +115,13 @@ export class KeyframeWalk {
     for (const [depth, bytes] of start.chain.entries()) {
       packed = await decodeKeyframe(bytes, walk.#bases.at(-1) ?? null);
       if (depth === 0) walk.#wholeBytes = bytes.length;
-      if (depth < depthMax) walk.#useBase({ number: keyframeHead(bytes).number, packed, depth });
+      const { number } = keyframeHead(bytes);
+      if (depth < depthMax) walk.#useBase({ number, packed, checksum: keyframeChecksum(bytes), depth });
       walk.#place = keyframeHead(bytes);
       walk.#guessBytes = bytes.length;
     }
     if (packed !== null) {
-      const state = unpackState(packed) as SessionSnapshot;
-      putPicturesIn(state);
-      walk.#decoder.restore(state);
+      walk.#decoder.restore(expandedState(unpackState(packed) as CompactState));
     }
     return walk;
   }
@@ -226,8 +226,7 @@ export class KeyframeWalk {
     if (this.#bare !== null || !this.#due(place)) return null;
     const snapshot = this.#decoder.snapshot(this.#depth);
     if (snapshot === null || this.#decoder.screen.width === 0) return null;
-    takePicturesOut(snapshot);
-    const packed = packState(snapshot);
+    const packed = packState(compactState(snapshot));
     const { bytes, base } = await this.#encode(place, packed);
     this.#guessBytes = bytes.length;
     if (bytes.length > this.#allowanceBytes) return null;
@@ -239,7 +238,7 @@ export class KeyframeWalk {
     const depth = base === null ? 0 : base.depth + 1;
     if (base === null) this.#wholeBytes = bytes.length;
     else this.#useBase(base);
-    if (depth < depthMax) this.#useBase({ number, packed, depth });
+    if (depth < depthMax) this.#useBase({ number, packed, checksum: keyframeChecksum(bytes), depth });
     this.#keyframeBytes += bytes.length;
     this.#number += 1;
     this.#workBytes = 0;

@@ -3,7 +3,7 @@ export * from './bitmap/index.ts';
 export * from './bulk/index.ts';
 export * from './gfx/index.ts';
 export * from './pixels.ts';
-export { putPicturesIn, takePicturesOut } from './predicted-state.ts';
+export { type CompactState, compactState, expandedState } from './predicted-state.ts';
 export * from './rfx/index.ts';
 export * from './screen.ts';
 export {

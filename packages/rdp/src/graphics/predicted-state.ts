@@ -1,20 +1,62 @@
 import { exchangeViews, predictedPixels } from './avc/predicted-pixels.ts';
-import { bounds, intersect, type PixelBuffer } from './pixels.ts';
+import { bounds, createPixelBuffer, intersect, type PixelBuffer } from './pixels.ts';
 import type { SessionSnapshot } from './session-decoder.ts';
 
-/**
- * A state with everything taken out that its H.264 pictures tell: small once it is packed, and of use again only after
- * `putPicturesIn`. In place, on a snapshot nobody else uses.
- */
-export function takePicturesOut(snapshot: SessionSnapshot): void {
-  exchangePixels(snapshot);
-  for (const [, surface] of avcOf(snapshot)) exchangeViews(surface);
+/** A state to be packed: what its H.264 pictures tell is taken out, and rows of zeros with it. */
+export type CompactState = Omit<SessionSnapshot, 'screen' | 'graphics'> & {
+  readonly screen: unknown;
+  readonly graphics: unknown;
+};
+
+interface SparsePixels {
+  readonly width: number;
+  readonly height: number;
+  /** Rows that are not all zeros, and their pixels. */
+  readonly rows: Uint32Array<ArrayBuffer>;
+  readonly words: Uint32Array<ArrayBuffer>;
 }
 
-/** What `takePicturesOut` took out. */
-export function putPicturesIn(snapshot: SessionSnapshot): void {
+/** Uses the snapshot up. */
+export function compactState(snapshot: SessionSnapshot): CompactState {
+  exchangePixels(snapshot);
+  for (const [, surface] of avcOf(snapshot)) exchangeViews(surface);
+  return withPixels(snapshot, sparse) as CompactState;
+}
+
+/** The snapshot again. Uses the state up. */
+export function expandedState(state: CompactState): SessionSnapshot {
+  const snapshot = withPixels(state as SessionSnapshot, dense) as SessionSnapshot;
   for (const [, surface] of avcOf(snapshot)) exchangeViews(surface);
   exchangePixels(snapshot);
+  return snapshot;
+}
+
+function withPixels(snapshot: SessionSnapshot, change: (pixels: PixelBuffer) => unknown): unknown {
+  const { pipeline } = snapshot.graphics;
+  const surfaces = pipeline?.surfaces.map((surface) => ({ ...surface, pixels: change(surface.pixels) }));
+  return {
+    ...snapshot,
+    screen: { ...snapshot.screen, pixels: change(snapshot.screen.pixels) },
+    graphics: { ...snapshot.graphics, pipeline: pipeline && { ...pipeline, surfaces } },
+  };
+}
+
+function sparse(pixels: PixelBuffer): PixelBuffer | SparsePixels {
+  const { width, height } = pixels;
+  const rowOf = (row: number) => pixels.words.subarray(row * width, (row + 1) * width);
+  const rows = Array.from({ length: height }, (_, row) => row).filter((row) => !rowOf(row).every((word) => word === 0));
+  if (rows.length * 2 > height) return pixels;
+  const words = new Uint32Array(rows.length * width);
+  for (const [at, row] of rows.entries()) words.set(rowOf(row), at * width);
+  return { width, height, rows: Uint32Array.from(rows), words };
+}
+
+function dense(pixels: PixelBuffer | SparsePixels): PixelBuffer {
+  if (!('rows' in pixels)) return pixels;
+  const { width, height, rows, words } = pixels;
+  const whole = createPixelBuffer(width, height, 0);
+  for (const [at, row] of rows.entries()) whole.words.set(words.subarray(at * width, (at + 1) * width), row * width);
+  return whole;
 }
 
 const avcOf = ({ graphics }: SessionSnapshot) => graphics.pipeline?.codecs.avc ?? [];

@@ -17,6 +17,7 @@ export {
   type KeyframeBase,
   type KeyframeHead,
   type KeyframePlace,
+  keyframeChecksum,
   keyframeHead,
   keyframeName,
 } from './keyframe.ts';

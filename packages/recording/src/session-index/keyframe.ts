@@ -5,7 +5,7 @@ import { deflate, inflate, STATE_BYTES_MAX } from './pack-state.ts';
 /**
  * A decoder's state at one place of a recording, so that decoding can begin there. Told from another keyframe's state (its base)
  * where that is shorter. 40-byte head, then deflate of the delta:
- * `u8 version 2, u8 0, u16 0, u32 number, u32 base number (0: none), u32 FNV-1a over the base's words, u32 chunk index, u32 frame index,
+ * `u8 version 2, u8 0, u16 0, u32 number, u32 base number (0: none), u32 checksum of the base's own bytes, u32 chunk index, u32 frame index,
  * u64 time µs, u64 0`.
  */
 const VERSION = 2;
@@ -31,6 +31,8 @@ export interface KeyframeHead extends KeyframePlace {
 export interface KeyframeBase {
   number: number;
   packed: Uint8Array;
+  /** Of the keyframe that holds it. */
+  checksum: number;
 }
 
 /** Name of the sidecar. */
@@ -38,12 +40,10 @@ export const keyframeName = (number: number): string => `keyframe-${String(numbe
 
 const nothing = new Uint8Array(0);
 
-/** FNV-1a over words, little-endian as every platform of ours; the last bytes that make no word are left out. */
-function checksum(bytes: Uint8Array): number {
-  const whole = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+/** FNV-1a over a keyframe's bytes: one that was made again is told apart by it. */
+export function keyframeChecksum(bytes: Uint8Array): number {
   let hash = 0x811c9dc5;
-  for (const word of new Uint32Array(whole.buffer, whole.byteOffset, whole.length >> 2))
-    hash = Math.imul(hash ^ word, 0x01000193);
+  for (let i = 0; i < bytes.length; i += 1) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
   return hash >>> 0;
 }
 
@@ -58,7 +58,7 @@ export async function encodeKeyframe(
   view.setUint8(0, VERSION);
   view.setUint32(4, number);
   view.setUint32(8, base?.number ?? 0);
-  view.setUint32(12, base === null ? 0 : checksum(base.packed));
+  view.setUint32(12, base?.checksum ?? 0);
   view.setUint32(16, chunkIndex);
   view.setUint32(20, frameIndex);
   view.setBigUint64(24, BigInt(timeUs));
@@ -84,7 +84,7 @@ export function keyframeHead(bytes: Uint8Array): KeyframeHead {
 export async function decodeKeyframe(bytes: Uint8Array, base: KeyframeBase | null): Promise<Uint8Array<ArrayBuffer>> {
   const head = keyframeHead(bytes);
   const wanted = new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(12);
-  if (head.base !== (base?.number ?? 0) || (base !== null && checksum(base.packed) !== wanted))
+  if (head.base !== (base?.number ?? 0) || (base !== null && base.checksum !== wanted))
     throw new DecodeError('invalid', 'the keyframe is told from another one than was given');
   const delta = await inflate(bytes.subarray(HEAD_BYTES), STATE_BYTES_MAX);
   return unpackDelta(delta, base?.packed ?? nothing);
