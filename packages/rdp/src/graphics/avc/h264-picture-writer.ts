@@ -31,7 +31,6 @@ const macroblockPcm = 25;
 const macroblockPcmInP = 30;
 const slicesAllI = 7;
 const slicesAllP = 5;
-const blockSamples = 256;
 const blockBytes = 384;
 
 /** `pictureParametersId` names no set of the stream's. Throws `DecodeError` where the references lie too far apart. */
@@ -149,21 +148,18 @@ function writeSamples(bits: H264BitWriter, picture: ReferencePicture): void {
 /** Samples of the macroblocks that are not as before; the others are skipped, which copies them. */
 function writeChanges(bits: H264BitWriter, picture: ReferencePicture, before: ReferencePicture): void {
   const block = new Uint8Array(blockBytes);
-  const same = new Uint8Array(blockBytes);
   let skipped = 0;
-  for (let top = 0; picture !== before && top < picture.height; top += 16)
+  for (let top = 0; top < picture.height; top += 16)
     for (let left = 0; left < picture.width; left += 16) {
-      takeBlock(block, picture, left, top);
-      takeBlock(same, before, left, top);
-      if (equal(block, same)) {
+      if (picture === before || isSame(picture, before, left, top)) {
         skipped += 1;
         continue;
       }
       bits.ue(skipped);
       skipped = 0;
+      takeBlock(block, picture, left, top);
       writeBlock(bits, macroblockPcmInP, block);
     }
-  if (picture === before) skipped = (picture.width * picture.height) / blockSamples;
   if (skipped > 0) bits.ue(skipped);
 }
 
@@ -175,18 +171,29 @@ function writeBlock(bits: H264BitWriter, type: number, block: Uint8Array): void 
 
 /** The macroblock's samples: luma, then both chroma planes, row by row. */
 function takeBlock(block: Uint8Array, { width, y, u, v }: ReferencePicture, left: number, top: number): void {
-  for (let row = 0; row < 16; row += 1) {
-    const at = (top + row) * width + left;
-    block.set(y.subarray(at, at + 16), row * 16);
-  }
-  for (let row = 0; row < 8; row += 1) {
-    const at = ((top >> 1) + row) * (width >> 1) + (left >> 1);
-    block.set(u.subarray(at, at + 8), blockSamples + row * 8);
-    block.set(v.subarray(at, at + 8), blockSamples + 64 + row * 8);
-  }
+  let to = 0;
+  for (let at = top * width + left, end = at + 16 * width; at < end; at += width)
+    for (let x = 0; x < 16; x += 1, to += 1) block[to] = y[at + x]!;
+  const half = width >> 1;
+  const chroma = (top >> 1) * half + (left >> 1);
+  for (const plane of [u, v])
+    for (let at = chroma, end = at + 8 * half; at < end; at += half)
+      for (let x = 0; x < 8; x += 1, to += 1) block[to] = plane[at + x]!;
 }
 
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  for (let i = 0; i < blockBytes; i += 1) if (a[i] !== b[i]) return false;
+function isSame(a: ReferencePicture, b: ReferencePicture, left: number, top: number): boolean {
+  const { width } = a;
+  const half = width >> 1;
+  const chroma = (top >> 1) * half + (left >> 1);
+  return (
+    isSameArea(a.y, b.y, width, top * width + left, 16) &&
+    isSameArea(a.u, b.u, half, chroma, 8) &&
+    isSameArea(a.v, b.v, half, chroma, 8)
+  );
+}
+
+function isSameArea(a: Uint8Array, b: Uint8Array, stride: number, from: number, side: number): boolean {
+  for (let at = from, end = from + side * stride; at < end; at += stride)
+    for (let x = at; x < at + side; x += 1) if (a[x] !== b[x]) return false;
   return true;
 }
