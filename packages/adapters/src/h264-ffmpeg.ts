@@ -5,6 +5,7 @@ import {
   nalSps,
   nalType,
   picturesCount,
+  type Rectangle,
   readSequenceParameters,
   type SequenceParameters,
   splitNals,
@@ -83,21 +84,38 @@ class FfmpegH264Decoder implements H264Decoder {
   }
 
   async decode(accessUnit: Uint8Array): Promise<YuvFrame | null> {
-    if (this.#closed) throw new FfmpegError('closed', 'open a new h.264 decoder: this one was closed');
-    const nals = splitNals(accessUnit).filter((nal) => nalType(nal) !== nalAccessUnitDelimiter);
-    const sps = nals.find((nal) => nalType(nal) === nalSps);
-    if (sps) this.#useParameters(readSequenceParameters(sps));
-    const pictures = picturesCount(nals);
-    if (pictures === 0) {
-      this.#held = nals.slice(0, heldNalsMax).map((nal) => nal.slice());
-      return null;
-    }
-    const stream = this.#stream;
-    if (!stream) throw new DecodeError('invalid', 'an h.264 stream starts without a sequence parameter set');
-    const bytes = joined([...this.#held, ...nals]);
-    this.#held = [];
+    let picture: YuvFrame | null = null;
+    await this.decodeRun(
+      [accessUnit],
+      () => null,
+      (_, frame) => {
+        picture = frame;
+      },
+    );
+    return picture;
+  }
+
+  /** Whole pictures, wanted or not: ffmpeg gives no less. */
+  async decodeRun(
+    accessUnits: readonly Uint8Array[],
+    _wanted: (index: number) => Rectangle | null,
+    take: (index: number, frame: YuvFrame | null) => void,
+  ): Promise<void> {
+    const coming: Promise<void>[] = [];
     try {
-      return await stream.decode(bytes, pictures);
+      for (const [index, accessUnit] of accessUnits.entries()) {
+        await coming[index - aheadMax];
+        // A new size starts a new process: only when the one before has given all.
+        const come = this.#begin(
+          accessUnit,
+          (frame) => take(index, frame),
+          () => Promise.all(coming),
+        );
+        coming.push(come);
+        // Whoever waits for all of them hears of it.
+        come.catch(() => undefined);
+      }
+      await Promise.all(coming);
     } catch (error) {
       // What ffmpeg still holds belongs to no later access unit.
       this.#endStream();
@@ -105,14 +123,41 @@ class FfmpegH264Decoder implements H264Decoder {
     }
   }
 
+  async #begin(
+    accessUnit: Uint8Array,
+    take: (frame: YuvFrame | null) => void,
+    settled: () => Promise<unknown>,
+  ): Promise<void> {
+    if (this.#closed) throw new FfmpegError('closed', 'open a new h.264 decoder: this one was closed');
+    const nals = splitNals(accessUnit).filter((nal) => nalType(nal) !== nalAccessUnitDelimiter);
+    const sps = nals.find((nal) => nalType(nal) === nalSps);
+    if (sps && !this.#fits(readSequenceParameters(sps))) {
+      await settled();
+      this.#useParameters(readSequenceParameters(sps));
+    }
+    const pictures = picturesCount(nals);
+    if (pictures === 0) {
+      this.#held = nals.slice(0, heldNalsMax).map((nal) => nal.slice());
+      take(null);
+      return;
+    }
+    const stream = this.#stream;
+    if (!stream) throw new DecodeError('invalid', 'an h.264 stream starts without a sequence parameter set');
+    const bytes = joined([...this.#held, ...nals]);
+    this.#held = [];
+    await stream.decode(bytes, pictures, take);
+  }
+
   close(): void {
     this.#closed = true;
     this.#endStream();
   }
 
-  #useParameters(parameters: SequenceParameters): void {
-    const { codedWidth, codedHeight } = parameters;
-    if (this.#stream?.width === codedWidth && this.#stream.height === codedHeight) return;
+  #fits({ codedWidth, codedHeight }: SequenceParameters): boolean {
+    return this.#stream?.width === codedWidth && this.#stream.height === codedHeight;
+  }
+
+  #useParameters({ codedWidth, codedHeight }: SequenceParameters): void {
     this.#endStream();
     this.#stream = new FfmpegStream(this.#ffmpegPath, codedWidth, codedHeight, this.#pictureTimeoutMs);
   }
@@ -124,15 +169,18 @@ class FfmpegH264Decoder implements H264Decoder {
 }
 
 const heldNalsMax = 64;
+/** Access units ffmpeg is given ahead of the pictures that came back. */
+const aheadMax = 8;
 
 function joined(nals: readonly Uint8Array[]): Uint8Array {
   return Buffer.concat([...nals.flatMap((nal) => [startCode, nal]), accessUnitDelimiter]);
 }
 
+/** An access unit whose picture is on its way. */
 interface Waiting {
   bytesLeft: number;
-  timer: NodeJS.Timeout;
-  resolve(frame: YuvFrame): void;
+  take(frame: YuvFrame): void;
+  resolve(): void;
   reject(error: Error): void;
 }
 
@@ -144,7 +192,9 @@ class FfmpegStream {
   readonly #process: ChildProcessWithoutNullStreams;
   readonly #picture: Uint8Array;
   #filled = 0;
-  #waiting: Waiting | null = null;
+  /** In the order they were sent. */
+  #waiting: Waiting[] = [];
+  #timer: NodeJS.Timeout | undefined;
   #failure: Error | null = null;
   #complaint = '';
 
@@ -164,15 +214,20 @@ class FfmpegStream {
     this.#process.stderr.on('data', (chunk: Buffer) => this.#complain(chunk));
   }
 
-  decode(bytes: Uint8Array, picturesExpected: number): Promise<YuvFrame> {
+  /** `take` is given the picture, in memory the next one will use again. */
+  decode(bytes: Uint8Array, picturesExpected: number, take: (frame: YuvFrame) => void): Promise<void> {
     if (this.#failure) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#timeOut(), this.#pictureTimeoutMs);
-      this.#waiting = { bytesLeft: picturesExpected * this.#picture.length, timer, resolve, reject };
-      this.#complaint = '';
-      this.#filled = 0;
+      this.#waiting.push({ bytesLeft: picturesExpected * this.#picture.length, take, resolve, reject });
+      if (this.#waiting.length === 1) this.#wait(this.#pictureTimeoutMs);
       this.#process.stdin.write(bytes);
     });
+  }
+
+  /** The picture that is next has so much time from now on. */
+  #wait(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = this.#waiting.length > 0 ? setTimeout(() => this.#timeOut(), ms) : undefined;
   }
 
   end(): void {
@@ -183,24 +238,26 @@ class FfmpegStream {
 
   /** Pictures come back to back; of several for one access unit the last stays. */
   #receive(chunk: Buffer): void {
-    const waiting = this.#waiting;
-    if (!waiting || chunk.length > waiting.bytesLeft) {
+    if (chunk.length > this.#waiting.reduce((sum, { bytesLeft }) => sum + bytesLeft, 0)) {
       this.#fail(new FfmpegError('failed', 'ffmpeg gave more pictures than it was sent'));
       this.#process.kill('SIGKILL');
       return;
     }
-    waiting.bytesLeft -= chunk.length;
     for (let at = 0; at < chunk.length; ) {
+      const waiting = this.#waiting[0]!;
       if (this.#filled === this.#picture.length) this.#filled = 0;
       const part = chunk.subarray(at, at + this.#picture.length - this.#filled);
       this.#picture.set(part, this.#filled);
       this.#filled += part.length;
       at += part.length;
+      waiting.bytesLeft -= part.length;
+      if (waiting.bytesLeft > 0) continue;
+      this.#waiting.shift();
+      this.#complaint = '';
+      this.#wait(this.#pictureTimeoutMs);
+      waiting.take(this.#frame());
+      waiting.resolve();
     }
-    if (waiting.bytesLeft > 0) return;
-    clearTimeout(waiting.timer);
-    this.#waiting = null;
-    waiting.resolve(this.#frame());
   }
 
   #frame(): YuvFrame {
@@ -221,9 +278,7 @@ class FfmpegStream {
   #complain(chunk: Buffer): void {
     const text = `${this.#complaint}${chunk.toString('latin1')}`.replaceAll(/[^\x20-\x7e]+/g, ' ');
     this.#complaint = text.slice(0, complaintCharactersMax);
-    if (!this.#waiting) return;
-    clearTimeout(this.#waiting.timer);
-    this.#waiting.timer = setTimeout(() => this.#timeOut(), Math.min(complaintTimeoutMs, this.#pictureTimeoutMs));
+    this.#wait(Math.min(complaintTimeoutMs, this.#pictureTimeoutMs));
   }
 
   #timeOut(): void {
@@ -236,11 +291,8 @@ class FfmpegStream {
 
   #fail(error: Error): void {
     this.#failure ??= error;
-    const waiting = this.#waiting;
-    if (!waiting) return;
-    clearTimeout(waiting.timer);
-    this.#waiting = null;
-    waiting.reject(error);
+    clearTimeout(this.#timer);
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
   }
 }
 

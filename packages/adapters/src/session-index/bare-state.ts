@@ -21,10 +21,12 @@ export class BareState {
   }
 
   /** Before a frame in which an H.264 stream seems to begin anew; null where it doesn't, or where there is nothing to go on from. */
-  static before(frame: Frame, decoder: SessionDecoder, depth: HistoryDepth): BareState | null {
+  static async before(frame: Frame, decoder: SessionDecoder, depth: HistoryDepth): Promise<BareState | null> {
     const body = Buffer.from(frame.body.buffer, frame.body.byteOffset, frame.body.length);
     const begins = (frame.flags & frameFlags.serverToClient) !== 0 && parameterSets.some((set) => body.includes(set));
-    const state = begins ? decoder.snapshot(depth) : null;
+    if (!begins) return null;
+    await decoder.settle();
+    const state = decoder.snapshot(depth);
     if (!state?.graphics.pipeline?.codecs.avc.length) return null;
     return new BareState(withoutPixels(state));
   }
@@ -42,7 +44,8 @@ export class BareState {
     try {
       decoder.restore(this.#state);
       for (const { flags, body } of this.#frames)
-        await decoder.push({ fromServer: (flags & frameFlags.serverToClient) !== 0, bytes: body });
+        await decoder.push({ fromServer: (flags & frameFlags.serverToClient) !== 0, bytes: body }, true);
+      await decoder.settle();
       const reached = decoder.snapshot('lean');
       return reached !== null && Buffer.compare(packPixels(reached), packPixels(after)) === 0 ? packed : null;
     } finally {

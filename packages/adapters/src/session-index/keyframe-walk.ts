@@ -5,6 +5,7 @@ import {
   type H264Decoder,
   isIdr,
   SessionDecoder,
+  type YuvFrame,
 } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import {
@@ -35,6 +36,11 @@ const bareBytesGuess = 8 * 1024;
 const h264AdvanceBytes = 768 * 1024;
 /** However short an H.264 picture is, every pixel of it is decoded. */
 const workBytesPerPixel = 1 / 128;
+/** H.264 pictures decoded in one go. */
+const framesTogether = 16;
+/** One that costs so much has to save twice the work, and so on up to a limit. */
+const costlyBytes = 64 * 1024;
+const costlinessMax = 2;
 /** What the first one is thought to cost. */
 const firstBytesGuess = 64 * 1024;
 
@@ -150,7 +156,7 @@ export class KeyframeWalk {
       const frame = frames[at]!;
       timeUs = Math.max(timeUs, frame.timeUs);
       if (!isTaken(frame)) continue;
-      if (!again) this.#beginBare(frame, { chunkIndex: index, frameIndex: at });
+      if (!again) await this.#beginBare(frame, { chunkIndex: index, frameIndex: at });
       await this.#take(frame);
       if (again || this.lacksH264) continue;
       const keyframe =
@@ -168,7 +174,9 @@ export class KeyframeWalk {
   async #take({ flags, body }: Frame): Promise<void> {
     const fromServer = (flags & frameFlags.serverToClient) !== 0;
     if (fromServer) this.#workBytes += body.length;
-    await this.#decoder.push({ fromServer, bytes: body });
+    // Whether the picture that is waited for has come has to be known at once; else some are decoded together.
+    const later = this.#bare === null && this.#decoder.screen.framesCount % framesTogether !== 0;
+    await this.#decoder.push({ fromServer, bytes: body }, later);
     this.#decoder.screen.takeDirty();
     // A picture is missing that others build on: better to begin again later than to keep what was never shown.
     const failure = this.#decoder.h264Failure;
@@ -178,13 +186,21 @@ export class KeyframeWalk {
   #h264Decoder(): H264Decoder {
     const decoder = createFfmpegH264Decoder();
     this.#h264 = true;
+    const count = (unit: Uint8Array, frame: YuvFrame | null): void => {
+      if (isIdr(unit)) this.#idr = true;
+      if (frame) this.#workBytes += Math.floor(frame.width * frame.height * workBytesPerPixel);
+    };
     return {
       decode: async (unit) => {
         const frame = await decoder.decode(unit);
-        if (isIdr(unit)) this.#idr = true;
-        if (frame) this.#workBytes += Math.floor(frame.width * frame.height * workBytesPerPixel);
+        count(unit, frame);
         return frame;
       },
+      decodeRun: (units, wanted, take) =>
+        decoder.decodeRun!(units, wanted, (index, frame) => {
+          count(units[index]!, frame);
+          take(index, frame);
+        }),
       close: () => decoder.close(),
     };
   }
@@ -193,15 +209,21 @@ export class KeyframeWalk {
     return this.#storedBytes * shareMax + (this.#h264 ? h264AdvanceBytes : 0) - this.#keyframeBytes;
   }
 
+  /** How much further apart they are for what the last one cost: what costs much has to save much. */
+  get #costliness(): number {
+    return Math.min(costlinessMax, 1 + this.#guessBytes / costlyBytes);
+  }
+
   #due({ chunkIndex }: KeyframePlace): boolean {
     const chunks = chunkIndex - this.#place.chunkIndex;
-    const far = chunks >= chunksMax || this.#workBytes >= (chunks === 0 ? workBytesMax : workBytesOfChunk);
+    const wanted = (chunks === 0 ? workBytesMax : workBytesOfChunk) * this.#costliness;
+    const far = chunks >= chunksMax || this.#workBytes >= wanted;
     return far && this.#allowanceBytes >= this.#guessBytes;
   }
 
-  #beginBare(frame: Frame, place: Omit<KeyframePlace, 'timeUs'>): void {
+  async #beginBare(frame: Frame, place: Omit<KeyframePlace, 'timeUs'>): Promise<void> {
     if (this.#bare !== null || this.#workBytes < workBytesOfBare || this.#allowanceBytes < bareBytesGuess) return;
-    const state = BareState.before(frame, this.#decoder, this.#depth);
+    const state = await BareState.before(frame, this.#decoder, this.#depth);
     if (state === null) return;
     this.#bare = { state, place };
     this.#idr = false;
@@ -224,6 +246,7 @@ export class KeyframeWalk {
 
   async #keep(place: KeyframePlace): Promise<MadeKeyframe | null> {
     if (this.#bare !== null || !this.#due(place)) return null;
+    await this.#decoder.settle();
     const snapshot = this.#decoder.snapshot(this.#depth);
     if (snapshot === null || this.#decoder.screen.width === 0) return null;
     const packed = packState(compactState(snapshot));
