@@ -27,6 +27,7 @@ const programs = {
   xfreerdp: ['xfreerdp', 'Xvfb', 'xdotool', 'import', 'xdpyinfo'],
   rdesktop: ['rdesktop', 'Xvfb', 'xdotool', 'import', 'xdpyinfo'],
   chromium: ['chromium'],
+  ffmpeg: ['ffmpeg'],
 } as const;
 
 export type PeerName = keyof typeof programs;

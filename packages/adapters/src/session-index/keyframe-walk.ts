@@ -32,8 +32,8 @@ const chunksMax = 12;
 /** A bare state costs next to nothing, but trying it does. */
 const workBytesOfBare = 64 * 1024;
 const bareBytesGuess = 8 * 1024;
-/** H.264 is slow to decode, and its first states are costly: so much may be spent before it is earned. */
-const h264AdvanceBytes = 768 * 1024;
+/** H.264 is slow to decode, and its first states are costly: so much may be spent however little is stored. */
+const h264BytesMin = 768 * 1024;
 /** However short an H.264 picture is, every pixel of it is decoded. */
 const workBytesPerPixel = 1 / 128;
 /** H.264 pictures decoded in one go. */
@@ -206,7 +206,7 @@ export class KeyframeWalk {
   }
 
   get #allowanceBytes(): number {
-    return this.#storedBytes * shareMax + (this.#h264 ? h264AdvanceBytes : 0) - this.#keyframeBytes;
+    return Math.max(this.#storedBytes * shareMax, this.#h264 ? h264BytesMin : 0) - this.#keyframeBytes;
   }
 
   /** How much further apart they are for what the last one cost: what costs much has to save much. */

@@ -29,6 +29,8 @@ export class SessionKeyframes {
   readonly #followed: Followed;
   /** Somebody looks at these: no waiting for more chunks. */
   readonly #asked = new Set<string>();
+  /** Where H.264 ended an earlier walk, another was tried since this began: ffmpeg may have been installed. */
+  readonly #triedAnew = new Set<string>();
 
   constructor(
     shelf: RecordingShelf,
@@ -51,9 +53,11 @@ export class SessionKeyframes {
 
   async list(recording: Recording): Promise<KeyframeList> {
     const list = await this.#load(recording);
-    if (list.ended === null && list.covered < (await this.#shelf.chunksCount(recording.sessionId))) {
-      this.#asked.add(recording.sessionId);
-      this.#followed.add(recording.sessionId);
+    const { sessionId } = recording;
+    const mayGoOn = list.ended === null || (list.ended === 'h264' && !this.#triedAnew.has(sessionId));
+    if (mayGoOn && list.covered < (await this.#shelf.chunksCount(sessionId))) {
+      this.#asked.add(sessionId);
+      this.#followed.add(sessionId);
     }
     return list;
   }
@@ -80,6 +84,10 @@ export class SessionKeyframes {
     const recording = await this.#shelf.recording(sessionId);
     const list = await this.#load(recording);
     const count = await this.#shelf.chunksCount(sessionId);
+    if (list.ended === 'h264' && asked && !this.#triedAnew.has(sessionId)) {
+      this.#triedAnew.add(sessionId);
+      list.ended = null;
+    }
     if (list.ended !== null || list.covered >= count) return;
     if (!asked && !(await this.#worthWalking(sessionId, list.covered, count))) return;
     // Twice at most: the second walk leaves no past out.

@@ -220,7 +220,7 @@ export class GraphicsPipeline {
       for (const area of areas) markSurface(surface, area);
     };
     await draw(messages.slice(0, ended));
-    this.#show();
+    if (ended > 0) this.#show();
     await draw(messages.slice(ended));
     this.#showOutsideFrame();
   }
