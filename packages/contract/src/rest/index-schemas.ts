@@ -85,7 +85,7 @@ export const keyframesAnswer = z.strictObject({
   ended: z
     .enum(['h264', 'chunk'])
     .nullable()
-    .describe('Why there are none behind the last one: H.264 began, or a chunk can not be read.'),
+    .describe('Why there are none behind the last one: H.264 began and the server has no ffmpeg, or a chunk can not be read.'),
   keyframes: z
     .array(
       z.strictObject({
@@ -93,7 +93,7 @@ export const keyframesAnswer = z.strictObject({
         base: count.describe('Number of the keyframe it is told from; 0 for none.'),
         chunk_index: count.describe('With `frame_index` the next frame to decode.'),
         frame_index: count,
-        time_us: count.describe('Time of the last frame decoded.'),
+        time_us: count.describe('Of use from this time on; the next frame may lie before it.'),
         size_bytes: count,
       }),
     )
