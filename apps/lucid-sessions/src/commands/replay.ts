@@ -29,7 +29,7 @@ export interface Walked {
   more: boolean;
 }
 
-/** Draws everything up to `untilUs`. What a peer sent never makes it throw; `signal` does, with `interrupted()`. */
+/** Draws everything up to `untilUs`, at once where nobody looks on the way. What a peer sent never makes it throw; `signal` does, with `interrupted()`. */
 export async function walk(recording: Recording, options: Walk): Promise<Walked> {
   let lastUs = 0;
   let index = 0;
@@ -37,14 +37,18 @@ export async function walk(recording: Recording, options: Walk): Promise<Walked>
     options.chunkRead?.(index);
     index += 1;
     const walked = await walkChunk(frames, lastUs, options);
-    if (walked.more) return walked;
     lastUs = walked.lastUs;
+    if (!walked.more) continue;
+    await options.decoder.settle();
+    return walked;
   }
+  await options.decoder.settle();
   return { lastUs, more: false };
 }
 
 async function walkChunk(frames: Iterable<Frame>, startUs: number, options: Walk): Promise<Walked> {
   const { decoder, untilUs, signal, before, after } = options;
+  const later = before === undefined && after === undefined;
   let lastUs = startUs;
   let turnEndMs = performance.now() + turnMs;
   let count = 0;
@@ -60,10 +64,8 @@ async function walkChunk(frames: Iterable<Frame>, startUs: number, options: Walk
     const waiting = before?.(lastUs);
     if (waiting) await waiting;
     if (isDelivered(frame)) {
-      const drawing = decoder.push({
-        fromServer: (frame.flags & frameFlags.serverToClient) !== 0,
-        bytes: frame.body,
-      });
+      const fromServer = (frame.flags & frameFlags.serverToClient) !== 0;
+      const drawing = decoder.push({ fromServer, bytes: frame.body }, later);
       if (drawing) await drawing;
     }
     after?.(lastUs);
