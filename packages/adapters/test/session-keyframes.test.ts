@@ -112,8 +112,8 @@ for (const [capture, seconds, ...peers] of [
   ['xorg-rfx-lan', 900],
   ['xorg-bpp32-nocomp', 120],
   // AVC420, and both views of AVC444v2; their streams begin anew with every turn of the loop.
-  ['shadow-gfx-avc420', 100, 'ffmpeg'],
-  ['shadow-default', 50, 'ffmpeg'],
+  ['shadow-gfx-avc420', 45, 'ffmpeg'],
+  ['shadow-default', 25, 'ffmpeg'],
 ] as const)
   test(`every keyframe of ${capture} is the state that decoding from the beginning comes to`, async (t) => {
     if (peers.length > 0 && skipUnlessPeers(t, ...peers)) return;

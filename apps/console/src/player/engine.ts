@@ -11,7 +11,7 @@ export interface PictureDecoder<State> {
   settle(): Promise<void>;
   /** Pictures drawn so far; grows with every visible change. */
   readonly framesCount: number;
-  /** The state to go on from, or null where there can be none (far into an H.264 stream). */
+  /** The state to go on from, or null where there can be none (pictures put off, a stream that can not be put aside). */
   snapshot(): State | null;
   restore(state: State): void | Promise<void>;
   /** Back to before the first frame. */

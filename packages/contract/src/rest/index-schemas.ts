@@ -85,7 +85,9 @@ export const keyframesAnswer = z.strictObject({
   ended: z
     .enum(['h264', 'chunk'])
     .nullable()
-    .describe('Why there are none behind the last one: H.264 began and the server has no ffmpeg, or a chunk can not be read.'),
+    .describe(
+      'Why there are none behind the last one: H.264 began and the server has no ffmpeg, or a chunk can not be read.',
+    ),
   keyframes: z
     .array(
       z.strictObject({

@@ -92,7 +92,7 @@ export class SessionDecoder {
 
   /**
    * Everything the decoder knows, as plain values that can be cloned and kept: a keyframe. null while a push is waited
-   * for, inside a frame of the graphics channel, and while H.264 of that channel is far from its last IDR picture.
+   * for, before `settle`, inside a frame of the graphics channel, and where an H.264 stream can't be put aside.
    * `lean` leaves out up to 2.5 MB of the channel's past while nothing refers to it: see `usesGraphicsHistory`.
    */
   snapshot(depth?: HistoryDepth): SessionSnapshot | null {

@@ -96,6 +96,7 @@ export class H264Stream {
     return this.#last;
   }
 
+  /** Copies the unit: its bytes may be gone by the time it is decoded. */
   plan(unit: Uint8Array): PlannedUnit {
     const nals = splitNals(unit);
     const picture = this.#follow(nals);
@@ -269,7 +270,7 @@ export class H264Stream {
   /** What the decoder is given: the unit as it is, or with numbers that follow on those of the pictures it was given before. */
   #numbered(unit: Uint8Array, nals: readonly Uint8Array[], picture: Picture | null): Uint8Array {
     const by = this.#renumbering;
-    if (by === null || picture === null) return unit;
+    if (by === null || picture === null) return unit.slice();
     try {
       const numbered = (nal: Uint8Array): Uint8Array =>
         isSlice(nal) ? renumberedSlice(nal, this.#pictureOf(nal).header, picture.sps, by) : nal;
@@ -277,7 +278,7 @@ export class H264Stream {
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.#followed = false;
-      return unit;
+      return unit.slice();
     }
   }
 

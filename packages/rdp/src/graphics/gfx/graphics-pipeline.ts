@@ -32,11 +32,13 @@ const waitingMessagesMax = 256;
 
 /** H.264 messages that wait to be drawn together: enough to be worth it, few enough to be heard in between. */
 const waitingPicturesMax = 48;
+const waitingPictureBytesMax = 8 << 20;
 
 /** Messages of one surface read and not drawn yet. */
 interface WaitingPictures {
   readonly surface: Surface;
   readonly messages: AvcMessage[];
+  bytes: number;
   /** How many belong to frames that ended: the others are not to be shown yet. */
   ended: number;
 }
@@ -102,7 +104,7 @@ export class GraphicsPipeline {
 
   /**
    * Everything the channel's next messages may refer to, as plain values that can be cloned. null inside a frame, while
-   * a picture is waited for, and once H.264 was used: its decoders can't be put aside.
+   * a picture is waited for, and where an H.264 stream can't be put aside (see `H264Stream`).
    */
   snapshot(depth?: HistoryDepth): GraphicsPipelineSnapshot | null {
     const codecs = this.#inFrame || this.#waiting || this.#pictures ? null : this.#codecs.snapshot();
@@ -167,8 +169,7 @@ export class GraphicsPipeline {
       const done = this.#next(run);
       if (done) return done.then(() => this.#drain(run));
     }
-    const waits = this.#pictures;
-    if (waits && (!run.later || waits.messages.length >= waitingPicturesMax))
+    if (this.#pictures && !(run.later && this.#mayWait(this.#pictures)))
       return this.#drawPictures(run).then(() => this.#drain(run));
     this.#countGaps();
     if (run.error !== undefined) throw run.error;
@@ -183,9 +184,9 @@ export class GraphicsPipeline {
       kind = pdu.kind;
       if (this.#pictures && !this.#joins(this.#pictures, pdu))
         return this.#drawPictures(run)
-          .then(() => this.#command(pdu, run))
+          .then(() => this.#command(pdu, run.budget))
           .catch((error) => this.#failed(run, kind, error));
-      this.#command(pdu, run);
+      this.#command(pdu, run.budget);
     } catch (error) {
       // A header that can't be read leaves nothing to go on with.
       if (command === null) run.reader.rest();
@@ -211,6 +212,10 @@ export class GraphicsPipeline {
     return pdu.kind === 'wireToSurface1' && pdu.body.surfaceId === surface.id && isAvc(pdu.body.codecId);
   }
 
+  #mayWait({ messages, bytes }: WaitingPictures): boolean {
+    return messages.length < waitingPicturesMax && bytes < waitingPictureBytesMax;
+  }
+
   async #drawPictures(run: MessageRun): Promise<void> {
     const { surface, messages, ended } = this.#pictures!;
     this.#pictures = null;
@@ -225,8 +230,7 @@ export class GraphicsPipeline {
     this.#showOutsideFrame();
   }
 
-  #command(pdu: GfxPdu, run: MessageRun): void {
-    const { budget } = run;
+  #command(pdu: GfxPdu, budget: WorkBudget): void {
     switch (pdu.kind) {
       case 'wireToSurface1':
         this.#wireToSurface1(pdu.body, budget);
@@ -299,8 +303,9 @@ export class GraphicsPipeline {
       this.#drawn(surface.id, this.#codecs.draw(body.codecId, body.bitmapData, surface, area, budget));
       return;
     }
-    this.#pictures ??= { surface, messages: [], ended: 0 };
+    this.#pictures ??= { surface, messages: [], bytes: 0, ended: 0 };
     this.#pictures.messages.push(message);
+    this.#pictures.bytes += body.bitmapData.length;
     if (!this.#inFrame) this.#pictures.ended = this.#pictures.messages.length;
   }
 

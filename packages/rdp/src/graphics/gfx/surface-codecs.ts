@@ -111,7 +111,7 @@ export class SurfaceCodecs {
     return decoder.decode(bytes, surface.pixels, budget);
   }
 
-  /** Codec states between frames as plain values; null while an H.264 stream is far from its last IDR picture. */
+  /** Codec states between frames as plain values; null where an H.264 stream can't be put aside. */
   snapshot(): SurfaceCodecsSnapshot | null {
     const avc: [number, AvcSurfaceSnapshot][] = [];
     for (const [surfaceId, stream] of this.#avc) {
