@@ -27,8 +27,7 @@ export class BareState {
     if (!begins) return null;
     await decoder.settle();
     const state = decoder.snapshot(depth);
-    if (!state?.graphics.pipeline?.codecs.avc.length) return null;
-    return new BareState(withoutPixels(state));
+    return state?.graphics.pipeline ? new BareState(withoutPixels(state)) : null;
   }
 
   /** A frame was decoded. False where this takes too long. */

@@ -32,8 +32,11 @@ const chunksMax = 12;
 /** A bare state costs next to nothing, but trying it does. */
 const workBytesOfBare = 64 * 1024;
 const bareBytesGuess = 8 * 1024;
-/** H.264 is slow to decode, and its first states are costly: so much may be spent however little is stored. */
-const h264BytesMin = 768 * 1024;
+/** H.264 is slow to decode, and its first states are costly: so much is lent at first, and paid back little by little. */
+const lentBytes = 768 * 1024;
+const repaidAtBytes = 40 << 20;
+/** In H.264 a state with pixels leaves as much as it costs for later ones without, which are worth more. */
+const leftInH264 = 2;
 /** However short an H.264 picture is, every pixel of it is decoded. */
 const workBytesPerPixel = 1 / 128;
 /** H.264 pictures decoded in one go. */
@@ -206,7 +209,12 @@ export class KeyframeWalk {
   }
 
   get #allowanceBytes(): number {
-    return Math.max(this.#storedBytes * shareMax, this.#h264 ? h264BytesMin : 0) - this.#keyframeBytes;
+    const lent = this.#h264 ? lentBytes * Math.max(0, 1 - this.#storedBytes / repaidAtBytes) : 0;
+    return this.#storedBytes * shareMax + lent - this.#keyframeBytes;
+  }
+
+  get #left(): number {
+    return this.#h264 && this.#number > 1 ? leftInH264 : 1;
   }
 
   /** How much further apart they are for what the last one cost: what costs much has to save much. */
@@ -218,11 +226,12 @@ export class KeyframeWalk {
     const chunks = chunkIndex - this.#place.chunkIndex;
     const wanted = (chunks === 0 ? workBytesMax : workBytesOfChunk) * this.#costliness;
     const far = chunks >= chunksMax || this.#workBytes >= wanted;
-    return far && this.#allowanceBytes >= this.#guessBytes;
+    return far && this.#allowanceBytes >= this.#guessBytes * this.#left;
   }
 
   async #beginBare(frame: Frame, place: Omit<KeyframePlace, 'timeUs'>): Promise<void> {
-    if (this.#bare !== null || this.#workBytes < workBytesOfBare || this.#allowanceBytes < bareBytesGuess) return;
+    const due = this.#h264 && this.#bare === null && this.#workBytes >= workBytesOfBare;
+    if (!due || this.#allowanceBytes < bareBytesGuess) return;
     const state = await BareState.before(frame, this.#decoder, this.#depth);
     if (state === null) return;
     this.#bare = { state, place };
@@ -252,7 +261,7 @@ export class KeyframeWalk {
     const packed = packState(compactState(snapshot));
     const { bytes, base } = await this.#encode(place, packed);
     this.#guessBytes = bytes.length;
-    if (bytes.length > this.#allowanceBytes) return null;
+    if (bytes.length * this.#left > this.#allowanceBytes) return null;
     return this.#made({ place, packed, bytes, base });
   }
 
