@@ -101,16 +101,15 @@ class FfmpegH264Decoder implements H264Decoder {
     _wanted: (index: number) => Rectangle | null,
     take: (index: number, frame: YuvFrame | null) => void,
   ): Promise<void> {
+    if (this.#closed) throw new FfmpegError('closed', 'open a new h.264 decoder: this one was closed');
     const coming: Promise<void>[] = [];
     try {
       for (const [index, accessUnit] of accessUnits.entries()) {
         await coming[index - aheadMax];
-        // A new size starts a new process: only when the one before has given all.
-        const come = this.#begin(
-          accessUnit,
-          (frame) => take(index, frame),
-          () => Promise.all(coming),
-        );
+        const nals = splitNals(accessUnit).filter((nal) => nalType(nal) !== nalAccessUnitDelimiter);
+        const sps = nals.find((nal) => nalType(nal) === nalSps);
+        if (sps) await this.#useParameters(readSequenceParameters(sps), coming);
+        const come = this.#decode(nals, (frame) => take(index, frame));
         coming.push(come);
         // Whoever waits for all of them hears of it.
         come.catch(() => undefined);
@@ -123,18 +122,7 @@ class FfmpegH264Decoder implements H264Decoder {
     }
   }
 
-  async #begin(
-    accessUnit: Uint8Array,
-    take: (frame: YuvFrame | null) => void,
-    settled: () => Promise<unknown>,
-  ): Promise<void> {
-    if (this.#closed) throw new FfmpegError('closed', 'open a new h.264 decoder: this one was closed');
-    const nals = splitNals(accessUnit).filter((nal) => nalType(nal) !== nalAccessUnitDelimiter);
-    const sps = nals.find((nal) => nalType(nal) === nalSps);
-    if (sps && !this.#fits(readSequenceParameters(sps))) {
-      await settled();
-      this.#useParameters(readSequenceParameters(sps));
-    }
+  async #decode(nals: readonly Uint8Array[], take: (frame: YuvFrame | null) => void): Promise<void> {
     const pictures = picturesCount(nals);
     if (pictures === 0) {
       this.#held = nals.slice(0, heldNalsMax).map((nal) => nal.slice());
@@ -153,11 +141,15 @@ class FfmpegH264Decoder implements H264Decoder {
     this.#endStream();
   }
 
-  #fits({ codedWidth, codedHeight }: SequenceParameters): boolean {
-    return this.#stream?.width === codedWidth && this.#stream.height === codedHeight;
-  }
-
-  #useParameters({ codedWidth, codedHeight }: SequenceParameters): void {
+  /** A new size starts a new process: only when the one before has given all that is `coming`. */
+  async #useParameters(
+    { codedWidth, codedHeight }: SequenceParameters,
+    coming: readonly Promise<void>[],
+  ): Promise<void> {
+    if (this.#stream?.width === codedWidth && this.#stream.height === codedHeight) return;
+    await Promise.all(coming);
+    // Closed while it waited: no process is started that nobody would end.
+    if (this.#closed) throw new FfmpegError('closed', 'the h.264 decoder was closed');
     this.#endStream();
     this.#stream = new FfmpegStream(this.#ffmpegPath, codedWidth, codedHeight, this.#pictureTimeoutMs);
   }

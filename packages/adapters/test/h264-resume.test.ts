@@ -224,3 +224,28 @@ test('pictures decoded together leave the screen that pictures decoded one by on
     { numRuns: 12, endOnFailure: true },
   );
 });
+
+test('a stream changes its size in the middle of a run', async (t) => {
+  if (skipUnlessPeers(t, 'ffmpeg')) return;
+  const units = [2, 3].flatMap((widthInMbs) => {
+    const format = { heightInMbs: 2, frameNumBits: 4, pictureOrderType: 2, references: 1, slices: 1 };
+    const encoder = new H264Encoder({ ...format, widthInMbs });
+    return [true, false, false].map((idr) =>
+      encoder.encode({ idr, reference: true, copied: 0, changes: [], operations: [] }),
+    );
+  });
+  const decoder = createFfmpegH264Decoder({ pictureTimeoutMs });
+  const widths: (number | undefined)[] = [];
+  try {
+    await decoder.decodeRun!(
+      units,
+      () => null,
+      (index, frame) => {
+        widths[index] = frame?.width;
+      },
+    );
+  } finally {
+    decoder.close();
+  }
+  assert.deepEqual(widths, [32, 32, 32, 48, 48, 48]);
+});
