@@ -42,6 +42,7 @@ const clock = { left: 690, top: 290, width: 230, height: 230 };
 for (const [name, decibels] of [
   ['shadow-gfx-avc420', 60],
   ['shadow-default', 44],
+  ['long/shadow-work-avc420', 60],
 ] as const) {
   test(`${name} ends with the picture the real client showed`, needsFfmpeg, async () => {
     const screen = new Screen();

@@ -1,15 +1,15 @@
-import type { H264Decoder, Rectangle, YuvFrame } from '@lucid-sessions/rdp/graphics';
+import {
+  type H264Decoder,
+  nalIdrSlice,
+  nalSps,
+  nalType,
+  type Rectangle,
+  splitNals,
+  type YuvFrame,
+} from '@lucid-sessions/rdp/graphics';
 
-const nalSps = 7;
-const nalIdr = 5;
 /** A decoder that holds a picture back longer than this has nothing to give for that access unit. */
 const outputWaitMs = 1000;
-
-/** Calls `visit` with the first byte's offset of every NAL unit of an Annex B byte stream (ITU-T H.264 B.1). */
-function visitNals(bytes: Uint8Array, visit: (offset: number) => void): void {
-  for (let i = 0; i + 3 < bytes.length; i += 1)
-    if (bytes[i] === 0 && bytes[i + 1] === 0 && bytes[i + 2] === 1) visit(i + 3);
-}
 
 interface AccessUnitFacts {
   /** `avc1.PPCCLL` of the sequence parameter set, null when the access unit has none. */
@@ -18,16 +18,10 @@ interface AccessUnitFacts {
 }
 
 export function inspectAccessUnit(bytes: Uint8Array): AccessUnitFacts {
-  const facts: AccessUnitFacts = { codec: null, key: false };
-  visitNals(bytes, (at) => {
-    const type = bytes[at]! & 0x1f;
-    if (type === nalIdr) facts.key = true;
-    if (type === nalSps && at + 3 < bytes.length) {
-      const hex = [bytes[at + 1]!, bytes[at + 2]!, bytes[at + 3]!].map((byte) => byte.toString(16).padStart(2, '0'));
-      facts.codec = `avc1.${hex.join('')}`;
-    }
-  });
-  return facts;
+  const nals = splitNals(bytes);
+  const sps = nals.findLast((nal) => nalType(nal) === nalSps && nal.length > 3);
+  const hex = sps && Array.from(sps.subarray(1, 4), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return { codec: hex === undefined ? null : `avc1.${hex}`, key: nals.some((nal) => nalType(nal) === nalIdrSlice) };
 }
 
 /** Access units handed to the browser ahead of the pictures that came back. */

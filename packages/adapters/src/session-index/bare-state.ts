@@ -38,7 +38,8 @@ export class BareState {
 
   /** The state packed, if decoding those frames from it comes to `after`; else null. */
   async packedIf(after: SessionSnapshot): Promise<Uint8Array | null> {
-    const packed = packState(compactState(structuredClone(this.#state)));
+    // Without H.264 in it, compacting leaves the state as it is.
+    const packed = packState(compactState(this.#state));
     const decoder = new SessionDecoder({ createH264Decoder: () => createFfmpegH264Decoder() });
     try {
       decoder.restore(this.#state);

@@ -129,9 +129,7 @@ export class KeyframeWalk {
       walk.#place = keyframeHead(bytes);
       walk.#guessBytes = bytes.length;
     }
-    if (packed !== null) {
-      walk.#decoder.restore(expandedState(unpackState(packed) as CompactState));
-    }
+    if (packed !== null) walk.#decoder.restore(expandedState(unpackState(packed) as CompactState));
     return walk;
   }
 

@@ -67,6 +67,15 @@ export function intersect(a: Rectangle, b: Rectangle): Rectangle {
   return { left, top, width, height };
 }
 
+/** The smallest rectangle around both. */
+export function union(a: Rectangle, b: Rectangle): Rectangle {
+  const left = Math.min(a.left, b.left);
+  const top = Math.min(a.top, b.top);
+  const width = Math.max(a.left + a.width, b.left + b.width) - left;
+  const height = Math.max(a.top + a.height, b.top + b.height) - top;
+  return { left, top, width, height };
+}
+
 /** The whole buffer as a rectangle. */
 export function bounds(buffer: PixelBuffer): Rectangle {
   return { left: 0, top: 0, width: buffer.width, height: buffer.height };

@@ -6,6 +6,7 @@ import {
   isEmpty,
   type PixelBuffer,
   type Rectangle,
+  union,
 } from './pixels.ts';
 
 /** A pointer's picture: straight (not premultiplied) alpha, and the point inside it that points. */
@@ -122,12 +123,4 @@ export class Screen {
 function covers(outer: Rectangle, inner: Rectangle): boolean {
   const same = intersect(outer, inner);
   return same.width === inner.width && same.height === inner.height;
-}
-
-function union(a: Rectangle, b: Rectangle): Rectangle {
-  const left = Math.min(a.left, b.left);
-  const top = Math.min(a.top, b.top);
-  const width = Math.max(a.left + a.width, b.left + b.width) - left;
-  const height = Math.max(a.top + a.height, b.top + b.height) - top;
-  return { left, top, width, height };
 }

@@ -35,7 +35,7 @@ const activeReferencesMax = 32;
 
 const out = (): DecodeError => new DecodeError('invalid', 'an h.264 slice header has a value out of range');
 
-/** picture parameter set a slice names. */
+/** The picture parameter set a slice names. */
 export function sliceParametersId(nal: Uint8Array): number {
   const bits = new H264BitReader(nalPayload(nal.subarray(0, 32)));
   bits.ue();

@@ -105,8 +105,7 @@ export class H264Stream {
     return { units, picture, idrs: this.#idrs };
   }
 
-  /** See `H264Decoder.decode`. */
-  async decode(planned: PlannedUnit): Promise<YuvFrame | null> {
+  async #decodeOne(planned: PlannedUnit): Promise<YuvFrame | null> {
     this.#last = null;
     try {
       let frame: YuvFrame | null = null;
@@ -119,7 +118,7 @@ export class H264Stream {
     }
   }
 
-  /** As `decode` for each in turn. What goes wrong is given to `take`, and the next one is tried. */
+  /** `take` is given each picture in turn (see `H264Decoder.decodeRun`). What goes wrong is given to `take`, and the next one is tried. */
   async decodeRun(
     run: readonly PlannedUnit[],
     wanted: (index: number) => Rectangle | null,
@@ -130,7 +129,7 @@ export class H264Stream {
       const end = count < 0 ? run.length : index + count;
       if (end - index > 1) index += await this.#decodeTogether(run.slice(index, end), index, wanted, take);
       else {
-        take(index, await this.decode(run[index]!).catch((error: Error) => error));
+        take(index, await this.#decodeOne(run[index]!).catch((error: Error) => error));
         index += 1;
       }
     }

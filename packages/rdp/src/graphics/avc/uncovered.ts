@@ -1,4 +1,4 @@
-import { intersect, isEmpty, type Rectangle } from '../pixels.ts';
+import { intersect, isEmpty, type Rectangle, union } from '../pixels.ts';
 
 /** More rectangles than this are not told apart: everything is drawn then. */
 const rectanglesMax = 256;
@@ -34,11 +34,5 @@ function without(area: Rectangle, cover: Rectangle): Rectangle[] {
 }
 
 /** The smallest rectangle around all, null around none. */
-export function around(areas: readonly Rectangle[]): Rectangle | null {
-  if (areas.length === 0) return null;
-  const left = Math.min(...areas.map((area) => area.left));
-  const top = Math.min(...areas.map((area) => area.top));
-  const right = Math.max(...areas.map((area) => area.left + area.width));
-  const bottom = Math.max(...areas.map((area) => area.top + area.height));
-  return { left, top, width: right - left, height: bottom - top };
-}
+export const around = (areas: readonly Rectangle[]): Rectangle | null =>
+  areas.length === 0 ? null : areas.reduce(union);

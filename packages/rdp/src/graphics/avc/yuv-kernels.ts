@@ -9,6 +9,8 @@ import {
   i8x16,
   i16x8,
   i32,
+  interleaveHigh,
+  interleaveLow,
   type Local,
   local,
   v128,
@@ -23,8 +25,6 @@ const rowBytes = stripPixelsMax + 64;
 export const rowOffsets = { y: 0, u: rowBytes, v: 2 * rowBytes, nextU: 3 * rowBytes, nextV: 4 * rowBytes };
 export const rgbaOffset = 5 * rowBytes;
 
-const low = [0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23];
-const high = [8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31];
 const bytesLow = [0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23];
 const bytesHigh = [8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31];
 const twiceLow = [0, 1, 0, 1, 2, 3, 2, 3, 4, 5, 4, 5, 6, 7, 6, 7];
@@ -56,8 +56,8 @@ function storePixels(i: Local, { red, green, blue }: Channels, first: Local, sec
     block(
       first.set(v128.shuffle(red.get, green.get, bytes)),
       second.set(v128.shuffle(blue.get, opaque, bytes)),
-      v128.store(i32.add(out, i32.const(at)), v128.shuffle(first.get, second.get, low)),
-      v128.store(i32.add(out, i32.const(at + 16)), v128.shuffle(first.get, second.get, high)),
+      v128.store(i32.add(out, i32.const(at)), v128.shuffle(first.get, second.get, interleaveLow)),
+      v128.store(i32.add(out, i32.const(at + 16)), v128.shuffle(first.get, second.get, interleaveHigh)),
     );
   return block(half(bytesLow, 0), half(bytesHigh, 32));
 }

@@ -6,6 +6,7 @@ import {
   isEmpty,
   type PixelBuffer,
   type Rectangle,
+  union,
 } from '../pixels.ts';
 import { type GfxRect16, pixelFormatArgb8888, pixelFormatXrgb8888 } from './structures.ts';
 
@@ -91,14 +92,7 @@ function copied(surface: Surface): Surface {
 export function markSurface(surface: Surface, area: Rectangle): void {
   if (isEmpty(area)) return;
   surface.dirty.push(area);
-  if (surface.dirty.length > dirtyRectanglesMax) surface.dirty = [surface.dirty.reduce(boundingBox)];
-}
-
-function boundingBox(a: Rectangle, b: Rectangle): Rectangle {
-  const left = Math.min(a.left, b.left);
-  const top = Math.min(a.top, b.top);
-  const width = Math.max(a.left + a.width, b.left + b.width) - left;
-  return { left, top, width, height: Math.max(a.top + a.height, b.top + b.height) - top };
+  if (surface.dirty.length > dirtyRectanglesMax) surface.dirty = [surface.dirty.reduce(union)];
 }
 
 /** A rectangle that must lie inside `pixels`, as every command's must. */

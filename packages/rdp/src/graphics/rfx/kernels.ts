@@ -11,6 +11,8 @@ import {
   i32,
   i32x4,
   ifElse,
+  interleaveHigh,
+  interleaveLow,
   local,
   v128,
   type WasmFunction,
@@ -36,8 +38,6 @@ const mean = (a: Code, b: Code) => i16x8.shrS(i16x8.add(a, b), one);
 const doubled = (value: Code) => i16x8.shl(value, one);
 /** Lanes 0, 0, 1, 2, … 6: the high value before the first is its mirror. */
 const mirroredBytes = [0, 1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13];
-const interleaveLow = [0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23];
-const interleaveHigh = [8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31];
 
 /**
  * horizontal(low, high, target, lowCount, highCount, rows): joins rows of low and high values. Evens of a row go to a scratch row

@@ -91,6 +91,10 @@ export const i16x8 = {
   narrowI32x4S: binary(0x86),
 };
 
+/** Bytes of a `v128.shuffle` that takes 16-bit lanes of two vectors in turn: their lower or upper halves. */
+export const interleaveLow = [0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23];
+export const interleaveHigh = [8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31];
+
 export const i8x16 = { narrowI16x8U: binary(0x66) };
 
 export const i32x4 = {
