@@ -224,6 +224,26 @@ for (const garbage of ['GET / HTTP/1.1\r\n\r\n', '\x03\x00\xff\xff', '\x03\x00\x
     assert.deepEqual(gateway.routes, []);
   });
 
+// The smallest TPKT there is and one byte of the next thing, in one segment: it once kept the process busy for ever.
+const helloAndMore = Buffer.from('0300000b06e0000000000000', 'hex');
+
+test('bytes that come behind the hello in the same segment do no harm', async (t) => {
+  const target = await desktop(t);
+  const gateway = await gatewayTo(t, target);
+  const socket = connectTcp(gateway.port, '127.0.0.1').on('error', () => {});
+  socket.write(helloAndMore);
+  await new Promise((resolve) => socket.on('close', resolve).resume());
+  await (await client(gateway.port)).close();
+});
+
+test('so do bytes that a target sends behind its confirm', async (t) => {
+  const confirm = Buffer.from('030000130ed00000123400020008000100000000', 'hex');
+  const server = createServer((socket) => socket.on('error', () => {}).once('data', () => socket.write(confirm)));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  await failing(t, ticketFor((server.address() as AddressInfo).port));
+});
+
 test('a connection that says nothing is closed in time', async (t) => {
   const gateway = await startGateway(t, {
     admit: () => ({ admitted: false, code: 'unavailable', message: '' }),

@@ -32,8 +32,9 @@ export function readTpkt(socket: Socket, signal: AbortSignal): Promise<Uint8Arra
       if (bytes[0] !== 3 || length < 7 || length > tpktBytesMax)
         settle(new ExchangeError('the peer does not speak RDP'));
       else if (bytes.length >= Math.max(4, length)) {
-        if (bytes.length > length) socket.unshift(bytes.subarray(length));
+        // Settled and paused first: what is put back into a flowing socket comes to this very listener, for ever.
         settle(null, bytes.subarray(0, length));
+        if (bytes.length > length) socket.unshift(bytes.subarray(length));
       }
     };
     if (signal.aborted) {
