@@ -3,7 +3,10 @@ import { struct, u8, u16le, u32le, type Value } from './struct.ts';
 
 /** Fast-path input and output, [MS-RDPBCGR] 2.2.8.1.2 and 2.2.9.1.2. */
 
-/** Flags in the top two bits of the first byte. */
+/**
+ * Flags in the top two bits of the first byte. mstsc sets `secureChecksum` in every input PDU under TLS and NLA too; a
+ * signature is there only with `encrypted`.
+ */
 export const FastPathFlag = { secureChecksum: 1, encrypted: 2 } as const;
 /** Flags of fast-path keyboard events. */
 export const FastPathKeyFlag = { release: 1, extended: 2, extended1: 4 } as const;
@@ -70,7 +73,8 @@ function checkLength(length: number): number {
 }
 
 function rejectEncryption(reader: Reader, flags: number): void {
-  if (flags !== 0) throw reader.error('unsupported', 'encrypted fast-path PDU (standard RDP security)');
+  if ((flags & FastPathFlag.encrypted) !== 0)
+    throw reader.error('unsupported', 'encrypted fast-path PDU (standard RDP security)');
 }
 
 const fastPathInputEvent: Codec<FastPathInputEvent> = {

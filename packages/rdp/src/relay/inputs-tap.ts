@@ -3,7 +3,7 @@ import { mcsPdu } from '../pdu/mcs.ts';
 import { CompressionFlag, PduType, PduType2, shareDataPdu } from '../pdu/share.ts';
 import type { ChannelIds } from './classify.ts';
 import { type FrameTap, TapFlag } from './frame-tap.ts';
-import { eachFastPathKey, eachSlowPathKey } from './input-events.ts';
+import { fastPathEvents, type InputEvents, slowPathEvents } from './input-events.ts';
 import { mcsBytesOf } from './rewrite.ts';
 import { sharePdusOf } from './share-pdus.ts';
 
@@ -14,18 +14,23 @@ import { sharePdusOf } from './share-pdus.ts';
  */
 export class InputsTap implements FrameTap {
   readonly #inner: FrameTap;
+  readonly #onActivity: () => void;
   #partial: { flags: number; channelId: number; bytes: Uint8Array; filled: number } | null = null;
   #timeUs = 0;
   /** As the connection learns them. */
   ids: ChannelIds = { ioChannelId: 0, dynamicChannelId: 0, clipboardChannelId: 0, deviceChannelId: 0 };
 
-  constructor(inner: FrameTap) {
+  /** `onActivity` is called for every PDU that holds what a person did. */
+  constructor(inner: FrameTap, onActivity: () => void) {
     this.#inner = inner;
+    this.#onActivity = onActivity;
   }
 
   frame(kind: number, flags: number, channelId: number, bytes: Uint8Array, timeUs: number): void {
     this.#timeUs = timeUs;
-    const inputs = this.#onInputsChannel(channelId) || (this.#mayType(flags, channelId) && holdsKeys(flags, bytes));
+    const events = this.#mayType(flags, channelId) ? eventsOf(flags, bytes) : null;
+    if (events?.active) this.#onActivity();
+    const inputs = this.#onInputsChannel(channelId) || events?.keys;
     this.#inner.frame(kind, inputs ? flags | TapFlag.inputs : flags, channelId, bytes, timeUs);
   }
 
@@ -61,38 +66,33 @@ export class InputsTap implements FrameTap {
   }
 }
 
-function holdsKeys(flags: number, pdu: Uint8Array): boolean {
-  if ((flags & TapFlag.fastPath) !== 0) return holdsAny(eachFastPathKey, pdu);
-  // The Client Info PDU and the like: no TPKT is no slow path.
-  if (pdu[0] !== 3) return true;
+/** What a client's input PDU holds; null where it is none. */
+function eventsOf(flags: number, pdu: Uint8Array): InputEvents | null {
+  if ((flags & TapFlag.fastPath) !== 0) return fastPathEvents(pdu);
+  // No TPKT is no slow path.
+  if (pdu[0] !== 3) return unread;
   try {
-    return slowPathHoldsKeys(pdu);
+    return slowPathEventsOf(pdu);
   } catch (error) {
-    if (error instanceof DecodeError) return true;
+    if (error instanceof DecodeError) return unread;
     throw error;
   }
 }
 
-type EachKey = typeof eachFastPathKey;
+const unread: InputEvents = { keys: true, active: false, whole: false };
 
-/** True too when they can't be read to their end: what they hold is not known then. */
-function holdsAny(eachKey: EachKey, events: Uint8Array): boolean {
-  let found = false;
-  const isWhole = eachKey(events, () => {
-    found = true;
-  });
-  return found || !isWhole;
-}
-
-function slowPathHoldsKeys(pdu: Uint8Array): boolean {
+function slowPathEventsOf(pdu: Uint8Array): InputEvents | null {
   const mcs = decode(mcsPdu, mcsBytesOf(pdu));
-  if (mcs.kind !== 'sendDataRequest') return false;
+  if (mcs.kind !== 'sendDataRequest') return null;
+  const found: InputEvents = { keys: false, active: false, whole: true };
   for (const share of sharePdusOf(mcs.data)) {
     if ((share.pduType & 15) !== PduType.data) continue;
     const { pduType2, compressedType, data } = decode(shareDataPdu, share.body);
     if (pduType2 !== PduType2.input) continue;
-    if ((compressedType & CompressionFlag.compressed) !== 0) return true;
-    if (holdsAny(eachSlowPathKey, data)) return true;
+    const isCompressed = (compressedType & CompressionFlag.compressed) !== 0;
+    const events = isCompressed ? { ...unread, active: true } : slowPathEvents(data);
+    found.keys ||= events.keys;
+    found.active ||= events.active;
   }
-  return false;
+  return found;
 }

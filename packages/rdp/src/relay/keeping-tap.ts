@@ -5,7 +5,7 @@ import { mcsPdu } from '../pdu/mcs.ts';
 import { CompressionFlag, PduType, PduType2, shareDataPdu } from '../pdu/share.ts';
 import type { ChannelIds } from './classify.ts';
 import { type FrameTap, TapFlag } from './frame-tap.ts';
-import { eachFastPathKey, eachSlowPathKey } from './input-events.ts';
+import { fastPathEvents, slowPathEvents } from './input-events.ts';
 import { mcsBytesOf } from './rewrite.ts';
 import { sharePdusOf } from './share-pdus.ts';
 
@@ -143,16 +143,16 @@ const holdsContents = (type: number): boolean => !harmlessTypes.has(type);
 /** Zeroes which keys; that one went down or up stays. Null when the PDU can't be read to its end. */
 function maskFastPath(pdu: Uint8Array): boolean | null {
   let masked = false;
-  const isWhole = eachFastPathKey(pdu, (at, length) => {
+  const { whole } = fastPathEvents(pdu, (at, length) => {
     pdu[at] = (pdu[at] ?? 0) & (EVENT_CODE | RELEASE);
     pdu.fill(0, at + 1, at + length);
     masked = true;
   });
-  return isWhole ? masked : null;
+  return whole ? masked : null;
 }
 
 function maskSlowPath(data: Uint8Array): void {
-  eachSlowPathKey(data, (at, length) => {
+  slowPathEvents(data, (at, length) => {
     data[at + 6] = 0;
     // KBDFLAGS_DOWN and KBDFLAGS_RELEASE.
     data[at + 7] = (data[at + 7] ?? 0) & 0xc0;

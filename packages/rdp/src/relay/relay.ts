@@ -25,6 +25,8 @@ export interface RelayCounters {
   pdus: number;
   /** Server → client graphics updates: drawing updates, and messages of dynamic channels. */
   updates: number;
+  /** Client PDUs that hold what a person did: keys, mouse. Whatever else a client sends by itself is not counted. */
+  inputs: number;
 }
 
 const MODE_HEADER = 0;
@@ -56,16 +58,19 @@ export class Relay {
   readonly #client = new Direction('client');
   readonly #server = new Direction('server');
   readonly #class: Classification = { hold: false, channelId: 0, fastPath: false, update: false };
-  readonly counters: RelayCounters = { bytes: 0, pdus: 0, updates: 0 };
+  readonly counters: RelayCounters = { bytes: 0, pdus: 0, updates: 0, inputs: 0 };
   #endCode: number | null = null;
   #ended = false;
 
   constructor(policy: RelayPolicy, tap: FrameTap) {
     const { keep } = policy;
     const keepsAll = keep === undefined || (keep.input === 'full' && keep.clipboard === 'full');
-    const flagging = new InputsTap(tap);
-    const keeping = keepsAll ? null : new KeepingTap(flagging, keep);
-    this.#tap = keeping ?? flagging;
+    const keeping = keepsAll ? null : new KeepingTap(tap, keep);
+    // First: what is not kept was done all the same.
+    const flagging = new InputsTap(keeping ?? tap, () => {
+      this.counters.inputs += 1;
+    });
+    this.#tap = flagging;
     this.#conversation = new Conversation(policy, this.#tap);
     flagging.ids = this.#conversation.channelIds;
     if (keeping !== null) keeping.ids = this.#conversation.channelIds;
