@@ -8,6 +8,7 @@ import { LucidError } from '@lucid-sessions/contract';
 import { EnvironmentError } from '@lucid-sessions/contract/http';
 import { Argument, Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ApiClient } from './cli/api-client.ts';
+import { askAtTerminal } from './cli/consent.ts';
 import { CliError, exitCodes, Output } from './cli/output.ts';
 import { parseRecordingTime } from './commands/recording-time.ts';
 import {
@@ -154,8 +155,13 @@ sessions
   .action(async (id: string) => stopSession(api(), output(), id));
 sessions
   .command('delete')
+  .description('delete a session for good; asks for its name and a reason where they are not given')
   .argument('<session-id>')
-  .action(async (id: string) => deleteSession(api(), output(), id));
+  .option('--confirm <name>', 'the name of the session')
+  .option('--reason <text>', 'why; it goes into the audit log and the signed erase record')
+  .action(async (id: string, given: { confirm?: string; reason?: string }) =>
+    deleteSession(api(), output(), id, given, askAtTerminal(process)),
+  );
 
 const keys = program
   .command('keys')
@@ -183,17 +189,19 @@ keys
     'replace the identity or the local key, or wrap every session to LUCID_RECIPIENTS; needs stopped services',
   )
   .addArgument(new Argument('<what>').choices(['identity', 'local', 'recipients']))
-  .action(async (what: 'identity' | 'local' | 'recipients') =>
-    (await keyCommands()).rotateKeys(environment(), output(), what),
+  .option('--confirm <recipient...>', 'recipients who lose access to what there is (rotate recipients)')
+  .option('--reason <text>', 'why; it goes into the audit log')
+  .action(async (what: 'identity' | 'local' | 'recipients', given: { confirm?: string[]; reason?: string }) =>
+    (await keyCommands()).rotateKeys(environment(), output(), what, given),
   );
 keys
   .command('shred')
   .description('destroy a session’s key for good: what was recorded can be proven, never read again')
   .argument('<session-id>')
-  .option('--confirm <session-id>', 'the session id once more')
-  .requiredOption('--reason <text>', 'why; it is signed into the erase record')
-  .action(async (id: string, given: { confirm?: string; reason: string }) =>
-    (await keyCommands()).shredSession(api(), output(), id, given),
+  .option('--confirm <session-id>', 'the session id once more, or its name; asked for at a terminal')
+  .option('--reason <text>', 'why; it is signed into the erase record')
+  .action(async (id: string, given: { confirm?: string; reason?: string }) =>
+    (await keyCommands()).shredSession(api(), output(), id, given, askAtTerminal(process)),
   );
 
 program

@@ -142,8 +142,15 @@ test('up serves all five services; sessions are created, recorded, listed, expor
   const viewer = await cli('token', '--user', 'eve', '--role', 'session_viewer', '--lifetime', '5m');
   const asViewer = { ...environment, LUCID_TOKEN: viewer.stdout.trim() };
   assert.equal((await runCli(['sessions', 'show', id], asViewer)).code, 0);
-  assert.equal((await runCli(['sessions', 'delete', id], asViewer)).code, 4);
-  assert.equal((await cli('sessions', 'delete', id)).code, 0);
+  const asked = await cli('sessions', 'delete', id);
+  assert.equal(asked.code, 2, 'there is nobody to ask');
+  assert.match(asked.stderr, /--confirm NAME.* --reason TEXT/);
+  const other = await cli('sessions', 'delete', id, '--confirm', id, '--reason', 'a typo');
+  assert.equal(other.code, 2, 'the name, not the id');
+  assert.match((await cli('sessions', 'show', id)).stdout, /completed/);
+  const meant = ['sessions', 'delete', id, '--confirm', 'from the CLI', '--reason', 'the test is over'];
+  assert.equal((await runCli(meant, asViewer)).code, 4);
+  assert.equal((await cli(...meant)).code, 0);
   assert.match((await cli('sessions', 'list')).stdout, /sessions/);
 
   assert.equal(await server.stop(), 0, server.stderr());

@@ -364,7 +364,8 @@ export interface PipelinePort {
   stop(request: { sessionId: string; reason: string }): Promise<{ session: SessionDocument }>;
   pause(request: { sessionId: string }): Promise<{ session: SessionDocument; atUs: number }>;
   resume(request: { sessionId: string }): Promise<{ session: SessionDocument; atUs: number }>;
-  remove(request: { sessionId: string }): Promise<{ deletedAtUs: number }>;
+  /** `actor` and `reason` go into the signed erase record. */
+  remove(request: { sessionId: string; actor?: string; reason?: string }): Promise<{ deletedAtUs: number }>;
   /**
    * Crypto-shredding of a session that is over: signs, stores and logs an `erase` record, then destroys every wrap of its
    * key. Idempotent, and carried on after a crash: wraps are never gone without a logged record.

@@ -93,6 +93,8 @@ export interface Call<K extends OperationId = OperationId> {
   keyframe: string;
   query: QueryOf<K>;
   body: BodyOf<K>;
+  /** What the audit log is told of the call beside who, what and when. Never a secret. */
+  told: Record<string, unknown>;
 }
 
 /** An answer that is no JSON. */

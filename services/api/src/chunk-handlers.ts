@@ -49,8 +49,12 @@ async function proofOf(call: Call<'chunkProof'>) {
   };
 }
 
-async function control(call: Pick<Call, 'api' | 'sessionId'>, action: 'pause' | 'resume') {
-  const { status } = await call.api.deps.pipeline.control({ sessionId: call.sessionId, action });
+async function control({ api, sessionId, told }: Pick<Call, 'api' | 'sessionId' | 'told'>, action: 'pause' | 'resume') {
+  const { pipeline } = api.deps;
+  const before = (await pipeline.status({ sessionId })).status;
+  const { status } = await pipeline.control({ sessionId, action });
+  const [from, to] = [before?.pipelineStatus ?? null, status.pipelineStatus];
+  told.changes = from === to ? {} : { pipeline_status: { from, to } };
   return pipelineView(status);
 }
 

@@ -27,6 +27,8 @@ export interface ApiConfig {
   /** Answers come through a proxy that sets X-Forwarded-For. */
   trustProxy: boolean;
   version: string;
+  /** Whether a session can be deleted without saying why. */
+  deleteReason: 'optional' | 'required';
 }
 
 const secretCharactersMin = 32;
@@ -59,6 +61,13 @@ function readRateLimits(environment: Environment): RateLimits {
   return limits;
 }
 
+function readDeleteReason(environment: Environment): ApiConfig['deleteReason'] {
+  const text = readText(environment, 'LUCID_DELETE_REASON', 'optional');
+  if (text !== 'optional' && text !== 'required')
+    throw new EnvironmentError('LUCID_DELETE_REASON', 'must be optional or required');
+  return text;
+}
+
 export function readApiEnv(environment: Environment, version: string): ApiConfig {
   return {
     host: readText(environment, 'LUCID_API_HOST', '127.0.0.1'),
@@ -76,5 +85,6 @@ export function readApiEnv(environment: Environment, version: string): ApiConfig
     publicUrl: environment.LUCID_PUBLIC_URL ? readUrl(environment, 'LUCID_PUBLIC_URL', '') : '',
     trustProxy: readBoolean(environment, 'LUCID_TRUST_PROXY', false),
     version,
+    deleteReason: readDeleteReason(environment),
   };
 }

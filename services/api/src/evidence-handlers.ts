@@ -159,11 +159,14 @@ async function getKey(call: Call<'getKey'>) {
 
 /** Keys are destroyed only when the caller names the session twice, and stay destroyed whoever asks again. */
 async function eraseSession(call: Call<'eraseSession'>) {
-  const { sessionId, body, user } = call;
-  await loadSession(call);
-  if (body.confirm !== sessionId)
-    throw new LucidError('invalidRequest', 'confirm must be the id of the session whose keys are to be destroyed');
+  const { sessionId, body, user, told } = call;
+  const { name } = await loadSession(call);
+  told.name = name;
+  told.reason = body.reason;
+  if (body.confirm !== sessionId && body.confirm !== name)
+    throw new LucidError('invalidRequest', 'confirm must be the id or the name of the session to be shredded');
   const erased = await call.api.deps.pipeline.erase({ sessionId, actor: user.userId, reason: body.reason });
+  told.wraps_destroyed = erased.wrapsDestroyed;
   if (erased.wrapsDestroyed > 0) await addCustody(call, 'key_shred', body.reason);
   return {
     session_id: sessionId,

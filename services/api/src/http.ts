@@ -136,13 +136,15 @@ function callOf(gate: Gate, operation: OperationId, user: User, request: Fastify
     keyframe,
     query: route.query === undefined ? undefined : parsed(route.query, request.query, 'query'),
     body: route.body === undefined ? undefined : parsed(route.body, request.body, 'body'),
+    told: {},
   } as Call;
 }
 
-function detailsOf({ chunkId, keyframe }: Call): Record<string, string> {
-  if (chunkId !== '') return { chunk_id: chunkId.slice(0, 120) };
-  return keyframe === '' ? {} : { keyframe: keyframe.slice(0, 120) };
-}
+const detailsOf = ({ chunkId, keyframe, told }: Call): Record<string, unknown> => ({
+  ...(chunkId === '' ? {} : { chunk_id: chunkId.slice(0, 120) }),
+  ...(keyframe === '' ? {} : { keyframe: keyframe.slice(0, 120) }),
+  ...told,
+});
 
 async function audited(
   gate: Gate,
@@ -157,20 +159,25 @@ async function audited(
     event: rule.event,
     userId: call.user.userId,
     ...callerOf(request),
-    details: detailsOf(call),
   };
   let answer: unknown;
   try {
     answer = await work();
   } catch (thrown) {
     const errorMessage = toLucidError(thrown).message;
-    await writeAudit(gate.api, { ...facts, resourceId: call.sessionId || null, success: false, errorMessage }).catch(
-      (again: unknown) => gate.api.deps.onError?.('audit', again),
-    );
+    const details = detailsOf(call);
+    await writeAudit(gate.api, {
+      ...facts,
+      resourceId: call.sessionId || null,
+      success: false,
+      errorMessage,
+      details,
+    }).catch((again: unknown) => gate.api.deps.onError?.('audit', again));
     throw thrown;
   }
   const resourceId = call.sessionId || ((answer as { session_id?: string }).session_id ?? null);
-  const written = writeAudit(gate.api, { ...facts, resourceId, success: true, errorMessage: null });
+  const details = detailsOf(call);
+  const written = writeAudit(gate.api, { ...facts, resourceId, success: true, errorMessage: null, details });
   if (rule.read) await written;
   else await written.catch((thrown: unknown) => gate.api.deps.onError?.('audit', thrown));
   return answer;

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { LucidError, noStatistics, type SessionDocument, type SessionMetadata } from '@lucid-sessions/contract';
 import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
+import { changesOf } from './changes.ts';
 import { addCustody } from './custody.ts';
 import { rdpFile, routeTokenBytes } from './rdp-file.ts';
 import { isoOf, paginationOf, recordingUrl, sessionView } from './views.ts';
@@ -62,8 +63,10 @@ function changed(session: SessionDocument, body: Call<'updateSession'>['body']):
 async function update(call: Call<'updateSession'>): Promise<SessionDocument> {
   let session = await loadSession(call);
   for (let swap = 0; swap < swapsMax; swap++) {
+    const next = changed(session, call.body);
+    call.told.changes = changesOf(session, next);
     const { replaced, current } = await call.api.deps.storage.replaceSession({
-      session: changed(session, call.body),
+      session: next,
       expectedVersion: session.version,
     });
     if (replaced && current !== null) return current;
@@ -82,6 +85,47 @@ async function makeRdpFile(call: Call<'rdpFile'>): Promise<FileAnswer> {
   await deps.storage.setRouteToken({ sessionId: call.sessionId, tokenSha256 });
   const text = rdpFile(session, config.gateway, token);
   return new FileAnswer(new TextEncoder().encode(text), `${call.sessionId}.rdp`);
+}
+
+/** Body and query may both say why, but not two different things. */
+function reasonOf({ api, body, query }: Call<'deleteSession'>): string | undefined {
+  const reason = body?.reason ?? query.reason;
+  if (query.reason !== undefined && query.reason !== reason)
+    throw new LucidError('invalidRequest', 'body and query name different reasons');
+  if (reason === undefined && api.config.deleteReason === 'required')
+    throw new LucidError('invalidRequest', 'say why it is to be deleted: reason, in the body or in the query');
+  return reason;
+}
+
+async function deleteSession(call: Call<'deleteSession'>) {
+  const { api, sessionId, user } = call;
+  const session = await loadSession(call);
+  call.told.name = session.name;
+  const reason = reasonOf(call);
+  call.told.reason = reason ?? null;
+  const { confirm } = call.body ?? {};
+  if (confirm !== undefined && confirm !== session.name)
+    throw new LucidError('invalidRequest', 'confirm must be the name of the session that is to be deleted');
+  const { deletedAtUs } = await api.deps.pipeline.remove({
+    sessionId,
+    actor: user.userId,
+    ...(reason === undefined ? {} : { reason }),
+  });
+  call.told.changes = { status: { from: session.status, to: 'deleted' } };
+  if (session.merkle_root !== null) await addCustody(call, 'delete', reason ?? 'deleted through the API');
+  return { session_id: sessionId, status: 'deleted', deleted_at: isoOf(deletedAtUs) };
+}
+
+/** Carries a command out and keeps what it changed for the audit log. */
+async function commanded(
+  call: Pick<Call, 'api' | 'sessionId' | 'told'>,
+  command: () => Promise<{ session: SessionDocument }>,
+): Promise<SessionDocument> {
+  const before = await loadSession(call);
+  const { session } = await command();
+  const { status, pipeline_state } = session;
+  call.told.changes = changesOf(before, { ...before, status, pipeline_state });
+  return session;
 }
 
 type SessionOperations =
@@ -127,15 +171,11 @@ export const sessionHandlers: Handlers<SessionOperations> = {
 
   updateSession: async (call) => sessionView(await update(call), call.api.config.publicUrl),
 
-  async deleteSession(call) {
-    const session = await loadSession(call);
-    const { deletedAtUs } = await call.api.deps.pipeline.remove({ sessionId: call.sessionId });
-    if (session.merkle_root !== null) await addCustody(call, 'delete', 'deleted through the API');
-    return { session_id: call.sessionId, status: 'deleted', deleted_at: isoOf(deletedAtUs) };
-  },
+  deleteSession,
 
-  async startSession({ api, sessionId }) {
-    const { session } = await api.deps.pipeline.start({ sessionId });
+  async startSession(call) {
+    const { api, sessionId } = call;
+    const session = await commanded(call, () => api.deps.pipeline.start({ sessionId }));
     return {
       session_id: sessionId,
       status: session.status,
@@ -144,9 +184,11 @@ export const sessionHandlers: Handlers<SessionOperations> = {
     };
   },
 
-  async stopSession({ api, sessionId, body, user }) {
+  async stopSession(call) {
+    const { api, sessionId, body, user } = call;
     const reason = body?.reason ?? `stopped by ${user.userId}`;
-    const { session } = await api.deps.pipeline.stop({ sessionId, reason });
+    call.told.reason = reason;
+    const session = await commanded(call, () => api.deps.pipeline.stop({ sessionId, reason }));
     return {
       session_id: sessionId,
       status: session.status,
@@ -155,13 +197,25 @@ export const sessionHandlers: Handlers<SessionOperations> = {
     };
   },
 
-  async pauseSession({ api, sessionId }) {
-    const { session, atUs } = await api.deps.pipeline.pause({ sessionId });
+  async pauseSession(call) {
+    const { api, sessionId } = call;
+    let atUs = 0;
+    const session = await commanded(call, async () => {
+      const done = await api.deps.pipeline.pause({ sessionId });
+      atUs = done.atUs;
+      return done;
+    });
     return { session_id: sessionId, status: session.status, paused_at: isoOf(atUs) };
   },
 
-  async resumeSession({ api, sessionId }) {
-    const { session, atUs } = await api.deps.pipeline.resume({ sessionId });
+  async resumeSession(call) {
+    const { api, sessionId } = call;
+    let atUs = 0;
+    const session = await commanded(call, async () => {
+      const done = await api.deps.pipeline.resume({ sessionId });
+      atUs = done.atUs;
+      return done;
+    });
     return { session_id: sessionId, status: session.status, resumed_at: isoOf(atUs) };
   },
 

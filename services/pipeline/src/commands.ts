@@ -79,7 +79,10 @@ export async function resume(context: Context, sessionId: string): ReturnType<Pi
   return { session: await loadSession(context, sessionId), atUs: resumedAtUs };
 }
 
-export async function remove(context: Context, sessionId: string): Promise<{ deletedAtUs: number }> {
+export async function remove(
+  context: Context,
+  { sessionId, actor, reason }: Parameters<PipelinePort['remove']>[0],
+): Promise<{ deletedAtUs: number }> {
   return context.locks.run(sessionId, async () => {
     const session = await loadSession(context, sessionId);
     const state = stateOf(session);
@@ -88,7 +91,7 @@ export async function remove(context: Context, sessionId: string): Promise<{ del
     const { connected } = await loadJournal(context, sessionId);
     if (state === 'starting' && !connected) await stopUnconnected(context, sessionId);
     else if (liveStates.includes(state)) throw notInThisState(state, 'remove');
-    await step(context, sessionId, 'remove');
+    await step(context, sessionId, 'remove', { purge: { actor: actor ?? 'pipeline', reason: reason ?? 'deleted' } });
     await context.deps.storage.setRouteToken({ sessionId, tokenSha256: null });
     return { deletedAtUs: context.deps.nowUs() };
   });

@@ -123,6 +123,8 @@ export interface Step {
 export interface StepEdits {
   journal?: (journal: Journal) => Journal;
   session?: (session: SessionDocument) => SessionDocument;
+  /** Who has a session purged, and why: for its erase record. */
+  purge?: { actor: string; reason: string };
 }
 
 export function notInThisState(state: PipelineState, event: PipelineEvent | 'erase'): LucidError {
@@ -136,10 +138,10 @@ const finaliseJob = (sessionId: string) => `finalise:${sessionId}`;
 /** Effects that are jobs are queued before the state is written; their handlers take the session's lock and so run after. */
 async function queueEffects(
   context: Context,
-  event: PipelineEvent,
   session: SessionDocument,
   journal: Journal,
   effects: readonly Effect[],
+  purge: StepEdits['purge'],
 ): Promise<void> {
   const { queue, nowUs, anchors } = context.deps;
   const { session_id: sessionId } = session;
@@ -159,7 +161,7 @@ async function queueEffects(
       ...base,
       jobId: `purge:${sessionId}`,
       kind: 'purge',
-      payload: { expired: event === 'expire' },
+      payload: purge ?? {},
     });
   }
   if (effects.length > 0) context.kick();
@@ -177,7 +179,7 @@ export async function tryStep(
   if (moved === null) return null;
   const known = await loadJournal(context, sessionId);
   const journal = edits.journal?.(known) ?? known;
-  await queueEffects(context, event, before, journal, moved.effects);
+  await queueEffects(context, before, journal, moved.effects, edits.purge);
   await context.deps.journal.put(journal);
   const progress = {
     drained: journal.drainedUs !== null,

@@ -2,6 +2,7 @@
 import { type Context, loadJournal, loadSession, stateOf, step, tryStep } from './context.ts';
 import { recordErase } from './erase.ts';
 import type { JobHandler } from './job-runner.ts';
+import type { Job } from './ports.ts';
 
 const dayUs = 86_400_000_000;
 /** Long waits are cut up, so that a changed retention is noticed within a day. */
@@ -35,11 +36,17 @@ export function retentionHandler(context: Context): JobHandler {
           errorMessage: null,
           details: { retention_days: session.storage_config.retention_days },
         });
-        await step(context, job.sessionId, 'expire');
+        await step(context, job.sessionId, 'expire', { purge: { actor: 'pipeline', reason: 'retention_expired' } });
         return { done: true };
       }),
   };
 }
+
+/** A job of an earlier version says only whether it was time. */
+const orderOf = ({ actor, reason, expired }: Job['payload']): { actor: string; reason: string } => ({
+  actor: typeof actor === 'string' ? actor : 'pipeline',
+  reason: typeof reason === 'string' ? reason : expired === true ? 'retention_expired' : 'deleted',
+});
 
 export function purgeHandler(context: Context): JobHandler {
   const { storage } = context.deps;
@@ -50,10 +57,9 @@ export function purgeHandler(context: Context): JobHandler {
         const session = await loadSession(context, sessionId);
         if (stateOf(session) !== 'cleanup') return { done: true };
         const { openedUs } = await loadJournal(context, sessionId);
-        const reason = job.payload.expired === true ? 'retention_expired' : 'deleted';
         // Said before it is done: a purge without its record would look like a loss.
         if (openedUs !== null)
-          await recordErase(context, sessionId, { erased: 'keys_and_chunks', actor: 'pipeline', reason });
+          await recordErase(context, sessionId, { erased: 'keys_and_chunks', ...orderOf(job.payload) });
         await storage.purgeSession({ sessionId });
         await tryStep(context, sessionId, 'purged');
         return { done: true };

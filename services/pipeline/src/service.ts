@@ -106,7 +106,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     stop: ({ sessionId, reason }) => stop(context, sessionId, reason),
     pause: ({ sessionId }) => pause(context, sessionId),
     resume: ({ sessionId }) => resume(context, sessionId),
-    remove: ({ sessionId }) => remove(context, sessionId),
+    remove: (request) => remove(context, request),
     erase: (request) => erase(context, request),
     async status({ sessionId }) {
       const { session } = await deps.storage.getSession({ sessionId });

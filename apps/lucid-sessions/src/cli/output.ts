@@ -1,6 +1,6 @@
 /** What the commands print: results on standard output (text, or one JSON value with `--json`), progress on standard error. */
 
-export const exitCodes = { ok: 0, failed: 1, usage: 2, unreachable: 3, refused: 4 } as const;
+export const exitCodes = { ok: 0, failed: 1, usage: 2, unreachable: 3, refused: 4, interrupted: 130 } as const;
 
 /** A failure a person can act on; `exitCode` is one of `exitCodes` or a verdict's. */
 export class CliError extends Error {
@@ -18,6 +18,9 @@ export interface Streams {
   stderr: { write(text: string): unknown; isTTY?: boolean };
 }
 
+/** Names and messages are other people's words: a terminal must not obey them. */
+export const printable = (text: string): string => text.replaceAll(/[^\P{Cc}\n\t]/gu, '\ufffd');
+
 export class Output {
   readonly json: boolean;
   readonly #streams: Streams;
@@ -32,13 +35,13 @@ export class Output {
   /** The command's result: `value` as JSON with `--json`, otherwise the text. */
   result(value: unknown, text: string): void {
     this.#clearProgress();
-    this.#streams.stdout.write(this.json ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`);
+    this.#streams.stdout.write(this.json ? `${JSON.stringify(value, null, 2)}\n` : `${printable(text)}\n`);
   }
 
   /** A line for a person that is not the result; silent with `--json`. */
   say(line: string): void {
     this.#clearProgress();
-    if (!this.json) this.#streams.stdout.write(`${line}\n`);
+    if (!this.json) this.#streams.stdout.write(`${printable(line)}\n`);
   }
 
   /**

@@ -3,19 +3,28 @@ import { randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
-import { KeyDirectory, KeyError, type KeyInfo, KeyLock, makeAgeIdentity, SqliteThread } from '@lucid-sessions/adapters';
+import {
+  KeyDirectory,
+  KeyError,
+  type KeyInfo,
+  KeyLock,
+  type KeyWrapper,
+  makeAgeIdentity,
+  SqliteThread,
+} from '@lucid-sessions/adapters';
 import type { Environment } from '@lucid-sessions/contract/http';
 import { formatPublicKey, keyIdOf } from '@lucid-sessions/evidence';
 import { readProcessorEnv } from '@lucid-sessions/processor';
 import { createStorageService, readStorageEnv, type StorageService } from '@lucid-sessions/storage';
 import type { ApiClient } from '../cli/api-client.ts';
+import { type Ask, type Consent, consentTo, missingConsent } from '../cli/consent.ts';
 import { CliError, exitCodes, type Output, table } from '../cli/output.ts';
 import { logOrigin, nowUs, openStores, outsideWrappers, ownUnwrappers } from '../server/embedded-parts.ts';
 import { type DataDirectory, dataDirectory, withOwnSecrets } from '../server/environment.ts';
-import { type RewrapReport, rewrapSessions, toLocalKey, toRecipients } from '../server/rewrap.ts';
+import { droppedRecipients, type RewrapReport, rewrapSessions, toLocalKey, toRecipients } from '../server/rewrap.ts';
 import { trustPolicy } from '../server/trust-policy.ts';
 import { readVault } from '../server/vault.ts';
-import { sessionPath } from './sessions.ts';
+import { type SessionAnswer, sessionPath } from './sessions.ts';
 
 interface KeyRow {
   purpose: KeyInfo['purpose'] | 'recipient';
@@ -127,14 +136,25 @@ export async function exportPublicKeys(environment: Environment, output: Output,
 export const rotations = ['identity', 'local', 'recipients'] as const;
 export type Rotation = (typeof rotations)[number];
 
+export interface RotateOptions {
+  /** Recipients whose copies may go. */
+  confirm?: string[];
+  reason?: string;
+}
+
 /** Refuses while services run: they would go on with the keys they read, and open sessions under them. */
-export async function rotateKeys(environment: Environment, output: Output, what: Rotation): Promise<void> {
+export async function rotateKeys(
+  environment: Environment,
+  output: Output,
+  what: Rotation,
+  given: RotateOptions = {},
+): Promise<void> {
   await mendable(async () => {
     const directory = dataDirectory(environment);
     const keys = await KeyDirectory.open(directory.keys);
     const lock = KeyLock.take(directory.keys);
     try {
-      await rotateLocked(environment, output, what, keys, directory);
+      await rotateLocked(environment, output, what, given, keys, directory);
     } finally {
       lock.release();
     }
@@ -145,6 +165,7 @@ async function rotateLocked(
   environment: Environment,
   output: Output,
   what: Rotation,
+  given: RotateOptions,
   keys: KeyDirectory,
   directory: DataDirectory,
 ): Promise<void> {
@@ -155,8 +176,11 @@ async function rotateLocked(
       environment,
       keys,
       storage,
+      given,
     });
-    await auditRotation(storage, what, done.details, done.report);
+    const { reason } = given;
+    const told = { ...done.details, ...(reason === undefined ? {} : { reason }) };
+    await auditRotation(storage, what, told, done.report);
     const failed = done.report?.failed ?? [];
     output.result({ rotated: what, ...done.details, ...(done.report ?? {}) }, describe(done).join('\n'));
     if (failed.length > 0)
@@ -170,6 +194,7 @@ interface RotationWork {
   environment: Environment;
   keys: KeyDirectory;
   storage: StorageService;
+  given: RotateOptions;
 }
 
 interface Rotated {
@@ -196,11 +221,29 @@ async function rotateLocal({ keys, storage }: RotationWork): Promise<Rotated> {
   return { details: { before, after, destroyed: dropped }, report };
 }
 
-async function rotateRecipients({ environment, keys, storage }: RotationWork): Promise<Rotated> {
+/** A variable that was forgotten must not take an auditor's access to everything. */
+async function checkDropped({ storage, given }: RotationWork, wrappers: readonly KeyWrapper[]): Promise<string[]> {
+  const dropped = await droppedRecipients(storage, wrappers);
+  const unnamed = [...dropped].filter(([recipient]) => !given.confirm?.includes(recipient));
+  const lines = unnamed.map(([recipient, sessions]) => `${sessions} sessions would no longer open for ${recipient}`);
+  if (lines.length > 0 || (dropped.size > 0 && !given.reason?.trim()))
+    throw new CliError(
+      [
+        ...lines,
+        'name whoever loses access with --confirm RECIPIENT and say why with --reason TEXT, or put them back into LUCID_RECIPIENTS (LUCID_VAULT_*)',
+      ].join('\n'),
+      exitCodes.usage,
+    );
+  return [...dropped.keys()];
+}
+
+async function rotateRecipients(work: RotationWork): Promise<Rotated> {
+  const { environment, keys, storage } = work;
   const vault = readVault(environment);
   const wrappers = outsideWrappers(recipientsOf(environment), vault);
+  const dropped = await checkDropped(work, wrappers);
   const report = await rewrapSessions(storage, toRecipients(wrappers, await ownUnwrappers(keys, vault)));
-  return { details: { recipients: wrappers.map(({ recipient }) => recipient) }, report };
+  return { details: { recipients: wrappers.map(({ recipient }) => recipient), dropped }, report };
 }
 
 function describe({ details, report }: Rotated): string[] {
@@ -234,11 +277,6 @@ async function auditRotation(
   });
 }
 
-export interface ShredOptions {
-  confirm?: string;
-  reason: string;
-}
-
 interface ErasedAnswer {
   session_id: string;
   erased_at: string;
@@ -248,13 +286,23 @@ interface ErasedAnswer {
 }
 
 /** Destroys a session's key through the API: signed, logged, then gone. */
-export async function shredSession(api: ApiClient, output: Output, id: string, options: ShredOptions): Promise<void> {
-  if (options.confirm !== id)
-    throw new CliError(`this destroys the key of session ${id} for good; say so with --confirm ${id}`, exitCodes.usage);
-  const answer = await api.json<ErasedAnswer>('POST', `${sessionPath(id)}/erase`, {
-    confirm: options.confirm,
-    reason: options.reason,
+export async function shredSession(
+  api: ApiClient,
+  output: Output,
+  id: string,
+  given: Partial<Consent>,
+  ask: Ask,
+): Promise<void> {
+  const missing = missingConsent(`destroying the key of ${id} for good`, id);
+  if (ask === null && (given.confirm === undefined || given.reason === undefined)) throw missing;
+  const { name } = await api.json<SessionAnswer>('GET', sessionPath(id));
+  const consent = await consentTo(given, {
+    warning: `This destroys the key of "${name}" for good: what was recorded can be proven, never seen again.`,
+    names: [name, id],
+    ask,
+    missing,
   });
+  const answer = await api.json<ErasedAnswer>('POST', `${sessionPath(id)}/erase`, consent);
   const wraps = answer.wraps_destroyed;
   output.result(
     answer,

@@ -1,5 +1,6 @@
 import type { SessionDocument } from '@lucid-sessions/contract';
 import type { ApiClient } from '../cli/api-client.ts';
+import { type Ask, type Consent, consentTo, missingConsent } from '../cli/consent.ts';
 import { formatBytes, formatDuration, type Output, table } from '../cli/output.ts';
 
 /** A session as the API answers it. */
@@ -118,8 +119,26 @@ export async function stopSession(api: ApiClient, output: Output, id: string): P
   output.result(answer, `${answer.session_id} is ${answer.status}`);
 }
 
-export async function deleteSession(api: ApiClient, output: Output, id: string): Promise<void> {
-  const answer = await api.json<{ session_id: string; deleted_at: string }>('DELETE', sessionPath(id));
+/** Deletes what the caller names and says why; asks at a terminal for what was not given. */
+export async function deleteSession(
+  api: ApiClient,
+  output: Output,
+  id: string,
+  given: Partial<Consent>,
+  ask: Ask,
+): Promise<void> {
+  const missing = missingConsent(`deleting ${id}`, 'NAME (of the session)');
+  if (ask === null && (given.confirm === undefined || given.reason === undefined)) throw missing;
+  const session = await api.json<SessionAnswer>('GET', sessionPath(id));
+  const { name, statistics } = session;
+  const size = `${formatDuration(statistics.duration_seconds)} long, ${formatBytes(statistics.size_bytes)}`;
+  const consent = await consentTo(given, {
+    warning: `This deletes "${name}" for good: ${size}. Its keys are destroyed; its signed records stay.`,
+    names: [name],
+    ask,
+    missing,
+  });
+  const answer = await api.json<{ session_id: string; deleted_at: string }>('DELETE', sessionPath(id), consent);
   output.result(answer, `${answer.session_id} deleted at ${answer.deleted_at}`);
 }
 

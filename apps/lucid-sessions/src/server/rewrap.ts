@@ -62,17 +62,36 @@ export function toRecipients(wrappers: readonly KeyWrapper[], unwrappers: readon
   };
 }
 
+/** Whom `toRecipients` would take copies from, and in how many sessions. */
+export async function droppedRecipients(
+  storage: Pick<StoragePort, 'listSessions' | 'getWraps'>,
+  wrappers: readonly KeyWrapper[],
+): Promise<Map<string, number>> {
+  const dropped = new Map<string, number>();
+  for await (const sessionId of sessionsOf(storage))
+    for (const { scheme, recipient } of (await storage.getWraps({ sessionId })).wraps) {
+      const stays = wrappers.some((wrapper) => wrapper.scheme === scheme && wrapper.recipient === recipient);
+      if (outsideSchemes.includes(scheme) && !stays) dropped.set(recipient, (dropped.get(recipient) ?? 0) + 1);
+    }
+  return dropped;
+}
+
+async function* sessionsOf(storage: Pick<StoragePort, 'listSessions'>): AsyncIterable<string> {
+  for (let offset = 0; ; offset += pageSize) {
+    const { sessions, total } = await storage.listSessions({ limit: pageSize, offset });
+    for (const { session_id } of sessions) yield session_id;
+    if (sessions.length === 0 || offset + pageSize >= total) return;
+  }
+}
+
 /** May be cut off anywhere and run again: each session has its old wraps or its new ones. */
 export async function rewrapSessions(
   storage: Pick<StoragePort, 'listSessions' | 'getWraps' | 'putWraps'>,
   rewrap: Rewrap,
 ): Promise<RewrapReport> {
   const report: RewrapReport = { sessions: 0, rewrapped: 0, failed: [] };
-  for (let offset = 0; ; offset += pageSize) {
-    const { sessions, total } = await storage.listSessions({ limit: pageSize, offset });
-    for (const { session_id: sessionId } of sessions) await rewrapSession(storage, rewrap, sessionId, report);
-    if (sessions.length === 0 || offset + pageSize >= total) return report;
-  }
+  for await (const sessionId of sessionsOf(storage)) await rewrapSession(storage, rewrap, sessionId, report);
+  return report;
 }
 
 async function rewrapSession(

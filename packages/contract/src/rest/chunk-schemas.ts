@@ -10,6 +10,7 @@ import {
   queryInteger,
   queryTime,
   ratio,
+  reasonText,
   timestamp,
 } from './fields.ts';
 
@@ -160,8 +161,11 @@ export const anchorAnswer = z.strictObject({
 });
 
 export const eraseRequest = z.strictObject({
-  confirm: sessionIdSchema.describe('The session id once more: what is erased can not be brought back.'),
-  reason: z.string().min(1).max(500).describe('Why; it is signed into the erase record.'),
+  confirm: z
+    .string()
+    .max(255)
+    .describe('The id of the session once more, or its name: what is erased can not be brought back.'),
+  reason: reasonText.describe('Why; it is signed into the erase record.'),
 });
 
 export const erasedAnswer = z.strictObject({

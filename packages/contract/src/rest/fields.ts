@@ -25,6 +25,14 @@ export const optionalQueryInteger = (min: number, max: number) =>
 
 export const queryTime = z.iso.datetime({ offset: true }).optional().describe('RFC 3339');
 
+/** Why something is destroyed: one line of text, for the audit log and the signed records. */
+export const reasonText = z
+  .string()
+  .trim()
+  .min(1)
+  .max(500)
+  .regex(/^[^\p{Cc}]*$/u, 'must be one line of text');
+
 export const pagination = z.strictObject({
   total: count,
   limit: z.int().min(1),

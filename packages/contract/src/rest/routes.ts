@@ -31,6 +31,8 @@ import {
 import {
   createSessionRequest,
   deletedSession,
+  deleteSessionQuery,
+  deleteSessionRequest,
   listSessionsQuery,
   pausedSession,
   resumedSession,
@@ -128,8 +130,10 @@ export const restRoutes = {
     tag: 'sessions',
     permissions: ['sessions:delete'],
     rateLimit: 'delete',
+    query: deleteSessionQuery,
+    body: deleteSessionRequest,
     answer: json(deletedSession),
-    errors: ['sessionNotFound', 'notInThisState'],
+    errors: ['invalidRequest', 'sessionNotFound', 'notInThisState'],
   },
   startSession: {
     method: 'POST',

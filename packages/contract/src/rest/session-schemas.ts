@@ -8,7 +8,7 @@ import {
   sessionStatuses,
   storageConfigSchema,
 } from '../models.ts';
-import { count, hexHash, pagination, patchOf, queryInteger, ratio, timestamp } from './fields.ts';
+import { count, hexHash, pagination, patchOf, queryInteger, ratio, reasonText, timestamp } from './fields.ts';
 
 export const sessionName = z.string().min(1).max(255);
 export const sessionDescription = z.string().max(500);
@@ -83,6 +83,19 @@ export const listSessionsQuery = z.strictObject({
 });
 
 export const sessionList = z.strictObject({ sessions: z.array(sessionSchema), pagination });
+
+const deletionReason = reasonText.optional().describe('Why; LUCID_DELETE_REASON=required demands it.');
+
+export const deleteSessionQuery = z.strictObject({ reason: deletionReason });
+
+export const deleteSessionRequest = z
+  .strictObject({
+    reason: deletionReason,
+    confirm: z.string().max(255).optional().describe('The name of the session; another one is refused.'),
+  })
+  .nullable()
+  .optional()
+  .describe('What is deleted and why. The reason may as well stand in the query; here no access log keeps it.');
 
 export const deletedSession = z.strictObject({
   session_id: sessionIdSchema,

@@ -1,0 +1,139 @@
+/** What an operator changes and destroys: who, why, and what it was before. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { readRecordOf } from '@lucid-sessions/evidence';
+import { type ApiWorld, apiWorld } from './world.ts';
+
+let world: ApiWorld;
+let strict: ApiWorld;
+before(async () => {
+  world = await apiWorld();
+  strict = await apiWorld({ deleteReason: 'required' });
+});
+after(async () => {
+  await world.dispose();
+  await strict.dispose();
+});
+
+const at = (session_id: string) => ({ params: { session_id } });
+
+async function lastEvent(of: ApiWorld, resourceId: string, eventType: string) {
+  const { events } = await of.deps.storage.listAudit({ eventType, resourceId, limit: 1, offset: 0 });
+  return events[0];
+}
+
+async function eraseRecord(sessionId: string) {
+  for (let left = 500; left > 0; left--) {
+    const { records } = await world.deps.storage.getRecords({ sessionId, kind: 'erase' });
+    if (records[0] !== undefined) return readRecordOf('erase', records[0].record).body;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error('no erase record');
+}
+
+test('who deleted a recording and why is audited, signed into its erase record and its custody chain', async () => {
+  const sessionId = await world.record();
+  const body = { reason: '  the customer asked  ', confirm: 'A session' };
+  assert.equal((await world.call('deleteSession', { ...at(sessionId), body })).status, 200);
+  const event = await lastEvent(world, sessionId, 'session_deleted');
+  assert.deepEqual([event?.userId, event?.success], ['ada', true]);
+  assert.deepEqual(event?.details, {
+    name: 'A session',
+    reason: 'the customer asked',
+    changes: { status: { from: 'completed', to: 'deleted' } },
+  });
+  const { actor, reason } = await eraseRecord(sessionId);
+  assert.deepEqual([actor, reason], ['ada', 'the customer asked']);
+  const { records } = await world.deps.storage.getRecords({ sessionId, kind: 'custody' });
+  const last = readRecordOf('custody', records.at(-1)!.record).body;
+  assert.deepEqual([last.action, last.actor, last.detail], ['delete', 'ada', 'the customer asked']);
+});
+
+test('the reason may stand in the query; without a policy it may be left out', async () => {
+  const [first, second] = [await world.create(), await world.create()];
+  assert.equal((await world.call('deleteSession', { ...at(first), query: { reason: 'a typo' } })).status, 200);
+  assert.equal((await lastEvent(world, first, 'session_deleted'))?.details.reason, 'a typo');
+  assert.equal((await world.call('deleteSession', at(second))).status, 200);
+  assert.equal((await lastEvent(world, second, 'session_deleted'))?.details.reason, null);
+});
+
+test('a deletion that is not meant destroys nothing, and the attempt is audited', async () => {
+  const sessionId = await strict.create();
+  const wrong = [
+    {},
+    { body: {} },
+    { body: { reason: '   ' } },
+    { body: { reason: 'x'.repeat(501) } },
+    { body: { reason: 'two\nlines' } },
+    { query: { reason: '' } },
+    { query: { reason: 'one' }, body: { reason: 'another' } },
+    { body: { reason: 'why', confirm: 'another name' } },
+    { body: { reason: 'why', confirm: sessionId } },
+    { body: { reason: 'why', more: 1 } },
+  ];
+  for (const options of wrong) {
+    const { status, body } = await strict.call('deleteSession', { ...at(sessionId), ...options });
+    assert.deepEqual([status, body.error?.code], [400, 'LUCID_ERR_3002'], JSON.stringify(options));
+  }
+  assert.equal((await strict.deps.storage.getSession({ sessionId })).session?.status, 'created');
+  const event = await lastEvent(strict, sessionId, 'session_deleted');
+  assert.deepEqual([event?.success, event?.details.reason], [false, 'why']);
+  const allowed = await strict.call('deleteSession', {
+    ...at(sessionId),
+    body: { reason: 'meant', confirm: 'A session' },
+  });
+  assert.equal(allowed.status, 200);
+});
+
+test('a change is audited with the old and the new value of every field it changed, and of no other', async () => {
+  const sessionId = await world.create({ metadata: { tags: ['a'] } });
+  const body = {
+    name: 'Renamed',
+    description: 'd',
+    metadata: { tags: ['b', 'c'], owner: 'o' },
+    rdp_config: { host: 'desk.example', port: 3390 },
+    storage_config: { max_size_gb: 20 },
+  };
+  assert.equal((await world.call('updateSession', { ...at(sessionId), body })).status, 200);
+  assert.deepEqual((await lastEvent(world, sessionId, 'session_updated'))?.details.changes, {
+    name: { from: 'A session', to: 'Renamed' },
+    description: { from: null, to: 'd' },
+    'metadata.tags': { from: ['a'], to: ['b', 'c'] },
+    'metadata.owner': { from: null, to: 'o' },
+    'rdp_config.port': { from: 3389, to: 3390 },
+    'storage_config.max_size_gb': { from: 10, to: 20 },
+  });
+});
+
+test('commands are audited with the state before and after', async () => {
+  const sessionId = await world.create();
+  await world.connect(sessionId);
+  const expected = [
+    ['pauseSession', 'session_paused', 'recording', 'paused'],
+    ['resumeSession', 'session_resumed', 'paused', 'recording'],
+  ] as const;
+  for (const [operation, event, from, to] of expected) {
+    assert.equal((await world.call(operation, at(sessionId))).status, 200);
+    const { changes } = (await lastEvent(world, sessionId, event))!.details as { changes: Record<string, unknown> };
+    assert.deepEqual(changes.status, { from, to }, operation);
+  }
+  assert.equal((await world.call('stopSession', { ...at(sessionId), body: { reason: 'shift is over' } })).status, 200);
+  const { details } = (await lastEvent(world, sessionId, 'session_stopped'))!;
+  assert.equal(details.reason, 'shift is over');
+  const recorded = await world.record();
+  assert.equal((await world.call('pausePipeline', at(recorded))).status, 200);
+  const { changes } = (await lastEvent(world, recorded, 'pipeline_stopped'))!.details as { changes: object };
+  assert.ok(typeof changes === 'object');
+});
+
+test('destroying a key says whose and why, also when it is refused', async () => {
+  const sessionId = await world.record();
+  const wrong = await world.call('eraseSession', { ...at(sessionId), body: { confirm: 'another', reason: 'asked' } });
+  assert.equal(wrong.status, 400);
+  const refused = await lastEvent(world, sessionId, 'key_shredded');
+  assert.deepEqual([refused?.success, refused?.details], [false, { name: 'A session', reason: 'asked' }]);
+  const byName = { confirm: 'A session', reason: 'asked' };
+  assert.equal((await world.call('eraseSession', { ...at(sessionId), body: byName })).status, 200);
+  const done = await lastEvent(world, sessionId, 'key_shredded');
+  assert.deepEqual(done?.details, { name: 'A session', reason: 'asked', wraps_destroyed: 1 });
+});
