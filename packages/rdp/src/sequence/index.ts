@@ -11,3 +11,5 @@ export {
   type Step,
   x224Frame,
 } from './frames.ts';
+export * from './front.ts';
+export * from './target.ts';
