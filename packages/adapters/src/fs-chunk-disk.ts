@@ -9,5 +9,5 @@ export interface ChunkDisk {
 
 export const realDisk: ChunkDisk = {
   open,
-  makeFolder: (path) => mkdir(path, { recursive: true, mode: 0o750 }),
+  makeFolder: (path) => mkdir(path, { recursive: true, mode: 0o700 }),
 };

@@ -4,6 +4,7 @@
  * ```
  * <prefix>/<session>/<index>.chunk   sealed chunk files, written once
  * <prefix>/<session>/leaves.bin      leaf and seal of chunk i at byte 224 × i
+ * <prefix>/<session>/wraps.json, records/…   what opens and proves them (fs-kept-files.ts)
  * <prefix>/<session>/side/<name>     sidecars, which can be made again
  * tmp/                               files on their way; a crash leaves them here
  * ```
@@ -11,10 +12,23 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type FileHandle, link, open, opendir, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { LucidError, sessionIdSchema } from '@lucid-sessions/contract';
+import { type KeyWrap, LucidError, sessionIdSchema } from '@lucid-sessions/contract';
 import type { ChunkStore } from '@lucid-sessions/storage';
 import { type ChunkDisk, realDisk } from './fs-chunk-disk.ts';
 import { DurableFileWriter } from './fs-direct-file.ts';
+import {
+  decodeWraps,
+  destroyFile,
+  encodeWraps,
+  namesIn,
+  newWrapsName,
+  recordFileName,
+  recordSequence,
+  recordsFolder,
+  replaceFile,
+  wrapsName,
+  wrapsPaths,
+} from './fs-kept-files.ts';
 
 const sealedLeafBytes = 224;
 const leavesName = 'leaves.bin';
@@ -101,12 +115,16 @@ async function readWhole(path: string): Promise<Uint8Array | null> {
  * Ids that differ in case only, and names Windows reserves, would share or lose a folder on some systems: they get a
  * suffix of their digest. Generated ids (UUIDs) stay as they are.
  */
-function folderName(sessionId: string): string {
+export function folderName(sessionId: string): string {
   if (!sessionIdSchema.safeParse(sessionId).success)
     throw new LucidError('invalidRequest', 'a session id is 1–100 characters of A–Z a–z 0–9 _ -');
   const plain = !/[A-Z]/.test(sessionId) && !/^(?:con|prn|aux|nul|com\d|lpt\d|tmp)$/.test(sessionId);
   return plain ? sessionId : `${sessionId}.${createHash('sha256').update(sessionId).digest('hex').slice(0, 8)}`;
 }
+
+/** A session's folder below the store's root. */
+export const sessionFolder = (sessionId: string): string =>
+  join(sessionId.slice(0, 2).toLowerCase().padEnd(2, '_'), folderName(sessionId));
 
 function fileName(index: number): string {
   if (!(Number.isSafeInteger(index) && index >= 0))
@@ -151,8 +169,7 @@ export class FsChunkStore implements ChunkStore {
   }
 
   #folder(sessionId: string): string {
-    const name = folderName(sessionId);
-    return join(this.#root, sessionId.slice(0, 2).toLowerCase().padEnd(2, '_'), name);
+    return join(this.#root, sessionFolder(sessionId));
   }
 
   storagePath(sessionId: string, index: number): string {
@@ -204,6 +221,13 @@ export class FsChunkStore implements ChunkStore {
     return guarded('looking at a chunk', async () => (await absentAsNull(() => stat(path)))?.size ?? null);
   }
 
+  async listFiles(sessionId: string): Promise<number[]> {
+    const names = await guarded('looking at chunks', () => namesIn(this.#folder(sessionId)));
+    return names
+      .flatMap((name) => (/^\d+\.chunk$/.test(name) ? [Number.parseInt(name, 10)] : []))
+      .sort((a, b) => a - b);
+  }
+
   async removeFile(sessionId: string, index: number): Promise<void> {
     const path = join(this.#folder(sessionId), fileName(index));
     await guarded('removing a chunk', () => rm(path, { force: true }));
@@ -218,7 +242,7 @@ export class FsChunkStore implements ChunkStore {
       await this.#makeFolder(folder);
       const path = join(folder, leavesName);
       const present = await absentAsNull(() => this.#disk.open(path, 'r+'));
-      const file = present ?? (await this.#disk.open(path, 'wx+', 0o640));
+      const file = present ?? (await this.#disk.open(path, 'wx+', 0o600));
       try {
         if ((await file.stat()).size < index * sealedLeafBytes)
           throw new LucidError('storage', 'leaves before this one are missing; restart storage to restore them');
@@ -271,6 +295,57 @@ export class FsChunkStore implements ChunkStore {
     return guarded('reading a sidecar', () => readWhole(path));
   }
 
+  async putWraps(sessionId: string, wraps: readonly KeyWrap[]): Promise<void> {
+    const folder = this.#folder(sessionId);
+    await guarded('writing wrapped keys', () =>
+      wraps.length === 0 ? this.#destroyWraps(folder) : this.#replaceWraps(folder, encodeWraps(wraps)),
+    );
+  }
+
+  async #replaceWraps(folder: string, bytes: Uint8Array): Promise<void> {
+    await this.#makeFolder(folder);
+    const fresh = join(folder, newWrapsName);
+    await destroyFile(this.#disk, fresh);
+    await this.#writer.write(fresh, bytes);
+    await replaceFile(this.#disk, fresh, join(folder, wrapsName));
+    await syncFolder(this.#disk, folder);
+  }
+
+  async #destroyWraps(folder: string): Promise<void> {
+    let destroyed = false;
+    for (const path of wrapsPaths(folder)) destroyed = (await destroyFile(this.#disk, path)) || destroyed;
+    if (destroyed) await syncFolder(this.#disk, folder);
+  }
+
+  async getWraps(sessionId: string): Promise<KeyWrap[]> {
+    const path = join(this.#folder(sessionId), wrapsName);
+    const bytes = await guarded('reading wrapped keys', () => readWhole(path));
+    return bytes === null ? [] : decodeWraps(bytes);
+  }
+
+  async putRecord(sessionId: string, sequence: number, record: Uint8Array): Promise<void> {
+    const folder = join(this.#folder(sessionId), recordsFolder);
+    await guarded('writing a record', () => this.#write(folder, recordFileName(sequence, record), record, false));
+  }
+
+  async readRecords(sessionId: string): Promise<{ sequence: number; record: Uint8Array }[]> {
+    const folder = join(this.#folder(sessionId), recordsFolder);
+    return guarded('reading records', async () => {
+      const records: { sequence: number; record: Uint8Array }[] = [];
+      for (const name of (await namesIn(folder)).sort()) {
+        const sequence = recordSequence(name);
+        const record = sequence === null ? null : await readWhole(join(folder, name));
+        if (sequence !== null && record !== null) records.push({ sequence, record });
+      }
+      return records.sort((a, b) => a.sequence - b.sequence);
+    });
+  }
+
+  async recordsCount(sessionId: string): Promise<number> {
+    const names = await guarded('looking at records', () => namesIn(join(this.#folder(sessionId), recordsFolder)));
+    return names.filter((name) => recordSequence(name) !== null).length;
+  }
+
   async *listSessions(): AsyncIterable<string> {
     const prefixes = (await absentAsNull(() => readdir(this.#root, { withFileTypes: true }))) ?? [];
     for (const prefix of prefixes) {
@@ -301,7 +376,8 @@ export class FsChunkStore implements ChunkStore {
     const folder = this.#folder(sessionId);
     return guarded('removing a session', async () => {
       let bytesFreed = 0;
-      for (const inner of [join(folder, 'side'), folder])
+      await this.#destroyWraps(folder);
+      for (const inner of [join(folder, 'side'), join(folder, recordsFolder), folder])
         for (const name of (await absentAsNull(() => readdir(inner))) ?? [])
           bytesFreed += (await absentAsNull(async () => fileSize(join(inner, name)))) ?? 0;
       for (const path of this.#knownFolders) if (path.startsWith(folder)) this.#knownFolders.delete(path);

@@ -62,7 +62,7 @@ export class DurableFileWriter {
   /** Fails with EEXIST when the file is there. Files below a page gain nothing from O_DIRECT. */
   async write(path: string, bytes: Uint8Array): Promise<void> {
     if (this.#direct && bytes.length >= pageBytes && (await this.#writeDirect(path, bytes))) return;
-    const file = await this.#disk.open(path, 'wx', 0o640);
+    const file = await this.#disk.open(path, 'wx', 0o600);
     try {
       await writeAll(file, bytes, 0);
       await file.datasync();
@@ -76,7 +76,7 @@ export class DurableFileWriter {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
     let file: FileHandle;
     try {
-      file = await this.#disk.open(path, flags | constants.O_DIRECT, 0o640);
+      file = await this.#disk.open(path, flags | constants.O_DIRECT, 0o600);
     } catch (thrown) {
       if (!isInvalid(thrown)) throw thrown;
       this.#direct = false;

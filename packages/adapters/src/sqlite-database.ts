@@ -1,10 +1,22 @@
 /** One way to open a SQLite database: WAL, a version, migrations in order, statements prepared once. */
-import { chmodSync, mkdirSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { setTimeout as delay } from 'node:timers/promises';
 import { LucidError } from '@lucid-sessions/contract';
 
 export type Row = Record<string, unknown>;
+
+const busyMs = 5000;
+const cutLogMsMax = 600_000;
+const cutLogEveryMs = 200;
+
+/** Made here, before SQLite makes it with the mode of the process; it gives the log and its index the same. */
+function ownerOnly(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  closeSync(openSync(path, 'a', 0o600));
+  chmodSync(path, 0o600);
+}
 
 export class SqliteDatabase {
   readonly #database: DatabaseSync;
@@ -15,9 +27,8 @@ export class SqliteDatabase {
    * refused: an older program must not write into it.
    */
   constructor(path: string, migrations: readonly string[]) {
-    if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
-    this.#database = new DatabaseSync(path, { timeout: 5000 });
-    if (path !== ':memory:') chmodSync(path, 0o640);
+    if (path !== ':memory:') ownerOnly(path);
+    this.#database = new DatabaseSync(path, { timeout: busyMs });
     // FULL: a commit is on the disk when it answers, in WAL mode as well.
     this.#database.exec(
       'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF;',
@@ -68,6 +79,28 @@ export class SqliteDatabase {
     } catch (thrown) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
       throw thrown;
+    }
+  }
+
+  /**
+   * Writes the write-ahead log back and cuts it, so that nothing in it outlives its row. A reader in another process (a backup)
+   * holds the log: it is asked again, without keeping other calls waiting meanwhile.
+   */
+  async cutLog(): Promise<void> {
+    const untilMs = performance.now() + cutLogMsMax;
+    while (!(await guardedSql(() => this.#tryCutLog()))) {
+      if (performance.now() > untilMs)
+        throw new LucidError('unavailable', 'the database is being copied; what was erased is gone when that is done');
+      await delay(cutLogEveryMs);
+    }
+  }
+
+  #tryCutLog(): boolean {
+    this.#database.exec('PRAGMA busy_timeout = 0');
+    try {
+      return this.#database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()?.busy === 0;
+    } finally {
+      this.#database.exec(`PRAGMA busy_timeout = ${busyMs}`);
     }
   }
 

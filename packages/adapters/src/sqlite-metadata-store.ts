@@ -442,6 +442,12 @@ export class SqliteMetadataStore implements MetadataStore {
     );
   }
 
+  async recordsCount(sessionId: string): Promise<number> {
+    return guardedSql(() =>
+      Number(this.#database.get('SELECT COUNT(*) AS count FROM records WHERE session_id = ?', sessionId)?.count),
+    );
+  }
+
   async putWraps(sessionId: string, wraps: KeyWrap[]): Promise<void> {
     await guardedSql(() => {
       this.#database.transaction(() => {
@@ -458,9 +464,9 @@ export class SqliteMetadataStore implements MetadataStore {
           );
         });
       });
-      // Shredding means gone: secure_delete zeroes freed pages, and the write-ahead log holds old pages until it is written back and cut.
-      if (wraps.length === 0) this.#database.get('PRAGMA wal_checkpoint(TRUNCATE)');
     });
+    // Shredding means gone: secure_delete zeroes freed pages, and the write-ahead log holds old pages until it is written back and cut.
+    if (wraps.length === 0) await this.#database.cutLog();
   }
 
   async getWraps(sessionId: string): Promise<KeyWrap[]> {

@@ -38,6 +38,7 @@ const metadataMethods = {
   purgeChain: true,
   putRecord: true,
   getRecords: true,
+  recordsCount: true,
   putWraps: true,
   getWraps: true,
   appendAudit: true,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, mkdtemp, readdir, rm, truncate, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -106,5 +106,47 @@ test('strange files beside the sessions are not sessions', async () => {
   await writeFile(join(path, 'xy'), '');
   await chmod(join(path, 'ab'), 0o755);
   assert.deepEqual(await collect(store.listSessions()), []);
+  await dispose();
+});
+
+test('destroyed keys are in no file of the session, whatever a crash left half written, and none of it needs room', async () => {
+  const { path, store, dispose } = await home();
+  const secret = 'the wrapped key that has to be gone';
+  const wraps = [{ scheme: 'local', recipient: 'r', keyId: 'k', wrapped: Buffer.from(secret) }];
+  const told = Buffer.from(secret).toString('base64');
+  await store.putWraps('s1', wraps);
+  const folder = join(path, 's1', 's1');
+  await writeFile(join(folder, 'wraps.json.new'), await readFile(join(folder, 'wraps.json')));
+  // Still held by whoever opened it before: its bytes are overwritten, not only its name removed.
+  const held = await open(join(folder, 'wraps.json'), 'r');
+  const full = {
+    ...realDisk,
+    open: (file: string, flags: string | number, mode?: number) =>
+      flags === 'r' || flags === 'r+'
+        ? realDisk.open(file, flags, mode)
+        : Promise.reject(Object.assign(new Error('injected'), { code: 'ENOSPC' })),
+  };
+  const onFullDisk = new FsChunkStore({ path, disk: full });
+  await assert.rejects(onFullDisk.putWraps('s2', wraps), { status: 507 });
+  await onFullDisk.putWraps('s1', []);
+  assert.equal((await held.readFile()).includes(told), false);
+  await held.close();
+  assert.deepEqual(await readdir(folder), []);
+  await dispose();
+});
+
+test('replaced keys are overwritten where they lay; a spoiled file is said to be one', async () => {
+  const { path, store, dispose } = await home();
+  const wrap = (text: string) => [{ scheme: 'local', recipient: 'r', keyId: 'k', wrapped: Buffer.from(text) }];
+  await store.putWraps('s1', wrap('before'));
+  const file = join(path, 's1', 's1', 'wraps.json');
+  const held = await open(file, 'r');
+  await store.putWraps('s1', wrap('after'));
+  assert.equal((await held.readFile()).includes(Buffer.from('before').toString('base64')), false);
+  await held.close();
+  for (const spoiled of ['', '{', '[{}]', '{"a":1}']) {
+    await writeFile(file, spoiled);
+    await assert.rejects(store.getWraps('s1'), { code: 'LUCID_ERR_3007' });
+  }
   await dispose();
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -60,7 +60,28 @@ test('destroyed wraps are in no file of the database any more', () =>
     const wrapped = new TextEncoder().encode('wrapped key that must be gone afterwards');
     await store.putWraps('s1', [{ scheme: 'local', recipient: 'r', keyId: 'k', wrapped }]);
     await store.putWraps('s1', []);
-    const { readFile, readdir } = await import('node:fs/promises');
+    for (const name of await readdir(folder))
+      assert.equal((await readFile(join(folder, name))).includes(wrapped), false, name);
+    await store.dispose();
+  }));
+
+test('destroyed wraps wait for a reader of another process, then they are in no file; other calls go on meanwhile', () =>
+  inFolder(async (folder) => {
+    const path = join(folder, 'metadata.db');
+    const store = new SqliteMetadataStore(path);
+    const wrapped = new TextEncoder().encode('wrapped key that must be gone afterwards');
+    await store.putWraps('s1', [{ scheme: 'local', recipient: 'r', keyId: 'k', wrapped }]);
+    const reader = new DatabaseSync(path, { readOnly: true });
+    reader.exec('BEGIN');
+    reader.prepare('SELECT * FROM wraps').all();
+    let destroyed = false;
+    const destroying = store.putWraps('s1', []).then(() => {
+      destroyed = true;
+    });
+    for (let call = 0; call < 20; call += 1) assert.deepEqual(await store.getWraps('s1'), []);
+    assert.equal(destroyed, false, 'the copy that the reader holds is still in the log');
+    reader.close();
+    await destroying;
     for (const name of await readdir(folder))
       assert.equal((await readFile(join(folder, name))).includes(wrapped), false, name);
     await store.dispose();

@@ -1,5 +1,6 @@
 /** Session Storage: the only service that touches chunk files and metadata. */
 import { LucidError, type ServiceHealth, type StoragePort } from '@lucid-sessions/contract';
+import { Census, type CensusReport } from './census.ts';
 import {
   checkBytes,
   checkIndex,
@@ -10,6 +11,7 @@ import {
   recordBytesMax,
   sidecarBytesMax,
 } from './checks.ts';
+import { Lanes } from './lanes.ts';
 import { type ChunkPutter, chunkPutter } from './put-chunk.ts';
 import { type RecoveryReport, recoverStorage } from './recovery.ts';
 import type { ChunkStore, MetadataStore } from './stores.ts';
@@ -21,11 +23,15 @@ export interface StorageDeps {
   nowUs: () => number;
   /** Hash every file again before it is stored: on where files arrive over a network. */
   verifyOnPut?: boolean;
+  /** Sees what failed beside a call. */
+  onError?: (where: string, thrown: unknown) => void;
 }
 
 export interface StorageService extends StoragePort {
   /** Reconciles what a crash left. Call before the first chunk. */
   start(): Promise<RecoveryReport>;
+  /** Whether files and rows belong together; runs by itself too. */
+  census(): Promise<CensusReport>;
   /** Waits for what is under way, then closes the stores. */
   dispose(): Promise<void>;
 }
@@ -34,6 +40,20 @@ const leaseTtlMsMax = 600_000;
 const lowSpaceShare = 0.05;
 /** A database that waits for its disk, or for a lock, answers nobody: health must, even then. */
 const pingMsMax = 3000;
+
+/** Calls that may wait for what is kept beside one session's chunks. */
+const keepWaitingMax = 1000;
+
+const sessionsOf = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;
+
+/** Null while files and rows belong together. */
+function apartMessage({ orphansCount, incompleteCount }: CensusReport): string | null {
+  if (incompleteCount > 0)
+    return `${sessionsOf(incompleteCount, 'session has', 'sessions have')} chunks missing: run lucid-sessions check`;
+  if (orphansCount > 0)
+    return `the stored chunks of ${sessionsOf(orphansCount, 'session', 'sessions')} belong to no session here: run lucid-sessions check`;
+  return null;
+}
 
 /** Throws when the database does not answer in time. */
 async function ping(metadata: MetadataStore): Promise<void> {
@@ -112,18 +132,28 @@ type ChunkCalls = Pick<
   'putChunk' | 'purgeSession' | 'listChunks' | 'getChunk' | 'sessionTotals' | 'readChunk' | 'readLeaves'
 >;
 
-function chunkCalls({ metadata, chunks }: StorageDeps, putter: ChunkPutter): ChunkCalls {
+/** What the calls of a service share. */
+interface Shared extends StorageDeps {
+  putter: ChunkPutter;
+  /** What is kept of a session beside its chunks changes one call after the other. */
+  keeping: Lanes;
+  census: Census;
+}
+
+function chunkCalls({ metadata, chunks, putter, keeping, census }: Shared): ChunkCalls {
   return {
     putChunk: (request) => putter.put(request),
     async purgeSession({ sessionId }) {
       checkSessionId(sessionId);
-      return putter.lanes.run(sessionId, async () => {
+      const purge = async () => {
         // Keys first: from here on the chunks can't be read. Rows last: while they stand, purging is asked for again.
+        await chunks.putWraps(sessionId, []);
         await metadata.putWraps(sessionId, []);
         const bytesFreed = await chunks.purgeSession(sessionId);
         await metadata.purgeChain(sessionId);
         return { bytesFreed };
-      });
+      };
+      return putter.lanes.run(sessionId, () => keeping.run(sessionId, purge));
     },
     async listChunks(query) {
       checkSessionId(query.sessionId);
@@ -142,7 +172,9 @@ function chunkCalls({ metadata, chunks }: StorageDeps, putter: ChunkPutter): Chu
     async readChunk({ sessionId, index }) {
       checkSessionId(sessionId);
       checkIndex(index);
-      return { file: await chunks.readFile(sessionId, index) };
+      const file = await chunks.readFile(sessionId, index);
+      if (file === null) census.suspect(sessionId);
+      return { file };
     },
     async readLeaves({ sessionId }) {
       checkSessionId(sessionId);
@@ -156,12 +188,17 @@ type RecordCalls = Pick<
   'putRecord' | 'getRecords' | 'putWraps' | 'getWraps' | 'putSidecar' | 'getSidecar' | 'appendAudit' | 'listAudit'
 >;
 
-function recordCalls({ metadata, chunks }: StorageDeps): RecordCalls {
+function recordCalls({ metadata, chunks, keeping, onError }: Shared): RecordCalls {
   return {
     async putRecord({ sessionId, kind, record }) {
       checkSessionId(sessionId);
       checkBytes(record, recordBytesMax, 'a record');
-      return { sequence: await metadata.putRecord(sessionId, kind, record) };
+      const sequence = await metadata.putRecord(sessionId, kind, record);
+      // The row counts. A disk of chunks that is full must not keep anybody from deleting: the census writes it later.
+      await keeping
+        .run(sessionId, () => chunks.putRecord(sessionId, sequence, record))
+        .catch((thrown: unknown) => onError?.('copy of a record', thrown));
+      return { sequence };
     },
     async getRecords({ sessionId, kind }) {
       checkSessionId(sessionId);
@@ -170,7 +207,11 @@ function recordCalls({ metadata, chunks }: StorageDeps): RecordCalls {
     async putWraps({ sessionId, wraps }) {
       checkSessionId(sessionId);
       checkWraps(wraps);
-      await metadata.putWraps(sessionId, wraps);
+      await keeping.run(sessionId, async () => {
+        // Files first: a shredding that is cut off finds rows left, and is carried on.
+        await chunks.putWraps(sessionId, wraps);
+        await metadata.putWraps(sessionId, wraps);
+      });
     },
     async getWraps({ sessionId }) {
       checkSessionId(sessionId);
@@ -198,6 +239,10 @@ function recordCalls({ metadata, chunks }: StorageDeps): RecordCalls {
 export function createStorageService(deps: StorageDeps): StorageService {
   const { metadata, chunks, nowUs } = deps;
   const putter = chunkPutter({ metadata, chunks, nowUs, verifyOnPut: deps.verifyOnPut ?? false });
+  const keeping = new Lanes(keepWaitingMax);
+  const { onError } = deps;
+  const census = new Census({ metadata, chunks, lanes: keeping, ...(onError === undefined ? {} : { onError }) });
+  const shared: Shared = { ...deps, putter, keeping, census };
   let recovery: RecoveryReport | null = null;
 
   async function health(): Promise<ServiceHealth> {
@@ -207,12 +252,19 @@ export function createStorageService(deps: StorageDeps): StorageService {
       const low = freeBytes < totalBytes * lowSpaceShare;
       const problems = recovery?.findings.length ?? 0;
       const message =
-        putter.problem() ?? (low ? 'the disk is nearly full' : problems > 0 ? 'some chains need a look' : null);
+        putter.problem() ??
+        (low ? 'the disk is nearly full' : problems > 0 ? 'some chains need a look' : apartMessage(census.report));
       return {
         service: 'storage',
         status: message === null ? 'healthy' : 'degraded',
         message,
-        details: { freeBytes, totalBytes, recoveryFindings: problems },
+        details: {
+          freeBytes,
+          totalBytes,
+          recoveryFindings: problems,
+          orphanSessions: census.report.orphansCount,
+          incompleteSessions: census.report.incompleteCount,
+        },
       };
     } catch {
       return { service: 'storage', status: 'unhealthy', message: 'metadata or disk can not be read', details: {} };
@@ -221,8 +273,8 @@ export function createStorageService(deps: StorageDeps): StorageService {
 
   return {
     ...sessionCalls(deps),
-    ...chunkCalls(deps, putter),
-    ...recordCalls(deps),
+    ...chunkCalls(shared),
+    ...recordCalls(shared),
     health,
     async statistics() {
       const [totals, space] = await Promise.all([metadata.totals(), chunks.space()]);
@@ -230,10 +282,14 @@ export function createStorageService(deps: StorageDeps): StorageService {
     },
     async start() {
       recovery = await recoverStorage({ metadata, chunks, nowUs });
+      census.start();
       return recovery;
     },
+    census: () => census.take(),
     async dispose() {
+      await census.dispose();
       await putter.lanes.idle();
+      await keeping.idle();
       await Promise.all([chunks.dispose(), metadata.dispose()]);
     },
   };

@@ -103,6 +103,7 @@ export interface MetadataStore {
     sessionId: string,
     kind: RecordKind | null,
   ): Promise<{ kind: RecordKind; sequence: number; record: Uint8Array }[]>;
+  recordsCount(sessionId: string): Promise<number>;
   putWraps(sessionId: string, wraps: KeyWrap[]): Promise<void>;
   getWraps(sessionId: string): Promise<KeyWrap[]>;
 
@@ -130,6 +131,8 @@ export interface ChunkStore {
   readFile(sessionId: string, index: number): Promise<Uint8Array | null>;
   /** Size of the file, null when it is missing. */
   fileBytes(sessionId: string, index: number): Promise<number | null>;
+  /** Indexes of the chunk files there are, ascending. */
+  listFiles(sessionId: string): Promise<number[]>;
   removeFile(sessionId: string, index: number): Promise<void>;
   storagePath(sessionId: string, index: number): string;
 
@@ -144,10 +147,24 @@ export interface ChunkStore {
   putSidecar(sessionId: string, name: string, bytes: Uint8Array): Promise<void>;
   getSidecar(sessionId: string, name: string): Promise<Uint8Array | null>;
 
+  /**
+   * The session's wrapped keys beside its chunks: with them chunks and keys alone are enough, whatever becomes of the rows.
+   * Replaced as a whole; an empty list destroys every copy, also half-written ones, and needs no room for it. Calls of one
+   * session come one after the other.
+   */
+  putWraps(sessionId: string, wraps: readonly KeyWrap[]): Promise<void>;
+  getWraps(sessionId: string): Promise<KeyWrap[]>;
+  /** A signed record beside the chunks, written once. */
+  putRecord(sessionId: string, sequence: number, record: Uint8Array): Promise<void>;
+  /** In the order of their sequences. */
+  readRecords(sessionId: string): Promise<{ sequence: number; record: Uint8Array }[]>;
+  recordsCount(sessionId: string): Promise<number>;
+
   /** Sessions that have files. */
   listSessions(): AsyncIterable<string>;
   /** Removes what a crash left half done (temporary files). Before the first put. */
   recover(): Promise<{ temporariesRemoved: number }>;
+  /** Wrapped keys first. */
   purgeSession(sessionId: string): Promise<number>;
   space(): Promise<{ freeBytes: number; totalBytes: number }>;
   dispose(): Promise<void>;

@@ -85,6 +85,57 @@ export function chunkStoreSuite(name: string, open: () => Promise<ChunkStoreHome
     assert.deepEqual(await store.getSidecar('s1', 'index.bin'), new Uint8Array([3]));
   });
 
+  check(
+    'wrapped keys lie beside the chunks, are replaced as a whole, and an empty list destroys them',
+    async (store, home) => {
+      const wrap = (text: string) => ({ scheme: 'local', recipient: 'r', keyId: 'k', wrapped: Buffer.from(text) });
+      const plain = (wraps: readonly { wrapped: Uint8Array }[]) =>
+        wraps.map(({ wrapped }) => Buffer.from(wrapped).toString());
+      assert.deepEqual(await store.getWraps('s1'), []);
+      await store.putWraps('s1', []);
+      assert.deepEqual(await ids(store), [], 'nothing to destroy leaves nothing behind');
+      await store.putWraps('s1', [wrap('first'), wrap('second')]);
+      await store.putWraps('s2', [wrap('other')]);
+      await store.putWraps('s1', [wrap('third')]);
+      const again = await home.reopen();
+      assert.deepEqual(plain(await again.getWraps('s1')), ['third']);
+      const { scheme, recipient, keyId } = (await again.getWraps('s1'))[0]!;
+      assert.deepEqual([scheme, recipient, keyId], ['local', 'r', 'k']);
+      await again.putWraps('s1', []);
+      assert.deepEqual(await again.getWraps('s1'), []);
+      assert.deepEqual(plain(await again.getWraps('s2')), ['other']);
+      await again.purgeSession('s2');
+      assert.deepEqual(await again.getWraps('s2'), []);
+      await again.dispose();
+    },
+  );
+
+  check('records lie beside the chunks, once each, in order', async (store, home) => {
+    const record = (text: string) => new TextEncoder().encode(text);
+    assert.equal(await store.recordsCount('s1'), 0);
+    assert.deepEqual(await store.readRecords('s1'), []);
+    for (const sequence of [2, 1, 11, 2]) await store.putRecord('s1', sequence, record(`r${sequence}`));
+    // Of an older copy of the rows: neither takes the other's place.
+    await store.putRecord('s1', 2, record('another'));
+    const again = await home.reopen();
+    assert.equal(await again.recordsCount('s1'), 4);
+    const read = (await again.readRecords('s1')).map(
+      ({ sequence, record: bytes }) => `${sequence}:${Buffer.from(bytes)}`,
+    );
+    assert.deepEqual(read.toSorted(), ['11:r11', '1:r1', '2:another', '2:r2'].toSorted());
+    assert.deepEqual([read[0], read[3]], ['1:r1', '11:r11']);
+    await assert.rejects(again.putRecord('s1', -1, record('x')), { code: 'LUCID_ERR_3002' });
+    assert.deepEqual(await again.listFiles('s1'), []);
+    await again.dispose();
+  });
+
+  check('the chunk files there are can be listed', async (store) => {
+    assert.deepEqual(await store.listFiles('s1'), []);
+    for (const index of [10, 2, 0]) await store.putFile('s1', index, new Uint8Array(1));
+    await store.putLeaf('s1', 0, new Uint8Array(224));
+    assert.deepEqual(await store.listFiles('s1'), [0, 2, 10]);
+  });
+
   check('ids that differ in case only, and odd ones, do not meet', async (store) => {
     const odd = ['abc', 'ABC', 'aBc', 'con', 'CON', '__', '-', 'tmp', 'x', 'x'.repeat(100), 'X'.repeat(100)];
     for (const [at, id] of odd.entries()) await store.putFile(id, 0, new Uint8Array([at]));
@@ -113,8 +164,9 @@ export function chunkStoreSuite(name: string, open: () => Promise<ChunkStoreHome
       await store.putFile(id, 0, new Uint8Array(5000));
       await store.putLeaf(id, 0, new Uint8Array(224));
       await store.putSidecar(id, 'thumb.png', new Uint8Array(10));
+      await store.putRecord(id, 1, new Uint8Array(7));
     }
-    assert.equal(await store.purgeSession('s1'), 5234);
+    assert.equal(await store.purgeSession('s1'), 5241);
     assert.equal(await store.purgeSession('s1'), 0);
     assert.equal(await store.readFile('s1', 0), null);
     assert.equal((await store.readLeaves('s1')).length, 0);

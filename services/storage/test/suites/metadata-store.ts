@@ -196,7 +196,9 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
   });
 
   check('records keep their order and are not doubled', async (store) => {
+    assert.equal(await store.recordsCount('s1'), 0);
     assert.equal(await store.putRecord('s1', 'open', new Uint8Array([1, 2])), 1);
+    assert.equal(await store.recordsCount('s1'), 1);
     assert.equal(await store.putRecord('s1', 'custody', new Uint8Array([3])), 2);
     assert.equal(await store.putRecord('s1', 'custody', new Uint8Array([4])), 3);
     assert.equal(await store.putRecord('s1', 'custody', new Uint8Array([3])), 2);
