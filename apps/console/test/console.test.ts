@@ -220,6 +220,63 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     await context.close();
   });
 
+  test('deleting asks for the name and a reason; a double click, Escape and another name destroy nothing', async () => {
+    const name = 'To be deleted';
+    const session = makeSession({ session_id: 'doomed', name, status: 'failed' });
+    server.sessions.set('doomed', { session });
+    const { page, problems, context } = await open('/sessions/doomed');
+    const button = page.getByRole('button', { name: 'Delete…' });
+    await button.dblclick();
+    const dialog = page.getByRole('dialog', { name: 'Delete this recording for good?' });
+    await dialog.waitFor();
+    assert.match((await dialog.getAttribute('aria-describedby')) ?? '', /destroy-consequence/);
+    assert.deepEqual(await page.evaluate(findNameless), []);
+    const focused = () => page.evaluate(() => document.activeElement?.id ?? '');
+    assert.equal(await focused(), 'destroy-name');
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    assert.equal(await focused(), 'delete-session');
+    await page.keyboard.press('Enter');
+    await page.keyboard.type('To be kept');
+    await page.keyboard.press('Enter');
+    const nameField = dialog.getByLabel('Type its name to confirm');
+    assert.equal(await nameField.getAttribute('aria-invalid'), 'true');
+    assert.equal(await focused(), 'destroy-name');
+    await nameField.fill(` ${name} `);
+    await page.keyboard.press('Enter');
+    assert.equal(await focused(), 'destroy-reason');
+    if (process.env.LUCID_SCREENSHOTS) await page.screenshot({ path: `${process.env.LUCID_SCREENSHOTS}/delete.png` });
+    await page.keyboard.type('recorded by mistake');
+    assert.deepEqual(server.deletions, []);
+    await page.keyboard.press('Tab');
+    assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Cancel');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/sessions');
+    assert.deepEqual(server.deletions, [{ id: 'doomed', reason: 'recorded by mistake' }]);
+    assert.equal(await dialog.count(), 0);
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test('a deletion that is refused says why in the dialog, and can be tried again', async () => {
+    const session = makeSession({ session_id: 'renamed', name: 'Old name', status: 'failed' });
+    server.sessions.set('renamed', { session });
+    const { page, context } = await open('/sessions/renamed');
+    await page.getByRole('button', { name: 'Delete…' }).click();
+    server.sessions.set('renamed', { session: { ...session, name: 'New name' } });
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Type its name to confirm').fill('Old name');
+    await dialog.getByLabel('Why?').fill('x');
+    await dialog.getByRole('button', { name: 'Delete for good' }).click();
+    await dialog.getByRole('alert').waitFor();
+    if (process.env.LUCID_SCREENSHOTS) await page.screenshot({ path: `${process.env.LUCID_SCREENSHOTS}/refused.png` });
+    assert.equal(await dialog.getByRole('button', { name: 'Delete for good' }).isEnabled(), true);
+    assert.equal(server.sessions.has('renamed'), true);
+    server.sessions.delete('renamed');
+    await context.close();
+  });
+
   test('seeks by address, keyboard and slider, and back gives the same picture', async () => {
     const { page, problems, context } = await openPlayer(`/sessions/${recordingId}#t=5`);
     assert.equal((await state(page)).seconds, 5);

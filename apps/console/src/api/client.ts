@@ -106,8 +106,8 @@ export class ApiClient {
   async rdpFile(sessionId: string): Promise<Blob> {
     return (await this.send(`/sessions/${sessionId}/rdp-file`)).blob();
   }
-  deleteSession(sessionId: string): Promise<Facts> {
-    return this.#json(`/sessions/${sessionId}`, { method: 'DELETE' });
+  deleteSession(sessionId: string, consent: { confirm: string; reason: string }): Promise<Facts> {
+    return this.#json(`/sessions/${sessionId}`, { method: 'DELETE', body: JSON.stringify(consent) });
   }
   command(sessionId: string, command: Command): Promise<Facts> {
     return this.#json(`/sessions/${sessionId}/${command}`, { method: 'POST' });

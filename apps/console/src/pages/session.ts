@@ -3,6 +3,7 @@ import { isPermitted, type Permission } from '@lucid-sessions/contract/roles';
 import { type ApiClient, ApiError, type Command } from '../api/client.ts';
 import type { Chunk, Facts, Session } from '../api/types.ts';
 import type { LucidPlayer } from '../player/lucid-player.ts';
+import { askToDestroy } from '../ui/destroy-dialog.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
 import { formatBytes, formatClock, formatMoment, humanise, parseMoment, shorten } from '../ui/format.ts';
 import { failure, isAbort, type Page, type PageContext, repeat } from '../ui/page.ts';
@@ -56,7 +57,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
       commands,
       connectable && may('sessions:start') && rdpFileButton(api, session, (error) => fill(answer, failure(error))),
       commandButtons(session.status, may, run),
-      may('sessions:delete') && deleteButton(session, run),
+      may('sessions:delete') && deleteButton(context, session),
     );
     const live = liveStatuses.includes(session.status) && session.started_at !== null;
     const now = live ? 'live' : session.statistics.chunks_count > 0 ? 'recording' : 'nothing';
@@ -68,13 +69,8 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     playing = now;
     fill(picture, now === 'nothing' ? nothingYet(session) : player(api, session, { live, startSeconds }, signal));
   }
-  async function run(action: Command | 'delete'): Promise<void> {
+  async function run(action: Command): Promise<void> {
     try {
-      if (action === 'delete') {
-        await api.deleteSession(session.session_id);
-        navigate('/sessions');
-        return;
-      }
       await api.command(session.session_id, action);
       await refresh();
       fill(answer);
@@ -145,23 +141,24 @@ function commandButtons(
     );
 }
 
-/** Deleting asks twice: the first press changes the button's words. */
-function deleteButton(session: Session, run: (action: 'delete') => Promise<void>): Child {
+function deleteButton(context: PageContext, session: Session): Child {
   if (liveStatuses.includes(session.status) || session.status === 'deleted') return null;
-  let asked = false;
-  const button = h('button', { type: 'button', class: 'quiet' }, 'Delete…');
-  button.addEventListener('click', () => {
-    if (asked) void run('delete');
-    asked = true;
-    button.className = 'danger';
-    button.textContent = 'Delete recording for good';
-  });
-  button.addEventListener('blur', () => {
-    asked = false;
-    button.className = 'quiet';
-    button.textContent = 'Delete…';
-  });
-  return button;
+  const ask = (): void =>
+    askToDestroy(
+      {
+        title: 'Delete this recording for good?',
+        consequence: 'Its keys are destroyed and its files removed; nobody can see it again. Its signed records stay.',
+        name: session.name,
+        action: 'Delete for good',
+        async destroy(consent) {
+          await context.api.deleteSession(session.session_id, consent);
+          navigate('/sessions');
+        },
+      },
+      () => document.querySelector('#delete-session'),
+      context.signal,
+    );
+  return h('button', { id: 'delete-session', type: 'button', class: 'quiet', on: { click: ask } }, 'Delete…');
 }
 
 function nothingYet(session: Session): HTMLElement {

@@ -36,6 +36,7 @@ export interface ContractServer {
   /** Paths asked for, with their method. */
   requests: string[];
   audit: Record<string, unknown>[];
+  deletions: { id: string; reason: string }[];
   /** Identity keys the installation does not name as its own. */
   untrusted: Set<string>;
   close(): Promise<void>;
@@ -59,6 +60,7 @@ export async function startContractServer(consoleRoot: string, held: HeldSession
     sessions: new Map(held.map((one) => [one.session.session_id, one])),
     requests: [],
     untrusted: new Set(),
+    deletions: [],
     audit: held.flatMap(({ session }) => auditOf(session)),
   };
   const server: Server = createServer((request, response) => {
@@ -150,7 +152,12 @@ function route(
   const held = state.sessions.get(id);
   if (!held) return refuse(response, 404, 'LUCID_ERR_3001', 'session not found');
   if (part === undefined) {
-    if (method === 'DELETE') state.sessions.delete(id);
+    if (method === 'DELETE') {
+      const { confirm, reason } = JSON.parse(body || '{}') as { confirm?: string; reason?: string };
+      if (confirm !== held.session.name || !reason) return refuse(response, 400, 'LUCID_ERR_3002', 'say why');
+      state.deletions.push({ id, reason });
+      state.sessions.delete(id);
+    }
     return sendJson(
       response,
       method === 'DELETE' ? { session_id: id, status: 'deleted', deleted_at: new Date().toISOString() } : view(held),
