@@ -5,6 +5,7 @@ import type { IndexEvent } from '@lucid-sessions/recording/session-index';
 import fc from 'fast-check';
 import { query } from '../src/api/client.ts';
 import { readClaims } from '../src/api/credentials.ts';
+import { auditDetails } from '../src/pages/audit.ts';
 import { readForm } from '../src/pages/create.ts';
 import { amountOf } from '../src/pages/system.ts';
 import { noteText, playerEventOf } from '../src/player/event-text.ts';
@@ -316,4 +317,13 @@ describe('verdicts', () => {
     };
     assert.match(verdictsOf(notes, allChecked, true)[1]!.detail, /2 pauses, 1 downgrade, partly recovered/);
   });
+});
+
+test('an audit entry says why something failed, and what changed from what to what', () => {
+  const changes = { name: { from: 'A', to: 'B' }, 'storage_config.retention_days': { from: null, to: 30 } };
+  assert.equal(
+    auditDetails({ error_message: 'not permitted', details: { reason: 'a typo', changes } }),
+    'not permitted, reason: a typo, name: A → B, storage_config.retention_days: none → 30',
+  );
+  assert.equal(auditDetails({ error_message: null, details: {} }), '');
 });

@@ -18,7 +18,7 @@ const columns = (linked: boolean): readonly Column<AuditEntry>[] => [
   { name: 'From', cell: (entry) => entry.ip_address ?? '–' },
   {
     name: 'Details',
-    cell: (entry) => h('span', { class: 'muted small' }, entry.error_message ?? details(entry.details)),
+    cell: (entry) => h('span', { class: 'muted small' }, auditDetails(entry)),
   },
 ];
 
@@ -26,10 +26,18 @@ function resource(id: string | null): Child {
   return id ? h('a', { class: 'mono', href: `/sessions/${id}` }, id) : '–';
 }
 
-function details(values: Record<string, unknown>): string {
-  return Object.entries(values)
-    .map(([name, value]) => `${name}: ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`)
-    .join(', ');
+const shown = (value: unknown): string =>
+  value === null ? 'none' : typeof value === 'object' ? JSON.stringify(value) : String(value);
+
+/** What an entry says beside who and when; changes as `field: old → new`. */
+export function auditDetails({ error_message, details }: Pick<AuditEntry, 'error_message' | 'details'>): string {
+  const { changes, ...rest } = details;
+  const changed = Object.entries((changes ?? {}) as Record<string, { from: unknown; to: unknown }>);
+  return [
+    ...(error_message === null ? [] : [error_message]),
+    ...Object.entries(rest).map(([name, value]) => `${name}: ${shown(value)}`),
+    ...changed.map(([field, { from, to }]) => `${field}: ${shown(from)} → ${shown(to)}`),
+  ].join(', ');
 }
 
 /** The audit trail, of one session or of all, page by page. */
