@@ -5,9 +5,10 @@
  */
 import { createHash } from 'node:crypto';
 import { globSync } from 'node:fs';
-import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { builtinModules } from 'node:module';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 
 const root = join(import.meta.dirname, '..');
 const consoleRoot = join(root, 'apps', 'console');
@@ -19,6 +20,8 @@ export interface Built {
   /** Paths below `outdir`, sorted. */
   files: string[];
   totalBytes: number;
+  /** npm packages whose code is inside. */
+  packages: string[];
 }
 
 const browserOptions: BuildOptions = {
@@ -29,14 +32,33 @@ const browserOptions: BuildOptions = {
   minify: true,
   legalComments: 'none',
   entryNames: 'assets/[name]-[hash]',
-  metafile: true,
   logLevel: 'warning',
 };
 
-/** Bundles one browser entry and gives its URL path below the console's root. */
-async function bundle(outdir: string, entry: string, define: Record<string, string> = {}): Promise<string> {
+/** The npm packages whose code went into a bundle. */
+function packagesIn(metafile: Metafile): string[] {
+  const names = Object.values(metafile.outputs).flatMap(({ inputs }) =>
+    Object.entries(inputs).flatMap(([path, { bytesInOutput }]) => (bytesInOutput > 0 ? [packageOf(path)] : [])),
+  );
+  return [...new Set(names.filter((name) => name !== null))].sort();
+}
+
+/** `node_modules/a/node_modules/@b/c/d.js` → `a/node_modules/@b/c`, as a path below the outer `node_modules`. */
+function packageOf(path: string): string | null {
+  return /^(?:\.\.\/)*node_modules\/((?:.*\/node_modules\/)?(?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? null;
+}
+
+interface Bundled {
+  /** URL path below the console's root. */
+  url: string;
+  packages: string[];
+}
+
+/** Bundles one browser entry. */
+async function bundle(outdir: string, entry: string, define: Record<string, string> = {}): Promise<Bundled> {
   const { metafile, outputFiles } = await build({
     ...browserOptions,
+    metafile: true,
     absWorkingDir: consoleRoot,
     entryPoints: [entry],
     outdir,
@@ -44,10 +66,10 @@ async function bundle(outdir: string, entry: string, define: Record<string, stri
     write: false,
   });
   for (const { path, contents } of outputFiles ?? []) await addFile(path, contents);
-  const outputs = Object.entries(metafile?.outputs ?? {});
+  const outputs = Object.entries(metafile.outputs);
   const output = outputs.find(([, { entryPoint }]) => entryPoint === entry);
   if (!output) throw new Error(`esbuild gave no output for ${entry}: check that the file exists`);
-  return `/assets/${basename(output[0])}`;
+  return { url: `/assets/${basename(output[0])}`, packages: packagesIn(metafile) };
 }
 
 /**
@@ -61,7 +83,7 @@ export async function buildConsole(outdir = join(consoleRoot, 'dist')): Promise<
     bundle(outdir, 'src/player/worker.ts'),
     bundle(outdir, 'src/style/console.css'),
   ]);
-  const urls = { PLAYER_WORKER_URL: JSON.stringify(worker) };
+  const urls = { PLAYER_WORKER_URL: JSON.stringify(worker.url) };
   const [main, player] = await Promise.all([
     bundle(outdir, 'src/main.ts', urls),
     bundle(outdir, 'src/player/lucid-player.ts', urls),
@@ -69,15 +91,18 @@ export async function buildConsole(outdir = join(consoleRoot, 'dist')): Promise<
   const icon = await readFile(join(consoleRoot, 'src', 'icon.svg'));
   const iconPath = `/assets/icon-${createHash('sha256').update(icon).digest('hex').slice(0, 8)}.svg`;
   await addFile(join(outdir, iconPath), icon);
-  await replaceFile(join(outdir, 'lucid-player.js'), `export * from '.${player}';\n`);
+  await replaceFile(join(outdir, 'lucid-player.js'), `export * from '.${player.url}';\n`);
   const page = await readFile(join(consoleRoot, 'src', 'index.html'), 'utf8');
-  const html = page.replace('%STYLE%', style).replace('%MAIN%', main).replace('%ICON%', iconPath);
+  const html = page.replace('%STYLE%', style.url).replace('%MAIN%', main.url).replace('%ICON%', iconPath);
   await replaceFile(join(outdir, 'index.html'), html);
   await removeOthers(
     join(outdir, 'assets'),
-    [worker, style, main, player, iconPath].map((path) => basename(path)),
+    [worker.url, style.url, main.url, player.url, iconPath].map((path) => basename(path)),
   );
-  return listBuilt(outdir);
+  return listBuilt(
+    outdir,
+    [worker, main, player].flatMap(({ packages }) => packages),
+  );
 }
 
 /** Readers see the old file or the new one, never half of it: servers may run from this directory. */
@@ -98,7 +123,7 @@ async function removeOthers(directory: string, kept: readonly string[]): Promise
     if (!kept.includes(name)) await rm(join(directory, name), { force: true });
 }
 
-async function listBuilt(outdir: string): Promise<Built> {
+async function listBuilt(outdir: string, packages: readonly string[]): Promise<Built> {
   const entries = await readdir(outdir, { recursive: true, withFileTypes: true });
   const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
   const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
@@ -106,6 +131,7 @@ async function listBuilt(outdir: string): Promise<Built> {
     outdir,
     files: paths.map((path) => path.slice(outdir.length + 1)).sort(),
     totalBytes: sizes.reduce((sum, size) => sum + size, 0),
+    packages: [...new Set(packages)].sort(),
   };
 }
 
@@ -137,24 +163,28 @@ async function findWorkers(): Promise<Map<string, string>> {
 }
 
 /**
+ * npm packages that are taken into the bundle: of viem (93 MB with what it needs) the product uses a few functions. Their
+ * licences go into `third-party-licenses.txt`.
+ */
+const bundledPackages = /^(?:viem|ox|abitype|@scure|@noble|@adraffy|eventemitter3)(?:\/|$)/;
+/** Asked for by viem's WebSocket transport alone, which nothing here uses. */
+const neverLoaded = ['isows', 'ws'];
+
+/**
  * Bundles the workspaces' own code and leaves npm packages to be installed. Worker files get their new names, and
  * `import.meta.main` is true in the main bundle alone: a service's own main must not start because its code is inside.
  */
-function nodePlugin(workers: Map<string, string>, main: string, externals: Set<string>): Plugin {
+function nodePlugin(workers: Map<string, string>, main: string): Plugin {
   return {
     name: 'lucid-sessions',
     setup(builder) {
       builder.onResolve({ filter: /^[^./]/ }, ({ path, kind }) => {
         if (kind === 'entry-point' || path.startsWith(scope) || path.startsWith('node:')) return undefined;
-        externals.add(
-          path
-            .split('/')
-            .slice(0, path.startsWith('@') ? 2 : 1)
-            .join('/'),
-        );
+        if (bundledPackages.test(path)) return undefined;
         return { path, external: true };
       });
       builder.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+        if (path.includes('node_modules')) return undefined;
         const text = await readFile(path, 'utf8');
         const contents = text
           .replace(workerUrl, (whole, target: string) => {
@@ -166,6 +196,56 @@ function nodePlugin(workers: Map<string, string>, main: string, externals: Set<s
       });
     },
   };
+}
+
+const inPackage = /new URL\("\.\/([\w.-]+)", import\.meta\.url\)|import\.meta\.dirname, "(console)"/g;
+const hidden = /import\.meta\.(?:url|dirname|filename|resolve)|\bcreateRequire\b|\b(?:__)?require\(/;
+
+/**
+ * What runs from the checkout and not from the package: a path beside a source file, a module that is named where the build
+ * does not see it. Nothing of that may be left in what was built.
+ */
+async function refuseHidden(outdir: string, outputs: readonly string[]): Promise<void> {
+  const names = new Set(outputs.map((path) => basename(path)));
+  for (const name of names) {
+    const text = await readFile(join(outdir, name), 'utf8');
+    const rest = text.replace(inPackage, (whole, file: string | undefined) =>
+      file === undefined || names.has(file) ? '' : whole,
+    );
+    const line = rest.split('\n').find((each) => hidden.test(each) && !/^\s*(?:\/\/|\*)/.test(each));
+    if (line !== undefined) throw new Error(`${name} would miss something once it is installed: ${line.trim()}`);
+  }
+}
+
+/** Names of the npm packages the built files import. */
+function externalsOf(metafile: Metafile): string[] {
+  const paths = Object.values(metafile.outputs)
+    .flatMap(({ imports }) => imports)
+    .filter(({ path, external }) => external === true && !builtinModules.includes(path) && !path.startsWith('node:'))
+    .map(({ path }) =>
+      path
+        .split('/')
+        .slice(0, path.startsWith('@') ? 2 : 1)
+        .join('/'),
+    );
+  return [...new Set(paths)].filter((name) => !neverLoaded.includes(name));
+}
+
+/** The licence of every npm package whose code is inside: they ask for it to go along. */
+async function licencesOf(packages: readonly string[]): Promise<string> {
+  const texts = packages.map(async (name) => {
+    const directory = join(root, 'node_modules', name);
+    const file = (await readdir(directory)).find((each) => /^licen[sc]e(?:\.(?:md|txt))?$/i.test(each));
+    const {
+      name: ownName,
+      version,
+      license,
+    } = JSON.parse(await readFile(join(directory, 'package.json'), 'utf8')) as Manifest & { license?: string };
+    if (file === undefined) throw new Error(`${name} has no licence file: it can't be taken into the bundle`);
+    const text = await readFile(join(directory, file), 'utf8');
+    return `${ownName} ${version} (${license})\n\n${text.trim()}\n`;
+  });
+  return (await Promise.all(texts)).join(`\n${'-'.repeat(80)}\n\n`);
 }
 
 interface Manifest {
@@ -194,38 +274,56 @@ async function versionsOf(names: Iterable<string>): Promise<Record<string, strin
 export async function buildCli(outdir = join(cliRoot, 'dist')): Promise<Built> {
   const main = join(cliRoot, 'src', 'main.ts');
   const workers = await findWorkers();
-  const externals = new Set<string>();
   await rm(outdir, { recursive: true, force: true });
-  await build({
+  const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: [{ in: main, out: 'lucid-sessions' }, ...[...workers].map(([path, out]) => ({ in: path, out }))],
+    entryPoints: [{ in: main, out: 'main' }, ...[...workers].map(([path, out]) => ({ in: path, out }))],
     outdir,
     bundle: true,
     splitting: true,
+    metafile: true,
     format: 'esm',
     platform: 'node',
     target: ['node26'],
+    define: { IS_PUBLISHED: 'true' },
+    // Leaves out what can't be reached in the package.
+    minifySyntax: true,
     legalComments: 'none',
     logLevel: 'warning',
-    plugins: [nodePlugin(workers, main, externals)],
+    plugins: [nodePlugin(workers, main)],
   });
-  await buildConsole(join(outdir, 'console'));
+  await refuseHidden(outdir, Object.keys(metafile.outputs));
+  await writeLauncher(outdir);
+  const web = await buildConsole(join(outdir, 'console'));
+  const packages = [...packagesIn(metafile), ...web.packages];
+  await writeFile(join(outdir, 'third-party-licenses.txt'), await licencesOf([...new Set(packages)].sort()));
   const manifest = JSON.parse(await readFile(join(cliRoot, 'package.json'), 'utf8')) as Manifest &
     Record<string, unknown>;
   const published = {
     ...manifest,
     private: undefined,
     exports: undefined,
-    bin: { 'lucid-sessions': 'lucid-sessions.js' },
+    bin: { 'lucid-sessions': launcherName },
     engines: { node: '>=26' },
-    dependencies: await versionsOf(externals),
+    dependencies: await versionsOf(externalsOf(metafile)),
   };
   await writeFile(join(outdir, 'package.json'), `${JSON.stringify(published, null, 2)}\n`);
   for (const name of ['LICENSE', 'README.md'])
     await cp(join(root, name), join(outdir, name)).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error;
     });
-  return listBuilt(outdir);
+  return listBuilt(outdir, packages);
+}
+
+const launcherName = 'lucid-sessions.js';
+
+/** Copied, not bundled: an old Node reads it. */
+async function writeLauncher(outdir: string): Promise<void> {
+  const text = await readFile(join(cliRoot, 'bin', launcherName), 'utf8');
+  const entry = "'../src/main.ts'";
+  if (!text.includes(entry)) throw new Error(`bin/${launcherName} does not import ${entry} any more`);
+  await writeFile(join(outdir, launcherName), text.replace(entry, "'./main.js'"));
+  await chmod(join(outdir, launcherName), 0o755);
 }
 
 if (import.meta.main) {

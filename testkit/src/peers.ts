@@ -11,7 +11,8 @@ import { fileURLToPath } from 'node:url';
  * chromium is only looked for.
  */
 
-const scripts = fileURLToPath(new URL('../peers/', import.meta.url));
+/** Found when it is used: the published demo has our own desktop and no peers. */
+const scriptPath = (name: string): string => fileURLToPath(new URL(`../peers/${name}`, import.meta.url));
 /** Debian keeps servers out of a user's PATH. */
 const extraPath = ['/usr/sbin', '/sbin'];
 const SCRIPT_TIMEOUT_MS = 60_000;
@@ -103,7 +104,7 @@ class Room {
   run(script: string, ...args: string[]): Promise<string> {
     return new Promise((resolve, reject) => {
       const options = { env: this.env, timeout: SCRIPT_TIMEOUT_MS };
-      execFile('bash', [join(scripts, script), ...args], options, (error, stdout, stderr) => {
+      execFile('bash', [scriptPath(script), ...args], options, (error, stdout, stderr) => {
         if (error) reject(new Error(`${script} ${args.join(' ')}: ${error.message} ${stderr}`));
         else resolve(stdout);
       });

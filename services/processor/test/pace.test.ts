@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { before, test } from 'node:test';
 import fc from 'fast-check';
-import { compress, isCompressible } from '../src/pool/compress.ts';
+import { compress, isCompressible, loadCodec } from '../src/pool/compress.ts';
 import { Pace } from '../src/pool/pace.ts';
 import { noise, pattern } from './support/house.ts';
 
 const mebibyte = 1024 * 1024;
 const room = new Uint8Array(2 * mebibyte);
+
+before(() => loadCodec('lz4'));
 
 test('an idle line gives the user the level asked for, a busy one keeps its pace', () => {
   const pace = new Pace(6);

@@ -11,16 +11,33 @@ export interface CliResult {
   stderr: string;
 }
 
-function start(args: readonly string[], environment: Record<string, string>): ChildProcess {
-  return spawn(process.execPath, [program, ...args], {
-    env: { ...process.env, ...environment },
+/** How the command line is started. */
+export interface Program {
+  command: string;
+  args: readonly string[];
+  cwd?: string;
+  env: NodeJS.ProcessEnv;
+}
+
+const checkout = (): Program => ({ command: process.execPath, args: [program], env: process.env });
+
+function start(how: Program, args: readonly string[], environment: Record<string, string>): ChildProcess {
+  return spawn(how.command, [...how.args, ...args], {
+    ...(how.cwd === undefined ? {} : { cwd: how.cwd }),
+    env: { ...how.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }
 
+/** This process's environment without the variables of these families. */
+export function environmentWithout(...prefixes: string[]): Record<string, string> {
+  const kept = Object.entries(process.env).filter(([name]) => !prefixes.some((prefix) => name.startsWith(prefix)));
+  return Object.fromEntries(kept) as Record<string, string>;
+}
+
 /** Runs the command line as a person would, to its end. */
 export async function runCli(args: readonly string[], environment: Record<string, string> = {}): Promise<CliResult> {
-  const child = start(args, environment);
+  const child = start(checkout(), args, environment);
   let stdout = '';
   let stderr = '';
   child.stdout?.on('data', (part: Buffer) => {
@@ -43,13 +60,23 @@ export interface RunningCli {
 }
 
 /** Starts a command that serves, and waits for `ready` in its standard output. */
-export async function startCli(
+export function startCli(
   t: TestContext,
   args: readonly string[],
   environment: Record<string, string>,
   ready: RegExp,
 ): Promise<RunningCli> {
-  const child = start(args, environment);
+  return startProgram(t, checkout(), args, environment, ready);
+}
+
+export async function startProgram(
+  t: TestContext,
+  how: Program,
+  args: readonly string[],
+  environment: Record<string, string>,
+  ready: RegExp,
+): Promise<RunningCli> {
+  const child = start(how, args, environment);
   let stdout = '';
   let stderr = '';
   const closed = once(child, 'close') as Promise<[number | null]>;

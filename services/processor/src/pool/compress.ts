@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import { constants, gzipSync } from 'node:zlib';
 import { zstdCompressInto } from './zstd-into.ts';
 
@@ -44,12 +43,25 @@ function gzip(input: Uint8Array, effort: Effort): Uint8Array {
   return gzipSync(input, { level, memLevel: 9, chunkSize: input.length + (input.length >>> 8) + 1024 });
 }
 
-/** Loaded when a session first asks for it: few do. */
 let lz4: typeof import('lz4-napi') | null = null;
+
+/**
+ * Loads what `compress` needs for this codec: LZ4 is a native addon that few sessions ask for, and that a platform may lack.
+ * Named literally in an import, so that the published package lists it too.
+ */
+export async function loadCodec(compression: Compression): Promise<void> {
+  if (compression !== 'lz4') return;
+  try {
+    lz4 ??= (await import('lz4-napi')).default;
+  } catch (error) {
+    const why = error instanceof Error ? error.message.split('\n', 1)[0] : String(error);
+    throw new Error(`the LZ4 codec (npm package lz4-napi) can't be loaded on this machine: ${why}`, { cause: error });
+  }
+}
 
 /** LZ4 frame format. The addon wants a Buffer. */
 function lz4Frame(input: Uint8Array): Uint8Array {
-  lz4 ??= createRequire(import.meta.url)('lz4-napi') as typeof import('lz4-napi');
+  if (lz4 === null) throw new Error('loadCodec comes before compress');
   return lz4.compressFrameSync(Buffer.from(input.buffer, input.byteOffset, input.byteLength));
 }
 
@@ -76,7 +88,7 @@ export function isCompressible(input: Uint8Array, savingMin: number): boolean {
 }
 
 /**
- * Compresses with the codec asked for. `room` (at least `zstdBoundBytes`) is where zstd works; the result may be a view of it.
+ * Compresses with the codec asked for, which `loadCodec` has loaded. `room` (at least `zstdBoundBytes`) is where zstd works; the result may be a view of it.
  * Input that does not get smaller comes back as it is, with compression 'none'.
  */
 export function compress(

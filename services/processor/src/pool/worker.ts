@@ -1,7 +1,7 @@
 /** Entry of a chunk worker thread: compresses a chunk, keeps the result, and seals it when its header is known. */
 import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { compress } from './compress.ts';
+import { compress, loadCodec } from './compress.ts';
 import { encryptAndHash } from './encrypt.ts';
 import type { WorkerAnswer, WorkerRequest } from './messages.ts';
 import { sealInputs } from './seal-inputs.ts';
@@ -69,17 +69,24 @@ function answer(request: WorkerRequest): WorkerAnswer | null {
 // Of this thread alone, where the system knows threads by numbers of their own (Linux).
 if (process.platform === 'linux') setPriority(niceness);
 
-port.on('message', (request: WorkerRequest) => {
+async function take(request: WorkerRequest): Promise<void> {
   status.begin(request.job);
   try {
+    if (request.kind === 'compress') await loadCodec(request.compression);
     const reply = answer(request);
-    if (reply !== null) port.postMessage(reply);
+    if (reply !== null) port?.postMessage(reply);
   } catch (cause) {
     waiting.delete(request.job);
     const message = cause instanceof Error ? cause.message : String(cause);
     const stage = request.kind === 'compress' ? 'compress' : 'seal';
-    port.postMessage({ kind: 'failed', job: request.job, stage, message } satisfies WorkerAnswer);
+    port?.postMessage({ kind: 'failed', job: request.job, stage, message } satisfies WorkerAnswer);
   } finally {
     status.end();
   }
+}
+
+/** One after the other: a chunk's seal must not overtake the codec its compressing waits for. */
+let turn: Promise<void> = Promise.resolve();
+port.on('message', (request: WorkerRequest) => {
+  turn = turn.then(() => take(request));
 });
