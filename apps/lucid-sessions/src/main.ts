@@ -4,8 +4,8 @@
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { LucidError } from '@lucid-sessions/contract';
-import { EnvironmentError } from '@lucid-sessions/contract/http';
+import { LucidError, retentionDaysMax } from '@lucid-sessions/contract';
+import { EnvironmentError, parseRetentionDays } from '@lucid-sessions/contract/http';
 import { Argument, Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ApiClient } from './cli/api-client.ts';
 import { askAtTerminal } from './cli/consent.ts';
@@ -79,6 +79,11 @@ const wholeNumber = (text: string): number => {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('must be a whole number');
   return Number(text);
 };
+const retention = (text: string): number | null => {
+  const days = parseRetentionDays(text);
+  if (days === undefined) throw new InvalidArgumentError(`must be days from 1 to ${retentionDaysMax}, or none`);
+  return days;
+};
 const target = (text: string): string => {
   try {
     parseTarget(text);
@@ -147,6 +152,7 @@ sessions
   .option('--graphics <mode>', 'passthrough or classic')
   .option('--project <name>')
   .option('--environment <name>')
+  .option('--retention <days>', 'how long it is kept after its end, or none: until it is deleted', retention)
   .option('--rdp-file <file>', 'write the connection file for mstsc or xfreerdp there')
   .action(async (host: string, given) => createSession(api(), output(), host, given, writeNewFile));
 sessions

@@ -12,6 +12,9 @@ const migrations = [
    CREATE INDEX jobs_by_session ON jobs (session_id);`,
 ];
 
+/** Two looks at a session's retention are a day apart. */
+const retentionWaitUsMax = 2 * 86_400_000_000;
+
 const jobOf = (row: Row): Job => ({
   jobId: String(row.job_id),
   kind: String(row.kind),
@@ -104,9 +107,16 @@ export class SqliteJobQueue implements JobQueue {
   }
 
   /** One file has one runner: whoever was running these died. */
-  async takeUp(): Promise<void> {
+  async takeUp(nowUs: number): Promise<void> {
     await guardedSql(() =>
-      this.#database.run(`UPDATE jobs SET state = 'waiting', lease_until_us = 0 WHERE state = 'running'`),
+      this.#database.transaction(() => {
+        this.#database.run(`UPDATE jobs SET state = 'waiting', lease_until_us = 0 WHERE state = 'running'`);
+        this.#database.run(
+          `UPDATE jobs SET run_at_us = ? WHERE state = 'waiting' AND kind = 'retention' AND run_at_us > ?`,
+          nowUs,
+          nowUs + retentionWaitUsMax,
+        );
+      }),
     );
   }
 

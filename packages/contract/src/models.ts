@@ -75,8 +75,18 @@ export const recordingConfigSchema = z.strictObject({
 });
 export type RecordingConfig = z.infer<typeof recordingConfigSchema>;
 
+/** A hundred years. */
+export const retentionDaysMax = 36_500;
+
+export const retentionDaysSchema = z
+  .int()
+  .min(1)
+  .max(retentionDaysMax)
+  .nullable()
+  .describe('Days a recording is kept after its end; null: until somebody deletes it.');
+
 export const storageConfigSchema = z.strictObject({
-  retention_days: z.int().min(1).max(365).default(30),
+  retention_days: retentionDaysSchema.default(null),
   max_size_gb: z.int().min(1).max(1000).default(10),
   encryption_enabled: z.boolean().default(true),
   compression_enabled: z.boolean().default(true),

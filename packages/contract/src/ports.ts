@@ -17,7 +17,7 @@ export type Route =
   /** `Cookie: mstshash=NAME`: a session created with that user name or id as its route. */
   | { kind: 'cookie'; name: string }
   /** A listener bound to one target: the session is created by the connection itself. */
-  | { kind: 'listener'; target: string; ignoreCert?: boolean; pinnedSha256?: HexHash };
+  | { kind: 'listener'; target: string; ignoreCert?: boolean; pinnedSha256?: HexHash; retentionDays?: number | null };
 
 /** What the recorder needs to know to relay and record one session. The only place a target password travels. */
 export interface SessionTicket {

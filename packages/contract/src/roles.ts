@@ -17,8 +17,10 @@ export const permissions = [
   'evidence:verify',
   /** What people typed and copied: it can hold their passwords. Every look is audited. */
   'recordings:inputs',
-  /** Of nobody but administrators. */
+  /** Of nobody but administrators, as the next one. */
   'keys:erase',
+  /** To let a recording end sooner than it was to. */
+  'sessions:shorten_retention',
 ] as const;
 export type Permission = (typeof permissions)[number];
 

@@ -76,7 +76,7 @@ test('defaults and bounds of the models', () => {
   );
   assert.deepEqual(
     [storage_config.retention_days, storage_config.max_size_gb, storage_config.encryption_enabled],
-    [30, 10, true],
+    [undefined, 10, true],
   );
   for (const resolution of ['319x240', '320x239', '7681x240', '320x4321', '1x1', 'axb', '320x240x1'])
     assert.equal(

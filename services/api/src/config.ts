@@ -6,6 +6,7 @@ import {
   readBoolean,
   readInteger,
   readPort,
+  readRetentionDays,
   readText,
   readUrl,
 } from '@lucid-sessions/contract/http';
@@ -27,6 +28,8 @@ export interface ApiConfig {
   /** Answers come through a proxy that sets X-Forwarded-For. */
   trustProxy: boolean;
   version: string;
+  /** Of sessions created without one; null: until they are deleted. */
+  retentionDaysDefault: number | null;
   /** Whether a session can be deleted without saying why. */
   deleteReason: 'optional' | 'required';
 }
@@ -85,6 +88,7 @@ export function readApiEnv(environment: Environment, version: string): ApiConfig
     publicUrl: environment.LUCID_PUBLIC_URL ? readUrl(environment, 'LUCID_PUBLIC_URL', '') : '',
     trustProxy: readBoolean(environment, 'LUCID_TRUST_PROXY', false),
     version,
+    retentionDaysDefault: readRetentionDays(environment, 'LUCID_RETENTION_DAYS_DEFAULT'),
     deleteReason: readDeleteReason(environment),
   };
 }

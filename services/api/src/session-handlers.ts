@@ -1,6 +1,12 @@
 /** Sessions: create, read, change, delete, and what their recording is told to do. */
 import { createHash } from 'node:crypto';
-import { LucidError, noStatistics, type SessionDocument, type SessionMetadata } from '@lucid-sessions/contract';
+import {
+  isPermitted,
+  LucidError,
+  noStatistics,
+  type SessionDocument,
+  type SessionMetadata,
+} from '@lucid-sessions/contract';
 import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { changesOf } from './changes.ts';
 import { addCustody } from './custody.ts';
@@ -13,6 +19,7 @@ function newSession(call: Call<'createSession'>): SessionDocument {
   const { api, body, user } = call;
   // The password ends here: it has no place in the document, the log or the audit trail.
   const { password: _password, ...rdpConfig } = body.rdp_config;
+  const { retention_days: retention } = body.storage_config;
   return {
     session_id: body.session_id ?? api.deps.newId(),
     name: body.name,
@@ -24,7 +31,10 @@ function newSession(call: Call<'createSession'>): SessionDocument {
     created_by: user.userId,
     rdp_config: rdpConfig,
     recording_config: body.recording_config,
-    storage_config: body.storage_config,
+    storage_config: {
+      ...body.storage_config,
+      retention_days: retention === undefined ? api.config.retentionDaysDefault : retention,
+    },
     metadata: body.metadata,
     statistics: noStatistics,
     end_reason: null,
@@ -60,11 +70,31 @@ function changed(session: SessionDocument, body: Call<'updateSession'>['body']):
   };
 }
 
+/** Null is for ever. */
+const isShorter = (to: number | null, from: number | null): boolean => to !== null && (from === null || to < from);
+
+/** Once something was recorded, letting it end sooner is destroying it. */
+function checkRetention(call: Call<'updateSession'>, from: SessionDocument, to: SessionDocument): void {
+  const [before, after] = [from.storage_config.retention_days, to.storage_config.retention_days];
+  const nothingRecorded = from.started_at === null && from.statistics.chunks_count === 0;
+  if (nothingRecorded || !isShorter(after, before)) return;
+  const permission = 'sessions:shorten_retention';
+  if (isPermitted(call.user.roles, permission)) return;
+  throw new LucidError(
+    'forbidden',
+    `a recording is kept as long as was said: to shorten that needs the right ${permission}`,
+    {
+      details: { permissions: [permission] },
+    },
+  );
+}
+
 async function update(call: Call<'updateSession'>): Promise<SessionDocument> {
   let session = await loadSession(call);
   for (let swap = 0; swap < swapsMax; swap++) {
     const next = changed(session, call.body);
     call.told.changes = changesOf(session, next);
+    checkRetention(call, session, next);
     const { replaced, current } = await call.api.deps.storage.replaceSession({
       session: next,
       expectedVersion: session.version,

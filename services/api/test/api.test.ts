@@ -92,7 +92,7 @@ test('bodies are checked field by field, and what was wrong is named without bei
     [{ ...good, rdp_config: { host: 'h', extra: 'hunter2' } }, 'body.rdp_config'],
     [{ ...good, recording_config: { frame_rate: 121 } }, 'body.recording_config.frame_rate'],
     [{ ...good, recording_config: { resolution: '100x100' } }, 'body.recording_config.resolution'],
-    [{ ...good, storage_config: { retention_days: 366 } }, 'body.storage_config.retention_days'],
+    [{ ...good, storage_config: { retention_days: 36_501 } }, 'body.storage_config.retention_days'],
     [{ ...good, storage_config: { max_size_gb: 1001 } }, 'body.storage_config.max_size_gb'],
     [{ ...good, metadata: { tags: Array(11).fill('t') } }, 'body.metadata.tags'],
     [[], 'body'],
@@ -111,7 +111,7 @@ test('bodies are checked field by field, and what was wrong is named without bei
       description: 'x'.repeat(500),
       rdp_config: { host: '[2001:db8::1]', port: 65535 },
       recording_config: { resolution: '7680x4320', frame_rate: 120, bitrate: 50_000_000 },
-      storage_config: { retention_days: 365, max_size_gb: 1000 },
+      storage_config: { retention_days: 36_500, max_size_gb: 1000 },
     },
   });
   assert.equal(edges.status, 201);

@@ -8,7 +8,7 @@ let world: ApiWorld;
 let strict: ApiWorld;
 before(async () => {
   world = await apiWorld();
-  strict = await apiWorld({ deleteReason: 'required' });
+  strict = await apiWorld({ deleteReason: 'required', retentionDaysDefault: 90 });
 });
 after(async () => {
   await world.dispose();
@@ -136,4 +136,48 @@ test('destroying a key says whose and why, also when it is refused', async () =>
   assert.equal((await world.call('eraseSession', { ...at(sessionId), body: byName })).status, 200);
   const done = await lastEvent(world, sessionId, 'key_shredded');
   assert.deepEqual(done?.details, { name: 'A session', reason: 'asked', wraps_destroyed: 1 });
+});
+
+const retentionOf = async (of: ApiWorld, sessionId: string) =>
+  (await of.deps.storage.getSession({ sessionId })).session?.storage_config.retention_days;
+
+test('a recording is kept until it is deleted, as long as the installation says, or as its session says', async () => {
+  assert.equal(await retentionOf(world, await world.create()), null);
+  assert.equal(await retentionOf(strict, await strict.create()), 90);
+  for (const days of [1, 36_500, null])
+    assert.equal(await retentionOf(strict, await strict.create({ storage_config: { retention_days: days } })), days);
+  for (const days of [0, -1, 36_501, 1.5, '30', 1e300]) {
+    const body = { name: 'n', rdp_config: { host: 'h' }, storage_config: { retention_days: days } };
+    assert.equal((await world.call('createSession', { body })).status, 400, String(days));
+  }
+});
+
+test('shortening what is recorded needs a right of its own; lengthening does not; both are audited', async () => {
+  const sessionId = await world.record();
+  const asks = async (days: number | null, role: string) => {
+    const body = { storage_config: { retention_days: days } };
+    const { status } = await world.call('updateSession', { ...at(sessionId), body, roles: [role] });
+    const event = await lastEvent(world, sessionId, 'session_updated');
+    assert.equal(event?.success, status === 200);
+    return [status, (event!.details.changes as Record<string, unknown>)['storage_config.retention_days']];
+  };
+  assert.deepEqual(await asks(30, 'session_manager'), [403, { from: null, to: 30 }]);
+  assert.deepEqual(await asks(30, 'admin'), [200, { from: null, to: 30 }]);
+  assert.deepEqual(await asks(29, 'session_manager'), [403, { from: 30, to: 29 }]);
+  assert.deepEqual(await asks(31, 'session_manager'), [200, { from: 30, to: 31 }]);
+  assert.deepEqual(await asks(null, 'session_manager'), [200, { from: 31, to: null }]);
+  assert.equal(await retentionOf(world, sessionId), null);
+});
+
+test('before anything is recorded a manager sets retention freely; while it is recorded not', async () => {
+  const sessionId = await world.create();
+  const shorten = (days: number) =>
+    world.call('updateSession', {
+      ...at(sessionId),
+      body: { storage_config: { retention_days: days } },
+      roles: ['session_manager'],
+    });
+  assert.equal((await shorten(5)).status, 200);
+  await world.connect(sessionId);
+  assert.equal((await shorten(4)).status, 403);
 });

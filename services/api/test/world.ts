@@ -199,6 +199,7 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
     publicUrl: 'https://console.example',
     trustProxy: false,
     version: '0.1.0',
+    retentionDaysDefault: null,
     deleteReason: 'optional',
     ...changes,
   };

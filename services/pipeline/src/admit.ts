@@ -39,7 +39,7 @@ function targetOf(target: string): { host: string; port: number } {
 /** A connection to a fixed listener is a session of its own, named after target and time. */
 async function createForListener(
   context: Context,
-  { target, ignoreCert, pinnedSha256 }: Extract<Route, { kind: 'listener' }>,
+  { target, ignoreCert, pinnedSha256, retentionDays }: Extract<Route, { kind: 'listener' }>,
 ): Promise<SessionDocument> {
   const createdAt = isoOf(context.deps.nowUs());
   const session: SessionDocument = {
@@ -57,7 +57,9 @@ async function createForListener(
       ...(pinnedSha256 === undefined ? {} : { pinned_sha256: pinnedSha256 }),
     }),
     recording_config: recordingConfigSchema.parse({}),
-    storage_config: storageConfigSchema.parse({}),
+    storage_config: storageConfigSchema.parse({
+      retention_days: retentionDays === undefined ? context.limits.retentionDaysDefault : retentionDays,
+    }),
     metadata: {},
     statistics: noStatistics,
     end_reason: null,

@@ -4,6 +4,7 @@ import {
   EnvironmentError,
   readInteger,
   readPort,
+  readRetentionDays,
   readSecret,
   readText,
 } from '@lucid-sessions/contract/http';
@@ -18,6 +19,8 @@ export interface PipelineConfig {
 
 export interface PipelineLimits {
   concurrentSessionsMax: number;
+  /** Of sessions that nobody gave one; null: until they are deleted. */
+  retentionDaysDefault: number | null;
   /** A session its recorder does not know (any more) is given up after this. */
   recorderGraceMs: number;
   /** A recorder that does not answer at all is given up after this. */
@@ -41,6 +44,7 @@ export interface PipelineLimits {
 
 export const defaultLimits: PipelineLimits = {
   concurrentSessionsMax: 100,
+  retentionDaysDefault: null,
   recorderGraceMs: 30_000,
   recorderGoneMs: 300_000,
   drainWaitMs: 600_000,
@@ -95,6 +99,7 @@ export function readPipelineEnv(environment: Environment): PipelineConfig {
       anchorRechecksMs: readRechecks(environment),
       anchorPollMs: readInteger(environment, 'LUCID_ANCHOR_POLL_SECONDS', { min: 1, max: 86_400, fallback: 60 }) * 1000,
       ...readWaits(environment),
+      retentionDaysDefault: readRetentionDays(environment, 'LUCID_RETENTION_DAYS_DEFAULT'),
       concurrentSessionsMax: readInteger(environment, 'MAX_CONCURRENT_SESSIONS', {
         min: 1,
         max: 100_000,

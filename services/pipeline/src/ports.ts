@@ -39,9 +39,10 @@ export interface JobQueue {
   removeFor(sessionId: string): Promise<void>;
   /**
    * Before the first claim, where this process is the queue's only runner: jobs that a process before it was running wait
-   * again, instead of for the end of their lease.
+   * again, instead of for the end of their lease. So do looks at a retention that lie further ahead than any: a clock that
+   * was wrong put them there.
    */
-  takeUp?(): Promise<void>;
+  takeUp?(nowUs: number): Promise<void>;
   countByState(): Promise<Partial<Record<JobState, number>>>;
   /** When the next waiting job is due. */
   nextRunUs(): Promise<number | null>;

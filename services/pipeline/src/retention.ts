@@ -1,5 +1,5 @@
 /** The end of a recording's life: its date, and the signed erasure of what it held. */
-import { type Context, loadJournal, loadSession, stateOf, step, tryStep } from './context.ts';
+import { type Context, isoOf, loadJournal, loadSession, stateOf, step, tryStep } from './context.ts';
 import { recordErase } from './erase.ts';
 import type { JobHandler } from './job-runner.ts';
 import type { Job } from './ports.ts';
@@ -7,6 +7,13 @@ import type { Job } from './ports.ts';
 const dayUs = 86_400_000_000;
 /** Long waits are cut up, so that a changed retention is noticed within a day. */
 const waitMsMax = 86_400_000;
+/** What is due is looked at again after this: a clock that was ahead for a moment must not end every recording. */
+const confirmMs = 3_600_000;
+
+/** When it was first seen to be due; null where that is not known, or in the future of a clock that was set back. */
+function dueSince({ dueUs }: Job['payload'], nowUs: number): number | null {
+  return typeof dueUs === 'number' && dueUs <= nowUs ? dueUs : null;
+}
 
 export function retentionHandler(context: Context): JobHandler {
   const { deps } = context;
@@ -22,11 +29,17 @@ export function retentionHandler(context: Context): JobHandler {
           Date.parse(session.stopped_at ?? session.created_at) * 1000,
           manifestUs ?? drainedUs ?? 0,
         );
-        const leftMs = (endedUs + session.storage_config.retention_days * dayUs - deps.nowUs()) / 1000;
-        if (leftMs > 0) return { againMs: Math.min(leftMs, waitMsMax) };
+        const { retention_days: days } = session.storage_config;
+        // Until somebody deletes it, or changes that.
+        if (days === null) return { againMs: waitMsMax, payload: {} };
+        const nowUs = deps.nowUs();
+        const leftMs = (endedUs + days * dayUs - nowUs) / 1000;
+        if (leftMs > 0) return { againMs: Math.min(leftMs, waitMsMax), payload: {} };
+        const dueUs = dueSince(job.payload, nowUs) ?? nowUs;
+        if (nowUs - dueUs < confirmMs * 1000) return { againMs: confirmMs, payload: { dueUs } };
         await deps.storage.appendAudit({
           eventId: `retention:${job.sessionId}`,
-          timestampUs: deps.nowUs(),
+          timestampUs: nowUs,
           eventType: 'retention_expired',
           userId: null,
           resourceId: job.sessionId,
@@ -34,7 +47,7 @@ export function retentionHandler(context: Context): JobHandler {
           userAgent: null,
           success: true,
           errorMessage: null,
-          details: { retention_days: session.storage_config.retention_days },
+          details: { name: session.name, retention_days: days, ended_at: isoOf(endedUs) },
         });
         await step(context, job.sessionId, 'expire', { purge: { actor: 'pipeline', reason: 'retention_expired' } });
         return { done: true };

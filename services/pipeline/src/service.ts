@@ -121,7 +121,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     health: () => health(context),
 
     async run() {
-      await deps.queue.takeUp?.();
+      await deps.queue.takeUp?.(deps.nowUs());
       await reconcile();
       runner.start();
       timer = setInterval(reconcile, context.limits.reconcileMs);

@@ -342,34 +342,6 @@ check('deleting signs the erasure, shreds and frees, and can not be done twice',
   await assert.rejects(made.pipeline.control({ sessionId: 's1', action: 'pause' }), { code: 'LUCID_ERR_3004' });
 });
 
-check('a recording expires when its days are over, also when they were changed meanwhile', async (made) => {
-  await made.admit('s1');
-  await made.record('s1');
-  await made.until('s1', 'completed');
-  const session = await sessionOf(made, 's1');
-  await made.storage.replaceSession({
-    session: {
-      ...session,
-      version: session.version + 1,
-      storage_config: { ...session.storage_config, retention_days: 2 },
-    },
-    expectedVersion: session.version,
-  });
-  // The job looks again every day.
-  made.clock.us += 86_400_000_000;
-  await made.restart();
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  assert.equal((await sessionOf(made, 's1')).status, 'completed');
-  made.clock.us += 2 * 86_400_000_000;
-  await made.restart();
-  await made.until('s1', 'deleted');
-  for (let left = 200; left > 0 && (await stateOf(made, 's1')) !== 'deleted destroyed'; left--)
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  const [erase] = (await made.storage.getRecords({ sessionId: 's1', kind: 'erase' })).records;
-  assert.match(text(erase?.record), /retention_expired/);
-  assert.equal((await made.storage.listAudit({ eventType: 'retention_expired', limit: 5, offset: 0 })).total, 1);
-});
-
 check('a manifest that can not be made is retried, then said, then resumed', async (made) => {
   const { finish } = made.processor;
   let tries = 0;

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import {
   type Environment,
   EnvironmentError,
+  parseRetentionDays,
   readInteger,
   readPort,
   readSecret,
@@ -17,6 +18,8 @@ export interface ListenerRule {
   /** How that target's certificate is judged; by the system's roots when neither is given. */
   ignoreCert?: boolean;
   pinnedSha256?: string;
+  /** Days its recordings are kept, null: until deleted; as the installation says when it is not given. */
+  retentionDays?: number | null;
 }
 
 export interface RecorderConfig {
@@ -46,8 +49,7 @@ export interface RecorderConfig {
 
 const mebibyte = 1024 * 1024;
 const listenersMax = 64;
-const rulePattern =
-  /^(\d{1,5})=((?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):\d{1,5})(;ignore_cert|;sha256=([0-9A-Fa-f]{64}))?$/;
+const rulePattern = /^(\d{1,5})=((?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):\d{1,5})((?:;[^;]*)*)$/;
 
 export function readRecorderEnv(environment: Environment): RecorderConfig {
   const integer = (variable: string, min: number, max: number, fallback: number): number =>
@@ -84,25 +86,39 @@ function readRules(environment: Environment, host: string): ListenerRule[] {
     .map((rule) => rule.trim())
     .filter((rule) => rule !== '');
   const read = rules.map((rule) => {
-    const [, port, target, trust, sha256] = rulePattern.exec(rule) ?? [];
+    const [, port, target, rest = ''] = rulePattern.exec(rule) ?? [];
     const targetPort = Number(target?.slice(target.lastIndexOf(':') + 1));
-    return target !== undefined && Number(port) <= 65_535 && targetPort >= 1 && targetPort <= 65_535
-      ? { host, port: Number(port), target, ...trustOf(trust, sha256) }
+    const options = readOptions(rest);
+    return target !== undefined && Number(port) <= 65_535 && targetPort >= 1 && targetPort <= 65_535 && options !== null
+      ? { host, port: Number(port), target, ...options }
       : null;
   });
   const good = read.filter((rule) => rule !== null);
   if (good.length !== rules.length || good.length > listenersMax)
     throw new EnvironmentError(
       'RDP_LISTENERS',
-      `must be at most ${listenersMax} rules port=host:port, with commas, each with ;ignore_cert or ;sha256=HEX behind it if its certificate is self-signed`,
+      `must be at most ${listenersMax} rules port=host:port, with commas, behind each ;ignore_cert or ;sha256=HEX if its certificate is self-signed, and ;retention=DAYS (1 to 36500, or none)`,
     );
   return good;
 }
 
-function trustOf(
-  trust: string | undefined,
-  sha256: string | undefined,
-): Pick<ListenerRule, 'ignoreCert' | 'pinnedSha256'> {
-  if (sha256 !== undefined) return { pinnedSha256: sha256.toLowerCase() };
-  return trust === undefined ? {} : { ignoreCert: true };
+type RuleOptions = Pick<ListenerRule, 'ignoreCert' | 'pinnedSha256' | 'retentionDays'>;
+
+/** What stands behind a rule; null where it is nothing that is known, or said twice. */
+function readOptions(text: string): RuleOptions | null {
+  const options: RuleOptions = {};
+  for (const part of text.split(';').slice(1)) {
+    const option = readOption(part);
+    if (option === null || Object.keys(option).some((name) => name in options)) return null;
+    Object.assign(options, option);
+  }
+  return options.ignoreCert !== undefined && options.pinnedSha256 !== undefined ? null : options;
+}
+
+function readOption(text: string): RuleOptions | null {
+  const [, name, value = ''] = /^(\w+)(?:=(.*))?$/.exec(text) ?? [];
+  if (text === 'ignore_cert') return { ignoreCert: true };
+  if (name === 'sha256') return /^[0-9A-Fa-f]{64}$/.test(value) ? { pinnedSha256: value.toLowerCase() } : null;
+  const retentionDays = name === 'retention' ? parseRetentionDays(value) : undefined;
+  return retentionDays === undefined ? null : { retentionDays };
 }

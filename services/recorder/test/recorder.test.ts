@@ -256,6 +256,26 @@ test('the environment is read once, and mistakes name the variable', () => {
       [undefined, pin],
     ],
   );
+  const kept = readRecorderEnv({
+    ...base,
+    RDP_LISTENERS: `1=a:2;retention=90;ignore_cert,3=b:4;sha256=${pin};retention=none,5=c:6;retention=36500,7=d:8`,
+  });
+  assert.deepEqual(
+    kept.listeners.slice(1).map(({ retentionDays, ignoreCert }) => [retentionDays, ignoreCert]),
+    [
+      [90, true],
+      [null, undefined],
+      [36_500, undefined],
+      [undefined, undefined],
+    ],
+  );
+  const wrong = ['0', '36501', '1.5', '-1', '', 'ever', '1;retention=2', '1;ignore_cert;ignore_cert', '1;', '1;x=1'];
+  for (const options of [...wrong.map((days) => `retention=${days}`), `ignore_cert;sha256=${pin}`])
+    assert.throws(
+      () => readRecorderEnv({ ...base, RDP_LISTENERS: `1=a:2;${options}` }),
+      /RDP_LISTENERS must be/,
+      options,
+    );
   for (const rule of ['x', '1=host', '70000=host:1', '1=host:0', '1=host:99999', '1=h:2;sha256=ab', '1=h:2;trust'])
     assert.throws(() => readRecorderEnv({ ...base, RDP_LISTENERS: rule }), /RDP_LISTENERS must be/);
   assert.throws(() => readRecorderEnv({ ...base, RDP_TLS_CERT: '/a' }), /RDP_TLS_KEY and RDP_TLS_CERT/);

@@ -124,7 +124,8 @@ function fields(): Child {
         ),
         field(
           'Keep for (days)',
-          input('retention_days', { type: 'number', min: 1, max: 365, value: 30, required: true }),
+          input('retention_days', { type: 'number', min: 1, max: 36_500 }),
+          'Empty: as this installation is set, until deleted if nothing is.',
         ),
       ),
     ),
@@ -137,6 +138,7 @@ export function readForm(data: FormData): Facts {
     const value = String(data.get(name) ?? '').trim();
     return value === '' ? undefined : value;
   };
+  const number = (name: string): number | undefined => (text(name) === undefined ? undefined : Number(text(name)));
   const tags = text('tags')
     ?.split(',')
     .map((tag) => tag.trim())
@@ -153,7 +155,7 @@ export function readForm(data: FormData): Facts {
       pinned_sha256: text('pinned_sha256'),
     },
     recording_config: { persistence: text('persistence'), graphics: text('graphics') },
-    storage_config: { retention_days: Number(text('retention_days') ?? 30) },
+    storage_config: { retention_days: number('retention_days') },
     metadata: { project: text('project'), environment: text('environment'), owner: text('owner'), tags },
   };
 }

@@ -263,7 +263,7 @@ function sessionFacts(session: Session): HTMLElement {
       recording.persistence === 'strict' ? 'the session ends (strict)' : 'the session goes on, the gap is recorded',
     ],
     ['Graphics', recording.graphics],
-    ['Kept for', `${storage.retention_days} days`],
+    ['Kept', storage.retention_days === null ? 'until it is deleted' : `${storage.retention_days} days after its end`],
     ['Merkle root', session.merkle_root && h('code', {}, session.merkle_root)],
   ]);
 }

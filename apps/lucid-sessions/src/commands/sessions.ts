@@ -56,6 +56,7 @@ export async function showSession(api: ApiClient, output: Output, id: string): P
     ['length', formatDuration(statistics.duration_seconds)],
     ['frames', String(statistics.frame_count)],
     ['chunks', `${statistics.chunks_count}, ${formatBytes(statistics.size_bytes)} stored`],
+    ['kept', keptText(session.storage_config.retention_days)],
     ['merkle root', session.merkle_root],
     ['log entry', log === null ? null : String(log.log_index)],
     ...anchoring.map(({ backend, state, detail }): [string, string] => [
@@ -67,6 +68,9 @@ export async function showSession(api: ApiClient, output: Output, id: string): P
   output.result({ ...session, anchoring }, rows.map(([name, value]) => `${name.padEnd(12)} ${value}`).join('\n'));
 }
 
+const keptText = (days: number | null): string =>
+  days === null ? 'until it is deleted' : `${days} days after its end`;
+
 export interface CreateOptions {
   name: string;
   username?: string;
@@ -76,6 +80,8 @@ export interface CreateOptions {
   project?: string;
   environment?: string;
   rdpFile?: string;
+  /** Days; null: until deleted. */
+  retention?: number | null;
 }
 
 /** Creates a session for `host[:port]` and arms it; with `rdpFile` the downloaded file is written there. */
@@ -97,6 +103,7 @@ export async function createSession(
       ...(options.pinnedSha256 === undefined ? {} : { pinned_sha256: options.pinnedSha256 }),
     },
     ...(options.graphics === undefined ? {} : { recording_config: { graphics: options.graphics } }),
+    ...(options.retention === undefined ? {} : { storage_config: { retention_days: options.retention } }),
     metadata: {
       ...(options.project === undefined ? {} : { project: options.project }),
       ...(options.environment === undefined ? {} : { environment: options.environment }),

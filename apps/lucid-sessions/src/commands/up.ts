@@ -1,5 +1,5 @@
 /** `up`: runs the services and says where they are. */
-import type { Environment } from '@lucid-sessions/contract/http';
+import { type Environment, readRetentionDays } from '@lucid-sessions/contract/http';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
 import { loadAdminToken } from '../server/admin-token.ts';
 import { type RunningLucid, startLucid } from '../server/compose.ts';
@@ -39,12 +39,20 @@ const signal = (): Promise<void> =>
     for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => resolve());
   });
 
+/** Data protection wants a limit, and whoever runs this has to set it. */
+function retentionText(environment: Environment): string {
+  const days = readRetentionDays(environment, 'LUCID_RETENTION_DAYS_DEFAULT');
+  if (days !== null) return `recordings are deleted ${days} days after their end unless their session says otherwise`;
+  return 'recordings are kept until somebody deletes them; LUCID_RETENTION_DAYS_DEFAULT sets the limit data protection may want';
+}
+
 async function announce(running: RunningLucid, environment: Environment, output: Output): Promise<void> {
   const lines = Object.entries(running.addresses).map(([name, address]) => `${name.padEnd(10)} ${address}`);
   for (const { host, port, target } of running.rdp?.addresses ?? [])
     lines.push(`RDP        ${host}:${port}${target === null ? '' : `  records everything that goes to ${target}`}`);
   if (running.rdp) lines.push(`           clients see the certificate with SHA-256 ${running.rdp.certificateSha256}`);
   lines.push(`data       ${running.directory.root}`);
+  if (running.addresses.api !== undefined) lines.push(`retention  ${retentionText(environment)}`);
   const admin = running.addresses.api === undefined ? null : await loadAdminToken(running.directory, environment);
   if (admin !== null) {
     lines.push(`token      ${running.directory.adminToken} (mode 0600)`);

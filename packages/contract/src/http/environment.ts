@@ -1,4 +1,5 @@
 /** Reading the environment once, with messages that name the variable and say what it must be. */
+import { retentionDaysMax } from '../models.ts';
 
 export type Environment = Record<string, string | undefined>;
 
@@ -40,6 +41,22 @@ export function readBoolean(environment: Environment, variable: string, fallback
   if (text === 'true' || text === '1') return true;
   if (text === 'false' || text === '0') return false;
   throw new EnvironmentError(variable, 'must be true or false');
+}
+
+/** Days a recording is kept, or null: until it is deleted. */
+export function readRetentionDays(environment: Environment, variable: string): number | null {
+  const text = readText(environment, variable, 'none');
+  const days = parseRetentionDays(text);
+  if (days === undefined)
+    throw new EnvironmentError(variable, `must be days from 1 to ${retentionDaysMax}, or none (until deleted)`);
+  return days;
+}
+
+/** Undefined: it is no retention. */
+export function parseRetentionDays(text: string): number | null | undefined {
+  if (text === 'none') return null;
+  const days = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  return days >= 1 && days <= retentionDaysMax ? days : undefined;
 }
 
 export function readUrl(environment: Environment, variable: string, fallback: string): string {

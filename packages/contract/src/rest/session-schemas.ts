@@ -3,6 +3,7 @@ import { z } from 'zod';
 import {
   rdpConfigSchema,
   recordingConfigSchema,
+  retentionDaysSchema,
   sessionIdSchema,
   sessionMetadataSchema,
   sessionStatuses,
@@ -28,7 +29,15 @@ export const createSessionRequest = z.strictObject({
       ),
   }),
   recording_config: recordingConfigSchema.prefault({}),
-  storage_config: storageConfigSchema.prefault({}),
+  storage_config: storageConfigSchema
+    .extend({
+      retention_days: retentionDaysSchema
+        .optional()
+        .describe(
+          'Days the recording is kept after its end, null: until somebody deletes it. Left out: LUCID_RETENTION_DAYS_DEFAULT of the installation, until deleted without it.',
+        ),
+    })
+    .prefault({}),
   metadata: sessionMetadataSchema.default({}),
 });
 

@@ -84,13 +84,14 @@ export async function serveConnection(tcp: Socket, rule: ListenerRule, context: 
 }
 
 function routeOf({ routing }: X224ConnectionRequest, rule: ListenerRule): Route | null {
-  const { target, ignoreCert, pinnedSha256 } = rule;
+  const { target, ignoreCert, pinnedSha256, retentionDays } = rule;
   if (target !== null)
     return {
       kind: 'listener',
       target,
       ...(ignoreCert === undefined ? {} : { ignoreCert }),
       ...(pinnedSha256 === undefined ? {} : { pinnedSha256 }),
+      ...(retentionDays === undefined ? {} : { retentionDays }),
     };
   if (routing?.kind === 'msts') return { kind: 'token', token: routing.token };
   if (routing?.kind === 'mstshash') return { kind: 'cookie', name: routing.name };
