@@ -118,22 +118,25 @@ test('Client Info tells where its secrets lie', () => {
         clientTimeZone: rdp.emptyTimeZone(),
         clientSessionId: 0,
         performanceFlags: 7,
-        autoReconnectCookie: hex('00112233445566778899'),
+        autoReconnectCookie: hex(`00112233445566778899${'00'.repeat(18)}`),
       },
     },
   };
   const bytes = encode(rdp.clientInfoPdu, info);
-  const [password, cookie] = rdp.clientInfoSecrets(bytes);
+  const [password, cookie] = rdp.clientInfoSecrets(bytes)!.secrets;
   assert.ok(password && cookie);
   const slice = (range: rdp.ByteRange) => Buffer.from(bytes.subarray(range.offset, range.offset + range.length));
   assert.equal(slice(password).toString('utf16le'), 'sécret');
-  assert.equal(slice(cookie).toString('hex'), '00112233445566778899');
+  assert.equal(slice(cookie).toString('hex'), `00112233445566778899${'00'.repeat(18)}`);
   for (const range of [password, cookie]) bytes.fill(0, range.offset, range.offset + range.length);
   const blanked = decode(rdp.clientInfoPdu, bytes);
   assert.equal(blanked.info.password, '\0'.repeat(6));
   assert.equal(blanked.info.workingDir, 'dir');
   assert.equal(blanked.info.userName, 'user');
-  assert.deepEqual(rdp.clientInfoSecrets(encode(rdp.clientInfoPdu, { ...info, info: noSecrets(info.info) })), []);
+  assert.deepEqual(
+    rdp.clientInfoSecrets(encode(rdp.clientInfoPdu, { ...info, info: noSecrets(info.info) }))?.secrets,
+    [],
+  );
 });
 
 function noSecrets(info: rdp.ClientInfo): rdp.ClientInfo {

@@ -27,6 +27,8 @@ export type Inspected =
   | { kind: 'connectionConfirm'; confirm: X224ConnectionConfirm }
   | { kind: 'connectInitial'; conference: ConferenceCreateRequest }
   | { kind: 'connectResponse'; conference: ConferenceCreateResponse }
+  /** X.224 Disconnect Request or Error: the sender is leaving. */
+  | { kind: 'x224Disconnect'; reason: number }
   /** Every domain PDU that carries no data. */
   | { kind: 'mcs'; pdu: McsPdu }
   | { kind: 'clientInfo'; info: ClientInfo }

@@ -1,6 +1,6 @@
 import { DecodeError, decode, Reader } from '@lucid-sessions/wire';
 import { confirmActive, deactivateAll, demandActive } from '../pdu/activation.ts';
-import { clientInfo } from '../pdu/client-info.ts';
+import { clientInfo, clientInfoPdu } from '../pdu/client-info.ts';
 import { tsRequest } from '../pdu/credssp.ts';
 import { type FastPathUpdate, Fragmentation, fastPathInput, fastPathOutput } from '../pdu/fast-path.ts';
 import { FrameSplitter, type FrameSplitterSnapshot } from '../pdu/frame-splitter.ts';
@@ -30,6 +30,10 @@ import { Assembly, channelChunk } from './static-channel.ts';
 const UPDATE_BYTES_MAX = 64 * 1024 * 1024;
 const X224_CONNECTION_REQUEST = 0xe0;
 const X224_CONNECTION_CONFIRM = 0xd0;
+const X224_DISCONNECT_REQUEST = 0x80;
+const X224_ERROR = 0x70;
+/** First byte of the BER tags of MCS Connect PDUs. */
+const MCS_CONNECT = 0x7f;
 const T128_FLOW_MARK = 0x8000;
 const EARLY_USER_AUTH_RESULT_BYTES = 4;
 
@@ -42,6 +46,9 @@ export interface StreamInspectorSnapshot {
   readonly channelNames: readonly string[];
   readonly ioChannelId: number;
   readonly messageChannelId: number;
+  /** What comes on the I/O channel is told by its place: first the client's info, then licensing, then shares. */
+  readonly clientInfoPassed: boolean;
+  readonly licensingPassed: boolean;
 }
 
 /**
@@ -59,6 +66,8 @@ export class StreamInspector {
   #channelNames: string[] = [];
   #ioChannelId = MCS_GLOBAL_CHANNEL_ID;
   #messageChannelId = 0;
+  #clientInfoPassed = false;
+  #licensingPassed = false;
 
   /** `hooks` undo bulk compression of what the client and what the server sent. */
   constructor(hooks: Partial<Record<Sender, BulkHook>> = {}) {
@@ -78,6 +87,8 @@ export class StreamInspector {
       channelNames: [...this.#channelNames],
       ioChannelId: this.#ioChannelId,
       messageChannelId: this.#messageChannelId,
+      clientInfoPassed: this.#clientInfoPassed,
+      licensingPassed: this.#licensingPassed,
     };
   }
 
@@ -93,6 +104,9 @@ export class StreamInspector {
     this.#channelNames = [...snapshot.channelNames];
     this.#ioChannelId = snapshot.ioChannelId;
     this.#messageChannelId = snapshot.messageChannelId;
+    // States of earlier versions come from behind both.
+    this.#clientInfoPassed = snapshot.clientInfoPassed ?? true;
+    this.#licensingPassed = snapshot.licensingPassed ?? true;
   }
 
   /** Bytes of the sender's incomplete PDU. */
@@ -145,8 +159,13 @@ export class StreamInspector {
       events.push({ kind: 'connectionConfirm', confirm: decode(x224ConnectionConfirm, tpdu) });
       return;
     }
+    if (code === X224_DISCONNECT_REQUEST || code === X224_ERROR) {
+      events.push({ kind: 'x224Disconnect', reason: (code === X224_ERROR ? tpdu[4] : tpdu[6]) ?? 0 });
+      return;
+    }
     const { payload } = decode(x224Data, tpdu);
-    if (this.#splitters[sender].connecting) events.push(this.#mcsConnect(sender, payload));
+    if (this.#splitters[sender].connecting && payload[0] === MCS_CONNECT)
+      events.push(this.#mcsConnect(sender, payload));
     else this.#mcs(sender, payload, events);
   }
 
@@ -188,7 +207,12 @@ export class StreamInspector {
   }
 
   #io(sender: Sender, pdu: McsSendData, events: Inspected[]): void {
-    const data = pdu.data;
+    const { data } = pdu;
+    const inPlace = sender === 'client' ? this.#clientInfoInPlace(data) : this.#licenseInPlace(data);
+    if (inPlace !== null) {
+      events.push(inPlace);
+      return;
+    }
     if (!isShareControl(data)) {
       events.push(securityPdu(data));
       return;
@@ -196,9 +220,29 @@ export class StreamInspector {
     for (const share of readShareControlPdus(new Reader(data))) this.#share(sender, share, events);
   }
 
+  /** The client's first data on this channel, whatever its security header looks like: half of it is random. */
+  #clientInfoInPlace(data: Uint8Array): Inspected | null {
+    if (this.#clientInfoPassed) return null;
+    this.#clientInfoPassed = true;
+    const found = attempt(() => decode(clientInfoPdu, data));
+    return found && { kind: 'clientInfo', info: found.info };
+  }
+
+  /** Licensing ends where the first share begins; its security headers may look like share control headers. */
+  #licenseInPlace(data: Uint8Array): Inspected | null {
+    if (this.#licensingPassed) return null;
+    const reader = new Reader(data);
+    const license = attempt(() => {
+      const isLicense = (securityHeader.decode(reader).flags & SecurityFlag.licensePkt) !== 0;
+      return isLicense ? decode(licensePdu, reader.rest()) : null;
+    });
+    return license && { kind: 'license', license };
+  }
+
   #share(sender: Sender, share: ShareControlPdu, events: Inspected[]): void {
     switch (share.pduType & 0x0f) {
       case PduType.demandActive:
+        this.#licensingPassed = true;
         events.push({ kind: 'demandActive', demand: decode(demandActive, share.body) });
         return;
       case PduType.confirmActive:
@@ -253,6 +297,16 @@ export class StreamInspector {
     if (fragmentation !== Fragmentation.last) return undefined;
     this.#fragments.delete(updateCode);
     return parts.lost ? null : parts.assembly.join();
+  }
+}
+
+/** null where the bytes are something else. */
+function attempt<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof DecodeError) return null;
+    throw error;
   }
 }
 

@@ -1,5 +1,5 @@
-import { type Codec, decode, type Reader, type Writer } from '@lucid-sessions/wire';
-import { SecurityFlag, securityHeader } from './security.ts';
+import { type Codec, DecodeError, Reader, type Writer } from '@lucid-sessions/wire';
+import { securityHeader } from './security.ts';
 import {
   bytes,
   counted,
@@ -37,9 +37,6 @@ export const InfoFlag = {
   videoDisable: 0x00400000,
   reservedHidefRailSupported: 0x02000000,
 } as const;
-
-/** Longest string of the packet in bytes; the specification says 512, domain names of today may be longer. */
-const STRING_BYTES_MAX = 4096;
 
 const systemTime = struct('SYSTEMTIME', {
   year: u16le,
@@ -135,7 +132,6 @@ function readStrings(reader: Reader, unit: 1 | 2, value: ClientInfo, lengths: nu
   const terminators: Uint8Array[] = [];
   STRING_NAMES.forEach((name, i) => {
     const length = lengths[i]!;
-    if (length > STRING_BYTES_MAX) throw reader.error('limit', `Client Info ${name} of ${length} bytes`);
     if (length % unit !== 0) throw reader.error('invalid', `Client Info ${name} ends inside a character`);
     const view = reader.slice(length);
     value[name] = unit === 2 ? textOfUtf16(view) : textOfBytes(view);
@@ -196,12 +192,14 @@ export interface ClientInfoPdu {
   info: ClientInfo;
 }
 
+/**
+ * Neither half of the security header is looked at. mstsc leaves `flagsHi` uninitialised, and under TLS no peer cares for
+ * `flags`: this PDU is known by its place, the first data of the client on the I/O channel.
+ */
 export const clientInfoPdu: Codec<ClientInfoPdu> = {
   name: 'Client Info PDU',
   decode(reader) {
     const { flags, flagsHi } = securityHeader.decode(reader);
-    if ((flags & SecurityFlag.infoPkt) === 0) throw reader.error('invalid', 'security header without SEC_INFO_PKT');
-    if (flags & SecurityFlag.encrypt) throw reader.error('unsupported', 'Client Info under standard RDP security');
     return { flags, flagsHi, info: clientInfo.decode(reader) };
   },
   encode(value, writer) {
@@ -216,16 +214,73 @@ export interface ByteRange {
   length: number;
 }
 
-/**
- * Where the secrets of a Client Info PDU lie (the data of its MCS Send Data, from the security header on): the password
- * and the automatic reconnection cookie. Whoever records the PDU zeroes them. Throws `DecodeError` as the codec does.
- */
-export function clientInfoSecrets(pdu: Uint8Array): ByteRange[] {
-  const { info } = decode(clientInfoPdu, pdu);
-  const unit = info.flags & InfoFlag.unicode ? 2 : 1;
-  const before = (info.domain.length + info.userName.length + 2) * unit;
-  const ranges = [{ offset: 4 + 18 + before, length: info.password.length * unit }];
-  const cookie = info.extended?.autoReconnectCookie;
-  if (cookie) ranges.push({ offset: cookie.byteOffset - pdu.byteOffset, length: cookie.length });
-  return ranges.filter((range) => range.length > 0);
+/** Where codePage and the strings of the info packet begin, behind the security header. */
+const INFO_OFFSET = 4;
+const STRINGS_OFFSET = INFO_OFFSET + 8 + 10;
+
+/** What may be told of a Client Info PDU, and what of it is secret. */
+export interface ClientInfoSecrets {
+  domain: string;
+  userName: string;
+  /** The password, the automatic reconnection cookie, and what stands where the specification knows nothing. */
+  secrets: ByteRange[];
 }
+
+/**
+ * Where the secrets of a Client Info PDU lie (the data of its MCS Send Data, from the security header on). Whoever records
+ * the PDU zeroes them. null where it can't be read without doubt: all of it may be the password then.
+ */
+export function clientInfoSecrets(pdu: Uint8Array): ClientInfoSecrets | null {
+  if (pdu.length < STRINGS_OFFSET) return null;
+  try {
+    const reader = new Reader(pdu, INFO_OFFSET);
+    reader.skip(4);
+    const unit = reader.u32le() & InfoFlag.unicode ? 2 : 1;
+    const lengths = STRING_NAMES.map(() => reader.u16le());
+    const ranges = lengths.map((length) => stringAt(reader, length, unit));
+    const [domain, userName, password] = ranges;
+    if (!domain || !userName || !password || ranges.includes(null)) return null;
+    const secrets = [{ offset: password.offset, length: password.length }, ...extendedSecrets(pdu, reader)];
+    return {
+      domain: domain.text,
+      userName: userName.text,
+      secrets: secrets.filter((range) => range.length > 0),
+    };
+  } catch (error) {
+    if (error instanceof DecodeError) return null;
+    throw error;
+  }
+}
+
+/** A string and its terminator; null where it is not one in that encoding: the next ones may be elsewhere then. */
+function stringAt(reader: Reader, length: number, unit: 1 | 2): (ByteRange & { text: string }) | null {
+  const { offset } = reader;
+  if (length % unit !== 0) return null;
+  const view = reader.slice(length);
+  // Some count the terminator into the length.
+  const text = (unit === 2 ? textOfUtf16(view) : textOfBytes(view)).replace(/\0+$/, '');
+  const ended = reader.slice(unit).every((byte) => byte === 0);
+  return ended && !text.includes('\0') ? { offset, length, text } : null;
+}
+
+/** ARC_CS_PRIVATE_PACKET, [MS-RDPBCGR] 2.2.4.3. */
+const COOKIE_BYTES = 28;
+
+/** The cookie; all of the extended info where a length may be wrong, for then the cookie may be anywhere in it. */
+function extendedSecrets(pdu: Uint8Array, reader: Reader): ByteRange[] {
+  const all = [{ offset: reader.offset, length: reader.remaining }];
+  try {
+    const { clientAddress, clientDir, autoReconnectCookie, trailing } = extendedInfo.decode(reader);
+    if (trailing !== undefined || !isText(clientAddress) || !isText(clientDir)) return all;
+    if (autoReconnectCookie === undefined) return [];
+    const { byteOffset, length } = autoReconnectCookie;
+    return length === 0 || length === COOKIE_BYTES ? [{ offset: byteOffset - pdu.byteOffset, length }] : all;
+  } catch (error) {
+    if (error instanceof DecodeError) return all;
+    throw error;
+  }
+}
+
+/** UTF-16 with nothing behind its terminator. */
+const isText = (view: Uint8Array): boolean =>
+  view.length % 2 === 0 && !textOfUtf16(view).replace(/\0+$/, '').includes('\0');

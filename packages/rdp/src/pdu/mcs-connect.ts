@@ -28,6 +28,8 @@ export interface McsConnectInitial {
   userData: Uint8Array;
   /** BER forms of the peer where they aren't minimal; drop it when building a PDU of your own. */
   forms?: number[];
+  /** What some peers leave behind the PDU. */
+  trailing?: Uint8Array;
 }
 
 /** MCS Connect Response, [MS-RDPBCGR] 2.2.1.4. `userData` is a GCC Conference Create Response. */
@@ -38,6 +40,7 @@ export interface McsConnectResponse {
   domainParameters: DomainParameters;
   userData: Uint8Array;
   forms?: number[];
+  trailing?: Uint8Array;
 }
 
 const PARAMETER_NAMES = [
@@ -65,6 +68,16 @@ function writeParameters(ber: BerWriter, writer: Writer, value: DomainParameters
   });
 }
 
+function withRest<T extends object>(
+  value: T,
+  ber: BerReader,
+  reader: Reader,
+): T & { forms?: number[]; trailing?: Uint8Array } {
+  const forms = ber.forms();
+  const trailing = reader.remaining > 0 ? { trailing: reader.rest() } : {};
+  return forms ? { ...value, forms, ...trailing } : { ...value, ...trailing };
+}
+
 export const mcsConnectInitial: Codec<McsConnectInitial> = {
   name: 'MCS Connect Initial',
   decode(reader) {
@@ -80,8 +93,7 @@ export const mcsConnectInitial: Codec<McsConnectInitial> = {
       userData: ber.octets(content),
     };
     content.expectEnd('MCS Connect Initial');
-    const forms = ber.forms();
-    return forms ? { ...value, forms } : value;
+    return withRest(value, ber, reader);
   },
   encode(value, writer) {
     const ber = new BerWriter(value.forms);
@@ -94,6 +106,7 @@ export const mcsConnectInitial: Codec<McsConnectInitial> = {
       writeParameters(ber, inner, value.maximumParameters);
       ber.octets(inner, value.userData);
     });
+    if (value.trailing) writer.slice(value.trailing);
   },
 };
 
@@ -109,8 +122,7 @@ export const mcsConnectResponse: Codec<McsConnectResponse> = {
       userData: ber.octets(content),
     };
     content.expectEnd('MCS Connect Response');
-    const forms = ber.forms();
-    return forms ? { ...value, forms } : value;
+    return withRest(value, ber, reader);
   },
   encode(value, writer) {
     const ber = new BerWriter(value.forms);
@@ -120,5 +132,6 @@ export const mcsConnectResponse: Codec<McsConnectResponse> = {
       writeParameters(ber, inner, value.domainParameters);
       ber.octets(inner, value.userData);
     });
+    if (value.trailing) writer.slice(value.trailing);
   },
 };

@@ -6,14 +6,18 @@ export const MCS_BASE_CHANNEL_ID = 1001;
 /** The I/O channel every RDP server uses. */
 export const MCS_GLOBAL_CHANNEL_ID = 1003;
 
-/** DomainMCSPDU choices RDP uses, T.125 section 7. */
+/** DomainMCSPDU choices, T.125 section 7: those RDP uses, and those some peers send when they leave. */
 export const McsChoice = {
   erectDomainRequest: 1,
   disconnectProviderUltimatum: 8,
+  rejectMcsPduUltimatum: 9,
   attachUserRequest: 10,
   attachUserConfirm: 11,
+  detachUserRequest: 12,
+  detachUserIndication: 13,
   channelJoinRequest: 14,
   channelJoinConfirm: 15,
+  channelLeaveRequest: 16,
   sendDataRequest: 25,
   sendDataIndication: 26,
 } as const;
@@ -38,11 +42,21 @@ export interface McsSendData {
   wideLength?: true;
 }
 
+const leavingKinds = [
+  'rejectMcsPduUltimatum',
+  'detachUserRequest',
+  'detachUserIndication',
+  'channelLeaveRequest',
+] as const;
+type LeavingKind = (typeof leavingKinds)[number];
+
 export type McsPdu =
   /** `trailing` keeps what rdesktop leaves over: it writes two plain 16-bit numbers. */
   | { kind: 'erectDomainRequest'; subHeight: PerInteger; subInterval: PerInteger; trailing?: Uint8Array }
   /** `spare` are the seven bits after the reason. */
-  | { kind: 'disconnectProviderUltimatum'; reason: number; spare: number }
+  | { kind: 'disconnectProviderUltimatum'; reason: number; spare: number; trailing?: Uint8Array }
+  /** What peers say on their way out, or by mistake; nobody here needs what stands in it. `options` are the low two bits. */
+  | { kind: LeavingKind; options: number; data: Uint8Array }
   | { kind: 'attachUserRequest' }
   | { kind: 'attachUserConfirm'; result: number; initiator?: number }
   | { kind: 'channelJoinRequest'; initiator: number; channelId: number }
@@ -92,8 +106,15 @@ function decodeBody(choice: number, options: number, reader: Reader): McsPdu {
   const at = reader.offset - 1;
   if (choice === McsChoice.disconnectProviderUltimatum) {
     const second = reader.u8();
-    return { kind: 'disconnectProviderUltimatum', reason: (options << 1) | (second >> 7), spare: second & 0x7f };
+    const value = {
+      kind: 'disconnectProviderUltimatum',
+      reason: (options << 1) | (second >> 7),
+      spare: second & 0x7f,
+    } as const;
+    return reader.remaining > 0 ? { ...value, trailing: reader.rest() } : value;
   }
+  const leaving = leavingKinds.find((kind) => McsChoice[kind] === choice);
+  if (leaving !== undefined) return { kind: leaving, options, data: reader.rest() };
   if (choice === McsChoice.attachUserConfirm) {
     noOptions(options & 1, at);
     const result = reader.u8();
@@ -143,6 +164,13 @@ export const mcsPdu: Codec<McsPdu> = {
         return;
       case 'disconnectProviderUltimatum':
         writer.u8(choice | (value.reason >> 1)).u8(((value.reason & 1) << 7) | value.spare);
+        if (value.trailing) writer.slice(value.trailing);
+        return;
+      case 'rejectMcsPduUltimatum':
+      case 'detachUserRequest':
+      case 'detachUserIndication':
+      case 'channelLeaveRequest':
+        writer.u8(choice | value.options).slice(value.data);
         return;
       case 'attachUserRequest':
         writer.u8(choice);

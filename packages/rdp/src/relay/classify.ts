@@ -12,8 +12,6 @@ export const CLASSIFY_BYTES_MAX = 4 + 3 + 8 + 16;
 
 /** TPKT and X.224 Data headers before the MCS PDU. */
 const MCS_OFFSET = 7;
-/** Batches of share PDUs up to this size are looked through; larger ones are graphics. */
-const BATCH_BYTES_MAX = 4096;
 /** Fast-path update codes that draw: orders, bitmap, surface commands ([MS-RDPBCGR] 2.2.9.1.2.1). */
 const DRAWING_UPDATES = (1 << 0) | (1 << 1) | (1 << 4);
 
@@ -64,14 +62,19 @@ export function classify(
     return;
   }
   const choice = (bytes[at + MCS_OFFSET] ?? 0) >> 2;
-  if (choice !== (from === 'client' ? McsChoice.sendDataRequest : McsChoice.sendDataIndication)) {
+  const isData = bytes[at + 4] === 2 && bytes[at + 5] === 0xf0 && bytes[at + 6] === 0x80;
+  if (!isData || choice !== (from === 'client' ? McsChoice.sendDataRequest : McsChoice.sendDataIndication)) {
     into.hold = true;
     return;
   }
   into.channelId = u16be(bytes, at + MCS_OFFSET + 3);
   const lengthAt = at + MCS_OFFSET + 6;
-  const dataAt = lengthAt + (((bytes[lengthAt] ?? 0) & 0x80) === 0 ? 1 : 2);
-  if (into.channelId === ids.ioChannelId) classifyShare(bytes, dataAt, at + length - dataAt, from, into);
+  const isWide = ((bytes[lengthAt] ?? 0) & 0x80) !== 0;
+  const dataLength = isWide ? u16be(bytes, lengthAt) & 0x7fff : (bytes[lengthAt] ?? 0);
+  const dataAt = lengthAt + (isWide ? 2 : 1);
+  // Data that ends before or behind its PDU.
+  if (dataLength !== at + length - dataAt) into.hold = true;
+  else if (into.channelId === ids.ioChannelId) classifyShare(bytes, dataAt, at + length - dataAt, from, into);
   else if (into.channelId === ids.dynamicChannelId && from === 'server')
     // CHANNEL_FLAG_LAST of the channel PDU header: one message of a dynamic channel is complete.
     into.update = ((bytes[dataAt + 4] ?? 0) & 2) !== 0;
@@ -89,7 +92,8 @@ function classifyShare(bytes: Uint8Array, at: number, dataBytes: number, from: R
   const type = pduType & 15;
   const type2 = bytes[at + 14] ?? 0;
   into.update = from === 'server' && type === PduType.data && type2 === PduType2.update;
-  const batch = first < dataBytes && dataBytes <= BATCH_BYTES_MAX && !into.update;
+  // Several share PDUs, or a security header that looks like one of theirs: what is in it can only be told by reading on.
+  const batch = first !== dataBytes;
   into.hold = batch || (from === 'client' ? holdsFromClient(type) : holdsFromServer(type, type2));
 }
 

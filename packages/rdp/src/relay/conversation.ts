@@ -1,10 +1,10 @@
 /** What the two peers have agreed on so far, and what the gateway does with each PDU it sees whole. */
-import { decode, encode } from '@lucid-sessions/wire';
+import { type Codec, DecodeError, decode, encode } from '@lucid-sessions/wire';
 import { confirmActive } from '../pdu/activation.ts';
-import { clientInfoPdu } from '../pdu/client-info.ts';
+import { clientInfoSecrets } from '../pdu/client-info.ts';
 import { conferenceCreateRequest, conferenceCreateResponse } from '../pdu/gcc.ts';
 import { ClientEarlyCapability } from '../pdu/gcc-client.ts';
-import { MCS_GLOBAL_CHANNEL_ID, MCS_PRIORITY_HIGH_WHOLE, type McsPdu, McsReason, mcsPdu } from '../pdu/mcs.ts';
+import { MCS_GLOBAL_CHANNEL_ID, MCS_PRIORITY_HIGH_WHOLE, McsReason } from '../pdu/mcs.ts';
 import { mcsConnectInitial, mcsConnectResponse } from '../pdu/mcs-connect.ts';
 import { SecurityFlag } from '../pdu/security.ts';
 import { setErrorInfo } from '../pdu/session-control.ts';
@@ -15,7 +15,6 @@ import { type FrameTap, TapFlag } from './frame-tap.ts';
 import type { Keeping } from './keeping-tap.ts';
 import {
   classicCapabilities,
-  mcsBytesOf,
   restoreRequestedProtocols,
   setSelectedProtocol,
   withoutCompression,
@@ -23,8 +22,9 @@ import {
   wrapMcs,
   wrapMcsBytes,
 } from './rewrite.ts';
-import { blankClientInfo, blankTsRequest } from './secrets.ts';
+import { type Blanked, blankRanges, blankTsRequest, blankWhole } from './secrets.ts';
 import { isSecurityHeader } from './security-header.ts';
+import { type SeenData, seePdu } from './seen-pdu.ts';
 import { readServerShare } from './server-share.ts';
 import { sharePdusOf } from './share-pdus.ts';
 
@@ -39,11 +39,23 @@ export interface RelayPolicy {
   keep?: { input: Keeping; clipboard: Keeping };
 }
 
-type McsSendDataPdu = Extract<McsPdu, { kind: 'sendDataRequest' | 'sendDataIndication' }>;
+/** TPKT and X.224 Data: what stays of a PDU of which nothing may be recorded. */
+const HEADERS_BYTES = 7;
+/** Offset of the info packet's flags in the data of a Client Info PDU, behind security header and code page. */
+const INFO_FLAGS_OFFSET = 8;
+
+/** Secrets are counted, never told. */
+export interface SecretCounters {
+  /** Frames of which something was zeroed. */
+  secretsBlanked: number;
+  /** PDUs passed on that could not be read where a secret may be: zeroed, or kept like what people type. */
+  unread: number;
+}
 
 export class Conversation {
   readonly #policy: RelayPolicy;
   readonly #tap: FrameTap;
+  readonly #counters: SecretCounters;
   readonly channelIds: ChannelIds = {
     ioChannelId: MCS_GLOBAL_CHANNEL_ID,
     dynamicChannelId: 0,
@@ -52,15 +64,17 @@ export class Conversation {
   };
   #clientConnecting = true;
   #serverConnecting = true;
-  #clientInfoSeen = false;
+  /** Nothing of the client on the I/O channel can be its Client Info any more. */
+  #clientInfoPassed = false;
   #requestedChannels: string[] = [];
   #takesErrorInfo = false;
   #shareId: number | null = null;
   #serverInitiator = 0;
 
-  constructor(policy: RelayPolicy, tap: FrameTap) {
+  constructor(policy: RelayPolicy, tap: FrameTap, counters: SecretCounters) {
     this.#policy = policy;
     this.#tap = tap;
+    this.#counters = counters;
   }
 
   /** Before the MCS connection CredSSP messages may come, fast-path can't. */
@@ -70,7 +84,12 @@ export class Conversation {
 
   /** Until the Client Info (from the client) or the Connect Response (from the server) every PDU is seen whole. */
   isHoldingAll(side: RelaySide): boolean {
-    return side === 'client' ? !this.#clientInfoSeen : this.#serverConnecting;
+    return side === 'client' ? !this.#clientInfoPassed : this.#serverConnecting;
+  }
+
+  /** The server answers on the I/O channel only when it has the Client Info: what comes now is something else. */
+  serverSpoke(): void {
+    this.#clientInfoPassed = true;
   }
 
   /** The client has an MCS connection that can be ended properly. */
@@ -80,14 +99,35 @@ export class Conversation {
 
   /** Records a whole PDU and says what the other peer gets: the PDU, a changed one, or (null) nothing. */
   pdu(from: RelaySide, pdu: Uint8Array, timeUs: number, events: RelayEvent[]): Uint8Array | null {
-    const direction = from === 'client' ? 0 : 1;
     if (pdu[0] !== 3) {
-      const secret = pdu[0] === 0x30;
-      const bytes = secret ? blankTsRequest(pdu) : pdu;
-      this.#tap.frame(0, direction | (secret ? TapFlag.blanked : 0), 0, bytes, timeUs);
+      this.#withoutTpkt(from, pdu, timeUs);
       return pdu;
     }
     return from === 'client' ? this.#fromClient(pdu, timeUs, events) : this.#fromServer(pdu, timeUs, events);
+  }
+
+  /** CredSSP before the MCS connection, fast-path behind it: their first bytes may be the same. */
+  #withoutTpkt(from: RelaySide, pdu: Uint8Array, timeUs: number): void {
+    const direction = from === 'client' ? 0 : 1;
+    if (!this.isConnecting(from)) {
+      this.#tap.frame(0, direction | TapFlag.fastPath, 0, pdu, timeUs);
+      return;
+    }
+    if (pdu[0] === 0x30) this.#blanked(direction, 0, { bytes: blankTsRequest(pdu), blanked: true }, timeUs);
+    else this.#tap.frame(0, direction, 0, pdu, timeUs);
+  }
+
+  #blanked(flags: number, channelId: number, { bytes, blanked }: Blanked, timeUs: number): void {
+    if (blanked) this.#counters.secretsBlanked += 1;
+    this.#tap.frame(0, blanked ? flags | TapFlag.blanked : flags, channelId, bytes, timeUs);
+  }
+
+  /** Passed on, and recorded so that only who may see inputs sees it: a secret may be in it. */
+  #unread(direction: 0 | 1, channelId: number, pdu: Uint8Array, timeUs: number, keptBytes = HEADERS_BYTES): Uint8Array {
+    this.#counters.unread += 1;
+    if (direction === 0 && !this.#clientInfoPassed) this.#blanked(0, channelId, blankWhole(pdu, keptBytes), timeUs);
+    else this.#tap.frame(0, direction | TapFlag.inputs, channelId, pdu, timeUs);
+    return pdu;
   }
 
   /** Records what was received and what is delivered: one frame when they are the same, two when not. */
@@ -111,25 +151,27 @@ export class Conversation {
   // ---- client → server
 
   #fromClient(pdu: Uint8Array, timeUs: number, events: RelayEvent[]): Uint8Array {
-    const mcs = mcsBytesOf(pdu);
-    if (this.#clientConnecting) {
-      const delivered = this.#connectInitial(pdu, mcs, events);
-      this.#clientConnecting = false;
-      this.#record(0, 0, pdu, delivered, timeUs);
-      return delivered;
+    const seen = seePdu(pdu, 'client');
+    switch (seen.kind) {
+      case 'connect': {
+        if (!this.#clientConnecting) return this.#unread(0, 0, pdu, timeUs);
+        const delivered = this.#connectInitial(pdu, seen.mcs, events);
+        this.#clientConnecting = false;
+        this.#record(0, 0, pdu, delivered, timeUs);
+        return delivered;
+      }
+      case 'data':
+        if (seen.channelId === this.channelIds.ioChannelId) return this.#clientIoPdu(pdu, seen, timeUs, events);
+        if (!this.#clientInfoPassed) return this.#unread(0, seen.channelId, pdu, timeUs, offsetIn(pdu, seen.data));
+        this.#record(0, seen.channelId, pdu, pdu, timeUs);
+        return pdu;
+      case 'unread':
+        return this.#unread(0, 0, pdu, timeUs);
+      case 'end':
+        events.push({ kind: 'disconnect', from: 'client', reason: seen.reason });
     }
-    const domain = decode(mcsPdu, mcs);
-    if (domain.kind === 'disconnectProviderUltimatum')
-      events.push({ kind: 'disconnect', from: 'client', reason: domain.reason });
-    if (domain.kind !== 'sendDataRequest') {
-      this.#record(0, 0, pdu, pdu, timeUs);
-      return pdu;
-    }
-    if (domain.channelId !== this.channelIds.ioChannelId) {
-      this.#record(0, domain.channelId, pdu, pdu, timeUs);
-      return pdu;
-    }
-    return this.#clientIoPdu(pdu, domain, timeUs, events);
+    this.#record(0, 0, pdu, pdu, timeUs);
+    return pdu;
   }
 
   #connectInitial(pdu: Uint8Array, mcs: Uint8Array, events: RelayEvent[]): Uint8Array {
@@ -165,81 +207,93 @@ export class Conversation {
     return wrapMcsBytes(encode(mcsConnectInitial, { ...connect, userData: encode(conferenceCreateRequest, request) }));
   }
 
-  #clientIoPdu(pdu: Uint8Array, domain: McsSendDataPdu, timeUs: number, events: RelayEvent[]): Uint8Array {
-    const { data, channelId } = domain;
-    if (isSecurityHeader(data, SecurityFlag.infoPkt)) return this.#clientInfo(pdu, domain, timeUs, events);
-    const delivered = this.#policy.graphics === 'classic' ? this.#classicShare(pdu, domain, events) : pdu;
+  #clientIoPdu(pdu: Uint8Array, seen: SeenData, timeUs: number, events: RelayEvent[]): Uint8Array {
+    const { data, channelId } = seen;
+    // Behind its place too, in case the server spoke before its time.
+    const mayBeInfo = isSecurityHeader(data, SecurityFlag.infoPkt) && sharePdusOf(data).length === 0;
+    if (!this.#clientInfoPassed || mayBeInfo) return this.#clientInfo(pdu, seen, timeUs, events);
+    const delivered = this.#policy.graphics === 'classic' ? this.#classicShare(pdu, seen, events) : pdu;
     this.#record(0, channelId, pdu, delivered, timeUs);
     return delivered;
   }
 
-  #clientInfo(pdu: Uint8Array, domain: McsSendDataPdu, timeUs: number, events: RelayEvent[]): Uint8Array {
-    if (isSecurityHeader(domain.data, SecurityFlag.encrypt))
-      throw new RelayViolation('unsupported_security', 'client', 'Client Info is under standard RDP security; use TLS');
-    const info = decode(clientInfoPdu, domain.data);
-    this.#clientInfoSeen = true;
-    events.push({ kind: 'client_info', userName: info.info.userName, domain: info.info.domain });
-    const received = blankClientInfo(pdu, domain.data);
-    const flags = received.blanked ? TapFlag.blanked : 0;
+  /** Known by its place: its security header is whatever the client's memory held ([MS-RDPBCGR] 2.2.8.1.1.2.1). */
+  #clientInfo(pdu: Uint8Array, seen: SeenData, timeUs: number, events: RelayEvent[]): Uint8Array {
+    const start = offsetIn(pdu, seen.data);
+    const info = seen.trailing === 0 ? clientInfoSecrets(seen.data) : null;
+    if (info === null) return this.#unread(0, seen.channelId, pdu, timeUs, start);
+    this.#clientInfoPassed = true;
+    events.push({ kind: 'client_info', userName: info.userName, domain: info.domain });
+    const blank = (bytes: Uint8Array): Blanked => blankRanges(bytes, start, info.secrets);
     // Compressed contents can't be taken out of a recording: the history behind them is the pictures' too.
     const uncompressed = this.#policy.graphics === 'classic' || (this.#policy.keep?.clipboard ?? 'full') !== 'full';
-    if (!uncompressed || !withoutCompression(info)) {
-      this.#tap.frame(0, flags, domain.channelId, received.bytes, timeUs);
+    const delivered = uncompressed ? withoutCompression(pdu, start + INFO_FLAGS_OFFSET) : pdu;
+    if (delivered === pdu) {
+      this.#blanked(0, seen.channelId, blank(pdu), timeUs);
       return pdu;
     }
     events.push({ kind: 'downgrade', what: 'bulk compression not announced to the server' });
-    const data = encode(clientInfoPdu, info);
-    const delivered = wrapMcs({ ...domain, data });
-    const deliveredData = delivered.subarray(delivered.length - data.length);
-    this.#tap.frame(0, flags | TapFlag.receivedOnly, domain.channelId, received.bytes, timeUs);
-    this.#tap.frame(
-      0,
-      flags | TapFlag.deliveredOnly,
-      domain.channelId,
-      blankClientInfo(delivered, deliveredData).bytes,
-      timeUs,
-    );
+    this.#blanked(TapFlag.receivedOnly, seen.channelId, blank(pdu), timeUs);
+    this.#blanked(TapFlag.deliveredOnly, seen.channelId, blank(delivered), timeUs);
     return delivered;
   }
 
   /** Confirm Active cut down to bitmaps; every other share PDU as it is. */
-  #classicShare(pdu: Uint8Array, domain: McsSendDataPdu, events: RelayEvent[]): Uint8Array {
-    const shares = sharePdusOf(domain.data);
+  #classicShare(pdu: Uint8Array, seen: SeenData, events: RelayEvent[]): Uint8Array {
+    const shares = sharePdusOf(seen.data);
     const at = shares.findIndex((share) => (share.pduType & 15) === PduType.confirmActive);
     const share = shares[at];
     if (share === undefined) return pdu;
-    const confirm = decode(confirmActive, share.body);
+    const confirm = decodeOrNull(confirmActive, share.body);
+    if (confirm === null) {
+      events.push({
+        kind: 'downgrade',
+        what: 'capabilities that could not be read were announced to the server whole',
+      });
+      return pdu;
+    }
     const { sets, changed } = classicCapabilities(confirm.capabilitySets);
     if (!changed) return pdu;
     events.push({ kind: 'downgrade', what: 'surface commands, codecs and drawing orders not announced to the server' });
     const { lengthCombinedCapabilities: _, ...rest } = confirm;
     shares[at] = { ...share, body: encode(confirmActive, { ...rest, capabilitySets: sets }) };
     const data = joinBytes(shares.map((each) => encode(shareControlPdu, each)));
-    return wrapMcs({ ...domain, data });
+    const { initiator, channelId, priority } = seen;
+    return wrapMcs({ kind: 'sendDataRequest', initiator, channelId, priority, data });
   }
 
   // ---- server → client
 
   #fromServer(pdu: Uint8Array, timeUs: number, events: RelayEvent[]): Uint8Array | null {
-    const mcs = mcsBytesOf(pdu);
-    if (this.#serverConnecting) {
-      const delivered = this.#connectResponse(pdu, mcs, events);
-      this.#serverConnecting = false;
-      this.#record(1, 0, pdu, delivered, timeUs);
-      return delivered;
+    const seen = seePdu(pdu, 'server');
+    switch (seen.kind) {
+      case 'connect': {
+        if (!this.#serverConnecting) return this.#unread(1, 0, pdu, timeUs);
+        const delivered = this.#connectResponse(pdu, seen.mcs, events);
+        this.#serverConnecting = false;
+        this.#record(1, 0, pdu, delivered, timeUs);
+        return delivered;
+      }
+      case 'data':
+        if (seen.channelId === this.channelIds.ioChannelId) return this.#serverIoPdu(pdu, seen, timeUs, events);
+        this.#record(1, seen.channelId, pdu, pdu, timeUs);
+        return pdu;
+      case 'unread':
+        return this.#unread(1, 0, pdu, timeUs);
+      case 'end':
+        events.push({ kind: 'disconnect', from: 'server', reason: seen.reason });
     }
-    const domain = decode(mcsPdu, mcs);
-    if (domain.kind === 'disconnectProviderUltimatum')
-      events.push({ kind: 'disconnect', from: 'server', reason: domain.reason });
-    if (domain.kind !== 'sendDataIndication') {
-      this.#record(1, 0, pdu, pdu, timeUs);
-      return pdu;
-    }
-    return this.#serverIoPdu(pdu, domain, timeUs, events);
+    this.#record(1, 0, pdu, pdu, timeUs);
+    return pdu;
   }
 
   #connectResponse(pdu: Uint8Array, mcs: Uint8Array, events: RelayEvent[]): Uint8Array {
     const connect = decode(mcsConnectResponse, mcs);
+    if (connect.result !== 0) {
+      // The target wants no connection, and says no more: it is the client's to be told.
+      events.push({ kind: 'disconnect', from: 'server', reason: connect.result });
+      return pdu;
+    }
     const response = decode(conferenceCreateResponse, connect.userData);
     for (const block of response.blocks) {
       if (block.kind === 'security' && block.encryptionMethod !== 0)
@@ -268,16 +322,16 @@ export class Conversation {
     events.push({ kind: 'channels', ioChannelId, channels });
   }
 
-  #serverIoPdu(pdu: Uint8Array, domain: McsSendDataPdu, timeUs: number, events: RelayEvent[]): Uint8Array | null {
-    this.#serverInitiator = domain.initiator;
+  #serverIoPdu(pdu: Uint8Array, seen: SeenData, timeUs: number, events: RelayEvent[]): Uint8Array | null {
+    this.serverSpoke();
+    this.#serverInitiator = seen.initiator;
     // A copy: secrets are zeroed in it, and the original is what the client gets.
-    const recorded = new Uint8Array(pdu);
-    const start = domain.data.byteOffset - pdu.byteOffset;
-    const data = recorded.subarray(start, start + domain.data.length);
-    const found = readServerShare(data, events);
+    const bytes = new Uint8Array(pdu);
+    const start = offsetIn(pdu, seen.data);
+    const found = readServerShare(bytes.subarray(start, start + seen.data.length), events);
     if (found.shareId !== null) this.#shareId = found.shareId;
-    const flags = 1 | (found.blanked ? TapFlag.blanked : 0);
-    this.#tap.frame(0, found.redirected ? flags | TapFlag.receivedOnly : flags, domain.channelId, recorded, timeUs);
+    const flags = found.redirected ? 1 | TapFlag.receivedOnly : 1;
+    this.#blanked(flags, seen.channelId, { bytes, blanked: found.blanked }, timeUs);
     return found.redirected ? null : pdu;
   }
 
@@ -299,6 +353,17 @@ export class Conversation {
 
 /** colorDepth of clients that know no highColorDepth, [MS-RDPBCGR] 2.2.1.3.2: 0xCA00 is 4, 0xCA01 is 8 bits. */
 const colorDepthOf = (colorDepth: number): number => (colorDepth === 0xca00 ? 4 : 8);
+
+function decodeOrNull<T>(codec: Codec<T>, bytes: Uint8Array): T | null {
+  try {
+    return decode(codec, bytes);
+  } catch (error) {
+    if (error instanceof DecodeError) return null;
+    throw error;
+  }
+}
+
+const offsetIn = (pdu: Uint8Array, view: Uint8Array): number => view.byteOffset - pdu.byteOffset;
 
 function joinBytes(parts: Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));

@@ -6,7 +6,7 @@
 import { DecodeError } from '@lucid-sessions/wire';
 import { connectFrameLength, frameLength } from '../pdu/frame-length.ts';
 import { CLASSIFY_BYTES_MAX, type Classification, classify } from './classify.ts';
-import { Conversation, type RelayPolicy } from './conversation.ts';
+import { Conversation, type RelayPolicy, type SecretCounters } from './conversation.ts';
 import { type RelayEvent, type RelaySide, RelayViolation } from './events.ts';
 import { type FrameTap, TapFlag } from './frame-tap.ts';
 import { InputsTap } from './inputs-tap.ts';
@@ -18,7 +18,7 @@ export interface RelayStep {
   events: RelayEvent[];
 }
 
-export interface RelayCounters {
+export interface RelayCounters extends SecretCounters {
   /** Bytes received from both peers. */
   bytes: number;
   /** PDUs recorded or being recorded. */
@@ -45,6 +45,8 @@ class Direction {
   heldBytes = 0;
   /** MODE_HOLD: size of the PDU. */
   heldLength = 0;
+  /** What is held counts as a graphics update. */
+  heldUpdate = false;
 
   constructor(side: RelaySide) {
     this.side = side;
@@ -58,7 +60,7 @@ export class Relay {
   readonly #client = new Direction('client');
   readonly #server = new Direction('server');
   readonly #class: Classification = { hold: false, channelId: 0, fastPath: false, update: false };
-  readonly counters: RelayCounters = { bytes: 0, pdus: 0, updates: 0, inputs: 0 };
+  readonly counters: RelayCounters = { bytes: 0, pdus: 0, updates: 0, inputs: 0, secretsBlanked: 0, unread: 0 };
   #endCode: number | null = null;
   #ended = false;
 
@@ -71,7 +73,7 @@ export class Relay {
       this.counters.inputs += 1;
     });
     this.#tap = flagging;
-    this.#conversation = new Conversation(policy, this.#tap);
+    this.#conversation = new Conversation(policy, this.#tap, this.counters);
     flagging.ids = this.#conversation.channelIds;
     if (keeping !== null) keeping.ids = this.#conversation.channelIds;
   }
@@ -171,6 +173,7 @@ export class Relay {
     const available = bytes.length - at;
     if (available < length && available < CLASSIFY_BYTES_MAX) return 0;
     classify(bytes, at, bytes.length, length, direction.side, this.#conversation.channelIds, this.#class);
+    direction.heldUpdate = this.#class.update;
     if (this.#class.hold) return 0;
     const flags = this.#countAndFlag(direction);
     const { channelId } = this.#class;
@@ -186,7 +189,9 @@ export class Relay {
   }
 
   #countAndFlag(direction: Direction): number {
-    const { fastPath, update } = this.#class;
+    const { fastPath, update, channelId } = this.#class;
+    if (direction.side === 'server' && (fastPath || channelId === this.#conversation.channelIds.ioChannelId))
+      this.#conversation.serverSpoke();
     this.counters.pdus += 1;
     if (update) this.counters.updates += 1;
     return direction.index | (fastPath ? TapFlag.fastPath : 0);
@@ -259,6 +264,7 @@ export class Relay {
     if (this.#conversation.isHoldingAll(direction.side)) return false;
     if (heldBytes < length && heldBytes < CLASSIFY_BYTES_MAX) return false;
     classify(held, 0, heldBytes, length, direction.side, this.#conversation.channelIds, this.#class);
+    direction.heldUpdate = this.#class.update;
     if (this.#class.hold) return false;
     const flags = this.#countAndFlag(direction);
     const view = held.subarray(0, heldBytes);
@@ -277,6 +283,8 @@ export class Relay {
   /** A PDU the relay had to see whole. */
   #whole(direction: Direction, pdu: Uint8Array, timeUs: number, step: RelayStep): void {
     this.counters.pdus += 1;
+    if (direction.heldUpdate) this.counters.updates += 1;
+    direction.heldUpdate = false;
     const delivered = this.#conversation.pdu(direction.side, pdu, timeUs, step.events);
     if (delivered !== null && !(this.#ended && direction.side === 'server')) step.forward.push(delivered);
   }

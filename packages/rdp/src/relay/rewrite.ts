@@ -1,7 +1,7 @@
 /** The changes a relay makes, each on one decoded PDU. Everything a change does not name stays as the peer wrote it. */
 import { decode, encode } from '@lucid-sessions/wire';
 import type { CapabilitySet } from '../pdu/capability-sets.ts';
-import { type ClientInfoPdu, InfoFlag } from '../pdu/client-info.ts';
+import { InfoFlag } from '../pdu/client-info.ts';
 import type { ConferenceCreateRequest, ConferenceCreateResponse } from '../pdu/gcc.ts';
 import { ClientEarlyCapability } from '../pdu/gcc-client.ts';
 import { type McsPdu, mcsPdu } from '../pdu/mcs.ts';
@@ -53,11 +53,13 @@ export function withoutGraphicsPipeline(request: ConferenceCreateRequest): boole
   return changed;
 }
 
-/** Classic mode: no bulk compression. */
-export function withoutCompression({ info }: ClientInfoPdu): boolean {
+/** No bulk compression: a copy of the PDU that does not offer it, or the PDU where it doesn't anyway. */
+export function withoutCompression(pdu: Uint8Array, infoFlagsAt: number): Uint8Array {
   const bits = InfoFlag.compression | InfoFlag.compressionTypeMask;
-  const changed = (info.flags & bits) !== 0;
-  info.flags = (info.flags & ~bits) >>> 0;
+  const flags = new DataView(pdu.buffer, pdu.byteOffset).getUint32(infoFlagsAt, true);
+  if ((flags & bits) === 0) return pdu;
+  const changed = new Uint8Array(pdu);
+  new DataView(changed.buffer).setUint32(infoFlagsAt, (flags & ~bits) >>> 0, true);
   return changed;
 }
 

@@ -2,28 +2,43 @@
  * What must never be recorded, zeroed in a copy: lengths stay, so the recording still parses. Copies are made by
  * constructor: `slice` of a Node Buffer would share its memory, and the peer would get the zeros too.
  */
-import { decode } from '@lucid-sessions/wire';
-import { clientInfoSecrets } from '../pdu/client-info.ts';
+import { DecodeError, decode } from '@lucid-sessions/wire';
+import type { ByteRange } from '../pdu/client-info.ts';
 import { tsRequest } from '../pdu/credssp.ts';
 
-/** A copy of a Client Info PDU without the password and the reconnection cookie; `data` is the MCS data inside `pdu`. */
-export function blankClientInfo(pdu: Uint8Array, data: Uint8Array): { bytes: Uint8Array; blanked: boolean } {
-  const secrets = clientInfoSecrets(data);
-  if (secrets.length === 0) return { bytes: pdu, blanked: false };
+/** What may be recorded of a PDU, and whether anything of it was zeroed. */
+export interface Blanked {
+  bytes: Uint8Array;
+  blanked: boolean;
+}
+
+/** A copy of a PDU whose parts at `ranges`, counted from `start`, are zeroed. */
+export function blankRanges(pdu: Uint8Array, start: number, ranges: readonly ByteRange[]): Blanked {
+  if (ranges.length === 0) return { bytes: pdu, blanked: false };
   const bytes = new Uint8Array(pdu);
-  const start = data.byteOffset - pdu.byteOffset;
-  for (const { offset, length } of secrets) bytes.fill(0, start + offset, start + offset + length);
+  for (const { offset, length } of ranges) bytes.fill(0, start + offset, start + offset + length);
   return { bytes, blanked: true };
+}
+
+/** A copy of which nothing is left but its first bytes: lengths, by which it is still framed. */
+export function blankWhole(pdu: Uint8Array, keptBytes: number): Blanked {
+  return { bytes: new Uint8Array(pdu).fill(0, Math.min(keptBytes, pdu.length)), blanked: true };
 }
 
 /**
  * A copy of a TSRequest ([MS-CSSP] 2.2.1) without tokens and credentials: the credentials are encrypted, but NTLM tokens
- * let a reader of the recording guess passwords at leisure.
+ * let a reader of the recording guess passwords at leisure. One that can't be read keeps its tag and length alone.
  */
 export function blankTsRequest(pdu: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(pdu);
-  const { negoTokens = [], authInfo, pubKeyAuth } = decode(tsRequest, bytes);
-  for (const view of [...negoTokens, authInfo, pubKeyAuth]) view?.fill(0);
+  try {
+    const { negoTokens = [], authInfo, pubKeyAuth } = decode(tsRequest, bytes);
+    for (const view of [...negoTokens, authInfo, pubKeyAuth]) view?.fill(0);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    const lengthBytes = (bytes[1] ?? 0) < 0x80 ? 0 : (bytes[1] ?? 0) & 0x7f;
+    bytes.fill(0, Math.min(bytes.length, 2 + lengthBytes));
+  }
   return bytes;
 }
 

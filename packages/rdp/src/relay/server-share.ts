@@ -4,14 +4,14 @@ import { demandActive } from '../pdu/activation.ts';
 import { errorInfoText } from '../pdu/error-info.ts';
 import { readLogonInfo } from '../pdu/logon-info.ts';
 import { enhancedServerRedirection, type ServerRedirection, serverRedirection } from '../pdu/redirection.ts';
-import { SecurityFlag } from '../pdu/security.ts';
+import { SECURITY_HEADER_BYTES, SecurityFlag } from '../pdu/security.ts';
 import { SaveSessionInfoType, saveSessionInfo, setErrorInfo } from '../pdu/session-control.ts';
 import {
   CompressionFlag,
   PduType,
   PduType2,
-  readShareControlPdus,
   type ShareControlPdu,
+  shareControlPdu,
   shareDataPdu,
 } from '../pdu/share.ts';
 import { textOfUtf16 } from '../pdu/struct.ts';
@@ -29,27 +29,74 @@ export interface ServerShare {
 /** Looks through the MCS data of one PDU on the I/O channel. What does not decode is left to the client to judge. */
 export function readServerShare(data: Uint8Array, events: RelayEvent[]): ServerShare {
   const found: ServerShare = { shareId: null, blanked: false, redirected: false };
-  try {
-    if (isSecurityHeader(data, SecurityFlag.redirectionPkt))
-      readRedirection(decode(serverRedirection, data), found, events);
-    else for (const share of readShareControlPdus(new Reader(data))) readShare(share, found, events);
-  } catch (error) {
-    if (!(error instanceof DecodeError)) throw error;
+  const { shares, whole } = readShares(data);
+  if (!whole && isSecurityHeader(data, SecurityFlag.redirectionPkt)) {
+    const redirection = standardRedirection(data);
+    if (redirection !== null) {
+      readRedirection(redirection, found, events);
+      return found;
+    }
   }
+  for (const share of shares) readShare(share, found, events);
+  return found;
+}
+
+/** Each by itself: what one of them is, or what stands behind the last, hides no other. */
+function readShares(data: Uint8Array): { shares: ShareControlPdu[]; whole: boolean } {
+  const shares: ShareControlPdu[] = [];
+  const reader = new Reader(data);
+  const whole = guarded(() => {
+    while (reader.remaining > 0) shares.push(shareControlPdu.decode(reader));
+  });
+  return { shares, whole };
+}
+
+/** Standard Security Server Redirection ([MS-RDPBCGR] 2.2.13.2.1), behind a security header or in its place. */
+function standardRedirection(data: Uint8Array): ServerRedirection | null {
+  let found: ServerRedirection | null = null;
+  for (const offset of [0, SECURITY_HEADER_BYTES])
+    guarded(() => {
+      const redirection = serverRedirection.decode(new Reader(data, offset));
+      if (Object.keys(redirection.fields).length > 0) found ??= redirection;
+    });
   return found;
 }
 
 function readShare(share: ShareControlPdu, found: ServerShare, events: RelayEvent[]): void {
   switch (share.pduType & 15) {
     case PduType.demandActive:
-      readDemandActive(share.body, found, events);
+      guarded(() => readDemandActive(share.body, found, events));
       return;
     case PduType.serverRedirection:
-      readRedirection(decode(enhancedServerRedirection, share.body).redirection, found, events);
+      // A client may understand what is not understood here, and follow it past the recording.
+      if (
+        !guarded(() =>
+          readRedirection(enhancedServerRedirection.decode(new Reader(share.body)).redirection, found, events),
+        )
+      )
+        unreadRedirection(share.body, found, events);
       return;
     case PduType.data:
-      readData(share.body, found, events);
+      guarded(() => readData(share.body, found, events));
   }
+}
+
+/** False where the bytes are not what they should be. */
+function guarded(work: () => void): boolean {
+  try {
+    work();
+    return true;
+  } catch (error) {
+    if (error instanceof DecodeError) return false;
+    throw error;
+  }
+}
+
+function unreadRedirection(body: Uint8Array, found: ServerShare, events: RelayEvent[]): void {
+  body.fill(0);
+  events.push({ kind: 'redirection', target: 'another host' });
+  found.blanked = true;
+  found.redirected = true;
 }
 
 function readDemandActive(body: Uint8Array, found: ServerShare, events: RelayEvent[]): void {
@@ -83,9 +130,9 @@ function readData(body: Uint8Array, found: ServerShare, events: RelayEvent[]): v
 function readSaveSessionInfo(data: Uint8Array, found: ServerShare, events: RelayEvent[]): void {
   const info = decode(saveSessionInfo, data);
   const { infoType, infoData } = info;
+  if (infoType === SaveSessionInfoType.logonExtendedInfo && blankReconnectSecret(infoData)) found.blanked = true;
   const logon = readLogonInfo(info);
   if (logon !== null) events.push({ kind: 'logon', ...logon });
-  if (infoType === SaveSessionInfoType.logonExtendedInfo && blankReconnectSecret(infoData)) found.blanked = true;
 }
 
 const cut = (text: string): string => (text.split('\0')[0] ?? '').slice(0, 256);
