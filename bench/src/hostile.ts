@@ -5,31 +5,21 @@
  * the connect phase in every way (hostile-peers.ts). Printed: round trips of a connection through the gateway in both halves, memory
  * over time, what was recorded of the real sessions, and what is kept of connections that never became one.
  */
-import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { mkdtemp, readFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { eventually, freePort, type PeerClient, startShadow, startXfreerdp } from '@lucid-sessions/testkit';
 import type { HostileCount, HostilePlan } from './hostile-peers.ts';
+import { type Installation, startInstallation } from './installation.ts';
 import type { ClientAnswer, ClientTask } from './relay-client.ts';
 
-const root = join(import.meta.dirname, '../..');
 const pingsPerSecond = 20;
 /** Round trips are asked for in pieces of this, so that memory is looked at in between. */
 const pieceSeconds = 10;
 const typeEveryMs = 2000;
-
-interface Session {
-  session_id: string;
-  status: string;
-  end_reason: string | null;
-  end_message: string | null;
-  statistics: { frame_count: number; dropped_frames: number };
-}
 
 interface Phase {
   latenciesUs: number[];
@@ -69,7 +59,7 @@ async function measure(
   const listeners = await Promise.all(targets.map(() => freePort()));
   const [shadowPort = 0, echoPort = 0, ...targetPorts] = listeners;
   const rules = targets.map((target, i) => `${listeners[i]}=127.0.0.1:${target};ignore_cert`);
-  const gateway = await startGateway(rules, ends);
+  const gateway = await startInstallation({ RDP_LISTENERS: rules.join(',') }, ends);
 
   const people: PeerClient[] = [];
   ends.push(() => Promise.all(people.map((person) => person.stop())));
@@ -131,7 +121,7 @@ interface Told {
   real: number;
 }
 
-async function tell(gateway: Gateway, { quiet, attacked, made, began, real }: Told): Promise<void> {
+async function tell(gateway: Installation, { quiet, attacked, made, began, real }: Told): Promise<void> {
   const p = (phase: Phase, share: number): number => quantile(phase.latenciesUs, share) / 1000;
   const line = (name: string, phase: Phase): string =>
     `${name}: round trip p50 ${p(phase, 0.5).toFixed(2)} ms, p99 ${p(phase, 0.99).toFixed(2)} ms, max ${p(phase, 1).toFixed(1)} ms (${phase.latenciesUs.length} pings)`;
@@ -177,71 +167,6 @@ const quantile = (values: readonly number[], share: number): number => {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
 };
-
-interface Gateway {
-  pid: number;
-  dataDir: string;
-  rdpPort: number;
-  url: string;
-  headers: Record<string, string>;
-  sessions(...statuses: string[]): Promise<Session[]>;
-  call<T>(method: string, path: string): Promise<T>;
-}
-
-async function startGateway(rules: string[], ends: (() => unknown)[]): Promise<Gateway> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'lucid-hostile-'));
-  const [storage = 0, processor = 0, api = 0, pipeline = 0, recorder = 0, rdpPort = 0] = await Promise.all(
-    Array.from({ length: 6 }, () => freePort()),
-  );
-  const child = spawn(process.execPath, [join(root, 'apps/lucid-sessions/src/main.ts'), 'up'], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: {
-      ...process.env,
-      LUCID_DATA_DIR: dataDir,
-      SESSION_STORAGE_PORT: String(storage),
-      CHUNK_PROCESSOR_PORT: String(processor),
-      SESSION_API_PORT: String(api),
-      SESSION_PIPELINE_PORT: String(pipeline),
-      SESSION_RECORDER_PORT: String(recorder),
-      RDP_LISTEN_PORT: String(rdpPort),
-      RDP_LISTEN_HOST: '127.0.0.1',
-      RDP_LISTENERS: rules.join(','),
-      MAX_CONCURRENT_SESSIONS: '200',
-      LUCID_RATE_LIMIT_READ: '1000000',
-      LUCID_RATE_LIMIT_BULK: '1000000',
-    },
-  });
-  ends.push(() => rmSync(dataDir, { recursive: true, force: true }));
-  ends.push(async () => {
-    if (child.exitCode !== null) return;
-    child.kill('SIGTERM');
-    await once(child, 'exit');
-  });
-  child.once('exit', (code, signal) => console.log(`the gateway has ended: ${code ?? signal}`));
-  const url = `http://127.0.0.1:${api}/api/v1`;
-  await eventually('the gateway', async () => (await fetch(`${url}/health`).catch(() => null))?.ok, 60_000);
-  const token = (await readFile(join(dataDir, 'secrets', 'admin-token'), 'utf8')).trim();
-  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
-  const call = async <T>(method: string, path: string): Promise<T> => {
-    const answer = await fetch(url + path, { method, headers, ...(method === 'POST' ? { body: '{}' } : {}) });
-    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
-    return (await answer.json()) as T;
-  };
-  const page = async (offset: number): Promise<Session[]> => {
-    const { sessions } = await call<{ sessions: Session[] }>('GET', `/sessions?limit=100&offset=${offset}`);
-    return sessions.length < 100 ? sessions : [...sessions, ...(await page(offset + 100))];
-  };
-  return {
-    pid: child.pid ?? 0,
-    dataDir,
-    rdpPort,
-    url,
-    headers,
-    call,
-    sessions: async (...statuses) =>
-      (await page(0)).filter(({ status }) => statuses.length === 0 || statuses.includes(status)),
-  };
-}
 
 async function startChild<T>(file: string, ends: (() => unknown)[]): Promise<{ child: ChildProcess; hello: T }> {
   const child = fork(join(import.meta.dirname, file));

@@ -74,6 +74,8 @@ interface Peer {
 
 export interface PeerServer extends Peer {
   readonly port: number;
+  /** The X display it shows, where it shows one. */
+  readonly display?: string;
   /** Lines typed into the server's terminal window. */
   typedLines(): string[];
 }
@@ -181,9 +183,10 @@ async function started(room: Room, script: string, ...args: string[]): Promise<v
 /** FreeRDP's shadow server on an X display with a terminal: TLS, or NLA only (user and password `test`). */
 export async function startShadow(mode: 'noauth' | 'nla' = 'noauth', ...flags: string[]): Promise<PeerServer> {
   const port = await freePort();
-  const room = new Room({ PORT: String(port), DSP: freeDisplay() });
+  const display = freeDisplay();
+  const room = new Room({ PORT: String(port), DSP: display });
   await started(room, 'desktop-shadow.sh', mode, ...flags);
-  return server(room, port, 'desktop-shadow.sh', () => room.read('run/typed-shadow.log'));
+  return { ...server(room, port, 'desktop-shadow.sh', () => room.read('run/typed-shadow.log')), display };
 }
 
 export const xrdpUser = { userName: 'rdpuser', password: 'Rdp-pass1' } as const;

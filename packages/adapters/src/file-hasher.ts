@@ -48,7 +48,7 @@ export class FileHasher {
 
   #start(): Thread {
     const thread: Thread = {
-      worker: new Worker(new URL('./file-hasher-worker.ts', import.meta.url)),
+      worker: new Worker(new URL('./file-hasher-worker.ts', import.meta.url), { name: 'lucid-hasher' }),
       waiting: new Map(),
     };
     const fail = (error: unknown): void => {

@@ -90,7 +90,9 @@ export class SqliteThread {
   #failure: LucidError | null = null;
 
   constructor(options: SqliteThreadOptions = {}) {
-    this.#worker = new Worker(options.workerUrl ?? new URL('./sqlite-thread-worker.ts', import.meta.url));
+    this.#worker = new Worker(options.workerUrl ?? new URL('./sqlite-thread-worker.ts', import.meta.url), {
+      name: 'lucid-sqlite',
+    });
     this.#worker.on('message', (answer: SqliteAnswer) => this.#take(answer));
     this.#worker.on('error', (cause) => this.#fail(cause));
     this.#worker.on('exit', () => this.#fail(null));

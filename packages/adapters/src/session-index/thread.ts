@@ -71,7 +71,7 @@ export class IndexThread {
 
   #start(): Worker {
     const resourceLimits = { maxOldGenerationSizeMb: heapMegabytesMax };
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), { resourceLimits });
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), { resourceLimits, name: 'lucid-index' });
     worker.unref();
     worker.on('message', (said: IndexAnswer) => {
       const waiting = this.#waiting.get(said.call);

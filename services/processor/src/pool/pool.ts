@@ -339,7 +339,7 @@ export class ChunkPool {
   #addLane(): void {
     const status = new WorkerStatus();
     const entry = this.#options.workerUrl ?? new URL('./worker.ts', import.meta.url);
-    const worker = new Worker(entry, { workerData: status.memory });
+    const worker = new Worker(entry, { workerData: status.memory, name: 'lucid-chunks' });
     const lane: Lane = { worker, status, jobs: new Set(), slotBytes: new Map(), buffers: new Set() };
     this.#lanes.add(lane);
     worker.on('message', (answer: WorkerAnswer) => this.#answered(lane, answer));

@@ -172,7 +172,7 @@ export class Spool {
       originNs: options.originNs,
       diskModule: options.diskModule ?? new URL('./spool-disk.ts', import.meta.url).href,
     };
-    this.#worker = new Worker(new URL('./spool-thread.ts', import.meta.url), { workerData });
+    this.#worker = new Worker(new URL('./spool-thread.ts', import.meta.url), { workerData, name: 'lucid-spool' });
     this.#worker.on('message', (event: SpoolEvent) => this.#on(event));
   }
 
