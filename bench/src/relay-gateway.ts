@@ -16,12 +16,14 @@ const config = readRecorderEnv({
 });
 let sessions = 0;
 const pipeline = {
-  admit: async () => {
+  find: async () => {
     sessions += 1;
     return {
-      admitted: true,
+      found: true,
       ticket: {
         sessionId: `bench-${sessions}`,
+        reconnects: false,
+        reconnectSeconds: 0,
         target: { host: '127.0.0.1', port: Number(targetPort), useTls: true, ignoreCert: true },
         recording: recordingConfigSchema.parse({}),
         graphics: 'passthrough',
@@ -29,6 +31,8 @@ const pipeline = {
       },
     };
   },
+  admit: async () => ({ admitted: true }),
+  attempted: async () => {},
   report: async (report: { kind: string; reason?: string; message?: string }) => {
     if (report.kind === 'ended' && report.reason !== 'client_disconnected')
       process.stderr.write(`session ended: ${report.reason}: ${report.message}\n`);

@@ -15,7 +15,15 @@ import {
   startTap,
 } from '@lucid-sessions/testkit';
 import type { SessionAnswer } from '../src/commands/sessions.ts';
-import { armSession, type Gateway, readRecording, sessionIn, startGateway, verifySession } from './support/gateway.ts';
+import {
+  armSession,
+  attemptedSession,
+  type Gateway,
+  readRecording,
+  sessionIn,
+  startGateway,
+  verifySession,
+} from './support/gateway.ts';
 import { assertSameStream } from './support/streams.ts';
 
 async function desktopOf(t: TestContext): Promise<Desktop> {
@@ -89,9 +97,23 @@ describe('what goes wrong is said to the client and to the operator', () => {
     const gateway = await startGateway(t);
     const { id, routingToken } = await armSession(gateway, await freePort());
     assert.notEqual(await refusalOf(connectClient({ port: gateway.rdpPort, routingToken })), 0);
-    const session = await sessionIn(gateway, id, 'failed');
-    assert.equal(session.end_reason, 'target_unreachable');
-    assert.match(session.end_message ?? '', /127\.0\.0\.1/);
+    const session = await attemptedSession(gateway, id);
+    assert.deepEqual([session.status, session.last_attempt?.reason], ['starting', 'target_unreachable']);
+    assert.match(session.last_attempt?.message ?? '', /127\.0\.0\.1/);
+  });
+
+  test('a host that was down does not use up the .rdp file', async (t) => {
+    const port = await freePort();
+    const gateway = await startGateway(t);
+    const { id, routingToken } = await armSession(gateway, port);
+    assert.notEqual(await refusalOf(connectClient({ port: gateway.rdpPort, routingToken })), 0);
+    await attemptedSession(gateway, id);
+    const desktop = await startDesktop({ port });
+    t.after(() => desktop.stop());
+    const client = await connectClient({ port: gateway.rdpPort, routingToken });
+    await client.settled();
+    await client.close();
+    await sessionIn(gateway, id, 'completed');
   });
 
   test('a target with another certificate than the pinned one', async (t) => {
@@ -100,8 +122,8 @@ describe('what goes wrong is said to the client and to the operator', () => {
     const trust = { ignore_cert: false, pinned_sha256: '0'.repeat(64) };
     const { id, routingToken } = await armSession(gateway, desktop.port, { rdp_config: trust });
     assert.notEqual(await refusalOf(connectClient({ port: gateway.rdpPort, routingToken })), 0);
-    const session = await sessionIn(gateway, id, 'failed');
-    assert.equal(session.end_reason, 'target_tls_failed');
+    const session = await attemptedSession(gateway, id);
+    assert.deepEqual([session.status, session.last_attempt?.reason], ['starting', 'target_tls_failed']);
     assert.equal(desktop.users().length, 0, 'no credentials went to a server we do not know');
   });
 

@@ -129,6 +129,17 @@ export const noStatistics: SessionStatistics = {
   compression_ratio: 0,
 };
 
+/** How the last connection that did not become a session ended. */
+export interface LastAttempt {
+  at: string;
+  client_address: string;
+  client_name: string | null;
+  /** refused, target_failed, client_left. */
+  outcome: string;
+  reason: string;
+  message: string;
+}
+
 /** A session as stored and (without `version` and `pipeline`) as the API answers it. */
 export interface SessionDocument {
   session_id: string;
@@ -147,6 +158,8 @@ export interface SessionDocument {
   /** Why it ended or failed, for a person. */
   end_reason: string | null;
   end_message: string | null;
+  /** The last connection that asked for it and did not become a session. */
+  last_attempt?: LastAttempt | null;
   merkle_root: string | null;
   /** Grows with every write; compare-and-swap. */
   version: number;

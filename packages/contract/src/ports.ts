@@ -19,9 +19,28 @@ export type Route =
   /** A listener bound to one target: the session is created by the connection itself. */
   | { kind: 'listener'; target: string; ignoreCert?: boolean; pinnedSha256?: HexHash; retentionDays?: number | null };
 
+/**
+ * A client's connection that asks for a session. Nothing durable comes of it before `admit`: the pipeline remembers it for
+ * this connection in memory, for a bounded time.
+ */
+export interface ConnectionRequest {
+  /** Made by the recorder (a UUID): names the connection in every later call, so that each may be sent again. */
+  connectionId: string;
+  route: Route;
+  clientAddress: string;
+  /** The name in the client's `mstshash` cookie, where it sent one. */
+  clientName: string | null;
+  recorderId: string;
+}
+
 /** What the recorder needs to know to relay and record one session. The only place a target password travels. */
 export interface SessionTicket {
+  /** Of a listener's session: the id it will have if it is admitted. */
   sessionId: string;
+  /** The session is under way and this connection would go on with it; its recorder says whether it may. */
+  reconnects: boolean;
+  /** How long the session waits for its client after a lost connection; 0: it ends. */
+  reconnectSeconds: number;
   target: { host: string; port: number; useTls: boolean; ignoreCert: boolean; pinnedSha256?: HexHash };
   recording: RecordingConfig;
   graphics: 'passthrough' | 'classic';
@@ -29,10 +48,71 @@ export interface SessionTicket {
   persistence: 'strict' | 'best_effort';
 }
 
-export type RefusalCode = 'unknown_session' | 'not_startable' | 'at_capacity' | 'unavailable';
-export type Admission =
-  | { admitted: true; ticket: SessionTicket }
-  | { admitted: false; code: RefusalCode; message: string };
+export type RefusalCode =
+  | 'unknown_session'
+  /** Over, deleted, or not started. */
+  | 'not_startable'
+  /** It has a connection, or another was faster. */
+  | 'in_use'
+  /** The .rdp file is too old. */
+  | 'expired'
+  /** `admit` without a `find` before it, or too long after it. */
+  | 'not_reserved'
+  | 'at_capacity'
+  | 'unavailable';
+
+export interface Refusal {
+  code: RefusalCode;
+  /** For a person. */
+  message: string;
+}
+
+export type Finding = { found: true; ticket: SessionTicket } | ({ found: false } & Refusal);
+export type Admission = { admitted: true; ticket: SessionTicket } | ({ admitted: false } & Refusal);
+
+/** How a connection that became no session ended. */
+export type AttemptOutcome =
+  /** The gateway said no. */
+  | 'refused'
+  /** The target could not be had. */
+  | 'target_failed'
+  /** The client left, was too slow or broke off TLS: often to ask its user about the certificate. */
+  | 'client_left';
+
+export type AttemptReason =
+  | RefusalCode
+  | 'no_route'
+  | 'tls_required'
+  | 'rate_limited'
+  | 'target_denied'
+  | Extract<
+      EndReason,
+      | 'client_disconnected'
+      | 'client_tls_failed'
+      | 'handshake_timeout'
+      | 'target_unreachable'
+      | 'target_tls_failed'
+      | 'server_disconnected'
+      | 'recording_not_persisted'
+      | 'protocol_violation'
+      | 'recorder_shutdown'
+    >;
+
+export interface ConnectionAttempt {
+  /** Of the connection; of several that are told together, an id of its own. */
+  connectionId: string;
+  /** Null where it is not known which session was meant. */
+  sessionId: string | null;
+  atUs: number;
+  clientAddress: string;
+  clientName: string | null;
+  outcome: AttemptOutcome;
+  reason: AttemptReason;
+  /** For the session's owner and the audit log; what the client is told says less. */
+  message: string;
+  /** Connections told of at once: floods come as one. */
+  count: number;
+}
 
 /** Why a recording ended. Closed; `message` beside it is for a person. */
 export type EndReason =
@@ -77,7 +157,27 @@ export interface RecordingStatistics {
 }
 
 export type RecorderReport =
-  | { kind: 'started'; sessionId: string; atUs: number; recorderId: string }
+  | {
+      kind: 'started';
+      sessionId: string;
+      atUs: number;
+      recorderId: string;
+      connectionId: string;
+      clientAddress: string;
+      targetAddress: string;
+    }
+  /** The connection was lost, the session waits for its client. */
+  | { kind: 'lost'; sessionId: string; atUs: number; untilUs: number; message: string }
+  | {
+      kind: 'reconnected';
+      sessionId: string;
+      atUs: number;
+      connectionId: string;
+      clientAddress: string;
+      targetAddress: string;
+    }
+  /** What the client said of itself once it could. */
+  | { kind: 'client'; sessionId: string; atUs: number; clientName: string | null; clientUser: string | null }
   | { kind: 'progress'; sessionId: string; statistics: RecordingStatistics }
   | { kind: 'paused' | 'resumed'; sessionId: string; atUs: number }
   | { kind: 'fact'; sessionId: string; fact: RecordingFact }
@@ -89,6 +189,8 @@ export type RecorderReport =
       reason: EndReason;
       message: string;
       failed: boolean;
+      /** The recorder died and another process took the recording up: figures are what could be found out. */
+      recovered?: boolean;
       statistics: RecordingStatistics;
     }
   /** Every chunk of the session has a storage receipt: the manifest can be made. */
@@ -356,8 +458,16 @@ export interface PipelineStatus {
 /** 8083. Owns every session's life and its place in the log. */
 export interface PipelinePort {
   create(request: { session: SessionDocument; routeTokenSha256: HexHash | null }): Promise<{ created: boolean }>;
-  /** The recorder asks for every connection. Opens the recording (keys, signed and logged `open`) before it answers. */
-  admit(request: { route: Route; clientAddress: string; recorderId: string }): Promise<Admission>;
+  /** The session a connection asks for, if it may have it now. Leaves nothing durable. */
+  find(request: ConnectionRequest): Promise<Finding>;
+  /**
+   * The connection is ready to become a session: the target answered, the client has begun. Makes a listener's session, opens
+   * the recording (keys, signed and logged `open`) and answers when all of it is durable. Refuses when `find` did not reserve
+   * the connection or when another connection was faster.
+   */
+  admit(request: { connectionId: string }): Promise<Admission>;
+  /** The connection became no session: lets go of what `find` reserved, and the audit log knows why. */
+  attempted(attempt: ConnectionAttempt): Promise<void>;
   report(report: RecorderReport): Promise<void>;
   /** Arms a session for its next connection. */
   start(request: { sessionId: string }): Promise<{ session: SessionDocument }>;

@@ -74,7 +74,9 @@ const storage: Methods<'storage'> = {
 
 const pipeline: Methods<'pipeline'> = {
   create: small,
+  find: small,
   admit: slow,
+  attempted: small,
   report: slow,
   start: small,
   stop: slow,

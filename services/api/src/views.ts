@@ -38,6 +38,7 @@ export function sessionView(session: SessionDocument, publicUrl: string): z.outp
     statistics: session.statistics,
     end_reason: session.end_reason,
     end_message: session.end_message,
+    last_attempt: session.last_attempt ?? null,
     merkle_root: session.merkle_root,
     pipeline_state: session.pipeline_state,
     recording_url: recordingUrl(session.session_id, publicUrl),

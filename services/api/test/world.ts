@@ -252,9 +252,13 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
     async connect(sessionId) {
       await pipeline.start({ sessionId });
       const route = { kind: 'cookie', name: sessionId } as const;
-      const admission = await pipeline.admit({ route, clientAddress: '10.0.0.1:1', recorderId: 'r' });
+      const addresses = { connectionId: sessionId, clientAddress: '10.0.0.1:1', recorderId: 'r' };
+      const found = await pipeline.find({ ...addresses, route, clientName: sessionId });
+      if (!found.found) throw new Error(found.message);
+      const admission = await pipeline.admit({ connectionId: sessionId });
       if (!admission.admitted) throw new Error(admission.message);
-      await pipeline.report({ kind: 'started', sessionId, atUs: nowUs(), recorderId: 'r' });
+      const targetAddress = '10.0.0.2:3389';
+      await pipeline.report({ kind: 'started', sessionId, atUs: nowUs(), ...addresses, targetAddress });
     },
     async seal(sessionId, index, final) {
       const openedUs = nowUs() + index * 1_000_000;

@@ -1,10 +1,15 @@
-/** Whether a connection may be relayed, and the opening of its recording before the answer. */
+/**
+ * From a connection to a session in two steps: `find` says which session it would be and leaves nothing durable, `admit` opens
+ * the recording once target and client are ready.
+ */
 import { createHash } from 'node:crypto';
 import {
   type Admission,
+  type ConnectionRequest,
+  type Finding,
   LucidError,
   noStatistics,
-  type PipelinePort,
+  type Refusal,
   type RefusalCode,
   type Route,
   rdpConfigSchema,
@@ -13,17 +18,21 @@ import {
   type SessionTicket,
   storageConfigSchema,
 } from '@lucid-sessions/contract';
-import { type Context, isoOf, loadJournal, loadSession, logRecord, stateOf, step } from './context.ts';
-import type { PipelineState } from './state-machine.ts';
+import { type Context, isoOf, loadJournal, loadSession, logRecord, stateOf, step, tryStep } from './context.ts';
+import type { Journal } from './ports.ts';
+import type { Reservation } from './reservations.ts';
+import { liveStates } from './state-machine.ts';
 
-type AdmitRequest = Parameters<PipelinePort['admit']>[0];
+const refusal = (code: RefusalCode, message: string): Refusal => ({ code, message });
 
-const refused = (code: RefusalCode, message: string): Admission => ({ admitted: false, code, message });
+const unknown = refusal('unknown_session', 'no session has this route; download a fresh .rdp file');
+const inUse = refusal('in_use', 'this session has a connection already');
 
-const atCapacity = (context: Context) =>
-  refused('at_capacity', `${context.limits.concurrentSessionsMax} sessions are recorded already; try again later`);
-
-const unknown = refused('unknown_session', 'no session has this route; download a fresh .rdp file');
+/** Null: there is room for one more. */
+const capacityRefusal = ({ connected, limits }: Context): Refusal | null =>
+  connected.size < limits.concurrentSessionsMax
+    ? null
+    : refusal('at_capacity', `${limits.concurrentSessionsMax} sessions are recorded already; try again later`);
 
 export const tokenSha256 = (token: string) => createHash('sha256').update(token).digest('hex');
 
@@ -36,13 +45,13 @@ function targetOf(target: string): { host: string; port: number } {
   return parsed.data;
 }
 
-/** A connection to a fixed listener is a session of its own, named after target and time. */
-async function createForListener(
+/** A connection to a fixed listener is a session of its own, named after target and time. Stored when it is admitted. */
+function sessionForListener(
   context: Context,
   { target, ignoreCert, pinnedSha256, retentionDays }: Extract<Route, { kind: 'listener' }>,
-): Promise<SessionDocument> {
+): SessionDocument {
   const createdAt = isoOf(context.deps.nowUs());
-  const session: SessionDocument = {
+  return {
     session_id: context.deps.newId(),
     name: `${target} ${createdAt}`.slice(0, 255),
     description: null,
@@ -68,33 +77,14 @@ async function createForListener(
     version: 1,
     pipeline_state: 'created',
   };
-  const { created } = await context.deps.storage.createSession({ session, routeTokenSha256: null });
-  if (!created) throw new LucidError('sessionExists', 'a new session id was taken already');
-  return session;
 }
 
-async function find(context: Context, route: Route): Promise<SessionDocument | null> {
-  const { storage } = context.deps;
-  if (route.kind === 'token')
-    return (await storage.findSession({ route: { tokenSha256: tokenSha256(route.token) } })).session;
-  if (route.kind === 'cookie') return (await storage.findSession({ route: { cookie: route.name } })).session;
-  return createForListener(context, route);
-}
-
-function refusalOf(state: PipelineState, connected: boolean, route: Route): Admission | null {
-  if (connected) return refused('not_startable', 'this session has a connection already');
-  if (state !== 'created' && state !== 'starting')
-    return refused('not_startable', `this session is ${state}; create a new one`);
-  // A name is no secret: whoever guesses it must not use up a session that nobody has started.
-  if (route.kind === 'cookie' && state === 'created')
-    return refused('not_startable', 'start this session first: POST /api/v1/sessions/{id}/start');
-  return null;
-}
-
-function ticketOf(session: SessionDocument): SessionTicket {
+function ticketOf(session: SessionDocument, reconnects: boolean): SessionTicket {
   const { rdp_config: rdp, recording_config: recording } = session;
   return {
     sessionId: session.session_id,
+    reconnects,
+    reconnectSeconds: 0,
     target: {
       host: hostWithoutBrackets(rdp.host),
       port: rdp.port,
@@ -106,6 +96,76 @@ function ticketOf(session: SessionDocument): SessionTicket {
     graphics: recording.graphics,
     persistence: recording.persistence,
   };
+}
+
+async function sessionOf(
+  context: Context,
+  route: Exclude<Route, { kind: 'listener' }>,
+): Promise<SessionDocument | null> {
+  const { storage } = context.deps;
+  const by = route.kind === 'token' ? { tokenSha256: tokenSha256(route.token) } : { cookie: route.name };
+  return (await storage.findSession({ route: by })).session;
+}
+
+/** What this connection would be to the session: its first one, one that goes on with it, or none at all. */
+function placeOf(
+  context: Context,
+  session: SessionDocument,
+  journal: Journal,
+  { route, recorderId }: ConnectionRequest,
+): 'first' | 'again' | Refusal {
+  const state = stateOf(session);
+  if (journal.connected || context.connected.has(session.session_id)) {
+    const reconnectSeconds = 0;
+    if (!liveStates.includes(state) || state === 'stopping' || reconnectSeconds === 0) return inUse;
+    return journal.recorderId === recorderId
+      ? 'again'
+      : refusal('in_use', 'this session is under way at another gateway; connect through that one');
+  }
+  if (state !== 'created' && state !== 'starting')
+    return refusal('not_startable', `this session is ${state}; create a new one`);
+  // A name is no secret: whoever guesses it must not use up a session that nobody has started.
+  if (route.kind === 'cookie' && state === 'created')
+    return refusal('not_startable', 'start this session first: POST /api/v1/sessions/{id}/start');
+  return 'first';
+}
+
+async function look(
+  context: Context,
+  request: ConnectionRequest,
+): Promise<(Reservation & { ticket: SessionTicket }) | Refusal> {
+  const { route } = request;
+  if (route.kind === 'listener') {
+    const unsaved = sessionForListener(context, route);
+    const reservation = { request, sessionId: unsaved.session_id, reconnects: false, unsaved };
+    return capacityRefusal(context) ?? { ...reservation, ticket: ticketOf(unsaved, false) };
+  }
+  const session = await sessionOf(context, route);
+  if (session === null) return unknown;
+  const { session_id: sessionId } = session;
+  const place = placeOf(context, session, await loadJournal(context, sessionId), request);
+  if (typeof place === 'object') return place;
+  const reconnects = place === 'again';
+  // One that goes on with its session is counted already.
+  const full = reconnects ? null : capacityRefusal(context);
+  return full ?? { request, sessionId, reconnects, unsaved: null, ticket: ticketOf(session, reconnects) };
+}
+
+export async function find(context: Context, request: ConnectionRequest): Promise<Finding> {
+  try {
+    const looked = await look(context, request);
+    if ('code' in looked) return { found: false, ...looked };
+    // Asked again: the session that was found the first time is the one.
+    const known = context.reservations.get(request.connectionId);
+    if (known !== null) return { found: true, ticket: { ...looked.ticket, sessionId: known.sessionId } };
+    const { ticket, ...reservation } = looked;
+    if (!context.reservations.put(reservation))
+      return { found: false, ...refusal('at_capacity', 'too many connections are being made; try again in a moment') };
+    return { found: true, ticket };
+  } catch (thrown) {
+    context.deps.onError?.('find', thrown);
+    return { found: false, ...refusal('unavailable', 'the session could not be looked up; try again in a moment') };
+  }
 }
 
 /** Keys, signed `open` record, log: all durable before the first frame. A second time it finds everything done. */
@@ -123,15 +183,19 @@ async function openRecording(context: Context, session: SessionDocument, openedU
   return logRecord(context, 'open', openRecord);
 }
 
-async function admitSession(context: Context, request: AdmitRequest, sessionId: string): Promise<Admission> {
-  const session = await loadSession(context, sessionId);
-  const journal = await loadJournal(context, sessionId);
-  const refusal = refusalOf(stateOf(session), journal.connected || context.connected.has(sessionId), request.route);
-  if (refusal !== null) return refusal;
-  if (context.connected.size >= context.limits.concurrentSessionsMax) return atCapacity(context);
+/** Under the session's lock. */
+async function admitFirst(
+  context: Context,
+  { request, sessionId, unsaved }: Reservation,
+): Promise<SessionTicket | Refusal> {
+  const full = capacityRefusal(context);
+  if (full !== null) return full;
   // Counted from here on, so that connections that open at the same time can't exceed the limit together.
   context.connected.add(sessionId);
   try {
+    if (unsaved !== null) await context.deps.storage.createSession({ session: unsaved, routeTokenSha256: null });
+    const session = await loadSession(context, sessionId);
+    const journal = await loadJournal(context, sessionId);
     const admittedUs = context.deps.nowUs();
     const openedUs = journal.openedUs ?? admittedUs;
     const openLogIndex = journal.openLogIndex ?? (await openRecording(context, session, openedUs));
@@ -140,6 +204,7 @@ async function admitSession(context: Context, request: AdmitRequest, sessionId: 
         ...known,
         recorderId: request.recorderId,
         clientAddress: request.clientAddress,
+        connectionId: request.connectionId,
         connected: true,
         admittedUs,
         openedUs,
@@ -147,22 +212,48 @@ async function admitSession(context: Context, request: AdmitRequest, sessionId: 
       }),
       session: (document) => ({ ...document, end_reason: null, end_message: null }),
     });
-    return { admitted: true, ticket: ticketOf(done.session) };
+    return ticketOf(done.session, false);
   } catch (thrown) {
     context.connected.delete(sessionId);
+    // Nobody comes back to a session that its connection created.
+    if (unsaved !== null) await tryStep(context, sessionId, 'remove').catch(() => {});
     throw thrown;
   }
 }
 
-export async function admit(context: Context, request: AdmitRequest): Promise<Admission> {
+/** Under the session's lock. Its recorder holds the session and lets one connection in. */
+async function admitAgain(context: Context, { request, sessionId }: Reservation): Promise<SessionTicket> {
+  const { connectionId, clientAddress } = request;
+  const journal = await loadJournal(context, sessionId);
+  await context.deps.journal.put({ ...journal, connectionId, clientAddress });
+  return ticketOf(await loadSession(context, sessionId), true);
+}
+
+async function admitReserved(context: Context, reservation: Reservation): Promise<SessionTicket | Refusal> {
+  const { request, sessionId, unsaved } = reservation;
+  const journal = await loadJournal(context, sessionId);
+  if (journal.connected && journal.connectionId === request.connectionId)
+    // Its answer was lost.
+    return ticketOf(await loadSession(context, sessionId), reservation.reconnects);
+  if (unsaved !== null) return admitFirst(context, reservation);
+  const place = placeOf(context, await loadSession(context, sessionId), journal, request);
+  if (typeof place === 'object') return place;
+  // Another connection began or ended the session between find and admit.
+  if ((place === 'again') !== reservation.reconnects) return inUse;
+  return reservation.reconnects ? admitAgain(context, reservation) : admitFirst(context, reservation);
+}
+
+export async function admit(context: Context, { connectionId }: { connectionId: string }): Promise<Admission> {
+  const reservation = context.reservations.get(connectionId);
+  if (reservation === null)
+    return { admitted: false, ...refusal('not_reserved', 'the connection took too long; connect again') };
+  const { sessionId } = reservation;
   try {
-    if (context.connected.size >= context.limits.concurrentSessionsMax) return atCapacity(context);
-    const found = await find(context, request.route);
-    if (found === null) return unknown;
-    return await context.locks.run(found.session_id, () => admitSession(context, request, found.session_id));
+    const answer = await context.locks.run(sessionId, () => admitReserved(context, reservation));
+    return 'code' in answer ? { admitted: false, ...answer } : { admitted: true, ticket: answer };
   } catch (thrown) {
     context.deps.onError?.('admit', thrown);
-    if (thrown instanceof LucidError && thrown.code === 'LUCID_ERR_3001') return unknown;
-    return refused('unavailable', 'the recording could not be opened; try again in a moment');
+    if (thrown instanceof LucidError && thrown.code === 'LUCID_ERR_3001') return { admitted: false, ...unknown };
+    return { admitted: false, ...refusal('unavailable', 'the recording could not be opened; try again in a moment') };
   }
 }

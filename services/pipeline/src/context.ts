@@ -12,6 +12,7 @@ import { logEntry } from '@lucid-sessions/evidence';
 import type { PipelineLimits } from './config.ts';
 import type { KeyedLock } from './keyed-lock.ts';
 import type { Anchor, JobQueue, Journal, JournalStore, TransparencyLog } from './ports.ts';
+import type { Reservations } from './reservations.ts';
 import {
   type Effect,
   isPipelineState,
@@ -45,6 +46,8 @@ export interface Context {
   locks: KeyedLock;
   /** Sessions with a connection, or about to have one. */
   connected: Set<string>;
+  /** Connections that were told of a session and are not admitted yet. */
+  reservations: Reservations;
   /** Wakes the job runner. */
   kick: () => void;
 }
@@ -53,6 +56,7 @@ export const newJournal = (sessionId: string): Journal => ({
   sessionId,
   recorderId: null,
   clientAddress: null,
+  connectionId: null,
   armed: false,
   connected: false,
   admittedUs: null,
@@ -83,7 +87,8 @@ export async function loadSession(context: Context, sessionId: string): Promise<
 }
 
 export async function loadJournal(context: Context, sessionId: string): Promise<Journal> {
-  return (await context.deps.journal.get(sessionId)) ?? newJournal(sessionId);
+  // One written by an earlier version may lack fields.
+  return { ...newJournal(sessionId), ...(await context.deps.journal.get(sessionId)) };
 }
 
 export function stateOf(session: SessionDocument): PipelineState {

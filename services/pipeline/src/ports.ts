@@ -54,6 +54,8 @@ export interface Journal {
   sessionId: string;
   recorderId: string | null;
   clientAddress: string | null;
+  /** The connection that was admitted last. */
+  connectionId: string | null;
   /** A user asked for the next connection to be recorded. */
   armed: boolean;
   /** A connection was admitted and has not ended. */

@@ -46,27 +46,28 @@ export async function recordEnd(context: Context, sessionId: string, end: End): 
   if (ended.drainedUs !== null) await settleEnd(context, sessionId);
 }
 
-const leftByClient = (reason: EndReason | null): boolean =>
-  reason === 'client_disconnected' || reason === 'client_tls_failed' || reason === 'handshake_timeout';
-
 /** Ended and drained: make the manifest, or begin again when nothing was recorded. Under the session's lock. */
 export async function settleEnd(context: Context, sessionId: string): Promise<void> {
   const journal = await loadJournal(context, sessionId);
   const { chunksCount } = await context.deps.storage.sessionTotals({ sessionId });
-  if (journal.startedUs !== null || chunksCount > 0) {
-    await tryStep(context, sessionId, 'drained');
-    return;
-  }
+  if (journal.startedUs !== null || chunksCount > 0) await tryStep(context, sessionId, 'drained');
+  else await beginAgain(context, sessionId, journal);
+}
+
+/** Nothing was recorded: the session goes on waiting for its client, with the same .rdp file. Under the session's lock. */
+export async function beginAgain(context: Context, sessionId: string, journal: Journal): Promise<void> {
   const session = await loadSession(context, sessionId);
   const again = { ...newJournal(sessionId), openedUs: journal.openedUs, openLogIndex: journal.openLogIndex };
-  // Nobody comes back to a session that its connection created. One that failed says why, and can be started again.
-  if (session.created_by === null || (journal.failed && !leftByClient(journal.endReason))) {
+  // Nobody comes back to a session that its connection created.
+  if (session.created_by === null) {
     await tryStep(context, sessionId, 'fail', { journal: () => ({ ...again, failed: true }) });
     return;
   }
-  // mstsc and FreeRDP leave to ask about the certificate and come back: the session goes on waiting for them.
+  await tryStep(context, sessionId, 'ended');
   await tryStep(context, sessionId, 'nothing_recorded', { journal: () => ({ ...again, armed: journal.armed }) });
-  await tryStep(context, sessionId, 'recover', { session: (session) => ({ ...session, stopped_at: null }) });
+  await tryStep(context, sessionId, 'recover', {
+    session: (session) => ({ ...session, stopped_at: null, end_reason: null, end_message: null }),
+  });
   if (journal.armed) await tryStep(context, sessionId, 'arm');
 }
 
@@ -112,9 +113,14 @@ async function take(context: Context, report: RecorderReport): Promise<void> {
   const { sessionId } = report;
   switch (report.kind) {
     case 'started':
+      context.reservations.release(report.connectionId);
       return recordStart(context, sessionId, report.atUs, report.recorderId);
     case 'progress':
       return recordProgress(context, sessionId, report.statistics);
+    case 'lost':
+    case 'reconnected':
+    case 'client':
+      return;
     case 'paused':
       await tryStep(context, sessionId, 'paused');
       return;

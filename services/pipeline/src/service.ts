@@ -1,8 +1,9 @@
 /** Pipeline Manager: owns every session's life and its place in the log. */
 import { LucidError, type PipelinePort, type ServiceHealth } from '@lucid-sessions/contract';
-import { admit } from './admit.ts';
+import { admit, find } from './admit.ts';
 import { anchorHandler } from './anchor-jobs.ts';
 import { anchoringStates, recheckHandler } from './anchor-rechecks.ts';
+import { attempted } from './attempts.ts';
 import { pause, remove, resume, start, stop } from './commands.ts';
 import { defaultLimits, type PipelineLimits } from './config.ts';
 import { type Context, loadJournal, loadSession, type PipelineDeps } from './context.ts';
@@ -13,6 +14,7 @@ import { KeyedLock } from './keyed-lock.ts';
 import { logProof, logProofs } from './log-proofs.ts';
 import { Reconciler } from './reconcile.ts';
 import { ProgressClock, report } from './reports.ts';
+import { Reservations } from './reservations.ts';
 import { purgeHandler, retentionHandler } from './retention.ts';
 import { control, pipelineStatus } from './status.ts';
 
@@ -68,11 +70,13 @@ async function anchor(context: Context, sessionId: string): ReturnType<PipelineP
 }
 
 export function createPipelineService(deps: PipelineDeps, limits: Partial<PipelineLimits> = {}): PipelineService {
+  const allLimits = { ...defaultLimits, ...limits };
   const context: Context = {
     deps,
-    limits: { ...defaultLimits, ...limits },
+    limits: allLimits,
     locks: new KeyedLock(),
     connected: new Set(),
+    reservations: new Reservations(4 * allLimits.concurrentSessionsMax + 256, deps.nowUs),
     kick: () => runner.kick(),
   };
   const runner = new JobRunner(context, {
@@ -100,7 +104,9 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
         throw new LucidError('invalidRequest', 'a new session is in the state created');
       return deps.storage.createSession({ session, routeTokenSha256 });
     },
+    find: (request) => find(context, request),
     admit: (request) => admit(context, request),
+    attempted: (attempt) => attempted(context, attempt),
     report: (said) => report(context, clock, said),
     start: ({ sessionId }) => start(context, sessionId),
     stop: ({ sessionId, reason }) => stop(context, sessionId, reason),

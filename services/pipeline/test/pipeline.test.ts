@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LucidError, rpcClient, type SessionDocument } from '@lucid-sessions/contract';
+import { type ConnectionAttempt, LucidError, rpcClient, type SessionDocument } from '@lucid-sessions/contract';
 import {
   backoffMs,
   createPipelineServer,
@@ -29,8 +29,7 @@ const stateOf = async (made: World, sessionId: string) => {
   return `${status} ${pipeline_state}`;
 };
 const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
-const admitBy = (made: World, name: string) =>
-  made.pipeline.admit({ route: { kind: 'cookie', name }, clientAddress: 'c', recorderId: 'r' });
+const admitBy = (made: World, name: string) => made.connect({ kind: 'cookie', name });
 
 check('a session from its connection to a logged manifest', async (made) => {
   await made.admit('s1');
@@ -91,15 +90,11 @@ check('a session from its connection to a logged manifest', async (made) => {
 check('a token names its session, without any start before', async (made) => {
   const token = 'secret token';
   await made.pipeline.create({ session: sampleSession('s1'), routeTokenSha256: tokenSha256(token) });
-  const admission = await made.pipeline.admit({ route: { kind: 'token', token }, clientAddress: 'c', recorderId: 'r' });
+  const admission = await made.connect({ kind: 'token', token });
   assert.ok(admission.admitted);
   assert.deepEqual(admission.ticket.target, { host: 'desk.example', port: 3389, useTls: true, ignoreCert: false });
   assert.deepEqual([admission.ticket.persistence, admission.ticket.graphics], ['strict', 'passthrough']);
-  const wrong = await made.pipeline.admit({
-    route: { kind: 'token', token: 'x' },
-    clientAddress: 'c',
-    recorderId: 'r',
-  });
+  const wrong = await made.connect({ kind: 'token', token: 'x' });
   assert.deepEqual([wrong.admitted, wrong.admitted || wrong.code], [false, 'unknown_session']);
 });
 
@@ -110,27 +105,19 @@ check('a name is no secret: its session must have been started', async (made) =>
   await made.pipeline.start({ sessionId: 's1' });
   assert.equal((await admitBy(made, 'alice')).admitted, true);
   const second = await admitBy(made, 's1');
-  assert.deepEqual([second.admitted, second.admitted || second.code], [false, 'not_startable']);
+  assert.deepEqual([second.admitted, second.admitted || second.code], [false, 'in_use']);
 });
 
 check('a listener makes the session itself', async (made) => {
   const route = { kind: 'listener', target: '[2001:db8::1]:3390' } as const;
-  const admission = await made.pipeline.admit({ route, clientAddress: 'c', recorderId: 'r' });
+  const admission = await made.connect(route);
   assert.ok(admission.admitted);
   assert.deepEqual([admission.ticket.target.host, admission.ticket.target.port], ['2001:db8::1', 3390]);
   const { name } = await sessionOf(made, admission.ticket.sessionId);
   assert.equal(name, '[2001:db8::1]:3390 2026-01-01T00:00:00.000Z');
-  const plain = await made.pipeline.admit({
-    route: { kind: 'listener', target: 'desk' },
-    clientAddress: 'c',
-    recorderId: 'r',
-  });
+  const plain = await made.connect({ kind: 'listener', target: 'desk' });
   assert.ok(plain.admitted && plain.ticket.target.port === 3389);
-  const bad = await made.pipeline.admit({
-    route: { kind: 'listener', target: 'a b' },
-    clientAddress: 'c',
-    recorderId: 'r',
-  });
+  const bad = await made.connect({ kind: 'listener', target: 'a b' });
   assert.deepEqual([bad.admitted, bad.admitted || bad.code], [false, 'unavailable']);
 });
 
@@ -138,16 +125,14 @@ check(
   'beyond MAX_CONCURRENT_SESSIONS nobody is admitted, also when many come at once',
   async (made) => {
     const route = { kind: 'listener', target: 'desk' } as const;
-    const admissions = await Promise.all(
-      Array.from({ length: 5 }, () => made.pipeline.admit({ route, clientAddress: 'c', recorderId: 'r' })),
-    );
+    const admissions = await Promise.all(Array.from({ length: 5 }, () => made.connect(route)));
     const codes = admissions.map((admission) => (admission.admitted ? 'admitted' : admission.code)).sort();
     assert.deepEqual(codes, ['admitted', 'admitted', 'at_capacity', 'at_capacity', 'at_capacity']);
-    const again = await made.pipeline.admit({ route, clientAddress: 'c', recorderId: 'r' });
+    const again = await made.connect(route);
     assert.deepEqual([again.admitted, again.admitted || again.code], [false, 'at_capacity']);
     const first = admissions.find((admission) => admission.admitted)!;
     await made.record(first.admitted ? first.ticket.sessionId : '');
-    assert.equal((await made.pipeline.admit({ route, clientAddress: 'c', recorderId: 'r' })).admitted, true);
+    assert.equal((await made.connect(route)).admitted, true);
   },
   { concurrentSessionsMax: 2 },
 );
@@ -164,40 +149,145 @@ check('a recording that can not be opened is refused, and the session can be tri
   assert.equal((await admitBy(made, 's1')).admitted, true);
 });
 
-check('a connection that never got through leaves the session as it was', async (made) => {
-  await made.admit('s1');
-  const ended = { kind: 'ended', sessionId: 's1', atUs: 5, reason: 'client_tls_failed', failed: true } as const;
-  await made.pipeline.report({ ...ended, message: 'the client did not trust us', statistics });
-  assert.equal(await stateOf(made, 's1'), 'stopped stopping');
-  await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 0 });
-  assert.equal(await stateOf(made, 's1'), 'starting starting');
-  assert.equal((await sessionOf(made, 's1')).end_message, 'the client did not trust us');
-  assert.equal((await admitBy(made, 's1')).admitted, true);
+const attempt = {
+  connectionId: 'gone',
+  sessionId: 's1',
+  atUs: 1_767_225_600_000_000,
+  clientAddress: '10.0.0.7:50000',
+  clientName: 'alice',
+  outcome: 'target_failed',
+  reason: 'target_unreachable',
+  message: 'the target refused the connection: is it on?',
+  count: 1,
+} as const satisfies ConnectionAttempt;
+
+const auditOf = async ({ storage }: World) =>
+  (await storage.listAudit({ limit: 100, offset: 0 })).events.map(
+    ({ eventType, resourceId, ipAddress, success, details }) =>
+      `${eventType} ${resourceId} ${ipAddress} ${success} ${details.reason} ${details.client_name} ${details.count}`,
+  );
+
+check('finding a session leaves nothing durable, of a listener not even the session', async (made) => {
+  await made.pipeline.create({ session: sampleSession('s1'), routeTokenSha256: null });
+  await made.pipeline.start({ sessionId: 's1' });
+  const before = await sessionOf(made, 's1');
+  const request = { clientAddress: 'c', clientName: null, recorderId: 'r' };
+  const route = { kind: 'listener', target: 'desk' } as const;
+  const listener = await made.pipeline.find({ ...request, connectionId: 'a', route });
+  const again = await made.pipeline.find({ ...request, connectionId: 'a', route });
+  const other = await made.pipeline.find({ ...request, connectionId: 'b', route });
+  assert.ok(listener.found && again.found && other.found);
+  assert.equal(again.ticket.sessionId, listener.ticket.sessionId, 'asked again: the same');
+  assert.notEqual(other.ticket.sessionId, listener.ticket.sessionId);
+  const named = await made.pipeline.find({ ...request, connectionId: 'd', route: { kind: 'cookie', name: 's1' } });
+  assert.ok(named.found);
+  assert.deepEqual(await sessionOf(made, 's1'), before);
+  assert.equal((await made.storage.listSessions({ limit: 10, offset: 0 })).total, 1);
+  assert.deepEqual([made.calls, made.entries, await auditOf(made)], [[], [], []]);
+});
+
+check('whoever is ready first is admitted, once; the others are refused', async (made) => {
+  await made.pipeline.create({ session: sampleSession('s1'), routeTokenSha256: null });
+  await made.pipeline.start({ sessionId: 's1' });
+  const request = {
+    route: { kind: 'cookie', name: 's1' },
+    clientAddress: 'c',
+    clientName: null,
+    recorderId: 'r',
+  } as const;
+  for (const connectionId of ['a', 'b']) assert.ok((await made.pipeline.find({ ...request, connectionId })).found);
+  const answers = await Promise.all(['b', 'a', 'b'].map((connectionId) => made.pipeline.admit({ connectionId })));
+  assert.deepEqual(
+    answers.map((answer) => (answer.admitted ? answer.ticket.sessionId : answer.code)),
+    ['s1', 'in_use', 's1'],
+    'an answer that was lost is given again',
+  );
+  const unknown = await made.pipeline.admit({ connectionId: 'never found' });
+  assert.deepEqual([unknown.admitted, unknown.admitted || unknown.code], [false, 'not_reserved']);
+  await made.restart();
+  const forgotten = await made.pipeline.admit({ connectionId: 'a' });
+  assert.deepEqual([forgotten.admitted, forgotten.admitted || forgotten.code], [false, 'not_reserved']);
+  assert.deepEqual(made.calls, ['open s1']);
+});
+
+check('what find reserved lapses, and is bounded', async (made) => {
+  const request = {
+    route: { kind: 'listener', target: 'desk' },
+    clientAddress: 'c',
+    clientName: null,
+    recorderId: 'r',
+  } as const;
+  const find = (connectionId: string) => made.pipeline.find({ ...request, connectionId });
+  let found = 0;
+  for (let tries = 0; tries < 1000 && (await find(`c${tries}`)).found; tries++) found++;
+  assert.ok(found > 100 && found < 1000);
+  made.clock.us += 661_000_000;
+  const late = await made.pipeline.admit({ connectionId: 'c0' });
+  assert.deepEqual([late.admitted, late.admitted || late.code], [false, 'not_reserved']);
+  assert.ok((await find('later')).found);
+});
+
+check('a connection that never got through leaves the session waiting, and says why', async (made) => {
+  const token = 'secret token';
+  await made.pipeline.create({ session: sampleSession('s1'), routeTokenSha256: tokenSha256(token) });
+  const request = { route: { kind: 'token', token }, clientAddress: 'c', clientName: null, recorderId: 'r' } as const;
+  assert.ok((await made.pipeline.find({ ...request, connectionId: 'gone' })).found);
+  await made.pipeline.attempted(attempt);
+  await made.pipeline.attempted(attempt);
+  assert.equal(await stateOf(made, 's1'), 'created created');
+  assert.deepEqual((await sessionOf(made, 's1')).last_attempt, {
+    at: '2026-01-01T00:00:00.000Z',
+    client_address: '10.0.0.7:50000',
+    client_name: 'alice',
+    outcome: 'target_failed',
+    reason: 'target_unreachable',
+    message: attempt.message,
+  });
+  assert.deepEqual(await auditOf(made), ['connection_failed s1 10.0.0.7:50000 false target_unreachable alice 1']);
+  const late = await made.pipeline.admit({ connectionId: 'gone' });
+  assert.equal(late.admitted, false, 'its reservation is gone');
+  // Admitted, and then the recorder could not go on.
+  assert.ok((await made.pipeline.find({ ...request, connectionId: 'second' })).found);
+  assert.ok((await made.pipeline.admit({ connectionId: 'second' })).admitted);
+  await made.pipeline.attempted({ ...attempt, connectionId: 'first' });
+  assert.equal(await stateOf(made, 's1'), 'starting starting', 'told of another connection');
+  await made.pipeline.attempted({ ...attempt, connectionId: 'second' });
+  assert.equal(await stateOf(made, 's1'), 'created created');
+  assert.ok((await made.connect(request.route)).admitted, 'with the same .rdp file');
   assert.equal(made.entries.length, 1, 'the open record is logged once');
   await made.record('s1');
   await made.until('s1', 'completed');
 });
 
-check('a target that is down fails the session and says why; started again, it can be recorded', async (made) => {
+check('attempts of a session nobody knows are audited all the same', async (made) => {
+  await made.pipeline.attempted({ ...attempt, sessionId: null, outcome: 'refused', reason: 'no_route', count: 17 });
+  await made.pipeline.attempted({ ...attempt, connectionId: 'b', sessionId: 'of-a-listener' });
+  assert.deepEqual((await auditOf(made)).sort(), [
+    'connection_failed of-a-listener 10.0.0.7:50000 false target_unreachable alice 1',
+    'connection_refused null 10.0.0.7:50000 false no_route alice 17',
+  ]);
+});
+
+check('a recorder that dies between yes and the first frame leaves the session waiting', async (made) => {
   await made.admit('s1');
-  const message = 'the target refused the connection: is it on?';
-  const ended = { kind: 'ended', sessionId: 's1', reason: 'target_unreachable', failed: true } as const;
-  await made.pipeline.report({ ...ended, atUs: made.clock.us, message, statistics });
+  const ended = { kind: 'ended', sessionId: 's1', atUs: 5, reason: 'recorder_crashed', failed: true } as const;
+  await made.pipeline.report({ ...ended, message: 'it died', statistics });
+  assert.equal(await stateOf(made, 's1'), 'stopped stopping');
   await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 0 });
-  assert.equal(await stateOf(made, 's1'), 'failed error');
-  assert.equal((await sessionOf(made, 's1')).end_message, message);
-  assert.equal((await admitBy(made, 's1')).admitted, false);
-  await made.pipeline.start({ sessionId: 's1' });
   assert.equal(await stateOf(made, 's1'), 'starting starting');
-  assert.equal((await sessionOf(made, 's1')).end_message, null);
   assert.equal((await admitBy(made, 's1')).admitted, true);
-  await made.record('s1');
-  await made.until('s1', 'completed');
+});
+
+check('of a listener, a recording that could not be opened leaves no session', async (made) => {
+  made.processor.open = () => Promise.reject(new LucidError('unavailable', 'processor is away'));
+  const refusal = await made.connect({ kind: 'listener', target: 'desk' });
+  assert.deepEqual([refusal.admitted, refusal.admitted || refusal.code], [false, 'unavailable']);
+  await made.until('new-1', 'deleted');
 });
 
 check('drained may come before ended', async (made) => {
   await made.admit('s1');
-  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
+  await made.start('s1', 5);
   await made.putChunk('s1', 0);
   await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 1 });
   await made.pipeline.report({
@@ -216,7 +306,7 @@ check('drained may come before ended', async (made) => {
 check('pause and resume', async (made) => {
   await made.admit('s1');
   await assert.rejects(made.pipeline.pause({ sessionId: 's1' }), { code: 'LUCID_ERR_3004' });
-  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
+  await made.start('s1', 5);
   const { session, atUs } = await made.pipeline.pause({ sessionId: 's1' });
   assert.deepEqual([session.status, atUs], ['paused', made.clock.us]);
   await made.pipeline.report({ kind: 'paused', sessionId: 's1', atUs });
@@ -230,7 +320,7 @@ check('pause and resume', async (made) => {
 
 check('a recorder that pauses or resumes by itself is followed', async (made) => {
   await made.admit('s1');
-  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
+  await made.start('s1', 5);
   await made.pipeline.pause({ sessionId: 's1' });
   await made.pipeline.report({ kind: 'resumed', sessionId: 's1', atUs: 6 });
   assert.equal(await stateOf(made, 's1'), 'recording active');
@@ -240,7 +330,7 @@ check('a recorder that pauses or resumes by itself is followed', async (made) =>
 
 check('stopping ends the recording; the recorder may report the end later and better', async (made) => {
   await made.admit('s1');
-  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
+  await made.start('s1', 5);
   await made.putChunk('s1', 0);
   const { session } = await made.pipeline.stop({ sessionId: 's1', reason: 'audit' });
   assert.deepEqual([session.status, session.end_reason, session.end_message], ['stopped', 'stopped', 'audit']);
@@ -269,7 +359,7 @@ check('stopping ends the recording; the recorder may report the end later and be
 
 check('a stop that could not reach the recorder can be sent again', async (made) => {
   await made.admit('s1');
-  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
+  await made.start('s1', 5);
   const { stop } = made.recorder;
   made.recorder.stop = () => Promise.reject(new LucidError('unavailable', 'recorder is away'));
   await assert.rejects(made.pipeline.stop({ sessionId: 's1', reason: '' }), { code: 'LUCID_ERR_3016' });
@@ -307,7 +397,7 @@ check('reports that come twice, late or for sessions nobody knows', async (made)
   await made.record('s1');
   await made.until('s1', 'completed');
   const before = await sessionOf(made, 's1');
-  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
+  await made.start('s1', 5);
   await made.pipeline.report({ kind: 'paused', sessionId: 's1', atUs: 5 });
   await made.pipeline.report({ kind: 'progress', sessionId: 's1', statistics });
   const end = { reason: 'recorder_crashed', message: 'late', failed: true } as const;
@@ -381,7 +471,7 @@ check('processing can be held back and let go', async (made) => {
 
 check('chunks that were promised but are not stored hold the manifest back', async (made) => {
   await made.admit('s1');
-  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
+  await made.start('s1', 5);
   const hash = await made.putChunk('s1', 0);
   await made.pipeline.report({
     kind: 'ended',
@@ -450,11 +540,11 @@ check('an anchor that refuses for good is a failed receipt, not a failed session
 
 check('after a crash a session whose recorder is gone is driven to its end', async (made) => {
   await made.admit('s1');
-  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: made.clock.us, recorderId: 'r' });
+  await made.start('s1', made.clock.us);
   await made.putChunk('s1', 0);
   await made.restart();
   const again = await admitBy(made, 's1');
-  assert.deepEqual([again.admitted, again.admitted || again.code], [false, 'not_startable']);
+  assert.deepEqual([again.admitted, again.admitted || again.code], [false, 'in_use']);
   made.recorder.alive.clear();
   await made.service.reconcile();
   assert.equal(await stateOf(made, 's1'), 'recording active', 'it may be between two moments');
@@ -470,7 +560,7 @@ check('after a crash a session whose recorder is gone is driven to its end', asy
 
 check('a recorder that does not answer is waited for, and its own report is the better one', async (made) => {
   await made.admit('s1');
-  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: made.clock.us, recorderId: 'r' });
+  await made.start('s1', made.clock.us);
   await made.putChunk('s1', 0);
   const { live } = made.recorder;
   made.recorder.live = () => Promise.reject(new Error('no answer'));
@@ -489,7 +579,7 @@ check('a recorder that does not answer is waited for, and its own report is the 
 
 check('a crash between journal and state is repaired', async (made) => {
   await made.admit('s1');
-  await made.pipeline.report({ kind: 'started', sessionId: 's1', atUs: 5, recorderId: 'r' });
+  await made.start('s1', 5);
   await made.putChunk('s1', 0);
   const { replaceSession } = made.storage;
   made.storage.replaceSession = () => Promise.reject(new LucidError('unavailable', 'crash'));

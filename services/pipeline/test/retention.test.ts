@@ -113,7 +113,7 @@ check('a listener says how long its sessions are kept, else the installation doe
     [{ retentionDays: null }, null],
   ] as const) {
     const route = { kind: 'listener', target: 'desk', ...given } as const;
-    const admission = await made.pipeline.admit({ route, clientAddress: 'c', recorderId: 'r' });
+    const admission = await made.connect(route);
     assert.ok(admission.admitted);
     const { session } = await made.storage.getSession({ sessionId: admission.ticket.sessionId });
     assert.equal(session?.storage_config.retention_days, kept);

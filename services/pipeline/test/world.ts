@@ -5,13 +5,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FsChunkStore, SqliteJobQueue, SqliteJournalStore, SqliteMetadataStore } from '@lucid-sessions/adapters';
 import {
+  type Admission,
   type AnchorReceipt,
+  type ConnectionRequest,
   LucidError,
   type PipelinePort,
   type ProcessorPort,
   type RecorderPort,
   type RecorderReport,
   type RecordingStatistics,
+  type Route,
 } from '@lucid-sessions/contract';
 import {
   type Anchor,
@@ -52,7 +55,10 @@ export interface World {
   deps(): PipelineDeps;
   /** The pipeline's process dies and a new one takes over. */
   restart(limits?: Partial<PipelineLimits>): Promise<void>;
+  /** A connection that is found and admitted at once. */
+  connect(route: Route, more?: Partial<ConnectionRequest>): Promise<Admission>;
   admit(sessionId: string): Promise<void>;
+  start(sessionId: string, atUs?: number): Promise<void>;
   putChunk(sessionId: string, index: number, previous?: string | null): Promise<string>;
   /** started → one chunk → ended → drained. */
   record(sessionId: string): Promise<void>;
@@ -133,6 +139,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
   };
   const anchors: Anchor[] = [];
   let count = 0;
+  let connections = 0;
   const deps = (): PipelineDeps => ({
     storage,
     processor,
@@ -170,15 +177,28 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
       made.service = service;
       await service.run();
     },
+    async connect(route, more = {}) {
+      const connectionId = `connection-${++connections}`;
+      const request = {
+        connectionId,
+        route,
+        clientAddress: '10.0.0.1:5000',
+        clientName: null,
+        recorderId: 'recorder-1',
+      };
+      const finding = await made.pipeline.find({ ...request, ...more });
+      if (!finding.found) return { admitted: false, code: finding.code, message: finding.message };
+      return made.pipeline.admit({ connectionId: more.connectionId ?? connectionId });
+    },
+    async start(sessionId, atUs = clock.us) {
+      const addresses = { connectionId: 'c', clientAddress: '10.0.0.1:5000', targetAddress: '10.0.0.2:3389' };
+      await report({ kind: 'started', sessionId, atUs, recorderId: 'recorder-1', ...addresses });
+    },
     async admit(sessionId) {
       const session = sampleSession(sessionId);
       await made.pipeline.create({ session, routeTokenSha256: null });
       await made.pipeline.start({ sessionId });
-      const admission = await made.pipeline.admit({
-        route: { kind: 'cookie', name: sessionId },
-        clientAddress: '10.0.0.1:5000',
-        recorderId: 'recorder-1',
-      });
+      const admission = await made.connect({ kind: 'cookie', name: sessionId });
       if (!admission.admitted) throw new LucidError('internal', admission.message);
       alive.add(sessionId);
     },
@@ -189,7 +209,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
       return chunk.metadata.leafHash;
     },
     async record(sessionId) {
-      await report({ kind: 'started', sessionId, atUs: clock.us, recorderId: 'recorder-1' });
+      await made.start(sessionId);
       await made.putChunk(sessionId, 0);
       clock.us += 10_000_000;
       const end = { reason: 'client_disconnected', message: 'bye', failed: false } as const;

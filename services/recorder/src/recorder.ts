@@ -9,6 +9,7 @@ import {
   type ServiceHealth,
 } from '@lucid-sessions/contract';
 import type { RecorderConfig } from './config.ts';
+import { AttemptQueue } from './front-door/attempt-queue.ts';
 import { FrontDoor, type ListenAddress } from './front-door/front-door.ts';
 import { loadIdentity } from './front-door/identity.ts';
 import type { RecordedSession } from './front-door/recorded-session.ts';
@@ -65,6 +66,7 @@ class RunningRecorder implements Recorder {
   readonly #deps: RecorderDeps;
   readonly #onProblem: (message: string) => void;
   readonly #reports: ReportQueue;
+  readonly #attempts: AttemptQueue;
   readonly #clock = new WallClock();
   readonly #sessions = new Map<string, RecordedSession>();
   /** Admitted, not running yet: when they were, µs. */
@@ -86,6 +88,12 @@ class RunningRecorder implements Recorder {
       reportsMax: 10_000,
       retryMs: 200,
       retryMsMax: 10_000,
+      onProblem: this.#onProblem,
+    });
+    this.#attempts = new AttemptQueue({
+      attempted: (attempt) => deps.pipeline.attempted(attempt),
+      attemptsMax: 10_000,
+      retryMs: 1000,
       onProblem: this.#onProblem,
     });
     this.port = {
@@ -134,6 +142,7 @@ class RunningRecorder implements Recorder {
         wallUs: () => this.#clock.nowUs(),
         checkClock: () => this.#checkClock(),
         report: (report) => this.#report(report),
+        attempted: (attempt) => this.#attempts.send(attempt),
         onProblem: this.#onProblem,
         onAdmitted: (sessionId) => void this.#connecting.set(sessionId, this.#clock.nowUs()),
         onStarted: (session) => this.#started(session),
@@ -256,6 +265,7 @@ class RunningRecorder implements Recorder {
     while (this.spool.undrainedCount > 0 && this.spool.failure === null && performance.now() < until)
       await new Promise((resolve) => setTimeout(resolve, 5));
     await this.#reports.dispose(Math.max(100, until - performance.now()));
+    await this.#attempts.dispose(100);
     this.#door?.destroy();
     await this.spool.close();
   }

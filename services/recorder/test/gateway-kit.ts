@@ -3,6 +3,9 @@ import type { TestContext } from 'node:test';
 import {
   type Admission,
   type ChunkToSeal,
+  type ConnectionAttempt,
+  type ConnectionRequest,
+  type Finding,
   type PipelinePort,
   type RecorderReport,
   type Route,
@@ -21,6 +24,10 @@ export interface Gateway {
   chunks: (ChunkToSeal & { copy: Uint8Array })[];
   routes: Route[];
   problems: string[];
+  /** Connections that became no session. */
+  attempts: ConnectionAttempt[];
+  /** The first of them, when it is there. */
+  attempted: () => Promise<ConnectionAttempt>;
   /** The first report of a kind, when it is there. */
   reported: <K extends RecorderReport['kind']>(kind: K) => Promise<Extract<RecorderReport, { kind: K }>>;
   frames: () => Frame[];
@@ -29,6 +36,8 @@ export interface Gateway {
 
 export const ticketFor = (port: number, more: Partial<SessionTicket> = {}): SessionTicket => ({
   sessionId: 'session-1',
+  reconnects: false,
+  reconnectSeconds: 0,
   target: { host: '127.0.0.1', port, useTls: true, ignoreCert: true },
   recording: recordingConfigSchema.parse({}),
   graphics: 'passthrough',
@@ -65,6 +74,7 @@ export const receipt = {
 } as const;
 
 export interface GatewayOptions {
+  /** What `find` answers; `admit` answers the same when the connection is ready. */
   admit: (route: Route) => Admission | Promise<Admission>;
   config?: Partial<RecorderConfig>;
   deps?: Partial<RecorderDeps>;
@@ -78,11 +88,21 @@ export async function startGateway(t: TestContext, options: GatewayOptions): Pro
   const chunks: Gateway['chunks'] = [];
   const routes: Route[] = [];
   const problems: string[] = [];
+  const attempts: ConnectionAttempt[] = [];
+  const admissions = new Map<string, Admission>();
   const waiters: (() => void)[] = [];
   const pipeline = {
-    admit: async ({ route }: { route: Route }) => {
+    find: async ({ connectionId, route }: ConnectionRequest): Promise<Finding> => {
       routes.push(route);
-      return options.admit(route);
+      const admission = await options.admit(route);
+      admissions.set(connectionId, admission);
+      const { admitted, ...rest } = admission;
+      return { found: admitted, ...rest } as Finding;
+    },
+    admit: async ({ connectionId }: { connectionId: string }) => admissions.get(connectionId),
+    attempted: async (attempt: ConnectionAttempt) => {
+      attempts.push(attempt);
+      for (const wake of waiters.splice(0)) wake();
     },
     report: async (report: RecorderReport) => {
       await options.report?.(report);
@@ -109,6 +129,12 @@ export async function startGateway(t: TestContext, options: GatewayOptions): Pro
       await new Promise<void>((resolve) => waiters.push(resolve));
     }
   };
+  const attempted: Gateway['attempted'] = async () => {
+    for (;;) {
+      if (attempts[0] !== undefined) return attempts[0];
+      await new Promise<void>((resolve) => waiters.push(resolve));
+    }
+  };
   const frames = (): Frame[] => chunks.flatMap(({ copy }) => [...readPayload(copy)]);
   return {
     recorder,
@@ -117,6 +143,8 @@ export async function startGateway(t: TestContext, options: GatewayOptions): Pro
     chunks,
     routes,
     problems,
+    attempts,
+    attempted,
     reported,
     frames,
     notes: () =>

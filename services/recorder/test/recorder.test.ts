@@ -181,7 +181,7 @@ test('reports come in order, again and again until they arrive; progress gives w
   const statistics = receiptlessStatistics;
   const sessionId = 'a';
   const sent = [
-    queue.send({ kind: 'started', sessionId, atUs: 1, recorderId: 'r' }),
+    queue.send({ kind: 'started', sessionId, atUs: 1, recorderId: 'r', ...addresses }),
     queue.send({ kind: 'progress', sessionId, statistics }),
     queue.send({ kind: 'progress', sessionId, statistics }),
     queue.send({ kind: 'paused', sessionId, atUs: 2 }),
@@ -194,6 +194,7 @@ test('reports come in order, again and again until they arrive; progress gives w
   assert.equal(queue.length, 0);
 });
 
+const addresses = { connectionId: 'c', clientAddress: '', targetAddress: '' };
 const receiptlessStatistics = {
   framesCount: 0,
   relayedBytes: 0,

@@ -412,6 +412,7 @@ export function makeSession(fields: Partial<SessionDocument> & { session_id: str
     },
     end_reason: null,
     end_message: null,
+    last_attempt: null,
     merkle_root: null,
     version: 1,
     pipeline_state: 'destroyed',
@@ -431,6 +432,7 @@ export function completedSession(
     stopped_at: new Date(recording.endedUs / 1000).toISOString(),
     end_reason: 'client_disconnected',
     end_message: 'the client disconnected',
+    last_attempt: null,
     merkle_root: recording.merkleRoot,
     ...fields,
   });

@@ -40,6 +40,12 @@ export async function listSessions(api: ApiClient, output: Output, options: List
   output.result(page, rows.length === 0 ? shown : `${table(header, rows)}\n${shown}`);
 }
 
+/** Why the last connection came to nothing; a session that was recorded since has other things to tell. */
+function attemptOf({ last_attempt: attempt, started_at }: SessionAnswer): string | null {
+  if (!attempt || (started_at !== null && started_at > attempt.at)) return null;
+  return `${attempt.message} (${attempt.client_address}, ${attempt.at})`;
+}
+
 export async function showSession(api: ApiClient, output: Output, id: string): Promise<void> {
   const session = await api.json<SessionAnswer>('GET', sessionPath(id));
   const { log, anchoring } = await api.json<AnchorAnswer>('GET', `${sessionPath(id)}/anchor`);
@@ -53,6 +59,7 @@ export async function showSession(api: ApiClient, output: Output, id: string): P
     ['started', session.started_at],
     ['stopped', session.stopped_at],
     ['ended', session.end_message ?? session.end_reason],
+    ['last attempt', attemptOf(session)],
     ['length', formatDuration(statistics.duration_seconds)],
     ['frames', String(statistics.frame_count)],
     ['chunks', `${statistics.chunks_count}, ${formatBytes(statistics.size_bytes)} stored`],

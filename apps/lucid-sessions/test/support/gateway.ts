@@ -92,6 +92,13 @@ export async function sessionIn(
   });
 }
 
+/** The session once a connection to it has failed. */
+export const attemptedSession = (gateway: Pick<Gateway, 'api'>, id: string): Promise<SessionAnswer> =>
+  eventually('a failed attempt', async () => {
+    const session = await gateway.api.json<SessionAnswer>('GET', `/sessions/${id}`);
+    return (session.last_attempt ?? null) !== null && session;
+  });
+
 export const verifySession = (gateway: Pick<Gateway, 'api'>, id: string): Promise<VerificationReport> =>
   gateway.api.json<VerificationReport>('POST', `/sessions/${id}/verify`, {});
 

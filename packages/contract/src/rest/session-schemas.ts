@@ -61,6 +61,15 @@ export const sessionStatisticsSchema = z.strictObject({
   compression_ratio: ratio.describe('Stored bytes by recorded bytes.'),
 });
 
+export const lastAttemptSchema = z.strictObject({
+  at: timestamp,
+  client_address: z.string(),
+  client_name: z.string().nullable(),
+  outcome: z.string().describe('refused, target_failed or client_left.'),
+  reason: z.string(),
+  message: z.string(),
+});
+
 export const sessionSchema = z.strictObject({
   session_id: sessionIdSchema,
   name: sessionName,
@@ -77,6 +86,9 @@ export const sessionSchema = z.strictObject({
   statistics: sessionStatisticsSchema,
   end_reason: z.string().nullable(),
   end_message: z.string().nullable(),
+  last_attempt: lastAttemptSchema
+    .nullable()
+    .describe('The last connection that asked for the session and did not become one. The session goes on waiting.'),
   merkle_root: hexHash.nullable(),
   pipeline_state: z.string(),
   recording_url: z.string().describe('Page of the console that shows the session.'),

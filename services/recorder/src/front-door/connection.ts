@@ -1,7 +1,9 @@
 /** One TCP connection of a client, until it is a recorded session or has been told why not. */
+import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type {
-  Admission,
+  AttemptReason,
+  ConnectionAttempt,
   PipelinePort,
   RecorderReport,
   RecordingFact,
@@ -37,6 +39,8 @@ export interface ConnectionContext {
   /** Tells every session when the wall clock was set. */
   checkClock: () => void;
   report: (report: RecorderReport) => Promise<void>;
+  /** Tells the pipeline of a connection that became no session; tried again until it arrives. */
+  attempted: (attempt: ConnectionAttempt) => void;
   onProblem: (message: string) => void;
   /** Sessions that were admitted, while they connect and while they run. */
   onAdmitted: (sessionId: string) => void;
@@ -51,9 +55,6 @@ interface Hello {
 
 /** A client that is being told no gets this long to listen. */
 const refusalMs = 10_000;
-
-const refused = (errorInfo: number, message: string): ConnectFailure =>
-  new ConnectFailure('stopped', errorInfo, message);
 
 /** Takes a connection from its first byte on. Resolves when the session runs or the client was turned away. */
 export async function serveConnection(tcp: Socket, rule: ListenerRule, context: ConnectionContext): Promise<void> {
@@ -73,14 +74,36 @@ export async function serveConnection(tcp: Socket, rule: ListenerRule, context: 
     closeGently(tcp);
     return;
   }
-  const ticket = await admit(hello.request, tcp, rule, context);
-  if (ticket instanceof ConnectFailure) {
+  const connection: Connection = { connectionId: randomUUID(), tcp, hello, clientName: nameOf(hello.request) };
+  const ticket = await find(connection, rule, context);
+  if (ticket instanceof Refused) {
     context.onProblem(`refused ${addressOf(tcp)}: ${ticket.message}`);
+    tellAttempt(connection, null, { outcome: 'refused', ...ticket }, context);
     await refuseClient(tcp, hello.bytes, context.identity, ticket.errorInfo, AbortSignal.timeout(refusalMs));
     return;
   }
-  context.onAdmitted(ticket.sessionId);
-  await connectSession(tcp, hello, ticket, context, signal);
+  await connectSession(connection, ticket, context, signal);
+}
+
+interface Connection {
+  connectionId: string;
+  tcp: Socket;
+  hello: Hello;
+  clientName: string | null;
+}
+
+const nameOf = ({ routing }: X224ConnectionRequest): string | null =>
+  routing?.kind === 'mstshash' ? routing.name : null;
+
+function tellAttempt(
+  { connectionId, tcp, clientName }: Connection,
+  sessionId: string | null,
+  { outcome, reason, message }: Pick<ConnectionAttempt, 'outcome' | 'reason' | 'message'>,
+  context: ConnectionContext,
+): void {
+  const clientAddress = addressOf(tcp);
+  const atUs = context.wallUs();
+  context.attempted({ connectionId, sessionId, atUs, clientAddress, clientName, outcome, reason, message, count: 1 });
 }
 
 function routeOf({ routing }: X224ConnectionRequest, rule: ListenerRule): Route | null {
@@ -98,38 +121,46 @@ function routeOf({ routing }: X224ConnectionRequest, rule: ListenerRule): Route 
   return null;
 }
 
-async function admit(
-  request: X224ConnectionRequest,
-  tcp: Socket,
+/** The gateway says no. */
+class Refused {
+  readonly reason: AttemptReason;
+  readonly errorInfo: number;
+  readonly message: string;
+
+  constructor(reason: AttemptReason, message: string) {
+    this.reason = reason;
+    this.errorInfo =
+      reason === 'at_capacity' ? ErrorInfo.cbDestinationPoolNotFree.code : ErrorInfo.serverDeniedConnection.code;
+    this.message = message;
+  }
+}
+
+async function find(
+  { connectionId, tcp, hello, clientName }: Connection,
   rule: ListenerRule,
   context: ConnectionContext,
-): Promise<SessionTicket | ConnectFailure> {
-  const route = routeOf(request, rule);
-  if (route === null) return refused(ErrorInfo.serverDeniedConnection.code, 'the client named no session');
-  const clientAddress = addressOf(tcp);
-  let admission: Admission;
+): Promise<SessionTicket | Refused> {
+  const route = routeOf(hello.request, rule);
+  if (route === null) return new Refused('no_route', 'the client named no session');
+  const { recorderId } = context;
+  const request = { connectionId, route, clientAddress: addressOf(tcp), clientName, recorderId };
   try {
-    admission = await context.pipeline.admit({ route, clientAddress, recorderId: context.recorderId });
+    const finding = await context.pipeline.find(request);
+    return finding.found ? finding.ticket : new Refused(finding.code, finding.message);
   } catch (error) {
-    return refused(ErrorInfo.serverDeniedConnection.code, `the pipeline can't be reached: ${(error as Error).message}`);
+    return new Refused('unavailable', `the pipeline can't be reached: ${(error as Error).message}`);
   }
-  if (admission.admitted) return admission.ticket;
-  const full = admission.code === 'at_capacity';
-  return refused(
-    full ? ErrorInfo.cbDestinationPoolNotFree.code : ErrorInfo.serverDeniedConnection.code,
-    admission.message,
-  );
 }
 
 const addressOf = (tcp: Socket): string => `${tcp.remoteAddress ?? 'unknown'}:${tcp.remotePort ?? 0}`;
 
 async function connectSession(
-  tcp: Socket,
-  hello: Hello,
+  connection: Connection,
   ticket: SessionTicket,
   context: ConnectionContext,
   signal: AbortSignal,
 ): Promise<void> {
+  const { tcp, hello } = connection;
   const facts: RecordingFact[] = [];
   let target: TargetConnection | null = null;
   try {
@@ -143,7 +174,7 @@ async function connectSession(
     target = await connectTarget(ticket.target, half, (certificate) =>
       facts.push({ ...certificate, atUs: context.wallUs() }),
     );
-    await startSession(tcp, hello, ticket, target, facts, context, signal);
+    await startSession(connection, ticket, target, facts, context, signal);
   } catch (error) {
     target?.socket.destroy();
     const failure =
@@ -151,7 +182,9 @@ async function connectSession(
         ? error
         : new ConnectFailure('protocol_violation', ErrorInfo.none.code, (error as Error).message);
     context.onProblem(`session ${ticket.sessionId}: ${failure.message}`);
-    reportFailure(ticket.sessionId, failure, facts, context);
+    const { message } = failure;
+    const reason = failure.reason as AttemptReason;
+    tellAttempt(connection, ticket.sessionId, { outcome: outcomeOf(failure), reason, message }, context);
     context.onGone(ticket.sessionId);
     // Without a code the client has its confirm already, or has left.
     if (failure.errorInfo === 0) tcp.destroy();
@@ -159,30 +192,14 @@ async function connectSession(
   }
 }
 
-/** Nothing was recorded: the session has ended and is drained at once. */
-function reportFailure(
-  sessionId: string,
-  failure: ConnectFailure,
-  facts: RecordingFact[],
-  context: ConnectionContext,
-): void {
-  const statistics = {
-    framesCount: 0,
-    relayedBytes: 0,
-    framesDropped: 0,
-    errorsCount: 1,
-    durationUs: 0,
-    updatesCount: 0,
-  };
-  const { reason, message } = failure;
-  for (const fact of facts) void context.report({ kind: 'fact', sessionId, fact });
-  void context.report({ kind: 'ended', sessionId, atUs: context.wallUs(), reason, message, failed: true, statistics });
-  void context.report({ kind: 'drained', sessionId, chunksCount: 0 });
+function outcomeOf({ reason }: ConnectFailure): ConnectionAttempt['outcome'] {
+  if (reason === 'target_unreachable' || reason === 'target_tls_failed' || reason === 'server_disconnected')
+    return 'target_failed';
+  return reason === 'recording_not_persisted' || reason === 'stopped' ? 'refused' : 'client_left';
 }
 
 async function startSession(
-  tcp: Socket,
-  { request, bytes: requestBytes }: Hello,
+  { connectionId, tcp, hello: { request, bytes: requestBytes } }: Connection,
   ticket: SessionTicket,
   target: TargetConnection,
   facts: RecordingFact[],
@@ -196,10 +213,14 @@ async function startSession(
   tcp.write(confirm);
   const client = await acceptTls(tcp, context.identity, signal);
   await firstBytes(client, target.socket, signal);
+  const admission = await context.pipeline.admit({ connectionId });
+  if (!admission.admitted) throw new ConnectFailure('recording_not_persisted', 0, admission.message);
+  context.onAdmitted(ticket.sessionId);
   const received = TapFlag.receivedOnly;
   const delivered = TapFlag.deliveredOnly;
   const session = new RecordedSession({
     ticket,
+    connectionId,
     client,
     target: target.socket,
     clientAddress: addressOf(tcp),

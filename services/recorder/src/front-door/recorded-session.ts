@@ -15,6 +15,7 @@ import { closeGently } from './refusal.ts';
 
 export interface RecordedSessionOptions {
   ticket: SessionTicket;
+  connectionId: string;
   client: Socket;
   target: Socket;
   clientAddress: string;
@@ -138,9 +139,10 @@ export class RecordedSession {
   }
 
   #open(): void {
-    const { clientAddress, targetAddress, beforeTls, facts, recorderId } = this.#options;
+    const { connectionId, clientAddress, targetAddress, beforeTls, facts, recorderId } = this.#options;
     const { sessionId, startedUs: atUs } = this;
-    void this.#options.report({ kind: 'started', sessionId, atUs, recorderId });
+    const started = { sessionId, atUs, recorderId, connectionId, clientAddress, targetAddress };
+    void this.#options.report({ kind: 'started', ...started });
     this.#fact({ kind: 'connected', atUs, clientAddress, targetAddress });
     this.#note({ type: 'connected', atUs, clientAddress, targetAddress });
     for (const { fromServer, bytes, flags } of beforeTls) {

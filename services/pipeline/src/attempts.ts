@@ -1,0 +1,60 @@
+/** Connections that became no session: what they reserved is let go, their session keeps waiting, and the audit log knows. */
+import type { AuditEvent, ConnectionAttempt, LastAttempt } from '@lucid-sessions/contract';
+import { LucidError } from '@lucid-sessions/contract';
+import { type Context, editSession, isoOf, loadJournal } from './context.ts';
+import { beginAgain } from './reports.ts';
+
+const textMax = 500;
+
+const eventOf = (attempt: ConnectionAttempt): AuditEvent => ({
+  // The same attempt told again is the same event.
+  eventId: `connection:${attempt.connectionId}`,
+  timestampUs: attempt.atUs,
+  eventType: attempt.outcome === 'refused' ? 'connection_refused' : 'connection_failed',
+  userId: null,
+  resourceId: attempt.sessionId,
+  ipAddress: attempt.clientAddress,
+  userAgent: null,
+  success: false,
+  errorMessage: attempt.message.slice(0, textMax),
+  details: {
+    outcome: attempt.outcome,
+    reason: attempt.reason,
+    client_name: attempt.clientName,
+    count: attempt.count,
+  },
+});
+
+const lastAttemptOf = (attempt: ConnectionAttempt): LastAttempt => ({
+  at: isoOf(attempt.atUs),
+  client_address: attempt.clientAddress,
+  client_name: attempt.clientName,
+  outcome: attempt.outcome,
+  reason: attempt.reason,
+  message: attempt.message.slice(0, textMax),
+});
+
+/** Under the session's lock. */
+async function settleAttempt(context: Context, sessionId: string, attempt: ConnectionAttempt): Promise<void> {
+  const journal = await loadJournal(context, sessionId);
+  // Admitted, and then nothing came of it at the recorder.
+  if (journal.connected && journal.startedUs === null && journal.connectionId === attempt.connectionId) {
+    context.connected.delete(sessionId);
+    await beginAgain(context, sessionId, journal);
+  }
+  const last_attempt = lastAttemptOf(attempt);
+  await editSession(context, sessionId, (session) => ({ ...session, last_attempt }));
+}
+
+export async function attempted(context: Context, attempt: ConnectionAttempt): Promise<void> {
+  const { sessionId, connectionId } = attempt;
+  context.reservations.release(connectionId);
+  await context.deps.storage.appendAudit(eventOf(attempt));
+  if (sessionId === null) return;
+  try {
+    await context.locks.run(sessionId, () => settleAttempt(context, sessionId, attempt));
+  } catch (thrown) {
+    // A listener's session that was never stored.
+    if (!(thrown instanceof LucidError && thrown.code === 'LUCID_ERR_3001')) throw thrown;
+  }
+}
