@@ -20,7 +20,7 @@ import type { Happening, IndexEvent, KeepPolicy } from './events.ts';
 import { type ActivitySecond, EVENTS_PER_SEGMENT_MAX, type IndexSegment, SECONDS_PER_SEGMENT_MAX } from './segment.ts';
 import { Typing, type TypingSnapshot } from './typing.ts';
 
-const STATE_VERSION = 2;
+const STATE_VERSION = 3;
 /** Errors of one segment: broken PDUs come in floods. */
 const ERRORS_PER_SEGMENT_MAX = 100;
 
