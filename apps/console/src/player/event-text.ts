@@ -102,11 +102,11 @@ function textOf(event: IndexEvent): string {
 export function noteText(note: GatewayNote): string {
   switch (note.type) {
     case 'connected':
-      return `connected from ${note.clientAddress} to ${note.targetAddress}`;
+      return `connected from ${note.clientAddress} to ${note.targetAddress}${note.tls ? ` (${note.tls})` : ''}`;
     case 'client':
       return `client ${note.clientName || 'without a name'}, ${note.desktopWidth} × ${note.desktopHeight}, ${note.security}`;
     case 'target_certificate':
-      return `target’s certificate ${note.valid ? 'valid' : 'not valid'} (${note.check.replaceAll('_', ' ')})${note.problem ? `: ${note.problem}` : ''}`;
+      return `target’s certificate ${note.valid ? 'valid' : 'not valid'} (${note.check.replaceAll('_', ' ')})${note.tls ? `, ${note.tls}` : ''}${note.problem ? `: ${note.problem}` : ''}`;
     case 'downgrade':
       return `downgrade: ${note.what}`;
     case 'pause':
