@@ -1,3 +1,4 @@
+import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { decodeEntries, emptyRoot, encodeEntries } from '@lucid-sessions/evidence';
 import { LogError } from './log-error.ts';
@@ -38,6 +39,9 @@ export class SqliteLogHeadStore implements LogHeadStore {
   readonly #database: DatabaseSync;
 
   constructor(path: string) {
+    // Made here first, for its mode.
+    closeSync(openSync(path, 'a', 0o600));
+    chmodSync(path, 0o600);
     this.#database = new DatabaseSync(path);
     try {
       this.#database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = EXTRA; PRAGMA busy_timeout = 0;');

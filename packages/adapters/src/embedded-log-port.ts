@@ -6,6 +6,7 @@ import type { EmbeddedLog } from './embedded-log.ts';
 export function embeddedLogPort(log: EmbeddedLog): TransparencyLog {
   return {
     publicKey: formatNoteKey(log.publicKey),
+    problem: () => log.held,
     append: async (entry) => ({ index: await log.append(entry) }),
     async prove(indices, first) {
       const { size, checkpoint, inclusion, consistency } = await log.prove(indices, first);

@@ -74,6 +74,7 @@ export class EmbeddedLog {
   #waiting: Waiting[] = [];
   #running: Promise<void> | null = null;
   #failure: unknown = null;
+  #held: string | null = null;
   #closed = false;
 
   private constructor(signer: NoteSigner, disk: LogDisk, heads: LogHeadStore, head: LogHead, edge: TileEdge) {
@@ -127,15 +128,36 @@ export class EmbeddedLog {
     return this.#shown.checkpoint === '' ? null : this.#shown.checkpoint;
   }
 
+  /** Why nothing new may be appended; null when it may. */
+  get held(): string | null {
+    return this.#held;
+  }
+
+  /** From here on nothing new is appended: a log that may be older than one others have seen must not grow apart from it. */
+  hold(reason: string): void {
+    this.#held = reason;
+  }
+
+  release(): void {
+    this.#held = null;
+  }
+
   /** Logs an entry and resolves with its index once it is durable and published. Calls that overlap share a batch. */
   append(entry: Uint8Array): Promise<number> {
     if (entry.length > LOG_ENTRY_BYTES_MAX)
       throw new LogError('entry_too_large', 'a log entry has at most 65,535 bytes');
     if (this.#closed) throw new LogError('closed', 'the log is closed');
+    if (this.#held !== null) return this.#known(entry, this.#held);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ entry: entry.slice(), leafHash: hashLeaf(entry), resolve, reject });
       this.#running ??= this.#run();
     });
+  }
+
+  async #known(entry: Uint8Array, held: string): Promise<number> {
+    const index = this.find(entry);
+    if (index === null) throw new LogError('held', held);
+    return index;
   }
 
   /** The index of an entry that is logged, or null. */
@@ -259,6 +281,8 @@ export class EmbeddedLog {
       return false;
     this.#heads.putWitnessed(witnessed);
     this.#witnessed = witnessed;
+    // Beside the public files: a copy of them holds what witnesses said.
+    await this.#disk.write('witnessed', utf8(witnessed.checkpoint));
     await this.#running;
     if (size === this.#shown.size && this.#running === null)
       await this.#disk.write('checkpoint', utf8(witnessed.checkpoint));

@@ -5,7 +5,13 @@ export {
   type BlockchainCoreOptions,
 } from './blockchain-core.ts';
 export { type OpenBundle, openBundle, writeBundleDirectory, writeBundleTar } from './bundle-files.ts';
-export { makeDirectoryDurably, readFileOrNull, syncDirectory, writeFileDurably } from './durable-file.ts';
+export {
+  createFileDurably,
+  makeDirectoryDurably,
+  readFileOrNull,
+  syncDirectory,
+  writeFileDurably,
+} from './durable-file.ts';
 export { EmbeddedLog, type EmbeddedLogOptions, type LogProofs } from './embedded-log.ts';
 export { type LogHead, type LogHeadStore, SqliteLogHeadStore, type Witnessed } from './embedded-log-head.ts';
 export { embeddedLogPort } from './embedded-log-port.ts';
@@ -14,6 +20,7 @@ export type { EvmChainOptions, EvmFinality } from './evm/evm-chain.ts';
 export * from './fs-chunk-disk.ts';
 export * from './fs-chunk-store.ts';
 export * from './fs-direct-file.ts';
+export { decodeWraps, encodeWraps, recordSequence, recordsFolder, wrapsName } from './fs-kept-files.ts';
 export {
   createFfmpegH264Decoder,
   FfmpegError,
@@ -36,6 +43,7 @@ export {
   type WrapErrorCode,
   wrapDek,
 } from './key-wrappers.ts';
+export { checkLogFiles, type LogFiles, logFilesIn, readCheckpoint, rebuildLogHead, tilesOf } from './log-copy.ts';
 export { fsLogDisk, type LogDisk } from './log-disk.ts';
 export { LogError, type LogErrorCode } from './log-error.ts';
 export { logFileReader } from './log-files.ts';

@@ -38,13 +38,12 @@ export class KeyLock {
     );
   }
 
-  /** For who changes keys: nobody may be using them. */
-  static take(directory: string): KeyLock {
-    return KeyLock.#acquire(
-      directory,
-      'BEGIN EXCLUSIVE;',
-      'services are running with these keys; stop them first, they read keys only when they start',
-    );
+  /** For who changes keys, or what else the directory holds: nobody may be using them. */
+  static take(
+    directory: string,
+    message = 'services are running with these keys; stop them first, they read keys only when they start',
+  ): KeyLock {
+    return KeyLock.#acquire(directory, 'BEGIN EXCLUSIVE;', message);
   }
 
   release(): void {

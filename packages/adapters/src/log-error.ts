@@ -1,4 +1,11 @@
-export type LogErrorCode = 'locked' | 'corrupt' | 'closed' | 'unknown_entry' | 'entry_too_large' | 'bad_cosignature';
+export type LogErrorCode =
+  | 'locked'
+  | 'corrupt'
+  | 'closed'
+  | 'held'
+  | 'unknown_entry'
+  | 'entry_too_large'
+  | 'bad_cosignature';
 
 /** Why the embedded log could not do what it was asked. */
 export class LogError extends Error {

@@ -26,6 +26,8 @@ export interface LogWitnessesOptions {
   onProblem: (message: string) => void;
   /** A witness remembers a longer or another log than ours: it was rolled back, or somebody else signs with its key. */
   onConflict: (witness: string, message: string) => void;
+  /** After each round in which somebody was asked: how many know our log and cosigned it, how many know more or another. */
+  onRound?: (outcome: { agreed: number; conflicts: number }) => void;
   fetch?: typeof fetch;
   random?: () => number;
   timeoutMs?: number;
@@ -40,6 +42,7 @@ interface State {
   size: number;
   failures: number;
   restUntilMs: number;
+  conflicts: boolean;
 }
 
 class Conflict extends Error {}
@@ -57,7 +60,13 @@ export class LogWitnesses {
 
   constructor(options: LogWitnessesOptions) {
     this.#options = options;
-    this.#states = options.witnesses.map((address) => ({ address, size: 0, failures: 0, restUntilMs: 0 }));
+    this.#states = options.witnesses.map((address) => ({
+      address,
+      size: 0,
+      failures: 0,
+      restUntilMs: 0,
+      conflicts: false,
+    }));
   }
 
   start(): void {
@@ -82,12 +91,18 @@ export class LogWitnesses {
     const nowMs = performance.now();
     const asked = this.#states.filter((state) => state.size < size && state.restUntilMs <= nowMs);
     const cosignatures = (await Promise.all(asked.map((state) => this.#ask(state, checkpoint, size)))).flat();
+    if (asked.length > 0 && !this.#stop.signal.aborted) this.#options.onRound?.(this.#outcome(size));
     if (cosignatures.length === 0 || this.#stop.signal.aborted) return;
     await this.#options.log.attachCosignatures(
       this.#options.crypto,
       checkpoint,
       this.#withKept(checkpoint, cosignatures),
     );
+  }
+
+  #outcome(size: number): { agreed: number; conflicts: number } {
+    const conflicts = this.#states.filter((state) => state.conflicts).length;
+    return { agreed: this.#states.filter((state) => !state.conflicts && state.size >= size).length, conflicts };
   }
 
   /** Cosignatures of the same checkpoint that came in an earlier round are kept. */
@@ -108,12 +123,13 @@ export class LogWitnesses {
     const { key } = state.address;
     try {
       const signatures = await this.#cosign(state, checkpoint, size);
-      Object.assign(state, { size, failures: 0 });
+      Object.assign(state, { size, failures: 0, conflicts: false });
       return signatures.map((signature) => ({ witness: key, signature }));
     } catch (thrown) {
       if (this.#stop.signal.aborted) return [];
       const message = thrown instanceof Error ? thrown.message : String(thrown);
       const { random = Math.random, everyMs, onProblem, onConflict } = this.#options;
+      state.conflicts ||= thrown instanceof Conflict;
       state.restUntilMs = performance.now() + random() * Math.min(backoffMaxMs, everyMs * 2 ** state.failures);
       // Once for a row of failures: a witness that is down for a day fills no log.
       if (thrown instanceof Conflict) onConflict(key.name, message);

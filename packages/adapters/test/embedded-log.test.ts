@@ -25,12 +25,18 @@ import {
   verifyInclusion,
 } from '@lucid-sessions/evidence';
 import {
+  checkLogFiles,
   EmbeddedLog,
   type LogDisk,
   LogError,
+  type LogFiles,
   type LogHead,
   type LogHeadStore,
+  logFilesIn,
   nodeCrypto,
+  readCheckpoint,
+  rebuildLogHead,
+  tilesOf,
   type Witnessed,
 } from '../src/index.ts';
 
@@ -53,6 +59,90 @@ async function checkCheckpoint(text: string | null, size: number): Promise<void>
   assert.equal(checkpoint.size, size);
   assert.deepEqual(checkpoint.root, merkleRoot(hashesTo(size)));
 }
+
+describe('a copy of a log', () => {
+  const grown = async (size: number): Promise<string> => {
+    const directory = fresh();
+    const log = await EmbeddedLog.open({ directory, signer });
+    await Promise.all(Array.from({ length: size }, (_, at) => log.append(entryOf(at))));
+    await log.close();
+    return directory;
+  };
+
+  it('has its head made again from the public files, and goes on from there', async () => {
+    for (const size of [1, 255, 256, 257, 600]) {
+      const directory = await grown(size);
+      await rm(join(directory, 'head.sqlite'));
+      assert.equal(await rebuildLogHead(directory), size);
+      const log = await EmbeddedLog.open({ directory, signer });
+      assert.equal(log.find(entryOf(size - 1)), size - 1);
+      assert.equal(await log.append(entryOf(0)), 0, 'what is logged keeps its place');
+      assert.equal(await log.append(entryOf(size)), size);
+      await checkCheckpoint(log.checkpoint, size + 1);
+      await log.close();
+    }
+    assert.equal(await rebuildLogHead(fresh()), 0, 'an empty log has none');
+  });
+
+  it('lists every file of a tree, and is refused when one of them is missing, another or of another log', async () => {
+    const directory = await grown(600);
+    const files = logFilesIn(directory);
+    const checkpoint = await readCheckpoint(files);
+    assert.ok(checkpoint !== null);
+    await checkLogFiles(files, checkpoint);
+    const listed = [...tilesOf(600)].map(({ path }) => path);
+    for (const path of listed) {
+      assert.notEqual(await files(path), null, path);
+      const without: LogFiles = async (name) => (name === path ? null : files(name));
+      await assert.rejects(checkLogFiles(without, checkpoint), path);
+      if (!path.includes('entries')) continue;
+      const altered: LogFiles = async (name) => {
+        const bytes = await files(name);
+        return name === path && bytes !== null ? bytes.with(5, (bytes[5] ?? 0) ^ 1) : bytes;
+      };
+      await assert.rejects(checkLogFiles(altered, checkpoint), path);
+    }
+    const earlier = await readCheckpoint(logFilesIn(await grown(300)));
+    await checkLogFiles(files, checkpoint, earlier);
+    await assert.rejects(
+      checkLogFiles(logFilesIn(await grown(300)), earlier ?? checkpoint, checkpoint),
+      codeOf('corrupt'),
+    );
+    const other = { ...checkpoint, size: 300, root: merkleRoot(hashesTo(299)) };
+    await assert.rejects(checkLogFiles(files, checkpoint, other), codeOf('corrupt'));
+  });
+
+  it('keeps what witnesses said', async () => {
+    const directory = await grown(2);
+    const log = await EmbeddedLog.open({ directory, signer });
+    const witness = await ed25519NoteSigner(nodeCrypto, 'w.example', new Uint8Array(32).fill(5));
+    const key = { ...witness.key, algorithm: noteAlgorithms.cosignatureV1 };
+    const { note } = parseSignedCheckpoint(log.checkpoint ?? '');
+    const signature = await cosign({ ...witness, key }, note.text, 1_800_000_000);
+    assert.ok(await log.attachCosignatures(nodeCrypto, log.checkpoint ?? '', [{ witness: key, signature }]));
+    await log.append(entryOf(2));
+    await log.close();
+    await rm(join(directory, 'head.sqlite'));
+    await rebuildLogHead(directory);
+    const again = await EmbeddedLog.open({ directory, signer });
+    assert.equal(again.witnessed.size, 2);
+    assert.match(again.witnessed.checkpoint, /— w\.example /);
+    await again.close();
+  });
+});
+
+it('a log that is held takes nothing new and still answers for what it has', async () => {
+  const log = await EmbeddedLog.open({ directory: fresh(), signer });
+  await log.append(entryOf(0));
+  log.hold('waits for a witness');
+  assert.equal(log.held, 'waits for a witness');
+  assert.equal(await log.append(entryOf(0)), 0);
+  await assert.rejects(log.append(entryOf(1)), codeOf('held'));
+  assert.equal(log.size, 1);
+  log.release();
+  assert.equal(await log.append(entryOf(1)), 1);
+  await log.close();
+});
 
 describe('embedded log', () => {
   it('proves every entry and every earlier tree, across tile borders and restarts', async () => {

@@ -108,6 +108,8 @@ export interface TransparencyLog {
   find(entry: Uint8Array): Promise<number | null>;
   /** The latest checkpoint that witnesses cosigned, else the latest signed one; null while the log is empty. */
   checkpoint(): Promise<string | null>;
+  /** Why nothing can be logged now, for a person; null when it can. */
+  problem?(): string | null;
   readonly publicKey: string;
 }
 

@@ -31,15 +31,19 @@ async function health(context: Context): Promise<ServiceHealth> {
   try {
     const [jobs, stored] = await Promise.all([queue.countByState(), storage.health()]);
     const failed = jobs.failed ?? 0;
+    const held = context.deps.log.problem?.() ?? null;
+    const isDown = stored.status === 'unhealthy' || held !== null;
     const message =
       stored.status === 'unhealthy'
         ? 'storage is not well'
-        : failed > 0
-          ? 'jobs have failed; resume the pipelines of their sessions'
-          : null;
+        : held !== null
+          ? held
+          : failed > 0
+            ? 'jobs have failed; resume the pipelines of their sessions'
+            : null;
     return {
       service: 'pipeline',
-      status: stored.status === 'unhealthy' ? 'unhealthy' : message === null ? 'healthy' : 'degraded',
+      status: isDown ? 'unhealthy' : message === null ? 'healthy' : 'degraded',
       message,
       details: {
         connectedSessions: context.connected.size,

@@ -61,6 +61,7 @@ export const auditEventTypes = [
   'anchor_restored',
   'anchor_equivocation',
   'log_contradicted',
+  'log_restored',
   'retention_expired',
   'legal_hold_set',
   'legal_hold_cleared',
