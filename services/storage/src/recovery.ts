@@ -93,7 +93,8 @@ async function rebuildLeaves(deps: RecoveryDeps, sessionId: string, from: number
   }
 }
 
-async function reconcile(deps: RecoveryDeps, sessionId: string, report: RecoveryReport): Promise<void> {
+/** One session's rows and leaves, each as far as the other holds. */
+export async function reconcileChain(deps: RecoveryDeps, sessionId: string, report: RecoveryReport): Promise<void> {
   report.sessionsChecked += 1;
   const [head, tail] = await Promise.all([deps.metadata.getHead(sessionId), deps.chunks.leavesTail(sessionId)]);
   // The last leaf both sides have must be the same, else neither may overwrite the other.
@@ -119,11 +120,11 @@ export async function recoverStorage(deps: RecoveryDeps): Promise<RecoveryReport
     leavesRebuilt: 0,
     findings: [],
   };
-  for await (const sessionId of deps.chunks.listSessions()) await reconcile(deps, sessionId, report);
+  for await (const sessionId of deps.chunks.listSessions()) await reconcileChain(deps, sessionId, report);
   for (let after = ''; ; ) {
     const page = await deps.metadata.listChains(after, chainsPage);
     for (const sessionId of page)
-      if ((await deps.chunks.leavesTail(sessionId)).count === 0) await reconcile(deps, sessionId, report);
+      if ((await deps.chunks.leavesTail(sessionId)).count === 0) await reconcileChain(deps, sessionId, report);
     if (page.length < chainsPage) break;
     after = page.at(-1)!;
   }

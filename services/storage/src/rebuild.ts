@@ -1,0 +1,146 @@
+/**
+ * Rows made again from what lies beside a session's chunks, after a database was lost: signed records, wrapped keys, leaves and
+ * chunk files are enough to list, verify and open it. What no record says (its name, labels, how long it is kept) is gone.
+ */
+import {
+  LucidError,
+  noStatistics,
+  rdpConfigSchema,
+  recordingConfigSchema,
+  type SessionDocument,
+  storageConfigSchema,
+} from '@lucid-sessions/contract';
+import { type ManifestBody, type OpenBody, readRecord, type SignedRecord } from '@lucid-sessions/evidence';
+import { type RecoveryReport, reconcileChain } from './recovery.ts';
+import type { ChunkStore, MetadataStore } from './stores.ts';
+
+export interface RebuiltSession {
+  session: SessionDocument;
+  open: OpenBody;
+  manifest: ManifestBody | null;
+  chunksCount: number;
+}
+
+export interface RebuildDeps {
+  metadata: MetadataStore;
+  chunks: ChunkStore;
+  nowUs: () => number;
+}
+
+interface Read {
+  sequence: number;
+  bytes: Uint8Array;
+  record: SignedRecord;
+}
+
+const isoOf = (us: number): string => new Date(us / 1000).toISOString();
+
+async function recordsOf(chunks: ChunkStore, sessionId: string): Promise<Read[]> {
+  const read: Read[] = [];
+  for (const { sequence, record: bytes } of await chunks.readRecords(sessionId)) {
+    const record = readRecord(bytes);
+    if (record.body.session_id !== sessionId)
+      throw new LucidError(
+        'storage',
+        `a record of session ${record.body.session_id} lies beside the chunks of ${sessionId}`,
+      );
+    read.push({ sequence, bytes, record });
+  }
+  return read;
+}
+
+/** A target as a record names it: host:port. */
+function targetOf(target: string) {
+  const [, host = '', port] = /^(.*?)(?::(\d{1,5}))?$/.exec(target) ?? [];
+  const parsed = rdpConfigSchema.safeParse({ host, ...(port === undefined ? {} : { port: Number(port) }) });
+  return parsed.success ? parsed.data : rdpConfigSchema.parse({ host: 'unknown' });
+}
+
+function documentOf(
+  sessionId: string,
+  open: OpenBody,
+  manifest: ManifestBody | null,
+  erased: boolean,
+): SessionDocument {
+  const { parties, policy } = open;
+  const failed = manifest !== null && failedReasons.has(manifest.end.reason);
+  return {
+    session_id: sessionId,
+    name: `${parties.target} ${isoOf(open.opened_us)}`.slice(0, 255),
+    description: 'made again from its stored files',
+    status: erased ? 'deleted' : manifest === null ? 'recording' : failed ? 'failed' : 'completed',
+    created_at: isoOf(open.opened_us),
+    started_at: isoOf(open.opened_us),
+    stopped_at: manifest === null ? null : isoOf(manifest.ended_us),
+    created_by: parties.created_by,
+    rdp_config: targetOf(parties.target),
+    recording_config: recordingConfigSchema.parse({
+      compression: policy.compression,
+      graphics: policy.graphics,
+      persistence: policy.persistence,
+    }),
+    storage_config: storageConfigSchema.parse({ encryption_enabled: open.dek_id !== null }),
+    metadata: {},
+    statistics:
+      manifest === null
+        ? noStatistics
+        : {
+            ...noStatistics,
+            duration_seconds: manifest.statistics.duration_us / 1e6,
+            chunks_count: manifest.chunks_count,
+            size_bytes: manifest.total_bytes,
+            frame_count: manifest.statistics.frames_count,
+            dropped_frames: manifest.statistics.frames_dropped,
+          },
+    end_reason: manifest?.end.reason ?? null,
+    end_message: manifest?.end.message ?? null,
+    merkle_root: manifest?.merkle_root ?? null,
+    version: 1,
+    pipeline_state: erased ? 'destroyed' : manifest === null ? 'active' : 'stopped',
+  };
+}
+
+const failedReasons = new Set([
+  'handshake_timeout',
+  'target_unreachable',
+  'target_tls_failed',
+  'client_tls_failed',
+  'protocol_violation',
+  'recording_not_persisted',
+  'recorder_crashed',
+]);
+
+/** Throws `LucidError` in plain words when there is no signed `open` record to begin with. Run again it changes nothing. */
+export async function rebuildSession(deps: RebuildDeps, sessionId: string): Promise<RebuiltSession> {
+  const { metadata, chunks } = deps;
+  const records = await recordsOf(chunks, sessionId).catch((thrown: unknown) => {
+    if (thrown instanceof LucidError) throw thrown;
+    throw new LucidError('storage', `a record beside the chunks can not be read: ${(thrown as Error).message}`);
+  });
+  const bodies = records.map(({ record }) => record.body);
+  const open = bodies.findLast((body) => body.kind === 'open');
+  if (open === undefined) throw new LucidError('recordNotFound', 'no signed open record lies beside its chunks');
+  const manifest = bodies.find((body) => body.kind === 'manifest') ?? null;
+  const erased = bodies.some((body) => body.kind === 'erase' && body.erased !== 'keys');
+  const session = documentOf(sessionId, open, manifest, erased);
+  await metadata.insertSession(session, null);
+  for (const { bytes, record } of records) await metadata.putRecord(sessionId, record.kind, bytes);
+  const wraps = await chunks.getWraps(sessionId);
+  if (wraps.length > 0 && (await metadata.getWraps(sessionId)).length === 0) await metadata.putWraps(sessionId, wraps);
+  const report: RecoveryReport = {
+    sessionsChecked: 0,
+    temporariesRemoved: 0,
+    rowsRebuilt: 0,
+    leavesRebuilt: 0,
+    findings: [],
+  };
+  await reconcileChain(deps, sessionId, report);
+  const { count } = await metadata.getHead(sessionId);
+  const [finding] = report.findings;
+  if (finding !== undefined)
+    throw new LucidError(
+      'storage',
+      `its chain holds as far as chunk ${finding.index}: ${finding.problem.replaceAll('_', ' ')}`,
+    );
+  return { session, open, manifest, chunksCount: count };
+}
