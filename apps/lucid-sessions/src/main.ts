@@ -10,7 +10,6 @@ import { Argument, Command, CommanderError, InvalidArgumentError } from 'command
 import { ApiClient } from './cli/api-client.ts';
 import { askAtTerminal } from './cli/consent.ts';
 import { CliError, exitCodes, Output } from './cli/output.ts';
-import type { ImportOptions } from './commands/import.ts';
 import { parseRecordingTime } from './commands/recording-time.ts';
 import {
   createSession,
@@ -44,6 +43,7 @@ const program = new Command('lucid-sessions')
     'after',
     `
 Exit codes: 0 done · 1 failed · 2 wrong usage · 3 no API answers · 4 not permitted · 130 stopped by Ctrl-C
+            backup, restore, check: 1 also when something is missing or damaged
             verify: 0 only for a clean bundle, 10 and above one per kind of finding (docs/format.md)`,
   );
 
@@ -170,6 +170,33 @@ sessions
     deleteSession(api(), output(), id, given, askAtTerminal(process)),
   );
 
+const backupCommands = () => import('./commands/backup.ts');
+program
+  .command('backup')
+  .description('copy this installation, running or not, into a directory; again: only what is new')
+  .argument('<dir>', 'an empty directory, or one with an earlier backup of this installation')
+  .option('--without-keys', 'leave keys and secrets out; without them it can not be restored')
+  .action(async (dir: string, given: { withoutKeys?: boolean }) =>
+    (await backupCommands()).backupCommand(environment(), output(), dir, { keys: given.withoutKeys !== true }),
+  );
+program
+  .command('restore')
+  .description('put a backup into an empty data directory')
+  .argument('<dir>', 'where the backup is')
+  .option('--log <dir>', 'a later copy of the transparency log (checkpoint and tile/) to go on from')
+  .action(async (dir: string, given: { log?: string }) =>
+    (await backupCommands()).restoreCommand(environment(), output(), dir, given),
+  );
+program
+  .command('check')
+  .description('whether everything that belongs to this installation, or to a backup, is there and sound')
+  .argument('[dir]', 'a backup; without it this installation, running or not')
+  .option('--quick', 'sizes of chunk files only, no hashes')
+  .option('--repair', 'make rows again for sessions whose chunks have none; needs stopped services')
+  .action(async (dir: string | undefined, given: { quick?: boolean; repair?: boolean }) =>
+    (await backupCommands()).checkCommand(environment(), output(), dir, given),
+  );
+
 const keys = program
   .command('keys')
   .description('make, list, rotate and export this installation’s keys; shred a session’s key');
@@ -210,26 +237,6 @@ keys
   .action(async (id: string, given: { confirm?: string; reason?: string }) =>
     (await keyCommands()).shredSession(api(), output(), id, given, askAtTerminal(process)),
   );
-
-program
-  .command('import')
-  .description(
-    'RDP connections out of a packet capture, decrypted: to look at, to replay, or to report what was not understood',
-  )
-  .argument('<file>', 'pcapng or pcap, as Wireshark, tcpdump and pktmon write them')
-  .option(
-    '--keylog <file>',
-    'TLS key log, or PEM file with a server’s RSA key; may be given several times',
-    (path: string, paths: string[]) => [...paths, path],
-    [] as string[],
-  )
-  .option('--connection <number>', 'which one, where the file holds several', wholeNumber)
-  .option('--rdpcap <file>', 'write it as an .rdpcap file, for render and inspect')
-  .option('--redact <file>', 'write a report of kinds and counts without any content')
-  .action(async (file: string, given: ImportOptions) => {
-    const { importCapture } = await import('./commands/import.ts');
-    await importCapture(output(), file, given);
-  });
 
 program
   .command('export')

@@ -2,14 +2,13 @@
 import { sessionStatuses } from '@lucid-sessions/contract';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ApiDeps } from './call.ts';
-import { doorMetrics } from './door-metrics.ts';
 
 export interface ApiMetrics {
   observe(operation: string, status: number, seconds: number): void;
   text(): Promise<string>;
 }
 
-export function apiMetrics(deps: Pick<ApiDeps, 'storage' | 'recorder' | 'moreMetrics'>): ApiMetrics {
+export function apiMetrics(deps: Pick<ApiDeps, 'storage' | 'moreMetrics'>): ApiMetrics {
   const registry = new Registry();
   const registers = [registry];
   const sessions = new Gauge({
@@ -34,21 +33,12 @@ export function apiMetrics(deps: Pick<ApiDeps, 'storage' | 'recorder' | 'moreMet
   return {
     observe: (operation, status, seconds) => requests.observe({ operation, status: String(status) }, seconds),
     async text() {
-      const [{ byStatus }, stored, door] = await Promise.all([
-        deps.storage.countSessions(),
-        deps.storage.statistics(),
-        doorMetrics(deps.recorder),
-      ]);
+      const [{ byStatus }, stored] = await Promise.all([deps.storage.countSessions(), deps.storage.statistics()]);
       for (const status of sessionStatuses) sessions.set({ status }, byStatus[status] ?? 0);
       bytes.set(stored.storedBytes);
       chunks.reset();
       chunks.inc({ status: 'stored' }, stored.chunksCount);
-      const parts = [
-        await registry.metrics(),
-        lineHistogram(stored.lineSeconds),
-        door,
-        (await deps.moreMetrics?.()) ?? '',
-      ];
+      const parts = [await registry.metrics(), lineHistogram(stored.lineSeconds), (await deps.moreMetrics?.()) ?? ''];
       return `${parts
         .filter((part) => part !== '')
         .join('\n')

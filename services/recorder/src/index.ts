@@ -6,4 +6,11 @@ export {
 export type { ListenAddress } from './front-door/front-door.ts';
 export { type RecorderServer, startRecorderServer } from './http.ts';
 export { createRecorder, type Recorder, type RecorderDeps } from './recorder.ts';
-export { createDisk, type SpoolDisk, type SpoolLimits, type SpoolStatistics } from './spool/index.ts';
+export {
+  createDisk,
+  type SpoolDisk,
+  type SpoolLimits,
+  type SpoolStatistics,
+  segmentIndex,
+  segmentPath,
+} from './spool/index.ts';

@@ -45,7 +45,7 @@ async function mendable<T>(work: () => Promise<T>): Promise<T> {
 }
 
 async function rowsOf(keys: KeyDirectory, environment: Environment): Promise<KeyRow[]> {
-  const own = (await keys.list(logOrigin(environment))).map((key) => ({
+  const own = (await keys.list(logOrigin(environment, dataDirectory(environment)))).map((key) => ({
     purpose: key.purpose,
     key_id: key.keyId,
     public_key: key.publicKey,
@@ -86,7 +86,7 @@ export async function initKeys(environment: Environment, output: Output, { audit
   await mendable(async () => {
     const keys = await KeyDirectory.open(dataDirectory(environment).keys);
     await keys.identity();
-    await keys.logSigner(logOrigin(environment));
+    await keys.logSigner(logOrigin(environment, dataDirectory(environment)));
     await keys.localKey();
     const made = auditor === undefined ? null : await makeAuditor(auditor);
     const rows = await rowsOf(keys, environment);
@@ -125,7 +125,7 @@ export async function listKeys(environment: Environment, output: Output): Promis
 export async function exportPublicKeys(environment: Environment, output: Output, out?: string): Promise<void> {
   await mendable(async () => {
     const keys = await KeyDirectory.open(dataDirectory(environment).keys);
-    const policy = await trustPolicy(keys, environment);
+    const policy = await trustPolicy(keys, environment, dataDirectory(environment));
     if (policy.identity_keys.length === 0) throw new CliError('there are no keys yet: "keys init" or "up" makes them');
     const text = JSON.stringify(policy, null, 2);
     if (out !== undefined) await writeFile(out, `${text}\n`, { flag: 'wx' });

@@ -38,10 +38,12 @@ import { consoleFiles } from './console-files.ts';
 import { logOrigin, nowUs, openKeys, openLog, openStores } from './embedded-parts.ts';
 import { type DataDirectory, dataDirectory, type ServiceName, serviceNames, withOwnSecrets } from './environment.ts';
 import { followedStorage } from './followed-storage.ts';
+import { guardRestoredLog } from './restored-log.ts';
+import { refuseHalfRestored } from './restoring.ts';
 import { software } from './software.ts';
 import { trustPolicy } from './trust-policy.ts';
 import { readVault } from './vault.ts';
-import { startWitnesses } from './witnesses.ts';
+import { readWitnesses, startWitnesses } from './witnesses.ts';
 
 export interface ComposeOptions {
   environment: Environment;
@@ -99,6 +101,7 @@ class Composer {
 
   constructor({ environment, services, log, spoolDiskModule, chunkDisk }: ComposeOptions) {
     this.#directory = dataDirectory(environment);
+    refuseHalfRestored(this.#directory.root);
     this.#environment = withOwnSecrets(environment, this.#directory);
     this.#services = new Set(services ?? serviceNames);
     this.#log = log ?? (() => {});
@@ -222,9 +225,12 @@ class Composer {
     recorder: () => RecorderPort | null,
   ): Promise<PipelinePort> {
     const { directory } = await openKeys(this.#directory, this.#vault);
-    const log = await openLog(directory, this.#directory, logOrigin(this.#environment));
+    const log = await openLog(directory, this.#directory, logOrigin(this.#environment, this.#directory));
     this.#disposers.push(() => log.close());
-    const witnesses = startWitnesses(this.#environment, log, { storage, nowUs, say: this.#log });
+    const asked = { storage, nowUs, say: this.#log };
+    const hasWitnesses = readWitnesses(this.#environment).length > 0;
+    const guard = await guardRestoredLog({ ...asked, log, hasWitnesses, directory: this.#directory.log });
+    const witnesses = startWitnesses(this.#environment, log, { ...asked, ...(guard === null ? {} : guard) });
     if (witnesses !== null) this.#disposers.push(() => witnesses.dispose());
     const config = readPipelineEnv(this.#environment);
     const server = createPipelineServer(config, {
@@ -248,10 +254,10 @@ class Composer {
 
   async #startApi(ports: Ports, rdp: RunningLucid['rdp']): Promise<void> {
     const keys = await openKeys(this.#directory, this.#vault);
-    const origin = logOrigin(this.#environment);
+    const origin = logOrigin(this.#environment, this.#directory);
     // Made now where the pipeline, in another process, has not come to it yet.
     await keys.directory.logSigner(origin);
-    const trustedKeys = await trustPolicy(keys.directory, this.#environment);
+    const trustedKeys = await trustPolicy(keys.directory, this.#environment, this.#directory);
     const checkAnchor = anchorCheck(this.#environment);
     const config = readApiEnv(this.#environment, software.version);
     const staticDir = await consoleFiles();
@@ -289,7 +295,6 @@ class Composer {
       pipeline,
       processor,
       onProblem: (message) => this.#log(`recorder: ${message}`),
-      onLog: (line) => this.#log(`rdp: ${line}`),
       onError: this.#onError('recorder'),
       ...(this.#spoolDiskModule === undefined ? {} : { spoolDiskModule: this.#spoolDiskModule }),
     });

@@ -1,6 +1,7 @@
 /** The embedded adapters behind the services' ports: SQLite, files, the log in a directory, keys in files. */
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import {
   AgeWrapper,
   type ChunkDisk,
@@ -82,9 +83,30 @@ function asServiceError(error: unknown): never {
   throw error;
 }
 
-/** The log's name in its checkpoints: who runs it. */
-export const logOrigin = (environment: Environment): string =>
-  readText(environment, 'LUCID_LOG_ORIGIN', `${hostname()}/lucid-sessions`);
+/** The first line of the log's latest checkpoint; null while it is empty. */
+function originOnDisk(directory: string): string | null {
+  try {
+    return readFileSync(join(directory, 'checkpoint'), 'utf8').split('\n')[0] || null;
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw thrown;
+  }
+}
+
+/**
+ * The log's name in its checkpoints: who runs it. It keeps the name it began with, whatever the machine is called that it was
+ * moved to: under another name it would be another log.
+ */
+export function logOrigin(environment: Environment, directory: DataDirectory): string {
+  const known = originOnDisk(directory.log);
+  const said = environment.LUCID_LOG_ORIGIN ? readText(environment, 'LUCID_LOG_ORIGIN', '') : null;
+  if (known !== null && said !== null && said !== known)
+    throw new EnvironmentError(
+      'LUCID_LOG_ORIGIN',
+      `must be ${known}, which this log has been called from its first entry`,
+    );
+  return known ?? said ?? `${hostname()}/lucid-sessions`;
+}
 
 export async function openLog(keys: KeyDirectory, directory: DataDirectory, origin: string): Promise<EmbeddedLog> {
   return EmbeddedLog.open({ directory: directory.log, signer: await keys.logSigner(origin) });

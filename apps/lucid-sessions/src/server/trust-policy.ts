@@ -4,13 +4,14 @@ import type { Environment } from '@lucid-sessions/contract/http';
 import { formatNoteKey } from '@lucid-sessions/evidence';
 import { readTsas } from './anchors.ts';
 import { logOrigin } from './embedded-parts.ts';
+import type { DataDirectory } from './environment.ts';
 import { readWitnesses } from './witnesses.ts';
 
-export async function trustPolicy(keys: KeyDirectory, environment: Environment) {
+export async function trustPolicy(keys: KeyDirectory, environment: Environment, directory: DataDirectory) {
   const tsas = readTsas(environment);
   const witnesses = readWitnesses(environment).map(({ key }) => formatNoteKey(key));
   return {
-    ...(await keys.exportPublic(logOrigin(environment))),
+    ...(await keys.exportPublic(logOrigin(environment, directory))),
     ...(tsas.length > 0 ? { tsas } : {}),
     ...(witnesses.length > 0 ? { witnesses } : {}),
   };

@@ -34,7 +34,12 @@ function witnessOf(rule: string): WitnessAddress {
 export function startWitnesses(
   environment: Environment,
   log: EmbeddedLog,
-  deps: { storage: Pick<StoragePort, 'appendAudit'>; nowUs: () => number; say: (line: string) => void },
+  deps: {
+    storage: Pick<StoragePort, 'appendAudit'>;
+    nowUs: () => number;
+    say: (line: string) => void;
+    onRound?: (outcome: { agreed: number; conflicts: number }) => void;
+  },
 ): LogWitnesses | null {
   const witnesses = readWitnesses(environment);
   if (witnesses.length === 0) return null;
@@ -45,6 +50,7 @@ export function startWitnesses(
     witnesses,
     everyMs: readInteger(environment, 'LUCID_WITNESS_SECONDS', bounds) * 1000,
     onProblem: deps.say,
+    ...(deps.onRound === undefined ? {} : { onRound: deps.onRound }),
     onConflict: (witness, message) => {
       const alarm = `ALARM: the witness ${witness} contradicts our transparency log: ${message}`;
       deps.say(alarm);

@@ -9,6 +9,7 @@ export {
   withoutInputs,
 } from './events.ts';
 export { SessionIndexer, type SessionIndexerOptions, type SessionIndexerState } from './indexer.ts';
+export { type KeyName, keyName, modifierNames } from './key-names.ts';
 export {
   decodeKeyframe,
   encodeKeyframe,

@@ -106,21 +106,19 @@ export function manifestBodyOf(
       .map(({ atUs, stepUs }) => ({ at_us: atUs, step_us: stepUs })),
     connections: factsOf(facts, 'connected')
       .slice(0, connectionsMax)
-      .map(({ atUs, clientAddress, targetAddress, tls }) => ({
+      .map(({ atUs, clientAddress, targetAddress }) => ({
         at_us: atUs,
         client: text(clientAddress),
         target: text(targetAddress),
-        ...(tls === undefined ? {} : { tls: text(tls) }),
       })),
     target_certificates: factsOf(facts, 'target_certificate')
       .slice(0, connectionsMax)
-      .map(({ atUs, sha256, check, valid, problem, tls }) => ({
+      .map(({ atUs, sha256, check, valid, problem }) => ({
         at_us: atUs,
         sha256,
         check,
         valid,
         ...(problem === undefined ? {} : { problem: text(problem) }),
-        ...(tls === undefined ? {} : { tls: text(tls) }),
       })),
     persistence: open.body.policy.persistence,
     end: { reason: request.reason, message: text(request.message, 2000) },

@@ -1,8 +1,7 @@
-/** The TCP listeners, and the bounds on how many connections there may be that are no session yet. */
+/** The TCP listeners, and the bound on how many connections there may be. */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { ListenerRule } from '../config.ts';
-import { addressOf, type ConnectionContext, serveConnection } from './connection.ts';
-import { clientGroup, DoorLimits, type DoorLimitsOptions } from './door-limits.ts';
+import { type ConnectionContext, serveConnection } from './connection.ts';
 
 export interface ListenAddress {
   host: string;
@@ -10,44 +9,27 @@ export interface ListenAddress {
   target: string | null;
 }
 
-export interface FrontDoorOptions extends Omit<DoorLimitsOptions, 'nowMs'> {
-  /** A connection was closed because its address has too many. */
-  onOverLimit: (clientAddress: string) => void;
-}
-
-/** The kernel holds connections that come while others are being taken; it cuts this at its own limit. */
-const backlog = 4096;
-
 export class FrontDoor {
   readonly #context: ConnectionContext;
-  readonly #options: FrontDoorOptions;
-  readonly #limits: DoorLimits;
+  readonly #connectionsMax: number;
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
 
-  constructor(context: ConnectionContext, options: FrontDoorOptions) {
+  constructor(context: ConnectionContext, connectionsMax: number) {
     this.#context = context;
-    this.#options = options;
-    this.#limits = new DoorLimits({ ...options, nowMs: () => performance.now() });
-  }
-
-  /** Connections that are no session yet. */
-  get waitingCount(): number {
-    return this.#limits.waitingCount;
+    this.#connectionsMax = connectionsMax;
   }
 
   async listen(rules: readonly ListenerRule[]): Promise<ListenAddress[]> {
     const addresses: ListenAddress[] = [];
     for (const rule of rules) {
       const { host, port, target } = rule;
-      const server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true });
+      const server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true, pauseOnConnect: true });
       server.on('connection', (socket) => this.#take(socket, rule));
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
-        server.listen({ host, port, backlog }, resolve);
+        server.listen({ host, port, backlog: 511 }, resolve);
       });
-      // Out of file descriptors, say: the connection is lost, the listener goes on.
-      server.on('error', (error) => this.#context.onProblem(`listener ${host}:${port}: ${error.message}`));
       this.#servers.push(server);
       const bound = server.address() as AddressInfo;
       addresses.push({ host: bound.address, port: bound.port, target });
@@ -56,30 +38,16 @@ export class FrontDoor {
   }
 
   #take(socket: Socket, rule: ListenerRule): void {
-    socket.on('error', () => {});
-    const group = clientGroup(socket.remoteAddress ?? 'unknown');
-    if (!this.#limits.enter(group, socket)) {
-      const address = addressOf(socket);
+    if (this.#sockets.size >= this.#connectionsMax) {
       socket.destroy();
-      this.#options.onOverLimit(address);
       return;
     }
     this.#sockets.add(socket);
-    socket.once('close', () => {
-      this.#sockets.delete(socket);
-      this.#limits.leave(group, socket);
-    });
-    void this.#serve(socket, rule, group);
-  }
-
-  async #serve(socket: Socket, rule: ListenerRule, group: string): Promise<void> {
-    try {
-      await serveConnection(socket, rule, this.#context);
-    } catch (error) {
-      this.#context.onProblem(`a connection failed: ${(error as Error).stack ?? String(error)}`);
+    socket.once('close', () => this.#sockets.delete(socket));
+    serveConnection(socket, rule, this.#context).catch((error: unknown) => {
+      this.#context.onProblem(`a connection failed: ${error instanceof Error ? error.message : String(error)}`);
       socket.destroy();
-    }
-    this.#limits.leave(group, socket);
+    });
   }
 
   /** Takes no more connections; those that are there go on. */

@@ -1,0 +1,86 @@
+/** Where the parts of an installation lie, and where a backup keeps its copies. */
+import { join, resolve } from 'node:path';
+import { type Environment, EnvironmentError } from '@lucid-sessions/contract/http';
+import { readStorageEnv } from '@lucid-sessions/storage';
+import { dataDirectory } from '../server/environment.ts';
+
+export interface Places {
+  root: string;
+  /** Databases, in the order in which one tells of the other. */
+  metadata: string;
+  journal: string;
+  jobs: string;
+  chunks: string;
+  log: string;
+  keys: string;
+  secrets: string;
+  spool: string;
+  installation: string;
+}
+
+/** Which installation this is: a backup directory takes one only. */
+const installationName = 'installation-id';
+
+/** The configured places; nothing is made. */
+export function installationPlaces(environment: Environment): Places {
+  const directory = dataDirectory(environment);
+  // Storage's own reading of them; its secret plays no part here.
+  const { metadataDb, chunkStoragePath } = readStorageEnv({
+    ...environment,
+    LUCID_DATA_DIR: directory.root,
+    LUCID_SERVICE_SECRET: 'x'.repeat(32),
+  });
+  const metadata = /^sqlite:(.+)$/.exec(metadataDb)?.[1];
+  if (metadata === undefined) throw new EnvironmentError('SESSION_METADATA_DB', 'must be sqlite:PATH');
+  return {
+    root: directory.root,
+    metadata: resolve(metadata),
+    journal: directory.pipelineJournal,
+    jobs: directory.pipelineJobs,
+    chunks: resolve(chunkStoragePath),
+    log: directory.log,
+    keys: directory.keys,
+    secrets: join(directory.root, 'secrets'),
+    spool: join(directory.root, 'spool'),
+    installation: join(directory.root, installationName),
+  };
+}
+
+/** A run's own copies below `run`; chunks and full tiles of the log are shared by the runs of a backup directory. */
+export function backupPlaces(directory: string, run: string): Places {
+  const root = join(directory, run);
+  return {
+    root,
+    metadata: join(root, 'metadata.db'),
+    journal: join(root, 'pipeline-journal.db'),
+    jobs: join(root, 'pipeline-jobs.db'),
+    chunks: join(directory, 'chunks'),
+    log: join(root, 'log'),
+    keys: join(root, 'keys'),
+    secrets: join(root, 'secrets'),
+    spool: join(root, 'spool'),
+    installation: join(directory, installationName),
+  };
+}
+
+/** Files the configuration names that lie elsewhere: no backup holds them. */
+const outsideFiles = [
+  'RDP_TLS_CERT',
+  'RDP_TLS_KEY',
+  'LUCID_VAULT_TOKEN_FILE',
+  'BLOCKCHAIN_ANCHORING_TOKEN_FILE',
+  'LUCID_TSA_CERTIFICATE',
+  'LUCID_EVM_KEY_FILE',
+  'NODE_EXTRA_CA_CERTS',
+] as const;
+const outsideSecrets = ['LUCID_SERVICE_SECRET', 'LUCID_JWT_SECRET'] as const;
+
+/** What an operator has to keep by other means, in words. */
+export function keptElsewhere(environment: Environment): string[] {
+  const elsewhere = ['the environment variables this installation is started with'];
+  for (const name of outsideFiles) if (environment[name]) elsewhere.push(`the file of ${name}: ${environment[name]}`);
+  for (const name of outsideSecrets) if (environment[name]) elsewhere.push(`the value of ${name}`);
+  if (environment.LUCID_VAULT_URL)
+    elsewhere.push(`the key ${environment.LUCID_VAULT_KEY ?? ''} in Vault at ${environment.LUCID_VAULT_URL}`);
+  return elsewhere;
+}

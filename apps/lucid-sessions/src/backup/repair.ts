@@ -1,0 +1,114 @@
+/** `check --repair`: rows made again for sessions whose chunks lie there without any. Needs stopped services. */
+import { join } from 'node:path';
+import {
+  FsChunkStore,
+  KeyError,
+  KeyLock,
+  rebuildLogHead,
+  SqliteJournalStore,
+  SqliteLogHeadStore,
+  SqliteMetadataStore,
+} from '@lucid-sessions/adapters';
+import { hashLeaf, logEntry, readRecord } from '@lucid-sessions/evidence';
+import { type Journal, newJournal } from '@lucid-sessions/pipeline';
+import { type RebuiltSession, rebuildSession } from '@lucid-sessions/storage';
+import { CliError, type Output } from '../cli/output.ts';
+import { nowUs } from '../server/embedded-parts.ts';
+import { exists } from './files.ts';
+import type { Places } from './places.ts';
+import { settleSessions } from './settle.ts';
+
+export interface RepairReport {
+  rebuilt: string[];
+  failed: { session_id: string; message: string }[];
+  /** The log's head was made again. */
+  log: boolean;
+}
+
+export async function repair(places: Places, output: Output): Promise<RepairReport> {
+  let lock: KeyLock;
+  try {
+    lock = KeyLock.take(places.keys, 'services are running here: stop them before anything is repaired');
+  } catch (thrown) {
+    throw thrown instanceof KeyError ? new CliError(thrown.message) : thrown;
+  }
+  try {
+    return await repairLocked(places, output);
+  } finally {
+    lock.release();
+  }
+}
+
+async function repairLocked(places: Places, output: Output): Promise<RepairReport> {
+  const report: RepairReport = { rebuilt: [], failed: [], log: false };
+  if ((await exists(join(places.log, 'checkpoint'))) && !(await exists(join(places.log, 'head.sqlite')))) {
+    await rebuildLogHead(places.log);
+    report.log = true;
+  }
+  const heads = (await exists(join(places.log, 'head.sqlite')))
+    ? new SqliteLogHeadStore(join(places.log, 'head.sqlite'))
+    : null;
+  const metadata = new SqliteMetadataStore(places.metadata);
+  const journals = new SqliteJournalStore(places.journal);
+  const chunks = new FsChunkStore({ path: places.chunks });
+  try {
+    for await (const id of chunks.listSessions()) {
+      const session = await metadata.getSession(id);
+      // Also one whose rebuilding was cut off: its journal is the last that is written.
+      if (session !== null && (await journals.get(id)) !== null) continue;
+      if (session !== null && session.status === 'created') continue;
+      try {
+        const rebuilt = await rebuildSession({ metadata, chunks, nowUs }, id);
+        const logged = await loggedAt(chunks, id, heads);
+        if ((await journals.get(id)) === null) await journals.put(journalOf(rebuilt, logged));
+        report.rebuilt.push(id);
+      } catch (thrown) {
+        report.failed.push({ session_id: id, message: (thrown as Error).message });
+      }
+      output.progress(`made again: ${report.rebuilt.length}`, report.rebuilt.length);
+    }
+  } finally {
+    heads?.close();
+    await Promise.all([metadata.dispose(), journals.dispose(), chunks.dispose()]);
+  }
+  await settleSessions(places, nowUs());
+  return report;
+}
+
+type Logged = Pick<Journal, 'openLogIndex' | 'manifestLogIndex'>;
+
+async function loggedAt(chunks: FsChunkStore, id: string, heads: SqliteLogHeadStore | null): Promise<Logged> {
+  const logged: Logged = { openLogIndex: null, manifestLogIndex: null };
+  for (const { record } of heads === null ? [] : await chunks.readRecords(id)) {
+    const { kind, sha256 } = readRecord(record);
+    const index = heads?.indexOf(hashLeaf(logEntry(kind, sha256))) ?? null;
+    if (kind === 'open') logged.openLogIndex = index;
+    if (kind === 'manifest') logged.manifestLogIndex = index;
+  }
+  return logged;
+}
+
+/** As the pipeline would remember it: over, or under way when the recorder died. */
+function journalOf({ session, open, manifest, chunksCount }: RebuiltSession, logged: Logged): Journal {
+  const known = {
+    ...newJournal(session.session_id),
+    ...logged,
+    admittedUs: open.opened_us,
+    openedUs: open.opened_us,
+    startedUs: open.opened_us,
+  };
+  if (manifest === null) return { ...known, connected: true };
+  return {
+    ...known,
+    endedUs: manifest.ended_us,
+    endReason: manifest.end.reason as Journal['endReason'],
+    endMessage: manifest.end.message,
+    failed: session.status === 'failed',
+    drainedUs: manifest.ended_us,
+    drainedChunks: chunksCount,
+    merkleRoot: manifest.merkle_root,
+    chunksCount: manifest.chunks_count,
+    totalBytes: manifest.total_bytes,
+    manifestUs: manifest.ended_us,
+  };
+}
