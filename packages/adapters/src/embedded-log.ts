@@ -94,16 +94,10 @@ export class EmbeddedLog {
     const heads = options.heads ?? new SqliteLogHeadStore(join(options.directory, 'head.sqlite'));
     try {
       const head = heads.load();
-      const before = await TileEdge.restore(
-        head.size - head.staged.length,
+      const { edge, files } = await edgeOf(
+        head,
         narrowing((path) => disk.read(path)),
       );
-      const { edge, files } = before.append(withHashes(head.staged));
-      if (edge.size !== head.size || !equalBytes(edge.root, head.root))
-        throw new LogError(
-          'corrupt',
-          'the tiles of the log are not those of its last checkpoint; restore them from a copy',
-        );
       const log = new EmbeddedLog(options.signer, disk, heads, head, edge);
       if (head.staged.length > 0) await log.#publish(files);
       return log;
@@ -171,8 +165,8 @@ export class EmbeddedLog {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, BATCH_ENTRIES_MAX);
       try {
-        // After a failed commit or write the state on disk is unknown: only `open` may go on from it.
-        if (this.#failure !== null) throw this.#failure;
+        // After a failed commit or write the state on disk is unknown: it is taken up from there, as after a crash.
+        if (this.#failure !== null) await this.#takeUp();
         await this.#append(batch);
       } catch (error) {
         this.#failure = error;
@@ -180,6 +174,17 @@ export class EmbeddedLog {
       }
     }
     this.#running = null;
+  }
+
+  /** A disk that was full has room again. What contradicts itself stays as it is, for a person to look at. */
+  async #takeUp(): Promise<void> {
+    if (this.#failure instanceof LogError) throw this.#failure;
+    const head = this.#heads.load();
+    const { edge, files } = await edgeOf(head, this.#read);
+    this.#head = head;
+    this.#edge = edge;
+    await this.#publish(files);
+    this.#failure = null;
   }
 
   async #append(batch: Waiting[]): Promise<void> {
@@ -303,4 +308,16 @@ export class EmbeddedLog {
 
 function withHashes(entries: readonly Uint8Array[]): { bytes: Uint8Array; leafHash: Uint8Array }[] {
   return entries.map((bytes) => ({ bytes, leafHash: hashLeaf(bytes) }));
+}
+
+/** The tree of a committed head, and the files of its last batch, which may not have been written. */
+async function edgeOf(head: LogHead, read: TileReader): Promise<ReturnType<TileEdge['append']>> {
+  const before = await TileEdge.restore(head.size - head.staged.length, read);
+  const { edge, files } = before.append(withHashes(head.staged));
+  if (edge.size !== head.size || !equalBytes(edge.root, head.root))
+    throw new LogError(
+      'corrupt',
+      'the tiles of the log are not those of its last checkpoint; restore them from a copy',
+    );
+  return { edge, files };
 }

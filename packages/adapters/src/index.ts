@@ -17,6 +17,7 @@ export { type LogHead, type LogHeadStore, SqliteLogHeadStore, type Witnessed } f
 export { embeddedLogPort } from './embedded-log-port.ts';
 export { checkEvmAnchor, deployEvmContract, EvmAnchor, type EvmAnchorOptions } from './evm/evm-anchor.ts';
 export type { EvmChainOptions, EvmFinality } from './evm/evm-chain.ts';
+export { FileReserve, type FileReserveOptions, withReserve } from './file-reserve.ts';
 export * from './fs-chunk-disk.ts';
 export * from './fs-chunk-store.ts';
 export * from './fs-direct-file.ts';

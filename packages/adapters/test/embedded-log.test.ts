@@ -363,13 +363,33 @@ describe('a log whose machine fails', () => {
         await assert.rejects(
           before.append(entryOf(999)),
           /power failed/,
-          'a log that failed goes on only through open',
+          'a log does not go on while its machine fails',
         );
       }
       machine.stepsLeft = Number.POSITIVE_INFINITY;
       await checkAfterFailure(machine, answered, 260);
     }
     assert.ok(steps > 20, `${steps} steps were tried`);
+  });
+
+  it('goes on by itself when a full disk has room again, whichever step failed', async () => {
+    let steps = 0;
+    for (let failed = true; failed; steps += 1) {
+      const machine = new Machine();
+      const log = await machine.open();
+      await Promise.all(Array.from({ length: 254 }, (_, i) => log.append(entryOf(i))));
+      machine.stepsLeft = steps;
+      const batch = [254, 255, 256].map((i) => entryOf(i));
+      failed = await Promise.all(batch.map((entry) => log.append(entry))).then(
+        () => false,
+        () => true,
+      );
+      if (failed) await assert.rejects(log.append(entryOf(999)), /power failed/);
+      machine.stepsLeft = Number.POSITIVE_INFINITY;
+      const indexes = await Promise.all(batch.map((entry) => log.append(entry)));
+      await checkAfterFailure(machine, new Map(indexes.map((index, at) => [index, batch[at]!])), 260);
+    }
+    assert.ok(steps > 5, `${steps} steps were tried`);
   });
 
   it('can fail again while it recovers', async () => {

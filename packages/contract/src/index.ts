@@ -8,3 +8,4 @@ export * from './rpc-client.ts';
 export * from './rpc-codec.ts';
 export * from './rpc-ports.ts';
 export * from './rpc-server.ts';
+export * from './space.ts';

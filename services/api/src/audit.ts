@@ -1,11 +1,14 @@
 /** Which calls leave a trace in the audit log, and how. */
-import type { AuditEventType, OperationId } from '@lucid-sessions/contract';
+import type { AuditEvent, AuditEventType, OperationId } from '@lucid-sessions/contract';
 import type { Api } from './call.ts';
 
-/** Reads of content: the answer leaves only after its event is stored. Changes have happened and can't be held back. */
+/**
+ * Reads of content: the answer leaves only after its event is stored. Changes have happened and can't be held back, and on a
+ * disk that takes nothing an operator must be able to look at what there is: those events are kept until they are stored.
+ */
 export const auditedOperations: Partial<Record<OperationId, { event: AuditEventType; read: boolean }>> = {
   createSession: { event: 'session_created', read: false },
-  getSession: { event: 'session_accessed', read: true },
+  getSession: { event: 'session_accessed', read: false },
   updateSession: { event: 'session_updated', read: false },
   deleteSession: { event: 'session_deleted', read: false },
   startSession: { event: 'session_started', read: false },
@@ -41,13 +44,22 @@ export interface AuditFacts {
 
 const userAgentCharactersMax = 300;
 
-export async function writeAudit({ deps }: Api, facts: AuditFacts): Promise<void> {
-  const { event, userAgent, ...rest } = facts;
-  await deps.storage.appendAudit({
+function eventOf({ deps }: Api, { event, userAgent, ...rest }: AuditFacts): AuditEvent {
+  return {
     ...rest,
     eventId: deps.newId(),
     timestampUs: deps.nowUs(),
     eventType: event,
     userAgent: userAgent?.slice(0, userAgentCharactersMax) ?? null,
-  });
+  };
+}
+
+/** Throws when it is not stored. */
+export async function writeAudit(api: Api, facts: AuditFacts): Promise<void> {
+  await api.deps.storage.appendAudit(eventOf(api, facts));
+}
+
+/** Never throws, and never loses it: what is not stored now is stored later, and stands in the log until then. */
+export async function tellAudit(api: Api, facts: AuditFacts): Promise<void> {
+  await api.outbox.put(eventOf(api, facts));
 }

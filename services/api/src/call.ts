@@ -12,6 +12,7 @@ import type {
 import type { Crypto, VerifyOptions } from '@lucid-sessions/evidence';
 import type { ContentKind, IndexSegment, KeyframeList, Side } from '@lucid-sessions/recording/session-index';
 import type { z } from 'zod';
+import type { AuditOutbox } from './audit-outbox.ts';
 import type { User } from './auth.ts';
 import type { ApiConfig } from './config.ts';
 import type { RateLimiter } from './rate-limiter.ts';
@@ -75,6 +76,7 @@ export interface Api {
   config: ApiConfig;
   deps: ApiDeps;
   startedUs: number;
+  outbox: AuditOutbox;
 }
 
 type QueryOf<K extends OperationId> = (typeof restRoutes)[K] extends { query: infer Q extends z.ZodType }

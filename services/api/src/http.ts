@@ -15,7 +15,8 @@ import {
 import { fromFastify, serveLog } from '@lucid-sessions/contract/http';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import { auditedOperations, writeAudit } from './audit.ts';
+import { auditedOperations, tellAudit, writeAudit } from './audit.ts';
+import { AuditOutbox } from './audit-outbox.ts';
 import { type Authenticator, authenticator, type User } from './auth.ts';
 import { type Api, type ApiDeps, type Call, FileAnswer, type Handler } from './call.ts';
 import { chunkHandlers } from './chunk-handlers.ts';
@@ -166,20 +167,20 @@ async function audited(
   } catch (thrown) {
     const errorMessage = toLucidError(thrown).message;
     const details = detailsOf(call);
-    await writeAudit(gate.api, {
+    await tellAudit(gate.api, {
       ...facts,
       resourceId: call.sessionId || null,
       success: false,
       errorMessage,
       details,
-    }).catch((again: unknown) => gate.api.deps.onError?.('audit', again));
+    });
     throw thrown;
   }
   const resourceId = call.sessionId || ((answer as { session_id?: string }).session_id ?? null);
   const details = detailsOf(call);
-  const written = writeAudit(gate.api, { ...facts, resourceId, success: true, errorMessage: null, details });
-  if (rule.read) await written;
-  else await written.catch((thrown: unknown) => gate.api.deps.onError?.('audit', thrown));
+  const done = { ...facts, resourceId, success: true, errorMessage: null, details };
+  if (rule.read) await writeAudit(gate.api, done);
+  else await tellAudit(gate.api, done);
   return answer;
 }
 
@@ -310,7 +311,11 @@ async function addOpenRoutes(app: FastifyInstance, { api, metrics }: Gate): Prom
 }
 
 export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<FastifyInstance> {
-  const api: Api = { config, deps, startedUs: deps.nowUs() };
+  const outbox = new AuditOutbox({
+    store: (event) => deps.storage.appendAudit(event),
+    say: (where, thrown) => deps.onError?.(where, thrown),
+  });
+  const api: Api = { config, deps, startedUs: deps.nowUs(), outbox };
   const gate: Gate = {
     api,
     authenticate: authenticator(config.jwt),
@@ -334,6 +339,7 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
     },
   });
   app.addHook('preClose', async () => endLiveStreams(api));
+  app.addHook('onClose', () => outbox.dispose());
   addJsonParser(app);
   addHooks(app, gate);
   app.setErrorHandler(async (thrown: unknown, request, reply) => sendError(api, request, reply, thrown));

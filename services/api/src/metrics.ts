@@ -1,5 +1,5 @@
 /** Metrics in Prometheus' text format: what storage counts, and how this API answers. */
-import { sessionStatuses } from '@lucid-sessions/contract';
+import { sessionStatuses, spaceBounds } from '@lucid-sessions/contract';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ApiDeps } from './call.ts';
 
@@ -18,6 +18,12 @@ export function apiMetrics(deps: Pick<ApiDeps, 'storage' | 'moreMetrics'>): ApiM
     registers,
   });
   const bytes = new Gauge({ name: 'storage_bytes', help: 'Bytes of stored chunk files.', registers });
+  const space = new Gauge({
+    name: 'storage_space_bytes',
+    help: 'Of the disk that is worst off: free, total, and what has to be free for anything to be recorded.',
+    labelNames: ['what'],
+    registers,
+  });
   const chunks = new Counter({
     name: 'chunks_processed_total',
     help: 'Chunks by status.',
@@ -36,6 +42,9 @@ export function apiMetrics(deps: Pick<ApiDeps, 'storage' | 'moreMetrics'>): ApiM
       const [{ byStatus }, stored] = await Promise.all([deps.storage.countSessions(), deps.storage.statistics()]);
       for (const status of sessionStatuses) sessions.set({ status }, byStatus[status] ?? 0);
       bytes.set(stored.storedBytes);
+      space.set({ what: 'free' }, stored.freeBytes);
+      space.set({ what: 'total' }, stored.totalBytes);
+      space.set({ what: 'recording_min' }, spaceBounds(stored.totalBytes).recordingBytesMin);
       chunks.reset();
       chunks.inc({ status: 'stored' }, stored.chunksCount);
       const parts = [await registry.metrics(), lineHistogram(stored.lineSeconds), (await deps.moreMetrics?.()) ?? ''];

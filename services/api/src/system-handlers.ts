@@ -30,14 +30,20 @@ async function askHealth(service: ServiceHealth['service'], ask: () => Promise<S
   }
 }
 
-const worst = (all: readonly ServiceHealth[]): ServiceHealth['status'] =>
+const worst = (all: readonly Pick<ServiceHealth, 'status'>[]): ServiceHealth['status'] =>
   all.some(({ status }) => status === 'unhealthy')
     ? 'unhealthy'
     : all.some(({ status }) => status === 'degraded')
       ? 'degraded'
       : 'healthy';
 
-export async function healthOf({ deps, config }: Api) {
+function ownHealth({ outbox }: Api): { status: ServiceHealth['status']; message: string | null } {
+  if (outbox.length === 0) return { status: 'healthy', message: null };
+  return { status: 'degraded', message: `${outbox.length} audit entries wait until storage takes them` };
+}
+
+export async function healthOf(api: Api) {
+  const { deps, config } = api;
   const [pipeline, recorder, processor, storage] = await Promise.all([
     askHealth('pipeline', () => deps.pipeline.health()),
     askHealth('recorder', () => deps.recorder.health()),
@@ -47,11 +53,11 @@ export async function healthOf({ deps, config }: Api) {
   const view = ({ status, message }: ServiceHealth) => ({ status, message });
   const total = detailOf(storage, 'totalBytes');
   return {
-    status: worst([pipeline, recorder, processor, storage]),
+    status: worst([ownHealth(api), pipeline, recorder, processor, storage]),
     timestamp: isoOf(deps.nowUs()),
     version: config.version,
     services: {
-      api: { status: 'healthy', message: null },
+      api: ownHealth(api),
       pipeline: view(pipeline),
       recorder: view(recorder),
       processor: view(processor),

@@ -1,12 +1,15 @@
 /** The session recorder: front door, sessions and spool put together behind the RecorderPort. */
+import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   LucidError,
+  mebibytesText,
   type PipelinePort,
   type ProcessorPort,
   type RecorderPort,
   type RecorderReport,
   type ServiceHealth,
+  spaceBounds,
 } from '@lucid-sessions/contract';
 import type { RecorderConfig } from './config.ts';
 import { AttemptQueue } from './front-door/attempt-queue.ts';
@@ -247,8 +250,16 @@ class RunningRecorder implements Recorder {
     const spool = await this.spool.statistics();
     details.spooledBytes = spool.spooledBytes;
     details.spooledChunks = spool.closedSegmentsCount;
-    const status = sealProblem === null ? 'healthy' : 'degraded';
-    return { service: 'recorder', status, message: sealProblem, details };
+    const message = sealProblem ?? (await this.#roomProblem());
+    return { service: 'recorder', status: message === null ? 'healthy' : 'degraded', message, details };
+  }
+
+  /** Sessions end when the spool's disk is nearly full: operators hear of it before. */
+  async #roomProblem(): Promise<string | null> {
+    const { bavail, blocks, bsize } = await statfs(join(this.#config.dataDir, 'spool'));
+    const { alarmBytesMin, recordingBytesMin } = spaceBounds(blocks * bsize);
+    if (bavail * bsize >= alarmBytesMin) return null;
+    return `the disk of the spool is nearly full: ${mebibytesText(bavail * bsize)} are free, sessions end below ${mebibytesText(recordingBytesMin)}`;
   }
 
   dispose(drainMs = 5000): Promise<void> {

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { readPayload } from '@lucid-sessions/recording';
-import { end, frame, isKind, openEngine, temporaryDirectory } from './spool-kit.ts';
+import { end, frame, type HarnessEvent, isKind, openEngine, temporaryDirectory } from './spool-kit.ts';
 
 const bodies = (payload: Uint8Array): number[] => [...readPayload(payload)].map((each) => each.body[0] ?? -1);
 const segments = (directory: string): string[] => readdirSync(directory).filter((name) => name.endsWith('.seg'));
@@ -301,6 +301,34 @@ test('a full spool says so, and takes frames again when chunks are stored', asyn
   assert.equal(failed.code, 'spool_full', failed.message);
   assert.ok(engine.statistics().spooledBytes <= 12_000);
   store = true;
+  await untilTrue(() => {
+    append(0, frame(2, 10));
+    return events.some(isKind('gap'));
+  });
+  engine.end(0, end);
+  await until(isKind('complete'));
+});
+
+test('a disk that is nearly full takes no frames, but the end of a session; with room again it goes on', async (t) => {
+  let freeBytes = 1e9;
+  const { engine, disk, append, until, untilTrue, chunks, events } = openEngine(t, { seal: () => true });
+  (disk.disk as { space: unknown }).space = () => ({ freeBytes, totalBytes: 1e9 });
+  engine.open(0, 'alpha');
+  append(0, frame(1, 10));
+  freeBytes = 1e6;
+  await untilTrue(() => {
+    append(0, frame(1, 10));
+    return engine.statistics().recordsWritten > 0 && chunks.length > 0;
+  });
+  const failed = await until(isKind('failed'));
+  assert.equal(failed.code, 'disk_full');
+  assert.match(failed.message, /nearly full: 0 MiB are free, and 12 MiB stay so/);
+  engine.open(1, 'beta');
+  await until(
+    (event): event is Extract<HarnessEvent, { kind: 'failed' }> => event.kind === 'failed' && event.session === 1,
+  );
+  engine.end(1, end);
+  freeBytes = 1e9;
   await untilTrue(() => {
     append(0, frame(2, 10));
     return events.some(isKind('gap'));

@@ -6,4 +6,5 @@ export * from './leaf.ts';
 export * from './rebuild.ts';
 export * from './recovery.ts';
 export * from './service.ts';
+export * from './space-watch.ts';
 export * from './stores.ts';

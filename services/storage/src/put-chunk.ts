@@ -15,6 +15,7 @@ import { checkBytes, checkIndex, checkSessionId } from './checks.ts';
 import { Histogram } from './histogram.ts';
 import { type Lane, Lanes } from './lanes.ts';
 import { decodeLeafFields, type LeafFields, noLeafHash, sealBytes, sessionUuidOf } from './leaf.ts';
+import type { SpaceWatch } from './space-watch.ts';
 import type { ChainHead, ChunkStore, MetadataStore } from './stores.ts';
 
 type PutRequest = Parameters<StoragePort['putChunk']>[0];
@@ -25,6 +26,7 @@ export interface PutChunkDeps {
   chunks: ChunkStore;
   nowUs: () => number;
   verifyOnPut: boolean;
+  space: Pick<SpaceWatch, 'checkChunk'>;
 }
 
 /** Chunks of one session whose files may be written at once. */
@@ -94,6 +96,7 @@ export function chunkPutter(deps: PutChunkDeps): ChunkPutter {
         status: 507,
         details: { max_size_gb: session.storage_config.max_size_gb },
       });
+    await deps.space.checkChunk(request.file.length);
     if (deps.verifyOnPut && (await sha256Hex(request.file)) !== fileSha256)
       throw new LucidError('invalidRequest', 'the file is not the one its leaf names: send it again');
     const { written } = await chunks.putFile(sessionId, index, request.file);

@@ -14,7 +14,8 @@ import {
 import { Lanes } from './lanes.ts';
 import { type ChunkPutter, chunkPutter } from './put-chunk.ts';
 import { type RecoveryReport, recoverStorage } from './recovery.ts';
-import type { ChunkStore, MetadataStore } from './stores.ts';
+import { SpaceWatch, spaceMessage } from './space-watch.ts';
+import type { ChunkStore, MetadataStore, SpaceReserve } from './stores.ts';
 
 export interface StorageDeps {
   metadata: MetadataStore;
@@ -23,6 +24,10 @@ export interface StorageDeps {
   nowUs: () => number;
   /** Hash every file again before it is stored: on where files arrive over a network. */
   verifyOnPut?: boolean;
+  /** Room kept back; without it a full disk takes no audit entry. */
+  reserve?: SpaceReserve;
+  /** What an operator should see. */
+  say?: (line: string) => void;
   /** Sees what failed beside a call. */
   onError?: (where: string, thrown: unknown) => void;
 }
@@ -37,7 +42,6 @@ export interface StorageService extends StoragePort {
 }
 
 const leaseTtlMsMax = 600_000;
-const lowSpaceShare = 0.05;
 /** A database that waits for its disk, or for a lock, answers nobody: health must, even then. */
 const pingMsMax = 3000;
 
@@ -77,10 +81,11 @@ type SessionCalls = Pick<
   | 'releaseLease'
 >;
 
-function sessionCalls({ metadata, nowUs }: StorageDeps): SessionCalls {
+function sessionCalls({ metadata, nowUs, space }: Shared): SessionCalls {
   return {
     async createSession({ session, routeTokenSha256 }) {
       checkSessionId(session?.session_id);
+      await space.checkRecording();
       return { created: await metadata.insertSession(session, routeTokenSha256) };
     },
     async getSession({ sessionId }) {
@@ -135,6 +140,7 @@ type ChunkCalls = Pick<
 /** What the calls of a service share. */
 interface Shared extends StorageDeps {
   putter: ChunkPutter;
+  space: SpaceWatch;
   /** What is kept of a session beside its chunks changes one call after the other. */
   keeping: Lanes;
   census: Census;
@@ -188,7 +194,7 @@ type RecordCalls = Pick<
   'putRecord' | 'getRecords' | 'putWraps' | 'getWraps' | 'putSidecar' | 'getSidecar' | 'appendAudit' | 'listAudit'
 >;
 
-function recordCalls({ metadata, chunks, keeping, onError }: Shared): RecordCalls {
+function recordCalls({ metadata, chunks, keeping, onError, space }: Shared): RecordCalls {
   return {
     async putRecord({ sessionId, kind, record }) {
       checkSessionId(sessionId);
@@ -207,6 +213,8 @@ function recordCalls({ metadata, chunks, keeping, onError }: Shared): RecordCall
     async putWraps({ sessionId, wraps }) {
       checkSessionId(sessionId);
       checkWraps(wraps);
+      // The first thing of a recording. Destroying keys needs no room.
+      if (wraps.length > 0) await space.checkRecording();
       await keeping.run(sessionId, async () => {
         // Files first: a shredding that is cut off finds rows left, and is carried on.
         await chunks.putWraps(sessionId, wraps);
@@ -221,6 +229,7 @@ function recordCalls({ metadata, chunks, keeping, onError }: Shared): RecordCall
       checkSessionId(sessionId);
       checkSidecarName(name);
       checkBytes(bytes, sidecarBytesMax, 'a sidecar');
+      await space.checkRecording(bytes.length);
       await chunks.putSidecar(sessionId, name, bytes);
     },
     async getSidecar({ sessionId, name }) {
@@ -238,22 +247,28 @@ function recordCalls({ metadata, chunks, keeping, onError }: Shared): RecordCall
 
 export function createStorageService(deps: StorageDeps): StorageService {
   const { metadata, chunks, nowUs } = deps;
-  const putter = chunkPutter({ metadata, chunks, nowUs, verifyOnPut: deps.verifyOnPut ?? false });
+  const { reserve, say = () => {} } = deps;
+  const space = new SpaceWatch({ chunks, say, ...(reserve === undefined ? {} : { reserve }) });
+  const putter = chunkPutter({ metadata, chunks, nowUs, verifyOnPut: deps.verifyOnPut ?? false, space });
   const keeping = new Lanes(keepWaitingMax);
   const { onError } = deps;
   const census = new Census({ metadata, chunks, lanes: keeping, ...(onError === undefined ? {} : { onError }) });
-  const shared: Shared = { ...deps, putter, keeping, census };
+  const shared: Shared = { ...deps, putter, space, keeping, census };
   let recovery: RecoveryReport | null = null;
 
   async function health(): Promise<ServiceHealth> {
     try {
       await ping(metadata);
-      const { freeBytes, totalBytes } = await chunks.space();
-      const low = freeBytes < totalBytes * lowSpaceShare;
+      const { state, ...disk } = await space.view();
+      const { freeBytes, totalBytes, isReserveHeld } = disk;
       const problems = recovery?.findings.length ?? 0;
       const message =
         putter.problem() ??
-        (low ? 'the disk is nearly full' : problems > 0 ? 'some chains need a look' : apartMessage(census.report));
+        (state !== 'enough'
+          ? spaceMessage(state, disk)
+          : problems > 0
+            ? 'some chains need a look'
+            : apartMessage(census.report));
       return {
         service: 'storage',
         status: message === null ? 'healthy' : 'degraded',
@@ -261,6 +276,8 @@ export function createStorageService(deps: StorageDeps): StorageService {
         details: {
           freeBytes,
           totalBytes,
+          recording: state !== 'no_recording',
+          reserveHeld: isReserveHeld,
           recoveryFindings: problems,
           orphanSessions: census.report.orphansCount,
           incompleteSessions: census.report.incompleteCount,
@@ -272,22 +289,24 @@ export function createStorageService(deps: StorageDeps): StorageService {
   }
 
   return {
-    ...sessionCalls(deps),
+    ...sessionCalls(shared),
     ...chunkCalls(shared),
     ...recordCalls(shared),
     health,
     async statistics() {
-      const [totals, space] = await Promise.all([metadata.totals(), chunks.space()]);
-      return { ...totals, ...space, lineSeconds: putter.histogram.snapshot() };
+      const [totals, { freeBytes, totalBytes }] = await Promise.all([metadata.totals(), space.view()]);
+      return { ...totals, freeBytes, totalBytes, lineSeconds: putter.histogram.snapshot() };
     },
     async start() {
       recovery = await recoverStorage({ metadata, chunks, nowUs });
       census.start();
+      space.start();
       return recovery;
     },
     census: () => census.take(),
     async dispose() {
       await census.dispose();
+      await space.dispose();
       await putter.lanes.idle();
       await keeping.idle();
       await Promise.all([chunks.dispose(), metadata.dispose()]);

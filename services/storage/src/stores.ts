@@ -169,3 +169,21 @@ export interface ChunkStore {
   space(): Promise<{ freeBytes: number; totalBytes: number }>;
   dispose(): Promise<void>;
 }
+
+export interface DiskSpace {
+  freeBytes: number;
+  totalBytes: number;
+  /** Room is kept back beside what is free. */
+  isReserveHeld: boolean;
+}
+
+/** Room kept back on the disks that are written to, given up so that looking and deleting work when they are full. */
+export interface SpaceReserve {
+  disks(): Promise<DiskSpace[]>;
+  /** Where nearly nothing is left, before something is begun that must not be cut off. */
+  ensure(): Promise<void>;
+  /** True when there is room now that was not there before. */
+  release(): Promise<boolean>;
+  /** Keeps room back again where there is enough of it. */
+  restore(): Promise<void>;
+}

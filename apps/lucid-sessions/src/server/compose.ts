@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import {
   type ChunkDisk,
   embeddedLogPort,
+  FileReserve,
   KeyDirectory,
   KeyLock,
   logFileReader,
@@ -15,6 +16,7 @@ import {
   SessionIndexes,
   SqliteThread,
   type VaultTransit,
+  withReserve,
 } from '@lucid-sessions/adapters';
 import { createApiServer, readApiEnv } from '@lucid-sessions/api';
 import {
@@ -38,6 +40,7 @@ import { consoleFiles } from './console-files.ts';
 import { logOrigin, nowUs, openKeys, openLog, openStores } from './embedded-parts.ts';
 import { type DataDirectory, dataDirectory, type ServiceName, serviceNames, withOwnSecrets } from './environment.ts';
 import { followedStorage } from './followed-storage.ts';
+import { isRecordings, reservedLog, restoring, storageDirectories } from './reserved-parts.ts';
 import { guardRestoredLog } from './restored-log.ts';
 import { refuseHalfRestored } from './restoring.ts';
 import { software } from './software.ts';
@@ -95,6 +98,7 @@ class Composer {
   readonly #secret: string;
   readonly #vault: VaultTransit | null;
   #sqliteThread: SqliteThread | null = null;
+  #reserve: Promise<FileReserve> | null = null;
   #indexes: SessionIndexes | null = null;
   readonly #spoolDiskModule: string | undefined;
   readonly #chunkDisk: ChunkDisk | undefined;
@@ -156,6 +160,15 @@ class Composer {
     return (where, thrown) => this.#problem(`${service} ${where}`, thrown);
   }
 
+  /** What this process writes to when somebody looks or deletes. */
+  #keepReserve(): Promise<FileReserve> {
+    const { root } = this.#directory;
+    const directories = this.#services.has('storage') ? [root, ...storageDirectories(this.#environment)] : [root];
+    const fileName = this.#services.has('storage') ? 'reserve' : 'reserve-pipeline';
+    this.#reserve ??= FileReserve.open({ directories, fileName, say: this.#log });
+    return this.#reserve;
+  }
+
   /** A commit waits for the disk: not in the thread that relays. */
   get #sqlite(): SqliteThread {
     this.#sqliteThread ??= new SqliteThread();
@@ -191,9 +204,18 @@ class Composer {
     const config = readStorageEnv(this.#environment);
     // In one process the sealed file comes from the processor's own memory: hashing it again would prove nothing.
     const verifyOnPut = config.verifyOnPut && !this.#services.has('processor');
+    const { metadata, chunks } = await openStores(config, this.#sqlite, this.#chunkDisk);
+    const reserve = await this.#keepReserve();
     const server = createStorageServer(
       { ...config, verifyOnPut },
-      { ...(await openStores(config, this.#sqlite, this.#chunkDisk)), nowUs, onError: this.#onError('storage') },
+      {
+        metadata: withReserve(metadata, reserve, isRecordings),
+        chunks,
+        reserve,
+        nowUs,
+        say: this.#log,
+        onError: this.#onError('storage'),
+      },
     );
     this.#disposers.push(() => server.dispose());
     const { address } = await server.start();
@@ -233,15 +255,17 @@ class Composer {
     const witnesses = startWitnesses(this.#environment, log, { ...asked, ...(guard === null ? {} : guard) });
     if (witnesses !== null) this.#disposers.push(() => witnesses.dispose());
     const config = readPipelineEnv(this.#environment);
+    const reserve = await this.#keepReserve();
+    if (!this.#services.has('storage')) this.#disposers.push(restoring(reserve));
     const server = createPipelineServer(config, {
       storage,
       processor,
       recorder: () => recorder() ?? notYet,
-      log: embeddedLogPort(log),
+      log: reservedLog(embeddedLogPort(log), reserve),
       anchors: openAnchors(this.#environment, { storage, nowUs, log: this.#log }),
       readLogFile: logFileReader(this.#directory.log),
-      queue: await this.#sqlite.jobQueue(this.#directory.pipelineJobs),
-      journal: await this.#sqlite.journal(this.#directory.pipelineJournal),
+      queue: withReserve(await this.#sqlite.jobQueue(this.#directory.pipelineJobs), reserve),
+      journal: withReserve(await this.#sqlite.journal(this.#directory.pipelineJournal), reserve),
       nowUs,
       random: Math.random,
       newId: randomUUID,

@@ -24,6 +24,8 @@ export interface SpoolDisk {
   /** Removes an empty directory. */
   removeDirectory(path: string): void;
   rename(from: string, to: string): void;
+  /** Of the file system a path is on. */
+  space(path: string): { freeBytes: number; totalBytes: number };
 }
 
 function appendAll(file: number, parts: Uint8Array[]): void {
@@ -72,6 +74,10 @@ export function createDisk(): SpoolDisk {
     removeLater: (path) => settle((done) => fs.unlink(path, done)),
     removeDirectory: (path) => fs.rmdirSync(path),
     rename: (from, to) => fs.renameSync(from, to),
+    space(path) {
+      const { bavail, blocks, bsize } = fs.statfsSync(path);
+      return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+    },
   };
 }
 

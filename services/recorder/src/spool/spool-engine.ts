@@ -21,6 +21,7 @@ import type {
   SpoolStatistics,
   StoredAs,
 } from './spool-messages.ts';
+import { SpoolRoom } from './spool-room.ts';
 import { type ClosedSegment, newSession, type SpoolSession } from './spool-session-state.ts';
 
 export interface SpoolLimits {
@@ -89,6 +90,7 @@ export class SpoolEngine {
   readonly #freeChunkSlots: number[];
   readonly #rounds: CommitRounds;
   readonly #tap: LiveTap;
+  readonly #room: SpoolRoom;
   readonly #owners = new WeakMap<OpenSegment, SpoolSession>();
   /** Batches of the `append` being obeyed. */
   #waiting: WrittenBatch[] = [];
@@ -119,6 +121,7 @@ export class SpoolEngine {
       monotonicUs,
       onFailed: (segment, error) => this.#syncFailed(segment, error),
     });
+    this.#room = new SpoolRoom({ disk, directory: options.directory, monotonicUs });
     const { key, emit } = options;
     this.#tap = new LiveTap({ disk, key, monotonicUs, answer: (id, answer) => emit({ kind: 'live', id, answer }) });
     this.#tickMs = Math.max(1, Math.min(tickMsMax, limits.segmentAgeMs / 4));
@@ -141,6 +144,7 @@ export class SpoolEngine {
     this.#live.set(number, session);
     this.#sessions.set(sessionId, session);
     try {
+      this.#room.take(segmentHeaderBytes);
       this.#options.disk.makeDirectory(session.directory);
       this.#rounds.touchDirectory(this.#options.directory);
       this.#openSegment(session, false);
@@ -174,6 +178,7 @@ export class SpoolEngine {
       const { limits, wallUs } = this.#options;
       if (this.#spooledBytes + item.bytes + recordOverheadBytes > limits.spoolBytesMax)
         throw Object.assign(new Error('no chunk may be spooled until others are stored'), { code: 'spool_full' });
+      this.#room.take(item.bytes + recordOverheadBytes);
       let segment = session.current;
       if (segment === null || PAYLOAD_HEADER_BYTES + segment.framesBytes + item.bytes > limits.segmentBytesMax) {
         segment = this.#rotate(session, false);
@@ -419,7 +424,7 @@ export class SpoolEngine {
     if (lost === null) return true;
     const nowUs = monotonicUs();
     const full = this.#spooledBytes + limits.segmentBytesMax > limits.spoolBytesMax;
-    if (full || nowUs < lost.retryAtUs) return false;
+    if (full || nowUs < lost.retryAtUs || !this.#room.has(limits.segmentBytesMax)) return false;
     lost.retryAtUs = nowUs + limits.retryMs * 1000;
     try {
       this.#openSegment(session, true);

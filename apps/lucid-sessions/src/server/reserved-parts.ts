@@ -1,0 +1,45 @@
+/** Who gets the reserve of a full disk: whoever looks and deletes, never a recording. */
+import { dirname, resolve } from 'node:path';
+import type { FileReserve } from '@lucid-sessions/adapters';
+import type { Environment } from '@lucid-sessions/contract/http';
+import type { TransparencyLog } from '@lucid-sessions/pipeline';
+import { type MetadataStore, readStorageEnv } from '@lucid-sessions/storage';
+
+const recordingsMethods: ReadonlySet<string> = new Set<keyof MetadataStore>([
+  'insertSession',
+  'appendChunk',
+  'completeChunk',
+  'acquireLease',
+]);
+
+/** Calls that make a recording grow: they wait for room instead. */
+export function isRecordings(method: string, values: readonly unknown[]): boolean {
+  if (method === 'putRecord') return values[1] === 'open';
+  if (method === 'putWraps') return Array.isArray(values[1]) && values[1].length > 0;
+  return recordingsMethods.has(method);
+}
+
+/** A batch of the log is several files: room for them is made before the first. */
+export const reservedLog = (log: TransparencyLog, reserve: Pick<FileReserve, 'ensure'>): TransparencyLog => ({
+  ...log,
+  async append(entry) {
+    await reserve.ensure();
+    return log.append(entry);
+  },
+});
+
+/** Where storage writes beside the data directory. */
+export function storageDirectories(environment: Environment): string[] {
+  const { metadataDb, chunkStoragePath } = readStorageEnv(environment);
+  const database = /^sqlite:(.+)$/.exec(metadataDb)?.[1];
+  return [...(database === undefined ? [] : [dirname(resolve(database))]), resolve(chunkStoragePath)];
+}
+
+const restoreMs = 5000;
+
+/** Keeps room back again where no storage service does. Answers how to stop. */
+export function restoring(reserve: Pick<FileReserve, 'restore'>): () => Promise<void> {
+  const timer = setInterval(() => void reserve.restore(), restoreMs);
+  timer.unref();
+  return async () => clearInterval(timer);
+}
