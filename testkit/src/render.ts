@@ -20,7 +20,10 @@ export async function renderCapture(capture: Capture): Promise<Rendering> {
   return { decoder, ms };
 }
 
-/** `render <capture.rdpcap[.gz]> <out.png>`: the final picture, without the pointer, and one JSON line about it. */
+/**
+ * `render <capture.rdpcap[.gz]> <out.png>`: the final picture, without the pointer, and one JSON line about it. Of a capture that ends
+ * before there is a desktop, no picture and exit code 1.
+ */
 async function main(args: readonly string[]): Promise<number> {
   const [capturePath, pngPath] = args;
   if (capturePath === undefined || pngPath === undefined) {
@@ -29,12 +32,18 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const { decoder, ms } = await renderCapture(readCapture(capturePath));
   const { screen } = decoder;
+  const unsupported = Object.fromEntries(screen.unsupported);
+  if (screen.width === 0 || screen.height === 0) {
+    process.stderr.write(`${capturePath} ends before the server shows a desktop: ${JSON.stringify({ unsupported })}\n`);
+    return 1;
+  }
   const png = new PNG({ width: screen.width, height: screen.height });
   png.data.set(screen.pixels.data);
   writeFileSync(pngPath, PNG.sync.write(png));
   const { width, height, framesCount: frames } = screen;
-  const unsupported = Object.fromEntries(screen.unsupported);
-  process.stdout.write(`${JSON.stringify({ width, height, frames, unsupported, ms: Math.round(ms) })}\n`);
+  const { mainChroma } = decoder;
+  const facts = { width, height, frames, unsupported, ...(mainChroma.length > 0 && { mainChroma }) };
+  process.stdout.write(`${JSON.stringify({ ...facts, ms: Math.round(ms) })}\n`);
   return 0;
 }
 

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { captureStreams, parseCapture, readCapture } from '../src/index.ts';
+import { decodeCapture, encodeCapture } from '@lucid-sessions/recording';
+import { captureStreams, readCapture } from '../src/index.ts';
 
 function capture(records: { flags: number; bytes: string }[], meta = '{"client":"test"}'): Buffer {
   const head = Buffer.alloc(4);
@@ -26,7 +27,7 @@ const sample = capture([
 ]);
 
 test('a capture gives its records and both streams', () => {
-  const parsed = parseCapture(sample);
+  const parsed = decodeCapture(sample);
   assert.deepEqual(parsed.meta, { client: 'test' });
   assert.deepEqual(
     parsed.records.map((record) => [record.fromServer, record.beforeTls, record.timeMs]),
@@ -39,6 +40,10 @@ test('a capture gives its records and both streams', () => {
   const { client, server } = captureStreams(parsed);
   assert.equal(Buffer.from(client).toString(), 'hello again');
   assert.equal(Buffer.from(server).toString(), 'welcome');
+});
+
+test('what is read is written again byte for byte', () => {
+  assert.ok(Buffer.from(encodeCapture(decodeCapture(sample))).equals(sample));
 });
 
 test('plain and gzipped files read the same', () => {
@@ -55,6 +60,6 @@ test('plain and gzipped files read the same', () => {
 test('a capture cut anywhere but between records says so', () => {
   const boundaries = new Set([29, 29 + 14, 29 + 14 + 16, sample.length]);
   for (let end = 0; end < sample.length; end += 1)
-    if (boundaries.has(end)) assert.ok(parseCapture(sample.subarray(0, end)));
-    else assert.throws(() => parseCapture(sample.subarray(0, end)), Error, `cut at ${end}`);
+    if (boundaries.has(end)) assert.ok(decodeCapture(sample.subarray(0, end)));
+    else assert.throws(() => decodeCapture(sample.subarray(0, end)), Error, `cut at ${end}`);
 });

@@ -10,6 +10,7 @@ import { Argument, Command, CommanderError, InvalidArgumentError } from 'command
 import { ApiClient } from './cli/api-client.ts';
 import { askAtTerminal } from './cli/consent.ts';
 import { CliError, exitCodes, Output } from './cli/output.ts';
+import type { ImportOptions } from './commands/import.ts';
 import { parseRecordingTime } from './commands/recording-time.ts';
 import {
   createSession,
@@ -237,6 +238,26 @@ keys
   .action(async (id: string, given: { confirm?: string; reason?: string }) =>
     (await keyCommands()).shredSession(api(), output(), id, given, askAtTerminal(process)),
   );
+
+program
+  .command('import')
+  .description(
+    'RDP connections out of a packet capture, decrypted: to look at, to replay, or to report what was not understood',
+  )
+  .argument('<file>', 'pcapng or pcap, as Wireshark, tcpdump and pktmon write them')
+  .option(
+    '--keylog <file>',
+    'TLS key log, or PEM file with a server’s RSA key; may be given several times',
+    (path: string, paths: string[]) => [...paths, path],
+    [] as string[],
+  )
+  .option('--connection <number>', 'which one, where the file holds several', wholeNumber)
+  .option('--rdpcap <file>', 'write it as an .rdpcap file, for render and inspect')
+  .option('--redact <file>', 'write a report of kinds and counts without any content')
+  .action(async (file: string, given: ImportOptions) => {
+    const { importCapture } = await import('./commands/import.ts');
+    await importCapture(output(), file, given);
+  });
 
 program
   .command('export')

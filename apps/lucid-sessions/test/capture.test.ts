@@ -1,16 +1,24 @@
 /** Captured RDP connections, decrypted: what comes out is what the two ends said, however it was cut, repeated and mixed. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connect as connectTls, createServer as createTlsServer, type SecureVersion } from 'node:tls';
-import { makeCertificate } from '@lucid-sessions/testkit';
+import { frameKinds } from '@lucid-sessions/recording';
+import { SessionIndexer } from '@lucid-sessions/recording/session-index';
+import { captureStreams, makeCertificate, readCapture } from '@lucid-sessions/testkit';
 import * as fc from 'fast-check';
 import { CaptureError, readPacketFile } from '../src/capture/packet-file.ts';
 import { type RdpConnection, rdpConnectionsOf } from '../src/capture/rdp-connections.ts';
+import { redactedReport } from '../src/capture/redacted-report.ts';
 import { addSecrets, noSecrets } from '../src/capture/tls-keys.ts';
+import { runCli } from './support/cli.ts';
 import { type CapturedPacket, packetsOf, pcapngOf, pcapOf, type SentPiece } from './support/packet-writer.ts';
 
+const captures = join(import.meta.dirname, '../../../testkit/captures');
 const request = Buffer.from('030000130ee000000000000100080003000000', 'hex');
 const confirm = Buffer.from('030000130ed000001234000200080001000000', 'hex');
 const clientSays = Buffer.from('from the client '.repeat(3000));
@@ -243,4 +251,56 @@ test('files that are no captures, and random damage, end in words', async (t) =>
     }),
     { numRuns: 500 },
   );
+});
+
+test('the report of a connection holds kinds and counts, nothing that was typed, copied or named', () => {
+  for (const name of ['xorg-clip-drive', 'xorg-rdesktop-drive', 'shadow-default']) {
+    const { records } = readCapture(join(captures, `${name}.rdpcap.gz`));
+    const pieces = records.map(({ timeMs, ...record }) => ({ ...record, timeUs: timeMs * 1000 }));
+    const connection = { client: 'a', server: 'b', tlsVersion: 0x0304, cipherSuite: 0x1301, pieces, problem: null };
+    const report = redactedReport(connection);
+    assert.deepEqual(report.malformed, {});
+    assert.ok((report.pdus['client clientInfo'] ?? 0) === 1 && report.channels.includes('cliprdr'));
+    if (name === 'shadow-default') assert.ok((report.graphics.codecs.avc444v2 ?? 0) > 0);
+    const indexer = new SessionIndexer();
+    for (const { fromServer, bytes } of records)
+      indexer.push({ kind: frameKinds.pdu, flags: fromServer ? 1 : 0, channelId: 0, timeUs: 0, body: bytes });
+    const texts: string[] = [];
+    const collect = (value: unknown): void => {
+      if (typeof value === 'string' && value.length >= 6 && / |[._-]/.test(value)) texts.push(value);
+      else if (typeof value === 'object' && value !== null) for (const inner of Object.values(value)) collect(inner);
+    };
+    for (const event of indexer.take(0, true).events)
+      if (['typed', 'clipboard', 'file', 'logon'].includes(event.kind)) collect(event);
+    const json = JSON.stringify(report);
+    for (const text of texts) assert.equal(json.includes(JSON.stringify(text).slice(1, -1)), false, text);
+  }
+});
+
+test('import writes what it read as a capture file, once, and chooses only when told', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'lucid-import-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const said = await talk(t, { version: 'TLSv1.3', ciphers: 'TLS_AES_128_GCM_SHA256' }, 2);
+  const files = said.map(({ pieces }, i) => packetsOf(pieces, { clientPort: 50_000 + i }));
+  const [pcap, keys, out] = ['two.pcap', 'keys.log', 'one.rdpcap'].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
+  writeFileSync(pcap, pcapOf(files.flat()));
+  writeFileSync(keys, said.map(({ keyLog }) => keyLog).join(''));
+  const undecided = await runCli(['import', pcap, '--keylog', keys, '--rdpcap', out]);
+  assert.equal(undecided.code, 2);
+  assert.match(undecided.stderr, /there are 2 connections: choose one with --connection/);
+  const done = await runCli(['--json', 'import', pcap, '--keylog', keys, '--rdpcap', out, '--connection', '2']);
+  assert.equal(done.code, 0, done.stderr);
+  assert.equal((JSON.parse(done.stdout) as { connections: unknown[] }).connections.length, 2);
+  const { client, server } = captureStreams(readCapture(out));
+  assert.ok(Buffer.concat([request, clientSays]).equals(client) && Buffer.concat([confirm, serverSays]).equals(server));
+  assert.equal(statSync(out).mode & 0o777, 0o600);
+  assert.match(
+    (await runCli(['import', pcap, '--keylog', keys, '--rdpcap', out, '--connection', '2'])).stderr,
+    /is there already/,
+  );
+  assert.match((await runCli(['import', keys])).stderr, /not a pcapng or pcap file/);
 });

@@ -46,6 +46,8 @@ export const rdpConfigSchema = z.strictObject({
     .string()
     .regex(/^[0-9a-f]{64}$/)
     .optional(),
+  /** + TLS 1.0 and 1.1, CBC and no forward secrecy are taken from the target too: a recorded fact. */
+  legacy_tls: z.boolean().optional(),
 });
 export type RdpConfig = z.infer<typeof rdpConfigSchema>;
 

@@ -17,7 +17,14 @@ export type Route =
   /** `Cookie: mstshash=NAME`: a session created with that user name or id as its route. */
   | { kind: 'cookie'; name: string }
   /** A listener bound to one target: the session is created by the connection itself. */
-  | { kind: 'listener'; target: string; ignoreCert?: boolean; pinnedSha256?: HexHash; retentionDays?: number | null };
+  | {
+      kind: 'listener';
+      target: string;
+      ignoreCert?: boolean;
+      pinnedSha256?: HexHash;
+      legacyTls?: boolean;
+      retentionDays?: number | null;
+    };
 
 /**
  * A client's connection that asks for a session. Nothing durable comes of it before `admit`: the pipeline remembers it for
@@ -41,7 +48,15 @@ export interface SessionTicket {
   reconnects: boolean;
   /** How long the session waits for its client after a lost connection; 0: it ends. */
   reconnectSeconds: number;
-  target: { host: string; port: number; useTls: boolean; ignoreCert: boolean; pinnedSha256?: HexHash };
+  target: {
+    host: string;
+    port: number;
+    useTls: boolean;
+    ignoreCert: boolean;
+    pinnedSha256?: HexHash;
+    /** Old TLS is taken too: 1.0, CBC, no forward secrecy. */
+    legacyTls?: boolean;
+  };
   recording: RecordingConfig;
   graphics: 'passthrough' | 'classic';
   /** 'strict' ends the RDP session when recording can't be persisted; 'best_effort' records a gap. */
@@ -110,7 +125,7 @@ export interface ConnectionAttempt {
   reason: AttemptReason;
   /** For the session's owner and the audit log; what the client is told says less. */
   message: string;
-  /** Connections told of at once: floods come as one. */
+  /** Connections told of at once: floods come as one. 0: nothing to tell, only to let go of what `find` reserved. */
   count: number;
 }
 
@@ -131,7 +146,14 @@ export type EndReason =
 
 /** A fact about the recording that belongs into its manifest. Times are µs since 1970. */
 export type RecordingFact =
-  | { kind: 'connected'; atUs: number; clientAddress: string; targetAddress: string }
+  | {
+      kind: 'connected';
+      atUs: number;
+      clientAddress: string;
+      targetAddress: string;
+      /** Version and suite of the client's TLS. */
+      tls?: string;
+    }
   | {
       kind: 'target_certificate';
       atUs: number;
@@ -139,6 +161,8 @@ export type RecordingFact =
       check: 'system_roots' | 'pinned' | 'ignored';
       valid: boolean;
       problem?: string;
+      /** Version and suite of the target's TLS. */
+      tls?: string;
     }
   | { kind: 'downgrade'; atUs: number; what: string }
   | { kind: 'pause'; fromUs: number; toUs: number | null }

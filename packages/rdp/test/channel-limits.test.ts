@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { readCapture } from '@lucid-sessions/testkit';
 import { DecodeError, decode, encode } from '@lucid-sessions/wire';
 import fc from 'fast-check';
@@ -168,7 +168,7 @@ test('hooks see channel compression; a hook that does not know the type leaves n
   );
 });
 
-test('dynamic channels: names, messages in pieces, compressed ones are null', () => {
+test('dynamic channels: names, messages in pieces', () => {
   const inspector = connected();
   const head = { cbId: 0, sp: 0 } as const;
   inspector.push('server', dynamic({ kind: 'createRequest', ...head, channelId: 7, channelName: 'ECHO' }));
@@ -182,9 +182,49 @@ test('dynamic channels: names, messages in pieces, compressed ones are null', ()
   assert.equal(Buffer.from(second.message!).toString('hex'), '01020304');
   const single = inspector.push('server', dynamic({ kind: 'data', ...head, channelId: 9, data: hex('05') })).at(-1);
   assert.ok(single?.kind === 'dynamicMessage' && single.channelName === null && single.message?.length === 1);
-  const packed = dynamic({ kind: 'dataCompressed', ...head, channelId: 7, data: hex('e004') });
-  const compressed = inspector.push('server', packed).at(-1);
-  assert.ok(compressed?.kind === 'dynamicMessage' && compressed.message === null);
+});
+
+describe('compressed dynamic channel data, [MS-RDPEDYC] 2.2.3.3 and 2.2.3.4', () => {
+  const head = { cbId: 0, sp: 1 } as const;
+  const first = (channelId: number, length: number, data: string) =>
+    dynamic({ kind: 'dataFirstCompressed', ...head, channelId, length, data: hex(data) });
+  const next = (channelId: number, data: string) =>
+    dynamic({ kind: 'dataCompressed', ...head, channelId, data: hex(data) });
+  const messageOf = (inspector: rdp.StreamInspector, bytes: Uint8Array, sender: rdp.Sender = 'server') => {
+    const last = inspector.push(sender, bytes).at(-1);
+    return last?.kind === 'dynamicMessage' ? last.message : undefined;
+  };
+  const qs = (count: number) => Buffer.alloc(count, 'q');
+
+  test('a message in two parts, the second a match into the first', () => {
+    const inspector = connected();
+    assert.equal(messageOf(inspector, first(7, 1595 + 1597, 'e02638c43ff47401')), undefined);
+    assert.deepEqual(Buffer.from(messageOf(inspector, next(7, 'e026887fe8f402'))!), qs(1595 + 1597));
+  });
+
+  test('each channel and direction has a history of its own, which a snapshot holds', () => {
+    const inspector = connected();
+    messageOf(inspector, next(7, 'e02638c43ff47401'));
+    assert.equal(messageOf(inspector, next(8, 'e026887fe8f402'))!.includes(0x71), false, 'nothing to match in another');
+    const copy = new rdp.StreamInspector();
+    copy.restore(structuredClone(inspector.snapshot()));
+    for (const one of [inspector, copy])
+      assert.deepEqual(Buffer.from(messageOf(one, next(7, 'e026887fe8f402'))!), qs(1597));
+    // A channel opened anew begins with an empty history.
+    inspector.push('server', dynamic({ kind: 'createRequest', cbId: 0, sp: 0, channelId: 7, channelName: 'ECHO' }));
+    assert.equal(messageOf(inspector, next(7, 'e026887fe8f402'))!.includes(0x71), false);
+  });
+
+  test('what can not be undone is null, as is all behind it in that channel and direction', () => {
+    const inspector = connected();
+    assert.equal(messageOf(inspector, first(7, 500, 'e004')), undefined, 'the rest is to come');
+    assert.equal(messageOf(inspector, next(7, 'e103')), null);
+    assert.equal(messageOf(inspector, next(7, 'e02638c43ff47401')), null);
+    const copy = new rdp.StreamInspector();
+    copy.restore(structuredClone(inspector.snapshot()));
+    assert.equal(messageOf(copy, next(7, 'e02638c43ff47401')), null);
+    assert.deepEqual(Buffer.from(messageOf(inspector, next(8, 'e02638c43ff47401'))!), qs(1595));
+  });
 });
 
 test('messages have a limit, static and dynamic, and too many channels too', () => {

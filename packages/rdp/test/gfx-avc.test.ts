@@ -6,11 +6,14 @@ import fc from 'fast-check';
 import {
   avc420BitmapStream,
   avc444BitmapStream,
+  ChromaVotes,
+  createPixelBuffer,
   type GfxPdu,
   GraphicsPipeline,
   gfxCodecId,
   type H264Decoder,
   nalType,
+  type PixelBuffer,
   picturesCount,
   readSequenceParameters,
   rgba,
@@ -151,7 +154,7 @@ for (const [name, codecId, auxiliary] of [
       await pipeline.process(gfxMessage(avc444(codecId, 0, stream(0, all), stream(1, all))));
       assert.deepEqual(decoder.asked, [0, 1]);
       assert.deepEqual([...screen.unsupported], []);
-      // Unfiltered chroma is taken for an average by the client: noise suffers.
+      // Of the first version unfiltered chroma is taken for an average: noise suffers.
       const quality = psnr(screen.pixels, picture, filtered ? [] : [{ left: 45, top: 0, width: 15, height: 22 }]);
       assert.ok(quality > (filtered ? 30 : 26), `${quality} dB`);
     }
@@ -183,6 +186,63 @@ for (const [name, codecId, auxiliary] of [
     assert.notEqual(screen.pixels.words[30 * 60 + 6], black);
     assert.equal(screen.pixels.words[34 * 60 + 6], black);
   });
+}
+
+test('what the main view of AVC444v2 holds is told by the stream, from views as compression leaves them', async () => {
+  const picture = colouredText(192, 96);
+  const yuv = toYuv444(picture, 192, 96);
+  const all = rect(0, 0, 192, 96);
+  for (const [filtered, noise] of [
+    [true, 0],
+    [false, 0],
+    [true, 3],
+    [false, 3],
+  ] as const) {
+    const views = [mainView(yuv, filtered), auxiliaryViewV2(yuv)].map((view, seed) => noisy(view, noise, seed + 1));
+    const { screen, pipeline } = desktop(192, 96, new ListedPictures(views));
+    await pipeline.process(gfxMessage(avc444(gfxCodecId.avc444v2, 0, stream(0, all), stream(1, all))));
+    assert.deepEqual(pipeline.mainChroma, [filtered ? 'average' : 'own']);
+    const quality = psnr(screen.pixels, picture);
+    assert.ok(quality > (filtered ? 28 : 36), `${filtered ? 'averages' : 'own'}, noise ${noise}: ${quality} dB`);
+  }
+});
+
+test('votes on the chroma of main views are kept in states', () => {
+  const yuv = toYuv444(colouredText(192, 96), 192, 96);
+  const main = mainView(yuv, true);
+  for (let y = 0; y < 96; y += 2)
+    for (let x = 0; x < 192; x += 2)
+      for (const plane of ['u', 'v'] as const) yuv[plane][y * 192 + x] = main[plane][(y * 96) / 2 + x / 2]!;
+  const votes = new ChromaVotes();
+  assert.equal(votes.chosen, 'own');
+  votes.count({ ...yuv, stride: 192 }, { left: 1, top: 1, width: 190, height: 94 });
+  const copy = new ChromaVotes();
+  copy.restore(structuredClone(votes.snapshot()));
+  assert.equal(copy.chosen, 'average');
+  assert.deepEqual(copy.snapshot(), votes.snapshot());
+});
+
+/** Letters' worth of strokes in strong colours on grounds of others. */
+function colouredText(width: number, height: number): PixelBuffer {
+  const picture = createPixelBuffer(width, height);
+  const colors = [rgba(255, 255, 255), rgba(200, 30, 30), rgba(20, 60, 220), rgba(0, 0, 0), rgba(20, 160, 60)];
+  for (let y = 0; y < height; y += 1)
+    for (let x = 0; x < width; x += 1) {
+      const ground = colors[(Math.floor(x / 48) + Math.floor(y / 24)) % 5]!;
+      const stroke = (x * 7 + y * 3) % 11 < 3 && (x >> 1) % 5 < 3;
+      picture.words[y * width + x] = stroke ? colors[(Math.floor(x / 16) + 2) % 5]! : ground;
+    }
+  return picture;
+}
+
+function noisy(frame: YuvFrame, most: number, seed: number): YuvFrame {
+  let state = seed;
+  const changed = (plane: Uint8Array): Uint8Array =>
+    plane.map((value) => {
+      state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+      return Math.max(0, Math.min(255, value + ((state >>> 16) % (2 * most + 1)) - most));
+    });
+  return { ...frame, y: changed(frame.y), u: changed(frame.u), v: changed(frame.v) };
 }
 
 test('messages behind an H.264 picture wait their turn', async () => {

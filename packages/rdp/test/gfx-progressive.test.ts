@@ -203,46 +203,64 @@ function indexOfBlock(bytes: Uint8Array, type: number): number {
   return at;
 }
 
-test('without sub-band diffing nothing is remembered but what can still be upgraded', () => {
-  const picture = testPicture(64, 64);
-  const budget = new TileBudget();
-  let taken = 0;
-  const decoder = new ProgressiveDecoder(
-    Object.assign(budget, {
-      take: () => {
-        taken += 1;
-      },
-    }),
-  );
-  const bands = tileBands(picture, 0, 0, quants, true);
-  const send = (tile: EncodedTile) =>
-    decoder.decode(
-      progressiveMessage(
-        [
-          region({
-            rectangles: everywhere(picture),
-            quants,
-            progressiveQuants,
-            reduceExtrapolate: true,
-            tiles: [tile],
-          }),
-        ],
-        false,
-      ),
-      createPixelBuffer(64, 64),
-    );
-  send(tileSimple(0, 0, bands));
-  assert.equal(taken, 0);
-  assert.throws(() => send(tileUpgrade(0, 0, bands, 1, coarse, middle)), { code: 'invalid' });
-  send(tileFirst(0, 0, bands, 0, coarse));
-  assert.equal(taken, 1);
-  send(tileSimple(0, 0, bands));
-  assert.throws(() => send(tileUpgrade(0, 0, bands, 1, coarse, middle)), { code: 'invalid' });
+/** Decodes tiles of one surface, message by message, and keeps what was missing. */
+function surface(picture: PixelBuffer, budget = new TileBudget()) {
+  const holes: string[] = [];
+  const target = createPixelBuffer(picture.width, picture.height);
+  const decoder = new ProgressiveDecoder(budget, (hole) => holes.push(hole));
+  const send = (tiles: EncodedTile[], progressive = progressiveQuants, diffing = true) => {
+    const rectangles = everywhere(picture);
+    const one = region({ rectangles, quants, progressiveQuants: progressive, reduceExtrapolate: true, tiles });
+    decoder.decode(progressiveMessage([one], diffing), target);
+  };
+  return { decoder, holes, target, send };
+}
+
+test('differences and upgrades without what they build on are told and not drawn, those around them are', () => {
+  const picture = testPicture(128, 64);
+  const bands = (x: number) => tileBands(picture, x, 0, quants, true);
+  const { holes, target, send } = surface(picture);
+  send([tileSimple(0, 0, bands(0), true), tileSimple(1, 0, bands(1))]);
+  assert.equal(target.words[5], 0xff000000);
+  assert.notEqual(target.words[70], 0xff000000);
+  send([tileUpgrade(0, 0, bands(0), 0xff, middle, whole), tileFirst(0, 0, bands(0), 0, coarse, true)]);
+  send([tileUpgrade(0, 0, bands(0), 1, coarse, middle)]);
+  assert.equal(target.words[5], 0xff000000, 'a hole stays one for what builds on it');
+  assert.deepEqual(holes, ['missingBase', 'missingFirstPass', 'missingBase', 'missingFirstPass']);
+  send([tileSimple(0, 0, bands(0))]);
+  assert.ok(psnr(target, picture) > 42);
 });
 
-test('contexts share a bound on what they remember, and give it back', () => {
+test('an upgrade goes on from what the tile last was: after a whole one it only draws it again', () => {
+  const picture = testPicture(64, 64);
+  const bands = tileBands(picture, 0, 0, quants, true);
+  const { holes, target, send } = surface(picture);
+  send([tileFirst(0, 0, bands, 0, coarse)]);
+  send([tileUpgrade(0, 0, bands, 1, coarse, middle), tileUpgrade(0, 0, bands, 0xff, middle, whole)], progressiveQuants);
+  const expected = target.data.slice();
+  send([tileSimple(0, 0, bands)]);
+  target.words.fill(0);
+  // As Windows sends it: the best quality, and no progressive quantization at all.
+  send([tileUpgrade(0, 0, bands, 0xff, whole, whole)], []);
+  assert.deepEqual(target.data, expected);
+  assert.throws(() => send([tileUpgrade(0, 0, bands, 1, coarse, middle)]), { code: 'invalid' }, 'it takes bits back');
+  assert.deepEqual(holes, []);
+});
+
+test('a first pass of the best quality needs no progressive quantization, and the upper bits of tile flags mean nothing', () => {
+  const picture = testPicture(64, 64);
+  const bands = tileBands(picture, 0, 0, quants, true);
+  const { holes, target, send } = surface(picture);
+  const tile = tileFirst(0, 0, bands, 0xff, whole);
+  tile.body[7] = 0xfe;
+  send([tile], []);
+  assert.ok(psnr(target, picture) > 42);
+  assert.deepEqual(holes, []);
+});
+
+test('surfaces share a bound on what they remember, and give it back', () => {
   const budget = new TileBudget();
-  for (let i = 0; i < 8191; i += 1) budget.take();
+  for (let i = 0; i < 16383; i += 1) budget.take();
   const picture = testPicture(64, 64);
   const first = new ProgressiveDecoder(budget);
   const second = new ProgressiveDecoder(budget);
@@ -298,7 +316,6 @@ test('bad blocks are refused with the reason', () => {
       ]),
       createPixelBuffer(64, 64),
     );
-  assert.throws(() => send(tileUpgrade(0, 0, bands, 1, coarse, middle)), { code: 'invalid' }, 'no first pass');
   assert.throws(() => send(tileFirst(0, 0, bands, 3, coarse)), { code: 'invalid' }, 'no such quality');
   send(tileFirst(0, 0, bands, 1, middle));
   assert.throws(() => send(tileUpgrade(0, 0, bands, 0, coarse, coarse)), { code: 'invalid' }, 'bits taken back');

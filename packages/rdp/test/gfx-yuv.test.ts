@@ -54,7 +54,7 @@ for (const [name, across] of [
         const drawn = [simd, plain].map((painter) => {
           const [from420, from444] = [createPixelBuffer(width, height, 0), createPixelBuffer(width, height, 0)];
           painter.draw420({ width, height, y, u, v, strideY: width, strideUv: width >> 1 }, from420, area);
-          painter.draw444({ width, height, stride: width, y, u, v }, from444, area);
+          painter.draw444({ width, height, stride: width, y, u, v }, from444, area, 'average');
           return [from420.words, from444.words];
         });
         assert.deepEqual(drawn[0], drawn[1]);

@@ -282,7 +282,7 @@ describe('planar, [MS-RDPEGDI] 3.1.9', () => {
     assert.throws(() => decodePlanar(hex('30 10'), 4, 1, topDown), decodeError('truncated'));
     assert.throws(() => decodePlanar(hex('30 15 01 10 01 10 01'), 4, 1, topDown), decodeError('invalid'));
     assert.throws(() => decodePlanar(hex('28 01 02 03'), 1, 1, topDown), decodeError('invalid'));
-    assert.throws(() => decodePlanar(hex('30 11'), 8192, 8192, topDown), decodeError('limit'));
+    assert.throws(() => decodePlanar(hex('30 11'), 8192, 8193, topDown), decodeError('limit'));
   });
 
   test('any bytes', () => {

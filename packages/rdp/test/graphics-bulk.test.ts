@@ -251,6 +251,29 @@ describe('XCRUSH, [MS-RDPEGDI] 3.1.8.2', () => {
     assert.equal(text(decompressor.decompress(Uint8Array.of(0x11, 0x61, ...inner), 0x23)), 'klmnodefghijklabcdu');
   });
 
+  test('going to the front resets the offset, not the history; a flush zeroes it; snapshots hold what was written', () => {
+    const literals = (text: string, flags: number) => Uint8Array.of(0x02 | flags, 0, ...ascii(text));
+    const match = (length: number, from: number, flags = 0) =>
+      Uint8Array.of(0x01 | flags, 0, 1, 0, length, 0, 0, 0, from, 0, 0, 0);
+    const decompressor = new XcrushDecompressor();
+    decompressor.decompress(literals('0123456789', 0), packetCompressed | 3);
+    assert.equal(text(decompressor.decompress(literals('ab', 4), packetCompressed | 3)), 'ab');
+    const copy = new XcrushDecompressor();
+    copy.restore(structuredClone(decompressor.snapshot()));
+    for (const one of [decompressor, copy]) {
+      assert.equal(text(one.decompress(match(4, 6), packetCompressed | 3)), '6789');
+      assert.equal(text(one.decompress(match(6, 1, 4), packetCompressed | 3)), 'b67896', 'from the front');
+      assert.equal(text(one.decompress(match(2, 8), packetCompressed | packetFlushed | 3)), '\0\0');
+      assert.equal(text(one.decompress(match(3, 1, 4), packetCompressed | 3)), '\0\0\0', 'flushed whole');
+    }
+  });
+
+  test('level 2 is undone where either level says that it is there', () => {
+    const inner = mppcEncode([...ascii('inner')], true);
+    for (const level1 of [0x02, 0x12])
+      assert.equal(text(new XcrushDecompressor().decompress(Uint8Array.of(level1, 0x61, ...inner), 0x23)), 'inner');
+  });
+
   test('without level 1 the data passes and leaves no history', () => {
     const decompressor = new XcrushDecompressor();
     assert.equal(text(decompressor.decompress(Uint8Array.of(0, 0, ...ascii('as is')), 0x23)), 'as is');

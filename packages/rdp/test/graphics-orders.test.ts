@@ -621,17 +621,49 @@ describe('caches', () => {
     assert.equal(at(0, 0), ground, 'not on the screen');
     draw(memBlt(0xff, rectangle(10, 10, 8, 8), 'cc', 0, 0, 1));
     assert.deepEqual([at(10, 10), at(14, 14)], [0xff030201, black]);
-    // Deleting the surface drawn on goes back to the screen.
-    draw('020100', `06${u16(0x8002)}${u16(2)}${u16(2)} ${u16(1)} ${u16(1)}`, opaqueRect(0, 0, 1, 1, '0a0b0c'));
-    assert.equal(at(0, 0), 0xff0c0b0a);
-    draw('020900', create(3, 9000, 9000));
-    assert.deepEqual(
-      [...screen.unsupported],
-      [
-        ['order.switchSurface.invalid', 1],
-        ['order.offscreen.limit', 1],
-      ],
-    );
+    assert.deepEqual([...screen.unsupported], []);
+  });
+
+  test('orders for an offscreen bitmap that is not there are dropped and counted, up to the next switch', () => {
+    const create = (id: number, width: number, height: number) => `06${u16(id)}${u16(width)}${u16(height)}`;
+    const deleting = (id: number) => `06${u16(0x8002)}${u16(2)}${u16(2)} ${u16(1)} ${u16(id)}`;
+    const cases: [string, string[]][] = [
+      ['never made', ['020900']],
+      ['deleted while it is drawn on', [create(1, 8, 8), '020100', deleting(1)]],
+      ['deleted before', [create(1, 8, 8), deleting(1), '020100']],
+      ['too large to be made, drawn on before', [create(3, 8, 8), '020300', create(3, 9000, 9000)]],
+      ['too large to be made', [create(3, 8, 8), create(3, 9000, 9000), '020300']],
+    ];
+    for (const [what, orders] of cases) {
+      const { draw, at, screen } = desk();
+      draw(...orders, opaqueRect(0, 0, 4, 4, '010203'));
+      assert.equal(screen.unsupported.get('order.missingSurface'), 1, what);
+      // Also in the update behind, and until it exists again.
+      draw(opaqueRect(0, 0, 4, 4, '010203'), opaqueRect(8, 8, 4, 4, '010203'));
+      assert.equal(screen.unsupported.get('order.missingSurface'), 3, what);
+      assert.equal(at(0, 0), ground, what);
+      draw('02ffff', opaqueRect(0, 0, 4, 4, '010203'));
+      assert.equal(at(0, 0), 0xff030201, what);
+      assert.equal(screen.unsupported.get('order.missingSurface'), 3, what);
+    }
+  });
+
+  test('an index made anew is drawn on at once', () => {
+    const { draw, at, screen } = desk();
+    draw('020900', `06${u16(9)}${u16(8)}${u16(8)}`, opaqueRect(0, 0, 8, 8, '010203'), '02ffff');
+    draw(memBlt(0xff, rectangle(10, 10, 8, 8), 'cc', 0, 0, 9));
+    assert.equal(at(10, 10), 0xff030201);
+    assert.deepEqual([...screen.unsupported], [['order.switchSurface.missing', 1]]);
+  });
+
+  test('entry 32767 of a bitmap cache is the last one not kept, of the offscreen cache it is the screen', () => {
+    const { draw, at, screen } = desk();
+    draw(opaqueRect(0, 0, 4, 4, '010203'), memBlt(0xff, rectangle(20, 20, 4, 4), 'cc', 0, 0, 32767));
+    assert.equal(at(20, 20), 0xff030201);
+    draw(memBlt(0xff, rectangle(30, 20, 4, 4), 'cc', 0, 0, 0xffff));
+    assert.equal(at(30, 20), 0xff030201);
+    draw(memBlt(0, rectangle(20, 20, 4, 4), 'cc', 0, 0, 32767));
+    assert.deepEqual([...screen.unsupported], [['order.memBlt.invalid', 1]], 'nothing was sent for the cache');
   });
 
   test('the caches hold only so many pixels', () => {

@@ -37,6 +37,32 @@ describe('pointer masks, [MS-RDPBCGR] 2.2.9.1.1.4.4', () => {
     assert.deepEqual(picture(1, 1, 24, '010203 00', '8000'), ['ff010203'], 'a colour over the screen stays a colour');
   });
 
+  test('of 32 bpp the alpha counts, and the AND mask only where alpha says nothing', () => {
+    const [shadow, edge, clear, body] = ['00000040', '04010080', '00000000', '000000ff'];
+    // All but the body keep the screen by their AND mask, as Windows sends it.
+    assert.deepEqual(picture(4, 1, 32, `${shadow}${edge}${clear}${body}`, 'e000'), [
+      '40000000',
+      '80040100',
+      '00000000',
+      'ff000000',
+    ]);
+    assert.deepEqual(
+      picture(2, 1, 32, `${body}${shadow}`, 'c000'),
+      ['ff000000', '40000000'],
+      'a body the mask would hide',
+    );
+    // No alpha anywhere, or all of it: the masks are all there is.
+    for (const alpha of ['00', 'ff'])
+      assert.deepEqual(
+        picture(4, 1, 32, `010203${alpha}000000${alpha}ffffff${alpha}030201${alpha}`, '6000'),
+        ['ff010203', '00000000', 'ff000000', 'ff030201'],
+        alpha,
+      );
+    assert.deepEqual(picture(2, 1, 32, '0102030004050600', ''), ['ff010203', 'ff040506'], 'without an AND mask too');
+    assert.deepEqual(picture(1, 1, 32, '00000040', '8000'), ['40000000'], 'the same half of it everywhere is a shadow');
+    assert.deepEqual(picture(0, 0, 32, '', ''), []);
+  });
+
   test('too large, cut short, of no known depth', () => {
     assert.throws(() => picture(385, 1, 1, '', ''), decodeError('limit'));
     assert.throws(() => picture(2, 2, 24, '010203', ''), decodeError('truncated'));

@@ -34,9 +34,9 @@ describe('pixel buffers', () => {
     assert.equal(picture.words.length, 6);
     assert.equal(createPixelBuffer(0, 0).words.length, 0);
     for (const [width, height] of [
-      [8193, 1],
-      [1, 8193],
-      [8192, 8192],
+      [32767, 1],
+      [1, 32767],
+      [8192, 8193],
       [-1, 4],
       [1.5, 4],
     ] as const)
@@ -123,7 +123,25 @@ describe('the screen', () => {
     screen.resize(5, 3);
     assert.deepEqual([screen.width, screen.height, screen.pixels.words[0]], [5, 3, 0xff000000]);
     assert.deepEqual(screen.takeDirty(), [{ left: 0, top: 0, width: 5, height: 3 }]);
-    assert.throws(() => screen.resize(9000, 1), limit);
+    assert.throws(() => screen.resize(32767, 1), limit);
+  });
+
+  test('the desktop of many monitors is held; of one too large for the memory the upper rows are, and that is counted', () => {
+    const screen = new Screen();
+    for (const [width, height] of [
+      [11520, 2160],
+      [2160, 11520],
+      [32766, 1200],
+      [16384, 4096],
+    ] as const) {
+      screen.resize(width, height);
+      assert.deepEqual([screen.width, screen.height], [width, height]);
+    }
+    assert.deepEqual([...screen.unsupported], []);
+    screen.resize(32766, 32766);
+    assert.deepEqual([screen.width, screen.height], [32766, 2048]);
+    assert.deepEqual([...screen.unsupported], [['desktop.cropped', 1]]);
+    screen.resize(1, 1);
   });
 
   test('dirty rectangles are clipped, dropped where covered, and melt when there are many', () => {

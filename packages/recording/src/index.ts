@@ -1,4 +1,11 @@
 export {
+  CAPTURE_BYTES_MAX,
+  type Capture,
+  type CaptureRecord,
+  decodeCapture,
+  encodeCapture,
+} from './capture-file.ts';
+export {
   type CompressionName,
   compressionIds,
   compressionName,

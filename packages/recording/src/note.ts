@@ -5,7 +5,8 @@ import { DecodeError } from '@lucid-sessions/wire';
  * `atUs` is the wall clock beside it (µs since 1970). Hashes are lower-case hex.
  */
 export type GatewayNote =
-  | { type: 'connected'; atUs: number; clientAddress: string; targetAddress: string }
+  /** `tls`: version and suite of the client's TLS. */
+  | { type: 'connected'; atUs: number; clientAddress: string; targetAddress: string; tls?: string }
   | {
       type: 'client';
       /** Name and build the client gave (TS_UD_CS_CORE), negotiated desktop and channels. */
@@ -25,6 +26,8 @@ export type GatewayNote =
       check: 'system_roots' | 'pinned' | 'ignored';
       valid: boolean;
       problem?: string;
+      /** Version and suite of the target's TLS. */
+      tls?: string;
     }
   | { type: 'downgrade'; what: string }
   | { type: 'pause'; atUs: number }
@@ -61,7 +64,7 @@ const channels: Check = (value) =>
   value.every((item) => isFields(item) && whole(item.channelId) && text(item.name) && Object.keys(item).length === 2);
 
 const shapes: Record<GatewayNote['type'], Record<string, Check>> = {
-  connected: { atUs: whole, clientAddress: text, targetAddress: text },
+  connected: { atUs: whole, clientAddress: text, targetAddress: text, tls: optional(text) },
   client: {
     clientName: text,
     clientBuild: whole,
@@ -77,6 +80,7 @@ const shapes: Record<GatewayNote['type'], Record<string, Check>> = {
     check: oneOf('system_roots', 'pinned', 'ignored'),
     valid: flag,
     problem: optional(text),
+    tls: optional(text),
   },
   downgrade: { what: text },
   pause: { atUs: whole },

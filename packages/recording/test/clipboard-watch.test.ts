@@ -16,6 +16,7 @@ function listOf(name: string, bytes: number): Uint8Array {
   const list = new Uint8Array(4 + 592);
   const view = new DataView(list.buffer);
   view.setUint32(0, 1, true);
+  view.setUint32(4, 0x40, true);
   view.setUint32(4 + 68, bytes, true);
   for (let i = 0; i < name.length; i += 1) view.setUint16(4 + 72 + 2 * i, name.charCodeAt(i), true);
   return list;
@@ -77,8 +78,8 @@ test('a copied file has its name, size and hash, whatever pieces it came in', ()
       count: 1,
       files: [{ name: 'plan.txt', bytes: 11 }],
     });
-    const bytes = parts.reduce((sum, [, text]) => sum + text.length, 0);
-    const file = { kind: 'clipboard_file', from: 'client', name: 'plan.txt', bytes, sha256: sha256('hello world') };
+    const whole = { bytes: 11, size: 11, sha256: sha256('hello world') };
+    const file = { kind: 'clipboard_file', from: 'client', name: 'plan.txt', ...whole };
     assert.deepEqual(events.slice(1), [file]);
     assert.equal(pieces.at(-1)!.type, 'end');
   }
@@ -93,7 +94,14 @@ test('a file with a hole has no hash', () => {
     ],
     20,
   );
-  assert.deepEqual(events[1], { kind: 'clipboard_file', from: 'client', name: 'plan.txt', bytes: 9, sha256: null });
+  assert.deepEqual(events[1], {
+    kind: 'clipboard_file',
+    from: 'client',
+    name: 'plan.txt',
+    bytes: 9,
+    size: 20,
+    sha256: null,
+  });
 });
 
 test('masked: that files were copied; none: nothing', () => {

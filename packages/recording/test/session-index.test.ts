@@ -61,7 +61,15 @@ test('typed keys become lines: shift, caps, backspace, tab, enter, arrows, the n
   const events = typed(
     {},
     input(1e6, shift(true), ...press(0x23), shift(false), ...press(0x17), ...press(0x18), ...press(0x0e)),
-    input(2e6, ...press(0x02), ...press(0x0f), ...press(0x4f), ...press(0x4b, true), ...press(0x1c)),
+    input(
+      2e6,
+      { kind: 'sync', flags: 2 },
+      ...press(0x02),
+      ...press(0x0f),
+      ...press(0x4f),
+      ...press(0x4b, true),
+      ...press(0x1c),
+    ),
     input(3e6, { kind: 'sync', flags: 4 }, ...press(0x1e), ...press(0x3a), ...press(0x1e)),
     input(20e6, { kind: 'unicode', flags: 0, unicodeCode: 0xe9 }, { kind: 'unicode', flags: 1, unicodeCode: 0xe9 }),
   );
@@ -195,11 +203,11 @@ test('segments come back as they were, and bad ones are refused', async () => {
   const segment = indexed(captureFrames('xorg-clip-drive'));
   assert.deepEqual(await decodeIndexSegment(await encodeIndexSegment(segment)), segment);
   const bad = async (text: string) => assert.rejects(decodeIndexSegment(gzipSync(text)), { name: 'DecodeError' });
-  const head = { v: 1, chunkIndex: 0, last: false, untilUs: 0, dropped: 0, events: 0 };
+  const head = { v: 2, chunkIndex: 0, last: false, untilUs: 0, dropped: 0, events: 0 };
   await assert.doesNotReject(decodeIndexSegment(gzipSync(`${JSON.stringify(head)}\n[]`)));
   await bad('nothing');
   await bad('null\n[]');
-  await bad(`${JSON.stringify({ ...head, v: 2 })}\n[]`);
+  await bad(`${JSON.stringify({ ...head, v: 1 })}\n[]`);
   await bad(`${JSON.stringify({ ...head, events: 1 })}\n[]`);
   await bad(`${JSON.stringify({ ...head, more: 1 })}\n[]`);
   await bad(`${JSON.stringify(head)}\n[[1]]`);
@@ -210,20 +218,22 @@ test('segments come back as they were, and bad ones are refused', async () => {
     { timeUs: 1, kind: 'click', button: 'left', x: -1, y: 0 },
     { timeUs: 1, kind: 'click', button: 'left', x: 1, y: 0, more: 1 },
     { timeUs: 1, kind: 'note', note: { type: 'other' } },
-    { timeUs: 1, kind: 'drive_read', drive: 'a', path: 'b', offset: 0, bytes: 1, sha256: 'zz' },
+    { timeUs: 1, kind: 'drive_read', drive: 'a', path: 'b', offset: 0, bytes: 1, size: 1, sha256: 'zz' },
+    { timeUs: 1, kind: 'device', deviceId: 1, type: 'toaster', name: 'a' },
   ])
     await bad(`${JSON.stringify({ ...head, events: 1 })}\n[]\n${JSON.stringify(event)}`);
   await assert.rejects(decodeIndexSegment(new Uint8Array([1, 2, 3])), { name: 'DecodeError' });
 });
 
 test('taking inputs out leaves no typed or copied text', () => {
-  const secrets = ['typed', 'combination', 'clipboard_text', 'clipboard_files', 'clipboard_file'];
+  const secrets = ['typed', 'combination', 'clipboard_text', 'clipboard_data', 'clipboard_files', 'clipboard_file'];
   const all: IndexEvent[] = [
     { timeUs: 1, kind: 'typed', untilUs: 2, text: 'secret', keys: 6, erased: 0, entered: true, approximate: false },
     { timeUs: 1, kind: 'combination', keys: 'secret' },
     { timeUs: 1, kind: 'clipboard_text', from: 'client', text: 'secret', characters: 6, sha256: 'secret' },
+    { timeUs: 1, kind: 'clipboard_data', from: 'client', format: 'HTML', bytes: 6, text: 'secret', sha256: 'secret' },
     { timeUs: 1, kind: 'clipboard_files', from: 'client', count: 1, files: [{ name: 'secret', bytes: 1 }] },
-    { timeUs: 1, kind: 'clipboard_file', from: 'client', name: 'secret', bytes: 1, sha256: 'secret' },
+    { timeUs: 1, kind: 'clipboard_file', from: 'client', name: 'secret', bytes: 1, size: 1, sha256: 'secret' },
     { timeUs: 1, kind: 'drive', deviceId: 1, name: 'stays' },
   ];
   for (const event of all) {

@@ -83,9 +83,11 @@ function listEvents(call: Call<'listEvents'>) {
 
 const folders = {
   clipboard_text: 'clipboard',
+  clipboard_data: 'clipboard',
   clipboard_file: 'clipboard',
   drive_read: 'drive-read',
   drive_written: 'drive-written',
+  print_job: 'printed',
 } as const;
 
 /** Names come from peers: only their harmless characters get into a path. */

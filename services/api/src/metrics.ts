@@ -2,13 +2,14 @@
 import { sessionStatuses, spaceBounds } from '@lucid-sessions/contract';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ApiDeps } from './call.ts';
+import { doorMetrics } from './door-metrics.ts';
 
 export interface ApiMetrics {
   observe(operation: string, status: number, seconds: number): void;
   text(): Promise<string>;
 }
 
-export function apiMetrics(deps: Pick<ApiDeps, 'storage' | 'moreMetrics'>): ApiMetrics {
+export function apiMetrics(deps: Pick<ApiDeps, 'storage' | 'recorder' | 'moreMetrics'>): ApiMetrics {
   const registry = new Registry();
   const registers = [registry];
   const sessions = new Gauge({
@@ -39,7 +40,11 @@ export function apiMetrics(deps: Pick<ApiDeps, 'storage' | 'moreMetrics'>): ApiM
   return {
     observe: (operation, status, seconds) => requests.observe({ operation, status: String(status) }, seconds),
     async text() {
-      const [{ byStatus }, stored] = await Promise.all([deps.storage.countSessions(), deps.storage.statistics()]);
+      const [{ byStatus }, stored, door] = await Promise.all([
+        deps.storage.countSessions(),
+        deps.storage.statistics(),
+        doorMetrics(deps.recorder),
+      ]);
       for (const status of sessionStatuses) sessions.set({ status }, byStatus[status] ?? 0);
       bytes.set(stored.storedBytes);
       space.set({ what: 'free' }, stored.freeBytes);
@@ -47,7 +52,12 @@ export function apiMetrics(deps: Pick<ApiDeps, 'storage' | 'moreMetrics'>): ApiM
       space.set({ what: 'recording_min' }, spaceBounds(stored.totalBytes).recordingBytesMin);
       chunks.reset();
       chunks.inc({ status: 'stored' }, stored.chunksCount);
-      const parts = [await registry.metrics(), lineHistogram(stored.lineSeconds), (await deps.moreMetrics?.()) ?? ''];
+      const parts = [
+        await registry.metrics(),
+        lineHistogram(stored.lineSeconds),
+        door,
+        (await deps.moreMetrics?.()) ?? '',
+      ];
       return `${parts
         .filter((part) => part !== '')
         .join('\n')

@@ -708,6 +708,8 @@ test('health and metrics are open to monitors', async () => {
   assert.match(text, /^chunks_processed_total\{status="stored"\} \d+$/m);
   assert.match(text, /^processing_duration_seconds_bucket\{le="\+Inf"\} [1-9]/m);
   assert.match(text, /^http_request_duration_seconds_count\{operation="createSession",status="201"\}/m);
+  assert.match(text, /^rdp_probes_total\{kind="x224"\} 3$/m);
+  assert.match(text, /^rdp_connections_total\{outcome="refused"\} 0$/m);
 });
 
 test('health names the service that is not well', async () => {

@@ -134,7 +134,7 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
       framesCount: 0,
       frames: new Uint8Array(0),
     }),
-    health: async () => ({ service: 'recorder', status: 'healthy', message: null, details: {} }),
+    health: async () => ({ service: 'recorder', status: 'healthy', message: null, details: { probes_x224: 3 } }),
   };
   const pipeline = createPipelineService(
     {

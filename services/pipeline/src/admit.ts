@@ -48,7 +48,7 @@ function targetOf(target: string): { host: string; port: number } {
 /** A connection to a fixed listener is a session of its own, named after target and time. Stored when it is admitted. */
 function sessionForListener(
   context: Context,
-  { target, ignoreCert, pinnedSha256, retentionDays }: Extract<Route, { kind: 'listener' }>,
+  { target, ignoreCert, pinnedSha256, legacyTls, retentionDays }: Extract<Route, { kind: 'listener' }>,
 ): SessionDocument {
   const createdAt = isoOf(context.deps.nowUs());
   return {
@@ -64,6 +64,7 @@ function sessionForListener(
       ...targetOf(target),
       ignore_cert: ignoreCert === true,
       ...(pinnedSha256 === undefined ? {} : { pinned_sha256: pinnedSha256 }),
+      ...(legacyTls === true ? { legacy_tls: true } : {}),
     }),
     recording_config: recordingConfigSchema.parse({}),
     storage_config: storageConfigSchema.parse({
@@ -91,6 +92,7 @@ function ticketOf(session: SessionDocument, reconnects: boolean): SessionTicket 
       useTls: rdp.use_tls,
       ignoreCert: rdp.ignore_cert,
       ...(rdp.pinned_sha256 === undefined ? {} : { pinnedSha256: rdp.pinned_sha256 }),
+      ...(rdp.legacy_tls === true ? { legacyTls: true } : {}),
     },
     recording,
     graphics: recording.graphics,

@@ -42,6 +42,7 @@ async function settleAttempt(context: Context, sessionId: string, attempt: Conne
     context.connected.delete(sessionId);
     await beginAgain(context, sessionId, journal);
   }
+  if (attempt.count === 0) return;
   const last_attempt = lastAttemptOf(attempt);
   await editSession(context, sessionId, (session) => ({ ...session, last_attempt }));
 }
@@ -49,7 +50,8 @@ async function settleAttempt(context: Context, sessionId: string, attempt: Conne
 export async function attempted(context: Context, attempt: ConnectionAttempt): Promise<void> {
   const { sessionId, connectionId } = attempt;
   context.reservations.release(connectionId);
-  await context.deps.storage.appendAudit(eventOf(attempt));
+  // Of a probe, or of one of a flood that is told as a whole, nothing is kept.
+  if (attempt.count > 0) await context.deps.storage.appendAudit(eventOf(attempt));
   if (sessionId === null) return;
   try {
     await context.locks.run(sessionId, () => settleAttempt(context, sessionId, attempt));

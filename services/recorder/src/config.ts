@@ -18,6 +18,8 @@ export interface ListenerRule {
   /** How that target's certificate is judged; by the system's roots when neither is given. */
   ignoreCert?: boolean;
   pinnedSha256?: string;
+  /** Takes TLS 1.0 and suites without forward secrecy from that target: a recorded fact. */
+  legacyTls?: boolean;
   /** Days its recordings are kept, null: until deleted; as the installation says when it is not given. */
   retentionDays?: number | null;
 }
@@ -41,6 +43,12 @@ export interface RecorderConfig {
   spoolBytesMax: number;
   /** From the TCP connection to the client's first RDP bytes. */
   handshakeMs: number;
+  /** Connections of one client address that are no session yet. */
+  waitingPerAddressMax: number;
+  /** Of all addresses together. */
+  waitingMax: number;
+  /** New connections of one client address. */
+  connectionsPerSecondMax: number;
   /** From there to the first desktop (or logon screen). */
   activationMs: number;
   /** Without client input; 0: no limit. */
@@ -59,6 +67,8 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
   const keyPath = readText(environment, 'RDP_TLS_KEY', '');
   if ((certificatePath === '') !== (keyPath === ''))
     throw new EnvironmentError('RDP_TLS_KEY', 'and RDP_TLS_CERT must be given together');
+  const sessionsMax = integer('MAX_CONCURRENT_SESSIONS', 1, 10_000, 100);
+  const waitingPerAddressMax = integer('RDP_WAITING_PER_ADDRESS', 4, 20_000, Math.max(200, 2 * sessionsMax));
   return {
     host: readText(environment, 'LUCID_BIND_HOST', '127.0.0.1'),
     port: readPort(environment, 'SESSION_RECORDER_PORT', 8084),
@@ -70,11 +80,14 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
       ...readRules(environment, rdpHost),
     ],
     ...(certificatePath === '' ? {} : { certificatePath, keyPath }),
-    sessionsMax: integer('MAX_CONCURRENT_SESSIONS', 1, 10_000, 100),
+    sessionsMax,
     chunkBytesMax: integer('CHUNK_SIZE_MB', 1, 64, 10) * mebibyte,
     chunkAgeMs: integer('LUCID_CHUNK_AGE_MS', 200, 30_000, 30_000),
     spoolBytesMax: integer('LUCID_SPOOL_MAX_MB', 64, 100_000_000, 20_480) * mebibyte,
     handshakeMs: integer('RDP_HANDSHAKE_SECONDS', 1, 600, 30) * 1000,
+    waitingPerAddressMax,
+    waitingMax: integer('RDP_WAITING_CONNECTIONS', 16, 100_000, 4 * waitingPerAddressMax),
+    connectionsPerSecondMax: integer('RDP_CONNECTIONS_PER_SECOND', 1, 10_000, 50),
     activationMs: integer('RDP_ACTIVATION_SECONDS', 1, 3600, 120) * 1000,
     idleMs: integer('RDP_IDLE_MINUTES', 0, 10_080, 0) * 60_000,
   };
@@ -97,12 +110,12 @@ function readRules(environment: Environment, host: string): ListenerRule[] {
   if (good.length !== rules.length || good.length > listenersMax)
     throw new EnvironmentError(
       'RDP_LISTENERS',
-      `must be at most ${listenersMax} rules port=host:port, with commas, behind each ;ignore_cert or ;sha256=HEX if its certificate is self-signed, and ;retention=DAYS (1 to 36500, or none)`,
+      `must be at most ${listenersMax} rules port=host:port, with commas, behind each ;ignore_cert or ;sha256=HEX if its certificate is self-signed, ;legacy_tls if it knows only old TLS, and ;retention=DAYS (1 to 36500, or none)`,
     );
   return good;
 }
 
-type RuleOptions = Pick<ListenerRule, 'ignoreCert' | 'pinnedSha256' | 'retentionDays'>;
+type RuleOptions = Pick<ListenerRule, 'ignoreCert' | 'pinnedSha256' | 'legacyTls' | 'retentionDays'>;
 
 /** What stands behind a rule; null where it is nothing that is known, or said twice. */
 function readOptions(text: string): RuleOptions | null {
@@ -118,6 +131,7 @@ function readOptions(text: string): RuleOptions | null {
 function readOption(text: string): RuleOptions | null {
   const [, name, value = ''] = /^(\w+)(?:=(.*))?$/.exec(text) ?? [];
   if (text === 'ignore_cert') return { ignoreCert: true };
+  if (text === 'legacy_tls') return { legacyTls: true };
   if (name === 'sha256') return /^[0-9A-Fa-f]{64}$/.test(value) ? { pinnedSha256: value.toLowerCase() } : null;
   const retentionDays = name === 'retention' ? parseRetentionDays(value) : undefined;
   return retentionDays === undefined ? null : { retentionDays };

@@ -1,4 +1,5 @@
 /** The session recorder: front door, sessions and spool put together behind the RecorderPort. */
+import { randomUUID } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -12,10 +13,14 @@ import {
   spaceBounds,
 } from '@lucid-sessions/contract';
 import type { RecorderConfig } from './config.ts';
+import { AttemptBook, printable } from './front-door/attempt-book.ts';
 import { AttemptQueue } from './front-door/attempt-queue.ts';
+import type { ReadyConnection } from './front-door/connection.ts';
+import { type DialOptions, resolveAll } from './front-door/dial.ts';
 import { FrontDoor, type ListenAddress } from './front-door/front-door.ts';
 import { loadIdentity } from './front-door/identity.ts';
-import type { RecordedSession } from './front-door/recorded-session.ts';
+import { PeerWatch } from './front-door/peer-watch.ts';
+import { RecordedSession } from './front-door/recorded-session.ts';
 import { ReportQueue } from './front-door/report-queue.ts';
 import { liveFrames } from './live-frames.ts';
 import { type RecoveredSession, Spool, type SpoolLimits } from './spool/index.ts';
@@ -26,6 +31,10 @@ export interface RecorderDeps {
   processor: Pick<ProcessorPort, 'seal'>;
   /** Something an operator should know; never contains secrets. */
   onProblem?: (message: string) => void;
+  /** What happens at the door and to sessions, a line each; never contains secrets. */
+  onLog?: (line: string) => void;
+  /** Where names lead; the system's resolver unless given. */
+  resolve?: DialOptions['resolve'];
   /** Tests put a faulty disk here (module that exports `createDisk`). */
   spoolDiskModule?: string;
   spoolLimits?: Partial<SpoolLimits>;
@@ -44,6 +53,8 @@ export interface Recorder {
 
 const progressMs = 5000;
 const sweepMs = 1000;
+const peerWatchMs = 10_000;
+const attemptPageMs = 60_000;
 const chunkSlotsCount = 4;
 
 const limitsOf = (config: RecorderConfig): SpoolLimits => ({
@@ -70,6 +81,9 @@ class RunningRecorder implements Recorder {
   readonly #onProblem: (message: string) => void;
   readonly #reports: ReportQueue;
   readonly #attempts: AttemptQueue;
+  readonly #book: AttemptBook;
+  readonly #peers = new PeerWatch();
+  readonly #log: (line: string) => void;
   readonly #clock = new WallClock();
   readonly #sessions = new Map<string, RecordedSession>();
   /** Admitted, not running yet: when they were, µs. */
@@ -86,6 +100,7 @@ class RunningRecorder implements Recorder {
     this.#config = config;
     this.#deps = deps;
     this.#onProblem = deps.onProblem ?? (() => {});
+    this.#log = deps.onLog ?? (() => {});
     this.#reports = new ReportQueue({
       report: (report) => deps.pipeline.report(report),
       reportsMax: 10_000,
@@ -98,6 +113,12 @@ class RunningRecorder implements Recorder {
       attemptsMax: 10_000,
       retryMs: 1000,
       onProblem: this.#onProblem,
+    });
+    this.#book = new AttemptBook({
+      tell: (attempt) => this.#attempts.send(attempt),
+      newId: randomUUID,
+      wallUs: () => this.#clock.nowUs(),
+      log: this.#log,
     });
     this.port = {
       stop: async ({ sessionId, reason, message }) => {
@@ -135,37 +156,71 @@ class RunningRecorder implements Recorder {
       ...(this.#deps.spoolDiskModule === undefined ? {} : { diskModule: this.#deps.spoolDiskModule }),
     });
     for (const session of this.spool.recovered) this.#reportRecovered(session);
+    const { recorderId, handshakeMs, waitingPerAddressMax, waitingMax, connectionsPerSecondMax } = this.#config;
     this.#door = new FrontDoor(
       {
         pipeline: this.#deps.pipeline,
-        spool: this.spool,
         identity,
-        recorderId: this.#config.recorderId,
-        handshakeMs: this.#config.handshakeMs,
+        recorderId,
+        handshakeMs,
         wallUs: () => this.#clock.nowUs(),
-        checkClock: () => this.#checkClock(),
-        report: (report) => this.#report(report),
-        attempted: (attempt) => this.#attempts.send(attempt),
+        dial: { resolve: this.#deps.resolve ?? resolveAll, denied: () => null },
+        recordingProblem: ({ sessionId }) => this.#recordingProblem(sessionId),
+        onProbe: (kind, address) => this.#book.probe(kind, address),
+        onAttempt: (attempt, detail) => this.#book.attempt(attempt, detail),
+        onAdmitted: ({ sessionId }) => void this.#connecting.set(sessionId, this.#clock.nowUs()),
+        onReady: (connection) => this.#begin(connection),
+        onGone: ({ sessionId }) => void this.#connecting.delete(sessionId),
         onProblem: this.#onProblem,
-        onAdmitted: (sessionId) => void this.#connecting.set(sessionId, this.#clock.nowUs()),
-        onStarted: (session) => this.#started(session),
-        onGone: (sessionId) => this.#gone(sessionId),
       },
-      // Beside the sessions, connections that are still being turned away or are looking at the certificate.
-      2 * sessionsMax + 64,
+      {
+        waitingPerAddressMax,
+        waitingMax,
+        perSecondMax: connectionsPerSecondMax,
+        onOverLimit: (address) => this.#book.overLimit(address),
+      },
     );
     this.addresses = await this.#door.listen(this.#config.listeners);
-    this.#timers = [setInterval(() => this.#sweep(), sweepMs), setInterval(() => this.#progress(), progressMs)];
+    this.#timers = [
+      setInterval(() => this.#sweep(), sweepMs),
+      setInterval(() => this.#progress(), progressMs),
+      setInterval(() => void this.#peers.look().catch(() => {}), peerWatchMs),
+      setInterval(() => this.#book.turnPage(), attemptPageMs),
+    ];
   }
 
   #report(report: RecorderReport): Promise<void> {
+    if (report.kind === 'ended') {
+      const { sessionId, reason, message, statistics } = report;
+      const seconds = Math.round(statistics.durationUs / 1e6);
+      this.#log(`session ${sessionId} ended after ${seconds} s: ${reason}, ${printable(message)}`);
+    }
     return this.#reports.send(report);
   }
 
-  #started(session: RecordedSession): void {
-    this.#connecting.delete(session.sessionId);
-    this.#sessions.set(session.sessionId, session);
-    if (this.#disposing !== null) void session.stop('recorder_shutdown', shutdownMessage);
+  #recordingProblem(sessionId: string): string | null {
+    if (this.#disposing !== null) return shutdownMessage;
+    if (this.spool.canOpen(sessionId)) return null;
+    return this.spool.failure ?? 'chunks of this session are still being stored; try again in a moment';
+  }
+
+  #begin(connection: ReadyConnection): void {
+    const { ticket, client, target, clientAddress, clientName, targetAddress } = connection;
+    const { sessionId } = ticket;
+    const session = new RecordedSession({
+      ...connection,
+      spool: this.spool,
+      recorderId: this.#config.recorderId,
+      wallUs: () => this.#clock.nowUs(),
+      checkClock: () => this.#checkClock(),
+      report: (report) => this.#report(report),
+      onEnded: () => this.#gone(sessionId),
+    });
+    for (const socket of [client, target]) this.#peers.add(socket);
+    const name = clientName === null ? '' : ` (${printable(clientName)})`;
+    this.#log(`session ${sessionId} connected: ${clientAddress}${name} to ${targetAddress}`);
+    this.#connecting.delete(sessionId);
+    this.#sessions.set(sessionId, session);
   }
 
   #gone(sessionId: string): void {
@@ -245,6 +300,8 @@ class RunningRecorder implements Recorder {
       sessionsMax: this.#config.sessionsMax,
       reportsWaiting: this.#reports.length,
       rssBytes: process.memoryUsage.rss(),
+      connectionsWaiting: this.#door?.waitingCount ?? 0,
+      ...this.#book.counts,
     };
     if (failure !== null) return { service: 'recorder', status: 'unhealthy', message: failure, details };
     const spool = await this.spool.statistics();
@@ -276,6 +333,7 @@ class RunningRecorder implements Recorder {
     while (this.spool.undrainedCount > 0 && this.spool.failure === null && performance.now() < until)
       await new Promise((resolve) => setTimeout(resolve, 5));
     await this.#reports.dispose(Math.max(100, until - performance.now()));
+    this.#book.turnPage();
     await this.#attempts.dispose(100);
     this.#door?.destroy();
     await this.spool.close();

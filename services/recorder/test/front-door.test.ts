@@ -3,7 +3,7 @@ import { type AddressInfo, connect as connectTcp, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Admission, SessionTicket } from '@lucid-sessions/contract';
-import { ErrorInfo } from '@lucid-sessions/rdp';
+import { Connector, ErrorInfo } from '@lucid-sessions/rdp';
 import { frameFlags, frameKinds } from '@lucid-sessions/recording';
 import { ClientError, connectClient, type Desktop, type DesktopOptions, startDesktop } from '@lucid-sessions/testkit';
 import { type Gateway, startGateway, ticketFor } from './gateway-kit.ts';
@@ -14,6 +14,11 @@ async function desktop(t: TestContext, options: DesktopOptions = {}): Promise<De
   const started = await startDesktop(options);
   t.after(() => started.stop());
   return started;
+}
+
+/** Waits on a condition; the test's own limit is the only one. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 const admitted = (ticket: SessionTicket): Admission => ({ admitted: true, ticket });
@@ -149,7 +154,7 @@ test('a target that is down: the client is told, the reason is for people', asyn
   const gateway = await failing(t, ticketFor(port));
   const ended = await gateway.attempted();
   assert.equal(ended.reason, 'target_unreachable');
-  assert.match(ended.message, /127\.0\.0\.1:\d+ can't be reached/);
+  assert.match(ended.message, /127\.0\.0\.1:\d+ can't be reached by RDP$/);
 });
 
 test('a target that does not speak RDP', async (t) => {
@@ -157,7 +162,7 @@ test('a target that does not speak RDP', async (t) => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => server.close());
   const gateway = await failing(t, ticketFor((server.address() as AddressInfo).port));
-  assert.match((await gateway.attempted()).message, /does not answer as RDP/);
+  assert.match((await gateway.attempted()).message, /can't be reached by RDP$/);
 });
 
 test('a target that demands NLA', async (t) => {
@@ -186,7 +191,7 @@ test("a target's certificate is checked: unknown roots are refused", async (t) =
   const gateway = await failing(t, { ...ticket, target: { ...ticket.target, ignoreCert: false } });
   const ended = await gateway.attempted();
   assert.equal(ended.reason, 'target_tls_failed');
-  assert.match(ended.message, /certificate .* is not trusted: DEPTH_ZERO_SELF_SIGNED_CERT/);
+  assert.match(ended.message, /certificate is not trusted: it is signed only by itself/);
 });
 
 test('a pinned certificate is trusted without a CA, another one is not', async (t) => {
@@ -384,11 +389,19 @@ async function halfClient(port: number): Promise<TLSSocket> {
   return socket;
 }
 
+/** A real client's first PDU after TLS. */
+function connectInitial(): Uint8Array {
+  const connector = new Connector({ desktopWidth: 800, desktopHeight: 600 });
+  connector.start();
+  connector.step(Buffer.from('030000130ed000001234000200080001000000', 'hex'));
+  return connector.tlsEstablished().output;
+}
+
 test('bytes that are no RDP end the session as a violation, and what came before stays recorded', async (t) => {
   const target = await desktop(t);
   const gateway = await gatewayTo(t, target);
   const socket = await halfClient(gateway.port);
-  socket.write('GET / HTTP/1.1\r\n\r\n');
+  socket.write(Buffer.concat([connectInitial(), Buffer.from('GET / HTTP/1.1\r\n\r\n')]));
   const ended = await gateway.reported('ended');
   assert.deepEqual([ended.reason, ended.failed], ['protocol_violation', true]);
   assert.match(ended.message, /^client: no PDU begins with byte 71/);
@@ -397,6 +410,19 @@ test('bytes that are no RDP end the session as a violation, and what came before
   assert.ok(gateway.frames().length >= 4);
 });
 
+for (const [what, bytes] of [
+  ['no RDP', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
+  ['something else than a Connect Initial', Buffer.from('0300000802f08028', 'hex')],
+] as const)
+  test(`a client that sends ${what} after TLS has begun no session`, async (t) => {
+    const target = await desktop(t);
+    const gateway = await gatewayTo(t, target);
+    (await halfClient(gateway.port)).write(bytes);
+    const { outcome, reason } = await gateway.attempted();
+    assert.deepEqual([outcome, reason], ['client_left', 'protocol_violation']);
+    assert.deepEqual(gateway.reports, []);
+  });
+
 test('a client that begins and never finishes connecting is ended in time', async (t) => {
   const target = await desktop(t);
   const gateway = await startGateway(t, {
@@ -404,37 +430,46 @@ test('a client that begins and never finishes connecting is ended in time', asyn
     config: { activationMs: 50 },
   });
   const socket = await halfClient(gateway.port);
-  socket.write(Buffer.from([3, 0, 1]));
+  socket.write(connectInitial());
   const ended = await gateway.reported('ended');
   assert.deepEqual([ended.reason, ended.failed], ['handshake_timeout', true]);
 });
 
-test('a client that sends nothing after TLS has begun no session', async (t) => {
+test('a client that sends nothing after TLS, or half a PDU, has begun no session', async (t) => {
   const target = await desktop(t);
   const gateway = await startGateway(t, {
     admit: () => admitted(ticketFor(target.port)),
-    config: { handshakeMs: 300 },
+    config: { handshakeMs: 500 },
   });
   await halfClient(gateway.port);
+  (await halfClient(gateway.port)).write(connectInitial().subarray(0, 50));
   assert.equal((await gateway.attempted()).reason, 'handshake_timeout');
+  await until(() => gateway.attempts.length === 2);
   assert.deepEqual(gateway.reports, []);
 });
 
-test('a target that closes while the client still does TLS is no session either', async (t) => {
+test('a target that closes while the client still does TLS is no session either, and the client is told', async (t) => {
   const target = await desktop(t);
   const gateway = await gatewayTo(t, target);
   const socket = await halfClient(gateway.port);
   await target.stop();
-  await new Promise((resolve) => socket.once('close', resolve).resume());
-  assert.equal((await gateway.attempted()).reason, 'server_disconnected');
+  const { outcome, reason } = await gateway.attempted();
+  assert.deepEqual([outcome, reason], ['target_failed', 'server_disconnected']);
+  socket.write(connectInitial());
+  const answer = await new Promise<Buffer>((resolve) => socket.once('data', resolve));
+  assert.equal(answer.readUInt16BE(7), 0x7f66, 'the gateway itself goes on with the connection sequence');
+  socket.destroy();
 });
 
-test('more connections than there may be are closed', async (t) => {
+test('more connections of one address than may wait are closed at once', async (t) => {
   const gateway = await startGateway(t, {
     admit: () => ({ admitted: false, code: 'unavailable', message: '' }),
-    config: { sessionsMax: 1 },
+    config: { waitingPerAddressMax: 5 },
   });
-  const sockets = Array.from({ length: 67 }, () => connectTcp(gateway.port, '127.0.0.1').on('error', () => {}));
-  await Promise.any(sockets.map((socket) => new Promise((resolve) => socket.once('close', resolve).resume())));
+  const sockets = Array.from({ length: 8 }, () => connectTcp(gateway.port, '127.0.0.1').on('error', () => {}));
+  const closed = sockets.map((socket) => new Promise((resolve) => socket.once('close', resolve).resume()));
+  await Promise.any(closed);
+  await until(() => gateway.attempts.length > 0);
+  assert.deepEqual([gateway.attempts[0]?.reason, gateway.attempts[0]?.count], ['rate_limited', 1]);
   for (const socket of sockets) socket.destroy();
 });

@@ -24,6 +24,8 @@ export interface Gateway {
   chunks: (ChunkToSeal & { copy: Uint8Array })[];
   routes: Route[];
   problems: string[];
+  /** What the operator reads. */
+  lines: string[];
   /** Connections that became no session. */
   attempts: ConnectionAttempt[];
   /** The first of them, when it is there. */
@@ -57,6 +59,9 @@ export const configFor = (dataDir: string, more: Partial<RecorderConfig> = {}): 
   chunkAgeMs: 30_000,
   spoolBytesMax: 1 << 30,
   handshakeMs: 10_000,
+  waitingPerAddressMax: 200,
+  waitingMax: 800,
+  connectionsPerSecondMax: 1000,
   activationMs: 60_000,
   idleMs: 0,
   ...more,
@@ -88,6 +93,7 @@ export async function startGateway(t: TestContext, options: GatewayOptions): Pro
   const chunks: Gateway['chunks'] = [];
   const routes: Route[] = [];
   const problems: string[] = [];
+  const lines: string[] = [];
   const attempts: ConnectionAttempt[] = [];
   const admissions = new Map<string, Admission>();
   const waiters: (() => void)[] = [];
@@ -119,6 +125,7 @@ export async function startGateway(t: TestContext, options: GatewayOptions): Pro
       },
     },
     onProblem: (message) => problems.push(message),
+    onLog: (line) => lines.push(line),
     ...options.deps,
   });
   t.after(() => recorder.dispose(200));
@@ -143,6 +150,7 @@ export async function startGateway(t: TestContext, options: GatewayOptions): Pro
     chunks,
     routes,
     problems,
+    lines,
     attempts,
     attempted,
     reported,

@@ -11,12 +11,18 @@ const kinds: Record<IndexEvent['kind'], PlayerEvent['kind']> = {
   combination: 'keys',
   click: 'pointer',
   clipboard_text: 'clipboard',
+  clipboard_data: 'clipboard',
   clipboard_files: 'clipboard',
   clipboard_file: 'clipboard',
   drive: 'drive',
+  device: 'drive',
+  device_removed: 'drive',
   drive_open: 'drive',
   drive_read: 'drive',
   drive_written: 'drive',
+  drive_deleted: 'drive',
+  drive_renamed: 'drive',
+  print_job: 'drive',
   not_kept: 'note',
   error: 'note',
   disconnect: 'note',
@@ -28,6 +34,20 @@ export function playerEventOf(event: IndexEvent): PlayerEvent {
 }
 
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+
+const deviceNames: Record<Extract<IndexEvent, { kind: 'device' }>['type'], string> = {
+  printer: 'printer',
+  serial: 'serial port',
+  parallel: 'parallel port',
+  smart_card: 'smart card reader',
+  other: 'device',
+};
+
+/** How much of a file went over: a part is called one. */
+function amountOf({ bytes, size }: { bytes: number | null; size: number | null }): string {
+  if (bytes === null) return 'how much is not known';
+  return size === null || size === bytes ? formatBytes(bytes) : `${formatBytes(bytes)} of ${formatBytes(size)}`;
+}
 
 function textOf(event: IndexEvent): string {
   switch (event.kind) {
@@ -42,21 +62,33 @@ function textOf(event: IndexEvent): string {
     case 'combination':
       return event.keys ?? 'a combination of keys';
     case 'click':
-      return `${event.button} button at ${event.x}, ${event.y}`;
+      return `${event.button} button${event.x === null ? '' : ` at ${event.x}, ${event.y}`}`;
     case 'clipboard_text':
       return `${event.from} copied ${event.text === null ? counted(event.characters, 'character') : `“${event.text}”`}`;
+    case 'clipboard_data':
+      return `${event.from} copied ${event.format} (${formatBytes(event.bytes)})${event.text ? ` “${event.text}”` : ''}`;
     case 'clipboard_files':
       return `${event.from} offers ${event.files?.map(({ name }) => name).join(', ') || counted(event.count, 'file')}`;
     case 'clipboard_file':
-      return `${event.from} handed over ${event.name ?? 'a file'} (${formatBytes(event.bytes)})`;
+      return `${event.from} handed over ${event.name ?? 'a file'} (${amountOf(event)})`;
     case 'drive':
       return `drive ${event.name} of the client`;
+    case 'device':
+      return `${deviceNames[event.type]} ${event.name} of the client`;
+    case 'device_removed':
+      return `${event.name} of the client was taken away`;
     case 'drive_open':
       return `${event.drive}${event.path}${event.opened ? '' : ' could not be'} opened${event.forWriting ? ' for writing' : ''}`;
     case 'drive_read':
-      return `${event.drive}${event.path} read (${formatBytes(event.bytes)})`;
+      return `${event.drive}${event.path} read (${amountOf(event)})`;
     case 'drive_written':
-      return `${event.drive}${event.path} written (${formatBytes(event.bytes)})`;
+      return `${event.drive}${event.path} written (${amountOf(event)})`;
+    case 'drive_deleted':
+      return `${event.drive}${event.path} deleted`;
+    case 'drive_renamed':
+      return `${event.drive}${event.path} renamed to ${event.newPath}`;
+    case 'print_job':
+      return `printed on ${event.printer}${event.bytes === null ? '' : ` (${formatBytes(event.bytes)})`}`;
     case 'not_kept':
       return `${event.what} was not kept: ${event.policy}`;
     case 'error':
@@ -70,11 +102,11 @@ function textOf(event: IndexEvent): string {
 export function noteText(note: GatewayNote): string {
   switch (note.type) {
     case 'connected':
-      return `connected from ${note.clientAddress} to ${note.targetAddress}`;
+      return `connected from ${note.clientAddress} to ${note.targetAddress}${note.tls ? ` (${note.tls})` : ''}`;
     case 'client':
       return `client ${note.clientName || 'without a name'}, ${note.desktopWidth} × ${note.desktopHeight}, ${note.security}`;
     case 'target_certificate':
-      return `target’s certificate ${note.valid ? 'valid' : 'not valid'} (${note.check.replaceAll('_', ' ')})${note.problem ? `: ${note.problem}` : ''}`;
+      return `target’s certificate ${note.valid ? 'valid' : 'not valid'} (${note.check.replaceAll('_', ' ')})${note.tls ? `, ${note.tls}` : ''}${note.problem ? `: ${note.problem}` : ''}`;
     case 'downgrade':
       return `downgrade: ${note.what}`;
     case 'pause':

@@ -319,6 +319,7 @@ class Composer {
       pipeline,
       processor,
       onProblem: (message) => this.#log(`recorder: ${message}`),
+      onLog: (line) => this.#log(`rdp: ${line}`),
       onError: this.#onError('recorder'),
       ...(this.#spoolDiskModule === undefined ? {} : { spoolDiskModule: this.#spoolDiskModule }),
     });

@@ -4,7 +4,15 @@ import { sessionIdSchema } from '../models.ts';
 import { count, inputsWanted, pagination, queryInteger } from './fields.ts';
 
 const side = z.enum(['client', 'server']);
-const size = { drive: z.string(), path: z.string(), offset: count, bytes: count, sha256: z.string().nullable() };
+const deviceKinds = ['printer', 'serial', 'parallel', 'smart_card', 'other'] as const;
+const contents = {
+  bytes: count
+    .nullable()
+    .describe('Bytes that went over, each byte of the file counted once; null where that is not known.'),
+  size: count.nullable().describe('Of the file, as its owner said; null where that is not known.'),
+  sha256: z.string().nullable().describe('Of the whole file; null unless all of it went over.'),
+};
+const driveFile = { drive: z.string(), path: z.string(), offset: count, ...contents };
 const event = <K extends string, S extends z.ZodRawShape>(kind: K, shape: S) =>
   z.strictObject({ time_us: count, kind: z.literal(kind), ...shape });
 
@@ -22,23 +30,35 @@ export const indexEventSchema = z
       approximate: z.boolean().describe('The keyboard of the client is not the one its keys were read as (US).'),
     }),
     event('combination', { keys: z.string().nullable() }),
-    event('click', { button: z.string(), x: count, y: count }),
+    event('click', { button: z.string(), x: count.nullable(), y: count.nullable() }),
     event('clipboard_text', {
       from: side,
       text: z.string().nullable(),
       characters: count,
       sha256: z.string().nullable(),
     }),
+    event('clipboard_data', {
+      from: side,
+      format: z.string().describe('A picture, HTML, …: the name of its clipboard format.'),
+      bytes: count,
+      text: z.string().nullable(),
+      sha256: z.string().nullable(),
+    }),
     event('clipboard_files', {
       from: side,
       count,
-      files: z.array(z.strictObject({ name: z.string(), bytes: count })).nullable(),
+      files: z.array(z.strictObject({ name: z.string(), bytes: count.nullable() })).nullable(),
     }),
-    event('clipboard_file', { from: side, name: z.string().nullable(), bytes: count, sha256: z.string().nullable() }),
+    event('clipboard_file', { from: side, name: z.string().nullable(), ...contents }),
     event('drive', { device_id: count, name: z.string() }),
+    event('device', { device_id: count, type: z.enum(deviceKinds), name: z.string() }),
+    event('device_removed', { device_id: count, name: z.string() }),
     event('drive_open', { drive: z.string(), path: z.string(), opened: z.boolean(), for_writing: z.boolean() }),
-    event('drive_read', size),
-    event('drive_written', size),
+    event('drive_read', driveFile),
+    event('drive_written', driveFile),
+    event('drive_deleted', { drive: z.string(), path: z.string() }),
+    event('drive_renamed', { drive: z.string(), path: z.string(), new_path: z.string() }),
+    event('print_job', { printer: z.string(), bytes: count.nullable(), sha256: z.string().nullable() }),
     event('not_kept', { what: z.enum(['input', 'clipboard']), policy: z.enum(['masked', 'none']) }),
     event('error', { code: z.string(), message: z.string() }),
     event('disconnect', { from: side, reason: count }),

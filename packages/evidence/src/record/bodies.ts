@@ -65,11 +65,11 @@ export const manifestSchema = object(
     pauses: array(object({ from_us: us, to_us: nullable(us) }), SPANS_MAX),
     downgrades: array(object({ at_us: us, what: string(1000) }), SPANS_MAX),
     clock_steps: array(object({ at_us: us, step_us: integer(-Number.MAX_SAFE_INTEGER) }), SPANS_MAX),
-    connections: array(object({ at_us: us, client: string(500), target: string(500) }), 1000),
+    connections: array(object({ at_us: us, client: string(500), target: string(500) }, { tls: string(200) }), 1000),
     target_certificates: array(
       object(
         { at_us: us, sha256: hex(32), check: literal('system_roots', 'pinned', 'ignored'), valid: boolean },
-        { problem: string(1000) },
+        { problem: string(1000), tls: string(200) },
       ),
       1000,
     ),

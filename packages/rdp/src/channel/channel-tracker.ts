@@ -1,4 +1,5 @@
 import { DecodeError, decode } from '@lucid-sessions/wire';
+import { dynamicChannelHistoryBytes, ZgfxDecompressor, type ZgfxSnapshot } from '../graphics/bulk/zgfx.ts';
 import {
   DYNAMIC_CHANNEL_NAME,
   DYNAMIC_CHANNELS_MAX,
@@ -13,6 +14,7 @@ import { type ChannelChunk, ChannelFlag, ChannelReassembler, channelCompression 
 
 interface DynamicTrackerSnapshot {
   readonly names: readonly (readonly [number, string])[];
+  readonly histories: Readonly<Record<Sender, readonly (readonly [number, ZgfxSnapshot | null])[]>>;
   readonly client: readonly (readonly [number, DynamicReassemblerSnapshot | null])[];
   readonly server: readonly (readonly [number, DynamicReassemblerSnapshot | null])[];
 }
@@ -21,6 +23,8 @@ interface DynamicTrackerSnapshot {
 class DynamicTracker {
   readonly #names = new Map<number, string>();
   readonly #parts: Record<Sender, Map<number, DynamicReassembler>> = { client: new Map(), server: new Map() };
+  /** Of channels with compressed data ([MS-RDPEDYC] 3.1.5.1.3); null once something could not be decompressed. */
+  readonly #histories: Record<Sender, Map<number, ZgfxDecompressor | null>> = { client: new Map(), server: new Map() };
 
   push(sender: Sender, message: Uint8Array): Inspected[] {
     const pdu = decode(sender === 'client' ? dynamicChannelClientPdu : dynamicChannelServerPdu, message);
@@ -34,7 +38,10 @@ class DynamicTracker {
 
   snapshot(): DynamicTrackerSnapshot {
     const parts = (sender: Sender) => [...this.#parts[sender]].map(([id, part]) => [id, part.snapshot()] as const);
-    return { names: [...this.#names], client: parts('client'), server: parts('server') };
+    const past = (sender: Sender) =>
+      [...this.#histories[sender]].map(([id, history]) => [id, history?.snapshot() ?? null] as const);
+    const histories = { client: past('client'), server: past('server') };
+    return { names: [...this.#names], histories, client: parts('client'), server: parts('server') };
   }
 
   restore(snapshot: DynamicTrackerSnapshot): void {
@@ -43,6 +50,11 @@ class DynamicTracker {
     for (const sender of ['client', 'server'] as const) {
       this.#parts[sender].clear();
       for (const [id, part] of snapshot[sender]) this.#part(sender, id).restore(part);
+      this.#histories[sender].clear();
+      for (const [id, past] of snapshot.histories[sender]) {
+        if (past) this.#history(sender, id)?.restore(past);
+        else this.#histories[sender].set(id, null);
+      }
     }
   }
 
@@ -53,6 +65,8 @@ class DynamicTracker {
     this.#names.set(pdu.channelId, pdu.channelName);
     this.#parts.client.delete(pdu.channelId);
     this.#parts.server.delete(pdu.channelId);
+    this.#histories.client.delete(pdu.channelId);
+    this.#histories.server.delete(pdu.channelId);
   }
 
   #data(sender: Sender, pdu: DynamicChannelPdu): { channelId: number; message: Uint8Array | null } | null {
@@ -63,10 +77,43 @@ class DynamicTracker {
         return whole(pdu.channelId, this.#part(sender, pdu.channelId).next(pdu.data));
       case 'dataFirstCompressed':
       case 'dataCompressed':
-        return { channelId: pdu.channelId, message: null };
+        return this.#compressed(sender, pdu);
       default:
         return null;
     }
+  }
+
+  /** DYNVC_DATA_FIRST_COMPRESSED and DYNVC_DATA_COMPRESSED: [MS-RDPEDYC] 2.2.3.3 and 2.2.3.4. */
+  #compressed(sender: Sender, pdu: CompressedPdu): { channelId: number; message: Uint8Array | null } | null {
+    const { channelId } = pdu;
+    const part = this.#part(sender, channelId);
+    const data = this.#undo(sender, channelId, pdu.data);
+    if (data === null) {
+      part.restore(null);
+      return { channelId, message: null };
+    }
+    return whole(channelId, pdu.kind === 'dataCompressed' ? part.next(data) : part.first(pdu.length, data));
+  }
+
+  /** null from the first data on that can't be decompressed: what follows builds on it. */
+  #undo(sender: Sender, channelId: number, data: Uint8Array): Uint8Array | null {
+    try {
+      return this.#history(sender, channelId)?.decompress(data) ?? null;
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#histories[sender].set(channelId, null);
+      return null;
+    }
+  }
+
+  #history(sender: Sender, channelId: number): ZgfxDecompressor | null {
+    const histories = this.#histories[sender];
+    let history = histories.get(channelId);
+    if (history === undefined) {
+      history = new ZgfxDecompressor(dynamicChannelHistoryBytes);
+      histories.set(channelId, history);
+    }
+    return history;
   }
 
   #part(sender: Sender, channelId: number): DynamicReassembler {
@@ -81,6 +128,8 @@ class DynamicTracker {
     return part;
   }
 }
+
+type CompressedPdu = Extract<DynamicChannelPdu, { kind: 'dataFirstCompressed' | 'dataCompressed' }>;
 
 function whole(channelId: number, message: Uint8Array | null): { channelId: number; message: Uint8Array } | null {
   return message && { channelId, message };
@@ -166,7 +215,7 @@ export class ChannelTracker {
 
 function decompressed(chunk: ChannelChunk, hook: BulkHook | undefined): Uint8Array | null {
   const isCompressed = (chunk.flags & ChannelFlag.packetCompressed) !== 0;
-  if (!isCompressed && (chunk.flags & ChannelFlag.packetFlushed) === 0) return chunk.data;
+  if (!isCompressed && (chunk.flags & (ChannelFlag.packetAtFront | ChannelFlag.packetFlushed)) === 0) return chunk.data;
   return undoBulk(chunk.data, channelCompression(chunk.flags), isCompressed, hook);
 }
 

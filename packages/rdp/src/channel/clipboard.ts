@@ -1,4 +1,4 @@
-import { type Codec, DecodeError } from '@lucid-sessions/wire';
+import { type Codec, DecodeError, Reader } from '@lucid-sessions/wire';
 import {
   bytes,
   fixedUtf16,
@@ -6,6 +6,7 @@ import {
   rest,
   struct,
   structWithTail,
+  textOfBytes,
   textOfUtf16,
   u16le,
   u32le,
@@ -51,6 +52,34 @@ export const fileContentsRequest = structWithTail(
   { clipDataId: u32le },
 );
 export type FileContentsRequest = Value<typeof fileContentsRequest>;
+
+/** CLIPRDR_CAPS, [MS-RDPECLIP] 2.2.2.1, with its only set, CLIPRDR_GENERAL_CAPABILITY. */
+export const clipboardCapabilities = structWithTail(
+  'clipboard capabilities',
+  {
+    cCapabilitiesSets: u16le,
+    pad1: u16le,
+    capabilitySetType: u16le,
+    lengthCapability: u16le,
+    version: u32le,
+    generalFlags: u32le,
+  },
+  {},
+);
+export type ClipboardCapabilities = Value<typeof clipboardCapabilities>;
+
+/** generalFlags of the general capability set, [MS-RDPECLIP] 2.2.2.1.1.1. */
+export const ClipboardGeneralFlag = {
+  useLongFormatNames: 0x02,
+  streamFileclipEnabled: 0x04,
+  fileclipNoFilePaths: 0x08,
+  canLockClipdata: 0x10,
+  hugeFileSupportEnabled: 0x20,
+} as const;
+
+/** CLIPRDR_LOCK_CLIPDATA and CLIPRDR_UNLOCK_CLIPDATA, [MS-RDPECLIP] 2.2.4.1 and 2.2.4.2. */
+export const clipboardLock = structWithTail('clipboard lock', { clipDataId: u32le }, {});
+export type ClipboardLock = Value<typeof clipboardLock>;
 
 /** msgFlags of clipboard messages. */
 export const ClipboardFlag = { responseOk: 1, responseFail: 2, asciiNames: 4 } as const;
@@ -105,6 +134,62 @@ export const shortFormatNames: Codec<Value<typeof shortFormatName>[]> = {
   },
 };
 
+const SHORT_NAME_BYTES = 32;
+const SHORT_ENTRY_BYTES = 4 + SHORT_NAME_BYTES;
+
+/**
+ * The formats of a list in whichever form it came ([MS-RDPECLIP] 2.2.3.1), for who reads along: peers put bytes behind the last name, and
+ * not all keep to what they announced. `longNames`: both said they use them.
+ */
+export function readClipboardFormats(list: Uint8Array, msgFlags: number, longNames: boolean): ClipboardFormat[] {
+  const ascii = (msgFlags & ClipboardFlag.asciiNames) !== 0;
+  return ascii || looksShort(list, longNames) ? readShortNames(list, ascii) : readLongNames(list);
+}
+
+/** Entries of 36 bytes, with zeros behind each name. Where long names were agreed on there must be more zeros than those have. */
+function looksShort(list: Uint8Array, longNames: boolean): boolean {
+  if (list.length === 0 || list.length % SHORT_ENTRY_BYTES !== 0) return false;
+  let padded = false;
+  for (let at = 0; at < list.length; at += SHORT_ENTRY_BYTES) {
+    const [, zeros] = /(\0*)$/.exec(textOfUtf16(list.subarray(at + 4, at + SHORT_ENTRY_BYTES))) ?? [];
+    const name = textOfUtf16(list.subarray(at + 4, at + SHORT_ENTRY_BYTES - 2 * (zeros ?? '').length));
+    if (name.includes('\0') || (longNames && zeros === '')) return false;
+    padded ||= (zeros ?? '').length > 1;
+  }
+  return padded || !longNames;
+}
+
+function readShortNames(list: Uint8Array, ascii: boolean): ClipboardFormat[] {
+  const formats: ClipboardFormat[] = [];
+  for (let at = 0; at + 4 <= list.length && formats.length < FORMATS_MAX; at += SHORT_ENTRY_BYTES) {
+    const name = list.subarray(at + 4, at + SHORT_ENTRY_BYTES);
+    const [formatName = ''] = (ascii || looksAscii(name) ? textOfBytes(name) : textOfUtf16(name)).split('\0');
+    formats.push({ formatId: new Reader(list, at).u32le(), formatName });
+  }
+  return formats;
+}
+
+/** Names of ASCII whose sender did not say so. */
+function looksAscii(name: Uint8Array): boolean {
+  return name.length > 1 && name[1] !== 0 && /^[ -~]+\0*$/.test(textOfBytes(name));
+}
+
+function readLongNames(list: Uint8Array): ClipboardFormat[] {
+  const reader = new Reader(list);
+  const formats: ClipboardFormat[] = [];
+  while (reader.remaining >= 4 && formats.length < FORMATS_MAX) {
+    const formatId = reader.u32le();
+    let formatName = '';
+    while (reader.remaining >= 2) {
+      const unit = reader.u16le();
+      if (unit === 0) break;
+      if (formatName.length < FORMAT_NAME_UNITS_MAX) formatName += String.fromCharCode(unit);
+    }
+    if (formatId !== 0) formats.push({ formatId, formatName });
+  }
+  return formats;
+}
+
 /** CLIPRDR_FORMAT_DATA_REQUEST, [MS-RDPECLIP] 2.2.5.1 */
 export const formatDataRequest = structWithTail('format data request', { requestedFormatId: u32le }, {});
 export type FormatDataRequest = Value<typeof formatDataRequest>;
@@ -113,10 +198,14 @@ export type FormatDataRequest = Value<typeof formatDataRequest>;
 export const fileContentsResponse = struct('file contents response', { streamId: u32le, data: rest });
 export type FileContentsResponse = Value<typeof fileContentsResponse>;
 
+/** flags of file descriptors: which fields say something ([MS-RDPECLIP] 2.2.5.2.3.1). */
+export const FileDescriptorFlag = { attributes: 0x04, writeTime: 0x20, fileSize: 0x40, progressUi: 0x4000 } as const;
+
 /** dwFlags of file contents requests. */
 export const FileContentsFlag = { size: 1, range: 2 } as const;
 
-const fileDescriptor = struct('CLIPRDR_FILEDESCRIPTOR', {
+/** CLIPRDR_FILEDESCRIPTOR, [MS-RDPECLIP] 2.2.5.2.3.1. */
+export const fileDescriptor = struct('CLIPRDR_FILEDESCRIPTOR', {
   flags: u32le,
   reserved1: bytes(32),
   fileAttributes: u32le,
@@ -128,6 +217,7 @@ const fileDescriptor = struct('CLIPRDR_FILEDESCRIPTOR', {
   fileName: fixedUtf16(520),
 });
 export type FileDescriptor = Value<typeof fileDescriptor>;
+export const FILE_DESCRIPTOR_BYTES = 592;
 /** CLIPRDR_FILELIST, [MS-RDPECLIP] 2.2.5.2.3: the data of the format FileGroupDescriptorW. */
 export const fileList = structWithTail('file list', { files: list('file descriptors', u32le, fileDescriptor) }, {});
 export type FileList = Value<typeof fileList>;

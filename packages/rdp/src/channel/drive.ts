@@ -6,6 +6,7 @@ import {
   rest,
   struct,
   structWithTail,
+  u8,
   u16le,
   u32le,
   u64le,
@@ -120,6 +121,88 @@ export type DeviceWriteRequest = Value<typeof deviceWriteRequest>;
 /** DR_WRITE_RSP after its header. */
 export const deviceWriteResponse = structWithTail('device write response', { length: u32le }, { padding: bytes(1) });
 export type DeviceWriteResponse = Value<typeof deviceWriteResponse>;
+
+/** DR_DRIVE_SET_INFORMATION_REQ after its header, [MS-RDPEFS] 2.2.3.3.9; `setBuffer` is of the named class, [MS-FSCC] 2.4. */
+export const deviceSetInformationRequest = struct('device set information request', {
+  fsInformationClass: u32le,
+  length: u32le,
+  padding: bytes(24),
+  setBuffer: rest,
+});
+export type DeviceSetInformationRequest = Value<typeof deviceSetInformationRequest>;
+
+/** DR_DRIVE_QUERY_INFORMATION_REQ after its header, [MS-RDPEFS] 2.2.3.3.8. */
+export const deviceQueryInformationRequest = structWithTail(
+  'device query information request',
+  { fsInformationClass: u32le },
+  {},
+);
+export type DeviceQueryInformationRequest = Value<typeof deviceQueryInformationRequest>;
+
+/** DR_DRIVE_QUERY_INFORMATION_RSP after its header, [MS-RDPEFS] 2.2.3.4.8. */
+export const deviceQueryInformationResponse = structWithTail(
+  'device query information response',
+  { buffer: counted(u32le) },
+  {},
+);
+export type DeviceQueryInformationResponse = Value<typeof deviceQueryInformationResponse>;
+
+/** Classes of file information that tell or change what a file is, [MS-FSCC] 2.4. */
+export const FileInformationClass = {
+  standard: 5,
+  rename: 10,
+  disposition: 13,
+  allocation: 19,
+  endOfFile: 20,
+} as const;
+
+/** FileStandardInformation, [MS-FSCC] 2.4.47. */
+export const fileStandardInformation = structWithTail(
+  'FileStandardInformation',
+  { allocationSize: u64le, endOfFile: u64le, numberOfLinks: u32le, deletePending: u8, directory: u8 },
+  {},
+);
+export type FileStandardInformation = Value<typeof fileStandardInformation>;
+
+/** RDP_FILE_RENAME_INFORMATION, [MS-RDPEFS] 2.2.3.3.9.1. */
+export const fileRenameInformation = structWithTail(
+  'RDP_FILE_RENAME_INFORMATION',
+  { replaceIfExists: u8, rootDirectory: u8, fileName: counted(u32le) },
+  {},
+);
+export type FileRenameInformation = Value<typeof fileRenameInformation>;
+
+/** DR_DEVICELIST_REMOVE after its header, [MS-RDPEFS] 2.2.3.2. */
+export const deviceListRemove = structWithTail(
+  'device list remove',
+  { deviceIds: list('device ids', u32le, u32le) },
+  {},
+);
+export type DeviceListRemove = Value<typeof deviceListRemove>;
+
+/** DR_PRN_DEVICE_ANNOUNCE's device data, [MS-RDPEPC] 2.2.2.1: lengths in bytes, then the strings. */
+export const printerDeviceData = structWithTail(
+  'printer device data',
+  {
+    flags: u32le,
+    codePage: u32le,
+    pnpNameLen: u32le,
+    driverNameLen: u32le,
+    printNameLen: u32le,
+    cachedFieldsLen: u32le,
+  },
+  { names: rest },
+);
+export type PrinterDeviceData = Value<typeof printerDeviceData>;
+/** flags of printer device data: the names are ASCII. */
+export const PRINTER_NAMES_ASCII = 1;
+
+/** createDisposition of create requests, [MS-SMB2] 2.2.13. */
+export const CreateDisposition = { supersede: 0, open: 1, create: 2, openIf: 3, overwrite: 4, overwriteIf: 5 } as const;
+/** FILE_DELETE_ON_CLOSE of createOptions. */
+export const CREATE_DELETE_ON_CLOSE = 0x1000;
+/** ioStatus of a read behind the end of a file. */
+export const STATUS_END_OF_FILE = 0xc0000011;
 
 /** deviceType of announced devices. */
 export const DeviceType = { serial: 1, parallel: 2, printer: 4, filesystem: 8, smartcard: 0x20 } as const;

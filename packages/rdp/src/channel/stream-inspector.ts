@@ -53,7 +53,7 @@ export interface StreamInspectorSnapshot {
 
 /**
  * Frames and classifies both directions of one RDP connection from its first byte. Bytes may come in any pieces.
- * It decompresses nothing itself: bulk compression is undone by the hooks, and what they can't undo is `null`.
+ * Bulk compression is undone by the hooks, that of dynamic channels here; what can't be undone is `null`.
  * Contents that don't decode give a `malformed` event and inspection goes on; lengths that can't be framed throw
  * `DecodeError`, after which the direction is lost.
  */

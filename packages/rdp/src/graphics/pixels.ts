@@ -1,9 +1,12 @@
 import { DecodeError } from '@lucid-sessions/wire';
 
-/** Widest and highest picture accepted: [MS-RDPBCGR] 2.2.7.1.2 and [MS-RDPEGFX] 2.2.2.14 stop at 8192. */
-export const pixelBufferSideMax = 8192;
-/** Pixels one buffer may hold: 7680 × 4320 (132.7 MB of RGBA). A hostile size must not take the machine's memory. */
-export const pixelBufferPixelsMax = 7680 * 4320;
+/** Widest and highest picture accepted: one of all monitors together, [MS-RDPEGFX] 2.2.2.14 and [MS-RDPBCGR] 2.2.1.3.6. */
+export const pixelBufferSideMax = 32766;
+/**
+ * Pixels one buffer may hold: two monitors of 8K or eight of 4K (256 MiB of RGBA). A hostile size must not take the machine's
+ * memory.
+ */
+export const pixelBufferPixelsMax = 1 << 26;
 
 /**
  * A picture in RGBA, 8 bits each, rows top-down without padding. `words` views the same memory, one pixel a word

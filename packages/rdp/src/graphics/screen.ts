@@ -5,6 +5,7 @@ import {
   intersect,
   isEmpty,
   type PixelBuffer,
+  pixelBufferPixelsMax,
   type Rectangle,
   union,
 } from './pixels.ts';
@@ -65,10 +66,15 @@ export class Screen {
     return this.pixels.height;
   }
 
-  /** A new size clears the picture to black, as clients do; the same size keeps it. Throws `DecodeError('limit')`. */
+  /**
+   * A new size clears the picture to black, as clients do; the same size keeps it. Of a desktop with more pixels than are held the
+   * upper rows are, which is counted. Throws `DecodeError('limit')` for a side no desktop has.
+   */
   resize(width: number, height: number): void {
-    if (width === this.width && height === this.height) return;
-    this.pixels = createPixelBuffer(width, height);
+    const rows = Math.min(height, Math.floor(pixelBufferPixelsMax / Math.max(1, width)));
+    if (rows < height) this.countUnsupported('desktop.cropped');
+    if (width === this.width && rows === this.height) return;
+    this.pixels = createPixelBuffer(width, rows);
     this.#dirty = [];
     this.#markAll();
   }

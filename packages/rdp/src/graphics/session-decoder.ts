@@ -3,6 +3,7 @@ import type { InspectedEvent } from '../channel/inspected.ts';
 import { StreamInspector, type StreamInspectorSnapshot } from '../channel/stream-inspector.ts';
 import { FastPathUpdateCode } from '../pdu/fast-path.ts';
 import { PduType2 } from '../pdu/share.ts';
+import type { MainChroma } from './avc/chroma-votes.ts';
 import type { H264DecoderFactory } from './avc/h264-decoder.ts';
 import { BulkDecompressor, type BulkSnapshot, type HistoryDepth } from './bulk/index.ts';
 import { Screen, type ScreenSnapshot } from './screen.ts';
@@ -112,6 +113,11 @@ export class SessionDecoder {
   /** The graphics channel's messages refer to earlier ones: lean snapshots from before can't be gone on from. */
   get usesGraphicsHistory(): boolean {
     return this.#graphics.usesHistory;
+  }
+
+  /** How the chroma of AVC444's main views is read, for each surface that has them: see `ChromaVotes`. */
+  get mainChroma(): readonly MainChroma[] {
+    return this.#graphics.mainChroma;
   }
 
   /** Goes back (or forward) to a snapshot of this or another decoder. Not while a push is waited for. */

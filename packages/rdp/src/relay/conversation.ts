@@ -10,11 +10,14 @@ import { SecurityFlag } from '../pdu/security.ts';
 import { setErrorInfo } from '../pdu/session-control.ts';
 import { PduType, PduType2, shareControlPdu, wrapShareData } from '../pdu/share.ts';
 import type { ChannelIds } from './classify.ts';
+import { eachCompressed } from './compressed-pdus.ts';
+import { CompressedSecrets } from './compressed-secrets.ts';
 import { type RelayEvent, type RelaySide, RelayViolation } from './events.ts';
 import { type FrameTap, TapFlag } from './frame-tap.ts';
 import type { Keeping } from './keeping-tap.ts';
 import {
   classicCapabilities,
+  offersRdp61,
   restoreRequestedProtocols,
   setSelectedProtocol,
   withoutCompression,
@@ -66,6 +69,9 @@ export class Conversation {
   #serverConnecting = true;
   /** Nothing of the client on the I/O channel can be its Client Info any more. */
   #clientInfoPassed = false;
+  readonly #compressed = new CompressedSecrets();
+  /** Until the client says what it takes: RDP 6.1 hides a secret's place behind a history. */
+  #mayUseRdp61 = true;
   #requestedChannels: string[] = [];
   #takesErrorInfo = false;
   #shareId: number | null = null;
@@ -80,6 +86,15 @@ export class Conversation {
   /** Before the MCS connection CredSSP messages may come, fast-path can't. */
   isConnecting(side: RelaySide): boolean {
     return side === 'client' ? this.#clientConnecting : this.#serverConnecting;
+  }
+
+  /** Every PDU of the server that is passed on without having been seen whole must come to `follow`, in order. */
+  get isFollowing(): boolean {
+    return this.#mayUseRdp61;
+  }
+
+  follow(pdu: Uint8Array): void {
+    eachCompressed(pdu, this.channelIds.ioChannelId, (data, flags) => this.#compressed.follow(data, flags));
   }
 
   /** Until the Client Info (from the client) or the Connect Response (from the server) every PDU is seen whole. */
@@ -228,6 +243,7 @@ export class Conversation {
     // Compressed contents can't be taken out of a recording: the history behind them is the pictures' too.
     const uncompressed = this.#policy.graphics === 'classic' || (this.#policy.keep?.clipboard ?? 'full') !== 'full';
     const delivered = uncompressed ? withoutCompression(pdu, start + INFO_FLAGS_OFFSET) : pdu;
+    this.#mayUseRdp61 = delivered === pdu && offersRdp61(pdu, start + INFO_FLAGS_OFFSET);
     if (delivered === pdu) {
       this.#blanked(0, seen.channelId, blank(pdu), timeUs);
       return pdu;
@@ -276,6 +292,7 @@ export class Conversation {
       }
       case 'data':
         if (seen.channelId === this.channelIds.ioChannelId) return this.#serverIoPdu(pdu, seen, timeUs, events);
+        if (this.#mayUseRdp61) this.follow(pdu);
         this.#record(1, seen.channelId, pdu, pdu, timeUs);
         return pdu;
       case 'unread':
@@ -328,7 +345,8 @@ export class Conversation {
     // A copy: secrets are zeroed in it, and the original is what the client gets.
     const bytes = new Uint8Array(pdu);
     const start = offsetIn(pdu, seen.data);
-    const found = readServerShare(bytes.subarray(start, start + seen.data.length), events);
+    const found = readServerShare(bytes.subarray(start, start + seen.data.length), events, this.#compressed);
+    if (found.unread) this.#counters.unread += 1;
     if (found.shareId !== null) this.#shareId = found.shareId;
     const flags = found.redirected ? 1 | TapFlag.receivedOnly : 1;
     this.#blanked(flags, seen.channelId, { bytes, blanked: found.blanked }, timeUs);

@@ -47,6 +47,9 @@ class Direction {
   heldLength = 0;
   /** What is held counts as a graphics update. */
   heldUpdate = false;
+  /** MODE_STREAM: a copy for what must follow the server's compression, and how much of it is there. */
+  copy: Uint8Array | null = null;
+  copied = 0;
 
   constructor(side: RelaySide) {
     this.side = side;
@@ -151,7 +154,9 @@ export class Relay {
   /** Passes on the next bytes of a PDU that is being streamed; where it or the input ends. */
   #stream(direction: Direction, bytes: Uint8Array, at: number): number {
     const end = Math.min(bytes.length, at + direction.remaining);
-    this.#tap.fill(direction.index, bytes.subarray(at, end));
+    const view = bytes.subarray(at, end);
+    this.#tap.fill(direction.index, view);
+    if (direction.copy !== null) this.#copy(direction, view);
     direction.remaining -= end - at;
     if (direction.remaining === 0) direction.mode = MODE_HEADER;
     return end;
@@ -178,14 +183,37 @@ export class Relay {
     const flags = this.#countAndFlag(direction);
     const { channelId } = this.#class;
     if (available >= length) {
-      this.#tap.frame(0, flags, channelId, bytes.subarray(at, at + length), timeUs);
+      const pdu = bytes.subarray(at, at + length);
+      this.#tap.frame(0, flags, channelId, pdu, timeUs);
+      if (this.#follows(direction)) this.#conversation.follow(pdu);
       return length;
     }
     this.#tap.begin(flags, channelId, length, timeUs);
     this.#tap.fill(direction.index, bytes.subarray(at));
+    if (this.#follows(direction)) this.#beginCopy(direction, length, bytes.subarray(at));
     direction.mode = MODE_STREAM;
     direction.remaining = length - available;
     return available;
+  }
+
+  #follows(direction: Direction): boolean {
+    return direction.side === 'server' && this.#conversation.isFollowing;
+  }
+
+  #beginCopy(direction: Direction, length: number, bytes: Uint8Array): void {
+    direction.copy = new Uint8Array(length);
+    direction.copied = 0;
+    this.#copy(direction, bytes);
+  }
+
+  #copy(direction: Direction, bytes: Uint8Array): void {
+    const { copy } = direction;
+    if (copy === null) return;
+    copy.set(bytes, direction.copied);
+    direction.copied += bytes.length;
+    if (direction.copied < copy.length) return;
+    direction.copy = null;
+    this.#conversation.follow(copy);
   }
 
   #countAndFlag(direction: Direction): number {
@@ -270,10 +298,13 @@ export class Relay {
     const view = held.subarray(0, heldBytes);
     this.#release(direction);
     step.forward.push(view);
-    if (heldBytes === length) this.#tap.frame(0, flags, this.#class.channelId, view, timeUs);
-    else {
+    if (heldBytes === length) {
+      this.#tap.frame(0, flags, this.#class.channelId, view, timeUs);
+      if (this.#follows(direction)) this.#conversation.follow(view);
+    } else {
       this.#tap.begin(flags, this.#class.channelId, length, timeUs);
       this.#tap.fill(direction.index, view);
+      if (this.#follows(direction)) this.#beginCopy(direction, length, view);
       direction.mode = MODE_STREAM;
       direction.remaining = length - heldBytes;
     }

@@ -8,6 +8,9 @@ import { type McsPdu, mcsPdu } from '../pdu/mcs.ts';
 import { tpkt } from '../pdu/tpkt.ts';
 import { x224Data } from '../pdu/x224.ts';
 
+/** PACKET_COMPR_TYPE_RDP61 in the bits of INFO_CompressionTypeMask. */
+const COMPRESSION_TYPE_RDP61 = 3;
+
 /** The MCS bytes of a TPKT. Throws `DecodeError`. */
 export const mcsBytesOf = (pdu: Uint8Array): Uint8Array => decode(x224Data, decode(tpkt, pdu).payload).payload;
 
@@ -61,6 +64,12 @@ export function withoutCompression(pdu: Uint8Array, infoFlagsAt: number): Uint8A
   const changed = new Uint8Array(pdu);
   new DataView(changed.buffer).setUint32(infoFlagsAt, (flags & ~bits) >>> 0, true);
   return changed;
+}
+
+/** Whether Client Info says that the server may compress by RDP 6.1. */
+export function offersRdp61(pdu: Uint8Array, infoFlagsAt: number): boolean {
+  const flags = new DataView(pdu.buffer, pdu.byteOffset).getUint32(infoFlagsAt, true);
+  return (flags & InfoFlag.compression) !== 0 && (flags & InfoFlag.compressionTypeMask) >> 9 >= COMPRESSION_TYPE_RDP61;
 }
 
 /** Classic mode: bitmaps only. Drops surface commands and codecs, clears every drawing order. */

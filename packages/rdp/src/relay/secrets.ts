@@ -45,12 +45,16 @@ export function blankTsRequest(pdu: Uint8Array): Uint8Array {
 /** LOGON_EX_AUTORECONNECTCOOKIE, [MS-RDPBCGR] 2.2.10.1.1.4. */
 const AUTO_RECONNECT_COOKIE = 0x00000001;
 
+/** The server's automatic reconnection secret in the body of a Save Session Info PDU of type 3, whose first field is the type. */
+export const RECONNECT_SECRET = { start: 26, end: 42 } as const;
+
 /** Zeroes the server's automatic reconnection secret (2.2.4.2) in the data of a Save Session Info PDU of type 3. */
 export function blankReconnectSecret(infoData: Uint8Array): boolean {
   if (infoData.length < 10) return false;
   const view = new DataView(infoData.buffer, infoData.byteOffset, infoData.byteLength);
   if ((view.getUint32(2, true) & AUTO_RECONNECT_COOKIE) === 0) return false;
   // Length u16, fields u32, then cbFieldData u32 and ARC_SC_PRIVATE_PACKET: length, version, logon id, 16 random bytes.
-  infoData.fill(0, Math.min(infoData.length, 22), Math.min(infoData.length, 38));
+  const { start, end } = RECONNECT_SECRET;
+  infoData.fill(0, Math.min(infoData.length, start - 4), Math.min(infoData.length, end - 4));
   return true;
 }

@@ -15,20 +15,23 @@ import {
   shareDataPdu,
 } from '../pdu/share.ts';
 import { textOfUtf16 } from '../pdu/struct.ts';
+import type { CompressedSecrets } from './compressed-secrets.ts';
 import type { RelayEvent } from './events.ts';
-import { blankReconnectSecret } from './secrets.ts';
+import { blankReconnectSecret, RECONNECT_SECRET } from './secrets.ts';
 import { isSecurityHeader } from './security-header.ts';
 
 export interface ServerShare {
   /** Of the last Demand Active in it, null when there is none. */
   shareId: number | null;
   blanked: boolean;
+  /** All of a compressed body was zeroed: where its secret stands could not be told. */
+  unread: boolean;
   redirected: boolean;
 }
 
 /** Looks through the MCS data of one PDU on the I/O channel. What does not decode is left to the client to judge. */
-export function readServerShare(data: Uint8Array, events: RelayEvent[]): ServerShare {
-  const found: ServerShare = { shareId: null, blanked: false, redirected: false };
+export function readServerShare(data: Uint8Array, events: RelayEvent[], compressed: CompressedSecrets): ServerShare {
+  const found: ServerShare = { shareId: null, blanked: false, unread: false, redirected: false };
   const { shares, whole } = readShares(data);
   if (!whole && isSecurityHeader(data, SecurityFlag.redirectionPkt)) {
     const redirection = standardRedirection(data);
@@ -37,7 +40,7 @@ export function readServerShare(data: Uint8Array, events: RelayEvent[]): ServerS
       return found;
     }
   }
-  for (const share of shares) readShare(share, found, events);
+  for (const share of shares) readShare(share, found, events, compressed);
   return found;
 }
 
@@ -62,7 +65,12 @@ function standardRedirection(data: Uint8Array): ServerRedirection | null {
   return found;
 }
 
-function readShare(share: ShareControlPdu, found: ServerShare, events: RelayEvent[]): void {
+function readShare(
+  share: ShareControlPdu,
+  found: ServerShare,
+  events: RelayEvent[],
+  compressed: CompressedSecrets,
+): void {
   switch (share.pduType & 15) {
     case PduType.demandActive:
       guarded(() => readDemandActive(share.body, found, events));
@@ -77,7 +85,7 @@ function readShare(share: ShareControlPdu, found: ServerShare, events: RelayEven
         unreadRedirection(share.body, found, events);
       return;
     case PduType.data:
-      guarded(() => readData(share.body, found, events));
+      guarded(() => readData(share.body, found, events, compressed));
   }
 }
 
@@ -116,15 +124,34 @@ function readRedirection({ fields }: ServerRedirection, found: ServerShare, even
   found.redirected = true;
 }
 
-function readData(body: Uint8Array, found: ServerShare, events: RelayEvent[]): void {
+function readData(body: Uint8Array, found: ServerShare, events: RelayEvent[], compressed: CompressedSecrets): void {
   const { pduType2, compressedType, data } = decode(shareDataPdu, body);
-  // Compressed with a history the relay does not follow. Servers send these PDUs in the clear.
-  if ((compressedType & CompressionFlag.compressed) !== 0) return;
+  if ((compressedType & CompressionFlag.compressed) !== 0) {
+    if (pduType2 === PduType2.saveSessionInfo) blankCompressed(data, compressedType, found, compressed);
+    else compressed.follow(data, compressedType);
+    return;
+  }
   if (pduType2 === PduType2.setErrorInfo) {
     const { errorInfo } = decode(setErrorInfo, data);
     if (errorInfo !== 0) events.push({ kind: 'error_info', code: errorInfo, text: errorInfoText(errorInfo) });
   }
   if (pduType2 === PduType2.saveSessionInfo) readSaveSessionInfo(data, found, events);
+}
+
+/** Save Session Info whose type is not told by what stands in the payload may hold the secret as well. */
+function blankCompressed(data: Uint8Array, flags: number, found: ServerShare, compressed: CompressedSecrets): void {
+  const literals = compressed.literals(data, flags, RECONNECT_SECRET.end);
+  if (literals === null) {
+    data.fill(0);
+    found.blanked = true;
+    found.unread = true;
+    return;
+  }
+  const type = literals.slice(0, 4).reduce((sum, { position, value }) => sum + value * 256 ** position, 0);
+  const isTold = literals[3]?.position === 3;
+  if (isTold && type !== SaveSessionInfoType.logonExtendedInfo) return;
+  for (const { position, clear } of literals) if (position >= RECONNECT_SECRET.start) clear();
+  found.blanked = true;
 }
 
 function readSaveSessionInfo(data: Uint8Array, found: ServerShare, events: RelayEvent[]): void {

@@ -7,13 +7,15 @@ import {
   ToggleFlag,
 } from '@lucid-sessions/rdp';
 import { decode } from '@lucid-sessions/wire';
+import type { KeyInput } from './typing.ts';
 
 /** One input event, the same for both paths. */
 export type ClientInput =
-  | { kind: 'key'; scanCode: number; extended: boolean; down: boolean }
-  | { kind: 'character'; text: string }
-  | { kind: 'click'; button: string; x: number; y: number }
-  | { kind: 'locks'; capsLock: boolean }
+  | ({ kind: 'key' } & KeyInput)
+  /** A UTF-16 code unit: characters above U+FFFF take two. */
+  | { kind: 'unicode'; unit: number }
+  | { kind: 'click'; button: string; x: number | null; y: number | null }
+  | { kind: 'locks'; capsLock: boolean; numLock: boolean }
   | { kind: 'other' };
 
 const other = { kind: 'other' } as const;
@@ -24,13 +26,23 @@ export function fastPathInputs({ events }: FastPathInput): ClientInput[] {
     const down = (event.flags & FastPathKeyFlag.release) === 0;
     switch (event.kind) {
       case 'scancode':
-        return { kind: 'key', scanCode: event.keyCode, extended: (event.flags & FastPathKeyFlag.extended) !== 0, down };
+        return {
+          kind: 'key',
+          scanCode: event.keyCode,
+          extended: (event.flags & FastPathKeyFlag.extended) !== 0,
+          extended1: (event.flags & FastPathKeyFlag.extended1) !== 0,
+          down,
+        };
       case 'unicode':
-        return down ? { kind: 'character', text: String.fromCharCode(event.unicodeCode) } : other;
+        return down ? { kind: 'unicode', unit: event.unicodeCode } : other;
       case 'mouse':
         return click(event.pointerFlags, event.x, event.y);
+      case 'mousex':
+        return clickOf(moreButtons, event.pointerFlags, event.x, event.y);
+      case 'mouseRelative':
+        return click(event.pointerFlags, null, null);
       case 'sync':
-        return { kind: 'locks', capsLock: (event.flags & ToggleFlag.capsLock) !== 0 };
+        return locks(event.flags);
       default:
         return other;
     }
@@ -43,17 +55,24 @@ export function slowPathInputs(data: Uint8Array): ClientInput[] {
     switch (event.kind) {
       case 'scancode': {
         const { keyboardFlags, keyCode } = event;
-        const extended = (keyboardFlags & KeyboardFlag.extended) !== 0;
-        return { kind: 'key', scanCode: keyCode & 0xff, extended, down: (keyboardFlags & KeyboardFlag.release) === 0 };
+        return {
+          kind: 'key',
+          scanCode: keyCode & 0xff,
+          extended: (keyboardFlags & KeyboardFlag.extended) !== 0,
+          extended1: (keyboardFlags & KeyboardFlag.extended1) !== 0,
+          down: (keyboardFlags & KeyboardFlag.release) === 0,
+        };
       }
       case 'unicode':
-        return (event.keyboardFlags & KeyboardFlag.release) === 0
-          ? { kind: 'character', text: String.fromCharCode(event.keyCode) }
-          : other;
+        return (event.keyboardFlags & KeyboardFlag.release) === 0 ? { kind: 'unicode', unit: event.keyCode } : other;
       case 'mouse':
         return click(event.pointerFlags, event.x, event.y);
+      case 'mousex':
+        return clickOf(moreButtons, event.pointerFlags, event.x, event.y);
+      case 'mouseRelative':
+        return click(event.pointerFlags, null, null);
       case 'synchronize':
-        return { kind: 'locks', capsLock: (event.toggleFlags & ToggleFlag.capsLock) !== 0 };
+        return locks(event.toggleFlags);
       default:
         return other;
     }
@@ -66,8 +85,27 @@ const buttons: readonly (readonly [number, string])[] = [
   [PointerFlag.button3, 'middle'],
 ];
 
-function click(flags: number, x: number, y: number): ClientInput {
-  if ((flags & PointerFlag.down) === 0 || (flags & (PointerFlag.wheel | PointerFlag.hwheel)) !== 0) return other;
-  const button = buttons.find(([bit]) => (flags & bit) !== 0);
+/** PTRXFLAGS_BUTTON1 and 2 of extended mouse events, [MS-RDPBCGR] 2.2.8.1.1.3.1.1.4. */
+const moreButtons: readonly (readonly [number, string])[] = [
+  [0x0001, 'back'],
+  [0x0002, 'forward'],
+];
+
+function click(flags: number, x: number | null, y: number | null): ClientInput {
+  return (flags & (PointerFlag.wheel | PointerFlag.hwheel)) !== 0 ? other : clickOf(buttons, flags, x, y);
+}
+
+function clickOf(
+  named: readonly (readonly [number, string])[],
+  flags: number,
+  x: number | null,
+  y: number | null,
+): ClientInput {
+  const button = (flags & PointerFlag.down) === 0 ? undefined : named.find(([bit]) => (flags & bit) !== 0);
   return button ? { kind: 'click', button: button[1], x, y } : other;
+}
+
+function locks(toggleFlags: number): ClientInput {
+  const has = (flag: number): boolean => (toggleFlags & flag) !== 0;
+  return { kind: 'locks', capsLock: has(ToggleFlag.capsLock), numLock: has(ToggleFlag.numLock) };
 }

@@ -1,57 +1,90 @@
 import {
   ClipboardFlag,
+  ClipboardGeneralFlag,
   ClipboardType,
+  clipboardCapabilities,
+  clipboardLock,
   clipboardMessage,
   FileContentsFlag,
   fileContentsRequest,
   fileContentsResponse,
-  fileList,
   formatDataRequest,
-  longFormatNames,
+  readClipboardFormats,
 } from '@lucid-sessions/rdp';
-import { DecodeError, decode } from '@lucid-sessions/wire';
-import { type ContentSink, cutText, utf16Text } from './contents.ts';
+import { decode } from '@lucid-sessions/wire';
+import { ClipboardFiles } from './clipboard-files.ts';
+import { formatOf, isText, isWideText, readableText } from './clipboard-formats.ts';
+import {
+  type ClipboardList,
+  type ClipboardListSnapshot,
+  clipboardList,
+  filesOf,
+  listsFiles,
+  restoredList,
+  snapshotOf,
+} from './clipboard-list.ts';
+import {
+  type DataRequest,
+  DataRequests,
+  type DataRequestsSnapshot,
+  type FileRequest,
+  REQUESTS_MAX,
+} from './clipboard-requests.ts';
+import { type ContentKind, type ContentSink, cutText, utf16Text } from './contents.ts';
 import { type Happening, INDEX_FILES_MAX, INDEX_TEXT_MAX, type KeepPolicy, type Side } from './events.ts';
 import { ResumableSha256 } from './sha256.ts';
-import { Transfer, type TransferSnapshot } from './transfer.ts';
+import { TransferBudget } from './transfer.ts';
 
-/** Standard clipboard formats, [MS-RDPECLIP] 1.3.1.1.2. */
-const CF_TEXT = 1;
-const CF_OEMTEXT = 7;
-const CF_UNICODETEXT = 13;
-const FILE_LIST_FORMAT = 'FileGroupDescriptorW';
-const REQUESTS_MAX = 256;
-const TRANSFERS_MAX = 64;
+const LOCKS_MAX = 64;
+/** Names of files of all lists that one side still has to serve. */
+const FILES_HELD_MAX = 131_072;
 
-interface OwnerState {
-  /** Id of the format that lists files, as this owner announced it. */
-  fileListId: number | null;
-  /** Formats the other side asked for and has no answer to. */
-  asked: number[];
-  files: { name: string; bytes: number }[];
-  requests: Map<number, { index: number; offset: number }>;
-  transfers: Map<number, Transfer>;
+/** One side as the owner of what it offers. */
+interface Owner {
+  longNames: boolean;
+  /** The other side locks what it copies. */
+  locking: boolean;
+  current: number;
+  lists: Map<number, ClipboardList>;
+  /** Lists the other side holds on to, by its clipDataId. */
+  locks: Map<number, number>;
+  asked: DataRequests;
+  requests: FileRequest[];
 }
 
-export type ClipboardSnapshot = Readonly<
-  Record<Side, Omit<OwnerState, 'transfers'> & { readonly transfers: readonly (readonly [number, TransferSnapshot])[] }>
->;
+interface OwnerSnapshot {
+  readonly longNames: boolean;
+  readonly locking: boolean;
+  readonly current: number;
+  readonly lists: readonly (readonly [number, ClipboardListSnapshot])[];
+  readonly locks: ReadonlyMap<number, number>;
+  readonly asked: DataRequestsSnapshot;
+  readonly requests: readonly FileRequest[];
+}
 
-const emptyOwner = (): OwnerState => ({
-  fileListId: null,
-  asked: [],
-  files: [],
-  requests: new Map(),
-  transfers: new Map(),
+export type ClipboardSnapshot = Readonly<Record<Side, OwnerSnapshot>>;
+
+const newOwner = (): Owner => ({
+  longNames: false,
+  locking: false,
+  current: 0,
+  lists: new Map([[0, clipboardList([])]]),
+  locks: new Map(),
+  asked: new DataRequests(),
+  requests: [],
 });
 
-/** Follows the clipboard channel ([MS-RDPECLIP]): what was copied over is what one side asked for and the other answered. */
+/**
+ * Follows the clipboard channel ([MS-RDPECLIP]): what was copied over is what one side asked for and the other answered. A request
+ * belongs to the list that was current, or locked, when it was made, whatever was offered since.
+ */
 export class ClipboardWatch {
   readonly #policy: KeepPolicy;
   readonly #emit: (timeUs: number, happening: Happening) => void;
   readonly #nextId: () => number;
   readonly #sink: ContentSink | undefined;
-  #owners: Record<Side, OwnerState> = { client: emptyOwner(), server: emptyOwner() };
+  readonly #files: ClipboardFiles;
+  #owners: Record<Side, Owner> = { client: newOwner(), server: newOwner() };
 
   constructor(
     policy: KeepPolicy,
@@ -63,26 +96,30 @@ export class ClipboardWatch {
     this.#emit = emit;
     this.#nextId = nextId;
     this.#sink = sink;
+    this.#files = new ClipboardFiles(emit, nextId, sink);
   }
 
   snapshot(): ClipboardSnapshot {
-    const of = (owner: OwnerState) => ({
+    const of = (owner: Owner): OwnerSnapshot => ({
       ...owner,
-      asked: [...owner.asked],
-      requests: new Map(owner.requests),
-      transfers: [...owner.transfers].map(([index, transfer]) => [index, transfer.snapshot()] as const),
+      lists: [...owner.lists].map(([id, list]) => [id, snapshotOf(list)] as const),
+      locks: new Map(owner.locks),
+      asked: owner.asked.snapshot(),
+      requests: owner.requests.map((request) => ({ ...request })),
     });
     return { client: of(this.#owners.client), server: of(this.#owners.server) };
   }
 
   restore(snapshot: ClipboardSnapshot): void {
+    this.#files.budget = new TransferBudget();
     for (const side of ['client', 'server'] as const) {
-      const { transfers, ...rest } = snapshot[side];
+      const { lists, locks, asked, requests, ...rest } = snapshot[side];
       this.#owners[side] = {
         ...rest,
-        asked: [...rest.asked],
-        requests: new Map(rest.requests),
-        transfers: new Map(transfers.map(([index, transfer]) => [index, Transfer.from(transfer, false)])),
+        lists: new Map(lists.map(([id, list]) => [id, restoredList(list, this.#files.budget)])),
+        locks: new Map(locks),
+        asked: DataRequests.from(asked),
+        requests: requests.map((request) => ({ ...request })),
       };
     }
   }
@@ -95,46 +132,106 @@ export class ClipboardWatch {
     const others = this.#owners[sender === 'client' ? 'server' : 'client'];
     const ok = (msgFlags & ClipboardFlag.responseOk) !== 0;
     switch (msgType) {
+      case ClipboardType.clipCaps:
+        own.longNames =
+          (decode(clipboardCapabilities, body).generalFlags & ClipboardGeneralFlag.useLongFormatNames) !== 0;
+        return;
       case ClipboardType.formatList:
-        this.#formats(sender, body);
+        this.#formats(sender, clipboardList(readClipboardFormats(body, msgFlags, own.longNames && others.longNames)));
         return;
-      case ClipboardType.formatDataRequest:
-        if (others.asked.length < REQUESTS_MAX) others.asked.push(decode(formatDataRequest, body).requestedFormatId);
+      case ClipboardType.formatDataRequest: {
+        const { requestedFormatId } = decode(formatDataRequest, body);
+        others.asked.add({ listId: others.current, formatId: requestedFormatId });
         return;
+      }
       case ClipboardType.formatDataResponse: {
-        const formatId = own.asked.shift();
-        if (ok && formatId !== undefined) this.#data(timeUs, sender, formatId, body);
-        return;
+        const request = own.asked.take();
+        if (ok && request !== undefined) this.#data(timeUs, sender, request, body);
+        break;
       }
       case ClipboardType.fileContentsRequest:
         this.#fileRequest(others, body);
         return;
       case ClipboardType.fileContentsResponse:
-        if (ok) this.#fileResponse(timeUs, sender, body);
+        this.#fileResponse(timeUs, sender, ok, body);
+        break;
+      case ClipboardType.lockClipdata:
+        this.#lock(others, decode(clipboardLock, body).clipDataId);
+        this.#sweep(sender === 'client' ? 'server' : 'client');
+        return;
+      case ClipboardType.unlockClipdata:
+        others.locks.delete(decode(clipboardLock, body).clipDataId);
+        this.#sweep(sender === 'client' ? 'server' : 'client');
+        return;
+      default:
+        return;
     }
+    this.#sweep(sender);
   }
 
   /** Files that were being copied when the session ended. */
   end(): void {
-    for (const side of ['client', 'server'] as const) this.#endTransfers(side);
+    for (const side of ['client', 'server'] as const)
+      for (const list of this.#owners[side].lists.values()) this.#files.endAll(side, list);
   }
 
-  #formats(sender: Side, body: Uint8Array): void {
-    this.#endTransfers(sender);
-    const owner = emptyOwner();
-    this.#owners[sender] = owner;
-    owner.fileListId = fileListIdOf(body);
+  /** Something of the channel was not recorded: what waits for an answer may have had it, and no file is whole any more. */
+  lost(): void {
+    for (const side of ['client', 'server'] as const) {
+      const owner = this.#owners[side];
+      owner.asked = new DataRequests();
+      owner.requests = [];
+      owner.locks.clear();
+      for (const list of owner.lists.values()) {
+        for (const transfer of list.transfers.values()) transfer.lose();
+        this.#files.endAll(side, list);
+        list.files = [];
+      }
+      this.#sweep(side);
+    }
   }
 
-  #data(timeUs: number, from: Side, formatId: number, body: Uint8Array): void {
-    const isText = formatId === CF_UNICODETEXT || formatId === CF_TEXT || formatId === CF_OEMTEXT;
-    if (isText) this.#text(timeUs, from, formatId, body);
-    else if (formatId === this.#owners[from].fileListId) this.#files(timeUs, from, body);
+  #formats(sender: Side, list: ClipboardList): void {
+    const owner = this.#owners[sender];
+    owner.current = this.#nextId();
+    owner.lists.set(owner.current, list);
+    this.#sweep(sender);
+  }
+
+  /** Holds on to what is offered now, whatever is offered later. */
+  #lock(owner: Owner, clipDataId: number): void {
+    owner.locking = true;
+    this.#hold(owner, clipDataId, owner.current);
+  }
+
+  #hold(owner: Owner, clipDataId: number, listId: number): void {
+    if (owner.locks.size >= LOCKS_MAX && !owner.locks.has(clipDataId))
+      owner.locks.delete(owner.locks.keys().next().value!);
+    owner.locks.set(clipDataId, listId);
+  }
+
+  /** Lets go of lists nothing can be asked of any more. */
+  #sweep(side: Side): void {
+    const { current, lists, locks, asked, requests } = this.#owners[side];
+    const needed = new Set([current, ...locks.values()]);
+    for (const request of [...asked.waiting, ...requests]) needed.add(request.listId);
+    for (const [id, list] of lists) {
+      if (needed.has(id)) continue;
+      lists.delete(id);
+      this.#files.endAll(side, list);
+    }
+  }
+
+  #data(timeUs: number, from: Side, { listId, formatId }: DataRequest, body: Uint8Array): void {
+    const list = this.#owners[from].lists.get(listId);
+    if (isText(formatId)) this.#text(timeUs, from, formatId, body);
+    else if (list && listsFiles(list, formatId)) this.#fileList(timeUs, from, list, body);
+    else this.#other(timeUs, from, formatOf(formatId, list?.names.get(formatId)), body);
   }
 
   #text(timeUs: number, from: Side, formatId: number, body: Uint8Array): void {
     if (this.#policy === 'none') return;
-    const wide = formatId === CF_UNICODETEXT;
+    const wide = isWideText(formatId);
     const whole = wide
       ? utf16Text(body, body.length)
       : cutText(new TextDecoder('latin1').decode(body.slice()), body.length);
@@ -145,79 +242,111 @@ export class ClipboardWatch {
       return;
     }
     const bytes = new TextEncoder().encode(whole);
-    const hash = new ResumableSha256();
-    hash.update(bytes);
-    const sha256 = hash.digestHex();
     const text = whole.slice(0, INDEX_TEXT_MAX);
-    this.#emit(timeUs, { kind: 'clipboard_text', from, text, characters: whole.length, sha256 });
+    this.#emit(timeUs, { kind: 'clipboard_text', from, text, characters: whole.length, sha256: sha256Of(bytes) });
+    this.#content(timeUs, from, 'clipboard_text', 'clipboard.txt', bytes);
+  }
+
+  /** Pictures, HTML and whatever else programs agree on. */
+  #other(timeUs: number, from: Side, format: ReturnType<typeof formatOf>, body: Uint8Array): void {
+    if (format === null || body.length === 0 || this.#policy === 'none') return;
+    const full = this.#policy === 'full';
+    this.#emit(timeUs, {
+      kind: 'clipboard_data',
+      from,
+      format: format.name,
+      bytes: body.length,
+      text: full ? readableText(format, body) : null,
+      sha256: full ? sha256Of(body) : null,
+    });
+    if (full) this.#content(timeUs, from, 'clipboard_data', `clipboard.${format.ending}`, body);
+  }
+
+  #content(timeUs: number, from: Side, kind: ContentKind, name: string, bytes: Uint8Array): void {
     const id = this.#nextId();
-    this.#sink?.({ type: 'data', id, kind: 'clipboard_text', from, name: 'clipboard.txt', timeUs, offset: 0, bytes });
+    this.#sink?.({ type: 'data', id, kind, from, name, timeUs, offset: 0, bytes });
     this.#sink?.({ type: 'end', id });
   }
 
-  #files(timeUs: number, from: Side, body: Uint8Array): void {
-    const { files } = decode(fileList, body);
-    const listed = files.slice(0, INDEX_FILES_MAX).map((file) => ({
-      name: cutText(file.fileName.text, 260),
-      bytes: file.fileSizeHigh * 0x1_0000_0000 + file.fileSizeLow,
-    }));
-    this.#owners[from].files = listed;
+  #fileList(timeUs: number, from: Side, list: ClipboardList, body: Uint8Array): void {
+    const files = filesOf(body);
+    // Asked for again: pasted again.
+    list.done.clear();
+    list.files = files;
+    this.#boundFiles(this.#owners[from], list);
     if (this.#policy === 'none') return;
-    const shown = this.#policy === 'full' ? listed.map((file) => ({ ...file, bytes: safe(file.bytes) })) : null;
-    this.#emit(timeUs, { kind: 'clipboard_files', from, count: files.length, files: shown });
+    const shown = files.slice(0, INDEX_FILES_MAX).map(({ name, size }) => ({ name, bytes: size }));
+    const known = this.#policy === 'full' ? shown : null;
+    this.#emit(timeUs, { kind: 'clipboard_files', from, count: files.length, files: known });
   }
 
-  #fileRequest(owner: OwnerState, body: Uint8Array): void {
-    const request = decode(fileContentsRequest, body);
-    if ((request.dwFlags & FileContentsFlag.range) === 0 || owner.requests.size >= REQUESTS_MAX) return;
-    const offset = request.nPositionHigh * 0x1_0000_0000 + request.nPositionLow;
-    if (Number.isSafeInteger(offset)) owner.requests.set(request.streamId, { index: request.lindex, offset });
+  #boundFiles({ lists }: Owner, latest: ClipboardList): void {
+    let held = 0;
+    for (const list of lists.values()) held += list.files.length;
+    for (const list of lists.values()) {
+      if (held <= FILES_HELD_MAX) return;
+      if (list === latest) continue;
+      held -= list.files.length;
+      list.files = [];
+    }
   }
 
-  #fileResponse(timeUs: number, from: Side, body: Uint8Array): void {
+  #fileRequest(owner: Owner, body: Uint8Array): void {
+    const { streamId, lindex, dwFlags, nPositionLow, nPositionHigh, cbRequested, clipDataId } = decode(
+      fileContentsRequest,
+      body,
+    );
+    const position = nPositionHigh * 0x1_0000_0000 + nPositionLow;
+    const request: FileRequest = {
+      listId: clipDataId === undefined ? owner.current : this.#lockedList(owner, clipDataId),
+      streamId,
+      index: lindex,
+      kind: (dwFlags & FileContentsFlag.size) !== 0 ? 'size' : 'range',
+      offset: Number.isSafeInteger(position + cbRequested) ? position : null,
+      length: cbRequested,
+      unsure: false,
+    };
+    for (const other of owner.requests) {
+      if (other.streamId !== streamId || isSameFile(other, request)) continue;
+      other.unsure = true;
+      request.unsure = true;
+    }
+    owner.requests.push(request);
+    if (owner.requests.length > REQUESTS_MAX) this.#forget(owner, owner.requests.shift()!);
+  }
+
+  /** Without its answer the file is not whole. */
+  #forget(owner: Owner, { listId, index }: FileRequest): void {
+    owner.lists.get(listId)?.transfers.get(index)?.lose();
+  }
+
+  /** Some peers give an id and never lock; a lock that was not seen, or is none any more, holds a list of which nothing is known. */
+  #lockedList(owner: Owner, clipDataId: number): number {
+    const locked = owner.locks.get(clipDataId);
+    if (locked !== undefined) return locked;
+    if (!owner.locking) return owner.current;
+    const unknown = this.#nextId();
+    owner.lists.set(unknown, clipboardList([]));
+    this.#hold(owner, clipDataId, unknown);
+    return unknown;
+  }
+
+  #fileResponse(timeUs: number, from: Side, ok: boolean, body: Uint8Array): void {
     const { streamId, data } = decode(fileContentsResponse, body);
     const owner = this.#owners[from];
-    const request = owner.requests.get(streamId);
-    owner.requests.delete(streamId);
-    if (request === undefined || this.#policy !== 'full') return;
-    const file = owner.files[request.index];
-    let transfer = owner.transfers.get(request.index);
-    if (transfer === undefined) {
-      if (owner.transfers.size >= TRANSFERS_MAX) this.#endTransfer(from, owner.transfers.keys().next().value!);
-      transfer = new Transfer(this.#nextId(), timeUs, false);
-      owner.transfers.set(request.index, transfer);
-    }
-    transfer.add(request.offset, data);
-    const name = file?.name ?? `file ${request.index + 1}`;
-    const { id } = transfer;
-    const { offset } = request;
-    this.#sink?.({ type: 'data', id, kind: 'clipboard_file', from, name, timeUs, offset, bytes: data });
-    if (file !== undefined && request.offset + data.length >= file.bytes) this.#endTransfer(from, request.index);
-  }
-
-  #endTransfers(side: Side): void {
-    for (const index of [...this.#owners[side].transfers.keys()]) this.#endTransfer(side, index);
-  }
-
-  #endTransfer(from: Side, index: number): void {
-    const owner = this.#owners[from];
-    const transfer = owner.transfers.get(index)!;
-    owner.transfers.delete(index);
-    const { bytes, sha256 } = transfer.end();
-    const name = owner.files[index]?.name ?? `file ${index + 1}`;
-    this.#emit(transfer.startUs, { kind: 'clipboard_file', from, name, bytes, sha256 });
-    this.#sink?.({ type: 'end', id: transfer.id });
+    const at = owner.requests.findIndex((waiting) => waiting.streamId === streamId);
+    const request = at < 0 ? undefined : owner.requests.splice(at, 1)[0];
+    const list = request && owner.lists.get(request.listId);
+    if (!ok || request === undefined || list === undefined || this.#policy !== 'full') return;
+    if (request.kind === 'size') this.#files.size(list, request.index, data);
+    else this.#files.range(timeUs, from, list, request, data);
   }
 }
 
-const safe = (bytes: number): number => Math.min(bytes, Number.MAX_SAFE_INTEGER);
+const isSameFile = (a: FileRequest, b: FileRequest): boolean => a.listId === b.listId && a.index === b.index;
 
-/** Registered formats have ids of their owner's choosing; short lists name none that matter here. */
-function fileListIdOf(body: Uint8Array): number | null {
-  try {
-    return decode(longFormatNames, body).find(({ formatName }) => formatName === FILE_LIST_FORMAT)?.formatId ?? null;
-  } catch (error) {
-    if (error instanceof DecodeError) return null;
-    throw error;
-  }
+function sha256Of(bytes: Uint8Array): string {
+  const hash = new ResumableSha256();
+  hash.update(bytes);
+  return hash.digestHex();
 }

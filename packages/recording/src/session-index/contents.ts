@@ -14,7 +14,13 @@ export type ContentPiece =
       bytes: Uint8Array;
     }
   | { type: 'end'; id: number };
-export type ContentKind = 'clipboard_text' | 'clipboard_file' | 'drive_read' | 'drive_written';
+export type ContentKind =
+  | 'clipboard_text'
+  | 'clipboard_data'
+  | 'clipboard_file'
+  | 'drive_read'
+  | 'drive_written'
+  | 'print_job';
 export type ContentSink = (piece: ContentPiece) => void;
 
 /** Strips the terminator and what follows, and keeps within a bound. */

@@ -1,90 +1,82 @@
 import {
+  type DeviceAnnounce,
   DeviceComponent,
   type DeviceIoRequest,
-  DeviceMajorFunction,
   DevicePacketId,
   DeviceType,
-  deviceCreateRequest,
   deviceCreateResponse,
   deviceIoCompletion,
   deviceIoRequest,
   deviceListAnnounce,
+  deviceListRemove,
   deviceMessage,
-  deviceReadRequest,
+  deviceQueryInformationResponse,
   deviceReadResponse,
-  deviceWriteRequest,
+  deviceWriteResponse,
+  fileStandardInformation,
+  PRINTER_NAMES_ASCII,
+  printerDeviceData,
+  STATUS_END_OF_FILE,
 } from '@lucid-sessions/rdp';
 import { decode } from '@lucid-sessions/wire';
-import { type ContentKind, type ContentSink, cutText, utf16Text } from './contents.ts';
-import type { Happening } from './events.ts';
-import { Transfer, type TransferSnapshot } from './transfer.ts';
+import { type ContentSink, cutText, utf16Text } from './contents.ts';
+import { DriveFiles, type OpenFileSnapshot } from './drive-files.ts';
+import { type DriveRequest, dataBytes, driveRequestOf } from './drive-requests.ts';
+import type { DeviceKind, Happening } from './events.ts';
 
 const REQUESTS_MAX = 1024;
-const OPEN_FILES_MAX = 1024;
-const DRIVES_MAX = 64;
-const PATH_MAX = 1024;
+const DEVICES_MAX = 4096;
+const NAME_MAX = 260;
 /** Data of write requests that wait for their answer. */
 const WAITING_BYTES_MAX = 8 << 20;
-/** FILE_WRITE_DATA, FILE_APPEND_DATA, GENERIC_WRITE, GENERIC_ALL, [MS-SMB2] 2.2.13.1.1. */
-const WRITE_ACCESS = 0x0000_0006 | 0x4000_0000 | 0x1000_0000;
 
-type Request =
-  | { kind: 'open'; path: string; forWriting: boolean }
-  | { kind: 'close'; file: string }
-  | { kind: 'read'; file: string; offset: number }
-  | { kind: 'write'; file: string; offset: number; data: Uint8Array };
-
-interface OpenFile {
-  drive: string;
-  path: string;
-  read: Transfer | null;
-  written: Transfer | null;
+interface Device {
+  readonly name: string;
+  readonly isPrinter: boolean;
+  /** Taken away. It keeps its name for a while: what was asked of it before may be answered. */
+  readonly removed: boolean;
 }
 
 export interface DriveSnapshot {
-  readonly drives: Map<number, string>;
-  readonly requests: Map<string, Request>;
-  readonly files: readonly (readonly [
-    string,
-    { drive: string; path: string; read: TransferSnapshot | null; written: TransferSnapshot | null },
-  ])[];
+  readonly devices: ReadonlyMap<number, Device>;
+  readonly requests: ReadonlyMap<string, DriveRequest>;
+  readonly files: readonly OpenFileSnapshot[];
 }
 
-/** Follows the device channel ([MS-RDPEFS]): the server opens, reads and writes files of drives the client lent it. */
+const kinds: ReadonlyMap<number, DeviceKind> = new Map([
+  [DeviceType.serial, 'serial'],
+  [DeviceType.parallel, 'parallel'],
+  [DeviceType.printer, 'printer'],
+  [DeviceType.smartcard, 'smart_card'],
+]);
+
+/** Follows the device channel ([MS-RDPEFS]): the server uses files and printers that the client lent it. */
 export class DriveWatch {
   readonly #emit: (timeUs: number, happening: Happening) => void;
-  readonly #nextId: () => number;
-  readonly #sink: ContentSink | undefined;
-  #drives = new Map<number, string>();
-  #requests = new Map<string, Request>();
-  #files = new Map<string, OpenFile>();
+  readonly #files: DriveFiles;
+  #devices = new Map<number, Device>();
+  #requests = new Map<string, DriveRequest>();
   #waitingBytes = 0;
 
   constructor(emit: (timeUs: number, happening: Happening) => void, nextId: () => number, sink?: ContentSink) {
     this.#emit = emit;
-    this.#nextId = nextId;
-    this.#sink = sink;
+    this.#files = new DriveFiles(emit, nextId, sink);
   }
 
   snapshot(): DriveSnapshot {
-    const files = [...this.#files].map(([key, { drive, path, read, written }]) => {
-      const state = { drive, path, read: read?.snapshot() ?? null, written: written?.snapshot() ?? null };
-      return [key, state] as const;
-    });
-    return { drives: new Map(this.#drives), requests: new Map(this.#requests), files };
+    return {
+      devices: new Map(this.#devices),
+      requests: new Map(this.#requests),
+      files: this.#files.snapshot(),
+    };
   }
 
   restore(snapshot: DriveSnapshot): void {
-    this.#drives = new Map(snapshot.drives);
+    this.#devices = new Map(snapshot.devices);
     this.#requests = new Map(snapshot.requests);
     this.#waitingBytes = 0;
     for (const request of this.#requests.values()) this.#waitingBytes += dataBytes(request);
-    this.#files = new Map(
-      snapshot.files.map(([key, { read, written, ...file }]) => [
-        key,
-        { ...file, read: read && Transfer.from(read, false), written: written && Transfer.from(written, true) },
-      ]),
-    );
+    this.#files.restore(snapshot.files);
   }
 
   /** A whole message of the channel. Throws `DecodeError`. */
@@ -94,116 +86,198 @@ export class DriveWatch {
     if (sender === 'server' && packetId === DevicePacketId.deviceIoRequest)
       this.#request(decode(deviceIoRequest, data));
     if (sender !== 'client') return;
-    if (packetId === DevicePacketId.deviceListAnnounce) this.#announced(timeUs, data);
+    if (packetId === DevicePacketId.deviceListAnnounce)
+      for (const device of decode(deviceListAnnounce, data).devices) this.#announced(timeUs, device);
+    if (packetId === DevicePacketId.deviceListRemove)
+      for (const deviceId of decode(deviceListRemove, data).deviceIds) this.#removed(timeUs, deviceId);
     if (packetId === DevicePacketId.deviceIoCompletion) this.#completion(timeUs, data);
   }
 
-  /** Files that are open when the session ends. */
-  end(): void {
-    for (const key of [...this.#files.keys()]) this.#close(key);
+  /** Files that are open when the session ends: their device closes them. */
+  end(timeUs: number): void {
+    for (const request of this.#requests.values()) this.#unanswered(request);
+    this.#files.closeAll(timeUs, true);
   }
 
-  #announced(timeUs: number, data: Uint8Array): void {
-    for (const device of decode(deviceListAnnounce, data).devices) {
-      if (device.deviceType !== DeviceType.filesystem || this.#drives.size >= DRIVES_MAX) continue;
-      const name = cutText(device.preferredDosName.text, 8);
-      this.#drives.set(device.deviceId, name);
-      this.#emit(timeUs, { kind: 'drive', deviceId: device.deviceId, name });
-    }
+  /** Something of the channel was not recorded. */
+  lost(): void {
+    this.#requests.clear();
+    this.#waitingBytes = 0;
+    this.#files.loseAll();
+  }
+
+  #announced(timeUs: number, device: DeviceAnnounce): void {
+    const { deviceType, deviceId } = device;
+    const isPrinter = deviceType === DeviceType.printer;
+    const name = (isPrinter && printerName(device)) || cutText(device.preferredDosName.text, 8);
+    this.#files.closeAll(timeUs, false, deviceId);
+    if (deviceType === DeviceType.filesystem) this.#emit(timeUs, { kind: 'drive', deviceId, name });
+    else this.#emit(timeUs, { kind: 'device', deviceId, type: kinds.get(deviceType) ?? 'other', name });
+    if (deviceType !== DeviceType.filesystem && !isPrinter) return;
+    this.#devices.delete(deviceId);
+    if (this.#devices.size >= DEVICES_MAX) this.#forgetOne(timeUs);
+    this.#devices.set(deviceId, { name, isPrinter, removed: false });
+  }
+
+  #removed(timeUs: number, deviceId: number): void {
+    const device = this.#devices.get(deviceId);
+    if (device === undefined || device.removed) return;
+    this.#files.closeAll(timeUs, false, deviceId);
+    this.#devices.set(deviceId, { ...device, removed: true });
+    this.#emit(timeUs, { kind: 'device_removed', deviceId, name: device.name });
+  }
+
+  /** The one that was taken away first, or else the oldest. */
+  #forgetOne(timeUs: number): void {
+    const all = [...this.#devices];
+    const [deviceId] = all.find(([, device]) => device.removed) ?? all[0]!;
+    this.#files.closeAll(timeUs, false, deviceId);
+    this.#devices.delete(deviceId);
   }
 
   #request(io: DeviceIoRequest): void {
-    if (!this.#drives.has(io.deviceId) || this.#requests.size >= REQUESTS_MAX) return;
-    const request = requestOf(io);
-    if (request === null || this.#waitingBytes + dataBytes(request) > WAITING_BYTES_MAX) return;
+    if (!this.#devices.has(io.deviceId)) return;
+    const request = driveRequestOf(io, this.#files.numberOf(io.deviceId, io.fileId));
+    if (request === null) return;
+    const key = `${io.deviceId}:${io.completionId}`;
+    // One id for two: whose answer comes is not known, and the first one's is none any more.
+    this.#drop(key);
+    if (this.#requests.size >= REQUESTS_MAX) this.#drop(this.#requests.keys().next().value!);
+    if (request.kind === 'write' && this.#waitingBytes + request.length > WAITING_BYTES_MAX) request.data = null;
     this.#waitingBytes += dataBytes(request);
-    this.#requests.set(`${io.deviceId}:${io.completionId}`, request);
+    this.#requests.set(key, request);
+  }
+
+  #drop(key: string): void {
+    const request = this.#take(key);
+    if (request !== undefined) this.#unanswered(request);
+  }
+
+  #take(key: string): DriveRequest | undefined {
+    const request = this.#requests.get(key);
+    if (request === undefined) return undefined;
+    this.#requests.delete(key);
+    this.#waitingBytes -= dataBytes(request);
+    return request;
+  }
+
+  /** Whether it was done is not known. */
+  #unanswered(request: DriveRequest): void {
+    if (request.kind === 'write' || request.kind === 'resize') this.#files.lose(request.file);
   }
 
   #completion(timeUs: number, bytes: Uint8Array): void {
     const { deviceId, completionId, ioStatus, data } = decode(deviceIoCompletion, bytes);
-    const key = `${deviceId}:${completionId}`;
-    const request = this.#requests.get(key);
+    const request = this.#take(`${deviceId}:${completionId}`);
     if (request === undefined) return;
-    this.#requests.delete(key);
-    this.#waitingBytes -= dataBytes(request);
-    const ok = ioStatus === 0;
+    if (ioStatus !== 0) this.#failed(timeUs, deviceId, request, ioStatus);
+    else if (request.kind === 'open')
+      this.#opened(timeUs, deviceId, request, decode(deviceCreateResponse, data).fileId);
+    else this.#done(timeUs, request, data);
+  }
+
+  #failed(timeUs: number, deviceId: number, request: DriveRequest, ioStatus: number): void {
+    if (request.kind === 'open') this.#opened(timeUs, deviceId, request, null);
+    if (request.kind === 'read' && ioStatus === STATUS_END_OF_FILE) this.#readNothing(request);
+  }
+
+  #done(timeUs: number, request: Exclude<DriveRequest, { kind: 'open' }>, data: Uint8Array): void {
+    const { file } = request;
     switch (request.kind) {
-      case 'open':
-        this.#opened(timeUs, deviceId, request, ok ? decode(deviceCreateResponse, data).fileId : null);
+      case 'read': {
+        const { readData } = decode(deviceReadResponse, data);
+        if (readData.length === 0) this.#readNothing(request);
+        else this.#files.read(timeUs, file, request.offset, request.length, readData);
         return;
-      case 'read':
-        if (ok) this.#moved(timeUs, request, 'drive_read', decode(deviceReadResponse, data).readData);
-        return;
+      }
       case 'write':
-        if (ok) this.#moved(timeUs, request, 'drive_written', request.data);
+        this.#wrote(timeUs, request, data);
         return;
+      case 'size': {
+        const { buffer } = decode(deviceQueryInformationResponse, data);
+        const { endOfFile } = decode(fileStandardInformation, buffer);
+        this.#files.sized(file, endOfFile <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(endOfFile) : null);
+        return;
+      }
+      case 'resize':
+        this.#files.resized(file, request.size, request.allocation);
+        return;
+      case 'delete': {
+        const opened = this.#files.get(file);
+        if (opened !== undefined) opened.deleting = request.pending;
+        return;
+      }
+      case 'rename': {
+        const opened = this.#files.get(file);
+        if (opened === undefined) return;
+        const { device: drive, path } = opened;
+        this.#emit(timeUs, { kind: 'drive_renamed', drive, path, newPath: request.path });
+        return;
+      }
       case 'close':
-        this.#close(request.file);
+        this.#files.close(timeUs, file, !this.#hasWaiting(file));
     }
   }
 
-  #opened(timeUs: number, deviceId: number, request: Extract<Request, { kind: 'open' }>, fileId: number | null): void {
-    const { path, forWriting } = request;
-    const drive = this.#drives.get(deviceId)!;
-    this.#emit(timeUs, { kind: 'drive_open', drive, path, opened: fileId !== null, forWriting });
+  /** As many bytes as the answer says. */
+  #wrote(timeUs: number, request: Extract<DriveRequest, { kind: 'write' }>, data: Uint8Array): void {
+    const { file, offset, length } = request;
+    // An answer that does not say how many can't be counted.
+    if (data.length < 4) this.#files.lose(file);
+    const written = decode(deviceWriteResponse, data).length;
+    if (written > length) this.#files.lose(file);
+    this.#files.written(timeUs, file, offset, Math.min(written, length), request.data);
+  }
+
+  /** Nothing where bytes were asked for: the file ends there, if all before it went over. */
+  #readNothing({ file, offset, length }: Extract<DriveRequest, { kind: 'read' }>): void {
+    const opened = this.#files.get(file);
+    if (opened?.size !== null || length === 0 || offset === null) return;
+    if (opened.read?.reach === offset) this.#files.sized(file, offset);
+  }
+
+  #hasWaiting(file: number): boolean {
+    for (const request of this.#requests.values())
+      if ((request.kind === 'write' || request.kind === 'resize') && request.file === file) return true;
+    return false;
+  }
+
+  #opened(
+    timeUs: number,
+    deviceId: number,
+    request: Extract<DriveRequest, { kind: 'open' }>,
+    fileId: number | null,
+  ): void {
+    const device = this.#devices.get(deviceId);
+    if (device === undefined) return;
+    const { path, forWriting, appends, fresh, deleteOnClose } = request;
+    const opened = fileId !== null;
+    if (!device.isPrinter) this.#emit(timeUs, { kind: 'drive_open', drive: device.name, path, opened, forWriting });
     if (fileId === null) return;
-    const key = `${deviceId}:${fileId}`;
-    this.#close(key);
-    if (this.#files.size >= OPEN_FILES_MAX) this.#close(this.#files.keys().next().value!);
-    this.#files.set(key, { drive, path, read: null, written: null });
-  }
-
-  #moved(timeUs: number, at: { file: string; offset: number }, kind: ContentKind, bytes: Uint8Array): void {
-    const file = this.#files.get(at.file);
-    if (file === undefined || bytes.length === 0) return;
-    const way = kind === 'drive_read' ? 'read' : 'written';
-    file[way] ??= new Transfer(this.#nextId(), timeUs, kind === 'drive_written');
-    file[way].add(at.offset, bytes);
-    const from = kind === 'drive_read' ? 'client' : 'server';
-    const { id } = file[way];
-    const name = `${file.drive}:${file.path}`;
-    this.#sink?.({ type: 'data', id, kind, from, name, timeUs, offset: at.offset, bytes });
-  }
-
-  #close(key: string): void {
-    const file = this.#files.get(key);
-    if (file === undefined) return;
-    this.#files.delete(key);
-    const { drive, path, read, written } = file;
-    for (const [kind, transfer] of [['drive_read', read] as const, ['drive_written', written] as const]) {
-      if (transfer === null) continue;
-      this.#emit(transfer.startUs, { kind, drive, path, ...transfer.end() });
-      this.#sink?.({ type: 'end', id: transfer.id });
-    }
+    this.#files.open(timeUs, {
+      deviceId,
+      fileId,
+      isPrinter: device.isPrinter,
+      device: device.name,
+      path,
+      appends,
+      size: fresh ? 0 : null,
+      deleting: deleteOnClose,
+    });
   }
 }
 
-const dataBytes = (request: Request): number => (request.kind === 'write' ? request.data.length : 0);
-
-/** What of a request matters here; null for the rest. Throws `DecodeError`. */
-function requestOf({ deviceId, fileId, majorFunction, data }: DeviceIoRequest): Request | null {
-  const file = `${deviceId}:${fileId}`;
-  switch (majorFunction) {
-    case DeviceMajorFunction.create: {
-      const { path, desiredAccess } = decode(deviceCreateRequest, data);
-      return { kind: 'open', path: utf16Text(path, PATH_MAX), forWriting: (desiredAccess & WRITE_ACCESS) !== 0 };
-    }
-    case DeviceMajorFunction.close:
-      return { kind: 'close', file };
-    case DeviceMajorFunction.read:
-      return at(decode(deviceReadRequest, data).offset, (offset) => ({ kind: 'read', file, offset }));
-    case DeviceMajorFunction.write: {
-      const { offset, length, writeData } = decode(deviceWriteRequest, data);
-      const written = new Uint8Array(writeData.subarray(0, length));
-      return at(offset, (start) => ({ kind: 'write', file, offset: start, data: written }));
-    }
-    default:
-      return null;
-  }
-}
-
-/** Offsets that no file has (-1 writes to the end) can't be followed. */
-function at(offset: bigint, request: (offset: number) => Request): Request | null {
-  return offset >= 0n && offset < 1n << 50n ? request(Number(offset)) : null;
+/** Printers have their name in the device data; '' where it can't be read. */
+function printerName({ deviceData }: DeviceAnnounce): string {
+  if (deviceData.length < 24) return '';
+  const {
+    flags,
+    pnpNameLen,
+    driverNameLen,
+    printNameLen,
+    names = new Uint8Array(0),
+  } = decode(printerDeviceData, deviceData);
+  const name = names.subarray(pnpNameLen + driverNameLen, pnpNameLen + driverNameLen + printNameLen);
+  if ((flags & PRINTER_NAMES_ASCII) === 0) return utf16Text(name, NAME_MAX);
+  return cutText(new TextDecoder('latin1').decode(name.slice()), NAME_MAX);
 }

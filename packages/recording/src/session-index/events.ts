@@ -7,6 +7,20 @@ export type KeepPolicy = (typeof keepPolicies)[number];
 
 export type Side = 'client' | 'server';
 
+/** Devices of the client that are no drives. */
+export const deviceKinds = ['printer', 'serial', 'parallel', 'smart_card', 'other'] as const;
+export type DeviceKind = (typeof deviceKinds)[number];
+
+/** What is known of a file that went over. Nothing here is a guess: what is not known is null. */
+export interface FileContents {
+  /** Bytes that went over, each byte of the file counted once. */
+  bytes: number | null;
+  /** Of the file, as its owner said. */
+  size: number | null;
+  /** Of the whole file: only where all of it went over. */
+  sha256: string | null;
+}
+
 /** One thing that happened. Times are µs since the session's start. Texts that are `null` were not kept or are not shown. */
 export type IndexEvent = { timeUs: number } & (
   | { kind: 'note'; note: GatewayNote }
@@ -24,14 +38,29 @@ export type IndexEvent = { timeUs: number } & (
     }
   /** Keys pressed together, such as Ctrl+Alt+Delete. */
   | { kind: 'combination'; keys: string | null }
-  | { kind: 'click'; button: string; x: number; y: number }
+  /** Null where a mouse only says how far it moved and never where it is. */
+  | { kind: 'click'; button: string; x: number | null; y: number | null }
   | { kind: 'clipboard_text'; from: Side; text: string | null; characters: number; sha256: string | null }
-  | { kind: 'clipboard_files'; from: Side; count: number; files: { name: string; bytes: number }[] | null }
-  | { kind: 'clipboard_file'; from: Side; name: string | null; bytes: number; sha256: string | null }
+  /** Pictures, HTML and the like: `text` where it can be read as one. */
+  | {
+      kind: 'clipboard_data';
+      from: Side;
+      format: string;
+      bytes: number;
+      text: string | null;
+      sha256: string | null;
+    }
+  | { kind: 'clipboard_files'; from: Side; count: number; files: { name: string; bytes: number | null }[] | null }
+  | ({ kind: 'clipboard_file'; from: Side; name: string | null } & FileContents)
   | { kind: 'drive'; deviceId: number; name: string }
+  | { kind: 'device'; deviceId: number; type: DeviceKind; name: string }
+  | { kind: 'device_removed'; deviceId: number; name: string }
   | { kind: 'drive_open'; drive: string; path: string; opened: boolean; forWriting: boolean }
-  | { kind: 'drive_read'; drive: string; path: string; offset: number; bytes: number; sha256: string | null }
-  | { kind: 'drive_written'; drive: string; path: string; offset: number; bytes: number; sha256: string | null }
+  | ({ kind: 'drive_read'; drive: string; path: string; offset: number } & FileContents)
+  | ({ kind: 'drive_written'; drive: string; path: string; offset: number } & FileContents)
+  | { kind: 'drive_deleted'; drive: string; path: string }
+  | { kind: 'drive_renamed'; drive: string; path: string; newPath: string }
+  | { kind: 'print_job'; printer: string; bytes: number | null; sha256: string | null }
   | { kind: 'not_kept'; what: 'input' | 'clipboard'; policy: 'masked' | 'none' }
   | { kind: 'error'; code: string; message: string }
   | { kind: 'disconnect'; from: Side; reason: number }
@@ -47,8 +76,10 @@ export const INDEX_FILES_MAX = 256;
 export function withoutInputs(event: IndexEvent): IndexEvent {
   switch (event.kind) {
     case 'typed':
+      return { ...event, text: null };
     case 'clipboard_text':
-      return { ...event, text: null, ...(event.kind === 'clipboard_text' ? { sha256: null } : {}) };
+    case 'clipboard_data':
+      return { ...event, text: null, sha256: null };
     case 'combination':
       return { ...event, keys: null };
     case 'clipboard_files':
@@ -75,7 +106,9 @@ const orNull =
 const files: Check = (value) =>
   Array.isArray(value) &&
   value.length <= INDEX_FILES_MAX &&
-  value.every((file) => isObject(file) && text(file.name) && count(file.bytes) && Object.keys(file).length === 2);
+  value.every(
+    (file) => isObject(file) && text(file.name) && orNull(count)(file.bytes) && Object.keys(file).length === 2,
+  );
 const note: Check = (value) => {
   try {
     decodeNote(encodeNote(value as GatewayNote));
@@ -84,7 +117,8 @@ const note: Check = (value) => {
     return false;
   }
 };
-const driveFile = { drive: text, path: text, offset: count, bytes: count, sha256: orNull(hash) };
+const contents = { bytes: orNull(count), size: orNull(count), sha256: orNull(hash) };
+const driveFile = { drive: text, path: text, offset: count, ...contents };
 
 const shapes: Record<IndexEventKind, Record<string, Check>> = {
   note: { note },
@@ -92,14 +126,20 @@ const shapes: Record<IndexEventKind, Record<string, Check>> = {
   resize: { width: count, height: count },
   typed: { untilUs: count, text: orNull(text), keys: count, erased: count, entered: flag, approximate: flag },
   combination: { keys: orNull(text) },
-  click: { button: text, x: count, y: count },
+  click: { button: text, x: orNull(count), y: orNull(count) },
   clipboard_text: { from: side, text: orNull(text), characters: count, sha256: orNull(hash) },
+  clipboard_data: { from: side, format: text, bytes: count, text: orNull(text), sha256: orNull(hash) },
   clipboard_files: { from: side, count, files: orNull(files) },
-  clipboard_file: { from: side, name: orNull(text), bytes: count, sha256: orNull(hash) },
+  clipboard_file: { from: side, name: orNull(text), ...contents },
   drive: { deviceId: count, name: text },
+  device: { deviceId: count, type: (value) => deviceKinds.includes(value as DeviceKind), name: text },
+  device_removed: { deviceId: count, name: text },
   drive_open: { drive: text, path: text, opened: flag, forWriting: flag },
   drive_read: driveFile,
   drive_written: driveFile,
+  drive_deleted: { drive: text, path: text },
+  drive_renamed: { drive: text, path: text, newPath: text },
+  print_job: { printer: text, bytes: orNull(count), sha256: orNull(hash) },
   not_kept: {
     what: (value) => value === 'input' || value === 'clipboard',
     policy: (value) => value === 'masked' || value === 'none',

@@ -9,7 +9,6 @@ export {
   withoutInputs,
 } from './events.ts';
 export { SessionIndexer, type SessionIndexerOptions, type SessionIndexerState } from './indexer.ts';
-export { type KeyName, keyName, modifierNames } from './key-names.ts';
 export {
   decodeKeyframe,
   encodeKeyframe,

@@ -20,8 +20,7 @@ import type { Happening, IndexEvent, KeepPolicy } from './events.ts';
 import { type ActivitySecond, EVENTS_PER_SEGMENT_MAX, type IndexSegment, SECONDS_PER_SEGMENT_MAX } from './segment.ts';
 import { Typing, type TypingSnapshot } from './typing.ts';
 
-const US_LAYOUT = 0x0409;
-const STATE_VERSION = 1;
+const STATE_VERSION = 3;
 /** Errors of one segment: broken PDUs come in floods. */
 const ERRORS_PER_SEGMENT_MAX = 100;
 
@@ -41,7 +40,6 @@ export interface SessionIndexerState {
   readonly drive: DriveSnapshot;
   readonly lost: { readonly client: boolean; readonly server: boolean };
   readonly size: { readonly width: number; readonly height: number };
-  readonly approximate: boolean;
   readonly nextId: number;
   readonly lastUs: number;
   readonly begun: boolean;
@@ -93,7 +91,6 @@ export class SessionIndexer {
       drive: this.#drive.snapshot(),
       lost: { ...this.#lost },
       size: { ...this.#size },
-      approximate: this.#typing.approximate,
       nextId: this.#nextId,
       lastUs: this.#timeUs,
       begun: this.#begun,
@@ -108,7 +105,6 @@ export class SessionIndexer {
     this.#bulk.client.restore(state.bulk.client);
     this.#bulk.server.restore(state.bulk.server);
     this.#typing.restore(state.typing);
-    this.#typing.approximate = state.approximate;
     this.#clipboard.restore(state.clipboard);
     this.#drive.restore(state.drive);
     Object.assign(this.#lost, state.lost);
@@ -146,7 +142,7 @@ export class SessionIndexer {
     if (last) {
       this.#typing.end();
       this.#clipboard.end();
-      this.#drive.end();
+      this.#drive.end(this.#timeUs);
     }
     const activity = [...this.#activity.values()].sort((a, b) => a.second - b.second);
     const events = this.#events.sort((a, b) => a.timeUs - b.timeUs);
@@ -186,7 +182,12 @@ export class SessionIndexer {
   #note(body: Uint8Array): void {
     this.#guarded(() => {
       const note = decodeNote(body);
-      if (note.type === 'client') this.#layout(note.keyboardLayout);
+      // What crossed meanwhile is not in the recording.
+      if (note.type === 'gap' || note.type === 'resume') {
+        this.#clipboard.lost();
+        this.#drive.lost();
+      }
+      if (note.type === 'client') this.#typing.keyboard(note.keyboardLayout);
       this.#emit(this.#timeUs, { kind: 'note', note });
     });
   }
@@ -214,10 +215,13 @@ export class SessionIndexer {
   #event(event: InspectedEvent): void {
     switch (event.kind) {
       case 'connectInitial':
-        for (const block of event.conference.blocks) if (block.kind === 'core') this.#layout(block.keyboardLayout);
+        for (const block of event.conference.blocks)
+          if (block.kind === 'core') this.#typing.keyboard(block.keyboardLayout, block.keyboardType);
         return;
       case 'clientInfo': {
-        const { userName, domain } = event.info;
+        // Older clients count the terminators.
+        const [userName = ''] = event.info.userName.split('\0');
+        const [domain = ''] = event.info.domain.split('\0');
         if (userName !== '') this.#emit(this.#timeUs, { kind: 'logon', from: 'client', userName, domain });
         return;
       }
@@ -271,13 +275,9 @@ export class SessionIndexer {
   }
 
   #channel({ channelName, message, sender }: Extract<InspectedEvent, { kind: 'channelMessage' }>): void {
-    if (message === null || message.length === 0) return;
-    if (channelName === 'cliprdr') this.#clipboard.push(this.#timeUs, sender, message);
-    if (channelName === 'rdpdr') this.#drive.push(this.#timeUs, sender, message);
-  }
-
-  #layout(keyboardLayout: number): void {
-    this.#typing.approximate = (keyboardLayout & 0xffff) !== US_LAYOUT && keyboardLayout !== 0;
+    const watch = channelName === 'cliprdr' ? this.#clipboard : channelName === 'rdpdr' ? this.#drive : null;
+    if (message === null) watch?.lost();
+    else if (message.length > 0) watch?.push(this.#timeUs, sender, message);
   }
 
   #resized(width: number, height: number): void {
@@ -290,13 +290,13 @@ export class SessionIndexer {
     this.#second().inputs += 1;
     switch (input.kind) {
       case 'key':
-        this.#typing.key(this.#timeUs, input.scanCode, input.extended, input.down);
+        this.#typing.key(this.#timeUs, input);
         return;
-      case 'character':
-        this.#typing.character(this.#timeUs, input.text);
+      case 'unicode':
+        this.#typing.unicode(this.#timeUs, input.unit);
         return;
       case 'locks':
-        this.#typing.locks(input.capsLock);
+        this.#typing.locks(input.capsLock, input.numLock);
         return;
       case 'click': {
         this.#typing.end();

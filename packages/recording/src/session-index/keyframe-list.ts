@@ -2,7 +2,7 @@ import { DecodeError } from '@lucid-sessions/wire';
 import { KEYFRAMES_MAX, type KeyframeHead } from './keyframe.ts';
 import { deflate, inflate } from './pack-state.ts';
 
-const LIST_VERSION = 2;
+const LIST_VERSION = 3;
 const LIST_BYTES_MAX = 32 << 20;
 
 export interface ListedKeyframe extends KeyframeHead {

@@ -5,10 +5,10 @@ import { deflate, inflate, STATE_BYTES_MAX } from './pack-state.ts';
 /**
  * A decoder's state at one place of a recording, so that decoding can begin there. Told from another keyframe's state (its base)
  * where that is shorter. 40-byte head, then deflate of the delta:
- * `u8 version 2, u8 0, u16 0, u32 number, u32 base number (0: none), u32 checksum of the base's own bytes, u32 chunk index, u32 frame index,
+ * `u8 version 3, u8 0, u16 0, u32 number, u32 base number (0: none), u32 checksum of the base's own bytes, u32 chunk index, u32 frame index,
  * u64 time µs, u64 0`.
  */
-const VERSION = 2;
+const VERSION = 3;
 const HEAD_BYTES = 40;
 export const KEYFRAMES_MAX = 100_000;
 

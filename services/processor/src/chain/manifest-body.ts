@@ -106,19 +106,21 @@ export function manifestBodyOf(
       .map(({ atUs, stepUs }) => ({ at_us: atUs, step_us: stepUs })),
     connections: factsOf(facts, 'connected')
       .slice(0, connectionsMax)
-      .map(({ atUs, clientAddress, targetAddress }) => ({
+      .map(({ atUs, clientAddress, targetAddress, tls }) => ({
         at_us: atUs,
         client: text(clientAddress),
         target: text(targetAddress),
+        ...(tls === undefined ? {} : { tls: text(tls) }),
       })),
     target_certificates: factsOf(facts, 'target_certificate')
       .slice(0, connectionsMax)
-      .map(({ atUs, sha256, check, valid, problem }) => ({
+      .map(({ atUs, sha256, check, valid, problem, tls }) => ({
         at_us: atUs,
         sha256,
         check,
         valid,
         ...(problem === undefined ? {} : { problem: text(problem) }),
+        ...(tls === undefined ? {} : { tls: text(tls) }),
       })),
     persistence: open.body.policy.persistence,
     end: { reason: request.reason, message: text(request.message, 2000) },

@@ -1,247 +1,363 @@
-/** One TCP connection of a client, until it is a recorded session or has been told why not. */
+/**
+ * One connection of a client, until it is a session or has been told why not: who it asks for, the target, TLS, its first
+ * PDU; then, and not before, what is durable begins.
+ */
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type {
-  AttemptReason,
   ConnectionAttempt,
+  Finding,
   PipelinePort,
-  RecorderReport,
   RecordingFact,
+  Refusal,
   Route,
   SessionTicket,
 } from '@lucid-sessions/contract';
 import {
   ErrorInfo,
-  NegotiationFailureCode,
+  Front,
+  type FrontEvent,
   NegotiationResponseFlag,
   Protocol,
   TapFlag,
   type X224ConnectionRequest,
-  x224ConnectionRequest,
 } from '@lucid-sessions/rdp';
 import type { ListenerRule } from '../config.ts';
-import type { Spool } from '../spool/index.ts';
-import { acceptTls } from './client-tls.ts';
+import { type DialledTarget, type DialOptions, dialTarget, failureOf } from './dial.ts';
+import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
 import type { GatewayIdentity } from './identity.ts';
-import { confirmFailure, confirmTls, decodeTpdu, readTpkt } from './raw-exchange.ts';
-import { RecordedSession } from './recorded-session.ts';
-import { closeGently, refuseClient } from './refusal.ts';
-import { connectTarget, type TargetConnection } from './target.ts';
+import { keepAlive30 } from './keep-alive.ts';
+import { tlsName } from './tls-settings.ts';
+
+/** A client that has begun and a target that waits for it, admitted. */
+export interface ReadyConnection {
+  connectionId: string;
+  ticket: SessionTicket;
+  client: Socket;
+  target: Socket;
+  clientAddress: string;
+  /** The name in its cookie. */
+  clientName: string | null;
+  targetAddress: string;
+  /** PDUs exchanged before TLS, in order. */
+  beforeTls: { fromServer: boolean; bytes: Uint8Array; flags: number }[];
+  requestedProtocols: number;
+  selectedProtocol: number;
+  /** Version and suite of the client's TLS. */
+  clientTls: string;
+  /** What was found out while connecting. */
+  facts: RecordingFact[];
+}
+
+/** Connections that never were one: they came no further than this. */
+export type ProbeKind =
+  /** TCP, and not a byte. */
+  | 'tcp'
+  /** Something that is no RDP. */
+  | 'garbage'
+  /** X.224, and TLS not to its end. */
+  | 'x224'
+  /** TLS, and nothing in it. */
+  | 'tls';
 
 export interface ConnectionContext {
-  pipeline: PipelinePort;
-  spool: Spool;
+  pipeline: Pick<PipelinePort, 'find' | 'admit'>;
   identity: GatewayIdentity;
   recorderId: string;
+  /** From the TCP connection to the client's first PDU. */
   handshakeMs: number;
   wallUs: () => number;
-  /** Tells every session when the wall clock was set. */
-  checkClock: () => void;
-  report: (report: RecorderReport) => Promise<void>;
-  /** Tells the pipeline of a connection that became no session; tried again until it arrives. */
-  attempted: (attempt: ConnectionAttempt) => void;
+  dial: Pick<DialOptions, 'resolve' | 'denied'>;
+  /** Why nothing of this session can be recorded now; null when it can. */
+  recordingProblem: (ticket: SessionTicket) => string | null;
+  /** A client that came no further and asked for nothing in particular. */
+  onProbe: (kind: ProbeKind, address: string) => void;
+  /** A connection that asked for something and became nothing. `detail` is for the operator's log. */
+  onAttempt: (attempt: ConnectionAttempt, detail: string) => void;
+  /** It is being admitted; `onReady` or `onGone` follows. */
+  onAdmitted: (ticket: SessionTicket) => void;
+  onGone: (ticket: SessionTicket) => void;
+  /** Admitted: from here on it is the session's. */
+  onReady: (connection: ReadyConnection) => void;
+  /** Something is wrong here. */
   onProblem: (message: string) => void;
-  /** Sessions that were admitted, while they connect and while they run. */
-  onAdmitted: (sessionId: string) => void;
-  onStarted: (session: RecordedSession) => void;
-  onGone: (sessionId: string) => void;
 }
 
-interface Hello {
-  request: X224ConnectionRequest;
-  bytes: Uint8Array;
-}
-
+/** A client that says nothing at all is let go earlier than one that is busy. */
+const helloMsMax = 10_000;
 /** A client that is being told no gets this long to listen. */
 const refusalMs = 10_000;
 
-/** Takes a connection from its first byte on. Resolves when the session runs or the client was turned away. */
-export async function serveConnection(tcp: Socket, rule: ListenerRule, context: ConnectionContext): Promise<void> {
-  tcp.on('error', () => {});
-  const signal = AbortSignal.timeout(context.handshakeMs);
-  let hello: Hello;
-  try {
-    const bytes = await readTpkt(tcp, signal);
-    hello = { bytes, request: decodeTpdu(x224ConnectionRequest, bytes) };
-  } catch {
-    tcp.destroy();
-    return;
-  }
-  const requested = hello.request.negotiation?.requestedProtocols ?? Protocol.rdp;
-  if ((requested & Protocol.ssl) === 0) {
-    tcp.write(confirmFailure(hello.request.sourceReference, NegotiationFailureCode.sslRequiredByServer));
-    closeGently(tcp);
-    return;
-  }
-  const connection: Connection = { connectionId: randomUUID(), tcp, hello, clientName: nameOf(hello.request) };
-  const ticket = await find(connection, rule, context);
-  if (ticket instanceof Refused) {
-    context.onProblem(`refused ${addressOf(tcp)}: ${ticket.message}`);
-    tellAttempt(connection, null, { outcome: 'refused', ...ticket }, context);
-    await refuseClient(tcp, hello.bytes, context.identity, ticket.errorInfo, AbortSignal.timeout(refusalMs));
-    return;
-  }
-  await connectSession(connection, ticket, context, signal);
+export const addressOf = (tcp: Socket): string => {
+  const { remoteAddress = 'unknown', remotePort = 0 } = tcp;
+  return remoteAddress.includes(':') ? `[${remoteAddress}]:${remotePort}` : `${remoteAddress}:${remotePort}`;
+};
+
+/** Takes a connection from its first byte on. Resolves when the session runs or the client is gone. Never rejects. */
+export function serveConnection(tcp: Socket, rule: ListenerRule, context: ConnectionContext): Promise<void> {
+  return new Connection(tcp, rule, context).serve();
 }
 
-interface Connection {
-  connectionId: string;
-  tcp: Socket;
-  hello: Hello;
+interface Asked {
+  request: X224ConnectionRequest;
+  bytes: Uint8Array;
+  route: Route | null;
   clientName: string | null;
 }
 
-const nameOf = ({ routing }: X224ConnectionRequest): string | null =>
-  routing?.kind === 'mstshash' ? routing.name : null;
+class Connection {
+  readonly #connectionId = randomUUID();
+  readonly #rule: ListenerRule;
+  readonly #context: ConnectionContext;
+  readonly #front = new Front();
+  readonly #client: Driver<FrontEvent>;
+  readonly #clientAddress: string;
+  readonly #facts: RecordingFact[] = [];
+  readonly #untilMs: number;
+  #asked: Asked | null = null;
+  #finding: Promise<Finding> | null = null;
+  #ticket: SessionTicket | null = null;
+  #target: DialledTarget | null = null;
 
-function tellAttempt(
-  { connectionId, tcp, clientName }: Connection,
-  sessionId: string | null,
-  { outcome, reason, message }: Pick<ConnectionAttempt, 'outcome' | 'reason' | 'message'>,
-  context: ConnectionContext,
-): void {
-  const clientAddress = addressOf(tcp);
-  const atUs = context.wallUs();
-  context.attempted({ connectionId, sessionId, atUs, clientAddress, clientName, outcome, reason, message, count: 1 });
+  constructor(tcp: Socket, rule: ListenerRule, context: ConnectionContext) {
+    this.#rule = rule;
+    this.#context = context;
+    this.#clientAddress = addressOf(tcp);
+    this.#untilMs = performance.now() + context.handshakeMs;
+    keepAlive30(tcp);
+    this.#client = new Driver<FrontEvent>(tcp, this.#front, {
+      secure: (socket) =>
+        new TLSSocket(socket, { isServer: true, secureContext: context.identity.context, requestCert: false }),
+    });
+    this.#client.limit(Math.min(helloMsMax, context.handshakeMs), 'the client said nothing in time');
+  }
+
+  async serve(): Promise<void> {
+    try {
+      await this.#connect();
+    } catch (error) {
+      this.#target?.driver.destroy('the connection came to nothing');
+      // What `find` reserves must be known before it is let go.
+      const found = await this.#finding?.catch(() => null);
+      if (found?.found) this.#ticket ??= found.ticket;
+      if (error instanceof SequenceEnded) this.#clientGone(error.event);
+      else await this.#refuse(error);
+    }
+  }
+
+  async #connect(): Promise<void> {
+    const asked = await this.#ask();
+    this.#client.limit(this.#untilMs - performance.now(), 'the client did not begin in time');
+    const ticket = await this.#client.during(this.#find(asked));
+    this.#ticket = ticket;
+    const target = await this.#dial(ticket);
+    this.#client.run(this.#front.accept(negotiationFlags(ticket, target)));
+    await this.#orTargetGone(ticket, target, this.#client.next());
+    this.#context.onAdmitted(ticket);
+    try {
+      await this.#admit();
+      this.#handOver(asked, this.#ticket ?? ticket, target);
+    } catch (error) {
+      this.#context.onGone(ticket);
+      throw error;
+    }
+  }
+
+  async #ask(): Promise<Asked> {
+    const event = await this.#client.next();
+    if (event.kind !== 'connectionRequest') throw new Error(`${event.kind} before the connection request`);
+    const { request, bytes } = event;
+    const clientName = request.routing?.kind === 'mstshash' ? request.routing.name : null;
+    this.#asked = { request, bytes, route: routeOf(request, this.#rule), clientName };
+    return this.#asked;
+  }
+
+  async #find({ route, clientName }: Asked): Promise<SessionTicket> {
+    if (route === null)
+      throw new ConnectFailure('no_route', ErrorInfo.serverDeniedConnection.code, 'the client named no session');
+    const { pipeline, recorderId, recordingProblem } = this.#context;
+    const clientAddress = this.#clientAddress;
+    this.#finding = pipeline.find({ connectionId: this.#connectionId, route, clientAddress, clientName, recorderId });
+    const found = await reached(this.#finding);
+    if (!found.found) throw refusalOf(found);
+    const problem = recordingProblem(found.ticket);
+    if (problem === null) return found.ticket;
+    throw new ConnectFailure('recording_not_persisted', ErrorInfo.serverDeniedConnection.code, problem);
+  }
+
+  async #dial(ticket: SessionTicket): Promise<DialledTarget> {
+    const { dial, handshakeMs, wallUs } = this.#context;
+    const dialling = dialTarget(ticket.target, {
+      ...dial,
+      wallUs,
+      timeoutMs: Math.min(handshakeMs / 2, Math.max(1, this.#untilMs - performance.now())),
+      signal: this.#client.signal,
+      onFact: (fact) => this.#facts.push(fact),
+    });
+    try {
+      this.#target = await this.#client.during(dialling);
+      return this.#target;
+    } catch (error) {
+      dialling.then(
+        ({ driver }) => driver.destroy('the client left'),
+        () => {},
+      );
+      throw error;
+    }
+  }
+
+  /** A target that closes meanwhile ends the wait, and the client is told. */
+  #orTargetGone<T>({ target }: SessionTicket, { driver }: DialledTarget, work: Promise<T>): Promise<T> {
+    const gone = driver.over.catch((error: unknown) => {
+      throw error instanceof SequenceEnded ? failureOf(target, error.event) : error;
+    });
+    return Promise.race([work, gone]);
+  }
+
+  /** Waited for to the end, whatever the client does meanwhile: what is durable must be known before it is taken back. */
+  async #admit(): Promise<void> {
+    const admission = await reached(this.#context.pipeline.admit({ connectionId: this.#connectionId }));
+    if (!admission.admitted) throw refusalOf(admission);
+    this.#ticket = admission.ticket;
+    const problem = this.#context.recordingProblem(admission.ticket);
+    if (problem !== null)
+      throw new ConnectFailure('recording_not_persisted', ErrorInfo.serverDeniedConnection.code, problem);
+  }
+
+  #handOver({ request, bytes, clientName }: Asked, ticket: SessionTicket, target: DialledTarget): void {
+    if (this.#client.ended !== null) throw this.#client.ended;
+    if (target.driver.ended !== null) throw failureOf(ticket.target, target.driver.ended.event);
+    const { hello } = target;
+    const client = this.#client.release();
+    this.#context.onReady({
+      connectionId: this.#connectionId,
+      ticket,
+      client,
+      target: target.driver.release(),
+      clientAddress: this.#clientAddress,
+      clientName,
+      targetAddress: target.address,
+      beforeTls: [
+        { fromServer: false, bytes: withoutToken(bytes, request), flags: TapFlag.receivedOnly },
+        { fromServer: false, bytes: hello.request, flags: TapFlag.deliveredOnly },
+        { fromServer: true, bytes: hello.confirm, flags: TapFlag.receivedOnly },
+        { fromServer: true, bytes: this.#front.confirm, flags: TapFlag.deliveredOnly },
+      ],
+      requestedProtocols: request.negotiation?.requestedProtocols ?? Protocol.rdp,
+      selectedProtocol: hello.selectedProtocol,
+      clientTls: client instanceof TLSSocket ? tlsName(client) : '',
+      facts: this.#facts,
+    });
+  }
+
+  #clientGone({ how, at, problem }: EndedEvent): void {
+    const route = this.#asked?.route ?? null;
+    if (how === 'noTls') {
+      this.#attempt('refused', 'tls_required', 'the client does not offer TLS', '');
+      return;
+    }
+    if (at !== 'begun') this.#context.onProbe(probeKind(how, at, this.#front.receivedBytes), this.#clientAddress);
+    if (route === null) return;
+    const isProbe = route.kind === 'listener' && at !== 'begun';
+    const reason = reasonOf(how);
+    this.#attempt('client_left', reason, `the client left before the session began: ${problem}`, '', isProbe ? 0 : 1);
+  }
+
+  async #refuse(error: unknown): Promise<void> {
+    const failure =
+      error instanceof ConnectFailure
+        ? error
+        : new ConnectFailure('unavailable', ErrorInfo.serverDeniedConnection.code, 'the gateway failed');
+    if (failure !== error) this.#context.onProblem(`a connection failed: ${(error as Error).stack ?? String(error)}`);
+    const outcome = targetReasons.has(failure.reason) ? 'target_failed' : 'refused';
+    this.#attempt(outcome, failure.reason, failure.message, failure.detail);
+    this.#client.run(this.#front.refuse(failure.errorInfo));
+    this.#client.limit(refusalMs, 'the client was too slow to be told');
+    await this.#client.over.catch(() => {});
+  }
+
+  #attempt(
+    outcome: ConnectionAttempt['outcome'],
+    reason: ConnectionAttempt['reason'],
+    message: string,
+    detail: string,
+    count = 1,
+  ): void {
+    const attempt = {
+      connectionId: this.#connectionId,
+      // A probe's session is none: there is nothing to take back.
+      sessionId: count === 0 ? null : (this.#ticket?.sessionId ?? null),
+      atUs: this.#context.wallUs(),
+      clientAddress: this.#clientAddress,
+      clientName: this.#asked?.clientName ?? null,
+      outcome,
+      reason,
+      message,
+      count,
+    };
+    this.#context.onAttempt(attempt, detail);
+  }
 }
 
+const targetReasons: ReadonlySet<string> = new Set([
+  'target_unreachable',
+  'target_denied',
+  'target_tls_failed',
+  'server_disconnected',
+]);
+
 function routeOf({ routing }: X224ConnectionRequest, rule: ListenerRule): Route | null {
-  const { target, ignoreCert, pinnedSha256, retentionDays } = rule;
-  if (target !== null)
-    return {
-      kind: 'listener',
-      target,
-      ...(ignoreCert === undefined ? {} : { ignoreCert }),
-      ...(pinnedSha256 === undefined ? {} : { pinnedSha256 }),
-      ...(retentionDays === undefined ? {} : { retentionDays }),
-    };
+  const { target, host: _host, port: _port, ...trust } = rule;
+  if (target !== null) return { kind: 'listener', target, ...trust };
   if (routing?.kind === 'msts') return { kind: 'token', token: routing.token };
   if (routing?.kind === 'mstshash') return { kind: 'cookie', name: routing.name };
   return null;
 }
 
-/** The gateway says no. */
-class Refused {
-  readonly reason: AttemptReason;
-  readonly errorInfo: number;
-  readonly message: string;
-
-  constructor(reason: AttemptReason, message: string) {
-    this.reason = reason;
-    this.errorInfo =
-      reason === 'at_capacity' ? ErrorInfo.cbDestinationPoolNotFree.code : ErrorInfo.serverDeniedConnection.code;
-    this.message = message;
-  }
+function refusalOf({ code, message }: Refusal): ConnectFailure {
+  const errorInfo = code === 'at_capacity' ? ErrorInfo.cbDestinationPoolNotFree : ErrorInfo.serverDeniedConnection;
+  return new ConnectFailure(code, errorInfo.code, message);
 }
 
-async function find(
-  { connectionId, tcp, hello, clientName }: Connection,
-  rule: ListenerRule,
-  context: ConnectionContext,
-): Promise<SessionTicket | Refused> {
-  const route = routeOf(hello.request, rule);
-  if (route === null) return new Refused('no_route', 'the client named no session');
-  const { recorderId } = context;
-  const request = { connectionId, route, clientAddress: addressOf(tcp), clientName, recorderId };
+/** A pipeline that can't be reached is a refusal too. */
+async function reached<T>(answer: Promise<T>): Promise<T> {
   try {
-    const finding = await context.pipeline.find(request);
-    return finding.found ? finding.ticket : new Refused(finding.code, finding.message);
+    return await answer;
   } catch (error) {
-    return new Refused('unavailable', `the pipeline can't be reached: ${(error as Error).message}`);
-  }
-}
-
-const addressOf = (tcp: Socket): string => `${tcp.remoteAddress ?? 'unknown'}:${tcp.remotePort ?? 0}`;
-
-async function connectSession(
-  connection: Connection,
-  ticket: SessionTicket,
-  context: ConnectionContext,
-  signal: AbortSignal,
-): Promise<void> {
-  const { tcp, hello } = connection;
-  const facts: RecordingFact[] = [];
-  let target: TargetConnection | null = null;
-  try {
-    if (!context.spool.canOpen(ticket.sessionId))
-      throw new ConnectFailure(
-        'recording_not_persisted',
-        ErrorInfo.serverDeniedConnection.code,
-        context.spool.failure ?? 'chunks of this session are still being stored; try again in a moment',
-      );
-    const half = AbortSignal.any([signal, AbortSignal.timeout(context.handshakeMs / 2)]);
-    target = await connectTarget(ticket.target, half, (certificate) =>
-      facts.push({ ...certificate, atUs: context.wallUs() }),
+    const message = 'the gateway can not look sessions up at the moment';
+    throw new ConnectFailure(
+      'unavailable',
+      ErrorInfo.serverDeniedConnection.code,
+      message,
+      `the pipeline can't be reached: ${(error as Error).message}`,
     );
-    await startSession(connection, ticket, target, facts, context, signal);
-  } catch (error) {
-    target?.socket.destroy();
-    const failure =
-      error instanceof ConnectFailure
-        ? error
-        : new ConnectFailure('protocol_violation', ErrorInfo.none.code, (error as Error).message);
-    context.onProblem(`session ${ticket.sessionId}: ${failure.message}`);
-    const { message } = failure;
-    const reason = failure.reason as AttemptReason;
-    tellAttempt(connection, ticket.sessionId, { outcome: outcomeOf(failure), reason, message }, context);
-    context.onGone(ticket.sessionId);
-    // Without a code the client has its confirm already, or has left.
-    if (failure.errorInfo === 0) tcp.destroy();
-    else await refuseClient(tcp, hello.bytes, context.identity, failure.errorInfo, AbortSignal.timeout(refusalMs));
   }
 }
 
-function outcomeOf({ reason }: ConnectFailure): ConnectionAttempt['outcome'] {
-  if (reason === 'target_unreachable' || reason === 'target_tls_failed' || reason === 'server_disconnected')
-    return 'target_failed';
-  return reason === 'recording_not_persisted' || reason === 'stopped' ? 'refused' : 'client_left';
+function negotiationFlags({ graphics }: SessionTicket, { hello }: DialledTarget): number {
+  const withoutGraphics = ~NegotiationResponseFlag.dynvcGfxProtocolSupported;
+  return graphics === 'classic' ? hello.negotiationFlags & withoutGraphics : hello.negotiationFlags;
 }
 
-async function startSession(
-  { connectionId, tcp, hello: { request, bytes: requestBytes } }: Connection,
-  ticket: SessionTicket,
-  target: TargetConnection,
-  facts: RecordingFact[],
-  context: ConnectionContext,
-  signal: AbortSignal,
-): Promise<void> {
-  const classic = ticket.graphics === 'classic';
-  const withoutGraphics = ~NegotiationResponseFlag.dynvcGfxProtocolSupported;
-  const flags = classic ? target.negotiationFlags & withoutGraphics : target.negotiationFlags;
-  const confirm = confirmTls(request.sourceReference, flags);
-  tcp.write(confirm);
-  const client = await acceptTls(tcp, context.identity, signal);
-  await firstBytes(client, target.socket, signal);
-  const admission = await context.pipeline.admit({ connectionId });
-  if (!admission.admitted) throw new ConnectFailure('recording_not_persisted', 0, admission.message);
-  context.onAdmitted(ticket.sessionId);
-  const received = TapFlag.receivedOnly;
-  const delivered = TapFlag.deliveredOnly;
-  const session = new RecordedSession({
-    ticket,
-    connectionId,
-    client,
-    target: target.socket,
-    clientAddress: addressOf(tcp),
-    targetAddress: target.address,
-    beforeTls: [
-      { fromServer: false, bytes: withoutToken(requestBytes, request), flags: received },
-      { fromServer: false, bytes: target.request, flags: delivered },
-      { fromServer: true, bytes: target.confirm, flags: received },
-      { fromServer: true, bytes: confirm, flags: delivered },
-    ],
-    requestedProtocols: request.negotiation?.requestedProtocols ?? Protocol.rdp,
-    selectedProtocol: target.selectedProtocol,
-    facts,
-    spool: context.spool,
-    recorderId: context.recorderId,
-    wallUs: context.wallUs,
-    checkClock: context.checkClock,
-    report: context.report,
-    onEnded: () => context.onGone(ticket.sessionId),
-  });
-  context.onStarted(session);
+function probeKind(how: string, at: string, receivedBytes: number): ProbeKind {
+  if (receivedBytes === 0) return 'tcp';
+  if (how === 'garbage' || at === 'connectionRequest') return 'garbage';
+  return at === 'connectInitial' ? 'tls' : 'x224';
+}
+
+function reasonOf(how: string): ConnectionAttempt['reason'] {
+  switch (how) {
+    case 'late':
+      return 'handshake_timeout';
+    case 'garbage':
+      return 'protocol_violation';
+    case 'tlsFailed':
+      return 'client_tls_failed';
+    default:
+      return 'client_disconnected';
+  }
 }
 
 /** A routing token opens its session: it is a secret and is recorded as x's. */
@@ -250,48 +366,4 @@ function withoutToken(bytes: Uint8Array, { routing }: X224ConnectionRequest): Ui
   const copy = Buffer.from(bytes);
   const at = copy.indexOf(routing.token, 0, 'latin1');
   return at < 0 ? copy : copy.fill(0x78, at, at + routing.token.length);
-}
-
-/**
- * Waits until the client goes on after TLS. A client that only looked at the certificate (and shows it to its user, then
- * connects anew) has begun no session.
- */
-function firstBytes(client: Socket, target: Socket, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const settle = (error: Error | null): void => {
-      client.off('readable', onReadable).off('close', onClientGone).off('end', onClientGone);
-      target.off('close', onTargetGone).off('end', onTargetGone).off('readable', onTargetReadable);
-      signal.removeEventListener('abort', onAbort);
-      if (error === null) resolve();
-      else reject(error);
-    };
-    const onClientGone = (): void =>
-      settle(new ConnectFailure('client_disconnected', 0, 'the client left after TLS, before the session began'));
-    const onTargetGone = (): void =>
-      settle(new ConnectFailure('server_disconnected', 0, 'the target closed the connection before the session began'));
-    const onAbort = (): void =>
-      settle(new ConnectFailure('handshake_timeout', 0, 'the client did not begin the session in time'));
-    // RDP servers wait for the client; reading only shows whether the target is still there.
-    const onTargetReadable = (): void => {
-      const bytes = target.read() as Buffer | null;
-      if (bytes === null) return;
-      target.off('readable', onTargetReadable);
-      target.unshift(bytes);
-    };
-    const onReadable = (): void => {
-      const bytes = client.read() as Buffer | null;
-      if (bytes === null) return;
-      client.unshift(bytes);
-      settle(null);
-    };
-    const gone = (socket: Socket): boolean => socket.destroyed || socket.readableEnded;
-    if (signal.aborted) onAbort();
-    else if (gone(client)) onClientGone();
-    else if (gone(target)) onTargetGone();
-    else {
-      client.on('readable', onReadable).on('close', onClientGone).on('end', onClientGone);
-      target.on('close', onTargetGone).on('end', onTargetGone).on('readable', onTargetReadable);
-      signal.addEventListener('abort', onAbort);
-    }
-  });
 }

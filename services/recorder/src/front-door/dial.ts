@@ -1,194 +1,226 @@
-/** The way to the target: TCP, X.224, TLS, and who it turned out to be. */
+/** The way to the target: its address, TCP, X.224, TLS, and who it turned out to be. */
 import { createHash } from 'node:crypto';
+import { lookup } from 'node:dns/promises';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { RecordingFact, SessionTicket } from '@lucid-sessions/contract';
-import {
-  ErrorInfo,
-  NegotiationFailureCode,
-  Protocol,
-  type X224ConnectionConfirm,
-  type X224ConnectionRequest,
-  x224ConnectionConfirm,
-  x224ConnectionRequest,
-} from '@lucid-sessions/rdp';
+import { ErrorInfo, Protocol, Target, type TargetEvent, type TargetHello } from '@lucid-sessions/rdp';
+import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
-import { decodeTpdu, encodeTpdu, readTpkt } from './raw-exchange.ts';
-import { tlsSettings } from './tls-settings.ts';
+import { keepAlive30 } from './keep-alive.ts';
+import { certificateProblem } from './tls-problem.ts';
+import { isModern, legacyTlsSettings, tlsName, tlsSettings } from './tls-settings.ts';
 
-export type TargetCertificate = Omit<Extract<RecordingFact, { kind: 'target_certificate' }>, 'atUs'>;
+export type TargetAddress = SessionTicket['target'];
 
-export interface TargetConnection {
-  socket: Socket;
-  /** TCP address that was reached. */
-  address: string;
-  /** What was sent and answered before TLS. */
-  request: Uint8Array;
-  confirm: Uint8Array;
-  selectedProtocol: number;
-  /** Flags of its RDP_NEG_RSP. */
-  negotiationFlags: number;
+export interface DialOptions {
+  /** All addresses of a name, in the order in which they are tried. */
+  resolve: (host: string) => Promise<string[]>;
+  /** Whether this very address may be dialled; why not, or null. */
+  denied: (address: string, target: TargetAddress) => string | null;
+  wallUs: () => number;
+  timeoutMs: number;
+  /** The client has left. */
+  signal: AbortSignal;
+  /** What is found out, whether it ends well or not. */
+  onFact: (fact: RecordingFact) => void;
 }
 
-type Target = SessionTicket['target'];
+/** A target that answered and waits for the client. */
+export interface DialledTarget {
+  driver: Driver<TargetEvent>;
+  /** TCP address that was reached. */
+  address: string;
+  hello: TargetHello;
+}
 
-const unreachable = (message: string): ConnectFailure =>
-  new ConnectFailure('target_unreachable', ErrorInfo.cbDestinationNotFound.code, message);
-const insecure = (message: string): ConnectFailure =>
-  new ConnectFailure('target_tls_failed', ErrorInfo.serverDeniedConnection.code, message);
+const addressesMax = 8;
 
-const name = ({ host, port }: Target): string => `${host.includes(':') ? `[${host}]` : host}:${port}`;
+export const resolveAll = async (host: string): Promise<string[]> =>
+  isIP(host) === 0 ? (await lookup(host, { all: true })).map(({ address }) => address) : [host];
 
-/**
- * Connects to the target. `onCertificate` hears of its certificate whether it is accepted or not. Rejects with
- * `ConnectFailure` that says in plain words what is wrong.
- */
-export async function connectTarget(
-  target: Target,
-  signal: AbortSignal,
-  onCertificate: (certificate: TargetCertificate) => void,
-): Promise<TargetConnection> {
-  const tcp = await openTcp(target, signal);
+const nameOf = ({ host, port }: TargetAddress): string => `${host.includes(':') ? `[${host}]` : host}:${port}`;
+
+/** Says the same whatever is wrong there: what a client learns must not be a map of the network. */
+function unreachable(target: TargetAddress, detail: string): ConnectFailure {
+  const message = `the target ${nameOf(target)} can't be reached by RDP`;
+  return new ConnectFailure('target_unreachable', ErrorInfo.cbDestinationNotFound.code, message, detail);
+}
+
+function denied(target: TargetAddress, detail: string): ConnectFailure {
+  const { message, errorInfo } = unreachable(target, '');
+  return new ConnectFailure('target_denied', errorInfo, message, detail);
+}
+
+const insecure = (target: TargetAddress, problem: string): ConnectFailure =>
+  new ConnectFailure(
+    'target_tls_failed',
+    ErrorInfo.serverDeniedConnection.code,
+    `the target ${nameOf(target)} ${problem}`,
+  );
+
+/** Connects to the target. Rejects with `ConnectFailure`. */
+export async function dialTarget(target: TargetAddress, options: DialOptions): Promise<DialledTarget> {
+  const untilMs = performance.now() + options.timeoutMs;
+  const tcp = await openTcp(target, options, untilMs);
   const address = `${tcp.remoteAddress ?? target.host}:${tcp.remotePort ?? target.port}`;
+  const sequence = new Target(target.useTls ? Protocol.ssl : Protocol.rdp);
+  const driver = new Driver<TargetEvent>(tcp, sequence, {
+    secure: (socket) => beginTls(socket, target),
+    judge: (tls) => judgeTls(tls, target, options),
+  });
+  const leave = (): void => driver.destroy('the client left');
+  options.signal.addEventListener('abort', leave);
+  driver.limit(untilMs - performance.now(), 'it did not answer in time');
+  driver.run(sequence.start());
   try {
-    const request = encodeTpdu(x224ConnectionRequest, requestFor(target));
-    tcp.write(request);
-    const confirm = await readTpkt(tcp, signal).catch((error: unknown) => {
-      throw unreachable(`the target ${name(target)} does not answer as RDP: ${(error as Error).message}`);
-    });
-    const { selectedProtocol, flags } = selected(target, confirm);
-    const socket = selectedProtocol === Protocol.ssl ? await secure(tcp, target, signal, onCertificate) : tcp;
-    return { socket, address, request, confirm, selectedProtocol, negotiationFlags: flags };
+    if (options.signal.aborted) leave();
+    const { hello } = await driver.next();
+    driver.limit(options.timeoutMs * 4, 'the client took too long');
+    return { driver, address, hello };
   } catch (error) {
-    tcp.destroy();
-    throw error;
+    driver.destroy('');
+    throw error instanceof SequenceEnded ? failureOf(target, error.event) : error;
+  } finally {
+    options.signal.removeEventListener('abort', leave);
   }
 }
 
-function openTcp(target: Target, signal: AbortSignal): Promise<Socket> {
+export function failureOf(target: TargetAddress, { how, at, problem }: EndedEvent): ConnectFailure {
+  switch (how) {
+    case 'tlsFailed':
+      return insecure(target, `was refused for its TLS: ${problem}`);
+    case 'noTls':
+      return insecure(target, 'does not offer TLS; turn TLS on there');
+    case 'nlaRequired':
+      return insecure(
+        target,
+        'demands network level authentication (NLA), which the gateway has no password for; allow TLS without NLA there',
+      );
+    case 'negotiationFailed':
+      return insecure(target, `refused: ${problem}`);
+    case 'late':
+    case 'left':
+      if (at === 'tls') return insecure(target, `did not finish TLS: ${problem}`);
+      break;
+    default:
+  }
+  if (at === 'ready')
+    return new ConnectFailure(
+      'server_disconnected',
+      ErrorInfo.cbDestinationNotFound.code,
+      'the target closed the connection before the session began',
+    );
+  return unreachable(target, `it does not answer as RDP: ${problem}`);
+}
+
+async function addressesOf(target: TargetAddress, options: DialOptions, untilMs: number): Promise<string[]> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('no answer in time')), untilMs - performance.now());
+  });
+  try {
+    return await Promise.race([options.resolve(target.host), late]);
+  } catch (error) {
+    throw unreachable(target, `its name can't be resolved: ${(error as Error).message}`);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The addresses are judged after resolving, and those very addresses are dialled. */
+async function openTcp(target: TargetAddress, options: DialOptions, untilMs: number): Promise<Socket> {
+  const found = await addressesOf(target, options, untilMs);
+  const judged = found.map((address) => ({ address, problem: options.denied(address, target) }));
+  const allowed = judged.filter(({ problem }) => problem === null).slice(0, addressesMax);
+  if (allowed.length === 0)
+    throw judged.length === 0
+      ? unreachable(target, 'its name has no address')
+      : denied(
+          target,
+          judged
+            .map(({ address, problem }) => `${address}: ${problem}`)
+            .join('; ')
+            .slice(0, 500),
+        );
+  const problems: string[] = [];
+  for (const [at, { address }] of allowed.entries()) {
+    const shareMs = (untilMs - performance.now()) / (allowed.length - at);
+    try {
+      return await openOne(address, target.port, shareMs, options.signal);
+    } catch (error) {
+      problems.push(`${address}: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`);
+    }
+  }
+  throw unreachable(target, problems.join('; '));
+}
+
+function openOne(host: string, port: number, timeoutMs: number, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connectTcp({ host: target.host, port: target.port, noDelay: true, allowHalfOpen: true });
-    const onAbort = (): void => fail(new Error('no answer in time'));
+    const socket = connectTcp({ host, port, noDelay: true, allowHalfOpen: true });
     const settle = (): void => {
+      clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
       socket.off('error', fail).off('connect', onConnect);
     };
     const fail = (error: Error): void => {
       settle();
       socket.on('error', () => {}).destroy();
-      reject(unreachable(`the target ${name(target)} can't be reached: ${error.message}`));
-    };
-    const onConnect = (): void => {
-      settle();
-      // Later errors also close the socket; whoever uses it listens for that.
-      socket.on('error', () => {});
-      resolve(socket);
-    };
-    if (signal.aborted) {
-      onAbort();
-      return;
-    }
-    signal.addEventListener('abort', onAbort);
-    socket.on('error', fail).on('connect', onConnect);
-  });
-}
-
-/** Without the client's routing line: its token is for the gateway alone. */
-function requestFor(target: Target): X224ConnectionRequest {
-  const request = { destinationReference: 0, sourceReference: 0, classOption: 0 };
-  if (!target.useTls) return request;
-  return { ...request, negotiation: { flags: 0, requestedProtocols: Protocol.ssl } };
-}
-
-function selected(target: Target, pdu: Uint8Array): { selectedProtocol: number; flags: number } {
-  let confirm: X224ConnectionConfirm;
-  try {
-    confirm = decodeTpdu(x224ConnectionConfirm, pdu);
-  } catch (error) {
-    throw unreachable(`the target ${name(target)} does not answer as RDP: ${(error as Error).message}`);
-  }
-  const answer = confirm.negotiation;
-  if (answer?.kind === 'failure')
-    throw insecure(`the target ${name(target)} refused: ${failureText(answer.failureCode)}`);
-  const selectedProtocol = answer?.selectedProtocol ?? Protocol.rdp;
-  const wanted = target.useTls ? Protocol.ssl : Protocol.rdp;
-  if (selectedProtocol !== wanted) throw insecure(`the target ${name(target)} does not offer TLS; turn TLS on there`);
-  return { selectedProtocol, flags: answer?.flags ?? 0 };
-}
-
-function failureText(failureCode: number): string {
-  switch (failureCode) {
-    case NegotiationFailureCode.hybridRequiredByServer:
-    case NegotiationFailureCode.sslWithUserAuthRequiredByServer:
-      return 'it demands network level authentication (NLA), which the gateway has no password for; allow TLS without NLA there';
-    case NegotiationFailureCode.sslNotAllowedByServer:
-    case NegotiationFailureCode.sslCertNotOnServer:
-      return 'it does not offer TLS; turn TLS on there';
-    default:
-      return `negotiation failure ${failureCode}`;
-  }
-}
-
-function secure(
-  tcp: Socket,
-  target: Target,
-  signal: AbortSignal,
-  onCertificate: (certificate: TargetCertificate) => void,
-): Promise<TLSSocket> {
-  return new Promise((resolve, reject) => {
-    const socket = connectTls({
-      ...tlsSettings,
-      socket: tcp,
-      // Judged below, where the outcome can be recorded; the handshake still proves that the target holds the key.
-      rejectUnauthorized: false,
-      ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
-    });
-    const settle = (): void => {
-      signal.removeEventListener('abort', onAbort);
-      socket.off('error', onError).off('close', onClose).off('secureConnect', onSecure);
-      socket.on('error', () => {});
-    };
-    const fail = (error: Error): void => {
-      settle();
-      socket.destroy();
       reject(error);
     };
-    const onError = (error: Error): void =>
-      fail(insecure(`TLS with the target ${name(target)} failed: ${error.message}`));
-    const onClose = (): void => fail(insecure(`the target ${name(target)} closed the connection during TLS`));
-    const onAbort = (): void => fail(insecure(`TLS with the target ${name(target)} was not done in time`));
-    const onSecure = (): void => {
-      const certificate = judge(socket, target);
-      onCertificate(certificate);
-      if (!certificate.valid && certificate.check !== 'ignored') {
-        fail(insecure(`the certificate of ${name(target)} is not trusted: ${certificate.problem ?? 'unknown'}`));
-        return;
-      }
+    const onAbort = (): void => fail(new Error('the client left'));
+    const onConnect = (): void => {
       settle();
+      keepAlive30(socket);
       resolve(socket);
     };
+    const timer = setTimeout(() => fail(new Error('no answer in time')), Math.max(0, timeoutMs));
     signal.addEventListener('abort', onAbort);
-    socket.on('error', onError).on('close', onClose).on('secureConnect', onSecure);
+    socket.on('error', fail).on('connect', onConnect);
+    if (signal.aborted) onAbort();
   });
+}
+
+const beginTls = (tcp: Socket, target: TargetAddress): TLSSocket =>
+  connectTls({
+    ...(target.legacyTls ? legacyTlsSettings : tlsSettings),
+    socket: tcp,
+    // Judged below, where the outcome can be recorded; the handshake still proves that the target holds the key.
+    rejectUnauthorized: false,
+    // Without this Node looks for the wrong name where the target is an address.
+    checkServerIdentity: () => undefined,
+    ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
+  });
+
+function judgeTls(tls: TLSSocket, target: TargetAddress, { wallUs, onFact }: DialOptions): string | null {
+  const certificate = judgeCertificate(tls, target);
+  onFact({ kind: 'target_certificate', atUs: wallUs(), ...certificate, tls: tlsName(tls) });
+  if (!certificate.valid && certificate.check !== 'ignored')
+    return `its certificate is not trusted: ${certificate.problem ?? 'unknown'}`;
+  if (!isModern(tls))
+    onFact({ kind: 'downgrade', atUs: wallUs(), what: `old TLS to the target (legacy_tls): ${tlsName(tls)}` });
+  return null;
+}
+
+interface JudgedCertificate {
+  sha256: string;
+  check: 'system_roots' | 'pinned' | 'ignored';
+  valid: boolean;
+  problem?: string;
 }
 
 /** A pin replaces every other check; `ignoreCert` accepts anything but still says what would have been wrong. */
-function judge(socket: TLSSocket, target: Target): TargetCertificate {
+function judgeCertificate(socket: TLSSocket, target: TargetAddress): JudgedCertificate {
   const certificate = socket.getPeerCertificate(true);
   const sha256 = createHash('sha256').update(certificate.raw).digest('hex');
-  const base = { kind: 'target_certificate', sha256 } as const;
   if (target.pinnedSha256 !== undefined) {
     const valid = target.pinnedSha256 === sha256;
-    if (valid || !target.ignoreCert)
-      return {
-        ...base,
-        check: 'pinned',
-        valid,
-        ...(valid ? {} : { problem: `its SHA-256 is ${sha256}, not the pinned one` }),
-      };
+    const problem = valid ? {} : { problem: `its SHA-256 is ${sha256}, not the pinned one` };
+    if (valid || !target.ignoreCert) return { sha256, check: 'pinned', valid, ...problem };
   }
-  const identityProblem = checkServerIdentity(target.host, certificate);
-  const problem = socket.authorized ? identityProblem?.message : String(socket.authorizationError);
+  const found = socket.authorized ? checkServerIdentity(target.host, certificate) : socket.authorizationError;
   const check = target.ignoreCert ? 'ignored' : 'system_roots';
-  return { ...base, check, valid: problem === undefined, ...(problem === undefined ? {} : { problem }) };
+  return found === undefined || found === null
+    ? { sha256, check, valid: true }
+    : { sha256, check, valid: false, problem: certificateProblem(found) };
 }

@@ -1,15 +1,18 @@
-import type { EndReason } from '@lucid-sessions/contract';
+import type { AttemptReason } from '@lucid-sessions/contract';
 
-/** Why a connection can't become a session: what is reported, and what the client's user gets to see. */
+/** Why a connection can't become a session: what is told of it, and what the client's user gets to see. */
 export class ConnectFailure extends Error {
   override readonly name = 'ConnectFailure';
-  readonly reason: EndReason;
+  readonly reason: AttemptReason;
   /** Set Error Info code for the client. */
   readonly errorInfo: number;
+  /** For the operator's log alone. */
+  readonly detail: string;
 
-  constructor(reason: EndReason, errorInfo: number, message: string) {
+  constructor(reason: AttemptReason, errorInfo: number, message: string, detail = '') {
     super(message);
     this.reason = reason;
     this.errorInfo = errorInfo;
+    this.detail = detail;
   }
 }

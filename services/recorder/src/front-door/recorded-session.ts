@@ -1,31 +1,13 @@
 /** One RDP session being relayed and recorded, from the client's first RDP bytes to its end. */
-import type { Socket } from 'node:net';
-import type {
-  EndReason,
-  RecorderReport,
-  RecordingFact,
-  RecordingStatistics,
-  SessionTicket,
-} from '@lucid-sessions/contract';
+import type { EndReason, RecorderReport, RecordingFact, RecordingStatistics } from '@lucid-sessions/contract';
 import { ErrorInfo, type FrameTap, Relay, type RelayEvent, type RelaySide, RelayViolation } from '@lucid-sessions/rdp';
 import { frameFlags, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
 import type { Spool, SpoolSession } from '../spool/index.ts';
+import { closeGently } from './closing.ts';
+import type { ReadyConnection } from './connection.ts';
 import { Pump } from './pump.ts';
-import { closeGently } from './refusal.ts';
 
-export interface RecordedSessionOptions {
-  ticket: SessionTicket;
-  connectionId: string;
-  client: Socket;
-  target: Socket;
-  clientAddress: string;
-  targetAddress: string;
-  /** PDUs exchanged before TLS, in order. */
-  beforeTls: { fromServer: boolean; bytes: Uint8Array; flags: number }[];
-  requestedProtocols: number;
-  selectedProtocol: number;
-  /** What was found out while connecting. */
-  facts: RecordingFact[];
+export interface RecordedSessionOptions extends ReadyConnection {
   spool: Spool;
   recorderId: string;
   wallUs: () => number;
@@ -139,12 +121,13 @@ export class RecordedSession {
   }
 
   #open(): void {
-    const { connectionId, clientAddress, targetAddress, beforeTls, facts, recorderId } = this.#options;
+    const { connectionId, clientAddress, clientTls, targetAddress, beforeTls, facts, recorderId } = this.#options;
     const { sessionId, startedUs: atUs } = this;
     const started = { sessionId, atUs, recorderId, connectionId, clientAddress, targetAddress };
     void this.#options.report({ kind: 'started', ...started });
-    this.#fact({ kind: 'connected', atUs, clientAddress, targetAddress });
-    this.#note({ type: 'connected', atUs, clientAddress, targetAddress });
+    const tls = clientTls === '' ? {} : { tls: clientTls };
+    this.#fact({ kind: 'connected', atUs, clientAddress, targetAddress, ...tls });
+    this.#note({ type: 'connected', atUs, clientAddress, targetAddress, ...tls });
     for (const { fromServer, bytes, flags } of beforeTls) {
       const direction = fromServer ? frameFlags.serverToClient : 0;
       this.#framesCount += 1;
@@ -156,6 +139,7 @@ export class RecordedSession {
         const { atUs: _at, kind: _kind, ...certificate } = fact;
         this.#note({ type: 'target_certificate', ...certificate });
       }
+      if (fact.kind === 'downgrade') this.#note({ type: 'downgrade', what: fact.what });
     }
     for (const pump of this.#pumps) pump.start();
   }
@@ -202,9 +186,11 @@ export class RecordedSession {
       if (this.#spool.batch.framesDropped !== this.#droppedSeen) this.#framesDropped();
       return forward;
     } catch (error) {
-      if (!(error instanceof RelayViolation)) throw error;
       this.#errorsCount += 1;
-      const ending: Ending = { reason: 'protocol_violation', message: error.message, failed: true };
+      // Thrown further from here it would end the process, and every recording with it.
+      const message =
+        error instanceof RelayViolation ? error.message : `the gateway failed: ${(error as Error).message}`;
+      const ending: Ending = { reason: 'protocol_violation', message, failed: true };
       this.#end(ending, ErrorInfo.serverDeniedConnection.code);
       return [];
     }

@@ -1,8 +1,9 @@
 import { DecodeError, decode } from '@lucid-sessions/wire';
 import type { GfxRect16 } from '../gfx/structures.ts';
 import type { WorkBudget } from '../gfx/work-budget.ts';
-import { bounds, intersect, isEmpty, type PixelBuffer, pixelBufferPixelsMax, type Rectangle } from '../pixels.ts';
+import { bounds, intersect, isEmpty, type PixelBuffer, type Rectangle } from '../pixels.ts';
 import { type Avc420BitmapStream, avc420BitmapStream, avc444BitmapStream, lcChroma } from './avc-stream.ts';
+import type { ChromaVotes, MainChroma } from './chroma-votes.ts';
 import type { H264Decoder, YuvFrame } from './h264-decoder.ts';
 import type { ReferencePicture } from './h264-references.ts';
 import { H264Stream, type H264StreamSnapshot, type PlannedUnit } from './h264-stream.ts';
@@ -14,10 +15,13 @@ export interface AvcSurfaceSnapshot {
   readonly stream: H264StreamSnapshot;
   readonly picture: Yuv444Picture | null;
   readonly version: AvcVersion;
+  readonly mainChroma: MainChroma | null;
   /** The last pictures decoded, where they are references: what is on the surface is mostly told by them. */
   readonly last: Readonly<Record<View, ReferencePicture | null>>;
 }
 
+/** The largest picture of any level, ITU-T H.264 table A-1: 139,264 macroblocks. */
+const codedPixelsMax = 139_264 * 256;
 /** Wider than any picture. */
 const codedSideMax = 1 << 16;
 
@@ -39,9 +43,12 @@ export class AvcSurface {
   readonly #stream: H264Stream;
   #picture: Yuv444Picture | null = null;
   #version: AvcVersion = 'avc420';
+  readonly #chromaVotes: ChromaVotes;
   #last: Record<View, ReferencePicture | null> = { main: null, auxiliary: null };
 
-  constructor(decoder: H264Decoder) {
+  /** `chromaVotes` are those of the channel: one encoder makes its surfaces. */
+  constructor(decoder: H264Decoder, chromaVotes: ChromaVotes) {
+    this.#chromaVotes = chromaVotes;
     this.#stream = new H264Stream(decoder);
   }
 
@@ -58,6 +65,7 @@ export class AvcSurface {
         stream,
         picture: this.#picture && copyOf(this.#picture),
         version: this.#version,
+        mainChroma: this.mainChroma,
         last: { main: this.#shared('main'), auxiliary: this.#shared('auxiliary') },
       }
     );
@@ -75,6 +83,12 @@ export class AvcSurface {
     this.#picture = picture && copyOf(picture);
     this.#version = version;
     this.#last = { ...last };
+  }
+
+  /** How the chroma of main views is read; null while there are none. */
+  get mainChroma(): MainChroma | null {
+    if (this.#version === 'avc420') return null;
+    return this.#version === 'avc444' ? 'average' : this.#chromaVotes.chosen;
   }
 
   /**
@@ -134,7 +148,7 @@ export class AvcSurface {
         const picture = this.#picture;
         if (version === 'avc420' || !last || !picture || failed.has(message)) return;
         const areas = clipped(distinct(shown[message]!), sizeOf(picture.width, picture.height));
-        for (const area of areas) yuvPainter().draw444(picture, target, area);
+        for (const area of areas) yuvPainter().draw444(picture, target, area, this.mainChroma);
         drawn.push(...areas);
       },
     );
@@ -144,7 +158,10 @@ export class AvcSurface {
   #merge(view: View, frame: YuvFrame, regions: readonly Rectangle[]): void {
     if (this.#picture?.width !== frame.width || this.#picture.height !== frame.height)
       this.#picture = createYuv444Picture(frame.width, frame.height);
-    for (const region of regions) mergeView(this.#version, view, this.#picture, frame, region);
+    for (const region of regions) {
+      mergeView(this.#version, view, this.#picture, frame, region);
+      if (view === 'auxiliary' && this.#version === 'avc444v2') this.#chromaVotes.count(this.#picture, region);
+    }
   }
 }
 
@@ -166,7 +183,7 @@ function draw420(frame: YuvFrame, target: PixelBuffer, areas: readonly Rectangle
 /** Blocks of 16 × 16 are what every encoder makes; merging counts on them. */
 function assertWhole({ width, height }: YuvFrame): void {
   const whole = width % 16 === 0 && height % 16 === 0;
-  if (!whole || width * height > pixelBufferPixelsMax + 16 * 8192)
+  if (!whole || width * height > codedPixelsMax)
     throw new DecodeError('invalid', 'an h.264 decoder gave a picture that is no whole number of macroblocks');
 }
 

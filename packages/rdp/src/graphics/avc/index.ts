@@ -4,6 +4,7 @@ export {
   avc420BitmapStream,
   avc444BitmapStream,
 } from './avc-stream.ts';
+export { ChromaVotes, type MainChroma } from './chroma-votes.ts';
 export type { H264Decoder, H264DecoderFactory, YuvFrame } from './h264-decoder.ts';
 export {
   isIdr,

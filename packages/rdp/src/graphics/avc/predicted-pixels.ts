@@ -21,7 +21,7 @@ export function exchangeViews({ picture, version, last: { main, auxiliary } }: A
 
 /** The surface's pixels as its last pictures have them; null where there are none. */
 export function predictedPixels(
-  { picture, version, last }: AvcSurfaceSnapshot,
+  { picture, version, mainChroma, last }: AvcSurfaceSnapshot,
   width: number,
   height: number,
 ): PixelBuffer | null {
@@ -30,7 +30,7 @@ export function predictedPixels(
   const pixels = createPixelBuffer(width, height, 0);
   const area = { left: 0, top: 0, width: Math.min(width, source.width), height: Math.min(height, source.height) };
   if (version === 'avc420') yuvPainter().draw420(last.main!, pixels, area);
-  else yuvPainter().draw444(picture!, pixels, area);
+  else yuvPainter().draw444(picture!, pixels, area, mainChroma);
   return pixels;
 }
 

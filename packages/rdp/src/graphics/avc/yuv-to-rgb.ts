@@ -1,4 +1,5 @@
 import type { PixelBuffer, Rectangle } from '../pixels.ts';
+import type { MainChroma } from './chroma-votes.ts';
 import type { YuvFrame } from './h264-decoder.ts';
 import { loadYuvKernels, rgbaOffset, rowOffsets, stripPixelsMax, type YuvKernels } from './yuv-kernels.ts';
 import type { Yuv444Picture } from './yuv444.ts';
@@ -29,7 +30,8 @@ function clamp(value: number): number {
 /** Draws areas that lie inside both picture and target. */
 export interface YuvPainter {
   draw420(frame: YuvFrame, target: PixelBuffer, area: Rectangle): void;
-  draw444(picture: Yuv444Picture, target: PixelBuffer, area: Rectangle): void;
+  /** `mainChroma` 'average' undoes it, see `unfiltered`. */
+  draw444(picture: Yuv444Picture, target: PixelBuffer, area: Rectangle, mainChroma: MainChroma | null): void;
 }
 
 /** In WebAssembly SIMD, or without. */
@@ -66,13 +68,18 @@ class SimdPainter implements YuvPainter {
     });
   }
 
-  draw444({ y, u, v, stride }: Yuv444Picture, target: PixelBuffer, area: Rectangle): void {
+  draw444(
+    { y, u, v, stride }: Yuv444Picture,
+    target: PixelBuffer,
+    area: Rectangle,
+    mainChroma: MainChroma | null,
+  ): void {
     this.#strips(area, target, (row, left, pixels) => {
       const at = row * stride + left;
       this.#row(rowOffsets.y, y, at, pixels);
       this.#row(rowOffsets.u, u, at, pixels + 1);
       this.#row(rowOffsets.v, v, at, pixels + 1);
-      if (row & 1) {
+      if (row & 1 || mainChroma !== 'average') {
         this.#kernels.row444(pixels);
         return;
       }
@@ -123,19 +130,19 @@ function unfiltered(average: number, sumOfOthers: number): number {
   return Math.abs(value - average) < 30 ? average : value;
 }
 
-function draw444(picture: Yuv444Picture, target: PixelBuffer, area: Rectangle): void {
+function draw444(picture: Yuv444Picture, target: PixelBuffer, area: Rectangle, mainChroma: MainChroma | null): void {
   const words = new Int32Array(target.words.buffer);
   const { y, u, v, stride } = picture;
   const right = area.left + area.width;
   for (let row = area.top; row < area.top + area.height; row += 1) {
     const from = row * stride;
     const out = row * target.width;
-    const evenRow = (row & 1) === 0;
+    const filtered = mainChroma === 'average' && (row & 1) === 0;
     for (let x = area.left; x < right; x += 1) {
       const i = from + x;
       let cu = u[i]!;
       let cv = v[i]!;
-      if (evenRow && (x & 1) === 0) {
+      if (filtered && (x & 1) === 0) {
         cu = unfiltered(cu, u[i + 1]! + u[i + stride]! + u[i + stride + 1]!);
         cv = unfiltered(cv, v[i + 1]! + v[i + stride]! + v[i + stride + 1]!);
       }

@@ -5,6 +5,7 @@ import {
   compressionTypeMask,
   compressionTypeRdp6,
   compressionTypeRdp61,
+  packetAtFront,
   packetCompressed,
   packetFlushed,
 } from './flags.ts';
@@ -35,7 +36,7 @@ export class BulkDecompressor {
    * payload as a copy of at most 64 KiB. Throws `DecodeError`.
    */
   decompress(data: Uint8Array, flags: number): Uint8Array {
-    if (!(flags & (packetCompressed | packetFlushed))) return data;
+    if (!(flags & (packetCompressed | packetAtFront | packetFlushed))) return data;
     return this.#engine(flags & compressionTypeMask).decompress(data, flags);
   }
 

@@ -11,3 +11,5 @@ export const compressionType64K = 1;
 export const compressionTypeRdp6 = 2;
 export const compressionTypeRdp61 = 3;
 export const compressionTypeRdp8 = 4;
+/** RDP 8.0 with a history of 8 KiB, for dynamic channels: [MS-RDPEDYC] 2.2.3.3. */
+export const compressionTypeRdp8Lite = 6;

@@ -24,12 +24,9 @@ export class MppcDecompressor {
    * compressed. Throws `DecodeError`, after which the history is not the sender's any more until it flushes.
    */
   decompress(data: Uint8Array, flags: number): Uint8Array {
-    if (flags & packetFlushed) {
-      this.#history.fill(0);
-      this.#offset = 0;
-    }
+    if (flags & (packetAtFront | packetFlushed)) this.#offset = 0;
+    if (flags & packetFlushed) this.#history.fill(0);
     if (!(flags & packetCompressed)) return data;
-    if (flags & packetAtFront) this.#offset = 0;
     const start = this.#offset;
     this.#decode(new BitReader(data));
     return this.#history.slice(start, this.#offset);

@@ -21,23 +21,25 @@ export class NcrushDecompressor {
 
   /** As `MppcDecompressor.decompress`. */
   decompress(data: Uint8Array, flags: number): Uint8Array {
+    if (flags & packetAtFront) this.#slideBack((flags & packetFlushed) !== 0);
     if (flags & packetFlushed) {
       this.#history.fill(0);
       this.#offset = 0;
       this.#offsetCache = [0, 0, 0, 0];
     }
     if (!(flags & packetCompressed)) return data;
-    if (flags & packetAtFront) this.#slideBack();
     const start = this.#offset;
     this.#decode(new LowBitReader(data));
     return this.#history.slice(start, this.#offset);
   }
 
   /** The latest half of the history becomes its first half (3.1.8.1.3). */
-  #slideBack(): void {
+  #slideBack(flushes: boolean): void {
     const half = historyBytes / 2;
-    // A sender only slides what has outgrown the half; a flush before it leaves nothing to slide.
-    const from = Math.max(0, this.#offset - half);
+    const from = this.#offset - half;
+    // A sender only slides what has outgrown the half; a flush behind it leaves nothing of that anyway.
+    if (from < 0 && !flushes) throw new DecodeError('invalid', 'a history is slid back that is not half full');
+    if (from <= 0) return;
     this.#history.copyWithin(0, from, from + half);
     this.#history.fill(0, half);
     this.#offset = half;

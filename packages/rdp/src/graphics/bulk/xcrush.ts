@@ -22,17 +22,22 @@ export class XcrushDecompressor {
   readonly #history = new Uint8Array(historyBytes);
   readonly #level2 = new MppcDecompressor(65536);
   #offset = 0;
+  /** All from here on is still zeros. */
+  #writtenBytes = 0;
 
   /** As `MppcDecompressor.decompress`. */
   decompress(data: Uint8Array, flags: number): Uint8Array {
-    if (flags & packetFlushed) this.#reset();
+    if (flags & packetFlushed) this.#flush();
     if (!(flags & packetCompressed)) return data;
     const reader = new Reader(data);
     const level1Flags = reader.u8();
     const level2Flags = reader.u8();
     const rest = reader.rest();
-    const inner = level1Flags & level1InnerCompression ? this.#level2.decompress(rest, level2Flags) : rest;
-    if (level1Flags & level1AtFront) this.#reset();
+    const hasLevel2 = level1Flags & level1InnerCompression || level2Flags & packetCompressed;
+    const inner = hasLevel2 ? this.#level2.decompress(rest, level2Flags) : rest;
+    // The history stays and is written over from its start: later matches refer to what lies behind the offset. [MS-RDPEGDI]
+    // 3.1.8.2.3 says so, 2.2.2.4.1 "reinitialized"; Windows and FreeRDP keep it.
+    if (level1Flags & level1AtFront) this.#offset = 0;
     const start = this.#offset;
     if (level1Flags & level1NoCompression) this.#literals(inner, start);
     else if (level1Flags & level1Compressed) this.#decode(new Reader(inner), start);
@@ -41,8 +46,9 @@ export class XcrushDecompressor {
     return this.#history.slice(start, this.#offset);
   }
 
-  #reset(): void {
-    this.#history.fill(0);
+  #flush(): void {
+    this.#history.fill(0, 0, this.#writtenBytes);
+    this.#writtenBytes = 0;
     this.#offset = 0;
   }
 
@@ -64,7 +70,7 @@ export class XcrushDecompressor {
   #literals(bytes: Uint8Array, start: number): void {
     this.#expectRoom(bytes.length, start);
     this.#history.set(bytes, this.#offset);
-    this.#offset += bytes.length;
+    this.#advance(bytes.length);
   }
 
   /** May read what it has just written, as every history copy. */
@@ -73,7 +79,12 @@ export class XcrushDecompressor {
     if (from + length > historyBytes) throw new DecodeError('invalid', 'a match lies outside the history');
     const history = this.#history;
     for (let index = 0; index < length; index += 1) history[this.#offset + index] = history[from + index]!;
+    this.#advance(length);
+  }
+
+  #advance(length: number): void {
     this.#offset += length;
+    this.#writtenBytes = Math.max(this.#writtenBytes, this.#offset);
   }
 
   #expectRoom(length: number, start: number): void {
@@ -81,14 +92,16 @@ export class XcrushDecompressor {
     if (!fits) throw new DecodeError('limit', 'compressed data decompresses past the end of the history');
   }
 
-  /** All beyond the offset is zeros: what goes to the front begins with a reset. */
+  /** Behind what was written since the last flush all is zeros. */
   snapshot(): XcrushSnapshot {
-    return { history: this.#history.slice(0, this.#offset), offset: this.#offset, level2: this.#level2.snapshot() };
+    const history = this.#history.slice(0, this.#writtenBytes);
+    return { history, offset: this.#offset, level2: this.#level2.snapshot() };
   }
 
   restore(snapshot: XcrushSnapshot): void {
     this.#history.fill(0);
     this.#history.set(snapshot.history);
+    this.#writtenBytes = snapshot.history.length;
     this.#offset = snapshot.offset;
     this.#level2.restore(snapshot.level2);
   }

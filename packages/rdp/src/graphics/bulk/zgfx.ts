@@ -1,6 +1,6 @@
 import { DecodeError, Reader } from '@lucid-sessions/wire';
 import { BitReader, readMatchLength } from './bit-reader.ts';
-import { compressionTypeMask, compressionTypeRdp8, packetCompressed } from './flags.ts';
+import { compressionTypeMask, compressionTypeRdp8, compressionTypeRdp8Lite, packetCompressed } from './flags.ts';
 import type { HistorySnapshot } from './mppc.ts';
 import { matchTokens, tokenLookup } from './zgfx-tokens.ts';
 
@@ -9,8 +9,10 @@ const descriptorSingle = 0xe0;
 const descriptorMultipart = 0xe1;
 
 /** [MS-RDPEGFX] 3.1.9.1.2. */
-const historyBytes = 2_500_000;
+const graphicsHistoryBytes = 2_500_000;
 const segmentBytesMax = 65_535;
+/** [MS-RDPEDYC] 2.2.3.3. */
+export const dynamicChannelHistoryBytes = 8192;
 /** One message after reassembly: an uncompressed 4096 × 2160 picture with room to spare. */
 export const zgfxOutputBytesMax = 64 * 1024 * 1024;
 
@@ -23,14 +25,20 @@ export interface ZgfxSnapshot extends HistorySnapshot {
   readonly used: boolean;
 }
 
-/** RDP 8.0 bulk decompression, one history for a graphics channel: [MS-RDPEGFX] 2.2.5, 3.1.9.1. */
+/** RDP 8.0 bulk decompression, one history for a channel: [MS-RDPEGFX] 2.2.5, 3.1.9.1. */
 export class ZgfxDecompressor {
-  readonly #history = new Uint8Array(historyBytes);
+  readonly #history: Uint8Array;
   #cursor = 0;
   #full = false;
   /** Bytes behind the cursor that are the real past; all of it but after a lean snapshot. */
-  #heldBytes = historyBytes;
+  #heldBytes: number;
   #used = false;
+
+  /** The graphics channel's history, or `dynamicChannelHistoryBytes`. */
+  constructor(historyBytes: number = graphicsHistoryBytes) {
+    this.#history = new Uint8Array(historyBytes);
+    this.#heldBytes = historyBytes;
+  }
 
   /** Some match reached back behind its own segment. Servers that don't compress never do that. */
   get used(): boolean {
@@ -62,7 +70,8 @@ export class ZgfxDecompressor {
   /** RDP8_BULK_ENCODED_DATA: everything left in `reader`. */
   #segment(reader: Reader, output: Output): void {
     const header = reader.u8();
-    if ((header & compressionTypeMask) !== compressionTypeRdp8)
+    const type = header & compressionTypeMask;
+    if (type !== compressionTypeRdp8 && type !== compressionTypeRdp8Lite)
       throw reader.error('unsupported', 'a segment is not compressed with RDP 8.0');
     const data = reader.rest();
     if (header & packetCompressed) {
@@ -102,6 +111,7 @@ export class ZgfxDecompressor {
     const distance = first + bits.read(extraBits);
     if (distance === 0) return unencoded(bits, data, segment, count);
     const length = readMatchLength(bits, 14);
+    const historyBytes = this.#history.length;
     if (distance > historyBytes) throw bits.error('a match reaches back further than the history');
     if (length > segmentBytesMax - count) throw segmentOverrun();
     // What lies before this segment is in the ring, which this segment joins when it is whole.
@@ -124,6 +134,7 @@ export class ZgfxDecompressor {
 
   /** Appends to the ring. */
   #remember(bytes: Uint8Array): void {
+    const historyBytes = this.#history.length;
     const kept = bytes.length > historyBytes ? bytes.subarray(bytes.length - historyBytes) : bytes;
     const tail = Math.min(kept.length, historyBytes - this.#cursor);
     this.#history.set(kept.subarray(0, tail), this.#cursor);
@@ -137,7 +148,7 @@ export class ZgfxDecompressor {
   /** Until the ring is full, all beyond the cursor is zeros. */
   snapshot(depth: HistoryDepth = 'whole'): ZgfxSnapshot {
     const lean = depth === 'lean' && !this.#used;
-    const length = this.#full ? historyBytes : this.#cursor;
+    const length = this.#full ? this.#history.length : this.#cursor;
     return {
       history: this.#history.slice(0, lean ? 0 : length),
       offset: this.#cursor,
@@ -150,7 +161,7 @@ export class ZgfxDecompressor {
     this.#history.fill(0);
     this.#history.set(snapshot.history);
     this.#cursor = snapshot.offset;
-    this.#full = snapshot.history.length === historyBytes;
+    this.#full = snapshot.history.length === this.#history.length;
     this.#heldBytes = snapshot.heldBytes;
     this.#used = snapshot.used;
   }

@@ -1,5 +1,6 @@
 import { DecodeError, Reader } from '@lucid-sessions/wire';
 import type { AvcMessage } from '../avc/avc-surface.ts';
+import type { MainChroma } from '../avc/chroma-votes.ts';
 import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
 import { type HistoryDepth, ZgfxDecompressor, type ZgfxSnapshot } from '../bulk/zgfx.ts';
 import { blit, copyRectangle, fillRectangle, type PixelBuffer, type Rectangle, rgba } from '../pixels.ts';
@@ -10,7 +11,13 @@ import { type GfxBody, type GfxPdu, gfxPdu, takeGfxCommand } from './gfx-pdu.ts'
 import { showSurface } from './output.ts';
 import type { GfxPoint16 } from './structures.ts';
 import { areaClipped, areaWithin, markSurface, type OutputMapping, type Surface, SurfaceStore } from './surface.ts';
-import { isAvc, SurfaceCodecs, type SurfaceCodecsSnapshot, UnsupportedCodec } from './surface-codecs.ts';
+import {
+  isAvc,
+  SurfaceCodecs,
+  type SurfaceCodecsSnapshot,
+  UnsupportedCodec,
+  undecodedCodec,
+} from './surface-codecs.ts';
 import { WorkBudget } from './work-budget.ts';
 
 export interface GraphicsPipelineOptions {
@@ -70,7 +77,7 @@ export class GraphicsPipeline {
 
   constructor(options: GraphicsPipelineOptions) {
     this.#screen = options.screen;
-    this.#codecs = new SurfaceCodecs(options.createH264Decoder ?? null);
+    this.#codecs = new SurfaceCodecs(options.createH264Decoder ?? null, (kind) => this.#screen.countUnsupported(kind));
   }
 
   /**
@@ -107,7 +114,7 @@ export class GraphicsPipeline {
    * a picture is waited for, and where an H.264 stream can't be put aside (see `H264Stream`).
    */
   snapshot(depth?: HistoryDepth): GraphicsPipelineSnapshot | null {
-    const codecs = this.#inFrame || this.#waiting || this.#pictures ? null : this.#codecs.snapshot();
+    const codecs = this.#inFrame || this.#waiting || this.#pictures ? null : this.#codecs.snapshot(depth);
     return (
       codecs && {
         zgfx: this.#zgfx.snapshot(depth),
@@ -121,7 +128,12 @@ export class GraphicsPipeline {
 
   /** Messages referred to earlier ones: lean snapshots taken before that are of no use behind it. */
   get usesHistory(): boolean {
-    return this.#zgfx.used;
+    return this.#zgfx.used || this.#codecs.usesHistory;
+  }
+
+  /** See `SurfaceCodecs.mainChroma`. */
+  get mainChroma(): MainChroma[] {
+    return this.#codecs.mainChroma;
   }
 
   /** Goes on from a snapshot; the screen's is its own. */
@@ -238,9 +250,6 @@ export class GraphicsPipeline {
       case 'wireToSurface2':
         this.#wireToSurface2(pdu.body, budget);
         return;
-      case 'deleteEncodingContext':
-        this.#codecs.deleteContext(pdu.body.surfaceId, pdu.body.codecContextId);
-        return;
       case 'solidFill':
         this.#solidFill(pdu.body, budget);
         return;
@@ -289,7 +298,8 @@ export class GraphicsPipeline {
         this.#screen.countUnsupported('gfx.unknownCommand');
         return;
       default:
-        // Capabilities and cache import change nothing that is drawn; acknowledgements are the client's.
+        // Capabilities and cache import change nothing that is drawn; acknowledgements are the client's. Nothing is kept by
+        // encoding context: see `ProgressiveDecoder`.
         return;
     }
   }
@@ -311,10 +321,9 @@ export class GraphicsPipeline {
 
   #wireToSurface2(body: GfxBody<'wireToSurface2'>, budget: WorkBudget): void {
     const known = body.codecId === gfxCodecId.caProgressive || body.codecId === gfxCodecId.caProgressiveV2;
-    if (!known)
-      throw new UnsupportedCodec(`gfx.codec.${body.codecId}`, `graphics codec ${body.codecId} is not decoded here`);
+    if (!known) throw undecodedCodec(body.codecId);
     const surface = this.#surfaces.get(body.surfaceId);
-    this.#drawn(surface.id, this.#codecs.drawProgressive(body.bitmapData, surface, body.codecContextId, budget));
+    this.#drawn(surface.id, this.#codecs.drawProgressive(body.bitmapData, surface, budget));
   }
 
   #drawn(surfaceId: number, areas: readonly Rectangle[]): void {

@@ -1,11 +1,13 @@
 import { DecodeError } from '@lucid-sessions/wire';
 import { type AvcMessage, AvcSurface, type AvcSurfaceSnapshot } from '../avc/avc-surface.ts';
+import { ChromaVotes, type ChromaVotesSnapshot, type MainChroma } from '../avc/chroma-votes.ts';
 import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
 import type { AvcVersion } from '../avc/yuv444.ts';
 import { createPalette } from '../bitmap/color.ts';
 import { decodeNsCodec } from '../bitmap/nscodec.ts';
 import { decodePlanar } from '../bitmap/planar.ts';
 import { decodeRaw } from '../bitmap/raw.ts';
+import type { HistoryDepth } from '../bulk/zgfx.ts';
 import { ClearCodecDecoder, type ClearCodecSnapshot } from '../clearcodec/clear-codec-decoder.ts';
 import { blit, type Rectangle } from '../pixels.ts';
 import { ProgressiveDecoder, type ProgressiveSnapshot, TileBudget } from '../progressive/progressive-decoder.ts';
@@ -17,9 +19,6 @@ import type { WorkBudget } from './work-budget.ts';
 
 /** H.264 decoders may be processes: no more of them at once. */
 const avcSurfacesMax = 16;
-/** Progressive contexts of one surface; servers use one. */
-const contextsMax = 64;
-
 const avcVersions = new Map<number, AvcVersion>([
   [gfxCodecId.avc420, 'avc420'],
   [gfxCodecId.avc444, 'avc444'],
@@ -38,26 +37,55 @@ export class UnsupportedCodec extends DecodeError {
   }
 }
 
+/** Codecs of no published specification, from what clients and servers announce: refused in the negotiation where that can be done. */
+const undecodedNames = new Map([
+  [0x0001, 'av1'],
+  [0x0010, 'hevc'],
+]);
+
+export function undecodedCodec(codecId: number): UnsupportedCodec {
+  const name = undecodedNames.get(codecId) ?? codecId;
+  return new UnsupportedCodec(`gfx.codec.${name}`, `graphics codec ${name} is not decoded`);
+}
+
 export interface SurfaceCodecsSnapshot {
   readonly clearCodec: ClearCodecSnapshot;
   readonly remoteFx: RemoteFxSnapshot;
-  readonly progressive: readonly (readonly [string, ProgressiveSnapshot])[];
   /** By surface. */
+  readonly progressive: readonly (readonly [number, ProgressiveSnapshot])[];
   readonly avc: readonly (readonly [number, AvcSurfaceSnapshot])[];
+  readonly chromaVotes: ChromaVotesSnapshot;
 }
 
 /** The codec states of a graphics channel, and the one place that knows which codec has which scope. */
 export class SurfaceCodecs {
   readonly #createH264Decoder: H264DecoderFactory | null;
+  readonly #countHole: (kind: string) => void;
   /** One context for the whole channel: [MS-RDPEGFX] 3.3.1.5 ff. */
   readonly clearCodec = new ClearCodecDecoder((bytes, width, height) => decodeNsCodec(bytes, width, height));
   #remoteFx = new RemoteFxDecoder();
-  readonly #progressive = new Map<string, ProgressiveDecoder>();
+  /** By surface, not by codec context: see `ProgressiveDecoder`. */
+  readonly #progressive = new Map<number, ProgressiveDecoder>();
   readonly #tileBudget = new TileBudget();
+  /** On a surface that is gone. */
+  #usedHistory = false;
   readonly #avc = new Map<number, AvcSurface>();
+  readonly #chromaVotes = new ChromaVotes();
 
-  constructor(createH264Decoder: H264DecoderFactory | null) {
+  /** `countHole` is told of what was not drawn though its message could be read. */
+  constructor(createH264Decoder: H264DecoderFactory | null, countHole: (kind: string) => void) {
     this.#createH264Decoder = createH264Decoder;
+    this.#countHole = countHole;
+  }
+
+  /** How the main views' chroma of AVC444 is read on the surfaces that have any. */
+  get mainChroma(): MainChroma[] {
+    return [...this.#avc.values()].flatMap(({ mainChroma }) => mainChroma ?? []);
+  }
+
+  /** Messages referred to what lean snapshots leave out. */
+  get usesHistory(): boolean {
+    return this.#usedHistory || [...this.#progressive.values()].some(({ usesUndeclared }) => usesUndeclared);
   }
 
   /** Draws into `area`, which lies inside the surface. Returns what was drawn. Throws `DecodeError`. */
@@ -79,7 +107,7 @@ export class SurfaceCodecs {
       case gfxCodecId.caVideo:
         return this.#remoteFx.decode(bytes, pixels, area.left, area.top, budget);
       default:
-        throw new UnsupportedCodec(`gfx.codec.${codecId}`, `graphics codec ${codecId} is not decoded`);
+        throw undecodedCodec(codecId);
     }
   }
 
@@ -99,20 +127,21 @@ export class SurfaceCodecs {
   }
 
   /** Bitmap data of RDPGFX_WIRE_TO_SURFACE_PDU_2. */
-  drawProgressive(bytes: Uint8Array, surface: Surface, codecContextId: number, budget: WorkBudget): Rectangle[] {
-    const key = contextKey(surface.id, codecContextId);
-    let decoder = this.#progressive.get(key);
+  drawProgressive(bytes: Uint8Array, surface: Surface, budget: WorkBudget): Rectangle[] {
+    return this.#progressiveOf(surface.id).decode(bytes, surface.pixels, budget);
+  }
+
+  #progressiveOf(surfaceId: number): ProgressiveDecoder {
+    let decoder = this.#progressive.get(surfaceId);
     if (!decoder) {
-      if (this.#progressive.size >= contextsMax)
-        throw new DecodeError('limit', 'the graphics channel has too many progressive contexts');
-      decoder = new ProgressiveDecoder(this.#tileBudget);
-      this.#progressive.set(key, decoder);
+      decoder = new ProgressiveDecoder(this.#tileBudget, (hole) => this.#countHole(`gfx.progressive.${hole}`));
+      this.#progressive.set(surfaceId, decoder);
     }
-    return decoder.decode(bytes, surface.pixels, budget);
+    return decoder;
   }
 
   /** Codec states between frames as plain values; null where an H.264 stream can't be put aside. */
-  snapshot(): SurfaceCodecsSnapshot | null {
+  snapshot(depth?: HistoryDepth): SurfaceCodecsSnapshot | null {
     const avc: [number, AvcSurfaceSnapshot][] = [];
     for (const [surfaceId, stream] of this.#avc) {
       const snapshot = stream.snapshot();
@@ -121,9 +150,10 @@ export class SurfaceCodecs {
     }
     return {
       avc,
+      chromaVotes: this.#chromaVotes.snapshot(),
       clearCodec: this.clearCodec.snapshot(),
       remoteFx: this.#remoteFx.snapshot(),
-      progressive: [...this.#progressive].map(([key, decoder]) => [key, decoder.snapshot()] as const),
+      progressive: [...this.#progressive].map(([id, decoder]) => [id, decoder.snapshot(depth)] as const),
     };
   }
 
@@ -131,15 +161,12 @@ export class SurfaceCodecs {
     this.close();
     this.clearCodec.restore(snapshot.clearCodec);
     this.#remoteFx.restore(snapshot.remoteFx);
-    for (const [key, state] of snapshot.progressive) {
-      const decoder = new ProgressiveDecoder(this.#tileBudget);
-      decoder.restore(state);
-      this.#progressive.set(key, decoder);
-    }
+    this.#chromaVotes.restore(snapshot.chromaVotes);
+    for (const [surfaceId, state] of snapshot.progressive) this.#progressiveOf(surfaceId).restore(state);
     const createDecoder = this.#createH264Decoder;
     if (createDecoder === null) return;
     for (const [surfaceId, state] of snapshot.avc) {
-      const avc = new AvcSurface(createDecoder());
+      const avc = new AvcSurface(createDecoder(), this.#chromaVotes);
       avc.restore(state);
       this.#avc.set(surfaceId, avc);
     }
@@ -150,18 +177,11 @@ export class SurfaceCodecs {
     for (const decoder of this.#progressive.values()) decoder.endFrame();
   }
 
-  deleteContext(surfaceId: number, codecContextId: number): void {
-    const key = contextKey(surfaceId, codecContextId);
-    this.#progressive.get(key)?.dispose();
-    this.#progressive.delete(key);
-  }
-
   deleteSurface(surfaceId: number): void {
-    for (const [key, decoder] of this.#progressive) {
-      if (!key.startsWith(`${surfaceId}:`)) continue;
-      decoder.dispose();
-      this.#progressive.delete(key);
-    }
+    const progressive = this.#progressive.get(surfaceId);
+    this.#usedHistory ||= progressive?.usesUndeclared ?? false;
+    progressive?.dispose();
+    this.#progressive.delete(surfaceId);
     this.#avc.get(surfaceId)?.close();
     this.#avc.delete(surfaceId);
   }
@@ -181,14 +201,10 @@ export class SurfaceCodecs {
       throw new UnsupportedCodec(`gfx.codec.${name}.noDecoder`, 'give the graphics pipeline an h.264 decoder');
     if (this.#avc.size >= avcSurfacesMax)
       throw new DecodeError('limit', 'the graphics channel has too many h.264 streams');
-    const avc = new AvcSurface(this.#createH264Decoder());
+    const avc = new AvcSurface(this.#createH264Decoder(), this.#chromaVotes);
     this.#avc.set(surface.id, avc);
     return avc;
   }
-}
-
-function contextKey(surfaceId: number, codecContextId: number): string {
-  return `${surfaceId}:${codecContextId}`;
 }
 
 function planarOptions(surface: Surface): { bottomUp: boolean; alpha: boolean } {

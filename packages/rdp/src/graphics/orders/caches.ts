@@ -57,9 +57,14 @@ export class OrderCaches {
     this.#hold(cache, index, picture);
   }
 
+  /** null where there is none. */
+  offscreen(index: number): PixelBuffer | null {
+    return this.#offscreen.get(index) ?? null;
+  }
+
   /** A cached or offscreen bitmap. Throws `invalid` where nothing was cached (or only in an earlier connection). */
   bitmap(cacheId: number, index: number): PixelBuffer {
-    const picture = cacheId === offscreenCacheId ? this.#offscreen.get(index) : this.#bitmaps[cacheId]?.get(index);
+    const picture = cacheId === offscreenCacheId ? this.offscreen(index) : this.#bitmaps[cacheId]?.get(index);
     if (!picture) throw new DecodeError('invalid', `bitmap cache ${cacheId} holds nothing at ${index}`);
     return picture;
   }

@@ -1,4 +1,4 @@
-import { DecodeError, type Reader } from '@lucid-sessions/wire';
+import type { Reader } from '@lucid-sessions/wire';
 import type { Palette, PixelDepth } from '../bitmap/index.ts';
 import { WorkBudget } from '../gfx/work-budget.ts';
 import { bounds, createPixelBuffer, intersect, type PixelBuffer } from '../pixels.ts';
@@ -32,6 +32,8 @@ export interface OrdersSnapshot {
   readonly surface: number;
 }
 
+const nothing = createPixelBuffer(0, 0);
+
 /** Drawing orders ([MS-RDPEGDI]) with all they keep between updates. */
 export class OrdersDecoder {
   readonly #screen: Screen;
@@ -40,7 +42,7 @@ export class OrdersDecoder {
   readonly #reader = new PrimaryOrderReader();
   readonly #caches = new OrderCaches();
   readonly #savedBits = new SavedBits();
-  /** What is drawn on: the screen or an offscreen bitmap. */
+  /** What is drawn on: the screen or an offscreen bitmap, which may be missing: then nothing is drawn. */
   #surface = screenSurface;
 
   /** `decodeExtended` reads the TS_BITMAP_DATA_EX of Cache Bitmap (Revision 3). */
@@ -65,7 +67,7 @@ export class OrdersDecoder {
    * update with a `DecodeError`, as where the next begins is unknown.
    */
   decode(reader: Reader, count: number, colors: OrderColors): void {
-    const canvas = new Canvas(this.#target(), new WorkBudget());
+    const canvas = new Canvas(this.#target() ?? nothing, new WorkBudget());
     for (let index = 0; index < count; index += 1) {
       const control = reader.u8();
       if (!(control & controlStandard)) this.#alternate(reader, control, canvas);
@@ -74,11 +76,15 @@ export class OrdersDecoder {
     }
   }
 
-  #target(): PixelBuffer {
-    return this.#surface === screenSurface ? this.#screen.pixels : this.#caches.bitmap(0xff, this.#surface);
+  #target(): PixelBuffer | null {
+    return this.#surface === screenSurface ? this.#screen.pixels : this.#caches.offscreen(this.#surface);
   }
 
   #primary(order: PrimaryOrder, canvas: Canvas, colors: OrderColors): void {
+    if (this.#target() === null) {
+      this.#screen.countUnsupported('order.missingSurface');
+      return;
+    }
     canvas.clip = bounds(canvas.target);
     if (order.bounds) {
       const { left, top, right, bottom } = order.bounds;
@@ -128,11 +134,9 @@ export class OrdersDecoder {
   }
 
   #switchSurface(surface: number, canvas: Canvas): void {
-    guarded(this.#screen, 'order.switchSurface', () => {
-      const target = surface === screenSurface ? this.#screen.pixels : this.#caches.bitmap(0xff, surface);
-      this.#surface = surface;
-      canvas.target = target;
-    });
+    this.#surface = surface;
+    this.#followSurface(canvas);
+    if (this.#target() === null) this.#screen.countUnsupported('order.switchSurface.missing');
   }
 
   /** 2.2.2.2.1.3.2 */
@@ -143,6 +147,8 @@ export class OrdersDecoder {
     if (flags & 0x8000)
       for (let left = reader.u16le(); left > 0; left -= 1) this.#caches.deleteOffscreen(reader.u16le());
     const index = flags & 0x7fff;
+    // One that can't be made must not leave another in its place.
+    this.#caches.deleteOffscreen(index);
     guarded(this.#screen, 'order.offscreen', () => {
       canvas.budget.spend(width * height);
       this.#caches.setOffscreen(index, createPixelBuffer(width, height));
@@ -152,13 +158,7 @@ export class OrdersDecoder {
   }
 
   #followSurface(canvas: Canvas): void {
-    try {
-      canvas.target = this.#target();
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
-      this.#surface = screenSurface;
-      canvas.target = this.#screen.pixels;
-    }
+    canvas.target = this.#target() ?? nothing;
   }
 
   snapshot(): OrdersSnapshot {

@@ -2,7 +2,7 @@ import { DecodeError, Reader } from '@lucid-sessions/wire';
 import { type Palette, type PixelDepth, toWord } from '../bitmap/index.ts';
 import { intersect, opaqueBlack, type PixelBuffer, type Rectangle } from '../pixels.ts';
 import { type BrushFields, resolveBrush } from './brush.ts';
-import type { OrderCaches } from './caches.ts';
+import { type OrderCaches, offscreenCacheId, waitingListIndex } from './caches.ts';
 import type { Canvas } from './canvas.ts';
 import { readDeltaPoints, readDeltaRectangles } from './field-reader.ts';
 import { drawText, readGlyphRevision2, type TextRun } from './glyphs.ts';
@@ -121,15 +121,24 @@ function multiScrBlt(context: DrawingContext, state: OrderState): void {
   forEachClip(context, deltaRectangles(state, 7), () => context.canvas.draw(area, values[4]!, source, null));
 }
 
+/**
+ * What MemBlt and Mem3Blt copy from. In the offscreen cache, whose id is called that of the screen, 32767 can't be an entry: it is what 15
+ * bits leave of SCREEN_BITMAP_SURFACE.
+ */
+function sourceBitmap({ caches, screen }: DrawingContext, cacheId: number, index: number): PixelBuffer {
+  const isScreen = (cacheId & 0xff) === offscreenCacheId && (index & waitingListIndex) === waitingListIndex;
+  return isScreen ? screen : caches.bitmap(cacheId & 0xff, index);
+}
+
 function memBlt(context: DrawingContext, { values }: OrderState): void {
-  const pixels = context.caches.bitmap(values[0]! & 0xff, values[8]!);
+  const pixels = sourceBitmap(context, values[0]!, values[8]!);
   const source = { pixels, left: values[6]!, top: values[7]! };
   context.canvas.draw(rectangleAt(values, 1), values[5]!, source, null);
 }
 
 function mem3Blt(context: DrawingContext, state: OrderState): void {
   const { values } = state;
-  const pixels = context.caches.bitmap(values[0]! & 0xff, values[15]!);
+  const pixels = sourceBitmap(context, values[0]!, values[15]!);
   const brush = resolveBrush(brushAt(context, state, 8), context.caches);
   const source = { pixels, left: values[6]!, top: values[7]! };
   context.canvas.draw(rectangleAt(values, 1), values[5]!, source, brush);

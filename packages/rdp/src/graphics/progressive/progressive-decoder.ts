@@ -1,6 +1,7 @@
 import { DecodeError, Reader } from '@lucid-sessions/wire';
+import type { HistoryDepth } from '../bulk/zgfx.ts';
 import { WorkBudget } from '../gfx/work-budget.ts';
-import { bounds, intersect, isEmpty, type PixelBuffer, type Rectangle } from '../pixels.ts';
+import { bounds, intersect, isEmpty, type PixelBuffer, pixelBufferPixelsMax, type Rectangle } from '../pixels.ts';
 import { quantBytes, readProgressiveQuants, type SubBandQuants, subBandsCount } from '../rfx/sub-bands.ts';
 import { tileEngine, tileSide } from '../rfx/tile-engine.ts';
 import { createTileState, decodeFirstPass, decodeUpgradePass, type TileState } from './tile-state.ts';
@@ -23,15 +24,15 @@ const tileDifference = 0x01; // RFX_TILE_DIFFERENCE
 const qualityFull = 0xff;
 /** Tiles × rectangles compared for one region; a full 8K desktop of scattered changes stays far below. */
 const comparisonsMax = 1 << 24;
-/** Tiles remembered at once over all contexts of a pipeline: an 8K desktop, 36 KiB each. */
-const tileStatesMax = 8192;
+/** Tiles remembered at once over all surfaces of a pipeline: as many as the largest desktop has, 36 KiB each. */
+const tileStatesMax = pixelBufferPixelsMax / (tileSide * tileSide);
 
-/** How many tile states the contexts of one pipeline may still make. */
+/** How many tile states the surfaces of one pipeline may still make. */
 export class TileBudget {
   #left = tileStatesMax;
 
   take(): void {
-    if (this.#left === 0) throw new DecodeError('limit', 'progressive contexts remember too many tiles');
+    if (this.#left === 0) throw new DecodeError('limit', 'progressive surfaces remember too many tiles');
     this.#left -= 1;
   }
 
@@ -62,24 +63,38 @@ const fullQuality: QuantsTriple = [noQuants, noQuants, noQuants];
 export interface ProgressiveSnapshot {
   readonly tiles: readonly (readonly [number, TileState])[];
   readonly inFrame: boolean;
-  readonly keepsTiles: boolean;
+  readonly diffing: boolean;
+  readonly usesUndeclared: boolean;
 }
 
+/** Tiles that were not drawn, as what they build on never came. */
+export type ProgressiveHole = 'missingBase' | 'missingFirstPass';
+
 /**
- * One RemoteFX Progressive codec context, [MS-RDPEGFX] 2.2.4.2 and 3.3.8.2: the tiles of one surface. All messages of a context
- * must come here, in order, with the same target.
+ * RemoteFX Progressive, [MS-RDPEGFX] 2.2.4.2 and 3.3.8.2: the tiles of one surface. All messages for that surface must come here, in
+ * order, whatever codec context brings them: Windows opens a context for each burst, deletes it behind it, sends the CONTEXT block
+ * once, and lets differences and upgrades go on from what the surface's tile last was.
  */
 export class ProgressiveDecoder {
   readonly #budget: TileBudget;
+  readonly #onHole: (hole: ProgressiveHole) => void;
   readonly #tiles = new Map<number, TileState>();
   /** Pixels of tiles that a later region of the same frame may still show. */
   readonly #frameTiles = new Map<number, Uint32Array>();
   readonly #spareTiles: Uint32Array[] = [];
   #inFrame = false;
-  #keepsTiles = true;
+  /** The server said that it may send differences; nothing said means so too. */
+  #diffing = true;
+  #usesUndeclared = false;
 
-  constructor(budget: TileBudget = new TileBudget()) {
+  constructor(budget: TileBudget = new TileBudget(), onHole: (hole: ProgressiveHole) => void = () => {}) {
     this.#budget = budget;
+    this.#onHole = onHole;
+  }
+
+  /** Some difference built on a tile of a stream that said it sends none: lean snapshots lack those. */
+  get usesUndeclared(): boolean {
+    return this.#usesUndeclared;
   }
 
   /** Decodes one message and draws it. Returns the rectangles drawn. Throws `DecodeError`; tiles before the bad one stay. */
@@ -95,10 +110,12 @@ export class ProgressiveDecoder {
     return drawn;
   }
 
-  /** What later messages may refer to, as plain values. To be taken between frames. */
-  snapshot(): ProgressiveSnapshot {
-    const tiles = [...this.#tiles].map(([key, state]) => [key, cloneTileState(state)] as const);
-    return { tiles, inFrame: this.#inFrame, keepsTiles: this.#keepsTiles };
+  /** What later messages may refer to, as plain values; `lean`: but for what no message should. To be taken between frames. */
+  snapshot(depth: HistoryDepth = 'whole'): ProgressiveSnapshot {
+    const whole = depth === 'whole' || this.#usesUndeclared;
+    const kept = [...this.#tiles].filter(([, { diffing, signs }]) => whole || diffing || signs !== null);
+    const tiles = kept.map(([key, state]) => [key, cloneTileState(state)] as const);
+    return { tiles, inFrame: this.#inFrame, diffing: this.#diffing, usesUndeclared: this.#usesUndeclared };
   }
 
   restore(snapshot: ProgressiveSnapshot): void {
@@ -108,7 +125,8 @@ export class ProgressiveDecoder {
       this.#tiles.set(key, cloneTileState(state));
     }
     this.#inFrame = snapshot.inFrame;
-    this.#keepsTiles = snapshot.keepsTiles;
+    this.#diffing = snapshot.diffing;
+    this.#usesUndeclared = snapshot.usesUndeclared;
   }
 
   /** Regions of one frame share tiles; this ends the frame. */
@@ -152,7 +170,7 @@ export class ProgressiveDecoder {
   #context(block: Reader): void {
     block.skip(1); // ctxId
     if (block.u16le() !== tileSide) throw block.error('invalid', 'progressive tiles are 64 pixels wide');
-    this.#keepsTiles = (block.u8() & subbandDiffing) !== 0;
+    this.#diffing = (block.u8() & subbandDiffing) !== 0;
   }
 
   /** RFX_PROGRESSIVE_REGION, [MS-RDPEGFX] 2.2.4.2.1.5. */
@@ -199,15 +217,37 @@ export class ProgressiveDecoder {
       throw tile.error('invalid', 'a progressive tile lies outside its surface');
     const index = y * columns + x;
     const quants: QuantsTriple = [quantsY, quantsCb, quantsCr];
-    if (blockType === wbtTileSimple || blockType === wbtTileFirst)
-      this.#firstPass(tile, region, quants, index, blockType === wbtTileFirst);
-    else if (blockType === wbtTileUpgrade) this.#upgrade(tile, region, quants, index);
-    else throw tiles.error('invalid', `0x${blockType.toString(16)} is no progressive tile type`);
-    this.#draw(index, x * tileSide, y * tileSide, region.rectangles, target);
+    const hole = this.#decodeTile(blockType, tile, region, quants, index);
+    if (hole === null) this.#draw(index, x * tileSide, y * tileSide, region.rectangles, target);
+    else this.#onHole(hole);
+  }
+
+  #decodeTile(
+    blockType: number,
+    tile: Reader,
+    region: Region,
+    quants: QuantsTriple,
+    index: number,
+  ): ProgressiveHole | null {
+    switch (blockType) {
+      case wbtTileSimple:
+      case wbtTileFirst:
+        return this.#firstPass(tile, region, quants, index, blockType === wbtTileFirst);
+      case wbtTileUpgrade:
+        return this.#upgrade(tile, region, quants, index);
+      default:
+        throw tile.error('invalid', `0x${blockType.toString(16)} is no progressive tile type`);
+    }
   }
 
   /** RFX_PROGRESSIVE_TILE_SIMPLE and RFX_PROGRESSIVE_TILE_FIRST, [MS-RDPEGFX] 2.2.4.2.1.5.3 and 2.2.4.2.1.5.4. */
-  #firstPass(tile: Reader, region: Region, quants: QuantsTriple, index: number, hasQuality: boolean): void {
+  #firstPass(
+    tile: Reader,
+    region: Region,
+    quants: QuantsTriple,
+    index: number,
+    hasQuality: boolean,
+  ): ProgressiveHole | null {
     const difference = (tile.u8() & tileDifference) !== 0;
     const quality = hasQuality ? tile.u8() : qualityFull;
     const lengths = [tile.u16le(), tile.u16le(), tile.u16le()] as const;
@@ -215,7 +255,10 @@ export class ProgressiveDecoder {
     const data = [tile.slice(lengths[0]), tile.slice(lengths[1]), tile.slice(lengths[2])] as const;
     const progressive = quality !== qualityFull;
     const known = this.#tiles.get(index);
-    const state = known ?? (progressive || this.#keepsTiles ? this.#createTile(index) : null);
+    if (difference && !known) return 'missingBase';
+    if (difference && !known!.diffing) this.#usesUndeclared = true;
+    const state = known ?? this.#createTile(index);
+    state.diffing = this.#diffing;
     decodeFirstPass(
       {
         data,
@@ -226,15 +269,16 @@ export class ProgressiveDecoder {
       },
       state,
     );
+    return null;
   }
 
   /** RFX_PROGRESSIVE_TILE_UPGRADE, [MS-RDPEGFX] 2.2.4.2.1.5.5. */
-  #upgrade(tile: Reader, region: Region, quants: QuantsTriple, index: number): void {
+  #upgrade(tile: Reader, region: Region, quants: QuantsTriple, index: number): ProgressiveHole | null {
     const quality = tile.u8();
     const lengths = Array.from({ length: 6 }, () => tile.u16le());
     const [srlY, rawY, srlCb, rawCb, srlCr, rawCr] = lengths.map((length) => tile.slice(length));
     const state = this.#tiles.get(index);
-    if (!state) throw tile.error('invalid', 'a tile is upgraded that had no first pass');
+    if (!state) return 'missingFirstPass';
     decodeUpgradePass(
       {
         srl: [srlY!, srlCb!, srlCr!],
@@ -244,6 +288,7 @@ export class ProgressiveDecoder {
       },
       state,
     );
+    return null;
   }
 
   #createTile(index: number): TileState {
@@ -351,11 +396,12 @@ function drawPixels(
 }
 
 /** An independent copy. */
-function cloneTileState({ current, signs, bitPositions }: TileState): TileState {
+function cloneTileState({ current, signs, bitPositions, diffing }: TileState): TileState {
   const [y, cb, cr] = current;
   return {
     current: [y.slice(), cb.slice(), cr.slice()],
     signs: signs && [signs[0].slice(), signs[1].slice(), signs[2].slice()],
     bitPositions,
+    diffing,
   };
 }

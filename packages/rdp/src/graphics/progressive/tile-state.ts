@@ -16,20 +16,30 @@ import { createBitBuffer, ProgressiveBits, SrlDecoder } from './srl.ts';
 /** More bits than a coefficient has can't be added to it. */
 const upgradeBitsMax = 15;
 
+type BitPositions = readonly [SubBandQuants, SubBandQuants, SubBandQuants];
+
 /**
- * What a tile keeps between messages, [MS-RDPEGFX] 3.3.8.2.1: its coefficients ("current frame"), and while it can still be
- * upgraded the sign of each and the bits that are missing.
+ * What a tile keeps between messages, [MS-RDPEGFX] 3.3.8.2.1: its coefficients ("current frame"), the bits of them that are known,
+ * and while more can follow the sign of each.
  */
 export interface TileState {
   readonly current: readonly [Int16Array, Int16Array, Int16Array];
   signs: readonly [Int8Array, Int8Array, Int8Array] | null;
   /** Quantization plus progressive quantization of each component: a coefficient is known above this bit. */
-  bitPositions: readonly [SubBandQuants, SubBandQuants, SubBandQuants] | null;
+  bitPositions: BitPositions;
+  /** The stream that brought it may send differences to it. */
+  diffing: boolean;
 }
 
 export function createTileState(): TileState {
   const plane = () => new Int16Array(tileCoefficients);
-  return { current: [plane(), plane(), plane()], signs: null, bitPositions: null };
+  const unknown = new Uint8Array(subBandsCount);
+  return {
+    current: [plane(), plane(), plane()],
+    signs: null,
+    bitPositions: [unknown, unknown, unknown],
+    diffing: true,
+  };
 }
 
 function createSigns(): readonly [Int8Array, Int8Array, Int8Array] {
@@ -40,7 +50,7 @@ function createSigns(): readonly [Int8Array, Int8Array, Int8Array] {
 /** Compressed components and their bit positions, in the order Y, Cb, Cr. */
 export interface FirstPass {
   readonly data: readonly [Uint8Array, Uint8Array, Uint8Array];
-  readonly bitPositions: readonly [SubBandQuants, SubBandQuants, SubBandQuants];
+  readonly bitPositions: BitPositions;
   /** RFX_TILE_DIFFERENCE: coefficients are added to the tile's. */
   readonly difference: boolean;
   readonly reduceExtrapolate: boolean;
@@ -48,32 +58,30 @@ export interface FirstPass {
   readonly progressive: boolean;
 }
 
-/** Decodes TILE_SIMPLE or TILE_FIRST, [MS-RDPEGFX] 3.3.8.2.1.1. Without a state to keep nothing is remembered. */
-export function decodeFirstPass(pass: FirstPass, state: TileState | null): void {
-  if (state) {
-    state.signs = pass.progressive ? (state.signs ?? createSigns()) : null;
-    state.bitPositions = pass.progressive ? pass.bitPositions : null;
-  }
+/** Decodes TILE_SIMPLE or TILE_FIRST, [MS-RDPEGFX] 3.3.8.2.1.1. */
+export function decodeFirstPass(pass: FirstPass, state: TileState): void {
+  state.signs = pass.progressive ? (state.signs ?? createSigns()) : null;
+  state.bitPositions = pass.bitPositions;
   for (const component of components) firstPassComponent(pass, component, state);
 }
 
-function firstPassComponent(pass: FirstPass, component: Component, state: TileState | null): void {
+function firstPassComponent(pass: FirstPass, component: Component, state: TileState): void {
   const engine = tileEngine();
   const plane = engine.planes[component];
   const { samples } = plane;
   const quants = pass.bitPositions[component];
   const layout = pass.reduceExtrapolate ? reduceExtrapolateLayout : originalLayout;
   const first = decodeRlgr(1, pass.data[component], samples);
-  const signs = state?.signs?.[component];
+  const signs = state.signs?.[component];
   if (signs) for (let i = 0; i < tileCoefficients; i += 1) signs[i] = signOf(samples[i]!);
-  const current = state?.current[component];
-  const difference = current !== undefined && pass.difference;
+  const current = state.current[component];
+  const { difference } = pass;
   plane.flat = !difference && isFlat(samples, layout, first);
   const flatValue = dequantizedLl3(samples[layout.ll3Start]!, quants);
   sumLl3(samples, layout);
   engine.dequantize(component, quants, layout, first);
   if (difference) for (let i = 0; i < tileCoefficients; i += 1) samples[i] = samples[i]! + current[i]!;
-  current?.set(samples);
+  current.set(samples);
   if (plane.flat) samples.fill(flatValue);
   else engine.inverse(component, layout, difference ? 0 : first);
 }
@@ -86,18 +94,17 @@ function signOf(value: number): number {
 export interface UpgradePass {
   readonly srl: readonly [Uint8Array, Uint8Array, Uint8Array];
   readonly raw: readonly [Uint8Array, Uint8Array, Uint8Array];
-  readonly bitPositions: readonly [SubBandQuants, SubBandQuants, SubBandQuants];
+  readonly bitPositions: BitPositions;
   readonly reduceExtrapolate: boolean;
 }
 
-/** Decodes TILE_UPGRADE, [MS-RDPEGFX] 3.3.8.2.1.2. Throws `DecodeError` when the tile has had no first pass. */
+/** Decodes TILE_UPGRADE, [MS-RDPEGFX] 3.3.8.2.1.2. Throws `DecodeError` where it brings bits to a tile that lacks none. */
 export function decodeUpgradePass(pass: UpgradePass, state: TileState): void {
   const { signs, bitPositions } = state;
-  if (!signs || !bitPositions) throw new DecodeError('invalid', 'a tile is upgraded that had no first pass');
   const engine = tileEngine();
   const layout = pass.reduceExtrapolate ? reduceExtrapolateLayout : originalLayout;
   for (const component of components) {
-    upgradeComponent(pass, component, bitPositions[component], state.current[component], signs[component]);
+    upgradeComponent(pass, component, bitPositions[component], state.current[component], signs?.[component] ?? null);
     const plane = engine.planes[component];
     plane.samples.set(state.current[component]);
     plane.flat = false;
@@ -114,7 +121,7 @@ function upgradeComponent(
   component: Component,
   known: SubBandQuants,
   current: Int16Array,
-  signs: Int8Array,
+  signs: Int8Array | null,
 ): void {
   const { starts } = pass.reduceExtrapolate ? reduceExtrapolateLayout : originalLayout;
   const srl = new SrlDecoder(pass.srl[component], srlBuffer);
@@ -125,6 +132,7 @@ function upgradeComponent(
     if (bitsCount < 0 || bitsCount > upgradeBitsMax)
       throw new DecodeError('invalid', 'a tile upgrade takes bits back or adds too many');
     if (bitsCount === 0) continue;
+    if (!signs) throw new DecodeError('invalid', 'a tile is upgraded that was sent whole');
     const shift = Math.max(position - 1, 0);
     if (band === ll3) upgradeLl3(raw, bitsCount, shift, current, starts[band]!);
     else upgradeBand(srl, raw, bitsCount, shift, current, signs, starts[band]!, starts[band + 1]!);

@@ -1,4 +1,5 @@
 import type { DynamicChannelPdu } from '../../channel/dynamic-channel.ts';
+import type { MainChroma } from '../avc/chroma-votes.ts';
 import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
 import type { HistoryDepth } from '../bulk/index.ts';
 import { GraphicsPipeline, type GraphicsPipelineSnapshot } from '../gfx/index.ts';
@@ -33,6 +34,10 @@ export class GraphicsChannel {
 
   get usesHistory(): boolean {
     return this.#pipeline?.usesHistory ?? false;
+  }
+
+  get mainChroma(): readonly MainChroma[] {
+    return this.#pipeline?.mainChroma ?? [];
   }
 
   restore(snapshot: GraphicsChannelSnapshot): void {

@@ -1,0 +1,101 @@
+/** Room for everybody: how many connections of one client address may wait, and how many may come in a second. */
+import { ipBytes, unmapped } from './ip-bytes.ts';
+
+export interface DoorLimitsOptions {
+  /** Connections of one address that are no session yet. */
+  waitingPerAddressMax: number;
+  /** Of all addresses together. */
+  waitingMax: number;
+  /** New connections of one address; so many as may wait may come at once. */
+  perSecondMax: number;
+  nowMs: () => number;
+}
+
+/** A waiting connection, which may have to make room. */
+export interface Waiting {
+  destroy(): unknown;
+}
+
+interface Address {
+  waiting: Set<Waiting>;
+  /** What it may still open at once, as of `atMs`. */
+  tokens: number;
+  atMs: number;
+}
+
+const addressesMax = 10_000;
+
+/** IPv6 hosts choose from 2⁶⁴ addresses: they count by the network they are in. IPv4 in IPv6 is IPv4. */
+export function clientGroup(address: string): string {
+  const whole = ipBytes(address);
+  if (whole === null) return address;
+  const bytes = unmapped(whole);
+  return bytes.length === 4 ? bytes.join('.') : `${Buffer.from(bytes).toString('hex', 0, 8)}/64`;
+}
+
+export class DoorLimits {
+  readonly #options: DoorLimitsOptions;
+  /** In the order of their last connection. */
+  readonly #addresses = new Map<string, Address>();
+  #waitingCount = 0;
+
+  constructor(options: DoorLimitsOptions) {
+    this.#options = options;
+  }
+
+  get waitingCount(): number {
+    return this.#waitingCount;
+  }
+
+  /** False when there is no room for `group`; otherwise it waits until `leave`. */
+  enter(group: string, connection: Waiting): boolean {
+    const { waitingPerAddressMax, waitingMax } = this.#options;
+    const address = this.#address(group);
+    if (address.tokens < 1 || address.waiting.size >= waitingPerAddressMax) return false;
+    if (this.#waitingCount >= waitingMax && !this.#makeRoom(address)) return false;
+    address.tokens -= 1;
+    address.waiting.add(connection);
+    this.#waitingCount += 1;
+    return true;
+  }
+
+  /** It became a session or is gone. */
+  leave(group: string, connection: Waiting): void {
+    if (this.#addresses.get(group)?.waiting.delete(connection) === true) this.#waitingCount -= 1;
+  }
+
+  #address(group: string): Address {
+    const { waitingPerAddressMax, perSecondMax, nowMs } = this.#options;
+    const burst = Math.max(perSecondMax, waitingPerAddressMax);
+    const atMs = nowMs();
+    const known = this.#addresses.get(group);
+    const address = known ?? { waiting: new Set<Waiting>(), tokens: burst, atMs };
+    address.tokens = Math.min(burst, address.tokens + ((atMs - address.atMs) / 1000) * perSecondMax);
+    address.atMs = atMs;
+    this.#addresses.delete(group);
+    this.#addresses.set(group, address);
+    if (this.#addresses.size > addressesMax) this.#forget();
+    return address;
+  }
+
+  /** The address that was quiet longest; what waits of it stays counted. */
+  #forget(): void {
+    for (const [group, { waiting }] of this.#addresses)
+      if (waiting.size === 0) {
+        this.#addresses.delete(group);
+        return;
+      }
+  }
+
+  /** The address with the most waiting connections gives up its oldest, unless it is the one that asks. */
+  #makeRoom(asking: Address): boolean {
+    let most: Address = asking;
+    for (const address of this.#addresses.values()) if (address.waiting.size > most.waiting.size) most = address;
+    const [oldest] = most.waiting;
+    if (most === asking || oldest === undefined) return false;
+    most.waiting.delete(oldest);
+    this.#waitingCount -= 1;
+    oldest.destroy();
+    return true;
+  }
+}

@@ -1,0 +1,196 @@
+/** Runs one sequence of the connect phase (`Front`, `Target`) over one socket: bytes in, its output out, TLS where it asks. */
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { Step } from '@lucid-sessions/rdp';
+import { closeGently } from './closing.ts';
+import { tlsProblem } from './tls-problem.ts';
+
+export type EndedEvent = { kind: 'ended'; how: string; at: string; problem: string };
+/** What the driver itself acts on; all other events are for whoever asks `next`. */
+type OwnEvent = { kind: 'startTls'; early: Uint8Array } | EndedEvent;
+type EventFor<E> = Exclude<E, OwnEvent>;
+
+export interface Sequence<E> {
+  step(input: Uint8Array): Step<E>;
+  tlsEstablished(): Step<E>;
+  stop(how: 'left' | 'late' | 'tlsFailed', problem: string): Step<E>;
+  handOver(): Uint8Array;
+}
+
+export interface DriverOptions {
+  /** Begins TLS on the connection. */
+  secure: (tcp: Socket) => TLSSocket;
+  /** Looks at finished TLS; what is wrong with it, in plain words, or null. */
+  judge?: (tls: TLSSocket) => string | null;
+}
+
+/** The sequence came to its end before the driver was released. */
+export class SequenceEnded extends Error {
+  override readonly name = 'SequenceEnded';
+  readonly event: EndedEvent;
+
+  constructor(event: EndedEvent) {
+    super(event.problem);
+    this.event = event;
+  }
+}
+
+const isOwn = (event: { kind: string }): event is OwnEvent => event.kind === 'startTls' || event.kind === 'ended';
+
+export class Driver<E extends { kind: string }> {
+  readonly #sequence: Sequence<E>;
+  readonly #options: DriverOptions;
+  readonly #events: EventFor<E>[] = [];
+  readonly #over = Promise.withResolvers<never>();
+  readonly #abort = new AbortController();
+  #stream: Socket;
+  #wake: () => void = () => {};
+  #timer: NodeJS.Timeout | null = null;
+  #isDriving = true;
+  #ended: SequenceEnded | null = null;
+
+  constructor(tcp: Socket, sequence: Sequence<E>, options: DriverOptions) {
+    this.#sequence = sequence;
+    this.#options = options;
+    this.#stream = tcp;
+    this.#over.promise.catch(() => {});
+    // Whatever comes later, also when nobody drives any more: an error also closes, and who uses the socket listens for that.
+    tcp.on('error', () => {});
+    this.#listen(tcp);
+  }
+
+  /** Aborted when the sequence ends. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** The end of the sequence, once it has come. */
+  get ended(): SequenceEnded | null {
+    return this.#ended;
+  }
+
+  /** The connection as it is now: TCP, later TLS. */
+  get stream(): Socket {
+    return this.#stream;
+  }
+
+  /** From now on the sequence has `ms` to go on; replaces the limit before. */
+  limit(ms: number, problem: string): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#stop('late', problem), Math.max(0, ms));
+  }
+
+  /** Carries out a step that its owner made. */
+  run({ output, events }: Step<E>): void {
+    if (!this.#isDriving) return;
+    if (output.length > 0 && this.#stream.writable) this.#stream.write(output);
+    for (const event of events) {
+      if (!isOwn(event)) {
+        this.#events.push(event as EventFor<E>);
+        this.#wake();
+      } else if (event.kind === 'startTls') this.#startTls(event.early);
+      else this.#end(event, output.length > 0);
+    }
+  }
+
+  /** The next event. Rejects with `SequenceEnded`. */
+  async next(): Promise<EventFor<E>> {
+    while (this.#events.length === 0) {
+      const woken = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      await this.during(woken);
+    }
+    return this.#events.shift()!;
+  }
+
+  /** Waits for something else, and no longer than the sequence goes on: then rejects with `SequenceEnded`. */
+  during<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#over.promise]);
+  }
+
+  /** Rejects with `SequenceEnded` at the end of the sequence; never resolves. */
+  get over(): Promise<never> {
+    return this.#over.promise;
+  }
+
+  /** Lets go of the connection: paused, with the bytes in it that the sequence kept. */
+  release(): Socket {
+    const rest = this.#sequence.handOver();
+    this.#ignore();
+    this.#stream.pause();
+    if (rest.length > 0 && !this.#stream.readableEnded) this.#stream.unshift(rest);
+    return this.#stream;
+  }
+
+  /** Ends it without a word. */
+  destroy(problem: string): void {
+    if (this.#isDriving) this.#stop('left', problem);
+    this.#stream.destroy();
+  }
+
+  #onData = (bytes: Buffer): void => this.#guard(() => this.run(this.#sequence.step(bytes)));
+  #onGone = (): void => this.#stop('left', 'the connection was closed');
+  #onTlsError = (error: Error): void => this.#stop('tlsFailed', tlsProblem(error));
+
+  #listen(stream: Socket): void {
+    stream.on('data', this.#onData).on('end', this.#onGone).on('close', this.#onGone);
+    stream.resume();
+  }
+
+  #ignore(): void {
+    this.#isDriving = false;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#stream
+      .off('data', this.#onData)
+      .off('end', this.#onGone)
+      .off('close', this.#onGone)
+      .off('error', this.#onTlsError);
+  }
+
+  /** A fault of ours costs this connection, not the process. */
+  #guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#stop('left', `the gateway failed: ${(error as Error).message}`);
+      this.#stream.destroy();
+    }
+  }
+
+  #stop(how: 'left' | 'late' | 'tlsFailed', problem: string): void {
+    this.run(this.#sequence.stop(how, problem));
+  }
+
+  #startTls(early: Uint8Array): void {
+    const tcp = this.#stream;
+    tcp.off('data', this.#onData).off('end', this.#onGone).off('close', this.#onGone);
+    // Paused first: what is put back into a flowing socket would be lost.
+    tcp.pause();
+    if (early.length > 0 && !tcp.readableEnded) tcp.unshift(early);
+    this.#guard(() => {
+      const tls = this.#options.secure(tcp);
+      this.#stream = tls;
+      tls.on('error', () => {}).on('error', this.#onTlsError);
+      tls.once('secure', () => this.#guard(() => this.#secured(tls)));
+      // Read from the start: a client that hangs up in the middle would go unnoticed.
+      this.#listen(tls);
+    });
+  }
+
+  #secured(tls: TLSSocket): void {
+    if (!this.#isDriving) return;
+    const problem = this.#options.judge?.(tls) ?? null;
+    if (problem === null) this.run(this.#sequence.tlsEstablished());
+    else this.#stop('tlsFailed', problem);
+  }
+
+  #end(event: EndedEvent, hasLastWords: boolean): void {
+    this.#ignore();
+    this.#ended = new SequenceEnded(event);
+    this.#over.reject(this.#ended);
+    this.#abort.abort();
+    if (hasLastWords) closeGently(this.#stream);
+    else this.#stream.destroy();
+  }
+}
