@@ -1,6 +1,7 @@
 export * from './blockchain-core.ts';
 export * from './capture.ts';
 export * from './certificate.ts';
+export * from './channel-pdus.ts';
 export * from './client.ts';
 export * from './crash/index.ts';
 export * from './desktop.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type CaptureRecord, readCapture } from '@lucid-sessions/testkit';
+import { type CaptureRecord, DynamicChannels, readCapture } from '@lucid-sessions/testkit';
 import { encode } from '@lucid-sessions/wire';
 import fc from 'fast-check';
 import { type H264Decoder, SessionDecoder } from '../src/graphics/index.ts';
@@ -418,5 +418,52 @@ describe('the graphics channel', () => {
       assert.equal(decoder.h264Failure, failure);
       assert.ok((decoder.screen.unsupported.get('gfx.h264.failed') ?? 0) > 10);
     }
+  });
+});
+
+describe('pointer and mouse by dynamic channels', () => {
+  const channels = new DynamicChannels(1007);
+  const opened = (name: string): SessionDecoder => {
+    const decoder = new SessionDecoder();
+    for (const record of records('xorg-clip-drive').slice(0, 60)) decoder.push(record);
+    for (const pdu of channels.open(3, name)) decoder.push(pdu);
+    return decoder;
+  };
+  const send = (decoder: SessionDecoder, fromServer: boolean, message: string): void => {
+    for (const pdu of channels.send(fromServer, 3, hex(message))) decoder.push(pdu);
+  };
+
+  test('[MS-RDPEMSC]: position, shape, cache, hidden; capabilities and nonsense change nothing', () => {
+    const decoder = opened('Microsoft::Windows::RDS::MouseCursor');
+    const { pointer } = decoder.screen;
+    send(decoder, true, '02000000 43415053 01000000 0c000000');
+    send(decoder, true, '03080000 7800 6400');
+    assert.deepEqual([pointer.x, pointer.y], [120, 100]);
+    send(decoder, true, '030b0000 1800 0000 0100 0200 0100 0100 0200 0400 0a0b0c00 0000');
+    assert.deepEqual([pointer.shape?.hotspotX, pointer.shape?.hotspotY, pointer.visible], [1, 2, true]);
+    send(decoder, true, '03050000');
+    assert.equal(pointer.visible, false);
+    send(decoder, true, '030a0000 0000');
+    assert.equal(pointer.visible, true);
+    send(decoder, true, '030a0000 0900');
+    assert.deepEqual(counted(decoder), { 'pointer.invalid': 1 });
+  });
+
+  test('[MS-RDPECI]: the pointer follows the mouse, a relative one too', () => {
+    const decoder = opened('Microsoft::Windows::RDS::CoreInput');
+    send(decoder, false, '03010000 0001 0001 0000000000000000');
+    send(decoder, false, '03030100 20 0008 1000 2000');
+    send(decoder, false, '03030100 a0 0008 0500 feff');
+    assert.deepEqual([decoder.screen.pointer.x, decoder.screen.pointer.y], [21, 30]);
+    send(decoder, false, '03030100 a0 0008 0080 0080');
+    assert.deepEqual([decoder.screen.pointer.x, decoder.screen.pointer.y], [0, 0]);
+  });
+
+  test('[MS-RDPEI]: it stands where a finger is', () => {
+    const decoder = opened('Microsoft::Windows::RDS::Input');
+    send(decoder, false, '0300 12000000 05 01 01 00 00 00 4064 4032 18 00');
+    assert.deepEqual([decoder.screen.pointer.x, decoder.screen.pointer.y], [100, 50]);
+    send(decoder, false, '0300 ff000000 05');
+    assert.deepEqual(counted(decoder), { 'input.invalid': 1 });
   });
 });

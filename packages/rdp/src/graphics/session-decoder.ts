@@ -1,5 +1,6 @@
-import { DecodeError } from '@lucid-sessions/wire';
+import { DecodeError, decode } from '@lucid-sessions/wire';
 import type { InspectedEvent } from '../channel/inspected.ts';
+import { MOUSE_CURSOR_CHANNEL, type MouseCursorPdu, MouseCursorType, mouseCursorPdu } from '../channel/mouse-cursor.ts';
 import { StreamInspector, type StreamInspectorSnapshot } from '../channel/stream-inspector.ts';
 import { FastPathUpdateCode } from '../pdu/fast-path.ts';
 import { PduType2 } from '../pdu/share.ts';
@@ -13,7 +14,7 @@ import {
   readConfirmActive,
   readDemandActive,
 } from './session/capabilities.ts';
-import { followFastPathMouse, followSlowPathMouse } from './session/client-input.ts';
+import { followFastPathMouse, followInputChannel, followSlowPathMouse } from './session/client-input.ts';
 import { GraphicsChannel, type GraphicsChannelSnapshot } from './session/graphics-channel.ts';
 import { guarded } from './session/guard.ts';
 import { UpdateDecoder, type UpdatesSnapshot } from './session/update-decoder.ts';
@@ -198,11 +199,22 @@ export class SessionDecoder {
       case 'dynamicChannel':
         return this.#graphics.track(event.pdu);
       case 'dynamicMessage':
+        if (event.channelName === MOUSE_CURSOR_CHANNEL) return this.#mouseCursor(event.message);
         if (event.channelName !== GraphicsChannel.channelName) return;
         if (event.message === null) return this.screen.countUnsupported('gfx.compressed');
         return this.#graphics.process(event.message, later);
       default:
     }
+  }
+
+  /** [MS-RDPEMSC]: its update types have the numbers of fast-path updates. */
+  #mouseCursor(message: Uint8Array | null): void {
+    if (message === null) this.screen.countUnsupported('pointer.compressed');
+    else guarded(this.screen, 'pointer', () => this.#pointerUpdate(decode(mouseCursorPdu, message)));
+  }
+
+  #pointerUpdate({ pduType, updateType, data }: MouseCursorPdu): void {
+    if (pduType === MouseCursorType.pointerUpdate) this.#updates.fastPath(updateType, data);
   }
 
   /** Data is null where a compression type isn't known. */
@@ -225,6 +237,9 @@ export class SessionDecoder {
       readCacheLimits(this.#updates.orders.limits, event.confirm);
     } else if (event.kind === 'fastPathInput') {
       followFastPathMouse(pointer, event.input);
+    } else if (event.kind === 'dynamicMessage' && event.message !== null) {
+      const { channelName, message } = event;
+      guarded(this.screen, 'input', () => followInputChannel(pointer, channelName, message));
     } else if (event.kind === 'shareData' && event.pdu.pduType2 === PduType2.input && event.data !== null) {
       const { data } = event;
       guarded(this.screen, 'input', () => followSlowPathMouse(pointer, data));

@@ -77,7 +77,8 @@ function rejectEncryption(reader: Reader, flags: number): void {
     throw reader.error('unsupported', 'encrypted fast-path PDU (standard RDP security)');
 }
 
-const fastPathInputEvent: Codec<FastPathInputEvent> = {
+/** TS_FP_INPUT_EVENT, [MS-RDPBCGR] 2.2.8.1.2.2. */
+export const fastPathInputEvent: Codec<FastPathInputEvent> = {
   name: 'fast-path input event',
   decode(reader) {
     const header = reader.u8();
