@@ -112,6 +112,14 @@ test('events of the index are lines, with and without the texts that not everyon
       { kind: 'print_job', printer: 'PRN1', bytes: 2048, sha256: null },
       { kind: 'logon', from: 'server', userName: 'alice', domain: 'CORP' },
       { kind: 'resize', width: 800, height: 600 },
+      {
+        kind: 'monitors',
+        monitors: [
+          { left: 0, top: 0, width: 800, height: 600, primary: true },
+          { left: 800, top: 0, width: 640, height: 480, primary: false },
+        ],
+      },
+      { kind: 'click', button: 'touch', x: 5, y: 6 },
       { kind: 'not_kept', what: 'input', policy: 'masked' },
       { kind: 'error', code: 'x', message: 'a chunk is missing' },
       { kind: 'disconnect', from: 'client', reason: 3 },
@@ -141,6 +149,8 @@ test('events of the index are lines, with and without the texts that not everyon
       `drive: printed on PRN1 (${formatBytes(2048)})`,
       'note: logged on as CORP\\alice',
       'screen: 800 × 600',
+      'screen: 2 monitors: 800 × 600 at 0, 0 (primary), 640 × 480 at 800, 0',
+      'pointer: touched at 5, 6',
       'note: input was not kept: masked',
       'note: a chunk is missing',
       'note: client disconnected',

@@ -399,7 +399,11 @@ test('printers have their names, jobs their contents; other devices are named', 
     names: new Uint8Array(Buffer.concat([driver, wide])),
   });
   const channel = new Channel().lend(DeviceType.printer, 1, 'PRN1', data).lend(DeviceType.printer, 2, 'PRN2');
-  channel.lend(DeviceType.serial, 3, 'COM1').lend(DeviceType.smartcard, 4, 'SCARD').lend(0x99, 5, 'X');
+  channel
+    .lend(DeviceType.serial, 3, 'COM1')
+    .lend(DeviceType.smartcard, 4, 'SCARD')
+    .lend(DeviceType.smartcard, 4, 'SCARD')
+    .lend(0x99, 5, 'X');
   assert.deepEqual(
     channel.of('device').map(({ type, name }) => `${type} ${name}`),
     ['printer Office printer', 'printer PRN2', 'serial COM1', 'smart_card SCARD', 'other X'],

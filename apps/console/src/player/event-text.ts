@@ -3,10 +3,13 @@ import type { IndexEvent } from '@lucid-sessions/recording/session-index';
 import { formatBytes } from '../ui/format.ts';
 import type { PlayerEvent } from './protocol.ts';
 
+type Monitor = Extract<IndexEvent, { kind: 'monitors' }>['monitors'][number];
+
 const kinds: Record<IndexEvent['kind'], PlayerEvent['kind']> = {
   note: 'note',
   logon: 'note',
   resize: 'screen',
+  monitors: 'screen',
   typed: 'keys',
   combination: 'keys',
   click: 'pointer',
@@ -49,6 +52,11 @@ function amountOf({ bytes, size }: { bytes: number | null; size: number | null }
   return size === null || size === bytes ? formatBytes(bytes) : `${formatBytes(bytes)} of ${formatBytes(size)}`;
 }
 
+const buttonNames: Readonly<Record<string, string>> = { touch: 'touched', pen: 'pen down' };
+
+const monitorText = ({ left, top, width, height, primary }: Monitor): string =>
+  `${width} × ${height} at ${left}, ${top}${primary ? ' (primary)' : ''}`;
+
 function textOf(event: IndexEvent): string {
   switch (event.kind) {
     case 'note':
@@ -57,12 +65,14 @@ function textOf(event: IndexEvent): string {
       return `${event.from === 'client' ? 'the client names' : 'logged on as'} ${event.domain ? `${event.domain}\\` : ''}${event.userName}`;
     case 'resize':
       return `${event.width} × ${event.height}`;
+    case 'monitors':
+      return `${counted(event.monitors.length, 'monitor')}: ${event.monitors.map(monitorText).join(', ')}`;
     case 'typed':
       return event.text === null ? counted(event.keys, 'key') : `${event.text}${event.entered ? '⏎' : ''}`;
     case 'combination':
       return event.keys ?? 'a combination of keys';
     case 'click':
-      return `${event.button} button${event.x === null ? '' : ` at ${event.x}, ${event.y}`}`;
+      return `${buttonNames[event.button] ?? `${event.button} button`}${event.x === null ? '' : ` at ${event.x}, ${event.y}`}`;
     case 'clipboard_text':
       return `${event.from} copied ${event.text === null ? counted(event.characters, 'character') : `“${event.text}”`}`;
     case 'clipboard_data':

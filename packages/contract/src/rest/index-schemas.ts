@@ -21,6 +21,11 @@ export const indexEventSchema = z
     event('note', { note: z.record(z.string(), z.unknown()) }),
     event('logon', { from: side, user_name: z.string(), domain: z.string() }),
     event('resize', { width: count, height: count }),
+    event('monitors', {
+      monitors: z.array(
+        z.strictObject({ left: z.int(), top: z.int(), width: count, height: count, primary: z.boolean() }),
+      ),
+    }),
     event('typed', {
       until_us: count,
       text: z.string().nullable(),
@@ -30,7 +35,11 @@ export const indexEventSchema = z
       approximate: z.boolean().describe('The keyboard of the client is not the one its keys were read as (US).'),
     }),
     event('combination', { keys: z.string().nullable() }),
-    event('click', { button: z.string(), x: count.nullable(), y: count.nullable() }),
+    event('click', {
+      button: z.string().describe('Of the mouse; or touch, or pen.'),
+      x: z.int().nullable(),
+      y: z.int().nullable(),
+    }),
     event('clipboard_text', {
       from: side,
       text: z.string().nullable(),

@@ -1,10 +1,13 @@
 import {
+  ContactFlag,
   type FastPathInput,
   FastPathKeyFlag,
   KeyboardFlag,
   PointerFlag,
+  signedValue,
   slowPathInput,
   ToggleFlag,
+  type TouchInputPdu,
 } from '@lucid-sessions/rdp';
 import { decode } from '@lucid-sessions/wire';
 import type { KeyInput } from './typing.ts';
@@ -21,7 +24,7 @@ export type ClientInput =
 const other = { kind: 'other' } as const;
 
 /** Fast-path input, [MS-RDPBCGR] 2.2.8.1.2. */
-export function fastPathInputs({ events }: FastPathInput): ClientInput[] {
+export function fastPathInputs({ events }: Pick<FastPathInput, 'events'>): ClientInput[] {
   return events.map((event): ClientInput => {
     const down = (event.flags & FastPathKeyFlag.release) === 0;
     switch (event.kind) {
@@ -77,6 +80,18 @@ export function slowPathInputs(data: Uint8Array): ClientInput[] {
         return other;
     }
   });
+}
+
+/** Touch and pen, [MS-RDPEI] 2.2.3.3 and 2.2.3.7: what comes down is a click, all else is activity. */
+export function touchInputs(pdu: TouchInputPdu): ClientInput[] {
+  if (pdu.kind !== 'touch' && pdu.kind !== 'pen') return [];
+  const { kind: button, frames } = pdu;
+  return frames.flatMap(({ contacts }) =>
+    contacts.map(({ x, y, contactFlags }): ClientInput => {
+      const isDown = (contactFlags.magnitude & ContactFlag.down) !== 0;
+      return isDown ? { kind: 'click', button, x: signedValue(x), y: signedValue(y) } : other;
+    }),
+  );
 }
 
 const buttons: readonly (readonly [number, string])[] = [

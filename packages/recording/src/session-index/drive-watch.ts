@@ -31,8 +31,8 @@ const NAME_MAX = 260;
 const WAITING_BYTES_MAX = 8 << 20;
 
 interface Device {
+  readonly type: number;
   readonly name: string;
-  readonly isPrinter: boolean;
   /** Taken away. It keeps its name for a while: what was asked of it before may be answered. */
   readonly removed: boolean;
 }
@@ -110,13 +110,15 @@ export class DriveWatch {
     const { deviceType, deviceId } = device;
     const isPrinter = deviceType === DeviceType.printer;
     const name = (isPrinter && printerName(device)) || cutText(device.preferredDosName.text, 8);
+    const before = this.#devices.get(deviceId);
+    // Announced again after a logon: the same one.
+    if (before && !before.removed && before.name === name && before.type === deviceType) return;
     this.#files.closeAll(timeUs, false, deviceId);
     if (deviceType === DeviceType.filesystem) this.#emit(timeUs, { kind: 'drive', deviceId, name });
     else this.#emit(timeUs, { kind: 'device', deviceId, type: kinds.get(deviceType) ?? 'other', name });
-    if (deviceType !== DeviceType.filesystem && !isPrinter) return;
     this.#devices.delete(deviceId);
     if (this.#devices.size >= DEVICES_MAX) this.#forgetOne(timeUs);
-    this.#devices.set(deviceId, { name, isPrinter, removed: false });
+    this.#devices.set(deviceId, { type: deviceType, name, removed: false });
   }
 
   #removed(timeUs: number, deviceId: number): void {
@@ -136,7 +138,8 @@ export class DriveWatch {
   }
 
   #request(io: DeviceIoRequest): void {
-    if (!this.#devices.has(io.deviceId)) return;
+    const type = this.#devices.get(io.deviceId)?.type;
+    if (type !== DeviceType.filesystem && type !== DeviceType.printer) return;
     const request = driveRequestOf(io, this.#files.numberOf(io.deviceId, io.fileId));
     if (request === null) return;
     const key = `${io.deviceId}:${io.completionId}`;
@@ -252,12 +255,13 @@ export class DriveWatch {
     if (device === undefined) return;
     const { path, forWriting, appends, fresh, deleteOnClose } = request;
     const opened = fileId !== null;
-    if (!device.isPrinter) this.#emit(timeUs, { kind: 'drive_open', drive: device.name, path, opened, forWriting });
+    const isPrinter = device.type === DeviceType.printer;
+    if (!isPrinter) this.#emit(timeUs, { kind: 'drive_open', drive: device.name, path, opened, forWriting });
     if (fileId === null) return;
     this.#files.open(timeUs, {
       deviceId,
       fileId,
-      isPrinter: device.isPrinter,
+      isPrinter,
       device: device.name,
       path,
       appends,

@@ -1,5 +1,6 @@
 import { DecodeError } from '@lucid-sessions/wire';
 import { decodeNote, encodeNote, type GatewayNote } from '../note.ts';
+import type { Monitor } from './graphics-watch.ts';
 
 /** What a recording keeps of input and of the clipboard. */
 export const keepPolicies = ['full', 'masked', 'none'] as const;
@@ -26,6 +27,8 @@ export type IndexEvent = { timeUs: number } & (
   | { kind: 'note'; note: GatewayNote }
   | { kind: 'logon'; from: Side; userName: string; domain: string }
   | { kind: 'resize'; width: number; height: number }
+  /** Told where there are several, and when there is one again. */
+  | { kind: 'monitors'; monitors: Monitor[] }
   /** `keys` went down up to `untilUs`; `approximate`: the client's keyboard has another layout than the one assumed. */
   | {
       kind: 'typed';
@@ -38,7 +41,7 @@ export type IndexEvent = { timeUs: number } & (
     }
   /** Keys pressed together, such as Ctrl+Alt+Delete. */
   | { kind: 'combination'; keys: string | null }
-  /** Null where a mouse only says how far it moved and never where it is. */
+  /** Null where a mouse only says how far it moved and never where it is. A finger or a pen is a button too. */
   | { kind: 'click'; button: string; x: number | null; y: number | null }
   | { kind: 'clipboard_text'; from: Side; text: string | null; characters: number; sha256: string | null }
   /** Pictures, HTML and the like: `text` where it can be read as one. */
@@ -71,6 +74,7 @@ export type Happening = IndexEvent extends infer E ? (E extends IndexEvent ? Omi
 
 export const INDEX_TEXT_MAX = 16 * 1024;
 export const INDEX_FILES_MAX = 256;
+export const MONITORS_MAX = 64;
 
 /** Texts people typed or copied: they can hold passwords, and are taken out for whoever may not see them. */
 export function withoutInputs(event: IndexEvent): IndexEvent {
@@ -109,6 +113,18 @@ const files: Check = (value) =>
   value.every(
     (file) => isObject(file) && text(file.name) && orNull(count)(file.bytes) && Object.keys(file).length === 2,
   );
+const integer: Check = (value) => Number.isSafeInteger(value);
+const monitors: Check = (value) =>
+  Array.isArray(value) &&
+  value.length <= MONITORS_MAX &&
+  value.every(
+    (one) =>
+      isObject(one) &&
+      [one.left, one.top].every(integer) &&
+      [one.width, one.height].every(count) &&
+      flag(one.primary) &&
+      Object.keys(one).length === 5,
+  );
 const note: Check = (value) => {
   try {
     decodeNote(encodeNote(value as GatewayNote));
@@ -124,9 +140,10 @@ const shapes: Record<IndexEventKind, Record<string, Check>> = {
   note: { note },
   logon: { from: side, userName: text, domain: text },
   resize: { width: count, height: count },
+  monitors: { monitors },
   typed: { untilUs: count, text: orNull(text), keys: count, erased: count, entered: flag, approximate: flag },
   combination: { keys: orNull(text) },
-  click: { button: text, x: orNull(count), y: orNull(count) },
+  click: { button: text, x: orNull(integer), y: orNull(integer) },
   clipboard_text: { from: side, text: orNull(text), characters: count, sha256: orNull(hash) },
   clipboard_data: { from: side, format: text, bytes: count, text: orNull(text), sha256: orNull(hash) },
   clipboard_files: { from: side, count, files: orNull(files) },

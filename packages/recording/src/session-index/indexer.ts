@@ -1,22 +1,34 @@
 import {
+  CORE_INPUT_CHANNEL,
+  coreInputPdu,
   errorInfoText,
   type InspectedEvent,
+  monitorLayout,
   PduType2,
   readLogonInfo,
   StreamInspector,
   type StreamInspectorSnapshot,
   saveSessionInfo,
   setErrorInfo,
+  TOUCH_INPUT_CHANNEL,
+  touchInputPdu,
 } from '@lucid-sessions/rdp';
 import { BulkDecompressor, type BulkSnapshot } from '@lucid-sessions/rdp/graphics';
 import { DecodeError, decode } from '@lucid-sessions/wire';
 import { type Frame, frameFlags, frameKinds } from '../frame.ts';
 import { decodeNote } from '../note.ts';
-import { type ClientInput, fastPathInputs, slowPathInputs } from './client-input.ts';
+import { type ClientInput, fastPathInputs, slowPathInputs, touchInputs } from './client-input.ts';
 import { type ClipboardSnapshot, ClipboardWatch } from './clipboard-watch.ts';
 import type { ContentSink } from './contents.ts';
 import { type DriveSnapshot, DriveWatch } from './drive-watch.ts';
-import type { Happening, IndexEvent, KeepPolicy } from './events.ts';
+import { type Happening, type IndexEvent, type KeepPolicy, MONITORS_MAX } from './events.ts';
+import {
+  GRAPHICS_CHANNEL,
+  GraphicsWatch,
+  type GraphicsWatchSnapshot,
+  type Monitor,
+  monitorsOf,
+} from './graphics-watch.ts';
 import { type ActivitySecond, EVENTS_PER_SEGMENT_MAX, type IndexSegment, SECONDS_PER_SEGMENT_MAX } from './segment.ts';
 import { Typing, type TypingSnapshot } from './typing.ts';
 
@@ -38,8 +50,10 @@ export interface SessionIndexerState {
   readonly typing: TypingSnapshot;
   readonly clipboard: ClipboardSnapshot;
   readonly drive: DriveSnapshot;
+  readonly graphics: GraphicsWatchSnapshot;
   readonly lost: { readonly client: boolean; readonly server: boolean };
   readonly size: { readonly width: number; readonly height: number };
+  readonly monitors: string;
   readonly nextId: number;
   readonly lastUs: number;
   readonly begun: boolean;
@@ -57,8 +71,11 @@ export class SessionIndexer {
   readonly #typing: Typing;
   readonly #clipboard: ClipboardWatch;
   readonly #drive: DriveWatch;
+  readonly #graphics = new GraphicsWatch();
   readonly #lost = { client: false, server: false };
   #size = { width: 0, height: 0 };
+  /** The layout that was told last, as JSON. */
+  #monitors = '';
   #nextId = 1;
   #timeUs = 0;
   #begun = false;
@@ -89,8 +106,10 @@ export class SessionIndexer {
       typing: this.#typing.snapshot(),
       clipboard: this.#clipboard.snapshot(),
       drive: this.#drive.snapshot(),
+      graphics: this.#graphics.snapshot(),
       lost: { ...this.#lost },
       size: { ...this.#size },
+      monitors: this.#monitors,
       nextId: this.#nextId,
       lastUs: this.#timeUs,
       begun: this.#begun,
@@ -107,8 +126,10 @@ export class SessionIndexer {
     this.#typing.restore(state.typing);
     this.#clipboard.restore(state.clipboard);
     this.#drive.restore(state.drive);
+    this.#graphics.restore(state.graphics);
     Object.assign(this.#lost, state.lost);
     this.#size = { ...state.size };
+    this.#monitors = state.monitors;
     this.#nextId = state.nextId;
     this.#timeUs = state.lastUs;
     this.#begun = state.begun;
@@ -242,8 +263,11 @@ export class SessionIndexer {
       case 'channelMessage':
         this.#channel(event);
         return;
+      case 'dynamicChannel':
+        this.#graphics.track(event.pdu);
+        return;
       case 'dynamicMessage':
-        if (event.sender === 'server') this.#second().updates += 1;
+        this.#dynamic(event);
         return;
       case 'mcs':
         if (event.pdu.kind === 'disconnectProviderUltimatum')
@@ -266,6 +290,7 @@ export class SessionIndexer {
       const code = `error_info.${errorInfo.toString(16).padStart(8, '0')}`;
       this.#emit(this.#timeUs, { kind: 'error', code, message: errorInfoText(errorInfo) });
     }
+    if (pdu.pduType2 === PduType2.monitorLayout) this.#laidOut(monitorsOf(decode(monitorLayout, data).monitors));
     if (pdu.pduType2 === PduType2.saveSessionInfo) {
       const logon = readLogonInfo(decode(saveSessionInfo, data));
       if (logon === null || logon.userName === '') return;
@@ -278,6 +303,33 @@ export class SessionIndexer {
     const watch = channelName === 'cliprdr' ? this.#clipboard : channelName === 'rdpdr' ? this.#drive : null;
     if (message === null) watch?.lost();
     else if (message.length > 0) watch?.push(this.#timeUs, sender, message);
+  }
+
+  #dynamic({ channelName, message, sender }: Extract<InspectedEvent, { kind: 'dynamicMessage' }>): void {
+    if (sender === 'server') {
+      if (channelName !== GRAPHICS_CHANNEL) return;
+      this.#second().updates += 1;
+      for (const { width, height, monitors } of this.#graphics.push(message)) {
+        this.#resized(width, height);
+        this.#laidOut(monitors);
+      }
+      return;
+    }
+    if (message === null) return;
+    if (channelName === CORE_INPUT_CHANNEL) {
+      const pdu = decode(coreInputPdu, message);
+      if (pdu.kind === 'input') for (const input of fastPathInputs(pdu)) this.#input(input);
+    }
+    if (channelName === TOUCH_INPUT_CHANNEL)
+      for (const input of touchInputs(decode(touchInputPdu, message))) this.#input(input);
+  }
+
+  #laidOut(monitors: Monitor[]): void {
+    const layout = JSON.stringify(monitors);
+    const isNews = monitors.length > 1 ? layout !== this.#monitors : this.#monitors !== '';
+    if (!isNews || monitors.length > MONITORS_MAX) return;
+    this.#monitors = monitors.length > 1 ? layout : '';
+    this.#emit(this.#timeUs, { kind: 'monitors', monitors });
   }
 
   #resized(width: number, height: number): void {
