@@ -1,3 +1,4 @@
+export * from './channel-classes.ts';
 export * from './clipboard.ts';
 export * from './core-input.ts';
 export * from './drive.ts';

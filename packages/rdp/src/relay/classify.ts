@@ -5,6 +5,7 @@
 import { McsChoice } from '../pdu/mcs.ts';
 import { SecurityFlag } from '../pdu/security.ts';
 import { PduType, PduType2 } from '../pdu/share.ts';
+import type { NamedKind } from './dynamic-watch.ts';
 import type { RelaySide } from './events.ts';
 
 /** TPKT, X.224 Data, MCS Send Data with a wide length, share control and share data headers up to compressedType. */
@@ -28,10 +29,10 @@ export interface ChannelIds {
   ioChannelId: number;
   /** Channel of the dynamic channels, 0 where there is none. */
   dynamicChannelId: number;
-  /** Channel of the clipboard, 0 where there is none. */
-  clipboardChannelId: number;
-  /** Channel of redirected drives, printers, ports and smart cards, 0 where there is none. */
-  deviceChannelId: number;
+  /** Channel of auto-detection and multitransport, 0 where there is none. */
+  messageChannelId: number;
+  /** The static channels the server gave ids to. */
+  readonly channels: Map<number, NamedKind>;
 }
 
 const isDrawing = (updateHeader: number): boolean =>

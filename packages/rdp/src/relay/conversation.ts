@@ -1,10 +1,11 @@
 /** What the two peers have agreed on so far, and what the gateway does with each PDU it sees whole. */
 import { type Codec, DecodeError, decode, encode } from '@lucid-sessions/wire';
+import { channelKind } from '../channel/channel-classes.ts';
 import { confirmActive } from '../pdu/activation.ts';
 import { clientInfoSecrets } from '../pdu/client-info.ts';
 import { conferenceCreateRequest, conferenceCreateResponse } from '../pdu/gcc.ts';
 import { ClientEarlyCapability } from '../pdu/gcc-client.ts';
-import { MCS_GLOBAL_CHANNEL_ID, MCS_PRIORITY_HIGH_WHOLE, McsReason } from '../pdu/mcs.ts';
+import { MCS_PRIORITY_HIGH_WHOLE, McsReason } from '../pdu/mcs.ts';
 import { mcsConnectInitial, mcsConnectResponse } from '../pdu/mcs-connect.ts';
 import { SecurityFlag } from '../pdu/security.ts';
 import { setErrorInfo } from '../pdu/session-control.ts';
@@ -12,9 +13,9 @@ import { PduType, PduType2, shareControlPdu, wrapShareData } from '../pdu/share.
 import type { ChannelIds } from './classify.ts';
 import { eachCompressed } from './compressed-pdus.ts';
 import { CompressedSecrets } from './compressed-secrets.ts';
+import { type ContentTap, type Keeping, READ_BY_RELAY } from './content-tap.ts';
 import { type RelayEvent, type RelaySide, RelayViolation } from './events.ts';
-import { type FrameTap, TapFlag } from './frame-tap.ts';
-import type { Keeping } from './keeping-tap.ts';
+import { TapFlag } from './frame-tap.ts';
 import {
   classicCapabilities,
   offersRdp61,
@@ -57,14 +58,9 @@ export interface SecretCounters {
 
 export class Conversation {
   readonly #policy: RelayPolicy;
-  readonly #tap: FrameTap;
+  readonly #tap: Pick<ContentTap, 'frame' | 'watch'>;
   readonly #counters: SecretCounters;
-  readonly channelIds: ChannelIds = {
-    ioChannelId: MCS_GLOBAL_CHANNEL_ID,
-    dynamicChannelId: 0,
-    clipboardChannelId: 0,
-    deviceChannelId: 0,
-  };
+  readonly channelIds: ChannelIds;
   #clientConnecting = true;
   #serverConnecting = true;
   /** Nothing of the client on the I/O channel can be its Client Info any more. */
@@ -77,10 +73,16 @@ export class Conversation {
   #shareId: number | null = null;
   #serverInitiator = 0;
 
-  constructor(policy: RelayPolicy, tap: FrameTap, counters: SecretCounters) {
+  constructor(
+    policy: RelayPolicy,
+    tap: Pick<ContentTap, 'frame' | 'watch'>,
+    counters: SecretCounters,
+    ids: ChannelIds,
+  ) {
     this.#policy = policy;
     this.#tap = tap;
     this.#counters = counters;
+    this.channelIds = ids;
   }
 
   /** Before the MCS connection CredSSP messages may come, fast-path can't. */
@@ -134,7 +136,8 @@ export class Conversation {
 
   #blanked(flags: number, channelId: number, { bytes, blanked }: Blanked, timeUs: number): void {
     if (blanked) this.#counters.secretsBlanked += 1;
-    this.#tap.frame(0, blanked ? flags | TapFlag.blanked : flags, channelId, bytes, timeUs);
+    const read = flags | READ_BY_RELAY;
+    this.#tap.frame(0, blanked ? read | TapFlag.blanked : read, channelId, bytes, timeUs);
   }
 
   /** Passed on, and recorded so that only who may see inputs sees it: a secret may be in it. */
@@ -319,6 +322,7 @@ export class Conversation {
           'server',
           'the target insists on standard RDP security, which hides the session from the recording; let it use TLS',
         );
+      if (block.kind === 'messageChannel') this.channelIds.messageChannelId = block.mcsChannelId;
       if (block.kind === 'network') this.#nameChannels(block.mcsChannelId, block.channelIds, events);
     }
     if (!restoreRequestedProtocols(response, this.#policy.requestedProtocols)) return pdu;
@@ -334,8 +338,10 @@ export class Conversation {
       .filter(({ channelId }) => channelId !== 0);
     const idOf = (wanted: string): number => channels.find(({ name }) => name.toLowerCase() === wanted)?.channelId ?? 0;
     this.channelIds.dynamicChannelId = idOf('drdynvc');
-    this.channelIds.clipboardChannelId = idOf('cliprdr');
-    this.channelIds.deviceChannelId = idOf('rdpdr');
+    for (const { channelId, name } of channels) {
+      this.channelIds.channels.set(channelId, { name, kind: channelKind(name) });
+      this.#tap.watch.named(name);
+    }
     events.push({ kind: 'channels', ioChannelId, channels });
   }
 

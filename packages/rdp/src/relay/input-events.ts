@@ -56,17 +56,16 @@ export function eventsFrom(pdu: Uint8Array, start: number, count: number, onKey?
   return at === pdu.length ? found : unread();
 }
 
-/** The same for TS_INPUT_PDU_DATA; the last event may be cut, and is not read then. */
+/** The same for TS_INPUT_PDU_DATA; the last event may be cut, and counts as a key then. */
 export function slowPathEvents(data: Uint8Array, onKey?: OnKey): InputEvents {
   const found: InputEvents = { keys: false, active: false, whole: true };
-  let at = SLOW_EVENTS_OFFSET;
-  for (; at < data.length; at += SLOW_EVENT_BYTES) {
+  for (let at = SLOW_EVENTS_OFFSET; at < data.length; at += SLOW_EVENT_BYTES) {
+    const length = Math.min(SLOW_EVENT_BYTES, data.length - at);
     const type = (data[at + 4] ?? 0) | ((data[at + 5] ?? 0) << 8);
-    const isKey = !SLOW_SILENT.includes(type) && !SLOW_MOUSE.includes(type);
+    const isKey = length < SLOW_EVENT_BYTES || !(SLOW_SILENT.includes(type) || SLOW_MOUSE.includes(type));
     found.keys ||= isKey;
-    found.active ||= !SLOW_SILENT.includes(type);
-    if (isKey) onKey?.(at, Math.min(SLOW_EVENT_BYTES, data.length - at));
+    found.active ||= isKey || !SLOW_SILENT.includes(type);
+    if (isKey) onKey?.(at, length);
   }
-  if (at === data.length) return found;
-  return unread();
+  return found;
 }

@@ -4,13 +4,14 @@
  * that must be seen whole are held back, the fewer that must change are encoded anew.
  */
 import { DecodeError } from '@lucid-sessions/wire';
+import type { ChannelClass } from '../channel/channel-classes.ts';
 import { connectFrameLength, frameLength } from '../pdu/frame-length.ts';
-import { CLASSIFY_BYTES_MAX, type Classification, classify } from './classify.ts';
+import { MCS_GLOBAL_CHANNEL_ID } from '../pdu/mcs.ts';
+import { type ChannelIds, CLASSIFY_BYTES_MAX, type Classification, classify } from './classify.ts';
+import { ContentTap } from './content-tap.ts';
 import { Conversation, type RelayPolicy, type SecretCounters } from './conversation.ts';
 import { type RelayEvent, type RelaySide, RelayViolation } from './events.ts';
 import { type FrameTap, TapFlag } from './frame-tap.ts';
-import { InputsTap } from './inputs-tap.ts';
-import { KeepingTap } from './keeping-tap.ts';
 
 export interface RelayStep {
   /** For the other peer, in order; views of the input where nothing changed. */
@@ -58,7 +59,7 @@ class Direction {
 }
 
 export class Relay {
-  readonly #tap: FrameTap;
+  readonly #tap: ContentTap;
   readonly #conversation: Conversation;
   readonly #client = new Direction('client');
   readonly #server = new Direction('server');
@@ -68,17 +69,26 @@ export class Relay {
   #ended = false;
 
   constructor(policy: RelayPolicy, tap: FrameTap) {
-    const { keep } = policy;
-    const keepsAll = keep === undefined || (keep.input === 'full' && keep.clipboard === 'full');
-    const keeping = keepsAll ? null : new KeepingTap(tap, keep);
-    // First: what is not kept was done all the same.
-    const flagging = new InputsTap(keeping ?? tap, () => {
+    const ids: ChannelIds = {
+      ioChannelId: MCS_GLOBAL_CHANNEL_ID,
+      messageChannelId: 0,
+      dynamicChannelId: 0,
+      channels: new Map(),
+    };
+    this.#tap = new ContentTap(tap, ids, policy.keep ?? { input: 'full', clipboard: 'full' }, () => {
       this.counters.inputs += 1;
     });
-    this.#tap = flagging;
-    this.#conversation = new Conversation(policy, this.#tap, this.counters);
-    flagging.ids = this.#conversation.channelIds;
-    if (keeping !== null) keeping.ids = this.#conversation.channelIds;
+    this.#conversation = new Conversation(policy, this.#tap, this.counters, ids);
+  }
+
+  /** What each channel that was named is for. Bounded. */
+  get channels(): ReadonlyMap<string, ChannelClass> {
+    return this.#tap.watch.classes;
+  }
+
+  /** PDUs of the client on channels nobody knows the use of, by name: kept like what people type. Bounded. */
+  get unknownChannels(): ReadonlyMap<string, number> {
+    return this.#tap.watch.unknown;
   }
 
   /**
@@ -188,7 +198,7 @@ export class Relay {
       if (this.#follows(direction)) this.#conversation.follow(pdu);
       return length;
     }
-    this.#tap.begin(flags, channelId, length, timeUs);
+    this.#tap.begin(flags, channelId, length, timeUs, bytes.subarray(at));
     this.#tap.fill(direction.index, bytes.subarray(at));
     if (this.#follows(direction)) this.#beginCopy(direction, length, bytes.subarray(at));
     direction.mode = MODE_STREAM;
@@ -302,7 +312,7 @@ export class Relay {
       this.#tap.frame(0, flags, this.#class.channelId, view, timeUs);
       if (this.#follows(direction)) this.#conversation.follow(view);
     } else {
-      this.#tap.begin(flags, this.#class.channelId, length, timeUs);
+      this.#tap.begin(flags, this.#class.channelId, length, timeUs, view);
       this.#tap.fill(direction.index, view);
       if (this.#follows(direction)) this.#beginCopy(direction, length, view);
       direction.mode = MODE_STREAM;
