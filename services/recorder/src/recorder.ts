@@ -221,6 +221,7 @@ class RunningRecorder implements Recorder {
     this.#log(`session ${sessionId} connected: ${clientAddress}${name} to ${targetAddress}`);
     this.#connecting.delete(sessionId);
     this.#sessions.set(sessionId, session);
+    session.start();
   }
 
   #gone(sessionId: string): void {

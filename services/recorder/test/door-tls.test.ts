@@ -294,6 +294,96 @@ test('two thousand silent connections of one address keep nobody else out', asyn
   assert.equal(gateway.lines.filter((line) => line.includes('127.0.0.1')).length, 1);
 });
 
+test('a session that ends over the very first bytes is not kept as running', async (t) => {
+  const gateway = await gatewayTo(t, (await desktop(t)).port);
+  const client = await secured(gateway.port);
+  client.write(Buffer.concat([connectInitial(), Buffer.from('[nothing of RDP')]));
+  assert.equal((await gateway.reported('ended')).reason, 'protocol_violation');
+  assert.deepEqual((await gateway.recorder.port.live()).sessions, []);
+  assert.match(gateway.lines[0] ?? '', /session-1 connected/);
+  assert.match(gateway.lines[1] ?? '', /session-1 ended/);
+});
+
+const anyBytes = fc.uint8Array({ minLength: 1, maxLength: 600 });
+/** What a hostile client does, in order. */
+const anyDeed = fc.oneof(
+  fc.record({ do: fc.constant('send' as const), bytes: anyBytes }),
+  fc.record({ do: fc.constant('hello' as const), keep: fc.integer({ min: 1, max: request.length }), bytes: anyBytes }),
+  fc.record({ do: fc.constant('wait' as const), ms: fc.nat(60) }),
+  fc.record({ do: fc.constant('tls' as const) }),
+  fc.record({ do: fc.constant('initial' as const), keep: fc.nat(500), bytes: anyBytes }),
+  fc.record({ do: fc.constant('end' as const) }),
+  fc.record({ do: fc.constant('reset' as const) }),
+);
+
+async function misbehave(port: number, deeds: readonly (typeof anyDeed extends fc.Arbitrary<infer D> ? D : never)[]) {
+  const raw = connect({ port, host: '127.0.0.1', noDelay: true }).on('error', () => {});
+  const gone = new Promise((resolve) => raw.once('close', resolve));
+  let stream: Socket = raw;
+  raw.resume();
+  await Promise.race([new Promise((resolve) => raw.once('connect', resolve)), gone]);
+  for (const deed of deeds) {
+    if (raw.destroyed || stream.destroyed || stream.writableEnded) break;
+    if (deed.do === 'send') stream.write(deed.bytes);
+    else if (deed.do === 'hello')
+      stream.write(Buffer.concat([request.subarray(0, deed.keep), deed.bytes.subarray(100)]));
+    else if (deed.do === 'initial') stream.write(Buffer.concat([connectInitial().subarray(0, deed.keep), deed.bytes]));
+    else if (deed.do === 'end') stream.end();
+    else if (deed.do === 'reset') raw.resetAndDestroy();
+    else if (deed.do === 'wait') await new Promise((resolve) => setTimeout(resolve, deed.ms));
+    else if (stream === raw) {
+      raw.write(request);
+      await Promise.race([new Promise((resolve) => raw.once('data', resolve)), gone]);
+      stream = connectTls({ socket: raw, rejectUnauthorized: false }).on('error', () => {});
+      await Promise.race([new Promise((resolve) => stream.once('secureConnect', resolve)), gone]);
+      stream.resume();
+    }
+  }
+  await gone;
+}
+
+test('whatever clients and targets do, it ends in time and the gateway goes on', async (t) => {
+  const good = await desktop(t);
+  const badAnswers = fc.sample(anyBytes, 50);
+  let answered = 0;
+  const badPort = await listening(t, (socket) => {
+    const answer = badAnswers[answered++ % badAnswers.length]!;
+    socket.once('data', () => socket.write(answered % 2 === 0 ? answer : Buffer.concat([confirm, answer])));
+  });
+  let asked = 0;
+  const gateway = await startGateway(t, {
+    admit: ({ kind }) => {
+      asked += 1;
+      const port = kind === 'listener' || asked % 3 === 0 ? badPort : good.port;
+      return { admitted: true, ticket: ticketFor(port, { sessionId: `session-${asked}` }) };
+    },
+    config: { handshakeMs: 400, activationMs: 200, sessionsMax: 200 },
+  });
+  const before = process.memoryUsage.rss();
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.array(anyDeed, { maxLength: 6 }), { minLength: 10, maxLength: 30 }),
+      async (clients) => {
+        await Promise.all(clients.map((deeds) => misbehave(gateway.port, deeds)));
+      },
+    ),
+    { numRuns: 8, endOnFailure: true },
+  );
+  await eventually('all gone', async () => (await gateway.recorder.port.health()).details.connectionsWaiting === 0);
+  await eventually('no sessions', async () => (await gateway.recorder.port.live()).sessions.length === 0);
+  t.diagnostic(`${asked} asked for a session; memory +${Math.round((process.memoryUsage.rss() - before) / 1e6)} MB`);
+  assert.deepEqual(
+    gateway.problems.filter((problem) => !/recorder is being/.test(problem)),
+    [],
+  );
+  await eventually('a session', async () => {
+    const { ended } = await connectClient({ port: gateway.port, cookie: 'a', timeoutMs: 5000 }).catch(() => ({
+      ended: null,
+    }));
+    return ended !== null;
+  });
+});
+
 test('probes of every kind leave no session, no line each and nothing to be stored', async (t) => {
   const target = await desktop(t);
   const rule = `127.0.0.1:${target.port}`;

@@ -231,11 +231,12 @@ class Connection {
     if (target.driver.ended !== null) throw failureOf(ticket.target, target.driver.ended.event);
     const { hello } = target;
     const client = this.#client.release();
-    this.#context.onReady({
+    const targetSocket = target.driver.release();
+    const ready: ReadyConnection = {
       connectionId: this.#connectionId,
       ticket,
       client,
-      target: target.driver.release(),
+      target: targetSocket,
       clientAddress: this.#clientAddress,
       clientName,
       targetAddress: target.address,
@@ -249,7 +250,13 @@ class Connection {
       selectedProtocol: hello.selectedProtocol,
       clientTls: client instanceof TLSSocket ? tlsName(client) : '',
       facts: this.#facts,
-    });
+    };
+    try {
+      this.#context.onReady(ready);
+    } catch (error) {
+      for (const socket of [client, targetSocket]) socket.destroy();
+      throw error;
+    }
   }
 
   #clientGone({ how, at, problem }: EndedEvent): void {
@@ -275,7 +282,7 @@ class Connection {
     this.#attempt(outcome, failure.reason, failure.message, failure.detail);
     this.#client.run(this.#front.refuse(failure.errorInfo));
     this.#client.limit(refusalMs, 'the client was too slow to be told');
-    await this.#client.over.catch(() => {});
+    if (this.#client.isDriving) await this.#client.over.catch(() => {});
   }
 
   #attempt(

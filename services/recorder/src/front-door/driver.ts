@@ -64,6 +64,11 @@ export class Driver<E extends { kind: string }> {
     return this.#abort.signal;
   }
 
+  /** Neither ended nor released. */
+  get isDriving(): boolean {
+    return this.#isDriving;
+  }
+
   /** The end of the sequence, once it has come. */
   get ended(): SequenceEnded | null {
     return this.#ended;

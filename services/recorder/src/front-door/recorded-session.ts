@@ -91,7 +91,6 @@ export class RecordedSession {
     ];
     client.on('close', () => this.#peerLeft('client'));
     target.on('close', () => this.#peerLeft('server'));
-    this.#open();
   }
 
   get statistics(): RecordingStatistics {
@@ -120,7 +119,8 @@ export class RecordedSession {
     return this.#spool.durable();
   }
 
-  #open(): void {
+  /** Begins to relay. What has come already may end the session before this returns. */
+  start(): void {
     const { connectionId, clientAddress, clientTls, targetAddress, beforeTls, facts, recorderId } = this.#options;
     const { sessionId, startedUs: atUs } = this;
     const started = { sessionId, atUs, recorderId, connectionId, clientAddress, targetAddress };
