@@ -50,7 +50,7 @@ function eventOf({ deps }: Api, { event, userAgent, ...rest }: AuditFacts): Audi
     eventId: deps.newId(),
     timestampUs: deps.nowUs(),
     eventType: event,
-    userAgent: userAgent?.slice(0, userAgentCharactersMax) ?? null,
+    userAgent: userAgent?.slice(0, userAgentCharactersMax).replaceAll(/[^\P{Cc}]/gu, '\ufffd') ?? null,
   };
 }
 

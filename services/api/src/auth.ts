@@ -1,8 +1,9 @@
 /** Who is calling. Tokens come from the identity provider; this service only checks them. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { LucidError } from '@lucid-sessions/contract';
-import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
+import { createRemoteJWKSet, customFetch, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
 import type { ApiConfig, JwtKey } from './config.ts';
+import { keySetFetch } from './jwks-fetch.ts';
 
 export interface User {
   userId: string;
@@ -14,12 +15,16 @@ export type Authenticator = (authorization: string | undefined) => Promise<User>
 const tokenCharactersMax = 8192;
 const rolesMax = 50;
 const nameCharactersMax = 200;
-const clockToleranceSeconds = 5;
+/** Clocks of a provider and of this machine may be so far apart. */
+const clockToleranceSeconds = 30;
+const rsaBitsMin = 2048;
 
 type Verify = (token: string, options: JWTVerifyOptions) => Promise<{ payload: JWTPayload }>;
 
 /** One algorithm per kind of key: a token can't choose how it is checked. */
 function algorithmOf(key: KeyObject): string {
+  if (key.asymmetricKeyType === 'rsa' && (key.asymmetricKeyDetails?.modulusLength ?? 0) < rsaBitsMin)
+    throw new LucidError('invalidRequest', `LUCID_JWT_PUBLIC_KEY must have at least ${rsaBitsMin} bits`);
   if (key.asymmetricKeyType === 'rsa') return 'RS256';
   if (key.asymmetricKeyType === 'ed25519') return 'EdDSA';
   if (key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1') return 'ES256';
@@ -27,6 +32,9 @@ function algorithmOf(key: KeyObject): string {
 }
 
 function publicKeyOf(pem: string): KeyObject {
+  // Node would take the public half out of it; whoever put it here has given the secret away.
+  if (/PRIVATE KEY/.test(pem))
+    throw new LucidError('invalidRequest', 'LUCID_JWT_PUBLIC_KEY holds a private key: it must not be here');
   try {
     return createPublicKey(pem);
   } catch (cause) {
@@ -44,13 +52,25 @@ function verifierOf(key: JwtKey): Verify {
     const algorithms = [algorithmOf(publicKey)];
     return (token, options) => jwtVerify(token, publicKey, { ...options, algorithms });
   }
-  const keys = createRemoteJWKSet(new URL(key.url), { timeoutDuration: 5000, cooldownDuration: 30_000 });
+  const keys = createRemoteJWKSet(new URL(key.url), {
+    timeoutDuration: 5000,
+    cooldownDuration: 30_000,
+    [customFetch]: keySetFetch(),
+  });
   return (token, options) => jwtVerify(token, keys, { ...options, algorithms: ['RS256', 'ES256', 'EdDSA'] });
 }
 
 const unauthenticated = (message: string) => new LucidError('unauthenticated', message);
 
+/** A token from the future was made by a clock that is wrong, or to outlive the key it was signed with. */
+function checkIssued({ iat }: JWTPayload): void {
+  if (iat === undefined) return;
+  if (!(typeof iat === 'number' && iat <= Date.now() / 1000 + clockToleranceSeconds))
+    throw unauthenticated('the token was issued in the future; check the clocks, then sign in again');
+}
+
 function userOf(payload: JWTPayload): User {
+  checkIssued(payload);
   const { user_id: userId, roles, type } = payload;
   if (type !== 'access') throw unauthenticated('only access tokens are accepted here');
   if (!(typeof userId === 'string' && userId.length >= 1 && userId.length <= nameCharactersMax))
@@ -62,6 +82,8 @@ function userOf(payload: JWTPayload): User {
 /** Says why in terms the caller can act on, and nothing about the token itself. */
 function refusalOf(thrown: unknown): LucidError {
   if (thrown instanceof LucidError) return thrown;
+  if (thrown instanceof errors.JWTClaimValidationFailed && thrown.claim === 'nbf')
+    return unauthenticated('the token is not valid yet; check the clocks');
   if (thrown instanceof errors.JWTExpired) return unauthenticated('the token has expired; sign in again');
   if (thrown instanceof errors.JWKSTimeout || thrown instanceof TypeError)
     return new LucidError('unavailable', 'the keys of the identity provider can not be fetched', { cause: thrown });

@@ -3,13 +3,13 @@ import { type RateLimits, rateLimitsPerMinute } from '@lucid-sessions/contract';
 import {
   type Environment,
   EnvironmentError,
-  readBoolean,
   readInteger,
   readPort,
   readRetentionDays,
   readText,
   readUrl,
 } from '@lucid-sessions/contract/http';
+import { type ProxyTrust, readProxyTrust } from './client-address.ts';
 
 export type JwtKey =
   | { kind: 'secret'; secret: string }
@@ -25,8 +25,8 @@ export interface ApiConfig {
   gateway: { host: string; port: number };
   /** Address of the console, for links; empty: relative links. */
   publicUrl: string;
-  /** Answers come through a proxy that sets X-Forwarded-For. */
-  trustProxy: boolean;
+  /** Whose X-Forwarded-For is believed. */
+  trustProxy: ProxyTrust;
   version: string;
   /** Of sessions created without one; null: until they are deleted. */
   retentionDaysDefault: number | null;
@@ -47,10 +47,25 @@ function readJwtKey(environment: Environment): JwtKey {
       'must be set, and only one of them',
     );
   if (pem !== '') return { kind: 'public_key', pem: pem.replaceAll('\\n', '\n') };
-  if (jwks !== '') return { kind: 'jwks', url: readUrl(environment, 'LUCID_JWT_JWKS_URL', '') };
+  if (jwks !== '') return { kind: 'jwks', url: readKeySetUrl(environment) };
   if (secret.length < secretCharactersMin)
     throw new EnvironmentError('LUCID_JWT_SECRET', `must have at least ${secretCharactersMin} characters`);
+  // Whoever has the public key could sign tokens with it.
+  if (secret.includes('-----BEGIN'))
+    throw new EnvironmentError('LUCID_JWT_SECRET', 'holds a PEM key: a public key goes into LUCID_JWT_PUBLIC_KEY');
   return { kind: 'secret', secret };
+}
+
+/** Whoever can change the keys on their way can sign in as anybody: no plain HTTP but within this machine. */
+function readKeySetUrl(environment: Environment): string {
+  const url = readUrl(environment, 'LUCID_JWT_JWKS_URL', '');
+  const { protocol, hostname } = new URL(url);
+  if (protocol !== 'https:' && !/^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(hostname))
+    throw new EnvironmentError(
+      'LUCID_JWT_JWKS_URL',
+      'must be an https:// address (http:// only to this machine itself)',
+    );
+  return url;
 }
 
 function readRateLimits(environment: Environment): RateLimits {
@@ -86,7 +101,7 @@ export function readApiEnv(environment: Environment, version: string): ApiConfig
       port: readPort(environment, 'LUCID_PUBLIC_RDP_PORT', readPort(environment, 'RDP_LISTEN_PORT', 3389)),
     },
     publicUrl: environment.LUCID_PUBLIC_URL ? readUrl(environment, 'LUCID_PUBLIC_URL', '') : '',
-    trustProxy: readBoolean(environment, 'LUCID_TRUST_PROXY', false),
+    trustProxy: readProxyTrust(environment, 'LUCID_TRUST_PROXY'),
     version,
     retentionDaysDefault: readRetentionDays(environment, 'LUCID_RETENTION_DAYS_DEFAULT'),
     deleteReason: readDeleteReason(environment),

@@ -20,6 +20,7 @@ import { AuditOutbox } from './audit-outbox.ts';
 import { type Authenticator, authenticator, type User } from './auth.ts';
 import { type Api, type ApiDeps, type Call, FileAnswer, type Handler } from './call.ts';
 import { chunkHandlers } from './chunk-handlers.ts';
+import { addressGroup, clientAddress } from './client-address.ts';
 import type { ApiConfig } from './config.ts';
 import { evidenceHandlers } from './evidence-handlers.ts';
 import { indexHandlers } from './index-handlers.ts';
@@ -36,6 +37,7 @@ const headerBytesMax = 16 * 1024;
 const issuesMax = 20;
 /** Refused tokens per address and minute. */
 const refusalsPerMinute = 60;
+const refusalCountersMax = 20_000;
 
 const handlers = {
   ...sessionHandlers,
@@ -51,6 +53,8 @@ interface Gate {
   api: Api;
   authenticate: Authenticator;
   limiter: RateLimiter;
+  /** Of refused tokens, by address: whoever sends many must not push users' counters out. */
+  refusals: RateLimiter;
   metrics: ApiMetrics;
 }
 
@@ -84,17 +88,21 @@ async function authenticated(gate: Gate, request: FastifyRequest, reply: Fastify
     return await gate.authenticate(request.headers.authorization);
   } catch (thrown) {
     const nowMs = gate.api.deps.nowUs() / 1000;
-    const state = await gate.limiter.take(`refused:${request.ip}`, refusalsPerMinute, nowMs);
+    const state = await gate.refusals.take(addressGroup(request.clientAddress), refusalsPerMinute, nowMs);
     if (!state.allowed) throw tooMany(reply, state);
     reply.header('www-authenticate', 'Bearer');
     throw thrown;
   }
 }
 
-const resourceOf = (request: FastifyRequest) => (request.params as { session_id?: string }).session_id ?? null;
+/** Only what is an id: anything else is somebody's text. */
+function resourceOf(request: FastifyRequest): string | null {
+  const id = sessionIdSchema.safeParse((request.params as { session_id?: string }).session_id);
+  return id.success ? id.data : null;
+}
 
 const callerOf = (request: FastifyRequest) => ({
-  ipAddress: request.ip,
+  ipAddress: request.clientAddress,
   userAgent: request.headers['user-agent'] ?? null,
 });
 
@@ -228,6 +236,8 @@ function addRoute(app: FastifyInstance, gate: Gate, operation: GatedOperation): 
 declare module 'fastify' {
   interface FastifyRequest {
     user: User | null;
+    /** Where the caller is; never what a header alone says. */
+    clientAddress: string;
   }
   interface FastifyContextConfig {
     operation?: OperationId;
@@ -246,9 +256,20 @@ const securityHeaders: Record<string, string> = {
   'cache-control': 'no-store',
 };
 
+function addressOf(request: FastifyRequest, { trustProxy }: ApiConfig): string {
+  const forwarded = request.headers['x-forwarded-for'];
+  return clientAddress(
+    request.socket.remoteAddress,
+    Array.isArray(forwarded) ? forwarded.join(',') : forwarded,
+    trustProxy,
+  );
+}
+
 function addHooks(app: FastifyInstance, { api, metrics }: Gate): void {
   app.decorateRequest('user', null);
+  app.decorateRequest('clientAddress', 'unknown');
   app.addHook('onRequest', async (request, reply) => {
+    request.clientAddress = addressOf(request, api.config);
     reply.header('x-request-id', request.id);
     reply.headers(securityHeaders);
   });
@@ -263,7 +284,7 @@ function addHooks(app: FastifyInstance, { api, metrics }: Gate): void {
       path: request.url.split('?')[0]!.slice(0, 300),
       status: reply.statusCode,
       user_id: request.user?.userId ?? null,
-      ip_address: request.ip,
+      ip_address: request.clientAddress,
       milliseconds: Math.round(reply.elapsedTime),
     });
   });
@@ -320,6 +341,7 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
     api,
     authenticate: authenticator(config.jwt),
     limiter: deps.rateLimiter ?? new MemoryRateLimiter(),
+    refusals: new MemoryRateLimiter(refusalCountersMax),
     metrics: apiMetrics(deps),
   };
   const app = fastify({
@@ -327,7 +349,6 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
     exposeHeadRoutes: false,
     bodyLimit: bodyBytesMax,
     routerOptions: { maxParamLength: 200 },
-    trustProxy: config.trustProxy,
     requestTimeout: 30_000,
     keepAliveTimeout: 65_000,
     return503OnClosing: true,

@@ -1,5 +1,6 @@
 export { type Authenticator, authenticator, type User } from './auth.ts';
 export type { ApiDeps } from './call.ts';
+export * from './client-address.ts';
 export * from './config.ts';
 export { createApiHttp } from './http.ts';
 export * from './rate-limiter.ts';

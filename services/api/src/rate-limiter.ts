@@ -16,7 +16,12 @@ const windowMs = 60_000;
 const countersMax = 100_000;
 
 export class MemoryRateLimiter implements RateLimiter {
+  readonly #countersMax: number;
   readonly #counters = new Map<string, { window: number; count: number }>();
+
+  constructor(counters = countersMax) {
+    this.#countersMax = counters;
+  }
 
   async take(key: string, limit: number, nowMs: number): Promise<RateState> {
     const window = Math.floor(nowMs / windowMs);
@@ -40,10 +45,10 @@ export class MemoryRateLimiter implements RateLimiter {
 
   /** Counters of past minutes go first; then the oldest, so that the memory is bounded whoever calls. */
   #makeRoom(window: number): void {
-    if (this.#counters.size < countersMax) return;
+    if (this.#counters.size < this.#countersMax) return;
     for (const [key, counter] of this.#counters) if (counter.window !== window) this.#counters.delete(key);
     for (const key of this.#counters.keys()) {
-      if (this.#counters.size < countersMax) return;
+      if (this.#counters.size < this.#countersMax) return;
       this.#counters.delete(key);
     }
   }

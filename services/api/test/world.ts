@@ -16,7 +16,7 @@ import {
   SqliteMetadataStore,
   unwrapDek,
 } from '@lucid-sessions/adapters';
-import { type ApiConfig, type ApiDeps, createApiServer } from '@lucid-sessions/api';
+import { type ApiConfig, type ApiDeps, createApiServer, noProxy } from '@lucid-sessions/api';
 import {
   basePath,
   errorAnswer,
@@ -197,7 +197,7 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
     rateLimits: { ...rateLimitsPerMinute, create: 1000, read: 10_000, update: 1000, delete: 1000, bulk: 1000 },
     gateway: { host: 'gateway.example', port: 3390 },
     publicUrl: 'https://console.example',
-    trustProxy: false,
+    trustProxy: noProxy,
     version: '0.1.0',
     retentionDaysDefault: null,
     deleteReason: 'optional',

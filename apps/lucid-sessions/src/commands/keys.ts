@@ -225,7 +225,10 @@ async function rotateLocal({ keys, storage }: RotationWork): Promise<Rotated> {
 async function checkDropped({ storage, given }: RotationWork, wrappers: readonly KeyWrapper[]): Promise<string[]> {
   const dropped = await droppedRecipients(storage, wrappers);
   const unnamed = [...dropped].filter(([recipient]) => !given.confirm?.includes(recipient));
-  const lines = unnamed.map(([recipient, sessions]) => `${sessions} sessions would no longer open for ${recipient}`);
+  const lines = unnamed.map(
+    ([recipient, sessions]) =>
+      `${sessions} ${sessions === 1 ? 'session' : 'sessions'} would no longer open for ${recipient}`,
+  );
   if (lines.length > 0 || (dropped.size > 0 && !given.reason?.trim()))
     throw new CliError(
       [

@@ -64,6 +64,9 @@ export function readUrl(environment: Environment, variable: string, fallback: st
   const url = URL.parse(text);
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:'))
     throw new EnvironmentError(variable, 'must be an http:// or https:// address');
+  // fetch refuses such an address, and quotes it in its error.
+  if (url.username !== '' || url.password !== '')
+    throw new EnvironmentError(variable, 'must be an address without user and password');
   return text.replace(/\/+$/, '');
 }
 
