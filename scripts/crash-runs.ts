@@ -1,10 +1,13 @@
 /**
  * The long form of the crash tests: `npm run crash-runs -- --runs 300 [--seed 1] [--lanes 1] [--scene NAME]`. Kills processes
- * of the product at random moments and says what was lost. Ends with 1 when a run breaks a promise.
+ * of the product at random moments and says what was lost. `--scene backup`: so many kills of a backup, and of restores
+ * beside. Ends with 1 when a run breaks a promise.
  */
 import { parseArgs } from 'node:util';
 import { startDesktop } from '@lucid-sessions/testkit';
-import { runMany, scenes } from '../apps/lucid-sessions/test/support/crash-series.ts';
+import { describeFigures, runBackups } from '../apps/lucid-sessions/test/support/backup-runs.ts';
+import { randomFrom, runMany, scenes } from '../apps/lucid-sessions/test/support/crash-series.ts';
+import { oneProcess, severalProcesses } from '../apps/lucid-sessions/test/support/house.ts';
 
 const { values } = parseArgs({
   options: {
@@ -15,9 +18,31 @@ const { values } = parseArgs({
     scene: { type: 'string', multiple: true },
   },
 });
+const say = (line: string) => void process.stdout.write(`${line}\n`);
+const backupScenes = { backup: oneProcess, 'backup, several processes': severalProcesses };
+
+/** Not among the scenes that are run by default: the recorder lives on in it. */
+async function killBackups(processes: Record<string, string>): Promise<never> {
+  const desktop = await startDesktop();
+  const figures = await runBackups({
+    desktop,
+    house: { processes },
+    kills: Number(values.runs),
+    restoreEvery: 20,
+    random: randomFrom(Number(values.seed)),
+    say,
+  });
+  await desktop.stop();
+  say(describeFigures(figures));
+  for (const failure of figures.failures) say(failure);
+  process.exit(figures.failures.length === 0 ? 0 : 1);
+}
+
+for (const [name, processes] of Object.entries(backupScenes))
+  if (values.scene?.includes(name)) await killBackups(processes);
 const chosen = values.scene === undefined ? scenes : scenes.filter(({ name }) => values.scene?.includes(name));
 if (chosen.length === 0 || chosen.length < (values.scene?.length ?? 0))
-  throw new Error(`--scene is one of: ${scenes.map(({ name }) => name).join('; ')}`);
+  throw new Error(`--scene is one of: ${[...scenes.map(({ name }) => name), ...Object.keys(backupScenes)].join('; ')}`);
 const desktop = await startDesktop();
 const ok = await runMany({
   runs: Number(values.runs),
@@ -25,7 +50,7 @@ const ok = await runMany({
   lanes: Number(values.lanes),
   scenes: chosen,
   desktop,
-  say: (line) => void process.stdout.write(`${line}\n`),
+  say,
 });
 await desktop.stop();
 process.exit(ok ? 0 : 1);

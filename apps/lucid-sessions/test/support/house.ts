@@ -15,6 +15,8 @@ export interface HouseOptions {
   /** Services of each process, by its name: `{ all: 'storage,processor,pipeline,recorder,api' }`. */
   processes: Record<string, string>;
   environment?: Record<string, string>;
+  /** One that is there, and stays; a fresh one otherwise. */
+  dataDir?: string;
   /** Environment of single processes. */
   own?: Record<string, Record<string, string>>;
   /** Module of the spool's disk. */
@@ -64,12 +66,13 @@ const shortWaits = {
   LUCID_RATE_LIMIT_UPDATE: '100000',
   LUCID_RATE_LIMIT_CHUNKS: '1000000',
   LUCID_RATE_LIMIT_PIPELINE: '100000',
+  LUCID_RATE_LIMIT_DELETE: '100000',
   COMPRESSION_LEVEL: '1',
   MAX_CONCURRENT_SESSIONS: '20',
 } as const;
 
 export async function startHouse(options: HouseOptions): Promise<House> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'lucid-crash-'));
+  const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'lucid-crash-'));
   const [pipeline, recorder, processor, storage, api, rdp] = await freePorts(6);
   const url = (port: number | undefined) => `http://127.0.0.1:${port}`;
   const environment: Record<string, string> = {
@@ -100,7 +103,7 @@ export async function startHouse(options: HouseOptions): Promise<House> {
   );
   const stop = async (): Promise<void> => {
     await Promise.all([...victims.values()].map((victim) => victim.kill()));
-    rmSync(dataDir, { recursive: true, force: true });
+    if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
   };
   try {
     await Promise.all([...victims.values()].map((victim) => victim.start()));
