@@ -32,6 +32,10 @@ const nodeFree = [...purePackages, 'packages/contract', 'apps/console'];
 const impure =
   /\b(?:Date\.now|new Date\(\)|performance\.now|Math\.random|process\.|Buffer\.|setTimeout|setInterval|fetch\(|crypto\.subtle|crypto\.getRandomValues)/;
 
+/** Calls of node:fs that make files or folders; without a mode they would be as open as the umask lets them. */
+const making =
+  /(?<![\w.])(?:fs\.)?(?:(?:mkdir|mkdirSync|writeFile|writeFileSync|createWriteStream|appendFile|appendFileSync)\(|open(?:Sync)?\([^;]*?'(?:w|a)x?\+?')[^;]*;/g;
+
 export interface Source {
   /** Path from the repository's root, with `/`. */
   path: string;
@@ -68,6 +72,10 @@ export function checkRules(sources: readonly Source[]): string[] {
           findings.push(`${path}:${index + 1}: ${room} is pure: ${line.trim()}`);
       });
     }
+    if (/from 'node:fs(?:\/promises)?'/.test(text) && !path.startsWith('apps/console/'))
+      for (const [call] of text.matchAll(making))
+        if (!/\bmode\b|\bown\w*Mode\b|0o[67]00\b/.test(call))
+          findings.push(`${path}: say the mode (own-file.ts): ${call.split('\n')[0]}`);
     if (/\bas any\b|:\s*any\b/.test(text)) findings.push(`${path}: no any`);
   }
   return findings;

@@ -15,9 +15,19 @@ test('a broken rule is found and named', () => {
     { path: 'services/api/src/d.ts', text: "import { y } from '@lucid-sessions/storage';" },
     { path: 'packages/adapters/src/e.ts', text: "import { z } from '@lucid-sessions/storage';" },
     { path: 'packages/contract/src/f.ts', text: 'export const f = (x: any) => x;' },
+    {
+      path: 'services/storage/src/h.ts',
+      text: "import { mkdir } from 'node:fs/promises';\nawait mkdir(path, { recursive: true });",
+    },
+    {
+      path: 'apps/lucid-sessions/src/i.ts',
+      text: "import * as fs from 'node:fs';\nconst file = fs.openSync(path, 'wx');",
+    },
     { path: 'packages/recording/src/g.ts', text: "export {\n  a,\n  b,\n} from 'node:zlib';" },
   ];
   for (const source of broken) assert.equal(checkRules([source]).length, 1, source.path);
+  const own = "import { mkdir } from 'node:fs/promises';\nawait mkdir(path, { mode: 0o700 });";
+  assert.deepEqual(checkRules([{ path: 'services/storage/src/h.ts', text: own }]), []);
   assert.deepEqual(
     checkRules([{ path: 'packages/adapters/src/e.ts', text: "import type { Z } from '@lucid-sessions/storage';" }]),
     [],

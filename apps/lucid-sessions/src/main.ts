@@ -2,7 +2,6 @@
  * The command line: `lucid-sessions <command>`. Parses, calls a command, turns failures into a line and an exit code. Commands
  * are loaded when they are called: listing sessions must not wait for a server's code.
  */
-import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LucidError, retentionDaysMax } from '@lucid-sessions/contract';
 import { EnvironmentError, parseRetentionDays } from '@lucid-sessions/contract/http';
@@ -47,6 +46,9 @@ Exit codes: 0 done · 1 failed · 2 wrong usage · 3 no API answers · 4 not per
             backup, restore, check: 1 also when something is missing or damaged
             verify: 0 only for a clean bundle, 10 and above one per kind of finding (docs/format.md)`,
   );
+
+// What is made by other hands too (SQLite, ffmpeg) is for this user alone.
+process.umask(0o077);
 
 const options = (): GlobalOptions => program.opts<GlobalOptions>();
 const output = (): Output => new Output(process, options().json === true);
@@ -363,8 +365,9 @@ program
   });
 
 async function writeNewFile(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, text, { flag: 'wx', mode: 0o600 });
+  const { makeOwnFolder, writeOwnFile } = await import('@lucid-sessions/adapters');
+  await makeOwnFolder(dirname(path));
+  await writeOwnFile(path, text);
 }
 
 function exitCodeOf(error: unknown): number {

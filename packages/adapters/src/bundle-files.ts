@@ -1,7 +1,8 @@
-import { type FileHandle, mkdir, open, readdir, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type BundleEntry, type BundleFile, type BundleSource, openTar, tarStream } from '@lucid-sessions/evidence';
 import { FileHasher } from './file-hasher.ts';
+import { makeOwnFolder, ownFileMode, ownFolderMode, writeOwnFile } from './own-file.ts';
 
 /** A bundle opened for reading; close it when the verification is over. */
 export interface OpenBundle {
@@ -81,17 +82,17 @@ export async function openBundle(path: string): Promise<OpenBundle> {
 
 /** Writes a bundle into a new directory. */
 export async function writeBundleDirectory(path: string, entries: AsyncIterable<BundleEntry>): Promise<void> {
-  await mkdir(path);
+  await mkdir(path, { mode: ownFolderMode });
   for await (const { name, content } of entries) {
     const target = join(path, name);
-    await mkdir(dirname(target), { recursive: true });
-    await writeFile(target, content, { flag: 'wx' });
+    await makeOwnFolder(dirname(target));
+    await writeOwnFile(target, content);
   }
 }
 
 /** Writes a bundle as one new tar file. */
 export async function writeBundleTar(path: string, entries: AsyncIterable<BundleEntry>): Promise<void> {
-  const handle = await open(path, 'wx');
+  const handle = await open(path, 'wx', ownFileMode);
   try {
     for await (const part of tarStream(entries)) await handle.writeFile(part);
     await handle.sync();

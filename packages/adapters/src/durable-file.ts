@@ -1,6 +1,7 @@
 import { link, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pid } from 'node:process';
+import { ownFileMode, ownFolderMode } from './own-file.ts';
 
 /** Makes a rename or a new name durable. */
 export async function syncDirectory(path: string): Promise<void> {
@@ -31,13 +32,13 @@ async function writeTemporary(path: string, bytes: Uint8Array, mode: number): Pr
  * Temp → fsync → rename → fsync directory. After a crash the file holds either what it held before or `bytes`, never a
  * part; a left temporary is never read.
  */
-export async function writeFileDurably(path: string, bytes: Uint8Array, mode = 0o600): Promise<void> {
+export async function writeFileDurably(path: string, bytes: Uint8Array, mode = ownFileMode): Promise<void> {
   await rename(await writeTemporary(path, bytes, mode), path);
   await syncDirectory(dirname(path));
 }
 
 /** The same for a file that must not be there yet. False, and nothing is changed, when another was faster. */
-export async function createFileDurably(path: string, bytes: Uint8Array, mode = 0o600): Promise<boolean> {
+export async function createFileDurably(path: string, bytes: Uint8Array, mode = ownFileMode): Promise<boolean> {
   const temporary = await writeTemporary(path, bytes, mode);
   try {
     await link(temporary, path);
@@ -52,7 +53,7 @@ export async function createFileDurably(path: string, bytes: Uint8Array, mode = 
 }
 
 /** Makes a directory and its parents, each durable in its own parent. */
-export async function makeDirectoryDurably(path: string, mode = 0o700): Promise<void> {
+export async function makeDirectoryDurably(path: string, mode = ownFolderMode): Promise<void> {
   const first = await mkdir(path, { recursive: true, mode });
   if (first === undefined) return;
   for (let at = path; at.length >= first.length; at = dirname(at)) await syncDirectory(dirname(at));

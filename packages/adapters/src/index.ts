@@ -51,6 +51,7 @@ export { logFileReader } from './log-files.ts';
 export { LogWitnesses, type LogWitnessesOptions, type WitnessAddress } from './log-witnesses.ts';
 export { nodeCrypto } from './node-crypto.ts';
 export { nodeDecompressor } from './node-decompressor.ts';
+export { makeOwnFolder, ownFileMode, ownFileStream, ownFolderMode, writeOwnFile } from './own-file.ts';
 export { type ContentItem, contentBytesMax } from './session-index/content-items.ts';
 export { SessionIndexes, type SessionIndexesOptions } from './session-index/session-indexes.ts';
 export * from './sqlite-database.ts';

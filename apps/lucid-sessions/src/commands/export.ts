@@ -1,11 +1,10 @@
 /** `export`: the evidence bundle of a session from the API, as a directory or one tar file, with a starter policy beside it. */
 import { randomBytes } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
-import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { access, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { openBundle, writeBundleDirectory } from '@lucid-sessions/adapters';
+import { makeOwnFolder, openBundle, ownFileStream, writeBundleDirectory, writeOwnFile } from '@lucid-sessions/adapters';
 import type { BundleEntry, BundleSource } from '@lucid-sessions/evidence';
 import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, formatBytes, type Output } from '../cli/output.ts';
@@ -34,7 +33,7 @@ export async function exportSession(
   const bundle = resolve(options.out);
   const policy = `${bundle.replace(/\.tar$/, '')}.policy.json`;
   for (const path of [bundle, policy]) await refuseExisting(path);
-  await mkdir(dirname(bundle), { recursive: true });
+  await makeOwnFolder(dirname(bundle));
   const range = await chunkRange(api, id, options);
   const partial = `${bundle}.${randomBytes(4).toString('hex')}.partial`;
   try {
@@ -45,7 +44,7 @@ export async function exportSession(
     await rm(partial, { force: true });
   }
   const trusted = await api.json<Record<string, unknown>>('GET', '/evidence/policy');
-  await writeFile(policy, `${JSON.stringify(trusted, null, 2)}\n`, { flag: 'wx' });
+  await writeOwnFile(policy, `${JSON.stringify(trusted, null, 2)}\n`);
   return { session_id: id, bundle, policy };
 }
 
@@ -94,7 +93,7 @@ async function download(api: ApiClient, path: string, file: string, output: Outp
       yield part;
     }
   };
-  await pipeline(Readable.from(counted(response.body)), createWriteStream(file, { flags: 'wx' }));
+  await pipeline(Readable.from(counted(response.body)), ownFileStream(file));
 }
 
 async function unpack(tar: string, directory: string): Promise<void> {

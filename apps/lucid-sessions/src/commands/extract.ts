@@ -1,11 +1,10 @@
 /** `extract`: what crossed clipboard and drives of a session, as files. Needs the right recordings:inputs; audited. */
 import { randomBytes } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
-import { access, mkdir, rm } from 'node:fs/promises';
+import { access, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { openBundle, writeBundleDirectory } from '@lucid-sessions/adapters';
+import { makeOwnFolder, openBundle, ownFileStream, writeBundleDirectory } from '@lucid-sessions/adapters';
 import type { BundleEntry, BundleSource } from '@lucid-sessions/evidence';
 import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, formatBytes, type Output } from '../cli/output.ts';
@@ -24,7 +23,7 @@ export async function extractContents(api: ApiClient, output: Output, id: string
     () => false,
   );
   if (exists) throw new CliError(`${directory} is there already: name another place with --out`);
-  await mkdir(dirname(directory), { recursive: true });
+  await makeOwnFolder(dirname(directory));
   const partial = `${directory}.${randomBytes(4).toString('hex')}.partial`;
   try {
     await download(api, `${sessionPath(id)}/contents`, partial, output);
@@ -47,7 +46,7 @@ async function download(api: ApiClient, path: string, file: string, output: Outp
     }
   };
   // What people typed and copied: for the one who extracts it alone.
-  await pipeline(Readable.from(counted(response.body)), createWriteStream(file, { flags: 'wx', mode: 0o600 }));
+  await pipeline(Readable.from(counted(response.body)), ownFileStream(file));
 }
 
 /** The last entry lists the others. */

@@ -1,6 +1,5 @@
 /** `keys`: the keys of this installation, in its data directory; `shred` alone goes through the API. */
 import { randomUUID } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import {
@@ -11,6 +10,7 @@ import {
   type KeyWrapper,
   makeAgeIdentity,
   SqliteThread,
+  writeOwnFile,
 } from '@lucid-sessions/adapters';
 import type { Environment } from '@lucid-sessions/contract/http';
 import { formatPublicKey, keyIdOf } from '@lucid-sessions/evidence';
@@ -106,7 +106,7 @@ async function makeAuditor(path: string): Promise<{ recipient: string; file: str
   const file = resolve(path);
   const { identity, recipient } = await makeAgeIdentity();
   try {
-    await writeFile(file, `# public key: ${recipient}\n${identity}\n`, { flag: 'wx', mode: 0o600 });
+    await writeOwnFile(file, `# public key: ${recipient}\n${identity}\n`);
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
     throw new CliError(`${file} is there already: name another file with --auditor`);
@@ -128,7 +128,7 @@ export async function exportPublicKeys(environment: Environment, output: Output,
     const policy = await trustPolicy(keys, environment, dataDirectory(environment));
     if (policy.identity_keys.length === 0) throw new CliError('there are no keys yet: "keys init" or "up" makes them');
     const text = JSON.stringify(policy, null, 2);
-    if (out !== undefined) await writeFile(out, `${text}\n`, { flag: 'wx' });
+    if (out !== undefined) await writeOwnFile(out, `${text}\n`);
     output.result(policy, out === undefined ? text : `policy     ${resolve(out)}`);
   });
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { access, link, mkdir, open, rename, rm } from 'node:fs/promises';
+import { access, link, open, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { makeOwnFolder, ownFileMode } from '@lucid-sessions/adapters';
 import { CliError } from '../cli/output.ts';
 
 /**
@@ -10,9 +11,9 @@ import { CliError } from '../cli/output.ts';
 export async function writeNewFile<T>(path: string, write: (partial: string) => Promise<T>): Promise<T> {
   const target = resolve(path);
   await refuseExisting(target);
-  await mkdir(dirname(target), { recursive: true });
+  await makeOwnFolder(dirname(target));
   const partial = `${target}.${randomBytes(4).toString('hex')}.partial`;
-  await (await open(partial, 'wx', 0o600)).close();
+  await (await open(partial, 'wx', ownFileMode)).close();
   try {
     const result = await write(partial);
     await giveName(partial, target);

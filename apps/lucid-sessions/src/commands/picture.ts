@@ -1,7 +1,7 @@
 /** `picture`: what the client showed at one moment of a recording, as PNG. */
 import { stat, writeFile } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
-import { createFfmpegH264Decoder } from '@lucid-sessions/adapters';
+import { createFfmpegH264Decoder, ownFileMode } from '@lucid-sessions/adapters';
 import { createPixelBuffer, SessionDecoder } from '@lucid-sessions/rdp/graphics';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
 import { writeNewFile } from './new-file.ts';
@@ -40,7 +40,7 @@ export async function takePicture(
     throw new CliError(`${options.out} is no name for a picture: end it in .png`, exitCodes.usage);
   return writeNewFile(options.out, async (partial) => {
     const { picture, lastUs, unsupported } = await pictureAt(recording, options, output, signal);
-    await writeFile(partial, await encodePng(picture));
+    await writeFile(partial, await encodePng(picture), { mode: ownFileMode });
     return {
       session_id: recording.sessionId,
       out: resolve(options.out),

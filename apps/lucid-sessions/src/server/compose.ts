@@ -38,7 +38,14 @@ import { createStorageServer, readStorageEnv } from '@lucid-sessions/storage';
 import { anchorCheck, openAnchors } from './anchors.ts';
 import { consoleFiles } from './console-files.ts';
 import { logOrigin, nowUs, openKeys, openLog, openStores } from './embedded-parts.ts';
-import { type DataDirectory, dataDirectory, type ServiceName, serviceNames, withOwnSecrets } from './environment.ts';
+import {
+  closeFolders,
+  type DataDirectory,
+  dataDirectory,
+  type ServiceName,
+  serviceNames,
+  withOwnSecrets,
+} from './environment.ts';
 import { followedStorage } from './followed-storage.ts';
 import { isRecordings, reservedLog, restoring, storageDirectories } from './reserved-parts.ts';
 import { guardRestoredLog } from './restored-log.ts';
@@ -144,6 +151,7 @@ class Composer {
     await KeyDirectory.open(this.#directory.keys);
     const lock = KeyLock.share(this.#directory.keys);
     this.#disposers.push(async () => lock.release());
+    closeFolders([this.#directory.log, readStorageEnv(this.#environment).chunkStoragePath]);
   }
 
   /** In the reverse order of starting; each is given its chance even when another fails. */

@@ -1,4 +1,5 @@
 /** Where everything lives in LUCID_DATA_DIR, and the secrets an embedded installation makes for itself on first start. */
+import { chmodSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Environment, readText } from '@lucid-sessions/contract/http';
 import { loadOrCreateSecret } from './secret-file.ts';
@@ -29,6 +30,16 @@ export function dataDirectory(environment: Environment): DataDirectory {
     jwtSecret: join(root, 'secrets', 'jwt'),
     adminToken: join(root, 'secrets', 'admin-token'),
   };
+}
+
+/** Folders of an installation that was begun when they could be looked into by others. */
+export function closeFolders(paths: readonly string[]): void {
+  // Windows keeps rights in access lists that these bits do not show.
+  if (process.platform === 'win32') return;
+  for (const path of paths) {
+    const facts = statSync(path, { throwIfNoEntry: false });
+    if (facts?.isDirectory() && (facts.mode & 0o077) !== 0) chmodSync(path, facts.mode & 0o7700);
+  }
 }
 
 /** `environment` with the data directory made absolute and the secrets nobody set: made once, kept in 0600 files. */
