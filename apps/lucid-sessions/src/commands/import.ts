@@ -1,5 +1,6 @@
 /** `import`: RDP connections out of a packet capture, decrypted. */
 import { readFile, stat, writeFile } from 'node:fs/promises';
+import { ownFileMode } from '@lucid-sessions/adapters';
 import { type CaptureRecord, encodeCapture } from '@lucid-sessions/recording';
 import { CaptureError, readPacketFile } from '../capture/packet-file.ts';
 import { type RdpConnection, type RdpFindings, rdpConnectionsOf } from '../capture/rdp-connections.ts';
@@ -109,10 +110,12 @@ function recordsOf({ pieces }: RdpConnection): CaptureRecord[] {
 async function writeRdpcap(path: string, connection: RdpConnection): Promise<void> {
   const { number: _, ...meta } = described(connection, 0);
   const capture = encodeCapture({ meta: { ...meta, imported_by: software.version }, records: recordsOf(connection) });
-  await writeNewFile(path, (partial) => writeFile(partial, capture));
+  await writeNewFile(path, (partial) => writeFile(partial, capture, { mode: ownFileMode }));
 }
 
 async function writeReport(path: string, connection: RdpConnection, { skipped }: RdpFindings): Promise<void> {
   const report = { ...redactedReport(connection), not_read: skipped };
-  await writeNewFile(path, (partial) => writeFile(partial, `${JSON.stringify(report, null, 2)}\n`));
+  await writeNewFile(path, (partial) =>
+    writeFile(partial, `${JSON.stringify(report, null, 2)}\n`, { mode: ownFileMode }),
+  );
 }
