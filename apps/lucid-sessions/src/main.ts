@@ -382,6 +382,7 @@ function explain(error: unknown): string {
   if (error instanceof CommanderError) return '';
   const code = (error as NodeJS.ErrnoException).code;
   const expected =
+    ['KeyError', 'SecretFileError', 'LogError'].includes((error as Error).name) ||
     error instanceof CliError ||
     error instanceof EnvironmentError ||
     error instanceof RangeError ||
@@ -390,9 +391,13 @@ function explain(error: unknown): string {
   return `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`;
 }
 
+const endWaitMs = 3000;
+
 try {
   await program.parseAsync();
 } catch (error) {
   process.stderr.write(explain(error));
   process.exitCode = exitCodeOf(error);
+  // Whatever was left open: a command that failed ends.
+  setTimeout(() => process.exit(), endWaitMs).unref();
 }

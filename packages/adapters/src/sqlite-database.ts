@@ -27,13 +27,22 @@ export class SqliteDatabase {
    * refused: an older program must not write into it.
    */
   constructor(path: string, migrations: readonly string[]) {
-    if (path !== ':memory:') ownerOnly(path);
-    this.#database = new DatabaseSync(path, { timeout: busyMs });
-    // FULL: a commit is on the disk when it answers, in WAL mode as well.
-    this.#database.exec(
-      'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF;',
-    );
-    this.#migrate(migrations);
+    try {
+      if (path !== ':memory:') ownerOnly(path);
+      this.#database = new DatabaseSync(path, { timeout: busyMs });
+    } catch (thrown) {
+      throw openError(thrown);
+    }
+    try {
+      // FULL: a commit is on the disk when it answers, in WAL mode as well.
+      this.#database.exec(
+        'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF;',
+      );
+      this.#migrate(migrations);
+    } catch (thrown) {
+      this.#database.close();
+      throw openError(thrown);
+    }
   }
 
   #migrate(migrations: readonly string[]): void {
@@ -111,6 +120,26 @@ export class SqliteDatabase {
 }
 
 const sqliteFull = 13;
+
+/** SQLite's primary result codes, for who has to mend a database that does not open. */
+const openProblems: Record<number, string> = {
+  5: 'another program has locked it',
+  8: 'it is read-only',
+  10: 'the disk does not read or write it',
+  11: 'it is damaged: restore it from a backup',
+  13: 'the disk is full',
+  14: 'the file can not be opened',
+  26: 'it is no SQLite database, or damaged: restore it from a backup',
+};
+
+function openError(thrown: unknown): LucidError {
+  if (thrown instanceof LucidError) return thrown;
+  const { errcode, code } = thrown as { errcode?: unknown; code?: unknown };
+  const known = typeof errcode === 'number' ? openProblems[errcode & 0xff] : undefined;
+  return new LucidError('storage', known ?? `the database can't be opened (${String(code ?? errcode)})`, {
+    cause: thrown,
+  });
+}
 
 /** SQLite's own errors in terms of the closed table. */
 export async function guardedSql<T>(work: () => T): Promise<T> {

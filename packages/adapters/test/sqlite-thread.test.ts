@@ -28,7 +28,7 @@ test('one thread holds several stores and ends with the last', async () => {
 });
 
 test('errors keep their code, and a database that can not be opened says so', async () => {
-  await assert.rejects(new SqliteThread().metadata('/dev/null/metadata.db'), { code: 'LUCID_ERR_3022' });
+  await assert.rejects(new SqliteThread().metadata('/dev/null/metadata.db'), { code: 'LUCID_ERR_3007' });
   const thread = new SqliteThread();
   const queue = await thread.jobQueue(':memory:');
   const closed = await thread.metadata(':memory:');

@@ -1,6 +1,7 @@
 /** Who is calling. Tokens come from the identity provider; this service only checks them. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { LucidError } from '@lucid-sessions/contract';
+import { EnvironmentError } from '@lucid-sessions/contract/http';
 import { createRemoteJWKSet, customFetch, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
 import type { ApiConfig, JwtKey } from './config.ts';
 import { keySetFetch } from './jwks-fetch.ts';
@@ -28,7 +29,7 @@ function algorithmOf(key: KeyObject): string {
   if (key.asymmetricKeyType === 'rsa') return 'RS256';
   if (key.asymmetricKeyType === 'ed25519') return 'EdDSA';
   if (key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1') return 'ES256';
-  throw new LucidError('invalidRequest', 'LUCID_JWT_PUBLIC_KEY must be an RSA, P-256 or Ed25519 key');
+  throw new EnvironmentError('LUCID_JWT_PUBLIC_KEY', 'must be an RSA, P-256 or Ed25519 key');
 }
 
 function publicKeyOf(pem: string): KeyObject {
@@ -38,7 +39,7 @@ function publicKeyOf(pem: string): KeyObject {
   try {
     return createPublicKey(pem);
   } catch (cause) {
-    throw new LucidError('invalidRequest', 'LUCID_JWT_PUBLIC_KEY must be a public key in PEM form', { cause });
+    throw new EnvironmentError('LUCID_JWT_PUBLIC_KEY', 'must be a public key in PEM form', { cause });
   }
 }
 
@@ -88,6 +89,11 @@ function refusalOf(thrown: unknown): LucidError {
   if (thrown instanceof errors.JWKSTimeout || thrown instanceof TypeError)
     return new LucidError('unavailable', 'the keys of the identity provider can not be fetched', { cause: thrown });
   return unauthenticated('the token is not valid; sign in again');
+}
+
+/** Throws EnvironmentError for a public key that can't be used. */
+export function checkJwtKey(key: JwtKey): void {
+  verifierOf(key);
 }
 
 export function authenticator(config: ApiConfig['jwt']): Authenticator {

@@ -1,4 +1,4 @@
-export { type Authenticator, authenticator, type User } from './auth.ts';
+export { type Authenticator, authenticator, checkJwtKey, type User } from './auth.ts';
 export type { ApiDeps } from './call.ts';
 export * from './client-address.ts';
 export * from './config.ts';

@@ -20,13 +20,16 @@ export async function startRecorderServer(
     serviceSecret: config.serviceSecret,
     ...(deps.onError === undefined ? {} : { onError: deps.onError }),
   });
-  return {
-    recorder,
-    address: await app.listen({ host: config.host, port: config.port }),
-    async dispose() {
-      app.server.closeIdleConnections();
-      await app.close();
-      await recorder.dispose();
-    },
+  const dispose = async (drainMs?: number): Promise<void> => {
+    app.server.closeIdleConnections();
+    await app.close();
+    await recorder.dispose(drainMs);
   };
+  try {
+    const address = await app.listen({ host: config.host, port: config.port });
+    return { recorder, address, dispose: () => dispose() };
+  } catch (error) {
+    await dispose(0);
+    throw error;
+  }
 }

@@ -4,6 +4,7 @@ export {
   readRecorderEnv,
 } from './config.ts';
 export type { ListenAddress } from './front-door/front-door.ts';
+export { checkCertificate } from './front-door/identity.ts';
 export { type RecorderServer, startRecorderServer } from './http.ts';
 export { createRecorder, type Recorder, type RecorderDeps } from './recorder.ts';
 export {

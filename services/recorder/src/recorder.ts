@@ -71,7 +71,13 @@ const limitsOf = (config: RecorderConfig): SpoolLimits => ({
 /** Starts listening and takes up the spool of an earlier process. */
 export async function createRecorder(config: RecorderConfig, deps: RecorderDeps): Promise<Recorder> {
   const recorder = new RunningRecorder(config, deps);
-  await recorder.start();
+  try {
+    await recorder.start();
+  } catch (error) {
+    // A port that is taken must not leave the spool's thread behind: it would keep the process alive.
+    await recorder.dispose(0);
+    throw error;
+  }
   return recorder;
 }
 
@@ -331,13 +337,15 @@ class RunningRecorder implements Recorder {
     const ended = [...this.#sessions.values()].map((session) => session.stop('recorder_shutdown', shutdownMessage));
     await Promise.all(ended);
     const until = performance.now() + drainMs;
-    while (this.spool.undrainedCount > 0 && this.spool.failure === null && performance.now() < until)
+    // Not there where its start has failed.
+    const spool: Spool | undefined = this.spool;
+    while (spool !== undefined && spool.undrainedCount > 0 && spool.failure === null && performance.now() < until)
       await new Promise((resolve) => setTimeout(resolve, 5));
     await this.#reports.dispose(Math.max(100, until - performance.now()));
     this.#book.turnPage();
     await this.#attempts.dispose(100);
     this.#door?.destroy();
-    await this.spool.close();
+    await spool?.close();
   }
 }
 

@@ -20,7 +20,7 @@ import {
 } from '@lucid-sessions/evidence';
 import type { Anchor, AnchorRequest } from '@lucid-sessions/pipeline';
 import { readEvmAnchor, readEvmChain } from './evm.ts';
-import { readSecretFile } from './secret-file.ts';
+import { readConfiguredSecret, unreadable } from './secret-file.ts';
 
 const certificatesMax = 20;
 
@@ -42,7 +42,15 @@ export function readTsas(environment: Environment): TrustedTsa[] {
       'LUCID_TSA_CERTIFICATE',
       'must name a PEM file with the certificate the timestamps of LUCID_TSA_URL are signed with',
     );
-  return blocks.map((block) => ({ name, certificate: new X509Certificate(block).raw.toString('base64') }));
+  return blocks.map((block) => ({ name, certificate: derOf(block) }));
+}
+
+function derOf(block: string): string {
+  try {
+    return new X509Certificate(block).raw.toString('base64');
+  } catch (cause) {
+    throw new EnvironmentError('LUCID_TSA_CERTIFICATE', 'names a PEM file whose certificate is damaged', { cause });
+  }
 }
 
 function pemBlocks(path: string): string[] {
@@ -50,8 +58,7 @@ function pemBlocks(path: string): string[] {
   try {
     return readFileSync(path, 'utf8').match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw thrown;
+    throw unreadable('LUCID_TSA_CERTIFICATE', path, thrown);
   }
 }
 
@@ -145,7 +152,9 @@ function coreOptions(environment: Environment, more: Partial<BlockchainCoreOptio
   const tokenFile = readText(environment, 'BLOCKCHAIN_ANCHORING_TOKEN_FILE', '');
   return {
     baseUrl: readUrl(environment, 'BLOCKCHAIN_ANCHORING_URL', ''),
-    ...(tokenFile === '' ? {} : { authorization: `Bearer ${readSecretFile(tokenFile)}` }),
+    ...(tokenFile === ''
+      ? {}
+      : { authorization: `Bearer ${readConfiguredSecret('BLOCKCHAIN_ANCHORING_TOKEN_FILE', tokenFile)}` }),
     ...more,
   };
 }

@@ -37,7 +37,7 @@ import { type Recorder, readRecorderEnv, startRecorderServer } from '@lucid-sess
 import { createStorageServer, readStorageEnv } from '@lucid-sessions/storage';
 import { anchorCheck, openAnchors } from './anchors.ts';
 import { consoleFiles } from './console-files.ts';
-import { logOrigin, nowUs, openKeys, openLog, openStores } from './embedded-parts.ts';
+import { logOrigin, nowUs, opened, openKeys, openLog, openStores } from './embedded-parts.ts';
 import {
   closeFolders,
   type DataDirectory,
@@ -47,9 +47,12 @@ import {
   withOwnSecrets,
 } from './environment.ts';
 import { followedStorage } from './followed-storage.ts';
+import type { Door } from './ports.ts';
+import { preflight, startProblem } from './preflight.ts';
 import { isRecordings, reservedLog, restoring, storageDirectories } from './reserved-parts.ts';
 import { guardRestoredLog } from './restored-log.ts';
 import { refuseHalfRestored } from './restoring.ts';
+import { lockServices } from './service-lock.ts';
 import { software } from './software.ts';
 import { trustPolicy } from './trust-policy.ts';
 import { readVault } from './vault.ts';
@@ -86,12 +89,17 @@ const urlVariables = {
 
 /** Starts the services in the order in which they need each other. What was started is stopped again when a later one fails. */
 export async function startLucid(options: ComposeOptions): Promise<RunningLucid> {
-  const composer = new Composer(options);
+  const services = new Set(options.services ?? serviceNames);
+  const { root } = dataDirectory(options.environment);
+  let doors: readonly Door[] = [];
+  let composer: Composer | null = null;
   try {
+    doors = await preflight({ environment: options.environment, services });
+    composer = new Composer(options);
     return await composer.start();
   } catch (error) {
-    await composer.dispose();
-    throw error;
+    await composer?.dispose();
+    throw startProblem(error, root, doors);
   }
 }
 
@@ -123,6 +131,8 @@ class Composer {
   }
 
   async start(): Promise<RunningLucid> {
+    const services = lockServices(this.#directory.root, this.#services);
+    this.#disposers.push(async () => services.release());
     await this.#holdKeys();
     const storage = this.#services.has('storage') ? await this.#startStorage() : this.#remote('storage');
     const processor = this.#services.has('processor') ? await this.#startProcessor(storage) : this.#remote('processor');
@@ -175,6 +185,10 @@ class Composer {
     const fileName = this.#services.has('storage') ? 'reserve' : 'reserve-pipeline';
     this.#reserve ??= FileReserve.open({ directories, fileName, say: this.#log });
     return this.#reserve;
+  }
+
+  #file<T>(path: string, open: (path: string) => Promise<T>): Promise<T> {
+    return opened('LUCID_DATA_DIR', path, () => open(path));
   }
 
   /** A commit waits for the disk: not in the thread that relays. */
@@ -272,8 +286,14 @@ class Composer {
       log: reservedLog(embeddedLogPort(log), reserve),
       anchors: openAnchors(this.#environment, { storage, nowUs, log: this.#log }),
       readLogFile: logFileReader(this.#directory.log),
-      queue: withReserve(await this.#sqlite.jobQueue(this.#directory.pipelineJobs), reserve),
-      journal: withReserve(await this.#sqlite.journal(this.#directory.pipelineJournal), reserve),
+      queue: withReserve(
+        await this.#file(this.#directory.pipelineJobs, (path) => this.#sqlite.jobQueue(path)),
+        reserve,
+      ),
+      journal: withReserve(
+        await this.#file(this.#directory.pipelineJournal, (path) => this.#sqlite.journal(path)),
+        reserve,
+      ),
       nowUs,
       random: Math.random,
       newId: randomUUID,

@@ -21,25 +21,42 @@ import { type KeyWrap, LucidError } from '@lucid-sessions/contract';
 import { type Environment, EnvironmentError, readText } from '@lucid-sessions/contract/http';
 import type { ProcessorKeys } from '@lucid-sessions/processor';
 import type { ChunkStore, MetadataStore, StorageConfig } from '@lucid-sessions/storage';
+import { accessProblem } from './data-access.ts';
 import type { DataDirectory } from './environment.ts';
 
 /** The system's wall clock, as it is set and corrected while this runs; µs since 1970. */
 export const nowUs = (): number => Date.now() * 1000;
 
 /** Throws EnvironmentError for a metadata store this version has no adapter for. */
-export async function openStores(
-  config: StorageConfig,
-  sqlite: SqliteThread,
-  disk?: ChunkDisk,
-): Promise<{ metadata: MetadataStore; chunks: ChunkStore }> {
+export function metadataPath(config: Pick<StorageConfig, 'metadataDb'>): string {
   const match = /^sqlite:(.+)$/.exec(config.metadataDb);
   if (match?.[1] === undefined)
     throw new EnvironmentError(
       'SESSION_METADATA_DB',
       'must be sqlite:PATH (other metadata stores have no adapter in this version)',
     );
+  return resolve(match[1]);
+}
+
+/** A file that can't be opened is told with its variable. */
+export async function opened<T>(variable: string, path: string, opening: () => T | Promise<T>): Promise<T> {
+  try {
+    return await opening();
+  } catch (error) {
+    if (error instanceof EnvironmentError) throw error;
+    const why = accessProblem(error) ?? (error instanceof Error ? error.message : String(error));
+    throw new EnvironmentError(variable, `names ${path}, which can't be opened: ${why}`, { cause: error });
+  }
+}
+
+export async function openStores(
+  config: StorageConfig,
+  sqlite: SqliteThread,
+  disk?: ChunkDisk,
+): Promise<{ metadata: MetadataStore; chunks: ChunkStore }> {
+  const path = metadataPath(config);
   return {
-    metadata: await sqlite.metadata(resolve(match[1])),
+    metadata: await opened('SESSION_METADATA_DB', path, () => sqlite.metadata(path)),
     chunks: new FsChunkStore({ path: resolve(config.chunkStoragePath), ...(disk === undefined ? {} : { disk }) }),
   };
 }
@@ -108,6 +125,13 @@ export function logOrigin(environment: Environment, directory: DataDirectory): s
   return known ?? said ?? `${hostname()}/lucid-sessions`;
 }
 
+/** A name that no signed note may have would fail with the first session. */
+export function checkLogOrigin(environment: Environment, directory: DataDirectory): void {
+  if (!/^[^\s+]{1,255}$/u.test(logOrigin(environment, directory)))
+    throw new EnvironmentError('LUCID_LOG_ORIGIN', 'must be 1 to 255 characters without space or plus');
+}
+
 export async function openLog(keys: KeyDirectory, directory: DataDirectory, origin: string): Promise<EmbeddedLog> {
-  return EmbeddedLog.open({ directory: directory.log, signer: await keys.logSigner(origin) });
+  const signer = await keys.logSigner(origin);
+  return opened('LUCID_DATA_DIR', directory.log, () => EmbeddedLog.open({ directory: directory.log, signer }));
 }

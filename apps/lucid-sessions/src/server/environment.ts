@@ -16,6 +16,8 @@ export interface DataDirectory {
   serviceSecret: string;
   jwtSecret: string;
   adminToken: string;
+  /** Directories in it that are made as they are needed. */
+  parts: readonly string[];
 }
 
 export function dataDirectory(environment: Environment): DataDirectory {
@@ -29,6 +31,7 @@ export function dataDirectory(environment: Environment): DataDirectory {
     serviceSecret: join(root, 'secrets', 'service'),
     jwtSecret: join(root, 'secrets', 'jwt'),
     adminToken: join(root, 'secrets', 'admin-token'),
+    parts: ['keys', 'log', 'secrets', 'spool', 'locks'].map((name) => join(root, name)),
   };
 }
 

@@ -1,7 +1,7 @@
 /** The EVM anchor's settings, from the environment. */
 import type { EvmAnchorOptions, EvmChainOptions, EvmFinality } from '@lucid-sessions/adapters';
 import { type Environment, EnvironmentError, readInteger, readText, readUrl } from '@lucid-sessions/contract/http';
-import { readSecretFile } from './secret-file.ts';
+import { readConfiguredSecret } from './secret-file.ts';
 
 const feeGwei = { min: 1, max: 1_000_000, fallback: 100 };
 const depthMax = 100_000;
@@ -29,7 +29,7 @@ function readFinality(environment: Environment): EvmFinality {
 export function readEvmSender(environment: Environment): Pick<EvmAnchorOptions, 'privateKey' | 'feePerGasMaxWei'> {
   const path = readText(environment, 'LUCID_EVM_KEY_FILE', '');
   if (path === '') throw new EnvironmentError('LUCID_EVM_KEY_FILE', 'must name a 0600 file with the private key');
-  const key = readSecretFile(path).replace(/^0x/, '');
+  const key = readConfiguredSecret('LUCID_EVM_KEY_FILE', path).replace(/^0x/, '');
   if (!/^[0-9a-fA-F]{64}$/.test(key))
     throw new EnvironmentError('LUCID_EVM_KEY_FILE', 'must name a file with a private key of 64 hex digits');
   const gwei = readInteger(environment, 'LUCID_EVM_MAX_FEE_GWEI', feeGwei);

@@ -12,6 +12,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { EnvironmentError } from '@lucid-sessions/contract/http';
+import { accessProblem } from './data-access.ts';
 
 const secretBytesMax = 64 * 1024;
 
@@ -28,6 +30,21 @@ export function readSecretFile(path: string): string {
   if (!(size >= 1 && size <= secretBytesMax))
     throw new SecretFileError(`${path} holds no secret: remove it to have it made again`);
   return readFileSync(path, 'utf8').trim();
+}
+
+/** A file a variable names and nobody can read: told with the variable. */
+export function unreadable(variable: string, path: string, error: unknown): unknown {
+  const why = accessProblem(error) ?? (error instanceof SecretFileError ? error.message : null);
+  return why === null ? error : new EnvironmentError(variable, `names ${path}, which can't be read: ${why}`);
+}
+
+/** The secret in a file that a variable names. */
+export function readConfiguredSecret(variable: string, path: string): string {
+  try {
+    return readSecretFile(path);
+  } catch (error) {
+    throw unreadable(variable, path, error);
+  }
 }
 
 /**

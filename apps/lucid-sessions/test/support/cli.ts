@@ -86,7 +86,7 @@ export async function startProgram(
   };
   t.after(() => stop('SIGKILL'));
   await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`not ready after 30 s: ${stdout} ${stderr}`)), 30_000);
+    const timer = setTimeout(() => reject(new Error(`not ready after two minutes: ${stdout} ${stderr}`)), 120_000);
     child.stderr?.on('data', (part: Buffer) => {
       stderr += part.toString();
     });

@@ -8,8 +8,8 @@ export class EnvironmentError extends Error {
   override readonly name = 'EnvironmentError';
   readonly variable: string;
 
-  constructor(variable: string, mustBe: string) {
-    super(`${variable} ${mustBe}`);
+  constructor(variable: string, mustBe: string, options?: { cause: unknown }) {
+    super(`${variable} ${mustBe}`, options);
     this.variable = variable;
   }
 }

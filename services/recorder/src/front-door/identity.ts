@@ -1,9 +1,10 @@
 /** The certificate clients see: the operator's, or one made at the first start. */
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import * as fs from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createSecureContext, type SecureContext } from 'node:tls';
+import { EnvironmentError } from '@lucid-sessions/contract/http';
 import { makeSelfSigned } from './self-signed.ts';
 import { tlsSettings } from './tls-settings.ts';
 
@@ -25,14 +26,68 @@ export interface GatewayIdentity {
 const yearsValid = 10;
 
 export async function loadIdentity(files: IdentityFiles): Promise<GatewayIdentity> {
-  const own = files.certificatePath === undefined || files.keyPath === undefined;
-  const certificatePath = files.certificatePath ?? join(files.directory, 'rdp.crt');
-  const keyPath = files.keyPath ?? join(files.directory, 'rdp.key');
+  const { own, certificatePath, keyPath } = pathsOf(files);
   if (own && !fs.existsSync(keyPath)) await makeIdentity(files.directory, certificatePath, keyPath);
-  const cert = fs.readFileSync(certificatePath);
-  const context = createSecureContext({ ...tlsSettings, cert, key: fs.readFileSync(keyPath) });
-  const sha256 = new X509Certificate(cert).fingerprint256.replaceAll(':', '').toLowerCase();
-  return { context, sha256, selfSigned: own };
+  const { certificate, cert, key } = checkCertificate(files, Date.now());
+  const context = createSecureContext({ ...tlsSettings, cert, key });
+  return { context, sha256: certificate.fingerprint256.replaceAll(':', '').toLowerCase(), selfSigned: own };
+}
+
+function pathsOf(files: IdentityFiles): { own: boolean; certificatePath: string; keyPath: string } {
+  return {
+    own: files.certificatePath === undefined || files.keyPath === undefined,
+    certificatePath: files.certificatePath ?? join(files.directory, 'rdp.crt'),
+    keyPath: files.keyPath ?? join(files.directory, 'rdp.key'),
+  };
+}
+
+/** Throws EnvironmentError for files that no client could connect with: unreadable, not a pair, not valid at this time. */
+export function checkCertificate(
+  files: IdentityFiles,
+  nowMs: number,
+): { certificate: X509Certificate; cert: Buffer; key: Buffer } {
+  const { own, certificatePath, keyPath } = pathsOf(files);
+  const [certVariable, keyVariable] = own ? ['LUCID_DATA_DIR', 'LUCID_DATA_DIR'] : ['RDP_TLS_CERT', 'RDP_TLS_KEY'];
+  const mend = own ? '; remove rdp.crt and rdp.key there to have them made again' : '';
+  const wrong = (variable: string, path: string, what: string, cause?: unknown): EnvironmentError =>
+    new EnvironmentError(variable, `names ${path}, ${what}${mend}`, { cause });
+  const cert = readFile(certVariable, certificatePath);
+  const key = readFile(keyVariable, keyPath);
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(cert);
+  } catch (cause) {
+    throw wrong(certVariable, certificatePath, 'which holds no certificate in PEM form', cause);
+  }
+  let privateKey: KeyObject;
+  try {
+    privateKey = createPrivateKey(key);
+  } catch (cause) {
+    throw wrong(keyVariable, keyPath, 'which holds no private key in PEM form without a passphrase', cause);
+  }
+  if (!certificate.checkPrivateKey(privateKey))
+    throw wrong(keyVariable, keyPath, `which is not the key of the certificate in ${certificatePath}`);
+  if (certificate.validToDate.getTime() < nowMs)
+    throw wrong(certVariable, certificatePath, `a certificate that expired on ${isoDay(certificate.validToDate)}`);
+  if (certificate.validFromDate.getTime() > nowMs)
+    throw wrong(certVariable, certificatePath, `a certificate that begins on ${isoDay(certificate.validFromDate)}`);
+  return { certificate, cert, key };
+}
+
+const isoDay = (date: Date): string => date.toISOString().slice(0, 10);
+
+function readFile(variable: string, path: string): Buffer {
+  try {
+    return fs.readFileSync(path);
+  } catch (cause) {
+    throw new EnvironmentError(
+      variable,
+      `names ${path}, which can't be read (${(cause as NodeJS.ErrnoException).code})`,
+      {
+        cause,
+      },
+    );
+  }
 }
 
 async function makeIdentity(directory: string, certificatePath: string, keyPath: string): Promise<void> {

@@ -1,0 +1,131 @@
+/**
+ * What can be known to fail before anything is made: wrong values, unreadable files and directories, taken ports. Each is an
+ * EnvironmentError that names its variable. Whatever happens between this look and the start is told by the start itself.
+ */
+import { AgeWrapper } from '@lucid-sessions/adapters';
+import { checkJwtKey, readApiEnv } from '@lucid-sessions/api';
+import { type Environment, EnvironmentError } from '@lucid-sessions/contract/http';
+import { readPipelineEnv } from '@lucid-sessions/pipeline';
+import { readProcessorEnv } from '@lucid-sessions/processor';
+import { checkCertificate, readRecorderEnv } from '@lucid-sessions/recorder';
+import { readStorageEnv } from '@lucid-sessions/storage';
+import { anchorCheck, openAnchors } from './anchors.ts';
+import { accessProblem, checkDirectory, checkFile, makeDirectory } from './data-access.ts';
+import { checkLogOrigin, metadataPath } from './embedded-parts.ts';
+import { type DataDirectory, dataDirectory, type ServiceName } from './environment.ts';
+import { checkPorts, type Door, listenError } from './ports.ts';
+import { software } from './software.ts';
+import { readVault } from './vault.ts';
+import { readWitnesses } from './witnesses.ts';
+
+export interface PreflightOptions {
+  environment: Environment;
+  services: ReadonlySet<ServiceName>;
+}
+
+/** Answers where the services will listen. */
+export async function preflight({ environment, services }: PreflightOptions): Promise<Door[]> {
+  const directory = dataDirectory(environment);
+  // Secrets nobody set are made at the start: here they only have to be there.
+  const jwtSecret =
+    environment.LUCID_JWT_PUBLIC_KEY || environment.LUCID_JWT_JWKS_URL ? {} : { LUCID_JWT_SECRET: placeholder };
+  const complete: Environment = {
+    LUCID_SERVICE_SECRET: placeholder,
+    ...jwtSecret,
+    ...Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== '')),
+    LUCID_DATA_DIR: directory.root,
+  };
+  const doors = readDoors(complete, services);
+  checkShared(complete);
+  await checkDirectories(complete, services, directory);
+  checkLogOrigin(complete, directory);
+  await checkPorts(doors);
+  await makeDirectory('LUCID_DATA_DIR', directory.root);
+  return doors;
+}
+
+/** What failed at the start all the same, in terms of what the operator has set. */
+export function startProblem(error: unknown, root: string, doors: readonly Door[]): unknown {
+  if (error instanceof EnvironmentError || !(error instanceof Error)) return error;
+  const { syscall, port, path } = error as NodeJS.ErrnoException & { port?: number };
+  const door = syscall === 'listen' ? doors.find((each) => each.port === port) : undefined;
+  if (door !== undefined) return listenError(door, error, null);
+  const isOwn = ['KeyError', 'SecretFileError', 'LogError'].includes(error.name);
+  const why = isOwn ? error.message : path?.startsWith(root) ? accessProblem(error) : null;
+  if (why === null) return error;
+  const where = isOwn ? root : path;
+  return new EnvironmentError('LUCID_DATA_DIR', `names ${where}, which can't be used: ${why}`, { cause: error });
+}
+
+const placeholder = 'set-when-the-services-start-at-the-latest';
+
+/** Reads what every chosen service will read, and answers where they will listen. */
+function readDoors(environment: Environment, services: ReadonlySet<ServiceName>): Door[] {
+  const inside = { hostVariable: 'LUCID_BIND_HOST' };
+  const doors: Door[] = [];
+  if (services.has('storage')) {
+    const { host, port } = readStorageEnv(environment);
+    doors.push({ ...inside, portVariable: 'SESSION_STORAGE_PORT', host, port });
+  }
+  if (services.has('processor')) {
+    const { host, port, recipients } = readProcessorEnv(environment);
+    checkRecipients(recipients);
+    doors.push({ ...inside, portVariable: 'CHUNK_PROCESSOR_PORT', host, port });
+  }
+  if (services.has('pipeline')) {
+    const { host, port } = readPipelineEnv(environment);
+    doors.push({ ...inside, portVariable: 'SESSION_PIPELINE_PORT', host, port });
+  }
+  if (services.has('recorder')) {
+    const config = readRecorderEnv(environment);
+    if (config.certificatePath !== undefined) checkCertificate({ ...config, directory: '' }, Date.now());
+    doors.push({ ...inside, portVariable: 'SESSION_RECORDER_PORT', host: config.host, port: config.port });
+    for (const { host, port, target } of config.listeners) {
+      const portVariable = target === null ? 'RDP_LISTEN_PORT' : 'RDP_LISTENERS';
+      doors.push({ portVariable, hostVariable: 'RDP_LISTEN_HOST', host, port });
+    }
+  }
+  if (services.has('api')) {
+    const { host, port, jwt } = readApiEnv(environment, software.version);
+    checkJwtKey(jwt.key);
+    doors.push({ hostVariable: 'LUCID_API_HOST', portVariable: 'SESSION_API_PORT', host, port });
+  }
+  return doors;
+}
+
+/** What several services read, or one of them only later. */
+function checkShared(environment: Environment): void {
+  readVault(environment);
+  readWitnesses(environment);
+  anchorCheck(environment);
+  openAnchors(environment, { storage: { appendAudit: async () => {} }, nowUs: () => 0, log: () => {} });
+}
+
+function checkRecipients(recipients: readonly string[]): void {
+  for (const recipient of recipients)
+    try {
+      new AgeWrapper(recipient);
+    } catch {
+      throw new EnvironmentError(
+        'LUCID_RECIPIENTS',
+        `holds ${recipient}, which is no age recipient: a letter is wrong`,
+      );
+    }
+}
+
+/** Of what is there already; what is not is made by the services. */
+async function checkDirectories(
+  environment: Environment,
+  services: ReadonlySet<ServiceName>,
+  directory: DataDirectory,
+): Promise<void> {
+  await checkDirectory('LUCID_DATA_DIR', directory.root);
+  for (const path of directory.parts) await checkDirectory('LUCID_DATA_DIR', path);
+  if (services.has('storage')) {
+    const config = readStorageEnv(environment);
+    await checkDirectory('CHUNK_STORAGE_PATH', config.chunkStoragePath);
+    await checkFile('SESSION_METADATA_DB', metadataPath(config));
+  }
+  if (services.has('pipeline'))
+    for (const path of [directory.pipelineJobs, directory.pipelineJournal]) await checkFile('LUCID_DATA_DIR', path);
+}
