@@ -153,6 +153,7 @@ sessions
   .option('--username <name>', 'whom the session is for; clients that send this name as mstshash find it')
   .option('--ignore-cert', 'take any certificate of the target (a recorded fact)')
   .option('--pinned-sha256 <hex>', 'take exactly this certificate of the target')
+  .option('--legacy-tls', 'also take TLS 1.0, CBC and no forward secrecy from the target (a recorded fact)')
   .option('--graphics <mode>', 'passthrough or classic')
   .option('--project <name>')
   .option('--environment <name>')

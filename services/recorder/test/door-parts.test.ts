@@ -131,7 +131,7 @@ test('the first of a kind is told at once, those behind it together, and each le
   for (let i = 0; i < 20; i += 1)
     kept.attempt(attempt({ connectionId: `c${i}`, clientAddress: `192.0.2.7:${i}` }), 'why');
   assert.equal(lines.length, 1);
-  assert.equal(lines[0], 'refused 192.0.2.7:0: no session has this route [why]');
+  assert.equal(lines[0], 'refused 192.0.2.7:0: session s: no session has this route [why]');
   kept.turnPage();
   const audited = told.filter(({ count }) => count > 0);
   assert.deepEqual(

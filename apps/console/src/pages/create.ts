@@ -100,6 +100,7 @@ function fields(): Child {
         input('pinned_sha256', { pattern: '[0-9a-f]{64}', placeholder: '64 hex digits', spellcheck: 'false' }),
         'SHA-256 of the certificate to trust, when no authority signed it.',
       ),
+      check('legacy_tls', 'Accept old TLS of the target (recorded as a downgrade in the manifest)', false),
     ),
     h(
       'div',
@@ -153,6 +154,7 @@ export function readForm(data: FormData): Facts {
       domain: text('domain'),
       ignore_cert: data.has('ignore_cert'),
       pinned_sha256: text('pinned_sha256'),
+      ...(data.has('legacy_tls') ? { legacy_tls: true } : {}),
     },
     recording_config: { persistence: text('persistence'), graphics: text('graphics') },
     storage_config: { retention_days: number('retention_days') },

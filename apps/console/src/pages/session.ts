@@ -232,6 +232,7 @@ function sessionFacts(session: Session): HTMLElement {
           ? 'any accepted'
           : 'checked',
     ],
+    ['Target’s TLS', rdp.legacy_tls && 'old versions and suites accepted'],
     ['Created', [instant(session.created_at), session.created_by && ` by ${session.created_by}`]],
     ['Started', session.started_at && instant(session.started_at)],
     ['Ended', session.stopped_at && instant(session.stopped_at)],

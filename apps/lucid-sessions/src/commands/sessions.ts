@@ -83,6 +83,7 @@ export interface CreateOptions {
   username?: string;
   ignoreCert?: boolean;
   pinnedSha256?: string;
+  legacyTls?: boolean;
   graphics?: string;
   project?: string;
   environment?: string;
@@ -108,6 +109,7 @@ export async function createSession(
       ...(options.username === undefined ? {} : { username: options.username }),
       ...(options.ignoreCert ? { ignore_cert: true } : {}),
       ...(options.pinnedSha256 === undefined ? {} : { pinned_sha256: options.pinnedSha256 }),
+      ...(options.legacyTls ? { legacy_tls: true } : {}),
     },
     ...(options.graphics === undefined ? {} : { recording_config: { graphics: options.graphics } }),
     ...(options.retention === undefined ? {} : { storage_config: { retention_days: options.retention } }),

@@ -113,7 +113,7 @@ export class AttemptBook {
       page.last = attempt;
       page.more += 1;
       // It is told later, under another id; what was reserved for it is let go now.
-      this.#options.tell({ ...attempt, count: 0 });
+      if (attempt.sessionId !== null) this.#options.tell({ ...attempt, count: 0 });
       return;
     }
     this.#pages.set(key, { last: attempt, more: 0 });
