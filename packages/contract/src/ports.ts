@@ -217,6 +217,8 @@ export type RecorderReport =
       recovered?: boolean;
       statistics: RecordingStatistics;
     }
+  /** The session is over, and a chunk of it is refused every time: it waits in the spool. */
+  | { kind: 'not_stored'; sessionId: string; message: string }
   /** Every chunk of the session has a storage receipt: the manifest can be made. */
   | { kind: 'drained'; sessionId: string; chunksCount: number };
 

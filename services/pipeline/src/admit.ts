@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import {
   type Admission,
   type ConnectionRequest,
+  errorNames,
   type Finding,
   LucidError,
   noStatistics,
@@ -18,7 +19,17 @@ import {
   type SessionTicket,
   storageConfigSchema,
 } from '@lucid-sessions/contract';
-import { type Context, isoOf, loadJournal, loadSession, logRecord, stateOf, step, tryStep } from './context.ts';
+import {
+  type Context,
+  editSession,
+  isoOf,
+  loadJournal,
+  loadSession,
+  logRecord,
+  stateOf,
+  step,
+  tryStep,
+} from './context.ts';
 import type { Journal } from './ports.ts';
 import type { Reservation } from './reservations.ts';
 import { liveStates } from './state-machine.ts';
@@ -256,6 +267,11 @@ export async function admit(context: Context, { connectionId }: { connectionId: 
   } catch (thrown) {
     context.deps.onError?.('admit', thrown);
     if (thrown instanceof LucidError && thrown.code === 'LUCID_ERR_3001') return { admitted: false, ...unknown };
+    if (thrown instanceof LucidError && thrown.code === errorNames.compression) {
+      // No connection can mend it: whoever set the session up reads why none begins.
+      await editSession(context, sessionId, (session) => ({ ...session, end_message: thrown.message })).catch(() => {});
+      return { admitted: false, ...refusal('unavailable', thrown.message) };
+    }
     return { admitted: false, ...refusal('unavailable', 'the recording could not be opened; try again in a moment') };
   }
 }

@@ -77,7 +77,18 @@ export async function recordDrained(context: Context, sessionId: string, chunksC
   if (journal.manifestUs !== null || journal.admittedUs === null) return;
   const drained = { ...journal, drainedUs: context.deps.nowUs(), drainedChunks: chunksCount };
   await context.deps.journal.put(drained);
+  // What it said while chunks were refused is over.
+  if (chunksCount !== null && drained.endedUs !== null)
+    await editSession(context, sessionId, (session) => ({ ...session, end_message: journal.endMessage }));
   if (drained.endedUs !== null) await settleEnd(context, sessionId);
+}
+
+/** Told at once, where people look; the manifest says in the end what was stored. */
+async function recordNotStored(context: Context, sessionId: string, message: string): Promise<void> {
+  const journal = await loadJournal(context, sessionId);
+  if (journal.endedUs === null || journal.manifestUs !== null) return;
+  const text = `${journal.endMessage ?? 'it ended'}; ${message}`.slice(0, 500);
+  await editSession(context, sessionId, (session) => ({ ...session, end_message: text }));
 }
 
 async function recordStart(context: Context, sessionId: string, atUs: number, recorderId: string): Promise<void> {
@@ -132,6 +143,8 @@ async function take(context: Context, report: RecorderReport): Promise<void> {
       return context.deps.journal.appendFact(sessionId, report.fact);
     case 'ended':
       return recordEnd(context, sessionId, { ...report, inferred: false });
+    case 'not_stored':
+      return recordNotStored(context, sessionId, report.message);
     case 'drained':
       return recordDrained(context, sessionId, report.chunksCount);
   }

@@ -285,6 +285,31 @@ check('of a listener, a recording that could not be opened leaves no session', a
   await made.until('new-1', 'deleted');
 });
 
+check('a session whose chunks could never be compressed does not begin, and says why', async (made) => {
+  await made.storage.createSession({ session: sampleSession('s1', { status: 'created' }), routeTokenSha256: null });
+  await made.pipeline.start({ sessionId: 's1' });
+  made.processor.open = () => Promise.reject(new LucidError('compression', 'the LZ4 codec is not here'));
+  const answer = await admitBy(made, 's1');
+  assert.deepEqual(answer, { admitted: false, code: 'unavailable', message: 'the LZ4 codec is not here' });
+  assert.equal((await sessionOf(made, 's1')).end_message, 'the LZ4 codec is not here');
+});
+
+check('chunks that are refused after the end are told in the session, until they are stored', async (made) => {
+  await made.admit('s1');
+  await made.start('s1', 5);
+  const refused = { kind: 'not_stored', sessionId: 's1', message: "chunk 0 can't be stored: damaged" } as const;
+  await made.pipeline.report(refused);
+  assert.equal((await sessionOf(made, 's1')).end_message, null, 'a running session is ended by its recorder');
+  const ended = { kind: 'ended', sessionId: 's1', atUs: 9, reason: 'client_disconnected', failed: false } as const;
+  await made.pipeline.report({ ...ended, message: 'bye', statistics });
+  await made.pipeline.report(refused);
+  assert.equal((await sessionOf(made, 's1')).end_message, "bye; chunk 0 can't be stored: damaged");
+  await made.putChunk('s1', 0);
+  await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 1 });
+  await made.until('s1', 'completed');
+  assert.equal((await sessionOf(made, 's1')).end_message, 'bye');
+});
+
 check('drained may come before ended', async (made) => {
   await made.admit('s1');
   await made.start('s1', 5);

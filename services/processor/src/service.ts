@@ -13,10 +13,12 @@ import { FRAME_BODY_BYTES_MAX } from '@lucid-sessions/recording';
 import { Chains } from './chain/chains.ts';
 import { finishSession } from './chain/finish.ts';
 import type { ClockCheck } from './chain/manifest-body.ts';
+import { compressionOf } from './chain/open-body.ts';
 import { signBody } from './chain/records.ts';
 import { findStoredReceipt } from './chain/session-chain.ts';
 import type { ProcessorConfig } from './config.ts';
 import type { ProcessorKeys } from './keys.ts';
+import { type Compression, loadCodec } from './pool/compress.ts';
 import { ChunkPool } from './pool/pool.ts';
 
 /** What a payload may be longer than CHUNK_SIZE_MB: the frame that crossed the limit, and headers. */
@@ -77,6 +79,7 @@ export function createProcessor(config: ProcessorServiceConfig, deps: ProcessorD
   return {
     async open(request) {
       checkSessionId(request.session?.session_id);
+      await checkCodec(compressionOf(request.session));
       return { openRecord: await chains.open(request) };
     },
     async seal(chunk) {
@@ -121,6 +124,15 @@ function healthOf(pool: ChunkPool, chains: Chains): ServiceHealth {
         ? (['degraded', `chunk workers die: ${lastCrash}`] as const)
         : (['healthy', null] as const);
   return { service: 'processor', status, message, details };
+}
+
+/** A session whose chunks could not be compressed does not begin: nobody would see what was recorded. */
+async function checkCodec(compression: Compression): Promise<void> {
+  try {
+    await loadCodec(compression);
+  } catch (cause) {
+    throw new LucidError('compression', (cause as Error).message, { cause });
+  }
 }
 
 function checkSessionId(sessionId: unknown): asserts sessionId is string {

@@ -92,6 +92,8 @@ class RunningRecorder implements Recorder {
   readonly #log: (line: string) => void;
   readonly #clock = new WallClock();
   readonly #sessions = new Map<string, RecordedSession>();
+  /** Told already: what keeps sessions that are over out of storage. Bounded by what the spool holds. */
+  readonly #unstored = new Map<string, string>();
   /** Admitted, not running yet: when they were, µs. */
   readonly #connecting = new Map<string, number>();
   #door: FrontDoor | null = null;
@@ -157,7 +159,11 @@ class RunningRecorder implements Recorder {
       chunkSlotsCount,
       flushEveryMs: 5,
       seal: (chunk) => this.#deps.processor.seal(chunk),
-      onDrained: (sessionId, chunksCount) => this.#report({ kind: 'drained', sessionId, chunksCount }),
+      onDrained: (sessionId, chunksCount) => {
+        this.#unstored.delete(sessionId);
+        return this.#report({ kind: 'drained', sessionId, chunksCount });
+      },
+      onUnstorable: (sessionId, message) => this.#unstorable(sessionId, message),
       onProblem: this.#onProblem,
       ...(this.#deps.spoolDiskModule === undefined ? {} : { diskModule: this.#deps.spoolDiskModule }),
     });
@@ -239,6 +245,17 @@ class RunningRecorder implements Recorder {
     const session = this.#sessions.get(sessionId);
     if (session === undefined) throw new LucidError('notInThisState', 'the session has no connection at this recorder');
     return session;
+  }
+
+  /** A session that runs is told its user; one that is over waits in the spool, and whoever looks at it reads why. */
+  #unstorable(sessionId: string, message: string): void {
+    const session = this.#sessions.get(sessionId);
+    if (session !== undefined) session.unstorable(message);
+    else if (this.#unstored.get(sessionId) !== message) {
+      this.#unstored.set(sessionId, message);
+      this.#onProblem(`session ${sessionId} is over and not whole in storage: ${message}`);
+      void this.#report({ kind: 'not_stored', sessionId, message });
+    }
   }
 
   #reportRecovered({ sessionId, end, lastWrittenUs, framesCount }: RecoveredSession): void {

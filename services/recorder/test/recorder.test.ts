@@ -105,6 +105,44 @@ test('a processor that is away: chunks wait in the spool, health says degraded, 
   assert.equal((await gateway.reported('drained')).chunksCount, sealed);
 });
 
+const refusing = async (): Promise<never> => {
+  throw new LucidError('compression', 'the LZ4 codec can not be loaded');
+};
+
+test('a chunk that is refused for good ends the session: its user, the operator and the session are told why', async (t) => {
+  const { gateway, rdp } = await session(t, {
+    config: { chunkAgeMs: 200 },
+    deps: { processor: { seal: refusing }, spoolLimits: { retryMs: 5, retryMsMax: 10 } },
+  });
+  const end = await rdp.ended;
+  assert.equal(end.errorInfo, ErrorInfo.outOfMemory.code);
+  const ended = await gateway.reported('ended');
+  assert.deepEqual([ended.reason, ended.failed], ['recording_not_persisted', true]);
+  assert.match(ended.message, /chunk 0 can't be stored: the LZ4 codec can not be loaded/);
+  const { status, message } = await gateway.recorder.port.health();
+  assert.equal(status, 'degraded');
+  assert.match(message ?? '', /chunk 0 of session session-1: the LZ4 codec/);
+  assert.match(gateway.problems.join('\n'), /chunk 0 of session session-1: .+ waits in the spool and is tried again/);
+});
+
+test('one that is over already says so, once, and nothing more when its chunks are stored after all', async (t) => {
+  let refuse = true;
+  const { gateway, rdp } = await session(t, {
+    deps: {
+      processor: { seal: async () => (refuse ? refusing() : receipt) },
+      spoolLimits: { retryMs: 5, retryMsMax: 10 },
+    },
+  });
+  await rdp.close();
+  const { message } = await gateway.reported('not_stored');
+  assert.match(message, /chunk 0 can't be stored: the LZ4 codec can not be loaded/);
+  assert.match(gateway.problems.join('\n'), /session session-1 is over and not whole in storage: chunk 0/);
+  refuse = false;
+  await gateway.reported('drained');
+  assert.equal(gateway.reports.filter(({ kind }) => kind === 'not_stored').length, 1);
+  assert.equal((await gateway.recorder.port.health()).status, 'healthy');
+});
+
 test('a recorder that dies is recovered by the next: ended as crashed, chunks flagged, then drained', async (t) => {
   const dataDir = temporaryDirectory(t);
   const never = { seal: () => new Promise<never>(() => {}) };

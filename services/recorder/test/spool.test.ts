@@ -45,6 +45,7 @@ async function openSpool(t: TestContext, directory: string, options: Partial<Spo
       return receipt;
     },
     onDrained: async (sessionId, chunksCount) => resolveDrained([sessionId, chunksCount]),
+    onUnstorable: () => {},
     onProblem: () => {},
     ...options,
   });

@@ -1,6 +1,7 @@
-import type { ProcessorPort } from '@lucid-sessions/contract';
+import type { ProcessorPort, SessionDocument } from '@lucid-sessions/contract';
 import { formatPublicKey, type OpenBody, type PublicKey, recordBase, toHex } from '@lucid-sessions/evidence';
 import { CHUNK_AGE_US_MAX } from '@lucid-sessions/recording';
+import type { Compression } from '../pool/compress.ts';
 
 export type OpenRequest = Parameters<ProcessorPort['open']>[0];
 
@@ -9,6 +10,9 @@ export interface RecorderIdentity {
   software: string;
   key: PublicKey;
 }
+
+export const compressionOf = ({ storage_config, recording_config }: SessionDocument): Compression =>
+  storage_config.compression_enabled ? recording_config.compression : 'none';
 
 /** What is signed before chunk 0. `dekId` is null when the session is stored in clear. */
 export function openBodyOf(
@@ -29,7 +33,7 @@ export function openBodyOf(
     policy: {
       persistence: request.persistence,
       graphics: request.graphics,
-      compression: session.storage_config.compression_enabled ? session.recording_config.compression : 'none',
+      compression: compressionOf(session),
       chunk_bytes_max: chunkBytesMax,
       chunk_age_us_max: CHUNK_AGE_US_MAX,
       ...notKept('input', session.recording_config.input_policy),

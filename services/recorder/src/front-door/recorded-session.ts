@@ -42,6 +42,8 @@ export class RecordedSession {
   #droppedSeen = 0;
   #ending: Ending | null = null;
   #ended = false;
+  /** Why its chunks are refused; null while they are stored. */
+  #unstorable: string | null = null;
   #errorInfo: string | null = null;
   #endTimer: NodeJS.Timeout | null = null;
   readonly #whenEnded: Promise<void>;
@@ -256,6 +258,13 @@ export class RecordedSession {
   /** Told when it begins, to where another disk may keep it: a recorder that dies in it can't tell its end. */
   #openGap(fromUs: number, reason: string): void {
     this.#fact({ kind: 'gap', fromUs, toUs: null, framesLost: 0, reason });
+  }
+
+  /** What was recorded stays in the spool, where nobody can see it: going on would be recording for nobody. */
+  unstorable(message: string): void {
+    if (this.#unstorable !== null) return;
+    this.#unstorable = message;
+    this.#recordingFailed(message);
   }
 
   #recordingFailed(message: string): void {

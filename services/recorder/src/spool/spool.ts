@@ -1,6 +1,6 @@
 /** The relaying thread's side of the spool: sessions write frames, closed segments come back as chunks to seal. */
 import { Worker } from 'node:worker_threads';
-import { type ChunkReceipt, type ChunkToSeal, LucidError } from '@lucid-sessions/contract';
+import { type ChunkReceipt, type ChunkToSeal, errorNames, LucidError } from '@lucid-sessions/contract';
 import { encodeNote, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
 import { BatchPool, createBatchMemory } from './batch-pool.ts';
 import { FrameBatch, type FullBatch } from './frame-batch.ts';
@@ -42,9 +42,23 @@ export interface SpoolOptions {
   seal: (chunk: ChunkToSeal) => Promise<ChunkReceipt>;
   /** Every chunk of the session has its receipt; the session's spool goes when this resolves. */
   onDrained: (sessionId: string, chunksCount: number) => Promise<void>;
+  /** A chunk of the session is refused again and again for a reason that waiting does not mend. It is kept and tried on. */
+  onUnstorable: (sessionId: string, message: string) => void;
   /** Something an operator should know. */
   onProblem: (message: string) => void;
 }
+
+/** Codes of refusals that the same chunk meets every time; others pass: storage that is away, a full disk. */
+const lastingRefusals: readonly string[] = [
+  errorNames.invalidRequest,
+  errorNames.notInThisState,
+  errorNames.compression,
+  errorNames.encryption,
+  errorNames.tooLarge,
+  errorNames.conflict,
+];
+/** So many lasting refusals one after the other are no accident: some two seconds with the spool's pauses. */
+const refusalsMax = 4;
 
 export interface SpoolSessionEvents {
   /** Frames can't be persisted from here on; `onGap` says when that is over, with the same `fromUs`. */
@@ -148,8 +162,8 @@ export class Spool {
   #closing: Promise<void> | null = null;
   /** Set when the spool thread has died: nothing can be recorded any more. */
   failure: string | null = null;
-  /** Latest failure to seal, null after a success. */
-  sealProblem: string | null = null;
+  /** Sessions whose latest chunk was refused: why, and how often for a lasting reason. */
+  readonly #refused = new Map<string, { message: string; lasting: number }>();
 
   private constructor(options: SpoolOptions) {
     this.#options = options;
@@ -196,6 +210,12 @@ export class Spool {
   /** Whether one more read of a socket surely fits. */
   get hasRoom(): boolean {
     return this.pool.hasMoreThan(batchSlotsReserveMin + batchSlotsReservePerSession * this.#recording);
+  }
+
+  /** What keeps a chunk out of storage now; null when nothing does. */
+  get sealProblem(): string | null {
+    const [problem] = this.#refused.values();
+    return problem?.message ?? null;
   }
 
   /** Sessions, live ones too, whose chunks are not all stored. */
@@ -348,7 +368,7 @@ export class Spool {
     if (memory === undefined) return;
     try {
       const receipt = await this.#options.seal({ ...chunk, payload: new Uint8Array(memory, 0, payloadBytes) });
-      this.sealProblem = null;
+      if (this.#refused.delete(sessionId)) this.#options.onProblem(`session ${sessionId} is being stored again`);
       const stored = chunk.final && receipt.final === false ? 'not_final' : 'as_asked';
       this.command({ kind: 'sealed', sessionId, index, slot, stored });
     } catch (error) {
@@ -356,14 +376,26 @@ export class Spool {
         this.command({ kind: 'sealed', sessionId, index, slot, stored: 'chain_closed' });
         return;
       }
-      this.sealProblem = `chunk ${index} of session ${sessionId}: ${error instanceof Error ? error.message : String(error)}`;
+      this.#refuse(sessionId, index, error);
       this.command({ kind: 'not_sealed', sessionId, index, slot });
     }
+  }
+
+  #refuse(sessionId: string, index: number, error: unknown): void {
+    const why = error instanceof Error ? error.message : String(error);
+    const message = `chunk ${index} of session ${sessionId}: ${why}`;
+    const known = this.#refused.get(sessionId);
+    const isLasting = error instanceof LucidError && lastingRefusals.includes(error.code);
+    const lasting = isLasting ? (known?.lasting ?? 0) + 1 : 0;
+    this.#refused.set(sessionId, { message, lasting });
+    if (known === undefined) this.#options.onProblem(`${message}; it waits in the spool and is tried again`);
+    if (lasting >= refusalsMax) this.#options.onUnstorable(sessionId, `chunk ${index} can't be stored: ${why}`);
   }
 
   async #drained(sessionId: string, chunksCount: number): Promise<void> {
     await this.#options.onDrained(sessionId, chunksCount);
     this.command({ kind: 'forget', sessionId });
+    this.#refused.delete(sessionId);
     this.#known.delete(sessionId);
     for (const [number, { session }] of this.#sessions)
       if (session.sessionId === sessionId) {
