@@ -7,6 +7,7 @@ export * from './crash/index.ts';
 export * from './desktop.ts';
 export * from './encode-bitmaps.ts';
 export * from './evm-node.ts';
+export * from './freerdp-codecs.ts';
 export * from './inspect.ts';
 export * from './keyboard.ts';
 export * from './long-recording.ts';

@@ -120,6 +120,9 @@ describe('MPPC, [MS-RDPBCGR] 3.1.8', () => {
         Number.parseInt(byte, 2),
       );
       const decompressor = new MppcDecompressor(large ? 65536 : 8192);
+      // Something to refer to.
+      const before: Token[] = [1, { distance: 1, length: 3000 }];
+      decompressor.decompress(mppcEncode(before, large), packetCompressed);
       const output = decompressor.decompress(bytes, packetCompressed);
       assert.equal(output.length, typeof token === 'number' ? 1 : token.length, bits);
       if (typeof token === 'number') assert.equal(output[0], token);
@@ -141,6 +144,11 @@ describe('MPPC, [MS-RDPBCGR] 3.1.8', () => {
     assert.deepEqual(flushed, new Uint8Array(3));
     const plain = ascii('plain');
     assert.equal(decompressor.decompress(plain, packetFlushed), plain);
+  });
+
+  test('a match over the end of the history is refused: no compressor makes one', () => {
+    const match = mppcEncode([{ distance: 2, length: 3 }], false);
+    assert.throws(() => new MppcDecompressor(8192).decompress(match, packetCompressed), decodeError('invalid'));
   });
 
   test('the end of the history is the end', () => {

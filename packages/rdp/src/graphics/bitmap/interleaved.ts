@@ -15,8 +15,8 @@ const liteKinds: readonly (Kind | undefined)[] = ['foreground', 'image', 'dither
 const extendedKinds: readonly (Kind | undefined)[] = [...regularKinds, undefined, 'foreground', 'image', 'dithered'];
 
 /**
- * Interleaved RLE: [MS-RDPBCGR] 2.2.9.1.1.3.1.2.4 and 3.1.9. Rows come bottom-up. A stream that ends early leaves the
- * rest black, one that says more than width × height pixels is `invalid`. Throws `DecodeError`.
+ * Interleaved RLE: [MS-RDPBCGR] 2.2.9.1.1.3.1.2.4 and 3.1.9. Rows come bottom-up. A stream of fewer pixels than width × height is
+ * `truncated` (what other clients show there is what lay in their memory), one of more is `invalid`. Throws `DecodeError`.
  */
 export function decodeInterleaved(
   bytes: Uint8Array,
@@ -64,6 +64,7 @@ class InterleavedRun {
       }
       this.#order(this.#reader.u8());
     }
+    if (this.#at < this.#pixels.length) throw this.#reader.error('truncated', 'a bitmap ends before its last row does');
     return this.#pixels;
   }
 

@@ -55,15 +55,9 @@ export class MppcDecompressor {
     this.#offset += 1;
   }
 
-  /** A replicating copy (3.1.8.2): it may read what it has just written. */
   #copy(distance: number, length: number): void {
-    const history = this.#history;
-    const mask = history.length - 1;
-    if (length > history.length - this.#offset) throw historyOverrun();
-    let to = this.#offset;
-    let from = to - distance;
-    for (const end = to + length; to < end; to += 1, from += 1) history[to] = history[from & mask]!;
-    this.#offset = to;
+    copyMatch(this.#history, this.#offset, distance, length);
+    this.#offset += length;
   }
 
   snapshot(): HistorySnapshot {
@@ -76,8 +70,23 @@ export class MppcDecompressor {
   }
 }
 
-function historyOverrun(): DecodeError {
+export function historyOverrun(): DecodeError {
   return new DecodeError('limit', 'compressed data decompresses past the end of the history');
+}
+
+/**
+ * A replicating copy (3.1.8.2) to `to`: it may read what it has just written, or what an earlier round left behind `to`, but no
+ * compressor lets a match run over the history's end. The history's length is a power of two.
+ */
+export function copyMatch(history: Uint8Array, to: number, distance: number, length: number): void {
+  const from = (to - distance) & (history.length - 1);
+  if (length > history.length - to) throw historyOverrun();
+  if (length > history.length - from) throw new DecodeError('invalid', 'a match runs over the end of the history');
+  if (from + length <= to || from > to) {
+    history.copyWithin(to, from, from + length);
+    return;
+  }
+  for (let index = 0; index < length; index += 1) history[to + index] = history[from + index]!;
 }
 
 /** [MS-RDPBCGR] 3.1.8.4.1.2.1, after the leading 11. */

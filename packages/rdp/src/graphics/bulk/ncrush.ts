@@ -1,7 +1,7 @@
 import { DecodeError } from '@lucid-sessions/wire';
 import { packetAtFront, packetCompressed, packetFlushed } from './flags.ts';
 import { canonicalLookup } from './huffman.ts';
-import type { HistorySnapshot } from './mppc.ts';
+import { copyMatch, type HistorySnapshot, historyOverrun } from './mppc.ts';
 import * as tables from './ncrush-tables.ts';
 
 const historyBytes = 65536;
@@ -76,12 +76,8 @@ export class NcrushDecompressor {
   }
 
   #copy(distance: number, length: number): void {
-    if (length > historyBytes - this.#offset) throw historyOverrun();
-    const history = this.#history;
-    let to = this.#offset;
-    let from = to - distance;
-    for (const end = to + length; to < end; to += 1, from += 1) history[to] = history[from & (historyBytes - 1)]!;
-    this.#offset = to;
+    copyMatch(this.#history, this.#offset, distance, length);
+    this.#offset += length;
   }
 
   snapshot(): NcrushSnapshot {
@@ -100,10 +96,6 @@ function readMatch(bits: LowBitReader): number {
   const base = tables.matchBases[index];
   if (base === undefined) throw new DecodeError('invalid', 'a length-of-match class is not defined');
   return base + bits.read(tables.matchExtraBits[index]!);
-}
-
-function historyOverrun(): DecodeError {
-  return new DecodeError('limit', 'compressed data decompresses past the end of the history');
 }
 
 /** Bits from the least significant of the first byte on (3.1.8.1.4). */
