@@ -14,7 +14,9 @@ import {
   PointerFlag,
   Protocol,
   refreshRect,
+  SaveSessionInfoType,
   type ShareDataPdu,
+  saveSessionInfo,
   slowPathInput,
   slowPathUpdate,
   suppressOutput,
@@ -39,6 +41,8 @@ export interface DesktopOptions {
   certificate?: TestCertificate;
   /** The clock's time. */
   now?: () => Date;
+  /** Says that the user has logged on, as Windows does; false: never, as other hosts. */
+  tellsLogon?: boolean;
   /** Refuses every client with this ERRINFO code once it listens. */
   refuseWith?: number;
 }
@@ -230,10 +234,17 @@ class DesktopSession {
       this.#withHeader = (set.extraFlags & GeneralExtraFlag.noBitmapCompressionHdr) === 0;
     }
     this.#scene = new Scene(desktopWidth, desktopHeight);
+    if (this.#shared.options.tellsLogon !== false) this.#tellLogon();
     this.#tick();
     this.#clockTimer = setInterval(() => this.#tick(), CLOCK_MS);
     this.#clockTimer.unref();
     this.#change(this.#scene.area);
+  }
+
+  /** Plain notify: [MS-RDPBCGR] 2.2.10.1.1.3. */
+  #tellLogon(): void {
+    const info = { infoType: SaveSessionInfoType.plainNotify, infoData: new Uint8Array(576) };
+    this.#stream.write(this.#acceptor.shareData(PduType2.saveSessionInfo, saveSessionInfo, info));
   }
 
   #tick(): void {

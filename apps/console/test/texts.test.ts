@@ -84,7 +84,7 @@ test('events of the index are lines, with and without the texts that not everyon
     const { kind, text } = playerEventOf({ timeUs: 1, ...event } as IndexEvent);
     return `${kind}: ${text}`;
   };
-  const typed = { kind: 'typed', untilUs: 2, keys: 3, erased: 0, entered: true, approximate: false };
+  const typed = { kind: 'typed', untilUs: 2, keys: 3, erased: 0, entered: true, approximate: false, atLogon: false };
   const file = { drive: 'share', path: '/a.txt', offset: 0, bytes: 2048, size: 2048, sha256: null };
   assert.deepEqual(
     [

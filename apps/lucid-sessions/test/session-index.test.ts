@@ -106,3 +106,35 @@ test('a session whose input is masked keeps that something was typed, and signs 
   assert.match(JSON.stringify(manifest.body), /clipboard not kept in the recording: none/);
   assert.equal((await verifySession(gateway, id)).clean, true);
 });
+
+test('what was typed before the host told of a logon takes a second step, which is written down', async (t) => {
+  const desktop = await startDesktop({ tellsLogon: false });
+  t.after(() => desktop.stop());
+  const gateway = await startGateway(t, { LUCID_RATE_LIMIT_STATISTICS: '100000' });
+  const { api } = gateway;
+  const { id, routingToken } = await armSession(gateway, desktop.port);
+  const client = await connectClient({ port: gateway.rdpPort, routingToken, userName: 'alice' });
+  await client.type('opensesame\n');
+  await client.settled();
+  await client.close();
+  await sessionIn(gateway, id, 'completed');
+  const textOf = async (query: string) => {
+    const page = await api.json<Page>('GET', `/sessions/${id}/index${query}`);
+    return page.events.find(({ kind }) => kind === 'typed')?.text;
+  };
+  assert.equal(await textOf(''), null);
+  assert.equal(await textOf('?inputs=true'), null);
+  const blind = await api.json<Page>('GET', `/sessions/${id}/events?search=opensesame&inputs=true`);
+  assert.equal(blind.pagination.total, 0);
+  const audited = async () => {
+    const { events } = await api.json<{ events: { event_type: string }[] }>(
+      'GET',
+      `/audit?resource_id=${id}&limit=100`,
+    );
+    return events.filter((event) => event.event_type === 'logon_inputs_viewed').length;
+  };
+  assert.equal(await audited(), 0);
+  assert.equal(await textOf('?inputs=true&logon=true'), 'opensesame');
+  assert.equal(await audited(), 1);
+  await assert.rejects(api.json('GET', `/sessions/${id}/index?logon=true`), /ask for both/);
+});

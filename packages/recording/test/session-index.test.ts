@@ -229,7 +229,17 @@ test('segments come back as they were, and bad ones are refused', async () => {
 test('taking inputs out leaves no typed or copied text', () => {
   const secrets = ['typed', 'combination', 'clipboard_text', 'clipboard_data', 'clipboard_files', 'clipboard_file'];
   const all: IndexEvent[] = [
-    { timeUs: 1, kind: 'typed', untilUs: 2, text: 'secret', keys: 6, erased: 0, entered: true, approximate: false },
+    {
+      timeUs: 1,
+      kind: 'typed',
+      untilUs: 2,
+      text: 'secret',
+      keys: 6,
+      erased: 0,
+      entered: true,
+      approximate: false,
+      atLogon: false,
+    },
     { timeUs: 1, kind: 'combination', keys: 'secret' },
     { timeUs: 1, kind: 'clipboard_text', from: 'client', text: 'secret', characters: 6, sha256: 'secret' },
     { timeUs: 1, kind: 'clipboard_data', from: 'client', format: 'HTML', bytes: 6, text: 'secret', sha256: 'secret' },

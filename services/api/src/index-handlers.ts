@@ -1,10 +1,16 @@
 /** What happened in a session, from its index; and what crossed its clipboard and drives. */
 import { LucidError } from '@lucid-sessions/contract';
 import { type BundleEntry, tarStream } from '@lucid-sessions/evidence';
-import { type IndexEvent, type IndexSegment, textsOf, withoutInputs } from '@lucid-sessions/recording/session-index';
+import {
+  type IndexEvent,
+  type IndexSegment,
+  textsOf,
+  withoutInputs,
+  withoutLogon,
+} from '@lucid-sessions/recording/session-index';
 import { type Call, FileAnswer, type Handlers, loadSession, type SessionIndexReader } from './call.ts';
 import { addCustody } from './custody.ts';
-import { admitInputs } from './inputs.ts';
+import { admitInputs, admitLogon } from './inputs.ts';
 import { paginationOf } from './views.ts';
 
 /** Entries of one tar file; the list of them stands in it too. */
@@ -34,6 +40,7 @@ async function collect(call: IndexCall, wanted: Wanted, onSegment: (segment: Ind
   await loadSession(call);
   const reader = readerOf(call);
   await admitInputs(call, 'index with inputs');
+  await admitLogon(call);
   const found: IndexEvent[] = [];
   let complete = false;
   let dropped = 0;
@@ -42,7 +49,8 @@ async function collect(call: IndexCall, wanted: Wanted, onSegment: (segment: Ind
     dropped += segment.dropped;
     onSegment(segment);
     for (const event of segment.events) {
-      const seen = query.inputs ? event : withoutInputs(event);
+      const shown = query.inputs ? event : withoutInputs(event);
+      const seen = query.logon ? shown : withoutLogon(shown);
       if (wanted(seen)) found.push(seen);
     }
   }
@@ -50,6 +58,7 @@ async function collect(call: IndexCall, wanted: Wanted, onSegment: (segment: Ind
   return {
     session_id: sessionId,
     inputs: query.inputs,
+    logon: query.inputs && query.logon,
     complete,
     dropped,
     events: found.slice(query.offset, query.offset + query.limit).map(snaked),

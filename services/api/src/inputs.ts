@@ -28,6 +28,25 @@ export async function admitInputs(call: InputsCall, detail: string): Promise<voi
   await addCustody(call, 'view', detail);
 }
 
+/** What may have been typed at a logon screen: a second step, with a trace of its own. */
+export async function admitLogon(call: Call<'getIndex'> | Call<'listEvents'>): Promise<void> {
+  const { api, user, sessionId, query } = call;
+  if (!query.logon) return;
+  if (!query.inputs)
+    throw new LucidError('invalidRequest', 'logon=true shows more of what inputs=true shows: ask for both');
+  await writeAudit(api, {
+    event: 'logon_inputs_viewed',
+    userId: user.userId,
+    resourceId: sessionId,
+    ipAddress: null,
+    userAgent: null,
+    success: true,
+    errorMessage: null,
+    details: placeOf(query),
+  });
+  await addCustody(call, 'view', 'what was typed before the logon');
+}
+
 /** What was searched for can be a secret itself: it is not written down. */
 const placeOf = (query: InputsCall['query']): Record<string, unknown> =>
   'limit' in query

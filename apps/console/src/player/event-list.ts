@@ -34,6 +34,15 @@ export class EventList {
   readonly #scroller = h('div', { class: 'events', tabindex: -1 }, this.#list);
   readonly #count = h('span', { class: 'quietly', role: 'status' });
   readonly #remark = h('p', { class: 'remark', hidden: true });
+  readonly #logon = h(
+    'button',
+    {
+      type: 'button',
+      hidden: true,
+      title: 'What is typed at a logon screen is a password. The audit log will say that you looked.',
+    },
+    'Show what was typed before the logon',
+  );
   readonly #follow = h('button', { type: 'button', 'aria-pressed': 'true', title: 'Follow the picture' }, 'Follow');
   readonly #jump: (seconds: number) => void;
   #events: PlayerEvent[] = [];
@@ -41,7 +50,7 @@ export class EventList {
   #current = -1;
   #following = true;
 
-  constructor(jump: (seconds: number) => void) {
+  constructor(jump: (seconds: number) => void, showLogon: () => void) {
     this.#jump = jump;
     this.element = h(
       'section',
@@ -50,20 +59,23 @@ export class EventList {
       h('div', { class: 'search' }, icon('search'), this.#search),
       this.#count,
       this.#remark,
+      h('div', { class: 'logon' }, this.#logon),
       this.#scroller,
     );
     this.#search.addEventListener('input', () => this.#filter());
     this.#scroller.addEventListener('scroll', () => this.#render());
     this.#scroller.addEventListener('wheel', () => this.#setFollowing(false), { passive: true });
     this.#list.addEventListener('keydown', (event) => this.#onKey(event));
+    this.#logon.addEventListener('click', () => showLogon());
     this.#follow.addEventListener('click', () => this.#setFollowing(!this.#following));
     new ResizeObserver(() => this.#render()).observe(this.#scroller);
     this.#filter();
   }
 
-  /** All events, in order of time; `remark`: what is not among them. */
-  set(events: PlayerEvent[], remark = ''): void {
+  /** All events, in order of time; `remark`: what is not among them; `hidesLogon`: what of it takes a second step. */
+  set(events: PlayerEvent[], remark = '', hidesLogon = false): void {
     this.#events = events;
+    this.#logon.hidden = !hidesLogon;
     setText(this.#remark, remark);
     this.#remark.hidden = remark === '';
     this.#filter();

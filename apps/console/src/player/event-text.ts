@@ -67,8 +67,10 @@ function textOf(event: IndexEvent): string {
       return `${event.width} × ${event.height}`;
     case 'monitors':
       return `${counted(event.monitors.length, 'monitor')}: ${event.monitors.map(monitorText).join(', ')}`;
-    case 'typed':
-      return event.text === null ? counted(event.keys, 'key') : `${event.text}${event.entered ? '⏎' : ''}`;
+    case 'typed': {
+      const when = event.atLogon ? ' before the logon' : '';
+      return event.text === null ? `${counted(event.keys, 'key')}${when}` : `${event.text}${event.entered ? '⏎' : ''}`;
+    }
     case 'combination':
       return event.keys ?? 'a combination of keys';
     case 'click':

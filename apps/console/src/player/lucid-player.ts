@@ -85,7 +85,10 @@ export class LucidPlayer extends HTMLElement {
   readonly #progress = h('div', { class: 'progress', hidden: true });
   readonly #help = helpDialog();
   readonly #timeline = new Timeline((seconds) => this.seek(seconds));
-  readonly #eventList = new EventList((seconds) => this.seek(seconds));
+  readonly #eventList = new EventList(
+    (seconds) => this.seek(seconds),
+    () => this.#send({ type: 'showLogon' }),
+  );
   readonly #verdictList = new VerdictList(() => this.#send({ type: 'checkEveryChunk' }));
 
   constructor() {
@@ -252,8 +255,8 @@ export class LucidPlayer extends HTMLElement {
         this.#timeline.setActivity(message.values);
         return;
       case 'events':
-        this.#events = mergeEvents(this.#events, message.events);
-        this.#eventList.set(this.#events, message.remark);
+        this.#events = mergeEvents(message.anew ? [] : this.#events, message.events);
+        this.#eventList.set(this.#events, message.remark, message.hidesLogon);
         this.#eventList.setPosition(this.#seconds);
         this.#timeline.setMarks(this.#events);
         return;

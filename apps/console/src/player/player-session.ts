@@ -142,6 +142,9 @@ export class PlayerSession {
     if (problem !== null && this.#picture.framesCount === 0) this.#fail(problem);
   }
 
+  /** Reading of the index that counts: one begun anew ends the one before. */
+  #reading = 0;
+
   handle(message: ToWorker): void {
     const run = (work: Promise<void>): void => {
       this.#latest = work.catch((error: unknown) => this.#fail(error));
@@ -176,6 +179,10 @@ export class PlayerSession {
         break;
       case 'checkEveryChunk':
         void this.#checkEveryChunk();
+        break;
+      case 'showLogon':
+        this.#index.showLogon();
+        void this.#readIndex(true);
         break;
       case 'export':
         void this.#exportVideo(message);
@@ -256,14 +263,15 @@ export class PlayerSession {
   }
 
   /** What the index says goes to the page, as far as it was made; a running session's goes on. */
-  async #readIndex(): Promise<void> {
+  async #readIndex(anew = false): Promise<void> {
+    const reading = ++this.#reading;
     try {
       const { activity, ...first } = await this.#index.first(this.#durationUs, activityParts);
       this.#send({ type: 'activity', values: scaleActivity(activity) });
-      this.#sendEvents(first.events);
-      for (let { more } = first; more && !this.#closed; ) more = await this.#moreEvents();
+      this.#sendEvents(first.events, anew);
+      for (let { more } = first; more && !this.#closed && reading === this.#reading; ) more = await this.#moreEvents();
     } catch (error) {
-      this.#send({ type: 'events', events: [], remark: noIndexText(error) });
+      this.#send({ type: 'events', events: [], remark: noIndexText(error), hidesLogon: false, anew: false });
     }
   }
 
@@ -273,8 +281,9 @@ export class PlayerSession {
     return more;
   }
 
-  #sendEvents(events: PlayerEvent[]): void {
-    this.#send({ type: 'events', events, remark: this.#index.remark });
+  #sendEvents(events: PlayerEvent[], anew = false): void {
+    const { remark, hidesLogon } = this.#index;
+    this.#send({ type: 'events', events, remark, hidesLogon, anew });
   }
 
   /** Keyframes that were not made yet come while the recording is looked at. */

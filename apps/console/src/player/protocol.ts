@@ -41,6 +41,7 @@ export type ToWorker =
   | { type: 'export'; id: number; fromUs: number; toUs: number; framesPerSecond: number }
   | { type: 'cancelExport'; id: number }
   | { type: 'checkEveryChunk' }
+  | { type: 'showLogon' }
   | { type: 'close' };
 
 export type PlaybackState = 'paused' | 'playing' | 'loading' | 'ended';
@@ -61,8 +62,11 @@ export type FromWorker =
   | { type: 'over' }
   /** Relative activity, 0–1, over equal parts of the duration. */
   | { type: 'activity'; values: Float32Array }
-  /** More events of the index; they may lie before ones already sent. `remark`: what is not in the list, and why. */
-  | { type: 'events'; events: PlayerEvent[]; remark: string }
+  /**
+   * More events of the index; they may lie before ones already sent. `remark`: what is not in the list, and why;
+   * `hidesLogon`: what was typed before the logon can be asked for; `anew`: these are the first again.
+   */
+  | { type: 'events'; events: PlayerEvent[]; remark: string; hidesLogon: boolean; anew: boolean }
   | { type: 'thumbnail'; timeUs: number; picture: ImageBitmap }
   | { type: 'verdicts'; verdicts: Verdict[] }
   | { type: 'checkProgress'; checked: number; total: number }

@@ -41,6 +41,8 @@ export class RecordingIndex {
   #last: string[] = [];
   #read = 0;
   #remark = '';
+  #logon = false;
+  #hidesLogon = false;
 
   constructor(api: ApiClient, sessionId: string) {
     this.#api = api;
@@ -51,6 +53,19 @@ export class RecordingIndex {
   /** What is not in the events read so far, and why. */
   get remark(): string {
     return this.#remark;
+  }
+
+  /** What was typed before the host said who logged on is not shown, though its reader may see it. */
+  get hidesLogon(): boolean {
+    return this.#hidesLogon;
+  }
+
+  /** Shows that too: the pages are read again from the first, and the installation writes down who looked. */
+  showLogon(): void {
+    this.#logon = true;
+    this.#hidesLogon = false;
+    this.#read = 0;
+    this.#last = [];
   }
 
   /** The first page, and the activity of the whole recording in equal parts of its duration. */
@@ -74,7 +89,8 @@ export class RecordingIndex {
   }
 
   async #page(what: 'index' | 'events', offset: number): Promise<EventPage> {
-    const fields = { limit: pageSize, offset, ...(this.#inputs ? { inputs: 'true' } : {}) };
+    const seen = this.#inputs ? { inputs: 'true', ...(this.#logon ? { logon: 'true' } : {}) } : {};
+    const fields = { limit: pageSize, offset, ...seen };
     return (await this.#api.facts(`${this.#path}/${what}${query(fields)}`)) as EventPage;
   }
 
@@ -90,6 +106,8 @@ export class RecordingIndex {
       left + dropped > 0 ? `${left + dropped} events are not in the list.` : '',
     ];
     this.#remark = remarks.filter((remark) => remark !== '').join(' ');
+    this.#hidesLogon ||=
+      this.#inputs && !this.#logon && fresh.some(({ kind, at_logon: at }) => kind === 'typed' && at === true);
     return fresh.map((event) => playerEventOf(camel(event) as IndexEvent));
   }
 

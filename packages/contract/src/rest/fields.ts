@@ -54,6 +54,14 @@ export function patchOf<S extends z.ZodObject>(schema: S): z.ZodType<Partial<z.o
   return z.strictObject(shape) as unknown as z.ZodType<Partial<z.output<S>>>;
 }
 
+export const logonWanted = z
+  .enum(['true', 'false'])
+  .default('false')
+  .transform((value) => value === 'true')
+  .describe(
+    'With `inputs`: also what was typed before the host said who logged on, which may be a password. Has an audit event of its own.',
+  );
+
 export const inputsWanted = z
   .enum(['true', 'false'])
   .default('false')

@@ -1,7 +1,7 @@
 /** Answers from the index of a session: what happened in it, and when. */
 import { z } from 'zod';
 import { sessionIdSchema } from '../models.ts';
-import { count, inputsWanted, pagination, queryInteger } from './fields.ts';
+import { count, inputsWanted, logonWanted, pagination, queryInteger } from './fields.ts';
 
 const side = z.enum(['client', 'server']);
 const deviceKinds = ['printer', 'serial', 'parallel', 'smart_card', 'other'] as const;
@@ -33,6 +33,9 @@ export const indexEventSchema = z
       erased: count,
       entered: z.boolean(),
       approximate: z.boolean().describe('The keyboard of the client is not the one its keys were read as (US).'),
+      at_logon: z
+        .boolean()
+        .describe('Typed before the host said who logged on: it may be a password, and its text needs `logon=true`.'),
     }),
     event('combination', { keys: z.string().nullable() }),
     event('click', {
@@ -74,7 +77,12 @@ export const indexEventSchema = z
   ])
   .describe('Times are µs since the beginning of the session. A null text was not kept, or may not be seen here.');
 
-const page = { limit: queryInteger(1, 10_000, 1000), offset: queryInteger(0, 1_000_000_000, 0), inputs: inputsWanted };
+const page = {
+  limit: queryInteger(1, 10_000, 1000),
+  offset: queryInteger(0, 1_000_000_000, 0),
+  inputs: inputsWanted,
+  logon: logonWanted,
+};
 
 export const indexQuery = z.strictObject(page);
 export const eventsQuery = z.strictObject({
@@ -89,6 +97,7 @@ export const eventsQuery = z.strictObject({
 const eventPage = {
   session_id: sessionIdSchema,
   inputs: z.boolean().describe('Typed and copied texts are in it.'),
+  logon: z.boolean().describe('So is what was typed before the host said who logged on.'),
   complete: z.boolean().describe('The last chunk of the recording is in it.'),
   dropped: count.describe('Events above what the index of one chunk may hold.'),
   events: z.array(indexEventSchema),

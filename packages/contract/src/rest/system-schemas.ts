@@ -53,6 +53,7 @@ export const auditEventTypes = [
   'playback_started',
   'index_accessed',
   'inputs_viewed',
+  'logon_inputs_viewed',
   'contents_extracted',
   'rdp_file_issued',
   'key_rotated',

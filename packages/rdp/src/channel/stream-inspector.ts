@@ -109,6 +109,16 @@ export class StreamInspector {
     this.#licensingPassed = snapshot.licensingPassed ?? true;
   }
 
+  /**
+   * Another connection of the same recording begins: what was half there will not go on. Only who knows that from elsewhere can
+   * say so, for a peer could say it at any time and hide what follows.
+   */
+  restart(): void {
+    const frames = { ...this.#frames };
+    this.restore(new StreamInspector().snapshot());
+    Object.assign(this.#frames, frames);
+  }
+
   /** Bytes of the sender's incomplete PDU. */
   pending(sender: Sender): number {
     return this.#splitters[sender].pending;

@@ -29,7 +29,10 @@ export type IndexEvent = { timeUs: number } & (
   | { kind: 'resize'; width: number; height: number }
   /** Told where there are several, and when there is one again. */
   | { kind: 'monitors'; monitors: Monitor[] }
-  /** `keys` went down up to `untilUs`; `approximate`: the client's keyboard has another layout than the one assumed. */
+  /**
+   * `keys` went down up to `untilUs`; `approximate`: the client's keyboard has another layout than the one assumed. `atLogon`: before
+   * the host said that somebody had logged on, so that it may be a password.
+   */
   | {
       kind: 'typed';
       untilUs: number;
@@ -38,6 +41,7 @@ export type IndexEvent = { timeUs: number } & (
       erased: number;
       entered: boolean;
       approximate: boolean;
+      atLogon: boolean;
     }
   /** Keys pressed together, such as Ctrl+Alt+Delete. */
   | { kind: 'combination'; keys: string | null }
@@ -95,6 +99,11 @@ export function withoutInputs(event: IndexEvent): IndexEvent {
   }
 }
 
+/** What may have been typed at a logon screen is a password: it takes a second step to see it. */
+export function withoutLogon(event: IndexEvent): IndexEvent {
+  return event.kind === 'typed' && event.atLogon ? { ...event, text: null } : event;
+}
+
 type Check = (value: unknown) => boolean;
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -141,7 +150,15 @@ const shapes: Record<IndexEventKind, Record<string, Check>> = {
   logon: { from: side, userName: text, domain: text },
   resize: { width: count, height: count },
   monitors: { monitors },
-  typed: { untilUs: count, text: orNull(text), keys: count, erased: count, entered: flag, approximate: flag },
+  typed: {
+    untilUs: count,
+    text: orNull(text),
+    keys: count,
+    erased: count,
+    entered: flag,
+    approximate: flag,
+    atLogon: flag,
+  },
   combination: { keys: orNull(text) },
   click: { button: text, x: orNull(integer), y: orNull(integer) },
   clipboard_text: { from: side, text: orNull(text), characters: count, sha256: orNull(hash) },

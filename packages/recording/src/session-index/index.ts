@@ -7,6 +7,7 @@ export {
   type Side,
   textsOf,
   withoutInputs,
+  withoutLogon,
 } from './events.ts';
 export { SessionIndexer, type SessionIndexerOptions, type SessionIndexerState } from './indexer.ts';
 export {

@@ -6,6 +6,7 @@ import {
   monitorLayout,
   PduType2,
   readLogonInfo,
+  SaveSessionInfoType,
   StreamInspector,
   type StreamInspectorSnapshot,
   saveSessionInfo,
@@ -32,7 +33,7 @@ import {
 import { type ActivitySecond, EVENTS_PER_SEGMENT_MAX, type IndexSegment, SECONDS_PER_SEGMENT_MAX } from './segment.ts';
 import { Typing, type TypingSnapshot } from './typing.ts';
 
-const STATE_VERSION = 3;
+const STATE_VERSION = 4;
 /** Errors of one segment: broken PDUs come in floods. */
 const ERRORS_PER_SEGMENT_MAX = 100;
 
@@ -57,6 +58,7 @@ export interface SessionIndexerState {
   readonly nextId: number;
   readonly lastUs: number;
   readonly begun: boolean;
+  readonly atLogon: boolean;
 }
 
 /**
@@ -113,6 +115,7 @@ export class SessionIndexer {
       nextId: this.#nextId,
       lastUs: this.#timeUs,
       begun: this.#begun,
+      atLogon: this.#typing.atLogon,
     };
   }
 
@@ -133,6 +136,7 @@ export class SessionIndexer {
     this.#nextId = state.nextId;
     this.#timeUs = state.lastUs;
     this.#begun = state.begun;
+    this.#typing.atLogon = state.atLogon;
   }
 
   push(frame: Frame): void {
@@ -208,6 +212,7 @@ export class SessionIndexer {
         this.#clipboard.lost();
         this.#drive.lost();
       }
+      if (note.type === 'connected') this.#connected();
       if (note.type === 'client') this.#typing.keyboard(note.keyboardLayout);
       this.#emit(this.#timeUs, { kind: 'note', note });
     });
@@ -292,11 +297,26 @@ export class SessionIndexer {
     }
     if (pdu.pduType2 === PduType2.monitorLayout) this.#laidOut(monitorsOf(decode(monitorLayout, data).monitors));
     if (pdu.pduType2 === PduType2.saveSessionInfo) {
-      const logon = readLogonInfo(decode(saveSessionInfo, data));
+      const info = decode(saveSessionInfo, data);
+      if (info.infoType !== SaveSessionInfoType.logonExtendedInfo) this.#loggedOn(true);
+      const logon = readLogonInfo(info);
       if (logon === null || logon.userName === '') return;
       const { userName, domain } = logon;
       this.#emit(this.#timeUs, { kind: 'logon', from: 'server', userName, domain });
     }
+  }
+
+  /** The first connection, or the client is back: the host may ask who it is. */
+  #connected(): void {
+    this.#loggedOn(false);
+    this.#inspector.restart();
+    Object.assign(this.#lost, { client: false, server: false });
+  }
+
+  /** What was typed until now belongs to the time before. */
+  #loggedOn(is: boolean): void {
+    this.#typing.end();
+    this.#typing.atLogon = !is;
   }
 
   #channel({ channelName, message, sender }: Extract<InspectedEvent, { kind: 'channelMessage' }>): void {

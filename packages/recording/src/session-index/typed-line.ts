@@ -57,10 +57,17 @@ export class TypedLine {
   }
 
   /** Time and contents of the event; `text` is what policy allows. */
-  event(entered: boolean, withText: boolean): { timeUs: number; happening: Extract<Happening, { kind: 'typed' }> } {
+  event(
+    entered: boolean,
+    withText: boolean,
+    atLogon: boolean,
+  ): { timeUs: number; happening: Extract<Happening, { kind: 'typed' }> } {
     const text = withText ? this.#pieces.map((piece) => piece.text).join('') : null;
     const { untilUs, keys, erased, approximate } = this.snapshot();
-    return { timeUs: this.#timeUs, happening: { kind: 'typed', untilUs, text, keys, erased, entered, approximate } };
+    return {
+      timeUs: this.#timeUs,
+      happening: { kind: 'typed', untilUs, text, keys, erased, entered, approximate, atLogon },
+    };
   }
 
   hasPausedAt(timeUs: number): boolean {

@@ -59,6 +59,8 @@ export class Typing {
   #pendingUnit = 0;
   #afterReturn = false;
   #line: TypedLine | null = null;
+  /** Nobody is known to have logged on. */
+  atLogon = true;
 
   constructor(policy: KeepPolicy, emit: Emit) {
     this.#policy = policy;
@@ -144,7 +146,7 @@ export class Typing {
     this.#dead = '';
     this.#line = null;
     if (this.#policy === 'none') return;
-    const { timeUs, happening } = line.event(entered, this.#policy === 'full');
+    const { timeUs, happening } = line.event(entered, this.#policy === 'full', this.atLogon);
     this.#emit(timeUs, happening);
   }
 
