@@ -1,6 +1,6 @@
 import { DecodeError } from '@lucid-sessions/wire';
-import { BitReader, readMatchLength } from './bit-reader.ts';
 import { packetAtFront, packetCompressed, packetFlushed } from './flags.ts';
+import { bitsTruncated, paddedInput, windowAt } from './padded-input.ts';
 
 /** A history and the place the next decompressed byte goes to. */
 export interface HistorySnapshot {
@@ -28,36 +28,52 @@ export class MppcDecompressor {
     if (flags & packetFlushed) this.#history.fill(0);
     if (!(flags & packetCompressed)) return data;
     const start = this.#offset;
-    this.#decode(new BitReader(data));
+    this.#decode(data);
     return this.#history.slice(start, this.#offset);
   }
 
-  #decode(bits: BitReader): void {
+  /**
+   * Codes are read from windows of 25 bits at a time, out of a copy that zeros follow: reading needs no bounds, and what was read
+   * past the end is found before it is used.
+   */
+  #decode(data: Uint8Array): void {
+    const input = paddedInput(data);
+    const history = this.#history;
+    const large = this.#large;
+    const end = data.length * 8;
+    let offset = this.#offset;
+    let at = 0;
     // The shortest code has 8 bits: fewer are the padding of the last byte.
-    while (bits.remaining >= 8) {
-      const next = bits.peek(9);
-      if (next < 0x100) {
-        bits.skip(8);
-        this.#literal(next >> 1);
-      } else if (next < 0x180) {
-        bits.skip(9);
-        this.#literal((next & 0x7f) | 0x80);
-      } else {
-        const distance = this.#large ? readDistance64K(bits) : readDistance8K(bits);
-        this.#copy(distance, readMatchLength(bits, this.#large ? 14 : 11));
+    while (end - at >= 8) {
+      const bits = windowAt(input, at);
+      if (bits >= 0 || bits << 1 >= 0) {
+        // A literal: 0 and seven bits, or 10 and the seven of one from 0x80 on.
+        const long = bits >>> 31;
+        at += 8 + long;
+        if (at > end) throw bitsTruncated();
+        if (offset >= history.length) throw historyOverrun();
+        history[offset] = long ? ((bits >>> 23) & 0x7f) | 0x80 : bits >>> 24;
+        offset += 1;
+        continue;
       }
+      const code = large ? distanceCode64K(bits) : distanceCode8K(bits);
+      const distance = ((bits << code.prefixBits) >>> (32 - code.bits)) + code.first;
+      at += code.prefixBits + code.bits;
+      // n ones and a zero, then n + 1 bits that count from 2^(n + 1); a single zero is 3.
+      const ones = Math.clz32(~windowAt(input, at));
+      let length = 3;
+      at += ones + 1;
+      if (ones > 0) {
+        if (ones > (large ? 14 : 11)) throw new DecodeError('invalid', 'a length-of-match has no such prefix', at >> 3);
+        length = (2 << ones) + (windowAt(input, at) >>> (31 - ones));
+        at += ones + 1;
+      }
+      if (at > end) throw bitsTruncated();
+      copyMatch(history, offset, distance, length);
+      offset += length;
+      this.#offset = offset;
     }
-  }
-
-  #literal(byte: number): void {
-    if (this.#offset >= this.#history.length) throw historyOverrun();
-    this.#history[this.#offset] = byte;
-    this.#offset += 1;
-  }
-
-  #copy(distance: number, length: number): void {
-    copyMatch(this.#history, this.#offset, distance, length);
-    this.#offset += length;
+    this.#offset = offset;
   }
 
   snapshot(): HistorySnapshot {
@@ -82,33 +98,41 @@ export function copyMatch(history: Uint8Array, to: number, distance: number, len
   const from = (to - distance) & (history.length - 1);
   if (length > history.length - to) throw historyOverrun();
   if (length > history.length - from) throw new DecodeError('invalid', 'a match runs over the end of the history');
-  if (from + length <= to || from > to) {
+  // Most matches are short: calling costs more than they do.
+  if (length > 32 && (from + length <= to || from > to)) {
     history.copyWithin(to, from, from + length);
     return;
   }
   for (let index = 0; index < length; index += 1) history[to + index] = history[from + index]!;
 }
 
-/** [MS-RDPBCGR] 3.1.8.4.1.2.1, after the leading 11. */
-function readDistance8K(bits: BitReader): number {
-  const prefix = bits.peek(4);
-  bits.skip(prefix < 0b1110 ? 3 : 4);
-  if (prefix === 0b1111) return bits.read(6);
-  if (prefix === 0b1110) return bits.read(8) + 64;
-  return bits.read(13) + 320;
+/** A prefix, and the bits that count from `first`. */
+interface DistanceCode {
+  readonly prefixBits: number;
+  readonly bits: number;
+  readonly first: number;
 }
 
-/** [MS-RDPBCGR] 3.1.8.4.2.2.1, after the leading 11. */
-function readDistance64K(bits: BitReader): number {
-  const prefix = bits.peek(5);
-  if (prefix === 0b11111) {
-    bits.skip(5);
-    return bits.read(6);
-  }
-  if (prefix === 0b11110) {
-    bits.skip(5);
-    return bits.read(8) + 64;
-  }
-  bits.skip(prefix < 0b11100 ? 3 : 4);
-  return prefix < 0b11100 ? bits.read(16) + 2368 : bits.read(11) + 320;
+const codes8K: readonly DistanceCode[] = [
+  { prefixBits: 4, bits: 6, first: 0 },
+  { prefixBits: 4, bits: 8, first: 64 },
+  { prefixBits: 3, bits: 13, first: 320 },
+];
+const codes64K: readonly DistanceCode[] = [
+  { prefixBits: 5, bits: 6, first: 0 },
+  { prefixBits: 5, bits: 8, first: 64 },
+  { prefixBits: 4, bits: 11, first: 320 },
+  { prefixBits: 3, bits: 16, first: 2368 },
+];
+
+/** [MS-RDPBCGR] 3.1.8.4.1.2.1. */
+function distanceCode8K(bits: number): DistanceCode {
+  const prefix = bits >>> 28;
+  return codes8K[prefix === 0b1111 ? 0 : prefix === 0b1110 ? 1 : 2]!;
+}
+
+/** [MS-RDPBCGR] 3.1.8.4.2.2.1. */
+function distanceCode64K(bits: number): DistanceCode {
+  const prefix = bits >>> 27;
+  return codes64K[prefix === 0b11111 ? 0 : prefix === 0b11110 ? 1 : prefix >= 0b11100 ? 2 : 3]!;
 }

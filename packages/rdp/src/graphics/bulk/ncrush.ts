@@ -3,10 +3,13 @@ import { packetAtFront, packetCompressed, packetFlushed } from './flags.ts';
 import { canonicalLookup } from './huffman.ts';
 import { copyMatch, type HistorySnapshot, historyOverrun } from './mppc.ts';
 import * as tables from './ncrush-tables.ts';
+import { bitsTruncated, lowWindowAt, paddedInput } from './padded-input.ts';
 
 const historyBytes = 65536;
 const literalLookup = canonicalLookup(tables.literalLengths, tables.literalBitsMax);
 const matchLookup = canonicalLookup(tables.matchLengths, tables.matchBitsMax);
+const literalMask = (1 << tables.literalBitsMax) - 1;
+const matchMask = (1 << tables.matchBitsMax) - 1;
 
 export interface NcrushSnapshot extends HistorySnapshot {
   readonly offsetCache: readonly number[];
@@ -29,7 +32,7 @@ export class NcrushDecompressor {
     }
     if (!(flags & packetCompressed)) return data;
     const start = this.#offset;
-    this.#decode(new LowBitReader(data));
+    this.#decode(data);
     return this.#history.slice(start, this.#offset);
   }
 
@@ -45,16 +48,43 @@ export class NcrushDecompressor {
     this.#offset = half;
   }
 
-  #decode(bits: LowBitReader): void {
-    for (;;) {
-      const symbol = bits.symbol(literalLookup, tables.literalBitsMax);
-      if (symbol === tables.endOfStream) return;
-      if (symbol < tables.endOfStream) this.#literal(symbol);
-      else this.#copy(this.#distance(symbol, bits), readMatch(bits));
+  /** Bits from the least significant of the first byte on (3.1.8.1.4). */
+  #decode(data: Uint8Array): void {
+    const input = paddedInput(data);
+    const end = data.length * 8;
+    const history = this.#history;
+    let offset = this.#offset;
+    for (let at = 0; ; ) {
+      const literal = literalLookup[lowWindowAt(input, at) & literalMask]!;
+      at += codeBits(literal, at, end);
+      const symbol = literal & 0xfff;
+      if (symbol < tables.endOfStream) {
+        if (offset >= historyBytes) throw historyOverrun();
+        history[offset] = symbol;
+        offset += 1;
+        continue;
+      }
+      if (symbol === tables.endOfStream) break;
+      const extraBits = tables.copyOffsetExtraBits[symbol - tables.copyOffsetFirst] ?? 0;
+      const distance = this.#distance(symbol, lowWindowAt(input, at) & ((1 << extraBits) - 1));
+      at += extraBits;
+      const match = matchLookup[lowWindowAt(input, at) & matchMask]!;
+      at += codeBits(match, at, end);
+      const base = tables.matchBases[match & 0xfff];
+      if (base === undefined) throw new DecodeError('invalid', 'a length-of-match class is not defined');
+      const lengthBits = tables.matchExtraBits[match & 0xfff]!;
+      const length = base + (lowWindowAt(input, at) & ((1 << lengthBits) - 1));
+      at += lengthBits;
+      if (at > end) throw bitsTruncated();
+      copyMatch(history, offset, distance, length);
+      offset += length;
+      this.#offset = offset;
     }
+    this.#offset = offset;
   }
 
-  #distance(symbol: number, bits: LowBitReader): number {
+  /** `extra` are the bits behind the symbol, where it has any. */
+  #distance(symbol: number, extra: number): number {
     const cache = this.#offsetCache;
     if (symbol >= tables.cachedOffsetFirst) {
       const index = symbol - tables.cachedOffsetFirst;
@@ -63,21 +93,10 @@ export class NcrushDecompressor {
       cache[0] = distance;
       return distance;
     }
-    const index = symbol - tables.copyOffsetFirst;
-    const distance = tables.copyOffsetBases[index]! + bits.read(tables.copyOffsetExtraBits[index]!) - 1;
-    this.#offsetCache = [distance, cache[0]!, cache[1]!, cache[2]!];
+    const distance = tables.copyOffsetBases[symbol - tables.copyOffsetFirst]! + extra - 1;
+    for (let index = 3; index > 0; index -= 1) cache[index] = cache[index - 1]!;
+    cache[0] = distance;
     return distance;
-  }
-
-  #literal(byte: number): void {
-    if (this.#offset >= historyBytes) throw historyOverrun();
-    this.#history[this.#offset] = byte;
-    this.#offset += 1;
-  }
-
-  #copy(distance: number, length: number): void {
-    copyMatch(this.#history, this.#offset, distance, length);
-    this.#offset += length;
   }
 
   snapshot(): NcrushSnapshot {
@@ -91,46 +110,10 @@ export class NcrushDecompressor {
   }
 }
 
-function readMatch(bits: LowBitReader): number {
-  const index = bits.symbol(matchLookup, tables.matchBitsMax);
-  const base = tables.matchBases[index];
-  if (base === undefined) throw new DecodeError('invalid', 'a length-of-match class is not defined');
-  return base + bits.read(tables.matchExtraBits[index]!);
-}
-
-/** Bits from the least significant of the first byte on (3.1.8.1.4). */
-class LowBitReader {
-  readonly #bytes: Uint8Array;
-  #at = 0;
-  #held = 0;
-  #heldCount = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  #fill(): void {
-    while (this.#heldCount <= 16 && this.#at < this.#bytes.length) {
-      this.#held |= this.#bytes[this.#at]! << this.#heldCount;
-      this.#at += 1;
-      this.#heldCount += 8;
-    }
-  }
-
-  read(count: number): number {
-    this.#fill();
-    if (count > this.#heldCount) throw new DecodeError('truncated', 'compressed bits end inside a code', this.#at);
-    const value = this.#held & ((1 << count) - 1);
-    this.#held >>>= count;
-    this.#heldCount -= count;
-    return value;
-  }
-
-  symbol(lookup: Uint16Array, bitsMax: number): number {
-    this.#fill();
-    const entry = lookup[this.#held & ((1 << bitsMax) - 1)]!;
-    if (entry === 0) throw new DecodeError('invalid', 'a Huffman code is not defined', this.#at);
-    this.read(entry >> 12);
-    return entry & 0xfff;
-  }
+/** How many bits the code has that was looked up at `at`. */
+function codeBits(entry: number, at: number, end: number): number {
+  if (entry === 0) throw new DecodeError('invalid', 'a Huffman code is not defined', at >> 3);
+  const bits = entry >> 12;
+  if (at + bits > end) throw bitsTruncated();
+  return bits;
 }

@@ -78,7 +78,9 @@ export class XcrushDecompressor {
     this.#expectRoom(length, start);
     if (from + length > historyBytes) throw new DecodeError('invalid', 'a match lies outside the history');
     const history = this.#history;
-    for (let index = 0; index < length; index += 1) history[this.#offset + index] = history[from + index]!;
+    const to = this.#offset;
+    if (from + length <= to || from > to) history.copyWithin(to, from, from + length);
+    else for (let index = 0; index < length; index += 1) history[to + index] = history[from + index]!;
     this.#advance(length);
   }
 
