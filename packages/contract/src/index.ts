@@ -9,3 +9,4 @@ export * from './rpc-codec.ts';
 export * from './rpc-ports.ts';
 export * from './rpc-server.ts';
 export * from './space.ts';
+export * from './standing.ts';

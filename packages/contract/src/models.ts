@@ -74,6 +74,8 @@ export const recordingConfigSchema = z.strictObject({
   input_policy: z.enum(['full', 'masked', 'none']).optional(),
   /** + The same for what they copy. */
   clipboard_policy: z.enum(['full', 'masked', 'none']).optional(),
+  /** + How long the session waits for its client after a lost connection; 0: it ends. The installation's when absent. */
+  reconnect_seconds: z.int().min(0).max(86_400).optional(),
 });
 export type RecordingConfig = z.infer<typeof recordingConfigSchema>;
 
@@ -131,6 +133,21 @@ export const noStatistics: SessionStatistics = {
   compression_ratio: 0,
 };
 
+/** What became of a session, beside its status. */
+export const sessionOutcomes = [
+  /** Recorded from its beginning to its end; declared pauses and reconnections lose nothing. */
+  'whole',
+  /** The recorder died; everything that was durable then is there, up to its last frame. */
+  'recovered',
+  /** Frames are known to be missing. */
+  'gap',
+  /** Never recorded: the gateway said no to the last connection that asked. */
+  'refused',
+  /** Never recorded: nobody came, or nobody got through. */
+  'never_connected',
+] as const;
+export type SessionOutcome = (typeof sessionOutcomes)[number];
+
 /** How the last connection that did not become a session ended. */
 export interface LastAttempt {
   at: string;
@@ -162,6 +179,17 @@ export interface SessionDocument {
   end_message: string | null;
   /** The last connection that asked for it and did not become a session. */
   last_attempt?: LastAttempt | null;
+  /** Null while nothing has become of it. */
+  outcome?: SessionOutcome | null;
+  /** Of the connection that was admitted last. */
+  client_address?: string | null;
+  /** What it calls itself, and the name in its Client Info. */
+  client_name?: string | null;
+  client_user?: string | null;
+  /** Connections the session went over. */
+  connections?: number;
+  /** Its connection was lost; its client may come back until then. */
+  reconnect_until?: string | null;
   merkle_root: string | null;
   /** Grows with every write; compare-and-swap. */
   version: number;

@@ -341,6 +341,48 @@ describe('keyframes', () => {
     });
 });
 
+describe('a connection that goes on with the session', () => {
+  for (const [first, second] of [
+    ['xorg-orders-bpp16', 'gnome-type-gfx-default'],
+    ['gnome-type-gfx-default', 'shadow-rfx'],
+    ['shadow-nsc-1080p', 'xorg-default'],
+  ] as const)
+    test(`${second} after ${first} is drawn as alone, wherever the first broke off`, () => {
+      const before = records(first);
+      const alone = new SessionDecoder();
+      for (const record of records(second)) alone.push(record);
+      for (const cut of [before.length, Math.floor(before.length / 2), 12, 1]) {
+        const both = new SessionDecoder();
+        for (const record of before.slice(0, cut - 1)) both.push(record);
+        const { bytes, ...last } = before[cut - 1]!;
+        both.push({ ...last, bytes: bytes.slice(0, -1) });
+        const errors = counted(both);
+        // In the middle of it a keyframe is taken and gone back to.
+        const all = records(second);
+        for (const record of all.slice(0, 40)) both.push(record);
+        const state = structuredClone(both.snapshot());
+        for (const record of all.slice(40, 60)) both.push(record);
+        if (state !== null) both.restore(state);
+        for (const record of all.slice(state === null ? 60 : 40)) both.push(record);
+        assert.deepEqual(both.screen.pixels.words, alone.screen.pixels.words, `cut at ${cut}`);
+        assert.deepEqual(both.screen.pointer.shape, alone.screen.pointer.shape);
+        assert.deepEqual(counted(both), { ...counted(alone), ...errors });
+      }
+    });
+
+  test('only the gateway says that one begins: a peer that sends a connection request does not', () => {
+    const all = records('xorg-default');
+    const plain = new SessionDecoder();
+    const disturbed = new SessionDecoder();
+    all.forEach((record, index) => {
+      plain.push(record);
+      disturbed.push(record);
+      if (index === 40) disturbed.push({ fromServer: false, bytes: all[0]!.bytes, beforeTls: false });
+    });
+    assert.deepEqual(disturbed.screen.pixels.words, plain.screen.pixels.words);
+  });
+});
+
 describe('the graphics channel', () => {
   test('is replayed, and goes on from keyframes taken between its frames', () => {
     const all = records('gnome-type-gfx-default');

@@ -194,6 +194,25 @@ test('an index made chunk by chunk, its state put aside in between, says what on
   }
 });
 
+test('a second connection of the session is read on its own, whatever the first one broke off in', () => {
+  const first = captureFrames('xorg-clip-drive');
+  const second = captureFrames('xorg-rdesktop-drive');
+  const alone = indexed(second);
+  for (const cut of [first.length, 80, 61, 20, 3, 1]) {
+    // Cut in the middle of a PDU, as a client whose cable is pulled leaves it.
+    const half = { ...first[cut - 1]!, body: first[cut - 1]!.body.slice(0, -1) };
+    const offsetUs = Math.ceil(half.timeUs / 1e6) * 1e6 + 90e6;
+    const moved = second.map((frame) => ({ ...frame, timeUs: frame.timeUs + offsetUs }));
+    const both = indexed([...first.slice(0, cut - 1), half, ...moved]);
+    // A desktop of the same size has not been resized.
+    const told = (events: readonly IndexEvent[], fromUs: number, byUs: number) =>
+      events
+        .filter(({ timeUs, kind }) => timeUs >= fromUs && kind !== 'resize')
+        .map((event) => ({ ...event, timeUs: event.timeUs + byUs, id: null }));
+    assert.deepEqual(told(both.events, offsetUs, 0), told(alone.events, 0, offsetUs), `cut at ${cut}`);
+  }
+});
+
 test('a state of another version is refused', () => {
   const state = { ...new SessionIndexer().state(), version: 0 };
   assert.throws(() => new SessionIndexer().restore(state), { name: 'DecodeError', code: 'unsupported' });

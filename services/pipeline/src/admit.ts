@@ -91,12 +91,18 @@ function sessionForListener(
   };
 }
 
-function ticketOf(session: SessionDocument, reconnects: boolean): SessionTicket {
+/** A listener's session ends with its connection: nothing names it to a second one. */
+const reconnectSecondsOf = (
+  { limits }: Context,
+  { created_by, recording_config: recording }: SessionDocument,
+): number => (created_by === null ? 0 : (recording.reconnect_seconds ?? limits.reconnectSeconds));
+
+function ticketOf(context: Context, session: SessionDocument, reconnects: boolean): SessionTicket {
   const { rdp_config: rdp, recording_config: recording } = session;
   return {
     sessionId: session.session_id,
     reconnects,
-    reconnectSeconds: 0,
+    reconnectSeconds: reconnectSecondsOf(context, session),
     target: {
       host: hostWithoutBrackets(rdp.host),
       port: rdp.port,
@@ -129,8 +135,8 @@ function placeOf(
 ): 'first' | 'again' | Refusal {
   const state = stateOf(session);
   if (journal.connected || context.connected.has(session.session_id)) {
-    const reconnectSeconds = 0;
-    if (!liveStates.includes(state) || state === 'stopping' || reconnectSeconds === 0) return inUse;
+    const goesOn = liveStates.includes(state) && state !== 'stopping';
+    if (!goesOn || reconnectSecondsOf(context, session) === 0) return inUse;
     return journal.recorderId === recorderId
       ? 'again'
       : refusal('in_use', 'this session is under way at another gateway; connect through that one');
@@ -151,7 +157,7 @@ async function look(
   if (route.kind === 'listener') {
     const unsaved = sessionForListener(context, route);
     const reservation = { request, sessionId: unsaved.session_id, reconnects: false, unsaved };
-    return capacityRefusal(context) ?? { ...reservation, ticket: ticketOf(unsaved, false) };
+    return capacityRefusal(context) ?? { ...reservation, ticket: ticketOf(context, unsaved, false) };
   }
   const session = await sessionOf(context, route);
   if (session === null) return unknown;
@@ -161,7 +167,7 @@ async function look(
   const reconnects = place === 'again';
   // One that goes on with its session is counted already.
   const full = reconnects ? null : capacityRefusal(context);
-  return full ?? { request, sessionId, reconnects, unsaved: null, ticket: ticketOf(session, reconnects) };
+  return full ?? { request, sessionId, reconnects, unsaved: null, ticket: ticketOf(context, session, reconnects) };
 }
 
 export async function find(context: Context, request: ConnectionRequest): Promise<Finding> {
@@ -218,6 +224,7 @@ async function admitFirst(
         recorderId: request.recorderId,
         clientAddress: request.clientAddress,
         connectionId: request.connectionId,
+        clientName: request.clientName,
         connected: true,
         admittedUs,
         openedUs,
@@ -225,7 +232,7 @@ async function admitFirst(
       }),
       session: (document) => ({ ...document, end_reason: null, end_message: null }),
     });
-    return ticketOf(done.session, false);
+    return ticketOf(context, done.session, false);
   } catch (thrown) {
     context.connected.delete(sessionId);
     // Nobody comes back to a session that its connection created.
@@ -236,10 +243,10 @@ async function admitFirst(
 
 /** Under the session's lock. Its recorder holds the session and lets one connection in. */
 async function admitAgain(context: Context, { request, sessionId }: Reservation): Promise<SessionTicket> {
-  const { connectionId, clientAddress } = request;
+  const { connectionId, clientAddress, clientName } = request;
   const journal = await loadJournal(context, sessionId);
-  await context.deps.journal.put({ ...journal, connectionId, clientAddress });
-  return ticketOf(await loadSession(context, sessionId), true);
+  await context.deps.journal.put({ ...journal, connectionId, clientAddress, clientName });
+  return ticketOf(context, await loadSession(context, sessionId), true);
 }
 
 async function admitReserved(context: Context, reservation: Reservation): Promise<SessionTicket | Refusal> {
@@ -247,7 +254,7 @@ async function admitReserved(context: Context, reservation: Reservation): Promis
   const journal = await loadJournal(context, sessionId);
   if (journal.connected && journal.connectionId === request.connectionId)
     // Its answer was lost.
-    return ticketOf(await loadSession(context, sessionId), reservation.reconnects);
+    return ticketOf(context, await loadSession(context, sessionId), reservation.reconnects);
   if (unsaved !== null) return admitFirst(context, reservation);
   const place = placeOf(context, await loadSession(context, sessionId), journal, request);
   if (typeof place === 'object') return place;

@@ -1,29 +1,11 @@
 /** Connections that became no session: what they reserved is let go, their session keeps waiting, and the audit log knows. */
-import type { AuditEvent, ConnectionAttempt, LastAttempt } from '@lucid-sessions/contract';
+import type { ConnectionAttempt, LastAttempt } from '@lucid-sessions/contract';
 import { LucidError } from '@lucid-sessions/contract';
+import { auditAttempt } from './connection-audit.ts';
 import { type Context, editSession, isoOf, loadJournal } from './context.ts';
 import { beginAgain } from './reports.ts';
 
 const textMax = 500;
-
-const eventOf = (attempt: ConnectionAttempt): AuditEvent => ({
-  // The same attempt told again is the same event.
-  eventId: `connection:${attempt.connectionId}`,
-  timestampUs: attempt.atUs,
-  eventType: attempt.outcome === 'refused' ? 'connection_refused' : 'connection_failed',
-  userId: null,
-  resourceId: attempt.sessionId,
-  ipAddress: attempt.clientAddress,
-  userAgent: null,
-  success: false,
-  errorMessage: attempt.message.slice(0, textMax),
-  details: {
-    outcome: attempt.outcome,
-    reason: attempt.reason,
-    client_name: attempt.clientName,
-    count: attempt.count,
-  },
-});
 
 const lastAttemptOf = (attempt: ConnectionAttempt): LastAttempt => ({
   at: isoOf(attempt.atUs),
@@ -51,7 +33,7 @@ export async function attempted(context: Context, attempt: ConnectionAttempt): P
   const { sessionId, connectionId } = attempt;
   context.reservations.release(connectionId);
   // Of a probe, or of one of a flood that is told as a whole, nothing is kept.
-  if (attempt.count > 0) await context.deps.storage.appendAudit(eventOf(attempt));
+  if (attempt.count > 0) await auditAttempt(context, attempt);
   if (sessionId === null) return;
   try {
     await context.locks.run(sessionId, () => settleAttempt(context, sessionId, attempt));

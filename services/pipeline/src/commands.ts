@@ -15,7 +15,7 @@ export async function start(context: Context, sessionId: string): Promise<{ sess
     const beginsAgain = (state === 'stopped' || state === 'error') && journal.admittedUs === null;
     if (beginsAgain)
       await step(context, sessionId, 'recover', {
-        session: (session) => ({ ...session, stopped_at: null, end_reason: null, end_message: null }),
+        session: (session) => ({ ...session, stopped_at: null, end_reason: null, end_message: null, outcome: null }),
       });
     const { session } = await step(context, sessionId, 'arm', { journal: (known) => ({ ...known, armed: true }) });
     return { session };
@@ -25,7 +25,13 @@ export async function start(context: Context, sessionId: string): Promise<{ sess
 /** A session that waits for a connection that never came: no recording, no manifest. Under the lock. */
 async function stopUnconnected(context: Context, sessionId: string): Promise<SessionDocument> {
   await step(context, sessionId, 'stop', { journal: (journal) => ({ ...journal, armed: false }) });
-  return (await step(context, sessionId, 'nothing_recorded')).session;
+  const { session } = await step(context, sessionId, 'nothing_recorded', {
+    session: (session) => ({
+      ...session,
+      outcome: session.last_attempt?.outcome === 'refused' ? 'refused' : 'never_connected',
+    }),
+  });
+  return session;
 }
 
 export async function stop(context: Context, sessionId: string, reason: string): Promise<{ session: SessionDocument }> {

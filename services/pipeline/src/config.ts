@@ -38,6 +38,8 @@ export interface PipelineLimits {
   anchorPollMs: number;
   /** Waits before a confirmed anchor is asked again whether it still stands; the last one goes on for ever. */
   anchorRechecksMs: readonly number[];
+  /** How long a session waits for its client after a lost connection, where it does not say otherwise; 0: it ends. */
+  reconnectSeconds: number;
   /** Statistics of a live session are written at most this often. */
   progressMs: number;
 }
@@ -56,6 +58,7 @@ export const defaultLimits: PipelineLimits = {
   backoffMaxMs: 60_000,
   anchorPollMs: 60_000,
   anchorRechecksMs: [3_600_000, 86_400_000, 604_800_000],
+  reconnectSeconds: 300,
   progressMs: 5_000,
 };
 
@@ -99,6 +102,7 @@ export function readPipelineEnv(environment: Environment): PipelineConfig {
       anchorRechecksMs: readRechecks(environment),
       anchorPollMs: readInteger(environment, 'LUCID_ANCHOR_POLL_SECONDS', { min: 1, max: 86_400, fallback: 60 }) * 1000,
       ...readWaits(environment),
+      reconnectSeconds: readInteger(environment, 'LUCID_RECONNECT_SECONDS', { min: 0, max: 86_400, fallback: 300 }),
       retentionDaysDefault: readRetentionDays(environment, 'LUCID_RETENTION_DAYS_DEFAULT'),
       concurrentSessionsMax: readInteger(environment, 'MAX_CONCURRENT_SESSIONS', {
         min: 1,

@@ -1,28 +1,52 @@
 /** From the last stored chunk to a signed, stored and logged manifest. Each step leaves its result before the next begins. */
-import { LucidError } from '@lucid-sessions/contract';
+import {
+  LucidError,
+  type RecordingStatistics,
+  type SessionDocument,
+  type SessionOutcome,
+} from '@lucid-sessions/contract';
 import { type Context, loadJournal, loadSession, logRecord, stateOf, step, tryStep } from './context.ts';
 import type { JobHandler } from './job-runner.ts';
 import type { Journal } from './ports.ts';
-import { sessionStatistics } from './statistics.ts';
+import { noRecordingStatistics, sessionStatistics } from './statistics.ts';
 
-const noFrames = {
-  framesCount: 0,
-  relayedBytes: 0,
-  framesDropped: 0,
-  errorsCount: 0,
-  durationUs: 0,
-  updatesCount: 0,
-};
+/**
+ * Figures of a recording whose recorder could not tell them itself: what its chunks hold, and until when. Else the recorder's.
+ */
+async function figuresOf(context: Context, journal: Journal): Promise<RecordingStatistics> {
+  const { storage } = context.deps;
+  const { sessionId, startedUs, lostUs, recovered } = journal;
+  const told = journal.statistics ?? noRecordingStatistics;
+  if (!recovered && !journal.endInferred) return told;
+  const { chunksCount, framesCount, updatesCount } = await storage.sessionTotals({ sessionId });
+  const { chunk } = await storage.getChunk({ sessionId, index: Math.max(0, chunksCount - 1) });
+  const untilUs = Math.min(chunk?.closedUs ?? 0, lostUs ?? Number.POSITIVE_INFINITY);
+  const spanUs = recovered || startedUs === null ? 0 : untilUs - startedUs;
+  return { ...told, framesCount, updatesCount, durationUs: Math.max(told.durationUs, spanUs) };
+}
+
+/** Gaps in which nothing was there to be recorded, or was not to be. */
+const harmlessGaps: readonly string[] = ['paused', 'connection_lost'];
+
+async function outcomeOf(context: Context, journal: Journal, session: SessionDocument): Promise<SessionOutcome> {
+  // Nothing bounds what a recorder that died could not store before.
+  if (journal.recovered && session.recording_config.persistence === 'best_effort') return 'gap';
+  const facts = await context.deps.journal.listFacts(journal.sessionId);
+  const lossy = facts.some((fact) => fact.kind === 'gap' && !harmlessGaps.includes(fact.reason));
+  if (lossy || journal.endReason === 'recording_not_persisted' || journal.drainedChunks === null) return 'gap';
+  return journal.recovered ? 'recovered' : 'whole';
+}
 
 async function makeManifest(context: Context, sessionId: string, journal: Journal): Promise<Journal> {
   const { processor, storage, nowUs } = context.deps;
+  const statistics = await figuresOf(context, journal);
   const made = await processor.finish({
     session: await loadSession(context, sessionId),
     reason: journal.endReason ?? 'recorder_crashed',
     message: journal.endMessage ?? '',
     endedUs: journal.endedUs ?? nowUs(),
     facts: await context.deps.journal.listFacts(sessionId),
-    statistics: journal.statistics ?? noFrames,
+    statistics,
   });
   // Resumes were signed by whoever took the chain over; they are logged with the manifest that names them.
   for (const { record } of (await storage.getRecords({ sessionId, kind: 'resume' })).records)
@@ -31,6 +55,7 @@ async function makeManifest(context: Context, sessionId: string, journal: Journa
   const index = await logRecord(context, 'manifest', made.manifestRecord);
   return {
     ...journal,
+    statistics,
     merkleRoot: made.merkleRoot,
     chunksCount: made.chunksCount,
     totalBytes: made.totalBytes,
@@ -55,8 +80,9 @@ export function finaliseHandler(context: Context): JobHandler {
         const journal = known.manifestUs === null ? await makeManifest(context, sessionId, known) : known;
         await context.deps.journal.put(journal);
         const statistics = await sessionStatistics(context, sessionId, journal.statistics);
+        const outcome = await outcomeOf(context, journal, await loadSession(context, sessionId));
         await step(context, sessionId, 'finalised', {
-          session: (session) => ({ ...session, merkle_root: journal.merkleRoot, statistics }),
+          session: (session) => ({ ...session, merkle_root: journal.merkleRoot, statistics, outcome }),
         });
         return { done: true };
       }),

@@ -56,6 +56,12 @@ export interface Journal {
   clientAddress: string | null;
   /** The connection that was admitted last. */
   connectionId: string | null;
+  clientName: string | null;
+  clientUser: string | null;
+  /** When the latest connection was joined to the session; told again, it is the same one. */
+  joinedUs: number | null;
+  /** When the connection was lost that the session waits for. */
+  lostUs: number | null;
   /** A user asked for the next connection to be recorded. */
   armed: boolean;
   /** A connection was admitted and has not ended. */
@@ -70,6 +76,8 @@ export interface Journal {
   endReason: EndReason | null;
   endMessage: string | null;
   failed: boolean;
+  /** The recorder died, another process took the recording up. */
+  recovered: boolean;
   drainedUs: number | null;
   drainedChunks: number | null;
   statistics: RecordingStatistics | null;

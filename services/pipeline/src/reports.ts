@@ -1,8 +1,19 @@
 /** What the recorder tells. Reports may come twice, late, or out of order after a crash: none of that is an error. */
-import type { EndReason, RecorderReport, RecordingStatistics } from '@lucid-sessions/contract';
-import { type Context, editSession, isoOf, loadJournal, loadSession, newJournal, stateOf, tryStep } from './context.ts';
+import type { EndReason, RecorderReport, RecordingStatistics, SessionDocument } from '@lucid-sessions/contract';
+import { auditEnded, auditLost, auditStarted } from './connection-audit.ts';
+import {
+  type Context,
+  editSession,
+  isoOf,
+  loadJournal,
+  loadSession,
+  newJournal,
+  type StepEdits,
+  stateOf,
+  tryStep,
+} from './context.ts';
 import type { Journal } from './ports.ts';
-import { sessionStatistics } from './statistics.ts';
+import { noRecordingStatistics, sessionStatistics } from './statistics.ts';
 
 export interface End {
   atUs: number;
@@ -12,6 +23,18 @@ export interface End {
   statistics: RecordingStatistics | null;
   /** The pipeline concluded it; the recorder may still tell it better. */
   inferred: boolean;
+  recovered?: boolean;
+}
+
+/** What a recorder that died had told last, and what another process found of the recording. */
+function recoveredStatistics(journal: Journal, { atUs, statistics }: End): RecordingStatistics {
+  const known = journal.statistics ?? noRecordingStatistics;
+  const { startedUs, lostUs } = journal;
+  // While it waited for its client nothing was recorded.
+  const untilUs = Math.min(atUs, lostUs ?? atUs);
+  const durationUs = Math.max(known.durationUs, startedUs === null ? 0 : untilUs - startedUs);
+  const framesCount = Math.max(known.framesCount, statistics?.framesCount ?? 0);
+  return { ...known, durationUs, framesCount, errorsCount: known.errorsCount + 1 };
 }
 
 /** Under the session's lock. */
@@ -20,7 +43,9 @@ export async function recordEnd(context: Context, sessionId: string, end: End): 
   context.connected.delete(sessionId);
   const better = journal.endedUs === null || (journal.endInferred && !end.inferred && journal.manifestUs === null);
   if (!better || journal.admittedUs === null) return;
-  const statistics = end.statistics ?? journal.statistics;
+  const recovered = end.recovered === true;
+  const statistics = recovered ? recoveredStatistics(journal, end) : (end.statistics ?? journal.statistics);
+  await auditEnded(context, journal, end);
   const ended: Journal = {
     ...journal,
     connected: false,
@@ -29,6 +54,7 @@ export async function recordEnd(context: Context, sessionId: string, end: End): 
     endReason: end.reason,
     endMessage: end.message,
     failed: end.failed,
+    recovered,
     statistics,
   };
   const figures = await sessionStatistics(context, sessionId, statistics);
@@ -39,6 +65,7 @@ export async function recordEnd(context: Context, sessionId: string, end: End): 
       stopped_at: isoOf(end.atUs),
       end_reason: end.reason,
       end_message: end.message,
+      reconnect_until: null,
       statistics: figures,
     }),
   });
@@ -60,7 +87,10 @@ export async function beginAgain(context: Context, sessionId: string, journal: J
   const again = { ...newJournal(sessionId), openedUs: journal.openedUs, openLogIndex: journal.openLogIndex };
   // Nobody comes back to a session that its connection created.
   if (session.created_by === null) {
-    await tryStep(context, sessionId, 'fail', { journal: () => ({ ...again, failed: true }) });
+    await tryStep(context, sessionId, 'fail', {
+      journal: () => ({ ...again, failed: true }),
+      session: (session) => ({ ...session, outcome: 'never_connected' }),
+    });
     return;
   }
   await tryStep(context, sessionId, 'ended');
@@ -91,10 +121,66 @@ async function recordNotStored(context: Context, sessionId: string, message: str
   await editSession(context, sessionId, (session) => ({ ...session, end_message: text }));
 }
 
-async function recordStart(context: Context, sessionId: string, atUs: number, recorderId: string): Promise<void> {
-  await tryStep(context, sessionId, 'started', {
-    journal: (journal) => ({ ...journal, recorderId, startedUs: journal.startedUs ?? atUs }),
-    session: (session) => ({ ...session, started_at: session.started_at ?? isoOf(atUs) }),
+type Joined = Extract<RecorderReport, { kind: 'started' | 'reconnected' }>;
+
+/** A connection is the session's: its first, or one after it was lost. */
+async function recordJoined(context: Context, joined: Joined): Promise<void> {
+  const { sessionId, atUs, connectionId, clientAddress } = joined;
+  context.reservations.release(connectionId);
+  const reconnects = joined.kind === 'reconnected';
+  const known = await loadJournal(context, sessionId);
+  const isNews = known.joinedUs !== atUs;
+  await auditStarted(context, known, { ...joined, reconnects });
+  const edits = {
+    journal: (journal: Journal) => ({
+      ...journal,
+      clientAddress,
+      connectionId,
+      joinedUs: atUs,
+      lostUs: null,
+      startedUs: journal.startedUs ?? atUs,
+      ...(joined.kind === 'started' ? { recorderId: joined.recorderId } : {}),
+    }),
+    session: (session: SessionDocument) => ({
+      ...session,
+      started_at: session.started_at ?? isoOf(atUs),
+      client_address: clientAddress,
+      connections: (session.connections ?? 0) + (isNews ? 1 : 0),
+      reconnect_until: null,
+      last_attempt: null,
+      outcome: null,
+    }),
+  };
+  if (!reconnects) await tryStep(context, sessionId, 'started', edits);
+  else if (known.connected) await writeBoth(context, sessionId, edits);
+}
+
+/** Journal and document, without a step of the machine. */
+async function writeBoth(
+  context: Context,
+  sessionId: string,
+  edits: Required<Omit<StepEdits, 'purge'>>,
+): Promise<void> {
+  await context.deps.journal.put(edits.journal(await loadJournal(context, sessionId)));
+  await editSession(context, sessionId, edits.session);
+}
+
+async function recordLost(context: Context, lost: Extract<RecorderReport, { kind: 'lost' }>): Promise<void> {
+  const { sessionId, atUs, untilUs, message } = lost;
+  const journal = await loadJournal(context, sessionId);
+  await auditLost(context, journal, atUs, message);
+  if (!journal.connected) return;
+  await writeBoth(context, sessionId, {
+    journal: (journal) => ({ ...journal, lostUs: atUs }),
+    session: (session) => ({ ...session, reconnect_until: isoOf(untilUs) }),
+  });
+}
+
+async function recordClient(context: Context, client: Extract<RecorderReport, { kind: 'client' }>): Promise<void> {
+  const { sessionId, clientName, clientUser } = client;
+  await writeBoth(context, sessionId, {
+    journal: (journal) => ({ ...journal, clientName, clientUser }),
+    session: (session) => ({ ...session, client_name: clientName, client_user: clientUser }),
   });
 }
 
@@ -124,14 +210,14 @@ async function take(context: Context, report: RecorderReport): Promise<void> {
   const { sessionId } = report;
   switch (report.kind) {
     case 'started':
-      context.reservations.release(report.connectionId);
-      return recordStart(context, sessionId, report.atUs, report.recorderId);
+    case 'reconnected':
+      return recordJoined(context, report);
+    case 'lost':
+      return recordLost(context, report);
+    case 'client':
+      return recordClient(context, report);
     case 'progress':
       return recordProgress(context, sessionId, report.statistics);
-    case 'lost':
-    case 'reconnected':
-    case 'client':
-      return;
     case 'paused':
       await tryStep(context, sessionId, 'paused');
       return;

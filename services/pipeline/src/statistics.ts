@@ -2,6 +2,15 @@
 import type { RecordingStatistics, SessionStatistics } from '@lucid-sessions/contract';
 import type { Context } from './context.ts';
 
+export const noRecordingStatistics: RecordingStatistics = {
+  framesCount: 0,
+  relayedBytes: 0,
+  framesDropped: 0,
+  errorsCount: 0,
+  durationUs: 0,
+  updatesCount: 0,
+};
+
 const round = (value: number, digits: number) => Number(value.toFixed(digits));
 
 export async function sessionStatistics(

@@ -105,7 +105,9 @@ check('a name is no secret: its session must have been started', async (made) =>
   await made.pipeline.start({ sessionId: 's1' });
   assert.equal((await admitBy(made, 'alice')).admitted, true);
   const second = await admitBy(made, 's1');
-  assert.deepEqual([second.admitted, second.admitted || second.code], [false, 'in_use']);
+  assert.ok(second.admitted && second.ticket.reconnects, 'whether it may go on with the session its recorder says');
+  const elsewhere = await made.connect({ kind: 'cookie', name: 's1' }, { recorderId: 'another' });
+  assert.deepEqual([elsewhere.admitted, elsewhere.admitted || elsewhere.code], [false, 'in_use']);
 });
 
 check('a listener makes the session itself', async (made) => {
@@ -276,6 +278,123 @@ check('a recorder that dies between yes and the first frame leaves the session w
   await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 0 });
   assert.equal(await stateOf(made, 's1'), 'starting starting');
   assert.equal((await admitBy(made, 's1')).admitted, true);
+});
+
+check('a lost connection and the one after it are told, counted once, and audited', async (made) => {
+  await made.admit('s1');
+  await made.start('s1', 5_000_000);
+  const client = { kind: 'client', sessionId: 's1', atUs: 5, clientName: 'LAPTOP', clientUser: 'CORP\\alice' } as const;
+  await made.pipeline.report(client);
+  const lost = { kind: 'lost', sessionId: 's1', atUs: 9_000_000, untilUs: 309_000_000, message: 'lost' } as const;
+  await made.pipeline.report(lost);
+  await made.pipeline.report(lost);
+  const waiting = await sessionOf(made, 's1');
+  assert.deepEqual(
+    [waiting.status, waiting.reconnect_until, waiting.client_name, waiting.client_user, waiting.connections],
+    ['recording', '1970-01-01T00:05:09.000Z', 'LAPTOP', 'CORP\\alice', 1],
+  );
+  const addresses = { connectionId: 'second', clientAddress: '10.0.0.1:6000', targetAddress: '10.0.0.2:3389' };
+  const reconnected = { kind: 'reconnected', sessionId: 's1', atUs: 20_000_000, ...addresses } as const;
+  await made.pipeline.report(reconnected);
+  await made.pipeline.report(reconnected);
+  const back = await sessionOf(made, 's1');
+  assert.deepEqual(
+    [back.status, back.reconnect_until, back.client_address, back.connections],
+    ['recording', null, '10.0.0.1:6000', 2],
+  );
+  await made.putChunk('s1', 0);
+  const ended = { kind: 'ended', sessionId: 's1', atUs: 30_000_000, reason: 'client_disconnected' } as const;
+  await made.pipeline.report({ ...ended, message: 'bye', failed: false, statistics });
+  await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 1 });
+  await made.until('s1', 'completed');
+  assert.equal((await sessionOf(made, 's1')).outcome, 'whole');
+  const { events } = await made.storage.listAudit({ resourceId: 's1', limit: 100, offset: 0 });
+  assert.deepEqual(
+    events
+      .sort((a, b) => a.timestampUs - b.timestampUs)
+      .map(
+        ({ eventType, ipAddress, details }) =>
+          `${eventType} ${ipAddress} ${details.client_name} ${details.reason ?? ''}`,
+      ),
+    [
+      'connection_started 10.0.0.1:5000 null ',
+      'connection_lost 10.0.0.1:5000 LAPTOP ',
+      'connection_started 10.0.0.1:6000 LAPTOP ',
+      'connection_ended 10.0.0.1:6000 LAPTOP client_disconnected',
+    ],
+  );
+});
+
+check('a recording that was recovered after a crash is as long as it was, and is no failure', async (made) => {
+  await made.admit('s1');
+  const startUs = made.clock.us;
+  await made.start('s1', startUs);
+  await made.pipeline.report({
+    kind: 'progress',
+    sessionId: 's1',
+    statistics: { ...statistics, durationUs: 5_000_000 },
+  });
+  await made.putChunk('s1', 0);
+  const none = { framesCount: 7, relayedBytes: 0, framesDropped: 0, errorsCount: 1, durationUs: 0, updatesCount: 0 };
+  const crashed = { reason: 'recorder_crashed', message: 'it died', failed: false, recovered: true } as const;
+  await made.pipeline.report({
+    kind: 'ended',
+    sessionId: 's1',
+    atUs: startUs + 8_000_000,
+    ...crashed,
+    statistics: none,
+  });
+  await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 1 });
+  await made.until('s1', 'completed');
+  const session = await sessionOf(made, 's1');
+  assert.deepEqual(
+    [session.outcome, session.end_reason, session.statistics.duration_seconds],
+    ['recovered', 'recorder_crashed', 8],
+  );
+  const { framesCount } = await made.storage.sessionTotals({ sessionId: 's1' });
+  assert.equal(session.statistics.frame_count, framesCount, 'what its chunks hold');
+});
+
+check('one that died while it waited for its client ended when it lost it', async (made) => {
+  await made.admit('s1');
+  const startUs = made.clock.us;
+  await made.start('s1', startUs);
+  const lost = { kind: 'lost', sessionId: 's1', atUs: startUs + 3_000_000, untilUs: startUs + 303_000_000 } as const;
+  await made.pipeline.report({ ...lost, message: 'lost' });
+  await made.putChunk('s1', 0);
+  const crashed = { reason: 'recorder_crashed', message: 'it died', failed: false, recovered: true } as const;
+  const none = { framesCount: 7, relayedBytes: 0, framesDropped: 0, errorsCount: 1, durationUs: 0, updatesCount: 0 };
+  await made.pipeline.report({
+    kind: 'ended',
+    sessionId: 's1',
+    atUs: startUs + 60_000_000,
+    ...crashed,
+    statistics: none,
+  });
+  await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 1 });
+  await made.until('s1', 'completed');
+  assert.equal((await sessionOf(made, 's1')).statistics.duration_seconds, 3);
+});
+
+check('frames that are missing, a refusal and a client that never came are told apart', async (made) => {
+  await made.admit('s1');
+  await made.start('s1', 5);
+  const gap = { kind: 'gap', fromUs: 6, toUs: 7, reason: 'disk_full: no space', framesLost: 3 } as const;
+  await made.pipeline.report({ kind: 'fact', sessionId: 's1', fact: gap });
+  await made.record('s1');
+  await made.until('s1', 'completed');
+  assert.equal((await sessionOf(made, 's1')).outcome, 'gap');
+  for (const [sessionId, told] of [
+    ['s2', 'never_connected'],
+    ['s3', 'refused'],
+  ] as const) {
+    await made.pipeline.create({ session: sampleSession(sessionId), routeTokenSha256: null });
+    await made.pipeline.start({ sessionId });
+    if (told === 'refused')
+      await made.pipeline.attempted({ ...attempt, sessionId, outcome: 'refused', reason: 'target_denied' });
+    const { session } = await made.pipeline.stop({ sessionId, reason: '' });
+    assert.deepEqual([session.status, session.outcome], ['stopped', told]);
+  }
 });
 
 check('of a listener, a recording that could not be opened leaves no session', async (made) => {
@@ -569,7 +688,7 @@ check('after a crash a session whose recorder is gone is driven to its end', asy
   await made.putChunk('s1', 0);
   await made.restart();
   const again = await admitBy(made, 's1');
-  assert.deepEqual([again.admitted, again.admitted || again.code], [false, 'in_use']);
+  assert.ok(again.admitted && again.ticket.reconnects);
   made.recorder.alive.clear();
   await made.service.reconcile();
   assert.equal(await stateOf(made, 's1'), 'recording active', 'it may be between two moments');

@@ -9,13 +9,15 @@ import {
   type ProcessorPort,
   type RecorderPort,
   type RecorderReport,
+  type Refusal,
   type ServiceHealth,
+  type SessionTicket,
   spaceBounds,
 } from '@lucid-sessions/contract';
 import type { RecorderConfig } from './config.ts';
 import { AttemptBook, printable } from './front-door/attempt-book.ts';
 import { AttemptQueue } from './front-door/attempt-queue.ts';
-import type { ReadyConnection } from './front-door/connection.ts';
+import { type ReadyConnection, refusalOf } from './front-door/connection.ts';
 import { type DialOptions, resolveAll } from './front-door/dial.ts';
 import { FrontDoor, type ListenAddress } from './front-door/front-door.ts';
 import { loadIdentity } from './front-door/identity.ts';
@@ -177,11 +179,14 @@ class RunningRecorder implements Recorder {
         handshakeMs,
         wallUs: () => this.#clock.nowUs(),
         dial: { resolve: this.#deps.resolve ?? resolveAll, denied: () => null },
-        recordingProblem: ({ sessionId }) => this.#recordingProblem(sessionId),
+        whyNotReconnect: (ticket, clientAddress) => this.#whyNotReconnect(ticket, clientAddress),
+        recordingProblem: (ticket) => this.#recordingProblem(ticket),
         onProbe: (kind, address) => this.#book.probe(kind, address),
         onAttempt: (attempt, detail) => this.#book.attempt(attempt, detail),
-        onAdmitted: ({ sessionId }) => void this.#connecting.set(sessionId, this.#clock.nowUs()),
-        onReady: (connection) => this.#begin(connection),
+        onAdmitted: ({ sessionId, reconnects }) => {
+          if (!reconnects) this.#connecting.set(sessionId, this.#clock.nowUs());
+        },
+        onReady: (connection) => this.#ready(connection),
         onGone: ({ sessionId }) => void this.#connecting.delete(sessionId),
         onProblem: this.#onProblem,
       },
@@ -207,18 +212,49 @@ class RunningRecorder implements Recorder {
       const seconds = Math.round(statistics.durationUs / 1e6);
       this.#log(`session ${sessionId} ended after ${seconds} s: ${reason}, ${printable(message)}`);
     }
+    if (report.kind === 'lost') this.#log(`session ${report.sessionId} waits for its client: ${report.message}`);
     return this.#reports.send(report);
   }
 
-  #recordingProblem(sessionId: string): string | null {
+  #recordingProblem({ sessionId, reconnects }: SessionTicket): string | null {
     if (this.#disposing !== null) return shutdownMessage;
-    if (this.spool.canOpen(sessionId)) return null;
+    if (reconnects || this.spool.canOpen(sessionId)) return null;
     return this.spool.failure ?? 'chunks of this session are still being stored; try again in a moment';
   }
 
-  #begin(connection: ReadyConnection): void {
+  /** The session that is under way says whether it takes this connection; where it does, it waits for it. */
+  #whyNotReconnect({ sessionId }: SessionTicket, clientAddress: string): Refusal | null {
+    const session = this.#sessions.get(sessionId);
+    if (session === undefined) return over;
+    const refusal = session.whyNotReconnect(clientAddress);
+    if (refusal === null) session.expectClient(this.#config.handshakeMs);
+    return refusal;
+  }
+
+  #ready(connection: ReadyConnection): void {
     const { ticket, client, target, clientAddress, clientName, targetAddress } = connection;
-    const { sessionId } = ticket;
+    const { sessionId, reconnects } = ticket;
+    for (const socket of [client, target]) this.#peers.add(socket);
+    const name = clientName === null ? '' : ` (${printable(clientName)})`;
+    const who = `${clientAddress}${name} to ${targetAddress}`;
+    if (reconnects) {
+      this.#goOn(connection);
+      this.#log(`session ${sessionId} reconnected: ${who}`);
+      return;
+    }
+    this.#log(`session ${sessionId} connected: ${who}`);
+    this.#begin(connection);
+  }
+
+  /** Another connection may have been faster, or the session may have ended meanwhile. */
+  #goOn(connection: ReadyConnection): void {
+    const session = this.#sessions.get(connection.ticket.sessionId);
+    const refusal = session === undefined ? over : session.reconnect(connection);
+    if (refusal !== null) throw refusalOf(refusal);
+  }
+
+  #begin(connection: ReadyConnection): void {
+    const { sessionId } = connection.ticket;
     const session = new RecordedSession({
       ...connection,
       spool: this.spool,
@@ -228,9 +264,6 @@ class RunningRecorder implements Recorder {
       report: (report) => this.#report(report),
       onEnded: () => this.#gone(sessionId),
     });
-    for (const socket of [client, target]) this.#peers.add(socket);
-    const name = clientName === null ? '' : ` (${printable(clientName)})`;
-    this.#log(`session ${sessionId} connected: ${clientAddress}${name} to ${targetAddress}`);
     this.#connecting.delete(sessionId);
     this.#sessions.set(sessionId, session);
     session.start();
@@ -271,7 +304,8 @@ class RunningRecorder implements Recorder {
       atUs: lastWrittenUs,
       reason: 'recorder_crashed',
       message: 'the recorder died while it recorded; what was durable has been recovered',
-      failed: true,
+      failed: false,
+      recovered: true,
       statistics,
     } as const;
     void this.#report({ kind: 'ended', sessionId, ...(end ?? crashed) });
@@ -304,10 +338,12 @@ class RunningRecorder implements Recorder {
     this.#checkClock();
     const nowUs = this.spool.monotonicUs();
     for (const session of [...this.#sessions.values()]) {
+      if (session.isWaiting) continue;
       const { idleMs, activationMs } = this.#config;
       const quietMs = (nowUs - session.lastInputUs) / 1000;
-      if (!session.activated && session.statistics.durationUs > activationMs * 1000)
-        void session.stop('handshake_timeout', 'client and target did not finish connecting in time', true);
+      const { connectingSinceUs } = session;
+      if (connectingSinceUs !== null && nowUs - connectingSinceUs > activationMs * 1000)
+        session.giveUpConnecting('client and target did not finish connecting in time');
       else if (idleMs > 0 && quietMs > idleMs)
         void session.stop('idle_timeout', `nobody used the session for ${Math.round(idleMs / 60_000)} minutes`);
     }
@@ -366,6 +402,7 @@ class RunningRecorder implements Recorder {
   }
 }
 
+const over: Refusal = { code: 'not_startable', message: 'this session is over; create a new one' };
 const shutdownMessage = 'the recorder is being shut down';
 const noStatistics = {
   framesCount: 0,

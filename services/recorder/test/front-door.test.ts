@@ -50,7 +50,7 @@ test('a session is relayed, recorded whole, and reported from start to drained',
   const drained = await gateway.reported('drained');
   assert.equal(drained.chunksCount, gateway.chunks.length);
   const kinds = gateway.reports.map((report) => report.kind).filter((kind) => kind !== 'progress');
-  assert.deepEqual(kinds, ['started', 'fact', 'fact', 'ended', 'drained']);
+  assert.deepEqual(kinds, ['started', 'fact', 'fact', 'client', 'ended', 'drained']);
   const ended = await gateway.reported('ended');
   assert.equal(ended.reason, 'client_disconnected');
   assert.equal(ended.failed, false);

@@ -155,7 +155,7 @@ test('a recorder that dies is recovered by the next: ended as crashed, chunks fl
     admit: () => ({ admitted: false, code: 'unknown_session', message: '' }),
   });
   const ended = await next.reported('ended');
-  assert.deepEqual([ended.reason, ended.failed], ['recorder_crashed', true]);
+  assert.deepEqual([ended.reason, ended.failed, ended.recovered], ['recorder_crashed', false, true]);
   await next.reported('drained');
   assert.equal(next.chunks[0]!.recovered, true);
   assert.ok([...readPayload(next.chunks[0]!.copy)].length > 10);

@@ -1,5 +1,6 @@
 import type { SessionStatus } from '@lucid-sessions/contract';
 import { isPermitted, type Permission } from '@lucid-sessions/contract/roles';
+import { standingOf } from '@lucid-sessions/contract/standing';
 import { type ApiClient, ApiError, type Command } from '../api/client.ts';
 import type { Chunk, Facts, Session } from '../api/types.ts';
 import type { LucidPlayer } from '../player/lucid-player.ts';
@@ -164,7 +165,7 @@ function deleteButton(context: PageContext, session: Session): Child {
 function nothingYet(session: Session): HTMLElement {
   const waiting = session.status === 'created' || session.status === 'starting';
   const text = waiting
-    ? 'Nobody has connected yet. The picture appears here as soon as the recording begins.'
+    ? `${session.last_attempt ? `The last connection did not get through: ${session.last_attempt.message}.` : 'Nobody has connected yet.'} The picture appears here as soon as the recording begins.`
     : `There is no recording to show${session.end_message ? `: ${session.end_message}` : '.'}`;
   return h('div', { class: 'card empty' }, text);
 }
@@ -240,6 +241,21 @@ function sessionFacts(session: Session): HTMLElement {
       'Why it ended',
       [session.end_reason && humanise(session.end_reason), session.end_message && ` – ${session.end_message}`],
     ],
+    ['What became of it', standingOf(session)],
+    [
+      'Last attempt',
+      session.last_attempt && [
+        session.last_attempt.message,
+        ` – from ${session.last_attempt.client_address}, `,
+        instant(session.last_attempt.at),
+      ],
+    ],
+    [
+      'Client',
+      [session.client_user, session.client_name, session.client_address].filter(Boolean).join(' · ') +
+        ((session.connections ?? 0) > 1 ? ` (${session.connections} connections)` : ''),
+    ],
+    ['Waits for its client until', session.reconnect_until && instant(session.reconnect_until)],
     ['Duration', session.started_at && formatClock(statistics.duration_seconds)],
     [
       'Recorded',

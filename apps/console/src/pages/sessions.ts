@@ -6,7 +6,7 @@ import { type Child, fill, h, setText } from '../ui/dom.ts';
 import { formatBytes, formatClock } from '../ui/format.ts';
 import { icon } from '../ui/icons.ts';
 import { failure, isAbort, type Page, type PageContext, repeat } from '../ui/page.ts';
-import { type Column, instant, statusBadge, table } from '../ui/parts.ts';
+import { type Column, instant, sessionBadge, table } from '../ui/parts.ts';
 
 const pageSize = 25;
 const refreshMs = 5000;
@@ -41,7 +41,7 @@ function readFilter(): SessionFilter & { offset: number } {
 }
 
 const columns: readonly Column<Session>[] = [
-  { name: 'Status', cell: (session) => statusBadge(session.status) },
+  { name: 'Status', cell: sessionBadge },
   {
     name: 'Session',
     cell: (session) =>

@@ -42,7 +42,8 @@ export class Picture implements PictureDecoder<PictureState> {
   take(frame: Frame, later = false): void | Promise<void> {
     if (frame.kind !== frameKinds.pdu || (frame.flags & frameFlags.inputs) !== 0) return;
     const fromServer = (frame.flags & frameFlags.serverToClient) !== 0;
-    const waiting = this.#decoder.push({ fromServer, bytes: frame.body }, later);
+    const beforeTls = (frame.flags & frameFlags.beforeTls) !== 0;
+    const waiting = this.#decoder.push({ fromServer, bytes: frame.body, beforeTls }, later);
     if (waiting) return waiting.then(() => this.#noteDirty());
     this.#noteDirty();
   }

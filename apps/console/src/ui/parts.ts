@@ -1,5 +1,7 @@
 /** Small parts several pages share. */
 import type { SessionStatus } from '@lucid-sessions/contract';
+import { standingOf } from '@lucid-sessions/contract/standing';
+import type { Session } from '../api/types.ts';
 import { type Child, h } from './dom.ts';
 import { formatInstant } from './format.ts';
 
@@ -20,6 +22,12 @@ export const liveStatuses: readonly SessionStatus[] = ['starting', 'recording', 
 export function statusBadge(status: string): HTMLElement {
   const tone = Object.hasOwn(tones, status) ? tones[status as SessionStatus] : '';
   return h('span', { class: `status ${tone}` }, status);
+}
+
+/** The status, and beside it what became of the session where the status does not say it. */
+export function sessionBadge(session: Session): Child {
+  const standing = standingOf(session);
+  return [statusBadge(session.status), standing !== null && h('div', { class: 'muted small' }, standing)];
 }
 
 /** Two columns of names and values; rows without a value are left out. */

@@ -65,7 +65,8 @@ async function walkChunk(frames: Iterable<Frame>, startUs: number, options: Walk
     if (waiting) await waiting;
     if (isDelivered(frame)) {
       const fromServer = (frame.flags & frameFlags.serverToClient) !== 0;
-      const drawing = decoder.push({ fromServer, bytes: frame.body }, later);
+      const beforeTls = (frame.flags & frameFlags.beforeTls) !== 0;
+      const drawing = decoder.push({ fromServer, bytes: frame.body, beforeTls }, later);
       if (drawing) await drawing;
     }
     after?.(lastUs);

@@ -1,4 +1,4 @@
-import type { SessionDocument } from '@lucid-sessions/contract';
+import { type SessionDocument, standingOf } from '@lucid-sessions/contract';
 import type { ApiClient } from '../cli/api-client.ts';
 import { type Ask, type Consent, consentTo, missingConsent } from '../cli/consent.ts';
 import { formatBytes, formatDuration, type Output, table } from '../cli/output.ts';
@@ -28,7 +28,7 @@ export async function listSessions(api: ApiClient, output: Output, options: List
   );
   const rows = page.sessions.map((session) => [
     session.session_id,
-    session.status,
+    statusOf(session),
     session.name,
     `${session.rdp_config.host}:${session.rdp_config.port}`,
     session.started_at ?? '-',
@@ -40,9 +40,19 @@ export async function listSessions(api: ApiClient, output: Output, options: List
   output.result(page, rows.length === 0 ? shown : `${table(header, rows)}\n${shown}`);
 }
 
-/** Why the last connection came to nothing; a session that was recorded since has other things to tell. */
-function attemptOf({ last_attempt: attempt, started_at }: SessionAnswer): string | null {
-  if (!attempt || (started_at !== null && started_at > attempt.at)) return null;
+function statusOf(session: SessionAnswer): string {
+  const standing = standingOf(session);
+  return standing === null ? session.status : `${session.status} (${standing})`;
+}
+
+function clientOf({ client_user, client_name, client_address, connections = 0 }: SessionAnswer): string | null {
+  const who = [client_user, client_name, client_address].filter((name) => name).join(', ');
+  if (who === '') return null;
+  return connections > 1 ? `${who} (${connections} connections)` : who;
+}
+
+function attemptOf({ last_attempt: attempt }: SessionAnswer): string | null {
+  if (!attempt) return null;
   return `${attempt.message} (${attempt.client_address}, ${attempt.at})`;
 }
 
@@ -53,7 +63,8 @@ export async function showSession(api: ApiClient, output: Output, id: string): P
   const facts: [string, string | null][] = [
     ['session', session.session_id],
     ['name', session.name],
-    ['status', session.status],
+    ['status', statusOf(session)],
+    ['client', clientOf(session)],
     ['target', `${session.rdp_config.host}:${session.rdp_config.port}`],
     ['created', session.created_at],
     ['started', session.started_at],

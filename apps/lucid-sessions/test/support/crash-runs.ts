@@ -149,7 +149,10 @@ async function examine(
     ...(report.verdicts.completeness === 'whole' ? [] : [`completeness is ${report.verdicts.completeness}`]),
     ...(hit && run.moment === 'recording' && !recovered ? ['it was cut off and says that it is whole'] : []),
     ...(!hit && recovered ? ['nothing hit the recorder and it says RECOVERED'] : []),
-    ...(recovered && session.status !== 'failed' ? [`it was cut off and its status is ${session.status}`] : []),
+    ...(session.status !== 'completed' ? [`its status is ${session.status}`] : []),
+    ...(session.outcome !== (recovered ? 'recovered' : 'whole') ? [`its outcome is ${session.outcome}`] : []),
+    ...(session.statistics.frame_count !== frames.length ? [`it says ${session.statistics.frame_count} frames`] : []),
+    ...lengthProblems(session, frames),
   ];
   if (problems.length > 0) throw new Error(`session ${id} (${run.victim}, ${run.moment}): ${problems.join('; ')}`);
   return {
@@ -160,6 +163,16 @@ async function examine(
     sentLossMs: Math.max(...losses.map(({ sentLossMs }) => sentLossMs)),
     bytesLost: losses.reduce((sum, { bytesLost }) => sum + bytesLost, 0),
   };
+}
+
+/** What the session says of its length, and what its frames say. */
+function lengthProblems({ statistics }: SessionAnswer, frames: readonly { timeUs: number }[]): string[] {
+  const recordedSeconds = (frames.at(-1)?.timeUs ?? 0) / 1_000_000;
+  const said = statistics.duration_seconds;
+  // The clocks of frames and of reports are read at different moments.
+  return said >= recordedSeconds - 0.5 && said <= recordedSeconds + 10
+    ? []
+    : [`it says ${said} s of ${recordedSeconds} s`];
 }
 
 /** Completed, or failed with a manifest: a recorder's crash is a failure that leaves a recording. */

@@ -44,7 +44,14 @@ export class BareState {
     try {
       decoder.restore(this.#state);
       for (const { flags, body } of this.#frames)
-        await decoder.push({ fromServer: (flags & frameFlags.serverToClient) !== 0, bytes: body }, true);
+        await decoder.push(
+          {
+            fromServer: (flags & frameFlags.serverToClient) !== 0,
+            bytes: body,
+            beforeTls: (flags & frameFlags.beforeTls) !== 0,
+          },
+          true,
+        );
       await decoder.settle();
       const reached = decoder.snapshot('lean');
       return reached !== null && Buffer.compare(packPixels(reached), packPixels(after)) === 0 ? packed : null;

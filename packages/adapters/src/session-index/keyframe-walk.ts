@@ -177,7 +177,8 @@ export class KeyframeWalk {
     if (fromServer) this.#workBytes += body.length;
     // Whether the picture that is waited for has come has to be known at once; else some are decoded together.
     const later = this.#bare === null && this.#decoder.screen.framesCount % framesTogether !== 0;
-    await this.#decoder.push({ fromServer, bytes: body }, later);
+    const beforeTls = (flags & frameFlags.beforeTls) !== 0;
+    await this.#decoder.push({ fromServer, bytes: body, beforeTls }, later);
     this.#decoder.screen.takeDirty();
     // A picture is missing that others build on: better to begin again later than to keep what was never shown.
     const failure = this.#decoder.h264Failure;

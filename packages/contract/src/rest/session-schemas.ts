@@ -6,6 +6,7 @@ import {
   retentionDaysSchema,
   sessionIdSchema,
   sessionMetadataSchema,
+  sessionOutcomes,
   sessionStatuses,
   storageConfigSchema,
 } from '../models.ts';
@@ -89,6 +90,19 @@ export const sessionSchema = z.strictObject({
   last_attempt: lastAttemptSchema
     .nullable()
     .describe('The last connection that asked for the session and did not become one. The session goes on waiting.'),
+  outcome: z
+    .enum(sessionOutcomes)
+    .nullable()
+    .describe(
+      'What became of it: whole; recovered (the recorder died, what was durable is there); gap (frames are known to be missing); refused or never_connected (nothing was recorded). Null while that is open.',
+    ),
+  client_address: z.string().nullable(),
+  client_name: z.string().nullable().describe('What the client calls itself.'),
+  client_user: z.string().nullable().describe('Who the client said would log on.'),
+  connections: count.describe('Connections the session went over: more than one after a reconnection.'),
+  reconnect_until: timestamp
+    .nullable()
+    .describe('The connection was lost: until then the client may come back with the same .rdp file.'),
   merkle_root: hexHash.nullable(),
   pipeline_state: z.string(),
   recording_url: z.string().describe('Page of the console that shows the session.'),

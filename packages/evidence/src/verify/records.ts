@@ -105,6 +105,12 @@ async function checkResumes(context: Context): Promise<void> {
   }
 }
 
+function gapText({ from_us, to_us, frames_lost: lost, reason }: BodyOf<'manifest'>['gaps'][number]): string {
+  if (lost > 0) return `${lost} frames are missing: ${reason}`;
+  if (to_us === null) return `an unknown number of frames are missing: ${reason}`;
+  return `nothing was recorded for ${((to_us - from_us) / 1_000_000).toFixed(1)} s: ${reason}`;
+}
+
 function checkManifest(context: Context): void {
   const { findings, manifest, open } = context;
   if (manifest === null) return;
@@ -120,12 +126,7 @@ function checkManifest(context: Context): void {
     (open !== null && body.opened_us < open.body.opened_us)
   )
     findings.add('TIME_ORDER', 'the manifest ends before the recording began', where);
-  for (const { frames_lost: lost, to_us, reason } of body.gaps)
-    findings.add(
-      'GAP',
-      `${lost === 0 && to_us === null ? 'an unknown number of' : lost} frames are missing: ${reason}`,
-      where,
-    );
+  for (const gap of body.gaps) findings.add('GAP', gapText(gap), where);
   if (body.gaps.length === 0 && body.statistics.frames_dropped > 0)
     findings.add('GAP', `${body.statistics.frames_dropped} frames were dropped`, where);
 }

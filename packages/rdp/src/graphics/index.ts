@@ -7,6 +7,7 @@ export { type CompactState, compactState, expandedState } from './predicted-stat
 export * from './rfx/index.ts';
 export * from './screen.ts';
 export {
+  beginsConnection,
   type RecordedPdu,
   SessionDecoder,
   type SessionDecoderOptions,

@@ -25,6 +25,8 @@ export interface RecordedPdu {
   readonly fromServer: boolean;
   /** The PDU's bytes; pieces of PDUs are put together. Not to be changed before `push` is done with them. */
   readonly bytes: Uint8Array;
+  /** Recorded before TLS: with the client's X.224 Connection Request among them a connection begins, the first or another. */
+  readonly beforeTls?: boolean;
 }
 
 export interface SessionDecoderOptions {
@@ -44,7 +46,7 @@ export interface SessionSnapshot {
 
 /**
  * Replays a recorded session onto a screen: give it every PDU that was delivered, both directions, in order, from the
- * first byte of the connection. An update that can't be drawn is counted in `screen.unsupported` and never ends the replay.
+ * first byte of the connection. Where another connection goes on with the session, all but the screen begins anew. An update that can't be drawn is counted in `screen.unsupported` and never ends the replay.
  */
 export class SessionDecoder {
   readonly screen = new Screen();
@@ -60,6 +62,8 @@ export class SessionDecoder {
   readonly #graphics: GraphicsChannel;
   /** Set when a direction's bytes could not even be framed: nothing after them can be told apart. */
   readonly #lost = { client: false, server: false };
+  /** It has seen something of a connection. */
+  #begun = false;
   #waiting: Promise<void> | null = null;
 
   constructor(options: SessionDecoderOptions = {}) {
@@ -123,8 +127,13 @@ export class SessionDecoder {
 
   /** Goes back (or forward) to a snapshot of this or another decoder. Not while a push is waited for. */
   restore(snapshot: SessionSnapshot): void {
-    this.#graphics.restore(snapshot.graphics);
     this.screen.restore(snapshot.screen);
+    this.#restoreConnection(snapshot);
+  }
+
+  #restoreConnection(snapshot: Omit<SessionSnapshot, 'screen'>): void {
+    this.#begun = true;
+    this.#graphics.restore(snapshot.graphics);
     this.#inspector.restore(snapshot.inspector);
     this.#bulk.client.restore(snapshot.bulk.client);
     this.#bulk.server.restore(snapshot.bulk.server);
@@ -153,7 +162,20 @@ export class SessionDecoder {
 
   #draw(pdu: RecordedPdu, later: boolean): void | Promise<void> {
     const sender = pdu.fromServer ? 'server' : 'client';
+    if (beginsConnection(pdu)) return this.#beginConnection(pdu);
+    this.#begun = true;
     if (!this.#lost[sender]) return this.#drawFrom(this.#inspect(sender, pdu.bytes), 0, later);
+  }
+
+  /** The screen stays as it was until the new connection's server draws. */
+  #beginConnection(pdu: RecordedPdu): void | Promise<void> {
+    const begin = (): void => {
+      if (this.#begun) this.#restoreConnection(new SessionDecoder().snapshot()!);
+      this.#begun = true;
+      this.#inspect('client', pdu.bytes);
+    };
+    const settled = this.#begun ? this.#graphics.settle() : undefined;
+    return settled ? settled.then(begin) : begin();
   }
 
   #drawFrom(events: readonly InspectedEvent[], first: number, later: boolean): void | Promise<void> {
@@ -246,6 +268,12 @@ export class SessionDecoder {
     }
   }
 }
+
+const X224_CONNECTION_REQUEST = 0xe0;
+
+/** The gateway alone says what came before TLS: nothing a peer sends later can make a reader forget what it knows. */
+export const beginsConnection = ({ fromServer, bytes, beforeTls }: RecordedPdu): boolean =>
+  beforeTls === true && !fromServer && bytes[0] === 3 && ((bytes[5] ?? 0) & 0xf0) === X224_CONNECTION_REQUEST;
 
 /** Whether an event may draw on the screen beside the graphics channel, or end that channel. */
 function drawsOver(event: InspectedEvent): boolean {

@@ -14,7 +14,7 @@ import {
   TOUCH_INPUT_CHANNEL,
   touchInputPdu,
 } from '@lucid-sessions/rdp';
-import { BulkDecompressor, type BulkSnapshot } from '@lucid-sessions/rdp/graphics';
+import { BulkDecompressor, type BulkSnapshot, beginsConnection } from '@lucid-sessions/rdp/graphics';
 import { DecodeError, decode } from '@lucid-sessions/wire';
 import { type Frame, frameFlags, frameKinds } from '../frame.ts';
 import { decodeNote } from '../note.ts';
@@ -148,7 +148,10 @@ export class SessionIndexer {
       this.#note(frame.body);
       return;
     }
-    const sender = (frame.flags & frameFlags.serverToClient) === 0 ? 'client' : 'server';
+    const fromServer = (frame.flags & frameFlags.serverToClient) !== 0;
+    const beforeTls = (frame.flags & frameFlags.beforeTls) !== 0;
+    if (beginsConnection({ fromServer, beforeTls, bytes: frame.body })) this.#beginConnection();
+    const sender = fromServer ? 'server' : 'client';
     const second = this.#second();
     if (sender === 'server') second.serverBytes += frame.body.length;
     else second.clientBytes += frame.body.length;
@@ -164,11 +167,7 @@ export class SessionIndexer {
 
   /** What happened since the last call, as the segment of one chunk. `last`: nothing follows, what is under way ends. */
   take(chunkIndex: number, last: boolean): IndexSegment {
-    if (last) {
-      this.#typing.end();
-      this.#clipboard.end();
-      this.#drive.end(this.#timeUs);
-    }
+    if (last) this.#endOpen();
     const activity = [...this.#activity.values()].sort((a, b) => a.second - b.second);
     const events = this.#events.sort((a, b) => a.timeUs - b.timeUs);
     const segment: IndexSegment = { chunkIndex, last, untilUs: this.#timeUs, dropped: this.#dropped, activity, events };
@@ -185,6 +184,19 @@ export class SessionIndexer {
       const policy = this.#options[what] ?? 'full';
       if (policy !== 'full') this.#emit(this.#timeUs, { kind: 'not_kept', what, policy });
     }
+  }
+
+  /** The first connection, or one that goes on with the session: what was under way in the one before has ended with it. */
+  #beginConnection(): void {
+    this.#endOpen();
+    const { size, monitors, nextId, lastUs, begun } = this.state();
+    this.restore({ ...new SessionIndexer().state(), size, monitors, nextId, lastUs, begun });
+  }
+
+  #endOpen(): void {
+    this.#typing.end();
+    this.#clipboard.end();
+    this.#drive.end(this.#timeUs);
   }
 
   #emit(timeUs: number, happening: Happening): void {

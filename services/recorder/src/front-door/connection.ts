@@ -70,6 +70,8 @@ export interface ConnectionContext {
   handshakeMs: number;
   wallUs: () => number;
   dial: Pick<DialOptions, 'resolve' | 'denied'>;
+  /** Why this connection may not go on with the session its ticket `reconnects` to; null: it may, and the session waits for it. */
+  whyNotReconnect: (ticket: SessionTicket, clientAddress: string) => Refusal | null;
   /** Why nothing of this session can be recorded now; null when it can. */
   recordingProblem: (ticket: SessionTicket) => string | null;
   /** A client that came no further and asked for nothing in particular. */
@@ -182,6 +184,10 @@ class Connection {
     this.#finding = pipeline.find({ connectionId: this.#connectionId, route, clientAddress, clientName, recorderId });
     const found = await reached(this.#finding);
     if (!found.found) throw refusalOf(found);
+    // Known before it is refused, so that what was reserved is let go under its name.
+    this.#ticket = found.ticket;
+    const refusal = found.ticket.reconnects ? this.#context.whyNotReconnect(found.ticket, clientAddress) : null;
+    if (refusal !== null) throw refusalOf(refusal);
     const problem = recordingProblem(found.ticket);
     if (problem === null) return found.ticket;
     throw new ConnectFailure('recording_not_persisted', ErrorInfo.serverDeniedConnection.code, problem);
@@ -323,7 +329,7 @@ function routeOf({ routing }: X224ConnectionRequest, rule: ListenerRule): Route 
   return null;
 }
 
-function refusalOf({ code, message }: Refusal): ConnectFailure {
+export function refusalOf({ code, message }: Refusal): ConnectFailure {
   const errorInfo = code === 'at_capacity' ? ErrorInfo.cbDestinationPoolNotFree : ErrorInfo.serverDeniedConnection;
   return new ConnectFailure(code, errorInfo.code, message);
 }

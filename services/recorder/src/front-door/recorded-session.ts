@@ -1,11 +1,10 @@
-/** One RDP session being relayed and recorded, from the client's first RDP bytes to its end. */
-import type { EndReason, RecorderReport, RecordingFact, RecordingStatistics } from '@lucid-sessions/contract';
-import { ErrorInfo, type FrameTap, Relay, type RelayEvent, type RelaySide, RelayViolation } from '@lucid-sessions/rdp';
-import { frameFlags, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
+/** One RDP session being relayed and recorded: over one connection, or several where it was lost on the way. */
+import type { EndReason, RecorderReport, RecordingFact, RecordingStatistics, Refusal } from '@lucid-sessions/contract';
+import { ErrorInfo, type FrameTap, type RelayEvent, type RelaySide } from '@lucid-sessions/rdp';
+import { encodeNote, frameFlags, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
 import type { Spool, SpoolSession } from '../spool/index.ts';
-import { closeGently } from './closing.ts';
 import type { ReadyConnection } from './connection.ts';
-import { Pump } from './pump.ts';
+import { RelayedConnection } from './relayed-connection.ts';
 
 export interface RecordedSessionOptions extends ReadyConnection {
   spool: Spool;
@@ -24,16 +23,40 @@ interface Ending {
   failed: boolean;
 }
 
-/** How long a peer may take for what it must do at the end: finish a PDU, close its side. */
-const endWaitMs = 2000;
+/** The connection was lost: the session goes on when its client comes back in time. */
+interface Waiting {
+  /** Wall clock. */
+  lostUs: number;
+  /** Since the session's start: its clock stands there, nothing happens. */
+  atUs: number;
+  untilUs: number;
+  message: string;
+  timer: NodeJS.Timeout;
+}
+
+/** A client that has been silent for so long may be one whose cable was pulled: its successor need not wait until TCP knows. */
+const takeOverQuietMs = 15_000;
+/** A client that comes and goes must not fill the facts of its manifest. */
+const connectionsMax = 1000;
+
+const lostReason = 'connection_lost';
+const noCounters = { bytes: 0, updates: 0 };
+
+/** Without its port: a client comes back from another one. */
+const hostOf = (address: string): string => address.replace(/:\d+$/, '');
 
 export class RecordedSession {
   readonly sessionId: string;
   readonly startedUs: number;
   readonly #options: RecordedSessionOptions;
-  readonly #relay: Relay;
   readonly #spool: SpoolSession;
-  readonly #pumps: Pump[];
+  readonly #tap: FrameTap;
+  /** The last connection; while `#waiting` is set, the one that was lost. */
+  #connection: RelayedConnection;
+  #connectionsCount = 0;
+  /** Of the connections before it. */
+  #earlier = noCounters;
+  #waiting: Waiting | null = null;
   #paused: { fromUs: number; framesLost: number } | null = null;
   #framesCount = 0;
   #framesLost = 0;
@@ -45,21 +68,15 @@ export class RecordedSession {
   /** Why its chunks are refused; null while they are stored. */
   #unstorable: string | null = null;
   #errorInfo: string | null = null;
-  #endTimer: NodeJS.Timeout | null = null;
   readonly #whenEnded: Promise<void>;
   #resolveEnded: () => void = () => {};
   #info: Partial<Extract<GatewayNote, { type: 'client' }>> = {};
-  /** A desktop has been shown: the connection sequence is over. */
-  activated = false;
-  /** On the recorder's monotonic clock, µs. */
-  lastInputUs: number;
 
   constructor(options: RecordedSessionOptions) {
-    const { ticket, client, target, spool, requestedProtocols, selectedProtocol } = options;
+    const { ticket, spool } = options;
     this.#options = options;
     this.sessionId = ticket.sessionId;
     this.startedUs = options.wallUs();
-    this.lastInputUs = spool.monotonicUs();
     this.#whenEnded = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -70,45 +87,47 @@ export class RecordedSession {
       },
       onGap: ({ fromUs, toUs, framesLost, reason }) => this.#gap(fromUs, toUs, framesLost, reason),
     });
-    const { input_policy: input = 'full', clipboard_policy: clipboard = 'full' } = ticket.recording;
-    const keep = { input, clipboard };
-    const policy = { requestedProtocols, selectedProtocol, graphics: ticket.graphics, keep };
-    this.#relay = new Relay(policy, this.#tap());
-    const hasRoom = (): boolean => spool.hasRoom;
-    this.#pumps = [
-      new Pump({
-        from: client,
-        to: target,
-        onBytes: (bytes) => this.#step('client', bytes),
-        hasRoom,
-        onEnd: () => this.#peerLeft('client'),
-      }),
-      new Pump({
-        from: target,
-        to: client,
-        onBytes: (bytes) => this.#step('server', bytes),
-        hasRoom,
-        onEnd: () => this.#peerLeft('server'),
-      }),
-    ];
-    client.on('close', () => this.#peerLeft('client'));
-    target.on('close', () => this.#peerLeft('server'));
+    this.#tap = this.#makeTap();
+    this.#connection = this.#relayed(options);
+  }
+
+  /** Begins to relay. What has come already may end the session before this returns. */
+  start(): void {
+    const { sessionId, startedUs: atUs } = this;
+    const { recorderId } = this.#options;
+    void this.#options.report({ kind: 'started', sessionId, atUs, recorderId, ...namesOf(this.#options) });
+    this.#begin(atUs);
   }
 
   get statistics(): RecordingStatistics {
-    const { bytes, updates } = this.#relay.counters;
+    const { bytes, updates } = this.#connection.counters;
     return {
       framesCount: this.#framesCount,
-      relayedBytes: bytes,
+      relayedBytes: this.#earlier.bytes + bytes,
       framesDropped: this.#framesLost + this.#spool.batch.framesDropped,
       errorsCount: this.#errorsCount,
-      durationUs: this.#spool.nowUs(),
-      updatesCount: updates,
+      durationUs: this.#nowUs(),
+      updatesCount: this.#earlier.updates + updates,
     };
   }
 
   get isPaused(): boolean {
     return this.#paused !== null;
+  }
+
+  /** It has no connection; its client may come back. */
+  get isWaiting(): boolean {
+    return this.#waiting !== null;
+  }
+
+  /** Monotonic, µs: how long the present connection has been connecting; null when it has a desktop, or when there is none. */
+  get connectingSinceUs(): number | null {
+    return this.#connection.activated || this.#waiting !== null ? null : this.#connection.begunUs;
+  }
+
+  /** Monotonic, µs: when its user last did something. */
+  get lastInputUs(): number {
+    return this.#connection.lastInputUs;
   }
 
   /** Resolves when both sockets are let go and the recording is closed. */
@@ -121,19 +140,45 @@ export class RecordedSession {
     return this.#spool.durable();
   }
 
-  /** Begins to relay. What has come already may end the session before this returns. */
-  start(): void {
-    const { connectionId, clientAddress, clientTls, targetAddress, beforeTls, facts, recorderId } = this.#options;
-    const { sessionId, startedUs: atUs } = this;
-    const started = { sessionId, atUs, recorderId, connectionId, clientAddress, targetAddress };
-    void this.#options.report({ kind: 'started', ...started });
-    const tls = clientTls === '' ? {} : { tls: clientTls };
-    this.#fact({ kind: 'connected', atUs, clientAddress, targetAddress, ...tls });
-    this.#note({ type: 'connected', atUs, clientAddress, targetAddress, ...tls });
+  /** µs since the session's start; the clock stands while nobody is connected. */
+  #nowUs(): number {
+    return this.#waiting?.atUs ?? this.#spool.nowUs();
+  }
+
+  #relayed(connection: ReadyConnection): RelayedConnection {
+    const { spool } = this.#options;
+    const relayed = new RelayedConnection({
+      connection,
+      tap: this.#tap,
+      nowUs: () => this.#nowUs(),
+      monotonicUs: () => spool.monotonicUs(),
+      hasRoom: () => spool.hasRoom,
+      onEvent: (event) => this.#on(event),
+      onStep: () => this.#count(relayed),
+      onViolation: (message) => {
+        this.#errorsCount += 1;
+        const ending: Ending = { reason: 'protocol_violation', message, failed: true };
+        this.#end(ending, ErrorInfo.serverDeniedConnection.code);
+      },
+      onLeft: (side) => this.#left(side),
+      onClosed: () => this.#connectionClosed(),
+    });
+    return relayed;
+  }
+
+  /** What the recording says of the connection, and its first frames; then it is relayed. */
+  #begin(atUs: number): void {
+    const { clientAddress, clientTls, targetAddress, beforeTls, facts } = this.#connection.connection;
+    this.#connectionsCount += 1;
+    this.#updatesSeen = 0;
+    this.#errorInfo = null;
+    this.#info = {};
+    const connected = { atUs, clientAddress, targetAddress, ...(clientTls === '' ? {} : { tls: clientTls }) };
+    this.#fact({ kind: 'connected', ...connected });
+    this.#note({ type: 'connected', ...connected });
     for (const { fromServer, bytes, flags } of beforeTls) {
       const direction = fromServer ? frameFlags.serverToClient : 0;
-      this.#framesCount += 1;
-      this.#spool.batch.frame(frameKinds.pdu, direction | frameFlags.beforeTls | flags, 0, bytes, this.#spool.nowUs());
+      this.#tap.frame(frameKinds.pdu, direction | frameFlags.beforeTls | flags, 0, bytes, this.#nowUs());
     }
     for (const fact of facts) {
       this.#fact(fact);
@@ -143,11 +188,11 @@ export class RecordedSession {
       }
       if (fact.kind === 'downgrade') this.#note({ type: 'downgrade', what: fact.what });
     }
-    for (const pump of this.#pumps) pump.start();
+    this.#connection.start();
   }
 
   /** Frames go to the spool, or nowhere while the recording is paused. */
-  #tap(): FrameTap {
+  #makeTap(): FrameTap {
     const { batch } = this.#spool;
     // PDUs that began while paused are not recorded to their end.
     const dropping: [boolean, boolean] = [false, false];
@@ -176,31 +221,13 @@ export class RecordedSession {
     };
   }
 
-  #step(from: RelaySide, bytes: Uint8Array): readonly Uint8Array[] {
-    const nowUs = this.#spool.nowUs();
-    if (from === 'client') this.lastInputUs = this.#options.spool.monotonicUs();
-    try {
-      const { forward, events } = this.#relay.step(from, bytes, nowUs);
-      const { updates } = this.#relay.counters;
-      this.#spool.batch.updatesCount += updates - this.#updatesSeen;
-      this.#updatesSeen = updates;
-      for (const event of events) this.#on(event);
-      if (this.#spool.batch.framesDropped !== this.#droppedSeen) this.#framesDropped();
-      return forward;
-    } catch (error) {
-      this.#errorsCount += 1;
-      // Thrown further from here it would end the process, and every recording with it.
-      const message =
-        error instanceof RelayViolation ? error.message : `the gateway failed: ${(error as Error).message}`;
-      const ending: Ending = { reason: 'protocol_violation', message, failed: true };
-      this.#end(ending, ErrorInfo.serverDeniedConnection.code);
-      return [];
-    }
-  }
-
-  /** The spool had no room although reading had been stopped in time: as bad as a disk that fails. */
-  #framesDropped(): void {
-    this.#droppedSeen = this.#spool.batch.framesDropped;
+  #count({ counters }: RelayedConnection): void {
+    const { batch } = this.#spool;
+    batch.updatesCount += counters.updates - this.#updatesSeen;
+    this.#updatesSeen = counters.updates;
+    if (batch.framesDropped === this.#droppedSeen) return;
+    this.#droppedSeen = batch.framesDropped;
+    // The spool had no room although reading had been stopped in time: as bad as a disk that fails.
     this.#recordingFailed('the spool could not keep up');
   }
 
@@ -208,14 +235,18 @@ export class RecordedSession {
     switch (event.kind) {
       case 'client': {
         const { kind: _, ...client } = event;
-        this.#info = { ...client, security: this.#options.selectedProtocol === 0 ? 'rdp' : 'tls' };
+        this.#info = { ...client, security: this.#connection.connection.selectedProtocol === 0 ? 'rdp' : 'tls' };
+        return;
+      }
+      case 'client_info': {
+        const clientUser = event.domain === '' ? event.userName : `${event.domain}\\${event.userName}`;
+        const said = { clientName: this.#info.clientName ?? null, clientUser: clientUser || null };
+        const { sessionId } = this;
+        void this.#options.report({ kind: 'client', sessionId, atUs: this.#options.wallUs(), ...said });
         return;
       }
       case 'channels':
         this.#note({ type: 'client', ...this.#info, channels: event.channels } as GatewayNote);
-        return;
-      case 'activated':
-        this.activated = true;
         return;
       case 'downgrade':
         this.#fact({ kind: 'downgrade', atUs: this.#options.wallUs(), what: event.what });
@@ -233,16 +264,12 @@ export class RecordedSession {
       }
       case 'disconnect':
         this.#ending ??= left(event.from, this.#errorInfo);
-        return;
-      case 'ended':
-        // The closing PDUs are in what this step forwards: they leave before the socket is closed.
-        setImmediate(() => this.#close());
     }
   }
 
   #note(note: GatewayNote): void {
     this.#framesCount += 1;
-    this.#spool.note(note);
+    this.#spool.batch.frame(frameKinds.note, 0, 0, encodeNote(note), this.#nowUs());
   }
 
   #fact(fact: RecordingFact): void {
@@ -275,9 +302,95 @@ export class RecordedSession {
     this.#end({ reason, message: text, failed: true }, ErrorInfo.outOfMemory.code);
   }
 
-  #peerLeft(side: RelaySide): void {
-    this.#end(left(side, this.#errorInfo), 0);
+  // ---- connections that are lost, and their successors
+
+  /** A peer's side is closed. One that said goodbye, or that the gateway sent away, has left; a client that did not was lost. */
+  #left(side: RelaySide): void {
+    const { reconnectSeconds } = this.#options.ticket;
+    const mayComeBack = reconnectSeconds > 0 && this.#connectionsCount < connectionsMax;
+    if (this.#ending === null && side === 'client' && mayComeBack) this.#lose("the client's connection was lost", null);
+    // A client that nobody tells would try again and again.
+    else
+      this.#end(left(side, this.#errorInfo), this.#ending === null && side === 'server' ? ErrorInfo.none.code : null);
   }
+
+  #lose(message: string, errorInfo: number | null): void {
+    const { reconnectSeconds } = this.#options.ticket;
+    const lostUs = this.#options.wallUs();
+    const timer = setTimeout(() => this.#expired(), reconnectSeconds * 1000);
+    const untilUs = lostUs + reconnectSeconds * 1_000_000;
+    const connection = this.#connection;
+    // What the gateway says to the old client comes before the clock stands.
+    connection.end(errorInfo);
+    connection.close();
+    const atUs = this.#spool.nowUs();
+    // What has not arrived whole is no frame.
+    this.#framesCount -= this.#spool.batch.finish(atUs);
+    this.#waiting = { lostUs, atUs, untilUs, message, timer };
+    // The chunk that ends here need not wait for the client.
+    this.#spool.rotate(false);
+    void this.#options.report({ kind: 'lost', sessionId: this.sessionId, atUs: lostUs, untilUs, message });
+  }
+
+  #expired(): void {
+    const { reconnectSeconds } = this.#options.ticket;
+    const message = `${this.#waiting?.message ?? 'the connection was lost'} and it did not come back within ${reconnectSeconds} seconds`;
+    this.#end({ reason: 'client_disconnected', message, failed: false }, null);
+  }
+
+  /**
+   * Why a connection from this address may not go on with the session; null: it may. One client at a time: while one is there,
+   * a second one is refused, unless it comes from the same address and the first has been silent long enough to be dead.
+   */
+  whyNotReconnect(clientAddress: string): Refusal | null {
+    if (this.#ended || this.#ending !== null)
+      return { code: 'not_startable', message: 'this session is over; create a new one' };
+    if (this.#connectionsCount >= connectionsMax)
+      return { code: 'not_startable', message: 'this session was reconnected too often; create a new one' };
+    if (this.#waiting !== null) return null;
+    const { connection, lastHeardUs } = this.#connection;
+    const quietMs = (this.#options.spool.monotonicUs() - lastHeardUs) / 1000;
+    const isSuccessor = hostOf(connection.clientAddress) === hostOf(clientAddress) && quietMs >= takeOverQuietMs;
+    const { reconnectSeconds } = this.#options.ticket;
+    if (isSuccessor && reconnectSeconds > 0) return null;
+    return { code: 'in_use', message: 'this session has a connection already' };
+  }
+
+  /** A connection is on its way to go on with the session: the window stays open for it for `waitMs`. */
+  expectClient(waitMs: number): void {
+    const waiting = this.#waiting;
+    if (waiting === null) return;
+    const leftMs = (waiting.untilUs - this.#options.wallUs()) / 1000;
+    clearTimeout(waiting.timer);
+    waiting.timer = setTimeout(() => this.#expired(), Math.max(leftMs, waitMs, 0));
+  }
+
+  /** Goes on over another connection. Answers why not, where something else was faster. */
+  reconnect(connection: ReadyConnection): Refusal | null {
+    const why = this.whyNotReconnect(connection.clientAddress);
+    if (why !== null) return why;
+    if (this.#waiting === null)
+      this.#lose('another connection of the same client took over', ErrorInfo.disconnectedByOtherConnection.code);
+    const { lostUs, timer } = this.#waiting!;
+    clearTimeout(timer);
+    const { bytes, updates } = this.#connection.counters;
+    this.#earlier = { bytes: this.#earlier.bytes + bytes, updates: this.#earlier.updates + updates };
+    this.#waiting = null;
+    const atUs = this.#options.wallUs();
+    this.#gap(lostUs, atUs, 0, lostReason);
+    void this.#options.report({ kind: 'reconnected', sessionId: this.sessionId, atUs, ...namesOf(connection) });
+    this.#connection = this.#relayed(connection);
+    this.#begin(atUs);
+    return null;
+  }
+
+  /** The present connection never came to a desktop. The session goes on waiting where it had one before. */
+  giveUpConnecting(message: string): void {
+    if (this.#connectionsCount > 1 && this.#ending === null) this.#lose(message, ErrorInfo.logonTimeout.code);
+    else void this.stop('handshake_timeout', message, true);
+  }
+
+  // ---- what the API asks for
 
   /** Ends the session with an error its user can read; the first reason stays. */
   stop(reason: EndReason, message: string, failed = false): Promise<void> {
@@ -326,37 +439,33 @@ export class RecordedSession {
     void this.#options.report({ kind: 'progress', sessionId: this.sessionId, statistics: this.statistics });
   }
 
-  #end(ending: Ending, errorInfo: number): void {
+  // ---- the end
+
+  #end(ending: Ending, errorInfo: number | null): void {
     this.#ending ??= ending;
-    if (this.#endTimer !== null || this.#ended) return;
-    const { client } = this.#options;
-    this.#endTimer = setTimeout(() => this.#close(), endWaitMs);
-    if (errorInfo === 0 || client.destroyed) {
-      this.#close();
-      return;
-    }
-    const closing = this.#relay.end(errorInfo, this.#spool.nowUs());
-    if (closing !== null) this.#pumps[1]?.send(closing);
-    // Half a PDU is on its way to the client: the closing PDUs come behind it with the relay's `ended`.
-    if (closing !== null || !this.#relay.isInsidePdu) this.#close();
+    if (this.#waiting === null) this.#connection.end(errorInfo);
+    else this.#close();
+  }
+
+  #connectionClosed(): void {
+    // One that was lost is closed too, and ends nothing.
+    if (this.#ending !== null) this.#close();
   }
 
   #close(): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (this.#endTimer !== null) clearTimeout(this.#endTimer);
-    for (const pump of this.#pumps) pump.stop();
-    const { client, target, onEnded, report } = this.#options;
+    const { onEnded, report } = this.#options;
     const ending = this.#ending ?? left('client', null);
     // A step since the last look would date the end before what came before it, without a word.
     this.#options.checkClock();
     const atUs = this.#options.wallUs();
+    // The clock goes on standing: what is said of the end belongs to the moment the client was lost.
+    clearTimeout(this.#waiting?.timer);
     this.#closePause(atUs);
     this.#note({ type: 'ended', atUs, reason: ending.reason, message: ending.message.slice(0, 4000) });
     const { statistics } = this;
     this.#spool.end({ atUs, ...ending, statistics });
-    closeGently(client);
-    closeGently(target);
     void report({ kind: 'ended', sessionId: this.sessionId, atUs, ...ending, statistics });
     onEnded();
     this.#resolveEnded();
@@ -370,6 +479,12 @@ export class RecordedSession {
     this.#gap(fromUs, atUs, framesLost, 'paused');
   }
 }
+
+const namesOf = ({ connectionId, clientAddress, targetAddress }: ReadyConnection) => ({
+  connectionId,
+  clientAddress,
+  targetAddress,
+});
 
 function left(side: RelaySide, errorInfo: string | null): Ending {
   if (side === 'client') return { reason: 'client_disconnected', message: 'the client disconnected', failed: false };

@@ -90,13 +90,15 @@ export class FrameBatch {
     else this.#moveOpenFrames(timeUs);
   }
 
-  /** The session is over: what is not complete is no frame. */
-  finish(timeUs: number): void {
-    this.#cutOut(this.#openFrames());
+  /** The connection is over: what is not complete is no frame. Answers how many those were. */
+  finish(timeUs: number): number {
+    const open = this.#openFrames();
+    this.#cutOut(open);
     this.#open.fill(null);
     this.flush(timeUs);
     if (this.#slot >= 0) this.#pool.release(this.#slot);
     this.#slot = -1;
+    return open.length;
   }
 
   #openFrames(): OpenFrame[] {

@@ -1,0 +1,26 @@
+/** What became of a session, in the words lists use beside its status. */
+import type { SessionDocument, SessionOutcome } from './models.ts';
+
+const attemptWords: Record<string, string> = {
+  refused: 'last connection refused',
+  target_failed: 'target not reached',
+  client_left: 'client left while connecting',
+};
+
+const outcomeWords: Record<SessionOutcome, string | null> = {
+  whole: null,
+  recovered: 'recovered',
+  gap: 'with a gap',
+  refused: 'refused',
+  never_connected: 'never connected',
+};
+
+/** What a list says beside the status; null where the status says it all. */
+export function standingOf(
+  session: Pick<SessionDocument, 'status' | 'outcome' | 'last_attempt' | 'reconnect_until'>,
+): string | null {
+  if (session.outcome) return outcomeWords[session.outcome];
+  if (session.reconnect_until) return 'client lost, may come back';
+  const waits = session.status === 'created' || session.status === 'starting';
+  return waits && session.last_attempt ? (attemptWords[session.last_attempt.outcome] ?? null) : null;
+}

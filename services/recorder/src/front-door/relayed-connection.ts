@@ -1,0 +1,129 @@
+/** One client and one target, joined: their sockets, the relay between them, and how either of them left. */
+import type { Socket } from 'node:net';
+import { type FrameTap, Relay, type RelayEvent, type RelaySide, RelayViolation } from '@lucid-sessions/rdp';
+import { closeGently } from './closing.ts';
+import type { ReadyConnection } from './connection.ts';
+import { Pump } from './pump.ts';
+
+export interface RelayedConnectionOptions {
+  connection: ReadyConnection;
+  tap: FrameTap;
+  /** µs since the session's start. */
+  nowUs: () => number;
+  /** The recorder's monotonic clock, µs. */
+  monotonicUs: () => number;
+  /** False while the recording can't take more. */
+  hasRoom: () => boolean;
+  onEvent: (event: RelayEvent) => void;
+  /** Bytes of a peer have been dealt with. */
+  onStep: () => void;
+  onViolation: (message: string) => void;
+  /** The peer's side of the connection is closed or lost; whether it said goodbye, events told before. */
+  onLeft: (side: RelaySide) => void;
+  /** Both sockets are let go: the last of all. */
+  onClosed: () => void;
+}
+
+/** How long a peer may take for what it must do at the end: finish a PDU, close its side. */
+const endWaitMs = 2000;
+
+export class RelayedConnection {
+  readonly #options: RelayedConnectionOptions;
+  readonly #relay: Relay;
+  readonly #pumps: readonly [Pump, Pump];
+  #inputsSeen = 0;
+  #endTimer: NodeJS.Timeout | null = null;
+  #closed = false;
+  /** Monotonic, µs: when it began, when the client last sent anything, when its user last did something. */
+  readonly begunUs: number;
+  lastHeardUs: number;
+  lastInputUs: number;
+  /** A desktop has been shown: the connection sequence is over. */
+  activated = false;
+
+  constructor(options: RelayedConnectionOptions) {
+    const { connection, tap, hasRoom, monotonicUs } = options;
+    const { client, target, ticket, requestedProtocols, selectedProtocol } = connection;
+    this.#options = options;
+    this.begunUs = monotonicUs();
+    this.lastHeardUs = this.begunUs;
+    this.lastInputUs = this.begunUs;
+    const { input_policy: input = 'full', clipboard_policy: clipboard = 'full' } = ticket.recording;
+    const keep = { input, clipboard };
+    this.#relay = new Relay({ requestedProtocols, selectedProtocol, graphics: ticket.graphics, keep }, tap);
+    const pump = (side: RelaySide, from: Socket, to: Socket): Pump =>
+      new Pump({ from, to, onBytes: (bytes) => this.#step(side, bytes), hasRoom, onEnd: () => this.#left(side) });
+    this.#pumps = [pump('client', client, target), pump('server', target, client)];
+    client.on('close', () => this.#left('client'));
+    target.on('close', () => this.#left('server'));
+  }
+
+  get connection(): ReadyConnection {
+    return this.#options.connection;
+  }
+
+  get counters(): Relay['counters'] {
+    return this.#relay.counters;
+  }
+
+  start(): void {
+    for (const pump of this.#pumps) pump.start();
+  }
+
+  #step(from: RelaySide, bytes: Uint8Array): readonly Uint8Array[] {
+    const { nowUs, monotonicUs, onEvent, onStep, onViolation } = this.#options;
+    if (from === 'client') this.lastHeardUs = monotonicUs();
+    try {
+      const { forward, events } = this.#relay.step(from, bytes, nowUs());
+      if (this.#relay.counters.inputs !== this.#inputsSeen) {
+        this.#inputsSeen = this.#relay.counters.inputs;
+        this.lastInputUs = monotonicUs();
+      }
+      for (const event of events) this.#on(event, onEvent);
+      onStep();
+      return forward;
+    } catch (error) {
+      // Thrown further from here it would end the process, and every recording with it.
+      onViolation(error instanceof RelayViolation ? error.message : `the gateway failed: ${(error as Error).message}`);
+      return [];
+    }
+  }
+
+  #on(event: RelayEvent, onEvent: (event: RelayEvent) => void): void {
+    if (event.kind === 'activated') this.activated = true;
+    onEvent(event);
+    // The closing PDUs are in what this step forwards: they leave before the socket is closed.
+    if (event.kind === 'ended') setImmediate(() => this.close());
+  }
+
+  #left(side: RelaySide): void {
+    if (!this.#closed) this.#options.onLeft(side);
+  }
+
+  /**
+   * Says goodbye to the client, with an error its user can read (0: none), and closes both sockets; null just closes them. A
+   * client that is not told goodbye takes the connection for lost and may try again by itself.
+   */
+  end(errorInfo: number | null): void {
+    if (this.#endTimer !== null || this.#closed) return;
+    this.#endTimer = setTimeout(() => this.close(), endWaitMs);
+    if (errorInfo === null || this.connection.client.destroyed) {
+      this.close();
+      return;
+    }
+    const closing = this.#relay.end(errorInfo, this.#options.nowUs());
+    if (closing !== null) this.#pumps[1].send(closing);
+    // Half a PDU is on its way to the client: the closing PDUs come behind it with the relay's `ended`.
+    if (closing !== null || !this.#relay.isInsidePdu) this.close();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#endTimer !== null) clearTimeout(this.#endTimer);
+    for (const pump of this.#pumps) pump.stop();
+    closeGently(this.connection.client);
+    closeGently(this.connection.target);
+    this.#options.onClosed();
+  }
+}
