@@ -36,7 +36,7 @@ export class XcrushDecompressor {
     const hasLevel2 = level1Flags & level1InnerCompression || level2Flags & packetCompressed;
     const inner = hasLevel2 ? this.#level2.decompress(rest, level2Flags) : rest;
     // The history stays and is written over from its start: later matches refer to what lies behind the offset. [MS-RDPEGDI]
-    // 3.1.8.2.3 says so, 2.2.2.4.1 "reinitialized"; Windows and FreeRDP keep it.
+    // 3.1.8.2.1 and 3.1.8.2.2.2 say so, 2.2.2.4.1 fills it with zeros; Windows and FreeRDP keep it.
     if (level1Flags & level1AtFront) this.#offset = 0;
     const start = this.#offset;
     if (level1Flags & level1NoCompression) this.#literals(inner, start);
