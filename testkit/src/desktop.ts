@@ -7,6 +7,8 @@ import {
   bitmapUpdate,
   type CapabilitySet,
   type ColorDepth,
+  DYNAMIC_CHANNEL_NAME,
+  dynamicChannelServerPdu,
   FastPathUpdateCode,
   Fragmentation,
   GeneralExtraFlag,
@@ -43,6 +45,8 @@ export interface DesktopOptions {
   now?: () => Date;
   /** Says that the user has logged on, as Windows does; false: never, as other hosts. */
   tellsLogon?: boolean;
+  /** Dynamic channels it opens where the client has drdynvc, with ids from 1 on; what comes on them is not looked at. */
+  dynamicChannels?: readonly string[];
   /** Refuses every client with this ERRINFO code once it listens. */
   refuseWith?: number;
 }
@@ -235,10 +239,20 @@ class DesktopSession {
     }
     this.#scene = new Scene(desktopWidth, desktopHeight);
     if (this.#shared.options.tellsLogon !== false) this.#tellLogon();
+    this.#openChannels();
     this.#tick();
     this.#clockTimer = setInterval(() => this.#tick(), CLOCK_MS);
     this.#clockTimer.unref();
     this.#change(this.#scene.area);
+  }
+
+  #openChannels(): void {
+    const channelId = this.#acceptor.channels.find(({ name }) => name === DYNAMIC_CHANNEL_NAME)?.channelId;
+    if (channelId === undefined) return;
+    for (const [i, channelName] of (this.#shared.options.dynamicChannels ?? []).entries()) {
+      const request = { kind: 'createRequest', cbId: 0, sp: 0, channelId: i + 1, channelName } as const;
+      this.#stream.write(this.#acceptor.channelMessage(channelId, encode(dynamicChannelServerPdu, request)));
+    }
   }
 
   /** Plain notify: [MS-RDPBCGR] 2.2.10.1.1.3. */

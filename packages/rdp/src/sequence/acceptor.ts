@@ -216,6 +216,11 @@ export class Acceptor {
     return encode(fastPathOutput, { flags: 0, reserved: 0, updates });
   }
 
+  /** Static channels the client asked for, with the ids it got. */
+  get channels(): readonly ChannelAssignment[] {
+    return this.#channels;
+  }
+
   /** A static channel message, cut into chunks, ready to send. */
   channelMessage(channelId: number, message: Uint8Array): Uint8Array {
     return channelFrames(message, (data) => indicationFrame(channelId, data));
