@@ -30,6 +30,9 @@ interface GlobalOptions {
   tokenFile?: string;
 }
 
+// A report of a crash holds the environment, and that holds secrets.
+if (process.report !== undefined) process.report.excludeEnv = true;
+
 const program = new Command('lucid-sessions')
   .description('RDP session recorder whose recordings hold up as evidence')
   .version(software.version)
@@ -123,14 +126,16 @@ program
   .requiredOption('--user <id>', 'whom it stands for')
   .option('--role <names...>', 'what it may do', ['session_viewer'])
   .option('--lifetime <time>', '90s, 30m, 8h, 30d', '8h')
-  .action(async (given: { user: string; role: string[]; lifetime: string }) => {
-    const { makeToken, parseLifetime } = await import('./commands/token.ts');
+  .option('--out <file>', 'write it there (mode 0600); needed where standard output is no terminal')
+  .action(async (given: { user: string; role: string[]; lifetime: string; out?: string }) => {
+    const { giveToken, parseLifetime } = await import('./commands/token.ts');
     const { signingSecret } = await import('./server/admin-token.ts');
     const secret = signingSecret(dataDirectory(environment()), environment());
     if (secret === null) throw new CliError('tokens of this installation come from its identity provider');
     const lifetimeS = parseLifetime(given.lifetime);
-    const made = await makeToken(secret, { userId: given.user, roles: given.role, lifetimeS });
-    output().result({ token: made, user_id: given.user, roles: given.role, expires_in: lifetimeS }, made);
+    const claims = { userId: given.user, roles: given.role, lifetimeS };
+    const out = given.out === undefined ? {} : { out: given.out };
+    await giveToken(secret, { ...claims, ...out }, output(), writeNewFile);
   });
 
 const sessions = program.command('sessions').description('list, show, create, stop and delete sessions');
@@ -368,7 +373,12 @@ program
 async function writeNewFile(path: string, text: string): Promise<void> {
   const { makeOwnFolder, writeOwnFile } = await import('@lucid-sessions/adapters');
   await makeOwnFolder(dirname(path));
-  await writeOwnFile(path, text);
+  try {
+    await writeOwnFile(path, text);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    throw new CliError(`${path} is there already: name another file`);
+  }
 }
 
 function exitCodeOf(error: unknown): number {

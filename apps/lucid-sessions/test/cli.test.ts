@@ -92,8 +92,12 @@ test('up serves all five services; sessions are created, recorded, listed, expor
   t.after(() => desktop.stop());
   const environment: Record<string, string> = { ...(await freePorts()), LUCID_DATA_DIR: join(directory, 'data') };
   const server = await startCli(t, ['up'], environment, /token +\//);
-  const [, adminToken = ''] = /shown this once:\s+(\S+)/.exec(server.stdout()) ?? [];
+  const tokenFile = join(directory, 'data', 'secrets', 'admin-token');
+  const adminToken = readFileSync(tokenFile, 'utf8').trim();
   assert.equal(adminToken.split('.').length, 3);
+  assert.equal(statSync(tokenFile).mode & 0o777, 0o600);
+  assert.ok(server.stdout().includes(tokenFile), 'the file is named');
+  assert.match(server.stdout(), /retention +recordings are kept until somebody deletes them/);
   for (const name of ['storage', 'processor', 'pipeline', 'recorder', 'api'])
     assert.match(server.stdout(), new RegExp(`^${name} `, 'm'));
 
@@ -139,8 +143,19 @@ test('up serves all five services; sessions are created, recorded, listed, expor
   assert.equal((await cli('verify', tar, '--policy', join(directory, 'evidence.policy.json'))).code, 0);
   assert.equal((await cli('export', id, '--out', tar)).code, 1, 'nothing is overwritten');
 
-  const viewer = await cli('token', '--user', 'eve', '--role', 'session_viewer', '--lifetime', '5m');
-  const asViewer = { ...environment, LUCID_TOKEN: viewer.stdout.trim() };
+  const token = ['token', '--user', 'eve', '--role', 'session_viewer', '--lifetime', '5m'];
+  for (const args of [token, ['--json', ...token]]) {
+    const piped = await cli(...args);
+    assert.deepEqual([piped.code, piped.stdout], [2, ''], 'a pipe gets no secret');
+    assert.match(piped.stderr, /name a file with --out/);
+  }
+  const viewerFile = join(directory, 'viewer');
+  const viewer = await cli(...token, '--out', viewerFile);
+  assert.equal(viewer.code, 0, viewer.stderr);
+  assert.equal(statSync(viewerFile).mode & 0o777, 0o600);
+  assert.equal((await cli(...token, '--out', viewerFile)).code, 1, 'nothing is overwritten');
+  const asViewer = { ...environment, LUCID_TOKEN: readFileSync(viewerFile, 'utf8').trim() };
+  assert.equal(viewer.stdout.includes(asViewer.LUCID_TOKEN), false);
   assert.equal((await runCli(['sessions', 'show', id], asViewer)).code, 0);
   const asked = await cli('sessions', 'delete', id);
   assert.equal(asked.code, 2, 'there is nobody to ask');
@@ -157,7 +172,8 @@ test('up serves all five services; sessions are created, recorded, listed, expor
   const kept = [...filesUnder(join(directory, 'data')), tar].map((path) => readFileSync(path));
   const secrets = [Buffer.from(password), Buffer.from(password, 'utf16le'), Buffer.from(routingToken)];
   for (const secret of secrets) assert.ok(kept.every((file) => !file.includes(secret)));
-  for (const secret of [password, routingToken, adminToken]) assert.equal(server.stderr().includes(secret), false);
+  for (const secret of [password, routingToken, adminToken])
+    assert.equal(`${server.stdout()}${server.stderr()}`.includes(secret), false);
   assert.equal((await cli('sessions', 'list')).code, 3, 'no API answers any more');
 });
 
@@ -219,6 +235,10 @@ test('wrong usage says what is right and ends with 2', async (t) => {
     [['up', '--services', 'recorder,coffee'], {}, /unknown service coffee/],
     [['token', '--user', 'x', '--role', 'root'], {}, /unknown role root/],
     [['token', '--user', 'x', '--lifetime', 'long'], {}, /write 90s, 30m, 8h or 30d/],
+    [['--api', 'http://ada:hidden@127.0.0.1:1', 'sessions', 'list'], { LUCID_TOKEN: 'x' }, /without user and password/],
+    [['up'], { BLOCKCHAIN_ANCHORING_URL: 'https://ada:hidden@core' }, /BLOCKCHAIN_ANCHORING_URL must be an address/],
+    [['up'], { LUCID_TSA_URL: 'https://ada:hidden@tsa' }, /LUCID_TSA_URL must be an address/],
+    [['up'], { LUCID_EVM_RPC_URL: 'https://ada:hidden@node' }, /LUCID_EVM_RPC_URL must be an address/],
     [['up'], { CHUNK_SIZE_MB: 'many' }, /CHUNK_SIZE_MB must be a whole number/],
     [['up'], { ENCRYPTION_ALGORITHM: 'ROT13' }, /ENCRYPTION_ALGORITHM must be AES-256-GCM/],
     [['up'], { SESSION_METADATA_DB: 'mongodb://somewhere' }, /SESSION_METADATA_DB must be sqlite:/],
@@ -226,6 +246,7 @@ test('wrong usage says what is right and ends with 2', async (t) => {
   for (const [args, environment, message] of cases) {
     const result = await runCli(args, { LUCID_DATA_DIR: join(directory, 'data'), ...environment });
     assert.match(result.stderr, message);
+    assert.doesNotMatch(result.stderr + result.stdout, /hidden/);
     assert.equal(result.code, 2, args.join(' '));
   }
   const open = join(directory, 'data', 'secrets', 'admin-token');

@@ -4,6 +4,7 @@ import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import { askAtTerminal, consentTo, missingConsent, type Terminal } from '../src/cli/consent.ts';
 import { CliError, Output } from '../src/cli/output.ts';
+import { giveToken } from '../src/commands/token.ts';
 
 /** A terminal at which somebody types `lines`, each when a question has come. */
 function terminal(...lines: string[]): { streams: Terminal; shown: () => string } {
@@ -78,4 +79,28 @@ test('what other people named reaches a terminal without control characters', ()
   const output = new Output({ stdout, stderr: stdout }, false);
   output.result(null, 'a\u001b]0;title\u0007b\tc\nd\u009b2J');
   assert.equal(written, 'a\ufffd]0;title\ufffdb\tc\nd\ufffd2J\n');
+});
+
+test('a token is shown to who reads it, and goes into a file for everybody else', async () => {
+  const secret = 's'.repeat(40);
+  const claims = { userId: 'eve', roles: ['auditor'], lifetimeS: 60 };
+  const files: [string, string][] = [];
+  const writeFile = async (path: string, text: string): Promise<void> => void files.push([path, text]);
+  for (const isTTY of [true, false]) {
+    let written = '';
+    const stdout = {
+      isTTY,
+      write(text: string) {
+        written += text;
+      },
+    };
+    const output = new Output({ stdout, stderr: stdout }, false);
+    const given = giveToken(secret, claims, output, writeFile);
+    if (isTTY) await given;
+    else await assert.rejects(given, refused(2, /name a file with --out/));
+    assert.equal(written.split('.').length, isTTY ? 3 : 1);
+    await giveToken(secret, { ...claims, out: 'there' }, output, writeFile);
+    assert.equal(written.includes(files.at(-1)![1].trim()), false);
+  }
+  assert.equal(files.length, 2);
 });

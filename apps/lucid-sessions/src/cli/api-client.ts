@@ -27,6 +27,13 @@ export class ApiClient {
   readonly #fetch: typeof fetch;
 
   constructor(options: ApiClientOptions) {
+    const url = URL.parse(options.url);
+    // Without quoting it: what is wrong may be a password.
+    if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '')
+      throw new CliError(
+        '--api (LUCID_API_URL) must be an http:// or https:// address without user and password',
+        exitCodes.usage,
+      );
     this.url = options.url.replace(/\/+$/, '');
     this.#token = options.token;
     this.#fetch = options.fetch ?? fetch;

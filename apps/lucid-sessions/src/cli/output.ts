@@ -14,7 +14,7 @@ export class CliError extends Error {
 }
 
 export interface Streams {
-  stdout: { write(text: string): unknown };
+  stdout: { write(text: string): unknown; isTTY?: boolean };
   stderr: { write(text: string): unknown; isTTY?: boolean };
 }
 
@@ -30,6 +30,11 @@ export class Output {
   constructor(streams: Streams, json: boolean) {
     this.#streams = streams;
     this.json = json;
+  }
+
+  /** Whether somebody reads standard output: where it goes into a file, a log or a pipe, no secret may go with it. */
+  get isRead(): boolean {
+    return this.#streams.stdout.isTTY === true;
   }
 
   /** The command's result: `value` as JSON with `--json`, otherwise the text. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Role, roles } from '@lucid-sessions/contract';
 import { SignJWT } from 'jose';
-import { CliError, exitCodes } from '../cli/output.ts';
+import { CliError, exitCodes, type Output } from '../cli/output.ts';
 
 export interface TokenClaims {
   userId: string;
@@ -21,6 +21,28 @@ export async function makeToken(secret: string, { userId, roles: held, lifetimeS
     .setJti(randomUUID())
     .setExpirationTime(`${lifetimeS} s`)
     .sign(new TextEncoder().encode(secret));
+}
+
+export interface TokenOptions extends TokenClaims {
+  /** A new file for the token, 0600. */
+  out?: string;
+}
+
+/** Into a file, or to somebody who reads standard output: never into a log or a pipe. */
+export async function giveToken(
+  secret: string,
+  options: TokenOptions,
+  output: Output,
+  writeFile: (path: string, text: string) => Promise<void>,
+): Promise<void> {
+  const { out, ...claims } = options;
+  const token = await makeToken(secret, claims);
+  if (out === undefined && !output.isRead)
+    throw new CliError('a token is a secret and is shown at a terminal only: name a file with --out', exitCodes.usage);
+  const facts = { user_id: claims.userId, roles: claims.roles, expires_in: claims.lifetimeS };
+  if (out === undefined) return output.result({ token, ...facts }, token);
+  await writeFile(out, `${token}\n`);
+  output.result({ file: out, ...facts }, `token      ${out} (mode 0600): use it with --token-file ${out}`);
 }
 
 const unitSeconds = { s: 1, m: 60, h: 3600, d: 86_400 } as const;

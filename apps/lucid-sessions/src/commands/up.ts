@@ -56,7 +56,7 @@ async function announce(running: RunningLucid, environment: Environment, output:
   const admin = running.addresses.api === undefined ? null : await loadAdminToken(running.directory, environment);
   if (admin !== null) {
     lines.push(`token      ${running.directory.adminToken} (mode 0600)`);
-    if (admin.isNew) lines.push('', 'An administrator token, shown this once:', '', admin.token, '');
+    if (admin.isNew && output.isRead) lines.push('', 'An administrator token, shown this once:', '', admin.token, '');
   }
   output.result(
     { addresses: running.addresses, rdp: running.rdp?.addresses ?? [], data: running.directory.root },
