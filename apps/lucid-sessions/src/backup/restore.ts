@@ -160,6 +160,9 @@ class RestoreRun {
     for (const name of ['metadata', 'journal', 'jobs'] as const) await this.#copyDatabase(name);
     const sessions = await this.#copySessions();
     const log = await this.#copyLog();
+    // A newer run removes this one's files, perhaps before they were read.
+    if ((await readDescription(this.#directory))?.run !== this.#description.run)
+      throw new CliError(`a newer backup was made in ${this.#directory} meanwhile: empty ${root} and restore again`);
     const unfinished = await settleSessions(this.#target, nowUs());
     await rm(restoringPath(root));
     await syncDirectory(root);
