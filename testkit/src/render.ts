@@ -1,23 +1,31 @@
 import { writeFileSync } from 'node:fs';
-import { createFfmpegH264Decoder } from '@lucid-sessions/adapters';
-import { SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import { createH264Decoder, ownH264Decoder } from '@lucid-sessions/adapters';
+import { H264MissingError, SessionDecoder } from '@lucid-sessions/rdp/graphics';
 import { PNG } from 'pngjs';
 import { type Capture, readCapture } from './capture.ts';
 
 export interface Rendering {
   decoder: SessionDecoder;
+  /** What decoded H.264; null where there was none to decode. */
+  h264Decoder: string | null;
   /** Time spent decoding. */
   ms: number;
 }
 
-/** Replays a capture from its first byte to its last. H.264 is decoded by the machine's ffmpeg. */
+/** Replays a capture from its first byte to its last, H.264 by what this machine has. */
 export async function renderCapture(capture: Capture): Promise<Rendering> {
-  const decoder = new SessionDecoder({ createH264Decoder: () => createFfmpegH264Decoder() });
+  let usesH264 = false;
+  const decoder = new SessionDecoder({
+    createH264Decoder: () => {
+      usesH264 = true;
+      return createH264Decoder();
+    },
+  });
   const startedMs = performance.now();
   for (const { fromServer, bytes } of capture.records) await decoder.push({ fromServer, bytes });
   const ms = performance.now() - startedMs;
   decoder.close();
-  return { decoder, ms };
+  return { decoder, h264Decoder: usesH264 ? ((await ownH264Decoder())?.name ?? null) : null, ms };
 }
 
 /**
@@ -30,8 +38,9 @@ async function main(args: readonly string[]): Promise<number> {
     process.stderr.write('usage: render <capture.rdpcap[.gz]> <out.png>\n');
     return 2;
   }
-  const { decoder, ms } = await renderCapture(readCapture(capturePath));
-  const { screen } = decoder;
+  const { decoder, h264Decoder, ms } = await renderCapture(readCapture(capturePath));
+  const { screen, h264Failure } = decoder;
+  if (h264Failure instanceof H264MissingError) process.stderr.write(`${h264Failure.message}\n`);
   const unsupported = Object.fromEntries(screen.unsupported);
   if (screen.width === 0 || screen.height === 0) {
     process.stderr.write(`${capturePath} ends before the server shows a desktop: ${JSON.stringify({ unsupported })}\n`);
@@ -42,7 +51,14 @@ async function main(args: readonly string[]): Promise<number> {
   writeFileSync(pngPath, PNG.sync.write(png));
   const { width, height, framesCount: frames } = screen;
   const { mainChroma } = decoder;
-  const facts = { width, height, frames, unsupported, ...(mainChroma.length > 0 && { mainChroma }) };
+  const facts = {
+    width,
+    height,
+    frames,
+    unsupported,
+    ...(mainChroma.length > 0 && { mainChroma }),
+    ...(h264Decoder && { h264Decoder }),
+  };
   process.stdout.write(`${JSON.stringify({ ...facts, ms: Math.round(ms) })}\n`);
   return 0;
 }

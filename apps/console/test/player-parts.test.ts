@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
+import { inspectAccessUnit, SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
 import { frameFlags } from '@lucid-sessions/recording';
 import { compressState, decompressState, packState, unpackState } from '@lucid-sessions/recording/session-index';
 import { captureFrames, readCapture } from '@lucid-sessions/testkit';
@@ -9,9 +9,8 @@ import fc from 'fast-check';
 import { ChunkTable, scaleActivity } from '../src/player/chunk-table.ts';
 import { lastAtOrBefore, mergeEvents } from '../src/player/event-list.ts';
 import { KeyframeCache, stateBytes } from '../src/player/keyframe-cache.ts';
+import { noH264Text } from '../src/player/no-h264.ts';
 import type { PlayerEvent } from '../src/player/protocol.ts';
-
-import { inspectAccessUnit } from '../src/player/webcodecs-h264.ts';
 import { WebmClusters, webmHeader } from '../src/player/webm.ts';
 import { capturesDirectory } from './support/recording.ts';
 
@@ -213,4 +212,10 @@ describe('WebM', () => {
     clusters.add({ timeMs: 0, keyFrame: true, data: new Uint8Array(1) });
     assert.notEqual(clusters.add({ timeMs: 31_000, keyFrame: false, data: new Uint8Array(1) }), null);
   });
+});
+
+test('a browser that can’t show H.264 is told why, and what can', () => {
+  assert.match(noH264Text(false, false), /can’t show them.*open this one over https.*“lucid-sessions picture”/);
+  assert.match(noH264Text(true, false), /It has no WebCodecs: use a current Chrome/);
+  assert.match(noH264Text(true, true), /It was built without an H\.264 decoder/);
 });

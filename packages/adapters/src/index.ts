@@ -28,6 +28,15 @@ export {
   type FfmpegErrorCode,
   type FfmpegH264Options,
 } from './h264-ffmpeg.ts';
+export {
+  createH264Decoder,
+  findH264Decoder,
+  type H264Choice,
+  type H264Options,
+  h264Missing,
+  ownH264Decoder,
+} from './h264-node.ts';
+export { createWebCodecsH264Decoder, loadWebCodecs, webCodecsPackage } from './h264-webcodecs.ts';
 export { KeyDirectory, KeyError, type KeyErrorCode, type KeyInfo, type LocalKey } from './key-files.ts';
 export { KeyLock } from './key-lock.ts';
 export {

@@ -36,6 +36,8 @@ export interface ProcessorDeps {
   clock?: () => ClockCheck;
   /** Name and version for the `open` record. */
   software?: string;
+  /** What draws H.264 for keyframes: its name, or what to install. Neither makes the processor unhealthy. */
+  h264?: () => Promise<{ decoder: string } | { missing: string }>;
   /** Entry of the worker threads, where the program is a bundle. */
   workerUrl?: URL;
 }
@@ -106,7 +108,7 @@ export function createProcessor(config: ProcessorServiceConfig, deps: ProcessorD
         record: await signBody(keys.identity, { ...body, ...recordBase(kind, sessionId) } as unknown as RecordBody),
       };
     },
-    health: async () => healthOf(pool, chains),
+    health: async () => withH264(healthOf(pool, chains), await deps.h264?.()),
     async dispose() {
       await chains.dispose();
       await pool.dispose();
@@ -124,6 +126,13 @@ function healthOf(pool: ChunkPool, chains: Chains): ServiceHealth {
         ? (['degraded', `chunk workers die: ${lastCrash}`] as const)
         : (['healthy', null] as const);
   return { service: 'processor', status, message, details };
+}
+
+function withH264(health: ServiceHealth, h264: { decoder: string } | { missing: string } | undefined): ServiceHealth {
+  if (h264 === undefined) return health;
+  const decoder = 'decoder' in h264 ? h264.decoder : 'none';
+  const message = health.message ?? ('missing' in h264 ? h264.missing : null);
+  return { ...health, message, details: { ...health.details, h264Decoder: decoder } };
 }
 
 /** A session whose chunks could not be compressed does not begin: nobody would see what was recorded. */

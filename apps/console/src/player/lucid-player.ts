@@ -5,6 +5,7 @@ import { type IconName, icon } from '../ui/icons.ts';
 import { EventList, mergeEvents } from './event-list.ts';
 import { ExportSink } from './export-sink.ts';
 import { helpDialog } from './help-dialog.ts';
+import { noH264Text } from './no-h264.ts';
 import { playerSheet } from './player-style.ts';
 import {
   type FromWorker,
@@ -501,6 +502,8 @@ export class LucidPlayer extends HTMLElement {
 
 function notDrawnText(kinds: readonly (readonly [string, number])[]): string {
   if (kinds.length === 0) return '';
+  const h264 = kinds.filter(([kind]) => kind.endsWith('.noDecoder'));
+  if (h264.length > 0) return noH264Text(globalThis.isSecureContext, typeof VideoDecoder !== 'undefined');
   return `Not everything could be drawn: ${kinds.map(([kind, count]) => `${kind} (${count}×)`).join(', ')}`;
 }
 

@@ -4,10 +4,11 @@ import {
   type Screen,
   SessionDecoder,
   type SessionSnapshot,
+  type WebCodecs,
+  WebCodecsH264,
 } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import type { PictureDecoder } from './engine.ts';
-import { WebCodecsH264 } from './webcodecs-h264.ts';
 
 export type PictureState = SessionSnapshot;
 
@@ -15,9 +16,19 @@ export type PictureState = SessionSnapshot;
 const dirtyMax = 256;
 const blankSamples = 5003;
 
+/** Null where the browser has none: too old, or a page that came over plain http from another machine. */
+function webCodecs(): WebCodecs | null {
+  if (typeof VideoDecoder === 'undefined') return null;
+  const after = (ms: number, run: () => void): (() => void) => {
+    const timer = setTimeout(run, ms);
+    return () => clearTimeout(timer);
+  };
+  return { VideoDecoder, EncodedVideoChunk, after };
+}
+
 function newDecoder(): SessionDecoder {
-  const options = typeof VideoDecoder === 'undefined' ? {} : { createH264Decoder: () => new WebCodecsH264() };
-  return new SessionDecoder(options);
+  const codecs = webCodecs();
+  return new SessionDecoder(codecs === null ? {} : { createH264Decoder: () => new WebCodecsH264(codecs) });
 }
 
 /**

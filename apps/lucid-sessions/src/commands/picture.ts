@@ -1,9 +1,10 @@
 /** `picture`: what the client showed at one moment of a recording, as PNG. */
 import { stat, writeFile } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
-import { createFfmpegH264Decoder, ownFileMode } from '@lucid-sessions/adapters';
+import { ownFileMode } from '@lucid-sessions/adapters';
 import { createPixelBuffer, SessionDecoder } from '@lucid-sessions/rdp/graphics';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
+import { H264Use } from './h264-use.ts';
 import { writeNewFile } from './new-file.ts';
 import { paintScreen } from './picture-painter.ts';
 import { encodePng } from './png-file.ts';
@@ -28,6 +29,8 @@ export interface PictureResult {
   height: number;
   bytes: number;
   unsupported: Record<string, number>;
+  /** What decoded H.264; null where there was none to decode. */
+  h264_decoder: string | null;
 }
 
 export async function takePicture(
@@ -39,7 +42,7 @@ export async function takePicture(
   if (extname(options.out).toLowerCase() !== '.png')
     throw new CliError(`${options.out} is no name for a picture: end it in .png`, exitCodes.usage);
   return writeNewFile(options.out, async (partial) => {
-    const { picture, lastUs, unsupported } = await pictureAt(recording, options, output, signal);
+    const { picture, lastUs, unsupported, h264 } = await pictureAt(recording, options, output, signal);
     await writeFile(partial, await encodePng(picture), { mode: ownFileMode });
     return {
       session_id: recording.sessionId,
@@ -49,12 +52,14 @@ export async function takePicture(
       height: picture.height,
       bytes: (await stat(partial)).size,
       unsupported,
+      h264_decoder: h264,
     };
   });
 }
 
 async function pictureAt(recording: Recording, { atUs, pointer }: PictureOptions, output: Output, signal: AbortSignal) {
-  const decoder = new SessionDecoder({ createH264Decoder: () => createFfmpegH264Decoder() });
+  const h264 = new H264Use();
+  const decoder = new SessionDecoder({ createH264Decoder: h264.create });
   try {
     const { lastUs, more } = await walk(recording, {
       decoder,
@@ -69,14 +74,14 @@ async function pictureAt(recording: Recording, { atUs, pointer }: PictureOptions
     if (screen.width === 0 || screen.height === 0) throw new CliError('no desktop is shown at that time');
     const picture = createPixelBuffer(screen.width, screen.height);
     paintScreen(picture, screen, pointer);
-    return { picture, lastUs, unsupported: Object.fromEntries(screen.unsupported) };
+    return { picture, lastUs, unsupported: Object.fromEntries(screen.unsupported), h264: await h264.name() };
   } finally {
     decoder.close();
   }
 }
 
-export const describePicture = ({ out, width, height, seconds, unsupported }: PictureResult): string =>
+export const describePicture = ({ out, width, height, seconds, unsupported, h264_decoder }: PictureResult): string =>
   [
-    `${out}: ${width}x${height}, as of ${formatRecordingTime(seconds * 1_000_000)}`,
+    `${out}: ${width}x${height}, as of ${formatRecordingTime(seconds * 1_000_000)}${h264_decoder === null ? '' : `, H.264 by ${h264_decoder}`}`,
     ...describeUnsupported(unsupported),
   ].join('\n');

@@ -1,9 +1,9 @@
 /** `video`: a recording as MP4 or WebM. Two walks through the recording: one to learn its sizes and its end, one to draw. */
 import { stat } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
-import { createFfmpegH264Decoder } from '@lucid-sessions/adapters';
 import { createPixelBuffer, type PixelBuffer, type PointerState, SessionDecoder } from '@lucid-sessions/rdp/graphics';
 import { CliError, exitCodes, formatBytes, type Output } from '../cli/output.ts';
+import { H264Use } from './h264-use.ts';
 import { writeNewFile } from './new-file.ts';
 import { paintScreen } from './picture-painter.ts';
 import type { Recording } from './recording-reader.ts';
@@ -33,6 +33,8 @@ export interface VideoResult {
   bytes: number;
   /** What could not be drawn, by kind. */
   unsupported: Record<string, number>;
+  /** What decoded H.264; null where there was none to decode. */
+  h264_decoder: string | null;
 }
 
 /** The format a file name asks for. Throws `CliError`. */
@@ -56,13 +58,14 @@ export async function exportVideo(
     const encoder = new VideoEncoder(partial, { ...survey, format, framesPerSecond: options.framesPerSecond });
     const film = new Film(encoder, survey, options, output);
     try {
-      const unsupported = await film.shoot(recording, signal);
+      const { unsupported, h264_decoder } = await film.shoot(recording, signal);
       const { size: bytes } = await stat(partial);
       const { width, height } = survey;
       const frames = film.picturesCount;
       const seconds = frames / options.framesPerSecond;
       const session_id = recording.sessionId;
-      return { session_id, out: resolve(options.out), width, height, frames, seconds, bytes, unsupported };
+      const out = resolve(options.out);
+      return { session_id, out, width, height, frames, seconds, bytes, unsupported, h264_decoder };
     } finally {
       await encoder.kill();
     }
@@ -114,7 +117,8 @@ class Film {
   readonly #endUs: number;
   readonly #output: Output;
   readonly #pace: VideoPace;
-  readonly #decoder = new SessionDecoder({ createH264Decoder: () => createFfmpegH264Decoder() });
+  readonly #h264 = new H264Use();
+  readonly #decoder = new SessionDecoder({ createH264Decoder: this.#h264.create });
   /** One is painted while the other is on its way to the encoder. */
   #shown: PixelBuffer;
   #spare: PixelBuffer;
@@ -134,8 +138,8 @@ class Film {
     return this.#pace.picturesCount;
   }
 
-  /** Answers what could not be drawn. */
-  async shoot(recording: Recording, signal: AbortSignal): Promise<Record<string, number>> {
+  /** Answers what could not be drawn, and what drew H.264. */
+  async shoot(recording: Recording, signal: AbortSignal): Promise<Pick<VideoResult, 'unsupported' | 'h264_decoder'>> {
     try {
       await walk(recording, {
         decoder: this.#decoder,
@@ -151,7 +155,7 @@ class Film {
       const { h264Failure, screen } = this.#decoder;
       if (h264Failure instanceof Error)
         throw new CliError(`the session's h.264 can't be drawn: ${h264Failure.message}`);
-      return Object.fromEntries(screen.unsupported);
+      return { unsupported: Object.fromEntries(screen.unsupported), h264_decoder: await this.#h264.name() };
     } finally {
       this.#decoder.close();
     }
@@ -195,10 +199,10 @@ class Film {
   }
 }
 
-export const describeVideo = ({ out, width, height, frames, seconds, bytes, unsupported }: VideoResult): string =>
+export const describeVideo = (made: VideoResult): string =>
   [
-    `${out}: ${width}x${height}, ${frames} frames, ${seconds.toFixed(1)} s, ${formatBytes(bytes)}`,
-    ...describeUnsupported(unsupported),
+    `${made.out}: ${made.width}x${made.height}, ${made.frames} frames, ${made.seconds.toFixed(1)} s, ${formatBytes(made.bytes)}${made.h264_decoder === null ? '' : `, H.264 by ${made.h264_decoder}`}`,
+    ...describeUnsupported(made.unsupported),
   ].join('\n');
 
 /** A viewer must know when the picture may not be the whole truth. */

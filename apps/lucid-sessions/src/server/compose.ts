@@ -8,11 +8,13 @@ import {
   type ChunkDisk,
   embeddedLogPort,
   FileReserve,
+  h264Missing,
   KeyDirectory,
   KeyLock,
   logFileReader,
   nodeCrypto,
   nodeDecompressor,
+  ownH264Decoder,
   SessionIndexes,
   SqliteThread,
   type VaultTransit,
@@ -256,6 +258,10 @@ class Composer {
       crypto: nodeCrypto,
       keys: keys.processor,
       nowUs,
+      h264: async () => {
+        const choice = await ownH264Decoder();
+        return choice === null ? { missing: h264Missing().message } : { decoder: choice.name };
+      },
       onError,
     });
     this.#disposers.push(() => server.dispose());

@@ -1,7 +1,7 @@
 import { compactState, type HistoryDepth, SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags } from '@lucid-sessions/recording';
 import { packState } from '@lucid-sessions/recording/session-index';
-import { createFfmpegH264Decoder } from '../h264-ffmpeg.ts';
+import { createH264Decoder } from '../h264-node.ts';
 
 /** A message that holds a picture: a large one comes in hundreds of pieces. */
 const framesMax = 4096;
@@ -40,7 +40,7 @@ export class BareState {
   async packedIf(after: SessionSnapshot): Promise<Uint8Array | null> {
     // Without H.264 in it, compacting leaves the state as it is.
     const packed = packState(compactState(this.#state));
-    const decoder = new SessionDecoder({ createH264Decoder: () => createFfmpegH264Decoder() });
+    const decoder = new SessionDecoder({ createH264Decoder: () => createH264Decoder() });
     try {
       decoder.restore(this.#state);
       for (const { flags, body } of this.#frames)

@@ -3,6 +3,7 @@ import {
   compactState,
   expandedState,
   type H264Decoder,
+  H264MissingError,
   isIdr,
   SessionDecoder,
   type YuvFrame,
@@ -19,7 +20,7 @@ import {
   packState,
   unpackState,
 } from '@lucid-sessions/recording/session-index';
-import { createFfmpegH264Decoder, FfmpegError } from '../h264-ffmpeg.ts';
+import { createH264Decoder } from '../h264-node.ts';
 import { BareState } from './bare-state.ts';
 
 /** Keyframes may cost so much of what is stored; the index beside them costs the rest of a tenth. */
@@ -89,7 +90,7 @@ const isTaken = ({ kind, flags }: Frame): boolean =>
 
 /**
  * Decodes a recording once and leaves states behind: as many as their share of the stored bytes allows, none where there is
- * little to decode. Where H.264 begins and there is no ffmpeg, the states end.
+ * little to decode. Where H.264 begins and there is no decoder for it, the states end.
  */
 export class KeyframeWalk {
   readonly #decoder = new SessionDecoder({ createH264Decoder: () => this.#h264Decoder() });
@@ -135,8 +136,7 @@ export class KeyframeWalk {
 
   /** H.264 was met that can't be decoded here: no state from there on would be the whole state. */
   get lacksH264(): boolean {
-    const failure = this.#decoder.h264Failure;
-    return failure instanceof FfmpegError && failure.code === 'not_installed';
+    return this.#decoder.h264Failure instanceof H264MissingError;
   }
   /** Lean keyframes made so far are of no use any more. */
   get usesHistory(): boolean {
@@ -186,7 +186,7 @@ export class KeyframeWalk {
   }
 
   #h264Decoder(): H264Decoder {
-    const decoder = createFfmpegH264Decoder();
+    const decoder = createH264Decoder();
     this.#h264 = true;
     const count = (unit: Uint8Array, frame: YuvFrame | null): void => {
       if (isIdr(unit)) this.#idr = true;

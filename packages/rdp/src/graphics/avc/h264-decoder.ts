@@ -16,7 +16,7 @@ export interface YuvFrame {
 }
 
 /**
- * A port: an H.264 decoder of one stream. This package decodes no H.264 itself: Node brings ffmpeg, a browser WebCodecs.
+ * A port: an H.264 decoder of one stream. This package decodes no H.264 itself: Node brings ffmpeg or a package with WebCodecs, a browser WebCodecs.
  * `decode` is called with one access unit (Annex B, start codes included) at a time, and not again before the last call's
  * promise settled. It gives the picture of that very access unit, or null where it holds none.
  */
@@ -33,6 +33,11 @@ export interface H264Decoder {
   ): Promise<void>;
   /** Ends the stream and frees what it holds. */
   close(): void;
+}
+
+/** Nothing here decodes H.264: no fault of the stream. The message says what to do about it. */
+export class H264MissingError extends Error {
+  override readonly name = 'H264MissingError';
 }
 
 /** Starts a decoder for a new stream. */

@@ -5,7 +5,7 @@ export {
   avc444BitmapStream,
 } from './avc-stream.ts';
 export { ChromaVotes, type MainChroma } from './chroma-votes.ts';
-export type { H264Decoder, H264DecoderFactory, YuvFrame } from './h264-decoder.ts';
+export { type H264Decoder, type H264DecoderFactory, H264MissingError, type YuvFrame } from './h264-decoder.ts';
 export {
   isIdr,
   nalAccessUnitDelimiter,
@@ -18,3 +18,4 @@ export {
   splitNals,
 } from './h264-nal.ts';
 export { readSequenceParameters, type SequenceParameters } from './h264-parameters.ts';
+export { inspectAccessUnit, type WebCodecs, WebCodecsH264 } from './webcodecs-h264.ts';

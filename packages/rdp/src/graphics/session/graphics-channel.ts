@@ -1,6 +1,6 @@
 import type { DynamicChannelPdu } from '../../channel/dynamic-channel.ts';
 import type { MainChroma } from '../avc/chroma-votes.ts';
-import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
+import { type H264DecoderFactory, H264MissingError } from '../avc/h264-decoder.ts';
 import type { HistoryDepth } from '../bulk/index.ts';
 import { GraphicsPipeline, type GraphicsPipelineSnapshot } from '../gfx/index.ts';
 import type { Screen } from '../screen.ts';
@@ -82,7 +82,7 @@ export class GraphicsChannel {
 
   #failed(error: unknown): void {
     this.failure ??= error;
-    this.#screen.countUnsupported('gfx.h264.failed');
+    this.#screen.countUnsupported(error instanceof H264MissingError ? 'gfx.h264.noDecoder' : 'gfx.h264.failed');
   }
 
   close(): void {

@@ -1,12 +1,6 @@
-import {
-  type H264Decoder,
-  nalIdrSlice,
-  nalSps,
-  nalType,
-  type Rectangle,
-  splitNals,
-  type YuvFrame,
-} from '@lucid-sessions/rdp/graphics';
+import type { Rectangle } from '../pixels.ts';
+import { type H264Decoder, H264MissingError, type YuvFrame } from './h264-decoder.ts';
+import { nalIdrSlice, nalSps, nalType, splitNals } from './h264-nal.ts';
 
 /** A decoder that holds a picture back longer than this has nothing to give for that access unit. */
 const outputWaitMs = 1000;
@@ -36,8 +30,19 @@ interface Expected {
 
 const everything: Rectangle = { left: 0, top: 0, width: 1 << 16, height: 1 << 16 };
 
-/** H.264 by the browser's WebCodecs. */
+/** [WebCodecs] as a browser has it, or a package for Node; and a clock. */
+export interface WebCodecs {
+  readonly VideoDecoder: typeof VideoDecoder;
+  readonly EncodedVideoChunk: typeof EncodedVideoChunk;
+  /** It holds the last pictures back until it is flushed, at the end of a run; nothing can be predicted from them then. */
+  readonly holdsBack?: boolean;
+  /** Calls `run` after `ms`; answers what cancels it. */
+  readonly after: (ms: number, run: () => void) => () => void;
+}
+
+/** H.264 by WebCodecs. */
 export class WebCodecsH264 implements H264Decoder {
+  readonly #codecs: WebCodecs;
   #decoder: VideoDecoder | null = null;
   #failure: Error | null = null;
   #codec = '';
@@ -46,9 +51,13 @@ export class WebCodecsH264 implements H264Decoder {
   #memory = new Uint8Array(0);
   #chroma = new Uint8Array(0);
   #expected: Expected[] = [];
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #cancelTimer: () => void = () => {};
   /** Pictures are read one after the other, into the same memory. */
   #reading: Promise<void> = Promise.resolve();
+
+  constructor(codecs: WebCodecs) {
+    this.#codecs = codecs;
+  }
 
   async decode(accessUnit: Uint8Array): Promise<YuvFrame | null> {
     let picture: YuvFrame | null = null;
@@ -83,10 +92,14 @@ export class WebCodecsH264 implements H264Decoder {
       if (decoder === null || this.#failure) this.#nothingComes();
       else {
         const type = key ? 'key' : 'delta';
-        decoder.decode(new EncodedVideoChunk({ type, timestamp: this.#timestamp, data: accessUnit }));
+        decoder.decode(new this.#codecs.EncodedVideoChunk({ type, timestamp: this.#timestamp, data: accessUnit }));
       }
     }
+    if (this.#codecs.holdsBack && this.#decoder?.state === 'configured') await this.#decoder.flush().catch(() => {});
     await Promise.all(coming);
+    // Black is what it would show, and nobody would know why.
+    if (this.#failure?.name === 'NotSupportedError')
+      throw new H264MissingError(`WebCodecs has no decoder for ${this.#codec} here`, { cause: this.#failure });
   }
 
   close(): void {
@@ -100,7 +113,7 @@ export class WebCodecsH264 implements H264Decoder {
     this.close();
     this.#failure = null;
     this.#codec = codec;
-    const decoder = new VideoDecoder({
+    const decoder = new this.#codecs.VideoDecoder({
       output: (frame) => this.#output(frame),
       error: (error) => {
         this.#failure = error;
@@ -122,14 +135,14 @@ export class WebCodecsH264 implements H264Decoder {
 
   /** Whoever is waited for longest has so much time from now on. */
   #wait(): void {
-    clearTimeout(this.#timer);
-    if (this.#expected.length > 0) this.#timer = setTimeout(() => this.#nothingComes(), outputWaitMs);
+    this.#cancelTimer();
+    if (this.#expected.length > 0) this.#cancelTimer = this.#codecs.after(outputWaitMs, () => this.#nothingComes());
   }
 
   #nothingComes(): void {
     const expected = this.#expected;
     this.#expected = [];
-    clearTimeout(this.#timer);
+    this.#cancelTimer();
     for (const { come } of expected) come(null);
   }
 
