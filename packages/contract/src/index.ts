@@ -1,4 +1,5 @@
 export * from './errors.ts';
+export * from './ip-address.ts';
 export * from './models.ts';
 export * from './ports.ts';
 export * from './rate-limits.ts';
@@ -10,3 +11,4 @@ export * from './rpc-ports.ts';
 export * from './rpc-server.ts';
 export * from './space.ts';
 export * from './standing.ts';
+export * from './target-policy.ts';

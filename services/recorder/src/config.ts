@@ -1,5 +1,6 @@
 /** Configuration of the recorder. Read once, in main. */
 import { hostname } from 'node:os';
+import { parseTargetRule, type TargetPolicy, type TargetRule } from '@lucid-sessions/contract';
 import {
   type Environment,
   EnvironmentError,
@@ -49,6 +50,8 @@ export interface RecorderConfig {
   waitingMax: number;
   /** New connections of one client address. */
   connectionsPerSecondMax: number;
+  /** Which targets of created sessions may be reached. */
+  targets: TargetPolicy;
   /** From there to the first desktop (or logon screen). */
   activationMs: number;
   /** Without client input; 0: no limit. */
@@ -67,6 +70,10 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
   const keyPath = readText(environment, 'RDP_TLS_KEY', '');
   if ((certificatePath === '') !== (keyPath === ''))
     throw new EnvironmentError('RDP_TLS_KEY', 'and RDP_TLS_CERT must be given together');
+  const listeners = [
+    { host: rdpHost, port: readPort(environment, 'RDP_LISTEN_PORT', 3389), target: null },
+    ...readRules(environment, rdpHost),
+  ];
   const sessionsMax = integer('MAX_CONCURRENT_SESSIONS', 1, 10_000, 100);
   const waitingPerAddressMax = integer('RDP_WAITING_PER_ADDRESS', 4, 20_000, Math.max(200, 2 * sessionsMax));
   return {
@@ -75,10 +82,7 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
     serviceSecret: readSecret(environment, 'LUCID_SERVICE_SECRET', 32),
     dataDir: readText(environment, 'LUCID_DATA_DIR', './data'),
     recorderId: readText(environment, 'LUCID_RECORDER_ID', hostname()).slice(0, 200),
-    listeners: [
-      { host: rdpHost, port: readPort(environment, 'RDP_LISTEN_PORT', 3389), target: null },
-      ...readRules(environment, rdpHost),
-    ],
+    listeners,
     ...(certificatePath === '' ? {} : { certificatePath, keyPath }),
     sessionsMax,
     chunkBytesMax: integer('CHUNK_SIZE_MB', 1, 64, 10) * mebibyte,
@@ -88,8 +92,45 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
     waitingPerAddressMax,
     waitingMax: integer('RDP_WAITING_CONNECTIONS', 16, 100_000, 4 * waitingPerAddressMax),
     connectionsPerSecondMax: integer('RDP_CONNECTIONS_PER_SECOND', 1, 10_000, 50),
+    targets: readTargets(environment, rdpHost, listeners),
     activationMs: integer('RDP_ACTIVATION_SECONDS', 1, 3600, 120) * 1000,
     idleMs: integer('RDP_IDLE_MINUTES', 0, 10_080, 0) * 60_000,
+  };
+}
+
+const targetRulesMax = 1000;
+
+function readTargetRules(environment: Environment, variable: string): TargetRule[] {
+  const texts = readText(environment, variable, '')
+    .split(',')
+    .map((text) => text.trim())
+    .filter((text) => text !== '');
+  const rules = texts.map(parseTargetRule).filter((rule) => rule !== null);
+  if (rules.length !== texts.length || rules.length > targetRulesMax)
+    throw new EnvironmentError(
+      variable,
+      `must be at most ${targetRulesMax} of *, name, *.domain, address or network/bits, with commas, each with :port or :from-to behind it if it is not for every port`,
+    );
+  return rules;
+}
+
+/** The services' ports count as the product's own also where another process listens on them. */
+function readTargets(environment: Environment, rdpHost: string, listeners: readonly ListenerRule[]): TargetPolicy {
+  const doors = [
+    ['SESSION_PIPELINE_PORT', 8083],
+    ['SESSION_RECORDER_PORT', 8084],
+    ['CHUNK_PROCESSOR_PORT', 8085],
+    ['SESSION_STORAGE_PORT', 8086],
+    ['SESSION_API_PORT', 8087],
+  ] as const;
+  return {
+    allow: readTargetRules(environment, 'RDP_TARGETS_ALLOW'),
+    deny: readTargetRules(environment, 'RDP_TARGETS_DENY'),
+    opensLoopback: /^(?:127\.[\d.]+|::1|localhost)$/.test(rdpHost),
+    ownPorts: [
+      ...doors.map(([variable, fallback]) => readPort(environment, variable, fallback)),
+      ...listeners.map(({ port }) => port),
+    ],
   };
 }
 

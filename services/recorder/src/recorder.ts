@@ -1,6 +1,7 @@
 /** The session recorder: front door, sessions and spool put together behind the RecorderPort. */
 import { randomUUID } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import {
   LucidError,
@@ -13,6 +14,7 @@ import {
   type ServiceHealth,
   type SessionTicket,
   spaceBounds,
+  targetProblem,
 } from '@lucid-sessions/contract';
 import type { RecorderConfig } from './config.ts';
 import { AttemptBook, printable } from './front-door/attempt-book.ts';
@@ -178,7 +180,10 @@ class RunningRecorder implements Recorder {
         recorderId,
         handshakeMs,
         wallUs: () => this.#clock.nowUs(),
-        dial: { resolve: this.#deps.resolve ?? resolveAll, denied: () => null },
+        dial: {
+          resolve: this.#deps.resolve ?? resolveAll,
+          denied: (address, target) => this.#targetProblem(address, target),
+        },
         whyNotReconnect: (ticket, clientAddress) => this.#whyNotReconnect(ticket, clientAddress),
         recordingProblem: (ticket) => this.#recordingProblem(ticket),
         onProbe: (kind, address) => this.#book.probe(kind, address),
@@ -214,6 +219,13 @@ class RunningRecorder implements Recorder {
     }
     if (report.kind === 'lost') this.#log(`session ${report.sessionId} waits for its client: ${report.message}`);
     return this.#reports.send(report);
+  }
+
+  #targetProblem(address: string, { host, port }: SessionTicket['target']): string | null {
+    const { targets } = this.#config;
+    const isOwnAddress = Object.values(networkInterfaces()).some((all) => all?.some((one) => one.address === address));
+    const ownPorts = [...targets.ownPorts, ...this.addresses.map((listening) => listening.port)];
+    return targetProblem({ host, port, address, isOwnAddress }, { ...targets, ownPorts });
   }
 
   #recordingProblem({ sessionId, reconnects }: SessionTicket): string | null {

@@ -95,7 +95,7 @@ for (const [address, group] of [
   ['2001:DB8:1:2::', '20010db800010002/64'],
   ['fe80::1%eth0', 'fe80000000000000/64'],
   ['::1', '0000000000000000/64'],
-  ['64:ff9b::192.0.2.7', '0064ff9b00000000/64'],
+  ['64:ff9b::192.0.2.7', '192.0.2.7'],
   ['unknown', 'unknown'],
 ] as const)
   test(`${address} counts as ${group}`, () => assert.equal(clientGroup(address), group));
@@ -129,7 +129,7 @@ function book() {
 test('the first of a kind is told at once, those behind it together, and each lets go of what it reserved', () => {
   const { kept, told, lines } = book();
   for (let i = 0; i < 20; i += 1)
-    kept.attempt(attempt({ connectionId: `c${i}`, clientAddress: `192.0.2.7:${i}` }), 'why');
+    kept.attempt(attempt({ connectionId: `c${i}`, clientAddress: `192.0.2.7:${i}`, sessionId: 's' }), 'why');
   assert.equal(lines.length, 1);
   assert.equal(lines[0], 'refused 192.0.2.7:0: session s: no session has this route [why]');
   kept.turnPage();

@@ -130,8 +130,8 @@ test('a target may not either (openssl s_server, r)', async (t) => {
 });
 
 /** A client that is not let in, to its end. */
-const ended = async (port: number): Promise<unknown> =>
-  connectClient({ port, cookie: 'a' }).then(
+const ended = async (port: number, cookie = 'a'): Promise<unknown> =>
+  connectClient({ port, cookie }).then(
     (client) => client.ended,
     () => {},
   );
@@ -382,6 +382,44 @@ test('whatever clients and targets do, it ends in time and the gateway goes on',
     }));
     return ended !== null;
   });
+});
+
+test('the address is judged after resolving, that very address is dialled, and others are tried in order', async (t) => {
+  const { port } = await desktop(t);
+  const names: Record<string, string[]> = {
+    'two.example': ['127.0.0.9', '127.0.0.1'],
+    'bad.example': ['169.254.169.254', '127.0.0.1'],
+    'worse.example': ['169.254.169.254', '::ffff:169.254.1.1'],
+    'none.example': [],
+  };
+  const asked: string[] = [];
+  const gateway = await startGateway(t, {
+    admit: (route) => {
+      const ticket = ticketFor(port, { sessionId: route.kind === 'cookie' ? route.name : '' });
+      return { admitted: true, ticket: { ...ticket, target: { ...ticket.target, host: ticket.sessionId } } };
+    },
+    deps: {
+      resolve: async (host) => {
+        asked.push(host);
+        const found = names[host];
+        if (found === undefined) throw Object.assign(new Error('queryA ENOTFOUND'), { code: 'ENOTFOUND' });
+        return found;
+      },
+    },
+  });
+  for (const cookie of ['two.example', 'bad.example']) {
+    await (await connectClient({ port: gateway.port, cookie })).close();
+    const connected = gateway.reports.findLast((report) => report.kind === 'started');
+    assert.equal(connected?.kind === 'started' && connected.targetAddress, `127.0.0.1:${port}`);
+  }
+  for (const cookie of ['worse.example', 'none.example', 'unknown.example']) await ended(gateway.port, cookie);
+  assert.deepEqual(asked, ['two.example', 'bad.example', 'worse.example', 'none.example', 'unknown.example']);
+  // Whatever is wrong, session and audit read the same; the operator's log has the rest.
+  const failed = gateway.attempts.filter(({ count }) => count > 0);
+  assert.deepEqual(new Set(failed.map(({ reason }) => reason)), new Set(['target_unreachable']));
+  for (const { message } of failed) assert.match(message, /^the target [a-z]+\.example:\d+ can't be reached by RDP$/);
+  const log = gateway.lines.join('\n');
+  assert.match(log, /\[169\.254\.169\.254: a link-local address; RDP_TARGETS_ALLOW must name it/);
 });
 
 test('probes of every kind leave no session, no line each and nothing to be stored', async (t) => {

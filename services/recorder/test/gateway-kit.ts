@@ -62,6 +62,7 @@ export const configFor = (dataDir: string, more: Partial<RecorderConfig> = {}): 
   waitingPerAddressMax: 200,
   waitingMax: 800,
   connectionsPerSecondMax: 1000,
+  targets: { allow: [], deny: [], opensLoopback: true, ownPorts: [] },
   activationMs: 60_000,
   idleMs: 0,
   ...more,

@@ -197,6 +197,8 @@ class Connection {
     const { dial, handshakeMs, wallUs } = this.#context;
     const dialling = dialTarget(ticket.target, {
       ...dial,
+      // What the operator's own configuration names is not asked about.
+      ...(this.#rule.target === null ? {} : { denied: () => null }),
       wallUs,
       timeoutMs: Math.min(handshakeMs / 2, Math.max(1, this.#untilMs - performance.now())),
       signal: this.#client.signal,
@@ -235,6 +237,9 @@ class Connection {
   #handOver({ request, bytes, clientName }: Asked, ticket: SessionTicket, target: DialledTarget): void {
     if (this.#client.ended !== null) throw this.#client.ended;
     if (target.driver.ended !== null) throw failureOf(ticket.target, target.driver.ended.event);
+    // Another client may have been faster since; as long as this one isn't released it can be told.
+    const refusal = ticket.reconnects ? this.#context.whyNotReconnect(ticket, this.#clientAddress) : null;
+    if (refusal !== null) throw refusalOf(refusal);
     const { hello } = target;
     const client = this.#client.release();
     const targetSocket = target.driver.release();
@@ -314,12 +319,7 @@ class Connection {
   }
 }
 
-const targetReasons: ReadonlySet<string> = new Set([
-  'target_unreachable',
-  'target_denied',
-  'target_tls_failed',
-  'server_disconnected',
-]);
+const targetReasons: ReadonlySet<string> = new Set(['target_unreachable', 'target_tls_failed', 'server_disconnected']);
 
 function routeOf({ routing }: X224ConnectionRequest, rule: ListenerRule): Route | null {
   const { target, host: _host, port: _port, ...trust } = rule;

@@ -47,11 +47,6 @@ function unreachable(target: TargetAddress, detail: string): ConnectFailure {
   return new ConnectFailure('target_unreachable', ErrorInfo.cbDestinationNotFound.code, message, detail);
 }
 
-function denied(target: TargetAddress, detail: string): ConnectFailure {
-  const { message, errorInfo } = unreachable(target, '');
-  return new ConnectFailure('target_denied', errorInfo, message, detail);
-}
-
 const insecure = (target: TargetAddress, problem: string): ConnectFailure =>
   new ConnectFailure(
     'target_tls_failed',
@@ -133,16 +128,10 @@ async function openTcp(target: TargetAddress, options: DialOptions, untilMs: num
   const found = await addressesOf(target, options, untilMs);
   const judged = found.map((address) => ({ address, problem: options.denied(address, target) }));
   const allowed = judged.filter(({ problem }) => problem === null).slice(0, addressesMax);
-  if (allowed.length === 0)
-    throw judged.length === 0
-      ? unreachable(target, 'its name has no address')
-      : denied(
-          target,
-          judged
-            .map(({ address, problem }) => `${address}: ${problem}`)
-            .join('; ')
-            .slice(0, 500),
-        );
+  if (allowed.length === 0) {
+    const refused = judged.map(({ address, problem }) => `${address}: ${problem}`).join('; ');
+    throw unreachable(target, refused === '' ? 'its name has no address' : refused.slice(0, 500));
+  }
   const problems: string[] = [];
   for (const [at, { address }] of allowed.entries()) {
     const shareMs = (untilMs - performance.now()) / (allowed.length - at);

@@ -1,5 +1,5 @@
 /** Room for everybody: how many connections of one client address may wait, and how many may come in a second. */
-import { ipBytes, unmapped } from './ip-bytes.ts';
+import { effectiveAddress, parseIpAddress } from '@lucid-sessions/contract';
 
 export interface DoorLimitsOptions {
   /** Connections of one address that are no session yet. */
@@ -27,9 +27,9 @@ const addressesMax = 10_000;
 
 /** IPv6 hosts choose from 2⁶⁴ addresses: they count by the network they are in. IPv4 in IPv6 is IPv4. */
 export function clientGroup(address: string): string {
-  const whole = ipBytes(address);
+  const whole = parseIpAddress(address);
   if (whole === null) return address;
-  const bytes = unmapped(whole);
+  const bytes = effectiveAddress(whole);
   return bytes.length === 4 ? bytes.join('.') : `${Buffer.from(bytes).toString('hex', 0, 8)}/64`;
 }
 

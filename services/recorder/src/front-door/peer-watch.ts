@@ -7,7 +7,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { endianness } from 'node:os';
-import { ipBytes } from './ip-bytes.ts';
+import { parseIpAddress } from '@lucid-sessions/contract';
 
 export interface PeerWatchOptions {
   /** The kernel's tables of TCP connections, as text. */
@@ -37,7 +37,7 @@ const isLittle = endianness() === 'LE';
 
 /** An end of a connection as the kernel's table writes it: 32-bit words in the machine's own order, port in hexadecimal. */
 export function kernelName(address: string, port: number): string {
-  const bytes = Buffer.from(ipBytes(address) ?? []);
+  const bytes = Buffer.from(parseIpAddress(address) ?? []);
   if (isLittle) bytes.swap32();
   return `${bytes.toString('hex')}:${port.toString(16).padStart(4, '0')}`.toUpperCase();
 }
