@@ -2,7 +2,7 @@
 import { DecodeError, decode, Reader } from '@lucid-sessions/wire';
 import { LicenseMessageType } from '../pdu/licensing.ts';
 import { SECURITY_HEADER_BYTES, SecurityFlag } from '../pdu/security.ts';
-import { CompressionFlag, PduType, PduType2, shareControlPdu, shareDataPdu } from '../pdu/share.ts';
+import { CompressionFlag, PduType, PduType2, SHARE_VERSION, shareControlPdu, shareDataPdu } from '../pdu/share.ts';
 import { type InputEvents, slowPathEvents } from './input-events.ts';
 
 /** Share data PDUs a client sends that hold nothing typed. */
@@ -23,6 +23,8 @@ const silentTypes: ReadonlySet<number> = new Set([
 const licenseTypes: ReadonlySet<number> = new Set(Object.values(LicenseMessageType));
 /** Answers to auto-detection and multitransport, and flow PDUs: short. */
 const ANSWER_BYTES_MAX = 64;
+/** Of a share control PDU's type. */
+const VERSION_BITS = 0xfff0;
 const answerFlags =
   SecurityFlag.autodetectRsp | SecurityFlag.transportRsp | SecurityFlag.heartbeat | SecurityFlag.flagshiValid;
 
@@ -32,10 +34,12 @@ const nothing: InputEvents = { keys: false, active: false, whole: true };
 /** Calls back with the data of each slow-path input PDU. */
 export function clientIoEvents(data: Uint8Array, onInput?: (events: Uint8Array) => void): InputEvents {
   const found = { ...nothing };
+  const reader = new Reader(data);
+  let isShare = false;
   try {
-    const reader = new Reader(data);
     while (reader.remaining > 0) {
       const share = shareControlPdu.decode(reader);
+      isShare ||= (share.pduType & VERSION_BITS) === SHARE_VERSION;
       const events = shareEvents(share.pduType & 15, share.body, onInput);
       found.keys ||= events.keys;
       found.active ||= events.active;
@@ -44,7 +48,8 @@ export function clientIoEvents(data: Uint8Array, onInput?: (events: Uint8Array) 
     return found;
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
-    return isSilentSecurityPdu(data) ? nothing : { ...unreadEvents, active: found.active };
+    // The length of a share PDU may look like flags of a security header: keys that were read are no answer of the client's.
+    return !isShare && isSilentSecurityPdu(data) ? nothing : { ...unreadEvents, active: found.active };
   }
 }
 

@@ -50,6 +50,11 @@ export class DynamicWatch {
   /** The message under way in each direction, when a chunk has not ended it. */
   readonly #underWay: [SeenChunk | null, SeenChunk | null] = [null, null];
   #create: { bytes: Uint8Array; filled: number } | null = null;
+  /**
+   * Ids whose Create Request was read and not answered yet. An answer to any other id is to a request that could not be read,
+   * compressed for example: the name the id had before is not the channel's.
+   */
+  readonly #asked = new Set<number>();
   readonly #onName: (channel: NamedKind) => void;
 
   constructor(onName: (channel: NamedKind) => void) {
@@ -69,7 +74,7 @@ export class DynamicWatch {
     const flags = u32le(chunk, 4);
     const isFirst = (flags & ChannelFlag.first) !== 0;
     const isLast = (flags & ChannelFlag.last) !== 0;
-    if (direction === 1) this.#collect(chunk, isFirst, isLast);
+    if (direction === 1) this.#collect(chunk, flags, isFirst, isLast);
     const under = this.#underWay[direction];
     const seen = isFirst ? this.#begin(direction, chunk, length, flags) : (under ?? unfollowed);
     this.#underWay[direction] = isLast ? null : { ...seen, dataAt: CHUNK_HEADER_BYTES, isMessage: false };
@@ -125,14 +130,19 @@ export class DynamicWatch {
   }
 
   #answered(id: number, chunk: Uint8Array, statusAt: number): void {
+    if (!this.#asked.delete(id)) this.#open[1].delete(id);
     const created = this.#open[1].get(id);
     const isRefused = statusAt + 4 > chunk.length || u32le(chunk, statusAt) >= 0x8000_0000;
     if (created === undefined || isRefused) this.#open[0].delete(id);
     else put(this.#open[0], id, { name: created.name, kind: created.kind, remaining: 0 });
   }
 
-  /** A Create Request, which may come in several chunks. */
-  #collect(chunk: Uint8Array, isFirst: boolean, isLast: boolean): void {
+  /** A Create Request, which may come in several chunks. One of which a chunk is compressed is not read. */
+  #collect(chunk: Uint8Array, flags: number, isFirst: boolean, isLast: boolean): void {
+    if ((flags & ChannelFlag.packetCompressed) !== 0) {
+      this.#create = null;
+      return;
+    }
     if (isFirst) {
       const isCreate = (chunk[CHUNK_HEADER_BYTES] ?? 0) >> 4 === CREATE;
       this.#create = isCreate ? { bytes: new Uint8Array(NAME_BYTES_MAX), filled: 0 } : null;
@@ -154,18 +164,21 @@ export class DynamicWatch {
     const end = message.indexOf(0, 1 + idBytes);
     if (end < 0) {
       this.#open[1].delete(id);
+      this.#asked.delete(id);
       return;
     }
     const name = String.fromCharCode(...message.subarray(1 + idBytes, end));
     const channel = { name, kind: channelKind(name) };
-    put(this.#open[1], id, { ...channel, remaining: 0 });
+    if (put(this.#open[1], id, { ...channel, remaining: 0 })) this.#asked.add(id);
     this.#onName(channel);
   }
 }
 
-/** Channels beyond the bound are not followed. */
-function put(open: Map<number, OpenChannel>, id: number, channel: OpenChannel): void {
-  if (open.has(id) || open.size < DYNAMIC_CHANNELS_MAX) open.set(id, channel);
+/** Channels beyond the bound are not followed: false. */
+function put(open: Map<number, OpenChannel>, id: number, channel: OpenChannel): boolean {
+  const isFollowed = open.has(id) || open.size < DYNAMIC_CHANNELS_MAX;
+  if (isFollowed) open.set(id, channel);
+  return isFollowed;
 }
 
 /** A server may say more: its managing PDUs hold nothing anybody typed. */
