@@ -3,9 +3,10 @@ import { type AddressInfo, connect as connectTcp, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Admission, SessionTicket } from '@lucid-sessions/contract';
-import { Connector, ErrorInfo } from '@lucid-sessions/rdp';
+import { Connector, clientInfoPdu, ErrorInfo, InfoFlag, requestFrame, SecurityFlag } from '@lucid-sessions/rdp';
 import { frameFlags, frameKinds } from '@lucid-sessions/recording';
 import { ClientError, connectClient, type Desktop, type DesktopOptions, startDesktop } from '@lucid-sessions/testkit';
+import { encode } from '@lucid-sessions/wire';
 import { type Gateway, startGateway, ticketFor } from './gateway-kit.ts';
 
 const password = 'Corr3ct-Horse';
@@ -408,6 +409,28 @@ test('bytes that are no RDP end the session as a violation, and what came before
   assert.equal(ended.statistics.errorsCount, 1);
   await gateway.reported('drained');
   assert.ok(gateway.frames().length >= 4);
+});
+
+test('a client that says the same a thousand times has it written down once', async (t) => {
+  const target = await desktop(t);
+  const gateway = await gatewayTo(t, target, { graphics: 'classic' });
+  const socket = await halfClient(gateway.port);
+  const strings = { domain: '', userName: 'a', password: '', alternateShell: '', workingDir: '' };
+  const info = { codePage: 0, flags: InfoFlag.unicode | InfoFlag.compression, ...strings };
+  const data = encode(clientInfoPdu, { flags: SecurityFlag.infoPkt, flagsHi: 0, info });
+  const said = Buffer.from(requestFrame(1007, 1003, data));
+  socket.write(connectInitial());
+  await gateway.reported('started');
+  socket.write(Buffer.concat(Array<Buffer>(1000).fill(said)));
+  await gateway.reported('client');
+  socket.destroy();
+  await gateway.reported('drained');
+  const infos = gateway.frames().filter(({ body }) => body.length === said.length).length;
+  assert.ok(infos > 10, `${infos} recorded`);
+  // Each report is a durable write, and waits in memory for it.
+  const told = gateway.reports.map((report) => (report.kind === 'fact' ? report.fact.kind : report.kind));
+  assert.equal(told.filter((kind) => kind === 'client').length, 1);
+  assert.equal(told.filter((kind) => kind === 'downgrade').length, 1);
 });
 
 for (const [what, bytes] of [

@@ -71,6 +71,8 @@ export class RecordedSession {
   readonly #whenEnded: Promise<void>;
   #resolveEnded: () => void = () => {};
   #info: Partial<Extract<GatewayNote, { type: 'client' }>> = {};
+  /** What was told of the present connection: a peer says the same as often as it likes, and each report is written down. */
+  readonly #told = new Set<string>();
 
   constructor(options: RecordedSessionOptions) {
     const { ticket, spool } = options;
@@ -173,6 +175,7 @@ export class RecordedSession {
     this.#updatesSeen = 0;
     this.#errorInfo = null;
     this.#info = {};
+    this.#told.clear();
     const connected = { atUs, clientAddress, targetAddress, ...(clientTls === '' ? {} : { tls: clientTls }) };
     this.#fact({ kind: 'connected', ...connected });
     this.#note({ type: 'connected', ...connected });
@@ -239,6 +242,7 @@ export class RecordedSession {
         return;
       }
       case 'client_info': {
+        if (!this.#isNews('client_info')) return;
         const clientUser = event.domain === '' ? event.userName : `${event.domain}\\${event.userName}`;
         const said = { clientName: this.#info.clientName ?? null, clientUser: clientUser || null };
         const { sessionId } = this;
@@ -249,6 +253,7 @@ export class RecordedSession {
         this.#note({ type: 'client', ...this.#info, channels: event.channels } as GatewayNote);
         return;
       case 'downgrade':
+        if (!this.#isNews(event.what)) return;
         this.#fact({ kind: 'downgrade', atUs: this.#options.wallUs(), what: event.what });
         this.#note({ type: 'downgrade', what: event.what });
         return;
@@ -265,6 +270,13 @@ export class RecordedSession {
       case 'disconnect':
         this.#ending ??= left(event.from, this.#errorInfo);
     }
+  }
+
+  /** The first time on this connection. Bounded: what is told is one of a few. */
+  #isNews(what: string): boolean {
+    const isNews = !this.#told.has(what);
+    this.#told.add(what);
+    return isNews;
   }
 
   #note(note: GatewayNote): void {
