@@ -73,6 +73,12 @@ async function anchor(context: Context, sessionId: string): ReturnType<PipelineP
   };
 }
 
+/**
+ * Above the connections a recorder lets wait (RDP_WAITING_CONNECTIONS, 8 for each session unless set): it shares those out by
+ * client address, and a few addresses that took every reservation would keep all others out.
+ */
+const reservationsMin = 20_000;
+
 export function createPipelineService(deps: PipelineDeps, limits: Partial<PipelineLimits> = {}): PipelineService {
   const allLimits = { ...defaultLimits, ...limits };
   const context: Context = {
@@ -80,7 +86,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     limits: allLimits,
     locks: new KeyedLock(),
     connected: new Set(),
-    reservations: new Reservations(4 * allLimits.concurrentSessionsMax + 256, deps.nowUs),
+    reservations: new Reservations(Math.max(reservationsMin, 16 * allLimits.concurrentSessionsMax), deps.nowUs),
     kick: () => runner.kick(),
   };
   const runner = new JobRunner(context, {
