@@ -74,6 +74,20 @@ const sessionColumns = (session: SessionDocument) =>
     JSON.stringify(session),
   ] as const;
 
+/** mstsc cuts the name in its cookie here. */
+const mstscNameLength = 9;
+const routable = "'starting', 'created', 'recording', 'paused'";
+
+/** Armed sessions go first, then those under way; a name that is whole goes before one that was cut. Undefined: none, or several. */
+function theOneMeant(rows: readonly Row[]): Row | undefined {
+  for (const statuses of [['starting'], ['recording', 'paused'], ['created']])
+    for (const whole of [1, 0]) {
+      const fits = rows.filter((row) => statuses.includes(String(row.status)) && Number(row.whole) === whole);
+      if (fits.length > 0) return fits.length === 1 ? fits[0] : undefined;
+    }
+  return undefined;
+}
+
 const escapeLike = (text: string) => text.replace(/[\\%_]/g, (character) => `\\${character}`);
 
 function metadataOf(row: Row): ChunkMetadata {
@@ -161,17 +175,31 @@ export class SqliteMetadataStore implements MetadataStore {
     );
   }
 
+  /** By id, or by user name: of the sessions that could be meant, exactly one must fit. */
   async findByCookie(cookie: string): Promise<SessionDocument | null> {
-    return guardedSql(() =>
-      documentOf(
-        this.#database.get('SELECT document FROM sessions WHERE session_id = ?', cookie) ??
-          this.#database.get(
-            `SELECT document FROM sessions WHERE cookie = ? AND status IN ('starting', 'created')
-             ORDER BY status DESC, created_at DESC LIMIT 1`,
-            cookie.toLowerCase(),
-          ),
-      ),
-    );
+    return guardedSql(() => {
+      const byId = documentOf(this.#database.get('SELECT document FROM sessions WHERE session_id = ?', cookie));
+      if (byId !== null) return byId;
+      const name = cookie.toLowerCase();
+      const rows = this.#database.all(
+        `WITH names AS (
+           SELECT document, status, cookie AS name FROM sessions WHERE cookie IS NOT NULL AND status IN (${routable})
+           UNION SELECT document, status, substr(cookie, instr(cookie, char(92)) + 1) FROM sessions
+             WHERE cookie IS NOT NULL AND status IN (${routable})
+           UNION SELECT document, status, lower(json_extract(document, '$.rdp_config.domain')) || char(92) || cookie
+             FROM sessions WHERE cookie IS NOT NULL AND status IN (${routable})
+         )
+         SELECT document, status, MAX(name = ?) AS whole FROM names
+         WHERE name = ? OR (length(?) = ? AND substr(name, 1, ?) = ?) GROUP BY document LIMIT 100`,
+        name,
+        name,
+        name,
+        mstscNameLength,
+        mstscNameLength,
+        name,
+      );
+      return documentOf(theOneMeant(rows));
+    });
   }
 
   async listSessions(query: SessionQuery): Promise<{ sessions: SessionDocument[]; total: number }> {

@@ -46,6 +46,8 @@ export const rdpConfigSchema = z.strictObject({
     .string()
     .regex(/^[0-9a-f]{64}$/)
     .optional(),
+  /** + Its user name (mstshash) leads to it although an .rdp file was issued; only where RDP_COOKIE_ROUTE is on. */
+  route_by_name: z.boolean().optional(),
   /** + TLS 1.0 and 1.1, CBC and no forward secrecy are taken from the target too: a recorded fact. */
   legacy_tls: z.boolean().optional(),
 });
@@ -179,6 +181,8 @@ export interface SessionDocument {
   end_message: string | null;
   /** The last connection that asked for it and did not become a session. */
   last_attempt?: LastAttempt | null;
+  /** When its .rdp file was issued last. */
+  rdp_file_issued_at?: string | null;
   /** Null while nothing has become of it. */
   outcome?: SessionOutcome | null;
   /** Of the connection that was admitted last. */

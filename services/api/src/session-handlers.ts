@@ -105,11 +105,27 @@ async function update(call: Call<'updateSession'>): Promise<SessionDocument> {
   throw new LucidError('conflict', 'the session is being changed by someone else; try again');
 }
 
+/** Before the token is good: from here on the session takes its token only. */
+async function noteIssued(call: Call<'rdpFile'>, loaded: SessionDocument): Promise<void> {
+  const { storage, nowUs } = call.api.deps;
+  let session = loaded;
+  for (let swap = 0; swap < swapsMax; swap++) {
+    const { replaced, current } = await storage.replaceSession({
+      session: { ...session, rdp_file_issued_at: isoOf(nowUs()), version: session.version + 1 },
+      expectedVersion: session.version,
+    });
+    if (replaced) return;
+    session = current ?? (await loadSession(call));
+  }
+  throw new LucidError('conflict', 'the session is being changed by someone else; try again');
+}
+
 async function makeRdpFile(call: Call<'rdpFile'>): Promise<FileAnswer> {
   const { deps, config } = call.api;
   const session = await loadSession(call);
   if (session.status !== 'created' && session.status !== 'starting')
     throw new LucidError('notInThisState', `the session is ${session.status}; create a new one to connect`);
+  await noteIssued(call, session);
   const token = Buffer.from(deps.randomBytes(routeTokenBytes)).toString('base64url');
   const tokenSha256 = createHash('sha256').update(token).digest('hex');
   await deps.storage.setRouteToken({ sessionId: call.sessionId, tokenSha256 });

@@ -165,7 +165,7 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
       newId: randomUUID,
       onError,
     },
-    { reconcileMs: 3_600_000 },
+    { reconcileMs: 3_600_000, cookieRoute: true },
   );
   await pipeline.run();
   const trustedKeys: ApiDeps['trustedKeys'] = {

@@ -126,6 +126,24 @@ async function sessionOf(
   return (await storage.findSession({ route: by })).session;
 }
 
+const dayUs = 86_400_000_000;
+
+/** A name is no secret: it leads to a session only where operator and session want that. */
+function routeRefusal({ deps, limits }: Context, session: SessionDocument, { kind }: Route): Refusal | null {
+  const issuedAt = session.rdp_file_issued_at ?? null;
+  if (kind === 'token') {
+    const isUsed = session.started_at !== null;
+    const ageUs = issuedAt === null ? 0 : deps.nowUs() - Date.parse(issuedAt) * 1000;
+    const isOld = limits.rdpFileDays > 0 && ageUs > limits.rdpFileDays * dayUs;
+    return isOld && !isUsed ? refusal('expired', 'this .rdp file is too old; download a fresh one') : null;
+  }
+  if (!limits.cookieRoute)
+    return refusal('unknown_session', 'names lead to no session here (RDP_COOKIE_ROUTE); use the .rdp file');
+  if (issuedAt !== null && session.rdp_config.route_by_name !== true)
+    return refusal('unknown_session', 'this session takes its .rdp file only');
+  return null;
+}
+
 /** What this connection would be to the session: its first one, one that goes on with it, or none at all. */
 function placeOf(
   context: Context,
@@ -133,6 +151,8 @@ function placeOf(
   journal: Journal,
   { route, recorderId }: ConnectionRequest,
 ): 'first' | 'again' | Refusal {
+  const unroutable = routeRefusal(context, session, route);
+  if (unroutable !== null) return unroutable;
   const state = stateOf(session);
   if (journal.connected || context.connected.has(session.session_id)) {
     const goesOn = liveStates.includes(state) && state !== 'stopping';

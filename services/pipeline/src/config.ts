@@ -40,6 +40,10 @@ export interface PipelineLimits {
   anchorRechecksMs: readonly number[];
   /** How long a session waits for its client after a lost connection, where it does not say otherwise; 0: it ends. */
   reconnectSeconds: number;
+  /** Names (mstshash) lead to sessions. They are no secrets: whoever guesses one has the session. */
+  cookieRoute: boolean;
+  /** An .rdp file that was not used yet is too old after this; 0: never. */
+  rdpFileDays: number;
   /** Statistics of a live session are written at most this often. */
   progressMs: number;
 }
@@ -59,6 +63,8 @@ export const defaultLimits: PipelineLimits = {
   anchorPollMs: 60_000,
   anchorRechecksMs: [3_600_000, 86_400_000, 604_800_000],
   reconnectSeconds: 300,
+  cookieRoute: false,
+  rdpFileDays: 0,
   progressMs: 5_000,
 };
 
@@ -91,6 +97,12 @@ function readRechecks(environment: Environment): readonly number[] {
   return steps.map((step) => Number(step?.[1]) * unitMs[step?.[2] as keyof typeof unitMs]);
 }
 
+function readSwitch(environment: Environment, variable: string): boolean {
+  const text = readText(environment, variable, 'off');
+  if (text !== 'on' && text !== 'off') throw new EnvironmentError(variable, 'must be on or off');
+  return text === 'on';
+}
+
 export function readPipelineEnv(environment: Environment): PipelineConfig {
   return {
     host: readText(environment, 'LUCID_BIND_HOST', '127.0.0.1'),
@@ -102,6 +114,8 @@ export function readPipelineEnv(environment: Environment): PipelineConfig {
       anchorRechecksMs: readRechecks(environment),
       anchorPollMs: readInteger(environment, 'LUCID_ANCHOR_POLL_SECONDS', { min: 1, max: 86_400, fallback: 60 }) * 1000,
       ...readWaits(environment),
+      cookieRoute: readSwitch(environment, 'RDP_COOKIE_ROUTE'),
+      rdpFileDays: readInteger(environment, 'LUCID_RDP_FILE_DAYS', { min: 0, max: 3650, fallback: 0 }),
       reconnectSeconds: readInteger(environment, 'LUCID_RECONNECT_SECONDS', { min: 0, max: 86_400, fallback: 300 }),
       retentionDaysDefault: readRetentionDays(environment, 'LUCID_RETENTION_DAYS_DEFAULT'),
       concurrentSessionsMax: readInteger(environment, 'MAX_CONCURRENT_SESSIONS', {

@@ -110,6 +110,33 @@ check('a name is no secret: its session must have been started', async (made) =>
   assert.deepEqual([elsewhere.admitted, elsewhere.admitted || elsewhere.code], [false, 'in_use']);
 });
 
+check(
+  'a session whose .rdp file was issued takes it only, unless its creator says that its name leads to it',
+  async (made) => {
+    const issued = { ...sampleSession('s1'), rdp_file_issued_at: '2026-01-01T00:00:00.000Z' };
+    await made.pipeline.create({ session: issued, routeTokenSha256: tokenSha256('t') });
+    await made.pipeline.start({ sessionId: 's1' });
+    const refused = async (name: string) => {
+      const answer = await admitBy(made, name);
+      return answer.admitted || answer.code;
+    };
+    assert.deepEqual([await refused('s1'), await refused('alice')], ['unknown_session', 'unknown_session']);
+    assert.equal((await sessionOf(made, 's1')).pipeline_state, 'starting', 'and is not used up');
+    const rdp_config = { ...issued.rdp_config, route_by_name: true };
+    await made.pipeline.create({ session: { ...issued, session_id: 's2', rdp_config }, routeTokenSha256: null });
+    await made.pipeline.start({ sessionId: 's2' });
+    await made.restart({ cookieRoute: false });
+    assert.equal(await refused('s2'), 'unknown_session', 'off where configuration does not turn it on');
+    await made.restart({ rdpFileDays: 1 });
+    made.clock.us += 2 * 86_400_000_000;
+    const old = await made.connect({ kind: 'token', token: 't' });
+    assert.deepEqual([old.admitted, old.admitted || old.code], [false, 'expired']);
+    await made.restart();
+    assert.equal(await refused('s2'), true);
+    assert.equal((await made.connect({ kind: 'token', token: 't' })).admitted, true);
+  },
+);
+
 check('a listener makes the session itself', async (made) => {
   const route = { kind: 'listener', target: '[2001:db8::1]:3390' } as const;
   const admission = await made.connect(route);
@@ -758,7 +785,7 @@ check('another writer of the document is no obstacle', async (made) => {
 
 check('the same over HTTP', async (made) => {
   const serviceSecret = 'test secret of the services, 32 or more';
-  const limits = { ...defaultLimits, progressMs: 0 };
+  const limits = { ...defaultLimits, progressMs: 0, cookieRoute: true };
   const server = createPipelineServer({ host: '127.0.0.1', port: 0, serviceSecret, limits }, made.deps());
   const { address } = await server.start();
   const client = rpcClient('pipeline', address, { token: serviceSecret });

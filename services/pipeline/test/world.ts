@@ -153,7 +153,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
     newId: () => `new-${++count}`,
     onError: (where, thrown) => failures.push(`${where}: ${(thrown as Error).message}`),
   });
-  const chosen = { reconcileMs: 3_600_000, progressMs: 0, anchorPollMs: 0, ...limits };
+  const chosen = { cookieRoute: true, reconcileMs: 3_600_000, progressMs: 0, anchorPollMs: 0, ...limits };
   let service = createPipelineService(deps(), chosen);
   await service.run();
 

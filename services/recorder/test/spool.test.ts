@@ -113,12 +113,36 @@ test('PDUs that arrive in pieces, both directions at once, across flushes', asyn
 });
 
 test('the pool is bounded: it says when it has no room, and drops rather than grows', async (t) => {
-  const { spool, drained } = await openSpool(t, temporaryDirectory(t));
+  const directory = temporaryDirectory(t);
+  const gate = join(directory, 'gate');
+  // The disk stands still until the gate is there: how fast it is must not decide what this test sees.
+  writeFileSync(
+    join(directory, 'disk.mjs'),
+    `import { existsSync } from 'node:fs';
+     import { createDisk as real } from ${JSON.stringify(new URL('../src/spool/spool-disk.ts', import.meta.url).href)};
+     const pause = new Int32Array(new SharedArrayBuffer(4));
+     export const createDisk = () => {
+       const disk = real();
+       const append = disk.append.bind(disk);
+       return Object.assign(disk, { append(...given) {
+         while (!existsSync(${JSON.stringify(gate)})) Atomics.wait(pause, 0, 0, 2);
+         return append(...given);
+       } });
+     };`,
+  );
+  const { spool, drained } = await openSpool(t, directory, { diskModule: join(directory, 'disk.mjs') });
   const session = spool.open('alpha', quiet);
   assert.equal(spool.hasRoom, true);
-  // Without giving the spool thread's messages a turn to matter: 40 slots of 192 KiB against 20 MB.
-  for (let i = 0; i < 400; i += 1) pdu(session, 1, 60_000);
-  assert.ok(session.batch.framesDropped > 0 || spool.hasRoom);
+  // 40 slots of 192 KiB against 24 MB.
+  for (let i = 0; i < 400; i += 1) {
+    const hadRoom: boolean = spool.hasRoom;
+    const before: number = session.batch.framesDropped;
+    pdu(session, 1, 60_000);
+    assert.ok(session.batch.framesDropped === before || !hadRoom, 'what it has room for is never dropped');
+  }
+  assert.ok(session.batch.framesDropped > 0);
+  assert.equal(spool.hasRoom, false);
+  writeFileSync(gate, '');
   session.end(end);
   await drained;
   while (!spool.hasRoom) await new Promise((resolve) => setTimeout(resolve, 1));

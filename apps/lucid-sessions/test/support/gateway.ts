@@ -28,6 +28,7 @@ const environmentOf = (dataDir: string): Record<string, string> => ({
   SESSION_API_PORT: '0',
   RDP_LISTEN_PORT: '0',
   RDP_LISTEN_HOST: '127.0.0.1',
+  RDP_COOKIE_ROUTE: 'on',
   LUCID_RATE_LIMIT_CREATE: '1000',
   LUCID_RATE_LIMIT_READ: '100000',
   LUCID_RATE_LIMIT_BULK: '1000',
@@ -53,16 +54,20 @@ export async function startGateway(t: TestContext, environment: Record<string, s
   };
 }
 
-/** Creates and arms a session for `port` on this machine; answers its id and the routing token of its .rdp file. */
+/**
+ * Creates and arms a session for `port` on this machine; answers its id and the routing token of its .rdp file. One with a user
+ * name may be reached by that as well.
+ */
 export async function armSession(
   { api }: Pick<Gateway, 'api'>,
   port: number,
   more: { name?: string; rdp_config?: Record<string, unknown>; recording_config?: Record<string, unknown> } = {},
 ): Promise<{ id: string; routingToken: string }> {
+  const byName = more.rdp_config?.username === undefined ? {} : { route_by_name: true };
   const session = await api.json<SessionAnswer>('POST', '/sessions', {
     name: `test of port ${port}`,
     ...more,
-    rdp_config: { host: '127.0.0.1', port, ignore_cert: true, ...more.rdp_config },
+    rdp_config: { host: '127.0.0.1', port, ignore_cert: true, ...byName, ...more.rdp_config },
   });
   const id = session.session_id;
   await api.json('POST', `/sessions/${id}/start`, {});

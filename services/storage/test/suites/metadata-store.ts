@@ -52,6 +52,24 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
     assert.equal((await store.findByCookie('done'))?.session_id, 'done', 'an id names its session');
     assert.equal((await store.findByCookie('ALICE'))?.session_id, 'armed', 'an armed session goes first');
     assert.equal(await store.findByCookie('nobody'), null);
+    const named = (sessionId: string, username: string, domain?: string) => {
+      const session = sampleSession(sessionId);
+      const rdp_config = { ...session.rdp_config, username, ...(domain === undefined ? {} : { domain }) };
+      return store.insertSession({ ...session, status: 'starting', rdp_config }, null);
+    };
+    await named('admin', 'Administrator');
+    await named('domain', 'CONTOSO\\bob');
+    await named('apart', 'carol', 'FABRIKAM');
+    const found = async (cookie: string) => (await store.findByCookie(cookie))?.session_id ?? null;
+    assert.deepEqual(
+      await Promise.all(
+        ['administr', 'ADMINISTRATOR', 'admin12', 'CONTOSO\\b', 'bob', 'fabrikam\\', 'FABRIKAM\\carol'].map(found),
+      ),
+      ['admin', 'admin', null, 'domain', 'domain', 'apart', 'apart'],
+      'mstsc cuts names at nine characters',
+    );
+    await named('admins', 'administrative');
+    assert.deepEqual(await Promise.all(['administr', 'administrator'].map(found)), [null, 'admin'], 'two fit');
   });
 
   check('lists filter, search, page and leave deleted sessions out', async (store) => {
