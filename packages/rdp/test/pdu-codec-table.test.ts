@@ -153,6 +153,16 @@ const vectors: [Codec<unknown>, string][] = [
   [rdp.touchInputPdu, '0300 20000000 05 01 01 da1b1c1d1e1f2a 00 07 22 ba1b1c 19 42 01 da1b 02 8132 8400'],
   [rdp.touchInputPdu, '0800 18000000 05 01 01 00 00 1f 4064 4064 19 01 8400 805a 42 05'],
   [rdp.soundMessage, '07 00 0400 01020304'],
+  [rdp.audioFormat, '0100 0200 44ac0000 10b10200 0400 1000 0000'],
+  [rdp.audioFormat, '1100 0200 44ac0000 dbac0000 0008 0400 0200 f907'],
+  [
+    rdp.soundFormats,
+    '03000000 ffffffff 00000000 0000 0200 ff 0800 00 0100020044ac000010b10200040010000000 06a1020044ac0000c05d0000040010000000',
+  ],
+  [rdp.soundWaveInfo, '16a1 0300 02 000000 270c4583'],
+  // The beginning of [MS-RDPEA] 4.2.4.
+  [rdp.soundWave2, '16a1 0300 02 000000 c2b8ac0d 270c4583048482'],
+  [rdp.soundVolume, 'ffff 0080'],
   [rdp.capabilitySet, `0400 2800 ${'00'.repeat(24)} 7800 0001 7800 0004 5101 0010`],
   [rdp.capabilitySet, '1200 0800 01 00 0000'],
   [rdp.capabilitySet, '1500 0c00 02000000 0040 0001'],

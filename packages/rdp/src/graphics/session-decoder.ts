@@ -1,9 +1,11 @@
 import { DecodeError, decode } from '@lucid-sessions/wire';
 import type { InspectedEvent } from '../channel/inspected.ts';
 import { MOUSE_CURSOR_CHANNEL, type MouseCursorPdu, MouseCursorType, mouseCursorPdu } from '../channel/mouse-cursor.ts';
+import { SOUND_CHANNEL, SOUND_DYNAMIC_CHANNELS } from '../channel/sound.ts';
 import { StreamInspector, type StreamInspectorSnapshot } from '../channel/stream-inspector.ts';
 import { FastPathUpdateCode } from '../pdu/fast-path.ts';
 import { PduType2 } from '../pdu/share.ts';
+import { type SoundPiece, type SoundSnapshot, SoundStreams } from '../sound/sound-stream.ts';
 import type { MainChroma } from './avc/chroma-votes.ts';
 import type { H264DecoderFactory } from './avc/h264-decoder.ts';
 import { BulkDecompressor, type BulkSnapshot, type HistoryDepth } from './bulk/index.ts';
@@ -32,6 +34,8 @@ export interface RecordedPdu {
 export interface SessionDecoderOptions {
   /** Brings H.264; without it AVC frames are counted and not drawn. */
   readonly createH264Decoder?: H264DecoderFactory;
+  /** Gets the session's sound as it comes; its bytes are views, to be copied where they are kept. */
+  readonly onSound?: (piece: SoundPiece) => void;
 }
 
 export interface SessionSnapshot {
@@ -42,6 +46,8 @@ export interface SessionSnapshot {
   readonly updates: UpdatesSnapshot;
   readonly capabilities: Readonly<GraphicsCapabilities>;
   readonly lost: { readonly client: boolean; readonly server: boolean };
+  /** Absent in states from before sound was read. */
+  readonly sound?: SoundSnapshot;
 }
 
 /**
@@ -60,6 +66,8 @@ export class SessionDecoder {
   };
   readonly #updates: UpdateDecoder;
   readonly #graphics: GraphicsChannel;
+  readonly #sound = new SoundStreams();
+  readonly #onSound: ((piece: SoundPiece) => void) | undefined;
   /** Set when a direction's bytes could not even be framed: nothing after them can be told apart. */
   readonly #lost = { client: false, server: false };
   /** It has seen something of a connection. */
@@ -73,6 +81,7 @@ export class SessionDecoder {
       server: (data, flags) => server.decompress(data, flags),
     });
     this.#updates = new UpdateDecoder(this.screen, this.#capabilities);
+    this.#onSound = options.onSound;
     this.#graphics = new GraphicsChannel(this.screen, options.createH264Decoder);
   }
 
@@ -112,6 +121,7 @@ export class SessionDecoder {
       updates: this.#updates.snapshot(),
       capabilities: { ...this.#capabilities, codecs: new Map(this.#capabilities.codecs) },
       lost: { ...this.#lost },
+      sound: this.#sound.snapshot(),
     };
   }
 
@@ -143,6 +153,7 @@ export class SessionDecoder {
     this.#capabilities.codecs.clear();
     for (const [codecId, codec] of codecs) this.#capabilities.codecs.set(codecId, codec);
     Object.assign(this.#lost, snapshot.lost);
+    this.#sound.restore(snapshot.sound ?? []);
   }
 
   /** Ends H.264 decoders. The screen stays. */
@@ -200,6 +211,7 @@ export class SessionDecoder {
   }
 
   #event(event: InspectedEvent, later: boolean): void | Promise<void> {
+    if (event.kind === 'channelMessage' || event.kind === 'dynamicMessage') this.#hear(event);
     if (event.sender === 'server') return this.#serverEvent(event, later);
     this.#clientEvent(event);
   }
@@ -227,6 +239,17 @@ export class SessionDecoder {
         return this.#graphics.process(event.message, later);
       default:
     }
+  }
+
+  #hear({ kind, channelName, message, sender }: SoundEvent): void {
+    const isSound =
+      channelName !== null &&
+      (kind === 'channelMessage' ? channelName === SOUND_CHANNEL : SOUND_DYNAMIC_CHANNELS.has(channelName));
+    if (!isSound || message === null) return;
+    guarded(this.screen, 'sound', () => {
+      const piece = this.#sound.push(channelName, sender, message);
+      if (piece !== null) this.#onSound?.(piece);
+    });
   }
 
   /** [MS-RDPEMSC]: its update types have the numbers of fast-path updates. */
@@ -274,6 +297,8 @@ const X224_CONNECTION_REQUEST = 0xe0;
 /** The gateway alone says what came before TLS: nothing a peer sends later can make a reader forget what it knows. */
 export const beginsConnection = ({ fromServer, bytes, beforeTls }: RecordedPdu): boolean =>
   beforeTls === true && !fromServer && bytes[0] === 3 && ((bytes[5] ?? 0) & 0xf0) === X224_CONNECTION_REQUEST;
+
+type SoundEvent = Extract<InspectedEvent, { kind: 'channelMessage' | 'dynamicMessage' }>;
 
 /** Whether an event may draw on the screen beside the graphics channel, or end that channel. */
 function drawsOver(event: InspectedEvent): boolean {
