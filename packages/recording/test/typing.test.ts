@@ -167,6 +167,9 @@ test('Unicode events: control characters do what the keys do', () => {
 test('a character of two halves is one, a half alone is none', () => {
   const us = () => new Keyboard();
   assert.deepEqual(us().unicode('a😀\b').told, ['a']);
+  // Signs that stand for dead keys in the tables of layouts.
+  assert.deepEqual(us().unicode('¨e˜ʹˊ').told, ['¨e˜ʹˊ']);
+  assert.deepEqual(new Keyboard(GERMAN).keys('0d').unicode('e').told, ['´e']);
   assert.deepEqual(us().unicode('\ud83d').unicode('a\ude00').told, ['\ufffda\ufffd']);
   fc.assert(
     fc.property(fc.string({ unit: 'grapheme', maxLength: 400 }), (text) => {

@@ -9,6 +9,7 @@ const keys: readonly (readonly [string, string])[] = [
   ['L', 'Live: to what happens now'],
   ['I', 'Skip idle time'],
   ['P', 'Show the pointer'],
+  ['M', 'Sound on and off'],
   ['Z', 'Fit or actual size'],
   ['F', 'Full screen'],
   ['S', 'Save this picture as PNG'],

@@ -15,6 +15,7 @@ import {
   ratesAllowed,
   type ToWorker,
 } from './protocol.ts';
+import { SoundPlayer } from './sound-player.ts';
 import { Timeline } from './timeline.ts';
 import { VerdictList } from './verdict-list.ts';
 
@@ -76,6 +77,18 @@ export class LucidPlayer extends HTMLElement {
     (on) => this.#send({ type: 'pointer', shown: on }),
     true,
   );
+  readonly #sound = new SoundPlayer();
+  readonly #soundOn = this.#toggle('sound', 'Sound', 'm', (on) => this.#sound.setMuted(!on), true);
+  readonly #volume = h('input', {
+    type: 'range',
+    class: 'volume',
+    min: 0,
+    max: 1,
+    step: 0.05,
+    value: 1,
+    'aria-label': 'Volume',
+    title: 'Volume',
+  });
   readonly #actual = this.#toggle(
     'oneToOne',
     'Actual size',
@@ -110,6 +123,7 @@ export class LucidPlayer extends HTMLElement {
     this.#grid = h('div', { class: 'grid' }, main, side);
     this.#root.append(this.#grid, this.#help);
     this.#rateSelect.addEventListener('change', () => this.setRate(Number(this.#rateSelect.value)));
+    this.#volume.addEventListener('input', () => this.#sound.setVolume(Number(this.#volume.value)));
     this.#grid.addEventListener('keydown', (event) => this.#onKey(event));
     this.#stage.addEventListener('click', () => this.toggle());
     this.#stage.addEventListener('dblclick', () => this.fullScreen());
@@ -156,6 +170,7 @@ export class LucidPlayer extends HTMLElement {
     this.#export?.sink.abort();
     this.#export = null;
     this.#waiting.clear();
+    this.#sound.close();
     this.#events = [];
     this.#timeline.dispose();
     clearTimeout(this.#linkTimer);
@@ -260,6 +275,12 @@ export class LucidPlayer extends HTMLElement {
         this.#eventList.set(this.#events, message.remark, message.hidesLogon);
         this.#eventList.setPosition(this.#seconds);
         this.#timeline.setMarks(this.#events);
+        return;
+      case 'sound':
+        this.#sound.hear(message.channel, message.samples);
+        return;
+      case 'silence':
+        this.#sound.stop();
         return;
       case 'thumbnail':
         this.#timeline.addThumbnail(message.timeUs / 1e6, message.picture);
@@ -389,6 +410,8 @@ export class LucidPlayer extends HTMLElement {
       this.#liveButton,
       this.#clock,
       h('span', { class: 'space' }),
+      this.#soundOn,
+      this.#volume,
       this.#rateSelect,
       this.#skipIdle,
       this.#pointer,
@@ -425,6 +448,7 @@ export class LucidPlayer extends HTMLElement {
       l: () => this.goLive(),
       i: () => this.#skipIdle.click(),
       p: () => this.#pointer.click(),
+      m: () => this.#soundOn.click(),
       z: () => this.#actual.click(),
       s: () => void this.#savePng(),
       e: () => void this.#startExport(),

@@ -7,6 +7,7 @@ import {
   type WebCodecs,
   WebCodecsH264,
 } from '@lucid-sessions/rdp/graphics';
+import type { SoundPiece } from '@lucid-sessions/rdp/sound';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import type { PictureDecoder } from './engine.ts';
 
@@ -26,16 +27,21 @@ function webCodecs(): WebCodecs | null {
   return { VideoDecoder, EncodedVideoChunk, after };
 }
 
-function newDecoder(): SessionDecoder {
+function newDecoder(onSound: (piece: SoundPiece) => void): SessionDecoder {
   const codecs = webCodecs();
-  return new SessionDecoder(codecs === null ? {} : { createH264Decoder: () => new WebCodecsH264(codecs) });
+  const h264 = codecs === null ? {} : { createH264Decoder: () => new WebCodecsH264(codecs) };
+  return new SessionDecoder({ ...h264, onSound });
 }
 
 /**
  * The session decoder as the engine walks it: counts visible changes and keeps the areas drawn until a painter takes them.
  */
 export class Picture implements PictureDecoder<PictureState> {
-  #decoder = newDecoder();
+  /** Gets the sound of frames somebody looks at. */
+  onSound: ((piece: SoundPiece) => void) | null = null;
+  #later = false;
+  readonly #hear = (piece: SoundPiece): void => void (this.#later || this.onSound?.(piece));
+  #decoder = newDecoder(this.#hear);
   #framesCount = 0;
   #dirty: Rectangle[] = [];
   #everything = true;
@@ -52,6 +58,7 @@ export class Picture implements PictureDecoder<PictureState> {
 
   take(frame: Frame, later = false): void | Promise<void> {
     if (frame.kind !== frameKinds.pdu || (frame.flags & frameFlags.inputs) !== 0) return;
+    this.#later = later;
     const fromServer = (frame.flags & frameFlags.serverToClient) !== 0;
     const beforeTls = (frame.flags & frameFlags.beforeTls) !== 0;
     const waiting = this.#decoder.push({ fromServer, bytes: frame.body, beforeTls }, later);
@@ -104,7 +111,7 @@ export class Picture implements PictureDecoder<PictureState> {
 
   reset(): void {
     this.#decoder.close();
-    this.#decoder = newDecoder();
+    this.#decoder = newDecoder(this.#hear);
     this.#everything = true;
   }
 }

@@ -10,6 +10,7 @@ import { Painter } from './painter.ts';
 import { Picture, type PictureState } from './picture.ts';
 import type { FromWorker, PlaybackState, PlayerEvent, PlayerSource, ToWorker } from './protocol.ts';
 import { noIndexText, RecordingIndex } from './recording-index.ts';
+import { SoundOut } from './sound-out.ts';
 import { StoredKeyframes } from './stored-keyframes.ts';
 import { Thumbnails } from './thumbnail.ts';
 import { turn } from './turn.ts';
@@ -59,6 +60,14 @@ export class PlayerSession {
   readonly #painter: Painter;
   readonly #table = new ChunkTable();
   readonly #picture = new Picture();
+  readonly #sound = new SoundOut((channel, samples) => {
+    // What a decoder gives late, after a pause or a seek, belongs to another moment.
+    if (this.#isHeard)
+      this.#send(
+        { type: 'sound', channel, samples },
+        samples.channels.map(({ buffer }) => buffer),
+      );
+  });
   readonly #index: RecordingIndex;
   readonly #stored: StoredKeyframes;
   readonly #thumbnails: Thumbnails;
@@ -101,6 +110,7 @@ export class PlayerSession {
     this.#stored = new StoredKeyframes(this.#api, source.sessionId, webCrypto(globalThis.crypto));
     this.#thumbnails = new Thumbnails((timeUs, picture) => send({ type: 'thumbnail', timeUs, picture }, [picture]));
     this.#painter = new Painter(canvas);
+    this.#picture.onSound = (piece) => void (this.#isHeard && this.#sound.hear(piece));
     this.#painter.onSize = (width, height) => send({ type: 'size', width, height });
   }
 
@@ -165,6 +175,7 @@ export class PlayerSession {
         break;
       case 'rate':
         this.#rate = message.rate;
+        this.#silence();
         this.#anchor();
         break;
       case 'skipIdle':
@@ -194,6 +205,7 @@ export class PlayerSession {
         this.#closed = true;
         this.#playing = false;
         this.#live?.stop();
+        this.#sound.reset();
         break;
     }
   }
@@ -244,6 +256,16 @@ export class PlayerSession {
     if (blank) this.#timeUs = Math.max(startUs, this.#walker.timeUs);
     this.#durationUs = Math.max(this.#durationUs, this.#timeUs);
     this.#paint();
+  }
+
+  /** Sound in step with the picture: playing as fast as it was. */
+  get #isHeard(): boolean {
+    return this.#playing && this.#rate === 1 && this.#seeking === 0;
+  }
+
+  #silence(): void {
+    this.#sound.reset();
+    this.#send({ type: 'silence' });
   }
 
   #anchor(): void {
@@ -381,6 +403,7 @@ export class PlayerSession {
     if (!this.#playing) return;
     this.#playing = false;
     this.#atEdge = false;
+    this.#silence();
     this.#walker.cancel();
     this.#setState('paused');
   }
@@ -432,6 +455,7 @@ export class PlayerSession {
 
   async #seek(timeUs: number): Promise<void> {
     this.#timeUs = timeUs;
+    this.#silence();
     this.#atEdge = this.#live !== null && timeUs >= this.#durationUs - edgeUs;
     this.#anchor();
     const shown = setTimeout(() => this.#setState('loading'), loadingShownAfterMs);

@@ -43,6 +43,7 @@ const css = `
 .space { flex: 1; }
 button, select { font: inherit; color: inherit; background: transparent; border: 1px solid transparent; border-radius: 7px; min-height: 34px; min-width: 34px;
   padding: 0 8px; cursor: pointer; display: inline-flex; align-items: center; justify-content: center; gap: 6px; }
+input.volume { width: 72px; min-height: 0; padding: 0; accent-color: currentColor; }
 select { border-color: var(--p-line); background: var(--p-surface); }
 button:hover:not(:disabled) { background: var(--p-raised); }
 button:disabled { opacity: .45; cursor: default; }

@@ -1,3 +1,5 @@
+import type { SoundSamples } from '@lucid-sessions/rdp/sound';
+
 /** What the page and the decode worker say to each other. Times are µs since the session's start. */
 
 /** Where a recording comes from. The token goes to the worker by message and into a header: never into an address. */
@@ -67,6 +69,9 @@ export type FromWorker =
    * `hidesLogon`: what was typed before the logon can be asked for; `anew`: these are the first again.
    */
   | { type: 'events'; events: PlayerEvent[]; remark: string; hidesLogon: boolean; anew: boolean }
+  /** Sound to be heard now, behind what came by the same channel; `silence` ends what is still to be heard. */
+  | { type: 'sound'; channel: string; samples: SoundSamples }
+  | { type: 'silence' }
   | { type: 'thumbnail'; timeUs: number; picture: ImageBitmap }
   | { type: 'verdicts'; verdicts: Verdict[] }
   | { type: 'checkProgress'; checked: number; total: number }

@@ -26,6 +26,11 @@ export class VideoPace {
     return this.#picturesCount;
   }
 
+  /** Where a moment of the recording lies in the video; times are asked for in order. */
+  videoUs(timeUs: number): number {
+    return (timeUs - this.#options.fromUs - this.#skippedUs) / this.#options.speed;
+  }
+
   /** Pictures that show what was there before `timeUs`. Times never go back. */
   before(timeUs: number): number {
     return this.#advance(timeUs, (position) => Math.ceil(position));
@@ -37,13 +42,12 @@ export class VideoPace {
   }
 
   #advance(timeUs: number, countAt: (position: number) => number): number {
-    const { fromUs, framesPerSecond, speed, skipIdle } = this.#options;
+    const { fromUs, framesPerSecond, skipIdle } = this.#options;
     if (timeUs < fromUs) return 0;
     const gapUs = timeUs - this.#lastUs;
     if (skipIdle && gapUs > idleUs) this.#skippedUs += gapUs - idleLeadUs;
     this.#lastUs = timeUs;
-    const videoUs = (timeUs - fromUs - this.#skippedUs) / speed;
-    const due = Math.max(0, countAt((videoUs * framesPerSecond) / 1_000_000) - this.#picturesCount);
+    const due = Math.max(0, countAt((this.videoUs(timeUs) * framesPerSecond) / 1_000_000) - this.#picturesCount);
     this.#picturesCount += due;
     return due;
   }

@@ -1,5 +1,5 @@
 /** `video`: a recording as MP4 or WebM. Two walks through the recording: one to learn its sizes and its end, one to draw. */
-import { stat } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
 import { createPixelBuffer, type PixelBuffer, type PointerState, SessionDecoder } from '@lucid-sessions/rdp/graphics';
 import { CliError, exitCodes, formatBytes, type Output } from '../cli/output.ts';
@@ -11,6 +11,7 @@ import { formatRecordingTime } from './recording-time.ts';
 import { interrupted, walk } from './replay.ts';
 import { requireEncoder, VideoEncoder, type VideoFormat } from './video-encoder.ts';
 import { VideoPace } from './video-pace.ts';
+import { joinSound, VideoSound } from './video-sound.ts';
 
 export interface VideoOptions {
   out: string;
@@ -31,6 +32,8 @@ export interface VideoResult {
   frames: number;
   seconds: number;
   bytes: number;
+  /** Whether it can be heard. */
+  sound: boolean;
   /** What could not be drawn, by kind. */
   unsupported: Record<string, number>;
   /** What decoded H.264; null where there was none to decode. */
@@ -56,20 +59,37 @@ export async function exportVideo(
   return writeNewFile(options.out, async (partial) => {
     const survey = await surveyRecording(recording, options, output, signal);
     const encoder = new VideoEncoder(partial, { ...survey, format, framesPerSecond: options.framesPerSecond });
-    const film = new Film(encoder, survey, options, output);
+    const sound = new VideoSound(`${partial}.sound`);
+    const film = new Film(encoder, survey, options, output, sound);
     try {
       const { unsupported, h264_decoder } = await film.shoot(recording, signal);
+      const heard = await addSound(partial, sound, format);
       const { size: bytes } = await stat(partial);
       const { width, height } = survey;
       const frames = film.picturesCount;
       const seconds = frames / options.framesPerSecond;
       const session_id = recording.sessionId;
       const out = resolve(options.out);
-      return { session_id, out, width, height, frames, seconds, bytes, unsupported, h264_decoder };
+      return { session_id, out, width, height, frames, seconds, bytes, sound: heard, unsupported, h264_decoder };
     } finally {
       await encoder.kill();
+      await sound.dispose();
     }
   });
+}
+
+/** Pictures first, sound when all of it is known. Whether there was any. */
+async function addSound(partial: string, sound: VideoSound, format: VideoFormat): Promise<boolean> {
+  await sound.finish();
+  if (sound.isEmpty) return false;
+  const joined = `${partial}.joined`;
+  try {
+    await joinSound(partial, sound.path, format, joined);
+    await rename(joined, partial);
+  } finally {
+    await rm(joined, { force: true });
+  }
+  return true;
 }
 
 interface Survey {
@@ -118,13 +138,25 @@ class Film {
   readonly #output: Output;
   readonly #pace: VideoPace;
   readonly #h264 = new H264Use();
-  readonly #decoder = new SessionDecoder({ createH264Decoder: this.#h264.create });
+  readonly #decoder: SessionDecoder;
+  #timeUs = 0;
   /** One is painted while the other is on its way to the encoder. */
   #shown: PixelBuffer;
   #spare: PixelBuffer;
   #pointer: PointerState | null = null;
 
-  constructor(encoder: VideoEncoder, { width, height, endUs }: Survey, options: VideoOptions, output: Output) {
+  constructor(
+    encoder: VideoEncoder,
+    { width, height, endUs }: Survey,
+    options: VideoOptions,
+    output: Output,
+    sound: VideoSound,
+  ) {
+    this.#decoder = new SessionDecoder({
+      createH264Decoder: this.#h264.create,
+      // Faster or slower it would not be what was heard.
+      ...(options.speed === 1 && { onSound: (piece) => sound.hear(piece, this.#pace.videoUs(this.#timeUs)) }),
+    });
     this.#encoder = encoder;
     this.#options = options;
     this.#endUs = endUs;
@@ -146,6 +178,7 @@ class Film {
         untilUs: this.#endUs,
         signal,
         before: (timeUs) => {
+          this.#timeUs = timeUs;
           const due = this.#pace.before(timeUs);
           return due === 0 ? undefined : this.#show(due, timeUs, signal);
         },
@@ -201,7 +234,7 @@ class Film {
 
 export const describeVideo = (made: VideoResult): string =>
   [
-    `${made.out}: ${made.width}x${made.height}, ${made.frames} frames, ${made.seconds.toFixed(1)} s, ${formatBytes(made.bytes)}${made.h264_decoder === null ? '' : `, H.264 by ${made.h264_decoder}`}`,
+    `${made.out}: ${made.width}x${made.height}, ${made.frames} frames, ${made.seconds.toFixed(1)} s, ${formatBytes(made.bytes)}${made.sound ? ', with sound' : ''}${made.h264_decoder === null ? '' : `, H.264 by ${made.h264_decoder}`}`,
     ...describeUnsupported(made.unsupported),
   ].join('\n');
 

@@ -251,7 +251,11 @@ export class Typing {
     else if (together.length > 0 && !asAltGr) this.#combination(timeUs, [...together, character.toUpperCase()]);
     else if (code >= 1 && code <= 26) this.#combination(timeUs, ['Ctrl', String.fromCharCode(64 + code)]);
     else if (code < 0x20) this.#named(timeUs, `U+00${code.toString(16).padStart(2, '0')}`);
-    else this.#typed(timeUs, character);
+    else {
+      // It is what it is: no dead key, and none makes it another.
+      this.#write(timeUs, this.#dead === '' ? character : deadKeyAlone(this.#dead) + character, false, character);
+      this.#dead = '';
+    }
   }
 
   #combination(timeUs: number, names: string[]): void {
@@ -276,15 +280,20 @@ export class Typing {
     this.#into(timeUs, `[${name}]`).press(timeUs, `[${name}]`, true, approximate);
   }
 
+  /** What a key of the layout types, dead keys included. */
   #typed(timeUs: number, character: string, approximate = false): void {
-    const dead = this.#dead;
-    const waits = dead === '' && isDeadKey(character);
-    const text = waits ? '' : dead === '' ? character : composed(dead, character);
-    // Not before: a line that ends meanwhile takes the accent with it.
-    const line = this.#into(timeUs, text);
-    if (this.#dead === dead) line.press(timeUs, text, false, approximate);
-    else line.press(timeUs, character, false, approximate);
+    const waits = this.#dead === '' && isDeadKey(character);
+    const alone = isDeadKey(character) ? deadKeyAlone(character) : character;
+    if (waits) this.#write(timeUs, '', approximate);
+    else this.#write(timeUs, this.#dead === '' ? character : composed(this.#dead, character), approximate, alone);
     this.#dead = waits ? character : '';
+  }
+
+  /** `alone`: what it is without the accent before it, where the line that began with that has ended. */
+  #write(timeUs: number, text: string, approximate: boolean, alone = text): void {
+    const dead = this.#dead;
+    const line = this.#into(timeUs, text);
+    line.press(timeUs, this.#dead === dead ? text : alone, false, approximate);
   }
 
   /** The line that goes on, or a new one. */
