@@ -231,6 +231,12 @@ test('nothing is overwritten: a restore goes into an empty place, and one that w
   const restored = join(at.directory, 'restored');
   mkdirSync(restored);
   const run = readdirSync(at.backup).find((name) => name.startsWith('run-'));
+  // Cut off before a byte was restored.
+  const begun = join(at.directory, 'begun');
+  mkdirSync(begun);
+  writeFileSync(join(begun, 'restoring.json.0a1b2c3d4e5f.tmp'), '{');
+  assert.equal((await cli(begun, 'restore', at.backup)).code, 0);
+  assert.ok(!readdirSync(begun).some((name) => name.startsWith('restoring.json')));
   writeFileSync(join(restored, 'restoring.json'), JSON.stringify({ backup: at.backup, run: 'run-of-another' }));
   assert.match((await cli(restored, 'restore', at.backup)).stderr, /a restore of another backup .* was cut off/);
   writeFileSync(join(restored, 'restoring.json'), JSON.stringify({ backup: at.backup, run }));
@@ -245,10 +251,16 @@ test('nothing is overwritten: a restore goes into an empty place, and one that w
   // A run that was cut off is told apart from a whole one, and repeating it makes it whole.
   const half = join(at.directory, 'half');
   mkdirSync(join(half, 'run-20260101T000000-00000000'), { recursive: true });
+  for (const name of ['installation-id.0a1b2c3d4e5f.tmp', 'installation-id.7-1.tmp', 'backup.json.7-3.tmp'])
+    writeFileSync(join(half, name), '');
   assert.match((await cli(at.dataDir, 'check', half)).stderr, /there is no whole backup .* cut off/);
   assert.match((await cli(join(at.directory, 'n'), 'restore', half)).stderr, /there is no whole backup .* cut off/);
   assert.equal((await cli(at.dataDir, 'backup', half)).code, 0);
   assert.equal(existsSync(join(half, 'run-20260101T000000-00000000')), false);
+  assert.deepEqual(
+    readdirSync(half).filter((name) => name.endsWith('.tmp')),
+    [],
+  );
   await assertClean(at.dataDir, half);
 });
 

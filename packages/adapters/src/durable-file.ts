@@ -1,6 +1,6 @@
-import { link, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { link, mkdir, open, readFile, rename, rm, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { pid } from 'node:process';
 import { ownFileMode, ownFolderMode } from './own-file.ts';
 
 /** Makes a rename or a new name durable. */
@@ -13,19 +13,30 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-let temporaries = 0;
-
-async function writeTemporary(path: string, bytes: Uint8Array, mode: number): Promise<string> {
-  temporaries += 1;
-  const temporary = `${path}.${pid}-${temporaries}.tmp`;
-  const handle = await open(temporary, 'wx', mode);
+/**
+ * Puts `bytes` into a file beside `path`, which `name` then gives its name; one that got none is removed. Random, not by process
+ * number: in a container that is the same after a crash, and what the crash left would be in the way at every start.
+ */
+async function throughTemporary(
+  path: string,
+  bytes: Uint8Array,
+  mode: number,
+  name: (temporary: string) => Promise<void>,
+): Promise<void> {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   try {
-    await handle.writeFile(bytes);
-    await handle.sync();
-  } finally {
-    await handle.close();
+    const handle = await open(temporary, 'wx', mode);
+    try {
+      await handle.writeFile(bytes);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await name(temporary);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw error;
   }
-  return temporary;
 }
 
 /**
@@ -33,20 +44,20 @@ async function writeTemporary(path: string, bytes: Uint8Array, mode: number): Pr
  * part; a left temporary is never read.
  */
 export async function writeFileDurably(path: string, bytes: Uint8Array, mode = ownFileMode): Promise<void> {
-  await rename(await writeTemporary(path, bytes, mode), path);
+  await throughTemporary(path, bytes, mode, (temporary) => rename(temporary, path));
   await syncDirectory(dirname(path));
 }
 
 /** The same for a file that must not be there yet. False, and nothing is changed, when another was faster. */
 export async function createFileDurably(path: string, bytes: Uint8Array, mode = ownFileMode): Promise<boolean> {
-  const temporary = await writeTemporary(path, bytes, mode);
   try {
-    await link(temporary, path);
+    await throughTemporary(path, bytes, mode, async (temporary) => {
+      await link(temporary, path);
+      await unlink(temporary);
+    });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw error;
-  } finally {
-    await unlink(temporary);
   }
   await syncDirectory(dirname(path));
   return true;

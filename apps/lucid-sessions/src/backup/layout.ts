@@ -40,10 +40,11 @@ export interface BackupDescription {
 export const descriptionName = 'backup.json';
 export const installationName = 'installation-id';
 export const runPattern = /^run-\d{8}T\d{6}-[0-9a-f]{8}$/;
+/** Of the two files that are written whole: what a run that was cut off left of them. */
+const cutOff = /^(?:backup\.json|installation-id)\.[0-9a-f-]+\.tmp$/;
 const known = new Set([descriptionName, installationName, 'chunks', 'log', 'lock.sqlite', 'lock.sqlite-journal']);
 
-export const isOfBackup = (name: string): boolean =>
-  known.has(name) || runPattern.test(name) || /^backup\.json\.\d+-\d+\.tmp$/.test(name);
+export const isOfBackup = (name: string): boolean => known.has(name) || runPattern.test(name) || cutOff.test(name);
 
 /** Null where no run was ever whole. */
 export async function readDescription(directory: string): Promise<BackupDescription | null> {

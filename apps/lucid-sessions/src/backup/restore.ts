@@ -20,7 +20,7 @@ import { checkNote, type SignedCheckpoint } from '@lucid-sessions/evidence';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
 import { nowUs } from '../server/embedded-parts.ts';
 import { markRestored } from '../server/restored-log.ts';
-import { readRestoring, restoringPath } from '../server/restoring.ts';
+import { isRestOfMarker, readRestoring, restoringPath } from '../server/restoring.ts';
 import { absentAsNull, copyFile, copyTree, exists, hashFile } from './files.ts';
 import { type BackupDescription, otherRuns, readDescription } from './layout.ts';
 import { backupLogFiles, checkCopiedLog, copyLog } from './log-part.ts';
@@ -97,7 +97,7 @@ export async function checkRun(source: Places, { files }: BackupDescription): Pr
 /** Names that may be there before anything was restored. */
 async function namesBut(path: string, allowed: readonly string[]): Promise<string[]> {
   const names = (await absentAsNull(() => readdir(path))) ?? [];
-  return names.filter((name) => name !== 'lost+found' && !allowed.includes(name));
+  return names.filter((name) => name !== 'lost+found' && !isRestOfMarker(name) && !allowed.includes(name));
 }
 
 async function refuseTaken(target: Places, description: BackupDescription): Promise<void> {
@@ -164,6 +164,7 @@ class RestoreRun {
     if ((await readDescription(this.#directory))?.run !== this.#description.run)
       throw new CliError(`a newer backup was made in ${this.#directory} meanwhile: empty ${root} and restore again`);
     const unfinished = await settleSessions(this.#target, nowUs());
+    for (const name of (await readdir(root)).filter(isRestOfMarker)) await rm(join(root, name), { force: true });
     await rm(restoringPath(root));
     await syncDirectory(root);
     const problems = [...this.#description.problems, ...this.#problems];

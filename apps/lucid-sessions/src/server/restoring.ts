@@ -10,6 +10,9 @@ export interface Restoring {
 
 export const restoringPath = (root: string): string => join(root, 'restoring.json');
 
+/** What is left of the marker itself where a restore was cut off while it was written: nothing was restored yet. */
+export const isRestOfMarker = (name: string): boolean => /^restoring\.json\.[0-9a-f-]+\.tmp$/.test(name);
+
 export async function readRestoring(root: string): Promise<Restoring | null> {
   const bytes = await readFileOrNull(restoringPath(root));
   if (bytes === null) return null;
