@@ -242,6 +242,8 @@ export interface RecorderPort {
   resume(request: { sessionId: string }): Promise<{ resumedAtUs: number }>;
   live(): Promise<{
     sessions: { sessionId: string; startedAtUs: number; paused: boolean; statistics: RecordingStatistics }[];
+    /** Sessions, live or over, that have something in the spool which is not stored yet. Missing: not known. */
+    spooled?: string[];
   }>;
   /**
    * Frames of a session that is being recorded, from number `afterFrame` on, as they were recorded; waits up to `waitMs` for

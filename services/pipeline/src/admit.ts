@@ -26,11 +26,12 @@ import {
   loadJournal,
   loadSession,
   logRecord,
+  newJournal,
   stateOf,
   step,
-  tryStep,
 } from './context.ts';
 import type { Journal } from './ports.ts';
+import { beginAgain } from './reports.ts';
 import type { Reservation } from './reservations.ts';
 import { liveStates } from './state-machine.ts';
 
@@ -232,33 +233,42 @@ async function admitFirst(
   // Counted from here on, so that connections that open at the same time can't exceed the limit together.
   context.connected.add(sessionId);
   try {
-    if (unsaved !== null) await context.deps.storage.createSession({ session: unsaved, routeTokenSha256: null });
-    const session = await loadSession(context, sessionId);
-    const journal = await loadJournal(context, sessionId);
     const admittedUs = context.deps.nowUs();
-    const openedUs = journal.openedUs ?? admittedUs;
-    const openLogIndex = journal.openLogIndex ?? (await openRecording(context, session, openedUs));
+    const admitted: Journal = {
+      ...(await loadJournal(context, sessionId)),
+      recorderId: request.recorderId,
+      clientAddress: request.clientAddress,
+      connectionId: request.connectionId,
+      clientName: request.clientName,
+      connected: true,
+      admittedUs,
+    };
+    if (unsaved !== null) {
+      // Before the row: what a crash leaves of a listener's session is found by it, and by nothing else.
+      await context.deps.journal.put(admitted);
+      await context.deps.storage.createSession({ session: unsaved, routeTokenSha256: null });
+    }
+    const session = await loadSession(context, sessionId);
+    const openedUs = admitted.openedUs ?? admittedUs;
+    const openLogIndex = admitted.openLogIndex ?? (await openRecording(context, session, openedUs));
     const done = await step(context, sessionId, 'admit', {
-      journal: (known) => ({
-        ...known,
-        recorderId: request.recorderId,
-        clientAddress: request.clientAddress,
-        connectionId: request.connectionId,
-        clientName: request.clientName,
-        connected: true,
-        admittedUs,
-        openedUs,
-        openLogIndex,
-      }),
+      journal: () => ({ ...admitted, openedUs, openLogIndex }),
       session: (document) => ({ ...document, end_reason: null, end_message: null }),
     });
     return ticketOf(context, done.session, false);
   } catch (thrown) {
     context.connected.delete(sessionId);
-    // Nobody comes back to a session that its connection created.
-    if (unsaved !== null) await tryStep(context, sessionId, 'remove').catch(() => {});
+    // What can't be taken back now is taken back by the reconciler.
+    if (unsaved !== null) await takeBack(context, sessionId).catch(() => {});
     throw thrown;
   }
+}
+
+/** Nobody comes back to a session that its connection created. */
+async function takeBack(context: Context, sessionId: string): Promise<void> {
+  const { session } = await context.deps.storage.getSession({ sessionId });
+  if (session !== null) return beginAgain(context, sessionId, await loadJournal(context, sessionId));
+  await context.deps.journal.put(newJournal(sessionId));
 }
 
 /** Under the session's lock. Its recorder holds the session and lets one connection in. */

@@ -3,14 +3,16 @@
  * gone is driven to its end; a crash of the pipeline between two writes is repaired. Everything here may run again.
  */
 import type { RecorderPort } from '@lucid-sessions/contract';
-import { type Context, loadJournal, loadSession, stateOf, tryStep } from './context.ts';
+import { type Context, loadJournal, loadSession, newJournal, stateOf, tryStep } from './context.ts';
 import type { Journal } from './ports.ts';
-import { recordDrained, recordEnd, settleEnd } from './reports.ts';
+import { beginAgain, recordDrained, recordEnd, settleEnd } from './reports.ts';
 import { liveStates } from './state-machine.ts';
 
 interface RecorderView {
   /** Null: it does not answer. */
   live: Set<string> | null;
+  /** Sessions that have something in its spool; null: not known. */
+  spooled: Set<string> | null;
 }
 
 export class Reconciler {
@@ -45,19 +47,26 @@ export class Reconciler {
     const { deps } = this.#context;
     try {
       const recorder: RecorderPort = deps.recorder(recorderId);
-      const { sessions } = await recorder.live();
+      const { sessions, spooled } = await recorder.live();
       this.#silentSinceUs.delete(recorderId);
-      return { live: new Set(sessions.map(({ sessionId }) => sessionId)) };
+      return {
+        live: new Set(sessions.map(({ sessionId }) => sessionId)),
+        spooled: spooled === undefined ? null : new Set(spooled),
+      };
     } catch (thrown) {
       deps.onError?.('recorder', thrown);
       if (!this.#silentSinceUs.has(recorderId)) this.#silentSinceUs.set(recorderId, deps.nowUs());
-      return { live: null };
+      return { live: null, spooled: null };
     }
   }
 
   async #look(sessionId: string, view: RecorderView): Promise<void> {
+    const { deps } = this.#context;
     const journal = await loadJournal(this.#context, sessionId);
-    if (journal.connected) await this.#lookAtConnected(journal, view);
+    const { session } = await deps.storage.getSession({ sessionId });
+    // A crash before the row of a listener's session was written.
+    if (session === null) await deps.journal.put(newJournal(sessionId));
+    else if (journal.connected) await this.#lookAtConnected(journal, view);
     else if (journal.endedUs !== null && journal.manifestUs === null) await this.#lookAtEnded(journal, view);
   }
 
@@ -84,16 +93,33 @@ export class Reconciler {
       statistics: null,
       inferred: true,
     });
+    await this.#settleUnbegun(sessionId, view);
+  }
+
+  /**
+   * Whether it is a session that was admitted and of which nothing was recorded: then it waits again, without a wait for chunks.
+   * One that is still `created` never was: its recorder has not heard yes.
+   */
+  async #settleUnbegun(sessionId: string, { live, spooled }: RecorderView): Promise<boolean> {
+    const journal = await loadJournal(this.#context, sessionId);
+    if (journal.startedUs !== null || journal.endedUs === null) return false;
+    const isHeld = live === null || live.has(sessionId) || spooled === null || spooled.has(sessionId);
+    if (isHeld && stateOf(await loadSession(this.#context, sessionId)) !== 'created') return false;
+    const { chunksCount } = await this.#context.deps.storage.sessionTotals({ sessionId });
+    if (chunksCount > 0) return false;
+    await beginAgain(this.#context, sessionId, journal);
+    return true;
   }
 
   async #lookAtEnded(journal: Journal, view: RecorderView): Promise<void> {
     const { deps, limits } = this.#context;
     const { sessionId } = journal;
+    const lateUs = deps.nowUs() - (journal.endedUs ?? 0);
+    if (lateUs > limits.recorderGraceMs * 1000 && (await this.#settleUnbegun(sessionId, view))) return;
     const state = stateOf(await loadSession(this.#context, sessionId));
     if (liveStates.includes(state) && state !== 'stopping') await tryStep(this.#context, sessionId, 'ended');
     if (state === 'error') return;
     if (journal.drainedUs !== null) return settleEnd(this.#context, sessionId);
-    const lateUs = deps.nowUs() - (journal.endedUs ?? 0);
     // While the recorder is away its spool may still hold chunks; a crashed one brings them when it is back.
     const limitMs = view.live === null ? limits.drainWaitMs + limits.recorderGoneMs : limits.drainWaitMs;
     if (lateUs <= limitMs * 1000) return;

@@ -81,24 +81,29 @@ export async function settleEnd(context: Context, sessionId: string): Promise<vo
   else await beginAgain(context, sessionId, journal);
 }
 
-/** Nothing was recorded: the session goes on waiting for its client, with the same .rdp file. Under the session's lock. */
+/**
+ * Nothing was recorded: the session goes on waiting for its client, with the same .rdp file. Under the session's lock. The
+ * journal comes last: until then a crash leaves it unfinished, and the reconciler comes here once more, from any step between.
+ */
 export async function beginAgain(context: Context, sessionId: string, journal: Journal): Promise<void> {
   const session = await loadSession(context, sessionId);
-  const again = { ...newJournal(sessionId), openedUs: journal.openedUs, openLogIndex: journal.openLogIndex };
+  const { openedUs, openLogIndex, armed } = journal;
+  const again = { ...newJournal(sessionId), openedUs, openLogIndex };
   // Nobody comes back to a session that its connection created.
   if (session.created_by === null) {
-    await tryStep(context, sessionId, 'fail', {
-      journal: () => ({ ...again, failed: true }),
-      session: (session) => ({ ...session, outcome: 'never_connected' }),
-    });
+    if (stateOf(session) === 'created') await tryStep(context, sessionId, 'remove');
+    else
+      await tryStep(context, sessionId, 'fail', { session: (session) => ({ ...session, outcome: 'never_connected' }) });
+    await context.deps.journal.put({ ...again, failed: true });
     return;
   }
   await tryStep(context, sessionId, 'ended');
-  await tryStep(context, sessionId, 'nothing_recorded', { journal: () => ({ ...again, armed: journal.armed }) });
+  await tryStep(context, sessionId, 'nothing_recorded');
   await tryStep(context, sessionId, 'recover', {
     session: (session) => ({ ...session, stopped_at: null, end_reason: null, end_message: null }),
   });
-  if (journal.armed) await tryStep(context, sessionId, 'arm');
+  if (armed) await tryStep(context, sessionId, 'arm');
+  await context.deps.journal.put({ ...again, armed });
 }
 
 /** Under the session's lock. */

@@ -70,9 +70,10 @@ export function purgeHandler(context: Context): JobHandler {
         const session = await loadSession(context, sessionId);
         if (stateOf(session) !== 'cleanup') return { done: true };
         const { openedUs } = await loadJournal(context, sessionId);
+        // A crash may have left the record without a word in the journal.
+        const opened = openedUs !== null || (await storage.getRecords({ sessionId, kind: 'open' })).records.length > 0;
         // Said before it is done: a purge without its record would look like a loss.
-        if (openedUs !== null)
-          await recordErase(context, sessionId, { erased: 'keys_and_chunks', ...orderOf(job.payload) });
+        if (opened) await recordErase(context, sessionId, { erased: 'keys_and_chunks', ...orderOf(job.payload) });
         await storage.purgeSession({ sessionId });
         await tryStep(context, sessionId, 'purged');
         return { done: true };

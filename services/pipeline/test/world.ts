@@ -50,6 +50,8 @@ export interface World {
   processor: ProcessorPort;
   anchors: Anchor[];
   failures: string[];
+  /** The process dies when so many more calls of what is durable were made: that one and all after it are never carried out. */
+  fuse: { left: number };
   service: ReturnType<typeof createPipelineService>;
   /** Another process's view of the same disk. */
   deps(): PipelineDeps;
@@ -65,6 +67,22 @@ export interface World {
   /** Waits until the session has the status, at most 5 s. */
   until(sessionId: string, status: string): Promise<void>;
   dispose(): Promise<void>;
+}
+
+/** The same, until the fuse is burnt: then no call is carried out any more. Of `names` only, where they are given. */
+function fused<T extends object>(port: T, fuse: World['fuse'], names: readonly string[] | null = null): T {
+  return new Proxy(port, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name);
+      if (typeof value !== 'function') return value;
+      if (name === 'dispose' || (names !== null && !names.includes(String(name)))) return value.bind(target);
+      return async (...args: unknown[]) => {
+        if (fuse.left <= 0) throw new LucidError('unavailable', 'the process is dead');
+        fuse.left -= 1;
+        return value.apply(target, args);
+      };
+    },
+  });
 }
 
 export async function world(limits: Partial<PipelineLimits> = {}): Promise<World> {
@@ -91,6 +109,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
     resume: async () => ({ resumedAtUs: clock.us }),
     live: async () => ({
       sessions: [...alive].map((sessionId) => ({ sessionId, startedAtUs: 0, paused: false, statistics })),
+      spooled: [],
     }),
     liveFrames: async ({ afterFrame: firstFrame }) => ({
       state: 'ended',
@@ -140,14 +159,15 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
   const anchors: Anchor[] = [];
   let count = 0;
   let connections = 0;
+  const fuse = { left: Number.POSITIVE_INFINITY };
   const deps = (): PipelineDeps => ({
-    storage,
-    processor,
+    storage: fused(storage, fuse),
+    processor: fused(processor, fuse),
     recorder: () => recorder,
-    log,
+    log: fused(log, fuse),
     anchors,
-    queue: new SqliteJobQueue(join(path, 'jobs.db')),
-    journal: new SqliteJournalStore(join(path, 'journal.db')),
+    queue: fused(new SqliteJobQueue(join(path, 'jobs.db')), fuse, ['enqueue']),
+    journal: fused(new SqliteJournalStore(join(path, 'journal.db')), fuse),
     nowUs,
     random: () => 0,
     newId: () => `new-${++count}`,
@@ -170,8 +190,10 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
     processor,
     anchors,
     failures,
+    fuse,
     async restart(changed = {}) {
       await service.dispose();
+      fuse.left = Number.POSITIVE_INFINITY;
       service = createPipelineService(deps(), { ...chosen, ...changed });
       made.pipeline = service;
       made.service = service;

@@ -141,7 +141,7 @@ class RunningRecorder implements Recorder {
       },
       pause: async ({ sessionId }) => ({ pausedAtUs: this.#session(sessionId).pause() }),
       resume: async ({ sessionId }) => ({ resumedAtUs: this.#session(sessionId).resume() }),
-      live: async () => ({ sessions: this.#live() }),
+      live: async () => ({ sessions: this.#live(), spooled: this.spool.undrained }),
       liveFrames: (request) => liveFrames(this.spool, request),
       health: () => this.#health(),
     };

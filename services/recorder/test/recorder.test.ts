@@ -178,7 +178,7 @@ test('over HTTP the recorder is the same port', async (t) => {
   });
   t.after(() => server.dispose());
   const port = rpcClient('recorder', server.address, { token: secret });
-  assert.deepEqual(await port.live(), { sessions: [] });
+  assert.deepEqual(await port.live(), { sessions: [], spooled: [] });
   assert.deepEqual(await port.stop({ sessionId: 'none', reason: 'stopped', message: '' }), { stopped: false });
   await assert.rejects(port.pause({ sessionId: 'none' }), (error) => error instanceof LucidError);
   assert.equal((await port.health()).service, 'recorder');

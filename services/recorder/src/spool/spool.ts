@@ -223,6 +223,10 @@ export class Spool {
     return this.#known.size;
   }
 
+  get undrained(): string[] {
+    return [...this.#known];
+  }
+
   /** False while chunks of a session of this id are still on their way. */
   canOpen(sessionId: string): boolean {
     return this.failure === null && !this.#known.has(sessionId) && this.#freeNumbers.length > 0;
