@@ -21,6 +21,7 @@ import { AttemptBook, printable } from './front-door/attempt-book.ts';
 import { AttemptQueue } from './front-door/attempt-queue.ts';
 import { type ReadyConnection, refusalOf } from './front-door/connection.ts';
 import { type DialOptions, resolveAll } from './front-door/dial.ts';
+import { clientGroup, ipOf } from './front-door/door-limits.ts';
 import { FrontDoor, type ListenAddress } from './front-door/front-door.ts';
 import { loadIdentity } from './front-door/identity.ts';
 import { PeerWatch } from './front-door/peer-watch.ts';
@@ -59,6 +60,8 @@ const progressMs = 5000;
 const sweepMs = 1000;
 const peerWatchMs = 10_000;
 const attemptPageMs = 60_000;
+/** Sessions that show no desktop yet which one client address may always have. */
+const withoutDesktopMin = 10;
 const chunkSlotsCount = 4;
 
 const limitsOf = (config: RecorderConfig): SpoolLimits => ({
@@ -100,6 +103,8 @@ class RunningRecorder implements Recorder {
   readonly #unstored = new Map<string, string>();
   /** Admitted, not running yet: when they were, µs. */
   readonly #connecting = new Map<string, number>();
+  /** Whose clients they are: of all that are admitted or run. */
+  readonly #clientGroups = new Map<string, string>();
   #door: FrontDoor | null = null;
   #timers: NodeJS.Timeout[] = [];
   #disposing: Promise<void> | null = null;
@@ -188,11 +193,15 @@ class RunningRecorder implements Recorder {
         recordingProblem: (ticket) => this.#recordingProblem(ticket),
         onProbe: (kind, address) => this.#book.probe(kind, address),
         onAttempt: (attempt, detail) => this.#book.attempt(attempt, detail),
-        onAdmitted: ({ sessionId, reconnects }) => {
-          if (!reconnects) this.#connecting.set(sessionId, this.#clock.nowUs());
+        onAdmitting: ({ sessionId, reconnects }, clientAddress) => {
+          if (reconnects) return true;
+          if (this.#isCrowded(clientAddress)) return false;
+          this.#connecting.set(sessionId, this.#clock.nowUs());
+          this.#clientGroups.set(sessionId, clientGroup(ipOf(clientAddress)));
+          return true;
         },
         onReady: (connection) => this.#ready(connection),
-        onGone: ({ sessionId }) => void this.#connecting.delete(sessionId),
+        onGone: ({ sessionId }) => this.#forget(sessionId),
         onProblem: this.#onProblem,
       },
       {
@@ -282,8 +291,22 @@ class RunningRecorder implements Recorder {
   }
 
   #gone(sessionId: string): void {
-    this.#connecting.delete(sessionId);
     this.#sessions.delete(sessionId);
+    this.#forget(sessionId);
+  }
+
+  #forget(sessionId: string): void {
+    this.#connecting.delete(sessionId);
+    if (!this.#sessions.has(sessionId)) this.#clientGroups.delete(sessionId);
+  }
+
+  /** A session without a desktop costs its client nothing: one address may have half of all of them, not all. */
+  #isCrowded(clientAddress: string): boolean {
+    const group = clientGroup(ipOf(clientAddress));
+    let count = 0;
+    for (const [sessionId, of] of this.#clientGroups)
+      if (of === group && this.#sessions.get(sessionId)?.connectingSinceUs !== null) count += 1;
+    return count >= Math.max(withoutDesktopMin, this.#config.sessionsMax / 2);
   }
 
   #session(sessionId: string): RecordedSession {

@@ -5,7 +5,14 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Admission, SessionTicket } from '@lucid-sessions/contract';
 import { Connector, clientInfoPdu, ErrorInfo, InfoFlag, requestFrame, SecurityFlag } from '@lucid-sessions/rdp';
 import { frameFlags, frameKinds } from '@lucid-sessions/recording';
-import { ClientError, connectClient, type Desktop, type DesktopOptions, startDesktop } from '@lucid-sessions/testkit';
+import {
+  ClientError,
+  connectClient,
+  type Desktop,
+  type DesktopOptions,
+  eventually,
+  startDesktop,
+} from '@lucid-sessions/testkit';
 import { encode } from '@lucid-sessions/wire';
 import { type Gateway, startGateway, ticketFor } from './gateway-kit.ts';
 
@@ -409,6 +416,33 @@ test('bytes that are no RDP end the session as a violation, and what came before
   assert.equal(ended.statistics.errorsCount, 1);
   await gateway.reported('drained');
   assert.ok(gateway.frames().length >= 4);
+});
+
+test('sessions without a desktop can not fill the gateway from one address', async (t) => {
+  const target = await desktop(t);
+  let admitted = 0;
+  const gateway = await startGateway(t, {
+    config: { sessionsMax: 24 },
+    admit: () => {
+      admitted += 1;
+      return { admitted: true, ticket: ticketFor(target.port, { sessionId: `session-${admitted}` }) };
+    },
+  });
+  const started = () => gateway.reports.filter(({ kind }) => kind === 'started').length;
+  const begun = await Promise.all(Array.from({ length: 14 }, () => halfClient(gateway.port)));
+  for (const client of begun) client.write(connectInitial());
+  const { reason, message } = await gateway.attempted();
+  assert.deepEqual([reason, message], ['rate_limited', 'too many sessions of this client address show no desktop yet']);
+  await eventually('twelve sessions', () => started() === 12);
+  // Who has shown a desktop is not counted, and who has left makes room.
+  for (const client of begun) client.destroy();
+  await eventually('they have ended', () => gateway.reports.filter(({ kind }) => kind === 'ended').length === 12);
+  for (let i = 0; i < 14; i += 1) {
+    const client = await connectClient({ port: gateway.port, cookie: 'alice' });
+    t.after(() => client.destroy());
+    await client.settled();
+  }
+  assert.equal(started(), 26);
 });
 
 test('a client that says the same a thousand times has it written down once', async (t) => {

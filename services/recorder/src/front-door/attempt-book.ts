@@ -4,7 +4,7 @@
  */
 import type { ConnectionAttempt } from '@lucid-sessions/contract';
 import type { ProbeKind } from './connection.ts';
-import { clientGroup } from './door-limits.ts';
+import { clientGroup, ipOf } from './door-limits.ts';
 
 export interface AttemptBookOptions {
   /** Delivers it to the pipeline, sooner or later. */
@@ -28,7 +28,6 @@ interface Page {
 
 /** Kinds of one minute; what comes beyond is told together. */
 const pagesMax = 1000;
-const ipOf = (clientAddress: string): string => clientAddress.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
 
 /** For a log line: no line breaks, nothing that steers a terminal or turns text around, not endless. */
 export const printable = (text: string): string => text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, '?').slice(0, 500);

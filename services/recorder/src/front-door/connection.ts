@@ -78,8 +78,8 @@ export interface ConnectionContext {
   onProbe: (kind: ProbeKind, address: string) => void;
   /** A connection that asked for something and became nothing. `detail` is for the operator's log. */
   onAttempt: (attempt: ConnectionAttempt, detail: string) => void;
-  /** It is being admitted; `onReady` or `onGone` follows. */
-  onAdmitted: (ticket: SessionTicket) => void;
+  /** It is about to be admitted: yes, and `onReady` or `onGone` follows, or no: its address has too many that show no desktop. */
+  onAdmitting: (ticket: SessionTicket, clientAddress: string) => boolean;
   onGone: (ticket: SessionTicket) => void;
   /** Admitted: from here on it is the session's. */
   onReady: (connection: ReadyConnection) => void;
@@ -101,6 +101,13 @@ export const addressOf = (tcp: Socket): string => {
 export function serveConnection(tcp: Socket, rule: ListenerRule, context: ConnectionContext): Promise<void> {
   return new Connection(tcp, rule, context).serve();
 }
+
+const crowded = (): ConnectFailure =>
+  new ConnectFailure(
+    'rate_limited',
+    ErrorInfo.cbDestinationPoolNotFree.code,
+    'too many sessions of this client address show no desktop yet',
+  );
 
 interface Asked {
   request: X224ConnectionRequest;
@@ -157,7 +164,7 @@ class Connection {
     const target = await this.#dial(ticket);
     this.#client.run(this.#front.accept(negotiationFlags(ticket, target)));
     await this.#orTargetGone(ticket, target, this.#client.next());
-    this.#context.onAdmitted(ticket);
+    if (!this.#context.onAdmitting(ticket, this.#clientAddress)) throw crowded();
     try {
       await this.#admit();
       this.#handOver(asked, this.#ticket ?? ticket, target);

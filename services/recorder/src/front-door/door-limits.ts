@@ -33,6 +33,8 @@ export function clientGroup(address: string): string {
   return bytes.length === 4 ? bytes.join('.') : `${Buffer.from(bytes).toString('hex', 0, 8)}/64`;
 }
 
+export const ipOf = (clientAddress: string): string => clientAddress.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+
 export class DoorLimits {
   readonly #options: DoorLimitsOptions;
   /** In the order of their last connection. */
