@@ -20,6 +20,7 @@ const pingsPerSecond = 20;
 /** Round trips are asked for in pieces of this, so that memory is looked at in between. */
 const pieceSeconds = 10;
 const typeEveryMs = 2000;
+const answerMsMax = 120_000;
 
 interface Phase {
   latenciesUs: number[];
@@ -170,15 +171,21 @@ const quantile = (values: readonly number[], share: number): number => {
 
 async function startChild<T>(file: string, ends: (() => unknown)[]): Promise<{ child: ChildProcess; hello: T }> {
   const child = fork(join(import.meta.dirname, file));
+  child.once('exit', (code) => console.log(`${file} has ended: ${code}`));
   ends.push(() => child.kill());
   const [hello] = (await once(child, 'message')) as [T];
   return { child, hello };
 }
 
+async function tooLate(what: string): Promise<never> {
+  await sleep(answerMsMax, undefined, { ref: false });
+  throw new Error(`no answer to ${what}`);
+}
+
 async function ask(child: ChildProcess, task: ClientTask): Promise<ClientAnswer> {
   const answered = once(child, 'message');
   child.send(task);
-  const [answer] = (await answered) as [ClientAnswer & { error?: string }];
+  const [answer] = (await Promise.race([answered, tooLate(task.kind)])) as [ClientAnswer & { error?: string }];
   if (answer.error !== undefined) throw new Error(answer.error);
   return answer;
 }

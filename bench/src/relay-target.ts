@@ -36,7 +36,7 @@ function serve(stream: TLSSocket): void {
 function serveRdp(raw: Socket): void {
   const acceptor = new Acceptor({ protocols: Protocol.ssl });
   let stream: Socket = raw;
-  const onData = (bytes: Buffer): void => {
+  const take = (bytes: Buffer): void => {
     const { output, events } = acceptor.step(bytes);
     if (output.length > 0) stream.write(output);
     for (const event of events) {
@@ -50,6 +50,14 @@ function serveRdp(raw: Socket): void {
         stream.off('data', onData);
         serve(stream as TLSSocket);
       }
+    }
+  };
+  // A client that lies ends its own connection only.
+  const onData = (bytes: Buffer): void => {
+    try {
+      take(bytes);
+    } catch {
+      stream.destroy();
     }
   };
   raw.on('data', onData).on('error', () => {});
