@@ -51,6 +51,8 @@ const moving: Rectangle[] = [
 ];
 const westonMoving: Rectangle[] = [{ left: 0, top: 0, width: 1280, height: 60 }];
 const psnrDbMin = 30;
+/** Clients are ended by a signal and say no goodbye: their sessions would wait for them to come back. */
+const withoutReturn = { LUCID_RECONNECT_SECONDS: '0' };
 const xrdpFlags = [`/u:${xrdpUser.userName}`, `/p:${xrdpUser.password}`];
 
 interface Scene {
@@ -195,7 +197,7 @@ function cases(
     if (skipUnlessPeers(t, 'xfreerdp', ...peers)) return;
     const peer = await start();
     t.after(() => peer.stop());
-    const gateway = await startGateway(t);
+    const gateway = await startGateway(t, withoutReturn);
     for (const [index, { name, flags, lossy, graphics }] of list.entries())
       await t.test(name, async (inner) => {
         const id = await record(inner, {
@@ -276,7 +278,7 @@ describe('real peers through the gateway', () => {
     if (skipUnlessPeers(t, 'xrdp', 'rdesktop')) return;
     const server = await startXrdp();
     t.after(() => server.stop());
-    const gateway = await startGateway(t);
+    const gateway = await startGateway(t, withoutReturn);
     const drive = mkdtempSync(join(tmpdir(), 'lucid-drive-'));
     t.after(() => rmSync(drive, { recursive: true, force: true }));
     writeFileSync(join(drive, 'note.txt'), 'a file on the shared drive');
