@@ -281,6 +281,8 @@ function extendedSecrets(pdu: Uint8Array, reader: Reader): ByteRange[] {
   }
 }
 
-/** UTF-16 with nothing behind its terminator. */
-const isText = (view: Uint8Array): boolean =>
-  view.length % 2 === 0 && !textOfUtf16(view).replace(/\0+$/, '').includes('\0');
+/** UTF-16 with one terminator and nothing behind it: with fewer or more of them what follows may begin elsewhere. */
+function isText(view: Uint8Array): boolean {
+  const text = textOfUtf16(view);
+  return view.length === 0 || (view.length % 2 === 0 && text.indexOf('\0') === text.length - 1);
+}
