@@ -42,13 +42,15 @@ test('a secret typed on every path is in no clear byte of what an installation w
     const { id, routingToken } = await armSession(gateway, desktop.port, { recording_config });
     const channels = staticChannels.map((name) => ({ name, options: 0x8000_0000 }));
     const client = await connectClient({ port: gateway.rdpPort, routingToken, userName: 'alice', channels });
+    // A channel is answered when it was asked for: before that nobody knows what it is.
+    await client.settled();
     const idOf = (name: string): number => client.channels.find((channel) => channel.name === name)!.channelId;
+    for (const [i] of dynamicChannels.entries())
+      client.sendChannel(idOf('drdynvc'), Uint8Array.of(0x10, i + 1, 0, 0, 0, 0));
     for (const needle of needles) {
       for (const name of ['cliprdr', 'rdpdr', 'contoso']) client.sendChannel(idOf(name), needle);
-      for (const [i] of dynamicChannels.entries()) {
-        client.sendChannel(idOf('drdynvc'), Uint8Array.of(0x10, i + 1, 0, 0, 0, 0));
+      for (const [i] of dynamicChannels.entries())
         client.sendChannel(idOf('drdynvc'), Buffer.concat([Uint8Array.of(0x30, i + 1), needle]));
-      }
     }
     await client.type(`${secret}\n`);
     await client.settled();
