@@ -34,13 +34,20 @@ test('the wall clock steps: each step is a signed fact, and no time contradicts 
     return clock_steps.map(({ step_us }) => Math.round(step_us / 1e6));
   };
 
+  // Ahead of the clock the token was issued by, whatever comes: tokens from the future are refused.
+  const aheadMs = 2 * hourMs;
+  setClock(aheadMs);
+  // The end of a session looks at the clock: the next one begins without a step.
+  const before = await witnessedSession(t, house, desktop);
+  await before.client.close();
+  await assertWhole(house, before);
   const session = await witnessedSession(t, house, desktop);
-  setClock(-hourMs);
+  setClock(aheadMs - hourMs);
   await workFor(session.client, 2500);
-  setClock(hourMs);
+  setClock(aheadMs + hourMs);
   await workFor(session.client, 2500);
   // A last step, and the end before anybody looked at the clock again.
-  setClock(-hourMs);
+  setClock(aheadMs - hourMs);
   await session.client.close();
   await assertWhole(house, session);
   assert.deepEqual(await stepsOf(session.id), [-3600, 7200, -7200]);
