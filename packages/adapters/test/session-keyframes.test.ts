@@ -95,7 +95,7 @@ async function complete(indexes: SessionIndexes, shelf: Shelf): Promise<Keyframe
       list = await indexes.keyframes(sessionId);
       return list.covered === shelf.shown || list.ended !== null;
     },
-    60_000,
+    300_000,
   );
   return list;
 }
@@ -185,7 +185,7 @@ test('without ffmpeg keyframes end where H.264 begins; with it they go on', asyn
   const having = indexesOf(shelf);
   t.after(() => having.dispose());
   await having.keyframes(sessionId);
-  await eventually('keyframes now', async () => (await having.keyframes(sessionId)).covered === shelf.shown, 60_000);
+  await eventually('keyframes now', async () => (await having.keyframes(sessionId)).covered === shelf.shown, 300_000);
   assert.ok((await having.keyframes(sessionId)).keyframes.length > 0);
 });
 
@@ -236,5 +236,5 @@ test('following makes keyframes once enough has come', async (t) => {
   const indexes = indexesOf(shelf);
   t.after(() => indexes.dispose());
   indexes.follow(sessionId);
-  await eventually('keyframes without being asked for', () => shelf.sidecars.has(keyframeName(1)), 60_000);
+  await eventually('keyframes without being asked for', () => shelf.sidecars.has(keyframeName(1)), 300_000);
 });

@@ -91,7 +91,7 @@ export async function sessionIn(
       seen = session.status;
       return statuses.includes(session.status) && session;
     },
-    60_000,
+    180_000,
   ).catch((error: Error) => {
     throw new Error(`${error.message}; it is ${seen}`, { cause: error });
   });
