@@ -4,6 +4,7 @@ import { ErrorInfo, type FrameTap, type RelayEvent, type RelaySide } from '@luci
 import { encodeNote, frameFlags, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
 import type { Spool, SpoolSession } from '../spool/index.ts';
 import type { ReadyConnection } from './connection.ts';
+import { ipOf } from './door-limits.ts';
 import { RelayedConnection } from './relayed-connection.ts';
 
 export interface RecordedSessionOptions extends ReadyConnection {
@@ -41,9 +42,6 @@ const connectionsMax = 1000;
 
 const lostReason = 'connection_lost';
 const noCounters = { bytes: 0, updates: 0 };
-
-/** Without its port: a client comes back from another one. */
-const hostOf = (address: string): string => address.replace(/:\d+$/, '');
 
 export class RecordedSession {
   readonly sessionId: string;
@@ -362,7 +360,8 @@ export class RecordedSession {
     if (this.#waiting !== null) return null;
     const { connection, lastHeardUs } = this.#connection;
     const quietMs = (this.#options.spool.monotonicUs() - lastHeardUs) / 1000;
-    const isSuccessor = hostOf(connection.clientAddress) === hostOf(clientAddress) && quietMs >= takeOverQuietMs;
+    // Without its port: a client comes back from another one.
+    const isSuccessor = ipOf(connection.clientAddress) === ipOf(clientAddress) && quietMs >= takeOverQuietMs;
     const { reconnectSeconds } = this.#options.ticket;
     if (isSuccessor && reconnectSeconds > 0) return null;
     return { code: 'in_use', message: 'this session has a connection already' };
