@@ -124,10 +124,10 @@ export class SessionKeyframes {
           list.covered = index + 1;
           list.storedBytes += file?.length ?? 0;
         }
-        if (walked.keyframes.length > 0 || walked.ended !== null) await this.#save(recording, list);
-        if (walked.ended !== null || list.keyframes.length >= KEYFRAMES_MAX) break;
+        const done = walked.ended !== null || list.keyframes.length >= KEYFRAMES_MAX || index + 1 === count;
+        if (done || walked.keyframes.length > 0) await this.#save(recording, list);
+        if (done) break;
       }
-      await this.#save(recording, list);
       return true;
     } finally {
       await this.#thread.close(run);
