@@ -175,14 +175,23 @@ export class SqliteMetadataStore implements MetadataStore {
     );
   }
 
-  /** By id, or by user name: of the sessions that could be meant, exactly one must fit. */
+  /**
+   * By id, or by user name: of the sessions that could be meant, exactly one must fit. What is the id of one and the name of
+   * another leads to neither: it would give a session to whoever has the name. An id of a session that is over names it last.
+   */
   async findByCookie(cookie: string): Promise<SessionDocument | null> {
     return guardedSql(() => {
       const byId = documentOf(this.#database.get('SELECT document FROM sessions WHERE session_id = ?', cookie));
-      if (byId !== null) return byId;
-      const name = cookie.toLowerCase();
-      const rows = this.#database.all(
-        `WITH names AS (
+      const rows = this.#namedBy(cookie).filter((row) => documentOf(row)?.session_id !== byId?.session_id);
+      if (byId === null || rows.length === 0) return byId ?? documentOf(theOneMeant(rows));
+      return routable.includes(`'${byId.status}'`) ? null : documentOf(theOneMeant(rows));
+    });
+  }
+
+  #namedBy(cookie: string): Row[] {
+    const name = cookie.toLowerCase();
+    return this.#database.all(
+      `WITH names AS (
            SELECT document, status, cookie AS name FROM sessions WHERE cookie IS NOT NULL AND status IN (${routable})
            UNION SELECT document, status, substr(cookie, instr(cookie, char(92)) + 1) FROM sessions
              WHERE cookie IS NOT NULL AND status IN (${routable})
@@ -191,15 +200,13 @@ export class SqliteMetadataStore implements MetadataStore {
          )
          SELECT document, status, MAX(name = ?) AS whole FROM names
          WHERE name = ? OR (length(?) = ? AND substr(name, 1, ?) = ?) GROUP BY document LIMIT 100`,
-        name,
-        name,
-        name,
-        mstscNameLength,
-        mstscNameLength,
-        name,
-      );
-      return documentOf(theOneMeant(rows));
-    });
+      name,
+      name,
+      name,
+      mstscNameLength,
+      mstscNameLength,
+      name,
+    );
   }
 
   async listSessions(query: SessionQuery): Promise<{ sessions: SessionDocument[]; total: number }> {

@@ -70,6 +70,17 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
     );
     await named('admins', 'administrative');
     assert.deepEqual(await Promise.all(['administr', 'administrator'].map(found)), [null, 'admin'], 'two fit');
+    // A user whose name is the id of a session, or a session made with a user's name as its id.
+    await store.insertSession(sampleSession('s-1', { status: 'starting' }), null);
+    assert.equal(await found('s-1'), 's-1');
+    await named('thief', 'S-1');
+    assert.deepEqual(await Promise.all(['s-1', 'S-1'].map(found)), [null, 'thief'], 'neither has the other');
+    await store.insertSession(sampleSession('carol', { status: 'starting' }), null);
+    assert.deepEqual(await Promise.all(['carol', 'FABRIKAM\\carol'].map(found)), [null, 'apart']);
+    await store.insertSession(sampleSession('bob', { status: 'completed' }), null);
+    assert.equal(await found('bob'), 'domain', "one that is over stands in nobody's way");
+    await named('self', 'self');
+    assert.equal(await found('self'), 'self');
   });
 
   check('lists filter, search, page and leave deleted sessions out', async (store) => {
