@@ -250,6 +250,8 @@ export interface RecorderPort {
    * the first of them. A reader asks again with `firstFrame + framesCount`. Throws `unavailable` when the session is not here.
    */
   liveFrames(request: { sessionId: string; afterFrame: number; waitMs: number }): Promise<LiveFrames>;
+  /** Whether the target policy leaves this target open as far as name or address alone decide; nothing is resolved for it. */
+  judgeTarget(request: { host: string; port: number }): Promise<{ open: boolean }>;
   health(): Promise<ServiceHealth>;
 }
 

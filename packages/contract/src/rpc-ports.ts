@@ -32,6 +32,7 @@ const recorder: Methods<'recorder'> = {
   resume: small,
   live: small,
   liveFrames: slow,
+  judgeTarget: { ...small, timeoutMs: 3_000 },
   health: small,
 };
 

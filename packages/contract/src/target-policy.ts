@@ -2,7 +2,7 @@
  * Which targets the gateway may connect to for a session that somebody created. What the operator's own configuration names
  * (listener rules) is not asked about. An address is judged after its name was resolved, and that very address is dialled.
  */
-import { effectiveAddress, isInNetwork, parseIpAddress } from './ip-address.ts';
+import { isInNetwork, parseIpAddress, parseLooseIpAddress, reachedAddresses } from './ip-address.ts';
 
 export interface TargetRule {
   host:
@@ -29,8 +29,8 @@ export interface ResolvedTarget {
   host: string;
   address: string;
   port: number;
-  /** The address is one of this machine's. */
-  isOwnAddress: boolean;
+  /** Those of this machine. */
+  ownAddresses: readonly string[];
 }
 
 const portOf = (text: string): number | null =>
@@ -50,12 +50,22 @@ function readHost(text: string): TargetRule['host'] | null {
   const network = parseIpAddress(address);
   if (network !== null && more.length === 0) {
     const bits = length === undefined ? 8 * network.length : /^\d{1,3}$/.test(length) ? Number(length) : Number.NaN;
-    return bits <= 8 * network.length ? { kind: 'network', network, bits } : null;
+    return bits <= 8 * network.length ? asIpv4(network, bits) : null;
   }
-  const name = text.toLowerCase().replace(/^\*\./, '');
-  if (!/^(?=.{1,253}$)[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/.test(name) || /^[\d.]+$/.test(name)) return null;
+  const name = text.toLowerCase().replace(/^\*\./, '').replace(/\.$/, '');
+  if (!/^(?=.{1,253}$)[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/.test(name)) return null;
+  // 0x7f.1, 127.1: an address in a form whose rule would match nothing.
+  if (/(?:^|\.)(?:\d+|0x[0-9a-f]*)$/.test(name)) return null;
   return { kind: 'name', name, suffix: text.startsWith('*.') };
 }
+
+/** A network of mapped addresses is one of IPv4: as such they are judged. */
+const asIpv4 = (network: Uint8Array, bits: number): TargetRule['host'] => {
+  const [mapped] = bits >= 96 ? reachedAddresses(network) : [];
+  return mapped?.length === 4 && network.length === 16
+    ? { kind: 'network', network: mapped, bits: bits - 96 }
+    : { kind: 'network', network, bits };
+};
 
 /** `*`, `name`, `*.domain`, `address` or `network/bits`, each with `:port` or `:from-to` behind it; IPv6 in brackets then. */
 export function parseTargetRule(text: string): TargetRule | null {
@@ -82,39 +92,90 @@ const special = [
   ['metadata', ['fd00:ec2::254/128', '100.100.100.200/32', '168.63.129.16/32', '192.0.0.192/32']],
   ['multicast', ['224.0.0.0/4', 'ff00::/8']],
   ['broadcast', ['255.255.255.255/32']],
+  ['reserved', ['240.0.0.0/4']],
 ].flatMap(([kind, texts]) => (texts as string[]).map((text) => ({ kind: kind as string, ...network(text) })));
 
-function matches({ host, ports }: TargetRule, target: ResolvedTarget, address: Uint8Array): boolean {
-  if (ports !== null && !(target.port >= ports.from && target.port <= ports.to)) return false;
-  const name = target.host.toLowerCase().replace(/\.$/, '');
+const inSpecial = (address: Uint8Array, kind?: string) =>
+  special.find((one) => (kind ?? one.kind) === one.kind && isInNetwork(address, one.network, one.bits));
+
+const matchesPort = ({ ports }: TargetRule, port: number): boolean =>
+  ports === null || (port >= ports.from && port <= ports.to);
+
+function matchesHost({ host }: TargetRule, name: string, addresses: readonly Uint8Array[]): boolean {
   switch (host.kind) {
     case 'any':
       return true;
     case 'name':
       return host.suffix ? name.endsWith(`.${host.name}`) : name === host.name;
     case 'network':
-      return isInNetwork(address, host.network, host.bits);
+      return addresses.some((address) => isInNetwork(address, host.network, host.bits));
   }
 }
 
+const nameOf = (host: string): string => host.toLowerCase().replace(/\.+$/, '');
+
 /** Why this address may not be dialled, for the operator's log; null when it may. */
-export function targetProblem(
-  target: ResolvedTarget,
+export function targetProblem(target: ResolvedTarget, policy: TargetPolicy): string | null {
+  const bytes = parseIpAddress(target.address);
+  return bytes === null ? 'no address' : addressProblem({ ...target, bytes }, policy);
+}
+
+function addressProblem(
+  { host, port, bytes, ownAddresses }: Omit<ResolvedTarget, 'address'> & { bytes: Uint8Array },
   { allow, deny, opensLoopback, ownPorts }: TargetPolicy,
 ): string | null {
-  const bytes = parseIpAddress(target.address);
-  if (bytes === null) return 'no address';
-  const address = effectiveAddress(bytes);
-  if (deny.some((rule) => matches(rule, target, address))) return 'denied by RDP_TARGETS_DENY';
-  const allowing = allow.filter((rule) => matches(rule, target, address));
-  const isOwn =
-    target.isOwnAddress ||
-    special.some((one) => one.kind === 'loopback' && isInNetwork(address, one.network, one.bits));
-  if (isOwn && ownPorts.includes(target.port) && !allowing.some(({ ports }) => ports !== null))
-    return 'a port of the gateway itself; RDP_TARGETS_ALLOW must name it with its port';
-  const closed = special.filter(({ kind }) => kind !== 'loopback' || !opensLoopback);
-  const found = closed.find((one) => isInNetwork(address, one.network, one.bits));
-  if (found !== undefined && !allowing.some(({ host }) => host.kind === 'network'))
-    return `a ${found.kind} address; RDP_TARGETS_ALLOW must name it or its network`;
-  return allow.length > 0 && allowing.length === 0 ? 'not in RDP_TARGETS_ALLOW' : null;
+  const reached = reachedAddresses(bytes);
+  const matching = (rule: TargetRule, addresses: readonly Uint8Array[]): boolean =>
+    matchesPort(rule, port) && matchesHost(rule, nameOf(host), addresses);
+  if (deny.some((rule) => matching(rule, reached))) return 'denied by RDP_TARGETS_DENY';
+  // A name doesn't open what is special: whoever answers for it chooses its address.
+  const opening = (address: Uint8Array): TargetRule[] =>
+    allow.filter((rule) => rule.host.kind === 'network' && matching(rule, [address]));
+  const own = reached.find((address) => isOwn(address, ownAddresses));
+  if (own !== undefined && ownPorts.includes(port) && !opening(own).some(({ ports }) => ports !== null))
+    return 'a port of the gateway itself; RDP_TARGETS_ALLOW must name its address with that port';
+  for (const address of reached) {
+    const found = inSpecial(address);
+    const isClosed = found !== undefined && !(found.kind === 'loopback' && opensLoopback);
+    if (isClosed && opening(address).length === 0)
+      return `a ${found.kind} address; RDP_TARGETS_ALLOW must name it or its network`;
+  }
+  return allow.length > 0 && !allow.some((rule) => matching(rule, reached)) ? 'not in RDP_TARGETS_ALLOW' : null;
+}
+
+/** Of this machine: what its interfaces have, loopback, and the unspecified address, which leads there too. */
+const isOwn = (address: Uint8Array, ownAddresses: readonly string[]): boolean =>
+  inSpecial(address, 'loopback') !== undefined ||
+  inSpecial(address, 'unspecified') !== undefined ||
+  ownAddresses.some((text) =>
+    reachedAddresses(parseIpAddress(text) ?? new Uint8Array()).some(
+      (one) => one.length === address.length && isInNetwork(address, one, 8 * one.length),
+    ),
+  );
+
+/** Names that lead to this very machine without anybody being asked (RFC 6761, 6.3). */
+const isLocalName = (name: string): boolean => name === 'localhost' || name.endsWith('.localhost');
+
+/**
+ * What can be said of a target before its name is resolved: why no address of it may be dialled; null where that has to wait.
+ */
+export function earlyTargetProblem(
+  { host, port, ownAddresses }: Omit<ResolvedTarget, 'address'>,
+  policy: TargetPolicy,
+): string | null {
+  const bare = host.replace(/^\[|\]$/g, '');
+  const bytes = parseLooseIpAddress(bare);
+  if (bytes !== null) return addressProblem({ host: bare, port, bytes, ownAddresses }, policy);
+  const name = nameOf(bare);
+  if (isLocalName(name)) {
+    const [v4, v6] = ['127.0.0.1', '::1'].map((address) =>
+      targetProblem({ host: bare, address, port, ownAddresses }, policy),
+    );
+    if (v4 !== null && v6 !== null) return v4 ?? null;
+  }
+  const { allow, deny } = policy;
+  if (deny.some((rule) => matchesPort(rule, port) && matchesHost(rule, name, []))) return 'denied by RDP_TARGETS_DENY';
+  const mayBeAllowed = (rule: TargetRule): boolean =>
+    matchesPort(rule, port) && (rule.host.kind === 'network' || matchesHost(rule, name, []));
+  return allow.length > 0 && !allow.some(mayBeAllowed) ? 'not in RDP_TARGETS_ALLOW' : null;
 }

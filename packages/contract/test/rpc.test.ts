@@ -126,6 +126,7 @@ const recorder: RecorderPort = {
     framesCount: 0,
     frames: new Uint8Array(0),
   }),
+  judgeTarget: async () => ({ open: true }),
   health: async () => ({ service: 'recorder', status: 'healthy', message: null, details: {} }),
 };
 

@@ -37,7 +37,7 @@ export interface SessionIndexReader {
 export interface ApiDeps {
   storage: StoragePort;
   pipeline: PipelinePort;
-  recorder: Pick<RecorderPort, 'health' | 'liveFrames'>;
+  recorder: Pick<RecorderPort, 'health' | 'liveFrames' | 'judgeTarget'>;
   processor: Pick<ProcessorPort, 'health' | 'signRecord'>;
   /** What the verifier needs and whom it trusts: this installation's own identity and log keys. */
   verification: { crypto: Crypto } & Pick<VerifyOptions, 'policy' | 'decompressor' | 'checkAnchor'>;

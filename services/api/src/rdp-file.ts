@@ -26,8 +26,8 @@ export function rdpFile(session: SessionDocument, gateway: { host: string; port:
     'authentication level:i:2',
     'prompt for credentials:i:0',
     `audiomode:i:${recording.audio_enabled ? 0 : 2}`,
-    // A reconnection would be a second recording under a token that is used up.
-    'autoreconnection enabled:i:0',
+    // The same file goes on with the session after a lost connection, unless the session says that it ends then.
+    `autoreconnection enabled:i:${recording.reconnect_seconds === 0 ? 0 : 1}`,
   ];
   return `${lines.join('\r\n')}\r\n`;
 }

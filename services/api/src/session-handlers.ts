@@ -1,11 +1,13 @@
 /** Sessions: create, read, change, delete, and what their recording is told to do. */
 import { createHash } from 'node:crypto';
 import {
+  errorNames,
   isPermitted,
   LucidError,
   noStatistics,
   type SessionDocument,
   type SessionMetadata,
+  toLucidError,
 } from '@lucid-sessions/contract';
 import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { changesOf } from './changes.ts';
@@ -89,12 +91,31 @@ function checkRetention(call: Call<'updateSession'>, from: SessionDocument, to: 
   );
 }
 
+/**
+ * The same words whatever forbids it. What only resolving its name tells is looked at when it is dialled, and so is everything
+ * where the recorder, whose policy it is, can't be asked now.
+ */
+async function checkTarget({ api }: Pick<Call, 'api'>, { host, port }: SessionDocument['rdp_config']): Promise<void> {
+  const judged = await api.deps.recorder.judgeTarget({ host, port }).catch((thrown: unknown) => {
+    if (toLucidError(thrown).code === errorNames.unavailable) return { open: true };
+    throw thrown;
+  });
+  if (judged.open) return;
+  throw new LucidError(
+    'invalidRequest',
+    'sessions may not lead to this host and port here; ask whoever runs the gateway which targets are open',
+    { details: { field: 'rdp_config.host' } },
+  );
+}
+
 async function update(call: Call<'updateSession'>): Promise<SessionDocument> {
   let session = await loadSession(call);
   for (let swap = 0; swap < swapsMax; swap++) {
     const next = changed(session, call.body);
     call.told.changes = changesOf(session, next);
     checkRetention(call, session, next);
+    const { host, port } = next.rdp_config;
+    if (host !== session.rdp_config.host || port !== session.rdp_config.port) await checkTarget(call, next.rdp_config);
     const { replaced, current } = await call.api.deps.storage.replaceSession({
       session: next,
       expectedVersion: session.version,
@@ -189,6 +210,7 @@ type SessionOperations =
 export const sessionHandlers: Handlers<SessionOperations> = {
   async createSession(call) {
     const session = newSession(call);
+    await checkTarget(call, session.rdp_config);
     const { created } = await call.api.deps.pipeline.create({ session, routeTokenSha256: null });
     if (!created)
       throw new LucidError('sessionExists', 'a session with this id exists already', {

@@ -30,7 +30,10 @@ async function endless(limits: { viewersMax: number; viewersPerUserMax: number; 
     return { state: 'recording', chunkIndex: 0, firstFrame: afterFrame, framesCount: 1, frames };
   };
   const health = async () => ({ service: 'recorder', status: 'healthy', message: null, details: {} }) as const;
-  const world = await apiWorld({}, { liveLimits: limits, recorder: { liveFrames, health } });
+  const world = await apiWorld(
+    {},
+    { liveLimits: limits, recorder: { liveFrames, health, judgeTarget: async () => ({ open: true }) } },
+  );
   const id = await world.record();
   return {
     world,

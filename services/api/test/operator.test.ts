@@ -1,6 +1,7 @@
 /** What an operator changes and destroys: who, why, and what it was before. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { LucidError } from '@lucid-sessions/contract';
 import { readRecordOf } from '@lucid-sessions/evidence';
 import { type ApiWorld, apiWorld } from './world.ts';
 
@@ -47,6 +48,43 @@ test('who deleted a recording and why is audited, signed into its erase record a
   const { records } = await world.deps.storage.getRecords({ sessionId, kind: 'custody' });
   const last = readRecordOf('custody', records.at(-1)!.record).body;
   assert.deepEqual([last.action, last.actor, last.detail], ['delete', 'ada', 'the customer asked']);
+});
+
+test('a target that policy forbids is refused when a session is made or changed, in the same words whatever forbids it', async (t) => {
+  const asked: unknown[] = [];
+  let away = false;
+  const judging = await apiWorld(
+    {},
+    {
+      recorder: {
+        ...world.recorder,
+        judgeTarget: async (target) => {
+          asked.push(target);
+          if (away) throw new LucidError('unavailable', 'recorder: away');
+          return { open: !/^(?:127\.|169\.)/.test(target.host) };
+        },
+      },
+    },
+  );
+  t.after(() => judging.dispose());
+  const make = (host: string) =>
+    judging.call('createSession', { body: { name: 'x', session_id: 'forbidden', rdp_config: { host } } });
+  const [loopback, metadata] = [await make('127.0.0.1'), await make('169.254.169.254')];
+  assert.deepEqual([loopback.status, loopback.body.error?.code], [400, 'LUCID_ERR_3002']);
+  assert.match(loopback.body.error?.message ?? '', /may not lead to this host and port/);
+  assert.equal(metadata.body.error?.message, loopback.body.error?.message);
+  assert.equal((await judging.call('getSession', at('forbidden'))).status, 404);
+  const sessionId = await judging.create();
+  assert.deepEqual(asked.at(-1), { host: 'desk.example', port: 3389 });
+  const change = (body: object) => judging.call('updateSession', { ...at(sessionId), body });
+  assert.equal((await change({ rdp_config: { host: '127.0.0.1' } })).status, 400);
+  assert.equal((await lastEvent(judging, sessionId, 'session_updated'))?.success, false);
+  const before = asked.length;
+  assert.equal((await change({ name: 'B', rdp_config: { username: 'bob' } })).status, 200);
+  assert.equal(asked.length, before, 'where the target stays nobody is asked');
+  // It is looked at when it is dialled.
+  away = true;
+  assert.equal((await change({ rdp_config: { host: '127.0.0.1' } })).status, 200);
 });
 
 test('the reason may stand in the query; without a policy it may be left out', async () => {

@@ -127,6 +127,7 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
     pause: async () => ({ pausedAtUs: nowUs() }),
     resume: async () => ({ resumedAtUs: nowUs() }),
     live: async () => ({ sessions: [] }),
+    judgeTarget: async () => ({ open: true }),
     liveFrames: async ({ afterFrame }) => ({
       state: 'ended',
       chunkIndex: 0,

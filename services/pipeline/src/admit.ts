@@ -135,7 +135,9 @@ function routeRefusal({ deps, limits }: Context, session: SessionDocument, { kin
   if (kind === 'token') {
     const isUsed = session.started_at !== null;
     const ageUs = issuedAt === null ? 0 : deps.nowUs() - Date.parse(issuedAt) * 1000;
-    const isOld = limits.rdpFileDays > 0 && ageUs > limits.rdpFileDays * dayUs;
+    // From the future too: the clock was ahead when it was issued, and it must not last until then.
+    const isFresh = Math.abs(ageUs) <= limits.rdpFileDays * dayUs;
+    const isOld = limits.rdpFileDays > 0 && !isFresh;
     return isOld && !isUsed ? refusal('expired', 'this .rdp file is too old; download a fresh one') : null;
   }
   if (!limits.cookieRoute)

@@ -137,6 +137,49 @@ check(
   },
 );
 
+check(
+  'an .rdp file is too old after its days, whatever the clock does, and never for a session that began with it',
+  async (made) => {
+    const day = 86_400_000_000;
+    const issuedUs = made.clock.us;
+    const issued = { ...sampleSession('s1'), rdp_file_issued_at: new Date(issuedUs / 1000).toISOString() };
+    await made.pipeline.create({ session: issued, routeTokenSha256: tokenSha256('t') });
+    const found = async () => {
+      const route = { kind: 'token', token: 't' } as const;
+      const request = { connectionId: 'c', clientAddress: '10.0.0.1:1', clientName: null, recorderId: 'recorder-1' };
+      const finding = await made.pipeline.find({ ...request, route });
+      return finding.found ? 'found' : finding.code;
+    };
+    for (const [afterDays, answer] of [
+      [0, 'found'],
+      [2, 'found'],
+      [2.0001, 'expired'],
+      [36_500, 'expired'],
+      // The clock is set back: it was not used, and is fresh again.
+      [1, 'found'],
+      [-1, 'found'],
+      // It was far ahead when the file was issued.
+      [-30, 'expired'],
+    ] as const) {
+      made.clock.us = issuedUs + afterDays * day;
+      assert.equal(await found(), answer, `${afterDays} days`);
+    }
+    made.clock.us = issuedUs + day;
+    assert.ok((await made.connect({ kind: 'token', token: 't' })).admitted);
+    await made.start('s1');
+    // In use: whoever comes again goes on with it, however old the file is by then.
+    made.clock.us = issuedUs + 30 * day;
+    const again = await made.connect({ kind: 'token', token: 't' });
+    assert.ok(again.admitted && again.ticket.reconnects);
+    await made.record('s1');
+    for (const afterDays of [30, 1, -30]) {
+      made.clock.us = issuedUs + afterDays * day;
+      assert.equal(await found(), 'not_startable', 'a used file begins nothing more');
+    }
+  },
+  { rdpFileDays: 2 },
+);
+
 check('a listener makes the session itself', async (made) => {
   const route = { kind: 'listener', target: '[2001:db8::1]:3390' } as const;
   const admission = await made.connect(route);

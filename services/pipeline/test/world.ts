@@ -111,6 +111,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
       sessions: [...alive].map((sessionId) => ({ sessionId, startedAtUs: 0, paused: false, statistics })),
       spooled: [],
     }),
+    judgeTarget: async () => ({ open: true }),
     liveFrames: async ({ afterFrame: firstFrame }) => ({
       state: 'ended',
       chunkIndex: 0,

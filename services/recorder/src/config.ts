@@ -106,7 +106,9 @@ function readTargetRules(environment: Environment, variable: string): TargetRule
     .map((text) => text.trim())
     .filter((text) => text !== '');
   const rules = texts.map(parseTargetRule).filter((rule) => rule !== null);
-  if (rules.length !== texts.length || rules.length > targetRulesMax)
+  const isBlank = texts.length === 0 && readText(environment, variable, '') !== '';
+  // Commas and spaces alone are a list somebody meant to fill: as an empty one it would open everything.
+  if (isBlank || rules.length !== texts.length || rules.length > targetRulesMax)
     throw new EnvironmentError(
       variable,
       `must be at most ${targetRulesMax} of *, name, *.domain, address or network/bits, with commas, each with :port or :from-to behind it if it is not for every port`,

@@ -4,6 +4,7 @@ import { statfs } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import {
+  earlyTargetProblem,
   LucidError,
   mebibytesText,
   type PipelinePort,
@@ -14,6 +15,7 @@ import {
   type ServiceHealth,
   type SessionTicket,
   spaceBounds,
+  type TargetPolicy,
   targetProblem,
 } from '@lucid-sessions/contract';
 import type { RecorderConfig } from './config.ts';
@@ -55,6 +57,9 @@ export interface Recorder {
   /** Ends every session as `recorder_shutdown`, gives chunks `drainMs` to be stored, keeps the rest for the next start. */
   dispose(drainMs?: number): Promise<void>;
 }
+
+const ownAddresses = (): string[] =>
+  Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address));
 
 const progressMs = 5000;
 const sweepMs = 1000;
@@ -148,6 +153,7 @@ class RunningRecorder implements Recorder {
       resume: async ({ sessionId }) => ({ resumedAtUs: this.#session(sessionId).resume() }),
       live: async () => ({ sessions: this.#live(), spooled: this.spool.undrained }),
       liveFrames: (request) => liveFrames(this.spool, request),
+      judgeTarget: async (target) => ({ open: this.#earlyTargetProblem(target) === null }),
       health: () => this.#health(),
     };
   }
@@ -231,10 +237,19 @@ class RunningRecorder implements Recorder {
   }
 
   #targetProblem(address: string, { host, port }: SessionTicket['target']): string | null {
+    return targetProblem({ host, port, address, ownAddresses: ownAddresses() }, this.#targetPolicy());
+  }
+
+  #earlyTargetProblem(target: { host: string; port: number }): string | null {
+    const problem = earlyTargetProblem({ ...target, ownAddresses: ownAddresses() }, this.#targetPolicy());
+    if (problem !== null) this.#log(`a session may not lead to ${printable(target.host)}:${target.port} [${problem}]`);
+    return problem;
+  }
+
+  #targetPolicy(): TargetPolicy {
     const { targets } = this.#config;
-    const isOwnAddress = Object.values(networkInterfaces()).some((all) => all?.some((one) => one.address === address));
-    const ownPorts = [...targets.ownPorts, ...this.addresses.map((listening) => listening.port)];
-    return targetProblem({ host, port, address, isOwnAddress }, { ...targets, ownPorts });
+    // A port the system chose is known only now.
+    return { ...targets, ownPorts: [...targets.ownPorts, ...this.addresses.map(({ port }) => port)] };
   }
 
   #recordingProblem({ sessionId, reconnects }: SessionTicket): string | null {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { Duplex } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { connect as connectTls, createSecureContext, type SecureContextOptions, TLSSocket } from 'node:tls';
@@ -420,6 +421,42 @@ test('the address is judged after resolving, that very address is dialled, and o
   for (const { message } of failed) assert.match(message, /^the target [a-z]+\.example:\d+ can't be reached by RDP$/);
   const log = gateway.lines.join('\n');
   assert.match(log, /\[169\.254\.169\.254: a link-local address; RDP_TARGETS_ALLOW must name it/);
+});
+
+test('a name is resolved once for each connection: what it leads to later is not asked, and not dialled', async (t) => {
+  const { port } = await desktop(t);
+  let asked = 0;
+  const gateway = await startGateway(t, {
+    admit: () => {
+      const ticket = ticketFor(port);
+      return { admitted: true, ticket: { ...ticket, target: { ...ticket.target, host: 'turns.example' } } };
+    },
+    // Good for who checks, bad for who asks again.
+    deps: {
+      resolve: async () => {
+        asked += 1;
+        return [asked === 1 ? '127.0.0.1' : '169.254.169.254'];
+      },
+    },
+  });
+  await (await connectClient({ port: gateway.port, cookie: 'a' })).close();
+  const { targetAddress } = await gateway.reported('started');
+  assert.deepEqual([asked, targetAddress], [1, `127.0.0.1:${port}`]);
+  await ended(gateway.port, 'x');
+  assert.equal(asked, 2);
+  assert.match(gateway.lines.join('\n'), /\[169\.254\.169\.254: a link-local address/);
+});
+
+test("the gateway's own ports are no targets, on whatever address of this machine they are asked for", async (t) => {
+  const gateway = await startGateway(t, { admit: () => ({ admitted: true, ticket: ticketFor(1) }) });
+  const own = Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address));
+  const hosts = ['127.0.0.1', '127.9.9.9', '0.0.0.0', '0', '::', '::1', '::ffff:127.0.0.1', 'localhost', ...own];
+  for (const host of hosts) {
+    const { port } = gateway.recorder;
+    assert.deepEqual(await port.judgeTarget({ host, port: gateway.port }), { open: false }, host);
+  }
+  const line = `a session may not lead to 127.0.0.1:${gateway.port} [a port of the gateway itself`;
+  assert.ok(gateway.lines[0]?.startsWith(line), gateway.lines[0]);
 });
 
 test('probes of every kind leave no session, no line each and nothing to be stored', async (t) => {

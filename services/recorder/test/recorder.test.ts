@@ -326,8 +326,10 @@ test('the environment is read once, and mistakes name the variable', () => {
   assert.equal(targets.targets.opensLoopback, false);
   assert.ok([8083, 8084, 8085, 8086, 8087, 3389, 4000].every((port) => targets.targets.ownPorts.includes(port)));
   assert.equal(readRecorderEnv({ ...base, RDP_LISTEN_HOST: '127.0.0.1' }).targets.opensLoopback, true);
-  for (const wrong of ['a b', '10.0.0.0/40', 'x:0-', ':3389'])
-    assert.throws(() => readRecorderEnv({ ...base, RDP_TARGETS_DENY: wrong }), /RDP_TARGETS_DENY must be/, wrong);
+  const many = (count: number) => Array.from({ length: count }, (_, at) => `h${at}.example`).join(',');
+  assert.equal(readRecorderEnv({ ...base, RDP_TARGETS_DENY: `\n ${many(1000)} ,` }).targets.deny.length, 1000);
+  for (const wrong of ['a b', '10.0.0.0/40', 'x:0-', ':3389', ' , ', ' ', '0x7f.1', many(1001), many(100_000)])
+    assert.throws(() => readRecorderEnv({ ...base, RDP_TARGETS_DENY: wrong }), /RDP_TARGETS_DENY must be/);
   for (const rule of ['x', '1=host', '70000=host:1', '1=host:0', '1=host:99999', '1=h:2;sha256=ab', '1=h:2;trust'])
     assert.throws(() => readRecorderEnv({ ...base, RDP_LISTENERS: rule }), /RDP_LISTENERS must be/);
   assert.throws(() => readRecorderEnv({ ...base, RDP_TLS_CERT: '/a' }), /RDP_TLS_KEY and RDP_TLS_CERT/);

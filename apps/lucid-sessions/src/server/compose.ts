@@ -374,5 +374,6 @@ const notYet: RecorderPort = {
   resume: startingUp,
   live: startingUp,
   liveFrames: startingUp,
+  judgeTarget: startingUp,
   health: startingUp,
 };
