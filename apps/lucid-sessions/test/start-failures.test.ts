@@ -307,6 +307,7 @@ const values: ValueCase[] = [
   value('SESSION_API_PORT', '99999', /^SESSION_API_PORT must be a whole number from 0 to 65535, .+\n$/),
   value('SESSION_STORAGE_PORT', '-1', /^SESSION_STORAGE_PORT must be a whole number .+\n$/),
   value('RDP_LISTENERS', 'everything', /^RDP_LISTENERS must be at most .+\n$/),
+  value('LUCID_KEYFRAMES_AHEAD_PERCENT', '101', /^LUCID_KEYFRAMES_AHEAD_PERCENT must be a whole number .+\n$/),
   value('CHUNK_SIZE_MB', '65', /^CHUNK_SIZE_MB must be a whole number from 1 to 64, .+\n$/),
   value('LUCID_VERIFY_ON_PUT', 'perhaps', /^LUCID_VERIFY_ON_PUT must be true or false\n$/),
   value('LUCID_LOG_ORIGIN', 'two words', /^LUCID_LOG_ORIGIN must be 1 to 255 characters .+\n$/),

@@ -63,6 +63,7 @@ export { nodeDecompressor } from './node-decompressor.ts';
 export { makeOwnFolder, ownFileMode, ownFileStream, ownFolderMode, writeOwnFile } from './own-file.ts';
 export { type ContentItem, contentBytesMax } from './session-index/content-items.ts';
 export { SessionIndexes, type SessionIndexesOptions } from './session-index/session-indexes.ts';
+export type { KeyframePolicy } from './session-index/session-keyframes.ts';
 export * from './sqlite-database.ts';
 export * from './sqlite-job-queue.ts';
 export * from './sqlite-journal-store.ts';

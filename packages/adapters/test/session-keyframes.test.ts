@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import type { SessionDocument, StoragePort } from '@lucid-sessions/contract';
 import { openSidecar, sessionKeys, toHex } from '@lucid-sessions/evidence';
@@ -14,7 +16,11 @@ import {
   unpackState,
 } from '@lucid-sessions/recording/session-index';
 import { eventually, loopedFrames, skipUnlessPeers } from '@lucid-sessions/testkit';
-import { createFfmpegH264Decoder, nodeCrypto, SessionIndexes } from '../src/index.ts';
+import fc from 'fast-check';
+import { createFfmpegH264Decoder, type KeyframePolicy, nodeCrypto, SessionIndexes } from '../src/index.ts';
+import { CpuPace } from '../src/session-index/cpu-pace.ts';
+import { Followed } from '../src/session-index/followed.ts';
+import { ThreadCpu } from '../src/session-index/thread-cpu.ts';
 import { chunkFile } from './chunk-files.ts';
 
 const sessionId = 'session-1';
@@ -83,8 +89,12 @@ class Shelf {
   }
 }
 
-const indexesOf = (shelf: Shelf) =>
-  new SessionIndexes({ storage: shelf.port, unwrapKey: async (wraps) => wraps[0]!.wrapped });
+const indexesOf = (shelf: Shelf, keyframes?: KeyframePolicy) =>
+  new SessionIndexes({
+    storage: shelf.port,
+    unwrapKey: async (wraps) => wraps[0]!.wrapped,
+    ...(keyframes && { keyframes }),
+  });
 
 /** Asks until all chunks were looked at. */
 async function complete(indexes: SessionIndexes, shelf: Shelf): Promise<KeyframeList> {
@@ -231,10 +241,105 @@ test('keyframes end where a chunk is lost', async (t) => {
   assert.ok(keyframes.every(({ chunkIndex }) => chunkIndex < 6));
 });
 
-test('following makes keyframes once enough has come', async (t) => {
+test('following makes the index, and keyframes only by policy: else they wait for somebody to look', async (t) => {
   const shelf = await Shelf.of('xorg-bpp32-nocomp', 120);
-  const indexes = indexesOf(shelf);
-  t.after(() => indexes.dispose());
-  indexes.follow(sessionId);
+  const asked = indexesOf(shelf);
+  t.after(() => asked.dispose());
+  asked.follow(sessionId);
+  const indexed = `index-${String(shelf.files.length).padStart(6, '0')}`;
+  await eventually('the index', () => shelf.sidecars.has(indexed), 300_000);
+  // Twice: behind the second one's index the first one's keyframes would have begun.
+  asked.follow(sessionId);
+  for await (const _ of asked.segments(sessionId));
+  assert.deepEqual(
+    [...shelf.sidecars.keys()].filter((name) => name.startsWith('keyframe')),
+    [],
+  );
+  assert.equal(asked.keyframesUsedMs, 0);
+  await asked.dispose();
+
+  const ahead = indexesOf(shelf, { made: 'ahead', coresMax: 1 });
+  t.after(() => ahead.dispose());
+  ahead.follow(sessionId);
   await eventually('keyframes without being asked for', () => shelf.sidecars.has(keyframeName(1)), 300_000);
+  assert.ok(ahead.keyframesUsedMs > 0);
+});
+
+test('keyframes made ahead keep to their share of the cores, and hurry when somebody waits', async (t) => {
+  const shelf = await Shelf.of('xorg-bpp32-nocomp', 150);
+  const coresMax = 0.1;
+  const indexes = indexesOf(shelf, { made: 'ahead', coresMax });
+  t.after(() => indexes.dispose());
+  for await (const _ of indexes.segments(sessionId));
+  indexes.follow(sessionId);
+  await eventually('the first chunks', () => indexes.keyframesUsedMs > 0, 300_000);
+  const [beganMs, beforeMs] = [performance.now(), indexes.keyframesUsedMs];
+  await eventually('more chunks', () => indexes.keyframesUsedMs > beforeMs + 150, 300_000);
+  const share = (indexes.keyframesUsedMs - beforeMs) / (performance.now() - beganMs);
+  // What the index thread does beside walking counts as well; a rest saved up may be used at once.
+  assert.ok(share <= coresMax * 1.5, `${share} of a core`);
+  const list = await complete(indexes, shelf);
+  assert.equal(list.covered, shelf.files.length);
+});
+
+test('a pace lets through what its share earns, whatever the times of asking', () => {
+  fc.assert(
+    fc.property(
+      fc.double({ min: 0.05, max: 4, noNaN: true }),
+      fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 50, maxLength: 200 }),
+      (cores, works) => {
+        const pace = new CpuPace(cores, 0, 0);
+        let [nowMs, usedMs] = [0, 0];
+        for (const work of works) {
+          // One thread and what it started: as fast as a core and a half.
+          nowMs += work / 1.5;
+          usedMs += work;
+          for (let waitMs = pace.waitMs(usedMs, nowMs); waitMs > 0; waitMs = pace.waitMs(usedMs, nowMs)) {
+            assert.ok(waitMs <= 1000);
+            nowMs += waitMs;
+          }
+          assert.ok(usedMs <= cores * (nowMs + 1000 + 20) + 1e-6, `${usedMs} in ${nowMs} with ${cores}`);
+        }
+      },
+    ),
+  );
+  assert.throws(() => new CpuPace(0, 0, 0), RangeError);
+});
+
+test('what programs of the thread use is counted, also when they have ended', {
+  skip: process.platform !== 'linux',
+}, async () => {
+  const cpu = new ThreadCpu();
+  const before = cpu.usedMs();
+  const child = spawn(process.execPath, [
+    '-e',
+    'for (const end = Date.now() + 400; Date.now() < end; );setTimeout(() => {}, 1e6)',
+  ]);
+  const seen = await eventually(
+    'processor time of a program',
+    () => cpu.usedMs() - before > 200 && cpu.usedMs(),
+    60_000,
+  );
+  child.kill();
+  await once(child, 'close');
+  assert.ok(cpu.usedMs() >= seen);
+});
+
+test('a recording somebody looks at does not wait for the one made ahead', async (t) => {
+  const looked: string[] = [];
+  const followed = new Followed(
+    async (id) => {
+      looked.push(id);
+      if (id === 'ahead 1') {
+        followed.add('ahead 2');
+        followed.add('looked at', true);
+        assert.ok(followed.hasUrgentBeside('ahead 1'));
+        assert.ok(!followed.hasUrgentBeside('looked at'));
+      }
+    },
+    (thrown) => t.diagnostic(String(thrown)),
+  );
+  followed.add('ahead 1');
+  await eventually('all were looked at', () => looked.length === 3);
+  assert.deepEqual(looked, ['ahead 1', 'looked at', 'ahead 2']);
 });

@@ -38,6 +38,8 @@ export interface ProcessorDeps {
   software?: string;
   /** What draws H.264 for keyframes: its name, or what to install. Neither makes the processor unhealthy. */
   h264?: () => Promise<{ decoder: string } | { missing: string }>;
+  /** When keyframes are made, in words, and what processor time those of this process have taken. */
+  keyframes?: () => { policy: string; usedMs: number };
   /** Entry of the worker threads, where the program is a bundle. */
   workerUrl?: URL;
 }
@@ -108,7 +110,7 @@ export function createProcessor(config: ProcessorServiceConfig, deps: ProcessorD
         record: await signBody(keys.identity, { ...body, ...recordBase(kind, sessionId) } as unknown as RecordBody),
       };
     },
-    health: async () => withH264(healthOf(pool, chains), await deps.h264?.()),
+    health: async () => withH264(withKeyframes(healthOf(pool, chains), deps.keyframes?.()), await deps.h264?.()),
     async dispose() {
       await chains.dispose();
       await pool.dispose();
@@ -126,6 +128,16 @@ function healthOf(pool: ChunkPool, chains: Chains): ServiceHealth {
         ? (['degraded', `chunk workers die: ${lastCrash}`] as const)
         : (['healthy', null] as const);
   return { service: 'processor', status, message, details };
+}
+
+function withKeyframes(
+  health: ServiceHealth,
+  keyframes: { policy: string; usedMs: number } | undefined,
+): ServiceHealth {
+  if (keyframes === undefined) return health;
+  const { policy, usedMs } = keyframes;
+  const keyframeSeconds = Math.round(usedMs / 100) / 10;
+  return { ...health, details: { ...health.details, keyframes: policy, keyframeSeconds } };
 }
 
 function withH264(health: ServiceHealth, h264: { decoder: string } | { missing: string } | undefined): ServiceHealth {

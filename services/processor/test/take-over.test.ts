@@ -240,6 +240,20 @@ test('health tells of workers that die', () =>
     assert.ok(seen.has('degraded'));
   }));
 
+test('health tells what draws H.264, and when keyframes are made', () =>
+  inHouse(async (house) => {
+    const keyframes = () => ({ policy: 'made when somebody looks', usedMs: 1234 });
+    const having = house.processor({ keyframes, h264: async () => ({ decoder: 'ffmpeg' }) });
+    const { details } = await having.health();
+    const { h264Decoder, keyframeSeconds } = details;
+    assert.deepEqual([h264Decoder, details.keyframes, keyframeSeconds], ['ffmpeg', 'made when somebody looks', 1.2]);
+    const lacking = await house.processor({ h264: async () => ({ missing: 'install ffmpeg' }) }).health();
+    assert.deepEqual(
+      [lacking.status, lacking.message, lacking.details.h264Decoder],
+      ['healthy', 'install ffmpeg', 'none'],
+    );
+  }));
+
 test('a lease that is lost is noticed without a chunk', () =>
   inHouse(async (house) => {
     let asked = 0;

@@ -42,9 +42,11 @@ const loadingShownAfterMs = 200;
 /** Recordings up to this size are checked to the last chunk without being asked to. */
 const checkAtOnceBytes = 24 << 20;
 const checkAtOnceChunks = 200;
-/** How often the list of keyframes is read again while it is not complete. */
-const keyframesWaitMs = 2000;
+/** How often the list of keyframes is read again while it is not complete: they are made because somebody looks, now. */
+const keyframesWaitMs = 1000;
 const keyframesWaitMsMax = 60_000;
+/** … and while more come. */
+const moreKeyframesWaitMs = 3000;
 /** So long nothing was asked for: time for what is not urgent. */
 const idleMs = 400;
 
@@ -310,10 +312,13 @@ export class PlayerSession {
 
   /** Keyframes that were not made yet come while the recording is looked at. */
   async #readKeyframes(): Promise<void> {
-    for (let waitMs = keyframesWaitMs; !this.#closed; waitMs = Math.min(waitMs * 2, keyframesWaitMsMax)) {
+    for (let waitMs = keyframesWaitMs; !this.#closed; ) {
       if (this.#stored.coveredChunks >= this.#table.length && !this.#live) break;
       await sleep(waitMs);
+      const before = this.#stored.places.length;
       await this.#stored.refresh().catch(() => {});
+      const more = this.#stored.places.length > before;
+      waitMs = more ? moreKeyframesWaitMs : Math.min(waitMs * 2, keyframesWaitMsMax);
     }
     await this.#thumbnails.ofStored(this.#stored, () => this.#idle());
   }

@@ -49,6 +49,7 @@ import {
   withOwnSecrets,
 } from './environment.ts';
 import { followedStorage } from './followed-storage.ts';
+import { readKeyframePolicy, tellKeyframePolicy } from './keyframe-policy.ts';
 import type { Door } from './ports.ts';
 import { preflight, startProblem } from './preflight.ts';
 import { isRecordings, reservedLog, restoring, storageDirectories } from './reserved-parts.ts';
@@ -217,6 +218,7 @@ class Composer {
     const indexes = new SessionIndexes({
       storage,
       unwrapKey: keys.unwrap,
+      keyframes: readKeyframePolicy(this.#environment),
       onError: (where, thrown) => this.#problem(where, thrown),
     });
     this.#disposers.push(() => indexes.dispose());
@@ -262,6 +264,10 @@ class Composer {
         const choice = await ownH264Decoder();
         return choice === null ? { missing: h264Missing().message } : { decoder: choice.name };
       },
+      keyframes: () => ({
+        policy: tellKeyframePolicy(readKeyframePolicy(this.#environment)),
+        usedMs: indexes.keyframesUsedMs,
+      }),
       onError,
     });
     this.#disposers.push(() => server.dispose());

@@ -13,6 +13,7 @@ import { anchorCheck, openAnchors } from './anchors.ts';
 import { accessProblem, checkDirectory, checkFile, makeDirectory } from './data-access.ts';
 import { checkLogOrigin, metadataPath } from './embedded-parts.ts';
 import { type DataDirectory, dataDirectory, type ServiceName } from './environment.ts';
+import { readKeyframePolicy } from './keyframe-policy.ts';
 import { checkPorts, type Door, listenError } from './ports.ts';
 import { software } from './software.ts';
 import { readVault } from './vault.ts';
@@ -97,6 +98,7 @@ function readDoors(environment: Environment, services: ReadonlySet<ServiceName>)
 function checkShared(environment: Environment): void {
   readVault(environment);
   readWitnesses(environment);
+  readKeyframePolicy(environment);
   anchorCheck(environment);
   openAnchors(environment, { storage: { appendAudit: async () => {} }, nowUs: () => 0, log: () => {} });
 }

@@ -4,6 +4,7 @@ const followedMax = 10_000;
 export class Followed {
   readonly #look: (sessionId: string) => Promise<void>;
   readonly #onError: (thrown: unknown) => void;
+  readonly #urgent = new Set<string>();
   readonly #sessionIds = new Set<string>();
   #running = false;
   #disposed = false;
@@ -13,22 +14,36 @@ export class Followed {
     this.#onError = onError;
   }
 
-  /** Never waits, and forgets what is too much. */
-  add(sessionId: string): void {
-    if (this.#disposed || this.#sessionIds.size >= followedMax) return;
-    this.#sessionIds.add(sessionId);
+  /** Never waits, and forgets what is too much. Urgent ones are looked at before all others. */
+  add(sessionId: string, urgent = false): void {
+    const ids = urgent ? this.#urgent : this.#sessionIds;
+    if (this.#disposed || ids.size >= followedMax) return;
+    ids.add(sessionId);
     if (!this.#running) void this.#drain();
+  }
+
+  /** Somebody waits for another than this one. */
+  hasUrgentBeside(sessionId: string): boolean {
+    return this.#urgent.size > (this.#urgent.has(sessionId) ? 1 : 0);
   }
 
   dispose(): void {
     this.#disposed = true;
+    this.#urgent.clear();
     this.#sessionIds.clear();
+  }
+
+  #next(): string | undefined {
+    const [sessionId] = this.#urgent.size > 0 ? this.#urgent : this.#sessionIds;
+    if (sessionId === undefined) return undefined;
+    this.#urgent.delete(sessionId);
+    this.#sessionIds.delete(sessionId);
+    return sessionId;
   }
 
   async #drain(): Promise<void> {
     this.#running = true;
-    for (const sessionId of this.#sessionIds) {
-      this.#sessionIds.delete(sessionId);
+    for (let sessionId = this.#next(); sessionId !== undefined; sessionId = this.#next()) {
       try {
         await this.#look(sessionId);
       } catch (thrown) {

@@ -145,9 +145,15 @@ export class KeyframeWalk {
 
   /**
    * The next chunk's frames; those before the place the walk began at are passed over. `again`: the file was counted, and
-   * had its keyframes, in an earlier walk.
+   * had its keyframes, in an earlier walk. `rest` is asked after every frame, and waited for where it answers a promise.
    */
-  async chunk(index: number, frames: readonly Frame[], fileBytes: number, again: boolean): Promise<MadeKeyframe[]> {
+  async chunk(
+    index: number,
+    frames: readonly Frame[],
+    fileBytes: number,
+    again: boolean,
+    rest: () => Promise<void> | null = () => null,
+  ): Promise<MadeKeyframe[]> {
     if (!again) this.#storedBytes += fileBytes;
     const made: MadeKeyframe[] = [];
     const first = index === this.#place.chunkIndex ? this.#place.frameIndex : 0;
@@ -159,6 +165,7 @@ export class KeyframeWalk {
       if (!isTaken(frame)) continue;
       if (!again) await this.#beginBare(frame, { chunkIndex: index, frameIndex: at });
       await this.#take(frame);
+      await rest();
       if (again || this.lacksH264) continue;
       const keyframe =
         (await this.#keepBare(frame, timeUs)) ?? (await this.#keep({ chunkIndex: index, frameIndex: at + 1, timeUs }));

@@ -28,7 +28,13 @@ export interface IndexRequests {
   chunk: ChunkRequest & { last: boolean };
   /** A walk that makes keyframes; `close` ends it as it ends a run. */
   walk: KeyframeWalkStart & { run: number };
-  walkChunk: ChunkRequest & { again: boolean };
+  walkChunk: ChunkRequest & {
+    again: boolean;
+    /** Cores this may take, as long as nobody waits for it (`hurry`); null: as fast as it goes. */
+    coresMax: number | null;
+  };
+  /** Somebody waits for the run's walk now. */
+  hurry: { run: number };
   close: { run: number };
 }
 export type IndexRequestKind = keyof IndexRequests;
@@ -40,6 +46,7 @@ export interface IndexResults {
   chunk: IndexedChunk;
   walk: null;
   walkChunk: WalkedChunk;
+  hurry: null;
   close: null;
 }
 
@@ -56,6 +63,8 @@ export interface WalkedChunk {
   ended: KeyframesEnd | null;
   /** Lean keyframes before here are of no use. */
   usesHistory: boolean;
+  /** Processor time it took, programs it started included. */
+  usedMs: number;
 }
 
 export type IndexAnswer = { call: number; result: IndexResults[IndexRequestKind] } | { call: number; error: string };

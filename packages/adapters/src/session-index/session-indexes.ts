@@ -9,7 +9,7 @@ import {
 import { type ContentItem, ContentItems } from './content-items.ts';
 import { Followed } from './followed.ts';
 import { orNull, type Recording, RecordingShelf, type RecordingShelfOptions } from './recording-shelf.ts';
-import { SessionKeyframes } from './session-keyframes.ts';
+import { type KeyframePolicy, SessionKeyframes } from './session-keyframes.ts';
 import { IndexThread } from './thread.ts';
 
 const stateName = 'index-state';
@@ -18,6 +18,8 @@ const stateHeadBytes = 4;
 const segmentName = (index: number): string => `index-${String(index + 1).padStart(6, '0')}`;
 
 export interface SessionIndexesOptions extends RecordingShelfOptions {
+  /** When asked for, if it says nothing. */
+  keyframes?: KeyframePolicy;
   onError?: (where: string, thrown: unknown) => void;
 }
 
@@ -37,7 +39,8 @@ export class SessionIndexes {
   constructor(options: SessionIndexesOptions) {
     this.#shelf = new RecordingShelf(options);
     this.#storage = options.storage;
-    this.#keyframes = new SessionKeyframes(this.#shelf, this.#thread, () => this.#turn, options.onError);
+    const policy = options.keyframes ?? { made: 'asked' };
+    this.#keyframes = new SessionKeyframes(this.#shelf, this.#thread, () => this.#turn, policy, options.onError);
     this.#followed = new Followed(
       async (sessionId) => {
         const recording = await this.#shelf.recording(sessionId);
@@ -56,6 +59,11 @@ export class SessionIndexes {
   /** The keyframes made so far; more are made behind the answer where chunks were not looked at yet. */
   async keyframes(sessionId: string): Promise<KeyframeList> {
     return this.#keyframes.list(await this.#shelf.recording(sessionId));
+  }
+
+  /** Processor time keyframes have taken so far, in ms. */
+  get keyframesUsedMs(): number {
+    return this.#keyframes.usedMs;
   }
 
   /** A keyframe as it is stored, sealed; null where it is missing. */

@@ -16,10 +16,16 @@ const listName = 'keyframe-list';
 /** A walk decodes what came since the last keyframe again: it waits for so much that this is little beside it. */
 const chunksWorthWalking = 12;
 const bytesWorthWalking = 2 << 20;
+/** Where several recordings are waited for, each is walked so long in turn. */
+const turnMs = 5000;
+
+/** Who gets keyframes: recordings somebody looks at, or all of them ahead, within so many cores. */
+export type KeyframePolicy = { made: 'asked' } | { made: 'ahead'; coresMax: number };
 
 /**
- * The keyframes of every session: sidecars, and a list of them that says how far a recording was looked at. Made behind the
- * index by the same thread; what is missing is made when somebody asks, without keeping them waiting.
+ * The keyframes of sessions: sidecars, and a list of them that says how far a recording was looked at. Decoding every recording costs
+ * several times what recording it does, and few are looked at: so they are made when somebody asks, without keeping them
+ * waiting, or ahead where the policy wants it. Behind the index, by the same thread.
  */
 export class SessionKeyframes {
   readonly #shelf: RecordingShelf;
@@ -27,7 +33,11 @@ export class SessionKeyframes {
   /** Settled while no index is being made: that goes first. */
   readonly #indexed: () => Promise<unknown>;
   readonly #followed: Followed;
-  /** Somebody looks at these: no waiting for more chunks. */
+  readonly #policy: KeyframePolicy;
+  /** The run of the walk under way. */
+  #walk: number | null = null;
+  #usedMs = 0;
+  /** Somebody looks at these: no waiting for more chunks, and no resting. */
   readonly #asked = new Set<string>();
   /** Where H.264 ended an earlier walk, another was tried since this began: ffmpeg may have been installed. */
   readonly #triedAnew = new Set<string>();
@@ -36,19 +46,27 @@ export class SessionKeyframes {
     shelf: RecordingShelf,
     thread: IndexThread,
     indexed: () => Promise<unknown>,
+    policy: KeyframePolicy,
     onError?: (where: string, thrown: unknown) => void,
   ) {
     this.#shelf = shelf;
     this.#thread = thread;
     this.#indexed = indexed;
+    this.#policy = policy;
     this.#followed = new Followed(
       (sessionId) => this.#extend(sessionId),
       (thrown) => onError?.('making keyframes', thrown),
     );
   }
 
+  /** There are new chunks. */
   follow(sessionId: string): void {
-    this.#followed.add(sessionId);
+    if (this.#policy.made === 'ahead') this.#followed.add(sessionId);
+  }
+
+  /** Processor time keyframes have taken, in ms. */
+  get usedMs(): number {
+    return this.#usedMs;
   }
 
   async list(recording: Recording): Promise<KeyframeList> {
@@ -57,7 +75,9 @@ export class SessionKeyframes {
     const mayGoOn = list.ended === null || (list.ended === 'h264' && !this.#triedAnew.has(sessionId));
     if (mayGoOn && list.covered < (await this.#shelf.chunksCount(sessionId))) {
       this.#asked.add(sessionId);
-      this.#followed.add(sessionId);
+      this.#followed.add(sessionId, true);
+      // Whichever it is: this one is waited for, and another one's makes way at the end of its chunk.
+      if (this.#walk !== null) void this.#thread.hurry(this.#walk);
     }
     return list;
   }
@@ -91,8 +111,8 @@ export class SessionKeyframes {
     if (list.ended !== null || list.covered >= count) return;
     if (!asked && !(await this.#worthWalking(sessionId, list.covered, count))) return;
     // Twice at most: the second walk leaves no past out.
-    if (!(await this.#walk(recording, list, count)))
-      await this.#walk(recording, { ...emptyKeyframeList(), whole: true }, count);
+    if (!(await this.#walkOn(recording, list, count, asked)))
+      await this.#walkOn(recording, { ...emptyKeyframeList(), whole: true }, count, asked);
   }
 
   async #worthWalking(sessionId: string, first: number, count: number): Promise<boolean> {
@@ -107,16 +127,20 @@ export class SessionKeyframes {
   }
 
   /** False when states turned out to lack a past they need: they have to be made anew. */
-  async #walk(recording: Recording, list: KeyframeList, count: number): Promise<boolean> {
+  async #walkOn(recording: Recording, list: KeyframeList, count: number, asked: boolean): Promise<boolean> {
     const { sessionId, view } = recording;
     const key = view === null ? null : { view, inputs: null };
     const run = await this.#begin(recording, list);
+    this.#walk = run;
+    const begunMs = performance.now();
     try {
       for (let index = list.keyframes.at(-1)?.chunkIndex ?? 0; index < count; index += 1) {
         await this.#indexed();
         const file = await this.#shelf.file(sessionId, index);
         const again = index < list.covered;
-        const walked = await this.#thread.walkChunk({ run, index, file, key, again });
+        const coresMax = this.#coresMax(sessionId, asked);
+        const walked = await this.#thread.walkChunk({ run, index, file, key, again, coresMax });
+        this.#usedMs += walked.usedMs;
         list.ended = walked.ended;
         for (const made of walked.keyframes) await this.#put(recording, list, made);
         if (walked.usesHistory && list.keyframes.some(({ lean }) => lean)) return false;
@@ -127,11 +151,28 @@ export class SessionKeyframes {
         const done = walked.ended !== null || list.keyframes.length >= KEYFRAMES_MAX || index + 1 === count;
         if (done || walked.keyframes.length > 0) await this.#save(recording, list);
         if (done) break;
+        // From a new keyframe nothing has to be decoded again.
+        if (walked.keyframes.length > 0 && this.#makesWay(sessionId, asked, begunMs)) break;
       }
       return true;
     } finally {
+      this.#walk = null;
       await this.#thread.close(run);
     }
+  }
+
+  #coresMax(sessionId: string, asked: boolean): number | null {
+    const waitedFor = asked || this.#asked.has(sessionId) || this.#followed.hasUrgentBeside(sessionId);
+    return this.#policy.made === 'asked' || waitedFor ? null : this.#policy.coresMax;
+  }
+
+  /** Somebody waits for another recording: it has its turn, and this one goes on behind it. */
+  #makesWay(sessionId: string, asked: boolean, begunMs: number): boolean {
+    if (!this.#followed.hasUrgentBeside(sessionId)) return false;
+    if (asked && performance.now() - begunMs < turnMs) return false;
+    if (asked) this.#asked.add(sessionId);
+    this.#followed.add(sessionId, asked);
+    return true;
   }
 
   /** Goes on from the last keyframe; where it can't be had, everything is made again. */

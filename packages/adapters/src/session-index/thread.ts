@@ -39,6 +39,10 @@ export class IndexThread {
     return this.#ask('walkChunk', request);
   }
 
+  async hurry(run: number): Promise<void> {
+    await this.#ask('hurry', { run }).catch(() => {});
+  }
+
   async close(run: number): Promise<void> {
     await this.#ask('close', { run }).catch(() => {});
   }

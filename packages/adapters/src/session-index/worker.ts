@@ -1,5 +1,6 @@
 /** The index thread: opens chunks, reads their frames, says what is in them. Slower than everything that records. */
 import { setPriority } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort } from 'node:worker_threads';
 import { openChunk, openInputs, type ReadingKey } from '@lucid-sessions/evidence';
 import { type Frame, PAYLOAD_BYTES_MAX, readPayload } from '@lucid-sessions/recording';
@@ -14,8 +15,10 @@ import {
 import { DecodeError } from '@lucid-sessions/wire';
 import { nodeCrypto } from '../node-crypto.ts';
 import { nodeDecompressor } from '../node-decompressor.ts';
+import { CpuPace } from './cpu-pace.ts';
 import { KeyframeWalk } from './keyframe-walk.ts';
 import type { IndexAnswer, IndexedChunk, IndexRequest, IndexRequests, IndexResults, WalkedChunk } from './messages.ts';
+import { ThreadCpu } from './thread-cpu.ts';
 
 const niceness = 10;
 
@@ -26,6 +29,14 @@ interface Run {
 
 const runs = new Map<number, Run>();
 const walks = new Map<number, KeyframeWalk>();
+/** Walks somebody waits for. */
+const hurried = new Set<number>();
+const cpu = new ThreadCpu();
+let pace: { coresMax: number; keep: CpuPace } | null = null;
+/** How often it is looked whether a walk takes too much. */
+const lookMs = 50;
+/** A rest is over so soon when somebody comes to wait. */
+const hurryMsMax = 100;
 
 async function open({ run, state, input, clipboard, collect }: IndexRequests['open']): Promise<null> {
   const pieces: ContentPiece[] = [];
@@ -68,12 +79,33 @@ async function chunk(request: IndexRequests['chunk']): Promise<IndexedChunk> {
   return { segment, state, pieces: pieces.splice(0) };
 }
 
-async function walkChunk({ run, index, file, key, again }: IndexRequests['walkChunk']): Promise<WalkedChunk> {
+async function walkChunk(request: IndexRequests['walkChunk']): Promise<WalkedChunk> {
+  const { run, index, file, key, again, coresMax } = request;
   const walk = walks.get(run)!;
+  const before = cpu.usedMs();
+  const used = (): number => cpu.usedMs() - before;
+  const rest = coresMax === null ? () => null : resting(run, coresMax);
   const read = await framesOf(file, key);
-  if (!('frames' in read)) return { keyframes: [], ended: 'chunk', usesHistory: walk.usesHistory };
-  const keyframes = await walk.chunk(index, read.frames, file?.length ?? 0, again);
-  return { keyframes, ended: walk.lacksH264 ? 'h264' : null, usesHistory: walk.usesHistory };
+  if (!('frames' in read)) return { keyframes: [], ended: 'chunk', usesHistory: walk.usesHistory, usedMs: used() };
+  const keyframes = await walk.chunk(index, read.frames, file?.length ?? 0, again, rest);
+  const ended = walk.lacksH264 ? 'h264' : null;
+  return { keyframes, ended, usesHistory: walk.usesHistory, usedMs: used() };
+}
+
+/** Rests where a walk takes more than its share of the cores; other work of this thread goes on meanwhile, and is counted too. */
+function resting(run: number, coresMax: number): () => Promise<void> | null {
+  if (pace?.coresMax !== coresMax) pace = { coresMax, keep: new CpuPace(coresMax, cpu.usedMs(), performance.now()) };
+  const { keep } = pace;
+  let lookedMs = performance.now();
+  const rest = async (): Promise<void> => {
+    while (!hurried.has(run)) {
+      const waitMs = Math.min(hurryMsMax, keep.waitMs(cpu.usedMs(), performance.now()));
+      if (waitMs === 0) break;
+      await sleep(waitMs);
+    }
+    lookedMs = performance.now();
+  };
+  return () => (performance.now() - lookedMs < lookMs ? null : rest());
 }
 
 async function answer(request: IndexRequest): Promise<IndexResults[IndexRequest['kind']]> {
@@ -87,7 +119,11 @@ async function answer(request: IndexRequest): Promise<IndexResults[IndexRequest[
       return null;
     case 'walkChunk':
       return walkChunk(request);
+    case 'hurry':
+      if (walks.has(request.run)) hurried.add(request.run);
+      return null;
     case 'close':
+      hurried.delete(request.run);
       runs.delete(request.run);
       walks.get(request.run)?.close();
       walks.delete(request.run);
