@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import type { SessionDocument, StoragePort } from '@lucid-sessions/contract';
 import { openSidecar, sessionKeys, toHex } from '@lucid-sessions/evidence';
 import { type CompactState, expandedState, SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
-import { type Frame, frameFlags } from '@lucid-sessions/recording';
+import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
+import { type ReplayTally, ReplayWalk, replayStateOf } from '@lucid-sessions/recording/replay';
 import {
   decodeKeyframe,
   type KeyframeList,
@@ -17,7 +18,13 @@ import {
 } from '@lucid-sessions/recording/session-index';
 import { eventually, loopedFrames, skipUnlessPeers } from '@lucid-sessions/testkit';
 import fc from 'fast-check';
-import { createFfmpegH264Decoder, type KeyframePolicy, nodeCrypto, SessionIndexes } from '../src/index.ts';
+import {
+  createFfmpegH264Decoder,
+  createH264Decoder,
+  type KeyframePolicy,
+  nodeCrypto,
+  SessionIndexes,
+} from '../src/index.ts';
 import { CpuPace } from '../src/session-index/cpu-pace.ts';
 import { Followed } from '../src/session-index/followed.ts';
 import { ThreadCpu } from '../src/session-index/thread-cpu.ts';
@@ -38,13 +45,15 @@ class Shelf {
   shown = 0;
   reads = 0;
 
-  static async of(capture: string, seconds: number): Promise<Shelf> {
+  /** `more` frames come behind those of the capture in a chunk. */
+  static async of(capture: string, seconds: number, more: (index: number) => Frame[] = () => []): Promise<Shelf> {
     const shelf = new Shelf();
     for (const frame of loopedFrames(`${captures}${capture}.rdpcap.gz`, seconds * 1e6)) {
       const index = Math.floor(frame.timeUs / 10e6);
       while (shelf.frames.length <= index) shelf.frames.push([]);
       shelf.frames[index]!.push(frame);
     }
+    for (const [index, frames] of shelf.frames.entries()) frames.push(...more(index));
     for (const [index, frames] of shelf.frames.entries())
       shelf.files.push(await chunkFile(sealedSession, index, frames));
     shelf.shown = shelf.files.length;
@@ -89,6 +98,29 @@ class Shelf {
   }
 }
 
+const fromServer = (index: number, hex: string): Frame => ({
+  kind: frameKinds.pdu,
+  flags: frameFlags.serverToClient | frameFlags.fastPath,
+  channelId: 0,
+  timeUs: (index + 1) * 10e6,
+  body: Buffer.from(hex.replaceAll(' ', ''), 'hex'),
+});
+
+/** Fast-path updates that can't be drawn: one that is not defined, and a rectangle of 64 × 64 in a colour depth that is none. */
+const undrawable = (index: number): Frame[] => [
+  fromServer(index, '00 06 0e 0100 00'),
+  fromServer(index, '00 1c 01 1700 0100 0100 0000 0000 3f00 3f00 4000 4000 0500 0000 0100 00'),
+];
+
+/** What a walk that nothing is known to says. */
+async function walked(shelf: Shelf): Promise<ReplayTally> {
+  const walk = new ReplayWalk(createH264Decoder);
+  for (const [index, frames] of shelf.frames.entries()) await walk.chunk(shelf.files[index] === null ? null : frames);
+  const tally = await walk.end();
+  walk.close();
+  return tally;
+}
+
 const indexesOf = (shelf: Shelf, keyframes?: KeyframePolicy) =>
   new SessionIndexes({
     storage: shelf.port,
@@ -130,7 +162,8 @@ for (const [capture, seconds, ...peers] of [
     const shelf = await Shelf.of(capture, seconds);
     const indexes = indexesOf(shelf);
     t.after(() => indexes.dispose());
-    const { keyframes, keyframeBytes, storedBytes } = await complete(indexes, shelf);
+    const { keyframes, keyframeBytes, storedBytes, replay } = await complete(indexes, shelf);
+    assert.deepEqual([replay.chunks, replay.lit, replay.ended], [shelf.shown, true, null]);
     assert.ok(keyframes.length >= 3, `${keyframes.length} keyframes`);
     assert.ok(keyframes.some(({ base }) => base !== 0));
     // H.264 is lent something at first.
@@ -188,19 +221,34 @@ test('without ffmpeg keyframes end where H.264 begins; with it they go on', asyn
     process.env.PATH = PATH;
     return without.dispose();
   });
-  const { ended, keyframes } = await complete(without, shelf);
+  const { ended, keyframes, replay } = await complete(without, shelf);
   assert.deepEqual([ended, keyframes], ['h264', []]);
+  assert.deepEqual([replayStateOf(replay), replay.notDrawn, replay.ended?.reason], ['unexamined', [], 'h264']);
+  assert.ok(replay.ended!.atUs <= shelf.frames[0]!.at(-1)!.timeUs);
   await without.dispose();
   process.env.PATH = PATH;
   const having = indexesOf(shelf);
   t.after(() => having.dispose());
   await having.keyframes(sessionId);
   await eventually('keyframes now', async () => (await having.keyframes(sessionId)).covered === shelf.shown, 300_000);
-  assert.ok((await having.keyframes(sessionId)).keyframes.length > 0);
+  const now = await having.keyframes(sessionId);
+  assert.ok(now.keyframes.length > 0);
+  assert.deepEqual(now.replay, await walked(shelf));
 });
 
 test('a walk goes on from the last keyframe, and makes all again where that is spoiled', async (t) => {
-  const shelf = await Shelf.of('xorg-bpp32-nocomp', 120);
+  const shelf = await Shelf.of('xorg-bpp32-nocomp', 120, undrawable);
+  const whole = await walked(shelf);
+  const count = shelf.files.length;
+  assert.deepEqual(
+    whole.notDrawn.map(({ kind, count, firstUs, located }) => [kind, count, firstUs, located]),
+    [
+      ['bitmap.rectangle.unsupported', count, 10e6, count],
+      ['update.unknown', count, 10e6, 0],
+    ],
+  );
+  assert.ok(whole.sharePermille > 0 && whole.sharePermille < 100);
+  assert.equal(replayStateOf(whole), 'parts');
   shelf.shown = 8;
   const first = indexesOf(shelf);
   t.after(() => first.dispose());
@@ -212,6 +260,7 @@ test('a walk goes on from the last keyframe, and makes all again where that is s
   const second = indexesOf(shelf);
   t.after(() => second.dispose());
   const after = await complete(second, shelf);
+  assert.deepEqual(after.replay, whole, 'counts of two pieces are those of one');
   assert.deepEqual(after.keyframes.slice(0, before.keyframes.length), before.keyframes);
   assert.ok(after.keyframes.length > before.keyframes.length);
   const read = `${shelf.reads} of ${shelf.files.length} from ${before.keyframes.at(-1)!.chunkIndex} ${before.covered}`;
@@ -227,6 +276,7 @@ test('a walk goes on from the last keyframe, and makes all again where that is s
   shelf.shown = shelf.files.length;
   const again = await complete(second, shelf);
   assert.ok(again.keyframes.length > 0 && again.covered === shelf.files.length);
+  assert.deepEqual(again.replay, whole);
   for (const keyframe of again.keyframes) await shelf.state(keyframe);
   assert.equal(await second.keyframe(sessionId, 9999), null);
 });
@@ -236,8 +286,10 @@ test('keyframes end where a chunk is lost', async (t) => {
   lost.files[6] = null;
   const b = indexesOf(lost);
   t.after(() => b.dispose());
-  const { ended, keyframes } = await complete(b, lost);
+  const { ended, keyframes, replay } = await complete(b, lost);
   assert.equal(ended, 'chunk');
+  assert.deepEqual(replay, await walked(lost));
+  assert.deepEqual([replayStateOf(replay), replay.ended?.chunk, replay.chunks], ['parts', 6, 6]);
   assert.ok(keyframes.every(({ chunkIndex }) => chunkIndex < 6));
 });
 

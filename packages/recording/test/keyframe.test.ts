@@ -88,11 +88,27 @@ test('a list of keyframes comes back, and what is none is refused', async () => 
     keyframeBytes: 80,
     ended: 'h264',
     whole: true,
+    replay: {
+      chunks: 5,
+      untilUs: 9,
+      pictures: 3,
+      lit: true,
+      notDrawn: [{ kind: 'gfx.codec.7', count: 2, firstUs: 1, lastUs: 8, located: 1, sharePermille: 12 }],
+      sharePermille: 12,
+      ended: { reason: 'h264', chunk: 4, atUs: 9 },
+    },
     keyframes: [{ number: 1, base: 0, ...place, bytes: 80, lean: false }],
   };
   assert.deepEqual(await decodeKeyframeList(await encodeKeyframeList(list)), list);
   assert.deepEqual(await decodeKeyframeList(await encodeKeyframeList(emptyKeyframeList())), emptyKeyframeList());
   await assert.rejects(decodeKeyframeList(new Uint8Array(20)), DecodeError);
-  const wrong = { ...list, covered: -1 };
-  await assert.rejects(decodeKeyframeList(await encodeKeyframeList(wrong)), DecodeError);
+  const { replay } = list;
+  const [kind] = replay.notDrawn;
+  for (const wrong of [
+    { ...list, covered: -1 },
+    { ...list, replay: { ...replay, pictures: -1 } },
+    { ...list, replay: { ...replay, notDrawn: [{ ...kind!, count: 0.5 }] } },
+    { ...list, replay: null as never },
+  ])
+    await assert.rejects(decodeKeyframeList(await encodeKeyframeList(wrong)), DecodeError);
 });

@@ -8,7 +8,8 @@ import {
   SessionDecoder,
   type YuvFrame,
 } from '@lucid-sessions/rdp/graphics';
-import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
+import { type Frame, frameFlags } from '@lucid-sessions/recording';
+import { isReplayed, type ReplayTally, tallyOf } from '@lucid-sessions/recording/replay';
 import {
   decodeKeyframe,
   deltaLength,
@@ -85,9 +86,6 @@ export interface KeyframeWalkStart {
   whole: boolean;
 }
 
-const isTaken = ({ kind, flags }: Frame): boolean =>
-  kind === frameKinds.pdu && (flags & (frameFlags.receivedOnly | frameFlags.inputs)) === 0;
-
 /**
  * Decodes a recording once and leaves states behind: as many as their share of the stored bytes allows, none where there is
  * little to decode. Where H.264 begins and there is no decoder for it, the states end.
@@ -105,6 +103,7 @@ export class KeyframeWalk {
   /** What the next one will cost, as far as the last one tells. */
   #guessBytes = firstBytesGuess;
   #workBytes = 0;
+  #walked = { chunks: 0, untilUs: 0 };
   #place: KeyframePlace = { chunkIndex: 0, frameIndex: 0, timeUs: 0 };
   /** A state that may do without its pixels, and where it was. */
   #bare: { state: BareState; place: Omit<KeyframePlace, 'timeUs'> } | null = null;
@@ -162,7 +161,7 @@ export class KeyframeWalk {
     for (let at = first; at < frames.length && !this.lacksH264; at += 1) {
       const frame = frames[at]!;
       timeUs = Math.max(timeUs, frame.timeUs);
-      if (!isTaken(frame)) continue;
+      if (!isReplayed(frame)) continue;
       if (!again) await this.#beginBare(frame, { chunkIndex: index, frameIndex: at });
       await this.#take(frame);
       await rest();
@@ -172,22 +171,34 @@ export class KeyframeWalk {
       if (keyframe !== null) made.push(keyframe);
     }
     if (this.#place.chunkIndex <= index) this.#place = { ...this.#place, timeUs };
+    this.#walked = { chunks: index + 1, untilUs: timeUs };
     return made;
+  }
+
+  /** What could be drawn up to the end of the last chunk. */
+  async replay(): Promise<ReplayTally> {
+    await this.#decoder.settle();
+    this.#throwFailure();
+    return tallyOf(this.#decoder, this.#walked);
   }
 
   close(): void {
     this.#decoder.close();
   }
 
-  async #take({ flags, body }: Frame): Promise<void> {
+  async #take({ flags, body, timeUs }: Frame): Promise<void> {
     const fromServer = (flags & frameFlags.serverToClient) !== 0;
     if (fromServer) this.#workBytes += body.length;
     // Whether the picture that is waited for has come has to be known at once; else some are decoded together.
     const later = this.#bare === null && this.#decoder.screen.framesCount % framesTogether !== 0;
     const beforeTls = (flags & frameFlags.beforeTls) !== 0;
-    await this.#decoder.push({ fromServer, bytes: body, beforeTls }, later);
+    await this.#decoder.push({ fromServer, bytes: body, beforeTls, timeUs }, later);
     this.#decoder.screen.takeDirty();
-    // A picture is missing that others build on: better to begin again later than to keep what was never shown.
+    this.#throwFailure();
+  }
+
+  /** A picture is missing that others build on: better to begin again later than to keep what was never shown. */
+  #throwFailure(): void {
     const failure = this.#decoder.h264Failure;
     if (failure !== undefined && !this.lacksH264) throw failure;
   }

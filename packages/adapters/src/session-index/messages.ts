@@ -1,4 +1,5 @@
 import type { ReadingKey } from '@lucid-sessions/evidence';
+import type { ReplayTally } from '@lucid-sessions/recording/replay';
 import type { ContentPiece, KeepPolicy, KeyframesEnd } from '@lucid-sessions/recording/session-index';
 import type { KeyframeWalkStart, MadeKeyframe } from './keyframe-walk.ts';
 
@@ -65,6 +66,8 @@ export interface WalkedChunk {
   usesHistory: boolean;
   /** Processor time it took, programs it started included. */
   usedMs: number;
+  /** What could be drawn up to the end of this chunk. */
+  replay: ReplayTally;
 }
 
 export type IndexAnswer = { call: number; result: IndexResults[IndexRequestKind] } | { call: number; error: string };

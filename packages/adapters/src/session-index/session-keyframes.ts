@@ -142,6 +142,7 @@ export class SessionKeyframes {
         const walked = await this.#thread.walkChunk({ run, index, file, key, again, coresMax });
         this.#usedMs += walked.usedMs;
         list.ended = walked.ended;
+        list.replay = walked.replay;
         for (const made of walked.keyframes) await this.#put(recording, list, made);
         if (walked.usesHistory && list.keyframes.some(({ lean }) => lean)) return false;
         if (!again) {

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort } from 'node:worker_threads';
 import { openChunk, openInputs, type ReadingKey } from '@lucid-sessions/evidence';
 import { type Frame, PAYLOAD_BYTES_MAX, readPayload } from '@lucid-sessions/recording';
+import { endedAtChunk } from '@lucid-sessions/recording/replay';
 import {
   type ContentPiece,
   compressState,
@@ -86,10 +87,14 @@ async function walkChunk(request: IndexRequests['walkChunk']): Promise<WalkedChu
   const used = (): number => cpu.usedMs() - before;
   const rest = coresMax === null ? () => null : resting(run, coresMax);
   const read = await framesOf(file, key);
-  if (!('frames' in read)) return { keyframes: [], ended: 'chunk', usesHistory: walk.usesHistory, usedMs: used() };
+  if (!('frames' in read)) {
+    const replay = endedAtChunk(await walk.replay());
+    return { keyframes: [], ended: 'chunk', usesHistory: walk.usesHistory, usedMs: used(), replay };
+  }
   const keyframes = await walk.chunk(index, read.frames, file?.length ?? 0, again, rest);
+  const replay = await walk.replay();
   const ended = walk.lacksH264 ? 'h264' : null;
-  return { keyframes, ended, usesHistory: walk.usesHistory, usedMs: used() };
+  return { keyframes, ended, usesHistory: walk.usesHistory, usedMs: used(), replay };
 }
 
 /** Rests where a walk takes more than its share of the cores; other work of this thread goes on meanwhile, and is counted too. */

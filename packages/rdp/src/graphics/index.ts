@@ -2,10 +2,12 @@ export * from './avc/index.ts';
 export * from './bitmap/index.ts';
 export * from './bulk/index.ts';
 export * from './gfx/index.ts';
+export { NotDrawn, type NotDrawnKind, type NotDrawnSnapshot } from './not-drawn.ts';
 export * from './pixels.ts';
 export { type CompactState, compactState, expandedState } from './predicted-state.ts';
 export * from './rfx/index.ts';
 export * from './screen.ts';
+export { h264MissingKind } from './session/graphics-channel.ts';
 export {
   beginsConnection,
   type RecordedPdu,

@@ -1,3 +1,4 @@
+import { NotDrawn, type NotDrawnSnapshot } from './not-drawn.ts';
 import {
   bounds,
   clonePixelBuffer,
@@ -31,14 +32,13 @@ export interface PointerState {
 
 /** Rectangles kept apart before they melt into one: more would cost the painter more than the pixels do. */
 const dirtyRectanglesMax = 64;
-/** Different kinds counted; a peer could otherwise fill the map with names. Further kinds count as 'other'. */
-const unsupportedKindsMax = 128;
 
 export interface ScreenSnapshot {
   readonly pixels: PixelBuffer;
   readonly pointer: PointerState;
   readonly framesCount: number;
-  readonly unsupported: readonly (readonly [string, number])[];
+  readonly notDrawn: NotDrawnSnapshot;
+  readonly lit: boolean;
 }
 
 /**
@@ -50,8 +50,11 @@ export class Screen {
   pointer: PointerState = { x: 0, y: 0, visible: true, shape: null };
   /** Updates (or frames, where the server marks them) drawn so far. */
   framesCount = 0;
-  /** How often an update of a kind could not be drawn, by kind. Never empty silently: a reviewer must see it. */
-  readonly unsupported = new Map<string, number>();
+  /** What could not be drawn. Never empty silently: a reviewer must see it. */
+  readonly notDrawn = new NotDrawn();
+  /** The time of the PDU that is being drawn, where whoever feeds the decoder tells it. */
+  timeUs = 0;
+  #lit = false;
   #dirty: Rectangle[] = [];
 
   constructor(width = 0, height = 0) {
@@ -59,6 +62,14 @@ export class Screen {
     this.#markAll();
   }
 
+  /** How often an update of a kind could not be drawn, by kind. */
+  get unsupported(): ReadonlyMap<string, number> {
+    return this.notDrawn.counts;
+  }
+  /** Some pixel was not black at some time: there was something to be seen. */
+  get lit(): boolean {
+    return this.#lit;
+  }
   get width(): number {
     return this.pixels.width;
   }
@@ -86,6 +97,7 @@ export class Screen {
   markDirty(rectangle: Rectangle): void {
     const visible = intersect(rectangle, bounds(this.pixels));
     if (isEmpty(visible)) return;
+    this.#lit ||= hasLight(this.pixels, visible);
     const last = this.#dirty.at(-1);
     if (last && covers(last, visible)) return;
     this.#dirty.push(visible);
@@ -99,11 +111,12 @@ export class Screen {
     return taken;
   }
 
-  /** Counts an update that could not be drawn. `kind` is a short fixed name, such as 'order.drawNineGrid'. */
-  countUnsupported(kind: string): void {
-    const known = this.unsupported.has(kind) || this.unsupported.size < unsupportedKindsMax;
-    const name = known ? kind : 'other';
-    this.unsupported.set(name, (this.unsupported.get(name) ?? 0) + 1);
+  /**
+   * Counts an update that could not be drawn. `kind` is a short fixed name, such as 'order.drawNineGrid'; `area` is where on the
+   * screen, where that is known.
+   */
+  countUnsupported(kind: string, area: Rectangle | null = null, timeUs = this.timeUs): void {
+    this.notDrawn.add(kind, timeUs, area, this);
   }
 
   snapshot(): ScreenSnapshot {
@@ -111,7 +124,8 @@ export class Screen {
       pixels: clonePixelBuffer(this.pixels),
       pointer: { ...this.pointer },
       framesCount: this.framesCount,
-      unsupported: [...this.unsupported],
+      notDrawn: this.notDrawn.snapshot(),
+      lit: this.#lit,
     };
   }
 
@@ -119,11 +133,20 @@ export class Screen {
     this.pixels = clonePixelBuffer(snapshot.pixels);
     this.pointer = { ...snapshot.pointer };
     this.framesCount = snapshot.framesCount;
-    this.unsupported.clear();
-    for (const [kind, count] of snapshot.unsupported) this.unsupported.set(kind, count);
+    this.notDrawn.restore(snapshot.notDrawn);
+    this.#lit = snapshot.lit;
     this.#dirty = [];
     this.#markAll();
   }
+}
+
+/** Whatever the last byte says: alpha is not seen on a screen. */
+function hasLight({ words, width }: PixelBuffer, area: Rectangle): boolean {
+  for (let y = area.top; y < area.top + area.height; y += 1) {
+    const start = y * width + area.left;
+    for (let at = start; at < start + area.width; at += 1) if ((words[at]! & 0xffffff) !== 0) return true;
+  }
+  return false;
 }
 
 function covers(outer: Rectangle, inner: Rectangle): boolean {

@@ -29,6 +29,8 @@ export interface RecordedPdu {
   readonly bytes: Uint8Array;
   /** Recorded before TLS: with the client's X.224 Connection Request among them a connection begins, the first or another. */
   readonly beforeTls?: boolean;
+  /** When, in µs since the session's start: what can't be drawn is counted with it. */
+  readonly timeUs?: number;
 }
 
 export interface SessionDecoderOptions {
@@ -173,6 +175,7 @@ export class SessionDecoder {
 
   #draw(pdu: RecordedPdu, later: boolean): void | Promise<void> {
     const sender = pdu.fromServer ? 'server' : 'client';
+    this.screen.timeUs = pdu.timeUs ?? this.screen.timeUs;
     if (beginsConnection(pdu)) return this.#beginConnection(pdu);
     this.#begun = true;
     if (!this.#lost[sender]) return this.#drawFrom(this.#inspect(sender, pdu.bytes), 0, later);

@@ -1,8 +1,9 @@
 import { DecodeError } from '@lucid-sessions/wire';
+import { emptyTally, type ReplayTally } from '../replay/tally.ts';
 import { KEYFRAMES_MAX, type KeyframeHead } from './keyframe.ts';
 import { deflate, inflate } from './pack-state.ts';
 
-const LIST_VERSION = 3;
+const LIST_VERSION = 4;
 const LIST_BYTES_MAX = 32 << 20;
 
 export interface ListedKeyframe extends KeyframeHead {
@@ -25,6 +26,8 @@ export interface KeyframeList {
   ended: KeyframesEnd | null;
   /** The graphics channel's past is needed: no keyframe is lean. */
   whole: boolean;
+  /** What could be drawn of the chunks looked at. */
+  replay: ReplayTally;
   /** In order of place. */
   keyframes: ListedKeyframe[];
 }
@@ -35,10 +38,11 @@ export const emptyKeyframeList = (): KeyframeList => ({
   keyframeBytes: 0,
   ended: null,
   whole: false,
+  replay: emptyTally(),
   keyframes: [],
 });
 
-/** Deflated JSON: `[version, covered, storedBytes, keyframeBytes, ended, whole, rows]`. */
+/** Deflated JSON: `[version, covered, storedBytes, keyframeBytes, ended, whole, rows, replay]`. */
 export function encodeKeyframeList(list: KeyframeList): Promise<Uint8Array> {
   const rows = list.keyframes.map((key) => [
     key.number,
@@ -49,18 +53,42 @@ export function encodeKeyframeList(list: KeyframeList): Promise<Uint8Array> {
     key.bytes,
     key.lean ? 1 : 0,
   ]);
-  const fields = [LIST_VERSION, list.covered, list.storedBytes, list.keyframeBytes, list.ended, list.whole, rows];
+  const fields = [
+    LIST_VERSION,
+    list.covered,
+    list.storedBytes,
+    list.keyframeBytes,
+    list.ended,
+    list.whole,
+    rows,
+    list.replay,
+  ];
   return deflate(new TextEncoder().encode(JSON.stringify(fields)));
 }
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+
+/** A host's own sidecar, under its key: enough to find one of another shape. */
+function isTally(value: unknown): boolean {
+  if (!isRecord(value)) return false;
+  const { chunks, untilUs, pictures, lit, notDrawn, sharePermille, ended } = value;
+  return (
+    [chunks, untilUs, pictures, sharePermille].every(isCount) &&
+    typeof lit === 'boolean' &&
+    (ended === null || isRecord(ended)) &&
+    Array.isArray(notDrawn) &&
+    notDrawn.every((kind) => isRecord(kind) && typeof kind.kind === 'string' && isCount(kind.count))
+  );
+}
 
 /** Throws `DecodeError`. */
 export async function decodeKeyframeList(bytes: Uint8Array): Promise<KeyframeList> {
   const fields = jsonOf(await inflate(bytes, LIST_BYTES_MAX));
   if (!Array.isArray(fields) || fields[0] !== LIST_VERSION)
     throw new DecodeError('unsupported', `keyframe list version ${LIST_VERSION} is what is read here`);
-  const [, covered, storedBytes, keyframeBytes, ended, whole, rows] = fields as unknown[];
+  const [, covered, storedBytes, keyframeBytes, ended, whole, rows, replay] = fields as unknown[];
   const valid =
     isCount(covered) &&
     isCount(storedBytes) &&
@@ -69,7 +97,8 @@ export async function decodeKeyframeList(bytes: Uint8Array): Promise<KeyframeLis
     typeof whole === 'boolean' &&
     Array.isArray(rows) &&
     rows.length <= KEYFRAMES_MAX &&
-    rows.every((row) => Array.isArray(row) && row.length === 7 && row.every(isCount));
+    rows.every((row) => Array.isArray(row) && row.length === 7 && row.every(isCount)) &&
+    isTally(replay);
   if (!valid) throw new DecodeError('invalid', 'a list of keyframes is not what it must be');
   const keyframes = (rows as [number, number, number, number, number, number, number][]).map(
     ([number, base, chunkIndex, frameIndex, timeUs, size, lean]) => ({
@@ -82,7 +111,7 @@ export async function decodeKeyframeList(bytes: Uint8Array): Promise<KeyframeLis
       lean: lean === 1,
     }),
   );
-  return { covered, storedBytes, keyframeBytes, ended, whole, keyframes };
+  return { covered, storedBytes, keyframeBytes, ended, whole, replay: replay as ReplayTally, keyframes };
 }
 
 function jsonOf(bytes: Uint8Array): unknown {

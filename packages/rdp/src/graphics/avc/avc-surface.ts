@@ -110,12 +110,12 @@ export class AvcSurface {
 
   /**
    * Decodes messages and draws their regions, which it returns (in surface coordinates); what a later one draws over is not
-   * drawn. What goes wrong with one is given to `onError` and leaves it out.
+   * drawn. What goes wrong with one is given to `onError` with its place among them, and leaves it out.
    */
   async draw(
     messages: readonly AvcMessage[],
     target: PixelBuffer,
-    onError: (error: Error) => void,
+    onError: (error: Error, message: number) => void,
   ): Promise<Rectangle[]> {
     const shown = uncovered(messages.map(({ parts }) => parts.flatMap(({ regions }) => regions)));
     const steps = messages.flatMap(({ version, parts }, message) =>
@@ -142,7 +142,7 @@ export class AvcSurface {
             else drawn.push(...draw420(result, target, clipped(shown[message]!, clip)));
           }
         } catch (error) {
-          if (!failed.has(message)) onError(error as Error);
+          if (!failed.has(message)) onError(error as Error, message);
           failed.add(message);
         }
         const picture = this.#picture;

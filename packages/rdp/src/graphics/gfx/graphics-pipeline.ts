@@ -8,7 +8,7 @@ import type { Screen } from '../screen.ts';
 import { BitmapCache } from './bitmap-cache.ts';
 import { gfxCodecId } from './bodies.ts';
 import { type GfxBody, type GfxPdu, gfxPdu, takeGfxCommand } from './gfx-pdu.ts';
-import { showSurface } from './output.ts';
+import { areaShown, showSurface } from './output.ts';
 import type { GfxPoint16 } from './structures.ts';
 import { areaClipped, areaWithin, markSurface, type OutputMapping, type Surface, SurfaceStore } from './surface.ts';
 import {
@@ -45,9 +45,17 @@ const waitingPictureBytesMax = 8 << 20;
 interface WaitingPictures {
   readonly surface: Surface;
   readonly messages: AvcMessage[];
+  /** When each came, and where it is to be seen. */
+  readonly places: Place[];
   bytes: number;
   /** How many belong to frames that ended: the others are not to be shown yet. */
   ended: number;
+}
+
+/** When a command came and what of the screen it is about, where that is known. */
+export interface Place {
+  readonly timeUs: number;
+  readonly area: Rectangle | null;
 }
 
 /** One message on its way: what is left of it, what it may still cost, and the first failure that isn't the bytes' fault. */
@@ -57,6 +65,7 @@ interface MessageRun {
   /** Nobody looks before the next message: H.264 may wait. */
   readonly later: boolean;
   error: unknown;
+  errorPlace: Place | null;
 }
 
 /**
@@ -73,11 +82,16 @@ export class GraphicsPipeline {
   #waiting: Promise<void> | null = null;
   #waitingCount = 0;
   #gapsSeen = 0;
+  /** Of the command that is being drawn. */
+  #area: Rectangle | null = null;
+  #failurePlace: Place | null = null;
   #pictures: WaitingPictures | null = null;
 
   constructor(options: GraphicsPipelineOptions) {
     this.#screen = options.screen;
-    this.#codecs = new SurfaceCodecs(options.createH264Decoder ?? null, (kind) => this.#screen.countUnsupported(kind));
+    this.#codecs = new SurfaceCodecs(options.createH264Decoder ?? null, (kind, surfaceId, area) =>
+      this.#screen.countUnsupported(kind, areaShown(this.#surfaces.get(surfaceId), area)),
+    );
   }
 
   /**
@@ -101,7 +115,13 @@ export class GraphicsPipeline {
 
   /** As `process`, for a message that is decompressed already. */
   processCommands(commands: Uint8Array, later = false): void | Promise<void> {
-    return this.#enqueue({ reader: new Reader(commands), budget: new WorkBudget(), later, error: undefined });
+    return this.#enqueue({
+      reader: new Reader(commands),
+      budget: new WorkBudget(),
+      later,
+      error: undefined,
+      errorPlace: null,
+    });
   }
 
   /** Draws what waits to be drawn. */
@@ -129,6 +149,11 @@ export class GraphicsPipeline {
   /** Messages referred to earlier ones: lean snapshots taken before that are of no use behind it. */
   get usesHistory(): boolean {
     return this.#zgfx.used || this.#codecs.usesHistory;
+  }
+
+  /** Of the failure that was thrown last: what was to be drawn then. */
+  get failurePlace(): Place | null {
+    return this.#failurePlace;
   }
 
   /** See `SurfaceCodecs.mainChroma`. */
@@ -184,12 +209,15 @@ export class GraphicsPipeline {
     if (this.#pictures && !(run.later && this.#mayWait(this.#pictures)))
       return this.#drawPictures(run).then(() => this.#drain(run));
     this.#countGaps();
-    if (run.error !== undefined) throw run.error;
+    if (run.error === undefined) return;
+    this.#failurePlace = run.errorPlace;
+    throw run.error;
   }
 
   #next(run: MessageRun): void | Promise<void> {
     let kind = 'command';
     let command: Reader | null = null;
+    this.#area = null;
     try {
       command = takeGfxCommand(run.reader);
       const pdu = gfxPdu.decode(command);
@@ -206,10 +234,18 @@ export class GraphicsPipeline {
     }
   }
 
-  #failed(run: MessageRun, kind: string, error: unknown): void {
-    if (error instanceof UnsupportedCodec) this.#screen.countUnsupported(error.kind);
-    else if (error instanceof DecodeError) this.#screen.countUnsupported(`gfx.${kind}.${error.code}`);
-    else run.error ??= error;
+  #failed(run: MessageRun, kind: string, error: unknown, place: Place = this.#here): void {
+    const { area, timeUs } = place;
+    if (error instanceof UnsupportedCodec) this.#screen.countUnsupported(error.kind, area, timeUs);
+    else if (error instanceof DecodeError) this.#screen.countUnsupported(`gfx.${kind}.${error.code}`, area, timeUs);
+    else if (run.error === undefined) {
+      run.error = error;
+      run.errorPlace = place;
+    }
+  }
+
+  get #here(): Place {
+    return { timeUs: this.#screen.timeUs, area: this.#area };
   }
 
   #countGaps(): void {
@@ -229,16 +265,17 @@ export class GraphicsPipeline {
   }
 
   async #drawPictures(run: MessageRun): Promise<void> {
-    const { surface, messages, ended } = this.#pictures!;
+    const { surface, messages, places, ended } = this.#pictures!;
     this.#pictures = null;
-    const onError = (error: Error): void => this.#failed(run, 'wireToSurface1', error);
-    const draw = async (some: readonly AvcMessage[]): Promise<void> => {
+    const draw = async (first: number, some: readonly AvcMessage[]): Promise<void> => {
+      const onError = (error: Error, at: number): void =>
+        this.#failed(run, 'wireToSurface1', error, places[first + at]);
       const areas = some.length === 0 ? [] : await this.#codecs.drawAvc(some, surface, onError);
       for (const area of areas) markSurface(surface, area);
     };
-    await draw(messages.slice(0, ended));
+    await draw(0, messages.slice(0, ended));
     if (ended > 0) this.#show();
-    await draw(messages.slice(ended));
+    await draw(ended, messages.slice(ended));
     this.#showOutsideFrame();
   }
 
@@ -307,14 +344,16 @@ export class GraphicsPipeline {
   #wireToSurface1(body: GfxBody<'wireToSurface1'>, budget: WorkBudget): void {
     const surface = this.#surfaces.get(body.surfaceId);
     const area = areaWithin(surface.pixels, body.destRect);
+    this.#area = areaShown(surface, area);
     budget.spend(area.width * area.height);
     const message = this.#codecs.readAvc(body.codecId, body.bitmapData, surface, budget);
     if (message === null) {
       this.#drawn(surface.id, this.#codecs.draw(body.codecId, body.bitmapData, surface, area, budget));
       return;
     }
-    this.#pictures ??= { surface, messages: [], bytes: 0, ended: 0 };
+    this.#pictures ??= { surface, messages: [], places: [], bytes: 0, ended: 0 };
     this.#pictures.messages.push(message);
+    this.#pictures.places.push(this.#here);
     this.#pictures.bytes += body.bitmapData.length;
     if (!this.#inFrame) this.#pictures.ended = this.#pictures.messages.length;
   }

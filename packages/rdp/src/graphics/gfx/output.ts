@@ -25,6 +25,19 @@ function showPlain(surface: Surface, mapping: OutputMapping, area: Rectangle, sc
   return blit(screen.pixels, mapping.left + area.left, mapping.top + area.top, surface.pixels, area);
 }
 
+/** Where an area of a surface is seen; null where the surface is shown nowhere. */
+export function areaShown({ pixels, mapping }: Surface, area: Rectangle): Rectangle | null {
+  if (!mapping || pixels.width === 0 || pixels.height === 0) return null;
+  const scaleX = (mapping.targetWidth ?? pixels.width) / pixels.width;
+  const scaleY = (mapping.targetHeight ?? pixels.height) / pixels.height;
+  return {
+    left: mapping.left + Math.floor(area.left * scaleX),
+    top: mapping.top + Math.floor(area.top * scaleY),
+    width: Math.ceil(area.width * scaleX),
+    height: Math.ceil(area.height * scaleY),
+  };
+}
+
 /** Nearest neighbour: every pixel shown is one the server sent. */
 function showScaled({ pixels }: Surface, mapping: OutputMapping, area: Rectangle, output: PixelBuffer): Rectangle {
   const targetWidth = mapping.targetWidth ?? pixels.width;

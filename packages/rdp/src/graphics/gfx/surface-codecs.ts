@@ -60,7 +60,7 @@ export interface SurfaceCodecsSnapshot {
 /** The codec states of a graphics channel, and the one place that knows which codec has which scope. */
 export class SurfaceCodecs {
   readonly #createH264Decoder: H264DecoderFactory | null;
-  readonly #countHole: (kind: string) => void;
+  readonly #countHole: (kind: string, surfaceId: number, area: Rectangle) => void;
   /** One context for the whole channel: [MS-RDPEGFX] 3.3.1.5 ff. */
   readonly clearCodec = new ClearCodecDecoder((bytes, width, height) => decodeNsCodec(bytes, width, height));
   #remoteFx = new RemoteFxDecoder();
@@ -72,8 +72,11 @@ export class SurfaceCodecs {
   readonly #avc = new Map<number, AvcSurface>();
   readonly #chromaVotes = new ChromaVotes();
 
-  /** `countHole` is told of what was not drawn though its message could be read. */
-  constructor(createH264Decoder: H264DecoderFactory | null, countHole: (kind: string) => void) {
+  /** `countHole` is told of what was not drawn though its message could be read, and where on its surface. */
+  constructor(
+    createH264Decoder: H264DecoderFactory | null,
+    countHole: (kind: string, surfaceId: number, area: Rectangle) => void,
+  ) {
     this.#createH264Decoder = createH264Decoder;
     this.#countHole = countHole;
   }
@@ -121,7 +124,7 @@ export class SurfaceCodecs {
   drawAvc(
     messages: readonly AvcMessage[],
     surface: Surface,
-    onError: (error: Error) => void,
+    onError: (error: Error, message: number) => void,
   ): Promise<readonly Rectangle[]> {
     return this.#avc.get(surface.id)?.draw(messages, surface.pixels, onError) ?? Promise.resolve([]);
   }
@@ -134,7 +137,9 @@ export class SurfaceCodecs {
   #progressiveOf(surfaceId: number): ProgressiveDecoder {
     let decoder = this.#progressive.get(surfaceId);
     if (!decoder) {
-      decoder = new ProgressiveDecoder(this.#tileBudget, (hole) => this.#countHole(`gfx.progressive.${hole}`));
+      decoder = new ProgressiveDecoder(this.#tileBudget, (hole, tile) =>
+        this.#countHole(`gfx.progressive.${hole}`, surfaceId, tile),
+      );
       this.#progressive.set(surfaceId, decoder);
     }
     return decoder;

@@ -93,9 +93,12 @@ export class OrdersDecoder {
     }
     const screen = this.#screen;
     const context = { canvas, caches: this.#caches, savedBits: this.#savedBits, screen: screen.pixels, ...colors };
-    guarded(screen, `order.${order.name}`, () => {
-      if (!drawPrimaryOrder(context, order)) screen.countUnsupported(`order.${order.name}`);
-    });
+    // Its bounds are all that is known of where an order draws that can't be read.
+    const area = order.bounds && this.#surface === screenSurface ? canvas.clip : null;
+    const draw = (): void => {
+      if (!drawPrimaryOrder(context, order)) screen.countUnsupported(`order.${order.name}`, area);
+    };
+    guarded(screen, `order.${order.name}`, draw, area);
     const drawn = canvas.takeDrawn();
     if (this.#surface === screenSurface) for (const rectangle of drawn) screen.markDirty(rectangle);
   }

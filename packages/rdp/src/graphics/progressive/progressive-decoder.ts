@@ -77,7 +77,7 @@ export type ProgressiveHole = 'missingBase' | 'missingFirstPass';
  */
 export class ProgressiveDecoder {
   readonly #budget: TileBudget;
-  readonly #onHole: (hole: ProgressiveHole) => void;
+  readonly #onHole: (hole: ProgressiveHole, tile: Rectangle) => void;
   readonly #tiles = new Map<number, TileState>();
   /** Pixels of tiles that a later region of the same frame may still show. */
   readonly #frameTiles = new Map<number, Uint32Array>();
@@ -87,7 +87,10 @@ export class ProgressiveDecoder {
   #diffing = true;
   #usesUndeclared = false;
 
-  constructor(budget: TileBudget = new TileBudget(), onHole: (hole: ProgressiveHole) => void = () => {}) {
+  constructor(
+    budget: TileBudget = new TileBudget(),
+    onHole: (hole: ProgressiveHole, tile: Rectangle) => void = () => {},
+  ) {
     this.#budget = budget;
     this.#onHole = onHole;
   }
@@ -219,7 +222,7 @@ export class ProgressiveDecoder {
     const quants: QuantsTriple = [quantsY, quantsCb, quantsCr];
     const hole = this.#decodeTile(blockType, tile, region, quants, index);
     if (hole === null) this.#draw(index, x * tileSide, y * tileSide, region.rectangles, target);
-    else this.#onHole(hole);
+    else this.#onHole(hole, { left: x * tileSide, top: y * tileSide, width: tileSide, height: tileSide });
   }
 
   #decodeTile(

@@ -2,7 +2,7 @@ import { Reader } from '@lucid-sessions/wire';
 import { type BitmapData, BitmapFlag, bitmapUpdate } from '../../pdu/update.ts';
 import { compressionHeaderBytes, decodeBitmap, type Palette, pixelDepth } from '../bitmap/index.ts';
 import { WorkBudget } from '../gfx/work-budget.ts';
-import { blit } from '../pixels.ts';
+import { blit, type Rectangle } from '../pixels.ts';
 import type { Screen } from '../screen.ts';
 import { guarded } from './guard.ts';
 
@@ -11,8 +11,16 @@ export function drawBitmapUpdate(screen: Screen, palette: Palette, data: Uint8Ar
   const { rectangles } = bitmapUpdate.decode(new Reader(data));
   const budget = new WorkBudget();
   for (const rectangle of rectangles)
-    guarded(screen, 'bitmap.rectangle', () => drawRectangle(screen, palette, rectangle, budget));
+    guarded(screen, 'bitmap.rectangle', () => drawRectangle(screen, palette, rectangle, budget), placeOf(rectangle));
 }
+
+/** Both ends are inclusive. */
+const placeOf = ({ destLeft, destTop, destRight, destBottom }: BitmapData): Rectangle => ({
+  left: destLeft,
+  top: destTop,
+  width: Math.max(0, destRight - destLeft + 1),
+  height: Math.max(0, destBottom - destTop + 1),
+});
 
 function drawRectangle(screen: Screen, palette: Palette, bitmap: BitmapData, budget: WorkBudget): void {
   const compressed = (bitmap.flags & BitmapFlag.compression) !== 0;

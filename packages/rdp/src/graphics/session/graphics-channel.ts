@@ -5,6 +5,9 @@ import type { HistoryDepth } from '../bulk/index.ts';
 import { GraphicsPipeline, type GraphicsPipelineSnapshot } from '../gfx/index.ts';
 import type { Screen } from '../screen.ts';
 
+/** Counted where there is no decoder for H.264 at all. */
+export const h264MissingKind = 'gfx.h264.noDecoder';
+
 export interface GraphicsChannelSnapshot {
   readonly channelId: number;
   readonly pipeline: GraphicsPipelineSnapshot | null;
@@ -82,7 +85,9 @@ export class GraphicsChannel {
 
   #failed(error: unknown): void {
     this.failure ??= error;
-    this.#screen.countUnsupported(error instanceof H264MissingError ? 'gfx.h264.noDecoder' : 'gfx.h264.failed');
+    const kind = error instanceof H264MissingError ? h264MissingKind : 'gfx.h264.failed';
+    const place = this.#pipeline?.failurePlace;
+    this.#screen.countUnsupported(kind, place?.area ?? null, place?.timeUs);
   }
 
   close(): void {

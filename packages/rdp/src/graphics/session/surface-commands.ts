@@ -90,7 +90,8 @@ export class SurfaceCommandDecoder {
     reader.skip(4);
     const bitmap = readExtendedBitmap(reader);
     const codec = bitmap.codecId === 0 ? 'raw' : (this.#codecs.get(bitmap.codecId) ?? 'unknown');
-    guarded(this.#screen, `surface.${codec}`, () => this.#draw(bitmap, codec, left, top, budget));
+    const area = { left, top, width: bitmap.width, height: bitmap.height };
+    guarded(this.#screen, `surface.${codec}`, () => this.#draw(bitmap, codec, left, top, budget), area);
   }
 
   #draw(bitmap: ExtendedBitmap, codec: SurfaceCodec, left: number, top: number, budget: WorkBudget): void {
@@ -102,7 +103,7 @@ export class SurfaceCommandDecoder {
       const drawn = this.#remoteFxOf(bitmap.codecId).decode(bitmap.data, screen.pixels, left, top, budget);
       for (const rectangle of drawn) screen.markDirty(rectangle);
     } else {
-      screen.countUnsupported('surface.codec');
+      screen.countUnsupported('surface.codec', { left, top, width: bitmap.width, height: bitmap.height });
     }
   }
 

@@ -1,0 +1,70 @@
+import { type H264DecoderFactory, H264MissingError, SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import { type Frame, frameFlags, frameKinds } from '../frame.ts';
+import { endedAtChunk, type ReplayTally, tallyOf } from './tally.ts';
+
+/** H.264 pictures decoded in one go. */
+const framesTogether = 16;
+
+/** What a replay takes of a recording: what was delivered, without what was typed or copied, which the view key doesn't open. */
+export const isReplayed = ({ kind, flags }: Frame): boolean =>
+  kind === frameKinds.pdu && (flags & (frameFlags.receivedOnly | frameFlags.inputs)) === 0;
+
+/** Draws a recording from its beginning and says what could not be drawn. Give it every chunk, in order. */
+export class ReplayWalk {
+  readonly #decoder: SessionDecoder;
+  #chunks = 0;
+  #untilUs = 0;
+  #lost = false;
+
+  constructor(createH264Decoder: H264DecoderFactory) {
+    this.#decoder = new SessionDecoder({ createH264Decoder });
+  }
+
+  /**
+   * The next chunk's frames; null where it is lost or can't be read, which ends the walk: what comes behind refers to what is not there.
+   * Throws what an H.264 decoder throws that is not the recording's fault, such as a killed program.
+   */
+  async chunk(frames: Iterable<Frame> | null): Promise<void> {
+    if (this.#isOver) return;
+    if (frames === null) {
+      this.#lost = true;
+      return;
+    }
+    this.#chunks += 1;
+    for (const frame of frames) {
+      this.#untilUs = Math.max(this.#untilUs, frame.timeUs);
+      if (isReplayed(frame)) await this.#take(frame);
+      if (this.#isOver) return;
+    }
+  }
+
+  async end(): Promise<ReplayTally> {
+    await this.#decoder.settle();
+    this.#throwFailure();
+    const tally = tallyOf(this.#decoder, { chunks: this.#chunks, untilUs: this.#untilUs });
+    return this.#lost ? endedAtChunk(tally) : tally;
+  }
+
+  close(): void {
+    this.#decoder.close();
+  }
+
+  get #isOver(): boolean {
+    return this.#lost || this.#decoder.h264Failure instanceof H264MissingError;
+  }
+
+  async #take({ flags, body, timeUs }: Frame): Promise<void> {
+    const { screen } = this.#decoder;
+    const fromServer = (flags & frameFlags.serverToClient) !== 0;
+    const beforeTls = (flags & frameFlags.beforeTls) !== 0;
+    const later = screen.framesCount % framesTogether !== 0;
+    await this.#decoder.push({ fromServer, bytes: body, beforeTls, timeUs }, later);
+    screen.takeDirty();
+    this.#throwFailure();
+  }
+
+  #throwFailure(): void {
+    const failure = this.#decoder.h264Failure;
+    if (failure !== undefined && !(failure instanceof H264MissingError)) throw failure;
+  }
+}
