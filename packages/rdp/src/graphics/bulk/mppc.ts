@@ -1,6 +1,8 @@
-import { DecodeError } from '@lucid-sessions/wire';
+import { type BulkEngine, bulkEngine } from './engine.ts';
 import { packetAtFront, packetCompressed, packetFlushed } from './flags.ts';
-import { bitsTruncated, paddedInput, windowAt } from './padded-input.ts';
+import { copyMatch, History, historyOverrun } from './history.ts';
+import { distanceCode8K, distanceCode64K } from './mppc-codes.ts';
+import { badLengthPrefix, bitsTruncated, paddedInput, windowAt } from './padded-input.ts';
 
 /** A history and the place the next decompressed byte goes to. */
 export interface HistorySnapshot {
@@ -10,13 +12,16 @@ export interface HistorySnapshot {
 
 /** RDP 4.0 (8 KiB history) and RDP 5.0 (64 KiB) bulk decompression: [MS-RDPBCGR] 3.1.8. */
 export class MppcDecompressor {
-  readonly #history: Uint8Array;
+  readonly #history: History;
   readonly #large: boolean;
+  readonly #engine: BulkEngine | null;
   #offset = 0;
 
-  constructor(historyBytes: 8192 | 65536) {
-    this.#history = new Uint8Array(historyBytes);
+  /** With `engine` null it decodes without WebAssembly. */
+  constructor(historyBytes: 8192 | 65536, engine: BulkEngine | null = bulkEngine()) {
+    this.#history = new History(historyBytes);
     this.#large = historyBytes === 65536;
+    this.#engine = engine;
   }
 
   /**
@@ -25,20 +30,21 @@ export class MppcDecompressor {
    */
   decompress(data: Uint8Array, flags: number): Uint8Array {
     if (flags & (packetAtFront | packetFlushed)) this.#offset = 0;
-    if (flags & packetFlushed) this.#history.fill(0);
+    if (flags & packetFlushed) this.#history.bytes.fill(0);
     if (!(flags & packetCompressed)) return data;
     const start = this.#offset;
-    this.#decode(data);
-    return this.#history.slice(start, this.#offset);
+    const kernel = this.#large ? 'mppc64K' : 'mppc8K';
+    this.#offset = this.#engine?.decode(kernel, this.#history, start, data) ?? this.#decode(data);
+    return this.#history.bytes.slice(start, this.#offset);
   }
 
   /**
    * Codes are read from windows of 25 bits at a time, out of a copy that zeros follow: reading needs no bounds, and what was read
    * past the end is found before it is used.
    */
-  #decode(data: Uint8Array): void {
+  #decode(data: Uint8Array): number {
     const input = paddedInput(data);
-    const history = this.#history;
+    const history = this.#history.bytes;
     const large = this.#large;
     const end = data.length * 8;
     let offset = this.#offset;
@@ -56,7 +62,7 @@ export class MppcDecompressor {
         offset += 1;
         continue;
       }
-      const code = large ? distanceCode64K(bits) : distanceCode8K(bits);
+      const code = large ? distanceCode64K(bits >>> 27) : distanceCode8K(bits >>> 27);
       const distance = ((bits << code.prefixBits) >>> (32 - code.bits)) + code.first;
       at += code.prefixBits + code.bits;
       // n ones and a zero, then n + 1 bits that count from 2^(n + 1); a single zero is 3.
@@ -64,75 +70,23 @@ export class MppcDecompressor {
       let length = 3;
       at += ones + 1;
       if (ones > 0) {
-        if (ones > (large ? 14 : 11)) throw new DecodeError('invalid', 'a length-of-match has no such prefix', at >> 3);
+        if (ones > (large ? 14 : 11)) throw badLengthPrefix();
         length = (2 << ones) + (windowAt(input, at) >>> (31 - ones));
         at += ones + 1;
       }
       if (at > end) throw bitsTruncated();
       copyMatch(history, offset, distance, length);
       offset += length;
-      this.#offset = offset;
     }
-    this.#offset = offset;
+    return offset;
   }
 
   snapshot(): HistorySnapshot {
-    return { history: this.#history.slice(), offset: this.#offset };
+    return { history: this.#history.bytes.slice(), offset: this.#offset };
   }
 
   restore(snapshot: HistorySnapshot): void {
-    this.#history.set(snapshot.history);
+    this.#history.bytes.set(snapshot.history);
     this.#offset = snapshot.offset;
   }
-}
-
-export function historyOverrun(): DecodeError {
-  return new DecodeError('limit', 'compressed data decompresses past the end of the history');
-}
-
-/**
- * A replicating copy (3.1.8.2) to `to`: it may read what it has just written, or what an earlier round left behind `to`, but no
- * compressor lets a match run over the history's end. The history's length is a power of two.
- */
-export function copyMatch(history: Uint8Array, to: number, distance: number, length: number): void {
-  const from = (to - distance) & (history.length - 1);
-  if (length > history.length - to) throw historyOverrun();
-  if (length > history.length - from) throw new DecodeError('invalid', 'a match runs over the end of the history');
-  // Most matches are short: calling costs more than they do.
-  if (length > 32 && (from + length <= to || from > to)) {
-    history.copyWithin(to, from, from + length);
-    return;
-  }
-  for (let index = 0; index < length; index += 1) history[to + index] = history[from + index]!;
-}
-
-/** A prefix, and the bits that count from `first`. */
-interface DistanceCode {
-  readonly prefixBits: number;
-  readonly bits: number;
-  readonly first: number;
-}
-
-const codes8K: readonly DistanceCode[] = [
-  { prefixBits: 4, bits: 6, first: 0 },
-  { prefixBits: 4, bits: 8, first: 64 },
-  { prefixBits: 3, bits: 13, first: 320 },
-];
-const codes64K: readonly DistanceCode[] = [
-  { prefixBits: 5, bits: 6, first: 0 },
-  { prefixBits: 5, bits: 8, first: 64 },
-  { prefixBits: 4, bits: 11, first: 320 },
-  { prefixBits: 3, bits: 16, first: 2368 },
-];
-
-/** [MS-RDPBCGR] 3.1.8.4.1.2.1. */
-function distanceCode8K(bits: number): DistanceCode {
-  const prefix = bits >>> 28;
-  return codes8K[prefix === 0b1111 ? 0 : prefix === 0b1110 ? 1 : 2]!;
-}
-
-/** [MS-RDPBCGR] 3.1.8.4.2.2.1. */
-function distanceCode64K(bits: number): DistanceCode {
-  const prefix = bits >>> 27;
-  return codes64K[prefix === 0b11111 ? 0 : prefix === 0b11110 ? 1 : prefix >= 0b11100 ? 2 : 3]!;
 }

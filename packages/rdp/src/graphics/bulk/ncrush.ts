@@ -1,9 +1,11 @@
 import { DecodeError } from '@lucid-sessions/wire';
+import { type BulkEngine, bulkEngine } from './engine.ts';
 import { packetAtFront, packetCompressed, packetFlushed } from './flags.ts';
+import { copyMatch, History, historyOverrun } from './history.ts';
 import { canonicalLookup } from './huffman.ts';
-import { copyMatch, type HistorySnapshot, historyOverrun } from './mppc.ts';
+import type { HistorySnapshot } from './mppc.ts';
 import * as tables from './ncrush-tables.ts';
-import { bitsTruncated, lowWindowAt, paddedInput } from './padded-input.ts';
+import { badLengthClass, badSymbol, bitsTruncated, lowWindowAt, paddedInput } from './padded-input.ts';
 
 const historyBytes = 65536;
 const literalLookup = canonicalLookup(tables.literalLengths, tables.literalBitsMax);
@@ -17,23 +19,31 @@ export interface NcrushSnapshot extends HistorySnapshot {
 
 /** RDP 6.0 bulk decompression: [MS-RDPEGDI] 3.1.8.1. */
 export class NcrushDecompressor {
-  readonly #history = new Uint8Array(historyBytes);
+  readonly #history = new History(historyBytes);
+  readonly #engine: BulkEngine | null;
   #offset = 0;
   /** The last four copy-offsets, latest first. */
   #offsetCache = [0, 0, 0, 0];
+
+  /** As `MppcDecompressor`. */
+  constructor(engine: BulkEngine | null = bulkEngine()) {
+    this.#engine = engine;
+  }
 
   /** As `MppcDecompressor.decompress`. */
   decompress(data: Uint8Array, flags: number): Uint8Array {
     if (flags & packetAtFront) this.#slideBack((flags & packetFlushed) !== 0);
     if (flags & packetFlushed) {
-      this.#history.fill(0);
+      this.#history.bytes.fill(0);
       this.#offset = 0;
       this.#offsetCache = [0, 0, 0, 0];
     }
     if (!(flags & packetCompressed)) return data;
     const start = this.#offset;
-    this.#decode(data);
-    return this.#history.slice(start, this.#offset);
+    const engine = this.#engine;
+    const end = engine?.decode('ncrush', this.#history, start, data, this.#offsetCache) ?? this.#decode(data);
+    this.#offset = end;
+    return this.#history.bytes.slice(start, this.#offset);
   }
 
   /** The latest half of the history becomes its first half (3.1.8.1.3). */
@@ -43,16 +53,16 @@ export class NcrushDecompressor {
     // A sender only slides what has outgrown the half; a flush behind it leaves nothing of that anyway.
     if (from < 0 && !flushes) throw new DecodeError('invalid', 'a history is slid back that is not half full');
     if (from <= 0) return;
-    this.#history.copyWithin(0, from, from + half);
-    this.#history.fill(0, half);
+    this.#history.bytes.copyWithin(0, from, from + half);
+    this.#history.bytes.fill(0, half);
     this.#offset = half;
   }
 
   /** Bits from the least significant of the first byte on (3.1.8.1.4). */
-  #decode(data: Uint8Array): void {
+  #decode(data: Uint8Array): number {
     const input = paddedInput(data);
     const end = data.length * 8;
-    const history = this.#history;
+    const history = this.#history.bytes;
     let offset = this.#offset;
     for (let at = 0; ; ) {
       const literal = literalLookup[lowWindowAt(input, at) & literalMask]!;
@@ -64,23 +74,21 @@ export class NcrushDecompressor {
         offset += 1;
         continue;
       }
-      if (symbol === tables.endOfStream) break;
+      if (symbol === tables.endOfStream) return offset;
       const extraBits = tables.copyOffsetExtraBits[symbol - tables.copyOffsetFirst] ?? 0;
       const distance = this.#distance(symbol, lowWindowAt(input, at) & ((1 << extraBits) - 1));
       at += extraBits;
       const match = matchLookup[lowWindowAt(input, at) & matchMask]!;
       at += codeBits(match, at, end);
       const base = tables.matchBases[match & 0xfff];
-      if (base === undefined) throw new DecodeError('invalid', 'a length-of-match class is not defined');
+      if (base === undefined) throw badLengthClass();
       const lengthBits = tables.matchExtraBits[match & 0xfff]!;
       const length = base + (lowWindowAt(input, at) & ((1 << lengthBits) - 1));
       at += lengthBits;
       if (at > end) throw bitsTruncated();
       copyMatch(history, offset, distance, length);
       offset += length;
-      this.#offset = offset;
     }
-    this.#offset = offset;
   }
 
   /** `extra` are the bits behind the symbol, where it has any. */
@@ -100,11 +108,11 @@ export class NcrushDecompressor {
   }
 
   snapshot(): NcrushSnapshot {
-    return { history: this.#history.slice(), offset: this.#offset, offsetCache: [...this.#offsetCache] };
+    return { history: this.#history.bytes.slice(), offset: this.#offset, offsetCache: [...this.#offsetCache] };
   }
 
   restore(snapshot: NcrushSnapshot): void {
-    this.#history.set(snapshot.history);
+    this.#history.bytes.set(snapshot.history);
     this.#offset = snapshot.offset;
     this.#offsetCache = [...snapshot.offsetCache];
   }
@@ -112,7 +120,7 @@ export class NcrushDecompressor {
 
 /** How many bits the code has that was looked up at `at`. */
 function codeBits(entry: number, at: number, end: number): number {
-  if (entry === 0) throw new DecodeError('invalid', 'a Huffman code is not defined', at >> 3);
+  if (entry === 0) throw badSymbol();
   const bits = entry >> 12;
   if (at + bits > end) throw bitsTruncated();
   return bits;

@@ -26,3 +26,15 @@ export function lowWindowAt(input: Uint8Array, at: number): number {
 export function bitsTruncated(): DecodeError {
   return new DecodeError('truncated', 'compressed bits end inside a code');
 }
+
+export function badLengthPrefix(): DecodeError {
+  return new DecodeError('invalid', 'a length-of-match has no such prefix');
+}
+
+export function badSymbol(): DecodeError {
+  return new DecodeError('invalid', 'a Huffman code is not defined');
+}
+
+export function badLengthClass(): DecodeError {
+  return new DecodeError('invalid', 'a length-of-match class is not defined');
+}

@@ -1,4 +1,5 @@
 import { DecodeError, Reader } from '@lucid-sessions/wire';
+import { type BulkEngine, bulkEngine } from './engine.ts';
 import { packetCompressed, packetFlushed } from './flags.ts';
 import { type HistorySnapshot, MppcDecompressor } from './mppc.ts';
 
@@ -9,7 +10,9 @@ const level1AtFront = 0x04;
 const level1InnerCompression = 0x10;
 
 /** [MS-RDPEGDI] 3.1.8.2.1. */
-const historyBytes = 2_000_000;
+const historyBytesMax = 2_000_000;
+/** Histories begin small: most sessions never fill one. */
+const historyBytesFirst = 1 << 17;
 /** A PDU's payload: a block is under 16,383 bytes in the specification, under 64 KiB by its 16-bit lengths. */
 const outputBytesMax = 65536;
 
@@ -19,11 +22,17 @@ export interface XcrushSnapshot extends HistorySnapshot {
 
 /** RDP 6.1 bulk decompression, chained before the RDP 5.0 one: [MS-RDPEGDI] 3.1.8.2. */
 export class XcrushDecompressor {
-  readonly #history = new Uint8Array(historyBytes);
-  readonly #level2 = new MppcDecompressor(65536);
+  /** As long as was needed so far; behind it are zeros. */
+  #history = new Uint8Array(historyBytesFirst);
+  readonly #level2: MppcDecompressor;
   #offset = 0;
   /** All from here on is still zeros. */
   #writtenBytes = 0;
+
+  /** As `MppcDecompressor`. */
+  constructor(engine: BulkEngine | null = bulkEngine()) {
+    this.#level2 = new MppcDecompressor(65536, engine);
+  }
 
   /** As `MppcDecompressor.decompress`. */
   decompress(data: Uint8Array, flags: number): Uint8Array {
@@ -76,10 +85,12 @@ export class XcrushDecompressor {
   /** May read what it has just written, as every history copy. */
   #copy(from: number, length: number, start: number): void {
     this.#expectRoom(length, start);
-    if (from + length > historyBytes) throw new DecodeError('invalid', 'a match lies outside the history');
+    if (from + length > historyBytesMax) throw new DecodeError('invalid', 'a match lies outside the history');
+    this.#reach(from + length);
     const history = this.#history;
     const to = this.#offset;
-    if (from + length <= to || from > to) history.copyWithin(to, from, from + length);
+    // Most matches are short: calling costs more than they do.
+    if (length > 32 && (from + length <= to || from > to)) history.copyWithin(to, from, from + length);
     else for (let index = 0; index < length; index += 1) history[to + index] = history[from + index]!;
     this.#advance(length);
   }
@@ -90,8 +101,17 @@ export class XcrushDecompressor {
   }
 
   #expectRoom(length: number, start: number): void {
-    const fits = this.#offset + length <= historyBytes && this.#offset + length - start <= outputBytesMax;
+    const fits = this.#offset + length <= historyBytesMax && this.#offset + length - start <= outputBytesMax;
     if (!fits) throw new DecodeError('limit', 'compressed data decompresses past the end of the history');
+    this.#reach(this.#offset + length);
+  }
+
+  #reach(end: number): void {
+    const bytes = this.#history.length;
+    if (end <= bytes) return;
+    const grown = new Uint8Array(Math.min(historyBytesMax, Math.max(end, bytes * 2)));
+    grown.set(this.#history.subarray(0, this.#writtenBytes));
+    this.#history = grown;
   }
 
   /** Behind what was written since the last flush all is zeros. */
@@ -101,7 +121,7 @@ export class XcrushDecompressor {
   }
 
   restore(snapshot: XcrushSnapshot): void {
-    this.#history.fill(0);
+    this.#history = new Uint8Array(Math.max(historyBytesFirst, snapshot.history.length));
     this.#history.set(snapshot.history);
     this.#writtenBytes = snapshot.history.length;
     this.#offset = snapshot.offset;

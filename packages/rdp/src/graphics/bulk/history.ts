@@ -1,0 +1,34 @@
+import { DecodeError } from '@lucid-sessions/wire';
+
+/** Bytes decompressed so far: the decompressor's own memory, or its place in that of the kernels (`engine.ts`) while it has one. */
+export class History {
+  bytes: Uint8Array;
+
+  constructor(bytesCount: number) {
+    this.bytes = new Uint8Array(bytesCount);
+  }
+}
+
+export function historyOverrun(): DecodeError {
+  return new DecodeError('limit', 'compressed data decompresses past the end of the history');
+}
+
+export function matchOverrun(): DecodeError {
+  return new DecodeError('invalid', 'a match runs over the end of the history');
+}
+
+/**
+ * A replicating copy (3.1.8.2) to `to`: it may read what it has just written, or what an earlier round left behind `to`, but no
+ * compressor lets a match run over the history's end. The history's length is a power of two.
+ */
+export function copyMatch(history: Uint8Array, to: number, distance: number, length: number): void {
+  const from = (to - distance) & (history.length - 1);
+  if (length > history.length - to) throw historyOverrun();
+  if (length > history.length - from) throw matchOverrun();
+  // Most matches are short: calling costs more than they do.
+  if (length > 32 && (from + length <= to || from > to)) {
+    history.copyWithin(to, from, from + length);
+    return;
+  }
+  for (let index = 0; index < length; index += 1) history[to + index] = history[from + index]!;
+}
