@@ -22,6 +22,8 @@ import { keyOf, Scancode } from './keyboard.ts';
 export interface ClientOptions extends Omit<ConnectorConfig, 'routing' | 'desktopWidth' | 'desktopHeight'> {
   host?: string;
   port: number;
+  /** A line of an SSLKEYLOGFILE. */
+  onKeyLog?: (line: string) => void;
   /** `Cookie: mstshash=` */
   cookie?: string;
   /** `Cookie: msts=` */
@@ -225,6 +227,7 @@ export class RdpClient {
     // Certificates of RDP servers are mostly self-signed; identity is the fingerprint, when one is given.
     const secured = connectTls({ socket: raw, rejectUnauthorized: false, minVersion: 'TLSv1.2' });
     secured.on('error', (error) => this.#fail(new ClientError('unreachable', error.message)));
+    secured.on('keylog', (line: Buffer) => this.#options.onKeyLog?.(line.toString()));
     secured.once('secureConnect', () => this.#secured(secured));
   }
 

@@ -252,6 +252,7 @@ describe('verdicts', () => {
       pauses_count: 0,
       downgrades: [],
       part: null,
+      imported: null,
       not_before_us: null,
       not_after_us: 1_700_000_000_000_000,
       witnesses_count: 2,

@@ -250,9 +250,9 @@ keys
 program
   .command('import')
   .description(
-    'RDP connections out of a packet capture, decrypted: to look at, to replay, or to report what was not understood',
+    'make recordings of the RDP connections in a packet capture; with --redact or --rdpcap: a report or a file instead',
   )
-  .argument('<file>', 'pcapng or pcap, as Wireshark, tcpdump and pktmon write them')
+  .argument('<file>', 'pcapng or pcap, as Wireshark, tcpdump and pktmon write them, or an .rdpcap file')
   .option(
     '--keylog <file>',
     'TLS key log, or PEM file with a server’s RSA key; may be given several times',
@@ -260,11 +260,16 @@ program
     [] as string[],
   )
   .option('--connection <number>', 'which one, where the file holds several', wholeNumber)
+  .option('--list', 'only say what the file holds')
+  .option('--name <name>', 'what people call the recording; the file’s name when not given')
+  .option('--project <name>')
+  .option('--environment <name>')
+  .option('--retention <days>', 'how long it is kept', wholeNumber)
   .option('--rdpcap <file>', 'write it as an .rdpcap file, for render and inspect')
   .option('--redact <file>', 'write a report of kinds and counts without any content')
   .action(async (file: string, given: ImportOptions) => {
     const { importCapture } = await import('./commands/import.ts');
-    await importCapture(output(), file, given);
+    process.exitCode = await importCapture(output(), file, given, api);
   });
 
 program

@@ -161,6 +161,28 @@ export interface LastAttempt {
   message: string;
 }
 
+/**
+ * Where the recording of an imported session comes from. What the file says of itself (times, addresses) is its word alone: who
+ * holds a capture can change it.
+ */
+export interface ImportedFrom {
+  by: string;
+  at: string;
+  /** Of the file somebody named on the command line, and its SHA-256: told by whoever imported it. */
+  source_name: string;
+  source_sha256: string;
+  /** Of the decrypted connection (.rdpcap) this installation was given. */
+  capture_sha256: string;
+  /** When the file says it happened; null where it does not say, or names a time that has not come yet. */
+  captured_from: string | null;
+  captured_to: string | null;
+  /** Whose connection the file says it was. */
+  client: string | null;
+  server: string | null;
+  /** Why it could not be read to its end; null: it was. */
+  problem: string | null;
+}
+
 /** A session as stored and (without `version` and `pipeline`) as the API answers it. */
 export interface SessionDocument {
   session_id: string;
@@ -195,6 +217,8 @@ export interface SessionDocument {
   /** Its connection was lost; its client may come back until then. */
   reconnect_until?: string | null;
   merkle_root: string | null;
+  /** Made of a file, not recorded by a gateway: it proves nothing about what it shows. Null or absent: recorded. */
+  imported?: ImportedFrom | null;
   /** Grows with every write; compare-and-swap. */
   version: number;
   /** State of the pipeline's machine (contract: created … destroyed). */

@@ -142,7 +142,10 @@ export type EndReason =
   | 'protocol_violation'
   | 'recording_not_persisted'
   | 'recorder_shutdown'
-  | 'recorder_crashed';
+  | 'recorder_crashed'
+  /** A capture was imported as far as it can be read. */
+  | 'imported'
+  | 'import_failed';
 
 /** A fact about the recording that belongs into its manifest. Times are µs since 1970. */
 export type RecordingFact =
@@ -234,6 +237,21 @@ export interface LiveFrames {
   frames: Uint8Array;
 }
 
+export interface ImportRequest {
+  sessionId: string;
+  name: string;
+  description: string | null;
+  by: string;
+  sourceName: string;
+  sourceSha256: HexHash;
+  metadata: SessionDocument['metadata'];
+  retentionDays: number | null;
+  capture: Uint8Array;
+}
+
+/** Bytes of a capture that is imported: as it is sent (gzip), and unpacked. */
+export const importBytesMax = 64 * 1024 * 1024;
+
 /** 8084 */
 export interface RecorderPort {
   /** Ends the RDP session with a proper RDP error; resolves when the recorder has let go of it (chunks may still drain). */
@@ -252,6 +270,11 @@ export interface RecorderPort {
   liveFrames(request: { sessionId: string; afterFrame: number; waitMs: number }): Promise<LiveFrames>;
   /** Whether the target policy leaves this target open as far as name or address alone decide; nothing is resolved for it. */
   judgeTarget(request: { host: string; port: number }): Promise<{ open: boolean }>;
+  /**
+   * Makes a recording of a decrypted connection (.rdpcap, gzip), one at a time. What is wrong with the file as a whole is said
+   * before anything is durable; answers when the session is open, and goes on reading behind the answer.
+   */
+  importCapture(request: ImportRequest): Promise<{ session: SessionDocument }>;
   health(): Promise<ServiceHealth>;
 }
 
@@ -496,6 +519,8 @@ export interface PipelinePort {
    * the connection or when another connection was faster.
    */
   admit(request: { connectionId: string }): Promise<Admission>;
+  /** Opens the recording of an imported session (keys, signed and logged `open`); from here on its recorder reports as of any. */
+  beginImport(request: { session: SessionDocument; recorderId: string }): Promise<{ session: SessionDocument }>;
   /** The connection became no session: lets go of what `find` reserved, and the audit log knows why. */
   attempted(attempt: ConnectionAttempt): Promise<void>;
   report(report: RecorderReport): Promise<void>;

@@ -21,6 +21,8 @@ export const permissions = [
   'keys:erase',
   /** To let a recording end sooner than it was to. */
   'sessions:shorten_retention',
+  /** To make recordings of captures: they prove nothing, and look like sessions. */
+  'sessions:import',
 ] as const;
 export type Permission = (typeof permissions)[number];
 
@@ -31,6 +33,7 @@ export const rolePermissions: Record<Role, readonly Permission[]> = {
   admin: permissions,
   session_manager: [
     'sessions:create',
+    'sessions:import',
     'sessions:read',
     'sessions:update',
     'sessions:delete',

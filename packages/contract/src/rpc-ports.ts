@@ -33,6 +33,7 @@ const recorder: Methods<'recorder'> = {
   live: small,
   liveFrames: slow,
   judgeTarget: { ...small, timeoutMs: 3_000 },
+  importCapture: { ...upload, timeoutMs: 300_000 },
   health: small,
 };
 
@@ -77,6 +78,7 @@ const pipeline: Methods<'pipeline'> = {
   create: small,
   find: small,
   admit: slow,
+  beginImport: slow,
   attempted: small,
   report: slow,
   start: small,

@@ -17,8 +17,10 @@ const outcomeWords: Record<SessionOutcome, string | null> = {
 
 /** What a list says beside the status; null where the status says it all. */
 export function standingOf(
-  session: Pick<SessionDocument, 'status' | 'outcome' | 'last_attempt' | 'reconnect_until'>,
+  session: Pick<SessionDocument, 'status' | 'outcome' | 'last_attempt' | 'reconnect_until' | 'imported'>,
 ): string | null {
+  if (session.imported)
+    return ['imported', session.outcome && outcomeWords[session.outcome]].filter(Boolean).join(', ');
   if (session.outcome) return outcomeWords[session.outcome];
   if (session.reconnect_until) return 'client lost, may come back';
   const waits = session.status === 'created' || session.status === 'starting';

@@ -119,6 +119,7 @@ const recorder: RecorderPort = {
   pause: async () => ({ pausedAtUs: 7 }),
   resume: () => new Promise(() => {}),
   live: async () => ({ sessions: [{ sessionId: 's', startedAtUs: 1, paused: false, statistics }] }),
+  importCapture: async () => ({ session: null as never }),
   liveFrames: async ({ afterFrame }) => ({
     state: 'ended',
     chunkIndex: 0,

@@ -15,6 +15,7 @@ import {
   findingCodes,
   formatNoteKey,
   formatReport,
+  type ImportedBody,
   LEAF_BYTES,
   LEAF_RECORD_BYTES,
   leafHash,
@@ -550,7 +551,36 @@ const tampering: Record<FindingCode, Record<string, () => Promise<VerificationRe
     'frame numbers jump': () =>
       recorded({ payload: (index, payload) => (index === 2 ? payload.with(15, 99) : payload) }, reading),
   },
+  IMPORTED: {
+    'both records say so': () => importedRecording(),
+    'the open record alone': () => recorded({ open: (body) => ({ ...body, imported }) }),
+    'the manifest alone': () => recorded({ manifest: (body) => ({ ...body, imported }) }),
+  },
 };
+
+/** Its chunks have the times its file claims, long before it was imported. */
+const imported: ImportedBody = {
+  at_us: T0 + 1000 * 86_400_000_000,
+  by: 'alice',
+  source_name: 'office.pcapng',
+  source_sha256: 'a1'.repeat(32),
+  capture_sha256: 'b2'.repeat(32),
+  captured_from_us: T0,
+  captured_to_us: T0 + 30_000_000,
+  client: '10.0.0.1:50000',
+  server: '10.0.0.2:3389',
+};
+
+async function importedRecording(): Promise<VerificationReport> {
+  const { at_us } = imported;
+  return recorded(
+    {
+      open: (body) => ({ ...body, opened_us: at_us, imported }),
+      manifest: (body) => ({ ...body, opened_us: at_us, ended_us: at_us + 1_000_000, imported }),
+    },
+    { ...reading, policy: policyOf({ witnesses_required: 0, witnesses: [] }) },
+  );
+}
 
 function flipSignature(value: { signatures: { sig: string }[] }): void {
   const [first] = value.signatures;
@@ -628,6 +658,22 @@ describe('tampering', () => {
     assert.equal((await tampering.UNCLOSED['the session has not ended']!()).verdicts.completeness, 'unclosed');
     assert.equal((await tampering.COMMITMENT['the key is another']!()).verdicts.readability, 'unreadable');
     assert.equal((await tampering.LOG_FORK['the proof of consistency is missing']!()).verdicts.time, 'contradicted');
+  });
+
+  it('says of an imported recording that nothing is proven, and not that a recorder made it then', async () => {
+    const report = await importedRecording();
+    assert.deepEqual(codesOf(report), ['IMPORTED']);
+    assert.equal(report.exit_code, exitCodes.IMPORTED);
+    const { origin, time } = report.verdicts;
+    assert.deepEqual([origin, time], ['imported', 'imported']);
+    assert.deepEqual(report.facts.imported, imported);
+    assert.equal(report.facts.not_before_us, null);
+    const text = formatReport(report);
+    assert.match(text, /IMPORTED from a file: nothing is proven about what it shows/);
+    assert.match(text, /Claimed +10\.0\.0\.1:50000 to 10\.0\.0\.2:3389/);
+    // Who signs both records can't hide it in one of them.
+    for (const way of ['the open record alone', 'the manifest alone'])
+      assert.deepEqual(codesOf(await tampering.IMPORTED[way]!()).sort(), ['IMPORTED', 'SPLICED']);
   });
 
   it('of thousands of leaves is counted, not listed', async () => {

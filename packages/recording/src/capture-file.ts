@@ -22,31 +22,47 @@ export interface Capture {
 
 /** Largest capture accepted. */
 export const CAPTURE_BYTES_MAX = 256 * 1024 * 1024;
+const META_BYTES_MAX = 1024 * 1024;
 const MAGIC = 'RDPCAP1\n';
 const FLAG_FROM_SERVER = 1;
 const FLAG_BEFORE_TLS = 2;
 
 /** Parses a capture; records view `bytes`. Throws `DecodeError` that names the offset where it stops making sense. */
 export function decodeCapture(bytes: Uint8Array): Capture {
+  const { meta, records } = openCapture(bytes);
+  return { meta, records: [...records()] };
+}
+
+/** The same for captures of strangers: records come one by one, as often as asked, and take no memory. */
+export function openCapture(bytes: Uint8Array): {
+  meta: Record<string, unknown>;
+  records: () => Generator<CaptureRecord, void, undefined>;
+} {
   if (bytes.length > CAPTURE_BYTES_MAX)
     throw new DecodeError('limit', `a capture has at most ${CAPTURE_BYTES_MAX} bytes`);
   const reader = new Reader(bytes);
   const text = (length: number): string => new TextDecoder().decode(reader.slice(length));
   if (bytes.length < MAGIC.length || text(MAGIC.length) !== MAGIC)
     throw new DecodeError('invalid', 'not an .rdpcap file');
-  const meta = metaOf(text(reader.u32le()));
-  const records: CaptureRecord[] = [];
+  const length = reader.u32le();
+  if (length > META_BYTES_MAX)
+    throw new DecodeError('limit', `a capture is described in ${META_BYTES_MAX} bytes at most`);
+  const meta = metaOf(text(length));
+  const start = MAGIC.length + 4 + length;
+  return { meta, records: () => recordsFrom(new Reader(bytes, start)) };
+}
+
+function* recordsFrom(reader: Reader): Generator<CaptureRecord, void, undefined> {
   while (reader.remaining > 0) {
     const flags = reader.u8();
     const timeMs = reader.u32le();
-    records.push({
+    yield {
       fromServer: (flags & FLAG_FROM_SERVER) !== 0,
       beforeTls: (flags & FLAG_BEFORE_TLS) !== 0,
       timeMs,
       bytes: reader.slice(reader.u32le()),
-    });
+    };
   }
-  return { meta, records };
 }
 
 function metaOf(json: string): Record<string, unknown> {

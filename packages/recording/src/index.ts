@@ -4,6 +4,7 @@ export {
   type CaptureRecord,
   decodeCapture,
   encodeCapture,
+  openCapture,
 } from './capture-file.ts';
 export {
   type CompressionName,

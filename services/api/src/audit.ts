@@ -8,6 +8,7 @@ import type { Api } from './call.ts';
  */
 export const auditedOperations: Partial<Record<OperationId, { event: AuditEventType; read: boolean }>> = {
   createSession: { event: 'session_created', read: false },
+  importSession: { event: 'session_imported', read: false },
   getSession: { event: 'session_accessed', read: false },
   updateSession: { event: 'session_updated', read: false },
   deleteSession: { event: 'session_deleted', read: false },

@@ -1,4 +1,5 @@
 /** One call of the API as its handler sees it: who, what, and the parts of the request the contract names. */
+import type { Readable } from 'node:stream';
 import type {
   KeyWrap,
   OperationId,
@@ -37,7 +38,7 @@ export interface SessionIndexReader {
 export interface ApiDeps {
   storage: StoragePort;
   pipeline: PipelinePort;
-  recorder: Pick<RecorderPort, 'health' | 'liveFrames' | 'judgeTarget'>;
+  recorder: Pick<RecorderPort, 'health' | 'liveFrames' | 'judgeTarget' | 'importCapture'>;
   processor: Pick<ProcessorPort, 'health' | 'signRecord'>;
   /** What the verifier needs and whom it trusts: this installation's own identity and log keys. */
   verification: { crypto: Crypto } & Pick<VerifyOptions, 'policy' | 'decompressor' | 'checkAnchor'>;
@@ -95,6 +96,8 @@ export interface Call<K extends OperationId = OperationId> {
   keyframe: string;
   query: QueryOf<K>;
   body: BodyOf<K>;
+  /** The file a route of uploads is sent; nothing of it is read yet. */
+  upload: Readable | null;
   /** What the audit log is told of the call beside who, what and when. Never a secret. */
   told: Record<string, unknown>;
 }

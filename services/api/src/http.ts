@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import {
   basePath,
   errorNames,
+  importBytesMax,
   isPermitted,
   LucidError,
   type OperationId,
@@ -23,6 +24,7 @@ import { chunkHandlers } from './chunk-handlers.ts';
 import { addressGroup, clientAddress } from './client-address.ts';
 import type { ApiConfig } from './config.ts';
 import { evidenceHandlers } from './evidence-handlers.ts';
+import { importHandlers } from './import-handlers.ts';
 import { indexHandlers } from './index-handlers.ts';
 import { endLiveStreams, liveHandlers } from './live-handler.ts';
 import { type ApiMetrics, apiMetrics } from './metrics.ts';
@@ -41,6 +43,7 @@ const refusalCountersMax = 20_000;
 
 const handlers = {
   ...sessionHandlers,
+  ...importHandlers,
   ...chunkHandlers,
   ...evidenceHandlers,
   ...liveHandlers,
@@ -132,7 +135,12 @@ function callOf(gate: Gate, operation: OperationId, user: User, request: Fastify
   } = request.params as Record<string, string>;
   if (route.path.includes('{session_id}') && !sessionIdSchema.safeParse(sessionId).success)
     throw sessionNotFound(sessionId.slice(0, 100));
-  const hasBody = request.body !== undefined && request.body !== null;
+  const upload = request.body instanceof Readable ? request.body : null;
+  if ((route.upload === undefined) !== (upload === null)) {
+    const wanted = route.upload?.contentType ?? 'application/json';
+    throw new LucidError('mediaType', `this call takes a body of the type ${wanted}`);
+  }
+  const hasBody = request.body !== undefined && request.body !== null && upload === null;
   if (route.body === undefined && hasBody && Object.keys(request.body as object).length > 0)
     throw new LucidError('invalidRequest', 'this call takes no body');
   if (route.query === undefined && Object.keys(request.query as object).length > 0)
@@ -145,6 +153,7 @@ function callOf(gate: Gate, operation: OperationId, user: User, request: Fastify
     keyframe,
     query: route.query === undefined ? undefined : parsed(route.query, request.query, 'query'),
     body: route.body === undefined ? undefined : parsed(route.body, request.body, 'body'),
+    upload,
     told: {},
   } as Call;
 }
@@ -292,6 +301,8 @@ function addHooks(app: FastifyInstance, { api, metrics }: Gate): void {
 
 function sendError(api: Api, request: FastifyRequest, reply: FastifyReply, thrown: unknown): FastifyReply {
   const error = fromFastify(thrown) ?? toLucidError(thrown);
+  // Nobody waits for a body that is not read.
+  if (!request.raw.complete) reply.header('connection', 'close');
   if (error.code === errorNames.internal || error.status >= 500) api.deps.onError?.(request.id, thrown);
   return reply
     .status(error.status)
@@ -315,6 +326,10 @@ function addJsonParser(app: FastifyInstance): void {
     if (body === '') done(null, null);
     else parse(request, body as string, done);
   });
+  // Files are read by who wants them, after everything else was checked.
+  app.addContentTypeParser('application/gzip', { bodyLimit: importBytesMax }, (_request, payload, done) =>
+    done(null, payload),
+  );
 }
 
 async function addOpenRoutes(app: FastifyInstance, { api, metrics }: Gate): Promise<void> {
@@ -349,7 +364,8 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
     exposeHeadRoutes: false,
     bodyLimit: bodyBytesMax,
     routerOptions: { maxParamLength: 200 },
-    requestTimeout: 30_000,
+    // A capture of 64 MiB over a slow line; who has no right is refused, and let go, before its body.
+    requestTimeout: 300_000,
     keepAliveTimeout: 65_000,
     return503OnClosing: true,
     http: { maxHeaderSize: headerBytesMax, headersTimeout: 20_000 },

@@ -32,7 +32,15 @@ async function endless(limits: { viewersMax: number; viewersPerUserMax: number; 
   const health = async () => ({ service: 'recorder', status: 'healthy', message: null, details: {} }) as const;
   const world = await apiWorld(
     {},
-    { liveLimits: limits, recorder: { liveFrames, health, judgeTarget: async () => ({ open: true }) } },
+    {
+      liveLimits: limits,
+      recorder: {
+        liveFrames,
+        health,
+        judgeTarget: async () => ({ open: true }),
+        importCapture: async () => ({ session: null as never }),
+      },
+    },
   );
   const id = await world.record();
   return {

@@ -128,6 +128,7 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
     resume: async () => ({ resumedAtUs: nowUs() }),
     live: async () => ({ sessions: [] }),
     judgeTarget: async () => ({ open: true }),
+    importCapture: async () => ({ session: null as never }),
     liveFrames: async ({ afterFrame }) => ({
       state: 'ended',
       chunkIndex: 0,

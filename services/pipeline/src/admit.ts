@@ -41,7 +41,7 @@ const unknown = refusal('unknown_session', 'no session has this route; download 
 const inUse = refusal('in_use', 'this session has a connection already');
 
 /** Null: there is room for one more. */
-const capacityRefusal = ({ connected, limits }: Context): Refusal | null =>
+export const capacityRefusal = ({ connected, limits }: Context): Refusal | null =>
   connected.size < limits.concurrentSessionsMax
     ? null
     : refusal('at_capacity', `${limits.concurrentSessionsMax} sessions are recorded already; try again later`);
@@ -211,7 +211,7 @@ export async function find(context: Context, request: ConnectionRequest): Promis
 }
 
 /** Keys, signed `open` record, log: all durable before the first frame. A second time it finds everything done. */
-async function openRecording(context: Context, session: SessionDocument, openedUs: number): Promise<number> {
+export async function openRecording(context: Context, session: SessionDocument, openedUs: number): Promise<number> {
   const { processor, storage, log } = context.deps;
   const { session_id: sessionId, recording_config: recording } = session;
   const { openRecord } = await processor.open({
@@ -267,7 +267,7 @@ async function admitFirst(
 }
 
 /** Nobody comes back to a session that its connection created. */
-async function takeBack(context: Context, sessionId: string): Promise<void> {
+export async function takeBack(context: Context, sessionId: string): Promise<void> {
   const { session } = await context.deps.storage.getSession({ sessionId });
   if (session !== null) return beginAgain(context, sessionId, await loadJournal(context, sessionId));
   await context.deps.journal.put(newJournal(sessionId));

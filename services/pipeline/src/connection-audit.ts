@@ -60,7 +60,7 @@ export const auditEnded = (
   append(context, {
     eventId: `connection_ended:${journal.sessionId}:${end.reason}:${end.atUs}`,
     timestampUs: end.atUs,
-    eventType: 'connection_ended',
+    eventType: journal.imported ? 'import_ended' : 'connection_ended',
     resourceId: journal.sessionId,
     ipAddress: journal.clientAddress,
     details: { ...clientOf(journal), reason: end.reason, message: end.message.slice(0, textMax) },

@@ -82,6 +82,7 @@ export const newJournal = (sessionId: string): Journal => ({
   manifestUs: null,
   manifestLogIndex: null,
   processingPaused: false,
+  imported: false,
 });
 
 export async function loadSession(context: Context, sessionId: string): Promise<SessionDocument> {

@@ -87,6 +87,8 @@ export interface Journal {
   manifestUs: number | null;
   manifestLogIndex: number | null;
   processingPaused: boolean;
+  /** It is made of a file: no connection leads to it, or back to it. */
+  imported: boolean;
 }
 
 export interface JournalStore {

@@ -89,8 +89,8 @@ export async function beginAgain(context: Context, sessionId: string, journal: J
   const session = await loadSession(context, sessionId);
   const { openedUs, openLogIndex, armed } = journal;
   const again = { ...newJournal(sessionId), openedUs, openLogIndex };
-  // Nobody comes back to a session that its connection created.
-  if (session.created_by === null) {
+  // Nobody comes back to a session that its connection created, or a file.
+  if (session.created_by === null || session.imported) {
     if (stateOf(session) === 'created') await tryStep(context, sessionId, 'remove');
     else
       await tryStep(context, sessionId, 'fail', { session: (session) => ({ ...session, outcome: 'never_connected' }) });

@@ -9,6 +9,7 @@ import { defaultLimits, type PipelineLimits } from './config.ts';
 import { type Context, loadJournal, loadSession, type PipelineDeps } from './context.ts';
 import { erase, eraseHandler } from './erase.ts';
 import { finaliseHandler } from './finalise.ts';
+import { beginImport } from './imports.ts';
 import { JobRunner } from './job-runner.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { logProof, logProofs } from './log-proofs.ts';
@@ -116,6 +117,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     },
     find: (request) => find(context, request),
     admit: (request) => admit(context, request),
+    beginImport: (request) => beginImport(context, request),
     attempted: (attempt) => attempted(context, attempt),
     report: (said) => report(context, clock, said),
     start: ({ sessionId }) => start(context, sessionId),

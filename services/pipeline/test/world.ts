@@ -112,6 +112,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
       spooled: [],
     }),
     judgeTarget: async () => ({ open: true }),
+    importCapture: async () => ({ session: null as never }),
     liveFrames: async ({ afterFrame: firstFrame }) => ({
       state: 'ended',
       chunkIndex: 0,

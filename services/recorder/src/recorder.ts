@@ -29,6 +29,7 @@ import { loadIdentity } from './front-door/identity.ts';
 import { PeerWatch } from './front-door/peer-watch.ts';
 import { RecordedSession } from './front-door/recorded-session.ts';
 import { ReportQueue } from './front-door/report-queue.ts';
+import { Imports } from './import/imports.ts';
 import { liveFrames } from './live-frames.ts';
 import { type RecoveredSession, Spool, type SpoolLimits } from './spool/index.ts';
 import { WallClock } from './wall-clock.ts';
@@ -110,6 +111,7 @@ class RunningRecorder implements Recorder {
   readonly #connecting = new Map<string, number>();
   /** Whose clients they are: of all that are admitted or run. */
   readonly #clientGroups = new Map<string, string>();
+  readonly #imports: Imports;
   #door: FrontDoor | null = null;
   #timers: NodeJS.Timeout[] = [];
   #disposing: Promise<void> | null = null;
@@ -142,8 +144,23 @@ class RunningRecorder implements Recorder {
       wallUs: () => this.#clock.nowUs(),
       log: this.#log,
     });
+    const { recorderId, chunkBytesMax, chunkAgeMs } = config;
+    this.#imports = new Imports({
+      recorderId,
+      pipeline: deps.pipeline,
+      seal: (chunk) => deps.processor.seal(chunk),
+      report: (report) => this.#report(report),
+      wallUs: () => this.#clock.nowUs(),
+      chunkBytesMax,
+      chunkAgeUs: chunkAgeMs * 1000,
+    });
     this.port = {
       stop: async ({ sessionId, reason, message }) => {
+        const { run } = this.#imports;
+        if (run?.sessionId === sessionId) {
+          await run.stop(reason, message);
+          return { stopped: true };
+        }
         const session = this.#sessions.get(sessionId);
         if (session === undefined) return { stopped: false };
         await session.stop(reason, message);
@@ -152,6 +169,7 @@ class RunningRecorder implements Recorder {
       pause: async ({ sessionId }) => ({ pausedAtUs: this.#session(sessionId).pause() }),
       resume: async ({ sessionId }) => ({ resumedAtUs: this.#session(sessionId).resume() }),
       live: async () => ({ sessions: this.#live(), spooled: this.spool.undrained }),
+      importCapture: (request) => this.#imports.begin(request),
       liveFrames: (request) => liveFrames(this.spool, request),
       judgeTarget: async (target) => ({ open: this.#earlyTargetProblem(target) === null }),
       health: () => this.#health(),
@@ -374,7 +392,12 @@ class RunningRecorder implements Recorder {
       paused: false,
       statistics: noStatistics,
     }));
-    return [...running, ...connecting];
+    const { run } = this.#imports;
+    const importing =
+      run === null
+        ? []
+        : [{ sessionId: run.sessionId, startedAtUs: run.startedUs, paused: false, statistics: run.statistics }];
+    return [...running, ...connecting, ...importing];
   }
 
   #checkClock(): void {
@@ -401,6 +424,8 @@ class RunningRecorder implements Recorder {
 
   #progress(): void {
     for (const session of this.#sessions.values()) session.progress();
+    const { run } = this.#imports;
+    if (run !== null) void this.#report({ kind: 'progress', sessionId: run.sessionId, statistics: run.statistics });
   }
 
   async #health(): Promise<ServiceHealth> {
@@ -438,7 +463,7 @@ class RunningRecorder implements Recorder {
     this.#door?.close();
     for (const timer of this.#timers) clearInterval(timer);
     const ended = [...this.#sessions.values()].map((session) => session.stop('recorder_shutdown', shutdownMessage));
-    await Promise.all(ended);
+    await Promise.all([...ended, this.#imports.close()]);
     const until = performance.now() + drainMs;
     // Not there where its start has failed.
     const spool: Spool | undefined = this.spool;

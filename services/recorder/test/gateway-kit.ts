@@ -86,6 +86,7 @@ export interface GatewayOptions {
   deps?: Partial<RecorderDeps>;
   dataDir?: string;
   report?: (report: RecorderReport) => Promise<void>;
+  beginImport?: PipelinePort['beginImport'];
 }
 
 export async function startGateway(t: TestContext, options: GatewayOptions): Promise<Gateway> {
@@ -106,6 +107,7 @@ export async function startGateway(t: TestContext, options: GatewayOptions): Pro
       const { admitted, ...rest } = admission;
       return { found: admitted, ...rest } as Finding;
     },
+    beginImport: options.beginImport,
     admit: async ({ connectionId }: { connectionId: string }) => admissions.get(connectionId),
     attempted: async (attempt: ConnectionAttempt) => {
       attempts.push(attempt);

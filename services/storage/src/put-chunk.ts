@@ -10,7 +10,7 @@
  * Step 1 of several chunks of a session may run at once; 2 and 3 run in order.
  */
 import { createHash } from 'node:crypto';
-import { type ChunkMetadata, LucidError, type StoragePort } from '@lucid-sessions/contract';
+import { type ChunkMetadata, LucidError, type SessionDocument, type StoragePort } from '@lucid-sessions/contract';
 import { checkBytes, checkIndex, checkSessionId } from './checks.ts';
 import { Histogram } from './histogram.ts';
 import { type Lane, Lanes } from './lanes.ts';
@@ -28,6 +28,8 @@ export interface PutChunkDeps {
   verifyOnPut: boolean;
   space: Pick<SpaceWatch, 'checkChunk'>;
 }
+
+export const isImported = ({ imported }: SessionDocument): boolean => imported !== undefined && imported !== null;
 
 /** Chunks of one session whose files may be written at once. */
 export const chunksInFlightMax = 64;
@@ -60,7 +62,8 @@ function checkPut(request: PutRequest): LeafFields {
   return leaf;
 }
 
-type Written = { attempted: false } | { attempted: true; written: boolean };
+/** `imported`: its times are those of a file, and say nothing of how long it took to be stored. */
+type Written = { attempted: false } | { attempted: true; written: boolean; imported: boolean };
 
 export interface ChunkPutter {
   put(request: PutRequest): Promise<PutAnswer>;
@@ -100,7 +103,7 @@ export function chunkPutter(deps: PutChunkDeps): ChunkPutter {
     if (deps.verifyOnPut && (await sha256Hex(request.file)) !== fileSha256)
       throw new LucidError('invalidRequest', 'the file is not the one its leaf names: send it again');
     const { written } = await chunks.putFile(sessionId, index, request.file);
-    return { attempted: true, written };
+    return { attempted: true, written, imported: isImported(session) };
   }
 
   const refusal = (head: ChainHead): PutAnswer => ({
@@ -154,7 +157,7 @@ export function chunkPutter(deps: PutChunkDeps): ChunkPutter {
     };
     if (!(await rows.appendChunk({ metadata, sealedLeaf, rebuilt: false }, head, request.epoch)))
       return refusal(await rows.getHead(sessionId));
-    histogram.observe((metadata.storedAtUs - metadata.closedUs) / 1_000_000);
+    if (!(file.attempted && file.imported)) histogram.observe((metadata.storedAtUs - metadata.closedUs) / 1_000_000);
     return answer(metadata, { ...head, count: index + 1, leafHash: leaf.leafHash });
   }
 

@@ -3,6 +3,7 @@
  * chunk files are enough to list, verify and open it. What no record says (its name, labels, how long it is kept) is gone.
  */
 import {
+  type ImportedFrom,
   LucidError,
   noStatistics,
   rdpConfigSchema,
@@ -95,12 +96,29 @@ function documentOf(
     end_reason: manifest?.end.reason ?? null,
     end_message: manifest?.end.message ?? null,
     merkle_root: manifest?.merkle_root ?? null,
+    imported: importedOf(open),
     version: 1,
     pipeline_state: erased ? 'destroyed' : manifest === null ? 'active' : 'stopped',
   };
 }
 
+const isoOrNull = (us: number | null): string | null => (us === null ? null : isoOf(us));
+
+/** That it is imported must outlive the database. */
+function importedOf({ imported }: OpenBody): ImportedFrom | null {
+  if (imported === undefined) return null;
+  const { at_us, captured_from_us, captured_to_us, ...same } = imported;
+  return {
+    ...same,
+    at: isoOf(at_us),
+    captured_from: isoOrNull(captured_from_us),
+    captured_to: isoOrNull(captured_to_us),
+    problem: null,
+  };
+}
+
 const failedReasons = new Set([
+  'import_failed',
   'handshake_timeout',
   'target_unreachable',
   'target_tls_failed',

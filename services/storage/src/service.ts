@@ -12,7 +12,7 @@ import {
   sidecarBytesMax,
 } from './checks.ts';
 import { Lanes } from './lanes.ts';
-import { type ChunkPutter, chunkPutter } from './put-chunk.ts';
+import { type ChunkPutter, chunkPutter, isImported } from './put-chunk.ts';
 import { type RecoveryReport, recoverStorage } from './recovery.ts';
 import { SpaceWatch, spaceMessage } from './space-watch.ts';
 import type { ChunkStore, MetadataStore, SpaceReserve } from './stores.ts';
@@ -173,7 +173,9 @@ function chunkCalls({ metadata, chunks, putter, keeping, census }: Shared): Chun
     },
     async sessionTotals({ sessionId }) {
       checkSessionId(sessionId);
-      return metadata.chainTotals(sessionId);
+      const totals = await metadata.chainTotals(sessionId);
+      const session = await metadata.getSession(sessionId);
+      return session !== null && isImported(session) ? { ...totals, lineUs: 0 } : totals;
     },
     async readChunk({ sessionId, index }) {
       checkSessionId(sessionId);

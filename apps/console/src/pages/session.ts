@@ -41,7 +41,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
   const { api, signal } = context;
   let session = first;
   const may = (permission: Permission): boolean => isPermitted(context.claims?.roles ?? [], permission);
-  const badge = h('span', {}, statusBadge(session.status));
+  const badge = h('span', {}, badgeOf(session));
   const commands = h('div', { class: 'actions' });
   const answer = h('div', { 'aria-live': 'assertive' });
   const picture = h('div', {});
@@ -52,7 +52,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     update();
   }
   function update(): void {
-    fill(badge, statusBadge(session.status));
+    fill(badge, badgeOf(session));
     const connectable = session.status === 'created' || session.status === 'starting';
     fill(
       commands,
@@ -60,8 +60,10 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
       commandButtons(session.status, may, run),
       may('sessions:delete') && deleteButton(context, session),
     );
-    const live = liveStatuses.includes(session.status) && session.started_at !== null;
-    const now = live ? 'live' : session.statistics.chunks_count > 0 ? 'recording' : 'nothing';
+    // An import has no picture to follow: it is there within moments.
+    const live = liveStatuses.includes(session.status) && session.started_at !== null && !session.imported;
+    const isRead = !session.imported || !liveStatuses.includes(session.status);
+    const now = live ? 'live' : session.statistics.chunks_count > 0 && isRead ? 'recording' : 'nothing';
     // A player that follows a running session becomes one of the recording by itself.
     const stored = ['completed', 'failed', 'deleted'].includes(session.status);
     if (now === playing || (playing === 'live' && (now === 'recording' || !stored))) return;
@@ -81,13 +83,39 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
   }
 
   update();
-  fill(host, heading(session, badge, commands), answer, picture, sessionTabs(context, session));
+  fill(
+    host,
+    heading(session, badge, commands),
+    importedNotice(session),
+    answer,
+    picture,
+    sessionTabs(context, session),
+  );
   void repeat(refreshMs, signal, async () => {
     if (['completed', 'failed', 'deleted'].includes(session.status)) return;
     await refresh().catch((error: unknown) => {
       if (!isAbort(error) && error instanceof ApiError && error.status === 404) fill(answer, failure(error));
     });
   });
+}
+
+const badgeOf = (session: Session): Child =>
+  session.imported
+    ? [h('span', { class: 'status warn' }, 'imported'), ' ', h('span', { class: 'muted' }, session.status)]
+    : statusBadge(session.status);
+
+function importedNotice({ imported }: Session): Child {
+  if (!imported) return null;
+  return h(
+    'p',
+    { class: 'notice warn', role: 'note' },
+    h(
+      'span',
+      {},
+      h('strong', {}, 'Imported, not recorded. '),
+      `${imported.by} made this of a file: who holds a capture can change it. Nothing is proven about what it shows, or when and where it happened.`,
+    ),
+  );
 }
 
 function heading(session: Session, badge: Child, commands: Child): HTMLElement {
@@ -98,7 +126,12 @@ function heading(session: Session, badge: Child, commands: Child): HTMLElement {
       'div',
       { class: 'grow' },
       h('div', { class: 'heading' }, h('h1', {}, session.name), badge),
-      h('p', { class: 'muted' }, target(session), session.started_at && [' · ', instant(session.started_at)]),
+      h(
+        'p',
+        { class: 'muted' },
+        session.imported ? `imported by ${session.imported.by}` : target(session),
+        session.started_at && [' · ', instant(session.started_at)],
+      ),
     ),
     commands,
   );
@@ -180,7 +213,12 @@ function player(
   element.linkHash = true;
   const token = api.token ?? '';
   // What goes wrong is shown by the player itself.
-  element.open({ baseUrl: api.baseUrl, token, sessionId: session.session_id, live }, { startSeconds }).catch(() => {});
+  element
+    .open(
+      { baseUrl: api.baseUrl, token, sessionId: session.session_id, live, imported: Boolean(session.imported) },
+      { startSeconds },
+    )
+    .catch(() => {});
   addEventListener(
     'hashchange',
     () => {
@@ -218,6 +256,20 @@ function sessionTabs(context: PageContext, session: Session): HTMLElement {
   ]);
 }
 
+/** What the file says of itself is told as its word. */
+function importedFacts({ imported }: Session): [string, Child][] {
+  if (!imported) return [];
+  const { source_name, source_sha256, capture_sha256, captured_from, captured_to, client, server, problem } = imported;
+  return [
+    ['Imported from', source_name],
+    ['SHA-256 of that file', h('code', {}, source_sha256)],
+    ['SHA-256 of the connection in it', h('code', {}, capture_sha256)],
+    ['Captured, as it says', captured_from && [instant(captured_from), ' to ', instant(captured_to)]],
+    ['Between, as it says', client && server && `${client} and ${server}`],
+    ['Not read to its end', problem],
+  ];
+}
+
 function sessionFacts(session: Session): HTMLElement {
   const { rdp_config: rdp, recording_config: recording, storage_config: storage, metadata, statistics } = session;
   return facts([
@@ -235,8 +287,9 @@ function sessionFacts(session: Session): HTMLElement {
     ],
     ['Target’s TLS', rdp.legacy_tls && 'old versions and suites accepted'],
     ['Created', [instant(session.created_at), session.created_by && ` by ${session.created_by}`]],
-    ['Started', session.started_at && instant(session.started_at)],
-    ['Ended', session.stopped_at && instant(session.stopped_at)],
+    ...importedFacts(session),
+    [session.imported ? 'Import began' : 'Started', session.started_at && instant(session.started_at)],
+    [session.imported ? 'Import ended' : 'Ended', session.stopped_at && instant(session.stopped_at)],
     [
       'Why it ended',
       [session.end_reason && humanise(session.end_reason), session.end_message && ` – ${session.end_message}`],

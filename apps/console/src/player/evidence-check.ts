@@ -18,7 +18,7 @@ import { type ApiClient, ApiError } from '../api/client.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import type { ChunkTable } from './chunk-table.ts';
 import type { Verdict } from './protocol.ts';
-import { type CheckedChunks, verdictsOf, verdictsUnknown } from './verdicts.ts';
+import { type CheckedChunks, importedText, verdictsOf, verdictsUnknown } from './verdicts.ts';
 
 /** Records, leaves and proofs of a session are small; a longer answer is not what was asked for. */
 const recordsBytesMax = 256 << 20;
@@ -107,6 +107,11 @@ export class EvidenceCheck {
     });
     this.#readAll = true;
     return this.verdicts();
+  }
+
+  /** What its pictures are to be shown with when it was imported; null: recorded, or not known yet. */
+  get imported(): string | null {
+    return this.#report === null ? null : importedText(this.#report);
   }
 
   verdicts(): Verdict[] {

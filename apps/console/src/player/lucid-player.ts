@@ -56,6 +56,9 @@ export class LucidPlayer extends HTMLElement {
   readonly #stage = h('div', { class: 'stage', tabindex: 0, role: 'img', 'aria-label': 'Recorded screen' });
   readonly #veil = h('div', { class: 'veil', role: 'status' }, 'Opening the recording…');
   readonly #warning = h('div', { class: 'warning', hidden: true, role: 'status' });
+  /** On the picture, so that full screen has it too, and in words below. */
+  readonly #importedTag = h('div', { class: 'imported', hidden: true }, 'Imported: proves nothing');
+  readonly #importedNote = h('div', { class: 'warning', hidden: true, role: 'status' });
   readonly #notice = h('div', { class: 'warning', hidden: true, role: 'status' });
   readonly #liveButton = h(
     'button',
@@ -113,6 +116,7 @@ export class LucidPlayer extends HTMLElement {
       'section',
       { class: 'box main', 'aria-label': 'Player' },
       this.#stage,
+      this.#importedNote,
       this.#warning,
       this.#notice,
       this.#timeline.element,
@@ -147,7 +151,9 @@ export class LucidPlayer extends HTMLElement {
   open(source: PlayerSource, options: { startSeconds?: number } = {}): Promise<void> {
     this.close();
     const canvas = h('canvas', { width: 16, height: 10 });
-    fill(this.#stage, canvas, this.#veil);
+    fill(this.#stage, canvas, this.#veil, this.#importedTag);
+    this.#importedTag.hidden = source.imported !== true;
+    this.#importedNote.hidden = true;
     this.#seeks = 0;
     this.#showNotice(null);
     this.#showVeil('Opening the recording…');
@@ -286,6 +292,7 @@ export class LucidPlayer extends HTMLElement {
         this.#timeline.addThumbnail(message.timeUs / 1e6, message.picture);
         return;
       case 'verdicts':
+        if (message.imported !== null) this.#showImported(message.imported);
         this.#verdictList.set(message.verdicts);
         this.#tell('lucid-verdicts', message.verdicts);
         return;
@@ -329,6 +336,12 @@ export class LucidPlayer extends HTMLElement {
     this.#veil.hidden = text === null;
     if (text !== null) setText(this.#veil, text);
     this.#veil.className = 'veil';
+  }
+
+  #showImported(text: string): void {
+    this.#importedTag.hidden = false;
+    this.#importedNote.hidden = false;
+    setText(this.#importedNote, text);
   }
 
   #showNotice(text: string | null): void {

@@ -5,10 +5,11 @@ import { ChunkStore } from './chunk-store.ts';
 import { type ChunkEntry, ChunkTable, scaleActivity } from './chunk-table.ts';
 import { type ChunkLoader, Engine } from './engine.ts';
 import { EvidenceCheck } from './evidence-check.ts';
+import { markedCopy } from './imported-mark.ts';
 import { LiveView } from './live-view.ts';
 import { Painter } from './painter.ts';
 import { Picture, type PictureState } from './picture.ts';
-import type { FromWorker, PlaybackState, PlayerEvent, PlayerSource, ToWorker } from './protocol.ts';
+import type { FromWorker, PlaybackState, PlayerEvent, PlayerSource, ToWorker, Verdict } from './protocol.ts';
 import { noIndexText, RecordingIndex } from './recording-index.ts';
 import { SoundOut } from './sound-out.ts';
 import { StoredKeyframes } from './stored-keyframes.ts';
@@ -335,8 +336,7 @@ export class PlayerSession {
   /** Files that came before their leaves are looked at when they are there: playback waits for no check. */
   async #noteFile(index: number, file: Uint8Array): Promise<void> {
     await this.#recordsChecked.promise;
-    if (this.#evidence && (await this.#evidence.noteFile(index, file)))
-      this.#send({ type: 'verdicts', verdicts: this.#evidence.verdicts() });
+    if (this.#evidence && (await this.#evidence.noteFile(index, file))) this.#sendVerdicts(this.#evidence.verdicts());
   }
 
   #liveView(stored: ChunkStore): LiveView {
@@ -386,12 +386,24 @@ export class PlayerSession {
   async #checkEvidence(evidence: EvidenceCheck): Promise<void> {
     try {
       const verdicts = await evidence.checkRecords().finally(() => this.#recordsChecked.resolve());
-      this.#send({ type: 'verdicts', verdicts });
+      this.#sendVerdicts(verdicts);
       if (this.#table.totalBytes <= checkAtOnceBytes && this.#table.length <= checkAtOnceChunks)
         await this.#checkEveryChunk();
     } catch (error) {
-      this.#send({ type: 'verdicts', verdicts: verdictsUnknown(error instanceof Error ? error.message : '') });
+      this.#sendVerdicts(verdictsUnknown(error instanceof Error ? error.message : ''));
     }
+  }
+
+  #sendVerdicts(verdicts: Verdict[]): void {
+    this.#send({ type: 'verdicts', verdicts, imported: this.#evidence?.imported ?? null });
+  }
+
+  /** Whether what leaves the player has to say that it was imported. */
+  async #isImported(): Promise<boolean> {
+    if (this.#source.imported === true) return true;
+    if (this.#source.live) return false;
+    await this.#recordsChecked.promise;
+    return (this.#evidence?.imported ?? null) !== null;
   }
 
   async #checkEveryChunk(): Promise<void> {
@@ -401,7 +413,7 @@ export class PlayerSession {
     progress(0);
     const verdicts = await this.#evidence.checkEveryChunk(progress);
     progress(total);
-    this.#send({ type: 'verdicts', verdicts });
+    this.#sendVerdicts(verdicts);
   }
 
   #pause(): void {
@@ -494,7 +506,8 @@ export class PlayerSession {
   async #png(id: number): Promise<void> {
     if (!this.#playing) await this.#latest;
     this.#paint();
-    this.#send({ type: 'png', id, blob: await this.#painter.canvas.convertToBlob({ type: 'image/png' }) });
+    const canvas = (await this.#isImported()) ? markedCopy(this.#painter.canvas) : this.#painter.canvas;
+    this.#send({ type: 'png', id, blob: await canvas.convertToBlob({ type: 'image/png' }) });
   }
 
   /** An export walks the recording with a decoder of its own: the player stays usable. */
@@ -509,7 +522,7 @@ export class PlayerSession {
       await exportVideo(
         engine,
         picture,
-        { fromUs, toUs, framesPerSecond, pointer: this.#pointerShown },
+        { fromUs, toUs, framesPerSecond, pointer: this.#pointerShown, imported: await this.#isImported() },
         write,
         stop.signal,
       );

@@ -25,6 +25,8 @@ const css = `
 .stage:focus-visible { outline: 3px solid var(--p-accent); outline-offset: -3px; }
 .veil { grid-area: 1 / 1; place-self: center; max-width: 36em; margin: 20px; padding: 12px 18px; border-radius: 8px; background: rgb(10 12 16 / 85%);
   color: #e7eaee; text-align: center; z-index: 1; }
+.imported { grid-area: 1 / 1; place-self: start; margin: 10px; padding: 3px 10px; border-radius: 6px; background: #8a5300; color: #fff; font-weight: 600;
+  font-size: 13px; z-index: 1; }
 .veil.bad { background: #4b1512; }
 .grid:fullscreen { background: #0a0c10; grid-template-columns: minmax(0, 1fr); gap: 0; }
 .grid:fullscreen .side { display: none; }

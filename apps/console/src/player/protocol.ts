@@ -10,6 +10,8 @@ export interface PlayerSource {
   sessionId: string;
   /** The session still runs: follow its end. */
   live: boolean;
+  /** The page knows that the session was imported; else the evidence says it. */
+  imported?: boolean;
 }
 
 /** Something a person did or the gateway noted, for the list beside the picture. */
@@ -73,7 +75,8 @@ export type FromWorker =
   | { type: 'sound'; channel: string; samples: SoundSamples }
   | { type: 'silence' }
   | { type: 'thumbnail'; timeUs: number; picture: ImageBitmap }
-  | { type: 'verdicts'; verdicts: Verdict[] }
+  /** `imported`: what every picture is shown with, because the recording was made of a file; null: it was recorded, or that is not known. */
+  | { type: 'verdicts'; verdicts: Verdict[]; imported: string | null }
   | { type: 'checkProgress'; checked: number; total: number }
   /** Kinds of updates that could not be drawn, with their counts: a reviewer must know. */
   | { type: 'notDrawn'; kinds: [string, number][] }

@@ -19,13 +19,27 @@ export function verdictsUnknown(detail: string): Verdict[] {
 
 /** A verification report as five answers for a person. `hasPolicy`: the installation named the keys it trusts. */
 export function verdictsOf(report: VerificationReport, chunks: CheckedChunks, hasPolicy: boolean): Verdict[] {
-  return [
+  const answers = [
     integrity(report, chunks),
     completeness(report, chunks),
     origin(report, hasPolicy),
     time(report),
     readability(report, chunks),
   ];
+  return report.facts.imported === null ? answers : answers.map(sinceItsImport);
+}
+
+/** What holds of an imported recording holds since somebody handed it in: nothing about it is green. */
+function sinceItsImport(answer: Verdict): Verdict {
+  if (answer.tone !== 'good') return answer;
+  const word = answer.name === 'completeness' ? 'as imported' : answer.word;
+  return { ...answer, tone: 'unknown', word, detail: `Since its import only. ${answer.detail}` };
+}
+
+/** What every picture of an imported recording comes with; null where it was recorded. */
+export function importedText({ facts: { imported } }: VerificationReport): string | null {
+  if (imported === null) return null;
+  return `Imported by ${imported.by} from ${imported.source_name}. Nothing is proven about what it shows, or when and where it happened.`;
 }
 
 const verdict = (name: Verdict['name'], tone: VerdictTone, word: string, detail: string): Verdict => ({
@@ -124,6 +138,8 @@ function origin(report: VerificationReport, hasPolicy: boolean): Verdict {
       );
     case 'forged':
       return verdict(name, 'bad', 'forged', because(report, 'SIG_BAD'));
+    case 'imported':
+      return verdict(name, 'warn', 'imported', 'Made of a file, not recorded: nothing is proven about what it shows.');
     case 'untrusted':
       if (!hasPolicy)
         return verdict(name, 'unknown', 'not known', 'This installation names no recorder keys to trust.');
@@ -169,6 +185,13 @@ function time(report: VerificationReport): Verdict {
         'bad',
         'contradicted',
         because(report, 'TIME_ORDER', 'LOG_FORK', 'ANCHOR_REORGED', 'ANCHOR_INVALID'),
+      );
+    case 'imported':
+      return verdict(
+        name,
+        'warn',
+        'of the import alone',
+        `When what it shows happened is not proven: the file says it itself.${latest}`,
       );
   }
 }

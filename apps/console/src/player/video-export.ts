@@ -1,4 +1,5 @@
 import type { Engine } from './engine.ts';
+import { markImported } from './imported-mark.ts';
 import { Painter } from './painter.ts';
 import type { Picture, PictureState } from './picture.ts';
 import { WebmClusters, type WebmTrack, webmHeader } from './webm.ts';
@@ -8,6 +9,8 @@ export interface ExportRequest {
   toUs: number;
   framesPerSecond: number;
   pointer: boolean;
+  /** Every picture says so. */
+  imported: boolean;
 }
 
 /** A picture that stays is written again after so long, so that players show the right length. */
@@ -97,6 +100,7 @@ export async function exportVideo(
     drawn = picture.framesCount;
     painter.paint(picture, request.pointer);
     drawFitted(context, painter.canvas);
+    if (request.imported) markImported(context);
     const keyFrame = timeUs - keyUs >= keyFrameUs;
     if (keyFrame) keyUs = timeUs;
     const frame = new VideoFrame(stage, { timestamp: Math.round(timeUs), duration: Math.round(stepUs) });

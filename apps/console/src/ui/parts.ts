@@ -27,6 +27,9 @@ export function statusBadge(status: string): HTMLElement {
 /** The status, and beside it what became of the session where the status does not say it. */
 export function sessionBadge(session: Session): Child {
   const standing = standingOf(session);
+  // Not green: a completed recording and a completed import must not look alike.
+  if (session.imported)
+    return [h('span', { class: 'status warn' }, 'imported'), h('div', { class: 'muted small' }, session.status)];
   return [statusBadge(session.status), standing !== null && h('div', { class: 'muted small' }, standing)];
 }
 

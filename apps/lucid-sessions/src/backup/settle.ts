@@ -43,7 +43,9 @@ async function settle(places: Places, journals: SqliteJournalStore, id: string, 
   const count = leaves.length / LEAF_RECORD_BYTES;
   const last = count === 0 ? null : decodedOrNull(leaves, count - 1);
   const left = await dropStored(places.spool, id, count);
-  if (last?.final === true) await journals.put(ended(journal, last.closedUs, count, nowUs));
+  // The chunks of an imported session have the times of its capture.
+  if (last?.final === true)
+    await journals.put(ended(journal, Math.max(last.closedUs, journal.startedUs ?? 0), count, nowUs));
   else if (left > 0) return;
   else if (journal.startedUs !== null || count > 0) await leaveTorn(places.spool, id, count);
   else await journals.put(ended(journal, nowUs, 0, nowUs));

@@ -2,6 +2,7 @@ import { CliError, exitCodes } from './output.ts';
 
 const answerBytesMax = 64 * 1024 * 1024;
 const requestTimeoutMs = 60_000;
+const uploadTimeoutMs = 600_000;
 
 /** The server asks for a pause; whoever makes many calls waits and goes on. */
 export class RateLimitError extends CliError {
@@ -51,22 +52,38 @@ export class ApiClient {
   }
 
   /** The response of a successful call; any other becomes a `CliError`. No time limit on the body: evidence can be large. */
-  async send(method: string, path: string, body?: unknown): Promise<Response> {
+  send(method: string, path: string, body?: unknown): Promise<Response> {
+    return this.#call(method, path, {
+      timeoutMs: requestTimeoutMs,
+      ...(body === undefined ? {} : { body: JSON.stringify(body), type: 'application/json' }),
+    });
+  }
+
+  /** Sends a file; the answer is the contract's. */
+  async upload<T>(path: string, body: Uint8Array<ArrayBuffer>, type: string): Promise<T> {
+    return (await (await this.#call('POST', path, { body, type, timeoutMs: uploadTimeoutMs })).json()) as T;
+  }
+
+  async #call(
+    method: string,
+    path: string,
+    { body, type, timeoutMs }: { body?: string | Uint8Array<ArrayBuffer>; type?: string; timeoutMs: number },
+  ): Promise<Response> {
     const headers: Record<string, string> = { authorization: `Bearer ${this.#token}` };
-    if (body !== undefined) headers['content-type'] = 'application/json';
+    if (type !== undefined) headers['content-type'] = type;
     const abort = new AbortController();
-    const timer = setTimeout(() => abort.abort(), requestTimeoutMs);
+    const timer = setTimeout(() => abort.abort(), timeoutMs);
     let response: Response;
     try {
       response = await this.#fetch(`${this.url}/api/v1${path}`, {
         method,
         headers,
         signal: abort.signal,
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(body === undefined ? {} : { body }),
       });
     } catch (cause) {
       throw new CliError(
-        `no Session API answers at ${this.url} (${reasonOf(cause)}): start one with "lucid-sessions up" or name it with --api`,
+        `no Session API answers at ${this.url} (${reasonOf(cause, timeoutMs)}): start one with "lucid-sessions up" or name it with --api`,
         exitCodes.unreachable,
       );
     } finally {
@@ -77,9 +94,9 @@ export class ApiClient {
   }
 }
 
-function reasonOf(cause: unknown): string {
+function reasonOf(cause: unknown, timeoutMs: number): string {
   if (!(cause instanceof Error)) return 'unknown error';
-  if (cause.name === 'AbortError') return `no answer in ${requestTimeoutMs / 1000} s`;
+  if (cause.name === 'AbortError') return `no answer in ${timeoutMs / 1000} s`;
   return cause.cause instanceof Error ? cause.cause.message : cause.message;
 }
 

@@ -66,6 +66,7 @@ export async function showSession(api: ApiClient, output: Output, id: string): P
     ['status', statusOf(session)],
     ['client', clientOf(session)],
     ['target', `${session.rdp_config.host}:${session.rdp_config.port}`],
+    ...importedRows(session),
     ['created', session.created_at],
     ['started', session.started_at],
     ['stopped', session.stopped_at],
@@ -84,6 +85,20 @@ export async function showSession(api: ApiClient, output: Output, id: string): P
   ];
   const rows = facts.filter((fact): fact is [string, string] => fact[1] !== null);
   output.result({ ...session, anchoring }, rows.map(([name, value]) => `${name.padEnd(12)} ${value}`).join('\n'));
+}
+
+function importedRows({ imported }: SessionAnswer): [string, string | null][] {
+  if (!imported) return [];
+  const { by, source_name, source_sha256, captured_from, captured_to, client, server, problem } = imported;
+  return [
+    ['IMPORTED', `by ${by} from ${source_name}: nothing is proven about what it shows, or when and where it happened`],
+    ['file SHA-256', source_sha256],
+    [
+      'claims',
+      `${client ?? 'unknown'} to ${server ?? 'unknown'}, ${captured_from ?? 'unknown'} to ${captured_to ?? 'unknown'}`,
+    ],
+    ['not read', problem],
+  ];
 }
 
 const keptText = (days: number | null): string =>

@@ -381,5 +381,6 @@ const notYet: RecorderPort = {
   live: startingUp,
   liveFrames: startingUp,
   judgeTarget: startingUp,
+  importCapture: startingUp,
   health: startingUp,
 };

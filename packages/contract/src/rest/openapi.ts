@@ -51,8 +51,9 @@ function parametersOf(route: RestRoute): Json[] {
   }));
   if (route.query === undefined) return parameters;
   const { properties } = jsonSchema(route.query, 'output') as { properties: Record<string, Json> };
+  const { required = [] } = jsonSchema(route.query, 'input') as { required?: string[] };
   for (const [name, schema] of Object.entries(properties))
-    parameters.push({ name, in: 'query', required: false, schema });
+    parameters.push({ name, in: 'query', required: required.includes(name), schema });
   return parameters;
 }
 
@@ -96,6 +97,15 @@ function operationOf(operationId: string, route: RestRoute): Json {
           requestBody: {
             required: !route.body.safeParse(undefined).success,
             content: { 'application/json': { schema: jsonSchema(route.body, 'input') } },
+          },
+        }),
+    ...(route.upload === undefined
+      ? {}
+      : {
+          requestBody: {
+            required: true,
+            description: `At most ${route.upload.bytesMax / 2 ** 20} MiB.`,
+            content: { [route.upload.contentType]: { schema: { type: 'string', format: 'binary' } } },
           },
         }),
     responses: { [answer.status]: { description: 'Done.', content }, ...errorAnswers(route) },

@@ -1,6 +1,7 @@
 /** Every route of the REST contract: the API serves this table, and the OpenAPI document is made from it. */
 import type { z } from 'zod';
 import type { ErrorName } from '../errors.ts';
+import { importBytesMax } from '../ports.ts';
 import type { RateLimitClass } from '../rate-limits.ts';
 import type { Permission } from '../roles.ts';
 import {
@@ -33,6 +34,7 @@ import {
   deletedSession,
   deleteSessionQuery,
   deleteSessionRequest,
+  importQuery,
   listSessionsQuery,
   pausedSession,
   resumedSession,
@@ -60,6 +62,8 @@ export interface RestRoute {
   rateLimit: RateLimitClass | null;
   query?: z.ZodType;
   body?: z.ZodType;
+  /** The body is a file, read as it comes by the handler. */
+  upload?: { contentType: string; bytesMax: number };
   answer: { status: 200 | 201; schema: z.ZodType } | { status: 200; contentType: string };
   errors: readonly ErrorName[];
 }
@@ -91,6 +95,19 @@ export const restRoutes = {
     query: listSessionsQuery,
     answer: json(sessionList),
     errors: ['invalidRequest'],
+  },
+  importSession: {
+    method: 'POST',
+    path: '/sessions/import',
+    summary:
+      'Make a recording of a captured RDP connection: an .rdpcap file, gzip. It says everywhere that it was imported and proves nothing; the answer comes when it is open, and it is `completed` or `failed` soon after',
+    tag: 'sessions',
+    permissions: ['sessions:import'],
+    rateLimit: 'create',
+    query: importQuery,
+    upload: { contentType: 'application/gzip', bytesMax: importBytesMax },
+    answer: { status: 201, schema: sessionSchema },
+    errors: ['invalidRequest', 'tooLarge', 'mediaType', 'atCapacity', 'unavailable'],
   },
   systemStatistics: {
     method: 'GET',

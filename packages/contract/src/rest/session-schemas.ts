@@ -3,6 +3,7 @@ import { z } from 'zod';
 import {
   rdpConfigSchema,
   recordingConfigSchema,
+  retentionDaysMax,
   retentionDaysSchema,
   sessionIdSchema,
   sessionMetadataSchema,
@@ -10,7 +11,17 @@ import {
   sessionStatuses,
   storageConfigSchema,
 } from '../models.ts';
-import { count, hexHash, pagination, patchOf, queryInteger, ratio, reasonText, timestamp } from './fields.ts';
+import {
+  count,
+  hexHash,
+  optionalQueryInteger,
+  pagination,
+  patchOf,
+  queryInteger,
+  ratio,
+  reasonText,
+  timestamp,
+} from './fields.ts';
 
 export const sessionName = z.string().min(1).max(255);
 export const sessionDescription = z.string().max(500);
@@ -71,6 +82,31 @@ export const lastAttemptSchema = z.strictObject({
   message: z.string(),
 });
 
+export const importedSchema = z.strictObject({
+  by: z.string(),
+  at: timestamp,
+  source_name: z.string(),
+  source_sha256: hexHash.describe('Of the file that was imported, as whoever imported it says.'),
+  capture_sha256: hexHash.describe('Of the decrypted connection (.rdpcap) this installation was given.'),
+  captured_from: timestamp.nullable().describe('As the file says; nothing proves it.'),
+  captured_to: timestamp.nullable(),
+  client: z.string().nullable(),
+  server: z.string().nullable(),
+  problem: z.string().nullable().describe('Why it could not be read to its end.'),
+});
+
+export const importQuery = z.strictObject({
+  name: sessionName,
+  source_name: z.string().min(1).max(255).describe('Name of the file the connection comes from.'),
+  source_sha256: hexHash.describe('SHA-256 of that file. It goes into the signed records as your word.'),
+  description: sessionDescription.optional(),
+  project: z.string().max(100).optional(),
+  environment: z.string().max(50).optional(),
+  retention_days: optionalQueryInteger(1, retentionDaysMax).describe(
+    'Days it is kept. Left out: LUCID_RETENTION_DAYS_DEFAULT of the installation, until deleted without it.',
+  ),
+});
+
 export const sessionSchema = z.strictObject({
   session_id: sessionIdSchema,
   name: sessionName,
@@ -104,6 +140,11 @@ export const sessionSchema = z.strictObject({
     .nullable()
     .describe('The connection was lost: until then the client may come back with the same .rdp file.'),
   merkle_root: hexHash.nullable(),
+  imported: importedSchema
+    .nullable()
+    .describe(
+      'Made of a file somebody sent, not recorded by a gateway: it proves nothing about what it shows. Null: recorded.',
+    ),
   pipeline_state: z.string(),
   recording_url: z.string().describe('Page of the console that shows the session.'),
 });

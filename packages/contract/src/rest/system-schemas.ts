@@ -33,6 +33,7 @@ export const healthAnswer = z.strictObject({
 
 export const auditEventTypes = [
   'session_created',
+  'session_imported',
   'session_updated',
   'session_deleted',
   'session_started',

@@ -14,6 +14,23 @@ const keyText = string(120, /^(ed25519|p256):[A-Za-z0-9+/=]+$/);
 const us = integer();
 const SPANS_MAX = 10_000;
 
+/**
+ * Not recorded but made of a file. Who signs it vouches that it was imported then, by that person, from bytes of that hash; for
+ * nothing the file says, its times included.
+ */
+const importedSchema = object({
+  at_us: us,
+  by: string(500),
+  source_name: string(255),
+  source_sha256: hex(32),
+  capture_sha256: hex(32),
+  captured_from_us: nullable(us),
+  captured_to_us: nullable(us),
+  client: nullable(string(500)),
+  server: nullable(string(500)),
+});
+export type ImportedBody = Infer<typeof importedSchema>;
+
 /** Signed and logged before chunk 0: who records what, under which policy, and the key of the first seal. */
 export const openSchema = object(
   {
@@ -40,7 +57,7 @@ export const openSchema = object(
     /** Latest signed checkpoint of the log: the session did not begin before it. */
     checkpoint: nullable(string(20_000)),
   },
-  extra,
+  { ...extra, imported: importedSchema },
 );
 
 const gapSchema = object({ from_us: us, to_us: nullable(us), reason: string(1000), frames_lost: integer() });
@@ -83,7 +100,8 @@ export const manifestSchema = object(
     }),
     keys: object({ identity_key: keyText, dek_id: nullable(hex(16)) }),
   },
-  extra,
+  // The same as in `open`.
+  { ...extra, imported: importedSchema },
 );
 
 /** Signed when another processor carries a session's chain on: the seal keys of the one before died with it. */

@@ -4,7 +4,7 @@ import { type BundleAnchor, type BundleDescription, type BundleWrap, SMALL_FILE_
 import { type BundleFile, type BundleSource, readWhole } from '../bundle/source.ts';
 import type { Crypto, MaybePromise } from '../crypto.ts';
 import type { ReadingKey } from '../envelope/session-keys.ts';
-import type { ManifestBody, OpenBody, ResumeBody } from '../record/bodies.ts';
+import type { ImportedBody, ManifestBody, OpenBody, ResumeBody } from '../record/bodies.ts';
 import type { SignedRecord } from '../record/record.ts';
 import type { Findings, RecordingState } from './findings.ts';
 import type { TrustPolicy } from './policy.ts';
@@ -76,3 +76,7 @@ export function clockAllowanceUs({ manifest }: Context): number {
   const steps = manifest?.body.clock_steps ?? [];
   return steps.reduce((sum, { step_us }) => sum + Math.max(0, -step_us), CLOCK_DRIFT_US);
 }
+
+/** Where the recording comes from when it was made of a file; null: a gateway recorded it. */
+export const importedOf = ({ open, manifest }: Pick<Context, 'open' | 'manifest'>): ImportedBody | null =>
+  open?.body.imported ?? manifest?.body.imported ?? null;

@@ -25,6 +25,7 @@ export const findingCodes = [
   'AUTH',
   'DECOMPRESS',
   'GAP',
+  'IMPORTED',
 ] as const;
 export type FindingCode = (typeof findingCodes)[number];
 
@@ -52,6 +53,7 @@ export const findingMeanings: Record<FindingCode, string> = {
   AUTH: 'a ciphertext does not authenticate',
   DECOMPRESS: 'decrypted frames can not be read',
   GAP: 'frames are known to be missing',
+  IMPORTED: 'made of a file, not recorded: nothing is proven about what it shows, or when and where that happened',
 };
 
 /** Exit codes of a verifying program: 0 clean, 1 the run itself failed, 2 wrong usage, then one per code. */

@@ -2,7 +2,7 @@ import { bundleNames, CUSTODY_BYTES_MAX, SMALL_FILE_BYTES_MAX } from '../bundle/
 import type { BodyOf, RecordBody, RecordKind } from '../record/bodies.ts';
 import { keyIdOf, type PublicKey, parsePublicKey } from '../record/public-key.ts';
 import { checkRecord, readRecordOf, type SignedRecord } from '../record/record.ts';
-import { type Context, clockAllowanceUs, orFormat, smallFile } from './context.ts';
+import { type Context, clockAllowanceUs, importedOf, orFormat, smallFile } from './context.ts';
 
 const RESUMES_MAX = 1000;
 
@@ -86,6 +86,7 @@ export async function checkRecords(context: Context): Promise<void> {
   if (!context.files.has(bundleNames.manifest)) findings.add('UNCLOSED', 'the recording has no signed manifest');
   await checkResumes(context);
   checkManifest(context);
+  checkImported(context);
   await checkErases(context);
   await checkCustody(context);
 }
@@ -109,6 +110,22 @@ function gapText({ from_us, to_us, frames_lost: lost, reason }: BodyOf<'manifest
   if (lost > 0) return `${lost} frames are missing: ${reason}`;
   if (to_us === null) return `an unknown number of frames are missing: ${reason}`;
   return `nothing was recorded for ${((to_us - from_us) / 1_000_000).toFixed(1)} s: ${reason}`;
+}
+
+/** Said by either record it counts: who signs both must not be able to leave it out of one. */
+function checkImported(context: Context): void {
+  const { findings, manifest, open } = context;
+  const imported = importedOf(context);
+  if (imported === null) return;
+  const { by, source_name: name, source_sha256: sha256 } = imported;
+  findings.add('IMPORTED', `imported by ${by} from ${JSON.stringify(name)} (SHA-256 ${sha256})`, {
+    file: bundleNames.open,
+  });
+  const said = [open, manifest].map((record) => record && JSON.stringify(record.body.imported ?? null));
+  if (open !== null && manifest !== null && said[0] !== said[1])
+    findings.add('SPLICED', 'the manifest and the open record do not say the same of where it was imported from', {
+      file: bundleNames.manifest,
+    });
 }
 
 function checkManifest(context: Context): void {

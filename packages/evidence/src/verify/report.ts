@@ -1,9 +1,10 @@
 import type { DecodeError } from '@lucid-sessions/wire';
 import { bundleNames } from '../bundle/files.ts';
+import type { ImportedBody } from '../record/bodies.ts';
 import type { AnchorResult } from './anchors.ts';
 import type { ChainResult } from './chain.ts';
 import type { ChunkCheck } from './chunks.ts';
-import type { Context, FoundKey } from './context.ts';
+import { type Context, type FoundKey, importedOf } from './context.ts';
 import { exitCodeOf, type Finding, Findings, findingMeanings, type RecordingState } from './findings.ts';
 import type { LogResult } from './log.ts';
 
@@ -13,10 +14,10 @@ export interface Verdicts {
   integrity: 'intact' | 'broken';
   /** `whole`; `part` of a proven whole; `gaps`: whole, with frames known to be missing; `incomplete`; `unclosed`. */
   completeness: 'whole' | 'part' | 'gaps' | 'incomplete' | 'unclosed';
-  /** Made by a recorder the policy trusts. */
-  origin: 'trusted' | 'untrusted' | 'forged';
-  /** What vouches for the time: nothing but the recorder, the log, witnesses, an outside anchor. */
-  time: 'recorder_only' | 'logged' | 'witnessed' | 'anchored' | 'contradicted';
+  /** Made by a recorder the policy trusts; `imported`: by one that made it of a file, so that nothing is known of its origin. */
+  origin: 'trusted' | 'untrusted' | 'forged' | 'imported';
+  /** What vouches for the time: nothing but the recorder, the log, witnesses, an outside anchor. `imported`: for that of its import alone. */
+  time: 'recorder_only' | 'logged' | 'witnessed' | 'anchored' | 'contradicted' | 'imported';
   readability: 'readable' | 'unreadable' | 'not_checked' | 'shredded';
 }
 
@@ -46,6 +47,8 @@ export interface VerificationReport {
     pauses_count: number;
     downgrades: string[];
     part: { first_chunk: number; last_chunk: number } | null;
+    /** It was made of a file; null: recorded. `captured_…` is what the file claims. */
+    imported: ImportedBody | null;
     /** The recording began after this (a witnessed checkpoint it names). */
     not_before_us: number | null;
     /** The manifest existed at this time at the latest. */
@@ -84,7 +87,9 @@ function verdictsOf(context: Context, results: Results): Verdicts {
       ? 'forged'
       : findings.has('KEY_UNTRUSTED') || context.open === null
         ? 'untrusted'
-        : 'trusted',
+        : findings.has('IMPORTED')
+          ? 'imported'
+          : 'trusted',
     time: timeOf(context, results),
     readability: readabilityOf(context, results),
   };
@@ -100,6 +105,7 @@ function completenessOf(context: Context): Verdicts['completeness'] {
 
 function timeOf(context: Context, { log, anchors }: Results): Verdicts['time'] {
   if (context.findings.has('TIME_ORDER', 'LOG_FORK', 'ANCHOR_REORGED', 'ANCHOR_INVALID')) return 'contradicted';
+  if (context.findings.has('IMPORTED')) return 'imported';
   if (anchors.confirmedCount > 0) return 'anchored';
   if (log.witnessedUs !== null) return 'witnessed';
   return log.manifestLogged ? 'logged' : 'recorder_only';
@@ -143,7 +149,9 @@ export function makeReport(context: Context, results: Results): VerificationRepo
       pauses_count: manifest?.body.pauses.length ?? 0,
       downgrades: (manifest?.body.downgrades ?? []).map(({ what }) => what),
       part: partial === null ? null : { first_chunk: partial.first_chunk, last_chunk: partial.last_chunk },
-      not_before_us: log.notBeforeUs,
+      imported: importedOf(context),
+      // What was imported may be of any time before.
+      not_before_us: importedOf(context) === null ? log.notBeforeUs : null,
       not_after_us: earliest(log.witnessedUs, anchors.confirmedUs),
       witnesses_count: log.witnessesCount,
       anchors_count: anchors.receiptsCount,
@@ -186,6 +194,7 @@ export function unreadableBundle(error: DecodeError): VerificationReport {
       pauses_count: 0,
       downgrades: [],
       part: null,
+      imported: null,
       not_before_us: null,
       not_after_us: null,
       witnesses_count: 0,
@@ -210,6 +219,7 @@ const sentences = {
     trusted: 'made by a recorder you trust',
     untrusted: 'made by a recorder you do NOT trust',
     forged: 'FORGED: a signature is bad',
+    imported: 'IMPORTED from a file: nothing is proven about what it shows',
   },
   time: {
     recorder_only: 'only the recorder vouches for the time',
@@ -217,6 +227,7 @@ const sentences = {
     witnessed: 'witnessed from outside',
     anchored: 'anchored outside',
     contradicted: 'CONTRADICTED',
+    imported: 'of its IMPORT alone: when what it shows happened is not proven',
   },
   readability: {
     readable: 'every chunk decrypts to well-formed frames',
@@ -226,24 +237,30 @@ const sentences = {
   },
 } as const;
 
+function claimedText({ captured_from_us, captured_to_us, client, server }: ImportedBody): string {
+  return `${client ?? 'unknown'} to ${server ?? 'unknown'}, ${time(captured_from_us)} to ${time(captured_to_us)}`;
+}
+
 /** The report for a person, plain text. */
 export function formatReport(report: VerificationReport): string {
   const { facts, verdicts } = report;
+  const since = facts.imported === null ? '' : ', since it was imported';
   const lines = [
     `Session       ${report.session_id ?? 'unknown'}`,
     `Result        ${report.clean ? 'CLEAN' : `NOT CLEAN, ${report.findings_count} finding(s)`}`,
     '',
-    `Integrity     ${sentences.integrity[verdicts.integrity]}`,
-    `Completeness  ${sentences.completeness[verdicts.completeness]}`,
+    `Integrity     ${sentences.integrity[verdicts.integrity]}${since}`,
+    `Completeness  ${sentences.completeness[verdicts.completeness]}${since}`,
     `Origin        ${sentences.origin[verdicts.origin]}`,
     `Time          ${sentences.time[verdicts.time]}`,
     `Readability   ${sentences.readability[verdicts.readability]}`,
     '',
-    `Recorded      ${time(facts.opened_us)} to ${time(facts.ended_us)}${facts.end_reason === null ? '' : ` (${facts.end_reason})`}`,
+    `${facts.imported === null ? 'Recorded' : 'Imported'}      ${time(facts.opened_us)} to ${time(facts.ended_us)}${facts.end_reason === null ? '' : ` (${facts.end_reason})`}`,
     `Chunks        ${facts.chunks_checked} checked, ${facts.chunks_read} read, ${facts.chunks_in_manifest ?? '?'} in the manifest, ${facts.chunks_recovered} recovered after a crash`,
     `Merkle root   ${facts.merkle_root ?? 'none'}`,
     `Existed       not before ${time(facts.not_before_us)}, at the latest ${time(facts.not_after_us)} (${facts.witnesses_count} witnesses, ${facts.anchors_confirmed} of ${facts.anchors_count} anchors confirmed)`,
   ];
+  if (facts.imported !== null) lines.push(`Claimed       ${claimedText(facts.imported)} (by the file; not proven)`);
   if (facts.part !== null) lines.push(`Part          chunks ${facts.part.first_chunk} to ${facts.part.last_chunk}`);
   if (report.states.length > 0) lines.push(`States        ${report.states.join(', ')}`);
   for (const what of facts.downgrades) lines.push(`Downgrade     ${what}`);

@@ -131,5 +131,6 @@ export function manifestBodyOf(
       duration_us: statistics.durationUs,
     },
     keys: { identity_key: formatPublicKey(signer.key), dek_id: open.body.dek_id },
+    ...(open.body.imported === undefined ? {} : { imported: open.body.imported }),
   };
 }

@@ -1,5 +1,12 @@
-import type { ProcessorPort, SessionDocument } from '@lucid-sessions/contract';
-import { formatPublicKey, type OpenBody, type PublicKey, recordBase, toHex } from '@lucid-sessions/evidence';
+import type { ImportedFrom, ProcessorPort, SessionDocument } from '@lucid-sessions/contract';
+import {
+  formatPublicKey,
+  type ImportedBody,
+  type OpenBody,
+  type PublicKey,
+  recordBase,
+  toHex,
+} from '@lucid-sessions/evidence';
 import { CHUNK_AGE_US_MAX } from '@lucid-sessions/recording';
 import type { Compression } from '../pool/compress.ts';
 
@@ -41,6 +48,24 @@ export function openBodyOf(
     },
     parties: { created_by: session.created_by, target: `${host}:${port}`, target_user: username ?? null },
     checkpoint: request.checkpoint,
+    ...(session.imported ? { imported: importedBodyOf(session.imported) } : {}),
+  };
+}
+
+const usOf = (iso: string | null): number | null => (iso === null ? null : Date.parse(iso) * 1000);
+
+function importedBodyOf(imported: ImportedFrom): ImportedBody {
+  const { by, at, source_name, source_sha256, capture_sha256, captured_from, captured_to, client, server } = imported;
+  return {
+    at_us: Date.parse(at) * 1000,
+    by,
+    source_name,
+    source_sha256,
+    capture_sha256,
+    captured_from_us: usOf(captured_from),
+    captured_to_us: usOf(captured_to),
+    client,
+    server,
   };
 }
 

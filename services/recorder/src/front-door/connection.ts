@@ -381,7 +381,7 @@ function reasonOf(how: string): ConnectionAttempt['reason'] {
 }
 
 /** A routing token opens its session: it is a secret and is recorded as x's. */
-function withoutToken(bytes: Uint8Array, { routing }: X224ConnectionRequest): Uint8Array {
+export function withoutToken(bytes: Uint8Array, { routing }: X224ConnectionRequest): Uint8Array {
   if (routing?.kind !== 'msts') return bytes;
   const copy = Buffer.from(bytes);
   const at = copy.indexOf(routing.token, 0, 'latin1');

@@ -1,0 +1,67 @@
+/** Captures that become recordings. What they are made of is read once, within bounds, and handed to the recorder. */
+import type { Readable } from 'node:stream';
+import { LucidError, restRoutes } from '@lucid-sessions/contract';
+import type { Api, Handlers } from './call.ts';
+import { sessionView } from './views.ts';
+
+const { bytesMax } = restRoutes.importSession.upload;
+/** Between two parts of an upload. */
+const stallMs = 30_000;
+
+/** One at a time: each is held in memory. */
+const reading = new WeakSet<Api>();
+
+async function readUpload(upload: Readable): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let length = 0;
+  const stalled = (): void => {
+    upload.destroy(new LucidError('invalidRequest', 'the capture came too slowly'));
+  };
+  let timer = setTimeout(stalled, stallMs);
+  try {
+    for await (const part of upload as AsyncIterable<Buffer>) {
+      clearTimeout(timer);
+      timer = setTimeout(stalled, stallMs);
+      length += part.length;
+      if (length > bytesMax)
+        throw new LucidError('tooLarge', `a capture is sent in at most ${bytesMax / 2 ** 20} MiB (gzip)`);
+      parts.push(part);
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+  if (length === 0) throw new LucidError('invalidRequest', 'the capture is empty');
+  return Buffer.concat(parts);
+}
+
+export const importHandlers: Handlers<'importSession'> = {
+  async importSession({ api, query, upload, user, told }) {
+    const { deps, config } = api;
+    const { name, source_name: sourceName, source_sha256: sourceSha256, project, environment } = query;
+    Object.assign(told, { name, source_name: sourceName, source_sha256: sourceSha256 });
+    if (reading.has(api))
+      throw new LucidError('atCapacity', 'another capture is being sent; try again when it is there');
+    reading.add(api);
+    try {
+      const capture = await readUpload(upload!);
+      const { session } = await deps.recorder.importCapture({
+        sessionId: deps.newId(),
+        name,
+        description: query.description ?? null,
+        by: user.userId,
+        sourceName,
+        sourceSha256,
+        metadata: {
+          ...(project === undefined ? {} : { project }),
+          ...(environment === undefined ? {} : { environment }),
+        },
+        retentionDays: query.retention_days ?? config.retentionDaysDefault,
+        capture,
+      });
+      told.capture_sha256 = session.imported?.capture_sha256 ?? null;
+      return sessionView(session, config.publicUrl);
+    } finally {
+      reading.delete(api);
+    }
+  },
+};

@@ -1,0 +1,45 @@
+/** A session that is made of a file: opened at once, without a connection. */
+import { LucidError, type SessionDocument } from '@lucid-sessions/contract';
+import { capacityRefusal, openRecording, takeBack } from './admit.ts';
+import { type Context, isoOf, newJournal, step } from './context.ts';
+
+export async function beginImport(
+  context: Context,
+  { session, recorderId }: { session: SessionDocument; recorderId: string },
+): Promise<{ session: SessionDocument }> {
+  const sessionId = session.session_id;
+  if (!session.imported) throw new LucidError('invalidRequest', 'an imported session says where it comes from');
+  const full = capacityRefusal(context);
+  if (full !== null) throw new LucidError('atCapacity', full.message);
+  return context.locks.run(sessionId, async () => {
+    if ((await context.deps.storage.getSession({ sessionId })).session !== null)
+      throw new LucidError('sessionExists', 'a session with this id exists already');
+    context.connected.add(sessionId);
+    try {
+      return { session: await open(context, session, recorderId) };
+    } catch (thrown) {
+      context.connected.delete(sessionId);
+      // What can't be taken back now is taken back by the reconciler.
+      await takeBack(context, sessionId).catch(() => {});
+      throw thrown;
+    }
+  });
+}
+
+async function open(context: Context, session: SessionDocument, recorderId: string): Promise<SessionDocument> {
+  const { deps } = context;
+  const sessionId = session.session_id;
+  const nowUs = deps.nowUs();
+  const journal = { ...newJournal(sessionId), recorderId, connected: true, admittedUs: nowUs, imported: true };
+  // Before the row: what a crash leaves of it is found by the journal, and by nothing else.
+  await deps.journal.put(journal);
+  await deps.storage.createSession({ session, routeTokenSha256: null });
+  const openLogIndex = await openRecording(context, session, nowUs);
+  const opened = { ...journal, openedUs: nowUs, openLogIndex };
+  await step(context, sessionId, 'admit', { journal: () => opened });
+  const begun = await step(context, sessionId, 'started', {
+    journal: () => ({ ...opened, startedUs: nowUs }),
+    session: (document) => ({ ...document, started_at: isoOf(nowUs) }),
+  });
+  return begun.session;
+}
