@@ -3,8 +3,8 @@
  * are loaded when they are called: listing sessions must not wait for a server's code.
  */
 import { dirname } from 'node:path';
-import { LucidError, retentionDaysMax } from '@lucid-sessions/contract';
-import { EnvironmentError, parseRetentionDays } from '@lucid-sessions/contract/http';
+import { LucidError, retentionDaysMax, type Unreplayable } from '@lucid-sessions/contract';
+import { EnvironmentError, parseLeaveIn, parseRetentionDays } from '@lucid-sessions/contract/http';
 import { Argument, Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ApiClient } from './cli/api-client.ts';
 import { askAtTerminal } from './cli/consent.ts';
@@ -91,6 +91,11 @@ const retention = (text: string): number | null => {
   if (days === undefined) throw new InvalidArgumentError(`must be days from 1 to ${retentionDaysMax}, or none`);
   return days;
 };
+const leaveIn = (text: string): Unreplayable[] => {
+  const names = parseLeaveIn(text);
+  if (names === null) throw new InvalidArgumentError('must be of graphics, bitmap_cache, udp those wanted, with +');
+  return names;
+};
 const target = (text: string): string => {
   try {
     parseTarget(text);
@@ -159,6 +164,12 @@ sessions
   .option('--ignore-cert', 'take any certificate of the target (a recorded fact)')
   .option('--pinned-sha256 <hex>', 'take exactly this certificate of the target')
   .option('--legacy-tls', 'also take TLS 1.0, CBC and no forward secrecy from the target (a recorded fact)')
+  .option(
+    '--leave-in <names>',
+    'of graphics, bitmap_cache, udp, with +: what replay can’t show stays in (a recorded fact)',
+    leaveIn,
+  )
+  .option('--no-bulk-compression', 'the target may not compress: smaller recordings, more network (a recorded fact)')
   .option('--graphics <mode>', 'passthrough or classic')
   .option('--project <name>')
   .option('--environment <name>')

@@ -30,6 +30,10 @@ export const sessionStatuses = [
 ] as const;
 export type SessionStatus = (typeof sessionStatuses)[number];
 
+/** What replay can't show and the gateway takes out of the negotiation, unless it is told to leave it in. */
+export const unreplayable = ['graphics', 'bitmap_cache', 'udp'] as const;
+export type Unreplayable = (typeof unreplayable)[number];
+
 export const rdpConfigSchema = z.strictObject({
   host: z
     .string()
@@ -50,6 +54,10 @@ export const rdpConfigSchema = z.strictObject({
   route_by_name: z.boolean().optional(),
   /** + TLS 1.0 and 1.1, CBC and no forward secrecy are taken from the target too: a recorded fact. */
   legacy_tls: z.boolean().optional(),
+  /** + What of what can't be replayed client and server may negotiate all the same: a recorded fact. The installation's when absent. */
+  leave_in: z.array(z.enum(unreplayable)).max(unreplayable.length).optional(),
+  /** + False: the server may not use RDP bulk compression; recordings are smaller, the connection needs more. A recorded fact. */
+  bulk_compression: z.boolean().optional(),
 });
 export type RdpConfig = z.infer<typeof rdpConfigSchema>;
 

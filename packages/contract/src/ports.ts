@@ -6,7 +6,7 @@
  * Units last: `…Us` microseconds, `…Ms` milliseconds, `…Bytes` bytes. Wall-clock instants are µs since 1970 as numbers
  * (< 2^53 until the year 2255). Hashes are lower-case hex strings in values and raw bytes in files.
  */
-import type { RecordingConfig, SessionDocument, SessionStatus } from './models.ts';
+import type { RecordingConfig, SessionDocument, SessionStatus, Unreplayable } from './models.ts';
 
 export type HexHash = string;
 
@@ -23,6 +23,8 @@ export type Route =
       ignoreCert?: boolean;
       pinnedSha256?: HexHash;
       legacyTls?: boolean;
+      leaveIn?: readonly Unreplayable[];
+      bulkCompression?: boolean;
       retentionDays?: number | null;
     };
 
@@ -56,6 +58,10 @@ export interface SessionTicket {
     pinnedSha256?: HexHash;
     /** Old TLS is taken too: 1.0, CBC, no forward secrecy. */
     legacyTls?: boolean;
+    /** What of what can't be replayed stays in the negotiation; nothing when absent. */
+    leaveIn?: readonly Unreplayable[];
+    /** False: the target may not use RDP bulk compression. */
+    bulkCompression?: boolean;
   };
   recording: RecordingConfig;
   graphics: 'passthrough' | 'classic';

@@ -212,6 +212,19 @@ test('classic mode turns bulk compression off', () => {
   assert.ok(events.some((event) => event.kind === 'downgrade' && event.what.includes('bulk compression')));
 });
 
+test('a policy turns bulk compression off, and nothing else', () => {
+  const { client } = input('xorg-default.rdpcap.gz');
+  const { events, toServer } = replay('xorg-default.rdpcap.gz', { bulkCompression: false }, (length) => length);
+  assert.deepEqual(
+    events.flatMap((event) => (event.kind === 'downgrade' ? [event.what] : [])),
+    ['bulk compression not announced to the server'],
+  );
+  const changed = differences(toServer, client);
+  assert.ok(changed.length >= 1 && changed.length <= 2 && changed.at(-1)! - changed[0]! < 2, 'of one number of flags');
+  const left = changed.map((at) => toServer[at]! & [0x80, 0x1e][at - changed[0]!]!);
+  assert.deepEqual(left, [0, 0]);
+});
+
 test('what the session is about becomes events', () => {
   const { events } = replay('xorg-clip-drive.rdpcap.gz', {}, randomPieces(1));
   const client = events.find((event) => event.kind === 'client');
@@ -243,7 +256,7 @@ test('ending: an error the client can show, then the ultimatum, at a PDU boundar
   assert.equal(closing.includes(Buffer.from([0x2f])), true);
   const frames = tap.frames.slice(-2);
   for (const frame of frames) assert.equal(frame.flags, 1 | TapFlag.deliveredOnly);
-  assert.deepEqual(relay.step('server', capture.server.subarray(0, 100), 6), { forward: [], events: [] });
+  assert.deepEqual(relay.step('server', capture.server.subarray(0, 100), 6), { forward: [], toServer: [], events: [] });
   assert.equal(relay.end(1, 7), null);
 });
 

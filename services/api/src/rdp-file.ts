@@ -28,6 +28,8 @@ export function rdpFile(session: SessionDocument, gateway: { host: string; port:
     `audiomode:i:${recording.audio_enabled ? 0 : 2}`,
     // The same file goes on with the session after a lost connection, unless the session says that it ends then.
     `autoreconnection enabled:i:${recording.reconnect_seconds === 0 ? 0 : 1}`,
+    // Bitmaps the client has on its disk never cross the wire: no recording could show them.
+    ...(rdp.leave_in?.includes('bitmap_cache') ? [] : ['bitmapcachepersistenable:i:0']),
   ];
   return `${lines.join('\r\n')}\r\n`;
 }

@@ -249,6 +249,7 @@ test('an .rdp file leads to the gateway with a fresh secret of which only the ha
   const lines = new TextDecoder().decode(file.bytes).split('\r\n');
   assert.ok(lines.includes('full address:s:gateway.example:3390'));
   assert.ok(lines.includes('autoreconnection enabled:i:1'));
+  assert.ok(lines.includes('bitmapcachepersistenable:i:0'));
   assert.ok(lines.includes('username:s:CORPfull address:s:evil\\alice'));
   assert.ok(lines.includes('desktopwidth:i:1280') && lines.includes('desktopheight:i:720'));
   const cookie = lines.find((line) => line.startsWith('loadbalanceinfo:s:Cookie: msts='))!;

@@ -60,7 +60,15 @@ function targetOf(target: string): { host: string; port: number } {
 /** A connection to a fixed listener is a session of its own, named after target and time. Stored when it is admitted. */
 function sessionForListener(
   context: Context,
-  { target, ignoreCert, pinnedSha256, legacyTls, retentionDays }: Extract<Route, { kind: 'listener' }>,
+  {
+    target,
+    ignoreCert,
+    pinnedSha256,
+    legacyTls,
+    leaveIn,
+    bulkCompression,
+    retentionDays,
+  }: Extract<Route, { kind: 'listener' }>,
 ): SessionDocument {
   const createdAt = isoOf(context.deps.nowUs());
   return {
@@ -77,6 +85,8 @@ function sessionForListener(
       ignore_cert: ignoreCert === true,
       ...(pinnedSha256 === undefined ? {} : { pinned_sha256: pinnedSha256 }),
       ...(legacyTls === true ? { legacy_tls: true } : {}),
+      ...(leaveIn === undefined ? {} : { leave_in: [...leaveIn] }),
+      ...(bulkCompression === undefined ? {} : { bulk_compression: bulkCompression }),
     }),
     recording_config: recordingConfigSchema.parse({}),
     storage_config: storageConfigSchema.parse({
@@ -111,6 +121,8 @@ function ticketOf(context: Context, session: SessionDocument, reconnects: boolea
       ignoreCert: rdp.ignore_cert,
       ...(rdp.pinned_sha256 === undefined ? {} : { pinnedSha256: rdp.pinned_sha256 }),
       ...(rdp.legacy_tls === true ? { legacyTls: true } : {}),
+      leaveIn: rdp.leave_in ?? context.limits.leaveIn,
+      bulkCompression: rdp.bulk_compression ?? context.limits.bulkCompression,
     },
     recording,
     graphics: recording.graphics,

@@ -1,8 +1,10 @@
 /** Configuration of the pipeline manager. Read once, in main. */
+import type { Unreplayable } from '@lucid-sessions/contract';
 import {
   type Environment,
   EnvironmentError,
   readInteger,
+  readLeaveIn,
   readPort,
   readRetentionDays,
   readSecret,
@@ -40,6 +42,10 @@ export interface PipelineLimits {
   anchorRechecksMs: readonly number[];
   /** How long a session waits for its client after a lost connection, where it does not say otherwise; 0: it ends. */
   reconnectSeconds: number;
+  /** What of what can't be replayed stays in the negotiation, where a session does not say otherwise. */
+  leaveIn: readonly Unreplayable[];
+  /** Targets may use RDP bulk compression, where a session does not say otherwise. */
+  bulkCompression: boolean;
   /** Names (mstshash) lead to sessions. They are no secrets: whoever guesses one has the session. */
   cookieRoute: boolean;
   /** An .rdp file that was not used yet is too old after this; 0: never. */
@@ -63,6 +69,8 @@ export const defaultLimits: PipelineLimits = {
   anchorPollMs: 60_000,
   anchorRechecksMs: [3_600_000, 86_400_000, 604_800_000],
   reconnectSeconds: 300,
+  leaveIn: [],
+  bulkCompression: true,
   cookieRoute: false,
   rdpFileDays: 0,
   progressMs: 5_000,
@@ -97,8 +105,8 @@ function readRechecks(environment: Environment): readonly number[] {
   return steps.map((step) => Number(step?.[1]) * unitMs[step?.[2] as keyof typeof unitMs]);
 }
 
-function readSwitch(environment: Environment, variable: string): boolean {
-  const text = readText(environment, variable, 'off');
+function readSwitch(environment: Environment, variable: string, fallback: 'on' | 'off' = 'off'): boolean {
+  const text = readText(environment, variable, fallback);
   if (text !== 'on' && text !== 'off') throw new EnvironmentError(variable, 'must be on or off');
   return text === 'on';
 }
@@ -115,6 +123,8 @@ export function readPipelineEnv(environment: Environment): PipelineConfig {
       anchorPollMs: readInteger(environment, 'LUCID_ANCHOR_POLL_SECONDS', { min: 1, max: 86_400, fallback: 60 }) * 1000,
       ...readWaits(environment),
       cookieRoute: readSwitch(environment, 'RDP_COOKIE_ROUTE'),
+      leaveIn: readLeaveIn(environment, 'RDP_LEAVE_IN'),
+      bulkCompression: readSwitch(environment, 'RDP_BULK_COMPRESSION', 'on'),
       rdpFileDays: readInteger(environment, 'LUCID_RDP_FILE_DAYS', { min: 0, max: 3650, fallback: 0 }),
       reconnectSeconds: readInteger(environment, 'LUCID_RECONNECT_SECONDS', { min: 0, max: 86_400, fallback: 300 }),
       retentionDaysDefault: readRetentionDays(environment, 'LUCID_RETENTION_DAYS_DEFAULT'),

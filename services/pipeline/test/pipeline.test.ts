@@ -872,6 +872,11 @@ test('the environment is read once', () => {
   const secret = { LUCID_SERVICE_SECRET: 'x'.repeat(32) };
   const config = readPipelineEnv({ ...secret, MAX_CONCURRENT_SESSIONS: '7' });
   assert.deepEqual([config.port, config.limits.concurrentSessionsMax], [8083, 7]);
+  assert.deepEqual([config.limits.leaveIn, config.limits.bulkCompression], [[], true]);
+  const changed = readPipelineEnv({ ...secret, RDP_LEAVE_IN: 'udp, graphics', RDP_BULK_COMPRESSION: 'off' }).limits;
+  assert.deepEqual([changed.leaveIn, changed.bulkCompression], [['graphics', 'udp'], false]);
+  for (const wrong of [{ RDP_LEAVE_IN: 'all' }, { RDP_LEAVE_IN: 'udp,,' }, { RDP_BULK_COMPRESSION: 'no' }])
+    assert.throws(() => readPipelineEnv({ ...secret, ...wrong }), /RDP_(?:LEAVE_IN|BULK_COMPRESSION) must be/);
   assert.throws(() => readPipelineEnv({ ...secret, MAX_CONCURRENT_SESSIONS: '0' }), {
     variable: 'MAX_CONCURRENT_SESSIONS',
   });

@@ -105,6 +105,22 @@ check('a clock that is set back keeps recordings longer, never shorter', async (
   assert.equal(await after(made, 11 * dayUs), 'completed');
 });
 
+check('a listener says what its targets may negotiate, else the installation does', async (made) => {
+  await made.restart({ leaveIn: ['udp'], bulkCompression: false });
+  for (const [given, leaveIn, bulkCompression] of [
+    [{}, ['udp'], false],
+    [{ leaveIn: [], bulkCompression: true }, [], true],
+    [{ leaveIn: ['graphics', 'bitmap_cache'] }, ['graphics', 'bitmap_cache'], false],
+  ] as const) {
+    const admission = await made.connect({ kind: 'listener', target: 'desk', ...given });
+    assert.ok(admission.admitted);
+    assert.deepEqual(admission.ticket.target.leaveIn, leaveIn);
+    assert.equal(admission.ticket.target.bulkCompression, bulkCompression);
+    const { session } = await made.storage.getSession({ sessionId: admission.ticket.sessionId });
+    assert.deepEqual(session?.rdp_config.leave_in, (given as { leaveIn?: string[] }).leaveIn);
+  }
+});
+
 check('a listener says how long its sessions are kept, else the installation does', async (made) => {
   await made.restart({ retentionDaysDefault: 60 });
   for (const [given, kept] of [

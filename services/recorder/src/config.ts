@@ -1,9 +1,10 @@
 /** Configuration of the recorder. Read once, in main. */
 import { hostname } from 'node:os';
-import { parseTargetRule, type TargetPolicy, type TargetRule } from '@lucid-sessions/contract';
+import { parseTargetRule, type TargetPolicy, type TargetRule, type Unreplayable } from '@lucid-sessions/contract';
 import {
   type Environment,
   EnvironmentError,
+  parseLeaveIn,
   parseRetentionDays,
   readInteger,
   readPort,
@@ -21,6 +22,10 @@ export interface ListenerRule {
   pinnedSha256?: string;
   /** Takes TLS 1.0 and suites without forward secrecy from that target: a recorded fact. */
   legacyTls?: boolean;
+  /** What of what can't be replayed it may negotiate; as the installation says when it is not given. */
+  leaveIn?: readonly Unreplayable[];
+  /** Whether it may use RDP bulk compression; the same. */
+  bulkCompression?: boolean;
   /** Days its recordings are kept, null: until deleted; as the installation says when it is not given. */
   retentionDays?: number | null;
 }
@@ -153,12 +158,12 @@ function readRules(environment: Environment, host: string): ListenerRule[] {
   if (good.length !== rules.length || good.length > listenersMax)
     throw new EnvironmentError(
       'RDP_LISTENERS',
-      `must be at most ${listenersMax} rules port=host:port, with commas, behind each ;ignore_cert or ;sha256=HEX if its certificate is self-signed, ;legacy_tls if it knows only old TLS, and ;retention=DAYS (1 to 36500, or none)`,
+      `must be at most ${listenersMax} rules port=host:port, with commas, behind each ;ignore_cert or ;sha256=HEX if its certificate is self-signed, ;legacy_tls if it knows only old TLS, ;bulk_compression=off (or on), ;leave_in=NAMES (of graphics, bitmap_cache, udp, with +, or none), and ;retention=DAYS (1 to 36500, or none)`,
     );
   return good;
 }
 
-type RuleOptions = Pick<ListenerRule, 'ignoreCert' | 'pinnedSha256' | 'legacyTls' | 'retentionDays'>;
+type RuleOptions = Omit<ListenerRule, 'host' | 'port' | 'target'>;
 
 /** What stands behind a rule; null where it is nothing that is known, or said twice. */
 function readOptions(text: string): RuleOptions | null {
@@ -175,6 +180,10 @@ function readOption(text: string): RuleOptions | null {
   const [, name, value = ''] = /^(\w+)(?:=(.*))?$/.exec(text) ?? [];
   if (text === 'ignore_cert') return { ignoreCert: true };
   if (text === 'legacy_tls') return { legacyTls: true };
+  if (name === 'bulk_compression')
+    return value === 'on' || value === 'off' ? { bulkCompression: value === 'on' } : null;
+  const leaveIn = name === 'leave_in' ? parseLeaveIn(value) : null;
+  if (leaveIn !== null) return { leaveIn };
   if (name === 'sha256') return /^[0-9A-Fa-f]{64}$/.test(value) ? { pinnedSha256: value.toLowerCase() } : null;
   const retentionDays = name === 'retention' ? parseRetentionDays(value) : undefined;
   return retentionDays === undefined ? null : { retentionDays };

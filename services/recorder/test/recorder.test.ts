@@ -315,6 +315,32 @@ test('the environment is read once, and mistakes name the variable', () => {
       /RDP_LISTENERS must be/,
       options,
     );
+  const changed = readRecorderEnv({
+    ...base,
+    RDP_LISTENERS:
+      '1=a:2;bulk_compression=off;leave_in=udp+bitmap_cache,3=b:4;leave_in=none;bulk_compression=on,5=c:6;leave_in=graphics',
+  });
+  assert.deepEqual(
+    changed.listeners.slice(1).map(({ bulkCompression, leaveIn }) => [bulkCompression, leaveIn]),
+    [
+      [false, ['bitmap_cache', 'udp']],
+      [true, []],
+      [undefined, ['graphics']],
+    ],
+  );
+  for (const options of [
+    'leave_in',
+    'leave_in=',
+    'leave_in=video',
+    'leave_in=udp+udp',
+    'bulk_compression',
+    'bulk_compression=no',
+  ])
+    assert.throws(
+      () => readRecorderEnv({ ...base, RDP_LISTENERS: `1=a:2;${options}` }),
+      /RDP_LISTENERS must be/,
+      options,
+    );
   const targets = readRecorderEnv({
     ...base,
     RDP_LISTENERS: '4000=a:2;legacy_tls;ignore_cert',

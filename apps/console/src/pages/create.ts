@@ -101,6 +101,11 @@ function fields(): Child {
         'SHA-256 of the certificate to trust, when no authority signed it.',
       ),
       check('legacy_tls', 'Accept old TLS of the target (recorded as a downgrade in the manifest)', false),
+      check(
+        'uncompressed',
+        'No RDP compression between client and target: smaller recordings, for fast networks (recorded as a downgrade)',
+        false,
+      ),
     ),
     h(
       'div',
@@ -155,6 +160,7 @@ export function readForm(data: FormData): Facts {
       ignore_cert: data.has('ignore_cert'),
       pinned_sha256: text('pinned_sha256'),
       ...(data.has('legacy_tls') ? { legacy_tls: true } : {}),
+      ...(data.has('uncompressed') ? { bulk_compression: false } : {}),
     },
     recording_config: { persistence: text('persistence'), graphics: text('graphics') },
     storage_config: { retention_days: number('retention_days') },

@@ -286,6 +286,8 @@ function sessionFacts(session: Session): HTMLElement {
           : 'checked',
     ],
     ['Target’s TLS', rdp.legacy_tls && 'old versions and suites accepted'],
+    ['RDP compression', rdp.bulk_compression === false && 'off'],
+    ['Left in though replay can’t show it', rdp.leave_in?.map(humanise).join(', ')],
     ['Created', [instant(session.created_at), session.created_by && ` by ${session.created_by}`]],
     ...importedFacts(session),
     [session.imported ? 'Import began' : 'Started', session.started_at && instant(session.started_at)],

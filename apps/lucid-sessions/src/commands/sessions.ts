@@ -1,4 +1,4 @@
-import { type SessionDocument, standingOf } from '@lucid-sessions/contract';
+import { type SessionDocument, standingOf, type Unreplayable } from '@lucid-sessions/contract';
 import type { ApiClient } from '../cli/api-client.ts';
 import { type Ask, type Consent, consentTo, missingConsent } from '../cli/consent.ts';
 import { formatBytes, formatDuration, type Output, table } from '../cli/output.ts';
@@ -110,6 +110,9 @@ export interface CreateOptions {
   ignoreCert?: boolean;
   pinnedSha256?: string;
   legacyTls?: boolean;
+  leaveIn?: Unreplayable[];
+  /** False where `--no-bulk-compression` was given; true otherwise. */
+  bulkCompression?: boolean;
   graphics?: string;
   project?: string;
   environment?: string;
@@ -136,6 +139,8 @@ export async function createSession(
       ...(options.ignoreCert ? { ignore_cert: true } : {}),
       ...(options.pinnedSha256 === undefined ? {} : { pinned_sha256: options.pinnedSha256 }),
       ...(options.legacyTls ? { legacy_tls: true } : {}),
+      ...(options.leaveIn === undefined ? {} : { leave_in: options.leaveIn }),
+      ...(options.bulkCompression === false ? { bulk_compression: false } : {}),
     },
     ...(options.graphics === undefined ? {} : { recording_config: { graphics: options.graphics } }),
     ...(options.retention === undefined ? {} : { storage_config: { retention_days: options.retention } }),

@@ -1,5 +1,5 @@
 /** Reading the environment once, with messages that name the variable and say what it must be. */
-import { retentionDaysMax } from '../models.ts';
+import { retentionDaysMax, type Unreplayable, unreplayable } from '../models.ts';
 
 export type Environment = Record<string, string | undefined>;
 
@@ -57,6 +57,21 @@ export function parseRetentionDays(text: string): number | null | undefined {
   if (text === 'none') return null;
   const days = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
   return days >= 1 && days <= retentionDaysMax ? days : undefined;
+}
+
+/** Names with + or commas between them, or none. Null: something else. */
+export function parseLeaveIn(text: string): Unreplayable[] | null {
+  if (text === 'none') return [];
+  const names = text.split(/[+,]/).map((name) => name.trim());
+  const known = unreplayable.filter((name) => names.includes(name));
+  return known.length === names.length ? known : null;
+}
+
+export function readLeaveIn(environment: Environment, variable: string): Unreplayable[] {
+  const names = parseLeaveIn(readText(environment, variable, 'none'));
+  if (names === null)
+    throw new EnvironmentError(variable, `must be none, or of ${unreplayable.join(', ')} those wanted`);
+  return names;
 }
 
 export function readUrl(environment: Environment, variable: string, fallback: string): string {

@@ -13,6 +13,8 @@ export const CLASSIFY_BYTES_MAX = 4 + 3 + 8 + 16;
 
 /** TPKT and X.224 Data headers before the MCS PDU. */
 const MCS_OFFSET = 7;
+/** CHANNEL_FLAG_PACKET_COMPRESSED, PACKET_AT_FRONT and PACKET_FLUSHED in the third byte of a chunk's flags. */
+const CHUNK_COMPRESSION = 0xe0;
 /** Fast-path update codes that draw: orders, bitmap, surface commands ([MS-RDPBCGR] 2.2.9.1.2.1). */
 const DRAWING_UPDATES = (1 << 0) | (1 << 1) | (1 << 4);
 
@@ -76,7 +78,12 @@ export function classify(
   // Data that ends before or behind its PDU.
   if (dataLength !== at + length - dataAt) into.hold = true;
   else if (into.channelId === ids.ioChannelId) classifyShare(bytes, dataAt, at + length - dataAt, from, into);
-  else if (into.channelId === ids.dynamicChannelId && from === 'server')
+  else if (into.channelId === ids.messageChannelId)
+    into.hold = from === 'server' && (u16le(bytes, dataAt) & SecurityFlag.transportReq) !== 0;
+  else if (from === 'client')
+    // What is compressed must be followed; the dynamic channels hold the graphics pipeline.
+    into.hold = into.channelId === ids.dynamicChannelId || ((bytes[dataAt + 6] ?? 0) & CHUNK_COMPRESSION) !== 0;
+  else if (into.channelId === ids.dynamicChannelId)
     // CHANNEL_FLAG_LAST of the channel PDU header: one message of a dynamic channel is complete.
     into.update = ((bytes[dataAt + 4] ?? 0) & 2) !== 0;
 }
@@ -86,8 +93,8 @@ function classifyShare(bytes: Uint8Array, at: number, dataBytes: number, from: R
   const pduType = u16le(bytes, at + 2);
   if ((pduType & 0xfff0) !== 0x10) {
     // No share control header: a security header, or nothing known.
-    const secrets = from === 'client' ? SecurityFlag.infoPkt : SecurityFlag.redirectionPkt;
-    into.hold = (first & secrets) !== 0;
+    const held = from === 'client' ? SecurityFlag.infoPkt : SecurityFlag.redirectionPkt | SecurityFlag.transportReq;
+    into.hold = (first & held) !== 0;
     return;
   }
   const type = pduType & 15;
@@ -95,10 +102,11 @@ function classifyShare(bytes: Uint8Array, at: number, dataBytes: number, from: R
   into.update = from === 'server' && type === PduType.data && type2 === PduType2.update;
   // Several share PDUs, or a security header that looks like one of theirs: what is in it can only be told by reading on.
   const batch = first !== dataBytes;
-  into.hold = batch || (from === 'client' ? holdsFromClient(type) : holdsFromServer(type, type2));
+  into.hold = batch || (from === 'client' ? holdsFromClient(type, type2) : holdsFromServer(type, type2));
 }
 
-const holdsFromClient = (type: number): boolean => type === PduType.confirmActive;
+const holdsFromClient = (type: number, type2: number): boolean =>
+  type === PduType.confirmActive || (type === PduType.data && type2 === PduType2.bitmapCachePersistentList);
 
 const holdsFromServer = (type: number, type2: number): boolean =>
   type === PduType.demandActive ||

@@ -53,6 +53,11 @@ export class ContentWatch {
     if (this.classes.has(name) || this.classes.size < NAMES_MAX) this.classes.set(name, channelKind(name).class);
   }
 
+  /** Name of a dynamic channel the client may send on; null where none is known. */
+  dynamicName(id: number): string | null {
+    return this.#dynamic.nameOf(0, id);
+  }
+
   /** Whether all of a PDU is needed to tell what it holds, or to follow what comes behind it. */
   needsWhole(flags: number, channelId: number, head: Uint8Array): boolean {
     const isFromClient = (flags & TapFlag.serverToClient) === 0;

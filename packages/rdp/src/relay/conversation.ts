@@ -11,11 +11,21 @@ import { SecurityFlag } from '../pdu/security.ts';
 import { setErrorInfo } from '../pdu/session-control.ts';
 import { PduType, PduType2, shareControlPdu, wrapShareData } from '../pdu/share.ts';
 import type { ChannelIds } from './classify.ts';
+import { ClientChannels } from './client-channels.ts';
 import { eachCompressed } from './compressed-pdus.ts';
 import { CompressedSecrets } from './compressed-secrets.ts';
 import { type ContentTap, type Keeping, READ_BY_RELAY } from './content-tap.ts';
+import { type Downgrade, DowngradeBook, leftIn, type Unreplayable, unreplayable } from './downgrades.ts';
 import { type RelayEvent, type RelaySide, RelayViolation } from './events.ts';
 import { TapFlag } from './frame-tap.ts';
+import { joinBytes } from './join-bytes.ts';
+import {
+  type MultitransportRequest,
+  multitransportRefusal,
+  multitransportRequest,
+  withoutMultitransport,
+} from './multitransport.ts';
+import { withoutPersistentCache } from './persistent-cache.ts';
 import {
   classicCapabilities,
   offersRdp61,
@@ -41,12 +51,20 @@ export interface RelayPolicy {
   graphics: 'passthrough' | 'classic';
   /** What of what people type and copy is recorded; all of it by default. */
   keep?: { input: Keeping; clipboard: Keeping };
+  /** What of what replay can't show stays in the negotiation; nothing by default. */
+  leaveIn?: readonly Unreplayable[];
+  /** False: the server is not told that it may compress. The graphics pipeline, which has its own, stays as it is. */
+  bulkCompression?: boolean;
 }
 
 /** TPKT and X.224 Data: what stays of a PDU of which nothing may be recorded. */
 const HEADERS_BYTES = 7;
 /** Offset of the info packet's flags in the data of a Client Info PDU, behind security header and code page. */
 const INFO_FLAGS_OFFSET = 8;
+
+/** Answers that wait for the end of a PDU of the client: a server asks once or twice. */
+const ANSWERS_MAX = 16;
+const nothing: readonly Uint8Array[] = [];
 
 /** Secrets are counted, never told. */
 export interface SecretCounters {
@@ -72,6 +90,12 @@ export class Conversation {
   #takesErrorInfo = false;
   #shareId: number | null = null;
   #serverInitiator = 0;
+  #clientInitiator = 0;
+  readonly #book = new DowngradeBook();
+  readonly #clientChannels: ClientChannels;
+  /** Where what the present PDU makes known goes. */
+  #events: RelayEvent[] = [];
+  readonly #answers: { channelId: number; data: Uint8Array }[] = [];
 
   constructor(
     policy: RelayPolicy,
@@ -83,6 +107,19 @@ export class Conversation {
     this.#tap = tap;
     this.#counters = counters;
     this.channelIds = ids;
+    this.#clientChannels = new ClientChannels({
+      leaves: (what) => this.#leaves(what),
+      nameOf: (id) => tap.watch.dynamicName(id),
+      tell: (what) => this.#tell(what),
+    });
+  }
+
+  #leaves(what: Unreplayable): boolean {
+    return this.#policy.leaveIn?.includes(what) === true;
+  }
+
+  #tell(what: Downgrade): void {
+    this.#book.tell(what, this.#events);
   }
 
   /** Before the MCS connection CredSSP messages may come, fast-path can't. */
@@ -116,6 +153,7 @@ export class Conversation {
 
   /** Records a whole PDU and says what the other peer gets: the PDU, a changed one, or (null) nothing. */
   pdu(from: RelaySide, pdu: Uint8Array, timeUs: number, events: RelayEvent[]): Uint8Array | null {
+    this.#events = events;
     if (pdu[0] !== 3) {
       this.#withoutTpkt(from, pdu, timeUs);
       return pdu;
@@ -168,7 +206,7 @@ export class Conversation {
 
   // ---- client → server
 
-  #fromClient(pdu: Uint8Array, timeUs: number, events: RelayEvent[]): Uint8Array {
+  #fromClient(pdu: Uint8Array, timeUs: number, events: RelayEvent[]): Uint8Array | null {
     const seen = seePdu(pdu, 'client');
     switch (seen.kind) {
       case 'connect': {
@@ -179,10 +217,10 @@ export class Conversation {
         return delivered;
       }
       case 'data':
+        this.#clientInitiator = seen.initiator;
         if (seen.channelId === this.channelIds.ioChannelId) return this.#clientIoPdu(pdu, seen, timeUs, events);
         if (!this.#clientInfoPassed) return this.#unread(0, seen.channelId, pdu, timeUs, offsetIn(pdu, seen.data));
-        this.#record(0, seen.channelId, pdu, pdu, timeUs);
-        return pdu;
+        return this.#clientChannelPdu(pdu, seen, timeUs);
       case 'unread':
         return this.#unread(0, 0, pdu, timeUs);
       case 'end':
@@ -214,25 +252,61 @@ export class Conversation {
       }
       if (block.kind === 'network') this.#requestedChannels = block.channels.map((channel) => channel.name.text);
     }
+    for (const what of unreplayable) if (this.#leaves(what)) events.push({ kind: 'downgrade', what: leftIn[what] });
     for (const what of ['input', 'clipboard'] as const) {
       const keeping = this.#policy.keep?.[what] ?? 'full';
       if (keeping !== 'full') events.push({ kind: 'downgrade', what: `${what} not kept in the recording: ${keeping}` });
     }
     const selectedChanged = setSelectedProtocol(request, this.#policy.selectedProtocol);
     const graphicsChanged = this.#policy.graphics === 'classic' && withoutGraphicsPipeline(request);
-    if (graphicsChanged) events.push({ kind: 'downgrade', what: 'graphics pipeline not announced to the server' });
-    if (!selectedChanged && !graphicsChanged) return pdu;
+    if (graphicsChanged) this.#tell('graphicsPipeline');
+    const udpChanged = !this.#leaves('udp') && withoutMultitransport(request);
+    if (udpChanged) this.#tell('udp');
+    if (!selectedChanged && !graphicsChanged && !udpChanged) return pdu;
     return wrapMcsBytes(encode(mcsConnectInitial, { ...connect, userData: encode(conferenceCreateRequest, request) }));
   }
 
-  #clientIoPdu(pdu: Uint8Array, seen: SeenData, timeUs: number, events: RelayEvent[]): Uint8Array {
+  /** Static and dynamic channels: most of what comes here passes as it came. */
+  #clientChannelPdu(pdu: Uint8Array, seen: SeenData, timeUs: number): Uint8Array | null {
+    const { channelId, data, initiator, priority } = seen;
+    const leavesAll = this.#leaves('graphics') && this.#leaves('bitmap_cache');
+    const isFollowed = !leavesAll && channelId !== this.channelIds.messageChannelId && seen.trailing === 0;
+    const isDynamic = channelId === this.channelIds.dynamicChannelId;
+    const chunks = isFollowed ? this.#clientChannels.chunk(data, isDynamic) : null;
+    if (chunks === null) {
+      this.#record(0, channelId, pdu, pdu, timeUs);
+      return pdu;
+    }
+    this.#record(0, channelId, pdu, null, timeUs);
+    if (chunks.length === 0) return null;
+    const pdus = chunks.map((chunk) =>
+      wrapMcs({ kind: 'sendDataRequest', initiator, channelId, priority, data: chunk }),
+    );
+    for (const each of pdus) this.#tap.frame(0, TapFlag.deliveredOnly, channelId, each, timeUs);
+    return joinBytes(pdus);
+  }
+
+  #clientIoPdu(pdu: Uint8Array, seen: SeenData, timeUs: number, events: RelayEvent[]): Uint8Array | null {
     const { data, channelId } = seen;
     // Behind its place too, in case the server spoke before its time.
-    const mayBeInfo = isSecurityHeader(data, SecurityFlag.infoPkt) && sharePdusOf(data).length === 0;
+    const mayBeInfo =
+      isSecurityHeader(data, SecurityFlag.infoPkt) &&
+      sharePdusOf(data).length === 0 &&
+      withoutPersistentCache(data) === data;
     if (!this.#clientInfoPassed || mayBeInfo) return this.#clientInfo(pdu, seen, timeUs, events);
-    const delivered = this.#policy.graphics === 'classic' ? this.#classicShare(pdu, seen, events) : pdu;
+    const delivered = this.#clientShares(pdu, seen);
     this.#record(0, channelId, pdu, delivered, timeUs);
     return delivered;
+  }
+
+  #clientShares(pdu: Uint8Array, seen: SeenData): Uint8Array | null {
+    const kept = this.#leaves('bitmap_cache') ? seen.data : withoutPersistentCache(seen.data);
+    if (kept !== seen.data) this.#tell('bitmap_cache');
+    if (kept.length === 0) return null;
+    const classic = this.#policy.graphics === 'classic' ? this.#classicShare(kept) : kept;
+    if (classic === seen.data) return pdu;
+    const { initiator, channelId, priority } = seen;
+    return wrapMcs({ kind: 'sendDataRequest', initiator, channelId, priority, data: classic });
   }
 
   /** Known by its place: its security header is whatever the client's memory held ([MS-RDPBCGR] 2.2.8.1.1.2.1). */
@@ -244,41 +318,39 @@ export class Conversation {
     events.push({ kind: 'client_info', userName: info.userName, domain: info.domain });
     const blank = (bytes: Uint8Array): Blanked => blankRanges(bytes, start, info.secrets);
     // Compressed contents can't be taken out of a recording: the history behind them is the pictures' too.
-    const uncompressed = this.#policy.graphics === 'classic' || (this.#policy.keep?.clipboard ?? 'full') !== 'full';
+    const uncompressed =
+      this.#policy.bulkCompression === false ||
+      this.#policy.graphics === 'classic' ||
+      (this.#policy.keep?.clipboard ?? 'full') !== 'full';
     const delivered = uncompressed ? withoutCompression(pdu, start + INFO_FLAGS_OFFSET) : pdu;
     this.#mayUseRdp61 = delivered === pdu && offersRdp61(pdu, start + INFO_FLAGS_OFFSET);
     if (delivered === pdu) {
       this.#blanked(0, seen.channelId, blank(pdu), timeUs);
       return pdu;
     }
-    events.push({ kind: 'downgrade', what: 'bulk compression not announced to the server' });
+    this.#tell('bulkCompression');
     this.#blanked(TapFlag.receivedOnly, seen.channelId, blank(pdu), timeUs);
     this.#blanked(TapFlag.deliveredOnly, seen.channelId, blank(delivered), timeUs);
     return delivered;
   }
 
   /** Confirm Active cut down to bitmaps; every other share PDU as it is. */
-  #classicShare(pdu: Uint8Array, seen: SeenData, events: RelayEvent[]): Uint8Array {
-    const shares = sharePdusOf(seen.data);
+  #classicShare(data: Uint8Array): Uint8Array {
+    const shares = sharePdusOf(data);
     const at = shares.findIndex((share) => (share.pduType & 15) === PduType.confirmActive);
     const share = shares[at];
-    if (share === undefined) return pdu;
+    if (share === undefined) return data;
     const confirm = decodeOrNull(confirmActive, share.body);
     if (confirm === null) {
-      events.push({
-        kind: 'downgrade',
-        what: 'capabilities that could not be read were announced to the server whole',
-      });
-      return pdu;
+      this.#tell('unreadCapabilities');
+      return data;
     }
     const { sets, changed } = classicCapabilities(confirm.capabilitySets);
-    if (!changed) return pdu;
-    events.push({ kind: 'downgrade', what: 'surface commands, codecs and drawing orders not announced to the server' });
+    if (!changed) return data;
+    this.#tell('codecs');
     const { lengthCombinedCapabilities: _, ...rest } = confirm;
     shares[at] = { ...share, body: encode(confirmActive, { ...rest, capabilitySets: sets }) };
-    const data = joinBytes(shares.map((each) => encode(shareControlPdu, each)));
-    const { initiator, channelId, priority } = seen;
-    return wrapMcs({ kind: 'sendDataRequest', initiator, channelId, priority, data });
+    return joinBytes(shares.map((each) => encode(shareControlPdu, each)));
   }
 
   // ---- server → client
@@ -294,6 +366,11 @@ export class Conversation {
         return delivered;
       }
       case 'data':
+        if (this.#mayAskForUdp(seen.channelId)) {
+          const isIo = seen.channelId === this.channelIds.ioChannelId;
+          const request = multitransportRequest(seen.data, isIo);
+          if (request !== null) return this.#udpRequest(pdu, seen, request, timeUs);
+        }
         if (seen.channelId === this.channelIds.ioChannelId) return this.#serverIoPdu(pdu, seen, timeUs, events);
         if (this.#mayUseRdp61) this.follow(pdu);
         this.#record(1, seen.channelId, pdu, pdu, timeUs);
@@ -325,10 +402,49 @@ export class Conversation {
       if (block.kind === 'messageChannel') this.channelIds.messageChannelId = block.mcsChannelId;
       if (block.kind === 'network') this.#nameChannels(block.mcsChannelId, block.channelIds, events);
     }
-    if (!restoreRequestedProtocols(response, this.#policy.requestedProtocols)) return pdu;
+    const udpChanged = !this.#leaves('udp') && withoutMultitransport(response);
+    if (udpChanged) this.#tell('udp');
+    if (!restoreRequestedProtocols(response, this.#policy.requestedProtocols) && !udpChanged) return pdu;
     return wrapMcsBytes(
       encode(mcsConnectResponse, { ...connect, userData: encode(conferenceCreateResponse, response) }),
     );
+  }
+
+  /** Servers without a message channel ask on the I/O channel, where a share control PDU may look like it. */
+  #mayAskForUdp(channelId: number): boolean {
+    const { ioChannelId, messageChannelId } = this.channelIds;
+    return channelId === ioChannelId || (channelId !== 0 && channelId === messageChannelId);
+  }
+
+  /** Answered as a client without UDP would, and not passed on; its cookie proves whose the UDP connection is. */
+  #udpRequest(
+    pdu: Uint8Array,
+    seen: SeenData,
+    { requestId, secret }: MultitransportRequest,
+    timeUs: number,
+  ): Uint8Array | null {
+    const { channelId } = seen;
+    const blanked = blankRanges(pdu, offsetIn(pdu, seen.data), [secret]);
+    if (this.#leaves('udp')) {
+      this.#blanked(1, channelId, blanked, timeUs);
+      return pdu;
+    }
+    this.#tell('udp');
+    this.#blanked(1 | TapFlag.receivedOnly, channelId, blanked, timeUs);
+    if (requestId !== null && this.#clientInitiator !== 0 && this.#answers.length < ANSWERS_MAX)
+      this.#answers.push({ channelId, data: multitransportRefusal(requestId) });
+    return null;
+  }
+
+  /** What the gateway says to the server by itself, recorded as delivered only: to be sent between two PDUs of the client. */
+  takeAnswers(timeUs: number): readonly Uint8Array[] {
+    if (this.#answers.length === 0) return nothing;
+    const initiator = this.#clientInitiator;
+    return this.#answers.splice(0).map(({ channelId, data }) => {
+      const pdu = wrapMcs({ kind: 'sendDataRequest', initiator, channelId, priority: MCS_PRIORITY_HIGH_WHOLE, data });
+      this.#tap.frame(0, TapFlag.deliveredOnly, channelId, pdu, timeUs);
+      return pdu;
+    });
   }
 
   #nameChannels(ioChannelId: number, channelIds: number[], events: RelayEvent[]): void {
@@ -388,13 +504,3 @@ function decodeOrNull<T>(codec: Codec<T>, bytes: Uint8Array): T | null {
 }
 
 const offsetIn = (pdu: Uint8Array, view: Uint8Array): number => view.byteOffset - pdu.byteOffset;
-
-function joinBytes(parts: Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}

@@ -61,6 +61,10 @@ export class DynamicWatch {
     this.#onName = onName;
   }
 
+  nameOf(direction: 0 | 1, id: number): string | null {
+    return this.#open[direction].get(id)?.name ?? null;
+  }
+
   /** Whether the whole chunk is needed to follow it: it names or answers. */
   needsWhole(direction: 0 | 1, head: Uint8Array): boolean {
     const flags = u32le(head, 4);

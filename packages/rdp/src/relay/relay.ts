@@ -16,6 +16,8 @@ import { type FrameTap, TapFlag } from './frame-tap.ts';
 export interface RelayStep {
   /** For the other peer, in order; views of the input where nothing changed. */
   forward: Uint8Array[];
+  /** For the server, from the gateway itself: in order behind what was passed on to it until now. */
+  toServer: readonly Uint8Array[];
   events: RelayEvent[];
 }
 
@@ -96,12 +98,14 @@ export class Relay {
    * recorded until then stays recorded.
    */
   step(from: RelaySide, bytes: Uint8Array, timeUs: number): RelayStep {
-    const step: RelayStep = { forward: [], events: [] };
+    const step: RelayStep = { forward: [], toServer: [], events: [] };
     // The client is being told goodbye: what the server still says reaches nobody.
     if (this.#ended && from === 'server') return step;
     this.counters.bytes += bytes.length;
     try {
       this.#run(from === 'client' ? this.#client : this.#server, bytes, timeUs, step);
+      if (from === 'server' && this.#client.mode !== MODE_STREAM)
+        step.toServer = this.#conversation.takeAnswers(timeUs);
     } catch (error) {
       if (error instanceof DecodeError) throw new RelayViolation(error.code, from, error.message);
       throw error;
@@ -136,10 +140,18 @@ export class Relay {
     while (at < bytes.length) {
       if (direction.mode === MODE_STREAM) {
         at = this.#stream(direction, bytes, at);
-        if (direction.mode !== MODE_STREAM && this.#mustEnd(direction)) {
+        if (direction.mode === MODE_STREAM) continue;
+        if (this.#mustEnd(direction)) {
           pushRun(step, bytes, runStart, at);
           this.#finish(timeUs, step);
           return;
+        }
+        // What waited for the end of this PDU of the client.
+        const answers = direction.side === 'client' ? this.#conversation.takeAnswers(timeUs) : [];
+        if (answers.length > 0) {
+          pushRun(step, bytes, runStart, at);
+          step.forward.push(...answers);
+          runStart = at;
         }
         continue;
       }

@@ -50,7 +50,9 @@ export class RelayedConnection {
     this.lastInputUs = this.begunUs;
     const { input_policy: input = 'full', clipboard_policy: clipboard = 'full' } = ticket.recording;
     const keep = { input, clipboard };
-    this.#relay = new Relay({ requestedProtocols, selectedProtocol, graphics: ticket.graphics, keep }, tap);
+    const { leaveIn = [], bulkCompression = true } = ticket.target;
+    const policy = { requestedProtocols, selectedProtocol, graphics: ticket.graphics, keep, leaveIn, bulkCompression };
+    this.#relay = new Relay(policy, tap);
     const pump = (side: RelaySide, from: Socket, to: Socket): Pump =>
       new Pump({ from, to, onBytes: (bytes) => this.#step(side, bytes), hasRoom, onEnd: () => this.#left(side) });
     this.#pumps = [pump('client', client, target), pump('server', target, client)];
@@ -74,7 +76,8 @@ export class RelayedConnection {
     const { nowUs, monotonicUs, onEvent, onStep, onViolation } = this.#options;
     if (from === 'client') this.lastHeardUs = monotonicUs();
     try {
-      const { forward, events } = this.#relay.step(from, bytes, nowUs());
+      const { forward, toServer, events } = this.#relay.step(from, bytes, nowUs());
+      for (const view of toServer) this.#pumps[0].send(view);
       if (this.#relay.counters.inputs !== this.#inputsSeen) {
         this.#inputsSeen = this.#relay.counters.inputs;
         this.lastInputUs = monotonicUs();
