@@ -370,6 +370,32 @@ test('an idle session is ended in time', async (t) => {
   assert.equal((await gateway.reported('ended')).reason, 'idle_timeout');
 });
 
+test('a screen that moves keeps no session, and what its user does keeps it', async (t) => {
+  const idleMs = 1500;
+  // Its clock ticks every second: the client gets updates all the time.
+  const target = await desktop(t);
+  const gateway = await startGateway(t, { admit: () => admitted(ticketFor(target.port)), config: { idleMs } });
+  const rdp = await client(gateway.port);
+  const begunMs = Date.now();
+  const sentMs = [begunMs];
+  /** The machine let nobody work for so long that the limit was met. */
+  let stalled = false;
+  while (gateway.reports.at(-1)?.kind !== 'ended' && sentMs.at(-1)! - begunMs < 2 * idleMs) {
+    rdp.move(100, 100);
+    sentMs.push(Date.now());
+    stalled ||= sentMs.at(-1)! - sentMs.at(-2)! > idleMs / 2;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  if (!stalled)
+    assert.ok(!gateway.reports.some(({ kind }) => kind === 'ended'), 'twice the limit, but its user is there');
+  const before = rdp.statistics.updatesCount;
+  assert.equal((await rdp.ended).errorInfo, ErrorInfo.idleTimeout.code);
+  assert.ok(rdp.statistics.updatesCount > before, 'the screen went on moving');
+  const { reason, atUs } = await gateway.reported('ended');
+  assert.equal(reason, 'idle_timeout');
+  if (!stalled) assert.ok(atUs / 1000 - sentMs.at(-1)! >= idleMs - 50, 'counted from the last input');
+});
+
 test('classic graphics is a recorded downgrade', async (t) => {
   const target = await desktop(t);
   const gateway = await gatewayTo(t, target, { graphics: 'classic' });
