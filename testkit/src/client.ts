@@ -5,6 +5,7 @@ import {
   Connector,
   type ConnectorConfig,
   type ConnectorEvent,
+  emptyBody,
   type FastPathInputEvent,
   PduType2,
   PointerFlag,
@@ -107,6 +108,9 @@ export class RdpClient {
   readonly #decoder: SessionDecoder | null;
   readonly #end: ClientEnd = { errorInfo: 0, errorText: '', orderly: false, problem: null };
   readonly #active = Promise.withResolvers<void>();
+  readonly #denied = Promise.withResolvers<void>();
+  /** Resolves when the server has denied a Shutdown Request. */
+  readonly shutdownDenied = this.#denied.promise;
   readonly #ended = Promise.withResolvers<ClientEnd>();
   #stream: Socket | TLSSocket | null = null;
   #raw: Socket | null = null;
@@ -209,6 +213,7 @@ export class RdpClient {
         return;
       case 'shareData':
         if (event.pdu.pduType2 === PduType2.update) this.#updated();
+        if (event.pdu.pduType2 === PduType2.shutdownDenied) this.#denied.resolve();
         return;
       default:
     }
@@ -311,6 +316,11 @@ export class RdpClient {
     const desktopRect = { left: 0, top: 0, right: width - 1, bottom: height - 1 };
     const body = isSuppressed ? head : { ...head, desktopRect };
     this.#send(this.#connector.shareData(PduType2.suppressOutput, suppressOutput, body));
+  }
+
+  /** Asks the server to end the session, as a client does whose window is closed. */
+  requestShutdown(): void {
+    this.#send(this.#connector.shareData(PduType2.shutdownRequest, emptyBody, {}));
   }
 
   /** Sends a message on a static channel. */

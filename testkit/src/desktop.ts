@@ -9,6 +9,7 @@ import {
   type ColorDepth,
   DYNAMIC_CHANNEL_NAME,
   dynamicChannelServerPdu,
+  emptyBody,
   FastPathUpdateCode,
   Fragmentation,
   GeneralExtraFlag,
@@ -47,6 +48,8 @@ export interface DesktopOptions {
   tellsLogon?: boolean;
   /** Dynamic channels it opens where the client has drdynvc, with ids from 1 on; what comes on them is not looked at. */
   dynamicChannels?: readonly string[];
+  /** Denies a Shutdown Request, as Windows does while somebody is logged on. */
+  deniesShutdown?: boolean;
   /** Refuses every client with this ERRINFO code once it listens. */
   refuseWith?: number;
 }
@@ -276,7 +279,12 @@ class DesktopSession {
     if (pdu.pduType2 === PduType2.refreshRect)
       for (const { left, top, right, bottom } of decode(refreshRect, pdu.data).areas)
         this.#change({ left, top, width: right - left + 1, height: bottom - top + 1 });
-    if (pdu.pduType2 === PduType2.shutdownRequest) this.end();
+    if (pdu.pduType2 === PduType2.shutdownRequest) this.#shutdown();
+  }
+
+  #shutdown(): void {
+    if (this.#shared.options.deniesShutdown !== true) this.end();
+    else this.#stream.write(this.#acceptor.shareData(PduType2.shutdownDenied, emptyBody, {}));
   }
 
   #slowInput(data: Uint8Array): void {

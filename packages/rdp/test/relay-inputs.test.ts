@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decode, encode } from '@lucid-sessions/wire';
 import {
+  emptyBody,
   fastPathInput,
   PduType2,
   type SlowPathInputEvent,
@@ -62,6 +63,17 @@ test('slow-path input is counted as fast-path is, also when it is not kept', () 
     for (const pdu of [pressed, moved, synchronized, fast([key(3)], 1), fast([timestamp], 1)])
       session.send('client', pdu);
     assert.equal(session.relay.counters.inputs - before, 3, input);
+  }
+});
+
+test('a Shutdown Request is counted, in any pieces, and is no input', () => {
+  const request = dataOf('client', channels.io, wrapShareData(1, 1007, PduType2.shutdownRequest, emptyBody, {}));
+  for (const pieceBytes of [1, 5, 100]) {
+    const session = new RunningRelay().activated();
+    session.frames();
+    assert.deepEqual(session.send('client', request, pieceBytes), Buffer.from(request));
+    const { inputs, shutdownRequests } = session.relay.counters;
+    assert.deepEqual([inputs, shutdownRequests, session.frames()[0]!.flags & TapFlag.inputs], [0, 1, 0]);
   }
 });
 

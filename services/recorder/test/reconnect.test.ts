@@ -6,7 +6,14 @@ import { ErrorInfo } from '@lucid-sessions/rdp';
 import { beginsConnection, SessionDecoder } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import { SessionIndexer } from '@lucid-sessions/recording/session-index';
-import { ClientError, connectClient, type Desktop, type RdpClient, startDesktop } from '@lucid-sessions/testkit';
+import {
+  ClientError,
+  connectClient,
+  type Desktop,
+  type DesktopOptions,
+  type RdpClient,
+  startDesktop,
+} from '@lucid-sessions/testkit';
 import { type Gateway, type GatewayOptions, startGateway, ticketFor } from './gateway-kit.ts';
 import { temporaryDirectory } from './spool-kit.ts';
 
@@ -21,8 +28,9 @@ async function world(
   t: TestContext,
   more: Partial<SessionTicket> = {},
   options: Partial<GatewayOptions> = {},
+  host: DesktopOptions = {},
 ): Promise<World> {
-  const target = await startDesktop({ now: () => new Date(0) });
+  const target = await startDesktop({ now: () => new Date(0), ...host });
   t.after(() => target.stop());
   const gateway = await startGateway(t, {
     admit: (): Admission => {
@@ -121,6 +129,37 @@ test('a client that says goodbye ends its session at once', async (t) => {
   await client.close();
   const ended = await gateway.reported('ended');
   assert.equal(ended.reason, 'client_disconnected');
+  assert.equal(kindsOf(gateway).includes('lost'), false);
+});
+
+test('a client that asked to end and is denied has left when it closes without a word, unless it goes on working', async (t) => {
+  for (const [worksOn, ends] of [
+    [false, 'ended'],
+    [true, 'lost'],
+  ] as const) {
+    const { gateway, target, connect } = await world(t, {}, {}, { deniesShutdown: true });
+    const client = await connect();
+    await client.settled(50);
+    client.requestShutdown();
+    await client.shutdownDenied;
+    if (worksOn) {
+      await client.type('x\n');
+      while (target.typedLines().length < 1) await nextTurn();
+    }
+    client.destroy();
+    while (!gateway.reports.some(({ kind }) => kind === 'ended' || kind === 'lost')) await nextTurn();
+    const last = gateway.reports.find(({ kind }) => kind === 'ended' || kind === 'lost');
+    assert.equal(last?.kind, ends);
+    if (last?.kind === 'ended') assert.equal(last.reason, 'client_disconnected');
+  }
+});
+
+test('a target that ends the session when it is asked to has ended it', async (t) => {
+  const { gateway, connect } = await world(t);
+  const client = await connect();
+  await client.settled(50);
+  client.requestShutdown();
+  await gateway.reported('ended');
   assert.equal(kindsOf(gateway).includes('lost'), false);
 });
 

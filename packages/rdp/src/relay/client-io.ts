@@ -11,7 +11,6 @@ const silentTypes: ReadonlySet<number> = new Set([
   PduType2.synchronize,
   PduType2.refreshRect,
   PduType2.suppressOutput,
-  PduType2.shutdownRequest,
   PduType2.fontList,
   PduType2.bitmapCachePersistentList,
   PduType2.bitmapCacheError,
@@ -33,7 +32,7 @@ const nothing: InputEvents = { keys: false, active: false, whole: true };
 
 /** Calls back with the data of each slow-path input PDU. */
 export function clientIoEvents(data: Uint8Array, onInput?: (events: Uint8Array) => void): InputEvents {
-  const found = { ...nothing };
+  const found: InputEvents = { ...nothing };
   const reader = new Reader(data);
   let isShare = false;
   try {
@@ -44,6 +43,7 @@ export function clientIoEvents(data: Uint8Array, onInput?: (events: Uint8Array) 
       found.keys ||= events.keys;
       found.active ||= events.active;
       found.whole &&= events.whole;
+      if (events.asksToEnd === true) found.asksToEnd = true;
     }
     return found;
   } catch (error) {
@@ -58,6 +58,7 @@ function shareEvents(pduType: number, body: Uint8Array, onInput?: (events: Uint8
   if (pduType !== PduType.data) return unreadEvents;
   const { pduType2, compressedType, data } = decode(shareDataPdu, body);
   if (silentTypes.has(pduType2)) return nothing;
+  if (pduType2 === PduType2.shutdownRequest) return { ...nothing, asksToEnd: true };
   if (pduType2 !== PduType2.input) return unreadEvents;
   if ((compressedType & CompressionFlag.compressed) !== 0) return { ...unreadEvents, active: true };
   onInput?.(data);

@@ -27,16 +27,21 @@ interface Partial {
 export class ContentTap {
   readonly #inner: FrameTap;
   readonly #keep: { input: Keeping; clipboard: Keeping };
-  readonly #onActivity: () => void;
+  readonly #count: (what: 'inputs' | 'shutdownRequests') => void;
   readonly #masking = new Masking();
   readonly #partial: (Partial | null)[] = [null, null];
   readonly watch: ContentWatch;
   #timeUs = 0;
 
-  constructor(inner: FrameTap, ids: ChannelIds, keep: { input: Keeping; clipboard: Keeping }, onActivity: () => void) {
+  constructor(
+    inner: FrameTap,
+    ids: ChannelIds,
+    keep: { input: Keeping; clipboard: Keeping },
+    count: (what: 'inputs' | 'shutdownRequests') => void,
+  ) {
     this.#inner = inner;
     this.#keep = keep;
-    this.#onActivity = onActivity;
+    this.#count = count;
     this.watch = new ContentWatch(ids);
   }
 
@@ -75,7 +80,8 @@ export class ContentTap {
 
   #see(flags: number, channelId: number, bytes: Uint8Array, length: number): Content {
     const content = this.watch.see(flags, channelId, bytes, length);
-    if (content.isActive) this.#onActivity();
+    if (content.isActive) this.#count('inputs');
+    if (content.asksToEnd === true) this.#count('shutdownRequests');
     return content;
   }
 

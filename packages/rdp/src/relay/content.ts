@@ -13,6 +13,8 @@ export interface Content {
   isInput: boolean;
   /** Somebody did something. */
   isActive: boolean;
+  /** Somebody wants to leave. */
+  asksToEnd?: boolean;
   /** Where in the PDU the values begin that a policy may want zeroed; what stands before says what and when. */
   valuesAt: number;
   /** How those are zeroed: keys one by one, a clipboard message by its type, or all of it. null: not to be recorded masked. */
@@ -135,7 +137,8 @@ function ioContent(pdu: Uint8Array): Content {
   const events = clientIoEvents(seen.data, () => {
     isInput = true;
   });
-  return isInput || events.keys ? inputContent(events, 'slowPath') : open;
+  const content = isInput || events.keys ? inputContent(events, 'slowPath') : open;
+  return events.asksToEnd === true ? { ...content, asksToEnd: true } : content;
 }
 
 function messageContent(pdu: Uint8Array): Content {

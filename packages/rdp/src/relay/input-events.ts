@@ -22,6 +22,8 @@ export interface InputEvents {
   active: boolean;
   /** Every event was read. */
   whole: boolean;
+  /** A Shutdown Request was among it ([MS-RDPBCGR] 2.2.2.2): the user wants to leave. */
+  asksToEnd?: boolean;
 }
 
 type OnKey = (at: number, length: number) => void;

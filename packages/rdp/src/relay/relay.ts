@@ -30,6 +30,8 @@ export interface RelayCounters extends SecretCounters {
   updates: number;
   /** Client PDUs that hold what a person did: keys, mouse. Whatever else a client sends by itself is not counted. */
   inputs: number;
+  /** Client PDUs that ask the server to end the session ([MS-RDPBCGR] 2.2.2.2). */
+  shutdownRequests: number;
 }
 
 const MODE_HEADER = 0;
@@ -66,7 +68,15 @@ export class Relay {
   readonly #client = new Direction('client');
   readonly #server = new Direction('server');
   readonly #class: Classification = { hold: false, channelId: 0, fastPath: false, update: false };
-  readonly counters: RelayCounters = { bytes: 0, pdus: 0, updates: 0, inputs: 0, secretsBlanked: 0, unread: 0 };
+  readonly counters: RelayCounters = {
+    bytes: 0,
+    pdus: 0,
+    updates: 0,
+    inputs: 0,
+    shutdownRequests: 0,
+    secretsBlanked: 0,
+    unread: 0,
+  };
   #endCode: number | null = null;
   #ended = false;
 
@@ -77,8 +87,8 @@ export class Relay {
       dynamicChannelId: 0,
       channels: new Map(),
     };
-    this.#tap = new ContentTap(tap, ids, policy.keep ?? { input: 'full', clipboard: 'full' }, () => {
-      this.counters.inputs += 1;
+    this.#tap = new ContentTap(tap, ids, policy.keep ?? { input: 'full', clipboard: 'full' }, (what) => {
+      this.counters[what] += 1;
     });
     this.#conversation = new Conversation(policy, this.#tap, this.counters, ids);
   }

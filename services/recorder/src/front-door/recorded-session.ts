@@ -314,10 +314,10 @@ export class RecordedSession {
 
   // ---- connections that are lost, and their successors
 
-  /** A peer's side is closed. One that said goodbye, or that the gateway sent away, has left; a client that did not was lost. */
+  /** A peer's side is closed. One that said goodbye or asked to end, or that the gateway sent away, has left; a client that did not was lost. */
   #left(side: RelaySide): void {
     const { reconnectSeconds } = this.#options.ticket;
-    const mayComeBack = reconnectSeconds > 0 && this.#connectionsCount < connectionsMax;
+    const mayComeBack = reconnectSeconds > 0 && this.#connectionsCount < connectionsMax && !this.#connection.isLeaving;
     if (this.#ending === null && side === 'client' && mayComeBack) this.#lose("the client's connection was lost", null);
     // A client that nobody tells would try again and again.
     else

@@ -26,12 +26,17 @@ export interface RelayedConnectionOptions {
 
 /** How long a peer may take for what it must do at the end: finish a PDU, close its side. */
 const endWaitMs = 2000;
+/** How long a user may think about it when a client that was denied asks. */
+const leavingUsMax = 60_000_000;
 
 export class RelayedConnection {
   readonly #options: RelayedConnectionOptions;
   readonly #relay: Relay;
   readonly #pumps: readonly [Pump, Pump];
   #inputsSeen = 0;
+  #shutdownsSeen = 0;
+  /** Monotonic, µs: when the client asked to end, and nobody has done anything since. */
+  #askedToEndUs: number | null = null;
   #endTimer: NodeJS.Timeout | null = null;
   #closed = false;
   /** Monotonic, µs: when it began, when the client last sent anything, when its user last did something. */
@@ -78,10 +83,7 @@ export class RelayedConnection {
     try {
       const { forward, toServer, events } = this.#relay.step(from, bytes, nowUs());
       for (const view of toServer) this.#pumps[0].send(view);
-      if (this.#relay.counters.inputs !== this.#inputsSeen) {
-        this.#inputsSeen = this.#relay.counters.inputs;
-        this.lastInputUs = monotonicUs();
-      }
+      this.#look(monotonicUs());
       for (const event of events) this.#on(event, onEvent);
       onStep();
       return forward;
@@ -90,6 +92,26 @@ export class RelayedConnection {
       onViolation(error instanceof RelayViolation ? error.message : `the gateway failed: ${(error as Error).message}`);
       return [];
     }
+  }
+
+  #look(nowUs: number): void {
+    const { inputs, shutdownRequests } = this.#relay.counters;
+    if (inputs !== this.#inputsSeen) {
+      this.#inputsSeen = inputs;
+      this.lastInputUs = nowUs;
+      this.#askedToEndUs = null;
+    }
+    if (shutdownRequests === this.#shutdownsSeen) return;
+    this.#shutdownsSeen = shutdownRequests;
+    this.#askedToEndUs = nowUs;
+  }
+
+  /**
+   * A client whose user closes the window asks the server to end the session; one that is denied asks its user, and may close the
+   * connection then without another word ([MS-RDPBCGR] 1.3.1.4.1). Who goes on working has changed their mind.
+   */
+  get isLeaving(): boolean {
+    return this.#askedToEndUs !== null && this.#options.monotonicUs() - this.#askedToEndUs <= leavingUsMax;
   }
 
   #on(event: RelayEvent, onEvent: (event: RelayEvent) => void): void {
