@@ -158,6 +158,25 @@ export const sessionOutcomes = [
 ] as const;
 export type SessionOutcome = (typeof sessionOutcomes)[number];
 
+/** Gaps in which nothing was there to be recorded, or was not to be. */
+const harmlessGaps: readonly string[] = ['paused', 'connection_lost'];
+
+/** What became of a session that was recorded. `recovered`: its recorder died; `whole`: up to its final chunk it is stored. */
+export function recordedOutcome(known: {
+  gaps: readonly { reason: string }[];
+  endReason: string | null;
+  recovered: boolean;
+  persistence: 'strict' | 'best_effort';
+  whole: boolean;
+}): SessionOutcome {
+  const { gaps, endReason, recovered, persistence, whole } = known;
+  // Nothing bounds what a recorder that died could not store before.
+  if (recovered && persistence === 'best_effort') return 'gap';
+  const lossy = gaps.some(({ reason }) => !harmlessGaps.includes(reason));
+  if (lossy || endReason === 'recording_not_persisted' || !whole) return 'gap';
+  return recovered ? 'recovered' : 'whole';
+}
+
 /** How the last connection that did not become a session ended. */
 export interface LastAttempt {
   at: string;

@@ -2,6 +2,7 @@
 import {
   LucidError,
   type RecordingStatistics,
+  recordedOutcome,
   type SessionDocument,
   type SessionOutcome,
 } from '@lucid-sessions/contract';
@@ -25,16 +26,15 @@ async function figuresOf(context: Context, journal: Journal): Promise<RecordingS
   return { ...told, framesCount, updatesCount, durationUs: Math.max(told.durationUs, spanUs) };
 }
 
-/** Gaps in which nothing was there to be recorded, or was not to be. */
-const harmlessGaps: readonly string[] = ['paused', 'connection_lost'];
-
 async function outcomeOf(context: Context, journal: Journal, session: SessionDocument): Promise<SessionOutcome> {
-  // Nothing bounds what a recorder that died could not store before.
-  if (journal.recovered && session.recording_config.persistence === 'best_effort') return 'gap';
   const facts = await context.deps.journal.listFacts(journal.sessionId);
-  const lossy = facts.some((fact) => fact.kind === 'gap' && !harmlessGaps.includes(fact.reason));
-  if (lossy || journal.endReason === 'recording_not_persisted' || journal.drainedChunks === null) return 'gap';
-  return journal.recovered ? 'recovered' : 'whole';
+  return recordedOutcome({
+    gaps: facts.filter((fact) => fact.kind === 'gap'),
+    endReason: journal.endReason,
+    recovered: journal.recovered,
+    persistence: session.recording_config.persistence,
+    whole: journal.drainedChunks !== null,
+  });
 }
 
 async function makeManifest(context: Context, sessionId: string, journal: Journal): Promise<Journal> {

@@ -7,11 +7,14 @@ import {
   LucidError,
   noStatistics,
   rdpConfigSchema,
+  recordedOutcome,
   recordingConfigSchema,
   type SessionDocument,
+  type SessionStatistics,
   storageConfigSchema,
 } from '@lucid-sessions/contract';
-import { type ManifestBody, type OpenBody, readRecord, type SignedRecord } from '@lucid-sessions/evidence';
+import { decodeLeaf, type ManifestBody, type OpenBody, readRecord, type SignedRecord } from '@lucid-sessions/evidence';
+import { sealBytes, sealedLeafBytes } from './leaf.ts';
 import { type RecoveryReport, reconcileChain } from './recovery.ts';
 import type { ChunkStore, MetadataStore } from './stores.ts';
 
@@ -57,19 +60,50 @@ function targetOf(target: string) {
   return parsed.success ? parsed.data : rdpConfigSchema.parse({ host: 'unknown' });
 }
 
+/** What its last leaf says; null without one, or where it can't be read. */
+async function lastLeaf(chunks: ChunkStore, sessionId: string): Promise<{ closedUs: number; final: boolean } | null> {
+  const leaves = await chunks.readLeaves(sessionId);
+  try {
+    return decodeLeaf(leaves.subarray(leaves.length - sealedLeafBytes, leaves.length - sealBytes));
+  } catch {
+    return null;
+  }
+}
+
+/** The words the pipeline has for it: one whose recorder died is recovered where its last chunk says that all is there. */
+function endOf({ end, gaps, persistence }: ManifestBody, isWhole: boolean) {
+  const crashed = end.reason === 'recorder_crashed';
+  const recovered = crashed && isWhole;
+  const failed = failedReasons.has(end.reason) || (crashed && !isWhole);
+  const outcome = recordedOutcome({ gaps, endReason: end.reason, recovered, persistence, whole: isWhole });
+  return { status: failed ? ('failed' as const) : ('completed' as const), outcome };
+}
+
+function statisticsOf(open: OpenBody, manifest: ManifestBody, closedUs: number | null): SessionStatistics {
+  const { duration_us, frames_count, frames_dropped } = manifest.statistics;
+  // Manifests of early versions did not know how long a recording was whose recorder had died.
+  const durationUs = duration_us > 0 ? duration_us : Math.max(0, (closedUs ?? open.opened_us) - open.opened_us);
+  return {
+    ...noStatistics,
+    duration_seconds: Number((durationUs / 1e6).toFixed(3)),
+    chunks_count: manifest.chunks_count,
+    size_bytes: manifest.total_bytes,
+    frame_count: frames_count,
+    dropped_frames: frames_dropped,
+  };
+}
+
 function documentOf(
   sessionId: string,
-  open: OpenBody,
-  manifest: ManifestBody | null,
-  erased: boolean,
+  { open, manifest, erased, last }: Found & { last: Awaited<ReturnType<typeof lastLeaf>> },
 ): SessionDocument {
   const { parties, policy } = open;
-  const failed = manifest !== null && failedReasons.has(manifest.end.reason);
+  const end = manifest === null ? null : endOf(manifest, last?.final === true);
   return {
     session_id: sessionId,
     name: `${parties.target} ${isoOf(open.opened_us)}`.slice(0, 255),
     description: 'made again from its stored files',
-    status: erased ? 'deleted' : manifest === null ? 'recording' : failed ? 'failed' : 'completed',
+    status: erased ? 'deleted' : (end?.status ?? 'recording'),
     created_at: isoOf(open.opened_us),
     started_at: isoOf(open.opened_us),
     stopped_at: manifest === null ? null : isoOf(manifest.ended_us),
@@ -82,19 +116,10 @@ function documentOf(
     }),
     storage_config: storageConfigSchema.parse({ encryption_enabled: open.dek_id !== null }),
     metadata: {},
-    statistics:
-      manifest === null
-        ? noStatistics
-        : {
-            ...noStatistics,
-            duration_seconds: manifest.statistics.duration_us / 1e6,
-            chunks_count: manifest.chunks_count,
-            size_bytes: manifest.total_bytes,
-            frame_count: manifest.statistics.frames_count,
-            dropped_frames: manifest.statistics.frames_dropped,
-          },
+    statistics: manifest === null ? noStatistics : statisticsOf(open, manifest, last?.closedUs ?? null),
     end_reason: manifest?.end.reason ?? null,
     end_message: manifest?.end.message ?? null,
+    outcome: end?.outcome ?? null,
     merkle_root: manifest?.merkle_root ?? null,
     imported: importedOf(open),
     version: 1,
@@ -117,6 +142,13 @@ function importedOf({ imported }: OpenBody): ImportedFrom | null {
   };
 }
 
+interface Found {
+  open: OpenBody;
+  manifest: ManifestBody | null;
+  /** Its files were destroyed, not only its keys. */
+  erased: boolean;
+}
+
 const failedReasons = new Set([
   'import_failed',
   'handshake_timeout',
@@ -125,7 +157,6 @@ const failedReasons = new Set([
   'client_tls_failed',
   'protocol_violation',
   'recording_not_persisted',
-  'recorder_crashed',
 ]);
 
 /** Throws `LucidError` in plain words when there is no signed `open` record to begin with. Run again it changes nothing. */
@@ -140,7 +171,7 @@ export async function rebuildSession(deps: RebuildDeps, sessionId: string): Prom
   if (open === undefined) throw new LucidError('recordNotFound', 'no signed open record lies beside its chunks');
   const manifest = bodies.find((body) => body.kind === 'manifest') ?? null;
   const erased = bodies.some((body) => body.kind === 'erase' && body.erased !== 'keys');
-  const session = documentOf(sessionId, open, manifest, erased);
+  const session = documentOf(sessionId, { open, manifest, erased, last: await lastLeaf(chunks, sessionId) });
   await metadata.insertSession(session, null);
   for (const { bytes, record } of records) await metadata.putRecord(sessionId, record.kind, bytes);
   const wraps = await chunks.getWraps(sessionId);

@@ -104,6 +104,7 @@ function journalOf({ session, open, manifest, chunksCount }: RebuiltSession, log
     endReason: manifest.end.reason as Journal['endReason'],
     endMessage: manifest.end.message,
     failed: session.status === 'failed',
+    recovered: manifest.end.reason === 'recorder_crashed' && session.status === 'completed',
     drainedUs: manifest.ended_us,
     drainedChunks: chunksCount,
     merkleRoot: manifest.merkle_root,

@@ -58,6 +58,8 @@ function ended(journal: Journal, endedUs: number, drainedChunks: number, nowUs: 
     ...journal,
     connected: false,
     endedUs: journal.endedUs ?? endedUs,
+    // Nobody told its figures: they are those of its chunks.
+    endInferred: !said || journal.endInferred,
     endReason: said ? journal.endReason : 'recorder_shutdown',
     endMessage: said ? journal.endMessage : 'the copy that was restored was made while this session was being stored',
     drainedUs: journal.drainedUs ?? nowUs,

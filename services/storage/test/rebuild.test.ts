@@ -1,0 +1,114 @@
+/** Sessions made again from their files have the words and figures the pipeline had for them. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { FsChunkStore, nodeCrypto, SqliteMetadataStore } from '@lucid-sessions/adapters';
+import { formatPublicKey, type ManifestBody, type OpenBody, recordBase, signRecord } from '@lucid-sessions/evidence';
+import { createStorageService, leafHashOf, rebuildSession } from '@lucid-sessions/storage';
+import { openSession, sampleChain, sampleChunk } from './suites/index.ts';
+
+const finalFlag = 4;
+const nowUs = () => Date.now() * 1000;
+
+interface Told {
+  reason: string;
+  gaps?: string[];
+  final?: boolean;
+  persistence?: 'strict' | 'best_effort';
+  durationUs?: number;
+}
+
+async function signer() {
+  const seed = new Uint8Array(32).fill(6);
+  const bytes = await nodeCrypto.ed25519PublicKey(seed);
+  const publicKey = { algorithm: 'ed25519', bytes } as const;
+  return { publicKey, sign: (message: Uint8Array) => nodeCrypto.ed25519Sign(seed, message) };
+}
+
+const key = formatPublicKey({ algorithm: 'ed25519', bytes: new Uint8Array(32).fill(9) });
+
+const openBody = (id: string, persistence: 'strict' | 'best_effort'): OpenBody => ({
+  ...recordBase('open', id),
+  opened_us: 1_000_000,
+  recorder: { id: 'r', software: 'test', identity_key: key },
+  first_seal_key: '00'.repeat(32),
+  encryption: 'AES-256-GCM',
+  dek_id: null,
+  policy: { persistence, graphics: 'passthrough', compression: 'zstd', chunk_bytes_max: 1, chunk_age_us_max: 1 },
+  parties: { created_by: 'ada', target: 'desk.example:3389', target_user: null },
+  checkpoint: null,
+});
+
+function manifestBody(id: string, { reason, gaps = [], persistence = 'strict', durationUs = 0 }: Told): ManifestBody {
+  return {
+    ...recordBase('manifest', id),
+    open_sha256: '00'.repeat(32),
+    resumes_sha256: [],
+    chunks_count: 3,
+    total_bytes: 15_000,
+    merkle_root: '00'.repeat(32),
+    opened_us: 1_000_000,
+    ended_us: 4_000_000,
+    clock: { offset_us: null, source: 'system' },
+    gaps: gaps.map((why) => ({ from_us: 1, to_us: 2, reason: why, frames_lost: 0 })),
+    pauses: [],
+    downgrades: [],
+    clock_steps: [],
+    connections: [],
+    target_certificates: [],
+    persistence,
+    end: { reason, message: 'm' },
+    statistics: { frames_count: 30, relayed_bytes: 1, frames_dropped: 0, duration_us: durationUs },
+    keys: { identity_key: key, dek_id: null },
+  };
+}
+
+for (const [what, told, status, outcome, seconds] of [
+  ['whole', { reason: 'client_disconnected', durationUs: 2_500_000 }, 'completed', 'whole', 2.5],
+  ['paused and reconnected', { reason: 'stopped', gaps: ['paused', 'connection_lost'] }, 'completed', 'whole', 2.9],
+  ['its recorder died', { reason: 'recorder_crashed', durationUs: 2_900_001 }, 'completed', 'recovered', 2.9],
+  ['by an early version, which knew no length', { reason: 'recorder_crashed' }, 'completed', 'recovered', 2.9],
+  [
+    'its recorder died in best effort',
+    { reason: 'recorder_crashed', persistence: 'best_effort' },
+    'completed',
+    'gap',
+    2.9,
+  ],
+  ['its recorder never came back', { reason: 'recorder_crashed', final: false }, 'failed', 'gap', 2.9],
+  ['frames are missing', { reason: 'client_disconnected', gaps: ['disk full'] }, 'completed', 'gap', 2.9],
+  ['it could not be stored', { reason: 'recording_not_persisted' }, 'failed', 'gap', 2.9],
+  ['a peer broke the protocol', { reason: 'protocol_violation', durationUs: 1 }, 'failed', 'whole', 0],
+] as const satisfies [string, Told, string, string, number][])
+  test(`made again: ${what}`, async (t) => {
+    const path = await mkdtemp(join(tmpdir(), 'lucid-rebuild-'));
+    const chunks = new FsChunkStore({ path });
+    const storage = createStorageService({ metadata: new SqliteMetadataStore(':memory:'), chunks, nowUs });
+    const metadata = new SqliteMetadataStore(':memory:');
+    t.after(async () => {
+      await metadata.dispose();
+      await storage.dispose();
+      await rm(path, { recursive: true });
+    });
+    const id = 's1';
+    const { final = true, persistence = 'strict' }: Told = told;
+    const epoch = await openSession(storage, id);
+    const before = sampleChain(id, 2);
+    const last = sampleChunk(id, 2, before[1]!.metadata.leafHash);
+    if (final) last.leaf[5] = finalFlag;
+    const flags = last.leaf[5]!;
+    const sealed = { ...last, metadata: { ...last.metadata, flags, leafHash: leafHashOf(last.leaf) } };
+    for (const chunk of [...before, sealed]) await storage.putChunk({ ...chunk, epoch });
+    const by = await signer();
+    for (const body of [openBody(id, persistence), manifestBody(id, told)])
+      await storage.putRecord({ sessionId: id, kind: body.kind, record: await signRecord(by, body) });
+
+    const { session } = await rebuildSession({ metadata, chunks, nowUs }, id);
+    assert.deepEqual(
+      [session.status, session.outcome, session.statistics.duration_seconds],
+      [status, outcome, seconds],
+    );
+    assert.deepEqual(await metadata.getSession(id), session);
+  });
