@@ -5,8 +5,10 @@ import { closeSync, existsSync, mkdtempSync, openSync, rmSync, statfsSync, statS
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { spaceBounds } from '@lucid-sessions/contract';
+import { withReserve } from '@lucid-sessions/adapters';
+import { LucidError, spaceBounds } from '@lucid-sessions/contract';
 import { connectClient, eventually, startDesktop } from '@lucid-sessions/testkit';
+import { isRecordings } from '../src/server/reserved-parts.ts';
 import { armSession, type Gateway, sessionIn, startGateway, verifySession } from './support/gateway.ts';
 
 /** An empty file system of its own; null where this user can't mount one. */
@@ -57,6 +59,26 @@ const typesOf = async ({ api }: Gateway, id: string): Promise<string[]> =>
   (await api.json<{ events: { event_type: string }[] }>('GET', `/audit?resource_id=${id}`)).events.map(
     ({ event_type }) => event_type,
   );
+
+test('who knocks at the RDP door gets nothing of the reserve, and who looks does', async () => {
+  let released = 0;
+  const store = {
+    appendAudit: (event: { eventType: string }) =>
+      released > 0 ? Promise.resolve(event) : Promise.reject(new LucidError('storage', 'full', { status: 507 })),
+  };
+  const reserve = {
+    release: async () => {
+      released += 1;
+      return true;
+    },
+  };
+  const kept = withReserve(store, reserve, isRecordings);
+  for (const eventType of ['connection_refused', 'connection_failed'])
+    await assert.rejects(kept.appendAudit({ eventType }), { status: 507 });
+  assert.equal(released, 0);
+  assert.deepEqual(await kept.appendAudit({ eventType: 'session_accessed' }), { eventType: 'session_accessed' });
+  assert.equal(released, 1);
+});
 
 test('on a full disk a session is looked at, verified and deleted, and everything is audited', {
   timeout: 120_000,

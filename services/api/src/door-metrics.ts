@@ -26,6 +26,12 @@ export async function doorMetrics(recorder: Pick<RecorderPort, 'health'>): Promi
       '# HELP rdp_connections_waiting Connections that are no session yet.',
       '# TYPE rdp_connections_waiting gauge',
       `rdp_connections_waiting ${count('connectionsWaiting')}`,
+      '# HELP rdp_unread_pdus_total PDUs that were recorded as inputs, or blanked, because they could not be read.',
+      '# TYPE rdp_unread_pdus_total counter',
+      `rdp_unread_pdus_total ${count('pdusUnread')}`,
+      '# HELP rdp_unknown_channel_pdus_total PDUs of clients on channels whose use is not known; the log names them.',
+      '# TYPE rdp_unknown_channel_pdus_total counter',
+      `rdp_unknown_channel_pdus_total ${count('unknownChannelPdus')}`,
     ].join('\n');
   } catch {
     return '';

@@ -713,6 +713,8 @@ test('health and metrics are open to monitors', async () => {
   assert.match(text, /^http_request_duration_seconds_count\{operation="createSession",status="201"\}/m);
   assert.match(text, /^rdp_probes_total\{kind="x224"\} 3$/m);
   assert.match(text, /^rdp_connections_total\{outcome="refused"\} 0$/m);
+  assert.match(text, /^rdp_unread_pdus_total 0$/m);
+  assert.match(text, /^rdp_unknown_channel_pdus_total 5$/m);
 });
 
 test('health names the service that is not well', async () => {

@@ -136,7 +136,12 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
       framesCount: 0,
       frames: new Uint8Array(0),
     }),
-    health: async () => ({ service: 'recorder', status: 'healthy', message: null, details: { probes_x224: 3 } }),
+    health: async () => ({
+      service: 'recorder',
+      status: 'healthy',
+      message: null,
+      details: { probes_x224: 3, unknownChannelPdus: 5 },
+    }),
   };
   const pipeline = createPipelineService(
     {

@@ -1,7 +1,6 @@
 /** Connections that became no session: what they reserved is let go, their session keeps waiting, and the audit log knows. */
 import type { ConnectionAttempt, LastAttempt } from '@lucid-sessions/contract';
 import { LucidError } from '@lucid-sessions/contract';
-import { auditAttempt } from './connection-audit.ts';
 import { type Context, editSession, isoOf, loadJournal } from './context.ts';
 import { beginAgain } from './reports.ts';
 
@@ -29,11 +28,15 @@ async function settleAttempt(context: Context, sessionId: string, attempt: Conne
   await editSession(context, sessionId, (session) => ({ ...session, last_attempt }));
 }
 
+/** A listener names a session for whoever knocks: it is stored when they are admitted. */
+const isKnown = async ({ deps }: Context, sessionId: string | null): Promise<boolean> =>
+  sessionId !== null && (await deps.storage.getSession({ sessionId })).session !== null;
+
 export async function attempted(context: Context, attempt: ConnectionAttempt): Promise<void> {
   const { sessionId, connectionId } = attempt;
   context.reservations.release(connectionId);
   // Of a probe, or of one of a flood that is told as a whole, nothing is kept.
-  if (attempt.count > 0) await auditAttempt(context, attempt);
+  if (attempt.count > 0) await context.attemptAudit.tell(attempt, await isKnown(context, sessionId));
   if (sessionId === null) return;
   try {
     await context.locks.run(sessionId, () => settleAttempt(context, sessionId, attempt));

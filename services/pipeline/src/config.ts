@@ -52,6 +52,8 @@ export interface PipelineLimits {
   rdpFileDays: number;
   /** Statistics of a live session are written at most this often. */
   progressMs: number;
+  /** Connections that became nothing are audited one by one up to here, beyond it together. */
+  attemptsAuditedPerMinute: number;
 }
 
 export const defaultLimits: PipelineLimits = {
@@ -74,6 +76,7 @@ export const defaultLimits: PipelineLimits = {
   cookieRoute: false,
   rdpFileDays: 0,
   progressMs: 5_000,
+  attemptsAuditedPerMinute: 60,
 };
 
 /** How long the pipeline waits before it concludes that something is gone; shorter where recorders come back quickly. */

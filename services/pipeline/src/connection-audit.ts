@@ -1,6 +1,6 @@
 /** What the audit log says of RDP connections: each that joined a session, was lost or ended, and each that did not get in. */
 import type { AuditEvent, ConnectionAttempt } from '@lucid-sessions/contract';
-import type { Context } from './context.ts';
+import type { Context, PipelineDeps } from './context.ts';
 import type { Journal } from './ports.ts';
 
 const textMax = 500;
@@ -10,7 +10,7 @@ type ConnectionEvent = Pick<AuditEvent, 'eventId' | 'timestampUs' | 'eventType' 
   errorMessage?: string;
 };
 
-async function append({ deps }: Context, { errorMessage, ...event }: ConnectionEvent): Promise<void> {
+async function append(deps: Pick<PipelineDeps, 'storage'>, { errorMessage, ...event }: ConnectionEvent): Promise<void> {
   await deps.storage.appendAudit({
     userId: null,
     userAgent: null,
@@ -28,7 +28,7 @@ export const auditStarted = (
   journal: Journal,
   joined: { atUs: number; connectionId: string; clientAddress: string; targetAddress: string; reconnects: boolean },
 ): Promise<void> =>
-  append(context, {
+  append(context.deps, {
     eventId: `connection_started:${joined.connectionId}`,
     timestampUs: joined.atUs,
     eventType: 'connection_started',
@@ -43,7 +43,7 @@ export const auditStarted = (
   });
 
 export const auditLost = (context: Context, journal: Journal, atUs: number, message: string): Promise<void> =>
-  append(context, {
+  append(context.deps, {
     eventId: `connection_lost:${journal.connectionId ?? journal.sessionId}`,
     timestampUs: atUs,
     eventType: 'connection_lost',
@@ -57,7 +57,7 @@ export const auditEnded = (
   journal: Journal,
   end: { atUs: number; reason: string; message: string },
 ): Promise<void> =>
-  append(context, {
+  append(context.deps, {
     eventId: `connection_ended:${journal.sessionId}:${end.reason}:${end.atUs}`,
     timestampUs: end.atUs,
     eventType: journal.imported ? 'import_ended' : 'connection_ended',
@@ -66,8 +66,8 @@ export const auditEnded = (
     details: { ...clientOf(journal), reason: end.reason, message: end.message.slice(0, textMax) },
   });
 
-export const auditAttempt = (context: Context, attempt: ConnectionAttempt): Promise<void> =>
-  append(context, {
+export const auditAttempt = (deps: Pick<PipelineDeps, 'storage'>, attempt: ConnectionAttempt): Promise<void> =>
+  append(deps, {
     eventId: `connection_attempt:${attempt.connectionId}`,
     timestampUs: attempt.atUs,
     eventType: attempt.outcome === 'refused' ? 'connection_refused' : 'connection_failed',

@@ -9,6 +9,7 @@ import {
   type StoragePort,
 } from '@lucid-sessions/contract';
 import { logEntry } from '@lucid-sessions/evidence';
+import type { AttemptAudit } from './attempt-audit.ts';
 import type { PipelineLimits } from './config.ts';
 import type { KeyedLock } from './keyed-lock.ts';
 import type { Anchor, JobQueue, Journal, JournalStore, TransparencyLog } from './ports.ts';
@@ -48,6 +49,7 @@ export interface Context {
   connected: Set<string>;
   /** Connections that were told of a session and are not admitted yet. */
   reservations: Reservations;
+  attemptAudit: AttemptAudit;
   /** Wakes the job runner. */
   kick: () => void;
 }

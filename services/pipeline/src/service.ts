@@ -3,9 +3,11 @@ import { LucidError, type PipelinePort, type ServiceHealth } from '@lucid-sessio
 import { admit, find } from './admit.ts';
 import { anchorHandler } from './anchor-jobs.ts';
 import { anchoringStates, recheckHandler } from './anchor-rechecks.ts';
+import { AttemptAudit } from './attempt-audit.ts';
 import { attempted } from './attempts.ts';
 import { pause, remove, resume, start, stop } from './commands.ts';
 import { defaultLimits, type PipelineLimits } from './config.ts';
+import { auditAttempt } from './connection-audit.ts';
 import { type Context, loadJournal, loadSession, type PipelineDeps } from './context.ts';
 import { erase, eraseHandler } from './erase.ts';
 import { finaliseHandler } from './finalise.ts';
@@ -80,6 +82,8 @@ async function anchor(context: Context, sessionId: string): ReturnType<PipelineP
  */
 const reservationsMin = 20_000;
 
+const attemptAuditMs = 60_000;
+
 export function createPipelineService(deps: PipelineDeps, limits: Partial<PipelineLimits> = {}): PipelineService {
   const allLimits = { ...defaultLimits, ...limits };
   const context: Context = {
@@ -88,6 +92,11 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     locks: new KeyedLock(),
     connected: new Set(),
     reservations: new Reservations(Math.max(reservationsMin, 16 * allLimits.concurrentSessionsMax), deps.nowUs),
+    attemptAudit: new AttemptAudit({
+      ...deps,
+      perMinute: allLimits.attemptsAuditedPerMinute,
+      append: (attempt) => auditAttempt(deps, attempt),
+    }),
     kick: () => runner.kick(),
   };
   const runner = new JobRunner(context, {
@@ -101,6 +110,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
   const reconciler = new Reconciler(context);
   const clock = new ProgressClock();
   let timer: NodeJS.Timeout | undefined;
+  let attemptTimer: NodeJS.Timeout | undefined;
   let reconciling: Promise<void> = Promise.resolve();
   const reconcile = () => {
     reconciling = reconciling.then(() =>
@@ -108,6 +118,9 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     );
     return reconciling;
   };
+
+  const tellAttempts = () =>
+    context.attemptAudit.flush().catch((thrown: unknown) => deps.onError?.('telling of attempts', thrown));
 
   return {
     async create({ session, routeTokenSha256 }) {
@@ -144,10 +157,14 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
       runner.start();
       timer = setInterval(reconcile, context.limits.reconcileMs);
       timer.unref();
+      attemptTimer = setInterval(tellAttempts, attemptAuditMs);
+      attemptTimer.unref();
     },
     reconcile,
     async dispose() {
       clearInterval(timer);
+      clearInterval(attemptTimer);
+      await tellAttempts();
       await reconciling;
       await runner.stop();
       await context.locks.idle();

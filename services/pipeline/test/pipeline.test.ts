@@ -332,6 +332,53 @@ check('a connection that never got through leaves the session waiting, and says 
   await made.until('s1', 'completed');
 });
 
+check(
+  'a flood of connections that become nothing is audited one by one up to a bound, and together beyond it',
+  async (made) => {
+    await made.pipeline.create({ session: sampleSession('s1'), routeTokenSha256: null });
+    const knock = (at: number, more: Partial<ConnectionAttempt> = {}) =>
+      made.pipeline.attempted({
+        ...attempt,
+        connectionId: `stranger-${at}`,
+        sessionId: at % 2 === 0 ? null : `listener-${at}`,
+        clientAddress: `10.0.${at >> 8}.${at & 255}:1`,
+        ...more,
+      });
+    for (let at = 0; at < 500; at++) await knock(at);
+    assert.equal((await auditOf(made)).length, 10, 'five minutes at 2 a minute');
+    // What is of a session that is there has a bound of its own.
+    await knock(501, { sessionId: 's1' });
+    assert.equal((await auditOf(made)).length, 11);
+    made.clock.us += 60_000_000;
+    for (let at = 600; at < 700; at++) await knock(at, { outcome: 'refused', reason: 'no_route', count: 3 });
+    assert.equal((await auditOf(made)).length, 13);
+    await made.restart();
+    const counts = (await auditOf(made)).map((line) => Number(line.split(' ').at(-1)));
+    assert.equal(counts.length, 15, 'one entry for each kind');
+    const told = counts.reduce((sum, count) => sum + count);
+    assert.equal(told, 500 + 1 + 300, 'none is lost');
+  },
+  { attemptsAuditedPerMinute: 2 },
+);
+
+check('on a full disk a stranger is counted, and nobody asks again', async (made) => {
+  const { appendAudit } = made.storage;
+  made.storage.appendAudit = () => Promise.reject(new LucidError('storage', 'the disk is full', { status: 507 }));
+  for (const connectionId of ['a', 'b'])
+    await made.pipeline.attempted({
+      ...attempt,
+      connectionId,
+      sessionId: null,
+      outcome: 'refused',
+      reason: 'no_route',
+    });
+  made.storage.appendAudit = () => Promise.reject(new LucidError('unavailable', 'storage is away'));
+  await assert.rejects(made.pipeline.attempted({ ...attempt, connectionId: 'c', sessionId: null }), /away/);
+  made.storage.appendAudit = appendAudit;
+  await made.restart();
+  assert.deepEqual(await auditOf(made), ['connection_refused null 10.0.0.7:50000 false no_route alice 2']);
+});
+
 check('attempts of a session nobody knows are audited all the same', async (made) => {
   await made.pipeline.attempted({ ...attempt, sessionId: null, outcome: 'refused', reason: 'no_route', count: 17 });
   await made.pipeline.attempted({ ...attempt, connectionId: 'b', sessionId: 'of-a-listener' });

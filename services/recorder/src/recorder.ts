@@ -104,6 +104,8 @@ class RunningRecorder implements Recorder {
   readonly #peers = new PeerWatch();
   readonly #log: (line: string) => void;
   readonly #clock = new WallClock();
+  /** Of sessions that are over. */
+  readonly #unread = { ...noUnread };
   readonly #sessions = new Map<string, RecordedSession>();
   /** Told already: what keeps sessions that are over out of storage. Bounded by what the spool holds. */
   readonly #unstored = new Map<string, string>();
@@ -324,8 +326,19 @@ class RunningRecorder implements Recorder {
   }
 
   #gone(sessionId: string): void {
+    const session = this.#sessions.get(sessionId);
     this.#sessions.delete(sessionId);
+    if (session !== undefined) this.#noteUnread(session);
     this.#forget(sessionId);
+  }
+
+  #noteUnread({ sessionId, unread: { pdus, channels } }: RecordedSession): void {
+    const counts = unreadCounts(pdus, channels);
+    for (const [name, count] of Object.entries(counts)) this.#unread[name as keyof typeof counts] += count;
+    if (channels.size === 0) return;
+    const names = [...channels].slice(0, namesSaidMax).map(([name, count]) => `${printable(name)} (${count})`);
+    const more = channels.size > names.length ? ` and ${channels.size - names.length} more` : '';
+    this.#log(`session ${sessionId} used channels of unknown use, kept as inputs are: ${names.join(', ')}${more}`);
   }
 
   #forget(sessionId: string): void {
@@ -437,6 +450,7 @@ class RunningRecorder implements Recorder {
       rssBytes: process.memoryUsage.rss(),
       connectionsWaiting: this.#door?.waitingCount ?? 0,
       ...this.#book.counts,
+      ...this.#unreadNow(),
     };
     if (failure !== null) return { service: 'recorder', status: 'unhealthy', message: failure, details };
     const spool = await this.spool.statistics();
@@ -444,6 +458,16 @@ class RunningRecorder implements Recorder {
     details.spooledChunks = spool.closedSegmentsCount;
     const message = sealProblem ?? (await this.#roomProblem());
     return { service: 'recorder', status: message === null ? 'healthy' : 'degraded', message, details };
+  }
+
+  /** Of the sessions that are over and of those under way. */
+  #unreadNow(): typeof noUnread {
+    const now = { ...this.#unread };
+    for (const { unread } of this.#sessions.values()) {
+      const counts = unreadCounts(unread.pdus, unread.channels);
+      for (const name of Object.keys(counts) as (keyof typeof counts)[]) now[name] += counts[name];
+    }
+    return now;
   }
 
   /** Sessions end when the spool's disk is nearly full: operators hear of it before. */
@@ -476,6 +500,15 @@ class RunningRecorder implements Recorder {
     await spool?.close();
   }
 }
+
+/** Names of one session that are said in its line. */
+const namesSaidMax = 10;
+const noUnread = { pdusUnread: 0, unknownChannelPdus: 0 };
+
+const unreadCounts = (pdus: number, channels: ReadonlyMap<string, number>): typeof noUnread => ({
+  pdusUnread: pdus,
+  unknownChannelPdus: [...channels.values()].reduce((sum, count) => sum + count, 0),
+});
 
 const over: Refusal = { code: 'not_startable', message: 'this session is over; create a new one' };
 const shutdownMessage = 'the recorder is being shut down';

@@ -406,6 +406,21 @@ test('classic graphics is a recorded downgrade', async (t) => {
   assert.ok(downgrades.some((what) => what.includes('graphics pipeline')));
 });
 
+test('what comes on channels of unknown use is counted, also of sessions that are over, and their names are in the log', async (t) => {
+  const target = await desktop(t);
+  const gateway = await gatewayTo(t, target);
+  const rdp = await client(gateway.port, { channels: [{ name: 'contoso', options: 0x8000_0000 }] });
+  const { channelId } = rdp.channels.find(({ name }) => name === 'contoso') ?? assert.fail('no such channel');
+  const unread = async () => (await gateway.recorder.port.health()).details.unknownChannelPdus;
+  assert.equal(await unread(), 0);
+  for (let sent = 0; sent < 3; sent++) rdp.sendChannel(channelId, Uint8Array.of(1, 2, 3));
+  while ((await unread()) !== 3) await new Promise((resolve) => setTimeout(resolve, 5));
+  await rdp.close();
+  await gateway.reported('ended');
+  assert.equal(await unread(), 3);
+  assert.ok(gateway.lines.some((line) => line.endsWith('channels of unknown use, kept as inputs are: contoso (3)')));
+});
+
 test('health tells what an operator wants to know', async (t) => {
   const gateway = await startGateway(t, { admit: () => ({ admitted: false, code: 'unavailable', message: '' }) });
   const health = await gateway.recorder.port.health();

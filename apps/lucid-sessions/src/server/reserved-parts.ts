@@ -1,6 +1,7 @@
 /** Who gets the reserve of a full disk: whoever looks and deletes, never a recording. */
 import { dirname, resolve } from 'node:path';
 import type { FileReserve } from '@lucid-sessions/adapters';
+import type { AuditEvent } from '@lucid-sessions/contract';
 import type { Environment } from '@lucid-sessions/contract/http';
 import type { TransparencyLog } from '@lucid-sessions/pipeline';
 import { type MetadataStore, readStorageEnv } from '@lucid-sessions/storage';
@@ -12,8 +13,15 @@ const recordingsMethods: ReadonlySet<string> = new Set<keyof MetadataStore>([
   'acquireLease',
 ]);
 
-/** Calls that make a recording grow: they wait for room instead. */
+const strangersEvents: ReadonlySet<unknown> = new Set<AuditEvent['eventType']>([
+  'connection_refused',
+  'connection_failed',
+]);
+
+/** Calls that make a recording grow, and what strangers cause: they wait for room instead. */
 export function isRecordings(method: string, values: readonly unknown[]): boolean {
+  // Anybody can knock at the RDP door: what is told of that must not use up what looking and deleting need.
+  if (method === 'appendAudit') return strangersEvents.has((values[0] as Partial<AuditEvent> | null)?.eventType);
   if (method === 'putRecord') return values[1] === 'open';
   if (method === 'putWraps') return Array.isArray(values[1]) && values[1].length > 0;
   return recordingsMethods.has(method);

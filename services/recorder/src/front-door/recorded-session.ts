@@ -41,7 +41,9 @@ const takeOverQuietMs = 15_000;
 const connectionsMax = 1000;
 
 const lostReason = 'connection_lost';
-const noCounters = { bytes: 0, updates: 0 };
+const noCounters = { bytes: 0, updates: 0, unread: 0 };
+/** Names of channels that one session is told of. */
+const unknownNamesMax = 256;
 
 export class RecordedSession {
   readonly sessionId: string;
@@ -54,6 +56,7 @@ export class RecordedSession {
   #connectionsCount = 0;
   /** Of the connections before it. */
   #earlier = noCounters;
+  #unknown: ReadonlyMap<string, number> = new Map();
   #waiting: Waiting | null = null;
   #paused: { fromUs: number; framesLost: number } | null = null;
   #framesCount = 0;
@@ -109,6 +112,13 @@ export class RecordedSession {
       durationUs: this.#nowUs(),
       updatesCount: this.#earlier.updates + updates,
     };
+  }
+
+  /** What was recorded without being understood: PDUs that could not be read, and those of the client on unknown channels, by name. */
+  get unread(): { pdus: number; channels: ReadonlyMap<string, number> } {
+    const { unread } = this.#connection.counters;
+    const channels = added(this.#unknown, this.#connection.unknownChannels);
+    return { pdus: this.#earlier.unread + unread, channels };
   }
 
   get isPaused(): boolean {
@@ -384,8 +394,14 @@ export class RecordedSession {
       this.#lose('another connection of the same client took over', ErrorInfo.disconnectedByOtherConnection.code);
     const { lostUs, timer } = this.#waiting!;
     clearTimeout(timer);
-    const { bytes, updates } = this.#connection.counters;
-    this.#earlier = { bytes: this.#earlier.bytes + bytes, updates: this.#earlier.updates + updates };
+    const { bytes, updates, unread } = this.#connection.counters;
+    const earlier = this.#earlier;
+    this.#earlier = {
+      bytes: earlier.bytes + bytes,
+      updates: earlier.updates + updates,
+      unread: earlier.unread + unread,
+    };
+    this.#unknown = added(this.#unknown, this.#connection.unknownChannels);
     this.#waiting = null;
     const atUs = this.#options.wallUs();
     this.#gap(lostUs, atUs, 0, lostReason);
@@ -489,6 +505,13 @@ export class RecordedSession {
     this.#fact({ kind: 'pause', fromUs, toUs: atUs });
     this.#gap(fromUs, atUs, framesLost, 'paused');
   }
+}
+
+function added(known: ReadonlyMap<string, number>, more: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
+  const all = new Map(known);
+  for (const [name, count] of more)
+    if (all.has(name) || all.size < unknownNamesMax) all.set(name, (all.get(name) ?? 0) + count);
+  return all;
 }
 
 const namesOf = ({ connectionId, clientAddress, targetAddress }: ReadyConnection) => ({

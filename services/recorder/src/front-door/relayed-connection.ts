@@ -73,6 +73,11 @@ export class RelayedConnection {
     return this.#relay.counters;
   }
 
+  /** PDUs of the client on channels nobody knows the use of, by the channel's name. */
+  get unknownChannels(): Relay['unknownChannels'] {
+    return this.#relay.unknownChannels;
+  }
+
   start(): void {
     for (const pump of this.#pumps) pump.start();
   }

@@ -1,0 +1,89 @@
+/**
+ * How much the audit log may grow by connections that became nothing: anybody can make them. So many are written one by one; what
+ * comes beyond, and what a full disk doesn't take, is counted in memory and told once a minute, one entry for each outcome and
+ * reason. A pipeline that dies loses the counts of that minute; the recorder's log has the first of every kind from every address.
+ */
+import { type ConnectionAttempt, LucidError } from '@lucid-sessions/contract';
+
+export interface AttemptAuditOptions {
+  append: (attempt: ConnectionAttempt) => Promise<void>;
+  nowUs: () => number;
+  newId: () => string;
+  /** Entries of strangers, one by one; those of sessions that are there have as much again four times over. */
+  perMinute: number;
+}
+
+const minuteUs = 60_000_000;
+/** At once, before the pace counts. */
+const burstMinutes = 5;
+const knownShare = 4;
+/** Outcomes and reasons are words of ours; whatever comes, they are no more. */
+const kindsMax = 200;
+
+interface Bucket {
+  perMinute: number;
+  left: number;
+  atUs: number;
+}
+
+export class AttemptAudit {
+  readonly #options: AttemptAuditOptions;
+  readonly #strangers: Bucket;
+  readonly #known: Bucket;
+  readonly #together = new Map<string, ConnectionAttempt>();
+
+  constructor(options: AttemptAuditOptions) {
+    this.#options = options;
+    const bucket = (perMinute: number): Bucket => ({
+      perMinute,
+      left: burstMinutes * perMinute,
+      atUs: options.nowUs(),
+    });
+    this.#strangers = bucket(options.perMinute);
+    this.#known = bucket(knownShare * options.perMinute);
+  }
+
+  /** `isKnown`: it is of a session that is there. Rejects where it should be told again. */
+  async tell(attempt: ConnectionAttempt, isKnown: boolean): Promise<void> {
+    const bucket = isKnown ? this.#known : this.#strangers;
+    if (this.#take(bucket)) await this.#append(attempt);
+    else this.#count(attempt);
+  }
+
+  /** Once a minute, and at the end. */
+  async flush(): Promise<void> {
+    const told = [...this.#together.values()];
+    this.#together.clear();
+    for (const attempt of told) await this.#append(attempt);
+  }
+
+  async #append(attempt: ConnectionAttempt): Promise<void> {
+    try {
+      await this.#options.append(attempt);
+    } catch (thrown) {
+      // Nobody shall fill a disk's last room by knocking: it waits here, and the recorder need not ask again and again.
+      if (!(thrown instanceof LucidError && thrown.status === 507)) throw thrown;
+      this.#count(attempt);
+    }
+  }
+
+  #take(bucket: Bucket): boolean {
+    const nowUs = this.#options.nowUs();
+    const gained = (Math.max(0, nowUs - bucket.atUs) / minuteUs) * bucket.perMinute;
+    bucket.left = Math.min(burstMinutes * bucket.perMinute, bucket.left + gained);
+    bucket.atUs = nowUs;
+    if (bucket.left < 1) return false;
+    bucket.left -= 1;
+    return true;
+  }
+
+  #count(attempt: ConnectionAttempt): void {
+    const { outcome, reason, count } = attempt;
+    const own = `${outcome} ${reason}`;
+    const kind = this.#together.has(own) || this.#together.size < kindsMax ? own : 'others';
+    const known = this.#together.get(kind);
+    // The last one stands for all of them.
+    const connectionId = known?.connectionId ?? this.#options.newId();
+    this.#together.set(kind, { ...attempt, connectionId, sessionId: null, count: count + (known?.count ?? 0) });
+  }
+}
