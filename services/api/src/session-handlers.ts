@@ -104,7 +104,7 @@ async function checkTarget({ api }: Pick<Call, 'api'>, { host, port }: SessionDo
   throw new LucidError(
     'invalidRequest',
     'sessions may not lead to this host and port here; ask whoever runs the gateway which targets are open',
-    { details: { field: 'rdp_config.host' } },
+    { details: { 'rdp_config.host': 'not among the targets that are open' } },
   );
 }
 
