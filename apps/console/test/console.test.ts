@@ -54,6 +54,23 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
           end_message: 'the target could not be reached',
         }),
       },
+      {
+        session: makeSession({
+          session_id: 'turned-away',
+          name: 'Turned away',
+          status: 'stopped',
+          started_at: null,
+          outcome: 'refused',
+          last_attempt: {
+            at: '2026-11-20T08:05:00Z',
+            client_address: '192.0.2.9:50123',
+            client_name: 'bob',
+            outcome: 'refused',
+            reason: 'expired',
+            message: 'this .rdp file is too old; download a fresh one',
+          },
+        }),
+      },
     ]);
     browser = await launchBrowser();
   });
@@ -182,6 +199,20 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     await page.getByText('Not there yet').waitFor();
     await page.getByRole('tab', { name: 'Audit trail' }).click();
     await page.getByText('Playback started').waitFor();
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test('says what became of a session in its heading and its facts, and leaves out what is not known', async () => {
+    const { page, problems, context } = await open('/sessions/turned-away');
+    await page.getByText('There is no recording to show: the last connection was refused: this .rdp file').waitFor();
+    assert.equal(await page.locator('.standing').innerText(), 'stopped\nrefused');
+    await page.getByText('not recorded: the gateway refused the last connection').waitFor();
+    assert.equal(await page.getByText('Why it ended').count(), 0);
+    const empty = await page
+      .locator('dl.facts dd')
+      .evaluateAll((all) => all.filter((one) => one.textContent === '').length);
+    assert.equal(empty, 0);
     assert.deepEqual(problems, []);
     await context.close();
   });

@@ -15,6 +15,19 @@ const outcomeWords: Record<SessionOutcome, string | null> = {
   never_connected: 'never connected',
 };
 
+const outcomeSentences: Record<SessionOutcome, string> = {
+  whole: 'recorded from beginning to end',
+  recovered: 'recovered: its recorder died, and what was stored by then is here up to the last frame',
+  gap: 'recorded with a gap: frames are missing',
+  refused: 'not recorded: the gateway refused the last connection',
+  never_connected: 'not recorded: nobody connected',
+};
+
+/** What a page about the session says; null while it is not decided. */
+export function outcomeText(session: Pick<SessionDocument, 'outcome'>): string | null {
+  return session.outcome ? outcomeSentences[session.outcome] : null;
+}
+
 /** What a list says beside the status; null where the status says it all. */
 export function standingOf(
   session: Pick<SessionDocument, 'status' | 'outcome' | 'last_attempt' | 'reconnect_until' | 'imported'>,

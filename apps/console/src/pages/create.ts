@@ -95,12 +95,16 @@ function fields(): Child {
         field('Domain', input('domain', { maxlength: 255 })),
       ),
       check('ignore_cert', 'Accept any certificate of the target (recorded as a fact in the manifest)', false),
+      check(
+        'legacy_tls',
+        'Accept TLS 1.0, TLS 1.1 and weak ciphers of the target (recorded as a downgrade in the manifest)',
+        false,
+      ),
       field(
         'Certificate',
         input('pinned_sha256', { pattern: '[0-9a-f]{64}', placeholder: '64 hex digits', spellcheck: 'false' }),
         'SHA-256 of the certificate to trust, when no authority signed it.',
       ),
-      check('legacy_tls', 'Accept old TLS of the target (recorded as a downgrade in the manifest)', false),
       check(
         'uncompressed',
         'No RDP compression between client and target: smaller recordings, for fast networks (recorded as a downgrade)',

@@ -1,6 +1,6 @@
 import type { SessionStatus } from '@lucid-sessions/contract';
 import { isPermitted, type Permission } from '@lucid-sessions/contract/roles';
-import { standingOf } from '@lucid-sessions/contract/standing';
+import { outcomeText, standingOf } from '@lucid-sessions/contract/standing';
 import { type ApiClient, ApiError, type Command } from '../api/client.ts';
 import type { Chunk, Facts, Session } from '../api/types.ts';
 import type { LucidPlayer } from '../player/lucid-player.ts';
@@ -41,7 +41,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
   const { api, signal } = context;
   let session = first;
   const may = (permission: Permission): boolean => isPermitted(context.claims?.roles ?? [], permission);
-  const badge = h('span', {}, badgeOf(session));
+  const badge = h('span', { class: 'standing' });
   const commands = h('div', { class: 'actions' });
   const answer = h('div', { 'aria-live': 'assertive' });
   const picture = h('div', {});
@@ -52,7 +52,8 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     update();
   }
   function update(): void {
-    fill(badge, badgeOf(session));
+    const standing = standingOf(session);
+    fill(badge, badgeOf(session), standing !== null && h('span', { class: 'muted' }, standing));
     const connectable = session.status === 'created' || session.status === 'starting';
     fill(
       commands,
@@ -199,8 +200,16 @@ function nothingYet(session: Session): HTMLElement {
   const waiting = session.status === 'created' || session.status === 'starting';
   const text = waiting
     ? `${session.last_attempt ? `The last connection did not get through: ${session.last_attempt.message}.` : 'Nobody has connected yet.'} The picture appears here as soon as the recording begins.`
-    : `There is no recording to show${session.end_message ? `: ${session.end_message}` : '.'}`;
+    : `There is no recording to show${whyNone(session)}.`;
   return h('div', { class: 'card empty' }, text);
+}
+
+function whyNone(session: Session): string {
+  if (session.outcome === 'never_connected' && !session.last_attempt) return ': nobody connected';
+  const why = session.end_message ?? session.last_attempt?.message;
+  const which =
+    session.end_message === null && session.outcome === 'refused' ? 'the last connection was refused: ' : '';
+  return why ? `: ${which}${why.replace(/\.$/, '')}` : '';
 }
 
 function player(
@@ -296,7 +305,7 @@ function sessionFacts(session: Session): HTMLElement {
       'Why it ended',
       [session.end_reason && humanise(session.end_reason), session.end_message && ` – ${session.end_message}`],
     ],
-    ['What became of it', standingOf(session)],
+    ['What became of it', outcomeText(session) ?? standingOf(session)],
     [
       'Last attempt',
       session.last_attempt && [

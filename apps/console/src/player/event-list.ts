@@ -38,8 +38,9 @@ export class EventList {
     'button',
     {
       type: 'button',
+      class: 'outlined',
       hidden: true,
-      title: 'What is typed at a logon screen is a password. The audit log will say that you looked.',
+      'aria-describedby': 'logon-note',
     },
     'Show what was typed before the logon',
   );
@@ -59,7 +60,12 @@ export class EventList {
       h('div', { class: 'search' }, icon('search'), this.#search),
       this.#count,
       this.#remark,
-      h('div', { class: 'logon' }, this.#logon),
+      h(
+        'div',
+        { class: 'logon' },
+        this.#logon,
+        h('p', { id: 'logon-note' }, 'Passwords may be in it. The audit log will say that you looked.'),
+      ),
       this.#scroller,
     );
     this.#search.addEventListener('input', () => this.#filter());

@@ -95,7 +95,7 @@ dialog { color: var(--p-text); background: var(--p-surface); border: 1px solid v
 dialog::backdrop { background: rgb(0 0 0 / 45%); }
 dialog dl { display: grid; grid-template-columns: auto 1fr; gap: 6px 18px; margin: 8px 0 14px; }
 dialog dd { margin: 0; } kbd { font: 12px var(--mono, monospace); padding: 1px 7px; border: 1px solid var(--p-line); border-bottom-width: 2px; border-radius: 5px; white-space: nowrap; }
-.logon { padding: 0 14px 6px; }
+.logon { padding: 0 0 6px; } .logon button { width: 100%; } .logon p { margin: 3px 0 0; font-size: 12px; color: var(--p-muted); text-align: center; }
 .logon:not(:has(button:not([hidden]))) { display: none; }
 .remark { margin: 0; padding: 2px 14px 6px; font-size: 12px; color: var(--p-muted); }
 .quietly { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }

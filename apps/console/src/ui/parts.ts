@@ -33,9 +33,14 @@ export function sessionBadge(session: Session): Child {
   return [statusBadge(session.status), standing !== null && h('div', { class: 'muted small' }, standing)];
 }
 
+const isNothing = (value: Child): boolean =>
+  Array.isArray(value)
+    ? value.every(isNothing)
+    : value === null || value === undefined || value === '' || value === false;
+
 /** Two columns of names and values; rows without a value are left out. */
 export function facts(rows: readonly (readonly [string, Child])[]): HTMLElement {
-  const shown = rows.filter(([, value]) => value !== null && value !== undefined && value !== '' && value !== false);
+  const shown = rows.filter(([, value]) => !isNothing(value));
   return h(
     'dl',
     { class: 'facts' },
