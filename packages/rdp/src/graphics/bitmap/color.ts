@@ -4,6 +4,11 @@ import { opaqueBlack } from '../pixels.ts';
 /** Bits per pixel a session or bitmap may have: [MS-RDPBCGR] 2.2.7.1.2, 2.2.9.1.1.3.1.2.2. */
 export type PixelDepth = 8 | 15 | 16 | 24 | 32;
 
+/** Interleaved RLE has no 32 bpp form: there the bitmap is planar. */
+export type InterleavedDepth = Exclude<PixelDepth, 32>;
+
+export const whitePixel: Record<InterleavedDepth, number> = { 8: 0xff, 15: 0x7fff, 16: 0xffff, 24: 0xffffff };
+
 /** Colours of an 8 bpp session as pixel words. */
 export type Palette = Uint32Array;
 

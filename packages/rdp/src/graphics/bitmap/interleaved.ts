@@ -1,11 +1,7 @@
 import { type DecodeError, Reader } from '@lucid-sessions/wire';
 import { createPixelBuffer, type PixelBuffer } from '../pixels.ts';
-import { type Palette, type PixelDepth, pixelBytes, toWords } from './color.ts';
-
-/** Interleaved RLE has no 32 bpp form: there the bitmap is planar. */
-export type InterleavedDepth = Exclude<PixelDepth, 32>;
-
-const whitePixel: Record<InterleavedDepth, number> = { 8: 0xff, 15: 0x7fff, 16: 0xffff, 24: 0xffffff };
+import { type InterleavedDepth, type Palette, pixelBytes, toWords, whitePixel } from './color.ts';
+import { type BitmapEngine, bitmapEngine } from './engine.ts';
 
 type Kind = 'background' | 'foreground' | 'image' | 'colorRun' | 'colorImage' | 'dithered';
 const regularKinds: readonly (Kind | undefined)[] = ['background', 'foreground', 'image', 'colorRun', 'colorImage'];
@@ -16,7 +12,7 @@ const extendedKinds: readonly (Kind | undefined)[] = [...regularKinds, undefined
 
 /**
  * Interleaved RLE: [MS-RDPBCGR] 2.2.9.1.1.3.1.2.4 and 3.1.9. Rows come bottom-up. A stream of fewer pixels than width × height is
- * `truncated` (what other clients show there is what lay in their memory), one of more is `invalid`. Throws `DecodeError`.
+ * `truncated` (what other clients show there is what lay in their memory), one of more is `invalid`. With `engine` null it decodes without WebAssembly. Throws `DecodeError`.
  */
 export function decodeInterleaved(
   bytes: Uint8Array,
@@ -24,7 +20,10 @@ export function decodeInterleaved(
   height: number,
   depth: InterleavedDepth,
   palette: Palette,
+  engine: BitmapEngine | null = bitmapEngine(),
 ): PixelBuffer {
+  const drawn = engine?.interleaved(bytes, width, height, depth, palette);
+  if (drawn) return drawn;
   const picture = createPixelBuffer(width, height, 0);
   const pixels = new InterleavedRun(bytes, width, height, depth).decode();
   for (let row = 0; row < height; row += 1)

@@ -1,13 +1,8 @@
 import { Reader } from '@lucid-sessions/wire';
 import { createPixelBuffer, type PixelBuffer } from '../pixels.ts';
+import { type BitmapEngine, bitmapEngine } from './engine.ts';
+import { type NsCodecOptions, readNsCodecLayout } from './nscodec-layout.ts';
 import { combineYCoCg } from './ycocg.ts';
-
-export interface NsCodecOptions {
-  /** Keep the alpha plane; otherwise the picture is opaque. */
-  readonly alpha?: boolean;
-  /** The last row comes first: surface commands and cached bitmaps, but not ClearCodec. */
-  readonly bottomUp?: boolean;
-}
 
 /** NSCodec bitmap: [MS-RDPNSC] 2.2.2, 3.1.8. Throws `DecodeError`. */
 export function decodeNsCodec(
@@ -15,28 +10,31 @@ export function decodeNsCodec(
   width: number,
   height: number,
   options: NsCodecOptions = {},
+  engine: BitmapEngine | null = bitmapEngine(),
 ): PixelBuffer {
+  const drawn = engine?.nsCodec(bytes, width, height, options);
+  if (drawn) return drawn;
   const reader = new Reader(bytes);
-  const planeBytes = [reader.u32le(), reader.u32le(), reader.u32le(), reader.u32le()] as const;
-  const colorLossLevel = reader.u8();
-  const subsampled = reader.u8() !== 0;
-  reader.skip(2);
-  if (colorLossLevel < 1 || colorLossLevel > 7) throw reader.error('invalid', 'the colour loss level is not 1 to 7');
+  const { planes, lumaStride, chromaStride, subsampled, colorLossLevel } = readNsCodecLayout(reader, width, height);
   const picture = createPixelBuffer(width, height, 0);
-  const lumaStride = subsampled ? (width + 7) & ~7 : width;
-  const chromaStride = subsampled ? lumaStride >> 1 : width;
-  const chromaBytes = chromaStride * (subsampled ? (height + 1) >> 1 : height);
-  const luma = readPlane(reader, planeBytes[0], lumaStride * height);
-  const orange = readPlane(reader, planeBytes[1], chromaBytes);
-  const green = readPlane(reader, planeBytes[2], chromaBytes);
-  const alpha = options.alpha && planeBytes[3] > 0 ? readPlane(reader, planeBytes[3], width * height) : null;
+  const plane = (index: number): Uint8Array => readPlane(reader, planes[index]!.bytesCount, planes[index]!.rawBytes);
+  const [luma, orange, green] = [plane(0), plane(1), plane(2)];
+  const alpha = options.alpha && planes[3]!.bytesCount > 0 ? plane(3) : null;
   const chromaShift = subsampled ? 1 : 0;
-  const planes = { luma, lumaStride, orange, orangeSign: 1, green, chromaStride, chromaShift, colorLossLevel } as const;
-  combineYCoCg(picture, { ...planes, alpha, bottomUp: options.bottomUp === true });
+  const samples = {
+    luma,
+    lumaStride,
+    orange,
+    orangeSign: 1,
+    green,
+    chromaStride,
+    chromaShift,
+    colorLossLevel,
+  } as const;
+  combineYCoCg(picture, { ...samples, alpha, bottomUp: options.bottomUp === true });
   return picture;
 }
 
-/** A plane as long as it is wide and high is raw, a shorter one NSCODEC_RLE_SEGMENTS (2.2.2.1). */
 function readPlane(reader: Reader, planeBytes: number, rawBytes: number): Uint8Array {
   if (planeBytes > rawBytes) throw reader.error('invalid', 'a plane is longer than its pixels');
   const plane = reader.sub(planeBytes);

@@ -1,28 +1,25 @@
 import { DecodeError } from '@lucid-sessions/wire';
 import { createPixelBuffer, opaqueBlack, type PixelBuffer } from '../pixels.ts';
+import { type BitmapEngine, bitmapEngine } from './engine.ts';
+import { type PlanarHeader, type PlanarOptions, planarHeader } from './planar-header.ts';
 import { combineYCoCg } from './ycocg.ts';
 
-/** FormatHeader: [MS-RDPEGDI] 2.2.2.5.1. */
-const colorLossMask = 0x07;
-const chromaSubsampling = 0x08;
-const runLengthEncoded = 0x10;
-const noAlpha = 0x20;
-
-export interface PlanarOptions {
-  /** The last row comes first: bitmap updates and cached bitmaps, but not graphics pipeline surfaces. */
-  readonly bottomUp: boolean;
-  /** Keep the alpha plane. A screen is opaque, a surface needn't be. */
-  readonly alpha?: boolean;
-}
-
 /** RDP 6.0 planar bitmap: [MS-RDPEGDI] 2.2.2.5, 3.1.9. Throws `DecodeError`. */
-export function decodePlanar(bytes: Uint8Array, width: number, height: number, options: PlanarOptions): PixelBuffer {
+export function decodePlanar(
+  bytes: Uint8Array,
+  width: number,
+  height: number,
+  options: PlanarOptions,
+  engine: BitmapEngine | null = bitmapEngine(),
+): PixelBuffer {
+  const drawn = engine?.planar(bytes, width, height, options);
+  if (drawn) return drawn;
   const source: PlaneSource = { bytes, at: 1, end: bytes.length };
   if (bytes.length === 0) throw planeTruncated(source);
-  const header = bytes[0]!;
-  const decode = header & runLengthEncoded ? decodeRunLength : decodePlain;
+  const header = planarHeader(bytes[0]!);
+  const decode = header.runLengthEncoded ? decodeRunLength : decodePlain;
   const picture = createPixelBuffer(width, height);
-  if (header & colorLossMask) decodeChroma(source, header, decode, picture, options);
+  if (header.colorLossLevel > 0) decodeChroma(source, header, decode, picture, options);
   else decodeColors(source, header, decode, picture, options);
   return picture;
 }
@@ -48,22 +45,22 @@ type PlaneDecoder = (source: PlaneSource, target: PlaneTarget) => void;
 /** Alpha, red, green, blue; each goes into the picture at once. */
 function decodeColors(
   source: PlaneSource,
-  header: number,
+  header: PlanarHeader,
   decode: PlaneDecoder,
   picture: PixelBuffer,
   options: PlanarOptions,
 ): void {
-  if (header & chromaSubsampling) throw new DecodeError('invalid', 'chroma subsampling without a chroma plane', 0);
+  if (header.subsampled) throw new DecodeError('invalid', 'chroma subsampling without a chroma plane', 0);
   const { width, height } = picture;
   const bytes = new Uint8Array(picture.data.buffer);
   const stride = options.bottomUp ? -width * 4 : width * 4;
   const top = options.bottomUp ? (height - 1) * width * 4 : 0;
   const plane = (channel: number) => decode(source, { bytes, first: top + channel, step: 4, stride, width, height });
-  if (!(header & noAlpha)) plane(3);
+  if (header.hasAlpha) plane(3);
   plane(0);
   plane(1);
   plane(2);
-  if (!(header & noAlpha) && !options.alpha) {
+  if (header.hasAlpha && !options.alpha) {
     const words = picture.words;
     for (let index = 0; index < words.length; index += 1) words[index] = words[index]! | opaqueBlack;
   }
@@ -72,13 +69,13 @@ function decodeColors(
 /** Alpha, luma, orange and green chroma, the latter two at half size where subsampled. */
 function decodeChroma(
   source: PlaneSource,
-  header: number,
+  header: PlanarHeader,
   decode: PlaneDecoder,
   picture: PixelBuffer,
   options: PlanarOptions,
 ): void {
   const { width, height } = picture;
-  const subsampled = (header & chromaSubsampling) !== 0;
+  const { subsampled } = header;
   const chromaWidth = subsampled ? (width + 1) >> 1 : width;
   const chromaHeight = subsampled ? (height + 1) >> 1 : height;
   const plane = (planeWidth: number, planeHeight: number) => {
@@ -86,7 +83,7 @@ function decodeChroma(
     decode(source, { bytes, first: 0, step: 1, stride: planeWidth, width: planeWidth, height: planeHeight });
     return bytes;
   };
-  const alpha = header & noAlpha ? null : plane(width, height);
+  const alpha = header.hasAlpha ? plane(width, height) : null;
   const luma = plane(width, height);
   const orange = plane(chromaWidth, chromaHeight);
   const green = plane(chromaWidth, chromaHeight);
@@ -99,7 +96,7 @@ function decodeChroma(
     green,
     chromaStride: chromaWidth,
     chromaShift: subsampled ? 1 : 0,
-    colorLossLevel: header & colorLossMask,
+    colorLossLevel: header.colorLossLevel,
     alpha: options.alpha ? alpha : null,
     bottomUp: options.bottomUp,
   });

@@ -166,6 +166,7 @@ export const i8x16 = {
 
 export const i32x4 = {
   splat: simdUnary(0x11),
+  eq: simdBinary(0x37),
   extendLowI16x8S: simdUnary(0xa7),
   extendHighI16x8S: simdUnary(0xa8),
   extendLowI16x8U: simdUnary(0xa9),
