@@ -1,4 +1,4 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import {
   type H264Decoder,
   nalAccessUnitDelimiter,
@@ -12,6 +12,7 @@ import {
   type YuvFrame,
 } from '@lucid-sessions/rdp/graphics';
 import { DecodeError } from '@lucid-sessions/wire';
+import { openProgramOutput, type ProgramOutput } from './ffmpeg-output.ts';
 
 export type FfmpegErrorCode = 'not_installed' | 'failed' | 'timed_out' | 'closed';
 
@@ -151,7 +152,9 @@ class FfmpegH264Decoder implements H264Decoder {
     // Closed while it waited: no process is started that nobody would end.
     if (this.#closed) throw new FfmpegError('closed', 'the h.264 decoder was closed');
     this.#endStream();
-    this.#stream = new FfmpegStream(this.#ffmpegPath, codedWidth, codedHeight, this.#pictureTimeoutMs);
+    const stream = new FfmpegStream(codedWidth, codedHeight, this.#pictureTimeoutMs);
+    this.#stream = stream;
+    await stream.start(this.#ffmpegPath);
   }
 
   #endStream(): void {
@@ -181,7 +184,10 @@ class FfmpegStream {
   readonly width: number;
   readonly height: number;
   readonly #pictureTimeoutMs: number;
-  readonly #process: ChildProcessWithoutNullStreams;
+  #process: ChildProcess | null = null;
+  #output: ProgramOutput | null = null;
+  readonly #pictureBytes: number;
+  /** One byte more than a picture: what comes there was not asked for, or is the next one's. */
   readonly #picture: Uint8Array;
   #filled = 0;
   /** In the order they were sent. */
@@ -190,29 +196,52 @@ class FfmpegStream {
   #failure: Error | null = null;
   #complaint = '';
 
-  constructor(ffmpegPath: string, width: number, height: number, pictureTimeoutMs: number) {
+  constructor(width: number, height: number, pictureTimeoutMs: number) {
     this.width = width;
     this.height = height;
     this.#pictureTimeoutMs = pictureTimeoutMs;
-    this.#picture = new Uint8Array((width * height * 3) / 2);
-    this.#process = spawn(ffmpegPath, ffmpegArguments, { stdio: 'pipe' });
-    this.#process.on('error', (error) => this.#fail(startError(error, ffmpegPath)));
-    this.#process.on('close', () =>
-      this.#fail(new FfmpegError('failed', `ffmpeg ended: ${this.#complaint || 'no word'}`)),
+    this.#pictureBytes = (width * height * 3) / 2;
+    this.#picture = new Uint8Array(this.#pictureBytes + 1);
+  }
+
+  async start(ffmpegPath: string): Promise<void> {
+    const output = await openProgramOutput(
+      () => this.#room(),
+      (count) => this.#received(count),
     );
+    if (this.#failure !== null) {
+      closeOutput(output);
+      return;
+    }
+    this.#output = output;
+    const child = spawn(ffmpegPath, ffmpegArguments, { stdio: ['pipe', output?.writing ?? 'pipe', 'pipe'] });
+    output?.writing.destroy();
+    this.#process = child;
+    child.on('error', (error) => this.#fail(startError(error, ffmpegPath)));
+    child.on('close', () => this.#ended());
     // A process that is gone says so by 'close'; its pipes would only repeat it.
-    this.#process.stdin.on('error', () => undefined);
-    this.#process.stdout.on('data', (chunk: Buffer) => this.#receive(chunk));
-    this.#process.stderr.on('data', (chunk: Buffer) => this.#complain(chunk));
+    child.stdin?.on('error', () => undefined);
+    output?.reading.on('error', () => undefined);
+    output?.reading.on('close', () => this.#ended());
+    child.stdout?.on('data', (chunk: Buffer) => this.#copy(chunk));
+    child.stderr?.on('data', (chunk: Buffer) => this.#complain(chunk));
+  }
+
+  /** When the program is gone and all it said was read. */
+  #ended(): void {
+    const { exitCode, signalCode } = this.#process!;
+    const gone = exitCode !== null || signalCode !== null;
+    if (gone && (this.#output === null || this.#output.reading.destroyed))
+      this.#fail(new FfmpegError('failed', `ffmpeg ended: ${this.#complaint || 'no word'}`));
   }
 
   /** `take` is given the picture, in memory the next one will use again. */
   decode(bytes: Uint8Array, picturesExpected: number, take: (frame: YuvFrame) => void): Promise<void> {
     if (this.#failure) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ bytesLeft: picturesExpected * this.#picture.length, take, resolve, reject });
+      this.#waiting.push({ bytesLeft: picturesExpected * this.#pictureBytes, take, resolve, reject });
       if (this.#waiting.length === 1) this.#wait(this.#pictureTimeoutMs);
-      this.#process.stdin.write(bytes);
+      this.#process?.stdin?.write(bytes);
     });
   }
 
@@ -224,32 +253,59 @@ class FfmpegStream {
 
   end(): void {
     this.#fail(new FfmpegError('closed', 'the h.264 decoder was closed'));
-    this.#process.stdin.destroy();
-    this.#process.kill('SIGKILL');
+    this.#process?.stdin?.destroy();
+    this.#process?.kill('SIGKILL');
+    closeOutput(this.#output);
   }
 
-  /** Pictures come back to back; of several for one access unit the last stays. */
-  #receive(chunk: Buffer): void {
-    if (chunk.length > this.#waiting.reduce((sum, { bytesLeft }) => sum + bytesLeft, 0)) {
-      this.#fail(new FfmpegError('failed', 'ffmpeg gave more pictures than it was sent'));
-      this.#process.kill('SIGKILL');
+  /** Where the next bytes go. Pictures come back to back; of several for one access unit the last stays. */
+  #room(): Uint8Array {
+    if (this.#filled === this.#pictureBytes) this.#filled = 0;
+    const { length, 0: waiting } = this.#waiting;
+    const endsAll = length === 1 && waiting!.bytesLeft === this.#pictureBytes - this.#filled;
+    return this.#picture.subarray(this.#filled, endsAll ? this.#picture.length : this.#pictureBytes);
+  }
+
+  #copy(chunk: Buffer): void {
+    for (let at = 0; at < chunk.length && this.#failure === null; ) {
+      const room = this.#room();
+      const part = chunk.subarray(at, at + room.length);
+      room.set(part);
+      this.#received(part.length);
+      at += part.length;
+    }
+  }
+
+  #received(count: number): void {
+    this.#filled += count;
+    const extra = Math.max(0, this.#filled - this.#pictureBytes);
+    this.#filled -= extra;
+    this.#count(count - extra, extra);
+    if (extra === 0 || this.#failure !== null) return;
+    this.#picture[0] = this.#picture[this.#pictureBytes]!;
+    this.#filled = extra;
+    this.#count(extra, 0);
+  }
+
+  /** Bytes of one picture came, and so many behind it. */
+  #count(bytes: number, extra: number): void {
+    const waiting = this.#waiting[0];
+    if (waiting === undefined || (extra > 0 && this.#waiting.length === 1)) {
+      if (this.#failure === null) this.#stop(new FfmpegError('failed', 'ffmpeg gave more pictures than it was sent'));
       return;
     }
-    for (let at = 0; at < chunk.length; ) {
-      const waiting = this.#waiting[0]!;
-      if (this.#filled === this.#picture.length) this.#filled = 0;
-      const part = chunk.subarray(at, at + this.#picture.length - this.#filled);
-      this.#picture.set(part, this.#filled);
-      this.#filled += part.length;
-      at += part.length;
-      waiting.bytesLeft -= part.length;
-      if (waiting.bytesLeft > 0) continue;
-      this.#waiting.shift();
-      this.#complaint = '';
-      this.#wait(this.#pictureTimeoutMs);
-      waiting.take(this.#frame());
-      waiting.resolve();
-    }
+    waiting.bytesLeft -= bytes;
+    if (waiting.bytesLeft > 0) return;
+    this.#waiting.shift();
+    this.#complaint = '';
+    this.#wait(this.#pictureTimeoutMs);
+    waiting.take(this.#frame());
+    waiting.resolve();
+  }
+
+  #stop(error: Error): void {
+    this.#fail(error);
+    this.#process?.kill('SIGKILL');
   }
 
   #frame(): YuvFrame {
@@ -261,7 +317,7 @@ class FfmpegStream {
       height,
       y: this.#picture.subarray(0, lumaBytes),
       u: this.#picture.subarray(lumaBytes, lumaBytes + chromaBytes),
-      v: this.#picture.subarray(lumaBytes + chromaBytes),
+      v: this.#picture.subarray(lumaBytes + chromaBytes, this.#pictureBytes),
       strideY: width,
       strideUv: width / 2,
     };
@@ -277,8 +333,7 @@ class FfmpegStream {
     const error = this.#complaint
       ? new DecodeError('invalid', `ffmpeg can't decode an h.264 picture: ${this.#complaint}`)
       : new FfmpegError('timed_out', `ffmpeg gave no picture within ${this.#pictureTimeoutMs} ms`);
-    this.#fail(error);
-    this.#process.kill('SIGKILL');
+    this.#stop(error);
   }
 
   #fail(error: Error): void {
@@ -286,6 +341,11 @@ class FfmpegStream {
     clearTimeout(this.#timer);
     for (const { reject } of this.#waiting.splice(0)) reject(error);
   }
+}
+
+function closeOutput(output: ProgramOutput | null): void {
+  output?.reading.destroy();
+  output?.writing.destroy();
 }
 
 function startError(error: NodeJS.ErrnoException, ffmpegPath: string): FfmpegError {

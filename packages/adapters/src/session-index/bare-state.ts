@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { compactState, type HistoryDepth, SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags } from '@lucid-sessions/recording';
 import { packState } from '@lucid-sessions/recording/session-index';
@@ -54,7 +55,7 @@ export class BareState {
         );
       await decoder.settle();
       const reached = decoder.snapshot('lean');
-      return reached !== null && Buffer.compare(packPixels(reached), packPixels(after)) === 0 ? packed : null;
+      return reached !== null && isDeepStrictEqual(pixelsOf(reached), pixelsOf(after)) ? packed : null;
     } finally {
       decoder.close();
     }
@@ -62,8 +63,11 @@ export class BareState {
 }
 
 /** What was taken away and has to be there again: the rest comes from the same bytes. */
-const packPixels = ({ screen, graphics: { pipeline } }: SessionSnapshot): Uint8Array =>
-  packState([screen.pixels, pipeline?.surfaces ?? [], pipeline?.codecs.avc ?? []]);
+const pixelsOf = ({ screen, graphics: { pipeline } }: SessionSnapshot): unknown[] => [
+  screen.pixels,
+  pipeline?.surfaces ?? [],
+  pipeline?.codecs.avc ?? [],
+];
 
 function withoutPixels(state: SessionSnapshot): SessionSnapshot {
   const pipeline = state.graphics.pipeline!;

@@ -34,9 +34,8 @@ const chunksMax = 12;
 /** A bare state costs next to nothing, but trying it does. */
 const workBytesOfBare = 64 * 1024;
 const bareBytesGuess = 8 * 1024;
-/** H.264 is slow to decode, and its first states are costly: so much is lent at first, and paid back little by little. */
-const lentBytes = 768 * 1024;
-const repaidAtBytes = 40 << 20;
+/** What a keyframe costs beside its own bytes: the sidecar's seal, and a row in the list. */
+const sidecarBytes = 128;
 /** In H.264 a state with pixels leaves as much as it costs for later ones without, which are worth more. */
 const leftInH264 = 2;
 /** However short an H.264 picture is, every pixel of it is decoded. */
@@ -226,8 +225,7 @@ export class KeyframeWalk {
   }
 
   get #allowanceBytes(): number {
-    const lent = this.#h264 ? lentBytes * Math.max(0, 1 - this.#storedBytes / repaidAtBytes) : 0;
-    return this.#storedBytes * shareMax + lent - this.#keyframeBytes;
+    return this.#storedBytes * shareMax - this.#keyframeBytes - sidecarBytes;
   }
 
   get #left(): number {
@@ -288,7 +286,7 @@ export class KeyframeWalk {
     if (base === null) this.#wholeBytes = bytes.length;
     else this.#useBase(base);
     if (depth < depthMax) this.#useBase({ number, packed, checksum: keyframeChecksum(bytes), depth });
-    this.#keyframeBytes += bytes.length;
+    this.#keyframeBytes += bytes.length + sidecarBytes;
     this.#number += 1;
     this.#workBytes = 0;
     this.#place = place;

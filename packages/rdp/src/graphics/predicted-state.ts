@@ -44,11 +44,18 @@ function withPixels(snapshot: SessionSnapshot, change: (pixels: PixelBuffer) => 
 function sparse(pixels: PixelBuffer): PixelBuffer | SparsePixels {
   const { width, height } = pixels;
   const rowOf = (row: number) => pixels.words.subarray(row * width, (row + 1) * width);
-  const rows = Array.from({ length: height }, (_, row) => row).filter((row) => !rowOf(row).every((word) => word === 0));
+  const rows = Array.from({ length: height }, (_, row) => row).filter(
+    (row) => !isZero(pixels.words, row * width, width),
+  );
   if (rows.length * 2 > height) return pixels;
   const words = new Uint32Array(rows.length * width);
   for (const [at, row] of rows.entries()) words.set(rowOf(row), at * width);
   return { width, height, rows: Uint32Array.from(rows), words };
+}
+
+function isZero(words: Uint32Array, first: number, count: number): boolean {
+  for (let at = first; at < first + count; at += 1) if (words[at] !== 0) return false;
+  return true;
 }
 
 function dense(pixels: PixelBuffer | SparsePixels): PixelBuffer {

@@ -121,16 +121,17 @@ export class AvcSurface {
     const steps = messages.flatMap(({ version, parts }, message) =>
       parts.map((part, at) => ({ ...part, version, message, last: at === parts.length - 1 })),
     );
+    const merged = this.#toMerge(steps);
     const drawn: Rectangle[] = [];
     const failed = new Set<number>();
     await this.#stream.decodeRun(
       steps.map(({ planned }) => planned),
       (index) => {
-        const { version, message, regions } = steps[index]!;
-        return version === 'avc420' ? around(shown[message]!) : aroundBlocks(regions);
+        const { version, message } = steps[index]!;
+        return version === 'avc420' ? around(shown[message]!) : aroundBlocks(merged[index]!);
       },
       (index, result) => {
-        const { version, view, message, regions, last } = steps[index]!;
+        const { version, view, message, last } = steps[index]!;
         this.#version = version;
         this.#last[view] = this.#stream.lastReference;
         try {
@@ -138,7 +139,7 @@ export class AvcSurface {
           if (result) {
             assertWhole(result);
             const clip = sizeOf(result.width, result.height);
-            if (version !== 'avc420') this.#merge(view, result, clipped(regions, clip));
+            if (version !== 'avc420') this.#merge(view, result, clipped(merged[index]!, clip));
             else drawn.push(...draw420(result, target, clipped(shown[message]!, clip)));
           }
         } catch (error) {
@@ -153,6 +154,16 @@ export class AvcSurface {
       },
     );
     return drawn;
+  }
+
+  /**
+   * What has to be merged of each part. A main view takes over all of its regions: nothing of earlier ones is left there. While the
+   * votes count what they see, they see all, whether pictures come one by one or together.
+   */
+  #toMerge(steps: readonly (Part & { readonly version: AvcVersion })[]): readonly (readonly Rectangle[])[] {
+    const regions = steps.map((step) => (step.version === 'avc420' ? [] : step.regions));
+    const counts = steps.some(({ version }) => version === 'avc444v2') && !this.#chromaVotes.settled;
+    return counts ? regions : uncovered(regions, (index) => steps[index]!.view === 'main');
   }
 
   #merge(view: View, frame: YuvFrame, regions: readonly Rectangle[]): void {

@@ -35,9 +35,14 @@ export class ChromaVotes {
     return this.#average > this.#own ? 'average' : 'own';
   }
 
+  /** Nothing is counted any more. */
+  get settled(): boolean {
+    return this.#average + this.#own >= votesMax || this.#blocksSeen >= blocksMax;
+  }
+
   /** Looks at an area whose blocks have both views. */
   count(picture: Yuv444Picture, area: Rectangle): void {
-    if (this.#average + this.#own >= votesMax || this.#blocksSeen >= blocksMax) return;
+    if (this.settled) return;
     this.#blocksSeen += (area.width * area.height) >> 2;
     const right = area.left + area.width - 1;
     const bottom = area.top + area.height - 1;

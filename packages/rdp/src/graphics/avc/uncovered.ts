@@ -3,15 +3,20 @@ import { intersect, isEmpty, type Rectangle, union } from '../pixels.ts';
 /** More rectangles than this are not told apart: everything is drawn then. */
 const rectanglesMax = 256;
 
-/** Of areas painted one after the other (first to last), what no later one paints again. */
-export function uncovered(areas: readonly (readonly Rectangle[])[]): readonly (readonly Rectangle[])[] {
+/** Of areas painted one after the other (first to last), what no later one paints again; `covers`: those of them that paint over all. */
+export function uncovered(
+  areas: readonly (readonly Rectangle[])[],
+  covers: (index: number) => boolean = () => true,
+): readonly (readonly Rectangle[])[] {
   if (areas.reduce((sum, { length }) => sum + length, 0) > rectanglesMax) return areas;
   const left: Rectangle[][] = [];
   const covered: Rectangle[] = [];
-  for (const own of areas.toReversed()) {
+  for (let index = areas.length - 1; index >= 0; index -= 1) {
+    const own = areas[index]!;
     left.unshift(
       covered.reduce<Rectangle[]>((parts, cover) => parts.flatMap((part) => without(part, cover)), [...own]),
     );
+    if (!covers(index)) continue;
     for (const area of own) if (!covered.some((cover) => without(area, cover).length === 0)) covered.push(area);
   }
   return left;

@@ -37,17 +37,26 @@ export function mergeView(
 /** The main view, [MS-RDPEGFX] 3.3.8.3.2: all luma (B1), and chroma (B2, B3) that stands for whole 2 × 2 blocks until more comes. */
 function mergeMainView(picture: Yuv444Picture, frame: YuvFrame, area: Rectangle): void {
   const { left, right, top, bottom } = evenBounds(area);
+  const { stride } = picture;
   for (let row = top; row < bottom; row += 1) {
-    const to = row * picture.stride;
     const luma = row * frame.strideY;
-    picture.y.set(frame.y.subarray(luma + left, luma + right), to + left);
-    const chroma = (row >> 1) * frame.strideUv;
-    for (let x = left; x < right; x += 1) {
-      picture.u[to + x] = frame.u[chroma + (x >> 1)]!;
-      picture.v[to + x] = frame.v[chroma + (x >> 1)]!;
+    picture.y.set(frame.y.subarray(luma + left, luma + right), row * stride + left);
+  }
+  for (const name of ['u', 'v'] as const) {
+    const plane = picture[name];
+    const source = frame[name];
+    const pairs = pairsOf(plane);
+    for (let row = top; row < bottom; row += 2) {
+      const to = row * stride;
+      const chroma = (row >> 1) * frame.strideUv;
+      for (let x = left >> 1; x < right >> 1; x += 1) pairs[(to >> 1) + x] = source[chroma + x]! * 0x0101;
+      plane.copyWithin(to + stride + left, to + left, to + right);
     }
   }
 }
+
+/** Two samples at a time: sides are even, and planes begin at the start of their memory. */
+const pairsOf = (plane: Uint8Array): Uint16Array => new Uint16Array(plane.buffer, plane.byteOffset, plane.length >> 1);
 
 /**
  * The auxiliary view of AVC444, [MS-RDPEGFX] 3.3.8.3.2. In its luma plane eight rows of U (B4) and eight of V (B5) take turns: the
@@ -81,19 +90,21 @@ function mergeAuxiliaryViewV2(picture: Yuv444Picture, frame: YuvFrame, area: Rec
   const { left, right, top, bottom } = evenBounds(area);
   const halfWidth = frame.width >> 1;
   const quarterWidth = frame.width >> 2;
+  const { u, v, stride } = picture;
+  const { y, strideY, strideUv } = frame;
   for (let row = top; row < bottom; row += 1) {
-    const to = row * picture.stride;
-    const luma = row * frame.strideY;
+    const to = row * stride;
+    const luma = row * strideY;
     for (let x = left + 1; x < right; x += 2) {
-      picture.u[to + x] = frame.y[luma + (x >> 1)]!;
-      picture.v[to + x] = frame.y[luma + halfWidth + (x >> 1)]!;
+      u[to + x] = y[luma + (x >> 1)]!;
+      v[to + x] = y[luma + halfWidth + (x >> 1)]!;
     }
     if (!(row & 1)) continue;
-    const chroma = (row >> 1) * frame.strideUv;
+    const chroma = (row >> 1) * strideUv;
     for (let x = left; x < right; x += 2) {
       const plane = x & 2 ? frame.v : frame.u;
-      picture.u[to + x] = plane[chroma + (x >> 2)]!;
-      picture.v[to + x] = plane[chroma + quarterWidth + (x >> 2)]!;
+      u[to + x] = plane[chroma + (x >> 2)]!;
+      v[to + x] = plane[chroma + quarterWidth + (x >> 2)]!;
     }
   }
 }
