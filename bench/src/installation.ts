@@ -62,7 +62,7 @@ export async function startInstallation(
   });
   child.once('exit', (code, signal) => console.log(`the gateway has ended: ${code ?? signal}`));
   const url = `http://127.0.0.1:${api}/api/v1`;
-  await eventually('the gateway', async () => (await fetch(`${url}/health`).catch(() => null))?.ok, 60_000);
+  await eventually('the gateway', async () => (await fetch(`${url}/health`).catch(() => null))?.ok, 240_000);
   const token = (await readFile(join(dataDir, 'secrets', 'admin-token'), 'utf8')).trim();
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
   const call = async <T>(method: string, path: string): Promise<T> => {

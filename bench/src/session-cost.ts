@@ -128,7 +128,8 @@ async function measure(relay: Relay, shadow: PeerServer, work: Work, seconds: nu
   }
 }
 
-function scroll({ display = ':0' }: PeerServer): ChildProcess {
+/** A terminal with ten new lines a second. */
+export function scroll({ display = ':0' }: PeerServer): ChildProcess {
   const script = 'i=0; while :; do i=$((i+1)); echo "$i $(printf %070d $((i * 7919)))"; sleep 0.1; done';
   return spawn('xterm', ['-geometry', '100x40+10+200', '-e', 'sh', '-c', script], {
     env: { ...process.env, DISPLAY: display },

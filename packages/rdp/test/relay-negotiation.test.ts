@@ -10,6 +10,7 @@ import {
   conferenceCreateRequest,
   conferenceCreateResponse,
   confirmActive,
+  demandActive,
   initiateMultitransportRequest,
   initiateMultitransportResponse,
   mcsConnectInitial,
@@ -412,6 +413,76 @@ test('Confirm Active no longer says that keys come, and nothing else of it chang
       assert.equal(whats(running).length, isPersistent ? 1 : 0);
     }),
     { numRuns: 60 },
+  );
+});
+
+// ---- what no decoder here draws
+
+const orders = (nineGrid: number, multiNineGrid: number): CapabilitySet => {
+  const orderSupport = new Uint8Array(32).fill(1, 0, 4).fill(1, 8, 9);
+  orderSupport[7] = nineGrid;
+  orderSupport[9] = multiNineGrid;
+  const zero = { pad4octetsA: 0, pad2octetsA: 0, numberFonts: 0, textFlags: 0, pad4octetsB: 0, pad2octetsC: 0 };
+  const more = { pad2octetsD: 0, textAnsiCodePage: 0, pad2octetsE: 0, orderSupportExFlags: 0, desktopSaveSize: 0 };
+  const fixed = { desktopSaveXGranularity: 1, desktopSaveYGranularity: 20, maximumOrderLevel: 1, orderFlags: 0x22 };
+  return { kind: 'order', terminalDescriptor: new Uint8Array(16), orderSupport, ...zero, ...more, ...fixed };
+};
+const nineGrid = (level: number): CapabilitySet => {
+  return {
+    kind: 'drawNineGrid',
+    drawNineGridSupportLevel: level,
+    drawNineGridCacheSize: 2560,
+    drawNineGridCacheEntries: 256,
+  };
+};
+const gdiPlus = (level: number): CapabilitySet => {
+  const sizes = { gdipCacheEntries: new Uint8Array(10), gdipCacheChunkSize: new Uint8Array(8) };
+  const properties = { gdipVersion: 3, drawGdiplusCacheLevel: 1, gdipImageCacheProperties: new Uint8Array(6) };
+  return { kind: 'drawGdiPlus', drawGdiPlusSupportLevel: level, ...sizes, ...properties };
+};
+const composition = (level: number): CapabilitySet => ({ kind: 'desktopComposition', compDeskSupportLevel: level });
+const ignored = Buffer.from('a651439c3535ae42910ccdfce5760b58', 'hex');
+const remoteFx = Buffer.from('122f777672bd6344afb3b73c9c6f7886', 'hex');
+const codecs = (...guids: Uint8Array[]): CapabilitySet => {
+  const bitmapCodecs = guids.map((codecGuid, at) => ({
+    codecGuid,
+    codecId: at + 1,
+    codecProperties: new Uint8Array(at),
+  }));
+  return { kind: 'bitmapCodecs', bitmapCodecs };
+};
+
+test('drawing that replay can not do is not announced where the server could use it; the rest of Confirm Active stays', () => {
+  const jpeg = Buffer.from('430c9eed1baf4ce6869acb8b37b66237', 'hex');
+  const confirm = (sets: CapabilitySet[]) =>
+    dataOf(
+      'client',
+      channels.io,
+      wrapShareControl(PduType.confirmActive, 1007, confirmActive, {
+        shareId,
+        originatorId: 0x3ea,
+        sourceDescriptor: Buffer.from('MSTSC\0'),
+        pad2Octets: 0,
+        capabilitySets: sets,
+      }),
+    );
+  fc.assert(
+    fc.property(fc.boolean(), fc.boolean(), fc.boolean(), fc.nat(1), fc.boolean(), (nine, gdi, comp, codec, isLeft) => {
+      const running = session(isLeft ? { leaveIn: ['graphics'] } : {});
+      const demand = { shareId, sourceDescriptor: Buffer.from('RDP\0'), pad2Octets: 0, sessionId: 0 };
+      const of = (on: boolean) => (on ? 1 : 0);
+      const capabilitySets = [orders(0, of(nine)), gdiPlus(of(gdi)), composition(of(comp))];
+      const demanded = wrapShareControl(PduType.demandActive, 1002, demandActive, { ...demand, capabilitySets });
+      running.send('server', dataOf('server', channels.io, demanded));
+      const said = [orders(1, 1), nineGrid(2), gdiPlus(1), composition(1), codecs(remoteFx, ...[jpeg].slice(codec))];
+      const [n, g, c] = [nine, gdi, comp].map((isCut) => of(!isCut || isLeft));
+      const left = [jpeg].slice(codec).map((guid) => (isLeft ? guid : ignored));
+      const wanted = [orders(n!, n!), nineGrid(2 * n!), gdiPlus(g!), composition(c!), codecs(remoteFx, ...left)];
+      assert.ok(running.send('client', confirm(said)).equals(confirm(wanted)));
+      const isCut = !isLeft && (nine || gdi || comp || left.length > 0);
+      assert.equal(whats(running).filter((what) => what.startsWith('nine grids')).length, of(isCut));
+    }),
+    { numRuns: 40 },
   );
 });
 

@@ -12,8 +12,10 @@ import { setErrorInfo } from '../pdu/session-control.ts';
 import { PduType, PduType2, shareControlPdu, wrapShareData } from '../pdu/share.ts';
 import type { ChannelIds } from './classify.ts';
 import { ClientChannels } from './client-channels.ts';
+import { clientShares, hasKeyList } from './client-shares.ts';
 import { eachCompressed } from './compressed-pdus.ts';
 import { CompressedSecrets } from './compressed-secrets.ts';
+import type { Undrawable } from './confirm-active.ts';
 import { type ContentTap, type Keeping, READ_BY_RELAY } from './content-tap.ts';
 import { type Downgrade, DowngradeBook, leftIn, type Unreplayable, unreplayable } from './downgrades.ts';
 import { type RelayEvent, type RelaySide, RelayViolation } from './events.ts';
@@ -25,7 +27,6 @@ import {
   multitransportRequest,
   withoutMultitransport,
 } from './multitransport.ts';
-import { withoutPersistentCache } from './persistent-cache.ts';
 import {
   classicCapabilities,
   offersRdp61,
@@ -91,6 +92,8 @@ export class Conversation {
   #shareId: number | null = null;
   #serverInitiator = 0;
   #clientInitiator = 0;
+  /** Everything, until the server says what it has. */
+  #undrawable: Undrawable = { nineGrid: true, gdiPlus: true, composition: true };
   readonly #book = new DowngradeBook();
   readonly #clientChannels: ClientChannels;
   /** Where what the present PDU makes known goes. */
@@ -290,9 +293,7 @@ export class Conversation {
     const { data, channelId } = seen;
     // Behind its place too, in case the server spoke before its time.
     const mayBeInfo =
-      isSecurityHeader(data, SecurityFlag.infoPkt) &&
-      sharePdusOf(data).length === 0 &&
-      withoutPersistentCache(data) === data;
+      isSecurityHeader(data, SecurityFlag.infoPkt) && sharePdusOf(data).length === 0 && !hasKeyList(data);
     if (!this.#clientInfoPassed || mayBeInfo) return this.#clientInfo(pdu, seen, timeUs, events);
     const delivered = this.#clientShares(pdu, seen);
     this.#record(0, channelId, pdu, delivered, timeUs);
@@ -300,8 +301,11 @@ export class Conversation {
   }
 
   #clientShares(pdu: Uint8Array, seen: SeenData): Uint8Array | null {
-    const kept = this.#leaves('bitmap_cache') ? seen.data : withoutPersistentCache(seen.data);
-    if (kept !== seen.data) this.#tell('bitmap_cache');
+    const kept = clientShares(seen.data, {
+      leavesCache: this.#leaves('bitmap_cache'),
+      undrawable: this.#leaves('graphics') ? null : this.#undrawable,
+      tell: (what) => this.#tell(what),
+    });
     if (kept.length === 0) return null;
     const classic = this.#policy.graphics === 'classic' ? this.#classicShare(kept) : kept;
     if (classic === seen.data) return pdu;
@@ -470,6 +474,7 @@ export class Conversation {
     const found = readServerShare(bytes.subarray(start, start + seen.data.length), events, this.#compressed);
     if (found.unread) this.#counters.unread += 1;
     if (found.shareId !== null) this.#shareId = found.shareId;
+    if (found.undrawable !== null) this.#undrawable = found.undrawable;
     const flags = found.redirected ? 1 | TapFlag.receivedOnly : 1;
     this.#blanked(flags, seen.channelId, { bytes, blanked: found.blanked }, timeUs);
     return found.redirected ? null : pdu;

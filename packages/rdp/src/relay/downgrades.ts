@@ -14,6 +14,7 @@ export const downgrades = {
   codecs: 'surface commands, codecs and drawing orders not announced to the server',
   unreadCapabilities: 'capabilities that could not be read were announced to the server whole',
   graphics: 'versions or options of the graphics pipeline that replay does not know not announced to the server',
+  drawing: 'nine grids, GDI+, desktop composition or codecs that replay can not draw not announced to the server',
   bitmap_cache: 'bitmaps kept on the client’s disk not announced to the server',
   udp: 'UDP transport refused',
   channelCompression: 'what the client compressed on its channels passed on uncompressed',
@@ -22,7 +23,7 @@ export const downgrades = {
 /** What stands in the manifest from the beginning where something was left in, whether the peers make use of it or not. */
 export const leftIn: Readonly<Record<Unreplayable, string>> = {
   graphics:
-    'left in (leave_in graphics): every version and option of the graphics pipeline; pictures in codecs that replay does not know are missing from it',
+    'left in (leave_in graphics): every version and option of the graphics pipeline, every drawing order and codec; what replay can not draw is missing from it',
   bitmap_cache:
     'left in (leave_in bitmap_cache): bitmaps kept on the client’s disk; those the server does not send again are missing from replay',
   udp: 'left in (leave_in udp): UDP transport; what crosses by UDP is not recorded',

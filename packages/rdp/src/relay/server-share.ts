@@ -16,6 +16,7 @@ import {
 } from '../pdu/share.ts';
 import { textOfUtf16 } from '../pdu/struct.ts';
 import type { CompressedSecrets } from './compressed-secrets.ts';
+import { type Undrawable, undrawableOf } from './confirm-active.ts';
 import type { RelayEvent } from './events.ts';
 import { blankReconnectSecret, RECONNECT_SECRET } from './secrets.ts';
 import { isSecurityHeader } from './security-header.ts';
@@ -27,11 +28,13 @@ export interface ServerShare {
   /** All of a compressed body was zeroed: where its secret stands could not be told. */
   unread: boolean;
   redirected: boolean;
+  /** Of the last Demand Active too. */
+  undrawable: Undrawable | null;
 }
 
 /** Looks through the MCS data of one PDU on the I/O channel. What does not decode is left to the client to judge. */
 export function readServerShare(data: Uint8Array, events: RelayEvent[], compressed: CompressedSecrets): ServerShare {
-  const found: ServerShare = { shareId: null, blanked: false, unread: false, redirected: false };
+  const found: ServerShare = { shareId: null, blanked: false, unread: false, redirected: false, undrawable: null };
   const { shares, whole } = readShares(data);
   if (!whole && isSecurityHeader(data, SecurityFlag.redirectionPkt)) {
     const redirection = standardRedirection(data);
@@ -110,6 +113,7 @@ function unreadRedirection(body: Uint8Array, found: ServerShare, events: RelayEv
 function readDemandActive(body: Uint8Array, found: ServerShare, events: RelayEvent[]): void {
   const { shareId, capabilitySets } = decode(demandActive, body);
   found.shareId = shareId;
+  found.undrawable = undrawableOf(capabilitySets);
   for (const set of capabilitySets)
     if (set.kind === 'bitmap')
       events.push({ kind: 'activated', shareId, desktopWidth: set.desktopWidth, desktopHeight: set.desktopHeight });
