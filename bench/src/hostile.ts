@@ -19,6 +19,7 @@ import type { ClientAnswer, ClientTask } from './relay-client.ts';
 const pingsPerSecond = 20;
 /** Round trips are asked for in pieces of this, so that memory is looked at in between. */
 const pieceSeconds = 10;
+const piecesAReport = 18;
 const typeEveryMs = 2000;
 const answerMsMax = 120_000;
 
@@ -110,6 +111,7 @@ async function phase(pinger: ChildProcess, pid: number, minutes: number): Promis
     result.latenciesUs.push(...(await ask(pinger, task)).latenciesUs);
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');
     result.rssMb.push(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024);
+    if (result.rssMb.length % piecesAReport === 0) console.log(line('so far', result), `RSS ${result.rssMb.at(-1)} MB`);
   }
   return result;
 }
@@ -123,9 +125,6 @@ interface Told {
 }
 
 async function tell(gateway: Installation, { quiet, attacked, made, began, real }: Told): Promise<void> {
-  const p = (phase: Phase, share: number): number => quantile(phase.latenciesUs, share) / 1000;
-  const line = (name: string, phase: Phase): string =>
-    `${name}: round trip p50 ${p(phase, 0.5).toFixed(2)} ms, p99 ${p(phase, 0.99).toFixed(2)} ms, max ${p(phase, 1).toFixed(1)} ms (${phase.latenciesUs.length} pings)`;
   console.log(line('quiet', quiet));
   console.log(line('hostile', attacked));
   console.log(`p99 ratio ${(p(attacked, 0.99) / p(quiet, 0.99)).toFixed(2)}`);
@@ -163,6 +162,11 @@ async function tell(gateway: Installation, { quiet, attacked, made, began, real 
   const metrics = await (await fetch(`${gateway.url}/metrics`, { headers: gateway.headers })).text();
   for (const metric of metrics.split('\n')) if (/^[a-z_]*(probe|refus|connections)/.test(metric)) console.log(metric);
 }
+
+const p = (phase: Phase, share: number): number => quantile(phase.latenciesUs, share) / 1000;
+
+const line = (name: string, phase: Phase): string =>
+  `${name}: round trip p50 ${p(phase, 0.5).toFixed(2)} ms, p99 ${p(phase, 0.99).toFixed(2)} ms, max ${p(phase, 1).toFixed(1)} ms (${phase.latenciesUs.length} pings)`;
 
 const quantile = (values: readonly number[], share: number): number => {
   const sorted = [...values].sort((a, b) => a - b);
