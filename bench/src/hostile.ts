@@ -2,7 +2,7 @@
  * `node bench/src/main.ts hostile [--minutes 60] [--clients 20] [--quiet-minutes 3]`
  *
  * The whole product with real clients (xfreerdp to freerdp-shadow) at work, first alone, then beside clients and targets that break
- * the connect phase in every way (hostile-peers.ts). Printed: round trips of a connection through the gateway in both halves, memory
+ * the connect phase in every way (hostile-peers.ts), then alone again. Printed: round trips of a connection through the gateway in both halves, memory
  * over time, what was recorded of the real sessions, and what is kept of connections that never became one.
  */
 import { type ChildProcess, fork } from 'node:child_process';
@@ -19,7 +19,7 @@ import type { ClientAnswer, ClientTask } from './relay-client.ts';
 const pingsPerSecond = 20;
 /** Round trips are asked for in pieces of this, so that memory is looked at in between. */
 const pieceSeconds = 10;
-const piecesAReport = 18;
+const piecesAReport = 6;
 const typeEveryMs = 2000;
 const answerMsMax = 120_000;
 
@@ -84,12 +84,14 @@ async function measure(
   const counted = once(hostile.child, 'message');
   hostile.child.send('stop');
   const [{ made, began }] = (await counted) as [HostileCount];
+  await sleep(10_000);
+  const after = await phase(pinger.child, gateway.pid, quietMinutes);
 
   working.abort();
   await Promise.allSettled(work);
   await Promise.all(people.map((person) => person.closeClient()));
   await ask(pinger.child, { kind: 'close' });
-  await tell(gateway, { quiet, attacked, made, began, real: clientsCount + 1 });
+  await tell(gateway, { quiet, attacked, after, made, began, real: clientsCount + 1 });
 }
 
 /** Types a line now and then, until told to stop. */
@@ -119,19 +121,26 @@ async function phase(pinger: ChildProcess, pid: number, minutes: number): Promis
 interface Told {
   quiet: Phase;
   attacked: Phase;
+  after: Phase;
   made: Record<string, number>;
   began: number;
   real: number;
 }
 
-async function tell(gateway: Installation, { quiet, attacked, made, began, real }: Told): Promise<void> {
-  console.log(line('quiet', quiet));
-  console.log(line('hostile', attacked));
-  console.log(`p99 ratio ${(p(attacked, 0.99) / p(quiet, 0.99)).toFixed(2)}`);
+async function tell(gateway: Installation, { quiet, attacked, after, made, began, real }: Told): Promise<void> {
+  const both = { ...quiet, latenciesUs: [...quiet.latenciesUs, ...after.latenciesUs] };
+  for (const [name, phase] of Object.entries({
+    'quiet before': quiet,
+    hostile: attacked,
+    'quiet after': after,
+    'quiet, both': both,
+  }))
+    console.log(line(name, phase));
+  console.log(`p99 ratio to both ${(p(attacked, 0.99) / p(both, 0.99)).toFixed(2)}`);
   const tenth = Math.max(1, Math.floor(attacked.rssMb.length / 10));
   const median = (values: number[]): string => quantile(values, 0.5).toFixed(0);
   console.log(
-    `memory (RSS, MB): quiet ${median(quiet.rssMb)}, first tenth ${median(attacked.rssMb.slice(0, tenth))}, last tenth ${median(attacked.rssMb.slice(-tenth))}, max ${Math.max(...attacked.rssMb).toFixed(0)}`,
+    `memory (RSS, MB): quiet ${median(quiet.rssMb)}, first tenth ${median(attacked.rssMb.slice(0, tenth))}, last tenth ${median(attacked.rssMb.slice(-tenth))}, quiet after ${median(after.rssMb)}, max ${Math.max(...attacked.rssMb).toFixed(0)}`,
   );
   console.log(`hostile connections: ${JSON.stringify(made)}, of them began at a good target: ${began}`);
   await eventually(
