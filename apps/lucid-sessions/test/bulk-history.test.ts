@@ -59,7 +59,7 @@ test('a long session under RDP 6.1 compression ends in the picture that its clie
   const { id, routingToken } = await armSession(gateway, tap.port);
   const token = `/load-balance-info:Cookie: msts=${routingToken}`;
   const address = `127.0.0.1:${gateway.rdpPort}`;
-  const client = await startXfreerdp(address, '-decorations', '/u:test', '/p:test', '/bpp:16', '+compression', token);
+  const client = await startXfreerdp(address, '-decorations', '/u:test', '/p:test', '/bpp:32', '+compression', token);
   t.after(() => client.stop());
   await sessionIn(gateway, id, 'recording');
 
