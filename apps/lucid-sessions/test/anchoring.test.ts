@@ -10,7 +10,6 @@ import { readEvmAnchorProof, type VerificationReport } from '@lucid-sessions/evi
 import {
   type CoreAnchoring,
   connectClient,
-  type Desktop,
   EvmNode,
   eventually,
   FakeBlockchainCore,
@@ -18,7 +17,15 @@ import {
   startDesktop,
 } from '@lucid-sessions/testkit';
 import { runCli } from './support/cli.ts';
-import { armSession, type Gateway, readText, sessionIn, startGateway, verifySession } from './support/gateway.ts';
+import {
+  armSession,
+  type Gateway,
+  readText,
+  recordSession,
+  sessionIn,
+  startGateway,
+  verifySession,
+} from './support/gateway.ts';
 
 interface AnchorAnswer {
   receipts: { backend: string; status: string; block_height: number | null; detail: string | null }[];
@@ -34,17 +41,6 @@ async function coreAndGateway(t: TestContext, more: Record<string, string> = {})
   t.after(() => desktop.stop());
   const gateway = await startGateway(t, { BLOCKCHAIN_ANCHORING_URL: core.url, ...often, ...more });
   return { core, desktop, gateway };
-}
-
-/** A client connects, types a word and leaves; answers when the manifest is signed and logged. */
-async function recordSession(gateway: Gateway, desktop: Desktop): Promise<string> {
-  const { id, routingToken } = await armSession(gateway, desktop.port);
-  const client = await connectClient({ port: gateway.rdpPort, routingToken, userName: 'ada' });
-  await client.type('x\n', 5);
-  await client.settled();
-  await client.close();
-  await sessionIn(gateway, id, 'completed');
-  return id;
 }
 
 const anchorOf = ({ api }: Gateway, id: string) => api.json<AnchorAnswer>('GET', `/sessions/${id}/anchor`);
@@ -75,7 +71,7 @@ const anchoringOf = (core: FakeBlockchainCore, id: string): CoreAnchoring => {
 
 test('a session is anchored, checked again, found reorganised, and anchored anew', { timeout: 180_000 }, async (t) => {
   const { core, desktop, gateway } = await coreAndGateway(t);
-  const id = await recordSession(gateway, desktop);
+  const id = await recordSession(gateway, desktop.port);
   await untilState(gateway, id, 'pending');
   await eventually('the submission', async () => core.anchorings.has(anchorSessionId(id)));
   assert.deepEqual(
@@ -121,7 +117,7 @@ test('slow, failing and dropped answers delay the anchor and nothing else; it is
 }, async (t) => {
   const { core, desktop, gateway } = await coreAndGateway(t);
   core.faults.push({ kind: 'fail', status: 503 }, { kind: 'slow', ms: 1500 }, { kind: 'drop_answer' });
-  const id = await recordSession(gateway, desktop);
+  const id = await recordSession(gateway, desktop.port);
   // The answer to the submission was lost: it asks before it sends again.
   await eventually('the submission', async () => core.anchorings.has(anchorSessionId(id)), 30_000);
   core.faults.push({ kind: 'drop_request' }, { kind: 'garbage', bytes: 100_000 });
@@ -131,7 +127,7 @@ test('slow, failing and dropped answers delay the anchor and nothing else; it is
 
   await t.test('a core that hears everything twice', async () => {
     core.faults.push({ kind: 'duplicate' }, { kind: 'duplicate' });
-    const second = await recordSession(gateway, desktop);
+    const second = await recordSession(gateway, desktop.port);
     await eventually('the submission', async () => core.anchorings.has(anchorSessionId(second)), 30_000);
     core.mine();
     await untilState(gateway, second, 'confirmed');
@@ -141,7 +137,7 @@ test('slow, failing and dropped answers delay the anchor and nothing else; it is
 test('recording, sealing and verifying go on while the core is gone', { timeout: 120_000 }, async (t) => {
   const { core, desktop, gateway } = await coreAndGateway(t);
   await core.stop();
-  const id = await recordSession(gateway, desktop);
+  const id = await recordSession(gateway, desktop.port);
   assert.equal((await untilState(gateway, id, 'pending')).detail, 'not accepted yet');
   const report = await verifySession(gateway, id);
   assert.deepEqual([report.verdicts.integrity, report.verdicts.completeness], ['intact', 'whole']);
@@ -180,7 +176,7 @@ test('another root under our id is an alarm and never overwritten', { timeout: 1
   assert.ok(gateway.logged.some((line) => line.includes('ALARM') && line.includes(theirs)));
 
   await t.test('also when ours was confirmed first', async () => {
-    const second = await recordSession(gateway, desktop);
+    const second = await recordSession(gateway, desktop.port);
     await eventually('the submission', async () => core.anchorings.has(anchorSessionId(second)), 30_000);
     core.mine();
     await untilState(gateway, second, 'confirmed');
@@ -192,7 +188,7 @@ test('another root under our id is an alarm and never overwritten', { timeout: 1
 
 test('a confirmation that its own verification denies does not count', { timeout: 120_000 }, async (t) => {
   const { core, desktop, gateway } = await coreAndGateway(t);
-  const id = await recordSession(gateway, desktop);
+  const id = await recordSession(gateway, desktop.port);
   await eventually('the submission', async () => core.anchorings.has(anchorSessionId(id)), 30_000);
   Object.assign(anchoringOf(core, id), {
     status: 'confirmed',
@@ -219,7 +215,7 @@ test('a timestamp authority vouches for the time, and the policy names it', { ti
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
   const gateway = await startGateway(t, { LUCID_TSA_URL: url, LUCID_TSA_CERTIFICATE: certificate, ...often });
-  const id = await recordSession(gateway, desktop);
+  const id = await recordSession(gateway, desktop.port);
   const { next_check_at } = await untilState(gateway, id, 'confirmed');
   assert.equal(next_check_at, null, 'a signature is not undone');
   const report = await verifySession(gateway, id);
@@ -257,7 +253,7 @@ test('an EVM chain: deploy, anchor, prove without a node, be told of a reorganis
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
   const gateway = await startGateway(t, { ...sender, LUCID_EVM_CONTRACT: contract, ...often });
-  const id = await recordSession(gateway, desktop);
+  const id = await recordSession(gateway, desktop.port);
   await eventually('the transaction', async () => (await anchorOf(gateway, id)).receipts.length > 0, 30_000);
   await node.mine(3);
   await untilState(gateway, id, 'confirmed');

@@ -27,7 +27,15 @@ import {
 } from '@lucid-sessions/testkit';
 import type { SessionAnswer } from '../src/commands/sessions.ts';
 import { runCli } from './support/cli.ts';
-import { armSession, type Gateway, readRecording, sessionIn, startGateway, verifySession } from './support/gateway.ts';
+import {
+  armSession,
+  type Gateway,
+  readRecording,
+  recordSession,
+  sessionIn,
+  startGateway,
+  verifySession,
+} from './support/gateway.ts';
 
 interface World {
   directory: string;
@@ -54,14 +62,8 @@ async function connect(gateway: Gateway, { desktop }: World): Promise<{ id: stri
   return { id, client: await connectClient({ port: gateway.rdpPort, routingToken, userName: 'ada' }) };
 }
 
-async function record(gateway: Gateway, at: World, text = 'kept\n'): Promise<string> {
-  const { id, client } = await connect(gateway, at);
-  await client.type(text, 5);
-  await client.settled();
-  await client.close();
-  await sessionIn(gateway, id, 'completed');
-  return id;
-}
+const record = (gateway: Gateway, { desktop }: World, text = 'kept\n'): Promise<string> =>
+  recordSession(gateway, desktop.port, { text });
 
 const cli = (dataDir: string, ...args: string[]) => runCli(['--data-dir', dataDir, ...args]);
 const json = async <T>(dataDir: string, ...args: string[]): Promise<{ code: number; value: T; stderr: string }> => {

@@ -9,7 +9,7 @@ import { withReserve } from '@lucid-sessions/adapters';
 import { LucidError, spaceBounds } from '@lucid-sessions/contract';
 import { connectClient, eventually, startDesktop } from '@lucid-sessions/testkit';
 import { isRecordings } from '../src/server/reserved-parts.ts';
-import { armSession, type Gateway, sessionIn, startGateway, verifySession } from './support/gateway.ts';
+import { armSession, type Gateway, recordSession, sessionIn, startGateway, verifySession } from './support/gateway.ts';
 
 /** An empty file system of its own; null where this user can't mount one. */
 function smallDisk(t: TestContext): string | null {
@@ -41,16 +41,6 @@ const free = (path: string): number => {
   const { bavail, bsize } = statfsSync(path);
   return bavail * bsize;
 };
-
-async function recordSession(gateway: Gateway, port: number): Promise<string> {
-  const { id, routingToken } = await armSession(gateway, port);
-  const client = await connectClient({ port: gateway.rdpPort, routingToken });
-  await client.type('kept\n', 5);
-  await client.settled();
-  await client.close();
-  await sessionIn(gateway, id, 'completed');
-  return id;
-}
 
 const isPurged = async ({ api }: Gateway, id: string): Promise<boolean> =>
   (await api.json<{ pipeline_state: string }>('GET', `/sessions/${id}`)).pipeline_state === 'destroyed';

@@ -12,9 +12,9 @@ import {
   tileRangeHash,
   verifyInclusion,
 } from '@lucid-sessions/evidence';
-import { connectClient, eventually, startDesktop } from '@lucid-sessions/testkit';
+import { eventually, startDesktop } from '@lucid-sessions/testkit';
 import { runCli } from './support/cli.ts';
-import { armSession, type Gateway, sessionIn, startGateway, verifySession } from './support/gateway.ts';
+import { type Gateway, recordSession, startGateway, verifySession } from './support/gateway.ts';
 
 function temporaryDirectory(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'lucid-keys-'));
@@ -22,16 +22,10 @@ function temporaryDirectory(t: TestContext): string {
   return directory;
 }
 
-async function recordSession(t: TestContext, gateway: Gateway): Promise<string> {
+async function record(t: TestContext, gateway: Gateway): Promise<string> {
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
-  const { id, routingToken } = await armSession(gateway, desktop.port);
-  const client = await connectClient({ port: gateway.rdpPort, routingToken, userName: 'ada' });
-  await client.type('kept\n', 5);
-  await client.settled();
-  await client.close();
-  await sessionIn(gateway, id, 'completed');
-  return id;
+  return recordSession(gateway, desktop.port);
 }
 
 const verdictsOf = async (gateway: Gateway, id: string) => {
@@ -60,7 +54,7 @@ test('keys are rotated under a recording, and then destroyed', { timeout: 240_00
   assert.equal((await cli(['keys', 'init', '--auditor', auditorFile])).code, 1, 'nothing is overwritten');
 
   const before = await startGateway(t, { LUCID_DATA_DIR: dataDir });
-  const id = await recordSession(t, before);
+  const id = await record(t, before);
   assert.deepEqual(await verdictsOf(before, id), readable);
   const refused = await cli(['keys', 'rotate', 'local']);
   assert.equal(refused.code, 1);
@@ -81,7 +75,7 @@ test('keys are rotated under a recording, and then destroyed', { timeout: 240_00
 
   const gateway = await startGateway(t, { LUCID_DATA_DIR: dataDir, ...withAuditor });
   assert.deepEqual(await verdictsOf(gateway, id), readable, 'signed by the retired key, read with the new one');
-  const second = await recordSession(t, gateway);
+  const second = await record(t, gateway);
   assert.deepEqual(await verdictsOf(gateway, second), readable);
   const policy = await gateway.api.json<{ identity_keys: { valid_to_us?: number }[] }>('GET', '/evidence/policy');
   assert.deepEqual(

@@ -9,7 +9,7 @@ import { EnvironmentError } from '@lucid-sessions/contract/http';
 import { connectClient, FakeVault, startDesktop } from '@lucid-sessions/testkit';
 import { readVault } from '../src/server/vault.ts';
 import { runCli } from './support/cli.ts';
-import { armSession, type Gateway, sessionIn, startGateway, verifySession } from './support/gateway.ts';
+import { armSession, type Gateway, recordSession, sessionIn, startGateway, verifySession } from './support/gateway.ts';
 
 const token = 'hvs.a-token-of-the-test';
 
@@ -33,15 +33,7 @@ async function storedWraps(
 async function record(t: TestContext, gateway: Gateway, meanwhile: () => Promise<void> = async () => {}) {
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
-  const { id, routingToken } = await armSession(gateway, desktop.port);
-  const client = await connectClient({ port: gateway.rdpPort, routingToken, userName: 'ada' });
-  await client.type('kept\n', 5);
-  await meanwhile();
-  await client.type('still kept\n', 5);
-  await client.settled();
-  await client.close();
-  await sessionIn(gateway, id, 'completed');
-  return id;
+  return recordSession(gateway, desktop.port, { meanwhile });
 }
 
 const readabilityOf = async (gateway: Gateway, id: string) => (await verifySession(gateway, id)).verdicts.readability;

@@ -5,17 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type NoteKey, parseNoteKey } from '@lucid-sessions/evidence';
-import { connectClient, type Desktop, eventually, LogWitness, startDesktop } from '@lucid-sessions/testkit';
-import { armSession, type Gateway, sessionIn, startGateway, verifySession } from './support/gateway.ts';
-
-async function recordSession(gateway: Gateway, desktop: Desktop): Promise<string> {
-  const { id, routingToken } = await armSession(gateway, desktop.port);
-  const client = await connectClient({ port: gateway.rdpPort, routingToken, userName: 'ada' });
-  await client.settled();
-  await client.close();
-  await sessionIn(gateway, id, 'completed');
-  return id;
-}
+import { eventually, LogWitness, startDesktop } from '@lucid-sessions/testkit';
+import { recordSession, startGateway, verifySession } from './support/gateway.ts';
 
 test('witnesses cosign what is logged; a log set back to an older state is an alarm', {
   timeout: 120_000,
@@ -36,7 +27,7 @@ test('witnesses cosign what is logged; a log set back to an older state is an al
   const policy = await gateway.api.json<{ log_keys: string[]; witnesses: string[] }>('GET', '/evidence/policy');
   assert.deepEqual(policy.witnesses, [witness.setting.split(' ')[0]]);
   logKey = parseNoteKey(policy.log_keys[0] ?? '');
-  const id = await recordSession(gateway, desktop);
+  const id = await recordSession(gateway, desktop.port);
   const report = await eventually(
     'a witnessed session',
     async () => {
@@ -48,7 +39,7 @@ test('witnesses cosign what is logged; a log set back to an older state is an al
   assert.equal(report.clean, true);
   assert.equal(report.facts.witnesses_count, 1);
   const second = await eventually('a bounded session', async () => {
-    const next = await verifySession(gateway, await recordSession(gateway, desktop));
+    const next = await verifySession(gateway, await recordSession(gateway, desktop.port));
     return next.facts.not_before_us !== null && next;
   });
   assert.ok(
@@ -61,7 +52,7 @@ test('witnesses cosign what is logged; a log set back to an older state is an al
   cpSync(environment.LUCID_DATA_DIR, older, { recursive: true });
   rmSync(join(older, 'log'), { recursive: true });
   const rolledBack = await startGateway(t, { ...environment, LUCID_DATA_DIR: older });
-  await recordSession(rolledBack, desktop);
+  await recordSession(rolledBack, desktop.port);
   await eventually('the alarm', async () => rolledBack.logged.some((line) => line.includes('ALARM: the witness')));
   const { events } = await rolledBack.api.json<{ events: { error_message: string }[] }>(
     'GET',

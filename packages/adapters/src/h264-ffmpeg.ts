@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
+  decodeAlone,
   type H264Decoder,
   nalAccessUnitDelimiter,
   nalSps,
@@ -84,16 +85,8 @@ class FfmpegH264Decoder implements H264Decoder {
     this.#pictureTimeoutMs = pictureTimeoutMs;
   }
 
-  async decode(accessUnit: Uint8Array): Promise<YuvFrame | null> {
-    let picture: YuvFrame | null = null;
-    await this.decodeRun(
-      [accessUnit],
-      () => null,
-      (_, frame) => {
-        picture = frame;
-      },
-    );
-    return picture;
+  decode(accessUnit: Uint8Array): Promise<YuvFrame | null> {
+    return decodeAlone(this, accessUnit);
   }
 
   /** Whole pictures, wanted or not: ffmpeg gives no less. */

@@ -3,6 +3,7 @@
  * is used where somebody has installed it beside the product.
  */
 import {
+  decodeAlone,
   type H264Decoder,
   inspectAccessUnit,
   type Rectangle,
@@ -56,16 +57,8 @@ class RunningFromKeys implements H264Decoder {
     this.#codecs = codecs;
   }
 
-  async decode(accessUnit: Uint8Array): Promise<YuvFrame | null> {
-    let picture: YuvFrame | null = null;
-    await this.decodeRun(
-      [accessUnit],
-      () => everything,
-      (_, frame) => {
-        picture = frame;
-      },
-    );
-    return picture;
+  decode(accessUnit: Uint8Array): Promise<YuvFrame | null> {
+    return decodeAlone(this, accessUnit);
   }
 
   async decodeRun(
@@ -108,5 +101,3 @@ class RunningFromKeys implements H264Decoder {
     this.#kept = [];
   }
 }
-
-const everything: Rectangle = { left: 0, top: 0, width: 1 << 16, height: 1 << 16 };

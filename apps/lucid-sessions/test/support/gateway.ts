@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test';
 import { nodeCrypto, nodeDecompressor } from '@lucid-sessions/adapters';
 import { openChunk, openInputs, type SessionKeys, type VerificationReport } from '@lucid-sessions/evidence';
 import { type Frame, PAYLOAD_BYTES_MAX, readPayload } from '@lucid-sessions/recording';
-import { eventually } from '@lucid-sessions/testkit';
+import { connectClient, eventually } from '@lucid-sessions/testkit';
 import { ApiClient } from '../../src/cli/api-client.ts';
 import type { SessionAnswer } from '../../src/commands/sessions.ts';
 import { loadAdminToken } from '../../src/server/admin-token.ts';
@@ -75,6 +75,32 @@ export async function armSession(
   const routingToken = /^loadbalanceinfo:s:Cookie: msts=(\S+)/m.exec(file)?.[1] ?? '';
   return { id, routingToken };
 }
+
+/** A client connects to a session for `port`, types and leaves; answers when the recording is whole, signed and logged. */
+export async function recordSession(
+  gateway: Pick<Gateway, 'api' | 'rdpPort'>,
+  port: number,
+  { text = 'kept\n', userName = 'ada', meanwhile, ...more }: RecordOptions = {},
+): Promise<string> {
+  const { id, routingToken } = await armSession(gateway, port, more);
+  const client = await connectClient({ port: gateway.rdpPort, routingToken, userName });
+  await client.type(text, 5);
+  if (meanwhile !== undefined) {
+    await meanwhile();
+    await client.type(`still ${text}`, 5);
+  }
+  await client.settled();
+  await client.close();
+  await sessionIn(gateway, id, 'completed');
+  return id;
+}
+
+type RecordOptions = Parameters<typeof armSession>[2] & {
+  text?: string;
+  userName?: string;
+  /** Between two lines that are typed. */
+  meanwhile?: () => Promise<void>;
+};
 
 export async function sessionIn(
   gateway: Pick<Gateway, 'api'>,

@@ -35,6 +35,25 @@ export interface H264Decoder {
   close(): void;
 }
 
+/** All of any picture. */
+const everything: Rectangle = { left: 0, top: 0, width: 1 << 16, height: 1 << 16 };
+
+/** One access unit as a run of one, for decoders that are made for runs. */
+export async function decodeAlone(
+  decoder: Required<Pick<H264Decoder, 'decodeRun'>>,
+  accessUnit: Uint8Array,
+): Promise<YuvFrame | null> {
+  let picture: YuvFrame | null = null;
+  await decoder.decodeRun(
+    [accessUnit],
+    () => everything,
+    (_, frame) => {
+      picture = frame;
+    },
+  );
+  return picture;
+}
+
 /** Nothing here decodes H.264: no fault of the stream. The message says what to do about it. */
 export class H264MissingError extends Error {
   override readonly name = 'H264MissingError';

@@ -5,7 +5,13 @@ export {
   avc444BitmapStream,
 } from './avc-stream.ts';
 export { ChromaVotes, type MainChroma } from './chroma-votes.ts';
-export { type H264Decoder, type H264DecoderFactory, H264MissingError, type YuvFrame } from './h264-decoder.ts';
+export {
+  decodeAlone,
+  type H264Decoder,
+  type H264DecoderFactory,
+  H264MissingError,
+  type YuvFrame,
+} from './h264-decoder.ts';
 export {
   isIdr,
   nalAccessUnitDelimiter,

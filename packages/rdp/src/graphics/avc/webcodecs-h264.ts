@@ -1,5 +1,5 @@
 import type { Rectangle } from '../pixels.ts';
-import { type H264Decoder, H264MissingError, type YuvFrame } from './h264-decoder.ts';
+import { decodeAlone, type H264Decoder, H264MissingError, type YuvFrame } from './h264-decoder.ts';
 import { nalIdrSlice, nalSps, nalType, splitNals } from './h264-nal.ts';
 
 /** A decoder that holds a picture back longer than this has nothing to give for that access unit. */
@@ -27,8 +27,6 @@ interface Expected {
   readonly area: Rectangle | null;
   readonly come: (frame: YuvFrame | null) => void;
 }
-
-const everything: Rectangle = { left: 0, top: 0, width: 1 << 16, height: 1 << 16 };
 
 /** [WebCodecs] as a browser has it, or a package for Node; and a clock. */
 export interface WebCodecs {
@@ -59,16 +57,8 @@ export class WebCodecsH264 implements H264Decoder {
     this.#codecs = codecs;
   }
 
-  async decode(accessUnit: Uint8Array): Promise<YuvFrame | null> {
-    let picture: YuvFrame | null = null;
-    await this.decodeRun(
-      [accessUnit],
-      () => everything,
-      (_, frame) => {
-        picture = frame;
-      },
-    );
-    return picture;
+  decode(accessUnit: Uint8Array): Promise<YuvFrame | null> {
+    return decodeAlone(this, accessUnit);
   }
 
   async decodeRun(
