@@ -14,7 +14,6 @@ export class Reader {
   offset: number;
   /** Absolute position one past the last readable byte. */
   readonly end: number;
-  readonly #view: DataView;
 
   constructor(bytes: Uint8Array, offset = 0, end = bytes.length) {
     if (!(offset >= 0 && offset <= end && end <= bytes.length))
@@ -22,7 +21,6 @@ export class Reader {
     this.bytes = bytes;
     this.offset = offset;
     this.end = end;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   /** Bytes not yet read. */
@@ -48,32 +46,43 @@ export class Reader {
     return at;
   }
 
+  // Read byte by byte: a DataView for each reader costs more than most of them read.
   u8(): number {
-    return this.#view.getUint8(this.#take(1));
+    return this.bytes[this.#take(1)]!;
   }
   u16le(): number {
-    return this.#view.getUint16(this.#take(2), true);
+    const at = this.#take(2);
+    return this.bytes[at]! | (this.bytes[at + 1]! << 8);
   }
   u16be(): number {
-    return this.#view.getUint16(this.#take(2), false);
+    const at = this.#take(2);
+    return (this.bytes[at]! << 8) | this.bytes[at + 1]!;
   }
   i16le(): number {
-    return this.#view.getInt16(this.#take(2), true);
+    return (this.u16le() << 16) >> 16;
   }
   u32le(): number {
-    return this.#view.getUint32(this.#take(4), true);
+    return this.i32le() >>> 0;
   }
   u32be(): number {
-    return this.#view.getUint32(this.#take(4), false);
+    const { bytes } = this;
+    const at = this.#take(4);
+    return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
   }
   i32le(): number {
-    return this.#view.getInt32(this.#take(4), true);
+    const { bytes } = this;
+    const at = this.#take(4);
+    return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
   }
   u64le(): bigint {
-    return this.#view.getBigUint64(this.#take(8), true);
+    return this.#view(8).getBigUint64(0, true);
   }
   u64be(): bigint {
-    return this.#view.getBigUint64(this.#take(8), false);
+    return this.#view(8).getBigUint64(0, false);
+  }
+  #view(length: number): DataView {
+    const at = this.#take(length);
+    return new DataView(this.bytes.buffer, this.bytes.byteOffset + at, length);
   }
   /** A 64-bit big-endian count as a number; `limit` when it is above 2^53 − 1. */
   u64beNumber(): number {
@@ -85,7 +94,7 @@ export class Reader {
   /** The byte at `ahead` bytes from here, without moving. */
   peekU8(ahead = 0): number {
     this.need(ahead + 1);
-    return this.#view.getUint8(this.offset + ahead);
+    return this.bytes[this.offset + ahead]!;
   }
 
   /** A view of the next `length` bytes (shared memory). */

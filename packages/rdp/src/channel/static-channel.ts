@@ -34,23 +34,27 @@ export type ChannelChunk = Value<typeof channelChunk>;
 /** Longest static channel message put together; longer ones end in `DecodeError('limit')`. */
 export const CHANNEL_MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 
-/** Puts pieces of a message together within a bound. */
+/** Puts pieces of a message together within a bound. Its memory grows with what comes, not with what was announced. */
 export class Assembly {
-  readonly #pieces: Uint8Array[] = [];
   readonly #bytesMax: number;
+  #bytes = new Uint8Array(0);
   length = 0;
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
   }
 
-  /** Copies: the piece's memory belongs to the stream. (`slice` would not copy a Node Buffer.) */
+  /** Copies: the piece's memory belongs to the stream. */
   add(piece: Uint8Array): void {
-    if (this.length + piece.length > this.#bytesMax)
-      throw new DecodeError('limit', `message above ${this.#bytesMax} bytes`);
-    if (piece.length === 0) return;
-    this.#pieces.push(new Uint8Array(piece));
-    this.length += piece.length;
+    const end = this.length + piece.length;
+    if (end > this.#bytesMax) throw new DecodeError('limit', `message above ${this.#bytesMax} bytes`);
+    if (end > this.#bytes.length) {
+      const grown = new Uint8Array(Math.min(this.#bytesMax, Math.max(end, this.#bytes.length * 2, 2048)));
+      grown.set(this.#bytes.subarray(0, this.length));
+      this.#bytes = grown;
+    }
+    this.#bytes.set(piece, this.length);
+    this.length = end;
   }
 
   /** An assembly that holds `bytes` already. */
@@ -60,15 +64,9 @@ export class Assembly {
     return assembly;
   }
 
+  /** A view: pieces added later don't change it. */
   join(): Uint8Array {
-    if (this.#pieces.length === 1) return this.#pieces[0]!;
-    const whole = new Uint8Array(this.length);
-    let at = 0;
-    for (const piece of this.#pieces) {
-      whole.set(piece, at);
-      at += piece.length;
-    }
-    return whole;
+    return this.#bytes.subarray(0, this.length);
   }
 }
 

@@ -1,5 +1,5 @@
 import { DecodeError } from '@lucid-sessions/wire';
-import { createPixelBuffer, opaqueBlack, type PixelBuffer } from '../pixels.ts';
+import { bounds, createPixelBuffer, opaqueBlack, type PixelBuffer, type Rectangle } from '../pixels.ts';
 import { lookupTable, type Palette, type PixelDepth, pixelBytes } from './color.ts';
 
 export interface RawLayout {
@@ -26,7 +26,7 @@ export function decodeRaw(
     throw new DecodeError('truncated', `a raw bitmap of ${width}x${height} needs ${needed} bytes`);
   const picture = createPixelBuffer(width, height, 0);
   if (depth === 32) {
-    decodeRaw32(bytes, picture, layout);
+    drawRaw32(bytes, picture, bounds(picture), layout);
     return picture;
   }
   for (let row = 0; row < height; row += 1) {
@@ -60,17 +60,26 @@ function readRow(
     words[to + index] = table[(bytes[at]! | (bytes[at + 1]! << 8)) & mask]!;
 }
 
-/** Blue, green, red and alpha or nothing, as words: a view for the bitmap, because one for each row costs more than its pixels. */
-function decodeRaw32(bytes: Uint8Array, picture: PixelBuffer, { stride, bottomUp, alpha }: RawLayout): void {
-  const { width, height, words } = picture;
+/**
+ * Blue, green, red and alpha or nothing into an area of `target`, as words: a view for the bitmap, because one for each row costs more
+ * than its pixels. The caller has checked that the bytes hold the pixels and the target the area.
+ */
+export function drawRaw32(
+  bytes: Uint8Array,
+  target: PixelBuffer,
+  area: Rectangle,
+  { stride, bottomUp, alpha }: RawLayout,
+): void {
+  const { left, top, width, height } = area;
   const aligned = bytes.byteOffset % 4 === 0;
   // Not slice: that of a Node Buffer doesn't copy.
   const memory = aligned ? bytes.buffer : new Uint8Array(bytes).buffer;
-  const source = new Uint32Array(memory, aligned ? bytes.byteOffset : 0, bytes.length >> 2);
-  const opaque = alpha ? 0 : opaqueBlack;
+  const source = new Int32Array(memory, aligned ? bytes.byteOffset : 0, bytes.length >> 2);
+  const words = new Int32Array(target.words.buffer);
+  const opaque = alpha ? 0 : opaqueBlack | 0;
   for (let row = 0; row < height; row += 1) {
     const from = (row * stride) >> 2;
-    const to = (bottomUp ? height - 1 - row : row) * width;
+    const to = (top + (bottomUp ? height - 1 - row : row)) * target.width + left;
     for (let x = 0; x < width; x += 1) {
       const word = source[from + x]!;
       words[to + x] = (word & 0xff00ff00) | ((word >>> 16) & 0xff) | ((word & 0xff) << 16) | opaque;

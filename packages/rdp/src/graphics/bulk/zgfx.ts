@@ -49,7 +49,7 @@ export class ZgfxDecompressor {
   decompress(segmented: Uint8Array): Uint8Array {
     const reader = new Reader(segmented);
     const descriptor = reader.u8();
-    const output = new Output();
+    const output = new Output(segmented.length);
     if (descriptor === descriptorSingle) this.#segment(reader, output);
     else if (descriptor === descriptorMultipart) this.#multipart(reader, output);
     else throw reader.error('invalid', 'segmented data has no such descriptor');
@@ -183,8 +183,12 @@ function segmentOverrun(): DecodeError {
 
 /** A growing buffer: sizes announced by a peer are believed only as far as bytes really come. */
 class Output {
-  #bytes = new Uint8Array(0);
+  #bytes: Uint8Array;
   length = 0;
+
+  constructor(bytesCount: number) {
+    this.#bytes = new Uint8Array(bytesCount);
+  }
 
   /** Room for `count` more bytes, to be written before `commit`. */
   reserve(count: number): Uint8Array {

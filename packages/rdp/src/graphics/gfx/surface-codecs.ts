@@ -3,10 +3,9 @@ import { type AvcMessage, AvcSurface, type AvcSurfaceSnapshot } from '../avc/avc
 import { ChromaVotes, type ChromaVotesSnapshot, type MainChroma } from '../avc/chroma-votes.ts';
 import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
 import type { AvcVersion } from '../avc/yuv444.ts';
-import { createPalette } from '../bitmap/color.ts';
 import { decodeNsCodec } from '../bitmap/nscodec.ts';
 import { decodePlanar } from '../bitmap/planar.ts';
-import { decodeRaw } from '../bitmap/raw.ts';
+import { drawRaw32 } from '../bitmap/raw.ts';
 import type { HistoryDepth } from '../bulk/zgfx.ts';
 import { ClearCodecDecoder, type ClearCodecSnapshot } from '../clearcodec/clear-codec-decoder.ts';
 import { blit, type Rectangle } from '../pixels.ts';
@@ -216,14 +215,10 @@ function planarOptions(surface: Surface): { bottomUp: boolean; alpha: boolean } 
   return { bottomUp: false, alpha: surface.hasAlpha };
 }
 
-/** Pixels of 32 bits need none. */
-const noPalette = createPalette();
-
 /** RDPGFX_CODECID_UNCOMPRESSED: rows of B, G, R and alpha or padding. */
 function drawUncompressed(bytes: Uint8Array, { pixels, hasAlpha }: Surface, area: Rectangle): void {
-  const { left, top, width, height } = area;
+  const { width, height } = area;
   if (bytes.length !== width * height * 4)
     throw new DecodeError('invalid', 'an uncompressed graphics bitmap has a wrong length');
-  const layout = { stride: width * 4, bottomUp: false, alpha: hasAlpha };
-  blit(pixels, left, top, decodeRaw(bytes, width, height, 32, noPalette, layout));
+  drawRaw32(bytes, pixels, area, { stride: width * 4, bottomUp: false, alpha: hasAlpha });
 }
