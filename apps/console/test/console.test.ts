@@ -393,6 +393,7 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
       'Origin: trusted recorder',
       'Time: recorder’s clock',
       'Readability: readable',
+      'Replay: not examined',
     ]);
     server.untrusted.add(recording.identityKey);
     await page.reload();

@@ -233,6 +233,7 @@ describe('verdicts', () => {
       origin: 'trusted',
       time: 'logged',
       readability: 'readable',
+      replay: 'drawn',
     },
     findings: [],
     findings_count: 0,
@@ -258,6 +259,17 @@ describe('verdicts', () => {
       witnesses_count: 2,
       anchors_count: 1,
       anchors_confirmed: 1,
+      replay: {
+        examined_us: 1_700_000_000_000_000,
+        software: 'lucid-sessions 0.1.0',
+        remade: false,
+        until_us: 9_000_000,
+        pictures: 12,
+        lit: true,
+        not_drawn: [],
+        share_permille: 0,
+        ended: null,
+      },
     },
   };
   const allChecked: CheckedChunks = { all: true, count: 2, checked: 2, altered: [] };
@@ -284,6 +296,7 @@ describe('verdicts', () => {
       'trusted recorder (good)',
       'logged (good)',
       'readable (good)',
+      'everything can be seen (good)',
     ]);
   });
 
@@ -296,6 +309,7 @@ describe('verdicts', () => {
       'trusted recorder (good)',
       'logged (good)',
       'readable so far (good)',
+      'everything can be seen (good)',
     ]);
     assert.equal(words(report, { ...chunks, checked: 0 })[4], 'not checked (unknown)');
     assert.equal(words(report, { ...chunks, altered: [1] })[0], 'altered (bad)');
@@ -316,6 +330,7 @@ describe('verdicts', () => {
         origin: 'forged',
         time: 'contradicted',
         readability: 'unreadable',
+        replay: 'nothing',
       },
       ['SIG_BAD', 'CHUNK_MISSING', 'TIME_ORDER', 'AUTH'],
     );
@@ -323,8 +338,37 @@ describe('verdicts', () => {
     assert.ok(verdicts.every(({ tone }) => tone === 'bad'));
     assert.deepEqual(
       verdicts.map(({ detail }) => detail),
-      ['About SIG_BAD.', 'About CHUNK_MISSING.', 'About SIG_BAD.', 'About TIME_ORDER.', 'About AUTH.'],
+      [
+        'About SIG_BAD.',
+        'About CHUNK_MISSING.',
+        'About SIG_BAD.',
+        'About TIME_ORDER.',
+        'About AUTH.',
+        'It shows black from beginning to end. Examined 2023-11-14 22:13 UTC.',
+      ],
     );
+  });
+
+  test('never show green what can not be seen, or was not examined', () => {
+    const hole = { kind: 'gfx.codec.av1', count: 2, first_us: 1e6, last_us: 2e6, located: 2, share_permille: 500 };
+    const of = (replay: 'parts' | 'unexamined', facts: Partial<typeof clean.facts.replay & object> | null) => {
+      const report = withVerdicts({ replay });
+      const known = facts && { ...clean.facts.replay!, ...facts };
+      return verdictsOf({ ...report, facts: { ...report.facts, replay: known } }, allChecked, true).at(-1)!;
+    };
+    const parts = of('parts', { not_drawn: [hole] });
+    assert.deepEqual([parts.tone, parts.word], ['warn', 'not all can be seen']);
+    assert.match(
+      parts.detail,
+      /^Not drawn: gfx\.codec\.av1 × 2 from 0:01\.0 to 0:02\.0, on up to 50 % of the screen\./,
+    );
+    const never = of('unexamined', null);
+    assert.deepEqual(
+      [never.tone, never.word, never.detail],
+      ['unknown', 'not examined', 'Nobody has walked through the recording.'],
+    );
+    const h264 = of('unexamined', { ended: { reason: 'h264', chunk: 0, at_us: 5e5 } });
+    assert.match(h264.detail, /^From 0:00\.5 on it was not examined: there was no decoder for H\.264\./);
   });
 
   test('tell an unknown recorder from one this installation does not trust', () => {

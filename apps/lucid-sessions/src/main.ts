@@ -310,6 +310,8 @@ program
     output().result(extracted, `${extracted.files} files in ${extracted.directory}, listed in contents.json`);
   });
 
+type VerifyGiven = { policy?: string; identity?: string; askChains?: boolean; replay?: boolean };
+
 program
   .command('verify')
   .description('check an evidence bundle offline, or a stored session on the server')
@@ -317,7 +319,8 @@ program
   .option('--policy <file>', 'whom you trust (JSON); needed for a bundle')
   .option('--identity <file>', 'age identity: the frames themselves are read too')
   .option('--ask-chains', 'ask the anchors of this environment (LUCID_EVM_RPC_URL, …) about receipts in the bundle')
-  .action(async (what: string, given: { policy?: string; identity?: string; askChains?: boolean }) => {
+  .option('--replay', 'walk through the recording: can all of it be seen, and does its replay record say so?')
+  .action(async (what: string, given: VerifyGiven) => {
     const { verifyOnServer, verifyPath } = await import('./commands/verify.ts');
     const { policy, askChains, ...rest } = given;
     const check = askChains === true ? (await import('./server/anchors.ts')).anchorCheck(environment()) : null;
@@ -325,7 +328,7 @@ program
       throw new CliError('--ask-chains needs LUCID_EVM_RPC_URL or BLOCKCHAIN_ANCHORING_URL', exitCodes.usage);
     process.exitCode =
       policy === undefined
-        ? await verifyOnServer(api(), what, output())
+        ? await verifyOnServer(api(), what, output(), rest.replay === true)
         : await verifyPath(what, { policy, ...rest, ...(check === null ? {} : { checkAnchor: check }) }, output());
   });
 

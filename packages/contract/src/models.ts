@@ -210,6 +210,15 @@ export interface ImportedFrom {
   problem: string | null;
 }
 
+export const replayStates = ['drawn', 'parts', 'nothing', 'unexamined'] as const;
+/** Whether all that was recorded can be seen (docs/format.md, 5.7). */
+export interface SessionReplay {
+  state: (typeof replayStates)[number];
+  /** What can't be seen, when and how much, in words. */
+  detail: string;
+  examined_at: string;
+}
+
 /** A session as stored and (without `version` and `pipeline`) as the API answers it. */
 export interface SessionDocument {
   session_id: string;
@@ -234,6 +243,8 @@ export interface SessionDocument {
   rdp_file_issued_at?: string | null;
   /** Null while nothing has become of it. */
   outcome?: SessionOutcome | null;
+  /** Null while nobody walked through the recording. */
+  replay?: SessionReplay | null;
   /** Of the connection that was admitted last. */
   client_address?: string | null;
   /** What it calls itself, and the name in its Client Info. */

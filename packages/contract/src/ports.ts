@@ -337,10 +337,10 @@ export interface ProcessorPort {
     facts: RecordingFact[];
     statistics: RecordingStatistics;
   }): Promise<{ manifestRecord: Uint8Array; merkleRoot: HexHash; chunksCount: number; totalBytes: number }>;
-  /** Signs another record kind (`custody`, `erase`) with the identity key. `body` is JSON-able; JCS is applied. */
+  /** Signs another record kind (`custody`, `erase`, `replay`) with the identity key. `body` is JSON-able; JCS is applied. */
   signRecord(request: {
     sessionId: string;
-    kind: 'custody' | 'erase' | 'resume';
+    kind: 'custody' | 'erase' | 'resume' | 'replay';
     body: Record<string, unknown>;
   }): Promise<{ record: Uint8Array }>;
   health(): Promise<ServiceHealth>;
@@ -380,7 +380,7 @@ export interface AuditEvent {
   details: Record<string, unknown>;
 }
 
-export type RecordKind = 'open' | 'manifest' | 'resume' | 'custody' | 'erase';
+export type RecordKind = 'open' | 'manifest' | 'resume' | 'custody' | 'erase' | 'replay';
 
 /** 8086. The only service that touches chunk files and metadata. */
 export interface StoragePort {
@@ -548,6 +548,11 @@ export interface PipelinePort {
     /** Wraps this call destroyed; 0 when they were gone already. */
     wrapsDestroyed: number;
   }>;
+  /**
+   * Somebody walked through a recording whose last chunk is stored. Signs what was counted (fields of a `replay` record) when the
+   * manifest is there, and says it in the session. Told twice it signs once.
+   */
+  examined(request: { sessionId: string; software: string; counted: Record<string, unknown> }): Promise<void>;
   status(request: { sessionId: string }): Promise<{ status: PipelineStatus | null }>;
   /** Pause or resume the processing of a finished session's jobs; resume also retries a failed stage. */
   control(request: { sessionId: string; action: 'pause' | 'resume' }): Promise<{ status: PipelineStatus }>;

@@ -87,6 +87,7 @@ const pipeline: Methods<'pipeline'> = {
   resume: slow,
   remove: { ...slow, timeoutMs: 300_000 },
   erase: slow,
+  examined: small,
   status: small,
   control: small,
   anchor: small,

@@ -1,5 +1,5 @@
 /** What became of a session, in the words lists use beside its status. */
-import type { SessionDocument, SessionOutcome } from './models.ts';
+import type { SessionDocument, SessionOutcome, SessionReplay } from './models.ts';
 
 const attemptWords: Record<string, string> = {
   refused: 'last connection refused',
@@ -28,13 +28,27 @@ export function outcomeText(session: Pick<SessionDocument, 'outcome'>): string |
   return session.outcome ? outcomeSentences[session.outcome] : null;
 }
 
+/** A whole recording that shows black is no recording: that is said beside what became of it. */
+const replayWords: Record<SessionReplay['state'], string | null> = {
+  drawn: null,
+  parts: 'not all can be seen',
+  nothing: 'nothing can be seen',
+  unexamined: 'not examined',
+};
+
+const wasRecorded: readonly SessionOutcome[] = ['whole', 'recovered', 'gap'];
+
 /** What a list says beside the status; null where the status says it all. */
 export function standingOf(
-  session: Pick<SessionDocument, 'status' | 'outcome' | 'last_attempt' | 'reconnect_until' | 'imported'>,
+  session: Pick<SessionDocument, 'status' | 'outcome' | 'last_attempt' | 'reconnect_until' | 'imported' | 'replay'>,
 ): string | null {
-  if (session.imported)
-    return ['imported', session.outcome && outcomeWords[session.outcome]].filter(Boolean).join(', ');
-  if (session.outcome) return outcomeWords[session.outcome];
+  if (session.imported || session.outcome) {
+    const { outcome } = session;
+    const isRecorded = outcome ? wasRecorded.includes(outcome) : false;
+    const replay = isRecorded ? replayWords[session.replay?.state ?? 'unexamined'] : null;
+    const words = [session.imported && 'imported', outcome && outcomeWords[outcome], replay];
+    return words.filter(Boolean).join(', ') || null;
+  }
   if (session.reconnect_until) return 'client lost, may come back';
   const waits = session.status === 'created' || session.status === 'starting';
   return waits && session.last_attempt ? (attemptWords[session.last_attempt.outcome] ?? null) : null;

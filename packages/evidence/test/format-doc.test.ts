@@ -96,6 +96,23 @@ async function vectors(): Promise<Record<string, Record<string, string>>> {
   } as const;
   const envelope = await signRecord(identity, body);
   const record = readRecord(envelope);
+  const replayBody = {
+    ...recordBase('replay', 'demo'),
+    manifest_sha256: '55'.repeat(32),
+    examined_us: 1_800_000_200_000_000,
+    software: 'lucid-sessions 0.1.0',
+    rules: 1,
+    chunks_count: 2,
+    until_us: 59_000_000,
+    pictures: 118,
+    lit: true,
+    not_drawn: [
+      { kind: 'gfx.codec.hevc', count: 3, first_us: 1_000_000, last_us: 2_500_000, located: 3, share_permille: 250 },
+    ],
+    share_permille: 250,
+    ended: null,
+  };
+  const replay = await signRecord(identity, replayBody);
   const entry = logEntry('erase', record.sha256);
   const log = await ed25519NoteSigner(nodeCrypto, 'log.example/demo', fill(0x77));
   const leaves = Array.from({ length: 3 }, (_, i) => hashLeaf(Uint8Array.of(i)));
@@ -131,6 +148,11 @@ async function vectors(): Promise<Record<string, Record<string, string>>> {
       signed_sha256: toHex(sha256(preAuthEncoding(recordPayloadType('erase'), encodeJson(body)))),
       envelope: new TextDecoder().decode(envelope),
       hash: record.sha256,
+    },
+    replay: {
+      body: new TextDecoder().decode(encodeJson(replayBody)),
+      envelope: new TextDecoder().decode(replay),
+      hash: readRecord(replay).sha256,
     },
     log: {
       entry: toHex(entry),

@@ -64,6 +64,7 @@ export async function bundleInput(call: EvidenceCall): Promise<BundleInput> {
     sessionId,
     open: open.record,
     manifest: manifest?.record ?? null,
+    replay: of('replay').at(-1)?.record ?? null,
     resumes: of('resume').map(({ record }) => record),
     erases: of('erase').map(({ record }) => record),
     custody: of('custody').map(({ record }) => record),

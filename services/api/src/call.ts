@@ -23,6 +23,10 @@ import { sessionNotFound } from './views.ts';
 export interface SessionIndexReader {
   segments(sessionId: string): AsyncIterable<IndexSegment>;
   keyframes(sessionId: string): Promise<KeyframeList>;
+  /** Has a recording walked through, and what it comes to told. */
+  examine(sessionId: string): Promise<void>;
+  /** How far a recording was walked through. */
+  examined(sessionId: string): Promise<{ walkedChunks: number; chunks: number; walking: boolean }>;
   /** Sealed, as it is stored; null where it is missing. */
   keyframe(sessionId: string, number: number): Promise<Uint8Array | null>;
   contents(sessionId: string): AsyncIterable<{

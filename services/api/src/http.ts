@@ -29,6 +29,7 @@ import { indexHandlers } from './index-handlers.ts';
 import { endLiveStreams, liveHandlers } from './live-handler.ts';
 import { type ApiMetrics, apiMetrics } from './metrics.ts';
 import { MemoryRateLimiter, type RateLimiter, type RateState } from './rate-limiter.ts';
+import { replayHandlers } from './replay-handlers.ts';
 import { sessionHandlers } from './session-handlers.ts';
 import { isConsolePage, serveConsole } from './static-files.ts';
 import { healthOf, systemHandlers } from './system-handlers.ts';
@@ -48,6 +49,7 @@ const handlers = {
   ...evidenceHandlers,
   ...liveHandlers,
   ...indexHandlers,
+  ...replayHandlers,
   ...systemHandlers,
 };
 type GatedOperation = keyof typeof handlers;

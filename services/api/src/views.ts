@@ -40,6 +40,7 @@ export function sessionView(session: SessionDocument, publicUrl: string): z.outp
     end_message: session.end_message,
     last_attempt: session.last_attempt ?? null,
     outcome: session.outcome ?? null,
+    replay: session.replay ?? null,
     client_address: session.client_address ?? null,
     client_name: session.client_name ?? null,
     client_user: session.client_user ?? null,

@@ -10,6 +10,7 @@ import { defaultLimits, type PipelineLimits } from './config.ts';
 import { auditAttempt } from './connection-audit.ts';
 import { type Context, loadJournal, loadSession, type PipelineDeps } from './context.ts';
 import { erase, eraseHandler } from './erase.ts';
+import { examined, replayHandler } from './examined.ts';
 import { finaliseHandler } from './finalise.ts';
 import { beginImport } from './imports.ts';
 import { JobRunner } from './job-runner.ts';
@@ -104,6 +105,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     anchor: anchorHandler(context),
     anchor_recheck: recheckHandler(context),
     erase: eraseHandler(context),
+    replay: replayHandler(context),
     retention: retentionHandler(context),
     purge: purgeHandler(context),
   });
@@ -139,6 +141,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     resume: ({ sessionId }) => resume(context, sessionId),
     remove: (request) => remove(context, request),
     erase: (request) => erase(context, request),
+    examined: (request) => examined(context, request),
     async status({ sessionId }) {
       const { session } = await deps.storage.getSession({ sessionId });
       return { status: session === null ? null : await pipelineStatus(context, sessionId) };

@@ -10,10 +10,19 @@ import {
   recordedOutcome,
   recordingConfigSchema,
   type SessionDocument,
+  type SessionReplay,
   type SessionStatistics,
   storageConfigSchema,
 } from '@lucid-sessions/contract';
-import { decodeLeaf, type ManifestBody, type OpenBody, readRecord, type SignedRecord } from '@lucid-sessions/evidence';
+import {
+  decodeLeaf,
+  type ManifestBody,
+  type OpenBody,
+  type ReplayBody,
+  readRecord,
+  replaySummary,
+  type SignedRecord,
+} from '@lucid-sessions/evidence';
 import { sealBytes, sealedLeafBytes } from './leaf.ts';
 import { type RecoveryReport, reconcileChain } from './recovery.ts';
 import type { ChunkStore, MetadataStore } from './stores.ts';
@@ -95,7 +104,7 @@ function statisticsOf(open: OpenBody, manifest: ManifestBody, closedUs: number |
 
 function documentOf(
   sessionId: string,
-  { open, manifest, erased, last }: Found & { last: Awaited<ReturnType<typeof lastLeaf>> },
+  { open, manifest, erased, replay, last }: Found & { last: Awaited<ReturnType<typeof lastLeaf>> },
 ): SessionDocument {
   const { parties, policy } = open;
   const end = manifest === null ? null : endOf(manifest, last?.final === true);
@@ -122,6 +131,7 @@ function documentOf(
     outcome: end?.outcome ?? null,
     merkle_root: manifest?.merkle_root ?? null,
     imported: importedOf(open),
+    replay: replay && replayOf(replay, manifest),
     version: 1,
     pipeline_state: erased ? 'destroyed' : manifest === null ? 'active' : 'stopped',
   };
@@ -142,11 +152,17 @@ function importedOf({ imported }: OpenBody): ImportedFrom | null {
   };
 }
 
+function replayOf(replay: ReplayBody, manifest: ManifestBody | null): SessionReplay {
+  const { state, detail } = replaySummary(replay, manifest?.chunks_count ?? replay.chunks_count);
+  return { state, detail: detail.slice(0, 2000), examined_at: isoOf(replay.examined_us) };
+}
+
 interface Found {
   open: OpenBody;
   manifest: ManifestBody | null;
   /** Its files were destroyed, not only its keys. */
   erased: boolean;
+  replay: ReplayBody | null;
 }
 
 const failedReasons = new Set([
@@ -171,7 +187,8 @@ export async function rebuildSession(deps: RebuildDeps, sessionId: string): Prom
   if (open === undefined) throw new LucidError('recordNotFound', 'no signed open record lies beside its chunks');
   const manifest = bodies.find((body) => body.kind === 'manifest') ?? null;
   const erased = bodies.some((body) => body.kind === 'erase' && body.erased !== 'keys');
-  const session = documentOf(sessionId, { open, manifest, erased, last: await lastLeaf(chunks, sessionId) });
+  const replay = bodies.findLast((body) => body.kind === 'replay') ?? null;
+  const session = documentOf(sessionId, { open, manifest, erased, replay, last: await lastLeaf(chunks, sessionId) });
   await metadata.insertSession(session, null);
   for (const { bytes, record } of records) await metadata.putRecord(sessionId, record.kind, bytes);
   const wraps = await chunks.getWraps(sessionId);

@@ -98,6 +98,8 @@ function recordSubject(body: Facts): Child {
       return [atUs(body.opened_us)];
     case 'manifest':
       return [atUs(body.ended_us)];
+    case 'replay':
+      return [atUs(body.examined_us)];
     case 'resume':
       return [`from chunk ${Number(body.index) + 1}: ${String(body.reason)}`];
     default:

@@ -138,6 +138,13 @@ function heading(session: Session, badge: Child, commands: Child): HTMLElement {
   );
 }
 
+/** By the signed record; nobody may have walked through it yet. */
+function replayWords(replay: Session['replay']): string {
+  if (!replay) return 'not examined';
+  const words = { drawn: 'everything', parts: 'not all', nothing: 'nothing', unexamined: 'not examined' };
+  return `${words[replay.state]} (${replay.detail})`;
+}
+
 const commandsFor: Partial<Record<SessionStatus, readonly Command[]>> = {
   created: ['start'],
   starting: ['stop'],
@@ -306,6 +313,7 @@ function sessionFacts(session: Session): HTMLElement {
       [session.end_reason && humanise(session.end_reason), session.end_message && ` – ${session.end_message}`],
     ],
     ['What became of it', outcomeText(session) ?? standingOf(session)],
+    ['What can be seen of it', session.statistics.chunks_count > 0 && replayWords(session.replay)],
     [
       'Last attempt',
       session.last_attempt && [

@@ -23,6 +23,13 @@ import { type CheckedChunks, importedText, verdictsOf, verdictsUnknown } from '.
 /** Records, leaves and proofs of a session are small; a longer answer is not what was asked for. */
 const recordsBytesMax = 256 << 20;
 
+interface ReplayAnswer {
+  examined_at: string | null;
+  walking: boolean;
+  walked_chunks: number;
+  chunks: number;
+}
+
 const trustNobody: TrustPolicy = {
   identityKeys: [],
   logKeys: [],
@@ -112,6 +119,43 @@ export class EvidenceCheck {
   /** What its pictures are to be shown with when it was imported; null: recorded, or not known yet. */
   get imported(): string | null {
     return this.#report === null ? null : importedText(this.#report);
+  }
+
+  /** There is a record that says what can be seen. */
+  get isExamined(): boolean {
+    return this.#report !== null && this.#report.verdicts.replay !== 'unexamined';
+  }
+
+  /** How far the server walked through the recording; `isKnown`: it has signed what that came to, and no other walk is under way. */
+  async replayProgress(): Promise<{ isKnown: boolean; text: string | null }> {
+    const response = await this.#api.send(`/sessions/${this.#sessionId}/replay`);
+    const { examined_at: at, walking, walked_chunks: walked, chunks } = (await response.json()) as ReplayAnswer;
+    // Its record is signed a moment behind its end.
+    const waits = walking || (at === null && chunks > 0 && walked === chunks);
+    return { isKnown: at !== null && !walking, text: waits ? `Examining: ${walked} of ${chunks} chunks…` : null };
+  }
+
+  /** Has the server walk through it. */
+  async examine(): Promise<void> {
+    await this.#api.send(`/sessions/${this.#sessionId}/replay`, { method: 'POST' });
+  }
+
+  /** Reads the replay record that was made meanwhile. */
+  async refreshReplay(): Promise<Verdict[]> {
+    const known = this.#report;
+    if (known === null) return this.checkRecords();
+    const records = await this.#fetchRecords();
+    const { verdicts, facts } = await verifyBundle(records, {
+      crypto: this.#crypto,
+      policy: this.#policy ?? trustNobody,
+    });
+    this.#records = records;
+    this.#report = {
+      ...known,
+      verdicts: { ...known.verdicts, replay: verdicts.replay },
+      facts: { ...known.facts, replay: facts.replay },
+    };
+    return this.verdicts();
   }
 
   verdicts(): Verdict[] {

@@ -106,7 +106,10 @@ export class LucidPlayer extends HTMLElement {
     (seconds) => this.seek(seconds),
     () => this.#send({ type: 'showLogon' }),
   );
-  readonly #verdictList = new VerdictList(() => this.#send({ type: 'checkEveryChunk' }));
+  readonly #verdictList = new VerdictList(
+    () => this.#send({ type: 'checkEveryChunk' }),
+    () => this.#send({ type: 'examine' }),
+  );
 
   constructor() {
     super();
@@ -298,6 +301,9 @@ export class LucidPlayer extends HTMLElement {
         return;
       case 'checkProgress':
         this.#verdictList.setProgress(message.checked, message.total);
+        return;
+      case 'examining':
+        this.#verdictList.setExamining(message.text);
         return;
       case 'notDrawn':
         this.#warning.hidden = message.kinds.length === 0;

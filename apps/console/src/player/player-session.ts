@@ -48,6 +48,9 @@ const keyframesWaitMs = 1000;
 const keyframesWaitMsMax = 60_000;
 /** … and while more come. */
 const moreKeyframesWaitMs = 3000;
+/** How often it is asked how far a recording was walked through. */
+const replayWaitMs = 1000;
+const replayWaitMsMax = 30_000;
 /** So long nothing was asked for: time for what is not urgent. */
 const idleMs = 400;
 
@@ -83,6 +86,7 @@ export class PlayerSession {
   #seeking = 0;
   #engine: Engine<PictureState> | null = null;
   #evidence: EvidenceCheck | null = null;
+  #following = false;
   readonly #recordsChecked = Promise.withResolvers<void>();
   #playing = false;
   #rate = 1;
@@ -190,6 +194,9 @@ export class PlayerSession {
         break;
       case 'png':
         void this.#png(message.id);
+        break;
+      case 'examine':
+        void this.#examine();
         break;
       case 'checkEveryChunk':
         void this.#checkEveryChunk();
@@ -389,6 +396,7 @@ export class PlayerSession {
       this.#sendVerdicts(verdicts);
       if (this.#table.totalBytes <= checkAtOnceBytes && this.#table.length <= checkAtOnceChunks)
         await this.#checkEveryChunk();
+      void this.#followReplay(evidence);
     } catch (error) {
       this.#sendVerdicts(verdictsUnknown(error instanceof Error ? error.message : ''));
     }
@@ -404,6 +412,37 @@ export class PlayerSession {
     if (this.#source.live) return false;
     await this.#recordsChecked.promise;
     return (this.#evidence?.imported ?? null) !== null;
+  }
+
+  /** Who looks has keyframes made, and so the recording is walked through: what that comes to is told when it is there. */
+  async #followReplay(evidence: EvidenceCheck): Promise<void> {
+    if (this.#following || evidence.isExamined) return;
+    this.#following = true;
+    try {
+      for (let waitMs = replayWaitMs; !this.#closed && !this.#live; waitMs = Math.min(waitMs * 2, replayWaitMsMax)) {
+        const { isKnown, text } = await evidence.replayProgress();
+        if (isKnown) this.#send({ type: 'verdicts', verdicts: await evidence.refreshReplay() });
+        this.#send({ type: 'examining', text });
+        if (isKnown || text === null) break;
+        await sleep(waitMs);
+      }
+    } catch (error) {
+      this.#send({ type: 'examining', text: error instanceof Error ? error.message : null });
+    } finally {
+      this.#following = false;
+    }
+  }
+
+  async #examine(): Promise<void> {
+    if (!this.#evidence || this.#live) return;
+    try {
+      this.#send({ type: 'examining', text: 'Examining…' });
+      await this.#evidence.examine();
+    } catch (error) {
+      this.#send({ type: 'examining', text: error instanceof Error ? error.message : null });
+      return;
+    }
+    await this.#followReplay(this.#evidence);
   }
 
   async #checkEveryChunk(): Promise<void> {

@@ -21,7 +21,7 @@ export interface PlayerEvent {
   text: string;
 }
 
-export type VerdictName = 'integrity' | 'completeness' | 'origin' | 'time' | 'readability';
+export type VerdictName = 'integrity' | 'completeness' | 'origin' | 'time' | 'readability' | 'replay';
 export type VerdictTone = 'good' | 'warn' | 'bad' | 'unknown';
 
 /** One answer about the recording; `detail` is a sentence for a person. */
@@ -45,6 +45,8 @@ export type ToWorker =
   | { type: 'export'; id: number; fromUs: number; toUs: number; framesPerSecond: number }
   | { type: 'cancelExport'; id: number }
   | { type: 'checkEveryChunk' }
+  /** Have the server walk through the recording: what of it can be seen? */
+  | { type: 'examine' }
   | { type: 'showLogon' }
   | { type: 'close' };
 
@@ -78,6 +80,8 @@ export type FromWorker =
   /** `imported`: what every picture is shown with, because the recording was made of a file; null: it was recorded, or that is not known. */
   | { type: 'verdicts'; verdicts: Verdict[]; imported: string | null }
   | { type: 'checkProgress'; checked: number; total: number }
+  /** How far the server has walked through the recording, or why it doesn't; null when it is over. */
+  | { type: 'examining'; text: string | null }
   /** Kinds of updates that could not be drawn, with their counts: a reviewer must know. */
   | { type: 'notDrawn'; kinds: [string, number][] }
   | { type: 'png'; id: number; blob: Blob }

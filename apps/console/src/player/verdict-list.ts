@@ -12,7 +12,10 @@ export class VerdictList {
   readonly #check = h('button', { type: 'button', class: 'outlined' }, 'Check every chunk');
   readonly #status = h('span', { class: 'quietly', role: 'status' });
 
-  constructor(checkEveryChunk: () => void) {
+  readonly #examine = h('button', { type: 'button', class: 'outlined' }, 'Examine');
+  #examining: string | null = null;
+
+  constructor(checkEveryChunk: () => void, examine: () => void) {
     this.element = h(
       'section',
       { class: 'box panel', 'aria-label': 'Evidence' },
@@ -21,12 +24,29 @@ export class VerdictList {
       this.#status,
     );
     this.#check.addEventListener('click', checkEveryChunk);
+    this.#examine.addEventListener('click', examine);
     fill(this.#list, h('li', { class: 'none' }, 'Checking…'));
   }
 
   set(verdicts: readonly Verdict[]): void {
-    fill(this.#list, verdicts.map(row));
+    fill(
+      this.#list,
+      verdicts.map((verdict) => row(verdict, this.#offer(verdict))),
+    );
     this.#status.textContent = verdicts.map(({ name, word }) => `${humanise(name)}: ${word}`).join(', ');
+  }
+
+  /** `text`: how far the examination is, or why there is none. */
+  setExamining(text: string | null): void {
+    this.#examining = text;
+    this.#examine.textContent = text ?? 'Examine';
+  }
+
+  /** What nobody walked through can be walked through now. */
+  #offer({ name, tone }: Verdict): HTMLElement | null {
+    if (name !== 'replay' || tone !== 'unknown') return null;
+    this.setExamining(this.#examining);
+    return this.#examine;
   }
 
   setProgress(checked: number, total: number): void {
@@ -36,11 +56,11 @@ export class VerdictList {
   }
 }
 
-function row({ name, tone, word, detail }: Verdict): HTMLElement {
+function row({ name, tone, word, detail }: Verdict, offer: HTMLElement | null): HTMLElement {
   return h(
     'li',
     { class: `verdict ${tone}`, 'data-verdict': name },
     h('span', { class: 'mark' }, icon(marks[tone])),
-    h('div', {}, h('strong', {}, `${humanise(name)}: `, h('em', {}, word)), h('p', {}, detail)),
+    h('div', {}, h('strong', {}, `${humanise(name)}: `, h('em', {}, word)), h('p', {}, detail), offer),
   );
 }

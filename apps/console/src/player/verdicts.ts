@@ -1,4 +1,4 @@
-import type { Verdicts, VerificationReport } from '@lucid-sessions/evidence';
+import { replayText, type Verdicts, type VerificationReport } from '@lucid-sessions/evidence';
 import type { Verdict, VerdictTone } from './protocol.ts';
 
 /** How far the chunk files themselves were looked at. */
@@ -11,13 +11,13 @@ export interface CheckedChunks {
   altered: readonly number[];
 }
 
-const names = ['integrity', 'completeness', 'origin', 'time', 'readability'] as const;
+const names = ['integrity', 'completeness', 'origin', 'time', 'readability', 'replay'] as const;
 
 export function verdictsUnknown(detail: string): Verdict[] {
   return names.map((name, i) => ({ name, tone: 'unknown', word: 'not checked', detail: i === 0 ? detail : '' }));
 }
 
-/** A verification report as five answers for a person. `hasPolicy`: the installation named the keys it trusts. */
+/** A verification report as six answers for a person. `hasPolicy`: the installation named the keys it trusts. */
 export function verdictsOf(report: VerificationReport, chunks: CheckedChunks, hasPolicy: boolean): Verdict[] {
   const answers = [
     integrity(report, chunks),
@@ -25,6 +25,7 @@ export function verdictsOf(report: VerificationReport, chunks: CheckedChunks, ha
     origin(report, hasPolicy),
     time(report),
     readability(report, chunks),
+    replay(report),
   ];
   return report.facts.imported === null ? answers : answers.map(sinceItsImport);
 }
@@ -220,4 +221,20 @@ function readability(report: VerificationReport, chunks: CheckedChunks): Verdict
         ? verdict(name, 'good', 'readable so far', 'What was played decrypts and authenticates.')
         : verdict(name, 'unknown', 'not checked', 'Nothing was decrypted yet.');
   }
+}
+
+const replayWords: Record<Verdicts['replay'], [tone: VerdictTone, word: string]> = {
+  drawn: ['good', 'everything can be seen'],
+  parts: ['warn', 'not all can be seen'],
+  nothing: ['bad', 'nothing can be seen'],
+  unexamined: ['unknown', 'not examined'],
+};
+
+/** Readability says that frames decrypt; this, whether anything is to be seen in them. */
+function replay({ verdicts, facts }: VerificationReport): Verdict {
+  const [tone, word] = replayWords[verdicts.replay];
+  const said = replayText(verdicts.replay, facts.replay);
+  const when = facts.replay?.examined_us ?? null;
+  const detail = `${said.charAt(0).toUpperCase()}${said.slice(1)}.${when === null ? '' : ` Examined ${instant(when)} UTC.`}`;
+  return verdict('replay', tone, word, detail);
 }

@@ -192,6 +192,8 @@ function route(
     response.writeHead(200, { 'Content-Type': 'application/x-rdp' });
     return response.end('full address:s:127.0.0.1:3389\r\nloadbalanceinfo:s:Cookie: msts=secret\r\n');
   }
+  if (part === 'replay')
+    return sendJson(response, { session_id: id, examined_at: null, walking: false, walked_chunks: 0, chunks: 2 });
   if (part === 'pipeline') return sendJson(response, { session_id: id, pipeline_status: 'active', stages: [] });
   return refuse(response, 404, 'LUCID_ERR_3021', 'not there yet');
 }

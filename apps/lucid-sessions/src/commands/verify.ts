@@ -1,6 +1,7 @@
 /** `verify`: a bundle, offline, against a policy file. No server, no decryption key, no network. */
 import { readFile } from 'node:fs/promises';
-import { nodeCrypto, nodeDecompressor, openBundle } from '@lucid-sessions/adapters';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createH264Decoder, nodeCrypto, nodeDecompressor, openBundle } from '@lucid-sessions/adapters';
 import {
   type BundleSource,
   formatReport,
@@ -11,6 +12,7 @@ import {
   type VerifyOptions,
   verifyBundle,
 } from '@lucid-sessions/evidence';
+import { ReplayWalk } from '@lucid-sessions/recording/replay';
 import { DecodeError } from '@lucid-sessions/wire';
 import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
@@ -21,6 +23,8 @@ export interface VerifyCommandOptions {
   policy: string;
   /** age identity file: with it the frames themselves are read too. */
   identity?: string;
+  /** Draws the recording itself, and compares with its replay record. */
+  replay?: boolean;
   /** Asks chains about receipts: the only thing that leaves this machine. */
   checkAnchor?: VerifyOptions['checkAnchor'];
 }
@@ -29,6 +33,7 @@ export interface VerifyCommandOptions {
 export async function verifyPath(path: string, options: VerifyCommandOptions, output: Output): Promise<number> {
   const policy = await readPolicy(options.policy);
   const unwrap = options.identity === undefined ? null : await identityUnwrapper(options.identity);
+  const walk = options.replay === true ? new ReplayWalk(() => createH264Decoder()) : null;
   const report = await withBundle(path, (source) =>
     verifyBundle(source, {
       crypto: nodeCrypto,
@@ -36,10 +41,16 @@ export async function verifyPath(path: string, options: VerifyCommandOptions, ou
       decompressor: nodeDecompressor,
       ...(unwrap === null ? {} : { unwrap }),
       ...(options.checkAnchor === undefined ? {} : { checkAnchor: options.checkAnchor }),
+      ...(walk === null ? {} : { replay: walk }),
       progress: (done) => output.progress(`checked ${done} chunks`, done),
     }),
-  );
+  ).finally(() => walk?.close());
   output.result(report, formatReport(report).trimEnd());
+  if (walk !== null && report.facts.replay?.remade !== true)
+    throw new CliError(
+      'the recording was not walked through: --replay takes a whole bundle and the --identity that opens it',
+      exitCodes.usage,
+    );
   return report.exit_code;
 }
 
@@ -82,8 +93,34 @@ function asReadError(path: string, error: unknown): CliError {
 }
 
 /** `verify <session-id>`: the server checks what it stores, against the keys it trusts. */
-export async function verifyOnServer(api: ApiClient, id: string, output: Output): Promise<number> {
+export async function verifyOnServer(api: ApiClient, id: string, output: Output, replay = false): Promise<number> {
+  if (replay) await examineOnServer(api, id, output);
   const report = await api.json<VerificationReport>('POST', `${sessionPath(id)}/verify`, {});
   output.result(report, formatReport(report).trimEnd());
   return report.exit_code;
+}
+
+interface ReplayProgress {
+  examined_at: string | null;
+  walking: boolean;
+  walked_chunks: number;
+  chunks: number;
+}
+
+const askAgainMs = 1000;
+/** Its record is signed a moment behind its end. */
+const signedWithinMs = 30_000;
+
+/** Has the server walk through the recording, and waits for that. */
+async function examineOnServer(api: ApiClient, id: string, output: Output): Promise<void> {
+  const path = `${sessionPath(id)}/replay`;
+  const before = await api.json<ReplayProgress>('POST', path, {});
+  for (let endedMs: number | null = null; ; await sleep(askAgainMs)) {
+    const { examined_at: at, walking, walked_chunks: walked, chunks } = await api.json<ReplayProgress>('GET', path);
+    output.progress(`walked through ${walked} of ${chunks} chunks`, walked);
+    if (walking) continue;
+    endedMs ??= performance.now();
+    if (at !== null && (before.examined_at === null || walked === chunks)) return;
+    if (performance.now() - endedMs > signedWithinMs) return;
+  }
 }

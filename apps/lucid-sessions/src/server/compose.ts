@@ -32,10 +32,11 @@ import {
   type StoragePort,
 } from '@lucid-sessions/contract';
 import { type Environment, readInteger, readText, readUrl } from '@lucid-sessions/contract/http';
-import { parsePolicy } from '@lucid-sessions/evidence';
+import { parsePolicy, replayFields } from '@lucid-sessions/evidence';
 import { createPipelineServer, readPipelineEnv } from '@lucid-sessions/pipeline';
 import { createProcessorServer, readProcessorEnv } from '@lucid-sessions/processor';
 import { type Recorder, readRecorderEnv, startRecorderServer } from '@lucid-sessions/recorder';
+import { REPLAY_RULES } from '@lucid-sessions/recording';
 import { createStorageServer, readStorageEnv } from '@lucid-sessions/storage';
 import { anchorCheck, openAnchors } from './anchors.ts';
 import { consoleFiles } from './console-files.ts';
@@ -118,6 +119,7 @@ class Composer {
   #sqliteThread: SqliteThread | null = null;
   #reserve: Promise<FileReserve> | null = null;
   #indexes: SessionIndexes | null = null;
+  #pipeline: PipelinePort | null = null;
   readonly #spoolDiskModule: string | undefined;
   readonly #chunkDisk: ChunkDisk | undefined;
 
@@ -143,6 +145,7 @@ class Composer {
     const pipeline = this.#services.has('pipeline')
       ? await this.#startPipeline(storage, processor, () => recorder)
       : this.#remote('pipeline');
+    this.#pipeline = pipeline;
     let rdp: RunningLucid['rdp'] = null;
     if (this.#services.has('recorder')) {
       const started = await this.#startRecorder(pipeline, processor);
@@ -220,6 +223,10 @@ class Composer {
       unwrapKey: keys.unwrap,
       keyframes: readKeyframePolicy(this.#environment),
       onError: (where, thrown) => this.#problem(where, thrown),
+      onExamined: async (sessionId, tally) => {
+        const counted = { ...replayFields(tally), rules: REPLAY_RULES };
+        await this.#pipeline?.examined({ sessionId, software: `${software.name} ${software.version}`, counted });
+      },
     });
     this.#disposers.push(() => indexes.dispose());
     this.#indexes = indexes;

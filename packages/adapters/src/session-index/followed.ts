@@ -22,6 +22,11 @@ export class Followed {
     if (!this.#running) void this.#drain();
   }
 
+  /** It is still to be looked at. */
+  has(sessionId: string): boolean {
+    return this.#urgent.has(sessionId) || this.#sessionIds.has(sessionId);
+  }
+
   /** Somebody waits for another than this one. */
   hasUrgentBeside(sessionId: string): boolean {
     return this.#urgent.size > (this.#urgent.has(sessionId) ? 1 : 0);

@@ -9,7 +9,7 @@ import {
 import { type ContentItem, ContentItems } from './content-items.ts';
 import { Followed } from './followed.ts';
 import { orNull, type Recording, RecordingShelf, type RecordingShelfOptions } from './recording-shelf.ts';
-import { type KeyframePolicy, SessionKeyframes } from './session-keyframes.ts';
+import { type ExaminedListener, type KeyframePolicy, SessionKeyframes } from './session-keyframes.ts';
 import { IndexThread } from './thread.ts';
 
 const stateName = 'index-state';
@@ -21,6 +21,7 @@ export interface SessionIndexesOptions extends RecordingShelfOptions {
   /** When asked for, if it says nothing. */
   keyframes?: KeyframePolicy;
   onError?: (where: string, thrown: unknown) => void;
+  onExamined?: ExaminedListener;
 }
 
 /**
@@ -40,7 +41,7 @@ export class SessionIndexes {
     this.#shelf = new RecordingShelf(options);
     this.#storage = options.storage;
     const policy = options.keyframes ?? { made: 'asked' };
-    this.#keyframes = new SessionKeyframes(this.#shelf, this.#thread, () => this.#turn, policy, options.onError);
+    this.#keyframes = new SessionKeyframes(this.#shelf, this.#thread, () => this.#turn, policy, options);
     this.#followed = new Followed(
       async (sessionId) => {
         const recording = await this.#shelf.recording(sessionId);
@@ -64,6 +65,15 @@ export class SessionIndexes {
   /** Processor time keyframes have taken so far, in ms. */
   get keyframesUsedMs(): number {
     return this.#keyframes.usedMs;
+  }
+
+  /** Has a recording walked through to its end, behind the answer; `onExamined` hears what that comes to. */
+  async examine(sessionId: string): Promise<void> {
+    await this.#keyframes.examine(await this.#shelf.recording(sessionId));
+  }
+
+  async examined(sessionId: string): Promise<{ walkedChunks: number; chunks: number; walking: boolean }> {
+    return this.#keyframes.examined(await this.#shelf.recording(sessionId));
   }
 
   /** A keyframe as it is stored, sealed; null where it is missing. */

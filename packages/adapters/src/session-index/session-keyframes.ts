@@ -1,3 +1,4 @@
+import type { ReplayTally } from '@lucid-sessions/recording/replay';
 import {
   decodeKeyframeList,
   emptyKeyframeList,
@@ -22,6 +23,9 @@ const turnMs = 5000;
 /** Who gets keyframes: recordings somebody looks at, or all of them ahead, within so many cores. */
 export type KeyframePolicy = { made: 'asked' } | { made: 'ahead'; coresMax: number };
 
+/** Hears what a walk through all of a finished recording saw; may hear it again. */
+export type ExaminedListener = (sessionId: string, replay: ReplayTally) => Promise<void>;
+
 /**
  * The keyframes of sessions: sidecars, and a list of them that says how far a recording was looked at. Decoding every recording costs
  * several times what recording it does, and few are looked at: so they are made when somebody asks, without keeping them
@@ -36,7 +40,9 @@ export class SessionKeyframes {
   readonly #policy: KeyframePolicy;
   /** The run of the walk under way. */
   #walk: number | null = null;
+  #walking: string | null = null;
   #usedMs = 0;
+  readonly #onExamined: ExaminedListener | undefined;
   /** Somebody looks at these: no waiting for more chunks, and no resting. */
   readonly #asked = new Set<string>();
   /** Where H.264 ended an earlier walk, another was tried since this began: ffmpeg may have been installed. */
@@ -47,14 +53,16 @@ export class SessionKeyframes {
     thread: IndexThread,
     indexed: () => Promise<unknown>,
     policy: KeyframePolicy,
-    onError?: (where: string, thrown: unknown) => void,
+    options: { onError?: (where: string, thrown: unknown) => void; onExamined?: ExaminedListener },
   ) {
+    const { onError } = options;
+    this.#onExamined = options.onExamined;
     this.#shelf = shelf;
     this.#thread = thread;
     this.#indexed = indexed;
     this.#policy = policy;
     this.#followed = new Followed(
-      (sessionId) => this.#extend(sessionId),
+      (sessionId) => this.#look(sessionId),
       (thrown) => onError?.('making keyframes', thrown),
     );
   }
@@ -72,14 +80,38 @@ export class SessionKeyframes {
   async list(recording: Recording): Promise<KeyframeList> {
     const list = await this.#load(recording);
     const { sessionId } = recording;
-    const mayGoOn = list.ended === null || (list.ended === 'h264' && !this.#triedAnew.has(sessionId));
-    if (mayGoOn && list.covered < (await this.#shelf.chunksCount(sessionId))) {
+    const mayTry = list.ended === 'h264' && !this.#triedAnew.has(sessionId);
+    const mayGoOn = list.ended === null && list.covered < (await this.#shelf.chunksCount(sessionId));
+    if (mayTry || mayGoOn) {
       this.#asked.add(sessionId);
       this.#followed.add(sessionId, true);
       // Whichever it is: this one is waited for, and another one's makes way at the end of its chunk.
       if (this.#walk !== null) void this.#thread.hurry(this.#walk);
     }
     return list;
+  }
+
+  /** Somebody wants to know what of a recording can be seen: walks to its end, past where there was no decoder for H.264 before. */
+  async examine(recording: Recording): Promise<void> {
+    const { sessionId } = recording;
+    this.#triedAnew.delete(sessionId);
+    this.#asked.add(sessionId);
+    this.#followed.add(sessionId, true);
+    if (this.#walk !== null) void this.#thread.hurry(this.#walk);
+  }
+
+  async examined(recording: Recording): Promise<{ walkedChunks: number; chunks: number; walking: boolean }> {
+    const { sessionId } = recording;
+    const list = await this.#load(recording);
+    const chunks = await this.#shelf.chunksCount(sessionId);
+    const walking = this.#walking === sessionId || this.#followed.has(sessionId);
+    return { walkedChunks: Math.min(chunks, list.replay.chunks), chunks, walking };
+  }
+
+  /** Tells what a walk through all of a finished recording came to, also where it could not go on. */
+  async #tell(sessionId: string, { replay }: KeyframeList, count: number): Promise<void> {
+    const isOver = count > 0 && (await this.#shelf.chunk(sessionId, count - 1)).last;
+    if (isOver && (replay.chunks === count || replay.ended !== null)) await this.#onExamined?.(sessionId, replay);
   }
 
   sealed(sessionId: string, number: number): Promise<Uint8Array | null> {
@@ -99,6 +131,15 @@ export class SessionKeyframes {
     await this.#shelf.put(recording, listName, await encodeKeyframeList(list));
   }
 
+  async #look(sessionId: string): Promise<void> {
+    this.#walking = sessionId;
+    try {
+      await this.#extend(sessionId);
+    } finally {
+      this.#walking = null;
+    }
+  }
+
   async #extend(sessionId: string): Promise<void> {
     const asked = this.#asked.delete(sessionId);
     const recording = await this.#shelf.recording(sessionId);
@@ -106,13 +147,24 @@ export class SessionKeyframes {
     const count = await this.#shelf.chunksCount(sessionId);
     if (list.ended === 'h264' && asked && !this.#triedAnew.has(sessionId)) {
       this.#triedAnew.add(sessionId);
-      list.ended = null;
+      await this.#forgetEnd(sessionId, list);
     }
-    if (list.ended !== null || list.covered >= count) return;
+    if (list.ended !== null || list.covered >= count) return this.#tell(sessionId, list, count);
     if (!asked && !(await this.#worthWalking(sessionId, list.covered, count))) return;
     // Twice at most: the second walk leaves no past out.
-    if (!(await this.#walkOn(recording, list, count, asked)))
-      await this.#walkOn(recording, { ...emptyKeyframeList(), whole: true }, count, asked);
+    const whole = { ...emptyKeyframeList(), whole: true };
+    const isDone = await this.#walkOn(recording, list, count, asked);
+    if (!isDone) await this.#walkOn(recording, whole, count, asked);
+    await this.#tell(sessionId, isDone ? list : whole, count);
+  }
+
+  /** The chunk in which it ended is walked through as if for the first time. */
+  async #forgetEnd(sessionId: string, list: KeyframeList): Promise<void> {
+    const chunk = list.replay.ended?.chunk ?? list.covered;
+    list.ended = null;
+    if (chunk >= list.covered) return;
+    list.storedBytes -= (await this.#shelf.chunk(sessionId, chunk)).fileBytes;
+    list.covered = chunk;
   }
 
   async #worthWalking(sessionId: string, first: number, count: number): Promise<boolean> {

@@ -1,6 +1,6 @@
 /** Answers about chunks, the pipeline and the evidence of a session. */
 import { z } from 'zod';
-import { sessionIdSchema } from '../models.ts';
+import { replayStates, sessionIdSchema } from '../models.ts';
 import {
   count,
   hexHash,
@@ -99,7 +99,7 @@ export const pipelineAnswer = z
   );
 
 const recordView = z.strictObject({
-  kind: z.enum(['open', 'manifest', 'resume', 'custody', 'erase']),
+  kind: z.enum(['open', 'manifest', 'resume', 'custody', 'erase', 'replay']),
   sequence: z.int().min(1),
   sha256: hexHash.describe('Of the signed envelope: what the log and other records name it by.'),
   body: z.record(z.string(), z.unknown()),
@@ -198,6 +198,16 @@ export const verifyAnswer = z.looseObject({
   verdicts: z.record(z.string(), z.string()),
   findings: z.array(z.looseObject({ code: z.string(), message: z.string() })),
   verified_at: timestamp,
+});
+
+export const replayAnswer = z.strictObject({
+  session_id: sessionIdSchema,
+  state: z.enum(replayStates).describe('unexamined also while nobody walked through the recording to its end.'),
+  detail: z.string().describe('What can not be seen, when and how much, in words.'),
+  examined_at: timestamp.nullable().describe('Null while there is no signed record.'),
+  walking: z.boolean().describe('Somebody is walking through it, or it waits for that: ask again in a while.'),
+  walked_chunks: count,
+  chunks: count,
 });
 
 /** The trust policy of docs/format.md, as `verify --policy` reads it. */

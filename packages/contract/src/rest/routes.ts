@@ -19,6 +19,7 @@ import {
   manifestAnswer,
   pipelineAnswer,
   policyAnswer,
+  replayAnswer,
   verifyAnswer,
 } from './chunk-schemas.ts';
 import {
@@ -324,6 +325,27 @@ export const restRoutes = {
     rateLimit: 'bulk',
     answer: json(verifyAnswer),
     errors: ['sessionNotFound', 'recordNotFound', 'verification', 'unavailable'],
+  },
+  getReplay: {
+    method: 'GET',
+    path: `${session}/replay`,
+    summary: 'Whether all that was recorded can be seen, as far as somebody walked through it',
+    tag: 'evidence',
+    permissions: ['sessions:read'],
+    rateLimit: 'read',
+    answer: json(replayAnswer),
+    errors: ['sessionNotFound', 'unavailable'],
+  },
+  examineReplay: {
+    method: 'POST',
+    path: `${session}/replay`,
+    summary:
+      'Have the recording walked through: what can not be drawn is counted and signed into a record beside the manifest. Answers at once; `getReplay` says when it is done',
+    tag: 'evidence',
+    permissions: ['evidence:verify'],
+    rateLimit: 'bulk',
+    answer: json(replayAnswer),
+    errors: ['sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   getAnchor: {
     method: 'GET',

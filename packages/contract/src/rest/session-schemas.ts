@@ -3,6 +3,7 @@ import { z } from 'zod';
 import {
   rdpConfigSchema,
   recordingConfigSchema,
+  replayStates,
   retentionDaysMax,
   retentionDaysSchema,
   sessionIdSchema,
@@ -131,6 +132,16 @@ export const sessionSchema = z.strictObject({
     .nullable()
     .describe(
       'What became of it: whole; recovered (the recorder died, what was durable is there); gap (frames are known to be missing); refused or never_connected (nothing was recorded). Null while that is open.',
+    ),
+  replay: z
+    .strictObject({
+      state: z.enum(replayStates),
+      detail: z.string().describe('What can not be seen, when and how much, in words.'),
+      examined_at: timestamp,
+    })
+    .nullable()
+    .describe(
+      'Whether all that was recorded can be seen: drawn (everything), parts (not all), nothing (it shows black), unexamined (the walk could not be ended: no decoder for H.264). Null while nobody walked through it.',
     ),
   client_address: z.string().nullable(),
   client_name: z.string().nullable().describe('What the client calls itself.'),

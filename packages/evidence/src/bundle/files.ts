@@ -6,6 +6,7 @@ export const bundleNames = {
   bundle: 'bundle.json',
   open: 'open.dsse.json',
   manifest: 'manifest.dsse.json',
+  replay: 'replay.dsse.json',
   leaves: 'leaves.bin',
   proofs: 'proofs.json',
   custody: 'custody.jsonl',

@@ -19,6 +19,8 @@ export interface BundleInput {
   open: Uint8Array;
   /** Null while the session is not closed. */
   manifest: Uint8Array | null;
+  /** Null while nobody walked through the recording. */
+  replay?: Uint8Array | null;
   resumes: readonly Uint8Array[];
   erases: readonly Uint8Array[];
   custody: readonly Uint8Array[];
@@ -44,6 +46,7 @@ function smallFiles(input: BundleInput): BundleEntry[] {
   };
   add(bundleNames.open, input.open);
   add(bundleNames.manifest, input.manifest);
+  add(bundleNames.replay, input.replay);
   for (const [at, record] of input.resumes.entries()) add(bundleNames.resume(at), record);
   for (const [at, record] of input.erases.entries()) add(bundleNames.erase(at), record);
   if (input.custody.length > 0)

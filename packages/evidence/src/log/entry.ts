@@ -4,7 +4,7 @@ import { fromHex } from '../text.ts';
 
 /** "LSR1" */
 const MAGIC = 0x4c535231;
-const kinds: Record<RecordKind, number> = { open: 1, manifest: 2, resume: 3, custody: 4, erase: 5 };
+const kinds: Record<RecordKind, number> = { open: 1, manifest: 2, resume: 3, custody: 4, erase: 5, replay: 6 };
 
 export const LOG_ENTRY_BYTES = 40;
 

@@ -154,12 +154,53 @@ export const eraseSchema = object(
   extra,
 );
 
+/** Signed when somebody walked through the recording: what can be seen of it. Made again by whoever holds the view key. */
+export const replaySchema = object(
+  {
+    ...base,
+    kind: literal('replay'),
+    /** SHA-256 of the `manifest` envelope's bytes: what was walked through. */
+    manifest_sha256: hex(32),
+    examined_us: us,
+    software: string(200),
+    /** What is counted, and how it is named: records of other rules can't be compared. */
+    rules: integer(1),
+    /** Chunks walked through; all of them where `ended` is null. */
+    chunks_count: integer(),
+    /** Time of the last frame walked through. This and the times below are µs since the session's start. */
+    until_us: us,
+    /** Pictures drawn: frames where the server marks them, else updates. */
+    pictures: integer(),
+    /** Some pixel was not black at some time. */
+    lit: boolean,
+    not_drawn: array(
+      object({
+        kind: string(100, /^[A-Za-z0-9._-]+$/),
+        count: integer(1),
+        first_us: us,
+        last_us: us,
+        /** How many of them are known to be of a place on the screen. */
+        located: integer(),
+        /** How much of the screen those places cover, in thousandths. */
+        share_permille: integer(0, 1000),
+      }),
+      200,
+    ),
+    /** Of all kinds together. */
+    share_permille: integer(0, 1000),
+    /** Why nothing behind a place was examined: no H.264 decoder, or a chunk that can't be read. */
+    ended: nullable(object({ reason: literal('h264', 'chunk'), chunk: integer(), at_us: us })),
+  },
+  extra,
+);
+
 export type OpenBody = Infer<typeof openSchema>;
 export type ManifestBody = Infer<typeof manifestSchema>;
 export type ResumeBody = Infer<typeof resumeSchema>;
 export type CustodyBody = Infer<typeof custodySchema>;
 export type EraseBody = Infer<typeof eraseSchema>;
-export type RecordBody = OpenBody | ManifestBody | ResumeBody | CustodyBody | EraseBody;
+export type ReplayBody = Infer<typeof replaySchema>;
+export type RecordBody = OpenBody | ManifestBody | ResumeBody | CustodyBody | EraseBody | ReplayBody;
 export type RecordKind = RecordBody['kind'];
 export type BodyOf<K extends RecordKind> = Extract<RecordBody, { kind: K }>;
 
@@ -169,4 +210,5 @@ export const recordSchemas = {
   resume: resumeSchema,
   custody: custodySchema,
   erase: eraseSchema,
+  replay: replaySchema,
 } as const;

@@ -1,4 +1,4 @@
-import { PAYLOAD_BYTES_MAX, readPayload } from '@lucid-sessions/recording';
+import { type Frame, PAYLOAD_BYTES_MAX, type ReplayTally, readPayload } from '@lucid-sessions/recording';
 import { DecodeError } from '@lucid-sessions/wire';
 import { bundleNames } from '../bundle/files.ts';
 import type { BundleFile } from '../bundle/source.ts';
@@ -8,7 +8,7 @@ import { CHUNK_HEADER_BYTES, type ChunkHeader, chunkSuites, decodeChunkHeader } 
 import type { Leaf } from '../envelope/leaf.ts';
 import type { ReadingKey } from '../envelope/session-keys.ts';
 import { toHex } from '../text.ts';
-import type { Context } from './context.ts';
+import type { Context, ReplayWalker } from './context.ts';
 
 const AHEAD_FILES_MAX = 4;
 /** Of files whose bytes are held; one file may be larger. */
@@ -59,23 +59,44 @@ class LoadedAhead {
 export class ChunkCheck {
   readonly #context: Context;
   readonly #dek: ReadingKey | null;
+  readonly #walker: ReplayWalker | null;
   readonly #seen = new Set<string>();
   readonly #ahead = new LoadedAhead();
   #nextFrameNumber: number | null = null;
+  #nextWalked = 0;
   checkedCount = 0;
   readCount = 0;
   framesCount = 0;
   encrypted = false;
 
-  constructor(context: Context, dek: ReadingKey | null) {
+  /** `walker` draws the frames where all of them are here. */
+  constructor(context: Context, dek: ReadingKey | null, walker: ReplayWalker | undefined) {
     this.#context = context;
     this.#dek = dek;
+    this.#walker = (this.#readsFrames && context.description.partial === null && walker) || null;
   }
 
   async check(leaf: Leaf): Promise<void> {
+    const frames = await this.#check(leaf);
+    if (this.#walker === null) return;
+    // A leaf that is not there is a chunk that can't be drawn.
+    await this.#walker.chunk(leaf.index === this.#nextWalked ? frames : null);
+    this.#nextWalked += 1;
+  }
+
+  /** What the walk through all frames came to; null where there was none. */
+  async walked(): Promise<ReplayTally | null> {
+    if (this.#walker === null) return null;
+    const count = this.#context.manifest?.body.chunks_count ?? this.#nextWalked;
+    if (this.#nextWalked < count) await this.#walker.chunk(null);
+    return this.#walker.end();
+  }
+
+  /** Answers the frames, null where they could not be read. */
+  async #check(leaf: Leaf): Promise<Frame[] | null> {
     const { findings, description, files } = this.#context;
     const { partial } = description;
-    if (partial !== null && (leaf.index < partial.first_chunk || leaf.index > partial.last_chunk)) return;
+    if (partial !== null && (leaf.index < partial.first_chunk || leaf.index > partial.last_chunk)) return null;
     const name = bundleNames.chunk(leaf.index);
     const where = { file: name, index: leaf.index };
     const file = files.get(name);
@@ -86,22 +107,23 @@ export class ChunkCheck {
     if (file === undefined) {
       if (!this.#context.erased.chunks)
         findings.add('CHUNK_MISSING', `the file of chunk ${leaf.index} is missing`, where);
-      return;
+      return null;
     }
     if (file.bytes > CHUNK_FILE_BYTES_MAX) {
       findings.add('FORMAT', `the file of chunk ${leaf.index} is larger than ${CHUNK_FILE_BYTES_MAX} bytes`, where);
-      return;
+      return null;
     }
     const loaded = this.#ahead.take(leaf.index) ?? this.#load(file);
     this.#lookAhead(leaf.index);
     const { head, sha256, bytes } = await loaded;
     if (file.bytes !== leaf.fileBytes || !equalBytes(sha256, leaf.fileSha256)) {
       this.#explainMismatch(leaf, head);
-      return;
+      return null;
     }
     this.checkedCount += 1;
     const header = this.#checkHeader(leaf, head);
-    if (header !== null && bytes !== null) await this.#readFrames(leaf, header, bytes, expectedFrameNumber);
+    if (header === null || bytes === null) return null;
+    return this.#readFrames(leaf, header, bytes, expectedFrameNumber);
   }
 
   /** Frames can be read: with a key, or where the recording says it is not encrypted. */
@@ -183,40 +205,44 @@ export class ChunkCheck {
     header: ChunkHeader,
     bytes: Uint8Array,
     expectedFrameNumber: number | null,
-  ): Promise<void> {
+  ): Promise<Frame[] | null> {
     const { crypto, decompressor, findings } = this.#context;
     const plain = header.suite === chunkSuites.plain;
-    if (decompressor === undefined || (this.#dek === null && !plain)) return;
+    if (decompressor === undefined || (this.#dek === null && !plain)) return null;
     const where = { file: bundleNames.chunk(leaf.index), index: leaf.index };
     const opened = plain
       ? { opened: true as const, compressed: bytes.subarray(CHUNK_HEADER_BYTES) }
       : await openChunk(crypto, this.#dek!, bytes);
     if (!opened.opened) {
       findings.add(opened.finding, opened.message, where);
-      return;
+      return null;
     }
     try {
       const payload = await decompressor.decompress(header.compression, opened.compressed, PAYLOAD_BYTES_MAX);
-      this.#countFrames(leaf, payload, expectedFrameNumber);
+      const frames = this.#countFrames(leaf, payload, expectedFrameNumber);
       this.readCount += 1;
+      return frames;
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       findings.add('DECOMPRESS', error.message, where);
+      return null;
     }
   }
 
-  #countFrames(leaf: Leaf, payload: Uint8Array, expectedFrameNumber: number | null): void {
-    const frames = readPayload(payload);
-    let step = frames.next();
-    while (step.done !== true) step = frames.next();
+  #countFrames(leaf: Leaf, payload: Uint8Array, expectedFrameNumber: number | null): Frame[] {
+    const frames: Frame[] = [];
+    const reading = readPayload(payload);
+    let step = reading.next();
+    for (; step.done !== true; step = reading.next()) if (this.#walker !== null) frames.push(step.value);
     const { framesCount, firstFrameNumber } = step.value;
     // A chunk without frames may come from a recovery that knows no frame numbers any more.
     this.#nextFrameNumber = expectedFrameNumber;
-    if (framesCount === 0) return;
+    if (framesCount === 0) return frames;
     this.framesCount += framesCount;
     if (expectedFrameNumber !== null && firstFrameNumber !== expectedFrameNumber && !leaf.gapBefore)
       this.#context.findings.add('GAP', `frames are missing before chunk ${leaf.index}`, { index: leaf.index });
     this.#nextFrameNumber = firstFrameNumber + framesCount;
+    return frames;
   }
 
   /** Chunk files no leaf asked for. */

@@ -1,10 +1,10 @@
-import type { Decompressor } from '@lucid-sessions/recording';
+import type { Decompressor, Frame, ReplayTally } from '@lucid-sessions/recording';
 import { DecodeError } from '@lucid-sessions/wire';
 import { type BundleAnchor, type BundleDescription, type BundleWrap, SMALL_FILE_BYTES_MAX } from '../bundle/files.ts';
 import { type BundleFile, type BundleSource, readWhole } from '../bundle/source.ts';
 import type { Crypto, MaybePromise } from '../crypto.ts';
 import type { ReadingKey } from '../envelope/session-keys.ts';
-import type { ImportedBody, ManifestBody, OpenBody, ResumeBody } from '../record/bodies.ts';
+import type { ImportedBody, ManifestBody, OpenBody, ReplayBody, ResumeBody } from '../record/bodies.ts';
 import type { SignedRecord } from '../record/record.ts';
 import type { Findings, RecordingState } from './findings.ts';
 import type { TrustPolicy } from './policy.ts';
@@ -13,6 +13,13 @@ import type { TrustPolicy } from './policy.ts';
 export type AnchorVerdict =
   | { state: 'confirmed'; timeUs: number }
   | { state: 'pending' | 'reorged' | 'invalid'; message: string };
+
+/** Draws a recording and says what could not be drawn: `ReplayWalk` of `@lucid-sessions/recording/replay`. */
+export interface ReplayWalker {
+  /** The next chunk's frames, in order; null where it can't be read. */
+  chunk(frames: Iterable<Frame> | null): Promise<void>;
+  end(): Promise<ReplayTally>;
+}
 
 export interface VerifyOptions {
   crypto: Crypto;
@@ -24,6 +31,8 @@ export interface VerifyOptions {
   unwrap?(wraps: BundleWrap[]): MaybePromise<Uint8Array | null>;
   /** Checks a receipt against its chain or authority; null when it can't say. Without it receipts are compared, not believed. */
   checkAnchor?(anchor: BundleAnchor): MaybePromise<AnchorVerdict | null>;
+  /** With it the replay record is made again from the frames, and compared. Of no use without a key, or to a part. */
+  replay?: ReplayWalker;
   /** Called after each chunk. */
   progress?(done: number): void;
 }
@@ -34,7 +43,7 @@ export interface FoundKey {
 }
 
 /** What the steps of one verification share. */
-export interface Context extends VerifyOptions {
+export interface Context extends Omit<VerifyOptions, 'replay'> {
   source: BundleSource;
   files: Map<string, BundleFile>;
   findings: Findings;
@@ -43,6 +52,8 @@ export interface Context extends VerifyOptions {
   open: SignedRecord<OpenBody> | null;
   manifest: SignedRecord<ManifestBody> | null;
   resumes: SignedRecord<ResumeBody>[];
+  /** The replay record, where it is of this recording and signed by a key that is trusted or named. */
+  replay: SignedRecord<ReplayBody> | null;
   /** An `erase` record by a trusted key destroyed the keys or the chunks. */
   erased: { keys: boolean; chunks: boolean };
 }

@@ -26,6 +26,8 @@ export const findingCodes = [
   'DECOMPRESS',
   'GAP',
   'IMPORTED',
+  'REPLAY_DIFFERS',
+  'NOT_DRAWN',
 ] as const;
 export type FindingCode = (typeof findingCodes)[number];
 
@@ -54,6 +56,8 @@ export const findingMeanings: Record<FindingCode, string> = {
   DECOMPRESS: 'decrypted frames can not be read',
   GAP: 'frames are known to be missing',
   IMPORTED: 'made of a file, not recorded: nothing is proven about what it shows, or when and where that happened',
+  REPLAY_DIFFERS: 'the signed replay record is not what the recording gives',
+  NOT_DRAWN: 'not all that was recorded can be seen',
 };
 
 /** Exit codes of a verifying program: 0 clean, 1 the run itself failed, 2 wrong usage, then one per code. */

@@ -18,6 +18,8 @@ function timeOf(body: RecordBody): number {
     case 'custody':
     case 'erase':
       return body.at_us;
+    case 'replay':
+      return body.examined_us;
   }
 }
 
@@ -87,6 +89,7 @@ export async function checkRecords(context: Context): Promise<void> {
   await checkResumes(context);
   checkManifest(context);
   checkImported(context);
+  await checkReplayRecord(context);
   await checkErases(context);
   await checkCustody(context);
 }
@@ -146,6 +149,17 @@ function checkManifest(context: Context): void {
   for (const gap of body.gaps) findings.add('GAP', gapText(gap), where);
   if (body.gaps.length === 0 && body.statistics.frames_dropped > 0)
     findings.add('GAP', `${body.statistics.frames_dropped} frames were dropped`, where);
+}
+
+/** It is made behind the manifest, which it names; one by a stranger tells nothing. */
+async function checkReplayRecord(context: Context): Promise<void> {
+  const file = bundleNames.replay;
+  const found = await readOne(context, 'replay', file);
+  if (found === null) return;
+  const { record, standing } = found;
+  if (record.body.manifest_sha256 !== context.manifest?.sha256)
+    context.findings.add('SPLICED', 'the replay record is about another manifest', { file });
+  else if (standing !== 'none') context.replay = record;
 }
 
 async function checkErases(context: Context): Promise<void> {

@@ -1,3 +1,4 @@
+import type { ReplayState } from '@lucid-sessions/recording';
 import type { DecodeError } from '@lucid-sessions/wire';
 import { bundleNames } from '../bundle/files.ts';
 import type { ImportedBody } from '../record/bodies.ts';
@@ -7,6 +8,7 @@ import type { ChunkCheck } from './chunks.ts';
 import { type Context, type FoundKey, importedOf } from './context.ts';
 import { exitCodeOf, type Finding, Findings, findingMeanings, type RecordingState } from './findings.ts';
 import type { LogResult } from './log.ts';
+import { type ReplayFacts, type ReplayResult, replayText } from './replay.ts';
 
 /** Separate answers to separate questions. */
 export interface Verdicts {
@@ -18,7 +20,10 @@ export interface Verdicts {
   origin: 'trusted' | 'untrusted' | 'forged' | 'imported';
   /** What vouches for the time: nothing but the recorder, the log, witnesses, an outside anchor. `imported`: for that of its import alone. */
   time: 'recorder_only' | 'logged' | 'witnessed' | 'anchored' | 'contradicted' | 'imported';
+  /** The frames decrypt; whether anything can be seen is the next question. */
   readability: 'readable' | 'unreadable' | 'not_checked' | 'shredded';
+  /** All that was recorded can be seen: by the signed record, or by the verifier's own walk. */
+  replay: ReplayState;
 }
 
 /** JSON shape of a verification; times are µs since 1970. */
@@ -56,6 +61,8 @@ export interface VerificationReport {
     witnesses_count: number;
     anchors_count: number;
     anchors_confirmed: number;
+    /** Null where nobody walked through the recording. */
+    replay: ReplayFacts | null;
   };
 }
 
@@ -65,6 +72,7 @@ interface Results {
   log: LogResult;
   anchors: AnchorResult;
   key: FoundKey;
+  replay: ReplayResult;
 }
 
 function verdictsOf(context: Context, results: Results): Verdicts {
@@ -92,6 +100,7 @@ function verdictsOf(context: Context, results: Results): Verdicts {
           : 'trusted',
     time: timeOf(context, results),
     readability: readabilityOf(context, results),
+    replay: results.replay.state,
   };
 }
 
@@ -156,6 +165,7 @@ export function makeReport(context: Context, results: Results): VerificationRepo
       witnesses_count: log.witnessesCount,
       anchors_count: anchors.receiptsCount,
       anchors_confirmed: anchors.confirmedCount,
+      replay: results.replay.facts,
     },
   };
 }
@@ -175,6 +185,7 @@ export function unreadableBundle(error: DecodeError): VerificationReport {
       origin: 'untrusted',
       time: 'recorder_only',
       readability: 'not_checked',
+      replay: 'unexamined',
     },
     findings: findings.list,
     findings_count: 1,
@@ -200,6 +211,7 @@ export function unreadableBundle(error: DecodeError): VerificationReport {
       witnesses_count: 0,
       anchors_count: 0,
       anchors_confirmed: 0,
+      replay: null,
     },
   };
 }
@@ -235,10 +247,25 @@ const sentences = {
     not_checked: 'not checked (no key given)',
     shredded: 'destroyed on purpose, by a signed record; what remains can still be proven',
   },
+  replay: {
+    drawn: 'everything recorded can be seen',
+    parts: 'PARTS of what was recorded can NOT BE SEEN',
+    nothing: 'NOTHING can be seen',
+    unexamined: 'NOT EXAMINED',
+  },
 } as const;
 
 function claimedText({ captured_from_us, captured_to_us, client, server }: ImportedBody): string {
   return `${client ?? 'unknown'} to ${server ?? 'unknown'}, ${time(captured_from_us)} to ${time(captured_to_us)}`;
+}
+
+const whoExamined = ({ remade, examined_us, software }: ReplayFacts): string =>
+  remade ? 'examined by this verifier' : `examined ${time(examined_us)} by ${software}`;
+
+/** Evidence that is clean and shows nothing must not read as if all were well. */
+function resultOf({ clean, findings_count: count, verdicts }: VerificationReport): string {
+  if (!clean) return `NOT CLEAN, ${count} finding(s)`;
+  return verdicts.replay === 'drawn' ? 'CLEAN' : 'CLEAN as evidence; whether all of it can be seen was NOT EXAMINED';
 }
 
 /** The report for a person, plain text. */
@@ -247,13 +274,14 @@ export function formatReport(report: VerificationReport): string {
   const since = facts.imported === null ? '' : ', since it was imported';
   const lines = [
     `Session       ${report.session_id ?? 'unknown'}`,
-    `Result        ${report.clean ? 'CLEAN' : `NOT CLEAN, ${report.findings_count} finding(s)`}`,
+    `Result        ${resultOf(report)}`,
     '',
     `Integrity     ${sentences.integrity[verdicts.integrity]}${since}`,
     `Completeness  ${sentences.completeness[verdicts.completeness]}${since}`,
     `Origin        ${sentences.origin[verdicts.origin]}`,
     `Time          ${sentences.time[verdicts.time]}`,
     `Readability   ${sentences.readability[verdicts.readability]}`,
+    `Replay        ${sentences.replay[verdicts.replay]} (${replayText(verdicts.replay, facts.replay)}${facts.replay === null ? '' : `, ${whoExamined(facts.replay)}`})`,
     '',
     `${facts.imported === null ? 'Recorded' : 'Imported'}      ${time(facts.opened_us)} to ${time(facts.ended_us)}${facts.end_reason === null ? '' : ` (${facts.end_reason})`}`,
     `Chunks        ${facts.chunks_checked} checked, ${facts.chunks_read} read, ${facts.chunks_in_manifest ?? '?'} in the manifest, ${facts.chunks_recovered} recovered after a crash`,

@@ -10,11 +10,12 @@ import { type Context, clockAllowanceUs, type FoundKey, orFormat, smallFile, typ
 import { Findings } from './findings.ts';
 import { checkLog } from './log.ts';
 import { checkRecords } from './records.ts';
+import { checkReplay } from './replay.ts';
 import { makeReport, type VerificationReport } from './report.ts';
 
 const CHUNK_NAME = /^chunks\/\d{8,16}\.lsc$/;
 const KNOWN_NAME =
-  /^(?:(?:resume|erase)\/\d{4}\.dsse\.json|log\/(?:(?:open|manifest|resume-\d{4})\.tlog-proof|consistency\.json)|anchors\/\d{4}\.json|keys\/wraps\.json|(?:open|manifest)\.dsse\.json|custody\.jsonl|proofs\.json|leaves\.bin|bundle\.json)$/;
+  /^(?:(?:resume|erase)\/\d{4}\.dsse\.json|log\/(?:(?:open|manifest|resume-\d{4})\.tlog-proof|consistency\.json)|anchors\/\d{4}\.json|keys\/wraps\.json|(?:open|manifest|replay)\.dsse\.json|custody\.jsonl|proofs\.json|leaves\.bin|bundle\.json)$/;
 
 const NO_DESCRIPTION: BundleDescription = {
   v: 1,
@@ -29,8 +30,9 @@ const NO_DESCRIPTION: BundleDescription = {
  * never thrown. Memory is bounded by a few chunk files and the list of names, whatever the length of the recording.
  */
 export async function verifyBundle(source: BundleSource, options: VerifyOptions): Promise<VerificationReport> {
+  const { replay: walker, ...rest } = options;
   const context: Context = {
-    ...options,
+    ...rest,
     source,
     files: new Map(),
     findings: new Findings(),
@@ -39,6 +41,7 @@ export async function verifyBundle(source: BundleSource, options: VerifyOptions)
     open: null,
     manifest: null,
     resumes: [],
+    replay: null,
     erased: { keys: false, chunks: false },
   };
   await listFiles(context);
@@ -46,7 +49,7 @@ export async function verifyBundle(source: BundleSource, options: VerifyOptions)
   await checkFileHashes(context);
   await checkRecords(context);
   const key = await findKey(context);
-  const chunks = new ChunkCheck(context, key.dek);
+  const chunks = new ChunkCheck(context, key.dek, walker);
   const chain = await checkChain(context, async (leaf) => {
     await chunks.check(leaf);
     options.progress?.(chunks.checkedCount);
@@ -55,7 +58,8 @@ export async function verifyBundle(source: BundleSource, options: VerifyOptions)
   checkAgainstManifest(context, chain);
   const log = await checkLog(context);
   const anchors = await checkAnchors(context, log);
-  return makeReport(context, { chain, chunks, log, anchors, key });
+  const replay = checkReplay(context, await chunks.walked());
+  return makeReport(context, { chain, chunks, log, anchors, key, replay });
 }
 
 async function listFiles(context: Context): Promise<void> {

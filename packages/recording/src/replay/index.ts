@@ -1,12 +1,3 @@
-export {
-  emptyTally,
-  endedAtChunk,
-  REPLAY_RULES,
-  type ReplayEnd,
-  type ReplayState,
-  type ReplayTally,
-  replayStateOf,
-  tallyOf,
-  type WalkPlace,
-} from './tally.ts';
+export { REPLAY_RULES, type ReplayEnd, type ReplayState, type ReplayTally, replayStateOf } from './state.ts';
+export { emptyTally, endedAtChunk, tallyOf, type WalkPlace } from './tally.ts';
 export { isReplayed, ReplayWalk } from './walk.ts';

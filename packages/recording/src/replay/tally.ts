@@ -1,35 +1,5 @@
-import { h264MissingKind, type NotDrawnKind, type SessionDecoder } from '@lucid-sessions/rdp/graphics';
-
-/**
- * Counts differ between programs that count by different rules. To be raised with every change after which a recording that was examined
- * before would be told otherwise: a codec that is drawn now, a kind that is named anew.
- */
-export const REPLAY_RULES = 1;
-
-/** Why nothing behind a place of a recording was examined. */
-export interface ReplayEnd {
-  /** H.264 began and there was no decoder for it; a chunk is lost or can't be read. */
-  reason: 'h264' | 'chunk';
-  chunk: number;
-  atUs: number;
-}
-
-/** What a walk through a recording saw: what could be drawn of it, and what could not. Times in µs since the session's start. */
-export interface ReplayTally {
-  /** Chunks walked through. */
-  chunks: number;
-  /** Time of the last frame of those. */
-  untilUs: number;
-  /** Pictures: frames where the server marks them, else updates. */
-  pictures: number;
-  /** Some pixel was not black at some time. */
-  lit: boolean;
-  /** By name. */
-  notDrawn: NotDrawnKind[];
-  /** Thousandths of the screen on which at some time something was not drawn, as far as that is known. */
-  sharePermille: number;
-  ended: ReplayEnd | null;
-}
+import { h264MissingKind, type SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import type { ReplayTally } from './state.ts';
 
 export const emptyTally = (): ReplayTally => ({
   chunks: 0,
@@ -67,18 +37,3 @@ export const endedAtChunk = (tally: ReplayTally): ReplayTally => ({
   ...tally,
   ended: tally.ended ?? { reason: 'chunk', chunk: tally.chunks, atUs: tally.untilUs },
 });
-
-/**
- * `drawn`: everything. `parts`: named parts were not. `nothing`: it shows black from beginning to end. `unexamined`: nobody walked
- * through it, or not to its end.
- */
-export type ReplayState = 'drawn' | 'parts' | 'nothing' | 'unexamined';
-
-/** What a walk through all of a recording's chunks comes to. */
-export function replayStateOf(
-  tally: Pick<ReplayTally, 'pictures' | 'lit' | 'ended'> & { notDrawn: readonly unknown[] },
-): ReplayState {
-  if (tally.notDrawn.length > 0 || tally.ended?.reason === 'chunk') return tally.lit ? 'parts' : 'nothing';
-  if (tally.ended !== null) return 'unexamined';
-  return tally.lit && tally.pictures > 0 ? 'drawn' : 'nothing';
-}

@@ -1,6 +1,7 @@
 import { type H264DecoderFactory, H264MissingError, SessionDecoder } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags, frameKinds } from '../frame.ts';
-import { endedAtChunk, type ReplayTally, tallyOf } from './tally.ts';
+import type { ReplayTally } from './state.ts';
+import { endedAtChunk, tallyOf } from './tally.ts';
 
 /** H.264 pictures decoded in one go. */
 const framesTogether = 16;

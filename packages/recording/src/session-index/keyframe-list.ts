@@ -1,5 +1,6 @@
 import { DecodeError } from '@lucid-sessions/wire';
-import { emptyTally, type ReplayTally } from '../replay/tally.ts';
+import type { ReplayTally } from '../replay/state.ts';
+import { emptyTally } from '../replay/tally.ts';
 import { KEYFRAMES_MAX, type KeyframeHead } from './keyframe.ts';
 import { deflate, inflate } from './pack-state.ts';
 
