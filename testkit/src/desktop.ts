@@ -50,6 +50,8 @@ export interface DesktopOptions {
   dynamicChannels?: readonly string[];
   /** Denies a Shutdown Request, as Windows does while somebody is logged on. */
   deniesShutdown?: boolean;
+  /** Sent as they are on the first of those, behind one another. */
+  dynamicMessages?: readonly Uint8Array[];
   /** Refuses every client with this ERRINFO code once it listens. */
   refuseWith?: number;
 }
@@ -255,6 +257,10 @@ class DesktopSession {
     for (const [i, channelName] of (this.#shared.options.dynamicChannels ?? []).entries()) {
       const request = { kind: 'createRequest', cbId: 0, sp: 0, channelId: i + 1, channelName } as const;
       this.#stream.write(this.#acceptor.channelMessage(channelId, encode(dynamicChannelServerPdu, request)));
+    }
+    for (const data of this.#shared.options.dynamicMessages ?? []) {
+      const message = encode(dynamicChannelServerPdu, { kind: 'data', cbId: 0, sp: 0, channelId: 1, data } as const);
+      this.#stream.write(this.#acceptor.channelMessage(channelId, message));
     }
   }
 
