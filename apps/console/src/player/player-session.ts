@@ -421,7 +421,7 @@ export class PlayerSession {
     try {
       for (let waitMs = replayWaitMs; !this.#closed && !this.#live; waitMs = Math.min(waitMs * 2, replayWaitMsMax)) {
         const { isKnown, text } = await evidence.replayProgress();
-        if (isKnown) this.#send({ type: 'verdicts', verdicts: await evidence.refreshReplay() });
+        if (isKnown) this.#sendVerdicts(await evidence.refreshReplay());
         this.#send({ type: 'examining', text });
         if (isKnown || text === null) break;
         await sleep(waitMs);
