@@ -12,7 +12,8 @@ import { connectClient, startDesktop } from '@lucid-sessions/testkit';
 import { ApiClient } from '../src/cli/api-client.ts';
 import { Output } from '../src/cli/output.ts';
 import { type ImportOptions, importCapture } from '../src/commands/import.ts';
-import type { SessionAnswer } from '../src/commands/sessions.ts';
+import { runPicture } from '../src/commands/recording-output.ts';
+import { listSessions, type SessionAnswer, showSession } from '../src/commands/sessions.ts';
 import { makeToken } from '../src/commands/token.ts';
 import { signingSecret } from '../src/server/admin-token.ts';
 import { type Gateway, readRecording, startGateway, verifySession } from './support/gateway.ts';
@@ -132,6 +133,18 @@ test('each connection of a packet capture becomes a recording that is found, ope
     const kinds = new Set(events.map(({ event_type }) => event_type));
     assert.ok(kinds.has('import_ended') && !kinds.has('connection_started') && !kinds.has('connection_ended'));
   }
+  const id = sessions[0]!.session_id;
+  const out = join(temporary(t), 'it.png');
+  const parts: string[] = [];
+  const stdout = { write: (text: string) => parts.push(text) };
+  const said = new Output({ stdout, stderr: { write: () => {} } }, false);
+  await runPicture(id, { api: () => api, out, pointer: true, at: Number.POSITIVE_INFINITY }, said);
+  assert.match(parts.join(''), /IMPORTED: nothing is proven/);
+  assert.ok(readFileSync(out).length > 0);
+  await showSession(api, said, id);
+  await listSessions(api, said, { limit: 10, offset: 0 });
+  assert.match(parts.join(''), /IMPORTED +by admin from office\.pcapng/);
+  assert.match(parts.join(''), /completed \(imported\)/);
   const list = await api.json<{ sessions: SessionAnswer[] }>('GET', '/sessions');
   assert.ok(list.sessions.every(({ imported }) => imported !== null));
 });

@@ -291,15 +291,17 @@ function sessionFacts(session: Session): HTMLElement {
   return facts([
     ['Session id', h('code', {}, session.session_id)],
     ['Description', session.description],
-    ['Target', `${rdp.host} port ${rdp.port}`],
+    ['Target', !session.imported && `${rdp.host} port ${rdp.port}`],
     ['User', [rdp.domain, rdp.username].filter(Boolean).join('\\')],
     [
       'Target’s certificate',
-      rdp.pinned_sha256
-        ? ['pinned to ', h('code', {}, rdp.pinned_sha256)]
-        : rdp.ignore_cert
-          ? 'any accepted'
-          : 'checked',
+      session.imported
+        ? null
+        : rdp.pinned_sha256
+          ? ['pinned to ', h('code', {}, rdp.pinned_sha256)]
+          : rdp.ignore_cert
+            ? 'any accepted'
+            : 'checked',
     ],
     ['Target’s TLS', rdp.legacy_tls && 'old versions and suites accepted'],
     ['RDP compression', rdp.bulk_compression === false && 'off'],
@@ -349,9 +351,10 @@ function sessionFacts(session: Session): HTMLElement {
     ],
     [
       'When it can’t be stored',
-      recording.persistence === 'strict' ? 'the session ends (strict)' : 'the session goes on, the gap is recorded',
+      !session.imported &&
+        (recording.persistence === 'strict' ? 'the session ends (strict)' : 'the session goes on, the gap is recorded'),
     ],
-    ['Graphics', recording.graphics],
+    ['Graphics', !session.imported && recording.graphics],
     ['Kept', storage.retention_days === null ? 'until it is deleted' : `${storage.retention_days} days after its end`],
     ['Merkle root', session.merkle_root && h('code', {}, session.merkle_root)],
   ]);

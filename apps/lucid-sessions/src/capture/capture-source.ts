@@ -56,7 +56,8 @@ async function decryptedOf(file: Buffer): Promise<Buffer | null> {
   }
 }
 
-const textOf = (value: unknown): string => (typeof value === 'string' ? value : 'unknown');
+export const unknownEnd = 'unknown';
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : unknownEnd);
 
 function connectionOf(bytes: Uint8Array): RdpConnection {
   const { meta, records } = openCapture(bytes);

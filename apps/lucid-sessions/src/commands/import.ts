@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { ownFileMode } from '@lucid-sessions/adapters';
 import { type CaptureRecord, encodeCapture } from '@lucid-sessions/recording';
-import { type CaptureSource, readCaptureSource } from '../capture/capture-source.ts';
+import { type CaptureSource, readCaptureSource, unknownEnd } from '../capture/capture-source.ts';
 import type { RdpConnection, RdpFindings } from '../capture/rdp-connections.ts';
 import { redactedReport } from '../capture/redacted-report.ts';
 import type { ApiClient } from '../cli/api-client.ts';
@@ -154,8 +154,11 @@ function recordsOf({ pieces }: RdpConnection): CaptureRecord[] {
 }
 
 function captureOf(connection: RdpConnection): Uint8Array {
-  const { number: _, ...meta } = described(connection, 0);
-  return encodeCapture({ meta: { ...meta, imported_by: software.version }, records: recordsOf(connection) });
+  const { number: _, client, server, ...meta } = described(connection, 0);
+  // Of a file that did not say who talked to whom.
+  const ends = Object.fromEntries(Object.entries({ client, server }).filter(([, name]) => name !== unknownEnd));
+  const about = { ...meta, ...ends, imported_by: software.version };
+  return encodeCapture({ meta: about, records: recordsOf(connection) });
 }
 
 const writeRdpcap = (path: string, connection: RdpConnection): Promise<void> =>

@@ -5,6 +5,7 @@ import { ownFileMode } from '@lucid-sessions/adapters';
 import { createPixelBuffer, SessionDecoder } from '@lucid-sessions/rdp/graphics';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
 import { H264Use } from './h264-use.ts';
+import { importedText, markImported } from './imported-mark.ts';
 import { writeNewFile } from './new-file.ts';
 import { paintScreen } from './picture-painter.ts';
 import { encodePng } from './png-file.ts';
@@ -31,6 +32,8 @@ export interface PictureResult {
   unsupported: Record<string, number>;
   /** What decoded H.264; null where there was none to decode. */
   h264_decoder: string | null;
+  /** It proves nothing; the picture is marked. */
+  imported: boolean;
 }
 
 export async function takePicture(
@@ -53,6 +56,7 @@ export async function takePicture(
       bytes: (await stat(partial)).size,
       unsupported,
       h264_decoder: h264,
+      imported: recording.imported,
     };
   });
 }
@@ -74,14 +78,24 @@ async function pictureAt(recording: Recording, { atUs, pointer }: PictureOptions
     if (screen.width === 0 || screen.height === 0) throw new CliError('no desktop is shown at that time');
     const picture = createPixelBuffer(screen.width, screen.height);
     paintScreen(picture, screen, pointer);
+    if (recording.imported) markImported(picture);
     return { picture, lastUs, unsupported: Object.fromEntries(screen.unsupported), h264: await h264.name() };
   } finally {
     decoder.close();
   }
 }
 
-export const describePicture = ({ out, width, height, seconds, unsupported, h264_decoder }: PictureResult): string =>
+export const describePicture = ({
+  out,
+  width,
+  height,
+  seconds,
+  unsupported,
+  h264_decoder,
+  imported,
+}: PictureResult): string =>
   [
     `${out}: ${width}x${height}, as of ${formatRecordingTime(seconds * 1_000_000)}${h264_decoder === null ? '' : `, H.264 by ${h264_decoder}`}`,
+    ...(imported ? [importedText] : []),
     ...describeUnsupported(unsupported),
   ].join('\n');

@@ -16,6 +16,7 @@ import {
   openChunk,
   parseCanonicalJson,
   type ReadingKey,
+  readRecord,
   readWhole,
   SMALL_FILE_BYTES_MAX,
   wrapsSchema,
@@ -25,12 +26,14 @@ import { DecodeError } from '@lucid-sessions/wire';
 import { type ApiClient, RateLimitError } from '../cli/api-client.ts';
 import { CliError, exitCodes } from '../cli/output.ts';
 import { identityUnwrapper } from './identity-file.ts';
-import { sessionPath } from './sessions.ts';
+import { type SessionAnswer, sessionPath } from './sessions.ts';
 
 /** Where chunk files and their key come from. */
 interface ChunkFiles {
   readonly sessionId: string;
   readonly chunksCount: number;
+  /** It was made of a file: what is shown of it says so. */
+  readonly imported: boolean;
   read(index: number): Promise<Uint8Array>;
   /** Pictures need no more than the view key. */
   key(): Promise<ReadingKey>;
@@ -66,6 +69,9 @@ export class Recording {
 
   get sessionId(): string {
     return this.#files.sessionId;
+  }
+  get imported(): boolean {
+    return this.#files.imported;
   }
   get chunksCount(): number {
     return this.#files.chunksCount;
@@ -123,7 +129,9 @@ async function storedFiles(api: ApiClient, sessionId: string): Promise<ChunkFile
   const page = await api.json<{ pagination: { total: number } }>('GET', `${path}/chunks?limit=1`);
   const chunksCount = page.pagination.total;
   if (chunksCount === 0) throw new CliError('nothing of this session is stored yet');
+  const session = await api.json<SessionAnswer>('GET', path);
   return {
+    imported: (session.imported ?? null) !== null,
     sessionId,
     chunksCount,
     read: (index) => downloadChunk(api, `${path}/chunks/${chunkIdOf(sessionId, index)}/download`),
@@ -189,9 +197,11 @@ async function describeBundle(source: BundleSource, identity: string | undefined
     throw new CliError(
       'this bundle is a part without the beginning of the session: pictures need everything before them',
     );
+  const open = files.has(bundleNames.open) ? readRecord(await whole(bundleNames.open, SMALL_FILE_BYTES_MAX)) : null;
   const names = [...files.keys()].filter((name) => name.startsWith('chunks/'));
   return {
     sessionId,
+    imported: open?.body.kind === 'open' && open.body.imported !== undefined,
     chunksCount: names.length,
     async read(index) {
       const name = bundleNames.chunk(index);

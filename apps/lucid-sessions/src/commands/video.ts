@@ -4,6 +4,7 @@ import { extname, resolve } from 'node:path';
 import { createPixelBuffer, type PixelBuffer, type PointerState, SessionDecoder } from '@lucid-sessions/rdp/graphics';
 import { CliError, exitCodes, formatBytes, type Output } from '../cli/output.ts';
 import { H264Use } from './h264-use.ts';
+import { importedText, markImported } from './imported-mark.ts';
 import { writeNewFile } from './new-file.ts';
 import { paintScreen } from './picture-painter.ts';
 import type { Recording } from './recording-reader.ts';
@@ -38,6 +39,8 @@ export interface VideoResult {
   unsupported: Record<string, number>;
   /** What decoded H.264; null where there was none to decode. */
   h264_decoder: string | null;
+  /** It proves nothing; every picture is marked. */
+  imported: boolean;
 }
 
 /** The format a file name asks for. Throws `CliError`. */
@@ -60,7 +63,8 @@ export async function exportVideo(
     const survey = await surveyRecording(recording, options, output, signal);
     const encoder = new VideoEncoder(partial, { ...survey, format, framesPerSecond: options.framesPerSecond });
     const sound = new VideoSound(`${partial}.sound`);
-    const film = new Film(encoder, survey, options, output, sound);
+    const { imported } = recording;
+    const film = new Film(encoder, survey, { ...options, imported }, output, sound);
     try {
       const { unsupported, h264_decoder } = await film.shoot(recording, signal);
       const heard = await addSound(partial, sound, format);
@@ -70,7 +74,19 @@ export async function exportVideo(
       const seconds = frames / options.framesPerSecond;
       const session_id = recording.sessionId;
       const out = resolve(options.out);
-      return { session_id, out, width, height, frames, seconds, bytes, sound: heard, unsupported, h264_decoder };
+      return {
+        session_id,
+        out,
+        width,
+        height,
+        frames,
+        seconds,
+        bytes,
+        sound: heard,
+        unsupported,
+        h264_decoder,
+        imported,
+      };
     } finally {
       await encoder.kill();
       await sound.dispose();
@@ -133,7 +149,7 @@ async function surveyRecording(
 /** One picture after the other into the encoder. */
 class Film {
   readonly #encoder: VideoEncoder;
-  readonly #options: VideoOptions;
+  readonly #options: VideoOptions & { imported: boolean };
   readonly #endUs: number;
   readonly #output: Output;
   readonly #pace: VideoPace;
@@ -148,7 +164,7 @@ class Film {
   constructor(
     encoder: VideoEncoder,
     { width, height, endUs }: Survey,
-    options: VideoOptions,
+    options: VideoOptions & { imported: boolean },
     output: Output,
     sound: VideoSound,
   ) {
@@ -163,6 +179,7 @@ class Film {
     this.#output = output;
     this.#pace = new VideoPace(options);
     this.#shown = createPixelBuffer(width, height);
+    if (options.imported) markImported(this.#shown);
     this.#spare = createPixelBuffer(width, height);
   }
 
@@ -197,6 +214,7 @@ class Film {
   async #show(times: number, timeUs: number, signal: AbortSignal): Promise<void> {
     if (times > 0 && this.#hasChanged()) {
       paintScreen(this.#spare, this.#decoder.screen, this.#options.pointer);
+      if (this.#options.imported) markImported(this.#spare);
       [this.#shown, this.#spare] = [this.#spare, this.#shown];
     }
     const { buffer, byteOffset, byteLength } = this.#shown.data;
@@ -235,6 +253,7 @@ class Film {
 export const describeVideo = (made: VideoResult): string =>
   [
     `${made.out}: ${made.width}x${made.height}, ${made.frames} frames, ${made.seconds.toFixed(1)} s, ${formatBytes(made.bytes)}${made.sound ? ', with sound' : ''}${made.h264_decoder === null ? '' : `, H.264 by ${made.h264_decoder}`}`,
+    ...(made.imported ? [importedText] : []),
     ...describeUnsupported(made.unsupported),
   ].join('\n');
 
