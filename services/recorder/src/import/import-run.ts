@@ -9,7 +9,15 @@ import {
   type RecorderReport,
   type RecordingStatistics,
 } from '@lucid-sessions/contract';
-import { type FrameTap, Protocol, Relay, type RelayEvent, RelayViolation, TapFlag } from '@lucid-sessions/rdp';
+import {
+  type FrameTap,
+  Protocol,
+  Relay,
+  type RelayEvent,
+  RelayViolation,
+  TapFlag,
+  unreplayable,
+} from '@lucid-sessions/rdp';
 import { encodeNote, frameFlags, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
 import type { CapturedConnection } from './captured-connection.ts';
 import { ChunkCutter } from './chunk-cutter.ts';
@@ -42,7 +50,9 @@ export async function readThrough(
   onPiece: (events: readonly RelayEvent[], relay: Relay) => boolean | Promise<boolean> = () => true,
 ): Promise<{ problem: string | null; bytes: number; pdus: number }> {
   const { requestedProtocols, selectedProtocol } = capture;
-  const relay = new Relay({ requestedProtocols, selectedProtocol, graphics: 'passthrough' }, tap);
+  // Nothing is taken out of a negotiation that is over.
+  const policy = { requestedProtocols, selectedProtocol, graphics: 'passthrough', leaveIn: unreplayable } as const;
+  const relay = new Relay(policy, tap);
   let { problem } = capture.claims;
   let sinceTurn = 0;
   try {
