@@ -31,6 +31,16 @@ const home = join(directory, 'empty');
 const installed = join(home, 'node_modules', 'lucid-sessions');
 const ownNode = dirname(process.execPath);
 
+/** Codes of npm for a registry that does not answer. */
+const noRegistry = /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ENOTCACHED)\b/;
+
+function npmProblem(error: Error & { stderr?: string }): Error {
+  const [, code] = noRegistry.exec(error.stderr ?? '') ?? [];
+  if (code === undefined) return error;
+  const why = "this test installs the package, whose dependencies come from the npm registry, and it can't be reached";
+  return new Error(`${why} from here (${code})`, { cause: error });
+}
+
 before(async () => {
   const built = join(directory, 'built');
   await buildCli(built);
@@ -39,7 +49,9 @@ before(async () => {
   mkdirSync(home);
   writeFileSync(join(home, 'package.json'), '{}\n');
   const quiet = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
-  await run('npm', ['install', ...quiet, join(directory, filename)], { cwd: home });
+  await run('npm', ['install', ...quiet, join(directory, filename)], { cwd: home }).catch((error: Error) => {
+    throw npmProblem(error);
+  });
 });
 after(() => rmSync(directory, { recursive: true, force: true }));
 
