@@ -6,7 +6,7 @@ import { runConnects } from './support/connect-runs.ts';
 import { randomFrom } from './support/crash-series.ts';
 
 test('kill -9 in the middle of connecting: nothing is admitted twice, nothing is lost or left over', {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async (t) => {
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
