@@ -150,8 +150,8 @@ async function draw(decoder: SessionDecoder, frames: readonly Frame[]): Promise<
 const withH264 = () => new SessionDecoder({ createH264Decoder: () => createFfmpegH264Decoder() });
 
 for (const [capture, seconds, ...peers] of [
-  ['gnome-type-gfx-default', 700],
-  ['xorg-rfx-lan', 900],
+  ['gnome-type-gfx-default', 400],
+  ['xorg-rfx-lan', 500],
   ['xorg-bpp32-nocomp', 120],
   // AVC420, and both views of AVC444v2; their streams begin anew with every turn of the loop.
   // The first's state holds what its login screen left in the bulk compressor: 2.7 MB have to be stored to pay for one.
@@ -213,7 +213,7 @@ for (const [capture, seconds, ...peers] of [
 
 test('without ffmpeg keyframes end where H.264 begins; with it they go on', async (t) => {
   if (skipUnlessPeers(t, 'ffmpeg')) return;
-  const shelf = await Shelf.of('shadow-gfx-avc420', 30);
+  const shelf = await Shelf.of('shadow-default', 25);
   const { PATH } = process.env;
   process.env.PATH = '/nowhere';
   const without = indexesOf(shelf);
