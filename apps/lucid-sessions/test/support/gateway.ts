@@ -61,7 +61,12 @@ export async function startGateway(t: TestContext, environment: Record<string, s
 export async function armSession(
   { api }: Pick<Gateway, 'api'>,
   port: number,
-  more: { name?: string; rdp_config?: Record<string, unknown>; recording_config?: Record<string, unknown> } = {},
+  more: {
+    name?: string;
+    rdp_config?: Record<string, unknown>;
+    recording_config?: Record<string, unknown>;
+    storage_config?: Record<string, unknown>;
+  } = {},
 ): Promise<{ id: string; routingToken: string }> {
   const byName = more.rdp_config?.username === undefined ? {} : { route_by_name: true };
   const session = await api.json<SessionAnswer>('POST', '/sessions', {
