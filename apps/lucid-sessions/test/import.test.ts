@@ -144,7 +144,7 @@ test('each connection of a packet capture becomes a recording that is found, ope
   await showSession(api, said, id);
   await listSessions(api, said, { limit: 10, offset: 0 });
   assert.match(parts.join(''), /IMPORTED +by admin from office\.pcapng/);
-  assert.match(parts.join(''), /completed \(imported\)/);
+  assert.match(parts.join(''), /completed \(imported\b/);
   const list = await api.json<{ sessions: SessionAnswer[] }>('GET', '/sessions');
   assert.ok(list.sessions.every(({ imported }) => imported !== null));
 });
