@@ -34,7 +34,7 @@ async function straightTo(capturePath: string, moments: readonly number[]): Prom
 for (const [capture, seconds] of [
   ['gnome-type-gfx-default', 420],
   ['xorg-bpp32-nocomp', 420],
-  ['shadow-gfx-avc420', 130],
+  // Not shadow-gfx-avc420: at 5 KB a second it has no keyframe within its share for the first ten minutes.
   ['shadow-default', 75],
 ] as const)
   test(`seeking in minutes of ${capture} shows what decoding from the beginning shows`, async (t) => {

@@ -363,7 +363,8 @@ test('a server that asks for a pause gets it', async (t) => {
   const answer = (path: string): Response => {
     asked.push(path);
     if (path.endsWith('/chunks?limit=1')) return Response.json({ pagination: { total: 1 } });
-    if (asked.length === 2)
+    if (path === '/sessions/some-session') return Response.json({ imported: null });
+    if (asked.length === 3)
       return Response.json(
         { error: { code: 'LUCID_ERR_5001', message: 'too many requests' } },
         { status: 429, headers: { 'retry-after': '1' } },
@@ -375,7 +376,8 @@ test('a server that asks for a pause gets it', async (t) => {
   const taken = await picture('some-session', { api, out: join(directory, 'out.png') });
   assert.deepEqual([taken.width, taken.height], [1024, 768]);
   const download = '/sessions/some-session/chunks/some-session.000001/download';
-  assert.deepEqual(asked, ['/sessions/some-session/chunks?limit=1', download, download]);
+  const before = ['/sessions/some-session/chunks?limit=1', '/sessions/some-session'];
+  assert.deepEqual(asked, [...before, download, download]);
 });
 
 test('every moment of a recording has its picture, at every speed', () => {
