@@ -92,7 +92,14 @@ check('a token names its session, without any start before', async (made) => {
   await made.pipeline.create({ session: sampleSession('s1'), routeTokenSha256: tokenSha256(token) });
   const admission = await made.connect({ kind: 'token', token });
   assert.ok(admission.admitted);
-  assert.deepEqual(admission.ticket.target, { host: 'desk.example', port: 3389, useTls: true, ignoreCert: false });
+  assert.deepEqual(admission.ticket.target, {
+    host: 'desk.example',
+    port: 3389,
+    useTls: true,
+    ignoreCert: false,
+    leaveIn: [],
+    bulkCompression: true,
+  });
   assert.deepEqual([admission.ticket.persistence, admission.ticket.graphics], ['strict', 'passthrough']);
   const wrong = await made.connect({ kind: 'token', token: 'x' });
   assert.deepEqual([wrong.admitted, wrong.admitted || wrong.code], [false, 'unknown_session']);

@@ -150,18 +150,19 @@ export class ClientChannels {
     const asItCame = chunks.length === 1 ? null : chunks;
     if (pdu === null || !('channelId' in pdu)) return asItCame;
     if (!isData(pdu)) {
-      this.#forget(pdu.channelId);
-      return asItCame;
+      const unended = this.#forget(pdu.channelId);
+      return unended.length === 0 ? asItCame : [...unended, ...chunks];
     }
     return this.#isGraphics(pdu, pdu.data.length) ? this.#data(pdu, chunks) : asItCame;
   }
 
-  /** A channel that is opened or closed begins anew. */
-  #forget(channelId: number): void {
+  /** A channel that is opened or closed begins anew. What it left unended goes on where it is not known to be the pipeline's. */
+  #forget(channelId: number): Uint8Array[] {
     const channel = this.#channels.get(channelId);
-    if (channel === undefined) return;
-    this.#released(channel.held);
+    if (channel === undefined) return [];
+    const unended = this.#released(channel.held);
     this.#channels.delete(channelId);
+    return this.#options.nameOf(channelId) === null ? unended : [];
   }
 
   /** `dataBytes` is how much data the whole PDU has. */

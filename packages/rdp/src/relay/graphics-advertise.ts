@@ -74,6 +74,7 @@ export function looksLikeGraphics(message: Uint8Array): boolean {
 
 /** Whether a message of `length` bytes may be one of those, by its first bytes: too few of them leave it open. */
 export function mayBeGraphics(head: Uint8Array, length: number): boolean {
+  if (length < COMMAND_HEADER_BYTES) return false;
   if (head.length < COMMAND_HEADER_BYTES) return true;
   const cmdId = u16le(head, 0);
   return offers.has(cmdId) && new Reader(head, 4).u32le() === length;
