@@ -112,7 +112,10 @@ class Sender {
       const segment = (bytes: Uint8Array) => new Uint8Array([0x06, ...bytes]);
       return zgfxMultipart([segment(part.subarray(0, half)), segment(part.subarray(half))], part.length);
     }
-    return zgfxSingle(zgfxSegment(tokens(part, before, 3, 60)));
+    // What is written pushes the oldest out: nothing refers further back than the history reaches then.
+    return zgfxSingle(
+      zgfxSegment(tokens(part, before.subarray(Math.max(0, before.length + part.length - 8192)), 3, 60)),
+    );
   }
 }
 
