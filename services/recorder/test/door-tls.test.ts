@@ -442,10 +442,11 @@ test('a name is resolved once for each connection: what it leads to later is not
   await (await connectClient({ port: gateway.port, cookie: 'a' })).close();
   const { targetAddress } = await gateway.reported('started');
   assert.deepEqual([asked, targetAddress], [1, `127.0.0.1:${port}`]);
-  // Till then a second client of the session is refused before anything is resolved.
-  await gateway.reported('ended');
-  await ended(gateway.port, 'x');
-  assert.equal(asked, 2);
+  // Until the first one's chunks are stored, a second client of the session is refused before anything is resolved.
+  await eventually('another resolution', async () => {
+    await ended(gateway.port, 'x');
+    return asked === 2;
+  });
   assert.match(gateway.lines.join('\n'), /\[169\.254\.169\.254: a link-local address/);
 });
 
