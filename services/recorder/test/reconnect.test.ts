@@ -182,7 +182,8 @@ test('nobody comes back: the session ends when its window does, and is no longer
   assert.deepEqual([ended.reason, ended.failed], ['client_disconnected', false]);
   assert.match(ended.message, /did not come back within 1 seconds?/);
   assert.equal(ended.statistics.durationUs, waiting!.statistics.durationUs);
-  assert.ok(ended.atUs - (await gateway.reported('lost')).atUs >= 1_000_000);
+  // The window is open already when the loss is told.
+  assert.ok(ended.atUs - (await gateway.reported('lost')).atUs >= 500_000);
   await gateway.reported('drained');
   assert.equal(gateway.frames().at(-1)!.timeUs, ended.statistics.durationUs);
 });
