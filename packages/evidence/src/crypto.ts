@@ -1,3 +1,4 @@
+import { joinBytes } from '@lucid-sessions/wire';
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { p256, p384 } from '@noble/curves/nist.js';
 import { hkdf } from '@noble/hashes/hkdf.js';
@@ -162,15 +163,7 @@ function ecdsaVerify(
   return curve.verify(signature, digest, spki.subarray(spki.length - curve.point), options);
 }
 
-export function concatBytes(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
+export const concatBytes = (...parts: Uint8Array[]): Uint8Array<ArrayBuffer> => joinBytes(parts);
 
 /** For public values (hashes, commitments): not constant in time. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {

@@ -1,4 +1,4 @@
-import { DecodeError } from '@lucid-sessions/wire';
+import { DecodeError, joinBytes } from '@lucid-sessions/wire';
 import { Decompress } from 'fzstd';
 import { decompressLz4Frame } from './lz4-frame.ts';
 
@@ -21,16 +21,6 @@ export interface Decompressor {
   decompress(name: CompressionName, bytes: Uint8Array, lengthMax: number): Uint8Array | Promise<Uint8Array>;
 }
 
-function join(parts: Uint8Array[], length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
-
 /** Collects parts and refuses what goes past a bound. */
 class Bounded {
   readonly #parts: Uint8Array[] = [];
@@ -46,7 +36,7 @@ class Bounded {
     this.#parts.push(part);
   }
   bytes(): Uint8Array {
-    return join(this.#parts, this.#length);
+    return joinBytes(this.#parts);
   }
 }
 

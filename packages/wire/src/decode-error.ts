@@ -21,3 +21,13 @@ export class DecodeError extends Error {
     this.offset = offset;
   }
 }
+
+/** null where the bytes are something else. */
+export function attempt<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof DecodeError) return null;
+    throw error;
+  }
+}

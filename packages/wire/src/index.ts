@@ -1,4 +1,5 @@
 export { type Codec, decode, encode } from './codec.ts';
-export { DecodeError, type DecodeErrorCode } from './decode-error.ts';
+export { attempt, DecodeError, type DecodeErrorCode } from './decode-error.ts';
+export { joinBytes } from './join-bytes.ts';
 export { Reader } from './reader.ts';
 export { Writer } from './writer.ts';

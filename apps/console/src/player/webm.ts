@@ -2,6 +2,7 @@
  * A WebM file (Matroska, RFC 8794 and RFC 9559) with one video track, written as it is made: no part is touched again, so a
  * file of any length needs no memory. Clusters are of known size; the segment is not, as in live streams.
  */
+import { joinBytes } from '@lucid-sessions/wire';
 
 export interface WebmTrack {
   codec: 'V_VP8' | 'V_VP9' | 'V_AV1';
@@ -28,16 +29,6 @@ const id = {
 } as const;
 
 const text = new TextEncoder();
-
-function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
 
 /** Big-endian without leading zero bytes; at least one byte. */
 function unsigned(value: number): Uint8Array {
@@ -66,8 +57,8 @@ function sizeOf(length: number): Uint8Array {
 }
 
 function element(elementId: number, ...content: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const body = concat(content);
-  return concat([unsigned(elementId), sizeOf(body.length), body]);
+  const body = joinBytes(content);
+  return joinBytes([unsigned(elementId), sizeOf(body.length), body]);
 }
 
 /** The beginning of the file, before any cluster. */
@@ -102,7 +93,7 @@ export function webmHeader({ codec, width, height, durationMs }: WebmTrack): Uin
     ),
   );
   const unknownSize = Uint8Array.from([0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
-  return concat([head, unsigned(id.segment), unknownSize, info, tracks]);
+  return joinBytes([head, unsigned(id.segment), unknownSize, info, tracks]);
 }
 
 /** Longest cluster: a block's time is relative to its cluster in 16 bits, signed. */

@@ -3,13 +3,19 @@ import {
   compactState,
   expandedState,
   type H264Decoder,
-  H264MissingError,
   isIdr,
   SessionDecoder,
   type YuvFrame,
 } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags } from '@lucid-sessions/recording';
-import { isReplayed, type ReplayTally, tallyOf } from '@lucid-sessions/recording/replay';
+import {
+  drawFrame,
+  isReplayed,
+  lacksH264,
+  type ReplayTally,
+  tallyOf,
+  throwFailure,
+} from '@lucid-sessions/recording/replay';
 import {
   decodeKeyframe,
   deltaLength,
@@ -40,8 +46,6 @@ const sidecarBytes = 128;
 const leftInH264 = 2;
 /** However short an H.264 picture is, every pixel of it is decoded. */
 const workBytesPerPixel = 1 / 128;
-/** H.264 pictures decoded in one go. */
-const framesTogether = 16;
 /** One that costs so much has to save twice the work, and so on up to a limit. */
 const costlyBytes = 64 * 1024;
 const costlinessMax = 2;
@@ -134,7 +138,7 @@ export class KeyframeWalk {
 
   /** H.264 was met that can't be decoded here: no state from there on would be the whole state. */
   get lacksH264(): boolean {
-    return this.#decoder.h264Failure instanceof H264MissingError;
+    return lacksH264(this.#decoder);
   }
   /** Lean keyframes made so far are of no use any more. */
   get usesHistory(): boolean {
@@ -177,7 +181,7 @@ export class KeyframeWalk {
   /** What could be drawn up to the end of the last chunk. */
   async replay(): Promise<ReplayTally> {
     await this.#decoder.settle();
-    this.#throwFailure();
+    throwFailure(this.#decoder);
     return tallyOf(this.#decoder, this.#walked);
   }
 
@@ -185,21 +189,10 @@ export class KeyframeWalk {
     this.#decoder.close();
   }
 
-  async #take({ flags, body, timeUs }: Frame): Promise<void> {
-    const fromServer = (flags & frameFlags.serverToClient) !== 0;
-    if (fromServer) this.#workBytes += body.length;
-    // Whether the picture that is waited for has come has to be known at once; else some are decoded together.
-    const later = this.#bare === null && this.#decoder.screen.framesCount % framesTogether !== 0;
-    const beforeTls = (flags & frameFlags.beforeTls) !== 0;
-    await this.#decoder.push({ fromServer, bytes: body, beforeTls, timeUs }, later);
-    this.#decoder.screen.takeDirty();
-    this.#throwFailure();
-  }
-
-  /** A picture is missing that others build on: better to begin again later than to keep what was never shown. */
-  #throwFailure(): void {
-    const failure = this.#decoder.h264Failure;
-    if (failure !== undefined && !this.lacksH264) throw failure;
+  async #take(frame: Frame): Promise<void> {
+    if ((frame.flags & frameFlags.serverToClient) !== 0) this.#workBytes += frame.body.length;
+    // Whether the picture that is waited for has come has to be known at once.
+    await drawFrame(this.#decoder, frame, this.#bare !== null);
   }
 
   #h264Decoder(): H264Decoder {

@@ -1,4 +1,4 @@
-import { DecodeError, decode, Reader } from '@lucid-sessions/wire';
+import { attempt, DecodeError, decode, Reader } from '@lucid-sessions/wire';
 import { confirmActive, deactivateAll, demandActive } from '../pdu/activation.ts';
 import { clientInfo, clientInfoPdu } from '../pdu/client-info.ts';
 import { tsRequest } from '../pdu/credssp.ts';
@@ -307,16 +307,6 @@ export class StreamInspector {
     if (fragmentation !== Fragmentation.last) return undefined;
     this.#fragments.delete(updateCode);
     return parts.lost ? null : parts.assembly.join();
-  }
-}
-
-/** null where the bytes are something else. */
-function attempt<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof DecodeError) return null;
-    throw error;
   }
 }
 

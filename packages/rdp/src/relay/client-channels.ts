@@ -2,7 +2,7 @@
  * What a client sends on its static channels, where the gateway has to read and change it: the graphics pipeline's messages, put
  * together from whatever pieces they come in. Everything else passes as it came.
  */
-import { DecodeError, decode, encode } from '@lucid-sessions/wire';
+import { attempt, DecodeError, decode, encode, joinBytes } from '@lucid-sessions/wire';
 import {
   type DynamicChannelPdu,
   DynamicReassembler,
@@ -14,7 +14,6 @@ import { BulkDecompressor } from '../graphics/bulk/index.ts';
 import { dynamicChannelHistoryBytes, ZgfxDecompressor } from '../graphics/bulk/zgfx.ts';
 import type { Downgrade } from './downgrades.ts';
 import { type GraphicsOffer, graphicsMessage, looksLikeGraphics, mayBeGraphics } from './graphics-advertise.ts';
-import { joinBytes } from './join-bytes.ts';
 
 const GRAPHICS = 'microsoft::windows::rds::graphics';
 /** The longest message a client has to send: a cache import offer of 5,461 entries has 65,542 bytes. */
@@ -265,13 +264,4 @@ function chunksOf({ channelId, cbId }: DataPdu, message: Uint8Array, like: Uint8
     const data = encode(dynamicChannelClientPdu, pdu);
     return encode(channelChunk, { length: data.length, flags: kept | ChannelFlag.first | ChannelFlag.last, data });
   });
-}
-
-function attempt<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof DecodeError) return null;
-    throw error;
-  }
 }

@@ -1,9 +1,8 @@
 /** Share PDUs of a client without what replay can't show: of Confirm Active parts, of Persistent Key Lists all. */
-import { DecodeError, Reader } from '@lucid-sessions/wire';
+import { DecodeError, joinBytes, Reader } from '@lucid-sessions/wire';
 import { PduType, PduType2, SHARE_CONTROL_HEADER_BYTES, shareControlPdu } from '../pdu/share.ts';
 import { changeSets, clearPersistentCache, clearUndrawable, type Undrawable } from './confirm-active.ts';
 import type { Downgrade } from './downgrades.ts';
-import { joinBytes } from './join-bytes.ts';
 
 /** pduType2, behind share control header and share id, pad, stream id and length. */
 const PDU_TYPE_2_AT = SHARE_CONTROL_HEADER_BYTES + 8;

@@ -1,5 +1,5 @@
 /** What the two peers have agreed on so far, and what the gateway does with each PDU it sees whole. */
-import { type Codec, DecodeError, decode, encode } from '@lucid-sessions/wire';
+import { type Codec, DecodeError, decode, encode, joinBytes } from '@lucid-sessions/wire';
 import { channelKind } from '../channel/channel-classes.ts';
 import { confirmActive } from '../pdu/activation.ts';
 import { clientInfoSecrets } from '../pdu/client-info.ts';
@@ -20,7 +20,6 @@ import { type ContentTap, type Keeping, READ_BY_RELAY } from './content-tap.ts';
 import { type Downgrade, DowngradeBook, leftIn, type Unreplayable, unreplayable } from './downgrades.ts';
 import { type RelayEvent, type RelaySide, RelayViolation } from './events.ts';
 import { TapFlag } from './frame-tap.ts';
-import { joinBytes } from './join-bytes.ts';
 import {
   type MultitransportRequest,
   multitransportRefusal,

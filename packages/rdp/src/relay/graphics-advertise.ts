@@ -1,9 +1,8 @@
 /** What a client offers on the graphics pipeline, cut down to what replay can show: [MS-RDPEGFX] 2.2.2.16 and 2.2.2.18. */
-import { DecodeError, encode, Reader } from '@lucid-sessions/wire';
+import { DecodeError, encode, joinBytes, Reader } from '@lucid-sessions/wire';
 import { gfxCapset } from '../graphics/gfx/bodies.ts';
 import { gfxCmdId, gfxPdu } from '../graphics/gfx/index.ts';
 import type { Value } from '../pdu/struct.ts';
-import { joinBytes } from './join-bytes.ts';
 
 type Capset = Value<typeof gfxCapset>;
 

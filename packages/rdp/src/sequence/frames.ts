@@ -1,4 +1,4 @@
-import { type Codec, encode } from '@lucid-sessions/wire';
+import { type Codec, encode, joinBytes } from '@lucid-sessions/wire';
 import { channelChunk, channelChunks } from '../channel/static-channel.ts';
 import { MCS_PRIORITY_HIGH_WHOLE, type McsPdu, mcsPdu } from '../pdu/mcs.ts';
 import { tpkt } from '../pdu/tpkt.ts';
@@ -51,13 +51,5 @@ export function channelFrames(message: Uint8Array, frame: (data: Uint8Array) => 
   return concat(channelChunks(message).map((chunk) => frame(encode(channelChunk, chunk))));
 }
 
-export function concat(pieces: readonly Uint8Array[]): Uint8Array {
-  if (pieces.length === 1) return pieces[0]!;
-  const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
-}
+export const concat = (pieces: readonly Uint8Array[]): Uint8Array =>
+  pieces.length === 1 ? pieces[0]! : joinBytes(pieces);

@@ -10,6 +10,25 @@ const framesTogether = 16;
 export const isReplayed = ({ kind, flags }: Frame): boolean =>
   kind === frameKinds.pdu && (flags & (frameFlags.receivedOnly | frameFlags.inputs)) === 0;
 
+/** H.264 was met that can't be decoded here: nothing is drawn rightly from there on. */
+export const lacksH264 = ({ h264Failure }: SessionDecoder): boolean => h264Failure instanceof H264MissingError;
+
+/** A picture is missing that others build on: better to begin again later than to go on with what was never shown. */
+export function throwFailure(decoder: SessionDecoder): void {
+  if (decoder.h264Failure !== undefined && !lacksH264(decoder)) throw decoder.h264Failure;
+}
+
+/** Draws one frame; `now`: the picture is looked at before the next, else some H.264 pictures are decoded together. */
+export async function drawFrame(decoder: SessionDecoder, frame: Frame, now = false): Promise<void> {
+  const { flags, body, timeUs } = frame;
+  const fromServer = (flags & frameFlags.serverToClient) !== 0;
+  const beforeTls = (flags & frameFlags.beforeTls) !== 0;
+  const later = !now && decoder.screen.framesCount % framesTogether !== 0;
+  await decoder.push({ fromServer, bytes: body, beforeTls, timeUs }, later);
+  decoder.screen.takeDirty();
+  throwFailure(decoder);
+}
+
 /** Draws a recording from its beginning and says what could not be drawn. Give it every chunk, in order. */
 export class ReplayWalk {
   readonly #decoder: SessionDecoder;
@@ -34,14 +53,14 @@ export class ReplayWalk {
     this.#chunks += 1;
     for (const frame of frames) {
       this.#untilUs = Math.max(this.#untilUs, frame.timeUs);
-      if (isReplayed(frame)) await this.#take(frame);
+      if (isReplayed(frame)) await drawFrame(this.#decoder, frame);
       if (this.#isOver) return;
     }
   }
 
   async end(): Promise<ReplayTally> {
     await this.#decoder.settle();
-    this.#throwFailure();
+    throwFailure(this.#decoder);
     const tally = tallyOf(this.#decoder, { chunks: this.#chunks, untilUs: this.#untilUs });
     return this.#lost ? endedAtChunk(tally) : tally;
   }
@@ -51,21 +70,6 @@ export class ReplayWalk {
   }
 
   get #isOver(): boolean {
-    return this.#lost || this.#decoder.h264Failure instanceof H264MissingError;
-  }
-
-  async #take({ flags, body, timeUs }: Frame): Promise<void> {
-    const { screen } = this.#decoder;
-    const fromServer = (flags & frameFlags.serverToClient) !== 0;
-    const beforeTls = (flags & frameFlags.beforeTls) !== 0;
-    const later = screen.framesCount % framesTogether !== 0;
-    await this.#decoder.push({ fromServer, bytes: body, beforeTls, timeUs }, later);
-    screen.takeDirty();
-    this.#throwFailure();
-  }
-
-  #throwFailure(): void {
-    const failure = this.#decoder.h264Failure;
-    if (failure !== undefined && !(failure instanceof H264MissingError)) throw failure;
+    return this.#lost || lacksH264(this.#decoder);
   }
 }

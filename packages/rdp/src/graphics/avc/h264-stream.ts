@@ -1,4 +1,4 @@
-import { DecodeError } from '@lucid-sessions/wire';
+import { DecodeError, joinBytes } from '@lucid-sessions/wire';
 import type { Rectangle } from '../pixels.ts';
 import type { H264Decoder, YuvFrame } from './h264-decoder.ts';
 import { isSlice, joinNals, nalPps, nalSps, nalType, picturesCount, splitNals } from './h264-nal.ts';
@@ -200,7 +200,7 @@ export class H264Stream {
       sps,
       this.#unusedPictureParametersId(),
     );
-    this.#before = units.map((unit, i) => (i === 0 ? concat(joinNals(parameterSets), unit) : unit));
+    this.#before = units.map((unit, i) => (i === 0 ? joinBytes([joinNals(parameterSets), unit]) : unit));
     this.#renumbering = {
       frameNum: frameNum - references.frameNum,
       pictureOrder: pictureOrder - references.pictureOrder,
@@ -335,13 +335,6 @@ const wholePicture = ({ picture }: PlannedUnit): Rectangle => ({
   width: picture!.sps.codedWidth,
   height: picture!.sps.codedHeight,
 });
-
-const concat = (a: Uint8Array, b: Uint8Array): Uint8Array => {
-  const bytes = new Uint8Array(a.length + b.length);
-  bytes.set(a);
-  bytes.set(b, a.length);
-  return bytes;
-};
 
 const memoryOf = ({ y }: ReferencePicture): Uint8Array<ArrayBuffer> => new Uint8Array(y.buffer as ArrayBuffer);
 

@@ -1,4 +1,5 @@
-export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
+/** All parts, one behind the other, in memory of their own. */
+export function joinBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
