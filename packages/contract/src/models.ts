@@ -1,6 +1,9 @@
 /** The models of the REST contract, as stored: snake_case, bounds inclusive. Passwords have no field here. */
 import { z } from 'zod';
 
+/** `us`: µs since 1970. */
+export const isoOf = (us: number): string => new Date(us / 1000).toISOString();
+
 export const sessionIdSchema = z
   .string()
   .regex(/^[A-Za-z0-9_-]{1,100}$/, 'must be 1–100 characters of A–Z a–z 0–9 _ -');

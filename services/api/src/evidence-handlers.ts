@@ -1,5 +1,5 @@
 /** What makes a recording evidence: records, bundle, verification, anchors, and the key to look at it. */
-import { type KeyWrap, LucidError } from '@lucid-sessions/contract';
+import { isoOf, type KeyWrap, LucidError } from '@lucid-sessions/contract';
 import {
   type BundleInput,
   type BundleWrap,
@@ -16,7 +16,7 @@ import { bundleInput, ChunkFileMissing, storedBundle } from './bundle.ts';
 import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { addCustody } from './custody.ts';
 import { admitInputs } from './inputs.ts';
-import { isoOf, isoOrNull } from './views.ts';
+import { isoOrNull } from './views.ts';
 
 const sealedLeafBytes = 224;
 

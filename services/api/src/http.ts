@@ -4,6 +4,7 @@ import {
   basePath,
   errorNames,
   importBytesMax,
+  isoOf,
   isPermitted,
   LucidError,
   type OperationId,
@@ -33,7 +34,7 @@ import { replayHandlers } from './replay-handlers.ts';
 import { sessionHandlers } from './session-handlers.ts';
 import { isConsolePage, serveConsole } from './static-files.ts';
 import { healthOf, systemHandlers } from './system-handlers.ts';
-import { isoOf, sessionNotFound } from './views.ts';
+import { sessionNotFound } from './views.ts';
 
 const bodyBytesMax = 64 * 1024;
 const headerBytesMax = 16 * 1024;

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import {
   errorNames,
+  isoOf,
   isPermitted,
   LucidError,
   noStatistics,
@@ -13,7 +14,7 @@ import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { changesOf } from './changes.ts';
 import { addCustody } from './custody.ts';
 import { rdpFile, routeTokenBytes } from './rdp-file.ts';
-import { isoOf, paginationOf, recordingUrl, sessionView } from './views.ts';
+import { paginationOf, recordingUrl, sessionView } from './views.ts';
 
 const swapsMax = 5;
 

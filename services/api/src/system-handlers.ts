@@ -1,7 +1,7 @@
 /** Statistics, health, the audit log. */
-import type { ServiceHealth, StoragePort } from '@lucid-sessions/contract';
+import { isoOf, type ServiceHealth, type StoragePort } from '@lucid-sessions/contract';
 import { type Api, type Handlers, loadSession } from './call.ts';
-import { auditView, isoOf, paginationOf, storedRatio } from './views.ts';
+import { auditView, paginationOf, storedRatio } from './views.ts';
 
 const healthTimeoutMs = 3000;
 const toUs = (time: string | undefined) => (time === undefined ? undefined : Date.parse(time) * 1000);

@@ -5,6 +5,7 @@ import {
   type ChunkMetadata,
   type chunkDetail,
   type chunkSchema,
+  isoOf,
   LucidError,
   type PipelineStatus,
   type pipelineAnswer,
@@ -13,7 +14,6 @@ import {
 } from '@lucid-sessions/contract';
 import type { z } from 'zod';
 
-export const isoOf = (atUs: number) => new Date(atUs / 1000).toISOString();
 export const isoOrNull = (atUs: number | null) => (atUs === null ? null : isoOf(atUs));
 
 export function paginationOf(total: number, { limit, offset }: { limit: number; offset: number }) {

@@ -8,6 +8,7 @@ import {
   type ConnectionRequest,
   errorNames,
   type Finding,
+  isoOf,
   LucidError,
   noStatistics,
   type Refusal,
@@ -22,7 +23,6 @@ import {
 import {
   type Context,
   editSession,
-  isoOf,
   loadJournal,
   loadSession,
   logRecord,

@@ -1,7 +1,6 @@
 /** Connections that became no session: what they reserved is let go, their session keeps waiting, and the audit log knows. */
-import type { ConnectionAttempt, LastAttempt } from '@lucid-sessions/contract';
-import { LucidError } from '@lucid-sessions/contract';
-import { type Context, editSession, isoOf, loadJournal } from './context.ts';
+import { type ConnectionAttempt, isoOf, type LastAttempt, LucidError } from '@lucid-sessions/contract';
+import { type Context, editSession, loadJournal } from './context.ts';
 import { beginAgain } from './reports.ts';
 
 const textMax = 500;

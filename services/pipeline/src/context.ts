@@ -227,5 +227,3 @@ export function entryOf(kind: RecordKind, record: Uint8Array): Uint8Array {
 export async function logRecord(context: Context, kind: RecordKind, record: Uint8Array): Promise<number> {
   return (await context.deps.log.append(entryOf(kind, record))).index;
 }
-
-export const isoOf = (atUs: number) => new Date(atUs / 1000).toISOString();

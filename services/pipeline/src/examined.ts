@@ -1,7 +1,7 @@
 /** What somebody who walked through a recording saw becomes a signed record beside the manifest, and a word in lists. */
-import { LucidError, type PipelinePort } from '@lucid-sessions/contract';
+import { isoOf, LucidError, type PipelinePort } from '@lucid-sessions/contract';
 import { type ReplayBody, readRecord, replaySummary } from '@lucid-sessions/evidence';
-import { type Context, editSession, isoOf, stateOf } from './context.ts';
+import { type Context, editSession, stateOf } from './context.ts';
 import type { JobHandler } from './job-runner.ts';
 import type { PipelineState } from './state-machine.ts';
 

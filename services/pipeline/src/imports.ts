@@ -1,7 +1,7 @@
 /** A session that is made of a file: opened at once, without a connection. */
-import { LucidError, type SessionDocument } from '@lucid-sessions/contract';
+import { isoOf, LucidError, type SessionDocument } from '@lucid-sessions/contract';
 import { capacityRefusal, openRecording, takeBack } from './admit.ts';
-import { type Context, isoOf, newJournal, step } from './context.ts';
+import { type Context, newJournal, step } from './context.ts';
 
 export async function beginImport(
   context: Context,

@@ -1,10 +1,15 @@
 /** What the recorder tells. Reports may come twice, late, or out of order after a crash: none of that is an error. */
-import type { EndReason, RecorderReport, RecordingStatistics, SessionDocument } from '@lucid-sessions/contract';
+import {
+  type EndReason,
+  isoOf,
+  type RecorderReport,
+  type RecordingStatistics,
+  type SessionDocument,
+} from '@lucid-sessions/contract';
 import { auditEnded, auditLost, auditStarted } from './connection-audit.ts';
 import {
   type Context,
   editSession,
-  isoOf,
   loadJournal,
   loadSession,
   newJournal,

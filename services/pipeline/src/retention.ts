@@ -1,5 +1,6 @@
 /** The end of a recording's life: its date, and the signed erasure of what it held. */
-import { type Context, isoOf, loadJournal, loadSession, stateOf, step, tryStep } from './context.ts';
+import { isoOf } from '@lucid-sessions/contract';
+import { type Context, loadJournal, loadSession, stateOf, step, tryStep } from './context.ts';
 import { recordErase } from './erase.ts';
 import type { JobHandler } from './job-runner.ts';
 import type { Job } from './ports.ts';

@@ -4,6 +4,7 @@
  */
 import {
   type ImportedFrom,
+  isoOf,
   LucidError,
   noStatistics,
   rdpConfigSchema,
@@ -45,8 +46,6 @@ interface Read {
   bytes: Uint8Array;
   record: SignedRecord;
 }
-
-const isoOf = (us: number): string => new Date(us / 1000).toISOString();
 
 async function recordsOf(chunks: ChunkStore, sessionId: string): Promise<Read[]> {
   const read: Read[] = [];

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CliError, exitCodes } from './output.ts';
 
 const answerBytesMax = 64 * 1024 * 1024;
@@ -12,6 +13,19 @@ export class RateLimitError extends CliError {
     super(message);
     this.retryAfterSeconds = retryAfterSeconds;
   }
+}
+
+const pausesMax = 10;
+
+/** Makes a call again after every pause the server asks for. */
+export async function patiently<T>(call: () => Promise<T>): Promise<T> {
+  for (let pauses = 0; ; pauses += 1)
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof RateLimitError) || pauses === pausesMax) throw error;
+      await sleep(error.retryAfterSeconds * 1000);
+    }
 }
 
 export interface ApiClientOptions {

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { importBytesMax } from '@lucid-sessions/contract';
 import { CAPTURE_BYTES_MAX } from '@lucid-sessions/recording';
-import { type ApiClient, RateLimitError } from '../cli/api-client.ts';
+import { type ApiClient, patiently } from '../cli/api-client.ts';
 import { CliError, type Output } from '../cli/output.ts';
 import { type SessionAnswer, sessionPath } from './sessions.ts';
 
@@ -25,7 +25,6 @@ export interface CaptureToSend {
 }
 
 const zip = promisify(gzip);
-const triesMax = 10;
 const pollMs = 1000;
 const pollsMax = 900;
 const overStatuses: readonly string[] = ['completed', 'failed', 'deleted'];
@@ -71,14 +70,4 @@ async function over(api: ApiClient, session: SessionAnswer): Promise<SessionAnsw
     latest = await patiently(() => api.json<SessionAnswer>('GET', sessionPath(session.session_id)));
   }
   return latest;
-}
-
-async function patiently<T>(call: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries += 1)
-    try {
-      return await call();
-    } catch (error) {
-      if (!(error instanceof RateLimitError) || tries === triesMax) throw error;
-      await sleep(error.retryAfterSeconds * 1000);
-    }
 }

@@ -1,6 +1,5 @@
 /** A recording's frames, chunk after chunk, from the API or from an evidence bundle: at no time more than one chunk is held. */
 import { stat } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { nodeCrypto, nodeDecompressor, openBundle } from '@lucid-sessions/adapters';
 import { chunkIdOf } from '@lucid-sessions/contract';
 import {
@@ -23,7 +22,7 @@ import {
 } from '@lucid-sessions/evidence';
 import { type Frame, PAYLOAD_BYTES_MAX, readPayload } from '@lucid-sessions/recording';
 import { DecodeError } from '@lucid-sessions/wire';
-import { type ApiClient, RateLimitError } from '../cli/api-client.ts';
+import { type ApiClient, patiently } from '../cli/api-client.ts';
 import { CliError, exitCodes } from '../cli/output.ts';
 import { identityUnwrapper } from './identity-file.ts';
 import { type SessionAnswer, sessionPath } from './sessions.ts';
@@ -40,7 +39,6 @@ interface ChunkFiles {
   close(): Promise<void>;
 }
 
-const rateLimitWaitsMax = 10;
 const descriptionBytesMax = 32 << 20;
 
 /** `what` is a path of a bundle when something is there, else a session of the API. */
@@ -143,15 +141,8 @@ async function storedFiles(api: ApiClient, sessionId: string): Promise<ChunkFile
   };
 }
 
-async function downloadChunk(api: ApiClient, path: string): Promise<Uint8Array> {
-  for (let waits = 0; ; waits += 1)
-    try {
-      return await boundedBody(await api.send('GET', path), path);
-    } catch (error) {
-      if (!(error instanceof RateLimitError) || waits === rateLimitWaitsMax) throw error;
-      await sleep(error.retryAfterSeconds * 1000);
-    }
-}
+const downloadChunk = (api: ApiClient, path: string): Promise<Uint8Array> =>
+  patiently(async () => boundedBody(await api.send('GET', path), path));
 
 async function boundedBody(response: Response, path: string): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];

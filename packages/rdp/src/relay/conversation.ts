@@ -1,5 +1,5 @@
 /** What the two peers have agreed on so far, and what the gateway does with each PDU it sees whole. */
-import { type Codec, DecodeError, decode, encode, joinBytes } from '@lucid-sessions/wire';
+import { attempt, decode, encode, joinBytes } from '@lucid-sessions/wire';
 import { channelKind } from '../channel/channel-classes.ts';
 import { confirmActive } from '../pdu/activation.ts';
 import { clientInfoSecrets } from '../pdu/client-info.ts';
@@ -343,7 +343,7 @@ export class Conversation {
     const at = shares.findIndex((share) => (share.pduType & 15) === PduType.confirmActive);
     const share = shares[at];
     if (share === undefined) return data;
-    const confirm = decodeOrNull(confirmActive, share.body);
+    const confirm = attempt(() => decode(confirmActive, share.body));
     if (confirm === null) {
       this.#tell('unreadCapabilities');
       return data;
@@ -497,14 +497,5 @@ export class Conversation {
 
 /** colorDepth of clients that know no highColorDepth, [MS-RDPBCGR] 2.2.1.3.2: 0xCA00 is 4, 0xCA01 is 8 bits. */
 const colorDepthOf = (colorDepth: number): number => (colorDepth === 0xca00 ? 4 : 8);
-
-function decodeOrNull<T>(codec: Codec<T>, bytes: Uint8Array): T | null {
-  try {
-    return decode(codec, bytes);
-  } catch (error) {
-    if (error instanceof DecodeError) return null;
-    throw error;
-  }
-}
 
 const offsetIn = (pdu: Uint8Array, view: Uint8Array): number => view.byteOffset - pdu.byteOffset;

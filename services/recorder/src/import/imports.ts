@@ -1,6 +1,7 @@
 /** The desk where captures are handed in: one at a time, because each is held in memory whole. */
 import {
   type ImportRequest,
+  isoOf,
   LucidError,
   noStatistics,
   type PipelinePort,
@@ -82,8 +83,6 @@ const claimsTime = (
   { claims, durationUs }: Pick<CapturedConnection, 'claims' | 'durationUs'>,
   nowUs: number,
 ): boolean => claims.fromUs !== null && claims.fromUs + durationUs <= nowUs;
-
-const isoOf = (us: number): string => new Date(us / 1000).toISOString();
 
 /** Where the capture says it went. */
 function targetOf(server: string | null): SessionDocument['rdp_config'] {
