@@ -318,7 +318,7 @@ test('following makes the index, and keyframes only by policy: else they wait fo
 });
 
 test('keyframes made ahead keep to their share of the cores, and hurry when somebody waits', async (t) => {
-  const shelf = await Shelf.of('xorg-bpp32-nocomp', 150);
+  const shelf = await Shelf.of('xorg-bpp32-nocomp', 300);
   const coresMax = 0.1;
   const indexes = indexesOf(shelf, { made: 'ahead', coresMax });
   t.after(() => indexes.dispose());
@@ -326,9 +326,10 @@ test('keyframes made ahead keep to their share of the cores, and hurry when some
   indexes.follow(sessionId);
   await eventually('the first chunks', () => indexes.keyframesUsedMs > 0, 300_000);
   const [beganMs, beforeMs] = [performance.now(), indexes.keyframesUsedMs];
-  await eventually('more chunks', () => indexes.keyframesUsedMs > beforeMs + 150, 300_000);
+  await eventually('more chunks', () => indexes.keyframesUsedMs > beforeMs + 400, 300_000);
   const share = (indexes.keyframesUsedMs - beforeMs) / (performance.now() - beganMs);
-  // What the index thread does beside walking counts as well; a rest saved up may be used at once.
+  // What the index thread does beside walking counts as well; a rest saved up, 100 ms of work, may be used at once.
+  t.diagnostic(`${share} of a core`);
   assert.ok(share <= coresMax * 1.5, `${share} of a core`);
   const list = await complete(indexes, shelf);
   assert.equal(list.covered, shelf.files.length);
