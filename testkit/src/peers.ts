@@ -145,12 +145,29 @@ const taken = new Set<number>();
 
 /** An X display nobody uses: by lock file, and not given out by this process before. */
 function freeDisplay(): string {
-  for (let number = FIRST_DISPLAY + (process.pid % 50); number <= LAST_DISPLAY; number += 1) {
-    if (taken.has(number) || existsSync(`/tmp/.X${number}-lock`) || existsSync(`/tmp/.X11-unix/X${number}`)) continue;
+  const count = LAST_DISPLAY - FIRST_DISPLAY + 1;
+  for (let i = 0; i < count; i += 1) {
+    const number = FIRST_DISPLAY + ((process.pid + i) % count);
+    if (taken.has(number) || isDisplayUsed(number)) continue;
     taken.add(number);
     return `:${number}`;
   }
-  throw new Error('no free X display');
+  throw new Error(`no free X display of :${FIRST_DISPLAY} to :${LAST_DISPLAY}`);
+}
+
+/** A server that was killed leaves its files behind: they are taken away. */
+function isDisplayUsed(number: number): boolean {
+  const lock = `/tmp/.X${number}-lock`;
+  const socket = `/tmp/.X11-unix/X${number}`;
+  if (!existsSync(lock)) return existsSync(socket);
+  try {
+    process.kill(Number(readFileSync(lock, 'utf8')), 0);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') return true;
+    for (const path of [lock, socket]) rmSync(path, { force: true });
+    return false;
+  }
 }
 
 function lines(text: string): string[] {
