@@ -4,8 +4,12 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, sta
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { VerificationReport } from '@lucid-sessions/evidence';
 import { connectClient, eventually, freePort, startDesktop } from '@lucid-sessions/testkit';
+import type { SessionAnswer } from '../src/commands/sessions.ts';
+import { serviceNames } from '../src/server/environment.ts';
 import { runCli, startCli } from './support/cli.ts';
+import { startFive } from './support/five.ts';
 
 function temporaryDirectory(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'lucid-cli-'));
@@ -177,54 +181,42 @@ test('up serves all five services; sessions are created, recorded, listed, expor
   assert.equal((await cli('sessions', 'list')).code, 3, 'no API answers any more');
 });
 
-test('five processes record a session together', { timeout: 180_000 }, async (t) => {
-  const directory = temporaryDirectory(t);
+test('five processes record a session together, and go on with it when its connection was lost', {
+  timeout: 180_000,
+}, async (t) => {
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
-  const ports = await freePorts();
-  const environment: Record<string, string> = {
-    ...ports,
-    LUCID_DATA_DIR: join(directory, 'data'),
-    SESSION_STORAGE_URL: `http://127.0.0.1:${ports.SESSION_STORAGE_PORT}`,
-    CHUNK_PROCESSOR_URL: `http://127.0.0.1:${ports.CHUNK_PROCESSOR_PORT}`,
-    SESSION_PIPELINE_URL: `http://127.0.0.1:${ports.SESSION_PIPELINE_PORT}`,
-    SESSION_RECORDER_URL: `http://127.0.0.1:${ports.SESSION_RECORDER_PORT}`,
-  };
-  // All at once: none may need another to be there before it.
-  const names = ['storage', 'processor', 'pipeline', 'recorder', 'api'];
-  const servers = await Promise.all(
-    names.map((name) => startCli(t, ['up', '--services', name], environment, /^data /m)),
-  );
-  assert.equal(new Set(servers.map(({ pid }) => pid)).size, 5);
-  const cli = (...args: string[]) => runCli(args, environment);
-  const rdpFile = join(directory, 'session.rdp');
-  const created = await cli(
-    '--json',
-    'sessions',
-    'create',
-    `127.0.0.1:${desktop.port}`,
-    '--name',
-    'five',
-    '--ignore-cert',
-    '--rdp-file',
-    rdpFile,
-  );
+  const five = await startFive(t);
+  assert.equal(new Set(Object.values(five.running).map(({ pid }) => pid)).size, 5);
+  const cli = (...args: string[]) => runCli(args, five.environment);
+  const rdpFile = join(temporaryDirectory(t), 'session.rdp');
+  const target = `127.0.0.1:${desktop.port}`;
+  const file = ['--ignore-cert', '--rdp-file', rdpFile];
+  const created = await cli('--json', 'sessions', 'create', target, '--name', 'five', ...file);
   assert.equal(created.code, 0, created.stderr);
   const { session_id: id } = JSON.parse(created.stdout) as { session_id: string };
   const routingToken = /^loadbalanceinfo:s:Cookie: msts=(\S+)/m.exec(readFileSync(rdpFile, 'utf8'))?.[1] ?? '';
-  const client = await connectClient({ port: Number(ports.RDP_LISTEN_PORT), routingToken });
-  await client.type('through five\n');
-  await eventually('the typed line', () => desktop.typedLines().includes('through five'));
-  await client.close();
-  await eventually(
-    'a completed session',
-    async () => /completed/.test((await cli('sessions', 'show', id)).stdout),
-    40_000,
-  );
+  const typing = async (line: string) => {
+    const client = await connectClient({ port: five.rdpPort, routingToken });
+    await client.type(`${line}\n`);
+    await eventually('the typed line', () => desktop.typedLines().includes(line));
+    return client;
+  };
+  const session = () => five.api.json<SessionAnswer>('GET', `/sessions/${id}`);
+  (await typing('through five')).destroy();
+  await eventually('the loss', async () => ((await session()).reconnect_until ?? null) !== null);
+  // The window is the recorder's to keep: none of the others need remember it.
+  await Promise.all(serviceNames.filter((name) => name !== 'recorder').map((name) => five.again(name)));
+  await (await typing('and again')).close();
+  await eventually('a completed session', async () => (await session()).status === 'completed', 40_000);
   const verified = await cli('--json', 'verify', id);
-  assert.equal(verified.code, 0, verified.stdout);
-  assert.ok(existsSync(join(directory, 'data', 'chunks')));
-  for (const server of servers.reverse()) assert.equal(await server.stop('SIGTERM'), 0, server.stderr());
+  const { findings, verdicts } = JSON.parse(verified.stdout) as VerificationReport;
+  assert.deepEqual([findings.map(({ code }) => code), verdicts.integrity], [['GAP'], 'intact'], verified.stdout);
+  assert.ok(existsSync(join(five.dataDir, 'chunks')));
+  for (const name of serviceNames.toReversed()) {
+    const server = five.running[name];
+    assert.equal(await server.stop('SIGTERM'), 0, server.stderr());
+  }
 });
 
 test('wrong usage says what is right and ends with 2', async (t) => {

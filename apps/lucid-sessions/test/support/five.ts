@@ -1,0 +1,52 @@
+/** The five services, each its own process on this machine, with one data directory. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { ApiClient } from '../../src/cli/api-client.ts';
+import { type ServiceName, serviceNames } from '../../src/server/environment.ts';
+import { type RunningCli, startCli } from './cli.ts';
+import { openPorts } from './ports.ts';
+
+export interface FiveProcesses {
+  environment: Record<string, string>;
+  dataDir: string;
+  api: ApiClient;
+  rdpPort: number;
+  running: Record<ServiceName, RunningCli>;
+  /** Stops one service in order and starts it again. */
+  again(name: ServiceName): Promise<void>;
+}
+
+/** All at once: none may need another to be there before it. */
+export async function startFive(t: TestContext, more: Record<string, string> = {}): Promise<FiveProcesses> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'lucid-five-'));
+  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const ports = await openPorts();
+  const at = (port: string): string => `http://127.0.0.1:${port}`;
+  const environment: Record<string, string> = {
+    ...ports,
+    LUCID_DATA_DIR: dataDir,
+    SESSION_STORAGE_URL: at(ports.SESSION_STORAGE_PORT),
+    CHUNK_PROCESSOR_URL: at(ports.CHUNK_PROCESSOR_PORT),
+    SESSION_PIPELINE_URL: at(ports.SESSION_PIPELINE_PORT),
+    SESSION_RECORDER_URL: at(ports.SESSION_RECORDER_PORT),
+    LUCID_RATE_LIMIT_READ: '100000',
+    ...more,
+  };
+  const start = (name: ServiceName) => startCli(t, ['up', '--services', name], environment, /^data /m);
+  const started = await Promise.all(serviceNames.map(async (name) => [name, await start(name)] as const));
+  const running = Object.fromEntries(started) as Record<ServiceName, RunningCli>;
+  const token = readFileSync(join(dataDir, 'secrets', 'admin-token'), 'utf8').trim();
+  return {
+    environment,
+    dataDir,
+    api: new ApiClient({ url: at(ports.SESSION_API_PORT), token }),
+    rdpPort: Number(ports.RDP_LISTEN_PORT),
+    running,
+    async again(name) {
+      await running[name].stop('SIGTERM');
+      running[name] = await start(name);
+    },
+  };
+}
