@@ -9,6 +9,7 @@ import { chmod, cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from
 import { builtinModules } from 'node:module';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
+import { linkedFiles } from './documents.ts';
 
 const root = join(import.meta.dirname, '..');
 const consoleRoot = join(root, 'apps', 'console');
@@ -308,11 +309,15 @@ export async function buildCli(outdir = join(cliRoot, 'dist')): Promise<Built> {
     dependencies: await versionsOf(externalsOf(metafile)),
   };
   await writeFile(join(outdir, 'package.json'), `${JSON.stringify(published, null, 2)}\n`);
-  for (const name of ['LICENSE', 'README.md'])
-    await cp(join(root, name), join(outdir, name)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw error;
-    });
+  await copyDocuments(outdir);
   return listBuilt(outdir, packages);
+}
+
+/** README and all it leads to: its links work where it is installed, too. */
+async function copyDocuments(outdir: string): Promise<void> {
+  const { files, dead } = await linkedFiles(root);
+  if (dead.length > 0) throw new Error(`links that lead nowhere: ${dead.join(', ')}`);
+  for (const name of ['LICENSE', ...files]) await cp(join(root, name), join(outdir, name));
 }
 
 const launcherName = 'lucid-sessions.js';

@@ -20,6 +20,7 @@ import type { VerificationReport } from '@lucid-sessions/evidence';
 import { connectClient, startDesktop } from '@lucid-sessions/testkit';
 import { transform } from 'esbuild';
 import { buildCli } from '../../../scripts/build.ts';
+import { linkedFiles } from '../../../scripts/documents.ts';
 import { ApiClient } from '../src/cli/api-client.ts';
 import { type CliResult, environmentWithout, startProgram } from './support/cli.ts';
 import { armSession, sessionIn } from './support/gateway.ts';
@@ -97,6 +98,13 @@ test('installs little, and nothing of the workspace', () => {
   assert.ok(!existsSync(join(home, 'node_modules', 'esbuild')));
   const megabytes = megabytesUnder(join(home, 'node_modules'));
   assert.ok(megabytes < 60, `${megabytes.toFixed(1)} MB`);
+});
+
+test('what its README links to is there, with what that links to', async () => {
+  const { files, dead } = await linkedFiles(installed);
+  assert.deepEqual(dead, []);
+  for (const name of ['ARCHITECTURE.md', 'docs/operations.md', 'docs/openapi.json', 'docs/console/README.md'])
+    assert.ok(files.includes(name), name);
 });
 
 test('the first file is read by old versions of Node', async () => {

@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { linkedFiles } from '../documents.ts';
+
+test('every link of README, and of what it leads to, leads somewhere', async () => {
+  const { files, dead } = await linkedFiles(join(import.meta.dirname, '../..'));
+  assert.deepEqual(dead, []);
+  for (const name of ['ARCHITECTURE.md', 'docs/operations.md', 'docs/openapi.json', 'docs/console/system.png'])
+    assert.ok(files.includes(name), name);
+});
+
+test('a link to a file or a heading that is not there is found, in whatever document', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'lucid-links-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const texts = {
+    'README.md': '[a](docs/a.md#what-its-made-of) ![p](docs/p.png) [w](https://x.example/y) [n](gone.md)\n',
+    'docs/a.md': "# What it's made of\n[up](../README.md) [self](#nowhere) [out](../../etc/passwd) [d](../docs)\n",
+    'docs/p.png': '',
+    'docs/unlinked.md': '[n](nothing.md)\n```\n[in code](x)\n```\n',
+  };
+  for (const [path, text] of Object.entries(texts)) {
+    mkdirSync(dirname(join(directory, path)), { recursive: true });
+    writeFileSync(join(directory, path), text);
+  }
+  assert.deepEqual(await linkedFiles(directory), {
+    files: ['README.md', 'docs/a.md', 'docs/p.png'],
+    dead: ['README.md: gone.md', 'docs/a.md: #nowhere', 'docs/a.md: ../../etc/passwd', 'docs/a.md: ../docs'],
+  });
+});
