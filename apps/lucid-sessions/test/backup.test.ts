@@ -304,9 +304,8 @@ test('chunk folders and keys alone are enough: lost databases are made again and
   await gateway.api.json('POST', `/sessions/${shredded}/erase`, { confirm: shredded, reason: 'test' });
   const running = await connect(gateway, at);
   await running.client.type('under way\n', 20);
-  await eventually('a stored chunk', async () =>
-    existsSync(join(at.dataDir, 'chunks', sessionFolder(running.id), '0.chunk')),
-  );
+  const leaves = join(at.dataDir, 'chunks', sessionFolder(running.id), 'leaves.bin');
+  await eventually('a stored chunk', () => (statSync(leaves, { throwIfNoEntry: false })?.size ?? 0) > 0);
   const lost = join(at.directory, 'lost');
   // What is left when only chunks, keys and the public log were saved.
   mkdirSync(join(lost, 'log'), { recursive: true });
@@ -337,6 +336,10 @@ test('chunk folders and keys alone are enough: lost databases are made again and
   await finishedIn(again, running.id);
   const cut = await verifySession(again, running.id);
   assert.deepEqual([cut.findings, cut.states], [[], ['RECOVERED']]);
+  const { statistics } = await sessionIn(again, running.id, 'completed');
+  const held = (await readRecording(again, running.id)).length;
+  assert.deepEqual([statistics.frame_count, statistics.average_fps], [held, null], 'what its chunks hold');
+  assert.ok(held > 20);
   await record(again, at);
 });
 

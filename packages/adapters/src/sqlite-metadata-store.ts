@@ -90,6 +90,9 @@ function theOneMeant(rows: readonly Row[]): Row | undefined {
 
 const escapeLike = (text: string) => text.replace(/[\\%_]/g, (character) => `\\${character}`);
 
+/** Who knows how long a payload is has opened it. */
+const isCounted = (row: Row): boolean => row.rebuilt !== 1 || Number(row.payload_bytes) > 0;
+
 function metadataOf(row: Row): ChunkMetadata {
   return {
     sessionId: String(row.session_id),
@@ -103,8 +106,8 @@ function metadataOf(row: Row): ChunkMetadata {
     storedAtUs: Number(row.stored_at_us),
     openedUs: Number(row.opened_us),
     closedUs: Number(row.closed_us),
-    framesCount: Number(row.frames_count),
-    updatesCount: Number(row.updates_count),
+    framesCount: isCounted(row) ? Number(row.frames_count) : null,
+    updatesCount: row.rebuilt === 1 ? null : Number(row.updates_count),
     flags: Number(row.flags),
     storagePath: String(row.storage_path),
     keyId: String(row.key_id),
@@ -319,8 +322,8 @@ export class SqliteMetadataStore implements MetadataStore {
       metadata.storedAtUs,
       metadata.openedUs,
       metadata.closedUs,
-      metadata.framesCount,
-      metadata.updatesCount,
+      metadata.framesCount ?? 0,
+      metadata.updatesCount ?? 0,
       metadata.flags,
       metadata.storagePath,
       metadata.keyId,
@@ -357,7 +360,7 @@ export class SqliteMetadataStore implements MetadataStore {
       this.#database.transaction(() => {
         const { index, leafHash } = row.metadata;
         const rebuilt = this.#database.get(
-          'SELECT leaf_hash FROM chunks WHERE session_id = ? AND chunk_index = ? AND rebuilt = 1',
+          'SELECT leaf_hash, payload_bytes FROM chunks WHERE session_id = ? AND chunk_index = ? AND rebuilt = 1',
           sessionId,
           index,
         );
@@ -365,7 +368,7 @@ export class SqliteMetadataStore implements MetadataStore {
         this.#writeChunk(row);
         this.#database.run(
           'UPDATE chains SET payload_bytes = payload_bytes + ? WHERE session_id = ?',
-          payloadBytes,
+          payloadBytes - Number(rebuilt.payload_bytes),
           sessionId,
         );
       }),
@@ -405,6 +408,7 @@ export class SqliteMetadataStore implements MetadataStore {
       const row = this.#database.get(
         `SELECT COUNT(*) AS chunks, COALESCE(SUM(file_bytes), 0) AS stored, COALESCE(SUM(payload_bytes), 0) AS payload,
            COALESCE(SUM(frames_count), 0) AS frames, COALESCE(SUM(updates_count), 0) AS updates,
+           COALESCE(SUM(rebuilt), 0) AS rebuilt, COUNT(CASE WHEN rebuilt = 1 AND payload_bytes = 0 THEN 1 END) AS uncounted,
            COALESCE(SUM(MAX(0, stored_at_us - closed_us)), 0) AS line FROM chunks WHERE session_id = ?`,
         sessionId,
       );
@@ -412,8 +416,8 @@ export class SqliteMetadataStore implements MetadataStore {
         chunksCount: Number(row?.chunks),
         storedBytes: Number(row?.stored),
         payloadBytes: Number(row?.payload),
-        framesCount: Number(row?.frames),
-        updatesCount: Number(row?.updates),
+        framesCount: Number(row?.uncounted) > 0 ? null : Number(row?.frames),
+        updatesCount: Number(row?.rebuilt) > 0 ? null : Number(row?.updates),
         lineUs: Number(row?.line),
       };
     });

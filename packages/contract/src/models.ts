@@ -126,10 +126,12 @@ export interface SessionStatistics {
   duration_seconds: number;
   chunks_count: number;
   size_bytes: number;
-  frame_count: number;
+  /** Null: not known; its rows were made again from its files. */
+  frame_count: number | null;
   dropped_frames: number;
   error_count: number;
-  average_fps: number;
+  /** Null: not known. */
+  average_fps: number | null;
   /** Stored / recorded bytes, 0–1. */
   compression_ratio: number;
 }

@@ -189,6 +189,12 @@ export interface RecordingStatistics {
   updatesCount: number;
 }
 
+/** As they are told when a recording is over: null where its chunks are all that is left, and nobody could count what is in them. */
+export type FinalStatistics = Omit<RecordingStatistics, 'framesCount' | 'updatesCount'> & {
+  framesCount: number | null;
+  updatesCount: number | null;
+};
+
 export type RecorderReport =
   | {
       kind: 'started';
@@ -335,7 +341,7 @@ export interface ProcessorPort {
     message: string;
     endedUs: number;
     facts: RecordingFact[];
-    statistics: RecordingStatistics;
+    statistics: FinalStatistics;
   }): Promise<{ manifestRecord: Uint8Array; merkleRoot: HexHash; chunksCount: number; totalBytes: number }>;
   /** Signs another record kind (`custody`, `erase`, `replay`) with the identity key. `body` is JSON-able; JCS is applied. */
   signRecord(request: {
@@ -350,8 +356,10 @@ export interface ChunkMetadata extends ChunkReceipt {
   sessionId: string;
   openedUs: number;
   closedUs: number;
-  framesCount: number;
-  updatesCount: number;
+  /** Null: its row was made again from its leaf, and nobody has opened it since. */
+  framesCount: number | null;
+  /** Null where nobody told, though frames may have been counted. */
+  updatesCount: number | null;
   flags: number;
   storagePath: string;
   keyId: string;
@@ -435,13 +443,13 @@ export interface StoragePort {
     toUs?: number;
   }): Promise<{ chunks: ChunkMetadata[]; total: number }>;
   getChunk(request: { sessionId: string; index: number }): Promise<{ chunk: ChunkMetadata | null }>;
-  /** Sums over the session's stored chunks. */
+  /** Sums over the session's stored chunks; null where that of one chunk is not known. */
   sessionTotals(request: { sessionId: string }): Promise<{
     chunksCount: number;
     storedBytes: number;
     payloadBytes: number;
-    framesCount: number;
-    updatesCount: number;
+    framesCount: number | null;
+    updatesCount: number | null;
     /** Sum over chunks of closed → durable: the time spent in the chunk line. */
     lineUs: number;
   }>;

@@ -115,7 +115,7 @@ export const systemHandlers: Handlers<SystemOperations> = {
     const totals = await api.deps.storage.sessionTotals({ sessionId });
     const { statistics } = session;
     const seconds = statistics.duration_seconds;
-    const all = statistics.frame_count + statistics.dropped_frames;
+    const all = (statistics.frame_count ?? 0) + statistics.dropped_frames;
     const lost = all > 0 ? Number((statistics.dropped_frames / all).toFixed(4)) : 0;
     return {
       session_id: sessionId,

@@ -1,7 +1,7 @@
 /** From the last stored chunk to a signed, stored and logged manifest. Each step leaves its result before the next begins. */
 import {
+  type FinalStatistics,
   LucidError,
-  type RecordingStatistics,
   recordedOutcome,
   type SessionDocument,
   type SessionOutcome,
@@ -14,7 +14,7 @@ import { noRecordingStatistics, sessionStatistics } from './statistics.ts';
 /**
  * Figures of a recording whose recorder could not tell them itself: what its chunks hold, and until when. Else the recorder's.
  */
-async function figuresOf(context: Context, journal: Journal): Promise<RecordingStatistics> {
+async function figuresOf(context: Context, journal: Journal): Promise<FinalStatistics> {
   const { storage } = context.deps;
   const { sessionId, startedUs, lostUs, recovered } = journal;
   const told = journal.statistics ?? noRecordingStatistics;

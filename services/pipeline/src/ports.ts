@@ -1,5 +1,5 @@
 /** What the pipeline needs besides the other services: a job queue, its own journal, a log, anchors. Implemented in adapters. */
-import type { AnchorReceipt, EndReason, HexHash, RecordingFact, RecordingStatistics } from '@lucid-sessions/contract';
+import type { AnchorReceipt, EndReason, FinalStatistics, HexHash, RecordingFact } from '@lucid-sessions/contract';
 
 export type JobState = 'waiting' | 'running' | 'paused' | 'failed' | 'done';
 
@@ -80,7 +80,7 @@ export interface Journal {
   recovered: boolean;
   drainedUs: number | null;
   drainedChunks: number | null;
-  statistics: RecordingStatistics | null;
+  statistics: FinalStatistics | null;
   merkleRoot: HexHash | null;
   chunksCount: number | null;
   totalBytes: number | null;

@@ -1,6 +1,7 @@
 /** What the recorder tells. Reports may come twice, late, or out of order after a crash: none of that is an error. */
 import {
   type EndReason,
+  type FinalStatistics,
   isoOf,
   type RecorderReport,
   type RecordingStatistics,
@@ -32,14 +33,16 @@ export interface End {
 }
 
 /** What a recorder that died had told last, and what another process found of the recording. */
-function recoveredStatistics(journal: Journal, { atUs, statistics }: End): RecordingStatistics {
+function recoveredStatistics(journal: Journal, { atUs, statistics }: End): FinalStatistics {
   const known = journal.statistics ?? noRecordingStatistics;
   const { startedUs, lostUs } = journal;
   // While it waited for its client nothing was recorded.
   const untilUs = Math.min(atUs, lostUs ?? atUs);
   const durationUs = Math.max(known.durationUs, startedUs === null ? 0 : untilUs - startedUs);
-  const framesCount = Math.max(known.framesCount, statistics?.framesCount ?? 0);
-  return { ...known, durationUs, framesCount, errorsCount: known.errorsCount + 1 };
+  // Nothing told is not nothing recorded: what the chunks hold is counted when all are stored.
+  const framesCount = Math.max(known.framesCount ?? 0, statistics?.framesCount ?? 0) || null;
+  const updatesCount = journal.statistics?.updatesCount ?? null;
+  return { ...known, durationUs, framesCount, updatesCount, errorsCount: known.errorsCount + 1 };
 }
 
 /** Under the session's lock. */

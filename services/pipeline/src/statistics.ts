@@ -1,5 +1,5 @@
 /** The contract's statistics out of what recorder and storage count. */
-import type { RecordingStatistics, SessionStatistics } from '@lucid-sessions/contract';
+import type { FinalStatistics, RecordingStatistics, SessionStatistics } from '@lucid-sessions/contract';
 import type { Context } from './context.ts';
 
 export const noRecordingStatistics: RecordingStatistics = {
@@ -16,18 +16,19 @@ const round = (value: number, digits: number) => Number(value.toFixed(digits));
 export async function sessionStatistics(
   context: Context,
   sessionId: string,
-  recorded: RecordingStatistics | null,
+  recorded: FinalStatistics | null,
 ): Promise<SessionStatistics> {
   const totals = await context.deps.storage.sessionTotals({ sessionId });
+  const { framesCount, updatesCount } = recorded ?? totals;
   const seconds = (recorded?.durationUs ?? 0) / 1_000_000;
   return {
     duration_seconds: round(seconds, 3),
     chunks_count: totals.chunksCount,
     size_bytes: totals.storedBytes,
-    frame_count: recorded?.framesCount ?? totals.framesCount,
+    frame_count: framesCount,
     dropped_frames: recorded?.framesDropped ?? 0,
     error_count: recorded?.errorsCount ?? 0,
-    average_fps: seconds > 0 ? round((recorded?.updatesCount ?? 0) / seconds, 2) : 0,
+    average_fps: updatesCount === null ? null : seconds > 0 ? round(updatesCount / seconds, 2) : 0,
     compression_ratio: totals.payloadBytes > 0 ? Math.min(1, round(totals.storedBytes / totals.payloadBytes, 4)) : 0,
   };
 }

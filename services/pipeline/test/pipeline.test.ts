@@ -480,6 +480,26 @@ check('a recording that was recovered after a crash is as long as it was, and is
   assert.equal(session.statistics.frame_count, framesCount, 'what its chunks hold');
 });
 
+check('frames nobody can count are unknown in the end, and not none', async (made) => {
+  const { sessionTotals } = made.storage;
+  // Rows that were made again from leaves.
+  made.storage.sessionTotals = async (of) => ({ ...(await sessionTotals(of)), framesCount: null, updatesCount: null });
+  await made.admit('s1');
+  await made.start('s1', made.clock.us);
+  await made.putChunk('s1', 0);
+  const crashed = { reason: 'recorder_crashed', message: 'it died', failed: false, recovered: true } as const;
+  const none = { framesCount: 0, relayedBytes: 0, framesDropped: 0, errorsCount: 1, durationUs: 0, updatesCount: 0 };
+  await made.pipeline.report({ kind: 'ended', sessionId: 's1', atUs: made.clock.us + 1, ...crashed, statistics: none });
+  const unknown = async () => {
+    const { frame_count, average_fps } = (await sessionOf(made, 's1')).statistics;
+    assert.deepEqual([frame_count, average_fps], [null, null]);
+  };
+  await unknown();
+  await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 1 });
+  await made.until('s1', 'completed');
+  await unknown();
+});
+
 check('one that died while it waited for its client ended when it lost it', async (made) => {
   await made.admit('s1');
   const startUs = made.clock.us;

@@ -3,8 +3,10 @@
  * chunk files are enough to list, verify and open it. What no record says (its name, labels, how long it is kept) is gone.
  */
 import {
+  type ChunkMetadata,
   type ImportedFrom,
   isoOf,
+  type KeyWrap,
   LucidError,
   noStatistics,
   rdpConfigSchema,
@@ -35,10 +37,15 @@ export interface RebuiltSession {
   chunksCount: number;
 }
 
+/** What only its content tells of a chunk. */
+export type ChunkContent = Pick<ChunkMetadata, 'framesCount' | 'payloadBytes' | 'compression' | 'keyId'>;
+
 export interface RebuildDeps {
   metadata: MetadataStore;
   chunks: ChunkStore;
   nowUs: () => number;
+  /** Opens a chunk with the keys at hand; null where none does. */
+  openChunk?: (file: Uint8Array, wraps: readonly KeyWrap[]) => Promise<ChunkContent | null>;
 }
 
 interface Read {
@@ -98,8 +105,12 @@ function statisticsOf(open: OpenBody, manifest: ManifestBody, closedUs: number |
     size_bytes: manifest.total_bytes,
     frame_count: frames_count,
     dropped_frames: frames_dropped,
+    average_fps: null,
   };
 }
+
+/** Of one that has no manifest: what its rows say once they are there again. */
+const notCounted: SessionStatistics = { ...noStatistics, frame_count: null, average_fps: null };
 
 function documentOf(
   sessionId: string,
@@ -124,7 +135,7 @@ function documentOf(
     }),
     storage_config: storageConfigSchema.parse({ encryption_enabled: open.dek_id !== null }),
     metadata: {},
-    statistics: manifest === null ? noStatistics : statisticsOf(open, manifest, last?.closedUs ?? null),
+    statistics: manifest === null ? notCounted : statisticsOf(open, manifest, last?.closedUs ?? null),
     end_reason: manifest?.end.reason ?? null,
     end_message: manifest?.end.message ?? null,
     outcome: end?.outcome ?? null,
@@ -174,6 +185,39 @@ const failedReasons = new Set([
   'recording_not_persisted',
 ]);
 
+/**
+ * Frames of a session without a manifest stand in its chunks alone, and will be in the manifest that is made of them. Updates are
+ * counted by who relays them, so theirs stay unknown.
+ */
+async function countFrames({ metadata, chunks, openChunk }: RebuildDeps, sessionId: string, count: number) {
+  const wraps = await chunks.getWraps(sessionId);
+  for (let index = 0; openChunk !== undefined && index < count; index++) {
+    const row = await metadata.getChunk(sessionId, index);
+    if (row === null || row.metadata.framesCount !== null) continue;
+    const file = await chunks.readFile(sessionId, index);
+    const content = file === null ? null : await openChunk(file, wraps);
+    if (content !== null) await metadata.completeChunk({ ...row, metadata: { ...row.metadata, ...content } });
+  }
+}
+
+interface Span {
+  openedUs: number;
+  closedUs: number;
+}
+
+async function withFigures(deps: RebuildDeps, session: SessionDocument, { openedUs, closedUs }: Span) {
+  const { chunksCount, storedBytes, framesCount } = await deps.metadata.chainTotals(session.session_id);
+  const statistics = {
+    ...session.statistics,
+    duration_seconds: Number((Math.max(0, closedUs - openedUs) / 1e6).toFixed(3)),
+    chunks_count: chunksCount,
+    size_bytes: storedBytes,
+    frame_count: framesCount,
+  };
+  const counted = { ...session, statistics, version: session.version + 1 };
+  return (await deps.metadata.replaceSession(counted, session.version)) ? counted : session;
+}
+
 /** Throws `LucidError` in plain words when there is no signed `open` record to begin with. Run again it changes nothing. */
 export async function rebuildSession(deps: RebuildDeps, sessionId: string): Promise<RebuiltSession> {
   const { metadata, chunks } = deps;
@@ -187,7 +231,8 @@ export async function rebuildSession(deps: RebuildDeps, sessionId: string): Prom
   const manifest = bodies.find((body) => body.kind === 'manifest') ?? null;
   const erased = bodies.some((body) => body.kind === 'erase' && body.erased !== 'keys');
   const replay = bodies.findLast((body) => body.kind === 'replay') ?? null;
-  const session = documentOf(sessionId, { open, manifest, erased, replay, last: await lastLeaf(chunks, sessionId) });
+  const last = await lastLeaf(chunks, sessionId);
+  const session = documentOf(sessionId, { open, manifest, erased, replay, last });
   await metadata.insertSession(session, null);
   for (const { bytes, record } of records) await metadata.putRecord(sessionId, record.kind, bytes);
   const wraps = await chunks.getWraps(sessionId);
@@ -207,5 +252,8 @@ export async function rebuildSession(deps: RebuildDeps, sessionId: string): Prom
       'storage',
       `its chain holds as far as chunk ${finding.index}: ${finding.problem.replaceAll('_', ' ')}`,
     );
-  return { session, open, manifest, chunksCount: count };
+  if (manifest !== null) return { session, open, manifest, chunksCount: count };
+  await countFrames(deps, sessionId, count);
+  const span = { openedUs: open.opened_us, closedUs: last?.closedUs ?? open.opened_us };
+  return { session: await withFigures(deps, session, span), open, manifest, chunksCount: count };
 }

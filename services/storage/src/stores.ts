@@ -30,7 +30,7 @@ export interface ChunkRow {
   metadata: ChunkMetadata;
   /** 224 bytes. */
   sealedLeaf: Uint8Array;
-  /** Made again from the leaf after a crash: counts of frames are unknown until the caller sends the chunk again. */
+  /** Made again from the leaf: its counts are not known until the caller sends the chunk again, or somebody opens it. */
   rebuilt: boolean;
 }
 
@@ -38,8 +38,9 @@ export interface ChainTotals {
   chunksCount: number;
   storedBytes: number;
   payloadBytes: number;
-  framesCount: number;
-  updatesCount: number;
+  /** Null where that of one chunk is not known. */
+  framesCount: number | null;
+  updatesCount: number | null;
   lineUs: number;
 }
 
@@ -81,7 +82,7 @@ export interface MetadataStore {
   getHead(sessionId: string): Promise<ChainHead>;
   /** In one transaction: head equal to `expected` and lease epoch equal → row in, head forward. `epoch` null: recovery. */
   appendChunk(row: ChunkRow, expected: ChainHead, epoch: number | null): Promise<boolean>;
-  /** Replaces a rebuilt row by a full one of the same leaf. */
+  /** Replaces a rebuilt row by one of the same leaf that knows more. */
   completeChunk(row: ChunkRow): Promise<void>;
   getChunk(sessionId: string, index: number): Promise<ChunkRow | null>;
   listChunks(query: {

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { FsChunkStore, nodeCrypto, SqliteMetadataStore } from '@lucid-sessions/adapters';
 import { formatPublicKey, type ManifestBody, type OpenBody, recordBase, signRecord } from '@lucid-sessions/evidence';
-import { createStorageService, leafHashOf, rebuildSession } from '@lucid-sessions/storage';
+import { createStorageService, leafHashOf, type RebuildDeps, rebuildSession } from '@lucid-sessions/storage';
 import { openSession, sampleChain, sampleChunk } from './suites/index.ts';
 
 const finalFlag = 4;
@@ -65,6 +65,37 @@ function manifestBody(id: string, { reason, gaps = [], persistence = 'strict', d
   };
 }
 
+/** Three chunks, and the records that lie beside them; the rows are lost. */
+async function lostRows(t: TestContext, told: Told | null, more: Partial<RebuildDeps> = {}) {
+  const path = await mkdtemp(join(tmpdir(), 'lucid-rebuild-'));
+  const chunks = new FsChunkStore({ path });
+  const storage = createStorageService({ metadata: new SqliteMetadataStore(':memory:'), chunks, nowUs });
+  const metadata = new SqliteMetadataStore(':memory:');
+  t.after(async () => {
+    await metadata.dispose();
+    await storage.dispose();
+    await rm(path, { recursive: true });
+  });
+  const id = 's1';
+  const { final = true, persistence = 'strict' }: Partial<Told> = told ?? { final: false };
+  const epoch = await openSession(storage, id);
+  const before = sampleChain(id, 2);
+  const last = sampleChunk(id, 2, before[1]!.metadata.leafHash);
+  if (final) last.leaf[5] = finalFlag;
+  const flags = last.leaf[5]!;
+  const sealed = { ...last, metadata: { ...last.metadata, flags, leafHash: leafHashOf(last.leaf) } };
+  for (const chunk of [...before, sealed]) await storage.putChunk({ ...chunk, epoch });
+  await storage.putWraps({
+    sessionId: id,
+    wraps: [{ scheme: 'local', recipient: 'r', keyId: 'k', wrapped: new Uint8Array([1]) }],
+  });
+  const by = await signer();
+  for (const body of [openBody(id, persistence), ...(told === null ? [] : [manifestBody(id, told)])])
+    await storage.putRecord({ sessionId: id, kind: body.kind, record: await signRecord(by, body) });
+  const rebuild = async () => (await rebuildSession({ metadata, chunks, nowUs, ...more }, id)).session;
+  return { id, metadata, rebuild };
+}
+
 for (const [what, told, status, outcome, seconds] of [
   ['whole', { reason: 'client_disconnected', durationUs: 2_500_000 }, 'completed', 'whole', 2.5],
   ['paused and reconnected', { reason: 'stopped', gaps: ['paused', 'connection_lost'] }, 'completed', 'whole', 2.9],
@@ -83,32 +114,44 @@ for (const [what, told, status, outcome, seconds] of [
   ['a peer broke the protocol', { reason: 'protocol_violation', durationUs: 1 }, 'failed', 'whole', 0],
 ] as const satisfies [string, Told, string, string, number][])
   test(`made again: ${what}`, async (t) => {
-    const path = await mkdtemp(join(tmpdir(), 'lucid-rebuild-'));
-    const chunks = new FsChunkStore({ path });
-    const storage = createStorageService({ metadata: new SqliteMetadataStore(':memory:'), chunks, nowUs });
-    const metadata = new SqliteMetadataStore(':memory:');
-    t.after(async () => {
-      await metadata.dispose();
-      await storage.dispose();
-      await rm(path, { recursive: true });
-    });
-    const id = 's1';
-    const { final = true, persistence = 'strict' }: Told = told;
-    const epoch = await openSession(storage, id);
-    const before = sampleChain(id, 2);
-    const last = sampleChunk(id, 2, before[1]!.metadata.leafHash);
-    if (final) last.leaf[5] = finalFlag;
-    const flags = last.leaf[5]!;
-    const sealed = { ...last, metadata: { ...last.metadata, flags, leafHash: leafHashOf(last.leaf) } };
-    for (const chunk of [...before, sealed]) await storage.putChunk({ ...chunk, epoch });
-    const by = await signer();
-    for (const body of [openBody(id, persistence), manifestBody(id, told)])
-      await storage.putRecord({ sessionId: id, kind: body.kind, record: await signRecord(by, body) });
-
-    const { session } = await rebuildSession({ metadata, chunks, nowUs }, id);
+    const { id, metadata, rebuild } = await lostRows(t, told);
+    const session = await rebuild();
     assert.deepEqual(
-      [session.status, session.outcome, session.statistics.duration_seconds],
-      [status, outcome, seconds],
+      [session.status, session.outcome, session.statistics.duration_seconds, session.statistics.frame_count],
+      [status, outcome, seconds, 30],
     );
     assert.deepEqual(await metadata.getSession(id), session);
+  });
+
+for (const [what, opens, frames] of [
+  ['and no key opens its chunks: its frames are not known', () => false, null],
+  ['and one of its chunks can not be opened', (index: number) => index !== 1, null],
+  ['and its chunks are opened: what is in them', () => true, 15],
+] as const)
+  test(`made again: no manifest, ${what}`, async (t) => {
+    let asked = 0;
+    const openChunk: RebuildDeps['openChunk'] = async (file, wraps) => {
+      assert.equal(wraps.length, 1);
+      asked += 1;
+      const index = file.length - 5000;
+      const content = { payloadBytes: 100, compression: 'gzip', keyId: 'k', framesCount: 4 + index } as const;
+      return opens(index) ? content : null;
+    };
+    const { id, metadata, rebuild } = await lostRows(t, null, { openChunk });
+    const session = await rebuild();
+    const { chunks_count, frame_count, average_fps, size_bytes, duration_seconds } = session.statistics;
+    assert.deepEqual(
+      [session.status, chunks_count, frame_count, average_fps, size_bytes, duration_seconds],
+      ['recording', 3, frames, null, 15_003, 2.9],
+    );
+    assert.deepEqual(await metadata.getSession(id), session);
+    const known = await metadata.getChunk(id, 2);
+    if (opens(2))
+      assert.deepEqual(
+        [known?.metadata.framesCount, known?.metadata.compression, known?.metadata.keyId],
+        [6, 'gzip', 'k'],
+      );
+    await rebuild();
+    assert.deepEqual(await metadata.getSession(id), session, 'again it changes nothing');
+    if (frames !== null) assert.equal(asked, 3, 'what is counted is not opened again');
   });

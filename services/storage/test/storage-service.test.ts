@@ -106,7 +106,7 @@ test('after a crash between leaf and row the row is made again, and completed wh
       const rebuilt = (await storage.getChunk({ sessionId: 's1', index: 1 })).chunk!;
       assert.deepEqual(
         [rebuilt.leafHash, rebuilt.fileSha256, rebuilt.framesCount],
-        [chain[1]!.metadata.leafHash, chain[1]!.metadata.fileSha256, 0],
+        [chain[1]!.metadata.leafHash, chain[1]!.metadata.fileSha256, null],
       );
       const again = await storage.putChunk({ ...chain[1]!, epoch: 1 });
       assert.deepEqual([again.appended, again.head.count], [true, 2]);

@@ -25,7 +25,8 @@ export interface Chunk {
   status: string;
   size_bytes: number;
   duration_seconds: number;
-  frame_count: number;
+  /** Null: not known. */
+  frame_count: number | null;
   merkle_hash: string;
   compression_ratio: number;
   quality_score: number;

@@ -334,9 +334,9 @@ function sessionFacts(session: Session): HTMLElement {
     [
       'Recorded',
       statistics.chunks_count > 0 &&
-        `${statistics.chunks_count} chunk${statistics.chunks_count === 1 ? '' : 's'}, ${formatBytes(statistics.size_bytes)}, ${statistics.frame_count.toLocaleString('en')} updates`,
+        `${statistics.chunks_count} chunk${statistics.chunks_count === 1 ? '' : 's'}, ${formatBytes(statistics.size_bytes)}, ${framesText(statistics.frame_count)}`,
     ],
-    ['Lost updates', statistics.dropped_frames > 0 && String(statistics.dropped_frames)],
+    ['Lost frames', statistics.dropped_frames > 0 && String(statistics.dropped_frames)],
     ['Project', [metadata.project, metadata.environment].filter(Boolean).join(' · ')],
     ['Owner', metadata.owner],
     [
@@ -360,6 +360,10 @@ function sessionFacts(session: Session): HTMLElement {
   ]);
 }
 
+/** Rows that were made again from files have no count. */
+const framesText = (count: number | null): string =>
+  count === null ? 'frames not counted' : `${count.toLocaleString('en')} frames`;
+
 const chunkColumns = (startedMs: number | null): readonly Column<Chunk>[] => [
   { name: '#', number: true, cell: (chunk) => chunk.sequence_number },
   {
@@ -370,7 +374,7 @@ const chunkColumns = (startedMs: number | null): readonly Column<Chunk>[] => [
         : h('a', { href: `#t=${momentOf(chunk, startedMs).toFixed(1)}` }, formatMoment(momentOf(chunk, startedMs))),
   },
   { name: 'Length', number: true, cell: (chunk) => `${chunk.duration_seconds.toFixed(1)} s` },
-  { name: 'Updates', number: true, cell: (chunk) => chunk.frame_count.toLocaleString('en') },
+  { name: 'Frames', number: true, cell: (chunk) => chunk.frame_count?.toLocaleString('en') ?? 'not counted' },
   { name: 'File', number: true, cell: (chunk) => formatBytes(chunk.size_bytes) },
   { name: 'Status', cell: (chunk) => statusBadge(chunk.status) },
   { name: 'Leaf hash', cell: (chunk) => h('code', { title: chunk.merkle_hash }, shorten(chunk.merkle_hash)) },

@@ -35,10 +35,10 @@ export class ChunkTable {
         startUs,
         endUs: startUs + Math.max(0, chunk.duration_seconds) * 1e6,
         fileBytes: chunk.size_bytes,
-        framesCount: chunk.frame_count,
+        framesCount: chunk.frame_count ?? 0,
       };
       this.#storedLength += 1;
-      this.#storedFrames += chunk.frame_count;
+      this.#storedFrames += chunk.frame_count ?? 0;
     }
   }
 

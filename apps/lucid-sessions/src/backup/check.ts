@@ -7,7 +7,6 @@ import {
   FsChunkStore,
   KeyDirectory,
   type KeyUnwrapper,
-  LocalUnwrapper,
   type LogFiles,
   logFilesIn,
   nodeCrypto,
@@ -38,6 +37,7 @@ import type { Journal } from '@lucid-sessions/pipeline';
 import type { Output } from '../cli/output.ts';
 import { absentAsNull, exists, hashFile } from './files.ts';
 import { checkCopiedLog } from './log-part.ts';
+import { localUnwrappers } from './own-keys.ts';
 import type { Places } from './places.ts';
 import { MetadataRows, type StoredRecord } from './rows.ts';
 import { decodedOrNull, isSame, readLeaves, readWraps } from './session-folder.ts';
@@ -77,7 +77,7 @@ class Check {
   readonly #options: CheckOptions;
   readonly #output: Output;
   readonly #files: LogFiles;
-  #unwrappers: KeyUnwrapper[] | null = null;
+  #unwrappers: KeyUnwrapper[] = [];
   #logSize = 0;
   readonly #report: CheckReport = {
     sessions: 0,
@@ -130,11 +130,8 @@ class Check {
   }
 
   async #openKeys(): Promise<void> {
-    const { keys } = this.#places;
-    // Reading a key that is not there would make one.
-    if (!(await exists(join(keys, 'local.key')))) return;
     try {
-      this.#unwrappers = [new LocalUnwrapper(await (await KeyDirectory.open(keys)).localKeys())];
+      this.#unwrappers = await localUnwrappers(this.#places.keys);
     } catch (thrown) {
       this.#find(`keys can't be read: ${(thrown as Error).message}`);
     }
@@ -273,7 +270,7 @@ class Check {
     const own = wraps.filter(({ keyId }) => keyId === dekId);
     if (own.length === 0) return say('its wrapped keys are gone, and no record says that they were erased');
     if (this.#options.kept) await this.#compareWraps(id, wraps, say);
-    if (this.#unwrappers === null || !own.some(({ scheme }) => scheme === 'local')) {
+    if (this.#unwrappers.length === 0 || !own.some(({ scheme }) => scheme === 'local')) {
       this.#report.keysNotTried += 1;
       return;
     }

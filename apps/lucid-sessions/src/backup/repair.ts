@@ -4,17 +4,32 @@ import {
   FsChunkStore,
   KeyError,
   KeyLock,
+  type KeyUnwrapper,
+  nodeCrypto,
+  nodeDecompressor,
   rebuildLogHead,
   SqliteJournalStore,
   SqliteLogHeadStore,
   SqliteMetadataStore,
+  unwrapDek,
 } from '@lucid-sessions/adapters';
-import { hashLeaf, logEntry, readRecord } from '@lucid-sessions/evidence';
+import {
+  chunkSuites,
+  DEK_BYTES,
+  decodeChunkHeader,
+  hashLeaf,
+  logEntry,
+  openChunk,
+  readRecord,
+  toHex,
+} from '@lucid-sessions/evidence';
 import { type Journal, newJournal } from '@lucid-sessions/pipeline';
-import { type RebuiltSession, rebuildSession } from '@lucid-sessions/storage';
+import { PAYLOAD_BYTES_MAX, readPayloadHeader } from '@lucid-sessions/recording';
+import { type RebuildDeps, type RebuiltSession, rebuildSession } from '@lucid-sessions/storage';
 import { CliError, type Output } from '../cli/output.ts';
 import { nowUs } from '../server/embedded-parts.ts';
 import { exists } from './files.ts';
+import { localUnwrappers } from './own-keys.ts';
 import type { Places } from './places.ts';
 import { settleSessions } from './settle.ts';
 
@@ -51,6 +66,7 @@ async function repairLocked(places: Places, output: Output): Promise<RepairRepor
   const metadata = new SqliteMetadataStore(places.metadata);
   const journals = new SqliteJournalStore(places.journal);
   const chunks = new FsChunkStore({ path: places.chunks });
+  const openChunk = chunkOpener(await localUnwrappers(places.keys).catch(() => []));
   try {
     for await (const id of chunks.listSessions()) {
       const session = await metadata.getSession(id);
@@ -58,7 +74,7 @@ async function repairLocked(places: Places, output: Output): Promise<RepairRepor
       if (session !== null && (await journals.get(id)) !== null) continue;
       if (session !== null && session.status === 'created') continue;
       try {
-        const rebuilt = await rebuildSession({ metadata, chunks, nowUs }, id);
+        const rebuilt = await rebuildSession({ metadata, chunks, nowUs, openChunk }, id);
         const logged = await loggedAt(chunks, id, heads);
         if ((await journals.get(id)) === null) await journals.put(journalOf(rebuilt, logged));
         report.rebuilt.push(id);
@@ -73,6 +89,24 @@ async function repairLocked(places: Places, output: Output): Promise<RepairRepor
   }
   await settleSessions(places, nowUs());
   return report;
+}
+
+/** A chunk that no key at hand opens, or that is damaged, is not counted; `check` and `verify` say what is wrong with it. */
+function chunkOpener(unwrappers: readonly KeyUnwrapper[]): NonNullable<RebuildDeps['openChunk']> {
+  return async (file, wraps) => {
+    try {
+      const { suite, compression, dekId } = decodeChunkHeader(file);
+      const isPlain = suite === chunkSuites.plain;
+      const dek = isPlain ? new Uint8Array(DEK_BYTES) : await unwrapDek([...wraps], unwrappers);
+      const opened = dek === null ? null : await openChunk(nodeCrypto, dek, file);
+      if (opened?.opened !== true) return null;
+      const payload = await nodeDecompressor.decompress(compression, opened.compressed, PAYLOAD_BYTES_MAX);
+      const { framesCount } = readPayloadHeader(payload);
+      return { framesCount, payloadBytes: payload.length, compression, keyId: isPlain ? '' : toHex(dekId) };
+    } catch {
+      return null;
+    }
+  };
 }
 
 type Logged = Pick<Journal, 'openLogIndex' | 'manifestLogIndex'>;

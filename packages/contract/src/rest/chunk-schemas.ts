@@ -32,7 +32,7 @@ export const chunkSchema = z.strictObject({
   status: z.enum(chunkStatuses),
   size_bytes: count,
   duration_seconds: z.number().min(0),
-  frame_count: count,
+  frame_count: count.nullable().describe('null: not known; its row was made again from its file.'),
   merkle_hash: hexHash.describe('Hash of the leaf in the tree of the session (RFC 9162).'),
   storage_path: z.string(),
   compression_ratio: ratio,

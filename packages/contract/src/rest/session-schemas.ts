@@ -67,10 +67,10 @@ export const sessionStatisticsSchema = z.strictObject({
   duration_seconds: z.number().min(0),
   chunks_count: count,
   size_bytes: count,
-  frame_count: count,
+  frame_count: count.nullable().describe('null: not known; the session was made again from its files.'),
   dropped_frames: count,
   error_count: count,
-  average_fps: z.number().min(0),
+  average_fps: z.number().min(0).nullable(),
   compression_ratio: ratio.describe('Stored bytes by recorded bytes.'),
 });
 
@@ -219,11 +219,11 @@ export const sessionStatisticsAnswer = z.strictObject({
     duration_seconds: z.number().min(0),
   }),
   recording_stats: z.strictObject({
-    frame_count: count,
-    update_count: count,
+    frame_count: count.nullable(),
+    update_count: count.nullable(),
     dropped_frames: count,
     error_count: count,
-    average_fps: z.number().min(0),
+    average_fps: z.number().min(0).nullable(),
   }),
   storage_stats: z.strictObject({
     chunks_count: count,

@@ -93,7 +93,8 @@ export const manifestSchema = object(
     persistence: literal('strict', 'best_effort'),
     end: object({ reason: string(100), message: string(2000) }),
     statistics: object({
-      frames_count: integer(),
+      /** Null: rows were lost and no key at hand opened the chunks. */
+      frames_count: nullable(integer()),
       relayed_bytes: integer(),
       frames_dropped: integer(),
       duration_us: us,

@@ -186,6 +186,37 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
     assert.deepEqual([timed.chunks.map((chunk) => chunk.index), timed.total], [[1], 1]);
   });
 
+  check(
+    'what nobody counted is unknown, not 0: frames until its chunk is opened, updates until it comes again',
+    async (store) => {
+      const [first, second] = sampleChain('s1', 2).map((chunk) => ({
+        metadata: { ...chunk.metadata, storedAtUs: 9, storagePath: 'p' },
+        sealedLeaf: sealedLeafOf(chunk),
+        rebuilt: false,
+      }));
+      const unknown = { payloadBytes: 0, framesCount: null, updatesCount: null };
+      await store.appendChunk(first!, empty, null);
+      await store.appendChunk(
+        { ...second!, metadata: { ...second!.metadata, ...unknown }, rebuilt: true },
+        await store.getHead('s1'),
+        null,
+      );
+      const counts = async () => {
+        const { framesCount, updatesCount, payloadBytes } = await store.chainTotals('s1');
+        const chunk = await store.getChunk('s1', 1);
+        return [framesCount, updatesCount, payloadBytes, chunk?.metadata.framesCount, chunk?.metadata.updatesCount];
+      };
+      assert.deepEqual(await counts(), [null, null, 20_000, null, null]);
+      // No frame crossed in it: a count like any other.
+      const opened = { payloadBytes: 32, framesCount: 0, updatesCount: null };
+      await store.completeChunk({ ...second!, metadata: { ...second!.metadata, ...opened }, rebuilt: true });
+      assert.deepEqual(await counts(), [10, null, 20_032, 0, null]);
+      await store.completeChunk(second!);
+      assert.deepEqual(await counts(), [20, 8, 40_000, 10, 4]);
+      assert.equal((await store.totals()).payloadBytes, 40_000);
+    },
+  );
+
   check('a rebuilt row is completed once, by its own chunk', async (store) => {
     const [chunk] = sampleChain('s1', 1);
     const full = {
@@ -193,7 +224,8 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
       sealedLeaf: sealedLeafOf(chunk!),
       rebuilt: false,
     };
-    const rebuilt = { ...full, metadata: { ...full.metadata, payloadBytes: 0, framesCount: 0 }, rebuilt: true };
+    const unknown = { payloadBytes: 0, framesCount: null, updatesCount: null };
+    const rebuilt = { ...full, metadata: { ...full.metadata, ...unknown }, rebuilt: true };
     await store.appendChunk(rebuilt, empty, null);
     const other = sampleChunk('s1', 0, 'ab'.repeat(32));
     await store.completeChunk({ ...full, metadata: { ...full.metadata, leafHash: other.metadata.leafHash } });
