@@ -34,7 +34,7 @@ export const sessionStatuses = [
 export type SessionStatus = (typeof sessionStatuses)[number];
 
 /** What replay can't show and the gateway takes out of the negotiation, unless it is told to leave it in. */
-export const unreplayable = ['graphics', 'bitmap_cache', 'udp'] as const;
+export const unreplayable = ['graphics', 'bitmap_cache', 'udp', 'video'] as const;
 export type Unreplayable = (typeof unreplayable)[number];
 
 export const rdpConfigSchema = z.strictObject({

@@ -38,7 +38,7 @@ function withChannel(
   id = 7,
   keep: { input: Keeping; clipboard: Keeping } = { input: 'full', clipboard: 'full' },
 ): RunningRelay {
-  const session = new RunningRelay({ keep }).activated();
+  const session = new RunningRelay({ keep, leaveIn: ['video'] }).activated();
   session.send('server', create(id, name));
   session.send('client', created(id));
   session.frames();

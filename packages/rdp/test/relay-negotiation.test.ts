@@ -641,6 +641,105 @@ test('left in, a request passes and its cookie is not recorded; other PDUs of th
   assert.deepEqual(plain.toServer, []);
 });
 
+// ---- videos
+
+const create = (channelId: number, name: string, tail = new Uint8Array(0)): Uint8Array =>
+  new Writer().u8(0x10).u8(channelId).latin1(name).u8(0).slice(tail).bytes();
+/** On drdynvc of the server, in chunks of so many bytes. */
+const opening = (request: Uint8Array, chunkBytes: number): Uint8Array[] => {
+  const pdus: Uint8Array[] = [];
+  for (let at = 0; at < request.length; at += chunkBytes) {
+    const flags = (at === 0 ? FIRST : 0) | (at + chunkBytes >= request.length ? LAST : 0);
+    const part = chunk(request.subarray(at, at + chunkBytes), flags, request.length);
+    pdus.push(dataOf('server', channels.drdynvc, part));
+  }
+  return pdus;
+};
+const videoNames = [
+  'Microsoft::Windows::RDS::Video::Control::v08.01',
+  'Microsoft::Windows::RDS::Video::Data::v08.01',
+  'Microsoft::Windows::RDS::Geometry::v08.01',
+  'TSMF',
+  'microsoft::windows::rds::VIDEO::Data::v09.00',
+];
+const otherNames = [GRAPHICS, 'Microsoft::Windows::RDS::DisplayControl', 'AUDIO_PLAYBACK_DVC', 'ECHO', 'tsm', ''];
+
+test('a channel for videos is refused in the client’s place; every other opens, in whatever pieces', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.constantFrom(...videoNames, ...otherNames), fc.constantFrom(1, 7, 30, 1600)), {
+        minLength: 1,
+        maxLength: 6,
+      }),
+      fc.boolean(),
+      fc.constantFrom(1, 13, 4000),
+      (asked, isLeft, pieceBytes) => {
+        const running = session(isLeft ? { leaveIn: ['video'] } : {});
+        const data = dataOf('server', channels.drdynvc, chunk(Uint8Array.of(0x30, id, 1, 2, 3)));
+        const sent: Uint8Array[] = [];
+        const wanted: Uint8Array[] = [];
+        for (const [at, [name, chunkBytes]] of asked.entries()) {
+          const pdus = opening(create(20 + at, name), chunkBytes);
+          sent.push(...pdus, data);
+          wanted.push(...(isLeft || !videoNames.includes(name) ? pdus : []), data);
+        }
+        const passed = running.send('server', Buffer.concat(sent), pieceBytes);
+        assert.ok(passed.equals(Buffer.concat(wanted)));
+        const refused = isLeft ? [] : asked.flatMap(([name], at) => (videoNames.includes(name) ? [20 + at] : []));
+        assert.deepEqual(
+          running.toServer,
+          refused.map((channelId) => Buffer.from(dvc(new Writer().u8(0x10).u8(channelId).u32le(0xc000_0001).bytes()))),
+        );
+        assert.equal(
+          whats(running).filter((what) => what.startsWith('channels for videos')).length,
+          refused.length > 0 ? 1 : 0,
+        );
+        const frames = running.frames();
+        const without = (side: 0 | 1, flag: number) =>
+          Buffer.concat(
+            frames.filter(({ flags }) => (flags & 1) === side && (flags & flag) === 0).map(({ bytes }) => bytes),
+          );
+        assert.ok(without(1, TapFlag.deliveredOnly).equals(Buffer.concat(sent)), 'what the server sent is recorded');
+        assert.ok(without(1, TapFlag.receivedOnly).equals(passed), 'and what the client got');
+        assert.ok(without(0, TapFlag.receivedOnly).equals(Buffer.concat(running.toServer)));
+        // Whoever reads the recording meets no name without its channel.
+        const inspector = new StreamInspector();
+        for (const { flags, bytes } of running.tap.frames)
+          if ((flags & TapFlag.receivedOnly) === 0)
+            for (const event of inspector.push((flags & 1) === 0 ? 'client' : 'server', bytes))
+              assert.notEqual(event.kind, 'malformed');
+      },
+    ),
+    { numRuns: 150 },
+  );
+});
+
+test('the refusal waits while the client is inside a message of that channel', () => {
+  const running = session({}, 'ECHO');
+  const message = Uint8Array.of(0x30, id, 1, 2, 3, 4);
+  const [first, last] = chunked(message, 3) as [Uint8Array, Uint8Array];
+  assert.ok(running.send('client', first).equals(first));
+  assert.equal(running.send('server', opening(create(30, 'TSMF'), 1600)[0]!).length, 0);
+  assert.deepEqual(running.toServer, []);
+  const elsewhere = dataOf('client', channels.rdpdr, chunk(Buffer.alloc(100)));
+  assert.ok(running.send('client', elsewhere).equals(elsewhere));
+  const passed = running.send('client', last);
+  const refusal = dvc(new Writer().u8(0x10).u8(30).u32le(0xc000_0001).bytes());
+  assert.ok(passed.equals(Buffer.concat([last, refusal])));
+});
+
+test('a request that is not ended, or begun anew, is bounded and loses nothing else', () => {
+  const running = session();
+  const [begun] = opening(create(31, 'TSMF'), 4) as [Uint8Array];
+  assert.equal(running.send('server', begun).length, 0);
+  const data = dataOf('server', channels.drdynvc, chunk(Uint8Array.of(0x30, id, 9)));
+  assert.ok(running.send('server', data).equals(Buffer.concat([begun, data])), 'the server thought better of it');
+  const long = opening(create(32, 'x'.repeat(4000)), 100);
+  assert.throws(() => {
+    for (const pdu of long) running.send('server', pdu);
+  }, /begins to open a dynamic channel and does not end it/);
+});
+
 // ---- options
 
 test('what is left in passes as it came and the manifest says from the beginning what will be missing', () => {

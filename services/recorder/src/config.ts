@@ -158,7 +158,7 @@ function readRules(environment: Environment, host: string): ListenerRule[] {
   if (good.length !== rules.length || good.length > listenersMax)
     throw new EnvironmentError(
       'RDP_LISTENERS',
-      `must be at most ${listenersMax} rules port=host:port, with commas, behind each ;ignore_cert or ;sha256=HEX if its certificate is self-signed, ;legacy_tls if it knows only old TLS, ;bulk_compression=off (or on), ;leave_in=NAMES (of graphics, bitmap_cache, udp, with +, or none), and ;retention=DAYS (1 to 36500, or none)`,
+      `must be at most ${listenersMax} rules port=host:port, with commas, behind each ;ignore_cert or ;sha256=HEX if its certificate is self-signed, ;legacy_tls if it knows only old TLS, ;bulk_compression=off (or on), ;leave_in=NAMES (of graphics, bitmap_cache, udp, video, with +, or none), and ;retention=DAYS (1 to 36500, or none)`,
     );
   return good;
 }

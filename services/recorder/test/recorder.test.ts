@@ -331,7 +331,7 @@ test('the environment is read once, and mistakes name the variable', () => {
   for (const options of [
     'leave_in',
     'leave_in=',
-    'leave_in=video',
+    'leave_in=movies',
     'leave_in=udp+udp',
     'bulk_compression',
     'bulk_compression=no',

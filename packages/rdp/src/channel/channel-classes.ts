@@ -103,11 +103,15 @@ export const channelKinds: Readonly<Record<string, ChannelKind>> = {
 /** Devices have channels of their own with a number behind: [MS-RDPECAM] 2.1. */
 const cameraPrefix = 'rdcamera_device_';
 const camera = fromClient('camera');
+/** Later versions of [MS-RDPEVOR] and [MS-RDPEGT] have another number behind. */
+const videoPrefixes = ['microsoft::windows::rds::video::', 'microsoft::windows::rds::geometry::'];
+const video = both('video', 'open');
 /** Whatever it is, a client may type through it. */
 const unknown = fromClient('unknown');
 
 export function channelKind(name: string): ChannelKind {
   const lower = name.toLowerCase();
   if (Object.hasOwn(channelKinds, lower)) return channelKinds[lower]!;
+  if (videoPrefixes.some((prefix) => lower.startsWith(prefix))) return video;
   return lower.startsWith(cameraPrefix) ? camera : unknown;
 }

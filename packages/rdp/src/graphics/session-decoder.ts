@@ -20,6 +20,7 @@ import { followFastPathMouse, followInputChannel, followSlowPathMouse } from './
 import { GraphicsChannel, type GraphicsChannelSnapshot } from './session/graphics-channel.ts';
 import { guarded } from './session/guard.ts';
 import { UpdateDecoder, type UpdatesSnapshot } from './session/update-decoder.ts';
+import { videoKind } from './session/video-channels.ts';
 
 /** One PDU as recorded. */
 export interface RecordedPdu {
@@ -237,7 +238,7 @@ export class SessionDecoder {
         return this.#graphics.track(event.pdu);
       case 'dynamicMessage':
         if (event.channelName === MOUSE_CURSOR_CHANNEL) return this.#mouseCursor(event.message);
-        if (event.channelName !== GraphicsChannel.channelName) return;
+        if (event.channelName !== GraphicsChannel.channelName) return this.#video(event.channelName, event.message);
         if (event.message === null) return this.screen.countUnsupported('gfx.compressed');
         return this.#graphics.process(event.message, later);
       default:
@@ -259,6 +260,12 @@ export class SessionDecoder {
   #mouseCursor(message: Uint8Array | null): void {
     if (message === null) this.screen.countUnsupported('pointer.compressed');
     else guarded(this.screen, 'pointer', () => this.#pointerUpdate(decode(mouseCursorPdu, message)));
+  }
+
+  /** What plays in a video channel is drawn by nobody here. */
+  #video(channelName: string | null, message: Uint8Array | null): void {
+    const kind = channelName === null ? null : videoKind(channelName, message);
+    if (kind !== null) this.screen.countUnsupported(kind);
   }
 
   #pointerUpdate({ pduType, updateType, data }: MouseCursorPdu): void {

@@ -15,6 +15,8 @@ export const CLASSIFY_BYTES_MAX = 4 + 3 + 8 + 16;
 const MCS_OFFSET = 7;
 /** CHANNEL_FLAG_PACKET_COMPRESSED, PACKET_AT_FRONT and PACKET_FLUSHED in the third byte of a chunk's flags. */
 const CHUNK_COMPRESSION = 0xe0;
+/** Command of a Create Request in the first byte of a dynamic channel PDU: [MS-RDPEDYC] 2.2.2.1. */
+const DYNAMIC_CREATE = 1;
 /** Fast-path update codes that draw: orders, bitmap, surface commands ([MS-RDPBCGR] 2.2.9.1.2.1). */
 const DRAWING_UPDATES = (1 << 0) | (1 << 1) | (1 << 4);
 
@@ -31,6 +33,8 @@ export interface ChannelIds {
   ioChannelId: number;
   /** Channel of the dynamic channels, 0 where there is none. */
   dynamicChannelId: number;
+  /** Which of the server's chunks there must be seen whole: none, those that open a channel, or all while one is being opened. */
+  creates: 'pass' | 'seen' | 'under way';
   /** Channel of auto-detection and multitransport, 0 where there is none. */
   messageChannelId: number;
   /** The static channels the server gave ids to. */
@@ -83,10 +87,16 @@ export function classify(
   else if (from === 'client')
     // What is compressed must be followed; the dynamic channels hold the graphics pipeline.
     into.hold = into.channelId === ids.dynamicChannelId || ((bytes[dataAt + 6] ?? 0) & CHUNK_COMPRESSION) !== 0;
-  else if (into.channelId === ids.dynamicChannelId)
+  else if (into.channelId === ids.dynamicChannelId) {
     // CHANNEL_FLAG_LAST of the channel PDU header: one message of a dynamic channel is complete.
     into.update = ((bytes[dataAt + 4] ?? 0) & 2) !== 0;
+    into.hold = ids.creates === 'under way' || (ids.creates === 'seen' && opensChannel(bytes, dataAt, end));
+  }
 }
+
+/** The first chunk of a Create Request. */
+const opensChannel = (bytes: Uint8Array, at: number, end: number): boolean =>
+  at + 8 < end && ((bytes[at + 4] ?? 0) & 1) !== 0 && (bytes[at + 8] ?? 0) >> 4 === DYNAMIC_CREATE;
 
 function classifyShare(bytes: Uint8Array, at: number, dataBytes: number, from: RelaySide, into: Classification): void {
   const first = u16le(bytes, at);

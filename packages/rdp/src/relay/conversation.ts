@@ -1,6 +1,7 @@
 /** What the two peers have agreed on so far, and what the gateway does with each PDU it sees whole. */
 import { attempt, decode, encode, joinBytes } from '@lucid-sessions/wire';
 import { channelKind } from '../channel/channel-classes.ts';
+import { ChannelFlag } from '../channel/static-channel.ts';
 import { confirmActive } from '../pdu/activation.ts';
 import { clientInfoSecrets } from '../pdu/client-info.ts';
 import { conferenceCreateRequest, conferenceCreateResponse } from '../pdu/gcc.ts';
@@ -39,6 +40,7 @@ import {
 import { type Blanked, blankRanges, blankTsRequest, blankWhole } from './secrets.ts';
 import { isSecurityHeader } from './security-header.ts';
 import { type SeenData, seePdu } from './seen-pdu.ts';
+import { ServerCreates } from './server-creates.ts';
 import { readServerShare } from './server-share.ts';
 import { sharePdusOf } from './share-pdus.ts';
 
@@ -97,7 +99,10 @@ export class Conversation {
   readonly #clientChannels: ClientChannels;
   /** Where what the present PDU makes known goes. */
   #events: RelayEvent[] = [];
-  readonly #answers: { channelId: number; data: Uint8Array }[] = [];
+  readonly #creates = new ServerCreates();
+  /** The client is inside a message of drdynvc: nothing of the gateway's may stand between its chunks. */
+  #insideMessage = false;
+  #answers: { channelId: number; data: Uint8Array }[] = [];
 
   constructor(
     policy: RelayPolicy,
@@ -275,6 +280,7 @@ export class Conversation {
     const isFollowed = !leavesAll && channelId !== this.channelIds.messageChannelId && seen.trailing === 0;
     const isDynamic = channelId === this.channelIds.dynamicChannelId;
     const chunks = isFollowed ? this.#clientChannels.chunk(data, isDynamic) : null;
+    if (isDynamic) this.#noteChunk(chunks === null ? data : chunks.at(-1));
     if (chunks === null) {
       this.#record(0, channelId, pdu, pdu, timeUs);
       return pdu;
@@ -286,6 +292,10 @@ export class Conversation {
     );
     for (const each of pdus) this.#tap.frame(0, TapFlag.deliveredOnly, channelId, each, timeUs);
     return joinBytes(pdus);
+  }
+
+  #noteChunk(delivered: Uint8Array | undefined): void {
+    if (delivered !== undefined) this.#insideMessage = ((delivered[4] ?? ChannelFlag.last) & ChannelFlag.last) === 0;
   }
 
   #clientIoPdu(pdu: Uint8Array, seen: SeenData, timeUs: number, events: RelayEvent[]): Uint8Array | null {
@@ -376,6 +386,7 @@ export class Conversation {
         }
         if (seen.channelId === this.channelIds.ioChannelId) return this.#serverIoPdu(pdu, seen, timeUs, events);
         if (this.#mayUseRdp61) this.follow(pdu);
+        if (this.#opensChannels(seen)) return this.#serverDynamicPdu(pdu, seen, timeUs);
         this.#record(1, seen.channelId, pdu, pdu, timeUs);
         return pdu;
       case 'unread':
@@ -385,6 +396,28 @@ export class Conversation {
     }
     this.#record(1, 0, pdu, pdu, timeUs);
     return pdu;
+  }
+
+  #opensChannels({ channelId, trailing }: SeenData): boolean {
+    return this.channelIds.creates !== 'pass' && channelId === this.channelIds.dynamicChannelId && trailing === 0;
+  }
+
+  /** What opens a channel of drdynvc; others come here while one that began has not ended. */
+  #serverDynamicPdu(pdu: Uint8Array, { channelId, data }: SeenData, timeUs: number): Uint8Array | null {
+    const { passed, answer } = this.#creates.see(pdu, data);
+    this.channelIds.creates = this.#creates.isUnderWay ? 'under way' : 'seen';
+    this.#record(1, channelId, pdu, passed === null ? pdu : null, timeUs);
+    if (answer !== null) {
+      this.#tell('video');
+      this.#answer(channelId, answer);
+    }
+    if (passed === null) return pdu;
+    for (const each of passed) this.#tap.frame(0, 1 | TapFlag.deliveredOnly, channelId, each, timeUs);
+    return passed.length === 0 ? null : joinBytes(passed);
+  }
+
+  #answer(channelId: number, data: Uint8Array): void {
+    if (this.#clientInitiator !== 0 && this.#answers.length < ANSWERS_MAX) this.#answers.push({ channelId, data });
   }
 
   #connectResponse(pdu: Uint8Array, mcs: Uint8Array, events: RelayEvent[]): Uint8Array {
@@ -434,8 +467,7 @@ export class Conversation {
     }
     this.#tell('udp');
     this.#blanked(1 | TapFlag.receivedOnly, channelId, blanked, timeUs);
-    if (requestId !== null && this.#clientInitiator !== 0 && this.#answers.length < ANSWERS_MAX)
-      this.#answers.push({ channelId, data: multitransportRefusal(requestId) });
+    if (requestId !== null) this.#answer(channelId, multitransportRefusal(requestId));
     return null;
   }
 
@@ -443,7 +475,11 @@ export class Conversation {
   takeAnswers(timeUs: number): readonly Uint8Array[] {
     if (this.#answers.length === 0) return nothing;
     const initiator = this.#clientInitiator;
-    return this.#answers.splice(0).map(({ channelId, data }) => {
+    const waits = ({ channelId }: { channelId: number }): boolean =>
+      this.#insideMessage && channelId === this.channelIds.dynamicChannelId;
+    const ready = this.#answers.filter((answer) => !waits(answer));
+    this.#answers = this.#answers.filter(waits);
+    return ready.map(({ channelId, data }) => {
       const pdu = wrapMcs({ kind: 'sendDataRequest', initiator, channelId, priority: MCS_PRIORITY_HIGH_WHOLE, data });
       this.#tap.frame(0, TapFlag.deliveredOnly, channelId, pdu, timeUs);
       return pdu;
@@ -457,6 +493,7 @@ export class Conversation {
       .filter(({ channelId }) => channelId !== 0);
     const idOf = (wanted: string): number => channels.find(({ name }) => name.toLowerCase() === wanted)?.channelId ?? 0;
     this.channelIds.dynamicChannelId = idOf('drdynvc');
+    if (!this.#leaves('video')) this.channelIds.creates = 'seen';
     for (const { channelId, name } of channels) {
       this.channelIds.channels.set(channelId, { name, kind: channelKind(name) });
       this.#tap.watch.named(name);

@@ -5,7 +5,7 @@
 import type { RelayEvent } from './events.ts';
 
 /** What can't be replayed and may be left in all the same: each then says what will be missing. */
-export const unreplayable = ['graphics', 'bitmap_cache', 'udp'] as const;
+export const unreplayable = ['graphics', 'bitmap_cache', 'udp', 'video'] as const;
 export type Unreplayable = (typeof unreplayable)[number];
 
 export const downgrades = {
@@ -17,6 +17,7 @@ export const downgrades = {
   drawing: 'nine grids, GDI+, desktop composition or codecs that replay can not draw not announced to the server',
   bitmap_cache: 'bitmaps kept on the client’s disk not announced to the server',
   udp: 'UDP transport refused',
+  video: 'channels for videos refused: the server draws videos into the desktop, or not at all',
   channelCompression: 'what the client compressed on its channels passed on uncompressed',
 } as const;
 
@@ -27,6 +28,7 @@ export const leftIn: Readonly<Record<Unreplayable, string>> = {
   bitmap_cache:
     'left in (leave_in bitmap_cache): bitmaps kept on the client’s disk; those the server does not send again are missing from replay',
   udp: 'left in (leave_in udp): UDP transport; what crosses by UDP is not recorded',
+  video: 'left in (leave_in video): channels for videos; what plays in them is recorded, and missing from replay',
 };
 
 export type Downgrade = keyof typeof downgrades;

@@ -85,6 +85,7 @@ export class Relay {
       ioChannelId: MCS_GLOBAL_CHANNEL_ID,
       messageChannelId: 0,
       dynamicChannelId: 0,
+      creates: 'pass',
       channels: new Map(),
     };
     this.#tap = new ContentTap(tap, ids, policy.keep ?? { input: 'full', clipboard: 'full' }, (what) => {
@@ -350,6 +351,8 @@ export class Relay {
     direction.heldUpdate = false;
     const delivered = this.#conversation.pdu(direction.side, pdu, timeUs, step.events);
     if (delivered !== null && !(this.#ended && direction.side === 'server')) step.forward.push(delivered);
+    // What waited for the end of what the client says on that channel.
+    if (direction.side === 'client') step.forward.push(...this.#conversation.takeAnswers(timeUs));
   }
 
   #mustEnd(direction: Direction): boolean {

@@ -4,7 +4,7 @@ import { emptyTally } from '../replay/tally.ts';
 import { KEYFRAMES_MAX, type KeyframeHead } from './keyframe.ts';
 import { deflate, inflate } from './pack-state.ts';
 
-const LIST_VERSION = 4;
+const LIST_VERSION = 5;
 const LIST_BYTES_MAX = 32 << 20;
 
 export interface ListedKeyframe extends KeyframeHead {
