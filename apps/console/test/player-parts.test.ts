@@ -6,11 +6,13 @@ import { frameFlags } from '@lucid-sessions/recording';
 import { compressState, decompressState, packState, unpackState } from '@lucid-sessions/recording/session-index';
 import { captureFrames, readCapture } from '@lucid-sessions/testkit';
 import fc from 'fast-check';
+import { ApiError } from '../src/api/client.ts';
 import { ChunkTable, scaleActivity } from '../src/player/chunk-table.ts';
 import { lastAtOrBefore, mergeEvents } from '../src/player/event-list.ts';
 import { KeyframeCache, stateBytes } from '../src/player/keyframe-cache.ts';
 import { noH264Text } from '../src/player/no-h264.ts';
 import type { PlayerEvent } from '../src/player/protocol.ts';
+import { ServerPictures } from '../src/player/server-pictures.ts';
 import { WebmClusters, webmHeader } from '../src/player/webm.ts';
 import { capturesDirectory } from './support/recording.ts';
 
@@ -214,8 +216,82 @@ describe('WebM', () => {
   });
 });
 
-test('a browser that can’t show H.264 is told why, and what can', () => {
-  assert.match(noH264Text(false, false), /can’t show them.*open this one over https.*“lucid-sessions picture”/);
-  assert.match(noH264Text(true, false), /It has no WebCodecs: use a current Chrome/);
-  assert.match(noH264Text(true, true), /It was built without an H\.264 decoder/);
+test('a browser that can’t show H.264 is told why, and what is shown instead', () => {
+  const browser = { isSecure: true, hasWebCodecs: true, isLive: false, problem: null };
+  assert.match(
+    noH264Text({ ...browser, isSecure: false }),
+    /can’t show them: .*Open this one over https.*The server draws them instead.*about one a second while playing\.$/,
+  );
+  assert.match(noH264Text({ ...browser, hasWebCodecs: false }), /it has no WebCodecs\. A current Chrome/);
+  assert.match(
+    noH264Text({ ...browser, problem: 'install ffmpeg.' }),
+    /no decoder for this kind.*this moment: install ffmpeg\.$/,
+  );
+  assert.match(noH264Text({ ...browser, isLive: true }), /while playing, up to half a minute behind/);
+});
+
+describe('pictures of the server', () => {
+  const busy = new ApiError(404, null, 'not there yet', null, { retry_after_seconds: 1 });
+  /** A server whose clock moves only while somebody waits. */
+  function server(answers: (timeUs: number) => string) {
+    const [asked, shown, problems]: [[number, number][], string[], (string | null)[]] = [[], [], []];
+    let nowMs = 0;
+    let underWay = 0;
+    const pictures = new ServerPictures<string>({
+      now: () => nowMs,
+      sleep: async (ms) => {
+        nowMs += ms;
+        await turns(1);
+      },
+      fetch: async (timeUs) => {
+        underWay += 1;
+        assert.equal(underWay, 1, 'one at a time');
+        asked.push([timeUs, nowMs]);
+        await turns(3);
+        nowMs += 40;
+        underWay -= 1;
+        return answers(timeUs);
+      },
+      onPicture: (timeUs, picture) => shown.push(`${picture} of ${timeUs}`),
+      onProblem: (text) => problems.push(text),
+    });
+    return { pictures, asked, shown, problems };
+  }
+  const turns = async (count: number): Promise<void> => {
+    for (let i = 0; i < count; i += 1) await new Promise((resolve) => setImmediate(resolve));
+  };
+
+  test('one at a time, not too often, and of many moments the last', async () => {
+    const { pictures, asked, shown } = server(() => 'picture');
+    const first = pictures.at(1);
+    await turns(2);
+    const passed = [2, 3, 4].map((timeUs) => pictures.at(timeUs));
+    assert.deepEqual(await Promise.all([first, ...passed]), ['passed', 'passed', 'passed', 'shown']);
+    assert.deepEqual(
+      asked.map(([timeUs]) => timeUs),
+      [1, 4],
+    );
+    assert.ok(asked[1]![1] - asked[0]![1] >= 250);
+    assert.deepEqual(shown, ['picture of 4']);
+    await turns(2);
+    assert.equal(await pictures.at(4), 'shown');
+    assert.equal(asked.length, 2, 'what is shown is not asked for again');
+  });
+
+  test('what is not there yet is asked for again; what fails is told, and shown once it is there', async () => {
+    let fails = 2;
+    const { pictures, asked, shown, problems } = server(() => {
+      if (fails === 0) return 'picture';
+      fails -= 1;
+      throw fails === 1 ? busy : new Error('install ffmpeg');
+    });
+    assert.equal(await pictures.at(7), 'failed');
+    assert.deepEqual([asked.length, problems], [2, ['not there yet', 'install ffmpeg']]);
+    assert.ok(asked[1]![1] - asked[0]![1] >= 1000);
+    await turns(2);
+    assert.equal(await pictures.at(7), 'shown');
+    assert.deepEqual([shown, problems.at(-1)], [['picture of 7'], null]);
+    pictures.close();
+    assert.equal(await pictures.at(8), 'passed');
+  });
 });

@@ -61,6 +61,7 @@ export { LogWitnesses, type LogWitnessesOptions, type WitnessAddress } from './l
 export { nodeCrypto } from './node-crypto.ts';
 export { nodeDecompressor } from './node-decompressor.ts';
 export { makeOwnFolder, ownFileMode, ownFileStream, ownFolderMode, writeOwnFile } from './own-file.ts';
+export { encodePng } from './png-file.ts';
 export { type ContentItem, contentBytesMax } from './session-index/content-items.ts';
 export { SessionIndexes, type SessionIndexesOptions } from './session-index/session-indexes.ts';
 export type { KeyframePolicy } from './session-index/session-keyframes.ts';

@@ -7,6 +7,7 @@ export const rateLimitsPerMinute = {
   chunks: 1000,
   pipeline: 20,
   statistics: 60,
+  pictures: 300,
   bulk: 5,
 } as const;
 export type RateLimitClass = keyof typeof rateLimitsPerMinute;

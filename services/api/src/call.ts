@@ -17,6 +17,7 @@ import type { AuditOutbox } from './audit-outbox.ts';
 import type { User } from './auth.ts';
 import type { ApiConfig } from './config.ts';
 import type { RateLimiter } from './rate-limiter.ts';
+import type { Viewings } from './viewings.ts';
 import { sessionNotFound } from './views.ts';
 
 /** Port: the index of sessions. Throws `recordNotFound` where this host holds no key to a recording. */
@@ -27,6 +28,11 @@ export interface SessionIndexReader {
   examine(sessionId: string): Promise<void>;
   /** How far a recording was walked through. */
   examined(sessionId: string): Promise<{ walkedChunks: number; chunks: number; walking: boolean }>;
+  /** What the client showed at a moment (null: the end of what is stored), drawn here. */
+  picture(
+    sessionId: string,
+    wish: { timeUs: number | null; pointer: boolean },
+  ): Promise<{ png: Uint8Array; timeUs: number; h264: string | null }>;
   /** Sealed, as it is stored; null where it is missing. */
   keyframe(sessionId: string, number: number): Promise<Uint8Array | null>;
   contents(sessionId: string): AsyncIterable<{
@@ -82,6 +88,7 @@ export interface Api {
   deps: ApiDeps;
   startedUs: number;
   outbox: AuditOutbox;
+  viewings: Viewings;
 }
 
 type QueryOf<K extends OperationId> = (typeof restRoutes)[K] extends { query: infer Q extends z.ZodType }

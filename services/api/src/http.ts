@@ -29,11 +29,13 @@ import { importHandlers } from './import-handlers.ts';
 import { indexHandlers } from './index-handlers.ts';
 import { endLiveStreams, liveHandlers } from './live-handler.ts';
 import { type ApiMetrics, apiMetrics } from './metrics.ts';
+import { pictureHandlers } from './picture-handlers.ts';
 import { MemoryRateLimiter, type RateLimiter, type RateState } from './rate-limiter.ts';
 import { replayHandlers } from './replay-handlers.ts';
 import { sessionHandlers } from './session-handlers.ts';
 import { isConsolePage, serveConsole } from './static-files.ts';
 import { healthOf, systemHandlers } from './system-handlers.ts';
+import { Viewings } from './viewings.ts';
 import { sessionNotFound } from './views.ts';
 
 const bodyBytesMax = 64 * 1024;
@@ -51,6 +53,7 @@ const handlers = {
   ...liveHandlers,
   ...indexHandlers,
   ...replayHandlers,
+  ...pictureHandlers,
   ...systemHandlers,
 };
 type GatedOperation = keyof typeof handlers;
@@ -354,7 +357,7 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
     store: (event) => deps.storage.appendAudit(event),
     say: (where, thrown) => deps.onError?.(where, thrown),
   });
-  const api: Api = { config, deps, startedUs: deps.nowUs(), outbox };
+  const api: Api = { config, deps, startedUs: deps.nowUs(), outbox, viewings: new Viewings() };
   const gate: Gate = {
     api,
     authenticate: authenticator(config.jwt),

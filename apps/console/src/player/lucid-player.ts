@@ -5,7 +5,7 @@ import { type IconName, icon } from '../ui/icons.ts';
 import { EventList, mergeEvents } from './event-list.ts';
 import { ExportSink } from './export-sink.ts';
 import { helpDialog } from './help-dialog.ts';
-import { noH264Text } from './no-h264.ts';
+import { isH264Missing, noH264Text } from './no-h264.ts';
 import { playerSheet } from './player-style.ts';
 import {
   type FromWorker,
@@ -50,6 +50,9 @@ export class LucidPlayer extends HTMLElement {
   #seeks = 0;
   readonly #waiting = new Map<number, (blob: Blob) => void>();
   #export: { id: number; sink: ExportSink } | null = null;
+  #notDrawn: readonly (readonly [string, number])[] = [];
+  /** The server draws the pictures; `problem`: why there is none of this moment. */
+  #byServer: { hasWebCodecs: boolean; problem: string | null } | null = null;
   #opened: { resolve: () => void; reject: (error: Error) => void } | null = null;
 
   readonly #grid: HTMLElement;
@@ -158,6 +161,9 @@ export class LucidPlayer extends HTMLElement {
     this.#importedTag.hidden = source.imported !== true;
     this.#importedNote.hidden = true;
     this.#seeks = 0;
+    this.#notDrawn = [];
+    this.#byServer = null;
+    this.#showWarning();
     this.#showNotice(null);
     this.#showVeil('Opening the recording…');
     this.#worker = new Worker(PLAYER_WORKER_URL, { type: 'module', name: 'lucid-player' });
@@ -246,6 +252,7 @@ export class LucidPlayer extends HTMLElement {
       case 'opened':
         this.#duration = message.durationUs / 1e6;
         this.#live = message.live;
+        this.#showWarning();
         this.#liveButton.hidden = !message.live;
         this.#veil.hidden = true;
         this.#send({ type: 'rate', rate: this.#rate });
@@ -265,6 +272,7 @@ export class LucidPlayer extends HTMLElement {
       case 'over':
         this.#live = false;
         this.#liveButton.hidden = true;
+        this.#showWarning();
         this.#showNotice(null);
         this.#showPosition();
         return;
@@ -306,8 +314,12 @@ export class LucidPlayer extends HTMLElement {
         this.#verdictList.setExamining(message.text);
         return;
       case 'notDrawn':
-        this.#warning.hidden = message.kinds.length === 0;
-        setText(this.#warning, notDrawnText(message.kinds));
+        this.#notDrawn = message.kinds;
+        this.#showWarning();
+        return;
+      case 'drawnByServer':
+        this.#byServer = message;
+        this.#showWarning();
         return;
       case 'png':
         this.#waiting.get(message.id)?.(message.blob);
@@ -353,6 +365,22 @@ export class LucidPlayer extends HTMLElement {
   #showNotice(text: string | null): void {
     this.#notice.hidden = text === null;
     setText(this.#notice, text ?? '');
+  }
+
+  /** What can't be seen, and what is shown instead. */
+  #showWarning(): void {
+    const kinds = this.#notDrawn.filter(([kind]) => !isH264Missing(kind));
+    const browser = { isSecure: globalThis.isSecureContext, isLive: this.#live };
+    const text = [
+      this.#byServer !== null && noH264Text({ ...browser, ...this.#byServer }),
+      kinds.length > 0 &&
+        `Not everything could be drawn: ${kinds.map(([kind, count]) => `${kind} (${count}×)`).join(', ')}`,
+    ]
+      .filter((part) => part !== false)
+      .join(' ');
+    this.#warning.hidden = text === '';
+    // A screen reader speaks every change.
+    if (this.#warning.textContent !== text) setText(this.#warning, text);
   }
 
   /** Whether the picture is what happens now. A button that is pressed then, and leads there otherwise. */
@@ -541,13 +569,6 @@ export class LucidPlayer extends HTMLElement {
       fill(this.#progress, h('span', { role: 'alert' }, message.message));
     }
   }
-}
-
-function notDrawnText(kinds: readonly (readonly [string, number])[]): string {
-  if (kinds.length === 0) return '';
-  const h264 = kinds.filter(([kind]) => kind.endsWith('.noDecoder'));
-  if (h264.length > 0) return noH264Text(globalThis.isSecureContext, typeof VideoDecoder !== 'undefined');
-  return `Not everything could be drawn: ${kinds.map(([kind, count]) => `${kind} (${count}×)`).join(', ')}`;
 }
 
 if (!customElements.get('lucid-player')) customElements.define('lucid-player', LucidPlayer);

@@ -15,6 +15,9 @@ export class Painter {
   #pointerArea: Rectangle | null = null;
   #shape: PointerShape | null = null;
   #shapeCanvas: Surface | null = null;
+  /** A picture made elsewhere, in the place of the decoder's. */
+  #given: ImageBitmap | null = null;
+  #painted: readonly unknown[] = [];
   /** Called when the picture's size changes. */
   onSize: (width: number, height: number) => void = () => {};
 
@@ -28,6 +31,10 @@ export class Painter {
   /** Paints what changed; `withPointer` as the viewer asked. */
   paint(picture: Picture, withPointer: boolean): void {
     const { screen } = picture;
+    if (this.#given !== null) {
+      this.#paintGiven(this.#given, picture, withPointer);
+      return;
+    }
     if (screen.width === 0 || screen.height === 0) return;
     const dirty = picture.takeDirty();
     const resized = this.#fit(picture);
@@ -41,6 +48,29 @@ export class Painter {
     this.#pointerArea = withPointer ? this.#drawPointer(picture) : null;
   }
 
+  /** From now on this is painted, with the decoder's pointer; null: what the decoder draws. */
+  give(picture: ImageBitmap | null): void {
+    this.#given?.close();
+    this.#given = picture;
+    this.#painted = [];
+    // Everything of the decoder's is to be painted again behind it.
+    this.#image = null;
+  }
+
+  get isGiven(): boolean {
+    return this.#given !== null;
+  }
+
+  #paintGiven(given: ImageBitmap, picture: Picture, withPointer: boolean): void {
+    const { x, y, visible, shape } = picture.pointer;
+    const wanted = [given, withPointer, x, y, visible, shape];
+    if (wanted.every((one, at) => one === this.#painted[at])) return;
+    this.#painted = wanted;
+    this.#size(given.width, given.height);
+    this.#context.drawImage(given, 0, 0);
+    if (withPointer) this.#drawPointer(picture);
+  }
+
   #put(image: ImageData, { left, top, width, height }: Rectangle): void {
     this.#context.putImageData(image, 0, 0, left, top, width, height);
   }
@@ -50,12 +80,15 @@ export class Painter {
     if (this.#image?.data === data) return false;
     // The image shares the screen's memory: nothing is copied but what is put on the canvas.
     this.#image = new ImageData(data, width, height);
-    if (this.canvas.width !== width || this.canvas.height !== height) {
-      this.canvas.width = width;
-      this.canvas.height = height;
-      this.onSize(width, height);
-    }
+    this.#size(width, height);
     return true;
+  }
+
+  #size(width: number, height: number): void {
+    if (this.canvas.width === width && this.canvas.height === height) return;
+    this.canvas.width = width;
+    this.canvas.height = height;
+    this.onSize(width, height);
   }
 
   #drawPointer({ pointer }: Picture): Rectangle | null {

@@ -10,6 +10,7 @@ import {
 import type { SoundPiece } from '@lucid-sessions/rdp/sound';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import type { PictureDecoder } from './engine.ts';
+import { isH264Missing } from './no-h264.ts';
 
 export type PictureState = SessionSnapshot;
 
@@ -43,11 +44,18 @@ export class Picture implements PictureDecoder<PictureState> {
   readonly #hear = (piece: SoundPiece): void => void (this.#later || this.onSound?.(piece));
   #decoder = newDecoder(this.#hear);
   #framesCount = 0;
+  /** Of what was not drawn: all of it, and pictures for want of an H.264 decoder. */
+  #notDrawn = { all: 0, h264: 0 };
+  #lacksH264 = false;
   #dirty: Rectangle[] = [];
   #everything = true;
 
   get framesCount(): number {
     return this.#framesCount;
+  }
+  /** H.264 was met that this browser can't decode: what is drawn here is not what was shown. */
+  get lacksH264(): boolean {
+    return this.#lacksH264;
   }
   get screen(): Screen {
     return this.#decoder.screen;
@@ -72,6 +80,7 @@ export class Picture implements PictureDecoder<PictureState> {
   }
 
   #noteDirty(): void {
+    if (this.#countNotDrawn()) this.#framesCount += 1;
     const dirty = this.screen.takeDirty();
     if (dirty.length === 0) return;
     this.#framesCount += 1;
@@ -80,6 +89,17 @@ export class Picture implements PictureDecoder<PictureState> {
       this.#everything = true;
       this.#dirty = [];
     }
+  }
+
+  /** Whether there was another picture to be seen that could not be decoded. */
+  #countNotDrawn(): boolean {
+    const { notDrawn } = this.screen;
+    if (notDrawn.total === this.#notDrawn.all) return false;
+    const before = this.#notDrawn.h264;
+    const h264 = notDrawn.kinds().reduce((sum, { kind, count }) => (isH264Missing(kind) ? sum + count : sum), 0);
+    this.#notDrawn = { all: notDrawn.total, h264 };
+    this.#lacksH264 ||= h264 > 0;
+    return h264 > before;
   }
 
   /** Whether nothing but one colour is to be seen: servers clear the screen before they draw. */
@@ -105,6 +125,7 @@ export class Picture implements PictureDecoder<PictureState> {
   restore(state: PictureState): void {
     this.#decoder.restore(state);
     this.screen.takeDirty();
+    this.#countNotDrawn();
     this.#dirty = [];
     this.#everything = true;
   }
@@ -112,6 +133,7 @@ export class Picture implements PictureDecoder<PictureState> {
   reset(): void {
     this.#decoder.close();
     this.#decoder = newDecoder(this.#hear);
+    this.#countNotDrawn();
     this.#everything = true;
   }
 }

@@ -1,5 +1,5 @@
 import { type SessionKeys, webCrypto } from '@lucid-sessions/evidence';
-import { ApiClient } from '../api/client.ts';
+import { ApiClient, query } from '../api/client.ts';
 import type { Chunk } from '../api/types.ts';
 import { ChunkStore } from './chunk-store.ts';
 import { type ChunkEntry, ChunkTable, scaleActivity } from './chunk-table.ts';
@@ -11,6 +11,7 @@ import { Painter } from './painter.ts';
 import { Picture, type PictureState } from './picture.ts';
 import type { FromWorker, PlaybackState, PlayerEvent, PlayerSource, ToWorker, Verdict } from './protocol.ts';
 import { noIndexText, RecordingIndex } from './recording-index.ts';
+import { type Asked, ServerPictures } from './server-pictures.ts';
 import { SoundOut } from './sound-out.ts';
 import { StoredKeyframes } from './stored-keyframes.ts';
 import { Thumbnails } from './thumbnail.ts';
@@ -51,6 +52,10 @@ const moreKeyframesWaitMs = 3000;
 /** How often it is asked how far a recording was walked through. */
 const replayWaitMs = 1000;
 const replayWaitMsMax = 30_000;
+/** Pictures the server draws while playing. */
+const serverPictureEveryMs = 1000;
+/** … later where it could not. */
+const serverFailedMs = 10_000;
 /** So long nothing was asked for: time for what is not urgent. */
 const idleMs = 400;
 
@@ -77,6 +82,9 @@ export class PlayerSession {
   readonly #index: RecordingIndex;
   readonly #stored: StoredKeyframes;
   readonly #thumbnails: Thumbnails;
+  /** Draws what this browser can't, once that is known. */
+  #server: ServerPictures<ImageBitmap> | null = null;
+  #askedServerMs = 0;
   #chunks: ChunkStore | null = null;
   /** Until a running session is over. */
   #live: LiveView | null = null;
@@ -215,6 +223,7 @@ export class PlayerSession {
         this.#closed = true;
         this.#playing = false;
         this.#live?.stop();
+        this.#server?.close();
         this.#sound.reset();
         break;
     }
@@ -260,11 +269,12 @@ export class PlayerSession {
     this.#timeUs = startUs;
     let drawnUs: number | null = startUs;
     const blank = this.#picture.blank;
-    while (this.#picture.blank && drawnUs !== null && drawnUs < startUs + blankUsMax)
+    while (this.#picture.blank && !this.#picture.lacksH264 && drawnUs !== null && drawnUs < startUs + blankUsMax)
       drawnUs = await this.#walker.stepForward();
     if (blank && drawnUs !== null) await this.#walker.forward(drawnUs + firstPictureUs);
     if (blank) this.#timeUs = Math.max(startUs, this.#walker.timeUs);
     this.#durationUs = Math.max(this.#durationUs, this.#timeUs);
+    await this.#drawnByServer(this.#timeUs);
     this.#paint();
   }
 
@@ -461,6 +471,7 @@ export class PlayerSession {
     this.#atEdge = false;
     this.#silence();
     this.#walker.cancel();
+    void this.#server?.at(this.#timeUs);
     this.#setState('paused');
   }
 
@@ -479,6 +490,7 @@ export class PlayerSession {
     this.#timeUs = Math.max(reached ? target : this.#timeUs, shownUs);
     this.#anchorMs = reached ? now : performance.now();
     if (this.#live && reached && target >= this.#durationUs) this.#atEdge = true;
+    this.#lookAtServer(now);
     this.#paint();
     if (!this.#atEdge) await this.#skipOrEnd();
     this.#reportPosition();
@@ -500,6 +512,7 @@ export class PlayerSession {
     if (ended && !this.#live) {
       this.#timeUs = this.#durationUs;
       this.#playing = false;
+      void this.#server?.at(this.#timeUs);
       this.#setState('ended');
     } else if (this.#skipIdle && nextUs === null) {
       this.#timeUs = this.#durationUs;
@@ -516,7 +529,7 @@ export class PlayerSession {
     this.#anchor();
     const shown = setTimeout(() => this.#setState('loading'), loadingShownAfterMs);
     this.#seeking += 1;
-    const there = await this.#walker.seek(this.#withTheLast(timeUs)).finally(() => {
+    const there = await this.#goTo(timeUs).finally(() => {
       clearTimeout(shown);
       this.#seeking -= 1;
     });
@@ -526,26 +539,81 @@ export class PlayerSession {
     this.#setState(this.#playing ? 'playing' : timeUs >= this.#durationUs && !this.#live ? 'ended' : 'paused');
   }
 
+  /** False when another moment was asked for meanwhile. */
+  async #goTo(timeUs: number): Promise<boolean> {
+    // It takes its time too: both at once.
+    const asked = this.#server?.at(timeUs);
+    if (!(await this.#walker.seek(this.#withTheLast(timeUs)))) return false;
+    return (asked === undefined ? await this.#drawnByServer(timeUs) : await asked) !== 'passed';
+  }
+
+  /** Waits for the server's picture where this browser can draw none of its own. */
+  async #drawnByServer(timeUs: number): Promise<Asked> {
+    if (!this.#picture.lacksH264) return 'shown';
+    this.#server ??= this.#openServer();
+    return this.#server.at(timeUs);
+  }
+
+  #openServer(): ServerPictures<ImageBitmap> {
+    const tell = (problem: string | null): void =>
+      this.#send({ type: 'drawnByServer', hasWebCodecs: typeof VideoDecoder !== 'undefined', problem });
+    tell(null);
+    return new ServerPictures({
+      fetch: (timeUs) => this.#fetchPicture(timeUs),
+      onPicture: (timeUs, picture) => {
+        this.#thumbnails.offerDrawn(timeUs, picture);
+        this.#painter.give(picture);
+        this.#paint();
+      },
+      onProblem: (problem) => {
+        if (problem !== null) this.#painter.give(null);
+        tell(problem);
+      },
+      now: () => performance.now(),
+      sleep,
+    });
+  }
+
+  async #fetchPicture(timeUs: number): Promise<ImageBitmap> {
+    const time = query({ time_us: Math.max(0, Math.floor(timeUs)), pointer: 'false' });
+    const answer = await this.#api.send(`/sessions/${this.#source.sessionId}/picture${time}`);
+    return createImageBitmap(await answer.blob(), { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
+  }
+
+  /** While playing: one on its way, and about one a second. */
+  #lookAtServer(nowMs: number): void {
+    if (!this.#picture.lacksH264 || this.#server?.isIdle === false) return;
+    if (nowMs - this.#askedServerMs < serverPictureEveryMs) return;
+    this.#askedServerMs = nowMs;
+    void this.#drawnByServer(this.#timeUs).then((asked) => {
+      if (asked === 'failed') this.#askedServerMs += serverFailedMs;
+    });
+  }
+
   async #step(direction: 1 | -1): Promise<void> {
     this.#pause();
     this.#atEdge = false;
     const timeUs = direction === 1 ? await this.#walker.stepForward() : await this.#walker.stepBack(this.#timeUs);
     if (timeUs === null) return;
     this.#timeUs = timeUs;
+    await this.#drawnByServer(timeUs);
     this.#paint();
     this.#setState('paused');
   }
 
   #paint(): void {
     this.#painter.paint(this.#picture, this.#pointerShown);
-    this.#thumbnails.offer(this.#timeUs, this.#picture);
+    if (!this.#picture.lacksH264) this.#thumbnails.offer(this.#timeUs, this.#picture);
   }
 
   /** The picture of the moment asked for last, once it is there. */
   async #png(id: number): Promise<void> {
     if (!this.#playing) await this.#latest;
+    if (!this.#playing) await this.#drawnByServer(this.#timeUs);
     this.#paint();
-    const canvas = (await this.#isImported()) ? markedCopy(this.#painter.canvas) : this.#painter.canvas;
+    // The server marks its pictures itself.
+    const canvas =
+      (await this.#isImported()) && !this.#painter.isGiven ? markedCopy(this.#painter.canvas) : this.#painter.canvas;
     this.#send({ type: 'png', id, blob: await canvas.convertToBlob({ type: 'image/png' }) });
   }
 

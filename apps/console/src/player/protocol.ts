@@ -84,6 +84,8 @@ export type FromWorker =
   | { type: 'examining'; text: string | null }
   /** Kinds of updates that could not be drawn, with their counts: a reviewer must know. */
   | { type: 'notDrawn'; kinds: [string, number][] }
+  /** The server draws the pictures, because this browser can't; `problem`: why there is none of this moment. */
+  | { type: 'drawnByServer'; hasWebCodecs: boolean; problem: string | null }
   | { type: 'png'; id: number; blob: Blob }
   | { type: 'exportPart'; id: number; bytes: Uint8Array<ArrayBuffer>; progress: number }
   | { type: 'exported'; id: number; mimeType: string }

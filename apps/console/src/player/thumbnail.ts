@@ -9,11 +9,16 @@ const thumbnailsMax = 120;
 const ofStoredMax = 48;
 let whole: OffscreenCanvas | null = null;
 
-/** A picture, small; null when there is none yet. */
-function thumbnailOf({ data, width, height }: PixelBuffer): ImageBitmap | null {
+/** A picture as a canvas has it; null when there is none yet. */
+function canvasOf({ data, width, height }: PixelBuffer): OffscreenCanvas | null {
   if (width === 0 || height === 0) return null;
   if (whole?.width !== width || whole.height !== height) whole = new OffscreenCanvas(width, height);
   whole.getContext('2d', { alpha: false })?.putImageData(new ImageData(data, width, height), 0, 0);
+  return whole;
+}
+
+function thumbnailOf(whole: OffscreenCanvas | ImageBitmap): ImageBitmap | null {
+  const { width, height } = whole;
   const small = new OffscreenCanvas(thumbnailWidth, Math.max(1, Math.round((height / width) * thumbnailWidth)));
   const context = small.getContext('2d', { alpha: false });
   if (!context) return null;
@@ -38,6 +43,11 @@ export class Thumbnails {
     this.#make(timeUs, picture.screen.pixels);
   }
 
+  /** A picture the server drew. */
+  offerDrawn(timeUs: number, picture: ImageBitmap): void {
+    if (!this.#parts.has(this.#partOf(timeUs))) this.#put(timeUs, picture);
+  }
+
   /** `idle` is waited for before each. */
   async ofStored(stored: StoredKeyframes, idle: () => Promise<void>): Promise<void> {
     const places = [...stored.places];
@@ -56,7 +66,12 @@ export class Thumbnails {
   }
 
   #make(timeUs: number, pixels: PixelBuffer): void {
-    const small = thumbnailOf(pixels);
+    const canvas = canvasOf(pixels);
+    if (canvas !== null) this.#put(timeUs, canvas);
+  }
+
+  #put(timeUs: number, picture: OffscreenCanvas | ImageBitmap): void {
+    const small = thumbnailOf(picture);
     if (small === null) return;
     this.#parts.add(this.#partOf(timeUs));
     this.#send(timeUs, small);

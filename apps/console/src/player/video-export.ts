@@ -1,5 +1,6 @@
 import type { Engine } from './engine.ts';
 import { markImported } from './imported-mark.ts';
+import { noVideoText } from './no-h264.ts';
 import { Painter } from './painter.ts';
 import type { Picture, PictureState } from './picture.ts';
 import { WebmClusters, type WebmTrack, webmHeader } from './webm.ts';
@@ -94,7 +95,8 @@ export async function exportVideo(
   for (let timeUs = 0; timeUs <= durationUs; timeUs += stepUs) {
     if (signal.aborted) break;
     await engine.forward(request.fromUs + timeUs);
-    if (failed) throw failed;
+    if (picture.lacksH264) failed = new Error(noVideoText);
+    if (failed) break;
     const last = timeUs + stepUs > durationUs;
     if (picture.framesCount === drawn && timeUs - writtenUs < repeatUs && !last) continue;
     drawn = picture.framesCount;
@@ -109,6 +111,10 @@ export async function exportVideo(
     writtenUs = timeUs;
     progress = timeUs / durationUs;
     while (encoder.encodeQueueSize > encodeQueueMax && !failed) await nextDequeue(encoder);
+  }
+  if (failed) {
+    if (encoder.state !== 'closed') encoder.close();
+    throw failed;
   }
   if (!signal.aborted) await encoder.flush();
   encoder.close();

@@ -1,14 +1,17 @@
 /** `picture`: what the client showed at one moment of a recording, as PNG. */
 import { stat, writeFile } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
-import { ownFileMode } from '@lucid-sessions/adapters';
-import { createPixelBuffer, SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import { encodePng, ownFileMode } from '@lucid-sessions/adapters';
+import {
+  createPixelBuffer,
+  importedText,
+  markImported,
+  paintScreen,
+  SessionDecoder,
+} from '@lucid-sessions/rdp/graphics';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
 import { H264Use } from './h264-use.ts';
-import { importedText, markImported } from './imported-mark.ts';
 import { writeNewFile } from './new-file.ts';
-import { paintScreen } from './picture-painter.ts';
-import { encodePng } from './png-file.ts';
 import type { Recording } from './recording-reader.ts';
 import { formatRecordingTime } from './recording-time.ts';
 import { walk } from './replay.ts';

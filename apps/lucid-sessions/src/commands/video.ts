@@ -1,12 +1,18 @@
 /** `video`: a recording as MP4 or WebM. Two walks through the recording: one to learn its sizes and its end, one to draw. */
 import { rename, rm, stat } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
-import { createPixelBuffer, type PixelBuffer, type PointerState, SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import {
+  createPixelBuffer,
+  importedText,
+  markImported,
+  type PixelBuffer,
+  type PointerState,
+  paintScreen,
+  SessionDecoder,
+} from '@lucid-sessions/rdp/graphics';
 import { CliError, exitCodes, formatBytes, type Output } from '../cli/output.ts';
 import { H264Use } from './h264-use.ts';
-import { importedText, markImported } from './imported-mark.ts';
 import { writeNewFile } from './new-file.ts';
-import { paintScreen } from './picture-painter.ts';
 import type { Recording } from './recording-reader.ts';
 import { formatRecordingTime } from './recording-time.ts';
 import { interrupted, walk } from './replay.ts';

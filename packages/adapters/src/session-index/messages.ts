@@ -34,6 +34,10 @@ export interface IndexRequests {
     /** Cores this may take, as long as nobody waits for it (`hurry`); null: as fast as it goes. */
     coresMax: number | null;
   };
+  /** Draws up to moments somebody looks at; begins at the last of a chain of keyframes, or at the first frame. */
+  look: { run: number; chain: Uint8Array[] };
+  lookChunk: ChunkRequest & { untilUs: number };
+  takePicture: { run: number; pointer: boolean; imported: boolean };
   /** Somebody waits for the run's walk now. */
   hurry: { run: number };
   close: { run: number };
@@ -47,8 +51,27 @@ export interface IndexResults {
   chunk: IndexedChunk;
   walk: null;
   walkChunk: WalkedChunk;
+  look: null;
+  lookChunk: LookedChunk;
+  takePicture: TakenPicture;
   hurry: null;
   close: null;
+}
+
+export interface LookedChunk {
+  /** The moment lies inside the chunk: what comes later of it is still to be drawn. */
+  reached: boolean;
+  /** Of the last frame drawn. */
+  timeUs: number;
+  /** Why nothing more can be drawn. */
+  problem: string | null;
+}
+
+export interface TakenPicture {
+  /** Empty where there is no desktop yet. */
+  png: Uint8Array;
+  /** What decoded H.264; null where there was none. */
+  h264: string | null;
 }
 
 export interface IndexedChunk {

@@ -21,6 +21,8 @@ export interface Recording {
   view: Uint8Array | null;
   input: KeepPolicy;
   clipboard: KeepPolicy;
+  /** It was made of a file: its pictures say so. */
+  imported: boolean;
 }
 
 /** A session's chunks as the index thread is given them, and its sidecars, opened and sealed. */
@@ -36,7 +38,7 @@ export class RecordingShelf {
     const { storage, unwrapKey } = this.#options;
     const { session } = await storage.getSession({ sessionId });
     if (session === null) throw new LucidError('sessionNotFound', 'there is no such session');
-    const policies = policiesOf(session);
+    const policies = { ...policiesOf(session), imported: Boolean(session.imported) };
     if (!session.storage_config.encryption_enabled) return { sessionId, dek: null, view: null, ...policies };
     const { wraps } = await storage.getWraps({ sessionId });
     const dek = wraps.length === 0 ? null : await unwrapKey(wraps);

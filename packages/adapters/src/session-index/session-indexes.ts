@@ -10,6 +10,7 @@ import { type ContentItem, ContentItems } from './content-items.ts';
 import { Followed } from './followed.ts';
 import { orNull, type Recording, RecordingShelf, type RecordingShelfOptions } from './recording-shelf.ts';
 import { type ExaminedListener, type KeyframePolicy, SessionKeyframes } from './session-keyframes.ts';
+import { type PictureWish, type SessionPicture, SessionPictures } from './session-pictures.ts';
 import { IndexThread } from './thread.ts';
 
 const stateName = 'index-state';
@@ -35,6 +36,7 @@ export class SessionIndexes {
   readonly #thread = new IndexThread();
   readonly #keyframes: SessionKeyframes;
   readonly #followed: Followed;
+  readonly #pictures: SessionPictures;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: SessionIndexesOptions) {
@@ -42,6 +44,7 @@ export class SessionIndexes {
     this.#storage = options.storage;
     const policy = options.keyframes ?? { made: 'asked' };
     this.#keyframes = new SessionKeyframes(this.#shelf, this.#thread, () => this.#turn, policy, options);
+    this.#pictures = new SessionPictures(this.#shelf, this.#keyframes);
     this.#followed = new Followed(
       async (sessionId) => {
         const recording = await this.#shelf.recording(sessionId);
@@ -79,6 +82,11 @@ export class SessionIndexes {
   /** A keyframe as it is stored, sealed; null where it is missing. */
   keyframe(sessionId: string, number: number): Promise<Uint8Array | null> {
     return this.#keyframes.sealed(sessionId, number);
+  }
+
+  /** What the client showed at a moment, drawn here for who can't draw it. */
+  picture(sessionId: string, wish: PictureWish): Promise<SessionPicture> {
+    return this.#pictures.picture(sessionId, wish);
   }
 
   /** The index up to the last stored chunk, in order. Throws `recordNotFound` when this host has no key to it. */
@@ -137,7 +145,7 @@ export class SessionIndexes {
   async dispose(): Promise<void> {
     this.#followed.dispose();
     this.#keyframes.dispose();
-    await this.#thread.dispose();
+    await Promise.all([this.#thread.dispose(), this.#pictures.dispose()]);
     await this.#turn.catch(() => {});
   }
 

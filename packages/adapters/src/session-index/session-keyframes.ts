@@ -233,7 +233,7 @@ export class SessionKeyframes {
     const last = list.keyframes.at(-1);
     if (last !== undefined) {
       const { storedBytes, keyframeBytes, whole } = list;
-      const chain = await this.#chain(recording, list, last);
+      const chain = await this.chain(recording, list, last);
       const start = { chain: chain ?? [], nextNumber: last.number + 1, storedBytes, keyframeBytes, whole };
       const run = chain && (await this.#thread.walk(start).catch(() => null));
       if (run !== null) return run;
@@ -244,7 +244,7 @@ export class SessionKeyframes {
   }
 
   /** A keyframe behind those it is told from; null when one of them can't be had. */
-  async #chain(recording: Recording, list: KeyframeList, last: ListedKeyframe): Promise<Uint8Array[] | null> {
+  async chain(recording: Recording, list: KeyframeList, last: ListedKeyframe): Promise<Uint8Array[] | null> {
     const chain: Uint8Array[] = [];
     for (let at: ListedKeyframe | undefined = last; at !== undefined; ) {
       const bytes = await this.#shelf.get(recording, keyframeName(at.number));

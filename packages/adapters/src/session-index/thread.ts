@@ -7,6 +7,8 @@ import type {
   IndexRequestKind,
   IndexRequests,
   IndexResults,
+  LookedChunk,
+  TakenPicture,
   WalkedChunk,
 } from './messages.ts';
 
@@ -17,11 +19,16 @@ const stopped = (): LucidError => new LucidError('unavailable', 'the index threa
 
 /** A thread that reads recordings; started when first asked, and again after it died. */
 export class IndexThread {
+  readonly #name: string;
   #worker: Worker | null = null;
   #disposed = false;
   #calls = 0;
   #runs = 0;
   readonly #waiting = new Map<number, PromiseWithResolvers<IndexResults[IndexRequestKind]>>();
+
+  constructor(name = 'lucid-index') {
+    this.#name = name;
+  }
 
   open(request: Omit<IndexRequests['open'], 'run'>): Promise<number> {
     return this.#begin((run) => this.#ask('open', { run, ...request }));
@@ -37,6 +44,18 @@ export class IndexThread {
 
   walkChunk(request: IndexRequests['walkChunk']): Promise<WalkedChunk> {
     return this.#ask('walkChunk', request);
+  }
+
+  look(chain: Uint8Array[]): Promise<number> {
+    return this.#begin((run) => this.#ask('look', { run, chain }));
+  }
+
+  lookChunk(request: IndexRequests['lookChunk']): Promise<LookedChunk> {
+    return this.#ask('lookChunk', request);
+  }
+
+  takePicture(request: IndexRequests['takePicture']): Promise<TakenPicture> {
+    return this.#ask('takePicture', request);
   }
 
   async hurry(run: number): Promise<void> {
@@ -75,7 +94,7 @@ export class IndexThread {
 
   #start(): Worker {
     const resourceLimits = { maxOldGenerationSizeMb: heapMegabytesMax };
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), { resourceLimits, name: 'lucid-index' });
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), { resourceLimits, name: this.#name });
     worker.unref();
     worker.on('message', (said: IndexAnswer) => {
       const waiting = this.#waiting.get(said.call);

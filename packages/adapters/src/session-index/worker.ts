@@ -3,6 +3,7 @@ import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort } from 'node:worker_threads';
 import { openChunk, openInputs, type ReadingKey } from '@lucid-sessions/evidence';
+import { H264MissingError } from '@lucid-sessions/rdp/graphics';
 import { type Frame, PAYLOAD_BYTES_MAX, readPayload } from '@lucid-sessions/recording';
 import { endedAtChunk } from '@lucid-sessions/recording/replay';
 import {
@@ -18,7 +19,16 @@ import { nodeCrypto } from '../node-crypto.ts';
 import { nodeDecompressor } from '../node-decompressor.ts';
 import { CpuPace } from './cpu-pace.ts';
 import { KeyframeWalk } from './keyframe-walk.ts';
-import type { IndexAnswer, IndexedChunk, IndexRequest, IndexRequests, IndexResults, WalkedChunk } from './messages.ts';
+import type {
+  IndexAnswer,
+  IndexedChunk,
+  IndexRequest,
+  IndexRequests,
+  IndexResults,
+  LookedChunk,
+  WalkedChunk,
+} from './messages.ts';
+import { PictureCursor } from './picture-cursor.ts';
 import { ThreadCpu } from './thread-cpu.ts';
 
 const niceness = 10;
@@ -30,6 +40,7 @@ interface Run {
 
 const runs = new Map<number, Run>();
 const walks = new Map<number, KeyframeWalk>();
+const cursors = new Map<number, PictureCursor>();
 /** Walks somebody waits for. */
 const hurried = new Set<number>();
 const cpu = new ThreadCpu();
@@ -113,6 +124,20 @@ function resting(run: number, coresMax: number): () => Promise<void> | null {
   return () => (performance.now() - lookedMs < lookMs ? null : rest());
 }
 
+async function lookChunk({ run, index, file, key, untilUs }: IndexRequests['lookChunk']): Promise<LookedChunk> {
+  const cursor = cursors.get(run)!;
+  const read = await framesOf(file, key);
+  if (!('frames' in read))
+    return { reached: false, timeUs: cursor.timeUs, problem: `chunk ${index + 1} can not be shown: ${read.message}` };
+  try {
+    const reached = await cursor.chunk(index, read.frames, untilUs);
+    return { reached, timeUs: cursor.timeUs, problem: null };
+  } catch (error) {
+    if (!(error instanceof H264MissingError)) throw error;
+    return { reached: false, timeUs: cursor.timeUs, problem: error.message };
+  }
+}
+
 async function answer(request: IndexRequest): Promise<IndexResults[IndexRequest['kind']]> {
   switch (request.kind) {
     case 'open':
@@ -124,6 +149,13 @@ async function answer(request: IndexRequest): Promise<IndexResults[IndexRequest[
       return null;
     case 'walkChunk':
       return walkChunk(request);
+    case 'look':
+      cursors.set(request.run, await PictureCursor.begin(request.chain));
+      return null;
+    case 'lookChunk':
+      return lookChunk(request);
+    case 'takePicture':
+      return cursors.get(request.run)!.picture(request);
     case 'hurry':
       if (walks.has(request.run)) hurried.add(request.run);
       return null;
@@ -132,6 +164,8 @@ async function answer(request: IndexRequest): Promise<IndexResults[IndexRequest[
       runs.delete(request.run);
       walks.get(request.run)?.close();
       walks.delete(request.run);
+      cursors.get(request.run)?.close();
+      cursors.delete(request.run);
       return null;
   }
 }

@@ -1,7 +1,7 @@
 /** Answers from the index of a session: what happened in it, and when. */
 import { z } from 'zod';
 import { sessionIdSchema } from '../models.ts';
-import { count, inputsWanted, logonWanted, pagination, queryInteger } from './fields.ts';
+import { count, inputsWanted, logonWanted, optionalQueryInteger, pagination, queryInteger } from './fields.ts';
 
 const side = z.enum(['client', 'server']);
 const deviceKinds = ['printer', 'serial', 'parallel', 'smart_card', 'other'] as const;
@@ -111,6 +111,15 @@ export const indexAnswer = z.strictObject({
   activity: z
     .array(z.tuple([count, count, count, count, count]))
     .describe('Second of the session, bytes from the server, bytes from the client, updates, inputs.'),
+});
+
+export const pictureQuery = z.strictObject({
+  time_us: optionalQueryInteger(0, 999_999_999_999_999).describe('µs since the session began; without it the end.'),
+  pointer: z
+    .enum(['true', 'false'])
+    .default('true')
+    .transform((value) => value === 'true')
+    .describe('With the pointer.'),
 });
 
 export const keyframesQuery = z.strictObject({

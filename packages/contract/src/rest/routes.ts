@@ -29,6 +29,7 @@ import {
   indexQuery,
   keyframesAnswer,
   keyframesQuery,
+  pictureQuery,
 } from './index-schemas.ts';
 import {
   createSessionRequest,
@@ -422,6 +423,18 @@ export const restRoutes = {
     permissions: ['chunks:download', 'evidence:read'],
     rateLimit: 'chunks',
     answer: { status: 200, contentType: 'application/octet-stream' },
+    errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
+  },
+  getPicture: {
+    method: 'GET',
+    path: `${session}/picture`,
+    summary:
+      'What the client showed at one moment, drawn by the server with its own H.264 decoder: PNG, for viewers who have none. `x-time-us` says of when it is (a running session’s pictures end with what is stored), `x-h264-decoder` by what. The first of a viewing is audited and signed into the custody log. 404 with `retry_after_seconds` while the way there is still being decoded',
+    tag: 'recording',
+    permissions: ['chunks:download', 'evidence:read'],
+    rateLimit: 'pictures',
+    query: pictureQuery,
+    answer: { status: 200, contentType: 'image/png' },
     errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   extractContents: {

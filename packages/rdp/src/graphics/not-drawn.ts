@@ -32,6 +32,12 @@ interface Entry {
 /** What of a recording could not be drawn: how often, when, and on how much of the screen. The same however a recording is cut. */
 export class NotDrawn {
   readonly #kinds = new Map<string, Entry>();
+  #total = 0;
+
+  /** Of all kinds together. */
+  get total(): number {
+    return this.#total;
+  }
 
   get counts(): Map<string, number> {
     return new Map([...this.#kinds].map(([kind, { count }]) => [kind, count]));
@@ -43,6 +49,7 @@ export class NotDrawn {
     const entry = this.#kinds.get(kind) ?? newEntry(timeUs);
     this.#kinds.set(kind, entry);
     entry.count += 1;
+    this.#total += 1;
     entry.firstUs = Math.min(entry.firstUs, timeUs);
     entry.lastUs = Math.max(entry.lastUs, timeUs);
     if (area !== null && markCells(entry.cells, area, screen.width, screen.height)) entry.located += 1;
@@ -69,10 +76,12 @@ export class NotDrawn {
 
   restore(snapshot: NotDrawnSnapshot): void {
     this.#kinds.clear();
+    this.#total = 0;
     for (const [kind, count, firstUs, lastUs, located, rows] of snapshot.slice(0, kindsMax + 1)) {
       const cells = new Uint32Array(gridSide);
       cells.set(rows.slice(0, gridSide));
       this.#kinds.set(kind, { count, firstUs, lastUs, located, cells });
+      this.#total += count;
     }
   }
 }

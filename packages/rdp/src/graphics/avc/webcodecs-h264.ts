@@ -44,6 +44,8 @@ export class WebCodecsH264 implements H264Decoder {
   #decoder: VideoDecoder | null = null;
   #failure: Error | null = null;
   #codec = '';
+  /** How the profile asked for last is decoded. */
+  #asked: { codec: string; config: VideoDecoderConfig | null } | null = null;
   #timestamp = 0;
   /** Samples of the last picture: used again for the next, as new memory costs more than the copy. */
   #memory = new Uint8Array(0);
@@ -72,7 +74,12 @@ export class WebCodecsH264 implements H264Decoder {
       if (codec !== null && (this.#decoder === null || key)) {
         // A decoder that is set up anew forgets what it was given.
         if (this.#codec !== codec) await coming.at(-1);
-        this.#configure(codec);
+        await this.#configure(codec).catch(async (error: unknown) => {
+          // What was given before this is done with first.
+          this.close();
+          await Promise.all(coming);
+          throw error;
+        });
       }
       await coming[index - aheadMax];
       const come = this.#expect(wanted(index));
@@ -98,8 +105,9 @@ export class WebCodecsH264 implements H264Decoder {
     this.#decoder = null;
   }
 
-  #configure(codec: string): void {
+  async #configure(codec: string): Promise<void> {
     if (this.#decoder !== null && this.#codec === codec && !this.#failure) return;
+    const config = await this.#configOf(codec);
     this.close();
     this.#failure = null;
     this.#codec = codec;
@@ -110,9 +118,29 @@ export class WebCodecsH264 implements H264Decoder {
         this.#nothingComes();
       },
     });
-    // The picture must be the one of this very access unit, in its own samples: no reordering, no copy through a GPU.
-    decoder.configure({ codec, optimizeForLatency: true, hardwareAcceleration: 'prefer-software' });
+    decoder.configure(config);
     this.#decoder = decoder;
+  }
+
+  /** How a stream's profile is decoded here. Throws `H264MissingError` where it isn't. */
+  async #configOf(codec: string): Promise<VideoDecoderConfig> {
+    if (this.#asked?.codec !== codec) this.#asked = { codec, config: await this.#ask(codec) };
+    const { config } = this.#asked;
+    if (config === null) throw new H264MissingError(`WebCodecs has no decoder for ${codec} here`);
+    return config;
+  }
+
+  async #ask(codec: string): Promise<VideoDecoderConfig | null> {
+    const { VideoDecoder } = this.#codecs;
+    // The picture must be the one of this very access unit, in its own samples: no reordering, no copy through a GPU if that can be had.
+    for (const hardwareAcceleration of ['prefer-software', 'no-preference'] as const) {
+      const config = { codec, optimizeForLatency: true, hardwareAcceleration };
+      // A package may not have the question: then it is asked by configuring it.
+      if (VideoDecoder.isConfigSupported === undefined) return config;
+      const answer = await VideoDecoder.isConfigSupported(config).catch(() => null);
+      if (answer?.supported === true) return config;
+    }
+    return null;
   }
 
   #expect(area: Rectangle | null): Promise<YuvFrame | null> {

@@ -1,5 +1,6 @@
 /** Puts the decoder's screen and its pointer together into one picture, as the person at the client saw it. */
-import { createPixelBuffer, type PixelBuffer, type PointerState, type Screen } from '@lucid-sessions/rdp/graphics';
+import { createPixelBuffer, type PixelBuffer } from './pixels.ts';
+import type { PointerState, Screen } from './screen.ts';
 
 const black = 0xff000000;
 const white = 0xffffffff;
