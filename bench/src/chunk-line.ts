@@ -10,14 +10,17 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { FsChunkStore, KeyDirectory, LocalWrapper, nodeCrypto, SqliteThread } from '@lucid-sessions/adapters';
 import {
   rdpConfigSchema,
   recordingConfigSchema,
   type SessionDocument,
   storageConfigSchema,
 } from '@lucid-sessions/contract';
+import { FsChunkStore } from '@lucid-sessions/files';
+import { KeyDirectory, LocalWrapper } from '@lucid-sessions/keys';
+import { nodeCrypto } from '@lucid-sessions/node';
 import { ChunkPool, createProcessor, type ProcessorService } from '@lucid-sessions/processor';
+import { SqliteThread } from '@lucid-sessions/sqlite';
 import { createStorageService, type StorageService } from '@lucid-sessions/storage';
 import { chunksOf, type DataKind, dataKinds } from './chunk-line-data.ts';
 import { buildReference, type Reference, type ReferenceRun, writeData } from './chunk-line-reference.ts';

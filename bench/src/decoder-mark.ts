@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { createSecureContext, TLSSocket } from 'node:tls';
+import { makeCertificate } from '@lucid-sessions/desktop';
+import { type GfxPdu, gfxPdu } from '@lucid-sessions/graphics';
 import {
   Acceptor,
   type AcceptorEvent,
@@ -22,8 +24,7 @@ import {
   serverCapabilities,
   widthCode,
 } from '@lucid-sessions/rdp';
-import { type GfxPdu, gfxPdu } from '@lucid-sessions/rdp/graphics';
-import { makeCertificate, type PeerClient, startXfreerdp } from '@lucid-sessions/testkit';
+import { type PeerClient, startXfreerdp } from '@lucid-sessions/testkit';
 import { gfxMessage, pdu } from '@lucid-sessions/testkit/graphics-encoders';
 import { decode, encode, Writer } from '@lucid-sessions/wire';
 import { type DecoderStream, type StreamFrame, type SurfacePiece, surfaceId } from './decoder-streams.ts';

@@ -1,6 +1,6 @@
 /** A real desktop of 1920 × 1080, and its parts as the codecs' encoders want them. */
 import { fileURLToPath } from 'node:url';
-import { createPixelBuffer, type PixelBuffer, type Rectangle, SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import { createPixelBuffer, type PixelBuffer, type Rectangle, SessionDecoder } from '@lucid-sessions/graphics';
 import { type CaptureRecord, readCapture } from '@lucid-sessions/testkit';
 
 export const captures = fileURLToPath(new URL('../../testkit/captures/', import.meta.url));

@@ -1,4 +1,6 @@
 /** One picture of a real desktop in each codec, as the messages a server sends for it. The same bytes go to FreeRDP's client and to our decoder. */
+
+import { type GfxPdu, gfxCodecId, type PixelBuffer, type Rectangle } from '@lucid-sessions/graphics';
 import {
   BitmapCodecGuid,
   type BitmapData,
@@ -7,7 +9,6 @@ import {
   type ColorDepth,
   UpdateType,
 } from '@lucid-sessions/rdp';
-import { type GfxPdu, gfxCodecId, type PixelBuffer, type Rectangle } from '@lucid-sessions/rdp/graphics';
 import { interleavedEncode, nsCodecPlane, planeEncode } from '@lucid-sessions/testkit';
 import {
   band,

@@ -7,8 +7,9 @@
  */
 import { readdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { SessionDecoder } from '@lucid-sessions/graphics';
 import { StreamInspector } from '@lucid-sessions/rdp';
-import { BulkDecompressor, SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import { BulkDecompressor } from '@lucid-sessions/rdp/bulk';
 import { peersMissing } from '@lucid-sessions/testkit';
 import { type MarkResult, measureFreeRdp } from './decoder-mark.ts';
 import { captures, records } from './decoder-pictures.ts';

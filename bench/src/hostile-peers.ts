@@ -4,8 +4,8 @@
  */
 import { connect, createServer, type Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, TLSSocket } from 'node:tls';
+import { makeCertificate } from '@lucid-sessions/desktop';
 import { Connector } from '@lucid-sessions/rdp';
-import { makeCertificate } from '@lucid-sessions/testkit';
 
 export interface HostilePlan {
   /** The gateway's port where connections name their session. */

@@ -1,8 +1,8 @@
 /** The far end of the relay bench, a process of its own: a TLS server that echoes small PDUs and streams large ones. */
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { createSecureContext, TLSSocket } from 'node:tls';
+import { makeCertificate } from '@lucid-sessions/desktop';
 import { Acceptor, Protocol } from '@lucid-sessions/rdp';
-import { makeCertificate } from '@lucid-sessions/testkit';
 import { bulkPdus, order, smallBytes, smallPdu } from './relay-wire.ts';
 
 const certificate = await makeCertificate('bench');

@@ -11,7 +11,7 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { makeCertificate } from '@lucid-sessions/testkit';
+import { makeCertificate } from '@lucid-sessions/desktop';
 import type { ClientAnswer, ClientTask } from './relay-client.ts';
 
 interface Way {

@@ -11,12 +11,10 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
-import { nodeCrypto, nodeDecompressor, openBundle, writeBundleDirectory } from '@lucid-sessions/adapters';
 import {
   type BundleInput,
   bundleEntries,
   type ChunkHeader,
-  concatBytes,
   ed25519Signer,
   encodeLeaf,
   formatPublicKey,
@@ -34,7 +32,10 @@ import {
   utf8,
   verifyBundle,
 } from '@lucid-sessions/evidence';
+import { openBundle, writeBundleDirectory } from '@lucid-sessions/files';
+import { nodeCrypto, nodeDecompressor } from '@lucid-sessions/node';
 import { FrameWriter, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
+import { concatBytes } from '@lucid-sessions/wire';
 
 const sessionId = '0f8fad5b-d9cb-469f-a165-70867728950e';
 const seed = (number: number): Uint8Array => new Uint8Array(32).fill(number);

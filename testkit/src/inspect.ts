@@ -1,17 +1,14 @@
 import {
   type ChannelClass,
-  Relay,
-  type RelaySide,
-  RelayViolation,
   StreamInspector,
-  TapFlag,
   tpkt,
   x224ConnectionConfirm,
   x224ConnectionRequest,
 } from '@lucid-sessions/rdp';
-import { BulkDecompressor } from '@lucid-sessions/rdp/graphics';
+import { BulkDecompressor } from '@lucid-sessions/rdp/bulk';
 import { type Capture, type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import { type IndexEvent, SessionIndexer } from '@lucid-sessions/recording/session-index';
+import { Relay, type RelaySide, RelayViolation } from '@lucid-sessions/relay';
 import { DecodeError, decode } from '@lucid-sessions/wire';
 import { readCapture } from './capture.ts';
 
@@ -162,7 +159,7 @@ function indexed(frames: readonly Frame[]): { events: IndexEvent[]; inputs: numb
     for (const second of segment.activity) inputs += second.inputs;
   };
   for (const [i, frame] of frames.entries()) {
-    indexer.push({ ...frame, flags: frame.flags & ~TapFlag.inputs });
+    indexer.push({ ...frame, flags: frame.flags & ~frameFlags.inputs });
     // A segment's counts are bounded.
     if (i % 1000 === 999) take(i, false);
   }
@@ -205,7 +202,7 @@ function placesOf(frames: readonly Frame[], secret: string): number {
   const needles = [Buffer.from(secret), Buffer.from(secret, 'utf16le')];
   let places = 0;
   for (const { flags, body } of frames) {
-    if ((flags & TapFlag.inputs) !== 0) continue;
+    if ((flags & frameFlags.inputs) !== 0) continue;
     const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
     for (const needle of needles)
       for (let at = bytes.indexOf(needle); at >= 0; at = bytes.indexOf(needle, at + 1)) places += 1;

@@ -1,5 +1,5 @@
+import { SessionDecoder } from '@lucid-sessions/graphics';
 import { FrameSplitter, StreamInspector } from '@lucid-sessions/rdp';
-import { SessionDecoder } from '@lucid-sessions/rdp/graphics';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import { type Capture, readCapture } from './capture.ts';
 

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
-import { createH264Decoder, ownH264Decoder } from '@lucid-sessions/adapters';
-import { H264MissingError, SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import { H264MissingError, SessionDecoder } from '@lucid-sessions/graphics';
+import { createH264Decoder, ownH264Decoder } from '@lucid-sessions/node';
 import { PNG } from 'pngjs';
 import { type Capture, readCapture } from './capture.ts';
 

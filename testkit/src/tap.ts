@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { connect as connectTcp, createServer, type Server, type Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, TLSSocket } from 'node:tls';
+import { makeCertificate } from '@lucid-sessions/desktop';
 import { connectFrameLength } from '@lucid-sessions/rdp';
-import { makeCertificate } from './certificate.ts';
 
 /**
  * An independent witness on the wire between gateway and server: ends TLS on both sides, passes bytes on as they come and

@@ -1,12 +1,10 @@
 /** A witness after C2SP tlog-witness, for tests of our submissions: remembers one log and cosigns what extends it. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { nodeCrypto } from '@lucid-sessions/adapters';
 import {
   checkNote,
   cosign,
   ed25519NoteSigner,
-  equalBytes,
   formatNote,
   formatNoteKey,
   fromBase64,
@@ -16,6 +14,8 @@ import {
   parseSignedCheckpoint,
   verifyConsistency,
 } from '@lucid-sessions/evidence';
+import { nodeCrypto } from '@lucid-sessions/node';
+import { equalBytes } from '@lucid-sessions/wire';
 
 interface Reply {
   status: number;

@@ -3,9 +3,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { type ClientOptions, connectClient, startDesktop } from '@lucid-sessions/desktop';
 import { clientCapabilities, ErrorInfo } from '@lucid-sessions/rdp';
 import { PNG } from 'pngjs';
-import { type ClientOptions, connectClient, startDesktop } from '../src/index.ts';
 import {
   eventually,
   type PeerClient,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { PNG } from 'pngjs';
-import { buildConsole } from '../../../scripts/build.ts';
+import { buildConsole } from '../build.ts';
 import type { LucidPlayer } from '../src/player/lucid-player.ts';
 import { browserMissing, launchBrowser } from './support/browser.ts';
 import {

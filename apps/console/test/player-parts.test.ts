@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { inspectAccessUnit, SessionDecoder, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
+import { inspectAccessUnit, SessionDecoder, type SessionSnapshot } from '@lucid-sessions/graphics';
 import { frameFlags } from '@lucid-sessions/recording';
 import { compressState, decompressState, packState, unpackState } from '@lucid-sessions/recording/session-index';
 import { captureFrames, readCapture } from '@lucid-sessions/testkit';

@@ -7,7 +7,7 @@ import { SoundType, soundMessage, soundWave2 } from '@lucid-sessions/rdp';
 import { captureFrames, channelPdus, readCapture } from '@lucid-sessions/testkit';
 import { encode } from '@lucid-sessions/wire';
 import type { Browser, Page } from 'playwright-core';
-import { buildConsole } from '../../../scripts/build.ts';
+import { buildConsole } from '../build.ts';
 import type { LucidPlayer } from '../src/player/lucid-player.ts';
 import { browserMissing, launchBrowser } from './support/browser.ts';
 import { type ContractServer, completedSession, makeToken, startContractServer } from './support/contract-server.ts';

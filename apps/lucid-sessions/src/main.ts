@@ -4,7 +4,7 @@
  */
 import { dirname } from 'node:path';
 import { LucidError, retentionDaysMax, type Unreplayable } from '@lucid-sessions/contract';
-import { EnvironmentError, parseLeaveIn, parseRetentionDays } from '@lucid-sessions/contract/http';
+import { EnvironmentError, parseLeaveIn, parseRetentionDays } from '@lucid-sessions/kit';
 import { Argument, Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ApiClient } from './cli/api-client.ts';
 import { askAtTerminal } from './cli/consent.ts';
@@ -390,7 +390,7 @@ program
   });
 
 async function writeNewFile(path: string, text: string): Promise<void> {
-  const { makeOwnFolder, writeOwnFile } = await import('@lucid-sessions/adapters');
+  const { makeOwnFolder, writeOwnFile } = await import('@lucid-sessions/node');
   await makeOwnFolder(dirname(path));
   try {
     await writeOwnFile(path, text);

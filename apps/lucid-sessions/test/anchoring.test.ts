@@ -5,16 +5,15 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { anchorSessionId } from '@lucid-sessions/adapters';
+import { anchorSessionId } from '@lucid-sessions/anchors';
+import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import { readEvmAnchorProof, type VerificationReport } from '@lucid-sessions/evidence';
 import {
   type CoreAnchoring,
-  connectClient,
   EvmNode,
   eventually,
   FakeBlockchainCore,
   FakeTimestampAuthority,
-  startDesktop,
 } from '@lucid-sessions/testkit';
 import { runCli } from './support/cli.ts';
 import {

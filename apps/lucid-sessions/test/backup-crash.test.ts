@@ -1,7 +1,7 @@
 /** The short form of `npm run crash-runs -- --scene backup`: backups and restores are killed while sessions are recorded. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { startDesktop } from '@lucid-sessions/testkit';
+import { startDesktop } from '@lucid-sessions/desktop';
 import { runBackups } from './support/backup-runs.ts';
 import { randomFrom } from './support/crash-series.ts';
 import { oneProcess, severalProcesses } from './support/house.ts';

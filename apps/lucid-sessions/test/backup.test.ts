@@ -14,17 +14,11 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { sessionFolder } from '@lucid-sessions/adapters';
+import { connectClient, type Desktop, type RdpClient, startDesktop } from '@lucid-sessions/desktop';
 import { type NoteKey, parseNoteKey } from '@lucid-sessions/evidence';
+import { sessionFolder } from '@lucid-sessions/files';
 import type { Frame } from '@lucid-sessions/recording';
-import {
-  connectClient,
-  type Desktop,
-  eventually,
-  LogWitness,
-  type RdpClient,
-  startDesktop,
-} from '@lucid-sessions/testkit';
+import { eventually, LogWitness } from '@lucid-sessions/testkit';
 import type { SessionAnswer } from '../src/commands/sessions.ts';
 import { runCli } from './support/cli.ts';
 import {

@@ -4,8 +4,9 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, sta
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import type { VerificationReport } from '@lucid-sessions/evidence';
-import { connectClient, eventually, freePort, startDesktop } from '@lucid-sessions/testkit';
+import { eventually, freePort } from '@lucid-sessions/testkit';
 import type { SessionAnswer } from '../src/commands/sessions.ts';
 import { serviceNames } from '../src/server/environment.ts';
 import { runCli, startCli } from './support/cli.ts';

@@ -1,7 +1,7 @@
 /** The short form of `npm run crash-runs -- --scene connect`: the gateway is killed while clients connect. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { startDesktop } from '@lucid-sessions/testkit';
+import { startDesktop } from '@lucid-sessions/desktop';
 import { runConnects } from './support/connect-runs.ts';
 import { randomFrom } from './support/crash-series.ts';
 

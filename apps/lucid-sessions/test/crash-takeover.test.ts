@@ -1,7 +1,8 @@
 /** Two chunk processors on one storage: a session moves to the one that lives, and one that wakes up can't fork its chain. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { freePorts, startDesktop } from '@lucid-sessions/testkit';
+import { startDesktop } from '@lucid-sessions/desktop';
+import { freePorts } from '@lucid-sessions/testkit';
 import { assertWhole, witnessedSession, workFor } from './support/fault-sessions.ts';
 import { severalProcesses, startHouse } from './support/house.ts';
 

@@ -1,7 +1,7 @@
 /** The short form of `npm run crash-runs`: processes are killed at random moments, and an independent witness is asked. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { startDesktop } from '@lucid-sessions/testkit';
+import { startDesktop } from '@lucid-sessions/desktop';
 import { randomFrom, runScene, scenes } from './support/crash-series.ts';
 
 const runsOfEach = 2;

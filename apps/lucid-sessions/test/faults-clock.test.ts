@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { startDesktop } from '@lucid-sessions/desktop';
 import { readRecordOf } from '@lucid-sessions/evidence';
-import { startDesktop } from '@lucid-sessions/testkit';
 import { assertWhole, witnessedSession, workFor } from './support/fault-sessions.ts';
 import { oneProcess, startHouse } from './support/house.ts';
 

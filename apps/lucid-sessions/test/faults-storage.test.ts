@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type Desktop, eventually, startDesktop } from '@lucid-sessions/testkit';
+import { type Desktop, startDesktop } from '@lucid-sessions/desktop';
+import { eventually } from '@lucid-sessions/testkit';
 import { assertWhole, witnessedSession, workFor } from './support/fault-sessions.ts';
 import { type House, severalProcesses, startHouse } from './support/house.ts';
 

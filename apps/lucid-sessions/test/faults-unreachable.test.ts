@@ -1,7 +1,8 @@
 /** A whole minute without storage, and one without a processor: people work on, and nothing is missing afterwards. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { eventually, startDesktop } from '@lucid-sessions/testkit';
+import { startDesktop } from '@lucid-sessions/desktop';
+import { eventually } from '@lucid-sessions/testkit';
 import { assertWhole, witnessedSession, workFor } from './support/fault-sessions.ts';
 import { severalProcesses, startHouse } from './support/house.ts';
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { connectClient, type Desktop, type RdpClient, startDesktop } from '@lucid-sessions/testkit';
+import { connectClient, type Desktop, type RdpClient, startDesktop } from '@lucid-sessions/desktop';
 import { finished } from './support/crash-runs.ts';
 import { workFor } from './support/fault-sessions.ts';
 import { armSession, verifySession } from './support/gateway.ts';

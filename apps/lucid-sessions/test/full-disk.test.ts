@@ -5,9 +5,10 @@ import { closeSync, existsSync, mkdtempSync, openSync, rmSync, statfsSync, statS
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { withReserve } from '@lucid-sessions/adapters';
 import { LucidError, spaceBounds } from '@lucid-sessions/contract';
-import { connectClient, eventually, startDesktop } from '@lucid-sessions/testkit';
+import { connectClient, startDesktop } from '@lucid-sessions/desktop';
+import { withReserve } from '@lucid-sessions/files';
+import { eventually } from '@lucid-sessions/testkit';
 import { isRecordings } from '../src/server/reserved-parts.ts';
 import { armSession, type Gateway, recordSession, sessionIn, startGateway, verifySession } from './support/gateway.ts';
 

@@ -1,19 +1,11 @@
 /** The whole product with our own desktop and client: ways to a session, refusals, pauses, limits, what a recording tells. */
 import assert from 'node:assert/strict';
-import type { TestContext } from 'node:test';
-import { describe, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ClientError, connectClient, type Desktop, startDesktop } from '@lucid-sessions/desktop';
 import { ErrorInfo } from '@lucid-sessions/rdp';
 import { decodeNote, frameKinds } from '@lucid-sessions/recording';
-import {
-  ClientError,
-  connectClient,
-  type Desktop,
-  eventually,
-  freePort,
-  startDesktop,
-  startTap,
-} from '@lucid-sessions/testkit';
+import { eventually, freePort, startTap } from '@lucid-sessions/testkit';
 import type { SessionAnswer } from '../src/commands/sessions.ts';
 import {
   armSession,

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { ImportedFrom } from '@lucid-sessions/contract';
-import { connectClient, startDesktop } from '@lucid-sessions/testkit';
+import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import { ApiClient } from '../src/cli/api-client.ts';
 import { Output } from '../src/cli/output.ts';
 import { type ImportOptions, importCapture } from '../src/commands/import.ts';

@@ -1,9 +1,9 @@
 /** What was typed, against somebody who may play the recording and has every chunk and the key, but no right to inputs. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import { frameFlags } from '@lucid-sessions/recording';
 import { SessionIndexer } from '@lucid-sessions/recording/session-index';
-import { connectClient, startDesktop } from '@lucid-sessions/testkit';
 import { ApiClient } from '../src/cli/api-client.ts';
 import { makeToken } from '../src/commands/token.ts';
 import { signingSecret } from '../src/server/admin-token.ts';

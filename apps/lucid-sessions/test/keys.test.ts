@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { startDesktop } from '@lucid-sessions/desktop';
 import {
   hashLeaf,
   inclusionRanges,
@@ -12,7 +13,7 @@ import {
   tileRangeHash,
   verifyInclusion,
 } from '@lucid-sessions/evidence';
-import { eventually, startDesktop } from '@lucid-sessions/testkit';
+import { eventually } from '@lucid-sessions/testkit';
 import { runCli } from './support/cli.ts';
 import { type Gateway, recordSession, startGateway, verifySession } from './support/gateway.ts';
 

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connectClient, eventually, type RdpClient, skipUnlessPeers, startDesktop } from '@lucid-sessions/testkit';
+import { connectClient, type RdpClient, startDesktop } from '@lucid-sessions/desktop';
+import { eventually, skipUnlessPeers } from '@lucid-sessions/testkit';
 import { loadAdminToken } from '../src/server/admin-token.ts';
 import { ConsolePage, startBrowser } from './support/console-page.ts';
 import { armSession, type Gateway, sessionIn, startGateway } from './support/gateway.ts';

@@ -1,9 +1,9 @@
 /** Watching a session through the whole product while somebody works in it. */
 import assert from 'node:assert/strict';
-import type { TestContext } from 'node:test';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
+import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import { type Frame, frameFlags, readPayload, readPayloadHeader } from '@lucid-sessions/recording';
-import { connectClient, eventually, startDesktop } from '@lucid-sessions/testkit';
+import { eventually } from '@lucid-sessions/testkit';
 import { armSession, type Gateway, readRecording, sessionIn, startGateway } from './support/gateway.ts';
 
 interface Watched {

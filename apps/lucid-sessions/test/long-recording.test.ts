@@ -1,9 +1,9 @@
 /** The short form of `bench long-recording`: a looped capture in a real browser, sought from stored keyframes. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createFfmpegH264Decoder } from '@lucid-sessions/adapters';
 import { rpcClient } from '@lucid-sessions/contract';
-import { SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import { SessionDecoder } from '@lucid-sessions/graphics';
+import { createFfmpegH264Decoder } from '@lucid-sessions/node';
 import { frameFlags } from '@lucid-sessions/recording';
 import { eventually, loopedFrames, skipUnlessPeers, writeLongRecording } from '@lucid-sessions/testkit';
 import { loadAdminToken } from '../src/server/admin-token.ts';

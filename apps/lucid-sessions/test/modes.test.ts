@@ -4,7 +4,8 @@ import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { connectClient, peersMissing, startDesktop } from '@lucid-sessions/testkit';
+import { connectClient, startDesktop } from '@lucid-sessions/desktop';
+import { peersMissing } from '@lucid-sessions/testkit';
 import { runCli } from './support/cli.ts';
 import { armSession, sessionIn, startGateway } from './support/gateway.ts';
 

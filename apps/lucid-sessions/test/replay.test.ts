@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { KeyDirectory } from '@lucid-sessions/adapters';
+import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import {
   bundleNames,
   encodeJson,
@@ -16,8 +16,9 @@ import {
   signRecord,
   toHex,
 } from '@lucid-sessions/evidence';
-import { avc420BitmapStream } from '@lucid-sessions/rdp/graphics';
-import { connectClient, eventually, startDesktop } from '@lucid-sessions/testkit';
+import { avc420BitmapStream } from '@lucid-sessions/graphics';
+import { KeyDirectory } from '@lucid-sessions/keys';
+import { eventually } from '@lucid-sessions/testkit';
 import {
   gfxMessage,
   pdu,

@@ -4,7 +4,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { connectClient, eventually, startDesktop } from '@lucid-sessions/testkit';
+import { connectClient, startDesktop } from '@lucid-sessions/desktop';
+import { eventually } from '@lucid-sessions/testkit';
 import { ApiClient } from '../src/cli/api-client.ts';
 import { Output } from '../src/cli/output.ts';
 import { extractContents } from '../src/commands/extract.ts';

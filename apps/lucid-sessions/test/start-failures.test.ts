@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
-import { KeyDirectory, KeyLock } from '@lucid-sessions/adapters';
+import { KeyDirectory, KeyLock } from '@lucid-sessions/keys';
 import { makeSelfSigned } from '../../../services/recorder/src/front-door/self-signed.ts';
 import { environmentWithout, startCli } from './support/cli.ts';
 import { openPorts, type PortVariable, portVariables } from './support/ports.ts';

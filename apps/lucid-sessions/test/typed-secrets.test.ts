@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { connectClient, startDesktop } from '@lucid-sessions/testkit';
+import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import { armSession, readRecording, sessionIn, startGateway } from './support/gateway.ts';
 
 const secret = 'Quetzalcoatl-7731';

@@ -4,8 +4,9 @@ import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { startDesktop } from '@lucid-sessions/desktop';
 import { type NoteKey, parseNoteKey } from '@lucid-sessions/evidence';
-import { eventually, LogWitness, startDesktop } from '@lucid-sessions/testkit';
+import { eventually, LogWitness } from '@lucid-sessions/testkit';
 import { recordSession, startGateway, verifySession } from './support/gateway.ts';
 
 test('witnesses cosign what is logged; a log set back to an older state is an alarm', {

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import {
   EnvironmentError,
   readBoolean,
@@ -9,7 +8,8 @@ import {
   readSecret,
   readText,
   readUrl,
-} from '../src/http/index.ts';
+} from '@lucid-sessions/kit';
+import fc from 'fast-check';
 import {
   chunkIdOf,
   chunkIndexOf,

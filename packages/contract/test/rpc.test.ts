@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:http';
 import { after, before, test } from 'node:test';
+import { createServiceHttp, fromFastify } from '@lucid-sessions/kit';
 import fc from 'fast-check';
-import { createServiceHttp, fromFastify } from '../src/http/index.ts';
 import {
   decodeRpc,
   encodeRpc,

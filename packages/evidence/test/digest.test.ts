@@ -1,7 +1,7 @@
 /** Sources that tell hash and header of a chunk file without handing its bytes over come to the same report. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { nodeCrypto } from '@lucid-sessions/adapters';
+import { nodeCrypto } from '@lucid-sessions/node';
 import { portableDecompressor } from '@lucid-sessions/recording';
 import fc from 'fast-check';
 import { type BundleSource, memoryBundle, verifyBundle } from '../src/index.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash, generateKeyPairSync, hkdfSync, sign, webcrypto } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { nodeCrypto } from '@lucid-sessions/adapters';
-import { DecodeError } from '@lucid-sessions/wire';
+import { nodeCrypto } from '@lucid-sessions/node';
+import { concatBytes, DecodeError } from '@lucid-sessions/wire';
 import fc from 'fast-check';
 import {
   CHUNK_CIPHERTEXT_OFFSET,
@@ -10,7 +10,6 @@ import {
   type ChunkHeader,
   chunkFileBytes,
   chunkKeyInfo,
-  concatBytes,
   decodeChunkHeader,
   decodeLeaf,
   deriveChunkKeysSync,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { nodeCrypto } from '@lucid-sessions/adapters';
+import { nodeCrypto } from '@lucid-sessions/node';
 import { FrameWriter, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
 import {
   type ChunkHeader,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createCipheriv, hkdfSync } from 'node:crypto';
 import { test } from 'node:test';
-import { nodeCrypto } from '@lucid-sessions/adapters';
+import { nodeCrypto } from '@lucid-sessions/node';
 import { blankInputs, FrameWriter, frameFlags, PAYLOAD_HEADER_BYTES, readPayload } from '@lucid-sessions/recording';
 import fc from 'fast-check';
 import {

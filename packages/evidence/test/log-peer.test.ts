@@ -5,7 +5,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { EmbeddedLog, nodeCrypto } from '@lucid-sessions/adapters';
+import { EmbeddedLog } from '@lucid-sessions/log';
+import { nodeCrypto } from '@lucid-sessions/node';
 import { ed25519NoteSigner, formatNoteKey, hashLeaf, merkleRoot, toBase64, toHex, utf8 } from '../src/index.ts';
 
 /** Where Debian's golang-golang-x-mod-dev puts its sources; GOPATH mode needs no network. */

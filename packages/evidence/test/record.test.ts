@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createPublicKey, generateKeyPairSync, sign, verify } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { nodeCrypto } from '@lucid-sessions/adapters';
+import { nodeCrypto } from '@lucid-sessions/node';
 import { DecodeError } from '@lucid-sessions/wire';
 import fc from 'fast-check';
 import {

@@ -1,5 +1,6 @@
-import { nodeCrypto } from '@lucid-sessions/adapters';
+import { nodeCrypto } from '@lucid-sessions/node';
 import { FrameWriter, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
+import { concatBytes } from '@lucid-sessions/wire';
 import {
   type BundleAnchor,
   type BundleInput,
@@ -7,7 +8,6 @@ import {
   bundleNames,
   type ChunkHeader,
   type CustodyBody,
-  concatBytes,
   consistencyRanges,
   cosign,
   ed25519NoteSigner,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { nodeCrypto } from '@lucid-sessions/adapters';
+import { nodeCrypto } from '@lucid-sessions/node';
 import { FakeTimestampAuthority } from '@lucid-sessions/testkit';
 import { DecodeError } from '@lucid-sessions/wire';
 import fc from 'fast-check';

@@ -1,4 +1,3 @@
 export * from './channel/index.ts';
 export * from './pdu/index.ts';
-export * from './relay/index.ts';
 export * from './sequence/index.ts';

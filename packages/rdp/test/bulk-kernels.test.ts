@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { mppcEncode, NcrushEncoder, type Token } from '@lucid-sessions/testkit/bulk-encoders';
+import { Random } from '@lucid-sessions/testkit/differential';
 import { DecodeError } from '@lucid-sessions/wire';
-import { bulkEngine } from '../src/graphics/bulk/engine.ts';
+import { bulkEngine } from '../src/bulk/engine.ts';
 import {
   MppcDecompressor,
   NcrushDecompressor,
@@ -9,10 +11,8 @@ import {
   packetCompressed,
   packetFlushed,
   XcrushDecompressor,
-} from '../src/graphics/bulk/index.ts';
-import { slotsCount } from '../src/graphics/bulk/kernels.ts';
-import { mppcEncode, NcrushEncoder, type Token } from './graphics-bulk-encoders.ts';
-import { Random } from './support/differential.ts';
+} from '../src/bulk/index.ts';
+import { slotsCount } from '../src/bulk/kernels.ts';
 
 interface Decompressor {
   decompress(data: Uint8Array, flags: number): Uint8Array;

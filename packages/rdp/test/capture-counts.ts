@@ -1,5 +1,5 @@
 import { Reader } from '@lucid-sessions/wire';
-import { ZgfxDecompressor } from '../src/graphics/bulk/index.ts';
+import { ZgfxDecompressor } from '../src/bulk/index.ts';
 import {
   BitmapCodecGuid,
   type CapabilitySet,

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readCapture } from '@lucid-sessions/testkit';
 import { type Codec, DecodeError, decode, encode } from '@lucid-sessions/wire';
-import { BulkDecompressor } from '../src/graphics/bulk/index.ts';
+import { BulkDecompressor } from '../src/bulk/index.ts';
 import {
   type BulkHook,
   ClipboardType,

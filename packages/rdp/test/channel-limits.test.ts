@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { readCapture } from '@lucid-sessions/testkit';
 import { DecodeError, decode, encode } from '@lucid-sessions/wire';
 import fc from 'fast-check';
-import { BulkDecompressor } from '../src/graphics/bulk/index.ts';
+import { BulkDecompressor } from '../src/bulk/index.ts';
 import * as rdp from '../src/index.ts';
 import { capturesDirectory, hex } from './pdu-samples.ts';
 

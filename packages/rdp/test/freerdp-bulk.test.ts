@@ -2,6 +2,15 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { type CodecCommand, FreeRdpCodecs } from '@lucid-sessions/testkit';
 import {
+  mppcEncode,
+  NcrushEncoder,
+  type Token,
+  type ZgfxToken,
+  zgfxMultipart,
+  zgfxSegment,
+} from '@lucid-sessions/testkit/bulk-encoders';
+import { compare, type Decode, Random } from '@lucid-sessions/testkit/differential';
+import {
   MppcDecompressor,
   NcrushDecompressor,
   packetAtFront,
@@ -9,16 +18,7 @@ import {
   packetFlushed,
   XcrushDecompressor,
   ZgfxDecompressor,
-} from '../src/graphics/bulk/index.ts';
-import {
-  mppcEncode,
-  NcrushEncoder,
-  type Token,
-  type ZgfxToken,
-  zgfxMultipart,
-  zgfxSegment,
-} from './graphics-bulk-encoders.ts';
-import { compare, type Decode, Random } from './support/differential.ts';
+} from '../src/bulk/index.ts';
 
 const built = FreeRdpCodecs.build();
 const required = process.env.REQUIRE_PEERS === '1';

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { gfxPdu } from '@lucid-sessions/graphics';
 import {
   CORE_INPUT_CHANNEL,
   coreInputPdu,
@@ -16,11 +17,9 @@ import {
   tpkt,
   x224Data,
 } from '@lucid-sessions/rdp';
-import { gfxPdu } from '@lucid-sessions/rdp/graphics';
 import { DynamicChannels, type SentPdu } from '@lucid-sessions/testkit';
 import { encode } from '@lucid-sessions/wire';
-import type { IndexEvent, IndexSegment } from '../src/session-index/index.ts';
-import { SessionIndexer } from '../src/session-index/index.ts';
+import { type IndexEvent, type IndexSegment, SessionIndexer } from '../src/session-index/index.ts';
 import { captureFrames } from './support/frames.ts';
 
 /** drdynvc of the capture that comes first. */

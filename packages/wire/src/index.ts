@@ -1,5 +1,6 @@
+export { concatBytes, equalBytes, joinBytes } from './bytes.ts';
 export { type Codec, decode, encode } from './codec.ts';
+export type { Crypto, MaybePromise, SpkiSignature, SyncCrypto } from './crypto.ts';
 export { attempt, DecodeError, type DecodeErrorCode } from './decode-error.ts';
-export { joinBytes } from './join-bytes.ts';
 export { Reader } from './reader.ts';
 export { Writer } from './writer.ts';

@@ -1,7 +1,7 @@
 /** Who is calling. Tokens come from the identity provider; this service only checks them. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { LucidError } from '@lucid-sessions/contract';
-import { EnvironmentError } from '@lucid-sessions/contract/http';
+import { EnvironmentError } from '@lucid-sessions/kit';
 import { createRemoteJWKSet, customFetch, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
 import type { ApiConfig, JwtKey } from './config.ts';
 import { keySetFetch } from './jwks-fetch.ts';

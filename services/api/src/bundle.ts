@@ -1,6 +1,11 @@
 /** A session's evidence as it lies in storage, in the form the bundle writer and the verifier take. */
-import type { AnchorReceipt, KeyWrap, LogEntryProof, RecordKind } from '@lucid-sessions/contract';
-import { LucidError } from '@lucid-sessions/contract';
+import {
+  type AnchorReceipt,
+  type KeyWrap,
+  type LogEntryProof,
+  LucidError,
+  type RecordKind,
+} from '@lucid-sessions/contract';
 import {
   type BundleAnchor,
   type BundleInput,

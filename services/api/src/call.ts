@@ -1,6 +1,7 @@
 /** One call of the API as its handler sees it: who, what, and the parts of the request the contract names. */
 import type { Readable } from 'node:stream';
 import type {
+  IndexPort,
   KeyWrap,
   OperationId,
   PipelinePort,
@@ -10,8 +11,8 @@ import type {
   SessionDocument,
   StoragePort,
 } from '@lucid-sessions/contract';
-import type { Crypto, VerifyOptions } from '@lucid-sessions/evidence';
-import type { ContentKind, IndexSegment, KeyframeList, Side } from '@lucid-sessions/recording/session-index';
+import type { VerifyOptions } from '@lucid-sessions/evidence';
+import type { Crypto } from '@lucid-sessions/wire';
 import type { z } from 'zod';
 import type { AuditOutbox } from './audit-outbox.ts';
 import type { User } from './auth.ts';
@@ -20,30 +21,7 @@ import type { RateLimiter } from './rate-limiter.ts';
 import type { Viewings } from './viewings.ts';
 import { sessionNotFound } from './views.ts';
 
-/** Port: the index of sessions. Throws `recordNotFound` where this host holds no key to a recording. */
-export interface SessionIndexReader {
-  segments(sessionId: string): AsyncIterable<IndexSegment>;
-  keyframes(sessionId: string): Promise<KeyframeList>;
-  /** Has a recording walked through, and what it comes to told. */
-  examine(sessionId: string): Promise<void>;
-  /** How far a recording was walked through. */
-  examined(sessionId: string): Promise<{ walkedChunks: number; chunks: number; walking: boolean }>;
-  /** What the client showed at a moment (null: the end of what is stored), drawn here. */
-  picture(
-    sessionId: string,
-    wish: { timeUs: number | null; pointer: boolean },
-  ): Promise<{ png: Uint8Array; timeUs: number; h264: string | null }>;
-  /** Sealed, as it is stored; null where it is missing. */
-  keyframe(sessionId: string, number: number): Promise<Uint8Array | null>;
-  contents(sessionId: string): AsyncIterable<{
-    kind: ContentKind;
-    from: Side;
-    name: string;
-    timeUs: number;
-    bytes: Uint8Array;
-    cut: boolean;
-  }>;
-}
+export type SessionIndexReader = Omit<IndexPort, 'follow' | 'keyframesUsedMs'>;
 
 export interface ApiDeps {
   storage: StoragePort;

@@ -3,7 +3,7 @@
  * right, and nothing that is no IP address gets any further.
  */
 import { BlockList, isIP } from 'node:net';
-import { type Environment, EnvironmentError, readText } from '@lucid-sessions/contract/http';
+import { type Environment, EnvironmentError, readText } from '@lucid-sessions/kit';
 
 export type ProxyTrust =
   | { kind: 'none' }

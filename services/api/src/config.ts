@@ -8,7 +8,7 @@ import {
   readRetentionDays,
   readText,
   readUrl,
-} from '@lucid-sessions/contract/http';
+} from '@lucid-sessions/kit';
 import { type ProxyTrust, readProxyTrust } from './client-address.ts';
 
 export type JwtKey =

@@ -4,7 +4,6 @@ import {
   type BundleInput,
   type BundleWrap,
   bundleEntries,
-  type Crypto,
   readRecord,
   sessionKeys,
   tarStream,
@@ -12,6 +11,7 @@ import {
   type VerifyOptions,
   verifyBundle,
 } from '@lucid-sessions/evidence';
+import type { Crypto } from '@lucid-sessions/wire';
 import { bundleInput, ChunkFileMissing, storedBundle } from './bundle.ts';
 import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { addCustody } from './custody.ts';

@@ -14,7 +14,7 @@ import {
   sessionIdSchema,
   toLucidError,
 } from '@lucid-sessions/contract';
-import { fromFastify, serveLog } from '@lucid-sessions/contract/http';
+import { fromFastify, serveLog } from '@lucid-sessions/kit';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { auditedOperations, tellAudit, writeAudit } from './audit.ts';

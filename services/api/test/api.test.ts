@@ -18,7 +18,6 @@ import {
   restRoutes,
   roles,
 } from '@lucid-sessions/contract';
-import { EnvironmentError } from '@lucid-sessions/contract/http';
 import {
   memoryBundle,
   merkleRoot,
@@ -27,6 +26,7 @@ import {
   verifyBundle,
   verifyInclusion,
 } from '@lucid-sessions/evidence';
+import { EnvironmentError } from '@lucid-sessions/kit';
 import { exportJWK, SignJWT } from 'jose';
 import { type ApiWorld, apiWorld, jwtSecret, token } from './world.ts';
 

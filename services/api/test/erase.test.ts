@@ -1,8 +1,8 @@
 /** Erasing keys through the API, what verification says before and after, and the public log. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { nodeDecompressor } from '@lucid-sessions/adapters';
 import { readRecordOf } from '@lucid-sessions/evidence';
+import { nodeDecompressor } from '@lucid-sessions/node';
 import { type ApiWorld, apiWorld } from './world.ts';
 
 let world: ApiWorld;

@@ -3,19 +3,6 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  EmbeddedLog,
-  embeddedLogPort,
-  FsChunkStore,
-  KeyDirectory,
-  LocalUnwrapper,
-  LocalWrapper,
-  nodeCrypto,
-  SqliteJobQueue,
-  SqliteJournalStore,
-  SqliteMetadataStore,
-  unwrapDek,
-} from '@lucid-sessions/adapters';
 import { type ApiConfig, type ApiDeps, createApiServer, noProxy } from '@lucid-sessions/api';
 import {
   basePath,
@@ -29,8 +16,13 @@ import {
   restRoutes,
 } from '@lucid-sessions/contract';
 import { formatNoteKey, formatPublicKey, parsePolicy } from '@lucid-sessions/evidence';
+import { FsChunkStore } from '@lucid-sessions/files';
+import { KeyDirectory, LocalUnwrapper, LocalWrapper, unwrapDek } from '@lucid-sessions/keys';
+import { EmbeddedLog, embeddedLogPort } from '@lucid-sessions/log';
+import { nodeCrypto } from '@lucid-sessions/node';
 import { createPipelineService } from '@lucid-sessions/pipeline';
 import { createProcessor } from '@lucid-sessions/processor';
+import { SqliteJobQueue, SqliteJournalStore, SqliteMetadataStore } from '@lucid-sessions/sqlite';
 import { createStorageService } from '@lucid-sessions/storage';
 import { SignJWT } from 'jose';
 

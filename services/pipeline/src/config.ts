@@ -9,7 +9,7 @@ import {
   readRetentionDays,
   readSecret,
   readText,
-} from '@lucid-sessions/contract/http';
+} from '@lucid-sessions/kit';
 
 export interface PipelineConfig {
   host: string;

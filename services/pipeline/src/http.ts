@@ -1,5 +1,5 @@
 /** The pipeline manager as a process of its own: the service behind its HTTP door. */
-import { createServiceHttp, type LogFileReader, serveLog } from '@lucid-sessions/contract/http';
+import { createServiceHttp, type LogFileReader, serveLog } from '@lucid-sessions/kit';
 import type { PipelineConfig } from './config.ts';
 import type { PipelineDeps } from './context.ts';
 import { createPipelineService, type PipelineService } from './service.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Route } from '@lucid-sessions/contract';
 import { tokenSha256 } from '@lucid-sessions/pipeline';
-import { sampleSession } from '../../storage/test/suites/index.ts';
+import { sampleSession } from '@lucid-sessions/storage/suites';
 import { type World, world } from './world.ts';
 
 const token = 'secret token';

@@ -9,7 +9,7 @@ import {
   readPipelineEnv,
   tokenSha256,
 } from '@lucid-sessions/pipeline';
-import { sampleSession } from '../../storage/test/suites/index.ts';
+import { sampleSession } from '@lucid-sessions/storage/suites';
 import { receiptOf, statistics, type World, world } from './world.ts';
 
 const check = (what: string, work: (world: World) => Promise<void>, limits: Partial<PipelineLimits> = {}) =>

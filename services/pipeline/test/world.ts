@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FsChunkStore, SqliteJobQueue, SqliteJournalStore, SqliteMetadataStore } from '@lucid-sessions/adapters';
 import {
   type Admission,
   type AnchorReceipt,
@@ -16,6 +15,7 @@ import {
   type RecordingStatistics,
   type Route,
 } from '@lucid-sessions/contract';
+import { FsChunkStore } from '@lucid-sessions/files';
 import {
   type Anchor,
   createPipelineService,
@@ -23,8 +23,9 @@ import {
   type PipelineLimits,
   type TransparencyLog,
 } from '@lucid-sessions/pipeline';
+import { SqliteJobQueue, SqliteJournalStore, SqliteMetadataStore } from '@lucid-sessions/sqlite';
 import { createStorageService } from '@lucid-sessions/storage';
-import { sampleChunk, sampleSession } from '../../storage/test/suites/index.ts';
+import { sampleChunk, sampleSession } from '@lucid-sessions/storage/suites';
 
 export const statistics: RecordingStatistics = {
   framesCount: 100,

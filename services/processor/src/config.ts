@@ -1,13 +1,6 @@
 /** Configuration of the chunk processor. Read once, in main. */
 import { hostname } from 'node:os';
-import {
-  type Environment,
-  EnvironmentError,
-  readInteger,
-  readPort,
-  readSecret,
-  readText,
-} from '@lucid-sessions/contract/http';
+import { type Environment, EnvironmentError, readInteger, readPort, readSecret, readText } from '@lucid-sessions/kit';
 
 export interface ProcessorConfig {
   host: string;

@@ -1,5 +1,5 @@
 /** The chunk processor as a process of its own: the service behind its HTTP door. */
-import { createServiceHttp } from '@lucid-sessions/contract/http';
+import { createServiceHttp } from '@lucid-sessions/kit';
 import type { ProcessorConfig } from './config.ts';
 import { createProcessor, type ProcessorDeps, type ProcessorService } from './service.ts';
 

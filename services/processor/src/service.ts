@@ -1,15 +1,18 @@
 /** Chunk Processor: seals what the recorder's spool closed, and signs what has to be believed later. */
 import { randomUUID } from 'node:crypto';
 import {
+  type ChunkReceipt,
   type ChunkToSeal,
+  type IndexPort,
   LucidError,
   type ProcessorPort,
   type ServiceHealth,
   type StoragePort,
   sessionIdSchema,
 } from '@lucid-sessions/contract';
-import { type Crypto, type RecordBody, recordBase } from '@lucid-sessions/evidence';
+import { type RecordBody, recordBase } from '@lucid-sessions/evidence';
 import { FRAME_BODY_BYTES_MAX } from '@lucid-sessions/recording';
+import type { Crypto } from '@lucid-sessions/wire';
 import { Chains } from './chain/chains.ts';
 import { finishSession } from './chain/finish.ts';
 import type { ClockCheck } from './chain/manifest-body.ts';
@@ -28,6 +31,8 @@ const waitingPerSession = 4;
 
 export interface ProcessorDeps {
   storage: StoragePort;
+  /** Told of every chunk that storage answered to have. */
+  index?: Pick<IndexPort, 'follow'>;
   crypto: Crypto;
   keys: ProcessorKeys;
   /** µs since 1970. */
@@ -78,6 +83,9 @@ export function createProcessor(config: ProcessorServiceConfig, deps: ProcessorD
     nowUs,
   });
   const clock = deps.clock ?? (() => ({ offsetUs: null, source: 'the system clock, not compared with another' }));
+  /** Asked again after a crash: answered from storage, without a new seal chain for nothing. */
+  const sealedBefore = async (chunk: ChunkToSeal): Promise<ChunkReceipt> =>
+    (await findStoredReceipt(storage, chunk)) ?? (await chains.take(chunk.sessionId)).seal(chunk);
   const finishing = new Map<string, ReturnType<ProcessorPort['finish']>>();
 
   return {
@@ -89,9 +97,9 @@ export function createProcessor(config: ProcessorServiceConfig, deps: ProcessorD
     async seal(chunk) {
       checkChunk(chunk);
       const held = chains.held(chunk.sessionId);
-      if (held !== null) return held.seal(chunk);
-      // Asked again after a crash: answered from storage, without a new seal chain for nothing.
-      return (await findStoredReceipt(storage, chunk)) ?? (await chains.take(chunk.sessionId)).seal(chunk);
+      const receipt = held === null ? await sealedBefore(chunk) : await held.seal(chunk);
+      deps.index?.follow(chunk.sessionId);
+      return receipt;
     },
     async finish(request) {
       const sessionId = request.session?.session_id;

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import { nodeCrypto } from '@lucid-sessions/adapters';
 import { type ChunkToSeal, LucidError, rpcClient } from '@lucid-sessions/contract';
 import {
   checkRecord,
@@ -12,6 +11,7 @@ import {
   toHex,
   verifySeal,
 } from '@lucid-sessions/evidence';
+import { nodeCrypto } from '@lucid-sessions/node';
 import { createProcessorServer } from '@lucid-sessions/processor';
 import fc from 'fast-check';
 import {

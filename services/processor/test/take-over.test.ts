@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { nodeCrypto } from '@lucid-sessions/adapters';
 import { LucidError, type StoragePort } from '@lucid-sessions/contract';
 import { checkRecord, fromHex, LEAF_RECORD_BYTES, readRecordOf, toHex, verifySeal } from '@lucid-sessions/evidence';
+import { nodeCrypto } from '@lucid-sessions/node';
 import {
   chunkOf,
   finishRequest,

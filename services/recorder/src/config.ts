@@ -10,7 +10,7 @@ import {
   readPort,
   readSecret,
   readText,
-} from '@lucid-sessions/contract/http';
+} from '@lucid-sessions/kit';
 
 export interface ListenerRule {
   host: string;

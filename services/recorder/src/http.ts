@@ -1,5 +1,5 @@
 /** The recorder as a process of its own: the service behind its HTTP door. */
-import { createServiceHttp } from '@lucid-sessions/contract/http';
+import { createServiceHttp } from '@lucid-sessions/kit';
 import type { RecorderConfig } from './config.ts';
 import { createRecorder, type Recorder, type RecorderDeps } from './recorder.ts';
 

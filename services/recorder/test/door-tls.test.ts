@@ -8,8 +8,9 @@ import { Duplex } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { connect as connectTls, createSecureContext, type SecureContextOptions, TLSSocket } from 'node:tls';
 import type { SessionTicket } from '@lucid-sessions/contract';
+import { connectClient, type Desktop, makeCertificate, startDesktop } from '@lucid-sessions/desktop';
 import { Connector } from '@lucid-sessions/rdp';
-import { connectClient, type Desktop, eventually, makeCertificate, startDesktop } from '@lucid-sessions/testkit';
+import { eventually } from '@lucid-sessions/testkit';
 import fc from 'fast-check';
 import { type Gateway, startGateway, ticketFor } from './gateway-kit.ts';
 

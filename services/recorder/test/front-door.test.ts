@@ -3,16 +3,10 @@ import { type AddressInfo, connect as connectTcp, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Admission, SessionTicket } from '@lucid-sessions/contract';
+import { ClientError, connectClient, type Desktop, type DesktopOptions, startDesktop } from '@lucid-sessions/desktop';
 import { Connector, clientInfoPdu, ErrorInfo, InfoFlag, requestFrame, SecurityFlag } from '@lucid-sessions/rdp';
 import { frameFlags, frameKinds } from '@lucid-sessions/recording';
-import {
-  ClientError,
-  connectClient,
-  type Desktop,
-  type DesktopOptions,
-  eventually,
-  startDesktop,
-} from '@lucid-sessions/testkit';
+import { eventually } from '@lucid-sessions/testkit';
 import { encode } from '@lucid-sessions/wire';
 import { type Gateway, startGateway, ticketFor } from './gateway-kit.ts';
 

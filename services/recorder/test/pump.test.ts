@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { connect as connectTls, createSecureContext, TLSSocket } from 'node:tls';
-import { makeCertificate } from '@lucid-sessions/testkit';
+import { makeCertificate } from '@lucid-sessions/desktop';
 import { Pump } from '../src/front-door/pump.ts';
 import { readSocket } from '../src/front-door/socket-reader.ts';
 

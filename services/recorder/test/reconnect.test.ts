@@ -2,10 +2,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Admission, SessionTicket } from '@lucid-sessions/contract';
-import { ErrorInfo } from '@lucid-sessions/rdp';
-import { beginsConnection, SessionDecoder } from '@lucid-sessions/rdp/graphics';
-import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
-import { SessionIndexer } from '@lucid-sessions/recording/session-index';
 import {
   ClientError,
   connectClient,
@@ -13,7 +9,11 @@ import {
   type DesktopOptions,
   type RdpClient,
   startDesktop,
-} from '@lucid-sessions/testkit';
+} from '@lucid-sessions/desktop';
+import { beginsConnection, SessionDecoder } from '@lucid-sessions/graphics';
+import { ErrorInfo } from '@lucid-sessions/rdp';
+import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
+import { SessionIndexer } from '@lucid-sessions/recording/session-index';
 import { type Gateway, type GatewayOptions, startGateway, ticketFor } from './gateway-kit.ts';
 import { temporaryDirectory } from './spool-kit.ts';
 

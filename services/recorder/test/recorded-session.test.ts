@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { createSecureContext, TLSSocket } from 'node:tls';
+import { connectClient, makeCertificate, type RdpClient } from '@lucid-sessions/desktop';
 import {
   Acceptor,
   ErrorInfo,
@@ -14,7 +15,6 @@ import {
   wrapShareControl,
 } from '@lucid-sessions/rdp';
 import { frameKinds } from '@lucid-sessions/recording';
-import { connectClient, makeCertificate, type RdpClient } from '@lucid-sessions/testkit';
 import { type Gateway, startGateway, ticketFor } from './gateway-kit.ts';
 
 interface Scripted {

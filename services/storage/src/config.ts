@@ -1,5 +1,5 @@
 /** Configuration of the storage service. Read once, in main. */
-import { type Environment, readBoolean, readPort, readSecret, readText } from '@lucid-sessions/contract/http';
+import { type Environment, readBoolean, readPort, readSecret, readText } from '@lucid-sessions/kit';
 
 export interface StorageConfig {
   host: string;

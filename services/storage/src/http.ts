@@ -1,5 +1,5 @@
 /** Storage as a process of its own: the service behind its HTTP door. */
-import { createServiceHttp } from '@lucid-sessions/contract/http';
+import { createServiceHttp } from '@lucid-sessions/kit';
 import type { StorageConfig } from './config.ts';
 import type { RecoveryReport } from './recovery.ts';
 import { createStorageService, type StorageDeps, type StorageService } from './service.ts';

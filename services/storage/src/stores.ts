@@ -1,5 +1,5 @@
 /**
- * What storage keeps things in. Two ports, implemented in packages/adapters and each held to its suite in `test/suites`:
+ * What storage keeps things in. Two ports, implemented in adapters and each held to its suite in `test/suites`:
  * rows (sessions, chain, leases, records, audit) and files (chunks, leaves, sidecars). All calls answer when durable.
  */
 import type {

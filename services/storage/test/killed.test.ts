@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { FsChunkStore, SqliteMetadataStore } from '@lucid-sessions/adapters';
+import { FsChunkStore } from '@lucid-sessions/files';
+import { SqliteMetadataStore } from '@lucid-sessions/sqlite';
 import {
   createStorageService,
   decodeLeafFields,

@@ -4,8 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { FsChunkStore, nodeCrypto, SqliteMetadataStore } from '@lucid-sessions/adapters';
 import { formatPublicKey, type ManifestBody, type OpenBody, recordBase, signRecord } from '@lucid-sessions/evidence';
+import { FsChunkStore } from '@lucid-sessions/files';
+import { nodeCrypto } from '@lucid-sessions/node';
+import { SqliteMetadataStore } from '@lucid-sessions/sqlite';
 import { createStorageService, leafHashOf, type RebuildDeps, rebuildSession } from '@lucid-sessions/storage';
 import { openSession, sampleChain, sampleChunk } from './suites/index.ts';
 

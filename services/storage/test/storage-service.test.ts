@@ -4,8 +4,9 @@ import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { FsChunkStore, SqliteMetadataStore } from '@lucid-sessions/adapters';
 import { LucidError, rpcClient } from '@lucid-sessions/contract';
+import { FsChunkStore } from '@lucid-sessions/files';
+import { SqliteMetadataStore } from '@lucid-sessions/sqlite';
 import {
   createStorageServer,
   createStorageService,

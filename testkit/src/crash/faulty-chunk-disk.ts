@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { type ChunkDisk, realDisk } from '@lucid-sessions/adapters';
+import { type ChunkDisk, realDisk } from '@lucid-sessions/files';
 import { failure, faultOf } from './fault-file.ts';
 
 const failIf = (operation: string): void => {

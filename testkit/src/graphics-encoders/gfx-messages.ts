@@ -1,4 +1,4 @@
-import { type GfxPdu, gfxPdu } from '@lucid-sessions/rdp/graphics';
+import { type GfxPdu, gfxPdu } from '@lucid-sessions/graphics';
 import { encode, Writer } from '@lucid-sessions/wire';
 
 /** Commands as the server sends them: RDP_SEGMENTED_DATA of uncompressed segments, [MS-RDPEGFX] 2.2.5.1. */

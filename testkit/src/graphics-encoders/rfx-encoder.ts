@@ -1,4 +1,4 @@
-import type { PixelBuffer, Rectangle } from '@lucid-sessions/rdp/graphics';
+import type { PixelBuffer, Rectangle } from '@lucid-sessions/graphics';
 import { Writer } from '@lucid-sessions/wire';
 import { encodeRlgr } from './rlgr-encoder.ts';
 import { coefficients, forwardBands, quantizeBands, tileComponents } from './wavelet-encoder.ts';

@@ -1,4 +1,4 @@
-import { createPixelBuffer, type PixelBuffer } from '@lucid-sessions/rdp/graphics';
+import { createPixelBuffer, type PixelBuffer } from '@lucid-sessions/graphics';
 
 /** A picture with what desktops have: flat areas, edges, gradients, and noise. The same every time for the same seed. */
 export function testPicture(width: number, height: number, seed = 1): PixelBuffer {

@@ -2,7 +2,7 @@
  * The forward half of RemoteFX: colour conversion, wavelet transform and quantization, from [MS-RDPRFX] 3.1.8.1 and
  * [MS-RDPEGFX] 3.2.8.1.2. Clear rather than fast.
  */
-import type { PixelBuffer } from '@lucid-sessions/rdp/graphics';
+import type { PixelBuffer } from '@lucid-sessions/graphics';
 
 /** Y, Cb and Cr of a 64 × 64 tile in 11.5 fixed point. Pixels outside the picture repeat its edge. */
 export function tileComponents(picture: PixelBuffer, left: number, top: number): [number[], number[], number[]] {

@@ -1,5 +1,6 @@
-import { type Crypto, openChunk, openInputs, type SessionKeys } from '@lucid-sessions/evidence';
+import { openChunk, openInputs, type SessionKeys } from '@lucid-sessions/evidence';
 import { type Frame, PAYLOAD_BYTES_MAX, portableDecompressor, readPayload } from '@lucid-sessions/recording';
+import type { Crypto } from '@lucid-sessions/wire';
 import type { ChunkEntry } from './chunk-table.ts';
 
 /** An opened chunk. `frames` are views of one payload. */

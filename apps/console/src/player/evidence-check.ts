@@ -1,9 +1,7 @@
 import {
   type BundleSource,
   bundleNames,
-  type Crypto,
   decodeLeaf,
-  equalBytes,
   LEAF_BYTES,
   LEAF_RECORD_BYTES,
   openTar,
@@ -14,6 +12,7 @@ import {
   verifyBundle,
 } from '@lucid-sessions/evidence';
 import { portableDecompressor } from '@lucid-sessions/recording';
+import { type Crypto, equalBytes } from '@lucid-sessions/wire';
 import { type ApiClient, ApiError } from '../api/client.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import type { ChunkTable } from './chunk-table.ts';

@@ -1,4 +1,4 @@
-import type { PointerShape, Rectangle } from '@lucid-sessions/rdp/graphics';
+import type { PointerShape, Rectangle } from '@lucid-sessions/graphics';
 import type { Picture } from './picture.ts';
 
 /** The client's own arrow: its picture is not in the recording, so this one stands for it. */

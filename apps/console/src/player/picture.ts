@@ -6,7 +6,7 @@ import {
   type SessionSnapshot,
   type WebCodecs,
   WebCodecsH264,
-} from '@lucid-sessions/rdp/graphics';
+} from '@lucid-sessions/graphics';
 import type { SoundPiece } from '@lucid-sessions/rdp/sound';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import type { PictureDecoder } from './engine.ts';

@@ -1,5 +1,5 @@
-import { type Crypto, openSidecar } from '@lucid-sessions/evidence';
-import { type CompactState, expandedState, type SessionSnapshot } from '@lucid-sessions/rdp/graphics';
+import { openSidecar } from '@lucid-sessions/evidence';
+import { type CompactState, expandedState, type SessionSnapshot } from '@lucid-sessions/graphics';
 import {
   decodeKeyframe,
   type KeyframeBase,
@@ -8,7 +8,7 @@ import {
   keyframeName,
   unpackState,
 } from '@lucid-sessions/recording/session-index';
-import { DecodeError } from '@lucid-sessions/wire';
+import { type Crypto, DecodeError } from '@lucid-sessions/wire';
 import { type ApiClient, query } from '../api/client.ts';
 import type { Facts, Pagination } from '../api/types.ts';
 import type { StoredStates } from './engine.ts';

@@ -1,4 +1,4 @@
-import type { PixelBuffer } from '@lucid-sessions/rdp/graphics';
+import type { PixelBuffer } from '@lucid-sessions/graphics';
 import type { Picture } from './picture.ts';
 import type { StoredKeyframes } from './stored-keyframes.ts';
 

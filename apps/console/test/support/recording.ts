@@ -4,9 +4,7 @@ import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
 import {
   bundleEntries,
-  type Crypto,
   chunkSuites,
-  concatBytes,
   ed25519Signer,
   encodeLeaf,
   formatPublicKey,
@@ -26,6 +24,7 @@ import {
 } from '@lucid-sessions/evidence';
 import { encodeNote, FrameWriter, frameKinds, type GatewayNote, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
 import { captureFrames, readCapture } from '@lucid-sessions/testkit';
+import { type Crypto, concatBytes } from '@lucid-sessions/wire';
 
 export const capturesDirectory = join(import.meta.dirname, '../../../../testkit/captures');
 

@@ -3,25 +3,11 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  FsChunkStore,
-  KeyDirectory,
-  type KeyUnwrapper,
-  type LogFiles,
-  logFilesIn,
-  nodeCrypto,
-  readCheckpoint,
-  recordSequence,
-  recordsFolder,
-  sessionFolder,
-  unwrapDek,
-} from '@lucid-sessions/adapters';
 import type { KeyWrap } from '@lucid-sessions/contract';
 import {
   checkNote,
   decodeEntries,
   entriesPath,
-  equalBytes,
   LEAF_BYTES,
   LEAF_RECORD_BYTES,
   leafHash,
@@ -33,7 +19,12 @@ import {
   TILE_WIDTH,
   toHex,
 } from '@lucid-sessions/evidence';
+import { FsChunkStore, recordSequence, recordsFolder, sessionFolder } from '@lucid-sessions/files';
+import { KeyDirectory, type KeyUnwrapper, unwrapDek } from '@lucid-sessions/keys';
+import { type LogFiles, logFilesIn, readCheckpoint } from '@lucid-sessions/log';
+import { nodeCrypto } from '@lucid-sessions/node';
 import type { Journal } from '@lucid-sessions/pipeline';
+import { equalBytes } from '@lucid-sessions/wire';
 import type { Output } from '../cli/output.ts';
 import { absentAsNull, exists, hashFile } from './files.ts';
 import { checkCopiedLog } from './log-part.ts';

@@ -2,7 +2,7 @@
 import { createHash, type Hash, randomBytes } from 'node:crypto';
 import { type FileHandle, open, opendir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { makeDirectoryDurably, syncDirectory } from '@lucid-sessions/adapters';
+import { makeDirectoryDurably, syncDirectory } from '@lucid-sessions/node';
 
 const pieceBytes = 1024 * 1024;
 const partial = /\.[0-9a-f]{8}\.partial$/;

@@ -11,7 +11,7 @@
  */
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readFileOrNull, syncDirectory, writeFileDurably } from '@lucid-sessions/adapters';
+import { readFileOrNull, syncDirectory, writeFileDurably } from '@lucid-sessions/node';
 import { CliError } from '../cli/output.ts';
 import { type FileFacts, filesIn, hashFile } from './files.ts';
 

@@ -1,16 +1,8 @@
 /** The log in a backup: public files of it, the full tiles shared by all runs. Its head is made again from them. */
 import { dirname, join } from 'node:path';
-import {
-  checkLogFiles,
-  LogError,
-  type LogFiles,
-  logFilesIn,
-  makeDirectoryDurably,
-  readCheckpoint,
-  tilesOf,
-  writeFileDurably,
-} from '@lucid-sessions/adapters';
 import { narrowing, type SignedCheckpoint } from '@lucid-sessions/evidence';
+import { checkLogFiles, LogError, type LogFiles, logFilesIn, readCheckpoint, tilesOf } from '@lucid-sessions/log';
+import { makeDirectoryDurably, writeFileDurably } from '@lucid-sessions/node';
 import { CliError } from '../cli/output.ts';
 import { exists } from './files.ts';
 

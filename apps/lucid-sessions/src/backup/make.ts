@@ -6,18 +6,11 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { readdir, rm } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
-import {
-  FsChunkStore,
-  KeyError,
-  KeyLock,
-  logFilesIn,
-  makeDirectoryDurably,
-  readFileOrNull,
-  sessionFolder,
-  syncDirectory,
-  writeFileDurably,
-} from '@lucid-sessions/adapters';
-import type { Environment } from '@lucid-sessions/contract/http';
+import { FsChunkStore, sessionFolder } from '@lucid-sessions/files';
+import { KeyError, KeyLock } from '@lucid-sessions/keys';
+import type { Environment } from '@lucid-sessions/kit';
+import { logFilesIn } from '@lucid-sessions/log';
+import { makeDirectoryDurably, readFileOrNull, syncDirectory, writeFileDurably } from '@lucid-sessions/node';
 import { CliError, exitCodes, formatBytes, type Output } from '../cli/output.ts';
 import { software } from '../server/software.ts';
 import { copyTree, exists, removePartials } from './files.ts';

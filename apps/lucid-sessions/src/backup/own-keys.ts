@@ -1,6 +1,6 @@
 /** Keys of an installation that open its sessions' keys. */
 import { join } from 'node:path';
-import { KeyDirectory, type KeyUnwrapper, LocalUnwrapper } from '@lucid-sessions/adapters';
+import { KeyDirectory, type KeyUnwrapper, LocalUnwrapper } from '@lucid-sessions/keys';
 import { exists } from './files.ts';
 
 /** None where no local key lies: reading one that is not there would make it. */

@@ -1,6 +1,6 @@
 /** Where the parts of an installation lie, and where a backup keeps its copies. */
 import { join, resolve } from 'node:path';
-import { type Environment, EnvironmentError } from '@lucid-sessions/contract/http';
+import { type Environment, EnvironmentError } from '@lucid-sessions/kit';
 import { readStorageEnv } from '@lucid-sessions/storage';
 import { dataDirectory } from '../server/environment.ts';
 

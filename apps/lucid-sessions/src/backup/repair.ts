@@ -1,19 +1,6 @@
 /** `check --repair`: rows made again for sessions whose chunks lie there without any. Needs stopped services. */
 import { join } from 'node:path';
 import {
-  FsChunkStore,
-  KeyError,
-  KeyLock,
-  type KeyUnwrapper,
-  nodeCrypto,
-  nodeDecompressor,
-  rebuildLogHead,
-  SqliteJournalStore,
-  SqliteLogHeadStore,
-  SqliteMetadataStore,
-  unwrapDek,
-} from '@lucid-sessions/adapters';
-import {
   chunkSuites,
   DEK_BYTES,
   decodeChunkHeader,
@@ -23,8 +10,13 @@ import {
   readRecord,
   toHex,
 } from '@lucid-sessions/evidence';
+import { FsChunkStore } from '@lucid-sessions/files';
+import { KeyError, KeyLock, type KeyUnwrapper, unwrapDek } from '@lucid-sessions/keys';
+import { rebuildLogHead, SqliteLogHeadStore } from '@lucid-sessions/log';
+import { nodeCrypto, nodeDecompressor } from '@lucid-sessions/node';
 import { type Journal, newJournal } from '@lucid-sessions/pipeline';
 import { PAYLOAD_BYTES_MAX, readPayloadHeader } from '@lucid-sessions/recording';
+import { SqliteJournalStore, SqliteMetadataStore } from '@lucid-sessions/sqlite';
 import { type RebuildDeps, type RebuiltSession, rebuildSession } from '@lucid-sessions/storage';
 import { CliError, type Output } from '../cli/output.ts';
 import { nowUs } from '../server/embedded-parts.ts';

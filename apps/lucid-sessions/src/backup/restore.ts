@@ -1,22 +1,18 @@
 /** `restore`: a backup into an empty data directory. A marker stands there from the first byte to the last. */
 import { readdir, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { checkNote, type SignedCheckpoint } from '@lucid-sessions/evidence';
+import { sessionFolder } from '@lucid-sessions/files';
+import { KeyDirectory, KeyError, KeyLock } from '@lucid-sessions/keys';
+import type { Environment } from '@lucid-sessions/kit';
+import { logFilesIn, readCheckpoint, rebuildLogHead } from '@lucid-sessions/log';
 import {
-  KeyDirectory,
-  KeyError,
-  KeyLock,
-  logFilesIn,
   makeDirectoryDurably,
   nodeCrypto,
-  readCheckpoint,
   readFileOrNull,
-  rebuildLogHead,
-  sessionFolder,
   syncDirectory,
   writeFileDurably,
-} from '@lucid-sessions/adapters';
-import type { Environment } from '@lucid-sessions/contract/http';
-import { checkNote, type SignedCheckpoint } from '@lucid-sessions/evidence';
+} from '@lucid-sessions/node';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
 import { nowUs } from '../server/embedded-parts.ts';
 import { markRestored } from '../server/restored-log.ts';

@@ -1,16 +1,9 @@
 /** Copies one session's folder: what is written once is not copied again, what is copied is checked against its leaf. */
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  decodeWraps,
-  makeDirectoryDurably,
-  readFileOrNull,
-  recordSequence,
-  recordsFolder,
-  syncDirectory,
-  wrapsName,
-} from '@lucid-sessions/adapters';
 import { decodeLeaf, LEAF_BYTES, LEAF_RECORD_BYTES, type Leaf, toHex } from '@lucid-sessions/evidence';
+import { decodeWraps, recordSequence, recordsFolder, wrapsName } from '@lucid-sessions/files';
+import { makeDirectoryDurably, readFileOrNull, syncDirectory } from '@lucid-sessions/node';
 import { absentAsNull, copyFile, hashFile, writeWhole } from './files.ts';
 
 export const leavesName = 'leaves.bin';

@@ -4,10 +4,12 @@
  */
 import { mkdir, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeDirectoryDurably, SqliteJournalStore, sessionFolder, syncDirectory } from '@lucid-sessions/adapters';
 import { LEAF_RECORD_BYTES } from '@lucid-sessions/evidence';
+import { sessionFolder } from '@lucid-sessions/files';
+import { makeDirectoryDurably, syncDirectory } from '@lucid-sessions/node';
 import type { Journal } from '@lucid-sessions/pipeline';
 import { segmentIndex, segmentPath } from '@lucid-sessions/recorder';
+import { SqliteJournalStore } from '@lucid-sessions/sqlite';
 import { absentAsNull, exists } from './files.ts';
 import type { Places } from './places.ts';
 import { MetadataRows } from './rows.ts';

@@ -2,8 +2,10 @@
  * What a captured connection is made of, safe to send to a stranger: kinds and counts, numbers that were negotiated, names of
  * channels and codecs. No bytes, no text, no address, no time of day comes out; only what is listed here does.
  */
+
+import { gfxCodecId, gfxPdu, SessionDecoder } from '@lucid-sessions/graphics';
 import { type InspectedEvent, StreamInspector } from '@lucid-sessions/rdp';
-import { BulkDecompressor, gfxCodecId, gfxPdu, SessionDecoder, ZgfxDecompressor } from '@lucid-sessions/rdp/graphics';
+import { BulkDecompressor, ZgfxDecompressor } from '@lucid-sessions/rdp/bulk';
 import { DecodeError, Reader } from '@lucid-sessions/wire';
 import type { RdpConnection } from './rdp-connections.ts';
 

@@ -1,7 +1,7 @@
 /** `backup`, `restore`, `check`: copies of an installation, and whether it, or a copy of it, is whole. */
 import { constants, setPriority } from 'node:os';
 import { resolve } from 'node:path';
-import type { Environment } from '@lucid-sessions/contract/http';
+import type { Environment } from '@lucid-sessions/kit';
 import { type CheckReport, checkPlaces } from '../backup/check.ts';
 import { exists } from '../backup/files.ts';
 import { otherRuns } from '../backup/layout.ts';

@@ -1,6 +1,6 @@
 /** `evm deploy`: puts the anchor contract on a chain. Needed once per chain; a contract may serve many installations. */
-import { deployEvmContract } from '@lucid-sessions/adapters';
-import { type Environment, EnvironmentError } from '@lucid-sessions/contract/http';
+import { deployEvmContract } from '@lucid-sessions/anchors';
+import { type Environment, EnvironmentError } from '@lucid-sessions/kit';
 import type { Output } from '../cli/output.ts';
 import { readEvmChain, readEvmSender } from '../server/evm.ts';
 

@@ -1,6 +1,7 @@
 /** Whether a walk through a recording needed H.264, and what decoded it: who looks at a picture may want to know. */
-import { createH264Decoder, ownH264Decoder } from '@lucid-sessions/adapters';
-import type { H264Decoder } from '@lucid-sessions/rdp/graphics';
+
+import type { H264Decoder } from '@lucid-sessions/graphics';
+import { createH264Decoder, ownH264Decoder } from '@lucid-sessions/node';
 
 export class H264Use {
   #used = false;

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { AgeUnwrapper, unwrapDek } from '@lucid-sessions/adapters';
 import { type BundleWrap, fromBase64 } from '@lucid-sessions/evidence';
+import { AgeUnwrapper, unwrapDek } from '@lucid-sessions/keys';
 import { CliError, exitCodes } from '../cli/output.ts';
 
 /** Opens a bundle's wrapped data key with the identities of an age file (`age-keygen`'s format: one per line, # comments). */

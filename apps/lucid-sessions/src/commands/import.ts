@@ -1,6 +1,6 @@
 /** `import`: RDP connections of a capture as recordings of an installation, as a redacted report or as an .rdpcap file. */
 import { writeFile } from 'node:fs/promises';
-import { ownFileMode } from '@lucid-sessions/adapters';
+import { ownFileMode } from '@lucid-sessions/node';
 import { type CaptureRecord, encodeCapture } from '@lucid-sessions/recording';
 import { type CaptureSource, readCaptureSource, unknownEnd } from '../capture/capture-source.ts';
 import type { RdpConnection, RdpFindings } from '../capture/rdp-connections.ts';

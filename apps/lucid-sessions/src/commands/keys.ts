@@ -2,19 +2,12 @@
 import { randomUUID } from 'node:crypto';
 import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
-import {
-  KeyDirectory,
-  KeyError,
-  type KeyInfo,
-  KeyLock,
-  type KeyWrapper,
-  makeAgeIdentity,
-  SqliteThread,
-  writeOwnFile,
-} from '@lucid-sessions/adapters';
-import type { Environment } from '@lucid-sessions/contract/http';
 import { formatPublicKey, keyIdOf } from '@lucid-sessions/evidence';
+import { KeyDirectory, KeyError, type KeyInfo, KeyLock, type KeyWrapper, makeAgeIdentity } from '@lucid-sessions/keys';
+import type { Environment } from '@lucid-sessions/kit';
+import { writeOwnFile } from '@lucid-sessions/node';
 import { readProcessorEnv } from '@lucid-sessions/processor';
+import { SqliteThread } from '@lucid-sessions/sqlite';
 import { createStorageService, readStorageEnv, type StorageService } from '@lucid-sessions/storage';
 import type { ApiClient } from '../cli/api-client.ts';
 import { type Ask, type Consent, consentTo, missingConsent } from '../cli/consent.ts';

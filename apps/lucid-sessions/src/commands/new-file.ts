@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { access, link, open, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { makeOwnFolder, ownFileMode } from '@lucid-sessions/adapters';
+import { makeOwnFolder, ownFileMode } from '@lucid-sessions/node';
 import { CliError } from '../cli/output.ts';
 
 /**

@@ -1,14 +1,9 @@
 /** `picture`: what the client showed at one moment of a recording, as PNG. */
 import { stat, writeFile } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
-import { encodePng, ownFileMode } from '@lucid-sessions/adapters';
-import {
-  createPixelBuffer,
-  importedText,
-  markImported,
-  paintScreen,
-  SessionDecoder,
-} from '@lucid-sessions/rdp/graphics';
+import { createPixelBuffer, importedText, markImported, paintScreen, SessionDecoder } from '@lucid-sessions/graphics';
+import { ownFileMode } from '@lucid-sessions/node';
+import { encodePng } from '../../../../adapters/node/src/png-file.ts';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
 import { H264Use } from './h264-use.ts';
 import { writeNewFile } from './new-file.ts';

@@ -1,6 +1,5 @@
 /** A recording's frames, chunk after chunk, from the API or from an evidence bundle: at no time more than one chunk is held. */
 import { stat } from 'node:fs/promises';
-import { nodeCrypto, nodeDecompressor, openBundle } from '@lucid-sessions/adapters';
 import { chunkIdOf } from '@lucid-sessions/contract';
 import {
   type BundleSource,
@@ -11,7 +10,6 @@ import {
   chunkSuites,
   DEK_BYTES,
   decodeChunkHeader,
-  equalBytes,
   openChunk,
   parseCanonicalJson,
   type ReadingKey,
@@ -20,8 +18,10 @@ import {
   SMALL_FILE_BYTES_MAX,
   wrapsSchema,
 } from '@lucid-sessions/evidence';
+import { openBundle } from '@lucid-sessions/files';
+import { nodeCrypto, nodeDecompressor } from '@lucid-sessions/node';
 import { type Frame, PAYLOAD_BYTES_MAX, readPayload } from '@lucid-sessions/recording';
-import { DecodeError } from '@lucid-sessions/wire';
+import { DecodeError, equalBytes } from '@lucid-sessions/wire';
 import { type ApiClient, patiently } from '../cli/api-client.ts';
 import { CliError, exitCodes } from '../cli/output.ts';
 import { identityUnwrapper } from './identity-file.ts';

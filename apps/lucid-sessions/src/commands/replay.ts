@@ -1,6 +1,6 @@
 /** Walks a recording through a session decoder. */
 import { setImmediate } from 'node:timers/promises';
-import type { SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import type { SessionDecoder } from '@lucid-sessions/graphics';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import { CliError } from '../cli/output.ts';
 import type { Recording } from './recording-reader.ts';

@@ -1,5 +1,5 @@
 /** `up`: runs the services and says where they are. */
-import { type Environment, readRetentionDays } from '@lucid-sessions/contract/http';
+import { type Environment, readRetentionDays } from '@lucid-sessions/kit';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
 import { loadAdminToken } from '../server/admin-token.ts';
 import { type RunningLucid, startLucid } from '../server/compose.ts';

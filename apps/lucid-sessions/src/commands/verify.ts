@@ -1,7 +1,6 @@
 /** `verify`: a bundle, offline, against a policy file. No server, no decryption key, no network. */
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createH264Decoder, nodeCrypto, nodeDecompressor, openBundle } from '@lucid-sessions/adapters';
 import {
   type BundleSource,
   formatReport,
@@ -12,6 +11,8 @@ import {
   type VerifyOptions,
   verifyBundle,
 } from '@lucid-sessions/evidence';
+import { openBundle } from '@lucid-sessions/files';
+import { createH264Decoder, nodeCrypto, nodeDecompressor } from '@lucid-sessions/node';
 import { ReplayWalk } from '@lucid-sessions/recording/replay';
 import { DecodeError } from '@lucid-sessions/wire';
 import type { ApiClient } from '../cli/api-client.ts';

@@ -9,7 +9,7 @@ import {
   type PointerState,
   paintScreen,
   SessionDecoder,
-} from '@lucid-sessions/rdp/graphics';
+} from '@lucid-sessions/graphics';
 import { CliError, exitCodes, formatBytes, type Output } from '../cli/output.ts';
 import { H264Use } from './h264-use.ts';
 import { writeNewFile } from './new-file.ts';

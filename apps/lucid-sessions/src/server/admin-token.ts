@@ -1,5 +1,5 @@
 /** The ready administrator token of an embedded installation: made once, kept in a 0600 file. */
-import type { Environment } from '@lucid-sessions/contract/http';
+import type { Environment } from '@lucid-sessions/kit';
 import { decodeJwt } from 'jose';
 import { makeToken } from '../commands/token.ts';
 import type { DataDirectory } from './environment.ts';

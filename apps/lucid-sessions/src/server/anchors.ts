@@ -8,9 +8,8 @@ import {
   checkEvmAnchor,
   EvmAnchor,
   TimestampAnchor,
-} from '@lucid-sessions/adapters';
+} from '@lucid-sessions/anchors';
 import { type AnchorReceipt, LucidError, type StoragePort } from '@lucid-sessions/contract';
-import { type Environment, EnvironmentError, readText, readUrl } from '@lucid-sessions/contract/http';
 import {
   type AnchorVerdict,
   type BundleAnchor,
@@ -18,6 +17,7 @@ import {
   readAuthority,
   type TimestampAuthority,
 } from '@lucid-sessions/evidence';
+import { type Environment, EnvironmentError, readText, readUrl } from '@lucid-sessions/kit';
 import type { Anchor, AnchorRequest } from '@lucid-sessions/pipeline';
 import { readEvmAnchor, readEvmChain } from './evm.ts';
 import { readConfiguredSecret, unreadable } from './secret-file.ts';

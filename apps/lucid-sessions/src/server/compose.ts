@@ -4,22 +4,6 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import {
-  type ChunkDisk,
-  embeddedLogPort,
-  FileReserve,
-  h264Missing,
-  KeyDirectory,
-  KeyLock,
-  logFileReader,
-  nodeCrypto,
-  nodeDecompressor,
-  ownH264Decoder,
-  SessionIndexes,
-  SqliteThread,
-  type VaultTransit,
-  withReserve,
-} from '@lucid-sessions/adapters';
 import { createApiServer, readApiEnv } from '@lucid-sessions/api';
 import {
   LucidError,
@@ -31,12 +15,18 @@ import {
   rpcFailoverClient,
   type StoragePort,
 } from '@lucid-sessions/contract';
-import { type Environment, readInteger, readText, readUrl } from '@lucid-sessions/contract/http';
 import { parsePolicy, replayFields } from '@lucid-sessions/evidence';
+import { type ChunkDisk, FileReserve, withReserve } from '@lucid-sessions/files';
+import { SessionIndexes } from '@lucid-sessions/indexer';
+import { KeyDirectory, KeyLock, type VaultTransit } from '@lucid-sessions/keys';
+import { type Environment, readInteger, readText, readUrl } from '@lucid-sessions/kit';
+import { embeddedLogPort, logFileReader } from '@lucid-sessions/log';
+import { h264Missing, indexerPlatform, nodeCrypto, nodeDecompressor, ownH264Decoder } from '@lucid-sessions/node';
 import { createPipelineServer, readPipelineEnv } from '@lucid-sessions/pipeline';
 import { createProcessorServer, readProcessorEnv } from '@lucid-sessions/processor';
 import { type Recorder, readRecorderEnv, startRecorderServer } from '@lucid-sessions/recorder';
 import { REPLAY_RULES } from '@lucid-sessions/recording';
+import { SqliteThread } from '@lucid-sessions/sqlite';
 import { createStorageServer, readStorageEnv } from '@lucid-sessions/storage';
 import { anchorCheck, openAnchors } from './anchors.ts';
 import { consoleFiles } from './console-files.ts';
@@ -49,7 +39,6 @@ import {
   serviceNames,
   withOwnSecrets,
 } from './environment.ts';
-import { followedStorage } from './followed-storage.ts';
 import { readKeyframePolicy, tellKeyframePolicy } from './keyframe-policy.ts';
 import type { Door } from './ports.ts';
 import { preflight, startProblem } from './preflight.ts';
@@ -220,6 +209,8 @@ class Composer {
     const keys = await openKeys(this.#directory, this.#vault);
     const indexes = new SessionIndexes({
       storage,
+      crypto: nodeCrypto,
+      platform: indexerPlatform,
       unwrapKey: keys.unwrap,
       keyframes: readKeyframePolicy(this.#environment),
       onError: (where, thrown) => this.#problem(where, thrown),
@@ -262,7 +253,8 @@ class Composer {
     const onError = this.#onError('processor');
     const indexes = await this.#sessionIndexes(storage);
     const server = createProcessorServer(config, {
-      storage: followedStorage(storage, (sessionId) => indexes.follow(sessionId)),
+      storage,
+      index: indexes,
       software: `${software.name} ${software.version}`,
       crypto: nodeCrypto,
       keys: keys.processor,

@@ -2,10 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The build is no part of the published package: only its type is known here. */
-type BuildScript = typeof import('../../../../scripts/build.ts');
-
-/** Set by the build: the published package never looks for a script outside itself. */
+/** Set by the build: the published package holds the console, and nothing that builds it. */
 declare const IS_PUBLISHED: boolean | undefined;
 
 /** The directory to serve, or null where there is neither a built console nor the means to build it. */
@@ -13,8 +10,6 @@ export async function consoleFiles(): Promise<string | null> {
   const published = join(import.meta.dirname, 'console');
   if (existsSync(join(published, 'index.html'))) return published;
   if (typeof IS_PUBLISHED !== 'undefined') return null;
-  const script = new URL('../../../../scripts/build.ts', import.meta.url);
-  if (!existsSync(script)) return null;
-  const { buildConsole } = (await import(script.href)) as BuildScript;
+  const { buildConsole } = await import('@lucid-sessions/console/build');
   return (await buildConsole()).outdir;
 }

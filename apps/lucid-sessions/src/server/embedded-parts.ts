@@ -2,24 +2,23 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
+import { type KeyWrap, LucidError } from '@lucid-sessions/contract';
+import { type ChunkDisk, FsChunkStore } from '@lucid-sessions/files';
 import {
   AgeWrapper,
-  type ChunkDisk,
-  EmbeddedLog,
-  FsChunkStore,
   KeyDirectory,
   type KeyUnwrapper,
   type KeyWrapper,
   LocalUnwrapper,
   LocalWrapper,
-  type SqliteThread,
   unwrapDek,
   type VaultTransit,
   WrapError,
-} from '@lucid-sessions/adapters';
-import { type KeyWrap, LucidError } from '@lucid-sessions/contract';
-import { type Environment, EnvironmentError, readText } from '@lucid-sessions/contract/http';
+} from '@lucid-sessions/keys';
+import { type Environment, EnvironmentError, readText } from '@lucid-sessions/kit';
+import { EmbeddedLog } from '@lucid-sessions/log';
 import type { ProcessorKeys } from '@lucid-sessions/processor';
+import type { SqliteThread } from '@lucid-sessions/sqlite';
 import type { ChunkStore, MetadataStore, StorageConfig } from '@lucid-sessions/storage';
 import { accessProblem } from './data-access.ts';
 import type { DataDirectory } from './environment.ts';

@@ -1,6 +1,6 @@
 /** The EVM anchor's settings, from the environment. */
-import type { EvmAnchorOptions, EvmChainOptions, EvmFinality } from '@lucid-sessions/adapters';
-import { type Environment, EnvironmentError, readInteger, readText, readUrl } from '@lucid-sessions/contract/http';
+import type { EvmAnchorOptions, EvmChainOptions, EvmFinality } from '@lucid-sessions/anchors';
+import { type Environment, EnvironmentError, readInteger, readText, readUrl } from '@lucid-sessions/kit';
 import { readConfiguredSecret } from './secret-file.ts';
 
 const feeGwei = { min: 1, max: 1_000_000, fallback: 100 };

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
-import type { KeyframePolicy } from '@lucid-sessions/adapters';
-import { type Environment, readInteger } from '@lucid-sessions/contract/http';
+import type { KeyframePolicy } from '@lucid-sessions/indexer';
+import { type Environment, readInteger } from '@lucid-sessions/kit';
 
 const variable = 'LUCID_KEYFRAMES_AHEAD_PERCENT';
 

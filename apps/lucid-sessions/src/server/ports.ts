@@ -1,7 +1,7 @@
 /** Whether every port can be had, before anything else is begun. */
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
-import { EnvironmentError } from '@lucid-sessions/contract/http';
+import { EnvironmentError } from '@lucid-sessions/kit';
 
 /** Where something will listen, and which variables say so. */
 export interface Door {

@@ -2,9 +2,10 @@
  * What can be known to fail before anything is made: wrong values, unreadable files and directories, taken ports. Each is an
  * EnvironmentError that names its variable. Whatever happens between this look and the start is told by the start itself.
  */
-import { AgeWrapper } from '@lucid-sessions/adapters';
+
 import { checkJwtKey, readApiEnv } from '@lucid-sessions/api';
-import { type Environment, EnvironmentError } from '@lucid-sessions/contract/http';
+import { AgeWrapper } from '@lucid-sessions/keys';
+import { type Environment, EnvironmentError } from '@lucid-sessions/kit';
 import { readPipelineEnv } from '@lucid-sessions/pipeline';
 import { readProcessorEnv } from '@lucid-sessions/processor';
 import { checkCertificate, readRecorderEnv } from '@lucid-sessions/recorder';

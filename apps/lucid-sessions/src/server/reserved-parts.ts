@@ -1,8 +1,8 @@
 /** Who gets the reserve of a full disk: whoever looks and deletes, never a recording. */
 import { dirname, resolve } from 'node:path';
-import type { FileReserve } from '@lucid-sessions/adapters';
 import type { AuditEvent } from '@lucid-sessions/contract';
-import type { Environment } from '@lucid-sessions/contract/http';
+import type { FileReserve } from '@lucid-sessions/files';
+import type { Environment } from '@lucid-sessions/kit';
 import type { TransparencyLog } from '@lucid-sessions/pipeline';
 import { type MetadataStore, readStorageEnv } from '@lucid-sessions/storage';
 

@@ -4,8 +4,9 @@
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type EmbeddedLog, readFileOrNull, syncDirectory, writeFileDurably } from '@lucid-sessions/adapters';
 import type { StoragePort } from '@lucid-sessions/contract';
+import type { EmbeddedLog } from '@lucid-sessions/log';
+import { readFileOrNull, syncDirectory, writeFileDurably } from '@lucid-sessions/node';
 
 export interface RestoredLog {
   origin: string;

@@ -1,7 +1,7 @@
 /** A restore that was cut off leaves its marker: nothing may be started on half an installation. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { readFileOrNull } from '@lucid-sessions/adapters';
+import { readFileOrNull } from '@lucid-sessions/node';
 
 export interface Restoring {
   backup: string;

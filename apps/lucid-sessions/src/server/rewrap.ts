@@ -1,4 +1,6 @@
 /** Rotation of what session keys are wrapped to: every session's wraps are made anew, chunk files and records stay. */
+
+import type { KeyWrap, StoragePort } from '@lucid-sessions/contract';
 import {
   type KeyUnwrapper,
   type KeyWrapper,
@@ -8,8 +10,7 @@ import {
   unwrapDek,
   VAULT_TRANSIT_SCHEME,
   wrapDek,
-} from '@lucid-sessions/adapters';
-import type { KeyWrap, StoragePort } from '@lucid-sessions/contract';
+} from '@lucid-sessions/keys';
 
 /** The wraps a session shall have; null when it has them already. */
 export type Rewrap = (wraps: KeyWrap[]) => Promise<KeyWrap[] | null>;

@@ -2,7 +2,7 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { EnvironmentError } from '@lucid-sessions/contract/http';
+import { EnvironmentError } from '@lucid-sessions/kit';
 import type { ServiceName } from './environment.ts';
 
 /** Processors share sessions by leases, APIs keep nothing. */

@@ -1,7 +1,8 @@
 /** Whom others may trust of this installation: the policy file of docs/format.md, section 9. */
-import type { KeyDirectory } from '@lucid-sessions/adapters';
-import type { Environment } from '@lucid-sessions/contract/http';
+
 import { formatNoteKey } from '@lucid-sessions/evidence';
+import type { KeyDirectory } from '@lucid-sessions/keys';
+import type { Environment } from '@lucid-sessions/kit';
 import { readTsas } from './anchors.ts';
 import { logOrigin } from './embedded-parts.ts';
 import type { DataDirectory } from './environment.ts';

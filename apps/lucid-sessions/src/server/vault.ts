@@ -1,6 +1,6 @@
 /** The settings of Vault's transit engine, from the environment. */
-import { VaultTransit } from '@lucid-sessions/adapters';
-import { type Environment, EnvironmentError, readText, readUrl } from '@lucid-sessions/contract/http';
+import { VaultTransit } from '@lucid-sessions/keys';
+import { type Environment, EnvironmentError, readText, readUrl } from '@lucid-sessions/kit';
 import { readSecretFile } from './secret-file.ts';
 
 const charactersMax = 200;

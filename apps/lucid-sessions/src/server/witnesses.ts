@@ -1,9 +1,10 @@
 /** Witnesses of the embedded log, from the environment. */
 import { createHash } from 'node:crypto';
-import { type EmbeddedLog, LogWitnesses, nodeCrypto, type WitnessAddress } from '@lucid-sessions/adapters';
 import type { StoragePort } from '@lucid-sessions/contract';
-import { type Environment, EnvironmentError, readInteger, readText, readUrl } from '@lucid-sessions/contract/http';
 import { noteAlgorithms, parseNoteKey } from '@lucid-sessions/evidence';
+import { type Environment, EnvironmentError, readInteger, readText, readUrl } from '@lucid-sessions/kit';
+import { type EmbeddedLog, LogWitnesses, type WitnessAddress } from '@lucid-sessions/log';
+import { nodeCrypto } from '@lucid-sessions/node';
 
 const witnessesMax = 16;
 const mustBe = `must be at most ${witnessesMax} witnesses, with commas, each its verifier key (name+hash+base64), a space and its URL`;

@@ -8,7 +8,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ClientError, connectClient, type Desktop, type RdpClient } from '@lucid-sessions/testkit';
+import { ClientError, connectClient, type Desktop, type RdpClient } from '@lucid-sessions/desktop';
 import { readDescription } from '../../src/backup/layout.ts';
 import { backupPlaces } from '../../src/backup/places.ts';
 import { MetadataRows } from '../../src/backup/rows.ts';

@@ -1,5 +1,5 @@
 /** `up` for crash tests: the same composition, with disks of the tests' choosing under spool and storage. Says where it listens as JSON. */
-import type { ChunkDisk } from '@lucid-sessions/adapters';
+import type { ChunkDisk } from '@lucid-sessions/files';
 import { parseServices } from '../../src/commands/up.ts';
 import { startLucid } from '../../src/server/compose.ts';
 import { serviceNames } from '../../src/server/environment.ts';

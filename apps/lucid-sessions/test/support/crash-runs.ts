@@ -3,15 +3,8 @@
  * recording holds is compared with what an independent witness saw.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  compareWithWitness,
-  connectClient,
-  type Desktop,
-  eventually,
-  type RdpClient,
-  startWitness,
-  type Witness,
-} from '@lucid-sessions/testkit';
+import { connectClient, type Desktop, type RdpClient } from '@lucid-sessions/desktop';
+import { compareWithWitness, eventually, startWitness, type Witness } from '@lucid-sessions/testkit';
 import type { SessionAnswer } from '../../src/commands/sessions.ts';
 import { armSession, readRecording, verifySession } from './gateway.ts';
 import type { House } from './house.ts';

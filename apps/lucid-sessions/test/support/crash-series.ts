@@ -1,6 +1,6 @@
 /** Many crash runs over every victim, and their figures. */
 import { fileURLToPath } from 'node:url';
-import type { Desktop } from '@lucid-sessions/testkit';
+import type { Desktop } from '@lucid-sessions/desktop';
 import { type CrashRun, crashRun, type RunOutcome } from './crash-runs.ts';
 import { type House, type HouseOptions, oneProcess, severalProcesses, startHouse } from './house.ts';
 

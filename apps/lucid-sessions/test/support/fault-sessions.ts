@@ -2,15 +2,9 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connectClient, type Desktop, type RdpClient } from '@lucid-sessions/desktop';
 import type { VerificationReport } from '@lucid-sessions/evidence';
-import {
-  compareWithWitness,
-  connectClient,
-  type Desktop,
-  type RdpClient,
-  startWitness,
-  type Witness,
-} from '@lucid-sessions/testkit';
+import { compareWithWitness, startWitness, type Witness } from '@lucid-sessions/testkit';
 import { finished } from './crash-runs.ts';
 import { armSession, readRecording, verifySession } from './gateway.ts';
 import type { House } from './house.ts';

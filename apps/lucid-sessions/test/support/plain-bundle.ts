@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { nodeCrypto } from '@lucid-sessions/adapters';
 import { bundleNames, type ChunkHeader, chunkSuites, encodeJson, sealChunk } from '@lucid-sessions/evidence';
+import { nodeCrypto } from '@lucid-sessions/node';
 import { FrameWriter, frameFlags, frameKinds, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
 import { type CaptureRecord, readCapture } from '@lucid-sessions/testkit';
 

@@ -1,6 +1,5 @@
-import { DecodeError } from '@lucid-sessions/wire';
+import { DecodeError, equalBytes } from '@lucid-sessions/wire';
 import { keccak_256 } from '@noble/hashes/sha3.js';
-import { equalBytes } from '../crypto.ts';
 import { decodeRlp, type RlpItem, rlpBytes } from './rlp.ts';
 
 const nodesMax = 65;

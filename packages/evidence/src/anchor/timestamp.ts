@@ -1,6 +1,5 @@
-import { DecodeError } from '@lucid-sessions/wire';
+import { type Crypto, DecodeError, equalBytes, type SpkiSignature } from '@lucid-sessions/wire';
 import { sha256, sha384, sha512 } from '@noble/hashes/sha2.js';
-import { type Crypto, equalBytes, type SpkiSignature } from '../crypto.ts';
 import { fromHex, toHex } from '../text.ts';
 import { type DerElement, derChildren, derContext, derTags, derTimeUs, expectTag, readDer, writeDer } from './der.ts';
 

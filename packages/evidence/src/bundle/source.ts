@@ -1,5 +1,4 @@
-import { DecodeError } from '@lucid-sessions/wire';
-import type { MaybePromise } from '../crypto.ts';
+import { DecodeError, type MaybePromise } from '@lucid-sessions/wire';
 
 export interface BundleFile {
   name: string;

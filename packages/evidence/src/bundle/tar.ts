@@ -1,5 +1,4 @@
-import { DecodeError } from '@lucid-sessions/wire';
-import { equalBytes } from '../crypto.ts';
+import { DecodeError, equalBytes } from '@lucid-sessions/wire';
 import { utf8 } from '../text.ts';
 import {
   BUNDLE_FILES_MAX,

@@ -1,8 +1,9 @@
-import { concatBytes, type MaybePromise, sha256 } from '../crypto.ts';
+import { concatBytes, type MaybePromise } from '@lucid-sessions/wire';
 import { LEAF_BYTES, LEAF_RECORD_BYTES, leafHash } from '../envelope/leaf.ts';
 import { inclusionProof } from '../merkle/proof.ts';
 import { encodeJson } from '../record/json.ts';
 import { toHex, utf8 } from '../text.ts';
+import { sha256 } from '../web-crypto.ts';
 import {
   type BundleAnchor,
   type BundleConsistency,

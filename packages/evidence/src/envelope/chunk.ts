@@ -1,5 +1,4 @@
-import { DecodeError } from '@lucid-sessions/wire';
-import { type Crypto, concatBytes, equalBytes, type SyncCrypto } from '../crypto.ts';
+import { type Crypto, concatBytes, DecodeError, equalBytes, type SyncCrypto } from '@lucid-sessions/wire';
 import { utf8 } from '../text.ts';
 import {
   CHUNK_HEADER_BYTES,

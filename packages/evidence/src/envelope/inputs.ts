@@ -1,5 +1,5 @@
 import { clearInputFlags, eachInput, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
-import { type Crypto, concatBytes } from '../crypto.ts';
+import { type Crypto, concatBytes } from '@lucid-sessions/wire';
 import { utf8 } from '../text.ts';
 import type { ChunkHeader } from './chunk-header.ts';
 

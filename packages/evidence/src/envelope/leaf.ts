@@ -1,5 +1,4 @@
-import { DecodeError, Reader, Writer } from '@lucid-sessions/wire';
-import { type Crypto, concatBytes } from '../crypto.ts';
+import { type Crypto, concatBytes, DecodeError, Reader, Writer } from '@lucid-sessions/wire';
 import { hashLeaf } from '../merkle/hash.ts';
 import { utf8 } from '../text.ts';
 

@@ -1,5 +1,5 @@
-import { sha256 } from '../crypto.ts';
 import { utf8 } from '../text.ts';
+import { sha256 } from '../web-crypto.ts';
 
 export const SESSION_ID_BYTES = 16;
 const DOMAIN = utf8('lucid-sessions/v1/session-id\0');

@@ -1,4 +1,4 @@
-import { type Crypto, concatBytes } from '../crypto.ts';
+import { type Crypto, concatBytes } from '@lucid-sessions/wire';
 import { utf8 } from '../text.ts';
 
 /** What a session's DEK opens, apart: pictures and everything else, and what was typed and copied. 32 bytes each. */

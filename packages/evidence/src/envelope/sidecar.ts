@@ -1,5 +1,4 @@
-import { DecodeError } from '@lucid-sessions/wire';
-import { type Crypto, concatBytes, equalBytes } from '../crypto.ts';
+import { type Crypto, concatBytes, DecodeError, equalBytes } from '@lucid-sessions/wire';
 import { utf8 } from '../text.ts';
 import { sessionIdBytes } from './session-id.ts';
 

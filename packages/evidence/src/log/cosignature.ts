@@ -1,5 +1,4 @@
-import { Reader, Writer } from '@lucid-sessions/wire';
-import type { Crypto } from '../crypto.ts';
+import { type Crypto, Reader, Writer } from '@lucid-sessions/wire';
 import { utf8 } from '../text.ts';
 import {
   type NoteKey,

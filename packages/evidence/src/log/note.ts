@@ -1,6 +1,6 @@
-import { DecodeError } from '@lucid-sessions/wire';
-import { type Crypto, concatBytes, equalBytes, type MaybePromise, sha256 } from '../crypto.ts';
+import { type Crypto, concatBytes, DecodeError, equalBytes, type MaybePromise } from '@lucid-sessions/wire';
 import { fromBase64, fromUtf8, toBase64, toHex, utf8 } from '../text.ts';
+import { sha256 } from '../web-crypto.ts';
 
 /** C2SP signed-note: text that ends in a newline, an empty line, signature lines. */
 export interface SignedNote {

@@ -1,5 +1,4 @@
-import { DecodeError, Reader, Writer } from '@lucid-sessions/wire';
-import { concatBytes, type MaybePromise } from '../crypto.ts';
+import { concatBytes, DecodeError, type MaybePromise, Reader, Writer } from '@lucid-sessions/wire';
 import { HASH_BYTES } from '../merkle/hash.ts';
 import { completeSubtrees, joinSubtrees, type LeafRange } from '../merkle/proof.ts';
 import { MerkleTree, merkleRoot } from '../merkle/tree.ts';

@@ -1,6 +1,5 @@
 /** C2SP tlog-witness: asking somebody who remembers a log to cosign its checkpoint. */
-import { DecodeError } from '@lucid-sessions/wire';
-import { equalBytes } from '../crypto.ts';
+import { DecodeError, equalBytes } from '@lucid-sessions/wire';
 import { toBase64 } from '../text.ts';
 import { type NoteKey, type NoteSignature, noteKeyHash, parseNote } from './note.ts';
 

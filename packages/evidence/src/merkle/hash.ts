@@ -1,4 +1,4 @@
-import { sha256 } from '../crypto.ts';
+import { sha256 } from '../web-crypto.ts';
 
 const LEAF = Uint8Array.of(0x00);
 const NODE = Uint8Array.of(0x01);

@@ -1,4 +1,4 @@
-import { equalBytes } from '../crypto.ts';
+import { equalBytes } from '@lucid-sessions/wire';
 import { HASH_BYTES, hashChildren } from './hash.ts';
 
 /** Leaves `start` up to, not including, `end`. */

@@ -1,5 +1,4 @@
-import { DecodeError } from '@lucid-sessions/wire';
-import { concatBytes } from '../crypto.ts';
+import { concatBytes, DecodeError } from '@lucid-sessions/wire';
 import { fromBase64, toBase64, utf8 } from '../text.ts';
 import { encodeJson, parseCanonicalJson } from './json.ts';
 import { keyIdOf, type Signer } from './public-key.ts';

@@ -1,6 +1,6 @@
-import { DecodeError } from '@lucid-sessions/wire';
-import { type Crypto, concatBytes, type MaybePromise, sha256 } from '../crypto.ts';
+import { type Crypto, concatBytes, DecodeError, type MaybePromise } from '@lucid-sessions/wire';
 import { fromBase64, fromHex, toBase64, toHex } from '../text.ts';
+import { sha256 } from '../web-crypto.ts';
 
 export type SignatureAlgorithm = 'ed25519' | 'p256';
 

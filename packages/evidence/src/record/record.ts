@@ -1,7 +1,7 @@
-import { DecodeError } from '@lucid-sessions/wire';
-import { type Crypto, sha256 } from '../crypto.ts';
+import { type Crypto, DecodeError } from '@lucid-sessions/wire';
 import { sessionIdBytes } from '../envelope/session-id.ts';
 import { toHex } from '../text.ts';
+import { sha256 } from '../web-crypto.ts';
 import { type BodyOf, type RecordBody, type RecordKind, recordSchemas } from './bodies.ts';
 import { type DsseEnvelope, decodeDsse, preAuthEncoding, RECORD_BYTES_MAX, signDsse } from './dsse.ts';
 import { encodeJson, type Json, parseCanonicalJson } from './json.ts';

@@ -2,9 +2,9 @@ import { DecodeError } from '@lucid-sessions/wire';
 import { EVM_BACKEND, type EvmAnchorProof, readEvmAnchorProof } from '../anchor/evm.ts';
 import { readTimestamp, timestampSigner } from '../anchor/timestamp.ts';
 import { anchorSchema, type BundleAnchor, bundleNames } from '../bundle/files.ts';
-import { sha256 } from '../crypto.ts';
 import { parseCanonicalJson } from '../record/json.ts';
 import { fromBase64, fromHex, toHex, utf8 } from '../text.ts';
+import { sha256 } from '../web-crypto.ts';
 import { type AnchorVerdict, type Context, orFormat, smallFile } from './context.ts';
 import type { LogResult } from './log.ts';
 

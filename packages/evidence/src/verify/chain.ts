@@ -1,5 +1,5 @@
+import { equalBytes } from '@lucid-sessions/wire';
 import { bundleNames, LEAVES_MAX, proofsSchema } from '../bundle/files.ts';
-import { equalBytes } from '../crypto.ts';
 import {
   decodeLeaf,
   LEAF_BYTES,

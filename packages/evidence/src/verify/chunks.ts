@@ -1,8 +1,7 @@
 import { type Frame, PAYLOAD_BYTES_MAX, type ReplayTally, readPayload } from '@lucid-sessions/recording';
-import { DecodeError } from '@lucid-sessions/wire';
+import { DecodeError, equalBytes } from '@lucid-sessions/wire';
 import { bundleNames } from '../bundle/files.ts';
 import type { BundleFile } from '../bundle/source.ts';
-import { equalBytes } from '../crypto.ts';
 import { CHUNK_FILE_BYTES_MAX, chunkFileBytes, openChunk } from '../envelope/chunk.ts';
 import { CHUNK_HEADER_BYTES, type ChunkHeader, chunkSuites, decodeChunkHeader } from '../envelope/chunk-header.ts';
 import type { Leaf } from '../envelope/leaf.ts';

@@ -1,8 +1,7 @@
 import type { Decompressor, Frame, ReplayTally } from '@lucid-sessions/recording';
-import { DecodeError } from '@lucid-sessions/wire';
+import { type Crypto, DecodeError, type MaybePromise } from '@lucid-sessions/wire';
 import { type BundleAnchor, type BundleDescription, type BundleWrap, SMALL_FILE_BYTES_MAX } from '../bundle/files.ts';
 import { type BundleFile, type BundleSource, readWhole } from '../bundle/source.ts';
-import type { Crypto, MaybePromise } from '../crypto.ts';
 import type { ReadingKey } from '../envelope/session-keys.ts';
 import type { ImportedBody, ManifestBody, OpenBody, ReplayBody, ResumeBody } from '../record/bodies.ts';
 import type { SignedRecord } from '../record/record.ts';

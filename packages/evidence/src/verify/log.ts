@@ -1,5 +1,5 @@
+import { equalBytes } from '@lucid-sessions/wire';
 import { bundleNames, consistencySchema } from '../bundle/files.ts';
-import { equalBytes } from '../crypto.ts';
 import { parseSignedCheckpoint, type SignedCheckpoint } from '../log/checkpoint.ts';
 import { checkCosignature } from '../log/cosignature.ts';
 import { logEntry } from '../log/entry.ts';

@@ -1,5 +1,5 @@
 import { DecodeError, decode } from '@lucid-sessions/wire';
-import { dynamicChannelHistoryBytes, ZgfxDecompressor, type ZgfxSnapshot } from '../graphics/bulk/zgfx.ts';
+import { dynamicChannelHistoryBytes, ZgfxDecompressor, type ZgfxSnapshot } from '../bulk/zgfx.ts';
 import {
   DYNAMIC_CHANNEL_NAME,
   DYNAMIC_CHANNELS_MAX,

@@ -12,7 +12,7 @@ import {
   u32le,
   u64le,
   type Value,
-} from '../pdu/struct.ts';
+} from '@lucid-sessions/wire/struct';
 
 /** CLIPRDR_HEADER, [MS-RDPECLIP] 2.2.1. `data` is `dataLen` bytes and whatever padding follows. */
 export const clipboardMessage = struct('CLIPRDR message', {

@@ -1,6 +1,6 @@
 import type { Codec, Reader } from '@lucid-sessions/wire';
+import { bytes, structWithTail, u16le, type Value } from '@lucid-sessions/wire/struct';
 import { type FastPathInputEvent, fastPathInputEvent } from '../pdu/fast-path.ts';
-import { bytes, structWithTail, u16le, type Value } from '../pdu/struct.ts';
 
 /** Keys and mouse of current Windows clients, [MS-RDPECI] 2.1. */
 export const CORE_INPUT_CHANNEL = 'Microsoft::Windows::RDS::CoreInput';

@@ -11,7 +11,7 @@ import {
   u32le,
   u64le,
   type Value,
-} from '../pdu/struct.ts';
+} from '@lucid-sessions/wire/struct';
 
 /** RDPDR_HEADER, [MS-RDPEFS] 2.2.1.1 */
 export const deviceMessage = struct('RDPDR message', { component: u16le, packetId: u16le, data: rest });

@@ -1,5 +1,5 @@
 import { type Codec, DecodeError, type Reader, type Writer } from '@lucid-sessions/wire';
-import { list, struct, structWithTail, textOfBytes, u8, u16le, u32le, type Value } from '../pdu/struct.ts';
+import { list, struct, structWithTail, textOfBytes, u8, u16le, u32le, type Value } from '@lucid-sessions/wire/struct';
 import { Assembly } from './static-channel.ts';
 
 /** Dynamic virtual channels, [MS-RDPEDYC]: messages of the static channel named drdynvc. */

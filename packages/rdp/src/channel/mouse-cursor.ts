@@ -1,4 +1,4 @@
-import { rest, struct, u8, u16le, u32le, type Value } from '../pdu/struct.ts';
+import { rest, struct, u8, u16le, u32le, type Value } from '@lucid-sessions/wire/struct';
 
 /** Pointers of current Windows servers, [MS-RDPEMSC] 2.1. */
 export const MOUSE_CURSOR_CHANNEL = 'Microsoft::Windows::RDS::MouseCursor';

@@ -1,5 +1,15 @@
 import type { Codec } from '@lucid-sessions/wire';
-import { bytes, counted, rest, struct, structWithTail, u8, u16le, u32le, type Value } from '../pdu/struct.ts';
+import {
+  bytes,
+  counted,
+  rest,
+  struct,
+  structWithTail,
+  u8,
+  u16le,
+  u32le,
+  type Value,
+} from '@lucid-sessions/wire/struct';
 
 /** Sound output: a static channel, and dynamic channels of the same messages ([MS-RDPEA] 2.1). */
 export const SOUND_CHANNEL = 'rdpsnd';

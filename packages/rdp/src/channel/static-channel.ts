@@ -1,5 +1,5 @@
 import { DecodeError } from '@lucid-sessions/wire';
-import { rest, struct, u32le, type Value } from '../pdu/struct.ts';
+import { rest, struct, u32le, type Value } from '@lucid-sessions/wire/struct';
 
 /** flags of CHANNEL_PDU_HEADER, [MS-RDPBCGR] 2.2.6.1.1. */
 export const ChannelFlag = {

@@ -1,5 +1,5 @@
 import { type Codec, decode, encode, type Reader, Writer } from '@lucid-sessions/wire';
-import { structWithTail, u8, u16le, u32le, type Value } from '../pdu/struct.ts';
+import { structWithTail, u8, u16le, u32le, type Value } from '@lucid-sessions/wire/struct';
 
 /** Touch and pen, [MS-RDPEI] 2.1. */
 export const TOUCH_INPUT_CHANNEL = 'Microsoft::Windows::RDS::Input';

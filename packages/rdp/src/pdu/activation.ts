@@ -1,6 +1,6 @@
 import { type Codec, encode, type Reader, type Writer } from '@lucid-sessions/wire';
+import { counted, structWithTail, u16le, u32le, type Value } from '@lucid-sessions/wire/struct';
 import { type CapabilitySet, capabilitySet } from './capability-sets.ts';
-import { counted, structWithTail, u16le, u32le, type Value } from './struct.ts';
 
 /** Most capability sets accepted; about thirty kinds exist. */
 const CAPABILITY_SETS_MAX = 256;

@@ -1,5 +1,5 @@
 import { type Codec, DecodeError, Writer } from '@lucid-sessions/wire';
-import type { Tagged } from './struct.ts';
+import type { Tagged } from '@lucid-sessions/wire/struct';
 
 /**
  * Tables of typed blocks behind a 16-bit type and a 16-bit length that counts its own header: GCC data blocks and

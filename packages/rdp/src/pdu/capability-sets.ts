@@ -1,6 +1,17 @@
 import type { Codec } from '@lucid-sessions/wire';
+import {
+  bytes,
+  counted,
+  fixedUtf16,
+  list,
+  struct,
+  structWithTail,
+  u8,
+  u16le,
+  u32le,
+  type Value,
+} from '@lucid-sessions/wire/struct';
 import { type Block, block } from './block.ts';
-import { bytes, counted, fixedUtf16, list, struct, structWithTail, u8, u16le, u32le, type Value } from './struct.ts';
 
 /** Every capability set, [MS-RDPBCGR] 2.2.7 (and [MS-RDPEGDI], [MS-RDPERP], [MS-RDPRFX], [MS-RDPNSC] where named). */
 

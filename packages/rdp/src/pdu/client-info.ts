@@ -1,5 +1,4 @@
 import { type Codec, DecodeError, Reader, type Writer } from '@lucid-sessions/wire';
-import { securityHeader } from './security.ts';
 import {
   bytes,
   counted,
@@ -12,7 +11,8 @@ import {
   u16le,
   u32le,
   type Value,
-} from './struct.ts';
+} from '@lucid-sessions/wire/struct';
+import { securityHeader } from './security.ts';
 
 /** INFO_* flags, [MS-RDPBCGR] 2.2.1.11.1.1. */
 export const InfoFlag = {

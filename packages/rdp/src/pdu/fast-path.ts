@@ -1,5 +1,5 @@
 import { type Codec, type Reader, Writer } from '@lucid-sessions/wire';
-import { struct, u8, u16le, u32le, type Value } from './struct.ts';
+import { struct, u8, u16le, u32le, type Value } from '@lucid-sessions/wire/struct';
 
 /** Fast-path input and output, [MS-RDPBCGR] 2.2.8.1.2 and 2.2.9.1.2. */
 

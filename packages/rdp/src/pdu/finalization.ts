@@ -1,4 +1,4 @@
-import { rest, structWithTail, u8, u16le, u32le, type Value } from './struct.ts';
+import { rest, structWithTail, u8, u16le, u32le, type Value } from '@lucid-sessions/wire/struct';
 
 /** The connection finalization PDUs, [MS-RDPBCGR] 2.2.1.14 to 2.2.1.22, without their share headers. */
 

@@ -1,5 +1,4 @@
 import type { Codec } from '@lucid-sessions/wire';
-import { type Block, block } from './block.ts';
 import {
   bytes,
   fixedLatin1,
@@ -13,7 +12,8 @@ import {
   u16le,
   u32le,
   type Value,
-} from './struct.ts';
+} from '@lucid-sessions/wire/struct';
+import { type Block, block } from './block.ts';
 
 /** earlyCapabilityFlags of CS_CORE, [MS-RDPBCGR] 2.2.1.3.2. */
 export const ClientEarlyCapability = {

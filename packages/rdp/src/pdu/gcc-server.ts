@@ -1,6 +1,6 @@
 import type { Codec } from '@lucid-sessions/wire';
+import { list, repeated, structWithTail, u16le, u32le, type Value } from '@lucid-sessions/wire/struct';
 import { type Block, block } from './block.ts';
-import { list, repeated, structWithTail, u16le, u32le, type Value } from './struct.ts';
 
 /** earlyCapabilityFlags of SC_CORE, [MS-RDPBCGR] 2.2.1.4.2. */
 export const ServerEarlyCapability = {

@@ -1,5 +1,5 @@
 import type { Codec } from '@lucid-sessions/wire';
-import { bytes, struct, u16le, u32le, type Value } from './struct.ts';
+import { bytes, struct, u16le, u32le, type Value } from '@lucid-sessions/wire/struct';
 
 /** keyboardFlags of slow-path keyboard events. */
 export const KeyboardFlag = { extended: 0x0100, extended1: 0x0200, down: 0x4000, release: 0x8000 } as const;

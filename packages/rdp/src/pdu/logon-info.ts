@@ -1,6 +1,6 @@
 import { Reader } from '@lucid-sessions/wire';
+import { textOfUtf16 } from '@lucid-sessions/wire/struct';
 import { type SaveSessionInfo, SaveSessionInfoType } from './session-control.ts';
-import { textOfUtf16 } from './struct.ts';
 
 /** Who the server says was logged on. */
 export interface LogonInfo {

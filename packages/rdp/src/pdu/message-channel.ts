@@ -1,5 +1,5 @@
 import type { Codec } from '@lucid-sessions/wire';
-import { bytes, struct, structWithTail, u8, u16le, u32le, type Value } from './struct.ts';
+import { bytes, struct, structWithTail, u8, u16le, u32le, type Value } from '@lucid-sessions/wire/struct';
 
 /** PDUs of the MCS message channel, each behind a basic security header whose flags tell which one it is. */
 

@@ -1,5 +1,5 @@
 import { type Codec, DecodeError } from '@lucid-sessions/wire';
-import { counted, u32le } from './struct.ts';
+import { counted, u32le } from '@lucid-sessions/wire/struct';
 
 /** Flags of a Server Redirection packet, [MS-RDPBCGR] 2.2.13.1. */
 export const RedirectionFlag = {

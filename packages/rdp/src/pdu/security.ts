@@ -1,4 +1,4 @@
-import { struct, u16le, type Value } from './struct.ts';
+import { struct, u16le, type Value } from '@lucid-sessions/wire/struct';
 
 /** Flags of the basic security header, [MS-RDPBCGR] 2.2.8.1.1.2.1. */
 export const SecurityFlag = {

@@ -1,5 +1,5 @@
 import type { Codec } from '@lucid-sessions/wire';
-import { bytes, list, rest, struct, structWithTail, u8, u16le, u32le, type Value } from './struct.ts';
+import { bytes, list, rest, struct, structWithTail, u8, u16le, u32le, type Value } from '@lucid-sessions/wire/struct';
 
 /** PDUs of a running session that are neither input nor graphics, without their share headers. */
 

@@ -1,5 +1,5 @@
 import { type Codec, encode, type Reader } from '@lucid-sessions/wire';
-import { struct, u8, u16le, u32le, type Value } from './struct.ts';
+import { struct, u8, u16le, u32le, type Value } from '@lucid-sessions/wire/struct';
 
 /** pduType of the share control header, [MS-RDPBCGR] 2.2.8.1.1.1.1. */
 export const PduType = {

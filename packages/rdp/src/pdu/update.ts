@@ -1,4 +1,4 @@
-import { counted, list, rest, struct, structWithTail, u16le, type Value } from './struct.ts';
+import { counted, list, rest, struct, structWithTail, u16le, type Value } from '@lucid-sessions/wire/struct';
 
 /** updateType of slow-path updates, [MS-RDPBCGR] 2.2.9.1.1.3. */
 export const UpdateType = { orders: 0, bitmap: 1, palette: 2, synchronize: 3 } as const;

@@ -1,5 +1,5 @@
 import { type Codec, type Reader, Writer } from '@lucid-sessions/wire';
-import { bytes, textOfBytes } from './struct.ts';
+import { bytes, textOfBytes } from '@lucid-sessions/wire/struct';
 
 /** requestedProtocols and selectedProtocol, [MS-RDPBCGR] 2.2.1.1.1 and 2.2.1.2.1. */
 export const Protocol = {

@@ -8,8 +8,7 @@ import { type FastPathInputEvent, type FastPathOutput, fastPathInput, fastPathOu
 import { ControlAction, control, fontList, synchronize } from '../pdu/finalization.ts';
 import { FrameSplitter } from '../pdu/frame-splitter.ts';
 import { conferenceCreateRequest, conferenceCreateResponse } from '../pdu/gcc.ts';
-import type { ClientCoreData, ClientDataBlock } from '../pdu/gcc-client.ts';
-import { ClientEarlyCapability } from '../pdu/gcc-client.ts';
+import { type ClientCoreData, type ClientDataBlock, ClientEarlyCapability } from '../pdu/gcc-client.ts';
 import type { ServerDataBlock } from '../pdu/gcc-server.ts';
 import { type SlowPathInputEvent, slowPathInput } from '../pdu/input.ts';
 import {

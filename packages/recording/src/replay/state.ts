@@ -1,4 +1,4 @@
-import type { NotDrawnKind } from '@lucid-sessions/rdp/graphics';
+import type { NotDrawnKind } from '@lucid-sessions/graphics';
 
 /**
  * Counts differ between programs that count by different rules. To be raised with every change after which a recording that was examined

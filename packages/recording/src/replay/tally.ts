@@ -1,4 +1,4 @@
-import { h264MissingKind, type SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import { h264MissingKind, type SessionDecoder } from '@lucid-sessions/graphics';
 import type { ReplayTally } from './state.ts';
 
 export const emptyTally = (): ReplayTally => ({

@@ -1,4 +1,4 @@
-import { type H264DecoderFactory, H264MissingError, SessionDecoder } from '@lucid-sessions/rdp/graphics';
+import { type H264DecoderFactory, H264MissingError, SessionDecoder } from '@lucid-sessions/graphics';
 import { type Frame, frameFlags, frameKinds } from '../frame.ts';
 import type { ReplayTally } from './state.ts';
 import { endedAtChunk, tallyOf } from './tally.ts';

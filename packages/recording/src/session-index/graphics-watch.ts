@@ -1,5 +1,6 @@
+import { gfxPdu, takeGfxCommand } from '@lucid-sessions/graphics';
 import type { DynamicChannelPdu } from '@lucid-sessions/rdp';
-import { gfxPdu, takeGfxCommand, ZgfxDecompressor, type ZgfxSnapshot } from '@lucid-sessions/rdp/graphics';
+import { ZgfxDecompressor, type ZgfxSnapshot } from '@lucid-sessions/rdp/bulk';
 import { DecodeError, Reader } from '@lucid-sessions/wire';
 
 /** The dynamic channel of the graphics pipeline, [MS-RDPEGFX] 2.1. */

@@ -1,3 +1,4 @@
+import { beginsConnection } from '@lucid-sessions/graphics';
 import {
   CORE_INPUT_CHANNEL,
   coreInputPdu,
@@ -14,7 +15,7 @@ import {
   TOUCH_INPUT_CHANNEL,
   touchInputPdu,
 } from '@lucid-sessions/rdp';
-import { BulkDecompressor, type BulkSnapshot, beginsConnection } from '@lucid-sessions/rdp/graphics';
+import { BulkDecompressor, type BulkSnapshot } from '@lucid-sessions/rdp/bulk';
 import { DecodeError, decode } from '@lucid-sessions/wire';
 import { type Frame, frameFlags, frameKinds } from '../frame.ts';
 import { decodeNote } from '../note.ts';

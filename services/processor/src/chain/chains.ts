@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { LucidError, type StoragePort } from '@lucid-sessions/contract';
 import {
-  type Crypto,
   DEK_BYTES,
   fromHex,
   MerkleTree,
@@ -15,6 +14,7 @@ import {
   sessionKeys,
   toHex,
 } from '@lucid-sessions/evidence';
+import type { Crypto } from '@lucid-sessions/wire';
 import type { ProcessorKeys } from '../keys.ts';
 import { persist } from '../persist.ts';
 import type { ChunkPool } from '../pool/pool.ts';

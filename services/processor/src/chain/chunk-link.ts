@@ -3,14 +3,13 @@ import {
   CHUNK_CIPHERTEXT_OFFSET,
   CHUNK_HEADER_BYTES,
   CHUNK_SALT_BYTES,
-  type Crypto,
   chunkSuites,
-  concatBytes,
   deriveChunkKeys,
   encodeChunkHeader,
   encodeLeaf,
   inputsSecret,
 } from '@lucid-sessions/evidence';
+import { type Crypto, concatBytes } from '@lucid-sessions/wire';
 import type { Compression } from '../pool/compress.ts';
 import type { CompressedBody, SealedBody, SealRequest } from '../pool/pool.ts';
 

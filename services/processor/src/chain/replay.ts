@@ -2,13 +2,13 @@ import { setImmediate as yieldToOthers } from 'node:timers/promises';
 import { LucidError } from '@lucid-sessions/contract';
 import {
   decodeLeaf,
-  equalBytes,
   LEAF_BYTES,
   LEAF_RECORD_BYTES,
   leafHash,
   MerkleTree,
   NO_LEAF_HASH,
 } from '@lucid-sessions/evidence';
+import { equalBytes } from '@lucid-sessions/wire';
 
 /** Leaves replayed before other work gets its turn: a long session must not hold up the thread. */
 const leavesPerTurn = 256;

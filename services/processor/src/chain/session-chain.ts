@@ -1,14 +1,6 @@
 import { type ChunkReceipt, type ChunkToSeal, chunkIdOf, LucidError, type StoragePort } from '@lucid-sessions/contract';
-import {
-  type Crypto,
-  decodeLeaf,
-  equalBytes,
-  leafHash,
-  type MerkleTree,
-  SEAL_KEY_BYTES,
-  sealLeaf,
-  toHex,
-} from '@lucid-sessions/evidence';
+import { decodeLeaf, leafHash, type MerkleTree, SEAL_KEY_BYTES, sealLeaf, toHex } from '@lucid-sessions/evidence';
+import { type Crypto, equalBytes } from '@lucid-sessions/wire';
 import { persist } from '../persist.ts';
 import type { PaceDecision } from '../pool/pace.ts';
 import type { ChunkPool, CompressedBody, PooledChunk, SealedBody } from '../pool/pool.ts';

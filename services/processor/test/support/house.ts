@@ -4,16 +4,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  FsChunkStore,
-  KeyDirectory,
-  LocalUnwrapper,
-  LocalWrapper,
-  nodeCrypto,
-  nodeDecompressor,
-  SqliteMetadataStore,
-  unwrapDek,
-} from '@lucid-sessions/adapters';
-import {
   type ChunkToSeal,
   type ProcessorPort,
   rdpConfigSchema,
@@ -33,6 +23,9 @@ import {
   openInputs,
   toHex,
 } from '@lucid-sessions/evidence';
+import { FsChunkStore } from '@lucid-sessions/files';
+import { KeyDirectory, LocalUnwrapper, LocalWrapper, unwrapDek } from '@lucid-sessions/keys';
+import { nodeCrypto, nodeDecompressor } from '@lucid-sessions/node';
 import {
   createProcessor,
   type ProcessorDeps,
@@ -40,6 +33,7 @@ import {
   type ProcessorService,
   type ProcessorServiceConfig,
 } from '@lucid-sessions/processor';
+import { SqliteMetadataStore } from '@lucid-sessions/sqlite';
 import { createStorageService, type StorageService } from '@lucid-sessions/storage';
 
 export const openedUs = 1_750_000_000_000_000;

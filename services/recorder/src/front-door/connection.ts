@@ -2,6 +2,7 @@
  * One connection of a client, until it is a session or has been told why not: who it asks for, the target, TLS, its first
  * PDU; then, and not before, what is durable begins.
  */
+
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
@@ -20,9 +21,9 @@ import {
   type FrontEvent,
   NegotiationResponseFlag,
   Protocol,
-  TapFlag,
   type X224ConnectionRequest,
 } from '@lucid-sessions/rdp';
+import { frameFlags } from '@lucid-sessions/recording';
 import type { ListenerRule } from '../config.ts';
 import { type DialledTarget, type DialOptions, dialTarget, failureOf } from './dial.ts';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
@@ -259,10 +260,10 @@ class Connection {
       clientName,
       targetAddress: target.address,
       beforeTls: [
-        { fromServer: false, bytes: withoutToken(bytes, request), flags: TapFlag.receivedOnly },
-        { fromServer: false, bytes: hello.request, flags: TapFlag.deliveredOnly },
-        { fromServer: true, bytes: hello.confirm, flags: TapFlag.receivedOnly },
-        { fromServer: true, bytes: this.#front.confirm, flags: TapFlag.deliveredOnly },
+        { fromServer: false, bytes: withoutToken(bytes, request), flags: frameFlags.receivedOnly },
+        { fromServer: false, bytes: hello.request, flags: frameFlags.deliveredOnly },
+        { fromServer: true, bytes: hello.confirm, flags: frameFlags.receivedOnly },
+        { fromServer: true, bytes: this.#front.confirm, flags: frameFlags.deliveredOnly },
       ],
       requestedProtocols: request.negotiation?.requestedProtocols ?? Protocol.rdp,
       selectedProtocol: hello.selectedProtocol,

@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import { EnvironmentError } from '@lucid-sessions/contract/http';
+import { EnvironmentError } from '@lucid-sessions/kit';
 import { makeSelfSigned } from './self-signed.ts';
 import { tlsSettings } from './tls-settings.ts';
 

@@ -1,7 +1,8 @@
 /** One RDP session being relayed and recorded: over one connection, or several where it was lost on the way. */
 import type { EndReason, RecorderReport, RecordingFact, RecordingStatistics, Refusal } from '@lucid-sessions/contract';
-import { ErrorInfo, type FrameTap, type RelayEvent, type RelaySide } from '@lucid-sessions/rdp';
+import { ErrorInfo } from '@lucid-sessions/rdp';
 import { encodeNote, frameFlags, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
+import type { FrameTap, RelayEvent, RelaySide } from '@lucid-sessions/relay';
 import type { Spool, SpoolSession } from '../spool/index.ts';
 import type { ReadyConnection } from './connection.ts';
 import { ipOf } from './door-limits.ts';

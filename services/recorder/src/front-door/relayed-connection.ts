@@ -1,6 +1,6 @@
 /** One client and one target, joined: their sockets, the relay between them, and how either of them left. */
 import type { Socket } from 'node:net';
-import { type FrameTap, Relay, type RelayEvent, type RelaySide, RelayViolation } from '@lucid-sessions/rdp';
+import { type FrameTap, Relay, type RelayEvent, type RelaySide, RelayViolation } from '@lucid-sessions/relay';
 import { closeGently } from './closing.ts';
 import type { ReadyConnection } from './connection.ts';
 import { Pump } from './pump.ts';

@@ -1,7 +1,8 @@
 /** Frames of an imported connection into chunks as the spool cuts them, by the capture's own clock. */
+
 import type { ChunkToSeal } from '@lucid-sessions/contract';
-import { type FrameTap, TapFlag } from '@lucid-sessions/rdp';
-import { type FrameKind, FrameWriter, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
+import { type FrameKind, FrameWriter, frameFlags, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
+import type { FrameTap } from '@lucid-sessions/relay';
 
 export interface CutterOptions {
   sessionId: string;
@@ -50,7 +51,7 @@ export class ChunkCutter implements FrameTap {
 
   frame(kind: number, flags: number, channelId: number, bytes: Uint8Array, timeUs: number): void {
     // What a gateway would have put in a PDU's place was delivered to nobody: the file's own bytes are what both sides had.
-    if ((flags & TapFlag.deliveredOnly) !== 0) return;
+    if ((flags & frameFlags.deliveredOnly) !== 0) return;
     const { chunkBytesMax, chunkAgeUs } = this.#options;
     const atUs = Math.max(timeUs, this.#lastUs);
     const isFull = this.#writer.length + bytes.length > chunkBytesMax || atUs - this.#openedUs >= chunkAgeUs;
@@ -58,7 +59,7 @@ export class ChunkCutter implements FrameTap {
     // The first chunk opens when the session does: readers count from there.
     if (this.#writer.framesCount === 0 && this.#index > 0) this.#openedUs = atUs;
     this.#lastUs = atUs;
-    this.#writer.append(kind as FrameKind, flags & ~TapFlag.receivedOnly, channelId, atUs, bytes);
+    this.#writer.append(kind as FrameKind, flags & ~frameFlags.receivedOnly, channelId, atUs, bytes);
   }
 
   begin(flags: number, channelId: number, length: number): void {

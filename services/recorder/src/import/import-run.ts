@@ -9,16 +9,9 @@ import {
   type RecorderReport,
   type RecordingStatistics,
 } from '@lucid-sessions/contract';
-import {
-  type FrameTap,
-  Protocol,
-  Relay,
-  type RelayEvent,
-  RelayViolation,
-  TapFlag,
-  unreplayable,
-} from '@lucid-sessions/rdp';
+import { Protocol } from '@lucid-sessions/rdp';
 import { encodeNote, frameFlags, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
+import { type FrameTap, Relay, type RelayEvent, RelayViolation, unreplayable } from '@lucid-sessions/relay';
 import type { CapturedConnection } from './captured-connection.ts';
 import { ChunkCutter } from './chunk-cutter.ts';
 
@@ -129,7 +122,7 @@ export class ImportRun {
     for (const { fromServer, timeUs, bytes } of capture.hello)
       this.#cutter.frame(
         frameKinds.pdu,
-        (fromServer ? TapFlag.serverToClient : 0) | frameFlags.beforeTls,
+        (fromServer ? frameFlags.serverToClient : 0) | frameFlags.beforeTls,
         0,
         bytes,
         timeUs,

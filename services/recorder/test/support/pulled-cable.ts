@@ -4,7 +4,8 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import type { TestContext } from 'node:test';
-import { connectClient, eventually, startDesktop } from '@lucid-sessions/testkit';
+import { connectClient, startDesktop } from '@lucid-sessions/desktop';
+import { eventually } from '@lucid-sessions/testkit';
 import { startGateway, ticketFor } from '../gateway-kit.ts';
 
 const [role, ...rest] = process.argv.slice(2);

@@ -1,7 +1,8 @@
 /** A storage process that puts chunks as fast as it can and says which are stored, until it is killed. */
 import { writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { FsChunkStore, SqliteMetadataStore } from '@lucid-sessions/adapters';
+import { FsChunkStore } from '@lucid-sessions/files';
+import { SqliteMetadataStore } from '@lucid-sessions/sqlite';
 import { createStorageService } from '@lucid-sessions/storage';
 import { sampleChunk, sampleSession } from '../suites/index.ts';
 

@@ -1,0 +1,17 @@
+export { KeyDirectory, KeyError, type KeyErrorCode, type KeyInfo, type LocalKey } from './key-files.ts';
+export { KeyLock } from './key-lock.ts';
+export {
+  AgeUnwrapper,
+  AgeWrapper,
+  type KeyUnwrapper,
+  type KeyWrapper,
+  LocalUnwrapper,
+  LocalWrapper,
+  makeAgeIdentity,
+  rewrapDek,
+  unwrapDek,
+  WrapError,
+  type WrapErrorCode,
+  wrapDek,
+} from './key-wrappers.ts';
+export { VAULT_TRANSIT_SCHEME, VaultTransit, type VaultTransitOptions } from './vault-transit.ts';

@@ -1,0 +1,280 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { open, readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  formatNoteKey,
+  formatPublicKey,
+  fromBase64,
+  fromUtf8,
+  keyIdOf,
+  type NoteSigner,
+  noteAlgorithms,
+  type PublicKey,
+  type Signer,
+  sha256,
+  toBase64,
+  toHex,
+  utf8,
+} from '@lucid-sessions/evidence';
+import {
+  createFileDurably,
+  makeDirectoryDurably,
+  nodeCrypto,
+  readFileOrNull,
+  syncDirectory,
+  writeFileDurably,
+} from '@lucid-sessions/node';
+
+export type KeyErrorCode = 'too_open' | 'malformed' | 'missing' | 'in_use';
+
+export class KeyError extends Error {
+  override readonly name = 'KeyError';
+  readonly code: KeyErrorCode;
+  constructor(code: KeyErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** A key as the CLI lists it. Secrets have no field here. */
+export interface KeyInfo {
+  purpose: 'identity' | 'log' | 'local';
+  /** Identity: SHA-256 of the public key's SPKI. Log: the vkey's hash. Local: fingerprint of the secret. */
+  keyId: string;
+  /** `ed25519:…`, a vkey, or null for secrets. */
+  publicKey: string | null;
+  createdAt: Date;
+  /** Replaced by a newer one; kept to check (identity) or unwrap (local) what it made. */
+  retired: boolean;
+  /** When a retired identity was retired, µs since 1970: it signed nothing later. */
+  retiredUs?: number;
+}
+
+export interface LocalKey {
+  keyId: string;
+  bytes: Uint8Array;
+}
+
+const LOCAL_PREFIX = 'lucid-local-key-1:';
+const LOCAL_DOMAIN = utf8('lucid-sessions/v1/local-key-id\0');
+
+/** Refuses a secret anyone but its owner may read. */
+async function checkMode(path: string): Promise<void> {
+  // Windows keeps rights in access lists that these bits do not show.
+  if (process.platform === 'win32') return;
+  const { mode } = await stat(path);
+  if ((mode & 0o077) !== 0)
+    throw new KeyError('too_open', `${path} may be read or written by others; set its mode to 600`);
+}
+
+async function readSecret(path: string): Promise<string | null> {
+  const bytes = await readFileOrNull(path);
+  if (bytes === null) return null;
+  await checkMode(path);
+  return fromUtf8(bytes, 'key file');
+}
+
+function parseEd25519(pem: string, path: string): KeyObject {
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(pem);
+  } catch {
+    throw new KeyError('malformed', `${path} is not a private key in PEM`);
+  }
+  if (key.asymmetricKeyType !== 'ed25519') throw new KeyError('malformed', `${path} is not an Ed25519 key`);
+  return key;
+}
+
+function rawPublicKey(key: KeyObject): Uint8Array {
+  return new Uint8Array(createPublicKey(key).export({ format: 'der', type: 'spki' })).slice(-32);
+}
+
+/** What names a local key without telling it. */
+function localKeyId(bytes: Uint8Array): string {
+  return toHex(sha256(LOCAL_DOMAIN, bytes)).slice(0, 16);
+}
+
+function parseLocalKey(text: string, path: string): LocalKey {
+  if (!text.startsWith(LOCAL_PREFIX)) throw new KeyError('malformed', `${path} is not a local wrapping key`);
+  const bytes = fromBase64(text.slice(LOCAL_PREFIX.length).trim(), 'local key');
+  if (bytes.length !== 32) throw new KeyError('malformed', `${path} does not hold 32 bytes`);
+  return { keyId: localKeyId(bytes), bytes };
+}
+
+/**
+ * The recorder's keys, each in a file of mode 600 in a directory of mode 700: `identity.pem` and `log.pem` (Ed25519,
+ * PKCS #8), `local.key` (32 bytes that wrap DEKs), `retired/` with public halves of old identities and old local keys.
+ * A key is durable before it is used once.
+ */
+export class KeyDirectory {
+  readonly #path: string;
+  private constructor(path: string) {
+    this.#path = path;
+  }
+
+  static async open(path: string): Promise<KeyDirectory> {
+    await makeDirectoryDurably(path, 0o700);
+    await checkMode(path);
+    return new KeyDirectory(path);
+  }
+
+  async #loadOrCreate<T>(name: string, create: () => string, parse: (text: string, path: string) => T): Promise<T> {
+    const path = join(this.#path, name);
+    const found = await readSecret(path);
+    if (found !== null) return parse(found, path);
+    const made = create();
+    // Several services of one data directory may start at once: all use the key of whoever was first.
+    if (await createFileDurably(path, utf8(made), 0o600)) return parse(made, path);
+    return parse((await readSecret(path)) ?? '', path);
+  }
+
+  async #ed25519(name: string): Promise<KeyObject> {
+    const create = (): string =>
+      generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
+    return this.#loadOrCreate(name, create, parseEd25519);
+  }
+
+  /** Signs records. Made at first use. */
+  async identity(): Promise<Signer> {
+    const key = await this.#ed25519('identity.pem');
+    return {
+      publicKey: { algorithm: 'ed25519', bytes: rawPublicKey(key) },
+      sign: (message) => new Uint8Array(sign(null, message, key)),
+    };
+  }
+
+  /** Signs the log's checkpoints under `origin`, the log's name. Made at first use; a log keeps its key for life. */
+  async logSigner(origin: string): Promise<NoteSigner> {
+    const key = await this.#ed25519('log.pem');
+    return {
+      key: { name: origin, algorithm: noteAlgorithms.ed25519, publicKey: rawPublicKey(key) },
+      sign: (message) => new Uint8Array(sign(null, message, key)),
+    };
+  }
+
+  /** Wraps DEKs where no outside recipient is configured. Made at first use. */
+  async localKey(): Promise<LocalKey> {
+    const create = (): string => `${LOCAL_PREFIX}${toBase64(nodeCrypto.randomBytes(32))}\n`;
+    return this.#loadOrCreate('local.key', create, parseLocalKey);
+  }
+
+  async #retired(): Promise<string[]> {
+    try {
+      return (await readdir(join(this.#path, 'retired'))).filter((name) => !name.endsWith('.tmp')).sort();
+    } catch {
+      return [];
+    }
+  }
+
+  /** The present local key first, then retired ones: what may have wrapped a DEK. */
+  async localKeys(): Promise<LocalKey[]> {
+    const keys = [await this.localKey()];
+    for (const name of (await this.#retired()).filter((file) => file.endsWith('.key'))) {
+      const path = join(this.#path, 'retired', name);
+      keys.push(parseLocalKey((await readSecret(path)) ?? '', path));
+    }
+    return keys;
+  }
+
+  async #retire(name: string, text: string): Promise<void> {
+    const directory = join(this.#path, 'retired');
+    await makeDirectoryDurably(directory, 0o700);
+    await writeFileDurably(join(directory, name), utf8(text), 0o600);
+  }
+
+  /** A new identity. The old one's public half stays with the time it was retired; its private half is gone. */
+  async rotateIdentity(retiredUs?: number): Promise<{ before: PublicKey; after: PublicKey }> {
+    const before = (await this.identity()).publicKey;
+    const until = retiredUs === undefined ? '' : `retired ${retiredUs}\n`;
+    await this.#retire(`identity-${keyIdOf(before)}.pub`, `${formatPublicKey(before)}\n${until}`);
+    await this.#remove('identity.pem');
+    return { before, after: (await this.identity()).publicKey };
+  }
+
+  /** A new local key. The old one stays until every wrap under it was made again (`dropLocalKey`). */
+  async rotateLocalKey(): Promise<{ before: string; after: string }> {
+    const before = await this.localKey();
+    await this.#retire(`local-${before.keyId}.key`, `${LOCAL_PREFIX}${toBase64(before.bytes)}\n`);
+    await this.#remove('local.key');
+    return { before: before.keyId, after: (await this.localKey()).keyId };
+  }
+
+  /** Destroys a retired local key: wraps under it can't be opened any more. */
+  async dropLocalKey(keyId: string): Promise<void> {
+    const name = `local-${keyId}.key`;
+    if (!(await this.#retired()).includes(name))
+      throw new KeyError('missing', `no retired local key is called ${keyId}`);
+    await this.#remove(join('retired', name));
+  }
+
+  /** Overwrites in place before it unlinks; on copy-on-write and flash storage only the unlinking is sure. */
+  async #remove(name: string): Promise<void> {
+    const path = join(this.#path, name);
+    const handle = await open(path, 'r+');
+    try {
+      await handle.write(new Uint8Array((await handle.stat()).size), 0);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rm(path);
+    await syncDirectory(this.#path);
+  }
+
+  async #info(name: string): Promise<Date | null> {
+    try {
+      return (await stat(join(this.#path, name))).mtime;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Every key there is, without making any. */
+  async list(origin: string): Promise<KeyInfo[]> {
+    const list: KeyInfo[] = [];
+    const add = (info: Omit<KeyInfo, 'createdAt'>, createdAt: Date): number => list.push({ ...info, createdAt });
+    const identity = await this.#info('identity.pem');
+    if (identity !== null) add(identityInfo((await this.identity()).publicKey, false), identity);
+    const log = await this.#info('log.pem');
+    if (log !== null) {
+      const publicKey = formatNoteKey((await this.logSigner(origin)).key);
+      add({ purpose: 'log', keyId: publicKey.split('+')[1] ?? '', publicKey, retired: false }, log);
+    }
+    const local = await this.#info('local.key');
+    if (local !== null)
+      add({ purpose: 'local', keyId: (await this.localKey()).keyId, publicKey: null, retired: false }, local);
+    for (const name of await this.#retired()) {
+      const createdAt = (await this.#info(join('retired', name))) ?? new Date(0);
+      const [, purpose, keyId = ''] = /^(identity|local)-([0-9a-f]+)\./.exec(name) ?? [];
+      if (purpose === 'local') add({ purpose: 'local', keyId, publicKey: null, retired: true }, createdAt);
+      else if (purpose === 'identity') {
+        const text = fromUtf8((await readFileOrNull(join(this.#path, 'retired', name))) ?? new Uint8Array(0));
+        const [publicKey = '', until = ''] = text.split('\n');
+        const [, us] = /^retired (\d{1,16})$/.exec(until) ?? [];
+        const retiredUs = us === undefined ? {} : { retiredUs: Number(us) };
+        add({ purpose: 'identity', keyId, publicKey, retired: true, ...retiredUs }, createdAt);
+      }
+    }
+    return list;
+  }
+
+  /** What a verifier needs to be told, in the form of its policy file. Retired keys count for what they signed in their time. */
+  async exportPublic(
+    origin: string,
+  ): Promise<{ v: 1; identity_keys: { key: string; valid_to_us?: number }[]; log_keys: string[] }> {
+    const keys = await this.list(origin);
+    const identityKeys = keys.flatMap(({ purpose, publicKey, retiredUs }) =>
+      purpose === 'identity' && publicKey !== null
+        ? [{ key: publicKey, ...(retiredUs === undefined ? {} : { valid_to_us: retiredUs }) }]
+        : [],
+    );
+    const logKeys = keys.flatMap(({ purpose, publicKey }) =>
+      purpose === 'log' && publicKey !== null ? [publicKey] : [],
+    );
+    return { v: 1, identity_keys: identityKeys, log_keys: logKeys };
+  }
+}
+
+function identityInfo(key: PublicKey, retired: boolean): Omit<KeyInfo, 'createdAt'> {
+  return { purpose: 'identity', keyId: keyIdOf(key), publicKey: formatPublicKey(key), retired };
+}

@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { createPublicKey } from 'node:crypto';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import {
+  checkNote,
+  checkRecord,
+  formatNoteKey,
+  keyIdOf,
+  parseNoteKey,
+  parsePublicKey,
+  readRecord,
+  recordBase,
+  signNote,
+  signRecord,
+  spkiOf,
+} from '@lucid-sessions/evidence';
+import { nodeCrypto } from '@lucid-sessions/node';
+import { generateX25519Identity, identityToRecipient } from 'age-encryption';
+import {
+  AgeUnwrapper,
+  AgeWrapper,
+  KeyDirectory,
+  KeyError,
+  LocalUnwrapper,
+  LocalWrapper,
+  rewrapDek,
+  unwrapDek,
+  WrapError,
+  wrapDek,
+} from '../src/index.ts';
+
+const folder = await mkdtemp(join(tmpdir(), 'lucid-keys-'));
+after(() => rm(folder, { recursive: true }));
+let made = 0;
+const fresh = (): string => {
+  made += 1;
+  return join(folder, `keys-${made}`);
+};
+const codeOf = (code: string) => (error: unknown) => error instanceof KeyError && error.code === code;
+
+describe('key directory', () => {
+  it('makes each key once, for its owner only', async () => {
+    const path = fresh();
+    const first = await KeyDirectory.open(path);
+    const [identity, log, local] = [
+      await first.identity(),
+      await first.logSigner('log.example/a'),
+      await first.localKey(),
+    ];
+    const again = await KeyDirectory.open(path);
+    assert.deepEqual((await again.identity()).publicKey, identity.publicKey);
+    assert.deepEqual((await again.logSigner('log.example/a')).key, log.key);
+    assert.deepEqual(await again.localKey(), local);
+    assert.equal((await stat(path)).mode & 0o777, 0o700);
+    assert.deepEqual((await readdir(path)).sort(), ['identity.pem', 'local.key', 'log.pem']);
+    for (const name of await readdir(path)) assert.equal((await stat(join(path, name))).mode & 0o777, 0o600);
+  });
+
+  it('signs what the verifier checks', async () => {
+    const keys = await KeyDirectory.open(fresh());
+    const signer = await keys.identity();
+    const body = {
+      ...recordBase('erase', 's'),
+      at_us: 1,
+      actor: 'a',
+      reason: 'r',
+      erased: 'keys',
+      dek_id: null,
+      merkle_root: null,
+    } as const;
+    const record = readRecord(await signRecord(signer, body));
+    assert.equal((await checkRecord(nodeCrypto, record, [signer.publicKey])).finding, null);
+    const note = await keys.logSigner('log.example/a');
+    const signatures = [await signNote(note, 'text\n')];
+    assert.equal(await checkNote(nodeCrypto, { text: 'text\n', signatures }, note.key), 'good');
+    assert.equal(
+      createPublicKey({ key: Buffer.from(spkiOf(signer.publicKey)), format: 'der', type: 'spki' }).type,
+      'public',
+    );
+  });
+
+  it('refuses keys that others may read, and files that hold no key', async () => {
+    const path = fresh();
+    const keys = await KeyDirectory.open(path);
+    await keys.identity();
+    await chmod(join(path, 'identity.pem'), 0o640);
+    await assert.rejects(keys.identity(), codeOf('too_open'));
+    await chmod(path, 0o755);
+    await assert.rejects(KeyDirectory.open(path), codeOf('too_open'));
+    await writeFile(join(path, 'log.pem'), 'nothing', { mode: 0o600 });
+    await assert.rejects(keys.logSigner('x'), codeOf('malformed'));
+    for (const text of ['nothing', 'lucid-local-key-1:AAAA']) {
+      await writeFile(join(path, 'local.key'), text, { mode: 0o600 });
+      await assert.rejects(keys.localKey(), codeOf('malformed'));
+    }
+  });
+
+  it('lists, rotates and exports', async () => {
+    const path = fresh();
+    const keys = await KeyDirectory.open(path);
+    assert.deepEqual(await keys.list('log.example/a'), []);
+    await keys.logSigner('log.example/a');
+    const { before, after: now } = await keys.rotateIdentity();
+    const local = await keys.rotateLocalKey();
+    const list = await keys.list('log.example/a');
+    assert.deepEqual(
+      list.map(({ purpose, keyId, retired }) => [purpose, purpose === 'log' ? '' : keyId, retired]),
+      [
+        ['identity', keyIdOf(now), false],
+        ['log', '', false],
+        ['local', local.after, false],
+        ['identity', keyIdOf(before), true],
+        ['local', local.before, true],
+      ],
+    );
+    const exported = await keys.exportPublic('log.example/a');
+    assert.deepEqual(
+      exported.identity_keys.map(({ key }) => keyIdOf(parsePublicKey(key))),
+      [keyIdOf(now), keyIdOf(before)],
+    );
+    assert.equal(formatNoteKey(parseNoteKey(exported.log_keys[0]!)), exported.log_keys[0]);
+    assert.doesNotMatch(JSON.stringify(exported), /PRIVATE|local/);
+    const retired = await readdir(join(path, 'retired'));
+    assert.ok(!(await readFile(join(path, 'retired', retired[0]!), 'utf8')).includes('PRIVATE'));
+  });
+
+  it('opens old wraps after rotation until the old key is dropped', async () => {
+    const keys = await KeyDirectory.open(fresh());
+    const dek = nodeCrypto.randomBytes(32);
+    const wraps = await wrapDek(dek, 'k', [new LocalWrapper(await keys.localKey())]);
+    const { before } = await keys.rotateLocalKey();
+    assert.deepEqual(await unwrapDek(wraps, [new LocalUnwrapper(await keys.localKeys())]), dek);
+    await keys.dropLocalKey(before);
+    assert.equal(await unwrapDek(wraps, [new LocalUnwrapper(await keys.localKeys())]), null);
+    await assert.rejects(keys.dropLocalKey(before), codeOf('missing'));
+  });
+});
+
+describe('key wraps', () => {
+  const dek = nodeCrypto.randomBytes(32);
+  const local = { keyId: 'aa', bytes: nodeCrypto.randomBytes(32) };
+
+  it('open for their recipient only', async () => {
+    const identity = await generateX25519Identity();
+    const stranger = await generateX25519Identity();
+    const wraps = await wrapDek(dek, 'k1', [
+      new AgeWrapper(await identityToRecipient(identity)),
+      new LocalWrapper(local),
+    ]);
+    assert.deepEqual(
+      wraps.map(({ scheme }) => scheme),
+      ['age', 'local'],
+    );
+    assert.deepEqual(await unwrapDek(wraps.slice(0, 1), [new AgeUnwrapper(identity)]), dek);
+    assert.deepEqual(await unwrapDek(wraps, [new AgeUnwrapper(stranger), new LocalUnwrapper([local])]), dek);
+    assert.equal(await unwrapDek(wraps, [new AgeUnwrapper(stranger), new LocalUnwrapper([])]), null);
+    assert.equal(await unwrapDek([], [new LocalUnwrapper([local])]), null);
+  });
+
+  it('do not open when damaged or moved to another key', async () => {
+    const identity = await generateX25519Identity();
+    const unwrappers = [new AgeUnwrapper(identity), new LocalUnwrapper([local])];
+    const wrappers = [new AgeWrapper(await identityToRecipient(identity)), new LocalWrapper(local)];
+    for (const wrap of await wrapDek(dek, 'k1', wrappers)) {
+      await assert.rejects(unwrapDek([{ ...wrap, keyId: 'k2' }], unwrappers), WrapError);
+      const wrapped = wrap.wrapped.slice();
+      wrapped[wrapped.length - 1]! ^= 1;
+      await assert.rejects(unwrapDek([{ ...wrap, wrapped }], unwrappers), WrapError);
+      await assert.rejects(unwrapDek([{ ...wrap, wrapped: wrapped.slice(0, 5) }], unwrappers), WrapError);
+    }
+  });
+
+  it('are made again for other recipients', async () => {
+    const identity = await generateX25519Identity();
+    const wraps = await wrapDek(dek, 'k1', [new LocalWrapper(local)]);
+    const again = await rewrapDek(
+      wraps,
+      [new LocalUnwrapper([local])],
+      [new AgeWrapper(await identityToRecipient(identity))],
+    );
+    assert.equal(again[0]?.keyId, 'k1');
+    assert.deepEqual(await unwrapDek(again, [new AgeUnwrapper(identity)]), dek);
+    await assert.rejects(rewrapDek(wraps, [], []), WrapError);
+    await assert.rejects(rewrapDek([], [new LocalUnwrapper([local])], []), WrapError);
+  });
+
+  it('refuse a recipient or identity that is none, at once', () => {
+    assert.throws(() => new AgeWrapper('age1nonsense'));
+    assert.throws(() => new AgeUnwrapper('nonsense'));
+  });
+});

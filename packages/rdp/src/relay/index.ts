@@ -1,6 +1,0 @@
-export type { Keeping } from './content-tap.ts';
-export type { RelayPolicy } from './conversation.ts';
-export { type Unreplayable, unreplayable } from './downgrades.ts';
-export { type RelayEvent, type RelaySide, RelayViolation, type RelayViolationCode } from './events.ts';
-export { type FrameTap, TapFlag } from './frame-tap.ts';
-export { Relay, type RelayCounters, type RelayStep } from './relay.ts';

@@ -1,0 +1,547 @@
+/** What the two peers have agreed on so far, and what the gateway does with each PDU it sees whole. */
+
+import {
+  ChannelFlag,
+  ClientEarlyCapability,
+  channelKind,
+  clientInfoSecrets,
+  conferenceCreateRequest,
+  conferenceCreateResponse,
+  confirmActive,
+  MCS_PRIORITY_HIGH_WHOLE,
+  McsReason,
+  mcsConnectInitial,
+  mcsConnectResponse,
+  PduType,
+  PduType2,
+  SecurityFlag,
+  setErrorInfo,
+  shareControlPdu,
+  wrapShareData,
+} from '@lucid-sessions/rdp';
+import { frameFlags } from '@lucid-sessions/recording';
+import { attempt, decode, encode, joinBytes } from '@lucid-sessions/wire';
+import type { ChannelIds } from './classify.ts';
+import { ClientChannels } from './client-channels.ts';
+import { clientShares, hasKeyList } from './client-shares.ts';
+import { eachCompressed } from './compressed-pdus.ts';
+import { CompressedSecrets } from './compressed-secrets.ts';
+import type { Undrawable } from './confirm-active.ts';
+import { type ContentTap, type Keeping, READ_BY_RELAY } from './content-tap.ts';
+import { type Downgrade, DowngradeBook, leftIn, type Unreplayable, unreplayable } from './downgrades.ts';
+import { type RelayEvent, type RelaySide, RelayViolation } from './events.ts';
+import {
+  type MultitransportRequest,
+  multitransportRefusal,
+  multitransportRequest,
+  withoutMultitransport,
+} from './multitransport.ts';
+import {
+  classicCapabilities,
+  offersRdp61,
+  restoreRequestedProtocols,
+  setSelectedProtocol,
+  withoutCompression,
+  withoutGraphicsPipeline,
+  wrapMcs,
+  wrapMcsBytes,
+} from './rewrite.ts';
+import { type Blanked, blankRanges, blankTsRequest, blankWhole } from './secrets.ts';
+import { isSecurityHeader } from './security-header.ts';
+import { type SeenData, seePdu } from './seen-pdu.ts';
+import { ServerCreates } from './server-creates.ts';
+import { readServerShare } from './server-share.ts';
+import { sharePdusOf } from './share-pdus.ts';
+
+export interface RelayPolicy {
+  /** What the client asked for in its X.224 request; SC_CORE must echo it. */
+  requestedProtocols: number;
+  /** What the target selected in its X.224 confirm; CS_CORE must say it. */
+  selectedProtocol: number;
+  /** `classic`: the client's announcements are cut down until servers draw in plain bitmaps. */
+  graphics: 'passthrough' | 'classic';
+  /** What of what people type and copy is recorded; all of it by default. */
+  keep?: { input: Keeping; clipboard: Keeping };
+  /** What of what replay can't show stays in the negotiation; nothing by default. */
+  leaveIn?: readonly Unreplayable[];
+  /** False: the server is not told that it may compress. The graphics pipeline, which has its own, stays as it is. */
+  bulkCompression?: boolean;
+}
+
+/** TPKT and X.224 Data: what stays of a PDU of which nothing may be recorded. */
+const HEADERS_BYTES = 7;
+/** Offset of the info packet's flags in the data of a Client Info PDU, behind security header and code page. */
+const INFO_FLAGS_OFFSET = 8;
+
+/** Answers that wait for the end of a PDU of the client: a server asks once or twice. */
+const ANSWERS_MAX = 16;
+const nothing: readonly Uint8Array[] = [];
+
+/** Secrets are counted, never told. */
+export interface SecretCounters {
+  /** Frames of which something was zeroed. */
+  secretsBlanked: number;
+  /** PDUs passed on that could not be read where a secret may be: zeroed, or kept like what people type. */
+  unread: number;
+}
+
+export class Conversation {
+  readonly #policy: RelayPolicy;
+  readonly #tap: Pick<ContentTap, 'frame' | 'watch'>;
+  readonly #counters: SecretCounters;
+  readonly channelIds: ChannelIds;
+  #clientConnecting = true;
+  #serverConnecting = true;
+  /** Nothing of the client on the I/O channel can be its Client Info any more. */
+  #clientInfoPassed = false;
+  readonly #compressed = new CompressedSecrets();
+  /** Until the client says what it takes: RDP 6.1 hides a secret's place behind a history. */
+  #mayUseRdp61 = true;
+  #requestedChannels: string[] = [];
+  #takesErrorInfo = false;
+  #shareId: number | null = null;
+  #serverInitiator = 0;
+  #clientInitiator = 0;
+  /** Everything, until the server says what it has. */
+  #undrawable: Undrawable = { nineGrid: true, gdiPlus: true, composition: true };
+  readonly #book = new DowngradeBook();
+  readonly #clientChannels: ClientChannels;
+  /** Where what the present PDU makes known goes. */
+  #events: RelayEvent[] = [];
+  readonly #creates = new ServerCreates();
+  /** The client is inside a message of drdynvc: nothing of the gateway's may stand between its chunks. */
+  #insideMessage = false;
+  #answers: { channelId: number; data: Uint8Array }[] = [];
+
+  constructor(
+    policy: RelayPolicy,
+    tap: Pick<ContentTap, 'frame' | 'watch'>,
+    counters: SecretCounters,
+    ids: ChannelIds,
+  ) {
+    this.#policy = policy;
+    this.#tap = tap;
+    this.#counters = counters;
+    this.channelIds = ids;
+    this.#clientChannels = new ClientChannels({
+      leaves: (what) => this.#leaves(what),
+      nameOf: (id) => tap.watch.dynamicName(id),
+      tell: (what) => this.#tell(what),
+    });
+  }
+
+  #leaves(what: Unreplayable): boolean {
+    return this.#policy.leaveIn?.includes(what) === true;
+  }
+
+  #tell(what: Downgrade): void {
+    this.#book.tell(what, this.#events);
+  }
+
+  /** Before the MCS connection CredSSP messages may come, fast-path can't. */
+  isConnecting(side: RelaySide): boolean {
+    return side === 'client' ? this.#clientConnecting : this.#serverConnecting;
+  }
+
+  /** Every PDU of the server that is passed on without having been seen whole must come to `follow`, in order. */
+  get isFollowing(): boolean {
+    return this.#mayUseRdp61;
+  }
+
+  follow(pdu: Uint8Array): void {
+    eachCompressed(pdu, this.channelIds.ioChannelId, (data, flags) => this.#compressed.follow(data, flags));
+  }
+
+  /** Until the Client Info (from the client) or the Connect Response (from the server) every PDU is seen whole. */
+  isHoldingAll(side: RelaySide): boolean {
+    return side === 'client' ? !this.#clientInfoPassed : this.#serverConnecting;
+  }
+
+  /** The server answers on the I/O channel only when it has the Client Info: what comes now is something else. */
+  serverSpoke(): void {
+    this.#clientInfoPassed = true;
+  }
+
+  /** The client has an MCS connection that can be ended properly. */
+  get canEnd(): boolean {
+    return !this.#serverConnecting;
+  }
+
+  /** Records a whole PDU and says what the other peer gets: the PDU, a changed one, or (null) nothing. */
+  pdu(from: RelaySide, pdu: Uint8Array, timeUs: number, events: RelayEvent[]): Uint8Array | null {
+    this.#events = events;
+    if (pdu[0] !== 3) {
+      this.#withoutTpkt(from, pdu, timeUs);
+      return pdu;
+    }
+    return from === 'client' ? this.#fromClient(pdu, timeUs, events) : this.#fromServer(pdu, timeUs, events);
+  }
+
+  /** CredSSP before the MCS connection, fast-path behind it: their first bytes may be the same. */
+  #withoutTpkt(from: RelaySide, pdu: Uint8Array, timeUs: number): void {
+    const direction = from === 'client' ? 0 : 1;
+    if (!this.isConnecting(from)) {
+      this.#tap.frame(0, direction | frameFlags.fastPath, 0, pdu, timeUs);
+      return;
+    }
+    if (pdu[0] === 0x30) this.#blanked(direction, 0, { bytes: blankTsRequest(pdu), blanked: true }, timeUs);
+    else this.#tap.frame(0, direction, 0, pdu, timeUs);
+  }
+
+  #blanked(flags: number, channelId: number, { bytes, blanked }: Blanked, timeUs: number): void {
+    if (blanked) this.#counters.secretsBlanked += 1;
+    const read = flags | READ_BY_RELAY;
+    this.#tap.frame(0, blanked ? read | frameFlags.blanked : read, channelId, bytes, timeUs);
+  }
+
+  /** Passed on, and recorded so that only who may see inputs sees it: a secret may be in it. */
+  #unread(direction: 0 | 1, channelId: number, pdu: Uint8Array, timeUs: number, keptBytes = HEADERS_BYTES): Uint8Array {
+    this.#counters.unread += 1;
+    if (direction === 0 && !this.#clientInfoPassed) this.#blanked(0, channelId, blankWhole(pdu, keptBytes), timeUs);
+    else this.#tap.frame(0, direction | frameFlags.inputs, channelId, pdu, timeUs);
+    return pdu;
+  }
+
+  /** Records what was received and what is delivered: one frame when they are the same, two when not. */
+  #record(
+    direction: 0 | 1,
+    channelId: number,
+    received: Uint8Array,
+    delivered: Uint8Array | null,
+    timeUs: number,
+    flags = 0,
+  ): void {
+    const common = direction | flags;
+    if (delivered === received) {
+      this.#tap.frame(0, common, channelId, received, timeUs);
+      return;
+    }
+    this.#tap.frame(0, common | frameFlags.receivedOnly, channelId, received, timeUs);
+    if (delivered !== null) this.#tap.frame(0, common | frameFlags.deliveredOnly, channelId, delivered, timeUs);
+  }
+
+  // ---- client → server
+
+  #fromClient(pdu: Uint8Array, timeUs: number, events: RelayEvent[]): Uint8Array | null {
+    const seen = seePdu(pdu, 'client');
+    switch (seen.kind) {
+      case 'connect': {
+        if (!this.#clientConnecting) return this.#unread(0, 0, pdu, timeUs);
+        const delivered = this.#connectInitial(pdu, seen.mcs, events);
+        this.#clientConnecting = false;
+        this.#record(0, 0, pdu, delivered, timeUs);
+        return delivered;
+      }
+      case 'data':
+        this.#clientInitiator = seen.initiator;
+        if (seen.channelId === this.channelIds.ioChannelId) return this.#clientIoPdu(pdu, seen, timeUs, events);
+        if (!this.#clientInfoPassed) return this.#unread(0, seen.channelId, pdu, timeUs, offsetIn(pdu, seen.data));
+        return this.#clientChannelPdu(pdu, seen, timeUs);
+      case 'unread':
+        return this.#unread(0, 0, pdu, timeUs);
+      case 'end':
+        events.push({ kind: 'disconnect', from: 'client', reason: seen.reason });
+    }
+    this.#record(0, 0, pdu, pdu, timeUs);
+    return pdu;
+  }
+
+  #connectInitial(pdu: Uint8Array, mcs: Uint8Array, events: RelayEvent[]): Uint8Array {
+    const connect = decode(mcsConnectInitial, mcs);
+    const request = decode(conferenceCreateRequest, connect.userData);
+    for (const block of request.blocks) {
+      if (block.kind === 'core') {
+        const early = block.earlyCapabilityFlags ?? 0;
+        this.#takesErrorInfo = (early & ClientEarlyCapability.supportErrinfoPdu) !== 0;
+        events.push({
+          kind: 'client',
+          clientName: block.clientName.text,
+          clientBuild: block.clientBuild,
+          keyboardLayout: block.keyboardLayout,
+          desktopWidth: block.desktopWidth,
+          desktopHeight: block.desktopHeight,
+          colorDepth:
+            early & ClientEarlyCapability.want32BppSession
+              ? 32
+              : (block.highColorDepth ?? colorDepthOf(block.colorDepth)),
+        });
+      }
+      if (block.kind === 'network') this.#requestedChannels = block.channels.map((channel) => channel.name.text);
+    }
+    for (const what of unreplayable) if (this.#leaves(what)) events.push({ kind: 'downgrade', what: leftIn[what] });
+    for (const what of ['input', 'clipboard'] as const) {
+      const keeping = this.#policy.keep?.[what] ?? 'full';
+      if (keeping !== 'full') events.push({ kind: 'downgrade', what: `${what} not kept in the recording: ${keeping}` });
+    }
+    const selectedChanged = setSelectedProtocol(request, this.#policy.selectedProtocol);
+    const graphicsChanged = this.#policy.graphics === 'classic' && withoutGraphicsPipeline(request);
+    if (graphicsChanged) this.#tell('graphicsPipeline');
+    const udpChanged = !this.#leaves('udp') && withoutMultitransport(request);
+    if (udpChanged) this.#tell('udp');
+    if (!selectedChanged && !graphicsChanged && !udpChanged) return pdu;
+    return wrapMcsBytes(encode(mcsConnectInitial, { ...connect, userData: encode(conferenceCreateRequest, request) }));
+  }
+
+  /** Static and dynamic channels: most of what comes here passes as it came. */
+  #clientChannelPdu(pdu: Uint8Array, seen: SeenData, timeUs: number): Uint8Array | null {
+    const { channelId, data, initiator, priority } = seen;
+    const leavesAll = this.#leaves('graphics') && this.#leaves('bitmap_cache');
+    const isFollowed = !leavesAll && channelId !== this.channelIds.messageChannelId && seen.trailing === 0;
+    const isDynamic = channelId === this.channelIds.dynamicChannelId;
+    const chunks = isFollowed ? this.#clientChannels.chunk(data, isDynamic) : null;
+    if (isDynamic) this.#noteChunk(chunks === null ? data : chunks.at(-1));
+    if (chunks === null) {
+      this.#record(0, channelId, pdu, pdu, timeUs);
+      return pdu;
+    }
+    this.#record(0, channelId, pdu, null, timeUs);
+    if (chunks.length === 0) return null;
+    const pdus = chunks.map((chunk) =>
+      wrapMcs({ kind: 'sendDataRequest', initiator, channelId, priority, data: chunk }),
+    );
+    for (const each of pdus) this.#tap.frame(0, frameFlags.deliveredOnly, channelId, each, timeUs);
+    return joinBytes(pdus);
+  }
+
+  #noteChunk(delivered: Uint8Array | undefined): void {
+    if (delivered !== undefined) this.#insideMessage = ((delivered[4] ?? ChannelFlag.last) & ChannelFlag.last) === 0;
+  }
+
+  #clientIoPdu(pdu: Uint8Array, seen: SeenData, timeUs: number, events: RelayEvent[]): Uint8Array | null {
+    const { data, channelId } = seen;
+    // Behind its place too, in case the server spoke before its time.
+    const mayBeInfo =
+      isSecurityHeader(data, SecurityFlag.infoPkt) && sharePdusOf(data).length === 0 && !hasKeyList(data);
+    if (!this.#clientInfoPassed || mayBeInfo) return this.#clientInfo(pdu, seen, timeUs, events);
+    const delivered = this.#clientShares(pdu, seen);
+    this.#record(0, channelId, pdu, delivered, timeUs);
+    return delivered;
+  }
+
+  #clientShares(pdu: Uint8Array, seen: SeenData): Uint8Array | null {
+    const kept = clientShares(seen.data, {
+      leavesCache: this.#leaves('bitmap_cache'),
+      undrawable: this.#leaves('graphics') ? null : this.#undrawable,
+      tell: (what) => this.#tell(what),
+    });
+    if (kept.length === 0) return null;
+    const classic = this.#policy.graphics === 'classic' ? this.#classicShare(kept) : kept;
+    if (classic === seen.data) return pdu;
+    const { initiator, channelId, priority } = seen;
+    return wrapMcs({ kind: 'sendDataRequest', initiator, channelId, priority, data: classic });
+  }
+
+  /** Known by its place: its security header is whatever the client's memory held ([MS-RDPBCGR] 2.2.8.1.1.2.1). */
+  #clientInfo(pdu: Uint8Array, seen: SeenData, timeUs: number, events: RelayEvent[]): Uint8Array {
+    const start = offsetIn(pdu, seen.data);
+    const info = seen.trailing === 0 ? clientInfoSecrets(seen.data) : null;
+    if (info === null) return this.#unread(0, seen.channelId, pdu, timeUs, start);
+    this.#clientInfoPassed = true;
+    events.push({ kind: 'client_info', userName: info.userName, domain: info.domain });
+    const blank = (bytes: Uint8Array): Blanked => blankRanges(bytes, start, info.secrets);
+    // Compressed contents can't be taken out of a recording: the history behind them is the pictures' too.
+    const uncompressed =
+      this.#policy.bulkCompression === false ||
+      this.#policy.graphics === 'classic' ||
+      (this.#policy.keep?.clipboard ?? 'full') !== 'full';
+    const delivered = uncompressed ? withoutCompression(pdu, start + INFO_FLAGS_OFFSET) : pdu;
+    this.#mayUseRdp61 = delivered === pdu && offersRdp61(pdu, start + INFO_FLAGS_OFFSET);
+    if (delivered === pdu) {
+      this.#blanked(0, seen.channelId, blank(pdu), timeUs);
+      return pdu;
+    }
+    this.#tell('bulkCompression');
+    this.#blanked(frameFlags.receivedOnly, seen.channelId, blank(pdu), timeUs);
+    this.#blanked(frameFlags.deliveredOnly, seen.channelId, blank(delivered), timeUs);
+    return delivered;
+  }
+
+  /** Confirm Active cut down to bitmaps; every other share PDU as it is. */
+  #classicShare(data: Uint8Array): Uint8Array {
+    const shares = sharePdusOf(data);
+    const at = shares.findIndex((share) => (share.pduType & 15) === PduType.confirmActive);
+    const share = shares[at];
+    if (share === undefined) return data;
+    const confirm = attempt(() => decode(confirmActive, share.body));
+    if (confirm === null) {
+      this.#tell('unreadCapabilities');
+      return data;
+    }
+    const { sets, changed } = classicCapabilities(confirm.capabilitySets);
+    if (!changed) return data;
+    this.#tell('codecs');
+    const { lengthCombinedCapabilities: _, ...rest } = confirm;
+    shares[at] = { ...share, body: encode(confirmActive, { ...rest, capabilitySets: sets }) };
+    return joinBytes(shares.map((each) => encode(shareControlPdu, each)));
+  }
+
+  // ---- server → client
+
+  #fromServer(pdu: Uint8Array, timeUs: number, events: RelayEvent[]): Uint8Array | null {
+    const seen = seePdu(pdu, 'server');
+    switch (seen.kind) {
+      case 'connect': {
+        if (!this.#serverConnecting) return this.#unread(1, 0, pdu, timeUs);
+        const delivered = this.#connectResponse(pdu, seen.mcs, events);
+        this.#serverConnecting = false;
+        this.#record(1, 0, pdu, delivered, timeUs);
+        return delivered;
+      }
+      case 'data':
+        if (this.#mayAskForUdp(seen.channelId)) {
+          const isIo = seen.channelId === this.channelIds.ioChannelId;
+          const request = multitransportRequest(seen.data, isIo);
+          if (request !== null) return this.#udpRequest(pdu, seen, request, timeUs);
+        }
+        if (seen.channelId === this.channelIds.ioChannelId) return this.#serverIoPdu(pdu, seen, timeUs, events);
+        if (this.#mayUseRdp61) this.follow(pdu);
+        if (this.#opensChannels(seen)) return this.#serverDynamicPdu(pdu, seen, timeUs);
+        this.#record(1, seen.channelId, pdu, pdu, timeUs);
+        return pdu;
+      case 'unread':
+        return this.#unread(1, 0, pdu, timeUs);
+      case 'end':
+        events.push({ kind: 'disconnect', from: 'server', reason: seen.reason });
+    }
+    this.#record(1, 0, pdu, pdu, timeUs);
+    return pdu;
+  }
+
+  #opensChannels({ channelId, trailing }: SeenData): boolean {
+    return this.channelIds.creates !== 'pass' && channelId === this.channelIds.dynamicChannelId && trailing === 0;
+  }
+
+  /** What opens a channel of drdynvc; others come here while one that began has not ended. */
+  #serverDynamicPdu(pdu: Uint8Array, { channelId, data }: SeenData, timeUs: number): Uint8Array | null {
+    const { passed, answer } = this.#creates.see(pdu, data);
+    this.channelIds.creates = this.#creates.isUnderWay ? 'under way' : 'seen';
+    this.#record(1, channelId, pdu, passed === null ? pdu : null, timeUs);
+    if (answer !== null) {
+      this.#tell('video');
+      this.#answer(channelId, answer);
+    }
+    if (passed === null) return pdu;
+    for (const each of passed) this.#tap.frame(0, 1 | frameFlags.deliveredOnly, channelId, each, timeUs);
+    return passed.length === 0 ? null : joinBytes(passed);
+  }
+
+  #answer(channelId: number, data: Uint8Array): void {
+    if (this.#clientInitiator !== 0 && this.#answers.length < ANSWERS_MAX) this.#answers.push({ channelId, data });
+  }
+
+  #connectResponse(pdu: Uint8Array, mcs: Uint8Array, events: RelayEvent[]): Uint8Array {
+    const connect = decode(mcsConnectResponse, mcs);
+    if (connect.result !== 0) {
+      // The target wants no connection, and says no more: it is the client's to be told.
+      events.push({ kind: 'disconnect', from: 'server', reason: connect.result });
+      return pdu;
+    }
+    const response = decode(conferenceCreateResponse, connect.userData);
+    for (const block of response.blocks) {
+      if (block.kind === 'security' && block.encryptionMethod !== 0)
+        throw new RelayViolation(
+          'unsupported_security',
+          'server',
+          'the target insists on standard RDP security, which hides the session from the recording; let it use TLS',
+        );
+      if (block.kind === 'messageChannel') this.channelIds.messageChannelId = block.mcsChannelId;
+      if (block.kind === 'network') this.#nameChannels(block.mcsChannelId, block.channelIds, events);
+    }
+    const udpChanged = !this.#leaves('udp') && withoutMultitransport(response);
+    if (udpChanged) this.#tell('udp');
+    if (!restoreRequestedProtocols(response, this.#policy.requestedProtocols) && !udpChanged) return pdu;
+    return wrapMcsBytes(
+      encode(mcsConnectResponse, { ...connect, userData: encode(conferenceCreateResponse, response) }),
+    );
+  }
+
+  /** Servers without a message channel ask on the I/O channel, where a share control PDU may look like it. */
+  #mayAskForUdp(channelId: number): boolean {
+    const { ioChannelId, messageChannelId } = this.channelIds;
+    return channelId === ioChannelId || (channelId !== 0 && channelId === messageChannelId);
+  }
+
+  /** Answered as a client without UDP would, and not passed on; its cookie proves whose the UDP connection is. */
+  #udpRequest(
+    pdu: Uint8Array,
+    seen: SeenData,
+    { requestId, secret }: MultitransportRequest,
+    timeUs: number,
+  ): Uint8Array | null {
+    const { channelId } = seen;
+    const blanked = blankRanges(pdu, offsetIn(pdu, seen.data), [secret]);
+    if (this.#leaves('udp')) {
+      this.#blanked(1, channelId, blanked, timeUs);
+      return pdu;
+    }
+    this.#tell('udp');
+    this.#blanked(1 | frameFlags.receivedOnly, channelId, blanked, timeUs);
+    if (requestId !== null) this.#answer(channelId, multitransportRefusal(requestId));
+    return null;
+  }
+
+  /** What the gateway says to the server by itself, recorded as delivered only: to be sent between two PDUs of the client. */
+  takeAnswers(timeUs: number): readonly Uint8Array[] {
+    if (this.#answers.length === 0) return nothing;
+    const initiator = this.#clientInitiator;
+    const waits = ({ channelId }: { channelId: number }): boolean =>
+      this.#insideMessage && channelId === this.channelIds.dynamicChannelId;
+    const ready = this.#answers.filter((answer) => !waits(answer));
+    this.#answers = this.#answers.filter(waits);
+    return ready.map(({ channelId, data }) => {
+      const pdu = wrapMcs({ kind: 'sendDataRequest', initiator, channelId, priority: MCS_PRIORITY_HIGH_WHOLE, data });
+      this.#tap.frame(0, frameFlags.deliveredOnly, channelId, pdu, timeUs);
+      return pdu;
+    });
+  }
+
+  #nameChannels(ioChannelId: number, channelIds: number[], events: RelayEvent[]): void {
+    this.channelIds.ioChannelId = ioChannelId;
+    const channels = this.#requestedChannels
+      .map((name, i) => ({ channelId: channelIds[i] ?? 0, name }))
+      .filter(({ channelId }) => channelId !== 0);
+    const idOf = (wanted: string): number => channels.find(({ name }) => name.toLowerCase() === wanted)?.channelId ?? 0;
+    this.channelIds.dynamicChannelId = idOf('drdynvc');
+    if (!this.#leaves('video')) this.channelIds.creates = 'seen';
+    for (const { channelId, name } of channels) {
+      this.channelIds.channels.set(channelId, { name, kind: channelKind(name) });
+      this.#tap.watch.named(name);
+    }
+    events.push({ kind: 'channels', ioChannelId, channels });
+  }
+
+  #serverIoPdu(pdu: Uint8Array, seen: SeenData, timeUs: number, events: RelayEvent[]): Uint8Array | null {
+    this.serverSpoke();
+    this.#serverInitiator = seen.initiator;
+    // A copy: secrets are zeroed in it, and the original is what the client gets.
+    const bytes = new Uint8Array(pdu);
+    const start = offsetIn(pdu, seen.data);
+    const found = readServerShare(bytes.subarray(start, start + seen.data.length), events, this.#compressed);
+    if (found.unread) this.#counters.unread += 1;
+    if (found.shareId !== null) this.#shareId = found.shareId;
+    if (found.undrawable !== null) this.#undrawable = found.undrawable;
+    const flags = found.redirected ? 1 | frameFlags.receivedOnly : 1;
+    this.#blanked(flags, seen.channelId, { bytes, blanked: found.blanked }, timeUs);
+    return found.redirected ? null : pdu;
+  }
+
+  /** Set Error Info (if the client takes it and there is a share) and the ultimatum; recorded as delivered only. */
+  closingPdus(errorInfo: number, timeUs: number): Uint8Array {
+    const pdus: Uint8Array[] = [];
+    const { ioChannelId: channelId } = this.channelIds;
+    if (this.#takesErrorInfo && this.#shareId !== null && errorInfo !== 0) {
+      const initiator = this.#serverInitiator;
+      const data = wrapShareData(this.#shareId, initiator, PduType2.setErrorInfo, setErrorInfo, { errorInfo });
+      pdus.push(wrapMcs({ kind: 'sendDataIndication', initiator, channelId, priority: MCS_PRIORITY_HIGH_WHOLE, data }));
+    }
+    pdus.push(wrapMcs({ kind: 'disconnectProviderUltimatum', reason: McsReason.userRequested, spare: 0 }));
+    for (const [i, pdu] of pdus.entries())
+      this.#tap.frame(0, 1 | frameFlags.deliveredOnly, i === pdus.length - 1 ? 0 : channelId, pdu, timeUs);
+    return joinBytes(pdus);
+  }
+}
+
+/** colorDepth of clients that know no highColorDepth, [MS-RDPBCGR] 2.2.1.3.2: 0xCA00 is 4, 0xCA01 is 8 bits. */
+const colorDepthOf = (colorDepth: number): number => (colorDepth === 0xca00 ? 4 : 8);
+
+const offsetIn = (pdu: Uint8Array, view: Uint8Array): number => view.byteOffset - pdu.byteOffset;

@@ -1,0 +1,4 @@
+export { contentBytesMax } from './content-items.ts';
+export type { IndexerPlatform } from './platform.ts';
+export { SessionIndexes, type SessionIndexesOptions } from './session-indexes.ts';
+export type { KeyframePolicy } from './session-keyframes.ts';

@@ -1,0 +1,224 @@
+import type { ContentItem, IndexPort, StoragePort } from '@lucid-sessions/contract';
+import {
+  decodeIndexSegment,
+  decodeWholeIndex,
+  encodeWholeIndex,
+  type IndexSegment,
+  type KeyframeList,
+} from '@lucid-sessions/recording/session-index';
+import { ContentItems } from './content-items.ts';
+import { Followed } from './followed.ts';
+import { orNull, type Recording, RecordingShelf, type RecordingShelfOptions } from './recording-shelf.ts';
+import { type ExaminedListener, type KeyframePolicy, SessionKeyframes } from './session-keyframes.ts';
+import { type PictureWish, type SessionPicture, SessionPictures } from './session-pictures.ts';
+import { IndexThread } from './thread.ts';
+
+const stateName = 'index-state';
+const wholeName = 'index-whole';
+const stateHeadBytes = 4;
+const segmentName = (index: number): string => `index-${String(index + 1).padStart(6, '0')}`;
+
+export interface SessionIndexesOptions extends RecordingShelfOptions {
+  /** URL of the module that gives the index thread its `IndexerPlatform`. */
+  platform: string;
+  /** When asked for, if it says nothing. */
+  keyframes?: KeyframePolicy;
+  onError?: (where: string, thrown: unknown) => void;
+  onExamined?: ExaminedListener;
+}
+
+/**
+ * The index of every session, as encrypted sidecars beside its chunks: one segment per chunk, and the state the next
+ * segment begins with. `follow` makes them while sessions are recorded; whatever was skipped, lost or spoiled is made again
+ * from the chunks when it is read. A recording is walked once: one thread, one walk at a time.
+ */
+export class SessionIndexes implements IndexPort {
+  readonly #shelf: RecordingShelf;
+  readonly #storage: StoragePort;
+  readonly #thread: IndexThread;
+  readonly #keyframes: SessionKeyframes;
+  readonly #followed: Followed;
+  readonly #pictures: SessionPictures;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: SessionIndexesOptions) {
+    this.#shelf = new RecordingShelf(options);
+    this.#storage = options.storage;
+    this.#thread = new IndexThread(options.platform);
+    const policy = options.keyframes ?? { made: 'asked' };
+    this.#keyframes = new SessionKeyframes(this.#shelf, this.#thread, () => this.#turn, policy, options);
+    this.#pictures = new SessionPictures(
+      this.#shelf,
+      this.#keyframes,
+      new IndexThread(options.platform, 'lucid-pictures'),
+    );
+    this.#followed = new Followed(
+      async (sessionId) => {
+        const recording = await this.#shelf.recording(sessionId);
+        await this.#inTurn(() => this.#extend(recording));
+        this.#keyframes.follow(sessionId);
+      },
+      (thrown) => options.onError?.('making a session index', thrown),
+    );
+  }
+
+  /** The session has chunks that are not in its index yet. Never waits, and may forget: reading makes what is missing. */
+  follow(sessionId: string): void {
+    this.#followed.add(sessionId);
+  }
+
+  /** The keyframes made so far; more are made behind the answer where chunks were not looked at yet. */
+  async keyframes(sessionId: string): Promise<KeyframeList> {
+    return this.#keyframes.list(await this.#shelf.recording(sessionId));
+  }
+
+  /** Processor time keyframes have taken so far, in ms. */
+  get keyframesUsedMs(): number {
+    return this.#keyframes.usedMs;
+  }
+
+  /** Has a recording walked through to its end, behind the answer; `onExamined` hears what that comes to. */
+  async examine(sessionId: string): Promise<void> {
+    await this.#keyframes.examine(await this.#shelf.recording(sessionId));
+  }
+
+  async examined(sessionId: string): Promise<{ walkedChunks: number; chunks: number; walking: boolean }> {
+    return this.#keyframes.examined(await this.#shelf.recording(sessionId));
+  }
+
+  /** A keyframe as it is stored, sealed; null where it is missing. */
+  keyframe(sessionId: string, number: number): Promise<Uint8Array | null> {
+    return this.#keyframes.sealed(sessionId, number);
+  }
+
+  /** What the client showed at a moment, drawn here for who can't draw it. */
+  picture(sessionId: string, wish: PictureWish): Promise<SessionPicture> {
+    return this.#pictures.picture(sessionId, wish);
+  }
+
+  /** The index up to the last stored chunk, in order. Throws `recordNotFound` when this host has no key to it. */
+  async *segments(sessionId: string): AsyncGenerator<IndexSegment, void, undefined> {
+    const recording = await this.#shelf.recording(sessionId);
+    const whole = await this.#whole(recording);
+    if (whole !== null) {
+      yield* whole;
+      return;
+    }
+    const count = await this.#inTurn(() => this.#extend(recording));
+    const segments: IndexSegment[] = [];
+    for (let index = 0; index < count; index += 1) {
+      let segment = await this.#segment(recording, index);
+      if (segment === null) {
+        await this.#inTurn(() => this.remake(recording));
+        segment = await this.#segment(recording, index);
+      }
+      if (segment === null) continue;
+      segments.push(segment);
+      yield segment;
+    }
+    if (segments.length === count && segments.at(-1)?.last === true) await this.#putWhole(recording, segments);
+  }
+
+  /** What a finished session's segments say, in one piece; null where it was not put together, or is spoiled. */
+  async #whole(recording: Recording): Promise<IndexSegment[] | null> {
+    const bytes = await this.#shelf.get(recording, wholeName);
+    return bytes && orNull(() => decodeWholeIndex(bytes));
+  }
+
+  async #putWhole(recording: Recording, segments: readonly IndexSegment[]): Promise<void> {
+    const bytes = await encodeWholeIndex(segments);
+    if (bytes !== null) await this.#shelf.put(recording, wholeName, bytes);
+  }
+
+  /** What crossed clipboard and drives, read from the chunks themselves. */
+  async *contents(sessionId: string): AsyncGenerator<ContentItem, void, undefined> {
+    const recording = await this.#shelf.recording(sessionId);
+    const count = await this.#shelf.chunksCount(sessionId);
+    const run = await this.#open(recording, null, true);
+    const items = new ContentItems();
+    try {
+      for (let index = 0; index < count; index += 1) {
+        const { pieces } = await this.#chunk(recording, run, index, index === count - 1);
+        for (const piece of pieces) {
+          const item = items.add(piece);
+          if (item !== null) yield item;
+        }
+      }
+    } finally {
+      await this.#thread.close(run);
+    }
+  }
+
+  async dispose(): Promise<void> {
+    this.#followed.dispose();
+    this.#keyframes.dispose();
+    await Promise.all([this.#thread.dispose(), this.#pictures.dispose()]);
+    await this.#turn.catch(() => {});
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work);
+    this.#turn = mine.catch(() => {});
+    return mine;
+  }
+
+  /** Makes what is missing at the end. Answers how many chunks the index covers. */
+  async #extend(recording: Recording): Promise<number> {
+    const count = await this.#shelf.chunksCount(recording.sessionId);
+    const { next, state } = await this.#state(recording);
+    if (next < count) await this.#walk(recording, next, count, state);
+    return count;
+  }
+
+  /** Makes the whole index again from the chunks. */
+  async remake(recording: Recording): Promise<void> {
+    await this.#walk(recording, 0, await this.#shelf.chunksCount(recording.sessionId), null);
+  }
+
+  async #walk(recording: Recording, first: number, count: number, state: Uint8Array | null): Promise<void> {
+    const { sessionId } = recording;
+    const resumed = state === null ? null : await this.#open(recording, state, false).catch(() => null);
+    // A state of another version: begin again.
+    const run = resumed ?? (await this.#open(recording, null, false));
+    try {
+      for (let index = resumed === null ? 0 : first; index < count; index += 1) {
+        const { last } = await this.#shelf.chunk(sessionId, index);
+        const made = await this.#chunk(recording, run, index, last);
+        // The segment first: a state says that all before it is there.
+        await this.#shelf.put(recording, segmentName(index), made.segment);
+        await this.#shelf.put(recording, stateName, stateFile(index + 1, made.state));
+      }
+    } finally {
+      await this.#thread.close(run);
+    }
+  }
+
+  #open({ input, clipboard }: Recording, state: Uint8Array | null, collect: boolean): Promise<number> {
+    return this.#thread.open({ state, input, clipboard, collect });
+  }
+
+  async #chunk({ sessionId, dek }: Recording, run: number, index: number, last: boolean) {
+    const { file } = await this.#storage.readChunk({ sessionId, index });
+    return this.#thread.chunk({ run, index, last, file, key: dek });
+  }
+
+  async #state(recording: Recording): Promise<{ next: number; state: Uint8Array | null }> {
+    const file = await this.#shelf.get(recording, stateName);
+    if (file === null || file.length < stateHeadBytes) return { next: 0, state: null };
+    const next = new DataView(file.buffer, file.byteOffset).getUint32(0);
+    return { next, state: file.length === stateHeadBytes ? null : file.slice(stateHeadBytes) };
+  }
+
+  async #segment(recording: Recording, index: number): Promise<IndexSegment | null> {
+    const bytes = await this.#shelf.get(recording, segmentName(index));
+    const segment = bytes === null ? null : await orNull(() => decodeIndexSegment(bytes));
+    return segment?.chunkIndex === index ? segment : null;
+  }
+}
+
+function stateFile(next: number, state: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(stateHeadBytes + state.length);
+  new DataView(bytes.buffer).setUint32(0, next);
+  bytes.set(state, stateHeadBytes);
+  return bytes;
+}

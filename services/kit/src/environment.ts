@@ -1,0 +1,94 @@
+/** Reading the environment once, with messages that name the variable and say what it must be. */
+import { retentionDaysMax, type Unreplayable, unreplayable } from '@lucid-sessions/contract';
+
+export type Environment = Record<string, string | undefined>;
+
+/** A variable holds something it must not. The message names it; secrets are never quoted. */
+export class EnvironmentError extends Error {
+  override readonly name = 'EnvironmentError';
+  readonly variable: string;
+
+  constructor(variable: string, mustBe: string, options?: { cause: unknown }) {
+    super(`${variable} ${mustBe}`, options);
+    this.variable = variable;
+  }
+}
+
+export function readText(environment: Environment, variable: string, fallback: string): string {
+  const value = environment[variable];
+  return value === undefined || value === '' ? fallback : value;
+}
+
+export function readInteger(
+  environment: Environment,
+  variable: string,
+  bounds: { min: number; max: number; fallback: number },
+): number {
+  const text = environment[variable];
+  if (text === undefined || text === '') return bounds.fallback;
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= bounds.min && value <= bounds.max))
+    throw new EnvironmentError(variable, `must be a whole number from ${bounds.min} to ${bounds.max}, not "${text}"`);
+  return value;
+}
+
+export const readPort = (environment: Environment, variable: string, fallback: number) =>
+  readInteger(environment, variable, { min: 0, max: 65_535, fallback });
+
+export function readBoolean(environment: Environment, variable: string, fallback: boolean): boolean {
+  const text = environment[variable]?.toLowerCase();
+  if (text === undefined || text === '') return fallback;
+  if (text === 'true' || text === '1') return true;
+  if (text === 'false' || text === '0') return false;
+  throw new EnvironmentError(variable, 'must be true or false');
+}
+
+/** Days a recording is kept, or null: until it is deleted. */
+export function readRetentionDays(environment: Environment, variable: string): number | null {
+  const text = readText(environment, variable, 'none');
+  const days = parseRetentionDays(text);
+  if (days === undefined)
+    throw new EnvironmentError(variable, `must be days from 1 to ${retentionDaysMax}, or none (until deleted)`);
+  return days;
+}
+
+/** Undefined: it is no retention. */
+export function parseRetentionDays(text: string): number | null | undefined {
+  if (text === 'none') return null;
+  const days = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  return days >= 1 && days <= retentionDaysMax ? days : undefined;
+}
+
+/** Names with + or commas between them, or none. Null: something else. */
+export function parseLeaveIn(text: string): Unreplayable[] | null {
+  if (text === 'none') return [];
+  const names = text.split(/[+,]/).map((name) => name.trim());
+  const known = unreplayable.filter((name) => names.includes(name));
+  return known.length === names.length ? known : null;
+}
+
+export function readLeaveIn(environment: Environment, variable: string): Unreplayable[] {
+  const names = parseLeaveIn(readText(environment, variable, 'none'));
+  if (names === null)
+    throw new EnvironmentError(variable, `must be none, or of ${unreplayable.join(', ')} those wanted`);
+  return names;
+}
+
+export function readUrl(environment: Environment, variable: string, fallback: string): string {
+  const text = readText(environment, variable, fallback);
+  const url = URL.parse(text);
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:'))
+    throw new EnvironmentError(variable, 'must be an http:// or https:// address');
+  // fetch refuses such an address, and quotes it in its error.
+  if (url.username !== '' || url.password !== '')
+    throw new EnvironmentError(variable, 'must be an address without user and password');
+  return text.replace(/\/+$/, '');
+}
+
+/** `charactersMin` keeps guessable secrets out. The message never quotes the value. */
+export function readSecret(environment: Environment, variable: string, charactersMin: number): string {
+  const text = environment[variable] ?? '';
+  if (text.length < charactersMin)
+    throw new EnvironmentError(variable, `must be set to a secret of at least ${charactersMin} characters`);
+  return text;
+}
