@@ -1,32 +1,72 @@
-/** The dependency rule of ARCHITECTURE.md as a check: which workspace may import which, and what pure packages may touch. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+/**
+ * The dependency rule of ARCHITECTURE.md as a check: which workspace may import which, what pure packages may touch, that every
+ * manifest tells the truth, and what code of one thread may not reach.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize, relative } from 'node:path';
 
 const scope = '@lucid-sessions/';
 
-/** Workspaces a room may import from its `src`. A room not listed may import nothing of ours. */
-export const allowedImports: Record<string, readonly string[]> = {
-  'packages/wire': [],
-  'packages/rdp': ['wire'],
-  'packages/recording': ['wire', 'rdp'],
-  'packages/evidence': ['wire', 'recording'],
-  'packages/contract': [],
-  'packages/adapters': ['wire', 'rdp', 'recording', 'evidence', 'contract', 'storage', 'pipeline', 'processor'],
-  'services/recorder': ['wire', 'rdp', 'recording', 'contract'],
-  'services/processor': ['wire', 'recording', 'evidence', 'contract'],
-  'services/storage': ['wire', 'evidence', 'contract'],
-  'services/pipeline': ['evidence', 'contract'],
-  'services/api': ['wire', 'evidence', 'recording', 'contract'],
-  'apps/console': ['wire', 'rdp', 'recording', 'evidence', 'contract'],
+interface Room {
+  /** Rooms its `src` may import. */
+  imports: readonly string[];
+  /** Rooms it may name types of, and nothing else: the ports an adapter implements. */
+  types?: readonly string[];
+}
+
+export const rooms: Readonly<Record<string, Room>> = {
+  'packages/wire': { imports: [] },
+  'packages/rdp': { imports: ['wire'] },
+  'packages/graphics': { imports: ['wire', 'rdp'] },
+  'packages/recording': { imports: ['wire', 'rdp', 'graphics'] },
+  'packages/relay': { imports: ['wire', 'rdp', 'graphics', 'recording'] },
+  'packages/evidence': { imports: ['wire', 'recording'] },
+  'packages/contract': { imports: [], types: ['recording'] },
+  'services/kit': { imports: ['contract'] },
+  'services/recorder': { imports: ['kit', 'wire', 'rdp', 'recording', 'relay', 'contract'] },
+  'services/processor': { imports: ['kit', 'wire', 'recording', 'evidence', 'contract'] },
+  'services/storage': { imports: ['kit', 'wire', 'evidence', 'contract'] },
+  'services/pipeline': { imports: ['kit', 'wire', 'evidence', 'contract'] },
+  'services/api': { imports: ['kit', 'wire', 'evidence', 'recording', 'contract'] },
+  'services/indexer': { imports: ['wire', 'rdp', 'graphics', 'recording', 'evidence', 'contract'] },
+  'adapters/node': { imports: ['wire', 'graphics', 'recording', 'evidence'], types: ['indexer'] },
+  'adapters/files': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['storage'] },
+  'adapters/sqlite': { imports: ['contract'], types: ['storage', 'pipeline'] },
+  'adapters/log': { imports: ['node', 'wire', 'evidence'], types: ['pipeline'] },
+  'adapters/keys': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['processor'] },
+  'adapters/anchors': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['pipeline'] },
+  'apps/console': { imports: ['wire', 'rdp', 'graphics', 'recording', 'evidence', 'contract'] },
+  'apps/lucid-sessions': {
+    imports: [
+      ...['wire', 'rdp', 'graphics', 'recording', 'evidence', 'contract', 'kit', 'console', 'desktop'],
+      ...['recorder', 'processor', 'storage', 'pipeline', 'api', 'indexer'],
+      ...['node', 'files', 'sqlite', 'log', 'keys', 'anchors'],
+    ],
+  },
+  desktop: { imports: ['wire', 'rdp', 'graphics'] },
 };
 
 export const purePackages: readonly string[] = [
   'packages/wire',
   'packages/rdp',
+  'packages/graphics',
   'packages/recording',
+  'packages/relay',
   'packages/evidence',
 ];
 const nodeFree = [...purePackages, 'packages/contract', 'apps/console'];
+
+/** Entries of threads, and the folder their code stays in: what it imports runs in another thread than its neighbours. */
+const threadBorders: Readonly<Record<string, string>> = {
+  'services/recorder/src/spool/spool-thread.ts': 'services/recorder/src/spool/',
+  'services/processor/src/pool/worker.ts': 'services/processor/src/pool/',
+  'adapters/sqlite/src/sqlite-thread-worker.ts': 'adapters/sqlite/src/',
+  'adapters/files/src/file-hasher-worker.ts': 'adapters/files/src/file-hasher',
+  'services/indexer/src/worker.ts': 'services/indexer/src/',
+  'apps/console/src/player/worker.ts': 'apps/console/src/',
+};
+/** Of the page alone: what a worker in the browser does not have. */
+const pageOnly = /\b(?:document|window|localStorage|HTMLElement)\b[.(]/;
 
 /** Names a pure package must take as arguments instead: clocks, randomness, environment, sockets, Node's Buffer. */
 const impure =
@@ -42,44 +82,143 @@ export interface Source {
   text: string;
 }
 
+interface Import {
+  specifier: string;
+  /** Nothing of it is there when the program runs. */
+  typeOnly: boolean;
+}
+
+const roomOf = (path: string): string => {
+  const [top = '', second = ''] = path.split('/');
+  return ['desktop', 'testkit', 'bench', 'scripts'].includes(top) ? top : `${top}/${second}`;
+};
+
+/** `import`, `export … from`, `import()`, `require()` and `import.meta.resolve()`. */
+export function importsOf(text: string): Import[] {
+  const found: Import[] = [];
+  const statements = /^\s*(?:import|export)\s+(type\s+)?(?:([^'"()]*?)\sfrom\s+)?['"]([^'"]+)['"]/gm;
+  for (const [, type, names = '', specifier = ''] of text.matchAll(statements)) {
+    const listed = /^\{([^}]*)\}$/.exec(names.trim())?.[1];
+    const allTypes = listed?.split(',').every((name) => name.trim() === '' || name.trim().startsWith('type '));
+    found.push({ specifier, typeOnly: type !== undefined || allTypes === true });
+  }
+  const calls = /(typeof\s+)?(?:\bimport|\brequire|\bimport\.meta\.resolve)\(\s*['"]([^'"]+)['"]/g;
+  for (const [, type, specifier = ''] of text.matchAll(calls)) found.push({ specifier, typeOnly: type !== undefined });
+  return found;
+}
+
 /** Findings, one line each; empty when the house stands as drawn. */
 export function checkRules(sources: readonly Source[]): string[] {
+  return [...sources.flatMap(checkSource), ...checkThreads(sources)];
+}
+
+function checkSource({ path, text }: Source): string[] {
+  const room = roomOf(path);
   const findings: string[] = [];
-  for (const { path, text } of sources) {
-    const room = path.split('/').slice(0, 2).join('/');
-    if (!path.startsWith(`${room}/src/`)) continue;
-    const allowed = allowedImports[room];
-    for (const [, typeOnly, specifier = ''] of text.matchAll(
-      /^\s*(?:import|export)\s+(type\s+)?(?:[^'"]*?\sfrom\s+)?['"]([^'"]+)['"]/gm,
-    )) {
-      if (allowed && specifier.startsWith(scope)) {
-        const name = specifier.slice(scope.length).split('/')[0] ?? '';
-        const ownName = room.split('/')[1];
-        // An adapter implements a service's port: it may know the port's type, never the service's code.
-        const portOnly =
-          room === 'packages/adapters' && ['storage', 'pipeline', 'processor'].includes(name) && !typeOnly;
-        if (name !== ownName && (!allowed.includes(name) || portOnly))
-          findings.push(`${path}: ${room} may not import ${specifier}`);
+  if (path.startsWith('scripts/') || !path.startsWith(`${room}/src/`)) {
+    if (room === 'scripts')
+      for (const { specifier } of importsOf(text))
+        if (/\/test\//.test(specifier)) findings.push(`${path}: scripts may not import tests: ${specifier}`);
+    return findings;
+  }
+  for (const { specifier, typeOnly } of importsOf(text)) findings.push(...checkImport(path, room, specifier, typeOnly));
+  if (rooms[room] === undefined) return findings;
+  if (purePackages.includes(room))
+    text.split('\n').forEach((line, index) => {
+      if (!/^\s*(?:\/\/|\*|\/\*)/.test(line) && impure.test(line))
+        findings.push(`${path}:${index + 1}: ${room} is pure: ${line.trim()}`);
+    });
+  if (/from 'node:fs(?:\/promises)?'/.test(text) && !path.startsWith('apps/console/'))
+    for (const [call] of text.matchAll(making))
+      if (!/\bmode\b|\bown\w*Mode\b|0o[67]00\b/.test(call))
+        findings.push(`${path}: say the mode (own-file.ts): ${call.split('\n')[0]}`);
+  if (/\bas any\b|:\s*any\b/.test(text)) findings.push(`${path}: no any`);
+  return findings;
+}
+
+function checkImport(path: string, room: string, specifier: string, typeOnly: boolean): string[] {
+  const findings: string[] = [];
+  const rule = rooms[room];
+  if (rule && specifier.startsWith(scope)) {
+    const name = specifier.slice(scope.length).split('/')[0] ?? '';
+    const allowed = rule.imports.includes(name) || (typeOnly && rule.types?.includes(name) === true);
+    if (!allowed)
+      findings.push(
+        `${path}: ${room} may not import ${specifier}${rule.types?.includes(name) ? ' but its types' : ''}`,
+      );
+  }
+  if (nodeFree.includes(room) && /^node:/.test(specifier))
+    findings.push(`${path}: ${room} runs in browsers and may not import ${specifier}`);
+  if (specifier.startsWith('.') && !normalize(join(dirname(path), specifier)).startsWith(`${room}/`))
+    findings.push(`${path}: import ${specifier} by its package name`);
+  return findings;
+}
+
+/** What the entry of a thread reaches by relative imports stays in its folder; what a worker of the page reaches asks for no page. */
+function checkThreads(sources: readonly Source[]): string[] {
+  const byPath = new Map(sources.map((source) => [source.path, source.text]));
+  return Object.entries(threadBorders).flatMap(([entry, folder]) => {
+    const findings: string[] = [];
+    const seen = new Set<string>();
+    const visit = (path: string, from: string): void => {
+      const text = byPath.get(path);
+      if (text === undefined || seen.has(path)) return;
+      seen.add(path);
+      if (!path.startsWith(folder)) findings.push(`${from}: ${path} is not of the thread that begins in ${entry}`);
+      if (entry.startsWith('apps/console/') && pageOnly.test(text.replace(/^\s*(?:\/\/|\*|\/\*).*$/gm, '')))
+        findings.push(`${path}: a worker has no page`);
+      for (const { specifier, typeOnly } of importsOf(text))
+        if (!typeOnly && specifier.startsWith('.')) visit(normalize(join(dirname(path), specifier)), path);
+    };
+    visit(entry, entry);
+    return findings;
+  });
+}
+
+export interface Manifest {
+  name: string;
+  dependencies?: Record<string, string>;
+  devDependencies?: Record<string, string>;
+  optionalDependencies?: Record<string, string>;
+}
+
+/**
+ * Manifests against what is imported: `src` by `dependencies`, tests by `devDependencies` or the root's, and nothing declared that is
+ * not used. `manifests` by the workspace's folder, the root's by ''.
+ */
+export function checkManifests(sources: readonly Source[], manifests: ReadonlyMap<string, Manifest>): string[] {
+  const findings: string[] = [];
+  const shared = Object.keys(manifests.get('')?.devDependencies ?? {});
+  for (const [room, { name, dependencies = {}, devDependencies = {} }] of manifests) {
+    if (room === '') continue;
+    const used = { src: new Set<string>(), test: new Set<string>() };
+    for (const { path, text } of sources) {
+      if (!path.startsWith(`${room}/`)) continue;
+      const part = path.startsWith(`${room}/src/`) ? used.src : used.test;
+      for (const { specifier } of importsOf(text)) {
+        if (/^[./]|^node:|^data:/.test(specifier)) continue;
+        const words = specifier.split('/');
+        const wanted = words.slice(0, specifier.startsWith('@') ? 2 : 1).join('/');
+        if (wanted !== name) part.add(wanted);
       }
-      if (nodeFree.includes(room) && /^node:/.test(specifier))
-        findings.push(`${path}: ${room} runs in browsers and may not import ${specifier}`);
-      if (/(?:^|\/)\.\.\/\.\.\/\.\.\/(?:packages|services|apps)/.test(specifier))
-        findings.push(`${path}: import ${specifier} by its package name`);
     }
-    if (purePackages.includes(room)) {
-      text.split('\n').forEach((line, index) => {
-        if (!/^\s*(?:\/\/|\*|\/\*)/.test(line) && impure.test(line))
-          findings.push(`${path}:${index + 1}: ${room} is pure: ${line.trim()}`);
-      });
-    }
-    if (/from 'node:fs(?:\/promises)?'/.test(text) && !path.startsWith('apps/console/'))
-      for (const [call] of text.matchAll(making))
-        if (!/\bmode\b|\bown\w*Mode\b|0o[67]00\b/.test(call))
-          findings.push(`${path}: say the mode (own-file.ts): ${call.split('\n')[0]}`);
-    if (/\bas any\b|:\s*any\b/.test(text)) findings.push(`${path}: no any`);
+    for (const each of used.src)
+      if (!(each in dependencies))
+        findings.push(`${room}/package.json: src imports ${each}, which is not in dependencies`);
+    for (const each of used.test)
+      if (!(each in dependencies) && !(each in devDependencies) && !shared.includes(each))
+        findings.push(`${room}/package.json: tests import ${each}, which is not in devDependencies`);
+    for (const each of Object.keys(dependencies))
+      if (!used.src.has(each))
+        findings.push(`${room}/package.json: ${each} is in dependencies, and src does not import it`);
+    for (const each of Object.keys(devDependencies))
+      if (!used.test.has(each))
+        findings.push(`${room}/package.json: ${each} is in devDependencies, and no test imports it`);
   }
   return findings;
 }
+
+const tops = ['packages', 'services', 'adapters', 'apps', 'desktop', 'testkit', 'bench', 'scripts'];
 
 /** Every TypeScript source under the workspaces of the repository at `root`. */
 export function readSources(root: string): Source[] {
@@ -93,6 +232,22 @@ export function readSources(root: string): Source[] {
         sources.push({ path: relative(root, path).replaceAll('\\', '/'), text: readFileSync(path, 'utf8') });
     }
   };
-  for (const top of ['packages', 'services', 'apps', 'testkit', 'bench']) walk(join(root, top));
+  for (const top of tops) walk(join(root, top));
   return sources;
+}
+
+/** The manifests of all workspaces by their folder, the root's by ''. */
+export function readManifests(root: string): Map<string, Manifest> {
+  const manifests = new Map<string, Manifest>();
+  const read = (room: string): void => {
+    const path = join(root, room, 'package.json');
+    if (existsSync(path)) manifests.set(room, JSON.parse(readFileSync(path, 'utf8')) as Manifest);
+  };
+  read('');
+  for (const top of tops) {
+    read(top);
+    if (manifests.has(top)) continue;
+    for (const entry of readdirSync(join(root, top))) read(`${top}/${entry}`);
+  }
+  return manifests;
 }

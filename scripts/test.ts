@@ -1,6 +1,7 @@
 /**
  * `npm test`: all that CI checks. Types, lint and format, then every test with coverage. Arguments go to Node's test runner as
- * file patterns (`npm test -- packages/wire/test/*.test.ts` runs those alone, without the rest).
+ * file patterns (`npm test -- packages/wire/test/*.test.ts` runs those alone, without the rest). `npm run check` is what takes
+ * less than a minute: types, lint and format, the rules, and the pure packages' quick tests.
  */
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
@@ -20,19 +21,28 @@ function run(name: string, command: string, args: string[]): void {
 }
 
 const bin = (name: string): string => join(root, 'node_modules', '.bin', name);
-const testFiles = globSync('{packages,services,apps}/*/test/**/*.test.ts', { cwd: root })
-  .concat(globSync('{testkit,bench,scripts}/test/**/*.test.ts', { cwd: root }))
+const testFiles = globSync('{packages,services,adapters,apps}/*/test/**/*.test.ts', { cwd: root })
+  .concat(globSync('{desktop,testkit,bench,scripts}/test/**/*.test.ts', { cwd: root }))
   .sort();
 
-if (patterns.length > 0) {
-  run('tests', process.execPath, ['--test', ...patterns]);
-} else {
+function runChecks(): void {
   run('types', process.execPath, [bin('tsc'), '--noEmit']);
   run('lint and format', bin('biome'), ['check', '.']);
+}
+
+if (patterns[0] === '--quick') {
+  runChecks();
+  const quick = /^(?:scripts|packages\/(?:wire|rdp|relay|recording|contract)|services\/kit)\//;
+  run('rules and pure packages', process.execPath, ['--test', ...testFiles.filter((path) => quick.test(path))]);
+} else if (patterns.length > 0) {
+  run('tests', process.execPath, ['--test', ...patterns]);
+} else {
+  runChecks();
   const coverage = [
     '--experimental-test-coverage',
     '--test-coverage-include=packages/*/src/**',
     '--test-coverage-include=services/*/src/**',
+    '--test-coverage-include=adapters/*/src/**',
     // Without the real peers some lines are not reached: the bound holds where all tests run.
     ...(process.env.REQUIRE_PEERS === '1' ? [`--test-coverage-lines=${linesMin}`] : []),
   ];

@@ -9,7 +9,9 @@ declare const IS_PUBLISHED: boolean | undefined;
 export async function consoleFiles(): Promise<string | null> {
   const published = join(import.meta.dirname, 'console');
   if (existsSync(join(published, 'index.html'))) return published;
-  if (typeof IS_PUBLISHED !== 'undefined') return null;
-  const { buildConsole } = await import('@lucid-sessions/console/build');
-  return (await buildConsole()).outdir;
+  if (typeof IS_PUBLISHED === 'undefined') {
+    const { buildConsole } = await import('@lucid-sessions/console/build');
+    return (await buildConsole()).outdir;
+  }
+  return null;
 }
