@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { linkedFiles } from '../documents.ts';
 
 test('every link of README, and of what it leads to, leads somewhere', async () => {
-  const { files, dead } = await linkedFiles(join(import.meta.dirname, '../..'));
+  const { files, dead } = await linkedFiles(join(import.meta.dirname, '../../..'));
   assert.deepEqual(dead, []);
   for (const name of ['ARCHITECTURE.md', 'docs/operations.md', 'docs/openapi.json', 'docs/console/system.png'])
     assert.ok(files.includes(name), name);

@@ -2,8 +2,7 @@
 import { stat, writeFile } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
 import { createPixelBuffer, importedText, markImported, paintScreen, SessionDecoder } from '@lucid-sessions/graphics';
-import { ownFileMode } from '@lucid-sessions/node';
-import { encodePng } from '../../../../adapters/node/src/png-file.ts';
+import { encodePng, ownFileMode } from '@lucid-sessions/node';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
 import { H264Use } from './h264-use.ts';
 import { writeNewFile } from './new-file.ts';
