@@ -17,6 +17,9 @@ import { finished } from './crash-runs.ts';
 import { armSession, readRecording, verifySession } from './gateway.ts';
 import { type House, oneProcess, startHouse } from './house.ts';
 
+/** A machine that does much else starts a gateway slowly; what never comes is still found. */
+const waitMs = 240_000;
+
 export interface ConnectScene {
   desktop: Desktop;
   kills: number;
@@ -182,11 +185,11 @@ class ConnectRuns {
     const documents = await eventually(
       'nothing unfinished',
       async () => this.#unfinished() === 0 && this.#documents(),
-      60_000,
+      waitMs,
     );
     const open = documents.filter(({ session_id: id }) => !this.#settled.has(id));
     await Promise.all(open.map((session) => this.#settle(session)));
-    await eventually('nothing unfinished', async () => this.#unfinished() === 0, 60_000);
+    await eventually('nothing unfinished', async () => this.#unfinished() === 0, waitMs);
     this.#accountForLog();
     this.#accountForKeys();
   }
