@@ -34,7 +34,7 @@ export class Victim {
 
   /** Resolves when it is ready. */
   async start(): Promise<void> {
-    const { args, environment, readyMs = 60_000 } = this.#options;
+    const { args, environment, readyMs = 240_000 } = this.#options;
     const child = spawn(process.execPath, args, {
       env: { ...process.env, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
