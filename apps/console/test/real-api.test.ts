@@ -58,6 +58,10 @@ describe('the console over the real Session API', { skip: browserMissing() }, ()
     ])
       await evidence.getByText(verdict, { exact: true }).waitFor();
     await page.getByRole('region', { name: 'Events' }).getByText('hello from lucid sessions').waitFor();
+    // Whoever looks has the recording walked through: the page says what that came to without being loaded again.
+    await evidence.getByText('Replay: everything can be seen', { exact: true }).waitFor();
+    await page.locator('.standing').getByText('not examined').waitFor({ state: 'detached' });
+    await page.getByText(/^everything \(\d+ pictures, nothing left out/).waitFor();
     for (const [tab, text] of [
       ['Manifest', 'view by admin'],
       ['Anchors', 'entry'],

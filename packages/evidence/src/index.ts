@@ -32,7 +32,7 @@ export { TIMESTAMP_BACKEND } from './verify/anchors.ts';
 export type { AnchorVerdict, ReplayWalker, VerifyOptions } from './verify/context.ts';
 export * from './verify/findings.ts';
 export * from './verify/policy.ts';
-export { type ReplayFacts, replayFields, replaySummary, replayText } from './verify/replay.ts';
+export { isMostlyOneColour, type ReplayFacts, replayFields, replaySummary, replayText } from './verify/replay.ts';
 export * from './verify/report.ts';
 export * from './verify/verify.ts';
 export * from './web-crypto.ts';

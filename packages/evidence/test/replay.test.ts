@@ -7,10 +7,12 @@ import {
   bundleNames,
   exitCodes,
   formatReport,
+  isMostlyOneColour,
   memoryBundle,
   type ReplayBody,
   type ReplayWalker,
   readRecord,
+  readRecordOf,
   recordBase,
   replayFields,
   type Signer,
@@ -31,6 +33,7 @@ const drawn: ReplayTally = {
   lit: true,
   notDrawn: [],
   sharePermille: 0,
+  oneColour: { activeSeconds: 30, seconds: 0, longest: null },
   ended: null,
 };
 const hole = {
@@ -101,6 +104,11 @@ const tallies: fc.Arbitrary<ReplayTally> = fc.record({
     { selector: ({ kind }) => kind },
   ),
   sharePermille: fc.nat(1000),
+  oneColour: fc.record({
+    activeSeconds: fc.nat(1000),
+    seconds: fc.nat(1000),
+    longest: fc.option(fc.record({ fromUs: fc.nat(), untilUs: fc.nat(), seconds: fc.integer({ min: 1, max: 1000 }) })),
+  }),
   ended: fc.option(fc.record({ reason: fc.constant('chunk' as const), chunk: fc.nat(4), atUs: fc.nat() })),
 });
 
@@ -110,6 +118,30 @@ describe('the replay verdict', () => {
       const { replay: __, ...others } = (await judged(await signed(tally))).report.verdicts;
       assert.deepEqual(others, asToday);
     }
+  });
+
+  it('says how long all of it was one colour while something went on, which is no fault', async () => {
+    const dark = (seconds: number): ReplayTally => ({
+      ...drawn,
+      oneColour: { activeSeconds: 40, seconds, longest: { fromUs: 65_000_000, untilUs: 371_000_000, seconds } },
+    });
+    const { report, codes, state, text } = await judged(await signed(dark(31)));
+    assert.deepEqual([state, codes, report.clean], ['drawn', [], true]);
+    assert.match(
+      text,
+      /^Replay {8}everything recorded can be seen \(.*in 31 of 40 seconds in which something went on the whole picture was one colour, at the longest from 1:05\.0 to 6:11\.0/m,
+    );
+    assert.equal(isMostlyOneColour(report.facts.replay!), true);
+    const short = await judged(await signed(dark(9)));
+    assert.doesNotMatch(short.text, /one colour/);
+    assert.equal(isMostlyOneColour(short.report.facts.replay!), false);
+    const differing = await judged(await signed(dark(31)), { ...reading, replay: new ToldWalk(dark(30)) });
+    assert.ok(differing.codes.includes('REPLAY_DIFFERS'));
+    // Records of earlier rules say nothing of it.
+    const early = { ...readRecordOf('replay', await signed(dark(31))).body, rules: 1 };
+    delete early.one_colour;
+    const before = await judged(await signRecord(identity, early), { ...reading, replay: new ToldWalk(dark(31)) });
+    assert.deepEqual([before.state, before.codes], ['drawn', []]);
   });
 
   it('says plainly that nobody examined a recording, as those from before', async () => {

@@ -3,6 +3,7 @@ export * from './bitmap/index.ts';
 export * from './gfx/index.ts';
 export { importedText, markImported } from './imported-mark.ts';
 export { NotDrawn, type NotDrawnKind, type NotDrawnSnapshot } from './not-drawn.ts';
+export { OneColour, type OneColourCount, type OneColourSnapshot } from './one-colour.ts';
 export { paintScreen } from './paint-screen.ts';
 export * from './pixels.ts';
 export { type CompactState, compactState, expandedState } from './predicted-state.ts';

@@ -1,4 +1,5 @@
 import { NotDrawn, type NotDrawnSnapshot } from './not-drawn.ts';
+import { OneColour, type OneColourSnapshot } from './one-colour.ts';
 import {
   bounds,
   clonePixelBuffer,
@@ -39,6 +40,8 @@ export interface ScreenSnapshot {
   readonly framesCount: number;
   readonly notDrawn: NotDrawnSnapshot;
   readonly lit: boolean;
+  /** Absent in states from before it was counted. */
+  readonly oneColour?: OneColourSnapshot;
 }
 
 /**
@@ -52,6 +55,8 @@ export class Screen {
   framesCount = 0;
   /** What could not be drawn. Never empty silently: a reviewer must see it. */
   readonly notDrawn = new NotDrawn();
+  /** How much of it all shows one colour only; whoever walks through a recording counts. */
+  readonly oneColour = new OneColour();
   /** The time of the PDU that is being drawn, where whoever feeds the decoder tells it. */
   timeUs = 0;
   #lit = false;
@@ -126,6 +131,7 @@ export class Screen {
       framesCount: this.framesCount,
       notDrawn: this.notDrawn.snapshot(),
       lit: this.#lit,
+      oneColour: this.oneColour.snapshot(this),
     };
   }
 
@@ -135,6 +141,7 @@ export class Screen {
     this.framesCount = snapshot.framesCount;
     this.notDrawn.restore(snapshot.notDrawn);
     this.#lit = snapshot.lit;
+    this.oneColour.restore(snapshot.oneColour);
     this.#dirty = [];
     this.#markAll();
   }

@@ -95,6 +95,7 @@ test('a list of keyframes comes back, and what is none is refused', async () => 
       lit: true,
       notDrawn: [{ kind: 'gfx.codec.7', count: 2, firstUs: 1, lastUs: 8, located: 1, sharePermille: 12 }],
       sharePermille: 12,
+      oneColour: { activeSeconds: 9, seconds: 4, longest: { fromUs: 0, untilUs: 5_000_000, seconds: 4 } },
       ended: { reason: 'h264', chunk: 4, atUs: 9 },
     },
     keyframes: [{ number: 1, base: 0, ...place, bytes: 80, lean: false }],
@@ -107,6 +108,7 @@ test('a list of keyframes comes back, and what is none is refused', async () => 
   for (const wrong of [
     { ...list, covered: -1 },
     { ...list, replay: { ...replay, pictures: -1 } },
+    { ...list, replay: { ...replay, oneColour: { ...replay.oneColour, seconds: -1 } } },
     { ...list, replay: { ...replay, notDrawn: [{ ...kind!, count: 0.5 }] } },
     { ...list, replay: null as never },
   ])

@@ -12,6 +12,7 @@ import {
   drawFrame,
   isReplayed,
   lacksH264,
+  lookBefore,
   type ReplayTally,
   tallyOf,
   throwFailure,
@@ -165,6 +166,7 @@ export class KeyframeWalk {
     for (let at = first; at < frames.length && !this.lacksH264; at += 1) {
       const frame = frames[at]!;
       timeUs = Math.max(timeUs, frame.timeUs);
+      await lookBefore(this.#decoder, frame);
       if (!isReplayed(frame)) continue;
       if (!again) await this.#beginBare(frame, { chunkIndex: index, frameIndex: at });
       await this.#take(frame);

@@ -61,10 +61,14 @@ async function open({ run, state, input, clipboard, collect }: IndexRequests['op
   return null;
 }
 
-/** The frames of a chunk, or why there are none. */
+/**
+ * The frames of a chunk, or why there are none. Pictures are drawn without what was typed or copied, also where that is stored in
+ * clear: every walk through a recording passes the same frames over.
+ */
 async function framesOf(
   file: Uint8Array | null,
   key: ReadingKey | null,
+  what: 'all' | 'pictures',
 ): Promise<{ frames: Frame[] } | { code: string; message: string }> {
   if (file === null) return { code: 'chunk.missing', message: 'the chunk file is missing' };
   const opened = await openChunk(platform.crypto, key ?? new Uint8Array(32), file);
@@ -72,7 +76,8 @@ async function framesOf(
   try {
     const { compression } = opened.header;
     const payload = await platform.decompressor.decompress(compression, opened.compressed, PAYLOAD_BYTES_MAX);
-    return { frames: [...readPayload(await openInputs(platform.crypto, opened.inputs, payload))] };
+    const shown = what === 'all' ? await openInputs(platform.crypto, opened.inputs, payload) : payload;
+    return { frames: [...readPayload(shown)] };
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
     return { code: `chunk.${error.code}`, message: error.message };
@@ -82,7 +87,7 @@ async function framesOf(
 /** A chunk that can't be read is an entry of the index; the rest of the recording is still to be found. */
 async function chunk(request: IndexRequests['chunk']): Promise<IndexedChunk> {
   const { indexer, pieces } = runs.get(request.run)!;
-  const read = await framesOf(request.file, request.key);
+  const read = await framesOf(request.file, request.key, 'all');
   if ('frames' in read) for (const frame of read.frames) indexer.push(frame);
   else indexer.problem(read.code, read.message);
   const segment = await encodeIndexSegment(indexer.take(request.index, request.last));
@@ -97,7 +102,7 @@ async function walkChunk(request: IndexRequests['walkChunk']): Promise<WalkedChu
   const before = cpu.usedMs();
   const used = (): number => cpu.usedMs() - before;
   const rest = coresMax === null ? () => null : resting(run, coresMax);
-  const read = await framesOf(file, key);
+  const read = await framesOf(file, key, 'pictures');
   if (!('frames' in read)) {
     const replay = endedAtChunk(await walk.replay());
     return { keyframes: [], ended: 'chunk', usesHistory: walk.usesHistory, usedMs: used(), replay };
@@ -126,7 +131,7 @@ function resting(run: number, coresMax: number): () => Promise<void> | null {
 
 async function lookChunk({ run, index, file, key, untilUs }: IndexRequests['lookChunk']): Promise<LookedChunk> {
   const cursor = cursors.get(run)!;
-  const read = await framesOf(file, key);
+  const read = await framesOf(file, key, 'pictures');
   if (!('frames' in read))
     return { reached: false, timeUs: cursor.timeUs, problem: `chunk ${index + 1} can not be shown: ${read.message}` };
   try {

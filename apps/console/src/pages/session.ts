@@ -4,6 +4,7 @@ import { outcomeText, standingOf } from '@lucid-sessions/contract/standing';
 import { type ApiClient, ApiError, type Command } from '../api/client.ts';
 import type { Chunk, Facts, Session } from '../api/types.ts';
 import type { LucidPlayer } from '../player/lucid-player.ts';
+import type { Verdict } from '../player/protocol.ts';
 import { askToDestroy } from '../ui/destroy-dialog.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
 import { formatBytes, formatClock, formatMoment, humanise, parseMoment, shorten } from '../ui/format.ts';
@@ -45,6 +46,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
   const commands = h('div', { class: 'actions' });
   const answer = h('div', { 'aria-live': 'assertive' });
   const picture = h('div', {});
+  const known = sessionTabs(context, () => session);
   let playing: 'nothing' | 'live' | 'recording' | null = null;
 
   async function refresh(): Promise<void> {
@@ -54,6 +56,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
   function update(): void {
     const standing = standingOf(session);
     fill(badge, badgeOf(session), standing !== null && h('span', { class: 'muted' }, standing));
+    known.refresh();
     const connectable = session.status === 'created' || session.status === 'starting';
     fill(
       commands,
@@ -71,7 +74,16 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     const watched = picture.querySelector<LucidPlayer>('lucid-player');
     const startSeconds = watched?.currentTime ?? parseMoment(location.hash) ?? 0;
     playing = now;
-    fill(picture, now === 'nothing' ? nothingYet(session) : player(api, session, { live, startSeconds }, signal));
+    if (now === 'nothing') {
+      fill(picture, nothingYet(session));
+      return;
+    }
+    const element = player(api, session, { live, startSeconds }, signal);
+    // What somebody who walked through it found is known to the session too by then.
+    element.addEventListener('lucid-verdicts', (event) => {
+      if (isNews(session.replay, (event as CustomEvent<Verdict[]>).detail)) void refresh().catch(() => {});
+    });
+    fill(picture, element);
   }
   async function run(action: Command): Promise<void> {
     try {
@@ -84,14 +96,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
   }
 
   update();
-  fill(
-    host,
-    heading(session, badge, commands),
-    importedNotice(session),
-    answer,
-    picture,
-    sessionTabs(context, session),
-  );
+  fill(host, heading(session, badge, commands), importedNotice(session), answer, picture, known.element);
   void repeat(refreshMs, signal, async () => {
     if (['completed', 'failed', 'deleted'].includes(session.status)) return;
     await refresh().catch((error: unknown) => {
@@ -137,6 +142,11 @@ function heading(session: Session, badge: Child, commands: Child): HTMLElement {
     commands,
   );
 }
+
+/** The player knows of an examination that the session does not: it was made since the page was opened. */
+const isNews = (known: Session['replay'], verdicts: readonly Verdict[]): boolean =>
+  (known?.state ?? 'unexamined') === 'unexamined' &&
+  verdicts.some(({ name, isOpen, word }) => name === 'replay' && isOpen === false && word !== 'not checked');
 
 /** By the signed record; nobody may have walked through it yet. */
 function replayWords(replay: Session['replay']): string {
@@ -247,17 +257,28 @@ function player(
   return element;
 }
 
-function sessionTabs(context: PageContext, session: Session): HTMLElement {
+/** `refresh` shows what is known now. */
+function sessionTabs(context: PageContext, current: () => Session): { element: HTMLElement; refresh: () => void } {
   const { api, claims, signal } = context;
-  const path = `/sessions/${session.session_id}`;
+  const sessionId = current().session_id;
+  const path = `/sessions/${sessionId}`;
+  const known = h('div', {});
+  let shown = '';
+  const refresh = (): void => {
+    const session = current();
+    const text = JSON.stringify(session);
+    // Filled anew it would lose what somebody has selected in it.
+    if (text !== shown) fill(known, sessionFacts(session));
+    shown = text;
+  };
   const record = (name: string, part: string, render: (answer: Facts) => Child) => ({
     name,
     content: (panel: HTMLElement) => void showAnswer(panel, api, `${path}/${part}`, signal, render),
   });
   const audits = isPermitted(claims?.roles ?? [], 'audit:read');
-  return tabs('About this session', [
-    { name: 'Facts', content: (panel) => fill(panel, sessionFacts(session)) },
-    { name: 'Chunks', content: (panel) => fill(panel, chunkList(api, session.session_id, signal)) },
+  const element = tabs('About this session', [
+    { name: 'Facts', content: (panel) => fill(panel, known) },
+    { name: 'Chunks', content: (panel) => fill(panel, chunkList(api, sessionId, signal)) },
     record('Manifest', 'manifest', manifestView),
     record('Anchors', 'anchor', anchorView),
     record('Pipeline', 'pipeline', pipelineView),
@@ -265,11 +286,12 @@ function sessionTabs(context: PageContext, session: Session): HTMLElement {
       ? [
           {
             name: 'Audit trail',
-            content: (panel: HTMLElement) => fill(panel, auditTrail(api, session.session_id, signal)),
+            content: (panel: HTMLElement) => fill(panel, auditTrail(api, sessionId, signal)),
           },
         ]
       : []),
   ]);
+  return { element, refresh };
 }
 
 /** What the file says of itself is told as its word. */

@@ -30,6 +30,8 @@ export interface Verdict {
   tone: VerdictTone;
   word: string;
   detail: string;
+  /** Nobody has looked yet, and somebody could. */
+  isOpen?: boolean;
 }
 
 export type ToWorker =

@@ -43,8 +43,8 @@ export class VerdictList {
   }
 
   /** What nobody walked through can be walked through now. */
-  #offer({ name, tone }: Verdict): HTMLElement | null {
-    if (name !== 'replay' || tone !== 'unknown') return null;
+  #offer({ isOpen = false }: Verdict): HTMLElement | null {
+    if (!isOpen) return null;
     this.setExamining(this.#examining);
     return this.#examine;
   }

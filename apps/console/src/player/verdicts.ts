@@ -1,4 +1,4 @@
-import { replayText, type Verdicts, type VerificationReport } from '@lucid-sessions/evidence';
+import { isMostlyOneColour, replayText, type Verdicts, type VerificationReport } from '@lucid-sessions/evidence';
 import type { Verdict, VerdictTone } from './protocol.ts';
 
 /** How far the chunk files themselves were looked at. */
@@ -236,5 +236,8 @@ function replay({ verdicts, facts }: VerificationReport): Verdict {
   const said = replayText(verdicts.replay, facts.replay);
   const when = facts.replay?.examined_us ?? null;
   const detail = `${said.charAt(0).toUpperCase()}${said.slice(1)}.${when === null ? '' : ` Examined ${instant(when)} UTC.`}`;
-  return verdict('replay', tone, word, detail);
+  const isOpen = verdicts.replay === 'unexamined';
+  const isDim = verdicts.replay === 'drawn' && facts.replay !== null && isMostlyOneColour(facts.replay);
+  if (isDim) return { ...verdict('replay', 'warn', 'everything, and mostly one colour', detail), isOpen };
+  return { ...verdict('replay', tone, word, detail), isOpen };
 }

@@ -192,7 +192,15 @@ export const replaySchema = object(
     /** Why nothing behind a place was examined: no H.264 decoder, or a chunk that can't be read. */
     ended: nullable(object({ reason: literal('h264', 'chunk'), chunk: integer(), at_us: us })),
   },
-  extra,
+  {
+    ...extra,
+    /** How much of it showed one colour while something went on; absent in records of rules 1. */
+    one_colour: object({
+      active_seconds: integer(),
+      seconds: integer(),
+      longest: nullable(object({ from_us: us, until_us: us, seconds: integer(1) })),
+    }),
+  },
 );
 
 export type OpenBody = Infer<typeof openSchema>;

@@ -21,8 +21,11 @@ export interface ReplayFacts {
   lit: boolean;
   not_drawn: ReplayBody['not_drawn'];
   share_permille: number;
+  one_colour?: OneColour | undefined;
   ended: ReplayBody['ended'];
 }
+
+type OneColour = NonNullable<ReplayBody['one_colour']>;
 
 export interface ReplayResult {
   state: ReplayState;
@@ -32,10 +35,16 @@ export interface ReplayResult {
 /** What a record says beside who says it. */
 type Counted = Pick<
   ReplayBody,
-  'chunks_count' | 'until_us' | 'pictures' | 'lit' | 'not_drawn' | 'share_permille' | 'ended'
+  'chunks_count' | 'until_us' | 'pictures' | 'lit' | 'not_drawn' | 'share_permille' | 'one_colour' | 'ended'
 >;
 
 const endOf = ({ reason, chunk, atUs }: ReplayEnd): ReplayBody['ended'] => ({ reason, chunk, at_us: atUs });
+
+const oneColourOf = ({ activeSeconds, seconds, longest }: ReplayTally['oneColour']): OneColour => ({
+  active_seconds: activeSeconds,
+  seconds,
+  longest: longest && { from_us: longest.fromUs, until_us: longest.untilUs, seconds: longest.seconds },
+});
 
 /** A tally as the fields of a replay record. */
 export const replayFields = (tally: ReplayTally): Counted => ({
@@ -52,6 +61,7 @@ export const replayFields = (tally: ReplayTally): Counted => ({
     share_permille: sharePermille,
   })),
   share_permille: tally.sharePermille,
+  one_colour: oneColourOf(tally.oneColour),
   ended: tally.ended && endOf(tally.ended),
 });
 
@@ -89,6 +99,13 @@ export function checkReplay(context: Context, walked: ReplayTally | null): Repla
   return { state, facts };
 }
 
+const oneColourKey = (one: OneColour | undefined) =>
+  one && [
+    one.active_seconds,
+    one.seconds,
+    one.longest && [one.longest.from_us, one.longest.until_us, one.longest.seconds],
+  ];
+
 const text = (counted: Counted): string =>
   JSON.stringify([
     counted.chunks_count,
@@ -96,6 +113,7 @@ const text = (counted: Counted): string =>
     counted.pictures,
     counted.lit,
     counted.share_permille,
+    oneColourKey(counted.one_colour),
     counted.ended && [counted.ended.reason, counted.ended.chunk, counted.ended.at_us],
     counted.not_drawn.map((kind) => [
       kind.kind,
@@ -145,6 +163,22 @@ const endings = {
   chunk: (place: string) => `from ${place} on it can not be seen: a chunk is lost or can not be read`,
 } as const;
 
+/** Less is a window that opens, or a screen that is blanked for a moment. */
+const oneColourSecondsMin = 10;
+
+/** The whole picture was one colour for most of the time in which something went on: it may be drawn and show nothing. */
+export const isMostlyOneColour = (facts: Pick<ReplayFacts, 'one_colour'>): boolean => {
+  const { seconds, active_seconds: active } = facts.one_colour ?? { seconds: 0, active_seconds: 0 };
+  return seconds >= oneColourSecondsMin && seconds * 2 >= active;
+};
+
+/** A fact and no fault: a screen may well be black. */
+function oneColourText(one: OneColour | undefined): string | false {
+  if (one === undefined || one.seconds < oneColourSecondsMin || one.longest === null) return false;
+  const { from_us: from, until_us: until } = one.longest;
+  return `in ${one.seconds} of ${one.active_seconds} seconds in which something went on the whole picture was one colour, at the longest from ${at(from)} to ${at(until)}`;
+}
+
 /** What can't be seen, in words, without an end mark. */
 export function replayText(state: ReplayState, facts: ReplayFacts | null): string {
   if (facts === null) return 'nobody has walked through the recording';
@@ -153,6 +187,7 @@ export function replayText(state: ReplayState, facts: ReplayFacts | null): strin
     state === 'nothing' && (pictures === 0 ? 'nothing was drawn at all' : 'it shows black from beginning to end'),
     state === 'drawn' && lit && `${pictures} pictures, nothing left out`,
     kinds.length > 0 && `not drawn: ${kindsText(kinds)}`,
+    oneColourText(facts.one_colour),
     ended !== null && endings[ended.reason](at(ended.at_us)),
     state === 'unexamined' && ended === null && 'the record does not cover all chunks',
   ];

@@ -1,4 +1,4 @@
-import type { NotDrawnKind } from '@lucid-sessions/graphics';
+import type { NotDrawnKind, OneColourCount } from '@lucid-sessions/graphics';
 
 /**
  * Counts differ between programs that count by different rules. To be raised with every change after which a recording that was examined
@@ -28,6 +28,8 @@ export interface ReplayTally {
   notDrawn: NotDrawnKind[];
   /** Thousandths of the screen on which at some time something was not drawn, as far as that is known. */
   sharePermille: number;
+  /** How much of it showed one colour while something went on. */
+  oneColour: OneColourCount;
   ended: ReplayEnd | null;
 }
 

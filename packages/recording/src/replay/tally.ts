@@ -8,6 +8,7 @@ export const emptyTally = (): ReplayTally => ({
   lit: false,
   notDrawn: [],
   sharePermille: 0,
+  oneColour: { activeSeconds: 0, seconds: 0, longest: null },
   ended: null,
 });
 
@@ -28,6 +29,7 @@ export function tallyOf({ screen }: SessionDecoder, { chunks, untilUs }: WalkPla
     lit: screen.lit,
     notDrawn: kinds.filter((kind) => kind !== missing).sort((a, b) => (a.kind < b.kind ? -1 : 1)),
     sharePermille: screen.notDrawn.sharePermille(h264MissingKind),
+    oneColour: screen.oneColour.count,
     ended: missing === undefined ? null : { reason: 'h264', chunk: chunks - 1, atUs: missing.firstUs },
   };
 }

@@ -18,6 +18,20 @@ export function throwFailure(decoder: SessionDecoder): void {
   if (decoder.h264Failure !== undefined && !lacksH264(decoder)) throw decoder.h264Failure;
 }
 
+/** Typed or copied: sealed under another key, but that it was is known. */
+const isInput = ({ kind, flags }: Frame): boolean =>
+  kind === frameKinds.pdu && (flags & frameFlags.inputs) !== 0 && (flags & frameFlags.serverToClient) === 0;
+
+/** To be called with every frame of a walk before it is drawn or passed over: counts what shows one colour only. */
+export async function lookBefore(decoder: SessionDecoder, frame: Frame): Promise<void> {
+  const { screen } = decoder;
+  if (screen.oneColour.isDue(frame.timeUs)) {
+    await decoder.settle();
+    screen.oneColour.look(screen, frame.timeUs);
+  }
+  if (isInput(frame)) screen.oneColour.noteInput();
+}
+
 /** Draws one frame; `now`: the picture is looked at before the next, else some H.264 pictures are decoded together. */
 export async function drawFrame(decoder: SessionDecoder, frame: Frame, now = false): Promise<void> {
   const { flags, body, timeUs } = frame;
@@ -53,6 +67,7 @@ export class ReplayWalk {
     this.#chunks += 1;
     for (const frame of frames) {
       this.#untilUs = Math.max(this.#untilUs, frame.timeUs);
+      await lookBefore(this.#decoder, frame);
       if (isReplayed(frame)) await drawFrame(this.#decoder, frame);
       if (this.#isOver) return;
     }

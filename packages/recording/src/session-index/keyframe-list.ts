@@ -74,10 +74,13 @@ const isRecord = (value: unknown): value is Record<string, unknown> => typeof va
 /** A host's own sidecar, under its key: enough to find one of another shape. */
 function isTally(value: unknown): boolean {
   if (!isRecord(value)) return false;
-  const { chunks, untilUs, pictures, lit, notDrawn, sharePermille, ended } = value;
+  const { chunks, untilUs, pictures, lit, notDrawn, sharePermille, oneColour, ended } = value;
   return (
     [chunks, untilUs, pictures, sharePermille].every(isCount) &&
     typeof lit === 'boolean' &&
+    isRecord(oneColour) &&
+    [oneColour.activeSeconds, oneColour.seconds].every(isCount) &&
+    (oneColour.longest === null || isRecord(oneColour.longest)) &&
     (ended === null || isRecord(ended)) &&
     Array.isArray(notDrawn) &&
     notDrawn.every((kind) => isRecord(kind) && typeof kind.kind === 'string' && isCount(kind.count))
