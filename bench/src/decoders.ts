@@ -2,15 +2,15 @@
  * `node bench/src/main.ts decoders [--seconds 2] [--only NAME]`
  *
  * How fast one core (per second of processor time) decodes what sessions are recorded as. One desktop of 1920 × 1080 in each codec, beside FreeRDP's
- * client on the same bytes in the same run; the bulk decompressors on what real servers sent; whole recorded sessions from first PDU to last.
+ * client on the same bytes in the same run; the bulk decompressors on what real servers sent, and on what FreeRDP's compressors make of
+ * the same updates; whole recorded sessions from first PDU to last.
  * FreeRDP's time is its process': TLS and drawing into X count, which the rows "solid fill" (drawing alone) and "raw" (both) show.
  */
 import { readdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { SessionDecoder } from '@lucid-sessions/graphics';
-import { StreamInspector } from '@lucid-sessions/rdp';
-import { BulkDecompressor } from '@lucid-sessions/rdp/bulk';
 import { peersMissing } from '@lucid-sessions/testkit';
+import { bulkStreams } from './bulk-streams.ts';
 import { type MarkResult, measureFreeRdp } from './decoder-mark.ts';
 import { captures, records } from './decoder-pictures.ts';
 import { decoderStreams } from './decoder-streams.ts';
@@ -73,37 +73,6 @@ async function besideFreeRdp(seconds: number, only: string): Promise<void> {
   }
 }
 
-/** The server's compressed payloads of a session, in order. */
-function compressedPayloads(name: string): { data: Uint8Array; flags: number }[] {
-  const payloads: { data: Uint8Array; flags: number }[] = [];
-  const bulk = new BulkDecompressor();
-  const inspector = new StreamInspector({
-    server: (data, flags) => {
-      payloads.push({ data: data.slice(), flags });
-      return bulk.decompress(data, flags);
-    },
-  });
-  for (const { fromServer, bytes } of records(name)) inspector.push(fromServer ? 'server' : 'client', bytes);
-  return payloads;
-}
-
-function bulk(seconds: number): void {
-  for (const [decoder, name] of [
-    ['MPPC 64K', 'xorg-default'],
-    ['XCRUSH', 'shadow-bpp32'],
-  ] as const) {
-    const payloads = compressedPayloads(name);
-    let outputBytes = 0;
-    const perSecond = rate(seconds, () => {
-      const decompressor = new BulkDecompressor();
-      outputBytes = 0;
-      for (const { data, flags } of payloads) outputBytes += decompressor.decompress(data, flags).length;
-    });
-    const outputMBPerSecond = Math.round((perSecond * outputBytes) / megabyte);
-    print({ decoder, session: name, outputMBPerSecond, outputBytes });
-  }
-}
-
 /** H.264 is an outside decoder's work: sessions with it are replayed without their pictures. */
 function sessions(seconds: number): void {
   const names = readdirSync(captures)
@@ -128,6 +97,20 @@ function sessions(seconds: number): void {
   }
 }
 
+function bulk(seconds: number, only: string): void {
+  for (const { decoder, session, payloads, begin } of bulkStreams()) {
+    if (!decoder.includes(only)) continue;
+    let outputBytes = 0;
+    const perSecond = rate(seconds, () => {
+      const decompressor = begin();
+      outputBytes = 0;
+      for (const { data, flags } of payloads) outputBytes += decompressor.decompress(data, flags).length;
+    });
+    const outputMBPerSecond = Math.round((perSecond * outputBytes) / megabyte);
+    print({ decoder, session, outputMBPerSecond, outputBytes, payloads: payloads.length });
+  }
+}
+
 export async function run(args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,
@@ -135,7 +118,6 @@ export async function run(args: string[]): Promise<void> {
   });
   const seconds = Number(values.seconds);
   await besideFreeRdp(seconds, values.only ?? '');
-  if (values.only !== undefined) return;
-  bulk(seconds);
-  sessions(seconds);
+  bulk(seconds, values.only ?? '');
+  if (values.only === undefined) sessions(seconds);
 }

@@ -128,6 +128,42 @@ export class NcrushEncoder {
   }
 }
 
+/** [MS-RDPEGDI] 3.1.8.2, now and then with the second level and from the front again. Keep the instance for a stream. */
+export class XcrushEncoder {
+  #offset = 0;
+  #count = 0;
+
+  encode(tokens: readonly Token[]): Uint8Array {
+    this.#count += 1;
+    const isAtFront = this.#count % 7 === 0;
+    if (isAtFront) this.#offset = 0;
+    const start = this.#offset;
+    const matches: number[] = [];
+    const literals: number[] = [];
+    for (const token of tokens) {
+      if (typeof token === 'number') {
+        literals.push(token);
+        this.#offset += 1;
+        continue;
+      }
+      const { length } = token;
+      const outputOffset = this.#offset - start;
+      const historyOffset = Math.abs(this.#offset - token.distance);
+      matches.push(
+        ...[length, outputOffset, historyOffset & 0xffff].flatMap((word) => [word & 0xff, (word >> 8) & 0xff]),
+      );
+      matches.push((historyOffset >> 16) & 0xff, 0);
+      this.#offset += length;
+    }
+    const matchCount = matches.length / 8;
+    const level1 = Uint8Array.of(matchCount & 0xff, matchCount >> 8, ...matches, ...literals);
+    const level1Flags = 0x01 | (isAtFront ? 0x04 : 0);
+    if (this.#count % 2 === 0) return Uint8Array.of(level1Flags, 0, ...level1);
+    const level2 = mppcEncode([...level1], true);
+    return Uint8Array.of(level1Flags | 0x10, 0x21 | (this.#count % 9 === 0 ? 0x40 : 0), ...level2);
+  }
+}
+
 export type ZgfxToken = Token | Uint8Array;
 
 /** One RDP8_BULK_ENCODED_DATA; a Uint8Array token is an unencoded run. */

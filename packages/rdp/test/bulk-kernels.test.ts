@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { mppcEncode, NcrushEncoder, type Token } from '@lucid-sessions/testkit/bulk-encoders';
+import { mppcEncode, NcrushEncoder, type Token, XcrushEncoder } from '@lucid-sessions/testkit/bulk-encoders';
 import { Random } from '@lucid-sessions/testkit/differential';
 import { DecodeError } from '@lucid-sessions/wire';
 import { bulkEngine } from '../src/bulk/engine.ts';
@@ -12,7 +12,7 @@ import {
   packetFlushed,
   XcrushDecompressor,
 } from '../src/bulk/index.ts';
-import { slotsCount } from '../src/bulk/kernels.ts';
+import { largeSlots, smallSlots } from '../src/bulk/kernel-memory.ts';
 
 interface Decompressor {
   decompress(data: Uint8Array, flags: number): Uint8Array;
@@ -43,6 +43,15 @@ const kinds: readonly Kind[] = [
     begin: (engine) => new NcrushDecompressor(engine),
     encoder: () => {
       const encoder = new NcrushEncoder();
+      return (tokens) => encoder.encode(tokens);
+    },
+  },
+  {
+    name: 'XCRUSH',
+    historyBytes: 65536,
+    begin: (engine) => new XcrushDecompressor(engine),
+    encoder: () => {
+      const encoder = new XcrushEncoder();
       return (tokens) => encoder.encode(tokens);
     },
   },
@@ -100,7 +109,9 @@ describe('bulk decompression with and without kernels', {
 
   test('more decompressors than there is room for take turns', () => {
     const random = new Random(7);
-    const pairs = random.list(slotsCount + 20, (index) => {
+    // A quarter of them have a large history.
+    const count = Math.max(smallSlots.count, 4 * largeSlots.count) + 20;
+    const pairs = random.list(count, (index) => {
       const { begin, encoder, historyBytes } = kinds[index % kinds.length]!;
       return { fast: begin(bulkEngine()), plain: begin(null), encode: encoder(), historyBytes };
     });

@@ -29,13 +29,19 @@ export class MppcDecompressor {
    * compressed. Throws `DecodeError`, after which the history is not the sender's any more until it flushes.
    */
   decompress(data: Uint8Array, flags: number): Uint8Array {
+    const output = this.decompressInPlace(data, flags);
+    return output === data ? data : output.slice();
+  }
+
+  /** As `decompress`, but no copy: a view of the history, valid until the next call of any decompressor. */
+  decompressInPlace(data: Uint8Array, flags: number): Uint8Array {
     if (flags & (packetAtFront | packetFlushed)) this.#offset = 0;
     if (flags & packetFlushed) this.#history.bytes.fill(0);
     if (!(flags & packetCompressed)) return data;
     const start = this.#offset;
     const kernel = this.#large ? 'mppc64K' : 'mppc8K';
     this.#offset = this.#engine?.decode(kernel, this.#history, start, data) ?? this.#decode(data);
-    return this.#history.bytes.slice(start, this.#offset);
+    return this.#history.bytes.subarray(start, this.#offset);
   }
 
   /**

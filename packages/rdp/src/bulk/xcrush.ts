@@ -1,7 +1,9 @@
-import { DecodeError, Reader } from '@lucid-sessions/wire';
+import { Reader } from '@lucid-sessions/wire';
 import { type BulkEngine, bulkEngine } from './engine.ts';
 import { packetCompressed, packetFlushed } from './flags.ts';
+import { History } from './history.ts';
 import { type HistorySnapshot, MppcDecompressor } from './mppc.ts';
+import { copyMatches, expectRoom, xcrushHistoryBytes } from './xcrush-matches.ts';
 
 /** Level1ComprFlags: [MS-RDPEGDI] 2.2.2.4.1. */
 const level1Compressed = 0x01;
@@ -9,12 +11,8 @@ const level1NoCompression = 0x02;
 const level1AtFront = 0x04;
 const level1InnerCompression = 0x10;
 
-/** [MS-RDPEGDI] 3.1.8.2.1. */
-const historyBytesMax = 2_000_000;
 /** Histories begin small: most sessions never fill one. */
 const historyBytesFirst = 1 << 17;
-/** A PDU's payload: a block is under 16,383 bytes in the specification, under 64 KiB by its 16-bit lengths. */
-const outputBytesMax = 65536;
 
 export interface XcrushSnapshot extends HistorySnapshot {
   readonly level2: HistorySnapshot;
@@ -22,15 +20,14 @@ export interface XcrushSnapshot extends HistorySnapshot {
 
 /** RDP 6.1 bulk decompression, chained before the RDP 5.0 one: [MS-RDPEGDI] 3.1.8.2. */
 export class XcrushDecompressor {
-  /** As long as was needed so far; behind it are zeros. */
-  #history = new Uint8Array(historyBytesFirst);
+  readonly #history = new History(xcrushHistoryBytes, historyBytesFirst);
   readonly #level2: MppcDecompressor;
+  readonly #engine: BulkEngine | null;
   #offset = 0;
-  /** All from here on is still zeros. */
-  #writtenBytes = 0;
 
   /** As `MppcDecompressor`. */
   constructor(engine: BulkEngine | null = bulkEngine()) {
+    this.#engine = engine;
     this.#level2 = new MppcDecompressor(65536, engine);
   }
 
@@ -43,87 +40,53 @@ export class XcrushDecompressor {
     const level2Flags = reader.u8();
     const rest = reader.rest();
     const hasLevel2 = level1Flags & level1InnerCompression || level2Flags & packetCompressed;
-    const inner = hasLevel2 ? this.#level2.decompress(rest, level2Flags) : rest;
+    const inner = hasLevel2 ? this.#level2.decompressInPlace(rest, level2Flags) : rest;
     // The history stays and is written over from its start: later matches refer to what lies behind the offset. [MS-RDPEGDI]
     // 3.1.8.2.1 and 3.1.8.2.2.2 say so, 2.2.2.4.1 fills it with zeros; Windows and FreeRDP keep it.
     if (level1Flags & level1AtFront) this.#offset = 0;
     const start = this.#offset;
-    if (level1Flags & level1NoCompression) this.#literals(inner, start);
-    else if (level1Flags & level1Compressed) this.#decode(new Reader(inner), start);
+    if (level1Flags & level1NoCompression) this.#advance(this.#append(inner));
+    else if (level1Flags & level1Compressed) this.#advance(this.#decode(inner));
     // With neither flag the level-1 history is untouched (3.1.8.2.2.2).
-    else return inner === rest ? new Uint8Array(rest) : inner;
-    return this.#history.slice(start, this.#offset);
+    else return new Uint8Array(inner);
+    return this.#history.bytes.slice(start, this.#offset);
   }
 
   #flush(): void {
-    this.#history.fill(0, 0, this.#writtenBytes);
-    this.#writtenBytes = 0;
+    this.#history.bytes.fill(0, 0, this.#history.usedBytes);
+    this.#history.usedBytes = 0;
     this.#offset = 0;
   }
 
-  #decode(reader: Reader, start: number): void {
-    const matchCount = reader.u16le();
-    const matches = reader.sub(matchCount * 8);
-    for (let index = 0; index < matchCount; index += 1) {
-      const length = matches.u16le();
-      const outputOffset = matches.u16le();
-      const historyOffset = matches.u32le();
-      const literalsCount = outputOffset - (this.#offset - start);
-      if (literalsCount < 0) throw matches.error('invalid', 'a match lies before the output it follows');
-      this.#literals(reader.slice(literalsCount), start);
-      this.#copy(historyOffset, length, start);
-    }
-    this.#literals(reader.rest(), start);
+  #append(bytes: Uint8Array): number {
+    expectRoom(this.#offset, bytes.length);
+    const end = this.#offset + bytes.length;
+    this.#history.reach(end);
+    this.#history.bytes.set(bytes, this.#offset);
+    return end;
   }
 
-  #literals(bytes: Uint8Array, start: number): void {
-    this.#expectRoom(bytes.length, start);
-    this.#history.set(bytes, this.#offset);
-    this.#advance(bytes.length);
-  }
-
-  /** May read what it has just written, as every history copy. */
-  #copy(from: number, length: number, start: number): void {
-    this.#expectRoom(length, start);
-    if (from + length > historyBytesMax) throw new DecodeError('invalid', 'a match lies outside the history');
-    this.#reach(from + length);
+  #decode(bytes: Uint8Array): number {
     const history = this.#history;
-    const to = this.#offset;
-    // Most matches are short: calling costs more than they do.
-    if (length > 32 && (from + length <= to || from > to)) history.copyWithin(to, from, from + length);
-    else for (let index = 0; index < length; index += 1) history[to + index] = history[from + index]!;
-    this.#advance(length);
+    return this.#engine?.decodeXcrush(history, this.#offset, bytes) ?? copyMatches(history, this.#offset, bytes);
   }
 
-  #advance(length: number): void {
-    this.#offset += length;
-    this.#writtenBytes = Math.max(this.#writtenBytes, this.#offset);
-  }
-
-  #expectRoom(length: number, start: number): void {
-    const fits = this.#offset + length <= historyBytesMax && this.#offset + length - start <= outputBytesMax;
-    if (!fits) throw new DecodeError('limit', 'compressed data decompresses past the end of the history');
-    this.#reach(this.#offset + length);
-  }
-
-  #reach(end: number): void {
-    const bytes = this.#history.length;
-    if (end <= bytes) return;
-    const grown = new Uint8Array(Math.min(historyBytesMax, Math.max(end, bytes * 2)));
-    grown.set(this.#history.subarray(0, this.#writtenBytes));
-    this.#history = grown;
+  #advance(offset: number): void {
+    this.#offset = offset;
+    this.#history.usedBytes = Math.max(this.#history.usedBytes, offset);
   }
 
   /** Behind what was written since the last flush all is zeros. */
   snapshot(): XcrushSnapshot {
-    const history = this.#history.slice(0, this.#writtenBytes);
+    const history = this.#history.bytes.slice(0, this.#history.usedBytes);
     return { history, offset: this.#offset, level2: this.#level2.snapshot() };
   }
 
   restore(snapshot: XcrushSnapshot): void {
-    this.#history = new Uint8Array(Math.max(historyBytesFirst, snapshot.history.length));
-    this.#history.set(snapshot.history);
-    this.#writtenBytes = snapshot.history.length;
+    this.#flush();
+    this.#history.reach(snapshot.history.length);
+    this.#history.bytes.set(snapshot.history);
+    this.#history.usedBytes = snapshot.history.length;
     this.#offset = snapshot.offset;
     this.#level2.restore(snapshot.level2);
   }
