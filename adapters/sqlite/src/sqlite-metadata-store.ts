@@ -1,12 +1,13 @@
 /** Metadata in one SQLite file. Documents are JSON beside the columns they are found by. */
-import type {
-  AuditEvent,
-  ChunkMetadata,
-  KeyWrap,
-  RecordKind,
-  SessionDocument,
-  SessionQuery,
-  SessionStatus,
+import {
+  type AuditEvent,
+  type ChunkMetadata,
+  type KeyWrap,
+  LucidError,
+  type RecordKind,
+  type SessionDocument,
+  type SessionQuery,
+  type SessionStatus,
 } from '@lucid-sessions/contract';
 import type { AuditQuery, ChainHead, ChainTotals, ChunkRow, Lease, MetadataStore } from '@lucid-sessions/storage';
 import { bytesOf, guardedSql, type Row, SqliteDatabase, textOrNull } from './sqlite-database.ts';
@@ -440,7 +441,7 @@ export class SqliteMetadataStore implements MetadataStore {
     );
   }
 
-  async putRecord(sessionId: string, kind: RecordKind, record: Uint8Array): Promise<number> {
+  async putRecord(sessionId: string, kind: RecordKind, record: Uint8Array, place?: number): Promise<number> {
     return guardedSql(() =>
       this.#database.transaction(() => {
         const same = this.#database.get(
@@ -450,6 +451,7 @@ export class SqliteMetadataStore implements MetadataStore {
           record,
         );
         if (same !== undefined) return Number(same.sequence);
+        if (place !== undefined) this.#checkPlace(sessionId, kind, place);
         const next = Number(
           this.#database.get(
             'SELECT COALESCE(MAX(sequence), 0) + 1 AS next FROM records WHERE session_id = ?',
@@ -466,6 +468,16 @@ export class SqliteMetadataStore implements MetadataStore {
         return next;
       }),
     );
+  }
+
+  #checkPlace(sessionId: string, kind: RecordKind, place: number): void {
+    const row = this.#database.get(
+      'SELECT COUNT(*) AS count FROM records WHERE session_id = ? AND kind = ?',
+      sessionId,
+      kind,
+    );
+    if (Number(row?.count) !== place)
+      throw new LucidError('conflict', `another ${kind} record took this place; read them again`);
   }
 
   async getRecords(sessionId: string, kind: RecordKind | null) {

@@ -95,6 +95,10 @@ export class LucidError extends Error {
   }
 }
 
+/** Whether it is a LucidError thrown by one of these names. */
+export const isLucidError = (thrown: unknown, ...names: readonly ErrorName[]): thrown is LucidError =>
+  thrown instanceof LucidError && names.some((name) => errorNames[name] === thrown.code);
+
 /** Any thrown value as a LucidError: unknown ones become `internal` and keep their text out of the answer. */
 export function toLucidError(thrown: unknown): LucidError {
   if (thrown instanceof LucidError) return thrown;

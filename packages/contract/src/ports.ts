@@ -458,8 +458,16 @@ export interface StoragePort {
   /** Concatenated leaves and seals (224 bytes each) in order. */
   readLeaves(request: { sessionId: string }): Promise<{ leaves: Uint8Array }>;
 
-  /** Durable when it resolves; the same bytes again answer the first sequence. */
-  putRecord(request: { sessionId: string; kind: RecordKind; record: Uint8Array }): Promise<{ sequence: number }>;
+  /**
+   * Durable when it resolves; the same bytes again answer the first sequence. `place` is given where records of a kind name the one
+   * before: how many of that kind there are, and `conflict` when another writer was first.
+   */
+  putRecord(request: {
+    sessionId: string;
+    kind: RecordKind;
+    record: Uint8Array;
+    place?: number;
+  }): Promise<{ sequence: number }>;
   getRecords(request: {
     sessionId: string;
     kind?: RecordKind;

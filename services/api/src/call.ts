@@ -17,6 +17,8 @@ import type { z } from 'zod';
 import type { AuditOutbox } from './audit-outbox.ts';
 import type { User } from './auth.ts';
 import type { ApiConfig } from './config.ts';
+import type { Custody } from './custody.ts';
+import type { LiveViews } from './live-handler.ts';
 import type { RateLimiter } from './rate-limiter.ts';
 import type { Viewings } from './viewings.ts';
 import { sessionNotFound } from './views.ts';
@@ -67,6 +69,10 @@ export interface Api {
   startedUs: number;
   outbox: AuditOutbox;
   viewings: Viewings;
+  custody: Custody;
+  live: LiveViews;
+  /** What one call at a time may do. */
+  busy: { verifying: boolean; importing: boolean };
 }
 
 type QueryOf<K extends OperationId> = (typeof restRoutes)[K] extends { query: infer Q extends z.ZodType }

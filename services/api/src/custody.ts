@@ -1,43 +1,72 @@
 /** The signed chain of who had a recording in hands: every view, export, verification and deletion. */
 import { createHash } from 'node:crypto';
-import type { Call } from './call.ts';
+import { isLucidError } from '@lucid-sessions/contract';
+import type { ApiDeps, Call } from './call.ts';
 
 export type CustodyAction = 'view' | 'export' | 'verify' | 'delete' | 'key_shred';
 
-/** Records of a session name the one before: they are signed one after the other. */
-const tails = new WeakMap<object, Map<string, Promise<unknown>>>();
-
 type CustodyCall = Pick<Call, 'api' | 'sessionId' | 'user'>;
+type Entry = { sessionId: string; actor: string; action: CustodyAction; detail: string };
 
-async function append({ api, sessionId, user }: CustodyCall, action: CustodyAction, detail: string): Promise<void> {
-  const { storage, processor, nowUs } = api.deps;
-  const { records } = await storage.getRecords({ sessionId, kind: 'custody' });
-  const last = records.at(-1);
-  const { record } = await processor.signRecord({
-    sessionId,
-    kind: 'custody',
-    body: {
-      at_us: nowUs(),
-      action,
-      actor: user.userId,
-      detail,
-      sequence: records.length,
-      previous_sha256: last === undefined ? null : createHash('sha256').update(last.record).digest('hex'),
-    },
-  });
-  await storage.putRecord({ sessionId, kind: 'custody', record });
-}
+/** Other processes write to the same chain: who is late signs again behind them. */
+const triesMax = 50;
 
-export function addCustody(call: CustodyCall, action: CustodyAction, detail: string): Promise<void> {
-  const { api, sessionId } = call;
-  const chains = tails.get(api) ?? new Map<string, Promise<unknown>>();
-  tails.set(api, chains);
-  const mine = (chains.get(sessionId) ?? Promise.resolve()).then(() => append(call, action, detail));
-  const tail = mine
-    .catch(() => {})
-    .then(() => {
-      if (chains.get(sessionId) === tail) chains.delete(sessionId);
+/** Records of a session name the one before: of one process they are signed one after the other. */
+export class Custody {
+  readonly #deps: Pick<ApiDeps, 'storage' | 'processor' | 'nowUs'>;
+  /** By session, while some are on their way. */
+  readonly #tails = new Map<string, Promise<unknown>>();
+
+  constructor(deps: Pick<ApiDeps, 'storage' | 'processor' | 'nowUs'>) {
+    this.#deps = deps;
+  }
+
+  /** Signed and stored when it resolves. */
+  add(entry: Entry): Promise<void> {
+    const { sessionId } = entry;
+    const mine = (this.#tails.get(sessionId) ?? Promise.resolve()).then(() => this.#append(entry));
+    const tail = mine
+      .catch(() => {})
+      .then(() => {
+        if (this.#tails.get(sessionId) === tail) this.#tails.delete(sessionId);
+      });
+    this.#tails.set(sessionId, tail);
+    return mine;
+  }
+
+  async #append(entry: Entry): Promise<void> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        await this.#try(entry);
+        return;
+      } catch (thrown) {
+        if (!isLucidError(thrown, 'conflict') || tries >= triesMax) throw thrown;
+      }
+    }
+  }
+
+  async #try({ sessionId, actor, action, detail }: Entry): Promise<void> {
+    const { storage, processor, nowUs } = this.#deps;
+    const { records } = await storage.getRecords({ sessionId, kind: 'custody' });
+    const last = records.at(-1);
+    const { record } = await processor.signRecord({
+      sessionId,
+      kind: 'custody',
+      body: {
+        at_us: nowUs(),
+        action,
+        actor,
+        detail,
+        sequence: records.length,
+        previous_sha256: last === undefined ? null : createHash('sha256').update(last.record).digest('hex'),
+      },
     });
-  chains.set(sessionId, tail);
-  return mine;
+    await storage.putRecord({ sessionId, kind: 'custody', record, place: records.length });
+  }
 }
+
+export const addCustody = (
+  { api, sessionId, user }: CustodyCall,
+  action: CustodyAction,
+  detail: string,
+): Promise<void> => api.custody.add({ sessionId, actor: user.userId, action, detail });

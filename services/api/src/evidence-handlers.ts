@@ -106,14 +106,12 @@ async function verifyStored(call: Call<'verifySession'>): Promise<VerificationRe
   }
 }
 
-/** One verification at a time: each may read a whole recording. */
-const verifying = new WeakSet<object>();
-
 async function verifySession(call: Call<'verifySession'>) {
   const { api } = call;
-  if (verifying.has(api))
+  // One at a time: each may read a whole recording.
+  if (api.busy.verifying)
     throw new LucidError('unavailable', 'another recording is being verified; try again in a moment');
-  verifying.add(api);
+  api.busy.verifying = true;
   try {
     const report = await verifyStored(call);
     await addCustody(call, 'verify', report.clean ? 'clean' : `${report.findings_count} findings`);
@@ -122,7 +120,7 @@ async function verifySession(call: Call<'verifySession'>) {
     if (thrown instanceof LucidError) throw thrown;
     throw new LucidError('verification', 'the recording could not be read for verification', { cause: thrown });
   } finally {
-    verifying.delete(api);
+    api.busy.verifying = false;
   }
 }
 

@@ -2,7 +2,6 @@
 import { Readable } from 'node:stream';
 import {
   basePath,
-  errorNames,
   importBytesMax,
   isoOf,
   isPermitted,
@@ -24,6 +23,7 @@ import { type Api, type ApiDeps, type Call, FileAnswer, type Handler } from './c
 import { chunkHandlers } from './chunk-handlers.ts';
 import { addressGroup, clientAddress } from './client-address.ts';
 import type { ApiConfig } from './config.ts';
+import { Custody } from './custody.ts';
 import { evidenceHandlers } from './evidence-handlers.ts';
 import { importHandlers } from './import-handlers.ts';
 import { indexHandlers } from './index-handlers.ts';
@@ -309,7 +309,7 @@ function sendError(api: Api, request: FastifyRequest, reply: FastifyReply, throw
   const error = fromFastify(thrown) ?? toLucidError(thrown);
   // Nobody waits for a body that is not read.
   if (!request.raw.complete) reply.header('connection', 'close');
-  if (error.code === errorNames.internal || error.status >= 500) api.deps.onError?.(request.id, thrown);
+  if (error.status >= 500) api.deps.onError?.(request.id, thrown);
   return reply
     .status(error.status)
     .type('application/json; charset=utf-8')
@@ -357,7 +357,16 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
     store: (event) => deps.storage.appendAudit(event),
     say: (where, thrown) => deps.onError?.(where, thrown),
   });
-  const api: Api = { config, deps, startedUs: deps.nowUs(), outbox, viewings: new Viewings() };
+  const api: Api = {
+    config,
+    deps,
+    startedUs: deps.nowUs(),
+    outbox,
+    viewings: new Viewings(),
+    custody: new Custody(deps),
+    live: { viewers: new Map(), streams: new Set() },
+    busy: { verifying: false, importing: false },
+  };
   const gate: Gate = {
     api,
     authenticate: authenticator(config.jwt),

@@ -1,15 +1,12 @@
 /** Captures that become recordings. What they are made of is read once, within bounds, and handed to the recorder. */
 import type { Readable } from 'node:stream';
 import { LucidError, restRoutes } from '@lucid-sessions/contract';
-import type { Api, Handlers } from './call.ts';
+import type { Handlers } from './call.ts';
 import { sessionView } from './views.ts';
 
 const { bytesMax } = restRoutes.importSession.upload;
 /** Between two parts of an upload. */
 const stallMs = 30_000;
-
-/** One at a time: each is held in memory. */
-const reading = new WeakSet<Api>();
 
 async function readUpload(upload: Readable): Promise<Buffer> {
   const parts: Buffer[] = [];
@@ -39,9 +36,10 @@ export const importHandlers: Handlers<'importSession'> = {
     const { deps, config } = api;
     const { name, source_name: sourceName, source_sha256: sourceSha256, project, environment } = query;
     Object.assign(told, { name, source_name: sourceName, source_sha256: sourceSha256 });
-    if (reading.has(api))
+    // One at a time: each is held in memory.
+    if (api.busy.importing)
       throw new LucidError('atCapacity', 'another capture is being sent; try again when it is there');
-    reading.add(api);
+    api.busy.importing = true;
     try {
       const capture = await readUpload(upload!);
       const { session } = await deps.recorder.importCapture({
@@ -61,7 +59,7 @@ export const importHandlers: Handlers<'importSession'> = {
       told.capture_sha256 = session.imported?.capture_sha256 ?? null;
       return sessionView(session, config.publicUrl);
     } finally {
-      reading.delete(api);
+      api.busy.importing = false;
     }
   },
 };

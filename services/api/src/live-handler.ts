@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import { type LiveFrames, LucidError } from '@lucid-sessions/contract';
 import { blankInputs, clearInputFlags, PAYLOAD_HEADER_BYTES, writePayloadHeader } from '@lucid-sessions/recording';
-import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
+import { type Api, type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { addCustody } from './custody.ts';
 import { openKey } from './evidence-handlers.ts';
 import { admitInputs } from './inputs.ts';
@@ -12,20 +12,21 @@ const waitMs = 5000;
 export const liveLimitsDefault = { viewersMax: 32, viewersPerUserMax: 4, stallMs: 30_000 } as const;
 const blockHeaderBytes = 8;
 
-/** Viewers by user, of one API. */
-const viewing = new WeakMap<object, Map<string, number>>();
-
-const streams = new WeakMap<object, Set<Readable>>();
+/** Who watches a session as it happens. */
+export interface LiveViews {
+  /** Viewers by user. */
+  viewers: Map<string, number>;
+  streams: Set<Readable>;
+}
 
 /** Before the server closes: a stream that goes on for as long as its session would keep it from closing. */
-export function endLiveStreams(api: object): void {
-  for (const stream of streams.get(api) ?? []) stream.destroy();
+export function endLiveStreams({ live }: Api): void {
+  for (const stream of live.streams) stream.destroy();
 }
 
 /** A place among the viewers; answers how to give it back. */
 function takePlace({ api, user }: Call<'liveSession'>): () => void {
-  const viewers = viewing.get(api) ?? new Map<string, number>();
-  viewing.set(api, viewers);
+  const { viewers } = api.live;
   const { viewersMax, viewersPerUserMax } = api.deps.liveLimits ?? liveLimitsDefault;
   const mine = viewers.get(user.userId) ?? 0;
   const all = [...viewers.values()].reduce((sum, count) => sum + count, 0);
@@ -95,11 +96,11 @@ function streamOf(call: Call<'liveSession'>, first: LiveFrames, onClosed: () => 
     () => clearTimeout(timer),
   );
   const stream = Readable.from(content, { objectMode: false });
-  const open = streams.get(call.api) ?? new Set<Readable>();
-  streams.set(call.api, open.add(stream));
+  const { streams } = call.api.live;
+  streams.add(stream);
   stream.once('close', () => {
     clearTimeout(timer);
-    open.delete(stream);
+    streams.delete(stream);
     onClosed();
   });
   return stream;

@@ -1,5 +1,5 @@
 /** Whether all that was recorded can be seen: what is signed, how far somebody walked, and having it walked through. */
-import { errorNames, LucidError } from '@lucid-sessions/contract';
+import { isLucidError, LucidError } from '@lucid-sessions/contract';
 import { type Call, type Handlers, loadSession } from './call.ts';
 
 type ReplayCall = Call<'getReplay'> | Call<'examineReplay'>;
@@ -9,7 +9,7 @@ async function progressOf({ api, sessionId }: ReplayCall) {
   try {
     return await api.deps.sessionIndexes?.examined(sessionId);
   } catch (thrown) {
-    if (thrown instanceof LucidError && thrown.code === errorNames.recordNotFound) return undefined;
+    if (isLucidError(thrown, 'recordNotFound')) return undefined;
     throw thrown;
   }
 }

@@ -1,14 +1,13 @@
 /** Sessions: create, read, change, delete, and what their recording is told to do. */
 import { createHash } from 'node:crypto';
 import {
-  errorNames,
+  isLucidError,
   isoOf,
   isPermitted,
   LucidError,
   noStatistics,
   type SessionDocument,
   type SessionMetadata,
-  toLucidError,
 } from '@lucid-sessions/contract';
 import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { changesOf } from './changes.ts';
@@ -98,7 +97,7 @@ function checkRetention(call: Call<'updateSession'>, from: SessionDocument, to: 
  */
 async function checkTarget({ api }: Pick<Call, 'api'>, { host, port }: SessionDocument['rdp_config']): Promise<void> {
   const judged = await api.deps.recorder.judgeTarget({ host, port }).catch((thrown: unknown) => {
-    if (toLucidError(thrown).code === errorNames.unavailable) return { open: true };
+    if (isLucidError(thrown, 'unavailable')) return { open: true };
     throw thrown;
   });
   if (judged.open) return;

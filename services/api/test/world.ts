@@ -71,6 +71,7 @@ const statistics: RecordingStatistics = {
 export interface ApiWorld {
   address: string;
   deps: ApiDeps;
+  config: ApiConfig;
   /** Requests as they were logged. */
   lines: Record<string, unknown>[];
   failures: string[];
@@ -217,6 +218,7 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
   const world: ApiWorld = {
     address,
     deps,
+    config,
     lines,
     failures,
     recorder,

@@ -6,8 +6,8 @@ import { createHash } from 'node:crypto';
 import {
   type Admission,
   type ConnectionRequest,
-  errorNames,
   type Finding,
+  isLucidError,
   isoOf,
   LucidError,
   noStatistics,
@@ -317,8 +317,8 @@ export async function admit(context: Context, { connectionId }: { connectionId: 
     return 'code' in answer ? { admitted: false, ...answer } : { admitted: true, ticket: answer };
   } catch (thrown) {
     context.deps.onError?.('admit', thrown);
-    if (thrown instanceof LucidError && thrown.code === 'LUCID_ERR_3001') return { admitted: false, ...unknown };
-    if (thrown instanceof LucidError && thrown.code === errorNames.compression) {
+    if (isLucidError(thrown, 'sessionNotFound')) return { admitted: false, ...unknown };
+    if (isLucidError(thrown, 'compression')) {
       // No connection can mend it: whoever set the session up reads why none begins.
       await editSession(context, sessionId, (session) => ({ ...session, end_message: thrown.message })).catch(() => {});
       return { admitted: false, ...refusal('unavailable', thrown.message) };

@@ -1,5 +1,5 @@
 /** What an anchor is asked for, and which of its refusals are final. */
-import { errorNames, LucidError } from '@lucid-sessions/contract';
+import { isLucidError, type LucidError } from '@lucid-sessions/contract';
 import { type Context, loadJournal } from './context.ts';
 import type { AnchorRequest } from './ports.ts';
 
@@ -18,4 +18,4 @@ export async function requestOf(context: Context, sessionId: string): Promise<An
 }
 
 export const isFinalRefusal = (thrown: unknown): thrown is LucidError =>
-  thrown instanceof LucidError && thrown.code === errorNames.anchoring && thrown.status === 500;
+  isLucidError(thrown, 'anchoring') && thrown.status === 500;

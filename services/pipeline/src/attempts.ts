@@ -1,5 +1,5 @@
 /** Connections that became no session: what they reserved is let go, their session keeps waiting, and the audit log knows. */
-import { type ConnectionAttempt, isoOf, type LastAttempt, LucidError } from '@lucid-sessions/contract';
+import { type ConnectionAttempt, isLucidError, isoOf, type LastAttempt } from '@lucid-sessions/contract';
 import { type Context, editSession, loadJournal } from './context.ts';
 import { beginAgain } from './reports.ts';
 
@@ -41,6 +41,6 @@ export async function attempted(context: Context, attempt: ConnectionAttempt): P
     await context.locks.run(sessionId, () => settleAttempt(context, sessionId, attempt));
   } catch (thrown) {
     // A listener's session that was never stored.
-    if (!(thrown instanceof LucidError && thrown.code === 'LUCID_ERR_3001')) throw thrown;
+    if (!isLucidError(thrown, 'sessionNotFound')) throw thrown;
   }
 }

@@ -2,7 +2,7 @@
  * Runs durable jobs: claims what is due, retries with full jitter (a random wait up to an exponentially growing bound, so
  * that many failed jobs don't come back at the same moment), and says so when the retries are used up.
  */
-import { LucidError } from '@lucid-sessions/contract';
+import { isLucidError } from '@lucid-sessions/contract';
 import type { Context } from './context.ts';
 import type { Job } from './ports.ts';
 
@@ -20,7 +20,7 @@ const errorTextMax = 500;
 const awayMs = 2_000;
 
 /** Another process that does not answer, or that says it can't now: nothing that this job does wrong. */
-const outOfReach = (thrown: unknown): boolean => thrown instanceof LucidError && thrown.code === 'LUCID_ERR_3016';
+const outOfReach = (thrown: unknown): boolean => isLucidError(thrown, 'unavailable');
 
 export function backoffMs(retries: number, limits: { backoffBaseMs: number; backoffMaxMs: number }, random: number) {
   return Math.floor(random * Math.min(limits.backoffMaxMs, limits.backoffBaseMs * 2 ** Math.min(retries, 30)));

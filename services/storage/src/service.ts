@@ -198,10 +198,12 @@ type RecordCalls = Pick<
 
 function recordCalls({ metadata, chunks, keeping, onError, space }: Shared): RecordCalls {
   return {
-    async putRecord({ sessionId, kind, record }) {
+    async putRecord({ sessionId, kind, record, place }) {
       checkSessionId(sessionId);
       checkBytes(record, recordBytesMax, 'a record');
-      const sequence = await metadata.putRecord(sessionId, kind, record);
+      if (place !== undefined && !(Number.isSafeInteger(place) && place >= 0))
+        throw new LucidError('invalidRequest', 'a place is a whole number from 0');
+      const sequence = await metadata.putRecord(sessionId, kind, record, place);
       // The row counts. A disk of chunks that is full must not keep anybody from deleting: the census writes it later.
       await keeping
         .run(sessionId, () => chunks.putRecord(sessionId, sequence, record))

@@ -98,8 +98,8 @@ export interface MetadataStore {
   /** Removes chunk rows, head, lease and wraps. */
   purgeChain(sessionId: string): Promise<void>;
 
-  /** The same bytes of the same kind again answer the first sequence. */
-  putRecord(sessionId: string, kind: RecordKind, record: Uint8Array): Promise<number>;
+  /** The same bytes of the same kind again answer the first sequence. Throws `conflict` unless `place` records of the kind are there. */
+  putRecord(sessionId: string, kind: RecordKind, record: Uint8Array, place?: number): Promise<number>;
   getRecords(
     sessionId: string,
     kind: RecordKind | null,

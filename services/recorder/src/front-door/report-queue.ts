@@ -1,5 +1,5 @@
 /** Reports on their way to the pipeline: in order per session, tried again until they arrive, never waited for by a relay. */
-import { LucidError, type RecorderReport } from '@lucid-sessions/contract';
+import { isLucidError, type RecorderReport } from '@lucid-sessions/contract';
 
 export interface ReportQueueOptions {
   report: (report: RecorderReport) => Promise<void>;
@@ -76,7 +76,7 @@ export class ReportQueue {
       const problem = `report ${report.kind} of session ${report.sessionId}: ${(error as Error).message}`;
       this.#options.onProblem(problem);
       // A session the pipeline no longer has will not come back: keeping its reports would keep its spool for ever.
-      return error instanceof LucidError && error.code === 'LUCID_ERR_3001';
+      return isLucidError(error, 'sessionNotFound');
     }
   }
 

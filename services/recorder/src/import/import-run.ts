@@ -3,7 +3,8 @@ import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import {
   type ChunkToSeal,
   type EndReason,
-  errorNames,
+  type ErrorName,
+  isLucidError,
   LucidError,
   type ProcessorPort,
   type RecorderReport,
@@ -32,7 +33,7 @@ const turnBytes = 256 * 1024;
 const sealTriesMax = 6;
 const retryMs = 250;
 /** Trying again mends storage that is away or full for a moment, and nothing else. */
-const passing: readonly string[] = [errorNames.unavailable, errorNames.storage];
+const passing: readonly ErrorName[] = ['unavailable', 'storage'];
 
 const passedOver: FrameTap = { frame: () => {}, begin: () => {}, fill: () => {} };
 
@@ -190,7 +191,7 @@ export class ImportRun {
         this.#chunksCount += 1;
         return;
       } catch (error) {
-        const mayPass = error instanceof LucidError && passing.includes(error.code);
+        const mayPass = isLucidError(error, ...passing);
         if (!mayPass || tries >= sealTriesMax || this.#stopped !== null) throw error;
         await sleep(retryMs * 2 ** tries);
       }

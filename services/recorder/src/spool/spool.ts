@@ -1,6 +1,6 @@
 /** The relaying thread's side of the spool: sessions write frames, closed segments come back as chunks to seal. */
 import { Worker } from 'node:worker_threads';
-import { type ChunkReceipt, type ChunkToSeal, errorNames, LucidError } from '@lucid-sessions/contract';
+import { type ChunkReceipt, type ChunkToSeal, type ErrorName, isLucidError } from '@lucid-sessions/contract';
 import { encodeNote, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
 import { BatchPool, createBatchMemory } from './batch-pool.ts';
 import { FrameBatch, type FullBatch } from './frame-batch.ts';
@@ -49,13 +49,13 @@ export interface SpoolOptions {
 }
 
 /** Codes of refusals that the same chunk meets every time; others pass: storage that is away, a full disk. */
-const lastingRefusals: readonly string[] = [
-  errorNames.invalidRequest,
-  errorNames.notInThisState,
-  errorNames.compression,
-  errorNames.encryption,
-  errorNames.tooLarge,
-  errorNames.conflict,
+const lastingRefusals: readonly ErrorName[] = [
+  'invalidRequest',
+  'notInThisState',
+  'compression',
+  'encryption',
+  'tooLarge',
+  'conflict',
 ];
 /** So many lasting refusals one after the other are no accident: some two seconds with the spool's pauses. */
 const refusalsMax = 4;
@@ -130,7 +130,7 @@ export class SpoolSession {
 
 /** The empty chunk that ends a recovered session, where the chain got its end before the crash: nothing is in it. */
 function isNeedless(chunk: Pick<ReadyChunk, 'final' | 'recovered' | 'framesCount'>, error: unknown): boolean {
-  const refused = error instanceof LucidError && error.code === 'LUCID_ERR_3004';
+  const refused = isLucidError(error, 'notInThisState');
   return refused && chunk.final && chunk.recovered && chunk.framesCount === 0;
 }
 
@@ -389,7 +389,7 @@ export class Spool {
     const why = error instanceof Error ? error.message : String(error);
     const message = `chunk ${index} of session ${sessionId}: ${why}`;
     const known = this.#refused.get(sessionId);
-    const isLasting = error instanceof LucidError && lastingRefusals.includes(error.code);
+    const isLasting = isLucidError(error, ...lastingRefusals);
     const lasting = isLasting ? (known?.lasting ?? 0) + 1 : 0;
     this.#refused.set(sessionId, { message, lasting });
     if (known === undefined) this.#options.onProblem(`${message}; it waits in the spool and is tried again`);

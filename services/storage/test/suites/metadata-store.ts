@@ -1,6 +1,7 @@
 /** What every MetadataStore must do. An adapter runs this against itself: `metadataStoreSuite('sqlite', open)`. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isLucidError } from '@lucid-sessions/contract';
 import type { ChainHead, MetadataStore } from '@lucid-sessions/storage';
 import { sampleAudit, sampleChain, sampleChunk, sampleSession, sealedLeafOf } from './sample.ts';
 
@@ -269,6 +270,20 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
     ]);
     assert.equal((await store.getRecords('s1', null)).length, 3);
     assert.deepEqual(await store.getRecords('s2', null), []);
+  });
+
+  check('of two writers of one place in a chain of records one is refused', async (store) => {
+    const put = (byte: number, place?: number) => store.putRecord('s1', 'custody', new Uint8Array([byte]), place);
+    await store.putRecord('s1', 'open', new Uint8Array([1]));
+    assert.equal(await put(2, 0), 2);
+    const refused = (error: unknown) => isLucidError(error, 'conflict');
+    await assert.rejects(put(3, 0), refused);
+    await assert.rejects(put(3, 2), refused);
+    // What was taken is taken: the same again is no conflict, wherever it is said to stand.
+    assert.equal(await put(2, 0), 2);
+    const both = await Promise.allSettled([put(4, 1), put(5, 1)]);
+    assert.deepEqual(both.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+    assert.equal((await store.getRecords('s1', 'custody')).length, 2);
   });
 
   check('wraps are replaced as a whole and can be destroyed', async (store) => {

@@ -1,0 +1,51 @@
+/** Two API processes over one store write one custody chain. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createApiServer } from '@lucid-sessions/api';
+import { basePath, restRoutes } from '@lucid-sessions/contract';
+import { readRecordOf } from '@lucid-sessions/evidence';
+import { apiWorld, token } from './world.ts';
+
+const viewsOfEach = 12;
+
+test('views through two of them at the same moment are one chain, and honest evidence stays clean', async () => {
+  const world = await apiWorld();
+  const { storage } = world.deps;
+  // As far away as a storage process of its own.
+  world.deps.storage = {
+    ...storage,
+    async getRecords(request) {
+      const answer = await storage.getRecords(request);
+      await sleep(3);
+      return answer;
+    },
+  };
+  const other = createApiServer(world.config, world.deps);
+  try {
+    const sessionId = await world.record();
+    const path = basePath + restRoutes.getKey.path.replace('{session_id}', sessionId);
+    const { address } = await other.start();
+    const authorization = `Bearer ${await token(['admin'])}`;
+    const view = (at: string) => fetch(at + path, { headers: { authorization } });
+    const answers = await Promise.all(
+      Array.from({ length: viewsOfEach }, () => [view(world.address), view(address)]).flat(),
+    );
+    assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
+    const { records } = await world.deps.storage.getRecords({ sessionId, kind: 'custody' });
+    assert.equal(records.length, 2 * viewsOfEach);
+    let previous: string | null = null;
+    for (const [at, { record }] of records.entries()) {
+      const { body } = readRecordOf('custody', record);
+      assert.deepEqual([body.sequence, body.previous_sha256], [at, previous]);
+      previous = createHash('sha256').update(record).digest('hex');
+    }
+    const { body: report } = await world.call('verifySession', { params: { session_id: sessionId } });
+    assert.equal(report.clean, true);
+    assert.deepEqual(world.failures, []);
+  } finally {
+    await other.dispose();
+    await world.dispose();
+  }
+});
