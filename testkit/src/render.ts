@@ -47,7 +47,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 1;
   }
   const png = new PNG({ width: screen.width, height: screen.height });
-  png.data.set(screen.pixels.data);
+  png.data.set(screen.picture.data);
   writeFileSync(pngPath, PNG.sync.write(png));
   const { width, height, framesCount: frames } = screen;
   const { mainChroma } = decoder;

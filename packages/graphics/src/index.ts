@@ -12,8 +12,10 @@ export * from './screen.ts';
 export { h264MissingKind } from './session/graphics-channel.ts';
 export {
   beginsConnection,
+  pictureOf,
   type RecordedPdu,
   SessionDecoder,
   type SessionDecoderOptions,
   type SessionSnapshot,
 } from './session-decoder.ts';
+export * from './windows/index.ts';

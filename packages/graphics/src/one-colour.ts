@@ -15,7 +15,7 @@ export type OneColourSnapshot = readonly number[];
 
 /** What is looked at. */
 export interface LookedAt {
-  readonly pixels: PixelBuffer;
+  readonly picture: PixelBuffer;
   readonly framesCount: number;
   readonly pointer: { readonly x: number; readonly y: number };
 }
@@ -116,8 +116,10 @@ export class OneColour {
     this.#witness = 0;
   }
 
-  #isOneColour({ pixels, framesCount }: LookedAt): boolean {
-    if (this.#seen.frames !== framesCount) this.#seen = { frames: framesCount, isOne: this.#search(pixels) };
+  #isOneColour(screen: LookedAt): boolean {
+    const { framesCount } = screen;
+    // Laying out windows is work: the picture is asked for only where it may be another.
+    if (this.#seen.frames !== framesCount) this.#seen = { frames: framesCount, isOne: this.#search(screen.picture) };
     return this.#seen.isOne;
   }
 

@@ -77,7 +77,7 @@ function exchangePixels(snapshot: SessionSnapshot): void {
     if (!predicted) continue;
     exclusiveOr(surface.pixels, predicted, 0, 0);
     const { mapping } = surface;
-    if (mapping && (mapping.targetWidth ?? predicted.width) === predicted.width)
+    if (mapping && !mapping.window && (mapping.targetWidth ?? predicted.width) === predicted.width)
       exclusiveOr(snapshot.screen.pixels, predicted, mapping.left, mapping.top);
   }
 }

@@ -1,6 +1,8 @@
+import { type Monitor, MonitorLayouts, type MonitorLayoutsSnapshot } from '@lucid-sessions/rdp';
 import { NotDrawn, type NotDrawnSnapshot } from './not-drawn.ts';
 import { OneColour, type OneColourSnapshot } from './one-colour.ts';
 import {
+  blit,
   bounds,
   clonePixelBuffer,
   createPixelBuffer,
@@ -11,6 +13,9 @@ import {
   type Rectangle,
   union,
 } from './pixels.ts';
+import { composeWindows } from './windows/compose-windows.ts';
+import { RemoteWindows, type RemoteWindowsSnapshot, type WindowsChange } from './windows/remote-windows.ts';
+import type { WindowOrder } from './windows/window-orders.ts';
 
 /** A pointer's picture: straight (not premultiplied) alpha, and the point inside it that points. */
 export interface PointerShape {
@@ -42,14 +47,21 @@ export interface ScreenSnapshot {
   readonly lit: boolean;
   /** Absent in states from before it was counted. */
   readonly oneColour?: OneColourSnapshot;
+  /** Absent in states from before monitors were read. */
+  readonly layouts?: MonitorLayoutsSnapshot;
+  /** Absent where the server told of no windows of remote applications. */
+  readonly windows?: RemoteWindowsSnapshot;
 }
 
 /**
- * The desktop as the client shows it: picture, pointer, and what could not be drawn. Decoders draw into `pixels` and say
- * where with `markDirty`; a painter takes the rectangles with `takeDirty`.
+ * What the client shows: picture, pointer, and what could not be drawn. Decoders draw the desktop into `pixels` and say where with
+ * `markDirty`; a painter takes the rectangles with `takeDirty` and shows `picture`.
  */
 export class Screen {
+  /** The desktop, of which only windows are seen where remote applications are shown. */
   pixels: PixelBuffer;
+  readonly windows = new RemoteWindows();
+  readonly layouts = new MonitorLayouts();
   pointer: PointerState = { x: 0, y: 0, visible: true, shape: null };
   /** Updates (or frames, where the server marks them) drawn so far. */
   framesCount = 0;
@@ -61,10 +73,13 @@ export class Screen {
   timeUs = 0;
   #lit = false;
   #dirty: Rectangle[] = [];
+  /** Windows laid out, and what of it is out of date; null: nobody has looked since there are any. */
+  #composed: PixelBuffer | null = null;
+  #stale: Rectangle[] = [];
 
   constructor(width = 0, height = 0) {
     this.pixels = createPixelBuffer(width, height);
-    this.#markAll();
+    this.#touchAll();
   }
 
   /** How often an update of a kind could not be drawn, by kind. */
@@ -82,6 +97,24 @@ export class Screen {
     return this.pixels.height;
   }
 
+  /** The monitors the desktop lies on; one or none where there are not several. */
+  get monitors(): readonly Monitor[] {
+    return this.layouts.monitors;
+  }
+
+  /** What is seen: the desktop, or the windows of remote applications on a neutral ground. To be read only, until the next update. */
+  get picture(): PixelBuffer {
+    if (!this.windows.active) return this.pixels;
+    const fresh = this.#composed ?? createPixelBuffer(this.width, this.height);
+    if (this.#composed === null) this.#stale = [bounds(fresh)];
+    this.#composed = fresh;
+    // Many small areas of an intricate layout would cost more than one that holds them all.
+    if (this.#stale.length > 1 && this.windows.isIntricate) this.#stale = [this.#stale.reduce(union)];
+    for (const area of this.#stale) composeWindows(fresh, area, this.pixels, this.windows);
+    this.#stale = [];
+    return fresh;
+  }
+
   /**
    * A new size clears the picture to black, as clients do; the same size keeps it. Of a desktop with more pixels than are held the
    * upper rows are, which is counted. Throws `DecodeError('limit')` for a side no desktop has.
@@ -91,22 +124,68 @@ export class Screen {
     if (rows < height) this.countUnsupported('desktop.cropped');
     if (width === this.width && rows === this.height) return;
     this.pixels = createPixelBuffer(width, rows);
-    this.#dirty = [];
-    this.#markAll();
-  }
-
-  #markAll(): void {
-    this.markDirty(bounds(this.pixels));
+    this.#touchAll();
   }
 
   markDirty(rectangle: Rectangle): void {
     const visible = intersect(rectangle, bounds(this.pixels));
     if (isEmpty(visible)) return;
     this.#lit ||= hasLight(this.pixels, visible);
-    const last = this.#dirty.at(-1);
-    if (last && covers(last, visible)) return;
-    this.#dirty.push(visible);
-    if (this.#dirty.length > dirtyRectanglesMax) this.#dirty = [this.#dirty.reduce(union)];
+    this.#touch(visible);
+  }
+
+  /** A surface is mapped to a window, whose content is as large as told. Throws `DecodeError('limit')`. */
+  attachContent(windowId: number, surfaceId: number, width: number, height: number): void {
+    this.detachContent(surfaceId);
+    this.windows.contents.attach(windowId, surfaceId, width, height);
+  }
+
+  /** A surface is mapped to no window any more. */
+  detachContent(surfaceId: number): void {
+    this.windows.contents.detach(surfaceId);
+    if (this.windows.active) this.#touchAll();
+  }
+
+  /** The surface of a window was shown: `area` of the window's content. */
+  markContent(windowId: number, area: Rectangle): void {
+    const content = this.windows.contents.get(windowId);
+    if (!content || isEmpty(area)) return;
+    this.#lit ||= hasLight(content, area);
+    const window = this.windows.active ? this.windows.get(windowId) : null;
+    if (window) this.#changed({ ...area, left: area.left + window.left, top: area.top + window.top });
+  }
+
+  /** Throws `DecodeError('limit')` where there are too many windows. */
+  applyWindowOrder(order: WindowOrder): void {
+    this.#changed(this.windows.apply(order));
+  }
+
+  /** A window shows another picture, or lies elsewhere. */
+  #changed(change: WindowsChange): void {
+    if (change === 'everything') this.#touchAll();
+    else if (change !== null) this.#touch(intersect(change, bounds(this.pixels)));
+  }
+
+  /** What is seen becomes the desktop: what comes next knows of no windows, and the picture stays until it draws. */
+  forgetWindows(): void {
+    if (this.windows.active) blit(this.pixels, 0, 0, this.picture);
+    this.windows.clear();
+    this.#composed = null;
+  }
+
+  #touchAll(): void {
+    const { width, height } = this;
+    const fits = this.#composed?.width === width && this.#composed.height === height;
+    if (!fits || !this.windows.active) this.#composed = null;
+    this.#dirty = [];
+    this.#stale = [];
+    this.#touch(bounds(this.pixels));
+  }
+
+  #touch(area: Rectangle): void {
+    if (isEmpty(area)) return;
+    this.#dirty = withArea(this.#dirty, area);
+    if (this.windows.active) this.#stale = withArea(this.#stale, area);
   }
 
   /** The areas drawn since the last call; they may overlap. */
@@ -132,6 +211,8 @@ export class Screen {
       notDrawn: this.notDrawn.snapshot(),
       lit: this.#lit,
       oneColour: this.oneColour.snapshot(this),
+      layouts: this.layouts.snapshot(),
+      ...(!this.windows.isEmpty && { windows: this.windows.snapshot() }),
     };
   }
 
@@ -142,8 +223,10 @@ export class Screen {
     this.notDrawn.restore(snapshot.notDrawn);
     this.#lit = snapshot.lit;
     this.oneColour.restore(snapshot.oneColour);
-    this.#dirty = [];
-    this.#markAll();
+    if (snapshot.layouts) this.layouts.restore(snapshot.layouts);
+    if (snapshot.windows) this.windows.restore(snapshot.windows);
+    else this.windows.clear();
+    this.#touchAll();
   }
 }
 
@@ -154,6 +237,13 @@ function hasLight({ words, width }: PixelBuffer, area: Rectangle): boolean {
     for (let at = start; at < start + area.width; at += 1) if ((words[at]! & 0xffffff) !== 0) return true;
   }
   return false;
+}
+
+function withArea(areas: Rectangle[], area: Rectangle): Rectangle[] {
+  const last = areas.at(-1);
+  if (last && covers(last, area)) return areas;
+  areas.push(area);
+  return areas.length > dirtyRectanglesMax ? [areas.reduce(union)] : areas;
 }
 
 function covers(outer: Rectangle, inner: Rectangle): boolean {

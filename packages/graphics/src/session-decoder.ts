@@ -16,6 +16,8 @@ import { type SoundPiece, type SoundSnapshot, SoundStreams } from '@lucid-sessio
 import { DecodeError, decode } from '@lucid-sessions/wire';
 import type { MainChroma } from './avc/chroma-votes.ts';
 import type { H264DecoderFactory } from './avc/h264-decoder.ts';
+import { fillWindow } from './gfx/output.ts';
+import type { PixelBuffer } from './pixels.ts';
 import { Screen, type ScreenSnapshot } from './screen.ts';
 import {
   type GraphicsCapabilities,
@@ -192,6 +194,7 @@ export class SessionDecoder {
   /** The screen stays as it was until the new connection's server draws. */
   #beginConnection(pdu: RecordedPdu): void | Promise<void> {
     const begin = (): void => {
+      this.screen.forgetWindows();
       if (this.#begun) this.#restoreConnection(new SessionDecoder().snapshot()!);
       this.#begun = true;
       this.#inspect('client', pdu.bytes);
@@ -222,6 +225,7 @@ export class SessionDecoder {
   }
 
   #event(event: InspectedEvent, later: boolean): void | Promise<void> {
+    this.screen.layouts.see(event);
     if (event.kind === 'channelMessage' || event.kind === 'dynamicMessage') this.#hear(event);
     if (event.sender === 'server') return this.#serverEvent(event, later);
     this.#clientEvent(event);
@@ -289,6 +293,7 @@ export class SessionDecoder {
   #activate(): void {
     const { desktopWidth, desktopHeight } = this.#capabilities;
     guarded(this.screen, 'desktop', () => this.screen.resize(desktopWidth, desktopHeight));
+    this.screen.layouts.desktop(desktopWidth, desktopHeight);
     this.#updates.orders.reset();
   }
 
@@ -307,6 +312,15 @@ export class SessionDecoder {
       guarded(this.screen, 'input', () => followSlowPathMouse(pointer, data));
     }
   }
+}
+
+/** What a state shows, without what it takes to go on from it. To be read only. */
+export function pictureOf({ screen: state, graphics }: Pick<SessionSnapshot, 'screen' | 'graphics'>): PixelBuffer {
+  if (!state.windows) return state.pixels;
+  const screen = new Screen();
+  screen.restore(state);
+  for (const surface of graphics.pipeline?.surfaces ?? []) fillWindow({ ...surface }, screen);
+  return screen.picture;
 }
 
 const X224_CONNECTION_REQUEST = 0xe0;

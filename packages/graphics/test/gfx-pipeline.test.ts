@@ -161,25 +161,18 @@ test('a surface mapped to a scaled output is stretched', () => {
   );
 });
 
-test('windows of remote applications are counted, not shown', () => {
+test('surfaces of windows nobody told of are seen nowhere; what is not known is counted', () => {
   const { screen, send } = desktop(4, 4);
-  send(pdu('mapSurfaceToWindow', { surfaceId: 1, windowId: 1n, mappedWidth: 1, mappedHeight: 1 }));
+  send(create(2, 4, 4), pdu('mapSurfaceToWindow', { surfaceId: 2, windowId: 1n, mappedWidth: 9, mappedHeight: 1 }));
   send(
-    pdu('mapSurfaceToScaledWindow', {
-      surfaceId: 1,
-      windowId: 1n,
-      mappedWidth: 1,
-      mappedHeight: 1,
-      targetWidth: 1,
-      targetHeight: 1,
-    }),
+    fill(2, red, rect(0, 0, 4, 4)),
     { kind: 'unknown', cmdId: 0x77, flags: 0, body: new Uint8Array(3) },
     pdu('capsConfirm', { capsSet: { version: 8, capsData: new Uint8Array(4) } }),
   );
-  assert.deepEqual(
-    [...screen.unsupported.keys()],
-    ['gfx.mapSurfaceToWindow', 'gfx.mapSurfaceToScaledWindow', 'gfx.unknownCommand'],
-  );
+  assert.equal(pixel(screen, 0, 0), black);
+  const content = screen.windows.contents.get(1);
+  assert.deepEqual([content?.width, content?.height, content?.words[0]], [4, 1, red]);
+  assert.deepEqual([...screen.unsupported.keys()], ['gfx.unknownCommand']);
 });
 
 test('areas are copied within and between surfaces, also where they overlap', () => {

@@ -701,7 +701,7 @@ describe('alternate secondary orders', () => {
       'order.nineGrid': 1,
       'order.streamBitmap': 2,
       'order.gdiPlus': 6,
-      'order.window': 1,
+      'order.window.unsupported': 1,
       'order.desktopComposition': 1,
     });
   });

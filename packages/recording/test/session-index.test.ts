@@ -222,7 +222,7 @@ test('segments come back as they were, and bad ones are refused', async () => {
   const segment = indexed(captureFrames('xorg-clip-drive'));
   assert.deepEqual(await decodeIndexSegment(await encodeIndexSegment(segment)), segment);
   const bad = async (text: string) => assert.rejects(decodeIndexSegment(gzipSync(text)), { name: 'DecodeError' });
-  const head = { v: 2, chunkIndex: 0, last: false, untilUs: 0, dropped: 0, events: 0 };
+  const head = { v: 3, chunkIndex: 0, last: false, untilUs: 0, dropped: 0, events: 0 };
   await assert.doesNotReject(decodeIndexSegment(gzipSync(`${JSON.stringify(head)}\n[]`)));
   await bad('nothing');
   await bad('null\n[]');
@@ -235,6 +235,7 @@ test('segments come back as they were, and bad ones are refused', async () => {
     { kind: 'click' },
     { timeUs: 1, kind: 'toString' },
     { timeUs: 1, kind: 'click', button: 'left', x: 1.5, y: 0 },
+    { timeUs: 1, kind: 'window', what: 'moved', windowId: 1, title: '' },
     { timeUs: 1, kind: 'monitors', monitors: [{ left: 0, top: 0, width: -1, height: 1, primary: true }] },
     { timeUs: 1, kind: 'click', button: 'left', x: 1, y: 0, more: 1 },
     { timeUs: 1, kind: 'note', note: { type: 'other' } },

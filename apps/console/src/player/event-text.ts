@@ -10,6 +10,7 @@ const kinds: Record<IndexEvent['kind'], PlayerEvent['kind']> = {
   logon: 'note',
   resize: 'screen',
   monitors: 'screen',
+  window: 'screen',
   typed: 'keys',
   combination: 'keys',
   click: 'pointer',
@@ -54,6 +55,13 @@ function amountOf({ bytes, size }: { bytes: number | null; size: number | null }
 
 const buttonNames: Readonly<Record<string, string>> = { touch: 'touched', pen: 'pen down' };
 
+const windowTexts = {
+  opened: 'window opened:',
+  activated: 'window in front:',
+  renamed: 'window is now',
+  closed: 'window closed:',
+} as const;
+
 const monitorText = ({ left, top, width, height, primary }: Monitor): string =>
   `${width} × ${height} at ${left}, ${top}${primary ? ' (primary)' : ''}`;
 
@@ -67,6 +75,8 @@ function textOf(event: IndexEvent): string {
       return `${event.width} × ${event.height}`;
     case 'monitors':
       return `${counted(event.monitors.length, 'monitor')}: ${event.monitors.map(monitorText).join(', ')}`;
+    case 'window':
+      return `${windowTexts[event.what]} “${event.title}”`;
     case 'typed': {
       const when = event.atLogon ? ' before the logon' : '';
       return event.text === null ? `${counted(event.keys, 'key')}${when}` : `${event.text}${event.entered ? '⏎' : ''}`;

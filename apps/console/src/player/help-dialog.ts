@@ -10,6 +10,7 @@ const keys: readonly (readonly [string, string])[] = [
   ['I', 'Skip idle time'],
   ['P', 'Show the pointer'],
   ['M', 'Sound on and off'],
+  ['O', 'Next monitor, then all of them'],
   ['Z', 'Fit or actual size'],
   ['F', 'Full screen'],
   ['S', 'Save this picture as PNG'],

@@ -5,6 +5,7 @@ import { type IconName, icon } from '../ui/icons.ts';
 import { EventList, mergeEvents } from './event-list.ts';
 import { ExportSink } from './export-sink.ts';
 import { helpDialog } from './help-dialog.ts';
+import { MonitorsView } from './monitors-view.ts';
 import { isH264Missing, noH264Text } from './no-h264.ts';
 import { playerSheet } from './player-style.ts';
 import {
@@ -102,6 +103,7 @@ export class LucidPlayer extends HTMLElement {
     (on) => this.#stage.classList.toggle('actual', on),
     false,
   );
+  readonly #monitors = new MonitorsView((monitor) => this.#send({ type: 'view', monitor }));
   readonly #progress = h('div', { class: 'progress', hidden: true });
   readonly #help = helpDialog();
   readonly #timeline = new Timeline((seconds) => this.seek(seconds));
@@ -157,7 +159,8 @@ export class LucidPlayer extends HTMLElement {
   open(source: PlayerSource, options: { startSeconds?: number } = {}): Promise<void> {
     this.close();
     const canvas = h('canvas', { width: 16, height: 10 });
-    fill(this.#stage, canvas, this.#veil, this.#importedTag);
+    fill(this.#stage, canvas, this.#monitors.outlines, this.#veil, this.#importedTag);
+    this.#monitors.set({ width: 0, height: 0, monitors: [] });
     this.#importedTag.hidden = source.imported !== true;
     this.#importedNote.hidden = true;
     this.#seeks = 0;
@@ -233,7 +236,7 @@ export class LucidPlayer extends HTMLElement {
     else void this.#grid.requestFullscreen();
   }
 
-  /** The picture of this moment as PNG, at its own size. */
+  /** The picture of this moment as PNG, at its own size; of the monitor that is looked at, where one was chosen. */
   png(): Promise<Blob> {
     this.#requests += 1;
     const id = this.#requests;
@@ -278,6 +281,9 @@ export class LucidPlayer extends HTMLElement {
         return;
       case 'size':
         this.#stage.style.aspectRatio = `${message.width} / ${message.height}`;
+        return;
+      case 'monitors':
+        this.#monitors.set(message);
         return;
       case 'position':
         if (message.seekId < this.#seeks) return;
@@ -462,6 +468,7 @@ export class LucidPlayer extends HTMLElement {
       this.#rateSelect,
       this.#skipIdle,
       this.#pointer,
+      this.#monitors.select,
       this.#actual,
       this.#button('camera', 'Save this picture as PNG', 's', () => void this.#savePng()),
       this.#button('film', 'Save as video (WebM)', 'e', () => void this.#startExport()),
@@ -496,6 +503,7 @@ export class LucidPlayer extends HTMLElement {
       i: () => this.#skipIdle.click(),
       p: () => this.#pointer.click(),
       m: () => this.#soundOn.click(),
+      o: () => this.#monitors.next(),
       z: () => this.#actual.click(),
       s: () => void this.#savePng(),
       e: () => void this.#startExport(),

@@ -4,6 +4,8 @@ import type { Picture } from './picture.ts';
 /** The client's own arrow: its picture is not in the recording, so this one stands for it. */
 const arrow = { width: 12, height: 19, path: 'M0.5 0.5v15.500l3.800-3.500 2.500 5.500 2.200-1-2.500-5.300h5z' };
 
+const sides = ['left', 'top', 'width', 'height'] as const;
+
 type Surface = OffscreenCanvas;
 type Context = OffscreenCanvasRenderingContext2D;
 
@@ -12,13 +14,15 @@ export class Painter {
   readonly canvas: Surface;
   readonly #context: Context;
   #image: ImageData | null = null;
+  /** The part of the picture on the canvas. */
+  #view: Rectangle = { left: 0, top: 0, width: 0, height: 0 };
   #pointerArea: Rectangle | null = null;
   #shape: PointerShape | null = null;
   #shapeCanvas: Surface | null = null;
   /** A picture made elsewhere, in the place of the decoder's. */
   #given: ImageBitmap | null = null;
   #painted: readonly unknown[] = [];
-  /** Called when the picture's size changes. */
+  /** Called when the size of what is painted changes. */
   onSize: (width: number, height: number) => void = () => {};
 
   constructor(canvas: Surface) {
@@ -28,18 +32,19 @@ export class Painter {
     this.#context = context;
   }
 
-  /** Paints what changed; `withPointer` as the viewer asked. */
-  paint(picture: Picture, withPointer: boolean): void {
+  /** Paints what changed; `withPointer` as the viewer asked; `view`: a part of the picture alone. */
+  paint(picture: Picture, withPointer: boolean, view: Rectangle | null = null): void {
     const { screen } = picture;
     if (this.#given !== null) {
-      this.#paintGiven(this.#given, picture, withPointer);
+      this.#paintGiven(this.#given, picture, withPointer, view);
       return;
     }
     if (screen.width === 0 || screen.height === 0) return;
     const dirty = picture.takeDirty();
-    const resized = this.#fit(picture);
+    const resized = this.#fit(picture, view);
     const image = this.#image!;
-    if (resized || dirty === 'everything') this.#context.putImageData(image, 0, 0);
+    if (resized || dirty === 'everything')
+      this.#put(image, { left: 0, top: 0, width: image.width, height: image.height });
     else {
       for (const area of dirty) this.#put(image, area);
       // The pointer's old place is repaired from the picture below it.
@@ -61,26 +66,31 @@ export class Painter {
     return this.#given !== null;
   }
 
-  #paintGiven(given: ImageBitmap, picture: Picture, withPointer: boolean): void {
+  #paintGiven(given: ImageBitmap, picture: Picture, withPointer: boolean, part: Rectangle | null): void {
     const { x, y, visible, shape } = picture.pointer;
-    const wanted = [given, withPointer, x, y, visible, shape];
+    const view = part ?? { left: 0, top: 0, width: given.width, height: given.height };
+    const wanted = [given, withPointer, x, y, visible, shape, ...sides.map((side) => view[side])];
     if (wanted.every((one, at) => one === this.#painted[at])) return;
     this.#painted = wanted;
-    this.#size(given.width, given.height);
-    this.#context.drawImage(given, 0, 0);
+    this.#view = view;
+    this.#size(view.width, view.height);
+    this.#context.drawImage(given, -view.left, -view.top);
     if (withPointer) this.#drawPointer(picture);
   }
 
   #put(image: ImageData, { left, top, width, height }: Rectangle): void {
-    this.#context.putImageData(image, 0, 0, left, top, width, height);
+    this.#context.putImageData(image, -this.#view.left, -this.#view.top, left, top, width, height);
   }
 
-  #fit(picture: Picture): boolean {
-    const { data, width, height } = picture.screen.pixels;
-    if (this.#image?.data === data) return false;
+  #fit(picture: Picture, part: Rectangle | null): boolean {
+    const { data, ...size } = picture.screen.picture;
+    const view = part ?? { left: 0, top: 0, width: size.width, height: size.height };
+    const sameView = sides.every((side) => view[side] === this.#view[side]);
+    if (this.#image?.data === data && sameView) return false;
     // The image shares the screen's memory: nothing is copied but what is put on the canvas.
-    this.#image = new ImageData(data, width, height);
-    this.#size(width, height);
+    this.#image = new ImageData(data, size.width, size.height);
+    this.#view = view;
+    this.#size(view.width, view.height);
     return true;
   }
 
@@ -103,14 +113,14 @@ export class Painter {
     }
     const left = pointer.x - hotspotX;
     const top = pointer.y - hotspotY;
-    this.#context.drawImage(this.#shapeCanvas, left, top);
+    this.#context.drawImage(this.#shapeCanvas, left - this.#view.left, top - this.#view.top);
     return { left, top, width: pixels.width, height: pixels.height };
   }
 
   #drawArrow(x: number, y: number): Rectangle {
     const context = this.#context;
     context.save();
-    context.translate(x, y);
+    context.translate(x - this.#view.left, y - this.#view.top);
     const path = new Path2D(arrow.path);
     context.fillStyle = '#fff';
     context.strokeStyle = '#000';

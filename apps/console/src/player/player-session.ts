@@ -1,4 +1,5 @@
 import { type SessionKeys, webCrypto } from '@lucid-sessions/evidence';
+import type { Rectangle } from '@lucid-sessions/graphics';
 import { ApiClient, query } from '../api/client.ts';
 import type { Chunk } from '../api/types.ts';
 import { ChunkStore } from './chunk-store.ts';
@@ -9,7 +10,16 @@ import { markedCopy } from './imported-mark.ts';
 import { LiveView } from './live-view.ts';
 import { Painter } from './painter.ts';
 import { Picture, type PictureState } from './picture.ts';
-import type { FromWorker, PlaybackState, PlayerEvent, PlayerSource, ToWorker, Verdict } from './protocol.ts';
+import { monitorsOfPicture } from './picture-monitors.ts';
+import type {
+  FromWorker,
+  PlaybackState,
+  PlayerEvent,
+  PlayerMonitors,
+  PlayerSource,
+  ToWorker,
+  Verdict,
+} from './protocol.ts';
 import { noIndexText, RecordingIndex } from './recording-index.ts';
 import { type Asked, ServerPictures } from './server-pictures.ts';
 import { SoundOut } from './sound-out.ts';
@@ -100,6 +110,9 @@ export class PlayerSession {
   #rate = 1;
   #skipIdle = true;
   #pointerShown = true;
+  #monitors: PlayerMonitors = { width: 0, height: 0, monitors: [] };
+  /** The monitor looked at. */
+  #monitor: number | null = null;
   /** Position shown, and the clock's reading when it was true. */
   #timeUs = 0;
   #anchorMs = 0;
@@ -198,6 +211,10 @@ export class PlayerSession {
         break;
       case 'pointer':
         this.#pointerShown = message.shown;
+        this.#paint();
+        break;
+      case 'view':
+        this.#monitor = message.monitor;
         this.#paint();
         break;
       case 'png':
@@ -602,8 +619,21 @@ export class PlayerSession {
   }
 
   #paint(): void {
-    this.#painter.paint(this.#picture, this.#pointerShown);
+    this.#followMonitors();
+    this.#painter.paint(this.#picture, this.#pointerShown, this.#view);
     if (!this.#picture.lacksH264) this.#thumbnails.offer(this.#timeUs, this.#picture);
+  }
+
+  /** The part of the picture that is looked at; null: all of it. */
+  get #view(): Rectangle | null {
+    return this.#monitor === null ? null : (this.#monitors.monitors[this.#monitor] ?? null);
+  }
+
+  #followMonitors(): void {
+    const monitors = monitorsOfPicture(this.#picture.screen);
+    if (JSON.stringify(monitors) === JSON.stringify(this.#monitors)) return;
+    this.#monitors = monitors;
+    this.#send({ type: 'monitors', ...monitors });
   }
 
   /** The picture of the moment asked for last, once it is there. */
@@ -611,9 +641,9 @@ export class PlayerSession {
     if (!this.#playing) await this.#latest;
     if (!this.#playing) await this.#drawnByServer(this.#timeUs);
     this.#paint();
-    // The server marks its pictures itself.
-    const canvas =
-      (await this.#isImported()) && !this.#painter.isGiven ? markedCopy(this.#painter.canvas) : this.#painter.canvas;
+    // The server marks its pictures itself, in their corner.
+    const marked = this.#painter.isGiven && this.#view === null;
+    const canvas = (await this.#isImported()) && !marked ? markedCopy(this.#painter.canvas) : this.#painter.canvas;
     this.#send({ type: 'png', id, blob: await canvas.convertToBlob({ type: 'image/png' }) });
   }
 

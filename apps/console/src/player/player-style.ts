@@ -22,6 +22,11 @@ const css = `
 .stage canvas { width: 100%; height: 100%; object-fit: contain; min-height: 0; grid-area: 1 / 1; }
 .stage.actual { overflow: auto; place-items: center; }
 .stage.actual canvas { width: auto; height: auto; object-fit: none; }
+.stage .monitors { grid-area: 1 / 1; width: 100%; height: 100%; min-height: 0; pointer-events: none; }
+.stage.actual .monitors { width: var(--width); height: var(--height); }
+.monitors .outline { fill: none; stroke: #ffb52e; }
+.monitors .tag { fill: #ffb52e; }
+.monitors .number { fill: #1b1300; font-weight: 700; text-anchor: middle; dominant-baseline: central; }
 .stage:focus-visible { outline: 3px solid var(--p-accent); outline-offset: -3px; }
 .veil { grid-area: 1 / 1; place-self: center; max-width: 36em; margin: 20px; padding: 12px 18px; border-radius: 8px; background: rgb(10 12 16 / 85%);
   color: #e7eaee; text-align: center; z-index: 1; }

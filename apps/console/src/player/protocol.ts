@@ -21,6 +21,13 @@ export interface PlayerEvent {
   text: string;
 }
 
+/** The picture's size and which parts of it are monitors; one or none where the desktop lies on one. */
+export interface PlayerMonitors {
+  width: number;
+  height: number;
+  monitors: { left: number; top: number; width: number; height: number; primary: boolean }[];
+}
+
 export type VerdictName = 'integrity' | 'completeness' | 'origin' | 'time' | 'readability' | 'replay';
 export type VerdictTone = 'good' | 'warn' | 'bad' | 'unknown';
 
@@ -43,6 +50,8 @@ export type ToWorker =
   | { type: 'rate'; rate: number }
   | { type: 'skipIdle'; on: boolean }
   | { type: 'pointer'; shown: boolean }
+  /** Which monitor is looked at, from 0; null: the whole desktop. */
+  | { type: 'view'; monitor: number | null }
   | { type: 'png'; id: number }
   | { type: 'export'; id: number; fromUs: number; toUs: number; framesPerSecond: number }
   | { type: 'cancelExport'; id: number }
@@ -56,7 +65,10 @@ export type PlaybackState = 'paused' | 'playing' | 'loading' | 'ended';
 
 export type FromWorker =
   | { type: 'opened'; durationUs: number; startedAtMs: number | null; live: boolean }
+  /** Of what is looked at. */
   | { type: 'size'; width: number; height: number }
+  /** At the moment shown; sent when it is another than before. */
+  | ({ type: 'monitors' } & PlayerMonitors)
   /** The way to the first picture. */
   | { type: 'opening'; timeUs: number; durationUs: number }
   /**

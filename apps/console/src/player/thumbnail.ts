@@ -1,4 +1,4 @@
-import type { PixelBuffer } from '@lucid-sessions/graphics';
+import { type PixelBuffer, pictureOf } from '@lucid-sessions/graphics';
 import type { Picture } from './picture.ts';
 import type { StoredKeyframes } from './stored-keyframes.ts';
 
@@ -40,7 +40,7 @@ export class Thumbnails {
   /** The picture shown now. */
   offer(timeUs: number, picture: Picture): void {
     if (this.#parts.has(this.#partOf(timeUs)) || picture.blank) return;
-    this.#make(timeUs, picture.screen.pixels);
+    this.#make(timeUs, picture.screen.picture);
   }
 
   /** A picture the server drew. */
@@ -57,7 +57,7 @@ export class Thumbnails {
       if (this.#parts.has(this.#partOf(place.timeUs))) continue;
       await idle();
       const state = await stored.load(place);
-      if (state !== null) this.#make(place.timeUs, state.screen.pixels);
+      if (state !== null) this.#make(place.timeUs, pictureOf(state));
     }
   }
 

@@ -26,6 +26,11 @@ export const indexEventSchema = z
         z.strictObject({ left: z.int(), top: z.int(), width: count, height: count, primary: z.boolean() }),
       ),
     }),
+    event('window', {
+      what: z.enum(['opened', 'activated', 'renamed', 'closed']),
+      window_id: count,
+      title: z.string(),
+    }),
     event('typed', {
       until_us: count,
       text: z.string().nullable(),

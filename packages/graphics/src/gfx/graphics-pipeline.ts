@@ -1,14 +1,15 @@
+import { monitorsOf } from '@lucid-sessions/rdp';
 import { type HistoryDepth, ZgfxDecompressor, type ZgfxSnapshot } from '@lucid-sessions/rdp/bulk';
 import { DecodeError, Reader } from '@lucid-sessions/wire';
 import type { AvcMessage } from '../avc/avc-surface.ts';
 import type { MainChroma } from '../avc/chroma-votes.ts';
 import type { H264DecoderFactory } from '../avc/h264-decoder.ts';
-import { blit, copyRectangle, fillRectangle, type PixelBuffer, type Rectangle, rgba } from '../pixels.ts';
+import { blit, bounds, copyRectangle, fillRectangle, type PixelBuffer, type Rectangle, rgba } from '../pixels.ts';
 import type { Screen } from '../screen.ts';
 import { BitmapCache } from './bitmap-cache.ts';
 import { gfxCodecId } from './bodies.ts';
 import { type GfxBody, type GfxPdu, gfxPdu, takeGfxCommand } from './gfx-pdu.ts';
-import { areaShown, showSurface } from './output.ts';
+import { areaShown, fillWindow, showSurface } from './output.ts';
 import type { GfxPoint16 } from './structures.ts';
 import { areaClipped, areaWithin, markSurface, type OutputMapping, type Surface, SurfaceStore } from './surface.ts';
 import {
@@ -90,7 +91,7 @@ export class GraphicsPipeline {
   constructor(options: GraphicsPipelineOptions) {
     this.#screen = options.screen;
     this.#codecs = new SurfaceCodecs(options.createH264Decoder ?? null, (kind, surfaceId, area) =>
-      this.#screen.countUnsupported(kind, areaShown(this.#surfaces.get(surfaceId), area)),
+      this.#screen.countUnsupported(kind, areaShown(this.#surfaces.get(surfaceId), area, this.#screen)),
     );
   }
 
@@ -165,6 +166,7 @@ export class GraphicsPipeline {
   restore(snapshot: GraphicsPipelineSnapshot): void {
     this.#zgfx.restore(snapshot.zgfx);
     this.#surfaces.restore(snapshot.surfaces);
+    for (const surface of this.#surfaces.values()) fillWindow(surface, this.#screen);
     this.#cache.restore(snapshot.cache);
     this.#codecs.restore(snapshot.codecs);
     this.#inFrame = false;
@@ -175,6 +177,7 @@ export class GraphicsPipeline {
   /** Ends the H.264 decoders and forgets codec state; the screen stays. */
   close(): void {
     this.#pictures = null;
+    for (const { id } of this.#surfaces.values()) this.#screen.windows.surfaceLeft(id);
     this.#codecs.close();
   }
 
@@ -306,8 +309,7 @@ export class GraphicsPipeline {
         this.#createSurface(pdu.body, budget);
         return;
       case 'deleteSurface':
-        this.#codecs.deleteSurface(pdu.body.surfaceId);
-        this.#surfaces.delete(pdu.body.surfaceId);
+        this.#deleteSurface(pdu.body.surfaceId);
         return;
       case 'startFrame':
         this.#inFrame = true;
@@ -327,9 +329,10 @@ export class GraphicsPipeline {
         return;
       }
       case 'mapSurfaceToWindow':
+        this.#mapToWindow(pdu.body, null, budget);
+        return;
       case 'mapSurfaceToScaledWindow':
-        // Windows of remote applications belong to no desktop this screen could show.
-        this.#screen.countUnsupported(`gfx.${pdu.kind}`);
+        this.#mapToWindow(pdu.body, pdu.body, budget);
         return;
       case 'unknown':
         this.#screen.countUnsupported('gfx.unknownCommand');
@@ -344,7 +347,7 @@ export class GraphicsPipeline {
   #wireToSurface1(body: GfxBody<'wireToSurface1'>, budget: WorkBudget): void {
     const surface = this.#surfaces.get(body.surfaceId);
     const area = areaWithin(surface.pixels, body.destRect);
-    this.#area = areaShown(surface, area);
+    this.#area = areaShown(surface, area, this.#screen);
     budget.spend(area.width * area.height);
     const message = this.#codecs.readAvc(body.codecId, body.bitmapData, surface, budget);
     if (message === null) {
@@ -436,21 +439,55 @@ export class GraphicsPipeline {
 
   #createSurface({ surfaceId, width, height, pixelFormat }: GfxBody<'createSurface'>, budget: WorkBudget): void {
     budget.spend(width * height);
-    this.#codecs.deleteSurface(surfaceId);
+    this.#deleteSurface(surfaceId);
     this.#surfaces.create(surfaceId, width, height, pixelFormat);
   }
 
-  /** [MS-RDPEGFX] 3.3.5.14. What was drawn but not shown was meant for the old output. */
-  #resetGraphics({ width, height }: GfxBody<'resetGraphics'>): void {
+  #deleteSurface(surfaceId: number): void {
+    this.#codecs.deleteSurface(surfaceId);
+    this.#surfaces.delete(surfaceId);
+    this.#screen.windows.surfaceLeft(surfaceId);
+  }
+
+  /** [MS-RDPEGFX] 3.3.5.14. What was drawn but not shown was meant for the old output; windows are none. */
+  #resetGraphics({ width, height, monitors }: GfxBody<'resetGraphics'>): void {
     this.#screen.resize(width, height);
-    for (const surface of this.#surfaces.values()) surface.dirty = [];
+    this.#screen.layouts.desktop(width, height, monitorsOf(monitors));
+    for (const surface of this.#surfaces.values()) if (!surface.mapping?.window) surface.dirty = [];
   }
 
   #map(surfaceId: number, mapping: OutputMapping): void {
-    this.#surfaces.get(surfaceId).mapping = mapping;
+    const surface = this.#surfaces.get(surfaceId);
+    if (surface.mapping?.window) {
+      this.#screen.detachContent(surfaceId);
+      surface.dirty = [bounds(surface.pixels)];
+    }
+    surface.mapping = mapping;
+    this.#showOutsideFrame();
+  }
+
+  /** [MS-RDPEGFX] 2.2.2.20 and 2.2.2.23. */
+  #mapToWindow(body: GfxBody<'mapSurfaceToWindow'>, target: TargetSize | null, budget: WorkBudget): void {
+    const surface = this.#surfaces.get(body.surfaceId);
+    // Of a part that goes beyond the surface there are no pixels.
+    const mappedWidth = Math.min(body.mappedWidth, surface.pixels.width);
+    const mappedHeight = Math.min(body.mappedHeight, surface.pixels.height);
+    const targetWidth = target?.targetWidth ?? null;
+    const targetHeight = target?.targetHeight ?? null;
+    budget.spend((targetWidth ?? mappedWidth) * (targetHeight ?? mappedHeight) + surface.pixels.words.length);
+    const windowId = Number(BigInt.asUintN(32, body.windowId));
+    for (const other of this.#surfaces.values())
+      if (other === surface || other.mapping?.window?.windowId === windowId) other.mapping = null;
+    const width = targetWidth ?? mappedWidth;
+    this.#screen.attachContent(windowId, surface.id, width, targetHeight ?? mappedHeight);
+    const window = { windowId, mappedWidth, mappedHeight };
+    surface.mapping = { left: 0, top: 0, targetWidth, targetHeight, window };
+    surface.dirty = [bounds(surface.pixels)];
     this.#showOutsideFrame();
   }
 }
+
+type TargetSize = { readonly targetWidth: number; readonly targetHeight: number };
 
 function mappingOf(body: { outputOriginX: number; outputOriginY: number }): OutputMapping {
   return { left: body.outputOriginX, top: body.outputOriginY, targetWidth: null, targetHeight: null };

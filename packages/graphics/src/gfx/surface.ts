@@ -16,6 +16,15 @@ export interface OutputMapping {
   readonly top: number;
   readonly targetWidth: number | null;
   readonly targetHeight: number | null;
+  /** Of a surface mapped to a window of a remote application, in whose content it is shown: 2.2.2.20 and 2.2.2.23. */
+  readonly window?: WindowMapping;
+}
+
+export interface WindowMapping {
+  readonly windowId: number;
+  /** The part of the surface, from its corner, that the window shows. */
+  readonly mappedWidth: number;
+  readonly mappedHeight: number;
 }
 
 export interface Surface {

@@ -20,6 +20,9 @@ export const alternateType = {
 
 const streamBitmapRevision2 = 0x04;
 
+/** A windowing order without its OrderSize, which counts the control flags and itself: [MS-RDPERP] 2.2.1.3.1.1. */
+export const readWindowOrder = (reader: Reader): Reader => reader.sub(Math.max(0, reader.u16le() - 3));
+
 /**
  * Skips an order that is not drawn and returns its name, or null where the type is not defined. Their lengths are told in
  * many ways; without them the orders that follow would be lost too.
@@ -49,10 +52,6 @@ export function skipAlternateOrder(reader: Reader, type: number): string | null 
       return skipCounted(reader, 5, 4, 'gdiPlus');
     case alternateType.gdiPlusCacheNext:
       return skipCounted(reader, 5, 0, 'gdiPlus');
-    case alternateType.window:
-      // orderSize counts the control flags and itself.
-      reader.skip(Math.max(0, reader.u16le() - 3));
-      return 'window';
     case alternateType.desktopComposition:
       return skipCounted(reader, 1, 0, 'desktopComposition');
     default:

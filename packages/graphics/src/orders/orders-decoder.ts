@@ -5,7 +5,8 @@ import { bounds, createPixelBuffer, intersect, type PixelBuffer } from '../pixel
 import type { Screen } from '../screen.ts';
 import type { FrameCounter } from '../session/frame-counter.ts';
 import { guarded } from '../session/guard.ts';
-import { alternateType, skipAlternateOrder } from './alternate.ts';
+import { windowOrder } from '../windows/index.ts';
+import { alternateType, readWindowOrder, skipAlternateOrder } from './alternate.ts';
 import { type CacheLimits, type CachesSnapshot, OrderCaches } from './caches.ts';
 import { Canvas } from './canvas.ts';
 import { controlSecondary, controlStandard } from './field-reader.ts';
@@ -122,6 +123,7 @@ export class OrdersDecoder {
     if (type === alternateType.switchSurface) this.#switchSurface(reader.u16le(), canvas);
     else if (type === alternateType.createOffscreenBitmap) this.#createOffscreen(reader, canvas);
     else if (type === alternateType.frameMarker) this.#frameMarker(reader.u32le());
+    else if (type === alternateType.window) this.#window(readWindowOrder(reader));
     else this.#skip(reader, type);
   }
 
@@ -129,6 +131,10 @@ export class OrdersDecoder {
     const name = skipAlternateOrder(reader, type);
     if (name === null) throw reader.error('unsupported', `alternate secondary order ${type} is not defined`);
     this.#screen.countUnsupported(`order.${name}`);
+  }
+
+  #window(order: Reader): void {
+    guarded(this.#screen, 'order.window', () => this.#screen.applyWindowOrder(windowOrder.decode(order)));
   }
 
   #frameMarker(action: number): void {

@@ -4,7 +4,7 @@ import type { NotDrawnKind, OneColourCount } from '@lucid-sessions/graphics';
  * Counts differ between programs that count by different rules. To be raised with every change after which a recording that was examined
  * before would be told otherwise: a codec that is drawn now, a kind that is named anew.
  */
-export const REPLAY_RULES = 2;
+export const REPLAY_RULES = 3;
 
 /** Why nothing behind a place of a recording was examined. */
 export interface ReplayEnd {

@@ -1,6 +1,6 @@
+import { MONITORS_MAX, type Monitor } from '@lucid-sessions/rdp';
 import { DecodeError } from '@lucid-sessions/wire';
 import { decodeNote, encodeNote, type GatewayNote } from '../note.ts';
-import type { Monitor } from './graphics-watch.ts';
 
 /** What a recording keeps of input and of the clipboard. */
 export const keepPolicies = ['full', 'masked', 'none'] as const;
@@ -11,6 +11,9 @@ export type Side = 'client' | 'server';
 /** Devices of the client that are no drives. */
 export const deviceKinds = ['printer', 'serial', 'parallel', 'smart_card', 'other'] as const;
 export type DeviceKind = (typeof deviceKinds)[number];
+
+export const windowHappenings = ['opened', 'activated', 'renamed', 'closed'] as const;
+export type WindowHappening = (typeof windowHappenings)[number];
 
 /** What is known of a file that went over. Nothing here is a guess: what is not known is null. */
 export interface FileContents {
@@ -29,6 +32,8 @@ export type IndexEvent = { timeUs: number } & (
   | { kind: 'resize'; width: number; height: number }
   /** Told where there are several, and when there is one again. */
   | { kind: 'monitors'; monitors: Monitor[] }
+  /** A window of a remote application that has a title. */
+  | { kind: 'window'; what: WindowHappening; windowId: number; title: string }
   /**
    * `keys` went down up to `untilUs`; `approximate`: the client's keyboard has another layout than the one assumed. `atLogon`: before
    * the host said that somebody had logged on, so that it may be a password.
@@ -78,7 +83,6 @@ export type Happening = IndexEvent extends infer E ? (E extends IndexEvent ? Omi
 
 export const INDEX_TEXT_MAX = 16 * 1024;
 export const INDEX_FILES_MAX = 256;
-export const MONITORS_MAX = 64;
 
 /** Texts people typed or copied: they can hold passwords, and are taken out for whoever may not see them. */
 export function withoutInputs(event: IndexEvent): IndexEvent {
@@ -150,6 +154,7 @@ const shapes: Record<IndexEventKind, Record<string, Check>> = {
   logon: { from: side, userName: text, domain: text },
   resize: { width: count, height: count },
   monitors: { monitors },
+  window: { what: (value) => windowHappenings.includes(value as WindowHappening), windowId: count, title: text },
   typed: {
     untilUs: count,
     text: orNull(text),

@@ -1,5 +1,5 @@
 import { gfxPdu, takeGfxCommand } from '@lucid-sessions/graphics';
-import type { DynamicChannelPdu } from '@lucid-sessions/rdp';
+import { type DynamicChannelPdu, type Monitor, monitorsOf } from '@lucid-sessions/rdp';
 import { ZgfxDecompressor, type ZgfxSnapshot } from '@lucid-sessions/rdp/bulk';
 import { DecodeError, Reader } from '@lucid-sessions/wire';
 
@@ -7,30 +7,6 @@ import { DecodeError, Reader } from '@lucid-sessions/wire';
 export const GRAPHICS_CHANNEL = 'Microsoft::Windows::RDS::Graphics';
 /** RDPGFX_CMDID_RESETGRAPHICS, [MS-RDPEGFX] 2.2.1.5. */
 const RESET_GRAPHICS = 0x000e;
-
-export interface Monitor {
-  left: number;
-  top: number;
-  width: number;
-  height: number;
-  primary: boolean;
-}
-
-/** TS_MONITOR_DEF, [MS-RDPBCGR] 2.2.1.3.6.1: edges are inclusive and two's complement. */
-export function monitorsOf(
-  list: readonly { left: number; top: number; right: number; bottom: number; flags: number }[],
-) {
-  return list.map(({ left, top, right, bottom, flags }): Monitor => {
-    const size = (from: number, to: number): number => Math.max(0, (to | 0) - (from | 0) + 1);
-    return {
-      left: left | 0,
-      top: top | 0,
-      width: size(left, right),
-      height: size(top, bottom),
-      primary: (flags & 1) !== 0,
-    };
-  });
-}
 
 export interface GraphicsReset {
   width: number;

@@ -4,7 +4,9 @@ import {
   coreInputPdu,
   errorInfoText,
   type InspectedEvent,
-  monitorLayout,
+  type Monitor,
+  MonitorLayouts,
+  type MonitorLayoutsSnapshot,
   PduType2,
   readLogonInfo,
   SaveSessionInfoType,
@@ -23,18 +25,13 @@ import { type ClientInput, fastPathInputs, slowPathInputs, touchInputs } from '.
 import { type ClipboardSnapshot, ClipboardWatch } from './clipboard-watch.ts';
 import type { ContentSink } from './contents.ts';
 import { type DriveSnapshot, DriveWatch } from './drive-watch.ts';
-import { type Happening, type IndexEvent, type KeepPolicy, MONITORS_MAX } from './events.ts';
-import {
-  GRAPHICS_CHANNEL,
-  GraphicsWatch,
-  type GraphicsWatchSnapshot,
-  type Monitor,
-  monitorsOf,
-} from './graphics-watch.ts';
+import type { Happening, IndexEvent, KeepPolicy } from './events.ts';
+import { GRAPHICS_CHANNEL, GraphicsWatch, type GraphicsWatchSnapshot } from './graphics-watch.ts';
 import { type ActivitySecond, EVENTS_PER_SEGMENT_MAX, type IndexSegment, SECONDS_PER_SEGMENT_MAX } from './segment.ts';
 import { Typing, type TypingSnapshot } from './typing.ts';
+import { WindowWatch, type WindowWatchSnapshot } from './window-watch.ts';
 
-const STATE_VERSION = 4;
+const STATE_VERSION = 5;
 /** Errors of one segment: broken PDUs come in floods. */
 const ERRORS_PER_SEGMENT_MAX = 100;
 
@@ -55,7 +52,9 @@ export interface SessionIndexerState {
   readonly graphics: GraphicsWatchSnapshot;
   readonly lost: { readonly client: boolean; readonly server: boolean };
   readonly size: { readonly width: number; readonly height: number };
+  readonly layouts: MonitorLayoutsSnapshot;
   readonly monitors: string;
+  readonly windows: WindowWatchSnapshot;
   readonly nextId: number;
   readonly lastUs: number;
   readonly begun: boolean;
@@ -75,6 +74,8 @@ export class SessionIndexer {
   readonly #clipboard: ClipboardWatch;
   readonly #drive: DriveWatch;
   readonly #graphics = new GraphicsWatch();
+  readonly #windows = new WindowWatch((happening) => this.#emit(this.#timeUs, happening));
+  readonly #layouts = new MonitorLayouts();
   readonly #lost = { client: false, server: false };
   #size = { width: 0, height: 0 };
   /** The layout that was told last, as JSON. */
@@ -112,7 +113,9 @@ export class SessionIndexer {
       graphics: this.#graphics.snapshot(),
       lost: { ...this.#lost },
       size: { ...this.#size },
+      layouts: this.#layouts.snapshot(),
       monitors: this.#monitors,
+      windows: this.#windows.snapshot(),
       nextId: this.#nextId,
       lastUs: this.#timeUs,
       begun: this.#begun,
@@ -133,7 +136,9 @@ export class SessionIndexer {
     this.#graphics.restore(state.graphics);
     Object.assign(this.#lost, state.lost);
     this.#size = { ...state.size };
+    this.#layouts.restore(state.layouts);
     this.#monitors = state.monitors;
+    this.#windows.restore(state.windows);
     this.#nextId = state.nextId;
     this.#timeUs = state.lastUs;
     this.#begun = state.begun;
@@ -190,8 +195,8 @@ export class SessionIndexer {
   /** The first connection, or one that goes on with the session: what was under way in the one before has ended with it. */
   #beginConnection(): void {
     this.#endOpen();
-    const { size, monitors, nextId, lastUs, begun } = this.state();
-    this.restore({ ...new SessionIndexer().state(), size, monitors, nextId, lastUs, begun });
+    const { size, layouts, monitors, nextId, lastUs, begun } = this.state();
+    this.restore({ ...new SessionIndexer().state(), size, layouts, monitors, nextId, lastUs, begun });
   }
 
   #endOpen(): void {
@@ -252,6 +257,8 @@ export class SessionIndexer {
   }
 
   #event(event: InspectedEvent): void {
+    this.#windows.push(event);
+    this.#layouts.see(event);
     switch (event.kind) {
       case 'connectInitial':
         for (const block of event.conference.blocks)
@@ -308,7 +315,7 @@ export class SessionIndexer {
       const code = `error_info.${errorInfo.toString(16).padStart(8, '0')}`;
       this.#emit(this.#timeUs, { kind: 'error', code, message: errorInfoText(errorInfo) });
     }
-    if (pdu.pduType2 === PduType2.monitorLayout) this.#laidOut(monitorsOf(decode(monitorLayout, data).monitors));
+    if (pdu.pduType2 === PduType2.monitorLayout) this.#laidOut(this.#layouts.monitors);
     if (pdu.pduType2 === PduType2.saveSessionInfo) {
       const info = decode(saveSessionInfo, data);
       if (info.infoType !== SaveSessionInfoType.logonExtendedInfo) this.#loggedOn(true);
@@ -342,10 +349,7 @@ export class SessionIndexer {
     if (sender === 'server') {
       if (channelName !== GRAPHICS_CHANNEL) return;
       this.#second().updates += 1;
-      for (const { width, height, monitors } of this.#graphics.push(message)) {
-        this.#resized(width, height);
-        this.#laidOut(monitors);
-      }
+      for (const { width, height, monitors } of this.#graphics.push(message)) this.#resized(width, height, monitors);
       return;
     }
     if (message === null) return;
@@ -357,18 +361,21 @@ export class SessionIndexer {
       for (const input of touchInputs(decode(touchInputPdu, message))) this.#input(input);
   }
 
-  #laidOut(monitors: Monitor[]): void {
+  #laidOut(monitors: readonly Monitor[]): void {
     const layout = JSON.stringify(monitors);
     const isNews = monitors.length > 1 ? layout !== this.#monitors : this.#monitors !== '';
-    if (!isNews || monitors.length > MONITORS_MAX) return;
+    if (!isNews) return;
     this.#monitors = monitors.length > 1 ? layout : '';
-    this.#emit(this.#timeUs, { kind: 'monitors', monitors });
+    this.#emit(this.#timeUs, { kind: 'monitors', monitors: [...monitors] });
   }
 
-  #resized(width: number, height: number): void {
-    if (this.#size.width === width && this.#size.height === height) return;
-    this.#size = { width, height };
-    this.#emit(this.#timeUs, { kind: 'resize', width, height });
+  #resized(width: number, height: number, monitors: readonly Monitor[] = []): void {
+    if (this.#size.width !== width || this.#size.height !== height) {
+      this.#size = { width, height };
+      this.#emit(this.#timeUs, { kind: 'resize', width, height });
+    }
+    this.#layouts.desktop(width, height, monitors);
+    this.#laidOut(this.#layouts.monitors);
   }
 
   #input(input: ClientInput): void {

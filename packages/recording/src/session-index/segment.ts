@@ -2,7 +2,7 @@ import { DecodeError } from '@lucid-sessions/wire';
 import { portableDecompressor } from '../compression.ts';
 import { checkedEvent, type IndexEvent } from './events.ts';
 
-export const INDEX_VERSION = 2;
+export const INDEX_VERSION = 3;
 export const EVENTS_PER_SEGMENT_MAX = 20_000;
 export const SECONDS_PER_SEGMENT_MAX = 4096;
 /** A segment unpacked: JSON lines. */
