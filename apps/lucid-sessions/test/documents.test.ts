@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -10,6 +10,19 @@ test('every link of README, and of what it leads to, leads somewhere', async () 
   assert.deepEqual(dead, []);
   for (const name of ['ARCHITECTURE.md', 'docs/operations.md', 'docs/openapi.json', 'docs/console/system.png'])
     assert.ok(files.includes(name), name);
+});
+
+test('every path of this repository that a document names is there', () => {
+  const root = join(import.meta.dirname, '../../..');
+  const named = /`((?:packages|services|adapters|apps|desktop|testkit|bench|scripts|docs|\.ci)\/[\w./-]*)/g;
+  const paths = globSync('{*,docs/**/*}.md', { cwd: root }).flatMap((document) =>
+    [...readFileSync(join(root, document), 'utf8').matchAll(named)].map(([, path = '']) => ({ document, path })),
+  );
+  assert.ok(paths.length > 60);
+  assert.deepEqual(
+    paths.filter(({ path }) => !path.endsWith('/dist') && !existsSync(join(root, path))),
+    [],
+  );
 });
 
 test('a link to a file or a heading that is not there is found, in whatever document', async (t) => {
