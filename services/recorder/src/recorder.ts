@@ -226,6 +226,7 @@ class RunningRecorder implements Recorder {
           this.#clientGroups.set(sessionId, clientGroup(ipOf(clientAddress)));
           return true;
         },
+        watch: (socket) => this.#peers.add(socket),
         onReady: (connection) => this.#ready(connection),
         onGone: ({ sessionId }) => this.#forget(sessionId),
         onProblem: this.#onProblem,
@@ -288,9 +289,8 @@ class RunningRecorder implements Recorder {
   }
 
   #ready(connection: ReadyConnection): void {
-    const { ticket, client, target, clientAddress, clientName, targetAddress } = connection;
+    const { ticket, clientAddress, clientName, targetAddress } = connection;
     const { sessionId, reconnects } = ticket;
-    for (const socket of [client, target]) this.#peers.add(socket);
     const name = clientName === null ? '' : ` (${printable(clientName)})`;
     const who = `${clientAddress}${name} to ${targetAddress}`;
     if (reconnects) {

@@ -1,34 +1,11 @@
 import assert from 'node:assert/strict';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
-import { type TestContext, test } from 'node:test';
-import { connect as connectTls, createSecureContext, TLSSocket } from 'node:tls';
-import { makeCertificate } from '@lucid-sessions/desktop';
+import { test } from 'node:test';
 import { Pump } from '../src/front-door/pump.ts';
-import { readSocket } from '../src/front-door/socket-reader.ts';
-
-const certificate = await makeCertificate('pump');
-const secureContext = createSecureContext({ key: certificate.key, cert: certificate.cert });
-
-/** Two ends of one connection on the loopback. */
-async function pair(t: TestContext, tls: boolean): Promise<{ near: Socket; far: Socket }> {
-  const server = createServer({ noDelay: true });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
-  const raw = connect(port, '127.0.0.1');
-  const other = await accepted;
-  server.close();
-  const near = tls ? new TLSSocket(other, { isServer: true, secureContext }) : other;
-  const far = tls ? connectTls({ socket: raw, rejectUnauthorized: false }) : raw;
-  if (tls) await new Promise((resolve) => far.once('secureConnect', resolve));
-  for (const socket of [near, far, raw, other]) socket.on('error', () => {});
-  t.after(() => {
-    near.destroy();
-    far.destroy();
-  });
-  return { near, far };
-}
+import { SocketPeer } from '../src/peer/socket-peer.ts';
+import { readSocket } from '../src/peer/socket-reader.ts';
+import { socketPair as pair } from './support/socket-pair.ts';
 
 const pattern = (length: number): Buffer => Buffer.from(Array.from({ length }, (_, i) => (i * 31 + (i >> 8)) & 0xff));
 
@@ -54,15 +31,14 @@ for (const [source, sink] of [
     const to = await pair(t, sink);
     let rooms = 0;
     const pump = new Pump({
-      from: from.near,
-      to: to.near,
+      from: new SocketPeer(from.near),
+      to: new SocketPeer(to.near),
       onBytes: (bytes) => [bytes.subarray(0, 1), bytes.subarray(1)],
       // Now and then the recording has no room.
       hasRoom: () => {
         rooms += 1;
         return rooms % 7 !== 0;
       },
-      onEnd: () => {},
     });
     pump.start();
     const sent = pattern(3_000_000);
@@ -123,22 +99,22 @@ test('stopping hands over what was gathered, and takes nothing more', async (t) 
   const from = await pair(t, true);
   const to = await pair(t, true);
   let taken = 0;
+  const host = new SocketPeer(to.near);
   const pump = new Pump({
-    from: from.near,
-    to: to.near,
+    from: new SocketPeer(from.near),
+    to: host,
     onBytes: (bytes) => {
       taken += bytes.length;
       return [bytes];
     },
     hasRoom: () => true,
-    onEnd: () => {},
   });
   pump.start();
   from.far.write(pattern(100_000));
   while (taken < 100_000) await new Promise((resolve) => setImmediate(resolve));
   pump.send(Buffer.from('bye'));
   pump.stop();
-  to.near.end();
+  host.end();
   const received = await collect(to.far, 100_003);
   assert.equal(received.subarray(-3).toString(), 'bye');
   from.far.write('more');

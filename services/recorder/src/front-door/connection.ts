@@ -25,6 +25,8 @@ import {
 } from '@lucid-sessions/rdp';
 import { frameFlags } from '@lucid-sessions/recording';
 import type { ListenerRule } from '../config.ts';
+import type { Peer } from '../peer/peer.ts';
+import { SocketPeer } from '../peer/socket-peer.ts';
 import { type DialledTarget, type DialOptions, dialTarget, failureOf } from './dial.ts';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
@@ -36,8 +38,8 @@ import { tlsName } from './tls-settings.ts';
 export interface ReadyConnection {
   connectionId: string;
   ticket: SessionTicket;
-  client: Socket;
-  target: Socket;
+  client: Peer;
+  target: Peer;
   clientAddress: string;
   /** The name in its cookie. */
   clientName: string | null;
@@ -82,6 +84,8 @@ export interface ConnectionContext {
   /** It is about to be admitted: yes, and `onReady` or `onGone` follows, or no: its address has too many that show no desktop. */
   onAdmitting: (ticket: SessionTicket, clientAddress: string) => boolean;
   onGone: (ticket: SessionTicket) => void;
+  /** Has it noticed when its other side is gone while bytes for it are on the way. */
+  watch: (socket: Socket) => void;
   /** Admitted: from here on it is the session's. */
   onReady: (connection: ReadyConnection) => void;
   /** Something is wrong here. */
@@ -254,8 +258,8 @@ class Connection {
     const ready: ReadyConnection = {
       connectionId: this.#connectionId,
       ticket,
-      client,
-      target: targetSocket,
+      client: new SocketPeer(client),
+      target: new SocketPeer(targetSocket),
       clientAddress: this.#clientAddress,
       clientName,
       targetAddress: target.address,
@@ -270,10 +274,11 @@ class Connection {
       clientTls: client instanceof TLSSocket ? tlsName(client) : '',
       facts: this.#facts,
     };
+    for (const socket of [client, targetSocket]) this.#context.watch(socket);
     try {
       this.#context.onReady(ready);
     } catch (error) {
-      for (const socket of [client, targetSocket]) socket.destroy();
+      for (const peer of [ready.client, ready.target]) peer.destroy();
       throw error;
     }
   }

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Step } from '@lucid-sessions/rdp';
-import { closeGently } from './closing.ts';
+import { closeGently } from '../peer/closing.ts';
 import { tlsProblem } from './tls-problem.ts';
 
 export type EndedEvent = { kind: 'ended'; how: string; at: string; problem: string };

@@ -1,16 +1,13 @@
-/** Bytes from one socket into the relay and what comes out to the other, never faster than either side takes them. */
-import type { Socket } from 'node:net';
-import { readSocket } from './socket-reader.ts';
-import { SocketWriter } from './socket-writer.ts';
+/** Bytes from one peer into the relay and what comes out to the other, never faster than either side takes them. */
+import type { Peer } from '../peer/peer.ts';
 
 export interface PumpEnds {
-  from: Socket;
-  to: Socket;
+  from: Peer;
+  to: Peer;
   /** Takes what `from` sent (valid during the call only); what it returns goes to `to`. */
   onBytes: (bytes: Uint8Array) => readonly Uint8Array[];
   /** False while the recording can't take more: reading waits. */
   hasRoom: () => boolean;
-  onEnd: () => void;
 }
 
 /** How often a pump that waits for room in the recording looks again. */
@@ -18,33 +15,30 @@ const roomPollMs = 5;
 
 export class Pump {
   readonly #ends: PumpEnds;
-  readonly #writer: SocketWriter;
   #waitsForPeer = false;
   #roomTimer: NodeJS.Timeout | null = null;
   #stopped = false;
 
   constructor(ends: PumpEnds) {
     this.#ends = ends;
-    this.#writer = new SocketWriter(ends.to, () => {
+    ends.to.onRoom = () => {
       this.#waitsForPeer = false;
       this.#resume();
-    });
-    ends.from.on('end', () => ends.onEnd());
+    };
   }
 
   start(): void {
-    readSocket(this.#ends.from, (bytes) => this.#take(bytes));
+    this.#ends.from.read((bytes) => this.#take(bytes));
   }
 
   /** Bytes of the gateway's own for `to`, in order behind what was pumped. */
   send(bytes: Uint8Array): void {
-    this.#writer.write(bytes);
+    this.#ends.to.write(bytes);
   }
 
-  /** No more bytes from here on; what arrives is thrown away. What was taken is handed to `to`. */
+  /** No more bytes from here on; what arrives is thrown away. */
   stop(): void {
     this.#stopped = true;
-    this.#writer.flush();
     if (this.#roomTimer !== null) clearTimeout(this.#roomTimer);
     this.#ends.from.resume();
   }
@@ -54,7 +48,7 @@ export class Pump {
     const views = this.#ends.onBytes(bytes);
     // The session may have ended over these very bytes.
     if (this.#stopped) return true;
-    for (const view of views) this.#waitsForPeer = !this.#writer.write(view);
+    for (const view of views) this.#waitsForPeer = !this.#ends.to.write(view);
     if (this.#waitsForPeer) return false;
     if (this.#ends.hasRoom()) return true;
     this.#roomTimer ??= setTimeout(() => this.#resume(), roomPollMs);

@@ -1,7 +1,6 @@
-/** One client and one target, joined: their sockets, the relay between them, and how either of them left. */
-import type { Socket } from 'node:net';
+/** One client and one target, joined: the relay between them, and how either of them left. */
 import { type FrameTap, Relay, type RelayEvent, type RelaySide, RelayViolation } from '@lucid-sessions/relay';
-import { closeGently } from './closing.ts';
+import type { Peer } from '../peer/peer.ts';
 import type { ReadyConnection } from './connection.ts';
 import { Pump } from './pump.ts';
 
@@ -20,7 +19,7 @@ export interface RelayedConnectionOptions {
   onViolation: (message: string) => void;
   /** The peer's side of the connection is closed or lost; whether it said goodbye, events told before. */
   onLeft: (side: RelaySide) => void;
-  /** Both sockets are let go: the last of all. */
+  /** Both peers are ended: the last of all. */
   onClosed: () => void;
 }
 
@@ -58,11 +57,11 @@ export class RelayedConnection {
     const { leaveIn = [], bulkCompression = true } = ticket.target;
     const policy = { requestedProtocols, selectedProtocol, graphics: ticket.graphics, keep, leaveIn, bulkCompression };
     this.#relay = new Relay(policy, tap);
-    const pump = (side: RelaySide, from: Socket, to: Socket): Pump =>
-      new Pump({ from, to, onBytes: (bytes) => this.#step(side, bytes), hasRoom, onEnd: () => this.#left(side) });
+    const pump = (side: RelaySide, from: Peer, to: Peer): Pump =>
+      new Pump({ from, to, onBytes: (bytes) => this.#step(side, bytes), hasRoom });
     this.#pumps = [pump('client', client, target), pump('server', target, client)];
-    client.on('close', () => this.#left('client'));
-    target.on('close', () => this.#left('server'));
+    void client.left.then(() => this.#left('client'));
+    void target.left.then(() => this.#left('server'));
   }
 
   get connection(): ReadyConnection {
@@ -122,7 +121,7 @@ export class RelayedConnection {
   #on(event: RelayEvent, onEvent: (event: RelayEvent) => void): void {
     if (event.kind === 'activated') this.activated = true;
     onEvent(event);
-    // The closing PDUs are in what this step forwards: they leave before the socket is closed.
+    // The closing PDUs are in what this step forwards: they leave before the connection is closed.
     if (event.kind === 'ended') setImmediate(() => this.close());
   }
 
@@ -131,13 +130,13 @@ export class RelayedConnection {
   }
 
   /**
-   * Says goodbye to the client, with an error its user can read (0: none), and closes both sockets; null just closes them. A
+   * Says goodbye to the client, with an error its user can read (0: none), and ends both connections; null just closes them. A
    * client that is not told goodbye takes the connection for lost and may try again by itself.
    */
   end(errorInfo: number | null): void {
     if (this.#endTimer !== null || this.#closed) return;
     this.#endTimer = setTimeout(() => this.close(), endWaitMs);
-    if (errorInfo === null || this.connection.client.destroyed) {
+    if (errorInfo === null || this.connection.client.isClosed) {
       this.close();
       return;
     }
@@ -152,8 +151,8 @@ export class RelayedConnection {
     this.#closed = true;
     if (this.#endTimer !== null) clearTimeout(this.#endTimer);
     for (const pump of this.#pumps) pump.stop();
-    closeGently(this.connection.client);
-    closeGently(this.connection.target);
+    this.connection.client.end();
+    this.connection.target.end();
     this.#options.onClosed();
   }
 }

@@ -5,13 +5,11 @@
  * falls back to 'data' events, slower and otherwise the same.
  */
 import type { Socket } from 'node:net';
+import type { TakeBytes } from './peer.ts';
 
 /** libuv reads this much at once, TLS gives at most a quarter of it. */
 const readBytesMax = 64 * 1024;
 const shared = Buffer.allocUnsafeSlow(readBytesMax);
-
-/** Takes bytes that are only valid during the call. False asks for no more until `resume`. */
-export type TakeBytes = (bytes: Uint8Array) => boolean;
 
 type UserBufferSocket = Record<symbol, unknown> & { _handle?: { useUserBuffer?: (buffer: Buffer) => void } | null };
 

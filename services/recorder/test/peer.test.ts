@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { Pump } from '../src/front-door/pump.ts';
+import { SocketPeer } from '../src/peer/socket-peer.ts';
+import { peerSuite } from './suites/peer.ts';
+import { MessagePeer, messagePair } from './support/message-peer.ts';
+import { farEnd, socketPair } from './support/socket-pair.ts';
+
+for (const tls of [false, true])
+  peerSuite(tls ? 'TLS' : 'TCP', async (t: TestContext) => {
+    const { near, far } = await socketPair(t, tls);
+    return { peer: new SocketPeer(near), far: farEnd(far) };
+  });
+
+peerSuite('messages', async () => messagePair());
+
+test('the relay pumps between a WebSocket-like peer and a TLS connection as between two sockets', async (t) => {
+  const browser = messagePair();
+  const { near, far } = await socketPair(t, true);
+  const host = new SocketPeer(near);
+  const desktop = farEnd(far);
+  const ends = { onBytes: (bytes: Uint8Array) => [bytes], hasRoom: () => true };
+  const pumps = [
+    new Pump({ ...ends, from: browser.peer, to: host }),
+    new Pump({ ...ends, from: host, to: browser.peer }),
+  ];
+  for (const pump of pumps) pump.start();
+  browser.far.send(Buffer.from('typed'));
+  desktop.send(Buffer.alloc(500_000, 7));
+  while (desktop.received().length < 5 || browser.far.received().length < 500_000)
+    await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(desktop.received().toString(), 'typed');
+  assert.ok(browser.far.received().every((byte) => byte === 7));
+  assert.ok(browser.peer instanceof MessagePeer);
+  for (const pump of pumps) pump.stop();
+  browser.peer.end();
+  host.end();
+  await Promise.all([browser.far.gone, desktop.gone]);
+});
