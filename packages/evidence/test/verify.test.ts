@@ -209,6 +209,24 @@ describe('a whole recording', () => {
     assert.equal(report.verdicts.completeness, 'incomplete');
   });
 
+  it('is no altered recording when it was deleted, leaves and all; without the signed word it is', async () => {
+    const erase = await signRecord(identity, {
+      ...recordBase('erase', good.input.sessionId),
+      at_us: T0 + 99_000_000,
+      actor: 'ada',
+      reason: 'asked for',
+      erased: 'keys_and_chunks',
+      dek_id: toHex(dekId),
+      merkle_root: null,
+    });
+    const gone = { wraps: [], chunk: () => null, leaves: new Uint8Array(0) };
+    const deleted = await packed({ erases: [erase], ...gone });
+    assert.deepEqual([deleted.findings, deleted.states], [[], ['SHREDDED']]);
+    const { integrity, completeness, readability } = deleted.verdicts;
+    assert.deepEqual([integrity, completeness, readability], ['intact', 'incomplete', 'shredded']);
+    assert.ok((await packed(gone)).findings.some(({ code }) => code === 'TRUNCATED'));
+  });
+
   it('counts anchors only when the caller checks them', async () => {
     const input = await record({ anchors: (root) => [anchor(root)] });
     const files = await filesOf(input.input);

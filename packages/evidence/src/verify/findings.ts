@@ -54,7 +54,7 @@ export const findingMeanings: Record<FindingCode, string> = {
   COMMITMENT: 'a chunk was not sealed under the given key',
   AUTH: 'a ciphertext does not authenticate',
   DECOMPRESS: 'decrypted frames can not be read',
-  GAP: 'frames are known to be missing',
+  GAP: 'for a time nothing was recorded, or frames are missing',
   IMPORTED: 'made of a file, not recorded: nothing is proven about what it shows, or when and where that happened',
   REPLAY_DIFFERS: 'the signed replay record is not what the recording gives',
   NOT_DRAWN: 'not all that was recorded can be seen',
