@@ -12,6 +12,19 @@ export function readCapture(path: string): Capture {
   return decodeCapture(isGzip ? gunzipSync(file, { maxOutputLength: CAPTURE_BYTES_MAX }) : file);
 }
 
+/** Runs a command over a capture; what is wrong with its file is a sentence and exit code 1. */
+export async function overCapture(path: string, work: (capture: Capture) => number | Promise<number>): Promise<number> {
+  let capture: Capture;
+  try {
+    capture = readCapture(path);
+  } catch (error) {
+    const isGone = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    process.stderr.write(isGone ? `there is no ${path}\n` : `${path} can't be read: ${(error as Error).message}\n`);
+    return 1;
+  }
+  return work(capture);
+}
+
 /** Both directions of a capture as two byte strings, in order. */
 export function captureStreams(capture: Capture): { client: Uint8Array; server: Uint8Array } {
   const join = (fromServer: boolean) =>

@@ -10,7 +10,7 @@ import { type Capture, type Frame, frameFlags, frameKinds } from '@lucid-session
 import { type IndexEvent, SessionIndexer } from '@lucid-sessions/recording/session-index';
 import { Relay, type RelaySide, RelayViolation } from '@lucid-sessions/relay';
 import { DecodeError, decode } from '@lucid-sessions/wire';
-import { readCapture } from './capture.ts';
+import { overCapture } from './capture.ts';
 
 /** What a gateway would have recorded of a captured session, and what its index reads in that. */
 export interface Inspection {
@@ -213,7 +213,7 @@ function placesOf(frames: readonly Frame[], secret: string): number {
 const usage = 'usage: inspect <capture.rdpcap[.gz]> [--secret TEXT]...\n';
 
 /** `inspect <capture.rdpcap[.gz]> [--secret TEXT]...`: one JSON line. */
-function main(args: readonly string[]): number {
+async function main(args: readonly string[]): Promise<number> {
   const paths: string[] = [];
   const secrets: string[] = [];
   for (let at = 0; at < args.length; at += 1) {
@@ -229,8 +229,10 @@ function main(args: readonly string[]): number {
     process.stderr.write(usage);
     return 2;
   }
-  process.stdout.write(`${JSON.stringify(inspectCapture(readCapture(paths[0]!), secrets))}\n`);
-  return 0;
+  return overCapture(paths[0]!, (capture) => {
+    process.stdout.write(`${JSON.stringify(inspectCapture(capture, secrets))}\n`);
+    return 0;
+  });
 }
 
-if (import.meta.main) process.exitCode = main(process.argv.slice(2));
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { H264MissingError, SessionDecoder } from '@lucid-sessions/graphics';
 import { createH264Decoder, ownH264Decoder } from '@lucid-sessions/node';
 import { PNG } from 'pngjs';
-import { type Capture, readCapture } from './capture.ts';
+import { type Capture, overCapture } from './capture.ts';
 
 export interface Rendering {
   decoder: SessionDecoder;
@@ -38,7 +38,11 @@ async function main(args: readonly string[]): Promise<number> {
     process.stderr.write('usage: render <capture.rdpcap[.gz]> <out.png>\n');
     return 2;
   }
-  const { decoder, h264Decoder, ms } = await renderCapture(readCapture(capturePath));
+  return overCapture(capturePath, (capture) => drawTo(pngPath, capturePath, capture));
+}
+
+async function drawTo(pngPath: string, capturePath: string, capture: Capture): Promise<number> {
+  const { decoder, h264Decoder, ms } = await renderCapture(capture);
   const { screen, h264Failure } = decoder;
   if (h264Failure instanceof H264MissingError) process.stderr.write(`${h264Failure.message}\n`);
   const unsupported = Object.fromEntries(screen.unsupported);

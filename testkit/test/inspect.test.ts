@@ -57,6 +57,21 @@ test('one JSON line, and a usage for whoever asks without a capture', () => {
   }
 });
 
+test('a file that is not there, or is no capture, is a sentence of inspect and render', () => {
+  const readme = new URL('../../README.md', import.meta.url).pathname;
+  for (const [command, ...more] of [['inspect'], ['render', '/tmp/never-written.png']])
+    for (const [path, message] of [
+      ['nowhere.rdpcap.gz', /^there is no nowhere\.rdpcap\.gz\n$/],
+      [readme, /README\.md can't be read: .+\n$/],
+    ] as const) {
+      const program = new URL(`../src/${command}.ts`, import.meta.url).pathname;
+      const { status, stdout, stderr } = spawnSync(process.execPath, [program, path, ...more], { encoding: 'utf8' });
+      assert.deepEqual([status, stdout], [1, '']);
+      assert.match(stderr, message);
+      assert.equal(stderr.split('\n').length, 2, stderr);
+    }
+});
+
 /** What must be found of whom: sessions that were refused have no desktop to click on. */
 const inputsExpected = new Set([
   'htb-rdp-0',
