@@ -158,7 +158,7 @@ class BackupRun {
       if (name.endsWith('.tmp')) await rm(join(this.#directory, name), { force: true });
     await makeDirectoryDurably(this.#target.root);
     if (this.#options.withKeys) await this.#copyKeys();
-    const { cutMs, sessions } = await this.#copyStored();
+    const { cutMs, folders, sessions } = await this.#copyStored();
     const log = await this.#copyLog();
     const description: BackupDescription = {
       v: 1,
@@ -169,7 +169,7 @@ class BackupRun {
       cut_at: new Date(cutMs).toISOString(),
       finished_at: new Date().toISOString(),
       with_keys: this.#options.withKeys,
-      sessions: sessions.length,
+      sessions,
       chunks: this.#chunks,
       log,
       orphans: this.#orphans,
@@ -180,7 +180,7 @@ class BackupRun {
     await syncDirectory(this.#target.root);
     await syncDirectory(this.#directory);
     await commit(this.#directory, description);
-    await this.#removeOld(new Set([...sessions, ...this.#orphans]));
+    await this.#removeOld(new Set([...folders, ...this.#orphans]));
     return { directory: this.#directory, description, copiedBytes: this.#copiedBytes };
   }
 
@@ -205,12 +205,12 @@ class BackupRun {
   }
 
   /** Databases, spool and sessions of one moment. */
-  async #copyStored(): Promise<{ cutMs: number; sessions: string[] }> {
+  async #copyStored(): Promise<{ cutMs: number; folders: string[]; sessions: number }> {
     for (let round = 1; ; round += 1) {
       const cutMs = await this.#copyDatabases(round);
       this.#chunks = 0;
-      const { sessions, gone } = await this.#copySessions(round);
-      if (gone === 0) return { cutMs, sessions };
+      const { folders, sessions, gone } = await this.#copySessions(round);
+      if (gone === 0) return { cutMs, folders, sessions };
       if (round === roundsMax)
         throw new CliError('sessions are being deleted faster than they can be copied: run the backup again later');
       this.#problems.splice(0);
@@ -236,20 +236,23 @@ class BackupRun {
     }
   }
 
-  async #copySessions(round: number): Promise<{ sessions: string[]; gone: number }> {
-    if (!(await exists(this.#target.metadata))) return { sessions: [], gone: 0 };
+  /** Sessions are counted as `check` does: those that were not deleted, with or without a recording. */
+  async #copySessions(round: number): Promise<{ folders: string[]; sessions: number; gone: number }> {
+    if (!(await exists(this.#target.metadata))) return { folders: [], sessions: 0, gone: 0 };
     const rows = new MetadataRows(this.#target.metadata);
     const live = new MetadataRows(this.#source.metadata);
-    const sessions: string[] = [];
+    const folders: string[] = [];
+    let sessions = 0;
     let gone = 0;
     try {
       for (const id of rows.sessionIds()) {
+        if (rows.session(id)?.status !== 'deleted') sessions += 1;
         const kept = await this.#copySession(id, rows, live);
         if (kept === 'gone') gone += 1;
-        if (kept === 'kept') sessions.push(id);
+        if (kept === 'kept') folders.push(id);
         this.#output.progress(
-          `copying sessions: ${sessions.length}, ${formatBytes(this.#copiedBytes)}${round === 1 ? '' : ` (round ${round})`}`,
-          sessions.length,
+          `copying sessions: ${sessions}, ${formatBytes(this.#copiedBytes)}${round === 1 ? '' : ` (round ${round})`}`,
+          sessions,
         );
       }
       this.#orphans = await this.#copyOrphans(rows, live);
@@ -257,7 +260,7 @@ class BackupRun {
       rows.close();
       live.close();
     }
-    return { sessions, gone };
+    return { folders, sessions, gone };
   }
 
   async #copySession(id: string, rows: MetadataRows, live: MetadataRows): Promise<'kept' | 'gone' | 'nothing'> {

@@ -183,7 +183,8 @@ class RestoreRun {
     let sessions = 0;
     try {
       for (const id of rows.sessionIds()) {
-        if (await this.#copySession(id, rows)) sessions += 1;
+        await this.#copySession(id, rows);
+        if (rows.session(id)?.status !== 'deleted') sessions += 1;
         this.#output.progress(`restoring sessions: ${sessions} of ${this.#description.sessions}`, sessions);
       }
       for (const id of this.#description.orphans) await this.#copySession(id, rows);
@@ -193,17 +194,16 @@ class RestoreRun {
     return sessions;
   }
 
-  async #copySession(id: string, rows: MetadataRows): Promise<boolean> {
+  async #copySession(id: string, rows: MetadataRows): Promise<void> {
     const folder = sessionFolder(id);
     const [source, target] = [join(this.#source.chunks, folder), join(this.#target.chunks, folder)];
     const count = rows.chunksCount(id);
-    if (count === 0 && !(await exists(source))) return false;
+    if (count === 0 && !(await exists(source))) return;
     const copy = await copyFolder({ source, target, count, rowLeaf: (index) => rows.sealedLeaf(id, index) });
     if (copy.contradicted) throw new CliError(`${target} holds another recording: empty ${this.#target.chunks}`);
     for (const what of copy.damaged) this.#problems.push(`session ${id}: ${what}`);
     if (copy.missing.length > 0 && rows.session(id)?.status !== 'deleted')
       this.#problems.push(`session ${id}: ${copy.missing.length} chunk files are missing from the backup`);
-    return true;
   }
 
   async #copyLog(): Promise<RestoreDone['log']> {
