@@ -9,6 +9,7 @@ import { Argument, Command, CommanderError, InvalidArgumentError } from 'command
 import { ApiClient } from './cli/api-client.ts';
 import { askAtTerminal } from './cli/consent.ts';
 import { CliError, exitCodes, Output } from './cli/output.ts';
+import { systemText } from './cli/system-text.ts';
 import type { ImportOptions } from './commands/import.ts';
 import { parseRecordingTime } from './commands/recording-time.ts';
 import {
@@ -321,8 +322,9 @@ program
   .option('--ask-chains', 'ask the anchors of this environment (LUCID_EVM_RPC_URL, …) about receipts in the bundle')
   .option('--replay', 'walk through the recording: can all of it be seen, and does its replay record say so?')
   .action(async (what: string, given: VerifyGiven) => {
-    const { verifyOnServer, verifyPath } = await import('./commands/verify.ts');
+    const { refusePath, verifyOnServer, verifyPath } = await import('./commands/verify.ts');
     const { policy, askChains, ...rest } = given;
+    if (policy === undefined) refusePath(what);
     const check = askChains === true ? (await import('./server/anchors.ts')).anchorCheck(environment()) : null;
     if (askChains === true && check === null)
       throw new CliError('--ask-chains needs LUCID_EVM_RPC_URL or BLOCKCHAIN_ANCHORING_URL', exitCodes.usage);
@@ -417,7 +419,8 @@ function explain(error: unknown): string {
     error instanceof EnvironmentError ||
     error instanceof RangeError ||
     error instanceof LucidError;
-  if (expected || typeof code === 'string') return `${(error as Error).message}\n`;
+  if (expected) return `${(error as Error).message}\n`;
+  if (typeof code === 'string') return `${systemText(error as NodeJS.ErrnoException)}\n`;
   return `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`;
 }
 

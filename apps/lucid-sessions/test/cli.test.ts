@@ -226,6 +226,8 @@ test('wrong usage says what is right and ends with 2', async (t) => {
     [['sessions', 'create', 'not a host', '--name', 'x'], {}, /host:port/],
     [['frobnicate'], {}, /unknown command/],
     [['up', '--services', 'recorder,coffee'], {}, /unknown service coffee/],
+    [['verify', directory], {}, /--policy/],
+    [['verify', join(directory, 'nowhere.tar')], {}, /there is no .*nowhere\.tar/],
     [['token', '--user', 'x', '--role', 'root'], {}, /unknown role root/],
     [['token', '--user', 'x', '--lifetime', 'long'], {}, /write 90s, 30m, 8h or 30d/],
     [['--api', 'http://ada:hidden@127.0.0.1:1', 'sessions', 'list'], { LUCID_TOKEN: 'x' }, /without user and password/],
@@ -241,6 +243,14 @@ test('wrong usage says what is right and ends with 2', async (t) => {
     assert.match(result.stderr, message);
     assert.doesNotMatch(result.stderr + result.stdout, /hidden/);
     assert.equal(result.code, 2, args.join(' '));
+  }
+  for (const [args, message] of [
+    [['import', 'nosuch.pcapng'], /^nosuch\.pcapng is not there\n$/],
+    [['import', directory], /is a directory, not a file\n$/],
+  ] as [string[], RegExp][]) {
+    const { code, stderr } = await runCli(args, { LUCID_DATA_DIR: join(directory, 'data') });
+    assert.match(stderr, message);
+    assert.equal(code, 1);
   }
   const open = join(directory, 'data', 'secrets', 'admin-token');
   writeFileSync(open, 'x.y.z', { mode: 0o644 });

@@ -62,7 +62,7 @@ export function signInPage(baseUrl: string, reason: string | null, signedIn: () 
       h(
         'small',
         { id: 'token-hint' },
-        'A JWT of your identity provider. It stays in this tab and is never put into an address.',
+        'A JWT of your identity provider, or of the file that “lucid-sessions up” names when it starts. It stays in this tab and is never put into an address.',
       ),
     ),
     answer,

@@ -175,7 +175,7 @@ function lookAtIt(running: RunningLucid, serving: boolean, id: string): string[]
   return [
     'look at it:',
     `  npx lucid-sessions --data-dir ${data} up          then open http://127.0.0.1:8087/sessions/${id}`,
-    `  npx lucid-sessions --data-dir ${data} sessions show ${id}`,
+    `  npx lucid-sessions --data-dir ${data} sessions show ${id}          while it runs`,
     `  (${token})`,
   ];
 }

@@ -73,7 +73,7 @@ export async function showSession(api: ApiClient, output: Output, id: string): P
     ['ended', session.end_message ?? session.end_reason],
     ['last attempt', attemptOf(session)],
     ['length', formatDuration(statistics.duration_seconds)],
-    ['frames', String(statistics.frame_count)],
+    ['frames', statistics.frame_count === null ? 'not counted' : String(statistics.frame_count)],
     ['chunks', `${statistics.chunks_count}, ${formatBytes(statistics.size_bytes)} stored`],
     ['kept', keptText(session.storage_config.retention_days)],
     ['merkle root', session.merkle_root],
@@ -157,7 +157,7 @@ export async function createSession(
   const next =
     options.rdpFile === undefined
       ? `get its connection file: lucid-sessions sessions create … --rdp-file FILE, or GET /api/v1/sessions/${session.session_id}/rdp-file`
-      : `open ${options.rdpFile} with mstsc or: xfreerdp ${options.rdpFile}`;
+      : `open ${options.rdpFile} with mstsc or: xfreerdp ${options.rdpFile} /cert:ignore`;
   output.result({ ...session, rdp_file: options.rdpFile ?? null }, `created ${session.session_id}\n${next}`);
 }
 

@@ -1,4 +1,5 @@
 /** `verify`: a bundle, offline, against a policy file. No server, no decryption key, no network. */
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -93,7 +94,17 @@ function asReadError(path: string, error: unknown): CliError {
   return new CliError(`${path} can't be read: ${error instanceof Error ? error.message : String(error)}`);
 }
 
-/** `verify <session-id>`: the server checks what it stores, against the keys it trusts. */
+/** `verify <session-id>` speaks to a server, and needs a policy for a bundle: what is a path is no id. */
+export function refusePath(what: string): void {
+  if (existsSync(what))
+    throw new CliError(
+      `${what} is here as a file: to check a bundle name whom you trust with --policy (export wrote such a file beside it)`,
+      exitCodes.usage,
+    );
+  if (/[/\\.]/.test(what)) throw new CliError(`there is no ${what}`, exitCodes.usage);
+}
+
+/** The server checks what it stores, against the keys it trusts. */
 export async function verifyOnServer(api: ApiClient, id: string, output: Output, replay = false): Promise<number> {
   if (replay) await examineOnServer(api, id, output);
   const report = await api.json<VerificationReport>('POST', `${sessionPath(id)}/verify`, {});
