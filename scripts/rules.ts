@@ -109,7 +109,7 @@ export function importsOf(text: string): Import[] {
 
 /** Findings, one line each; empty when the house stands as drawn. */
 export function checkRules(sources: readonly Source[]): string[] {
-  return [...sources.flatMap(checkSource), ...checkThreads(sources)];
+  return [...sources.flatMap(checkSource), ...checkThreads(sources), ...checkVariables(sources)];
 }
 
 function checkSource({ path, text }: Source): string[] {
@@ -173,6 +173,21 @@ function checkThreads(sources: readonly Source[]): string[] {
     visit(entry, entry);
     return findings;
   });
+}
+
+/** A variable read in two files has two bounds sooner or later: who shares one reads it by `services/kit/src/variables.ts`. */
+function checkVariables(sources: readonly Source[]): string[] {
+  const readers = /\b(?:read[A-Z]\w*|integer)\(\s*(?:environment,\s*)?'([A-Z][A-Z0-9]*_[A-Z0-9_]+)'/g;
+  const places = new Map<string, Set<string>>();
+  for (const { path, text } of sources)
+    if (/^(?:services|apps)\/[^/]+\/src\//.test(path))
+      // By name alone: its bounds are where the reader is.
+      for (const [call, variable = ''] of text.matchAll(readers))
+        if (!/^readServicePort|^readInternalService/.test(call))
+          places.set(variable, (places.get(variable) ?? new Set()).add(path));
+  return [...places]
+    .filter(([, paths]) => paths.size > 1)
+    .map(([variable, paths]) => `${[...paths].join(' and ')}: ${variable} is read in two places`);
 }
 
 export interface Manifest {

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import {
+  noStatistics,
   rdpConfigSchema,
   recordingConfigSchema,
   type SessionDocument,
@@ -457,16 +458,7 @@ function sessionOf(sessionId: string): SessionDocument {
     recording_config: recordingConfigSchema.parse({}),
     storage_config: storageConfigSchema.parse({ max_size_gb: 1000 }),
     metadata: {},
-    statistics: {
-      duration_seconds: 0,
-      chunks_count: 0,
-      size_bytes: 0,
-      frame_count: 0,
-      dropped_frames: 0,
-      error_count: 0,
-      average_fps: 0,
-      compression_ratio: 0,
-    },
+    statistics: noStatistics,
     end_reason: null,
     end_message: null,
     merkle_root: null,

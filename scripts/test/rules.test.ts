@@ -65,6 +65,14 @@ test('code of another thread is found, however far away', () => {
   assert.deepEqual(checkRules([worker, page]), ['apps/console/src/player/c.ts: a worker has no page']);
 });
 
+test('a variable with two readers is found, wherever they are', () => {
+  const reading = (path: string, call: string) => ({ path, text: `const value = ${call};` });
+  const first = reading('services/x/src/config.ts', "readInteger(environment, 'SOME_LIMIT', bounds)");
+  const second = reading('apps/y/src/z.ts', "integer('SOME_LIMIT', 1, 2, 3)");
+  assert.match(checkRules([first, second]).join(), /config\.ts and apps\/y.*: SOME_LIMIT is read in two places/);
+  assert.deepEqual(checkRules([first, reading('apps/y/src/z.ts', "readText(environment, 'OTHER_LIMIT', '')")]), []);
+});
+
 test('a manifest that hides or invents a dependency is found', () => {
   const source = (path: string, text: string) => ({ path, text });
   const sources = [

@@ -3,16 +3,18 @@
  *
  * ```
  * <prefix>/<session>/<index>.chunk   sealed chunk files, written once
- * <prefix>/<session>/leaves.bin      leaf and seal of chunk i at byte 224 × i
+ * <prefix>/<session>/leaves.bin      leaf and seal of chunk i at byte LEAF_RECORD_BYTES × i
  * <prefix>/<session>/wraps.json, records/…   what opens and proves them (fs-kept-files.ts)
  * <prefix>/<session>/side/<name>     sidecars, which can be made again
  * tmp/                               files on their way; a crash leaves them here
  * ```
  */
+
 import { createHash, randomBytes } from 'node:crypto';
 import { type FileHandle, link, open, opendir, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type KeyWrap, LucidError, sessionIdSchema } from '@lucid-sessions/contract';
+import { LEAF_RECORD_BYTES } from '@lucid-sessions/evidence';
 import type { ChunkStore } from '@lucid-sessions/storage';
 import { type ChunkDisk, realDisk } from './fs-chunk-disk.ts';
 import { DurableFileWriter } from './fs-direct-file.ts';
@@ -30,7 +32,6 @@ import {
   wrapsPaths,
 } from './fs-kept-files.ts';
 
-const sealedLeafBytes = 224;
 const leavesName = 'leaves.bin';
 const temporaryFolder = 'tmp';
 const knownFoldersMax = 10_000;
@@ -235,8 +236,8 @@ export class FsChunkStore implements ChunkStore {
 
   async putLeaf(sessionId: string, index: number, sealedLeaf: Uint8Array): Promise<void> {
     fileName(index);
-    if (sealedLeaf.length !== sealedLeafBytes)
-      throw new LucidError('invalidRequest', `leaf and seal have ${sealedLeafBytes} bytes`);
+    if (sealedLeaf.length !== LEAF_RECORD_BYTES)
+      throw new LucidError('invalidRequest', `leaf and seal have ${LEAF_RECORD_BYTES} bytes`);
     const folder = this.#folder(sessionId);
     await guarded('writing a leaf', async () => {
       await this.#makeFolder(folder);
@@ -244,9 +245,9 @@ export class FsChunkStore implements ChunkStore {
       const present = await absentAsNull(() => this.#disk.open(path, 'r+'));
       const file = present ?? (await this.#disk.open(path, 'wx+', 0o600));
       try {
-        if ((await file.stat()).size < index * sealedLeafBytes)
+        if ((await file.stat()).size < index * LEAF_RECORD_BYTES)
           throw new LucidError('storage', 'leaves before this one are missing; restart storage to restore them');
-        await file.write(sealedLeaf, 0, sealedLeafBytes, index * sealedLeafBytes);
+        await file.write(sealedLeaf, 0, LEAF_RECORD_BYTES, index * LEAF_RECORD_BYTES);
         await file.datasync();
       } finally {
         await file.close();
@@ -259,7 +260,7 @@ export class FsChunkStore implements ChunkStore {
   async readLeaves(sessionId: string): Promise<Uint8Array> {
     const path = join(this.#folder(sessionId), leavesName);
     const bytes = await guarded('reading leaves', () => readWhole(path));
-    return bytes === null ? new Uint8Array(0) : bytes.subarray(0, bytes.length - (bytes.length % sealedLeafBytes));
+    return bytes === null ? new Uint8Array(0) : bytes.subarray(0, bytes.length - (bytes.length % LEAF_RECORD_BYTES));
   }
 
   async leavesTail(sessionId: string): Promise<{ count: number; last: Uint8Array | null }> {
@@ -268,10 +269,10 @@ export class FsChunkStore implements ChunkStore {
       const file = await absentAsNull(() => open(path, 'r'));
       if (file === null) return { count: 0, last: null };
       try {
-        const count = Math.floor((await file.stat()).size / sealedLeafBytes);
+        const count = Math.floor((await file.stat()).size / LEAF_RECORD_BYTES);
         if (count === 0) return { count, last: null };
-        const last = new Uint8Array(sealedLeafBytes);
-        await readAt(file, last, (count - 1) * sealedLeafBytes);
+        const last = new Uint8Array(LEAF_RECORD_BYTES);
+        await readAt(file, last, (count - 1) * LEAF_RECORD_BYTES);
         return { count, last };
       } finally {
         await file.close();

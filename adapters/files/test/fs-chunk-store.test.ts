@@ -3,6 +3,7 @@ import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm, truncate, utimes, w
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { LEAF_RECORD_BYTES } from '@lucid-sessions/evidence';
 import { chunkStoreSuite, collect } from '@lucid-sessions/storage/suites';
 import { FsChunkStore, realDisk } from '../src/index.ts';
 
@@ -41,12 +42,12 @@ test('an empty disk has nothing to recover', async () => {
 
 test('a torn last leaf is left out and then overwritten', async () => {
   const { path, store, dispose } = await home();
-  const leaf = new Uint8Array(224).fill(3);
+  const leaf = new Uint8Array(LEAF_RECORD_BYTES).fill(3);
   await store.putLeaf('s1', 0, leaf);
   await store.putLeaf('s1', 1, leaf);
   await truncate(join(path, 's1', 's1', 'leaves.bin'), 300);
   assert.equal((await store.leavesTail('s1')).count, 1);
-  assert.equal((await store.readLeaves('s1')).length, 224);
+  assert.equal((await store.readLeaves('s1')).length, LEAF_RECORD_BYTES);
   await store.putLeaf('s1', 1, leaf.fill(4));
   assert.deepEqual((await store.leavesTail('s1')).last, leaf);
   await dispose();
@@ -68,10 +69,10 @@ test('a name that could not be made durable is made durable by the next try', as
   for (const broken of [dirname(folder), folder]) {
     const store = new FsChunkStore({ path, disk });
     failing = broken;
-    await assert.rejects(store.putLeaf('s1', 0, new Uint8Array(224)), { status: 500 });
+    await assert.rejects(store.putLeaf('s1', 0, new Uint8Array(LEAF_RECORD_BYTES)), { status: 500 });
     failing = '';
     synced.clear();
-    await store.putLeaf('s1', 0, new Uint8Array(224));
+    await store.putLeaf('s1', 0, new Uint8Array(LEAF_RECORD_BYTES));
     assert.ok(synced.has(broken), 'the retry of a failed name makes it durable');
     assert.ok(synced.has(folder));
   }
@@ -93,7 +94,7 @@ test('what the disk refuses is a storage error without a path, and leaves no hal
   };
   await failed(store.putFile('s1', 1, new Uint8Array(10), { replace: true }));
   await failed(store.readFile('s1', 1));
-  await failed(store.putLeaf('s1', 0, new Uint8Array(224)));
+  await failed(store.putLeaf('s1', 0, new Uint8Array(LEAF_RECORD_BYTES)));
   assert.deepEqual(await readdir(join(path, 'tmp')), []);
   await dispose();
 });

@@ -1,4 +1,5 @@
 /** The models of the REST contract, as stored: snake_case, bounds inclusive. Passwords have no field here. */
+import type { CompressionName } from '@lucid-sessions/recording';
 import { z } from 'zod';
 
 /** `us`: µs since 1970. */
@@ -64,6 +65,12 @@ export const rdpConfigSchema = z.strictObject({
 });
 export type RdpConfig = z.infer<typeof rdpConfigSchema>;
 
+/** The names of `recording`, whose types this room may see and not its values: the compiler takes none more and none less. */
+const compressions = { none: 'none', zstd: 'zstd', gzip: 'gzip', lz4: 'lz4' } as const satisfies {
+  [N in CompressionName]: N;
+};
+export const compressionSchema = z.enum(compressions);
+
 export const recordingConfigSchema = z.strictObject({
   frame_rate: z.int().min(1).max(120).default(30),
   resolution: z
@@ -75,7 +82,7 @@ export const recordingConfigSchema = z.strictObject({
     }, 'must be WxH between 320x240 and 7680x4320')
     .default('1920x1080'),
   quality: z.enum(['low', 'medium', 'high', 'ultra']).default('high'),
-  compression: z.enum(['none', 'zstd', 'lz4', 'gzip']).default('zstd'),
+  compression: compressionSchema.default('zstd'),
   bitrate: z.int().min(1000).max(50_000_000).default(2_000_000),
   audio_enabled: z.boolean().default(false),
   cursor_enabled: z.boolean().default(true),

@@ -6,6 +6,7 @@
  * Units last: `…Us` microseconds, `…Ms` milliseconds, `…Bytes` bytes. Wall-clock instants are µs since 1970 as numbers
  * (< 2^53 until the year 2255). Hashes are lower-case hex strings in values and raw bytes in files.
  */
+import type { CompressionName } from '@lucid-sessions/recording';
 import type { RecordingConfig, SessionDocument, SessionStatus, Unreplayable } from './models.ts';
 
 export type HexHash = string;
@@ -189,6 +190,16 @@ export interface RecordingStatistics {
   updatesCount: number;
 }
 
+/** Of a recording that has not begun, or of which nothing was told. */
+export const noRecordingStatistics: RecordingStatistics = {
+  framesCount: 0,
+  relayedBytes: 0,
+  framesDropped: 0,
+  errorsCount: 0,
+  durationUs: 0,
+  updatesCount: 0,
+};
+
 /** As they are told when a recording is over: null where its chunks are all that is left, and nobody could count what is in them. */
 export type FinalStatistics = Omit<RecordingStatistics, 'framesCount' | 'updatesCount'> & {
   framesCount: number | null;
@@ -315,7 +326,7 @@ export interface ChunkReceipt {
   fileSha256: HexHash;
   fileBytes: number;
   payloadBytes: number;
-  compression: 'none' | 'zstd' | 'gzip' | 'lz4';
+  compression: CompressionName;
   storedAtUs: number;
   /** Whether its leaf is the final one; a chunk that is asked for again may have been stored as another kind. */
   final?: boolean;
@@ -455,7 +466,7 @@ export interface StoragePort {
   }>;
   /** The sealed file, or null when it is missing. */
   readChunk(request: { sessionId: string; index: number }): Promise<{ file: Uint8Array | null }>;
-  /** Concatenated leaves and seals (224 bytes each) in order. */
+  /** Leaves and seals one behind the other, in order. */
   readLeaves(request: { sessionId: string }): Promise<{ leaves: Uint8Array }>;
 
   /**

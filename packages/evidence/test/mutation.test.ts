@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { portableDecompressor } from '@lucid-sessions/recording';
-import { bundleNames, memoryBundle, verifyBundle } from '../src/index.ts';
+import { bundleNames, LEAF_RECORD_BYTES, memoryBundle, verifyBundle } from '../src/index.ts';
 import { dek, filesOf, fitDescription, options, record } from './recording-fixture.ts';
 
 /** Set MUTATIONS=20000 or more for the long form, MUTATION_SEED for another run. */
@@ -85,11 +85,11 @@ const mutations: Record<string, (random: Random, files: Files, others: Files) =>
   },
   'swaps two leaves': (random, files) => {
     const leaves = files.get(bundleNames.leaves)!;
-    const [a, b] = [random(leaves.length / 224), random(leaves.length / 224)];
+    const [a, b] = [random(leaves.length / LEAF_RECORD_BYTES), random(leaves.length / LEAF_RECORD_BYTES)];
     if (a === b) return false;
     edit(files, bundleNames.leaves, (bytes) => {
-      bytes.set(leaves.subarray(a * 224, a * 224 + 224), b * 224);
-      bytes.set(leaves.subarray(b * 224, b * 224 + 224), a * 224);
+      bytes.set(leaves.subarray(a * LEAF_RECORD_BYTES, (a + 1) * LEAF_RECORD_BYTES), b * LEAF_RECORD_BYTES);
+      bytes.set(leaves.subarray(b * LEAF_RECORD_BYTES, (b + 1) * LEAF_RECORD_BYTES), a * LEAF_RECORD_BYTES);
       return bytes;
     });
     return true;

@@ -5,6 +5,7 @@ import { decompressLz4Frame } from './lz4-frame.ts';
 /** Ids as they stand in bits 8–11 of a chunk header's flags. `lz4` is the LZ4 frame format. */
 export const compressionIds = { none: 0, zstd: 1, gzip: 2, lz4: 3 } as const;
 export type CompressionName = keyof typeof compressionIds;
+export const compressionNames = Object.keys(compressionIds) as CompressionName[];
 
 /** The name of an id. Throws `DecodeError('unsupported')`. */
 export function compressionName(id: number): CompressionName {

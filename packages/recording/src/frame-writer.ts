@@ -3,10 +3,9 @@ import {
   FRAME_HEADER_BYTES,
   type FrameKind,
   PAYLOAD_HEADER_BYTES,
+  writeFrameHeader,
   writePayloadHeader,
 } from './frame.ts';
-
-const U32 = 0x1_0000_0000;
 
 /**
  * Appends frames into one buffer. Made for the relay's hot path: a frame costs one header of five stores and one copy,
@@ -56,11 +55,7 @@ export class FrameWriter {
       if (this.#fixed) return false;
       this.#grow(end);
     }
-    const view = this.#view;
-    view.setUint32(at, ((kind & 0xff) << 24) | ((flags & 0xff) << 16) | (channelId & 0xffff));
-    view.setUint32(at + 4, length);
-    view.setUint32(at + 8, Math.floor(timeUs / U32));
-    view.setUint32(at + 12, timeUs % U32);
+    writeFrameHeader(this.#view, at, kind, flags, channelId, length, timeUs);
     this.#bytes.set(body, at + FRAME_HEADER_BYTES);
     this.#length = end;
     this.#framesCount += 1;

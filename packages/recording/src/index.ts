@@ -10,6 +10,7 @@ export {
   type CompressionName,
   compressionIds,
   compressionName,
+  compressionNames,
   type Decompressor,
   portableDecompressor,
 } from './compression.ts';
@@ -23,6 +24,7 @@ export {
   FRAME_HEADER_BYTES,
   type Frame,
   type FrameKind,
+  frameBytesAt,
   frameFlags,
   frameKinds,
   PAYLOAD_BYTES_MAX,
@@ -31,6 +33,8 @@ export {
   readFrames,
   readPayload,
   readPayloadHeader,
+  writeFrameHeader,
+  writeFrameTime,
   writePayloadHeader,
 } from './frame.ts';
 export { FrameWriter } from './frame-writer.ts';

@@ -5,7 +5,9 @@ import {
   EnvironmentError,
   readInteger,
   readPort,
-  readRetentionDays,
+  readRdpPort,
+  readRetentionDaysDefault,
+  readServicePort,
   readText,
   readUrl,
 } from '@lucid-sessions/kit';
@@ -89,7 +91,7 @@ function readDeleteReason(environment: Environment): ApiConfig['deleteReason'] {
 export function readApiEnv(environment: Environment, version: string): ApiConfig {
   return {
     host: readText(environment, 'LUCID_API_HOST', '127.0.0.1'),
-    port: readPort(environment, 'SESSION_API_PORT', 8087),
+    port: readServicePort(environment, 'SESSION_API_PORT'),
     jwt: {
       key: readJwtKey(environment),
       issuer: environment.LUCID_JWT_ISSUER || null,
@@ -98,12 +100,12 @@ export function readApiEnv(environment: Environment, version: string): ApiConfig
     rateLimits: readRateLimits(environment),
     gateway: {
       host: readText(environment, 'LUCID_PUBLIC_RDP_HOST', 'localhost'),
-      port: readPort(environment, 'LUCID_PUBLIC_RDP_PORT', readPort(environment, 'RDP_LISTEN_PORT', 3389)),
+      port: readPort(environment, 'LUCID_PUBLIC_RDP_PORT', readRdpPort(environment)),
     },
     publicUrl: environment.LUCID_PUBLIC_URL ? readUrl(environment, 'LUCID_PUBLIC_URL', '') : '',
     trustProxy: readProxyTrust(environment, 'LUCID_TRUST_PROXY'),
     version,
-    retentionDaysDefault: readRetentionDays(environment, 'LUCID_RETENTION_DAYS_DEFAULT'),
+    retentionDaysDefault: readRetentionDaysDefault(environment),
     deleteReason: readDeleteReason(environment),
   };
 }

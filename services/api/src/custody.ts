@@ -1,6 +1,7 @@
 /** The signed chain of who had a recording in hands: every view, export, verification and deletion. */
 import { createHash } from 'node:crypto';
 import { isLucidError } from '@lucid-sessions/contract';
+import { KeyedQueue } from '@lucid-sessions/kit';
 import type { ApiDeps, Call } from './call.ts';
 
 export type CustodyAction = 'view' | 'export' | 'verify' | 'delete' | 'key_shred';
@@ -10,12 +11,13 @@ type Entry = { sessionId: string; actor: string; action: CustodyAction; detail: 
 
 /** Other processes write to the same chain: who is late signs again behind them. */
 const triesMax = 50;
+/** Records of one session that may wait to be signed. */
+const waitingMax = 1000;
 
 /** Records of a session name the one before: of one process they are signed one after the other. */
 export class Custody {
   readonly #deps: Pick<ApiDeps, 'storage' | 'processor' | 'nowUs'>;
-  /** By session, while some are on their way. */
-  readonly #tails = new Map<string, Promise<unknown>>();
+  readonly #queue = new KeyedQueue(waitingMax);
 
   constructor(deps: Pick<ApiDeps, 'storage' | 'processor' | 'nowUs'>) {
     this.#deps = deps;
@@ -23,15 +25,7 @@ export class Custody {
 
   /** Signed and stored when it resolves. */
   add(entry: Entry): Promise<void> {
-    const { sessionId } = entry;
-    const mine = (this.#tails.get(sessionId) ?? Promise.resolve()).then(() => this.#append(entry));
-    const tail = mine
-      .catch(() => {})
-      .then(() => {
-        if (this.#tails.get(sessionId) === tail) this.#tails.delete(sessionId);
-      });
-    this.#tails.set(sessionId, tail);
-    return mine;
+    return this.#queue.run(entry.sessionId, () => this.#append(entry));
   }
 
   async #append(entry: Entry): Promise<void> {

@@ -1,4 +1,5 @@
 /** Stored documents as the contract answers them. */
+
 import {
   type AuditEvent,
   type auditEventSchema,
@@ -12,6 +13,7 @@ import {
   type SessionDocument,
   type sessionSchema,
 } from '@lucid-sessions/contract';
+import { decodeLeafFlags, type LeafFlags } from '@lucid-sessions/evidence';
 import type { z } from 'zod';
 
 export const isoOrNull = (atUs: number | null) => (atUs === null ? null : isoOf(atUs));
@@ -55,14 +57,10 @@ export function sessionView(session: SessionDocument, publicUrl: string): z.outp
 
 export const recordingUrl = (sessionId: string, publicUrl: string) => `${publicUrl}/sessions/${sessionId}`;
 
-/** Flags of a leaf (docs/format.md). */
-const leafFlags = { recovered: 0x01, gapBefore: 0x02, final: 0x04 };
-
 export const storedRatio = (storedBytes: number, recordedBytes: number) =>
   recordedBytes > 0 ? Math.min(1, Number((storedBytes / recordedBytes).toFixed(4))) : 0;
 
-const qualityOf = (flags: number) =>
-  100 - ((flags & leafFlags.gapBefore) !== 0 ? 50 : 0) - ((flags & leafFlags.recovered) !== 0 ? 10 : 0);
+const qualityOf = ({ gapBefore, recovered }: LeafFlags) => 100 - (gapBefore ? 50 : 0) - (recovered ? 10 : 0);
 
 export function chunkView(chunk: ChunkMetadata): z.output<typeof chunkSchema> {
   return {
@@ -77,25 +75,26 @@ export function chunkView(chunk: ChunkMetadata): z.output<typeof chunkSchema> {
     merkle_hash: chunk.leafHash,
     storage_path: chunk.storagePath,
     compression_ratio: storedRatio(chunk.fileBytes, chunk.payloadBytes),
-    quality_score: qualityOf(chunk.flags),
+    quality_score: qualityOf(decodeLeafFlags(chunk.flags)),
     encryption_key_id: chunk.keyId,
     file_sha256: chunk.fileSha256,
   };
 }
 
 export function chunkDetailView(chunk: ChunkMetadata): z.output<typeof chunkDetail> {
+  const flags = decodeLeafFlags(chunk.flags);
   return {
     ...chunkView(chunk),
     processing_info: {
       compression_ratio: storedRatio(chunk.fileBytes, chunk.payloadBytes),
       compression: chunk.compression,
       encryption_enabled: chunk.keyId !== '',
-      quality_score: qualityOf(chunk.flags),
+      quality_score: qualityOf(flags),
       recorded_bytes: chunk.payloadBytes,
       stored_at: isoOf(chunk.storedAtUs),
-      recovered: (chunk.flags & leafFlags.recovered) !== 0,
-      gap_before: (chunk.flags & leafFlags.gapBefore) !== 0,
-      final: (chunk.flags & leafFlags.final) !== 0,
+      recovered: flags.recovered,
+      gap_before: flags.gapBefore,
+      final: flags.final,
     },
   };
 }

@@ -1,10 +1,7 @@
 import { type KeyWrap, LucidError, type SessionDocument, type StoragePort } from '@lucid-sessions/contract';
-import { openSidecar, sealSidecar, sessionKeys } from '@lucid-sessions/evidence';
+import { decodeLeafFlags, openSidecar, sealSidecar, sessionKeys } from '@lucid-sessions/evidence';
 import type { KeepPolicy } from '@lucid-sessions/recording/session-index';
 import { type Crypto, DecodeError } from '@lucid-sessions/wire';
-
-/** Place of "last chunk" in a chunk's flags. */
-const flagFinal = 0x04;
 
 export interface RecordingShelfOptions {
   storage: StoragePort;
@@ -54,7 +51,7 @@ export class RecordingShelf {
 
   async chunk(sessionId: string, index: number): Promise<{ last: boolean; fileBytes: number }> {
     const { chunk } = await this.#options.storage.getChunk({ sessionId, index });
-    return { last: ((chunk?.flags ?? 0) & flagFinal) !== 0, fileBytes: chunk?.fileBytes ?? 0 };
+    return { last: decodeLeafFlags(chunk?.flags ?? 0).final, fileBytes: chunk?.fileBytes ?? 0 };
   }
 
   /** Null when the file is missing. */

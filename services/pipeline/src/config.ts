@@ -3,19 +3,16 @@ import type { Unreplayable } from '@lucid-sessions/contract';
 import {
   type Environment,
   EnvironmentError,
+  type InternalService,
   readInteger,
+  readInternalService,
   readLeaveIn,
-  readPort,
-  readRetentionDays,
-  readSecret,
+  readRetentionDaysDefault,
+  readSessionsMax,
   readText,
 } from '@lucid-sessions/kit';
 
-export interface PipelineConfig {
-  host: string;
-  port: number;
-  serviceSecret: string;
-  dataDir: string;
+export interface PipelineConfig extends InternalService {
   limits: PipelineLimits;
 }
 
@@ -116,10 +113,7 @@ function readSwitch(environment: Environment, variable: string, fallback: 'on' |
 
 export function readPipelineEnv(environment: Environment): PipelineConfig {
   return {
-    host: readText(environment, 'LUCID_BIND_HOST', '127.0.0.1'),
-    port: readPort(environment, 'SESSION_PIPELINE_PORT', 8083),
-    serviceSecret: readSecret(environment, 'LUCID_SERVICE_SECRET', 32),
-    dataDir: readText(environment, 'LUCID_DATA_DIR', './data'),
+    ...readInternalService(environment, 'SESSION_PIPELINE_PORT'),
     limits: {
       ...defaultLimits,
       anchorRechecksMs: readRechecks(environment),
@@ -130,12 +124,8 @@ export function readPipelineEnv(environment: Environment): PipelineConfig {
       bulkCompression: readSwitch(environment, 'RDP_BULK_COMPRESSION', 'on'),
       rdpFileDays: readInteger(environment, 'LUCID_RDP_FILE_DAYS', { min: 0, max: 3650, fallback: 0 }),
       reconnectSeconds: readInteger(environment, 'LUCID_RECONNECT_SECONDS', { min: 0, max: 86_400, fallback: 300 }),
-      retentionDaysDefault: readRetentionDays(environment, 'LUCID_RETENTION_DAYS_DEFAULT'),
-      concurrentSessionsMax: readInteger(environment, 'MAX_CONCURRENT_SESSIONS', {
-        min: 1,
-        max: 100_000,
-        fallback: 100,
-      }),
+      retentionDaysDefault: readRetentionDaysDefault(environment),
+      concurrentSessionsMax: readSessionsMax(environment),
     },
   };
 }

@@ -9,9 +9,9 @@ import {
   type StoragePort,
 } from '@lucid-sessions/contract';
 import { logEntry } from '@lucid-sessions/evidence';
+import type { KeyedQueue } from '@lucid-sessions/kit';
 import type { AttemptAudit } from './attempt-audit.ts';
 import type { PipelineLimits } from './config.ts';
-import type { KeyedLock } from './keyed-lock.ts';
 import type { Anchor, JobQueue, Journal, JournalStore, TransparencyLog } from './ports.ts';
 import type { Reservations } from './reservations.ts';
 import {
@@ -44,7 +44,7 @@ export interface PipelineDeps {
 export interface Context {
   deps: PipelineDeps;
   limits: PipelineLimits;
-  locks: KeyedLock;
+  locks: KeyedQueue;
   /** Sessions with a connection, or about to have one. */
   connected: Set<string>;
   /** Connections that were told of a session and are not admitted yet. */

@@ -2,6 +2,7 @@
 import {
   type FinalStatistics,
   LucidError,
+  noRecordingStatistics,
   recordedOutcome,
   type SessionDocument,
   type SessionOutcome,
@@ -9,7 +10,7 @@ import {
 import { type Context, loadJournal, loadSession, logRecord, stateOf, step, tryStep } from './context.ts';
 import type { JobHandler } from './job-runner.ts';
 import type { Journal } from './ports.ts';
-import { noRecordingStatistics, sessionStatistics } from './statistics.ts';
+import { sessionStatistics } from './statistics.ts';
 
 /**
  * Figures of a recording whose recorder could not tell them itself: what its chunks hold, and until when. Else the recorder's.

@@ -3,6 +3,7 @@ import {
   type EndReason,
   type FinalStatistics,
   isoOf,
+  noRecordingStatistics,
   type RecorderReport,
   type RecordingStatistics,
   type SessionDocument,
@@ -19,7 +20,7 @@ import {
   tryStep,
 } from './context.ts';
 import type { Journal } from './ports.ts';
-import { noRecordingStatistics, sessionStatistics } from './statistics.ts';
+import { sessionStatistics } from './statistics.ts';
 
 export interface End {
   atUs: number;

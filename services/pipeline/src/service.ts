@@ -1,5 +1,6 @@
 /** Pipeline Manager: owns every session's life and its place in the log. */
 import { LucidError, type PipelinePort, type ServiceHealth } from '@lucid-sessions/contract';
+import { KeyedQueue } from '@lucid-sessions/kit';
 import { admit, find } from './admit.ts';
 import { anchorHandler } from './anchor-jobs.ts';
 import { anchoringStates, recheckHandler } from './anchor-rechecks.ts';
@@ -14,13 +15,15 @@ import { examined, replayHandler } from './examined.ts';
 import { finaliseHandler } from './finalise.ts';
 import { beginImport } from './imports.ts';
 import { JobRunner } from './job-runner.ts';
-import { KeyedLock } from './keyed-lock.ts';
 import { logProof, logProofs } from './log-proofs.ts';
 import { Reconciler } from './reconcile.ts';
 import { ProgressClock, report } from './reports.ts';
 import { Reservations } from './reservations.ts';
 import { purgeHandler, retentionHandler } from './retention.ts';
 import { control, pipelineStatus } from './status.ts';
+
+/** Calls about one session that may wait for each other. */
+const waitingMax = 1000;
 
 export interface PipelineService extends PipelinePort {
   /** Takes up what an earlier process left, jobs and sessions whose recorder may be gone, and keeps doing so. */
@@ -90,7 +93,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
   const context: Context = {
     deps,
     limits: allLimits,
-    locks: new KeyedLock(),
+    locks: new KeyedQueue(waitingMax),
     connected: new Set(),
     reservations: new Reservations(Math.max(reservationsMin, 16 * allLimits.concurrentSessionsMax), deps.nowUs),
     attemptAudit: new AttemptAudit({

@@ -1,15 +1,6 @@
 /** The contract's statistics out of what recorder and storage count. */
-import type { FinalStatistics, RecordingStatistics, SessionStatistics } from '@lucid-sessions/contract';
+import type { FinalStatistics, SessionStatistics } from '@lucid-sessions/contract';
 import type { Context } from './context.ts';
-
-export const noRecordingStatistics: RecordingStatistics = {
-  framesCount: 0,
-  relayedBytes: 0,
-  framesDropped: 0,
-  errorsCount: 0,
-  durationUs: 0,
-  updatesCount: 0,
-};
 
 const round = (value: number, digits: number) => Number(value.toFixed(digits));
 

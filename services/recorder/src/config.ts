@@ -1,15 +1,21 @@
 /** Configuration of the recorder. Read once, in main. */
-import { hostname } from 'node:os';
 import { parseTargetRule, type TargetPolicy, type TargetRule, type Unreplayable } from '@lucid-sessions/contract';
 import {
   type Environment,
   EnvironmentError,
+  type InternalService,
   parseLeaveIn,
   parseRetentionDays,
+  readChunkBytesMax,
   readInteger,
-  readPort,
-  readSecret,
+  readInternalService,
+  readRdpPort,
+  readRecorderId,
+  readServicePort,
+  readSessionsMax,
   readText,
+  type ServicePortVariable,
+  servicePorts,
 } from '@lucid-sessions/kit';
 
 export interface ListenerRule {
@@ -30,11 +36,7 @@ export interface ListenerRule {
   retentionDays?: number | null;
 }
 
-export interface RecorderConfig {
-  host: string;
-  port: number;
-  serviceSecret: string;
-  dataDir: string;
+export interface RecorderConfig extends InternalService {
   /** Names this recorder in records and leases. */
   recorderId: string;
   listeners: readonly ListenerRule[];
@@ -76,21 +78,18 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
   if ((certificatePath === '') !== (keyPath === ''))
     throw new EnvironmentError('RDP_TLS_KEY', 'and RDP_TLS_CERT must be given together');
   const listeners = [
-    { host: rdpHost, port: readPort(environment, 'RDP_LISTEN_PORT', 3389), target: null },
+    { host: rdpHost, port: readRdpPort(environment), target: null },
     ...readRules(environment, rdpHost),
   ];
-  const sessionsMax = integer('MAX_CONCURRENT_SESSIONS', 1, 10_000, 100);
+  const sessionsMax = readSessionsMax(environment);
   const waitingPerAddressMax = integer('RDP_WAITING_PER_ADDRESS', 4, 20_000, Math.max(200, 2 * sessionsMax));
   return {
-    host: readText(environment, 'LUCID_BIND_HOST', '127.0.0.1'),
-    port: readPort(environment, 'SESSION_RECORDER_PORT', 8084),
-    serviceSecret: readSecret(environment, 'LUCID_SERVICE_SECRET', 32),
-    dataDir: readText(environment, 'LUCID_DATA_DIR', './data'),
-    recorderId: readText(environment, 'LUCID_RECORDER_ID', hostname()).slice(0, 200),
+    ...readInternalService(environment, 'SESSION_RECORDER_PORT'),
+    recorderId: readRecorderId(environment),
     listeners,
     ...(certificatePath === '' ? {} : { certificatePath, keyPath }),
     sessionsMax,
-    chunkBytesMax: integer('CHUNK_SIZE_MB', 1, 64, 10) * mebibyte,
+    chunkBytesMax: readChunkBytesMax(environment),
     chunkAgeMs: integer('LUCID_CHUNK_AGE_MS', 200, 30_000, 30_000),
     spoolBytesMax: integer('LUCID_SPOOL_MAX_MB', 64, 100_000_000, 20_480) * mebibyte,
     handshakeMs: integer('RDP_HANDSHAKE_SECONDS', 1, 600, 30) * 1000,
@@ -123,19 +122,13 @@ function readTargetRules(environment: Environment, variable: string): TargetRule
 
 /** The services' ports count as the product's own also where another process listens on them. */
 function readTargets(environment: Environment, rdpHost: string, listeners: readonly ListenerRule[]): TargetPolicy {
-  const doors = [
-    ['SESSION_PIPELINE_PORT', 8083],
-    ['SESSION_RECORDER_PORT', 8084],
-    ['CHUNK_PROCESSOR_PORT', 8085],
-    ['SESSION_STORAGE_PORT', 8086],
-    ['SESSION_API_PORT', 8087],
-  ] as const;
+  const doors = Object.keys(servicePorts) as ServicePortVariable[];
   return {
     allow: readTargetRules(environment, 'RDP_TARGETS_ALLOW'),
     deny: readTargetRules(environment, 'RDP_TARGETS_DENY'),
     opensLoopback: /^(?:127\.[\d.]+|::1|localhost)$/.test(rdpHost),
     ownPorts: [
-      ...doors.map(([variable, fallback]) => readPort(environment, variable, fallback)),
+      ...doors.map((variable) => readServicePort(environment, variable)),
       ...listeners.map(({ port }) => port),
     ],
   };

@@ -7,6 +7,7 @@ import {
   earlyTargetProblem,
   LucidError,
   mebibytesText,
+  noRecordingStatistics,
   type PipelinePort,
   type ProcessorPort,
   type RecorderPort,
@@ -403,7 +404,7 @@ class RunningRecorder implements Recorder {
       sessionId,
       startedAtUs,
       paused: false,
-      statistics: noStatistics,
+      statistics: noRecordingStatistics,
     }));
     const { run } = this.#imports;
     const importing =
@@ -512,11 +513,3 @@ const unreadCounts = (pdus: number, channels: ReadonlyMap<string, number>): type
 
 const over: Refusal = { code: 'not_startable', message: 'this session is over; create a new one' };
 const shutdownMessage = 'the recorder is being shut down';
-const noStatistics = {
-  framesCount: 0,
-  relayedBytes: 0,
-  framesDropped: 0,
-  errorsCount: 0,
-  durationUs: 0,
-  updatesCount: 0,
-};

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { type Admission, LucidError, rpcClient } from '@lucid-sessions/contract';
+import { type Admission, LucidError, noRecordingStatistics, rpcClient } from '@lucid-sessions/contract';
 import { connectClient, makeCertificate, startDesktop } from '@lucid-sessions/desktop';
 import { ErrorInfo } from '@lucid-sessions/rdp';
 import { readPayload } from '@lucid-sessions/recording';
@@ -216,7 +216,7 @@ test('reports come in order, again and again until they arrive; progress gives w
     retryMsMax: 2,
     onProblem: () => {},
   });
-  const statistics = receiptlessStatistics;
+  const statistics = noRecordingStatistics;
   const sessionId = 'a';
   const sent = [
     queue.send({ kind: 'started', sessionId, atUs: 1, recorderId: 'r', ...addresses }),
@@ -233,15 +233,6 @@ test('reports come in order, again and again until they arrive; progress gives w
 });
 
 const addresses = { connectionId: 'c', clientAddress: '', targetAddress: '' };
-const receiptlessStatistics = {
-  framesCount: 0,
-  relayedBytes: 0,
-  framesDropped: 0,
-  errorsCount: 0,
-  durationUs: 0,
-  updatesCount: 0,
-};
-
 test('reports of a session the pipeline does not have are let go', async () => {
   const problems: string[] = [];
   const queue = new ReportQueue({

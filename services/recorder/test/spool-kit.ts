@@ -1,8 +1,10 @@
 /** Helpers of the spool's tests: an engine on a real directory with a disk that can be told to fail. */
+
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { noRecordingStatistics } from '@lucid-sessions/contract';
 import { FrameWriter, frameKinds } from '@lucid-sessions/recording';
 import { createDisk, type SpoolDisk } from '../src/spool/spool-disk.ts';
 import { SpoolEngine, type SpoolLimits } from '../src/spool/spool-engine.ts';
@@ -158,12 +160,5 @@ export const end = {
   reason: 'client_disconnected',
   message: 'the client went away',
   failed: false,
-  statistics: {
-    framesCount: 0,
-    relayedBytes: 0,
-    framesDropped: 0,
-    errorsCount: 0,
-    durationUs: 0,
-    updatesCount: 0,
-  },
+  statistics: noRecordingStatistics,
 } as const;

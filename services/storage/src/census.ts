@@ -4,7 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { readRecordOf } from '@lucid-sessions/evidence';
-import type { Lanes } from './lanes.ts';
+import type { KeyedQueue } from '@lucid-sessions/kit';
 import type { ChunkStore, MetadataStore } from './stores.ts';
 
 export interface CensusReport {
@@ -23,7 +23,7 @@ export interface CensusOptions {
   metadata: MetadataStore;
   chunks: ChunkStore;
   /** Of one session at a time: what is kept of it changes in its lane only. */
-  lanes: Lanes;
+  lanes: KeyedQueue;
   /** Between sessions. */
   pauseMs?: number;
   /** Between walks. */

@@ -3,14 +3,20 @@
  * holds no key and need not know what a chunk says.
  */
 import { LucidError } from '@lucid-sessions/contract';
-import { decodeLeaf, LEAF_RECORD_BYTES, leafHash, sessionIdBytes, toHex } from '@lucid-sessions/evidence';
+import {
+  decodeLeaf,
+  encodeLeafFlags,
+  LEAF_RECORD_BYTES,
+  leafHash,
+  sessionIdBytes,
+  toHex,
+} from '@lucid-sessions/evidence';
 import { DecodeError } from '@lucid-sessions/wire';
 
 export { LEAF_BYTES as leafBytes, SEAL_BYTES as sealBytes } from '@lucid-sessions/evidence';
 
 /** Leaf and seal, as they lie in leaves.bin. */
 export const sealedLeafBytes = LEAF_RECORD_BYTES;
-const flagsOffset = 5;
 
 export interface LeafFields {
   /** 16 bytes, hex. */
@@ -40,7 +46,7 @@ export function decodeLeafFields(bytes: Uint8Array): LeafFields {
       index: leaf.index,
       openedUs: leaf.openedUs,
       closedUs: leaf.closedUs,
-      flags: bytes[flagsOffset]!,
+      flags: encodeLeafFlags(leaf),
       fileBytes: leaf.fileBytes,
       fileSha256: toHex(leaf.fileSha256),
       previousLeafHash: toHex(leaf.previousLeafHash),

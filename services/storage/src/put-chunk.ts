@@ -11,9 +11,10 @@
  */
 import { createHash } from 'node:crypto';
 import { type ChunkMetadata, LucidError, type SessionDocument, type StoragePort } from '@lucid-sessions/contract';
+import { KeyedQueue } from '@lucid-sessions/kit';
+import { concatBytes } from '@lucid-sessions/wire';
 import { checkBytes, checkIndex, checkSessionId } from './checks.ts';
 import { Histogram } from './histogram.ts';
-import { type Lane, Lanes } from './lanes.ts';
 import { decodeLeafFields, type LeafFields, noLeafHash, sealBytes, sessionUuidOf } from './leaf.ts';
 import type { SpaceWatch } from './space-watch.ts';
 import type { ChainHead, ChunkStore, MetadataStore } from './stores.ts';
@@ -65,9 +66,14 @@ function checkPut(request: PutRequest): LeafFields {
 /** `imported`: its times are those of a file, and say nothing of how long it took to be stored. */
 type Written = { attempted: false } | { attempted: true; written: boolean; imported: boolean };
 
+interface Lane {
+  /** Bytes of files put but not yet in the chain. */
+  pendingBytes: number;
+}
+
 export interface ChunkPutter {
   put(request: PutRequest): Promise<PutAnswer>;
-  lanes: Lanes;
+  lanes: KeyedQueue<Lane>;
   histogram: Histogram;
   /** Why the latest chunk could not be stored, null after one that could. */
   problem(): string | null;
@@ -75,7 +81,7 @@ export interface ChunkPutter {
 
 export function chunkPutter(deps: PutChunkDeps): ChunkPutter {
   const { metadata: rows, chunks } = deps;
-  const lanes = new Lanes(chunksInFlightMax);
+  const lanes = new KeyedQueue<Lane>(chunksInFlightMax, () => ({ pendingBytes: 0 }));
   const histogram = new Histogram();
 
   async function ownsLease(request: PutRequest): Promise<boolean> {
@@ -146,9 +152,7 @@ export function chunkPutter(deps: PutChunkDeps): ChunkPutter {
     }
     // The file there is of an earlier try: no leaf names it, or the head would be further.
     if (!file.attempted || !file.written) await chunks.putFile(sessionId, index, request.file, { replace: true });
-    const sealedLeaf = new Uint8Array(request.leaf.length + request.seal.length);
-    sealedLeaf.set(request.leaf);
-    sealedLeaf.set(request.seal, request.leaf.length);
+    const sealedLeaf = concatBytes(request.leaf, request.seal);
     await chunks.putLeaf(sessionId, index, sealedLeaf);
     const metadata: ChunkMetadata = {
       ...request.metadata,

@@ -1,5 +1,6 @@
 /** Session Storage: the only service that touches chunk files and metadata. */
 import { LucidError, type ServiceHealth, type StoragePort } from '@lucid-sessions/contract';
+import { KeyedQueue } from '@lucid-sessions/kit';
 import { Census, type CensusReport } from './census.ts';
 import {
   checkBytes,
@@ -11,7 +12,6 @@ import {
   recordBytesMax,
   sidecarBytesMax,
 } from './checks.ts';
-import { Lanes } from './lanes.ts';
 import { type ChunkPutter, chunkPutter, isImported } from './put-chunk.ts';
 import { type RecoveryReport, recoverStorage } from './recovery.ts';
 import { SpaceWatch, spaceMessage } from './space-watch.ts';
@@ -142,7 +142,7 @@ interface Shared extends StorageDeps {
   putter: ChunkPutter;
   space: SpaceWatch;
   /** What is kept of a session beside its chunks changes one call after the other. */
-  keeping: Lanes;
+  keeping: KeyedQueue;
   census: Census;
 }
 
@@ -254,7 +254,7 @@ export function createStorageService(deps: StorageDeps): StorageService {
   const { reserve, say = () => {} } = deps;
   const space = new SpaceWatch({ chunks, say, ...(reserve === undefined ? {} : { reserve }) });
   const putter = chunkPutter({ metadata, chunks, nowUs, verifyOnPut: deps.verifyOnPut ?? false, space });
-  const keeping = new Lanes(keepWaitingMax);
+  const keeping = new KeyedQueue(keepWaitingMax);
   const { onError } = deps;
   const census = new Census({ metadata, chunks, lanes: keeping, ...(onError === undefined ? {} : { onError }) });
   const shared: Shared = { ...deps, putter, space, keeping, census };

@@ -1,5 +1,5 @@
 /** Pieces of ClearCodec streams, written from [MS-RDPEGFX] 2.2.4.1. Pixels are opaque words (0xffBBGGRR). */
-import { Writer } from '@lucid-sessions/wire';
+import { joinBytes, Writer } from '@lucid-sessions/wire';
 
 export const glyphIndexFlag = 1;
 export const glyphHitFlag = 2;
@@ -103,12 +103,8 @@ export function clearCodecMessage(message: ClearCodecMessage): Uint8Array {
   const writer = new Writer().u8(message.flags ?? 0).u8(message.sequence);
   if (message.glyphIndex !== undefined) writer.u16le(message.glyphIndex);
   if ((message.flags ?? 0) & glyphHitFlag) return writer.bytes();
-  const join = (parts: readonly Uint8Array[] = []) => {
-    const joined = new Writer();
-    for (const part of parts) joined.slice(part);
-    return joined.bytes();
-  };
-  const parts = [message.residual ?? new Uint8Array(0), join(message.bands), join(message.subcodecs)];
+  const { residual = new Uint8Array(0), bands = [], subcodecs = [] } = message;
+  const parts = [residual, joinBytes(bands), joinBytes(subcodecs)];
   for (const part of parts) writer.u32le(part.length);
   for (const part of parts) writer.slice(part);
   return writer.bytes();

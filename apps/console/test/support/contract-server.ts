@@ -2,11 +2,13 @@
  * A small server that follows the REST contract over sessions held in memory: what the console is developed and tested against.
  * Tests only. It notes every request, and what the browser reports about the content security policy.
  */
+
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join } from 'node:path';
 import type { SessionDocument } from '@lucid-sessions/contract';
+import { noStatistics } from '@lucid-sessions/contract';
 import { SessionIndexer } from '@lucid-sessions/recording/session-index';
 import { evidenceTar, type SealedRecording } from './recording.ts';
 
@@ -402,16 +404,7 @@ export function makeSession(fields: Partial<SessionDocument> & { session_id: str
       archive_enabled: false,
     },
     metadata: { project: 'payments', environment: 'production', owner: 'it-operations', tags: ['change-4711'] },
-    statistics: {
-      duration_seconds: 0,
-      chunks_count: 0,
-      size_bytes: 0,
-      frame_count: 0,
-      dropped_frames: 0,
-      error_count: 0,
-      average_fps: 0,
-      compression_ratio: 1,
-    },
+    statistics: { ...noStatistics, compression_ratio: 1 },
     end_reason: null,
     end_message: null,
     last_attempt: null,

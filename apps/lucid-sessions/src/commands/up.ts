@@ -1,5 +1,5 @@
 /** `up`: runs the services and says where they are. */
-import { type Environment, readRetentionDays } from '@lucid-sessions/kit';
+import { type Environment, readRetentionDaysDefault } from '@lucid-sessions/kit';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
 import { loadAdminToken } from '../server/admin-token.ts';
 import { type RunningLucid, startLucid } from '../server/compose.ts';
@@ -41,7 +41,7 @@ const signal = (): Promise<void> =>
 
 /** Data protection wants a limit, and whoever runs this has to set it. */
 function retentionText(environment: Environment): string {
-  const days = readRetentionDays(environment, 'LUCID_RETENTION_DAYS_DEFAULT');
+  const days = readRetentionDaysDefault(environment);
   if (days !== null) return `recordings are deleted ${days} days after their end unless their session says otherwise`;
   return 'recordings are kept until somebody deletes them; LUCID_RETENTION_DAYS_DEFAULT sets the limit data protection may want';
 }

@@ -1,7 +1,7 @@
 /** Where everything lives in LUCID_DATA_DIR, and the secrets an embedded installation makes for itself on first start. */
 import { chmodSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { type Environment, readText } from '@lucid-sessions/kit';
+import { type Environment, readDataDir } from '@lucid-sessions/kit';
 import { loadOrCreateSecret } from './secret-file.ts';
 
 export const serviceNames = ['storage', 'processor', 'pipeline', 'recorder', 'api'] as const;
@@ -21,7 +21,7 @@ export interface DataDirectory {
 }
 
 export function dataDirectory(environment: Environment): DataDirectory {
-  const root = resolve(readText(environment, 'LUCID_DATA_DIR', './data'));
+  const root = resolve(readDataDir(environment));
   return {
     root,
     keys: join(root, 'keys'),

@@ -1,6 +1,6 @@
 /** Answers about chunks, the pipeline and the evidence of a session. */
 import { z } from 'zod';
-import { replayStates, sessionIdSchema } from '../models.ts';
+import { compressionSchema, replayStates, sessionIdSchema } from '../models.ts';
 import {
   count,
   hexHash,
@@ -48,7 +48,7 @@ export const chunkSchema = z.strictObject({
 export const chunkDetail = chunkSchema.extend({
   processing_info: z.strictObject({
     compression_ratio: ratio,
-    compression: z.enum(['none', 'zstd', 'gzip', 'lz4']),
+    compression: compressionSchema,
     encryption_enabled: z.boolean(),
     quality_score: z.number().min(0).max(100),
     recorded_bytes: count,

@@ -1,4 +1,4 @@
-import { DecodeError } from '@lucid-sessions/wire';
+import { concatBytes, DecodeError } from '@lucid-sessions/wire';
 
 /** One DER element (X.690): definite lengths only, views of the input. */
 export interface DerElement {
@@ -77,14 +77,7 @@ export function writeDer(tag: number, ...contents: Uint8Array[]): Uint8Array {
   const length = contents.reduce((sum, part) => sum + part.length, 0);
   const head =
     length < 0x80 ? [tag, length] : length < 0x100 ? [tag, 0x81, length] : [tag, 0x82, length >> 8, length & 0xff];
-  const bytes = new Uint8Array(head.length + length);
-  bytes.set(head);
-  let at = head.length;
-  for (const part of contents) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+  return concatBytes(Uint8Array.from(head), ...contents);
 }
 
 /** UTCTime or GeneralizedTime in UTC as µs since 1970. Throws `DecodeError`. */

@@ -25,7 +25,7 @@ export interface BundleInput {
   resumes: readonly Uint8Array[];
   erases: readonly Uint8Array[];
   custody: readonly Uint8Array[];
-  /** All leaves and seals of the session, 224 bytes each. */
+  /** All leaves and seals of the session, one behind the other. */
   leaves: Uint8Array;
   /** The chunk file, or null when it is gone. */
   chunk(index: number): MaybePromise<Uint8Array | null>;
@@ -70,7 +70,7 @@ function leafHashes(leaves: Uint8Array): Uint8Array[] {
 /** The files of an evidence bundle, `bundle.json` first. Stream them with `tarStream` or write them to a directory. */
 export async function* bundleEntries(input: BundleInput): AsyncGenerator<BundleEntry, void, undefined> {
   const count = input.leaves.length / LEAF_RECORD_BYTES;
-  if (!Number.isInteger(count)) throw new RangeError('leaves must be whole records of 224 bytes');
+  if (!Number.isInteger(count)) throw new RangeError(`leaves must be whole records of ${LEAF_RECORD_BYTES} bytes`);
   const files = smallFiles(input);
   let [first, last] = [0, count - 1];
   let partial: BundleDescription['partial'] = null;

@@ -11,17 +11,32 @@ export const SEAL_KEY_BYTES = 32;
 /** "LSL1" */
 const MAGIC = 0x4c534c31;
 const VERSION = 1;
-const FLAG_RECOVERED = 0x01;
-const FLAG_GAP_BEFORE = 0x02;
-const FLAG_FINAL = 0x04;
+/** Bits of the byte at `FLAGS_AT`, which chunk metadata repeats. */
+const leafFlagBits = { recovered: 0x01, gapBefore: 0x02, final: 0x04 } as const;
+const FLAGS_AT = 5;
+const FLAGS_KNOWN = 0x07;
 const SEAL_DOMAIN = utf8('lucid-sessions/v1/chunk-seal\0');
 
-/** What the session's Merkle tree holds about one chunk: facts about the ciphertext only. */
-export interface Leaf {
+export interface LeafFlags {
   recovered: boolean;
   gapBefore: boolean;
   /** The last chunk of the session. */
   final: boolean;
+}
+
+export const encodeLeafFlags = ({ recovered, gapBefore, final }: LeafFlags): number =>
+  (recovered ? leafFlagBits.recovered : 0) |
+  (gapBefore ? leafFlagBits.gapBefore : 0) |
+  (final ? leafFlagBits.final : 0);
+
+export const decodeLeafFlags = (flags: number): LeafFlags => ({
+  recovered: (flags & leafFlagBits.recovered) !== 0,
+  gapBefore: (flags & leafFlagBits.gapBefore) !== 0,
+  final: (flags & leafFlagBits.final) !== 0,
+});
+
+/** What the session's Merkle tree holds about one chunk: facts about the ciphertext only. */
+export interface Leaf extends LeafFlags {
   sessionId: Uint8Array;
   index: number;
   /** Wall clock, µs since 1970. */
@@ -48,12 +63,10 @@ function hash(bytes: Uint8Array, what: string): Uint8Array {
 
 export function encodeLeaf(leaf: Leaf): Uint8Array {
   if (leaf.sessionId.length !== 16) throw new RangeError('sessionId must be 16 bytes');
-  const flags =
-    (leaf.recovered ? FLAG_RECOVERED : 0) | (leaf.gapBefore ? FLAG_GAP_BEFORE : 0) | (leaf.final ? FLAG_FINAL : 0);
   return new Writer(LEAF_BYTES)
     .u32be(MAGIC)
     .u8(VERSION)
-    .u8(flags)
+    .u8(encodeLeafFlags(leaf))
     .u16be(0)
     .slice(leaf.sessionId)
     .u64be(BigInt(leaf.index))
@@ -75,12 +88,10 @@ export function decodeLeaf(bytes: Uint8Array): Leaf {
   if (reader.u32be() !== MAGIC) throw new DecodeError('invalid', 'not a leaf: the magic is not LSL1');
   if (reader.u8() !== VERSION) throw new DecodeError('unsupported', 'leaf version is not 1', 4);
   const flags = reader.u8();
-  if ((flags & ~0x07) !== 0) throw new DecodeError('unsupported', 'leaf flags are not all known', 5);
+  if ((flags & ~FLAGS_KNOWN) !== 0) throw new DecodeError('unsupported', 'leaf flags are not all known', FLAGS_AT);
   if (reader.u16be() !== 0) throw new DecodeError('unsupported', 'reserved leaf bytes are not zero', 6);
   return {
-    recovered: (flags & FLAG_RECOVERED) !== 0,
-    gapBefore: (flags & FLAG_GAP_BEFORE) !== 0,
-    final: (flags & FLAG_FINAL) !== 0,
+    ...decodeLeafFlags(flags),
     sessionId: reader.copy(16),
     index: reader.u64beNumber(),
     openedUs: reader.u64beNumber(),

@@ -1,3 +1,4 @@
+import { compressionNames } from '@lucid-sessions/recording';
 import { anyJson, array, boolean, hex, type Infer, integer, literal, nullable, object, string } from './schema.ts';
 
 /** Fields every record begins with. */
@@ -46,7 +47,7 @@ export const openSchema = object(
       {
         persistence: literal('strict', 'best_effort'),
         graphics: literal('passthrough', 'classic'),
-        compression: literal('none', 'zstd', 'gzip', 'lz4'),
+        compression: literal(...compressionNames),
         chunk_bytes_max: integer(1),
         chunk_age_us_max: integer(1),
       },

@@ -1,4 +1,4 @@
-import { DecodeError } from '@lucid-sessions/wire';
+import { DecodeError, joinBytes } from '@lucid-sessions/wire';
 
 /** A state unpacked: the largest screens, their surfaces and caches with room to spare. */
 export const STATE_BYTES_MAX = 512 << 20;
@@ -170,13 +170,7 @@ export async function inflate(bytes: Uint8Array, lengthMax: number): Promise<Uin
   } catch (cause) {
     throw cause instanceof DecodeError ? cause : new DecodeError('invalid', 'packed data is damaged');
   }
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  return joinBytes(parts);
 }
 
 export const compressState = (state: unknown): Promise<Uint8Array<ArrayBuffer>> => deflate(packState(state));

@@ -1,5 +1,14 @@
 import { type ChunkReceipt, type ChunkToSeal, chunkIdOf, LucidError, type StoragePort } from '@lucid-sessions/contract';
-import { decodeLeaf, leafHash, type MerkleTree, SEAL_KEY_BYTES, sealLeaf, toHex } from '@lucid-sessions/evidence';
+import {
+  decodeLeaf,
+  decodeLeafFlags,
+  encodeLeafFlags,
+  leafHash,
+  type MerkleTree,
+  SEAL_KEY_BYTES,
+  sealLeaf,
+  toHex,
+} from '@lucid-sessions/evidence';
 import { type Crypto, equalBytes } from '@lucid-sessions/wire';
 import { persist } from '../persist.ts';
 import type { PaceDecision } from '../pool/pace.ts';
@@ -11,9 +20,6 @@ const aheadMax = 16;
 const parkedMsMax = 20_000;
 /** How often a chunk waits for the one before it to arrive at storage. */
 const overtakesMax = 8;
-/** Place of the flags in a leaf. */
-const leafFlagsOffset = 5;
-const leafFlagFinal = 0x04;
 
 export interface ChainStart extends ChunkContext {
   sessionName: string;
@@ -266,7 +272,7 @@ export class SessionChain {
         closedUs: chunk.closedUs,
         framesCount: chunk.framesCount,
         updatesCount: chunk.updatesCount,
-        flags: link.leaf[leafFlagsOffset]!,
+        flags: encodeLeafFlags(decodeLeaf(link.leaf)),
         keyId: this.#context.keys === null ? '' : toHex(this.#context.dekId),
       },
       epoch: this.epoch,
@@ -332,6 +338,6 @@ export async function findStoredReceipt(storage: StoragePort, chunk: ChunkToSeal
     payloadBytes: chunk.payload.length,
     compression,
     storedAtUs,
-    final: (flags & leafFlagFinal) !== 0,
+    final: decodeLeafFlags(flags).final,
   };
 }

@@ -1,7 +1,8 @@
 import { constants, gzipSync } from 'node:zlib';
+import type { CompressionName } from '@lucid-sessions/recording';
 import { zstdCompressInto } from './zstd-into.ts';
 
-export type Compression = 'none' | 'zstd' | 'gzip' | 'lz4';
+export type Compression = CompressionName;
 
 /** How hard to try: 'fast' never costs the pace of the line, a number is the codec's own level. */
 export type Effort = 'fast' | number;

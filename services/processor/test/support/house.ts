@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   type ChunkToSeal,
+  noStatistics,
   type ProcessorPort,
   rdpConfigSchema,
   recordingConfigSchema,
@@ -127,16 +128,7 @@ export function sessionOf(sessionId: string, choices: SessionChoices = {}): Sess
       compression_enabled: choices.compressionEnabled ?? true,
     }),
     metadata: {},
-    statistics: {
-      duration_seconds: 0,
-      chunks_count: 0,
-      size_bytes: 0,
-      frame_count: 0,
-      dropped_frames: 0,
-      error_count: 0,
-      average_fps: 0,
-      compression_ratio: 0,
-    },
+    statistics: noStatistics,
     end_reason: null,
     end_message: null,
     merkle_root: null,

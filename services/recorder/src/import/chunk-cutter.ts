@@ -1,7 +1,7 @@
 /** Frames of an imported connection into chunks as the spool cuts them, by the capture's own clock. */
 
 import type { ChunkToSeal } from '@lucid-sessions/contract';
-import { type FrameKind, FrameWriter, frameFlags, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
+import { type FrameKind, FrameWriter, frameFlags, frameKinds, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
 import type { FrameTap } from '@lucid-sessions/relay';
 
 export interface CutterOptions {
@@ -63,7 +63,12 @@ export class ChunkCutter implements FrameTap {
   }
 
   begin(flags: number, channelId: number, length: number): void {
-    this.#partial[flags & 1] = { flags, channelId, bytes: new Uint8Array(length), filled: 0 };
+    this.#partial[(flags & frameFlags.serverToClient) === 0 ? 0 : 1] = {
+      flags,
+      channelId,
+      bytes: new Uint8Array(length),
+      filled: 0,
+    };
   }
 
   fill(direction: 0 | 1, bytes: Uint8Array): void {
@@ -73,7 +78,7 @@ export class ChunkCutter implements FrameTap {
     partial.filled += bytes.length;
     if (partial.filled < partial.bytes.length) return;
     this.#partial[direction] = null;
-    this.frame(0, partial.flags, partial.channelId, partial.bytes, this.#lastUs);
+    this.frame(frameKinds.pdu, partial.flags, partial.channelId, partial.bytes, this.#lastUs);
   }
 
   take(): ChunkToSeal[] {

@@ -2,11 +2,14 @@
  * Where the relay's frames of one session are written: straight into a slot of the batch pool, each byte copied once. A
  * PDU that comes in pieces has its place reserved and is filled as they come.
  */
-import { FRAME_HEADER_BYTES, frameKinds } from '@lucid-sessions/recording';
+import {
+  FRAME_HEADER_BYTES,
+  frameFlags,
+  frameKinds,
+  writeFrameHeader,
+  writeFrameTime,
+} from '@lucid-sessions/recording';
 import type { BatchPool } from './batch-pool.ts';
-
-const U32 = 0x1_0000_0000;
-const serverToClient = 0x01;
 
 /** A frame whose PDU is still arriving. */
 interface OpenFrame {
@@ -64,7 +67,7 @@ export class FrameBatch {
     const at = this.#reserve(length, timeUs);
     if (at < 0) return;
     this.#writeHeader(at, frameKinds.pdu, flags, channelId, length, timeUs);
-    this.#open[flags & serverToClient] = { at, length, filled: 0 };
+    this.#open[(flags & frameFlags.serverToClient) === 0 ? 0 : 1] = { at, length, filled: 0 };
   }
 
   /** The next bytes of the PDU that was begun in this direction. */
@@ -187,14 +190,11 @@ export class FrameBatch {
 
   #writeHeader(at: number, kind: number, flags: number, channelId: number, length: number, timeUs: number): void {
     const view = this.#pool.views[this.#slot];
-    view?.setUint32(at, ((kind << 24) | (flags << 16) | channelId) >>> 0);
-    view?.setUint32(at + 4, length);
-    this.#writeTime(at, timeUs);
+    if (view !== undefined) writeFrameHeader(view, at, kind, flags, channelId, length, timeUs);
   }
 
   #writeTime(at: number, timeUs: number): void {
     const view = this.#pool.views[this.#slot];
-    view?.setUint32(at + 8, Math.floor(timeUs / U32));
-    view?.setUint32(at + 12, timeUs % U32);
+    if (view !== undefined) writeFrameTime(view, at, timeUs);
   }
 }

@@ -1,5 +1,7 @@
 /** Reads frames of a session's segments from a frame number on, while the segment may still be written. */
-import { FRAME_HEADER_BYTES } from '@lucid-sessions/recording';
+
+import { frameBytesAt } from '@lucid-sessions/recording';
+import { joinBytes } from '@lucid-sessions/wire';
 import {
   openRecord,
   openSegmentHeader,
@@ -45,7 +47,7 @@ function readHeader(disk: SpoolDisk, file: number, spoolKey: Uint8Array): Return
 /** Bytes of the first `count` frames. */
 function bytesOfFrames(frames: Buffer, count: number): number {
   let at = 0;
-  for (let i = 0; i < count; i += 1) at += FRAME_HEADER_BYTES + frames.readUInt32BE(at + 4);
+  for (let i = 0; i < count; i += 1) at += frameBytesAt(frames, at);
   return at;
 }
 
@@ -105,18 +107,8 @@ export function readLive(
     }
     const from = firstFrame < 0 ? fromFrame : firstFrame;
     const framesCount = firstFrame < 0 ? 0 : place.frame - firstFrame;
-    return { firstFrame: from, framesCount, frames: joined(parts, bytes), place };
+    return { firstFrame: from, framesCount, frames: joinBytes(parts), place };
   } finally {
     disk.close(file);
   }
-}
-
-function joined(parts: Buffer[], bytes: number): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(bytes);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -1,0 +1,44 @@
+/** Work of one key runs one after the other, in order; keys run beside each other. Every key's queue is bounded. */
+import { LucidError } from '@lucid-sessions/contract';
+
+interface Line<S> {
+  state: S;
+  waiting: number;
+  tail: Promise<unknown>;
+}
+
+/** `S`: what the pieces of work that wait for one key know together. It lives as long as one of them does. */
+export class KeyedQueue<S = undefined> {
+  readonly #lines = new Map<string, Line<S>>();
+  readonly #waitingMax: number;
+  readonly #newState: () => S;
+
+  constructor(waitingMax: number, ...[newState]: undefined extends S ? [(() => S)?] : [() => S]) {
+    this.#waitingMax = waitingMax;
+    this.#newState = newState ?? (() => undefined as S);
+  }
+
+  /** `begin` runs at once, where the work is taken at all; a queue that is full is `unavailable`. */
+  run<T>(key: string, work: (state: S) => Promise<T>, begin?: (state: S) => void): Promise<T> {
+    const line = this.#lines.get(key) ?? { state: this.#newState(), waiting: 0, tail: Promise.resolve() };
+    if (line.waiting >= this.#waitingMax)
+      return Promise.reject(
+        new LucidError('unavailable', `at most ${this.#waitingMax} calls may wait for one session; ask again later`),
+      );
+    this.#lines.set(key, line);
+    line.waiting += 1;
+    begin?.(line.state);
+    const result = line.tail.then(() => work(line.state));
+    const leave = () => {
+      line.waiting -= 1;
+      if (line.waiting === 0) this.#lines.delete(key);
+    };
+    line.tail = result.then(leave, leave);
+    return result;
+  }
+
+  /** Resolves when what waits now is done. */
+  async idle(): Promise<void> {
+    await Promise.all([...this.#lines.values()].map(({ tail }) => tail));
+  }
+}

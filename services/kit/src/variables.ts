@@ -1,0 +1,54 @@
+/** Variables more than one service reads: each is read here, with its bounds and what it is without being set. */
+import { hostname } from 'node:os';
+import { type Environment, readInteger, readPort, readRetentionDays, readSecret, readText } from './environment.ts';
+
+const mebibyte = 1024 * 1024;
+const recorderIdMax = 200;
+
+/** Where the services listen, by variable. */
+export const servicePorts = {
+  SESSION_PIPELINE_PORT: 8083,
+  SESSION_RECORDER_PORT: 8084,
+  CHUNK_PROCESSOR_PORT: 8085,
+  SESSION_STORAGE_PORT: 8086,
+  SESSION_API_PORT: 8087,
+} as const;
+export type ServicePortVariable = keyof typeof servicePorts;
+
+export const readServicePort = (environment: Environment, variable: ServicePortVariable): number =>
+  readPort(environment, variable, servicePorts[variable]);
+
+/** What every internal service needs to open its door and find its files. */
+export interface InternalService {
+  host: string;
+  port: number;
+  serviceSecret: string;
+  dataDir: string;
+}
+
+export const readInternalService = (environment: Environment, port: ServicePortVariable): InternalService => ({
+  host: readText(environment, 'LUCID_BIND_HOST', '127.0.0.1'),
+  port: readServicePort(environment, port),
+  serviceSecret: readSecret(environment, 'LUCID_SERVICE_SECRET', 32),
+  dataDir: readDataDir(environment),
+});
+
+export const readDataDir = (environment: Environment): string => readText(environment, 'LUCID_DATA_DIR', './data');
+
+/** Where the front door listens for RDP. */
+export const readRdpPort = (environment: Environment): number => readPort(environment, 'RDP_LISTEN_PORT', 3389);
+
+/** CHUNK_SIZE_MB in bytes: where the recorder closes a chunk is what the processor has room for. */
+export const readChunkBytesMax = (environment: Environment): number =>
+  readInteger(environment, 'CHUNK_SIZE_MB', { min: 1, max: 64, fallback: 10 }) * mebibyte;
+
+export const readSessionsMax = (environment: Environment): number =>
+  readInteger(environment, 'MAX_CONCURRENT_SESSIONS', { min: 1, max: 10_000, fallback: 100 });
+
+/** Who records, as records and leases name it. */
+export const readRecorderId = (environment: Environment): string =>
+  readText(environment, 'LUCID_RECORDER_ID', hostname()).slice(0, recorderIdMax);
+
+/** Of sessions created without one; null: until they are deleted. */
+export const readRetentionDaysDefault = (environment: Environment): number | null =>
+  readRetentionDays(environment, 'LUCID_RETENTION_DAYS_DEFAULT');
