@@ -41,8 +41,33 @@ const takeOverQuietMs = 15_000;
 /** A client that comes and goes must not fill the facts of its manifest. */
 const connectionsMax = 1000;
 
+type Phase =
+  /** It has a connection that is relayed. */
+  | { kind: 'connected' }
+  | ({ kind: 'waiting' } & Waiting)
+  /** Why is known, and the first reason stays; what is on its way still passes. `stoodAtUs`: where its clock stands, when it had been waiting. */
+  | { kind: 'ending'; ending: Ending; stoodAtUs: number | null }
+  | { kind: 'ended'; stoodAtUs: number | null };
+
+/** The last connection, and what is known of it alone; in phase `waiting` the one that was lost. */
+interface Present {
+  readonly relayed: RelayedConnection;
+  info: Partial<Extract<GatewayNote, { type: 'client' }>>;
+  errorInfo: string | null;
+  updatesSeen: number;
+  /** A peer says the same as often as it likes, and each report is written down. */
+  readonly told: Set<string>;
+}
+
+/** What the connections before it came to. */
+interface Earlier {
+  bytes: number;
+  updates: number;
+  unread: number;
+  unknownChannels: ReadonlyMap<string, number>;
+}
+
 const lostReason = 'connection_lost';
-const noCounters = { bytes: 0, updates: 0, unread: 0 };
 /** Names of channels that one session is told of. */
 const unknownNamesMax = 256;
 
@@ -52,38 +77,21 @@ export class RecordedSession {
   readonly #options: RecordedSessionOptions;
   readonly #spool: SpoolSession;
   readonly #tap: FrameTap;
-  /** The last connection; while `#waiting` is set, the one that was lost. */
-  #connection: RelayedConnection;
+  #phase: Phase = { kind: 'connected' };
+  #present: Present;
   #connectionsCount = 0;
-  /** Of the connections before it. */
-  #earlier = noCounters;
-  #unknown: ReadonlyMap<string, number> = new Map();
-  #waiting: Waiting | null = null;
+  #earlier: Earlier = { bytes: 0, updates: 0, unread: 0, unknownChannels: new Map() };
   #paused: { fromUs: number; framesLost: number } | null = null;
-  #framesCount = 0;
-  #framesLost = 0;
-  #errorsCount = 0;
-  #updatesSeen = 0;
-  #droppedSeen = 0;
-  #ending: Ending | null = null;
-  #ended = false;
-  /** Why its chunks are refused; null while they are stored. */
-  #unstorable: string | null = null;
-  #errorInfo: string | null = null;
-  readonly #whenEnded: Promise<void>;
-  #resolveEnded: () => void = () => {};
-  #info: Partial<Extract<GatewayNote, { type: 'client' }>> = {};
-  /** What was told of the present connection: a peer says the same as often as it likes, and each report is written down. */
-  readonly #told = new Set<string>();
+  readonly #counts = { frames: 0, framesLost: 0, errors: 0, droppedSeen: 0 };
+  /** Its chunks are refused. */
+  #isUnstorable = false;
+  readonly #whenEnded = Promise.withResolvers<void>();
 
   constructor(options: RecordedSessionOptions) {
     const { ticket, spool } = options;
     this.#options = options;
     this.sessionId = ticket.sessionId;
     this.startedUs = options.wallUs();
-    this.#whenEnded = new Promise((resolve) => {
-      this.#resolveEnded = resolve;
-    });
     this.#spool = spool.open(ticket.sessionId, {
       onFailed: (_, message, fromUs) => {
         this.#openGap(fromUs, message);
@@ -92,7 +100,7 @@ export class RecordedSession {
       onGap: ({ fromUs, toUs, framesLost, reason }) => this.#gap(fromUs, toUs, framesLost, reason),
     });
     this.#tap = this.#makeTap();
-    this.#connection = this.#relayed(options);
+    this.#present = this.#presentOf(options);
   }
 
   /** Begins to relay. What has come already may end the session before this returns. */
@@ -104,12 +112,12 @@ export class RecordedSession {
   }
 
   get statistics(): RecordingStatistics {
-    const { bytes, updates } = this.#connection.counters;
+    const { bytes, updates } = this.#present.relayed.counters;
     return {
-      framesCount: this.#framesCount,
+      framesCount: this.#counts.frames,
       relayedBytes: this.#earlier.bytes + bytes,
-      framesDropped: this.#framesLost + this.#spool.batch.framesDropped,
-      errorsCount: this.#errorsCount,
+      framesDropped: this.#counts.framesLost + this.#spool.batch.framesDropped,
+      errorsCount: this.#counts.errors,
       durationUs: this.#nowUs(),
       updatesCount: this.#earlier.updates + updates,
     };
@@ -117,8 +125,9 @@ export class RecordedSession {
 
   /** What was recorded without being understood: PDUs that could not be read, and those of the client on unknown channels, by name. */
   get unread(): { pdus: number; channels: ReadonlyMap<string, number> } {
-    const { unread } = this.#connection.counters;
-    const channels = added(this.#unknown, this.#connection.unknownChannels);
+    const { relayed } = this.#present;
+    const { unread } = relayed.counters;
+    const channels = added(this.#earlier.unknownChannels, relayed.unknownChannels);
     return { pdus: this.#earlier.unread + unread, channels };
   }
 
@@ -128,22 +137,23 @@ export class RecordedSession {
 
   /** It has no connection; its client may come back. */
   get isWaiting(): boolean {
-    return this.#waiting !== null;
+    return this.#phase.kind === 'waiting';
   }
 
   /** Monotonic, µs: how long the present connection has been connecting; null when it has a desktop, or when there is none. */
   get connectingSinceUs(): number | null {
-    return this.#connection.activated || this.#waiting !== null ? null : this.#connection.begunUs;
+    const { relayed } = this.#present;
+    return relayed.activated || this.isWaiting ? null : relayed.begunUs;
   }
 
   /** Monotonic, µs: when its user last did something. */
   get lastInputUs(): number {
-    return this.#connection.lastInputUs;
+    return this.#present.relayed.lastInputUs;
   }
 
   /** Resolves when both sockets are let go and the recording is closed. */
   get whenEnded(): Promise<void> {
-    return this.#whenEnded;
+    return this.#whenEnded.promise;
   }
 
   /** Resolves when all that was recorded so far is durable. */
@@ -153,10 +163,12 @@ export class RecordedSession {
 
   /** µs since the session's start; the clock stands while nobody is connected. */
   #nowUs(): number {
-    return this.#waiting?.atUs ?? this.#spool.nowUs();
+    const phase = this.#phase;
+    const stoodAtUs = phase.kind === 'waiting' ? phase.atUs : phase.kind === 'connected' ? null : phase.stoodAtUs;
+    return stoodAtUs ?? this.#spool.nowUs();
   }
 
-  #relayed(connection: ReadyConnection): RelayedConnection {
+  #presentOf(connection: ReadyConnection): Present {
     const { spool } = this.#options;
     const relayed = new RelayedConnection({
       connection,
@@ -165,26 +177,22 @@ export class RecordedSession {
       monotonicUs: () => spool.monotonicUs(),
       hasRoom: () => spool.hasRoom,
       onEvent: (event) => this.#on(event),
-      onStep: () => this.#count(relayed),
+      onStep: () => this.#count(),
       onViolation: (message) => {
-        this.#errorsCount += 1;
+        this.#counts.errors += 1;
         const ending: Ending = { reason: 'protocol_violation', message, failed: true };
         this.#end(ending, ErrorInfo.serverDeniedConnection.code);
       },
       onLeft: (side) => this.#left(side),
       onClosed: () => this.#connectionClosed(),
     });
-    return relayed;
+    return { relayed, info: {}, errorInfo: null, updatesSeen: 0, told: new Set() };
   }
 
   /** What the recording says of the connection, and its first frames; then it is relayed. */
   #begin(atUs: number): void {
-    const { clientAddress, clientTls, targetAddress, beforeTls, facts } = this.#connection.connection;
+    const { clientAddress, clientTls, targetAddress, beforeTls, facts } = this.#present.relayed.connection;
     this.#connectionsCount += 1;
-    this.#updatesSeen = 0;
-    this.#errorInfo = null;
-    this.#info = {};
-    this.#told.clear();
     const connected = { atUs, clientAddress, targetAddress, ...(clientTls === '' ? {} : { tls: clientTls }) };
     this.#fact({ kind: 'connected', ...connected });
     this.#note({ type: 'connected', ...connected });
@@ -200,7 +208,7 @@ export class RecordedSession {
       }
       if (fact.kind === 'downgrade') this.#note({ type: 'downgrade', what: fact.what });
     }
-    this.#connection.start();
+    this.#present.relayed.start();
   }
 
   /** Frames go to the spool, or nowhere while the recording is paused. */
@@ -214,7 +222,7 @@ export class RecordedSession {
           this.#paused.framesLost += 1;
           return;
         }
-        this.#framesCount += 1;
+        this.#counts.frames += 1;
         batch.frame(kind, flags, channelId, bytes, timeUs);
       },
       begin: (flags, channelId, length, timeUs) => {
@@ -224,7 +232,7 @@ export class RecordedSession {
           this.#paused.framesLost += 1;
           return;
         }
-        this.#framesCount += 1;
+        this.#counts.frames += 1;
         batch.begin(flags, channelId, length, timeUs);
       },
       fill: (direction, bytes) => {
@@ -233,12 +241,14 @@ export class RecordedSession {
     };
   }
 
-  #count({ counters }: RelayedConnection): void {
+  #count(): void {
     const { batch } = this.#spool;
-    batch.updatesCount += counters.updates - this.#updatesSeen;
-    this.#updatesSeen = counters.updates;
-    if (batch.framesDropped === this.#droppedSeen) return;
-    this.#droppedSeen = batch.framesDropped;
+    const present = this.#present;
+    const { updates } = present.relayed.counters;
+    batch.updatesCount += updates - present.updatesSeen;
+    present.updatesSeen = updates;
+    if (batch.framesDropped === this.#counts.droppedSeen) return;
+    this.#counts.droppedSeen = batch.framesDropped;
     // The spool had no room although reading had been stopped in time: as bad as a disk that fails.
     this.#recordingFailed('the spool could not keep up');
   }
@@ -247,19 +257,20 @@ export class RecordedSession {
     switch (event.kind) {
       case 'client': {
         const { kind: _, ...client } = event;
-        this.#info = { ...client, security: this.#connection.connection.selectedProtocol === 0 ? 'rdp' : 'tls' };
+        const { selectedProtocol } = this.#present.relayed.connection;
+        this.#present.info = { ...client, security: selectedProtocol === 0 ? 'rdp' : 'tls' };
         return;
       }
       case 'client_info': {
         if (!this.#isNews('client_info')) return;
         const clientUser = event.domain === '' ? event.userName : `${event.domain}\\${event.userName}`;
-        const said = { clientName: this.#info.clientName ?? null, clientUser: clientUser || null };
+        const said = { clientName: this.#present.info.clientName ?? null, clientUser: clientUser || null };
         const { sessionId } = this;
         void this.#options.report({ kind: 'client', sessionId, atUs: this.#options.wallUs(), ...said });
         return;
       }
       case 'channels':
-        this.#note({ type: 'client', ...this.#info, channels: event.channels } as GatewayNote);
+        this.#note({ type: 'client', ...this.#present.info, channels: event.channels } as GatewayNote);
         return;
       case 'downgrade':
         if (!this.#isNews(event.what)) return;
@@ -267,7 +278,7 @@ export class RecordedSession {
         this.#note({ type: 'downgrade', what: event.what });
         return;
       case 'error_info':
-        this.#errorInfo = event.text;
+        this.#present.errorInfo = event.text;
         return;
       case 'redirection': {
         const message = `the target sent the client on to ${event.target}, past the recording; record that host instead`;
@@ -277,19 +288,20 @@ export class RecordedSession {
         return;
       }
       case 'disconnect':
-        this.#ending ??= left(event.from, this.#errorInfo);
+        this.#setEnding(left(event.from, this.#present.errorInfo));
     }
   }
 
   /** The first time on this connection. Bounded: what is told is one of a few. */
   #isNews(what: string): boolean {
-    const isNews = !this.#told.has(what);
-    this.#told.add(what);
+    const { told } = this.#present;
+    const isNews = !told.has(what);
+    told.add(what);
     return isNews;
   }
 
   #note(note: GatewayNote): void {
-    this.#framesCount += 1;
+    this.#counts.frames += 1;
     this.#spool.batch.frame(frameKinds.note, 0, 0, encodeNote(note), this.#nowUs());
   }
 
@@ -298,9 +310,9 @@ export class RecordedSession {
   }
 
   #gap(fromUs: number, toUs: number, framesLost: number, reason: string): void {
-    this.#framesLost += framesLost;
+    this.#counts.framesLost += framesLost;
     this.#fact({ kind: 'gap', fromUs, toUs, framesLost, reason });
-    if (!this.#ended) this.#note({ type: 'gap', fromUs, toUs, framesLost, reason });
+    if (this.#phase.kind !== 'ended') this.#note({ type: 'gap', fromUs, toUs, framesLost, reason });
   }
 
   /** Told when it begins, to where another disk may keep it: a recorder that dies in it can't tell its end. */
@@ -310,13 +322,13 @@ export class RecordedSession {
 
   /** What was recorded stays in the spool, where nobody can see it: going on would be recording for nobody. */
   unstorable(message: string): void {
-    if (this.#unstorable !== null) return;
-    this.#unstorable = message;
+    if (this.#isUnstorable) return;
+    this.#isUnstorable = true;
     this.#recordingFailed(message);
   }
 
   #recordingFailed(message: string): void {
-    this.#errorsCount += 1;
+    this.#counts.errors += 1;
     if (this.#options.ticket.persistence === 'best_effort') return;
     const reason = 'recording_not_persisted';
     const text = `the session was ended because its recording could not be stored: ${message}`;
@@ -328,34 +340,38 @@ export class RecordedSession {
   /** A peer's side is closed. One that said goodbye or asked to end, or that the gateway sent away, has left; a client that did not was lost. */
   #left(side: RelaySide): void {
     const { reconnectSeconds } = this.#options.ticket;
-    const mayComeBack = reconnectSeconds > 0 && this.#connectionsCount < connectionsMax && !this.#connection.isLeaving;
-    if (this.#ending === null && side === 'client' && mayComeBack) this.#lose("the client's connection was lost", null);
+    const { relayed, errorInfo } = this.#present;
+    const mayComeBack = reconnectSeconds > 0 && this.#connectionsCount < connectionsMax && !relayed.isLeaving;
+    const isRunning = this.#phase.kind === 'connected';
+    if (isRunning && side === 'client' && mayComeBack) this.#lose("the client's connection was lost", null);
     // A client that nobody tells would try again and again.
-    else
-      this.#end(left(side, this.#errorInfo), this.#ending === null && side === 'server' ? ErrorInfo.none.code : null);
+    else this.#end(left(side, errorInfo), isRunning && side === 'server' ? ErrorInfo.none.code : null);
   }
 
-  #lose(message: string, errorInfo: number | null): void {
+  #lose(message: string, errorInfo: number | null): Waiting {
     const { reconnectSeconds } = this.#options.ticket;
     const lostUs = this.#options.wallUs();
     const timer = setTimeout(() => this.#expired(), reconnectSeconds * 1000);
     const untilUs = lostUs + reconnectSeconds * 1_000_000;
-    const connection = this.#connection;
+    const { relayed } = this.#present;
     // What the gateway says to the old client comes before the clock stands.
-    connection.end(errorInfo);
-    connection.close();
+    relayed.end(errorInfo);
+    relayed.close();
     const atUs = this.#spool.nowUs();
     // What has not arrived whole is no frame.
-    this.#framesCount -= this.#spool.batch.finish(atUs);
-    this.#waiting = { lostUs, atUs, untilUs, message, timer };
+    this.#counts.frames -= this.#spool.batch.finish(atUs);
+    const waiting: Waiting & { kind: 'waiting' } = { kind: 'waiting', lostUs, atUs, untilUs, message, timer };
+    this.#phase = waiting;
     // The chunk that ends here need not wait for the client.
     this.#spool.rotate(false);
     void this.#options.report({ kind: 'lost', sessionId: this.sessionId, atUs: lostUs, untilUs, message });
+    return waiting;
   }
 
   #expired(): void {
     const { reconnectSeconds } = this.#options.ticket;
-    const message = `${this.#waiting?.message ?? 'the connection was lost'} and it did not come back within ${reconnectSeconds} seconds`;
+    const why = this.#phase.kind === 'waiting' ? this.#phase.message : 'the connection was lost';
+    const message = `${why} and it did not come back within ${reconnectSeconds} seconds`;
     this.#end({ reason: 'client_disconnected', message, failed: false }, null);
   }
 
@@ -364,12 +380,12 @@ export class RecordedSession {
    * a second one is refused, unless it comes from the same address and the first has been silent long enough to be dead.
    */
   whyNotReconnect(clientAddress: string): Refusal | null {
-    if (this.#ended || this.#ending !== null)
+    if (this.#phase.kind === 'ending' || this.#phase.kind === 'ended')
       return { code: 'not_startable', message: 'this session is over; create a new one' };
     if (this.#connectionsCount >= connectionsMax)
       return { code: 'not_startable', message: 'this session was reconnected too often; create a new one' };
-    if (this.#waiting !== null) return null;
-    const { connection, lastHeardUs } = this.#connection;
+    if (this.#phase.kind === 'waiting') return null;
+    const { connection, lastHeardUs } = this.#present.relayed;
     const quietMs = (this.#options.spool.monotonicUs() - lastHeardUs) / 1000;
     // Without its port: a client comes back from another one.
     const isSuccessor = ipOf(connection.clientAddress) === ipOf(clientAddress) && quietMs >= takeOverQuietMs;
@@ -380,8 +396,8 @@ export class RecordedSession {
 
   /** A connection is on its way to go on with the session: the window stays open for it for `waitMs`. */
   expectClient(waitMs: number): void {
-    const waiting = this.#waiting;
-    if (waiting === null) return;
+    const waiting = this.#phase;
+    if (waiting.kind !== 'waiting') return;
     const leftMs = (waiting.untilUs - this.#options.wallUs()) / 1000;
     clearTimeout(waiting.timer);
     waiting.timer = setTimeout(() => this.#expired(), Math.max(leftMs, waitMs, 0));
@@ -391,30 +407,33 @@ export class RecordedSession {
   reconnect(connection: ReadyConnection): Refusal | null {
     const why = this.whyNotReconnect(connection.clientAddress);
     if (why !== null) return why;
-    if (this.#waiting === null)
-      this.#lose('another connection of the same client took over', ErrorInfo.disconnectedByOtherConnection.code);
-    const { lostUs, timer } = this.#waiting!;
+    const { lostUs, timer } =
+      this.#phase.kind === 'waiting'
+        ? this.#phase
+        : this.#lose('another connection of the same client took over', ErrorInfo.disconnectedByOtherConnection.code);
     clearTimeout(timer);
-    const { bytes, updates, unread } = this.#connection.counters;
+    const { relayed } = this.#present;
+    const { bytes, updates, unread } = relayed.counters;
     const earlier = this.#earlier;
     this.#earlier = {
       bytes: earlier.bytes + bytes,
       updates: earlier.updates + updates,
       unread: earlier.unread + unread,
+      unknownChannels: added(earlier.unknownChannels, relayed.unknownChannels),
     };
-    this.#unknown = added(this.#unknown, this.#connection.unknownChannels);
-    this.#waiting = null;
+    this.#phase = { kind: 'connected' };
     const atUs = this.#options.wallUs();
     this.#gap(lostUs, atUs, 0, lostReason);
     void this.#options.report({ kind: 'reconnected', sessionId: this.sessionId, atUs, ...namesOf(connection) });
-    this.#connection = this.#relayed(connection);
+    this.#present = this.#presentOf(connection);
     this.#begin(atUs);
     return null;
   }
 
   /** The present connection never came to a desktop. The session goes on waiting where it had one before. */
   giveUpConnecting(message: string): void {
-    if (this.#connectionsCount > 1 && this.#ending === null) this.#lose(message, ErrorInfo.logonTimeout.code);
+    if (this.#connectionsCount > 1 && this.#phase.kind === 'connected')
+      this.#lose(message, ErrorInfo.logonTimeout.code);
     else void this.stop('handshake_timeout', message, true);
   }
 
@@ -429,7 +448,7 @@ export class RecordedSession {
           ? ErrorInfo.logonTimeout.code
           : ErrorInfo.rpcInitiatedDisconnect.code;
     this.#end({ reason, message, failed }, code);
-    return this.#whenEnded;
+    return this.#whenEnded.promise;
   }
 
   pause(): number {
@@ -469,34 +488,41 @@ export class RecordedSession {
 
   // ---- the end
 
+  #setEnding(ending: Ending): void {
+    const phase = this.#phase;
+    if (phase.kind === 'connected') this.#phase = { kind: 'ending', ending, stoodAtUs: null };
+    if (phase.kind !== 'waiting') return;
+    clearTimeout(phase.timer);
+    // The clock goes on standing: what is said of the end belongs to the moment the client was lost.
+    this.#phase = { kind: 'ending', ending, stoodAtUs: phase.atUs };
+  }
+
   #end(ending: Ending, errorInfo: number | null): void {
-    this.#ending ??= ending;
-    if (this.#waiting === null) this.#connection.end(errorInfo);
-    else this.#close();
+    this.#setEnding(ending);
+    const phase = this.#phase;
+    if (phase.kind !== 'ending') return;
+    if (phase.stoodAtUs === null) this.#present.relayed.end(errorInfo);
+    else this.#close(phase);
   }
 
   #connectionClosed(): void {
     // One that was lost is closed too, and ends nothing.
-    if (this.#ending !== null) this.#close();
+    if (this.#phase.kind === 'ending') this.#close(this.#phase);
   }
 
-  #close(): void {
-    if (this.#ended) return;
-    this.#ended = true;
+  #close({ ending, stoodAtUs }: Extract<Phase, { kind: 'ending' }>): void {
+    this.#phase = { kind: 'ended', stoodAtUs };
     const { onEnded, report } = this.#options;
-    const ending = this.#ending ?? left('client', null);
     // A step since the last look would date the end before what came before it, without a word.
     this.#options.checkClock();
     const atUs = this.#options.wallUs();
-    // The clock goes on standing: what is said of the end belongs to the moment the client was lost.
-    clearTimeout(this.#waiting?.timer);
     this.#closePause(atUs);
     this.#note({ type: 'ended', atUs, reason: ending.reason, message: ending.message.slice(0, 4000) });
     const { statistics } = this;
     this.#spool.end({ atUs, ...ending, statistics });
     void report({ kind: 'ended', sessionId: this.sessionId, atUs, ...ending, statistics });
     onEnded();
-    this.#resolveEnded();
+    this.#whenEnded.resolve();
   }
 
   #closePause(atUs: number): void {

@@ -5,7 +5,7 @@
 import { firstFrameOf, type LiveRead, readLive, type SegmentPlace } from './live-reader.ts';
 import type { SpoolDisk } from './spool-disk.ts';
 import type { LiveAnswer, LiveRequest } from './spool-messages.ts';
-import type { SpoolSession } from './spool-session-state.ts';
+import type { SpooledSession } from './spool-session-state.ts';
 
 export interface LiveTapOptions {
   disk: SpoolDisk;
@@ -43,7 +43,7 @@ export class LiveTap {
     return this.#waiters.length === 0 && this.#places.size === 0;
   }
 
-  ask(session: SpoolSession | undefined, request: LiveRequest): void {
+  ask(session: SpooledSession | undefined, request: LiveRequest): void {
     if (this.#tryAnswer(session, request)) return;
     if (this.#waiters.length >= waitersMax || request.waitMs === 0) {
       this.#answerNothing(session, request);
@@ -53,7 +53,7 @@ export class LiveTap {
   }
 
   /** Frames may have come, sessions may have ended, time has passed. */
-  look(sessions: ReadonlyMap<string, SpoolSession>): void {
+  look(sessions: ReadonlyMap<string, SpooledSession>): void {
     const nowUs = this.#options.monotonicUs();
     if (this.#waiters.length > 0)
       this.#waiters = this.#waiters.filter(({ request, untilUs }) => {
@@ -69,14 +69,14 @@ export class LiveTap {
     }
   }
 
-  #answerNothing(session: SpoolSession | undefined, { id, afterFrame }: LiveRequest): void {
+  #answerNothing(session: SpooledSession | undefined, { id, afterFrame }: LiveRequest): void {
     const chunkIndex = session?.current?.index ?? session?.nextIndex ?? 0;
     const empty = { chunkIndex, firstFrame: afterFrame, framesCount: 0, frames: nothing };
     this.#options.answer(id, { state: 'recording', ...empty });
   }
 
   /** False when there is nothing to say yet. */
-  #tryAnswer(session: SpoolSession | undefined, request: LiveRequest): boolean {
+  #tryAnswer(session: SpooledSession | undefined, request: LiveRequest): boolean {
     const { id, afterFrame } = request;
     const say = (state: LiveAnswer['state'], firstFrame = afterFrame): boolean => {
       this.#options.answer(id, { state, chunkIndex: 0, firstFrame, framesCount: 0, frames: nothing });
@@ -100,7 +100,7 @@ export class LiveTap {
   }
 
   /** From the segment that holds the frame; where it was torn before that, from the one behind it. */
-  #read(session: SpoolSession, found: Found, afterFrame: number): LiveRead | null {
+  #read(session: SpooledSession, found: Found, afterFrame: number): LiveRead | null {
     const { disk, key } = this.#options;
     const known = this.#places.get(nameOf(session.sessionId, afterFrame))?.place ?? null;
     for (let at: Found | null = found; at !== null; at = this.#segmentAfter(session, at)) {
@@ -120,7 +120,7 @@ export class LiveTap {
     this.#places.set(name, { place, usedUs: this.#options.monotonicUs() });
   }
 
-  #segmentWith({ current, closed }: SpoolSession, frame: number): Found | null {
+  #segmentWith({ current, closed }: SpooledSession, frame: number): Found | null {
     if (current !== null && current.header.firstFrameNumber <= frame) return foundOf(current);
     const { disk, key } = this.#options;
     let low = 0;
@@ -136,13 +136,13 @@ export class LiveTap {
     return segment === undefined ? null : foundOf(segment);
   }
 
-  #segmentAfter({ current, closed }: SpoolSession, { index }: Found): Found | null {
+  #segmentAfter({ current, closed }: SpooledSession, { index }: Found): Found | null {
     const next = closed.find((segment) => segment.index > index) ?? current;
     return next === null || next.index <= index ? null : foundOf(next);
   }
 
   /** What the spool still has begins with this frame. */
-  #firstFrame({ current, closed, framesAccepted }: SpoolSession): number {
+  #firstFrame({ current, closed, framesAccepted }: SpooledSession): number {
     const first = closed[0];
     const inFile = first === undefined ? null : firstFrameOf(this.#options.disk, first.path, this.#options.key);
     return inFile ?? current?.header.firstFrameNumber ?? framesAccepted;

@@ -4,7 +4,7 @@ import { OpenSegment } from './open-segment.ts';
 import { checkSegmentHeader, readSegment, type SegmentContents } from './segment-reader.ts';
 import { type SpoolDisk, segmentIndex, segmentPath } from './spool-disk.ts';
 import type { RecoveredSession } from './spool-messages.ts';
-import { type ClosedSegment, newSession, type SpoolSession } from './spool-session-state.ts';
+import { type ClosedSegment, newSession, type SpooledSession } from './spool-session-state.ts';
 
 export interface RecoveryOptions {
   disk: SpoolDisk;
@@ -29,7 +29,7 @@ export function removeEmpty(disk: SpoolDisk, path: string): void {
 
 export interface Recovery {
   sessions: RecoveredSession[];
-  found: SpoolSession[];
+  found: SpooledSession[];
   /** Session ids moved aside. */
   unreadable: string[];
 }
@@ -70,7 +70,7 @@ function moveAside({ disk, directory, wallUs }: RecoveryOptions, sessionId: stri
 function recoverSession(
   options: RecoveryOptions,
   sessionId: string,
-): { session: SpoolSession; summary: RecoveredSession } | null {
+): { session: SpooledSession; summary: RecoveredSession } | null {
   const { disk, key } = options;
   const directory = join(options.directory, sessionId);
   const session = newSession(-1, sessionId, directory);
@@ -114,7 +114,7 @@ function readLast({ disk, key }: RecoveryOptions, last: ClosedSegment): SegmentC
 /** A session that died between two segments, or before its first was durable, still gets its (empty) final chunk. */
 function addEmptySegment(
   options: RecoveryOptions,
-  session: SpoolSession,
+  session: SpooledSession,
   closed: ClosedSegment[],
   start: { firstFrameNumber: number; gapBefore: boolean },
 ): SegmentContents | null {

@@ -22,7 +22,7 @@ import type {
   StoredAs,
 } from './spool-messages.ts';
 import { SpoolRoom } from './spool-room.ts';
-import { type ClosedSegment, newSession, type SpoolSession } from './spool-session-state.ts';
+import { type ClosedSegment, newSession, type SpooledSession } from './spool-session-state.ts';
 
 export interface SpoolLimits {
   /** A chunk's payload, its header included. */
@@ -65,7 +65,7 @@ export interface SpoolEngineOptions {
 
 /** A batch that is on the disk but not yet durable. */
 interface WrittenBatch {
-  session: SpoolSession;
+  session: SpooledSession;
   segment: OpenSegment;
   /** Frames of the session, this batch's included. */
   framesAccepted: number;
@@ -84,14 +84,14 @@ function failureCode(error: unknown): SpoolFailureCode {
 
 export class SpoolEngine {
   readonly #options: SpoolEngineOptions;
-  readonly #sessions = new Map<string, SpoolSession>();
+  readonly #sessions = new Map<string, SpooledSession>();
   /** Sessions that still record, by the relaying thread's number. */
-  readonly #live = new Map<number, SpoolSession>();
+  readonly #live = new Map<number, SpooledSession>();
   readonly #freeChunkSlots: number[];
   readonly #rounds: CommitRounds;
   readonly #tap: LiveTap;
   readonly #room: SpoolRoom;
-  readonly #owners = new WeakMap<OpenSegment, SpoolSession>();
+  readonly #owners = new WeakMap<OpenSegment, SpooledSession>();
   /** Batches of the `append` being obeyed. */
   #waiting: WrittenBatch[] = [];
   #spooledBytes = 0;
@@ -167,7 +167,7 @@ export class SpoolEngine {
     this.#rounds.afterwards((failed) => this.#publish(waiting, failed));
   }
 
-  #appendItem(session: SpoolSession, item: AppendItem): void {
+  #appendItem(session: SpooledSession, item: AppendItem): void {
     const batch = this.#options.batchSlots[item.slot]?.subarray(0, item.bytes);
     if (batch === undefined) throw new RangeError(`there is no batch slot ${item.slot}`);
     if (session.lost !== null && !this.#tryToGoOn(session)) {
@@ -244,7 +244,7 @@ export class SpoolEngine {
   }
 
   /** A stored segment goes when the one after it is durable: the last one is how a crashed session is known. */
-  #free(session: SpoolSession, segment: ClosedSegment): void {
+  #free(session: SpooledSession, segment: ClosedSegment): void {
     session.closed.shift();
     this.#spooledBytes -= segment.fileBytes;
     const isLast = session.current === null && session.closed.length === 0;
@@ -271,7 +271,7 @@ export class SpoolEngine {
     for (const session of this.#sessions.values()) session.retryAtUs = Math.min(session.retryAtUs, soonUs);
   }
 
-  #postpone(session: SpoolSession): void {
+  #postpone(session: SpooledSession): void {
     const { retryMs, retryMsMax } = this.#options.limits;
     const pauseMs = Math.min(retryMsMax, retryMs * 2 ** Math.min(session.attempts, 20));
     session.inFlight = false;
@@ -291,7 +291,7 @@ export class SpoolEngine {
   }
 
   /** Aside first: half removed under its own name it would look like a session that died at its beginning. */
-  #removeDirectory({ directory, sessionId }: SpoolSession): void {
+  #removeDirectory({ directory, sessionId }: SpooledSession): void {
     const { disk } = this.#options;
     const aside = join(this.#options.directory, forgottenDirectory, sessionId);
     try {
@@ -335,7 +335,7 @@ export class SpoolEngine {
     this.#recordsWritten += 1;
   }
 
-  #openSegment(session: SpoolSession, gapBefore: boolean): OpenSegment {
+  #openSegment(session: SpooledSession, gapBefore: boolean): OpenSegment {
     const { disk, key, wallUs, monotonicUs } = this.#options;
     const header = {
       sessionId: session.sessionId,
@@ -358,14 +358,14 @@ export class SpoolEngine {
     return segment;
   }
 
-  #rotate(session: SpoolSession, gapBefore: boolean): OpenSegment {
+  #rotate(session: SpooledSession, gapBefore: boolean): OpenSegment {
     this.#closeCurrent(session, { final: false, end: null });
     const segment = this.#openSegment(session, gapBefore);
     this.#dispatch();
     return segment;
   }
 
-  #tryRotate(session: SpoolSession, gapBefore: boolean): void {
+  #tryRotate(session: SpooledSession, gapBefore: boolean): void {
     try {
       this.#rotate(session, gapBefore);
     } catch (error) {
@@ -374,7 +374,7 @@ export class SpoolEngine {
   }
 
   /** A close record that can't be written is not worth failing for: this process knows what it would say. */
-  #closeCurrent(session: SpoolSession, why: Omit<SegmentClose, 'closedUs'>): void {
+  #closeCurrent(session: SpooledSession, why: Omit<SegmentClose, 'closedUs'>): void {
     const segment = session.current;
     if (segment === null) return;
     const { index, path, mirror } = segment;
@@ -394,7 +394,7 @@ export class SpoolEngine {
     session.closed.push({ index, path, fileBytes: segment.fileBytes, final: why.final, ready });
   }
 
-  #fail(session: SpoolSession, error: unknown, framesLost: number): void {
+  #fail(session: SpooledSession, error: unknown, framesLost: number): void {
     if (session.lost !== null) {
       session.lost.framesLost += framesLost;
       return;
@@ -418,7 +418,7 @@ export class SpoolEngine {
   }
 
   /** After a failure: a new segment, flagged GAP_BEFORE, as soon as the disk takes one. */
-  #tryToGoOn(session: SpoolSession): boolean {
+  #tryToGoOn(session: SpooledSession): boolean {
     const { lost } = session;
     const { limits, monotonicUs } = this.#options;
     if (lost === null) return true;
@@ -435,7 +435,7 @@ export class SpoolEngine {
     return true;
   }
 
-  #endGap(session: SpoolSession): void {
+  #endGap(session: SpooledSession): void {
     const { lost } = session;
     if (lost === null) return;
     session.lost = null;
@@ -448,7 +448,7 @@ export class SpoolEngine {
    * Every session ends with a segment marked final: the present one or an empty one, so that a crash from here on finds the
    * end; the last closed one where the disk takes no other.
    */
-  #finish(session: SpoolSession): void {
+  #finish(session: SpooledSession): void {
     session.finalClosed = false;
     try {
       if (session.current === null) this.#openSegment(session, session.lost !== null);
@@ -530,7 +530,7 @@ export class SpoolEngine {
     }
   }
 
-  #handOn(session: SpoolSession): void {
+  #handOn(session: SpooledSession): void {
     const segment = session.closed[0];
     const slot = segment?.ready?.slot ?? this.#freeChunkSlots.pop();
     const memory = slot === undefined ? undefined : this.#options.chunkSlots[slot];
@@ -571,7 +571,12 @@ function contentsOf(segment: OpenSegment, close: SegmentClose): SegmentContents 
   return { header, framesCount, updatesCount, framesBytes, lastWrittenUs: close.closedUs, close };
 }
 
-function describe(session: SpoolSession, segment: ClosedSegment, contents: SegmentContents, slot: number): ReadyChunk {
+function describe(
+  session: SpooledSession,
+  segment: ClosedSegment,
+  contents: SegmentContents,
+  slot: number,
+): ReadyChunk {
   const { header, close } = contents;
   return {
     sessionId: session.sessionId,

@@ -13,7 +13,7 @@ export interface ClosedSegment {
 }
 
 /** What the spool knows of one session. */
-export interface SpoolSession {
+export interface SpooledSession {
   /** The relaying thread's name for it; -1 after a recovery. */
   number: number;
   sessionId: string;
@@ -37,7 +37,7 @@ export interface SpoolSession {
   lost: { fromUs: number; framesLost: number; reason: string; retryAtUs: number } | null;
 }
 
-export function newSession(number: number, sessionId: string, directory: string): SpoolSession {
+export function newSession(number: number, sessionId: string, directory: string): SpooledSession {
   return {
     number,
     sessionId,
