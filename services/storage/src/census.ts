@@ -117,7 +117,11 @@ export class Census {
   async #lookAtFolder(sessionId: string, report: CensusReport): Promise<void> {
     const session = await this.#options.metadata.getSession(sessionId);
     // A row is made before the first file, and stays: without one the files belong to nobody here.
-    if (session === null || session.pipeline_state === 'destroyed') {
+    if (session?.pipeline_state === 'destroyed' && !(await holdsRecording(this.#options.chunks, sessionId))) {
+      // Records and sidecars that came while it was destroyed, or by an earlier version later: their rows have them.
+      await this.#options.lanes.run(sessionId, () => this.#options.chunks.purgeSession(sessionId));
+      report.mended += 1;
+    } else if (session === null || session.pipeline_state === 'destroyed') {
       report.orphansCount += 1;
       if (report.orphans.length < namedMax) report.orphans.push(sessionId);
     } else if (session.status !== 'deleted' && (await this.#keep(sessionId))) report.mended += 1;
@@ -173,6 +177,16 @@ export class Census {
     const [session, head] = await Promise.all([metadata.getSession(sessionId), metadata.getHead(sessionId)]);
     return session !== null && session.status !== 'deleted' && head.count > files.length;
   }
+}
+
+/** Whether something of the recording itself lies in its folder: chunks, leaves or keys. */
+export async function holdsRecording(chunks: ChunkStore, sessionId: string): Promise<boolean> {
+  const [files, tail, wraps] = await Promise.all([
+    chunks.listFiles(sessionId),
+    chunks.leavesTail(sessionId),
+    chunks.getWraps(sessionId),
+  ]);
+  return files.length > 0 || tail.count > 0 || wraps.length > 0;
 }
 
 function addIncomplete(report: CensusReport, sessionId: string): void {

@@ -197,6 +197,9 @@ type RecordCalls = Pick<
 >;
 
 function recordCalls({ metadata, chunks, keeping, onError, space }: Shared): RecordCalls {
+  /** Nothing is put beside chunks that are gone: a folder that stands there is one whose recording nobody knows. */
+  const isDestroyed = async (sessionId: string): Promise<boolean> =>
+    (await metadata.getSession(sessionId))?.pipeline_state === 'destroyed';
   return {
     async putRecord({ sessionId, kind, record, place }) {
       checkSessionId(sessionId);
@@ -206,7 +209,9 @@ function recordCalls({ metadata, chunks, keeping, onError, space }: Shared): Rec
       const sequence = await metadata.putRecord(sessionId, kind, record, place);
       // The row counts. A disk of chunks that is full must not keep anybody from deleting: the census writes it later.
       await keeping
-        .run(sessionId, () => chunks.putRecord(sessionId, sequence, record))
+        .run(sessionId, async () => {
+          if (!(await isDestroyed(sessionId))) await chunks.putRecord(sessionId, sequence, record);
+        })
         .catch((thrown: unknown) => onError?.('copy of a record', thrown));
       return { sequence };
     },
@@ -234,7 +239,7 @@ function recordCalls({ metadata, chunks, keeping, onError, space }: Shared): Rec
       checkSidecarName(name);
       checkBytes(bytes, sidecarBytesMax, 'a sidecar');
       await space.checkRecording(bytes.length);
-      await chunks.putSidecar(sessionId, name, bytes);
+      if (!(await isDestroyed(sessionId))) await chunks.putSidecar(sessionId, name, bytes);
     },
     async getSidecar({ sessionId, name }) {
       checkSessionId(sessionId);

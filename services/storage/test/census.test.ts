@@ -10,7 +10,7 @@ import { nodeCrypto } from '@lucid-sessions/node';
 import { SqliteMetadataStore } from '@lucid-sessions/sqlite';
 import { createStorageService, type StorageService } from '@lucid-sessions/storage';
 import { eventually } from '@lucid-sessions/testkit';
-import { openSession, sampleChain, sampleSession } from './suites/index.ts';
+import { collect, openSession, sampleChain, sampleSession } from './suites/index.ts';
 
 const nowUs = () => Date.now() * 1000;
 const wraps = [{ scheme: 'local', recipient: 'r', keyId: 'k', wrapped: new Uint8Array([1, 2, 3]) }];
@@ -172,4 +172,24 @@ test('files of a destroyed session are said to belong to none', () =>
     );
     await chunks.removeFile('s1', 0);
     assert.deepEqual((await storage.census()).orphans, ['s1']);
+  }));
+
+test('what is signed or made of a destroyed session leaves no folder that looks like a recording of nobody', () =>
+  withStorage(async ({ storage, metadata, chunks }) => {
+    const folders = async () => collect(chunks.listSessions());
+    await storeChain(storage, 's1', 1);
+    await storage.purgeSession({ sessionId: 's1' });
+    // Between the purge and the word that it is destroyed, and by versions that knew no better.
+    await storage.putRecord({ sessionId: 's1', kind: 'custody', record: new Uint8Array([1]) });
+    assert.deepEqual(await folders(), ['s1']);
+    const session = (await metadata.getSession('s1'))!;
+    await metadata.replaceSession({ ...session, version: 2, status: 'deleted', pipeline_state: 'destroyed' }, 1);
+    const { orphansCount, mended } = await storage.census();
+    assert.deepEqual([orphansCount, mended, await folders()], [0, 1, []]);
+    // Somebody verifies it, which is signed into its custody chain; an index was on its way.
+    await storage.putRecord({ sessionId: 's1', kind: 'custody', record: new Uint8Array([2]) });
+    await storage.putSidecar({ sessionId: 's1', name: 'index-000001', bytes: new Uint8Array([3]) });
+    assert.deepEqual(await folders(), []);
+    assert.equal((await storage.getRecords({ sessionId: 's1' })).records.length, 2, 'its rows have them');
+    assert.equal((await storage.health()).status, 'healthy');
   }));

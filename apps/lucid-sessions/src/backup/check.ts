@@ -24,6 +24,7 @@ import { KeyDirectory, type KeyUnwrapper, unwrapDek } from '@lucid-sessions/keys
 import { type LogFiles, logFilesIn, readCheckpoint } from '@lucid-sessions/log';
 import { nodeCrypto } from '@lucid-sessions/node';
 import type { Journal } from '@lucid-sessions/pipeline';
+import { holdsRecording } from '@lucid-sessions/storage';
 import { equalBytes } from '@lucid-sessions/wire';
 import type { Output } from '../cli/output.ts';
 import { absentAsNull, exists, hashFile } from './files.ts';
@@ -170,9 +171,11 @@ class Check {
   }
 
   async #findOrphans(rows: MetadataRows): Promise<void> {
-    for await (const id of new FsChunkStore({ path: this.#places.chunks }).listSessions()) {
+    const chunks = new FsChunkStore({ path: this.#places.chunks });
+    for await (const id of chunks.listSessions()) {
       const session = rows.session(id);
       if (session !== null && session.pipeline_state !== 'destroyed') continue;
+      if (session !== null && !(await holdsRecording(chunks, id))) continue;
       if (this.#report.orphans.length < findingsMax) this.#report.orphans.push(id);
       this.#find(
         session === null

@@ -98,7 +98,7 @@ function asReadError(path: string, error: unknown): CliError {
 export function refusePath(what: string): void {
   if (existsSync(what))
     throw new CliError(
-      `${what} is here as a file: to check a bundle name whom you trust with --policy (export wrote such a file beside it)`,
+      `${what} lies on this disk: to check a bundle name whom you trust with --policy (export wrote such a file beside it)`,
       exitCodes.usage,
     );
   if (/[/\\.]/.test(what)) throw new CliError(`there is no ${what}`, exitCodes.usage);
