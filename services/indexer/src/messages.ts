@@ -26,7 +26,11 @@ interface ChunkRequest {
 /** What is asked of the thread, by kind. */
 export interface IndexRequests {
   open: Omit<OpenRun, 'kind'>;
-  chunk: ChunkRequest & { last: boolean };
+  chunk: ChunkRequest & {
+    last: boolean;
+    /** Answer with the state behind it. */
+    carry: boolean;
+  };
   /** A walk that makes keyframes; `close` ends it as it ends a run. */
   walk: KeyframeWalkStart & { run: number };
   walkChunk: ChunkRequest & {
@@ -77,6 +81,7 @@ export interface TakenPicture {
 export interface IndexedChunk {
   /** Encoded, not encrypted. */
   segment: Uint8Array;
+  /** Empty where it was not asked for, and behind the last chunk. */
   state: Uint8Array;
   pieces: ContentPiece[];
 }

@@ -8,6 +8,7 @@ import {
 } from '@lucid-sessions/recording/session-index';
 import { ContentItems } from './content-items.ts';
 import { Followed } from './followed.ts';
+import { type IndexRun, KeptRuns } from './kept-runs.ts';
 import { orNull, type Recording, RecordingShelf, type RecordingShelfOptions } from './recording-shelf.ts';
 import { type ExaminedListener, type KeyframePolicy, SessionKeyframes } from './session-keyframes.ts';
 import { type PictureWish, type SessionPicture, SessionPictures } from './session-pictures.ts';
@@ -16,6 +17,8 @@ import { IndexThread } from './thread.ts';
 const stateName = 'index-state';
 const wholeName = 'index-whole';
 const stateHeadBytes = 4;
+/** So many chunks are indexed again at most when a walk is lost. */
+const chunksPerState = 8;
 const segmentName = (index: number): string => `index-${String(index + 1).padStart(6, '0')}`;
 
 export interface SessionIndexesOptions extends RecordingShelfOptions {
@@ -36,6 +39,7 @@ export class SessionIndexes implements IndexPort {
   readonly #shelf: RecordingShelf;
   readonly #storage: StoragePort;
   readonly #thread: IndexThread;
+  readonly #runs = new KeptRuns((run) => void this.#thread.close(run));
   readonly #keyframes: SessionKeyframes;
   readonly #followed: Followed;
   readonly #pictures: SessionPictures;
@@ -138,7 +142,7 @@ export class SessionIndexes implements IndexPort {
     const items = new ContentItems();
     try {
       for (let index = 0; index < count; index += 1) {
-        const { pieces } = await this.#chunk(recording, run, index, index === count - 1);
+        const { pieces } = await this.#chunk(recording, run, { index, last: index === count - 1, carry: false });
         for (const piece of pieces) {
           const item = items.add(piece);
           if (item !== null) yield item;
@@ -164,42 +168,67 @@ export class SessionIndexes implements IndexPort {
 
   /** Makes what is missing at the end. Answers how many chunks the index covers. */
   async #extend(recording: Recording): Promise<number> {
-    const count = await this.#shelf.chunksCount(recording.sessionId);
+    const { sessionId } = recording;
+    const count = await this.#shelf.chunksCount(sessionId);
+    const kept = this.#runs.take(sessionId);
+    // A walk may be gone with its thread: the stored state is left.
+    if (kept !== null && (await this.#walk(recording, kept, count).catch(() => false))) return count;
     const { next, state } = await this.#state(recording);
-    if (next < count) await this.#walk(recording, next, count, state);
+    if (next < count) await this.#walk(recording, await this.#begin(recording, next, state), count);
     return count;
   }
 
   /** Makes the whole index again from the chunks. */
   async remake(recording: Recording): Promise<void> {
-    await this.#walk(recording, 0, await this.#shelf.chunksCount(recording.sessionId), null);
+    const kept = this.#runs.take(recording.sessionId);
+    if (kept !== null) await this.#thread.close(kept.run);
+    const count = await this.#shelf.chunksCount(recording.sessionId);
+    await this.#walk(recording, await this.#begin(recording, 0, null), count);
   }
 
-  async #walk(recording: Recording, first: number, count: number, state: Uint8Array | null): Promise<void> {
-    const { sessionId } = recording;
+  async #begin(recording: Recording, next: number, state: Uint8Array | null): Promise<IndexRun> {
     const resumed = state === null ? null : await this.#open(recording, state, false).catch(() => null);
-    // A state of another version: begin again.
-    const run = resumed ?? (await this.#open(recording, null, false));
+    if (resumed !== null) return { run: resumed, next, stored: next };
+    // No state, or one of another version: begin again.
+    return { run: await this.#open(recording, null, false), next: 0, stored: 0 };
+  }
+
+  /** Up to chunk `count`. The run is kept for what comes after, where there is room, or closed. */
+  async #walk(recording: Recording, run: IndexRun, count: number): Promise<true> {
+    const { sessionId } = recording;
+    let kept = this.#runs.hasRoom;
     try {
-      for (let index = resumed === null ? 0 : first; index < count; index += 1) {
+      while (run.next < count) {
+        const index = run.next;
         const { last } = await this.#shelf.chunk(sessionId, index);
-        const made = await this.#chunk(recording, run, index, last);
+        if (last) kept = false;
+        const ends = index + 1 === count && !kept;
+        const carry = last || ends || index + 1 - run.stored >= chunksPerState;
+        const made = await this.#chunk(recording, run.run, { index, last, carry });
         // The segment first: a state says that all before it is there.
         await this.#shelf.put(recording, segmentName(index), made.segment);
+        run.next = index + 1;
+        if (!carry) continue;
         await this.#shelf.put(recording, stateName, stateFile(index + 1, made.state));
+        run.stored = index + 1;
       }
+    } catch (error) {
+      kept = false;
+      throw error;
     } finally {
-      await this.#thread.close(run);
+      if (kept) this.#runs.keep(sessionId, run);
+      else await this.#thread.close(run.run);
     }
+    return true;
   }
 
   #open({ input, clipboard }: Recording, state: Uint8Array | null, collect: boolean): Promise<number> {
     return this.#thread.open({ state, input, clipboard, collect });
   }
 
-  async #chunk({ sessionId, dek }: Recording, run: number, index: number, last: boolean) {
-    const { file } = await this.#storage.readChunk({ sessionId, index });
-    return this.#thread.chunk({ run, index, last, file, key: dek });
+  async #chunk({ sessionId, dek }: Recording, run: number, what: { index: number; last: boolean; carry: boolean }) {
+    const { file } = await this.#storage.readChunk({ sessionId, index: what.index });
+    return this.#thread.chunk({ run, ...what, file, key: dek });
   }
 
   async #state(recording: Recording): Promise<{ next: number; state: Uint8Array | null }> {

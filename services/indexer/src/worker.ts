@@ -92,7 +92,7 @@ async function chunk(request: IndexRequests['chunk']): Promise<IndexedChunk> {
   else indexer.problem(read.code, read.message);
   const segment = await encodeIndexSegment(indexer.take(request.index, request.last));
   // Nothing follows the last chunk: there is nothing to carry on.
-  const state = request.last ? new Uint8Array(0) : await compressState(indexer.state());
+  const state = request.last || !request.carry ? new Uint8Array(0) : await compressState(indexer.state());
   return { segment, state, pieces: pieces.splice(0) };
 }
 

@@ -7,6 +7,7 @@ import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import type { IndexEvent, IndexSegment } from '@lucid-sessions/recording/session-index';
 import { readCapture } from '@lucid-sessions/testkit';
 import { SessionIndexes } from '../src/index.ts';
+import { KeptRuns } from '../src/kept-runs.ts';
 import { chunkFile } from './support/chunk-files.ts';
 
 const sessionId = 'session-1';
@@ -85,14 +86,47 @@ const all = async <T>(items: AsyncIterable<T>): Promise<T[]> => {
 const texts = (segments: readonly IndexSegment[]): string[] =>
   segments.flatMap(({ events }) => events.map((event: IndexEvent) => JSON.stringify(event))).sort();
 
-test('segments are made once, go on from the stored state, and come out the same when made again', async (t) => {
-  const shelf = await shelfOf('xorg-rdesktop-drive', 5);
+test('who made the last segment goes on; who comes later goes on from the state that is stored every eight chunks', async (t) => {
+  const shelf = await shelfOf('xorg-rdesktop-drive', 12);
   const first = indexesOf(shelf);
   t.after(() => first.dispose());
-  shelf.shown = 2;
-  assert.equal((await all(first.segments(sessionId))).length, 2);
-  assert.equal(shelf.reads, 2);
-  shelf.shown = 5;
+  for (const shown of [2, 3, 9, 10]) {
+    shelf.shown = shown;
+    assert.equal((await all(first.segments(sessionId))).length, shown);
+    assert.equal(shelf.reads, shown, 'no chunk is read twice');
+    assert.equal(shelf.sidecars.has('index-state'), shown > 8);
+  }
+  shelf.shown = 12;
+  const second = indexesOf(shelf);
+  t.after(() => second.dispose());
+  const segments = await all(second.segments(sessionId));
+  assert.equal(shelf.reads, 10 + 4);
+  assert.deepEqual(texts(await all(first.segments(sessionId))), texts(segments));
+});
+
+test('more sessions than there are places for take turns, and those long away give theirs up', () => {
+  const closed: number[] = [];
+  let nowMs = 0;
+  const runs = new KeptRuns(
+    (run) => closed.push(run),
+    () => nowMs,
+  );
+  let count = 0;
+  for (; runs.hasRoom; count += 1) runs.keep(`session ${count}`, { run: count, next: 1, stored: 0 });
+  assert.ok(count >= 8);
+  assert.equal(runs.take('session 3')?.run, 3);
+  assert.equal(runs.take('session 3'), null);
+  assert.ok(runs.hasRoom);
+  nowMs = 299_000;
+  runs.keep('session 3', { run: 3, next: 2, stored: 0 });
+  nowMs = 301_000;
+  assert.ok(runs.hasRoom);
+  assert.deepEqual(closed, [0, 1, 2, ...Array.from({ length: count - 4 }, (_, index) => index + 4)]);
+  assert.equal(runs.take('session 3')?.next, 2);
+});
+
+test('segments are made once and come out the same when made again', async (t) => {
+  const shelf = await shelfOf('xorg-rdesktop-drive', 5);
   const second = indexesOf(shelf);
   t.after(() => second.dispose());
   const segments = await all(second.segments(sessionId));
