@@ -16,7 +16,7 @@ import { randomOrders } from './support/bitmap-orders.ts';
 
 const engine = bitmapEngine();
 
-const bytesOf = ({ data }: PixelBuffer): Uint8Array => new Uint8Array(data.buffer);
+const bytesOf = ({ data }: PixelBuffer): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.length);
 
 interface Outcomes {
   drawn: number;

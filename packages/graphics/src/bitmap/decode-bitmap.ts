@@ -1,13 +1,14 @@
 import type { PixelBuffer } from '../pixels.ts';
 import { type Palette, type PixelDepth, pixelBytes } from './color.ts';
 import { decodeInterleaved } from './interleaved.ts';
+import type { PictureOptions } from './picture-options.ts';
 import { decodePlanar } from './planar.ts';
-import { decodeRaw } from './raw.ts';
+import { decodeRaw, type RawLayout } from './raw.ts';
 
 /** TS_CD_HEADER: [MS-RDPBCGR] 2.2.9.1.1.3.1.2.3. Its sizes repeat what is known and are not needed. */
 export const compressionHeaderBytes = 8;
 
-export interface BitmapSource {
+export interface BitmapSource extends PictureOptions {
   /** Without TS_CD_HEADER. */
   readonly bytes: Uint8Array;
   readonly width: number;
@@ -18,15 +19,15 @@ export interface BitmapSource {
 
 /** A bitmap of a bitmap update or cache order, opaque: [MS-RDPBCGR] 2.2.9.1.1.3.1.2.2. Throws `DecodeError`. */
 export function decodeBitmap(source: BitmapSource, palette: Palette): PixelBuffer {
-  const { bytes, width, height, depth } = source;
+  const { bytes, width, height, depth, passing = false } = source;
   if (!source.compressed) return decodeRaw(bytes, width, height, depth, palette, rawLayout(source));
-  if (depth === 32) return decodePlanar(bytes, width, height, { bottomUp: true });
-  return decodeInterleaved(bytes, width, height, depth, palette);
+  if (depth === 32) return decodePlanar(bytes, width, height, { bottomUp: true, passing });
+  return decodeInterleaved(bytes, width, height, depth, palette, undefined, { passing });
 }
 
 /** Rows are padded to four bytes, except by servers that don't: the length tells. */
-function rawLayout({ bytes, width, height, depth }: BitmapSource): { stride: number; bottomUp: true } {
+function rawLayout({ bytes, width, height, depth, passing = false }: BitmapSource): RawLayout {
   const packed = width * pixelBytes(depth);
   const padded = (packed + 3) & ~3;
-  return { stride: bytes.length >= padded * height ? padded : packed, bottomUp: true };
+  return { stride: bytes.length >= padded * height ? padded : packed, bottomUp: true, passing };
 }

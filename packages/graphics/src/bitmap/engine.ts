@@ -1,5 +1,5 @@
 import { Reader } from '@lucid-sessions/wire';
-import { createPixelBuffer, type PixelBuffer } from '../pixels.ts';
+import type { PixelBuffer } from '../pixels.ts';
 import { type InterleavedDepth, type Palette, whitePixel } from './color.ts';
 import { interleavedWidthMin } from './interleaved-kernel.ts';
 import { areasOffset, type BitmapKernels, loadBitmapKernels, paletteOffset, slackBytes } from './kernels.ts';
@@ -19,11 +19,13 @@ interface Planes {
   readonly alpha: number;
 }
 
-/** Runs the kernels for all bitmaps of a thread, one at a time. null is the answer to what they don't take: ask the decoders in JavaScript. */
+/**
+ * Runs the kernels for all bitmaps of a thread, one at a time: a picture is theirs until the next one. null is the answer to what they don't take: ask the decoders in JavaScript.
+ */
 export class BitmapEngine {
   readonly #kernels: BitmapKernels;
   #bytes: Uint8Array;
-  #words: Uint32Array;
+  #words: Uint32Array<ArrayBuffer>;
   #free = areasOffset;
 
   constructor(kernels: BitmapKernels) {
@@ -129,9 +131,8 @@ export class BitmapEngine {
   }
 
   #picture(from: number, width: number, height: number): PixelBuffer {
-    const picture = createPixelBuffer(width, height, 0);
-    picture.words.set(this.#words.subarray(from >> 2, (from >> 2) + width * height));
-    return picture;
+    const words = this.#words.subarray(from >> 2, (from >> 2) + width * height);
+    return { width, height, words, data: new Uint8ClampedArray(words.buffer, from, words.byteLength) };
   }
 
   /** Begins a bitmap: what earlier ones left is of no use any more. */

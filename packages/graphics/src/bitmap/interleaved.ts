@@ -2,6 +2,7 @@ import { type DecodeError, Reader } from '@lucid-sessions/wire';
 import { createPixelBuffer, type PixelBuffer } from '../pixels.ts';
 import { type InterleavedDepth, type Palette, pixelBytes, toWords, whitePixel } from './color.ts';
 import { type BitmapEngine, bitmapEngine } from './engine.ts';
+import { handedOver, type PictureOptions } from './picture-options.ts';
 
 type Kind = 'background' | 'foreground' | 'image' | 'colorRun' | 'colorImage' | 'dithered';
 const regularKinds: readonly (Kind | undefined)[] = ['background', 'foreground', 'image', 'colorRun', 'colorImage'];
@@ -21,9 +22,10 @@ export function decodeInterleaved(
   depth: InterleavedDepth,
   palette: Palette,
   engine: BitmapEngine | null = bitmapEngine(),
+  options: PictureOptions = {},
 ): PixelBuffer {
   const drawn = engine?.interleaved(bytes, width, height, depth, palette);
-  if (drawn) return drawn;
+  if (drawn) return handedOver(drawn, options);
   const picture = createPixelBuffer(width, height, 0);
   const pixels = new InterleavedRun(bytes, width, height, depth).decode();
   for (let row = 0; row < height; row += 1)

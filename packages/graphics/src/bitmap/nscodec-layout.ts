@@ -1,6 +1,7 @@
 import type { Reader } from '@lucid-sessions/wire';
+import type { PictureOptions } from './picture-options.ts';
 
-export interface NsCodecOptions {
+export interface NsCodecOptions extends PictureOptions {
   /** Keep the alpha plane; otherwise the picture is opaque. */
   readonly alpha?: boolean;
   /** The last row comes first: surface commands and cached bitmaps, but not ClearCodec. */

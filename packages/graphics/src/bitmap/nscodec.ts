@@ -2,6 +2,7 @@ import { Reader } from '@lucid-sessions/wire';
 import { createPixelBuffer, type PixelBuffer } from '../pixels.ts';
 import { type BitmapEngine, bitmapEngine } from './engine.ts';
 import { type NsCodecOptions, readNsCodecLayout } from './nscodec-layout.ts';
+import { handedOver } from './picture-options.ts';
 import { combineYCoCg } from './ycocg.ts';
 
 /** NSCodec bitmap: [MS-RDPNSC] 2.2.2, 3.1.8. Throws `DecodeError`. */
@@ -13,7 +14,7 @@ export function decodeNsCodec(
   engine: BitmapEngine | null = bitmapEngine(),
 ): PixelBuffer {
   const drawn = engine?.nsCodec(bytes, width, height, options);
-  if (drawn) return drawn;
+  if (drawn) return handedOver(drawn, options);
   const reader = new Reader(bytes);
   const { planes, lumaStride, chromaStride, subsampled, colorLossLevel } = readNsCodecLayout(reader, width, height);
   const picture = createPixelBuffer(width, height, 0);

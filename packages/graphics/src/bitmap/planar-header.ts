@@ -1,4 +1,6 @@
-export interface PlanarOptions {
+import type { PictureOptions } from './picture-options.ts';
+
+export interface PlanarOptions extends PictureOptions {
   /** The last row comes first: bitmap updates and cached bitmaps, but not graphics pipeline surfaces. */
   readonly bottomUp: boolean;
   /** Keep the alpha plane. A screen is opaque, a surface needn't be. */

@@ -1,6 +1,7 @@
 import { DecodeError } from '@lucid-sessions/wire';
 import { createPixelBuffer, opaqueBlack, type PixelBuffer } from '../pixels.ts';
 import { type BitmapEngine, bitmapEngine } from './engine.ts';
+import { handedOver } from './picture-options.ts';
 import { type PlanarHeader, type PlanarOptions, planarHeader } from './planar-header.ts';
 import { combineYCoCg } from './ycocg.ts';
 
@@ -13,7 +14,7 @@ export function decodePlanar(
   engine: BitmapEngine | null = bitmapEngine(),
 ): PixelBuffer {
   const drawn = engine?.planar(bytes, width, height, options);
-  if (drawn) return drawn;
+  if (drawn) return handedOver(drawn, options);
   const source: PlaneSource = { bytes, at: 1, end: bytes.length };
   if (bytes.length === 0) throw planeTruncated(source);
   const header = planarHeader(bytes[0]!);

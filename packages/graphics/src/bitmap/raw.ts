@@ -1,8 +1,9 @@
 import { DecodeError } from '@lucid-sessions/wire';
 import { bounds, createPixelBuffer, opaqueBlack, type PixelBuffer, type Rectangle } from '../pixels.ts';
 import { lookupTable, type Palette, type PixelDepth, pixelBytes } from './color.ts';
+import { type PictureOptions, passingPicture } from './picture-options.ts';
 
-export interface RawLayout {
+export interface RawLayout extends PictureOptions {
   /** Bytes from one row to the next; whole pixels at 32 bpp. */
   readonly stride: number;
   /** The last row comes first, as in every bitmap of [MS-RDPBCGR] 2.2.9.1.1.3.1.2.2. */
@@ -24,7 +25,7 @@ export function decodeRaw(
   const needed = height > 0 ? layout.stride * (height - 1) + rowBytes : 0;
   if (layout.stride < rowBytes || bytes.length < needed)
     throw new DecodeError('truncated', `a raw bitmap of ${width}x${height} needs ${needed} bytes`);
-  const picture = createPixelBuffer(width, height, 0);
+  const picture = layout.passing ? passingPicture(width, height) : createPixelBuffer(width, height, 0);
   if (depth === 32) {
     drawRaw32(bytes, picture, bounds(picture), layout);
     return picture;
@@ -75,7 +76,7 @@ export function drawRaw32(
   // Not slice: that of a Node Buffer doesn't copy.
   const memory = aligned ? bytes.buffer : new Uint8Array(bytes).buffer;
   const source = new Int32Array(memory, aligned ? bytes.byteOffset : 0, bytes.length >> 2);
-  const words = new Int32Array(target.words.buffer);
+  const words = new Int32Array(target.words.buffer, target.words.byteOffset, target.words.length);
   const opaque = alpha ? 0 : opaqueBlack | 0;
   for (let row = 0; row < height; row += 1) {
     const from = (row * stride) >> 2;

@@ -61,7 +61,9 @@ export class SurfaceCodecs {
   readonly #createH264Decoder: H264DecoderFactory | null;
   readonly #countHole: (kind: string, surfaceId: number, area: Rectangle) => void;
   /** One context for the whole channel: [MS-RDPEGFX] 3.3.1.5 ff. */
-  readonly clearCodec = new ClearCodecDecoder((bytes, width, height) => decodeNsCodec(bytes, width, height));
+  readonly clearCodec = new ClearCodecDecoder((bytes, width, height) =>
+    decodeNsCodec(bytes, width, height, { passing: true }),
+  );
   #remoteFx = new RemoteFxDecoder();
   /** By surface, not by codec context: see `ProgressiveDecoder`. */
   readonly #progressive = new Map<number, ProgressiveDecoder>();
@@ -211,8 +213,8 @@ export class SurfaceCodecs {
   }
 }
 
-function planarOptions(surface: Surface): { bottomUp: boolean; alpha: boolean } {
-  return { bottomUp: false, alpha: surface.hasAlpha };
+function planarOptions(surface: Surface): { bottomUp: boolean; alpha: boolean; passing: boolean } {
+  return { bottomUp: false, alpha: surface.hasAlpha, passing: true };
 }
 
 /** RDPGFX_CODECID_UNCOMPRESSED: rows of B, G, R and alpha or padding. */

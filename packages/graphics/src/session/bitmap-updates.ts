@@ -28,7 +28,8 @@ function drawRectangle(screen: Screen, palette: Palette, bitmap: BitmapData, bud
   const bytes = hasHeader ? bitmap.data.subarray(compressionHeaderBytes) : bitmap.data;
   const { width, height } = bitmap;
   budget.spend(width * height);
-  const picture = decodeBitmap({ bytes, width, height, depth: pixelDepth(bitmap.bitsPerPixel), compressed }, palette);
+  const depth = pixelDepth(bitmap.bitsPerPixel);
+  const picture = decodeBitmap({ bytes, width, height, depth, compressed, passing: true }, palette);
   // The bitmap may be wider than its place: xrdp pads it to four pixels. The destination crops, both ends inclusive.
   const shown = {
     left: 0,

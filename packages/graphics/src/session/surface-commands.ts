@@ -39,12 +39,13 @@ export function readExtendedBitmap(reader: Reader): ExtendedBitmap {
   return { bitsPerPixel, codecId, width, height, data: reader.slice(length) };
 }
 
-/** Decodes the codecs that give a picture of their own: raw and NSCodec, both bottom-up. */
-export function decodeExtendedBitmap(bitmap: ExtendedBitmap, codec: 'raw' | 'nsCodec'): PixelBuffer {
+/** Decodes the codecs that give a picture of their own: raw and NSCodec, both bottom-up. `passing`: see `PictureOptions`. */
+export function decodeExtendedBitmap(bitmap: ExtendedBitmap, codec: 'raw' | 'nsCodec', passing = false): PixelBuffer {
   const { data, width, height } = bitmap;
-  if (codec === 'nsCodec') return decodeNsCodec(data, width, height, { bottomUp: true });
+  if (codec === 'nsCodec') return decodeNsCodec(data, width, height, { bottomUp: true, passing });
   const depth = pixelDepth(bitmap.bitsPerPixel);
-  return decodeRaw(data, width, height, depth, createPalette(), { stride: width * pixelBytes(depth), bottomUp: true });
+  const stride = width * pixelBytes(depth);
+  return decodeRaw(data, width, height, depth, createPalette(), { stride, bottomUp: true, passing });
 }
 
 export interface SurfaceCommandsSnapshot {
@@ -98,7 +99,7 @@ export class SurfaceCommandDecoder {
     const screen = this.#screen;
     if (codec === 'raw' || codec === 'nsCodec') {
       budget.spend(bitmap.width * bitmap.height);
-      screen.markDirty(blit(screen.pixels, left, top, decodeExtendedBitmap(bitmap, codec)));
+      screen.markDirty(blit(screen.pixels, left, top, decodeExtendedBitmap(bitmap, codec, true)));
     } else if (codec === 'remoteFx' || codec === 'imageRemoteFx') {
       const drawn = this.#remoteFxOf(bitmap.codecId).decode(bitmap.data, screen.pixels, left, top, budget);
       for (const rectangle of drawn) screen.markDirty(rectangle);
