@@ -49,7 +49,7 @@ export class Assembly {
     const end = this.length + piece.length;
     if (end > this.#bytesMax) throw new DecodeError('limit', `message above ${this.#bytesMax} bytes`);
     if (end > this.#bytes.length) {
-      const grown = new Uint8Array(Math.min(this.#bytesMax, Math.max(end, this.#bytes.length * 2, 2048)));
+      const grown = new Uint8Array(Math.min(this.#bytesMax, Math.max(end, this.#bytes.length * 4, 2048)));
       grown.set(this.#bytes.subarray(0, this.length));
       this.#bytes = grown;
     }
