@@ -4,6 +4,7 @@ export * from './ip-address.ts';
 export * from './models.ts';
 export * from './ports.ts';
 export * from './rate-limits.ts';
+export * from './recording-limits.ts';
 export * from './rest/index.ts';
 export * from './roles.ts';
 export * from './rpc-client.ts';

@@ -1,6 +1,7 @@
 /** The models of the REST contract, as stored: snake_case, bounds inclusive. Passwords have no field here. */
 import type { CompressionName } from '@lucid-sessions/recording';
 import { z } from 'zod';
+import { retentionDaysMax, unreplayable } from './recording-limits.ts';
 
 /** `us`: µs since 1970. */
 export const isoOf = (us: number): string => new Date(us / 1000).toISOString();
@@ -33,10 +34,6 @@ export const sessionStatuses = [
   'deleted',
 ] as const;
 export type SessionStatus = (typeof sessionStatuses)[number];
-
-/** What replay can't show and the gateway takes out of the negotiation, unless it is told to leave it in. */
-export const unreplayable = ['graphics', 'bitmap_cache', 'udp', 'video'] as const;
-export type Unreplayable = (typeof unreplayable)[number];
 
 export const rdpConfigSchema = z.strictObject({
   host: z
@@ -98,9 +95,6 @@ export const recordingConfigSchema = z.strictObject({
   reconnect_seconds: z.int().min(0).max(86_400).optional(),
 });
 export type RecordingConfig = z.infer<typeof recordingConfigSchema>;
-
-/** A hundred years. */
-export const retentionDaysMax = 36_500;
 
 export const retentionDaysSchema = z
   .int()

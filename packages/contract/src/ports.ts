@@ -7,7 +7,8 @@
  * (< 2^53 until the year 2255). Hashes are lower-case hex strings in values and raw bytes in files.
  */
 import type { CompressionName } from '@lucid-sessions/recording';
-import type { RecordingConfig, SessionDocument, SessionStatus, Unreplayable } from './models.ts';
+import type { RecordingConfig, SessionDocument, SessionStatus } from './models.ts';
+import type { Unreplayable } from './recording-limits.ts';
 
 export type HexHash = string;
 

@@ -1,5 +1,5 @@
 /** Reading the environment once, with messages that name the variable and say what it must be. */
-import { retentionDaysMax, type Unreplayable, unreplayable } from '@lucid-sessions/contract';
+import { retentionDaysMax, type Unreplayable, unreplayable } from '@lucid-sessions/contract/recording-limits';
 
 export type Environment = Record<string, string | undefined>;
 

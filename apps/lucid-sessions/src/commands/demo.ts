@@ -12,10 +12,11 @@ import { formatReport, type VerificationReport } from '@lucid-sessions/evidence'
 import type { Environment } from '@lucid-sessions/kit';
 import { ApiClient } from '../cli/api-client.ts';
 import { CliError, formatBytes, type Output } from '../cli/output.ts';
+import { parseTarget } from '../cli/target.ts';
 import { loadAdminToken } from '../server/admin-token.ts';
 import { type RunningLucid, startLucid } from '../server/compose.ts';
 import { exportSession } from './export.ts';
-import { parseTarget, type SessionAnswer, sessionPath } from './sessions.ts';
+import { type SessionAnswer, sessionPath } from './sessions.ts';
 
 export interface DemoOptions {
   target?: string;

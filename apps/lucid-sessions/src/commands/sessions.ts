@@ -2,6 +2,7 @@ import { type SessionDocument, standingOf, type Unreplayable } from '@lucid-sess
 import type { ApiClient } from '../cli/api-client.ts';
 import { type Ask, type Consent, consentTo, missingConsent } from '../cli/consent.ts';
 import { formatBytes, formatDuration, type Output, table } from '../cli/output.ts';
+import { parseTarget } from '../cli/target.ts';
 
 /** A session as the API answers it. */
 export type SessionAnswer = Omit<SessionDocument, 'version' | 'pipeline_state'>;
@@ -190,12 +191,3 @@ export async function deleteSession(
 }
 
 export const sessionPath = (id: string): string => `/sessions/${encodeURIComponent(id)}`;
-
-/** `host`, `host:port`, `[v6]`, `[v6]:port`. Throws RangeError that says what it must look like. */
-export function parseTarget(target: string): { host: string; port: number } {
-  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+))(?::(\d{1,5}))?$/.exec(target);
-  const port = Number(match?.[3] ?? 3389);
-  if (!match || !(port >= 1 && port <= 65535))
-    throw new RangeError(`"${target}" is not a target: write host, host:port or [ipv6]:port`);
-  return { host: match[1] ?? match[2] ?? '', port };
-}

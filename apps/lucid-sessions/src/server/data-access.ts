@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { constants, existsSync } from 'node:fs';
 import { access, mkdir, open, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { EnvironmentError } from '@lucid-sessions/kit';
+import { EnvironmentError } from '@lucid-sessions/kit/environment';
 
 const reasons: Record<string, string> = {
   EACCES: 'this user may not: change its owner or mode, or run as its owner',

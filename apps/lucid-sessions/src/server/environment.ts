@@ -1,7 +1,8 @@
 /** Where everything lives in LUCID_DATA_DIR, and the secrets an embedded installation makes for itself on first start. */
 import { chmodSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { type Environment, readDataDir } from '@lucid-sessions/kit';
+import type { Environment } from '@lucid-sessions/kit/environment';
+import { readDataDir } from '@lucid-sessions/kit/variables';
 import { loadOrCreateSecret } from './secret-file.ts';
 
 export const serviceNames = ['storage', 'processor', 'pipeline', 'recorder', 'api'] as const;

@@ -12,7 +12,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { EnvironmentError } from '@lucid-sessions/kit';
+import { EnvironmentError } from '@lucid-sessions/kit/environment';
 import { accessProblem } from './data-access.ts';
 
 const secretBytesMax = 64 * 1024;

@@ -4,7 +4,6 @@ import {
   rdpConfigSchema,
   recordingConfigSchema,
   replayStates,
-  retentionDaysMax,
   retentionDaysSchema,
   sessionIdSchema,
   sessionMetadataSchema,
@@ -12,6 +11,7 @@ import {
   sessionStatuses,
   storageConfigSchema,
 } from '../models.ts';
+import { retentionDaysMax } from '../recording-limits.ts';
 import {
   count,
   hexHash,

@@ -1,0 +1,60 @@
+/** What every command is given: the options before its name, and what follows from them. Made when a command asks. */
+import type { Command } from 'commander';
+import { dataDirectory } from '../server/environment.ts';
+import { readSecretFile } from '../server/secret-file.ts';
+import { ApiClient } from './api-client.ts';
+import { type Ask, askAtTerminal } from './consent.ts';
+import { CliError, exitCodes, Output } from './output.ts';
+
+interface GlobalOptions {
+  json?: boolean;
+  dataDir?: string;
+  api?: string;
+  tokenFile?: string;
+}
+
+export class Cli {
+  readonly #program: Command;
+
+  constructor(program: Command) {
+    this.#program = program;
+  }
+
+  output(): Output {
+    return new Output(process, this.#options().json === true);
+  }
+
+  /** The environment with the command line's word in front. */
+  environment(): NodeJS.ProcessEnv {
+    const { dataDir } = this.#options();
+    return dataDir === undefined ? process.env : { ...process.env, LUCID_DATA_DIR: dataDir };
+  }
+
+  api(): ApiClient {
+    const { api: url, tokenFile } = this.#options();
+    return new ApiClient({
+      url: url ?? process.env.LUCID_API_URL ?? `http://127.0.0.1:${process.env.SESSION_API_PORT || 8087}`,
+      token: this.#token(tokenFile),
+    });
+  }
+
+  ask(): Ask {
+    return askAtTerminal(process);
+  }
+
+  #options(): GlobalOptions {
+    return this.#program.opts<GlobalOptions>();
+  }
+
+  /** From a file or the environment, never from an argument: arguments are seen by every user of the machine. */
+  #token(tokenFile: string | undefined): string {
+    if (tokenFile === undefined && process.env.LUCID_TOKEN) return process.env.LUCID_TOKEN;
+    const path = tokenFile ?? dataDirectory(this.environment()).adminToken;
+    try {
+      return readSecretFile(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      throw new CliError(`there is no token in ${path}: name one with --token-file or LUCID_TOKEN`, exitCodes.refused);
+    }
+  }
+}

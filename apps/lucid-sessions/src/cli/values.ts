@@ -1,0 +1,46 @@
+/** Values of options and arguments; what is none is told with the option's name, before anything is loaded. */
+import { retentionDaysMax, type Unreplayable } from '@lucid-sessions/contract/recording-limits';
+import { parseLeaveIn, parseRetentionDays } from '@lucid-sessions/kit/environment';
+import { InvalidArgumentError } from 'commander';
+import { parseRecordingTime } from '../commands/recording-time.ts';
+import { parseTarget } from './target.ts';
+
+export function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('must be a whole number');
+  return Number(text);
+}
+
+export const between =
+  (least: number, most: number) =>
+  (text: string): number => {
+    const value = /^\d{1,4}(\.\d{1,3})?$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= least && value <= most)) throw new InvalidArgumentError(`must be from ${least} to ${most}`);
+    return value;
+  };
+
+export function retention(text: string): number | null {
+  const days = parseRetentionDays(text);
+  if (days === undefined) throw new InvalidArgumentError(`must be days from 1 to ${retentionDaysMax}, or none`);
+  return days;
+}
+
+export function leaveIn(text: string): Unreplayable[] {
+  const names = parseLeaveIn(text);
+  if (names === null) throw new InvalidArgumentError('must be of graphics, bitmap_cache, udp those wanted, with +');
+  return names;
+}
+
+export function target(text: string): string {
+  orInvalid(() => parseTarget(text));
+  return text;
+}
+
+export const recordingTime = (text: string): number => orInvalid(() => parseRecordingTime(text));
+
+function orInvalid<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}

@@ -1,0 +1,45 @@
+import { Argument, type Command } from 'commander';
+import type { Cli } from '../cli/cli.ts';
+
+export function declareKeys(program: Command, cli: Cli): void {
+  const keys = program
+    .command('keys')
+    .description('make, list, rotate and export this installation’s keys; shred a session’s key');
+  const work = () => import('./keys.ts');
+  keys
+    .command('init')
+    .description('make the identity, log and local keys that are missing')
+    .option('--auditor <file>', 'also make an age identity for an auditor: the secret goes into this new file')
+    .action(async (given: { auditor?: string }) => (await work()).initKeys(cli.environment(), cli.output(), given));
+  keys
+    .command('list')
+    .description('show every key, secrets by their fingerprint')
+    .action(async () => (await work()).listKeys(cli.environment(), cli.output()));
+  keys
+    .command('export-public')
+    .description('the public keys as a policy file for verify --policy')
+    .option('--out <file>', 'write it there')
+    .action(async (given: { out?: string }) =>
+      (await work()).exportPublicKeys(cli.environment(), cli.output(), given.out),
+    );
+  keys
+    .command('rotate')
+    .description(
+      'replace the identity or the local key, or wrap every session to LUCID_RECIPIENTS; needs stopped services',
+    )
+    .addArgument(new Argument('<what>').choices(['identity', 'local', 'recipients']))
+    .option('--confirm <recipient...>', 'recipients who lose access to what there is (rotate recipients)')
+    .option('--reason <text>', 'why; it goes into the audit log')
+    .action(async (what: 'identity' | 'local' | 'recipients', given: { confirm?: string[]; reason?: string }) =>
+      (await work()).rotateKeys(cli.environment(), cli.output(), what, given),
+    );
+  keys
+    .command('shred')
+    .description('destroy a session’s key for good: what was recorded can be proven, never read again')
+    .argument('<session-id>')
+    .option('--confirm <session-id>', 'the session id once more, or its name; asked for at a terminal')
+    .option('--reason <text>', 'why; it is signed into the erase record')
+    .action(async (id: string, given: { confirm?: string; reason?: string }) =>
+      (await work()).shredSession(cli.api(), cli.output(), id, given, cli.ask()),
+    );
+}

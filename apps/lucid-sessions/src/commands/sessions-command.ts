@@ -1,0 +1,56 @@
+import type { Command } from 'commander';
+import type { Cli } from '../cli/cli.ts';
+import { writeTextFile } from '../cli/text-file.ts';
+import { leaveIn, retention, target, wholeNumber } from '../cli/values.ts';
+
+export function declareSessions(program: Command, cli: Cli): void {
+  const sessions = program.command('sessions').description('list, show, create, stop and delete sessions');
+  const work = () => import('./sessions.ts');
+  sessions
+    .command('list')
+    .option('--status <status>')
+    .option('--project <name>')
+    .option('--environment <name>')
+    .option('--limit <count>', 'at most 100', wholeNumber, 50)
+    .option('--offset <count>', '', wholeNumber, 0)
+    .action(async (given) => (await work()).listSessions(cli.api(), cli.output(), given));
+  sessions
+    .command('show')
+    .argument('<session-id>')
+    .action(async (id: string) => (await work()).showSession(cli.api(), cli.output(), id));
+  sessions
+    .command('create')
+    .argument('<target>', 'host, host:port or [ipv6]:port', target)
+    .requiredOption('--name <name>', 'what people call it')
+    .option('--username <name>', 'whom the session is for; clients that send this name as mstshash find it')
+    .option('--ignore-cert', 'take any certificate of the target (a recorded fact)')
+    .option('--pinned-sha256 <hex>', 'take exactly this certificate of the target')
+    .option('--legacy-tls', 'also take TLS 1.0, CBC and no forward secrecy from the target (a recorded fact)')
+    .option(
+      '--leave-in <names>',
+      'of graphics, bitmap_cache, udp, with +: what replay can’t show stays in (a recorded fact)',
+      leaveIn,
+    )
+    .option('--no-bulk-compression', 'the target may not compress: smaller recordings, more network (a recorded fact)')
+    .option('--graphics <mode>', 'passthrough or classic')
+    .option('--project <name>')
+    .option('--environment <name>')
+    .option('--retention <days>', 'how long it is kept after its end, or none: until it is deleted', retention)
+    .option('--rdp-file <file>', 'write the connection file for mstsc or xfreerdp there')
+    .action(async (host: string, given) =>
+      (await work()).createSession(cli.api(), cli.output(), host, given, writeTextFile),
+    );
+  sessions
+    .command('stop')
+    .argument('<session-id>')
+    .action(async (id: string) => (await work()).stopSession(cli.api(), cli.output(), id));
+  sessions
+    .command('delete')
+    .description('delete a session for good; asks for its name and a reason where they are not given')
+    .argument('<session-id>')
+    .option('--confirm <name>', 'the name of the session')
+    .option('--reason <text>', 'why; it goes into the audit log and the signed erase record')
+    .action(async (id: string, given: { confirm?: string; reason?: string }) =>
+      (await work()).deleteSession(cli.api(), cli.output(), id, given, cli.ask()),
+    );
+}
