@@ -15,6 +15,10 @@ interface RecorderView {
   spooled: Set<string> | null;
 }
 
+/** Its recorder has it, or can't be asked. */
+const isHeld = (sessionId: string, { live, spooled }: RecorderView): boolean =>
+  live === null || live.has(sessionId) || spooled === null || spooled.has(sessionId);
+
 export class Reconciler {
   readonly #context: Context;
   readonly #startedUs: number;
@@ -98,13 +102,16 @@ export class Reconciler {
 
   /**
    * Whether it is a session that was admitted and of which nothing was recorded: then it waits again, without a wait for chunks.
-   * One that is still `created` never was: its recorder has not heard yes.
+   * One that is still `created` never was: its recorder has not heard yes. One that began may have died before its first frame
+   * was durable: that is known only where its recorder says that it has nothing of it.
    */
   async #settleUnbegun(sessionId: string, { live, spooled }: RecorderView): Promise<boolean> {
     const journal = await loadJournal(this.#context, sessionId);
-    if (journal.startedUs !== null || journal.endedUs === null) return false;
-    const isHeld = live === null || live.has(sessionId) || spooled === null || spooled.has(sessionId);
-    if (isHeld && stateOf(await loadSession(this.#context, sessionId)) !== 'created') return false;
+    if (journal.endedUs === null) return false;
+    if (isHeld(sessionId, { live, spooled })) {
+      const isCreated = journal.startedUs === null && stateOf(await loadSession(this.#context, sessionId)) === 'created';
+      if (!isCreated) return false;
+    }
     const { chunksCount } = await this.#context.deps.storage.sessionTotals({ sessionId });
     if (chunksCount > 0) return false;
     await beginAgain(this.#context, sessionId, journal);
@@ -120,6 +127,9 @@ export class Reconciler {
     if (liveStates.includes(state) && state !== 'stopping') await tryStep(this.#context, sessionId, 'ended');
     if (state === 'error') return;
     if (journal.drainedUs !== null) return settleEnd(this.#context, sessionId);
+    // Its recorder is there and has nothing more of it: that all was stored is what it did not live to say.
+    if (lateUs > limits.recorderGraceMs * 1000 && !isHeld(sessionId, view))
+      return recordDrained(this.#context, sessionId, null);
     // While the recorder is away its spool may still hold chunks; a crashed one brings them when it is back.
     const limitMs = view.live === null ? limits.drainWaitMs + limits.recorderGoneMs : limits.drainWaitMs;
     if (lateUs <= limitMs * 1000) return;

@@ -109,7 +109,14 @@ export async function beginAgain(context: Context, sessionId: string, journal: J
   await tryStep(context, sessionId, 'ended');
   await tryStep(context, sessionId, 'nothing_recorded');
   await tryStep(context, sessionId, 'recover', {
-    session: (session) => ({ ...session, stopped_at: null, end_reason: null, end_message: null }),
+    session: (session) => ({
+      ...session,
+      started_at: null,
+      stopped_at: null,
+      end_reason: null,
+      end_message: null,
+      connections: 0,
+    }),
   });
   if (armed) await tryStep(context, sessionId, 'arm');
   await context.deps.journal.put({ ...again, armed });

@@ -847,6 +847,29 @@ check('after a crash a session whose recorder is gone is driven to its end', asy
   assert.deepEqual([session.pipeline_state, session.end_reason], ['stopped', 'recorder_crashed']);
 });
 
+check('a recorder that came back and has nothing of a session is believed: no wait for chunks', async (made) => {
+  for (const [id, chunks] of [
+    ['s1', 1],
+    ['s2', 0],
+  ] as const) {
+    await made.admit(id);
+    await made.start(id, made.clock.us);
+    if (chunks > 0) await made.putChunk(id, 0);
+  }
+  await made.restart();
+  made.recorder.alive.clear();
+  for (let looks = 0; looks < 3; looks += 1) {
+    made.clock.us += 31_000_000;
+    await made.service.reconcile();
+  }
+  // What was stored is all there is of the one; the other died before its first frame was durable, and waits again.
+  await made.until('s1', 'failed');
+  const again = await sessionOf(made, 's2');
+  assert.deepEqual([again.status, again.started_at, again.end_reason], ['starting', null, null]);
+  const admitted = await admitBy(made, 's2');
+  assert.ok(admitted.admitted && !admitted.ticket.reconnects);
+});
+
 check('a recorder that does not answer is waited for, and its own report is the better one', async (made) => {
   await made.admit('s1');
   await made.start('s1', made.clock.us);
