@@ -109,7 +109,8 @@ export class Reconciler {
     const journal = await loadJournal(this.#context, sessionId);
     if (journal.endedUs === null) return false;
     if (isHeld(sessionId, { live, spooled })) {
-      const isCreated = journal.startedUs === null && stateOf(await loadSession(this.#context, sessionId)) === 'created';
+      const isCreated =
+        journal.startedUs === null && stateOf(await loadSession(this.#context, sessionId)) === 'created';
       if (!isCreated) return false;
     }
     const { chunksCount } = await this.#context.deps.storage.sessionTotals({ sessionId });
