@@ -13,7 +13,7 @@ export function records(name: string): CaptureRecord[] {
 export function desktop(): PixelBuffer {
   const decoder = new SessionDecoder();
   for (const record of records('shadow-nsc-1080p')) decoder.push(record);
-  return decoder.screen.picture;
+  return decoder.screen.pixels;
 }
 
 /** The whole picture in rectangles of one size (smaller at the right and lower edge), row by row. */

@@ -51,7 +51,7 @@ async function drawTo(pngPath: string, capturePath: string, capture: Capture): P
     return 1;
   }
   const png = new PNG({ width: screen.width, height: screen.height });
-  png.data.set(screen.picture.data);
+  png.data.set(screen.pixels.data);
   writeFileSync(pngPath, PNG.sync.write(png));
   const { width, height, framesCount: frames } = screen;
   const { mainChroma } = decoder;

@@ -15,7 +15,7 @@ export type OneColourSnapshot = readonly number[];
 
 /** What is looked at. */
 export interface LookedAt {
-  readonly picture: PixelBuffer;
+  readonly pixels: PixelBuffer;
   readonly framesCount: number;
   readonly pointer: { readonly x: number; readonly y: number };
 }
@@ -119,7 +119,7 @@ export class OneColour {
   #isOneColour(screen: LookedAt): boolean {
     const { framesCount } = screen;
     // Laying out windows is work: the picture is asked for only where it may be another.
-    if (this.#seen.frames !== framesCount) this.#seen = { frames: framesCount, isOne: this.#search(screen.picture) };
+    if (this.#seen.frames !== framesCount) this.#seen = { frames: framesCount, isOne: this.#search(screen.pixels) };
     return this.#seen.isOne;
   }
 

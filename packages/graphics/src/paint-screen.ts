@@ -41,7 +41,7 @@ const arrow = makeArrow();
 export function paintScreen(target: PixelBuffer, screen: Screen, withPointer: boolean): void {
   const left = (target.width - screen.width) >> 1;
   const top = (target.height - screen.height) >> 1;
-  const source = screen.picture;
+  const source = screen.pixels;
   if (source.width === target.width && source.height <= target.height) {
     // Whole rows: one copy.
     if (source.height < target.height) target.words.fill(black);

@@ -40,6 +40,7 @@ export interface PointerState {
 const dirtyRectanglesMax = 64;
 
 export interface ScreenSnapshot {
+  /** The desktop. */
   readonly pixels: PixelBuffer;
   readonly pointer: PointerState;
   readonly framesCount: number;
@@ -49,18 +50,22 @@ export interface ScreenSnapshot {
   readonly oneColour?: OneColourSnapshot;
   /** Absent in states from before monitors were read. */
   readonly layouts?: MonitorLayoutsSnapshot;
+  /** Absent in states from before it was looked at. */
+  readonly windowsAsked?: boolean;
   /** Absent where the server told of no windows of remote applications. */
   readonly windows?: RemoteWindowsSnapshot;
 }
 
 /**
- * What the client shows: picture, pointer, and what could not be drawn. Decoders draw the desktop into `pixels` and say where with
- * `markDirty`; a painter takes the rectangles with `takeDirty` and shows `picture`.
+ * What the client shows: picture, pointer, and what could not be drawn. Decoders draw into `desktop` and say where with
+ * `markDirty`; a painter takes the rectangles with `takeDirty` and shows `pixels`.
  */
 export class Screen {
-  /** The desktop, of which only windows are seen where remote applications are shown. */
-  pixels: PixelBuffer;
+  /** What decoders draw on: the server's desktop, of which only windows are seen where remote applications are shown. */
+  desktop: PixelBuffer;
   readonly windows = new RemoteWindows();
+  /** The client asked for windows: see `applyWindowOrder`. */
+  windowsAsked = true;
   readonly layouts = new MonitorLayouts();
   pointer: PointerState = { x: 0, y: 0, visible: true, shape: null };
   /** Updates (or frames, where the server marks them) drawn so far. */
@@ -78,7 +83,7 @@ export class Screen {
   #stale: Rectangle[] = [];
 
   constructor(width = 0, height = 0) {
-    this.pixels = createPixelBuffer(width, height);
+    this.desktop = createPixelBuffer(width, height);
     this.#touchAll();
   }
 
@@ -91,10 +96,10 @@ export class Screen {
     return this.#lit;
   }
   get width(): number {
-    return this.pixels.width;
+    return this.desktop.width;
   }
   get height(): number {
-    return this.pixels.height;
+    return this.desktop.height;
   }
 
   /** The monitors the desktop lies on; one or none where there are not several. */
@@ -103,14 +108,14 @@ export class Screen {
   }
 
   /** What is seen: the desktop, or the windows of remote applications on a neutral ground. To be read only, until the next update. */
-  get picture(): PixelBuffer {
-    if (!this.windows.active) return this.pixels;
+  get pixels(): PixelBuffer {
+    if (!this.windows.active) return this.desktop;
     const fresh = this.#composed ?? createPixelBuffer(this.width, this.height);
     if (this.#composed === null) this.#stale = [bounds(fresh)];
     this.#composed = fresh;
     // Many small areas of an intricate layout would cost more than one that holds them all.
     if (this.#stale.length > 1 && this.windows.isIntricate) this.#stale = [this.#stale.reduce(union)];
-    for (const area of this.#stale) composeWindows(fresh, area, this.pixels, this.windows);
+    for (const area of this.#stale) composeWindows(fresh, area, this.desktop, this.windows);
     this.#stale = [];
     return fresh;
   }
@@ -123,14 +128,14 @@ export class Screen {
     const rows = Math.min(height, Math.floor(pixelBufferPixelsMax / Math.max(1, width)));
     if (rows < height) this.countUnsupported('desktop.cropped');
     if (width === this.width && rows === this.height) return;
-    this.pixels = createPixelBuffer(width, rows);
+    this.desktop = createPixelBuffer(width, rows);
     this.#touchAll();
   }
 
   markDirty(rectangle: Rectangle): void {
-    const visible = intersect(rectangle, bounds(this.pixels));
+    const visible = intersect(rectangle, bounds(this.desktop));
     if (isEmpty(visible)) return;
-    this.#lit ||= hasLight(this.pixels, visible);
+    this.#lit ||= hasLight(this.desktop, visible);
     this.#touch(visible);
   }
 
@@ -155,20 +160,24 @@ export class Screen {
     if (window) this.#changed({ ...area, left: area.left + window.left, top: area.top + window.top });
   }
 
-  /** Throws `DecodeError('limit')` where there are too many windows. */
+  /**
+   * Throws `DecodeError('limit')` where there are too many windows. A client that asked for none shows its whole desktop whatever it
+   * is told: a server that tells it of windows could hide what was seen, so that is counted.
+   */
   applyWindowOrder(order: WindowOrder): void {
+    if (!this.windowsAsked) this.countUnsupported('order.window.notAsked');
     this.#changed(this.windows.apply(order));
   }
 
   /** A window shows another picture, or lies elsewhere. */
   #changed(change: WindowsChange): void {
     if (change === 'everything') this.#touchAll();
-    else if (change !== null) this.#touch(intersect(change, bounds(this.pixels)));
+    else if (change !== null) this.#touch(intersect(change, bounds(this.desktop)));
   }
 
   /** What is seen becomes the desktop: what comes next knows of no windows, and the picture stays until it draws. */
   forgetWindows(): void {
-    if (this.windows.active) blit(this.pixels, 0, 0, this.picture);
+    if (this.windows.active) blit(this.desktop, 0, 0, this.pixels);
     this.windows.clear();
     this.#composed = null;
   }
@@ -179,7 +188,7 @@ export class Screen {
     if (!fits || !this.windows.active) this.#composed = null;
     this.#dirty = [];
     this.#stale = [];
-    this.#touch(bounds(this.pixels));
+    this.#touch(bounds(this.desktop));
   }
 
   #touch(area: Rectangle): void {
@@ -205,24 +214,26 @@ export class Screen {
 
   snapshot(): ScreenSnapshot {
     return {
-      pixels: clonePixelBuffer(this.pixels),
+      pixels: clonePixelBuffer(this.desktop),
       pointer: { ...this.pointer },
       framesCount: this.framesCount,
       notDrawn: this.notDrawn.snapshot(),
       lit: this.#lit,
       oneColour: this.oneColour.snapshot(this),
       layouts: this.layouts.snapshot(),
+      windowsAsked: this.windowsAsked,
       ...(!this.windows.isEmpty && { windows: this.windows.snapshot() }),
     };
   }
 
   restore(snapshot: ScreenSnapshot): void {
-    this.pixels = clonePixelBuffer(snapshot.pixels);
+    this.desktop = clonePixelBuffer(snapshot.pixels);
     this.pointer = { ...snapshot.pointer };
     this.framesCount = snapshot.framesCount;
     this.notDrawn.restore(snapshot.notDrawn);
     this.#lit = snapshot.lit;
     this.oneColour.restore(snapshot.oneColour);
+    this.windowsAsked = snapshot.windowsAsked ?? true;
     if (snapshot.layouts) this.layouts.restore(snapshot.layouts);
     if (snapshot.windows) this.windows.restore(snapshot.windows);
     else this.windows.clear();

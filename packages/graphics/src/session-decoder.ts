@@ -1,5 +1,6 @@
 import {
   FastPathUpdateCode,
+  InfoFlag,
   type InspectedEvent,
   MOUSE_CURSOR_CHANNEL,
   type MouseCursorPdu,
@@ -226,6 +227,7 @@ export class SessionDecoder {
 
   #event(event: InspectedEvent, later: boolean): void | Promise<void> {
     this.screen.layouts.see(event);
+    this.screen.windowsAsked = asksForWindows(event) ?? this.screen.windowsAsked;
     if (event.kind === 'channelMessage' || event.kind === 'dynamicMessage') this.#hear(event);
     if (event.sender === 'server') return this.#serverEvent(event, later);
     this.#clientEvent(event);
@@ -320,7 +322,7 @@ export function pictureOf({ screen: state, graphics }: Pick<SessionSnapshot, 'sc
   const screen = new Screen();
   screen.restore(state);
   for (const surface of graphics.pipeline?.surfaces ?? []) fillWindow({ ...surface }, screen);
-  return screen.picture;
+  return screen.pixels;
 }
 
 const X224_CONNECTION_REQUEST = 0xe0;
@@ -328,6 +330,20 @@ const X224_CONNECTION_REQUEST = 0xe0;
 /** The gateway alone says what came before TLS: nothing a peer sends later can make a reader forget what it knows. */
 export const beginsConnection = ({ fromServer, bytes, beforeTls }: RecordedPdu): boolean =>
   beforeTls === true && !fromServer && bytes[0] === 3 && ((bytes[5] ?? 0) & 0xf0) === X224_CONNECTION_REQUEST;
+
+/**
+ * Whether the client wants windows of remote applications: no where it begins without their channel, yes where it says so later; null
+ * for an event that doesn't tell. The window list capability set alone tells nothing: mstsc always sends it.
+ */
+function asksForWindows(event: InspectedEvent): boolean | null {
+  if (event.kind === 'connectInitial')
+    return event.conference.blocks.some(
+      (block) => block.kind === 'network' && block.channels.some(({ name }) => name.text.toLowerCase() === 'rail'),
+    );
+  if (event.kind === 'clientInfo' && (event.info.flags & InfoFlag.rail) !== 0) return true;
+  const sets = event.kind === 'confirmActive' ? event.confirm.capabilitySets : [];
+  return sets.some(({ kind }) => kind === 'remotePrograms') ? true : null;
+}
 
 type SoundEvent = Extract<InspectedEvent, { kind: 'channelMessage' | 'dynamicMessage' }>;
 

@@ -16,7 +16,7 @@ const step: fc.Arbitrary<Step> = fc.record({
 
 /** A screen that is drawn on, counted as a walk counts; put aside and gone on with behind each step of `cuts`. */
 function walk(steps: readonly Step[], cuts: ReadonlySet<number> = new Set()) {
-  const screen = { picture: createPixelBuffer(4, 3), framesCount: 0, pointer: { x: 0, y: 0 } };
+  const screen = { pixels: createPixelBuffer(4, 3), framesCount: 0, pointer: { x: 0, y: 0 } };
   let counting = new OneColour();
   let timeUs = 0;
   for (const [at, { ms, what }] of steps.entries()) {
@@ -27,8 +27,8 @@ function walk(steps: readonly Step[], cuts: ReadonlySet<number> = new Set()) {
     if (what === 'picture' || what === 'dark') {
       screen.framesCount += 1;
       // Alpha differs from pixel to pixel, and is not seen.
-      screen.picture.words.fill(0xff000000).fill(0, 5);
-      if (what === 'picture') screen.picture.words[at % 12] = 0xff00ff00 + at;
+      screen.pixels.words.fill(0xff000000).fill(0, 5);
+      if (what === 'picture') screen.pixels.words[at % 12] = 0xff00ff00 + at;
     }
     if (!cuts.has(at)) continue;
     const snapshot = structuredClone(counting.snapshot(screen));

@@ -97,6 +97,8 @@ const fill = (surfaceId: number, word: number, area: ReturnType<typeof rect>): G
 
 const first = new SessionDecoder();
 for (const record of connection) first.push(record);
+// What the client of that session did not ask for; another test looks at that.
+first.screen.windowsAsked = true;
 for (const one of [...channels.open(5, 'Microsoft::Windows::RDS::Graphics'), ...gfx(reset)]) first.push(one);
 const beginning = first.snapshot()!;
 
@@ -112,7 +114,7 @@ function push(decoder: SessionDecoder, ...pdus: readonly (SentPdu | SentPdu[])[]
   for (const one of pdus.flat()) assert.equal(decoder.push(one), undefined, 'nothing here needs waiting');
 }
 
-const at = ({ screen }: SessionDecoder, x: number, y: number): number => screen.picture.words[y * screen.width + x]!;
+const at = ({ screen }: SessionDecoder, x: number, y: number): number => screen.pixels.words[y * screen.width + x]!;
 const counted = ({ screen }: SessionDecoder) => Object.fromEntries(screen.unsupported);
 
 describe('windowing orders on the wire', () => {
@@ -257,10 +259,21 @@ describe('windows of remote applications', () => {
     assert.deepEqual(counted(decoder), {});
   });
 
+  test('are counted where the client asked for none: it showed its desktop whatever it was told', () => {
+    const decoder = new SessionDecoder();
+    for (const record of connection) decoder.push(record);
+    assert.equal(decoder.screen.windowsAsked, false);
+    push(decoder, windows(open(1, place(4, 4, 10, 10)), close(1)));
+    assert.deepEqual(counted(decoder), { 'order.window.notAsked': 2 });
+    const resumed = new SessionDecoder();
+    resumed.restore(decoder.snapshot()!);
+    assert.equal(resumed.screen.windowsAsked, false);
+  });
+
   test('without light in them light nothing', () => {
     const decoder = begun();
     push(decoder, windows(open(1, place(4, 4, 10, 10))), gfx(create(11, 10, 10), toWindow(11, 1, 10, 10)));
-    assert.equal(decoder.screen.picture.words[0], windowsBackground);
+    assert.equal(decoder.screen.pixels.words[0], windowsBackground);
     assert.equal(decoder.screen.lit, false);
     push(decoder, gfx(fill(11, red, rect(1, 1, 2, 2))));
     assert.equal(decoder.screen.lit, true);
@@ -270,9 +283,9 @@ describe('windows of remote applications', () => {
     const decoder = begun();
     push(decoder, windows(open(1, place(4, 4, 10, 10))));
     push(decoder, gfx(create(11, 10, 10), toWindow(11, 1, 10, 10), fill(11, red, rect(0, 0, 10, 10))));
-    const before = decoder.screen.picture.words.slice();
+    const before = decoder.screen.pixels.words.slice();
     decoder.push({ ...connection[0]!, beforeTls: true });
-    assert.deepEqual(decoder.screen.picture.words, before);
+    assert.deepEqual(decoder.screen.pixels.words, before);
     for (const record of connection.slice(1)) decoder.push(record);
     assert.equal(decoder.screen.windows.active, false);
   });
@@ -488,10 +501,10 @@ describe('streams of windows, surfaces and drawing', () => {
           push(decoder, pdus);
           for (const one of orders ?? []) model.apply(one);
           const { screen } = decoder;
-          const seen = [...screen.picture.words];
+          const seen = [...screen.pixels.words];
           assert.deepEqual(
             seen,
-            model.picture(screen.pixels, (id) => screen.windows.contents.get(id)),
+            model.picture(screen.desktop, (id) => screen.windows.contents.get(id)),
           );
           // A painter repaints what it is told and nothing else.
           const areas = screen.takeDirty();
@@ -524,8 +537,8 @@ describe('streams of windows, surfaces and drawing', () => {
     }
     const { screen } = decoder;
     assert.deepEqual(
-      [...screen.picture.words],
-      model.picture(screen.pixels, () => null),
+      [...screen.pixels.words],
+      model.picture(screen.desktop, () => null),
     );
     assert.deepEqual(counted(decoder), {});
   });
@@ -539,13 +552,13 @@ describe('streams of windows, surfaces and drawing', () => {
         let taken: SessionDecoder | null = null;
         all.forEach((one, index) => {
           push(played, [one]);
-          if (index % ((look % 3) + 1) === 0) played.screen.picture;
+          if (index % ((look % 3) + 1) === 0) played.screen.pixels;
           if (taken !== null) push(taken, [one]);
           else push(seeking, [one]);
           if (taken === null && index >= cut % all.length) {
             const state = seeking.snapshot();
             if (state !== null) {
-              assert.deepEqual(pictureOf(state).words, played.screen.picture.words);
+              assert.deepEqual(pictureOf(state).words, played.screen.pixels.words);
               const kept = structuredClone(compactState(state));
               taken = new SessionDecoder();
               push(taken, windows(open(3, place(0, 0, 9, 9))));
@@ -554,7 +567,7 @@ describe('streams of windows, surfaces and drawing', () => {
           }
           const other = taken ?? seeking;
           if (index === all.length - 1 || index % 4 === look % 4)
-            assert.deepEqual(other.screen.picture.words, played.screen.picture.words);
+            assert.deepEqual(other.screen.pixels.words, played.screen.pixels.words);
         });
         const other = taken ?? seeking;
         assert.deepEqual(other.snapshot()?.screen, played.snapshot()?.screen);
@@ -574,7 +587,7 @@ describe('streams of windows, surfaces and drawing', () => {
           if (bytes.length > 12) bytes[12 + (where % (bytes.length - 12))] = byte;
         }
         for (const bytes of all) decoder.push({ fromServer: true, bytes });
-        assert.equal(decoder.screen.picture.words.length, decoder.screen.width * decoder.screen.height);
+        assert.equal(decoder.screen.pixels.words.length, decoder.screen.width * decoder.screen.height);
       }),
       { numRuns: 50 },
     );

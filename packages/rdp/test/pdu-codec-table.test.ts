@@ -143,6 +143,13 @@ const vectors: [Codec<unknown>, string][] = [
   [rdp.mouseCursorPdu, '03080000 7800 6400'],
   [rdp.mouseCursorCapset, '43415053 01000000 0c000000'],
   // [MS-RDPEI] has no examples of messages; of integers it has those of 2.2.2.
+  // [MS-RDPEDISP] 2.2.2.1 and 2.2.2.2.
+  [rdp.displayControlPdu, '05000000 14000000 10000000 00200000 00200000'],
+  [rdp.displayControlPdu, '02000000 10000000 28000000 00000000'],
+  [
+    rdp.displayControlLayout,
+    `28000000 02000000 01000000 00000000 00000000 00050000 20030000 00000000 00000000 00000000 64000000 64000000 ${'00'.repeat(4)} 00fcffff 00000000 00040000 20030000 ${'00'.repeat(20)}`,
+  ],
   [rdp.touchInputPdu, '0100 0a000000 00000200'],
   [rdp.touchInputPdu, '0100 0e000000 00000300 01000000'],
   [rdp.touchInputPdu, '0200 10000000 01000000 00000200 0a00'],

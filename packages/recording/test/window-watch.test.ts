@@ -10,6 +10,7 @@ import {
   windowOrderOf,
 } from '@lucid-sessions/graphics';
 import {
+  type CapabilitySet,
   confirmActive,
   displayControlLayout,
   displayControlPdu,
@@ -58,17 +59,20 @@ function share(fromServer: boolean, body: Uint8Array): SentPdu {
   return { fromServer, bytes: encode(tpkt, { reserved: 0, payload: encode(x224Data, { payload }) }) };
 }
 
-/** The client's Confirm Active: it wants windows. */
-const wantsWindows = share(
-  false,
-  wrapShareControl(PduType.confirmActive, 1007, confirmActive, {
-    shareId: 1,
-    originatorId: 0x3ea,
-    sourceDescriptor: new Uint8Array(0),
-    pad2Octets: 0,
-    capabilitySets: [{ kind: 'windowList', wndSupportLevel: 2, numIconCaches: 3, numIconCacheEntries: 12 }],
-  }),
-);
+/** The client's Confirm Active. */
+const confirms = (capabilitySets: CapabilitySet[]): SentPdu =>
+  share(
+    false,
+    wrapShareControl(PduType.confirmActive, 1007, confirmActive, {
+      shareId: 1,
+      originatorId: 0x3ea,
+      sourceDescriptor: new Uint8Array(0),
+      pad2Octets: 0,
+      capabilitySets,
+    }),
+  );
+const windowList = { kind: 'windowList', wndSupportLevel: 2, numIconCaches: 3, numIconCacheEntries: 12 } as const;
+const wantsWindows = confirms([{ kind: 'remotePrograms', railSupportLevel: 3 }, windowList]);
 
 /** Among other orders: a screen blit, a cached palette (7 bytes of it), an offscreen bitmap. */
 function orders(...list: readonly WindowOrder[]): Uint8Array {
@@ -149,6 +153,8 @@ test('windows open, come to the front, are renamed and close, by their titles', 
 
 test('orders are not read where the client asked for no windows', () => {
   assert.deepEqual(windowsOf(indexed([fast(opened(1, titled('Payroll')))])), []);
+  // As mstsc does for a whole desktop.
+  assert.deepEqual(windowsOf(indexed([confirms([windowList]), fast(opened(1, titled('Payroll')))])), []);
 });
 
 test('damaged orders make no index end, and floods fill none', () => {

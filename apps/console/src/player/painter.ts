@@ -83,7 +83,7 @@ export class Painter {
   }
 
   #fit(picture: Picture, part: Rectangle | null): boolean {
-    const { data, ...size } = picture.screen.picture;
+    const { data, ...size } = picture.screen.pixels;
     const view = part ?? { left: 0, top: 0, width: size.width, height: size.height };
     const sameView = sides.every((side) => view[side] === this.#view[side]);
     if (this.#image?.data === data && sameView) return false;

@@ -104,7 +104,7 @@ export class Picture implements PictureDecoder<PictureState> {
 
   /** Whether nothing but one colour is to be seen: servers clear the screen before they draw. */
   get blank(): boolean {
-    const { words } = this.screen.picture;
+    const { words } = this.screen.pixels;
     const step = Math.max(1, Math.floor(words.length / blankSamples));
     for (let i = step; i < words.length; i += step) if (words[i] !== words[0]) return false;
     return true;

@@ -40,7 +40,7 @@ export class Thumbnails {
   /** The picture shown now. */
   offer(timeUs: number, picture: Picture): void {
     if (this.#parts.has(this.#partOf(timeUs)) || picture.blank) return;
-    this.#make(timeUs, picture.screen.picture);
+    this.#make(timeUs, picture.screen.pixels);
   }
 
   /** A picture the server drew. */

@@ -8,7 +8,7 @@ export function showSurface(surface: Surface, screen: Screen): void {
   if (!mapping) return;
   surface.dirty = [];
   const { window } = mapping;
-  const output = window ? screen.windows.contents.get(window.windowId) : screen.pixels;
+  const output = window ? screen.windows.contents.get(window.windowId) : screen.desktop;
   if (!output) return;
   for (const area of dirty) {
     const shown = isScaled(surface, mapping)

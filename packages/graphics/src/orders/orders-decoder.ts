@@ -78,7 +78,7 @@ export class OrdersDecoder {
   }
 
   #target(): PixelBuffer | null {
-    return this.#surface === screenSurface ? this.#screen.pixels : this.#caches.offscreen(this.#surface);
+    return this.#surface === screenSurface ? this.#screen.desktop : this.#caches.offscreen(this.#surface);
   }
 
   #primary(order: PrimaryOrder, canvas: Canvas, colors: OrderColors): void {
@@ -93,7 +93,7 @@ export class OrdersDecoder {
       canvas.clip = intersect(canvas.clip, { left, top, width, height: Math.max(0, bottom - top + 1) });
     }
     const screen = this.#screen;
-    const context = { canvas, caches: this.#caches, savedBits: this.#savedBits, screen: screen.pixels, ...colors };
+    const context = { canvas, caches: this.#caches, savedBits: this.#savedBits, screen: screen.desktop, ...colors };
     // Its bounds are all that is known of where an order draws that can't be read.
     const area = order.bounds && this.#surface === screenSurface ? canvas.clip : null;
     const draw = (): void => {

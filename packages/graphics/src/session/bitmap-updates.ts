@@ -37,5 +37,5 @@ function drawRectangle(screen: Screen, palette: Palette, bitmap: BitmapData, bud
     width: Math.min(width, bitmap.destRight - bitmap.destLeft + 1),
     height: Math.min(height, bitmap.destBottom - bitmap.destTop + 1),
   };
-  screen.markDirty(blit(screen.pixels, bitmap.destLeft, bitmap.destTop, picture, shown));
+  screen.markDirty(blit(screen.desktop, bitmap.destLeft, bitmap.destTop, picture, shown));
 }

@@ -99,9 +99,9 @@ export class SurfaceCommandDecoder {
     const screen = this.#screen;
     if (codec === 'raw' || codec === 'nsCodec') {
       budget.spend(bitmap.width * bitmap.height);
-      screen.markDirty(blit(screen.pixels, left, top, decodeExtendedBitmap(bitmap, codec, true)));
+      screen.markDirty(blit(screen.desktop, left, top, decodeExtendedBitmap(bitmap, codec, true)));
     } else if (codec === 'remoteFx' || codec === 'imageRemoteFx') {
-      const drawn = this.#remoteFxOf(bitmap.codecId).decode(bitmap.data, screen.pixels, left, top, budget);
+      const drawn = this.#remoteFxOf(bitmap.codecId).decode(bitmap.data, screen.desktop, left, top, budget);
       for (const rectangle of drawn) screen.markDirty(rectangle);
     } else {
       screen.countUnsupported('surface.codec', { left, top, width: bitmap.width, height: bitmap.height });

@@ -54,7 +54,8 @@ export class WindowWatch {
         this.#expected ||= (event.info.flags & InfoFlag.rail) !== 0;
         return;
       case 'confirmActive':
-        this.#expected ||= event.confirm.capabilitySets.some(({ kind }) => kind === 'windowList');
+        // mstsc sends the window list capability set in sessions of whole desktops too.
+        this.#expected ||= event.confirm.capabilitySets.some(({ kind }) => kind === 'remotePrograms');
         return;
       case 'demandActive':
         this.#scan.reset();
