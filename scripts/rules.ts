@@ -198,28 +198,31 @@ export interface Manifest {
 }
 
 /**
- * Manifests against what is imported: `src` by `dependencies`, tests by `devDependencies` or the root's, and nothing declared that is
- * not used. `manifests` by the workspace's folder, the root's by ''.
+ * Manifests against what is imported: `src` by `dependencies`, tests and what only types are taken of by `devDependencies` or the
+ * root's, and nothing declared that is not used. `manifests` by the workspace's folder, the root's by ''.
  */
 export function checkManifests(sources: readonly Source[], manifests: ReadonlyMap<string, Manifest>): string[] {
   const findings: string[] = [];
   const shared = Object.keys(manifests.get('')?.devDependencies ?? {});
   for (const [room, { name, dependencies = {}, devDependencies = {} }] of manifests) {
     if (room === '') continue;
-    const used = { src: new Set<string>(), test: new Set<string>() };
+    const used = { src: new Set<string>(), types: new Set<string>(), test: new Set<string>() };
     for (const { path, text } of sources) {
       if (!path.startsWith(`${room}/`)) continue;
-      const part = path.startsWith(`${room}/src/`) ? used.src : used.test;
-      for (const { specifier } of importsOf(text)) {
+      const isSource = path.startsWith(`${room}/src/`);
+      for (const { specifier, typeOnly } of importsOf(text)) {
         if (/^[./]|^node:|^data:/.test(specifier)) continue;
         const words = specifier.split('/');
         const wanted = words.slice(0, specifier.startsWith('@') ? 2 : 1).join('/');
-        if (wanted !== name) part.add(wanted);
+        if (wanted !== name) (isSource ? (typeOnly ? used.types : used.src) : used.test).add(wanted);
       }
     }
     for (const each of used.src)
       if (!(each in dependencies))
         findings.push(`${room}/package.json: src imports ${each}, which is not in dependencies`);
+    for (const each of used.types)
+      if (!(each in dependencies) && !(each in devDependencies))
+        findings.push(`${room}/package.json: src takes types of ${each}, which is not declared`);
     for (const each of used.test)
       if (!(each in dependencies) && !(each in devDependencies) && !shared.includes(each))
         findings.push(`${room}/package.json: tests import ${each}, which is not in devDependencies`);
@@ -227,8 +230,8 @@ export function checkManifests(sources: readonly Source[], manifests: ReadonlyMa
       if (!used.src.has(each))
         findings.push(`${room}/package.json: ${each} is in dependencies, and src does not import it`);
     for (const each of Object.keys(devDependencies))
-      if (!used.test.has(each))
-        findings.push(`${room}/package.json: ${each} is in devDependencies, and no test imports it`);
+      if (!used.test.has(each) && !used.types.has(each))
+        findings.push(`${room}/package.json: ${each} is in devDependencies, and neither a test nor a type asks for it`);
   }
   return findings;
 }

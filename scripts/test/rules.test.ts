@@ -98,5 +98,10 @@ test('a manifest that hides or invents a dependency is found', () => {
   }
   assert.match(check({ ...told, devDependencies: {} }).join(), /tests import t/);
   assert.match(check({ ...told, dependencies: { ...told.dependencies, e: '1' } }).join(), /src does not import it/);
-  assert.match(check({ ...told, devDependencies: { t: '1', u: '1' } }).join(), /no test imports it/);
+  assert.match(check({ ...told, devDependencies: { t: '1', u: '1' } }).join(), /neither a test nor a type/);
+  sources.push(source('services/x/src/b.ts', "import type { V } from 'v';"));
+  assert.match(check(told).join(), /takes types of v, which is not declared/);
+  assert.deepEqual(check({ ...told, devDependencies: { t: '1', v: '1' } }), []);
+  // What only types are taken of need not be installed with it.
+  assert.match(check({ ...told, dependencies: { ...told.dependencies, v: '1' } }).join(), /src does not import it/);
 });
