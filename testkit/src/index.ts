@@ -1,3 +1,5 @@
+/** All that tests ask for, the desktop and client of our own among it. */
+export * from '@lucid-sessions/desktop';
 export * from './blockchain-core.ts';
 export * from './capture.ts';
 export * from './channel-pdus.ts';
