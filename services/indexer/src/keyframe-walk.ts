@@ -40,6 +40,8 @@ const chunksMax = 12;
 /** A bare state costs next to nothing, but trying it does. */
 const workBytesOfBare = 64 * 1024;
 const bareBytesGuess = 8 * 1024;
+/** The rest is for those told from the first one. */
+const borrowedMax = 7 / 8;
 /** What a keyframe costs beside its own bytes: the sidecar's seal, and a row in the list. */
 const sidecarBytes = 128;
 /** In H.264 a state with pixels leaves as much as it costs for later ones without, which are worth more. */
@@ -84,6 +86,8 @@ export interface KeyframeWalkStart {
   chain: Uint8Array[];
   nextNumber: number;
   storedBytes: number;
+  /** Of the whole recording, as far as it is stored: at least what was walked. */
+  knownBytes?: number;
   keyframeBytes: number;
   /** Keep the graphics channel's past from the beginning. */
   whole: boolean;
@@ -103,6 +107,7 @@ export class KeyframeWalk {
   readonly #depth: 'whole' | 'lean';
   #number: number;
   #storedBytes: number;
+  readonly #knownBytes: number;
   #keyframeBytes: number;
   /** What the next one will cost, as far as the last one tells. */
   #guessBytes = firstBytesGuess;
@@ -120,6 +125,7 @@ export class KeyframeWalk {
     this.#depth = start.whole ? 'whole' : 'lean';
     this.#number = start.nextNumber;
     this.#storedBytes = start.storedBytes;
+    this.#knownBytes = start.knownBytes ?? 0;
     this.#keyframeBytes = start.keyframeBytes;
   }
 
@@ -162,7 +168,6 @@ export class KeyframeWalk {
     const made: MadeKeyframe[] = [];
     const first = index === this.#place.chunkIndex ? this.#place.frameIndex : 0;
     let { timeUs } = this.#place;
-    this.#bare = null;
     for (let at = first; at < frames.length && !this.lacksH264; at += 1) {
       const frame = frames[at]!;
       timeUs = Math.max(timeUs, frame.timeUs);
@@ -224,6 +229,15 @@ export class KeyframeWalk {
     return this.#storedBytes * shareMax - this.#keyframeBytes - sidecarBytes;
   }
 
+  /**
+   * A bare state is worth so much that it may be paid from what lies ahead and is stored already. The first one holds what the
+   * connection's beginning left in the bulk compressor; all others are told from it, which takes next to nothing.
+   */
+  get #bareAllowanceBytes(): number {
+    const ahead = Math.max(this.#storedBytes, this.#knownBytes) * shareMax - this.#keyframeBytes - sidecarBytes;
+    return Math.max(this.#allowanceBytes, ahead * borrowedMax);
+  }
+
   get #left(): number {
     return this.#h264 && this.#number > 1 ? leftInH264 : 1;
   }
@@ -242,7 +256,7 @@ export class KeyframeWalk {
 
   async #beginBare(frame: Frame, place: Omit<KeyframePlace, 'timeUs'>): Promise<void> {
     const due = this.#h264 && this.#bare === null && this.#workBytes >= workBytesOfBare;
-    if (!due || this.#allowanceBytes < bareBytesGuess) return;
+    if (!due || this.#bareAllowanceBytes < bareBytesGuess) return;
     const state = await BareState.before(frame, this.#decoder, this.#depth);
     if (state === null) return;
     this.#bare = { state, place };
@@ -261,7 +275,7 @@ export class KeyframeWalk {
     if (packed === null) return null;
     const place = { ...bare.place, timeUs };
     const { bytes, base } = await this.#encode(place, packed);
-    return bytes.length > this.#allowanceBytes ? null : this.#made({ place, packed, bytes, base });
+    return bytes.length > this.#bareAllowanceBytes ? null : this.#made({ place, packed, bytes, base });
   }
 
   async #keep(place: KeyframePlace): Promise<MadeKeyframe | null> {

@@ -49,6 +49,11 @@ export class RecordingShelf {
     return (await this.#options.storage.listChunks({ sessionId, limit: 1, offset: 0 })).total;
   }
 
+  /** Of all chunks. */
+  async storedBytes(sessionId: string): Promise<number> {
+    return (await this.#options.storage.sessionTotals({ sessionId })).storedBytes;
+  }
+
   async chunk(sessionId: string, index: number): Promise<{ last: boolean; fileBytes: number }> {
     const { chunk } = await this.#options.storage.getChunk({ sessionId, index });
     return { last: decodeLeafFlags(chunk?.flags ?? 0).final, fileBytes: chunk?.fileBytes ?? 0 };

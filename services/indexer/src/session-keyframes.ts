@@ -182,7 +182,7 @@ export class SessionKeyframes {
   async #walkOn(recording: Recording, list: KeyframeList, count: number, asked: boolean): Promise<boolean> {
     const { sessionId, view } = recording;
     const key = view === null ? null : { view, inputs: null };
-    const run = await this.#begin(recording, list);
+    const run = await this.#begin(recording, list, await this.#shelf.storedBytes(sessionId));
     this.#walk = run;
     const begunMs = performance.now();
     try {
@@ -229,18 +229,19 @@ export class SessionKeyframes {
   }
 
   /** Goes on from the last keyframe; where it can't be had, everything is made again. */
-  async #begin(recording: Recording, list: KeyframeList): Promise<number> {
+  async #begin(recording: Recording, list: KeyframeList, knownBytes: number): Promise<number> {
     const last = list.keyframes.at(-1);
     if (last !== undefined) {
       const { storedBytes, keyframeBytes, whole } = list;
       const chain = await this.chain(recording, list, last);
-      const start = { chain: chain ?? [], nextNumber: last.number + 1, storedBytes, keyframeBytes, whole };
+      const paid = { storedBytes, keyframeBytes, knownBytes };
+      const start = { chain: chain ?? [], nextNumber: last.number + 1, whole, ...paid };
       const run = chain && (await this.#thread.walk(start).catch(() => null));
       if (run !== null) return run;
       Object.assign(list, emptyKeyframeList(), { whole });
     }
     const { storedBytes, keyframeBytes, whole } = list;
-    return this.#thread.walk({ chain: [], nextNumber: 1, storedBytes, keyframeBytes, whole });
+    return this.#thread.walk({ chain: [], nextNumber: 1, storedBytes, keyframeBytes, knownBytes, whole });
   }
 
   /** A keyframe behind those it is told from; null when one of them can't be had. */
