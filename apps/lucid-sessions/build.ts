@@ -27,7 +27,7 @@ function workerName(path: string): string {
 /** Every file some source starts as a worker: each becomes a bundle of its own beside the main one. */
 async function findWorkers(): Promise<Map<string, string>> {
   const workers = new Map<string, string>();
-  for (const path of globSync('{packages,services,adapters,apps}/*/src/**/*.ts', { cwd: root })) {
+  for (const path of globSync('{packages,services,adapters,apps}/*/src/**/*.ts', { cwd: root }).sort()) {
     const text = await readFile(join(root, path), 'utf8');
     for (const [, target = ''] of text.matchAll(workerUrl)) {
       const file = resolve(root, dirname(path), `${target}.ts`);
@@ -179,6 +179,8 @@ export async function buildCli(outdir = join(cliRoot, 'dist')): Promise<Built> {
     ...manifest,
     private: undefined,
     exports: undefined,
+    scripts: undefined,
+    devDependencies: undefined,
     bin: { 'lucid-sessions': launcherName },
     engines: { node: '>=26' },
     dependencies: await versionsOf(externalsOf(metafile)),
