@@ -15,11 +15,14 @@ export function chunkIdOf(sessionId: string, index: number): string {
   return `${sessionId}.${String(index + 1).padStart(6, '0')}`;
 }
 
+/** Index of a chunk, which becomes a file's name. */
+export const chunkIndexMax = 2 ** 31;
+
 /** Index of a chunk of this session; null when the id is of another session or none at all. */
 export function chunkIndexOf(sessionId: string, chunkId: string): number | null {
   const number = chunkId.startsWith(`${sessionId}.`) ? chunkId.slice(sessionId.length + 1) : '';
   const index = /^\d{6,12}$/.test(number) ? Number(number) - 1 : -1;
-  return index >= 0 && chunkIdOf(sessionId, index) === chunkId ? index : null;
+  return index >= 0 && index <= chunkIndexMax && chunkIdOf(sessionId, index) === chunkId ? index : null;
 }
 
 export const sessionStatuses = [

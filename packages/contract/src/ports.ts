@@ -71,18 +71,20 @@ export interface SessionTicket {
   persistence: 'strict' | 'best_effort';
 }
 
-export type RefusalCode =
-  | 'unknown_session'
+export const refusalCodes = [
+  'unknown_session',
   /** Over, deleted, or not started. */
-  | 'not_startable'
+  'not_startable',
   /** It has a connection, or another was faster. */
-  | 'in_use'
+  'in_use',
   /** The .rdp file is too old. */
-  | 'expired'
+  'expired',
   /** `admit` without a `find` before it, or too long after it. */
-  | 'not_reserved'
-  | 'at_capacity'
-  | 'unavailable';
+  'not_reserved',
+  'at_capacity',
+  'unavailable',
+] as const;
+export type RefusalCode = (typeof refusalCodes)[number];
 
 export interface Refusal {
   code: RefusalCode;
@@ -94,32 +96,34 @@ export type Finding = { found: true; ticket: SessionTicket } | ({ found: false }
 export type Admission = { admitted: true; ticket: SessionTicket } | ({ admitted: false } & Refusal);
 
 /** How a connection that became no session ended. */
-export type AttemptOutcome =
+export const attemptOutcomes = [
   /** The gateway said no. */
-  | 'refused'
+  'refused',
   /** The target could not be had. */
-  | 'target_failed'
+  'target_failed',
   /** The client left, was too slow or broke off TLS: often to ask its user about the certificate. */
-  | 'client_left';
+  'client_left',
+] as const;
+export type AttemptOutcome = (typeof attemptOutcomes)[number];
 
-export type AttemptReason =
-  | RefusalCode
-  | 'no_route'
-  | 'tls_required'
-  | 'rate_limited'
-  | 'target_denied'
-  | Extract<
-      EndReason,
-      | 'client_disconnected'
-      | 'client_tls_failed'
-      | 'handshake_timeout'
-      | 'target_unreachable'
-      | 'target_tls_failed'
-      | 'server_disconnected'
-      | 'recording_not_persisted'
-      | 'protocol_violation'
-      | 'recorder_shutdown'
-    >;
+export const attemptReasons = [
+  ...refusalCodes,
+  'no_route',
+  'tls_required',
+  'rate_limited',
+  'target_denied',
+  // Ways in which a session ends, too.
+  'client_disconnected',
+  'client_tls_failed',
+  'handshake_timeout',
+  'target_unreachable',
+  'target_tls_failed',
+  'server_disconnected',
+  'recording_not_persisted',
+  'protocol_violation',
+  'recorder_shutdown',
+] as const;
+export type AttemptReason = (typeof attemptReasons)[number];
 
 export interface ConnectionAttempt {
   /** Of the connection; of several that are told together, an id of its own. */
@@ -138,22 +142,24 @@ export interface ConnectionAttempt {
 }
 
 /** Why a recording ended. Closed; `message` beside it is for a person. */
-export type EndReason =
-  | 'client_disconnected'
-  | 'server_disconnected'
-  | 'stopped'
-  | 'idle_timeout'
-  | 'handshake_timeout'
-  | 'target_unreachable'
-  | 'target_tls_failed'
-  | 'client_tls_failed'
-  | 'protocol_violation'
-  | 'recording_not_persisted'
-  | 'recorder_shutdown'
-  | 'recorder_crashed'
+export const endReasons = [
+  'client_disconnected',
+  'server_disconnected',
+  'stopped',
+  'idle_timeout',
+  'handshake_timeout',
+  'target_unreachable',
+  'target_tls_failed',
+  'client_tls_failed',
+  'protocol_violation',
+  'recording_not_persisted',
+  'recorder_shutdown',
+  'recorder_crashed',
   /** A capture was imported as far as it can be read. */
-  | 'imported'
-  | 'import_failed';
+  'imported',
+  'import_failed',
+] as const;
+export type EndReason = (typeof endReasons)[number];
 
 /** A fact about the recording that belongs into its manifest. Times are µs since 1970. */
 export type RecordingFact =
@@ -358,7 +364,7 @@ export interface ProcessorPort {
   /** Signs another record kind (`custody`, `erase`, `replay`) with the identity key. `body` is JSON-able; JCS is applied. */
   signRecord(request: {
     sessionId: string;
-    kind: 'custody' | 'erase' | 'resume' | 'replay';
+    kind: (typeof signedKinds)[number];
     body: Record<string, unknown>;
   }): Promise<{ record: Uint8Array }>;
   health(): Promise<ServiceHealth>;
@@ -400,7 +406,10 @@ export interface AuditEvent {
   details: Record<string, unknown>;
 }
 
-export type RecordKind = 'open' | 'manifest' | 'resume' | 'custody' | 'erase' | 'replay';
+/** Records the processor signs when it is asked to; `open` and `manifest` it makes itself. */
+export const signedKinds = ['custody', 'erase', 'resume', 'replay'] as const;
+export const recordKinds = ['open', 'manifest', ...signedKinds] as const;
+export type RecordKind = (typeof recordKinds)[number];
 
 /** 8086. The only service that touches chunk files and metadata. */
 export interface StoragePort {

@@ -2,6 +2,7 @@
 import { LucidError, toLucidError } from './errors.ts';
 import { decodeRpc, encodeRpc } from './rpc-codec.ts';
 import { type PortName, type Ports, rpcMethod } from './rpc-ports.ts';
+import { checkRpcRequest } from './rpc-schemas.ts';
 
 export interface RpcAnswer {
   status: number;
@@ -28,7 +29,9 @@ export function rpcServer<P extends PortName>(
       if (limits === null) throw new LucidError('noSuchRoute', `the ${port} port has no method of this name`);
       if (request.length > limits.requestBytesMax)
         throw new LucidError('tooLarge', `a request of ${method} is at most ${limits.requestBytesMax} bytes`);
-      const result = await methods[method]!.call(implementation, decodeRpc(request));
+      const decoded = decodeRpc(request);
+      checkRpcRequest(port, method, decoded);
+      const result = await methods[method]!.call(implementation, decoded);
       const body = encodeRpc({ result });
       if (body.length > limits.responseBytesMax)
         throw new LucidError('tooLarge', `an answer of ${method} is at most ${limits.responseBytesMax} bytes`);

@@ -8,6 +8,7 @@ import {
   LucidError,
   type OperationId,
   openApiDocument,
+  parseShape,
   type RestRoute,
   restRoutes,
   sessionIdSchema,
@@ -15,7 +16,6 @@ import {
 } from '@lucid-sessions/contract';
 import { fromFastify, serveLog } from '@lucid-sessions/kit';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import type { z } from 'zod';
 import { auditedOperations, tellAudit, writeAudit } from './audit.ts';
 import { AuditOutbox } from './audit-outbox.ts';
 import { type Authenticator, authenticator, type User } from './auth.ts';
@@ -40,7 +40,6 @@ import { sessionNotFound } from './views.ts';
 
 const bodyBytesMax = 64 * 1024;
 const headerBytesMax = 16 * 1024;
-const issuesMax = 20;
 /** Refused tokens per address and minute. */
 const refusalsPerMinute = 60;
 const refusalCountersMax = 20_000;
@@ -65,17 +64,6 @@ interface Gate {
   /** Of refused tokens, by address: whoever sends many must not push users' counters out. */
   refusals: RateLimiter;
   metrics: ApiMetrics;
-}
-
-/** What is wrong with a request, by field; never what it held. */
-function parsed<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const issues = result.error.issues
-    .slice(0, issuesMax)
-    .map(({ path, message }) => ({ field: [where, ...path].join('.'), message }));
-  const first = issues[0];
-  throw new LucidError('invalidRequest', `${first?.field}: ${first?.message}`.slice(0, 300), { details: { issues } });
 }
 
 function rateHeaders(reply: FastifyReply, state: RateState): void {
@@ -157,8 +145,8 @@ function callOf(gate: Gate, operation: OperationId, user: User, request: Fastify
     sessionId,
     chunkId,
     keyframe,
-    query: route.query === undefined ? undefined : parsed(route.query, request.query, 'query'),
-    body: route.body === undefined ? undefined : parsed(route.body, request.body, 'body'),
+    query: route.query === undefined ? undefined : parseShape(route.query, request.query, 'query'),
+    body: route.body === undefined ? undefined : parseShape(route.body, request.body, 'body'),
     upload,
     told: {},
   } as Call;

@@ -8,7 +8,6 @@ import {
   type ProcessorPort,
   type ServiceHealth,
   type StoragePort,
-  sessionIdSchema,
 } from '@lucid-sessions/contract';
 import { type RecordBody, recordBase } from '@lucid-sessions/evidence';
 import { FRAME_BODY_BYTES_MAX } from '@lucid-sessions/recording';
@@ -90,20 +89,17 @@ export function createProcessor(config: ProcessorServiceConfig, deps: ProcessorD
 
   return {
     async open(request) {
-      checkSessionId(request.session?.session_id);
       await checkCodec(compressionOf(request.session));
       return { openRecord: await chains.open(request) };
     },
     async seal(chunk) {
-      checkChunk(chunk);
       const held = chains.held(chunk.sessionId);
       const receipt = held === null ? await sealedBefore(chunk) : await held.seal(chunk);
       deps.index?.follow(chunk.sessionId);
       return receipt;
     },
     async finish(request) {
-      const sessionId = request.session?.session_id;
-      checkSessionId(sessionId);
+      const sessionId = request.session.session_id;
       const running = finishing.get(sessionId);
       if (running !== undefined) return running;
       const finished = finishSession({ storage, chains, keys, identityKey, clock }, request).finally(() =>
@@ -113,7 +109,6 @@ export function createProcessor(config: ProcessorServiceConfig, deps: ProcessorD
       return finished;
     },
     async signRecord({ sessionId, kind, body }) {
-      checkSessionId(sessionId);
       return {
         record: await signBody(keys.identity, { ...body, ...recordBase(kind, sessionId) } as unknown as RecordBody),
       };
@@ -162,18 +157,4 @@ async function checkCodec(compression: Compression): Promise<void> {
   } catch (cause) {
     throw new LucidError('compression', (cause as Error).message, { cause });
   }
-}
-
-function checkSessionId(sessionId: unknown): asserts sessionId is string {
-  if (!sessionIdSchema.safeParse(sessionId).success)
-    throw new LucidError('invalidRequest', 'a session id is 1–100 characters of A–Z a–z 0–9 _ -');
-}
-
-function checkChunk(chunk: ChunkToSeal): void {
-  checkSessionId(chunk?.sessionId);
-  const { index, openedUs, closedUs, monotonicNs, framesCount, updatesCount } = chunk;
-  const counts = [index, openedUs, closedUs, monotonicNs, framesCount, updatesCount];
-  if (!counts.every((count) => Number.isSafeInteger(count) && count >= 0))
-    throw new LucidError('invalidRequest', 'indexes, times and counts of a chunk are whole numbers from 0');
-  if (!(chunk.payload instanceof Uint8Array)) throw new LucidError('invalidRequest', 'the payload of a chunk is bytes');
 }

@@ -1,5 +1,4 @@
 export * from './census.ts';
-export * from './checks.ts';
 export * from './config.ts';
 export * from './http.ts';
 export * from './leaf.ts';

@@ -13,7 +13,6 @@ import { createHash } from 'node:crypto';
 import { type ChunkMetadata, LucidError, type SessionDocument, type StoragePort } from '@lucid-sessions/contract';
 import { KeyedQueue } from '@lucid-sessions/kit';
 import { concatBytes } from '@lucid-sessions/wire';
-import { checkBytes, checkIndex, checkSessionId } from './checks.ts';
 import { Histogram } from './histogram.ts';
 import { decodeLeafFields, type LeafFields, noLeafHash, sealBytes, sessionUuidOf } from './leaf.ts';
 import type { SpaceWatch } from './space-watch.ts';
@@ -45,13 +44,8 @@ export async function sha256Hex(bytes: Uint8Array): Promise<string> {
 /** What the caller says, its leaf and its file must agree before anything is written. */
 function checkPut(request: PutRequest): LeafFields {
   const { metadata, seal, file } = request;
-  checkSessionId(metadata?.sessionId);
-  checkIndex(metadata.index);
-  checkBytes(file, Number.MAX_SAFE_INTEGER, 'a chunk file');
-  checkBytes(request.leaf, Number.MAX_SAFE_INTEGER, 'a leaf');
   const leaf = decodeLeafFields(request.leaf);
-  if (!(seal instanceof Uint8Array && seal.length === sealBytes))
-    throw new LucidError('invalidRequest', `a seal has ${sealBytes} bytes`);
+  if (seal.length !== sealBytes) throw new LucidError('invalidRequest', `a seal has ${sealBytes} bytes`);
   const agreed =
     leaf.sessionUuid === sessionUuidOf(metadata.sessionId) &&
     leaf.index === metadata.index &&

@@ -2,16 +2,6 @@
 import { LucidError, type ServiceHealth, type StoragePort } from '@lucid-sessions/contract';
 import { KeyedQueue } from '@lucid-sessions/kit';
 import { Census, type CensusReport } from './census.ts';
-import {
-  checkBytes,
-  checkIndex,
-  checkPage,
-  checkSessionId,
-  checkSidecarName,
-  checkWraps,
-  recordBytesMax,
-  sidecarBytesMax,
-} from './checks.ts';
 import { type ChunkPutter, chunkPutter, isImported } from './put-chunk.ts';
 import { type RecoveryReport, recoverStorage } from './recovery.ts';
 import { SpaceWatch, spaceMessage } from './space-watch.ts';
@@ -41,7 +31,6 @@ export interface StorageService extends StoragePort {
   dispose(): Promise<void>;
 }
 
-const leaseTtlMsMax = 600_000;
 /** A database that waits for its disk, or for a lock, answers nobody: health must, even then. */
 const pingMsMax = 3000;
 
@@ -84,12 +73,10 @@ type SessionCalls = Pick<
 function sessionCalls({ metadata, nowUs, space }: Shared): SessionCalls {
   return {
     async createSession({ session, routeTokenSha256 }) {
-      checkSessionId(session?.session_id);
       await space.checkRecording();
       return { created: await metadata.insertSession(session, routeTokenSha256) };
     },
     async getSession({ sessionId }) {
-      checkSessionId(sessionId);
       return { session: await metadata.getSession(sessionId) };
     },
     async findSession({ route }) {
@@ -100,33 +87,24 @@ function sessionCalls({ metadata, nowUs, space }: Shared): SessionCalls {
       return { session };
     },
     async setRouteToken({ sessionId, tokenSha256 }) {
-      checkSessionId(sessionId);
       return { stored: await metadata.setRouteToken(sessionId, tokenSha256) };
     },
-    async listSessions(query) {
-      checkPage(query);
-      return metadata.listSessions(query);
-    },
+    listSessions: (query) => metadata.listSessions(query),
     async countSessions() {
       return { byStatus: await metadata.countSessions() };
     },
     async replaceSession({ session, expectedVersion }) {
-      checkSessionId(session?.session_id);
       if (session.version !== expectedVersion + 1)
         throw new LucidError('invalidRequest', 'the new version of a session is the expected one plus 1');
       if (await metadata.replaceSession(session, expectedVersion)) return { replaced: true, current: session };
       return { replaced: false, current: await metadata.getSession(session.session_id) };
     },
     async acquireLease({ sessionId, owner, ttlMs }) {
-      checkSessionId(sessionId);
-      if (!(ttlMs > 0 && ttlMs <= leaseTtlMsMax))
-        throw new LucidError('invalidRequest', `a lease lasts at most ${leaseTtlMsMax} ms`);
       const now = nowUs();
       const { acquired, lease } = await metadata.acquireLease(sessionId, owner, now, now + Math.round(ttlMs * 1000));
       return { acquired, epoch: lease.epoch, owner: lease.owner };
     },
     async releaseLease({ sessionId, owner }) {
-      checkSessionId(sessionId);
       await metadata.releaseLease(sessionId, owner);
     },
   };
@@ -150,7 +128,6 @@ function chunkCalls({ metadata, chunks, putter, keeping, census }: Shared): Chun
   return {
     putChunk: (request) => putter.put(request),
     async purgeSession({ sessionId }) {
-      checkSessionId(sessionId);
       const purge = async () => {
         // Keys first: from here on the chunks can't be read. Rows last: while they stand, purging is asked for again.
         await chunks.putWraps(sessionId, []);
@@ -161,31 +138,21 @@ function chunkCalls({ metadata, chunks, putter, keeping, census }: Shared): Chun
       };
       return putter.lanes.run(sessionId, () => keeping.run(sessionId, purge));
     },
-    async listChunks(query) {
-      checkSessionId(query.sessionId);
-      checkPage(query);
-      return metadata.listChunks(query);
-    },
+    listChunks: (query) => metadata.listChunks(query),
     async getChunk({ sessionId, index }) {
-      checkSessionId(sessionId);
-      checkIndex(index);
       return { chunk: (await metadata.getChunk(sessionId, index))?.metadata ?? null };
     },
     async sessionTotals({ sessionId }) {
-      checkSessionId(sessionId);
       const totals = await metadata.chainTotals(sessionId);
       const session = await metadata.getSession(sessionId);
       return session !== null && isImported(session) ? { ...totals, lineUs: 0 } : totals;
     },
     async readChunk({ sessionId, index }) {
-      checkSessionId(sessionId);
-      checkIndex(index);
       const file = await chunks.readFile(sessionId, index);
       if (file === null) census.suspect(sessionId);
       return { file };
     },
     async readLeaves({ sessionId }) {
-      checkSessionId(sessionId);
       return { leaves: await chunks.readLeaves(sessionId) };
     },
   };
@@ -202,10 +169,6 @@ function recordCalls({ metadata, chunks, keeping, onError, space }: Shared): Rec
     (await metadata.getSession(sessionId))?.pipeline_state === 'destroyed';
   return {
     async putRecord({ sessionId, kind, record, place }) {
-      checkSessionId(sessionId);
-      checkBytes(record, recordBytesMax, 'a record');
-      if (place !== undefined && !(Number.isSafeInteger(place) && place >= 0))
-        throw new LucidError('invalidRequest', 'a place is a whole number from 0');
       const sequence = await metadata.putRecord(sessionId, kind, record, place);
       // The row counts. A disk of chunks that is full must not keep anybody from deleting: the census writes it later.
       await keeping
@@ -216,12 +179,9 @@ function recordCalls({ metadata, chunks, keeping, onError, space }: Shared): Rec
       return { sequence };
     },
     async getRecords({ sessionId, kind }) {
-      checkSessionId(sessionId);
       return { records: await metadata.getRecords(sessionId, kind ?? null) };
     },
     async putWraps({ sessionId, wraps }) {
-      checkSessionId(sessionId);
-      checkWraps(wraps);
       // The first thing of a recording. Destroying keys needs no room.
       if (wraps.length > 0) await space.checkRecording();
       await keeping.run(sessionId, async () => {
@@ -231,26 +191,17 @@ function recordCalls({ metadata, chunks, keeping, onError, space }: Shared): Rec
       });
     },
     async getWraps({ sessionId }) {
-      checkSessionId(sessionId);
       return { wraps: await metadata.getWraps(sessionId) };
     },
     async putSidecar({ sessionId, name, bytes }) {
-      checkSessionId(sessionId);
-      checkSidecarName(name);
-      checkBytes(bytes, sidecarBytesMax, 'a sidecar');
       await space.checkRecording(bytes.length);
       if (!(await isDestroyed(sessionId))) await chunks.putSidecar(sessionId, name, bytes);
     },
     async getSidecar({ sessionId, name }) {
-      checkSessionId(sessionId);
-      checkSidecarName(name);
       return { bytes: await chunks.getSidecar(sessionId, name) };
     },
     appendAudit: (event) => metadata.appendAudit(event),
-    async listAudit(query) {
-      checkPage(query);
-      return metadata.listAudit(query);
-    },
+    listAudit: (query) => metadata.listAudit(query),
   };
 }
 

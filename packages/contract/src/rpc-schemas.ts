@@ -1,0 +1,258 @@
+/** What each method of `rpcPorts` takes: checked where a request comes in over the wire. In one process the compiler has checked it. */
+import { z } from 'zod';
+import { sessionStatuses } from './models.ts';
+import {
+  attemptOutcomes,
+  attemptReasons,
+  type ChunkToSeal,
+  type ConnectionAttempt,
+  type ConnectionRequest,
+  type ImportRequest,
+  importBytesMax,
+  type RecorderReport,
+  type SessionQuery,
+  signedKinds,
+} from './ports.ts';
+import { type PortName, type Ports, rpcChunkBytesMax } from './rpc-ports.ts';
+import {
+  amount,
+  auditEvent,
+  bytes,
+  chunkIndex,
+  chunkMetadata,
+  count,
+  endReason,
+  finalStatistics,
+  hash,
+  page,
+  recordingFact,
+  recordingStatistics,
+  recordKind,
+  route,
+  sessionDocument,
+  sessionId,
+  sessionMetadata,
+  sidecarName,
+  text,
+  wraps,
+} from './rpc-values.ts';
+import { parseShape } from './shape.ts';
+
+type RequestOf<F> = F extends (...request: infer R) => unknown ? (R extends [infer First] ? First : undefined) : never;
+type Requests<P extends PortName> = { [M in keyof Ports[P]]-?: z.ZodType<RequestOf<Ports[P][M]>> };
+
+const mebibyte = 1024 * 1024;
+const leaseTtlMsMax = 600_000;
+/** Below the time an RPC call may take. */
+const liveWaitMsMax = 20_000;
+
+const nothing = z.unknown().transform(() => undefined);
+const ofSession = z.object({ sessionId });
+const ofChunk = z.object({ sessionId, index: chunkIndex });
+const persistence = z.enum(['strict', 'best_effort']);
+const graphics = z.enum(['passthrough', 'classic']);
+const object = z.record(z.string(), z.unknown());
+
+const importRequest: z.ZodType<ImportRequest> = z.object({
+  sessionId,
+  name: text,
+  description: text.nullable(),
+  by: text,
+  sourceName: text,
+  sourceSha256: hash,
+  metadata: sessionMetadata,
+  retentionDays: z.int().nullable(),
+  capture: bytes(importBytesMax),
+});
+
+const recorder: Requests<'recorder'> = {
+  stop: z.object({ sessionId, reason: endReason, message: text }),
+  pause: ofSession,
+  resume: ofSession,
+  live: nothing,
+  liveFrames: z.object({ sessionId, afterFrame: count, waitMs: z.number().min(0).max(liveWaitMsMax) }),
+  judgeTarget: z.object({ host: text, port: z.int().min(0).max(0xffff) }),
+  importCapture: importRequest,
+  health: nothing,
+};
+
+const chunkToSeal: z.ZodType<ChunkToSeal> = z.object({
+  sessionId,
+  index: chunkIndex,
+  final: z.boolean(),
+  recovered: z.boolean(),
+  gapBefore: z.boolean(),
+  openedUs: count,
+  closedUs: count,
+  monotonicNs: count,
+  framesCount: count,
+  updatesCount: count,
+  payload: bytes(rpcChunkBytesMax),
+});
+
+const processor: Requests<'processor'> = {
+  open: z.object({ session: sessionDocument, openedUs: amount, checkpoint: text.nullable(), persistence, graphics }),
+  seal: chunkToSeal,
+  finish: z.object({
+    session: sessionDocument,
+    reason: endReason,
+    message: text,
+    endedUs: amount,
+    facts: z.array(recordingFact),
+    statistics: finalStatistics,
+  }),
+  signRecord: z.object({ sessionId, kind: z.enum(signedKinds), body: object }),
+  health: nothing,
+};
+
+const sessionQuery: z.ZodType<SessionQuery> = z.object({
+  status: z.enum(sessionStatuses).exactOptional(),
+  project: text.exactOptional(),
+  environment: text.exactOptional(),
+  search: text.exactOptional(),
+  ...page,
+});
+const newSession = z.object({ session: sessionDocument, routeTokenSha256: hash.nullable() });
+const span = { fromUs: amount.exactOptional(), toUs: amount.exactOptional() };
+
+const storage: Requests<'storage'> = {
+  createSession: newSession,
+  getSession: ofSession,
+  findSession: z.object({ route: z.union([z.object({ tokenSha256: hash }), z.object({ cookie: text })]) }),
+  setRouteToken: z.object({ sessionId, tokenSha256: hash.nullable() }),
+  listSessions: sessionQuery,
+  countSessions: nothing,
+  replaceSession: z.object({ session: sessionDocument, expectedVersion: count }),
+  purgeSession: ofSession,
+  acquireLease: z.object({ sessionId, owner: text, ttlMs: z.number().positive().max(leaseTtlMsMax) }),
+  releaseLease: z.object({ sessionId, owner: text }),
+  putChunk: z.object({
+    metadata: chunkMetadata,
+    epoch: count,
+    leaf: bytes(mebibyte),
+    seal: bytes(mebibyte),
+    file: bytes(rpcChunkBytesMax),
+  }),
+  listChunks: z.object({ sessionId, ...page, ...span }),
+  getChunk: ofChunk,
+  sessionTotals: ofSession,
+  readChunk: ofChunk,
+  readLeaves: ofSession,
+  putRecord: z.object({
+    sessionId,
+    kind: recordKind,
+    record: bytes(16 * mebibyte),
+    place: count.exactOptional(),
+  }),
+  getRecords: z.object({ sessionId, kind: recordKind.exactOptional() }),
+  putWraps: z.object({ sessionId, wraps }),
+  getWraps: ofSession,
+  putSidecar: z.object({ sessionId, name: sidecarName, bytes: bytes(rpcChunkBytesMax - mebibyte) }),
+  getSidecar: z.object({ sessionId, name: sidecarName }),
+  appendAudit: auditEvent,
+  listAudit: z.object({
+    eventType: text.exactOptional(),
+    userId: text.exactOptional(),
+    resourceId: text.exactOptional(),
+    ...span,
+    ...page,
+  }),
+  statistics: nothing,
+  health: nothing,
+};
+
+const report: z.ZodType<RecorderReport> = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('started'),
+    sessionId,
+    atUs: amount,
+    recorderId: text,
+    connectionId: text,
+    clientAddress: text,
+    targetAddress: text,
+  }),
+  z.object({ kind: z.literal('lost'), sessionId, atUs: amount, untilUs: amount, message: text }),
+  z.object({
+    kind: z.literal('reconnected'),
+    sessionId,
+    atUs: amount,
+    connectionId: text,
+    clientAddress: text,
+    targetAddress: text,
+  }),
+  z.object({
+    kind: z.literal('client'),
+    sessionId,
+    atUs: amount,
+    clientName: text.nullable(),
+    clientUser: text.nullable(),
+  }),
+  z.object({ kind: z.literal('progress'), sessionId, statistics: recordingStatistics }),
+  z.object({ kind: z.enum(['paused', 'resumed']), sessionId, atUs: amount }),
+  z.object({ kind: z.literal('fact'), sessionId, fact: recordingFact }),
+  z.object({
+    kind: z.literal('ended'),
+    sessionId,
+    atUs: amount,
+    reason: endReason,
+    message: text,
+    failed: z.boolean(),
+    recovered: z.boolean().exactOptional(),
+    statistics: recordingStatistics,
+  }),
+  z.object({ kind: z.literal('not_stored'), sessionId, message: text }),
+  z.object({ kind: z.literal('drained'), sessionId, chunksCount: count }),
+]);
+
+const connection: z.ZodType<ConnectionRequest> = z.object({
+  connectionId: text,
+  route,
+  clientAddress: text,
+  clientName: text.nullable(),
+  recorderId: text,
+});
+
+const attempt: z.ZodType<ConnectionAttempt> = z.object({
+  connectionId: text,
+  sessionId: sessionId.nullable(),
+  atUs: amount,
+  clientAddress: text,
+  clientName: text.nullable(),
+  outcome: z.enum(attemptOutcomes),
+  reason: z.enum(attemptReasons),
+  message: text,
+  count,
+});
+
+const pipeline: Requests<'pipeline'> = {
+  create: newSession,
+  find: connection,
+  admit: z.object({ connectionId: text }),
+  beginImport: z.object({ session: sessionDocument, recorderId: text }),
+  attempted: attempt,
+  report,
+  start: ofSession,
+  stop: z.object({ sessionId, reason: text }),
+  pause: ofSession,
+  resume: ofSession,
+  remove: z.object({ sessionId, actor: text.exactOptional(), reason: text.exactOptional() }),
+  erase: z.object({ sessionId, actor: text, reason: text }),
+  examined: z.object({ sessionId, software: text, counted: object }),
+  status: ofSession,
+  control: z.object({ sessionId, action: z.enum(['pause', 'resume']) }),
+  anchor: ofSession,
+  logProofs: ofSession,
+  logCheckpoint: nothing,
+  health: nothing,
+};
+
+export const rpcRequests: { [P in PortName]: Requests<P> } = { recorder, processor, storage, pipeline };
+
+/**
+ * Throws `invalidRequest` (`tooLarge` where nothing but a length is wrong), naming the field. What is given on is the value itself: no copy
+ * of a chunk, and nothing lost that a newer service says beside it.
+ */
+export function checkRpcRequest(port: PortName, method: string, request: unknown): void {
+  const schemas: Record<string, z.ZodType> = rpcRequests[port];
+  parseShape(schemas[method]!, request, method);
+}
