@@ -1,4 +1,4 @@
-/** An H.264 stream put aside at any picture and taken up by another decoder: every later picture is the same. */
+/** An H.264 stream whose state is saved at any picture and restored into another decoder: every later picture is the same. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -114,7 +114,7 @@ async function assertResumes(width: number, height: number, units: readonly Uint
       for (let i = from + 1; i < units.length; i += 1) {
         await desktop.pipeline.process(message(width, height, units[i]!));
         assert.deepEqual(desktop.screen.pixels.data, pictures[i], `picture ${i}, gone on from ${from}`);
-        // Put aside again on the way, it is the state the straight one had there.
+        // Saved again on the way, it is the state the uninterrupted stream had there.
         const state = states.get(i);
         if (state) assert.deepEqual(desktop.pipeline.snapshot(), state.pipeline);
       }

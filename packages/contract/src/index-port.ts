@@ -32,7 +32,7 @@ export interface IndexPort {
   ): Promise<{ png: Uint8Array; timeUs: number; h264: string | null }>;
   /** Sealed, as it is stored; null where it is missing. */
   keyframe(sessionId: string, number: number): Promise<Uint8Array | null>;
-  /** Has a recording walked through, and what it comes to told. */
+  /** Decodes a recording from its beginning to its end and reports the result. */
   examine(sessionId: string): Promise<void>;
   /** How far a recording was walked through. */
   examined(sessionId: string): Promise<{ walkedChunks: number; chunks: number; walking: boolean }>;

@@ -48,7 +48,7 @@ export interface ConnectionRequest {
 export interface SessionTicket {
   /** Of a listener's session: the id it will have if it is admitted. */
   sessionId: string;
-  /** The session is under way and this connection would go on with it; its recorder says whether it may. */
+  /** The session is under way and this connection would continue it; its recorder decides whether it may. */
   reconnects: boolean;
   /** How long the session waits for its client after a lost connection; 0: it ends. */
   reconnectSeconds: number;
@@ -137,7 +137,7 @@ export interface ConnectionAttempt {
   reason: AttemptReason;
   /** For the session's owner and the audit log; what the client is told says less. */
   message: string;
-  /** Connections told of at once: floods come as one. 0: nothing to tell, only to let go of what `find` reserved. */
+  /** How many connections this report stands for: a flood is reported once. 0: nothing to report, only the reservation of `find` is released. */
   count: number;
 }
 
@@ -284,7 +284,7 @@ export const importBytesMax = 64 * 1024 * 1024;
 
 /** 8084 */
 export interface RecorderPort {
-  /** Ends the RDP session with a proper RDP error; resolves when the recorder has let go of it (chunks may still drain). */
+  /** Ends the RDP session with a proper RDP error; resolves when the recorder no longer has the session (chunks may still be on their way to storage). */
   stop(request: { sessionId: string; reason: EndReason; message: string }): Promise<{ stopped: boolean }>;
   pause(request: { sessionId: string }): Promise<{ pausedAtUs: number }>;
   resume(request: { sessionId: string }): Promise<{ resumedAtUs: number }>;
@@ -564,7 +564,7 @@ export interface PipelinePort {
   admit(request: { connectionId: string }): Promise<Admission>;
   /** Opens the recording of an imported session (keys, signed and logged `open`); from here on its recorder reports as of any. */
   beginImport(request: { session: SessionDocument; recorderId: string }): Promise<{ session: SessionDocument }>;
-  /** The connection became no session: lets go of what `find` reserved, and the audit log knows why. */
+  /** The connection became no session: releases what `find` reserved and records the reason in the audit log. */
   attempted(attempt: ConnectionAttempt): Promise<void>;
   report(report: RecorderReport): Promise<void>;
   /** Arms a session for its next connection. */

@@ -1,4 +1,4 @@
-/** Sources that tell hash and header of a chunk file without handing its bytes over come to the same report. */
+/** Sources that tell hash and header of a chunk file without giving its bytes lead to the same report. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeCrypto } from '@lucid-sessions/node';

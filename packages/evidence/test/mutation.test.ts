@@ -118,7 +118,7 @@ describe('mutated bundles', () => {
     ['whole', good],
     ['part', part],
   ] as const)
-    it(`of a ${what} recording: ${count} are all told from clean, and none breaks the verifier`, async () => {
+    it(`of a ${what} recording: ${count} are all found, and none breaks the verifier`, async () => {
       assert.ok((await verifyBundle(memoryBundle(whole), how)).clean);
       const random = randomFrom(seed);
       for (let i = 0; i < count; ) {

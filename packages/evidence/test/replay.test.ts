@@ -69,7 +69,7 @@ async function judged(replay: Uint8Array | null, how: VerifyOptions = options) {
   return { report, codes, state: report.verdicts.replay, text: formatReport(report) };
 }
 
-/** A walk that comes to what it is told, and keeps what it was given. */
+/** A decoder whose result is set by the test, and which keeps what it was given. */
 class ToldWalk implements ReplayWalker {
   readonly #tally: ReplayTally;
   readonly given: (number | null)[] = [];

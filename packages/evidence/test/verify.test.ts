@@ -673,7 +673,7 @@ describe('tampering', () => {
     assert.equal(report.verdicts.completeness, 'whole');
   });
 
-  it('is told apart from what it is not', async () => {
+  it('is distinguished from what it is not', async () => {
     assert.deepEqual(codesOf(await tampering.CHUNK_ALTERED['a byte of the ciphertext']!()), ['CHUNK_ALTERED']);
     assert.deepEqual(codesOf(await tampering.REORDERED['two chunk files are swapped']!()), ['REORDERED']);
     assert.deepEqual(codesOf(await tampering.UNCLOSED['the session has not ended']!()), ['UNCLOSED']);

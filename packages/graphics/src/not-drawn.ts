@@ -1,6 +1,6 @@
 import { intersect, isEmpty, type Rectangle } from './pixels.ts';
 
-/** The screen is told apart in so many columns and rows of equal cells, one bit each: a share is right to a cell's width. */
+/** The screen is divided into so many columns and rows of equal cells, one bit each: a share is exact to a cell's width. */
 const gridSide = 32;
 const cellsCount = gridSide * gridSide;
 /** Different kinds counted; a peer could otherwise fill the map with names. Further kinds count as 'other'. */

@@ -52,7 +52,7 @@ export interface ScreenSnapshot {
   readonly layouts?: MonitorLayoutsSnapshot;
   /** Absent in states from before it was looked at. */
   readonly windowsAsked?: boolean;
-  /** Absent where the server told of no windows of remote applications. */
+  /** Absent where the server announced no windows of remote applications. */
   readonly windows?: RemoteWindowsSnapshot;
 }
 

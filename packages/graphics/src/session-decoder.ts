@@ -65,7 +65,7 @@ export interface SessionSnapshot {
 
 /**
  * Replays a recorded session onto a screen: give it every PDU that was delivered, both directions, in order, from the
- * first byte of the connection. Where another connection goes on with the session, all but the screen begins anew. An update that can't be drawn is counted in `screen.unsupported` and never ends the replay.
+ * first byte of the connection. When another connection continues the session, everything but the screen is reset. An update that can't be drawn is counted in `screen.unsupported` and never ends the replay.
  */
 export class SessionDecoder {
   readonly screen = new Screen();
@@ -81,7 +81,7 @@ export class SessionDecoder {
   readonly #graphics: GraphicsChannel;
   readonly #sound = new SoundStreams();
   readonly #onSound: ((piece: SoundPiece) => void) | undefined;
-  /** Set when a direction's bytes could not even be framed: nothing after them can be told apart. */
+  /** Set when a direction's bytes could not even be framed: PDUs after them have no known boundaries. */
   readonly #lost = { client: false, server: false };
   /** It has seen something of a connection. */
   #begun = false;
@@ -120,7 +120,7 @@ export class SessionDecoder {
 
   /**
    * Everything the decoder knows, as plain values that can be cloned and kept: a keyframe. null while a push is waited
-   * for, before `settle`, inside a frame of the graphics channel, and where an H.264 stream can't be put aside.
+   * for, before `settle`, inside a frame of the graphics channel, and where the state of an H.264 stream can't be saved.
    * `lean` leaves out up to 2.5 MB of the channel's past while nothing refers to it: see `usesGraphicsHistory`.
    */
   snapshot(depth?: HistoryDepth): SessionSnapshot | null {

@@ -443,7 +443,7 @@ function avcSender(decoder: H264Decoder) {
   return { pipeline, send, skip };
 }
 
-test('a stream can be put aside from its first IDR picture on, however far that is, and not behind what is missing', async () => {
+test('the state of a stream can be saved from its first IDR picture on, however late that is, and not after something missing', async () => {
   const decoder = new PatientDecoder();
   const { pipeline, send, skip } = avcSender(decoder);
   await send(true, ...Array.from({ length: 40 }, () => false));

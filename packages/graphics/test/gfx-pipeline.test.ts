@@ -161,7 +161,7 @@ test('a surface mapped to a scaled output is stretched', () => {
   );
 });
 
-test('surfaces of windows nobody told of are seen nowhere; what is not known is counted', () => {
+test('surfaces of unannounced windows are not shown; what is not known is counted', () => {
   const { screen, send } = desktop(4, 4);
   send(create(2, 4, 4), pdu('mapSurfaceToWindow', { surfaceId: 2, windowId: 1n, mappedWidth: 9, mappedHeight: 1 }));
   send(

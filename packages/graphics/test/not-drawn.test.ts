@@ -27,7 +27,7 @@ const event = fc.record({
 });
 const screenSize = { width: 1024, height: 768 };
 
-test('what was not drawn comes out the same however it was cut and put aside', () => {
+test('what was not drawn is the same however the recording was cut and its state saved', () => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 40 }), fc.nat(40), (events, cut) => {
       const whole = new NotDrawn();

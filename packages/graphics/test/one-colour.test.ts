@@ -14,7 +14,7 @@ const step: fc.Arbitrary<Step> = fc.record({
   what: fc.constantFrom('picture', 'dark', 'type', 'point', 'nothing'),
 });
 
-/** A screen that is drawn on, counted as a walk counts; put aside and gone on with behind each step of `cuts`. */
+/** A screen that is drawn on, counted as a walk counts; saved and restored after each step of `cuts`. */
 function walk(steps: readonly Step[], cuts: ReadonlySet<number> = new Set()) {
   const screen = { pixels: createPixelBuffer(4, 3), framesCount: 0, pointer: { x: 0, y: 0 } };
   let counting = new OneColour();

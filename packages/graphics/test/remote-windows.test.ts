@@ -331,7 +331,7 @@ describe('bounds', () => {
   });
 });
 
-/** What the server's orders come to, told apart from the code that is tested: every pixel asks every window. */
+/** The result of the server's orders, computed independently of the code under test: for every pixel, every window is asked. */
 class Model {
   windows = new Map<number, WindowFields & { seenX: number; seenY: number }>();
   zOrder: number[] = [];

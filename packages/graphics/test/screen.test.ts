@@ -73,7 +73,7 @@ describe('pixel buffers', () => {
 
   const number = fc.integer({ min: -9, max: 9 });
   const area = fc.record({ left: number, top: number, width: fc.nat(12), height: fc.nat(12) });
-  /** Pixel by pixel, from a copy: what a blit has to come to. */
+  /** Pixel by pixel, from a copy: the result a blit must have. */
   function expected(target: PixelBuffer, left: number, top: number, source: PixelBuffer, part: Rectangle): number[] {
     const result = [...target.words];
     const from = [...source.words];

@@ -341,7 +341,7 @@ describe('keyframes', () => {
     });
 });
 
-describe('a connection that goes on with the session', () => {
+describe('a connection that continues the session', () => {
   for (const [first, second] of [
     ['xorg-orders-bpp16', 'gnome-type-gfx-default'],
     ['gnome-type-gfx-default', 'shadow-rfx'],

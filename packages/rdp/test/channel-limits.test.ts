@@ -39,7 +39,7 @@ const dynamic = (pdu: rdp.DynamicChannelPdu, flags = 3) =>
 const chunk = (data: Uint8Array, flags: number) => ({ length: data.length, flags, data });
 const kinds = (events: rdp.InspectedEvent[]) => events.map((event) => event.kind);
 
-test('what comes before MCS is told apart', () => {
+test('PDUs before MCS are distinguished', () => {
   const inspector = new rdp.StreamInspector();
   const hello = encode(rdp.tsRequest, { version: 6 });
   assert.deepEqual(kinds(inspector.push('client', hello)), ['credssp']);

@@ -191,7 +191,7 @@ test('what is no RDP ends at its first byte', () => {
   assert.equal(events.at(-1)?.kind === 'ended' && events.at(-1)?.kind, 'ended');
 });
 
-test('garbage behind the request is told from the start of TLS', () => {
+test('garbage after the request is distinguished from the start of TLS', () => {
   const garbage = new Front().step(Buffer.concat([request, Buffer.from('GET /')])).events;
   assert.deepEqual(
     garbage.map((event) => event.kind),

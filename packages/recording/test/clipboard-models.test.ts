@@ -29,7 +29,7 @@ const join = (...parts: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.conca
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 const FILES = 0xc0bc;
 
-/** The server offers, the client fetches; what is known is put aside between any two messages. */
+/** The server offers, the client fetches; the state is saved and restored between any two messages. */
 class Channel {
   readonly events: Happening[] = [];
   readonly policy: KeepPolicy;

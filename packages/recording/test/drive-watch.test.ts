@@ -31,7 +31,7 @@ const no: Uint8Array = new Uint8Array(0);
 const READ = 1;
 const WRITE = 2;
 
-/** A client that lends devices, and a server that uses them; what is known is put aside between any two messages. */
+/** A client that lends devices, and a server that uses them; the state is saved and restored between any two messages. */
 class Channel {
   readonly events: Happening[] = [];
   readonly pieces: ContentPiece[] = [];

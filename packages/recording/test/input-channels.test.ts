@@ -26,7 +26,7 @@ import { captureFrames } from './support/frames.ts';
 const channels = new DynamicChannels(1007);
 const GRAPHICS = 'Microsoft::Windows::RDS::Graphics';
 
-/** What an index says of PDUs that follow a real session's beginning; its state is put aside between any two. */
+/** What an index says of PDUs that follow a real session's beginning; its state is saved and restored between any two. */
 function indexed(pdus: SentPdu[]): IndexSegment {
   let indexer = new SessionIndexer();
   for (const frame of captureFrames('xorg-clip-drive').slice(0, 60)) indexer.push(frame);

@@ -27,7 +27,7 @@ const noise = (length: number, seed: number): Uint8Array => {
   });
 };
 
-test('a keyframe comes back as it was, alone and told from another', async () => {
+test('a keyframe is restored unchanged, alone and as a difference from another', async () => {
   const pieces = fc.array(
     fc.record({ from: fc.integer({ min: 0, max: 20 }), length: fc.integer({ min: 0, max: 1500 }), plus: fc.nat(3) }),
     { maxLength: 12 },

@@ -174,7 +174,7 @@ test('files of a redirected drive: opened, read and written, with sizes and hash
   assert.equal(ended.length, contents.size);
 });
 
-test('an index made chunk by chunk, its state put aside in between, says what one made in one go says', async () => {
+test('an index made chunk by chunk, its state saved and restored in between, says what one made in one go says', async () => {
   for (const name of ['xorg-clip-drive', 'xorg-rdesktop-drive', 'xorg-nofastpath', 'shadow-default']) {
     const frames = captureFrames(name);
     const whole = indexed(frames);
@@ -282,7 +282,7 @@ test('notes stand in the index, and one that can’t be read is an error', () =>
   );
 });
 
-test('resumable SHA-256 is SHA-256, wherever it is put aside', () => {
+test('resumable SHA-256 is SHA-256, wherever its state is saved', () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 8 }), (parts) => {
       let hash = new ResumableSha256();

@@ -25,7 +25,7 @@ class Keyboard {
     return new Typing('full', (_, happening) => void this.events.push(happening));
   }
 
-  /** Puts aside what is known before every event. */
+  /** Saves and restores the state before every event. */
   #next(): Typing {
     const next = this.#make();
     next.restore(structuredClone(this.#typing.snapshot()));

@@ -39,7 +39,7 @@ const first = new SessionIndexer();
 for (const frame of captureFrames('xorg-clip-drive').slice(0, 60)) first.push(frame);
 first.take(0, false);
 
-/** What an index says of PDUs behind a real session's beginning; its state is put aside between any two. */
+/** What an index says of PDUs behind a real session's beginning; its state is saved and restored between any two. */
 function indexed(pdus: readonly SentPdu[]): IndexEvent[] {
   let indexer = first;
   const events: IndexEvent[] = [];

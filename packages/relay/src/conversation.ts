@@ -143,7 +143,7 @@ export class Conversation {
     return side === 'client' ? this.#clientConnecting : this.#serverConnecting;
   }
 
-  /** Every PDU of the server that is passed on without having been seen whole must come to `follow`, in order. */
+  /** Every PDU of the server that is passed on without having been seen whole must be given to `follow`, in order. */
   get isFollowing(): boolean {
     return this.#mayUseRdp61;
   }

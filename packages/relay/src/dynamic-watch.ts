@@ -1,4 +1,4 @@
-/** Which channel inside drdynvc a PDU belongs to, told from its first bytes: [MS-RDPEDYC]. Nothing a peer sends makes it throw. */
+/** Which channel inside drdynvc a PDU belongs to, read from its first bytes: [MS-RDPEDYC]. Nothing a peer sends makes it throw. */
 import { ChannelFlag, type ChannelKind, channelKind, DYNAMIC_CHANNELS_MAX } from '@lucid-sessions/rdp';
 
 const CREATE = 1;
@@ -119,7 +119,7 @@ export class DynamicWatch {
     }
   }
 
-  /** `whole` is the length of the message this begins; without it the PDU goes on with one, or is one by itself. */
+  /** `whole` is the length of the message this begins; without it the PDU continues one, or is one by itself. */
   #data(direction: 0 | 1, id: number, isPlain: boolean, dataAt: number, length: number, whole?: number): SeenChunk {
     const channel = this.#open[direction].get(id);
     if (channel === undefined) return { ...unfollowed, dataAt };

@@ -144,7 +144,7 @@ export const keyframesAnswer = z.strictObject({
     .array(
       z.strictObject({
         number: count,
-        base: count.describe('Number of the keyframe it is told from; 0 for none.'),
+        base: count.describe('Number of the keyframe it is encoded against (its base); 0 for none.'),
         chunk_index: count.describe('With `frame_index` the next frame to decode.'),
         frame_index: count,
         time_us: count.describe('Of use from this time on; the next frame may lie before it.'),

@@ -5,7 +5,7 @@ export interface BundleFile {
   bytes: number;
 }
 
-/** What a file comes to, and its first bytes. */
+/** A file's digest and its first bytes. */
 export interface FileDigest {
   sha256: Uint8Array;
   head: Uint8Array;

@@ -140,7 +140,7 @@ export class ChunkCheck {
     return { sha256: await crypto.sha256(bytes), head: bytes.subarray(0, CHUNK_HEADER_BYTES), bytes };
   }
 
-  /** Files are loaded ahead of their turn; what they come to is judged in their turn, so findings keep their order. */
+  /** Files are loaded ahead of their turn; their results are judged in their turn, so findings keep their order. */
   #lookAhead(index: number): void {
     const { files, description, source } = this.#context;
     const last = description.partial?.last_chunk ?? Number.POSITIVE_INFINITY;

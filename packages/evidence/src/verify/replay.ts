@@ -65,13 +65,13 @@ export const replayFields = (tally: ReplayTally): Counted => ({
   ended: tally.ended && endOf(tally.ended),
 });
 
-/** What a record comes to, and says in words. */
+/** The verdict of a record, and its sentence. */
 export function replaySummary(body: ReplayBody, chunksCount: number): { state: ReplayState; detail: string } {
   const state = stateOf(chunksCount, body);
   return { state, detail: replayText(state, { remade: false, ...body }) };
 }
 
-/** What a record or a walk comes to. `drawn` takes all chunks: a record that leaves some out without a word is none. */
+/** The verdict of a record or of decoding. `drawn` needs all chunks: a record that leaves some out without saying so proves nothing. */
 function stateOf(chunksCount: number, counted: Counted): ReplayState {
   if (counted.ended === null && counted.chunks_count !== chunksCount) return 'unexamined';
   const { pictures, lit, not_drawn: notDrawn, ended } = counted;

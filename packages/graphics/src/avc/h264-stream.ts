@@ -27,7 +27,7 @@ export interface H264StreamSnapshot {
   readonly references: ReferencesSnapshot;
 }
 
-/** Pixels of reference pictures kept for one stream: two of 8K, eight of 4K. Beyond, the stream can't be put aside. */
+/** Pixels of reference pictures kept for one stream: two of 8K, eight of 4K. Beyond, the stream's state can't be saved. */
 const referencePixelsMax = 1 << 26;
 const parameterBytesMax = 64 * 1024;
 
@@ -59,7 +59,7 @@ const absent: ReferencePicture = {
 };
 
 /**
- * An H.264 stream that can be put aside at any picture and taken up by another decoder, which no decoder offers: what later
+ * An H.264 stream whose state can be saved at any picture and restored into another decoder, which no decoder offers: what later
  * pictures may refer to is followed in the slice headers and kept, and the new decoder is given those pictures as I_PCM
  * macroblocks. Their numbers begin at 0, so the stream's own are changed to follow on, until its next IDR picture.
  */

@@ -4,7 +4,7 @@ import { yuvPainter } from './yuv-to-rgb.ts';
 import { createYuv444Picture, mergeView } from './yuv444.ts';
 
 /**
- * A surface that H.264 drew mostly holds what its last pictures hold, which a state has to keep anyway. What is told apart from
+ * A surface that H.264 drew mostly holds what its last pictures hold, which a state has to keep anyway. What differs from
  * them (exclusive or, in place; twice is nothing) is nearly all zeros.
  */
 

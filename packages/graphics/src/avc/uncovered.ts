@@ -1,6 +1,6 @@
 import { intersect, isEmpty, type Rectangle, union } from '../pixels.ts';
 
-/** More rectangles than this are not told apart: everything is drawn then. */
+/** With more rectangles than this, everything is drawn. */
 const rectanglesMax = 256;
 
 /** Of areas painted one after the other (first to last), what no later one paints again; `covers`: those of them that paint over all. */

@@ -132,7 +132,7 @@ export class GraphicsPipeline {
 
   /**
    * Everything the channel's next messages may refer to, as plain values that can be cloned. null inside a frame, while
-   * a picture is waited for, and where an H.264 stream can't be put aside (see `H264Stream`).
+   * a picture is waited for, and where the state of an H.264 stream can't be saved (see `H264Stream`).
    */
   snapshot(depth?: HistoryDepth): GraphicsPipelineSnapshot | null {
     const codecs = this.#inFrame || this.#waiting || this.#pictures ? null : this.#codecs.snapshot(depth);
@@ -231,7 +231,7 @@ export class GraphicsPipeline {
           .catch((error) => this.#failed(run, kind, error));
       this.#command(pdu, run.budget);
     } catch (error) {
-      // A header that can't be read leaves nothing to go on with.
+      // After a header that can't be read, the next PDU's start is unknown.
       if (command === null) run.reader.rest();
       this.#failed(run, kind, error);
     }

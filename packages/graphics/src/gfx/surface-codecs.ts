@@ -73,7 +73,7 @@ export class SurfaceCodecs {
   readonly #avc = new Map<number, AvcSurface>();
   readonly #chromaVotes = new ChromaVotes();
 
-  /** `countHole` is told of what was not drawn though its message could be read, and where on its surface. */
+  /** `countHole` is called with what was not drawn though its message could be read, and where on its surface. */
   constructor(
     createH264Decoder: H264DecoderFactory | null,
     countHole: (kind: string, surfaceId: number, area: Rectangle) => void,
@@ -146,7 +146,7 @@ export class SurfaceCodecs {
     return decoder;
   }
 
-  /** Codec states between frames as plain values; null where an H.264 stream can't be put aside. */
+  /** Codec states between frames as plain values; null where the state of an H.264 stream can't be saved. */
   snapshot(depth?: HistoryDepth): SurfaceCodecsSnapshot | null {
     const avc: [number, AvcSurfaceSnapshot][] = [];
     for (const [surfaceId, stream] of this.#avc) {

@@ -162,7 +162,7 @@ export class OrdersDecoder {
       canvas.budget.spend(width * height);
       this.#caches.setOffscreen(index, createPixelBuffer(width, height));
     });
-    // What was drawn on may be gone or new: orders without a switch go on with what stands at its index now.
+    // The surface drawn on may be gone or new: orders without a switch use the one that has its index now.
     this.#followSurface(canvas);
   }
 

@@ -9,7 +9,7 @@ const savedPixelsMax = 4 * 480 * 480;
 export type SavedBitsSnapshot = readonly (readonly [number, PixelBuffer])[];
 
 /**
- * Screen parts put aside under windows that will close. Their places in the Save Bitmap only tell them apart: a restore
+ * Screen parts saved under windows that will close. Their places in the Save Bitmap only identify them: a restore
  * names the position of the save it undoes.
  */
 export class SavedBits {

@@ -28,7 +28,7 @@ export class GraphicsChannel {
     this.#createH264Decoder = createH264Decoder;
   }
 
-  /** The channel's state as plain values; null where the pipeline can't be put aside now. */
+  /** The channel's state as plain values; null where the pipeline's state can't be saved now. */
   snapshot(depth?: HistoryDepth): GraphicsChannelSnapshot | null {
     const pipeline = this.#pipeline?.snapshot(depth) ?? null;
     if (this.#pipeline && !pipeline) return null;

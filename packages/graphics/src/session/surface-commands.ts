@@ -66,7 +66,7 @@ export class SurfaceCommandDecoder {
     this.#codecs = codecs;
   }
 
-  /** All commands of one update. Throws `DecodeError` where a command can't be told from the next. */
+  /** All commands of one update. Throws `DecodeError` where a command's end is not known. */
   decode(data: Uint8Array): void {
     const reader = new Reader(data);
     const budget = new WorkBudget();

@@ -221,7 +221,7 @@ export class DynamicReassembler {
     this.#bytesMax = bytesMax;
   }
 
-  /** The message under way, or null; `restore` goes on with it. */
+  /** The incomplete message, or null; `restore` continues it. */
   snapshot(): DynamicReassemblerSnapshot | null {
     return this.#assembly && { bytes: new Uint8Array(this.#assembly.join()), expected: this.#expected };
   }
@@ -239,7 +239,7 @@ export class DynamicReassembler {
     return this.#add(data);
   }
 
-  /** Goes on with a message, or is one by itself. */
+  /** Continues a message, or is one by itself. */
   next(data: Uint8Array): Uint8Array | null {
     return this.#assembly === null ? data : this.#add(data);
   }

@@ -79,7 +79,7 @@ export class ChannelReassembler {
     this.#bytesMax = bytesMax;
   }
 
-  /** The bytes of the message under way, or null; `restore` goes on with it. */
+  /** The bytes of the incomplete message, or null; `restore` continues it. */
   snapshot(): Uint8Array | null {
     return this.#assembly === null ? null : new Uint8Array(this.#assembly.join());
   }

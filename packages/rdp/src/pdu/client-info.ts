@@ -218,7 +218,7 @@ export interface ByteRange {
 const INFO_OFFSET = 4;
 const STRINGS_OFFSET = INFO_OFFSET + 8 + 10;
 
-/** What may be told of a Client Info PDU, and what of it is secret. */
+/** What may be shown of a Client Info PDU, and what of it is secret. */
 export interface ClientInfoSecrets {
   domain: string;
   userName: string;

@@ -39,7 +39,7 @@ export interface ReplayTally {
  */
 export type ReplayState = 'drawn' | 'parts' | 'nothing' | 'unexamined';
 
-/** What a walk through all of a recording's chunks comes to. */
+/** The result of decoding all of a recording's chunks. */
 export function replayStateOf(
   tally: Pick<ReplayTally, 'pictures' | 'lit' | 'ended'> & { notDrawn: readonly unknown[] },
 ): ReplayState {

@@ -13,7 +13,7 @@ export const isReplayed = ({ kind, flags }: Frame): boolean =>
 /** H.264 was met that can't be decoded here: nothing is drawn rightly from there on. */
 export const lacksH264 = ({ h264Failure }: SessionDecoder): boolean => h264Failure instanceof H264MissingError;
 
-/** A picture is missing that others build on: better to begin again later than to go on with what was never shown. */
+/** A picture is missing that others refer to: it is better to begin again later than to continue from what was never shown. */
 export function throwFailure(decoder: SessionDecoder): void {
   if (decoder.h264Failure !== undefined && !lacksH264(decoder)) throw decoder.h264Failure;
 }

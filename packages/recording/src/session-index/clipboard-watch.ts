@@ -210,7 +210,7 @@ export class ClipboardWatch {
     owner.locks.set(clipDataId, listId);
   }
 
-  /** Lets go of lists nothing can be asked of any more. */
+  /** Forgets lists from which nothing can be requested any more. */
   #sweep(side: Side): void {
     const { current, lists, locks, asked, requests } = this.#owners[side];
     const needed = new Set([current, ...locks.values()]);

@@ -192,7 +192,7 @@ export class SessionIndexer {
     }
   }
 
-  /** The first connection, or one that goes on with the session: what was under way in the one before has ended with it. */
+  /** The first connection, or one that continues the session: what was incomplete in the previous one ended with it. */
   #beginConnection(): void {
     this.#endOpen();
     const { size, layouts, monitors, nextId, lastUs, begun } = this.state();

@@ -108,7 +108,7 @@ export function keyName(scanCode: number, extended: boolean): string {
 
 const NUMBER_BLOCK = 71;
 
-/** What a key of the number block is without Num Lock; null for all others. */
+/** The meaning of a number block key when Num Lock is off; null for all others. */
 export const numberBlockName = (scanCode: number): string | null => withoutNumLock[scanCode - NUMBER_BLOCK] ?? null;
 
 export const modifierNames: ReadonlySet<string> = new Set([

@@ -3,7 +3,7 @@ import { packDelta, unpackDelta } from './pack-delta.ts';
 import { deflate, inflate, STATE_BYTES_MAX } from './pack-state.ts';
 
 /**
- * A decoder's state at one place of a recording, so that decoding can begin there. Told from another keyframe's state (its base)
+ * A decoder's state at one place of a recording, so that decoding can begin there. Encoded as a difference from another keyframe's state (its base)
  * where that is shorter. 40-byte head, then deflate of the delta:
  * `u8 version 3, u8 0, u16 0, u32 number, u32 base number (0: none), u32 checksum of the base's own bytes, u32 chunk index, u32 frame index,
  * u64 time µs, u64 0`.
@@ -23,11 +23,11 @@ export interface KeyframePlace {
 export interface KeyframeHead extends KeyframePlace {
   /** From 1. */
   number: number;
-  /** Number of the keyframe it is told from; 0 for none. */
+  /** Number of its base; 0 for none. */
   base: number;
 }
 
-/** A packed state others are told from. */
+/** A packed state that is the base of others. */
 export interface KeyframeBase {
   number: number;
   packed: Uint8Array;
@@ -40,7 +40,7 @@ export const keyframeName = (number: number): string => `keyframe-${String(numbe
 
 const nothing = new Uint8Array(0);
 
-/** FNV-1a over a keyframe's bytes: one that was made again is told apart by it. */
+/** FNV-1a over a keyframe's bytes: it distinguishes one that was made again. */
 export function keyframeChecksum(bytes: Uint8Array): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < bytes.length; i += 1) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
@@ -85,7 +85,7 @@ export async function decodeKeyframe(bytes: Uint8Array, base: KeyframeBase | nul
   const head = keyframeHead(bytes);
   const wanted = new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(12);
   if (head.base !== (base?.number ?? 0) || (base !== null && base.checksum !== wanted))
-    throw new DecodeError('invalid', 'the keyframe is told from another one than was given');
+    throw new DecodeError('invalid', 'the keyframe has another base than the one given');
   const delta = await inflate(bytes.subarray(HEAD_BYTES), STATE_BYTES_MAX);
   return unpackDelta(delta, base?.packed ?? nothing);
 }

@@ -103,7 +103,7 @@ export function deltaLength(state: Uint8Array, base: Uint8Array): number {
   return headBytes + runs.length * runBytes + told + (state.length % blockBytes);
 }
 
-/** What is new in a packed state, given the one it is told from (empty: none). */
+/** The difference of a packed state from its base (empty: none). */
 export function packDelta(state: Uint8Array, base: Uint8Array): Uint8Array<ArrayBuffer> {
   const runs = runsOf(wordsOf(state), wordsOf(base));
   const literals = runs.reduce((sum, { from, count }) => sum + (isCopy(from) ? 0 : count * blockBytes), 0);
@@ -137,7 +137,7 @@ export function packDelta(state: Uint8Array, base: Uint8Array): Uint8Array<Array
 
 /** The packed state again. Throws `DecodeError` where delta and base don't fit each other. */
 export function unpackDelta(delta: Uint8Array, base: Uint8Array): Uint8Array<ArrayBuffer> {
-  const bad = (): DecodeError => new DecodeError('invalid', 'a stored state does not fit the one it is told from');
+  const bad = (): DecodeError => new DecodeError('invalid', 'a stored state does not fit its base');
   if (delta.length < headBytes) throw bad();
   const view = new DataView(delta.buffer, delta.byteOffset, delta.length);
   const length = view.getUint32(0);

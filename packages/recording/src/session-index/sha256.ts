@@ -1,6 +1,6 @@
 /**
- * SHA-256 (FIPS 180-4) whose state can be put aside between chunks: a file may be read over many of them, and an index that
- * goes on from its snapshot must give the same digest as one made in one go. The platform's hashes can't be put aside.
+ * SHA-256 (FIPS 180-4) whose state can be saved between chunks: a file may be read over many of them, and an index that
+ * goes on from its snapshot must give the same digest as one made in one go. The state of the platform's hashes can't be saved.
  */
 const rounds = new Uint32Array(64);
 const initial = new Uint32Array(8);

@@ -289,7 +289,7 @@ export class Typing {
     this.#dead = waits ? character : '';
   }
 
-  /** `alone`: what it is without the accent before it, where the line that began with that has ended. */
+  /** `alone`: the character without the preceding accent, for the case that the line which began with the accent has ended. */
   #write(timeUs: number, text: string, approximate: boolean, alone = text): void {
     const dead = this.#dead;
     const line = this.#into(timeUs, text);
