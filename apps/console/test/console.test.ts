@@ -217,6 +217,16 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     await context.close();
   });
 
+  test('says of a deleted recording that it is gone, and does not wait for its pictures', async () => {
+    server.sessions.set('gone', completedSession(recording, { name: 'Gone', session_id: 'gone', status: 'deleted' }));
+    const { page, problems, context } = await open('/sessions/gone');
+    await page.getByText('This recording was deleted').waitFor();
+    assert.equal(await page.locator('lucid-player').count(), 0);
+    server.sessions.delete('gone');
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
   test('plays to the end and shows what the client showed', async () => {
     const { page, problems, context } = await openPlayer(`/sessions/${recordingId}`);
     await page.getByRole('combobox', { name: 'Speed' }).selectOption('16');

@@ -67,7 +67,8 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     // An import has no picture to follow: it is there within moments.
     const live = liveStatuses.includes(session.status) && session.started_at !== null && !session.imported;
     const isRead = !session.imported || !liveStatuses.includes(session.status);
-    const now = live ? 'live' : session.statistics.chunks_count > 0 && isRead ? 'recording' : 'nothing';
+    const isThere = session.statistics.chunks_count > 0 && session.status !== 'deleted';
+    const now = live ? 'live' : isThere && isRead ? 'recording' : 'nothing';
     // A player that follows a running session becomes one of the recording by itself.
     const stored = ['completed', 'failed', 'deleted'].includes(session.status);
     if (now === playing || (playing === 'live' && (now === 'recording' || !stored))) return;
@@ -213,7 +214,11 @@ function deleteButton(context: PageContext, session: Session): Child {
   return h('button', { id: 'delete-session', type: 'button', class: 'quiet', on: { click: ask } }, 'Delete…');
 }
 
+const deletedText =
+  'This recording was deleted: its keys are destroyed and its files removed. Its signed records are still here.';
+
 function nothingYet(session: Session): HTMLElement {
+  if (session.status === 'deleted') return h('div', { class: 'card empty' }, deletedText);
   const waiting = session.status === 'created' || session.status === 'starting';
   const text = waiting
     ? `${session.last_attempt ? `The last connection did not get through: ${session.last_attempt.message}.` : 'Nobody has connected yet.'} The picture appears here as soon as the recording begins.`
