@@ -15,9 +15,16 @@ import {
   makeToken,
   startContractServer,
 } from './support/contract-server.ts';
-import { capturesDirectory, type SealedRecording, sealCapture } from './support/recording.ts';
+import {
+  capturesDirectory,
+  monitorsFrame,
+  type SealedRecording,
+  sealCapture,
+  sealFrames,
+} from './support/recording.ts';
 
 const recordingId = '4f6d2c1e-8a53-4b7e-9d10-0d7c2b9a6e11';
+const monitorsId = '0a4c7c0e-52c5-4d0e-8f0b-6f1f6a1f7d21';
 const brokenId = '7e0f7c52-6d0b-4f0c-9a52-5f3d3fb4d0a1';
 
 describe('the console in a browser', { skip: browserMissing() }, () => {
@@ -241,6 +248,54 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
       if (Math.max(...[0, 1, 2].map((c) => Math.abs(shown.data[i + c]! - expected.data[i + c]!))) > 8) different += 1;
     // The PNG was taken a moment later: the clock's hand had moved on.
     assert.ok(different / (shown.width * shown.height) < 0.01, `${different} pixels differ`);
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test('outlines the monitors a desktop lies on and looks at one of them alone, as long as there are several', async () => {
+    const { startedUs, frames } = recording;
+    const picture0 = PNG.sync.read(await readFile(join(capturesDirectory, 'xorg-default.png')));
+    const [width, height] = [picture0.width, picture0.height];
+    const lastUs = frames.at(-1)!.timeUs;
+    // Behind the first pictures; the primary monitor is the right one, left of which the desktop is negative.
+    const two = monitorsFrame(lastUs / 2, [
+      { left: 0, top: 0, width: width - 400, height, primary: true },
+      { left: -400, top: 0, width: 400, height, primary: false },
+    ]);
+    const one = monitorsFrame(lastUs - 100_000, [{ left: 0, top: 0, width, height, primary: true }]);
+    const withMonitors = [...frames, two, one].sort((a, b) => a.timeUs - b.timeUs);
+    const sealed = await sealFrames(withMonitors, { sessionId: monitorsId, startedUs });
+    server.sessions.set(monitorsId, completedSession(sealed, { name: 'Two monitors' }));
+    const { page, problems, context } = await openPlayer(`/sessions/${monitorsId}#t=${lastUs / 2e6 + 0.2}`);
+    const choice = page.getByRole('combobox', { name: 'Monitors' });
+    await choice.waitFor();
+    assert.deepEqual(await choice.locator('option').allInnerTexts(), [
+      'All 2 monitors',
+      `Monitor 1 (primary): ${width - 400} × ${height}`,
+      `Monitor 2: 400 × ${height}`,
+    ]);
+    const outlines = page.locator('svg.monitors');
+    assert.deepEqual(await outlines.locator('text').allTextContents(), ['1', '2']);
+    const whole = await picture(page);
+    await choice.selectOption({ index: 2 });
+    const second = await picture(page);
+    assert.deepEqual([second.width, second.height], [400, height]);
+    for (const y of [0, 100, height - 1])
+      assert.deepEqual(
+        second.data.subarray(y * 1600, (y + 1) * 1600),
+        whole.data.subarray(y * width * 4, y * width * 4 + 1600),
+      );
+    assert.equal(await outlines.isVisible(), false);
+    await page.locator('.stage').focus();
+    await page.keyboard.press('o');
+    assert.equal((await picture(page)).width, width);
+    await page.keyboard.press('o');
+    assert.equal((await picture(page)).width, width - 400);
+    // Where the layout has one monitor again, all of it is seen.
+    await page.evaluate(() => document.querySelector<LucidPlayer>('lucid-player')!.seek(1e9));
+    await choice.waitFor({ state: 'hidden' });
+    assert.equal((await picture(page)).width, width);
+    server.sessions.delete(monitorsId);
     assert.deepEqual(problems, []);
     await context.close();
   });

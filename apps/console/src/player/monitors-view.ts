@@ -11,7 +11,7 @@ const everything = 'all';
  * there is one.
  */
 export class MonitorsView {
-  readonly select = h('select', { 'aria-label': 'Monitors', title: 'Monitors ( o )', hidden: true });
+  readonly select = h('select', { class: 'which', 'aria-label': 'Monitors', title: 'Monitors ( o )', hidden: true });
   /** Lies over the picture and is fitted like it. */
   readonly outlines = svg('svg', { class: 'monitors', 'aria-hidden': 'true' });
   #layout: PlayerMonitors = { width: 0, height: 0, monitors: [] };

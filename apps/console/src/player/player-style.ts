@@ -52,6 +52,7 @@ button, select { font: inherit; color: inherit; background: transparent; border:
   padding: 0 8px; cursor: pointer; display: inline-flex; align-items: center; justify-content: center; gap: 6px; }
 input.volume { width: 72px; min-height: 0; padding: 0; accent-color: currentColor; }
 select { border-color: var(--p-line); background: var(--p-surface); }
+select.which { max-width: 140px; }
 button:hover:not(:disabled) { background: var(--p-raised); }
 button:disabled { opacity: .45; cursor: default; }
 button[aria-pressed="true"] { background: var(--p-accent-soft); color: var(--p-accent); }

@@ -22,9 +22,28 @@ import {
   toHex,
   webCrypto,
 } from '@lucid-sessions/evidence';
-import { encodeNote, FrameWriter, frameKinds, type GatewayNote, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
+import {
+  MCS_GLOBAL_CHANNEL_ID,
+  type Monitor,
+  mcsPdu,
+  monitorLayout,
+  PduType,
+  PduType2,
+  shareDataPdu,
+  tpkt,
+  wrapShareControl,
+  x224Data,
+} from '@lucid-sessions/rdp';
+import {
+  encodeNote,
+  FrameWriter,
+  frameFlags,
+  frameKinds,
+  type GatewayNote,
+  PAYLOAD_HEADER_BYTES,
+} from '@lucid-sessions/recording';
 import { captureFrames, readCapture } from '@lucid-sessions/testkit';
-import { type Crypto, concatBytes } from '@lucid-sessions/wire';
+import { type Crypto, concatBytes, encode } from '@lucid-sessions/wire';
 
 export const capturesDirectory = join(import.meta.dirname, '../../../../testkit/captures');
 
@@ -185,6 +204,30 @@ export async function sealFrames(frames: TimedFrame[], options: SealOptions): Pr
     merkleRoot: root,
     frames,
   };
+}
+
+/** A Monitor Layout PDU of the server. */
+export function monitorsFrame(timeUs: number, monitors: readonly Monitor[]): TimedFrame {
+  const list = monitors.map(({ left, top, width, height, primary }) => ({
+    left: left >>> 0,
+    top: top >>> 0,
+    right: (left + width - 1) >>> 0,
+    bottom: (top + height - 1) >>> 0,
+    flags: primary ? 1 : 0,
+  }));
+  const data = encode(monitorLayout, { monitors: list });
+  const sizes = { uncompressedLength: data.length, compressedLength: 0, compressedType: 0 };
+  const header = { shareId: 1, pad1: 0, streamId: 1, pduType2: PduType2.monitorLayout, ...sizes };
+  const share = wrapShareControl(PduType.data, 1002, shareDataPdu, { ...header, data });
+  const payload = encode(mcsPdu, {
+    kind: 'sendDataIndication',
+    initiator: 1002,
+    channelId: MCS_GLOBAL_CHANNEL_ID,
+    priority: 0x70,
+    data: share,
+  });
+  const body = encode(tpkt, { reserved: 0, payload: encode(x224Data, { payload }) });
+  return { kind: frameKinds.pdu, flags: frameFlags.serverToClient, timeUs, body };
 }
 
 function group(frames: TimedFrame[], chunkUsMax: number): TimedFrame[][] {
