@@ -15,7 +15,7 @@ import { armSession, readRecording, sessionIn, startGateway } from './support/ga
 import { comparePictures, cropPicture } from './support/pictures.ts';
 
 const updatesBytesMin = 10_000_000;
-/** It comes to a third of that and less on the wire. */
+/** On the wire it is a third of that or less. */
 const wireBytesMin = 3_500_000;
 /** The clock and the eyes. */
 const moving = [{ left: 680, top: 0, width: 344, height: 768 }];
@@ -26,7 +26,7 @@ const rdp61 = 3;
 const flood = (stop: string): string =>
   `until [ -e ${stop} ]; do head -c 3000 /dev/urandom | base64 -w 0; sleep 0.1; done; sleep 100`;
 
-/** What the updates come to when they are decompressed, and how many PDUs RDP 6.1 compressed. */
+/** The size of the updates when they are decompressed, and how many PDUs RDP 6.1 compressed. */
 function updatesOf(frames: readonly Frame[]): { bytes: number; rdp61Count: number } {
   const bulk = { client: new BulkDecompressor(), server: new BulkDecompressor() };
   let rdp61Count = 0;

@@ -63,7 +63,7 @@ const drawsLive = (watched: Watched, text: string): Promise<Buffer> =>
     60_000,
   );
 
-test('a running session is seen while it is recorded: paused, sought back in, gone on with, and ended', async (t) => {
+test('a running session is seen while it is recorded: paused, sought back in, resumed, and ended', async (t) => {
   if (skipUnlessPeers(t, 'chromium')) return;
   const watched = await watch(t);
   const { client, consolePage, gateway, id } = watched;

@@ -26,7 +26,7 @@ export function rdpFile(session: SessionDocument, gateway: { host: string; port:
     'authentication level:i:2',
     'prompt for credentials:i:0',
     `audiomode:i:${recording.audio_enabled ? 0 : 2}`,
-    // The same file goes on with the session after a lost connection, unless the session says that it ends then.
+    // The same file continues the session after a lost connection, unless the session says that it ends then.
     `autoreconnection enabled:i:${recording.reconnect_seconds === 0 ? 0 : 1}`,
     // Bitmaps the client has on its disk never cross the wire: no recording could show them.
     ...(rdp.leave_in?.includes('bitmap_cache') ? [] : ['bitmapcachepersistenable:i:0']),

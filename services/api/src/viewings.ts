@@ -6,7 +6,7 @@ export class Viewings {
   /** When each viewer last saw a picture of a session, in order of that. */
   readonly #seenUs = new Map<string, number>();
 
-  /** Whether a picture seen now goes on with a viewing; `note` is to be called when it is seen. */
+  /** Whether a picture seen now belongs to a viewing that has begun; `note` is to be called when it is seen. */
   goesOn(userId: string, sessionId: string, nowUs: number): boolean {
     const seenUs = this.#seenUs.get(keyOf(userId, sessionId));
     return seenUs !== undefined && nowUs - seenUs <= pauseUsMax;

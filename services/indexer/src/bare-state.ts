@@ -37,7 +37,7 @@ export class BareState {
     return this.#frames.length <= framesMax;
   }
 
-  /** The state packed, if decoding those frames from it comes to `after`; else null. */
+  /** The state packed, if decoding those frames from it gives `after`; else null. */
   async packedIf(after: SessionSnapshot, createH264Decoder: () => H264Decoder): Promise<Uint8Array | null> {
     // Without H.264 in it, compacting leaves the state as it is.
     const packed = packState(compactState(this.#state));

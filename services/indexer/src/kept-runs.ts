@@ -1,7 +1,7 @@
 /** A walk of the index thread between two chunks of a session. */
 export interface IndexRun {
   readonly run: number;
-  /** The chunk it goes on with. */
+  /** The chunk it continues with. */
   next: number;
   /** So many chunks are behind the state that is stored. */
   stored: number;

@@ -82,7 +82,7 @@ export interface MadeKeyframe extends KeyframePlace {
 
 /** What the walk goes on from. */
 export interface KeyframeWalkStart {
-  /** The last keyframe, behind those it is told from; empty at the first chunk. */
+  /** The last keyframe after its bases; empty at the first chunk. */
   chain: Uint8Array[];
   nextNumber: number;
   storedBytes: number;
@@ -304,7 +304,7 @@ export class KeyframeWalk {
     return { number, base: base?.number ?? 0, lean, bytes, ...place };
   }
 
-  /** Told from the base it shares most blocks with; from none where that is hardly longer and can be afforded. */
+  /** Encoded against the base it shares most blocks with; without a base where that is hardly longer and the budget allows it. */
   async #encode(place: KeyframePlace, packed: Uint8Array): Promise<{ bytes: Uint8Array; base: Base | null }> {
     const head = { number: this.#number, ...place };
     let base: Base | null = null;

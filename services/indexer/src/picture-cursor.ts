@@ -36,7 +36,7 @@ export class PictureCursor {
     this.#platform = platform;
   }
 
-  /** At the last of a chain of keyframes, each told from the one before; at the first frame where there is none. */
+  /** At the last of a chain of keyframes, each the base of the next; at the first frame where there is none. */
   static async begin(chain: readonly Uint8Array[], platform: IndexerPlatform): Promise<PictureCursor> {
     const cursor = new PictureCursor(platform);
     let base: KeyframeBase | null = null;

@@ -81,7 +81,7 @@ export class SessionIndexes implements IndexPort {
     return this.#keyframes.usedMs;
   }
 
-  /** Has a recording walked through to its end, behind the answer; `onExamined` hears what that comes to. */
+  /** Decodes a recording to its end after answering; `onExamined` is called with the result. */
   async examine(sessionId: string): Promise<void> {
     await this.#keyframes.examine(await this.#shelf.recording(sessionId));
   }

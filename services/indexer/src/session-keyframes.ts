@@ -244,7 +244,7 @@ export class SessionKeyframes {
     return this.#thread.walk({ chain: [], nextNumber: 1, storedBytes, keyframeBytes, knownBytes, whole });
   }
 
-  /** A keyframe behind those it is told from; null when one of them can't be had. */
+  /** A keyframe after its bases; null when one of them is missing. */
   async chain(recording: Recording, list: KeyframeList, last: ListedKeyframe): Promise<Uint8Array[] | null> {
     const chain: Uint8Array[] = [];
     for (let at: ListedKeyframe | undefined = last; at !== undefined; ) {

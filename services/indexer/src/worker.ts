@@ -47,7 +47,7 @@ const cpu = new ThreadCpu();
 let pace: { coresMax: number; keep: CpuPace } | null = null;
 /** How often it is looked whether a walk takes too much. */
 const lookMs = 50;
-/** A rest is over so soon when somebody comes to wait. */
+/** A rest ends within this time when somebody begins to wait. */
 const hurryMsMax = 100;
 
 async function open({ run, state, input, clipboard, collect }: IndexRequests['open']): Promise<null> {

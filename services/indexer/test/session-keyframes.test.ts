@@ -158,7 +158,7 @@ for (const [capture, seconds, ...peers] of [
   ['shadow-gfx-avc420', 130, 'ffmpeg'],
   ['shadow-default', 25, 'ffmpeg'],
 ] as const)
-  test(`every keyframe of ${capture} is the state that decoding from the beginning comes to`, async (t) => {
+  test(`every keyframe of ${capture} is the state that decoding from the beginning gives`, async (t) => {
     if (peers.length > 0 && skipUnlessPeers(t, ...peers)) return;
     const shelf = await Shelf.of(capture, seconds);
     const indexes = indexesOf(shelf);
@@ -166,7 +166,7 @@ for (const [capture, seconds, ...peers] of [
     const { keyframes, keyframeBytes, storedBytes, replay } = await complete(indexes, shelf);
     assert.deepEqual([replay.chunks, replay.lit, replay.ended], [shelf.shown, true, null]);
     assert.ok(keyframes.length >= 3, `${keyframes.length} keyframes`);
-    // Those of the last one are so small that none is told from another.
+    // Those of the last one are so small that none has a base.
     assert.ok(capture === 'shadow-default' || keyframes.some(({ base }) => base !== 0));
     assert.ok(keyframeBytes <= storedBytes * 0.08, `${keyframeBytes} of ${storedBytes}`);
     // Paid from what is stored behind it: its own beginning could not.

@@ -159,7 +159,7 @@ function routeRefusal({ deps, limits }: Context, session: SessionDocument, { kin
   return null;
 }
 
-/** What this connection would be to the session: its first one, one that goes on with it, or none at all. */
+/** What this connection would be to the session: its first one, one that continues it, or neither. */
 function placeOf(
   context: Context,
   session: SessionDocument,
@@ -200,7 +200,7 @@ async function look(
   const place = placeOf(context, session, await loadJournal(context, sessionId), request);
   if (typeof place === 'object') return place;
   const reconnects = place === 'again';
-  // One that goes on with its session is counted already.
+  // One that continues its session is counted already.
   const full = reconnects ? null : capacityRefusal(context);
   return full ?? { request, sessionId, reconnects, unsaved: null, ticket: ticketOf(context, session, reconnects) };
 }

@@ -11,7 +11,7 @@ const overStates: readonly PipelineState[] = ['stopped', 'error', 'cleanup', 'de
 
 type Examined = Parameters<PipelinePort['examined']>[0];
 
-/** A job, as a walk may come to its end before the manifest is signed; one that is told later takes its place. */
+/** A job, because decoding may end before the manifest is signed; a later report replaces it. */
 export async function examined(context: Context, { sessionId, software, counted }: Examined): Promise<void> {
   const { queue, nowUs, storage } = context.deps;
   if ((await storage.getSession({ sessionId })).session === null)

@@ -7,7 +7,7 @@ import type { ConnectionRequest, SessionDocument } from '@lucid-sessions/contrac
 export interface Reservation {
   request: ConnectionRequest;
   sessionId: string;
-  /** It would go on with a session under way. */
+  /** It would continue a session that is being recorded. */
   reconnects: boolean;
   /** A listener's session, which is stored when it is admitted. */
   unsaved: SessionDocument | null;

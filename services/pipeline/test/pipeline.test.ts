@@ -112,7 +112,7 @@ check('a name is no secret: its session must have been started', async (made) =>
   await made.pipeline.start({ sessionId: 's1' });
   assert.equal((await admitBy(made, 'alice')).admitted, true);
   const second = await admitBy(made, 's1');
-  assert.ok(second.admitted && second.ticket.reconnects, 'whether it may go on with the session its recorder says');
+  assert.ok(second.admitted && second.ticket.reconnects, 'its recorder decides whether it may continue the session');
   const elsewhere = await made.connect({ kind: 'cookie', name: 's1' }, { recorderId: 'another' });
   assert.deepEqual([elsewhere.admitted, elsewhere.admitted || elsewhere.code], [false, 'in_use']);
 });
@@ -174,7 +174,7 @@ check(
     made.clock.us = issuedUs + day;
     assert.ok((await made.connect({ kind: 'token', token: 't' })).admitted);
     await made.start('s1');
-    // In use: whoever comes again goes on with it, however old the file is by then.
+    // In use: whoever connects again continues it, however old the file is by then.
     made.clock.us = issuedUs + 30 * day;
     const again = await made.connect({ kind: 'token', token: 't' });
     assert.ok(again.admitted && again.ticket.reconnects);

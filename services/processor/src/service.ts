@@ -49,7 +49,7 @@ export interface ProcessorDeps {
 }
 
 export interface ProcessorService extends ProcessorPort {
-  /** Lets go of every session and ends the workers. Chunks under way are refused: the spool still has them. */
+  /** Releases every session and ends the workers. Chunks being sealed are refused: the spool still has them. */
   dispose(): Promise<void>;
 }
 

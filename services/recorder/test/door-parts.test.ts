@@ -126,7 +126,7 @@ function book() {
   return { kept, told, lines };
 }
 
-test('the first of a kind is told at once, those behind it together, and each lets go of what it reserved', () => {
+test('the first of a kind is reported at once, those after it together, and each releases what it reserved', () => {
   const { kept, told, lines } = book();
   for (let i = 0; i < 20; i += 1)
     kept.attempt(attempt({ connectionId: `c${i}`, clientAddress: `192.0.2.7:${i}`, sessionId: 's' }), 'why');

@@ -499,7 +499,7 @@ test('probes of every kind leave no session, no line each and nothing to be stor
   });
   assert.deepEqual(gateway.reports, []);
   assert.equal(gateway.chunks.length, 0);
-  // Nothing that would be audited: they only let go of what was looked up for them.
+  // Nothing that would be audited: they only release what was reserved for them.
   assert.deepEqual(new Set(gateway.attempts.map(({ count }) => count)), new Set([0]));
   assert.equal(gateway.lines.length, 0);
   assert.equal(gateway.problems.length, 0);

@@ -549,7 +549,7 @@ test('a target that closes while the client still does TLS is no session either,
   assert.deepEqual([outcome, reason], ['target_failed', 'server_disconnected']);
   socket.write(connectInitial());
   const answer = await new Promise<Buffer>((resolve) => socket.once('data', resolve));
-  assert.equal(answer.readUInt16BE(7), 0x7f66, 'the gateway itself goes on with the connection sequence');
+  assert.equal(answer.readUInt16BE(7), 0x7f66, 'the gateway itself continues the connection sequence');
   socket.destroy();
 });
 

@@ -23,7 +23,7 @@ interface World {
   connect: () => Promise<RdpClient>;
 }
 
-/** A pipeline that knows one session: the first connection begins it, the others would go on with it. */
+/** A pipeline that knows one session: the first connection begins it, the others would continue it. */
 async function world(
   t: TestContext,
   more: Partial<SessionTicket> = {},

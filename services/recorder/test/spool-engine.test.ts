@@ -390,7 +390,7 @@ test('in a burst chunks wait on disk, and come when it is over', async (t) => {
   });
   engine.open(0, 'alpha');
   let appended = 0;
-  // The first ticks learn that there is a burst; after that nothing is handed on while it lasts.
+  // The first ticks learn that there is a burst; after that nothing is sent while it lasts.
   await untilTrue(() => {
     append(0, frame(1, 3000));
     appended += 1;
@@ -402,7 +402,7 @@ test('in a burst chunks wait on disk, and come when it is over', async (t) => {
   assert.ok(chunks.length >= appended - 1);
 });
 
-/** A second engine on what the first one left, as after a crash; answers what it hands on. */
+/** A second engine on what the first one left, as after a crash; answers what it sends to the processor. */
 async function recoverAfter(t: TestContext, directory: string) {
   const next = openEngine(t, { directory, seal: () => true });
   next.engine.recover();

@@ -58,7 +58,7 @@ export interface Harness {
   disk: FaultyDisk;
   directory: string;
   events: HarnessEvent[];
-  /** Payloads handed on, copied, in order. */
+  /** Payloads sent to the processor, copied, in order. */
   chunks: { chunk: ReadyChunk; payload: Uint8Array }[];
   append: (session: number, frames: Uint8Array, framesCount?: number) => void;
   /** Waits until an event satisfies. */

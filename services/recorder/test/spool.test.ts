@@ -176,7 +176,7 @@ test('what a dead recorder left is sealed by the next one, and a failing line is
   while (existsSync(join(directory, 'spool', 'alpha'))) await new Promise((resolve) => setTimeout(resolve, 1));
 });
 
-test('a spool of another key is put aside with a word to the operator', async (t) => {
+test('a spool of another key is moved away, and the operator is told', async (t) => {
   const directory = temporaryDirectory(t);
   const first = await openSpool(t, directory);
   const session = first.spool.open('alpha', quiet);

@@ -11,7 +11,7 @@ export interface PictureDecoder<State> {
   settle(): Promise<void>;
   /** Pictures drawn so far; grows with every visible change. */
   readonly framesCount: number;
-  /** The state to go on from, or null where there can be none (pictures put off, a stream that can not be put aside). */
+  /** The state to go on from, or null where there can be none (pictures put off, a stream whose state can not be saved). */
   snapshot(): State | null;
   restore(state: State): void | Promise<void>;
   /** Back to before the first frame. */
@@ -74,7 +74,7 @@ export class Engine<State> {
   /** Times at which the picture changed, around the present position, ascending. */
   #updateTimes: number[] = [];
   #walk = 0;
-  /** The walk that runs, settled when it has let go of the decoder. */
+  /** The walk that runs, settled when it no longer uses the decoder. */
   #running: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -139,7 +139,7 @@ export class Engine<State> {
   }
 
   /**
-   * Runs one walk at a time: stops the one before, waits until it has let go of the decoder, and gives `stopped` when yet another
+   * Runs one walk at a time: stops the one before, waits until it no longer uses the decoder, and gives `stopped` when yet another
    * came meanwhile.
    */
   #alone<T>(work: (walk: number) => Promise<T>, stopped: T): Promise<T> {

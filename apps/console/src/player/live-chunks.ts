@@ -71,7 +71,7 @@ export class LiveChunks implements ChunkLoader {
     return chunk;
   }
 
-  /** Lets go of what the table now has as stored. */
+  /** Drops what the table now has as stored. */
   release(): void {
     for (const [index, { payloadBytes }] of this.#chunks) {
       if (index >= this.#table.storedLength) return;

@@ -441,7 +441,7 @@ export class PlayerSession {
     return (this.#evidence?.imported ?? null) !== null;
   }
 
-  /** Who looks has keyframes made, and so the recording is walked through: what that comes to is told when it is there. */
+  /** Opening a recording has its keyframes made, for which it is decoded: the result is shown when it is there. */
   async #followReplay(evidence: EvidenceCheck): Promise<void> {
     if (this.#following || evidence.isExamined) return;
     this.#following = true;

@@ -15,13 +15,13 @@ import type { StoredStates } from './engine.ts';
 import type { KeyframePlace } from './keyframe-cache.ts';
 
 const pageSize = 10_000;
-/** Opened sidecars kept, and packed states others are told from. */
+/** Opened sidecars that are kept, and packed states that are bases of others. */
 const fileBytesMax = 16 << 20;
 const basesMax = 4;
 
 interface Listed extends KeyframePlace {
   number: number;
-  /** Number of the keyframe it is told from; 0 for none. */
+  /** Number of its base; 0 for none. */
   base: number;
 }
 
@@ -110,8 +110,8 @@ export class StoredKeyframes implements StoredStates<SessionSnapshot> {
 
   async #packed(file: Uint8Array): Promise<Uint8Array> {
     const { base, number } = keyframeHead(file);
-    // Those it is told from come before it: this comes to an end.
-    if (base >= number) throw new DecodeError('invalid', 'a keyframe is told from a later one');
+    // Bases have smaller numbers: this ends.
+    if (base >= number) throw new DecodeError('invalid', 'the base of a keyframe is a later one');
     return decodeKeyframe(file, base === 0 ? null : await this.#base(base));
   }
 
@@ -128,7 +128,7 @@ export class StoredKeyframes implements StoredStates<SessionSnapshot> {
     return { number, packed: await this.#packed(file), checksum: keyframeChecksum(file) };
   }
 
-  /** The keyframe and those it is told from, all at once: asked for one after the other each would cost a round trip. */
+  /** The keyframe and its bases, all at once: asked for one after the other each would cost a round trip. */
   #fetchAll(place: Listed): void {
     for (let at: Listed | undefined = place; at !== undefined && !this.#bases.has(at.number); ) {
       // Whoever needs it meets the failure.

@@ -135,7 +135,7 @@ export interface RotateOptions {
   reason?: string;
 }
 
-/** Refuses while services run: they would go on with the keys they read, and open sessions under them. */
+/** Refuses while services run: they would continue with the keys they read, and open sessions under them. */
 export async function rotateKeys(
   environment: Environment,
   output: Output,

@@ -318,7 +318,7 @@ class Composer {
   async #startApi(ports: Ports, rdp: RunningLucid['rdp']): Promise<void> {
     const keys = await openKeys(this.#directory, this.#vault);
     const origin = logOrigin(this.#environment, this.#directory);
-    // Made now where the pipeline, in another process, has not come to it yet.
+    // Made now if the pipeline, in another process, has not made it yet.
     await keys.directory.logSigner(origin);
     const trustedKeys = await trustPolicy(keys.directory, this.#environment, this.#directory);
     const checkAnchor = anchorCheck(this.#environment);

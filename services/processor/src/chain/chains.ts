@@ -89,7 +89,7 @@ export class Chains {
     return this.held(sessionId) ?? this.#once(sessionId, () => this.#takeOver(sessionId));
   }
 
-  /** Lets go of a chain: keys are erased, the lease is given back. */
+  /** Releases a chain: keys are erased, the lease is given back. */
   async release(sessionId: string): Promise<void> {
     const chain = this.#chains.get(sessionId);
     if (chain === undefined) return;

@@ -73,7 +73,7 @@ export interface ConnectionContext {
   handshakeMs: number;
   wallUs: () => number;
   dial: Pick<DialOptions, 'resolve' | 'denied'>;
-  /** Why this connection may not go on with the session its ticket `reconnects` to; null: it may, and the session waits for it. */
+  /** Why this connection may not continue the session its ticket `reconnects` to; null: it may, and the session waits for it. */
   whyNotReconnect: (ticket: SessionTicket, clientAddress: string) => Refusal | null;
   /** Why nothing of this session can be recorded now; null when it can. */
   recordingProblem: (ticket: SessionTicket) => string | null;

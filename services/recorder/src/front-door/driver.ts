@@ -119,7 +119,7 @@ export class Driver<E extends { kind: string }> {
     return this.#over.promise;
   }
 
-  /** Lets go of the connection: paused, with the bytes in it that the sequence kept. */
+  /** Gives the connection up to its next reader: paused, with the bytes in it that the sequence kept. */
   release(): Socket {
     const rest = this.#sequence.handOver();
     this.#ignore();

@@ -376,7 +376,7 @@ export class RecordedSession {
   }
 
   /**
-   * Why a connection from this address may not go on with the session; null: it may. One client at a time: while one is there,
+   * Why a connection from this address may not continue the session; null: it may. One client at a time: while one is there,
    * a second one is refused, unless it comes from the same address and the first has been silent long enough to be dead.
    */
   whyNotReconnect(clientAddress: string): Refusal | null {
@@ -394,7 +394,7 @@ export class RecordedSession {
     return { code: 'in_use', message: 'this session has a connection already' };
   }
 
-  /** A connection is on its way to go on with the session: the window stays open for it for `waitMs`. */
+  /** A connection is about to continue the session: the window stays open for it for `waitMs`. */
   expectClient(waitMs: number): void {
     const waiting = this.#phase;
     if (waiting.kind !== 'waiting') return;

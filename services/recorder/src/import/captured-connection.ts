@@ -93,7 +93,7 @@ function claimsOf(meta: unknown): CapturedConnection['claims'] {
   };
 }
 
-/** Puts the two sides' first PDUs together; what is behind them is handed on. */
+/** Assembles the first PDU of each side; the bytes after them are passed on. */
 function* behindHello(
   records: Iterable<CaptureRecord>,
   onHello: (hello: CapturedPiece) => void = () => {},

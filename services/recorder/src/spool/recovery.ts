@@ -1,4 +1,4 @@
-/** What an earlier process left in the spool: read at start, handed on by the same code as everyday segments. */
+/** What an earlier process left in the spool: read at start, sent to the processor by the same code as other segments. */
 import { join } from 'node:path';
 import { OpenSegment } from './open-segment.ts';
 import { checkSegmentHeader, readSegment, type SegmentContents } from './segment-reader.ts';

@@ -35,7 +35,7 @@ function appendAll(file: number, parts: Uint8Array[]): void {
     let written = fs.writevSync(file, pending);
     if (written <= 0) throw Object.assign(new Error('the disk took no bytes'), { code: 'EIO' });
     bytesLeft -= written;
-    // A short write is legal (a nearly full disk, a signal): go on with what is left.
+    // A short write is legal (a nearly full disk, a signal): write what is left.
     pending = pending.flatMap((part) => {
       const taken = Math.min(written, part.length);
       written -= taken;

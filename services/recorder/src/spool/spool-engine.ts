@@ -35,7 +35,7 @@ export interface SpoolLimits {
   /** Pause after a failed write and after the first failed try to seal; doubles up to `retryMsMax` for the latter. */
   retryMs: number;
   retryMsMax: number;
-  /** Frames arriving faster than this count as a burst, in which chunks are handed on at the slow pace only. */
+  /** Frames arriving faster than this count as a burst, in which chunks are sent to the processor at the slow pace only. */
   burstBytesPerSecond: number;
   /** The slow pace. It ends with the burst, or when half of the spool is taken. */
   burstChunksPerSecond: number;
@@ -98,12 +98,12 @@ export class SpoolEngine {
   readonly #tickTimer: NodeJS.Timeout;
   readonly #tickMs: number;
   #closing = false;
-  /** Set while more may be handed on in the next turn. */
+  /** Set while more chunks may be sent in the next turn. */
   #dispatching: NodeJS.Immediate | null = null;
   /** Frame bytes since the last tick, and whether that tick found a burst. */
   #arrivedBytes = 0;
   #burst = false;
-  /** Chunks that may be handed on in a burst. */
+  /** Chunks that may be sent in a burst. */
   #burstChunks = 0;
   #recordsWritten = 0;
   #bytesWritten = 0;
@@ -543,7 +543,7 @@ export class SpoolEngine {
       writePayloadHeader(memory, { framesCount, firstFrameNumber: header.firstFrameNumber, openedUs: header.openedUs });
       session.inFlight = true;
       this.#burstChunks = Math.max(0, this.#burstChunks - 1);
-      // Served last next time: a session with much to hand on must not starve the others.
+      // Served last next time: a session with many chunks to send must not starve the others.
       this.#sessions.delete(session.sessionId);
       this.#sessions.set(session.sessionId, session);
       this.#options.emit({ kind: 'ready', chunk: describe(session, segment, contents, slot) });

@@ -17,7 +17,7 @@ export function loadSpoolKey(path: string): Uint8Array {
   fs.writeSync(file, randomBytes(32));
   fs.fsyncSync(file);
   fs.closeSync(file);
-  // linkSync refuses to replace: of two recorders starting at once both go on with the key of the first.
+  // linkSync refuses to replace: two recorders that start at once both use the key of the first.
   try {
     fs.linkSync(`${path}.new`, path);
   } catch (error) {

@@ -19,7 +19,7 @@ export interface SpooledSession {
   sessionId: string;
   directory: string;
   current: OpenSegment | null;
-  /** In order; the first is the next to be handed on. */
+  /** In order; the first is the next to be sent to the processor. */
   closed: ClosedSegment[];
   nextIndex: number;
   framesAccepted: number;
