@@ -11,11 +11,12 @@ import {
   decodePalette,
   decodePlanar,
   decodeRaw,
+  drawBitmap,
   type PixelDepth,
   pixelDepth,
   toWord,
 } from '../src/bitmap/index.ts';
-import type { PixelBuffer } from '../src/index.ts';
+import { blit, createPixelBuffer, type PixelBuffer } from '../src/index.ts';
 
 const hex = (digits: string) => Uint8Array.from(Buffer.from(digits.replace(/\s+/g, ''), 'hex'));
 const decodeError = (code: string) => (error: unknown) => error instanceof DecodeError && error.code === code;
@@ -108,6 +109,34 @@ describe('raw bitmaps', () => {
     const bytes = Buffer.from('00 030201ff 060504ff'.replaceAll(' ', ''), 'hex').subarray(1);
     const source = { width: 1, height: 2, depth: 32, compressed: false } as const;
     assert.deepEqual(words(decodeBitmap({ ...source, bytes }, palette)), ['ff060504', 'ff030201']);
+  });
+
+  test('drawn where they belong as by way of a picture, or not at all', () => {
+    const side = fc.integer({ min: 0, max: 9 });
+    const drawn = { yes: 0, no: 0 };
+    fc.assert(
+      fc.property(
+        side,
+        side,
+        side,
+        side,
+        fc.integer({ min: -2, max: 5 }),
+        fc.boolean(),
+        (width, height, left, top, more, passing) => {
+          const bytes = Uint8Array.from({ length: Math.max(0, width * height * 4 + more) }, (_, at) => at * 7);
+          const [one, other] = [createPixelBuffer(12, 12), createPixelBuffer(12, 12)];
+          const source = { bytes, width, height, depth: 32, compressed: false, passing } as const;
+          if (drawBitmap(source, one, left, top)) {
+            drawn.yes += 1;
+            blit(other, left, top, decodeBitmap(source, palette));
+          } else drawn.no += 1;
+          assert.deepEqual(one, other);
+        },
+      ),
+    );
+    assert.ok(drawn.yes > 0 && drawn.no > 0);
+    const compressed = { bytes: new Uint8Array(16), width: 2, height: 2, depth: 32, compressed: true } as const;
+    assert.equal(drawBitmap(compressed, createPixelBuffer(2, 2), 0, 0), false);
   });
 
   test('too few bytes', () => {

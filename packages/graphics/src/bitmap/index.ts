@@ -7,7 +7,7 @@ export {
   pixelDepth,
   toWord,
 } from './color.ts';
-export { type BitmapSource, compressionHeaderBytes, decodeBitmap } from './decode-bitmap.ts';
+export { type BitmapSource, compressionHeaderBytes, decodeBitmap, drawBitmap } from './decode-bitmap.ts';
 export { decodeInterleaved } from './interleaved.ts';
 export { decodeNsCodec } from './nscodec.ts';
 export type { NsCodecOptions } from './nscodec-layout.ts';

@@ -1,6 +1,6 @@
 import { type BitmapData, BitmapFlag, bitmapUpdate } from '@lucid-sessions/rdp';
 import { Reader } from '@lucid-sessions/wire';
-import { compressionHeaderBytes, decodeBitmap, type Palette, pixelDepth } from '../bitmap/index.ts';
+import { compressionHeaderBytes, decodeBitmap, drawBitmap, type Palette, pixelDepth } from '../bitmap/index.ts';
 import { WorkBudget } from '../gfx/work-budget.ts';
 import { blit, type Rectangle } from '../pixels.ts';
 import type { Screen } from '../screen.ts';
@@ -28,8 +28,6 @@ function drawRectangle(screen: Screen, palette: Palette, bitmap: BitmapData, bud
   const bytes = hasHeader ? bitmap.data.subarray(compressionHeaderBytes) : bitmap.data;
   const { width, height } = bitmap;
   budget.spend(width * height);
-  const depth = pixelDepth(bitmap.bitsPerPixel);
-  const picture = decodeBitmap({ bytes, width, height, depth, compressed, passing: true }, palette);
   // The bitmap may be wider than its place: xrdp pads it to four pixels. The destination crops, both ends inclusive.
   const shown = {
     left: 0,
@@ -37,5 +35,10 @@ function drawRectangle(screen: Screen, palette: Palette, bitmap: BitmapData, bud
     width: Math.min(width, bitmap.destRight - bitmap.destLeft + 1),
     height: Math.min(height, bitmap.destBottom - bitmap.destTop + 1),
   };
-  screen.markDirty(blit(screen.desktop, bitmap.destLeft, bitmap.destTop, picture, shown));
+  const { destLeft: left, destTop: top } = bitmap;
+  const depth = pixelDepth(bitmap.bitsPerPixel);
+  const source = { bytes, width, height, depth, compressed, passing: true };
+  const isWhole = shown.width === width && shown.height === height;
+  if (isWhole && drawBitmap(source, screen.desktop, left, top)) screen.markDirty({ left, top, width, height });
+  else screen.markDirty(blit(screen.desktop, left, top, decodeBitmap(source, palette), shown));
 }
