@@ -7,7 +7,7 @@ import { records } from './decoder-pictures.ts';
 export interface BulkPayload {
   readonly data: Uint8Array;
   /** Compression type and flags. */
-  flags: number;
+  readonly flags: number;
 }
 
 export interface BulkStream {
@@ -80,6 +80,5 @@ function sentPayloads(name: string): { payloads: BulkPayload[]; outputs: Uint8Ar
     },
   });
   for (const { fromServer, bytes } of records(name)) inspector.push(fromServer ? 'server' : 'client', bytes);
-  payloads[0]!.flags |= packetFlushed;
   return { payloads, outputs };
 }

@@ -101,9 +101,8 @@ function bulk(seconds: number, only: string): void {
   for (const { decoder, session, payloads, begin } of bulkStreams()) {
     if (!decoder.includes(only)) continue;
     let outputBytes = 0;
-    // The first payload flushes: one decompressor does, as in a session.
-    const decompressor = begin();
     const perSecond = rate(seconds, () => {
+      const decompressor = begin();
       outputBytes = 0;
       for (const { data, flags } of payloads) outputBytes += decompressor.decompress(data, flags).length;
     });
