@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { SoundType, soundMessage, soundWave2 } from '@lucid-sessions/rdp';
-import { captureFrames, channelPdus, readCapture } from '@lucid-sessions/testkit';
+import { AudioFormatTag, SoundType, soundFormats, soundMessage, soundVolume, soundWave2 } from '@lucid-sessions/rdp';
+import { captureFrames, channelPdus, peersMissing, readCapture, skipUnlessPeers } from '@lucid-sessions/testkit';
 import { encode } from '@lucid-sessions/wire';
 import type { Browser, Page } from 'playwright-core';
 import { buildConsole } from '../build.ts';
@@ -14,30 +15,108 @@ import { type ContractServer, completedSession, makeToken, startContractServer }
 import { capturesDirectory, sealFrames, type TimedFrame } from './support/recording.ts';
 
 const sessionId = '5b1f0c1e-8a53-4b7e-9d10-0d7c2b9a6e77';
+const aacId = '5b1f0c1e-8a53-4b7e-9d10-0d7c2b9a6e78';
+const opusId = '5b1f0c1e-8a53-4b7e-9d10-0d7c2b9a6e79';
 /** rdpsnd of the capture, whose first format is PCM of 44,100 Hz, 16 bits, stereo. */
 const soundChannelId = 1005;
 const pieceMs = 50;
 
+const withMessage = (added: TimedFrame[], fromServer: boolean, ms: number, msgType: number, data: Uint8Array): void => {
+  const message = encode(soundMessage, { msgType, bPad: 0, bodySize: data.length, data });
+  for (const { bytes } of channelPdus(fromServer, soundChannelId, message))
+    added.push({ kind: 0, flags: fromServer ? 1 : 0, timeUs: ms * 1000, body: bytes });
+};
+const waveOf = (wFormatNo: number, data: Uint8Array): Uint8Array =>
+  encode(soundWave2, { wTimeStamp: 0, wFormatNo, cBlockNo: 0, bPad: new Uint8Array(3), dwAudioTimeStamp: 0, data });
+
+const joined = (frames: readonly TimedFrame[], added: readonly TimedFrame[]): TimedFrame[] =>
+  [...frames.filter(({ timeUs }) => timeUs < 7e6), ...added].sort((a, b) => a.timeUs - b.timeUs);
+
+/** Two seconds of a tone, by an encoder of ffmpeg's. */
+const encoded = (...how: string[]): Buffer =>
+  execFileSync(
+    'ffmpeg',
+    [
+      ...[
+        '-v',
+        'error',
+        '-f',
+        'lavfi',
+        '-i',
+        'sine=frequency=440:sample_rate=48000:duration=2,volume=12dB',
+        '-ac',
+        '2',
+      ],
+      ...how,
+      'pipe:1',
+    ],
+    { maxBuffer: 1 << 24 },
+  );
+
+/** Access units as Windows sends them: without the header. */
+function aacUnits(): Uint8Array[] {
+  const adts = encoded('-c:a', 'aac', '-f', 'adts');
+  const units: Uint8Array[] = [];
+  for (let at = 0; at + 7 <= adts.length; ) {
+    const length = ((adts[at + 3]! & 3) << 11) | (adts[at + 4]! << 3) | (adts[at + 5]! >> 5);
+    units.push(new Uint8Array(adts.subarray(at + 7, at + length)));
+    at += length;
+  }
+  return units;
+}
+
+/** The packets of an Ogg stream that has each in pages of its own, its two heads left out. */
+function opusPackets(): Uint8Array[] {
+  const ogg = encoded('-c:a', 'libopus', '-page_duration', '1', '-f', 'ogg');
+  const packets: Uint8Array[] = [];
+  for (let at = 0; at < ogg.length; ) {
+    const lengths = [...ogg.subarray(at + 27, at + 27 + ogg[at + 26]!)];
+    let from = at + 27 + lengths.length;
+    let packet = 0;
+    for (const length of lengths) {
+      packet += length;
+      if (length === 255) continue;
+      packets.push(new Uint8Array(ogg.subarray(from, from + packet)));
+      from += packet;
+      packet = 0;
+    }
+    at = from;
+  }
+  return packets.slice(2);
+}
+
+/** The same session with the tone as AAC or Opus, at half the volume from its middle on. */
+function framesWith(tag: number, pieces: readonly Uint8Array[]): TimedFrame[] {
+  const format = { wFormatTag: tag, nChannels: 2, nSamplesPerSec: 48_000, nAvgBytesPerSec: 16_000, nBlockAlign: 4 };
+  const formats = [{ ...format, wBitsPerSample: 16, data: new Uint8Array(0) }];
+  const head = { dwFlags: 1, dwVolume: 0, dwPitch: 0, wDGramPort: 0, cLastBlockConfirmed: 0, wVersion: 8, bPad: 0 };
+  const added: TimedFrame[] = [];
+  withMessage(added, false, 2400, SoundType.formats, encode(soundFormats, { ...head, formats }));
+  withMessage(added, true, 3500, SoundType.setVolume, encode(soundVolume, { left: 0x7fff, right: 0x7fff }));
+  for (const [at, piece] of pieces.entries())
+    withMessage(added, true, 2500 + Math.floor((at * 2000) / pieces.length), SoundType.wave2, waveOf(0, piece));
+  return joined(
+    captureFrames(readCapture(join(capturesDirectory, 'xorg-clip-drive.rdpcap.gz'))) as TimedFrame[],
+    added,
+  );
+}
+
 /** A real session with a tone from 2.5 to 4.5 seconds. */
 function framesWithSound(): TimedFrame[] {
-  const frames = captureFrames(readCapture(join(capturesDirectory, 'xorg-clip-drive.rdpcap.gz')));
+  const frames = captureFrames(readCapture(join(capturesDirectory, 'xorg-clip-drive.rdpcap.gz'))) as TimedFrame[];
   const added: TimedFrame[] = [];
   for (let ms = 2500; ms < 4500; ms += pieceMs) {
     const data = new Uint8Array(44.1 * pieceMs * 4);
     const view = new DataView(data.buffer);
     for (let i = 0; i < data.length / 2; i += 1)
       view.setInt16(2 * i, 16_000 * Math.sin(((i >> 1) * 440 * 2 * Math.PI) / 44_100), true);
-    const head = { wTimeStamp: 0, wFormatNo: 0, cBlockNo: 0, bPad: new Uint8Array(3), dwAudioTimeStamp: 0 };
-    const wave = encode(soundWave2, { ...head, data });
-    const message = encode(soundMessage, { msgType: SoundType.wave2, bPad: 0, bodySize: wave.length, data: wave });
-    for (const { bytes } of channelPdus(true, soundChannelId, message))
-      added.push({ kind: 0, flags: 1, timeUs: ms * 1000, body: bytes });
+    withMessage(added, true, ms, SoundType.wave2, waveOf(0, data));
   }
-  return [...frames.filter(({ timeUs }) => timeUs < 7e6), ...added].sort((a, b) => a.timeUs - b.timeUs) as TimedFrame[];
+  return joined(frames, added);
 }
 
 interface Heard {
-  started: { at: number; now: number; seconds: number; loudest: number; rate: number }[];
+  started: { at: number; now: number; seconds: number; loudest: number; rate: number; crossings: number }[];
   stopped: number;
   gain: number | null;
 }
@@ -53,7 +132,16 @@ describe('sound in the player', { skip: browserMissing() }, () => {
     await buildConsole(outdir);
     const startedUs = Date.parse('2026-11-20T08:01:00Z') * 1000;
     const recording = await sealFrames(framesWithSound(), { sessionId, startedUs });
-    server = await startContractServer(outdir, [completedSession(recording, { name: 'With sound' })]);
+    const sessions = [completedSession(recording, { name: 'With sound' })];
+    if (peersMissing('ffmpeg').length === 0)
+      for (const [id, tag, pieces] of [
+        [aacId, AudioFormatTag.aac, aacUnits()],
+        [opusId, AudioFormatTag.opus, opusPackets()],
+      ] as const) {
+        const made = await sealFrames(framesWith(tag, pieces), { sessionId: id, startedUs });
+        sessions.push(completedSession(made, { name: id, session_id: id }));
+      }
+    server = await startContractServer(outdir, sessions);
     browser = await launchBrowser();
     page = await (await browser.newContext({ viewport: { width: 1280, height: 820 } })).newPage();
     await page.addInitScript((token) => sessionStorage.setItem('lucid-token', token), makeToken());
@@ -65,7 +153,10 @@ describe('sound in the player', { skip: browserMissing() }, () => {
         const samples = this.buffer!.getChannelData(0);
         const loudest = samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
         const seconds = this.buffer!.duration;
-        heard.started.push({ at, now: this.context.currentTime, seconds, loudest, rate: this.buffer!.sampleRate });
+        let crossings = 0;
+        for (let i = 1; i < samples.length; i += 1) if (samples[i - 1]! < 0 !== samples[i]! < 0) crossings += 1;
+        const rate = this.buffer!.sampleRate;
+        heard.started.push({ at, now: this.context.currentTime, seconds, loudest, rate, crossings });
         start.call(this, at);
       };
       AudioBufferSourceNode.prototype.stop = function (this: AudioBufferSourceNode) {
@@ -145,4 +236,31 @@ describe('sound in the player', { skip: browserMissing() }, () => {
     assert.equal((await heard()).started.length, count);
     if (process.env.SHOT) await page.screenshot({ path: process.env.SHOT });
   });
+
+  for (const [name, id] of [
+    ['AAC as Windows sends it', aacId],
+    ['Opus', opusId],
+  ] as const)
+    test(`${name} is heard, at the volume the server sets on the way`, { timeout: 180_000 }, async (t) => {
+      if (skipUnlessPeers(t, 'ffmpeg')) return;
+      await page.goto(`${server.url}/sessions/${id}`);
+      await page.waitForFunction(
+        () => ((document.querySelector('lucid-player') as LucidPlayer | null)?.duration ?? 0) > 4,
+      );
+      await seek(2.2);
+      await page.evaluate(() => (document.querySelector('lucid-player') as LucidPlayer).play());
+      await until(({ seconds }) => seconds > 5);
+      const { started } = await heard();
+      const length = started.reduce((sum, { seconds }) => sum + seconds, 0);
+      // A decoder begins with a frame of silence, and some come too late to be heard on a busy machine.
+      assert.ok(length > 1 && length < 2.2, `${length} s`);
+      const tone = started.filter(({ loudest }) => loudest > 0.1);
+      const perSecond =
+        tone.reduce((sum, one) => sum + one.crossings, 0) / tone.reduce((sum, one) => sum + one.seconds, 0);
+      assert.ok(Math.abs(perSecond - 880) < 25, `${perSecond} crossings a second`);
+      assert.ok(started.every(({ rate }) => rate === 48_000));
+      const loudest = Math.max(...started.map((one) => one.loudest));
+      const last = started.slice(-8, -2).map((one) => one.loudest);
+      assert.ok(Math.abs(Math.max(...last) / loudest - 0.5) < 0.1, `${last} after ${loudest}`);
+    });
 });

@@ -10,10 +10,18 @@ const microsPerSecond = 1e6;
 /** Frames a decoder may be behind: what is more is too late to be heard. */
 const queueMax = 50;
 
+interface Decoding {
+  readonly key: string;
+  readonly decoder: AudioDecoder;
+  timeUs: number;
+  /** As it is when a frame comes out: a server changes it on the way. */
+  volume: SoundPiece['volume'];
+}
+
 /** Turns a session's sound into samples, in the worker. What needs a decoder of the browser goes through WebCodecs, where there is one. */
 export class SoundOut {
   readonly #onSamples: (channel: string, samples: SoundSamples) => void;
-  readonly #decoders = new Map<string, { key: string; decoder: AudioDecoder; timeUs: number }>();
+  readonly #decoders = new Map<string, Decoding>();
 
   constructor(onSamples: (channel: string, samples: SoundSamples) => void) {
     this.#onSamples = onSamples;
@@ -35,6 +43,7 @@ export class SoundOut {
     if (typeof AudioDecoder === 'undefined') return;
     const known = this.#decoder(channel, packet, volume);
     if (known === null || known.decoder.decodeQueueSize > queueMax) return;
+    known.volume = volume;
     const { timeUs } = known;
     known.timeUs += (packet.samples / packet.samplesPerSecond) * microsPerSecond;
     known.decoder.decode(
@@ -42,7 +51,11 @@ export class SoundOut {
     );
   }
 
-  #decoder(channel: string, { codec, samplesPerSecond, channels }: SoundPacket, volume: SoundPiece['volume']) {
+  #decoder(
+    channel: string,
+    { codec, samplesPerSecond, channels }: SoundPacket,
+    volume: SoundPiece['volume'],
+  ): Decoding | null {
     const key = `${codec} ${samplesPerSecond} ${channels}`;
     const known = this.#decoders.get(channel);
     if (known?.key === key && known.decoder.state === 'configured') return known;
@@ -50,7 +63,7 @@ export class SoundOut {
     if (known && known.decoder.state !== 'closed') known.decoder.close();
     const decoder = new AudioDecoder({
       output: (data) => {
-        this.#onSamples(channel, louder(samplesOf(data), volume));
+        this.#onSamples(channel, louder(samplesOf(data), made.volume));
         data.close();
       },
       // A browser that lacks the codec closes the decoder: nothing more is asked of it.
@@ -61,7 +74,7 @@ export class SoundOut {
       sampleRate: samplesPerSecond,
       numberOfChannels: channels,
     });
-    const made = { key, decoder, timeUs: 0 };
+    const made: Decoding = { key, decoder, timeUs: 0, volume };
     this.#decoders.set(channel, made);
     return made;
   }
