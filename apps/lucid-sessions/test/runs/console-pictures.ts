@@ -54,7 +54,7 @@ async function picture(page: Page, name: string): Promise<void> {
   console.log(`docs/console/${name}.png`);
 }
 
-async function take(gateway: Gateway, ids: { done: string; live: string }): Promise<void> {
+async function take(gateway: Gateway, ids: { done: string; unexamined: string; live: string }): Promise<void> {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM_PATH ?? '/usr/bin/chromium',
     args: ['--no-sandbox'],
@@ -83,6 +83,13 @@ async function take(gateway: Gateway, ids: { done: string; live: string }): Prom
     await page.goto(`${url}/${name}`);
     await picture(page, name);
   }
+  // Whoever opens a session has it walked through: here that is held up, for as long as the picture takes.
+  await page.route('**/keyframes?*', (route) => route.fulfill({ status: 503, json: {} }));
+  await page.goto(`${url}/sessions/${ids.unexamined}#t=4`);
+  await page.getByRole('button', { name: 'Examine' }).waitFor();
+  await sleep(2000);
+  await picture(page, 'session-examine');
+  await page.unroute('**/keyframes?*');
   await page.goto(`${url}/live`);
   await page.getByRole('link', { name: /Month end/ }).waitFor();
   await picture(page, 'live');
@@ -92,7 +99,8 @@ async function take(gateway: Gateway, ids: { done: string; live: string }): Prom
 }
 
 try {
-  const gateway = await startGateway(context);
+  // A client that is ended says no goodbye: its session would wait for it.
+  const gateway = await startGateway(context, { LUCID_RECONNECT_SECONDS: '0' });
   const server = await startShadow();
   cleanups.push(() => server.stop());
   const done = await record(
@@ -102,10 +110,10 @@ try {
     'systemctl restart payroll',
     '/bpp:32',
   );
-  await record(gateway, server, 'Jump host', 'less /var/log/auth.log', '/rfx');
+  const unexamined = await record(gateway, server, 'Jump host', 'less /var/log/auth.log', '/rfx');
   await verifySession(gateway, done);
   const { id: live } = await connect(gateway, server, 'Month end closing', 'tail -f closing.log', '/rfx');
-  await take(gateway, { done, live });
+  await take(gateway, { done, unexamined, live });
 } finally {
   for (const cleanup of cleanups.toReversed()) await cleanup();
 }
