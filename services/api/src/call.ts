@@ -115,7 +115,12 @@ export class FileAnswer {
   }
 }
 
-export type Handler<K extends OperationId> = (call: Call<K>) => Promise<unknown>;
+/** What the route's table says it answers. */
+type AnswerOf<K extends OperationId> = (typeof restRoutes)[K]['answer'] extends { schema: infer S extends z.ZodType }
+  ? z.output<S>
+  : FileAnswer;
+
+export type Handler<K extends OperationId> = (call: Call<K>) => Promise<AnswerOf<K>>;
 export type Handlers<K extends OperationId> = { [O in K]: Handler<O> };
 
 export async function loadSession({ api, sessionId }: Pick<Call, 'api' | 'sessionId'>): Promise<SessionDocument> {

@@ -115,7 +115,12 @@ async function verifySession(call: Call<'verifySession'>) {
   try {
     const report = await verifyStored(call);
     await addCustody(call, 'verify', report.clean ? 'clean' : `${report.findings_count} findings`);
-    return { ...report, verified_at: isoOf(api.deps.nowUs()) };
+    return {
+      ...report,
+      verdicts: { ...report.verdicts },
+      findings: report.findings.map((finding) => ({ ...finding })),
+      verified_at: isoOf(api.deps.nowUs()),
+    };
   } catch (thrown) {
     if (thrown instanceof LucidError) throw thrown;
     throw new LucidError('verification', 'the recording could not be read for verification', { cause: thrown });
@@ -168,7 +173,7 @@ async function eraseSession(call: Call<'eraseSession'>) {
   if (erased.wrapsDestroyed > 0) await addCustody(call, 'key_shred', body.reason);
   return {
     session_id: sessionId,
-    erased: 'keys',
+    erased: 'keys' as const,
     erased_at: isoOf(erased.erasedAtUs),
     record_sha256: erased.recordSha256,
     log_index: erased.logIndex,

@@ -1,4 +1,5 @@
 /** What happened in a session, from its index; and what crossed its clipboard and drives. */
+import type { indexEventSchema } from '@lucid-sessions/contract';
 import { LucidError } from '@lucid-sessions/contract';
 import { type BundleEntry, tarStream } from '@lucid-sessions/evidence';
 import {
@@ -8,6 +9,7 @@ import {
   withoutInputs,
   withoutLogon,
 } from '@lucid-sessions/recording/session-index';
+import type { z } from 'zod';
 import { type Call, FileAnswer, type Handlers, loadSession, type SessionIndexReader } from './call.ts';
 import { addCustody } from './custody.ts';
 import { admitInputs, admitLogon } from './inputs.ts';
@@ -61,13 +63,15 @@ async function collect(call: IndexCall, wanted: Wanted, onSegment: (segment: Ind
     logon: query.inputs && query.logon,
     complete,
     dropped,
-    events: found.slice(query.offset, query.offset + query.limit).map(snaked),
+    events: found
+      .slice(query.offset, query.offset + query.limit)
+      .map((event) => snaked(event) as z.output<typeof indexEventSchema>),
     pagination: paginationOf(found.length, query),
   };
 }
 
 async function getIndex(call: Call<'getIndex'>) {
-  const activity: number[][] = [];
+  const activity: [number, number, number, number, number][] = [];
   let chunks = 0;
   const page = await collect(
     call,
@@ -137,7 +141,14 @@ async function listKeyframes(call: Call<'listKeyframes'>) {
     ended,
     keyframes: keyframes
       .slice(query.offset, query.offset + query.limit)
-      .map(({ bytes, lean: _, ...place }) => snaked({ ...place, sizeBytes: bytes })),
+      .map(({ number, base, chunkIndex, frameIndex, timeUs, bytes }) => ({
+        number,
+        base,
+        chunk_index: chunkIndex,
+        frame_index: frameIndex,
+        time_us: timeUs,
+        size_bytes: bytes,
+      })),
     pagination: paginationOf(keyframes.length, query),
   };
 }

@@ -180,7 +180,7 @@ async function deleteSession(call: Call<'deleteSession'>) {
   });
   call.told.changes = { status: { from: session.status, to: 'deleted' } };
   if (session.merkle_root !== null) await addCustody(call, 'delete', reason ?? 'deleted through the API');
-  return { session_id: sessionId, status: 'deleted', deleted_at: isoOf(deletedAtUs) };
+  return { session_id: sessionId, status: 'deleted' as const, deleted_at: isoOf(deletedAtUs) };
 }
 
 /** Carries a command out and keeps what it changed for the audit log. */

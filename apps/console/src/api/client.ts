@@ -1,4 +1,12 @@
 import type { ErrorCode } from '@lucid-sessions/contract';
+import {
+  basePath,
+  queryText,
+  type RestBody,
+  type RestClient,
+  type RestQuery,
+  restClient,
+} from '@lucid-sessions/contract/rest-client';
 import type { AuditList, Chunk, ChunkList, Facts, Session, SessionList } from './types.ts';
 
 /** A refusal or failure of the API, in its own words. `status` 0: the API could not be reached. */
@@ -19,14 +27,7 @@ export class ApiError extends Error {
   }
 }
 
-export interface SessionFilter {
-  status?: string | undefined;
-  project?: string | undefined;
-  environment?: string | undefined;
-  search?: string | undefined;
-  limit?: number | undefined;
-  offset?: number | undefined;
-}
+export type SessionFilter = RestQuery<'listSessions'>;
 
 export type Command = 'start' | 'stop' | 'pause' | 'resume';
 
@@ -40,6 +41,16 @@ export class ApiClient {
   readonly #token: () => string | null;
   /** Called on 401: the caller shows the sign-in page. */
   onUnauthenticated: () => void = () => {};
+
+  /** Every operation of the contract; each is sent as `send` does. */
+  readonly rest: RestClient = restClient({
+    send: ({ method, path, body, signal }) =>
+      this.send(path.slice(basePath.length), {
+        method,
+        ...(body === undefined ? {} : { body }),
+        ...withSignal(signal),
+      }),
+  });
 
   constructor(baseUrl: string, token: () => string | null) {
     this.#baseUrl = baseUrl;
@@ -89,37 +100,38 @@ export class ApiClient {
   }
 
   listSessions(filter: SessionFilter = {}, signal?: AbortSignal): Promise<SessionList> {
-    return this.#json(`/sessions${query({ ...filter })}`, withSignal(signal));
+    return this.rest.listSessions({ query: filter, signal });
   }
   getSession(sessionId: string, signal?: AbortSignal): Promise<Session> {
-    return this.#json(`/sessions/${sessionId}`, withSignal(signal));
+    return this.rest.getSession({ params: { session_id: sessionId }, signal });
   }
   /** A session as the list knows it: reading it again and again this way leaves no trail of accesses in the audit log. */
   async refreshSession(sessionId: string, signal?: AbortSignal): Promise<Session | null> {
     const { sessions } = await this.listSessions({ search: sessionId, limit: 100 }, signal);
     return sessions.find((session) => session.session_id === sessionId) ?? null;
   }
+  /** What a form holds is the API's to judge. */
   createSession(body: Facts): Promise<Session> {
-    return this.#json('/sessions', { method: 'POST', body: JSON.stringify(body) });
+    return this.rest.createSession({ body: body as RestBody<'createSession'> });
   }
   /** A fresh .rdp file; it replaces the ones given out before. */
   async rdpFile(sessionId: string): Promise<Blob> {
-    return (await this.send(`/sessions/${sessionId}/rdp-file`)).blob();
+    return (await this.rest.rdpFile({ params: { session_id: sessionId } })).blob();
   }
   deleteSession(sessionId: string, consent: { confirm: string; reason: string }): Promise<Facts> {
-    return this.#json(`/sessions/${sessionId}`, { method: 'DELETE', body: JSON.stringify(consent) });
+    return this.rest.deleteSession({ params: { session_id: sessionId }, body: consent });
   }
   command(sessionId: string, command: Command): Promise<Facts> {
-    return this.#json(`/sessions/${sessionId}/${command}`, { method: 'POST' });
+    return this.rest[`${command}Session`]({ params: { session_id: sessionId } });
   }
   listChunks(sessionId: string, limit: number, offset: number, signal?: AbortSignal): Promise<ChunkList> {
-    return this.#json(`/sessions/${sessionId}/chunks${query({ limit, offset })}`, withSignal(signal));
+    return this.rest.listChunks({ params: { session_id: sessionId }, query: { limit, offset }, signal });
   }
   getChunk(sessionId: string, chunkId: string): Promise<Chunk & Facts> {
-    return this.#json(`/sessions/${sessionId}/chunks/${chunkId}`);
+    return this.rest.getChunk({ params: { session_id: sessionId, chunk_id: chunkId } });
   }
   listAudit(filter: { resource_id?: string; limit: number; offset: number }, signal?: AbortSignal): Promise<AuditList> {
-    return this.#json(`/audit${query({ ...filter })}`, withSignal(signal));
+    return this.rest.listAudit({ query: filter, signal });
   }
   /** Health of the services. Bad health comes with status 503 and says what is wrong: that is an answer, not a failure. */
   async health(signal?: AbortSignal): Promise<Facts> {
@@ -140,14 +152,7 @@ export class ApiClient {
 
 const withSignal = (signal: AbortSignal | undefined): RequestInit => (signal ? { signal } : {});
 
-/** `?a=1&b=2` of what is set; empty when nothing is. */
-export function query(fields: Record<string, string | number | undefined>): string {
-  const parameters = new URLSearchParams();
-  for (const [name, value] of Object.entries(fields))
-    if (value !== undefined && value !== '') parameters.set(name, String(value));
-  const text = parameters.toString();
-  return text === '' ? '' : `?${text}`;
-}
+export { queryText as query };
 
 async function readError(response: Response): Promise<ApiError> {
   const body: unknown = await response.json().catch(() => null);

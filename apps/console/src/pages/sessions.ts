@@ -33,7 +33,8 @@ function readFilter(): SessionFilter & { offset: number } {
   const offset = Number(parameters.get('offset') ?? 0);
   return {
     search: parameters.get('search') ?? undefined,
-    status: parameters.get('status') ?? undefined,
+    // One the API doesn't know is the API's to refuse.
+    status: (parameters.get('status') ?? undefined) as SessionFilter['status'],
     project: parameters.get('project') ?? undefined,
     environment: parameters.get('environment') ?? undefined,
     offset: Number.isInteger(offset) && offset >= 0 ? offset : 0,
@@ -175,7 +176,9 @@ function filterBar(filter: SessionFilter, change: (changes: Filter) => void, sig
     'select',
     {
       'aria-label': 'Status',
-      on: { change: (event) => change({ status: (event.target as HTMLSelectElement).value }) },
+      on: {
+        change: (event) => change({ status: (event.target as HTMLSelectElement).value as SessionFilter['status'] }),
+      },
     },
     h('option', { value: '' }, 'Any status'),
     statuses.map((name) => h('option', { value: name, selected: filter.status === name }, name)),

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { basePath, type RestCall, type RestClient, restClient } from '@lucid-sessions/contract/rest-client';
 import { CliError, exitCodes } from './output.ts';
 
 const answerBytesMax = 64 * 1024 * 1024;
@@ -38,6 +39,8 @@ export interface ApiClientOptions {
 /** The CLI's way to the REST contract: bearer token, bounded answers, errors as `CliError` with the server's message. */
 export class ApiClient {
   readonly url: string;
+  /** Every operation of the contract. No time limit on the body of a file: evidence can be large. */
+  readonly rest: RestClient;
   readonly #token: string;
   readonly #fetch: typeof fetch;
 
@@ -52,44 +55,47 @@ export class ApiClient {
     this.url = options.url.replace(/\/+$/, '');
     this.#token = options.token;
     this.#fetch = options.fetch ?? fetch;
+    this.rest = restClient({
+      send: (call) => this.#call(call),
+      read: (response, { method, path }) => this.#read(response, method, path),
+    });
   }
 
-  async json<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const response = await this.send(method, path, body);
+  /** By method and path, where what is asked is not of the contract: how it refuses is tried that way. */
+  async json<T>(method: RestCall['method'], path: string, body?: unknown): Promise<T> {
+    return (await this.#read(await this.send(method, path, body), method, path)) as T;
+  }
+
+  send(method: RestCall['method'], path: string, body?: unknown): Promise<Response> {
+    const json = body === undefined ? {} : { body: JSON.stringify(body), contentType: 'application/json' };
+    return this.#call({ method, path: basePath + path, ...json });
+  }
+
+  /** The same for a file. */
+  async upload<T>(path: string, body: Uint8Array<ArrayBuffer>, contentType: string): Promise<T> {
+    return (await (await this.#call({ method: 'POST', path: basePath + path, body, contentType })).json()) as T;
+  }
+
+  async #read(response: Response, method: string, path: string): Promise<unknown> {
     const text = await response.text();
     if (text.length > answerBytesMax) throw new CliError(`the answer to ${method} ${path} is larger than 64 MiB`);
     try {
-      return JSON.parse(text) as T;
+      return JSON.parse(text);
     } catch {
       throw new CliError(`${this.url} did not answer JSON to ${method} ${path}: is it a Session API?`);
     }
   }
 
-  /** The response of a successful call; any other becomes a `CliError`. No time limit on the body: evidence can be large. */
-  send(method: string, path: string, body?: unknown): Promise<Response> {
-    return this.#call(method, path, {
-      timeoutMs: requestTimeoutMs,
-      ...(body === undefined ? {} : { body: JSON.stringify(body), type: 'application/json' }),
-    });
-  }
-
-  /** Sends a file; the answer is the contract's. */
-  async upload<T>(path: string, body: Uint8Array<ArrayBuffer>, type: string): Promise<T> {
-    return (await (await this.#call('POST', path, { body, type, timeoutMs: uploadTimeoutMs })).json()) as T;
-  }
-
-  async #call(
-    method: string,
-    path: string,
-    { body, type, timeoutMs }: { body?: string | Uint8Array<ArrayBuffer>; type?: string; timeoutMs: number },
-  ): Promise<Response> {
+  /** The response of a successful call; any other becomes a `CliError`. */
+  async #call({ method, path, body, contentType }: Omit<RestCall, 'operation'>): Promise<Response> {
+    const timeoutMs = body instanceof Uint8Array ? uploadTimeoutMs : requestTimeoutMs;
     const headers: Record<string, string> = { authorization: `Bearer ${this.#token}` };
-    if (type !== undefined) headers['content-type'] = type;
+    if (contentType !== undefined) headers['content-type'] = contentType;
     const abort = new AbortController();
     const timer = setTimeout(() => abort.abort(), timeoutMs);
     let response: Response;
     try {
-      response = await this.#fetch(`${this.url}/api/v1${path}`, {
+      response = await this.#fetch(this.url + path, {
         method,
         headers,
         signal: abort.signal,

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectClient, type Desktop, startDesktop } from '@lucid-sessions/desktop';
-import { formatReport, type VerificationReport } from '@lucid-sessions/evidence';
+import { formatReport } from '@lucid-sessions/evidence';
 import type { Environment } from '@lucid-sessions/kit';
 import { ApiClient } from '../cli/api-client.ts';
 import { CliError, formatBytes, type Output } from '../cli/output.ts';
@@ -16,7 +16,8 @@ import { parseTarget } from '../cli/target.ts';
 import { loadAdminToken } from '../server/admin-token.ts';
 import { type RunningLucid, startLucid } from '../server/compose.ts';
 import { exportSession } from './export.ts';
-import { type SessionAnswer, sessionPath } from './sessions.ts';
+import type { SessionAnswer } from './sessions.ts';
+import { serverReport } from './verify.ts';
 
 export interface DemoOptions {
   target?: string;
@@ -81,9 +82,9 @@ async function runDemo(
     `recorded  ${statistics.frame_count} frames, ${statistics.chunks_count} chunk(s), ${formatBytes(statistics.size_bytes)} stored`,
   );
   output.say(`sealed    Merkle root ${done.merkle_root}`);
-  const anchor = await api.json<{ log: { log_index: number } | null }>('GET', `${sessionPath(id)}/anchor`);
+  const anchor = await api.rest.getAnchor({ params: { session_id: id } });
   output.say(`logged    entry ${anchor.log?.log_index} of this installation's transparency log`);
-  const report = await api.json<VerificationReport>('POST', `${sessionPath(id)}/verify`, {});
+  const report = await serverReport(api, id);
   const exported =
     options.export === undefined ? null : await exportSession(api, output, id, { out: join(options.export, id) });
   const seconds = (performance.now() - startedMs) / 1000;
@@ -111,18 +112,20 @@ async function createDemoSession(
 ): Promise<SessionAnswer> {
   const where = target === undefined ? { host: '127.0.0.1', port: desktop?.port } : parseTarget(target);
   const trust = desktop === null ? { ignore_cert: true } : { pinned_sha256: desktop.certificateSha256 };
-  const session = await api.json<SessionAnswer>('POST', '/sessions', {
-    name: desktop === null ? `demo of ${target}` : 'demo desktop',
-    rdp_config: { ...where, ...trust },
-    metadata: { project: 'demo' },
+  const session = await api.rest.createSession({
+    body: {
+      name: desktop === null ? `demo of ${target}` : 'demo desktop',
+      rdp_config: { ...where, ...trust },
+      metadata: { project: 'demo' },
+    },
   });
-  await api.json('POST', `${sessionPath(session.session_id)}/start`, {});
+  await api.rest.startSession({ params: { session_id: session.session_id } });
   return session;
 }
 
 /** A client of our own connects as mstsc would, with the downloaded file's routing token, works and leaves. */
 async function drive(api: ApiClient, id: string, port: number, desktop: Desktop, output: Output): Promise<void> {
-  const file = await (await api.send('GET', `${sessionPath(id)}/rdp-file`)).text();
+  const file = await (await api.rest.rdpFile({ params: { session_id: id } })).text();
   const routingToken = /^loadbalanceinfo:s:Cookie: msts=(\S+)/m.exec(file)?.[1];
   if (routingToken === undefined) throw new CliError('the .rdp file names no session');
   output.progress('a client connects through the gateway …');
@@ -142,13 +145,13 @@ async function drive(api: ApiClient, id: string, port: number, desktop: Desktop,
 
 async function waitForPerson(api: ApiClient, id: string, rdpFile: string, output: Output): Promise<void> {
   const { writeFile } = await import('node:fs/promises');
-  const file = await (await api.send('GET', `${sessionPath(id)}/rdp-file`)).text();
+  const file = await (await api.rest.rdpFile({ params: { session_id: id } })).text();
   await writeFile(rdpFile, file, { mode: 0o600 });
   output.say(`connect   mstsc ${rdpFile}   or   xfreerdp ${rdpFile} /cert:ignore`);
   output.progress('waiting for you to connect, work and leave (10 minutes to connect) …');
   const deadlineMs = Date.now() + connectWaitMs;
   for (;;) {
-    const { status } = await api.json<SessionAnswer>('GET', sessionPath(id));
+    const { status } = await api.rest.getSession({ params: { session_id: id } });
     if (['stopped', 'processing', 'completed', 'failed'].includes(status)) return;
     if (status !== 'recording' && status !== 'paused' && Date.now() > deadlineMs)
       throw new CliError('nobody connected');
@@ -160,7 +163,7 @@ async function finished(api: ApiClient, id: string, output: Output): Promise<Ses
   output.progress('chunks are sealed and stored, the manifest is signed and logged …');
   const deadlineMs = Date.now() + storeWaitMs;
   for (;;) {
-    const session = await api.json<SessionAnswer>('GET', sessionPath(id));
+    const session = await api.rest.getSession({ params: { session_id: id } });
     if (session.status === 'completed') return session;
     if (session.status === 'failed')
       throw new CliError(`the session failed: ${session.end_message ?? session.end_reason ?? 'no reason given'}`);

@@ -4,12 +4,12 @@ import { access, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import type { RestQuery } from '@lucid-sessions/contract/rest-client';
 import type { BundleEntry, BundleSource } from '@lucid-sessions/evidence';
 import { openBundle, writeBundleDirectory } from '@lucid-sessions/files';
 import { makeOwnFolder, ownFileStream, writeOwnFile } from '@lucid-sessions/node';
 import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, formatBytes, type Output } from '../cli/output.ts';
-import { sessionPath } from './sessions.ts';
 
 export interface ExportOptions {
   out: string;
@@ -38,41 +38,39 @@ export async function exportSession(
   const range = await chunkRange(api, id, options);
   const partial = `${bundle}.${randomBytes(4).toString('hex')}.partial`;
   try {
-    await download(api, `${sessionPath(id)}/evidence${range}`, partial, output);
+    await download(await api.rest.exportEvidence({ params: { session_id: id }, query: range }), partial, output);
     if (bundle.endsWith('.tar')) await rename(partial, bundle);
     else await unpack(partial, bundle);
   } finally {
     await rm(partial, { force: true });
   }
-  const trusted = await api.json<Record<string, unknown>>('GET', '/evidence/policy');
+  const trusted = await api.rest.getPolicy();
   await writeOwnFile(policy, `${JSON.stringify(trusted, null, 2)}\n`);
   return { session_id: id, bundle, policy };
 }
 
 /** The query that names the chunks of the wanted span of time; empty for the whole recording. */
-async function chunkRange(api: ApiClient, id: string, { from, to }: ExportOptions): Promise<string> {
-  if (from === undefined && to === undefined) return '';
-  const query = new URLSearchParams({ limit: '1000', offset: '0' });
-  if (from !== undefined) query.set('start_time', from);
-  if (to !== undefined) query.set('end_time', to);
+async function chunkRange(
+  api: ApiClient,
+  id: string,
+  { from, to }: ExportOptions,
+): Promise<RestQuery<'exportEvidence'>> {
+  if (from === undefined && to === undefined) return {};
+  const params = { session_id: id };
+  let offset = 0;
   let first = Number.POSITIVE_INFINITY;
   let last = 0;
   for (let more = true; more; ) {
-    const page = await api.json<ChunkPage>('GET', `${sessionPath(id)}/chunks?${query}`);
+    const page = await api.rest.listChunks({ params, query: { limit: 1000, offset, start_time: from, end_time: to } });
     for (const { sequence_number: number } of page.chunks) {
       first = Math.min(first, number);
       last = Math.max(last, number);
     }
-    query.set('offset', String(page.pagination.offset + page.chunks.length));
+    offset = page.pagination.offset + page.chunks.length;
     more = page.pagination.has_next && page.chunks.length > 0;
   }
   if (last === 0) throw new CliError('nothing was recorded in that span of time');
-  return `?first=${first}&last=${last}`;
-}
-
-interface ChunkPage {
-  chunks: { sequence_number: number }[];
-  pagination: { offset: number; has_next: boolean };
+  return { first, last };
 }
 
 async function refuseExisting(path: string): Promise<void> {
@@ -83,8 +81,7 @@ async function refuseExisting(path: string): Promise<void> {
   if (exists) throw new CliError(`${path} is there already: name another place with --out`);
 }
 
-async function download(api: ApiClient, path: string, file: string, output: Output): Promise<void> {
-  const response = await api.send('GET', path);
+async function download(response: Response, file: string, output: Output): Promise<void> {
   if (response.body === null) throw new CliError('the server sent no bundle');
   let received = 0;
   const counted = async function* (source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

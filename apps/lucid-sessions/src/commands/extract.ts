@@ -9,7 +9,6 @@ import { openBundle, writeBundleDirectory } from '@lucid-sessions/files';
 import { makeOwnFolder, ownFileStream } from '@lucid-sessions/node';
 import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, formatBytes, type Output } from '../cli/output.ts';
-import { sessionPath } from './sessions.ts';
 
 export interface Extracted {
   session_id: string;
@@ -27,7 +26,7 @@ export async function extractContents(api: ApiClient, output: Output, id: string
   await makeOwnFolder(dirname(directory));
   const partial = `${directory}.${randomBytes(4).toString('hex')}.partial`;
   try {
-    await download(api, `${sessionPath(id)}/contents`, partial, output);
+    await download(await api.rest.extractContents({ params: { session_id: id } }), partial, output);
     const files = await unpack(partial, directory);
     return { session_id: id, directory, files };
   } finally {
@@ -35,8 +34,7 @@ export async function extractContents(api: ApiClient, output: Output, id: string
   }
 }
 
-async function download(api: ApiClient, path: string, file: string, output: Output): Promise<void> {
-  const response = await api.send('GET', path);
+async function download(response: Response, file: string, output: Output): Promise<void> {
   if (response.body === null) throw new CliError('the server sent nothing');
   let received = 0;
   const counted = async function* (source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -7,7 +7,7 @@ import { importBytesMax } from '@lucid-sessions/contract';
 import { CAPTURE_BYTES_MAX } from '@lucid-sessions/recording';
 import { type ApiClient, patiently } from '../cli/api-client.ts';
 import { CliError, type Output } from '../cli/output.ts';
-import { type SessionAnswer, sessionPath } from './sessions.ts';
+import type { SessionAnswer } from './sessions.ts';
 
 export interface ImportLabels {
   name?: string;
@@ -48,18 +48,16 @@ export async function sendCapture(
     );
   const file = basename(source.path).slice(0, 255);
   const name = source.name ?? file;
-  const query = new URLSearchParams({
+  const query = {
     name: (of === 1 ? name : `${name}, connection ${number}`).slice(0, 255),
     source_name: file,
     source_sha256: source.sha256,
-  });
-  if (source.project !== undefined) query.set('project', source.project);
-  if (source.environment !== undefined) query.set('environment', source.environment);
-  if (source.retention !== undefined) query.set('retention_days', String(source.retention));
+    project: source.project,
+    environment: source.environment,
+    retention_days: source.retention,
+  };
   output.progress(`sending connection ${number}, ${megabytes(zipped.length)}`);
-  const session = await patiently(() =>
-    api.upload<SessionAnswer>(`/sessions/import?${query}`, zipped, 'application/gzip'),
-  );
+  const session = await patiently(() => api.rest.importSession({ query, file: zipped }));
   return over(api, session);
 }
 
@@ -67,7 +65,7 @@ async function over(api: ApiClient, session: SessionAnswer): Promise<SessionAnsw
   let latest = session;
   for (let polls = 0; polls < pollsMax && !overStatuses.includes(latest.status); polls += 1) {
     await sleep(pollMs);
-    latest = await patiently(() => api.json<SessionAnswer>('GET', sessionPath(session.session_id)));
+    latest = await patiently(() => api.rest.getSession({ params: { session_id: session.session_id } }));
   }
   return latest;
 }

@@ -17,7 +17,6 @@ import { type DataDirectory, dataDirectory, withOwnSecrets } from '../server/env
 import { droppedRecipients, type RewrapReport, rewrapSessions, toLocalKey, toRecipients } from '../server/rewrap.ts';
 import { trustPolicy } from '../server/trust-policy.ts';
 import { readVault } from '../server/vault.ts';
-import { type SessionAnswer, sessionPath } from './sessions.ts';
 
 interface KeyRow {
   purpose: KeyInfo['purpose'] | 'recipient';
@@ -273,14 +272,6 @@ async function auditRotation(
   });
 }
 
-interface ErasedAnswer {
-  session_id: string;
-  erased_at: string;
-  record_sha256: string;
-  log_index: number;
-  wraps_destroyed: number;
-}
-
 /** Destroys a session's key through the API: signed, logged, then gone. */
 export async function shredSession(
   api: ApiClient,
@@ -291,14 +282,14 @@ export async function shredSession(
 ): Promise<void> {
   const missing = missingConsent(`destroying the key of ${id} for good`, id);
   if (ask === null && (given.confirm === undefined || given.reason === undefined)) throw missing;
-  const { name } = await api.json<SessionAnswer>('GET', sessionPath(id));
+  const { name } = await api.rest.getSession({ params: { session_id: id } });
   const consent = await consentTo(given, {
     warning: `This destroys the key of "${name}" for good: what was recorded can be proven, never seen again.`,
     names: [name, id],
     ask,
     missing,
   });
-  const answer = await api.json<ErasedAnswer>('POST', `${sessionPath(id)}/erase`, consent);
+  const answer = await api.rest.eraseSession({ params: { session_id: id }, body: consent });
   const wraps = answer.wraps_destroyed;
   output.result(
     answer,

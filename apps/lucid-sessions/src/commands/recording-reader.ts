@@ -25,7 +25,6 @@ import { DecodeError, equalBytes } from '@lucid-sessions/wire';
 import { type ApiClient, patiently } from '../cli/api-client.ts';
 import { CliError, exitCodes } from '../cli/output.ts';
 import { identityUnwrapper } from './identity-file.ts';
-import { type SessionAnswer, sessionPath } from './sessions.ts';
 
 /** Where chunk files and their key come from. */
 interface ChunkFiles {
@@ -123,34 +122,34 @@ function unreadable(index: number, error: unknown): unknown {
 }
 
 async function storedFiles(api: ApiClient, sessionId: string): Promise<ChunkFiles> {
-  const path = sessionPath(sessionId);
-  const page = await api.json<{ pagination: { total: number } }>('GET', `${path}/chunks?limit=1`);
+  const params = { session_id: sessionId };
+  const page = await api.rest.listChunks({ params, query: { limit: 1 } });
   const chunksCount = page.pagination.total;
   if (chunksCount === 0) throw new CliError('nothing of this session is stored yet');
-  const session = await api.json<SessionAnswer>('GET', path);
+  const session = await api.rest.getSession({ params });
   return {
     imported: (session.imported ?? null) !== null,
     sessionId,
     chunksCount,
-    read: (index) => downloadChunk(api, `${path}/chunks/${chunkIdOf(sessionId, index)}/download`),
+    read: (index) => downloadChunk(api, sessionId, chunkIdOf(sessionId, index)),
     async key() {
-      const { key } = await api.json<{ key: string }>('GET', `${path}/key`);
+      const { key } = await api.rest.getKey({ params });
       return { view: checkedKey(new Uint8Array(Buffer.from(key, 'base64'))), inputs: null };
     },
     close: async () => {},
   };
 }
 
-const downloadChunk = (api: ApiClient, path: string): Promise<Uint8Array> =>
-  patiently(async () => boundedBody(await api.send('GET', path), path));
+const downloadChunk = (api: ApiClient, session_id: string, chunk_id: string): Promise<Uint8Array> =>
+  patiently(async () => boundedBody(await api.rest.downloadChunk({ params: { session_id, chunk_id } }), chunk_id));
 
-async function boundedBody(response: Response, path: string): Promise<Uint8Array> {
+async function boundedBody(response: Response, chunkId: string): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
   for await (const part of response.body ?? []) {
     bytes += part.length;
     if (bytes > CHUNK_FILE_BYTES_MAX)
-      throw new CliError(`the answer to GET ${path} is larger than ${CHUNK_FILE_BYTES_MAX} bytes`);
+      throw new CliError(`chunk ${chunkId} is larger than ${CHUNK_FILE_BYTES_MAX} bytes`);
     parts.push(part);
   }
   return Buffer.concat(parts);

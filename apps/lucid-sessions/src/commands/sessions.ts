@@ -1,16 +1,12 @@
-import { type SessionDocument, standingOf, type Unreplayable } from '@lucid-sessions/contract';
+import { type SessionStatus, standingOf, type Unreplayable } from '@lucid-sessions/contract';
+import type { RestAnswer } from '@lucid-sessions/contract/rest-client';
 import type { ApiClient } from '../cli/api-client.ts';
 import { type Ask, type Consent, consentTo, missingConsent } from '../cli/consent.ts';
 import { formatBytes, formatDuration, type Output, table } from '../cli/output.ts';
 import { parseTarget } from '../cli/target.ts';
 
 /** A session as the API answers it. */
-export type SessionAnswer = Omit<SessionDocument, 'version' | 'pipeline_state'>;
-
-interface AnchorAnswer {
-  log: { log_index: number } | null;
-  anchoring: { backend: string; state: string; detail: string | null }[];
-}
+export type SessionAnswer = RestAnswer<'getSession'>;
 
 export interface ListOptions {
   status?: string;
@@ -21,12 +17,9 @@ export interface ListOptions {
 }
 
 export async function listSessions(api: ApiClient, output: Output, options: ListOptions): Promise<void> {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(options)) if (value !== undefined) query.set(name, String(value));
-  const page = await api.json<{ sessions: SessionAnswer[]; pagination: { total: number } }>(
-    'GET',
-    `/sessions?${query}`,
-  );
+  const { status, ...query } = options;
+  // What is no status is the server's to say.
+  const page = await api.rest.listSessions({ query: { ...query, status: status as SessionStatus | undefined } });
   const rows = page.sessions.map((session) => [
     session.session_id,
     statusOf(session),
@@ -58,8 +51,9 @@ function attemptOf({ last_attempt: attempt }: SessionAnswer): string | null {
 }
 
 export async function showSession(api: ApiClient, output: Output, id: string): Promise<void> {
-  const session = await api.json<SessionAnswer>('GET', sessionPath(id));
-  const { log, anchoring } = await api.json<AnchorAnswer>('GET', `${sessionPath(id)}/anchor`);
+  const params = { session_id: id };
+  const session = await api.rest.getSession({ params });
+  const { log, anchoring } = await api.rest.getAnchor({ params });
   const { statistics } = session;
   const facts: [string, string | null][] = [
     ['session', session.session_id],
@@ -131,28 +125,33 @@ export async function createSession(
   writeFile: (path: string, text: string) => Promise<void>,
 ): Promise<void> {
   const { host, port } = parseTarget(target);
-  const session = await api.json<SessionAnswer>('POST', '/sessions', {
-    name: options.name,
-    rdp_config: {
-      host,
-      port,
-      ...(options.username === undefined ? {} : { username: options.username }),
-      ...(options.ignoreCert ? { ignore_cert: true } : {}),
-      ...(options.pinnedSha256 === undefined ? {} : { pinned_sha256: options.pinnedSha256 }),
-      ...(options.legacyTls ? { legacy_tls: true } : {}),
-      ...(options.leaveIn === undefined ? {} : { leave_in: options.leaveIn }),
-      ...(options.bulkCompression === false ? { bulk_compression: false } : {}),
-    },
-    ...(options.graphics === undefined ? {} : { recording_config: { graphics: options.graphics } }),
-    ...(options.retention === undefined ? {} : { storage_config: { retention_days: options.retention } }),
-    metadata: {
-      ...(options.project === undefined ? {} : { project: options.project }),
-      ...(options.environment === undefined ? {} : { environment: options.environment }),
+  const session = await api.rest.createSession({
+    body: {
+      name: options.name,
+      rdp_config: {
+        host,
+        port,
+        ...(options.username === undefined ? {} : { username: options.username }),
+        ...(options.ignoreCert ? { ignore_cert: true } : {}),
+        ...(options.pinnedSha256 === undefined ? {} : { pinned_sha256: options.pinnedSha256 }),
+        ...(options.legacyTls ? { legacy_tls: true } : {}),
+        ...(options.leaveIn === undefined ? {} : { leave_in: options.leaveIn }),
+        ...(options.bulkCompression === false ? { bulk_compression: false } : {}),
+      },
+      ...(options.graphics === undefined
+        ? {}
+        : { recording_config: { graphics: options.graphics as 'passthrough' | 'classic' } }),
+      ...(options.retention === undefined ? {} : { storage_config: { retention_days: options.retention } }),
+      metadata: {
+        ...(options.project === undefined ? {} : { project: options.project }),
+        ...(options.environment === undefined ? {} : { environment: options.environment }),
+      },
     },
   });
-  await api.json('POST', `${sessionPath(session.session_id)}/start`, {});
+  const params = { session_id: session.session_id };
+  await api.rest.startSession({ params });
   if (options.rdpFile !== undefined) {
-    const file = await api.send('GET', `${sessionPath(session.session_id)}/rdp-file`);
+    const file = await api.rest.rdpFile({ params });
     await writeFile(options.rdpFile, await file.text());
   }
   const next =
@@ -163,7 +162,7 @@ export async function createSession(
 }
 
 export async function stopSession(api: ApiClient, output: Output, id: string): Promise<void> {
-  const answer = await api.json<{ session_id: string; status: string }>('POST', `${sessionPath(id)}/stop`, {});
+  const answer = await api.rest.stopSession({ params: { session_id: id }, body: {} });
   output.result(answer, `${answer.session_id} is ${answer.status}`);
 }
 
@@ -177,7 +176,7 @@ export async function deleteSession(
 ): Promise<void> {
   const missing = missingConsent(`deleting ${id}`, 'NAME (of the session)');
   if (ask === null && (given.confirm === undefined || given.reason === undefined)) throw missing;
-  const session = await api.json<SessionAnswer>('GET', sessionPath(id));
+  const session = await api.rest.getSession({ params: { session_id: id } });
   const { name, statistics } = session;
   const size = `${formatDuration(statistics.duration_seconds)} long, ${formatBytes(statistics.size_bytes)}`;
   const consent = await consentTo(given, {
@@ -186,8 +185,6 @@ export async function deleteSession(
     ask,
     missing,
   });
-  const answer = await api.json<{ session_id: string; deleted_at: string }>('DELETE', sessionPath(id), consent);
+  const answer = await api.rest.deleteSession({ params: { session_id: id }, body: consent });
   output.result(answer, `${answer.session_id} deleted at ${answer.deleted_at}`);
 }
-
-export const sessionPath = (id: string): string => `/sessions/${encodeURIComponent(id)}`;

@@ -19,7 +19,6 @@ import { DecodeError } from '@lucid-sessions/wire';
 import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
 import { identityUnwrapper } from './identity-file.ts';
-import { sessionPath } from './sessions.ts';
 
 export interface VerifyCommandOptions {
   policy: string;
@@ -104,19 +103,16 @@ export function refusePath(what: string): void {
   if (/[/\\.]/.test(what)) throw new CliError(`there is no ${what}`, exitCodes.usage);
 }
 
+/** The contract names the fields everybody reads; the rest of the report is the verifier's own. */
+export const serverReport = async (api: ApiClient, id: string): Promise<VerificationReport> =>
+  (await api.rest.verifySession({ params: { session_id: id } })) as unknown as VerificationReport;
+
 /** The server checks what it stores, against the keys it trusts. */
 export async function verifyOnServer(api: ApiClient, id: string, output: Output, replay = false): Promise<number> {
   if (replay) await examineOnServer(api, id, output);
-  const report = await api.json<VerificationReport>('POST', `${sessionPath(id)}/verify`, {});
+  const report = await serverReport(api, id);
   output.result(report, formatReport(report).trimEnd());
   return report.exit_code;
-}
-
-interface ReplayProgress {
-  examined_at: string | null;
-  walking: boolean;
-  walked_chunks: number;
-  chunks: number;
 }
 
 const askAgainMs = 1000;
@@ -125,10 +121,10 @@ const signedWithinMs = 30_000;
 
 /** Has the server walk through the recording, and waits for that. */
 async function examineOnServer(api: ApiClient, id: string, output: Output): Promise<void> {
-  const path = `${sessionPath(id)}/replay`;
-  const before = await api.json<ReplayProgress>('POST', path, {});
+  const params = { session_id: id };
+  const before = await api.rest.examineReplay({ params });
   for (let endedMs: number | null = null; ; await sleep(askAgainMs)) {
-    const { examined_at: at, walking, walked_chunks: walked, chunks } = await api.json<ReplayProgress>('GET', path);
+    const { examined_at: at, walking, walked_chunks: walked, chunks } = await api.rest.getReplay({ params });
     output.progress(`walked through ${walked} of ${chunks} chunks`, walked);
     if (walking) continue;
     endedMs ??= performance.now();

@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import { type ErrorName, errorNames, errorTable } from '../errors.ts';
 import { chunkDetail, chunkSchema } from './chunk-schemas.ts';
-import { basePath, type RestRoute, restRoutes } from './routes.ts';
+import { basePath } from './operations.ts';
+import { type RestRoute, restRoutes } from './routes.ts';
 import { sessionSchema, sessionStatisticsSchema } from './session-schemas.ts';
 import { errorAnswer } from './system-schemas.ts';
 

@@ -31,6 +31,7 @@ import {
   keyframesQuery,
   pictureQuery,
 } from './index-schemas.ts';
+import { type RestOperation, restOperations } from './operations.ts';
 import {
   createSessionRequest,
   deletedSession,
@@ -51,12 +52,7 @@ import {
 } from './session-schemas.ts';
 import { auditList, healthAnswer, listAuditQuery } from './system-schemas.ts';
 
-export const basePath = '/api/v1';
-
-export interface RestRoute {
-  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  /** Below `basePath`; parameters in braces. */
-  path: string;
+export interface RestRoute extends RestOperation {
   summary: string;
   tag: 'sessions' | 'recording' | 'chunks' | 'pipeline' | 'evidence' | 'system';
   /** One of them is enough; null: open to everyone. */
@@ -70,15 +66,12 @@ export interface RestRoute {
   errors: readonly ErrorName[];
 }
 
-const json = (schema: z.ZodType) => ({ status: 200, schema }) as const;
-const session = '/sessions/{session_id}';
-const chunk = `${session}/chunks/{chunk_id}`;
+const json = <S extends z.ZodType>(schema: S) => ({ status: 200, schema }) as const;
 const commandErrors = ['sessionNotFound', 'notInThisState', 'unavailable'] as const;
 
 export const restRoutes = {
   createSession: {
-    method: 'POST',
-    path: '/sessions',
+    ...restOperations.createSession,
     summary: 'Create a session',
     tag: 'sessions',
     permissions: ['sessions:create'],
@@ -88,8 +81,7 @@ export const restRoutes = {
     errors: ['invalidRequest', 'sessionExists'],
   },
   listSessions: {
-    method: 'GET',
-    path: '/sessions',
+    ...restOperations.listSessions,
     summary: 'List sessions, newest first',
     tag: 'sessions',
     permissions: ['sessions:read'],
@@ -99,21 +91,19 @@ export const restRoutes = {
     errors: ['invalidRequest'],
   },
   importSession: {
-    method: 'POST',
-    path: '/sessions/import',
+    ...restOperations.importSession,
     summary:
       'Make a recording of a captured RDP connection: an .rdpcap file, gzip. It says everywhere that it was imported and proves nothing; the answer comes when it is open, and it is `completed` or `failed` soon after',
     tag: 'sessions',
     permissions: ['sessions:import'],
     rateLimit: 'create',
     query: importQuery,
-    upload: { contentType: 'application/gzip', bytesMax: importBytesMax },
+    upload: { contentType: restOperations.importSession.sends, bytesMax: importBytesMax },
     answer: { status: 201, schema: sessionSchema },
     errors: ['invalidRequest', 'tooLarge', 'mediaType', 'atCapacity', 'unavailable'],
   },
   systemStatistics: {
-    method: 'GET',
-    path: '/sessions/statistics',
+    ...restOperations.systemStatistics,
     summary: 'Statistics of the whole system',
     tag: 'system',
     permissions: ['statistics:read'],
@@ -122,8 +112,7 @@ export const restRoutes = {
     errors: [],
   },
   getSession: {
-    method: 'GET',
-    path: session,
+    ...restOperations.getSession,
     summary: 'Read a session',
     tag: 'sessions',
     permissions: ['sessions:read'],
@@ -132,8 +121,7 @@ export const restRoutes = {
     errors: ['sessionNotFound'],
   },
   updateSession: {
-    method: 'PUT',
-    path: session,
+    ...restOperations.updateSession,
     summary: 'Change a session; what is left out stays as it is',
     tag: 'sessions',
     permissions: ['sessions:update'],
@@ -143,8 +131,7 @@ export const restRoutes = {
     errors: ['invalidRequest', 'sessionNotFound', 'notInThisState', 'conflict'],
   },
   deleteSession: {
-    method: 'DELETE',
-    path: session,
+    ...restOperations.deleteSession,
     summary: 'Delete a session: its keys are destroyed, its files removed, its signed records stay',
     tag: 'sessions',
     permissions: ['sessions:delete'],
@@ -155,8 +142,7 @@ export const restRoutes = {
     errors: ['invalidRequest', 'sessionNotFound', 'notInThisState'],
   },
   startSession: {
-    method: 'POST',
-    path: `${session}/start`,
+    ...restOperations.startSession,
     summary: 'Record the next connection to this session',
     tag: 'recording',
     permissions: ['sessions:start'],
@@ -165,8 +151,7 @@ export const restRoutes = {
     errors: commandErrors,
   },
   stopSession: {
-    method: 'POST',
-    path: `${session}/stop`,
+    ...restOperations.stopSession,
     summary: 'End the RDP session and its recording',
     tag: 'recording',
     permissions: ['sessions:stop'],
@@ -176,8 +161,7 @@ export const restRoutes = {
     errors: ['invalidRequest', ...commandErrors],
   },
   pauseSession: {
-    method: 'POST',
-    path: `${session}/pause`,
+    ...restOperations.pauseSession,
     summary: 'Pause the recording; the pause is a signed fact',
     tag: 'recording',
     permissions: ['sessions:pause'],
@@ -186,8 +170,7 @@ export const restRoutes = {
     errors: commandErrors,
   },
   resumeSession: {
-    method: 'POST',
-    path: `${session}/resume`,
+    ...restOperations.resumeSession,
     summary: 'Go on recording after a pause',
     tag: 'recording',
     permissions: ['sessions:pause'],
@@ -196,8 +179,7 @@ export const restRoutes = {
     errors: commandErrors,
   },
   rdpFile: {
-    method: 'GET',
-    path: `${session}/rdp-file`,
+    ...restOperations.rdpFile,
     summary: 'An .rdp file that leads through the gateway; it holds a fresh secret and replaces earlier files',
     tag: 'recording',
     permissions: ['sessions:start'],
@@ -206,8 +188,7 @@ export const restRoutes = {
     errors: ['sessionNotFound', 'notInThisState'],
   },
   listChunks: {
-    method: 'GET',
-    path: `${session}/chunks`,
+    ...restOperations.listChunks,
     summary: 'List the chunks of a session in order',
     tag: 'chunks',
     permissions: ['chunks:read'],
@@ -217,8 +198,7 @@ export const restRoutes = {
     errors: ['invalidRequest', 'sessionNotFound'],
   },
   getChunk: {
-    method: 'GET',
-    path: chunk,
+    ...restOperations.getChunk,
     summary: 'Read what is known of a chunk',
     tag: 'chunks',
     permissions: ['chunks:read'],
@@ -227,8 +207,7 @@ export const restRoutes = {
     errors: ['sessionNotFound', 'chunkNotFound'],
   },
   downloadChunk: {
-    method: 'GET',
-    path: `${chunk}/download`,
+    ...restOperations.downloadChunk,
     summary: 'The sealed chunk file as it is stored',
     tag: 'chunks',
     permissions: ['chunks:download', 'evidence:read'],
@@ -237,8 +216,7 @@ export const restRoutes = {
     errors: ['sessionNotFound', 'chunkNotFound', 'storage'],
   },
   getPipeline: {
-    method: 'GET',
-    path: `${session}/pipeline`,
+    ...restOperations.getPipeline,
     summary: 'Stages of the pipeline of a session',
     tag: 'pipeline',
     permissions: ['pipeline:read'],
@@ -247,8 +225,7 @@ export const restRoutes = {
     errors: ['sessionNotFound'],
   },
   pausePipeline: {
-    method: 'POST',
-    path: `${session}/pipeline/pause`,
+    ...restOperations.pausePipeline,
     summary: 'Hold the processing of a session back',
     tag: 'pipeline',
     permissions: ['pipeline:control'],
@@ -257,8 +234,7 @@ export const restRoutes = {
     errors: ['sessionNotFound', 'notInThisState', 'pipeline'],
   },
   resumePipeline: {
-    method: 'POST',
-    path: `${session}/pipeline/resume`,
+    ...restOperations.resumePipeline,
     summary: 'Let the processing go on, and try what failed once more',
     tag: 'pipeline',
     permissions: ['pipeline:control'],
@@ -267,8 +243,7 @@ export const restRoutes = {
     errors: ['sessionNotFound', 'notInThisState', 'pipeline'],
   },
   sessionStatistics: {
-    method: 'GET',
-    path: `${session}/statistics`,
+    ...restOperations.sessionStatistics,
     summary: 'Statistics of a session',
     tag: 'sessions',
     permissions: ['statistics:read'],
@@ -277,8 +252,7 @@ export const restRoutes = {
     errors: ['sessionNotFound'],
   },
   getManifest: {
-    method: 'GET',
-    path: `${session}/manifest`,
+    ...restOperations.getManifest,
     summary: 'The signed manifest and the other signed records of a session',
     tag: 'evidence',
     permissions: ['sessions:read'],
@@ -287,8 +261,7 @@ export const restRoutes = {
     errors: ['sessionNotFound', 'recordNotFound'],
   },
   chunkProof: {
-    method: 'GET',
-    path: `${session}/proof/{chunk_id}`,
+    ...restOperations.chunkProof,
     summary: 'Inclusion proof of a chunk in the tree of its session',
     tag: 'evidence',
     permissions: ['chunks:read'],
@@ -297,8 +270,7 @@ export const restRoutes = {
     errors: ['sessionNotFound', 'chunkNotFound'],
   },
   exportEvidence: {
-    method: 'GET',
-    path: `${session}/evidence`,
+    ...restOperations.exportEvidence,
     summary: 'Evidence bundle (tar), which the offline verifier checks; whole or a part that is proven to belong to it',
     tag: 'evidence',
     permissions: ['evidence:read'],
@@ -308,8 +280,7 @@ export const restRoutes = {
     errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound'],
   },
   exportRecords: {
-    method: 'GET',
-    path: `${session}/records`,
+    ...restOperations.exportRecords,
     summary: 'The evidence bundle without chunk files and wrapped keys (tar): what a player checks beside the picture',
     tag: 'evidence',
     permissions: ['chunks:read'],
@@ -318,8 +289,7 @@ export const restRoutes = {
     errors: ['sessionNotFound', 'recordNotFound'],
   },
   verifySession: {
-    method: 'POST',
-    path: `${session}/verify`,
+    ...restOperations.verifySession,
     summary: 'Verify the stored recording against the keys this installation trusts',
     tag: 'evidence',
     permissions: ['evidence:verify'],
@@ -328,8 +298,7 @@ export const restRoutes = {
     errors: ['sessionNotFound', 'recordNotFound', 'verification', 'unavailable'],
   },
   getReplay: {
-    method: 'GET',
-    path: `${session}/replay`,
+    ...restOperations.getReplay,
     summary: 'Whether all that was recorded can be seen, as far as somebody walked through it',
     tag: 'evidence',
     permissions: ['sessions:read'],
@@ -338,8 +307,7 @@ export const restRoutes = {
     errors: ['sessionNotFound', 'unavailable'],
   },
   examineReplay: {
-    method: 'POST',
-    path: `${session}/replay`,
+    ...restOperations.examineReplay,
     summary:
       'Have the recording walked through: what can not be drawn is counted and signed into a record beside the manifest. Answers at once; `getReplay` says when it is done',
     tag: 'evidence',
@@ -349,8 +317,7 @@ export const restRoutes = {
     errors: ['sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   getAnchor: {
-    method: 'GET',
-    path: `${session}/anchor`,
+    ...restOperations.getAnchor,
     summary: 'Log proof and anchor receipts of a session',
     tag: 'evidence',
     permissions: ['sessions:read'],
@@ -359,8 +326,7 @@ export const restRoutes = {
     errors: ['sessionNotFound'],
   },
   liveSession: {
-    method: 'GET',
-    path: `${session}/live`,
+    ...restOperations.liveSession,
     summary:
       'Frames of a session while it is recorded, from a frame number on, until it ends: blocks of u32 chunk index, u32 length and a chunk payload; audited and signed into the custody log',
     tag: 'recording',
@@ -371,8 +337,7 @@ export const restRoutes = {
     errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'conflict', 'unavailable'],
   },
   getKey: {
-    method: 'GET',
-    path: `${session}/key`,
+    ...restOperations.getKey,
     summary:
       'View key of a session for the player, and the key to what was typed and copied when asked for; every call is audited and signed into the custody log',
     tag: 'evidence',
@@ -383,8 +348,7 @@ export const restRoutes = {
     errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound'],
   },
   getIndex: {
-    method: 'GET',
-    path: `${session}/index`,
+    ...restOperations.getIndex,
     summary: 'What happened in a session and how much went over; typed and copied texts only when asked for',
     tag: 'recording',
     permissions: ['chunks:read'],
@@ -394,8 +358,7 @@ export const restRoutes = {
     errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   listEvents: {
-    method: 'GET',
-    path: `${session}/events`,
+    ...restOperations.listEvents,
     summary: 'Events of a session, by kind and by text',
     tag: 'recording',
     permissions: ['chunks:read'],
@@ -405,8 +368,7 @@ export const restRoutes = {
     errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   listKeyframes: {
-    method: 'GET',
-    path: `${session}/keyframes`,
+    ...restOperations.listKeyframes,
     summary: 'Places at which decoding of a session can begin; what is missing is made behind the answer',
     tag: 'recording',
     permissions: ['chunks:read'],
@@ -416,8 +378,7 @@ export const restRoutes = {
     errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   getKeyframe: {
-    method: 'GET',
-    path: `${session}/keyframes/{keyframe}`,
+    ...restOperations.getKeyframe,
     summary: 'The state of the decoder at one place, sealed under the session’s view key as it is stored',
     tag: 'recording',
     permissions: ['chunks:download', 'evidence:read'],
@@ -426,8 +387,7 @@ export const restRoutes = {
     errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   getPicture: {
-    method: 'GET',
-    path: `${session}/picture`,
+    ...restOperations.getPicture,
     summary:
       'What the client showed at one moment, drawn by the server with its own H.264 decoder: PNG, for viewers who have none. `x-time-us` says of when it is (a running session’s pictures end with what is stored), `x-h264-decoder` by what. The first of a viewing is audited and signed into the custody log. 404 with `retry_after_seconds` while the way there is still being decoded',
     tag: 'recording',
@@ -438,8 +398,7 @@ export const restRoutes = {
     errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   extractContents: {
-    method: 'GET',
-    path: `${session}/contents`,
+    ...restOperations.extractContents,
     summary: 'What crossed clipboard and drives (tar); every call is audited and signed into the custody log',
     tag: 'recording',
     permissions: ['recordings:inputs'],
@@ -448,8 +407,7 @@ export const restRoutes = {
     errors: ['sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   eraseSession: {
-    method: 'POST',
-    path: `${session}/erase`,
+    ...restOperations.eraseSession,
     summary:
       'Destroy the keys of a session for good (crypto-shredding): what was recorded can be proven, never read again',
     tag: 'evidence',
@@ -460,8 +418,7 @@ export const restRoutes = {
     errors: ['invalidRequest', 'sessionNotFound', 'notInThisState', 'recordNotFound', 'unavailable'],
   },
   getPolicy: {
-    method: 'GET',
-    path: '/evidence/policy',
+    ...restOperations.getPolicy,
     summary: 'Starter trust policy for the offline verifier: the public keys this installation signs and logs with',
     tag: 'evidence',
     permissions: ['chunks:read', 'evidence:read'],
@@ -470,8 +427,7 @@ export const restRoutes = {
     errors: [],
   },
   listAudit: {
-    method: 'GET',
-    path: '/audit',
+    ...restOperations.listAudit,
     summary: 'The audit log, newest first',
     tag: 'system',
     permissions: ['audit:read'],
@@ -481,8 +437,7 @@ export const restRoutes = {
     errors: ['invalidRequest'],
   },
   health: {
-    method: 'GET',
-    path: '/health',
+    ...restOperations.health,
     summary: 'Health of the services; 503 when unhealthy',
     tag: 'system',
     permissions: null,
@@ -491,8 +446,7 @@ export const restRoutes = {
     errors: [],
   },
   metrics: {
-    method: 'GET',
-    path: '/metrics',
+    ...restOperations.metrics,
     summary: 'Metrics in the text format of Prometheus',
     tag: 'system',
     permissions: null,

@@ -1,0 +1,61 @@
+/**
+ * Where each operation of the REST contract is: what a client needs at run time. It brings no schemas along, so that the CLI starts quickly
+ * and the console stays small; `restRoutes` puts them beside it.
+ */
+export const basePath = '/api/v1';
+
+export interface RestOperation {
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** Below `basePath`; parameters in braces. */
+  path: string;
+  /** It answers no JSON, and is not read to its end before it is handed on. */
+  answers?: 'file';
+  /** Type of the file that is its body. */
+  sends?: string;
+}
+
+const session = '/sessions/{session_id}';
+const chunk = `${session}/chunks/{chunk_id}` as const;
+
+export const restOperations = {
+  createSession: { method: 'POST', path: '/sessions' },
+  listSessions: { method: 'GET', path: '/sessions' },
+  importSession: { method: 'POST', path: '/sessions/import', sends: 'application/gzip' },
+  systemStatistics: { method: 'GET', path: '/sessions/statistics' },
+  getSession: { method: 'GET', path: session },
+  updateSession: { method: 'PUT', path: session },
+  deleteSession: { method: 'DELETE', path: session },
+  startSession: { method: 'POST', path: `${session}/start` },
+  stopSession: { method: 'POST', path: `${session}/stop` },
+  pauseSession: { method: 'POST', path: `${session}/pause` },
+  resumeSession: { method: 'POST', path: `${session}/resume` },
+  rdpFile: { method: 'GET', path: `${session}/rdp-file`, answers: 'file' },
+  listChunks: { method: 'GET', path: `${session}/chunks` },
+  getChunk: { method: 'GET', path: chunk },
+  downloadChunk: { method: 'GET', path: `${chunk}/download`, answers: 'file' },
+  getPipeline: { method: 'GET', path: `${session}/pipeline` },
+  pausePipeline: { method: 'POST', path: `${session}/pipeline/pause` },
+  resumePipeline: { method: 'POST', path: `${session}/pipeline/resume` },
+  sessionStatistics: { method: 'GET', path: `${session}/statistics` },
+  getManifest: { method: 'GET', path: `${session}/manifest` },
+  chunkProof: { method: 'GET', path: `${session}/proof/{chunk_id}` },
+  exportEvidence: { method: 'GET', path: `${session}/evidence`, answers: 'file' },
+  exportRecords: { method: 'GET', path: `${session}/records`, answers: 'file' },
+  verifySession: { method: 'POST', path: `${session}/verify` },
+  getReplay: { method: 'GET', path: `${session}/replay` },
+  examineReplay: { method: 'POST', path: `${session}/replay` },
+  getAnchor: { method: 'GET', path: `${session}/anchor` },
+  liveSession: { method: 'GET', path: `${session}/live`, answers: 'file' },
+  getKey: { method: 'GET', path: `${session}/key` },
+  getIndex: { method: 'GET', path: `${session}/index` },
+  listEvents: { method: 'GET', path: `${session}/events` },
+  listKeyframes: { method: 'GET', path: `${session}/keyframes` },
+  getKeyframe: { method: 'GET', path: `${session}/keyframes/{keyframe}`, answers: 'file' },
+  getPicture: { method: 'GET', path: `${session}/picture`, answers: 'file' },
+  extractContents: { method: 'GET', path: `${session}/contents`, answers: 'file' },
+  eraseSession: { method: 'POST', path: `${session}/erase` },
+  getPolicy: { method: 'GET', path: '/evidence/policy' },
+  listAudit: { method: 'GET', path: '/audit' },
+  health: { method: 'GET', path: '/health' },
+  metrics: { method: 'GET', path: '/metrics', answers: 'file' },
+} as const satisfies Record<string, RestOperation>;
