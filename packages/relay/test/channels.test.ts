@@ -381,8 +381,10 @@ test('whatever runs through drdynvc is passed on, never a violation, and nothing
           ({ from: 'client', header, rest: Uint8Array.from(rest), flags: FIRST | LAST, pieceBytes: 80 }) as const;
         const ids = new Set(sent.flatMap(({ rest, header }) => dynamicIds(header, rest)));
         const closes = [...ids].map((id) => last(0x42, id & 255, (id >> 8) & 255, (id >> 16) & 255, id >>> 24));
+        // A request of the server to open a channel waits for its last chunk, or for one that is none of it: this one.
+        const ended = { ...last(0x50, 0, 0, 0), from: 'server' } as const;
         let held = false;
-        for (const { from, header, rest, flags, pieceBytes } of [...sent, last(0x50, 0, 0, 0), ...closes]) {
+        for (const { from, header, rest, flags, pieceBytes } of [...sent, last(0x50, 0, 0, 0), ended, ...closes]) {
           const pdu = dataOf(from, channels.drdynvc, chunk(Buffer.concat([Uint8Array.of(header), rest]), flags));
           said[from].push(Buffer.from(pdu));
           passed[from].push(session.send(from, pdu, pieceBytes));
