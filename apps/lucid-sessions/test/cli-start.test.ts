@@ -21,13 +21,13 @@ async function runTraced(argument: string): Promise<{ text: string; modules: str
   return { text: stdout, modules: stderr.split('\n').filter((url) => !url.startsWith('node:')) };
 }
 
-test('--version and --help load the declarations and commander, no service, no adapter, no other library', async () => {
+test('--version and --help load the declarations, the REST client and commander, no schemas, no service, no adapter, no other library', async () => {
   for (const argument of ['--version', '--help']) {
     const { text, modules } = await runTraced(argument);
     assert.match(text, argument === '--help' ? /^Usage: lucid-sessions/ : /^\d+\.\d+\.\d+\n$/);
     assert.ok(modules.some((url) => url.endsWith('/commands/video-command.ts')));
     const allowed =
-      /\/apps\/lucid-sessions\/src\/|\/node_modules\/commander\/|\/services\/kit\/src\/(?:environment|variables)\.ts$|\/packages\/contract\/src\/(?:errors|recording-limits)\.ts$/;
+      /\/apps\/lucid-sessions\/src\/|\/node_modules\/commander\/|\/services\/kit\/src\/(?:environment|variables)\.ts$|\/packages\/contract\/src\/(?:errors|recording-limits|rest\/rest-client|rest\/operations)\.ts$/;
     assert.deepEqual(
       modules.filter((url) => !allowed.test(url)),
       [],
