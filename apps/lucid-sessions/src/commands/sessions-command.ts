@@ -28,7 +28,7 @@ export function declareSessions(program: Command, cli: Cli): void {
     .option('--legacy-tls', 'also take TLS 1.0, CBC and no forward secrecy from the target (a recorded fact)')
     .option(
       '--leave-in <names>',
-      'of graphics, bitmap_cache, udp, with +: what replay can’t show stays in (a recorded fact)',
+      'of graphics, bitmap_cache, udp, video, with +: what replay can’t show stays in (a recorded fact)',
       leaveIn,
     )
     .option('--no-bulk-compression', 'the target may not compress: smaller recordings, more network (a recorded fact)')
