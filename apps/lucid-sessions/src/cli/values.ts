@@ -26,7 +26,8 @@ export function retention(text: string): number | null {
 
 export function leaveIn(text: string): Unreplayable[] {
   const names = parseLeaveIn(text);
-  if (names === null) throw new InvalidArgumentError('must be of graphics, bitmap_cache, udp, video those wanted, with +');
+  if (names === null)
+    throw new InvalidArgumentError('must be of graphics, bitmap_cache, udp, video those wanted, with +');
   return names;
 }
 
