@@ -61,9 +61,9 @@ export class WindowContents {
     this.#pixelsCount = 0;
   }
 
-  /** Those of surfaces come again from the surfaces. */
+  /** By window, so that equal pictures are equal states. Those of surfaces come again from the surfaces. */
   snapshot(): LeftContents {
-    const left = [...this.#contents].filter(([, { surfaceId }]) => surfaceId === null);
+    const left = [...this.#contents].filter(([, { surfaceId }]) => surfaceId === null).sort(([a], [b]) => a - b);
     return left.map(([windowId, { pixels }]) => [windowId, pixels] as const);
   }
 
