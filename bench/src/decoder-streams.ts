@@ -1,5 +1,4 @@
 /** One picture of a real desktop in each codec, as the messages a server sends for it. The same bytes go to FreeRDP's client and to our decoder. */
-
 import { type GfxPdu, gfxCodecId, type PixelBuffer, type Rectangle } from '@lucid-sessions/graphics';
 import {
   BitmapCodecGuid,

@@ -9,7 +9,6 @@
  * tmp/                               files on their way; a crash leaves them here
  * ```
  */
-
 import { createHash, randomBytes } from 'node:crypto';
 import { type FileHandle, link, open, opendir, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';

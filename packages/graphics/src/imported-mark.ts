@@ -1,5 +1,4 @@
 /** What stands in every picture of an imported recording: nobody shall take it for a recorded one. */
-
 import type { PixelBuffer } from './pixels.ts';
 
 const ground = 0xff005a8a;

@@ -1,5 +1,4 @@
 /** Puts the decoder's screen and its pointer together into one picture, as the person at the client saw it. */
-
 import { createPixelBuffer, type PixelBuffer } from './pixels.ts';
 import type { PointerState, Screen } from './screen.ts';
 

@@ -2,7 +2,6 @@
  * What a client sends on its static channels, where the gateway has to read and change it: the graphics pipeline's messages, put
  * together from whatever pieces they come in. Everything else passes as it came.
  */
-
 import {
   CHANNEL_CHUNK_BYTES,
   ChannelFlag,

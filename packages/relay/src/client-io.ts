@@ -1,5 +1,4 @@
 /** What a client's PDU on the I/O channel holds, for what marks and masks inputs. What can't be read to its end may be typed. */
-
 import {
   CompressionFlag,
   LicenseMessageType,

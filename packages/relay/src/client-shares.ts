@@ -1,5 +1,4 @@
 /** Share PDUs of a client without what replay can't show: of Confirm Active parts, of Persistent Key Lists all. */
-
 import { PduType, PduType2, SHARE_CONTROL_HEADER_BYTES, shareControlPdu } from '@lucid-sessions/rdp';
 import { DecodeError, joinBytes, Reader } from '@lucid-sessions/wire';
 import { changeSets, clearPersistentCache, clearUndrawable, type Undrawable } from './confirm-active.ts';

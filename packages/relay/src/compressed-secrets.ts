@@ -1,5 +1,4 @@
 /** Secrets inside bulk compressed payloads of a server, taken out without breaking what is compressed behind them. */
-
 import {
   compressionType8K,
   compressionType64K,

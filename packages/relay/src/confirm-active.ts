@@ -1,5 +1,4 @@
 /** The capability sets of a client's Confirm Active, changed where they stand: lengths and everything else stay as they came. */
-
 import {
   BitmapCodecGuid,
   type CapabilitySet,

@@ -1,5 +1,4 @@
 /** What each PDU of a connection holds, as far as recording needs to know, from its place and its channel's name. */
-
 import { type ChannelClass, type ChannelContent, channelKind } from '@lucid-sessions/rdp';
 import { frameFlags } from '@lucid-sessions/recording';
 import type { ChannelIds } from './classify.ts';

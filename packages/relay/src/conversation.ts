@@ -1,5 +1,4 @@
 /** What the two peers have agreed on so far, and what the gateway does with each PDU it sees whole. */
-
 import {
   ChannelFlag,
   ClientEarlyCapability,

@@ -1,5 +1,4 @@
 /** What a client offers on the graphics pipeline, cut down to what replay can show: [MS-RDPEGFX] 2.2.2.16 and 2.2.2.18. */
-
 import { gfxCapset, gfxCmdId, gfxPdu } from '@lucid-sessions/graphics';
 import { DecodeError, encode, joinBytes, Reader } from '@lucid-sessions/wire';
 import type { Value } from '@lucid-sessions/wire/struct';

@@ -1,5 +1,4 @@
 /** RDP over UDP, which would lead a session past the recording: [MS-RDPBCGR] 2.2.15, 2.2.1.3.8 and 2.2.1.4.6. */
-
 import {
   type ByteRange,
   type ConferenceCreateRequest,

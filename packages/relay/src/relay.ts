@@ -3,7 +3,6 @@
  * out. Begins after X.224 and TLS. Original bytes are passed on as they came, PDUs are cut only to be recorded; the few
  * that must be seen whole are held back, the fewer that must change are encoded anew.
  */
-
 import { type ChannelClass, connectFrameLength, frameLength, MCS_GLOBAL_CHANNEL_ID } from '@lucid-sessions/rdp';
 import { frameFlags } from '@lucid-sessions/recording';
 import { DecodeError } from '@lucid-sessions/wire';

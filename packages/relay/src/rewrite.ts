@@ -1,5 +1,4 @@
 /** The changes a relay makes, each on one decoded PDU. Everything a change does not name stays as the peer wrote it. */
-
 import {
   type CapabilitySet,
   ClientEarlyCapability,

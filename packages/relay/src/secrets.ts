@@ -2,7 +2,6 @@
  * What must never be recorded, zeroed in a copy: lengths stay, so the recording still parses. Copies are made by
  * constructor: `slice` of a Node Buffer would share its memory, and the peer would get the zeros too.
  */
-
 import { type ByteRange, tsRequest } from '@lucid-sessions/rdp';
 import { DecodeError, decode } from '@lucid-sessions/wire';
 

@@ -2,7 +2,6 @@
  * The server's requests to open dynamic channels ([MS-RDPEDYC] 2.2.2.1), whole or in chunks. One for a channel by which pictures
  * would come that replay can't show is answered in the client's place, as by a client that does not know the channel.
  */
-
 import {
   ChannelFlag,
   channelChunk,

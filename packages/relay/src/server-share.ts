@@ -1,5 +1,4 @@
 /** Reads the server's share PDUs a relay sees whole. Zeroes secrets in the bytes it is given: give it a copy. */
-
 import {
   CompressionFlag,
   demandActive,

@@ -1,5 +1,4 @@
 /** What replay can't show is taken out of the negotiation, told, and nothing else of the stream changes. */
-
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type GfxPdu, gfxPdu } from '@lucid-sessions/graphics';

@@ -1,5 +1,4 @@
 /** Stored documents as the contract answers them. */
-
 import {
   type AuditEvent,
   type auditEventSchema,

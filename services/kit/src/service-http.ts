@@ -1,5 +1,4 @@
 /** The HTTP door every internal service has: `/health`, `/metrics` when it has some, and its port under `/rpc/`. */
-
 import {
   LucidError,
   type PortName,

@@ -1,5 +1,4 @@
 /** Helpers of the spool's tests: an engine on a real directory with a disk that can be told to fail. */
-
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,5 +1,4 @@
 /** An encoder of RemoteFX Progressive streams, written from [MS-RDPEGFX] 2.2.4.2 and 3.2.8.1. */
-
 import type { PixelBuffer, Rectangle } from '@lucid-sessions/graphics';
 import { Writer } from '@lucid-sessions/wire';
 import { BitWriter } from './bit-writer.ts';

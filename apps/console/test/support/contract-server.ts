@@ -2,7 +2,6 @@
  * A small server that follows the REST contract over sessions held in memory: what the console is developed and tested against.
  * Tests only. It notes every request, and what the browser reports about the content security policy.
  */
-
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

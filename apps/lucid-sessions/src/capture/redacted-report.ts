@@ -2,7 +2,6 @@
  * What a captured connection is made of, safe to send to a stranger: kinds and counts, numbers that were negotiated, names of
  * channels and codecs. No bytes, no text, no address, no time of day comes out; only what is listed here does.
  */
-
 import { gfxCodecId, gfxPdu, SessionDecoder } from '@lucid-sessions/graphics';
 import { type InspectedEvent, StreamInspector } from '@lucid-sessions/rdp';
 import { BulkDecompressor, ZgfxDecompressor } from '@lucid-sessions/rdp/bulk';

@@ -1,5 +1,4 @@
 /** Whether a walk through a recording needed H.264, and what decoded it: who looks at a picture may want to know. */
-
 import type { H264Decoder } from '@lucid-sessions/graphics';
 import { createH264Decoder, ownH264Decoder } from '@lucid-sessions/node';
 

@@ -2,7 +2,6 @@
  * Puts the five services together: in one process they meet as objects (no copy, no network), and each still opens its own
  * door; as five processes they meet over those doors. Which it is, `services` says; what they are told, the environment.
  */
-
 import { randomUUID } from 'node:crypto';
 import { createApiServer, readApiEnv } from '@lucid-sessions/api';
 import {

@@ -2,7 +2,6 @@
  * What can be known to fail before anything is made: wrong values, unreadable files and directories, taken ports. Each is an
  * EnvironmentError that names its variable. Whatever happens between this look and the start is told by the start itself.
  */
-
 import { checkJwtKey, readApiEnv } from '@lucid-sessions/api';
 import { AgeWrapper } from '@lucid-sessions/keys';
 import { type Environment, EnvironmentError } from '@lucid-sessions/kit';

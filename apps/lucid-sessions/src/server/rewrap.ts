@@ -1,5 +1,4 @@
 /** Rotation of what session keys are wrapped to: every session's wraps are made anew, chunk files and records stay. */
-
 import type { KeyWrap, StoragePort } from '@lucid-sessions/contract';
 import {
   type KeyUnwrapper,

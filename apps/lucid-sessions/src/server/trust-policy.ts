@@ -1,5 +1,4 @@
 /** Whom others may trust of this installation: the policy file of docs/format.md, section 9. */
-
 import { formatNoteKey } from '@lucid-sessions/evidence';
 import type { KeyDirectory } from '@lucid-sessions/keys';
 import type { Environment } from '@lucid-sessions/kit';

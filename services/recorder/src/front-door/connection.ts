@@ -2,7 +2,6 @@
  * One connection of a client, until it is a session or has been told why not: who it asks for, the target, TLS, its first
  * PDU; then, and not before, what is durable begins.
  */
-
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';

@@ -15,7 +15,7 @@ export interface RecordedSessionOptions extends ReadyConnection {
   /** Tells every session when the wall clock was set. */
   checkClock: () => void;
   report: (report: RecorderReport) => Promise<void>;
-  /** The sockets are closed and the recording is closed; chunks may still drain. */
+  /** The connections are ended and the recording is closed; chunks may still drain. */
   onEnded: () => void;
 }
 
@@ -151,7 +151,7 @@ export class RecordedSession {
     return this.#present.relayed.lastInputUs;
   }
 
-  /** Resolves when both sockets are let go and the recording is closed. */
+  /** Resolves when both connections are ended and the recording is closed. */
   get whenEnded(): Promise<void> {
     return this.#whenEnded.promise;
   }

@@ -1,5 +1,4 @@
 /** Frames of an imported connection into chunks as the spool cuts them, by the capture's own clock. */
-
 import type { ChunkToSeal } from '@lucid-sessions/contract';
 import { type FrameKind, FrameWriter, frameFlags, frameKinds, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
 import type { FrameTap } from '@lucid-sessions/relay';

@@ -1,5 +1,4 @@
 /** Reads frames of a session's segments from a frame number on, while the segment may still be written. */
-
 import { frameBytesAt } from '@lucid-sessions/recording';
 import { joinBytes } from '@lucid-sessions/wire';
 import {

@@ -1,5 +1,4 @@
 /** Reads a segment back up to its last good record: the same code after a crash and in everyday work. */
-
 import {
   openRecord,
   openSegmentHeader,
