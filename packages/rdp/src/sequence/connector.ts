@@ -71,22 +71,39 @@ export interface ConnectorConfig {
   earlyCapabilityFlags?: number;
 }
 
-/** Where the sequence stands; what it waits for. */
-export type ConnectorState =
-  | 'idle'
-  | 'connectionConfirm'
-  /** The driver does the TLS handshake, then calls `tlsEstablished`. */
-  | 'tls'
-  /** The driver does CredSSP with the frames it gets, then calls `credsspDone`. */
-  | 'credssp'
-  | 'connectResponse'
-  | 'attachUserConfirm'
-  | 'channelJoinConfirm'
-  | 'licensing'
-  | 'demandActive'
-  | 'finalization'
-  | 'active'
-  | 'ended';
+/** What MCS Connect Response says of the domain. */
+interface Domain {
+  ioChannelId: number;
+  /** Null: the server has none. */
+  messageChannelId: number | null;
+  channels: ChannelAssignment[];
+}
+
+/** … and what Attach User Confirm adds. */
+interface Attached extends Domain {
+  userId: number;
+}
+
+/** What Demand Active says. */
+interface Share {
+  shareId: number;
+  capabilitySets: CapabilitySet[];
+  hasFastPathInput: boolean;
+}
+
+/** Where the sequence stands, what it waits for, and what it knows by then. */
+type Phase =
+  | { at: 'idle' | 'connectionConfirm' | 'ended' }
+  /** `tls`: the driver does the handshake, then calls `tlsEstablished`; `credssp`: it answers the frames it gets, then calls `credsspDone`. */
+  | { at: 'tls' | 'credssp' | 'connectResponse'; selectedProtocol: number }
+  | { at: 'attachUserConfirm'; domain: Domain }
+  | { at: 'channelJoinConfirm'; domain: Attached; toJoin: number[] }
+  | { at: 'licensing'; domain: Attached }
+  /** `share`: of the desktop that was deactivated. */
+  | { at: 'demandActive'; domain: Attached; share: Share | null }
+  | { at: 'finalization' | 'active'; domain: Attached; share: Share };
+
+export type ConnectorState = Phase['at'];
 
 export type ConnectorEvent =
   | { kind: 'startTls'; selectedProtocol: number }
@@ -124,19 +141,10 @@ const domain = (maxChannelIds: number, maxUserIds: number, maxTokenIds: number, 
 export class Connector {
   readonly #config: ConnectorConfig;
   readonly #splitter = new FrameSplitter();
-  #state: ConnectorState = 'idle';
+  #phase: Phase = { at: 'idle' };
   #output: Uint8Array[] = [];
   #events: ConnectorEvent[] = [];
-  #selectedProtocol = 0;
-  #ioChannelId = MCS_GLOBAL_CHANNEL_ID;
-  #messageChannelId = 0;
-  #channels: ChannelAssignment[] = [];
-  #toJoin: number[] = [];
-  #userId = 0;
-  #shareId = 0;
   #shape: DesktopShape;
-  #serverSets: CapabilitySet[] = [];
-  #hasFastPathInput = false;
 
   constructor(config: ConnectorConfig) {
     this.#config = config;
@@ -145,7 +153,7 @@ export class Connector {
   }
 
   get state(): ConnectorState {
-    return this.#state;
+    return this.#phase.at;
   }
 
   /** The session's desktop; the server's word from `active` on. */
@@ -153,8 +161,18 @@ export class Connector {
     return this.#shape;
   }
 
+  /** What the server gave; empty until it did. */
   get channels(): readonly ChannelAssignment[] {
-    return this.#channels;
+    return 'domain' in this.#phase ? this.#phase.domain.channels : [];
+  }
+
+  /** The domain with our user in it; null before and after. */
+  get #attached(): Attached | null {
+    return 'domain' in this.#phase && this.#phase.at !== 'attachUserConfirm' ? this.#phase.domain : null;
+  }
+
+  get #share(): Share | null {
+    return 'share' in this.#phase ? this.#phase.share : null;
   }
 
   /** The first bytes: X.224 Connection Request. */
@@ -170,14 +188,14 @@ export class Connector {
         negotiation: { flags: 0, requestedProtocols },
       }),
     );
-    this.#state = 'connectionConfirm';
+    this.#phase = { at: 'connectionConfirm' };
     return this.#flush();
   }
 
   /** Takes bytes of the server. */
   step(input: Uint8Array): Step<ConnectorEvent> {
     this.#splitter.push(input);
-    while (this.#state !== 'ended' && this.#state !== 'tls') {
+    while (this.#phase.at !== 'ended' && this.#phase.at !== 'tls') {
       const frame = this.#splitter.next();
       if (frame === null) break;
       this.#frame(frame);
@@ -187,38 +205,48 @@ export class Connector {
 
   /** The TLS handshake is done: MCS begins, unless CredSSP comes first. */
   tlsEstablished(): Step<ConnectorEvent> {
-    const isHybrid = (this.#selectedProtocol & (Protocol.hybrid | Protocol.hybridEx)) !== 0;
-    if (isHybrid) this.#state = 'credssp';
-    else this.#sendConnectInitial();
+    const { selectedProtocol } = this.#secured('tls');
+    const isHybrid = (selectedProtocol & (Protocol.hybrid | Protocol.hybridEx)) !== 0;
+    if (isHybrid) this.#phase = { at: 'credssp', selectedProtocol };
+    else this.#sendConnectInitial(selectedProtocol);
     return this.#flush();
   }
 
   /** The server has authenticated the user: MCS begins. */
   credsspDone(): Step<ConnectorEvent> {
-    this.#sendConnectInitial();
+    this.#sendConnectInitial(this.#secured('credssp').selectedProtocol);
     return this.#flush();
   }
 
-  /** Input events, fast-path when the server takes it. Only in state `active`. */
+  #secured(at: 'tls' | 'credssp'): { selectedProtocol: number } {
+    if (this.#phase.at !== at) throw new Error(`the connector is at ${this.#phase.at}, not at ${at}`);
+    return this.#phase;
+  }
+
+  /** Input events, fast-path when the server takes it. No bytes where there is no desktop. */
   input(events: FastPathInputEvent[]): Uint8Array {
-    if (this.#hasFastPathInput) return encode(fastPathInput, { flags: 0, events });
+    if (this.#share?.hasFastPathInput) return encode(fastPathInput, { flags: 0, events });
     const slow = { pad2Octets: 0, events: events.map(toSlowPath) };
     return this.shareData(PduType2.input, slowPathInput, slow);
   }
 
-  /** One share data PDU, ready to send. */
+  /** One share data PDU, ready to send. No bytes where there is no desktop. */
   shareData<T>(pduType2: number, codec: Codec<T>, value: T): Uint8Array {
-    return this.#request(wrapShareData(this.#shareId, this.#userId, pduType2, codec, value));
+    const [attached, share] = [this.#attached, this.#share];
+    if (attached === null || share === null) return new Uint8Array(0);
+    return request(attached, wrapShareData(share.shareId, attached.userId, pduType2, codec, value));
   }
 
-  /** A static channel message, cut into chunks, ready to send. */
+  /** A static channel message, cut into chunks, ready to send. No bytes outside a session. */
   channelMessage(channelId: number, message: Uint8Array): Uint8Array {
-    return channelFrames(message, (data) => requestFrame(this.#userId, channelId, data));
+    const attached = this.#attached;
+    if (attached === null) return new Uint8Array(0);
+    return channelFrames(message, (data) => requestFrame(attached.userId, channelId, data));
   }
 
   /** Bytes that end the session. */
   disconnect(): Uint8Array {
-    this.#state = 'ended';
+    this.#phase = { at: 'ended' };
     return mcsFrame({ kind: 'disconnectProviderUltimatum', reason: McsReason.userRequested, spare: 0 });
   }
 
@@ -229,16 +257,12 @@ export class Connector {
     return step;
   }
 
-  #request(data: Uint8Array): Uint8Array {
-    return requestFrame(this.#userId, this.#ioChannelId, data);
-  }
-
   #violation(what: string): DecodeError {
-    return new DecodeError('invalid', `${what} while waiting for ${this.#state}`);
+    return new DecodeError('invalid', `${what} while waiting for ${this.#phase.at}`);
   }
 
   #frame(frame: Uint8Array): void {
-    if (this.#state === 'credssp') {
+    if (this.#phase.at === 'credssp') {
       this.#events.push({ kind: 'credssp', message: frame });
       return;
     }
@@ -247,17 +271,17 @@ export class Connector {
       return;
     }
     const { payload } = decode(tpkt, frame);
-    if (this.#state === 'connectionConfirm') this.#connectionConfirm(decode(x224ConnectionConfirm, payload));
-    else if (this.#state === 'connectResponse') this.#connectResponse(decode(x224Data, payload).payload);
+    if (this.#phase.at === 'connectionConfirm') this.#connectionConfirm(decode(x224ConnectionConfirm, payload));
+    else if (this.#phase.at === 'connectResponse') this.#connectResponse(decode(x224Data, payload).payload);
     else this.#mcs(decode(mcsPdu, decode(x224Data, payload).payload));
   }
 
   #connectionConfirm(confirm: X224ConnectionConfirm): void {
     const answer = confirm.negotiation;
     if (answer?.kind === 'response' && answer.selectedProtocol !== Protocol.rdp) {
-      this.#selectedProtocol = answer.selectedProtocol;
-      this.#events.push({ kind: 'startTls', selectedProtocol: answer.selectedProtocol });
-      this.#state = 'tls';
+      const { selectedProtocol } = answer;
+      this.#events.push({ kind: 'startTls', selectedProtocol });
+      this.#phase = { at: 'tls', selectedProtocol };
       return;
     }
     // A server that answers without negotiation, or picks 0, wants standard RDP security, which nobody should use.
@@ -265,11 +289,11 @@ export class Connector {
       kind: 'negotiationFailed',
       failureCode: answer?.kind === 'failure' ? answer.failureCode : 0,
     });
-    this.#state = 'ended';
+    this.#phase = { at: 'ended' };
   }
 
-  #sendConnectInitial(): void {
-    const userData = encode(conferenceCreateRequest, { blocks: this.#clientBlocks() });
+  #sendConnectInitial(selectedProtocol: number): void {
+    const userData = encode(conferenceCreateRequest, { blocks: this.#clientBlocks(selectedProtocol) });
     const initial = {
       callingDomainSelector: Uint8Array.of(1),
       calledDomainSelector: Uint8Array.of(1),
@@ -280,20 +304,20 @@ export class Connector {
       userData,
     };
     this.#output.push(dataFrame(encode(mcsConnectInitial, initial)));
-    this.#state = 'connectResponse';
+    this.#phase = { at: 'connectResponse', selectedProtocol };
   }
 
-  #clientBlocks(): ClientDataBlock[] {
+  #clientBlocks(selectedProtocol: number): ClientDataBlock[] {
     const channels = (this.#config.channels ?? []).map(({ name, options }) => ({ name: { text: name }, options }));
     return [
-      { kind: 'core', ...this.#coreData() },
+      { kind: 'core', ...this.#coreData(selectedProtocol) },
       { kind: 'cluster', flags: 0x0d, redirectedSessionId: 0 },
       { kind: 'security', encryptionMethods: 0, extEncryptionMethods: 0 },
       ...(channels.length > 0 ? [{ kind: 'network', channels } as const] : []),
     ];
   }
 
-  #coreData(): ClientCoreData {
+  #coreData(serverSelectedProtocol: number): ClientCoreData {
     const { desktopWidth, desktopHeight, bitsPerPixel } = this.#shape;
     const want32 = bitsPerPixel === 32 ? ClientEarlyCapability.want32BppSession : 0;
     return {
@@ -318,7 +342,7 @@ export class Connector {
       clientDigProductId: new Uint8Array(64),
       connectionType: 0,
       pad1octet: 0,
-      serverSelectedProtocol: this.#selectedProtocol,
+      serverSelectedProtocol,
     };
   }
 
@@ -328,62 +352,75 @@ export class Connector {
       throw new DecodeError('invalid', `MCS connection refused with result ${response.result}`);
     this.#splitter.connecting = false;
     const { blocks } = decode(conferenceCreateResponse, response.userData);
-    for (const block of blocks) {
-      if (block.kind === 'messageChannel') this.#messageChannelId = block.mcsChannelId;
-      if (block.kind !== 'network') continue;
-      this.#ioChannelId = block.mcsChannelId;
-      this.#channels = block.channelIds.map((channelId, i) => ({
-        channelId,
-        name: this.#config.channels?.[i]?.name ?? '',
-      }));
-    }
-    this.#events.push({ kind: 'connectResponse', blocks, channels: this.#channels });
+    const domain = this.#domainOf(blocks);
+    this.#events.push({ kind: 'connectResponse', blocks, channels: domain.channels });
     const zero = { value: 0, size: 1 };
     this.#output.push(mcsFrame({ kind: 'erectDomainRequest', subHeight: zero, subInterval: zero }));
     this.#output.push(mcsFrame({ kind: 'attachUserRequest' }));
-    this.#state = 'attachUserConfirm';
+    this.#phase = { at: 'attachUserConfirm', domain };
+  }
+
+  #domainOf(blocks: readonly ServerDataBlock[]): Domain {
+    const network = blocks.findLast((block) => block.kind === 'network');
+    const messages = blocks.findLast((block) => block.kind === 'messageChannel');
+    const names = this.#config.channels ?? [];
+    return {
+      ioChannelId: network?.mcsChannelId ?? MCS_GLOBAL_CHANNEL_ID,
+      messageChannelId: messages?.mcsChannelId || null,
+      channels: (network?.channelIds ?? []).map((channelId, i) => ({ channelId, name: names[i]?.name ?? '' })),
+    };
   }
 
   #mcs(pdu: McsPdu): void {
     switch (pdu.kind) {
       case 'attachUserConfirm':
-        this.#attached(pdu.result, pdu.initiator);
+        this.#userAttached(pdu.result, pdu.initiator);
         return;
       case 'channelJoinConfirm':
         if (pdu.result !== 0) throw new DecodeError('invalid', `channel ${pdu.requested} refused`);
-        this.#joinNext();
+        this.#joined();
         return;
       case 'disconnectProviderUltimatum':
-        this.#state = 'ended';
+        this.#phase = { at: 'ended' };
         this.#events.push({ kind: 'ended', reason: pdu.reason });
         return;
       case 'sendDataIndication':
-        if (pdu.channelId === this.#ioChannelId) this.#io(pdu.data);
-        else if (pdu.channelId !== this.#messageChannelId) this.#channelData(pdu.channelId, pdu.data);
+        this.#indication(pdu.channelId, pdu.data);
         return;
       default:
         throw this.#violation(`MCS ${pdu.kind}`);
     }
   }
 
-  #attached(result: number, initiator: number | undefined): void {
-    if (this.#state !== 'attachUserConfirm' || result !== 0 || initiator === undefined)
+  #userAttached(result: number, userId: number | undefined): void {
+    if (this.#phase.at !== 'attachUserConfirm' || result !== 0 || userId === undefined)
       throw this.#violation(`attach user result ${result}`);
-    this.#userId = initiator;
-    this.#toJoin = [initiator, this.#ioChannelId, ...this.#channels.map((channel) => channel.channelId)];
-    if (this.#messageChannelId !== 0) this.#toJoin.push(this.#messageChannelId);
-    this.#state = 'channelJoinConfirm';
-    this.#joinNext();
+    const { ioChannelId, messageChannelId, channels } = this.#phase.domain;
+    const toJoin = [userId, ioChannelId, ...channels.map((channel) => channel.channelId)];
+    if (messageChannelId !== null) toJoin.push(messageChannelId);
+    this.#phase = { at: 'channelJoinConfirm', domain: { ...this.#phase.domain, userId }, toJoin };
+    this.#joinNext(this.#phase);
   }
 
-  #joinNext(): void {
-    if (this.#state !== 'channelJoinConfirm') throw this.#violation('channel join confirm');
-    const channelId = this.#toJoin.shift();
-    if (channelId === undefined) this.#sendClientInfo();
-    else this.#output.push(mcsFrame({ kind: 'channelJoinRequest', initiator: this.#userId, channelId }));
+  #joined(): void {
+    if (this.#phase.at !== 'channelJoinConfirm') throw this.#violation('channel join confirm');
+    this.#joinNext(this.#phase);
   }
 
-  #sendClientInfo(): void {
+  #joinNext({ domain, toJoin }: Extract<Phase, { at: 'channelJoinConfirm' }>): void {
+    const channelId = toJoin.shift();
+    if (channelId === undefined) this.#sendClientInfo(domain);
+    else this.#output.push(mcsFrame({ kind: 'channelJoinRequest', initiator: domain.userId, channelId }));
+  }
+
+  #indication(channelId: number, data: Uint8Array): void {
+    const attached = this.#attached;
+    if (attached === null) throw this.#violation('data');
+    if (channelId === attached.ioChannelId) this.#io(attached, data);
+    else if (channelId !== attached.messageChannelId) this.#channelData(attached, channelId, data);
+  }
+
+  #sendClientInfo(attached: Attached): void {
     const { userName = '', password = '', domain: domainName = '', alternateShell = '', infoFlags = 0 } = this.#config;
     const flags =
       InfoFlag.mouse |
@@ -412,32 +449,32 @@ export class Connector {
       workingDir: '',
       extended,
     };
-    this.#output.push(this.#request(encode(clientInfoPdu, { flags: SecurityFlag.infoPkt, flagsHi: 0, info })));
-    this.#state = 'licensing';
+    this.#output.push(request(attached, encode(clientInfoPdu, { flags: SecurityFlag.infoPkt, flagsHi: 0, info })));
+    this.#phase = { at: 'licensing', domain: attached };
   }
 
-  #channelData(channelId: number, data: Uint8Array): void {
-    const channel = this.#channels.find((candidate) => candidate.channelId === channelId);
+  #channelData({ channels }: Domain, channelId: number, data: Uint8Array): void {
+    const channel = channels.find((candidate) => candidate.channelId === channelId);
     if (!channel) throw new DecodeError('invalid', `data on channel ${channelId}, which was not announced`);
     this.#events.push({ kind: 'channelData', channelId, channelName: channel.name, chunk: decode(channelChunk, data) });
   }
 
-  #io(data: Uint8Array): void {
+  #io(attached: Attached, data: Uint8Array): void {
     const reader = new Reader(data);
     if (!isShareControl(data)) {
       const { flags } = securityHeader.decode(reader);
-      if (flags & SecurityFlag.licensePkt) this.#license(decode(licensePdu, reader.rest()));
+      if (flags & SecurityFlag.licensePkt) this.#license(attached, decode(licensePdu, reader.rest()));
       return;
     }
-    for (const pdu of readShareControlPdus(reader)) this.#share(pdu);
+    for (const pdu of readShareControlPdus(reader)) this.#shareControl(attached, pdu);
   }
 
   /** A server that wants a license gets told that there is none; those that don't care go on. */
-  #license(license: LicensePdu): void {
+  #license(domain: Attached, license: LicensePdu): void {
     if (license.body.kind === 'error') {
       if (license.body.error.errorCode !== LICENSE_STATUS_VALID_CLIENT)
         throw new DecodeError('unsupported', `licensing ended with error ${license.body.error.errorCode}`);
-      this.#state = 'demandActive';
+      if (this.#phase.at === 'licensing') this.#phase = { at: 'demandActive', domain, share: null };
       return;
     }
     if (license.messageType !== LicenseMessageType.licenseRequest) return;
@@ -453,16 +490,16 @@ export class Connector {
       body: { kind: 'error', error: noLicense },
     });
     const header = encode(securityHeader, { flags: SecurityFlag.licensePkt, flagsHi: 0 });
-    this.#output.push(this.#request(concat([header, alert])));
+    this.#output.push(request(domain, concat([header, alert])));
   }
 
-  #share(share: ShareControlPdu): void {
+  #shareControl(domain: Attached, share: ShareControlPdu): void {
     switch (share.pduType & 15) {
       case PduType.demandActive:
-        this.#demandActive(share.body);
+        this.#demandActive(domain, share.body);
         return;
       case PduType.deactivateAll:
-        this.#state = 'demandActive';
+        this.#phase = { at: 'demandActive', domain, share: this.#share };
         this.#events.push({ kind: 'deactivated' });
         return;
       case PduType.serverRedirection:
@@ -476,33 +513,32 @@ export class Connector {
     }
   }
 
-  #demandActive(body: Uint8Array): void {
-    const demand = decode(demandActive, body);
-    this.#shareId = demand.shareId;
-    this.#serverSets = demand.capabilitySets;
-    for (const set of demand.capabilitySets) {
+  #demandActive(domain: Attached, body: Uint8Array): void {
+    const { shareId, capabilitySets } = decode(demandActive, body);
+    let hasFastPathInput = this.#share?.hasFastPathInput ?? false;
+    for (const set of capabilitySets) {
       if (set.kind === 'bitmap') {
         const bitsPerPixel = toDepth(set.preferredBitsPerPixel, this.#shape.bitsPerPixel);
         this.#shape = { desktopWidth: set.desktopWidth, desktopHeight: set.desktopHeight, bitsPerPixel };
       }
       if (set.kind === 'input')
-        this.#hasFastPathInput = (set.inputFlags & (InputFlag.fastpathInput | InputFlag.fastpathInput2)) !== 0;
+        hasFastPathInput = (set.inputFlags & (InputFlag.fastpathInput | InputFlag.fastpathInput2)) !== 0;
     }
-    this.#sendConfirmActive();
-    this.#state = 'finalization';
+    this.#phase = { at: 'finalization', domain, share: { shareId, capabilitySets, hasFastPathInput } };
+    this.#sendConfirmActive(domain, shareId);
   }
 
-  #sendConfirmActive(): void {
+  #sendConfirmActive(domain: Attached, shareId: number): void {
     const layout = this.#config.keyboardLayout ?? KEYBOARD_LAYOUT_US;
     const make = this.#config.capabilitySets ?? ((shape: DesktopShape) => clientCapabilities(shape, layout));
     const confirm = {
-      shareId: this.#shareId,
+      shareId,
       originatorId: ORIGINATOR_SERVER_CHANNEL_ID,
       sourceDescriptor: Uint8Array.of(0x4c, 0x53, 0),
       pad2Octets: 0,
       capabilitySets: make(this.#shape),
     };
-    this.#output.push(this.#request(wrapShareControl(PduType.confirmActive, this.#userId, confirmActive, confirm)));
+    this.#output.push(request(domain, wrapShareControl(PduType.confirmActive, domain.userId, confirmActive, confirm)));
     const sync = { messageType: 1, targetUser: ORIGINATOR_SERVER_CHANNEL_ID };
     this.#output.push(this.shareData(PduType2.synchronize, synchronize, sync));
     for (const action of [ControlAction.cooperate, ControlAction.requestControl])
@@ -518,14 +554,19 @@ export class Connector {
       if (errorInfo !== 0) this.#events.push({ kind: 'errorInfo', code: errorInfo, text: errorInfoText(errorInfo) });
       return;
     }
-    if (this.#state === 'finalization' && pdu.pduType2 === PduType2.fontMap) {
-      this.#state = 'active';
-      this.#events.push({ kind: 'active', shape: this.#shape, capabilitySets: this.#serverSets });
+    const phase = this.#phase;
+    if (phase.at === 'finalization' && pdu.pduType2 === PduType2.fontMap) {
+      this.#phase = { ...phase, at: 'active' };
+      this.#events.push({ kind: 'active', shape: this.#shape, capabilitySets: phase.share.capabilitySets });
       return;
     }
     this.#events.push({ kind: 'shareData', pdu });
   }
 }
+
+/** What the user sends on the channel of input and output. */
+const request = ({ userId, ioChannelId }: Attached, data: Uint8Array): Uint8Array =>
+  requestFrame(userId, ioChannelId, data);
 
 function toDepth(bits: number, otherwise: ColorDepth): ColorDepth {
   return bits === 15 || bits === 16 || bits === 24 || bits === 32 ? bits : otherwise;
