@@ -22,13 +22,14 @@ import {
 import type { RecorderConfig } from './config.ts';
 import { AttemptBook, printable } from './front-door/attempt-book.ts';
 import { AttemptQueue } from './front-door/attempt-queue.ts';
-import { type ReadyConnection, refusalOf } from './front-door/connection.ts';
 import { type DialOptions, resolveAll } from './front-door/dial.ts';
 import { clientGroup, ipOf } from './front-door/door-limits.ts';
 import { FrontDoor, type ListenAddress } from './front-door/front-door.ts';
 import { loadIdentity } from './front-door/identity.ts';
 import { PeerWatch } from './front-door/peer-watch.ts';
+import type { ReadyConnection } from './front-door/ready-connection.ts';
 import { RecordedSession } from './front-door/recorded-session.ts';
+import { refusalOf } from './front-door/refusals.ts';
 import { ReportQueue } from './front-door/report-queue.ts';
 import { Imports } from './import/imports.ts';
 import { liveFrames } from './live-frames.ts';

@@ -3,8 +3,8 @@
  * minute together. A flood of them leaves a line a minute, not a line each.
  */
 import type { ConnectionAttempt } from '@lucid-sessions/contract';
-import type { ProbeKind } from './connection.ts';
 import { clientGroup, ipOf } from './door-limits.ts';
+import type { ProbeKind } from './ready-connection.ts';
 
 export interface AttemptBookOptions {
   /** Delivers it to the pipeline, sooner or later. */

@@ -1,100 +1,24 @@
 /**
- * One connection of a client, until it is a session or has been told why not: who it asks for, the target, TLS, its first
- * PDU; then, and not before, what is durable begins.
+ * One connection of a client, until it is a session or has been told why not: who it asks for, its way to the target, its
+ * first PDU; then, and not before, what is durable begins.
  */
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type {
-  ConnectionAttempt,
-  Finding,
-  PipelinePort,
-  RecordingFact,
-  Refusal,
-  Route,
-  SessionTicket,
-} from '@lucid-sessions/contract';
-import {
-  ErrorInfo,
-  Front,
-  type FrontEvent,
-  NegotiationResponseFlag,
-  Protocol,
-  type X224ConnectionRequest,
-} from '@lucid-sessions/rdp';
-import { frameFlags } from '@lucid-sessions/recording';
+import type { ConnectionAttempt, Finding, RecordingFact, SessionTicket } from '@lucid-sessions/contract';
+import { ErrorInfo, Front, type FrontEvent, Protocol } from '@lucid-sessions/rdp';
 import type { ListenerRule } from '../config.ts';
-import type { Peer } from '../peer/peer.ts';
-import { SocketPeer } from '../peer/socket-peer.ts';
-import { type DialledTarget, type DialOptions, dialTarget, failureOf } from './dial.ts';
+import { type Asked, routeOf, withoutToken } from './asked.ts';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
-import type { GatewayIdentity } from './identity.ts';
+import type { Arrival, Joining } from './joining.ts';
 import { keepAlive30 } from './keep-alive.ts';
-import { tlsName } from './tls-settings.ts';
-
-/** A client that has begun and a target that waits for it, admitted. */
-export interface ReadyConnection {
-  connectionId: string;
-  ticket: SessionTicket;
-  client: Peer;
-  target: Peer;
-  clientAddress: string;
-  /** The name in its cookie. */
-  clientName: string | null;
-  targetAddress: string;
-  /** PDUs exchanged before TLS, in order. */
-  beforeTls: { fromServer: boolean; bytes: Uint8Array; flags: number }[];
-  requestedProtocols: number;
-  selectedProtocol: number;
-  /** Version and suite of the client's TLS. */
-  clientTls: string;
-  /** What was found out while connecting. */
-  facts: RecordingFact[];
-}
-
-/** Connections that never were one: they came no further than this. */
-export type ProbeKind =
-  /** TCP, and not a byte. */
-  | 'tcp'
-  /** Something that is no RDP. */
-  | 'garbage'
-  /** X.224, and TLS not to its end. */
-  | 'x224'
-  /** TLS, and nothing in it. */
-  | 'tls';
-
-export interface ConnectionContext {
-  pipeline: Pick<PipelinePort, 'find' | 'admit'>;
-  identity: GatewayIdentity;
-  recorderId: string;
-  /** From the TCP connection to the client's first PDU. */
-  handshakeMs: number;
-  wallUs: () => number;
-  dial: Pick<DialOptions, 'resolve' | 'denied'>;
-  /** Why this connection may not continue the session its ticket `reconnects` to; null: it may, and the session waits for it. */
-  whyNotReconnect: (ticket: SessionTicket, clientAddress: string) => Refusal | null;
-  /** Why nothing of this session can be recorded now; null when it can. */
-  recordingProblem: (ticket: SessionTicket) => string | null;
-  /** A client that came no further and asked for nothing in particular. */
-  onProbe: (kind: ProbeKind, address: string) => void;
-  /** A connection that asked for something and became nothing. `detail` is for the operator's log. */
-  onAttempt: (attempt: ConnectionAttempt, detail: string) => void;
-  /** It is about to be admitted: yes, and `onReady` or `onGone` follows, or no: its address has too many that show no desktop. */
-  onAdmitting: (ticket: SessionTicket, clientAddress: string) => boolean;
-  onGone: (ticket: SessionTicket) => void;
-  /** Has it noticed when its other side is gone while bytes for it are on the way. */
-  watch: (socket: Socket) => void;
-  /** Admitted: from here on it is the session's. */
-  onReady: (connection: ReadyConnection) => void;
-  /** Something is wrong here. */
-  onProblem: (message: string) => void;
-}
+import type { ConnectionContext, ReadyConnection } from './ready-connection.ts';
+import { crowded, probeKind, reached, reasonOf, refusalOf, targetReasons } from './refusals.ts';
+import { refuseAtFront, StraightJoining } from './straight-joining.ts';
 
 /** A client that says nothing at all is let go earlier than one that is busy. */
 const helloMsMax = 10_000;
-/** A client that is being told no gets this long to listen. */
-const refusalMs = 10_000;
 
 export const addressOf = (tcp: Socket): string => {
   const { remoteAddress = 'unknown', remotePort = 0 } = tcp;
@@ -104,20 +28,6 @@ export const addressOf = (tcp: Socket): string => {
 /** Takes a connection from its first byte on. Resolves when the session runs or the client is gone. Never rejects. */
 export function serveConnection(tcp: Socket, rule: ListenerRule, context: ConnectionContext): Promise<void> {
   return new Connection(tcp, rule, context).serve();
-}
-
-const crowded = (): ConnectFailure =>
-  new ConnectFailure(
-    'rate_limited',
-    ErrorInfo.cbDestinationPoolNotFree.code,
-    'too many sessions of this client address show no desktop yet',
-  );
-
-interface Asked {
-  request: X224ConnectionRequest;
-  bytes: Uint8Array;
-  route: Route | null;
-  clientName: string | null;
 }
 
 class Connection {
@@ -132,7 +42,7 @@ class Connection {
   #asked: Asked | null = null;
   #finding: Promise<Finding> | null = null;
   #ticket: SessionTicket | null = null;
-  #target: DialledTarget | null = null;
+  #joining: Joining | null = null;
 
   constructor(tcp: Socket, rule: ListenerRule, context: ConnectionContext) {
     this.#rule = rule;
@@ -151,7 +61,7 @@ class Connection {
     try {
       await this.#connect();
     } catch (error) {
-      this.#target?.driver.destroy('the connection came to nothing');
+      this.#joining?.abandon();
       // What `find` reserves must be known before it is let go.
       const found = await this.#finding?.catch(() => null);
       if (found?.found) this.#ticket ??= found.ticket;
@@ -165,13 +75,13 @@ class Connection {
     this.#client.limit(this.#untilMs - performance.now(), 'the client did not begin in time');
     const ticket = await this.#client.during(this.#find(asked));
     this.#ticket = ticket;
-    const target = await this.#dial(ticket);
-    this.#client.run(this.#front.accept(negotiationFlags(ticket, target)));
-    await this.#orTargetGone(ticket, target, this.#client.next());
+    const joining = new StraightJoining(this.#arrival);
+    this.#joining = joining;
+    await joining.begin(ticket);
     if (!this.#context.onAdmitting(ticket, this.#clientAddress)) throw crowded();
     try {
       await this.#admit();
-      this.#handOver(asked, this.#ticket ?? ticket, target);
+      this.#handOver(asked, this.#ticket ?? ticket, joining);
     } catch (error) {
       this.#context.onGone(ticket);
       throw error;
@@ -204,35 +114,17 @@ class Connection {
     throw new ConnectFailure('recording_not_persisted', ErrorInfo.serverDeniedConnection.code, problem);
   }
 
-  async #dial(ticket: SessionTicket): Promise<DialledTarget> {
-    const { dial, handshakeMs, wallUs } = this.#context;
-    const dialling = dialTarget(ticket.target, {
-      ...dial,
-      // What the operator's own configuration names is not asked about.
-      ...(this.#rule.target === null ? {} : { denied: () => null }),
-      wallUs,
-      timeoutMs: Math.min(handshakeMs / 2, Math.max(1, this.#untilMs - performance.now())),
-      signal: this.#client.signal,
-      onFact: (fact) => this.#facts.push(fact),
-    });
-    try {
-      this.#target = await this.#client.during(dialling);
-      return this.#target;
-    } catch (error) {
-      dialling.then(
-        ({ driver }) => driver.destroy('the client left'),
-        () => {},
-      );
-      throw error;
-    }
-  }
-
-  /** A target that closes meanwhile ends the wait, and the client is told. */
-  #orTargetGone<T>({ target }: SessionTicket, { driver }: DialledTarget, work: Promise<T>): Promise<T> {
-    const gone = driver.over.catch((error: unknown) => {
-      throw error instanceof SequenceEnded ? failureOf(target, error.event) : error;
-    });
-    return Promise.race([work, gone]);
+  get #arrival(): Arrival {
+    return {
+      connectionId: this.#connectionId,
+      rule: this.#rule,
+      context: this.#context,
+      front: this.#front,
+      client: this.#client,
+      clientAddress: this.#clientAddress,
+      untilMs: this.#untilMs,
+      facts: this.#facts,
+    };
   }
 
   /** Waited for to the end, whatever the client does meanwhile: what is durable must be known before it is taken back. */
@@ -245,35 +137,20 @@ class Connection {
       throw new ConnectFailure('recording_not_persisted', ErrorInfo.serverDeniedConnection.code, problem);
   }
 
-  #handOver({ request, bytes, clientName }: Asked, ticket: SessionTicket, target: DialledTarget): void {
-    if (this.#client.ended !== null) throw this.#client.ended;
-    if (target.driver.ended !== null) throw failureOf(ticket.target, target.driver.ended.event);
+  #handOver({ request, bytes, clientName }: Asked, ticket: SessionTicket, joining: Joining): void {
+    joining.checkAlive(ticket);
     // Another client may have been faster since; as long as this one isn't released it can be told.
     const refusal = ticket.reconnects ? this.#context.whyNotReconnect(ticket, this.#clientAddress) : null;
     if (refusal !== null) throw refusalOf(refusal);
-    const { hello } = target;
-    const client = this.#client.release();
-    const targetSocket = target.driver.release();
     const ready: ReadyConnection = {
+      ...joining.release(withoutToken(bytes, request)),
       connectionId: this.#connectionId,
       ticket,
-      client: new SocketPeer(client),
-      target: new SocketPeer(targetSocket),
       clientAddress: this.#clientAddress,
       clientName,
-      targetAddress: target.address,
-      beforeTls: [
-        { fromServer: false, bytes: withoutToken(bytes, request), flags: frameFlags.receivedOnly },
-        { fromServer: false, bytes: hello.request, flags: frameFlags.deliveredOnly },
-        { fromServer: true, bytes: hello.confirm, flags: frameFlags.receivedOnly },
-        { fromServer: true, bytes: this.#front.confirm, flags: frameFlags.deliveredOnly },
-      ],
       requestedProtocols: request.negotiation?.requestedProtocols ?? Protocol.rdp,
-      selectedProtocol: hello.selectedProtocol,
-      clientTls: client instanceof TLSSocket ? tlsName(client) : '',
       facts: this.#facts,
     };
-    for (const socket of [client, targetSocket]) this.#context.watch(socket);
     try {
       this.#context.onReady(ready);
     } catch (error) {
@@ -303,9 +180,7 @@ class Connection {
     if (failure !== error) this.#context.onProblem(`a connection failed: ${(error as Error).stack ?? String(error)}`);
     const outcome = targetReasons.has(failure.reason) ? 'target_failed' : 'refused';
     this.#attempt(outcome, failure.reason, failure.message, failure.detail);
-    this.#client.run(this.#front.refuse(failure.errorInfo));
-    this.#client.limit(refusalMs, 'the client was too slow to be told');
-    if (this.#client.isDriving) await this.#client.over.catch(() => {});
+    await (this.#joining?.refuse(failure) ?? refuseAtFront(this.#arrival, failure));
   }
 
   #attempt(
@@ -329,66 +204,4 @@ class Connection {
     };
     this.#context.onAttempt(attempt, detail);
   }
-}
-
-const targetReasons: ReadonlySet<string> = new Set(['target_unreachable', 'target_tls_failed', 'server_disconnected']);
-
-function routeOf({ routing }: X224ConnectionRequest, rule: ListenerRule): Route | null {
-  const { target, host: _host, port: _port, ...trust } = rule;
-  if (target !== null) return { kind: 'listener', target, ...trust };
-  if (routing?.kind === 'msts') return { kind: 'token', token: routing.token };
-  if (routing?.kind === 'mstshash') return { kind: 'cookie', name: routing.name };
-  return null;
-}
-
-export function refusalOf({ code, message }: Refusal): ConnectFailure {
-  const errorInfo = code === 'at_capacity' ? ErrorInfo.cbDestinationPoolNotFree : ErrorInfo.serverDeniedConnection;
-  return new ConnectFailure(code, errorInfo.code, message);
-}
-
-/** A pipeline that can't be reached is a refusal too. */
-async function reached<T>(answer: Promise<T>): Promise<T> {
-  try {
-    return await answer;
-  } catch (error) {
-    const message = 'the gateway can not look sessions up at the moment';
-    throw new ConnectFailure(
-      'unavailable',
-      ErrorInfo.serverDeniedConnection.code,
-      message,
-      `the pipeline can't be reached: ${(error as Error).message}`,
-    );
-  }
-}
-
-function negotiationFlags({ graphics }: SessionTicket, { hello }: DialledTarget): number {
-  const withoutGraphics = ~NegotiationResponseFlag.dynvcGfxProtocolSupported;
-  return graphics === 'classic' ? hello.negotiationFlags & withoutGraphics : hello.negotiationFlags;
-}
-
-function probeKind(how: string, at: string, receivedBytes: number): ProbeKind {
-  if (receivedBytes === 0) return 'tcp';
-  if (how === 'garbage' || at === 'connectionRequest') return 'garbage';
-  return at === 'connectInitial' ? 'tls' : 'x224';
-}
-
-function reasonOf(how: string): ConnectionAttempt['reason'] {
-  switch (how) {
-    case 'late':
-      return 'handshake_timeout';
-    case 'garbage':
-      return 'protocol_violation';
-    case 'tlsFailed':
-      return 'client_tls_failed';
-    default:
-      return 'client_disconnected';
-  }
-}
-
-/** A routing token opens its session: it is a secret and is recorded as x's. */
-export function withoutToken(bytes: Uint8Array, { routing }: X224ConnectionRequest): Uint8Array {
-  if (routing?.kind !== 'msts') return bytes;
-  const copy = Buffer.from(bytes);
-  const at = copy.indexOf(routing.token, 0, 'latin1');
-  return at < 0 ? copy : copy.fill(0x78, at, at + routing.token.length);
 }

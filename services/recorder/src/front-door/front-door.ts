@@ -1,8 +1,9 @@
 /** The TCP listeners, and the bounds on how many connections there may be that are no session yet. */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { ListenerRule } from '../config.ts';
-import { addressOf, type ConnectionContext, serveConnection } from './connection.ts';
+import { addressOf, serveConnection } from './connection.ts';
 import { clientGroup, DoorLimits, type DoorLimitsOptions } from './door-limits.ts';
+import type { ConnectionContext } from './ready-connection.ts';
 
 export interface ListenAddress {
   host: string;

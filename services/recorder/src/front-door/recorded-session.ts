@@ -4,8 +4,8 @@ import { ErrorInfo } from '@lucid-sessions/rdp';
 import { encodeNote, frameFlags, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
 import type { FrameTap, RelayEvent, RelaySide } from '@lucid-sessions/relay';
 import type { Spool, SpoolSession } from '../spool/index.ts';
-import type { ReadyConnection } from './connection.ts';
 import { ipOf } from './door-limits.ts';
+import type { ReadyConnection } from './ready-connection.ts';
 import { RelayedConnection } from './relayed-connection.ts';
 
 export interface RecordedSessionOptions extends ReadyConnection {

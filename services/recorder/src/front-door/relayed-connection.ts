@@ -1,8 +1,8 @@
 /** One client and one target, joined: the relay between them, and how either of them left. */
 import { type FrameTap, Relay, type RelayEvent, type RelaySide, RelayViolation } from '@lucid-sessions/relay';
 import type { Peer } from '../peer/peer.ts';
-import type { ReadyConnection } from './connection.ts';
 import { Pump } from './pump.ts';
+import type { ReadyConnection } from './ready-connection.ts';
 
 export interface RelayedConnectionOptions {
   connection: ReadyConnection;

@@ -6,7 +6,7 @@ import { LucidError } from '@lucid-sessions/contract';
 import { frameLength, Protocol, tpkt, x224ConnectionConfirm, x224ConnectionRequest } from '@lucid-sessions/rdp';
 import { CAPTURE_BYTES_MAX, type CaptureRecord, openCapture } from '@lucid-sessions/recording';
 import { DecodeError, decode } from '@lucid-sessions/wire';
-import { withoutToken } from '../front-door/connection.ts';
+import { withoutToken } from '../front-door/asked.ts';
 
 export interface CapturedPiece {
   fromServer: boolean;

@@ -1,0 +1,40 @@
+/** The two ways in which a client and its target come together: what `connection.ts` needs of either. */
+import type { RecordingFact, SessionTicket } from '@lucid-sessions/contract';
+import type { Front, FrontEvent } from '@lucid-sessions/rdp';
+import type { ListenerRule } from '../config.ts';
+import type { Driver } from './driver.ts';
+import type { ConnectFailure } from './failure.ts';
+import type { ConnectionContext, ReadyConnection } from './ready-connection.ts';
+
+/** A client that has asked for something, and what it has been given so far. */
+export interface Arrival {
+  readonly connectionId: string;
+  readonly rule: ListenerRule;
+  readonly context: ConnectionContext;
+  readonly front: Front;
+  readonly client: Driver<FrontEvent>;
+  readonly clientAddress: string;
+  /** `performance.now()` by which the client must have begun. */
+  readonly untilMs: number;
+  /** What is found out on the way. */
+  readonly facts: RecordingFact[];
+}
+
+/** The two ends of a session, and what was said before it. */
+export type Joined = Pick<
+  ReadyConnection,
+  'client' | 'target' | 'targetAddress' | 'beforeTls' | 'selectedProtocol' | 'clientTls'
+>;
+
+export interface Joining {
+  /** Until the client has begun and the target waits for it. Rejects with `ConnectFailure`, or `SequenceEnded` of the client. */
+  begin(ticket: SessionTicket): Promise<void>;
+  /** Throws where one of them is gone. */
+  checkAlive(ticket: SessionTicket): void;
+  /** Both ends, which nobody else reads or writes from here on. */
+  release(request: Uint8Array): Joined;
+  /** Tells the client no. Resolves when it has listened, or had the time to. */
+  refuse(failure: ConnectFailure): Promise<void>;
+  /** Lets the target go. */
+  abandon(): void;
+}

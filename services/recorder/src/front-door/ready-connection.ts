@@ -1,0 +1,64 @@
+/** What a connection needs of the recorder around it, and what it is when it is ready to be relayed. */
+import type { Socket } from 'node:net';
+import type { ConnectionAttempt, PipelinePort, RecordingFact, Refusal, SessionTicket } from '@lucid-sessions/contract';
+import type { Peer } from '../peer/peer.ts';
+import type { DialOptions } from './dial.ts';
+import type { GatewayIdentity } from './identity.ts';
+
+/** A client that has begun and a target that waits for it, admitted. */
+export interface ReadyConnection {
+  connectionId: string;
+  ticket: SessionTicket;
+  client: Peer;
+  target: Peer;
+  clientAddress: string;
+  /** The name in its cookie. */
+  clientName: string | null;
+  targetAddress: string;
+  /** PDUs exchanged before TLS, in order. */
+  beforeTls: { fromServer: boolean; bytes: Uint8Array; flags: number }[];
+  requestedProtocols: number;
+  selectedProtocol: number;
+  /** Version and suite of the client's TLS. */
+  clientTls: string;
+  /** What was found out while connecting. */
+  facts: RecordingFact[];
+}
+
+/** Connections that never were one: they came no further than this. */
+export type ProbeKind =
+  /** TCP, and not a byte. */
+  | 'tcp'
+  /** Something that is no RDP. */
+  | 'garbage'
+  /** X.224, and TLS not to its end. */
+  | 'x224'
+  /** TLS, and nothing in it. */
+  | 'tls';
+
+export interface ConnectionContext {
+  pipeline: Pick<PipelinePort, 'find' | 'admit'>;
+  identity: GatewayIdentity;
+  recorderId: string;
+  /** From the TCP connection to the client's first PDU. */
+  handshakeMs: number;
+  wallUs: () => number;
+  dial: Pick<DialOptions, 'resolve' | 'denied'>;
+  /** Why this connection may not continue the session its ticket `reconnects` to; null: it may, and the session waits for it. */
+  whyNotReconnect: (ticket: SessionTicket, clientAddress: string) => Refusal | null;
+  /** Why nothing of this session can be recorded now; null when it can. */
+  recordingProblem: (ticket: SessionTicket) => string | null;
+  /** A client that came no further and asked for nothing in particular. */
+  onProbe: (kind: ProbeKind, address: string) => void;
+  /** A connection that asked for something and became nothing. `detail` is for the operator's log. */
+  onAttempt: (attempt: ConnectionAttempt, detail: string) => void;
+  /** It is about to be admitted: yes, and `onReady` or `onGone` follows, or no: its address has too many that show no desktop. */
+  onAdmitting: (ticket: SessionTicket, clientAddress: string) => boolean;
+  onGone: (ticket: SessionTicket) => void;
+  /** Has it noticed when its other side is gone while bytes for it are on the way. */
+  watch: (socket: Socket) => void;
+  /** Admitted: from here on it is the session's. */
+  onReady: (connection: ReadyConnection) => void;
+  /** Something is wrong here. */
+  onProblem: (message: string) => void;
+}

@@ -1,0 +1,83 @@
+/**
+ * The straight way: the target first, so that the client is confirmed what the target can do; then the client's MCS bytes
+ * are relayed as they come.
+ */
+import { TLSSocket } from 'node:tls';
+import type { SessionTicket } from '@lucid-sessions/contract';
+import { NegotiationResponseFlag, type TargetHello } from '@lucid-sessions/rdp';
+import { frameFlags } from '@lucid-sessions/recording';
+import { SocketPeer } from '../peer/socket-peer.ts';
+import type { ConnectFailure } from './failure.ts';
+import type { Arrival, Joined, Joining } from './joining.ts';
+import { tlsName } from './tls-settings.ts';
+import { WayToTarget } from './way-to-target.ts';
+
+/** A client that is being told no gets this long to listen. */
+const refusalMs = 10_000;
+
+export class StraightJoining implements Joining {
+  readonly #arrival: Arrival;
+  readonly #way: WayToTarget;
+
+  constructor(arrival: Arrival) {
+    this.#arrival = arrival;
+    this.#way = new WayToTarget(arrival);
+  }
+
+  async begin(ticket: SessionTicket): Promise<void> {
+    const { client, front } = this.#arrival;
+    const { hello } = await this.#way.dial(ticket, client);
+    client.run(front.accept(negotiationFlags(ticket, hello)));
+    await this.#way.orGone(ticket, client.next());
+  }
+
+  checkAlive(ticket: SessionTicket): void {
+    const { ended } = this.#arrival.client;
+    if (ended !== null) throw ended;
+    this.#way.checkAlive(ticket);
+  }
+
+  release(request: Uint8Array): Joined {
+    const { client, front, context } = this.#arrival;
+    const socket = client.release();
+    const { hello, address, socket: targetSocket } = this.#way.release();
+    for (const each of [socket, targetSocket]) context.watch(each);
+    return {
+      client: new SocketPeer(socket),
+      target: new SocketPeer(targetSocket),
+      targetAddress: address,
+      beforeTls: helloFrames(request, hello, front.confirm),
+      selectedProtocol: hello.selectedProtocol,
+      clientTls: socket instanceof TLSSocket ? tlsName(socket) : '',
+    };
+  }
+
+  refuse(failure: ConnectFailure): Promise<void> {
+    return refuseAtFront(this.#arrival, failure);
+  }
+
+  abandon(): void {
+    this.#way.abandon();
+  }
+}
+
+/** What crossed before TLS, on either side. */
+export function helloFrames(request: Uint8Array, hello: TargetHello, confirm: Uint8Array): Joined['beforeTls'] {
+  return [
+    { fromServer: false, bytes: request, flags: frameFlags.receivedOnly },
+    { fromServer: false, bytes: hello.request, flags: frameFlags.deliveredOnly },
+    { fromServer: true, bytes: hello.confirm, flags: frameFlags.receivedOnly },
+    { fromServer: true, bytes: confirm, flags: frameFlags.deliveredOnly },
+  ];
+}
+
+/** By an error code that the client's user reads in its own words. */
+export async function refuseAtFront({ client, front }: Arrival, { errorInfo }: ConnectFailure): Promise<void> {
+  client.run(front.refuse(errorInfo));
+  client.limit(refusalMs, 'the client was too slow to be told');
+  if (client.isDriving) await client.over.catch(() => {});
+}
+
+function negotiationFlags({ graphics }: SessionTicket, { negotiationFlags: flags }: TargetHello): number {
+  return graphics === 'classic' ? flags & ~NegotiationResponseFlag.dynvcGfxProtocolSupported : flags;
+}

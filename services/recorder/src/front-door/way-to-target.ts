@@ -1,0 +1,72 @@
+/** One connection's way to its target: dialled while the client waits, watched until the session runs. */
+import type { Socket } from 'node:net';
+import type { SessionTicket } from '@lucid-sessions/contract';
+import { type DialledTarget, dialTarget, failureOf } from './dial.ts';
+import { SequenceEnded } from './driver.ts';
+import type { Arrival } from './joining.ts';
+
+/** The client, as far as a target must know of it. */
+interface Waiting {
+  signal: AbortSignal;
+  during<T>(work: Promise<T>): Promise<T>;
+}
+
+export class WayToTarget {
+  readonly #arrival: Arrival;
+  #target: DialledTarget | null = null;
+
+  constructor(arrival: Arrival) {
+    this.#arrival = arrival;
+  }
+
+  /** Rejects with `ConnectFailure`, or as soon as the client is gone. */
+  async dial(ticket: SessionTicket, client: Waiting): Promise<DialledTarget> {
+    const { context, rule, untilMs, facts } = this.#arrival;
+    const { dial, handshakeMs, wallUs } = context;
+    const dialling = dialTarget(ticket.target, {
+      ...dial,
+      // What the operator's own configuration names is not asked about.
+      ...(rule.target === null ? {} : { denied: () => null }),
+      wallUs,
+      timeoutMs: Math.min(handshakeMs / 2, Math.max(1, untilMs - performance.now())),
+      signal: client.signal,
+      onFact: (fact) => facts.push(fact),
+    });
+    try {
+      this.#target = await client.during(dialling);
+      return this.#target;
+    } catch (error) {
+      dialling.then(
+        ({ driver }) => driver.destroy('the client left'),
+        () => {},
+      );
+      throw error;
+    }
+  }
+
+  /** A target that closes meanwhile ends the wait. */
+  orGone<T>(ticket: SessionTicket, work: Promise<T>): Promise<T> {
+    const gone = this.#dialled.driver.over.catch((error: unknown) => {
+      throw error instanceof SequenceEnded ? failureOf(ticket.target, error.event) : error;
+    });
+    return Promise.race([work, gone]);
+  }
+
+  checkAlive(ticket: SessionTicket): void {
+    const { ended } = this.#dialled.driver;
+    if (ended !== null) throw failureOf(ticket.target, ended.event);
+  }
+
+  release(): DialledTarget & { socket: Socket } {
+    return { ...this.#dialled, socket: this.#dialled.driver.release() };
+  }
+
+  abandon(): void {
+    this.#target?.driver.destroy('the connection came to nothing');
+  }
+
+  get #dialled(): DialledTarget {
+    if (this.#target === null) throw new Error('the target was not dialled');
+    return this.#target;
+  }
+}
