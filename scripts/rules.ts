@@ -56,14 +56,19 @@ export const purePackages: readonly string[] = [
 ];
 const nodeFree = [...purePackages, 'packages/contract', 'apps/console'];
 
-/** Entries of threads, and the folder their code stays in: what it imports runs in another thread than its neighbours. */
-const threadBorders: Readonly<Record<string, string>> = {
-  'services/recorder/src/spool/spool-thread.ts': 'services/recorder/src/spool/',
-  'services/processor/src/pool/worker.ts': 'services/processor/src/pool/',
-  'adapters/sqlite/src/sqlite-thread-worker.ts': 'adapters/sqlite/src/',
-  'adapters/files/src/file-hasher-worker.ts': 'adapters/files/src/file-hasher',
-  'services/indexer/src/worker.ts': 'services/indexer/src/',
-  'apps/console/src/player/worker.ts': 'apps/console/src/',
+const player = 'apps/console/src/player';
+/** What both sides of the player may use: messages, and what is told in the same words. */
+const playerShared = [`${player}/protocol.ts`, `${player}/no-h264.ts`, 'apps/console/src/ui/format.ts'];
+
+/** Entries of threads, and where their code stays: what it imports runs in another thread than its neighbours. */
+const threadBorders: Readonly<Record<string, readonly string[]>> = {
+  'services/recorder/src/spool/spool-thread.ts': ['services/recorder/src/spool/'],
+  'services/processor/src/pool/worker.ts': ['services/processor/src/pool/'],
+  'adapters/sqlite/src/sqlite-thread-worker.ts': ['adapters/sqlite/src/'],
+  'adapters/files/src/file-hasher-worker.ts': ['adapters/files/src/file-hasher'],
+  'services/indexer/src/worker.ts': ['services/indexer/src/'],
+  [`${player}/worker/worker.ts`]: [`${player}/worker/`, `${player}/live/`, 'apps/console/src/api/', ...playerShared],
+  [`${player}/page/lucid-player.ts`]: [`${player}/page/`, 'apps/console/src/ui/', ...playerShared],
 };
 /** Of the page alone: what a worker in the browser does not have. */
 const pageOnly = /\b(?:document|window|localStorage|HTMLElement)\b[.(]/;
@@ -154,18 +159,19 @@ function checkImport(path: string, room: string, specifier: string, typeOnly: bo
   return findings;
 }
 
-/** What the entry of a thread reaches by relative imports stays in its folder; what a worker of the page reaches asks for no page. */
+/** What the entry of a thread reaches by relative imports stays in its folders; what a worker of the page reaches asks for no page. */
 function checkThreads(sources: readonly Source[]): string[] {
   const byPath = new Map(sources.map((source) => [source.path, source.text]));
-  return Object.entries(threadBorders).flatMap(([entry, folder]) => {
+  return Object.entries(threadBorders).flatMap(([entry, within]) => {
     const findings: string[] = [];
     const seen = new Set<string>();
     const visit = (path: string, from: string): void => {
       const text = byPath.get(path);
       if (text === undefined || seen.has(path)) return;
       seen.add(path);
-      if (!path.startsWith(folder)) findings.push(`${from}: ${path} is not of the thread that begins in ${entry}`);
-      if (entry.startsWith('apps/console/') && pageOnly.test(text.replace(/^\s*(?:\/\/|\*|\/\*).*$/gm, '')))
+      if (!within.some((place) => path.startsWith(place)))
+        findings.push(`${from}: ${path} is not of the thread that begins in ${entry}`);
+      if (entry === `${player}/worker/worker.ts` && pageOnly.test(text.replace(/^\s*(?:\/\/|\*|\/\*).*$/gm, '')))
         findings.push(`${path}: a worker has no page`);
       for (const { specifier, typeOnly } of importsOf(text))
         if (!typeOnly && specifier.startsWith('.')) visit(normalize(join(dirname(path), specifier)), path);

@@ -74,13 +74,13 @@ async function bundle(outdir: string, entry: string, define: Record<string, stri
 export async function buildConsole(outdir = join(consoleRoot, 'dist')): Promise<Built> {
   await mkdir(join(outdir, 'assets'), { recursive: true });
   const [worker, style] = await Promise.all([
-    bundle(outdir, 'src/player/worker.ts'),
+    bundle(outdir, 'src/player/worker/worker.ts'),
     bundle(outdir, 'src/style/console.css'),
   ]);
   const urls = { PLAYER_WORKER_URL: JSON.stringify(worker.url) };
   const [main, player] = await Promise.all([
     bundle(outdir, 'src/main.ts', urls),
-    bundle(outdir, 'src/player/lucid-player.ts', urls),
+    bundle(outdir, 'src/player/page/lucid-player.ts', urls),
   ]);
   const icon = await readFile(join(consoleRoot, 'src', 'icon.svg'));
   const iconPath = `/assets/icon-${createHash('sha256').update(icon).digest('hex').slice(0, 8)}.svg`;

@@ -60,9 +60,38 @@ test('code of another thread is found, however far away', () => {
   assert.deepEqual(checkRules([thread, within, outside]), []);
   const reaching = { ...within, text: "import { b } from '../front-door/b.ts';" };
   assert.match(checkRules([thread, reaching, outside]).join(), /not of the thread that begins in/);
-  const worker = { path: 'apps/console/src/player/worker.ts', text: "import { c } from './c.ts';" };
-  const page = { path: 'apps/console/src/player/c.ts', text: "document.querySelector('a');" };
-  assert.deepEqual(checkRules([worker, page]), ['apps/console/src/player/c.ts: a worker has no page']);
+});
+
+test('page and worker of the player meet in messages alone, and a worker asks for no page', () => {
+  const at = (path: string, text = '') => ({ path: `apps/console/src/${path}`, text });
+  const worker = at('player/worker/worker.ts', "import { a } from './a.ts';\nimport { b } from '../live/b.ts';");
+  const page = at(
+    'player/page/lucid-player.ts',
+    "import { c } from '../protocol.ts';\nimport { d } from '../../ui/d.ts';",
+  );
+  const sound = [
+    worker,
+    page,
+    at('player/worker/a.ts'),
+    at('player/live/b.ts'),
+    at('player/protocol.ts'),
+    at('ui/d.ts'),
+  ];
+  assert.deepEqual(checkRules(sound), []);
+  const broken: [string, string, RegExp][] = [
+    ['player/worker/a.ts', "document.querySelector('a');", /a worker has no page/],
+    ['player/worker/a.ts', "import { x } from '../page/x.ts';", /page\/x\.ts is not of the thread/],
+    ['player/live/b.ts', "import { x } from '../../ui/x.ts';", /ui\/x\.ts is not of the thread/],
+    ['ui/d.ts', "import { a } from '../player/worker/x.ts';", /worker\/x\.ts is not of the thread/],
+    ['player/protocol.ts', "import { a } from './live/x.ts';", /live\/x\.ts is not of the thread/],
+  ];
+  const others = [at('player/page/x.ts'), at('ui/x.ts'), at('player/worker/x.ts'), at('player/live/x.ts')];
+  for (const [path, text, finding] of broken) {
+    const changed = sound.map((source) => (source.path === at(path).path ? { ...source, text } : source));
+    const findings = checkRules([...changed, ...others]);
+    assert.equal(findings.length, 1, path);
+    assert.match(findings[0]!, finding);
+  }
 });
 
 test('a variable with two readers is found, wherever they are', () => {

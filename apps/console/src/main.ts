@@ -8,7 +8,7 @@ import { sessionPage } from './pages/session.ts';
 import { sessionsPage } from './pages/sessions.ts';
 import { signInPage } from './pages/sign-in.ts';
 import { systemPage } from './pages/system.ts';
-import './player/lucid-player.ts';
+import './player/page/lucid-player.ts';
 import { h } from './ui/dom.ts';
 import type { Page, PageContext } from './ui/page.ts';
 import { interceptLinks, parseRoute, type Route } from './ui/router.ts';

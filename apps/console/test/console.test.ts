@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { PNG } from 'pngjs';
 import { buildConsole } from '../build.ts';
-import type { LucidPlayer } from '../src/player/lucid-player.ts';
+import type { LucidPlayer } from '../src/player/page/lucid-player.ts';
 import { browserMissing, launchBrowser } from './support/browser.ts';
 import {
   type ContractServer,

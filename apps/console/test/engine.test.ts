@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import fc from 'fast-check';
-import type { LoadedChunk } from '../src/player/chunk-store.ts';
-import { type ChunkEntry, ChunkTable } from '../src/player/chunk-table.ts';
-import { Engine, type PictureDecoder, type StoredStates } from '../src/player/engine.ts';
+import type { LoadedChunk } from '../src/player/worker/chunk-store.ts';
+import { type ChunkEntry, ChunkTable } from '../src/player/worker/chunk-table.ts';
+import { Engine, type PictureDecoder, type StoredStates } from '../src/player/worker/engine.ts';
 
 /** A picture that is the list of frames drawn so far: any frame lost, doubled or out of order shows. */
 class ListDecoder implements PictureDecoder<string[]> {

@@ -5,11 +5,11 @@ import { type Frame, FrameWriter, frameKinds, PAYLOAD_HEADER_BYTES } from '@luci
 import { DecodeError } from '@lucid-sessions/wire';
 import fc from 'fast-check';
 import { ApiError } from '../src/api/client.ts';
-import type { LoadedChunk } from '../src/player/chunk-store.ts';
-import { type ChunkEntry, ChunkTable } from '../src/player/chunk-table.ts';
-import { blockBytesMax, type LiveBlock, LiveBlockReader } from '../src/player/live-blocks.ts';
-import { LiveChunks } from '../src/player/live-chunks.ts';
-import { followLive, type LiveSource, type LiveState } from '../src/player/live-feed.ts';
+import { blockBytesMax, type LiveBlock, LiveBlockReader } from '../src/player/live/live-blocks.ts';
+import { LiveChunks } from '../src/player/live/live-chunks.ts';
+import { followLive, type LiveSource, type LiveState } from '../src/player/live/live-feed.ts';
+import type { LoadedChunk } from '../src/player/worker/chunk-store.ts';
+import { type ChunkEntry, ChunkTable } from '../src/player/worker/chunk-table.ts';
 
 const frame = (timeUs: number): Frame => ({
   kind: frameKinds.pdu,

@@ -7,13 +7,13 @@ import { compressState, decompressState, packState, unpackState } from '@lucid-s
 import { captureFrames, readCapture } from '@lucid-sessions/testkit';
 import fc from 'fast-check';
 import { ApiError } from '../src/api/client.ts';
-import { ChunkTable, scaleActivity } from '../src/player/chunk-table.ts';
-import { lastAtOrBefore, mergeEvents } from '../src/player/event-list.ts';
-import { KeyframeCache, stateBytes } from '../src/player/keyframe-cache.ts';
 import { noH264Text } from '../src/player/no-h264.ts';
+import { lastAtOrBefore, mergeEvents } from '../src/player/page/event-list.ts';
 import type { PlayerEvent } from '../src/player/protocol.ts';
-import { ServerPictures } from '../src/player/server-pictures.ts';
-import { WebmClusters, webmHeader } from '../src/player/webm.ts';
+import { ChunkTable, scaleActivity } from '../src/player/worker/chunk-table.ts';
+import { KeyframeCache, stateBytes } from '../src/player/worker/keyframe-cache.ts';
+import { ServerPictures } from '../src/player/worker/server-pictures.ts';
+import { WebmClusters, webmHeader } from '../src/player/worker/webm.ts';
 import { capturesDirectory } from './support/recording.ts';
 
 const chunk = (sequence: number, startSeconds: number, seconds: number, bytes = 100) => ({

@@ -9,7 +9,7 @@ import { captureFrames, channelPdus, peersMissing, readCapture, skipUnlessPeers 
 import { encode } from '@lucid-sessions/wire';
 import type { Browser, Page } from 'playwright-core';
 import { buildConsole } from '../build.ts';
-import type { LucidPlayer } from '../src/player/lucid-player.ts';
+import type { LucidPlayer } from '../src/player/page/lucid-player.ts';
 import { browserMissing, launchBrowser } from './support/browser.ts';
 import { type ContractServer, completedSession, makeToken, startContractServer } from './support/contract-server.ts';
 import { capturesDirectory, sealFrames, type TimedFrame } from './support/recording.ts';

@@ -8,8 +8,8 @@ import { readClaims } from '../src/api/credentials.ts';
 import { auditDetails } from '../src/pages/audit.ts';
 import { readForm } from '../src/pages/create.ts';
 import { amountOf } from '../src/pages/system.ts';
-import { noteText, playerEventOf } from '../src/player/event-text.ts';
-import { type CheckedChunks, verdictsOf, verdictsUnknown } from '../src/player/verdicts.ts';
+import { noteText, playerEventOf } from '../src/player/worker/event-text.ts';
+import { type CheckedChunks, verdictsOf, verdictsUnknown } from '../src/player/worker/verdicts.ts';
 import {
   formatBytes,
   formatClock,

@@ -3,7 +3,7 @@ import { isPermitted, type Permission } from '@lucid-sessions/contract/roles';
 import { outcomeText, standingOf } from '@lucid-sessions/contract/standing';
 import { type ApiClient, ApiError, type Command } from '../api/client.ts';
 import type { Chunk, Facts, Session } from '../api/types.ts';
-import type { LucidPlayer } from '../player/lucid-player.ts';
+import type { LucidPlayer } from '../player/page/lucid-player.ts';
 import type { Verdict } from '../player/protocol.ts';
 import { askToDestroy } from '../ui/destroy-dialog.ts';
 import { type Child, fill, h } from '../ui/dom.ts';

@@ -9,8 +9,8 @@ import {
   unpackState,
 } from '@lucid-sessions/recording/session-index';
 import { type Crypto, DecodeError } from '@lucid-sessions/wire';
-import { type ApiClient, query } from '../api/client.ts';
-import type { Facts, Pagination } from '../api/types.ts';
+import { type ApiClient, query } from '../../api/client.ts';
+import type { Facts, Pagination } from '../../api/types.ts';
 import type { StoredStates } from './engine.ts';
 import type { KeyframePlace } from './keyframe-cache.ts';
 

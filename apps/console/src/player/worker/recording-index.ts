@@ -1,10 +1,10 @@
 import { isPermitted } from '@lucid-sessions/contract/roles';
 import type { IndexEvent } from '@lucid-sessions/recording/session-index';
-import { type ApiClient, ApiError, query } from '../api/client.ts';
-import { readClaims } from '../api/credentials.ts';
-import type { Facts, Pagination } from '../api/types.ts';
+import { type ApiClient, ApiError, query } from '../../api/client.ts';
+import { readClaims } from '../../api/credentials.ts';
+import type { Facts, Pagination } from '../../api/types.ts';
+import type { PlayerEvent } from '../protocol.ts';
 import { playerEventOf } from './event-text.ts';
-import type { PlayerEvent } from './protocol.ts';
 
 const pageSize = 10_000;
 /** What the list holds at most: a tab's memory must not grow with the recording. */

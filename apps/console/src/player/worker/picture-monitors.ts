@@ -1,6 +1,6 @@
 import { bounds, intersect, isEmpty, type Screen } from '@lucid-sessions/graphics';
 import { aroundMonitors } from '@lucid-sessions/rdp';
-import type { PlayerMonitors } from './protocol.ts';
+import type { PlayerMonitors } from '../protocol.ts';
 
 /** Monitors as parts of the picture, whose corner is that of the desktop around them. Of one alone nothing is told. */
 export function monitorsOfPicture({ monitors, width, height, pixels }: Screen): PlayerMonitors {

@@ -1,6 +1,6 @@
-import { fill, h } from '../ui/dom.ts';
-import { formatClock, formatMoment, spokenDuration } from '../ui/format.ts';
-import type { PlayerEvent } from './protocol.ts';
+import { fill, h } from '../../ui/dom.ts';
+import { formatClock, formatMoment, spokenDuration } from '../../ui/format.ts';
+import type { PlayerEvent } from '../protocol.ts';
 
 /** Pictures kept for the preview; further ones replace their nearest neighbour. */
 const thumbnailsMax = 160;

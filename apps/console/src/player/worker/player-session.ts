@@ -1,16 +1,8 @@
 import { type SessionKeys, webCrypto } from '@lucid-sessions/evidence';
 import type { Rectangle } from '@lucid-sessions/graphics';
-import { ApiClient, query } from '../api/client.ts';
-import type { Chunk } from '../api/types.ts';
-import { ChunkStore } from './chunk-store.ts';
-import { type ChunkEntry, ChunkTable, scaleActivity } from './chunk-table.ts';
-import { type ChunkLoader, Engine } from './engine.ts';
-import { EvidenceCheck } from './evidence-check.ts';
-import { markedCopy } from './imported-mark.ts';
-import { LiveView } from './live-view.ts';
-import { Painter } from './painter.ts';
-import { Picture, type PictureState } from './picture.ts';
-import { monitorsOfPicture } from './picture-monitors.ts';
+import { ApiClient, query } from '../../api/client.ts';
+import type { Chunk } from '../../api/types.ts';
+import { LiveView } from '../live/live-view.ts';
 import type {
   FromWorker,
   PlaybackState,
@@ -19,7 +11,15 @@ import type {
   PlayerSource,
   ToWorker,
   Verdict,
-} from './protocol.ts';
+} from '../protocol.ts';
+import { ChunkStore } from './chunk-store.ts';
+import { type ChunkEntry, ChunkTable, scaleActivity } from './chunk-table.ts';
+import { type ChunkLoader, Engine } from './engine.ts';
+import { EvidenceCheck } from './evidence-check.ts';
+import { markedCopy } from './imported-mark.ts';
+import { Painter } from './painter.ts';
+import { Picture, type PictureState } from './picture.ts';
+import { monitorsOfPicture } from './picture-monitors.ts';
 import { noIndexText, RecordingIndex } from './recording-index.ts';
 import { type Asked, ServerPictures } from './server-pictures.ts';
 import { SoundOut } from './sound-out.ts';

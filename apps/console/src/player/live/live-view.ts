@@ -1,7 +1,7 @@
 import type { SessionStatus } from '@lucid-sessions/contract';
-import { type ApiClient, query } from '../api/client.ts';
-import type { ChunkTable } from './chunk-table.ts';
-import type { ChunkLoader } from './engine.ts';
+import { type ApiClient, query } from '../../api/client.ts';
+import type { ChunkTable } from '../worker/chunk-table.ts';
+import type { ChunkLoader } from '../worker/engine.ts';
 import { LiveChunks } from './live-chunks.ts';
 import { followLive, type LiveState } from './live-feed.ts';
 

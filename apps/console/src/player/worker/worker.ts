@@ -1,6 +1,7 @@
 /** The decode worker: one recording at a time, asked for by message. */
+
+import type { FromWorker, ToWorker } from '../protocol.ts';
 import { PlayerSession } from './player-session.ts';
-import type { FromWorker, ToWorker } from './protocol.ts';
 
 interface WorkerScope {
   postMessage(message: FromWorker, transfer: Transferable[]): void;

@@ -1,7 +1,7 @@
-import { type Child, fill, h, setText } from '../ui/dom.ts';
-import { formatMoment } from '../ui/format.ts';
-import { type IconName, icon } from '../ui/icons.ts';
-import type { PlayerEvent } from './protocol.ts';
+import { type Child, fill, h, setText } from '../../ui/dom.ts';
+import { formatMoment } from '../../ui/format.ts';
+import { type IconName, icon } from '../../ui/icons.ts';
+import type { PlayerEvent } from '../protocol.ts';
 
 const rowHeight = 34;
 const overscanRows = 6;

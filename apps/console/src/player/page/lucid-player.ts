@@ -1,13 +1,8 @@
-import { fill, h, setText } from '../ui/dom.ts';
-import { offerDownload } from '../ui/download.ts';
-import { formatClock, formatMoment } from '../ui/format.ts';
-import { type IconName, icon } from '../ui/icons.ts';
-import { EventList, mergeEvents } from './event-list.ts';
-import { ExportSink } from './export-sink.ts';
-import { helpDialog } from './help-dialog.ts';
-import { MonitorsView } from './monitors-view.ts';
-import { isH264Missing, noH264Text } from './no-h264.ts';
-import { playerSheet } from './player-style.ts';
+import { fill, h, setText } from '../../ui/dom.ts';
+import { offerDownload } from '../../ui/download.ts';
+import { formatClock, formatMoment } from '../../ui/format.ts';
+import { type IconName, icon } from '../../ui/icons.ts';
+import { isH264Missing, noH264Text } from '../no-h264.ts';
 import {
   type FromWorker,
   type PlaybackState,
@@ -15,7 +10,12 @@ import {
   type PlayerSource,
   ratesAllowed,
   type ToWorker,
-} from './protocol.ts';
+} from '../protocol.ts';
+import { EventList, mergeEvents } from './event-list.ts';
+import { ExportSink } from './export-sink.ts';
+import { helpDialog } from './help-dialog.ts';
+import { MonitorsView } from './monitors-view.ts';
+import { playerSheet } from './player-style.ts';
 import { SoundPlayer } from './sound-player.ts';
 import { Timeline } from './timeline.ts';
 import { VerdictList } from './verdict-list.ts';

@@ -1,4 +1,4 @@
-import { h } from '../ui/dom.ts';
+import { h } from '../../ui/dom.ts';
 
 const keys: readonly (readonly [string, string])[] = [
   ['Space or K', 'Play and pause'],

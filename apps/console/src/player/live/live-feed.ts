@@ -1,4 +1,4 @@
-import { ApiError } from '../api/client.ts';
+import { ApiError } from '../../api/client.ts';
 import { LiveBlockReader } from './live-blocks.ts';
 import type { LiveChunks } from './live-chunks.ts';
 

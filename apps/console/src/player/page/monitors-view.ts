@@ -1,5 +1,5 @@
-import { fill, h, svg } from '../ui/dom.ts';
-import type { PlayerMonitors } from './protocol.ts';
+import { fill, h, svg } from '../../ui/dom.ts';
+import type { PlayerMonitors } from '../protocol.ts';
 
 /** Of an outline and its number, in thousandths of the desktop's longer side. */
 const strokePermille = 2;

@@ -1,6 +1,6 @@
+import { noVideoText } from '../no-h264.ts';
 import type { Engine } from './engine.ts';
 import { markImported } from './imported-mark.ts';
-import { noVideoText } from './no-h264.ts';
 import { Painter } from './painter.ts';
 import type { Picture, PictureState } from './picture.ts';
 import { WebmClusters, type WebmTrack, webmHeader } from './webm.ts';

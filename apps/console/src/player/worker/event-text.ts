@@ -1,7 +1,7 @@
 import type { GatewayNote } from '@lucid-sessions/recording';
 import type { IndexEvent } from '@lucid-sessions/recording/session-index';
-import { formatBytes } from '../ui/format.ts';
-import type { PlayerEvent } from './protocol.ts';
+import { formatBytes } from '../../ui/format.ts';
+import type { PlayerEvent } from '../protocol.ts';
 
 type Monitor = Extract<IndexEvent, { kind: 'monitors' }>['monitors'][number];
 

@@ -1,4 +1,4 @@
-import { offerDownload } from '../ui/download.ts';
+import { offerDownload } from '../../ui/download.ts';
 
 interface SaveFile {
   write(data: Uint8Array<ArrayBuffer>): Promise<void>;

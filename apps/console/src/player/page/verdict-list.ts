@@ -1,7 +1,7 @@
-import { fill, h } from '../ui/dom.ts';
-import { humanise } from '../ui/format.ts';
-import { type IconName, icon } from '../ui/icons.ts';
-import type { Verdict, VerdictTone } from './protocol.ts';
+import { fill, h } from '../../ui/dom.ts';
+import { humanise } from '../../ui/format.ts';
+import { type IconName, icon } from '../../ui/icons.ts';
+import type { Verdict, VerdictTone } from '../protocol.ts';
 
 const marks: Record<VerdictTone, IconName> = { good: 'check', warn: 'wait', bad: 'cross', unknown: 'question' };
 

@@ -1,6 +1,6 @@
-import type { LoadedChunk } from './chunk-store.ts';
-import type { ChunkEntry, ChunkTable } from './chunk-table.ts';
-import type { ChunkLoader } from './engine.ts';
+import type { LoadedChunk } from '../worker/chunk-store.ts';
+import type { ChunkEntry, ChunkTable } from '../worker/chunk-table.ts';
+import type { ChunkLoader } from '../worker/engine.ts';
 import type { LiveBlock } from './live-blocks.ts';
 
 /** What a frame costs beside its bytes, about. */

@@ -13,10 +13,10 @@ import {
 } from '@lucid-sessions/evidence';
 import { portableDecompressor } from '@lucid-sessions/recording';
 import { type Crypto, equalBytes } from '@lucid-sessions/wire';
-import { type ApiClient, ApiError } from '../api/client.ts';
+import { type ApiClient, ApiError } from '../../api/client.ts';
+import type { Verdict } from '../protocol.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import type { ChunkTable } from './chunk-table.ts';
-import type { Verdict } from './protocol.ts';
 import { type CheckedChunks, importedText, verdictsOf, verdictsUnknown } from './verdicts.ts';
 
 /** Records, leaves and proofs of a session are small; a longer answer is not what was asked for. */

@@ -9,8 +9,8 @@ import {
 } from '@lucid-sessions/graphics';
 import type { SoundPiece } from '@lucid-sessions/rdp/sound';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
+import { isH264Missing } from '../no-h264.ts';
 import type { PictureDecoder } from './engine.ts';
-import { isH264Missing } from './no-h264.ts';
 
 export type PictureState = SessionSnapshot;
 

@@ -1,4 +1,4 @@
-import { ApiError } from '../api/client.ts';
+import { ApiError } from '../../api/client.ts';
 
 /** Between two requests, whatever is asked for: dragging the slider must not use up what the API allows. */
 const paceMs = 250;

@@ -1,5 +1,5 @@
 import { isMostlyOneColour, replayText, type Verdicts, type VerificationReport } from '@lucid-sessions/evidence';
-import type { Verdict, VerdictTone } from './protocol.ts';
+import type { Verdict, VerdictTone } from '../protocol.ts';
 
 /** How far the chunk files themselves were looked at. */
 export interface CheckedChunks {

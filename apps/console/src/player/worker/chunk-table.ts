@@ -1,4 +1,4 @@
-import type { Chunk } from '../api/types.ts';
+import type { Chunk } from '../../api/types.ts';
 
 /** Where one chunk stands in the recording. */
 export interface ChunkEntry {
