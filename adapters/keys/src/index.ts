@@ -14,4 +14,5 @@ export {
   type WrapErrorCode,
   wrapDek,
 } from './key-wrappers.ts';
+export { LocalSeal } from './secret-seal.ts';
 export { VAULT_TRANSIT_SCHEME, VaultTransit, type VaultTransitOptions } from './vault-transit.ts';

@@ -38,8 +38,8 @@ export class KeyError extends Error {
 
 /** A key as the CLI lists it. Secrets have no field here. */
 export interface KeyInfo {
-  purpose: 'identity' | 'log' | 'local';
-  /** Identity: SHA-256 of the public key's SPKI. Log: the vkey's hash. Local: fingerprint of the secret. */
+  purpose: 'identity' | 'log' | 'local' | 'secrets';
+  /** Identity: SHA-256 of the public key's SPKI. Log: the vkey's hash. Local, secrets: fingerprint of the secret. */
   keyId: string;
   /** `ed25519:…`, a vkey, or null for secrets. */
   publicKey: string | null;
@@ -55,8 +55,18 @@ export interface LocalKey {
   bytes: Uint8Array;
 }
 
-const LOCAL_PREFIX = 'lucid-local-key-1:';
-const LOCAL_DOMAIN = utf8('lucid-sessions/v1/local-key-id\0');
+/** What the file of a symmetric key begins with, how its name is derived, and what it is called in messages. */
+const LOCAL = {
+  prefix: 'lucid-local-key-1:',
+  domain: utf8('lucid-sessions/v1/local-key-id\0'),
+  what: 'local wrapping key',
+};
+const SECRETS = {
+  prefix: 'lucid-secrets-key-1:',
+  domain: utf8('lucid-sessions/v1/secrets-key-id\0'),
+  what: 'key of sealed secrets',
+};
+type SymmetricKind = typeof LOCAL;
 
 /** Refuses a secret anyone but its owner may read. */
 async function checkMode(path: string): Promise<void> {
@@ -89,21 +99,17 @@ function rawPublicKey(key: KeyObject): Uint8Array {
   return new Uint8Array(createPublicKey(key).export({ format: 'der', type: 'spki' })).slice(-32);
 }
 
-/** What names a local key without telling it. */
-function localKeyId(bytes: Uint8Array): string {
-  return toHex(sha256(LOCAL_DOMAIN, bytes)).slice(0, 16);
-}
-
-function parseLocalKey(text: string, path: string): LocalKey {
-  if (!text.startsWith(LOCAL_PREFIX)) throw new KeyError('malformed', `${path} is not a local wrapping key`);
-  const bytes = fromBase64(text.slice(LOCAL_PREFIX.length).trim(), 'local key');
+/** Named without being told. */
+function parseSymmetric({ prefix, domain, what }: SymmetricKind, text: string, path: string): LocalKey {
+  if (!text.startsWith(prefix)) throw new KeyError('malformed', `${path} is not a ${what}`);
+  const bytes = fromBase64(text.slice(prefix.length).trim(), what);
   if (bytes.length !== 32) throw new KeyError('malformed', `${path} does not hold 32 bytes`);
-  return { keyId: localKeyId(bytes), bytes };
+  return { keyId: toHex(sha256(domain, bytes)).slice(0, 16), bytes };
 }
 
 /**
  * The recorder's keys, each in a file of mode 600 in a directory of mode 700: `identity.pem` and `log.pem` (Ed25519,
- * PKCS #8), `local.key` (32 bytes that wrap DEKs), `retired/` with public halves of old identities and old local keys.
+ * PKCS #8), `local.key` (32 bytes that wrap DEKs), `secrets.key` (32 bytes that seal credentials), `retired/` with public halves of old identities and old local keys.
  * A key is durable before it is used once.
  */
 export class KeyDirectory {
@@ -152,10 +158,19 @@ export class KeyDirectory {
     };
   }
 
+  #symmetric(name: string, kind: SymmetricKind): Promise<LocalKey> {
+    const create = (): string => `${kind.prefix}${toBase64(nodeCrypto.randomBytes(32))}\n`;
+    return this.#loadOrCreate(name, create, (text, path) => parseSymmetric(kind, text, path));
+  }
+
   /** Wraps DEKs where no outside recipient is configured. Made at first use. */
   async localKey(): Promise<LocalKey> {
-    const create = (): string => `${LOCAL_PREFIX}${toBase64(nodeCrypto.randomBytes(32))}\n`;
-    return this.#loadOrCreate('local.key', create, parseLocalKey);
+    return this.#symmetric('local.key', LOCAL);
+  }
+
+  /** Seals credentials while they are good (`LocalSeal`). Made at first use. */
+  async secretsKey(): Promise<LocalKey> {
+    return this.#symmetric('secrets.key', SECRETS);
   }
 
   async #retired(): Promise<string[]> {
@@ -171,7 +186,7 @@ export class KeyDirectory {
     const keys = [await this.localKey()];
     for (const name of (await this.#retired()).filter((file) => file.endsWith('.key'))) {
       const path = join(this.#path, 'retired', name);
-      keys.push(parseLocalKey((await readSecret(path)) ?? '', path));
+      keys.push(parseSymmetric(LOCAL, (await readSecret(path)) ?? '', path));
     }
     return keys;
   }
@@ -194,7 +209,7 @@ export class KeyDirectory {
   /** A new local key. The old one stays until every wrap under it was made again (`dropLocalKey`). */
   async rotateLocalKey(): Promise<{ before: string; after: string }> {
     const before = await this.localKey();
-    await this.#retire(`local-${before.keyId}.key`, `${LOCAL_PREFIX}${toBase64(before.bytes)}\n`);
+    await this.#retire(`local-${before.keyId}.key`, `${LOCAL.prefix}${toBase64(before.bytes)}\n`);
     await this.#remove('local.key');
     return { before: before.keyId, after: (await this.localKey()).keyId };
   }
@@ -243,6 +258,9 @@ export class KeyDirectory {
     const local = await this.#info('local.key');
     if (local !== null)
       add({ purpose: 'local', keyId: (await this.localKey()).keyId, publicKey: null, retired: false }, local);
+    const secrets = await this.#info('secrets.key');
+    if (secrets !== null)
+      add({ purpose: 'secrets', keyId: (await this.secretsKey()).keyId, publicKey: null, retired: false }, secrets);
     for (const name of await this.#retired()) {
       const createdAt = (await this.#info(join('retired', name))) ?? new Date(0);
       const [, purpose, keyId = ''] = /^(identity|local)-([0-9a-f]+)\./.exec(name) ?? [];

@@ -24,6 +24,7 @@ import {
   AgeWrapper,
   KeyDirectory,
   KeyError,
+  LocalSeal,
   LocalUnwrapper,
   LocalWrapper,
   rewrapDek,
@@ -40,6 +41,40 @@ const fresh = (): string => {
   return join(folder, `keys-${made}`);
 };
 const codeOf = (code: string) => (error: unknown) => error instanceof KeyError && error.code === code;
+
+describe('sealed secrets', () => {
+  it('open under their name and key alone, whatever is done to them', async () => {
+    const path = fresh();
+    const seal = new LocalSeal(await (await KeyDirectory.open(path)).secretsKey());
+    const secret = new TextEncoder().encode('pässword of the target');
+    const sealed = await seal.seal('session-1 target', secret);
+    assert.deepEqual(
+      await new LocalSeal(await (await KeyDirectory.open(path)).secretsKey()).open('session-1 target', sealed),
+      secret,
+    );
+    assert.notDeepEqual(await seal.seal('session-1 target', secret), sealed);
+    assert.equal(Buffer.from(sealed).includes(Buffer.from(secret)), false);
+    assert.equal(await seal.open('session-2 target', sealed), null);
+    const other = new LocalSeal(await (await KeyDirectory.open(fresh())).secretsKey());
+    assert.equal(await other.open('session-1 target', sealed), null);
+    for (const length of [0, 11, 12, 27, sealed.length - 1])
+      assert.equal(await seal.open('session-1 target', sealed.subarray(0, length)), null);
+    for (const at of [0, 12, sealed.length - 1]) {
+      const bent = sealed.slice();
+      bent[at]! ^= 1;
+      assert.equal(await seal.open('session-1 target', bent), null);
+    }
+  });
+
+  it('have a key of their own, which the list of keys names and never shows', async () => {
+    const keys = await KeyDirectory.open(fresh());
+    const [secrets, local] = [await keys.secretsKey(), await keys.localKey()];
+    assert.notDeepEqual(secrets.bytes, local.bytes);
+    const listed = (await keys.list('log.example/a')).find(({ purpose }) => purpose === 'secrets');
+    assert.equal(listed?.keyId, secrets.keyId);
+    assert.equal(listed?.publicKey, null);
+  });
+});
 
 describe('key directory', () => {
   it('makes each key once, for its owner only', async () => {

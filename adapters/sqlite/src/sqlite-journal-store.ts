@@ -10,6 +10,8 @@ const migrations = [
      PRIMARY KEY (session_id, position)) WITHOUT ROWID;
    CREATE TABLE receipts (session_id TEXT NOT NULL, backend TEXT NOT NULL, document TEXT NOT NULL,
      PRIMARY KEY (session_id, backend)) WITHOUT ROWID;`,
+  `CREATE TABLE sealed (session_id TEXT NOT NULL, name TEXT NOT NULL, sealed BLOB NOT NULL,
+     PRIMARY KEY (session_id, name)) WITHOUT ROWID;`,
 ];
 
 /** More facts than any honest session has; a loop in a recorder must not fill the disk. */
@@ -94,6 +96,32 @@ export class SqliteJournalStore implements JournalStore {
       this.#database
         .all('SELECT document FROM receipts WHERE session_id = ? ORDER BY backend', sessionId)
         .map((row) => JSON.parse(String(row.document)) as AnchorReceipt),
+    );
+  }
+
+  async putSealed(sessionId: string, name: string, sealed: Uint8Array): Promise<void> {
+    await guardedSql(() =>
+      this.#database.run(
+        'INSERT OR REPLACE INTO sealed (session_id, name, sealed) VALUES (?, ?, ?)',
+        sessionId,
+        name,
+        sealed,
+      ),
+    );
+  }
+
+  async getSealed(sessionId: string, name: string): Promise<Uint8Array | null> {
+    return guardedSql(() => {
+      const row = this.#database.get('SELECT sealed FROM sealed WHERE session_id = ? AND name = ?', sessionId, name);
+      return row === undefined ? null : new Uint8Array(row.sealed as Uint8Array);
+    });
+  }
+
+  async dropSealed(sessionId: string, name?: string): Promise<void> {
+    await guardedSql(() =>
+      name === undefined
+        ? this.#database.run('DELETE FROM sealed WHERE session_id = ?', sessionId)
+        : this.#database.run('DELETE FROM sealed WHERE session_id = ? AND name = ?', sessionId, name),
     );
   }
 

@@ -73,6 +73,9 @@ const journalMethods = {
   listFacts: true,
   putReceipt: true,
   listReceipts: true,
+  putSealed: true,
+  getSealed: true,
+  dropSealed: true,
   dispose: true,
 } satisfies Record<keyof JournalStore, true>;
 

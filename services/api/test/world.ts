@@ -17,7 +17,7 @@ import {
 } from '@lucid-sessions/contract';
 import { formatNoteKey, formatPublicKey, parsePolicy } from '@lucid-sessions/evidence';
 import { FsChunkStore } from '@lucid-sessions/files';
-import { KeyDirectory, LocalUnwrapper, LocalWrapper, unwrapDek } from '@lucid-sessions/keys';
+import { KeyDirectory, LocalSeal, LocalUnwrapper, LocalWrapper, unwrapDek } from '@lucid-sessions/keys';
 import { EmbeddedLog, embeddedLogPort } from '@lucid-sessions/log';
 import { nodeCrypto } from '@lucid-sessions/node';
 import { createPipelineService } from '@lucid-sessions/pipeline';
@@ -160,6 +160,7 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
       ],
       queue: new SqliteJobQueue(':memory:'),
       journal: new SqliteJournalStore(':memory:'),
+      seal: new LocalSeal(await keys.secretsKey()),
       nowUs,
       random: () => 0,
       newId: randomUUID,

@@ -12,7 +12,7 @@ import { logEntry } from '@lucid-sessions/evidence';
 import type { KeyedQueue } from '@lucid-sessions/kit';
 import type { AttemptAudit } from './attempt-audit.ts';
 import type { PipelineLimits } from './config.ts';
-import type { Anchor, JobQueue, Journal, JournalStore, TransparencyLog } from './ports.ts';
+import type { Anchor, JobQueue, Journal, JournalStore, SecretSeal, TransparencyLog } from './ports.ts';
 import type { Reservations } from './reservations.ts';
 import {
   type Effect,
@@ -32,6 +32,8 @@ export interface PipelineDeps {
   anchors: readonly Anchor[];
   queue: JobQueue;
   journal: JournalStore;
+  /** Credentials are kept under it. */
+  seal: SecretSeal;
   /** µs since 1970. */
   nowUs: () => number;
   /** 0 ≤ x < 1. */

@@ -91,6 +91,16 @@ export interface Journal {
   imported: boolean;
 }
 
+/**
+ * Seals short secrets at rest, under a key of its own. What was sealed under one name does not open under another: beside another
+ * session it is worth nothing.
+ */
+export interface SecretSeal {
+  seal(name: string, secret: Uint8Array): Promise<Uint8Array>;
+  /** Null: it was sealed under another name, or by a key that is gone. */
+  open(name: string, sealed: Uint8Array): Promise<Uint8Array | null>;
+}
+
 export interface JournalStore {
   get(sessionId: string): Promise<Journal | null>;
   put(journal: Journal): Promise<void>;
@@ -100,6 +110,11 @@ export interface JournalStore {
   listFacts(sessionId: string): Promise<RecordingFact[]>;
   putReceipt(sessionId: string, receipt: AnchorReceipt): Promise<void>;
   listReceipts(sessionId: string): Promise<AnchorReceipt[]>;
+  /** A secret of the session, under the `SecretSeal`. Replaces the one of this name. */
+  putSealed(sessionId: string, name: string, sealed: Uint8Array): Promise<void>;
+  getSealed(sessionId: string, name: string): Promise<Uint8Array | null>;
+  /** Forgets one of the session's secrets, or without a name all of them. */
+  dropSealed(sessionId: string, name?: string): Promise<void>;
   dispose(): Promise<void>;
 }
 

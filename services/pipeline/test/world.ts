@@ -16,6 +16,7 @@ import {
   type Route,
 } from '@lucid-sessions/contract';
 import { FsChunkStore } from '@lucid-sessions/files';
+import { LocalSeal } from '@lucid-sessions/keys';
 import {
   type Anchor,
   createPipelineService,
@@ -171,6 +172,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
     anchors,
     queue: fused(new SqliteJobQueue(join(path, 'jobs.db')), fuse, ['enqueue']),
     journal: fused(new SqliteJournalStore(join(path, 'journal.db')), fuse),
+    seal: new LocalSeal({ keyId: 'test', bytes: new Uint8Array(32).fill(7) }),
     nowUs,
     random: () => 0,
     newId: () => `new-${++count}`,

@@ -17,7 +17,7 @@ import {
 import { parsePolicy, replayFields } from '@lucid-sessions/evidence';
 import { type ChunkDisk, FileReserve, withReserve } from '@lucid-sessions/files';
 import { SessionIndexes } from '@lucid-sessions/indexer';
-import { KeyDirectory, KeyLock, type VaultTransit } from '@lucid-sessions/keys';
+import { KeyDirectory, KeyLock, LocalSeal, type VaultTransit } from '@lucid-sessions/keys';
 import { type Environment, readInteger, readText, readUrl } from '@lucid-sessions/kit';
 import { embeddedLogPort, logFileReader } from '@lucid-sessions/log';
 import { h264Missing, indexerPlatform, nodeCrypto, nodeDecompressor, ownH264Decoder } from '@lucid-sessions/node';
@@ -304,6 +304,7 @@ class Composer {
         await this.#file(this.#directory.pipelineJournal, (path) => this.#sqlite.journal(path)),
         reserve,
       ),
+      seal: new LocalSeal(await directory.secretsKey()),
       nowUs,
       random: Math.random,
       newId: randomUUID,

@@ -43,4 +43,21 @@ export function journalStoreSuite(name: string, open: () => Promise<JournalStore
     );
     await store.dispose();
   });
+  test(`${name}: sealed secrets are of one session and name, and are forgotten`, async () => {
+    const store = await open();
+    const sealed = Uint8Array.of(1, 2, 3);
+    assert.equal(await store.getSealed('s1', 'target'), null);
+    await store.putSealed('s1', 'target', Uint8Array.of(9));
+    await store.putSealed('s1', 'target', sealed);
+    await store.putSealed('s1', 'gateway', Uint8Array.of(4));
+    await store.putSealed('s2', 'target', Uint8Array.of(5));
+    assert.deepEqual(await store.getSealed('s1', 'target'), sealed);
+    await store.dropSealed('s1', 'target');
+    assert.equal(await store.getSealed('s1', 'target'), null);
+    assert.deepEqual(await store.getSealed('s1', 'gateway'), Uint8Array.of(4));
+    await store.dropSealed('s1');
+    assert.equal(await store.getSealed('s1', 'gateway'), null);
+    assert.deepEqual(await store.getSealed('s2', 'target'), Uint8Array.of(5));
+    await store.dispose();
+  });
 }
