@@ -83,6 +83,20 @@ export class BerReader {
     return value;
   }
 
+  /** An integer of two's complement within 32 bits, as the unsigned number with the same bits (NTSTATUS). */
+  status(reader: Reader): number {
+    const content = this.enter(reader, ASN1_INTEGER);
+    const size = content.remaining;
+    // A positive one may have a zero in front.
+    if (!(size >= 1 && size <= 5) || (size === 5 && content.u8() !== 0))
+      throw content.error('unsupported', `BER integer of ${size} bytes`);
+    const isNegative = size < 5 && (content.peekU8() & 0x80) !== 0;
+    let value = isNegative ? -1 : 0;
+    while (content.remaining > 0) value = (value << 8) | content.u8();
+    this.#note(size, berStatusSize(value));
+    return value >>> 0;
+  }
+
   boolean(reader: Reader): number {
     const content = this.enter(reader, ASN1_BOOLEAN);
     const value = content.u8();
@@ -101,6 +115,12 @@ export function berIntegerSize(value: number): number {
   if (value < 0x8000) return 2;
   if (value < 0x800000) return 3;
   return value < 0x80000000 ? 4 : 5;
+}
+
+/** Bytes of the shortest two's complement form of 32 bits. */
+function berStatusSize(value: number): number {
+  const bits = 33 - Math.clz32(value < 0 ? ~value : value);
+  return Math.ceil(bits / 8);
 }
 
 /**
@@ -137,6 +157,14 @@ export class BerWriter {
       const form = this.#form();
       const size = form > 0 && value < 256 ** form ? form : berIntegerSize(value);
       for (let i = size - 1; i >= 0; i -= 1) inner.u8(Math.floor(value / 256 ** i) & 0xff);
+    });
+  }
+
+  status(writer: Writer, value: number): void {
+    this.element(writer, ASN1_INTEGER, (inner) => {
+      const size = this.#form() || berStatusSize(value | 0);
+      if (size === 5) inner.u8(0);
+      for (let i = Math.min(size, 4) - 1; i >= 0; i -= 1) inner.u8((value >>> (8 * i)) & 0xff);
     });
   }
 

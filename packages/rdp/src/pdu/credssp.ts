@@ -12,6 +12,7 @@ export interface TsRequest {
   /** Encrypted TSCredentials; secret even so. */
   authInfo?: Uint8Array;
   pubKeyAuth?: Uint8Array;
+  /** NTSTATUS or SSPI code, as an unsigned number; a signed INTEGER on the wire. */
   errorCode?: number;
   clientNonce?: Uint8Array;
   /** BER forms of the peer where they aren't DER. */
@@ -72,7 +73,7 @@ export const tsRequest: Codec<TsRequest> = {
       value.pubKeyAuth = ber.octets(inner);
     });
     field(ber, content, 4, (inner) => {
-      value.errorCode = ber.integer(inner);
+      value.errorCode = ber.status(inner);
     });
     field(ber, content, 5, (inner) => {
       value.clientNonce = ber.octets(inner);
@@ -89,7 +90,7 @@ export const tsRequest: Codec<TsRequest> = {
       if (negoTokens) ber.element(out, context(1), (inner) => writeNegoTokens(ber, inner, negoTokens));
       if (authInfo) ber.element(out, context(2), (inner) => ber.octets(inner, authInfo));
       if (pubKeyAuth) ber.element(out, context(3), (inner) => ber.octets(inner, pubKeyAuth));
-      if (errorCode !== undefined) ber.element(out, context(4), (inner) => ber.integer(inner, errorCode));
+      if (errorCode !== undefined) ber.element(out, context(4), (inner) => ber.status(inner, errorCode));
       if (clientNonce) ber.element(out, context(5), (inner) => ber.octets(inner, clientNonce));
     });
   },

@@ -1,0 +1,287 @@
+import { DecodeError, encode } from '@lucid-sessions/wire';
+import { type TsRequest, tsRequest } from '../pdu/credssp.ts';
+import { concat, type Step } from '../sequence/frames.ts';
+import { clientBinding, credsspVersion, hasNonce, NONCE_BYTES, serverBinding } from './credssp-binding.ts';
+import { type LogonProblem, logonProblemOf, statusText } from './logon-status.ts';
+import { NtlmClient, type NtlmClientOptions } from './ntlm-client.ts';
+import { isNtlm } from './ntlm-messages.ts';
+import type { NtlmSealing } from './ntlm-sealing.ts';
+import { RequestStream } from './request-stream.ts';
+import { Mechanism, mechTypesDer, NegState, type NegTokenResp, readSpnego, spnegoBytes } from './spnego.ts';
+import { sameSecret } from './text.ts';
+import { CredentialType, tsCredentials } from './ts-credentials.ts';
+
+export interface CredSspClientOptions extends NtlmClientOptions {
+  /** Content of the SubjectPublicKey BIT STRING of the target's certificate. */
+  publicKey: Uint8Array;
+  /** NTLM as it is (mstsc, all of Windows), or inside SPNEGO. */
+  envelope: 'raw' | 'spnego';
+  /** HYBRID_EX was chosen: the target ends with its EARLY_USER_AUTH_RESULT. */
+  earlyAuthorization: boolean;
+  /** Logs on without handing the password over. */
+  restrictedAdmin: boolean;
+  /** CredSSP versions below are refused. */
+  minimumVersion: number;
+}
+
+/** What is waited for. */
+export type CredSspClientState =
+  | 'idle'
+  | 'challenge'
+  /** SPNEGO's last word, before anything is sealed. */
+  | 'completion'
+  | 'publicKey'
+  | 'authorization'
+  | 'done'
+  | 'ended';
+
+export type CredSspClientEvent =
+  /** The target knows who logs on and has the credentials; RDP goes on. `version`: the target's. */
+  | { kind: 'loggedOn'; envelope: 'raw' | 'spnego'; version: number }
+  /**
+   * The target refused, or what it sent is wrong: then `how` is `violation`. `code`: its own, where it gave one.
+   */
+  | { kind: 'ended'; how: LogonProblem | 'violation'; at: CredSspClientState; code: number | null; problem: string };
+
+/** EARLY_USER_AUTH_RESULT, [MS-RDPBCGR] 5.4.2.2. */
+const RESULT_BYTES = 4;
+const RESULT_GRANTED = 0;
+const RESULT_DENIED = 5;
+const DER_SEQUENCE = 0x30;
+const mechTypes = [Mechanism.ntlm];
+
+/**
+ * CredSSP towards a target, [MS-CSSP] 3.1, inside TLS that stands and whose certificate was accepted. I/O-free: `start`, then
+ * `step` with whatever comes, in any pieces, until `loggedOn` or `ended`; `closed` when the connection ends before. Never throws on
+ * input. The password leaves only sealed, and only after the target has proven that it holds the key of its certificate.
+ */
+export class CredSspClient {
+  readonly #options: CredSspClientOptions;
+  readonly #ntlm: NtlmClient;
+  readonly #stream = new RequestStream();
+  readonly #nonce: Uint8Array;
+  #state: CredSspClientState = 'idle';
+  #version = 0;
+  #sealing: NtlmSealing | null = null;
+  #sent: Uint8Array = new Uint8Array(0);
+  #output: Uint8Array[] = [];
+  #events: CredSspClientEvent[] = [];
+
+  constructor(options: CredSspClientOptions) {
+    this.#options = options;
+    this.#ntlm = new NtlmClient(options);
+    this.#nonce = options.platform.randomBytes(NONCE_BYTES);
+  }
+
+  get state(): CredSspClientState {
+    return this.#state;
+  }
+
+  start(): Step<CredSspClientEvent> {
+    const { negotiate } = this.#ntlm;
+    const isRaw = this.#options.envelope === 'raw';
+    this.#send({ negoTokens: [isRaw ? negotiate : spnegoBytes({ kind: 'init', mechTypes, mechToken: negotiate })] });
+    this.#state = 'challenge';
+    return this.#flush();
+  }
+
+  /** Takes bytes of the target. */
+  step(input: Uint8Array): Step<CredSspClientEvent> {
+    if (this.#state === 'ended') return this.#flush();
+    try {
+      this.#stream.push(input);
+      while (this.#isWaiting && this.#take());
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#end(
+        error.code === 'unsupported' && this.#state === 'challenge' ? 'ntlmRefused' : 'violation',
+        error.message,
+      );
+    }
+    return this.#flush();
+  }
+
+  /** The connection ended. A target that closes on AUTHENTICATE has refused the logon: older FreeRDP says it no other way. */
+  closed(): Step<CredSspClientEvent> {
+    if (this.#isWaiting)
+      this.#end('refused', `the target closed the connection while ${waitingFor[this.#state] ?? this.#state} was due`);
+    return this.#flush();
+  }
+
+  /** What came behind the last message. */
+  takeRest(): Uint8Array {
+    return this.#stream.takeRest();
+  }
+
+  get #isWaiting(): boolean {
+    return this.#state !== 'done' && this.#state !== 'ended' && this.#state !== 'idle';
+  }
+
+  #flush(): Step<CredSspClientEvent> {
+    const step = { output: concat(this.#output), events: this.#events };
+    this.#output = [];
+    this.#events = [];
+    return step;
+  }
+
+  #send(request: Omit<TsRequest, 'version'>): void {
+    this.#output.push(encode(tsRequest, { version: credsspVersion, ...request }).slice());
+  }
+
+  #end(how: LogonProblem | 'violation', problem: string, code: number | null = null): void {
+    this.#events.push({ kind: 'ended', how, at: this.#state, code, problem });
+    this.#state = 'ended';
+    this.#output = [];
+    this.#sealing = null;
+  }
+
+  #loggedOn(): void {
+    this.#state = 'done';
+    this.#sealing = null;
+    this.#events.push({ kind: 'loggedOn', envelope: this.#options.envelope, version: this.#version });
+  }
+
+  /** One message of the target; false when more bytes are needed. */
+  #take(): boolean {
+    // An error may come in place of the result.
+    if (this.#state === 'authorization' && this.#stream.peek !== DER_SEQUENCE) return this.#authorization();
+    const request = this.#stream.next();
+    if (request === null) return false;
+    if (request.errorCode) {
+      this.#end(
+        logonProblemOf(request.errorCode),
+        `the target refused with ${statusText(request.errorCode)}`,
+        request.errorCode,
+      );
+      return true;
+    }
+    if (this.#checkVersion(request.version)) this.#request(request);
+    return true;
+  }
+
+  #checkVersion(version: number): boolean {
+    if (this.#version !== 0 && this.#version !== version)
+      throw new DecodeError('invalid', `the target changed its CredSSP version from ${this.#version} to ${version}`);
+    this.#version = version;
+    if (version >= this.#options.minimumVersion) return true;
+    this.#end(
+      'versionTooOld',
+      `the target speaks CredSSP version ${version}, and at least ${this.#options.minimumVersion} is wanted`,
+    );
+    return false;
+  }
+
+  get #agreedVersion(): number {
+    return Math.min(this.#version, credsspVersion);
+  }
+
+  #request(request: TsRequest): void {
+    switch (this.#state) {
+      case 'challenge':
+        this.#authenticate(request);
+        return;
+      case 'completion':
+        this.#complete(request);
+        return;
+      case 'publicKey':
+        this.#publicKey(request);
+        return;
+      default:
+        throw new DecodeError('invalid', `a CredSSP message while ${this.#state} is waited for`);
+    }
+  }
+
+  #token({ negoTokens }: TsRequest): Uint8Array {
+    const [token, ...more] = negoTokens ?? [];
+    if (token === undefined || more.length > 0)
+      throw new DecodeError('invalid', 'a CredSSP message without its one token');
+    return token;
+  }
+
+  #spnego(request: TsRequest): NegTokenResp {
+    const token = readSpnego(this.#token(request));
+    if (token.kind !== 'resp') throw new DecodeError('invalid', 'a target may not begin SPNEGO anew');
+    if (token.negState === NegState.reject) throw new DecodeError('unsupported', 'the target takes no NTLM');
+    if (token.supportedMech !== undefined && token.supportedMech !== Mechanism.ntlm)
+      throw new DecodeError('unsupported', 'the target chose a mechanism that was not offered');
+    return token;
+  }
+
+  #authenticate(request: TsRequest): void {
+    if (request.pubKeyAuth !== undefined) throw new DecodeError('invalid', 'pubKeyAuth before its time');
+    if (this.#options.envelope === 'raw') {
+      const { message, sealing } = this.#ntlm.authenticate(this.#token(request));
+      this.#sealing = sealing;
+      this.#sendPublicKey([message]);
+      return;
+    }
+    const { responseToken } = this.#spnego(request);
+    if (responseToken === undefined || !isNtlm(responseToken))
+      throw new DecodeError('invalid', 'SPNEGO without the CHALLENGE of NTLM');
+    const { message, sealing } = this.#ntlm.authenticate(responseToken);
+    this.#sealing = sealing;
+    const mechListMic = sealing.mic(mechTypesDer(mechTypes));
+    this.#send({ negoTokens: [spnegoBytes({ kind: 'resp', responseToken: message, mechListMic })] });
+    this.#state = 'completion';
+  }
+
+  /** The target has checked the logon: SPNEGO is complete, and what is sealed may go. */
+  #complete(request: TsRequest): void {
+    const { negState, mechListMic } = this.#spnego(request);
+    if (negState !== NegState.acceptCompleted || request.pubKeyAuth !== undefined)
+      throw new DecodeError('invalid', 'SPNEGO did not come to its end');
+    if (mechListMic !== undefined) this.#sealing!.verifyMic(mechTypesDer(mechTypes), mechListMic);
+    this.#sendPublicKey();
+  }
+
+  #sendPublicKey(negoTokens?: Uint8Array[]): void {
+    const version = this.#agreedVersion;
+    this.#sent = this.#sealing!.seal(clientBinding(version, this.#nonce, this.#options.publicKey));
+    this.#send({
+      ...(negoTokens ? { negoTokens } : {}),
+      pubKeyAuth: this.#sent,
+      ...(hasNonce(version) ? { clientNonce: this.#nonce } : {}),
+    });
+    this.#state = 'publicKey';
+  }
+
+  /** A nonce of the target's own (shadow 2.11 sends one) counts for nothing. */
+  #publicKey({ pubKeyAuth }: TsRequest): void {
+    if (pubKeyAuth === undefined) throw new DecodeError('invalid', 'the target did not prove its public key');
+    if (sameSecret(pubKeyAuth, this.#sent)) throw new DecodeError('invalid', 'the target sent our own pubKeyAuth back');
+    const expected = serverBinding(this.#agreedVersion, this.#nonce, this.#options.publicKey);
+    if (!sameSecret(this.#sealing!.open(pubKeyAuth), expected))
+      throw new DecodeError('invalid', 'the target does not hold the key of the certificate that TLS showed');
+    this.#sendCredentials();
+  }
+
+  #sendCredentials(): void {
+    const { credentials, restrictedAdmin, earlyAuthorization } = this.#options;
+    const { domain, username: user, password } = restrictedAdmin ? nobody : credentials;
+    const plain = encode(tsCredentials, { credType: CredentialType.password, domain, user, password });
+    this.#send({ authInfo: this.#sealing!.seal(plain) });
+    plain.fill(0);
+    if (earlyAuthorization) this.#state = 'authorization';
+    else this.#loggedOn();
+  }
+
+  #authorization(): boolean {
+    const bytes = this.#stream.take(RESULT_BYTES);
+    if (bytes === null) return false;
+    const result = new DataView(bytes.buffer, bytes.byteOffset, RESULT_BYTES).getUint32(0, true);
+    if (result === RESULT_GRANTED) this.#loggedOn();
+    else if (result === RESULT_DENIED)
+      this.#end('logonNotGranted', 'the account may not log on by Remote Desktop there', result);
+    else this.#end('refused', `the target's authorization result is ${statusText(result)}`, result);
+    return true;
+  }
+}
+
+const nobody = { domain: '', username: '', password: '' };
+
+const waitingFor: Partial<Record<CredSspClientState, string>> = {
+  challenge: 'its NTLM challenge',
+  completion: 'its answer to the logon',
+  publicKey: 'its answer to the logon',
+  authorization: 'its authorization result',
+};

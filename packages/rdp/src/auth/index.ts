@@ -1,0 +1,15 @@
+export { type AuthPlatform, fileTime } from './auth-platform.ts';
+export * from './av-pairs.ts';
+export * from './credssp-client.ts';
+export * from './credssp-server.ts';
+export { type LogonProblem, statusText } from './logon-status.ts';
+export { md4 } from './md4.ts';
+export type { Credentials } from './ntlm-client.ts';
+export * from './ntlm-keys.ts';
+export * from './ntlm-messages.ts';
+export { NtlmSealing } from './ntlm-sealing.ts';
+export { type ClaimedAccount, NtlmServer } from './ntlm-server.ts';
+export { Rc4 } from './rc4.ts';
+export * from './spnego.ts';
+export { upperUnits } from './text.ts';
+export * from './ts-credentials.ts';
