@@ -117,12 +117,23 @@ export class SqliteJournalStore implements JournalStore {
     });
   }
 
+  async listSealed(): Promise<{ sessionId: string; name: string }[]> {
+    return guardedSql(() =>
+      this.#database
+        .all('SELECT session_id, name FROM sealed ORDER BY session_id, name')
+        .map((row) => ({ sessionId: String(row.session_id), name: String(row.name) })),
+    );
+  }
+
+  /** `secure_delete` overwrites the row in its page; the write-ahead log, which has the page as it was, is cut. */
   async dropSealed(sessionId: string, name?: string): Promise<void> {
-    await guardedSql(() =>
+    const gone = await guardedSql(() =>
       name === undefined
         ? this.#database.run('DELETE FROM sealed WHERE session_id = ?', sessionId)
         : this.#database.run('DELETE FROM sealed WHERE session_id = ? AND name = ?', sessionId, name),
     );
+    // Tried at once. What waits for a reader's end behind that keeps nobody's session waiting.
+    if (gone > 0) void this.#database.cutLog().catch(() => {});
   }
 
   async dispose(): Promise<void> {

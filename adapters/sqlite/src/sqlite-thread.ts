@@ -76,6 +76,7 @@ const journalMethods = {
   putSealed: true,
   getSealed: true,
   dropSealed: true,
+  listSealed: true,
   dispose: true,
 } satisfies Record<keyof JournalStore, true>;
 

@@ -15,4 +15,5 @@ export * from './rpc-server.ts';
 export * from './shape.ts';
 export * from './space.ts';
 export * from './standing.ts';
+export * from './target-credentials.ts';
 export * from './target-policy.ts';

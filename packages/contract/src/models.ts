@@ -2,6 +2,7 @@
 import type { CompressionName } from '@lucid-sessions/recording';
 import { z } from 'zod';
 import { retentionDaysMax, unreplayable } from './recording-limits.ts';
+import type { CredentialSource } from './target-credentials.ts';
 
 /** `us`: µs since 1970. */
 export const isoOf = (us: number): string => new Date(us / 1000).toISOString();
@@ -239,6 +240,8 @@ export interface SessionDocument {
   stopped_at: string | null;
   created_by: string | null;
   rdp_config: RdpConfig;
+  /** Who logs on to the target; absent as `none`. */
+  credentials?: CredentialSource;
   recording_config: RecordingConfig;
   storage_config: StorageConfig;
   metadata: SessionMetadata;

@@ -9,6 +9,7 @@
 import type { CompressionName } from '@lucid-sessions/recording';
 import type { RecordingConfig, SessionDocument, SessionStatus } from './models.ts';
 import type { Unreplayable } from './recording-limits.ts';
+import type { NewTargetCredentials, TargetCredentials } from './target-credentials.ts';
 
 export type HexHash = string;
 
@@ -44,7 +45,7 @@ export interface ConnectionRequest {
   recorderId: string;
 }
 
-/** What the recorder needs to know to relay and record one session. The only place a target password travels. */
+/** What the recorder needs to know to relay and record one session. No secret is in it. */
 export interface SessionTicket {
   /** Of a listener's session: the id it will have if it is admitted. */
   sessionId: string;
@@ -65,6 +66,8 @@ export interface SessionTicket {
     /** False: the target may not use RDP bulk compression. */
     bulkCompression?: boolean;
   };
+  /** Who logs on to the target. `injected`: ask `targetCredentials`; `client`: what the client sends; `none`: nobody has said. */
+  credentials: 'none' | 'injected' | 'client';
   recording: RecordingConfig;
   graphics: 'passthrough' | 'classic';
   /** 'strict' ends the RDP session when recording can't be persisted; 'best_effort' records a gap. */
@@ -553,9 +556,19 @@ export interface PipelineStatus {
 
 /** 8083. Owns every session's life and its place in the log. */
 export interface PipelinePort {
-  create(request: { session: SessionDocument; routeTokenSha256: HexHash | null }): Promise<{ created: boolean }>;
+  /** `targetCredentials` are sealed before the session is stored, which says then that it has some. */
+  create(request: {
+    session: SessionDocument;
+    routeTokenSha256: HexHash | null;
+    targetCredentials?: NewTargetCredentials;
+  }): Promise<{ created: boolean }>;
   /** The session a connection asks for, if it may have it now. Leaves nothing durable. */
   find(request: ConnectionRequest): Promise<Finding>;
+  /**
+   * The credentials for the target of a session whose ticket says `injected`: of a connection that `find` reserved and that is no
+   * session yet. Null: there are none (any more). Throws `unavailable` where who keeps them can't be asked.
+   */
+  targetCredentials(request: { connectionId: string }): Promise<{ credentials: TargetCredentials | null }>;
   /**
    * The connection is ready to become a session: the target answered, the client has begun. Makes a listener's session, opens
    * the recording (keys, signed and logged `open`) and answers when all of it is durable. Refuses when `find` did not reserve
@@ -568,7 +581,7 @@ export interface PipelinePort {
   attempted(attempt: ConnectionAttempt): Promise<void>;
   report(report: RecorderReport): Promise<void>;
   /** Arms a session for its next connection. */
-  start(request: { sessionId: string }): Promise<{ session: SessionDocument }>;
+  start(request: { sessionId: string; targetCredentials?: NewTargetCredentials }): Promise<{ session: SessionDocument }>;
   stop(request: { sessionId: string; reason: string }): Promise<{ session: SessionDocument }>;
   pause(request: { sessionId: string }): Promise<{ session: SessionDocument; atUs: number }>;
   resume(request: { sessionId: string }): Promise<{ session: SessionDocument; atUs: number }>;

@@ -77,6 +77,7 @@ const storage: Methods<'storage'> = {
 const pipeline: Methods<'pipeline'> = {
   create: small,
   find: small,
+  targetCredentials: small,
   admit: slow,
   beginImport: slow,
   attempted: small,

@@ -37,6 +37,7 @@ import {
   wraps,
 } from './rpc-values.ts';
 import { parseShape } from './shape.ts';
+import { newTargetCredentials } from './target-credentials.ts';
 
 type RequestOf<F> = F extends (...request: infer R) => unknown ? (R extends [infer First] ? First : undefined) : never;
 type Requests<P extends PortName> = { [M in keyof Ports[P]]-?: z.ZodType<RequestOf<Ports[P][M]>> };
@@ -225,13 +226,14 @@ const attempt: z.ZodType<ConnectionAttempt> = z.object({
 });
 
 const pipeline: Requests<'pipeline'> = {
-  create: newSession,
+  create: newSession.extend({ targetCredentials: newTargetCredentials.exactOptional() }),
   find: connection,
+  targetCredentials: z.object({ connectionId: text }),
   admit: z.object({ connectionId: text }),
   beginImport: z.object({ session: sessionDocument, recorderId: text }),
   attempted: attempt,
   report,
-  start: ofSession,
+  start: z.object({ sessionId, targetCredentials: newTargetCredentials.exactOptional() }),
   stop: z.object({ sessionId, reason: text }),
   pause: ofSession,
   resume: ofSession,

@@ -127,11 +127,20 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
     health: undefined,
   },
   pipeline: {
-    create: { session, routeTokenSha256: hash },
+    create: {
+      session,
+      routeTokenSha256: hash,
+      targetCredentials: {
+        source: 'injected',
+        credentials: { username: 'u', domain: '', password: 'p' },
+        keep: 'session',
+      },
+    },
     find: {
       ...{ connectionId: 'c', clientAddress: 'a', clientName: null, recorderId: 'r' },
       route: { kind: 'listener', target: 'h:1', leaveIn: ['udp'], retentionDays: null },
     },
+    targetCredentials: { connectionId: 'c' },
     admit: { connectionId: 'c' },
     beginImport: { session, recorderId: 'r' },
     attempted: { ...attempt, outcome: 'refused', reason: 'in_use', count: 0 },
@@ -139,7 +148,14 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
       ...{ kind: 'ended', sessionId, atUs: 1, reason: 'stopped', message: '', failed: false },
       statistics,
     },
-    start: { sessionId },
+    start: {
+      sessionId,
+      targetCredentials: {
+        source: 'vault',
+        reference: { engine: 'kv', mount: 'secret', path: 'a/b', username: null, domain: null },
+        keep: 'once',
+      },
+    },
     stop: { sessionId, reason: '' },
     pause: { sessionId },
     resume: { sessionId },

@@ -30,6 +30,7 @@ import {
   stateOf,
   step,
 } from './context.ts';
+import { isGiven } from './credentials.ts';
 import type { Journal } from './ports.ts';
 import { beginAgain } from './reports.ts';
 import type { Reservation } from './reservations.ts';
@@ -124,6 +125,7 @@ function ticketOf(context: Context, session: SessionDocument, reconnects: boolea
       leaveIn: rdp.leave_in ?? context.limits.leaveIn,
       bulkCompression: rdp.bulk_compression ?? context.limits.bulkCompression,
     },
+    credentials: isGiven(session.credentials) ? 'injected' : session.credentials === 'client' ? 'client' : 'none',
     recording,
     graphics: recording.graphics,
     persistence: recording.persistence,
@@ -154,6 +156,8 @@ function routeRefusal({ deps, limits }: Context, session: SessionDocument, { kin
   }
   if (!limits.cookieRoute)
     return refusal('unknown_session', 'names lead to no session here (RDP_COOKIE_ROUTE); use the .rdp file');
+  if (isGiven(session.credentials))
+    return refusal('unknown_session', 'the gateway logs on in this session: it takes its .rdp file only');
   if (issuedAt !== null && session.rdp_config.route_by_name !== true)
     return refusal('unknown_session', 'this session takes its .rdp file only');
   return null;

@@ -1,23 +1,51 @@
 /** What a user asks of a session. The recorder is called without the session's lock: it reports back while it works. */
-import { LucidError, type PipelinePort, type SessionDocument } from '@lucid-sessions/contract';
+import { LucidError, type PipelinePort, type SessionDocument, withCredentials } from '@lucid-sessions/contract';
 import { type Context, loadJournal, loadSession, notInThisState, stateOf, step, tryStep } from './context.ts';
+import { checkKept, forgetCredentials, keepCredentials } from './credentials.ts';
 import { recordEnd } from './reports.ts';
-import { liveStates } from './state-machine.ts';
+import { liveStates, transition } from './state-machine.ts';
 
 const recorderOf = async (context: Context, sessionId: string) =>
   context.deps.recorder((await loadJournal(context, sessionId)).recorderId);
 
-/** Arms a session for its next connection. One that ended without a recording begins again. */
-export async function start(context: Context, sessionId: string): Promise<{ session: SessionDocument }> {
+export async function create(
+  context: Context,
+  { session, routeTokenSha256, targetCredentials: given }: Parameters<PipelinePort['create']>[0],
+): Promise<{ created: boolean }> {
+  if (session.pipeline_state !== 'created' || session.status !== 'created')
+    throw new LucidError('invalidRequest', 'a new session is in the state created');
+  const { storage } = context.deps;
+  const { session_id: sessionId } = session;
+  if (given === undefined) return storage.createSession({ session, routeTokenSha256 });
   return context.locks.run(sessionId, async () => {
-    const state = stateOf(await loadSession(context, sessionId));
+    // Before its credentials: another session's are not to be replaced by them.
+    if ((await storage.getSession({ sessionId })).session !== null) return { created: false };
+    await keepCredentials(context, session, given);
+    return storage.createSession({ session: withCredentials(session, given), routeTokenSha256 });
+  });
+}
+
+/** Arms a session for its next connection. One that ended without a recording begins again. */
+export async function start(
+  context: Context,
+  { sessionId, targetCredentials: given }: Parameters<PipelinePort['start']>[0],
+): Promise<{ session: SessionDocument }> {
+  return context.locks.run(sessionId, async () => {
+    const before = await loadSession(context, sessionId);
+    const state = stateOf(before);
     const journal = await loadJournal(context, sessionId);
     const beginsAgain = (state === 'stopped' || state === 'error') && journal.admittedUs === null;
+    if (!beginsAgain && transition(state, 'arm') === null) throw notInThisState(state, 'arm');
+    if (given === undefined) await checkKept(context, before);
+    else await keepCredentials(context, before, given);
     if (beginsAgain)
       await step(context, sessionId, 'recover', {
         session: (session) => ({ ...session, stopped_at: null, end_reason: null, end_message: null, outcome: null }),
       });
-    const { session } = await step(context, sessionId, 'arm', { journal: (known) => ({ ...known, armed: true }) });
+    const { session } = await step(context, sessionId, 'arm', {
+      journal: (known) => ({ ...known, armed: true }),
+      session: (known) => withCredentials(known, given),
+    });
     return { session };
   });
 }
@@ -31,6 +59,7 @@ async function stopUnconnected(context: Context, sessionId: string): Promise<Ses
       outcome: session.last_attempt?.outcome === 'refused' ? 'refused' : 'never_connected',
     }),
   });
+  await forgetCredentials(context, sessionId);
   return session;
 }
 
@@ -99,6 +128,7 @@ export async function remove(
     else if (liveStates.includes(state)) throw notInThisState(state, 'remove');
     await step(context, sessionId, 'remove', { purge: { actor: actor ?? 'pipeline', reason: reason ?? 'deleted' } });
     await context.deps.storage.setRouteToken({ sessionId, tokenSha256: null });
+    await forgetCredentials(context, sessionId);
     return { deletedAtUs: context.deps.nowUs() };
   });
 }

@@ -47,6 +47,8 @@ export interface PipelineLimits {
   cookieRoute: boolean;
   /** An .rdp file that was not used yet is too old after this; 0: never. */
   rdpFileDays: number;
+  /** Credentials for a target that nobody came for are forgotten after this; 0: never. */
+  credentialsHours: number;
   /** Statistics of a live session are written at most this often. */
   progressMs: number;
   /** Connections that became nothing are audited one by one up to here, beyond it together. */
@@ -72,6 +74,7 @@ export const defaultLimits: PipelineLimits = {
   bulkCompression: true,
   cookieRoute: false,
   rdpFileDays: 0,
+  credentialsHours: 168,
   progressMs: 5_000,
   attemptsAuditedPerMinute: 60,
 };
@@ -123,6 +126,7 @@ export function readPipelineEnv(environment: Environment): PipelineConfig {
       leaveIn: readLeaveIn(environment, 'RDP_LEAVE_IN'),
       bulkCompression: readSwitch(environment, 'RDP_BULK_COMPRESSION', 'on'),
       rdpFileDays: readInteger(environment, 'LUCID_RDP_FILE_DAYS', { min: 0, max: 3650, fallback: 0 }),
+      credentialsHours: readInteger(environment, 'LUCID_CREDENTIALS_HOURS', { min: 0, max: 87_600, fallback: 168 }),
       reconnectSeconds: readInteger(environment, 'LUCID_RECONNECT_SECONDS', { min: 0, max: 86_400, fallback: 300 }),
       retentionDaysDefault: readRetentionDaysDefault(environment),
       concurrentSessionsMax: readSessionsMax(environment),

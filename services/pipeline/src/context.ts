@@ -12,7 +12,15 @@ import { logEntry } from '@lucid-sessions/evidence';
 import type { KeyedQueue } from '@lucid-sessions/kit';
 import type { AttemptAudit } from './attempt-audit.ts';
 import type { PipelineLimits } from './config.ts';
-import type { Anchor, JobQueue, Journal, JournalStore, SecretSeal, TransparencyLog } from './ports.ts';
+import type {
+  Anchor,
+  CredentialProvider,
+  JobQueue,
+  Journal,
+  JournalStore,
+  SecretSeal,
+  TransparencyLog,
+} from './ports.ts';
 import type { Reservations } from './reservations.ts';
 import {
   type Effect,
@@ -34,6 +42,8 @@ export interface PipelineDeps {
   journal: JournalStore;
   /** Credentials are kept under it. */
   seal: SecretSeal;
+  /** Where credentials for targets may be asked for. */
+  credentialProvider?: CredentialProvider;
   /** µs since 1970. */
   nowUs: () => number;
   /** 0 ≤ x < 1. */
@@ -54,6 +64,8 @@ export interface Context {
   attemptAudit: AttemptAudit;
   /** Wakes the job runner. */
   kick: () => void;
+  /** Something that was lent is to be taken back. */
+  kickCredentials: () => void;
 }
 
 export const newJournal = (sessionId: string): Journal => ({

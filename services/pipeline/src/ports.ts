@@ -1,5 +1,13 @@
 /** What the pipeline needs besides the other services: a job queue, its own journal, a log, anchors. Implemented in adapters. */
-import type { AnchorReceipt, EndReason, FinalStatistics, HexHash, RecordingFact } from '@lucid-sessions/contract';
+import type {
+  AnchorReceipt,
+  CredentialReference,
+  EndReason,
+  FinalStatistics,
+  HexHash,
+  RecordingFact,
+  TargetCredentials,
+} from '@lucid-sessions/contract';
 
 export type JobState = 'waiting' | 'running' | 'paused' | 'failed' | 'done';
 
@@ -113,9 +121,32 @@ export interface JournalStore {
   /** A secret of the session, under the `SecretSeal`. Replaces the one of this name. */
   putSealed(sessionId: string, name: string, sealed: Uint8Array): Promise<void>;
   getSealed(sessionId: string, name: string): Promise<Uint8Array | null>;
-  /** Forgets one of the session's secrets, or without a name all of them. */
+  /** Forgets one of the session's secrets, or without a name all of them: nothing stays in the files, once no backup reads them. */
   dropSealed(sessionId: string, name?: string): Promise<void>;
+  listSealed(): Promise<{ sessionId: string; name: string }[]>;
   dispose(): Promise<void>;
+}
+
+/** A loan of credentials that were made for one session. */
+export interface CredentialLease {
+  /** Names it to who gave it; no secret opens anything with it alone. */
+  id: string;
+  /** How long it holds from now on. */
+  seconds: number;
+  renewable: boolean;
+}
+
+/**
+ * Who keeps credentials for targets elsewhere. Throws LucidError: `unavailable` when it can't be asked now, `invalidRequest` when
+ * it will not have it (no such secret, not allowed). No message holds anything of a secret.
+ */
+export interface CredentialProvider {
+  /** `host`: of the target they are for. */
+  read(reference: CredentialReference, host: string): Promise<{ credentials: TargetCredentials; lease: CredentialLease | null }>;
+  /** What holds from now on. */
+  renew(leaseId: string): Promise<CredentialLease>;
+  /** Answers also for one that is over. */
+  revoke(leaseId: string): Promise<void>;
 }
 
 /** An append-only log with signed checkpoints. `append` answers when the entry is covered by a durable checkpoint. */

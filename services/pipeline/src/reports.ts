@@ -19,6 +19,7 @@ import {
   stateOf,
   tryStep,
 } from './context.ts';
+import { forgetCredentials, spendCredentials } from './credentials.ts';
 import type { Journal } from './ports.ts';
 import { sessionStatistics } from './statistics.ts';
 
@@ -79,6 +80,8 @@ export async function recordEnd(context: Context, sessionId: string, end: End): 
     }),
   });
   if (moved === null) await context.deps.journal.put(ended);
+  // One that never began may go on waiting for its client.
+  if (ended.startedUs !== null) await forgetCredentials(context, sessionId);
   if (ended.drainedUs !== null) await settleEnd(context, sessionId);
 }
 
@@ -172,7 +175,10 @@ async function recordJoined(context: Context, joined: Joined): Promise<void> {
       outcome: null,
     }),
   };
-  if (!reconnects) await tryStep(context, sessionId, 'started', edits);
+  if (!reconnects) {
+    await tryStep(context, sessionId, 'started', edits);
+    await spendCredentials(context, sessionId);
+  }
   else if (known.connected) await writeBoth(context, sessionId, edits);
 }
 

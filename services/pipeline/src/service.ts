@@ -1,15 +1,16 @@
 /** Pipeline Manager: owns every session's life and its place in the log. */
-import { LucidError, type PipelinePort, type ServiceHealth } from '@lucid-sessions/contract';
+import type { PipelinePort, ServiceHealth } from '@lucid-sessions/contract';
 import { KeyedQueue } from '@lucid-sessions/kit';
 import { admit, find } from './admit.ts';
 import { anchorHandler } from './anchor-jobs.ts';
 import { anchoringStates, recheckHandler } from './anchor-rechecks.ts';
 import { AttemptAudit } from './attempt-audit.ts';
 import { attempted } from './attempts.ts';
-import { pause, remove, resume, start, stop } from './commands.ts';
+import { create, pause, remove, resume, start, stop } from './commands.ts';
 import { defaultLimits, type PipelineLimits } from './config.ts';
 import { auditAttempt } from './connection-audit.ts';
 import { type Context, loadJournal, loadSession, type PipelineDeps } from './context.ts';
+import { credentialsFor, sweepCredentials } from './credentials.ts';
 import { erase, eraseHandler } from './erase.ts';
 import { examined, replayHandler } from './examined.ts';
 import { finaliseHandler } from './finalise.ts';
@@ -102,6 +103,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
       append: (attempt) => auditAttempt(deps, attempt),
     }),
     kick: () => runner.kick(),
+    kickCredentials: () => void sweep(),
   };
   const runner = new JobRunner(context, {
     finalise: finaliseHandler(context),
@@ -124,21 +126,26 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     return reconciling;
   };
 
+  let sweeping: Promise<void> = Promise.resolve();
+  const sweep = () => {
+    sweeping = sweeping.then(() =>
+      sweepCredentials(context).catch((thrown: unknown) => deps.onError?.('credentials', thrown)),
+    );
+    return sweeping;
+  };
+
   const tellAttempts = () =>
     context.attemptAudit.flush().catch((thrown: unknown) => deps.onError?.('telling of attempts', thrown));
 
   return {
-    async create({ session, routeTokenSha256 }) {
-      if (session.pipeline_state !== 'created' || session.status !== 'created')
-        throw new LucidError('invalidRequest', 'a new session is in the state created');
-      return deps.storage.createSession({ session, routeTokenSha256 });
-    },
+    create: (request) => create(context, request),
     find: (request) => find(context, request),
+    targetCredentials: (request) => credentialsFor(context, request),
     admit: (request) => admit(context, request),
     beginImport: (request) => beginImport(context, request),
     attempted: (attempt) => attempted(context, attempt),
     report: (said) => report(context, clock, said),
-    start: ({ sessionId }) => start(context, sessionId),
+    start: (request) => start(context, request),
     stop: ({ sessionId, reason }) => stop(context, sessionId, reason),
     pause: ({ sessionId }) => pause(context, sessionId),
     resume: ({ sessionId }) => resume(context, sessionId),
@@ -161,7 +168,8 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
       await deps.queue.takeUp?.(deps.nowUs());
       await reconcile();
       runner.start();
-      timer = setInterval(reconcile, context.limits.reconcileMs);
+      await sweep();
+      timer = setInterval(() => void reconcile().then(sweep), context.limits.reconcileMs);
       timer.unref();
       attemptTimer = setInterval(tellAttempts, attemptAuditMs);
       attemptTimer.unref();
@@ -172,6 +180,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
       clearInterval(attemptTimer);
       await tellAttempts();
       await reconciling;
+      await sweeping;
       await runner.stop();
       await context.locks.idle();
       await Promise.all([deps.queue.dispose(), deps.journal.dispose()]);

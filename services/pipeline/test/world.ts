@@ -19,6 +19,7 @@ import { FsChunkStore } from '@lucid-sessions/files';
 import { LocalSeal } from '@lucid-sessions/keys';
 import {
   type Anchor,
+  type CredentialProvider,
   createPipelineService,
   type PipelineDeps,
   type PipelineLimits,
@@ -54,6 +55,8 @@ export interface World {
   failures: string[];
   /** The process dies when so many more calls of what is durable were made: that one and all after it are never carried out. */
   fuse: { left: number };
+  /** Whom the next process asks for credentials. */
+  lender: { credentialProvider?: CredentialProvider };
   service: ReturnType<typeof createPipelineService>;
   /** Another process's view of the same disk. */
   deps(): PipelineDeps;
@@ -164,6 +167,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
   let count = 0;
   let connections = 0;
   const fuse = { left: Number.POSITIVE_INFINITY };
+  const lender: World['lender'] = {};
   const deps = (): PipelineDeps => ({
     storage: fused(storage, fuse),
     processor: fused(processor, fuse),
@@ -173,6 +177,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
     queue: fused(new SqliteJobQueue(join(path, 'jobs.db')), fuse, ['enqueue']),
     journal: fused(new SqliteJournalStore(join(path, 'journal.db')), fuse),
     seal: new LocalSeal({ keyId: 'test', bytes: new Uint8Array(32).fill(7) }),
+    ...lender,
     nowUs,
     random: () => 0,
     newId: () => `new-${++count}`,
@@ -196,6 +201,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
     anchors,
     failures,
     fuse,
+    lender,
     async restart(changed = {}) {
       await service.dispose();
       fuse.left = Number.POSITIVE_INFINITY;

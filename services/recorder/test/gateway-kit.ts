@@ -41,6 +41,7 @@ export const ticketFor = (port: number, more: Partial<SessionTicket> = {}): Sess
   reconnects: false,
   reconnectSeconds: 0,
   target: { host: '127.0.0.1', port, useTls: true, ignoreCert: true },
+  credentials: 'none',
   recording: recordingConfigSchema.parse({}),
   graphics: 'passthrough',
   persistence: 'strict',
