@@ -581,7 +581,10 @@ export interface PipelinePort {
   attempted(attempt: ConnectionAttempt): Promise<void>;
   report(report: RecorderReport): Promise<void>;
   /** Arms a session for its next connection. */
-  start(request: { sessionId: string; targetCredentials?: NewTargetCredentials }): Promise<{ session: SessionDocument }>;
+  start(request: {
+    sessionId: string;
+    targetCredentials?: NewTargetCredentials;
+  }): Promise<{ session: SessionDocument }>;
   stop(request: { sessionId: string; reason: string }): Promise<{ session: SessionDocument }>;
   pause(request: { sessionId: string }): Promise<{ session: SessionDocument; atUs: number }>;
   resume(request: { sessionId: string }): Promise<{ session: SessionDocument; atUs: number }>;

@@ -13,8 +13,8 @@ import {
 import { type Context, loadJournal, loadSession, stateOf } from './context.ts';
 import type { CredentialLease, Journal } from './ports.ts';
 
-/** Sealed texts are whole multiples of this: how long a password is does not show. */
-const padCharacters = 512;
+/** Sealed texts are whole multiples of this, filled with spaces: how long a password is does not show. */
+const padBytes = 512;
 const hourUs = 3_600_000_000;
 /** Credentials that end sooner are not given to a connection that begins now. */
 const leaseLeftUsMin = 60_000_000;
@@ -49,10 +49,10 @@ const sealName = (sessionId: string, name: Name): string => `${sessionId} ${name
 
 async function put(context: Context, sessionId: string, name: Name, value: Kept | KeptLease): Promise<void> {
   const { seal, journal } = context.deps;
-  const text = JSON.stringify(value);
-  const padded = text.padEnd(padCharacters * Math.ceil(text.length / padCharacters));
-  const sealed = await seal.seal(sealName(sessionId, name), new TextEncoder().encode(padded));
-  await journal.putSealed(sessionId, name, sealed);
+  const text = new TextEncoder().encode(JSON.stringify(value));
+  const padded = new Uint8Array(padBytes * Math.ceil(text.length / padBytes)).fill(0x20);
+  padded.set(text);
+  await journal.putSealed(sessionId, name, await seal.seal(sealName(sessionId, name), padded));
 }
 
 async function get<T extends Kept | KeptLease>(context: Context, sessionId: string, name: Name): Promise<T | null> {

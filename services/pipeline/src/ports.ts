@@ -142,7 +142,10 @@ export interface CredentialLease {
  */
 export interface CredentialProvider {
   /** `host`: of the target they are for. */
-  read(reference: CredentialReference, host: string): Promise<{ credentials: TargetCredentials; lease: CredentialLease | null }>;
+  read(
+    reference: CredentialReference,
+    host: string,
+  ): Promise<{ credentials: TargetCredentials; lease: CredentialLease | null }>;
   /** What holds from now on. */
   renew(leaseId: string): Promise<CredentialLease>;
   /** Answers also for one that is over. */

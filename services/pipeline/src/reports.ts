@@ -178,8 +178,7 @@ async function recordJoined(context: Context, joined: Joined): Promise<void> {
   if (!reconnects) {
     await tryStep(context, sessionId, 'started', edits);
     await spendCredentials(context, sessionId);
-  }
-  else if (known.connected) await writeBoth(context, sessionId, edits);
+  } else if (known.connected) await writeBoth(context, sessionId, edits);
 }
 
 /** Journal and document, without a step of the machine. */

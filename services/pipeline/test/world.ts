@@ -19,7 +19,6 @@ import { FsChunkStore } from '@lucid-sessions/files';
 import { LocalSeal } from '@lucid-sessions/keys';
 import {
   type Anchor,
-  type CredentialProvider,
   createPipelineService,
   type PipelineDeps,
   type PipelineLimits,
@@ -55,8 +54,8 @@ export interface World {
   failures: string[];
   /** The process dies when so many more calls of what is durable were made: that one and all after it are never carried out. */
   fuse: { left: number };
-  /** Whom the next process asks for credentials. */
-  lender: { credentialProvider?: CredentialProvider };
+  /** What the next process has otherwise. */
+  lender: Partial<Pick<PipelineDeps, 'credentialProvider' | 'seal' | 'journal'>>;
   service: ReturnType<typeof createPipelineService>;
   /** Another process's view of the same disk. */
   deps(): PipelineDeps;

@@ -52,6 +52,11 @@ export function journalStoreSuite(name: string, open: () => Promise<JournalStore
     await store.putSealed('s1', 'gateway', Uint8Array.of(4));
     await store.putSealed('s2', 'target', Uint8Array.of(5));
     assert.deepEqual(await store.getSealed('s1', 'target'), sealed);
+    assert.deepEqual(await store.listSealed(), [
+      { sessionId: 's1', name: 'gateway' },
+      { sessionId: 's1', name: 'target' },
+      { sessionId: 's2', name: 'target' },
+    ]);
     await store.dropSealed('s1', 'target');
     assert.equal(await store.getSealed('s1', 'target'), null);
     assert.deepEqual(await store.getSealed('s1', 'gateway'), Uint8Array.of(4));
