@@ -42,10 +42,10 @@ export class ApiClient {
   /** Called on 401: the caller shows the sign-in page. */
   onUnauthenticated: () => void = () => {};
 
-  /** Every operation of the contract; each is sent as `send` does. */
+  /** Every operation of the contract. */
   readonly rest: RestClient = restClient({
     send: ({ method, path, body, signal }) =>
-      this.send(path.slice(basePath.length), {
+      this.#send(path.slice(basePath.length), {
         method,
         ...(body === undefined ? {} : { body }),
         ...withSignal(signal),
@@ -64,8 +64,8 @@ export class ApiClient {
     return this.#token();
   }
 
-  /** A raw answer with status 2xx; anything else is thrown as `ApiError`. A rate limit is waited for, within reason. */
-  async send(path: string, init: RequestInit = {}): Promise<Response> {
+  /** An answer with status 2xx; anything else is thrown as `ApiError`. A rate limit is waited for, within reason. */
+  async #send(path: string, init: RequestInit): Promise<Response> {
     for (let attempt = 1; ; attempt += 1) {
       const response = await this.#fetch(path, init);
       if (response.ok) return response;
@@ -93,10 +93,6 @@ export class ApiClient {
     const error = await readError(response);
     if (error.status === 401) this.onUnauthenticated();
     return error;
-  }
-
-  async #json<T>(path: string, init: RequestInit = {}): Promise<T> {
-    return (await (await this.send(path, init)).json()) as T;
   }
 
   listSessions(filter: SessionFilter = {}, signal?: AbortSignal): Promise<SessionList> {
@@ -143,10 +139,6 @@ export class ApiClient {
     const answer: unknown = await response.json().catch(() => null);
     if (isFacts(answer) && isFacts(answer.services)) return answer;
     throw new ApiError(response.status, null, `the Session API answered ${response.status}`, null, null);
-  }
-  /** Any other JSON answer: pipeline, statistics, manifest, anchor. */
-  facts(path: string, signal?: AbortSignal): Promise<Facts> {
-    return this.#json(path, withSignal(signal));
   }
 }
 

@@ -1,5 +1,5 @@
 /** The tabs about what proves a session: signed records, anchors, pipeline. */
-import { type ApiClient, ApiError } from '../api/client.ts';
+import { ApiError } from '../api/client.ts';
 import type { Facts } from '../api/types.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
 import { formatBytes, formatClock, humanise, shorten } from '../ui/format.ts';
@@ -13,16 +13,14 @@ const code = (value: unknown): Child => (typeof value === 'string' && value !== 
 const atUs = (value: unknown): Child =>
   typeof value === 'number' ? instant(new Date(value / 1000).toISOString()) : null;
 
-/** Fetches a JSON answer into a panel: what matters on top, the whole of it to unfold. */
+/** Puts a JSON answer into a panel: what matters on top, the whole of it to unfold. */
 export async function showAnswer(
   panel: HTMLElement,
-  api: ApiClient,
-  path: string,
-  signal: AbortSignal,
+  asked: Promise<Facts>,
   render: (answer: Facts) => Child,
 ): Promise<void> {
   try {
-    const answer = await api.facts(path, signal);
+    const answer = await asked;
     const whole = h(
       'pre',
       { class: 'record', tabindex: 0, 'aria-label': 'The whole answer' },

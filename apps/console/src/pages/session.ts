@@ -266,7 +266,7 @@ function player(
 function sessionTabs(context: PageContext, current: () => Session): { element: HTMLElement; refresh: () => void } {
   const { api, claims, signal } = context;
   const sessionId = current().session_id;
-  const path = `/sessions/${sessionId}`;
+  const request = { params: { session_id: sessionId }, signal };
   const known = h('div', {});
   let shown = '';
   const refresh = (): void => {
@@ -276,17 +276,17 @@ function sessionTabs(context: PageContext, current: () => Session): { element: H
     if (text !== shown) fill(known, sessionFacts(session));
     shown = text;
   };
-  const record = (name: string, part: string, render: (answer: Facts) => Child) => ({
+  const record = (name: string, ask: () => Promise<Facts>, render: (answer: Facts) => Child) => ({
     name,
-    content: (panel: HTMLElement) => void showAnswer(panel, api, `${path}/${part}`, signal, render),
+    content: (panel: HTMLElement) => void showAnswer(panel, ask(), render),
   });
   const audits = isPermitted(claims?.roles ?? [], 'audit:read');
   const element = tabs('About this session', [
     { name: 'Facts', content: (panel) => fill(panel, known) },
     { name: 'Chunks', content: (panel) => fill(panel, chunkList(api, sessionId, signal)) },
-    record('Manifest', 'manifest', manifestView),
-    record('Anchors', 'anchor', anchorView),
-    record('Pipeline', 'pipeline', pipelineView),
+    record('Manifest', () => api.rest.getManifest(request), manifestView),
+    record('Anchors', () => api.rest.getAnchor(request), anchorView),
+    record('Pipeline', () => api.rest.getPipeline(request), pipelineView),
     ...(audits
       ? [
           {

@@ -21,7 +21,7 @@ export function systemPage({ api, signal }: PageContext): Page {
   void repeat(refreshMs, signal, async () => {
     await Promise.all([
       show(health, api.health(signal), healthTiles),
-      show(statistics, api.facts('/sessions/statistics', signal), statisticsTiles),
+      show(statistics, api.rest.systemStatistics({ signal }), statisticsTiles),
     ]);
   });
   return {

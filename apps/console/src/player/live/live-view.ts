@@ -1,5 +1,5 @@
 import type { SessionStatus } from '@lucid-sessions/contract';
-import { type ApiClient, query } from '../../api/client.ts';
+import type { ApiClient } from '../../api/client.ts';
 import type { ChunkTable } from '../worker/chunk-table.ts';
 import type { ChunkLoader } from '../worker/engine.ts';
 import { LiveChunks } from './live-chunks.ts';
@@ -87,8 +87,8 @@ export class LiveView {
   }
 
   async #connect(afterFrame: number, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
-    const path = `/sessions/${this.#sessionId}/live${query({ after_frame: afterFrame })}`;
-    const { body } = await this.#api.send(path, { signal });
+    const params = { session_id: this.#sessionId };
+    const { body } = await this.#api.rest.liveSession({ params, query: { after_frame: afterFrame }, signal });
     if (body === null) throw new Error('the live view has no content');
     return body;
   }

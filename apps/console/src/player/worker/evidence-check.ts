@@ -22,13 +22,6 @@ import { type CheckedChunks, importedText, verdictsOf, verdictsUnknown } from '.
 /** Records, leaves and proofs of a session are small; a longer answer is not what was asked for. */
 const recordsBytesMax = 256 << 20;
 
-interface ReplayAnswer {
-  examined_at: string | null;
-  walking: boolean;
-  walked_chunks: number;
-  chunks: number;
-}
-
 const trustNobody: TrustPolicy = {
   identityKeys: [],
   logKeys: [],
@@ -46,7 +39,7 @@ const trustNobody: TrustPolicy = {
  */
 export class EvidenceCheck {
   readonly #api: ApiClient;
-  readonly #sessionId: string;
+  readonly #params: { session_id: string };
   readonly #crypto: Crypto;
   readonly #table: ChunkTable;
   readonly #chunks: ChunkStore;
@@ -69,7 +62,7 @@ export class EvidenceCheck {
     keys: SessionKeys,
   ) {
     this.#api = api;
-    this.#sessionId = sessionId;
+    this.#params = { session_id: sessionId };
     this.#crypto = crypto;
     this.#table = table;
     this.#chunks = chunks;
@@ -127,8 +120,8 @@ export class EvidenceCheck {
 
   /** How far the server walked through the recording; `isKnown`: it has signed what that came to, and no other walk is under way. */
   async replayProgress(): Promise<{ isKnown: boolean; text: string | null }> {
-    const response = await this.#api.send(`/sessions/${this.#sessionId}/replay`);
-    const { examined_at: at, walking, walked_chunks: walked, chunks } = (await response.json()) as ReplayAnswer;
+    const answer = await this.#api.rest.getReplay({ params: this.#params });
+    const { examined_at: at, walking, walked_chunks: walked, chunks } = answer;
     // Its record is signed a moment behind its end.
     const waits = walking || (at === null && chunks > 0 && walked === chunks);
     return { isKnown: at !== null && !walking, text: waits ? `Examining: ${walked} of ${chunks} chunks…` : null };
@@ -136,7 +129,7 @@ export class EvidenceCheck {
 
   /** Has the server walk through it. */
   async examine(): Promise<void> {
-    await this.#api.send(`/sessions/${this.#sessionId}/replay`, { method: 'POST' });
+    await this.#api.rest.examineReplay({ params: this.#params });
   }
 
   /** Reads the replay record that was made meanwhile. */
@@ -169,7 +162,7 @@ export class EvidenceCheck {
   }
 
   async #fetchRecords(): Promise<BundleSource> {
-    const response = await this.#api.send(`/sessions/${this.#sessionId}/records`);
+    const response = await this.#api.rest.exportRecords({ params: this.#params });
     const bytes = new Uint8Array(await response.arrayBuffer());
     if (bytes.length > recordsBytesMax) throw new Error('the evidence bundle is larger than a browser should hold');
     return openTar({ length: bytes.length, read: (offset, length) => bytes.subarray(offset, offset + length) });
@@ -178,8 +171,8 @@ export class EvidenceCheck {
   /** Whom this installation says to trust; null where it doesn't say. */
   async #fetchPolicy(): Promise<TrustPolicy | null> {
     try {
-      const response = await this.#api.send('/evidence/policy');
-      return parsePolicy(new Uint8Array(await response.arrayBuffer()));
+      const policy = await this.#api.rest.getPolicy();
+      return parsePolicy(new TextEncoder().encode(JSON.stringify(policy)));
     } catch (error) {
       if (error instanceof ApiError && (error.status === 404 || error.status === 403)) return null;
       throw error;

@@ -1,32 +1,21 @@
 import { type SessionKeys, webCrypto } from '@lucid-sessions/evidence';
-import type { Rectangle } from '@lucid-sessions/graphics';
-import { ApiClient, query } from '../../api/client.ts';
+import { ApiClient } from '../../api/client.ts';
 import type { Chunk } from '../../api/types.ts';
 import { LiveView } from '../live/live-view.ts';
-import type {
-  FromWorker,
-  PlaybackState,
-  PlayerEvent,
-  PlayerMonitors,
-  PlayerSource,
-  ToWorker,
-  Verdict,
-} from '../protocol.ts';
+import type { FromWorker, PlayerSource, ToWorker } from '../protocol.ts';
 import { ChunkStore } from './chunk-store.ts';
 import { type ChunkEntry, ChunkTable, scaleActivity } from './chunk-table.ts';
 import { type ChunkLoader, Engine } from './engine.ts';
 import { EvidenceCheck } from './evidence-check.ts';
-import { markedCopy } from './imported-mark.ts';
-import { Painter } from './painter.ts';
+import { EvidenceWatch } from './evidence-watch.ts';
+import { IndexFeed } from './index-feed.ts';
 import { Picture, type PictureState } from './picture.ts';
-import { monitorsOfPicture } from './picture-monitors.ts';
-import { noIndexText, RecordingIndex } from './recording-index.ts';
-import { type Asked, ServerPictures } from './server-pictures.ts';
+import { Playback } from './playback.ts';
+import { RecordingIndex } from './recording-index.ts';
 import { SoundOut } from './sound-out.ts';
+import { Stage } from './stage.ts';
 import { StoredKeyframes } from './stored-keyframes.ts';
-import { Thumbnails } from './thumbnail.ts';
 import { turn } from './turn.ts';
-import { verdictsUnknown } from './verdicts.ts';
 import { exportVideo } from './video-export.ts';
 
 const chunkPageSize = 1000;
@@ -34,38 +23,13 @@ const chunkLimits = { openBytesMax: 64 << 20, fileBytesMax: 32 << 20 };
 /** States kept while playing. */
 const engineLimits = { keyframeBytesMax: 64 << 20 };
 const activityParts = 240;
-/** One displayed frame. */
-const tickMs = 16;
-/** A tick that decodes longer than this shows what it has, and the clock waits. */
-const tickBudgetMs = 60;
-const positionEveryMs = 100;
-/** The first picture is drawn in many pieces: so much recording after the first of them belongs to it. */
-const firstPictureUs = 300_000;
-/** How far to look for something to show when the recording is opened where the screen is still empty. */
-const blankUsMax = 30_000_000;
-/** How often the way to the first picture is told. */
-const openingEveryMs = 500;
-/** A seek so close to the live edge means the edge: it has moved on since it was seen. */
-const edgeUs = 1_000_000;
-/** Nothing happens for longer than this: idle. Skipping leaves a moment before what comes next. */
-const idleUs = 2_000_000;
-const idleLeadUs = 300_000;
-const loadingShownAfterMs = 200;
-/** Recordings up to this size are checked to the last chunk without being asked to. */
-const checkAtOnceBytes = 24 << 20;
-const checkAtOnceChunks = 200;
+/** How often the way of a running session is told. */
+const growEveryMs = 100;
 /** How often the list of keyframes is read again while it is not complete: they are made because somebody looks, now. */
 const keyframesWaitMs = 1000;
 const keyframesWaitMsMax = 60_000;
 /** … and while more come. */
 const moreKeyframesWaitMs = 3000;
-/** How often it is asked how far a recording was walked through. */
-const replayWaitMs = 1000;
-const replayWaitMsMax = 30_000;
-/** Pictures the server draws while playing. */
-const serverPictureEveryMs = 1000;
-/** … later where it could not. */
-const serverFailedMs = 10_000;
 /** So long nothing was asked for: time for what is not urgent. */
 const idleMs = 400;
 
@@ -73,58 +37,34 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 const engineHooks = { now: () => performance.now(), turn };
 
-/** One open recording inside the worker: what the page asks for, done with engine, painter and clock. */
+/** What there is once the keys and the list of chunks are here. */
+interface Opened {
+  readonly chunks: ChunkStore;
+  readonly engine: Engine<PictureState>;
+  readonly evidence: EvidenceWatch;
+  readonly playback: Playback;
+  /** Until a running session is over. */
+  live: LiveView | null;
+}
+
+/** `waiting`: what the page asked for before that. */
+type Phase = { kind: 'opening'; waiting: ToWorker[] } | { kind: 'open'; opened: Opened } | { kind: 'closed' };
+
+/** One open recording inside the worker: what the page asks for, handed to those who do it. */
 export class PlayerSession {
   readonly #send: (message: FromWorker, transfer?: Transferable[]) => void;
   readonly #api: ApiClient;
   readonly #source: PlayerSource;
-  readonly #painter: Painter;
+  readonly #params: { session_id: string };
   readonly #table = new ChunkTable();
-  readonly #picture = new Picture();
-  readonly #sound = new SoundOut((channel, samples) => {
-    // What a decoder gives late, after a pause or a seek, belongs to another moment.
-    if (this.#isHeard)
-      this.#send(
-        { type: 'sound', channel, samples },
-        samples.channels.map(({ buffer }) => buffer),
-      );
-  });
-  readonly #index: RecordingIndex;
+  readonly #stage: Stage;
+  readonly #sound: SoundOut;
+  readonly #index: IndexFeed;
   readonly #stored: StoredKeyframes;
-  readonly #thumbnails: Thumbnails;
-  /** Draws what this browser can't, once that is known. */
-  #server: ServerPictures<ImageBitmap> | null = null;
-  #askedServerMs = 0;
-  #chunks: ChunkStore | null = null;
-  /** Until a running session is over. */
-  #live: LiveView | null = null;
-  /** The picture is what the live stream brought last. */
-  #atEdge = false;
-  /** Seeks under way: the clock waits for them. */
-  #seeking = 0;
-  #engine: Engine<PictureState> | null = null;
-  #evidence: EvidenceCheck | null = null;
-  #following = false;
-  readonly #recordsChecked = Promise.withResolvers<void>();
-  #playing = false;
-  #rate = 1;
-  #skipIdle = true;
-  #pointerShown = true;
-  #monitors: PlayerMonitors = { width: 0, height: 0, monitors: [] };
-  /** The monitor looked at. */
-  #monitor: number | null = null;
-  /** Position shown, and the clock's reading when it was true. */
-  #timeUs = 0;
-  #anchorMs = 0;
-  #state: PlaybackState = 'loading';
-  #positionSentMs = 0;
-  #seekId = 0;
+  readonly #exports = new Map<number, AbortController>();
+  #phase: Phase = { kind: 'opening', waiting: [] };
   /** What was asked for last, settled when it is done. */
   #latest: Promise<void> = Promise.resolve();
-  #durationUs = 0;
-  #activity: Float32Array = new Float32Array(activityParts);
-  readonly #exports = new Map<number, AbortController>();
-  #closed = false;
 
   constructor(
     source: PlayerSource,
@@ -133,13 +73,24 @@ export class PlayerSession {
   ) {
     this.#source = source;
     this.#send = send;
+    this.#params = { session_id: source.sessionId };
     this.#api = new ApiClient(source.baseUrl, () => source.token);
-    this.#index = new RecordingIndex(this.#api, source.sessionId);
+    this.#index = new IndexFeed(new RecordingIndex(this.#api, source.sessionId), send);
     this.#stored = new StoredKeyframes(this.#api, source.sessionId, webCrypto(globalThis.crypto));
-    this.#thumbnails = new Thumbnails((timeUs, picture) => send({ type: 'thumbnail', timeUs, picture }, [picture]));
-    this.#painter = new Painter(canvas);
-    this.#picture.onSound = (piece) => void (this.#isHeard && this.#sound.hear(piece));
-    this.#painter.onSize = (width, height) => send({ type: 'size', width, height });
+    this.#stage = new Stage(canvas, { send, fetchPicture: (timeUs) => this.#fetchPicture(timeUs) });
+    this.#sound = new SoundOut((channel, samples) => {
+      // What a decoder gives late, after a pause or a seek, belongs to another moment.
+      if (this.#opened?.playback.isHeard)
+        send(
+          { type: 'sound', channel, samples },
+          samples.channels.map(({ buffer }) => buffer),
+        );
+    });
+    this.#stage.picture.onSound = (piece) => void (this.#opened?.playback.isHeard && this.#sound.hear(piece));
+  }
+
+  get #opened(): Opened | null {
+    return this.#phase.kind === 'open' ? this.#phase.opened : null;
   }
 
   async open(startUs: number): Promise<void> {
@@ -149,113 +100,124 @@ export class PlayerSession {
       // Without a list of keyframes everything works, only slower.
       this.#stored.refresh().catch(() => {}),
     ]);
+    if (this.#phase.kind !== 'opening') return;
     this.#stored.useKey(keys.view);
-    const crypto = webCrypto(globalThis.crypto);
-    this.#chunks = new ChunkStore((entry) => this.#download(entry), crypto, keys, chunkLimits);
-    if (this.#source.live) this.#live = this.#liveView(this.#chunks);
-    this.#engine = new Engine(this.#table, this.#loader, this.#picture, engineHooks, engineLimits, this.#stored);
-    this.#evidence = new EvidenceCheck(this.#api, this.#source.sessionId, crypto, this.#table, this.#chunks, keys);
-    this.#chunks.onFile = (index, file) => void this.#noteFile(index, file);
-    this.#durationUs = this.#table.durationUs;
-    this.#thumbnails.durationUs = this.#durationUs;
-    this.#activity = this.#table.activity(activityParts);
-    const problem = await this.#firstPicture(this.#live ? this.#durationUs : startUs).then(
+    const { waiting } = this.#phase;
+    const opened = this.#openWith(keys);
+    this.#phase = { kind: 'open', opened };
+    for (const message of waiting) this.#handle(message, opened);
+    const { playback, live, evidence } = opened;
+    this.#stage.thumbnails.durationUs = playback.durationUs;
+    const problem = await playback.begin(live ? playback.durationUs : startUs).then(
       () => null,
       (error: unknown) => error,
     );
-    this.#send({
-      type: 'opened',
-      durationUs: this.#durationUs,
-      startedAtMs: this.#table.startedAtMs,
-      live: this.#live !== null,
-    });
-    this.#setState('paused');
-    this.#send({ type: 'activity', values: scaleActivity(this.#activity) });
-    void this.#readIndex();
+    if (this.#opened !== opened) return;
+    const { durationUs } = playback;
+    this.#send({ type: 'opened', durationUs, startedAtMs: this.#table.startedAtMs, live: live !== null });
+    playback.opened();
+    this.#sendActivity();
+    void this.#index.read(durationUs, activityParts);
     void this.#readKeyframes();
-    if (this.#live) void this.#follow(this.#live);
+    if (live) void this.#follow(opened, live);
     // Hundreds of seals take their time: the picture comes first.
-    void this.#checkEvidence(this.#evidence);
+    void evidence.begin();
     // A damaged chunk must not keep the others from being looked at.
-    if (problem !== null && this.#picture.framesCount === 0) this.#fail(problem);
+    if (problem !== null && this.#stage.picture.framesCount === 0) this.#fail(problem);
   }
 
-  /** Reading of the index that counts: one begun anew ends the one before. */
-  #reading = 0;
+  #openWith(keys: SessionKeys): Opened {
+    const crypto = webCrypto(globalThis.crypto);
+    const chunks = new ChunkStore((entry) => this.#download(entry), crypto, keys, chunkLimits);
+    const live = this.#source.live ? this.#liveView(chunks) : null;
+    const loader = live?.chunks ?? chunks;
+    const { picture } = this.#stage;
+    const engine = new Engine(this.#table, loader, picture, engineHooks, engineLimits, this.#stored);
+    const check = new EvidenceCheck(this.#api, this.#source.sessionId, crypto, this.#table, chunks, keys);
+    const evidence = new EvidenceWatch(check, this.#table, {
+      send: this.#send,
+      isOver: () => (this.#opened?.live ?? null) !== null || this.#phase.kind === 'closed',
+    });
+    chunks.onFile = (index, file) => void evidence.noteFile(index, file);
+    const hooks = { send: this.#send, silence: () => this.#silence() };
+    const line = { durationUs: this.#table.durationUs, isLive: live !== null };
+    return { chunks, engine, evidence, playback: new Playback(engine, this.#stage, hooks, line), live };
+  }
 
   handle(message: ToWorker): void {
+    if (message.type === 'close') this.#close();
+    else if (message.type === 'cancelExport') this.#exports.get(message.id)?.abort();
+    else if (this.#phase.kind === 'open') this.#handle(message, this.#phase.opened);
+    else if (this.#phase.kind === 'opening') this.#phase.waiting.push(message);
+  }
+
+  #handle(message: ToWorker, { playback, evidence }: Opened): void {
     const run = (work: Promise<void>): void => {
       this.#latest = work.catch((error: unknown) => this.#fail(error));
     };
     switch (message.type) {
       case 'play':
-        run(this.#play());
+        run(playback.play());
         break;
       case 'pause':
-        this.#pause();
+        playback.pause();
         break;
       case 'seek':
-        this.#seekId = message.id;
-        run(this.#seek(message.timeUs));
+        run(playback.seek(message.timeUs, message.id));
         break;
       case 'step':
-        run(this.#step(message.direction));
+        run(playback.step(message.direction));
         break;
       case 'rate':
-        this.#rate = message.rate;
-        this.#silence();
-        this.#anchor();
+        playback.setRate(message.rate);
         break;
       case 'skipIdle':
-        this.#skipIdle = message.on;
+        playback.skipIdle(message.on);
         break;
       case 'pointer':
-        this.#pointerShown = message.shown;
-        this.#paint();
+        this.#stage.showPointer(message.shown);
         break;
       case 'view':
-        this.#monitor = message.monitor;
-        this.#paint();
+        this.#stage.lookAt(message.monitor);
         break;
       case 'png':
-        void this.#png(message.id);
+        void this.#png(message.id, playback);
         break;
       case 'examine':
-        void this.#examine();
+        void evidence.examine();
         break;
       case 'checkEveryChunk':
-        void this.#checkEveryChunk();
+        void evidence.checkEveryChunk();
         break;
       case 'showLogon':
-        this.#index.showLogon();
-        void this.#readIndex(true);
+        void this.#index.readWithLogon(playback.durationUs, activityParts);
         break;
       case 'export':
         void this.#exportVideo(message);
         break;
-      case 'cancelExport':
-        this.#exports.get(message.id)?.abort();
-        break;
-      case 'close':
-        this.#closed = true;
-        this.#playing = false;
-        this.#live?.stop();
-        this.#server?.close();
-        this.#sound.reset();
-        break;
     }
+  }
+
+  #close(): void {
+    const opened = this.#opened;
+    this.#phase = { kind: 'closed' };
+    opened?.playback.stop();
+    opened?.live?.stop();
+    this.#index.stop();
+    this.#stage.close();
+    this.#sound.reset();
   }
 
   /** Pictures need no more than the view key: what was typed and copied comes from the index, to those who may see it. */
   async #fetchKeys(): Promise<SessionKeys> {
-    const { key } = await this.#api.facts(`/sessions/${this.#source.sessionId}/key`);
-    return { view: bytesOf(key), inputs: null };
+    const { key } = await this.#api.rest.getKey({ params: this.#params });
+    return { view: Uint8Array.from(atob(key), (character) => character.charCodeAt(0)), inputs: null };
   }
 
   async #download(entry: ChunkEntry): Promise<Uint8Array> {
     if (entry.chunkId === null) throw new Error(`chunk ${entry.index + 1} is not stored yet`);
-    const path = `/sessions/${this.#source.sessionId}/chunks/${entry.chunkId}/download`;
-    return new Uint8Array(await (await this.#api.send(path)).arrayBuffer());
+    const answer = await this.#api.rest.downloadChunk({ params: { ...this.#params, chunk_id: entry.chunkId } });
+    return new Uint8Array(await answer.arrayBuffer());
   }
 
   async #fetchChunks(): Promise<void> {
@@ -267,37 +229,10 @@ export class PlayerSession {
     }
   }
 
-  get #loader(): ChunkLoader {
-    const loader = this.#live?.chunks ?? this.#chunks;
-    if (!loader) throw new Error('the recording is not open yet');
-    return loader;
-  }
-  get #walker(): Engine<PictureState> {
-    if (!this.#engine) throw new Error('the recording is not open yet');
-    return this.#engine;
-  }
-
-  /** At the beginning nothing is drawn yet: go on to the first picture. */
-  async #firstPicture(startUs: number): Promise<void> {
-    const walker = this.#walker;
-    const tell = (): void => this.#send({ type: 'opening', timeUs: walker.timeUs, durationUs: startUs });
-    const telling = setInterval(tell, openingEveryMs);
-    await walker.seek(startUs).finally(() => clearInterval(telling));
-    this.#timeUs = startUs;
-    let drawnUs: number | null = startUs;
-    const blank = this.#picture.blank;
-    while (this.#picture.blank && !this.#picture.lacksH264 && drawnUs !== null && drawnUs < startUs + blankUsMax)
-      drawnUs = await this.#walker.stepForward();
-    if (blank && drawnUs !== null) await this.#walker.forward(drawnUs + firstPictureUs);
-    if (blank) this.#timeUs = Math.max(startUs, this.#walker.timeUs);
-    this.#durationUs = Math.max(this.#durationUs, this.#timeUs);
-    await this.#drawnByServer(this.#timeUs);
-    this.#paint();
-  }
-
-  /** Sound in step with the picture: playing as fast as it was. */
-  get #isHeard(): boolean {
-    return this.#playing && this.#rate === 1 && this.#seeking === 0;
+  async #fetchPicture(timeUs: number): Promise<ImageBitmap> {
+    const query = { time_us: Math.max(0, Math.floor(timeUs)), pointer: false };
+    const answer = await this.#api.rest.getPicture({ params: this.#params, query });
+    return createImageBitmap(await answer.blob(), { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
   }
 
   #silence(): void {
@@ -305,346 +240,74 @@ export class PlayerSession {
     this.#send({ type: 'silence' });
   }
 
-  #anchor(): void {
-    this.#anchorMs = performance.now();
-  }
-
-  async #play(): Promise<void> {
-    if (this.#playing) return;
-    if (this.#timeUs >= this.#durationUs && !this.#live) await this.#seek(0);
-    this.#playing = true;
-    this.#anchor();
-    this.#setState('playing');
-    while (this.#playing && !this.#closed) {
-      await this.#tick();
-      await sleep(tickMs);
-    }
-  }
-
-  /** What the index says goes to the page, as far as it was made; a running session's goes on. */
-  async #readIndex(anew = false): Promise<void> {
-    const reading = ++this.#reading;
-    try {
-      const { activity, ...first } = await this.#index.first(this.#durationUs, activityParts);
-      this.#send({ type: 'activity', values: scaleActivity(activity) });
-      this.#sendEvents(first.events, anew);
-      for (let { more } = first; more && !this.#closed && reading === this.#reading; ) more = await this.#moreEvents();
-    } catch (error) {
-      this.#send({ type: 'events', events: [], remark: noIndexText(error), hidesLogon: false, anew: false });
-    }
-  }
-
-  async #moreEvents(): Promise<boolean> {
-    const { events, more } = await this.#index.next();
-    this.#sendEvents(events);
-    return more;
-  }
-
-  #sendEvents(events: PlayerEvent[], anew = false): void {
-    const { remark, hidesLogon } = this.#index;
-    this.#send({ type: 'events', events, remark, hidesLogon, anew });
+  #sendActivity(): void {
+    this.#send({ type: 'activity', values: scaleActivity(this.#table.activity(activityParts)) });
   }
 
   /** Keyframes that were not made yet come while the recording is looked at. */
   async #readKeyframes(): Promise<void> {
-    for (let waitMs = keyframesWaitMs; !this.#closed; ) {
-      if (this.#stored.coveredChunks >= this.#table.length && !this.#live) break;
+    for (let waitMs = keyframesWaitMs; this.#opened !== null; ) {
+      if (this.#stored.coveredChunks >= this.#table.length && this.#opened.live === null) break;
       await sleep(waitMs);
       const before = this.#stored.places.length;
       await this.#stored.refresh().catch(() => {});
       const more = this.#stored.places.length > before;
       waitMs = more ? moreKeyframesWaitMs : Math.min(waitMs * 2, keyframesWaitMsMax);
     }
-    await this.#thumbnails.ofStored(this.#stored, () => this.#idle());
+    await this.#stage.thumbnails.ofStored(this.#stored, () => this.#idle());
   }
 
   /** Waits until nothing was asked for in a while. */
   async #idle(): Promise<void> {
-    for (let latest: Promise<void> | null = null; latest !== this.#latest && !this.#closed; ) {
+    for (let latest: Promise<void> | null = null; latest !== this.#latest && this.#opened !== null; ) {
       latest = this.#latest;
       await latest;
       await sleep(idleMs);
     }
   }
 
-  /** Files that came before their leaves are looked at when they are there: playback waits for no check. */
-  async #noteFile(index: number, file: Uint8Array): Promise<void> {
-    await this.#recordsChecked.promise;
-    if (this.#evidence && (await this.#evidence.noteFile(index, file))) this.#sendVerdicts(this.#evidence.verdicts());
-  }
-
-  #liveView(stored: ChunkStore): LiveView {
+  #liveView(stored: ChunkLoader): LiveView {
     return new LiveView(this.#api, this.#source.sessionId, this.#table, stored, {
       refresh: () => this.#fetchChunks(),
       onStored: () => {
-        this.#send({ type: 'activity', values: scaleActivity(this.#table.activity(activityParts)) });
-        void this.#moreEvents().catch(() => {});
+        this.#sendActivity();
+        void this.#index.more().catch(() => {});
       },
       onNotice: (text) => this.#send({ type: 'liveNotice', text }),
     });
   }
 
-  async #follow(live: LiveView): Promise<void> {
-    this.#atEdge = true;
-    void this.#play();
-    const growing = setInterval(() => this.#grow(live), positionEveryMs);
+  async #follow(opened: Opened, live: LiveView): Promise<void> {
+    const { playback } = opened;
+    playback.followEdge();
+    const growing = setInterval(() => playback.grow(live.edgeUs(performance.now())), growEveryMs);
     await live.follow().finally(() => clearInterval(growing));
-    if (!this.#closed) await this.#becomeRecording();
+    if (this.#phase.kind !== 'closed') await this.#becomeRecording(opened);
   }
 
-  /** A paused picture stands still; the session it is of goes on. */
-  #grow(live: LiveView): void {
-    this.#durationUs = Math.max(this.#durationUs, live.edgeUs(performance.now()));
-    if (!this.#playing) this.#reportPosition();
+  /** All of it is stored: it is read, and checked, like any other. */
+  async #becomeRecording(opened: Opened): Promise<void> {
+    const { playback, engine, chunks, evidence } = opened;
+    opened.live = null;
+    engine.useLoader(chunks);
+    this.#stage.thumbnails.durationUs = Math.max(this.#table.durationUs, engine.timeUs);
+    await playback.settle(this.#table.durationUs);
+    await this.#index.more().catch(() => {});
+    await evidence.begin();
   }
 
-  /** All of it is stored: what was followed is a recording like any other, and is checked like one. */
-  async #becomeRecording(): Promise<void> {
-    this.#live = null;
-    this.#engine?.useLoader(this.#loader);
-    this.#durationUs = Math.max(this.#table.durationUs, this.#walker.timeUs);
-    this.#thumbnails.durationUs = this.#durationUs;
-    this.#send({ type: 'over' });
-    if (this.#atEdge) {
-      this.#playing = false;
-      // What the stream did not bring at the end is in the chunks.
-      await this.#seek(this.#durationUs);
-    } else {
-      this.#timeUs = Math.min(this.#timeUs, this.#durationUs);
-      this.#setState(this.#playing ? 'playing' : 'paused');
-    }
-    await this.#moreEvents().catch(() => {});
-    if (this.#evidence) await this.#checkEvidence(this.#evidence);
-  }
-
-  async #checkEvidence(evidence: EvidenceCheck): Promise<void> {
-    try {
-      const verdicts = await evidence.checkRecords().finally(() => this.#recordsChecked.resolve());
-      this.#sendVerdicts(verdicts);
-      if (this.#table.totalBytes <= checkAtOnceBytes && this.#table.length <= checkAtOnceChunks)
-        await this.#checkEveryChunk();
-      void this.#followReplay(evidence);
-    } catch (error) {
-      this.#sendVerdicts(verdictsUnknown(error instanceof Error ? error.message : ''));
-    }
-  }
-
-  #sendVerdicts(verdicts: Verdict[]): void {
-    this.#send({ type: 'verdicts', verdicts, imported: this.#evidence?.imported ?? null });
+  /** The picture of the moment asked for last, once it is there. */
+  async #png(id: number, playback: Playback): Promise<void> {
+    if (!playback.isPlaying) await this.#latest;
+    if (!playback.isPlaying) await this.#stage.drawnByServer(playback.timeUs);
+    this.#stage.paint(playback.timeUs);
+    this.#send({ type: 'png', id, blob: await this.#stage.png(await this.#isImported()) });
   }
 
   /** Whether what leaves the player has to say that it was imported. */
   async #isImported(): Promise<boolean> {
     if (this.#source.imported === true) return true;
-    if (this.#source.live) return false;
-    await this.#recordsChecked.promise;
-    return (this.#evidence?.imported ?? null) !== null;
-  }
-
-  /** Opening a recording has its keyframes made, for which it is decoded: the result is shown when it is there. */
-  async #followReplay(evidence: EvidenceCheck): Promise<void> {
-    if (this.#following || evidence.isExamined) return;
-    this.#following = true;
-    try {
-      for (let waitMs = replayWaitMs; !this.#closed && !this.#live; waitMs = Math.min(waitMs * 2, replayWaitMsMax)) {
-        const { isKnown, text } = await evidence.replayProgress();
-        if (isKnown) this.#sendVerdicts(await evidence.refreshReplay());
-        this.#send({ type: 'examining', text });
-        if (isKnown || text === null) break;
-        await sleep(waitMs);
-      }
-    } catch (error) {
-      this.#send({ type: 'examining', text: error instanceof Error ? error.message : null });
-    } finally {
-      this.#following = false;
-    }
-  }
-
-  async #examine(): Promise<void> {
-    if (!this.#evidence || this.#live) return;
-    try {
-      this.#send({ type: 'examining', text: 'Examining…' });
-      await this.#evidence.examine();
-    } catch (error) {
-      this.#send({ type: 'examining', text: error instanceof Error ? error.message : null });
-      return;
-    }
-    await this.#followReplay(this.#evidence);
-  }
-
-  async #checkEveryChunk(): Promise<void> {
-    const total = this.#table.length;
-    if (!this.#evidence || this.#live) return;
-    const progress = (checked: number): void => this.#send({ type: 'checkProgress', checked, total });
-    progress(0);
-    const verdicts = await this.#evidence.checkEveryChunk(progress);
-    progress(total);
-    this.#sendVerdicts(verdicts);
-  }
-
-  #pause(): void {
-    if (!this.#playing) return;
-    this.#playing = false;
-    this.#atEdge = false;
-    this.#silence();
-    this.#walker.cancel();
-    void this.#server?.at(this.#timeUs);
-    this.#setState('paused');
-  }
-
-  async #tick(): Promise<void> {
-    if (this.#seeking > 0) return;
-    const now = performance.now();
-    const anchorMs = this.#anchorMs;
-    const target = this.#atEdge
-      ? this.#durationUs
-      : Math.min(this.#durationUs, this.#timeUs + (now - anchorMs) * 1000 * this.#rate);
-    const reached = await this.#walker.forward(this.#withTheLast(target), now + tickBudgetMs);
-    // A seek or a pause came in between: the position is theirs.
-    if (!this.#playing || anchorMs !== this.#anchorMs) return;
-    // At the edge the last frame may be newer than the time told of it.
-    const shownUs = this.#atEdge || !reached ? this.#walker.timeUs : 0;
-    this.#timeUs = Math.max(reached ? target : this.#timeUs, shownUs);
-    this.#anchorMs = reached ? now : performance.now();
-    if (this.#live && reached && target >= this.#durationUs) this.#atEdge = true;
-    this.#lookAtServer(now);
-    this.#paint();
-    if (!this.#atEdge) await this.#skipOrEnd();
-    this.#reportPosition();
-  }
-
-  /**
-   * The last frames may lie a little beyond the duration that the API tells, and belong to its end: playing stops behind them. At
-   * the live edge everything that came is shown.
-   */
-  #withTheLast(timeUs: number): number {
-    return this.#atEdge || (timeUs >= this.#durationUs && !this.#live) ? Number.POSITIVE_INFINITY : timeUs;
-  }
-
-  async #skipOrEnd(): Promise<void> {
-    const anchorMs = this.#anchorMs;
-    const nextUs = await this.#walker.nextFrameUs();
-    if (!this.#playing || anchorMs !== this.#anchorMs) return;
-    const ended = nextUs === null && (this.#skipIdle || this.#timeUs >= this.#durationUs);
-    if (ended && !this.#live) {
-      this.#timeUs = this.#durationUs;
-      this.#playing = false;
-      void this.#server?.at(this.#timeUs);
-      this.#setState('ended');
-    } else if (this.#skipIdle && nextUs === null) {
-      this.#timeUs = this.#durationUs;
-    } else if (this.#skipIdle && nextUs !== null && nextUs - this.#timeUs > idleUs) {
-      this.#timeUs = nextUs - idleLeadUs;
-      this.#anchor();
-    }
-  }
-
-  async #seek(timeUs: number): Promise<void> {
-    this.#timeUs = timeUs;
-    this.#silence();
-    this.#atEdge = this.#live !== null && timeUs >= this.#durationUs - edgeUs;
-    this.#anchor();
-    const shown = setTimeout(() => this.#setState('loading'), loadingShownAfterMs);
-    this.#seeking += 1;
-    const there = await this.#goTo(timeUs).finally(() => {
-      clearTimeout(shown);
-      this.#seeking -= 1;
-    });
-    if (!there) return;
-    this.#anchor();
-    this.#paint();
-    this.#setState(this.#playing ? 'playing' : timeUs >= this.#durationUs && !this.#live ? 'ended' : 'paused');
-  }
-
-  /** False when another moment was asked for meanwhile. */
-  async #goTo(timeUs: number): Promise<boolean> {
-    // It takes its time too: both at once.
-    const asked = this.#server?.at(timeUs);
-    if (!(await this.#walker.seek(this.#withTheLast(timeUs)))) return false;
-    return (asked === undefined ? await this.#drawnByServer(timeUs) : await asked) !== 'passed';
-  }
-
-  /** Waits for the server's picture where this browser can draw none of its own. */
-  async #drawnByServer(timeUs: number): Promise<Asked> {
-    if (!this.#picture.lacksH264) return 'shown';
-    this.#server ??= this.#openServer();
-    return this.#server.at(timeUs);
-  }
-
-  #openServer(): ServerPictures<ImageBitmap> {
-    const tell = (problem: string | null): void =>
-      this.#send({ type: 'drawnByServer', hasWebCodecs: typeof VideoDecoder !== 'undefined', problem });
-    tell(null);
-    return new ServerPictures({
-      fetch: (timeUs) => this.#fetchPicture(timeUs),
-      onPicture: (timeUs, picture) => {
-        this.#thumbnails.offerDrawn(timeUs, picture);
-        this.#painter.give(picture);
-        this.#paint();
-      },
-      onProblem: (problem) => {
-        if (problem !== null) this.#painter.give(null);
-        tell(problem);
-      },
-      now: () => performance.now(),
-      sleep,
-    });
-  }
-
-  async #fetchPicture(timeUs: number): Promise<ImageBitmap> {
-    const time = query({ time_us: Math.max(0, Math.floor(timeUs)), pointer: 'false' });
-    const answer = await this.#api.send(`/sessions/${this.#source.sessionId}/picture${time}`);
-    return createImageBitmap(await answer.blob(), { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
-  }
-
-  /** While playing: one on its way, and about one a second. */
-  #lookAtServer(nowMs: number): void {
-    if (!this.#picture.lacksH264 || this.#server?.isIdle === false) return;
-    if (nowMs - this.#askedServerMs < serverPictureEveryMs) return;
-    this.#askedServerMs = nowMs;
-    void this.#drawnByServer(this.#timeUs).then((asked) => {
-      if (asked === 'failed') this.#askedServerMs += serverFailedMs;
-    });
-  }
-
-  async #step(direction: 1 | -1): Promise<void> {
-    this.#pause();
-    this.#atEdge = false;
-    const timeUs = direction === 1 ? await this.#walker.stepForward() : await this.#walker.stepBack(this.#timeUs);
-    if (timeUs === null) return;
-    this.#timeUs = timeUs;
-    await this.#drawnByServer(timeUs);
-    this.#paint();
-    this.#setState('paused');
-  }
-
-  #paint(): void {
-    this.#followMonitors();
-    this.#painter.paint(this.#picture, this.#pointerShown, this.#view);
-    if (!this.#picture.lacksH264) this.#thumbnails.offer(this.#timeUs, this.#picture);
-  }
-
-  /** The part of the picture that is looked at; null: all of it. */
-  get #view(): Rectangle | null {
-    return this.#monitor === null ? null : (this.#monitors.monitors[this.#monitor] ?? null);
-  }
-
-  #followMonitors(): void {
-    const monitors = monitorsOfPicture(this.#picture.screen);
-    if (JSON.stringify(monitors) === JSON.stringify(this.#monitors)) return;
-    this.#monitors = monitors;
-    this.#send({ type: 'monitors', ...monitors });
-  }
-
-  /** The picture of the moment asked for last, once it is there. */
-  async #png(id: number): Promise<void> {
-    if (!this.#playing) await this.#latest;
-    if (!this.#playing) await this.#drawnByServer(this.#timeUs);
-    this.#paint();
-    // The server marks its pictures itself, in their corner.
-    const marked = this.#painter.isGiven && this.#view === null;
-    const canvas = (await this.#isImported()) && !marked ? markedCopy(this.#painter.canvas) : this.#painter.canvas;
-    this.#send({ type: 'png', id, blob: await canvas.convertToBlob({ type: 'image/png' }) });
+    return this.#source.live || this.#opened === null ? false : this.#opened.evidence.isImported();
   }
 
   /** An export walks the recording with a decoder of its own: the player stays usable. */
@@ -652,14 +315,14 @@ export class PlayerSession {
     const stop = new AbortController();
     this.#exports.set(id, stop);
     const picture = new Picture();
-    const engine = new Engine(this.#table, this.#loader, picture, engineHooks, { keyframeBytesMax: 0 });
     try {
       const write = (bytes: Uint8Array<ArrayBuffer>, progress: number): void =>
         this.#send({ type: 'exportPart', id, bytes, progress }, [bytes.buffer]);
+      const pointer = this.#stage.pointerShown;
       await exportVideo(
-        engine,
+        new Engine(this.#table, this.#loader, picture, engineHooks, { keyframeBytesMax: 0 }),
         picture,
-        { fromUs, toUs, framesPerSecond, pointer: this.#pointerShown, imported: await this.#isImported() },
+        { fromUs, toUs, framesPerSecond, pointer, imported: await this.#isImported() },
         write,
         stop.signal,
       );
@@ -676,36 +339,17 @@ export class PlayerSession {
     }
   }
 
-  #setState(state: PlaybackState): void {
-    this.#state = state;
-    this.#positionSentMs = 0;
-    this.#reportPosition();
-    const kinds = [...this.#picture.screen.unsupported].filter(([, count]) => count > 0);
-    this.#send({ type: 'notDrawn', kinds });
-  }
-
-  #reportPosition(): void {
-    const now = performance.now();
-    if (now - this.#positionSentMs < positionEveryMs) return;
-    this.#positionSentMs = now;
-    this.#send({
-      type: 'position',
-      seekId: this.#seekId,
-      timeUs: this.#timeUs,
-      durationUs: this.#durationUs,
-      state: this.#state,
-      atEdge: this.#atEdge && this.#playing,
-    });
+  get #loader(): ChunkLoader {
+    const opened = this.#opened;
+    if (opened === null) throw new Error('the recording is not open');
+    return opened.live?.chunks ?? opened.chunks;
   }
 
   #fail(error: unknown): void {
-    this.#playing = false;
+    this.#opened?.playback.stop();
     this.#send({
       type: 'failed',
       message: error instanceof Error ? error.message : 'the recording could not be shown',
     });
   }
 }
-
-const bytesOf = (base64: unknown): Uint8Array =>
-  Uint8Array.from(atob(typeof base64 === 'string' ? base64 : ''), (character) => character.charCodeAt(0));

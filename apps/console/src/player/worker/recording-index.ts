@@ -1,8 +1,8 @@
+import type { RestAnswer, RestQuery } from '@lucid-sessions/contract/rest-client';
 import { isPermitted } from '@lucid-sessions/contract/roles';
 import type { IndexEvent } from '@lucid-sessions/recording/session-index';
-import { type ApiClient, ApiError, query } from '../../api/client.ts';
+import { type ApiClient, ApiError } from '../../api/client.ts';
 import { readClaims } from '../../api/credentials.ts';
-import type { Facts, Pagination } from '../../api/types.ts';
 import type { PlayerEvent } from '../protocol.ts';
 import { playerEventOf } from './event-text.ts';
 
@@ -12,13 +12,7 @@ export const eventsMax = 100_000;
 /** What was begun before the end known so far may have been put in among these. */
 const overlap = 200;
 
-interface EventPage extends Facts {
-  events: Facts[];
-  dropped: number;
-  pagination: Pagination;
-  /** Second, bytes from the server, bytes from the client, updates, inputs. */
-  activity?: [number, number, number, number, number][];
-}
+type EventPage = RestAnswer<'listEvents'>;
 
 /** Names as the code has them; the API writes them in snake case. */
 function camel(value: unknown): unknown {
@@ -34,7 +28,7 @@ function camel(value: unknown): unknown {
 /** What the installation's index says of a recording: events, page by page, and activity. */
 export class RecordingIndex {
   readonly #api: ApiClient;
-  readonly #path: string;
+  readonly #params: { session_id: string };
   /** Texts are asked for by who may see them, and only by them: every look is audited. */
   readonly #inputs: boolean;
   /** The last events read, to tell which of a page are new. */
@@ -46,7 +40,7 @@ export class RecordingIndex {
 
   constructor(api: ApiClient, sessionId: string) {
     this.#api = api;
-    this.#path = `/sessions/${sessionId}`;
+    this.#params = { session_id: sessionId };
     this.#inputs = isPermitted(readClaims(api.token ?? '')?.roles ?? [], 'recordings:inputs');
   }
 
@@ -73,9 +67,9 @@ export class RecordingIndex {
     durationUs: number,
     parts: number,
   ): Promise<{ events: PlayerEvent[]; activity: Float32Array; more: boolean }> {
-    const page = await this.#page('index', 0);
+    const page = await this.#api.rest.getIndex({ params: this.#params, query: this.#query(0) });
     const activity = new Float32Array(parts);
-    for (const [second, fromServer, fromClient] of page.activity ?? []) {
+    for (const [second, fromServer, fromClient] of page.activity) {
       const part = Math.min(parts - 1, Math.floor((second * 1e6 * parts) / Math.max(1, durationUs)));
       activity[part]! += fromServer + fromClient;
     }
@@ -84,14 +78,15 @@ export class RecordingIndex {
 
   /** What came since, or the next page. */
   async next(): Promise<{ events: PlayerEvent[]; more: boolean }> {
-    const page = await this.#page('events', Math.max(0, this.#read - overlap));
+    const query = this.#query(Math.max(0, this.#read - overlap));
+    const page = await this.#api.rest.listEvents({ params: this.#params, query });
     return { events: this.#take(page), more: this.#more(page) };
   }
 
-  async #page(what: 'index' | 'events', offset: number): Promise<EventPage> {
-    const seen = this.#inputs ? { inputs: 'true', ...(this.#logon ? { logon: 'true' } : {}) } : {};
-    const fields = { limit: pageSize, offset, ...seen };
-    return (await this.#api.facts(`${this.#path}/${what}${query(fields)}`)) as EventPage;
+  #query(offset: number): RestQuery<'listEvents'> {
+    const page = { limit: pageSize, offset };
+    if (!this.#inputs) return page;
+    return this.#logon ? { ...page, inputs: true, logon: true } : { ...page, inputs: true };
   }
 
   #take({ events, dropped, pagination }: EventPage): PlayerEvent[] {
@@ -107,7 +102,7 @@ export class RecordingIndex {
     ];
     this.#remark = remarks.filter((remark) => remark !== '').join(' ');
     this.#hidesLogon ||=
-      this.#inputs && !this.#logon && fresh.some(({ kind, at_logon: at }) => kind === 'typed' && at === true);
+      this.#inputs && !this.#logon && fresh.some((event) => event.kind === 'typed' && event.at_logon);
     return fresh.map((event) => playerEventOf(camel(event) as IndexEvent));
   }
 

@@ -9,8 +9,7 @@ import {
   unpackState,
 } from '@lucid-sessions/recording/session-index';
 import { type Crypto, DecodeError } from '@lucid-sessions/wire';
-import { type ApiClient, query } from '../../api/client.ts';
-import type { Facts, Pagination } from '../../api/types.ts';
+import type { ApiClient } from '../../api/client.ts';
 import type { StoredStates } from './engine.ts';
 import type { KeyframePlace } from './keyframe-cache.ts';
 
@@ -23,13 +22,6 @@ interface Listed extends KeyframePlace {
   number: number;
   /** Number of its base; 0 for none. */
   base: number;
-}
-
-interface ListPage extends Facts {
-  covered_chunks: number;
-  ended: string | null;
-  keyframes: { number: number; base: number; chunk_index: number; frame_index: number; time_us: number }[];
-  pagination: Pagination;
 }
 
 /**
@@ -71,8 +63,8 @@ export class StoredKeyframes implements StoredStates<SessionSnapshot> {
   async refresh(): Promise<void> {
     const listed: Listed[] = [];
     for (;;) {
-      const path = `/sessions/${this.#sessionId}/keyframes${query({ limit: pageSize, offset: listed.length })}`;
-      const page = (await this.#api.facts(path)) as ListPage;
+      const query = { limit: pageSize, offset: listed.length };
+      const page = await this.#api.rest.listKeyframes({ params: { session_id: this.#sessionId }, query });
       for (const { number, base, chunk_index: chunkIndex, frame_index: frameIndex, time_us: timeUs } of page.keyframes)
         listed.push({ number, base, chunkIndex, frameIndex, timeUs });
       this.#covered = page.ended === null ? page.covered_chunks : Number.POSITIVE_INFINITY;
@@ -168,7 +160,8 @@ export class StoredKeyframes implements StoredStates<SessionSnapshot> {
   }
 
   async #fetch(number: number): Promise<Uint8Array> {
-    const answer = await this.#api.send(`/sessions/${this.#sessionId}/keyframes/${number}`);
+    const params = { session_id: this.#sessionId, keyframe: String(number) };
+    const answer = await this.#api.rest.getKeyframe({ params });
     const place = { sessionId: this.#sessionId, name: keyframeName(number) };
     return openSidecar(this.#crypto, this.#key, place, new Uint8Array(await answer.arrayBuffer()));
   }
