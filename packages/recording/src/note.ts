@@ -30,11 +30,21 @@ export type GatewayNote =
       tls?: string;
     }
   | { type: 'downgrade'; what: string }
+  /** The client was held: the ids by which it and the target know the same user and channels. Frames have the target's. */
+  | { type: 'joined'; client: MappedIds; target: MappedIds }
   | { type: 'pause'; atUs: number }
   | { type: 'resume'; atUs: number }
   | { type: 'gap'; fromUs: number; toUs: number; reason: string; framesLost: number }
   | { type: 'clock_step'; atUs: number; stepUs: number }
   | { type: 'ended'; atUs: number; reason: string; message: string };
+
+/** Ids of one MCS domain; 0 where there is none, channels in the order in which the client asked for them. */
+export interface MappedIds {
+  userId: number;
+  ioChannelId: number;
+  messageChannelId: number;
+  channelIds: readonly number[];
+}
 
 export const NOTE_BYTES_MAX = 64 * 1024;
 const NOTE_TEXT_MAX = 4096;
@@ -63,6 +73,16 @@ const channels: Check = (value) =>
   value.length <= CHANNELS_MAX &&
   value.every((item) => isFields(item) && whole(item.channelId) && text(item.name) && Object.keys(item).length === 2);
 
+const mappedIds: Check = (value) =>
+  isFields(value) &&
+  Object.keys(value).length === 4 &&
+  whole(value.userId) &&
+  whole(value.ioChannelId) &&
+  whole(value.messageChannelId) &&
+  Array.isArray(value.channelIds) &&
+  value.channelIds.length <= CHANNELS_MAX &&
+  value.channelIds.every(whole);
+
 const shapes: Record<GatewayNote['type'], Record<string, Check>> = {
   connected: { atUs: whole, clientAddress: text, targetAddress: text, tls: optional(text) },
   client: {
@@ -83,6 +103,7 @@ const shapes: Record<GatewayNote['type'], Record<string, Check>> = {
     tls: optional(text),
   },
   downgrade: { what: text },
+  joined: { client: mappedIds, target: mappedIds },
   pause: { atUs: whole },
   resume: { atUs: whole },
   gap: { fromUs: whole, toUs: whole, reason: text, framesLost: whole },

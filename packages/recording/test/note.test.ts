@@ -20,6 +20,11 @@ const notes: GatewayNote[] = [
   { type: 'target_certificate', sha256: 'ab'.repeat(32), check: 'ignored', valid: false, problem: 'self-signed' },
   { type: 'target_certificate', sha256: 'ab'.repeat(32), check: 'pinned', valid: true },
   { type: 'downgrade', what: 'graphics pipeline off' },
+  {
+    type: 'joined',
+    client: { userId: 1006, ioChannelId: 1003, messageChannelId: 0, channelIds: [1004, 1005] },
+    target: { userId: 1009, ioChannelId: 1003, messageChannelId: 1008, channelIds: [1005, 1004] },
+  },
   { type: 'pause', atUs: 5 },
   { type: 'resume', atUs: 6 },
   { type: 'gap', fromUs: 1, toUs: 2, reason: 'spool full', framesLost: 3 },

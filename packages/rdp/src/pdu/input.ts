@@ -1,5 +1,6 @@
 import type { Codec } from '@lucid-sessions/wire';
 import { bytes, struct, u16le, u32le, type Value } from '@lucid-sessions/wire/struct';
+import { type FastPathInputEvent, FastPathKeyFlag } from './fast-path.ts';
 
 /** keyboardFlags of slow-path keyboard events. */
 export const KeyboardFlag = { extended: 0x0100, extended1: 0x0200, down: 0x4000, release: 0x8000 } as const;
@@ -87,3 +88,32 @@ export const slowPathInput: Codec<SlowPathInput> = {
     for (const event of value.events) inputEvent.encode(event, writer);
   },
 };
+
+/** The same event as fast-path input says it; null for what that has no word for. */
+export function toFastPath(event: SlowPathInputEvent): FastPathInputEvent | null {
+  switch (event.kind) {
+    case 'scancode':
+      return { kind: 'scancode', flags: keyFlags(event.keyboardFlags), keyCode: event.keyCode & 0xff };
+    case 'unicode':
+      return {
+        kind: 'unicode',
+        flags: keyFlags(event.keyboardFlags) & FastPathKeyFlag.release,
+        unicodeCode: event.keyCode,
+      };
+    case 'mouse':
+    case 'mousex':
+    case 'mouseRelative': {
+      const { eventTime: _, ...rest } = event;
+      return { flags: 0, ...rest };
+    }
+    case 'synchronize':
+      return { kind: 'sync', flags: event.toggleFlags & 0x1f };
+    default:
+      return null;
+  }
+}
+
+const keyFlags = (flags: number): number =>
+  (flags & KeyboardFlag.release ? FastPathKeyFlag.release : 0) |
+  (flags & KeyboardFlag.extended ? FastPathKeyFlag.extended : 0) |
+  (flags & KeyboardFlag.extended1 ? FastPathKeyFlag.extended1 : 0);

@@ -62,6 +62,11 @@ export interface AcceptorConfig {
    * `selectedProtocol` and `requestedProtocols` say what they agreed on.
    */
   begin?: { at: 'connectInitial'; selectedProtocol: number; requestedProtocols: number };
+  /**
+   * Another server is to take the client over: nothing is said behind its Client Info until `proceed`, and a client that knows
+   * the message channel gets one, in case the other server has it.
+   */
+  holds?: boolean;
 }
 
 /** Where the sequence stands; what it waits for. */
@@ -73,6 +78,8 @@ export type AcceptorState =
   | 'credssp'
   | 'connectInitial'
   | 'channelConnection'
+  /** Its owner's word: `proceed`, or the client is taken over. */
+  | 'held'
   | 'confirmActive'
   | 'finalization'
   | 'active'
@@ -87,7 +94,8 @@ export type AcceptorEvent =
   /** No common protocol; the refusal is in the output, close afterwards. */
   | { kind: 'negotiationFailed'; failureCode: number }
   | { kind: 'connectInitial'; blocks: ClientDataBlock[]; channels: ChannelAssignment[] }
-  | { kind: 'clientInfo'; info: ClientInfo }
+  /** `data`: what came on the I/O channel, the password in it. */
+  | { kind: 'clientInfo'; info: ClientInfo; data: Uint8Array }
   | { kind: 'active'; shape: DesktopShape; capabilitySets: CapabilitySet[] }
   | { kind: 'fastPathInput'; input: FastPathInput }
   | { kind: 'shareData'; pdu: ShareDataPdu }
@@ -99,6 +107,16 @@ export type AcceptorEvent =
 export interface ChannelAssignment {
   channelId: number;
   name: string;
+}
+
+/** Ids of the MCS domain as a client knows them. */
+export interface DomainIds {
+  userId: number;
+  ioChannelId: number;
+  /** 0 where there is none. */
+  messageChannelId: number;
+  /** Of its static channels, in the order in which it asked for them. */
+  channelIds: readonly number[];
 }
 
 /** Most static channels, [MS-RDPBCGR] 2.2.1.3.4. */
@@ -145,6 +163,7 @@ export class Acceptor {
   #selectedProtocol = 0;
   #channels: ChannelAssignment[] = [];
   #userId = 0;
+  #messageChannelId = 0;
   #core: ClientCoreData | null = null;
   #shape: DesktopShape = { desktopWidth: 0, desktopHeight: 0, bitsPerPixel: 16 };
   #clientSets: CapabilitySet[] = [];
@@ -165,6 +184,35 @@ export class Acceptor {
   /** The session's desktop; meaningful from `connectInitial` on. */
   get shape(): DesktopShape {
     return this.#shape;
+  }
+
+  /** What the client was given; meaningful from `connectInitial` on. */
+  get ids(): DomainIds {
+    return {
+      userId: this.#userId,
+      ioChannelId: MCS_GLOBAL_CHANNEL_ID,
+      messageChannelId: this.#messageChannelId,
+      channelIds: this.#channels.map(({ channelId }) => channelId),
+    };
+  }
+
+  /** Goes on with a client that is held: licensing, and a desktop. */
+  proceed(): Step<AcceptorEvent> {
+    this.#goOn();
+    return this.#flush();
+  }
+
+  /** Deactivate All: the client keeps its last picture and waits for the next Demand Active, whoever it comes from. */
+  deactivate(): Uint8Array {
+    const body = { shareId: SHARE_ID, sourceDescriptor: Uint8Array.of(0) };
+    const pdu = wrapShareControl(PduType.deactivateAll, SERVER_USER_ID, deactivateAll, body);
+    return indicationFrame(MCS_GLOBAL_CHANNEL_ID, pdu);
+  }
+
+  /** What the client said that was not dealt with: half a PDU. For whoever takes it over. */
+  takeRest(): Uint8Array {
+    this.#state = 'ended';
+    return this.#splitter.takeRest();
   }
 
   /** Takes bytes of the client. */
@@ -196,6 +244,7 @@ export class Acceptor {
   refuse(errorInfo: number): Step<AcceptorEvent> {
     this.#errorInfo = errorInfo;
     if (this.#state === 'active') this.#sendRefusal();
+    this.#goOn();
     return this.#flush();
   }
 
@@ -314,6 +363,8 @@ export class Acceptor {
     const core = this.#core;
     if (!core) throw new DecodeError('invalid', 'client without core data');
     this.#userId = MCS_GLOBAL_CHANNEL_ID + 1 + this.#channels.length;
+    if (this.#config.holds && blocks.some(({ kind }) => kind === 'messageChannel'))
+      this.#messageChannelId = this.#userId + 1;
     this.#shape = {
       desktopWidth: this.#config.desktop?.width ?? core.desktopWidth,
       desktopHeight: this.#config.desktop?.height ?? core.desktopHeight,
@@ -328,6 +379,9 @@ export class Acceptor {
       { kind: 'core', version: VERSION_5_PLUS, clientRequestedProtocols: this.#requestedProtocols },
       { kind: 'security', encryptionMethod: 0, encryptionLevel: 0 },
       { kind: 'network', mcsChannelId: MCS_GLOBAL_CHANNEL_ID, channelIds, ...padding },
+      ...(this.#messageChannelId === 0
+        ? []
+        : [{ kind: 'messageChannel', mcsChannelId: this.#messageChannelId } as const]),
     ];
   }
 
@@ -347,7 +401,7 @@ export class Acceptor {
         return;
       case 'sendDataRequest':
         if (pdu.channelId === MCS_GLOBAL_CHANNEL_ID) this.#io(pdu.data);
-        else this.#channelData(pdu.channelId, pdu.data);
+        else if (pdu.channelId !== this.#messageChannelId) this.#channelData(pdu.channelId, pdu.data);
         return;
       default:
         throw this.#violation(`MCS ${pdu.kind}`);
@@ -358,6 +412,7 @@ export class Acceptor {
     const exists =
       channelId === this.#userId ||
       channelId === MCS_GLOBAL_CHANNEL_ID ||
+      (channelId === this.#messageChannelId && channelId !== 0) ||
       this.#channels.some((channel) => channel.channelId === channelId);
     const confirm = { kind: 'channelJoinConfirm', initiator: this.#userId, requested: channelId } as const;
     // 3 is rt-no-such-channel.
@@ -374,14 +429,21 @@ export class Acceptor {
   #io(data: Uint8Array): void {
     if (this.#state === 'channelConnection') {
       const { info } = decode(clientInfoPdu, data);
-      this.#events.push({ kind: 'clientInfo', info });
-      this.#sendLicense();
-      this.#sendDemandActive();
+      this.#events.push({ kind: 'clientInfo', info, data: new Uint8Array(data) });
+      this.#state = 'held';
+      if (!this.#config.holds || this.#errorInfo !== null) this.#goOn();
       return;
     }
+    if (this.#state === 'held') return;
     // Licensing and auto-detect answers have a security header; this server asked for neither.
     if (!isShareControl(data)) return;
     for (const pdu of readShareControlPdus(new Reader(data))) this.#share(pdu);
+  }
+
+  #goOn(): void {
+    if (this.#state !== 'held') return;
+    this.#sendLicense();
+    this.#sendDemandActive();
   }
 
   #sendLicense(): void {
@@ -443,9 +505,7 @@ export class Acceptor {
 
   #sendRefusal(): void {
     this.#output.push(this.shareData(PduType2.setErrorInfo, setErrorInfo, { errorInfo: this.#errorInfo ?? 0 }));
-    const body = { shareId: SHARE_ID, sourceDescriptor: Uint8Array.of(0) };
-    const deactivate = wrapShareControl(PduType.deactivateAll, SERVER_USER_ID, deactivateAll, body);
-    this.#output.push(indicationFrame(MCS_GLOBAL_CHANNEL_ID, deactivate));
+    this.#output.push(this.deactivate());
     this.#output.push(mcsFrame({ kind: 'disconnectProviderUltimatum', reason: McsReason.providerInitiated, spare: 0 }));
     this.#state = 'ended';
     this.#events.push({ kind: 'ended', reason: 'refused' });

@@ -1,6 +1,7 @@
 export * from './acceptor.ts';
 export * from './connector.ts';
 export * from './default-capabilities.ts';
+export * from './domain-mapper.ts';
 export {
   channelFrames,
   dataFrame,
@@ -12,4 +13,6 @@ export {
   x224Frame,
 } from './frames.ts';
 export * from './front.ts';
+export * from './hold.ts';
+export * from './splice.ts';
 export * from './target.ts';

@@ -11,6 +11,7 @@ import type { ListenerRule } from '../config.ts';
 import { type Asked, routeOf, withoutToken } from './asked.ts';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
+import { HeldJoining, isHeld } from './held-joining.ts';
 import type { Arrival, Joining } from './joining.ts';
 import { keepAlive30 } from './keep-alive.ts';
 import type { ConnectionContext, ReadyConnection } from './ready-connection.ts';
@@ -75,7 +76,8 @@ class Connection {
     this.#client.limit(this.#untilMs - performance.now(), 'the client did not begin in time');
     const ticket = await this.#client.during(this.#find(asked));
     this.#ticket = ticket;
-    const joining = new StraightJoining(this.#arrival);
+    const arrival = this.#arrivalOf(asked);
+    const joining = isHeld(ticket) ? new HeldJoining(arrival) : new StraightJoining(arrival);
     this.#joining = joining;
     await joining.begin(ticket);
     if (!this.#context.onAdmitting(ticket, this.#clientAddress)) throw crowded();
@@ -114,8 +116,9 @@ class Connection {
     throw new ConnectFailure('recording_not_persisted', ErrorInfo.serverDeniedConnection.code, problem);
   }
 
-  get #arrival(): Arrival {
+  #arrivalOf(asked: Asked): Arrival {
     return {
+      asked,
       connectionId: this.#connectionId,
       rule: this.#rule,
       context: this.#context,
@@ -180,7 +183,7 @@ class Connection {
     if (failure !== error) this.#context.onProblem(`a connection failed: ${(error as Error).stack ?? String(error)}`);
     const outcome = targetReasons.has(failure.reason) ? 'target_failed' : 'refused';
     this.#attempt(outcome, failure.reason, failure.message, failure.detail);
-    await (this.#joining?.refuse(failure) ?? refuseAtFront(this.#arrival, failure));
+    await (this.#joining?.refuse(failure) ?? refuseAtFront({ front: this.#front, client: this.#client }, failure));
   }
 
   #attempt(

@@ -2,6 +2,7 @@
 import type { RecordingFact, SessionTicket } from '@lucid-sessions/contract';
 import type { Front, FrontEvent } from '@lucid-sessions/rdp';
 import type { ListenerRule } from '../config.ts';
+import type { Asked } from './asked.ts';
 import type { Driver } from './driver.ts';
 import type { ConnectFailure } from './failure.ts';
 import type { ConnectionContext, ReadyConnection } from './ready-connection.ts';
@@ -14,6 +15,7 @@ export interface Arrival {
   readonly front: Front;
   readonly client: Driver<FrontEvent>;
   readonly clientAddress: string;
+  readonly asked: Asked;
   /** `performance.now()` by which the client must have begun. */
   readonly untilMs: number;
   /** What is found out on the way. */
@@ -23,7 +25,7 @@ export interface Arrival {
 /** The two ends of a session, and what was said before it. */
 export type Joined = Pick<
   ReadyConnection,
-  'client' | 'target' | 'targetAddress' | 'beforeTls' | 'selectedProtocol' | 'clientTls'
+  'client' | 'target' | 'splice' | 'targetAddress' | 'beforeTls' | 'selectedProtocol' | 'clientTls'
 >;
 
 export interface Joining {

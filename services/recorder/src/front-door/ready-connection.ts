@@ -1,6 +1,7 @@
 /** What a connection needs of the recorder around it, and what it is when it is ready to be relayed. */
 import type { Socket } from 'node:net';
 import type { ConnectionAttempt, PipelinePort, RecordingFact, Refusal, SessionTicket } from '@lucid-sessions/contract';
+import type { Splice } from '@lucid-sessions/rdp';
 import type { Peer } from '../peer/peer.ts';
 import type { DialOptions } from './dial.ts';
 import type { GatewayIdentity } from './identity.ts';
@@ -11,6 +12,8 @@ export interface ReadyConnection {
   ticket: SessionTicket;
   client: Peer;
   target: Peer;
+  /** The client was held: what stands between it and the relay. */
+  splice: Splice | null;
   clientAddress: string;
   /** The name in its cookie. */
   clientName: string | null;

@@ -177,6 +177,7 @@ export class RecordedSession {
       monotonicUs: () => spool.monotonicUs(),
       hasRoom: () => spool.hasRoom,
       onEvent: (event) => this.#on(event),
+      onJoined: (client, target) => this.#note({ type: 'joined', client, target }),
       onStep: () => this.#count(),
       onViolation: (message) => {
         this.#counts.errors += 1;

@@ -1,5 +1,8 @@
 /** One client and one target, joined: the relay between them, and how either of them left. */
+
+import type { DomainIds, Splice } from '@lucid-sessions/rdp';
 import { type FrameTap, Relay, type RelayEvent, type RelaySide, RelayViolation } from '@lucid-sessions/relay';
+import { DecodeError } from '@lucid-sessions/wire';
 import type { Peer } from '../peer/peer.ts';
 import { Pump } from './pump.ts';
 import type { ReadyConnection } from './ready-connection.ts';
@@ -14,6 +17,8 @@ export interface RelayedConnectionOptions {
   /** False while the recording can't take more. */
   hasRoom: () => boolean;
   onEvent: (event: RelayEvent) => void;
+  /** A held client is joined to its target: the ids either knows. */
+  onJoined: (client: DomainIds, target: DomainIds) => void;
   /** Bytes of a peer have been dealt with. */
   onStep: () => void;
   onViolation: (message: string) => void;
@@ -32,6 +37,7 @@ export class RelayedConnection {
   readonly #options: RelayedConnectionOptions;
   readonly #relay: Relay;
   readonly #pumps: readonly [Pump, Pump];
+  #idsTold = false;
   #inputsSeen = 0;
   #shutdownsSeen = 0;
   /** Monotonic, µs: when the client asked to end, and nobody has done anything since. */
@@ -78,23 +84,59 @@ export class RelayedConnection {
   }
 
   start(): void {
+    const { splice } = this.connection;
     for (const pump of this.#pumps) pump.start();
+    if (splice !== null) this.#guarded(() => this.#say(splice.start().toTarget));
   }
 
   #step(from: RelaySide, bytes: Uint8Array): readonly Uint8Array[] {
-    const { nowUs, monotonicUs, onEvent, onStep, onViolation } = this.#options;
-    if (from === 'client') this.lastHeardUs = monotonicUs();
+    if (from === 'client') this.lastHeardUs = this.#options.monotonicUs();
+    return this.#guarded(() => this.#spliced(from, bytes)) ?? [];
+  }
+
+  /** The relay knows the target's ids alone: what a client says is mapped before it, what it hears behind it. */
+  #spliced(from: RelaySide, bytes: Uint8Array): readonly Uint8Array[] {
+    const { splice } = this.connection;
+    if (splice === null) return this.#relayed(from, bytes);
+    if (from === 'client') return this.#relayed(from, splice.fromClient(bytes).toTarget);
+    return this.#relayed(from, bytes).map((view) => {
+      const { toClient, toTarget } = splice.fromTarget(view);
+      this.#say(toTarget);
+      this.#lookAtIds(splice);
+      return toClient;
+    });
+  }
+
+  #lookAtIds({ targetIds, clientIds }: Splice): void {
+    if (targetIds === null || this.#idsTold) return;
+    this.#idsTold = true;
+    this.#options.onJoined(clientIds, targetIds);
+  }
+
+  /** To the target, in the client's place. */
+  #say(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    for (const view of this.#relayed('client', bytes)) this.#pumps[0].send(view);
+  }
+
+  #relayed(from: RelaySide, bytes: Uint8Array): readonly Uint8Array[] {
+    const { nowUs, monotonicUs, onEvent, onStep } = this.#options;
+    const { forward, toServer, events } = this.#relay.step(from, bytes, nowUs());
+    for (const view of toServer) this.#pumps[0].send(view);
+    this.#look(monotonicUs());
+    for (const event of events) this.#on(event, onEvent);
+    onStep();
+    return forward;
+  }
+
+  /** Thrown further from here an error would end the process, and every recording with it. */
+  #guarded<T>(work: () => T): T | null {
     try {
-      const { forward, toServer, events } = this.#relay.step(from, bytes, nowUs());
-      for (const view of toServer) this.#pumps[0].send(view);
-      this.#look(monotonicUs());
-      for (const event of events) this.#on(event, onEvent);
-      onStep();
-      return forward;
+      return work();
     } catch (error) {
-      // Thrown further from here it would end the process, and every recording with it.
-      onViolation(error instanceof RelayViolation ? error.message : `the gateway failed: ${(error as Error).message}`);
-      return [];
+      const isPeers = error instanceof RelayViolation || error instanceof DecodeError;
+      this.#options.onViolation(isPeers ? error.message : `the gateway failed: ${(error as Error).message}`);
+      return null;
     }
   }
 
@@ -141,9 +183,14 @@ export class RelayedConnection {
       return;
     }
     const closing = this.#relay.end(errorInfo, this.#options.nowUs());
-    if (closing !== null) this.#pumps[1].send(closing);
+    if (closing !== null) this.#tellClient(closing);
     // Half a PDU is on its way to the client: the closing PDUs come behind it with the relay's `ended`.
     if (closing !== null || !this.#relay.isInsidePdu) this.close();
+  }
+
+  #tellClient(closing: Uint8Array): void {
+    const { splice } = this.connection;
+    this.#pumps[1].send(splice === null ? closing : splice.lastWords(closing));
   }
 
   close(): void {

@@ -13,7 +13,7 @@ import { tlsName } from './tls-settings.ts';
 import { WayToTarget } from './way-to-target.ts';
 
 /** A client that is being told no gets this long to listen. */
-const refusalMs = 10_000;
+export const refusalMs = 10_000;
 
 export class StraightJoining implements Joining {
   readonly #arrival: Arrival;
@@ -45,6 +45,7 @@ export class StraightJoining implements Joining {
     return {
       client: new SocketPeer(socket),
       target: new SocketPeer(targetSocket),
+      splice: null,
       targetAddress: address,
       beforeTls: helloFrames(request, hello, front.confirm),
       selectedProtocol: hello.selectedProtocol,
@@ -72,7 +73,10 @@ export function helloFrames(request: Uint8Array, hello: TargetHello, confirm: Ui
 }
 
 /** By an error code that the client's user reads in its own words. */
-export async function refuseAtFront({ client, front }: Arrival, { errorInfo }: ConnectFailure): Promise<void> {
+export async function refuseAtFront(
+  { client, front }: Pick<Arrival, 'client' | 'front'>,
+  { errorInfo }: ConnectFailure,
+): Promise<void> {
   client.run(front.refuse(errorInfo));
   client.limit(refusalMs, 'the client was too slow to be told');
   if (client.isDriving) await client.over.catch(() => {});

@@ -131,6 +131,8 @@ export function noteText(note: GatewayNote): string {
       return `target’s certificate ${note.valid ? 'valid' : 'not valid'} (${note.check.replaceAll('_', ' ')})${note.tls ? `, ${note.tls}` : ''}${note.problem ? `: ${note.problem}` : ''}`;
     case 'downgrade':
       return `downgrade: ${note.what}`;
+    case 'joined':
+      return 'client joined to the target, by ids of its own';
     case 'pause':
       return 'recording paused';
     case 'resume':
