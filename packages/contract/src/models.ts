@@ -63,6 +63,14 @@ export const rdpConfigSchema = z.strictObject({
   leave_in: z.array(z.enum(unreplayable)).max(unreplayable.length).optional(),
   /** + False: the server may not use RDP bulk compression; recordings are smaller, the connection needs more. A recorded fact. */
   bulk_compression: z.boolean().optional(),
+  /** + Said to the target before RDP begins ([MS-RDPEPS]): which machine of a Hyper-V host (port 2179) is meant. */
+  preconnection_id: z.int().min(0).max(0xffff_ffff).optional(),
+  preconnection_blob: z
+    .string()
+    .min(1)
+    .max(1000)
+    .regex(/^\P{Cc}*$/u, 'must be one line')
+    .optional(),
 });
 export type RdpConfig = z.infer<typeof rdpConfigSchema>;
 

@@ -65,6 +65,8 @@ export interface SessionTicket {
     leaveIn?: readonly Unreplayable[];
     /** False: the target may not use RDP bulk compression. */
     bulkCompression?: boolean;
+    /** Said before RDP begins, [MS-RDPEPS]. */
+    preconnection?: { id: number; blob: string | null };
   };
   /** Who logs on to the target. `injected`: ask `targetCredentials`; `client`: what the client sends; `none`: nobody has said. */
   credentials: 'none' | 'injected' | 'client';

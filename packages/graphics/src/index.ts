@@ -12,6 +12,7 @@ export * from './screen.ts';
 export { h264MissingKind } from './session/graphics-channel.ts';
 export {
   beginsConnection,
+  isPreconnection,
   pictureOf,
   type RecordedPdu,
   SessionDecoder,

@@ -187,6 +187,7 @@ export class SessionDecoder {
   #draw(pdu: RecordedPdu, later: boolean): void | Promise<void> {
     const sender = pdu.fromServer ? 'server' : 'client';
     this.screen.timeUs = pdu.timeUs ?? this.screen.timeUs;
+    if (isPreconnection(pdu)) return;
     if (beginsConnection(pdu)) return this.#beginConnection(pdu);
     this.#begun = true;
     if (!this.#lost[sender]) return this.#drawFrom(this.#inspect(sender, pdu.bytes), 0, later);
@@ -330,6 +331,10 @@ const X224_CONNECTION_REQUEST = 0xe0;
 /** The gateway alone says what came before TLS: nothing a peer sends later can make a reader forget what it knows. */
 export const beginsConnection = ({ fromServer, bytes, beforeTls }: RecordedPdu): boolean =>
   beforeTls === true && !fromServer && bytes[0] === 3 && ((bytes[5] ?? 0) & 0xf0) === X224_CONNECTION_REQUEST;
+
+/** Said before RDP, [MS-RDPEPS]: the gateway alone sends it, and it is no PDU of RDP's. */
+export const isPreconnection = ({ fromServer, bytes, beforeTls }: RecordedPdu): boolean =>
+  beforeTls === true && !fromServer && bytes[0] !== 3;
 
 /**
  * Whether the client wants windows of remote applications: no where it begins without their channel, yes where it says so later; null

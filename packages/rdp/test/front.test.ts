@@ -3,8 +3,18 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { readCapture } from '@lucid-sessions/testkit';
+import { decode } from '@lucid-sessions/wire';
 import fc from 'fast-check';
-import { Connector, ErrorInfo, Front, type FrontEvent, type Step, Target, type TargetEvent } from '../src/index.ts';
+import {
+  Connector,
+  ErrorInfo,
+  Front,
+  type FrontEvent,
+  preconnectionPdu,
+  type Step,
+  Target,
+  type TargetEvent,
+} from '../src/index.ts';
 
 const captures = new URL('../../../testkit/captures/', import.meta.url).pathname;
 
@@ -342,6 +352,17 @@ test('a target without TLS is ready at once, when that is what was asked for', (
     events.map((event) => event.kind),
     ['ready'],
   );
+});
+
+test('which machine of a host is meant is said before RDP begins', () => {
+  const target = new Target(1, { flags: 0, id: 0, blob: 'a-machine' });
+  const { output } = target.start();
+  target.step(confirmed);
+  const [ready] = target.tlsEstablished().events;
+  assert.equal(ready?.kind, 'ready');
+  const { preconnection, request } = ready.kind === 'ready' ? ready.hello : assert.fail();
+  assert.deepEqual(decode(preconnectionPdu, preconnection), { flags: 0, id: 0, blob: 'a-machine' });
+  assert.deepEqual(output, new Uint8Array(Buffer.concat([preconnection, request])));
 });
 
 test('a target that talks before the client does is kept within bounds', () => {

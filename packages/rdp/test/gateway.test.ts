@@ -12,12 +12,11 @@ import {
   type GatewayPacket,
   GatewayServer,
   type GatewayStep,
-  gatewayBytes,
   gatewayPacket,
-  gatewayText,
 } from '../src/index.ts';
 
 const cookie = 'a-secret-of-one-session';
+const gatewayBytes = (text: string): Uint8Array => Buffer.from(`${text}\0`, 'utf16le');
 const handshake: GatewayPacket = {
   kind: 'handshakeRequest',
   versionMajor: 1,
@@ -119,21 +118,8 @@ test('what the gateway offers is what the client said it knows, and no more', ()
     const client = new Client().upTo(1).say(bytesOf({ ...tunnelCreate, capabilities }));
     return client.last?.kind === 'tunnelResponse' ? client.last.capabilities : null;
   };
-  assert.equal(offered(0x3f), GatewayCapability.idleTimeout | GatewayCapability.serviceMessage);
-  assert.equal(offered(GatewayCapability.serviceMessage), GatewayCapability.serviceMessage);
+  assert.equal(offered(0x3f), GatewayCapability.idleTimeout);
   assert.equal(offered(0), 0);
-});
-
-test('a message is for clients that show messages, and for open channels', () => {
-  const told = (capabilities: number, count: number) => {
-    const client = new Client().upTo(1).say(bytesOf({ ...tunnelCreate, capabilities }));
-    for (const request of requests.slice(2, count)) client.say(bytesOf(request));
-    client.take(client.server.tell('ends in 5 min'));
-    return client.last?.kind === 'serviceMessage' ? gatewayText(client.last.message) : null;
-  };
-  assert.equal(told(0xd, 4), 'ends in 5 min');
-  assert.equal(told(0xd, 3), null);
-  assert.equal(told(0, 4), null);
 });
 
 const refusals: [string, (client: Client) => Client, number, string][] = [
@@ -165,13 +151,13 @@ test('the gateway can say no wherever the client stands, in the answer it waits 
   ] as const;
   for (const [count, [kind, field]] of answers.entries()) {
     const client = new Client().upTo(count);
-    client.take(client.server.refuse(GatewayError.sessionTimeout, 'over'));
+    client.take(client.server.finish(GatewayError.sessionTimeout, 'over'));
     assert.equal(client.last?.kind, kind);
     assert.equal((client.last as unknown as Record<string, unknown>)[field], GatewayError.sessionTimeout);
     assert.equal(client.ending, kind === 'closeChannel' ? 'closed' : 'refused');
     const heard = client.heard.length;
-    client.say(bytesOf(handshake)).take(client.server.refuse(GatewayError.internal, 'again'));
-    client.take(client.server.stop('late', 'again')).take(client.server.tell('again'));
+    client.say(bytesOf(handshake)).take(client.server.finish(GatewayError.internal, 'again'));
+    client.take(client.server.stop('late', 'again'));
     assert.equal(client.heard.length, heard, 'nothing is said after the end');
   }
 });
@@ -180,7 +166,7 @@ test('a cookie that waits for an answer is refused as a cookie', () => {
   const client = new Client().upTo(1);
   client.take(client.server.step(bytesOf(tunnelCreate)));
   assert.equal(client.server.state, 'tunnelDecision');
-  client.take(client.server.refuse(GatewayError.cookieAccessDenied, 'unknown'));
+  client.take(client.server.finish(GatewayError.cookieAccessDenied, 'unknown'));
   assert.deepEqual([client.last?.kind, client.ending], ['tunnelResponse', 'refused']);
 });
 

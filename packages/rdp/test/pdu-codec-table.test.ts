@@ -181,6 +181,9 @@ const vectors: [Codec<unknown>, string][] = [
   [rdp.capabilitySet, '0e00 0400'],
   [rdp.capabilitySet, '7700 0600 aabb'],
   [rdp.capabilitySet, '0300 0600 aabb'],
+  // [MS-RDPEPS] 4.1 and a blob behind it.
+  [rdp.preconnectionPdu, '10000000 00000000 01000000 1cd00000'],
+  [rdp.preconnectionPdu, '1a000000 00000000 02000000 00000000 0400 6100 6200 6300 0000'],
   // [MS-TSGU] 2.2.10, as FreeRDP 2.11 writes and reads them.
   [rdp.gatewayPacket, '0100 0000 0e000000 01 00 0000 0200'],
   [rdp.gatewayPacket, '0200 0000 12000000 00000000 01 00 0000 0200'],

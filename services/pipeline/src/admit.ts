@@ -11,6 +11,7 @@ import {
   isoOf,
   LucidError,
   noStatistics,
+  type RdpConfig,
   type Refusal,
   type RefusalCode,
   type Route,
@@ -109,6 +110,14 @@ const reconnectSecondsOf = (
   { created_by, recording_config: recording }: SessionDocument,
 ): number => (created_by === null ? 0 : (recording.reconnect_seconds ?? limits.reconnectSeconds));
 
+/** [MS-RDPEPS]; without an id it is 0. */
+function preconnectionOf({
+  preconnection_id: id,
+  preconnection_blob: blob,
+}: RdpConfig): Pick<SessionTicket['target'], 'preconnection'> {
+  return id === undefined && blob === undefined ? {} : { preconnection: { id: id ?? 0, blob: blob ?? null } };
+}
+
 function ticketOf(context: Context, session: SessionDocument, reconnects: boolean): SessionTicket {
   const { rdp_config: rdp, recording_config: recording } = session;
   return {
@@ -124,6 +133,7 @@ function ticketOf(context: Context, session: SessionDocument, reconnects: boolea
       ...(rdp.legacy_tls === true ? { legacyTls: true } : {}),
       leaveIn: rdp.leave_in ?? context.limits.leaveIn,
       bulkCompression: rdp.bulk_compression ?? context.limits.bulkCompression,
+      ...preconnectionOf(rdp),
     },
     credentials: isGiven(session.credentials) ? 'injected' : session.credentials === 'client' ? 'client' : 'none',
     recording,

@@ -32,6 +32,7 @@ export function declareSessions(program: Command, cli: Cli): void {
       leaveIn,
     )
     .option('--no-bulk-compression', 'the target may not compress: smaller recordings, more network (a recorded fact)')
+    .option('--preconnection-blob <text>', 'which machine of a Hyper-V host is meant (its id; the port is 2179)')
     .option('--graphics <mode>', 'passthrough or classic')
     .option('--project <name>')
     .option('--environment <name>')

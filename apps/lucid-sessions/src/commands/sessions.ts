@@ -108,6 +108,7 @@ export interface CreateOptions {
   leaveIn?: Unreplayable[];
   /** False where `--no-bulk-compression` was given; true otherwise. */
   bulkCompression?: boolean;
+  preconnectionBlob?: string;
   graphics?: string;
   project?: string;
   environment?: string;
@@ -137,6 +138,7 @@ export async function createSession(
         ...(options.legacyTls ? { legacy_tls: true } : {}),
         ...(options.leaveIn === undefined ? {} : { leave_in: options.leaveIn }),
         ...(options.bulkCompression === false ? { bulk_compression: false } : {}),
+        ...(options.preconnectionBlob === undefined ? {} : { preconnection_blob: options.preconnectionBlob }),
       },
       ...(options.graphics === undefined
         ? {}

@@ -49,7 +49,9 @@ function retentionText(environment: Environment): string {
 async function announce(running: RunningLucid, environment: Environment, output: Output): Promise<void> {
   const lines = Object.entries(running.addresses).map(([name, address]) => `${name.padEnd(10)} ${address}`);
   for (const { host, port, target } of running.rdp?.addresses ?? [])
-    lines.push(`RDP        ${host}:${port}${target === null ? '' : `  records everything that goes to ${target}`}`);
+    lines.push(
+      `RDP        ${host.includes(':') ? `[${host}]` : host}:${port}${target === null ? '' : `  records everything that goes to ${target}`}`,
+    );
   if (running.rdp) lines.push(`           clients see the certificate with SHA-256 ${running.rdp.certificateSha256}`);
   lines.push(`data       ${running.directory.root}`);
   if (running.addresses.api !== undefined) lines.push(`retention  ${retentionText(environment)}`);

@@ -40,11 +40,3 @@ export function gatewayText(bytes: Uint8Array): string {
   const end = text.indexOf('\0');
   return end < 0 ? text : text.slice(0, end);
 }
-
-/** UTF-16LE with its terminator, as FreeRDP writes it and every client reads it. */
-export function gatewayBytes(text: string): Uint8Array {
-  const bytes = new Uint8Array(2 * (text.length + 1));
-  const view = new DataView(bytes.buffer);
-  for (let at = 0; at < text.length; at += 1) view.setUint16(2 * at, text.charCodeAt(at), true);
-  return bytes;
-}

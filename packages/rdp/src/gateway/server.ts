@@ -1,6 +1,6 @@
 import { DecodeError, encode } from '@lucid-sessions/wire';
 import { GatewayError, type GatewayErrorCode } from './errors.ts';
-import { gatewayBytes, gatewayText } from './fields.ts';
+import { gatewayText } from './fields.ts';
 import {
   ChannelResponseField,
   dataHeaderBytes,
@@ -20,11 +20,11 @@ import { PacketReader } from './packet-reader.ts';
 export type GatewayState =
   | 'handshake'
   | 'tunnelCreate'
-  /** `acceptTunnel` or `refuse`. */
+  /** `acceptTunnel` or `finish`. */
   | 'tunnelDecision'
   | 'tunnelAuth'
   | 'channelCreate'
-  /** `acceptChannel` or `refuse`. */
+  /** `acceptChannel` or `finish`. */
   | 'channelDecision'
   /** Data goes both ways. */
   | 'open'
@@ -143,17 +143,10 @@ export class GatewayServer {
   }
 
   /** No to what it asked for, or the end of an open channel, with a code that its user reads. */
-  refuse(code: GatewayErrorCode, problem: string): GatewayStep {
+  finish(code: GatewayErrorCode, problem: string): GatewayStep {
     if (this.#state === 'ended') return this.#flush();
     this.#sayNo(code);
     this.#end(this.#state === 'open' ? 'closed' : 'refused', problem);
-    return this.#flush();
-  }
-
-  /** Text for the client's user, where the client said that it shows such. */
-  tell(message: string): GatewayStep {
-    if (this.#state === 'open' && (this.#capabilities & GatewayCapability.serviceMessage) !== 0)
-      this.#send({ kind: 'serviceMessage', message: gatewayBytes(message) });
     return this.#flush();
   }
 
@@ -281,8 +274,7 @@ export class GatewayServer {
       return;
     }
     const cookie = bounded(gatewayText(packet.paaCookie ?? new Uint8Array(0)), cookieCharactersMax);
-    const ours = GatewayCapability.idleTimeout | GatewayCapability.serviceMessage;
-    this.#capabilities = packet.capabilities & ours;
+    this.#capabilities = packet.capabilities & GatewayCapability.idleTimeout;
     this.#state = 'tunnelDecision';
     this.#events.push({ kind: 'tunnel', cookie });
   }

@@ -16,6 +16,7 @@ export * from './logon-info.ts';
 export * from './mcs.ts';
 export * from './mcs-connect.ts';
 export * from './message-channel.ts';
+export * from './preconnection.ts';
 export * from './redirection.ts';
 export * from './security.ts';
 export * from './session-control.ts';

@@ -1,4 +1,5 @@
-import { DecodeError, decode } from '@lucid-sessions/wire';
+import { DecodeError, decode, encode } from '@lucid-sessions/wire';
+import { type PreconnectionPdu, preconnectionPdu } from '../pdu/preconnection.ts';
 import { tpkt } from '../pdu/tpkt.ts';
 import { NegotiationFailureCode, Protocol, x224ConnectionConfirm, x224ConnectionRequest } from '../pdu/x224.ts';
 import { concat, type Step, x224Frame } from './frames.ts';
@@ -30,6 +31,8 @@ export type TargetEnding =
 
 /** What was said before TLS. */
 export interface TargetHello {
+  /** What was said before RDP, [MS-RDPEPS]; empty where nothing was. */
+  preconnection: Uint8Array;
   /** Whole TPKTs. */
   request: Uint8Array;
   confirm: Uint8Array;
@@ -55,6 +58,7 @@ const earlyBytesMax = 4096;
  */
 export class Target {
   readonly #requestedProtocols: number;
+  readonly #preconnection: Uint8Array;
   #state: TargetState = 'idle';
   readonly #gathered = new Gathered(earlyBytesMax);
   #hello: TargetHello | null = null;
@@ -63,8 +67,9 @@ export class Target {
   #events: TargetEvent[] = [];
 
   /** `Protocol.rdp`: without negotiation, for targets that know nothing but standard RDP security. */
-  constructor(requestedProtocols: number) {
+  constructor(requestedProtocols: number, preconnection: PreconnectionPdu | null = null) {
     this.#requestedProtocols = requestedProtocols;
+    this.#preconnection = preconnection === null ? new Uint8Array(0) : encode(preconnectionPdu, preconnection);
   }
 
   get state(): TargetState {
@@ -80,7 +85,7 @@ export class Target {
       x224ConnectionRequest,
       requestedProtocols === Protocol.rdp ? request : { ...request, negotiation },
     );
-    this.#output.push(this.#request);
+    this.#output.push(this.#preconnection, this.#request);
     this.#state = 'connectionConfirm';
     return this.#flush();
   }
@@ -148,7 +153,13 @@ export class Target {
     }
     // A server is silent until TLS begins: what it says here would be taken for TLS.
     if (this.#gathered.length > 0) throw new DecodeError('invalid', 'it goes on behind its connection confirm');
-    this.#hello = { request: this.#request, confirm, selectedProtocol, negotiationFlags: answer?.flags ?? 0 };
+    this.#hello = {
+      preconnection: this.#preconnection,
+      request: this.#request,
+      confirm,
+      selectedProtocol,
+      negotiationFlags: answer?.flags ?? 0,
+    };
     if (selectedProtocol === Protocol.rdp) {
       this.#ready();
       return;

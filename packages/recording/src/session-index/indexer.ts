@@ -1,4 +1,4 @@
-import { beginsConnection } from '@lucid-sessions/graphics';
+import { beginsConnection, isPreconnection } from '@lucid-sessions/graphics';
 import {
   CORE_INPUT_CHANNEL,
   coreInputPdu,
@@ -156,6 +156,7 @@ export class SessionIndexer {
     }
     const fromServer = (frame.flags & frameFlags.serverToClient) !== 0;
     const beforeTls = (frame.flags & frameFlags.beforeTls) !== 0;
+    if (isPreconnection({ fromServer, beforeTls, bytes: frame.body })) return;
     if (beginsConnection({ fromServer, beforeTls, bytes: frame.body })) this.#beginConnection();
     const sender = fromServer ? 'server' : 'client';
     const second = this.#second();

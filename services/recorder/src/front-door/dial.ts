@@ -58,8 +58,9 @@ const insecure = (target: TargetAddress, problem: string): ConnectFailure =>
 export async function dialTarget(target: TargetAddress, options: DialOptions): Promise<DialledTarget> {
   const untilMs = performance.now() + options.timeoutMs;
   const tcp = await openTcp(target, options, untilMs);
-  const address = `${tcp.remoteAddress ?? target.host}:${tcp.remotePort ?? target.port}`;
-  const sequence = new Target(target.useTls ? Protocol.ssl : Protocol.rdp);
+  const address = nameOf({ ...target, host: tcp.remoteAddress ?? target.host });
+  const preconnection = target.preconnection === undefined ? null : { flags: 0, ...target.preconnection };
+  const sequence = new Target(target.useTls ? Protocol.ssl : Protocol.rdp, preconnection);
   const driver = new Driver<TargetEvent>(tcp, sequence, {
     secure: (socket) => beginTls(socket, target),
     judge: (tls) => judgeTls(tls, target, options),

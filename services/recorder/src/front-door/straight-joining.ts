@@ -64,8 +64,10 @@ export class StraightJoining implements Joining {
 
 /** What crossed before TLS, on either side. */
 export function helloFrames(request: Uint8Array, hello: TargetHello, confirm: Uint8Array): Joined['beforeTls'] {
+  const preconnection = { fromServer: false, bytes: hello.preconnection, flags: frameFlags.deliveredOnly };
   return [
     { fromServer: false, bytes: request, flags: frameFlags.receivedOnly },
+    ...(hello.preconnection.length > 0 ? [preconnection] : []),
     { fromServer: false, bytes: hello.request, flags: frameFlags.deliveredOnly },
     { fromServer: true, bytes: hello.confirm, flags: frameFlags.receivedOnly },
     { fromServer: true, bytes: confirm, flags: frameFlags.deliveredOnly },
