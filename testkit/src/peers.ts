@@ -13,8 +13,8 @@ import { fileURLToPath } from 'node:url';
 
 /** Found when it is used: the published demo has our own desktop and no peers. */
 const scriptPath = (name: string): string => fileURLToPath(new URL(`../peers/${name}`, import.meta.url));
-/** Debian keeps servers out of a user's PATH. */
-const extraPath = ['/usr/sbin', '/sbin'];
+/** Debian keeps servers out of a user's PATH; FreeRDP 3 lies where `.ci/install-freerdp3` puts it. */
+const extraPath = ['/usr/sbin', '/sbin', join(process.env.FREERDP3_DIR ?? '/opt/lucid-freerdp3', 'bin')];
 const SCRIPT_TIMEOUT_MS = 60_000;
 const FIRST_DISPLAY = 60;
 const LAST_DISPLAY = 160;
@@ -23,9 +23,11 @@ const SESMAN_PORT = 3350;
 
 const programs = {
   shadow: ['freerdp-shadow-cli', 'winpr-hash', 'Xvfb', 'xterm', 'xeyes', 'xclock', 'xdpyinfo', 'display'],
+  shadow3: ['freerdp-shadow-cli3', 'winpr-hash', 'Xvfb', 'xterm', 'xeyes', 'xclock', 'xdpyinfo', 'display'],
   xrdp: ['xrdp', 'xrdp-sesman', 'Xvfb', 'xterm', 'xeyes', 'xclock', 'display', 'useradd', 'ss'],
   weston: ['weston', 'openssl'],
   xfreerdp: ['xfreerdp', 'Xvfb', 'xdotool', 'import', 'xdpyinfo'],
+  xfreerdp3: ['xfreerdp3', 'Xvfb', 'xdotool', 'import', 'xdpyinfo'],
   rdesktop: ['rdesktop', 'Xvfb', 'xdotool', 'import', 'xdpyinfo'],
   chromium: ['chromium'],
   ffmpeg: ['ffmpeg'],
@@ -197,11 +199,33 @@ async function started(room: Room, script: string, ...args: string[]): Promise<v
   }
 }
 
-/** FreeRDP's shadow server on an X display with a terminal: TLS, or NLA only (user and password `test`). */
-export async function startShadow(mode: 'noauth' | 'nla' = 'noauth', ...flags: string[]): Promise<PeerServer> {
+export interface PeerUser {
+  userName: string;
+  password: string;
+}
+
+/** Whom shadow servers with NLA know, unless told otherwise. */
+export const shadowUser: PeerUser = { userName: 'test', password: 'test' };
+
+/** FreeRDP's shadow server on an X display with a terminal: TLS, or NLA only. */
+export function startShadow(mode: 'noauth' | 'nla' = 'noauth', ...flags: string[]): Promise<PeerServer> {
+  return shadowServer(mode, {}, flags);
+}
+
+/** Shadow of FreeRDP 2: NLA only, raw NTLM and CredSSP without error codes. */
+export const startShadowNla = (user: PeerUser = shadowUser, ...flags: string[]): Promise<PeerServer> =>
+  shadowServer('nla', samOf(user), flags);
+
+/** Shadow of FreeRDP 3: NLA only, SPNEGO, HYBRID_EX. */
+export const startShadow3 = (user: PeerUser = shadowUser, ...flags: string[]): Promise<PeerServer> =>
+  shadowServer('nla', { ...samOf(user), SHADOW: 'freerdp-shadow-cli3' }, flags);
+
+const samOf = ({ userName, password }: PeerUser) => ({ SAM_USER: userName, SAM_PASSWORD: password });
+
+async function shadowServer(mode: string, env: Record<string, string>, flags: string[]): Promise<PeerServer> {
   const port = await freePort();
   const display = freeDisplay();
-  const room = new Room({ PORT: String(port), DSP: display });
+  const room = new Room({ PORT: String(port), DSP: display, ...env });
   await started(room, 'desktop-shadow.sh', mode, ...flags);
   return { ...server(room, port, 'desktop-shadow.sh', () => room.read('run/typed-shadow.log')), display };
 }
@@ -262,9 +286,16 @@ function client(room: Room, script: string, name: string): PeerClient {
   };
 }
 
-/** xfreerdp in an X display of its own. Its log is named `client`. */
-export async function startXfreerdp(hostAndPort: string, ...flags: string[]): Promise<PeerClient> {
-  const room = new Room({ CDSP: freeDisplay() });
+/** xfreerdp of FreeRDP 2 in an X display of its own. Its log is named `client`. */
+export const startXfreerdp = (hostAndPort: string, ...flags: string[]): Promise<PeerClient> =>
+  xfreerdp('xfreerdp', hostAndPort, flags);
+
+/** The same of FreeRDP 3. */
+export const startXfreerdp3 = (hostAndPort: string, ...flags: string[]): Promise<PeerClient> =>
+  xfreerdp('xfreerdp3', hostAndPort, flags);
+
+async function xfreerdp(program: string, hostAndPort: string, flags: string[]): Promise<PeerClient> {
+  const room = new Room({ CDSP: freeDisplay(), XFREERDP: program });
   await room.run('client-xfreerdp.sh', 'start', hostAndPort, ...flags);
   return client(room, 'client-xfreerdp.sh', 'client');
 }
