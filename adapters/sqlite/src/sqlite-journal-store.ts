@@ -1,6 +1,6 @@
 /** The pipeline's journal, facts and anchor receipts in one SQLite file. */
 import type { AnchorReceipt, RecordingFact } from '@lucid-sessions/contract';
-import type { Journal, JournalStore } from '@lucid-sessions/pipeline';
+import type { GatewayCredential, Journal, JournalStore } from '@lucid-sessions/pipeline';
 import { guardedSql, SqliteDatabase } from './sqlite-database.ts';
 
 const migrations = [
@@ -12,6 +12,8 @@ const migrations = [
      PRIMARY KEY (session_id, backend)) WITHOUT ROWID;`,
   `CREATE TABLE sealed (session_id TEXT NOT NULL, name TEXT NOT NULL, sealed BLOB NOT NULL,
      PRIMARY KEY (session_id, name)) WITHOUT ROWID;`,
+  `CREATE TABLE gateway_credentials (session_id TEXT PRIMARY KEY, user TEXT NOT NULL UNIQUE, document TEXT NOT NULL, sealed BLOB)
+     WITHOUT ROWID;`,
 ];
 
 /** More facts than any honest session has; a loop in a recorder must not fill the disk. */
@@ -133,6 +135,34 @@ export class SqliteJournalStore implements JournalStore {
         : this.#database.run('DELETE FROM sealed WHERE session_id = ? AND name = ?', sessionId, name),
     );
     // Tried at once. What waits for a reader's end behind that keeps nobody's session waiting.
+    if (gone > 0) void this.#database.cutLog().catch(() => {});
+  }
+
+  async putCredential({ sealed, ...credential }: GatewayCredential): Promise<void> {
+    await guardedSql(() =>
+      this.#database.run(
+        'INSERT OR REPLACE INTO gateway_credentials (session_id, user, document, sealed) VALUES (?, ?, ?, ?)',
+        credential.sessionId,
+        credential.user,
+        JSON.stringify(credential),
+        sealed,
+      ),
+    );
+  }
+
+  async findCredential(user: string): Promise<GatewayCredential | null> {
+    return guardedSql(() => {
+      const row = this.#database.get('SELECT document, sealed FROM gateway_credentials WHERE user = ?', user);
+      if (row === undefined) return null;
+      const credential = JSON.parse(String(row.document)) as Omit<GatewayCredential, 'sealed'>;
+      return { ...credential, sealed: row.sealed === null ? null : new Uint8Array(row.sealed as Uint8Array) };
+    });
+  }
+
+  async dropCredential(sessionId: string): Promise<void> {
+    const gone = await guardedSql(() =>
+      this.#database.run('DELETE FROM gateway_credentials WHERE session_id = ?', sessionId),
+    );
     if (gone > 0) void this.#database.cutLog().catch(() => {});
   }
 

@@ -77,6 +77,9 @@ const journalMethods = {
   getSealed: true,
   dropSealed: true,
   listSealed: true,
+  putCredential: true,
+  findCredential: true,
+  dropCredential: true,
   dispose: true,
 } satisfies Record<keyof JournalStore, true>;
 

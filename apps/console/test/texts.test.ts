@@ -74,6 +74,10 @@ describe('texts', () => {
       noteText({ type: 'target_certificate', sha256: 'ab', check: 'system_roots', valid: false, problem: 'expired' }),
       /not valid \(system roots\): expired/,
     );
+    assert.equal(
+      noteText({ type: 'client_logon', user: 'lucid-a', workstation: 'PC', targetName: '', version: 6 }),
+      'logged on to the gateway as lucid-a from PC (network level authentication)',
+    );
     assert.equal(noteText({ type: 'clock_step', atUs: 0, stepUs: -1_500_000 }), 'the clock was set by -1.500 s');
     assert.equal(noteText({ type: 'ended', atUs: 0, reason: 'idle_timeout', message: '' }), 'ended: idle timeout');
   });

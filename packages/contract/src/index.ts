@@ -1,4 +1,5 @@
 export * from './errors.ts';
+export * from './gateway-credential.ts';
 export * from './index-port.ts';
 export * from './ip-address.ts';
 export * from './models.ts';

@@ -261,6 +261,8 @@ export interface SessionDocument {
   last_attempt?: LastAttempt | null;
   /** When its .rdp file was issued last. */
   rdp_file_issued_at?: string | null;
+  /** The credential its client logs on to the gateway with, as far as it is no secret; null when there is none. */
+  gateway_logon?: { user: string; issued_at: string; expires_at: string } | null;
   /** Null while nothing has become of it. */
   outcome?: SessionOutcome | null;
   /** Null while nobody walked through the recording. */

@@ -7,6 +7,7 @@
  * (< 2^53 until the year 2255). Hashes are lower-case hex strings in values and raw bytes in files.
  */
 import type { CompressionName } from '@lucid-sessions/recording';
+import type { IssuedCredential, LogonAccount, LogonTry } from './gateway-credential.ts';
 import type { RecordingConfig, SessionDocument, SessionStatus } from './models.ts';
 import type { Unreplayable } from './recording-limits.ts';
 import type { NewTargetCredentials, TargetCredentials } from './target-credentials.ts';
@@ -19,6 +20,8 @@ export type Route =
   | { kind: 'token'; token: string }
   /** `Cookie: mstshash=NAME`: a session created with that user name or id as its route. */
   | { kind: 'cookie'; name: string }
+  /** It logged on with the session's gateway credential. `token`: it presented one too, which must lead to the same session. */
+  | { kind: 'credential'; user: string; token?: string }
   /** A listener bound to one target: the session is created by the connection itself. */
   | {
       kind: 'listener';
@@ -116,6 +119,11 @@ export const attemptReasons = [
   'no_route',
   'tls_required',
   'rate_limited',
+  /** Network level authentication is demanded here, and the client does not offer it. */
+  'nla_required',
+  'logon_failed',
+  'logon_expired',
+  'logon_burnt',
   'target_denied',
   // Ways in which a session ends, too.
   'client_disconnected',
@@ -185,6 +193,17 @@ export type RecordingFact =
       problem?: string;
       /** Version and suite of the target's TLS. */
       tls?: string;
+    }
+  /** The client logged on to the gateway by network level authentication (NTLM), which is between those two: nothing of it is a frame. */
+  | {
+      kind: 'client_logon';
+      atUs: number;
+      user: string;
+      /** What the client calls its machine, and whom it believes to log on to (TERMSRV/name); empty where it does not say. */
+      workstation: string;
+      targetName: string;
+      /** Of CredSSP, the client's. */
+      version: number;
     }
   | { kind: 'downgrade'; atUs: number; what: string }
   | { kind: 'pause'; fromUs: number; toUs: number | null }
@@ -571,6 +590,15 @@ export interface PipelinePort {
    * session yet. Null: there are none (any more). Throws `unavailable` where who keeps them can't be asked.
    */
   targetCredentials(request: { connectionId: string }): Promise<{ credentials: TargetCredentials | null }>;
+  /**
+   * A fresh credential a client logs on to the gateway with; it replaces the session's earlier one. Nothing can show it again.
+   * Throws `notInThisState` where no connection can come (any more).
+   */
+  issueCredential(request: { sessionId: string }): Promise<{ credential: IssuedCredential }>;
+  /** What the client of this connection is checked against; null: nobody has this name. It is a try until `logonTried` tells its outcome. */
+  logonAccount(request: { connectionId: string; user: string }): Promise<{ account: LogonAccount | null }>;
+  /** Three that were wrong burn the credential. */
+  logonTried(request: LogonTry): Promise<void>;
   /**
    * The connection is ready to become a session: the target answered, the client has begun. Makes a listener's session, opens
    * the recording (keys, signed and logged `open`) and answers when all of it is durable. Refuses when `find` did not reserve

@@ -1,5 +1,6 @@
 /** What each method of `rpcPorts` takes: checked where a request comes in over the wire. In one process the compiler has checked it. */
 import { z } from 'zod';
+import { type LogonTry, logonOutcomes } from './gateway-credential.ts';
 import { sessionStatuses } from './models.ts';
 import {
   attemptOutcomes,
@@ -225,10 +226,20 @@ const attempt: z.ZodType<ConnectionAttempt> = z.object({
   count,
 });
 
+const logonTry: z.ZodType<LogonTry> = z.object({
+  connectionId: text,
+  user: text,
+  clientAddress: text,
+  outcome: z.enum(logonOutcomes),
+});
+
 const pipeline: Requests<'pipeline'> = {
   create: newSession.extend({ targetCredentials: newTargetCredentials.exactOptional() }),
   find: connection,
   targetCredentials: z.object({ connectionId: text }),
+  issueCredential: ofSession,
+  logonAccount: z.object({ connectionId: text, user: text }),
+  logonTried: logonTry,
   admit: z.object({ connectionId: text }),
   beginImport: z.object({ session: sessionDocument, recorderId: text }),
   attempted: attempt,

@@ -99,6 +99,14 @@ export const recordingFact: z.ZodType<RecordingFact> = z.discriminatedUnion('kin
     problem: text.exactOptional(),
     tls: text.exactOptional(),
   }),
+  z.object({
+    kind: z.literal('client_logon'),
+    atUs: amount,
+    user: text,
+    workstation: text,
+    targetName: text,
+    version: z.int(),
+  }),
   z.object({ kind: z.literal('downgrade'), atUs: amount, what: text }),
   z.object({ kind: z.literal('pause'), fromUs: amount, toUs: amount.nullable() }),
   z.object({ kind: z.literal('gap'), fromUs: amount, toUs: amount.nullable(), reason: text, framesLost: amount }),
@@ -108,6 +116,7 @@ export const recordingFact: z.ZodType<RecordingFact> = z.discriminatedUnion('kin
 export const route: z.ZodType<Route> = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('token'), token: text }),
   z.object({ kind: z.literal('cookie'), name: text }),
+  z.object({ kind: z.literal('credential'), user: text, token: text.exactOptional() }),
   z.object({
     kind: z.literal('listener'),
     target: text,

@@ -92,6 +92,7 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
       facts: [
         { kind: 'gap', fromUs: 1, toUs: null, reason: 'paused', framesLost: 0 },
         { kind: 'target_certificate', atUs: 1, sha256: hash, check: 'pinned', valid: true },
+        { kind: 'client_logon', atUs: 1, user: 'u', workstation: '', targetName: '', version: 6 },
       ],
       statistics: { ...statistics, framesCount: null, updatesCount: null },
     },
@@ -141,6 +142,9 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
       route: { kind: 'listener', target: 'h:1', leaveIn: ['udp'], retentionDays: null },
     },
     targetCredentials: { connectionId: 'c' },
+    issueCredential: { sessionId },
+    logonAccount: { connectionId: 'c', user: 'lucid-a' },
+    logonTried: { connectionId: 'c', user: 'lucid-a', clientAddress: 'a', outcome: 'wrong' },
     admit: { connectionId: 'c' },
     beginImport: { session, recorderId: 'r' },
     attempted: { ...attempt, outcome: 'refused', reason: 'in_use', count: 0 },

@@ -29,6 +29,11 @@ export type GatewayNote =
       /** Version and suite of the target's TLS. */
       tls?: string;
     }
+  /**
+   * The client logged on to the gateway by network level authentication. That is between those two, with keys of their own: nothing of it
+   * is a frame.
+   */
+  | { type: 'client_logon'; user: string; workstation: string; targetName: string; version: number }
   | { type: 'downgrade'; what: string }
   /** The client was held: the ids by which it and the target know the same user and channels. Frames have the target's. */
   | { type: 'joined'; client: MappedIds; target: MappedIds }
@@ -102,6 +107,7 @@ const shapes: Record<GatewayNote['type'], Record<string, Check>> = {
     problem: optional(text),
     tls: optional(text),
   },
+  client_logon: { user: text, workstation: text, targetName: text, version: whole },
   downgrade: { what: text },
   joined: { client: mappedIds, target: mappedIds },
   pause: { atUs: whole },

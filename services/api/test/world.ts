@@ -164,6 +164,8 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
       nowUs,
       random: () => 0,
       newId: randomUUID,
+      randomBytes: (length) => new Uint8Array(randomBytes(length)),
+      ntHashOf: () => new Uint8Array(randomBytes(16)),
       onError,
     },
     { reconcileMs: 3_600_000, cookieRoute: true },

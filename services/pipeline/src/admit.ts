@@ -32,6 +32,7 @@ import {
   step,
 } from './context.ts';
 import { isGiven } from './credentials.ts';
+import { credentialUsed, findGatewayCredential } from './gateway-credentials.ts';
 import type { Journal } from './ports.ts';
 import { beginAgain } from './reports.ts';
 import type { Reservation } from './reservations.ts';
@@ -147,8 +148,22 @@ async function sessionOf(
   route: Exclude<Route, { kind: 'listener' }>,
 ): Promise<SessionDocument | null> {
   const { storage } = context.deps;
+  if (route.kind === 'credential') return sessionOfCredential(context, route);
   const by = route.kind === 'token' ? { tokenSha256: tokenSha256(route.token) } : { cookie: route.name };
   return (await storage.findSession({ route: by })).session;
+}
+
+/** A token beside it must lead to the same session: whoever has an .rdp file and logs on with a name means one of them by mistake. */
+async function sessionOfCredential(
+  context: Context,
+  { user, token }: Extract<Route, { kind: 'credential' }>,
+): Promise<SessionDocument | null> {
+  const sessionId = (await findGatewayCredential(context, user))?.sessionId;
+  if (sessionId === undefined) return null;
+  const { storage } = context.deps;
+  if (token === undefined) return (await storage.getSession({ sessionId })).session;
+  const { session } = await storage.findSession({ route: { tokenSha256: tokenSha256(token) } });
+  return session?.session_id === sessionId ? session : null;
 }
 
 const dayUs = 86_400_000_000;
@@ -164,12 +179,17 @@ function routeRefusal({ deps, limits }: Context, session: SessionDocument, { kin
     const isOld = limits.rdpFileDays > 0 && !isFresh;
     return isOld && !isUsed ? refusal('expired', 'this .rdp file is too old; download a fresh one') : null;
   }
+  if (kind === 'credential') return null;
   if (!limits.cookieRoute)
     return refusal('unknown_session', 'names lead to no session here (RDP_COOKIE_ROUTE); use the .rdp file');
   if (isGiven(session.credentials))
-    return refusal('unknown_session', 'the gateway logs on in this session: it takes its .rdp file only');
-  if (issuedAt !== null && session.rdp_config.route_by_name !== true)
-    return refusal('unknown_session', 'this session takes its .rdp file only');
+    return refusal(
+      'unknown_session',
+      'the gateway logs on in this session: it takes its .rdp file or its credential only',
+    );
+  const hasSecret = issuedAt !== null || (session.gateway_logon ?? null) !== null;
+  if (hasSecret && session.rdp_config.route_by_name !== true)
+    return refusal('unknown_session', 'this session takes its .rdp file or its credential only');
   return null;
 }
 
@@ -327,7 +347,12 @@ export async function admit(context: Context, { connectionId }: { connectionId: 
     return { admitted: false, ...refusal('not_reserved', 'the connection took too long; connect again') };
   const { sessionId } = reservation;
   try {
-    const answer = await context.locks.run(sessionId, () => admitReserved(context, reservation));
+    const answer = await context.locks.run(sessionId, async () => {
+      const admitted = await admitReserved(context, reservation);
+      const { route } = reservation.request;
+      if (!('code' in admitted) && route.kind === 'credential') await credentialUsed(context, route.user);
+      return admitted;
+    });
     return 'code' in answer ? { admitted: false, ...answer } : { admitted: true, ticket: answer };
   } catch (thrown) {
     context.deps.onError?.('admit', thrown);

@@ -53,9 +53,11 @@ export async function start(
 /** A session that waits for a connection that never came: no recording, no manifest. Under the lock. */
 async function stopUnconnected(context: Context, sessionId: string): Promise<SessionDocument> {
   await step(context, sessionId, 'stop', { journal: (journal) => ({ ...journal, armed: false }) });
+  await context.deps.journal.dropCredential(sessionId);
   const { session } = await step(context, sessionId, 'nothing_recorded', {
     session: (session) => ({
       ...session,
+      gateway_logon: null,
       outcome: session.last_attempt?.outcome === 'refused' ? 'refused' : 'never_connected',
     }),
   });

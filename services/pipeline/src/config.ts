@@ -49,6 +49,8 @@ export interface PipelineLimits {
   rdpFileDays: number;
   /** Credentials for a target that nobody came for are forgotten after this; 0: never. */
   credentialsHours: number;
+  /** A gateway credential that was not used yet is too old after this. */
+  gatewayCredentialMinutes: number;
   /** Statistics of a live session are written at most this often. */
   progressMs: number;
   /** Connections that became nothing are audited one by one up to here, beyond it together. */
@@ -75,6 +77,7 @@ export const defaultLimits: PipelineLimits = {
   cookieRoute: false,
   rdpFileDays: 0,
   credentialsHours: 168,
+  gatewayCredentialMinutes: 10,
   progressMs: 5_000,
   attemptsAuditedPerMinute: 60,
 };
@@ -127,6 +130,11 @@ export function readPipelineEnv(environment: Environment): PipelineConfig {
       bulkCompression: readSwitch(environment, 'RDP_BULK_COMPRESSION', 'on'),
       rdpFileDays: readInteger(environment, 'LUCID_RDP_FILE_DAYS', { min: 0, max: 3650, fallback: 0 }),
       credentialsHours: readInteger(environment, 'LUCID_CREDENTIALS_HOURS', { min: 0, max: 87_600, fallback: 168 }),
+      gatewayCredentialMinutes: readInteger(environment, 'LUCID_GATEWAY_CREDENTIAL_MINUTES', {
+        min: 1,
+        max: 1440,
+        fallback: 10,
+      }),
       reconnectSeconds: readInteger(environment, 'LUCID_RECONNECT_SECONDS', { min: 0, max: 86_400, fallback: 300 }),
       retentionDaysDefault: readRetentionDaysDefault(environment),
       concurrentSessionsMax: readSessionsMax(environment),

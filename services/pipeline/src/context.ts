@@ -12,6 +12,7 @@ import { logEntry } from '@lucid-sessions/evidence';
 import type { KeyedQueue } from '@lucid-sessions/kit';
 import type { AttemptAudit } from './attempt-audit.ts';
 import type { PipelineLimits } from './config.ts';
+import type { PendingLogons } from './pending-logons.ts';
 import type {
   Anchor,
   CredentialProvider,
@@ -49,6 +50,10 @@ export interface PipelineDeps {
   /** 0 ≤ x < 1. */
   random: () => number;
   newId: () => string;
+  /** Unpredictable. */
+  randomBytes: (length: number) => Uint8Array;
+  /** NT hash of a password ([MS-NLMP] NTOWFv1), 16 bytes. */
+  ntHashOf: (password: string) => Uint8Array;
   /** Sees what failed inside; nothing secret reaches it. */
   onError?: (where: string, thrown: unknown) => void;
 }
@@ -62,6 +67,7 @@ export interface Context {
   /** Connections that were told of a session and are not admitted yet. */
   reservations: Reservations;
   attemptAudit: AttemptAudit;
+  pendingLogons: PendingLogons;
   /** Wakes the job runner. */
   kick: () => void;
   /** Something that was lent is to be taken back. */
@@ -154,7 +160,10 @@ export interface StepEdits {
   purge?: { actor: string; reason: string };
 }
 
-export function notInThisState(state: PipelineState, event: PipelineEvent | 'erase'): LucidError {
+export function notInThisState(
+  state: PipelineState,
+  event: PipelineEvent | 'erase' | 'issue a credential',
+): LucidError {
   return new LucidError('notInThisState', `the session is ${state}: ${event} is not possible now`, {
     details: { state, event },
   });
@@ -194,6 +203,12 @@ async function queueEffects(
   if (effects.length > 0) context.kick();
 }
 
+const overEvents: readonly PipelineEvent[] = ['drained', 'finalised', 'fail', 'remove', 'expire'];
+
+/** No connection of the session comes any more. One that ended before anything was recorded begins again. */
+const endsForGood = (event: PipelineEvent, { startedUs }: Journal): boolean =>
+  overEvents.includes(event) || (event === 'ended' && startedUs !== null);
+
 /** Under the session's lock. Null: the event has no place in the present state, and nothing was changed. */
 export async function tryStep(
   context: Context,
@@ -208,6 +223,8 @@ export async function tryStep(
   const journal = edits.journal?.(known) ?? known;
   await queueEffects(context, before, journal, moved.effects, edits.purge);
   await context.deps.journal.put(journal);
+  const isOver = endsForGood(event, journal);
+  if (isOver) await context.deps.journal.dropCredential(sessionId);
   const progress = {
     drained: journal.drainedUs !== null,
     finalised: journal.manifestUs !== null,
@@ -215,6 +232,7 @@ export async function tryStep(
   };
   const session = await editSession(context, sessionId, (document) => ({
     ...(edits.session?.(document) ?? document),
+    ...(isOver ? { gateway_logon: null } : {}),
     pipeline_state: moved.next,
     status: sessionStatusOf(moved.next, progress),
   }));

@@ -109,6 +109,19 @@ export interface SecretSeal {
   open(name: string, sealed: Uint8Array): Promise<Uint8Array | null>;
 }
 
+/** A credential of the gateway as it is kept (`IssuedCredential` is what was shown). */
+export interface GatewayCredential {
+  sessionId: string;
+  user: string;
+  issuedUs: number;
+  expiresUs: number;
+  /** When a connection was admitted with it; null: not yet. */
+  usedUs: number | null;
+  wrongTries: number;
+  /** NT hash of the secret, under the `SecretSeal`; null: burnt. */
+  sealed: Uint8Array | null;
+}
+
 export interface JournalStore {
   get(sessionId: string): Promise<Journal | null>;
   put(journal: Journal): Promise<void>;
@@ -124,6 +137,10 @@ export interface JournalStore {
   /** Forgets one of the session's secrets, or without a name all of them: nothing stays in the files, once no backup reads them. */
   dropSealed(sessionId: string, name?: string): Promise<void>;
   listSealed(): Promise<{ sessionId: string; name: string }[]>;
+  /** Replaces the session's one. */
+  putCredential(credential: GatewayCredential): Promise<void>;
+  findCredential(user: string): Promise<GatewayCredential | null>;
+  dropCredential(sessionId: string): Promise<void>;
   dispose(): Promise<void>;
 }
 

@@ -14,9 +14,11 @@ import { credentialsFor, sweepCredentials } from './credentials.ts';
 import { erase, eraseHandler } from './erase.ts';
 import { examined, replayHandler } from './examined.ts';
 import { finaliseHandler } from './finalise.ts';
+import { issueCredential, logonAccount, logonTried } from './gateway-credentials.ts';
 import { beginImport } from './imports.ts';
 import { JobRunner } from './job-runner.ts';
 import { logProof, logProofs } from './log-proofs.ts';
+import { PendingLogons } from './pending-logons.ts';
 import { Reconciler } from './reconcile.ts';
 import { ProgressClock, report } from './reports.ts';
 import { Reservations } from './reservations.ts';
@@ -102,6 +104,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
       perMinute: allLimits.attemptsAuditedPerMinute,
       append: (attempt) => auditAttempt(deps, attempt),
     }),
+    pendingLogons: new PendingLogons(deps.nowUs),
     kick: () => runner.kick(),
     kickCredentials: () => void sweep(),
   };
@@ -141,6 +144,9 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     create: (request) => create(context, request),
     find: (request) => find(context, request),
     targetCredentials: (request) => credentialsFor(context, request),
+    issueCredential: (request) => issueCredential(context, request),
+    logonAccount: (request) => logonAccount(context, request),
+    logonTried: (request) => logonTried(context, request),
     admit: (request) => admit(context, request),
     beginImport: (request) => beginImport(context, request),
     attempted: (attempt) => attempted(context, attempt),

@@ -121,6 +121,9 @@ export function isPipelineState(value: unknown): value is PipelineState {
 /** States in which an RDP session may be running. */
 export const liveStates: readonly PipelineState[] = ['starting', 'active', 'pausing', 'paused', 'stopping'];
 
+/** States in which a connection may come, for the first time or again. */
+export const openStates: readonly PipelineState[] = ['created', 'starting', 'active', 'pausing', 'paused'];
+
 /** The session's status in the contract follows from the state and how far the end has come. */
 export function sessionStatusOf(
   state: PipelineState,

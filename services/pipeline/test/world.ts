@@ -1,5 +1,5 @@
 /** A pipeline on real storage with a recorder, processor, log and anchors that do as the test says. */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -180,6 +180,9 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
     nowUs,
     random: () => 0,
     newId: () => `new-${++count}`,
+    randomBytes: (length) => new Uint8Array(randomBytes(length)),
+    // Not MD4, which is the composition's to bring: as good for all the pipeline does with it.
+    ntHashOf: (password) => new Uint8Array(createHash('md5').update(password, 'utf16le').digest()),
     onError: (where, thrown) => failures.push(`${where}: ${(thrown as Error).message}`),
   });
   const chosen = { cookieRoute: true, reconcileMs: 3_600_000, progressMs: 0, anchorPollMs: 0, ...limits };

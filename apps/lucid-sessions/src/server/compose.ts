@@ -23,6 +23,7 @@ import { embeddedLogPort, logFileReader } from '@lucid-sessions/log';
 import { h264Missing, indexerPlatform, nodeCrypto, nodeDecompressor, ownH264Decoder } from '@lucid-sessions/node';
 import { createPipelineServer, readPipelineEnv } from '@lucid-sessions/pipeline';
 import { createProcessorServer, readProcessorEnv } from '@lucid-sessions/processor';
+import { ntHashOf } from '@lucid-sessions/rdp/auth';
 import { type Recorder, readRecorderEnv, startRecorderServer } from '@lucid-sessions/recorder';
 import { REPLAY_RULES } from '@lucid-sessions/recording';
 import { SqliteThread } from '@lucid-sessions/sqlite';
@@ -307,6 +308,8 @@ class Composer {
       seal: new LocalSeal(await directory.secretsKey()),
       nowUs,
       random: Math.random,
+      randomBytes: nodeCrypto.randomBytes,
+      ntHashOf,
       newId: randomUUID,
       onError: this.#onError('pipeline'),
     });

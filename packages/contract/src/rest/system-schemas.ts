@@ -57,6 +57,8 @@ export const auditEventTypes = [
   'logon_inputs_viewed',
   'contents_extracted',
   'rdp_file_issued',
+  'credential_issued',
+  'credential_burnt',
   'key_rotated',
   'key_shredded',
   'anchor_reorged',

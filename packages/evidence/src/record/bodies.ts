@@ -102,8 +102,16 @@ export const manifestSchema = object(
     }),
     keys: object({ identity_key: keyText, dek_id: nullable(hex(16)) }),
   },
-  // The same as in `open`.
-  { ...extra, imported: importedSchema },
+  {
+    ...extra,
+    // The same as in `open`.
+    imported: importedSchema,
+    /** Clients that logged on to the gateway by network level authentication; absent where none did. */
+    client_logons: array(
+      object({ at_us: us, user: string(200), workstation: string(200), target_name: string(500), version: integer() }),
+      1000,
+    ),
+  },
 );
 
 /** Signed when another processor carries a session's chain on: the seal keys of the one before died with it. */

@@ -65,4 +65,28 @@ export function journalStoreSuite(name: string, open: () => Promise<JournalStore
     assert.deepEqual(await store.getSealed('s2', 'target'), Uint8Array.of(5));
     await store.dispose();
   });
+
+  test(`${name}: a credential is found by its user, is one a session, and is forgotten`, async () => {
+    const store = await open();
+    const credential = {
+      sessionId: 's1',
+      user: 'lucid-a',
+      issuedUs: 1,
+      expiresUs: 2,
+      usedUs: null,
+      wrongTries: 0,
+      sealed: Uint8Array.of(1, 2),
+    };
+    assert.equal(await store.findCredential('lucid-a'), null);
+    await store.putCredential(credential);
+    await store.putCredential({ ...credential, sessionId: 's2', user: 'lucid-b', sealed: null, usedUs: 3 });
+    assert.deepEqual(await store.findCredential('lucid-a'), credential);
+    assert.deepEqual((await store.findCredential('lucid-b'))?.sealed, null);
+    await store.putCredential({ ...credential, issuedUs: 5 });
+    assert.equal((await store.findCredential('lucid-a'))?.issuedUs, 5);
+    await store.dropCredential('s1');
+    assert.equal(await store.findCredential('lucid-a'), null);
+    assert.equal((await store.findCredential('lucid-b'))?.usedUs, 3);
+    await store.dispose();
+  });
 }

@@ -77,6 +77,20 @@ function pausesOf(facts: readonly RecordingFact[]): ManifestBody['pauses'] {
   return [...pauses, { from_us: rest[0]!.from_us, to_us: rest.at(-1)!.to_us }];
 }
 
+function clientLogonsOf(facts: readonly RecordingFact[]): Pick<ManifestBody, 'client_logons'> {
+  const logons = factsOf(facts, 'client_logon').slice(0, connectionsMax);
+  if (logons.length === 0) return {};
+  return {
+    client_logons: logons.map(({ atUs, user, workstation, targetName, version }) => ({
+      at_us: atUs,
+      user: text(user),
+      workstation: text(workstation),
+      target_name: text(targetName),
+      version,
+    })),
+  };
+}
+
 /** All that was recorded, and what was not, over the chunks in storage. */
 export function manifestBodyOf(
   request: FinishRequest,
@@ -132,5 +146,6 @@ export function manifestBodyOf(
     },
     keys: { identity_key: formatPublicKey(signer.key), dek_id: open.body.dek_id },
     ...(open.body.imported === undefined ? {} : { imported: open.body.imported }),
+    ...clientLogonsOf(facts),
   };
 }

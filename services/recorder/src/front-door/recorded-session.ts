@@ -207,6 +207,10 @@ export class RecordedSession {
         const { atUs: _at, kind: _kind, ...certificate } = fact;
         this.#note({ type: 'target_certificate', ...certificate });
       }
+      if (fact.kind === 'client_logon') {
+        const { atUs: _at, kind: _kind, ...logon } = fact;
+        this.#note({ type: 'client_logon', ...logon });
+      }
       if (fact.kind === 'downgrade') this.#note({ type: 'downgrade', what: fact.what });
     }
     this.#present.relayed.start();
