@@ -18,6 +18,7 @@ import type { AuditOutbox } from './audit-outbox.ts';
 import type { User } from './auth.ts';
 import type { ApiConfig } from './config.ts';
 import type { Custody } from './custody.ts';
+import type { RecorderDoor } from './doors.ts';
 import type { LiveViews } from './live-handler.ts';
 import type { RateLimiter } from './rate-limiter.ts';
 import type { Viewings } from './viewings.ts';
@@ -53,6 +54,8 @@ export interface ApiDeps {
   rateLimiter?: RateLimiter;
   /** How many may watch at once, and how long one of them may take nothing. */
   liveLimits?: { viewersMax: number; viewersPerUserMax: number; stallMs: number };
+  /** Where what comes in at the public doors is passed on to: the recorder's own HTTP doors, and the services' secret. */
+  recorderDoor?: RecorderDoor;
   /** Files of the console. */
   staticDir?: string;
   /** More metrics in Prometheus' text format, from services in the same process. */

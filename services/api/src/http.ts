@@ -1,4 +1,5 @@
 /** The HTTP side of the Session API: every route of the contract's table behind the same gate. */
+import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import {
   basePath,
@@ -24,6 +25,7 @@ import { chunkHandlers } from './chunk-handlers.ts';
 import { addressGroup, clientAddress } from './client-address.ts';
 import type { ApiConfig } from './config.ts';
 import { Custody } from './custody.ts';
+import { PublicDoors } from './doors.ts';
 import { evidenceHandlers } from './evidence-handlers.ts';
 import { importHandlers } from './import-handlers.ts';
 import { indexHandlers } from './index-handlers.ts';
@@ -259,7 +261,7 @@ const securityHeaders: Record<string, string> = {
   'cache-control': 'no-store',
 };
 
-function addressOf(request: FastifyRequest, { trustProxy }: ApiConfig): string {
+function addressOf(request: IncomingMessage, { trustProxy }: ApiConfig): string {
   const forwarded = request.headers['x-forwarded-for'];
   return clientAddress(
     request.socket.remoteAddress,
@@ -272,7 +274,7 @@ function addHooks(app: FastifyInstance, { api, metrics }: Gate): void {
   app.decorateRequest('user', null);
   app.decorateRequest('clientAddress', 'unknown');
   app.addHook('onRequest', async (request, reply) => {
-    request.clientAddress = addressOf(request, api.config);
+    request.clientAddress = addressOf(request.raw, api.config);
     reply.header('x-request-id', request.id);
     reply.headers(securityHeaders);
   });
@@ -371,14 +373,25 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
     requestTimeout: 300_000,
     keepAliveTimeout: 65_000,
     return503OnClosing: true,
-    http: { maxHeaderSize: headerBytesMax, headersTimeout: 20_000 },
+    http: { maxHeaderSize: headerBytesMax, headersTimeout: 20_000, shouldUpgradeCallback: PublicDoors.isFor },
     requestIdHeader: false,
     genReqId: (request) => {
       const given = request.headers['x-request-id'];
       return typeof given === 'string' && /^[A-Za-z0-9._-]{1,100}$/.test(given) ? given : deps.newId();
     },
   });
-  app.addHook('preClose', async () => endLiveStreams(api));
+  const doors = new PublicDoors(app.server, {
+    recorder: deps.recorderDoor ?? null,
+    publicUrl: config.publicUrl,
+    limiter: new MemoryRateLimiter(refusalCountersMax),
+    addressOf: (request) => addressOf(request, config),
+    nowUs: deps.nowUs,
+    onError: (thrown) => deps.onError?.('door', thrown),
+  });
+  app.addHook('preClose', async () => {
+    endLiveStreams(api);
+    doors.close();
+  });
   app.addHook('onClose', () => outbox.dispose());
   addJsonParser(app);
   addHooks(app, gate);

@@ -1,3 +1,4 @@
+export * from './doors.ts';
 export * from './environment.ts';
 export * from './keyed-queue.ts';
 export * from './log-files.ts';

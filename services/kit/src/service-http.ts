@@ -12,12 +12,15 @@ import {
   toLucidError,
 } from '@lucid-sessions/contract';
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import { type Doors, serveDoors } from './doors.ts';
 
 export interface ServiceHttpOptions<P extends PortName> {
   name: P;
   port: Ports[P];
   /** Shared secret of the services; at least 32 characters. */
   serviceSecret: string;
+  /** What the API passes through to this service. */
+  doors?: Doors;
   /** Prometheus text. */
   metrics?: () => Promise<string>;
   /** Sees unexpected errors, before their text is taken out of the answer. */
@@ -79,6 +82,7 @@ export function createServiceHttp<P extends PortName>(options: ServiceHttpOption
     const health = await (options.port as { health(): Promise<ServiceHealth> }).health();
     return reply.status(httpStatusOf[health.status]).send(health);
   });
+  if (options.doors !== undefined) serveDoors(app.server, guard, options.doors);
   const { metrics } = options;
   if (metrics !== undefined)
     app.get('/metrics', async (_request, reply) =>

@@ -18,6 +18,7 @@ export async function startRecorderServer(
     name: 'recorder',
     port: recorder.port,
     serviceSecret: config.serviceSecret,
+    doors: recorder.doors,
     ...(deps.onError === undefined ? {} : { onError: deps.onError }),
   });
   const dispose = async (drainMs?: number): Promise<void> => {

@@ -1,6 +1,7 @@
 /** The session recorder: front door, sessions and spool put together behind the RecorderPort. */
 import { randomUUID } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -19,7 +20,9 @@ import {
   type TargetPolicy,
   targetProblem,
 } from '@lucid-sessions/contract';
+import type { Doors } from '@lucid-sessions/kit';
 import type { RecorderConfig } from './config.ts';
+import { recorderDoors } from './doors/doors.ts';
 import { AttemptBook, printable } from './front-door/attempt-book.ts';
 import { AttemptQueue } from './front-door/attempt-queue.ts';
 import { type DialOptions, resolveAll } from './front-door/dial.ts';
@@ -56,6 +59,8 @@ export interface Recorder {
   addresses: ListenAddress[];
   /** SHA-256 of the certificate clients see. */
   certificateSha256: string;
+  /** What the API's public doors lead to. */
+  doors: Doors;
   spool: Spool;
   /** Ends every session as `recorder_shutdown`, gives chunks `drainMs` to be stored, keeps the rest for the next start. */
   dispose(drainMs?: number): Promise<void>;
@@ -122,6 +127,7 @@ class RunningRecorder implements Recorder {
   readonly port: RecorderPort;
   addresses: ListenAddress[] = [];
   certificateSha256 = '';
+  doors: Doors = {};
   spool!: Spool;
 
   constructor(config: RecorderConfig, deps: RecorderDeps) {
@@ -228,7 +234,7 @@ class RunningRecorder implements Recorder {
           this.#clientGroups.set(sessionId, clientGroup(ipOf(clientAddress)));
           return true;
         },
-        watch: (socket) => this.#peers.add(socket),
+        watch: (stream) => (stream instanceof Socket ? this.#peers.add(stream) : undefined),
         onReady: (connection) => this.#ready(connection),
         onGone: ({ sessionId }) => this.#forget(sessionId),
         onProblem: this.#onProblem,
@@ -240,6 +246,7 @@ class RunningRecorder implements Recorder {
         onOverLimit: (address) => this.#book.overLimit(address),
       },
     );
+    this.doors = recorderDoors(this.#door);
     this.addresses = await this.#door.listen(this.#config.listeners);
     this.#timers = [
       setInterval(() => this.#sweep(), sweepMs),

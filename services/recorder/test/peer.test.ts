@@ -5,12 +5,19 @@ import { SocketPeer } from '../src/peer/socket-peer.ts';
 import { peerSuite } from './suites/peer.ts';
 import { MessagePeer, messagePair } from './support/message-peer.ts';
 import { farEnd, socketPair } from './support/socket-pair.ts';
+import { webSocketFarEnd, webSocketPair } from './support/web-socket-pair.ts';
 
 for (const tls of [false, true])
   peerSuite(tls ? 'TLS' : 'TCP', async (t: TestContext) => {
     const { near, far } = await socketPair(t, tls);
     return { peer: new SocketPeer(near), far: farEnd(far) };
   });
+
+peerSuite('WebSocket', async (t: TestContext) => {
+  const { near, far } = await webSocketPair(t, Number.POSITIVE_INFINITY);
+  near.stream.pause();
+  return { peer: new SocketPeer(near.stream), far: webSocketFarEnd(far) };
+});
 
 peerSuite('messages', async () => messagePair());
 

@@ -192,11 +192,21 @@ class Composer {
     return this.#sqliteThread;
   }
 
-  #remote<P extends PortName>(name: P): Ports[P] {
+  #urls(name: PortName): string[] {
     const [variable, fallback] = urlVariables[name];
-    const urls = readText(this.#environment, variable, fallback)
+    return readText(this.#environment, variable, fallback)
       .split(',')
       .map((url) => readUrl({ [variable]: url.trim() }, variable, fallback));
+  }
+
+  /** Where the recorder's doors are: also that of this process is reached over its HTTP. */
+  #recorderUrls(): string[] {
+    const own = this.#addresses.recorder;
+    return own === undefined ? this.#urls('recorder') : [own];
+  }
+
+  #remote<P extends PortName>(name: P): Ports[P] {
+    const urls = this.#urls(name);
     const bounds = { min: 1000, max: 300_000, fallback: 15_000 };
     // One that hangs must not keep a session from those that don't.
     const limit = urls.length > 1 ? { timeoutMsMax: readInteger(this.#environment, 'LUCID_FAILOVER_MS', bounds) } : {};
@@ -348,6 +358,7 @@ class Composer {
         nowUs,
         newId: randomUUID,
         randomBytes: nodeCrypto.randomBytes,
+        recorderDoor: { urls: this.#recorderUrls(), serviceSecret: this.#secret },
         ...(staticDir === null ? {} : { staticDir }),
         onError: this.#onError('api'),
       },

@@ -1,7 +1,6 @@
 /** What a client asks for in its connection request. */
 import type { Route } from '@lucid-sessions/contract';
 import type { X224ConnectionRequest } from '@lucid-sessions/rdp';
-import type { ListenerRule } from '../config.ts';
 
 /** What a client said first. */
 export interface Asked {
@@ -12,9 +11,7 @@ export interface Asked {
   clientName: string | null;
 }
 
-export function routeOf({ routing }: X224ConnectionRequest, rule: ListenerRule): Route | null {
-  const { target, host: _host, port: _port, ...trust } = rule;
-  if (target !== null) return { kind: 'listener', target, ...trust };
+export function routeOf({ routing }: X224ConnectionRequest): Route | null {
   if (routing?.kind === 'msts') return { kind: 'token', token: routing.token };
   if (routing?.kind === 'mstshash') return { kind: 'cookie', name: routing.name };
   return null;

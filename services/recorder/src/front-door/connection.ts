@@ -3,37 +3,31 @@
  * first PDU; then, and not before, what is durable begins.
  */
 import { randomUUID } from 'node:crypto';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type { ConnectionAttempt, Finding, RecordingFact, SessionTicket } from '@lucid-sessions/contract';
+import type { ConnectionAttempt, Finding, RecordingFact, Route, SessionTicket } from '@lucid-sessions/contract';
 import { ErrorInfo, Front, type FrontEvent, Protocol } from '@lucid-sessions/rdp';
-import type { ListenerRule } from '../config.ts';
 import { type Asked, routeOf, withoutToken } from './asked.ts';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
 import { HeldJoining, isHeld } from './held-joining.ts';
 import type { Arrival, Joining } from './joining.ts';
 import { keepAlive30 } from './keep-alive.ts';
-import type { ConnectionContext, ReadyConnection } from './ready-connection.ts';
+import type { Caller, ConnectionContext, ReadyConnection } from './ready-connection.ts';
 import { crowded, probeKind, reached, reasonOf, refusalOf, targetReasons } from './refusals.ts';
 import { refuseAtFront, StraightJoining } from './straight-joining.ts';
 
 /** A client that says nothing at all is let go earlier than one that is busy. */
 const helloMsMax = 10_000;
 
-export const addressOf = (tcp: Socket): string => {
-  const { remoteAddress = 'unknown', remotePort = 0 } = tcp;
-  return remoteAddress.includes(':') ? `[${remoteAddress}]:${remotePort}` : `${remoteAddress}:${remotePort}`;
-};
-
 /** Takes a connection from its first byte on. Resolves when the session runs or the client is gone. Never rejects. */
-export function serveConnection(tcp: Socket, rule: ListenerRule, context: ConnectionContext): Promise<void> {
-  return new Connection(tcp, rule, context).serve();
+export function serveConnection(caller: Caller, context: ConnectionContext): Promise<void> {
+  return new Connection(caller, context).serve();
 }
 
 class Connection {
   readonly #connectionId = randomUUID();
-  readonly #rule: ListenerRule;
+  readonly #route: Route | null;
   readonly #context: ConnectionContext;
   readonly #front = new Front();
   readonly #client: Driver<FrontEvent>;
@@ -45,13 +39,13 @@ class Connection {
   #ticket: SessionTicket | null = null;
   #joining: Joining | null = null;
 
-  constructor(tcp: Socket, rule: ListenerRule, context: ConnectionContext) {
-    this.#rule = rule;
+  constructor({ stream, clientAddress, route }: Caller, context: ConnectionContext) {
+    this.#route = route;
     this.#context = context;
-    this.#clientAddress = addressOf(tcp);
+    this.#clientAddress = clientAddress;
     this.#untilMs = performance.now() + context.handshakeMs;
-    keepAlive30(tcp);
-    this.#client = new Driver<FrontEvent>(tcp, this.#front, {
+    if (stream instanceof Socket) keepAlive30(stream);
+    this.#client = new Driver<FrontEvent>(stream, this.#front, {
       secure: (socket) =>
         new TLSSocket(socket, { isServer: true, secureContext: context.identity.context, requestCert: false }),
     });
@@ -95,7 +89,7 @@ class Connection {
     if (event.kind !== 'connectionRequest') throw new Error(`${event.kind} before the connection request`);
     const { request, bytes } = event;
     const clientName = request.routing?.kind === 'mstshash' ? request.routing.name : null;
-    this.#asked = { request, bytes, route: routeOf(request, this.#rule), clientName };
+    this.#asked = { request, bytes, route: this.#route ?? routeOf(request), clientName };
     return this.#asked;
   }
 
@@ -120,7 +114,6 @@ class Connection {
     return {
       asked,
       connectionId: this.#connectionId,
-      rule: this.#rule,
       context: this.#context,
       front: this.#front,
       client: this.#client,

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { RecordingFact, SessionTicket } from '@lucid-sessions/contract';
 import { ErrorInfo, Protocol, Target, type TargetEvent, type TargetHello } from '@lucid-sessions/rdp';
@@ -171,7 +172,7 @@ function openOne(host: string, port: number, timeoutMs: number, signal: AbortSig
   });
 }
 
-const beginTls = (tcp: Socket, target: TargetAddress): TLSSocket =>
+const beginTls = (tcp: Duplex, target: TargetAddress): TLSSocket =>
   connectTls({
     ...(target.legacyTls ? legacyTlsSettings : tlsSettings),
     socket: tcp,

@@ -33,6 +33,12 @@ export function clientGroup(address: string): string {
   return bytes.length === 4 ? bytes.join('.') : `${Buffer.from(bytes).toString('hex', 0, 8)}/64`;
 }
 
+/** An address as it is told and written down; without a port where only the address is known. */
+export function addressOf(ip = 'unknown', port?: number): string {
+  const host = ip.includes(':') ? `[${ip}]` : ip;
+  return port === undefined ? host : `${host}:${port}`;
+}
+
 export const ipOf = (clientAddress: string): string => clientAddress.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
 
 export class DoorLimits {

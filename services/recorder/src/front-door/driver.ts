@@ -1,5 +1,5 @@
 /** Runs one sequence of the connect phase (`Front`, `Target`) over one socket: bytes in, its output out, TLS where it asks. */
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { Step } from '@lucid-sessions/rdp';
 import { closeGently } from '../peer/closing.ts';
@@ -19,7 +19,7 @@ export interface Sequence<E> {
 
 export interface DriverOptions {
   /** Begins TLS on the connection. */
-  secure: (tcp: Socket) => TLSSocket;
+  secure: (tcp: Duplex) => TLSSocket;
   /** Looks at finished TLS; what is wrong with it, in plain words, or null. */
   judge?: (tls: TLSSocket) => string | null;
 }
@@ -43,13 +43,13 @@ export class Driver<E extends { kind: string }> {
   readonly #events: EventFor<E>[] = [];
   readonly #over = Promise.withResolvers<never>();
   readonly #abort = new AbortController();
-  #stream: Socket;
+  #stream: Duplex;
   #wake: () => void = () => {};
   #timer: NodeJS.Timeout | null = null;
   #isDriving = true;
   #ended: SequenceEnded | null = null;
 
-  constructor(tcp: Socket, sequence: Sequence<E>, options: DriverOptions) {
+  constructor(tcp: Duplex, sequence: Sequence<E>, options: DriverOptions) {
     this.#sequence = sequence;
     this.#options = options;
     this.#stream = tcp;
@@ -75,7 +75,7 @@ export class Driver<E extends { kind: string }> {
   }
 
   /** The connection as it is now: TCP, later TLS. */
-  get stream(): Socket {
+  get stream(): Duplex {
     return this.#stream;
   }
 
@@ -120,7 +120,7 @@ export class Driver<E extends { kind: string }> {
   }
 
   /** Gives the connection up to its next reader: paused, with the bytes in it that the sequence kept. */
-  release(): Socket {
+  release(): Duplex {
     const rest = this.#sequence.handOver();
     this.#ignore();
     this.#stream.pause();
@@ -138,7 +138,7 @@ export class Driver<E extends { kind: string }> {
   #onGone = (): void => this.#stop('left', 'the connection was closed');
   #onTlsError = (error: Error): void => this.#stop('tlsFailed', tlsProblem(error));
 
-  #listen(stream: Socket): void {
+  #listen(stream: Duplex): void {
     stream.on('data', this.#onData).on('end', this.#onGone).on('close', this.#onGone);
     stream.resume();
   }

@@ -1,9 +1,11 @@
 /** The TCP listeners, and the bounds on how many connections there may be that are no session yet. */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Route } from '@lucid-sessions/contract';
 import type { ListenerRule } from '../config.ts';
-import { addressOf, serveConnection } from './connection.ts';
-import { clientGroup, DoorLimits, type DoorLimitsOptions } from './door-limits.ts';
-import type { ConnectionContext } from './ready-connection.ts';
+import { serveConnection } from './connection.ts';
+import { addressOf, clientGroup, DoorLimits, type DoorLimitsOptions, ipOf } from './door-limits.ts';
+import type { Caller, ConnectionContext } from './ready-connection.ts';
 
 export interface ListenAddress {
   host: string;
@@ -16,6 +18,9 @@ export interface FrontDoorOptions extends Omit<DoorLimitsOptions, 'nowMs'> {
   onOverLimit: (clientAddress: string) => void;
 }
 
+/** What one door does with who comes in. */
+export type Serve = (caller: Caller, context: ConnectionContext) => Promise<void>;
+
 /** The kernel holds connections that come while others are being taken; it cuts this at its own limit. */
 const backlog = 4096;
 
@@ -24,7 +29,7 @@ export class FrontDoor {
   readonly #options: FrontDoorOptions;
   readonly #limits: DoorLimits;
   readonly #servers: Server[] = [];
-  readonly #sockets = new Set<Socket>();
+  readonly #streams = new Set<Duplex>();
 
   constructor(context: ConnectionContext, options: FrontDoorOptions) {
     this.#context = context;
@@ -42,7 +47,7 @@ export class FrontDoor {
     for (const rule of rules) {
       const { host, port, target } = rule;
       const server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true });
-      server.on('connection', (socket) => this.#take(socket, rule));
+      server.on('connection', (socket) => this.receive(callerOf(socket, rule)));
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
         server.listen({ host, port, backlog }, resolve);
@@ -56,31 +61,33 @@ export class FrontDoor {
     return addresses;
   }
 
-  #take(socket: Socket, rule: ListenerRule): void {
-    socket.on('error', () => {});
-    const group = clientGroup(socket.remoteAddress ?? 'unknown');
-    if (!this.#limits.enter(group, socket)) {
-      const address = addressOf(socket);
-      socket.destroy();
-      this.#options.onOverLimit(address);
+  /** Whoever comes in counts as waiting until `serve` is done with them; a client of an address that has too many is cut off. */
+  receive(caller: Caller, serve: Serve = serveConnection): void {
+    const { stream, clientAddress } = caller;
+    stream.on('error', () => {});
+    const group = clientGroup(ipOf(clientAddress));
+    if (!this.#limits.enter(group, stream)) {
+      stream.destroy();
+      this.#options.onOverLimit(clientAddress);
       return;
     }
-    this.#sockets.add(socket);
-    socket.once('close', () => {
-      this.#sockets.delete(socket);
-      this.#limits.leave(group, socket);
+    this.#streams.add(stream);
+    stream.once('close', () => {
+      this.#streams.delete(stream);
+      this.#limits.leave(group, stream);
     });
-    void this.#serve(socket, rule, group);
+    void this.#serve(caller, serve, group);
   }
 
-  async #serve(socket: Socket, rule: ListenerRule, group: string): Promise<void> {
+  async #serve(caller: Caller, serve: Serve, group: string): Promise<void> {
+    const { stream } = caller;
     try {
-      await serveConnection(socket, rule, this.#context);
+      await serve(caller, this.#context);
     } catch (error) {
       this.#context.onProblem(`a connection failed: ${(error as Error).stack ?? String(error)}`);
-      socket.destroy();
+      stream.destroy();
     }
-    this.#limits.leave(group, socket);
+    this.#limits.leave(group, stream);
   }
 
   /** Takes no more connections; those that are there go on. */
@@ -90,6 +97,11 @@ export class FrontDoor {
 
   /** Cuts what is left. */
   destroy(): void {
-    for (const socket of this.#sockets) socket.destroy();
+    for (const stream of this.#streams) stream.destroy();
   }
+}
+
+function callerOf(socket: Socket, { target, host: _host, port: _port, ...trust }: ListenerRule): Caller {
+  const route: Route | null = target === null ? null : { kind: 'listener', target, ...trust };
+  return { stream: socket, clientAddress: addressOf(socket.remoteAddress, socket.remotePort), route };
 }

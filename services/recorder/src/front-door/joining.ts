@@ -1,7 +1,6 @@
 /** The two ways in which a client and its target come together: what `connection.ts` needs of either. */
 import type { RecordingFact, SessionTicket } from '@lucid-sessions/contract';
 import type { Front, FrontEvent } from '@lucid-sessions/rdp';
-import type { ListenerRule } from '../config.ts';
 import type { Asked } from './asked.ts';
 import type { Driver } from './driver.ts';
 import type { ConnectFailure } from './failure.ts';
@@ -10,7 +9,6 @@ import type { ConnectionContext, ReadyConnection } from './ready-connection.ts';
 /** A client that has asked for something, and what it has been given so far. */
 export interface Arrival {
   readonly connectionId: string;
-  readonly rule: ListenerRule;
   readonly context: ConnectionContext;
   readonly front: Front;
   readonly client: Driver<FrontEvent>;

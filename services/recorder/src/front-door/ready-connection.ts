@@ -1,10 +1,27 @@
 /** What a connection needs of the recorder around it, and what it is when it is ready to be relayed. */
-import type { Socket } from 'node:net';
-import type { ConnectionAttempt, PipelinePort, RecordingFact, Refusal, SessionTicket } from '@lucid-sessions/contract';
+import type { Duplex } from 'node:stream';
+import type {
+  ConnectionAttempt,
+  PipelinePort,
+  RecordingFact,
+  Refusal,
+  Route,
+  SessionTicket,
+} from '@lucid-sessions/contract';
 import type { Splice } from '@lucid-sessions/rdp';
 import type { Peer } from '../peer/peer.ts';
 import type { DialOptions } from './dial.ts';
 import type { GatewayIdentity } from './identity.ts';
+
+/** Who comes in at a door: over TCP, or by what carries RDP inside a WebSocket. */
+export interface Caller {
+  /** Bytes both ways from the connection request on; half-open where the client ends first. */
+  stream: Duplex;
+  /** host:port or a host alone, IPv6 in brackets. */
+  clientAddress: string;
+  /** What the door knows it asks for; null: its connection request says so. */
+  route: Route | null;
+}
 
 /** A client that has begun and a target that waits for it, admitted. */
 export interface ReadyConnection {
@@ -59,7 +76,7 @@ export interface ConnectionContext {
   onAdmitting: (ticket: SessionTicket, clientAddress: string) => boolean;
   onGone: (ticket: SessionTicket) => void;
   /** Has it noticed when its other side is gone while bytes for it are on the way. */
-  watch: (socket: Socket) => void;
+  watch: (stream: Duplex) => void;
   /** Admitted: from here on it is the session's. */
   onReady: (connection: ReadyConnection) => void;
   /** Something is wrong here. */

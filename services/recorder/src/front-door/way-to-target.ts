@@ -1,5 +1,5 @@
 /** One connection's way to its target: dialled while the client waits, watched until the session runs. */
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { SessionTicket } from '@lucid-sessions/contract';
 import { type DialledTarget, dialTarget, failureOf } from './dial.ts';
 import { SequenceEnded } from './driver.ts';
@@ -21,12 +21,12 @@ export class WayToTarget {
 
   /** Rejects with `ConnectFailure`, or as soon as the client is gone. */
   async dial(ticket: SessionTicket, client: Waiting): Promise<DialledTarget> {
-    const { context, rule, untilMs, facts } = this.#arrival;
+    const { context, asked, untilMs, facts } = this.#arrival;
     const { dial, handshakeMs, wallUs } = context;
     const dialling = dialTarget(ticket.target, {
       ...dial,
       // What the operator's own configuration names is not asked about.
-      ...(rule.target === null ? {} : { denied: () => null }),
+      ...(asked.route?.kind === 'listener' ? { denied: () => null } : {}),
       wallUs,
       timeoutMs: Math.min(handshakeMs / 2, Math.max(1, untilMs - performance.now())),
       signal: client.signal,
@@ -57,7 +57,7 @@ export class WayToTarget {
     if (ended !== null) throw failureOf(ticket.target, ended.event);
   }
 
-  release(): DialledTarget & { socket: Socket } {
+  release(): DialledTarget & { socket: Duplex } {
     return { ...this.#dialled, socket: this.#dialled.driver.release() };
   }
 

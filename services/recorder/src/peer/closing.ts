@@ -1,9 +1,9 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 const lingerMs = 1000;
 
 /** Sends what is queued, then closes; a peer that does not close its side is cut off. */
-export function closeGently(socket: Socket): void {
+export function closeGently(socket: Duplex): void {
   if (socket.destroyed) return;
   socket.on('error', () => {});
   socket.end();

@@ -1,19 +1,19 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { closeGently } from './closing.ts';
 import type { Peer, TakeBytes } from './peer.ts';
 import { readSocket } from './socket-reader.ts';
 import { SocketWriter } from './socket-writer.ts';
 
-/** A TCP or TLS connection, paused when it is handed to this. */
+/** A TCP or TLS connection or another stream of bytes, paused when it is handed to this. */
 export class SocketPeer implements Peer {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #writer: SocketWriter;
   readonly left: Promise<void>;
   readonly closed: Promise<void>;
   onRoom: () => void = () => {};
   #over = false;
 
-  constructor(socket: Socket) {
+  constructor(socket: Duplex) {
     this.#socket = socket;
     this.#writer = new SocketWriter(socket, () => this.onRoom());
     // An error also closes: who waits hears of that.

@@ -4,7 +4,7 @@
  * sockets that become TLS later, so this sets the same two fields itself; where a Node without them comes along, reading
  * falls back to 'data' events, slower and otherwise the same.
  */
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { TakeBytes } from './peer.ts';
 
 /** libuv reads this much at once, TLS gives at most a quarter of it. */
@@ -18,7 +18,7 @@ interface UserBufferFields {
   callback: symbol;
 }
 
-function userBufferFields(socket: Socket): UserBufferFields | null {
+function userBufferFields(socket: Duplex): UserBufferFields | null {
   const symbols = Object.getOwnPropertySymbols(socket);
   const named = (description: string): symbol | undefined =>
     symbols.find((symbol) => symbol.description === description);
@@ -30,12 +30,13 @@ function userBufferFields(socket: Socket): UserBufferFields | null {
 }
 
 /** Starts reading: every byte the peer sends from here on, and what had come already, goes to `take`. */
-export function readSocket(socket: Socket, take: TakeBytes): void {
+export function readSocket(socket: Duplex, take: TakeBytes): void {
   const fields = userBufferFields(socket);
   if (fields === null) {
     socket.on('data', (bytes: Buffer) => {
       if (!take(bytes)) socket.pause();
     });
+    socket.resume();
     return;
   }
   let takesMore = true;

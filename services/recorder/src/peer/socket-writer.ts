@@ -2,7 +2,7 @@
  * Writing to a socket from memory that is reused at once. A TLS socket that is idle encrypts (or copies) what it is given
  * before `write` returns; while it is busy, bytes are gathered here and go out together.
  */
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 
 /** Beyond it the source is asked to wait. */
@@ -23,10 +23,10 @@ function giveBuffer(buffer: Buffer): void {
 }
 
 export class SocketWriter {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #onRoom: () => void;
   readonly #onWritten: () => void;
-  /** Plain TCP keeps a reference to what it could not send at once. */
+  /** What is no TLS keeps a reference to what it could not send at once. */
   readonly #keepsReferences: boolean;
   #busy = false;
   #gathered: Buffer | null = null;
@@ -34,7 +34,7 @@ export class SocketWriter {
   #full = false;
 
   /** `onRoom` is called when a write had answered false and more is welcome again. */
-  constructor(socket: Socket, onRoom: () => void) {
+  constructor(socket: Duplex, onRoom: () => void) {
     this.#socket = socket;
     this.#onRoom = onRoom;
     this.#keepsReferences = !(socket instanceof TLSSocket);

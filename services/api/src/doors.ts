@@ -1,0 +1,229 @@
+/**
+ * Doors for RDP clients on the port for people: an upgrade request goes to a recorder, and after its answer bytes pass both ways
+ * unread. Who may come in is the recorder's to say, by what the client then shows; here is only kept that nobody comes in as
+ * somebody else's address, and that there is room for all.
+ */
+import { request as httpRequest, type IncomingMessage, type RequestOptions, type Server } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import type { Duplex } from 'node:stream';
+import { doorHeader, doorPath, refuseUpgrade } from '@lucid-sessions/kit';
+import { addressGroup } from './client-address.ts';
+import { passBytes } from './pass-bytes.ts';
+import type { RateLimiter } from './rate-limiter.ts';
+
+export interface RecorderDoor {
+  /** Base URLs; the first that answers has it. */
+  urls: readonly string[];
+  serviceSecret: string;
+}
+
+/** One door: whether a page must be the console's own, and the headers of a client that go on. */
+interface Door {
+  name: string;
+  sameOrigin: boolean;
+  headers: readonly string[];
+}
+
+const webSocketHeaders = ['upgrade', 'sec-websocket-key', 'sec-websocket-version', 'sec-websocket-protocol'];
+
+/** By the path people's clients know. */
+const doors: Readonly<Record<string, Door>> = {
+  '/browser/rdp': { name: 'browser', sameOrigin: true, headers: webSocketHeaders },
+  '/remoteDesktopGateway/': {
+    name: 'rdg',
+    sameOrigin: false,
+    headers: [...webSocketHeaders, 'rdg-connection-id', 'rdg-correlation-id', 'rdg-auth-scheme', 'rdg-user-id'],
+  },
+};
+
+export interface PublicDoorsOptions {
+  recorder: RecorderDoor | null;
+  /** Address of the console; may be empty. */
+  publicUrl: string;
+  limiter: RateLimiter;
+  /** Where a request comes from. */
+  addressOf: (request: IncomingMessage) => string;
+  nowUs: () => number;
+  onError: (thrown: unknown) => void;
+}
+
+/** A client on its way in. */
+interface Visitor {
+  door: Door;
+  request: IncomingMessage;
+  socket: Duplex;
+  head: Buffer;
+  clientAddress: string;
+}
+
+const comingPerMinute = 600;
+const openingMax = 1000;
+const openingPerAddressMax = 100;
+/** For a recorder to answer. */
+const answerMs = 15_000;
+
+export class PublicDoors {
+  readonly #options: PublicDoorsOptions;
+  readonly #passing = new Set<Duplex>();
+  /** Not answered yet, by address. */
+  readonly #opening = new Map<string, number>();
+  #openingCount = 0;
+
+  constructor(server: Server, options: PublicDoorsOptions) {
+    this.#options = options;
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      socket.on('error', () => {});
+      void this.#enter(request, socket, head).catch((error: unknown) => {
+        options.onError(error);
+        socket.destroy();
+      });
+    });
+  }
+
+  /** Every other request with an `Upgrade` header is a request like any. */
+  static isFor(this: void, request: IncomingMessage): boolean {
+    return doorOf(request) !== null;
+  }
+
+  /** Cuts what passes. */
+  close(): void {
+    for (const socket of this.#passing) socket.destroy();
+  }
+
+  async #enter(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const door = doorOf(request);
+    if (door === null || this.#options.recorder === null) {
+      refuseUpgrade(socket, '404 Not Found');
+      return;
+    }
+    if (door.sameOrigin && !isSameOrigin(request, this.#options.publicUrl)) {
+      refuseUpgrade(socket, '403 Forbidden');
+      return;
+    }
+    const clientAddress = this.#options.addressOf(request);
+    const group = addressGroup(clientAddress);
+    const { allowed } = await this.#options.limiter.take(group, comingPerMinute, this.#options.nowUs() / 1000);
+    const openingHere = this.#opening.get(group) ?? 0;
+    if (!allowed || openingHere >= openingPerAddressMax || this.#openingCount >= openingMax) {
+      refuseUpgrade(socket, '429 Too Many Requests', ['Retry-After: 60']);
+      return;
+    }
+    this.#opening.set(group, openingHere + 1);
+    this.#openingCount += 1;
+    this.#passing.add(socket);
+    socket.once('close', () => this.#passing.delete(socket));
+    try {
+      await this.#passOn({ door, request, socket, head, clientAddress }, this.#options.recorder);
+    } finally {
+      this.#openingCount -= 1;
+      const left = this.#opening.get(group)! - 1;
+      if (left === 0) this.#opening.delete(group);
+      else this.#opening.set(group, left);
+    }
+  }
+
+  async #passOn(visitor: Visitor, recorder: RecorderDoor): Promise<void> {
+    for (const url of recorder.urls) {
+      const answer = await ask(url, visitor, recorder.serviceSecret);
+      if (answer === null) continue;
+      if (answer.socket === null) refuseWith(visitor.socket, answer.response);
+      else if (visitor.socket.destroyed) answer.socket.destroy();
+      else {
+        visitor.socket.write(switchingHead(answer.response));
+        if (answer.head.length > 0) visitor.socket.write(answer.head);
+        passBytes(visitor.socket, answer.socket);
+      }
+      return;
+    }
+    refuseUpgrade(visitor.socket, '503 Service Unavailable');
+  }
+}
+
+function doorOf({ url = '' }: IncomingMessage): Door | null {
+  const path = url.split('?')[0]!;
+  return Object.hasOwn(doors, path) ? doors[path]! : null;
+}
+
+/** Browsers say which page calls; only the console's own pages may, under the address they came by or the installation's. */
+function isSameOrigin({ headers: { origin = '', host } }: IncomingMessage, publicUrl: string): boolean {
+  if (!URL.canParse(origin)) return false;
+  return new URL(origin).host === host || (publicUrl !== '' && new URL(publicUrl).origin === origin);
+}
+
+interface Answer {
+  response: IncomingMessage;
+  /** Null: it is a refusal. */
+  socket: Duplex | null;
+  head: Buffer;
+}
+
+/** Null: this recorder can't be reached, or has no room. */
+function ask(base: string, visitor: Visitor, serviceSecret: string): Promise<Answer | null> {
+  const url = new URL(doorPath(visitor.door.name), base);
+  const options: RequestOptions = {
+    method: 'GET',
+    headers: headersFor(visitor, serviceSecret),
+    agent: false,
+    timeout: answerMs,
+  };
+  return new Promise((resolve) => {
+    const asked = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, options);
+    const onLeft = (): void => void asked.destroy();
+    const settle = (answer: Answer | null): void => {
+      visitor.socket.off('close', onLeft);
+      resolve(answer);
+    };
+    visitor.socket.once('close', onLeft);
+    asked
+      .on('error', () => settle(null))
+      .on('timeout', onLeft)
+      .on('upgrade', (response, socket, head) => {
+        socket.setTimeout(0);
+        if (visitor.head.length > 0) socket.write(visitor.head);
+        settle({ response, socket, head });
+      })
+      .on('response', (response) => {
+        response.resume();
+        settle(response.statusCode === 503 ? null : { response, socket: null, head: Buffer.alloc(0) });
+      })
+      .end();
+  });
+}
+
+function headersFor({ door, request, clientAddress }: Visitor, serviceSecret: string): Record<string, string> {
+  const passed = door.headers.flatMap((name) => {
+    const value = request.headers[name];
+    return typeof value === 'string' ? [[name, value]] : [];
+  });
+  const { authorization } = request.headers;
+  return {
+    ...Object.fromEntries(passed),
+    connection: 'Upgrade',
+    authorization: `Bearer ${serviceSecret}`,
+    [doorHeader.clientAddress]: clientAddress,
+    ...(authorization === undefined ? {} : { [doorHeader.authorization]: authorization }),
+  };
+}
+
+const switchingHeaders = ['upgrade', 'sec-websocket-accept', 'sec-websocket-protocol'];
+
+function headerLines({ headers }: IncomingMessage, names: readonly string[]): string[] {
+  return names.flatMap((name) => {
+    const value = headers[name];
+    if (value === undefined) return [];
+    return (Array.isArray(value) ? value : [value]).map((text) => `${name}: ${text}`);
+  });
+}
+
+function switchingHead(response: IncomingMessage): string {
+  const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', ...headerLines(response, switchingHeaders)];
+  return `${lines.join('\r\n')}\r\n\r\n`;
+}
+
+function refuseWith(socket: Duplex, response: IncomingMessage): void {
+  const { statusCode = 502, statusMessage = '' } = response;
+  // The recorder refusing the API is no word about the client.
+  const isOurs = statusCode === 401 && response.headers['www-authenticate'] === undefined;
+  const status = isOurs ? '502 Bad Gateway' : `${statusCode} ${statusMessage}`;
+  refuseUpgrade(socket, status, headerLines(response, ['www-authenticate', 'retry-after']));
+}
