@@ -6,6 +6,7 @@ import {
   type BitmapData,
   bitmapUpdate,
   type CapabilitySet,
+  type ClientInfo,
   type ColorDepth,
   DYNAMIC_CHANNEL_NAME,
   dynamicChannelServerPdu,
@@ -52,6 +53,8 @@ export interface DesktopOptions {
   deniesShutdown?: boolean;
   /** Sent as they are on the first of those, behind one another. */
   dynamicMessages?: readonly Uint8Array[];
+  /** Told what each client sends of who logs on: its password is in it. */
+  onClientInfo?: (info: ClientInfo) => void;
   /** Refuses every client with this ERRINFO code once it listens. */
   refuseWith?: number;
 }
@@ -202,6 +205,7 @@ class DesktopSession {
         return;
       case 'clientInfo':
         this.#shared.users.push(event.info.userName);
+        this.#shared.options.onClientInfo?.(event.info);
         return;
       case 'active':
         this.#begin(event.capabilitySets);

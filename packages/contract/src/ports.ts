@@ -125,6 +125,7 @@ export const attemptReasons = [
   'logon_expired',
   'logon_burnt',
   'target_denied',
+  'credentials_missing',
   // Ways in which a session ends, too.
   'client_disconnected',
   'client_tls_failed',

@@ -35,6 +35,7 @@ import {
   multitransportRequest,
   withoutMultitransport,
 } from './multitransport.ts';
+import { logonName, type PutInLogon, putInLogon } from './put-in-logon.ts';
 import {
   classicCapabilities,
   offersRdp61,
@@ -63,6 +64,8 @@ export interface RelayPolicy {
   keep?: { input: Keeping; clipboard: Keeping };
   /** What of what replay can't show stays in the negotiation; nothing by default. */
   leaveIn?: readonly Unreplayable[];
+  /** Who logs on in the client's place; the password is held until its Client Info has passed, and no longer. */
+  logon?: PutInLogon | null;
   /** False: the server is not told that it may compress. The graphics pipeline, which has its own, stays as it is. */
   bulkCompression?: boolean;
 }
@@ -93,6 +96,8 @@ export class Conversation {
   #serverConnecting = true;
   /** Nothing of the client on the I/O channel can be its Client Info any more. */
   #clientInfoPassed = false;
+  /** To be put in, or `done`; null: the client's own passes. */
+  #logon: PutInLogon | 'done' | null;
   readonly #compressed = new CompressedSecrets();
   /** Until the client says what it takes: RDP 6.1 hides a secret's place behind a history. */
   #mayUseRdp61 = true;
@@ -118,7 +123,9 @@ export class Conversation {
     counters: SecretCounters,
     ids: ChannelIds,
   ) {
-    this.#policy = policy;
+    const { logon = null, ...rest } = policy;
+    this.#policy = rest;
+    this.#logon = logon;
     this.#tap = tap;
     this.#counters = counters;
     this.channelIds = ids;
@@ -158,7 +165,8 @@ export class Conversation {
 
   /** The server answers on the I/O channel only when it has the Client Info: what comes now is something else. */
   serverSpoke(): void {
-    this.#clientInfoPassed = true;
+    // A server that speaks before its time does not get the client's own.
+    if (this.#logon === null) this.#clientInfoPassed = true;
   }
 
   /** The client has an MCS connection that can be ended properly. */
@@ -332,27 +340,46 @@ export class Conversation {
 
   /** Known by its place: its security header is whatever the client's memory held ([MS-RDPBCGR] 2.2.8.1.1.2.1). */
   #clientInfo(pdu: Uint8Array, seen: SeenData, timeUs: number, events: RelayEvent[]): Uint8Array {
-    const start = offsetIn(pdu, seen.data);
-    const info = seen.trailing === 0 ? clientInfoSecrets(seen.data) : null;
-    if (info === null) return this.#unread(0, seen.channelId, pdu, timeUs, start);
+    const { channelId, data, initiator, priority } = seen;
+    const start = offsetIn(pdu, data);
+    const info = seen.trailing === 0 ? clientInfoSecrets(data) : null;
+    if (info === null) {
+      if (this.#logon !== null && !this.#clientInfoPassed) throw unreadLogon();
+      return this.#unread(0, channelId, pdu, timeUs, start);
+    }
+    if (this.#logon === 'done') throw new RelayViolation('invalid', 'client', 'it wants to log on a second time');
     this.#clientInfoPassed = true;
     events.push({ kind: 'client_info', userName: info.userName, domain: info.domain });
-    const blank = (bytes: Uint8Array): Blanked => blankRanges(bytes, start, info.secrets);
     // Compressed contents can't be taken out of a recording: the history behind them is the pictures' too.
     const uncompressed =
       this.#policy.bulkCompression === false ||
       this.#policy.graphics === 'classic' ||
       (this.#policy.keep?.clipboard ?? 'full') !== 'full';
-    const delivered = uncompressed ? withoutCompression(pdu, start + INFO_FLAGS_OFFSET) : pdu;
-    this.#mayUseRdp61 = delivered === pdu && offersRdp61(pdu, start + INFO_FLAGS_OFFSET);
-    if (delivered === pdu) {
-      this.#blanked(0, seen.channelId, blank(pdu), timeUs);
+    const put = this.#putIn(data, events);
+    const said = uncompressed ? withoutCompression(put, INFO_FLAGS_OFFSET) : put;
+    if (said !== put) this.#tell('bulkCompression');
+    this.#mayUseRdp61 = offersRdp61(said, INFO_FLAGS_OFFSET);
+    const received = blankRanges(pdu, start, info.secrets);
+    if (said === data) {
+      this.#blanked(0, channelId, received, timeUs);
       return pdu;
     }
-    this.#tell('bulkCompression');
-    this.#blanked(frameFlags.receivedOnly, seen.channelId, blank(pdu), timeUs);
-    this.#blanked(frameFlags.deliveredOnly, seen.channelId, blank(delivered), timeUs);
+    const delivered = wrapMcs({ kind: 'sendDataRequest', initiator, channelId, priority, data: said });
+    const secrets = put === data ? info.secrets : (clientInfoSecrets(said)?.secrets ?? []);
+    this.#blanked(frameFlags.receivedOnly, channelId, received, timeUs);
+    const shown = blankRanges(delivered, delivered.length - said.length, secrets);
+    this.#blanked(frameFlags.deliveredOnly, channelId, shown, timeUs);
     return delivered;
+  }
+
+  /** Client Info with the gateway's logon in it, where it has one. */
+  #putIn(data: Uint8Array, events: RelayEvent[]): Uint8Array {
+    if (this.#logon === null || this.#logon === 'done') return data;
+    const put = putInLogon(data, this.#logon);
+    if (put === null) throw unreadLogon();
+    events.push({ kind: 'downgrade', what: `the gateway logs on: ${logonName(this.#logon)}` });
+    this.#logon = 'done';
+    return put;
   }
 
   /** Confirm Active cut down to bitmaps; every other share PDU as it is. */
@@ -519,9 +546,14 @@ export class Conversation {
     if (found.unread) this.#counters.unread += 1;
     if (found.shareId !== null) this.#shareId = found.shareId;
     if (found.undrawable !== null) this.#undrawable = found.undrawable;
-    const flags = found.redirected ? 1 | frameFlags.receivedOnly : 1;
-    this.#blanked(flags, seen.channelId, { bytes, blanked: found.blanked }, timeUs);
-    return found.redirected ? null : pdu;
+    const { redirected, blanked } = found;
+    // By the cookie its client could come back to the target past the gateway, with somebody else's logon.
+    const withheld = this.#logon !== null && blanked && !found.unread && !redirected;
+    const flags = redirected || withheld ? 1 | frameFlags.receivedOnly : 1;
+    this.#blanked(flags, seen.channelId, { bytes, blanked }, timeUs);
+    if (withheld) this.#tap.frame(0, 1 | frameFlags.deliveredOnly, seen.channelId, bytes, timeUs);
+    if (redirected) return null;
+    return withheld ? bytes : pdu;
   }
 
   /** Set Error Info (if the client takes it and there is a share) and the ultimatum; recorded as delivered only. */
@@ -539,6 +571,10 @@ export class Conversation {
     return joinBytes(pdus);
   }
 }
+
+/** What the client sent may be its user's password: it does not pass, and the gateway's has no place. */
+const unreadLogon = (): RelayViolation =>
+  new RelayViolation('invalid', 'client', 'what it says of who logs on can not be read, and the gateway is to log on');
 
 /** colorDepth of clients that know no highColorDepth, [MS-RDPBCGR] 2.2.1.3.2: 0xCA00 is 4, 0xCA01 is 8 bits. */
 const colorDepthOf = (colorDepth: number): number => (colorDepth === 0xca00 ? 4 : 8);

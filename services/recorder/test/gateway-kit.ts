@@ -88,6 +88,7 @@ export interface GatewayOptions {
   dataDir?: string;
   report?: (report: RecorderReport) => Promise<void>;
   beginImport?: PipelinePort['beginImport'];
+  targetCredentials?: PipelinePort['targetCredentials'];
 }
 
 export async function startGateway(t: TestContext, options: GatewayOptions): Promise<Gateway> {
@@ -109,6 +110,7 @@ export async function startGateway(t: TestContext, options: GatewayOptions): Pro
       return { found: admitted, ...rest } as Finding;
     },
     beginImport: options.beginImport,
+    targetCredentials: options.targetCredentials,
     admit: async ({ connectionId }: { connectionId: string }) => admissions.get(connectionId),
     attempted: async (attempt: ConnectionAttempt) => {
       attempts.push(attempt);

@@ -3,11 +3,12 @@
  * needed to get into the target. Then the target is told what the client said, and ids are mapped between the two.
  */
 import { TLSSocket } from 'node:tls';
-import type { SessionTicket } from '@lucid-sessions/contract';
+import type { SessionTicket, TargetCredentials } from '@lucid-sessions/contract';
 import { Hold, type HoldEvent, NegotiationResponseFlag, Protocol, Splice } from '@lucid-sessions/rdp';
 import { SocketPeer } from '../peer/socket-peer.ts';
 import { Driver } from './driver.ts';
 import type { ConnectFailure } from './failure.ts';
+import { injectedCredentials, noteUntrusted } from './injected.ts';
 import type { Arrival, Joined, Joining } from './joining.ts';
 import { helloFrames, refusalMs, refuseAtFront } from './straight-joining.ts';
 import { tlsName } from './tls-settings.ts';
@@ -25,6 +26,7 @@ export class HeldJoining implements Joining {
   readonly #arrival: Arrival;
   readonly #way: WayToTarget;
   #held: Held | null = null;
+  #credentials: TargetCredentials | null = null;
 
   constructor(arrival: Arrival) {
     this.#arrival = arrival;
@@ -34,7 +36,9 @@ export class HeldJoining implements Joining {
   async begin(ticket: SessionTicket): Promise<void> {
     const { client } = await this.#takeOver(ticket);
     await nextOf(client, 'clientInfo');
+    this.#credentials = await client.during(injectedCredentials(this.#arrival, ticket));
     await this.#way.dial(ticket, client);
+    if (this.#credentials !== null) noteUntrusted(this.#arrival.facts, this.#arrival.context.wallUs());
   }
 
   /** Once it has begun, the client is the hold's. */
@@ -72,6 +76,7 @@ export class HeldJoining implements Joining {
       target: new SocketPeer(targetSocket),
       splice,
       targetAddress: address,
+      credentials: this.#credentials,
       beforeTls: helloFrames(request, hello, this.#arrival.front.confirm),
       selectedProtocol: hello.selectedProtocol,
       clientTls: socket instanceof TLSSocket ? tlsName(socket) : '',

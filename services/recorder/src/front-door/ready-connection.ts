@@ -7,6 +7,7 @@ import type {
   Refusal,
   Route,
   SessionTicket,
+  TargetCredentials,
 } from '@lucid-sessions/contract';
 import type { Splice } from '@lucid-sessions/rdp';
 import type { Peer } from '../peer/peer.ts';
@@ -35,6 +36,8 @@ export interface ReadyConnection {
   /** The name in its cookie. */
   clientName: string | null;
   targetAddress: string;
+  /** What the gateway logs on with in the client's place; until they are put in. */
+  credentials: TargetCredentials | null;
   /** PDUs exchanged before TLS, in order. */
   beforeTls: { fromServer: boolean; bytes: Uint8Array; flags: number }[];
   requestedProtocols: number;
@@ -57,7 +60,7 @@ export type ProbeKind =
   | 'tls';
 
 export interface ConnectionContext {
-  pipeline: Pick<PipelinePort, 'find' | 'admit'>;
+  pipeline: Pick<PipelinePort, 'find' | 'targetCredentials' | 'admit'>;
   identity: GatewayIdentity;
   recorderId: string;
   /** From the TCP connection to the client's first PDU. */

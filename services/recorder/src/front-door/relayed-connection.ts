@@ -1,7 +1,13 @@
 /** One client and one target, joined: the relay between them, and how either of them left. */
-
-import type { DomainIds, Splice } from '@lucid-sessions/rdp';
-import { type FrameTap, Relay, type RelayEvent, type RelaySide, RelayViolation } from '@lucid-sessions/relay';
+import { type DomainIds, Protocol, type Splice } from '@lucid-sessions/rdp';
+import {
+  type FrameTap,
+  type PutInLogon,
+  Relay,
+  type RelayEvent,
+  type RelaySide,
+  RelayViolation,
+} from '@lucid-sessions/relay';
 import { DecodeError } from '@lucid-sessions/wire';
 import type { Peer } from '../peer/peer.ts';
 import { Pump } from './pump.ts';
@@ -26,6 +32,15 @@ export interface RelayedConnectionOptions {
   onLeft: (side: RelaySide) => void;
   /** Both peers are ended: the last of all. */
   onClosed: () => void;
+}
+
+const nla = Protocol.hybrid | Protocol.hybridEx;
+
+/** After network level authentication the target needs no password in Client Info: it gets none. */
+function logonOf({ credentials, selectedProtocol }: ReadyConnection): PutInLogon | null {
+  if (credentials === null) return null;
+  const { username: userName, domain, password } = credentials;
+  return { userName, domain, password: (selectedProtocol & nla) === 0 ? password : '' };
 }
 
 /** How long a peer may take for what it must do at the end: finish a PDU, close its side. */
@@ -61,8 +76,14 @@ export class RelayedConnection {
     const { input_policy: input = 'full', clipboard_policy: clipboard = 'full' } = ticket.recording;
     const keep = { input, clipboard };
     const { leaveIn = [], bulkCompression = true } = ticket.target;
-    const policy = { requestedProtocols, selectedProtocol, graphics: ticket.graphics, keep, leaveIn, bulkCompression };
-    this.#relay = new Relay(policy, tap);
+    const { graphics } = ticket;
+    const logon = logonOf(connection);
+    this.#relay = new Relay(
+      { requestedProtocols, selectedProtocol, graphics, keep, leaveIn, logon, bulkCompression },
+      tap,
+    );
+    // From here on the relay alone holds them, until they are put in.
+    connection.credentials = null;
     const pump = (side: RelaySide, from: Peer, to: Peer): Pump =>
       new Pump({ from, to, onBytes: (bytes) => this.#step(side, bytes), hasRoom });
     this.#pumps = [pump('client', client, target), pump('server', target, client)];

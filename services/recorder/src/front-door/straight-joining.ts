@@ -3,11 +3,12 @@
  * are relayed as they come.
  */
 import { TLSSocket } from 'node:tls';
-import type { SessionTicket } from '@lucid-sessions/contract';
+import type { SessionTicket, TargetCredentials } from '@lucid-sessions/contract';
 import { NegotiationResponseFlag, type TargetHello } from '@lucid-sessions/rdp';
 import { frameFlags } from '@lucid-sessions/recording';
 import { SocketPeer } from '../peer/socket-peer.ts';
 import type { ConnectFailure } from './failure.ts';
+import { injectedCredentials, noteUntrusted } from './injected.ts';
 import type { Arrival, Joined, Joining } from './joining.ts';
 import { tlsName } from './tls-settings.ts';
 import { WayToTarget } from './way-to-target.ts';
@@ -18,6 +19,7 @@ export const refusalMs = 10_000;
 export class StraightJoining implements Joining {
   readonly #arrival: Arrival;
   readonly #way: WayToTarget;
+  #credentials: TargetCredentials | null = null;
 
   constructor(arrival: Arrival) {
     this.#arrival = arrival;
@@ -25,8 +27,10 @@ export class StraightJoining implements Joining {
   }
 
   async begin(ticket: SessionTicket): Promise<void> {
-    const { client, front } = this.#arrival;
+    const { client, front, facts, context } = this.#arrival;
+    this.#credentials = await client.during(injectedCredentials(this.#arrival, ticket));
     const { hello } = await this.#way.dial(ticket, client);
+    if (this.#credentials !== null) noteUntrusted(facts, context.wallUs());
     client.run(front.accept(negotiationFlags(ticket, hello)));
     await this.#way.orGone(ticket, client.next());
   }
@@ -47,6 +51,7 @@ export class StraightJoining implements Joining {
       target: new SocketPeer(targetSocket),
       splice: null,
       targetAddress: address,
+      credentials: this.#credentials,
       beforeTls: helloFrames(request, hello, front.confirm),
       selectedProtocol: hello.selectedProtocol,
       clientTls: socket instanceof TLSSocket ? tlsName(socket) : '',
