@@ -11,15 +11,18 @@ export {
 } from './events.ts';
 export { SessionIndexer, type SessionIndexerOptions, type SessionIndexerState } from './indexer.ts';
 export {
-  decodeKeyframe,
   encodeKeyframe,
   KEYFRAMES_MAX,
   type KeyframeBase,
   type KeyframeHead,
   type KeyframePlace,
-  keyframeChecksum,
+  keyframeBase,
   keyframeHead,
   keyframeName,
+  keyframeState,
+  type OpenedKeyframe,
+  openKeyframe,
+  openKeyframes,
 } from './keyframe.ts';
 export {
   decodeKeyframeList,

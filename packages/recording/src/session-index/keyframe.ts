@@ -1,6 +1,7 @@
+import { type CompactState, expandedState, type SessionSnapshot } from '@lucid-sessions/graphics';
 import { DecodeError } from '@lucid-sessions/wire';
 import { packDelta, unpackDelta } from './pack-delta.ts';
-import { deflate, inflate, STATE_BYTES_MAX } from './pack-state.ts';
+import { deflate, inflate, STATE_BYTES_MAX, unpackState } from './pack-state.ts';
 
 /**
  * A decoder's state at one place of a recording, so that decoding can begin there. Encoded as a difference from another keyframe's state (its base)
@@ -41,7 +42,7 @@ export const keyframeName = (number: number): string => `keyframe-${String(numbe
 const nothing = new Uint8Array(0);
 
 /** FNV-1a over a keyframe's bytes: it distinguishes one that was made again. */
-export function keyframeChecksum(bytes: Uint8Array): number {
+function keyframeChecksum(bytes: Uint8Array): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < bytes.length; i += 1) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
   return hash >>> 0;
@@ -80,12 +81,34 @@ export function keyframeHead(bytes: Uint8Array): KeyframeHead {
   };
 }
 
-/** The packed state of a keyframe; `base` is the one its head names. Throws `DecodeError`. */
-export async function decodeKeyframe(bytes: Uint8Array, base: KeyframeBase | null): Promise<Uint8Array<ArrayBuffer>> {
+/** What a keyframe says: where it stands, and its state as it is packed, which may be the base of others. */
+export interface OpenedKeyframe extends KeyframeHead, KeyframeBase {}
+
+/** What others are told from when they are told from this one. */
+export const keyframeBase = (number: number, packed: Uint8Array, bytes: Uint8Array): KeyframeBase => ({
+  number,
+  packed,
+  checksum: keyframeChecksum(bytes),
+});
+
+/** `base` is the one its head names. Throws `DecodeError`. */
+export async function openKeyframe(bytes: Uint8Array, base: KeyframeBase | null): Promise<OpenedKeyframe> {
   const head = keyframeHead(bytes);
   const wanted = new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(12);
   if (head.base !== (base?.number ?? 0) || (base !== null && base.checksum !== wanted))
     throw new DecodeError('invalid', 'the keyframe has another base than the one given');
   const delta = await inflate(bytes.subarray(HEAD_BYTES), STATE_BYTES_MAX);
-  return unpackDelta(delta, base?.packed ?? nothing);
+  const packed = unpackDelta(delta, base?.packed ?? nothing);
+  return { ...head, ...keyframeBase(head.number, packed, bytes) };
 }
+
+/** A chain of keyframes, each the base of the next; what is to be begun at is the last. Throws `DecodeError`. */
+export async function openKeyframes(chain: readonly Uint8Array[]): Promise<OpenedKeyframe[]> {
+  const opened: OpenedKeyframe[] = [];
+  for (const bytes of chain) opened.push(await openKeyframe(bytes, opened.at(-1) ?? null));
+  return opened;
+}
+
+/** The decoder's state to go on from. Throws `DecodeError`. */
+export const keyframeState = ({ packed }: Pick<KeyframeBase, 'packed'>): SessionSnapshot =>
+  expandedState(unpackState(packed) as CompactState);

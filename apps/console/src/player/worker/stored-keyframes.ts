@@ -1,12 +1,11 @@
 import { openSidecar } from '@lucid-sessions/evidence';
-import { type CompactState, expandedState, type SessionSnapshot } from '@lucid-sessions/graphics';
+import type { SessionSnapshot } from '@lucid-sessions/graphics';
 import {
-  decodeKeyframe,
-  type KeyframeBase,
-  keyframeChecksum,
   keyframeHead,
   keyframeName,
-  unpackState,
+  keyframeState,
+  type OpenedKeyframe,
+  openKeyframe,
 } from '@lucid-sessions/recording/session-index';
 import { type Crypto, DecodeError } from '@lucid-sessions/wire';
 import type { ApiClient } from '../../api/client.ts';
@@ -38,7 +37,7 @@ export class StoredKeyframes implements StoredStates<SessionSnapshot> {
   /** In order of last use. */
   readonly #files = new Map<number, Uint8Array>();
   readonly #fetching = new Map<number, Promise<Uint8Array>>();
-  readonly #bases = new Map<number, KeyframeBase>();
+  readonly #bases = new Map<number, OpenedKeyframe>();
 
   constructor(api: ApiClient, sessionId: string, crypto: Crypto) {
     this.#api = api;
@@ -92,7 +91,7 @@ export class StoredKeyframes implements StoredStates<SessionSnapshot> {
       const head = keyframeHead(file);
       const same = head.chunkIndex === place.chunkIndex && head.frameIndex === place.frameIndex;
       if (!same || head.timeUs !== place.timeUs || head.number !== number) throw new Error('made again meanwhile');
-      return expandedState(unpackState(await this.#packed(file)) as CompactState);
+      return keyframeState(await this.#open(file));
     } catch {
       // What is lost or was made again costs time, not the picture: decoding begins earlier.
       this.#listed = this.#listed.filter((listed) => listed.number !== number);
@@ -100,24 +99,19 @@ export class StoredKeyframes implements StoredStates<SessionSnapshot> {
     }
   }
 
-  async #packed(file: Uint8Array): Promise<Uint8Array> {
+  async #open(file: Uint8Array): Promise<OpenedKeyframe> {
     const { base, number } = keyframeHead(file);
     // Bases have smaller numbers: this ends.
     if (base >= number) throw new DecodeError('invalid', 'the base of a keyframe is a later one');
-    return decodeKeyframe(file, base === 0 ? null : await this.#base(base));
+    return openKeyframe(file, base === 0 ? null : await this.#base(base));
   }
 
-  async #base(number: number): Promise<KeyframeBase> {
-    const base = this.#bases.get(number) ?? (await this.#readBase(number));
+  async #base(number: number): Promise<OpenedKeyframe> {
+    const base = this.#bases.get(number) ?? (await this.#open(await this.#file(number)));
     this.#bases.delete(number);
     this.#bases.set(number, base);
     for (const oldest of this.#bases.keys()) if (this.#bases.size > basesMax) this.#bases.delete(oldest);
     return base;
-  }
-
-  async #readBase(number: number): Promise<KeyframeBase> {
-    const file = await this.#file(number);
-    return { number, packed: await this.#packed(file), checksum: keyframeChecksum(file) };
   }
 
   /** The keyframe and its bases, all at once: asked for one after the other each would cost a round trip. */
