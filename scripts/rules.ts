@@ -28,7 +28,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   'services/storage': { imports: ['kit', 'wire', 'evidence', 'contract'] },
   'services/pipeline': { imports: ['kit', 'wire', 'evidence', 'contract'] },
   'services/api': { imports: ['kit', 'wire', 'evidence', 'recording', 'contract'] },
-  'services/indexer': { imports: ['wire', 'rdp', 'graphics', 'recording', 'evidence', 'contract'] },
+  'services/indexer': { imports: ['kit', 'wire', 'rdp', 'graphics', 'recording', 'evidence', 'contract'] },
   'adapters/node': { imports: ['wire', 'graphics', 'recording', 'evidence'], types: ['indexer'] },
   'adapters/files': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['storage'] },
   'adapters/sqlite': { imports: ['contract'], types: ['storage', 'pipeline'] },

@@ -1,12 +1,4 @@
-import {
-  type CompactState,
-  compactState,
-  expandedState,
-  type H264Decoder,
-  isIdr,
-  SessionDecoder,
-  type YuvFrame,
-} from '@lucid-sessions/graphics';
+import { compactState, type H264Decoder, isIdr, SessionDecoder, type YuvFrame } from '@lucid-sessions/graphics';
 import { type Frame, frameFlags } from '@lucid-sessions/recording';
 import {
   drawFrame,
@@ -18,15 +10,14 @@ import {
   throwFailure,
 } from '@lucid-sessions/recording/replay';
 import {
-  decodeKeyframe,
   deltaLength,
   encodeKeyframe,
   type KeyframeBase,
   type KeyframePlace,
-  keyframeChecksum,
-  keyframeHead,
+  keyframeBase,
+  keyframeState,
+  openKeyframes,
   packState,
-  unpackState,
 } from '@lucid-sessions/recording/session-index';
 import { BareState } from './bare-state.ts';
 
@@ -131,16 +122,14 @@ export class KeyframeWalk {
 
   static async begin(start: KeyframeWalkStart, createH264Decoder: () => H264Decoder): Promise<KeyframeWalk> {
     const walk = new KeyframeWalk(start, createH264Decoder);
-    let packed: Uint8Array | null = null;
-    for (const [depth, bytes] of start.chain.entries()) {
-      packed = await decodeKeyframe(bytes, walk.#bases.at(-1) ?? null);
-      if (depth === 0) walk.#wholeBytes = bytes.length;
-      const { number } = keyframeHead(bytes);
-      if (depth < depthMax) walk.#useBase({ number, packed, checksum: keyframeChecksum(bytes), depth });
-      walk.#place = keyframeHead(bytes);
-      walk.#guessBytes = bytes.length;
-    }
-    if (packed !== null) walk.#decoder.restore(expandedState(unpackState(packed) as CompactState));
+    const opened = await openKeyframes(start.chain);
+    const last = opened.at(-1);
+    if (last === undefined) return walk;
+    for (const [depth, keyframe] of opened.entries()) if (depth < depthMax) walk.#useBase({ ...keyframe, depth });
+    walk.#wholeBytes = start.chain[0]!.length;
+    walk.#guessBytes = start.chain.at(-1)!.length;
+    walk.#place = last;
+    walk.#decoder.restore(keyframeState(last));
     return walk;
   }
 
@@ -295,7 +284,7 @@ export class KeyframeWalk {
     const depth = base === null ? 0 : base.depth + 1;
     if (base === null) this.#wholeBytes = bytes.length;
     else this.#useBase(base);
-    if (depth < depthMax) this.#useBase({ number, packed, checksum: keyframeChecksum(bytes), depth });
+    if (depth < depthMax) this.#useBase({ ...keyframeBase(number, packed, bytes), depth });
     this.#keyframeBytes += bytes.length + sidecarBytes;
     this.#number += 1;
     this.#workBytes = 0;

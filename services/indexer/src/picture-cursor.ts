@@ -1,20 +1,7 @@
-import {
-  type CompactState,
-  createPixelBuffer,
-  expandedState,
-  markImported,
-  paintScreen,
-  SessionDecoder,
-} from '@lucid-sessions/graphics';
+import { createPixelBuffer, markImported, paintScreen, SessionDecoder } from '@lucid-sessions/graphics';
 import type { Frame } from '@lucid-sessions/recording';
 import { drawFrame, isReplayed, lacksH264, throwFailure } from '@lucid-sessions/recording/replay';
-import {
-  decodeKeyframe,
-  type KeyframeBase,
-  keyframeChecksum,
-  keyframeHead,
-  unpackState,
-} from '@lucid-sessions/recording/session-index';
+import { keyframeState, openKeyframes } from '@lucid-sessions/recording/session-index';
 import type { TakenPicture } from './messages.ts';
 import type { IndexerPlatform } from './platform.ts';
 
@@ -39,15 +26,11 @@ export class PictureCursor {
   /** At the last of a chain of keyframes, each the base of the next; at the first frame where there is none. */
   static async begin(chain: readonly Uint8Array[], platform: IndexerPlatform): Promise<PictureCursor> {
     const cursor = new PictureCursor(platform);
-    let base: KeyframeBase | null = null;
-    for (const bytes of chain) {
-      const { number, chunkIndex, frameIndex, timeUs } = keyframeHead(bytes);
-      const packed: Uint8Array = await decodeKeyframe(bytes, base);
-      base = { number, packed, checksum: keyframeChecksum(bytes) };
-      cursor.#place = { chunkIndex, frameIndex };
-      cursor.#timeUs = timeUs;
-    }
-    if (base !== null) cursor.#decoder.restore(expandedState(unpackState(base.packed) as CompactState));
+    const last = (await openKeyframes(chain)).at(-1);
+    if (last === undefined) return cursor;
+    cursor.#place = last;
+    cursor.#timeUs = last.timeUs;
+    cursor.#decoder.restore(keyframeState(last));
     return cursor;
   }
 

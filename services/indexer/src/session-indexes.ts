@@ -1,4 +1,5 @@
 import type { ContentItem, IndexPort, StoragePort } from '@lucid-sessions/contract';
+import { Line } from '@lucid-sessions/kit/line';
 import {
   decodeIndexSegment,
   decodeWholeIndex,
@@ -43,14 +44,14 @@ export class SessionIndexes implements IndexPort {
   readonly #keyframes: SessionKeyframes;
   readonly #followed: Followed;
   readonly #pictures: SessionPictures;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #line = new Line();
 
   constructor(options: SessionIndexesOptions) {
     this.#shelf = new RecordingShelf(options);
     this.#storage = options.storage;
     this.#thread = new IndexThread(options.platform);
     const policy = options.keyframes ?? { made: 'asked' };
-    this.#keyframes = new SessionKeyframes(this.#shelf, this.#thread, () => this.#turn, policy, options);
+    this.#keyframes = new SessionKeyframes(this.#shelf, this.#thread, () => this.#line.idle(), policy, options);
     this.#pictures = new SessionPictures(
       this.#shelf,
       this.#keyframes,
@@ -59,7 +60,7 @@ export class SessionIndexes implements IndexPort {
     this.#followed = new Followed(
       async (sessionId) => {
         const recording = await this.#shelf.recording(sessionId);
-        await this.#inTurn(() => this.#extend(recording));
+        await this.#line.run(() => this.#extend(recording));
         this.#keyframes.follow(sessionId);
       },
       (thrown) => options.onError?.('making a session index', thrown),
@@ -108,12 +109,12 @@ export class SessionIndexes implements IndexPort {
       yield* whole;
       return;
     }
-    const count = await this.#inTurn(() => this.#extend(recording));
+    const count = await this.#line.run(() => this.#extend(recording));
     const segments: IndexSegment[] = [];
     for (let index = 0; index < count; index += 1) {
       let segment = await this.#segment(recording, index);
       if (segment === null) {
-        await this.#inTurn(() => this.remake(recording));
+        await this.#line.run(() => this.remake(recording));
         segment = await this.#segment(recording, index);
       }
       if (segment === null) continue;
@@ -157,13 +158,7 @@ export class SessionIndexes implements IndexPort {
     this.#followed.dispose();
     this.#keyframes.dispose();
     await Promise.all([this.#thread.dispose(), this.#pictures.dispose()]);
-    await this.#turn.catch(() => {});
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(work);
-    this.#turn = mine.catch(() => {});
-    return mine;
+    await this.#line.idle();
   }
 
   /** Makes what is missing at the end. Answers how many chunks the index covers. */

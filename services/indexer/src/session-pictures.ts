@@ -1,4 +1,5 @@
 import { LucidError } from '@lucid-sessions/contract';
+import { Line } from '@lucid-sessions/kit/line';
 import type { KeyframeList, ListedKeyframe } from '@lucid-sessions/recording/session-index';
 import type { Recording, RecordingShelf } from './recording-shelf.ts';
 import type { SessionKeyframes } from './session-keyframes.ts';
@@ -44,8 +45,7 @@ export class SessionPictures {
   readonly #keyframes: Pick<SessionKeyframes, 'list' | 'chain'>;
   readonly #thread: IndexThread;
   #cursors: Cursor[] = [];
-  #turn: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
+  readonly #line = new Line();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(shelf: RecordingShelf, keyframes: Pick<SessionKeyframes, 'list' | 'chain'>, thread: IndexThread) {
@@ -57,13 +57,8 @@ export class SessionPictures {
   /** Throws `recordNotFound` where there is nothing to show (yet), `unavailable` where it can't be drawn here. */
   async picture(sessionId: string, wish: PictureWish): Promise<SessionPicture> {
     const recording = await this.#shelf.recording(sessionId);
-    if (this.#waiting >= waitingMax) throw notYet('many pictures are being drawn for others');
-    this.#waiting += 1;
-    const mine = this.#turn.then(() => this.#draw(recording, wish));
-    this.#turn = mine.catch(() => {});
-    return mine.finally(() => {
-      this.#waiting -= 1;
-    });
+    if (this.#line.waiting >= waitingMax) throw notYet('many pictures are being drawn for others');
+    return this.#line.run(() => this.#draw(recording, wish));
   }
 
   async dispose(): Promise<void> {
@@ -151,7 +146,8 @@ export class SessionPictures {
     if (this.#cursors.length === 0) return;
     this.#timer = setTimeout(() => {
       const before = performance.now() - idleMs;
-      for (const cursor of this.#cursors) if (this.#waiting === 0 && cursor.usedMs <= before) void this.#drop(cursor);
+      for (const cursor of this.#cursors)
+        if (this.#line.waiting === 0 && cursor.usedMs <= before) void this.#drop(cursor);
       this.#dropIdleLater();
     }, idleMs).unref();
   }

@@ -4,18 +4,18 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import type { SessionDocument, StoragePort } from '@lucid-sessions/contract';
 import { openSidecar, sessionKeys, toHex } from '@lucid-sessions/evidence';
-import { type CompactState, expandedState, SessionDecoder, type SessionSnapshot } from '@lucid-sessions/graphics';
+import { SessionDecoder, type SessionSnapshot } from '@lucid-sessions/graphics';
 import { createFfmpegH264Decoder, createH264Decoder, indexerPlatform, nodeCrypto } from '@lucid-sessions/node';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
 import { type ReplayTally, ReplayWalk, replayStateOf } from '@lucid-sessions/recording/replay';
 import {
-  decodeKeyframe,
   type KeyframeList,
-  keyframeChecksum,
   keyframeHead,
   keyframeName,
+  keyframeState,
   type ListedKeyframe,
-  unpackState,
+  type OpenedKeyframe,
+  openKeyframe,
 } from '@lucid-sessions/recording/session-index';
 import { eventually, loopedFrames, skipUnlessPeers } from '@lucid-sessions/testkit';
 import fc from 'fast-check';
@@ -84,15 +84,13 @@ class Shelf {
 
   /** The state of a keyframe, as the player gets it. */
   async state({ number }: ListedKeyframe): Promise<SessionSnapshot> {
-    return expandedState(unpackState(await this.packed(number)) as CompactState);
+    return keyframeState(await this.opened(number));
   }
 
-  async packed(number: number): Promise<Uint8Array> {
+  async opened(number: number): Promise<OpenedKeyframe> {
     const plain = await this.plain(number);
     const { base } = keyframeHead(plain);
-    if (base === 0) return decodeKeyframe(plain, null);
-    const checksum = keyframeChecksum(await this.plain(base));
-    return decodeKeyframe(plain, { number: base, packed: await this.packed(base), checksum });
+    return openKeyframe(plain, base === 0 ? null : await this.opened(base));
   }
 }
 

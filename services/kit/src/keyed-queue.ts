@@ -1,15 +1,10 @@
 /** Work of one key runs one after the other, in order; keys run beside each other. Every key's queue is bounded. */
 import { LucidError } from '@lucid-sessions/contract';
-
-interface Line<S> {
-  state: S;
-  waiting: number;
-  tail: Promise<unknown>;
-}
+import { Line } from './line.ts';
 
 /** `S`: what the pieces of work that wait for one key know together. It lives as long as one of them does. */
 export class KeyedQueue<S = undefined> {
-  readonly #lines = new Map<string, Line<S>>();
+  readonly #lines = new Map<string, { state: S; line: Line }>();
   readonly #waitingMax: number;
   readonly #newState: () => S;
 
@@ -20,25 +15,24 @@ export class KeyedQueue<S = undefined> {
 
   /** `begin` runs at once, where the work is taken at all; a queue that is full is `unavailable`. */
   run<T>(key: string, work: (state: S) => Promise<T>, begin?: (state: S) => void): Promise<T> {
-    const line = this.#lines.get(key) ?? { state: this.#newState(), waiting: 0, tail: Promise.resolve() };
+    const known = this.#lines.get(key) ?? { state: this.#newState(), line: new Line() };
+    const { state, line } = known;
     if (line.waiting >= this.#waitingMax)
       return Promise.reject(
         new LucidError('unavailable', `at most ${this.#waitingMax} calls may wait for one session; ask again later`),
       );
-    this.#lines.set(key, line);
-    line.waiting += 1;
-    begin?.(line.state);
-    const result = line.tail.then(() => work(line.state));
-    const leave = () => {
-      line.waiting -= 1;
+    this.#lines.set(key, known);
+    begin?.(state);
+    const result = line.run(() => work(state));
+    const leave = (): void => {
       if (line.waiting === 0) this.#lines.delete(key);
     };
-    line.tail = result.then(leave, leave);
+    result.then(leave, leave);
     return result;
   }
 
   /** Resolves when what waits now is done. */
   async idle(): Promise<void> {
-    await Promise.all([...this.#lines.values()].map(({ tail }) => tail));
+    await Promise.all([...this.#lines.values()].map(({ line }) => line.idle()));
   }
 }

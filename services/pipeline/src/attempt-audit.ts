@@ -4,6 +4,7 @@
  * reason. A pipeline that dies loses the counts of that minute; the recorder's log has the first of every kind from every address.
  */
 import { type ConnectionAttempt, LucidError } from '@lucid-sessions/contract';
+import { TokenBucket } from '@lucid-sessions/kit';
 
 export interface AttemptAuditOptions {
   append: (attempt: ConnectionAttempt) => Promise<void>;
@@ -13,32 +14,22 @@ export interface AttemptAuditOptions {
   perMinute: number;
 }
 
-const minuteUs = 60_000_000;
 /** At once, before the pace counts. */
 const burstMinutes = 5;
 const knownShare = 4;
 /** Outcomes and reasons are words of ours; whatever comes, they are no more. */
 const kindsMax = 200;
 
-interface Bucket {
-  perMinute: number;
-  left: number;
-  atUs: number;
-}
-
 export class AttemptAudit {
   readonly #options: AttemptAuditOptions;
-  readonly #strangers: Bucket;
-  readonly #known: Bucket;
+  readonly #strangers: TokenBucket;
+  readonly #known: TokenBucket;
   readonly #together = new Map<string, ConnectionAttempt>();
 
   constructor(options: AttemptAuditOptions) {
     this.#options = options;
-    const bucket = (perMinute: number): Bucket => ({
-      perMinute,
-      left: burstMinutes * perMinute,
-      atUs: options.nowUs(),
-    });
+    const bucket = (perMinute: number): TokenBucket =>
+      new TokenBucket({ burst: burstMinutes * perMinute, perSecond: perMinute / 60 }, options.nowUs());
     this.#strangers = bucket(options.perMinute);
     this.#known = bucket(knownShare * options.perMinute);
   }
@@ -46,7 +37,7 @@ export class AttemptAudit {
   /** `isKnown`: it is of a session that is there. Rejects where it should be told again. */
   async tell(attempt: ConnectionAttempt, isKnown: boolean): Promise<void> {
     const bucket = isKnown ? this.#known : this.#strangers;
-    if (this.#take(bucket)) await this.#append(attempt);
+    if (bucket.take(this.#options.nowUs())) await this.#append(attempt);
     else this.#count(attempt);
   }
 
@@ -65,16 +56,6 @@ export class AttemptAudit {
       if (!(thrown instanceof LucidError && thrown.status === 507)) throw thrown;
       this.#count(attempt);
     }
-  }
-
-  #take(bucket: Bucket): boolean {
-    const nowUs = this.#options.nowUs();
-    const gained = (Math.max(0, nowUs - bucket.atUs) / minuteUs) * bucket.perMinute;
-    bucket.left = Math.min(burstMinutes * bucket.perMinute, bucket.left + gained);
-    bucket.atUs = nowUs;
-    if (bucket.left < 1) return false;
-    bucket.left -= 1;
-    return true;
   }
 
   #count(attempt: ConnectionAttempt): void {

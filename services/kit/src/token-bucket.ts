@@ -1,0 +1,34 @@
+/** So many at once, and so many more as time passes: a pace that leaves room for bursts. */
+export interface Pace {
+  burst: number;
+  perSecond: number;
+}
+
+/** Times are of any clock in µs; one that goes back gives nothing. */
+export class TokenBucket {
+  readonly #pace: Pace;
+  #left: number;
+  #atUs: number;
+
+  /** Begins full. */
+  constructor(pace: Pace, nowUs: number) {
+    this.#pace = pace;
+    this.#left = pace.burst;
+    this.#atUs = nowUs;
+  }
+
+  /** Whether one more is allowed now. */
+  has(nowUs: number): boolean {
+    const { burst, perSecond } = this.#pace;
+    this.#left = Math.min(burst, this.#left + (Math.max(0, nowUs - this.#atUs) / 1e6) * perSecond);
+    this.#atUs = nowUs;
+    return this.#left >= 1;
+  }
+
+  /** Takes one, where there is one. */
+  take(nowUs: number): boolean {
+    if (!this.has(nowUs)) return false;
+    this.#left -= 1;
+    return true;
+  }
+}
