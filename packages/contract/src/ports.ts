@@ -114,6 +114,24 @@ export const attemptOutcomes = [
 ] as const;
 export type AttemptOutcome = (typeof attemptOutcomes)[number];
 
+/** Why a target would not let the gateway log on (network level authentication). */
+export const targetLogonReasons = [
+  /** It demands a logon, and the session has no credentials for it. */
+  'target_credentials_missing',
+  /** Wrong user name or password, or refused without a reason. */
+  'target_logon_failed',
+  /** Or must be changed before the first logon. */
+  'target_password_expired',
+  'target_account_locked',
+  'target_account_disabled',
+  'target_account_expired',
+  /** The account may not log on this way. */
+  'target_logon_denied',
+  'target_ntlm_refused',
+  /** No version in common, or the target broke the rules. */
+  'target_credssp_failed',
+] as const;
+
 export const attemptReasons = [
   ...refusalCodes,
   'no_route',
@@ -126,6 +144,7 @@ export const attemptReasons = [
   'logon_burnt',
   'target_denied',
   'credentials_missing',
+  ...targetLogonReasons,
   // Ways in which a session ends, too.
   'client_disconnected',
   'client_tls_failed',
@@ -205,6 +224,16 @@ export type RecordingFact =
       targetName: string;
       /** Of CredSSP, the client's. */
       version: number;
+    }
+  | {
+      /** The gateway logged on to the target in its user's place, by network level authentication. */
+      kind: 'target_logon';
+      atUs: number;
+      /** `DOMAIN\\user`, or the user alone. */
+      user: string;
+      method: 'ntlm';
+      envelope: 'raw' | 'spnego';
+      credsspVersion: number;
     }
   | { kind: 'downgrade'; atUs: number; what: string }
   | { kind: 'pause'; fromUs: number; toUs: number | null }

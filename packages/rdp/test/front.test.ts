@@ -303,7 +303,7 @@ function reach(sizes: readonly number[], confirm: Uint8Array, later: Uint8Array 
     take(target.step(piece));
     piece.fill(0xee);
   }
-  take(target.tlsEstablished());
+  take(target.tlsEstablished(new Uint8Array(0)));
   for (const piece of pieces(later, sizes)) take(target.step(piece));
   return said.concat(`${target.state === 'ended' ? '' : Buffer.from(target.handOver()).toString('hex')}`);
 }
@@ -355,10 +355,10 @@ test('a target without TLS is ready at once, when that is what was asked for', (
 });
 
 test('which machine of a host is meant is said before RDP begins', () => {
-  const target = new Target(1, { flags: 0, id: 0, blob: 'a-machine' });
+  const target = new Target(1, { preconnection: { flags: 0, id: 0, blob: 'a-machine' } });
   const { output } = target.start();
   target.step(confirmed);
-  const [ready] = target.tlsEstablished().events;
+  const [ready] = target.tlsEstablished(new Uint8Array(0)).events;
   assert.equal(ready?.kind, 'ready');
   const { preconnection, request } = ready.kind === 'ready' ? ready.hello : assert.fail();
   assert.deepEqual(decode(preconnectionPdu, preconnection), { flags: 0, id: 0, blob: 'a-machine' });

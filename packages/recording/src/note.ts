@@ -34,6 +34,8 @@ export type GatewayNote =
    * is a frame.
    */
   | { type: 'client_logon'; user: string; workstation: string; targetName: string; version: number }
+  /** The gateway logged on to the target in its user's place, by network level authentication. */
+  | { type: 'target_logon'; user: string; method: 'ntlm'; envelope: 'raw' | 'spnego'; credsspVersion: number }
   | { type: 'downgrade'; what: string }
   /** The client was held: the ids by which it and the target know the same user and channels. Frames have the target's. */
   | { type: 'joined'; client: MappedIds; target: MappedIds }
@@ -108,6 +110,7 @@ const shapes: Record<GatewayNote['type'], Record<string, Check>> = {
     tls: optional(text),
   },
   client_logon: { user: text, workstation: text, targetName: text, version: whole },
+  target_logon: { user: text, method: oneOf('ntlm'), envelope: oneOf('raw', 'spnego'), credsspVersion: whole },
   downgrade: { what: text },
   joined: { client: mappedIds, target: mappedIds },
   pause: { atUs: whole },

@@ -234,6 +234,7 @@ test('finish is idempotent, lists the facts, and nothing is sealed behind it', (
         problem: 'x'.repeat(999),
       },
       { kind: 'client_logon', atUs: openedUs, user: 'u'.repeat(999), workstation: 'PC', targetName: '', version: 6 },
+      { kind: 'target_logon', atUs: openedUs, user: 'LAB\\alice', method: 'ntlm', envelope: 'raw', credsspVersion: 6 },
       { kind: 'downgrade', atUs: openedUs, what: 'graphics pipeline off' },
       { kind: 'pause', fromUs: openedUs + 5, toUs: null },
       ...Array.from({ length: 5000 }, (_, i) => ({
@@ -261,6 +262,9 @@ test('finish is idempotent, lists the facts, and nothing is sealed behind it', (
     assert.equal(body.target_certificates[1]!.problem!.length, 200);
     assert.deepEqual(body.client_logons, [
       { at_us: openedUs, user: 'u'.repeat(200), workstation: 'PC', target_name: '', version: 6 },
+    ]);
+    assert.deepEqual(body.target_logons, [
+      { at_us: openedUs, user: 'LAB\\alice', method: 'ntlm', envelope: 'raw', credssp_version: 6 },
     ]);
     assert.deepEqual([body.connections.length, body.downgrades.length, body.clock_steps[0]!.step_us], [1, 1, -7]);
     await assert.rejects(processor.seal(chunkOf('s1', 1, pattern(10))), { code: 'LUCID_ERR_3004' });

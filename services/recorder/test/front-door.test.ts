@@ -174,7 +174,7 @@ test('a target that demands NLA', async (t) => {
   t.after(() => server.close());
   const gateway = await failing(t, ticketFor((server.address() as AddressInfo).port));
   const ended = await gateway.attempted();
-  assert.equal(ended.reason, 'target_tls_failed');
+  assert.equal(ended.reason, 'target_credentials_missing');
   assert.match(ended.message, /demands network level authentication/);
 });
 

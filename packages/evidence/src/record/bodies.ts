@@ -63,6 +63,15 @@ export const openSchema = object(
 
 const gapSchema = object({ from_us: us, to_us: nullable(us), reason: string(1000), frames_lost: integer() });
 
+/** The gateway logged on to the target in its user's place, by network level authentication. */
+const targetLogonSchema = object({
+  at_us: us,
+  user: string(1000),
+  method: literal('ntlm'),
+  envelope: literal('raw', 'spnego'),
+  credssp_version: integer(),
+});
+
 /** Signed at the end: all that was recorded, and what was not. */
 export const manifestSchema = object(
   {
@@ -111,6 +120,8 @@ export const manifestSchema = object(
       object({ at_us: us, user: string(200), workstation: string(200), target_name: string(500), version: integer() }),
       1000,
     ),
+    /** Absent where the gateway logged on to no target. */
+    target_logons: array(targetLogonSchema, 1000),
   },
 );
 

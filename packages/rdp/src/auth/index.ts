@@ -11,5 +11,6 @@ export { NtlmSealing } from './ntlm-sealing.ts';
 export { type ClaimedAccount, NtlmServer } from './ntlm-server.ts';
 export { Rc4 } from './rc4.ts';
 export * from './spnego.ts';
+export { subjectPublicKeyOf } from './subject-public-key.ts';
 export { upperUnits } from './text.ts';
 export * from './ts-credentials.ts';

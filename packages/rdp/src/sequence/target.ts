@@ -1,7 +1,17 @@
 import { DecodeError, decode, encode } from '@lucid-sessions/wire';
+import { CredSspClient, type CredSspClientEvent, type CredSspClientOptions } from '../auth/credssp-client.ts';
+import { earlyRefusal } from '../auth/early-refusal.ts';
+import type { LogonProblem } from '../auth/logon-status.ts';
 import { type PreconnectionPdu, preconnectionPdu } from '../pdu/preconnection.ts';
 import { tpkt } from '../pdu/tpkt.ts';
-import { NegotiationFailureCode, Protocol, x224ConnectionConfirm, x224ConnectionRequest } from '../pdu/x224.ts';
+import {
+  NegotiationFailureCode,
+  NegotiationRequestFlag,
+  NegotiationResponseFlag,
+  Protocol,
+  x224ConnectionConfirm,
+  x224ConnectionRequest,
+} from '../pdu/x224.ts';
 import { concat, type Step, x224Frame } from './frames.ts';
 import { tpktLength } from './front.ts';
 import { Gathered } from './gathered.ts';
@@ -12,6 +22,8 @@ export type TargetState =
   | 'connectionConfirm'
   /** The driver does the TLS handshake, then calls `tlsEstablished`. */
   | 'tls'
+  /** It is being logged on to: network level authentication. */
+  | 'credssp'
   /** It waits for the client's MCS Connect Initial. */
   | 'ready'
   | 'handedOver'
@@ -25,9 +37,26 @@ export type TargetEnding =
   | 'notRdp'
   /** It has no TLS, or doesn't want it. */
   | 'noTls'
-  /** It demands network level authentication. */
+  /** It demands network level authentication, and nobody has said who logs on. */
   | 'nlaRequired'
-  | 'negotiationFailed';
+  /** It has no restricted admin mode, which was asked for. */
+  | 'noRestrictedAdmin'
+  | 'negotiationFailed'
+  /** It refused the logon. */
+  | LogonProblem
+  /** What it sent in CredSSP is wrong; also when it does not hold the key of its certificate. */
+  | 'credsspViolation';
+
+/** Who logs on where a target wants network level authentication. */
+export type TargetLogon = Omit<CredSspClientOptions, 'publicKey' | 'earlyAuthorization'>;
+
+export interface TargetOptions {
+  logon?: TargetLogon | null;
+  preconnection?: PreconnectionPdu | null;
+}
+
+/** How the logon went. */
+export type LoggedOn = Omit<Extract<CredSspClientEvent, { kind: 'loggedOn' }>, 'kind'>;
 
 /** What was said before TLS. */
 export interface TargetHello {
@@ -39,18 +68,23 @@ export interface TargetHello {
   selectedProtocol: number;
   /** Flags of its RDP_NEG_RSP. */
   negotiationFlags: number;
+  /** Null where there was no network level authentication. */
+  logon: LoggedOn | null;
 }
 
 export type TargetEvent =
   /** The same as the client's, so that one driver does both; a target's `early` is always empty. */
   | { kind: 'startTls'; early: Uint8Array }
   | { kind: 'ready'; hello: TargetHello }
-  | { kind: 'ended'; how: TargetEnding; at: TargetState; problem: string };
+  /** `code`: what the target gave for a reason. */
+  | { kind: 'ended'; how: TargetEnding; at: TargetState; problem: string; code?: number };
 
 /** Confirms have 11 to 19 bytes. */
 const confirmBytesMax = 512;
 /** An RDP server waits for the client; what it says before that is kept within this. */
 const earlyBytesMax = 4096;
+const NLA = Protocol.hybrid | Protocol.hybridEx;
+const NLA_OR_TLS = Protocol.ssl | NLA;
 
 /**
  * The gateway towards a target until the client's first PDU can be passed on, [MS-RDPBCGR] 1.3.1.1, without sockets.
@@ -59,6 +93,8 @@ const earlyBytesMax = 4096;
 export class Target {
   readonly #requestedProtocols: number;
   readonly #preconnection: Uint8Array;
+  readonly #logon: TargetLogon | null;
+  #credssp: CredSspClient | null = null;
   #state: TargetState = 'idle';
   readonly #gathered = new Gathered(earlyBytesMax);
   #hello: TargetHello | null = null;
@@ -66,9 +102,14 @@ export class Target {
   #output: Uint8Array[] = [];
   #events: TargetEvent[] = [];
 
-  /** `Protocol.rdp`: without negotiation, for targets that know nothing but standard RDP security. */
-  constructor(requestedProtocols: number, preconnection: PreconnectionPdu | null = null) {
-    this.#requestedProtocols = requestedProtocols;
+  /**
+   * `Protocol.rdp`: without negotiation, for targets that know nothing but standard RDP security. With a logon and `Protocol.ssl`
+   * network level authentication is offered besides; the target chooses.
+   */
+  constructor(requestedProtocols: number, { logon = null, preconnection = null }: TargetOptions = {}) {
+    const isOffered = logon !== null && requestedProtocols === Protocol.ssl;
+    this.#logon = isOffered ? logon : null;
+    this.#requestedProtocols = isOffered ? NLA_OR_TLS : requestedProtocols;
     this.#preconnection = preconnection === null ? new Uint8Array(0) : encode(preconnectionPdu, preconnection);
   }
 
@@ -80,7 +121,8 @@ export class Target {
   start(): Step<TargetEvent> {
     const request = { destinationReference: 0, sourceReference: 0, classOption: 0 };
     const requestedProtocols = this.#requestedProtocols;
-    const negotiation = { flags: 0, requestedProtocols };
+    const flags = this.#logon?.restrictedAdmin ? NegotiationRequestFlag.restrictedAdminModeRequired : 0;
+    const negotiation = { flags, requestedProtocols };
     this.#request = x224Frame(
       x224ConnectionRequest,
       requestedProtocols === Protocol.rdp ? request : { ...request, negotiation },
@@ -94,8 +136,8 @@ export class Target {
   step(input: Uint8Array): Step<TargetEvent> {
     if (this.#state === 'ended' || this.#state === 'handedOver') return this.#flush();
     try {
-      this.#gathered.push(input);
-      if (this.#state === 'connectionConfirm') this.#connectionConfirm();
+      if (this.#state === 'credssp') this.#take(this.#credssp!.step(input));
+      else this.#gather(input);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.#end('notRdp', error.message);
@@ -103,8 +145,18 @@ export class Target {
     return this.#flush();
   }
 
-  tlsEstablished(): Step<TargetEvent> {
-    if (this.#state === 'tls') this.#ready();
+  /** TLS stands and the target's certificate was accepted. `publicKey`: the content of its SubjectPublicKey BIT STRING. */
+  tlsEstablished(publicKey: Uint8Array): Step<TargetEvent> {
+    if (this.#state !== 'tls') return this.#flush();
+    const { selectedProtocol } = this.#hello!;
+    if ((selectedProtocol & NLA) === 0) {
+      this.#ready();
+      return this.#flush();
+    }
+    const earlyAuthorization = selectedProtocol === Protocol.hybridEx;
+    this.#credssp = new CredSspClient({ ...this.#logon!, publicKey, earlyAuthorization });
+    this.#state = 'credssp';
+    this.#take(this.#credssp.start());
     return this.#flush();
   }
 
@@ -116,6 +168,8 @@ export class Target {
 
   /** The driver saw the connection end, or lost patience. */
   stop(how: 'left' | 'late' | 'tlsFailed', problem: string): Step<TargetEvent> {
+    // Some say no to a logon by closing.
+    if (this.#state === 'credssp' && how === 'left') this.#take(this.#credssp!.closed());
     if (this.#state !== 'ended' && this.#state !== 'handedOver') this.#end(how, problem);
     return this.#flush();
   }
@@ -127,9 +181,35 @@ export class Target {
     return step;
   }
 
-  #end(how: TargetEnding, problem: string): void {
-    this.#events.push({ kind: 'ended', how, at: this.#state, problem });
+  #end(how: TargetEnding, problem: string, code: number | null = null): void {
+    this.#events.push({ kind: 'ended', how, at: this.#state, problem, ...(code === null ? {} : { code }) });
     this.#state = 'ended';
+    this.#credssp = null;
+  }
+
+  #gather(input: Uint8Array): void {
+    this.#gathered.push(input);
+    if (this.#state === 'connectionConfirm') this.#connectionConfirm();
+    // Without an authorization result the target says only now that the account may not log on.
+    if (this.#state !== 'ready' || this.#hello?.logon === null) return;
+    const refusal = earlyRefusal(this.#gathered.bytes);
+    if (refusal !== null) this.#end(refusal.how, refusal.problem, refusal.code);
+  }
+
+  #take({ output, events }: Step<CredSspClientEvent>): void {
+    this.#output.push(output);
+    for (const event of events)
+      if (event.kind === 'ended')
+        this.#end(event.how === 'violation' ? 'credsspViolation' : event.how, event.problem, event.code);
+      else this.#loggedOn(event);
+  }
+
+  #loggedOn({ envelope, version }: LoggedOn): void {
+    const rest = this.#credssp!.takeRest();
+    this.#credssp = null;
+    this.#hello!.logon = { envelope, version };
+    this.#ready();
+    if (rest.length > 0) this.#gather(rest);
   }
 
   #ready(): void {
@@ -147,8 +227,14 @@ export class Target {
       return;
     }
     const selectedProtocol = answer?.selectedProtocol ?? Protocol.rdp;
-    if (selectedProtocol !== this.#requestedProtocols) {
+    if (!this.#hasOffered(selectedProtocol)) {
       this.#end('noTls', `it chose protocol ${selectedProtocol}`);
+      return;
+    }
+    const negotiationFlags = answer?.flags ?? 0;
+    const isRestricted = this.#logon?.restrictedAdmin === true && (selectedProtocol & NLA) !== 0;
+    if (isRestricted && (negotiationFlags & NegotiationResponseFlag.restrictedAdminModeSupported) === 0) {
+      this.#end('noRestrictedAdmin', 'it has no restricted admin mode');
       return;
     }
     // A server is silent until TLS begins: what it says here would be taken for TLS.
@@ -158,7 +244,8 @@ export class Target {
       request: this.#request,
       confirm,
       selectedProtocol,
-      negotiationFlags: answer?.flags ?? 0,
+      negotiationFlags,
+      logon: null,
     };
     if (selectedProtocol === Protocol.rdp) {
       this.#ready();
@@ -166,6 +253,14 @@ export class Target {
     }
     this.#events.push({ kind: 'startTls', early: new Uint8Array(0) });
     this.#state = 'tls';
+  }
+
+  /** One of the protocols asked for, and not several. */
+  #hasOffered(selected: number): boolean {
+    if (this.#requestedProtocols === Protocol.rdp) return selected === Protocol.rdp;
+    return [Protocol.ssl, Protocol.hybrid, Protocol.hybridEx].some(
+      (protocol) => selected === protocol && (this.#requestedProtocols & protocol) !== 0,
+    );
   }
 }
 

@@ -34,6 +34,21 @@ function factsOf<K extends RecordingFact['kind']>(facts: readonly RecordingFact[
   return facts.filter((fact): fact is FactOf<K> => fact.kind === kind);
 }
 
+/** Absent where the gateway logged on to no target. */
+function targetLogonsOf(facts: readonly RecordingFact[]): Pick<ManifestBody, 'target_logons'> {
+  const logons = factsOf(facts, 'target_logon').slice(0, connectionsMax);
+  if (logons.length === 0) return {};
+  return {
+    target_logons: logons.map(({ atUs, user, method, envelope, credsspVersion }) => ({
+      at_us: atUs,
+      user: text(user),
+      method,
+      envelope,
+      credssp_version: credsspVersion,
+    })),
+  };
+}
+
 /** Well-formed text of a bounded length: facts quote what peers sent. */
 function text(value: string, lengthMax = textMax): string {
   return value.slice(0, lengthMax).toWellFormed();
@@ -136,6 +151,7 @@ export function manifestBodyOf(
         ...(problem === undefined ? {} : { problem: text(problem) }),
         ...(tls === undefined ? {} : { tls: text(tls) }),
       })),
+    ...targetLogonsOf(facts),
     persistence: open.body.policy.persistence,
     end: { reason: request.reason, message: text(request.message, 2000) },
     statistics: {

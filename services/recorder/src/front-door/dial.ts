@@ -1,14 +1,24 @@
 /** The way to the target: its address, TCP, X.224, TLS, and who it turned out to be. */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
-import type { RecordingFact, SessionTicket } from '@lucid-sessions/contract';
-import { ErrorInfo, Protocol, Target, type TargetEvent, type TargetHello } from '@lucid-sessions/rdp';
+import type { RecordingFact, SessionTicket, TargetCredentials } from '@lucid-sessions/contract';
+import {
+  ErrorInfo,
+  type LoggedOn,
+  Protocol,
+  Target,
+  type TargetEvent,
+  type TargetHello,
+  type TargetLogon,
+} from '@lucid-sessions/rdp';
+import { subjectPublicKeyOf } from '@lucid-sessions/rdp/auth';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
 import { keepAlive30 } from './keep-alive.ts';
+import { logonFailure } from './logon-failure.ts';
 import { certificateProblem } from './tls-problem.ts';
 import { isModern, legacyTlsSettings, tlsName, tlsSettings } from './tls-settings.ts';
 
@@ -19,6 +29,8 @@ export interface DialOptions {
   resolve: (host: string) => Promise<string[]>;
   /** Whether this very address may be dialled; why not, or null. */
   denied: (address: string, target: TargetAddress) => string | null;
+  /** Who logs on where the target wants network level authentication (NLA); null: then such a target is refused. */
+  credentials: TargetCredentials | null;
   wallUs: () => number;
   timeoutMs: number;
   /** The client has left. */
@@ -61,10 +73,14 @@ export async function dialTarget(target: TargetAddress, options: DialOptions): P
   const tcp = await openTcp(target, options, untilMs);
   const address = nameOf({ ...target, host: tcp.remoteAddress ?? target.host });
   const preconnection = target.preconnection === undefined ? null : { flags: 0, ...target.preconnection };
-  const sequence = new Target(target.useTls ? Protocol.ssl : Protocol.rdp, preconnection);
+  const sequence = new Target(target.useTls ? Protocol.ssl : Protocol.rdp, {
+    logon: logonTo(target, options),
+    preconnection,
+  });
   const driver = new Driver<TargetEvent>(tcp, sequence, {
     secure: (socket) => beginTls(socket, target),
     judge: (tls) => judgeTls(tls, target, options),
+    publicKey: (tls) => subjectPublicKeyOf(tls.getPeerCertificate(true).raw),
   });
   const leave = (): void => driver.destroy('the client left');
   options.signal.addEventListener('abort', leave);
@@ -73,6 +89,7 @@ export async function dialTarget(target: TargetAddress, options: DialOptions): P
   try {
     if (options.signal.aborted) leave();
     const { hello } = await driver.next();
+    if (hello.logon !== null) tellLogon(hello.logon, options);
     driver.limit(options.timeoutMs * 4, 'the client took too long');
     return { driver, address, hello };
   } catch (error) {
@@ -83,22 +100,42 @@ export async function dialTarget(target: TargetAddress, options: DialOptions): P
   }
 }
 
-export function failureOf(target: TargetAddress, { how, at, problem }: EndedEvent): ConnectFailure {
+/** Oldest CredSSP spoken to a target: versions before prove the public key in a way that can be relayed (CVE-2018-0886). */
+const minimumVersion = 5;
+
+function logonTo(target: TargetAddress, { credentials }: DialOptions): TargetLogon | null {
+  if (credentials === null) return null;
+  return {
+    credentials,
+    targetName: `TERMSRV/${target.host}`,
+    workstation: '',
+    envelope: 'raw',
+    restrictedAdmin: false,
+    minimumVersion,
+    platform: { randomBytes: (length) => randomBytes(length), nowMs: Date.now },
+  };
+}
+
+function tellLogon({ envelope, version }: LoggedOn, { credentials, wallUs, onFact }: DialOptions): void {
+  const { username, domain } = credentials!;
+  const user = domain === '' ? username : `${domain}\\${username}`;
+  onFact({ kind: 'target_logon', atUs: wallUs(), user, method: 'ntlm', envelope, credsspVersion: version });
+}
+
+export function failureOf(target: TargetAddress, { how, at, problem, code }: EndedEvent): ConnectFailure {
+  const refused = logonFailure(nameOf(target), how, problem, code);
+  if (refused !== null) return refused;
   switch (how) {
     case 'tlsFailed':
       return insecure(target, `was refused for its TLS: ${problem}`);
     case 'noTls':
       return insecure(target, 'does not offer TLS; turn TLS on there');
-    case 'nlaRequired':
-      return insecure(
-        target,
-        'demands network level authentication (NLA), which the gateway has no password for; allow TLS without NLA there',
-      );
     case 'negotiationFailed':
       return insecure(target, `refused: ${problem}`);
     case 'late':
     case 'left':
       if (at === 'tls') return insecure(target, `did not finish TLS: ${problem}`);
+      if (at === 'credssp') return insecure(target, `did not finish network level authentication: ${problem}`);
       break;
     default:
   }

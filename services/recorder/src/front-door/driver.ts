@@ -5,14 +5,15 @@ import type { Step } from '@lucid-sessions/rdp';
 import { closeGently } from '../peer/closing.ts';
 import { tlsProblem } from './tls-problem.ts';
 
-export type EndedEvent = { kind: 'ended'; how: string; at: string; problem: string };
+export type EndedEvent = { kind: 'ended'; how: string; at: string; problem: string; code?: number };
 /** What the driver itself acts on; all other events are for whoever asks `next`. */
 type OwnEvent = { kind: 'startTls'; early: Uint8Array } | EndedEvent;
 type EventFor<E> = Exclude<E, OwnEvent>;
 
 export interface Sequence<E> {
   step(input: Uint8Array): Step<E>;
-  tlsEstablished(): Step<E>;
+  /** `publicKey`: of the certificate the other side showed (`DriverOptions.publicKey`). */
+  tlsEstablished(publicKey: Uint8Array): Step<E>;
   stop(how: 'left' | 'late' | 'tlsFailed', problem: string): Step<E>;
   handOver(): Uint8Array;
 }
@@ -22,6 +23,8 @@ export interface DriverOptions {
   secure: (tcp: Duplex) => TLSSocket;
   /** Looks at finished TLS; what is wrong with it, in plain words, or null. */
   judge?: (tls: TLSSocket) => string | null;
+  /** Its public key, for sequences that need one. */
+  publicKey?: (tls: TLSSocket) => Uint8Array;
 }
 
 /** The sequence came to its end before the driver was released. */
@@ -35,6 +38,7 @@ export class SequenceEnded extends Error {
   }
 }
 
+const noKey = new Uint8Array(0);
 const isOwn = (event: { kind: string }): event is OwnEvent => event.kind === 'startTls' || event.kind === 'ended';
 
 export class Driver<E extends { kind: string }> {
@@ -186,7 +190,8 @@ export class Driver<E extends { kind: string }> {
   #secured(tls: TLSSocket): void {
     if (!this.#isDriving) return;
     const problem = this.#options.judge?.(tls) ?? null;
-    if (problem === null) this.run(this.#sequence.tlsEstablished());
+    const publicKey = this.#options.publicKey?.(tls) ?? noKey;
+    if (problem === null) this.run(this.#sequence.tlsEstablished(publicKey));
     else this.#stop('tlsFailed', problem);
   }
 

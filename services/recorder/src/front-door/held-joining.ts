@@ -37,7 +37,7 @@ export class HeldJoining implements Joining {
     const { client } = await this.#takeOver(ticket);
     await nextOf(client, 'clientInfo');
     this.#credentials = await client.during(injectedCredentials(this.#arrival, ticket));
-    await this.#way.dial(ticket, client);
+    await this.#way.dial(ticket, client, this.#credentials);
     if (this.#credentials !== null) noteUntrusted(this.#arrival.facts, this.#arrival.context.wallUs());
   }
 

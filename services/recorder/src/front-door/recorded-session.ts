@@ -3,6 +3,7 @@ import type { EndReason, RecorderReport, RecordingFact, RecordingStatistics, Ref
 import { ErrorInfo } from '@lucid-sessions/rdp';
 import { encodeNote, frameFlags, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
 import type { FrameTap, RelayEvent, RelaySide } from '@lucid-sessions/relay';
+import { securityName } from '../security-name.ts';
 import type { Spool, SpoolSession } from '../spool/index.ts';
 import { ipOf } from './door-limits.ts';
 import type { ReadyConnection } from './ready-connection.ts';
@@ -211,6 +212,10 @@ export class RecordedSession {
         const { atUs: _at, kind: _kind, ...logon } = fact;
         this.#note({ type: 'client_logon', ...logon });
       }
+      if (fact.kind === 'target_logon') {
+        const { atUs: _at, kind: _kind, ...logon } = fact;
+        this.#note({ type: 'target_logon', ...logon });
+      }
       if (fact.kind === 'downgrade') this.#note({ type: 'downgrade', what: fact.what });
     }
     this.#present.relayed.start();
@@ -263,7 +268,7 @@ export class RecordedSession {
       case 'client': {
         const { kind: _, ...client } = event;
         const { selectedProtocol } = this.#present.relayed.connection;
-        this.#present.info = { ...client, security: selectedProtocol === 0 ? 'rdp' : 'tls' };
+        this.#present.info = { ...client, security: securityName(selectedProtocol) };
         return;
       }
       case 'client_info': {

@@ -1,5 +1,5 @@
 /** Why a connection comes to nothing, in the words of the contract. */
-import type { ConnectionAttempt, Refusal } from '@lucid-sessions/contract';
+import { type ConnectionAttempt, type Refusal, targetLogonReasons } from '@lucid-sessions/contract';
 import { ErrorInfo } from '@lucid-sessions/rdp';
 import { ConnectFailure } from './failure.ts';
 import type { ProbeKind } from './ready-connection.ts';
@@ -7,6 +7,7 @@ import type { ProbeKind } from './ready-connection.ts';
 export const targetReasons: ReadonlySet<string> = new Set([
   'target_unreachable',
   'target_tls_failed',
+  ...targetLogonReasons,
   'server_disconnected',
 ]);
 

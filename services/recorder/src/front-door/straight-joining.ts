@@ -29,7 +29,7 @@ export class StraightJoining implements Joining {
   async begin(ticket: SessionTicket): Promise<void> {
     const { client, front, facts, context } = this.#arrival;
     this.#credentials = await client.during(injectedCredentials(this.#arrival, ticket));
-    const { hello } = await this.#way.dial(ticket, client);
+    const { hello } = await this.#way.dial(ticket, client, this.#credentials);
     if (this.#credentials !== null) noteUntrusted(facts, context.wallUs());
     client.run(front.accept(negotiationFlags(ticket, hello)));
     await this.#way.orGone(ticket, client.next());
@@ -89,6 +89,11 @@ export async function refuseAtFront(
   if (client.isDriving) await client.over.catch(() => {});
 }
 
+/** What the target said of its own logon is not the gateway's to promise. */
+const ofTargetAlone =
+  NegotiationResponseFlag.restrictedAdminModeSupported | NegotiationResponseFlag.redirectedAuthenticationModeSupported;
+
 function negotiationFlags({ graphics }: SessionTicket, { negotiationFlags: flags }: TargetHello): number {
-  return graphics === 'classic' ? flags & ~NegotiationResponseFlag.dynvcGfxProtocolSupported : flags;
+  const withoutGraphics = graphics === 'classic' ? NegotiationResponseFlag.dynvcGfxProtocolSupported : 0;
+  return flags & ~(ofTargetAlone | withoutGraphics);
 }

@@ -1,6 +1,6 @@
 /** One connection's way to its target: dialled while the client waits, watched until the session runs. */
 import type { Duplex } from 'node:stream';
-import type { SessionTicket } from '@lucid-sessions/contract';
+import type { SessionTicket, TargetCredentials } from '@lucid-sessions/contract';
 import { type DialledTarget, dialTarget, failureOf } from './dial.ts';
 import { SequenceEnded } from './driver.ts';
 import type { Arrival } from './joining.ts';
@@ -20,13 +20,14 @@ export class WayToTarget {
   }
 
   /** Rejects with `ConnectFailure`, or as soon as the client is gone. */
-  async dial(ticket: SessionTicket, client: Waiting): Promise<DialledTarget> {
+  async dial(ticket: SessionTicket, client: Waiting, credentials: TargetCredentials | null): Promise<DialledTarget> {
     const { context, asked, untilMs, facts } = this.#arrival;
     const { dial, handshakeMs, wallUs } = context;
     const dialling = dialTarget(ticket.target, {
       ...dial,
       // What the operator's own configuration names is not asked about.
       ...(asked.route?.kind === 'listener' ? { denied: () => null } : {}),
+      credentials,
       wallUs,
       timeoutMs: Math.min(handshakeMs / 2, Math.max(1, untilMs - performance.now())),
       signal: client.signal,

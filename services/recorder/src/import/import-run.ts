@@ -10,9 +10,9 @@ import {
   type RecorderReport,
   type RecordingStatistics,
 } from '@lucid-sessions/contract';
-import { Protocol } from '@lucid-sessions/rdp';
 import { encodeNote, frameFlags, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
 import { type FrameTap, Relay, type RelayEvent, RelayViolation, unreplayable } from '@lucid-sessions/relay';
+import { securityName } from '../security-name.ts';
 import type { CapturedConnection } from './captured-connection.ts';
 import { ChunkCutter } from './chunk-cutter.ts';
 
@@ -168,7 +168,7 @@ export class ImportRun {
     const { sessionId, report, wallUs } = this.#options;
     if (event.kind === 'client') {
       const { kind: _, ...client } = event;
-      this.#client = { ...client, security: securityOf(this.#options.capture.selectedProtocol) };
+      this.#client = { ...client, security: securityName(this.#options.capture.selectedProtocol) };
     }
     if (event.kind === 'channels')
       this.#note({ type: 'client', ...this.#client, channels: event.channels } as GatewayNote);
@@ -196,10 +196,4 @@ export class ImportRun {
         await sleep(retryMs * 2 ** tries);
       }
   }
-}
-
-function securityOf(selectedProtocol: number): 'rdp' | 'tls' | 'nla' | 'rdstls' {
-  if (selectedProtocol === Protocol.rdp) return 'rdp';
-  if (selectedProtocol === Protocol.ssl) return 'tls';
-  return selectedProtocol === Protocol.rdstls ? 'rdstls' : 'nla';
 }

@@ -131,6 +131,8 @@ export function noteText(note: GatewayNote): string {
       return `target’s certificate ${note.valid ? 'valid' : 'not valid'} (${note.check.replaceAll('_', ' ')})${note.tls ? `, ${note.tls}` : ''}${note.problem ? `: ${note.problem}` : ''}`;
     case 'client_logon':
       return `logged on to the gateway as ${note.user}${note.workstation ? ` from ${note.workstation}` : ''} (network level authentication)`;
+    case 'target_logon':
+      return `logged on to the target as ${note.user} (NTLM, CredSSP ${note.credsspVersion})`;
     case 'downgrade':
       return `downgrade: ${note.what}`;
     case 'joined':

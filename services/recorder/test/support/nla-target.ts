@@ -1,0 +1,123 @@
+/** A target of ours that demands network level authentication, over real TLS, and refuses as it is told to. */
+import { randomBytes } from 'node:crypto';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import type { TestContext } from 'node:test';
+import { createSecureContext, TLSSocket } from 'node:tls';
+import { makeCertificate } from '@lucid-sessions/desktop';
+import { Protocol, tsRequest, x224ConnectionConfirm, x224Frame } from '@lucid-sessions/rdp';
+import { CredSspServer, type CredSspServerEvent, ntHashOf, subjectPublicKeyOf } from '@lucid-sessions/rdp/auth';
+import { encode } from '@lucid-sessions/wire';
+
+export interface NlaTargetOptions {
+  /** What it chooses: HYBRID unless told otherwise. */
+  selected?: number;
+  password?: string;
+  minimumVersion?: number;
+  /** Says this in place of its answer to AUTHENTICATE. */
+  refuseWith?: number;
+  /** Closes in place of it. */
+  closes?: boolean;
+  /** EARLY_USER_AUTH_RESULT, with HYBRID_EX. */
+  result?: number;
+  /** Says this behind the credentials. */
+  lateRefusal?: number;
+  /** Proves another public key than that of its certificate. */
+  otherKey?: boolean;
+  /** What becomes of its messages. */
+  spoil?: (bytes: Uint8Array) => Uint8Array;
+}
+
+export interface NlaTarget {
+  port: number;
+  certificateSha256: string;
+  /** What clients claimed and did. */
+  events: CredSspServerEvent[];
+  /** What came in TLS, of all connections. */
+  received: Buffer[];
+  /** Protocols that were asked for. */
+  requested: number[];
+}
+
+export async function startNlaTarget(t: TestContext, options: NlaTargetOptions = {}): Promise<NlaTarget> {
+  const { key, cert, sha256 } = await makeCertificate();
+  const der = Uint8Array.from(Buffer.from(cert.replace(/-----[^-]+-----|\s/g, ''), 'base64'));
+  const secureContext = createSecureContext({ key, cert });
+  const target: NlaTarget = { port: 0, certificateSha256: sha256, events: [], received: [], requested: [] };
+  const open = new Set<Socket>();
+  const server = createServer({ noDelay: true }, (socket) => {
+    open.add(socket.on('error', () => {}).on('close', () => open.delete(socket)));
+    socket.once('data', (request: Buffer) => {
+      target.requested.push(request.readUInt32LE(request.length - 4));
+      const selectedProtocol = options.selected ?? Protocol.hybrid;
+      socket.write(confirm(selectedProtocol));
+      const tls = new TLSSocket(socket, { isServer: true, secureContext }).on('error', () => {});
+      if (selectedProtocol !== Protocol.ssl) new Logon(tls, der, options, target);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    for (const socket of open) socket.destroy();
+    server.close();
+  });
+  target.port = (server.address() as AddressInfo).port;
+  return target;
+}
+
+const confirm = (selectedProtocol: number): Uint8Array =>
+  x224Frame(x224ConnectionConfirm, {
+    destinationReference: 0,
+    sourceReference: 0x1234,
+    classOption: 0,
+    negotiation: { kind: 'response', flags: 0, selectedProtocol },
+  });
+
+class Logon {
+  readonly #tls: TLSSocket;
+  readonly #options: NlaTargetOptions;
+  readonly #target: NlaTarget;
+  readonly #server: CredSspServer;
+
+  constructor(tls: TLSSocket, certificateDer: Uint8Array, options: NlaTargetOptions, target: NlaTarget) {
+    this.#tls = tls;
+    this.#options = options;
+    this.#target = target;
+    const publicKey = subjectPublicKeyOf(certificateDer);
+    this.#server = new CredSspServer({
+      publicKey: options.otherKey ? publicKey.with(20, publicKey[20]! ^ 1) : publicKey,
+      name: 'TARGET',
+      // It says its own result.
+      earlyAuthorization: false,
+      minimumVersion: options.minimumVersion ?? 2,
+      platform: { randomBytes: (length) => randomBytes(length), nowMs: Date.now },
+    });
+    tls.on('data', (bytes: Buffer) => {
+      target.received.push(Buffer.from(bytes));
+      if (this.#server.state !== 'done') this.#run(this.#server.step(bytes));
+    });
+  }
+
+  #run({ output, events }: { output: Uint8Array; events: CredSspServerEvent[] }): void {
+    if (output.length > 0) this.#tls.write(this.#options.spoil?.(output) ?? output);
+    for (const event of events) {
+      this.#target.events.push(event);
+      this.#on(event);
+    }
+  }
+
+  #on(event: CredSspServerEvent): void {
+    const { refuseWith, closes, result, lateRefusal, password = 'correct horse' } = this.#options;
+    if (event.kind === 'ended') this.#tls.end();
+    if (event.kind === 'account') {
+      if (closes) this.#tls.destroy();
+      else if (refuseWith !== undefined) this.#say(refuseWith);
+      else this.#run(this.#server.account(ntHashOf(password)));
+    }
+    if (event.kind !== 'authenticated') return;
+    if (result !== undefined) this.#tls.write(Buffer.from(Uint32Array.of(result).buffer));
+    if (lateRefusal !== undefined) this.#say(lateRefusal);
+  }
+
+  #say(errorCode: number): void {
+    this.#tls.end(encode(tsRequest, { version: 6, errorCode }));
+  }
+}
