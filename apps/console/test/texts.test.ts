@@ -218,11 +218,14 @@ test('the form gives the request, without what was left empty', () => {
     retention_days: '7',
     persistence: 'strict',
     graphics: 'classic',
+    clipboard: 'out',
+    clipboard_files: '',
+    no_drives: 'on',
   }))
     data.set(name, value);
   assert.deepEqual(JSON.parse(JSON.stringify(readForm(data))), {
     name: 'Patch night',
-    rdp_config: { host: 'srv', port: 3390, ignore_cert: false },
+    rdp_config: { host: 'srv', port: 3390, ignore_cert: false, channels: { clipboard: 'out', drives: false } },
     recording_config: { persistence: 'strict', graphics: 'classic' },
     storage_config: { retention_days: 7 },
     metadata: { tags: ['a', 'b'] },
@@ -260,6 +263,7 @@ describe('verdicts', () => {
       merkle_root: null,
       pauses_count: 0,
       downgrades: [],
+      policy: [],
       part: null,
       imported: null,
       not_before_us: null,

@@ -1,7 +1,16 @@
 /** The models of the REST contract, as stored: snake_case, bounds inclusive. Passwords have no field here. */
 import type { CompressionName } from '@lucid-sessions/recording';
 import { z } from 'zod';
-import { retentionDaysMax, unreplayable } from './recording-limits.ts';
+import {
+  type ChannelRules,
+  type ChannelSwitch,
+  channelPattern,
+  channelPatternsMax,
+  channelSwitches,
+  clipboardWays,
+  retentionDaysMax,
+  unreplayable,
+} from './recording-limits.ts';
 import type { CredentialSource } from './target-credentials.ts';
 
 /** `us`: µs since 1970. */
@@ -39,6 +48,18 @@ export const sessionStatuses = [
 ] as const;
 export type SessionStatus = (typeof sessionStatuses)[number];
 
+const channelNames = z.array(z.string().regex(channelPattern, 'must be names, * for anything')).max(channelPatternsMax);
+const switched = Object.fromEntries(channelSwitches.map((name) => [name, z.boolean().optional()])) as {
+  [N in ChannelSwitch]: z.ZodOptional<z.ZodBoolean>;
+};
+export const channelRulesSchema = z.strictObject({
+  clipboard: z.enum(clipboardWays).optional().describe('in: what the client copied may be pasted in the session.'),
+  clipboard_files: z.enum(clipboardWays).optional(),
+  ...switched,
+  allow: channelNames.optional(),
+  deny: channelNames.optional(),
+}) satisfies z.ZodType<ChannelRules>;
+
 export const rdpConfigSchema = z.strictObject({
   host: z
     .string()
@@ -71,6 +92,8 @@ export const rdpConfigSchema = z.strictObject({
     .max(1000)
     .regex(/^\P{Cc}*$/u, 'must be one line')
     .optional(),
+  /** + What may cross beside screen and input. What is absent is as the installation says; what is refused is a recorded fact. */
+  channels: channelRulesSchema.optional(),
 });
 export type RdpConfig = z.infer<typeof rdpConfigSchema>;
 

@@ -9,7 +9,7 @@
 import type { CompressionName } from '@lucid-sessions/recording';
 import type { IssuedCredential, LogonAccount, LogonTry } from './gateway-credential.ts';
 import type { RecordingConfig, SessionDocument, SessionStatus } from './models.ts';
-import type { Unreplayable } from './recording-limits.ts';
+import type { ChannelRules, Unreplayable } from './recording-limits.ts';
 import type { NewTargetCredentials, TargetCredentials } from './target-credentials.ts';
 
 export type HexHash = string;
@@ -31,6 +31,7 @@ export type Route =
       legacyTls?: boolean;
       leaveIn?: readonly Unreplayable[];
       bulkCompression?: boolean;
+      channels?: ChannelRules;
       retentionDays?: number | null;
     };
 
@@ -70,6 +71,8 @@ export interface SessionTicket {
     bulkCompression?: boolean;
     /** Said before RDP begins, [MS-RDPEPS]. */
     preconnection?: { id: number; blob: string | null };
+    /** What may cross beside screen and input; everything when absent. */
+    channels?: ChannelRules;
   };
   /** Who logs on to the target. `injected`: ask `targetCredentials`; `client`: what the client sends; `none`: nobody has said. */
   credentials: 'none' | 'injected' | 'client';
@@ -236,6 +239,8 @@ export type RecordingFact =
       credsspVersion: number;
     }
   | { kind: 'downgrade'; atUs: number; what: string }
+  /** What the policy of channels refused, so often more; 0: what is in force. */
+  | { kind: 'policy'; atUs: number; what: string; count: number }
   | { kind: 'pause'; fromUs: number; toUs: number | null }
   | { kind: 'gap'; fromUs: number; toUs: number | null; reason: string; framesLost: number }
   | { kind: 'clock_step'; atUs: number; stepUs: number };

@@ -4,5 +4,52 @@
 export const unreplayable = ['graphics', 'bitmap_cache', 'udp', 'video'] as const;
 export type Unreplayable = (typeof unreplayable)[number];
 
+/** Which way the clipboard works; `in` is from the client into the session. */
+export const clipboardWays = ['both', 'in', 'out', 'off'] as const;
+export type ClipboardWay = (typeof clipboardWays)[number];
+
+/** What a policy of channels switches off; `others` are channels whose use nobody knows. */
+export const channelSwitches = [
+  'drives',
+  'printers',
+  'ports',
+  'smart_cards',
+  'audio',
+  'microphone',
+  'camera',
+  'usb',
+  'location',
+  'others',
+] as const;
+export type ChannelSwitch = (typeof channelSwitches)[number];
+
+/** Names of channels, `*` for anything in them. */
+export const channelPattern = /^[A-Za-z0-9_.:*-]{1,128}$/;
+export const channelPatternsMax = 32;
+
+/** What may cross between client and target beside screen and input. What is absent is as the installation says, allowed if it says nothing. */
+export interface ChannelRules {
+  clipboard?: ClipboardWay | undefined;
+  /** Files on the clipboard, apart from what else is copied. */
+  clipboard_files?: ClipboardWay | undefined;
+  /** Exceptions from `others`. */
+  allow?: string[] | undefined;
+  /** Refused whatever the rest says. */
+  deny?: string[] | undefined;
+}
+export interface ChannelRules extends Partial<Record<ChannelSwitch, boolean | undefined>> {}
+
+/** As `RDP_CHANNELS` and `--channels` take it; empty where nothing is ruled. */
+export function channelRulesText(rules: ChannelRules): string {
+  const ways = (['clipboard', 'clipboard_files'] as const).flatMap((name) =>
+    rules[name] === undefined ? [] : [`${name}:${rules[name]}`],
+  );
+  const switched = channelSwitches.flatMap((name) =>
+    rules[name] === undefined ? [] : [`${name}:${rules[name] ? 'on' : 'off'}`],
+  );
+  const names = (['allow', 'deny'] as const).flatMap((name) => (rules[name] ?? []).map((each) => `${name}:${each}`));
+  return [...ways, ...switched, ...names].join(' ');
+}
+
 /** A hundred years. */
 export const retentionDaysMax = 36_500;

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import type { SessionDocument } from './models.ts';
 import {
+  channelRulesSchema,
   chunkIndexMax,
   compressionSchema,
   sessionIdSchema,
@@ -116,6 +117,7 @@ export const recordingFact: z.ZodType<RecordingFact> = z.discriminatedUnion('kin
     credsspVersion: count,
   }),
   z.object({ kind: z.literal('downgrade'), atUs: amount, what: text }),
+  z.object({ kind: z.literal('policy'), atUs: amount, what: text, count }),
   z.object({ kind: z.literal('pause'), fromUs: amount, toUs: amount.nullable() }),
   z.object({ kind: z.literal('gap'), fromUs: amount, toUs: amount.nullable(), reason: text, framesLost: amount }),
   z.object({ kind: z.literal('clock_step'), atUs: amount, stepUs: amount }),
@@ -133,6 +135,7 @@ export const route: z.ZodType<Route> = z.discriminatedUnion('kind', [
     legacyTls: z.boolean().exactOptional(),
     leaveIn: z.array(z.enum(unreplayable)).readonly().exactOptional(),
     bulkCompression: z.boolean().exactOptional(),
+    channels: channelRulesSchema.exactOptional(),
     retentionDays: z.int().nullable().exactOptional(),
   }),
 ]);

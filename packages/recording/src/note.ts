@@ -39,6 +39,8 @@ export type GatewayNote =
   | { type: 'downgrade'; what: string }
   /** The client was held: the ids by which it and the target know the same user and channels. Frames have the target's. */
   | { type: 'joined'; client: MappedIds; target: MappedIds }
+  /** The policy of channels is in force, or refused this for the first time. */
+  | { type: 'policy'; what: string }
   | { type: 'pause'; atUs: number }
   | { type: 'resume'; atUs: number }
   | { type: 'gap'; fromUs: number; toUs: number; reason: string; framesLost: number }
@@ -113,6 +115,7 @@ const shapes: Record<GatewayNote['type'], Record<string, Check>> = {
   target_logon: { user: text, method: oneOf('ntlm'), envelope: oneOf('raw', 'spnego'), credsspVersion: whole },
   downgrade: { what: text },
   joined: { client: mappedIds, target: mappedIds },
+  policy: { what: text },
   pause: { atUs: whole },
   resume: { atUs: whole },
   gap: { fromUs: whole, toUs: whole, reason: text, framesLost: whole },

@@ -33,6 +33,8 @@ export interface ChannelIds {
   dynamicChannelId: number;
   /** Which of the server's chunks there must be seen whole: none, those that open a channel, or all while one is being opened. */
   creates: 'pass' | 'seen' | 'under way';
+  /** Under a policy: the channels of which everything passes as it comes; of all others every PDU is seen whole. */
+  open: ReadonlySet<number> | null;
   /** Channel of auto-detection and multitransport, 0 where there is none. */
   messageChannelId: number;
   /** The static channels the server gave ids to. */
@@ -82,15 +84,21 @@ export function classify(
   else if (into.channelId === ids.ioChannelId) classifyShare(bytes, dataAt, at + length - dataAt, from, into);
   else if (into.channelId === ids.messageChannelId)
     into.hold = from === 'server' && (u16le(bytes, dataAt) & SecurityFlag.transportReq) !== 0;
-  else if (from === 'client')
+  else if (ids.open !== null && !ids.open.has(into.channelId)) {
+    into.hold = true;
+    into.update = from === 'server' && endsDynamicMessage(bytes, dataAt, into.channelId, ids);
+  } else if (from === 'client')
     // What is compressed must be followed; the dynamic channels hold the graphics pipeline.
     into.hold = into.channelId === ids.dynamicChannelId || ((bytes[dataAt + 6] ?? 0) & CHUNK_COMPRESSION) !== 0;
   else if (into.channelId === ids.dynamicChannelId) {
-    // CHANNEL_FLAG_LAST of the channel PDU header: one message of a dynamic channel is complete.
-    into.update = ((bytes[dataAt + 4] ?? 0) & 2) !== 0;
+    into.update = endsDynamicMessage(bytes, dataAt, into.channelId, ids);
     into.hold = ids.creates === 'under way' || (ids.creates === 'seen' && opensChannel(bytes, dataAt, end));
   }
 }
+
+/** CHANNEL_FLAG_LAST of the channel PDU header: one message of a dynamic channel is complete. */
+const endsDynamicMessage = (bytes: Uint8Array, dataAt: number, channelId: number, ids: ChannelIds): boolean =>
+  channelId === ids.dynamicChannelId && ((bytes[dataAt + 4] ?? 0) & 2) !== 0;
 
 /** The first chunk of a Create Request. */
 const opensChannel = (bytes: Uint8Array, at: number, end: number): boolean =>

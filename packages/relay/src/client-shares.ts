@@ -1,7 +1,13 @@
 /** Share PDUs of a client without what replay can't show: of Confirm Active parts, of Persistent Key Lists all. */
 import { PduType, PduType2, SHARE_CONTROL_HEADER_BYTES, shareControlPdu } from '@lucid-sessions/rdp';
 import { DecodeError, joinBytes, Reader } from '@lucid-sessions/wire';
-import { changeSets, clearPersistentCache, clearUndrawable, type Undrawable } from './confirm-active.ts';
+import {
+  changeSets,
+  clearChannelCompression,
+  clearPersistentCache,
+  clearUndrawable,
+  type Undrawable,
+} from './confirm-active.ts';
 import type { Downgrade } from './downgrades.ts';
 
 /** pduType2, behind share control header and share id, pad, stream id and length. */
@@ -12,6 +18,8 @@ export interface ClientSharesPolicy {
   leavesCache: boolean;
   /** What the server may draw with; null: all of it stays. */
   undrawable: Undrawable | null;
+  /** The server may compress what it sends on static channels. */
+  compressesChannels: boolean;
   tell: (what: Downgrade) => void;
 }
 
@@ -19,7 +27,8 @@ export interface ClientSharesPolicy {
  * For MCS data of a client on the I/O channel: what stays of it, the data itself where nothing had to change. What can't be read is
  * passed on as it is: without keys the server can't use any.
  */
-export function clientShares(data: Uint8Array, { leavesCache, undrawable, tell }: ClientSharesPolicy): Uint8Array {
+export function clientShares(data: Uint8Array, policy: ClientSharesPolicy): Uint8Array {
+  const { leavesCache, undrawable, compressesChannels, tell } = policy;
   const copy = new Uint8Array(data);
   const kept: Uint8Array[] = [];
   let changed = false;
@@ -38,6 +47,7 @@ export function clientShares(data: Uint8Array, { leavesCache, undrawable, tell }
     if (typeOf(share) !== PduType.confirmActive) continue;
     if (!leavesCache) change(changeSets(share, clearPersistentCache), 'bitmap_cache');
     if (undrawable !== null) change(changeSets(share, clearUndrawable(undrawable)), 'drawing');
+    if (!compressesChannels) change(changeSets(share, clearChannelCompression), 'channelsCompressed');
   }
   return changed ? joinBytes([...kept, copy.subarray(at)]) : data;
 }

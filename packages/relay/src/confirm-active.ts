@@ -50,6 +50,16 @@ export const clearPersistentCache: SetChange = (type, set) => {
   return true;
 };
 
+/** VCCAPS_COMPR_SC of TS_VIRTUALCHANNEL_CAPABILITYSET, [MS-RDPBCGR] 2.2.7.1.10. */
+const COMPRESSES_TO_CLIENT = 0x0000_0001;
+
+/** What the server sends on static channels is not compressed. */
+export const clearChannelCompression: SetChange = (type, set) => {
+  if (type !== CapabilitySetType.virtualChannel || ((set[4] ?? 0) & COMPRESSES_TO_CLIENT) === 0) return false;
+  set[4]! &= ~COMPRESSES_TO_CLIENT;
+  return true;
+};
+
 /** What a server says it can draw with and replay can't. */
 export interface Undrawable {
   nineGrid: boolean;

@@ -1,6 +1,5 @@
 /** What the two peers have agreed on so far, and what the gateway does with each PDU it sees whole. */
 import {
-  ChannelFlag,
   ClientEarlyCapability,
   channelKind,
   clientInfoSecrets,
@@ -20,6 +19,7 @@ import {
 } from '@lucid-sessions/rdp';
 import { frameFlags } from '@lucid-sessions/recording';
 import { attempt, decode, encode, joinBytes } from '@lucid-sessions/wire';
+import { Answers } from './answers.ts';
 import type { ChannelIds } from './classify.ts';
 import { ClientChannels } from './client-channels.ts';
 import { clientShares, hasKeyList } from './client-shares.ts';
@@ -35,6 +35,9 @@ import {
   multitransportRequest,
   withoutMultitransport,
 } from './multitransport.ts';
+import { ChannelGates } from './policy/channel-gates.ts';
+import { type ChannelPolicy, refusesNothing } from './policy/channel-policy.ts';
+import type { ChunksPassed } from './policy/message-gate.ts';
 import { logonName, type PutInLogon, putInLogon } from './put-in-logon.ts';
 import {
   classicCapabilities,
@@ -68,6 +71,8 @@ export interface RelayPolicy {
   logon?: PutInLogon | null;
   /** False: the server is not told that it may compress. The graphics pipeline, which has its own, stays as it is. */
   bulkCompression?: boolean;
+  /** What may cross beside screen and input; everything when absent. */
+  channels?: ChannelPolicy | undefined;
 }
 
 /** TPKT and X.224 Data: what stays of a PDU of which nothing may be recorded. */
@@ -75,9 +80,8 @@ const HEADERS_BYTES = 7;
 /** Offset of the info packet's flags in the data of a Client Info PDU, behind security header and code page. */
 const INFO_FLAGS_OFFSET = 8;
 
-/** Answers that wait for the end of a PDU of the client: a server asks once or twice. */
-const ANSWERS_MAX = 16;
 const nothing: readonly Uint8Array[] = [];
+const noRefusals: ReadonlyMap<string, number> = new Map();
 
 /** Secrets are counted, never told. */
 export interface SecretCounters {
@@ -113,9 +117,9 @@ export class Conversation {
   /** Where what the present PDU makes known goes. */
   #events: RelayEvent[] = [];
   readonly #creates = new ServerCreates();
-  /** The client is inside a message of drdynvc: nothing of the gateway's may stand between its chunks. */
-  #insideMessage = false;
-  #answers: { channelId: number; data: Uint8Array }[] = [];
+  readonly #answers = new Answers();
+  /** null: no policy, and every channel passes as it comes. */
+  readonly #gates: ChannelGates | null;
 
   constructor(
     policy: RelayPolicy,
@@ -134,9 +138,33 @@ export class Conversation {
       nameOf: (id) => tap.watch.dynamicName(id),
       tell: (what) => this.#tell(what),
     });
+    const { channels } = policy;
+    this.#gates = channels === undefined || refusesNothing(channels) ? null : this.#gatesOf(channels);
+  }
+
+  #gatesOf(policy: ChannelPolicy): ChannelGates {
+    return new ChannelGates({
+      policy,
+      tell: (what) => this.#events.push({ kind: 'policy', what, count: 1 }),
+      refusesOtherwise: (name) => this.#refusesVideo(name),
+      answer: (to, channelId, chunk) => this.#answer(to, channelId, chunk),
+    });
+  }
+
+  #refusesVideo(name: string): boolean {
+    const isRefused = !this.#leaves('video') && channelKind(name).class === 'video';
+    if (isRefused) this.#tell('video');
+    return isRefused;
+  }
+
+  /** What the policy of channels refused until now, and how often. */
+  get refusals(): ReadonlyMap<string, number> {
+    return this.#gates?.refusals ?? noRefusals;
   }
 
   #leaves(what: Unreplayable): boolean {
+    // What crosses by UDP is under no policy.
+    if (what === 'udp' && this.#gates !== null) return false;
     return this.#policy.leaveIn?.includes(what) === true;
   }
 
@@ -202,11 +230,29 @@ export class Conversation {
   }
 
   /** Passed on, and recorded so that only who may see inputs sees it: a secret may be in it. */
-  #unread(direction: 0 | 1, channelId: number, pdu: Uint8Array, timeUs: number, keptBytes = HEADERS_BYTES): Uint8Array {
+  #unread(
+    direction: 0 | 1,
+    channelId: number,
+    pdu: Uint8Array,
+    timeUs: number,
+    keptBytes = HEADERS_BYTES,
+  ): Uint8Array | null {
     this.#counters.unread += 1;
+    if (this.#gates !== null && channelId !== this.channelIds.ioChannelId)
+      return this.#refuseUnread(direction, channelId, pdu, timeUs);
     if (direction === 0 && !this.#clientInfoPassed) this.#blanked(0, channelId, blankWhole(pdu, keptBytes), timeUs);
     else this.#tap.frame(0, direction | frameFlags.inputs, channelId, pdu, timeUs);
     return pdu;
+  }
+
+  /** A channel under a policy may be in it, and a peer that reads it. */
+  #refuseUnread(direction: 0 | 1, channelId: number, pdu: Uint8Array, timeUs: number): null {
+    const flags = direction | frameFlags.receivedOnly;
+    if (direction === 0 && !this.#clientInfoPassed)
+      this.#blanked(flags, channelId, blankWhole(pdu, HEADERS_BYTES), timeUs);
+    else this.#tap.frame(0, flags | frameFlags.inputs, channelId, pdu, timeUs);
+    this.#gates?.unread('the connection');
+    return null;
   }
 
   /** Records what was received and what is delivered: one frame when they are the same, two when not. */
@@ -280,38 +326,56 @@ export class Conversation {
       const keeping = this.#policy.keep?.[what] ?? 'full';
       if (keeping !== 'full') events.push({ kind: 'downgrade', what: `${what} not kept in the recording: ${keeping}` });
     }
+    if (this.#gates !== null) events.push({ kind: 'policy', what: this.#gates.inForce(), count: 0 });
+    const channelsChanged = this.#gates?.rename(request) === true;
     const selectedChanged = setSelectedProtocol(request, this.#policy.selectedProtocol);
     const graphicsChanged = this.#policy.graphics === 'classic' && withoutGraphicsPipeline(request);
     if (graphicsChanged) this.#tell('graphicsPipeline');
     const udpChanged = !this.#leaves('udp') && withoutMultitransport(request);
     if (udpChanged) this.#tell('udp');
-    if (!selectedChanged && !graphicsChanged && !udpChanged) return pdu;
+    if (!selectedChanged && !graphicsChanged && !udpChanged && !channelsChanged) return pdu;
     return wrapMcsBytes(encode(mcsConnectInitial, { ...connect, userData: encode(conferenceCreateRequest, request) }));
   }
 
   /** Static and dynamic channels: most of what comes here passes as it came. */
   #clientChannelPdu(pdu: Uint8Array, seen: SeenData, timeUs: number): Uint8Array | null {
-    const { channelId, data, initiator, priority } = seen;
-    const leavesAll = this.#leaves('graphics') && this.#leaves('bitmap_cache');
-    const isFollowed = !leavesAll && channelId !== this.channelIds.messageChannelId && seen.trailing === 0;
-    const isDynamic = channelId === this.channelIds.dynamicChannelId;
-    const chunks = isFollowed ? this.#clientChannels.chunk(data, isDynamic) : null;
-    if (isDynamic) this.#noteChunk(chunks === null ? data : chunks.at(-1));
-    if (chunks === null) {
-      this.#record(0, channelId, pdu, pdu, timeUs);
-      return pdu;
-    }
-    this.#record(0, channelId, pdu, null, timeUs);
-    if (chunks.length === 0) return null;
-    const pdus = chunks.map((chunk) =>
-      wrapMcs({ kind: 'sendDataRequest', initiator, channelId, priority, data: chunk }),
-    );
-    for (const each of pdus) this.#tap.frame(0, frameFlags.deliveredOnly, channelId, each, timeUs);
-    return joinBytes(pdus);
+    const { channelId, data } = seen;
+    const { messageChannelId, dynamicChannelId } = this.channelIds;
+    const leavesAll = this.#leaves('graphics') && this.#leaves('bitmap_cache') && this.#gates === null;
+    const isFollowed = !leavesAll && channelId !== messageChannelId && seen.trailing === 0;
+    const chunks = isFollowed ? this.#clientChannels.chunk(data, channelId === dynamicChannelId) : null;
+    return this.#passChunks('client', pdu, seen, this.#judged('client', seen, chunks), timeUs);
   }
 
-  #noteChunk(delivered: Uint8Array | undefined): void {
-    if (delivered !== undefined) this.#insideMessage = ((delivered[4] ?? ChannelFlag.last) & ChannelFlag.last) === 0;
+  /** What of the chunks the policy lets through. */
+  #judged(from: RelaySide, { channelId, data, trailing }: SeenData, chunks: ChunksPassed): ChunksPassed {
+    const gates = this.#gates;
+    if (gates === null || channelId === this.channelIds.messageChannelId || gates.open.has(channelId)) return chunks;
+    if (trailing > 0) {
+      gates.unread('the connection');
+      return nothing;
+    }
+    if (chunks === null) return gates.chunk(from, channelId, data);
+    return chunks.flatMap((chunk) => gates.chunk(from, channelId, chunk) ?? [chunk]);
+  }
+
+  #passChunks(
+    from: RelaySide,
+    pdu: Uint8Array,
+    seen: SeenData,
+    chunks: ChunksPassed,
+    timeUs: number,
+  ): Uint8Array | null {
+    const { channelId, initiator, priority, data } = seen;
+    const direction = from === 'client' ? 0 : 1;
+    this.#answers.delivered(from === 'client' ? 'server' : 'client', channelId, chunks === null ? data : chunks.at(-1));
+    this.#record(direction, channelId, pdu, chunks === null ? pdu : null, timeUs);
+    if (chunks === null) return pdu;
+    if (chunks.length === 0) return null;
+    const kind = from === 'client' ? 'sendDataRequest' : 'sendDataIndication';
+    const pdus = chunks.map((chunk) => wrapMcs({ kind, initiator, channelId, priority, data: chunk }));
+    for (const each of pdus) this.#tap.frame(0, direction | frameFlags.deliveredOnly, channelId, each, timeUs);
+    return joinBytes(pdus);
   }
 
   #clientIoPdu(pdu: Uint8Array, seen: SeenData, timeUs: number, events: RelayEvent[]): Uint8Array | null {
@@ -329,6 +393,7 @@ export class Conversation {
     const kept = clientShares(seen.data, {
       leavesCache: this.#leaves('bitmap_cache'),
       undrawable: this.#leaves('graphics') ? null : this.#undrawable,
+      compressesChannels: this.#gates === null,
       tell: (what) => this.#tell(what),
     });
     if (kept.length === 0) return null;
@@ -339,7 +404,7 @@ export class Conversation {
   }
 
   /** Known by its place: its security header is whatever the client's memory held ([MS-RDPBCGR] 2.2.8.1.1.2.1). */
-  #clientInfo(pdu: Uint8Array, seen: SeenData, timeUs: number, events: RelayEvent[]): Uint8Array {
+  #clientInfo(pdu: Uint8Array, seen: SeenData, timeUs: number, events: RelayEvent[]): Uint8Array | null {
     const { channelId, data, initiator, priority } = seen;
     const start = offsetIn(pdu, data);
     const info = seen.trailing === 0 ? clientInfoSecrets(data) : null;
@@ -421,6 +486,10 @@ export class Conversation {
         }
         if (seen.channelId === this.channelIds.ioChannelId) return this.#serverIoPdu(pdu, seen, timeUs, events);
         if (this.#mayUseRdp61) this.follow(pdu);
+        if (this.#gates !== null) {
+          this.#serverInitiator = seen.initiator;
+          return this.#passChunks('server', pdu, seen, this.#judged('server', seen, null), timeUs);
+        }
         if (this.#opensChannels(seen)) return this.#serverDynamicPdu(pdu, seen, timeUs);
         this.#record(1, seen.channelId, pdu, pdu, timeUs);
         return pdu;
@@ -444,15 +513,19 @@ export class Conversation {
     this.#record(1, channelId, pdu, passed === null ? pdu : null, timeUs);
     if (answer !== null) {
       this.#tell('video');
-      this.#answer(channelId, answer);
+      this.#answer('server', channelId, answer);
     }
     if (passed === null) return pdu;
     for (const each of passed) this.#tap.frame(0, 1 | frameFlags.deliveredOnly, channelId, each, timeUs);
     return passed.length === 0 ? null : joinBytes(passed);
   }
 
-  #answer(channelId: number, data: Uint8Array): void {
-    if (this.#clientInitiator !== 0 && this.#answers.length < ANSWERS_MAX) this.#answers.push({ channelId, data });
+  #answer(to: RelaySide, channelId: number, data: Uint8Array): void {
+    if (this.#initiatorTo(to) !== 0) this.#answers.add(to, channelId, data);
+  }
+
+  #initiatorTo(to: RelaySide): number {
+    return to === 'server' ? this.#clientInitiator : this.#serverInitiator;
   }
 
   #connectResponse(pdu: Uint8Array, mcs: Uint8Array, events: RelayEvent[]): Uint8Array {
@@ -502,33 +575,33 @@ export class Conversation {
     }
     this.#tell('udp');
     this.#blanked(1 | frameFlags.receivedOnly, channelId, blanked, timeUs);
-    if (requestId !== null) this.#answer(channelId, multitransportRefusal(requestId));
+    if (requestId !== null) this.#answer('server', channelId, multitransportRefusal(requestId));
     return null;
   }
 
-  /** What the gateway says to the server by itself, recorded as delivered only: to be sent between two PDUs of the client. */
-  takeAnswers(timeUs: number): readonly Uint8Array[] {
-    if (this.#answers.length === 0) return nothing;
-    const initiator = this.#clientInitiator;
-    const waits = ({ channelId }: { channelId: number }): boolean =>
-      this.#insideMessage && channelId === this.channelIds.dynamicChannelId;
-    const ready = this.#answers.filter((answer) => !waits(answer));
-    this.#answers = this.#answers.filter(waits);
+  /** What the gateway says to a peer by itself, recorded as delivered only: to be sent between two PDUs of the other. */
+  takeAnswers(to: RelaySide, timeUs: number): readonly Uint8Array[] {
+    const ready = this.#answers.take(to);
+    if (ready.length === 0) return nothing;
+    const kind = to === 'server' ? 'sendDataRequest' : 'sendDataIndication';
+    const flags = frameFlags.deliveredOnly | (to === 'server' ? 0 : 1);
+    const initiator = this.#initiatorTo(to);
     return ready.map(({ channelId, data }) => {
-      const pdu = wrapMcs({ kind: 'sendDataRequest', initiator, channelId, priority: MCS_PRIORITY_HIGH_WHOLE, data });
-      this.#tap.frame(0, frameFlags.deliveredOnly, channelId, pdu, timeUs);
+      const pdu = wrapMcs({ kind, initiator, channelId, priority: MCS_PRIORITY_HIGH_WHOLE, data });
+      this.#tap.frame(0, flags, channelId, pdu, timeUs);
       return pdu;
     });
   }
 
   #nameChannels(ioChannelId: number, channelIds: number[], events: RelayEvent[]): void {
     this.channelIds.ioChannelId = ioChannelId;
-    const channels = this.#requestedChannels
-      .map((name, i) => ({ channelId: channelIds[i] ?? 0, name }))
-      .filter(({ channelId }) => channelId !== 0);
+    const places = this.#requestedChannels.map((name, i) => ({ channelId: channelIds[i] ?? 0, name }));
+    const channels = places.filter(({ channelId }) => channelId !== 0);
+    this.#gates?.named(places);
+    this.channelIds.open = this.#gates?.open ?? null;
     const idOf = (wanted: string): number => channels.find(({ name }) => name.toLowerCase() === wanted)?.channelId ?? 0;
     this.channelIds.dynamicChannelId = idOf('drdynvc');
-    if (!this.#leaves('video')) this.channelIds.creates = 'seen';
+    if (!this.#leaves('video') && this.#gates === null) this.channelIds.creates = 'seen';
     for (const { channelId, name } of channels) {
       this.channelIds.channels.set(channelId, { name, kind: channelKind(name) });
       this.#tap.watch.named(name);

@@ -27,6 +27,8 @@ export type RelayEvent =
   | { kind: 'disconnect'; from: RelaySide; reason: number }
   /** The gateway changed what the peers negotiate. */
   | { kind: 'downgrade'; what: string }
+  /** The policy of channels refused something for the first time; `count` 0: it is in force. */
+  | { kind: 'policy'; what: string; count: number }
   /** The server sends the client elsewhere, past the gateway: not forwarded. */
   | { kind: 'redirection'; target: string }
   /** The closing PDUs asked for by `end` are in `forward`: nothing may follow them to the client. */

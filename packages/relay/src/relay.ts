@@ -17,6 +17,8 @@ export interface RelayStep {
   forward: Uint8Array[];
   /** For the server, from the gateway itself: in order behind what was passed on to it until now. */
   toServer: readonly Uint8Array[];
+  /** For the client, the same: between two PDUs of the server. */
+  toClient: readonly Uint8Array[];
   events: RelayEvent[];
 }
 
@@ -85,6 +87,7 @@ export class Relay {
       messageChannelId: 0,
       dynamicChannelId: 0,
       creates: 'pass',
+      open: null,
       channels: new Map(),
     };
     this.#tap = new ContentTap(tap, ids, policy.keep ?? { input: 'full', clipboard: 'full' }, (what) => {
@@ -98,6 +101,11 @@ export class Relay {
     return this.#tap.watch.classes;
   }
 
+  /** What the policy of channels refused, and how often. Bounded. */
+  get refusals(): ReadonlyMap<string, number> {
+    return this.#conversation.refusals;
+  }
+
   /** PDUs of the client on channels nobody knows the use of, by name: kept like what people type. Bounded. */
   get unknownChannels(): ReadonlyMap<string, number> {
     return this.#tap.watch.unknown;
@@ -108,14 +116,16 @@ export class Relay {
    * recorded until then stays recorded.
    */
   step(from: RelaySide, bytes: Uint8Array, timeUs: number): RelayStep {
-    const step: RelayStep = { forward: [], toServer: [], events: [] };
+    const step: RelayStep = { forward: [], toServer: [], toClient: [], events: [] };
     // The client is being told goodbye: what the server still says reaches nobody.
     if (this.#ended && from === 'server') return step;
     this.counters.bytes += bytes.length;
     try {
       this.#run(from === 'client' ? this.#client : this.#server, bytes, timeUs, step);
       if (from === 'server' && this.#client.mode !== MODE_STREAM)
-        step.toServer = this.#conversation.takeAnswers(timeUs);
+        step.toServer = this.#conversation.takeAnswers('server', timeUs);
+      if (from === 'client' && this.#server.mode !== MODE_STREAM && !this.#ended)
+        step.toClient = this.#conversation.takeAnswers('client', timeUs);
     } catch (error) {
       if (error instanceof DecodeError) throw new RelayViolation(error.code, from, error.message);
       throw error;
@@ -156,8 +166,8 @@ export class Relay {
           this.#finish(timeUs, step);
           return;
         }
-        // What waited for the end of this PDU of the client.
-        const answers = direction.side === 'client' ? this.#conversation.takeAnswers(timeUs) : [];
+        // What waited for the end of this PDU.
+        const answers = this.#conversation.takeAnswers(otherOf(direction.side), timeUs);
         if (answers.length > 0) {
           pushRun(step, bytes, runStart, at);
           step.forward.push(...answers);
@@ -350,8 +360,9 @@ export class Relay {
     direction.heldUpdate = false;
     const delivered = this.#conversation.pdu(direction.side, pdu, timeUs, step.events);
     if (delivered !== null && !(this.#ended && direction.side === 'server')) step.forward.push(delivered);
-    // What waited for the end of what the client says on that channel.
-    if (direction.side === 'client') step.forward.push(...this.#conversation.takeAnswers(timeUs));
+    // What waited for the end of what this peer says on that channel.
+    if (!(this.#ended && direction.side === 'server'))
+      step.forward.push(...this.#conversation.takeAnswers(otherOf(direction.side), timeUs));
   }
 
   #mustEnd(direction: Direction): boolean {
@@ -364,6 +375,8 @@ export class Relay {
     step.events.push({ kind: 'ended' });
   }
 }
+
+const otherOf = (side: RelaySide): RelaySide => (side === 'client' ? 'server' : 'client');
 
 function pushRun(step: RelayStep, bytes: Uint8Array, start: number, end: number): void {
   if (end <= start) return;

@@ -83,13 +83,16 @@ export class ServerCreates {
 function refusalOf(message: Uint8Array): Uint8Array | null {
   const request = attempt(() => decode(dynamicChannelServerPdu, message));
   if (request?.kind !== 'createRequest' || channelKind(request.channelName).class !== 'video') return null;
-  const { cbId, channelId } = request;
-  const data = encode(dynamicChannelClientPdu, {
+  const data = createRefusal(request);
+  return encode(channelChunk, { length: data.length, flags: ChannelFlag.first | ChannelFlag.last, data });
+}
+
+/** What a client answers about a channel it does not know. */
+export const createRefusal = ({ cbId, channelId }: { cbId: 0 | 1 | 2 | 3; channelId: number }): Uint8Array =>
+  encode(dynamicChannelClientPdu, {
     kind: 'createResponse',
     cbId,
     sp: 0,
     channelId,
     creationStatus: STATUS_UNSUCCESSFUL,
   });
-  return encode(channelChunk, { length: data.length, flags: ChannelFlag.first | ChannelFlag.last, data });
-}

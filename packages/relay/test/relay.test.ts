@@ -254,7 +254,12 @@ test('ending: an error the client can show, then the ultimatum, at a PDU boundar
   assert.equal(closing.includes(Buffer.from([0x2f])), true);
   const frames = tap.frames.slice(-2);
   for (const frame of frames) assert.equal(frame.flags, 1 | frameFlags.deliveredOnly);
-  assert.deepEqual(relay.step('server', capture.server.subarray(0, 100), 6), { forward: [], toServer: [], events: [] });
+  assert.deepEqual(relay.step('server', capture.server.subarray(0, 100), 6), {
+    forward: [],
+    toServer: [],
+    toClient: [],
+    events: [],
+  });
   assert.equal(relay.end(1, 7), null);
 });
 

@@ -1,5 +1,5 @@
 /** The .rdp file a user opens: it leads to the gateway, and its load-balance token names the session. */
-import type { SessionDocument } from '@lucid-sessions/contract';
+import type { ChannelRules, SessionDocument } from '@lucid-sessions/contract';
 
 /** 256 bits. */
 export const routeTokenBytes = 32;
@@ -8,6 +8,22 @@ export const routeTokenBytes = 32;
 const oneLine = (text: string) => text.replace(/\p{Cc}/gu, '');
 
 const hostOf = (host: string) => (host.includes(':') && !host.startsWith('[') ? `[${host}]` : host);
+
+/** What the policy refuses need not be offered: the client's user is not asked for it. */
+function redirections({ clipboard, clipboard_files, ...rules }: ChannelRules): string[] {
+  const lines: readonly (readonly [boolean | undefined, string])[] = [
+    [rules.drives, 'drivestoredirect:s:'],
+    [rules.printers, 'redirectprinters:i:0'],
+    [rules.ports, 'redirectcomports:i:0'],
+    [rules.smart_cards, 'redirectsmartcards:i:0'],
+    [rules.microphone, 'audiocapturemode:i:0'],
+    [rules.camera, 'camerastoredirect:s:'],
+    [rules.usb, 'usbdevicestoredirect:s:'],
+    [rules.location, 'redirectlocation:i:0'],
+    [!(clipboard === 'off' && clipboard_files === 'off'), 'redirectclipboard:i:0'],
+  ];
+  return lines.flatMap(([isAllowed, line]) => (isAllowed === false ? [line] : []));
+}
 
 export function rdpFile(session: SessionDocument, gateway: { host: string; port: number }, token: string): string {
   const { rdp_config: rdp, recording_config: recording } = session;
@@ -25,10 +41,11 @@ export function rdpFile(session: SessionDocument, gateway: { host: string; port:
     'enablecredsspsupport:i:0',
     'authentication level:i:2',
     'prompt for credentials:i:0',
-    `audiomode:i:${recording.audio_enabled ? 0 : 2}`,
+    `audiomode:i:${recording.audio_enabled && rdp.channels?.audio !== false ? 0 : 2}`,
     // The same file continues the session after a lost connection, unless the session says that it ends then.
     `autoreconnection enabled:i:${recording.reconnect_seconds === 0 ? 0 : 1}`,
     // Bitmaps the client has on its disk never cross the wire: no recording could show them.
+    ...redirections(rdp.channels ?? {}),
     ...(rdp.leave_in?.includes('bitmap_cache') ? [] : ['bitmapcachepersistenable:i:0']),
   ];
   return `${lines.join('\r\n')}\r\n`;

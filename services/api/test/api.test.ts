@@ -238,6 +238,29 @@ test('commands may come with an empty JSON body, and with none that they do not 
   assert.equal((await world.call('stopSession', at(sessionId))).status, 200);
 });
 
+test('a policy of channels is kept with the session, and its .rdp file offers nothing that is refused', async () => {
+  const redirections = async (channels: Record<string, unknown>): Promise<string[]> => {
+    const id = await world.create({
+      rdp_config: { host: 'desk.example', channels },
+      recording_config: { audio_enabled: true },
+    });
+    const { bytes } = await world.call('rdpFile', at(id));
+    return new TextDecoder()
+      .decode(bytes)
+      .split('\r\n')
+      .filter((line) => /redirect|audio/.test(line));
+  };
+  assert.deepEqual(await redirections({ clipboard: 'off' }), ['audiomode:i:0']);
+  assert.deepEqual(
+    await redirections({ clipboard: 'off', clipboard_files: 'off', drives: false, usb: true, audio: false }),
+    ['audiomode:i:2', 'drivestoredirect:s:', 'redirectclipboard:i:0'],
+  );
+  for (const channels of [{ clipboard: 'up' }, { toys: false }, { deny: ['two words'] }]) {
+    const body = { name: 'x', rdp_config: { host: 'desk.example', channels } };
+    assert.equal((await world.call('createSession', { body })).status, 400);
+  }
+});
+
 test('an .rdp file leads to the gateway with a fresh secret of which only the hash is kept', async () => {
   const sessionId = await world.create({
     rdp_config: { host: 'desk.example', username: 'alice', domain: 'CORP\r\nfull address:s:evil' },

@@ -1,5 +1,14 @@
 /** Reading the environment once, with messages that name the variable and say what it must be. */
-import { retentionDaysMax, type Unreplayable, unreplayable } from '@lucid-sessions/contract/recording-limits';
+import {
+  type ChannelRules,
+  channelPattern,
+  channelPatternsMax,
+  channelSwitches,
+  clipboardWays,
+  retentionDaysMax,
+  type Unreplayable,
+  unreplayable,
+} from '@lucid-sessions/contract/recording-limits';
 
 export type Environment = Record<string, string | undefined>;
 
@@ -72,6 +81,43 @@ export function readLeaveIn(environment: Environment, variable: string): Unrepla
   if (names === null)
     throw new EnvironmentError(variable, `must be none, or of ${unreplayable.join(', ')} those wanted`);
   return names;
+}
+
+/** Rules as `clipboard:out`, `drives:off`, `deny:NAME`, with + or blanks between them, or none. Null: something else. */
+export function parseChannelRules(text: string): ChannelRules | null {
+  if (text === 'none') return {};
+  const rules: ChannelRules = {};
+  for (const part of text.split(/[+\s]+/)) {
+    const [, name = '', value = ''] = /^([a-z_]+):(.+)$/.exec(part) ?? [];
+    if (!takesRule(rules, name, value)) return null;
+  }
+  return rules;
+}
+
+function takesRule(rules: ChannelRules, name: string, value: string): boolean {
+  if (name === 'allow' || name === 'deny') {
+    const names = [...(rules[name] ?? []), value];
+    rules[name] = names;
+    return channelPattern.test(value) && names.length <= channelPatternsMax;
+  }
+  if (Object.hasOwn(rules, name)) return false;
+  if (name === 'clipboard' || name === 'clipboard_files') {
+    const way = clipboardWays.find((each) => each === value);
+    if (way !== undefined) rules[name] = way;
+    return way !== undefined;
+  }
+  const known = channelSwitches.find((each) => each === name);
+  if (known === undefined || (value !== 'on' && value !== 'off')) return false;
+  rules[known] = value === 'on';
+  return true;
+}
+
+export const channelRulesForm = `none, or with + between them of clipboard:${clipboardWays.join('|')}, clipboard_files: the same, ${channelSwitches.join(', ')} each :on or :off, allow:NAME, deny:NAME`;
+
+export function readChannelRules(environment: Environment, variable: string): ChannelRules {
+  const rules = parseChannelRules(readText(environment, variable, 'none'));
+  if (rules === null) throw new EnvironmentError(variable, `must be ${channelRulesForm}`);
+  return rules;
 }
 
 export function readUrl(environment: Environment, variable: string, fallback: string): string {

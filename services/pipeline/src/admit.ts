@@ -70,6 +70,7 @@ function sessionForListener(
     legacyTls,
     leaveIn,
     bulkCompression,
+    channels,
     retentionDays,
   }: Extract<Route, { kind: 'listener' }>,
 ): SessionDocument {
@@ -90,6 +91,7 @@ function sessionForListener(
       ...(legacyTls === true ? { legacy_tls: true } : {}),
       ...(leaveIn === undefined ? {} : { leave_in: [...leaveIn] }),
       ...(bulkCompression === undefined ? {} : { bulk_compression: bulkCompression }),
+      ...(channels === undefined ? {} : { channels }),
     }),
     recording_config: recordingConfigSchema.parse({}),
     storage_config: storageConfigSchema.parse({
@@ -135,6 +137,7 @@ function ticketOf(context: Context, session: SessionDocument, reconnects: boolea
       leaveIn: rdp.leave_in ?? context.limits.leaveIn,
       bulkCompression: rdp.bulk_compression ?? context.limits.bulkCompression,
       ...preconnectionOf(rdp),
+      channels: { ...context.limits.channels, ...rdp.channels },
     },
     credentials: isGiven(session.credentials) ? 'injected' : session.credentials === 'client' ? 'client' : 'none',
     recording,

@@ -1,9 +1,10 @@
 /** Configuration of the pipeline manager. Read once, in main. */
-import type { Unreplayable } from '@lucid-sessions/contract';
+import type { ChannelRules, Unreplayable } from '@lucid-sessions/contract';
 import {
   type Environment,
   EnvironmentError,
   type InternalService,
+  readChannelRules,
   readInteger,
   readInternalService,
   readLeaveIn,
@@ -41,6 +42,8 @@ export interface PipelineLimits {
   reconnectSeconds: number;
   /** What of what can't be replayed stays in the negotiation, where a session does not say otherwise. */
   leaveIn: readonly Unreplayable[];
+  /** What may cross beside screen and input where a session says nothing of it. */
+  channels: ChannelRules;
   /** Targets may use RDP bulk compression, where a session does not say otherwise. */
   bulkCompression: boolean;
   /** Names (mstshash) lead to sessions. They are no secrets: whoever guesses one has the session. */
@@ -73,6 +76,7 @@ export const defaultLimits: PipelineLimits = {
   anchorRechecksMs: [3_600_000, 86_400_000, 604_800_000],
   reconnectSeconds: 300,
   leaveIn: [],
+  channels: {},
   bulkCompression: true,
   cookieRoute: false,
   rdpFileDays: 0,
@@ -127,6 +131,7 @@ export function readPipelineEnv(environment: Environment): PipelineConfig {
       ...readWaits(environment),
       cookieRoute: readSwitch(environment, 'RDP_COOKIE_ROUTE'),
       leaveIn: readLeaveIn(environment, 'RDP_LEAVE_IN'),
+      channels: readChannelRules(environment, 'RDP_CHANNELS'),
       bulkCompression: readSwitch(environment, 'RDP_BULK_COMPRESSION', 'on'),
       rdpFileDays: readInteger(environment, 'LUCID_RDP_FILE_DAYS', { min: 0, max: 3650, fallback: 0 }),
       credentialsHours: readInteger(environment, 'LUCID_CREDENTIALS_HOURS', { min: 0, max: 87_600, fallback: 168 }),

@@ -98,6 +98,7 @@ check('a token names its session, without any start before', async (made) => {
     useTls: true,
     ignoreCert: false,
     leaveIn: [],
+    channels: {},
     bulkCompression: true,
   });
   assert.deepEqual([admission.ticket.persistence, admission.ticket.graphics], ['strict', 'passthrough']);
@@ -972,6 +973,13 @@ test('the environment is read once', () => {
   assert.deepEqual([config.limits.leaveIn, config.limits.bulkCompression], [[], true]);
   const changed = readPipelineEnv({ ...secret, RDP_LEAVE_IN: 'udp, graphics', RDP_BULK_COMPRESSION: 'off' }).limits;
   assert.deepEqual([changed.leaveIn, changed.bulkCompression], [['graphics', 'udp'], false]);
+  assert.deepEqual(config.limits.channels, {});
+  const ruled = readPipelineEnv({
+    ...secret,
+    RDP_CHANNELS: 'clipboard_files:off usb:on+allow:Contoso*+allow:x',
+  }).limits;
+  assert.deepEqual(ruled.channels, { clipboard_files: 'off', usb: true, allow: ['Contoso*', 'x'] });
+  assert.throws(() => readPipelineEnv({ ...secret, RDP_CHANNELS: 'off' }), /RDP_CHANNELS must be none, or with \+/);
   for (const wrong of [{ RDP_LEAVE_IN: 'all' }, { RDP_LEAVE_IN: 'udp,,' }, { RDP_BULK_COMPRESSION: 'no' }])
     assert.throws(() => readPipelineEnv({ ...secret, ...wrong }), /RDP_(?:LEAVE_IN|BULK_COMPRESSION) must be/);
   assert.throws(() => readPipelineEnv({ ...secret, MAX_CONCURRENT_SESSIONS: '0' }), {

@@ -106,16 +106,18 @@ check('a clock that is set back keeps recordings longer, never shorter', async (
 });
 
 check('a listener says what its targets may negotiate, else the installation does', async (made) => {
-  await made.restart({ leaveIn: ['udp'], bulkCompression: false });
+  await made.restart({ leaveIn: ['udp'], bulkCompression: false, channels: { drives: false, clipboard: 'out' } });
   for (const [given, leaveIn, bulkCompression] of [
     [{}, ['udp'], false],
     [{ leaveIn: [], bulkCompression: true }, [], true],
-    [{ leaveIn: ['graphics', 'bitmap_cache'] }, ['graphics', 'bitmap_cache'], false],
+    [{ leaveIn: ['graphics', 'bitmap_cache'], channels: { drives: true } }, ['graphics', 'bitmap_cache'], false],
   ] as const) {
     const admission = await made.connect({ kind: 'listener', target: 'desk', ...given });
     assert.ok(admission.admitted);
     assert.deepEqual(admission.ticket.target.leaveIn, leaveIn);
     assert.equal(admission.ticket.target.bulkCompression, bulkCompression);
+    const drives = 'channels' in given;
+    assert.deepEqual(admission.ticket.target.channels, { drives, clipboard: 'out' }, 'rule by rule');
     const { session } = await made.storage.getSession({ sessionId: admission.ticket.sessionId });
     assert.deepEqual(session?.rdp_config.leave_in, (given as { leaveIn?: string[] }).leaveIn);
   }

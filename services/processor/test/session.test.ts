@@ -236,6 +236,9 @@ test('finish is idempotent, lists the facts, and nothing is sealed behind it', (
       { kind: 'client_logon', atUs: openedUs, user: 'u'.repeat(999), workstation: 'PC', targetName: '', version: 6 },
       { kind: 'target_logon', atUs: openedUs, user: 'LAB\\alice', method: 'ntlm', envelope: 'raw', credsspVersion: 6 },
       { kind: 'downgrade', atUs: openedUs, what: 'graphics pipeline off' },
+      { kind: 'policy', atUs: openedUs, what: 'in force: drives:off', count: 0 },
+      { kind: 'policy', atUs: openedUs + 1, what: 'device refused: drives', count: 1 },
+      { kind: 'policy', atUs: openedUs + 2, what: 'device refused: drives', count: 4 },
       { kind: 'pause', fromUs: openedUs + 5, toUs: null },
       ...Array.from({ length: 5000 }, (_, i) => ({
         kind: 'gap' as const,
@@ -265,6 +268,10 @@ test('finish is idempotent, lists the facts, and nothing is sealed behind it', (
     ]);
     assert.deepEqual(body.target_logons, [
       { at_us: openedUs, user: 'LAB\\alice', method: 'ntlm', envelope: 'raw', credssp_version: 6 },
+    ]);
+    assert.deepEqual(body.policy, [
+      { at_us: openedUs, what: 'in force: drives:off', count: 0 },
+      { at_us: openedUs + 1, what: 'device refused: drives', count: 5 },
     ]);
     assert.deepEqual([body.connections.length, body.downgrades.length, body.clock_steps[0]!.step_us], [1, 1, -7]);
     await assert.rejects(processor.seal(chunkOf('s1', 1, pattern(10))), { code: 'LUCID_ERR_3004' });

@@ -1,9 +1,16 @@
 /** Configuration of the recorder. Read once, in main. */
-import { parseTargetRule, type TargetPolicy, type TargetRule, type Unreplayable } from '@lucid-sessions/contract';
+import {
+  type ChannelRules,
+  parseTargetRule,
+  type TargetPolicy,
+  type TargetRule,
+  type Unreplayable,
+} from '@lucid-sessions/contract';
 import {
   type Environment,
   EnvironmentError,
   type InternalService,
+  parseChannelRules,
   parseLeaveIn,
   parseRetentionDays,
   readChunkBytesMax,
@@ -32,6 +39,8 @@ export interface ListenerRule {
   leaveIn?: readonly Unreplayable[];
   /** Whether it may use RDP bulk compression; the same. */
   bulkCompression?: boolean;
+  /** What may cross beside screen and input; the same, rule by rule. */
+  channels?: ChannelRules;
   /** Days its recordings are kept, null: until deleted; as the installation says when it is not given. */
   retentionDays?: number | null;
 }
@@ -151,7 +160,7 @@ function readRules(environment: Environment, host: string): ListenerRule[] {
   if (good.length !== rules.length || good.length > listenersMax)
     throw new EnvironmentError(
       'RDP_LISTENERS',
-      `must be at most ${listenersMax} rules port=host:port, with commas, behind each ;ignore_cert or ;sha256=HEX if its certificate is self-signed, ;legacy_tls if it knows only old TLS, ;bulk_compression=off (or on), ;leave_in=NAMES (of graphics, bitmap_cache, udp, video, with +, or none), and ;retention=DAYS (1 to 36500, or none)`,
+      `must be at most ${listenersMax} rules port=host:port, with commas, behind each ;ignore_cert or ;sha256=HEX if its certificate is self-signed, ;legacy_tls if it knows only old TLS, ;bulk_compression=off (or on), ;leave_in=NAMES (of graphics, bitmap_cache, udp, video, with +, or none), ;channels=RULES (as RDP_CHANNELS takes them), and ;retention=DAYS (1 to 36500, or none)`,
     );
   return good;
 }
@@ -177,6 +186,8 @@ function readOption(text: string): RuleOptions | null {
     return value === 'on' || value === 'off' ? { bulkCompression: value === 'on' } : null;
   const leaveIn = name === 'leave_in' ? parseLeaveIn(value) : null;
   if (leaveIn !== null) return { leaveIn };
+  const channels = name === 'channels' ? parseChannelRules(value) : null;
+  if (channels !== null) return { channels };
   if (name === 'sha256') return /^[0-9A-Fa-f]{64}$/.test(value) ? { pinnedSha256: value.toLowerCase() } : null;
   const retentionDays = name === 'retention' ? parseRetentionDays(value) : undefined;
   return retentionDays === undefined ? null : { retentionDays };

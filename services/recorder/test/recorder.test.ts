@@ -332,6 +332,20 @@ test('the environment is read once, and mistakes name the variable', () => {
       /RDP_LISTENERS must be/,
       options,
     );
+  const ruled = readRecorderEnv({
+    ...base,
+    RDP_LISTENERS: '1=a:2;channels=clipboard:out+drives:off+deny:*::RDS::Location,3=b:4;channels=none,5=c:6',
+  });
+  assert.deepEqual(
+    ruled.listeners.slice(1).map(({ channels }) => channels),
+    [{ clipboard: 'out', drives: false, deny: ['*::RDS::Location'] }, {}, undefined],
+  );
+  for (const rules of ['', 'clipboard', 'clipboard:up', 'drives:no', 'drives:off+drives:on', 'deny:', 'toys:off', 'on'])
+    assert.throws(
+      () => readRecorderEnv({ ...base, RDP_LISTENERS: `1=a:2;channels=${rules}` }),
+      /RDP_LISTENERS must be/,
+      rules,
+    );
   const targets = readRecorderEnv({
     ...base,
     RDP_LISTENERS: '4000=a:2;legacy_tls;ignore_cert',

@@ -1,3 +1,4 @@
+import { type ChannelSwitch, channelSwitches } from '@lucid-sessions/contract/recording-limits';
 import { type ApiClient, ApiError } from '../api/client.ts';
 import type { Facts, Session } from '../api/types.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
@@ -111,6 +112,7 @@ function fields(): Child {
         false,
       ),
     ),
+    channelsCard(),
     h(
       'div',
       { class: 'card' },
@@ -142,6 +144,58 @@ function fields(): Child {
   ];
 }
 
+const ways: readonly (readonly [string, string])[] = [
+  ['', 'As this installation is set'],
+  ['both', 'Both ways'],
+  ['in', 'Into the session only'],
+  ['out', 'Out of the session only'],
+  ['off', 'Off'],
+];
+const switchNames: { readonly [N in ChannelSwitch]: string } = {
+  drives: 'Drives',
+  printers: 'Printers',
+  ports: 'Serial and parallel ports',
+  smart_cards: 'Smart cards',
+  audio: 'Sound',
+  microphone: 'Microphone',
+  camera: 'Camera',
+  usb: 'USB devices',
+  location: 'Location',
+  others: 'Channels of unknown use',
+};
+
+function channelsCard(): Child {
+  return h(
+    'div',
+    { class: 'card' },
+    h('h2', {}, 'What may cross'),
+    h(
+      'p',
+      { class: 'muted' },
+      'Beside screen and input. What is refused is a fact in the manifest. Left alone, it is as this installation is set.',
+    ),
+    h(
+      'div',
+      { class: 'row' },
+      field('Clipboard', choice('clipboard', ways)),
+      field('Files on the clipboard', choice('clipboard_files', ways)),
+    ),
+    h(
+      'fieldset',
+      {},
+      h('legend', {}, 'Not allowed'),
+      channelSwitches.map((name) => check(`no_${name}`, switchNames[name], false)),
+    ),
+  );
+}
+
+function channelsOf(data: FormData): { channels?: Facts } {
+  const rules: Facts = {};
+  for (const name of ['clipboard', 'clipboard_files']) if (data.get(name)) rules[name] = String(data.get(name));
+  for (const name of channelSwitches) if (data.has(`no_${name}`)) rules[name] = false;
+  return Object.keys(rules).length === 0 ? {} : { channels: rules };
+}
+
 /** The request body; empty fields are left out so that the API's defaults hold. */
 export function readForm(data: FormData): Facts {
   const text = (name: string): string | undefined => {
@@ -165,6 +219,7 @@ export function readForm(data: FormData): Facts {
       pinned_sha256: text('pinned_sha256'),
       ...(data.has('legacy_tls') ? { legacy_tls: true } : {}),
       ...(data.has('uncompressed') ? { bulk_compression: false } : {}),
+      ...channelsOf(data),
     },
     recording_config: { persistence: text('persistence'), graphics: text('graphics') },
     storage_config: { retention_days: number('retention_days') },

@@ -67,6 +67,12 @@ export function manifestView(answer: Facts): Child {
           .map(({ what }) => String(what))
           .join('; '),
       ],
+      [
+        'Channel policy',
+        listOf(body.policy)
+          .map(({ what, count }) => (Number(count) > 0 ? `${what}: ${count} times` : String(what)))
+          .join('; '),
+      ],
       ['Signed by', code(keys.identity_key)],
       ['SHA-256 of the manifest', code(manifest.sha256)],
     ]),

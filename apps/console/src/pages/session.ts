@@ -1,4 +1,5 @@
 import type { SessionStatus } from '@lucid-sessions/contract';
+import { channelRulesText } from '@lucid-sessions/contract/recording-limits';
 import { isPermitted, type Permission } from '@lucid-sessions/contract/roles';
 import { outcomeText, standingOf } from '@lucid-sessions/contract/standing';
 import { type ApiClient, ApiError, type Command } from '../api/client.ts';
@@ -332,6 +333,7 @@ function sessionFacts(session: Session): HTMLElement {
     ],
     ['Target’s TLS', rdp.legacy_tls && 'old versions and suites accepted'],
     ['RDP compression', rdp.bulk_compression === false && 'off'],
+    ['Channel policy', rdp.channels && channelRulesText(rdp.channels)],
     ['Left in though replay can’t show it', rdp.leave_in?.map(humanise).join(', ')],
     ['Created', [instant(session.created_at), session.created_by && ` by ${session.created_by}`]],
     ...importedFacts(session),

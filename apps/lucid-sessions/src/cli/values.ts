@@ -1,6 +1,6 @@
 /** Values of options and arguments; what is none is told with the option's name, before anything is loaded. */
-import { retentionDaysMax, type Unreplayable } from '@lucid-sessions/contract/recording-limits';
-import { parseLeaveIn, parseRetentionDays } from '@lucid-sessions/kit/environment';
+import { type ChannelRules, retentionDaysMax, type Unreplayable } from '@lucid-sessions/contract/recording-limits';
+import { channelRulesForm, parseChannelRules, parseLeaveIn, parseRetentionDays } from '@lucid-sessions/kit/environment';
 import { InvalidArgumentError } from 'commander';
 import { parseRecordingTime } from '../commands/recording-time.ts';
 import { parseTarget } from './target.ts';
@@ -29,6 +29,12 @@ export function leaveIn(text: string): Unreplayable[] {
   if (names === null)
     throw new InvalidArgumentError('must be of graphics, bitmap_cache, udp, video those wanted, with +');
   return names;
+}
+
+export function channelRules(text: string): ChannelRules {
+  const rules = parseChannelRules(text);
+  if (rules === null) throw new InvalidArgumentError(`must be ${channelRulesForm}`);
+  return rules;
 }
 
 export function target(text: string): string {

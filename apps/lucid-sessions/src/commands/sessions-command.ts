@@ -1,7 +1,7 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Cli } from '../cli/cli.ts';
 import { writeTextFile } from '../cli/text-file.ts';
-import { leaveIn, retention, target, wholeNumber } from '../cli/values.ts';
+import { channelRules, leaveIn, retention, target, wholeNumber } from '../cli/values.ts';
 
 export function declareSessions(program: Command, cli: Cli): void {
   const sessions = program.command('sessions').description('list, show, create, stop and delete sessions');
@@ -33,6 +33,21 @@ export function declareSessions(program: Command, cli: Cli): void {
     )
     .option('--no-bulk-compression', 'the target may not compress: smaller recordings, more network (a recorded fact)')
     .option('--preconnection-blob <text>', 'which machine of a Hyper-V host is meant (its id; the port is 2179)')
+    .addOption(
+      new Option('--clipboard <way>', 'in: from the client into the session').choices(['both', 'in', 'out', 'off']),
+    )
+    .addOption(new Option('--clipboard-files <way>', 'the same for files').choices(['both', 'in', 'out', 'off']))
+    .option('--no-drives', 'the client’s drives are not redirected; so with the next ones')
+    .option('--no-printers')
+    .option('--no-ports', 'serial and parallel')
+    .option('--no-smart-cards')
+    .option('--no-audio', 'the session’s sound')
+    .option('--no-microphone')
+    .option('--no-camera')
+    .option('--no-usb', 'and plug and play devices')
+    .option('--no-location')
+    .option('--no-other-channels', 'channels whose use nobody knows')
+    .option('--channels <rules>', 'all of these in one, and names: drives:off+deny:ECHO (RDP_CHANNELS)', channelRules)
     .option('--graphics <mode>', 'passthrough or classic')
     .option('--project <name>')
     .option('--environment <name>')

@@ -1,4 +1,11 @@
-import { type SessionStatus, standingOf, type Unreplayable } from '@lucid-sessions/contract';
+import {
+  type ChannelRules,
+  type ClipboardWay,
+  channelSwitches,
+  type SessionStatus,
+  standingOf,
+  type Unreplayable,
+} from '@lucid-sessions/contract';
 import type { RestAnswer } from '@lucid-sessions/contract/rest-client';
 import type { ApiClient } from '../cli/api-client.ts';
 import { type Ask, type Consent, consentTo, missingConsent } from '../cli/consent.ts';
@@ -109,12 +116,38 @@ export interface CreateOptions {
   /** False where `--no-bulk-compression` was given; true otherwise. */
   bulkCompression?: boolean;
   preconnectionBlob?: string;
+  /** `--channels`, and the options that switch one thing off. */
+  channels?: ChannelRules;
+  clipboard?: ClipboardWay;
+  clipboardFiles?: ClipboardWay;
+  drives?: boolean;
+  printers?: boolean;
+  ports?: boolean;
+  smartCards?: boolean;
+  audio?: boolean;
+  microphone?: boolean;
+  camera?: boolean;
+  usb?: boolean;
+  location?: boolean;
+  otherChannels?: boolean;
   graphics?: string;
   project?: string;
   environment?: string;
   rdpFile?: string;
   /** Days; null: until deleted. */
   retention?: number | null;
+}
+
+/** What no option speaks of is left to the installation. */
+function channelsOf(options: CreateOptions): { channels?: ChannelRules } {
+  const { channels = {}, clipboard, clipboardFiles } = options;
+  const rules: ChannelRules = { ...channels };
+  if (clipboard !== undefined) rules.clipboard = clipboard;
+  if (clipboardFiles !== undefined) rules.clipboard_files = clipboardFiles;
+  const { smartCards, otherChannels, ...named } = options;
+  const switched = { ...named, smart_cards: smartCards, others: otherChannels };
+  for (const name of channelSwitches) if (switched[name] === false) rules[name] = false;
+  return Object.keys(rules).length === 0 ? {} : { channels: rules };
 }
 
 /** Creates a session for `host[:port]` and arms it; with `rdpFile` the downloaded file is written there. */
@@ -139,6 +172,7 @@ export async function createSession(
         ...(options.leaveIn === undefined ? {} : { leave_in: options.leaveIn }),
         ...(options.bulkCompression === false ? { bulk_compression: false } : {}),
         ...(options.preconnectionBlob === undefined ? {} : { preconnection_blob: options.preconnectionBlob }),
+        ...channelsOf(options),
       },
       ...(options.graphics === undefined
         ? {}

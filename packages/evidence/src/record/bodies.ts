@@ -122,6 +122,8 @@ export const manifestSchema = object(
     ),
     /** Absent where the gateway logged on to no target. */
     target_logons: array(targetLogonSchema, 1000),
+    /** What the policy of channels refused, when first and how often; 0: what was in force. Absent without one. */
+    policy: array(object({ at_us: us, what: string(1000), count: integer() }), SPANS_MAX),
   },
 );
 

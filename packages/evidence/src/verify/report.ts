@@ -51,6 +51,8 @@ export interface VerificationReport {
     merkle_root: string | null;
     pauses_count: number;
     downgrades: string[];
+    /** What the policy of channels refused, when first and how often; 0: what was in force. */
+    policy: { at_us: number; what: string; count: number }[];
     part: { first_chunk: number; last_chunk: number } | null;
     /** It was made of a file; null: recorded. `captured_…` is what the file claims. */
     imported: ImportedBody | null;
@@ -157,6 +159,7 @@ export function makeReport(context: Context, results: Results): VerificationRepo
       merkle_root: manifest?.body.merkle_root ?? null,
       pauses_count: manifest?.body.pauses.length ?? 0,
       downgrades: (manifest?.body.downgrades ?? []).map(({ what }) => what),
+      policy: manifest?.body.policy ?? [],
       part: partial === null ? null : { first_chunk: partial.first_chunk, last_chunk: partial.last_chunk },
       imported: importedOf(context),
       // What was imported may be of any time before.
@@ -204,6 +207,7 @@ export function unreadableBundle(error: DecodeError): VerificationReport {
       merkle_root: null,
       pauses_count: 0,
       downgrades: [],
+      policy: [],
       part: null,
       imported: null,
       not_before_us: null,
@@ -292,6 +296,8 @@ export function formatReport(report: VerificationReport): string {
   if (facts.part !== null) lines.push(`Part          chunks ${facts.part.first_chunk} to ${facts.part.last_chunk}`);
   if (report.states.length > 0) lines.push(`States        ${report.states.join(', ')}`);
   for (const what of facts.downgrades) lines.push(`Downgrade     ${what}`);
+  for (const { at_us, what, count } of facts.policy)
+    lines.push(`Policy        ${what}${count === 0 ? '' : `: ${count} times, first at ${time(at_us)}`}`);
   for (const { code, message, file } of report.findings)
     lines.push(`${code.padEnd(14)}${message}${file === null ? '' : ` [${file}]`} (${findingMeanings[code]})`);
   return `${lines.join('\n')}\n`;

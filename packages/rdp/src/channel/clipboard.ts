@@ -1,4 +1,4 @@
-import { type Codec, DecodeError, Reader } from '@lucid-sessions/wire';
+import { type Codec, DecodeError, encode, Reader } from '@lucid-sessions/wire';
 import {
   bytes,
   fixedUtf16,
@@ -142,8 +142,32 @@ const SHORT_ENTRY_BYTES = 4 + SHORT_NAME_BYTES;
  * not all keep to what they announced. `longNames`: both said they use them.
  */
 export function readClipboardFormats(list: Uint8Array, msgFlags: number, longNames: boolean): ClipboardFormat[] {
-  const ascii = (msgFlags & ClipboardFlag.asciiNames) !== 0;
-  return ascii || looksShort(list, longNames) ? readShortNames(list, ascii) : readLongNames(list);
+  const form = clipboardListForm(list, msgFlags, longNames);
+  return form === 'long' ? readLongNames(list) : readShortNames(list, form === 'ascii');
+}
+
+/** How names stand in a list: in full, or in 32 bytes each, of UTF-16 or (as its flags say) of ASCII. */
+export type ClipboardListForm = 'long' | 'short' | 'ascii';
+
+export function clipboardListForm(list: Uint8Array, msgFlags: number, longNames: boolean): ClipboardListForm {
+  if ((msgFlags & ClipboardFlag.asciiNames) !== 0) return 'ascii';
+  return looksShort(list, longNames) ? 'short' : 'long';
+}
+
+/** The data of a list in that form; names that are too long for it are cut. */
+export function encodeClipboardFormats(formats: readonly ClipboardFormat[], form: ClipboardListForm): Uint8Array {
+  if (form === 'long') return encode(longFormatNames, [...formats]);
+  const unitBytes = form === 'ascii' ? 1 : 2;
+  const short = formats.map(({ formatId, formatName }) => {
+    const name = new Uint8Array(SHORT_NAME_BYTES);
+    for (let at = 0; at < Math.min(formatName.length, SHORT_NAME_BYTES / unitBytes - 1); at += 1) {
+      const code = formatName.charCodeAt(at);
+      name[unitBytes * at] = code & 0xff;
+      if (unitBytes === 2) name[2 * at + 1] = code >> 8;
+    }
+    return { formatId, formatName: name };
+  });
+  return encode(shortFormatNames, short);
 }
 
 /** Entries of 36 bytes, with zeros behind each name. Where long names were agreed on there must be more zeros than those have. */

@@ -46,6 +46,8 @@ export class RunningRelay {
   readonly events: RelayEvent[] = [];
   /** What the gateway said to the server by itself, between what the client says. */
   readonly toServer: Buffer[] = [];
+  /** And to the client. */
+  readonly toClient: Buffer[] = [];
   #timeUs = 0;
 
   constructor(policy: Partial<RelayPolicy> = {}) {
@@ -80,8 +82,9 @@ export class RunningRelay {
     for (let at = 0; at < bytes.length; at += pieceBytes) {
       this.#timeUs += 1000;
       const piece = Buffer.from(bytes.subarray(at, at + pieceBytes));
-      const { forward, toServer, events } = this.relay.step(from, piece, this.#timeUs);
+      const { forward, toServer, toClient, events } = this.relay.step(from, piece, this.#timeUs);
       this.toServer.push(...toServer.map((view) => Buffer.from(view)));
+      this.toClient.push(...toClient.map((view) => Buffer.from(view)));
       out.push(...forward.map((view) => Buffer.from(view)));
       this.events.push(...events);
       piece.fill(0xee);

@@ -15,6 +15,8 @@ export type FinishRequest = Parameters<ProcessorPort['finish']>[0];
 const entriesMax = 4000;
 const connectionsMax = 1000;
 const textMax = 200;
+/** The rules in force stand in one text. */
+const policyTextMax = 1000;
 
 export interface ClockCheck {
   /** µs this clock is ahead of true time, null when nobody measured. */
@@ -52,6 +54,17 @@ function targetLogonsOf(facts: readonly RecordingFact[]): Pick<ManifestBody, 'ta
 /** Well-formed text of a bounded length: facts quote what peers sent. */
 function text(value: string, lengthMax = textMax): string {
   return value.slice(0, lengthMax).toWellFormed();
+}
+
+/** Told when something is refused first, and again with the rest of its count. Absent where no policy was in force. */
+function policyOf(facts: readonly RecordingFact[]): Pick<ManifestBody, 'policy'> {
+  const entries = new Map<string, { at_us: number; what: string; count: number }>();
+  for (const { atUs, what, count } of factsOf(facts, 'policy')) {
+    const known = entries.get(what);
+    if (known !== undefined) known.count += count;
+    else if (entries.size < entriesMax) entries.set(what, { at_us: atUs, what: text(what, policyTextMax), count });
+  }
+  return entries.size === 0 ? {} : { policy: [...entries.values()] };
 }
 
 /** One that was told when it began is left out when its end was told, too. */
@@ -130,6 +143,7 @@ export function manifestBodyOf(
     downgrades: factsOf(facts, 'downgrade')
       .slice(0, entriesMax)
       .map(({ atUs, what }) => ({ at_us: atUs, what: text(what) })),
+    ...policyOf(facts),
     clock_steps: factsOf(facts, 'clock_step')
       .slice(0, entriesMax)
       .map(({ atUs, stepUs }) => ({ at_us: atUs, step_us: stepUs })),

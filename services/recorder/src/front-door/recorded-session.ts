@@ -287,6 +287,11 @@ export class RecordedSession {
         this.#fact({ kind: 'downgrade', atUs: this.#options.wallUs(), what: event.what });
         this.#note({ type: 'downgrade', what: event.what });
         return;
+      case 'policy':
+        if (!this.#isNews(event.what)) return;
+        this.#fact({ kind: 'policy', atUs: this.#options.wallUs(), what: event.what, count: event.count });
+        this.#note({ type: 'policy', what: event.what });
+        return;
       case 'error_info':
         this.#present.errorInfo = event.text;
         return;
@@ -308,6 +313,13 @@ export class RecordedSession {
     const isNews = !told.has(what);
     told.add(what);
     return isNews;
+  }
+
+  /** What was refused again after it had been told: counted when its connection is over. */
+  #tellRefusals(): void {
+    const atUs = this.#options.wallUs();
+    for (const [what, count] of this.#present.relayed.refusals)
+      if (count > 1) this.#fact({ kind: 'policy', atUs, what, count: count - 1 });
   }
 
   #note(note: GatewayNote): void {
@@ -422,6 +434,7 @@ export class RecordedSession {
         ? this.#phase
         : this.#lose('another connection of the same client took over', ErrorInfo.disconnectedByOtherConnection.code);
     clearTimeout(timer);
+    this.#tellRefusals();
     const { relayed } = this.#present;
     const { bytes, updates, unread } = relayed.counters;
     const earlier = this.#earlier;
@@ -526,6 +539,7 @@ export class RecordedSession {
     // A step since the last look would date the end before what came before it, without a word.
     this.#options.checkClock();
     const atUs = this.#options.wallUs();
+    this.#tellRefusals();
     this.#closePause(atUs);
     this.#note({ type: 'ended', atUs, reason: ending.reason, message: ending.message.slice(0, 4000) });
     const { statistics } = this;

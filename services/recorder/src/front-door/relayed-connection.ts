@@ -10,6 +10,7 @@ import {
 } from '@lucid-sessions/relay';
 import { DecodeError } from '@lucid-sessions/wire';
 import type { Peer } from '../peer/peer.ts';
+import { channelPolicyOf } from './channel-policy.ts';
 import { Pump } from './pump.ts';
 import type { ReadyConnection } from './ready-connection.ts';
 
@@ -75,11 +76,12 @@ export class RelayedConnection {
     this.lastInputUs = this.begunUs;
     const { input_policy: input = 'full', clipboard_policy: clipboard = 'full' } = ticket.recording;
     const keep = { input, clipboard };
-    const { leaveIn = [], bulkCompression = true } = ticket.target;
+    const { leaveIn = [], bulkCompression = true, channels: rules = {} } = ticket.target;
     const { graphics } = ticket;
     const logon = logonOf(connection);
+    const channels = channelPolicyOf(rules);
     this.#relay = new Relay(
-      { requestedProtocols, selectedProtocol, graphics, keep, leaveIn, logon, bulkCompression },
+      { requestedProtocols, selectedProtocol, graphics, keep, leaveIn, logon, bulkCompression, channels },
       tap,
     );
     // From here on the relay alone holds them, until they are put in.
@@ -97,6 +99,11 @@ export class RelayedConnection {
 
   get counters(): Relay['counters'] {
     return this.#relay.counters;
+  }
+
+  /** What the policy of channels refused, and how often. */
+  get refusals(): Relay['refusals'] {
+    return this.#relay.refusals;
   }
 
   /** PDUs of the client on channels nobody knows the use of, by the channel's name. */
@@ -120,12 +127,16 @@ export class RelayedConnection {
     const { splice } = this.connection;
     if (splice === null) return this.#relayed(from, bytes);
     if (from === 'client') return this.#relayed(from, splice.fromClient(bytes).toTarget);
-    return this.#relayed(from, bytes).map((view) => {
-      const { toClient, toTarget } = splice.fromTarget(view);
-      this.#say(toTarget);
-      this.#lookAtIds(splice);
-      return toClient;
-    });
+    return this.#relayed(from, bytes).map((view) => this.#forClient(view));
+  }
+
+  #forClient(view: Uint8Array): Uint8Array {
+    const { splice } = this.connection;
+    if (splice === null) return view;
+    const { toClient, toTarget } = splice.fromTarget(view);
+    this.#say(toTarget);
+    this.#lookAtIds(splice);
+    return toClient;
   }
 
   #lookAtIds({ targetIds, clientIds }: Splice): void {
@@ -142,8 +153,9 @@ export class RelayedConnection {
 
   #relayed(from: RelaySide, bytes: Uint8Array): readonly Uint8Array[] {
     const { nowUs, monotonicUs, onEvent, onStep } = this.#options;
-    const { forward, toServer, events } = this.#relay.step(from, bytes, nowUs());
+    const { forward, toServer, toClient, events } = this.#relay.step(from, bytes, nowUs());
     for (const view of toServer) this.#pumps[0].send(view);
+    for (const view of toClient) this.#pumps[1].send(this.#forClient(view));
     this.#look(monotonicUs());
     for (const event of events) this.#on(event, onEvent);
     onStep();

@@ -137,6 +137,8 @@ export function noteText(note: GatewayNote): string {
       return `downgrade: ${note.what}`;
     case 'joined':
       return 'client joined to the target, by ids of its own';
+    case 'policy':
+      return `channel policy: ${note.what}`;
     case 'pause':
       return 'recording paused';
     case 'resume':
