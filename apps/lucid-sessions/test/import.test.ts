@@ -84,14 +84,18 @@ async function audited({ api }: Gateway, id: string): Promise<Audit['events']> {
 }
 
 test('each connection of a packet capture becomes a recording that is found, opened, and never taken for one', async (t) => {
-  const gateway = await startGateway(t, { LUCID_RATE_LIMIT_STATISTICS: '1000' });
+  const gateway = await startGateway(t, { LUCID_RATE_LIMIT_STATISTICS: '1000', LUCID_RETENTION_DAYS_DEFAULT: '30' });
   const { api } = gateway;
   const [first, second] = [await talk(t, 'the first was here'), await talk(t, 'and so was the second')];
   const file = join(temporary(t), 'office.pcapng');
   const packets = [first, second].map(({ pieces }, i) => packetsOf(pieces, { clientPort: 50_000 + i }));
   writeFileSync(file, pcapngOf(packets.flat(), first.keyLog + second.keyLog));
-  const { code, sessions } = await run(api, file, { project: 'support' });
+  const { code, sessions } = await run(api, file, { project: 'support', retention: null });
   assert.equal(code, 0);
+  assert.deepEqual(
+    sessions.map(({ storage_config: { retention_days: days } }) => days),
+    [null, null],
+  );
   assert.deepEqual(
     sessions.map(({ name, status, outcome }) => [name, status, outcome]),
     [1, 2].map((number) => [`office.pcapng, connection ${number}`, 'completed', 'whole']),

@@ -24,8 +24,10 @@ const outcomeSentences: Record<SessionOutcome, string> = {
 };
 
 /** What a page about the session says; null while it is not decided. */
-export function outcomeText(session: Pick<SessionDocument, 'outcome'>): string | null {
-  return session.outcome ? outcomeSentences[session.outcome] : null;
+export function outcomeText({ status, outcome }: Pick<SessionDocument, 'status' | 'outcome'>): string | null {
+  if (!outcome) return null;
+  const isGone = status === 'deleted' && wasRecorded.includes(outcome);
+  return isGone ? `${outcomeSentences[outcome]}; the recording was deleted since` : outcomeSentences[outcome];
 }
 
 /** A whole recording that shows black is no recording: that is said beside what became of it. */
@@ -44,8 +46,9 @@ export function standingOf(
 ): string | null {
   if (session.imported || session.outcome) {
     const { outcome } = session;
-    const isRecorded = outcome ? wasRecorded.includes(outcome) : false;
-    const replay = isRecorded ? replayWords[session.replay?.state ?? 'unexamined'] : null;
+    // Of one that is deleted nothing can be looked at any more.
+    const isThere = outcome && session.status !== 'deleted' ? wasRecorded.includes(outcome) : false;
+    const replay = isThere ? replayWords[session.replay?.state ?? 'unexamined'] : null;
     const words = [session.imported && 'imported', outcome && outcomeWords[outcome], replay];
     return words.filter(Boolean).join(', ') || null;
   }

@@ -53,7 +53,7 @@ export const importHandlers: Handlers<'importSession'> = {
           ...(project === undefined ? {} : { project }),
           ...(environment === undefined ? {} : { environment }),
         },
-        retentionDays: query.retention_days ?? config.retentionDaysDefault,
+        retentionDays: query.retention_days === undefined ? config.retentionDaysDefault : query.retention_days,
         capture,
       });
       told.capture_sha256 = session.imported?.capture_sha256 ?? null;

@@ -151,7 +151,8 @@ const isNews = (known: Session['replay'], verdicts: readonly Verdict[]): boolean
   verdicts.some(({ name, isOpen, word }) => name === 'replay' && isOpen === false && word !== 'not checked');
 
 /** By the signed record; nobody may have walked through it yet. */
-function replayWords(replay: Session['replay']): string {
+function replayWords({ status, replay }: Session): string {
+  if (status === 'deleted') return 'nothing any more: the recording was deleted';
   if (!replay) return 'not examined';
   const words = { drawn: 'everything', parts: 'not all', nothing: 'nothing', unexamined: 'not examined' };
   return `${words[replay.state]} (${replay.detail})`;
@@ -344,7 +345,7 @@ function sessionFacts(session: Session): HTMLElement {
       [session.end_reason && humanise(session.end_reason), session.end_message && ` – ${session.end_message}`],
     ],
     ['What became of it', outcomeText(session) ?? standingOf(session)],
-    ['What can be seen of it', session.statistics.chunks_count > 0 && replayWords(session.replay)],
+    ['What can be seen of it', session.statistics.chunks_count > 0 && replayWords(session)],
     [
       'Last attempt',
       session.last_attempt && [

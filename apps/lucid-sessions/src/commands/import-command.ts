@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Cli } from '../cli/cli.ts';
-import { wholeNumber } from '../cli/values.ts';
+import { retention, wholeNumber } from '../cli/values.ts';
 import type { ImportOptions } from './import.ts';
 
 export function declareImport(program: Command, cli: Cli): void {
@@ -21,7 +21,7 @@ export function declareImport(program: Command, cli: Cli): void {
     .option('--name <name>', 'what people call the recording; the file’s name when not given')
     .option('--project <name>')
     .option('--environment <name>')
-    .option('--retention <days>', 'how long it is kept', wholeNumber)
+    .option('--retention <days>', 'how long it is kept, or none: until it is deleted', retention)
     .option('--rdpcap <file>', 'write it as an .rdpcap file, for render and inspect')
     .option('--redact <file>', 'write a report of kinds and counts without any content')
     .action(async (file: string, given: ImportOptions) => {

@@ -13,7 +13,8 @@ export interface ImportLabels {
   name?: string;
   project?: string;
   environment?: string;
-  retention?: number;
+  /** Days; null: until it is deleted. */
+  retention?: number | null;
 }
 
 export interface CaptureToSend {
@@ -54,7 +55,7 @@ export async function sendCapture(
     source_sha256: source.sha256,
     project: source.project,
     environment: source.environment,
-    retention_days: source.retention,
+    retention_days: source.retention === null ? ('none' as const) : source.retention,
   };
   output.progress(`sending connection ${number}, ${megabytes(zipped.length)}`);
   const session = await patiently(() => api.rest.importSession({ query, file: zipped }));

@@ -1,5 +1,6 @@
 /** Small schemas the REST contract is built from. */
 import { z } from 'zod';
+import { retentionDaysMax } from '../recording-limits.ts';
 
 export const timestamp = z.iso.datetime().describe('RFC 3339 in UTC');
 export const hexHash = z.string().regex(/^[0-9a-f]{64}$/);
@@ -22,6 +23,14 @@ export const optionalQueryInteger = (min: number, max: number) =>
     .transform(Number)
     .pipe(z.int().min(min).max(max))
     .optional();
+
+/** Days in a query; null where it says `none`. */
+export const optionalRetentionDays = z
+  .string()
+  .regex(/^(?:\d{1,15}|none)$/, 'must be days or none')
+  .transform((text) => (text === 'none' ? null : Number(text)))
+  .pipe(z.int().min(1).max(retentionDaysMax).nullable())
+  .optional();
 
 export const queryTime = z.iso.datetime({ offset: true }).optional().describe('RFC 3339');
 

@@ -11,11 +11,10 @@ import {
   sessionStatuses,
   storageConfigSchema,
 } from '../models.ts';
-import { retentionDaysMax } from '../recording-limits.ts';
 import {
   count,
   hexHash,
-  optionalQueryInteger,
+  optionalRetentionDays,
   pagination,
   patchOf,
   queryInteger,
@@ -103,8 +102,8 @@ export const importQuery = z.strictObject({
   description: sessionDescription.optional(),
   project: z.string().max(100).optional(),
   environment: z.string().max(50).optional(),
-  retention_days: optionalQueryInteger(1, retentionDaysMax).describe(
-    'Days it is kept. Left out: LUCID_RETENTION_DAYS_DEFAULT of the installation, until deleted without it.',
+  retention_days: optionalRetentionDays.describe(
+    'Days it is kept, or `none`: until somebody deletes it. Left out: LUCID_RETENTION_DAYS_DEFAULT of the installation, until deleted without it.',
   ),
 });
 
