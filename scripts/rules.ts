@@ -20,10 +20,11 @@ export const rooms: Readonly<Record<string, Room>> = {
   'packages/graphics': { imports: ['wire', 'rdp'] },
   'packages/recording': { imports: ['wire', 'rdp', 'graphics'] },
   'packages/relay': { imports: ['wire', 'rdp', 'graphics', 'recording'] },
+  'packages/screens': { imports: ['wire', 'rdp'] },
   'packages/evidence': { imports: ['wire', 'recording'] },
   'packages/contract': { imports: [], types: ['recording'] },
   'services/kit': { imports: ['contract'] },
-  'services/recorder': { imports: ['kit', 'wire', 'rdp', 'recording', 'relay', 'contract'] },
+  'services/recorder': { imports: ['kit', 'wire', 'rdp', 'recording', 'relay', 'screens', 'contract'] },
   'services/processor': { imports: ['kit', 'wire', 'recording', 'evidence', 'contract'] },
   'services/storage': { imports: ['kit', 'wire', 'evidence', 'contract'] },
   'services/pipeline': { imports: ['kit', 'wire', 'evidence', 'contract'] },
@@ -52,6 +53,7 @@ export const purePackages: readonly string[] = [
   'packages/graphics',
   'packages/recording',
   'packages/relay',
+  'packages/screens',
   'packages/evidence',
 ];
 const nodeFree = [...purePackages, 'packages/contract', 'apps/console'];

@@ -91,7 +91,8 @@ interface World {
 
 const display: rdp.HeldDisplay<never> = {
   open: () => [encode(rdp.bitmapUpdate, { rectangles: [] })],
-  input: () => ({ updates: [], answer: null }),
+  input: () => null,
+  draw: () => [],
 };
 
 /** Brings the client to its Client Info (and to a desktop of ours with `shown`), then joins it. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { keyboardLayoutOf } from '@lucid-sessions/rdp/keyboard';
 import fc from 'fast-check';
 import type { Happening } from '../src/session-index/events.ts';
-import { keyboardLayoutOf } from '../src/session-index/keyboard-layouts.ts';
 import { Typing } from '../src/session-index/typing.ts';
 
 const US = 0x0409;

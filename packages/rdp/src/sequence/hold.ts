@@ -21,10 +21,12 @@ export interface HeldDesktop {
 
 /** Pictures for a client that is held, and what its user does with them. */
 export interface HeldDisplay<A> {
-  /** The whole picture, as bodies of bitmap updates ([MS-RDPBCGR] 2.2.9.1.1.3.1.2 behind its updateType), each below 16 KiB. */
+  /** The whole picture on a black desktop, as bodies of bitmap updates ([MS-RDPBCGR] 2.2.9.1.1.3.1.2 behind its updateType), each below 16 KiB. */
   open(desktop: HeldDesktop): Uint8Array[];
-  /** What changes, and what its user has decided, once. */
-  input(event: FastPathInputEvent): { updates: Uint8Array[]; answer: A | null };
+  /** What its user has decided by this, once. */
+  input(event: FastPathInputEvent): A | null;
+  /** What has changed since it was opened or drawn last. */
+  draw(): Uint8Array[];
 }
 
 export type HoldEnding = 'left' | 'late' | 'garbage' | 'refused' | 'tlsFailed';
@@ -39,7 +41,7 @@ export type HoldEvent<A> =
   | { kind: 'ended'; how: HoldEnding; at: 'begun'; problem: string };
 
 /** All that a client may say while it is held; people type and move the mouse. */
-const heldBytesMax = 8 * 1024 * 1024;
+const heldBytesMax = 1024 * 1024;
 
 /**
  * A client that is held until its target is there, from its MCS Connect Initial on, without sockets: it can be shown pictures,
@@ -78,13 +80,15 @@ export class Hold<A> {
     return this.#flush();
   }
 
-  /** Shows something else; a client that waits for licensing is given a desktop first. */
+  /** Shows what the display has now; a client that waits for licensing is given a desktop first. */
   show(display: HeldDisplay<A>): Step<HoldEvent<A>> {
     if (this.#isOver) return this.#flush();
     return this.#guarded(() => {
+      const isNew = this.#display !== display;
       this.#display = display;
       if (this.#desktop === null) this.#take(this.#acceptor.proceed());
-      else this.#open(this.#desktop);
+      else if (isNew) this.#open(this.#desktop);
+      else this.#draw(display.draw());
     });
   }
 
@@ -149,6 +153,8 @@ export class Hold<A> {
   #take({ output, events }: Step<AcceptorEvent>): void {
     this.#output.push(output);
     for (const event of events) this.#on(event);
+    // Once for all that came together: who types faster than we draw must not keep us drawing.
+    if (this.#desktop !== null) this.#draw(this.#display?.draw() ?? []);
   }
 
   #on(event: AcceptorEvent): void {
@@ -197,8 +203,7 @@ export class Hold<A> {
 
   #input(event: FastPathInputEvent): void {
     if (this.#display === null) return;
-    const { updates, answer } = this.#display.input(event);
-    this.#draw(updates);
+    const answer = this.#display.input(event);
     if (answer !== null) this.#events.push({ kind: 'answered', answer });
   }
 

@@ -1,5 +1,3 @@
-import type { Happening, KeepPolicy } from './events.ts';
-import { keyName, modifierNames, numberBlockName } from './key-names.ts';
 import {
   assumedLayout,
   composed,
@@ -7,7 +5,9 @@ import {
   isDeadKey,
   type KeyboardLayout,
   keyboardLayoutOf,
-} from './keyboard-layouts.ts';
+} from '@lucid-sessions/rdp/keyboard';
+import type { Happening, KeepPolicy } from './events.ts';
+import { keyName, modifierNames, numberBlockName } from './key-names.ts';
 import { TypedLine, type TypedLineSnapshot } from './typed-line.ts';
 
 const HELD_MAX = 16;
