@@ -11,6 +11,8 @@ import {
   type PeerServer,
   skipUnlessPeers,
   startShadow,
+  startShadow3,
+  startShadowNla,
   startXfreerdp,
   startXrdp,
   xrdpUser,
@@ -121,3 +123,22 @@ test('xfreerdp to xrdp, held: what the client sends logs on', { timeout: 120_000
   const flags = [`/u:${userName}`, `/p:${secret}`, '/d:Xorg', '/clipboard'];
   checkSecret(await useReal(t, await startXrdp(), flags, 'held-xrdp'), secret);
 });
+
+for (const [name, start, peer] of [
+  ['2', startShadowNla, 'shadow'],
+  ['3', startShadow3, 'shadow3'],
+] as const)
+  test(`a TLS client's own credentials open a host that demands NLA: freerdp-shadow ${name}`, {
+    timeout: 120_000,
+  }, async (t) => {
+    if (skipUnlessPeers(t, peer, 'xfreerdp')) return;
+    const [userName, secret] = ['heldperson', 'Held-Pass-77'];
+    const gateway = await useReal(
+      t,
+      await start({ userName, password: secret }),
+      [`/u:${userName}`, `/p:${secret}`],
+      `held-nla-${name}`,
+    );
+    checkSecret(gateway, secret);
+    assert.ok(gateway.reports.some((report) => report.kind === 'fact' && report.fact.kind === 'target_logon'));
+  });

@@ -1,0 +1,111 @@
+/** A client that is held: what it says of itself, what its user is shown and answers, and how it is told no. */
+import type { Duplex } from 'node:stream';
+import { type ClientInfo, Hold, type HoldEvent, NegotiationResponseFlag, Protocol, Splice } from '@lucid-sessions/rdp';
+import { type DialogAnswer, DialogDisplay, type DialogSpec } from '@lucid-sessions/screens';
+import { Driver } from './driver.ts';
+import type { Arrival } from './joining.ts';
+import { refusalMs } from './straight-joining.ts';
+
+/** What the client is given to come back with an answer, beyond what its user has. */
+const graceMs = 30_000;
+
+export class HeldClient {
+  readonly #hold: Hold<DialogAnswer>;
+  readonly #driver: Driver<HoldEvent<DialogAnswer>>;
+  #display: DialogDisplay | null = null;
+
+  constructor(stream: Duplex, requestedProtocols: number, connectInitial: Uint8Array) {
+    this.#hold = new Hold(requestedProtocols, connectInitial);
+    this.#driver = new Driver<HoldEvent<DialogAnswer>>(stream, this.#hold, {
+      secure: () => {
+        throw new Error('TLS is there already');
+      },
+    });
+  }
+
+  get signal(): AbortSignal {
+    return this.#driver.signal;
+  }
+
+  /** Waits for something else, and no longer than the client stays. */
+  during<T>(work: Promise<T>): Promise<T> {
+    return this.#driver.during(work);
+  }
+
+  checkAlive(): void {
+    if (this.#driver.ended !== null) throw this.#driver.ended;
+  }
+
+  limit(ms: number, problem: string): void {
+    this.#driver.limit(ms, problem);
+  }
+
+  /** What it says last before a server answers. Holds a password. */
+  async clientInfo(): Promise<ClientInfo> {
+    const event = await this.#driver.next();
+    if (event.kind !== 'clientInfo') throw new Error(`${event.kind} of a client that has said nothing of itself`);
+    return event.info;
+  }
+
+  /** Shows a dialog, and goes on. */
+  show(spec: DialogSpec): void {
+    if (this.#display === null) this.#display = new DialogDisplay(spec);
+    else this.#display.show(spec);
+    this.#driver.run(this.#hold.show(this.#display));
+  }
+
+  /** Shows a dialog until it is answered; null: it was not in time. */
+  async ask(spec: DialogSpec, answerMs: number): Promise<DialogAnswer | null> {
+    this.show(spec);
+    this.limit(answerMs + graceMs, 'nobody answered');
+    return this.answer(answerMs);
+  }
+
+  /** The answer to what is shown; null: none came in time. */
+  async answer(answerMs: number): Promise<DialogAnswer | null> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<null>((resolve) => {
+      timer = setTimeout(() => resolve(null), answerMs);
+    });
+    try {
+      const event = await Promise.race([this.#driver.next(), late]);
+      if (event === null) return null;
+      if (event.kind !== 'answered') throw new Error(`${event.kind} of a client that was asked something`);
+      return event.answer;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Ends it, by an error code that its user may read in the client's own words. Resolves when it has listened. Never rejects. */
+  async end(errorInfo: number): Promise<void> {
+    this.#driver.run(this.#hold.refuse(errorInfo));
+    this.limit(refusalMs, 'the client was too slow to be told');
+    if (this.#driver.isDriving) await this.#driver.over.catch(() => {});
+  }
+
+  /** Gives it up to a session: its connection, and what stands between that and the relay. */
+  release(): { stream: Duplex; splice: Splice } {
+    const splice = new Splice(this.#hold.state);
+    return { stream: this.#driver.release(), splice };
+  }
+}
+
+/** What any target may turn out to have: a client says more to a server that names these, and no server minds. */
+const flagsForAny = (graphics: 'passthrough' | 'classic'): number =>
+  NegotiationResponseFlag.extendedClientDataSupported |
+  (graphics === 'classic' ? 0 : NegotiationResponseFlag.dynvcGfxProtocolSupported);
+
+/** Takes a client over that has asked for something and was not answered yet. Rejects with `SequenceEnded`. */
+export async function holdClient(
+  { client, front, asked, untilMs }: Pick<Arrival, 'client' | 'front' | 'asked' | 'untilMs'>,
+  graphics: 'passthrough' | 'classic',
+): Promise<HeldClient> {
+  client.run(front.accept(flagsForAny(graphics)));
+  const event = await client.next();
+  if (event.kind !== 'connectInitial') throw new Error(`${event.kind} of a client that was to begin`);
+  const requestedProtocols = asked.request.negotiation?.requestedProtocols ?? Protocol.rdp;
+  const held = new HeldClient(client.release(), requestedProtocols, event.bytes);
+  held.limit(untilMs - performance.now(), 'the client did not go on in time');
+  return held;
+}
