@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Codec, DecodeError, decode, encode } from '@lucid-sessions/wire';
 import fc from 'fast-check';
+import * as auth from '../src/auth/index.ts';
 import * as rdp from '../src/index.ts';
 import { captureNames, hex, samplePdus } from './pdu-samples.ts';
 
@@ -184,6 +185,34 @@ const vectors: [Codec<unknown>, string][] = [
   // [MS-RDPEPS] 4.1 and a blob behind it.
   [rdp.preconnectionPdu, '10000000 00000000 01000000 1cd00000'],
   [rdp.preconnectionPdu, '1a000000 00000000 02000000 00000000 0400 6100 6200 6300 0000'],
+  // A logon of user u of domain D with password p, as our two sides say it.
+  [rdp.tsRequest, '300da003020106a406020480090302'],
+  [rdp.tsRequest, '300aa003020106a4030201ff'],
+  [rdp.tsRequest, '300ba003020106a40402020080'],
+  [rdp.tsRequest, '300ea003020106a407020500c000006d'],
+  [auth.ntlmNegotiate, '4e544c4d53535000 01000000 b78208e2 0000000000000000 0000000000000000 0a00614a0000000f'],
+  [
+    auth.ntlmChallenge,
+    '4e544c4d53535000 02000000 0200020038000000 35828ae2 1de556203c2e43b3 0000000000000000 280028003a000000 0a00614a0000000f 5300 0200020053000100020053000400020073000300020073000700080000693165 80dd0100000000',
+  ],
+  [
+    auth.ntlmAuthenticate,
+    `4e544c4d53535000 03000000 180018005c000000 7e007e0074000000 0200020058000000 020002005a000000 000000005c000000 10001000f2000000 358288e2 0a00614a0000000f ${'54'.repeat(16)} 4400 7500 ${'00'.repeat(24)} ${'77'.repeat(126)} ${'5b'.repeat(16)}`,
+  ],
+  [auth.avPairs, '0200 0200 5300 0700 0800 0000693165 80dd01 0000 0000 00000000'],
+  [
+    auth.spnegoToken,
+    '6048 0606 2b0601050502 a03e303c a00e300c060a2b06010401823702020a a22a0428 4e544c4d53535000 01000000 b78208e2 0000000000000000 0000000000000000 0a00614a0000000f',
+  ],
+  [
+    auth.spnegoToken,
+    '602f06062b0601050502a0253023a00e300c060a2b06010401823702020aa104030205a0a305a0031b016ea4040402aabb',
+  ],
+  [auth.spnegoToken, 'a11b 3019 a003 0a0100 a312 0410 0100000032d7f82b89c3100b00000000'],
+  [auth.spnegoToken, 'a115 3013 a003 0a0103 a10c 060a 2b06010401823702020a'],
+  [auth.tsCredentials, '301b a003 020101 a114 0412 3010 a002 0400 a104 0402 7500 a204 0402 7000'],
+  [auth.tsCredentials, '3017 a003 020101 a110 040e 300c a002 0400 a102 0400 a202 0400'],
+  [auth.tsCredentials, '300b a003 020102 a104 0402 3000'],
   // [MS-TSGU] 2.2.10, as FreeRDP 2.11 writes and reads them.
   [rdp.gatewayPacket, '0100 0000 0e000000 01 00 0000 0200'],
   [rdp.gatewayPacket, '0200 0000 12000000 00000000 01 00 0000 0200'],

@@ -1,8 +1,11 @@
 /** Network level authentication towards a target: what is said, what is not, and what a refusal is called. */
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 import type { RecordingFact } from '@lucid-sessions/contract';
+import { makeCertificate } from '@lucid-sessions/desktop';
 import { ErrorInfo, Protocol } from '@lucid-sessions/rdp';
+import { subjectPublicKeyOf } from '@lucid-sessions/rdp/auth';
 import { eventually, shadowUser, skipUnlessPeers, startShadow3, startShadowNla } from '@lucid-sessions/testkit';
 import {
   type DialledTarget,
@@ -185,3 +188,12 @@ for (const [name, peer, start, isRefusalTold] of [
     assert.equal(none.reason, 'target_credentials_missing');
     assert.match(none.message, /demands network level authentication/);
   });
+
+test('the public key of a certificate is the content of its BIT STRING', async () => {
+  const { cert } = await makeCertificate();
+  const { raw, publicKey: key } = new X509Certificate(cert);
+  const found = subjectPublicKeyOf(raw);
+  assert.deepEqual(Buffer.from(found), key.export({ type: 'pkcs1', format: 'der' }));
+  for (const length of [0, 1, 40, 200, 300])
+    assert.throws(() => subjectPublicKeyOf(raw.subarray(0, length)), { name: 'DecodeError' });
+});

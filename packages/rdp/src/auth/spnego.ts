@@ -80,9 +80,11 @@ function decodeInit(reader: Reader): NegTokenInit {
     throw envelope.error('unsupported', 'a GSS-API token of something else than SPNEGO');
   const choice = ber.enter(envelope, context(0));
   const content = ber.enter(choice, ASN1_SEQUENCE);
+  const mechTypes = field(ber, content, 0, (inner) => readMechTypes(ber, inner));
+  if (mechTypes === undefined) throw content.error('invalid', 'SPNEGO without mechanisms');
   const value: NegTokenInit = {
     kind: 'init',
-    mechTypes: field(ber, content, 0, (inner) => readMechTypes(ber, inner)) ?? [],
+    mechTypes,
     ...optional(
       'reqFlags',
       field(ber, content, 1, (inner) => inner.copy(inner.remaining)),
