@@ -87,6 +87,7 @@ const CONNECT_TIMEOUT_MS = 15_000;
 const GOODBYE_MS = 1000;
 /** Events in one fast-path input PDU. */
 const EVENTS_MAX = 15;
+const QUIET_PIECE_MS = 20;
 
 /**
  * Connects and resolves when the session is active. Rejects with `ClientError`. A server that refuses does so when the
@@ -337,11 +338,19 @@ export class RdpClient {
   #nextUpdate(quietMs: number): Promise<boolean> {
     const before = this.statistics.updatesCount;
     return new Promise((resolve) => {
-      const done = () => {
+      const done = (): void => {
         clearTimeout(timer);
         resolve(this.statistics.updatesCount > before);
       };
-      const timer = setTimeout(done, quietMs);
+      let timer: NodeJS.Timeout | undefined;
+      let leftMs = quietMs;
+      // In pieces: while this process was kept from the processor nothing could come, and that was no quiet.
+      const wait = (): void => {
+        const pieceMs = Math.min(leftMs, QUIET_PIECE_MS);
+        leftMs -= pieceMs;
+        timer = setTimeout(leftMs <= 0 ? done : wait, pieceMs);
+      };
+      wait();
       this.#updateWaiters.push(done);
     });
   }

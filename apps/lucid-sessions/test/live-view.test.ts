@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connectClient, type RdpClient, startDesktop } from '@lucid-sessions/desktop';
+import { connectClient, type Desktop, type RdpClient, startDesktop } from '@lucid-sessions/desktop';
 import { eventually, skipUnlessPeers } from '@lucid-sessions/testkit';
 import { loadAdminToken } from '../src/server/admin-token.ts';
 import { ConsolePage, startBrowser } from './support/console-page.ts';
 import { armSession, type Gateway, sessionIn, startGateway } from './support/gateway.ts';
 
 interface Watched {
+  desktop: Desktop;
   gateway: Gateway;
   id: string;
   client: RdpClient;
@@ -32,15 +33,17 @@ async function watch(t: TestContext): Promise<Watched> {
   await consolePage.waitForPicture();
   // The client's own pointer is no part of its screenshot.
   await consolePage.page.getByRole('button', { name: 'Show the pointer' }).click();
-  return { gateway, id, client, consolePage };
+  return { desktop, gateway, id, client, consolePage };
 }
 
 const storedChunks = async ({ gateway, id }: Watched): Promise<number> =>
   (await gateway.api.json<{ chunks: unknown[] }>('GET', `/sessions/${id}/chunks`)).chunks.length;
 
 /** Types, and answers what the client shows then. */
-async function draw({ client }: Watched, text: string): Promise<Buffer> {
+async function draw({ client, desktop }: Watched, text: string): Promise<Buffer> {
+  const lines = desktop.typedLines().length;
   await client.type(text);
+  if (text.endsWith('\n')) await eventually('the line typed', () => desktop.typedLines().length > lines);
   await client.settled();
   return Buffer.from(client.screenshot().rgba);
 }
