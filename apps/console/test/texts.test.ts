@@ -232,6 +232,25 @@ test('the form gives the request, without what was left empty', () => {
   });
 });
 
+test('who logs on to the target, as the form says it; a password with its blanks', () => {
+  const read = (fields: Record<string, string>): unknown => {
+    const data = new FormData();
+    for (const [name, value] of Object.entries({ target_password: ' p w ', target_vault: 'secret/rdp/a', ...fields }))
+      data.set(name, value);
+    return readForm(data).target_credentials;
+  };
+  assert.equal(read({ credentials: '' }), undefined);
+  assert.deepEqual(read({ credentials: 'client' }), { provider: 'client' });
+  assert.deepEqual(read({ credentials: 'injected' }), { password: ' p w ', keep: 'session' });
+  const vault = { provider: 'vault', mount: 'secret', path: 'rdp/a' };
+  assert.deepEqual(read({ credentials: 'vault', target_once: 'on' }), { ...vault, engine: 'kv', keep: 'once' });
+  assert.deepEqual(read({ credentials: 'vault', target_dynamic: 'on' }), {
+    ...vault,
+    engine: 'dynamic',
+    keep: 'session',
+  });
+});
+
 describe('verdicts', () => {
   const clean: VerificationReport = {
     v: 1,

@@ -69,16 +69,55 @@ const reference = z.strictObject({
   keep,
 });
 
+const clients = z.strictObject({
+  provider: z
+    .literal('client')
+    .describe('What the client sends is used, also towards a target that demands network level authentication.'),
+});
+
 export const targetCredentialsRequest = z
-  .union([given, reference])
+  .union([given, reference, clients])
   .meta({ writeOnly: true })
   .describe(
-    'The gateway logs on to the target with them in the place of its user, who never learns them. Never returned: the session says only that there are some, and from where (`credentials`).',
+    'Who logs on to the target. Given or from Vault, the gateway does, in the place of its user, who never learns them. Never returned: the session says only that there are some, and from where (`credentials`).',
   );
 export type TargetCredentialsRequest = z.output<typeof targetCredentialsRequest>;
 
+/** `DOMAIN\\user` in one. */
+function nameOf(
+  request: { username?: string | undefined; domain?: string | undefined },
+  rdp: { username?: string | undefined; domain?: string | undefined },
+): { username: string | null; domain: string | null } {
+  const { username = rdp.username } = request;
+  const parts = request.domain === undefined ? /^([^\\]+)\\([^\\]+)$/.exec(username ?? '') : null;
+  if (parts !== null) return { username: parts[2]!, domain: parts[1]! };
+  const isWhole = username?.includes('@') === true;
+  return { username: username ?? null, domain: request.domain ?? (isWhole ? '' : (rdp.domain ?? null)) };
+}
+
+/** As the pipeline takes them. Null: nobody says who is to log on. */
+export function credentialsOf(
+  request: TargetCredentialsRequest,
+  rdp: { username?: string | undefined; domain?: string | undefined },
+): NewTargetCredentials | null {
+  if ('provider' in request && request.provider === 'client') return { source: 'client' };
+  const { username, domain } = nameOf(request, rdp);
+  if ('provider' in request) {
+    const { engine, mount, path, keep } = request;
+    return { source: 'vault', reference: { engine, mount, path, username, domain }, keep };
+  }
+  if (username === null) return null;
+  return {
+    source: 'injected',
+    credentials: { username, domain: domain ?? '', password: request.password },
+    keep: request.keep,
+  };
+}
+
 /** What the pipeline keeps, sealed: the credentials themselves or where to ask for them. */
 export type NewTargetCredentials =
+  /** Nothing is kept. */
+  | { source: 'client' }
   | { source: 'injected'; credentials: TargetCredentials; keep: 'session' | 'once' }
   | { source: 'vault'; reference: CredentialReference; keep: 'session' | 'once' };
 
@@ -98,7 +137,8 @@ export function withCredentials(session: SessionDocument, given: NewTargetCreden
   return {
     ...session,
     credentials: given.source,
-    recording_config: given.keep === 'once' ? { ...recording, reconnect_seconds: 0 } : recording,
+    recording_config:
+      given.source !== 'client' && given.keep === 'once' ? { ...recording, reconnect_seconds: 0 } : recording,
   };
 }
 
@@ -112,6 +152,7 @@ const credentialReference: z.ZodType<CredentialReference> = z.object({
 
 const keeping = z.enum(['session', 'once']);
 export const newTargetCredentials: z.ZodType<NewTargetCredentials> = z.discriminatedUnion('source', [
+  z.object({ source: z.literal('client') }),
   z.object({ source: z.literal('injected'), credentials: targetCredentials, keep: keeping }),
   z.object({ source: z.literal('vault'), reference: credentialReference, keep: keeping }),
 ]);

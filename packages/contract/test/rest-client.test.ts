@@ -57,5 +57,5 @@ export const refused = [
   // @ts-expect-error a chunk's answer has no body
   async () => (await client.getChunk({ params: { session_id: 's', chunk_id: 'c' } })).body,
   // @ts-expect-error it takes no body
-  () => client.startSession({ params: { session_id: 's' }, body: {} }),
+  () => client.pauseSession({ params: { session_id: 's' }, body: {} }),
 ];

@@ -3,8 +3,8 @@ import type { SessionDocument } from '@lucid-sessions/contract';
 
 export type Changes = Record<string, { from: unknown; to: unknown }>;
 
-const whole = ['name', 'description', 'status', 'pipeline_state'] as const;
-/** None of them has room for a secret: passwords are dropped when a request is read. */
+const whole = ['name', 'description', 'status', 'pipeline_state', 'credentials'] as const;
+/** None of them has room for a secret: of credentials a session knows where they come from, and no more. */
 const parts = ['rdp_config', 'recording_config', 'storage_config', 'metadata'] as const;
 
 const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);

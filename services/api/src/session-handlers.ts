@@ -1,13 +1,17 @@
 /** Sessions: create, read, change, delete, and what their recording is told to do. */
 import { createHash } from 'node:crypto';
 import {
+  credentialsOf,
   isLucidError,
   isoOf,
   isPermitted,
   LucidError,
+  type NewTargetCredentials,
   noStatistics,
   type SessionDocument,
   type SessionMetadata,
+  type TargetCredentialsRequest,
+  withCredentials,
 } from '@lucid-sessions/contract';
 import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { changesOf } from './changes.ts';
@@ -45,6 +49,30 @@ function newSession(call: Call<'createSession'>): SessionDocument {
     version: 1,
     pipeline_state: 'created',
   };
+}
+
+/** As the pipeline takes them; what they are goes nowhere else. */
+function credentialsIn(
+  request: TargetCredentialsRequest | undefined,
+  rdp: SessionDocument['rdp_config'],
+): { targetCredentials?: NewTargetCredentials } {
+  if (request === undefined) return {};
+  const targetCredentials = credentialsOf(request, rdp);
+  if (targetCredentials !== null) return { targetCredentials };
+  throw new LucidError('invalidRequest', 'target_credentials.username: say who is to log on, here or in rdp_config', {
+    details: { issues: [{ field: 'body.target_credentials.username', message: 'must be given' }] },
+  });
+}
+
+/** For another target its credentials are worth nothing: said here, not to whoever connects. */
+function checkCredentials(from: SessionDocument, to: SessionDocument): void {
+  if (from.credentials !== 'injected' && from.credentials !== 'vault') return;
+  const fields = ['host', 'port', 'use_tls', 'ignore_cert', 'pinned_sha256'] as const;
+  if (fields.every((field) => from.rdp_config[field] === to.rdp_config[field])) return;
+  throw new LucidError(
+    'notInThisState',
+    'the session holds credentials for this target, which are for no other: create a new session',
+  );
 }
 
 /** Left-out fields and fields that are `undefined` keep what is stored. */
@@ -114,6 +142,7 @@ async function update(call: Call<'updateSession'>): Promise<SessionDocument> {
     const next = changed(session, call.body);
     call.told.changes = changesOf(session, next);
     checkRetention(call, session, next);
+    checkCredentials(session, next);
     const { host, port } = next.rdp_config;
     if (host !== session.rdp_config.host || port !== session.rdp_config.port) await checkTarget(call, next.rdp_config);
     const { replaced, current } = await call.api.deps.storage.replaceSession({
@@ -190,8 +219,9 @@ async function commanded(
 ): Promise<SessionDocument> {
   const before = await loadSession(call);
   const { session } = await command();
-  const { status, pipeline_state } = session;
-  call.told.changes = changesOf(before, { ...before, status, pipeline_state });
+  const { status, pipeline_state, credentials = 'none' } = session;
+  const known = { ...before, credentials: before.credentials ?? 'none' };
+  call.told.changes = changesOf(known, { ...known, status, pipeline_state, credentials });
   return session;
 }
 
@@ -210,13 +240,14 @@ type SessionOperations =
 export const sessionHandlers: Handlers<SessionOperations> = {
   async createSession(call) {
     const session = newSession(call);
+    const given = credentialsIn(call.body.target_credentials, session.rdp_config);
     await checkTarget(call, session.rdp_config);
-    const { created } = await call.api.deps.pipeline.create({ session, routeTokenSha256: null });
+    const { created } = await call.api.deps.pipeline.create({ session, routeTokenSha256: null, ...given });
     if (!created)
       throw new LucidError('sessionExists', 'a session with this id exists already', {
         details: { session_id: session.session_id },
       });
-    return sessionView(session, call.api.config.publicUrl);
+    return sessionView(withCredentials(session, given.targetCredentials), call.api.config.publicUrl);
   },
 
   async listSessions({ api, query }) {
@@ -242,8 +273,10 @@ export const sessionHandlers: Handlers<SessionOperations> = {
   deleteSession,
 
   async startSession(call) {
-    const { api, sessionId } = call;
-    const session = await commanded(call, () => api.deps.pipeline.start({ sessionId }));
+    const { api, sessionId, body } = call;
+    const request = body?.target_credentials;
+    const given = request === undefined ? {} : credentialsIn(request, (await loadSession(call)).rdp_config);
+    const session = await commanded(call, () => api.deps.pipeline.start({ sessionId, ...given }));
     return {
       session_id: sessionId,
       status: session.status,

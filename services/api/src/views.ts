@@ -33,6 +33,7 @@ export function sessionView(session: SessionDocument, publicUrl: string): z.outp
     stopped_at: session.stopped_at,
     created_by: session.created_by,
     rdp_config: session.rdp_config,
+    credentials: session.credentials ?? 'none',
     recording_config: session.recording_config,
     storage_config: session.storage_config,
     metadata: session.metadata,

@@ -21,7 +21,7 @@ const leaseLeftUsMin = 60_000_000;
 
 interface Kept {
   atUs: number;
-  given: NewTargetCredentials;
+  given: Exclude<NewTargetCredentials, { source: 'client' }>;
   /** The target they were given for: for another one they are not used. */
   target: string;
 }
@@ -77,6 +77,7 @@ export async function keepCredentials(
   const { session_id: sessionId } = session;
   // What an earlier provider gave is not for these.
   await endLease(context, sessionId);
+  if (given.source === 'client') return context.deps.journal.dropSealed(sessionId, 'target');
   await put(context, sessionId, 'target', { atUs: context.deps.nowUs(), given, target: targetOf(session) });
 }
 

@@ -116,6 +116,37 @@ function fields(): Child {
     h(
       'div',
       { class: 'card' },
+      h('h2', {}, 'Logon to the target'),
+      field(
+        'Who logs on',
+        choice('credentials', [
+          ['', 'The user, at the target’s own screen'],
+          ['client', 'The user, with what the client sends (network level authentication too)'],
+          ['injected', 'The gateway, with the password below'],
+          ['vault', 'The gateway, with a secret from Vault'],
+        ]),
+        'What the gateway logs on with is never shown again, to nobody. User name and domain are those of the target above.',
+      ),
+      h(
+        'div',
+        { class: 'row' },
+        field('Password', input('target_password', { type: 'password', maxlength: 255, autocomplete: 'new-password' })),
+        field(
+          'Path in Vault',
+          input('target_vault', { maxlength: 400, placeholder: 'secret/rdp/srv-01', spellcheck: 'false' }),
+          'Where the engine is mounted, then the secret or role.',
+        ),
+      ),
+      check('target_dynamic', 'In Vault it is a role that makes credentials for this session', false),
+      check(
+        'target_once',
+        'Forget it when the first connection is recorded (a lost connection ends the session)',
+        false,
+      ),
+    ),
+    h(
+      'div',
+      { class: 'card' },
       h('h2', {}, 'Recording'),
       h(
         'div',
@@ -221,10 +252,31 @@ export function readForm(data: FormData): Facts {
       ...(data.has('uncompressed') ? { bulk_compression: false } : {}),
       ...channelsOf(data),
     },
+    target_credentials: readCredentials(data),
     recording_config: { persistence: text('persistence'), graphics: text('graphics') },
     storage_config: { retention_days: number('retention_days') },
     metadata: { project: text('project'), environment: text('environment'), owner: text('owner'), tags },
   };
+}
+
+/** Undefined where nobody is named. A password is taken as it stands, blanks included. */
+function readCredentials(data: FormData): Facts | undefined {
+  const keep = data.has('target_once') ? 'once' : 'session';
+  switch (data.get('credentials')) {
+    case 'client':
+      return { provider: 'client' };
+    case 'injected':
+      return { password: String(data.get('target_password') ?? ''), keep };
+    case 'vault': {
+      const [mount = '', ...path] = String(data.get('target_vault') ?? '')
+        .trim()
+        .split('/');
+      const engine = data.has('target_dynamic') ? 'dynamic' : 'kv';
+      return { provider: 'vault', engine, mount, path: path.join('/'), keep };
+    }
+    default:
+      return undefined;
+  }
 }
 
 function fieldProblems(error: unknown): Child {

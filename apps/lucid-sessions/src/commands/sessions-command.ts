@@ -3,8 +3,17 @@ import type { Cli } from '../cli/cli.ts';
 import { writeTextFile } from '../cli/text-file.ts';
 import { channelRules, leaveIn, retention, target, wholeNumber } from '../cli/values.ts';
 
+/** Passwords come from files and pipes: arguments are seen by every user of the machine. */
+const withCredentials = (command: Command): Command =>
+  command
+    .option('--target-user <name>', 'whom the gateway logs on as: user, DOMAIN\\user or user@domain')
+    .option('--target-password-file <file>', 'that user’s password: a file of mode 600, or - for what is piped in')
+    .option('--target-vault <path>', 'user and password from Vault: kv:MOUNT/PATH or dynamic:MOUNT/ROLE')
+    .option('--target-once', 'forget the credentials when the first connection is recorded')
+    .option('--target-client', 'what the client sends logs on, also to a target that demands NLA');
+
 export function declareSessions(program: Command, cli: Cli): void {
-  const sessions = program.command('sessions').description('list, show, create, stop and delete sessions');
+  const sessions = program.command('sessions').description('list, show, create, start, stop and delete sessions');
   const work = () => import('./sessions.ts');
   sessions
     .command('list')
@@ -18,8 +27,7 @@ export function declareSessions(program: Command, cli: Cli): void {
     .command('show')
     .argument('<session-id>')
     .action(async (id: string) => (await work()).showSession(cli.api(), cli.output(), id));
-  sessions
-    .command('create')
+  withCredentials(sessions.command('create'))
     .argument('<target>', 'host, host:port or [ipv6]:port', target)
     .requiredOption('--name <name>', 'what people call it')
     .option('--username <name>', 'whom the session is for; clients that send this name as mstshash find it')
@@ -56,6 +64,10 @@ export function declareSessions(program: Command, cli: Cli): void {
     .action(async (host: string, given) =>
       (await work()).createSession(cli.api(), cli.output(), host, given, writeTextFile),
     );
+  withCredentials(sessions.command('start'))
+    .description('record the next connection to a session, with other credentials for its target where some are given')
+    .argument('<session-id>')
+    .action(async (id: string, given) => (await work()).startSession(cli.api(), cli.output(), id, given));
   sessions
     .command('stop')
     .argument('<session-id>')

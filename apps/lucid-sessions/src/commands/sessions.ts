@@ -11,6 +11,7 @@ import type { ApiClient } from '../cli/api-client.ts';
 import { type Ask, type Consent, consentTo, missingConsent } from '../cli/consent.ts';
 import { formatBytes, formatDuration, type Output, table } from '../cli/output.ts';
 import { parseTarget } from '../cli/target.ts';
+import { type TargetCredentialOptions, targetCredentials } from './target-credentials.ts';
 
 /** A session as the API answers it. */
 export type SessionAnswer = RestAnswer<'getSession'>;
@@ -68,6 +69,7 @@ export async function showSession(api: ApiClient, output: Output, id: string): P
     ['status', statusOf(session)],
     ['client', clientOf(session)],
     ['target', `${session.rdp_config.host}:${session.rdp_config.port}`],
+    ['logs on', credentialTexts[session.credentials]],
     ...importedRows(session),
     ['created', session.created_at],
     ['started', session.started_at],
@@ -89,6 +91,13 @@ export async function showSession(api: ApiClient, output: Output, id: string): P
   output.result({ ...session, anchoring }, rows.map(([name, value]) => `${name.padEnd(12)} ${value}`).join('\n'));
 }
 
+const credentialTexts: Record<SessionAnswer['credentials'], string | null> = {
+  none: null,
+  injected: 'the gateway, with credentials it was given',
+  vault: 'the gateway, with credentials from Vault',
+  client: 'its user, with what the client sends',
+};
+
 function importedRows({ imported }: SessionAnswer): [string, string | null][] {
   if (!imported) return [];
   const { by, source_name, source_sha256, captured_from, captured_to, client, server, problem } = imported;
@@ -106,7 +115,7 @@ function importedRows({ imported }: SessionAnswer): [string, string | null][] {
 const keptText = (days: number | null): string =>
   days === null ? 'until it is deleted' : `${days} days after its end`;
 
-export interface CreateOptions {
+export interface CreateOptions extends TargetCredentialOptions {
   name: string;
   username?: string;
   ignoreCert?: boolean;
@@ -159,6 +168,7 @@ export async function createSession(
   writeFile: (path: string, text: string) => Promise<void>,
 ): Promise<void> {
   const { host, port } = parseTarget(target);
+  const credentials = await targetCredentials(options);
   const session = await api.rest.createSession({
     body: {
       name: options.name,
@@ -174,6 +184,7 @@ export async function createSession(
         ...(options.preconnectionBlob === undefined ? {} : { preconnection_blob: options.preconnectionBlob }),
         ...channelsOf(options),
       },
+      ...(credentials === null ? {} : { target_credentials: credentials }),
       ...(options.graphics === undefined
         ? {}
         : { recording_config: { graphics: options.graphics as 'passthrough' | 'classic' } }),
@@ -195,6 +206,21 @@ export async function createSession(
       ? `get its connection file: lucid-sessions sessions create … --rdp-file FILE, or GET /api/v1/sessions/${session.session_id}/rdp-file`
       : `open ${options.rdpFile} with mstsc or: xfreerdp ${options.rdpFile} /cert:ignore`;
   output.result({ ...session, rdp_file: options.rdpFile ?? null }, `created ${session.session_id}\n${next}`);
+}
+
+/** Arms a session for its next connection, with other credentials for its target where some are given. */
+export async function startSession(
+  api: ApiClient,
+  output: Output,
+  id: string,
+  options: TargetCredentialOptions,
+): Promise<void> {
+  const credentials = await targetCredentials(options);
+  const answer = await api.rest.startSession({
+    params: { session_id: id },
+    ...(credentials === null ? {} : { body: { target_credentials: credentials } }),
+  });
+  output.result(answer, `${answer.session_id} is ${answer.status}`);
 }
 
 export async function stopSession(api: ApiClient, output: Output, id: string): Promise<void> {

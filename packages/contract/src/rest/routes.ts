@@ -45,6 +45,7 @@ import {
   sessionSchema,
   sessionStatisticsAnswer,
   startedSession,
+  startSessionRequest,
   stoppedSession,
   stopSessionRequest,
   systemStatisticsAnswer,
@@ -147,8 +148,9 @@ export const restRoutes = {
     tag: 'recording',
     permissions: ['sessions:start'],
     rateLimit: 'update',
+    body: startSessionRequest,
     answer: json(startedSession),
-    errors: commandErrors,
+    errors: [...commandErrors, 'invalidRequest'],
   },
   stopSession: {
     ...restOperations.stopSession,

@@ -11,6 +11,7 @@ import {
   sessionStatuses,
   storageConfigSchema,
 } from '../models.ts';
+import { credentialSources, targetCredentialsRequest } from '../target-credentials.ts';
 import {
   count,
   hexHash,
@@ -37,9 +38,10 @@ export const createSessionRequest = z.strictObject({
       .optional()
       .meta({ writeOnly: true })
       .describe(
-        'Accepted for compatibility and dropped at once: never stored, logged or returned. The user is asked for the password by the target. Passwords injected by the gateway will come in a later version.',
+        'Accepted for compatibility and dropped at once: never stored, logged or returned. What the gateway is to log on with is given in target_credentials.',
       ),
   }),
+  target_credentials: targetCredentialsRequest.optional(),
   recording_config: recordingConfigSchema.prefault({}),
   storage_config: storageConfigSchema
     .extend({
@@ -117,6 +119,11 @@ export const sessionSchema = z.strictObject({
   stopped_at: timestamp.nullable(),
   created_by: z.string().nullable(),
   rdp_config: rdpConfigSchema,
+  credentials: z
+    .enum(credentialSources)
+    .describe(
+      'Who logs on to the target: injected or vault (the gateway, with what it was given or gets from Vault), client (what the client sends, network level authentication included), none (nothing was said: what the client sends passes on).',
+    ),
   recording_config: recordingConfigSchema,
   storage_config: storageConfigSchema,
   metadata: sessionMetadataSchema,
@@ -203,6 +210,15 @@ export const stoppedSession = z.strictObject({
 });
 export const pausedSession = z.strictObject({ ...commandAnswer, paused_at: timestamp });
 export const resumedSession = z.strictObject({ ...commandAnswer, resumed_at: timestamp });
+
+export const startSessionRequest = z
+  .strictObject({
+    target_credentials: targetCredentialsRequest
+      .optional()
+      .describe('Replaces what the session had. Left out: it keeps that, or is refused where it has been forgotten.'),
+  })
+  .nullable()
+  .optional();
 
 export const stopSessionRequest = z
   .strictObject({ reason: z.string().max(500).optional() })
