@@ -12,6 +12,7 @@ import {
   readUrl,
 } from '@lucid-sessions/kit';
 import { type ProxyTrust, readProxyTrust } from './client-address.ts';
+import { type ApiTls, readApiTls } from './http-server.ts';
 
 export type JwtKey =
   | { kind: 'secret'; secret: string }
@@ -29,6 +30,8 @@ export interface ApiConfig {
   publicUrl: string;
   /** Whose X-Forwarded-For is believed. */
   trustProxy: ProxyTrust;
+  /** Null: plain HTTP. */
+  tls: ApiTls | null;
   version: string;
   /** Of sessions created without one; null: until they are deleted. */
   retentionDaysDefault: number | null;
@@ -104,6 +107,7 @@ export function readApiEnv(environment: Environment, version: string): ApiConfig
     },
     publicUrl: environment.LUCID_PUBLIC_URL ? readUrl(environment, 'LUCID_PUBLIC_URL', '') : '',
     trustProxy: readProxyTrust(environment, 'LUCID_TRUST_PROXY'),
+    tls: readApiTls(environment),
     version,
     retentionDaysDefault: readRetentionDaysDefault(environment),
     deleteReason: readDeleteReason(environment),

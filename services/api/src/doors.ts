@@ -3,13 +3,23 @@
  * unread. Who may come in is the recorder's to say, by what the client then shows; here is only kept that nobody comes in as
  * somebody else's address, and that there is room for all.
  */
-import { request as httpRequest, type IncomingMessage, type RequestOptions, type Server } from 'node:http';
+import {
+  request as httpRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestOptions,
+  type Server,
+} from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { doorHeader, doorPath, refuseUpgrade } from '@lucid-sessions/kit';
 import { addressGroup } from './client-address.ts';
 import { passBytes } from './pass-bytes.ts';
 import type { RateLimiter } from './rate-limiter.ts';
+import { passBody } from './rdg/pass-body.ts';
+import { type RdgForm, type RdgVisit, serveRdg } from './rdg/rdg-connection.ts';
+import { acceptOf, freshKey } from './rdg/web-socket-key.ts';
 
 export interface RecorderDoor {
   /** Base URLs; the first that answers has it. */
@@ -26,15 +36,20 @@ interface Door {
 
 const webSocketHeaders = ['upgrade', 'sec-websocket-key', 'sec-websocket-version', 'sec-websocket-protocol'];
 
+const gatewayDoor: Door = { name: 'rdg', sameOrigin: false, headers: [...webSocketHeaders, 'rdg-connection-id'] };
+
 /** By the path people's clients know. */
 const doors: Readonly<Record<string, Door>> = {
   '/browser/rdp': { name: 'browser', sameOrigin: true, headers: webSocketHeaders },
-  '/remoteDesktopGateway/': {
-    name: 'rdg',
-    sameOrigin: false,
-    headers: [...webSocketHeaders, 'rdg-connection-id', 'rdg-correlation-id', 'rdg-auth-scheme', 'rdg-user-id'],
-  },
+  '/remoteDesktopGateway/': gatewayDoor,
 };
+
+/** What of a request says where it comes from and wants to go. */
+export interface DoorRequest {
+  url?: string | undefined;
+  headers: IncomingHttpHeaders;
+  socket: Pick<Socket, 'remoteAddress'>;
+}
 
 export interface PublicDoorsOptions {
   recorder: RecorderDoor | null;
@@ -42,7 +57,7 @@ export interface PublicDoorsOptions {
   publicUrl: string;
   limiter: RateLimiter;
   /** Where a request comes from. */
-  addressOf: (request: IncomingMessage) => string;
+  addressOf: (request: DoorRequest) => string;
   nowUs: () => number;
   onError: (thrown: unknown) => void;
 }
@@ -50,10 +65,11 @@ export interface PublicDoorsOptions {
 /** A client on its way in. */
 interface Visitor {
   door: Door;
-  request: IncomingMessage;
+  request: DoorRequest;
   socket: Duplex;
   head: Buffer;
   clientAddress: string;
+  form: RdgForm;
 }
 
 const comingPerMinute = 600;
@@ -73,10 +89,25 @@ export class PublicDoors {
     this.#options = options;
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       socket.on('error', () => {});
-      void this.#enter(request, socket, head).catch((error: unknown) => {
-        options.onError(error);
-        socket.destroy();
-      });
+      this.#take({ door: doorOf(request), request, socket, head, form: 'webSocket' });
+    });
+  }
+
+  /** A connection that began with a method of the RD Gateway: none of HTTP's. */
+  takeRdg(socket: Socket): void {
+    this.#keep(socket);
+    void serveRdg(socket, ({ head: { url, headers }, rest, form }: RdgVisit) => {
+      // What stands behind the head is the body's, which is opened before it goes on.
+      if (form === 'in' && rest.length > 0) socket.unshift(rest);
+      const head = form === 'in' ? Buffer.alloc(0) : rest;
+      this.#take({ door: gatewayDoor, request: { url, headers, socket }, socket, head, form });
+    });
+  }
+
+  #take(visit: Omit<Visitor, 'door' | 'clientAddress'> & { door: Door | null }): void {
+    void this.#enter(visit).catch((error: unknown) => {
+      this.#options.onError(error);
+      visit.socket.destroy();
     });
   }
 
@@ -90,8 +121,14 @@ export class PublicDoors {
     for (const socket of this.#passing) socket.destroy();
   }
 
-  async #enter(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const door = doorOf(request);
+  #keep(socket: Duplex): void {
+    if (this.#passing.has(socket)) return;
+    this.#passing.add(socket);
+    socket.once('close', () => this.#passing.delete(socket));
+  }
+
+  async #enter({ door, ...visit }: Omit<Visitor, 'door' | 'clientAddress'> & { door: Door | null }): Promise<void> {
+    const { request, socket } = visit;
     if (door === null || this.#options.recorder === null) {
       refuseUpgrade(socket, '404 Not Found');
       return;
@@ -110,10 +147,9 @@ export class PublicDoors {
     }
     this.#opening.set(group, openingHere + 1);
     this.#openingCount += 1;
-    this.#passing.add(socket);
-    socket.once('close', () => this.#passing.delete(socket));
+    this.#keep(socket);
     try {
-      await this.#passOn({ door, request, socket, head, clientAddress }, this.#options.recorder);
+      await this.#passOn({ ...visit, door, clientAddress }, this.#options.recorder);
     } finally {
       this.#openingCount -= 1;
       const left = this.#opening.get(group)! - 1;
@@ -128,24 +164,38 @@ export class PublicDoors {
       if (answer === null) continue;
       if (answer.socket === null) refuseWith(visitor.socket, answer.response);
       else if (visitor.socket.destroyed) answer.socket.destroy();
-      else {
-        visitor.socket.write(switchingHead(answer.response));
-        if (answer.head.length > 0) visitor.socket.write(answer.head);
-        passBytes(visitor.socket, answer.socket);
-      }
+      else pass(visitor, answer.response, answer.socket, answer.head);
       return;
     }
     refuseUpgrade(visitor.socket, '503 Service Unavailable');
   }
 }
 
-function doorOf({ url = '' }: IncomingMessage): Door | null {
+/** The client is answered as the form in which it came has it, and everything behind that is not looked at. */
+function pass(
+  { socket, request, form, door }: Visitor,
+  response: IncomingMessage,
+  recorder: Duplex,
+  head: Buffer,
+): void {
+  if (form === 'in') {
+    passBody(socket, request.headers, recorder);
+    return;
+  }
+  const key = request.headers['sec-websocket-key'];
+  if (door === gatewayDoor && key !== undefined) response.headers['sec-websocket-accept'] = acceptOf(key);
+  socket.write(form === 'out' ? 'HTTP/1.1 200 OK\r\n\r\n' : switchingHead(response));
+  if (head.length > 0) socket.write(head);
+  passBytes(socket, recorder);
+}
+
+function doorOf({ url = '' }: DoorRequest): Door | null {
   const path = url.split('?')[0]!;
   return Object.hasOwn(doors, path) ? doors[path]! : null;
 }
 
 /** Browsers say which page calls; only the console's own pages may, under the address they came by or the installation's. */
-function isSameOrigin({ headers: { origin = '', host } }: IncomingMessage, publicUrl: string): boolean {
+function isSameOrigin({ headers: { origin = '', host } }: DoorRequest, publicUrl: string): boolean {
   if (!URL.canParse(origin)) return false;
   return new URL(origin).host === host || (publicUrl !== '' && new URL(publicUrl).origin === origin);
 }
@@ -190,7 +240,7 @@ function ask(base: string, visitor: Visitor, serviceSecret: string): Promise<Ans
   });
 }
 
-function headersFor({ door, request, clientAddress }: Visitor, serviceSecret: string): Record<string, string> {
+function headersFor({ door, request, clientAddress, form }: Visitor, serviceSecret: string): Record<string, string> {
   const passed = door.headers.flatMap((name) => {
     const value = request.headers[name];
     return typeof value === 'string' ? [[name, value]] : [];
@@ -198,6 +248,8 @@ function headersFor({ door, request, clientAddress }: Visitor, serviceSecret: st
   const { authorization } = request.headers;
   return {
     ...Object.fromEntries(passed),
+    ...(door === gatewayDoor && form === 'webSocket' ? { 'sec-websocket-key': freshKey() } : {}),
+    ...(form === 'webSocket' ? {} : { upgrade: 'rdg', [doorHeader.method]: `RDG_${form.toUpperCase()}_DATA` }),
     connection: 'Upgrade',
     authorization: `Bearer ${serviceSecret}`,
     [doorHeader.clientAddress]: clientAddress,

@@ -1,5 +1,5 @@
 /** The HTTP side of the Session API: every route of the contract's table behind the same gate. */
-import type { IncomingMessage } from 'node:http';
+import type { ServerOptions } from 'node:http';
 import { Readable } from 'node:stream';
 import {
   basePath,
@@ -25,14 +25,16 @@ import { chunkHandlers } from './chunk-handlers.ts';
 import { addressGroup, clientAddress } from './client-address.ts';
 import type { ApiConfig } from './config.ts';
 import { Custody } from './custody.ts';
-import { PublicDoors } from './doors.ts';
+import { type DoorRequest, PublicDoors } from './doors.ts';
 import { evidenceHandlers } from './evidence-handlers.ts';
+import { createApiHttpServer } from './http-server.ts';
 import { importHandlers } from './import-handlers.ts';
 import { indexHandlers } from './index-handlers.ts';
 import { endLiveStreams, liveHandlers } from './live-handler.ts';
 import { type ApiMetrics, apiMetrics } from './metrics.ts';
 import { pictureHandlers } from './picture-handlers.ts';
 import { MemoryRateLimiter, type RateLimiter, type RateState } from './rate-limiter.ts';
+import { takeRdgConnections } from './rdg/http-or-rdg.ts';
 import { replayHandlers } from './replay-handlers.ts';
 import { sessionHandlers } from './session-handlers.ts';
 import { isConsolePage, serveConsole } from './static-files.ts';
@@ -58,6 +60,15 @@ const handlers = {
   ...systemHandlers,
 };
 type GatedOperation = keyof typeof handlers;
+
+const serverOptions: ServerOptions = {
+  // A capture of 64 MiB over a slow line; who has no right is refused, and let go, before its body.
+  requestTimeout: 300_000,
+  keepAliveTimeout: 65_000,
+  maxHeaderSize: headerBytesMax,
+  headersTimeout: 20_000,
+  shouldUpgradeCallback: PublicDoors.isFor,
+};
 
 interface Gate {
   api: Api;
@@ -261,7 +272,7 @@ const securityHeaders: Record<string, string> = {
   'cache-control': 'no-store',
 };
 
-function addressOf(request: IncomingMessage, { trustProxy }: ApiConfig): string {
+function addressOf(request: DoorRequest, { trustProxy }: ApiConfig): string {
   const forwarded = request.headers['x-forwarded-for'];
   return clientAddress(
     request.socket.remoteAddress,
@@ -369,11 +380,8 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
     exposeHeadRoutes: false,
     bodyLimit: bodyBytesMax,
     routerOptions: { maxParamLength: 200 },
-    // A capture of 64 MiB over a slow line; who has no right is refused, and let go, before its body.
-    requestTimeout: 300_000,
-    keepAliveTimeout: 65_000,
     return503OnClosing: true,
-    http: { maxHeaderSize: headerBytesMax, headersTimeout: 20_000, shouldUpgradeCallback: PublicDoors.isFor },
+    serverFactory: (handler) => createApiHttpServer(config.tls, serverOptions, handler),
     requestIdHeader: false,
     genReqId: (request) => {
       const given = request.headers['x-request-id'];
@@ -388,8 +396,10 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
     nowUs: deps.nowUs,
     onError: (thrown) => deps.onError?.('door', thrown),
   });
+  const letGo = takeRdgConnections(app.server, (socket) => doors.takeRdg(socket));
   app.addHook('preClose', async () => {
     endLiveStreams(api);
+    letGo();
     doors.close();
   });
   app.addHook('onClose', () => outbox.dispose());

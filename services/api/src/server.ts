@@ -14,7 +14,8 @@ export function createApiServer(config: ApiConfig, deps: ApiDeps): ApiServer {
   return {
     async start() {
       app = await createApiHttp(config, deps);
-      return { address: await app.listen({ host: config.host, port: config.port }) };
+      const address = await app.listen({ host: config.host, port: config.port });
+      return { address: config.tls === null ? address : address.replace(/^http:/, 'https:') };
     },
     async dispose() {
       app?.server.closeIdleConnections();

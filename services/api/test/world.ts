@@ -201,6 +201,7 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
     gateway: { host: 'gateway.example', port: 3390 },
     publicUrl: 'https://console.example',
     trustProxy: noProxy,
+    tls: null,
     version: '0.1.0',
     retentionDaysDefault: null,
     deleteReason: 'optional',

@@ -1,7 +1,8 @@
 /** The doors of a recorder behind the API's port, by name. */
 import type { Doors } from '@lucid-sessions/kit';
 import type { FrontDoor } from '../front-door/front-door.ts';
+import { RdgDoor } from './rdg-door.ts';
 
-export function recorderDoors(_frontDoor: FrontDoor): Doors {
-  return {};
+export function recorderDoors(frontDoor: FrontDoor): Doors {
+  return { rdg: new RdgDoor(frontDoor).enter };
 }

@@ -26,7 +26,8 @@ export function serveConnection(caller: Caller, context: ConnectionContext): Pro
 }
 
 class Connection {
-  readonly #connectionId = randomUUID();
+  readonly #connectionId: string;
+  readonly #judge: NonNullable<Caller['judge']>;
   readonly #route: Route | null;
   readonly #context: ConnectionContext;
   readonly #front = new Front();
@@ -39,7 +40,9 @@ class Connection {
   #ticket: SessionTicket | null = null;
   #joining: Joining | null = null;
 
-  constructor({ stream, clientAddress, route }: Caller, context: ConnectionContext) {
+  constructor({ stream, clientAddress, route, connectionId, judge }: Caller, context: ConnectionContext) {
+    this.#connectionId = connectionId ?? randomUUID();
+    this.#judge = judge ?? (() => null);
     this.#route = route;
     this.#context = context;
     this.#clientAddress = clientAddress;
@@ -103,6 +106,8 @@ class Connection {
     if (!found.found) throw refusalOf(found);
     // Known before it is refused, so that what was reserved is let go under its name.
     this.#ticket = found.ticket;
+    const failure = this.#judge(found.ticket);
+    if (failure !== null) throw failure;
     const refusal = found.ticket.reconnects ? this.#context.whyNotReconnect(found.ticket, clientAddress) : null;
     if (refusal !== null) throw refusalOf(refusal);
     const problem = recordingProblem(found.ticket);

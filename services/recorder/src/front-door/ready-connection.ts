@@ -12,6 +12,7 @@ import type {
 import type { Splice } from '@lucid-sessions/rdp';
 import type { Peer } from '../peer/peer.ts';
 import type { DialOptions } from './dial.ts';
+import type { ConnectFailure } from './failure.ts';
 import type { GatewayIdentity } from './identity.ts';
 
 /** Who comes in at a door: over TCP, or by what carries RDP inside a WebSocket. */
@@ -22,6 +23,10 @@ export interface Caller {
   clientAddress: string;
   /** What the door knows it asks for; null: its connection request says so. */
   route: Route | null;
+  /** By which the door has asked for it already. */
+  connectionId?: string;
+  /** Why the door does not lead to this session; null: it does. */
+  judge?: (ticket: SessionTicket) => ConnectFailure | null;
 }
 
 /** A client that has begun and a target that waits for it, admitted. */
