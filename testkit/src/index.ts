@@ -11,6 +11,7 @@ export * from './inspect.ts';
 export * from './long-recording.ts';
 export * from './looped.ts';
 export * from './peers.ts';
+export * from './rd-gateway.ts';
 export * from './tap.ts';
 export * from './timestamp-authority.ts';
 export * from './vault.ts';

@@ -67,6 +67,8 @@ export function backupPlaces(directory: string, run: string): Places {
 const outsideFiles = [
   'RDP_TLS_CERT',
   'RDP_TLS_KEY',
+  'LUCID_API_TLS_CERT',
+  'LUCID_API_TLS_KEY',
   'LUCID_VAULT_TOKEN_FILE',
   'BLOCKCHAIN_ANCHORING_TOKEN_FILE',
   'LUCID_TSA_CERTIFICATE',
