@@ -16,6 +16,7 @@ import {
 import { pasteBitmap } from './support/paste-bitmap.ts';
 
 const spec: DialogSpec = {
+  id: 'logon',
   title: 'Sign in',
   text: 'Everything is recorded.\n'.repeat(30),
   fields: [
@@ -136,7 +137,7 @@ function answerOf(events: readonly FastPathInputEvent[], more: Partial<DialogSpe
 test('typed, moved by Tab, and sent by Enter', () => {
   // The empty password has the focus. z and y are where German has them; Shift, ß; back to the user name.
   const events = [...tap(0x15), ...tap(0x2c), key(0x2a), ...tap(0x1e), key(0x2a, true), ...tap(0x0c), ...tap(0x1c)];
-  assert.deepEqual(answerOf(events), { button: 'ok', values: { user: 'ann', password: 'zyAß' } });
+  assert.deepEqual(answerOf(events), { id: 'logon', button: 'ok', values: { user: 'ann', password: 'zyAß' } });
   const shiftTab = [key(0x2a), ...tap(0x0f), key(0x2a, true)];
   const back = [
     ...shiftTab,
@@ -148,7 +149,7 @@ test('typed, moved by Tab, and sent by Enter', () => {
     ...tap(0x0f),
     ...tap(0x39),
   ];
-  assert.deepEqual(answerOf(back), { button: 'cancel', values: { user: 'anne', password: '' } });
+  assert.deepEqual(answerOf(back), { id: 'logon', button: 'cancel', values: { user: 'anne', password: '' } });
   assert.equal(answerOf(tap(0x01))?.button, 'cancel');
   assert.equal(answerOf(tap(0x01), { escape: null }), null);
 });
@@ -176,7 +177,7 @@ test('a button counts where it is pressed and let go of', () => {
   mouse('field0', 0x9000);
   display.input({ kind: 'unicode', flags: 0, unicodeCode: 0x61 });
   mouse('button0', 0x9000);
-  assert.deepEqual(mouse('button0', 0x1000), { button: 'ok', values: { user: 'anna', password: '' } });
+  assert.deepEqual(mouse('button0', 0x1000), { id: 'logon', button: 'ok', values: { user: 'anna', password: '' } });
   assert.ok(display.draw().length > 0);
   assert.deepEqual(display.draw(), []);
   assert.equal(mouse('button0', 0x9000), null);

@@ -68,6 +68,8 @@ export interface RecorderConfig extends InternalService {
   connectionsPerSecondMax: number;
   /** Which targets of created sessions may be reached. */
   targets: TargetPolicy;
+  /** How long a refusal is shown in words before it is an error code; 0: not at all. */
+  refusalMs: number;
   /** From there to the first desktop (or logon screen). */
   activationMs: number;
   /** Without client input; 0: no limit. */
@@ -106,6 +108,7 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
     waitingMax: integer('RDP_WAITING_CONNECTIONS', 16, 100_000, 4 * waitingPerAddressMax),
     connectionsPerSecondMax: integer('RDP_CONNECTIONS_PER_SECOND', 1, 10_000, 50),
     targets: readTargets(environment, rdpHost, listeners),
+    refusalMs: integer('RDP_REFUSAL_SECONDS', 0, 600, 60) * 1000,
     activationMs: integer('RDP_ACTIVATION_SECONDS', 1, 3600, 120) * 1000,
     idleMs: integer('RDP_IDLE_MINUTES', 0, 10_080, 0) * 60_000,
   };

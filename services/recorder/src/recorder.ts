@@ -33,6 +33,7 @@ import { PeerWatch } from './front-door/peer-watch.ts';
 import type { ReadyConnection } from './front-door/ready-connection.ts';
 import { RecordedSession } from './front-door/recorded-session.ts';
 import { refusalOf } from './front-door/refusals.ts';
+import { RefusalScreens } from './front-door/refuse.ts';
 import { ReportQueue } from './front-door/report-queue.ts';
 import { Imports } from './import/imports.ts';
 import { liveFrames } from './live-frames.ts';
@@ -218,6 +219,7 @@ class RunningRecorder implements Recorder {
         identity,
         recorderId,
         handshakeMs,
+        refusals: new RefusalScreens(this.#config.refusalMs),
         wallUs: () => this.#clock.nowUs(),
         dial: {
           resolve: this.#deps.resolve ?? resolveAll,

@@ -64,6 +64,7 @@ export const configFor = (dataDir: string, more: Partial<RecorderConfig> = {}): 
   waitingMax: 800,
   connectionsPerSecondMax: 1000,
   targets: { allow: [], deny: [], opensLoopback: true, ownPorts: [] },
+  refusalMs: 0,
   activationMs: 60_000,
   idleMs: 0,
   ...more,

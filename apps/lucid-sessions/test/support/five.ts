@@ -32,6 +32,7 @@ export async function startFive(t: TestContext, more: Record<string, string> = {
     SESSION_PIPELINE_URL: at(ports.SESSION_PIPELINE_PORT),
     SESSION_RECORDER_URL: at(ports.SESSION_RECORDER_PORT),
     LUCID_RATE_LIMIT_READ: '100000',
+    RDP_REFUSAL_SECONDS: '0',
     ...more,
   };
   const start = (name: ServiceName) => startCli(t, ['up', '--services', name], environment, /^data /m);

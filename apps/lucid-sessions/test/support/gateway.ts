@@ -29,6 +29,8 @@ const environmentOf = (dataDir: string): Record<string, string> => ({
   SESSION_API_PORT: '0',
   RDP_LISTEN_PORT: '0',
   RDP_LISTEN_HOST: '127.0.0.1',
+  // Codes alone: clients here have nobody who reads.
+  RDP_REFUSAL_SECONDS: '0',
   RDP_COOKIE_ROUTE: 'on',
   LUCID_RATE_LIMIT_CREATE: '1000',
   LUCID_RATE_LIMIT_READ: '100000',

@@ -90,6 +90,7 @@ export async function startHouse(options: HouseOptions): Promise<House> {
     SESSION_STORAGE_URL: url(storage),
     RDP_LISTEN_PORT: `${rdp}`,
     RDP_LISTEN_HOST: '127.0.0.1',
+    RDP_REFUSAL_SECONDS: '0',
     ...(options.spoolDisk === undefined ? {} : { CRASH_SPOOL_DISK: options.spoolDisk }),
     ...(options.chunkDisk === undefined ? {} : { CRASH_CHUNK_DISK: options.chunkDisk }),
     ...options.environment,

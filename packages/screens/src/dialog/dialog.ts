@@ -19,6 +19,8 @@ export interface ButtonSpec {
 
 /** One screen: what it says, asks and offers. */
 export interface DialogSpec {
+  /** Comes back with the answer: which dialog it is of. */
+  id: string;
   title: string;
   /** Lines break where it says and where they must; more than fits is scrolled. */
   text: string;
@@ -34,6 +36,8 @@ export interface DialogSpec {
 }
 
 export interface DialogAnswer {
+  /** Of the dialog. */
+  id: string;
   button: string;
   values: Readonly<Record<string, string>>;
 }
@@ -140,7 +144,7 @@ export class Dialog {
   #answer(button: string | null): DialogAnswer | null {
     if (button === null) return null;
     const entries = this.spec.fields.map(({ id }, i) => [id, this.value(i).join('')]);
-    return { button, values: Object.fromEntries(entries) };
+    return { id: this.spec.id, button, values: Object.fromEntries(entries) };
   }
 
   #move(by: number): void {

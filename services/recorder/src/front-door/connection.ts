@@ -15,7 +15,8 @@ import type { Arrival, Joining } from './joining.ts';
 import { keepAlive30 } from './keep-alive.ts';
 import type { Caller, ConnectionContext, ReadyConnection } from './ready-connection.ts';
 import { crowded, probeKind, reached, reasonOf, refusalOf, targetReasons } from './refusals.ts';
-import { refuseAtFront, StraightJoining } from './straight-joining.ts';
+import { refuse } from './refuse.ts';
+import { StraightJoining } from './straight-joining.ts';
 
 /** A client that says nothing at all is let go earlier than one that is busy. */
 const helloMsMax = 10_000;
@@ -181,7 +182,14 @@ class Connection {
     if (failure !== error) this.#context.onProblem(`a connection failed: ${(error as Error).stack ?? String(error)}`);
     const outcome = targetReasons.has(failure.reason) ? 'target_failed' : 'refused';
     this.#attempt(outcome, failure.reason, failure.message, failure.detail);
-    await (this.#joining?.refuse(failure) ?? refuseAtFront({ front: this.#front, client: this.#client }, failure));
+    const refused = {
+      connectionId: this.#connectionId,
+      context: this.#context,
+      front: this.#front,
+      client: this.#client,
+      asked: this.#asked,
+    };
+    await refuse(refused, this.#joining?.heldClient ?? null, failure);
   }
 
   #attempt(

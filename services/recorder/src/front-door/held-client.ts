@@ -13,6 +13,9 @@ export class HeldClient {
   readonly #hold: Hold<DialogAnswer>;
   readonly #driver: Driver<HoldEvent<DialogAnswer>>;
   #display: DialogDisplay | null = null;
+  #info: ClientInfo | null = null;
+  /** Of the dialog that is shown. */
+  #shownId = '';
 
   constructor(stream: Duplex, requestedProtocols: number, connectInitial: Uint8Array) {
     this.#hold = new Hold(requestedProtocols, connectInitial);
@@ -42,13 +45,16 @@ export class HeldClient {
 
   /** What it says last before a server answers. Holds a password. */
   async clientInfo(): Promise<ClientInfo> {
+    if (this.#info !== null) return this.#info;
     const event = await this.#driver.next();
     if (event.kind !== 'clientInfo') throw new Error(`${event.kind} of a client that has said nothing of itself`);
+    this.#info = event.info;
     return event.info;
   }
 
   /** Shows a dialog, and goes on. */
   show(spec: DialogSpec): void {
+    this.#shownId = spec.id;
     if (this.#display === null) this.#display = new DialogDisplay(spec);
     else this.#display.show(spec);
     this.#driver.run(this.#hold.show(this.#display));
@@ -68,10 +74,12 @@ export class HeldClient {
       timer = setTimeout(() => resolve(null), answerMs);
     });
     try {
-      const event = await Promise.race([this.#driver.next(), late]);
-      if (event === null) return null;
-      if (event.kind !== 'answered') throw new Error(`${event.kind} of a client that was asked something`);
-      return event.answer;
+      for (;;) {
+        const event = await Promise.race([this.#driver.next(), late]);
+        if (event === null) return null;
+        // To a dialog before this one, it comes too late.
+        if (event.kind === 'answered' && event.answer.id === this.#shownId) return event.answer;
+      }
     } finally {
       clearTimeout(timer);
     }
@@ -96,16 +104,21 @@ const flagsForAny = (graphics: 'passthrough' | 'classic'): number =>
   NegotiationResponseFlag.extendedClientDataSupported |
   (graphics === 'classic' ? 0 : NegotiationResponseFlag.dynvcGfxProtocolSupported);
 
-/** Takes a client over that has asked for something and was not answered yet. Rejects with `SequenceEnded`. */
+async function beginningOf(client: Arrival['client']): Promise<Uint8Array> {
+  const event = await client.next();
+  if (event.kind !== 'connectInitial') throw new Error(`${event.kind} of a client that was to begin`);
+  return event.bytes;
+}
+
+/** Takes over a client that has asked for something. One that has begun before this can't be joined to a target. Rejects with `SequenceEnded`. */
 export async function holdClient(
   { client, front, asked, untilMs }: Pick<Arrival, 'client' | 'front' | 'asked' | 'untilMs'>,
   graphics: 'passthrough' | 'classic',
 ): Promise<HeldClient> {
-  client.run(front.accept(flagsForAny(graphics)));
-  const event = await client.next();
-  if (event.kind !== 'connectInitial') throw new Error(`${event.kind} of a client that was to begin`);
+  if (front.state === 'decision') client.run(front.accept(flagsForAny(graphics)));
+  const connectInitial = front.state === 'begun' ? new Uint8Array(0) : await beginningOf(client);
   const requestedProtocols = asked.request.negotiation?.requestedProtocols ?? Protocol.rdp;
-  const held = new HeldClient(client.release(), requestedProtocols, event.bytes);
+  const held = new HeldClient(client.release(), requestedProtocols, connectInitial);
   held.limit(untilMs - performance.now(), 'the client did not go on in time');
   return held;
 }

@@ -6,11 +6,10 @@ import { TLSSocket } from 'node:tls';
 import type { SessionTicket, TargetCredentials } from '@lucid-sessions/contract';
 import type { ClientInfo } from '@lucid-sessions/rdp';
 import { SocketPeer } from '../peer/socket-peer.ts';
-import type { ConnectFailure } from './failure.ts';
 import { type HeldClient, holdClient } from './held-client.ts';
 import { injectedCredentials, noteUntrusted } from './injected.ts';
 import type { Arrival, Joined, Joining } from './joining.ts';
-import { helloFrames, refuseAtFront } from './straight-joining.ts';
+import { helloFrames } from './straight-joining.ts';
 import { tlsName } from './tls-settings.ts';
 import { WayToTarget } from './way-to-target.ts';
 
@@ -59,8 +58,8 @@ export class HeldJoining implements Joining {
     };
   }
 
-  refuse(failure: ConnectFailure): Promise<void> {
-    return this.#client === null ? refuseAtFront(this.#arrival, failure) : this.#client.end(failure.errorInfo);
+  get heldClient(): HeldClient | null {
+    return this.#client;
   }
 
   abandon(): void {

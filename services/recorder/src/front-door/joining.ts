@@ -3,7 +3,7 @@ import type { RecordingFact, SessionTicket } from '@lucid-sessions/contract';
 import type { Front, FrontEvent } from '@lucid-sessions/rdp';
 import type { Asked } from './asked.ts';
 import type { Driver } from './driver.ts';
-import type { ConnectFailure } from './failure.ts';
+import type { HeldClient } from './held-client.ts';
 import type { ConnectionContext, ReadyConnection } from './ready-connection.ts';
 
 /** A client that has asked for something, and what it has been given so far. */
@@ -33,8 +33,8 @@ export interface Joining {
   checkAlive(ticket: SessionTicket): void;
   /** Both ends, which nobody else reads or writes from here on. */
   release(request: Uint8Array): Joined;
-  /** Tells the client no. Resolves when it has listened, or had the time to. */
-  refuse(failure: ConnectFailure): Promise<void>;
+  /** The client, once it is held: then it is nobody else's. */
+  readonly heldClient: HeldClient | null;
   /** Lets the target go. */
   abandon(): void;
 }

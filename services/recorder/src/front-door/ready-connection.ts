@@ -14,6 +14,7 @@ import type { Peer } from '../peer/peer.ts';
 import type { DialOptions } from './dial.ts';
 import type { ConnectFailure } from './failure.ts';
 import type { GatewayIdentity } from './identity.ts';
+import type { RefusalScreens } from './refuse.ts';
 
 /** Who comes in at a door: over TCP, or by what carries RDP inside a WebSocket. */
 export interface Caller {
@@ -87,6 +88,8 @@ export interface ConnectionContext {
   watch: (stream: Duplex) => void;
   /** Admitted: from here on it is the session's. */
   onReady: (connection: ReadyConnection) => void;
+  /** How a client that is refused is told. */
+  refusals: RefusalScreens;
   /** Something is wrong here. */
   onProblem: (message: string) => void;
 }

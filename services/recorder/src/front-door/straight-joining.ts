@@ -7,7 +7,6 @@ import type { SessionTicket, TargetCredentials } from '@lucid-sessions/contract'
 import { NegotiationResponseFlag, type TargetHello } from '@lucid-sessions/rdp';
 import { frameFlags } from '@lucid-sessions/recording';
 import { SocketPeer } from '../peer/socket-peer.ts';
-import type { ConnectFailure } from './failure.ts';
 import { injectedCredentials, noteUntrusted } from './injected.ts';
 import type { Arrival, Joined, Joining } from './joining.ts';
 import { tlsName } from './tls-settings.ts';
@@ -58,8 +57,8 @@ export class StraightJoining implements Joining {
     };
   }
 
-  refuse(failure: ConnectFailure): Promise<void> {
-    return refuseAtFront(this.#arrival, failure);
+  get heldClient(): null {
+    return null;
   }
 
   abandon(): void {
@@ -77,16 +76,6 @@ export function helloFrames(request: Uint8Array, hello: TargetHello, confirm: Ui
     { fromServer: true, bytes: hello.confirm, flags: frameFlags.receivedOnly },
     { fromServer: true, bytes: confirm, flags: frameFlags.deliveredOnly },
   ];
-}
-
-/** By an error code that the client's user reads in its own words. */
-export async function refuseAtFront(
-  { client, front }: Pick<Arrival, 'client' | 'front'>,
-  { errorInfo }: ConnectFailure,
-): Promise<void> {
-  client.run(front.refuse(errorInfo));
-  client.limit(refusalMs, 'the client was too slow to be told');
-  if (client.isDriving) await client.over.catch(() => {});
 }
 
 /** What the target said of its own logon is not the gateway's to promise. */
