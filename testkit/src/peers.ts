@@ -26,6 +26,7 @@ const programs = {
   shadow3: ['freerdp-shadow-cli3', 'winpr-hash', 'Xvfb', 'xterm', 'xeyes', 'xclock', 'xdpyinfo', 'display'],
   xrdp: ['xrdp', 'xrdp-sesman', 'Xvfb', 'xterm', 'xeyes', 'xclock', 'display', 'useradd', 'ss'],
   weston: ['weston', 'openssl'],
+  gnome: ['mutter', 'grdctl', 'gnome-keyring-daemon', 'pipewire', 'wireplumber', 'dbus-run-session', 'foot', 'gcc'],
   xfreerdp: ['xfreerdp', 'Xvfb', 'xdotool', 'import', 'xdpyinfo'],
   xfreerdp3: ['xfreerdp3', 'Xvfb', 'xdotool', 'import', 'xdpyinfo'],
   rdesktop: ['rdesktop', 'Xvfb', 'xdotool', 'import', 'xdpyinfo'],
@@ -267,6 +268,17 @@ export async function startWeston(): Promise<PeerServer> {
   const room = new Room({ PORT: String(port) });
   await started(room, 'desktop-weston.sh');
   return server(room, port, 'desktop-weston.sh', () => '');
+}
+
+/** Whom GNOME Remote Desktop knows. */
+export const gnomeUser: PeerUser = { userName: 'rdpuser', password: 'Rdp-pass1' };
+
+/** GNOME Remote Desktop: NLA only, and no client without the graphics pipeline. Needs root. */
+export async function startGnome(): Promise<PeerServer> {
+  const port = await freePort();
+  const room = new Room({ PORT: String(port) });
+  await started(room, 'desktop-gnome.sh');
+  return server(room, port, 'desktop-gnome.sh', () => room.read('home/typed.log'));
 }
 
 function client(room: Room, script: string, name: string): PeerClient {

@@ -6,11 +6,13 @@ import { test } from 'node:test';
 import type { RecordingFact } from '@lucid-sessions/contract';
 import {
   eventually,
+  gnomeUser,
   type PeerClient,
   type PeerName,
   type PeerServer,
   type PeerUser,
   skipUnlessPeers,
+  startGnome,
   startShadow3,
   startShadowNla,
   startXfreerdp,
@@ -19,7 +21,7 @@ import {
 import { type Gateway, startGateway, ticketFor } from './gateway-kit.ts';
 import { temporaryDirectory } from './spool-kit.ts';
 
-const account: PeerUser = { userName: 'svc', password: 'inj3cted-Pässwörd' };
+const own: PeerUser = { userName: 'svc', password: 'inj3cted-Pässwörd' };
 /** What the client's own user typed: of no use at the target, and nobody's business. */
 const typedPassword = 'what-the-user-typed';
 
@@ -28,11 +30,24 @@ interface Way {
   peers: PeerName[];
   server: (user: PeerUser) => Promise<PeerServer>;
   client: (hostAndPort: string, ...flags: string[]) => Promise<PeerClient>;
+  /** Whom the server knows. */
+  account: PeerUser;
+  flags: string[];
 }
 
 const ways: Way[] = [
-  { name: 'xfreerdp 2 to shadow 2', peers: ['xfreerdp', 'shadow'], server: startShadowNla, client: startXfreerdp },
-  { name: 'xfreerdp 3 to shadow 3', peers: ['xfreerdp3', 'shadow3'], server: startShadow3, client: startXfreerdp3 },
+  {
+    ...{ name: 'xfreerdp 2 to shadow 2', peers: ['xfreerdp', 'shadow'], flags: [], account: own },
+    ...{ server: startShadowNla, client: startXfreerdp },
+  },
+  {
+    ...{ name: 'xfreerdp 3 to shadow 3', peers: ['xfreerdp3', 'shadow3'], flags: [], account: own },
+    ...{ server: startShadow3, client: startXfreerdp3 },
+  },
+  {
+    ...{ name: 'xfreerdp 2 to GNOME', peers: ['xfreerdp', 'gnome'], flags: ['/gfx'], account: gnomeUser },
+    ...{ server: startGnome, client: startXfreerdp },
+  },
 ];
 
 function credentialsOf({ userName, password }: PeerUser) {
@@ -40,8 +55,8 @@ function credentialsOf({ userName, password }: PeerUser) {
 }
 
 /** Of everything the gateway wrote or told. */
-function assertNoSecrets(dataDir: string, gateway: Gateway): void {
-  const secrets = [account.password, typedPassword];
+function assertNoSecrets(dataDir: string, gateway: Gateway, { password }: PeerUser): void {
+  const secrets = [password, typedPassword];
   const written = readdirSync(dataDir, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => readFileSync(join(entry.parentPath, entry.name)));
@@ -53,7 +68,7 @@ function assertNoSecrets(dataDir: string, gateway: Gateway): void {
       assert.equal(everything.includes(Buffer.from(secret, encoding)), false, `${secret} in ${encoding}`);
 }
 
-for (const { name, peers, server: startServer, client: startClient } of ways)
+for (const { name, peers, account, flags: more, server: startServer, client: startClient } of ways)
   test(`${name}, over TLS on the one side and NLA on the other`, { timeout: 120_000 }, async (t) => {
     if (skipUnlessPeers(t, ...peers)) return;
     const server = await startServer(account);
@@ -66,7 +81,7 @@ for (const { name, peers, server: startServer, client: startClient } of ways)
       config: { chunkBytesMax: 10 << 20 },
       dataDir,
     });
-    const flags = ['/sec:tls', '/u:somebody', `/p:${typedPassword}`, '/size:800x600'];
+    const flags = ['/sec:tls', '/u:somebody', `/p:${typedPassword}`, '/size:800x600', ...more];
     const client = await startClient(`127.0.0.1:${gateway.port}`, ...flags);
     t.after(() => client.stop());
     await eventually('the typed line', async () => {
@@ -84,7 +99,7 @@ for (const { name, peers, server: startServer, client: startClient } of ways)
     const notes = gateway.notes();
     assert.ok(notes.some((note) => note.type === 'client' && note.security === 'nla'));
     assert.ok(notes.some((note) => note.type === 'target_logon' && note.user === account.userName));
-    assertNoSecrets(dataDir, gateway);
+    assertNoSecrets(dataDir, gateway, account);
 
     injected = { ...account, password: 'no longer the password' };
     const second = await startClient(`127.0.0.1:${gateway.port}`, ...flags);

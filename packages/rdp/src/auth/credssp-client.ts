@@ -1,5 +1,6 @@
 import { DecodeError, encode } from '@lucid-sessions/wire';
 import { type TsRequest, tsRequest } from '../pdu/credssp.ts';
+import { TPKT_VERSION } from '../pdu/tpkt.ts';
 import { concat, type Step } from '../sequence/frames.ts';
 import { clientBinding, credsspVersion, hasNonce, NONCE_BYTES, serverBinding } from './credssp-binding.ts';
 import { type LogonProblem, logonProblemOf, statusText } from './logon-status.ts';
@@ -39,9 +40,12 @@ export type CredSspClientEvent =
   /** The target knows who logs on and has the credentials; RDP goes on. `version`: the target's. */
   | { kind: 'loggedOn'; envelope: 'raw' | 'spnego'; version: number }
   /**
-   * The target refused, or what it sent is wrong: then `how` is `violation`. `code`: its own, where it gave one.
+   * The target refused, left, or what it sent is wrong: then `how` is `violation`. `code`: its own, where it gave one.
    */
-  | { kind: 'ended'; how: LogonProblem | 'violation'; at: CredSspClientState; code: number | null; problem: string };
+  | { kind: 'ended'; how: CredSspClientEnding; at: CredSspClientState; code: number | null; problem: string };
+
+/** `left`: before it was told who logs on. */
+export type CredSspClientEnding = LogonProblem | 'violation' | 'left';
 
 /** EARLY_USER_AUTH_RESULT, [MS-RDPBCGR] 5.4.2.2. */
 const RESULT_BYTES = 4;
@@ -104,7 +108,10 @@ export class CredSspClient {
   /** The connection ended. A target that closes on AUTHENTICATE has refused the logon: older FreeRDP says it no other way. */
   closed(): Step<CredSspClientEvent> {
     if (this.#isWaiting)
-      this.#end('refused', `the target closed the connection while ${waitingFor[this.#state] ?? this.#state} was due`);
+      this.#end(
+        this.#state === 'challenge' ? 'left' : 'refused',
+        `the target closed the connection while ${waitingFor[this.#state] ?? this.#state} was due`,
+      );
     return this.#flush();
   }
 
@@ -115,6 +122,11 @@ export class CredSspClient {
 
   get #isWaiting(): boolean {
     return this.#state !== 'done' && this.#state !== 'ended' && this.#state !== 'idle';
+  }
+
+  /** The target knows who logs on, and has the proof of the password to judge. */
+  get #hasTold(): boolean {
+    return this.#state === 'completion' || this.#state === 'publicKey';
   }
 
   #flush(): Step<CredSspClientEvent> {
@@ -128,7 +140,7 @@ export class CredSspClient {
     this.#output.push(encode(tsRequest, { version: credsspVersion, ...request }).slice());
   }
 
-  #end(how: LogonProblem | 'violation', problem: string, code: number | null = null): void {
+  #end(how: CredSspClientEnding, problem: string, code: number | null = null): void {
     this.#events.push({ kind: 'ended', how, at: this.#state, code, problem });
     this.#state = 'ended';
     this.#output = [];
@@ -145,6 +157,11 @@ export class CredSspClient {
   #take(): boolean {
     // An error may come in place of the result.
     if (this.#state === 'authorization' && this.#stream.peek !== DER_SEQUENCE) return this.#authorization();
+    // GNOME Remote Desktop 43 answers a wrong password with a Deactivate All.
+    if (this.#hasTold && this.#stream.peek === TPKT_VERSION) {
+      this.#end('refused', 'the target broke the logon off');
+      return true;
+    }
     const request = this.#stream.next();
     if (request === null) return false;
     if (request.errorCode) {

@@ -57,7 +57,8 @@ test('a peer that stops at any message ends in words, and nobody is let in', () 
         });
         const isCredentials = who === 'client' && at === sent - 1;
         // Whether its credentials arrived a client learns from what RDP does next.
-        assert.equal(endingOf(client), isCredentials ? 'loggedOn' : 'refused', `${envelope} ${who} ${at}`);
+        const ending = at === 0 ? 'left' : 'refused';
+        assert.equal(endingOf(client), isCredentials ? 'loggedOn' : ending, `${envelope} ${who} ${at}`);
         assert.notEqual(endingOf(server), 'authenticated');
       }
 });
@@ -208,6 +209,17 @@ test('a server that answers with the client’s own proof, another one or none i
   wrong((_, theirs) => theirs.slice(0, 16));
   wrong(() => new Uint8Array(0));
   wrong(() => undefined);
+});
+
+test('a server that answers a logon with RDP has refused it: GNOME Remote Desktop does', () => {
+  const deactivateAll = Uint8Array.from(Buffer.from('0300001c02f08068fc1703eb70800d0d001600000000000000010000', 'hex'));
+  for (const envelope of envelopes) {
+    const { client } = spoiling({
+      client: { envelope },
+      spoil: (bytes, from, index) => (from === 'server' && index === 1 ? [deactivateAll] : [bytes]),
+    });
+    assert.equal(endingOf(client), 'refused');
+  }
 });
 
 test('a server’s own nonce counts for nothing: shadow 2.11 sends one', () => {

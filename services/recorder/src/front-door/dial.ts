@@ -18,7 +18,7 @@ import { subjectPublicKeyOf } from '@lucid-sessions/rdp/auth';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
 import { keepAlive30 } from './keep-alive.ts';
-import { logonFailure } from './logon-failure.ts';
+import { logonFailure, unfinishedLogon } from './logon-failure.ts';
 import { certificateProblem } from './tls-problem.ts';
 import { isModern, legacyTlsSettings, tlsName, tlsSettings } from './tls-settings.ts';
 
@@ -135,7 +135,7 @@ export function failureOf(target: TargetAddress, { how, at, problem, code }: End
     case 'late':
     case 'left':
       if (at === 'tls') return insecure(target, `did not finish TLS: ${problem}`);
-      if (at === 'credssp') return insecure(target, `did not finish network level authentication: ${problem}`);
+      if (at === 'credssp') return unfinishedLogon(nameOf(target), problem);
       break;
     default:
   }

@@ -65,3 +65,11 @@ export function logonFailure(name: string, how: string, problem: string, code?: 
   const status = code === undefined ? '' : ` (0x${code.toString(16).padStart(8, '0')})`;
   return new ConnectFailure(reason, errorInfo, `the target ${name} ${sentence}${status}`, problem);
 }
+
+/** It closed before it was told who logs on, or said nothing more. */
+export const unfinishedLogon = (name: string, problem: string): ConnectFailure =>
+  new ConnectFailure(
+    'target_credssp_failed',
+    ErrorInfo.serverDeniedConnection.code,
+    `the target ${name} did not finish network level authentication: ${problem}`,
+  );

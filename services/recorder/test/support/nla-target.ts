@@ -15,8 +15,8 @@ export interface NlaTargetOptions {
   minimumVersion?: number;
   /** Says this in place of its answer to AUTHENTICATE. */
   refuseWith?: number;
-  /** Closes in place of it. */
-  closes?: boolean;
+  /** Closes in place of it, or before. */
+  closes?: 'first' | 'last';
   /** EARLY_USER_AUTH_RESULT, with HYBRID_EX. */
   result?: number;
   /** Says this behind the credentials. */
@@ -92,7 +92,8 @@ class Logon {
     });
     tls.on('data', (bytes: Buffer) => {
       target.received.push(Buffer.from(bytes));
-      if (this.#server.state !== 'done') this.#run(this.#server.step(bytes));
+      if (options.closes === 'first') tls.destroy();
+      else if (this.#server.state !== 'done') this.#run(this.#server.step(bytes));
     });
   }
 
@@ -108,7 +109,7 @@ class Logon {
     const { refuseWith, closes, result, lateRefusal, password = 'correct horse' } = this.#options;
     if (event.kind === 'ended') this.#tls.end();
     if (event.kind === 'account') {
-      if (closes) this.#tls.destroy();
+      if (closes === 'last') this.#tls.destroy();
       else if (refuseWith !== undefined) this.#say(refuseWith);
       else this.#run(this.#server.account(ntHashOf(password)));
     }
