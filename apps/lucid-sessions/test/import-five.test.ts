@@ -5,16 +5,16 @@ import { test } from 'node:test';
 import type { VerificationReport } from '@lucid-sessions/evidence';
 import { eventually } from '@lucid-sessions/testkit';
 import { PNG } from 'pngjs';
-import type { ApiClient } from '../src/cli/api-client.ts';
 import { Output } from '../src/cli/output.ts';
 import { importCapture } from '../src/commands/import.ts';
 import type { SessionAnswer } from '../src/commands/sessions.ts';
 import { startFive } from './support/five.ts';
+import type { RawClient } from './support/raw-client.ts';
 
 const captures = join(import.meta.dirname, '../../../testkit/captures');
 
 /** The command as the command line runs it; its one session. */
-async function imported(api: ApiClient, name: string): Promise<SessionAnswer> {
+async function imported(api: RawClient, name: string): Promise<SessionAnswer> {
   const parts: string[] = [];
   const output = new Output({ stdout: { write: (text) => parts.push(text) }, stderr: { write: () => {} } }, true);
   const code = await importCapture(output, join(captures, name), { keylog: [] }, () => api);

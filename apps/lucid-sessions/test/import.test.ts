@@ -9,7 +9,6 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { ImportedFrom } from '@lucid-sessions/contract';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
-import { ApiClient } from '../src/cli/api-client.ts';
 import { Output } from '../src/cli/output.ts';
 import { type ImportOptions, importCapture } from '../src/commands/import.ts';
 import { runPicture } from '../src/commands/recording-output.ts';
@@ -18,6 +17,7 @@ import { makeToken } from '../src/commands/token.ts';
 import { signingSecret } from '../src/server/admin-token.ts';
 import { type Gateway, readRecording, startGateway, verifySession } from './support/gateway.ts';
 import { packetsOf, pcapngOf, type SentPiece } from './support/packet-writer.ts';
+import { RawClient } from './support/raw-client.ts';
 
 interface Talk {
   pieces: SentPiece[];
@@ -60,7 +60,7 @@ interface Run {
 }
 
 /** The command as the command line runs it. */
-async function run(api: ApiClient, path: string, options: Partial<ImportOptions> = {}): Promise<Run> {
+async function run(api: RawClient, path: string, options: Partial<ImportOptions> = {}): Promise<Run> {
   const parts: string[] = [];
   const stdout = { write: (text: string) => parts.push(text) };
   const silent = new Output({ stdout, stderr: { write: () => {} } }, true);
@@ -158,8 +158,8 @@ test('who may not import is refused before the file is read; what is wrong with 
   const { api, lucid } = gateway;
   const secret = signingSecret(lucid.directory, {})!;
   const url = lucid.addresses.api ?? '';
-  const as = async (role: string): Promise<ApiClient> =>
-    new ApiClient({ url, token: await makeToken(secret, { userId: 'eve', roles: [role], lifetimeS: 60 }) });
+  const as = async (role: string): Promise<RawClient> =>
+    new RawClient({ url, token: await makeToken(secret, { userId: 'eve', roles: [role], lifetimeS: 60 }) });
   const path = `/sessions/import?name=x&source_name=x&source_sha256=${'0'.repeat(64)}`;
   const nothing = new Uint8Array(Buffer.from('nothing'));
   for (const role of ['session_viewer', 'session_operator', 'auditor'])

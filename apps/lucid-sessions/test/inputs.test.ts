@@ -4,10 +4,10 @@ import { test } from 'node:test';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import { frameFlags } from '@lucid-sessions/recording';
 import { SessionIndexer } from '@lucid-sessions/recording/session-index';
-import { ApiClient } from '../src/cli/api-client.ts';
 import { makeToken } from '../src/commands/token.ts';
 import { signingSecret } from '../src/server/admin-token.ts';
 import { armSession, keysFor, readRecording, sessionIn, startGateway, verifySession } from './support/gateway.ts';
+import { RawClient } from './support/raw-client.ts';
 
 test('the playback key opens pictures and no typed password', async (t) => {
   const desktop = await startDesktop();
@@ -22,7 +22,7 @@ test('the playback key opens pictures and no typed password', async (t) => {
 
   const secret = signingSecret(gateway.lucid.directory, {})!;
   const token = await makeToken(secret, { userId: 'eve', roles: ['session_manager'], lifetimeS: 60 });
-  const eve = { api: new ApiClient({ url: gateway.lucid.addresses.api ?? '', token }) };
+  const eve = { api: new RawClient({ url: gateway.lucid.addresses.api ?? '', token }) };
   await assert.rejects(keysFor(eve.api, id, true), /recordings:inputs/);
   assert.equal((await keysFor(eve.api, id, false)).inputs, null);
 

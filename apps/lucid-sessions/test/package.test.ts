@@ -21,10 +21,10 @@ import type { VerificationReport } from '@lucid-sessions/evidence';
 import { transform } from 'esbuild';
 import { buildCli } from '../build.ts';
 import { linkedFiles } from '../documents.ts';
-import { ApiClient } from '../src/cli/api-client.ts';
 import { type CliResult, environmentWithout, startProgram } from './support/cli.ts';
 import { armSession, sessionIn } from './support/gateway.ts';
 import { openPorts } from './support/ports.ts';
+import { RawClient } from './support/raw-client.ts';
 
 const run = promisify(execFile);
 const directory = mkdtempSync(join(tmpdir(), 'lucid-package-'));
@@ -153,7 +153,7 @@ test('runs the demo', { timeout: 120_000 }, async () => {
 
 async function recordOne(
   t: TestContext,
-  gateway: { api: ApiClient; rdpPort: number },
+  gateway: { api: RawClient; rdpPort: number },
   compression: string,
 ): Promise<string> {
   const desktop = await startDesktop();
@@ -167,7 +167,7 @@ async function recordOne(
   return id;
 }
 
-async function compressionsOf(api: ApiClient, id: string): Promise<string[]> {
+async function compressionsOf(api: RawClient, id: string): Promise<string[]> {
   const { chunks } = await api.json<{ chunks: { chunk_id: string }[] }>('GET', `/sessions/${id}/chunks`);
   const details = chunks.map(({ chunk_id }) =>
     api.json<{ processing_info: { compression: string } }>('GET', `/sessions/${id}/chunks/${chunk_id}`),
@@ -187,7 +187,7 @@ test('up records, stores, verifies, exports and shows a session of each compress
   const token = readFileSync(join(directory, 'data', 'secrets', 'admin-token'), 'utf8').trim();
   assert.equal(server.stdout().includes(token), false, 'no secret leaves for a pipe');
   const url = `http://127.0.0.1:${environment.SESSION_API_PORT}`;
-  const gateway = { api: new ApiClient({ url, token }), rdpPort: Number(environment.RDP_LISTEN_PORT) };
+  const gateway = { api: new RawClient({ url, token }), rdpPort: Number(environment.RDP_LISTEN_PORT) };
 
   for (const compression of ['none', 'zstd', 'gzip', 'lz4']) {
     const id = await recordOne(t, gateway, compression);

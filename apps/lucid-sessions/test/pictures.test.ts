@@ -10,7 +10,6 @@ import { drawFrame, isReplayed } from '@lucid-sessions/recording/replay';
 import { skipUnlessPeers } from '@lucid-sessions/testkit';
 import type { BrowserContext } from 'playwright-core';
 import { PNG } from 'pngjs';
-import { ApiClient } from '../src/cli/api-client.ts';
 import { Output } from '../src/cli/output.ts';
 import { importCapture } from '../src/commands/import.ts';
 import type { SessionAnswer } from '../src/commands/sessions.ts';
@@ -18,6 +17,7 @@ import { makeToken } from '../src/commands/token.ts';
 import { loadAdminToken, signingSecret } from '../src/server/admin-token.ts';
 import { ConsolePage, startBrowser } from './support/console-page.ts';
 import { type Gateway, readRecording, startGateway } from './support/gateway.ts';
+import { RawClient } from './support/raw-client.ts';
 
 const capture = join(import.meta.dirname, '../../../testkit/captures/shadow-gfx-avc420.rdpcap.gz');
 
@@ -53,7 +53,7 @@ function differing(a: PNG, b: PNG): number {
   return count;
 }
 
-async function pictureOf(api: ApiClient, id: string, timeUs: number): Promise<PNG> {
+async function pictureOf(api: RawClient, id: string, timeUs: number): Promise<PNG> {
   const answer = await api.send('GET', `/sessions/${id}/picture?pointer=false&time_us=${timeUs}`);
   assert.equal(answer.headers.get('content-type'), 'image/png');
   assert.equal(answer.headers.get('x-h264-decoder'), 'ffmpeg');
@@ -102,7 +102,7 @@ test('the server draws the picture of any moment, tells one viewing once, and sh
     roles: ['session_viewer'],
     lifetimeS: 60,
   });
-  const viewer = new ApiClient({ url: lucid.addresses.api ?? '', token });
+  const viewer = new RawClient({ url: lucid.addresses.api ?? '', token });
   await assert.rejects(viewer.send('GET', `/sessions/${id}/picture`), /chunks:download/);
 });
 

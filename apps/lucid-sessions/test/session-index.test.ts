@@ -6,12 +6,12 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import { eventually } from '@lucid-sessions/testkit';
-import { ApiClient } from '../src/cli/api-client.ts';
 import { Output } from '../src/cli/output.ts';
 import { extractContents } from '../src/commands/extract.ts';
 import { makeToken } from '../src/commands/token.ts';
 import { signingSecret } from '../src/server/admin-token.ts';
 import { armSession, chunkPath, sessionIn, startGateway, verifySession } from './support/gateway.ts';
+import { RawClient } from './support/raw-client.ts';
 
 interface Page {
   inputs: boolean;
@@ -57,7 +57,7 @@ test('what was typed is found by who may see it, and by nobody without a trace',
 
   const secret = signingSecret(lucid.directory, {})!;
   const token = await makeToken(secret, { userId: 'eve', roles: ['session_manager'], lifetimeS: 60 });
-  const eve = new ApiClient({ url: lucid.addresses.api ?? '', token });
+  const eve = new RawClient({ url: lucid.addresses.api ?? '', token });
   assert.equal((await eve.json<Page>('GET', `/sessions/${id}/index`)).inputs, false);
   await assert.rejects(eve.json('GET', `/sessions/${id}/index?inputs=true`), /recordings:inputs/);
   await assert.rejects(eve.json('GET', `/sessions/${id}/contents`));

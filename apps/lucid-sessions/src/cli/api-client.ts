@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { basePath, type RestCall, type RestClient, restClient } from '@lucid-sessions/contract/rest-client';
+import { type RestCall, type RestClient, restClient } from '@lucid-sessions/contract/rest-client';
 import { CliError, exitCodes } from './output.ts';
 
 const answerBytesMax = 64 * 1024 * 1024;
@@ -56,24 +56,9 @@ export class ApiClient {
     this.#token = options.token;
     this.#fetch = options.fetch ?? fetch;
     this.rest = restClient({
-      send: (call) => this.#call(call),
+      send: (call) => this.call(call),
       read: (response, { method, path }) => this.#read(response, method, path),
     });
-  }
-
-  /** By method and path, where what is asked is not of the contract: how it refuses is tried that way. */
-  async json<T>(method: RestCall['method'], path: string, body?: unknown): Promise<T> {
-    return (await this.#read(await this.send(method, path, body), method, path)) as T;
-  }
-
-  send(method: RestCall['method'], path: string, body?: unknown): Promise<Response> {
-    const json = body === undefined ? {} : { body: JSON.stringify(body), contentType: 'application/json' };
-    return this.#call({ method, path: basePath + path, ...json });
-  }
-
-  /** The same for a file. */
-  async upload<T>(path: string, body: Uint8Array<ArrayBuffer>, contentType: string): Promise<T> {
-    return (await (await this.#call({ method: 'POST', path: basePath + path, body, contentType })).json()) as T;
   }
 
   async #read(response: Response, method: string, path: string): Promise<unknown> {
@@ -87,7 +72,7 @@ export class ApiClient {
   }
 
   /** The response of a successful call; any other becomes a `CliError`. */
-  async #call({ method, path, body, contentType }: Omit<RestCall, 'operation'>): Promise<Response> {
+  protected async call({ method, path, body, contentType }: Omit<RestCall, 'operation'>): Promise<Response> {
     const timeoutMs = body instanceof Uint8Array ? uploadTimeoutMs : requestTimeoutMs;
     const headers: Record<string, string> = { authorization: `Bearer ${this.#token}` };
     if (contentType !== undefined) headers['content-type'] = contentType;

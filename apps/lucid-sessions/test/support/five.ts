@@ -3,15 +3,15 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { ApiClient } from '../../src/cli/api-client.ts';
 import { type ServiceName, serviceNames } from '../../src/server/environment.ts';
 import { type RunningCli, startCli } from './cli.ts';
 import { openPorts } from './ports.ts';
+import { RawClient } from './raw-client.ts';
 
 export interface FiveProcesses {
   environment: Record<string, string>;
   dataDir: string;
-  api: ApiClient;
+  api: RawClient;
   rdpPort: number;
   running: Record<ServiceName, RunningCli>;
   /** Stops one service in order and starts it again. */
@@ -42,7 +42,7 @@ export async function startFive(t: TestContext, more: Record<string, string> = {
   return {
     environment,
     dataDir,
-    api: new ApiClient({ url: at(ports.SESSION_API_PORT), token }),
+    api: new RawClient({ url: at(ports.SESSION_API_PORT), token }),
     rdpPort: Number(ports.RDP_LISTEN_PORT),
     running,
     async again(name) {

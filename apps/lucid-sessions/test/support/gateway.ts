@@ -8,14 +8,14 @@ import { openChunk, openInputs, type SessionKeys, type VerificationReport } from
 import { nodeCrypto, nodeDecompressor } from '@lucid-sessions/node';
 import { type Frame, PAYLOAD_BYTES_MAX, readPayload } from '@lucid-sessions/recording';
 import { eventually } from '@lucid-sessions/testkit';
-import { ApiClient } from '../../src/cli/api-client.ts';
 import type { SessionAnswer } from '../../src/commands/sessions.ts';
 import { loadAdminToken } from '../../src/server/admin-token.ts';
 import { type RunningLucid, startLucid } from '../../src/server/compose.ts';
+import { RawClient } from './raw-client.ts';
 
 export interface Gateway {
   lucid: RunningLucid;
-  api: ApiClient;
+  api: RawClient;
   rdpPort: number;
   logged: string[];
 }
@@ -51,7 +51,7 @@ export async function startGateway(t: TestContext, environment: Record<string, s
   const admin = await loadAdminToken(lucid.directory, {});
   return {
     lucid,
-    api: new ApiClient({ url: lucid.addresses.api ?? '', token: admin?.token ?? '' }),
+    api: new RawClient({ url: lucid.addresses.api ?? '', token: admin?.token ?? '' }),
     rdpPort: lucid.rdp?.addresses[0]?.port ?? 0,
     logged,
   };
@@ -144,7 +144,7 @@ export const verifySession = (gateway: Pick<Gateway, 'api'>, id: string): Promis
 const keyOf = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, 'base64'));
 
 /** The keys the API hands to the player. */
-export async function keysFor(api: ApiClient, id: string, inputs: boolean): Promise<SessionKeys> {
+export async function keysFor(api: RawClient, id: string, inputs: boolean): Promise<SessionKeys> {
   type Answer = { key: string; inputs_key?: string };
   const { key, inputs_key } = await api.json<Answer>('GET', `/sessions/${id}/key?inputs=${inputs}`);
   return { view: keyOf(key), inputs: inputs_key === undefined ? null : keyOf(inputs_key) };

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type PortName, type Ports, rpcClient } from '@lucid-sessions/contract';
 import { freePorts, Victim } from '@lucid-sessions/testkit';
-import { ApiClient } from '../../src/cli/api-client.ts';
 import { loadAdminToken } from '../../src/server/admin-token.ts';
 import { dataDirectory } from '../../src/server/environment.ts';
 import { readSecretFile } from '../../src/server/secret-file.ts';
+import { RawClient } from './raw-client.ts';
 
 const host = join(import.meta.dirname, 'crash-host.ts');
 
@@ -32,7 +32,7 @@ export interface House {
   environment: Record<string, string>;
   victims: Map<string, Victim>;
   victim(name: string): Victim;
-  api: ApiClient;
+  api: RawClient;
   /** A service's port, as the other services reach it. */
   service<P extends PortName>(name: P): Ports[P];
   rdpPort: number;
@@ -124,7 +124,7 @@ export async function startHouse(options: HouseOptions): Promise<House> {
       return victim;
     },
     service: (name) => rpcClient(name, environment[urlVariables[name]] ?? '', { token: serviceToken }),
-    api: new ApiClient({ url: url(api), token: admin?.token ?? '' }),
+    api: new RawClient({ url: url(api), token: admin?.token ?? '' }),
     rdpPort: rdp ?? 0,
     stop,
   };
