@@ -86,6 +86,8 @@ export interface PeerServer extends Peer {
 export interface PeerClient extends Peer {
   /** Of the client's process. */
   readonly pid: number;
+  /** Its X display. */
+  readonly display: string;
   /** Types into the client's window, then Enter. */
   type(text: string): Promise<void>;
   click(x: number, y: number): Promise<void>;
@@ -285,6 +287,7 @@ function client(room: Room, script: string, name: string): PeerClient {
   const control = (...args: string[]) => room.run('client-xfreerdp.sh', ...args).then(() => {});
   return {
     pid: Number(room.read(`run/${name}.pid`)),
+    display: room.env.CDSP ?? '',
     type: (text) => control('type', text),
     click: (x, y) => control('click', String(x), String(y)),
     screenshot: (path) => control('shot', path),

@@ -158,7 +158,9 @@ export class ClipboardRule {
     }
     const formats = readClipboardFormats(data, msgFlags, longNames);
     const kept = formats.filter((format) => this.#may(from, isFiles(format) ? 'files' : 'text'));
-    for (const format of formats) if (!kept.includes(format)) this.#refuse(from, isFiles(format) ? 'files' : 'text');
+    const gone = formats.filter((format) => !kept.includes(format));
+    if (gone.some((format) => !isFiles(format))) this.#refuse(from, 'text');
+    if (gone.some(isFiles)) this.#refuse(from, 'files');
     offer.formats = new Set(kept.map(({ formatId }) => formatId));
     if (kept.length === formats.length && kept.length > 0) return messageOf(ClipboardType.formatList, msgFlags, data);
     if (kept.length > 0 || isFirst) {
