@@ -1,5 +1,6 @@
 /** Room for everybody: how many connections of one client address may wait, and how many may come in a second. */
 import { effectiveAddress, parseIpAddress } from '@lucid-sessions/contract';
+import { TokenBucket } from '@lucid-sessions/kit';
 
 export interface DoorLimitsOptions {
   /** Connections of one address that are no session yet. */
@@ -18,9 +19,8 @@ export interface Waiting {
 
 interface Address {
   waiting: Set<Waiting>;
-  /** What it may still open at once, as of `atMs`. */
-  tokens: number;
-  atMs: number;
+  /** What it may still open. */
+  pace: TokenBucket;
 }
 
 const addressesMax = 10_000;
@@ -57,11 +57,12 @@ export class DoorLimits {
 
   /** False when there is no room for `group`; otherwise it waits until `leave`. */
   enter(group: string, connection: Waiting): boolean {
-    const { waitingPerAddressMax, waitingMax } = this.#options;
-    const address = this.#address(group);
-    if (address.tokens < 1 || address.waiting.size >= waitingPerAddressMax) return false;
+    const { waitingPerAddressMax, waitingMax, nowMs } = this.#options;
+    const nowUs = nowMs() * 1000;
+    const address = this.#address(group, nowUs);
+    if (!address.pace.has(nowUs) || address.waiting.size >= waitingPerAddressMax) return false;
     if (this.#waitingCount >= waitingMax && !this.#makeRoom(address)) return false;
-    address.tokens -= 1;
+    address.pace.take(nowUs);
     address.waiting.add(connection);
     this.#waitingCount += 1;
     return true;
@@ -72,14 +73,13 @@ export class DoorLimits {
     if (this.#addresses.get(group)?.waiting.delete(connection) === true) this.#waitingCount -= 1;
   }
 
-  #address(group: string): Address {
-    const { waitingPerAddressMax, perSecondMax, nowMs } = this.#options;
-    const burst = Math.max(perSecondMax, waitingPerAddressMax);
-    const atMs = nowMs();
-    const known = this.#addresses.get(group);
-    const address = known ?? { waiting: new Set<Waiting>(), tokens: burst, atMs };
-    address.tokens = Math.min(burst, address.tokens + ((atMs - address.atMs) / 1000) * perSecondMax);
-    address.atMs = atMs;
+  #address(group: string, nowUs: number): Address {
+    const { waitingPerAddressMax, perSecondMax: perSecond } = this.#options;
+    const burst = Math.max(perSecond, waitingPerAddressMax);
+    const address = this.#addresses.get(group) ?? {
+      waiting: new Set<Waiting>(),
+      pace: new TokenBucket({ burst, perSecond }, nowUs),
+    };
     this.#addresses.delete(group);
     this.#addresses.set(group, address);
     if (this.#addresses.size > addressesMax) this.#forget();
