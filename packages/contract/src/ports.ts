@@ -22,6 +22,8 @@ export type Route =
   | { kind: 'cookie'; name: string }
   /** It logged on with the session's gateway credential. `token`: it presented one too, which must lead to the same session. */
   | { kind: 'credential'; user: string; token?: string }
+  /** The token a browser was given for it: good once, and for a minute. */
+  | { kind: 'browser'; token: string }
   /** A listener bound to one target: the session is created by the connection itself. */
   | {
       kind: 'listener';
@@ -630,6 +632,11 @@ export interface PipelinePort {
    * Throws `notInThisState` where no connection can come (any more).
    */
   issueCredential(request: { sessionId: string }): Promise<{ credential: IssuedCredential }>;
+  /**
+   * What lets one browser in, once, within a minute: the route of its connection. Throws `notInThisState` where no connection
+   * can come (any more).
+   */
+  issueBrowserToken(request: { sessionId: string }): Promise<{ token: string; expiresUs: number }>;
   /** What the client of this connection is checked against; null: nobody has this name. It is a try until `logonTried` tells its outcome. */
   logonAccount(request: { connectionId: string; user: string }): Promise<{ account: LogonAccount | null }>;
   /** Three that were wrong burn the credential. */

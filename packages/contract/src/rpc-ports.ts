@@ -79,6 +79,7 @@ const pipeline: Methods<'pipeline'> = {
   find: small,
   targetCredentials: small,
   issueCredential: small,
+  issueBrowserToken: small,
   logonAccount: small,
   logonTried: small,
   admit: slow,

@@ -238,6 +238,7 @@ const pipeline: Requests<'pipeline'> = {
   find: connection,
   targetCredentials: z.object({ connectionId: text }),
   issueCredential: ofSession,
+  issueBrowserToken: ofSession,
   logonAccount: z.object({ connectionId: text, user: text }),
   logonTried: logonTry,
   admit: z.object({ connectionId: text }),

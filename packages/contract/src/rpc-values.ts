@@ -126,6 +126,7 @@ export const recordingFact: z.ZodType<RecordingFact> = z.discriminatedUnion('kin
 export const route: z.ZodType<Route> = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('token'), token: text }),
   z.object({ kind: z.literal('cookie'), name: text }),
+  z.object({ kind: z.literal('browser'), token: text }),
   z.object({ kind: z.literal('credential'), user: text, token: text.exactOptional() }),
   z.object({
     kind: z.literal('listener'),

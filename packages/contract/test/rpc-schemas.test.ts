@@ -144,6 +144,7 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
     },
     targetCredentials: { connectionId: 'c' },
     issueCredential: { sessionId },
+    issueBrowserToken: { sessionId },
     logonAccount: { connectionId: 'c', user: 'lucid-a' },
     logonTried: { connectionId: 'c', user: 'lucid-a', clientAddress: 'a', outcome: 'wrong' },
     admit: { connectionId: 'c' },

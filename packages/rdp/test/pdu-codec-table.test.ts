@@ -22,6 +22,14 @@ const vectors: [Codec<unknown>, string][] = [
   [rdp.x224ConnectionConfirm, '0e d0 0000 1234 00 02 01 0800 01000000'],
   [rdp.x224ConnectionConfirm, '0e d0 0000 1234 00 03 00 0800 05000000'],
   [rdp.x224ConnectionConfirm, '06 d0 0000 1234 00'],
+  // RDCleanPath: a request (destination, token, X.224), an answer (two certificates), an error with all its parts, a long length form
+  [rdp.rdCleanPath, '30 1d a0 04 02 02 0d3e a2 05 0c 03 613a31 a3 05 0c 03 746f6b a6 07 04 05 0300000500'],
+  [rdp.rdCleanPath, '30 20 a0 04 02 02 0d3e a6 04 04 02 0300 a7 0a 30 08 04 02 3000 04 02 3000 a9 06 0c 04 613a3338'],
+  [
+    rdp.rdCleanPath,
+    '30 20 a0 04 02 02 0d3e a1 18 30 16 a0 03 02 01 01 a1 04 02 02 0193 a2 04 02 02 2744 a3 03 02 01 28',
+  ],
+  [rdp.rdCleanPath, '30 81 06 a0 04 02 02 0d3e'],
   [rdp.x224DisconnectRequest, '06 80 0000 0000 00'],
   [rdp.x224DisconnectRequest, '08 80 0000 0000 80 0102'],
   [rdp.mcsPdu, '04 0100 0100'],

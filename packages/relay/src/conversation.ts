@@ -44,6 +44,7 @@ import {
   offersRdp61,
   restoreRequestedProtocols,
   setSelectedProtocol,
+  withDeepColour,
   withoutCompression,
   withoutGraphicsPipeline,
   wrapMcs,
@@ -69,6 +70,8 @@ export interface RelayPolicy {
   leaveIn?: readonly Unreplayable[];
   /** Who logs on in the client's place; the password is held until its Client Info has passed, and no longer. */
   logon?: PutInLogon | null;
+  /** Asks for 32 bits per pixel, whatever the client asks for. */
+  deepColour?: boolean;
   /** False: the server is not told that it may compress. The graphics pipeline, which has its own, stays as it is. */
   bulkCompression?: boolean;
   /** What may cross beside screen and input; everything when absent. */
@@ -331,9 +334,11 @@ export class Conversation {
     const selectedChanged = setSelectedProtocol(request, this.#policy.selectedProtocol);
     const graphicsChanged = this.#policy.graphics === 'classic' && withoutGraphicsPipeline(request);
     if (graphicsChanged) this.#tell('graphicsPipeline');
+    const coloursChanged = this.#policy.deepColour === true && withDeepColour(request);
+    if (coloursChanged) this.#tell('deepColour');
     const udpChanged = !this.#leaves('udp') && withoutMultitransport(request);
     if (udpChanged) this.#tell('udp');
-    if (!selectedChanged && !graphicsChanged && !udpChanged && !channelsChanged) return pdu;
+    if (!selectedChanged && !graphicsChanged && !coloursChanged && !udpChanged && !channelsChanged) return pdu;
     return wrapMcsBytes(encode(mcsConnectInitial, { ...connect, userData: encode(conferenceCreateRequest, request) }));
   }
 

@@ -18,6 +18,7 @@ export const downgrades = {
   bitmap_cache: 'bitmaps kept on the client’s disk not announced to the server',
   udp: 'UDP transport refused',
   video: 'channels for videos refused: the server draws videos into the desktop, or not at all',
+  deepColour: '32 bits per pixel asked for in the place of a client that shows 16 wrongly',
   channelsCompressed: 'compression of static channels not announced to the server: a policy has to read them',
   channelCompression: 'what the client compressed on its channels passed on uncompressed',
 } as const;

@@ -46,6 +46,23 @@ export function setSelectedProtocol(request: ConferenceCreateRequest, selectedPr
   return changed;
 }
 
+/** Bits of highColorDepth and supportedColorDepths. */
+const HIGH_COLOR_24BPP = 24;
+const RNS_UD_24BPP_SUPPORT = 0x0001;
+const RNS_UD_32BPP_SUPPORT = 0x0008;
+
+/** The server draws in 32 bits where it can, in 24 where it can't. */
+export function withDeepColour(request: ConferenceCreateRequest): boolean {
+  for (const block of request.blocks) {
+    if (block.kind !== 'core' || block.earlyCapabilityFlags === undefined) continue;
+    block.highColorDepth = HIGH_COLOR_24BPP;
+    block.supportedColorDepths = (block.supportedColorDepths ?? 0) | RNS_UD_24BPP_SUPPORT | RNS_UD_32BPP_SUPPORT;
+    block.earlyCapabilityFlags |= ClientEarlyCapability.want32BppSession;
+    return true;
+  }
+  return false;
+}
+
 /** Classic mode: no graphics pipeline. */
 export function withoutGraphicsPipeline(request: ConferenceCreateRequest): boolean {
   let changed = false;

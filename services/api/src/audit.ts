@@ -17,6 +17,7 @@ export const auditedOperations: Partial<Record<OperationId, { event: AuditEventT
   pauseSession: { event: 'session_paused', read: false },
   resumeSession: { event: 'session_resumed', read: false },
   rdpFile: { event: 'rdp_file_issued', read: true },
+  browserToken: { event: 'browser_token_issued', read: true },
   getChunk: { event: 'chunk_accessed', read: true },
   downloadChunk: { event: 'chunk_downloaded', read: true },
   pausePipeline: { event: 'pipeline_stopped', read: false },

@@ -38,9 +38,11 @@ const webSocketHeaders = ['upgrade', 'sec-websocket-key', 'sec-websocket-version
 
 const gatewayDoor: Door = { name: 'rdg', sameOrigin: false, headers: [...webSocketHeaders, 'rdg-connection-id'] };
 
+export const browserDoorPath = '/browser/rdp';
+
 /** By the path people's clients know. */
 const doors: Readonly<Record<string, Door>> = {
-  '/browser/rdp': { name: 'browser', sameOrigin: true, headers: webSocketHeaders },
+  [browserDoorPath]: { name: 'browser', sameOrigin: true, headers: webSocketHeaders },
   '/remoteDesktopGateway/': gatewayDoor,
 };
 

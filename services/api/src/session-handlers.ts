@@ -1,6 +1,7 @@
 /** Sessions: create, read, change, delete, and what their recording is told to do. */
 import { createHash } from 'node:crypto';
 import {
+  type BrowserToken,
   credentialsOf,
   isLucidError,
   isoOf,
@@ -16,6 +17,7 @@ import {
 import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { changesOf } from './changes.ts';
 import { addCustody } from './custody.ts';
+import { browserDoorPath } from './doors.ts';
 import { rdpFile, routeTokenBytes } from './rdp-file.ts';
 import { paginationOf, recordingUrl, sessionView } from './views.ts';
 
@@ -183,6 +185,11 @@ async function makeRdpFile(call: Call<'rdpFile'>): Promise<FileAnswer> {
   return new FileAnswer(new TextEncoder().encode(text), `${call.sessionId}.rdp`);
 }
 
+async function makeBrowserToken(call: Call<'browserToken'>): Promise<BrowserToken> {
+  const { token, expiresUs } = await call.api.deps.pipeline.issueBrowserToken({ sessionId: call.sessionId });
+  return { token, path: browserDoorPath, expires_at: isoOf(expiresUs) };
+}
+
 /** Body and query may both say why, but not two different things. */
 function reasonOf({ api, body, query }: Call<'deleteSession'>): string | undefined {
   const reason = body?.reason ?? query.reason;
@@ -235,7 +242,8 @@ type SessionOperations =
   | 'stopSession'
   | 'pauseSession'
   | 'resumeSession'
-  | 'rdpFile';
+  | 'rdpFile'
+  | 'browserToken';
 
 export const sessionHandlers: Handlers<SessionOperations> = {
   async createSession(call) {
@@ -321,4 +329,5 @@ export const sessionHandlers: Handlers<SessionOperations> = {
   },
 
   rdpFile: makeRdpFile,
+  browserToken: makeBrowserToken,
 };

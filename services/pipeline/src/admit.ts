@@ -41,6 +41,7 @@ import { liveStates } from './state-machine.ts';
 const refusal = (code: RefusalCode, message: string): Refusal => ({ code, message });
 
 const unknown = refusal('unknown_session', 'no session has this route; download a fresh .rdp file');
+const notLetIn = refusal('expired', 'this link into a session was used already, or is too old; connect again');
 const inUse = refusal('in_use', 'this session has a connection already');
 
 /** Null: there is room for one more. */
@@ -149,8 +150,13 @@ function ticketOf(context: Context, session: SessionDocument, reconnects: boolea
 async function sessionOf(
   context: Context,
   route: Exclude<Route, { kind: 'listener' }>,
+  connectionId: string,
 ): Promise<SessionDocument | null> {
   const { storage } = context.deps;
+  if (route.kind === 'browser') {
+    const sessionId = context.browserTokens.use(route.token, connectionId);
+    return sessionId === null ? null : (await storage.getSession({ sessionId })).session;
+  }
   if (route.kind === 'credential') return sessionOfCredential(context, route);
   const by = route.kind === 'token' ? { tokenSha256: tokenSha256(route.token) } : { cookie: route.name };
   return (await storage.findSession({ route: by })).session;
@@ -182,7 +188,7 @@ function routeRefusal({ deps, limits }: Context, session: SessionDocument, { kin
     const isOld = limits.rdpFileDays > 0 && !isFresh;
     return isOld && !isUsed ? refusal('expired', 'this .rdp file is too old; download a fresh one') : null;
   }
-  if (kind === 'credential') return null;
+  if (kind === 'credential' || kind === 'browser') return null;
   if (!limits.cookieRoute)
     return refusal('unknown_session', 'names lead to no session here (RDP_COOKIE_ROUTE); use the .rdp file');
   if (isGiven(session.credentials))
@@ -231,8 +237,8 @@ async function look(
     const reservation = { request, sessionId: unsaved.session_id, reconnects: false, unsaved };
     return capacityRefusal(context) ?? { ...reservation, ticket: ticketOf(context, unsaved, false) };
   }
-  const session = await sessionOf(context, route);
-  if (session === null) return unknown;
+  const session = await sessionOf(context, route, request.connectionId);
+  if (session === null) return route.kind === 'browser' ? notLetIn : unknown;
   const { session_id: sessionId } = session;
   const place = placeOf(context, session, await loadJournal(context, sessionId), request);
   if (typeof place === 'object') return place;

@@ -11,6 +11,7 @@ import {
 import { logEntry } from '@lucid-sessions/evidence';
 import type { KeyedQueue } from '@lucid-sessions/kit';
 import type { AttemptAudit } from './attempt-audit.ts';
+import type { BrowserTokens } from './browser-tokens.ts';
 import type { PipelineLimits } from './config.ts';
 import type { PendingLogons } from './pending-logons.ts';
 import type {
@@ -68,6 +69,7 @@ export interface Context {
   reservations: Reservations;
   attemptAudit: AttemptAudit;
   pendingLogons: PendingLogons;
+  browserTokens: BrowserTokens;
   /** Wakes the job runner. */
   kick: () => void;
   /** Something that was lent is to be taken back. */

@@ -6,6 +6,7 @@ import { anchorHandler } from './anchor-jobs.ts';
 import { anchoringStates, recheckHandler } from './anchor-rechecks.ts';
 import { AttemptAudit } from './attempt-audit.ts';
 import { attempted } from './attempts.ts';
+import { BrowserTokens, issueBrowserToken } from './browser-tokens.ts';
 import { create, pause, remove, resume, start, stop } from './commands.ts';
 import { defaultLimits, type PipelineLimits } from './config.ts';
 import { auditAttempt } from './connection-audit.ts';
@@ -105,6 +106,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
       append: (attempt) => auditAttempt(deps, attempt),
     }),
     pendingLogons: new PendingLogons(deps.nowUs),
+    browserTokens: new BrowserTokens(deps.nowUs),
     kick: () => runner.kick(),
     kickCredentials: () => void sweep(),
   };
@@ -145,6 +147,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     find: (request) => find(context, request),
     targetCredentials: (request) => credentialsFor(context, request),
     issueCredential: (request) => issueCredential(context, request),
+    issueBrowserToken: (request) => issueBrowserToken(context, request),
     logonAccount: (request) => logonAccount(context, request),
     logonTried: (request) => logonTried(context, request),
     admit: (request) => admit(context, request),

@@ -117,9 +117,10 @@ test('who has not been let in may send little, whatever it is; who has may send 
 test('a refusal is a close with words', async (t) => {
   const { near, far } = await webSocketPair(t, 1000);
   const closed = new Promise<[number, Buffer]>((resolve) => far.once('close', (...args) => resolve(args)));
-  near.stream.refuse('not today');
+  near.stream.reason = `not today${'é'.repeat(100)}`;
+  near.stream.end();
   const [code, reason] = await closed;
-  assert.deepEqual([code, reason.toString()], [1008, 'not today']);
+  assert.deepEqual([code, reason.toString()], [1008, `not today${'é'.repeat(57)}`]);
   assert.equal(far.readyState, WebSocket.CLOSED);
 });
 

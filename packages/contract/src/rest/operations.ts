@@ -30,6 +30,7 @@ export const restOperations = {
   pauseSession: { method: 'POST', path: `${session}/pause` },
   resumeSession: { method: 'POST', path: `${session}/resume` },
   rdpFile: { method: 'GET', path: `${session}/rdp-file`, answers: 'file' },
+  browserToken: { method: 'POST', path: `${session}/browser-token` },
   listChunks: { method: 'GET', path: `${session}/chunks` },
   getChunk: { method: 'GET', path: chunk },
   downloadChunk: { method: 'GET', path: `${chunk}/download`, answers: 'file' },

@@ -33,6 +33,7 @@ import {
 } from './index-schemas.ts';
 import { type RestOperation, restOperations } from './operations.ts';
 import {
+  browserToken,
   createSessionRequest,
   deletedSession,
   deleteSessionQuery,
@@ -188,6 +189,15 @@ export const restRoutes = {
     rateLimit: 'update',
     answer: { status: 200, contentType: 'application/x-rdp' },
     errors: ['sessionNotFound', 'notInThisState'],
+  },
+  browserToken: {
+    ...restOperations.browserToken,
+    summary: 'A token that lets one browser into the session, once and within a minute',
+    tag: 'recording',
+    permissions: ['sessions:start'],
+    rateLimit: 'update',
+    answer: json(browserToken),
+    errors: ['sessionNotFound', 'notInThisState', 'rateLimited'],
   },
   listChunks: {
     ...restOperations.listChunks,

@@ -220,6 +220,14 @@ export const startSessionRequest = z
   .nullable()
   .optional();
 
+/** A secret: shown once, never part of an address. */
+export const browserToken = z.strictObject({
+  token: z.string(),
+  path: z.string().describe('Of the WebSocket, on this host; the token goes into its first message (RDCleanPath).'),
+  expires_at: timestamp,
+});
+export type BrowserToken = z.infer<typeof browserToken>;
+
 export const stopSessionRequest = z
   .strictObject({ reason: z.string().max(500).optional() })
   .nullable()

@@ -57,6 +57,7 @@ export const auditEventTypes = [
   'logon_inputs_viewed',
   'contents_extracted',
   'rdp_file_issued',
+  'browser_token_issued',
   'credential_issued',
   'credential_burnt',
   'key_rotated',

@@ -1,4 +1,5 @@
 export * from './acceptor.ts';
+export * from './browser-front.ts';
 export * from './connector.ts';
 export * from './default-capabilities.ts';
 export * from './domain-mapper.ts';

@@ -149,7 +149,8 @@ export class Target {
   tlsEstablished(publicKey: Uint8Array): Step<TargetEvent> {
     if (this.#state !== 'tls') return this.#flush();
     const { selectedProtocol } = this.#hello!;
-    if ((selectedProtocol & NLA) === 0) {
+    // Without a logon of ours the client does it by itself, through us.
+    if ((selectedProtocol & NLA) === 0 || this.#logon === null) {
       this.#ready();
       return this.#flush();
     }

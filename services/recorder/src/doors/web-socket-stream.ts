@@ -8,6 +8,8 @@ const pingsPerTurnMax = 20;
 const askMs = 30_000;
 /** For the far end to say goodbye too. */
 const closeMs = 1000;
+/** [RFC 6455] 5.5.1: a control frame has 125 bytes, its code 2 of them. */
+const reasonBytesMax = 123;
 
 /** [RFC 6455] 7.4.1. */
 const closeCode = { normal: 1000, unsupportedData: 1003, policyViolation: 1008 } as const;
@@ -18,6 +20,7 @@ export class WebSocketStream extends Duplex {
   #isPaused = false;
   #isAlive = true;
   #pingsCount = 0;
+  #reason = '';
   #onClosed: (() => void) | null = null;
 
   constructor(webSocket: WebSocket) {
@@ -33,10 +36,12 @@ export class WebSocketStream extends Duplex {
     this.#asking.unref();
   }
 
-  /** Ends it with a reason its page can read. */
-  refuse(reason: string): void {
-    this.#webSocket.close(closeCode.policyViolation, reason);
-    this.#cutLater();
+  /** When it ends from here, a client can read why. */
+  set reason(text: string) {
+    let cut = Buffer.from(text).subarray(0, reasonBytesMax).toString();
+    // Cut in the middle of a character.
+    while (Buffer.byteLength(cut) > reasonBytesMax || cut.endsWith('\ufffd')) cut = cut.slice(0, -1);
+    this.#reason = cut;
   }
 
   #onMessage(data: RawData, isBinary: boolean): void {
@@ -108,7 +113,8 @@ export class WebSocketStream extends Duplex {
     }
     this.#onClosed = done;
     this.#webSocket.resume();
-    this.#webSocket.close(closeCode.normal);
+    if (this.#reason === '') this.#webSocket.close(closeCode.normal);
+    else this.#webSocket.close(closeCode.policyViolation, this.#reason);
     this.#cutLater();
   }
 

@@ -31,6 +31,8 @@ export interface DialOptions {
   denied: (address: string, target: TargetAddress) => string | null;
   /** Who logs on where the target wants network level authentication (NLA); null: then such a target is refused. */
   credentials: TargetCredentials | null;
+  /** What a client that logs on by itself offers; just TLS unless given. */
+  offer?: number;
   wallUs: () => number;
   timeoutMs: number;
   /** The client has left. */
@@ -73,7 +75,7 @@ export async function dialTarget(target: TargetAddress, options: DialOptions): P
   const tcp = await openTcp(target, options, untilMs);
   const address = nameOf({ ...target, host: tcp.remoteAddress ?? target.host });
   const preconnection = target.preconnection === undefined ? null : { flags: 0, ...target.preconnection };
-  const sequence = new Target(target.useTls ? Protocol.ssl : Protocol.rdp, {
+  const sequence = new Target(target.useTls ? (options.offer ?? Protocol.ssl) : Protocol.rdp, {
     logon: logonTo(target, options),
     preconnection,
   });

@@ -23,7 +23,15 @@ export interface Arrival {
 /** The two ends of a session, and what was said before it. */
 export type Joined = Pick<
   ReadyConnection,
-  'client' | 'target' | 'splice' | 'targetAddress' | 'credentials' | 'beforeTls' | 'selectedProtocol' | 'clientTls'
+  | 'client'
+  | 'target'
+  | 'splice'
+  | 'targetAddress'
+  | 'credentials'
+  | 'beforeTls'
+  | 'selectedProtocol'
+  | 'clientTls'
+  | 'deepColour'
 >;
 
 export interface Joining {

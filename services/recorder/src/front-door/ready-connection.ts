@@ -48,6 +48,8 @@ export interface ReadyConnection {
   beforeTls: { fromServer: boolean; bytes: Uint8Array; flags: number }[];
   requestedProtocols: number;
   selectedProtocol: number;
+  /** It shows fewer than 32 bits per pixel wrongly. */
+  deepColour?: boolean;
   /** Version and suite of the client's TLS. */
   clientTls: string;
   /** What was found out while connecting. */

@@ -69,7 +69,7 @@ export class RelayedConnection {
 
   constructor(options: RelayedConnectionOptions) {
     const { connection, tap, hasRoom, monotonicUs } = options;
-    const { client, target, ticket, requestedProtocols, selectedProtocol } = connection;
+    const { client, target, ticket, requestedProtocols, selectedProtocol, deepColour = false } = connection;
     this.#options = options;
     this.begunUs = monotonicUs();
     this.lastHeardUs = this.begunUs;
@@ -81,7 +81,7 @@ export class RelayedConnection {
     const logon = logonOf(connection);
     const channels = channelPolicyOf(rules);
     this.#relay = new Relay(
-      { requestedProtocols, selectedProtocol, graphics, keep, leaveIn, logon, bulkCompression, channels },
+      { requestedProtocols, selectedProtocol, graphics, keep, leaveIn, logon, bulkCompression, channels, deepColour },
       tap,
     );
     // From here on the relay alone holds them, until they are put in.

@@ -1,6 +1,7 @@
 /** One connection's way to its target: dialled while the client waits, watched until the session runs. */
 import type { Duplex } from 'node:stream';
 import type { SessionTicket, TargetCredentials } from '@lucid-sessions/contract';
+import { Protocol } from '@lucid-sessions/rdp';
 import { type DialledTarget, dialTarget, failureOf } from './dial.ts';
 import { SequenceEnded } from './driver.ts';
 import type { Arrival } from './joining.ts';
@@ -11,16 +12,23 @@ interface Waiting {
   during<T>(work: Promise<T>): Promise<T>;
 }
 
+type Bound = Pick<Arrival, 'context' | 'asked' | 'untilMs' | 'facts'>;
+
 export class WayToTarget {
-  readonly #arrival: Arrival;
+  readonly #arrival: Bound;
   #target: DialledTarget | null = null;
 
-  constructor(arrival: Arrival) {
+  constructor(arrival: Bound) {
     this.#arrival = arrival;
   }
 
   /** Rejects with `ConnectFailure`, or as soon as the client is gone. */
-  async dial(ticket: SessionTicket, client: Waiting, credentials: TargetCredentials | null): Promise<DialledTarget> {
+  async dial(
+    ticket: SessionTicket,
+    client: Waiting,
+    credentials: TargetCredentials | null,
+    offer: number = Protocol.ssl,
+  ): Promise<DialledTarget> {
     const { context, asked, untilMs, facts } = this.#arrival;
     const { dial, handshakeMs, wallUs } = context;
     const dialling = dialTarget(ticket.target, {
@@ -28,6 +36,7 @@ export class WayToTarget {
       // What the operator's own configuration names is not asked about.
       ...(asked.route?.kind === 'listener' ? { denied: () => null } : {}),
       credentials,
+      offer,
       wallUs,
       timeoutMs: Math.min(handshakeMs / 2, Math.max(1, untilMs - performance.now())),
       signal: client.signal,

@@ -1,0 +1,75 @@
+/** Tokens of browsers, each story told twice: in one process, and over HTTP as five processes do. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { isLucidError, rpcClient } from '@lucid-sessions/contract';
+import { createPipelineServer, defaultLimits } from '@lucid-sessions/pipeline';
+import { sampleSession } from '@lucid-sessions/storage/suites';
+import { type World, world } from './world.ts';
+
+const serviceSecret = 'test secret of the services, 32 or more';
+
+function check(what: string, work: (world: World) => Promise<void>): void {
+  test(what, async () => {
+    const made = await world();
+    try {
+      await work(made);
+    } finally {
+      await made.dispose();
+    }
+  });
+  test(`${what}, over HTTP`, async () => {
+    const made = await world();
+    const config = { host: '127.0.0.1', port: 0, serviceSecret, limits: { ...defaultLimits, cookieRoute: true } };
+    const server = createPipelineServer(config, made.deps());
+    made.pipeline = rpcClient('pipeline', (await server.start()).address, { token: serviceSecret });
+    try {
+      await work(made);
+    } finally {
+      await server.dispose();
+      await made.dispose();
+    }
+  });
+}
+
+const sessionId = 'browser-session';
+const create = (made: World) => made.pipeline.create({ session: sampleSession(sessionId), routeTokenSha256: null });
+
+const find = async (made: World, token: string, connectionId: string): Promise<string> => {
+  const request = { connectionId, clientAddress: '10.0.0.9', clientName: null, recorderId: 'recorder-1' };
+  const found = await made.pipeline.find({ ...request, route: { kind: 'browser', token } });
+  return found.found ? found.ticket.sessionId : found.code;
+};
+
+check('a token lets one connection into its session, and no second one', async (made) => {
+  await create(made);
+  const { token, expiresUs } = await made.pipeline.issueBrowserToken({ sessionId });
+  assert.match(token, /^[A-Za-z0-9_-]{32}$/);
+  assert.equal(expiresUs, made.clock.us + 60_000_000);
+  const other = await made.pipeline.issueBrowserToken({ sessionId });
+  assert.notEqual(other.token, token);
+  assert.equal(await find(made, `${token.slice(1)}x`, 'a'), 'expired');
+  assert.equal(await find(made, token, 'a'), sessionId);
+  assert.equal(await find(made, token, 'a'), sessionId, 'its own find, sent again');
+  assert.equal(await find(made, token, 'b'), 'expired');
+  assert.equal((await made.pipeline.admit({ connectionId: 'a' })).admitted, true);
+  // The session is under way: whether a second browser may go on is its recorder's to say, not the token's.
+  assert.equal(await find(made, other.token, 'c'), sessionId);
+});
+
+check('a token is over after a minute', async (made) => {
+  await create(made);
+  const { token, expiresUs } = await made.pipeline.issueBrowserToken({ sessionId });
+  made.clock.us = expiresUs + 1;
+  assert.equal(await find(made, token, 'a'), 'expired');
+});
+
+check('there is none for a session that nobody can connect to', async (made) => {
+  await assert.rejects(made.pipeline.issueBrowserToken({ sessionId: 'nobody' }), (error) =>
+    isLucidError(error, 'sessionNotFound'),
+  );
+  const session = { ...sampleSession('of-a-listener'), created_by: null };
+  await made.pipeline.create({ session, routeTokenSha256: null });
+  await assert.rejects(made.pipeline.issueBrowserToken({ sessionId: session.session_id }), (error) =>
+    isLucidError(error, 'notInThisState'),
+  );
+});
