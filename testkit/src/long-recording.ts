@@ -104,6 +104,6 @@ function sessionOf(sessionId: string, startedUs: number, seconds: number): Sessi
     end_message: null,
     merkle_root: null,
     version: 1,
-    pipeline_state: 'completed',
+    pipeline_state: 'stopped',
   };
 }

@@ -519,6 +519,62 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     await context.close();
   });
 
+  test('marks every picture of an imported recording that leaves the player, as PNG and as video, and no other', async () => {
+    const hasMark = ({ data }: PNG): boolean =>
+      [0x8a, 0x53, 0].every((value, c) => data[(3 * 1024 + 3) * 4 + c] === value);
+    const plain = await openPlayer(`/sessions/${recordingId}`);
+    assert.equal(hasMark(await picture(plain.page)), false);
+    await plain.context.close();
+    const known = server.sessions.get(recordingId)!;
+    const imported = {
+      by: 'alice',
+      at: '2026-11-20T08:00:00Z',
+      source_name: 'office.pcapng',
+      source_sha256: '0'.repeat(64),
+      capture_sha256: '1'.repeat(64),
+      captured_from: null,
+      captured_to: null,
+      client: null,
+      server: null,
+      problem: null,
+    };
+    server.sessions.set(recordingId, completedSession(recording, { name: 'A capture', imported }));
+    const { page, problems, context } = await openPlayer(`/sessions/${recordingId}`);
+    const shown = await picture(page);
+    assert.equal(shown.width, 1024);
+    assert.equal(hasMark(shown), true);
+    await page.evaluate(() => Reflect.deleteProperty(window, 'showSaveFilePicker'));
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'Save as video (WebM)' }).click(),
+    ]);
+    const viewer = await context.newPage();
+    const colour = await viewer.evaluate(
+      async (base64) => {
+        const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+        const video = document.createElement('video');
+        video.src = URL.createObjectURL(new Blob([bytes], { type: 'video/webm' }));
+        await new Promise((resolve, reject) => {
+          video.onloadeddata = () => {
+            video.currentTime = video.duration / 2;
+          };
+          video.onseeked = resolve;
+          video.onerror = () => reject(new Error(video.error?.message));
+        });
+        const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
+        const drawing = canvas.getContext('2d')!;
+        drawing.drawImage(video, 0, 0);
+        return [...drawing.getImageData(3, 3, 1, 1).data.slice(0, 3)];
+      },
+      (await readFile(await download.path())).toString('base64'),
+    );
+    // The codec may shift a colour a little.
+    for (const [c, value] of [0x8a, 0x53, 0].entries()) assert.ok(Math.abs(colour[c]! - value) < 24, `${colour}`);
+    server.sessions.set(recordingId, known);
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
   test('every control has a name and every page one main heading', async () => {
     for (const path of ['/sessions', '/new', '/live', '/system', '/audit', `/sessions/${recordingId}`]) {
       const { page, problems, context } = await open(path);
