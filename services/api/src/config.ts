@@ -13,6 +13,7 @@ import {
 } from '@lucid-sessions/kit';
 import { type ProxyTrust, readProxyTrust } from './client-address.ts';
 import { type ApiTls, readApiTls } from './http-server.ts';
+import { type GatewayAddress, readGatewayAddress } from './rd-gateway-address.ts';
 
 export type JwtKey =
   | { kind: 'secret'; secret: string }
@@ -26,6 +27,8 @@ export interface ApiConfig {
   rateLimits: RateLimits;
   /** What .rdp files point at. */
   gateway: { host: string; port: number };
+  /** What those point at that lead through the RD Gateway; null: it has no address for people. */
+  rdGateway: GatewayAddress | null;
   /** Address of the console, for links; empty: relative links. */
   publicUrl: string;
   /** Whose X-Forwarded-For is believed. */
@@ -92,6 +95,7 @@ function readDeleteReason(environment: Environment): ApiConfig['deleteReason'] {
 }
 
 export function readApiEnv(environment: Environment, version: string): ApiConfig {
+  const publicUrl = environment.LUCID_PUBLIC_URL ? readUrl(environment, 'LUCID_PUBLIC_URL', '') : '';
   return {
     host: readText(environment, 'LUCID_API_HOST', '127.0.0.1'),
     port: readServicePort(environment, 'SESSION_API_PORT'),
@@ -105,7 +109,8 @@ export function readApiEnv(environment: Environment, version: string): ApiConfig
       host: readText(environment, 'LUCID_PUBLIC_RDP_HOST', 'localhost'),
       port: readPort(environment, 'LUCID_PUBLIC_RDP_PORT', readRdpPort(environment)),
     },
-    publicUrl: environment.LUCID_PUBLIC_URL ? readUrl(environment, 'LUCID_PUBLIC_URL', '') : '',
+    rdGateway: readGatewayAddress(environment, publicUrl),
+    publicUrl,
     trustProxy: readProxyTrust(environment, 'LUCID_TRUST_PROXY'),
     tls: readApiTls(environment),
     version,

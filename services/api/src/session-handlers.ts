@@ -18,7 +18,7 @@ import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { changesOf } from './changes.ts';
 import { addCustody } from './custody.ts';
 import { browserDoorPath } from './doors.ts';
-import { rdpFile, routeTokenBytes } from './rdp-file.ts';
+import { type RdpWay, rdpFile, routeTokenBytes } from './rdp-file.ts';
 import { paginationOf, recordingUrl, sessionView } from './views.ts';
 
 const swapsMax = 5;
@@ -172,8 +172,16 @@ async function noteIssued(call: Call<'rdpFile'>, loaded: SessionDocument): Promi
   throw new LucidError('conflict', 'the session is being changed by someone else; try again');
 }
 
+function wayOf({ api: { config }, query }: Call<'rdpFile'>): RdpWay {
+  if (query.via !== 'gateway') return { kind: 'listener', ...config.gateway };
+  if (config.rdGateway === null)
+    throw new LucidError('invalidRequest', 'no RD Gateway has an address here (RDP_GATEWAY or LUCID_PUBLIC_URL)');
+  return { kind: 'gateway', ...config.rdGateway };
+}
+
 async function makeRdpFile(call: Call<'rdpFile'>): Promise<FileAnswer> {
-  const { deps, config } = call.api;
+  const { deps } = call.api;
+  const way = wayOf(call);
   const session = await loadSession(call);
   if (session.status !== 'created' && session.status !== 'starting')
     throw new LucidError('notInThisState', `the session is ${session.status}; create a new one to connect`);
@@ -181,7 +189,7 @@ async function makeRdpFile(call: Call<'rdpFile'>): Promise<FileAnswer> {
   const token = Buffer.from(deps.randomBytes(routeTokenBytes)).toString('base64url');
   const tokenSha256 = createHash('sha256').update(token).digest('hex');
   await deps.storage.setRouteToken({ sessionId: call.sessionId, tokenSha256 });
-  const text = rdpFile(session, config.gateway, token);
+  const text = rdpFile(session, way, token);
   return new FileAnswer(new TextEncoder().encode(text), `${call.sessionId}.rdp`);
 }
 

@@ -281,6 +281,17 @@ test('an .rdp file leads to the gateway with a fresh secret of which only the ha
   const tokenSha256 = createHash('sha256').update(secret).digest('hex');
   const found = await world.deps.storage.findSession({ route: { tokenSha256 } });
   assert.equal(found.session?.session_id, sessionId);
+  const through = await world.call('rdpFile', { ...at(sessionId), query: { via: 'gateway' } });
+  const ways = Buffer.from(through.bytes).toString().split('\r\n');
+  for (const line of [
+    'full address:s:desk.example:3389',
+    'gatewayhostname:s:console.example:443',
+    'gatewayusagemethod:i:1',
+    'gatewaycredentialssource:i:5',
+  ])
+    assert.ok(ways.includes(line), line);
+  assert.match(ways.find((line) => line.startsWith('gatewayaccesstoken:s:')) ?? '', /:s:[A-Za-z0-9_-]{43}$/);
+  assert.ok(!ways.some((line) => line.startsWith('loadbalanceinfo')));
   const second = await world.call('rdpFile', at(sessionId));
   assert.equal(new TextDecoder().decode(second.bytes).includes(secret), false);
   assert.equal(
@@ -290,6 +301,10 @@ test('an .rdp file leads to the gateway with a fresh secret of which only the ha
   );
   const { events } = await world.deps.storage.listAudit({ limit: 1000, offset: 0 });
   assert.equal(JSON.stringify([events, world.lines, world.failures]).includes(secret), false);
+  const nowhere = await apiWorld({ rdGateway: null });
+  const unnamed = await nowhere.call('rdpFile', { ...at(await nowhere.create()), query: { via: 'gateway' } });
+  assert.deepEqual([unnamed.status, /RDP_GATEWAY/.test(String(unnamed.body.error?.message))], [400, true]);
+  await nowhere.dispose();
   const late = await world.call('rdpFile', at(recorded));
   assert.deepEqual([late.status, late.body.error?.code], [409, 'LUCID_ERR_3004']);
 });
@@ -915,6 +930,12 @@ test('the environment is read once, with messages that name the variable', () =>
   const secret = { LUCID_JWT_SECRET: 'x'.repeat(32) };
   const config = readApiEnv({ ...secret, RDP_LISTEN_PORT: '3399', LUCID_RATE_LIMIT_READ: '7' }, '1');
   assert.deepEqual([config.port, config.gateway, config.rateLimits.read], [8087, { host: 'localhost', port: 3399 }, 7]);
+  const gatewayOf = (more: Record<string, string>) => readApiEnv({ ...secret, ...more }, '1').rdGateway;
+  assert.equal(gatewayOf({ LUCID_PUBLIC_URL: 'http://console' }), null);
+  assert.deepEqual(gatewayOf({ LUCID_PUBLIC_URL: 'https://[::1]:8443' }), { host: '::1', port: 8443 });
+  assert.deepEqual(gatewayOf({ RDP_GATEWAY: 'rdg.example' }), { host: 'rdg.example', port: 443 });
+  assert.deepEqual(gatewayOf({ RDP_GATEWAY: '[2001:db8::7]:8443' }), { host: '2001:db8::7', port: 8443 });
+  assert.throws(() => gatewayOf({ RDP_GATEWAY: 'rdg.example:0' }), /RDP_GATEWAY/);
   assert.deepEqual(readApiEnv({ LUCID_JWT_JWKS_URL: 'https://idp/jwks' }, '1').jwt.key, {
     kind: 'jwks',
     url: 'https://idp/jwks',

@@ -111,8 +111,8 @@ export class ApiClient {
     return this.rest.createSession({ body: body as RestBody<'createSession'> });
   }
   /** A fresh .rdp file; it replaces the ones given out before. */
-  async rdpFile(sessionId: string): Promise<Blob> {
-    return (await this.rest.rdpFile({ params: { session_id: sessionId } })).blob();
+  async rdpFile(sessionId: string, via: 'listener' | 'gateway'): Promise<Blob> {
+    return (await this.rest.rdpFile({ params: { session_id: sessionId }, query: { via } })).blob();
   }
   deleteSession(sessionId: string, consent: { confirm: string; reason: string }): Promise<Facts> {
     return this.rest.deleteSession({ params: { session_id: sessionId }, body: consent });

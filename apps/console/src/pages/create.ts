@@ -3,7 +3,7 @@ import { type ApiClient, ApiError } from '../api/client.ts';
 import type { Facts, Session } from '../api/types.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
 import { failure, type Page, type PageContext } from '../ui/page.ts';
-import { rdpFileButton } from '../ui/rdp-file-button.ts';
+import { rdpFileButtons } from '../ui/rdp-file-button.ts';
 
 type Control = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
 
@@ -307,7 +307,7 @@ function created(api: ApiClient, session: Session): Child {
     h(
       'div',
       { class: 'actions' },
-      rdpFileButton(api, session, (error) => fill(answer, failure(error))),
+      rdpFileButtons(api, session, (error) => fill(answer, failure(error))),
       h('a', { class: 'button', href: `/sessions/${session.session_id}` }, 'Go to the session'),
     ),
   );

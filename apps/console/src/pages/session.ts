@@ -11,7 +11,7 @@ import { type Child, fill, h } from '../ui/dom.ts';
 import { formatBytes, formatClock, formatMoment, humanise, parseMoment, shorten } from '../ui/format.ts';
 import { failure, isAbort, type Page, type PageContext, repeat } from '../ui/page.ts';
 import { type Column, facts, instant, liveStatuses, statusBadge, table, tabs } from '../ui/parts.ts';
-import { rdpFileButton } from '../ui/rdp-file-button.ts';
+import { rdpFileButtons } from '../ui/rdp-file-button.ts';
 import { navigate } from '../ui/router.ts';
 import { auditTrail } from './audit.ts';
 import { anchorView, manifestView, pipelineView, showAnswer } from './session-records.ts';
@@ -61,7 +61,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     const connectable = session.status === 'created' || session.status === 'starting';
     fill(
       commands,
-      connectable && may('sessions:start') && rdpFileButton(api, session, (error) => fill(answer, failure(error))),
+      connectable && may('sessions:start') && rdpFileButtons(api, session, (error) => fill(answer, failure(error))),
       commandButtons(session.status, may, run),
       may('sessions:delete') && deleteButton(context, session),
     );

@@ -4,13 +4,21 @@ import { h } from './dom.ts';
 import { offerDownload } from './download.ts';
 import { icon } from './icons.ts';
 
+const labels = { listener: 'Download .rdp file', gateway: 'For port 443 only' } as const;
+const hints = {
+  listener: 'Straight to the recording gateway',
+  gateway: 'Through the RD Gateway, for networks that let nothing but HTTPS out',
+} as const;
+type Way = keyof typeof labels;
+
 /** Fetches a session's .rdp file when pressed: each file holds a new secret, and only the latest one works. */
-export function rdpFileButton(api: ApiClient, session: Session, failed: (error: unknown) => void): HTMLButtonElement {
-  const button = h('button', { type: 'button', class: 'primary' }, icon('download'), 'Download .rdp file');
+function fileButton(api: ApiClient, session: Session, way: Way, failed: (error: unknown) => void): HTMLButtonElement {
+  const look = way === 'listener' ? { class: 'primary' } : {};
+  const button = h('button', { type: 'button', title: hints[way], ...look }, icon('download'), labels[way]);
   button.addEventListener('click', () => {
     button.disabled = true;
     api
-      .rdpFile(session.session_id)
+      .rdpFile(session.session_id, way)
       .then((file) => offerDownload(file, `${session.session_id}.rdp`), failed)
       .finally(() => {
         button.disabled = false;
@@ -18,3 +26,7 @@ export function rdpFileButton(api: ApiClient, session: Session, failed: (error: 
   });
   return button;
 }
+
+/** One for each way to the session. */
+export const rdpFileButtons = (api: ApiClient, session: Session, failed: (error: unknown) => void) =>
+  (Object.keys(labels) as Way[]).map((way) => fileButton(api, session, way, failed));

@@ -61,6 +61,12 @@ export function declareSessions(program: Command, cli: Cli): void {
     .option('--environment <name>')
     .option('--retention <days>', 'how long it is kept after its end, or none: until it is deleted', retention)
     .option('--rdp-file <file>', 'write the connection file for mstsc or xfreerdp there')
+    .addOption(
+      new Option('--via <way>', 'where that file leads: gateway is the RD Gateway on the TLS port').choices([
+        'listener',
+        'gateway',
+      ]),
+    )
     .action(async (host: string, given) =>
       (await work()).createSession(cli.api(), cli.output(), host, given, writeTextFile),
     );

@@ -143,6 +143,8 @@ export interface CreateOptions extends TargetCredentialOptions {
   project?: string;
   environment?: string;
   rdpFile?: string;
+  /** Where the file leads. */
+  via?: 'listener' | 'gateway';
   /** Days; null: until deleted. */
   retention?: number | null;
 }
@@ -198,7 +200,7 @@ export async function createSession(
   const params = { session_id: session.session_id };
   await api.rest.startSession({ params });
   if (options.rdpFile !== undefined) {
-    const file = await api.rest.rdpFile({ params });
+    const file = await api.rest.rdpFile({ params, query: options.via === undefined ? {} : { via: options.via } });
     await writeFile(options.rdpFile, await file.text());
   }
   const next =

@@ -179,6 +179,15 @@ export const sessionList = z.strictObject({ sessions: z.array(sessionSchema), pa
 
 const deletionReason = reasonText.optional().describe('Why; LUCID_DELETE_REASON=required demands it.');
 
+export const rdpFileQuery = z.strictObject({
+  via: z
+    .enum(['listener', 'gateway'])
+    .optional()
+    .describe(
+      '`gateway`: through the RD Gateway on the API’s TLS port; `listener`: straight to the RDP listener (the default).',
+    ),
+});
+
 export const deleteSessionQuery = z.strictObject({ reason: deletionReason });
 
 export const deleteSessionRequest = z
