@@ -17,10 +17,13 @@ const fileTimeoutMs = 600_000;
 /** Node leaves one core free, and so runs one file at a time on two. */
 const filesAtOnce = Math.max(2, availableParallelism());
 
-function run(name: string, command: string, args: string[]): void {
+function succeeds(name: string, command: string, args: string[]): boolean {
   console.log(`\n# ${name}`);
-  const { status } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
-  if (status !== 0) process.exit(status ?? 1);
+  return spawnSync(command, args, { cwd: root, stdio: 'inherit' }).status === 0;
+}
+
+function run(name: string, command: string, args: string[]): void {
+  if (!succeeds(name, command, args)) process.exit(1);
 }
 
 const bin = (name: string): string => join(root, 'node_modules', '.bin', name);
@@ -47,7 +50,7 @@ function runChecks(): void {
   run('lint and format', bin('biome'), ['check', '.']);
 }
 
-function runCounted(): void {
+function runCounted(): boolean {
   const coverage = [
     '--experimental-test-coverage',
     '--test-coverage-include=packages/*/src/**',
@@ -58,11 +61,11 @@ function runCounted(): void {
   ];
   const limits = [`--test-concurrency=${filesAtOnce}`, `--test-timeout=${fileTimeoutMs}`];
   const files = testFiles.filter(isCounted);
-  run('rooms, one by one, with coverage', process.execPath, ['--test', ...limits, ...coverage, ...files]);
+  return succeeds('rooms, one by one, with coverage', process.execPath, ['--test', ...limits, ...coverage, ...files]);
 }
 
 /** In the order given. Each file's process, and each it starts, takes from the others what is compiled already. */
-async function runFiles(name: string, files: string[], atOnce: number): Promise<void> {
+async function runFiles(name: string, files: string[], atOnce: number): Promise<boolean> {
   console.log(`\n# ${name}`);
   const compiled = mkdtempSync(join(tmpdir(), 'lucid-compiled-'));
   process.env.NODE_COMPILE_CACHE = compiled;
@@ -78,24 +81,23 @@ async function runFiles(name: string, files: string[], atOnce: number): Promise<
   });
   for await (const text of tests.compose(spec)) process.stdout.write(text as string);
   rmSync(compiled, { recursive: true, force: true });
-  if (failed) process.exit(1);
+  return !failed;
 }
 
 if (patterns[0] === '--quick') {
   runChecks();
   // What is compared with FreeRDP takes half as long as all else together.
   const quick = /^(?:scripts|packages\/(?:wire|rdp|relay|recording|contract)|services\/kit)\/test\/(?!freerdp-)/;
-  await runFiles(
-    'rules and pure packages',
-    testFiles.filter((path) => quick.test(path)),
-    filesAtOnce,
-  );
+  const files = testFiles.filter((path) => quick.test(path));
+  if (!(await runFiles('rules and pure packages', files, filesAtOnce))) process.exit(1);
 } else if (patterns.length > 0) {
   run('tests', process.execPath, ['--test', ...patterns]);
 } else {
   runChecks();
-  runCounted();
+  // What fails in one group hides nothing of the other.
+  const isCountedGood = runCounted();
   const others = testFiles.filter((path) => !isCounted(path)).sort((a, b) => rank(a) - rank(b));
   // They wait for programs, timers and disks more than they compute.
-  await runFiles('whole sessions, and comparisons with others', others, 2 * filesAtOnce);
+  const isRestGood = await runFiles('whole sessions, and comparisons with others', others, 2 * filesAtOnce);
+  if (!isCountedGood || !isRestGood) process.exit(1);
 }
