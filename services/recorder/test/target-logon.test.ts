@@ -87,6 +87,21 @@ for (const selected of [Protocol.hybrid, Protocol.hybridEx])
     assert.equal(authenticated.delegated, 'password');
   });
 
+test('a user name with its domain is told apart as Windows does', async (t) => {
+  for (const [username, domain, user, of] of [
+    ['LAB\\alice', '', 'alice', 'LAB'],
+    ['alice@lab.test', '', 'alice@lab.test', ''],
+    ['a\\b', 'LAB', 'a\\b', 'LAB'],
+  ] as const) {
+    const target = await startNlaTarget(t);
+    await dial(t, target.port, {}, { credentials: { ...credentials, username, domain } }).dialled;
+    const [asked] = target.events;
+    assert.ok(asked?.kind === 'account');
+    assert.deepEqual([asked.claimed.user, asked.claimed.domain], [user, of]);
+    assert.match(asked.claimed.workstation, /^[^.a-z]{1,15}$/);
+  }
+});
+
 test('a target that does not want it is taken without', async (t) => {
   const target = await startNlaTarget(t, { selected: Protocol.ssl });
   const { facts, dialled } = dial(t, target.port);

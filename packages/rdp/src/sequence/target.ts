@@ -93,7 +93,8 @@ const NLA_OR_TLS = Protocol.ssl | NLA;
 export class Target {
   readonly #requestedProtocols: number;
   readonly #preconnection: Uint8Array;
-  readonly #logon: TargetLogon | null;
+  /** Forgotten once it was used. */
+  #logon: TargetLogon | null;
   #credssp: CredSspClient | null = null;
   #state: TargetState = 'idle';
   readonly #gathered = new Gathered(earlyBytesMax);
@@ -186,6 +187,7 @@ export class Target {
     this.#events.push({ kind: 'ended', how, at: this.#state, problem, ...(code === null ? {} : { code }) });
     this.#state = 'ended';
     this.#credssp = null;
+    this.#logon = null;
   }
 
   #gather(input: Uint8Array): void {
@@ -208,6 +210,7 @@ export class Target {
   #loggedOn({ envelope, version }: LoggedOn): void {
     const rest = this.#credssp!.takeRest();
     this.#credssp = null;
+    this.#logon = null;
     this.#hello!.logon = { envelope, version };
     this.#ready();
     if (rest.length > 0) this.#gather(rest);

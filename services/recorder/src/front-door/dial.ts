@@ -1,24 +1,17 @@
 /** The way to the target: its address, TCP, X.224, TLS, and who it turned out to be. */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { RecordingFact, SessionTicket, TargetCredentials } from '@lucid-sessions/contract';
-import {
-  ErrorInfo,
-  type LoggedOn,
-  Protocol,
-  Target,
-  type TargetEvent,
-  type TargetHello,
-  type TargetLogon,
-} from '@lucid-sessions/rdp';
+import { ErrorInfo, Protocol, Target, type TargetEvent, type TargetHello } from '@lucid-sessions/rdp';
 import { subjectPublicKeyOf } from '@lucid-sessions/rdp/auth';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
 import { keepAlive30 } from './keep-alive.ts';
 import { logonFailure, unfinishedLogon } from './logon-failure.ts';
+import { logonFact, logonTo } from './target-logon.ts';
 import { certificateProblem } from './tls-problem.ts';
 import { isModern, legacyTlsSettings, tlsName, tlsSettings } from './tls-settings.ts';
 
@@ -76,7 +69,7 @@ export async function dialTarget(target: TargetAddress, options: DialOptions): P
   const address = nameOf({ ...target, host: tcp.remoteAddress ?? target.host });
   const preconnection = target.preconnection === undefined ? null : { flags: 0, ...target.preconnection };
   const sequence = new Target(target.useTls ? (options.offer ?? Protocol.ssl) : Protocol.rdp, {
-    logon: logonTo(target, options),
+    logon: logonTo(target, options.credentials),
     preconnection,
   });
   const driver = new Driver<TargetEvent>(tcp, sequence, {
@@ -91,7 +84,8 @@ export async function dialTarget(target: TargetAddress, options: DialOptions): P
   try {
     if (options.signal.aborted) leave();
     const { hello } = await driver.next();
-    if (hello.logon !== null) tellLogon(hello.logon, options);
+    if (hello.logon !== null && options.credentials !== null)
+      options.onFact(logonFact(hello.logon, options.credentials, options.wallUs()));
     driver.limit(options.timeoutMs * 4, 'the client took too long');
     return { driver, address, hello };
   } catch (error) {
@@ -100,28 +94,6 @@ export async function dialTarget(target: TargetAddress, options: DialOptions): P
   } finally {
     options.signal.removeEventListener('abort', leave);
   }
-}
-
-/** Oldest CredSSP spoken to a target: versions before prove the public key in a way that can be relayed (CVE-2018-0886). */
-const minimumVersion = 5;
-
-function logonTo(target: TargetAddress, { credentials }: DialOptions): TargetLogon | null {
-  if (credentials === null) return null;
-  return {
-    credentials,
-    targetName: `TERMSRV/${target.host}`,
-    workstation: '',
-    envelope: 'raw',
-    restrictedAdmin: false,
-    minimumVersion,
-    platform: { randomBytes: (length) => randomBytes(length), nowMs: Date.now },
-  };
-}
-
-function tellLogon({ envelope, version }: LoggedOn, { credentials, wallUs, onFact }: DialOptions): void {
-  const { username, domain } = credentials!;
-  const user = domain === '' ? username : `${domain}\\${username}`;
-  onFact({ kind: 'target_logon', atUs: wallUs(), user, method: 'ntlm', envelope, credsspVersion: version });
 }
 
 export function failureOf(target: TargetAddress, { how, at, problem, code }: EndedEvent): ConnectFailure {
