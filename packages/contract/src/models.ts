@@ -84,6 +84,11 @@ export const rdpConfigSchema = z.strictObject({
   leave_in: z.array(z.enum(unreplayable)).max(unreplayable.length).optional(),
   /** + False: the server may not use RDP bulk compression; recordings are smaller, the connection needs more. A recorded fact. */
   bulk_compression: z.boolean().optional(),
+  /**
+   * + The gateway logs on without handing the password over (restricted admin mode), so that a target somebody has taken over does
+   * not learn it. For administrators of the target alone, by network level authentication; a target without this mode is refused.
+   */
+  restricted_admin: z.boolean().optional(),
   /** + Said to the target before RDP begins ([MS-RDPEPS]): which machine of a Hyper-V host (port 2179) is meant. */
   preconnection_id: z.int().min(0).max(0xffff_ffff).optional(),
   preconnection_blob: z

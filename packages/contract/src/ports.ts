@@ -71,6 +71,8 @@ export interface SessionTicket {
     leaveIn?: readonly Unreplayable[];
     /** False: the target may not use RDP bulk compression. */
     bulkCompression?: boolean;
+    /** Logs on without handing the password over, or not at all. */
+    restrictedAdmin?: boolean;
     /** Said before RDP begins, [MS-RDPEPS]. */
     preconnection?: { id: number; blob: string | null };
     /** What may cross beside screen and input; everything when absent. */

@@ -137,6 +137,7 @@ function ticketOf(context: Context, session: SessionDocument, reconnects: boolea
       ...(rdp.legacy_tls === true ? { legacyTls: true } : {}),
       leaveIn: rdp.leave_in ?? context.limits.leaveIn,
       bulkCompression: rdp.bulk_compression ?? context.limits.bulkCompression,
+      ...(rdp.restricted_admin === true ? { restrictedAdmin: true } : {}),
       ...preconnectionOf(rdp),
       channels: { ...context.limits.channels, ...rdp.channels },
     },

@@ -102,6 +102,22 @@ test('a user name with its domain is told apart as Windows does', async (t) => {
   }
 });
 
+test('restricted admin hands no password over, and a target without it is refused', async (t) => {
+  const target = await startNlaTarget(t, { flags: 8 });
+  await dial(t, target.port, { restrictedAdmin: true }).dialled;
+  await eventually('the credentials', () => target.events.length === 2);
+  const [, authenticated] = target.events;
+  assert.ok(authenticated?.kind === 'authenticated');
+  assert.equal(authenticated.delegated, 'restrictedAdmin');
+  const nobody = await failure(dial(t, target.port, { restrictedAdmin: true }, { credentials: null }));
+  assert.equal(nobody.reason, 'target_credentials_missing');
+  const without = await startNlaTarget(t);
+  const error = await failure(dial(t, without.port, { restrictedAdmin: true }));
+  assert.equal(error.reason, 'target_credssp_failed');
+  assert.match(error.message, /no restricted admin mode/);
+  assert.deepEqual(without.received, []);
+});
+
 test('a target that does not want it is taken without', async (t) => {
   const target = await startNlaTarget(t, { selected: Protocol.ssl });
   const { facts, dialled } = dial(t, target.port);

@@ -40,6 +40,7 @@ export function declareSessions(program: Command, cli: Cli): void {
       leaveIn,
     )
     .option('--no-bulk-compression', 'the target may not compress: smaller recordings, more network (a recorded fact)')
+    .option('--restricted-admin', 'log on to the target without handing the password over (its administrators only)')
     .option('--preconnection-blob <text>', 'which machine of a Hyper-V host is meant (its id; the port is 2179)')
     .addOption(
       new Option('--clipboard <way>', 'in: from the client into the session').choices(['both', 'in', 'out', 'off']),

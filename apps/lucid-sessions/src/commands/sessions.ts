@@ -124,6 +124,7 @@ export interface CreateOptions extends TargetCredentialOptions {
   leaveIn?: Unreplayable[];
   /** False where `--no-bulk-compression` was given; true otherwise. */
   bulkCompression?: boolean;
+  restrictedAdmin?: boolean;
   preconnectionBlob?: string;
   /** `--channels`, and the options that switch one thing off. */
   channels?: ChannelRules;
@@ -183,6 +184,7 @@ export async function createSession(
         ...(options.legacyTls ? { legacy_tls: true } : {}),
         ...(options.leaveIn === undefined ? {} : { leave_in: options.leaveIn }),
         ...(options.bulkCompression === false ? { bulk_compression: false } : {}),
+        ...(options.restrictedAdmin ? { restricted_admin: true } : {}),
         ...(options.preconnectionBlob === undefined ? {} : { preconnection_blob: options.preconnectionBlob }),
         ...channelsOf(options),
       },

@@ -236,8 +236,10 @@ export class Target {
       return;
     }
     const negotiationFlags = answer?.flags ?? 0;
-    const isRestricted = this.#logon?.restrictedAdmin === true && (selectedProtocol & NLA) !== 0;
-    if (isRestricted && (negotiationFlags & NegotiationResponseFlag.restrictedAdminModeSupported) === 0) {
+    // Without it the password would be handed over, in one way or another.
+    const isRestricted =
+      (selectedProtocol & NLA) !== 0 && (negotiationFlags & NegotiationResponseFlag.restrictedAdminModeSupported) !== 0;
+    if (this.#logon?.restrictedAdmin === true && !isRestricted) {
       this.#end('noRestrictedAdmin', 'it has no restricted admin mode');
       return;
     }

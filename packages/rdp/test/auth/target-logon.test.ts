@@ -95,6 +95,9 @@ test('restricted admin is asked for, and a target that has none is left alone', 
   const target = asking();
   assert.equal(Buffer.from(target.start().output.subarray(11)).toString('hex'), '010108000b000000');
   assert.deepEqual(kindsOf(target.step(confirm(Protocol.hybrid)).events), ['ended noRestrictedAdmin']);
+  const plain = asking();
+  plain.start();
+  assert.deepEqual(kindsOf(plain.step(confirm(Protocol.ssl, 8)).events), ['ended noRestrictedAdmin']);
   const other = asking();
   other.start();
   assert.deepEqual(kindsOf(other.step(confirm(Protocol.hybrid, 8)).events), ['startTls']);

@@ -10,7 +10,7 @@ import { subjectPublicKeyOf } from '@lucid-sessions/rdp/auth';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
 import { keepAlive30 } from './keep-alive.ts';
-import { logonFailure, unfinishedLogon } from './logon-failure.ts';
+import { logonFailure, nobodyToLogOn, unfinishedLogon } from './logon-failure.ts';
 import { logonFact, logonTo } from './target-logon.ts';
 import { certificateProblem } from './tls-problem.ts';
 import { isModern, legacyTlsSettings, tlsName, tlsSettings } from './tls-settings.ts';
@@ -64,6 +64,7 @@ const insecure = (target: TargetAddress, problem: string): ConnectFailure =>
 
 /** Connects to the target. Rejects with `ConnectFailure`. */
 export async function dialTarget(target: TargetAddress, options: DialOptions): Promise<DialledTarget> {
+  if (target.restrictedAdmin === true && options.credentials === null) throw nobodyToLogOn(nameOf(target));
   const untilMs = performance.now() + options.timeoutMs;
   const tcp = await openTcp(target, options, untilMs);
   const address = nameOf({ ...target, host: tcp.remoteAddress ?? target.host });

@@ -33,7 +33,10 @@ export class HeldJoining implements Joining {
     this.#client = client;
     const info = await client.clientInfo();
     this.#credentials = await client.during(injectedCredentials(this.#arrival, ticket));
-    await this.#way.dial(ticket, client, this.#credentials ?? credentialsOf(info));
+    const own = credentialsOf(info);
+    await this.#way.dial(ticket, client, this.#credentials ?? own);
+    // In restricted admin mode the target gets no password, not the one in the client's Client Info either.
+    if (ticket.target.restrictedAdmin === true) this.#credentials ??= own;
     if (this.#credentials !== null) noteUntrusted(this.#arrival.facts, this.#arrival.context.wallUs());
   }
 

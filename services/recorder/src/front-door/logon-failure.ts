@@ -51,7 +51,10 @@ const told: Readonly<Record<LogonProblem | 'nlaRequired' | 'noRestrictedAdmin' |
     reason: 'target_credssp_failed',
     sentence: 'and the gateway allow no version of CredSSP in common; update it (CVE-2018-0886)',
   },
-  noRestrictedAdmin: { reason: 'target_credssp_failed', sentence: 'has no restricted admin mode' },
+  noRestrictedAdmin: {
+    reason: 'target_credssp_failed',
+    sentence: 'has no restricted admin mode; turn it on there (DisableRestrictedAdmin 0), or leave it out',
+  },
   credsspViolation: {
     reason: 'target_credssp_failed',
     sentence: 'broke the rules of CredSSP, or does not hold the key of its certificate; the password was not sent',
@@ -72,4 +75,12 @@ export const unfinishedLogon = (name: string, problem: string): ConnectFailure =
     'target_credssp_failed',
     ErrorInfo.serverDeniedConnection.code,
     `the target ${name} did not finish network level authentication: ${problem}`,
+  );
+
+/** Restricted admin without credentials: what the client's user typed would reach the target after all. */
+export const nobodyToLogOn = (name: string): ConnectFailure =>
+  new ConnectFailure(
+    'target_credentials_missing',
+    ErrorInfo.serverDeniedConnection.code,
+    `the target ${name} is to be logged on to in restricted admin mode, and the session has no credentials for it`,
   );

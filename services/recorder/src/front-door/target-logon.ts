@@ -1,7 +1,7 @@
 /** Who the gateway is to a target that wants a logon, and what the recording says of it. */
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import type { RecordingFact, TargetCredentials } from '@lucid-sessions/contract';
+import type { RecordingFact, SessionTicket, TargetCredentials } from '@lucid-sessions/contract';
 import type { LoggedOn, TargetLogon } from '@lucid-sessions/rdp';
 
 /** Oldest CredSSP spoken to a target: versions before prove the public key in a way that can be relayed (CVE-2018-0886). */
@@ -9,14 +9,17 @@ const minimumVersion = 5;
 /** Of a machine's name, as Windows knows it from before DNS. */
 const netbiosUnitsMax = 15;
 
-export function logonTo({ host }: { host: string }, credentials: TargetCredentials | null): TargetLogon | null {
+export function logonTo(
+  { host, restrictedAdmin = false }: Pick<SessionTicket['target'], 'host' | 'restrictedAdmin'>,
+  credentials: TargetCredentials | null,
+): TargetLogon | null {
   if (credentials === null) return null;
   return {
     credentials: accountOf(credentials),
     targetName: `TERMSRV/${host}`,
     workstation: hostname().split('.')[0]!.toUpperCase().slice(0, netbiosUnitsMax),
     envelope: 'raw',
-    restrictedAdmin: false,
+    restrictedAdmin,
     minimumVersion,
     platform: { randomBytes: (length) => randomBytes(length), nowMs: Date.now },
   };

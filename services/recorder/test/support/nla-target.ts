@@ -17,6 +17,8 @@ export interface NlaTargetOptions {
   refuseWith?: number;
   /** Closes in place of it, or before. */
   closes?: 'first' | 'last';
+  /** Flags of its RDP_NEG_RSP. */
+  flags?: number;
   /** EARLY_USER_AUTH_RESULT, with HYBRID_EX. */
   result?: number;
   /** Says this behind the credentials. */
@@ -49,7 +51,7 @@ export async function startNlaTarget(t: TestContext, options: NlaTargetOptions =
     socket.once('data', (request: Buffer) => {
       target.requested.push(request.readUInt32LE(request.length - 4));
       const selectedProtocol = options.selected ?? Protocol.hybrid;
-      socket.write(confirm(selectedProtocol));
+      socket.write(confirm(selectedProtocol, options.flags ?? 0));
       const tls = new TLSSocket(socket, { isServer: true, secureContext }).on('error', () => {});
       if (selectedProtocol !== Protocol.ssl) new Logon(tls, der, options, target);
     });
@@ -63,12 +65,12 @@ export async function startNlaTarget(t: TestContext, options: NlaTargetOptions =
   return target;
 }
 
-const confirm = (selectedProtocol: number): Uint8Array =>
+const confirm = (selectedProtocol: number, flags: number): Uint8Array =>
   x224Frame(x224ConnectionConfirm, {
     destinationReference: 0,
     sourceReference: 0x1234,
     classOption: 0,
-    negotiation: { kind: 'response', flags: 0, selectedProtocol },
+    negotiation: { kind: 'response', flags, selectedProtocol },
   });
 
 class Logon {
