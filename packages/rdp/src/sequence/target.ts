@@ -156,7 +156,7 @@ export class Target {
       return this.#flush();
     }
     const earlyAuthorization = selectedProtocol === Protocol.hybridEx;
-    this.#credssp = new CredSspClient({ ...this.#logon!, publicKey, earlyAuthorization });
+    this.#credssp = new CredSspClient({ ...this.#logon, publicKey, earlyAuthorization });
     this.#state = 'credssp';
     this.#take(this.#credssp.start());
     return this.#flush();
