@@ -21,6 +21,6 @@ W
   sh /usr/share/xrdp/socksetup          # creates /run/xrdp/sockdir
   bg sesman xrdp-sesman --nodaemon -c "$RUN/sesman.ini"; for _ in $(seq 50); do ss -ltn | grep -q ":3350 " && break; sleep .1; done   # Debian's sesman listens on [::1]:3350, not 127.0.0.1
   bg xrdp xrdp --nodaemon -c "$RUN/xrdp.ini"; wait_port $PORT;;
-endsessions) p=$(cat "$RUN/sesman.pid"); for c in $(pgrep -P $p); do kill $(for d in $(pgrep -P $c); do tree $d; done) 2>/dev/null; done; sleep 1;;
+endsessions) read -r p _ <"$RUN/sesman.pid"; for c in $(pgrep -P $p); do kill $(for d in $(pgrep -P $c); do tree $d; done) 2>/dev/null; done; sleep 1;;
 stop) off xrdp sesman;;
 esac

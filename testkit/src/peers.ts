@@ -286,7 +286,7 @@ export async function startGnome(): Promise<PeerServer> {
 function client(room: Room, script: string, name: string): PeerClient {
   const control = (...args: string[]) => room.run('client-xfreerdp.sh', ...args).then(() => {});
   return {
-    pid: Number(room.read(`run/${name}.pid`)),
+    pid: Number(room.read(`run/${name}.pid`).split(' ')[0]),
     display: room.env.CDSP ?? '',
     type: (text) => control('type', text),
     click: (x, y) => control('click', String(x), String(y)),
