@@ -10,12 +10,14 @@ import {
   type FastPathInputEvent,
   PduType2,
   PointerFlag,
+  Protocol,
   type RoutingLine,
   refreshRect,
   suppressOutput,
 } from '@lucid-sessions/rdp';
 import { DecodeError } from '@lucid-sessions/wire';
 import { PNG } from 'pngjs';
+import { type ClientLogonOptions, logOn } from './client-logon.ts';
 import { keyOf, Scancode } from './keyboard.ts';
 
 /** A real RDP client without a screen: connects, types, clicks, counts updates and can show what it would show. */
@@ -30,6 +32,8 @@ export interface ClientOptions extends Omit<ConnectorConfig, 'routing' | 'deskto
   /** `Cookie: msts=` */
   routingToken?: string;
   size?: { width: number; height: number };
+  /** Logs on by network level authentication where the server chooses it; ask for it in `requestedProtocols`. */
+  logon?: ClientLogonOptions;
   /** The server certificate's SHA-256 (DER, hex). Any certificate is taken when absent. */
   serverSha256?: string;
   /** Keeps a decoder, so that `screenshot` works: costs the picture's memory. */
@@ -47,6 +51,8 @@ export type ClientErrorCode =
   | 'negotiation_failed'
   /** The server said why it ends the session; `detail` is the ERRINFO code. */
   | 'refused'
+  /** The server let nobody log on; `detail` is its NTSTATUS, 0 when it gave none. */
+  | 'logon_failed'
   /** The connection ended before the session was active. */
   | 'closed'
   | 'protocol_violation'
@@ -193,7 +199,7 @@ export class RdpClient {
   #event(event: ConnectorEvent): void {
     switch (event.kind) {
       case 'startTls':
-        this.#startTls();
+        this.#startTls(event.selectedProtocol);
         return;
       case 'negotiationFailed':
         this.#fail(new ClientError('negotiation_failed', `server refused the security protocol`, event.failureCode));
@@ -227,17 +233,17 @@ export class RdpClient {
     for (const wake of waiters) wake();
   }
 
-  #startTls(): void {
+  #startTls(selectedProtocol: number): void {
     const raw = this.#raw!;
     raw.removeAllListeners('data');
     // Certificates of RDP servers are mostly self-signed; identity is the fingerprint, when one is given.
     const secured = connectTls({ socket: raw, rejectUnauthorized: false, minVersion: 'TLSv1.2' });
     secured.on('error', (error) => this.#fail(new ClientError('unreachable', error.message)));
     secured.on('keylog', (line: Buffer) => this.#options.onKeyLog?.(line.toString()));
-    secured.once('secureConnect', () => this.#secured(secured));
+    secured.once('secureConnect', () => void this.#secured(secured, selectedProtocol));
   }
 
-  #secured(secured: TLSSocket): void {
+  async #secured(secured: TLSSocket, selectedProtocol: number): Promise<void> {
     const certificate = secured.getPeerX509Certificate()?.raw ?? Buffer.alloc(0);
     this.serverSha256 = createHash('sha256').update(certificate).digest('hex');
     const expected = this.#options.serverSha256;
@@ -245,8 +251,27 @@ export class RdpClient {
       this.#fail(new ClientError('wrong_certificate', `server has certificate ${this.serverSha256}`));
       return;
     }
+    let step = this.#connector.tlsEstablished();
+    if (selectedProtocol !== Protocol.ssl) {
+      const rest = await this.#logOn(secured, selectedProtocol);
+      if (rest === null) return;
+      if (rest.length > 0) secured.unshift(rest);
+      step = this.#connector.credsspDone();
+    }
     this.#listen(secured);
-    this.#send(this.#connector.tlsEstablished().output);
+    this.#send(step.output);
+  }
+
+  async #logOn(secured: TLSSocket, selectedProtocol: number): Promise<Uint8Array | null> {
+    const { logon, host = '127.0.0.1' } = this.#options;
+    if (logon === undefined) {
+      this.#fail(new ClientError('logon_failed', 'the server asks who logs on'));
+      return null;
+    }
+    const answer = await logOn(secured, host, selectedProtocol === Protocol.hybridEx, logon);
+    if (answer instanceof Uint8Array) return answer;
+    this.#fail(new ClientError('logon_failed', `${answer.how}: ${answer.problem}`, answer.code ?? 0));
+    return null;
   }
 
   #fail(error: ClientError): void {

@@ -447,6 +447,8 @@ export class Conversation {
     if (this.#logon === null || this.#logon === 'done') return data;
     const put = putInLogon(data, this.#logon);
     if (put === null) throw unreadLogon();
+    // What opens the gateway stays here, however often it is said.
+    if (this.#logon.userName === '') return put;
     events.push({ kind: 'downgrade', what: `the gateway logs on: ${logonName(this.#logon)}` });
     this.#logon = 'done';
     return put;
@@ -626,7 +628,7 @@ export class Conversation {
     if (found.undrawable !== null) this.#undrawable = found.undrawable;
     const { redirected, blanked } = found;
     // By the cookie its client could come back to the target past the gateway, with somebody else's logon.
-    const withheld = this.#logon !== null && blanked && !found.unread && !redirected;
+    const withheld = this.#logon === 'done' && blanked && !found.unread && !redirected;
     const flags = redirected || withheld ? 1 | frameFlags.receivedOnly : 1;
     this.#blanked(flags, seen.channelId, { bytes, blanked }, timeUs);
     if (withheld) this.#tap.frame(0, 1 | frameFlags.deliveredOnly, seen.channelId, bytes, timeUs);

@@ -9,6 +9,9 @@ export interface PutInLogon {
   password: string;
 }
 
+/** In the place of what a client logged on to the gateway with: the target asks for itself. */
+export const nobody: PutInLogon = { userName: '', domain: '', password: '' };
+
 /** For a person. */
 export const logonName = ({ userName, domain }: PutInLogon): string =>
   domain === '' ? userName : `${domain}\\${userName}`;
@@ -18,17 +21,20 @@ const clientsOwn = InfoFlag.passwordIsScPin | InfoFlag.usingSavedCreds;
 
 /**
  * The data of a Client Info PDU as the target gets it: user, domain and password are the gateway's, the client's automatic
- * reconnection cookie and what the specification does not know are gone, everything else stays. Always in Unicode, for no code
+ * reconnection cookie (it is its own where nobody logs on) and what the specification does not know are gone, everything else stays. Always in Unicode, for no code
  * page has every name. Null where it can't be read.
  */
 export function putInLogon(data: Uint8Array, { userName, domain, password }: PutInLogon): Uint8Array | null {
   const pdu = attempt(() => decode(clientInfoPdu, data));
   if (pdu === null) return null;
+  const isNobody = userName === '';
   const { codePage, flags, alternateShell, workingDir, extended } = pdu.info;
   const info: ClientInfo = {
     // In Unicode it is the input locale.
     codePage: (flags & InfoFlag.unicode) === 0 ? 0 : codePage,
-    flags: ((flags | InfoFlag.unicode | InfoFlag.autologon) & ~clientsOwn) >>> 0,
+    flags: isNobody
+      ? ((flags | InfoFlag.unicode) & ~(clientsOwn | InfoFlag.autologon)) >>> 0
+      : ((flags | InfoFlag.unicode | InfoFlag.autologon) & ~clientsOwn) >>> 0,
     userName,
     domain,
     password,
@@ -38,7 +44,8 @@ export function putInLogon(data: Uint8Array, { userName, domain, password }: Put
   if (extended !== undefined) {
     const { trailing: _unknown, ...known } = extended;
     const { autoReconnectCookie } = known;
-    info.extended = autoReconnectCookie === undefined ? known : { ...known, autoReconnectCookie: new Uint8Array(0) };
+    info.extended =
+      autoReconnectCookie === undefined || isNobody ? known : { ...known, autoReconnectCookie: new Uint8Array(0) };
   }
   return encode(clientInfoPdu, { ...pdu, info });
 }

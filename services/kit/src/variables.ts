@@ -1,6 +1,14 @@
 /** Variables more than one service reads: each is read here, with its bounds and what it is without being set. */
 import { hostname } from 'node:os';
-import { type Environment, readInteger, readPort, readRetentionDays, readSecret, readText } from './environment.ts';
+import {
+  type Environment,
+  EnvironmentError,
+  readInteger,
+  readPort,
+  readRetentionDays,
+  readSecret,
+  readText,
+} from './environment.ts';
 
 const mebibyte = 1024 * 1024;
 const recorderIdMax = 200;
@@ -52,3 +60,21 @@ export const readRecorderId = (environment: Environment): string =>
 /** Of sessions created without one; null: until they are deleted. */
 export const readRetentionDaysDefault = (environment: Environment): number | null =>
   readRetentionDays(environment, 'LUCID_RETENTION_DAYS_DEFAULT');
+
+/** Names (mstshash) lead to sessions. */
+export function readCookieRoute(environment: Environment): boolean {
+  const text = readText(environment, 'RDP_COOKIE_ROUTE', 'off');
+  if (text !== 'on' && text !== 'off') throw new EnvironmentError('RDP_COOKIE_ROUTE', 'must be on or off');
+  return text === 'on';
+}
+
+export const nlaPolicies = ['off', 'offered', 'required'] as const;
+/** Whether clients log on to the gateway by network level authentication. */
+export type NlaVariable = (typeof nlaPolicies)[number];
+
+export function readNla(environment: Environment): NlaVariable {
+  const text = readText(environment, 'RDP_NLA', 'offered');
+  const policy = nlaPolicies.find((known) => known === text);
+  if (policy === undefined) throw new EnvironmentError('RDP_NLA', `must be one of ${nlaPolicies.join(', ')}`);
+  return policy;
+}

@@ -10,12 +10,15 @@ import {
   type Environment,
   EnvironmentError,
   type InternalService,
+  type NlaVariable,
   parseChannelRules,
   parseLeaveIn,
   parseRetentionDays,
   readChunkBytesMax,
+  readCookieRoute,
   readInteger,
   readInternalService,
+  readNla,
   readRdpPort,
   readRecorderId,
   readServicePort,
@@ -66,6 +69,11 @@ export interface RecorderConfig extends InternalService {
   waitingMax: number;
   /** New connections of one client address. */
   connectionsPerSecondMax: number;
+  /** Whether clients log on to the gateway, and from which version of CredSSP on (2 to 6). */
+  nla: NlaVariable;
+  nlaVersionMin: number;
+  /** Names of users lead to sessions, too. */
+  cookieRoute: boolean;
   /** Which targets of created sessions may be reached. */
   targets: TargetPolicy;
   /** How long a refusal is shown in words before it is an error code; 0: not at all. */
@@ -107,6 +115,9 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
     waitingPerAddressMax,
     waitingMax: integer('RDP_WAITING_CONNECTIONS', 16, 100_000, 4 * waitingPerAddressMax),
     connectionsPerSecondMax: integer('RDP_CONNECTIONS_PER_SECOND', 1, 10_000, 50),
+    nla: readNla(environment),
+    nlaVersionMin: integer('RDP_NLA_MIN_VERSION', 2, 6, 5),
+    cookieRoute: readCookieRoute(environment),
     targets: readTargets(environment, rdpHost, listeners),
     refusalMs: integer('RDP_REFUSAL_SECONDS', 0, 600, 60) * 1000,
     activationMs: integer('RDP_ACTIVATION_SECONDS', 1, 3600, 120) * 1000,

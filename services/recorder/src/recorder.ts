@@ -1,8 +1,8 @@
 /** The session recorder: front door, sessions and spool put together behind the RecorderPort. */
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
 import { Socket } from 'node:net';
-import { networkInterfaces } from 'node:os';
+import { hostname, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import {
   earlyTargetProblem,
@@ -25,10 +25,12 @@ import type { RecorderConfig } from './config.ts';
 import { recorderDoors } from './doors/doors.ts';
 import { AttemptBook, printable } from './front-door/attempt-book.ts';
 import { AttemptQueue } from './front-door/attempt-queue.ts';
+import type { NlaSettings } from './front-door/client-logon.ts';
 import { type DialOptions, resolveAll } from './front-door/dial.ts';
 import { clientGroup, ipOf } from './front-door/door-limits.ts';
 import { FrontDoor, type ListenAddress } from './front-door/front-door.ts';
 import { loadIdentity } from './front-door/identity.ts';
+import { LogonLimits } from './front-door/logon-limits.ts';
 import { PeerWatch } from './front-door/peer-watch.ts';
 import type { ReadyConnection } from './front-door/ready-connection.ts';
 import { RecordedSession } from './front-door/recorded-session.ts';
@@ -191,6 +193,8 @@ class RunningRecorder implements Recorder {
     const { dataDir, sessionsMax } = this.#config;
     const identity = await loadIdentity({ ...this.#config, directory: join(dataDir, 'keys') });
     this.certificateSha256 = identity.sha256;
+    if (!identity.isRsa && this.#config.nla !== 'off')
+      this.#onProblem('RDP_TLS_CERT is no RSA certificate: some clients can not log on (RDP_NLA) over any other');
     this.spool = await Spool.start({
       directory: join(dataDir, 'spool'),
       keyPath: join(dataDir, 'keys', 'spool.key'),
@@ -217,6 +221,7 @@ class RunningRecorder implements Recorder {
       {
         pipeline: this.#deps.pipeline,
         identity,
+        nla: this.#nla(),
         recorderId,
         handshakeMs,
         refusals: new RefusalScreens(this.#config.refusalMs),
@@ -256,6 +261,22 @@ class RunningRecorder implements Recorder {
       setInterval(() => void this.#peers.look().catch(() => {}), peerWatchMs),
       setInterval(() => this.#book.turnPage(), attemptPageMs),
     ];
+  }
+
+  #nla(): NlaSettings {
+    const { nla: policy, nlaVersionMin: minimumVersion, cookieRoute } = this.#config;
+    return {
+      policy,
+      minimumVersion,
+      cookieRoute,
+      // As a NetBIOS name.
+      name:
+        hostname()
+          .replaceAll(/[^A-Za-z0-9-]/g, '-')
+          .slice(0, 15) || 'GATEWAY',
+      platform: { randomBytes: (length) => new Uint8Array(randomBytes(length)), nowMs: Date.now },
+      limits: new LogonLimits(() => performance.now() * 1000),
+    };
   }
 
   #report(report: RecorderReport): Promise<void> {

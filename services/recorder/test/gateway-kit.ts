@@ -6,6 +6,8 @@ import {
   type ConnectionAttempt,
   type ConnectionRequest,
   type Finding,
+  type LogonAccount,
+  type LogonTry,
   type PipelinePort,
   type RecorderReport,
   type Route,
@@ -26,6 +28,8 @@ export interface Gateway {
   problems: string[];
   /** What the operator reads. */
   lines: string[];
+  /** Outcomes of logons. */
+  tries: LogonTry[];
   /** Connections that became no session. */
   attempts: ConnectionAttempt[];
   /** The first of them, when it is there. */
@@ -63,6 +67,9 @@ export const configFor = (dataDir: string, more: Partial<RecorderConfig> = {}): 
   waitingPerAddressMax: 200,
   waitingMax: 800,
   connectionsPerSecondMax: 1000,
+  nla: 'offered',
+  nlaVersionMin: 5,
+  cookieRoute: true,
   targets: { allow: [], deny: [], opensLoopback: true, ownPorts: [] },
   refusalMs: 0,
   activationMs: 60_000,
@@ -89,6 +96,8 @@ export interface GatewayOptions {
   dataDir?: string;
   report?: (report: RecorderReport) => Promise<void>;
   beginImport?: PipelinePort['beginImport'];
+  /** Who may log on, by user name. */
+  logonAccount?: (user: string) => Promise<LogonAccount | null>;
   targetCredentials?: PipelinePort['targetCredentials'];
 }
 
@@ -100,6 +109,7 @@ export async function startGateway(t: TestContext, options: GatewayOptions): Pro
   const problems: string[] = [];
   const lines: string[] = [];
   const attempts: ConnectionAttempt[] = [];
+  const tries: LogonTry[] = [];
   const admissions = new Map<string, Admission>();
   const waiters: (() => void)[] = [];
   const pipeline = {
@@ -111,6 +121,8 @@ export async function startGateway(t: TestContext, options: GatewayOptions): Pro
       return { found: admitted, ...rest } as Finding;
     },
     beginImport: options.beginImport,
+    logonAccount: async ({ user }: { user: string }) => ({ account: (await options.logonAccount?.(user)) ?? null }),
+    logonTried: async (tried: LogonTry) => void tries.push(tried),
     targetCredentials: options.targetCredentials,
     admit: async ({ connectionId }: { connectionId: string }) => admissions.get(connectionId),
     attempted: async (attempt: ConnectionAttempt) => {
@@ -159,6 +171,7 @@ export async function startGateway(t: TestContext, options: GatewayOptions): Pro
     problems,
     lines,
     attempts,
+    tries,
     attempted,
     reported,
     frames,

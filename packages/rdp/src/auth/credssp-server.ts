@@ -45,6 +45,8 @@ export type CredSspServerState =
 export type CredSspServerEnding =
   /** The password is wrong, or there is no such account; the client was told the same for both. */
   | 'wrongPassword'
+  /** Its owner said no, with a status of its own. */
+  | 'denied'
   /** It can't or won't do NTLMv2 with sealing. */
   | 'noNtlm'
   | 'versionTooOld'
@@ -76,6 +78,7 @@ interface Spnego {
  *     run(server.step(bytes))                 // whatever comes, in any pieces; send the output, look at the events
  *     // on `account`: look its NT hash up (`ntHashOf(password)`), without case, as long as it takes, then
  *     run(server.account(ntHash))             // or null when there is none: the client is told the same as for a wrong password
+ *     // `account(ntHash, status)`: who knows the password is told no with that status; `deny(status)`: whoever it is
  *     // on `authenticated`: server.takeRest() are the first bytes of MCS
  *     // on `ended`: send the output, close
  *
@@ -111,10 +114,20 @@ export class CredSspServer {
     });
   }
 
-  /** The NT hash of the account asked for; null: there is none. */
-  account(ntHash: Uint8Array | null): Step<CredSspServerEvent> {
+  /**
+   * The NT hash of the account asked for; null: there is none. `denial`: the account is no good any more, which who knows its password
+   * is told by this status; others have the password wrong.
+   */
+  account(ntHash: Uint8Array | null, denial?: number): Step<CredSspServerEvent> {
     return this.#guarded(() => {
-      if (this.#state === 'account') this.#check(ntHash);
+      if (this.#state === 'account') this.#check(ntHash, denial);
+    });
+  }
+
+  /** No, whether it knows the password or not. */
+  deny(status: number): Step<CredSspServerEvent> {
+    return this.#guarded(() => {
+      if (this.#state === 'account') this.#refuse('denied', status, deniedText);
     });
   }
 
@@ -256,12 +269,16 @@ export class CredSspServer {
     this.#events.push({ kind: 'account', claimed, envelope, version: this.#version });
   }
 
-  #check(ntHash: Uint8Array | null): void {
+  #check(ntHash: Uint8Array | null, denial: number | undefined): void {
     const { request, mechListMic } = this.#pending!;
     this.#pending = null;
     this.#sealing = this.#ntlm.check(ntHash);
     if (this.#sealing === null) {
       this.#refuse('wrongPassword', LogonStatus.logonFailure, 'wrong user name or password');
+      return;
+    }
+    if (denial !== undefined) {
+      this.#refuse('denied', denial, deniedText);
       return;
     }
     const negoTokens = this.#spnego === null ? [] : [this.#completion(this.#spnego, mechListMic, this.#sealing)];
@@ -310,6 +327,8 @@ export class CredSspServer {
     this.#events.push({ kind: 'authenticated', claimed: this.#claimed!, delegated });
   }
 }
+
+const deniedText = 'the account may not log on';
 
 function tokenOf({ negoTokens }: TsRequest): Uint8Array {
   const [token, ...more] = negoTokens ?? [];

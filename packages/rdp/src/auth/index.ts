@@ -2,7 +2,7 @@ export { type AuthPlatform, fileTime } from './auth-platform.ts';
 export * from './av-pairs.ts';
 export * from './credssp-client.ts';
 export * from './credssp-server.ts';
-export { type LogonProblem, statusText } from './logon-status.ts';
+export { type LogonProblem, LogonStatus, statusText } from './logon-status.ts';
 export { md4 } from './md4.ts';
 export type { Credentials } from './ntlm-client.ts';
 export * from './ntlm-keys.ts';

@@ -23,6 +23,9 @@ export type LogonProblem =
 
 export const LogonStatus = {
   logonFailure: 0xc000006d,
+  accountExpired: 0xc0000193,
+  accountLockedOut: 0xc0000234,
+  noLogonServers: 0xc000005e,
   notSupported: 0xc00000bb,
   unsupportedFunction: 0x80090302,
 } as const;

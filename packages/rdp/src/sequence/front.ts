@@ -1,4 +1,7 @@
 import { DecodeError, decode } from '@lucid-sessions/wire';
+import type { CredSspServer, CredSspServerEnding, CredSspServerEvent } from '../auth/credssp-server.ts';
+import { LogonStatus } from '../auth/logon-status.ts';
+import type { ClaimedAccount } from '../auth/ntlm-server.ts';
 import { frameLength } from '../pdu/frame-length.ts';
 import { TPKT_VERSION, tpkt } from '../pdu/tpkt.ts';
 import {
@@ -21,6 +24,8 @@ export type FrontState =
   | 'decision'
   /** The driver does the TLS handshake, then calls `tlsEstablished`. */
   | 'tls'
+  /** Network level authentication. On its event `account` the driver's word is waited for: `account` or `deny`. */
+  | 'credssp'
   /** The client's first PDU after TLS: only now it has begun a session. */
   | 'connectInitial'
   /** The driver's word: `handOver` or `refuse`. */
@@ -40,6 +45,10 @@ export type FrontEnding =
   /** It can't do TLS, and was told so by RDP_NEG_FAILURE. */
   | 'noTls'
   | 'tlsFailed'
+  /** It does no network level authentication, and was told that it must. */
+  | 'noNla'
+  /** Its logon came to nothing (`logonEnding`), and it was told so in CredSSP. */
+  | 'logonRefused'
   /** It was told why. */
   | 'refused';
 
@@ -50,6 +59,10 @@ export type FrontEvent =
   | { kind: 'startTls'; early: Uint8Array }
   /** The client has begun. `bytes` are the whole TPKT of its MCS Connect Initial. */
   | { kind: 'connectInitial'; bytes: Uint8Array }
+  /** Who wants to log on; nothing of it is proven yet. */
+  | Extract<CredSspServerEvent, { kind: 'account' }>
+  /** It knows the account's password. */
+  | { kind: 'loggedOn'; claimed: ClaimedAccount }
   /** Send the output and close. `at`: how far the client had come. */
   | { kind: 'ended'; how: FrontEnding; at: FrontState; problem: string };
 
@@ -63,6 +76,15 @@ const TLS_HANDSHAKE = 0x16;
 /** BER tag of MCS Connect Initial, T.125 section 7: application 101. */
 const CONNECT_INITIAL = [0x7f, 0x65];
 const OUR_REFERENCE = 0x1234;
+
+/** What of network level authentication there is at this door. */
+export type NlaPolicy = 'off' | 'offered' | 'required';
+const hybrids = Protocol.hybrid | Protocol.hybridEx;
+const acceptable: Record<NlaPolicy, number> = {
+  off: Protocol.ssl,
+  offered: Protocol.ssl | hybrids,
+  required: hybrids,
+};
 
 /** How many bytes the TPKT that begins here has; 0 when more are needed to tell. Throws `DecodeError`. */
 export function tpktLength(bytes: Uint8Array, bytesMax: number): number {
@@ -78,6 +100,9 @@ export function tpktLength(bytes: Uint8Array, bytesMax: number): number {
  * Input may come in any pieces. Never throws on input: what can't go on ends. Time limits are the driver's (`stop`).
  */
 export class Front {
+  readonly #nla: NlaPolicy;
+  #credssp: CredSspServer | null = null;
+  #logonEnding: CredSspServerEnding | null = null;
   #state: FrontState = 'connectionRequest';
   #gathered = new Gathered(helloBytesMax + waitingBytesMax);
   #request: X224ConnectionRequest | null = null;
@@ -87,8 +112,17 @@ export class Front {
   #events: FrontEvent[] = [];
   #receivedBytes = 0;
 
+  constructor(nla: NlaPolicy = 'off') {
+    this.#nla = nla;
+  }
+
   get state(): FrontState {
     return this.#state;
+  }
+
+  /** How the logon ended that did not succeed. */
+  get logonEnding(): CredSspServerEnding | null {
+    return this.#logonEnding;
   }
 
   /** Bytes the client sent in clear or in TLS, in all. */
@@ -111,27 +145,58 @@ export class Front {
     });
   }
 
-  /** Yes: confirms TLS with `flags` of RDP_NEG_RSP. */
+  /** Yes: confirms TLS with `flags` of RDP_NEG_RSP. After a logon it is confirmed already. */
   accept(flags: number): Step<FrontEvent> {
-    if (this.#state === 'decision') this.#confirm(flags);
+    if (this.#state === 'decision') this.#confirm(flags, Protocol.ssl);
     return this.#flush();
   }
 
   /**
+   * Yes, and who is it? Confirms CredSSP with `flags`; behind TLS the server of `make` asks. HYBRID_EX only where the client offers
+   * nothing else: all clients know HYBRID.
+   */
+  logOn(flags: number, make: (earlyAuthorization: boolean) => CredSspServer): Step<FrontEvent> {
+    if (this.#state !== 'decision') return this.#flush();
+    const isOld = (this.#requestedProtocols & Protocol.hybrid) !== 0;
+    this.#credssp = make(!isOld);
+    this.#confirm(flags, isOld ? Protocol.hybrid : Protocol.hybridEx);
+    return this.#flush();
+  }
+
+  /** The account of the event of that name, as `CredSspServer.account` takes it. */
+  account(ntHash: Uint8Array | null, denial?: number): Step<FrontEvent> {
+    return this.#guarded(() => {
+      if (this.#state === 'credssp') this.#logon((server) => server.account(ntHash, denial));
+    });
+  }
+
+  /** No, with this status, to whom it may be. */
+  deny(status: number): Step<FrontEvent> {
+    return this.#guarded(() => {
+      if (this.#state === 'credssp') this.#logon((server) => server.deny(status));
+    });
+  }
+
+  /**
    * No, at any time before `handOver`, in a way its user gets to read: the connection sequence is finished on the
-   * gateway's own account and ends with Set Error Info.
+   * gateway's own account and ends with Set Error Info. Who waits to be let in by a logon is told that nobody can look it up.
    */
   refuse(errorInfo: number): Step<FrontEvent> {
     if (this.#refusal !== null) return this.#flush();
     this.#refusal = { errorInfo, acceptor: null, takenBytes: 0 };
-    if (this.#state === 'decision') this.#confirm(NegotiationResponseFlag.extendedClientDataSupported);
+    if (this.#state === 'decision') {
+      if ((this.#requestedProtocols & Protocol.ssl) === 0) return this.#guarded(() => this.#refuseProtocols());
+      this.#confirm(NegotiationResponseFlag.extendedClientDataSupported, Protocol.ssl);
+    }
+    if (this.#state === 'credssp') return this.deny(LogonStatus.noLogonServers);
     if (this.#state !== 'connectInitial' && this.#state !== 'begun') return this.#flush();
     return this.#guarded(() => this.#beginRefusal());
   }
 
   tlsEstablished(): Step<FrontEvent> {
     if (this.#state !== 'tls') return this.#flush();
-    this.#state = 'connectInitial';
+    this.#state = this.#credssp === null ? 'connectInitial' : 'credssp';
+    if (this.#state === 'credssp') return this.#flush();
     if (this.#refusal === null) return this.#flush();
     return this.#guarded(() => this.#beginRefusal());
   }
@@ -178,6 +243,11 @@ export class Front {
       case 'connectionRequest':
         this.#connectionRequest();
         return;
+      case 'credssp': {
+        const bytes = this.#gathered.take();
+        this.#logon((server) => server.step(bytes));
+        return;
+      }
       case 'connectInitial':
         this.#connectInitial();
         return;
@@ -199,9 +269,8 @@ export class Front {
     const bytes = this.#gathered.take(length);
     const request = decode(x224ConnectionRequest, decode(tpkt, bytes).payload);
     this.#request = request;
-    if (((request.negotiation?.requestedProtocols ?? Protocol.rdp) & Protocol.ssl) === 0) {
-      this.#answer({ kind: 'failure', flags: 0, failureCode: NegotiationFailureCode.sslRequiredByServer });
-      this.#end('noTls', 'the client does not offer TLS');
+    if ((this.#requestedProtocols & acceptable[this.#nla]) === 0) {
+      this.#refuseProtocols();
       return;
     }
     this.#state = 'decision';
@@ -209,8 +278,44 @@ export class Front {
     this.#events.push({ kind: 'connectionRequest', request, bytes });
   }
 
-  #confirm(flags: number): void {
-    this.#answer({ kind: 'response', flags, selectedProtocol: Protocol.ssl });
+  get #requestedProtocols(): number {
+    return this.#request?.negotiation?.requestedProtocols ?? Protocol.rdp;
+  }
+
+  #refuseProtocols(): void {
+    const isRequired = this.#nla === 'required';
+    const { hybridRequiredByServer, sslRequiredByServer } = NegotiationFailureCode;
+    const failureCode = isRequired ? hybridRequiredByServer : sslRequiredByServer;
+    this.#answer({ kind: 'failure', flags: 0, failureCode });
+    if (isRequired) this.#end('noNla', 'the client does not offer network level authentication');
+    else this.#end('noTls', 'the client does not offer TLS');
+  }
+
+  /** What the server of the logon answers is sent; RDP goes on behind its last message. */
+  #logon(run: (server: CredSspServer) => Step<CredSspServerEvent>): void {
+    const server = this.#credssp!;
+    const { output, events } = run(server);
+    if (output.length > 0) this.#output.push(output);
+    for (const event of events) {
+      if (event.kind === 'account') this.#events.push(event);
+      else if (event.kind === 'ended') this.#logonEnded(event.how, event.problem);
+      else {
+        this.#state = 'connectInitial';
+        this.#events.push({ kind: 'loggedOn', claimed: event.claimed });
+        this.#gathered.push(server.takeRest());
+        if (this.#refusal === null) this.#connectInitial();
+        else this.#beginRefusal();
+      }
+    }
+  }
+
+  #logonEnded(how: CredSspServerEnding, problem: string): void {
+    this.#logonEnding = how;
+    this.#end(how === 'violation' ? 'garbage' : 'logonRefused', problem);
+  }
+
+  #confirm(flags: number, selectedProtocol: number): void {
+    this.#answer({ kind: 'response', flags, selectedProtocol });
     this.#events.push({ kind: 'startTls', early: this.#gathered.take() });
     this.#state = 'tls';
   }
@@ -239,7 +344,7 @@ export class Front {
   }
 
   #beginRefusal(): void {
-    const requestedProtocols = this.#request?.negotiation?.requestedProtocols ?? Protocol.ssl;
+    const requestedProtocols = this.#requestedProtocols;
     const begin = { at: 'connectInitial', selectedProtocol: Protocol.ssl, requestedProtocols } as const;
     const refusal = this.#refusal!;
     refusal.acceptor = new Acceptor({ protocols: Protocol.ssl, begin });

@@ -93,6 +93,7 @@ export class Claim {
       clientName,
       requestedProtocols: request.negotiation?.requestedProtocols ?? Protocol.rdp,
       facts: this.facts,
+      hasLoggedOn: false,
     };
     try {
       this.#context.onReady(ready);

@@ -8,6 +8,7 @@ import { TLSSocket } from 'node:tls';
 import type { ConnectionAttempt, Finding, RecordingFact, Route, SessionTicket } from '@lucid-sessions/contract';
 import { ErrorInfo, Front, type FrontEvent, Protocol } from '@lucid-sessions/rdp';
 import { type Asked, routeOf, withoutToken } from './asked.ts';
+import { ClientLogon, wantsLogon } from './client-logon.ts';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
 import { HeldJoining, isHeld } from './held-joining.ts';
@@ -31,12 +32,13 @@ class Connection {
   readonly #judge: NonNullable<Caller['judge']>;
   readonly #route: Route | null;
   readonly #context: ConnectionContext;
-  readonly #front = new Front();
+  readonly #front: Front;
   readonly #client: Driver<FrontEvent>;
   readonly #clientAddress: string;
   readonly #facts: RecordingFact[] = [];
   readonly #untilMs: number;
   #asked: Asked | null = null;
+  #logon: ClientLogon | null = null;
   #finding: Promise<Finding> | null = null;
   #ticket: SessionTicket | null = null;
   #joining: Joining | null = null;
@@ -48,6 +50,8 @@ class Connection {
     this.#context = context;
     this.#clientAddress = clientAddress;
     this.#untilMs = performance.now() + context.handshakeMs;
+    // Where the door itself knows the session there is nobody to log on as.
+    this.#front = new Front(route === null ? context.nla.policy : 'off');
     if (stream instanceof Socket) keepAlive30(stream);
     this.#client = new Driver<FrontEvent>(stream, this.#front, {
       secure: (socket) =>
@@ -72,16 +76,17 @@ class Connection {
   async #connect(): Promise<void> {
     const asked = await this.#ask();
     this.#client.limit(this.#untilMs - performance.now(), 'the client did not begin in time');
-    const ticket = await this.#client.during(this.#find(asked));
+    const known = this.#wantsLogon(asked) ? await this.#logOn(asked) : asked;
+    const ticket = await this.#client.during(this.#find(known));
     this.#ticket = ticket;
-    const arrival = this.#arrivalOf(asked);
-    const joining = isHeld(ticket) ? new HeldJoining(arrival) : new StraightJoining(arrival);
+    const arrival = this.#arrivalOf(known);
+    const joining = isHeld(arrival, ticket) ? new HeldJoining(arrival) : new StraightJoining(arrival);
     this.#joining = joining;
     await joining.begin(ticket);
     if (!this.#context.onAdmitting(ticket, this.#clientAddress)) throw crowded();
     try {
       await this.#admit();
-      this.#handOver(asked, this.#ticket ?? ticket, joining);
+      this.#handOver(known, this.#ticket ?? ticket, joining);
     } catch (error) {
       this.#context.onGone(ticket);
       throw error;
@@ -94,6 +99,36 @@ class Connection {
     const { request, bytes } = event;
     const clientName = request.routing?.kind === 'mstshash' ? request.routing.name : null;
     this.#asked = { request, bytes, route: this.#route ?? routeOf(request), clientName };
+    return this.#asked;
+  }
+
+  #wantsLogon({ request }: Asked): boolean {
+    return this.#route === null && wantsLogon(request, this.#context.nla);
+  }
+
+  /** It is asked for by name, and the name is proven before anything is looked up for it. */
+  async #logOn(asked: Asked): Promise<Asked> {
+    const { pipeline, nla, identity, onProblem, wallUs } = this.#context;
+    const logon = new ClientLogon({
+      connectionId: this.#connectionId,
+      clientAddress: this.#clientAddress,
+      front: this.#front,
+      client: this.#client,
+      pipeline,
+      nla,
+      publicKey: identity.publicKey,
+      onProblem,
+    });
+    this.#logon = logon;
+    const { user, workstation, targetName, version } = await logon.run();
+    this.#facts.push({ kind: 'client_logon', atUs: wallUs(), user, workstation, targetName, version });
+    const { routing } = asked.request;
+    const token = routing?.kind === 'msts' ? { token: routing.token } : {};
+    this.#asked = {
+      ...asked,
+      route: { kind: 'credential', user, ...token },
+      clientName: asked.clientName ?? user,
+    };
     return this.#asked;
   }
 
@@ -119,6 +154,7 @@ class Connection {
   #arrivalOf(asked: Asked): Arrival {
     return {
       asked,
+      hasLoggedOn: this.#logon !== null,
       connectionId: this.#connectionId,
       context: this.#context,
       front: this.#front,
@@ -152,6 +188,7 @@ class Connection {
       clientName,
       requestedProtocols: request.negotiation?.requestedProtocols ?? Protocol.rdp,
       facts: this.#facts,
+      hasLoggedOn: this.#logon !== null,
     };
     try {
       this.#context.onReady(ready);
@@ -167,9 +204,19 @@ class Connection {
       this.#attempt('refused', 'tls_required', 'the client does not offer TLS', '');
       return;
     }
+    if (how === 'noNla') {
+      this.#attempt('refused', 'nla_required', 'the client does not offer network level authentication', '');
+      return;
+    }
+    const refused = this.#logon?.refusal ?? null;
+    if (refused !== null) {
+      this.#attempt('refused', refused.reason, refused.message, refused.detail);
+      return;
+    }
     if (at !== 'begun') this.#context.onProbe(probeKind(how, at, this.#front.receivedBytes), this.#clientAddress);
-    if (route === null) return;
-    const isProbe = route.kind === 'listener' && at !== 'begun';
+    const hasNamed = route !== null || (this.#logon?.claimed ?? null) !== null;
+    if (!hasNamed) return;
+    const isProbe = route?.kind === 'listener' && at !== 'begun';
     const reason = reasonOf(how);
     this.#attempt('client_left', reason, `the client left before the session began: ${problem}`, '', isProbe ? 0 : 1);
   }
@@ -202,10 +249,10 @@ class Connection {
     const attempt = {
       connectionId: this.#connectionId,
       // A probe's session is none: there is nothing to take back.
-      sessionId: count === 0 ? null : (this.#ticket?.sessionId ?? null),
+      sessionId: count === 0 ? null : (this.#ticket?.sessionId ?? this.#logon?.sessionId ?? null),
       atUs: this.#context.wallUs(),
       clientAddress: this.#clientAddress,
-      clientName: this.#asked?.clientName ?? null,
+      clientName: this.#asked?.clientName ?? this.#logon?.claimed?.user ?? null,
       outcome,
       reason,
       message,

@@ -14,7 +14,8 @@ import { tlsName } from './tls-settings.ts';
 import { WayToTarget } from './way-to-target.ts';
 
 /** Where the client's own credentials are the target's, or its user has to be shown something before. */
-export const isHeld = ({ credentials }: SessionTicket): boolean => credentials === 'client';
+export const isHeld = ({ hasLoggedOn }: Pick<Arrival, 'hasLoggedOn'>, { credentials }: SessionTicket): boolean =>
+  credentials === 'client' && !hasLoggedOn;
 
 export class HeldJoining implements Joining {
   readonly #arrival: Arrival;

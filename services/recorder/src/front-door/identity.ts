@@ -5,6 +5,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { EnvironmentError } from '@lucid-sessions/kit';
+import { subjectPublicKeyOf } from '@lucid-sessions/rdp/auth';
 import { makeSelfSigned } from './self-signed.ts';
 import { tlsSettings } from './tls-settings.ts';
 
@@ -21,6 +22,10 @@ export interface GatewayIdentity {
   /** Of the certificate (DER), lower-case hex: what an operator tells the users to expect. */
   sha256: string;
   selfSigned: boolean;
+  /** What CredSSP binds a logon to: the SubjectPublicKey of the certificate. */
+  publicKey: Uint8Array;
+  /** Some clients log on over RSA alone. */
+  isRsa: boolean;
 }
 
 const yearsValid = 10;
@@ -30,7 +35,13 @@ export async function loadIdentity(files: IdentityFiles): Promise<GatewayIdentit
   if (own && !fs.existsSync(keyPath)) await makeIdentity(files.directory, certificatePath, keyPath);
   const { certificate, cert, key } = checkCertificate(files, Date.now());
   const context = createSecureContext({ ...tlsSettings, cert, key });
-  return { context, sha256: certificate.fingerprint256.replaceAll(':', '').toLowerCase(), selfSigned: own };
+  return {
+    context,
+    sha256: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+    selfSigned: own,
+    publicKey: subjectPublicKeyOf(new Uint8Array(certificate.raw)),
+    isRsa: certificate.publicKey.asymmetricKeyType === 'rsa',
+  };
 }
 
 function pathsOf(files: IdentityFiles): { own: boolean; certificatePath: string; keyPath: string } {

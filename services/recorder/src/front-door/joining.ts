@@ -14,6 +14,8 @@ export interface Arrival {
   readonly client: Driver<FrontEvent>;
   readonly clientAddress: string;
   readonly asked: Asked;
+  /** It logged on to the gateway: what it would log on to a target with is of no use there. */
+  readonly hasLoggedOn: boolean;
   /** `performance.now()` by which the client must have begun. */
   readonly untilMs: number;
   /** What is found out on the way. */

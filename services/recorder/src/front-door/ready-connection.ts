@@ -11,6 +11,7 @@ import type {
 } from '@lucid-sessions/contract';
 import type { Splice } from '@lucid-sessions/rdp';
 import type { Peer } from '../peer/peer.ts';
+import type { NlaSettings } from './client-logon.ts';
 import type { DialOptions } from './dial.ts';
 import type { ConnectFailure } from './failure.ts';
 import type { GatewayIdentity } from './identity.ts';
@@ -44,6 +45,8 @@ export interface ReadyConnection {
   targetAddress: string;
   /** What the gateway logs on with in the client's place; until they are put in. */
   credentials: TargetCredentials | null;
+  /** The client logged on to the gateway: what its Client Info says is the gateway's own secret. */
+  hasLoggedOn: boolean;
   /** PDUs exchanged before TLS, in order. */
   beforeTls: { fromServer: boolean; bytes: Uint8Array; flags: number }[];
   requestedProtocols: number;
@@ -68,8 +71,9 @@ export type ProbeKind =
   | 'tls';
 
 export interface ConnectionContext {
-  pipeline: Pick<PipelinePort, 'find' | 'targetCredentials' | 'admit'>;
+  pipeline: Pick<PipelinePort, 'find' | 'targetCredentials' | 'admit' | 'logonAccount' | 'logonTried'>;
   identity: GatewayIdentity;
+  nla: NlaSettings;
   recorderId: string;
   /** From the TCP connection to the client's first PDU. */
   handshakeMs: number;

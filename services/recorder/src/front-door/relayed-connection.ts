@@ -2,6 +2,7 @@
 import { type DomainIds, Protocol, type Splice } from '@lucid-sessions/rdp';
 import {
   type FrameTap,
+  nobody,
   type PutInLogon,
   Relay,
   type RelayEvent,
@@ -38,8 +39,8 @@ export interface RelayedConnectionOptions {
 const nla = Protocol.hybrid | Protocol.hybridEx;
 
 /** After network level authentication the target needs no password in Client Info: it gets none. */
-function logonOf({ credentials, selectedProtocol }: ReadyConnection): PutInLogon | null {
-  if (credentials === null) return null;
+function logonOf({ credentials, selectedProtocol, hasLoggedOn }: ReadyConnection): PutInLogon | null {
+  if (credentials === null) return hasLoggedOn ? nobody : null;
   const { username: userName, domain, password } = credentials;
   return { userName, domain, password: (selectedProtocol & nla) === 0 ? password : '' };
 }
