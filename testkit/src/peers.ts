@@ -322,11 +322,11 @@ export async function startRdesktop(hostAndPort: string, ...flags: string[]): Pr
   return client(room, 'client-rdesktop.sh', 'rdesktop');
 }
 
-/** Asks again until `check` gives something, or throws with `what` after `timeoutMs`. */
+/** Asks again until `check` gives something, or throws with `what` after `timeoutMs`: an end to waiting, not a measure, since machines may be busy. */
 export async function eventually<T>(
   what: string,
   check: () => T | null | undefined | false | Promise<T | null | undefined | false>,
-  timeoutMs = 20_000,
+  timeoutMs = 60_000,
 ): Promise<T> {
   const end = Date.now() + timeoutMs;
   for (;;) {

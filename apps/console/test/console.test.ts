@@ -93,6 +93,8 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     options: { token?: string | null } = {},
   ): Promise<{ page: Page; problems: string[]; context: BrowserContext }> {
     const context = await browser.newContext({ viewport: { width: 1280, height: 820 }, acceptDownloads: true });
+    // An end to waiting, not a measure.
+    context.setDefaultTimeout(120_000);
     const page = await context.newPage();
     const problems: string[] = [];
     page.on('pageerror', (error) => problems.push(`error: ${error.message}`));

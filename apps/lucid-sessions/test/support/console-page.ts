@@ -23,6 +23,9 @@ export async function startBrowser(t: TestContext): Promise<Browser> {
   return browser;
 }
 
+/** An end to waiting, not a measure: pictures are decoded by a machine that may be busy. */
+const waitMsMax = 120_000;
+
 /** A tab of its own, which notes what must never happen and what was asked of the server. */
 export class ConsolePage {
   readonly page: Page;
@@ -47,6 +50,7 @@ export class ConsolePage {
 
   static async open(browser: Browser, address: string): Promise<ConsolePage> {
     const context = await browser.newContext({ viewport: { width: 1280, height: 820 } });
+    context.setDefaultTimeout(waitMsMax);
     const page = await context.newPage();
     const opened = new ConsolePage(page, new URL(address).origin);
     await page.exposeFunction('noteViolation', (text: string) => opened.problems.push(`policy: ${text}`));
