@@ -346,11 +346,21 @@ export interface ImportRequest {
 export const importBytesMax = 64 * 1024 * 1024;
 
 /** 8084 */
+/** A message to who works in a session. */
+export interface SessionMessage {
+  sessionId: string;
+  from: string;
+  text: string;
+  seconds: number;
+}
+
 export interface RecorderPort {
   /** Ends the RDP session with a proper RDP error; resolves when the recorder no longer has the session (chunks may still be on their way to storage). */
   stop(request: { sessionId: string; reason: EndReason; message: string }): Promise<{ stopped: boolean }>;
   pause(request: { sessionId: string }): Promise<{ pausedAtUs: number }>;
   resume(request: { sessionId: string }): Promise<{ resumedAtUs: number }>;
+  /** Shows its user a message; throws `notInThisState`, saying why, where it can't be shown. */
+  message(request: SessionMessage): Promise<{ untilUs: number }>;
   live(): Promise<{
     sessions: { sessionId: string; startedAtUs: number; paused: boolean; statistics: RecordingStatistics }[];
     /** Sessions, live or over, that have something in the spool which is not stored yet. Missing: not known. */
@@ -663,6 +673,7 @@ export interface PipelinePort {
   pause(request: { sessionId: string }): Promise<{ session: SessionDocument; atUs: number }>;
   resume(request: { sessionId: string }): Promise<{ session: SessionDocument; atUs: number }>;
   /** `actor` and `reason` go into the signed erase record. */
+  message(request: SessionMessage): Promise<{ untilUs: number }>;
   remove(request: { sessionId: string; actor?: string; reason?: string }): Promise<{ deletedAtUs: number }>;
   /**
    * Crypto-shredding of a session that is over: signs, stores and logs an `erase` record, then destroys every wrap of its

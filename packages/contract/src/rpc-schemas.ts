@@ -67,10 +67,13 @@ const importRequest: z.ZodType<ImportRequest> = z.object({
   capture: bytes(importBytesMax),
 });
 
+const message = z.object({ sessionId, from: text, text, seconds: z.number().min(1).max(600) });
+
 const recorder: Requests<'recorder'> = {
   stop: z.object({ sessionId, reason: endReason, message: text }),
   pause: ofSession,
   resume: ofSession,
+  message,
   live: nothing,
   liveFrames: z.object({ sessionId, afterFrame: count, waitMs: z.number().min(0).max(liveWaitMsMax) }),
   judgeTarget: z.object({ host: text, port: z.int().min(0).max(0xffff) }),
@@ -249,6 +252,7 @@ const pipeline: Requests<'pipeline'> = {
   stop: z.object({ sessionId, reason: text }),
   pause: ofSession,
   resume: ofSession,
+  message,
   remove: z.object({ sessionId, actor: text.exactOptional(), reason: text.exactOptional() }),
   erase: z.object({ sessionId, actor: text, reason: text }),
   examined: z.object({ sessionId, software: text, counted: object }),

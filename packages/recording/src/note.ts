@@ -41,6 +41,8 @@ export type GatewayNote =
   | { type: 'joined'; client: MappedIds; target: MappedIds }
   /** The policy of channels is in force, or refused this for the first time. */
   | { type: 'policy'; what: string }
+  /** Somebody told the session's user something, in their desktop. */
+  | { type: 'message'; from: string; text: string }
   | { type: 'pause'; atUs: number }
   | { type: 'resume'; atUs: number }
   | { type: 'gap'; fromUs: number; toUs: number; reason: string; framesLost: number }
@@ -116,6 +118,7 @@ const shapes: Record<GatewayNote['type'], Record<string, Check>> = {
   downgrade: { what: text },
   joined: { client: mappedIds, target: mappedIds },
   policy: { what: text },
+  message: { from: text, text },
   pause: { atUs: whole },
   resume: { atUs: whole },
   gap: { fromUs: whole, toUs: whole, reason: text, framesLost: whole },

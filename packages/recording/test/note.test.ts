@@ -27,6 +27,7 @@ const notes: GatewayNote[] = [
     client: { userId: 1006, ioChannelId: 1003, messageChannelId: 0, channelIds: [1004, 1005] },
     target: { userId: 1009, ioChannelId: 1003, messageChannelId: 1008, channelIds: [1005, 1004] },
   },
+  { type: 'message', from: 'alice', text: 'we stop at six' },
   { type: 'policy', what: 'in force: drives:off' },
   { type: 'pause', atUs: 5 },
   { type: 'resume', atUs: 6 },

@@ -16,8 +16,8 @@ export class Answers {
   /** Channels on which a message to that peer has begun and not ended: nothing may stand between its chunks. */
   readonly #inside: Record<RelaySide, Set<number>> = { client: new Set(), server: new Set() };
 
-  add(to: RelaySide, channelId: number, data: Uint8Array): void {
-    if (this.#waiting[to].length < WAITING_MAX) this.#waiting[to].push({ channelId, data });
+  add(to: RelaySide, channelId: number, data: Uint8Array, waitingMax = WAITING_MAX): void {
+    if (this.#waiting[to].length < waitingMax) this.#waiting[to].push({ channelId, data });
   }
 
   /** The last chunk of a channel that a peer was given. */

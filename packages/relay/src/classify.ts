@@ -126,6 +126,7 @@ const holdsFromClient = (type: number, type2: number): boolean =>
 
 const holdsFromServer = (type: number, type2: number): boolean =>
   type === PduType.demandActive ||
+  type === PduType.deactivateAll ||
   type === PduType.serverRedirection ||
   (type === PduType.data && (type2 === PduType2.saveSessionInfo || type2 === PduType2.setErrorInfo));
 

@@ -20,6 +20,7 @@ import {
 import { frameFlags } from '@lucid-sessions/recording';
 import { attempt, decode, encode, joinBytes } from '@lucid-sessions/wire';
 import { Answers } from './answers.ts';
+import { type Canvas, paintedData, refreshData } from './canvas.ts';
 import type { ChannelIds } from './classify.ts';
 import { ClientChannels } from './client-channels.ts';
 import { clientShares, hasKeyList } from './client-shares.ts';
@@ -84,6 +85,8 @@ const HEADERS_BYTES = 7;
 const INFO_FLAGS_OFFSET = 8;
 
 const nothing: readonly Uint8Array[] = [];
+/** Updates of the gateway's own that wait for the end of a PDU: more than one picture has. */
+const PAINTED_MAX = 128;
 const noRefusals: ReadonlyMap<string, number> = new Map();
 
 /** Secrets are counted, never told. */
@@ -111,6 +114,7 @@ export class Conversation {
   #requestedChannels: string[] = [];
   #takesErrorInfo = false;
   #shareId: number | null = null;
+  #canvas: Canvas | null = null;
   #serverInitiator = 0;
   #clientInitiator = 0;
   /** Everything, until the server says what it has. */
@@ -626,6 +630,7 @@ export class Conversation {
     if (found.unread) this.#counters.unread += 1;
     if (found.shareId !== null) this.#shareId = found.shareId;
     if (found.undrawable !== null) this.#undrawable = found.undrawable;
+    if (found.shareId !== null || found.deactivated) this.#canvas = found.canvas;
     const { redirected, blanked } = found;
     // By the cookie its client could come back to the target past the gateway, with somebody else's logon.
     const withheld = this.#logon === 'done' && blanked && !found.unread && !redirected;
@@ -634,6 +639,27 @@ export class Conversation {
     if (withheld) this.#tap.frame(0, 1 | frameFlags.deliveredOnly, seen.channelId, bytes, timeUs);
     if (redirected) return null;
     return withheld ? bytes : pdu;
+  }
+
+  /** What the gateway may paint on; null where there is no desktop, or the graphics pipeline draws it: that knows no other painter. */
+  get canvas(): Canvas | null {
+    const isPipeline = [...this.#tap.watch.classes.values()].includes('graphics');
+    return isPipeline || this.#shareId === null || this.#serverInitiator === 0 ? null : this.#canvas;
+  }
+
+  /** Bodies of bitmap updates, for the client behind what it was given until now. */
+  paint(bodies: readonly Uint8Array[]): void {
+    if (this.canvas === null) return;
+    const { ioChannelId } = this.channelIds;
+    for (const body of bodies)
+      this.#answers.add('client', ioChannelId, paintedData(this.#shareId!, this.#serverInitiator, body), PAINTED_MAX);
+  }
+
+  /** What was painted over is drawn again. */
+  refresh(): void {
+    const { canvas } = this;
+    if (canvas !== null)
+      this.#answer('server', this.channelIds.ioChannelId, refreshData(this.#shareId!, this.#clientInitiator, canvas));
   }
 
   /** Set Error Info (if the client takes it and there is a share) and the ultimatum; recorded as delivered only. */

@@ -1,3 +1,4 @@
+export type { Canvas } from './canvas.ts';
 export type { Keeping } from './content-tap.ts';
 export type { RelayPolicy } from './conversation.ts';
 export { type Unreplayable, unreplayable } from './downgrades.ts';

@@ -6,6 +6,7 @@
 import { type ChannelClass, connectFrameLength, frameLength, MCS_GLOBAL_CHANNEL_ID } from '@lucid-sessions/rdp';
 import { frameFlags } from '@lucid-sessions/recording';
 import { DecodeError } from '@lucid-sessions/wire';
+import type { Canvas } from './canvas.ts';
 import { type ChannelIds, CLASSIFY_BYTES_MAX, type Classification, classify } from './classify.ts';
 import { ContentTap } from './content-tap.ts';
 import { Conversation, type RelayPolicy, type SecretCounters } from './conversation.ts';
@@ -146,6 +147,23 @@ export class Relay {
     }
     this.#ended = true;
     return this.#conversation.closingPdus(errorInfo, timeUs);
+  }
+
+  /** What the gateway may paint on; null where it may not (`paint` does nothing then). */
+  get canvas(): Canvas | null {
+    return this.#conversation.canvas;
+  }
+
+  /** Paints bodies of bitmap updates over the desktop. What can be sent to the client now; the rest comes with later steps. */
+  paint(bodies: readonly Uint8Array[], timeUs: number): readonly Uint8Array[] {
+    this.#conversation.paint(bodies);
+    return this.#ended || this.isInsidePdu ? [] : this.#conversation.takeAnswers('client', timeUs);
+  }
+
+  /** Has the server draw again what was painted over: the same for what can be sent to it now. */
+  refresh(timeUs: number): readonly Uint8Array[] {
+    this.#conversation.refresh();
+    return this.#client.mode === MODE_STREAM ? [] : this.#conversation.takeAnswers('server', timeUs);
   }
 
   /** True while a PDU to the client is half forwarded, so that `end` must wait for the rest of it. */

@@ -20,6 +20,7 @@ import {
 } from '@lucid-sessions/rdp';
 import { DecodeError, decode, Reader } from '@lucid-sessions/wire';
 import { textOfUtf16 } from '@lucid-sessions/wire/struct';
+import { type Canvas, canvasOf } from './canvas.ts';
 import type { CompressedSecrets } from './compressed-secrets.ts';
 import { type Undrawable, undrawableOf } from './confirm-active.ts';
 import type { RelayEvent } from './events.ts';
@@ -35,11 +36,22 @@ export interface ServerShare {
   redirected: boolean;
   /** Of the last Demand Active too. */
   undrawable: Undrawable | null;
+  /** The same; null also where a share was ended and none begun. */
+  canvas: Canvas | null;
+  deactivated: boolean;
 }
 
 /** Looks through the MCS data of one PDU on the I/O channel. What does not decode is left to the client to judge. */
 export function readServerShare(data: Uint8Array, events: RelayEvent[], compressed: CompressedSecrets): ServerShare {
-  const found: ServerShare = { shareId: null, blanked: false, unread: false, redirected: false, undrawable: null };
+  const found: ServerShare = {
+    shareId: null,
+    blanked: false,
+    unread: false,
+    redirected: false,
+    undrawable: null,
+    canvas: null,
+    deactivated: false,
+  };
   const { shares, whole } = readShares(data);
   if (!whole && isSecurityHeader(data, SecurityFlag.redirectionPkt)) {
     const redirection = standardRedirection(data);
@@ -83,6 +95,10 @@ function readShare(
     case PduType.demandActive:
       guarded(() => readDemandActive(share.body, found, events));
       return;
+    case PduType.deactivateAll:
+      found.deactivated = true;
+      found.canvas = null;
+      return;
     case PduType.serverRedirection:
       // A client may understand what is not understood here, and follow it past the recording.
       if (
@@ -119,6 +135,7 @@ function readDemandActive(body: Uint8Array, found: ServerShare, events: RelayEve
   const { shareId, capabilitySets } = decode(demandActive, body);
   found.shareId = shareId;
   found.undrawable = undrawableOf(capabilitySets);
+  found.canvas = canvasOf(capabilitySets);
   for (const set of capabilitySets)
     if (set.kind === 'bitmap')
       events.push({ kind: 'activated', shareId, desktopWidth: set.desktopWidth, desktopHeight: set.desktopHeight });

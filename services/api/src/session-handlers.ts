@@ -249,6 +249,7 @@ type SessionOperations =
   | 'startSession'
   | 'stopSession'
   | 'pauseSession'
+  | 'messageSession'
   | 'resumeSession'
   | 'rdpFile'
   | 'browserToken';
@@ -323,6 +324,14 @@ export const sessionHandlers: Handlers<SessionOperations> = {
       return done;
     });
     return { session_id: sessionId, status: session.status, paused_at: isoOf(atUs) };
+  },
+
+  async messageSession(call) {
+    const { api, sessionId, body, user } = call;
+    call.told.text = body.text;
+    const { untilUs } = await api.deps.pipeline.message({ sessionId, from: user.userId, ...body });
+    const { session } = await api.deps.storage.getSession({ sessionId });
+    return { session_id: sessionId, status: session?.status ?? 'recording', shown_until: isoOf(untilUs) };
   },
 
   async resumeSession(call) {

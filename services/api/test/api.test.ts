@@ -261,6 +261,17 @@ test('a policy of channels is kept with the session, and its .rdp file offers no
   }
 });
 
+test('a message is for a session that runs, of text alone, and stands in the audit log', async () => {
+  const sessionId = await world.create();
+  const send = (body: Record<string, unknown>) => world.call('messageSession', { ...at(sessionId), body });
+  for (const body of [{}, { text: '' }, { text: 'bell \u0007' }, { text: 'x'.repeat(501) }, { text: 'x', seconds: 1 }])
+    assert.equal((await send(body)).status, 400, JSON.stringify(body));
+  assert.equal((await send({ text: 'nobody there' })).status, 409);
+  const { events } = await world.deps.storage.listAudit({ resourceId: sessionId, limit: 100, offset: 0 });
+  const told = events.filter(({ eventType }) => eventType === 'session_messaged');
+  assert.deepEqual(told.map(({ success, details }) => [success, details.text]).at(-1), [false, 'nobody there']);
+});
+
 test('an .rdp file leads to the gateway with a fresh secret of which only the hash is kept', async () => {
   const sessionId = await world.create({
     rdp_config: { host: 'desk.example', username: 'alice', domain: 'CORP\r\nfull address:s:evil' },

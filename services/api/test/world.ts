@@ -119,6 +119,7 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
     stop: async () => ({ stopped: true }),
     pause: async () => ({ pausedAtUs: nowUs() }),
     resume: async () => ({ resumedAtUs: nowUs() }),
+    message: async ({ seconds }) => ({ untilUs: nowUs() + seconds * 1_000_000 }),
     live: async () => ({ sessions: [] }),
     judgeTarget: async () => ({ open: true }),
     importCapture: async () => ({ session: null as never }),

@@ -116,6 +116,14 @@ export async function resume(context: Context, sessionId: string): ReturnType<Pi
   return { session: await loadSession(context, sessionId), atUs: resumedAtUs };
 }
 
+/** Changes nothing of the session: its recorder alone knows whether somebody can see it. */
+export async function message(context: Context, request: Parameters<PipelinePort['message']>[0]) {
+  const { sessionId } = request;
+  const state = stateOf(await loadSession(context, sessionId));
+  if (!liveStates.includes(state)) throw notInThisState(state, 'message');
+  return (await recorderOf(context, sessionId)).message(request);
+}
+
 export async function remove(
   context: Context,
   { sessionId, actor, reason }: Parameters<PipelinePort['remove']>[0],

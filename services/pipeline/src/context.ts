@@ -164,7 +164,7 @@ export interface StepEdits {
 
 export function notInThisState(
   state: PipelineState,
-  event: PipelineEvent | 'erase' | 'issue a credential',
+  event: PipelineEvent | 'erase' | 'message' | 'issue a credential',
 ): LucidError {
   return new LucidError('notInThisState', `the session is ${state}: ${event} is not possible now`, {
     details: { state, event },

@@ -7,7 +7,7 @@ import { anchoringStates, recheckHandler } from './anchor-rechecks.ts';
 import { AttemptAudit } from './attempt-audit.ts';
 import { attempted } from './attempts.ts';
 import { BrowserTokens, issueBrowserToken } from './browser-tokens.ts';
-import { create, pause, remove, resume, start, stop } from './commands.ts';
+import { create, message, pause, remove, resume, start, stop } from './commands.ts';
 import { defaultLimits, type PipelineLimits } from './config.ts';
 import { auditAttempt } from './connection-audit.ts';
 import { type Context, loadJournal, loadSession, type PipelineDeps } from './context.ts';
@@ -158,6 +158,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     stop: ({ sessionId, reason }) => stop(context, sessionId, reason),
     pause: ({ sessionId }) => pause(context, sessionId),
     resume: ({ sessionId }) => resume(context, sessionId),
+    message: (request) => message(context, request),
     remove: (request) => remove(context, request),
     erase: (request) => erase(context, request),
     examined: (request) => examined(context, request),

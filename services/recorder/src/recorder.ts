@@ -181,6 +181,11 @@ class RunningRecorder implements Recorder {
       },
       pause: async ({ sessionId }) => ({ pausedAtUs: this.#session(sessionId).pause() }),
       resume: async ({ sessionId }) => ({ resumedAtUs: this.#session(sessionId).resume() }),
+      message: async ({ sessionId, from, text, seconds }) => {
+        const why = this.#session(sessionId).message(from, text, seconds);
+        if (why !== null) throw new LucidError('notInThisState', why);
+        return { untilUs: this.#clock.nowUs() + seconds * 1_000_000 };
+      },
       live: async () => ({ sessions: this.#live(), spooled: this.spool.undrained }),
       importCapture: (request) => this.#imports.begin(request),
       liveFrames: (request) => liveFrames(this.spool, request),

@@ -117,6 +117,9 @@ export class ApiClient {
   deleteSession(sessionId: string, consent: { confirm: string; reason: string }): Promise<Facts> {
     return this.rest.deleteSession({ params: { session_id: sessionId }, body: consent });
   }
+  message(sessionId: string, text: string): Promise<{ shown_until: string }> {
+    return this.rest.messageSession({ params: { session_id: sessionId }, body: { text } });
+  }
   command(sessionId: string, command: Command): Promise<Facts> {
     return this.rest[`${command}Session`]({ params: { session_id: sessionId } });
   }

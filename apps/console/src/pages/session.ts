@@ -9,6 +9,7 @@ import type { Verdict } from '../player/protocol.ts';
 import { askToDestroy } from '../ui/destroy-dialog.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
 import { formatBytes, formatClock, formatMoment, humanise, parseMoment, shorten } from '../ui/format.ts';
+import { messageForm } from '../ui/message-form.ts';
 import { failure, isAbort, type Page, type PageContext, repeat } from '../ui/page.ts';
 import { type Column, facts, instant, liveStatuses, statusBadge, table, tabs } from '../ui/parts.ts';
 import { rdpFileButtons } from '../ui/rdp-file-button.ts';
@@ -47,6 +48,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
   const commands = h('div', { class: 'actions' });
   const answer = h('div', { 'aria-live': 'assertive' });
   const picture = h('div', {});
+  const message = messageForm(api, session.session_id);
   const known = sessionTabs(context, () => session);
   let playing: 'nothing' | 'live' | 'recording' | null = null;
 
@@ -58,6 +60,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     const standing = standingOf(session);
     fill(badge, badgeOf(session), standing !== null && h('span', { class: 'muted' }, standing));
     known.refresh();
+    message.hidden = session.status !== 'recording' || Boolean(session.imported) || !may('sessions:message');
     const connectable = session.status === 'created' || session.status === 'starting';
     fill(
       commands,
@@ -98,7 +101,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
   }
 
   update();
-  fill(host, heading(session, badge, commands), importedNotice(session), answer, picture, known.element);
+  fill(host, heading(session, badge, commands), importedNotice(session), answer, message, picture, known.element);
   void repeat(refreshMs, signal, async () => {
     if (['completed', 'failed', 'deleted'].includes(session.status)) return;
     await refresh().catch((error: unknown) => {

@@ -78,7 +78,19 @@ export function declareSessions(program: Command, cli: Cli): void {
   sessions
     .command('stop')
     .argument('<session-id>')
-    .action(async (id: string) => (await work()).stopSession(cli.api(), cli.output(), id));
+    .option('--reason <text>', 'why; it stands in the session and its manifest')
+    .action(async (id: string, given: { reason?: string }) =>
+      (await work()).stopSession(cli.api(), cli.output(), id, given),
+    );
+  sessions
+    .command('message')
+    .description('show a message to who works in a session, over the top of their desktop')
+    .argument('<session-id>')
+    .argument('<text>')
+    .option('--seconds <count>', 'how long it is shown, 5 to 120 (20)', wholeNumber)
+    .action(async (id: string, text: string, given: { seconds?: number }) =>
+      (await work()).messageSession(cli.api(), cli.output(), id, text, given),
+    );
   sessions
     .command('delete')
     .description('delete a session for good; asks for its name and a reason where they are not given')

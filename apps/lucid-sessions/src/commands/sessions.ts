@@ -227,8 +227,27 @@ export async function startSession(
   output.result(answer, `${answer.session_id} is ${answer.status}`);
 }
 
-export async function stopSession(api: ApiClient, output: Output, id: string): Promise<void> {
-  const answer = await api.rest.stopSession({ params: { session_id: id }, body: {} });
+/** Words over the top of the desktop of who works in the session. */
+export async function messageSession(
+  api: ApiClient,
+  output: Output,
+  id: string,
+  text: string,
+  { seconds }: { seconds?: number },
+): Promise<void> {
+  const body = seconds === undefined ? { text } : { text, seconds };
+  const answer = await api.rest.messageSession({ params: { session_id: id }, body });
+  output.result(answer, `shown until ${answer.shown_until}`);
+}
+
+export async function stopSession(
+  api: ApiClient,
+  output: Output,
+  id: string,
+  { reason }: { reason?: string },
+): Promise<void> {
+  const body = reason === undefined ? {} : { reason };
+  const answer = await api.rest.stopSession({ params: { session_id: id }, body });
   output.result(answer, `${answer.session_id} is ${answer.status}`);
 }
 

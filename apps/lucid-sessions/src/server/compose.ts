@@ -391,6 +391,7 @@ const notYet: RecorderPort = {
   stop: startingUp,
   pause: startingUp,
   resume: startingUp,
+  message: startingUp,
   live: startingUp,
   liveFrames: startingUp,
   judgeTarget: startingUp,

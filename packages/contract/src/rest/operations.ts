@@ -29,6 +29,7 @@ export const restOperations = {
   stopSession: { method: 'POST', path: `${session}/stop` },
   pauseSession: { method: 'POST', path: `${session}/pause` },
   resumeSession: { method: 'POST', path: `${session}/resume` },
+  messageSession: { method: 'POST', path: `${session}/message` },
   rdpFile: { method: 'GET', path: `${session}/rdp-file`, answers: 'file' },
   browserToken: { method: 'POST', path: `${session}/browser-token` },
   listChunks: { method: 'GET', path: `${session}/chunks` },

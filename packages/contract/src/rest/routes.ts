@@ -40,6 +40,8 @@ import {
   deleteSessionRequest,
   importQuery,
   listSessionsQuery,
+  messagedSession,
+  messageSessionRequest,
   pausedSession,
   rdpFileQuery,
   resumedSession,
@@ -181,6 +183,17 @@ export const restRoutes = {
     rateLimit: 'update',
     answer: json(resumedSession),
     errors: commandErrors,
+  },
+  messageSession: {
+    ...restOperations.messageSession,
+    summary:
+      'Show a message to who works in the session, over the top of their desktop; not where the graphics pipeline draws it',
+    tag: 'recording',
+    permissions: ['sessions:message'],
+    rateLimit: 'update',
+    body: messageSessionRequest,
+    answer: json(messagedSession),
+    errors: ['invalidRequest', ...commandErrors],
   },
   rdpFile: {
     ...restOperations.rdpFile,

@@ -220,6 +220,16 @@ export const stoppedSession = z.strictObject({
 export const pausedSession = z.strictObject({ ...commandAnswer, paused_at: timestamp });
 export const resumedSession = z.strictObject({ ...commandAnswer, resumed_at: timestamp });
 
+export const messageSessionRequest = z.strictObject({
+  text: z
+    .string()
+    .min(1)
+    .max(500)
+    .regex(/^(?:[^\p{Cc}]|\n)+$/u, 'must be text without control characters'),
+  seconds: z.int().min(5).max(120).default(20).describe('How long it is shown.'),
+});
+export const messagedSession = z.strictObject({ ...commandAnswer, shown_until: timestamp });
+
 export const startSessionRequest = z
   .strictObject({
     target_credentials: targetCredentialsRequest

@@ -39,6 +39,7 @@ export const auditEventTypes = [
   'session_started',
   'session_stopped',
   'session_paused',
+  'session_messaged',
   'session_resumed',
   'session_accessed',
   'chunk_accessed',

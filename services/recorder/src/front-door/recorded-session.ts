@@ -474,6 +474,16 @@ export class RecordedSession {
     return this.#whenEnded.promise;
   }
 
+  /** Tells its user something, in their desktop. Why not, where it can't be shown; a fact where it is. */
+  message(from: string, text: string, seconds: number): string | null {
+    if (this.#phase.kind !== 'connected') return 'nobody is connected to the session now';
+    const isShown = this.#present.relayed.notify(`${from}:`, text, seconds);
+    if (!isShown)
+      return 'it can not be shown in this session: it has no desktop yet, or its graphics pipeline draws the desktop, which a message can not be painted into';
+    this.#note({ type: 'message', from, text });
+    return null;
+  }
+
   pause(): number {
     const atUs = this.#options.wallUs();
     if (this.#paused !== null) return this.#paused.fromUs;

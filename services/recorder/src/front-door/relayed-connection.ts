@@ -12,6 +12,7 @@ import {
 import { DecodeError } from '@lucid-sessions/wire';
 import type { Peer } from '../peer/peer.ts';
 import { channelPolicyOf } from './channel-policy.ts';
+import { Notice } from './notice.ts';
 import { Pump } from './pump.ts';
 import type { ReadyConnection } from './ready-connection.ts';
 
@@ -53,6 +54,7 @@ const leavingUsMax = 60_000_000;
 export class RelayedConnection {
   readonly #options: RelayedConnectionOptions;
   readonly #relay: Relay;
+  readonly #notice: Notice = this.#makeNotice();
   readonly #pumps: readonly [Pump, Pump];
   #idsTold = false;
   #inputsSeen = 0;
@@ -205,6 +207,24 @@ export class RelayedConnection {
     if (!this.#closed) this.#options.onLeft(side);
   }
 
+  /** Shows a message over the desktop; false where nothing of the gateway's can be painted on it. */
+  notify(title: string, text: string, seconds: number): boolean {
+    return !this.#closed && this.activated && this.#notice.show(title, text, seconds);
+  }
+
+  #makeNotice(): Notice {
+    const nowUs = (): number => this.#options.nowUs();
+    const send = (to: 0 | 1, views: readonly Uint8Array[]): void => {
+      for (const view of views) this.#pumps[to].send(to === 0 ? view : this.#forClient(view));
+    };
+    return new Notice({
+      canvas: () => this.#relay.canvas,
+      drawnCount: () => this.#relay.counters.updates,
+      paint: (updates) => void this.#guarded(() => send(1, this.#relay.paint(updates, nowUs()))),
+      refresh: () => void this.#guarded(() => send(0, this.#relay.refresh(nowUs()))),
+    });
+  }
+
   /**
    * Says goodbye to the client, with an error its user can read (0: none), and ends both connections; null just closes them. A
    * client that is not told goodbye takes the connection for lost and may try again by itself.
@@ -230,6 +250,7 @@ export class RelayedConnection {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#notice.stop();
     if (this.#endTimer !== null) clearTimeout(this.#endTimer);
     for (const pump of this.#pumps) pump.stop();
     this.connection.client.end();

@@ -139,6 +139,8 @@ export function noteText(note: GatewayNote): string {
       return 'client joined to the target, by ids of its own';
     case 'policy':
       return `channel policy: ${note.what}`;
+    case 'message':
+      return `message to the user from ${note.from}: ${note.text}`;
     case 'pause':
       return 'recording paused';
     case 'resume':
