@@ -13,8 +13,11 @@ import { fileURLToPath } from 'node:url';
 
 /** Found when it is used: the published demo has our own desktop and no peers. */
 const scriptPath = (name: string): string => fileURLToPath(new URL(`../peers/${name}`, import.meta.url));
-/** Debian keeps servers out of a user's PATH; FreeRDP 3 lies where `.ci/install-freerdp3` puts it. */
-const extraPath = ['/usr/sbin', '/sbin', join(process.env.FREERDP3_DIR ?? '/opt/lucid-freerdp3', 'bin')];
+/** Debian keeps servers out of a user's PATH; FreeRDP 3 and OpenBao lie where `.ci/install-freerdp3` and `.ci/install-openbao` put them. */
+const extraPath = [
+  ...['/usr/sbin', '/sbin', join(process.env.FREERDP3_DIR ?? '/opt/lucid-freerdp3', 'bin')],
+  join(process.env.OPENBAO_DIR ?? '/opt/lucid-openbao', 'bin'),
+];
 const SCRIPT_TIMEOUT_MS = 60_000;
 const FIRST_DISPLAY = 60;
 const LAST_DISPLAY = 160;
@@ -32,6 +35,7 @@ const programs = {
   rdesktop: ['rdesktop', 'Xvfb', 'xdotool', 'import', 'xdpyinfo'],
   chromium: ['chromium'],
   ffmpeg: ['ffmpeg'],
+  openbao: ['bao'],
 } as const;
 
 export type PeerName = keyof typeof programs;
@@ -67,6 +71,9 @@ export function skipUnlessPeers(t: TestContext, ...names: PeerName[]): boolean {
   t.skip(message);
   return true;
 }
+
+/** Where peers are looked for. */
+export const peerPath = (): string => [process.env.PATH ?? '', ...extraPath].join(delimiter);
 
 /** What every started peer can do. */
 interface Peer {
@@ -104,7 +111,7 @@ class Room {
 
   constructor(env: Record<string, string>) {
     this.directory = mkdtempSync(join(process.env.PEERS_DIR ?? tmpdir(), 'lucid-peer-'));
-    const path = [process.env.PATH ?? '', ...extraPath].join(delimiter);
+    const path = peerPath();
     this.env = { ...(process.env as Record<string, string>), PATH: path, ...env, PEERS_DIR: this.directory };
   }
 

@@ -75,7 +75,7 @@ export class FakeVault {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(part as Buffer);
-    const body = JSON.parse(Buffer.concat(parts).toString()) as Record<string, string>;
+    const body = JSON.parse(Buffer.concat(parts).toString() || '{}') as Record<string, string>;
     const { 'x-vault-token': token, 'x-vault-namespace': namespace } = request.headers as Record<string, string>;
     this.requests.push({ path: request.url ?? '', token, namespace, body });
     const send = (status: number, text: string): void => {

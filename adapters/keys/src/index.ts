@@ -15,4 +15,6 @@ export {
   wrapDek,
 } from './key-wrappers.ts';
 export { LocalSeal } from './secret-seal.ts';
+export { VaultCredentials, type VaultCredentialsOptions, type VaultLogin } from './vault-credentials.ts';
+export type { VaultServer } from './vault-http.ts';
 export { VAULT_TRANSIT_SCHEME, VaultTransit, type VaultTransitOptions } from './vault-transit.ts';

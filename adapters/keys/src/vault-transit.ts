@@ -1,35 +1,19 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeyWrap } from '@lucid-sessions/contract';
 import { DEK_BYTES, utf8 } from '@lucid-sessions/evidence';
-import { readBounded } from '@lucid-sessions/node';
 import { type KeyUnwrapper, type KeyWrapper, WrapError, wrapAad } from './key-wrappers.ts';
+import { isVaultToken, type VaultAnswer, VaultAway, VaultHttp, type VaultServer } from './vault-http.ts';
 
 export const VAULT_TRANSIT_SCHEME = 'vault-transit';
 
-export interface VaultTransitOptions {
-  /** Where Vault or OpenBao is, without `/v1`. */
-  url: string;
+export interface VaultTransitOptions extends VaultServer {
   /** Path the transit engine is mounted at. */
   mount: string;
   /** Name of an AEAD key there (`aes256-gcm96`, Vault's default, or `chacha20-poly1305`). */
   key: string;
-  namespace?: string;
   /** Asked at every try: somebody else renews the token while this runs. */
   readToken(): string;
-  fetch?: typeof fetch;
-  /** Of one wrap or unwrap with all its tries. */
-  timeoutMs?: number;
 }
 
-interface Answer {
-  status: number;
-  text: string;
-}
-
-const ANSWER_BYTES_MAX = 64 * 1024;
-const TRIES_MAX = 3;
-const BACKOFF_MS = 100;
-const TOKEN_CHARACTERS_MAX = 8192;
 const CIPHERTEXT_CHARACTERS_MAX = 4096;
 /** What AES-256-GCM and ChaCha20-Poly1305 add in Vault: nonce 12, tag 16. A shorter one can't hold a sealed DEK. */
 const SEALED_BYTES_MIN = 12 + DEK_BYTES + 16;
@@ -47,10 +31,12 @@ const notDamage = [
 export class VaultTransit implements KeyWrapper, KeyUnwrapper {
   readonly scheme = VAULT_TRANSIT_SCHEME;
   readonly recipient: string;
-  readonly #options: Required<Omit<VaultTransitOptions, 'namespace'>> & Pick<VaultTransitOptions, 'namespace'>;
+  readonly #options: Pick<VaultTransitOptions, 'mount' | 'key' | 'readToken'>;
+  readonly #http: VaultHttp;
 
   constructor(options: VaultTransitOptions) {
-    this.#options = { fetch, timeoutMs: 5000, ...options };
+    this.#options = options;
+    this.#http = new VaultHttp(options);
     this.recipient = `${options.mount}/${options.key}`;
   }
 
@@ -88,7 +74,7 @@ export class VaultTransit implements KeyWrapper, KeyUnwrapper {
     return this.#unavailable(`answered ${status}`);
   }
 
-  #field({ text }: Answer, name: 'ciphertext' | 'plaintext'): string {
+  #field({ text }: VaultAnswer, name: 'ciphertext' | 'plaintext'): string {
     try {
       const value = (JSON.parse(text) as { data?: Record<string, unknown> }).data?.[name];
       if (typeof value === 'string') return value;
@@ -98,37 +84,14 @@ export class VaultTransit implements KeyWrapper, KeyUnwrapper {
     throw this.#unavailable(`answered without ${name}`);
   }
 
-  async #post(verb: 'encrypt' | 'decrypt', fields: Record<string, string>): Promise<Answer> {
-    const signal = AbortSignal.timeout(this.#options.timeoutMs);
-    for (let tries = 1; ; tries += 1) {
-      const answer = await this.#try(verb, JSON.stringify(fields), signal);
-      const passing = typeof answer === 'string' || answer.status === 429 || answer.status >= 500;
-      if (!passing) return answer;
-      if (tries === TRIES_MAX || signal.aborted)
-        throw typeof answer === 'string' ? this.#unavailable(answer) : this.#refused(answer.status);
-      // Cut short by the signal the next try says so.
-      await sleep(Math.random() * BACKOFF_MS * 2 ** tries, undefined, { signal }).catch(() => {});
-    }
-  }
-
-  /** The answer, or what kept it away. */
-  async #try(verb: string, body: string, signal: AbortSignal): Promise<Answer | string> {
-    const { url, mount, key, namespace, timeoutMs } = this.#options;
-    const headers = {
-      'content-type': 'application/json',
-      'x-vault-request': 'true',
-      'x-vault-token': this.#token(),
-      ...(namespace === undefined ? {} : { 'x-vault-namespace': namespace }),
-    };
-    try {
-      const request = { method: 'POST', headers, body, redirect: 'error', signal } as const;
-      const response = await this.#options.fetch(`${url}/v1/${mount}/${verb}/${key}`, request);
-      const answered = await readBounded(response, ANSWER_BYTES_MAX);
-      if (answered === null) return 'sent too large an answer';
-      return { status: response.status, text: answered.toString() };
-    } catch (error) {
-      return signal.aborted ? `did not answer within ${timeoutMs} ms` : `can not be reached${codeOf(error)}`;
-    }
+  async #post(verb: 'encrypt' | 'decrypt', fields: Record<string, string>): Promise<VaultAnswer> {
+    const { mount, key } = this.#options;
+    const call = { method: 'POST', path: `${mount}/${verb}/${key}`, token: this.#token(), fields } as const;
+    const answer = await this.#http.ask(call).catch((error: unknown) => {
+      throw error instanceof VaultAway ? this.#unavailable(error.message) : error;
+    });
+    if (answer.status === 429 || answer.status >= 500) throw this.#refused(answer.status);
+    return answer;
   }
 
   #token(): string {
@@ -139,8 +102,7 @@ export class VaultTransit implements KeyWrapper, KeyUnwrapper {
       const why = error instanceof Error ? error.message : 'it could not be read';
       throw new WrapError('unavailable', `there is no token for Vault: ${why}`);
     }
-    // Checked here because fetch quotes a header it refuses.
-    if (!(token.length <= TOKEN_CHARACTERS_MAX && /^[\x21-\x7e]+$/.test(token)))
+    if (!isVaultToken(token))
       throw new WrapError(
         'unavailable',
         'the file with the token for Vault must hold one line of printable characters',
@@ -158,10 +120,4 @@ function isCiphertext(text: string): boolean {
   if (!(text.length <= CIPHERTEXT_CHARACTERS_MAX)) return false;
   const sealed = /^vault:v[1-9]\d{0,8}:([A-Za-z0-9+/]+={0,2})$/.exec(text)?.[1];
   return sealed !== undefined && Buffer.from(sealed, 'base64').length >= SEALED_BYTES_MIN;
-}
-
-/** ` (ECONNREFUSED)`: the system's code alone, the rest may hold an address with a secret in it. */
-function codeOf(error: unknown): string {
-  const code = ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code ?? '';
-  return /^[A-Z0-9_]{1,40}$/.test(code) ? ` (${code})` : '';
 }

@@ -3,6 +3,7 @@
  * What was made for one session by a provider is renewed while it runs and taken back at its end.
  */
 import {
+  type CredentialReference,
   type CredentialSource,
   isLucidError,
   LucidError,
@@ -66,14 +67,21 @@ const keptOf = (context: Context, sessionId: string): Promise<Kept | null> => ge
 const leaseOf = (context: Context, sessionId: string): Promise<KeptLease | null> =>
   get<KeptLease>(context, sessionId, 'target-lease');
 
+function checkReference({ deps }: Context, { rdp_config: rdp }: SessionDocument, reference: CredentialReference): void {
+  const { credentialProvider: provider } = deps;
+  if (provider === undefined)
+    throw new LucidError('invalidRequest', 'this installation is not set up to ask a Vault for credentials');
+  if (!provider.allows(reference, rdp.host))
+    throw new LucidError('invalidRequest', 'this path in Vault is not open to sessions with this target');
+}
+
 /** Under the session's lock. */
 export async function keepCredentials(
   context: Context,
   session: SessionDocument,
   given: NewTargetCredentials,
 ): Promise<void> {
-  if (given.source === 'vault' && context.deps.credentialProvider === undefined)
-    throw new LucidError('invalidRequest', 'this installation is not set up to ask a Vault for credentials');
+  if (given.source === 'vault') checkReference(context, session, given.reference);
   const { session_id: sessionId } = session;
   // What an earlier provider gave is not for these.
   await endLease(context, sessionId);
@@ -113,7 +121,7 @@ export async function credentialsFor(
 async function provided(
   context: Context,
   session: SessionDocument,
-  reference: Extract<NewTargetCredentials, { source: 'vault' }>['reference'],
+  reference: CredentialReference,
 ): Promise<TargetCredentials> {
   const { credentialProvider: provider, nowUs } = context.deps;
   const { session_id: sessionId, rdp_config: rdp } = session;

@@ -158,6 +158,8 @@ export interface CredentialLease {
  * it will not have it (no such secret, not allowed). No message holds anything of a secret.
  */
 export interface CredentialProvider {
+  /** Whether sessions with this target may name it. */
+  allows(reference: CredentialReference, host: string): boolean;
   /** `host`: of the target they are for. */
   read(
     reference: CredentialReference,

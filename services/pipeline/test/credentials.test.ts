@@ -32,11 +32,11 @@ const given = (keep: 'session' | 'once' = 'session'): NewTargetCredentials => ({
   credentials,
   keep,
 });
-const vault: NewTargetCredentials = {
+const vault = {
   source: 'vault',
   reference: { engine: 'dynamic', mount: 'database', path: 'rdp', username: null, domain: null },
   keep: 'session',
-};
+} as const;
 
 /** As objects, and over HTTP. */
 function check(what: string, work: (made: World) => Promise<void>, limits: Partial<PipelineLimits> = {}): void {
@@ -245,6 +245,7 @@ function lender(): CredentialProvider & { calls: string[]; away: boolean; second
       if (made.away) throw new LucidError('unavailable', 'Vault can not be reached');
       made.calls.push(what);
     },
+    allows: ({ path }: { path: string }) => path !== 'closed',
     async read({ mount, path }: { mount: string; path: string }, host: string) {
       made.say(`read ${mount}/${path} for ${host}`);
       loans += 1;
@@ -268,6 +269,8 @@ test('what is lent to a session is renewed while it runs and taken back at its e
   await assert.rejects(create(made, 's1', vault), { code: 'LUCID_ERR_3002' });
   made.lender.credentialProvider = provider;
   await made.restart();
+  const closed = { ...vault, reference: { ...vault.reference, path: 'closed' } };
+  await assert.rejects(create(made, 's1', closed), /not open to sessions with this target/);
   await create(made, 's1', vault);
   assert.deepEqual(await ask(made, 's1'), { credentials: { ...credentials, username: 'v-1' } });
   await begin(made, 's1');

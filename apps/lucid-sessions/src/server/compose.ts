@@ -48,7 +48,7 @@ import { refuseHalfRestored } from './restoring.ts';
 import { lockServices } from './service-lock.ts';
 import { software } from './software.ts';
 import { trustPolicy } from './trust-policy.ts';
-import { readVault } from './vault.ts';
+import { readVault, readVaultCredentials } from './vault.ts';
 import { readWitnesses, startWitnesses } from './witnesses.ts';
 
 export interface ComposeOptions {
@@ -298,6 +298,7 @@ class Composer {
     const witnesses = startWitnesses(this.#environment, log, { ...asked, ...(guard === null ? {} : guard) });
     if (witnesses !== null) this.#disposers.push(() => witnesses.dispose());
     const config = readPipelineEnv(this.#environment);
+    const lender = readVaultCredentials(this.#environment);
     const reserve = await this.#keepReserve();
     if (!this.#services.has('storage')) this.#disposers.push(restoring(reserve));
     const server = createPipelineServer(config, {
@@ -316,6 +317,7 @@ class Composer {
         reserve,
       ),
       seal: new LocalSeal(await directory.secretsKey()),
+      ...(lender === null ? {} : { credentialProvider: lender }),
       nowUs,
       random: Math.random,
       randomBytes: nodeCrypto.randomBytes,
