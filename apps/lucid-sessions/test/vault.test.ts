@@ -8,7 +8,7 @@ import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import { EnvironmentError } from '@lucid-sessions/kit';
 import { SqliteThread } from '@lucid-sessions/sqlite';
 import { FakeVault } from '@lucid-sessions/testkit';
-import { readVault } from '../src/server/vault.ts';
+import { readVault, readVaultCredentials } from '../src/server/vault.ts';
 import { runCli } from './support/cli.ts';
 import { armSession, type Gateway, recordSession, sessionIn, startGateway, verifySession } from './support/gateway.ts';
 
@@ -144,6 +144,46 @@ test('a wrong setting is refused by its name', () => {
         (error) => error instanceof EnvironmentError && error.variable === variable && !error.message.includes('pass@'),
         `${variable}=${value}`,
       );
+});
+
+test('where credentials for targets come from: a wrong setting is refused by its name', () => {
+  const prefix = 'LUCID_CREDENTIALS_VAULT_';
+  const good = {
+    [`${prefix}URL`]: 'https://vault:8200',
+    [`${prefix}SECRET_ID_FILE`]: '/s',
+    [`${prefix}ROLE_ID`]: 'a1b2-c3',
+    [`${prefix}PATHS`]: 'secret/rdp/{host}, database/rdp-*',
+  };
+  assert.equal(readVaultCredentials({}), null);
+  const one = { engine: 'kv', mount: 'secret', path: 'rdp/srv', username: null, domain: null } as const;
+  assert.deepEqual(
+    [readVaultCredentials(good)?.allows(one, 'srv'), readVaultCredentials(good)?.allows(one, 'x')],
+    [true, false],
+  );
+  const byToken = { ...good, [`${prefix}SECRET_ID_FILE`]: '', [`${prefix}TOKEN_FILE`]: '/t' };
+  assert.notEqual(readVaultCredentials(byToken), null);
+  const wrong: [string, string][] = [
+    ['URL', 'https://user:pass@vault'],
+    ['PATHS', ''],
+    ['PATHS', 'secret'],
+    ['PATHS', 'secret/rdp/../*'],
+    ['PATHS', 'secret/rdp/*,'],
+    ['ROLE_ID', ''],
+    ['NAMESPACE', '/a'],
+    ['APPROLE_MOUNT', 'a//b'],
+  ];
+  for (const [name, value] of wrong)
+    assert.throws(
+      () => readVaultCredentials({ ...good, [prefix + name]: value }),
+      (error) =>
+        error instanceof EnvironmentError && error.variable === prefix + name && !error.message.includes('pass@'),
+      `${name}=${value}`,
+    );
+  for (const both of [
+    { ...good, [`${prefix}TOKEN_FILE`]: '/t' },
+    { ...good, [`${prefix}SECRET_ID_FILE`]: '' },
+  ])
+    assert.throws(() => readVaultCredentials(both), { variable: `${prefix}TOKEN_FILE` });
 });
 
 test('a token that others can read is not sent', async (t) => {
