@@ -163,6 +163,7 @@ const refusals: [NlaTargetOptions, string, RegExp][] = [
   [{ refuseWith: 0xc000005e }, 'target_logon_failed', /domain controller/],
   [{ refuseWith: 0x12345678 }, 'target_logon_failed', /without a reason we know.*0x12345678/],
   [{ closes: 'last' }, 'target_logon_failed', /without a reason we know/],
+  [{ closes: 'reset' }, 'target_logon_failed', /without a reason we know/],
   [{ closes: 'first' }, 'target_credssp_failed', /did not finish/],
   [{ selected: Protocol.hybridEx, result: 5 }, 'target_logon_denied', /by Remote Desktop/],
   [{ selected: Protocol.hybridEx, result: 7 }, 'target_logon_failed', /0x00000007/],

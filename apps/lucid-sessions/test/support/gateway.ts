@@ -69,6 +69,7 @@ export async function armSession(
     rdp_config?: Record<string, unknown>;
     recording_config?: Record<string, unknown>;
     storage_config?: Record<string, unknown>;
+    target_credentials?: Record<string, unknown>;
   } = {},
 ): Promise<{ id: string; routingToken: string }> {
   const byName = more.rdp_config?.username === undefined ? {} : { route_by_name: true };

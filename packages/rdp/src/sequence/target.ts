@@ -170,8 +170,8 @@ export class Target {
 
   /** The driver saw the connection end, or lost patience. */
   stop(how: 'left' | 'late' | 'tlsFailed', problem: string): Step<TargetEvent> {
-    // Some say no to a logon by closing.
-    if (this.#state === 'credssp' && how === 'left') this.#take(this.#credssp!.closed());
+    // Some say no to a logon by closing, or by resetting the connection, which TLS calls a fault.
+    if (this.#state === 'credssp' && how !== 'late') this.#take(this.#credssp!.closed());
     if (this.#state !== 'ended' && this.#state !== 'handedOver') this.#end(how, problem);
     return this.#flush();
   }

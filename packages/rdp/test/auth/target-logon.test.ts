@@ -80,6 +80,7 @@ test('a wrong password ends it, and so does a refusal behind the logon', () => {
 test('a target that leaves or is late in the middle of the logon', () => {
   for (const [how, ending] of [
     ['left', 'left'],
+    ['tlsFailed', 'left'],
     ['late', 'late'],
   ] as const) {
     const target = new Target(Protocol.ssl, { logon });

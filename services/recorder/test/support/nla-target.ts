@@ -16,7 +16,7 @@ export interface NlaTargetOptions {
   /** Says this in place of its answer to AUTHENTICATE. */
   refuseWith?: number;
   /** Closes in place of it, or before. */
-  closes?: 'first' | 'last';
+  closes?: 'first' | 'last' | 'reset';
   /** Flags of its RDP_NEG_RSP. */
   flags?: number;
   /** EARLY_USER_AUTH_RESULT, with HYBRID_EX. */
@@ -53,7 +53,7 @@ export async function startNlaTarget(t: TestContext, options: NlaTargetOptions =
       const selectedProtocol = options.selected ?? Protocol.hybrid;
       socket.write(confirm(selectedProtocol, options.flags ?? 0));
       const tls = new TLSSocket(socket, { isServer: true, secureContext }).on('error', () => {});
-      if (selectedProtocol !== Protocol.ssl) new Logon(tls, der, options, target);
+      if (selectedProtocol !== Protocol.ssl) new Logon(socket, tls, der, options, target);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -74,12 +74,14 @@ const confirm = (selectedProtocol: number, flags: number): Uint8Array =>
   });
 
 class Logon {
+  readonly #tcp: Socket;
   readonly #tls: TLSSocket;
   readonly #options: NlaTargetOptions;
   readonly #target: NlaTarget;
   readonly #server: CredSspServer;
 
-  constructor(tls: TLSSocket, certificateDer: Uint8Array, options: NlaTargetOptions, target: NlaTarget) {
+  constructor(tcp: Socket, tls: TLSSocket, certificateDer: Uint8Array, options: NlaTargetOptions, target: NlaTarget) {
+    this.#tcp = tcp;
     this.#tls = tls;
     this.#options = options;
     this.#target = target;
@@ -112,6 +114,7 @@ class Logon {
     if (event.kind === 'ended') this.#tls.end();
     if (event.kind === 'account') {
       if (closes === 'last') this.#tls.destroy();
+      else if (closes === 'reset') this.#tcp.resetAndDestroy();
       else if (refuseWith !== undefined) this.#say(refuseWith);
       else this.#run(this.#server.account(ntHashOf(password)));
     }
