@@ -1,15 +1,12 @@
 /** `export`: the evidence bundle of a session from the API, as a directory or one tar file, with a starter policy beside it. */
 import { randomBytes } from 'node:crypto';
-import { access, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import type { RestQuery } from '@lucid-sessions/contract/rest-client';
-import type { BundleEntry, BundleSource } from '@lucid-sessions/evidence';
-import { openBundle, writeBundleDirectory } from '@lucid-sessions/files';
-import { makeOwnFolder, ownFileStream, writeOwnFile } from '@lucid-sessions/node';
+import { makeOwnFolder, writeOwnFile } from '@lucid-sessions/node';
 import type { ApiClient } from '../cli/api-client.ts';
-import { CliError, formatBytes, type Output } from '../cli/output.ts';
+import { CliError, type Output } from '../cli/output.ts';
+import { downloadTo, refuseExisting, unpackTar } from './tar-download.ts';
 
 export interface ExportOptions {
   out: string;
@@ -38,9 +35,9 @@ export async function exportSession(
   const range = await chunkRange(api, id, options);
   const partial = `${bundle}.${randomBytes(4).toString('hex')}.partial`;
   try {
-    await download(await api.rest.exportEvidence({ params: { session_id: id }, query: range }), partial, output);
+    await downloadTo(partial, await api.rest.exportEvidence({ params: { session_id: id }, query: range }), output);
     if (bundle.endsWith('.tar')) await rename(partial, bundle);
-    else await unpack(partial, bundle);
+    else await unpackTar(partial, bundle);
   } finally {
     await rm(partial, { force: true });
   }
@@ -71,38 +68,4 @@ async function chunkRange(
   }
   if (last === 0) throw new CliError('nothing was recorded in that span of time');
   return { first, last };
-}
-
-async function refuseExisting(path: string): Promise<void> {
-  const exists = await access(path).then(
-    () => true,
-    () => false,
-  );
-  if (exists) throw new CliError(`${path} is there already: name another place with --out`);
-}
-
-async function download(response: Response, file: string, output: Output): Promise<void> {
-  if (response.body === null) throw new CliError('the server sent no bundle');
-  let received = 0;
-  const counted = async function* (source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    for await (const part of source) {
-      received += part.length;
-      output.progress(`received ${formatBytes(received)}`, received);
-      yield part;
-    }
-  };
-  await pipeline(Readable.from(counted(response.body)), ownFileStream(file));
-}
-
-async function unpack(tar: string, directory: string): Promise<void> {
-  const opened = await openBundle(tar);
-  try {
-    await writeBundleDirectory(directory, entriesOf(opened.source));
-  } finally {
-    await opened.close();
-  }
-}
-
-async function* entriesOf(source: BundleSource): AsyncGenerator<BundleEntry> {
-  for (const { name, bytes } of await source.list()) yield { name, content: await source.read(name, 0, bytes) };
 }

@@ -1,5 +1,5 @@
 /** What the relaying thread and the spool thread say to each other. All plain values: they cross by structured clone. */
-import type { EndReason, RecordingStatistics } from '@lucid-sessions/contract';
+import type { ChunkToSeal, EndReason, RecordingStatistics } from '@lucid-sessions/contract';
 
 /** How a session ended; kept in its last segment so that a crash after the end does not turn it into a crash. */
 export interface SessionEnd {
@@ -65,17 +65,7 @@ export type SpoolCommand =
   | { kind: 'close' };
 
 /** A closed segment's payload, in slot `slot` of the chunk slots. */
-export interface ReadyChunk {
-  sessionId: string;
-  index: number;
-  final: boolean;
-  recovered: boolean;
-  gapBefore: boolean;
-  openedUs: number;
-  closedUs: number;
-  monotonicNs: number;
-  framesCount: number;
-  updatesCount: number;
+export interface ReadyChunk extends Omit<ChunkToSeal, 'payload'> {
   firstFrameNumber: number;
   payloadBytes: number;
   slot: number;
