@@ -108,6 +108,9 @@ const compressions = { none: 'none', zstd: 'zstd', gzip: 'gzip', lz4: 'lz4' } as
 };
 export const compressionSchema = z.enum(compressions);
 
+/** Characters of a text that is to be read before a session. */
+export const consentTextMax = 8000;
+
 export const recordingConfigSchema = z.strictObject({
   frame_rate: z.int().min(1).max(120).default(30),
   resolution: z
@@ -131,6 +134,16 @@ export const recordingConfigSchema = z.strictObject({
   input_policy: z.enum(['full', 'masked', 'none']).optional(),
   /** + The same for what they copy. */
   clipboard_policy: z.enum(['full', 'masked', 'none']).optional(),
+  /** + What its user has to acknowledge on a screen of the gateway's before it begins; null: nothing. The installation's when absent. */
+  consent_text: z
+    .string()
+    .min(1)
+    .max(consentTextMax)
+    .nullable()
+    .optional()
+    .describe(
+      "Shown inside the RDP client before the session begins; acknowledging it is a signed fact of the recording, with the text's SHA-256. null: nothing is shown. The installation's text (`RDP_CONSENT_TEXT_FILE`) when absent.",
+    ),
   /** + How long the session waits for its client after a lost connection; 0: it ends. The installation's when absent. */
   reconnect_seconds: z.int().min(0).max(86_400).optional(),
 });

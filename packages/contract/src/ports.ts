@@ -80,6 +80,8 @@ export interface SessionTicket {
   };
   /** Who logs on to the target. `injected`: ask `targetCredentials`; `client`: what the client sends; `none`: nobody has said. */
   credentials: 'none' | 'injected' | 'client';
+  /** Its user has to acknowledge this first; absent: nothing. */
+  consentText?: string;
   recording: RecordingConfig;
   graphics: 'passthrough' | 'classic';
   /** 'strict' ends the RDP session when recording can't be persisted; 'best_effort' records a gap. */
@@ -150,6 +152,9 @@ export const attemptReasons = [
   'logon_expired',
   'logon_burnt',
   'target_denied',
+  /** Its user did not acknowledge what was to be acknowledged, or left the form for the target's credentials. */
+  'consent_refused',
+  'logon_cancelled',
   'credentials_missing',
   ...targetLogonReasons,
   // Ways in which a session ends, too.
@@ -232,6 +237,8 @@ export type RecordingFact =
       /** Of CredSSP, the client's. */
       version: number;
     }
+  /** The client's user acknowledged what the gateway showed before the session. */
+  | { kind: 'consent'; atUs: number; textSha256: HexHash; user: string }
   | {
       /** The gateway logged on to the target in its user's place, by network level authentication. */
       kind: 'target_logon';

@@ -93,6 +93,7 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
       facts: [
         { kind: 'gap', fromUs: 1, toUs: null, reason: 'paused', framesLost: 0 },
         { kind: 'target_certificate', atUs: 1, sha256: hash, check: 'pinned', valid: true },
+        { kind: 'consent', atUs: 1, textSha256: 'a'.repeat(64), user: 'u' },
         { kind: 'client_logon', atUs: 1, user: 'u', workstation: '', targetName: '', version: 6 },
         { kind: 'target_logon', atUs: 1, user: 'LAB\\alice', method: 'ntlm', envelope: 'raw', credsspVersion: 6 },
       ],

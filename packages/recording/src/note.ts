@@ -33,6 +33,8 @@ export type GatewayNote =
    * The client logged on to the gateway by network level authentication. That is between those two, with keys of their own: nothing of it
    * is a frame.
    */
+  /** The client's user acknowledged a text before the session; its SHA-256. */
+  | { type: 'consent'; textSha256: string; user: string }
   | { type: 'client_logon'; user: string; workstation: string; targetName: string; version: number }
   /** The gateway logged on to the target in its user's place, by network level authentication. */
   | { type: 'target_logon'; user: string; method: 'ntlm'; envelope: 'raw' | 'spnego'; credsspVersion: number }
@@ -113,6 +115,7 @@ const shapes: Record<GatewayNote['type'], Record<string, Check>> = {
     problem: optional(text),
     tls: optional(text),
   },
+  consent: { textSha256: hash, user: text },
   client_logon: { user: text, workstation: text, targetName: text, version: whole },
   target_logon: { user: text, method: oneOf('ntlm'), envelope: oneOf('raw', 'spnego'), credsspVersion: whole },
   downgrade: { what: text },

@@ -20,8 +20,8 @@ const spec: DialogSpec = {
   title: 'Sign in',
   text: 'Everything is recorded.\n'.repeat(30),
   fields: [
-    { id: 'user', label: 'User name', value: 'ann', secret: false },
-    { id: 'password', label: 'Password', value: '', secret: true },
+    { id: 'user', label: 'User name', value: 'ann', secret: false, optional: false },
+    { id: 'password', label: 'Password', value: '', secret: true, optional: false },
   ],
   problem: 'The password is wrong.',
   buttons: [

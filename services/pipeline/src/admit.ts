@@ -124,6 +124,7 @@ function preconnectionOf({
 
 function ticketOf(context: Context, session: SessionDocument, reconnects: boolean): SessionTicket {
   const { rdp_config: rdp, recording_config: recording } = session;
+  const consentText = recording.consent_text === undefined ? context.limits.consentText : recording.consent_text;
   return {
     sessionId: session.session_id,
     reconnects,
@@ -142,6 +143,8 @@ function ticketOf(context: Context, session: SessionDocument, reconnects: boolea
       channels: { ...context.limits.channels, ...rdp.channels },
     },
     credentials: isGiven(session.credentials) ? 'injected' : session.credentials === 'client' ? 'client' : 'none',
+    // Asked once a session: who comes back to it has been asked.
+    ...(consentText === null || reconnects ? {} : { consentText }),
     recording,
     graphics: recording.graphics,
     persistence: recording.persistence,

@@ -1,5 +1,6 @@
 /** Configuration of the pipeline manager. Read once, in main. */
-import type { ChannelRules, Unreplayable } from '@lucid-sessions/contract';
+import { readFileSync } from 'node:fs';
+import { type ChannelRules, consentTextMax, type Unreplayable } from '@lucid-sessions/contract';
 import {
   type Environment,
   EnvironmentError,
@@ -45,6 +46,8 @@ export interface PipelineLimits {
   leaveIn: readonly Unreplayable[];
   /** What may cross beside screen and input where a session says nothing of it. */
   channels: ChannelRules;
+  /** What users acknowledge before a session, where it does not say otherwise; null: nothing. */
+  consentText: string | null;
   /** Targets may use RDP bulk compression, where a session does not say otherwise. */
   bulkCompression: boolean;
   /** Names (mstshash) lead to sessions. They are no secrets: whoever guesses one has the session. */
@@ -78,6 +81,7 @@ export const defaultLimits: PipelineLimits = {
   reconnectSeconds: 300,
   leaveIn: [],
   channels: {},
+  consentText: null,
   bulkCompression: true,
   cookieRoute: false,
   rdpFileDays: 0,
@@ -122,6 +126,22 @@ function readSwitch(environment: Environment, variable: string, fallback: 'on' |
   return text === 'on';
 }
 
+/** The text of a file; null where none is named. */
+function readConsentText(environment: Environment): string | null {
+  const variable = 'RDP_CONSENT_TEXT_FILE';
+  const path = readText(environment, variable, '');
+  if (path === '') return null;
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path)).trim();
+  } catch (error) {
+    throw new EnvironmentError(variable, `must name a text file in UTF-8: ${(error as Error).message}`);
+  }
+  if (text === '' || text.length > consentTextMax)
+    throw new EnvironmentError(variable, `must name a text of 1 to ${consentTextMax} characters`);
+  return text;
+}
+
 export function readPipelineEnv(environment: Environment): PipelineConfig {
   return {
     ...readInternalService(environment, 'SESSION_PIPELINE_PORT'),
@@ -132,6 +152,7 @@ export function readPipelineEnv(environment: Environment): PipelineConfig {
       ...readWaits(environment),
       cookieRoute: readCookieRoute(environment),
       leaveIn: readLeaveIn(environment, 'RDP_LEAVE_IN'),
+      consentText: readConsentText(environment),
       channels: readChannelRules(environment, 'RDP_CHANNELS'),
       bulkCompression: readSwitch(environment, 'RDP_BULK_COMPRESSION', 'on'),
       rdpFileDays: readInteger(environment, 'LUCID_RDP_FILE_DAYS', { min: 0, max: 3650, fallback: 0 }),

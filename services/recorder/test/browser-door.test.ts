@@ -225,3 +225,22 @@ test('whatever a browser says first costs its own connection alone', async (t) =
   const browser = gateway.browse();
   await until('there is a desktop', () => browser.isActive);
 });
+
+test('a browser is held too, where its user has something to acknowledge', async (t) => {
+  const target = await desktop(t);
+  const gateway = await door(t, target.port, { consentText: 'Everything is recorded.' });
+  const browser = gateway.browse({ password });
+  await until('the text is shown', () => browser.isActive && browser.updatesCount > 0);
+  assert.equal(gateway.reports.length, 0);
+  assert.equal(browser.answer!.serverAddress, '');
+  browser.send(browser.connector.input(key('\n')));
+  await gateway.reported('started');
+  await until('it was typed', () => {
+    for (const character of 'hi\n') browser.send(browser.connector.input(key(character)));
+    return target.typedLines().length > 0;
+  });
+  browser.webSocket.close();
+  await gateway.reported('drained');
+  assert.ok(gateway.notes().some((note) => note.type === 'consent'));
+  checkSecret(gateway, password);
+});

@@ -1,10 +1,20 @@
 /** What a client is shown by the gateway itself. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
-import { connectClient, type RdpClient } from '@lucid-sessions/desktop';
-import { ErrorInfo } from '@lucid-sessions/rdp';
-import { eventually, skipUnlessPeers, startXfreerdp } from '@lucid-sessions/testkit';
-import { startGateway } from './gateway-kit.ts';
+import type { ConnectionAttempt, SessionTicket } from '@lucid-sessions/contract';
+import {
+  connectClient,
+  type Desktop,
+  type DesktopOptions,
+  type RdpClient,
+  startDesktop,
+} from '@lucid-sessions/desktop';
+import { type ClientInfo, ErrorInfo } from '@lucid-sessions/rdp';
+import { frameFlags } from '@lucid-sessions/recording';
+import { SessionIndexer } from '@lucid-sessions/recording/session-index';
+import { eventually, skipUnlessPeers, startShadowNla, startXfreerdp } from '@lucid-sessions/testkit';
+import { type Gateway, startGateway, ticketFor } from './gateway-kit.ts';
 
 const denied = ErrorInfo.serverDeniedConnection.code;
 
@@ -61,4 +71,173 @@ test('xfreerdp shows the refusal, and its button closes it', { timeout: 60_000 }
   if (shots !== undefined) await client.screenshot(`${shots}/refusal.png`);
   await client.type('');
   await eventually('the error in its log', () => /SERVER_DENIED_CONNECTION/.test(client.log('client')));
+});
+
+const password = 'Screen-Pässw0rd';
+const text = 'Everything you do here is recorded.\n\nAlles, was Sie hier tun, wird aufgezeichnet.';
+
+/** Nothing that was recorded holds it. */
+function checkSecret({ chunks }: Gateway, secret: string): void {
+  for (const { copy } of chunks)
+    for (const encoding of ['utf8', 'utf16le'] as const)
+      assert.equal(Buffer.from(copy).includes(Buffer.from(secret, encoding)), false);
+}
+
+/** What the index of the recording says was typed. */
+function typedLines(gateway: Gateway): string {
+  const indexer = new SessionIndexer();
+  // In front of the processor, which would seal them, inputs are as they came.
+  for (const frame of gateway.frames()) indexer.push({ ...frame, flags: frame.flags & ~frameFlags.inputs });
+  const { events } = indexer.take(0, true);
+  return events.flatMap((event) => (event.kind === 'typed' ? [event.text] : [])).join('\n');
+}
+
+async function gatewayTo(
+  t: TestContext,
+  port: number,
+  more: Partial<SessionTicket>,
+): Promise<Gateway & { attempts: ConnectionAttempt[] }> {
+  return startGateway(t, { admit: () => ({ admitted: true, ticket: ticketFor(port, more) }) });
+}
+
+async function desktop(t: TestContext, options: DesktopOptions = {}): Promise<Desktop> {
+  const started = await startDesktop({ now: () => new Date(0), ...options });
+  t.after(() => started.stop());
+  return started;
+}
+
+const shown = (rdp: RdpClient): Promise<boolean> =>
+  eventually('a dialog', async () => {
+    await rdp.settled(50);
+    return coloursOf(rdp) > 4;
+  });
+
+test('what is acknowledged is a fact, and the desktop takes over with nothing of the screen in its recording', async (t) => {
+  const target = await desktop(t);
+  const gateway = await gatewayTo(t, target.port, { consentText: text });
+  const rdp = await connectClient({ port: gateway.port, cookie: 'a', userName: 'ann', password, screenshots: true });
+  await shown(rdp);
+  assert.equal(gateway.reports.length, 0, 'nothing is recorded before');
+  await rdp.type('typed on our screen\n');
+  await gateway.reported('started');
+  await eventually('the desktop', () =>
+    gateway.recorder.port.live().then(({ sessions }) => sessions[0]!.statistics.updatesCount > 0),
+  );
+  await rdp.settled();
+  await eventually('a typed line', async () => {
+    await rdp.type('whoami\n');
+    return target.typedLines().length > 0;
+  });
+  assert.deepEqual(target.typedLines()[0], 'whoami');
+  const { width, height } = rdp.screenshot();
+  assert.deepEqual([width, height], [1024, 768]);
+  await rdp.close();
+  await gateway.reported('drained');
+  const consent = gateway.reports
+    .flatMap((report) => (report.kind === 'fact' ? [report.fact] : []))
+    .find((fact) => fact.kind === 'consent');
+  const textSha256 = createHash('sha256').update(text).digest('hex');
+  assert.deepEqual({ ...consent, atUs: 0 }, { kind: 'consent', atUs: 0, textSha256, user: 'ann' });
+  assert.ok(gateway.notes().some((note) => note.type === 'consent'));
+  checkSecret(gateway, password);
+  assert.match(typedLines(gateway), /whoami/);
+  assert.doesNotMatch(typedLines(gateway), /our screen/);
+});
+
+test('who does not agree is not connected, and it is told', async (t) => {
+  const target = await desktop(t);
+  const gateway = await gatewayTo(t, target.port, { consentText: text });
+  const rdp = await connectClient({ port: gateway.port, cookie: 'a', userName: 'ann', password, screenshots: true });
+  await shown(rdp);
+  rdp.input([{ kind: 'scancode', flags: 0, keyCode: 1 }]);
+  assert.equal((await rdp.ended).errorInfo, denied);
+  const { reason, outcome } = await gateway.attempted();
+  assert.deepEqual([reason, outcome], ['consent_refused', 'refused']);
+  assert.equal(target.users().length, 0, 'the target was not even dialled');
+});
+
+test('a client that leaves the screen has left', async (t) => {
+  const gateway = await gatewayTo(t, 1, { consentText: text });
+  const rdp = await connectClient({ port: gateway.port, cookie: 'a', userName: 'ann', password, screenshots: true });
+  await shown(rdp);
+  await rdp.close();
+  const { reason, outcome } = await gateway.attempted();
+  assert.deepEqual([reason, outcome], ['client_disconnected', 'client_left']);
+});
+
+const key = (keyCode: number, flags = 0) => ({ kind: 'scancode', flags, keyCode }) as const;
+
+test('credentials typed on our screen reach the target and no file', async (t) => {
+  const logons: ClientInfo[] = [];
+  const target = await desktop(t, { onClientInfo: (info) => logons.push(info) });
+  const gateway = await gatewayTo(t, target.port, { credentials: 'client' });
+  const rdp = await connectClient({
+    port: gateway.port,
+    cookie: 'a',
+    userName: 'ann',
+    password: '',
+    screenshots: true,
+  });
+  await shown(rdp);
+  // The password has the focus; before it stands the domain.
+  rdp.input([key(0x2a), key(0x0f), key(0x0f, 1), key(0x2a, 1)]);
+  await rdp.type('CORP\tScr33n-word\n');
+  await gateway.reported('started');
+  await eventually('a logon', () => logons.length > 0);
+  const [{ userName, domain, password: heard }] = logons as [ClientInfo];
+  assert.deepEqual([userName, domain, heard], ['ann', 'CORP', 'Scr33n-word']);
+  await rdp.settled();
+  await rdp.close();
+  await gateway.reported('drained');
+  checkSecret(gateway, 'Scr33n-word');
+});
+
+test('xfreerdp: consent, a wrong password, the right one, and the desktop of a host that demands NLA', {
+  timeout: 120_000,
+}, async (t) => {
+  if (skipUnlessPeers(t, 'shadow', 'xfreerdp')) return;
+  const user = { userName: 'formperson', password: 'Form-Pass-88' };
+  const server = await startShadowNla(user);
+  t.after(() => server.stop());
+  const gateway = await gatewayTo(t, server.port, { credentials: 'client', consentText: text });
+  const client = await startXfreerdp(
+    `127.0.0.1:${gateway.port}`,
+    `/u:${user.userName}`,
+    '/p:',
+    '/size:1024x768',
+    '/kbd:0x409',
+  );
+  t.after(() => client.stop());
+  const look = async (name: string): Promise<void> => {
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    if (shots !== undefined) await client.screenshot(`${shots}/${name}.png`);
+  };
+  await look('1-consent');
+  await client.type('');
+  await look('2-logon');
+  await client.type('wrong-Pass-99');
+  await look('3-wrong');
+  assert.deepEqual(gateway.attempts, []);
+  await client.type(user.password);
+  await gateway.reported('started');
+  await eventually('the typed line', async () => {
+    await client.click(300, 150);
+    await client.type('after-our-screens');
+    return server.typedLines().some((typed) => typed.includes('after-our-screens'));
+  });
+  await look('4-desktop');
+  await client.closeClient();
+  await gateway.reported('drained');
+  assert.equal((await gateway.reported('ended')).reason, 'client_disconnected');
+  for (const secret of [user.password, 'wrong-Pass-99']) checkSecret(gateway, secret);
+  const typed = typedLines(gateway);
+  assert.ok(typed.includes('after-our-screens'));
+  assert.doesNotMatch(typed, /Pass|wrong/, 'what was typed on our screens is in no index');
+  assert.deepEqual(
+    gateway
+      .notes()
+      .map(({ type }) => type)
+      .slice(0, 5),
+    ['connected', 'consent', 'target_certificate', 'target_certificate', 'target_logon'],
+  );
 });

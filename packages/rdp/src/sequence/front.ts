@@ -107,6 +107,7 @@ export class Front {
   #gathered = new Gathered(helloBytesMax + waitingBytesMax);
   #request: X224ConnectionRequest | null = null;
   #answered: Uint8Array = new Uint8Array(0);
+  #begun: Uint8Array = new Uint8Array(0);
   #refusal: { errorInfo: number; acceptor: Acceptor | null; takenBytes: number } | null = null;
   #output: Uint8Array[] = [];
   #events: FrontEvent[] = [];
@@ -128,6 +129,11 @@ export class Front {
   /** Bytes the client sent in clear or in TLS, in all. */
   get receivedBytes(): number {
     return this.#receivedBytes;
+  }
+
+  /** The whole TPKT of the client's MCS Connect Initial; empty before it has begun. */
+  get connectInitial(): Uint8Array {
+    return this.#begun;
   }
 
   /** What the connection request was answered; empty before. */
@@ -339,6 +345,7 @@ export class Front {
     if (!CONNECT_INITIAL.every((byte, at) => payload[at] === byte))
       throw new DecodeError('invalid', 'the first PDU after TLS is no MCS Connect Initial');
     this.#state = 'begun';
+    this.#begun = bytes;
     this.#checkWaiting();
     this.#events.push({ kind: 'connectInitial', bytes });
   }

@@ -10,6 +10,8 @@ export interface FieldSpec {
   value: string;
   /** Dots are shown. */
   secret: boolean;
+  /** It may stay empty: others have the focus first. */
+  optional: boolean;
 }
 
 export interface ButtonSpec {
@@ -61,7 +63,7 @@ export class Dialog {
   constructor(spec: DialogSpec) {
     this.spec = spec;
     this.#values = spec.fields.map(({ value }) => points(value.slice(0, FIELD_UNITS_MAX)));
-    const empty = this.#values.findIndex((value) => value.length === 0);
+    const empty = this.#values.findIndex((value, i) => value.length === 0 && !spec.fields[i]!.optional);
     this.#focus = empty >= 0 ? empty : spec.fields.length;
     this.#caret = this.#values[this.#focus]?.length ?? 0;
   }

@@ -119,6 +119,18 @@ function clientLogonsOf(facts: readonly RecordingFact[]): Pick<ManifestBody, 'cl
   };
 }
 
+function consentsOf(facts: readonly RecordingFact[]): Pick<ManifestBody, 'consents'> {
+  const consents = factsOf(facts, 'consent').slice(0, connectionsMax);
+  if (consents.length === 0) return {};
+  return {
+    consents: consents.map(({ atUs, textSha256, user }) => ({
+      at_us: atUs,
+      text_sha256: textSha256,
+      user: text(user),
+    })),
+  };
+}
+
 /** All that was recorded, and what was not, over the chunks in storage. */
 export function manifestBodyOf(
   request: FinishRequest,
@@ -177,5 +189,6 @@ export function manifestBodyOf(
     keys: { identity_key: formatPublicKey(signer.key), dek_id: open.body.dek_id },
     ...(open.body.imported === undefined ? {} : { imported: open.body.imported }),
     ...clientLogonsOf(facts),
+    ...consentsOf(facts),
   };
 }

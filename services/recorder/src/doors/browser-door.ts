@@ -7,9 +7,12 @@ import { addressOf } from '../front-door/door-limits.ts';
 import { Driver, type EndedEvent, SequenceEnded } from '../front-door/driver.ts';
 import { ConnectFailure } from '../front-door/failure.ts';
 import type { FrontDoor } from '../front-door/front-door.ts';
+import { HeldJoining, hasScreens } from '../front-door/held-joining.ts';
+import type { Joining } from '../front-door/joining.ts';
 import type { ConnectionContext } from '../front-door/ready-connection.ts';
 import { probeKind, reasonOf } from '../front-door/refusals.ts';
-import { type BrowserArrival, BrowserJoining, refuseBrowser } from './browser-joining.ts';
+import { refuseHeld } from '../front-door/refuse.ts';
+import { type BrowserArrival, BrowserJoining, holdBrowser, refuseBrowser } from './browser-joining.ts';
 import { acceptWebSocket, type BoundedStream } from './web-socket.ts';
 import type { WebSocketStream } from './web-socket-stream.ts';
 
@@ -43,7 +46,7 @@ class BrowserConnection {
   readonly #client: Driver<BrowserFrontEvent>;
   readonly #claim: Claim;
   readonly #untilMs: number;
-  #joining: BrowserJoining | null = null;
+  #joining: Joining | null = null;
 
   constructor(stream: WebSocketStream, clientAddress: string, context: ConnectionContext) {
     this.#stream = stream;
@@ -75,7 +78,11 @@ class BrowserConnection {
     const asked = await this.#ask();
     this.#client.limit(this.#untilMs - performance.now(), 'the client did not begin in time');
     const ticket = await this.#client.during(this.#claim.find(asked));
-    this.#joining = new BrowserJoining(this.#arrivalOf(asked));
+    const arrival = this.#arrivalOf(asked);
+    // A browser's own logon goes past the gateway: it is held only where there is something to show.
+    this.#joining = hasScreens(ticket)
+      ? new HeldJoining(arrival, () => holdBrowser(arrival, ticket))
+      : new BrowserJoining(arrival);
     await this.#joining.begin(ticket);
     await this.#claim.join(asked, ticket, this.#joining);
   }
@@ -102,6 +109,8 @@ class BrowserConnection {
       client: this.#client,
       stream: this.#stream,
       untilMs: this.#untilMs,
+      deepColour: true,
+      hasLoggedOn: false,
     };
   }
 
@@ -114,6 +123,8 @@ class BrowserConnection {
 
   #refuse(error: unknown): Promise<void> {
     const failure = this.#claim.failed(error);
+    const held = this.#joining?.heldClient ?? null;
+    if (held !== null) return refuseHeld(this.#context, this.#claim.connectionId, held, failure);
     const refusing = { client: this.#client, front: this.#front, stream: this.#stream };
     return refuseBrowser(refusing, failure);
   }

@@ -16,6 +16,7 @@ import {
 import type { DialledTarget } from '../front-door/dial.ts';
 import type { Driver } from '../front-door/driver.ts';
 import { ConnectFailure } from '../front-door/failure.ts';
+import { flagsForAny, HeldClient } from '../front-door/held-client.ts';
 import { injectedCredentials, noteUntrusted } from '../front-door/injected.ts';
 import type { Arrival, Joined, Joining } from '../front-door/joining.ts';
 import { helloFrames, refusalMs } from '../front-door/straight-joining.ts';
@@ -30,6 +31,9 @@ export interface BrowserArrival extends Pick<Arrival, 'connectionId' | 'context'
   readonly front: BrowserFront;
   readonly client: Driver<BrowserFrontEvent>;
   readonly stream: WebSocketStream;
+  /** IronRDP's client shears bitmaps of 16 bits that are padded, as xrdp's are. */
+  readonly deepColour: true;
+  readonly hasLoggedOn: false;
 }
 
 const nla = Protocol.hybrid | Protocol.hybridEx;
@@ -53,7 +57,7 @@ export class BrowserJoining implements Joining {
     this.#credentials = await client.during(injectedCredentials(this.#arrival, ticket));
     const offered = (asked.request.negotiation?.requestedProtocols ?? 0) & nla;
     const offer = Protocol.ssl | (this.#credentials === null ? offered : 0);
-    const { hello, driver, address } = await this.#way.dial(ticket, client, this.#credentials, offer);
+    const { hello, driver, address } = await this.#way.dial(ticket, client, this.#credentials, { offer });
     if (this.#credentials !== null) noteUntrusted(facts, context.wallUs());
     const logsOn = hello.logon === null && (hello.selectedProtocol & nla) !== 0;
     const answer = {
@@ -96,8 +100,7 @@ export class BrowserJoining implements Joining {
       selectedProtocol: hello.selectedProtocol,
       // Of the WebSocket, which ends before the gateway.
       clientTls: '',
-      // IronRDP's client shears bitmaps of 16 bits that are padded, as xrdp's are.
-      deepColour: true,
+      deepColour: this.#arrival.deepColour,
     };
   }
 
@@ -121,6 +124,25 @@ export async function refuseBrowser(
   client.run(front.refuse(errorInfo, httpStatusOf(reason)));
   client.limit(refusalMs, 'the client was too slow to be told');
   if (client.isDriving) await client.over.catch(() => {});
+}
+
+/** As a server of the gateway's own would take it: the target is not known yet. */
+export async function holdBrowser(
+  { client, front, context, asked }: BrowserArrival,
+  ticket: SessionTicket,
+): Promise<HeldClient> {
+  const { certificate } = context.identity;
+  const answer = {
+    selectedProtocol: Protocol.ssl,
+    negotiationFlags: flagsForAny(ticket.graphics),
+    certificates: [certificate],
+    serverAddress: '',
+  };
+  client.run(front.accept(answer));
+  const event = await client.next();
+  if (event.kind !== 'connectInitial') throw new Error(`${event.kind} of a browser that was to begin`);
+  const requestedProtocols = asked.request.negotiation?.requestedProtocols ?? Protocol.rdp;
+  return new HeldClient(client.release(), requestedProtocols, event.bytes);
 }
 
 const withoutTls = (): ConnectFailure =>

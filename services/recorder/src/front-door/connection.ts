@@ -11,6 +11,7 @@ import { type Asked, routeOf, withoutToken } from './asked.ts';
 import { ClientLogon, wantsLogon } from './client-logon.ts';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
+import { holdClient } from './held-client.ts';
 import { HeldJoining, isHeld } from './held-joining.ts';
 import type { Arrival, Joining } from './joining.ts';
 import { keepAlive30 } from './keep-alive.ts';
@@ -80,7 +81,9 @@ class Connection {
     const ticket = await this.#client.during(this.#find(known));
     this.#ticket = ticket;
     const arrival = this.#arrivalOf(known);
-    const joining = isHeld(arrival, ticket) ? new HeldJoining(arrival) : new StraightJoining(arrival);
+    const joining = isHeld(ticket)
+      ? new HeldJoining(arrival, () => holdClient(arrival, ticket.graphics))
+      : new StraightJoining(arrival);
     this.#joining = joining;
     await joining.begin(ticket);
     if (!this.#context.onAdmitting(ticket, this.#clientAddress)) throw crowded();

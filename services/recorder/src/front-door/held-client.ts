@@ -35,6 +35,11 @@ export class HeldClient {
     return this.#driver.during(work);
   }
 
+  /** It has a desktop of ours. */
+  get isShown(): boolean {
+    return this.#display !== null;
+  }
+
   checkAlive(): void {
     if (this.#driver.ended !== null) throw this.#driver.ended;
   }
@@ -100,23 +105,18 @@ export class HeldClient {
 }
 
 /** What any target may turn out to have: a client says more to a server that names these, and no server minds. */
-const flagsForAny = (graphics: 'passthrough' | 'classic'): number =>
+export const flagsForAny = (graphics: 'passthrough' | 'classic'): number =>
   NegotiationResponseFlag.extendedClientDataSupported |
   (graphics === 'classic' ? 0 : NegotiationResponseFlag.dynvcGfxProtocolSupported);
 
-async function beginningOf(client: Arrival['client']): Promise<Uint8Array> {
-  const event = await client.next();
-  if (event.kind !== 'connectInitial') throw new Error(`${event.kind} of a client that was to begin`);
-  return event.bytes;
-}
-
-/** Takes over a client that has asked for something. One that has begun before this can't be joined to a target. Rejects with `SequenceEnded`. */
+/** Takes over a client that has asked for something. Rejects with `SequenceEnded`. */
 export async function holdClient(
   { client, front, asked, untilMs }: Pick<Arrival, 'client' | 'front' | 'asked' | 'untilMs'>,
   graphics: 'passthrough' | 'classic',
 ): Promise<HeldClient> {
   if (front.state === 'decision') client.run(front.accept(flagsForAny(graphics)));
-  const connectInitial = front.state === 'begun' ? new Uint8Array(0) : await beginningOf(client);
+  while (front.state !== 'begun') await client.next();
+  const { connectInitial } = front;
   const requestedProtocols = asked.request.negotiation?.requestedProtocols ?? Protocol.rdp;
   const held = new HeldClient(client.release(), requestedProtocols, connectInitial);
   held.limit(untilMs - performance.now(), 'the client did not go on in time');

@@ -19,6 +19,8 @@ export interface IdentityFiles {
 
 export interface GatewayIdentity {
   context: SecureContext;
+  /** The certificate itself, DER. */
+  certificate: Uint8Array;
   /** Of the certificate (DER), lower-case hex: what an operator tells the users to expect. */
   sha256: string;
   selfSigned: boolean;
@@ -37,6 +39,7 @@ export async function loadIdentity(files: IdentityFiles): Promise<GatewayIdentit
   const context = createSecureContext({ ...tlsSettings, cert, key });
   return {
     context,
+    certificate: certificate.raw,
     sha256: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
     selfSigned: own,
     publicKey: subjectPublicKeyOf(new Uint8Array(certificate.raw)),

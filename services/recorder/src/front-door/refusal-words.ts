@@ -22,6 +22,8 @@ const words: Readonly<Record<AttemptReason, string>> = {
   logon_failed: 'The user name or password for the gateway is wrong.',
   logon_expired: `The password for the gateway has expired. ${askOwner}`,
   logon_burnt: `The password for the gateway was wrong too often and is no longer taken. ${askOwner}`,
+  consent_refused: 'What was to be acknowledged was not, so the session did not begin.',
+  logon_cancelled: 'You did not sign in, so the session did not begin.',
   target_denied: `This computer may not be reached through the gateway. ${askAdministrator}`,
   credentials_missing: `The gateway has no credentials for the computer. ${askOwner}`,
   target_credentials_missing:
@@ -45,12 +47,14 @@ const words: Readonly<Record<AttemptReason, string>> = {
   recorder_shutdown: 'The gateway is being shut down. Try again in a few minutes.',
 };
 
+export const refusalText = (reason: AttemptReason): string => words[reason];
+
 export const referenceOf = (connectionId: string): string => `Reference ${connectionId}`;
 
 export const refusalDialog = ({ reason }: ConnectFailure, connectionId: string): DialogSpec => ({
   id: 'refusal',
   title: 'You can not be connected',
-  text: words[reason],
+  text: refusalText(reason),
   fields: [],
   problem: '',
   buttons: [{ id: 'close', label: 'Close' }],

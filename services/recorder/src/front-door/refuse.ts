@@ -40,18 +40,43 @@ export class RefusalScreens {
   }
 }
 
-/** Resolves when the client has listened, or had the time to. Never rejects. */
+/** Resolves when the client has listened, or had the time to. */
 export async function refuse(refused: Refused, held: HeldClient | null, failure: ConnectFailure): Promise<void> {
-  const { refusals } = refused.context;
-  const canSee = held !== null || seeing.has(refused.front.state);
-  if (refused.asked === null || !canSee || !refusals.enter()) return byCode(refused, held, failure);
+  if (held !== null) return refuseHeld(refused.context, refused.connectionId, held, failure);
+  const { context, client, front, asked } = refused;
+  if (asked === null || !seeing.has(front.state) || !context.refusals.enter()) return byCode(refused, failure);
+  await shown(context, async () => {
+    const shows = await holdClient({ client, front, asked, untilMs: performance.now() + refusalMs }, 'passthrough');
+    await tell(context, refused.connectionId, shows, failure);
+  });
+}
+
+/** The same for one that is held. */
+export async function refuseHeld(
+  context: Refused['context'],
+  connectionId: string,
+  held: HeldClient,
+  failure: ConnectFailure,
+): Promise<void> {
+  if (!context.refusals.enter()) return held.end(failure.errorInfo);
+  await shown(context, () => tell(context, connectionId, held, failure));
+}
+
+async function tell(
+  { refusals }: Refused['context'],
+  connectionId: string,
+  held: HeldClient,
+  failure: ConnectFailure,
+): Promise<void> {
+  await held.clientInfo();
+  await held.ask(refusalDialog(failure, connectionId), refusals.showMs);
+  await held.end(failure.errorInfo);
+}
+
+/** One that leaves meanwhile has heard enough. */
+async function shown({ refusals }: Refused['context'], showing: () => Promise<void>): Promise<void> {
   try {
-    const { client, front, asked } = refused;
-    const untilMs = performance.now() + refusalMs;
-    const shown = held ?? (await holdClient({ client, front, asked, untilMs }, 'passthrough'));
-    await shown.clientInfo();
-    await shown.ask(refusalDialog(failure, refused.connectionId), refusals.showMs);
-    await shown.end(failure.errorInfo);
+    await showing();
   } catch (error) {
     if (!(error instanceof SequenceEnded)) throw error;
   } finally {
@@ -59,12 +84,7 @@ export async function refuse(refused: Refused, held: HeldClient | null, failure:
   }
 }
 
-async function byCode(
-  { client, front }: Refused,
-  held: HeldClient | null,
-  { errorInfo }: ConnectFailure,
-): Promise<void> {
-  if (held !== null) return held.end(errorInfo);
+async function byCode({ client, front }: Refused, { errorInfo }: ConnectFailure): Promise<void> {
   client.run(front.refuse(errorInfo));
   client.limit(refusalMs, 'the client was too slow to be told');
   if (client.isDriving) await client.over.catch(() => {});

@@ -27,9 +27,9 @@ export class WayToTarget {
     ticket: SessionTicket,
     client: Waiting,
     credentials: TargetCredentials | null,
-    offer: number = Protocol.ssl,
+    { offer = Protocol.ssl, untilMs = this.#arrival.untilMs }: { offer?: number; untilMs?: number } = {},
   ): Promise<DialledTarget> {
-    const { context, asked, untilMs, facts } = this.#arrival;
+    const { context, asked, facts } = this.#arrival;
     const { dial, handshakeMs, wallUs } = context;
     const dialling = dialTarget(ticket.target, {
       ...dial,
