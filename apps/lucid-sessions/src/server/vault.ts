@@ -5,7 +5,7 @@ import { readSecretFile } from './secret-file.ts';
 
 const charactersMax = 200;
 const keyPattern = /^\w([\w.-]*\w)?$/;
-const openPattern = /^\w[\w.-]*(\/(?:[\w.*-]|\{host\})+)+$/;
+const openPattern = /^\w[\w.-]*(\/(?:[\w*]|\{host\})(?:[\w.*-]|\{host\})*)+$/;
 const pathPattern = /^\w[\w.-]*(\/\w[\w.-]*)*$/;
 
 /** Null when none is configured. The token is read when it is used: Vault may be away, and its token late, at the start. */
