@@ -1,3 +1,4 @@
+export * from './channel-bounds.ts';
 export * from './errors.ts';
 export * from './gateway-credential.ts';
 export * from './index-port.ts';

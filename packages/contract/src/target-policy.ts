@@ -112,6 +112,16 @@ function matchesHost({ host }: TargetRule, name: string, addresses: readonly Uin
   }
 }
 
+/** Whether a rule is about a target; `address` is the one that was reached. */
+export function targetMatches(
+  rule: TargetRule,
+  { host, port, address }: Omit<ResolvedTarget, 'ownAddresses'>,
+): boolean {
+  const bytes = parseIpAddress(address);
+  const name = nameOf(host.replace(/^\[|\]$/g, ''));
+  return matchesPort(rule, port) && matchesHost(rule, name, bytes === null ? [] : reachedAddresses(bytes));
+}
+
 const nameOf = (host: string): string => host.toLowerCase().replace(/\.+$/, '');
 
 /** Why this address may not be dialled, for the operator's log; null when it may. */

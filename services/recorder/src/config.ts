@@ -1,5 +1,6 @@
 /** Configuration of the recorder. Read once, in main. */
 import {
+  type ChannelBound,
   type ChannelRules,
   parseTargetRule,
   type TargetPolicy,
@@ -76,6 +77,8 @@ export interface RecorderConfig extends InternalService {
   cookieRoute: boolean;
   /** Which targets of created sessions may be reached. */
   targets: TargetPolicy;
+  /** What no session may loosen, by target. */
+  channelBounds: readonly ChannelBound[];
   /** How long a refusal is shown in words before it is an error code; 0: not at all. */
   refusalMs: number;
   /** From there to the first desktop (or logon screen). */
@@ -119,6 +122,7 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
     nlaVersionMin: integer('RDP_NLA_MIN_VERSION', 2, 6, 5),
     cookieRoute: readCookieRoute(environment),
     targets: readTargets(environment, rdpHost, listeners),
+    channelBounds: readChannelBounds(environment),
     refusalMs: integer('RDP_REFUSAL_SECONDS', 0, 600, 60) * 1000,
     activationMs: integer('RDP_ACTIVATION_SECONDS', 1, 3600, 120) * 1000,
     idleMs: integer('RDP_IDLE_MINUTES', 0, 10_080, 0) * 60_000,
@@ -141,6 +145,24 @@ function readTargetRules(environment: Environment, variable: string): TargetRule
       `must be at most ${targetRulesMax} of *, name, *.domain, address or network/bits, with commas, each with :port or :from-to behind it if it is not for every port`,
     );
   return rules;
+}
+
+function readChannelBounds(environment: Environment): ChannelBound[] {
+  const texts = readText(environment, 'RDP_TARGET_CHANNELS', '')
+    .split(',')
+    .map((text) => text.trim())
+    .filter((text) => text !== '');
+  return texts.map((text) => {
+    const [, targetText = '', rulesText = ''] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+    const target = parseTargetRule(targetText);
+    const rules = parseChannelRules(rulesText);
+    if (target === null || rules === null || texts.length > targetRulesMax)
+      throw new EnvironmentError(
+        'RDP_TARGET_CHANNELS',
+        `must be at most ${targetRulesMax} of TARGET=RULES, with commas: targets as RDP_TARGETS_ALLOW takes them, rules as RDP_CHANNELS`,
+      );
+    return { target, rules };
+  });
 }
 
 /** The services' ports count as the product's own also where another process listens on them. */

@@ -5,6 +5,7 @@ import { Socket } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import {
+  boundRules,
   earlyTargetProblem,
   LucidError,
   mebibytesText,
@@ -328,6 +329,7 @@ class RunningRecorder implements Recorder {
   #ready(connection: ReadyConnection): void {
     const { ticket, clientAddress, clientName, targetAddress } = connection;
     const { sessionId, reconnects } = ticket;
+    connection.ticket = this.#bounded(ticket, targetAddress);
     const name = clientName === null ? '' : ` (${printable(clientName)})`;
     const who = `${clientAddress}${name} to ${targetAddress}`;
     if (reconnects) {
@@ -337,6 +339,14 @@ class RunningRecorder implements Recorder {
     }
     this.#log(`session ${sessionId} connected: ${who}`);
     this.#begin(connection);
+  }
+
+  /** Whatever the session says, what its target is bound to holds. */
+  #bounded(ticket: SessionTicket, targetAddress: string): SessionTicket {
+    const { host, port, channels = {} } = ticket.target;
+    const address = targetAddress.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+    const rules = boundRules(channels, { host, port, address }, this.#config.channelBounds);
+    return { ...ticket, target: { ...ticket.target, channels: rules } };
   }
 
   /** Another connection may have been faster, or the session may have ended meanwhile. */

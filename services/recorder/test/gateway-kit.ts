@@ -60,6 +60,7 @@ export const configFor = (dataDir: string, more: Partial<RecorderConfig> = {}): 
   recorderId: 'test-recorder',
   listeners: [{ host: '127.0.0.1', port: 0, target: null }],
   sessionsMax: 10,
+  channelBounds: [],
   chunkBytesMax: 1 << 20,
   chunkAgeMs: 30_000,
   spoolBytesMax: 1 << 30,

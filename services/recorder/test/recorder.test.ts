@@ -340,6 +340,13 @@ test('the environment is read once, and mistakes name the variable', () => {
     ruled.listeners.slice(1).map(({ channels }) => channels),
     [{ clipboard: 'out', drives: false, deny: ['*::RDS::Location'] }, {}, undefined],
   );
+  const bound = { ...base, RDP_TARGET_CHANNELS: '*.bank.example=clipboard:off, 10.0.0.0/8:3389=usb:off+deny:ECHO' };
+  assert.deepEqual(
+    readRecorderEnv(bound).channelBounds.map(({ rules }) => rules),
+    [{ clipboard: 'off' }, { usb: false, deny: ['ECHO'] }],
+  );
+  for (const wrong of ['usb:off', 'a=usb:maybe', '=usb:off', '!=usb:off'])
+    assert.throws(() => readRecorderEnv({ ...base, RDP_TARGET_CHANNELS: wrong }), /RDP_TARGET_CHANNELS must be/, wrong);
   for (const rules of ['', 'clipboard', 'clipboard:up', 'drives:no', 'drives:off+drives:on', 'deny:', 'toys:off', 'on'])
     assert.throws(
       () => readRecorderEnv({ ...base, RDP_LISTENERS: `1=a:2;channels=${rules}` }),
