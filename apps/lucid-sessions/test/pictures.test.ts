@@ -63,12 +63,15 @@ async function pictureOf(api: RawClient, id: string, timeUs: number): Promise<PN
 
 const lastUs = (frames: readonly Frame[]): number => frames.at(-1)!.timeUs;
 
-test('the server draws the picture of any moment, tells one viewing once, and shows it to who may play it', async (t) => {
-  if (skipUnlessPeers(t, 'ffmpeg')) return;
-  const gateway = await startGateway(t);
+/** One installation and one recording serve all that looks at it. */
+interface Imported {
+  gateway: Gateway;
+  id: string;
+  frames: Frame[];
+}
+
+async function drawnOfAnyMoment({ gateway, id, frames }: Imported): Promise<void> {
   const { api, lucid } = gateway;
-  const { session_id: id } = await importH264(gateway);
-  const frames = await readRecording(gateway, id);
   const endUs = lastUs(frames);
   // On, back, and back before where the recording was entered; then to the end.
   for (const share of [0.7, 0.9, 0.5, 1])
@@ -104,19 +107,7 @@ test('the server draws the picture of any moment, tells one viewing once, and sh
   });
   const viewer = new RawClient({ url: lucid.addresses.api ?? '', token });
   await assert.rejects(viewer.send('GET', `/sessions/${id}/picture`), /chunks:download/);
-});
-
-test('without a decoder the server says which to install', async (t) => {
-  const { PATH } = process.env;
-  // Before the thread that draws begins: it takes its environment with it.
-  process.env.PATH = '/nowhere';
-  t.after(() => {
-    process.env.PATH = PATH;
-  });
-  const gateway = await startGateway(t);
-  const { session_id: id } = await importH264(gateway);
-  await assert.rejects(gateway.api.send('GET', `/sessions/${id}/picture`), /install ffmpeg.*npm install/);
-});
+}
 
 /** In the player's worker, before its own code. */
 const hidings = {
@@ -136,11 +127,7 @@ async function hideH264(context: BrowserContext, code: string): Promise<void> {
 
 const screenshots = process.env.LUCID_SCREENSHOTS;
 
-test('a browser that lacks H.264 says so in words and shows what the server draws', { timeout: 300_000 }, async (t) => {
-  if (skipUnlessPeers(t, 'ffmpeg', 'chromium')) return;
-  const gateway = await startGateway(t);
-  const { session_id: id } = await importH264(gateway);
-  const frames = await readRecording(gateway, id);
+async function shownWithoutH264(t: TestContext, { gateway, id, frames }: Imported): Promise<void> {
   const endUs = lastUs(frames);
   const browser = await startBrowser(t);
   for (const [name, { code, text }] of Object.entries(hidings))
@@ -200,4 +187,29 @@ test('a browser that lacks H.264 says so in words and shows what the server draw
     assert.equal(differing(await consolePage.canvas(), await drawn(frames, endUs)), 0, 'at the end');
     assert.deepEqual(consolePage.problems, []);
   }
+}
+
+test('pictures of H.264 for who has no decoder', { timeout: 300_000 }, async (t) => {
+  if (skipUnlessPeers(t, 'ffmpeg')) return;
+  const gateway = await startGateway(t);
+  const { session_id: id } = await importH264(gateway);
+  const imported = { gateway, id, frames: await readRecording(gateway, id) };
+  await t.test('the server draws any moment, tells one viewing once, and shows it to who may play it', () =>
+    drawnOfAnyMoment(imported),
+  );
+  await t.test('a browser that lacks H.264 says so in words and shows what the server draws', async (t) => {
+    if (!skipUnlessPeers(t, 'chromium')) await shownWithoutH264(t, imported);
+  });
+});
+
+test('without a decoder the server says which to install', async (t) => {
+  const { PATH } = process.env;
+  // Before the thread that draws begins: it takes its environment with it.
+  process.env.PATH = '/nowhere';
+  t.after(() => {
+    process.env.PATH = PATH;
+  });
+  const gateway = await startGateway(t);
+  const { session_id: id } = await importH264(gateway);
+  await assert.rejects(gateway.api.send('GET', `/sessions/${id}/picture`), /install ffmpeg.*npm install/);
 });
