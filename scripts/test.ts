@@ -39,7 +39,10 @@ const isCounted = (path: string): boolean =>
   /^(?:packages|services|adapters)\//.test(path) && !/\/(?:freerdp-|windows-captures|keyframes-of-captures)/.test(path);
 
 /** Whole sessions that take longest, longest first: begun last, one would run alone at the end. */
-const slowest = ['faults-unreachable', 'crash', 'backup', 'pictures', 'cli', 'backup-crash', 'real-peers', 'gateway'];
+const slowest = [
+  ...['faults-unreachable', 'crash', 'real-peers', 'start-failures', 'backup', 'package', 'long-recording'],
+  ...['cli', 'backup-crash', 'gateway', 'video', 'keys', 'modes', 'import-five', 'reconnect-peer'],
+];
 const rank = (path: string): number => {
   const at = slowest.findIndex((name) => path.endsWith(`apps/lucid-sessions/test/${name}.test.ts`));
   return at === -1 ? slowest.length : at;
