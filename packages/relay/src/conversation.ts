@@ -106,6 +106,7 @@ export class Conversation {
   #serverConnecting = true;
   /** Nothing of the client on the I/O channel can be its Client Info any more. */
   #clientInfoPassed = false;
+  #isSentOn = false;
   /** To be put in, or `done`; null: the client's own passes. */
   #logon: PutInLogon | 'done' | null;
   readonly #compressed = new CompressedSecrets();
@@ -162,6 +163,11 @@ export class Conversation {
     const isRefused = !this.#leaves('video') && channelKind(name).class === 'video';
     if (isRefused) this.#tell('video');
     return isRefused;
+  }
+
+  /** The server has told the client to go elsewhere. */
+  get isSentOn(): boolean {
+    return this.#isSentOn;
   }
 
   /** What the policy of channels refused until now, and how often. */
@@ -637,6 +643,7 @@ export class Conversation {
     const flags = redirected || withheld ? 1 | frameFlags.receivedOnly : 1;
     this.#blanked(flags, seen.channelId, { bytes, blanked }, timeUs);
     if (withheld) this.#tap.frame(0, 1 | frameFlags.deliveredOnly, seen.channelId, bytes, timeUs);
+    this.#isSentOn ||= found.sentOn;
     if (redirected) return null;
     return withheld ? bytes : pdu;
   }

@@ -1,9 +1,10 @@
+import type { ServerRedirection } from '@lucid-sessions/rdp';
 import type { DecodeErrorCode } from '@lucid-sessions/wire';
 
 /** Which peer bytes come from. */
 export type RelaySide = 'client' | 'server';
 
-/** What a relay learned from the bytes it passed on. Secrets are never in here. */
+/** What a relay learned from the bytes it passed on. No secrets but where it says so. */
 export type RelayEvent =
   /** TS_UD_CS_CORE and CS_NET of the client. */
   | {
@@ -29,8 +30,8 @@ export type RelayEvent =
   | { kind: 'downgrade'; what: string }
   /** The policy of channels refused something for the first time; `count` 0: it is in force. */
   | { kind: 'policy'; what: string; count: number }
-  /** The server sends the client elsewhere, past the gateway: not forwarded. */
-  | { kind: 'redirection'; target: string }
+  /** The server sends the client elsewhere, past the gateway: not forwarded, nor is what the server says from here on. May hold a password. */
+  | { kind: 'redirection'; target: string; redirection: ServerRedirection | null }
   /** The closing PDUs asked for by `end` are in `forward`: nothing may follow them to the client. */
   | { kind: 'ended' };
 

@@ -176,6 +176,8 @@ export class Relay {
     /** Start of the bytes that are passed on as they came. */
     let runStart = 0;
     while (at < bytes.length) {
+      // Its server has sent the client on: what it still says is for nobody.
+      if (direction.index === 1 && this.#conversation.isSentOn) break;
       if (direction.mode === MODE_STREAM) {
         at = this.#stream(direction, bytes, at);
         if (direction.mode === MODE_STREAM) continue;

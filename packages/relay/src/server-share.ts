@@ -6,6 +6,7 @@ import {
   errorInfoText,
   PduType,
   PduType2,
+  RedirectionFlag,
   readLogonInfo,
   SaveSessionInfoType,
   SECURITY_HEADER_BYTES,
@@ -34,6 +35,8 @@ export interface ServerShare {
   /** All of a compressed body was zeroed: where its secret stands could not be told. */
   unread: boolean;
   redirected: boolean;
+  /** The client was sent elsewhere by it. */
+  sentOn: boolean;
   /** Of the last Demand Active too. */
   undrawable: Undrawable | null;
   /** The same; null also where a share was ended and none begun. */
@@ -51,6 +54,7 @@ export function readServerShare(data: Uint8Array, events: RelayEvent[], compress
     undrawable: null,
     canvas: null,
     deactivated: false,
+    sentOn: false,
   };
   const { shares, whole } = readShares(data);
   if (!whole && isSecurityHeader(data, SecurityFlag.redirectionPkt)) {
@@ -126,9 +130,10 @@ function guarded(work: () => void): boolean {
 
 function unreadRedirection(body: Uint8Array, found: ServerShare, events: RelayEvent[]): void {
   body.fill(0);
-  events.push({ kind: 'redirection', target: 'another host' });
+  events.push({ kind: 'redirection', target: 'another host', redirection: null });
   found.blanked = true;
   found.redirected = true;
+  found.sentOn = true;
 }
 
 function readDemandActive(body: Uint8Array, found: ServerShare, events: RelayEvent[]): void {
@@ -141,14 +146,26 @@ function readDemandActive(body: Uint8Array, found: ServerShare, events: RelayEve
       events.push({ kind: 'activated', shareId, desktopWidth: set.desktopWidth, desktopHeight: set.desktopHeight });
 }
 
-function readRedirection({ fields }: ServerRedirection, found: ServerShare, events: RelayEvent[]): void {
-  const target = fields.targetFqdn ?? fields.targetNetAddress ?? fields.targetNetbiosName;
-  events.push({ kind: 'redirection', target: target === undefined ? 'another host' : cut(textOfUtf16(target)) });
+function readRedirection(redirection: ServerRedirection, found: ServerShare, events: RelayEvent[]): void {
+  const { fields } = redirection;
+  // What only tells where the session is, for another time, is kept from the client as well: it would come back past the gateway.
+  found.sentOn = (redirection.redirFlags & RedirectionFlag.noRedirect) === 0;
+  if (found.sentOn) {
+    const target = fields.targetFqdn ?? fields.targetNetAddress ?? fields.targetNetbiosName;
+    const name = target === undefined ? 'another host' : cut(textOfUtf16(target));
+    events.push({ kind: 'redirection', target: name, redirection: copyOf(redirection) });
+  }
   fields.password?.fill(0);
   fields.redirectionGuid?.fill(0);
   found.blanked = true;
   found.redirected = true;
 }
+
+/** What is read here is blanked afterwards. */
+const copyOf = ({ fields, ...rest }: ServerRedirection): ServerRedirection => ({
+  ...rest,
+  fields: Object.fromEntries(Object.entries(fields).map(([name, bytes]) => [name, new Uint8Array(bytes)])),
+});
 
 function readData(body: Uint8Array, found: ServerShare, events: RelayEvent[], compressed: CompressedSecrets): void {
   const { pduType2, compressedType, data } = decode(shareDataPdu, body);

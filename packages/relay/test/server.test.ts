@@ -8,6 +8,7 @@ import {
   mcsPdu,
   PduType,
   PduType2,
+  RedirectionFlag,
   SaveSessionInfoType,
   saveSessionInfo,
   serverRedirection,
@@ -127,11 +128,43 @@ for (const [name, data] of [
     const { relay, tap } = running();
     const { forward, events } = relay.step('server', send(data), 1);
     assert.deepEqual(forward, []);
-    assert.deepEqual(events, [{ kind: 'redirection', target: 'elsewhere.example' }]);
+    const fields = Object.fromEntries(
+      Object.entries(redirection.fields).map(([key, bytes]) => [key, new Uint8Array(bytes)]),
+    );
+    assert.deepEqual(events, [
+      { kind: 'redirection', target: 'elsewhere.example', redirection: { ...redirection, fields } },
+    ]);
     const frame = tap.frames.at(-1)!;
     assert.equal(frame.flags, 1 | frameFlags.blanked | frameFlags.receivedOnly);
     assert.equal(frame.bytes.includes(Buffer.from('Hunter2!', 'utf16le')), false);
   });
+
+test('what a target says behind a redirection is for nobody, in whatever pieces it comes', () => {
+  const data = wrapShareControl(PduType.serverRedirection, 1002, enhancedServerRedirection, {
+    pad2Octets: 0,
+    redirection,
+  });
+  const behind = Buffer.concat([send(data), send(Buffer.from('more'))]);
+  for (const size of [behind.length, 7]) {
+    const { relay, tap } = running();
+    for (let at = 0; at < behind.length; at += size)
+      assert.deepEqual(relay.step('server', behind.subarray(at, at + size), 1).forward, []);
+    assert.ok(!tap.frames.at(-1)!.bytes.includes('more'));
+  }
+});
+
+test('where a session is, for another time, is kept from the client, and the session goes on', () => {
+  const { relay, tap } = running();
+  const told = { ...redirection, redirFlags: redirection.redirFlags | RedirectionFlag.noRedirect };
+  const data = wrapShareControl(PduType.serverRedirection, 1002, enhancedServerRedirection, {
+    pad2Octets: 0,
+    redirection: told,
+  });
+  const { forward, events } = relay.step('server', send(data), 1);
+  assert.deepEqual([forward, events], [[], []]);
+  assert.equal(tap.frames.at(-1)!.flags, 1 | frameFlags.blanked | frameFlags.receivedOnly);
+  assert.ok(relay.step('server', send(Buffer.from('more')), 2).forward.length > 0);
+});
 
 test('disconnects of either side are told', () => {
   const ultimatum = encode(tpkt, {

@@ -1,5 +1,6 @@
 export * from './acceptor.ts';
 export * from './browser-front.ts';
+export * from './client-memory.ts';
 export * from './connector.ts';
 export * from './default-capabilities.ts';
 export * from './domain-mapper.ts';

@@ -79,6 +79,12 @@ export class Splice {
     return this.#client.ids;
   }
 
+  /** The client as another target would take it over, as long as it has no desktop of this one's. */
+  get state(): HeldClientState {
+    const isLicensed = this.#state === 'takeOver' || this.#state === 'joined';
+    return isLicensed ? { ...this.#client, deactivate: nothing } : this.#client;
+  }
+
   start(): SpliceStep {
     this.#toTarget.push(this.#client.connectInitial);
     return this.#flush();

@@ -53,6 +53,8 @@ export type TargetLogon = Omit<CredSspClientOptions, 'publicKey' | 'earlyAuthori
 export interface TargetOptions {
   logon?: TargetLogon | null;
   preconnection?: PreconnectionPdu | null;
+  /** A load balancer's, for the connection request. */
+  routingLine?: string | null;
 }
 
 /** How the logon went. */
@@ -93,6 +95,7 @@ const NLA_OR_TLS = Protocol.ssl | NLA;
 export class Target {
   readonly #requestedProtocols: number;
   readonly #preconnection: Uint8Array;
+  readonly #routingLine: string | null;
   /** Forgotten once it was used. */
   #logon: TargetLogon | null;
   #credssp: CredSspClient | null = null;
@@ -107,7 +110,11 @@ export class Target {
    * `Protocol.rdp`: without negotiation, for targets that know nothing but standard RDP security. With a logon and `Protocol.ssl`
    * network level authentication is offered besides; the target chooses.
    */
-  constructor(requestedProtocols: number, { logon = null, preconnection = null }: TargetOptions = {}) {
+  constructor(
+    requestedProtocols: number,
+    { logon = null, preconnection = null, routingLine = null }: TargetOptions = {},
+  ) {
+    this.#routingLine = routingLine;
     const isOffered = logon !== null && requestedProtocols === Protocol.ssl;
     this.#logon = isOffered ? logon : null;
     this.#requestedProtocols = isOffered ? NLA_OR_TLS : requestedProtocols;
@@ -120,7 +127,8 @@ export class Target {
 
   /** The first bytes. Without the client's routing line: its token is for the gateway alone. */
   start(): Step<TargetEvent> {
-    const request = { destinationReference: 0, sourceReference: 0, classOption: 0 };
+    const routing = this.#routingLine === null ? {} : { routing: { kind: 'other', line: this.#routingLine } as const };
+    const request = { destinationReference: 0, sourceReference: 0, classOption: 0, ...routing };
     const requestedProtocols = this.#requestedProtocols;
     const flags = this.#logon?.restrictedAdmin ? NegotiationRequestFlag.restrictedAdminModeRequired : 0;
     const negotiation = { flags, requestedProtocols };

@@ -6,6 +6,7 @@ import { type Asked, withoutToken } from './asked.ts';
 import { ConnectFailure } from './failure.ts';
 import type { Joining } from './joining.ts';
 import type { ConnectionContext, ReadyConnection } from './ready-connection.ts';
+import { followerOf } from './redirection.ts';
 import { crowded, reached, refusalOf, targetReasons } from './refusals.ts';
 
 const unrecordable = (problem: string): ConnectFailure =>
@@ -94,6 +95,7 @@ export class Claim {
       requestedProtocols: request.negotiation?.requestedProtocols ?? Protocol.rdp,
       facts: this.facts,
       hasLoggedOn: false,
+      follow: followerOf(ticket, this.#context),
     };
     try {
       this.#context.onReady(ready);

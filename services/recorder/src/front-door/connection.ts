@@ -16,6 +16,7 @@ import { HeldJoining, isHeld } from './held-joining.ts';
 import type { Arrival, Joining } from './joining.ts';
 import { keepAlive30 } from './keep-alive.ts';
 import type { Caller, ConnectionContext, ReadyConnection } from './ready-connection.ts';
+import { followerOf } from './redirection.ts';
 import { crowded, probeKind, reached, reasonOf, refusalOf, targetReasons } from './refusals.ts';
 import { refuse } from './refuse.ts';
 import { StraightJoining } from './straight-joining.ts';
@@ -192,6 +193,7 @@ class Connection {
       requestedProtocols: request.negotiation?.requestedProtocols ?? Protocol.rdp,
       facts: this.#facts,
       hasLoggedOn: this.#logon !== null,
+      follow: followerOf(ticket, this.#context),
     };
     try {
       this.#context.onReady(ready);

@@ -24,6 +24,8 @@ export interface DialOptions {
   denied: (address: string, target: TargetAddress) => string | null;
   /** Who logs on where the target wants network level authentication (NLA); null: then such a target is refused. */
   credentials: TargetCredentials | null;
+  /** What a load balancer wants to read. */
+  routingLine?: string | null;
   /** What a client that logs on by itself offers; just TLS unless given. */
   offer?: number;
   wallUs: () => number;
@@ -72,6 +74,7 @@ export async function dialTarget(target: TargetAddress, options: DialOptions): P
   const sequence = new Target(target.useTls ? (options.offer ?? Protocol.ssl) : Protocol.rdp, {
     logon: logonTo(target, options.credentials),
     preconnection,
+    routingLine: options.routingLine ?? null,
   });
   const driver = new Driver<TargetEvent>(tcp, sequence, {
     secure: (socket) => beginTls(socket, target),

@@ -15,6 +15,7 @@ import type { NlaSettings } from './client-logon.ts';
 import type { DialOptions } from './dial.ts';
 import type { ConnectFailure } from './failure.ts';
 import type { GatewayIdentity } from './identity.ts';
+import type { Follow } from './redirection.ts';
 import type { RefusalScreens } from './refuse.ts';
 
 /** Who comes in at a door: over TCP, or by what carries RDP inside a WebSocket. */
@@ -57,6 +58,8 @@ export interface ReadyConnection {
   clientTls: string;
   /** What was found out while connecting. */
   facts: RecordingFact[];
+  /** Goes where the target sends its client on to. */
+  follow: Follow;
 }
 
 /** Connections that never were one: they came no further than this. */

@@ -1,12 +1,24 @@
 /** One RDP session being relayed and recorded: over one connection, or several where it was lost on the way. */
-import type { EndReason, RecorderReport, RecordingFact, RecordingStatistics, Refusal } from '@lucid-sessions/contract';
-import { ErrorInfo } from '@lucid-sessions/rdp';
+import type {
+  EndReason,
+  RecorderReport,
+  RecordingFact,
+  RecordingStatistics,
+  Refusal,
+  TargetCredentials,
+} from '@lucid-sessions/contract';
+import { clientInfoPdu, ErrorInfo, Splice } from '@lucid-sessions/rdp';
 import { encodeNote, frameFlags, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
 import type { FrameTap, RelayEvent, RelaySide } from '@lucid-sessions/relay';
+import { attempt, decode } from '@lucid-sessions/wire';
+import { SocketPeer } from '../peer/socket-peer.ts';
+import { Turns } from '../peer/turns.ts';
 import { securityName } from '../security-name.ts';
 import type { Spool, SpoolSession } from '../spool/index.ts';
 import { ipOf } from './door-limits.ts';
+import type { ConnectFailure } from './failure.ts';
 import type { ReadyConnection } from './ready-connection.ts';
+import { type Followed, type Onward, onwardOf, redirectionsMax } from './redirection.ts';
 import { RelayedConnection } from './relayed-connection.ts';
 
 export interface RecordedSessionOptions extends ReadyConnection {
@@ -78,6 +90,8 @@ export class RecordedSession {
   readonly #options: RecordedSessionOptions;
   readonly #spool: SpoolSession;
   readonly #tap: FrameTap;
+  #client: Turns;
+  #redirectionsCount = 0;
   #phase: Phase = { kind: 'connected' };
   #present: Present;
   #connectionsCount = 0;
@@ -101,11 +115,13 @@ export class RecordedSession {
       onGap: ({ fromUs, toUs, framesLost, reason }) => this.#gap(fromUs, toUs, framesLost, reason),
     });
     this.#tap = this.#makeTap();
+    this.#client = new Turns(options.client);
     this.#present = this.#presentOf(options);
   }
 
   /** Begins to relay. What has come already may end the session before this returns. */
   start(): void {
+    this.#connectionsCount += 1;
     const { sessionId, startedUs: atUs } = this;
     const { recorderId } = this.#options;
     void this.#options.report({ kind: 'started', sessionId, atUs, recorderId, ...namesOf(this.#options) });
@@ -172,7 +188,7 @@ export class RecordedSession {
   #presentOf(connection: ReadyConnection): Present {
     const { spool } = this.#options;
     const relayed = new RelayedConnection({
-      connection,
+      connection: { ...connection, client: this.#client.next() },
       tap: this.#tap,
       nowUs: () => this.#nowUs(),
       monotonicUs: () => spool.monotonicUs(),
@@ -188,13 +204,14 @@ export class RecordedSession {
       onLeft: (side) => this.#left(side),
       onClosed: () => this.#connectionClosed(),
     });
+    // The connection relayed is a copy: nobody else keeps them.
+    connection.credentials = null;
     return { relayed, info: {}, errorInfo: null, updatesSeen: 0, told: new Set() };
   }
 
   /** What the recording says of the connection, and its first frames; then it is relayed. */
   #begin(atUs: number): void {
     const { clientAddress, clientTls, targetAddress, beforeTls, facts } = this.#present.relayed.connection;
-    this.#connectionsCount += 1;
     const connected = { atUs, clientAddress, targetAddress, ...(clientTls === '' ? {} : { tls: clientTls }) };
     this.#fact({ kind: 'connected', ...connected });
     this.#note({ type: 'connected', ...connected });
@@ -297,10 +314,8 @@ export class RecordedSession {
         this.#present.errorInfo = event.text;
         return;
       case 'redirection': {
-        const message = `the target sent the client on to ${event.target}, past the recording; record that host instead`;
-        const ending: Ending = { reason: 'protocol_violation', message, failed: true };
         // After the bytes of this step are on their way.
-        setImmediate(() => this.#end(ending, ErrorInfo.cbRedirectingToDestination.code));
+        setImmediate(() => void this.#follow(event));
         return;
       }
       case 'disconnect':
@@ -436,6 +451,20 @@ export class RecordedSession {
         : this.#lose('another connection of the same client took over', ErrorInfo.disconnectedByOtherConnection.code);
     clearTimeout(timer);
     this.#tellRefusals();
+    this.#addUp();
+    this.#phase = { kind: 'connected' };
+    const atUs = this.#options.wallUs();
+    this.#gap(lostUs, atUs, 0, lostReason);
+    void this.#options.report({ kind: 'reconnected', sessionId: this.sessionId, atUs, ...namesOf(connection) });
+    this.#client = new Turns(connection.client);
+    this.#present = this.#presentOf(connection);
+    this.#connectionsCount += 1;
+    this.#begin(atUs);
+    return null;
+  }
+
+  /** What the connection that is over came to. */
+  #addUp(): void {
     const { relayed } = this.#present;
     const { bytes, updates, unread } = relayed.counters;
     const earlier = this.#earlier;
@@ -445,13 +474,71 @@ export class RecordedSession {
       unread: earlier.unread + unread,
       unknownChannels: added(earlier.unknownChannels, relayed.unknownChannels),
     };
-    this.#phase = { kind: 'connected' };
+  }
+
+  // ---- targets that send the client on
+
+  async #follow({ target, redirection }: Extract<RelayEvent, { kind: 'redirection' }>): Promise<void> {
+    const { relayed } = this.#present;
+    const { successor } = relayed;
+    const onward = redirection === null ? 'in a way that is not understood' : onwardOf(redirection);
+    this.#redirectionsCount += 1;
+    if (successor === null) this.#endSentOn(target, 'when it had a desktop already');
+    else if (typeof onward === 'string') this.#endSentOn(target, onward);
+    else if (this.#redirectionsCount > redirectionsMax) this.#endSentOn(target, 'once too often');
+    else await this.#goTo(relayed, successor, onward);
+  }
+
+  #endSentOn(target: string, how: string): void {
+    const message = `the target sent the client on to ${target}, past the recording, ${how}; record that host instead`;
+    this.#end({ reason: 'protocol_violation', message, failed: true }, ErrorInfo.cbRedirectingToDestination.code);
+  }
+
+  async #goTo(relayed: RelayedConnection, successor: Successor, onward: Onward): Promise<void> {
+    const { connection } = relayed;
+    const gone = new AbortController();
+    void connection.client.left.then(() => gone.abort());
+    // What a client logged on to the gateway with is no target's business.
+    const own = connection.hasLoggedOn ? null : credentialsOf(successor.client.clientInfo);
+    const credentials = successor.credentials ?? own;
+    try {
+      const followed = await connection.follow(onward, credentials, gone.signal);
+      // It may have ended meanwhile, or another client may have come.
+      if (this.#phase.kind === 'connected' && this.#present.relayed === relayed && !gone.signal.aborted)
+        this.#moveOn(relayed, successor, onward, followed);
+      else followed.socket.destroy();
+    } catch (error) {
+      const { message, errorInfo } = error as ConnectFailure;
+      // Who leaves meanwhile is the old connection's to tell.
+      if (!gone.signal.aborted) this.#end({ reason: 'target_unreachable', message, failed: true }, errorInfo);
+    }
+  }
+
+  /** The same session goes on at another target, whose connection begins like every other; the client notices nothing. */
+  #moveOn(relayed: RelayedConnection, { client, credentials }: Successor, onward: Onward, followed: Followed): void {
+    const { target, socket, facts } = followed;
+    const { hello, address } = target;
     const atUs = this.#options.wallUs();
-    this.#gap(lostUs, atUs, 0, lostReason);
-    void this.#options.report({ kind: 'reconnected', sessionId: this.sessionId, atUs, ...namesOf(connection) });
-    this.#present = this.#presentOf(connection);
+    const what = `the target sent the client on, and the gateway followed: ${relayed.connection.targetAddress} to ${address}`;
+    this.#tellRefusals();
+    this.#addUp();
+    const { told } = this.#present;
+    this.#present = this.#presentOf({
+      ...relayed.connection,
+      target: new SocketPeer(socket),
+      splice: new Splice(client),
+      targetAddress: address,
+      credentials: onward.logon ?? credentials,
+      beforeTls: [
+        { fromServer: false, bytes: hello.request, flags: frameFlags.deliveredOnly },
+        { fromServer: true, bytes: hello.confirm, flags: frameFlags.receivedOnly },
+      ],
+      selectedProtocol: hello.selectedProtocol,
+      facts: [...facts, { kind: 'downgrade', atUs, what }],
+    });
+    for (const each of told) this.#present.told.add(each);
+    relayed.release();
     this.#begin(atUs);
-    return null;
   }
 
   /** The present connection never came to a desktop. The session goes on waiting where it had one before. */
@@ -567,6 +654,15 @@ export class RecordedSession {
     this.#fact({ kind: 'pause', fromUs, toUs: atUs });
     this.#gap(fromUs, atUs, framesLost, 'paused');
   }
+}
+
+type Successor = NonNullable<RelayedConnection['successor']>;
+
+/** What the client would log on with by itself; null where it has no password. */
+function credentialsOf(clientInfo: Uint8Array): TargetCredentials | null {
+  const info = attempt(() => decode(clientInfoPdu, clientInfo).info);
+  if (info === null || info.userName === '' || info.password === '') return null;
+  return { username: info.userName, domain: info.domain, password: info.password };
 }
 
 function added(known: ReadonlyMap<string, number>, more: ReadonlyMap<string, number>): ReadonlyMap<string, number> {

@@ -1,5 +1,6 @@
 /** One client and one target, joined: the relay between them, and how either of them left. */
-import { type DomainIds, Protocol, type Splice } from '@lucid-sessions/rdp';
+import type { TargetCredentials } from '@lucid-sessions/contract';
+import { ClientMemory, type DomainIds, type HeldClientState, Protocol, type Splice } from '@lucid-sessions/rdp';
 import {
   type FrameTap,
   nobody,
@@ -57,6 +58,10 @@ export class RelayedConnection {
   readonly #notice: Notice = this.#makeNotice();
   readonly #pumps: readonly [Pump, Pump];
   #idsTold = false;
+  /** Until there is a desktop: what another target would need. */
+  #memory: ClientMemory | null;
+  #credentials: TargetCredentials | null;
+  #isSentOn = false;
   #inputsSeen = 0;
   #shutdownsSeen = 0;
   /** Monotonic, µs: when the client asked to end, and nobody has done anything since. */
@@ -87,7 +92,9 @@ export class RelayedConnection {
       { requestedProtocols, selectedProtocol, graphics, keep, leaveIn, logon, bulkCompression, channels, deepColour },
       tap,
     );
-    // From here on the relay alone holds them, until they are put in.
+    this.#memory = connection.splice === null ? new ClientMemory() : null;
+    this.#credentials = connection.credentials;
+    // From here on they are held until there is a desktop.
     connection.credentials = null;
     const pump = (side: RelaySide, from: Peer, to: Peer): Pump =>
       new Pump({ from, to, onBytes: (bytes) => this.#step(side, bytes), hasRoom });
@@ -128,7 +135,10 @@ export class RelayedConnection {
   /** The relay knows the target's ids alone: what a client says is mapped before it, what it hears behind it. */
   #spliced(from: RelaySide, bytes: Uint8Array): readonly Uint8Array[] {
     const { splice } = this.connection;
-    if (splice === null) return this.#relayed(from, bytes);
+    if (splice === null) {
+      this.#memory?.see(from, bytes);
+      return this.#relayed(from, bytes);
+    }
     if (from === 'client') return this.#relayed(from, splice.fromClient(bytes).toTarget);
     return this.#relayed(from, bytes).map((view) => this.#forClient(view));
   }
@@ -197,14 +207,36 @@ export class RelayedConnection {
   }
 
   #on(event: RelayEvent, onEvent: (event: RelayEvent) => void): void {
-    if (event.kind === 'activated') this.activated = true;
+    if (event.kind === 'activated') {
+      this.activated = true;
+      this.#memory = null;
+      this.#credentials = null;
+    }
+    // It is about to close, which is no end.
+    if (event.kind === 'redirection') this.#isSentOn = !this.activated;
     onEvent(event);
     // The closing PDUs are in what this step forwards: they leave before the connection is closed.
     if (event.kind === 'ended') setImmediate(() => this.close());
   }
 
   #left(side: RelaySide): void {
-    if (!this.#closed) this.#options.onLeft(side);
+    const isExpected = side === 'server' && this.#isSentOn;
+    if (!this.#closed && !isExpected) this.#options.onLeft(side);
+  }
+
+  /** What another target needs to take the client over; null: it has a desktop already, or too little is known of it. */
+  get successor(): { client: HeldClientState; credentials: TargetCredentials | null } | null {
+    const { splice } = this.connection;
+    const client = splice === null ? (this.#memory?.state ?? null) : splice.state;
+    return this.activated || this.#closed || client === null ? null : { client, credentials: this.#credentials };
+  }
+
+  /** Another connection goes on with the client, whose peer is no longer this one's. */
+  release(): void {
+    this.#closed = true;
+    if (this.#endTimer !== null) clearTimeout(this.#endTimer);
+    for (const pump of this.#pumps) pump.stop();
+    this.connection.target.end();
   }
 
   /** Shows a message over the desktop; false where nothing of the gateway's can be painted on it. */
