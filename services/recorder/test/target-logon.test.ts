@@ -102,6 +102,17 @@ test('a user name with its domain is told apart as Windows does', async (t) => {
   }
 });
 
+test('an old CredSSP is refused, but for a target that is named as old: then it is a recorded downgrade', async (t) => {
+  for (const version of [2, 4]) {
+    const target = await startNlaTarget(t, { version });
+    assert.equal((await failure(dial(t, target.port))).reason, 'target_credssp_failed');
+    const { facts, dialled } = dial(t, target.port, { legacyTls: true });
+    assert.equal((await dialled).hello.logon?.version, version);
+    const said = facts.flatMap((fact) => (fact.kind === 'downgrade' ? [fact.what] : []));
+    assert.deepEqual(said, [`old CredSSP to the target (legacy_tls): version ${version}`]);
+  }
+});
+
 test('restricted admin hands no password over, and a target without it is refused', async (t) => {
   const target = await startNlaTarget(t, { flags: 8 });
   await dial(t, target.port, { restrictedAdmin: true }).dialled;

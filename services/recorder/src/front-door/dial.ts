@@ -11,7 +11,7 @@ import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
 import { keepAlive30 } from './keep-alive.ts';
 import { logonFailure, nobodyToLogOn, unfinishedLogon } from './logon-failure.ts';
-import { logonFact, logonTo } from './target-logon.ts';
+import { logonFacts, logonTo } from './target-logon.ts';
 import { certificateProblem } from './tls-problem.ts';
 import { isModern, legacyTlsSettings, tlsName, tlsSettings } from './tls-settings.ts';
 
@@ -89,7 +89,7 @@ export async function dialTarget(target: TargetAddress, options: DialOptions): P
     if (options.signal.aborted) leave();
     const { hello } = await driver.next();
     if (hello.logon !== null && options.credentials !== null)
-      options.onFact(logonFact(hello.logon, options.credentials, options.wallUs()));
+      for (const fact of logonFacts(hello.logon, options.credentials, options.wallUs())) options.onFact(fact);
     driver.limit(options.timeoutMs * 4, 'the client took too long');
     return { driver, address, hello };
   } catch (error) {

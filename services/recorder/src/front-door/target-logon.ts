@@ -6,11 +6,13 @@ import type { LoggedOn, TargetLogon } from '@lucid-sessions/rdp';
 
 /** Oldest CredSSP spoken to a target: versions before prove the public key in a way that can be relayed (CVE-2018-0886). */
 const minimumVersion = 5;
+/** For targets a session or listener names as old (`legacy_tls`). */
+const legacyMinimumVersion = 2;
 /** Of a machine's name, as Windows knows it from before DNS. */
 const netbiosUnitsMax = 15;
 
 export function logonTo(
-  { host, restrictedAdmin = false }: Pick<SessionTicket['target'], 'host' | 'restrictedAdmin'>,
+  { host, restrictedAdmin = false, legacyTls = false }: SessionTicket['target'],
   credentials: TargetCredentials | null,
 ): TargetLogon | null {
   if (credentials === null) return null;
@@ -20,7 +22,7 @@ export function logonTo(
     workstation: hostname().split('.')[0]!.toUpperCase().slice(0, netbiosUnitsMax),
     envelope: 'raw',
     restrictedAdmin,
-    minimumVersion,
+    minimumVersion: legacyTls ? legacyMinimumVersion : minimumVersion,
     platform: { randomBytes: (length) => randomBytes(length), nowMs: Date.now },
   };
 }
@@ -32,7 +34,13 @@ function accountOf({ username, domain, password }: TargetCredentials): TargetCre
   return { username: username.slice(at + 1), domain: username.slice(0, at), password };
 }
 
-export function logonFact(
+export function logonFacts(logon: LoggedOn, credentials: TargetCredentials, atUs: number): RecordingFact[] {
+  const fact = logonFact(logon, credentials, atUs);
+  if (logon.version >= minimumVersion) return [fact];
+  return [fact, { kind: 'downgrade', atUs, what: `old CredSSP to the target (legacy_tls): version ${logon.version}` }];
+}
+
+function logonFact(
   { envelope, version }: LoggedOn,
   { username, domain }: TargetCredentials,
   atUs: number,

@@ -6,13 +6,15 @@ import { createSecureContext, TLSSocket } from 'node:tls';
 import { makeCertificate } from '@lucid-sessions/desktop';
 import { Protocol, tsRequest, x224ConnectionConfirm, x224Frame } from '@lucid-sessions/rdp';
 import { CredSspServer, type CredSspServerEvent, ntHashOf, subjectPublicKeyOf } from '@lucid-sessions/rdp/auth';
-import { encode } from '@lucid-sessions/wire';
+import { decode, encode } from '@lucid-sessions/wire';
 
 export interface NlaTargetOptions {
   /** What it chooses: HYBRID unless told otherwise. */
   selected?: number;
   password?: string;
   minimumVersion?: number;
+  /** Of CredSSP, as it says; 6. */
+  version?: number;
   /** Says this in place of its answer to AUTHENTICATE. */
   refuseWith?: number;
   /** Closes in place of it, or before. */
@@ -97,16 +99,22 @@ class Logon {
     tls.on('data', (bytes: Buffer) => {
       target.received.push(Buffer.from(bytes));
       if (options.closes === 'first') tls.destroy();
-      else if (this.#server.state !== 'done') this.#run(this.#server.step(bytes));
+      else if (this.#server.state !== 'done') this.#run(this.#server.step(this.#inVersion(bytes)));
     });
   }
 
   #run({ output, events }: { output: Uint8Array; events: CredSspServerEvent[] }): void {
-    if (output.length > 0) this.#tls.write(this.#options.spoil?.(output) ?? output);
+    if (output.length > 0) this.#tls.write(this.#options.spoil?.(output) ?? this.#inVersion(output));
     for (const event of events) {
       this.#target.events.push(event);
       this.#on(event);
     }
+  }
+
+  /** Both believe that the other is of this version. */
+  #inVersion(bytes: Uint8Array): Uint8Array {
+    const { version } = this.#options;
+    return version === undefined ? bytes : encode(tsRequest, { ...decode(tsRequest, bytes), version }).slice();
   }
 
   #on(event: CredSspServerEvent): void {
