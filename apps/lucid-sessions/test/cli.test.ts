@@ -117,6 +117,11 @@ test('up serves all five services; sessions are created, recorded, listed, expor
     'from the CLI',
     '--pinned-sha256',
     desktop.certificateSha256,
+    '--clipboard',
+    'out',
+    '--no-drives',
+    '--channels',
+    'deny:Contoso*',
     '--rdp-file',
     rdpFile,
   );
@@ -136,13 +141,19 @@ test('up serves all five services; sessions are created, recorded, listed, expor
   await eventually('the typed line', () => desktop.typedLines().includes('typed once'));
   const running = await cli('sessions', 'list', '--status', 'recording');
   assert.match(running.stdout, new RegExp(id));
-  const stopped = await cli('sessions', 'stop', id);
+  const told = await cli('sessions', 'message', id, 'We stop at six.', '--seconds', '5');
+  assert.equal(told.code, 0, told.stderr);
+  assert.match(told.stdout, /^shown until \d{4}-/);
+  const stopped = await cli('sessions', 'stop', id, '--reason', 'it is six');
   assert.equal(stopped.code, 0, stopped.stderr);
   const end = await client.ended;
   assert.ok(end.errorInfo > 0, 'the client learns why its session ends');
   await eventually('a completed session', async () => /completed/.test((await cli('sessions', 'show', id)).stdout));
 
-  assert.equal((await cli('verify', id)).code, 0);
+  const verified = await cli('verify', id);
+  assert.equal(verified.code, 0);
+  assert.match(verified.stdout, /^Policy +in force: clipboard:out drives:off deny:Contoso\*$/m);
+  assert.match((await cli('sessions', 'show', id)).stdout, /it is six/);
   const tar = join(directory, 'evidence.tar');
   assert.equal((await cli('export', id, '--out', tar)).code, 0);
   assert.equal((await cli('verify', tar, '--policy', join(directory, 'evidence.policy.json'))).code, 0);

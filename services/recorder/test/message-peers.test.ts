@@ -32,11 +32,16 @@ async function showsBanner(t: TestContext, client: PeerClient): Promise<boolean>
   return red > 245 && green > 235 && blue > 170 && blue < 215;
 }
 
-async function connected(t: TestContext, starting: Promise<PeerServer>, ...flags: string[]) {
+async function connected(
+  t: TestContext,
+  starting: Promise<PeerServer>,
+  flags: string[],
+  credentials: 'none' | 'client' = 'none',
+) {
   const server = await starting;
   t.after(() => server.stop());
   const gateway = await startGateway(t, {
-    admit: () => ({ admitted: true, ticket: ticketFor(server.port) }),
+    admit: () => ({ admitted: true, ticket: ticketFor(server.port, { credentials }) }),
     config: { chunkBytesMax: 10 << 20 },
   });
   const client = await startXfreerdp(`127.0.0.1:${gateway.port}`, ...flags);
@@ -58,14 +63,14 @@ const message = ({ recorder }: Gateway, seconds: number) =>
 
 const scenes: [string, 'xrdp' | 'shadow', () => Promise<PeerServer>, string[]][] = [
   ['xrdp', 'xrdp', startXrdp, [`/u:${xrdpUser.userName}`, `/p:${xrdpUser.password}`, '/d:Xorg']],
-  ['shadow, 16 bits', 'shadow', startShadow, ['/u:test', '/p:test', '/bpp:16']],
+  ['shadow, 16 bits, held', 'shadow', startShadow, ['/u:test', '/p:test', '/bpp:16']],
 ];
 for (const [name, peer, start, flags] of scenes)
   test(`xfreerdp with ${name}: a message is shown over the desktop, and the desktop is whole again`, {
     timeout: 120_000,
   }, async (t) => {
     if (skipUnlessPeers(t, peer, 'xfreerdp')) return;
-    const { gateway, client } = await connected(t, start(), ...flags);
+    const { gateway, client } = await connected(t, start(), flags, peer === 'shadow' ? 'client' : 'none');
     await eventually('the message is taken', () => message(gateway, 3).catch(() => null));
     await eventually('the banner', () => showsBanner(t, client));
     await eventually('the desktop again', async () => !(await showsBanner(t, client)));
@@ -77,6 +82,6 @@ for (const [name, peer, start, flags] of scenes)
 
 test('where the graphics pipeline draws, a message is refused in words', { timeout: 60_000 }, async (t) => {
   if (skipUnlessPeers(t, 'shadow', 'xfreerdp')) return;
-  const { gateway } = await connected(t, startShadow(), '/u:test', '/p:test', '/gfx:AVC420');
+  const { gateway } = await connected(t, startShadow(), ['/u:test', '/p:test', '/gfx:AVC420']);
   await assert.rejects(message(gateway, 5), /its graphics pipeline draws the desktop/);
 });

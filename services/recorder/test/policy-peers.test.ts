@@ -24,15 +24,18 @@ const { userName, password } = xrdpUser;
 interface Ruled {
   gateway: Gateway;
   rules: ChannelRules;
+  /** `client`: its client is held first, and what passes is mapped to ids of the target's. */
+  credentials: 'none' | 'client';
 }
 
 async function ruledGateway(t: TestContext, server: PeerServer): Promise<Ruled> {
   let sessions = 0;
   const ruled: Ruled = {
     rules: {},
+    credentials: 'none',
     gateway: await startGateway(t, {
       admit: () => {
-        const ticket = ticketFor(server.port);
+        const ticket = ticketFor(server.port, { credentials: ruled.credentials });
         const target: SessionTicket['target'] = { ...ticket.target, channels: ruled.rules };
         sessions += 1;
         return { admitted: true, ticket: { ...ticket, sessionId: `session-${sessions}`, target } };
@@ -88,6 +91,7 @@ test('xfreerdp with xrdp: what is copied is pasted the one way it may be', { tim
   const ruled = await ruledGateway(t, server);
   for (const way of ['out', 'in'] as const) {
     ruled.rules = { clipboard: way, clipboard_files: 'off' };
+    ruled.credentials = way === 'in' ? 'client' : 'none';
     const flags = [`/u:${userName}`, `/p:${password}`, '/d:Xorg', '+clipboard'];
     const client = await startXfreerdp(`127.0.0.1:${ruled.gateway.port}`, ...flags);
     t.after(() => client.stop());
