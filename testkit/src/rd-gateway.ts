@@ -156,7 +156,7 @@ export const rdgHead = (method: string, id: string, ...lines: string[]): string 
 
 function dial(url: string): Socket {
   const { protocol, hostname, port } = new URL(url);
-  const address = { host: hostname, port: Number(port) };
+  const address = { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) };
   return protocol === 'https:' ? connectTls({ ...address, rejectUnauthorized: false }) : connectTcp(address);
 }
 

@@ -233,3 +233,42 @@ test('five processes: the API’s passes a client on to the recorder’s', async
     await assertRecorded(gateway, id, cookie);
   }
 });
+
+test('everything on IPv6: services, API, listener, gateway, target and .rdp files', async (t) => {
+  const gateway = await startGateway(t, {
+    LUCID_BIND_HOST: '::1',
+    LUCID_API_HOST: '::1',
+    RDP_LISTEN_HOST: '::1',
+    LUCID_PUBLIC_RDP_HOST: '::1',
+    RDP_GATEWAY: '[::1]:8443',
+    LUCID_RECONNECT_SECONDS: '0',
+  });
+  const { api, recorder = '' } = gateway.lucid.addresses;
+  assert.match(`${api} ${recorder}`, /^http:\/\/\[::1\]:\d+ http:\/\/\[::1\]:\d+$/);
+  const desktop = await startDesktop({ host: '::1', now: () => new Date(0) });
+  t.after(() => desktop.stop());
+  for (const via of ['listener', 'gateway'] as const) {
+    const session = await gateway.api.json<SessionAnswer>('POST', '/sessions', {
+      name: via,
+      rdp_config: { host: '[::1]', port: desktop.port, ignore_cert: true },
+    });
+    const id = session.session_id;
+    await gateway.api.json('POST', `/sessions/${id}/start`, {});
+    const file = await (await gateway.api.send('GET', `/sessions/${id}/rdp-file?via=${via}`)).text();
+    const token = /(?:msts=|gatewayaccesstoken:s:)(\S+)/.exec(file)?.[1] ?? '';
+    const address = via === 'listener' ? `[::1]:${gateway.rdpPort}` : `[::1]:${desktop.port}`;
+    assert.ok(file.includes(`full address:s:${address}\r\n`), file);
+    if (via === 'gateway') assert.ok(file.includes('gatewayhostname:s:[::1]:8443\r\n'));
+    const tunnel = { url: api ?? '', form: 'twoConnections' as const, cookie: token, host: '::1', port: desktop.port };
+    const lent = via === 'gateway' ? await startTunnel(tunnel) : null;
+    t.after(() => lent?.stop());
+    const way = lent === null ? { host: '::1', port: gateway.rdpPort, routingToken: token } : { port: lent.port };
+    const client = await connectClient({ ...way, userName: 'ada', screenshots: true });
+    await client.type(`${via}\n`, 5);
+    while (!desktop.typedLines().includes(via)) await client.nextUpdates(1, 100);
+    await client.settled();
+    await client.close();
+    await sessionIn(gateway, id, 'completed');
+    assert.equal((await verifySession(gateway, id)).clean, true);
+  }
+});
