@@ -187,6 +187,16 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     assert.match(await readFile(await download.path(), 'utf8'), /^full address:s:127\.0\.0\.1:3389\r\n/);
     await page.getByRole('link', { name: 'Go to the session' }).click();
     await page.getByText('Nobody has connected yet').waitFor();
+    await page.getByRole('button', { name: 'Credential' }).click();
+    const credential = page.getByRole('region', { name: 'Credential' });
+    await credential.getByText('lucid-7k3f9q2mx4tz').waitFor();
+    await credential.getByText('clients are sent to localhost').waitFor();
+    await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+    await credential.getByRole('button', { name: 'Copy Password' }).click();
+    await credential.getByText('Copied').waitFor();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'abcd-efgh-jkmn-pqrs-tuvw-xyz2');
+    const fileOfIt = credential.getByRole('button', { name: '.rdp file that asks for it' });
+    await Promise.all([page.waitForEvent('download'), fileOfIt.click()]);
     assert.deepEqual(problems, []);
     await context.close();
   });

@@ -17,6 +17,7 @@ export const auditedOperations: Partial<Record<OperationId, { event: AuditEventT
   pauseSession: { event: 'session_paused', read: false },
   messageSession: { event: 'session_messaged', read: false },
   resumeSession: { event: 'session_resumed', read: false },
+  issueCredential: { event: 'credential_issued', read: true },
   rdpFile: { event: 'rdp_file_issued', read: true },
   browserToken: { event: 'browser_token_issued', read: true },
   getChunk: { event: 'chunk_accessed', read: true },

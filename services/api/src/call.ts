@@ -56,6 +56,8 @@ export interface ApiDeps {
   liveLimits?: { viewersMax: number; viewersPerUserMax: number; stallMs: number };
   /** Where what comes in at the public doors is passed on to: the recorder's own HTTP doors, and the services' secret. */
   recorderDoor?: RecorderDoor;
+  /** Signs .rdp files; as they are where nothing is there to sign them with. */
+  signRdpFile?: (text: string) => string;
   /** Files of the console. */
   staticDir?: string;
   /** More metrics in Prometheus' text format, from services in the same process. */

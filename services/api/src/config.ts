@@ -3,8 +3,12 @@ import { type RateLimits, rateLimitsPerMinute } from '@lucid-sessions/contract';
 import {
   type Environment,
   EnvironmentError,
+  isLoopback,
+  type NlaVariable,
   readInteger,
+  readNla,
   readPort,
+  readRdpHost,
   readRdpPort,
   readRetentionDaysDefault,
   readServicePort,
@@ -27,6 +31,10 @@ export interface ApiConfig {
   rateLimits: RateLimits;
   /** What .rdp files point at. */
   gateway: { host: string; port: number };
+  /** Clients of other machines can reach the listener. */
+  rdpIsOpen: boolean;
+  /** Whether clients log on to the gateway. */
+  nla: NlaVariable;
   /** What those point at that lead through the RD Gateway; null: it has no address for people. */
   rdGateway: GatewayAddress | null;
   /** Address of the console, for links; empty: relative links. */
@@ -105,6 +113,8 @@ export function readApiEnv(environment: Environment, version: string): ApiConfig
       audience: environment.LUCID_JWT_AUDIENCE || null,
     },
     rateLimits: readRateLimits(environment),
+    rdpIsOpen: !isLoopback(readRdpHost(environment)),
+    nla: readNla(environment),
     gateway: {
       host: readText(environment, 'LUCID_PUBLIC_RDP_HOST', 'localhost'),
       port: readPort(environment, 'LUCID_PUBLIC_RDP_PORT', readRdpPort(environment)),

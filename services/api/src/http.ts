@@ -24,6 +24,7 @@ import { type Api, type ApiDeps, type Call, FileAnswer, type Handler } from './c
 import { chunkHandlers } from './chunk-handlers.ts';
 import { addressGroup, clientAddress } from './client-address.ts';
 import type { ApiConfig } from './config.ts';
+import { connectHandlers } from './connect-handlers.ts';
 import { Custody } from './custody.ts';
 import { type DoorRequest, PublicDoors } from './doors.ts';
 import { evidenceHandlers } from './evidence-handlers.ts';
@@ -50,6 +51,7 @@ const refusalCountersMax = 20_000;
 
 const handlers = {
   ...sessionHandlers,
+  ...connectHandlers,
   ...importHandlers,
   ...chunkHandlers,
   ...evidenceHandlers,

@@ -9,6 +9,8 @@ const oneLine = (text: string) => text.replace(/\p{Cc}/gu, '');
 
 const hostOf = (host: string) => (host.includes(':') && !host.startsWith('[') ? `[${host}]` : host);
 
+export const addressOf = ({ host, port }: { host: string; port: number }): string => `${hostOf(host)}:${port}`;
+
 /** What the policy refuses need not be offered: the client's user is not asked for it. */
 function redirections({ clipboard, clipboard_files, ...rules }: ChannelRules): string[] {
   const lines: readonly (readonly [boolean | undefined, string])[] = [
@@ -32,12 +34,19 @@ export interface RdpWay {
   port: number;
 }
 
+/**
+ * What opens the session: a token in the file, which is a secret then, or a credential of the gateway, of which it holds the user
+ * name alone.
+ */
+export type RdpKey = { kind: 'token'; token: string } | { kind: 'credential'; user: string };
+
 /** Where the file leads, and the token that opens its session. */
 function wayLines(
   { kind, host, port }: RdpWay,
   { host: target, port: targetPort }: RdpConfig,
-  token: string,
+  token: string | null,
 ): string[] {
+  if (token === null) return [`full address:s:${hostOf(host)}:${port}`, 'authentication level:i:2'];
   if (kind === 'listener')
     return [
       `full address:s:${hostOf(host)}:${port}`,
@@ -58,19 +67,29 @@ function wayLines(
   ];
 }
 
-export function rdpFile(session: SessionDocument, way: RdpWay, token: string): string {
-  const { rdp_config: rdp, recording_config: recording } = session;
-  const [width, height] = recording.resolution.split('x');
-  const user = [rdp.domain, rdp.username].filter(Boolean).join('\\');
-  const lines = [
-    ...wayLines(way, rdp, token),
+/** Who logs on, and where: to the target through the gateway's TLS, or to the gateway by network level authentication. */
+function logonLines(key: RdpKey, { domain, username }: RdpConfig): string[] {
+  // Asked for each time: a credential is of one session, and what a client has saved for the gateway is of another.
+  if (key.kind === 'credential')
+    return [`username:s:${key.user}`, 'enablecredsspsupport:i:1', 'prompt for credentials:i:1'];
+  const user = [domain, username].filter(Boolean).join('\\');
+  return [
     ...(user === '' ? [] : [`username:s:${oneLine(user)}`]),
-    `desktopwidth:i:${width}`,
-    `desktopheight:i:${height}`,
-    'session bpp:i:32',
     // The gateway speaks TLS towards the client; the password goes to the target inside of it.
     'enablecredsspsupport:i:0',
     'prompt for credentials:i:0',
+  ];
+}
+
+export function rdpFile(session: SessionDocument, way: RdpWay, key: RdpKey): string {
+  const { rdp_config: rdp, recording_config: recording } = session;
+  const [width, height] = recording.resolution.split('x');
+  const lines = [
+    ...wayLines(way, rdp, key.kind === 'token' ? key.token : null),
+    ...logonLines(key, rdp),
+    `desktopwidth:i:${width}`,
+    `desktopheight:i:${height}`,
+    'session bpp:i:32',
     `audiomode:i:${recording.audio_enabled && rdp.channels?.audio !== false ? 0 : 2}`,
     // The same file continues the session after a lost connection, unless the session says that it ends then.
     `autoreconnection enabled:i:${recording.reconnect_seconds === 0 ? 0 : 1}`,

@@ -1,7 +1,5 @@
 /** Sessions: create, read, change, delete, and what their recording is told to do. */
-import { createHash } from 'node:crypto';
 import {
-  type BrowserToken,
   credentialsOf,
   isLucidError,
   isoOf,
@@ -14,11 +12,9 @@ import {
   type TargetCredentialsRequest,
   withCredentials,
 } from '@lucid-sessions/contract';
-import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
+import { type Call, type Handlers, loadSession } from './call.ts';
 import { changesOf } from './changes.ts';
 import { addCustody } from './custody.ts';
-import { browserDoorPath } from './doors.ts';
-import { type RdpWay, rdpFile, routeTokenBytes } from './rdp-file.ts';
 import { paginationOf, recordingUrl, sessionView } from './views.ts';
 
 const swapsMax = 5;
@@ -157,47 +153,6 @@ async function update(call: Call<'updateSession'>): Promise<SessionDocument> {
   throw new LucidError('conflict', 'the session is being changed by someone else; try again');
 }
 
-/** Before the token is good: from here on the session takes its token only. */
-async function noteIssued(call: Call<'rdpFile'>, loaded: SessionDocument): Promise<void> {
-  const { storage, nowUs } = call.api.deps;
-  let session = loaded;
-  for (let swap = 0; swap < swapsMax; swap++) {
-    const { replaced, current } = await storage.replaceSession({
-      session: { ...session, rdp_file_issued_at: isoOf(nowUs()), version: session.version + 1 },
-      expectedVersion: session.version,
-    });
-    if (replaced) return;
-    session = current ?? (await loadSession(call));
-  }
-  throw new LucidError('conflict', 'the session is being changed by someone else; try again');
-}
-
-function wayOf({ api: { config }, query }: Call<'rdpFile'>): RdpWay {
-  if (query.via !== 'gateway') return { kind: 'listener', ...config.gateway };
-  if (config.rdGateway === null)
-    throw new LucidError('invalidRequest', 'no RD Gateway has an address here (RDP_GATEWAY or LUCID_PUBLIC_URL)');
-  return { kind: 'gateway', ...config.rdGateway };
-}
-
-async function makeRdpFile(call: Call<'rdpFile'>): Promise<FileAnswer> {
-  const { deps } = call.api;
-  const way = wayOf(call);
-  const session = await loadSession(call);
-  if (session.status !== 'created' && session.status !== 'starting')
-    throw new LucidError('notInThisState', `the session is ${session.status}; create a new one to connect`);
-  await noteIssued(call, session);
-  const token = Buffer.from(deps.randomBytes(routeTokenBytes)).toString('base64url');
-  const tokenSha256 = createHash('sha256').update(token).digest('hex');
-  await deps.storage.setRouteToken({ sessionId: call.sessionId, tokenSha256 });
-  const text = rdpFile(session, way, token);
-  return new FileAnswer(new TextEncoder().encode(text), `${call.sessionId}.rdp`);
-}
-
-async function makeBrowserToken(call: Call<'browserToken'>): Promise<BrowserToken> {
-  const { token, expiresUs } = await call.api.deps.pipeline.issueBrowserToken({ sessionId: call.sessionId });
-  return { token, path: browserDoorPath, expires_at: isoOf(expiresUs) };
-}
-
 /** Body and query may both say why, but not two different things. */
 function reasonOf({ api, body, query }: Call<'deleteSession'>): string | undefined {
   const reason = body?.reason ?? query.reason;
@@ -250,9 +205,7 @@ type SessionOperations =
   | 'stopSession'
   | 'pauseSession'
   | 'messageSession'
-  | 'resumeSession'
-  | 'rdpFile'
-  | 'browserToken';
+  | 'resumeSession';
 
 export const sessionHandlers: Handlers<SessionOperations> = {
   async createSession(call) {
@@ -344,7 +297,4 @@ export const sessionHandlers: Handlers<SessionOperations> = {
     });
     return { session_id: sessionId, status: session.status, resumed_at: isoOf(atUs) };
   },
-
-  rdpFile: makeRdpFile,
-  browserToken: makeBrowserToken,
 };

@@ -43,6 +43,7 @@ export function sessionView(session: SessionDocument, publicUrl: string): z.outp
     last_attempt: session.last_attempt ?? null,
     outcome: session.outcome ?? null,
     replay: session.replay ?? null,
+    gateway_logon: logonView(session),
     client_address: session.client_address ?? null,
     client_name: session.client_name ?? null,
     client_user: session.client_user ?? null,
@@ -53,6 +54,11 @@ export function sessionView(session: SessionDocument, publicUrl: string): z.outp
     pipeline_state: session.pipeline_state,
     recording_url: recordingUrl(session.session_id, publicUrl),
   };
+}
+
+function logonView({ gateway_logon: logon }: SessionDocument): z.output<typeof sessionSchema>['gateway_logon'] {
+  if (!logon) return null;
+  return { username: logon.user, issued_at: logon.issued_at, expires_at: logon.expires_at };
 }
 
 export const recordingUrl = (sessionId: string, publicUrl: string) => `${publicUrl}/sessions/${sessionId}`;

@@ -320,6 +320,55 @@ test('an .rdp file leads to the gateway with a fresh secret of which only the ha
   assert.deepEqual([late.status, late.body.error?.code], [409, 'LUCID_ERR_3004']);
 });
 
+test('a credential is shown once and told nowhere else, and its file is no secret', async () => {
+  const id = await world.create();
+  const none = await world.call('rdpFile', { ...at(id), query: { logon: 'credential' } });
+  assert.deepEqual([none.status, none.body.error?.code], [409, 'LUCID_ERR_3004']);
+  const { status, body } = await world.call('issueCredential', at(id));
+  assert.equal(status, 200);
+  const { username, password, address, warnings } = body as Record<string, string>;
+  assert.match(username!, /^lucid-[2-9a-hjkmnp-z]{12}$/);
+  assert.match(password!, /^(?:[2-9a-hjkmnp-z]{4}-){5}[2-9a-hjkmnp-z]{4}$/);
+  assert.deepEqual([address, warnings], ['gateway.example:3390', []]);
+  assert.equal(Date.parse(String(body.expires_at)) - Date.parse(String(body.issued_at)), 600_000);
+  const shown = await world.call('getSession', at(id));
+  assert.deepEqual(shown.body.gateway_logon, {
+    username,
+    issued_at: body.issued_at,
+    expires_at: body.expires_at,
+  });
+  const file = await world.call('rdpFile', { ...at(id), query: { logon: 'credential' } });
+  const lines = new TextDecoder().decode(file.bytes).split('\r\n');
+  for (const line of ['full address:s:gateway.example:3390', `username:s:${username}`, 'enablecredsspsupport:i:1'])
+    assert.ok(lines.includes(line), line);
+  assert.equal(
+    lines.some((line) => line.startsWith('loadbalanceinfo')),
+    false,
+  );
+  assert.equal(file.headers.get('x-lucid-warning'), null);
+  const both = await world.call('rdpFile', { ...at(id), query: { logon: 'credential', via: 'gateway' } });
+  assert.equal(both.status, 400);
+  const { events } = await world.deps.storage.listAudit({ limit: 1000, offset: 0 });
+  const issued = events.find(({ eventType, resourceId }) => eventType === 'credential_issued' && resourceId === id);
+  assert.equal(issued?.details.username, username);
+  assert.equal(JSON.stringify([events, world.lines, world.failures, shown.body]).includes(password!), false);
+});
+
+test('where clients have to log on a file is for that, and where they can not there is no credential', async () => {
+  const strict = await apiWorld({ nla: 'required', gateway: { host: 'localhost', port: 3389 } });
+  const id = await strict.create();
+  const { body } = await strict.call('issueCredential', at(id));
+  assert.match(String((body.warnings as string[])[0]), /^clients are sent to localhost, .* LUCID_PUBLIC_RDP_HOST/);
+  const file = await strict.call('rdpFile', at(id));
+  assert.match(new TextDecoder().decode(file.bytes), /^enablecredsspsupport:i:1\r$/m);
+  assert.match(file.headers.get('x-lucid-warning') ?? '', /LUCID_PUBLIC_RDP_HOST/);
+  await strict.dispose();
+  const off = await apiWorld({ nla: 'off' });
+  const refused = await off.call('issueCredential', at(await off.create()));
+  assert.deepEqual([refused.status, /RDP_NLA/.test(String(refused.body.error?.message))], [400, true]);
+  await off.dispose();
+});
+
 test('chunks are listed, read and downloaded', async () => {
   const list = await world.call('listChunks', { ...at(recorded), query: { limit: 2, offset: 1 } });
   const chunks = list.body.chunks as {

@@ -200,6 +200,8 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
     jwt: { key: { kind: 'secret', secret: jwtSecret }, issuer: null, audience: null },
     rateLimits: { ...rateLimitsPerMinute, create: 1000, read: 10_000, update: 1000, delete: 1000, bulk: 1000 },
     gateway: { host: 'gateway.example', port: 3390 },
+    rdpIsOpen: true,
+    nla: 'offered',
     rdGateway: { host: 'console.example', port: 443 },
     publicUrl: 'https://console.example',
     trustProxy: noProxy,

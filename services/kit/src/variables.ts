@@ -46,6 +46,21 @@ export const readDataDir = (environment: Environment): string => readText(enviro
 /** Where the front door listens for RDP. */
 export const readRdpPort = (environment: Environment): number => readPort(environment, 'RDP_LISTEN_PORT', 3389);
 
+/** Where the front door listens. */
+export const readRdpHost = (environment: Environment): string => readText(environment, 'RDP_LISTEN_HOST', '0.0.0.0');
+
+/** The certificate clients see; null: one is made. Both files or none. */
+export function readRdpCertificate(environment: Environment): { certificatePath: string; keyPath: string } | null {
+  const certificatePath = readText(environment, 'RDP_TLS_CERT', '');
+  const keyPath = readText(environment, 'RDP_TLS_KEY', '');
+  if ((certificatePath === '') !== (keyPath === ''))
+    throw new EnvironmentError('RDP_TLS_KEY', 'and RDP_TLS_CERT must be given together');
+  return certificatePath === '' ? null : { certificatePath, keyPath };
+}
+
+/** A name or address that only this machine itself reaches. */
+export const isLoopback = (host: string): boolean => /^(?:127\.[\d.]+|\[?::1\]?|localhost)$/i.test(host);
+
 /** CHUNK_SIZE_MB in bytes: where the recorder closes a chunk is what the processor has room for. */
 export const readChunkBytesMax = (environment: Environment): number =>
   readInteger(environment, 'CHUNK_SIZE_MB', { min: 1, max: 64, fallback: 10 }) * mebibyte;

@@ -11,6 +11,7 @@ import {
   type Environment,
   EnvironmentError,
   type InternalService,
+  isLoopback,
   type NlaVariable,
   parseChannelRules,
   parseLeaveIn,
@@ -20,6 +21,8 @@ import {
   readInteger,
   readInternalService,
   readNla,
+  readRdpCertificate,
+  readRdpHost,
   readRdpPort,
   readRecorderId,
   readServicePort,
@@ -94,11 +97,7 @@ const rulePattern = /^(\d{1,5})=((?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]
 export function readRecorderEnv(environment: Environment): RecorderConfig {
   const integer = (variable: string, min: number, max: number, fallback: number): number =>
     readInteger(environment, variable, { min, max, fallback });
-  const rdpHost = readText(environment, 'RDP_LISTEN_HOST', '0.0.0.0');
-  const certificatePath = readText(environment, 'RDP_TLS_CERT', '');
-  const keyPath = readText(environment, 'RDP_TLS_KEY', '');
-  if ((certificatePath === '') !== (keyPath === ''))
-    throw new EnvironmentError('RDP_TLS_KEY', 'and RDP_TLS_CERT must be given together');
+  const rdpHost = readRdpHost(environment);
   const listeners = [
     { host: rdpHost, port: readRdpPort(environment), target: null },
     ...readRules(environment, rdpHost),
@@ -109,7 +108,7 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
     ...readInternalService(environment, 'SESSION_RECORDER_PORT'),
     recorderId: readRecorderId(environment),
     listeners,
-    ...(certificatePath === '' ? {} : { certificatePath, keyPath }),
+    ...(readRdpCertificate(environment) ?? {}),
     sessionsMax,
     chunkBytesMax: readChunkBytesMax(environment),
     chunkAgeMs: integer('LUCID_CHUNK_AGE_MS', 200, 30_000, 30_000),
@@ -171,7 +170,7 @@ function readTargets(environment: Environment, rdpHost: string, listeners: reado
   return {
     allow: readTargetRules(environment, 'RDP_TARGETS_ALLOW'),
     deny: readTargetRules(environment, 'RDP_TARGETS_DENY'),
-    opensLoopback: /^(?:127\.[\d.]+|::1|localhost)$/.test(rdpHost),
+    opensLoopback: isLoopback(rdpHost),
     ownPorts: [
       ...doors.map((variable) => readServicePort(environment, variable)),
       ...listeners.map(({ port }) => port),

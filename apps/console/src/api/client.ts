@@ -2,6 +2,7 @@ import type { ErrorCode } from '@lucid-sessions/contract';
 import {
   basePath,
   queryText,
+  type RestAnswer,
   type RestBody,
   type RestClient,
   type RestQuery,
@@ -111,8 +112,13 @@ export class ApiClient {
     return this.rest.createSession({ body: body as RestBody<'createSession'> });
   }
   /** A fresh .rdp file; it replaces the ones given out before. */
-  async rdpFile(sessionId: string, via: 'listener' | 'gateway'): Promise<Blob> {
-    return (await this.rest.rdpFile({ params: { session_id: sessionId }, query: { via } })).blob();
+  async rdpFile(sessionId: string, via: 'listener' | 'gateway', logon?: 'credential'): Promise<Blob> {
+    const query = { via, ...(logon === undefined ? {} : { logon }) };
+    return (await this.rest.rdpFile({ params: { session_id: sessionId }, query })).blob();
+  }
+  /** Shown once: nothing can ask for it again. */
+  issueCredential(sessionId: string): Promise<RestAnswer<'issueCredential'>> {
+    return this.rest.issueCredential({ params: { session_id: sessionId } });
   }
   deleteSession(sessionId: string, consent: { confirm: string; reason: string }): Promise<Facts> {
     return this.rest.deleteSession({ params: { session_id: sessionId }, body: consent });

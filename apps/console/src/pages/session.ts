@@ -6,6 +6,7 @@ import { type ApiClient, ApiError, type Command } from '../api/client.ts';
 import type { Chunk, Facts, Session } from '../api/types.ts';
 import type { LucidPlayer } from '../player/page/lucid-player.ts';
 import type { Verdict } from '../player/protocol.ts';
+import { credentialButton } from '../ui/credential-button.ts';
 import { askToDestroy } from '../ui/destroy-dialog.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
 import { formatBytes, formatClock, formatMoment, humanise, parseMoment, shorten } from '../ui/format.ts';
@@ -56,6 +57,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     session = (await api.refreshSession(session.session_id, signal)) ?? { ...session, status: 'deleted' };
     update();
   }
+  const show = (element: HTMLElement): void => fill(answer, element);
   function update(): void {
     const standing = standingOf(session);
     fill(badge, badgeOf(session), standing !== null && h('span', { class: 'muted' }, standing));
@@ -65,6 +67,9 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     fill(
       commands,
       connectable && may('sessions:start') && rdpFileButtons(api, session, (error) => fill(answer, failure(error))),
+      connectable &&
+        may('sessions:start') &&
+        credentialButton(api, session, show, (error) => fill(answer, failure(error))),
       commandButtons(session.status, may, run),
       may('sessions:delete') && deleteButton(context, session),
     );

@@ -189,6 +189,16 @@ function route(
     held.session.status = part === 'stop' ? 'stopped' : part === 'pause' ? 'paused' : 'recording';
     return sendJson(response, { session_id: id, status: held.session.status });
   }
+  if (method === 'POST' && part === 'credential')
+    return sendJson(response, {
+      session_id: id,
+      username: 'lucid-7k3f9q2mx4tz',
+      password: 'abcd-efgh-jkmn-pqrs-tuvw-xyz2',
+      issued_at: '2026-01-01T00:00:00.000Z',
+      expires_at: '2026-01-01T00:10:00.000Z',
+      address: 'gateway.example:3389',
+      warnings: ['clients are sent to localhost'],
+    });
   if (part === 'rdp-file') {
     response.writeHead(200, { 'Content-Type': 'application/x-rdp' });
     return response.end('full address:s:127.0.0.1:3389\r\nloadbalanceinfo:s:Cookie: msts=secret\r\n');

@@ -76,6 +76,14 @@ export function declareSessions(program: Command, cli: Cli): void {
     .argument('<session-id>')
     .action(async (id: string, given) => (await work()).startSession(cli.api(), cli.output(), id, given));
   sessions
+    .command('credential')
+    .description('issue a user name and password to log on to the gateway with (NLA); shown once')
+    .argument('<session-id>')
+    .option('--rdp-file <file>', 'write a connection file there that asks for it; it holds no secret')
+    .action(async (id: string, given: { rdpFile?: string }) =>
+      (await work()).issueCredential(cli.api(), cli.output(), id, given, writeTextFile),
+    );
+  sessions
     .command('stop')
     .argument('<session-id>')
     .option('--reason <text>', 'why; it stands in the session and its manifest')

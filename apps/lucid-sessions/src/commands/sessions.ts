@@ -204,12 +204,38 @@ export async function createSession(
   if (options.rdpFile !== undefined) {
     const file = await api.rest.rdpFile({ params, query: options.via === undefined ? {} : { via: options.via } });
     await writeFile(options.rdpFile, await file.text());
+    const warning = file.headers.get('x-lucid-warning');
+    if (warning !== null) output.say(`warning: ${warning}`);
   }
   const next =
     options.rdpFile === undefined
       ? `get its connection file: lucid-sessions sessions create … --rdp-file FILE, or GET /api/v1/sessions/${session.session_id}/rdp-file`
       : `open ${options.rdpFile} with mstsc or: xfreerdp ${options.rdpFile} /cert:ignore`;
   output.result({ ...session, rdp_file: options.rdpFile ?? null }, `created ${session.session_id}\n${next}`);
+}
+
+/** A credential to log on to the gateway with. It is shown here, and nowhere else ever again. */
+export async function issueCredential(
+  api: ApiClient,
+  output: Output,
+  id: string,
+  { rdpFile }: { rdpFile?: string },
+  writeFile: (path: string, text: string) => Promise<void>,
+): Promise<void> {
+  const params = { session_id: id };
+  const issued = await api.rest.issueCredential({ params });
+  if (rdpFile !== undefined) {
+    const file = await api.rest.rdpFile({ params, query: { logon: 'credential' } });
+    await writeFile(rdpFile, await file.text());
+  }
+  const lines = [
+    `address    ${issued.address}`,
+    `user name  ${issued.username}`,
+    `password   ${issued.password}`,
+    `good until ${issued.expires_at}, and once in use for the session's reconnections; it can't be shown again`,
+    ...issued.warnings.map((warning) => `warning    ${warning}`),
+  ];
+  output.result({ ...issued, rdp_file: rdpFile ?? null }, lines.join('\n'));
 }
 
 /** Arms a session for its next connection, with other credentials for its target where some are given. */

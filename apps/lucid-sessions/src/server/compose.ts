@@ -42,6 +42,7 @@ import {
 import { readKeyframePolicy, tellKeyframePolicy } from './keyframe-policy.ts';
 import type { Door } from './ports.ts';
 import { preflight, startProblem } from './preflight.ts';
+import { rdpSigner } from './rdp-signer.ts';
 import { isRecordings, reservedLog, restoring, storageDirectories } from './reserved-parts.ts';
 import { guardRestoredLog } from './restored-log.ts';
 import { refuseHalfRestored } from './restoring.ts';
@@ -361,6 +362,7 @@ class Composer {
         newId: randomUUID,
         randomBytes: nodeCrypto.randomBytes,
         recorderDoor: { urls: this.#recorderUrls(), serviceSecret: this.#secret },
+        signRdpFile: rdpSigner(this.#environment, this.#directory.keys),
         ...(staticDir === null ? {} : { staticDir }),
         onError: this.#onError('api'),
       },

@@ -39,6 +39,7 @@ import {
   deleteSessionQuery,
   deleteSessionRequest,
   importQuery,
+  issuedCredential,
   listSessionsQuery,
   messagedSession,
   messageSessionRequest,
@@ -195,15 +196,26 @@ export const restRoutes = {
     answer: json(messagedSession),
     errors: ['invalidRequest', ...commandErrors],
   },
+  issueCredential: {
+    ...restOperations.issueCredential,
+    summary:
+      'A fresh credential to log on to the gateway with, by network level authentication; shown here and nowhere else, and it replaces the session’s earlier one',
+    tag: 'recording',
+    permissions: ['sessions:start'],
+    rateLimit: 'update',
+    answer: json(issuedCredential),
+    errors: ['invalidRequest', 'sessionNotFound', 'notInThisState', 'unavailable'],
+  },
   rdpFile: {
     ...restOperations.rdpFile,
-    summary: 'An .rdp file that leads through the gateway; it holds a fresh secret and replaces earlier files',
+    summary:
+      'An .rdp file that leads through the gateway. It holds a fresh secret and replaces earlier files, unless its client is to log on. `x-lucid-warning` says where it can not be right',
     tag: 'recording',
     permissions: ['sessions:start'],
     rateLimit: 'update',
     query: rdpFileQuery,
     answer: { status: 200, contentType: 'application/x-rdp' },
-    errors: ['sessionNotFound', 'notInThisState'],
+    errors: ['invalidRequest', 'sessionNotFound', 'notInThisState'],
   },
   browserToken: {
     ...restOperations.browserToken,

@@ -149,6 +149,12 @@ export const sessionSchema = z.strictObject({
     .describe(
       'Whether all that was recorded can be seen: drawn (everything), parts (not all), nothing (it shows black), unexamined (the walk could not be ended: no decoder for H.264). Null while nobody walked through it.',
     ),
+  gateway_logon: z
+    .strictObject({ username: z.string(), issued_at: timestamp, expires_at: timestamp })
+    .nullable()
+    .describe(
+      'The credential its client may log on to the gateway with, as far as it is no secret. Null: none is good.',
+    ),
   client_address: z.string().nullable(),
   client_name: z.string().nullable().describe('What the client calls itself.'),
   client_user: z.string().nullable().describe('Who the client said would log on.'),
@@ -185,6 +191,12 @@ export const rdpFileQuery = z.strictObject({
     .optional()
     .describe(
       '`gateway`: through the RD Gateway on the API’s TLS port; `listener`: straight to the RDP listener (the default).',
+    ),
+  logon: z
+    .enum(['token', 'credential'])
+    .optional()
+    .describe(
+      '`token`: the file opens the session, and is a secret. `credential`: its user logs on to the gateway with the credential that was issued, and the file is none. Left out: `credential` where clients have to log on (RDP_NLA=required), else `token`.',
     ),
 });
 
@@ -240,12 +252,25 @@ export const startSessionRequest = z
   .optional();
 
 /** A secret: shown once, never part of an address. */
+export const issuedCredential = z.strictObject({
+  session_id: sessionIdSchema,
+  username: z.string(),
+  password: z.string().describe('24 characters in groups, lower case and digits. Not kept: it can not be shown again.'),
+  issued_at: timestamp,
+  expires_at: timestamp.describe(
+    'Until its first use; after it the credential is good for the session’s reconnections.',
+  ),
+  address: z.string().describe('Where clients connect: host:port of the gateway.'),
+  warnings: z.array(z.string()).describe('What about it can not be right, for a person.'),
+});
+
 export const browserToken = z.strictObject({
   token: z.string(),
   path: z.string().describe('Of the WebSocket, on this host; the token goes into its first message (RDCleanPath).'),
   expires_at: timestamp,
 });
 export type BrowserToken = z.infer<typeof browserToken>;
+export type IssuedCredentialAnswer = z.infer<typeof issuedCredential>;
 
 export const stopSessionRequest = z
   .strictObject({ reason: z.string().max(500).optional() })
