@@ -12,6 +12,7 @@ export * from './long-recording.ts';
 export * from './looped.ts';
 export * from './openbao.ts';
 export * from './peers.ts';
+export * from './ports.ts';
 export * from './rd-gateway.ts';
 export * from './tap.ts';
 export * from './timestamp-authority.ts';

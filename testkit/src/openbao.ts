@@ -8,7 +8,8 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { eventually, freePort, peerPath } from './peers.ts';
+import { eventually, peerPath } from './peers.ts';
+import { freePort } from './ports.ts';
 
 export class OpenBao {
   readonly address: string;

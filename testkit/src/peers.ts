@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { freePort } from './ports.ts';
 
 /**
  * Real RDP servers and clients of this machine (FreeRDP, xrdp, rdesktop, Weston), started and stopped from tests; Debian's
@@ -137,20 +138,6 @@ class Room {
   remove(): void {
     rmSync(this.directory, { recursive: true, force: true });
   }
-}
-
-/** A port nobody listens on now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() =>
-        address !== null && typeof address === 'object' ? resolve(address.port) : reject(new Error('no port')),
-      );
-    });
-  });
 }
 
 const taken = new Set<number>();

@@ -1,7 +1,6 @@
 /** A process of the product that may be killed at any instruction, put to sleep, and started again on the same data. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 
 export interface VictimOptions {
   /** For messages. */
@@ -89,13 +88,4 @@ function isJson(text: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** Ports nobody listens on now: a process that is started again must be found where it was. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
 }
