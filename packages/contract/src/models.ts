@@ -144,6 +144,13 @@ export const recordingConfigSchema = z.strictObject({
     .describe(
       "Shown inside the RDP client before the session begins; acknowledging it is a signed fact of the recording, with the text's SHA-256. null: nothing is shown. The installation's text (`RDP_CONSENT_TEXT_FILE`) when absent.",
     ),
+  /** + A second person has to let its client in. The installation's when absent. */
+  approval: z
+    .boolean()
+    .optional()
+    .describe(
+      'A second person approves each connection while its client waits (`POST /sessions/{id}/approval`); who and why is a signed fact. The installation’s (`RDP_APPROVAL`) when absent.',
+    ),
   /** + How long the session waits for its client after a lost connection; 0: it ends. The installation's when absent. */
   reconnect_seconds: z.int().min(0).max(86_400).optional(),
 });

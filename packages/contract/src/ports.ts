@@ -82,6 +82,8 @@ export interface SessionTicket {
   credentials: 'none' | 'injected' | 'client';
   /** Its user has to acknowledge this first; absent: nothing. */
   consentText?: string;
+  /** A second person has to let it in first. */
+  approval?: boolean;
   recording: RecordingConfig;
   graphics: 'passthrough' | 'classic';
   /** 'strict' ends the RDP session when recording can't be persisted; 'best_effort' records a gap. */
@@ -155,6 +157,8 @@ export const attemptReasons = [
   /** Its user did not acknowledge what was to be acknowledged, or left the form for the target's credentials. */
   'consent_refused',
   'logon_cancelled',
+  /** A second person said no, or nothing. */
+  'approval_refused',
   'credentials_missing',
   ...targetLogonReasons,
   // Ways in which a session ends, too.
@@ -238,6 +242,8 @@ export type RecordingFact =
       version: number;
     }
   /** The client's user acknowledged what the gateway showed before the session. */
+  /** A second person let the client in. */
+  | { kind: 'approval'; atUs: number; by: string; reason: string }
   | { kind: 'consent'; atUs: number; textSha256: HexHash; user: string }
   | {
       /** The gateway logged on to the target in its user's place, by network level authentication. */
@@ -353,6 +359,18 @@ export interface ImportRequest {
 export const importBytesMax = 64 * 1024 * 1024;
 
 /** 8084 */
+/** A connection that waits for a second person's word. */
+export interface WaitingApproval {
+  connectionId: string;
+  sessionId: string;
+  sinceUs: number;
+  clientAddress: string;
+  /** Who the client says its user is. */
+  user: string;
+}
+
+export type ApprovalAnswer = { state: 'waiting' } | { state: 'approved' | 'refused'; by: string; reason: string };
+
 /** A message to who works in a session. */
 export interface SessionMessage {
   sessionId: string;
@@ -645,6 +663,17 @@ export interface PipelinePort {
    * The credentials for the target of a session whose ticket says `injected`: of a connection that `find` reserved and that is no
    * session yet. Null: there are none (any more). Throws `unavailable` where who keeps them can't be asked.
    */
+  /** Whether a second person has let a connection in that `find` reserved; asking makes it known that it waits, for half a minute. */
+  approval(request: { connectionId: string; user: string }): Promise<ApprovalAnswer>;
+  approvals(): Promise<{ waiting: WaitingApproval[] }>;
+  /** Throws `forbidden` for who created the session, `notInThisState` where the connection does not wait. */
+  decideApproval(request: {
+    sessionId: string;
+    connectionId: string;
+    approve: boolean;
+    by: string;
+    reason: string;
+  }): Promise<{ decided: boolean }>;
   targetCredentials(request: { connectionId: string }): Promise<{ credentials: TargetCredentials | null }>;
   /**
    * A fresh credential a client logs on to the gateway with; it replaces the session's earlier one. Nothing can show it again.

@@ -7,6 +7,8 @@ export const permissions = [
   'sessions:start',
   'sessions:stop',
   'sessions:pause',
+  /** To let a client in, or not, that waits for a second person. */
+  'sessions:approve',
   /** To put words on the desktop of who works in a session. */
   'sessions:message',
   'chunks:read',
@@ -43,6 +45,7 @@ export const rolePermissions: Record<Role, readonly Permission[]> = {
     'sessions:stop',
     'sessions:pause',
     'sessions:message',
+    'sessions:approve',
     'chunks:read',
     'chunks:download',
     'pipeline:read',

@@ -108,6 +108,7 @@ export const recordingFact: z.ZodType<RecordingFact> = z.discriminatedUnion('kin
     targetName: text,
     version: z.int(),
   }),
+  z.object({ kind: z.literal('approval'), atUs: amount, by: text, reason: text }),
   z.object({ kind: z.literal('consent'), atUs: amount, textSha256: hash, user: text }),
   z.object({
     kind: z.literal('target_logon'),

@@ -93,6 +93,7 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
       facts: [
         { kind: 'gap', fromUs: 1, toUs: null, reason: 'paused', framesLost: 0 },
         { kind: 'target_certificate', atUs: 1, sha256: hash, check: 'pinned', valid: true },
+        { kind: 'approval', atUs: 1, by: 'bob', reason: 'change 12' },
         { kind: 'consent', atUs: 1, textSha256: 'a'.repeat(64), user: 'u' },
         { kind: 'client_logon', atUs: 1, user: 'u', workstation: '', targetName: '', version: 6 },
         { kind: 'target_logon', atUs: 1, user: 'LAB\\alice', method: 'ntlm', envelope: 'raw', credsspVersion: 6 },
@@ -145,6 +146,9 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
       route: { kind: 'listener', target: 'h:1', leaveIn: ['udp'], retentionDays: null },
     },
     targetCredentials: { connectionId: 'c' },
+    approval: { connectionId: 'c', user: 'ann' },
+    approvals: undefined,
+    decideApproval: { sessionId, connectionId: 'c', approve: true, by: 'bob', reason: 'change 12' },
     issueCredential: { sessionId },
     issueBrowserToken: { sessionId },
     logonAccount: { connectionId: 'c', user: 'lucid-a' },

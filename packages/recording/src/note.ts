@@ -34,6 +34,7 @@ export type GatewayNote =
    * is a frame.
    */
   /** The client's user acknowledged a text before the session; its SHA-256. */
+  | { type: 'approval'; by: string; reason: string }
   | { type: 'consent'; textSha256: string; user: string }
   | { type: 'client_logon'; user: string; workstation: string; targetName: string; version: number }
   /** The gateway logged on to the target in its user's place, by network level authentication. */
@@ -115,6 +116,7 @@ const shapes: Record<GatewayNote['type'], Record<string, Check>> = {
     problem: optional(text),
     tls: optional(text),
   },
+  approval: { by: text, reason: text },
   consent: { textSha256: hash, user: text },
   client_logon: { user: text, workstation: text, targetName: text, version: whole },
   target_logon: { user: text, method: oneOf('ntlm'), envelope: oneOf('raw', 'spnego'), credsspVersion: whole },

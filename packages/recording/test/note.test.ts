@@ -19,6 +19,7 @@ const notes: GatewayNote[] = [
   },
   { type: 'target_certificate', sha256: 'ab'.repeat(32), check: 'ignored', valid: false, problem: 'self-signed' },
   { type: 'target_certificate', sha256: 'ab'.repeat(32), check: 'pinned', valid: true },
+  { type: 'approval', by: 'bob', reason: 'change 12' },
   { type: 'consent', textSha256: 'cd'.repeat(32), user: 'ann' },
   { type: 'client_logon', user: 'lucid-a', workstation: 'PC', targetName: '', version: 6 },
   { type: 'target_logon', user: 'LAB\\alice', method: 'ntlm', envelope: 'spnego', credsspVersion: 6 },

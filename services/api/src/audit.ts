@@ -16,6 +16,7 @@ export const auditedOperations: Partial<Record<OperationId, { event: AuditEventT
   stopSession: { event: 'session_stopped', read: false },
   pauseSession: { event: 'session_paused', read: false },
   messageSession: { event: 'session_messaged', read: false },
+  decideApproval: { event: 'approval_decided', read: false },
   resumeSession: { event: 'session_resumed', read: false },
   issueCredential: { event: 'credential_issued', read: true },
   rdpFile: { event: 'rdp_file_issued', read: true },

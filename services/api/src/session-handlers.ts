@@ -205,6 +205,8 @@ type SessionOperations =
   | 'stopSession'
   | 'pauseSession'
   | 'messageSession'
+  | 'decideApproval'
+  | 'listApprovals'
   | 'resumeSession';
 
 export const sessionHandlers: Handlers<SessionOperations> = {
@@ -277,6 +279,30 @@ export const sessionHandlers: Handlers<SessionOperations> = {
       return done;
     });
     return { session_id: sessionId, status: session.status, paused_at: isoOf(atUs) };
+  },
+
+  async listApprovals({ api }) {
+    const { waiting } = await api.deps.pipeline.approvals();
+    return {
+      approvals: waiting.map(({ sessionId, connectionId, sinceUs, clientAddress, user }) => ({
+        session_id: sessionId,
+        connection_id: connectionId,
+        since: isoOf(sinceUs),
+        client_address: clientAddress,
+        client_user: user,
+      })),
+    };
+  },
+
+  async decideApproval(call) {
+    const { api, sessionId, body, user } = call;
+    const { connection_id: connectionId, decision, reason } = body;
+    call.told.connection_id = connectionId;
+    call.told.decision = decision;
+    call.told.reason = reason;
+    const approve = decision === 'approve';
+    await api.deps.pipeline.decideApproval({ sessionId, connectionId, approve, by: user.userId, reason });
+    return { session_id: sessionId, connection_id: connectionId, decision };
   },
 
   async messageSession(call) {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHash, createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { createHash, createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -1010,4 +1010,54 @@ test('the environment is read once, with messages that name the variable', () =>
     [{ ...secret, LUCID_PUBLIC_URL: 'nonsense' }, /LUCID_PUBLIC_URL/],
   ];
   for (const [environment, message] of wrong) assert.throws(() => readApiEnv(environment, '1'), { message });
+});
+
+test('a connection that waits is decided on by a second person alone, with a reason, and that is audited', async () => {
+  const sessionId = await world.create({
+    recording_config: { approval: true, consent_text: 'Everything is recorded.' },
+  });
+  const { body: armed } = await world.call('startSession', at(sessionId));
+  assert.equal(armed.status, 'starting');
+  const file = new TextDecoder().decode((await world.call('rdpFile', at(sessionId))).bytes);
+  const routing = /msts=(\S+)/.exec(file)![1]!;
+  const connectionId = randomUUID();
+  const request = {
+    route: { kind: 'token', token: routing },
+    clientAddress: '192.0.2.7:1',
+    clientName: null,
+    recorderId: 'recorder-1',
+  } as const;
+  const found = await world.deps.pipeline.find({ connectionId, ...request });
+  assert.ok(found.found);
+  assert.deepEqual([found.ticket.approval, found.ticket.consentText], [true, 'Everything is recorded.']);
+  assert.deepEqual(await world.deps.pipeline.approval({ connectionId, user: 'ann' }), { state: 'waiting' });
+  const listed = await world.call('listApprovals', {});
+  assert.deepEqual(
+    (listed.body.approvals as { connection_id: string; client_user: string }[]).map((each) => [
+      each.connection_id,
+      each.client_user,
+    ]),
+    [[connectionId, 'ann']],
+  );
+  const body = { connection_id: connectionId, decision: 'approve', reason: 'change 12' };
+  const own = await world.call('decideApproval', { ...at(sessionId), body });
+  assert.deepEqual([own.status, /second person/.test(String(own.body.error?.message))], [403, true]);
+  assert.equal((await world.call('decideApproval', { ...at(sessionId), body, roles: ['session_viewer'] })).status, 403);
+  const headers = { authorization: `Bearer ${await token(['session_manager'], { user_id: 'bob' })}` };
+  for (const wrong of [
+    { ...body, reason: '' },
+    { ...body, decision: 'maybe' },
+    { ...body, connection_id: 'x' },
+  ])
+    assert.equal((await world.call('decideApproval', { ...at(sessionId), body: wrong, headers })).status, 400);
+  assert.equal((await world.call('decideApproval', { ...at(sessionId), body, headers })).status, 200);
+  assert.deepEqual(await world.deps.pipeline.approval({ connectionId, user: 'ann' }), {
+    ...{ state: 'approved', by: 'bob', reason: 'change 12' },
+  });
+  const { events } = await world.deps.storage.listAudit({ resourceId: sessionId, limit: 100, offset: 0 });
+  const decided = events.filter(({ eventType, success }) => eventType === 'approval_decided' && success);
+  assert.deepEqual(
+    decided.map(({ userId, details }) => [userId, details.decision, details.reason]),
+    [['bob', 'approve', 'change 12']],
+  );
 });

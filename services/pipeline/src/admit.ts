@@ -145,6 +145,7 @@ function ticketOf(context: Context, session: SessionDocument, reconnects: boolea
     credentials: isGiven(session.credentials) ? 'injected' : session.credentials === 'client' ? 'client' : 'none',
     // Asked once a session: who comes back to it has been asked.
     ...(consentText === null || reconnects ? {} : { consentText }),
+    ...((recording.approval ?? context.limits.approval) && !reconnects ? { approval: true } : {}),
     recording,
     graphics: recording.graphics,
     persistence: recording.persistence,

@@ -48,6 +48,8 @@ export interface PipelineLimits {
   channels: ChannelRules;
   /** What users acknowledge before a session, where it does not say otherwise; null: nothing. */
   consentText: string | null;
+  /** A second person lets clients in, where a session does not say otherwise. */
+  approval: boolean;
   /** Targets may use RDP bulk compression, where a session does not say otherwise. */
   bulkCompression: boolean;
   /** Names (mstshash) lead to sessions. They are no secrets: whoever guesses one has the session. */
@@ -82,6 +84,7 @@ export const defaultLimits: PipelineLimits = {
   leaveIn: [],
   channels: {},
   consentText: null,
+  approval: false,
   bulkCompression: true,
   cookieRoute: false,
   rdpFileDays: 0,
@@ -153,6 +156,7 @@ export function readPipelineEnv(environment: Environment): PipelineConfig {
       cookieRoute: readCookieRoute(environment),
       leaveIn: readLeaveIn(environment, 'RDP_LEAVE_IN'),
       consentText: readConsentText(environment),
+      approval: readSwitch(environment, 'RDP_APPROVAL'),
       channels: readChannelRules(environment, 'RDP_CHANNELS'),
       bulkCompression: readSwitch(environment, 'RDP_BULK_COMPRESSION', 'on'),
       rdpFileDays: readInteger(environment, 'LUCID_RDP_FILE_DAYS', { min: 0, max: 3650, fallback: 0 }),

@@ -10,6 +10,7 @@ import {
 } from '@lucid-sessions/contract';
 import { logEntry } from '@lucid-sessions/evidence';
 import type { KeyedQueue } from '@lucid-sessions/kit';
+import type { Approvals } from './approvals.ts';
 import type { AttemptAudit } from './attempt-audit.ts';
 import type { BrowserTokens } from './browser-tokens.ts';
 import type { PipelineLimits } from './config.ts';
@@ -67,6 +68,7 @@ export interface Context {
   connected: Set<string>;
   /** Connections that were told of a session and are not admitted yet. */
   reservations: Reservations;
+  approvals: Approvals;
   attemptAudit: AttemptAudit;
   pendingLogons: PendingLogons;
   browserTokens: BrowserTokens;

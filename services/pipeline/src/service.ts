@@ -4,6 +4,7 @@ import { KeyedQueue } from '@lucid-sessions/kit';
 import { admit, find } from './admit.ts';
 import { anchorHandler } from './anchor-jobs.ts';
 import { anchoringStates, recheckHandler } from './anchor-rechecks.ts';
+import { Approvals, approval, decideApproval } from './approvals.ts';
 import { AttemptAudit } from './attempt-audit.ts';
 import { attempted } from './attempts.ts';
 import { BrowserTokens, issueBrowserToken } from './browser-tokens.ts';
@@ -105,6 +106,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
       perMinute: allLimits.attemptsAuditedPerMinute,
       append: (attempt) => auditAttempt(deps, attempt),
     }),
+    approvals: new Approvals(deps.nowUs),
     pendingLogons: new PendingLogons(deps.nowUs),
     browserTokens: new BrowserTokens(deps.nowUs),
     kick: () => runner.kick(),
@@ -145,6 +147,9 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
   return {
     create: (request) => create(context, request),
     find: (request) => find(context, request),
+    approval: (request) => approval(context, request),
+    approvals: async () => ({ waiting: context.approvals.waiting }),
+    decideApproval: (request) => decideApproval(context, request),
     targetCredentials: (request) => credentialsFor(context, request),
     issueCredential: (request) => issueCredential(context, request),
     issueBrowserToken: (request) => issueBrowserToken(context, request),

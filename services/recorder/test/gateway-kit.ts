@@ -100,6 +100,7 @@ export interface GatewayOptions {
   /** Who may log on, by user name. */
   logonAccount?: (user: string) => Promise<LogonAccount | null>;
   targetCredentials?: PipelinePort['targetCredentials'];
+  approval?: PipelinePort['approval'];
 }
 
 export async function startGateway(t: TestContext, options: GatewayOptions): Promise<Gateway> {
@@ -125,6 +126,7 @@ export async function startGateway(t: TestContext, options: GatewayOptions): Pro
     logonAccount: async ({ user }: { user: string }) => ({ account: (await options.logonAccount?.(user)) ?? null }),
     logonTried: async (tried: LogonTry) => void tries.push(tried),
     targetCredentials: options.targetCredentials,
+    approval: options.approval,
     admit: async ({ connectionId }: { connectionId: string }) => admissions.get(connectionId),
     attempted: async (attempt: ConnectionAttempt) => {
       attempts.push(attempt);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
-import type { ConnectionAttempt, SessionTicket } from '@lucid-sessions/contract';
+import type { ApprovalAnswer, ConnectionAttempt, SessionTicket } from '@lucid-sessions/contract';
 import {
   connectClient,
   type Desktop,
@@ -240,4 +240,57 @@ test('xfreerdp: consent, a wrong password, the right one, and the desktop of a h
       .slice(0, 5),
     ['connected', 'consent', 'target_certificate', 'target_certificate', 'target_logon'],
   );
+});
+
+interface Asked {
+  connectionId: string;
+  user: string;
+}
+
+/** A gateway whose pipeline answers what `says` says. */
+async function waiting(
+  t: TestContext,
+  says: () => ApprovalAnswer,
+): Promise<{ gateway: Gateway; asked: Asked[]; target: Desktop }> {
+  const target = await desktop(t);
+  const asked: Asked[] = [];
+  const gateway = await startGateway(t, {
+    admit: () => ({ admitted: true, ticket: ticketFor(target.port, { approval: true }) }),
+    approval: async (request) => {
+      asked.push(request);
+      return says();
+    },
+  });
+  return { gateway, asked, target };
+}
+
+test('a client waits until a second person lets it in: who and why is a fact', async (t) => {
+  let answer: ApprovalAnswer = { state: 'waiting' };
+  const { gateway, asked, target } = await waiting(t, () => answer);
+  const rdp = await connectClient({ port: gateway.port, cookie: 'a', userName: 'ann', password, screenshots: true });
+  await shown(rdp);
+  await eventually('it is asked again', () => asked.length > 1);
+  assert.equal(asked[0]!.user, 'ann');
+  assert.equal(target.users().length, 0);
+  answer = { state: 'approved', by: 'bob', reason: 'change 12' };
+  await gateway.reported('started');
+  await rdp.settled();
+  await rdp.close();
+  await gateway.reported('drained');
+  const note = gateway.notes().find(({ type }) => type === 'approval');
+  assert.deepEqual(note, { type: 'approval', by: 'bob', reason: 'change 12' });
+});
+
+test('a second person who refuses, and a user who does not wait', async (t) => {
+  const refusing = await waiting(t, () => ({ state: 'refused', by: 'bob', reason: 'not today' }));
+  const refusedClient = await connectClient({ port: refusing.gateway.port, cookie: 'a', userName: 'ann', password });
+  assert.equal((await refusedClient.ended).errorInfo, denied);
+  const { reason, message } = await refusing.gateway.attempted();
+  assert.deepEqual([reason, message], ['approval_refused', 'bob said: not today']);
+  const { gateway } = await waiting(t, () => ({ state: 'waiting' }));
+  const rdp = await connectClient({ port: gateway.port, cookie: 'a', userName: 'ann', password, screenshots: true });
+  await shown(rdp);
+  rdp.input([key(1)]);
+  assert.equal((await rdp.ended).errorInfo, denied);
+  assert.equal((await gateway.attempted()).message, 'its user did not wait');
 });

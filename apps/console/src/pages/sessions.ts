@@ -7,6 +7,7 @@ import { formatBytes, formatClock } from '../ui/format.ts';
 import { icon } from '../ui/icons.ts';
 import { failure, isAbort, type Page, type PageContext, repeat } from '../ui/page.ts';
 import { type Column, instant, sessionBadge, table } from '../ui/parts.ts';
+import { waitingApprovals } from '../ui/waiting-approvals.ts';
 
 const pageSize = 25;
 const refreshMs = 5000;
@@ -147,6 +148,7 @@ export function sessionsPage({ api, claims, signal }: PageContext): Page {
       h('div', { class: 'grow' }, h('h1', {}, 'Sessions'), count),
       mayCreate && h('a', { class: 'button primary', href: '/new' }, icon('plus'), 'New session'),
     ),
+    isPermitted(claims?.roles ?? [], 'sessions:approve') && waitingApprovals({ api, claims, signal }),
     filterBar(filter, change, signal),
     list,
     pages,

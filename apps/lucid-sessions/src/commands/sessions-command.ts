@@ -91,6 +91,20 @@ export function declareSessions(program: Command, cli: Cli): void {
       (await work()).stopSession(cli.api(), cli.output(), id, given),
     );
   sessions
+    .command('approvals')
+    .description('list connections that wait for a second person to let them in')
+    .action(async () => (await work()).listApprovals(cli.api(), cli.output()));
+  for (const decision of ['approve', 'refuse'] as const)
+    sessions
+      .command(decision)
+      .description(`${decision} a connection that waits for a second person`)
+      .argument('<session-id>')
+      .requiredOption('--reason <text>', 'why: it goes into the audit log, and to the user or into the manifest')
+      .option('--connection <id>', 'which one, where several wait')
+      .action(async (id: string, given: { reason: string; connection?: string }) =>
+        (await work()).decideApproval(cli.api(), cli.output(), id, decision, given),
+      );
+  sessions
     .command('message')
     .description('show a message to who works in a session, over the top of their desktop')
     .argument('<session-id>')

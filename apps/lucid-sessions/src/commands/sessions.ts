@@ -9,7 +9,7 @@ import {
 import type { RestAnswer } from '@lucid-sessions/contract/rest-client';
 import type { ApiClient } from '../cli/api-client.ts';
 import { type Ask, type Consent, consentTo, missingConsent } from '../cli/consent.ts';
-import { formatBytes, formatDuration, type Output, table } from '../cli/output.ts';
+import { CliError, exitCodes, formatBytes, formatDuration, type Output, printable, table } from '../cli/output.ts';
 import { parseTarget } from '../cli/target.ts';
 import { type TargetCredentialOptions, targetCredentials } from './target-credentials.ts';
 
@@ -251,6 +251,39 @@ export async function startSession(
     ...(credentials === null ? {} : { body: { target_credentials: credentials } }),
   });
   output.result(answer, `${answer.session_id} is ${answer.status}`);
+}
+
+/** Connections that wait for a second person. */
+export async function listApprovals(api: ApiClient, output: Output): Promise<void> {
+  const answer = await api.rest.listApprovals({});
+  const lines = answer.approvals.map(
+    ({ session_id, connection_id, since, client_address, client_user }) =>
+      `${session_id}  ${connection_id}  since ${since}  ${printable(client_user) || '-'} at ${printable(client_address)}`,
+  );
+  output.result(answer, lines.length === 0 ? 'nobody waits' : lines.join('\n'));
+}
+
+/** The one connection of a session that waits, unless it is named. */
+export async function decideApproval(
+  api: ApiClient,
+  output: Output,
+  id: string,
+  decision: 'approve' | 'refuse',
+  { reason, connection }: { reason: string; connection?: string },
+): Promise<void> {
+  const { approvals } = await api.rest.listApprovals({});
+  const waiting = approvals.filter(({ session_id }) => session_id === id).map(({ connection_id }) => connection_id);
+  const connection_id = connection ?? (waiting.length === 1 ? waiting[0] : undefined);
+  if (connection_id === undefined)
+    throw new CliError(
+      waiting.length === 0 ? 'nobody waits there' : `name one with --connection: ${waiting.join(', ')}`,
+      waiting.length === 0 ? exitCodes.failed : exitCodes.usage,
+    );
+  const answer = await api.rest.decideApproval({
+    params: { session_id: id },
+    body: { connection_id, decision, reason },
+  });
+  output.result(answer, decision === 'approve' ? 'let in' : 'refused');
 }
 
 /** Words over the top of the desktop of who works in the session. */

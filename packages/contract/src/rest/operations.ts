@@ -30,6 +30,8 @@ export const restOperations = {
   pauseSession: { method: 'POST', path: `${session}/pause` },
   resumeSession: { method: 'POST', path: `${session}/resume` },
   messageSession: { method: 'POST', path: `${session}/message` },
+  decideApproval: { method: 'POST', path: `${session}/approval` },
+  listApprovals: { method: 'GET', path: '/approvals' },
   issueCredential: { method: 'POST', path: `${session}/credential` },
   rdpFile: { method: 'GET', path: `${session}/rdp-file`, answers: 'file' },
   browserToken: { method: 'POST', path: `${session}/browser-token` },

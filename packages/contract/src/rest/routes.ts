@@ -33,8 +33,11 @@ import {
 } from './index-schemas.ts';
 import { type RestOperation, restOperations } from './operations.ts';
 import {
+  approvalList,
   browserToken,
   createSessionRequest,
+  decideApprovalRequest,
+  decidedApproval,
   deletedSession,
   deleteSessionQuery,
   deleteSessionRequest,
@@ -184,6 +187,25 @@ export const restRoutes = {
     rateLimit: 'update',
     answer: json(resumedSession),
     errors: commandErrors,
+  },
+  listApprovals: {
+    ...restOperations.listApprovals,
+    summary: 'Connections that wait for a second person to let them in',
+    tag: 'recording',
+    permissions: ['sessions:approve'],
+    rateLimit: 'read',
+    answer: json(approvalList),
+    errors: [],
+  },
+  decideApproval: {
+    ...restOperations.decideApproval,
+    summary: 'Let a connection in that waits for a second person, or refuse it; not by who created the session',
+    tag: 'recording',
+    permissions: ['sessions:approve'],
+    rateLimit: 'update',
+    body: decideApprovalRequest,
+    answer: json(decidedApproval),
+    errors: ['invalidRequest', 'forbidden', ...commandErrors],
   },
   messageSession: {
     ...restOperations.messageSession,

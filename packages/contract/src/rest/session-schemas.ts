@@ -232,6 +232,33 @@ export const stoppedSession = z.strictObject({
 export const pausedSession = z.strictObject({ ...commandAnswer, paused_at: timestamp });
 export const resumedSession = z.strictObject({ ...commandAnswer, resumed_at: timestamp });
 
+export const decideApprovalRequest = z.strictObject({
+  connection_id: z.uuid().describe('Of the connection that waits, as `GET /approvals` names it.'),
+  decision: z.enum(['approve', 'refuse']),
+  reason: z
+    .string()
+    .min(1)
+    .max(500)
+    .regex(/^(?:[^\p{Cc}]|\n)+$/u, 'must be text without control characters')
+    .describe('Its user reads why it was refused; why it was approved stands in the manifest.'),
+});
+export const decidedApproval = z.strictObject({
+  session_id: sessionIdSchema,
+  connection_id: z.uuid(),
+  decision: z.enum(['approve', 'refuse']),
+});
+export const approvalList = z.strictObject({
+  approvals: z.array(
+    z.strictObject({
+      session_id: sessionIdSchema,
+      connection_id: z.uuid(),
+      since: timestamp,
+      client_address: z.string(),
+      client_user: z.string().describe('Who the client says its user is.'),
+    }),
+  ),
+});
+
 export const messageSessionRequest = z.strictObject({
   text: z
     .string()

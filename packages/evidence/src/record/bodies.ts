@@ -120,6 +120,8 @@ export const manifestSchema = object(
       object({ at_us: us, user: string(200), workstation: string(200), target_name: string(500), version: integer() }),
       1000,
     ),
+    /** Second persons who let clients in, and why; absent where nobody had to. */
+    approvals: array(object({ at_us: us, by: string(200), reason: string(500) }), 1000),
     /** What users acknowledged before they were connected: SHA-256 of the text's UTF-8, and who the client said they are. Absent where nothing was shown. */
     consents: array(object({ at_us: us, text_sha256: hex(32), user: string(200) }), 1000),
     /** Absent where the gateway logged on to no target. */

@@ -119,6 +119,14 @@ function clientLogonsOf(facts: readonly RecordingFact[]): Pick<ManifestBody, 'cl
   };
 }
 
+function approvalsOf(facts: readonly RecordingFact[]): Pick<ManifestBody, 'approvals'> {
+  const approvals = factsOf(facts, 'approval').slice(0, connectionsMax);
+  if (approvals.length === 0) return {};
+  return {
+    approvals: approvals.map(({ atUs, by, reason }) => ({ at_us: atUs, by: text(by), reason: text(reason, 500) })),
+  };
+}
+
 function consentsOf(facts: readonly RecordingFact[]): Pick<ManifestBody, 'consents'> {
   const consents = factsOf(facts, 'consent').slice(0, connectionsMax);
   if (consents.length === 0) return {};
@@ -190,5 +198,6 @@ export function manifestBodyOf(
     ...(open.body.imported === undefined ? {} : { imported: open.body.imported }),
     ...clientLogonsOf(facts),
     ...consentsOf(facts),
+    ...approvalsOf(facts),
   };
 }

@@ -7,7 +7,7 @@ import type { Arrival } from './joining.ts';
 import { refusalMs } from './straight-joining.ts';
 
 /** What the client is given to come back with an answer, beyond what its user has. */
-const graceMs = 30_000;
+export const graceMs = 30_000;
 
 export class HeldClient {
   readonly #hold: Hold<DialogAnswer>;

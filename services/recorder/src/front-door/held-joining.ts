@@ -9,11 +9,12 @@ import { type ClientInfo, ErrorInfo } from '@lucid-sessions/rdp';
 import type { DialogAnswer, DialogSpec } from '@lucid-sessions/screens';
 import { SocketPeer } from '../peer/socket-peer.ts';
 import { ConnectFailure } from './failure.ts';
-import type { HeldClient } from './held-client.ts';
+import { graceMs, type HeldClient } from './held-client.ts';
 import { injectedCredentials, noteUntrusted } from './injected.ts';
 import type { Arrival, Joined, Joining } from './joining.ts';
 import { referenceOf, refusalText } from './refusal-words.ts';
-import { connectingDialog, consentDialog, logonDialog } from './screen-dialogs.ts';
+import { reached } from './refusals.ts';
+import { approvalDialog, connectingDialog, consentDialog, logonDialog } from './screen-dialogs.ts';
 import { helloFrames } from './straight-joining.ts';
 import { tlsName } from './tls-settings.ts';
 import { WayToTarget } from './way-to-target.ts';
@@ -22,15 +23,17 @@ import { WayToTarget } from './way-to-target.ts';
 export const isHeld = (ticket: SessionTicket): boolean => ticket.credentials === 'client' || hasScreens(ticket);
 
 /** There is something to show before it begins. */
-export const hasScreens = ({ consentText }: SessionTicket): boolean => consentText !== undefined;
+export const hasScreens = ({ consentText, approval }: SessionTicket): boolean =>
+  consentText !== undefined || approval === true;
 
 /** For a person to read, think and type, each time and in all: what `find` reserved lasts eleven minutes. */
 const answerMsMax = 300_000;
 const answersMsMax = 540_000;
+const askEveryMs = 1000;
 /** Accounts are locked after a few wrong passwords. */
 const logonTriesMax = 3;
 
-const refused = (reason: 'consent_refused' | 'logon_cancelled', message: string): ConnectFailure =>
+const refused = (reason: 'consent_refused' | 'logon_cancelled' | 'approval_refused', message: string): ConnectFailure =>
   new ConnectFailure(reason, ErrorInfo.serverDeniedConnection.code, message);
 
 /** A client at any door. */
@@ -62,6 +65,7 @@ export class HeldJoining implements Joining {
     this.#client = client;
     const info = await client.clientInfo();
     if (ticket.consentText !== undefined) await this.#consent(client, ticket.consentText, info);
+    if (ticket.approval === true) await this.#approval(client, info);
     const used = await this.#logOn(client, ticket, info);
     // In restricted admin mode the target gets no password, not the one in the client's Client Info either.
     if (ticket.target.restrictedAdmin === true) this.#credentials ??= used;
@@ -75,6 +79,25 @@ export class HeldJoining implements Joining {
     const textSha256 = createHash('sha256').update(text).digest('hex');
     const { facts, context } = this.#arrival;
     facts.push({ kind: 'consent', atUs: context.wallUs(), textSha256, user: nameOf(info).slice(0, 200) });
+  }
+
+  /** Asked for every second: a decision is made by a person, elsewhere. */
+  async #approval(client: HeldClient, info: ClientInfo): Promise<void> {
+    const { connectionId, context, facts } = this.#arrival;
+    client.show(approvalDialog(this.#footer));
+    const untilMs = Math.min(performance.now() + answerMsMax, this.#answersUntilMs);
+    client.limit(untilMs - performance.now() + graceMs, 'nobody let it in');
+    const user = nameOf(info).slice(0, 200);
+    while (performance.now() < untilMs) {
+      const asked = await client.during(reached(context.pipeline.approval({ connectionId, user })));
+      if (asked.state === 'refused') throw refused('approval_refused', `${asked.by} said: ${asked.reason}`);
+      if (asked.state === 'approved') {
+        facts.push({ kind: 'approval', atUs: context.wallUs(), by: asked.by, reason: asked.reason });
+        return;
+      }
+      if ((await client.answer(askEveryMs)) !== null) throw refused('approval_refused', 'its user did not wait');
+    }
+    throw refused('approval_refused', 'Nobody decided in time.');
   }
 
   /** What the target was given, where it wanted any. */

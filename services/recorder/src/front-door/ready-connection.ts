@@ -74,7 +74,7 @@ export type ProbeKind =
   | 'tls';
 
 export interface ConnectionContext {
-  pipeline: Pick<PipelinePort, 'find' | 'targetCredentials' | 'admit' | 'logonAccount' | 'logonTried'>;
+  pipeline: Pick<PipelinePort, 'find' | 'approval' | 'targetCredentials' | 'admit' | 'logonAccount' | 'logonTried'>;
   identity: GatewayIdentity;
   nla: NlaSettings;
   recorderId: string;

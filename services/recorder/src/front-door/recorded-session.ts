@@ -225,6 +225,7 @@ export class RecordedSession {
         const { atUs: _at, kind: _kind, ...certificate } = fact;
         this.#note({ type: 'target_certificate', ...certificate });
       }
+      if (fact.kind === 'approval') this.#note({ type: 'approval', by: fact.by, reason: fact.reason });
       if (fact.kind === 'consent') this.#note({ type: 'consent', textSha256: fact.textSha256, user: fact.user });
       if (fact.kind === 'client_logon') {
         const { atUs: _at, kind: _kind, ...logon } = fact;

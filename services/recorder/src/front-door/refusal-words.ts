@@ -23,6 +23,7 @@ const words: Readonly<Record<AttemptReason, string>> = {
   logon_expired: `The password for the gateway has expired. ${askOwner}`,
   logon_burnt: `The password for the gateway was wrong too often and is no longer taken. ${askOwner}`,
   consent_refused: 'What was to be acknowledged was not, so the session did not begin.',
+  approval_refused: 'A second person has to let you in, and did not.',
   logon_cancelled: 'You did not sign in, so the session did not begin.',
   target_denied: `This computer may not be reached through the gateway. ${askAdministrator}`,
   credentials_missing: `The gateway has no credentials for the computer. ${askOwner}`,
@@ -51,10 +52,11 @@ export const refusalText = (reason: AttemptReason): string => words[reason];
 
 export const referenceOf = (connectionId: string): string => `Reference ${connectionId}`;
 
-export const refusalDialog = ({ reason }: ConnectFailure, connectionId: string): DialogSpec => ({
+export const refusalDialog = ({ reason, message }: ConnectFailure, connectionId: string): DialogSpec => ({
   id: 'refusal',
   title: 'You can not be connected',
-  text: refusalText(reason),
+  // What a person wrote is meant for the other.
+  text: reason === 'approval_refused' ? `${refusalText(reason)}\n\n${message}` : refusalText(reason),
   fields: [],
   problem: '',
   buttons: [{ id: 'close', label: 'Close' }],

@@ -41,6 +41,16 @@ export const logonDialog = (
   footer,
 });
 
+export const approvalDialog = (footer: string): DialogSpec => ({
+  ...base,
+  id: 'approval',
+  title: 'Waiting to be let in',
+  text: 'A second person has been asked to let you in. This screen goes on by itself when they have.',
+  buttons: [{ id: 'cancel', label: 'Do not wait' }],
+  escape: 'cancel',
+  footer,
+});
+
 export const connectingDialog = (footer: string): DialogSpec => ({
   ...base,
   id: 'connecting',

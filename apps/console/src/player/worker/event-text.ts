@@ -129,6 +129,8 @@ export function noteText(note: GatewayNote): string {
       return `client ${note.clientName || 'without a name'}, ${note.desktopWidth} × ${note.desktopHeight}, ${note.security}`;
     case 'target_certificate':
       return `target’s certificate ${note.valid ? 'valid' : 'not valid'} (${note.check.replaceAll('_', ' ')})${note.tls ? `, ${note.tls}` : ''}${note.problem ? `: ${note.problem}` : ''}`;
+    case 'approval':
+      return `let in by ${note.by}: ${note.reason}`;
     case 'consent':
       return `${note.user || 'the user'} acknowledged what was shown before the session`;
     case 'client_logon':

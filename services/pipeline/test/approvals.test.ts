@@ -1,0 +1,39 @@
+/** Who waits for a second person, who may decide, and how long anybody is remembered. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Approvals } from '../src/approvals.ts';
+
+const asked = (connectionId: string) => ({ connectionId, sessionId: 's', clientAddress: '192.0.2.7:1', user: 'ann' });
+
+test('who asks waits until somebody decides, and hears the same ever after', () => {
+  let nowUs = 1_000_000;
+  const approvals = new Approvals(() => nowUs);
+  assert.deepEqual(approvals.ask(asked('c')), { state: 'waiting' });
+  nowUs += 5_000_000;
+  approvals.ask(asked('c'));
+  assert.deepEqual(approvals.waiting, [{ ...asked('c'), sinceUs: 1_000_000 }]);
+  const refused = { state: 'refused', by: 'bob', reason: 'no' } as const;
+  assert.equal(approvals.decide('c', 'another', refused), false);
+  assert.equal(approvals.decide('c', 's', refused), true);
+  assert.equal(approvals.decide('c', 's', refused), true, 'said again');
+  assert.equal(approvals.decide('c', 's', { ...refused, state: 'approved' }), false, 'it is decided');
+  assert.deepEqual([approvals.ask(asked('c')), approvals.waiting], [refused, []]);
+});
+
+test('whom nobody asks for any more does not wait, and nothing is kept for long', () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat(5), fc.nat(40)), { maxLength: 60 }), (steps) => {
+      let nowUs = 0;
+      const approvals = new Approvals(() => nowUs);
+      const heard = new Map<string, number>();
+      for (const [id, seconds] of steps) {
+        nowUs += seconds * 1_000_000;
+        approvals.ask(asked(`${id}`));
+        heard.set(`${id}`, nowUs);
+        const expected = [...heard].filter(([, at]) => at >= nowUs - 30_000_000).map(([name]) => name);
+        assert.deepEqual(approvals.waiting.map(({ connectionId }) => connectionId).sort(), expected.sort());
+      }
+    }),
+  );
+});
