@@ -102,6 +102,20 @@ test('a user name with its domain is told apart as Windows does', async (t) => {
   }
 });
 
+test('a target that takes NTLM inside SPNEGO alone is asked so, once; which of both fails is told once', async (t) => {
+  for (const refusesRaw of ['closes', 'says'] as const) {
+    const target = await startNlaTarget(t, { refusesRaw });
+    const { hello } = await dial(t, target.port).dialled;
+    assert.deepEqual(hello.logon, { envelope: 'spnego', version: 6 });
+    assert.equal(target.requested.length, 2);
+    const wrong = await failure(dial(t, target.port, {}, { credentials: { ...credentials, password: 'another' } }));
+    assert.equal(wrong.reason, 'target_logon_failed');
+  }
+  const closing = await startNlaTarget(t, { closes: 'first' });
+  assert.match((await failure(dial(t, closing.port))).message, /its NTLM challenge was due/);
+  assert.equal(closing.requested.length, 2);
+});
+
 test('an old CredSSP is refused, but for a target that is named as old: then it is a recorded downgrade', async (t) => {
   for (const version of [2, 4]) {
     const target = await startNlaTarget(t, { version });

@@ -22,7 +22,9 @@ export type TargetState =
   | 'connectionConfirm'
   /** The driver does the TLS handshake, then calls `tlsEstablished`. */
   | 'tls'
-  /** It is being logged on to: network level authentication. */
+  /** Network level authentication: whether NTLM is spoken, and how. The target knows nobody yet. */
+  | 'negotiation'
+  /** It was told who logs on. */
   | 'credssp'
   /** It waits for the client's MCS Connect Initial. */
   | 'ready'
@@ -145,7 +147,7 @@ export class Target {
   step(input: Uint8Array): Step<TargetEvent> {
     if (this.#state === 'ended' || this.#state === 'handedOver') return this.#flush();
     try {
-      if (this.#state === 'credssp') this.#take(this.#credssp!.step(input));
+      if (this.#credssp !== null) this.#take(this.#credssp.step(input));
       else this.#gather(input);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
@@ -165,7 +167,7 @@ export class Target {
     }
     const earlyAuthorization = selectedProtocol === Protocol.hybridEx;
     this.#credssp = new CredSspClient({ ...this.#logon, publicKey, earlyAuthorization });
-    this.#state = 'credssp';
+    this.#state = 'negotiation';
     this.#take(this.#credssp.start());
     return this.#flush();
   }
@@ -179,7 +181,7 @@ export class Target {
   /** The driver saw the connection end, or lost patience. */
   stop(how: 'left' | 'late' | 'tlsFailed', problem: string): Step<TargetEvent> {
     // Some say no to a logon by closing, or by resetting the connection, which TLS calls a fault.
-    if (this.#state === 'credssp' && how !== 'late') this.#take(this.#credssp!.closed());
+    if (this.#credssp !== null && how !== 'late') this.#take(this.#credssp.closed());
     if (this.#state !== 'ended' && this.#state !== 'handedOver') this.#end(how, problem);
     return this.#flush();
   }
@@ -209,6 +211,8 @@ export class Target {
 
   #take({ output, events }: Step<CredSspClientEvent>): void {
     this.#output.push(output);
+    const isTold = this.#credssp?.state !== 'challenge' && events.every(({ kind }) => kind !== 'ended');
+    if (this.#state === 'negotiation' && isTold) this.#state = 'credssp';
     for (const event of events)
       if (event.kind === 'ended')
         this.#end(event.how === 'violation' ? 'credsspViolation' : event.how, event.problem, event.code);

@@ -5,7 +5,7 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { RecordingFact, SessionTicket, TargetCredentials } from '@lucid-sessions/contract';
-import { ErrorInfo, Protocol, Target, type TargetEvent, type TargetHello } from '@lucid-sessions/rdp';
+import { ErrorInfo, Protocol, Target, type TargetEvent, type TargetHello, type TargetLogon } from '@lucid-sessions/rdp';
 import { subjectPublicKeyOf } from '@lucid-sessions/rdp/auth';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
@@ -68,11 +68,36 @@ const insecure = (target: TargetAddress, problem: string): ConnectFailure =>
 export async function dialTarget(target: TargetAddress, options: DialOptions): Promise<DialledTarget> {
   if (target.restrictedAdmin === true && options.credentials === null) throw nobodyToLogOn(nameOf(target));
   const untilMs = performance.now() + options.timeoutMs;
+  try {
+    return await dialOnce(target, options, untilMs, 'raw');
+  } catch (error) {
+    if (!(error instanceof SequenceEnded)) throw error;
+    const first = failureOf(target, error.event);
+    if (!mayWantSpnego(error.event) || options.signal.aborted) throw first;
+    return await dialOnce(target, options, untilMs, 'spnego').catch((second: unknown) => {
+      throw second instanceof SequenceEnded && second.event.at !== 'negotiation'
+        ? failureOf(target, second.event)
+        : first;
+    });
+  }
+}
+
+/** It ended before it was told who logs on: perhaps it takes NTLM inside SPNEGO alone. */
+const mayWantSpnego = ({ at, how }: EndedEvent): boolean =>
+  at === 'negotiation' && ['left', 'refused', 'credsspViolation'].includes(how);
+
+/** Rejects with `SequenceEnded`, or `ConnectFailure` where there is no connection. */
+async function dialOnce(
+  target: TargetAddress,
+  options: DialOptions,
+  untilMs: number,
+  envelope: TargetLogon['envelope'],
+): Promise<DialledTarget> {
   const tcp = await openTcp(target, options, untilMs);
   const address = nameOf({ ...target, host: tcp.remoteAddress ?? target.host });
   const preconnection = target.preconnection === undefined ? null : { flags: 0, ...target.preconnection };
   const sequence = new Target(target.useTls ? (options.offer ?? Protocol.ssl) : Protocol.rdp, {
-    logon: logonTo(target, options.credentials),
+    logon: logonTo(target, options.credentials, envelope),
     preconnection,
     routingLine: options.routingLine ?? null,
   });
@@ -94,13 +119,14 @@ export async function dialTarget(target: TargetAddress, options: DialOptions): P
     return { driver, address, hello };
   } catch (error) {
     driver.destroy('');
-    throw error instanceof SequenceEnded ? failureOf(target, error.event) : error;
+    throw error;
   } finally {
     options.signal.removeEventListener('abort', leave);
   }
 }
 
 export function failureOf(target: TargetAddress, { how, at, problem, code }: EndedEvent): ConnectFailure {
+  if (at === 'negotiation' && how === 'refused') return unfinishedLogon(nameOf(target), problem);
   const refused = logonFailure(nameOf(target), how, problem, code);
   if (refused !== null) return refused;
   switch (how) {
@@ -113,7 +139,7 @@ export function failureOf(target: TargetAddress, { how, at, problem, code }: End
     case 'late':
     case 'left':
       if (at === 'tls') return insecure(target, `did not finish TLS: ${problem}`);
-      if (at === 'credssp') return unfinishedLogon(nameOf(target), problem);
+      if (at === 'credssp' || at === 'negotiation') return unfinishedLogon(nameOf(target), problem);
       break;
     default:
   }

@@ -14,13 +14,14 @@ const netbiosUnitsMax = 15;
 export function logonTo(
   { host, restrictedAdmin = false, legacyTls = false }: SessionTicket['target'],
   credentials: TargetCredentials | null,
+  envelope: TargetLogon['envelope'],
 ): TargetLogon | null {
   if (credentials === null) return null;
   return {
     credentials: accountOf(credentials),
     targetName: `TERMSRV/${host}`,
     workstation: hostname().split('.')[0]!.toUpperCase().slice(0, netbiosUnitsMax),
-    envelope: 'raw',
+    envelope,
     restrictedAdmin,
     minimumVersion: legacyTls ? legacyMinimumVersion : minimumVersion,
     platform: { randomBytes: (length) => randomBytes(length), nowMs: Date.now },

@@ -13,6 +13,8 @@ export interface NlaTargetOptions {
   selected?: number;
   password?: string;
   minimumVersion?: number;
+  /** Takes NTLM inside SPNEGO alone: what becomes of who sends it raw. */
+  refusesRaw?: 'closes' | 'says';
   /** Of CredSSP, as it says; 6. */
   version?: number;
   /** Says this in place of its answer to AUTHENTICATE. */
@@ -67,6 +69,9 @@ export async function startNlaTarget(t: TestContext, options: NlaTargetOptions =
   return target;
 }
 
+const SEC_E_INVALID_TOKEN = 0x80090308;
+const spnegoOid = Buffer.from('06062b0601050502', 'hex');
+
 const confirm = (selectedProtocol: number, flags: number): Uint8Array =>
   x224Frame(x224ConnectionConfirm, {
     destinationReference: 0,
@@ -98,7 +103,9 @@ class Logon {
     });
     tls.on('data', (bytes: Buffer) => {
       target.received.push(Buffer.from(bytes));
-      if (options.closes === 'first') tls.destroy();
+      const isRaw = options.refusesRaw !== undefined && bytes.includes('NTLMSSP\0\x01') && !bytes.includes(spnegoOid);
+      if (options.closes === 'first' || (isRaw && options.refusesRaw === 'closes')) tls.destroy();
+      else if (isRaw && this.#server.state !== 'done') this.#say(SEC_E_INVALID_TOKEN);
       else if (this.#server.state !== 'done') this.#run(this.#server.step(this.#inVersion(bytes)));
     });
   }
