@@ -7,6 +7,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
+import { rpcClient } from '@lucid-sessions/contract';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import type { ClientInfo } from '@lucid-sessions/rdp';
 import {
@@ -18,7 +19,9 @@ import {
   peersMissing,
   skipUnlessPeers,
   startShadow3,
+  startShadowNla,
   startXfreerdp,
+  startXfreerdp3,
   startXrdp,
   xrdpUser,
 } from '@lucid-sessions/testkit';
@@ -135,6 +138,40 @@ test('xfreerdp to FreeRDP 3’s shadow, which demands NLA, with a secret of Open
   await assertRecorded(gateway, id, 'vault');
   await assertNowhere(gateway, id, [shadowAccount.password, typed, bao!.rootToken]);
 });
+
+/** As the session's page would show it, once. */
+async function issuedCredential({ lucid }: Gateway, sessionId: string): Promise<{ user: string; secret: string }> {
+  const token = readFileSync(lucid.directory.serviceSecret, 'utf8').trim();
+  const pipeline = rpcClient('pipeline', lucid.addresses.pipeline ?? '', { token });
+  return (await pipeline.issueCredential({ sessionId })).credential;
+}
+
+const bothSides = [
+  { version: 2, client: startXfreerdp, server: startShadowNla, peers: ['xfreerdp', 'shadow'] },
+  { version: 3, client: startXfreerdp3, server: startShadow3, peers: ['xfreerdp3', 'shadow3'] },
+] as const;
+for (const { version, client: startClient, server: startServer, peers } of bothSides)
+  test(`NLA on both sides, FreeRDP ${version}: an issued credential here, an injected one there`, {
+    timeout: 240_000,
+  }, async (t) => {
+    if (skipUnlessPeers(t, ...peers)) return;
+    const server = await startServer(shadowAccount);
+    t.after(() => server.stop());
+    const gateway = await start(t);
+    const { userName: username, password } = shadowAccount;
+    const { id } = await armSession(gateway, server.port, { target_credentials: { username, password } });
+    const { user, secret } = await issuedCredential(gateway, id);
+    const logon = ['/sec:nla', `/u:${user}`, `/p:${secret}`, '-decorations'];
+    const client = await startClient(`127.0.0.1:${gateway.rdpPort}`, ...logon);
+    t.after(() => client.stop());
+    await sessionIn(gateway, id, 'recording');
+    await typeUntilThere(client, server, 'bothsides');
+    await client.closeClient();
+    const session = await sessionIn(gateway, id, 'completed');
+    assert.equal(session.credentials, 'injected');
+    assert.deepEqual((await verifySession(gateway, id)).findings, []);
+    await assertNowhere(gateway, id, [password, secret]);
+  });
 
 test('credentials made by OpenBao for one session are taken back at its end', { timeout: 240_000 }, async (t) => {
   if (skipUnlessPeers(t, 'openbao')) return;
