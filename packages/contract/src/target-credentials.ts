@@ -142,6 +142,22 @@ export function withCredentials(session: SessionDocument, given: NewTargetCreden
   };
 }
 
+/**
+ * Whom credentials were given for, and how they are handed over: where any of it is another, they are another's. Who may change a
+ * session must not get them sent elsewhere.
+ */
+export const credentialTarget = ({ rdp_config: rdp }: Pick<SessionDocument, 'rdp_config'>): string =>
+  JSON.stringify([
+    ...[rdp.host, rdp.port, rdp.preconnection_id ?? null, rdp.preconnection_blob ?? null],
+    ...[
+      rdp.use_tls,
+      rdp.ignore_cert,
+      rdp.pinned_sha256 ?? null,
+      rdp.legacy_tls === true,
+      rdp.restricted_admin === true,
+    ],
+  ]);
+
 const credentialReference: z.ZodType<CredentialReference> = z.object({
   engine: z.enum(['kv', 'dynamic']),
   mount: vaultPath,

@@ -1,20 +1,18 @@
 /** Sessions: create, read, change, delete, and what their recording is told to do. */
 import {
-  credentialsOf,
   isLucidError,
   isoOf,
   isPermitted,
   LucidError,
-  type NewTargetCredentials,
   noStatistics,
   type SessionDocument,
   type SessionMetadata,
-  type TargetCredentialsRequest,
   withCredentials,
 } from '@lucid-sessions/contract';
 import { type Call, type Handlers, loadSession } from './call.ts';
 import { changesOf } from './changes.ts';
 import { addCustody } from './custody.ts';
+import { checkCredentials, credentialsIn } from './target-credentials.ts';
 import { paginationOf, recordingUrl, sessionView } from './views.ts';
 
 const swapsMax = 5;
@@ -47,30 +45,6 @@ function newSession(call: Call<'createSession'>): SessionDocument {
     version: 1,
     pipeline_state: 'created',
   };
-}
-
-/** As the pipeline takes them; what they are goes nowhere else. */
-function credentialsIn(
-  request: TargetCredentialsRequest | undefined,
-  rdp: SessionDocument['rdp_config'],
-): { targetCredentials?: NewTargetCredentials } {
-  if (request === undefined) return {};
-  const targetCredentials = credentialsOf(request, rdp);
-  if (targetCredentials !== null) return { targetCredentials };
-  throw new LucidError('invalidRequest', 'target_credentials.username: say who is to log on, here or in rdp_config', {
-    details: { issues: [{ field: 'body.target_credentials.username', message: 'must be given' }] },
-  });
-}
-
-/** For another target its credentials are worth nothing: said here, not to whoever connects. */
-function checkCredentials(from: SessionDocument, to: SessionDocument): void {
-  if (from.credentials !== 'injected' && from.credentials !== 'vault') return;
-  const fields = ['host', 'port', 'use_tls', 'ignore_cert', 'pinned_sha256'] as const;
-  if (fields.every((field) => from.rdp_config[field] === to.rdp_config[field])) return;
-  throw new LucidError(
-    'notInThisState',
-    'the session holds credentials for this target, which are for no other: create a new session',
-  );
 }
 
 /** Left-out fields and fields that are `undefined` keep what is stored. */
@@ -212,7 +186,7 @@ type SessionOperations =
 export const sessionHandlers: Handlers<SessionOperations> = {
   async createSession(call) {
     const session = newSession(call);
-    const given = credentialsIn(call.body.target_credentials, session.rdp_config);
+    const given = credentialsIn(call, session);
     await checkTarget(call, session.rdp_config);
     const { created } = await call.api.deps.pipeline.create({ session, routeTokenSha256: null, ...given });
     if (!created)
@@ -246,8 +220,7 @@ export const sessionHandlers: Handlers<SessionOperations> = {
 
   async startSession(call) {
     const { api, sessionId, body } = call;
-    const request = body?.target_credentials;
-    const given = request === undefined ? {} : credentialsIn(request, (await loadSession(call)).rdp_config);
+    const given = body?.target_credentials === undefined ? {} : credentialsIn(call, await loadSession(call));
     const session = await commanded(call, () => api.deps.pipeline.start({ sessionId, ...given }));
     return {
       session_id: sessionId,

@@ -310,12 +310,30 @@ test('a loan that lapses or can not be renewed is none of the session’s', asyn
   made.clock.us += 0.7 * hourUs;
   await made.restart();
   assert.deepEqual(await sealed(made), ['s1 target', 's1 target-lease']);
-  // New ones: the old loan is taken back.
   provider.away = true;
   await assert.rejects(async () => {
     made.clock.us += hourUs;
     await ask(made, 's1');
   }, /Vault can not be reached/);
+  await made.dispose();
+});
+
+test('new credentials take an old loan back, before the next one is made', async () => {
+  const made = await world();
+  const provider = lender();
+  made.lender.credentialProvider = provider;
+  await made.restart();
+  await create(made, 's1', vault);
+  await ask(made, 's1');
+  await made.pipeline.start({ sessionId: 's1', targetCredentials: vault });
+  assert.deepEqual(await ask(made, 's1'), { credentials: { ...credentials, username: 'v-2' } });
+  assert.ok(provider.calls.indexOf('revoke lease-1') < provider.calls.length - 1);
+  assert.equal(provider.calls.at(-1), 'read database/rdp for desk.example');
+  await made.pipeline.start({ sessionId: 's1', targetCredentials: { source: 'client' } });
+  await made.restart();
+  assert.equal(provider.calls.at(-1), 'revoke lease-2');
+  assert.deepEqual(await sealed(made), []);
+  assert.equal((await find(made, 's1')).ticket?.credentials, 'client');
   await made.dispose();
 });
 
