@@ -44,7 +44,7 @@ async function findWorkers(): Promise<Map<string, string>> {
  */
 const bundledPackages = /^(?:viem|ox|abitype|@scure|@noble|@adraffy|eventemitter3)(?:\/|$)/;
 /** Asked for by viem's WebSocket transport alone, which nothing here uses. */
-const neverLoaded = ['isows', 'ws'];
+const neverLoaded = ['isows'];
 
 /**
  * Bundles the workspaces' own code and leaves npm packages to be installed. Worker files get their new names, and
