@@ -81,7 +81,11 @@ test('with its cookie a client works on its session as at the listener, and the 
     for (const encoding of ['utf8', 'utf16le'] as const)
       assert.ok(!Buffer.from(body).includes(Buffer.from(cookie, encoding)));
   assert.ok(gateway.frames().filter(({ kind }) => kind === frameKinds.pdu).length > 20);
-  assert.deepEqual(gateway.attempts, []);
+  // What the door had a look at is let go; nothing else is told.
+  assert.deepEqual(
+    gateway.attempts.map(({ count }) => count),
+    [0],
+  );
 });
 
 test('who has no cookie, or a wrong one, gets no tunnel', async (t) => {
@@ -139,7 +143,11 @@ test('a client that leaves in any state leaves nothing behind, and what was rese
   });
   // Three had shown the cookie.
   await eventually('told', async () => gateway.attempts.reduce((sum, { count }) => sum + count, 0) >= 1);
-  assert.ok(gateway.attempts.every(({ outcome, sessionId }) => outcome === 'client_left' && sessionId === 'session-1'));
+  assert.ok(
+    gateway.attempts.every(
+      ({ outcome, sessionId, count }) => outcome === 'client_left' && sessionId === (count === 0 ? null : 'session-1'),
+    ),
+  );
   assert.deepEqual(gateway.reports, []);
   assert.deepEqual(gateway.problems, []);
 });
@@ -174,6 +182,15 @@ test('the recorder ends the channel with a close when it ends the session', asyn
   const { errorInfo } = await client.ended;
   assert.notEqual(errorInfo, 0);
   await gateway.reported('drained');
+});
+
+test('where clients have to log on, a token alone opens the tunnel and nothing in it', async (t) => {
+  const { gateway, tunnel } = await behindHttp(t, { config: { nla: 'required' } });
+  const { port, stop } = await startTunnel(tunnel);
+  t.after(stop);
+  await assert.rejects(connectClient({ port, userName: 'alice' }), { code: 'negotiation_failed' });
+  await eventually('told', async () => gateway.attempts.some(({ reason }) => reason === 'nla_required'));
+  assert.deepEqual(gateway.reports, []);
 });
 
 /** As the API passes a request on; answers what the recorder says on it. */

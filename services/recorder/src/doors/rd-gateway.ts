@@ -73,14 +73,9 @@ class Visit {
     }
     this.#letIn();
     this.#channel.acceptChannel();
-    const inside = {
-      stream: this.#channel,
-      clientAddress: this.#clientAddress,
-      route,
-      connectionId: this.#connectionId,
-      judge,
-    };
-    await serveConnection(inside, this.#context);
+    // Inside it is asked for again, by then perhaps as whom the client has logged on as; this was a look.
+    if (this.#ticket !== null) this.#attempt('client_left', 'client_disconnected', '', 0);
+    await serveConnection({ stream: this.#channel, clientAddress: this.#clientAddress, route, judge }, this.#context);
   }
 
   async #next<K extends GatewayAsking['kind']>(kind: K): Promise<Extract<GatewayAsking, { kind: K }> | null> {
@@ -117,17 +112,22 @@ class Visit {
     this.#channel.refuse(code, message);
   }
 
-  #attempt(outcome: ConnectionAttempt['outcome'], reason: ConnectionAttempt['reason'], message: string): void {
+  #attempt(
+    outcome: ConnectionAttempt['outcome'],
+    reason: ConnectionAttempt['reason'],
+    message: string,
+    count = 1,
+  ): void {
     const attempt: ConnectionAttempt = {
       connectionId: this.#connectionId,
-      sessionId: this.#ticket?.sessionId ?? null,
+      sessionId: count === 0 ? null : (this.#ticket?.sessionId ?? null),
       atUs: this.#context.wallUs(),
       clientAddress: this.#clientAddress,
       clientName: this.#clientName,
       outcome,
       reason,
       message,
-      count: 1,
+      count,
     };
     this.#context.onAttempt(attempt, '');
   }

@@ -30,7 +30,7 @@ export function serveConnection(caller: Caller, context: ConnectionContext): Pro
 }
 
 class Connection {
-  readonly #connectionId: string;
+  readonly #connectionId = randomUUID();
   readonly #judge: NonNullable<Caller['judge']>;
   readonly #route: Route | null;
   readonly #context: ConnectionContext;
@@ -45,15 +45,14 @@ class Connection {
   #ticket: SessionTicket | null = null;
   #joining: Joining | null = null;
 
-  constructor({ stream, clientAddress, route, connectionId, judge }: Caller, context: ConnectionContext) {
-    this.#connectionId = connectionId ?? randomUUID();
+  constructor({ stream, clientAddress, route, judge }: Caller, context: ConnectionContext) {
     this.#judge = judge ?? (() => null);
     this.#route = route;
     this.#context = context;
     this.#clientAddress = clientAddress;
     this.#untilMs = performance.now() + context.handshakeMs;
-    // Where the door itself knows the session there is nobody to log on as.
-    this.#front = new Front(route === null ? context.nla.policy : 'off');
+    // A fixed listener asks nobody to log on.
+    this.#front = new Front(route?.kind === 'listener' ? 'off' : context.nla.policy);
     if (stream instanceof Socket) keepAlive30(stream);
     this.#client = new Driver<FrontEvent>(stream, this.#front, {
       secure: (socket) =>
@@ -106,8 +105,12 @@ class Connection {
     return this.#asked;
   }
 
+  /** A token that the door was shown counts as one in the request. */
   #wantsLogon({ request }: Asked): boolean {
-    return this.#route === null && wantsLogon(request, this.#context.nla);
+    const route = this.#route;
+    if (route?.kind === 'listener') return false;
+    const routing = route?.kind === 'token' ? ({ kind: 'msts', token: route.token } as const) : request.routing;
+    return wantsLogon({ ...request, ...(routing === undefined ? {} : { routing }) }, this.#context.nla);
   }
 
   /** It is asked for by name, and the name is proven before anything is looked up for it. */
@@ -126,8 +129,7 @@ class Connection {
     this.#logon = logon;
     const { user, workstation, targetName, version } = await logon.run();
     this.#facts.push({ kind: 'client_logon', atUs: wallUs(), user, workstation, targetName, version });
-    const { routing } = asked.request;
-    const token = routing?.kind === 'msts' ? { token: routing.token } : {};
+    const token = asked.route?.kind === 'token' ? { token: asked.route.token } : {};
     this.#asked = {
       ...asked,
       route: { kind: 'credential', user, ...token },

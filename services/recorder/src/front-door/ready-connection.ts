@@ -26,8 +26,6 @@ export interface Caller {
   clientAddress: string;
   /** What the door knows it asks for; null: its connection request says so. */
   route: Route | null;
-  /** By which the door has asked for it already. */
-  connectionId?: string;
   /** Why the door does not lead to this session; null: it does. */
   judge?: (ticket: SessionTicket) => ConnectFailure | null;
 }
