@@ -16,6 +16,7 @@ import { freePort } from './ports.ts';
 const scriptPath = (name: string): string => fileURLToPath(new URL(`../peers/${name}`, import.meta.url));
 /** Debian keeps servers out of a user's PATH; FreeRDP 3 and OpenBao lie where `.ci/install-freerdp3` and `.ci/install-openbao` put them. */
 const extraPath = [
+  '/usr/share/doc/python3-impacket/examples',
   ...['/usr/sbin', '/sbin', join(process.env.FREERDP3_DIR ?? '/opt/lucid-freerdp3', 'bin')],
   join(process.env.OPENBAO_DIR ?? '/opt/lucid-openbao', 'bin'),
 ];
@@ -37,6 +38,7 @@ const programs = {
   chromium: ['chromium'],
   ffmpeg: ['ffmpeg'],
   openbao: ['bao'],
+  impacket: ['rdp_check.py'],
 } as const;
 
 export type PeerName = keyof typeof programs;
