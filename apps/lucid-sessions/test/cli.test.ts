@@ -144,7 +144,7 @@ test('up serves all five services; sessions are created, recorded, listed, expor
   const told = await cli('sessions', 'message', id, 'We stop at six.', '--seconds', '5');
   assert.equal(told.code, 0, told.stderr);
   assert.match(told.stdout, /^shown until \d{4}-/);
-  const stopped = await cli('sessions', 'stop', id, '--reason', 'it is six');
+  const stopped = await cli('sessions', 'stop', id, '--reason', 'it is six', '--notice', '1');
   assert.equal(stopped.code, 0, stopped.stderr);
   const end = await client.ended;
   assert.ok(end.errorInfo > 0, 'the client learns why its session ends');

@@ -1,4 +1,5 @@
 /** Sessions: create, read, change, delete, and what their recording is told to do. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   isLucidError,
   isoOf,
@@ -16,6 +17,18 @@ import { checkCredentials, credentialsIn } from './target-credentials.ts';
 import { paginationOf, recordingUrl, sessionView } from './views.ts';
 
 const swapsMax = 5;
+
+/** The user reads why before it happens; where that can't be, nobody waits. Whether it was shown. */
+async function noticed({ api, sessionId }: Call<'stopSession'>, text: string, seconds: number): Promise<boolean> {
+  try {
+    await api.deps.pipeline.message({ sessionId, from: 'This session is being ended', text, seconds });
+  } catch (thrown) {
+    if (isLucidError(thrown, 'notInThisState')) return false;
+    throw thrown;
+  }
+  await sleep(seconds * 1000);
+  return true;
+}
 
 function newSession(call: Call<'createSession'>): SessionDocument {
   const { api, body, user } = call;
@@ -234,6 +247,7 @@ export const sessionHandlers: Handlers<SessionOperations> = {
     const { api, sessionId, body, user } = call;
     const reason = body?.reason ?? `stopped by ${user.userId}`;
     call.told.reason = reason;
+    if (body?.notice_seconds !== undefined) call.told.noticed = await noticed(call, reason, body.notice_seconds);
     const session = await commanded(call, () => api.deps.pipeline.stop({ sessionId, reason }));
     return {
       session_id: sessionId,

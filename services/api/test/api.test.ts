@@ -267,6 +267,10 @@ test('a message is for a session that runs, of text alone, and stands in the aud
   for (const body of [{}, { text: '' }, { text: 'bell \u0007' }, { text: 'x'.repeat(501) }, { text: 'x', seconds: 1 }])
     assert.equal((await send(body)).status, 400, JSON.stringify(body));
   assert.equal((await send({ text: 'nobody there' })).status, 409);
+  // Nobody is there to read it: it ends at once.
+  assert.equal((await world.call('startSession', at(sessionId))).status, 200);
+  const stop = { ...at(sessionId), body: { reason: 'six', notice_seconds: 15 } };
+  assert.equal((await world.call('stopSession', stop)).status, 200);
   const { events } = await world.deps.storage.listAudit({ resourceId: sessionId, limit: 100, offset: 0 });
   const told = events.filter(({ eventType }) => eventType === 'session_messaged');
   assert.deepEqual(told.map(({ success, details }) => [success, details.text]).at(-1), [false, 'nobody there']);

@@ -120,7 +120,8 @@ export async function resume(context: Context, sessionId: string): ReturnType<Pi
 export async function message(context: Context, request: Parameters<PipelinePort['message']>[0]) {
   const { sessionId } = request;
   const state = stateOf(await loadSession(context, sessionId));
-  if (!liveStates.includes(state)) throw notInThisState(state, 'message');
+  const { connected } = await loadJournal(context, sessionId);
+  if (!connected || !liveStates.includes(state)) throw notInThisState(state, 'message');
   return (await recorderOf(context, sessionId)).message(request);
 }
 

@@ -87,7 +87,8 @@ export function declareSessions(program: Command, cli: Cli): void {
     .command('stop')
     .argument('<session-id>')
     .option('--reason <text>', 'why; it stands in the session and its manifest')
-    .action(async (id: string, given: { reason?: string }) =>
+    .option('--notice <seconds>', 'show the reason to its user that long before (1 to 15)', wholeNumber)
+    .action(async (id: string, given: { reason?: string; notice?: number }) =>
       (await work()).stopSession(cli.api(), cli.output(), id, given),
     );
   sessions

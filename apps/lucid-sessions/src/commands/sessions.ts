@@ -303,9 +303,12 @@ export async function stopSession(
   api: ApiClient,
   output: Output,
   id: string,
-  { reason }: { reason?: string },
+  { reason, notice }: { reason?: string; notice?: number },
 ): Promise<void> {
-  const body = reason === undefined ? {} : { reason };
+  const body = {
+    ...(reason === undefined ? {} : { reason }),
+    ...(notice === undefined ? {} : { notice_seconds: notice }),
+  };
   const answer = await api.rest.stopSession({ params: { session_id: id }, body });
   output.result(answer, `${answer.session_id} is ${answer.status}`);
 }

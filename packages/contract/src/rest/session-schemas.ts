@@ -300,7 +300,15 @@ export type BrowserToken = z.infer<typeof browserToken>;
 export type IssuedCredentialAnswer = z.infer<typeof issuedCredential>;
 
 export const stopSessionRequest = z
-  .strictObject({ reason: z.string().max(500).optional() })
+  .strictObject({
+    reason: z.string().max(500).optional(),
+    notice_seconds: z
+      .int()
+      .min(1)
+      .max(15)
+      .optional()
+      .describe('How long the user is shown the reason before; a session in which it can not be shown ends at once.'),
+  })
   .nullable()
   .optional()
   .describe('The reason goes into the signed manifest.');
