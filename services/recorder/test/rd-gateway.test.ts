@@ -143,11 +143,9 @@ test('a client that leaves in any state leaves nothing behind, and what was rese
   });
   // Three had shown the cookie.
   await eventually('told', async () => gateway.attempts.reduce((sum, { count }) => sum + count, 0) >= 1);
-  assert.ok(
-    gateway.attempts.every(
-      ({ outcome, sessionId, count }) => outcome === 'client_left' && sessionId === (count === 0 ? null : 'session-1'),
-    ),
-  );
+  assert.ok(gateway.attempts.every(({ outcome }) => outcome === 'client_left'));
+  // That of the last was a look, let go when the connection inside asked anew.
+  assert.deepEqual(new Set(gateway.attempts.map(({ sessionId }) => sessionId)), new Set(['session-1', null]));
   assert.deepEqual(gateway.reports, []);
   assert.deepEqual(gateway.problems, []);
 });
