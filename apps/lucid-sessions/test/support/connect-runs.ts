@@ -182,16 +182,19 @@ class ConnectRuns {
   }
 
   async #account(): Promise<void> {
-    const documents = await eventually(
-      'nothing unfinished',
-      async () => this.#unfinished() === 0 && this.#documents(),
-      waitMs,
-    );
+    const documents = await eventually('nothing unfinished', () => this.#atRest(), waitMs);
     const open = documents.filter(({ session_id: id }) => !this.#settled.has(id));
     await Promise.all(open.map((session) => this.#settle(session)));
     await eventually('nothing unfinished', async () => this.#unfinished() === 0, waitMs);
     this.#accountForLog();
     this.#accountForKeys();
+  }
+
+  /** Every session, once none is on its way from one state to the next. */
+  #atRest(): SessionDocument[] | false {
+    if (this.#unfinished() > 0) return false;
+    const documents = this.#documents();
+    return documents.every(({ pipeline_state: state }) => state !== 'stopping') && documents;
   }
 
   async #settle(session: SessionDocument): Promise<void> {
