@@ -4,6 +4,7 @@ import { type TestContext, test } from 'node:test';
 import { LucidError, type TargetCredentials } from '@lucid-sessions/contract';
 import { connectClient, type Desktop, startDesktop } from '@lucid-sessions/desktop';
 import { type ClientInfo, ErrorInfo, InfoFlag } from '@lucid-sessions/rdp';
+import { eventually } from '@lucid-sessions/testkit';
 import { type Gateway, startGateway, ticketFor } from './gateway-kit.ts';
 
 const credentials: TargetCredentials = { username: 'svc-rdp', domain: 'CORP', password: 'inj3cted-Pässword' };
@@ -21,7 +22,7 @@ interface Run {
 async function start(
   t: TestContext,
   answer: () => Promise<{ credentials: TargetCredentials | null }>,
-  trust: { ignoreCert?: boolean } = {},
+  trust: { ignoreCert?: boolean; consentText?: string } = {},
 ): Promise<Run> {
   const logons: ClientInfo[] = [];
   const asked: string[] = [];
@@ -29,6 +30,7 @@ async function start(
   t.after(() => target.stop());
   const ticket = ticketFor(target.port, {
     credentials: 'injected',
+    ...(trust.consentText === undefined ? {} : { consentText: trust.consentText }),
     target: {
       ...{ host: '127.0.0.1', port: target.port, useTls: true, ignoreCert: trust.ignoreCert === true },
       ...(trust.ignoreCert ? {} : { pinnedSha256: target.certificateSha256 }),
@@ -82,6 +84,29 @@ test('a target that may be anybody’s is told of in the facts', async (t) => {
   await gateway.reported('drained');
   const facts = gateway.reports.flatMap((report) => (report.kind === 'fact' ? [report.fact] : []));
   assert.ok(facts.some((fact) => fact.kind === 'downgrade' && fact.what.includes('does not trust')));
+});
+
+test('behind a screen of the gateway’s as well: they are asked for when it was answered, and put in', async (t) => {
+  const consentText = 'Everything you do here is recorded.';
+  const { gateway, logons, asked } = await start(t, async () => ({ credentials }), { consentText });
+  const rdp = await connect(gateway.port);
+  await eventually('the screen', async () => {
+    await rdp.settled(50);
+    const { rgba } = rdp.screenshot();
+    return new Set(new Uint32Array(rgba.buffer, rgba.byteOffset, rgba.byteLength / 4)).size > 4;
+  });
+  assert.deepEqual([asked.length, logons.length], [0, 0]);
+  await rdp.type('\n');
+  await gateway.reported('started');
+  await eventually('the logon', () => logons.length > 0);
+  const { userName: username, domain, password } = logons[0]!;
+  assert.deepEqual({ username, domain, password }, credentials);
+  await rdp.close();
+  await gateway.reported('drained');
+  const recorded = Buffer.concat(gateway.frames().map(({ body }) => Buffer.from(body)));
+  for (const secret of [credentials.password, typed])
+    for (const encoding of ['utf8', 'utf16le'] as const)
+      assert.equal(recorded.includes(Buffer.from(secret, encoding)), false);
 });
 
 test('without them nobody is let through with what they typed', async (t) => {
