@@ -1,12 +1,15 @@
 /** Who is to log on to a target, as the command line says it: passwords come from a file or a pipe, and stand in no message. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { after, test } from 'node:test';
+import { SqliteJournalStore } from '@lucid-sessions/sqlite';
 import { CliError } from '../src/cli/output.ts';
 import { targetCredentials } from '../src/commands/target-credentials.ts';
+import { runCli } from './support/cli.ts';
+import { armSession, startGateway } from './support/gateway.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lucid-credentials-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -68,4 +71,28 @@ test('what is no password, or says two things, is refused without being repeated
       assert.equal(error.message.includes('ssword with'), false);
       return true;
     });
+});
+
+test('a backup has the sealed form alone, and its key only where it has keys', async (t) => {
+  const gateway = await startGateway(t, {});
+  const password = 'Backed-Up-Pässwörd';
+  const { id } = await armSession(gateway, 3389, { target_credentials: { username: 'svc', password } });
+  const environment = { LUCID_DATA_DIR: gateway.lucid.directory.root };
+  for (const withKeys of [false, true]) {
+    const path = join(folder, `backup-${withKeys}`);
+    const done = await runCli(['backup', path, ...(withKeys ? [] : ['--without-keys'])], environment);
+    assert.equal(done.code, 0, done.stderr);
+    const files = readdirSync(path, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    for (const { parentPath, name } of files)
+      for (const encoding of ['utf8', 'utf16le'] as const)
+        assert.equal(readFileSync(join(parentPath, name)).includes(Buffer.from(password, encoding)), false, name);
+    assert.equal(
+      files.some(({ name }) => name === 'secrets.key'),
+      withKeys,
+    );
+    const [journal] = files.filter(({ name }) => name === 'pipeline-journal.db');
+    const copied = new SqliteJournalStore(join(journal!.parentPath, journal!.name));
+    assert.deepEqual(await copied.listSealed(), [{ sessionId: id, name: 'target' }]);
+    await copied.dispose();
+  }
 });
