@@ -28,6 +28,7 @@ const spec: DialogSpec = {
     { id: 'ok', label: 'Sign in' },
     { id: 'cancel', label: 'Cancel' },
   ],
+  waits: false,
   escape: 'cancel',
   footer: 'Reference 1',
 };
@@ -152,6 +153,13 @@ test('typed, moved by Tab, and sent by Enter', () => {
   assert.deepEqual(answerOf(back), { id: 'logon', button: 'cancel', values: { user: 'anne', password: '' } });
   assert.equal(answerOf(tap(0x01))?.button, 'cancel');
   assert.equal(answerOf(tap(0x01), { escape: null }), null);
+});
+
+test('a dialog that goes on by itself is not answered by a key somebody still holds', () => {
+  const waiting = { fields: [], waits: true };
+  assert.equal(answerOf([...tap(0x1c), ...tap(0x39)], waiting), null);
+  assert.equal(answerOf([...tap(0x0f), ...tap(0x1c)], waiting)?.button, 'ok');
+  assert.equal(answerOf(tap(0x01), waiting)?.button, 'cancel');
 });
 
 test('a button counts where it is pressed and let go of', () => {

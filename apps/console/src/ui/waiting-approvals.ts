@@ -51,17 +51,16 @@ function row(api: ApiClient, waiting: Waiting, changed: () => Promise<void>): HT
   const button = (label: string, style: string, decision: 'approve' | 'refuse'): HTMLElement =>
     h('button', { type: 'button', class: style, on: { click: () => void decide(decision)() } }, label);
   const time = new Date(since).toLocaleTimeString();
+  const words = `${user || 'Somebody'} at ${address} waits to be let in since ${time}. `;
+  const buttons = [button('Approve', 'primary', 'approve'), button('Refuse', '', 'refuse')];
   return h(
     'div',
-    { class: 'card' },
-    h('p', {}, `${user || 'Somebody'} at ${address} waits to be let in since ${time}. `, sessionLink(session_id)),
+    { class: 'notice warn' },
     h(
       'div',
-      { class: 'heading' },
-      reason,
-      button('Approve', 'primary', 'approve'),
-      button('Refuse', '', 'refuse'),
-      answer,
+      { class: 'grow' },
+      h('p', {}, words, sessionLink(session_id)),
+      h('div', { class: 'heading' }, reason, buttons, answer),
     ),
   );
 }

@@ -31,6 +31,8 @@ export interface DialogSpec {
   problem: string;
   /** The first is what Enter means. */
   buttons: readonly ButtonSpec[];
+  /** It goes on by itself: nothing has the focus at first, and Enter means nothing then. */
+  waits: boolean;
   /** What Escape means; null: nothing. */
   escape: string | null;
   /** Small, below everything. */
@@ -64,7 +66,7 @@ export class Dialog {
     this.spec = spec;
     this.#values = spec.fields.map(({ value }) => points(value.slice(0, FIELD_UNITS_MAX)));
     const empty = this.#values.findIndex((value, i) => value.length === 0 && !spec.fields[i]!.optional);
-    this.#focus = empty >= 0 ? empty : spec.fields.length;
+    this.#focus = empty >= 0 ? empty : spec.waits ? -1 : spec.fields.length;
     this.#caret = this.#values[this.#focus]?.length ?? 0;
   }
 
@@ -108,7 +110,7 @@ export class Dialog {
     if (stroke.kind === 'text') return this.#type(stroke.text);
     switch (stroke.key) {
       case 'enter':
-        return this.#answer(this.#focusedButton ?? this.spec.buttons[0]?.id ?? null);
+        return this.#answer(this.#focusedButton ?? (this.spec.waits ? null : (this.spec.buttons[0]?.id ?? null)));
       case 'escape':
         return this.#answer(this.spec.escape);
       case 'tab':

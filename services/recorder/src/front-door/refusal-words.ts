@@ -60,6 +60,7 @@ export const refusalDialog = ({ reason, message }: ConnectFailure, connectionId:
   fields: [],
   problem: '',
   buttons: [{ id: 'close', label: 'Close' }],
+  waits: false,
   escape: 'close',
   footer: referenceOf(connectionId),
 });

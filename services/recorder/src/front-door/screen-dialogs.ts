@@ -1,7 +1,7 @@
 /** What the gateway's own screens say. */
 import type { DialogSpec } from '@lucid-sessions/screens';
 
-const base = { fields: [], problem: '', buttons: [], escape: null, footer: '' } as const;
+const base = { fields: [], problem: '', buttons: [], waits: false, escape: null, footer: '' } as const;
 
 export const consentDialog = (text: string, footer: string): DialogSpec => ({
   ...base,
@@ -47,6 +47,7 @@ export const approvalDialog = (footer: string): DialogSpec => ({
   title: 'Waiting to be let in',
   text: 'A second person has been asked to let you in. This screen goes on by itself when they have.',
   buttons: [{ id: 'cancel', label: 'Do not wait' }],
+  waits: true,
   escape: 'cancel',
   footer,
 });
@@ -56,5 +57,6 @@ export const connectingDialog = (footer: string): DialogSpec => ({
   id: 'connecting',
   title: 'Connecting',
   text: 'The computer is being connected. This takes a moment.',
+  waits: true,
   footer,
 });
