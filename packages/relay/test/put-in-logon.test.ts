@@ -18,7 +18,7 @@ import { frameFlags } from '@lucid-sessions/recording';
 import { decode, encode, Writer } from '@lucid-sessions/wire';
 import fc from 'fast-check';
 import { RelayViolation } from '../src/events.ts';
-import type { PutInLogon } from '../src/put-in-logon.ts';
+import { nobody, type PutInLogon } from '../src/put-in-logon.ts';
 import { channels, dataOf, RunningRelay, tpktOf } from './support/running-relay.ts';
 
 const logon: PutInLogon = { userName: 'svc-rdp', domain: 'CORP', password: 'inj3cted pässword' };
@@ -103,6 +103,20 @@ test('after network level authentication no password goes there, and nothing has
   assert.equal(said!.flags, frameFlags.deliveredOnly);
   assertNowhere(session, [typed]);
   assert.deepEqual(session.events.at(-1), { kind: 'downgrade', what: 'the gateway logs on: svc-rdp' });
+});
+
+test('what the client logged on to the gateway with stays there, and the target asks for itself', () => {
+  const session = joined(nobody);
+  const flags = InfoFlag.unicode | InfoFlag.mouse | InfoFlag.autologon;
+  const pdu = dataOf('client', channels.io, dataWith({ flags }));
+  const { extended: known, ...info } = infoIn(session.send('client', pdu));
+  assert.deepEqual([info.userName, info.domain, info.password], ['', '', '']);
+  assert.equal(info.flags, InfoFlag.unicode | InfoFlag.mouse, 'nobody logs on by himself');
+  assert.deepEqual(known?.autoReconnectCookie, cookie, 'it comes back to its own session');
+  assertNowhere(session, [typed]);
+  assert.deepEqual(session.events, [{ kind: 'client_info', userName: 'alice', domain: 'HOME' }]);
+  // Said a second time it stays here, too.
+  assert.equal(infoIn(session.send('client', pdu)).password, '');
 });
 
 const name = fc.string({ unit: 'binary', maxLength: 255 }).map((text) => text.replaceAll(/\p{Cc}/gu, '').slice(0, 255));

@@ -6,6 +6,7 @@ import type { ConnectionAttempt } from '@lucid-sessions/contract';
 import fc from 'fast-check';
 import { AttemptBook, printable } from '../src/front-door/attempt-book.ts';
 import { clientGroup, DoorLimits } from '../src/front-door/door-limits.ts';
+import { LogonLimits } from '../src/front-door/logon-limits.ts';
 import { kernelName, PeerWatch, unanswered } from '../src/front-door/peer-watch.ts';
 import { certificateProblem, tlsProblem } from '../src/front-door/tls-problem.ts';
 
@@ -238,4 +239,21 @@ test("OpenSSL's own words reach nobody", () => {
   }
   assert.equal(certificateProblem('CERT_HAS_EXPIRED'), 'it has expired (CERT_HAS_EXPIRED)');
   assert.equal(certificateProblem(new Error('Hostname/IP does not match')), "it can't be verified (unknown)");
+});
+
+test('an address may mistype so often, and again after a while; others are not touched', () => {
+  let nowUs = 0;
+  const logons = new LogonLimits(() => nowUs);
+  for (let times = 0; times < 20; times++) {
+    assert.equal(logons.mayTry('10.0.0.1:1'), true);
+    logons.wentWrong(`10.0.0.1:${1 + times}`);
+  }
+  assert.equal(logons.mayTry('10.0.0.1:99'), false);
+  assert.equal(logons.mayTry('10.0.0.2:1'), true);
+  nowUs += 6_000_000;
+  assert.equal(logons.mayTry('10.0.0.1:99'), true);
+  logons.wentWrong('[2001:db8::1]:1');
+  // The address that was quiet longest is forgotten: memory has a bound.
+  for (let host = 0; host < 10_000; host++) logons.wentWrong(`10.1.${host >> 8}.${host & 255}:1`);
+  assert.equal(logons.mayTry('10.0.0.1:99'), true);
 });
