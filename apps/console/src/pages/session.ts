@@ -323,6 +323,13 @@ function importedFacts({ imported }: Session): [string, Child][] {
   ];
 }
 
+const logonTexts: Record<Session['credentials'], string | null> = {
+  none: null,
+  injected: 'the gateway, with credentials it was given',
+  vault: 'the gateway, with credentials from Vault',
+  client: 'its user, with what the client sends',
+};
+
 function sessionFacts(session: Session): HTMLElement {
   const { rdp_config: rdp, recording_config: recording, storage_config: storage, metadata, statistics } = session;
   return facts([
@@ -330,6 +337,7 @@ function sessionFacts(session: Session): HTMLElement {
     ['Description', session.description],
     ['Target', !session.imported && `${rdp.host} port ${rdp.port}`],
     ['User', [rdp.domain, rdp.username].filter(Boolean).join('\\')],
+    ['Logs on to the target', logonTexts[session.credentials]],
     [
       'Target’s certificate',
       session.imported
