@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { type BuildOptions, build, type Metafile } from 'esbuild';
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 
 const consoleRoot = import.meta.dirname;
 
@@ -48,8 +48,37 @@ interface Bundled {
   packages: string[];
 }
 
+const wasmInside = /"data:application\/wasm;base64,([A-Za-z0-9+/=]+)"/;
+
+/**
+ * The RDP client holds its WebAssembly as a text in its own code, a third larger and not to be compiled while it comes: it becomes a
+ * file beside it, which the page's policy can name. Its URLs are noted in `urls`.
+ */
+function wasmBeside(outdir: string, urls: Set<string>): Plugin {
+  return {
+    name: 'wasm-beside',
+    setup({ onLoad }) {
+      onLoad({ filter: /iron-remote-desktop-rdp\.js$/ }, async ({ path }) => {
+        const source = await readFile(path, 'utf8');
+        const text = wasmInside.exec(source)?.[1];
+        if (text === undefined) throw new Error(`${path} holds no WebAssembly where it was: look at how it loads it`);
+        const wasm = Buffer.from(text, 'base64');
+        const url = `/assets/iron-rdp-${createHash('sha256').update(wasm).digest('hex').slice(0, 8)}.wasm`;
+        await addFile(join(outdir, url), wasm);
+        urls.add(url);
+        return { contents: source.replace(wasmInside, JSON.stringify(url)), loader: 'js' };
+      });
+    },
+  };
+}
+
 /** Bundles one browser entry. */
-async function bundle(outdir: string, entry: string, define: Record<string, string> = {}): Promise<Bundled> {
+async function bundle(
+  outdir: string,
+  entry: string,
+  define: Record<string, string> = {},
+  plugins: Plugin[] = [],
+): Promise<Bundled> {
   const { metafile, outputFiles } = await build({
     ...browserOptions,
     metafile: true,
@@ -57,6 +86,7 @@ async function bundle(outdir: string, entry: string, define: Record<string, stri
     entryPoints: [entry],
     outdir,
     define,
+    plugins,
     write: false,
   });
   for (const { path, contents } of outputFiles ?? []) await addFile(path, contents);
@@ -67,7 +97,7 @@ async function bundle(outdir: string, entry: string, define: Record<string, stri
 }
 
 /**
- * Builds the console into `outdir`: `index.html`, hashed files under `assets/` that may be cached for ever, and `lucid-player.js`,
+ * Builds the console into `outdir`: `index.html`, `connect.html` (a session's desktop, a document of its own), hashed files under `assets/` that may be cached for ever, and `lucid-player.js`,
  * the name other pages embed the player by. Nothing is inline, so the page runs under a policy without 'unsafe-inline'. What an
  * earlier build left is removed last: a server that runs from the same directory goes on.
  */
@@ -78,24 +108,29 @@ export async function buildConsole(outdir = join(consoleRoot, 'dist')): Promise<
     bundle(outdir, 'src/style/console.css'),
   ]);
   const urls = { PLAYER_WORKER_URL: JSON.stringify(worker.url) };
-  const [main, player] = await Promise.all([
+  const wasmUrls = new Set<string>();
+  const [main, player, connect] = await Promise.all([
     bundle(outdir, 'src/main.ts', urls),
     bundle(outdir, 'src/player/page/lucid-player.ts', urls),
+    bundle(outdir, 'src/connect/main.ts', {}, [wasmBeside(outdir, wasmUrls)]),
   ]);
   const icon = await readFile(join(consoleRoot, 'src', 'icon.svg'));
   const iconPath = `/assets/icon-${createHash('sha256').update(icon).digest('hex').slice(0, 8)}.svg`;
   await addFile(join(outdir, iconPath), icon);
   await replaceFile(join(outdir, 'lucid-player.js'), `export * from '.${player.url}';\n`);
   const page = await readFile(join(consoleRoot, 'src', 'index.html'), 'utf8');
-  const html = page.replace('%STYLE%', style.url).replace('%MAIN%', main.url).replace('%ICON%', iconPath);
-  await replaceFile(join(outdir, 'index.html'), html);
+  const document = (code: string): string =>
+    page.replace('%STYLE%', style.url).replace('%MAIN%', code).replace('%ICON%', iconPath);
+  await replaceFile(join(outdir, 'index.html'), document(main.url));
+  await replaceFile(join(outdir, 'connect.html'), document(connect.url));
+  const bundles = [worker, main, player, connect];
   await removeOthers(
     join(outdir, 'assets'),
-    [worker.url, style.url, main.url, player.url, iconPath].map((path) => basename(path)),
+    [...bundles.map(({ url }) => url), style.url, iconPath, ...wasmUrls].map((path) => basename(path)),
   );
   return listBuilt(
     outdir,
-    [worker, main, player].flatMap(({ packages }) => packages),
+    bundles.flatMap(({ packages }) => packages),
   );
 }
 

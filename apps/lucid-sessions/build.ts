@@ -117,8 +117,11 @@ async function licencesOf(packages: readonly string[]): Promise<string> {
       version,
       license,
     } = JSON.parse(await readFile(join(directory, 'package.json'), 'utf8')) as Manifest & { license?: string };
-    if (file === undefined) throw new Error(`${name} has no licence file: it can't be taken into the bundle`);
-    const text = await readFile(join(directory, file), 'utf8');
+    // Of the licences it offers in its manifest alone, ours is one.
+    const isOurs = file === undefined && license?.split(' OR ').includes('Apache-2.0') === true;
+    if (file === undefined && !isOurs)
+      throw new Error(`${name} has no licence file: it can't be taken into the bundle`);
+    const text = await readFile(file === undefined ? join(root, 'LICENSE') : join(directory, file), 'utf8');
     return `${ownName} ${version} (${license})\n\n${text.trim()}\n`;
   });
   return (await Promise.all(texts)).join(`\n${'-'.repeat(80)}\n\n`);

@@ -45,6 +45,7 @@ import {
   offersRdp61,
   restoreRequestedProtocols,
   setSelectedProtocol,
+  withAutologon,
   withDeepColour,
   withoutCompression,
   withoutGraphicsPipeline,
@@ -71,6 +72,8 @@ export interface RelayPolicy {
   leaveIn?: readonly Unreplayable[];
   /** Who logs on in the client's place; the password is held until its Client Info has passed, and no longer. */
   logon?: PutInLogon | null;
+  /** Has the server log on with the password the client sends, where it sends one. */
+  autologon?: boolean;
   /** Asks for 32 bits per pixel, whatever the client asks for. */
   deepColour?: boolean;
   /** False: the server is not told that it may compress. The graphics pipeline, which has its own, stays as it is. */
@@ -436,8 +439,10 @@ export class Conversation {
       this.#policy.graphics === 'classic' ||
       (this.#policy.keep?.clipboard ?? 'full') !== 'full';
     const put = this.#putIn(data, events);
-    const said = uncompressed ? withoutCompression(put, INFO_FLAGS_OFFSET) : put;
-    if (said !== put) this.#tell('bulkCompression');
+    const logsOn = this.#policy.autologon === true && info.hasPassword ? withAutologon(put, INFO_FLAGS_OFFSET) : put;
+    if (logsOn !== put) this.#tell('autologon');
+    const said = uncompressed ? withoutCompression(logsOn, INFO_FLAGS_OFFSET) : logsOn;
+    if (said !== logsOn) this.#tell('bulkCompression');
     this.#mayUseRdp61 = offersRdp61(said, INFO_FLAGS_OFFSET);
     const received = blankRanges(pdu, start, info.secrets);
     if (said === data) {

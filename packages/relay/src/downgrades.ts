@@ -19,6 +19,7 @@ export const downgrades = {
   udp: 'UDP transport refused',
   video: 'channels for videos refused: the server draws videos into the desktop, or not at all',
   deepColour: '32 bits per pixel asked for in the place of a client that shows 16 wrongly',
+  autologon: 'logged on with the user name and password of the browser’s page, without asking again',
   channelsCompressed: 'compression of static channels not announced to the server: a policy has to read them',
   channelCompression: 'what the client compressed on its channels passed on uncompressed',
 } as const;

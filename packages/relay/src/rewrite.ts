@@ -87,6 +87,15 @@ export function withoutCompression(pdu: Uint8Array, infoFlagsAt: number): Uint8A
   return changed;
 }
 
+/** A copy of Client Info that has the server log on with what is in it, or the PDU where it says so anyway. */
+export function withAutologon(pdu: Uint8Array, infoFlagsAt: number): Uint8Array {
+  const flags = new DataView(pdu.buffer, pdu.byteOffset).getUint32(infoFlagsAt, true);
+  if ((flags & InfoFlag.autologon) !== 0) return pdu;
+  const changed = new Uint8Array(pdu);
+  new DataView(changed.buffer).setUint32(infoFlagsAt, (flags | InfoFlag.autologon) >>> 0, true);
+  return changed;
+}
+
 /** Whether Client Info says that the server may compress by RDP 6.1. */
 export function offersRdp61(pdu: Uint8Array, infoFlagsAt: number): boolean {
   const flags = new DataView(pdu.buffer, pdu.byteOffset).getUint32(infoFlagsAt, true);

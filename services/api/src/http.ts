@@ -38,7 +38,7 @@ import { MemoryRateLimiter, type RateLimiter, type RateState } from './rate-limi
 import { takeRdgConnections } from './rdg/http-or-rdg.ts';
 import { replayHandlers } from './replay-handlers.ts';
 import { sessionHandlers } from './session-handlers.ts';
-import { isConsolePage, serveConsole } from './static-files.ts';
+import { consoleDocument, serveConsole } from './static-files.ts';
 import { healthOf, systemHandlers } from './system-handlers.ts';
 import { Viewings } from './viewings.ts';
 import { sessionNotFound } from './views.ts';
@@ -415,7 +415,8 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
   if (staticDir !== undefined) await serveConsole(app, staticDir);
   app.setNotFoundHandler(async (request, reply) => {
     const path = request.url.split('?')[0] ?? '';
-    if (staticDir !== undefined && request.method === 'GET' && isConsolePage(path)) return reply.sendFile('index.html');
+    const document = staticDir !== undefined && request.method === 'GET' ? consoleDocument(path) : null;
+    if (document !== null) return reply.sendFile(document);
     return sendError(api, request, reply, new LucidError('noSuchRoute', 'there is nothing at this path'));
   });
   return app;

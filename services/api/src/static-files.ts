@@ -19,10 +19,15 @@ export const consolePolicy = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-/** The player's worker alone may also compile WebAssembly: decoders that need SIMD bring code of their own. It has no DOM to harm. */
-export const workerPolicy = consolePolicy.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'");
+/**
+ * The player's worker may also compile WebAssembly: decoders that need SIMD bring code of their own. It has no DOM to harm. So may the
+ * page of a session's desktop, whose RDP client is WebAssembly, and no other document.
+ */
+export const wasmPolicy = consolePolicy.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'");
 
 const workerFile = `assets${sep}worker-`;
+const connectFile = 'connect.html';
+const connectPath = /^\/sessions\/[A-Za-z0-9_-]{1,100}\/connect$/;
 const pagePath = /^\/(?:sessions(?:\/[A-Za-z0-9_-]{1,100})?|new|live|system|audit)?$/;
 
 export async function serveConsole(app: FastifyInstance, staticDir: string): Promise<void> {
@@ -35,7 +40,8 @@ export async function serveConsole(app: FastifyInstance, staticDir: string): Pro
     cacheControl: false,
     setHeaders(reply, path) {
       const name = relative(root, path);
-      reply.header('content-security-policy', name.startsWith(workerFile) ? workerPolicy : consolePolicy);
+      const mayCompile = name.startsWith(workerFile) || name === connectFile;
+      reply.header('content-security-policy', mayCompile ? wasmPolicy : consolePolicy);
       // Names under assets/ hold a hash of their content: another content has another name.
       reply.header(
         'cache-control',
@@ -45,5 +51,8 @@ export async function serveConsole(app: FastifyInstance, staticDir: string): Pro
   });
 }
 
-/** Whether a path that no file answers is a page of the console. */
-export const isConsolePage = (path: string) => pagePath.test(path);
+/** The document of the console that answers a path which no file does; null: it is no page. */
+export function consoleDocument(path: string): string | null {
+  if (connectPath.test(path)) return connectFile;
+  return pagePath.test(path) ? 'index.html' : null;
+}

@@ -1,6 +1,7 @@
 import { type ChannelSwitch, channelSwitches } from '@lucid-sessions/contract/recording-limits';
 import { type ApiClient, ApiError } from '../api/client.ts';
 import type { Facts, Session } from '../api/types.ts';
+import { connectLink } from '../ui/connect-link.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
 import { failure, type Page, type PageContext } from '../ui/page.ts';
 import { rdpFileButtons } from '../ui/rdp-file-button.ts';
@@ -301,12 +302,13 @@ function created(api: ApiClient, session: Session): Child {
     h(
       'p',
       { class: 'muted' },
-      'Open the .rdp file with a Remote Desktop client. It holds a secret for this one session: pass it on with care.',
+      'Connect in this browser, or open the .rdp file with a Remote Desktop client. The file holds a secret for this one session: pass it on with care.',
     ),
     answer,
     h(
       'div',
       { class: 'actions' },
+      connectLink(session, 'primary'),
       rdpFileButtons(api, session, (error) => fill(answer, failure(error))),
       h('a', { class: 'button', href: `/sessions/${session.session_id}` }, 'Go to the session'),
     ),

@@ -6,6 +6,7 @@ import { type ApiClient, ApiError, type Command } from '../api/client.ts';
 import type { Chunk, Facts, Session } from '../api/types.ts';
 import type { LucidPlayer } from '../player/page/lucid-player.ts';
 import type { Verdict } from '../player/protocol.ts';
+import { connectLink, isConnectable } from '../ui/connect-link.ts';
 import { credentialButton } from '../ui/credential-button.ts';
 import { askToDestroy } from '../ui/destroy-dialog.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
@@ -64,8 +65,10 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     known.refresh();
     message.hidden = session.status !== 'recording' || Boolean(session.imported) || !may('sessions:message');
     const connectable = session.status === 'created' || session.status === 'starting';
+    const mayConnect = isConnectable(session) && may('sessions:start');
     fill(
       commands,
+      mayConnect && connectLink(session, 'primary'),
       connectable && may('sessions:start') && rdpFileButtons(api, session, (error) => fill(answer, failure(error))),
       connectable &&
         may('sessions:start') &&

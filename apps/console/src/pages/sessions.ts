@@ -2,6 +2,7 @@ import type { SessionStatus } from '@lucid-sessions/contract';
 import { isPermitted } from '@lucid-sessions/contract/roles';
 import { query, type SessionFilter } from '../api/client.ts';
 import type { Session, SessionList } from '../api/types.ts';
+import { connectLink, isConnectable } from '../ui/connect-link.ts';
 import { type Child, fill, h, setText } from '../ui/dom.ts';
 import { formatBytes, formatClock } from '../ui/format.ts';
 import { icon } from '../ui/icons.ts';
@@ -42,7 +43,7 @@ function readFilter(): SessionFilter & { offset: number } {
   };
 }
 
-const columns: readonly Column<Session>[] = [
+const columnsFor = (mayConnect: boolean): readonly Column<Session>[] => [
   { name: 'Status', cell: sessionBadge },
   {
     name: 'Session',
@@ -67,7 +68,12 @@ const columns: readonly Column<Session>[] = [
     number: true,
     cell: (session) => (session.statistics.size_bytes > 0 ? formatBytes(session.statistics.size_bytes) : '–'),
   },
+  ...(mayConnect ? [{ name: 'Connect', cell: connectCell }] : []),
 ];
+
+/** Whoever has left comes back by the session's own page. */
+const connectCell = (session: Session): Child =>
+  (session.status === 'created' || session.status === 'starting') && isConnectable(session) && connectLink(session);
 
 export function target(session: Session): string {
   const { username, host, port } = session.rdp_config;
@@ -92,6 +98,7 @@ function origin(session: Session): Child {
 
 export function sessionsPage({ api, claims, signal }: PageContext): Page {
   const mayCreate = isPermitted(claims?.roles ?? [], 'sessions:create');
+  const mayConnect = isPermitted(claims?.roles ?? [], 'sessions:start');
   let filter = readFilter();
   const list = h('div', { class: 'card' });
   const pages = h('nav', { class: 'pages', 'aria-label': 'Pages of the list' });
@@ -118,7 +125,7 @@ export function sessionsPage({ api, claims, signal }: PageContext): Page {
       fill(pages);
       return;
     }
-    fill(list, table('Sessions', columns, answer.sessions));
+    fill(list, table('Sessions', columnsFor(mayConnect), answer.sessions));
     const go = (to: number) => () => change({ offset: to });
     fill(
       pages,

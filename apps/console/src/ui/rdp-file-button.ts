@@ -13,8 +13,7 @@ type Way = keyof typeof labels;
 
 /** Fetches a session's .rdp file when pressed: each file holds a new secret, and only the latest one works. */
 function fileButton(api: ApiClient, session: Session, way: Way, failed: (error: unknown) => void): HTMLButtonElement {
-  const look = way === 'listener' ? { class: 'primary' } : {};
-  const button = h('button', { type: 'button', title: hints[way], ...look }, icon('download'), labels[way]);
+  const button = h('button', { type: 'button', title: hints[way] }, icon('download'), labels[way]);
   button.addEventListener('click', () => {
     button.disabled = true;
     api

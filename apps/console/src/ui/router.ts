@@ -40,12 +40,18 @@ export function navigate(path: string): void {
   dispatchEvent(new PopStateEvent('popstate'));
 }
 
-/** Makes plain clicks on links inside the console navigate without a load; new tabs and downloads stay the browser's. */
+/** Makes plain clicks on links inside the console navigate without a load; new tabs, downloads and other documents stay the browser's. */
 export function interceptLinks(root: HTMLElement): void {
   root.addEventListener('click', (event) => {
     if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
     const link = event.target instanceof Element ? event.target.closest('a') : null;
-    if (link?.target !== '' || link.hasAttribute('download') || link.origin !== location.origin) return;
+    if (
+      link?.target !== '' ||
+      link.hasAttribute('download') ||
+      'document' in link.dataset ||
+      link.origin !== location.origin
+    )
+      return;
     if (link.pathname === location.pathname && link.hash !== '') return;
     event.preventDefault();
     navigate(link.pathname + link.search + link.hash);

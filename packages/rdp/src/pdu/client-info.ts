@@ -222,6 +222,7 @@ const STRINGS_OFFSET = INFO_OFFSET + 8 + 10;
 export interface ClientInfoSecrets {
   domain: string;
   userName: string;
+  hasPassword: boolean;
   /** The password, the automatic reconnection cookie, and what stands where the specification knows nothing. */
   secrets: ByteRange[];
 }
@@ -244,6 +245,7 @@ export function clientInfoSecrets(pdu: Uint8Array): ClientInfoSecrets | null {
     return {
       domain: domain.text,
       userName: userName.text,
+      hasPassword: password.text !== '',
       secrets: secrets.filter((range) => range.length > 0),
     };
   } catch (error) {

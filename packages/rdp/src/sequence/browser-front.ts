@@ -140,11 +140,8 @@ export class BrowserFront {
       case 'connectInitial':
       case 'begun':
         return this.#guarded(() => this.#beginRefusal(errorInfo));
-      case 'logon':
-        // Nothing between the messages of a logon could say why.
-        this.#end('refused', '');
-        return this.#flush();
       default:
+        // Nothing between the messages of a logon could say why: the driver closes.
         return this.#flush();
     }
   }

@@ -109,7 +109,7 @@ class BrowserConnection {
       client: this.#client,
       stream: this.#stream,
       untilMs: this.#untilMs,
-      deepColour: true,
+      isBrowser: true,
       hasLoggedOn: false,
     };
   }

@@ -31,8 +31,7 @@ export interface BrowserArrival extends Pick<Arrival, 'connectionId' | 'context'
   readonly front: BrowserFront;
   readonly client: Driver<BrowserFrontEvent>;
   readonly stream: WebSocketStream;
-  /** IronRDP's client shears bitmaps of 16 bits that are padded, as xrdp's are. */
-  readonly deepColour: true;
+  readonly isBrowser: true;
   readonly hasLoggedOn: false;
 }
 
@@ -100,7 +99,7 @@ export class BrowserJoining implements Joining {
       selectedProtocol: hello.selectedProtocol,
       // Of the WebSocket, which ends before the gateway.
       clientTls: '',
-      deepColour: this.#arrival.deepColour,
+      isBrowser: this.#arrival.isBrowser,
     };
   }
 
@@ -120,8 +119,8 @@ export async function refuseBrowser(
   { errorInfo, reason, message }: ConnectFailure,
 ): Promise<void> {
   stream.reason = message;
-  if (front.state === 'logon') stream.end();
   client.run(front.refuse(errorInfo, httpStatusOf(reason)));
+  if (front.state === 'logon') stream.end();
   client.limit(refusalMs, 'the client was too slow to be told');
   if (client.isDriving) await client.over.catch(() => {});
 }

@@ -41,7 +41,7 @@ export type HeldArrival = Pick<Arrival, 'connectionId' | 'context' | 'asked' | '
   /** By a credential of the gateway's: what its Client Info says is not for the target. */
   readonly hasLoggedOn: boolean;
   readonly front: { readonly confirm: Uint8Array };
-  readonly deepColour?: boolean;
+  readonly isBrowser?: boolean;
 };
 
 export class HeldJoining implements Joining {
@@ -185,7 +185,7 @@ export class HeldJoining implements Joining {
       beforeTls: helloFrames(request, hello, this.#arrival.front.confirm),
       selectedProtocol: hello.selectedProtocol,
       clientTls: stream instanceof TLSSocket ? tlsName(stream) : '',
-      ...(this.#arrival.deepColour ? { deepColour: true } : {}),
+      ...(this.#arrival.isBrowser ? { isBrowser: true } : {}),
     };
   }
 

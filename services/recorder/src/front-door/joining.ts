@@ -33,7 +33,7 @@ export type Joined = Pick<
   | 'beforeTls'
   | 'selectedProtocol'
   | 'clientTls'
-  | 'deepColour'
+  | 'isBrowser'
 >;
 
 export interface Joining {

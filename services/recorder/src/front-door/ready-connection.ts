@@ -50,8 +50,8 @@ export interface ReadyConnection {
   beforeTls: { fromServer: boolean; bytes: Uint8Array; flags: number }[];
   requestedProtocols: number;
   selectedProtocol: number;
-  /** It shows fewer than 32 bits per pixel wrongly. */
-  deepColour?: boolean;
+  /** IronRDP's in a page of ours: it shows fewer than 32 bits per pixel wrongly, and has asked its user who logs on. */
+  isBrowser?: boolean;
   /** Version and suite of the client's TLS. */
   clientTls: string;
   /** What was found out while connecting. */

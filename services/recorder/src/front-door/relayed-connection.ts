@@ -77,7 +77,7 @@ export class RelayedConnection {
 
   constructor(options: RelayedConnectionOptions) {
     const { connection, tap, hasRoom, monotonicUs } = options;
-    const { client, target, ticket, requestedProtocols, selectedProtocol, deepColour = false } = connection;
+    const { client, target, ticket, requestedProtocols, selectedProtocol, isBrowser = false } = connection;
     this.#options = options;
     this.begunUs = monotonicUs();
     this.lastHeardUs = this.begunUs;
@@ -89,7 +89,18 @@ export class RelayedConnection {
     const logon = logonOf(connection);
     const channels = channelPolicyOf(rules);
     this.#relay = new Relay(
-      { requestedProtocols, selectedProtocol, graphics, keep, leaveIn, logon, bulkCompression, channels, deepColour },
+      {
+        requestedProtocols,
+        selectedProtocol,
+        graphics,
+        keep,
+        leaveIn,
+        logon,
+        bulkCompression,
+        channels,
+        deepColour: isBrowser,
+        autologon: isBrowser,
+      },
       tap,
     );
     this.#memory = connection.splice === null ? new ClientMemory() : null;
