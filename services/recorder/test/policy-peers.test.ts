@@ -65,6 +65,8 @@ function run(
     const child = execFile(first, rest, { env: { ...process.env, ...env }, timeout: 10_000 }, (error, stdout) =>
       resolve(error === null ? stdout : ''),
     );
+    // A program that does not read may be gone by then.
+    child.stdin?.on('error', () => {});
     child.stdin?.end(input ?? '');
   });
 }
