@@ -244,3 +244,24 @@ test('random bytes of a target never do more than end the session', () => {
     }),
   );
 });
+
+test('whatever a held client says ends it at worst, and what it may say is bounded', () => {
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 60 }), { maxLength: 10 }), fc.boolean(), (pieces, isTpkt) => {
+      const hold = new rdp.Hold<never>(rdp.Protocol.ssl, new Uint8Array(0));
+      for (const piece of pieces) {
+        const { events } = hold.step(Uint8Array.from(isTpkt ? [3, 0, 0, piece.length + 4, ...piece] : piece));
+        for (const event of events) assert.equal(event.kind, 'ended');
+      }
+      hold.refuse(1);
+      hold.show(display);
+    }),
+  );
+  const hold = new rdp.Hold<never>(rdp.Protocol.ssl, new Uint8Array(0));
+  const { events } = hold.step(new Uint8Array(2 * 1024 * 1024));
+  assert.deepEqual(
+    events.map((event) => [event.kind, event.kind === 'ended' && /says too much/.test(event.problem)]),
+    [['ended', true]],
+  );
+  assert.deepEqual(hold.step(Uint8Array.of(3)), { output: new Uint8Array(0), events: [] });
+});
