@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -25,6 +25,7 @@ const FIRST_DISPLAY = 60;
 const LAST_DISPLAY = 160;
 /** xrdp's session manager listens here, whatever its configuration says. */
 const SESMAN_PORT = 3350;
+const XRDP_WAIT_MS = 100_000;
 
 const programs = {
   shadow: ['freerdp-shadow-cli', 'winpr-hash', 'Xvfb', 'xterm', 'xeyes', 'xclock', 'xdpyinfo', 'display'],
@@ -231,9 +232,33 @@ async function shadowServer(mode: string, env: Record<string, string>, flags: st
 
 export const xrdpUser = { userName: 'rdpuser', password: 'Rdp-pass1' } as const;
 
-/** xrdp with sessions of the system user `xrdpUser` (made when missing: needs root). One per machine at a time. */
+/** xrdp with sessions of the system user `xrdpUser` (made when missing: needs root). One per machine at a time: waits for its turn. */
 export async function startXrdp(): Promise<PeerServer> {
-  if (await isListening(SESMAN_PORT)) throw new Error(`port ${SESMAN_PORT} is taken: another xrdp-sesman is running`);
+  const turn = await turnAtXrdp();
+  try {
+    return await xrdpServer(turn);
+  } catch (error) {
+    turn.close();
+    throw error;
+  }
+}
+
+/** Files of tests run beside each other: the next one waits until xrdp is nobody's. The system lets go of it where a process dies. */
+async function turnAtXrdp(): Promise<Server> {
+  const take = () =>
+    new Promise<Server | null>((resolve) => {
+      const asked = createServer();
+      asked.once('error', () => resolve(null));
+      asked.listen('\0lucid-sessions-xrdp', () => resolve(asked));
+    });
+  const turn = await eventually('a turn at xrdp', take, XRDP_WAIT_MS);
+  turn.unref();
+  // One that was started by hand, or is ending.
+  await eventually(`port ${SESMAN_PORT} without another xrdp-sesman`, async () => !(await isListening(SESMAN_PORT)));
+  return turn;
+}
+
+async function xrdpServer(turn: Server): Promise<PeerServer> {
   const port = await freePort();
   const room = new Room({ PORT: String(port), RDPUSER: xrdpUser.userName, RDPPASS: xrdpUser.password });
   await started(room, 'desktop-xrdp.sh');
@@ -247,6 +272,7 @@ export async function startXrdp(): Promise<PeerServer> {
     async stop() {
       await room.run('desktop-xrdp.sh', 'endsessions').catch(() => {});
       await peer.stop();
+      turn.close();
     },
   };
 }
