@@ -8,14 +8,17 @@ import {
   type ConnectorEvent,
   emptyBody,
   type FastPathInputEvent,
+  FastPathUpdateCode,
   PduType2,
   PointerFlag,
   Protocol,
   type RoutingLine,
   refreshRect,
+  slowPathUpdate,
   suppressOutput,
+  UpdateType,
 } from '@lucid-sessions/rdp';
-import { DecodeError } from '@lucid-sessions/wire';
+import { DecodeError, decode } from '@lucid-sessions/wire';
 import { PNG } from 'pngjs';
 import { type ClientLogonOptions, logOn } from './client-logon.ts';
 import { keyOf, Scancode } from './keyboard.ts';
@@ -94,6 +97,12 @@ const GOODBYE_MS = 1000;
 /** Events in one fast-path input PDU. */
 const EVENTS_MAX = 15;
 const QUIET_PIECE_MS = 20;
+/** Updates that are neither pointers nor palettes nor marks. */
+const painting: ReadonlySet<number> = new Set([
+  FastPathUpdateCode.orders,
+  FastPathUpdateCode.bitmap,
+  FastPathUpdateCode.surfaceCommands,
+]);
 
 /**
  * Connects and resolves when the session is active. Rejects with `ClientError`. A server that refuses does so when the
@@ -118,6 +127,9 @@ export class RdpClient {
   readonly #denied = Promise.withResolvers<void>();
   /** Resolves when the server has denied a Shutdown Request. */
   readonly shutdownDenied = this.#denied.promise;
+  readonly #pictured = Promise.withResolvers<void>();
+  /** Resolves with the first update that paints; rejects where the connection ends before. */
+  readonly pictured = this.#pictured.promise;
   readonly #ended = Promise.withResolvers<ClientEnd>();
   #stream: Socket | TLSSocket | null = null;
   #raw: Socket | null = null;
@@ -137,6 +149,7 @@ export class RdpClient {
     this.ended = this.#ended.promise;
     // Whoever never asks how connecting went must not bring the process down.
     this.#active.promise.catch(() => {});
+    this.pictured.catch(() => {});
   }
 
   /** The session's desktop size. */
@@ -217,13 +230,20 @@ export class RdpClient {
         return;
       case 'fastPathOutput':
         this.#updated();
+        if (event.output.updates.some(({ updateCode }) => painting.has(updateCode))) this.#pictured.resolve();
         return;
       case 'shareData':
-        if (event.pdu.pduType2 === PduType2.update) this.#updated();
+        if (event.pdu.pduType2 === PduType2.update) this.#slowUpdate(event.pdu.data);
         if (event.pdu.pduType2 === PduType2.shutdownDenied) this.#denied.resolve();
         return;
       default:
     }
+  }
+
+  #slowUpdate(data: Uint8Array): void {
+    this.#updated();
+    const { updateType } = decode(slowPathUpdate, data);
+    if (updateType === UpdateType.bitmap || updateType === UpdateType.orders) this.#pictured.resolve();
   }
 
   #updated(): void {
@@ -286,6 +306,7 @@ export class RdpClient {
         ? new ClientError('closed', 'the server closed the connection before the session was active')
         : new ClientError('refused', errorText, errorInfo);
     this.#active.reject(reason);
+    this.#pictured.reject(reason);
     this.#ended.resolve({ ...this.#end });
     for (const wake of this.#updateWaiters.splice(0)) wake();
   }

@@ -30,6 +30,7 @@ import { DecodeError, decode, encode, Writer } from '@lucid-sessions/wire';
 import { encodeTile, tiles } from './bitmap-encoder.ts';
 import { type Area, overlap } from './canvas.ts';
 import { makeCertificate, type TestCertificate } from './certificate.ts';
+import { type DesktopAccount, DesktopLogon } from './desktop-logon.ts';
 import { characterOf, Scancode } from './keyboard.ts';
 import { Scene } from './scene.ts';
 
@@ -43,6 +44,8 @@ export interface DesktopOptions {
   size?: { width: number; height: number };
   bitsPerPixel?: ColorDepth;
   certificate?: TestCertificate;
+  /** Demands network level authentication, and lets this account in. */
+  account?: DesktopAccount;
   /** The clock's time. */
   now?: () => Date;
   /** Says that the user has logged on, as Windows does; false: never, as other hosts. */
@@ -87,6 +90,7 @@ const CHANGED_AREAS_MAX = 32;
 interface Shared {
   options: DesktopOptions;
   secure: SecureContext;
+  certificate: TestCertificate;
   lines: string[];
   users: string[];
   sessions: Set<DesktopSession>;
@@ -96,7 +100,7 @@ interface Shared {
 export async function startDesktop(options: DesktopOptions = {}): Promise<Desktop> {
   const certificate = options.certificate ?? (await makeCertificate('lucid-desktop'));
   const secure = createSecureContext({ key: certificate.key, cert: certificate.cert });
-  const shared: Shared = { options, secure, lines: [], users: [], sessions: new Set() };
+  const shared: Shared = { options, secure, certificate, lines: [], users: [], sessions: new Set() };
   const server = createServer({ noDelay: true }, (socket) => {
     const session = new DesktopSession(socket, shared);
     shared.sessions.add(session);
@@ -135,6 +139,7 @@ class DesktopSession {
   readonly #acceptor: Acceptor;
   readonly #raw: Socket;
   #stream: Socket | TLSSocket;
+  readonly #logon: DesktopLogon | null;
   #scene: Scene | null = null;
   #changed: Area[] = [];
   #frameTimer: NodeJS.Timeout | null = null;
@@ -148,9 +153,10 @@ class DesktopSession {
     this.#shared = shared;
     this.#raw = socket;
     this.#stream = socket;
-    const { size, bitsPerPixel } = shared.options;
+    const { size, bitsPerPixel, account } = shared.options;
+    this.#logon = account === undefined ? null : new DesktopLogon(shared.certificate.cert, account);
     this.#acceptor = new Acceptor({
-      protocols: Protocol.ssl,
+      protocols: account === undefined ? Protocol.ssl : Protocol.hybrid,
       ...(size && { desktop: size }),
       ...(bitsPerPixel && { bitsPerPixel }),
     });
@@ -187,7 +193,7 @@ class DesktopSession {
     this.#shared.sessions.delete(this);
   }
 
-  #input(bytes: Buffer): void {
+  #input(bytes: Uint8Array): void {
     try {
       const { output, events } = this.#acceptor.step(bytes);
       if (output.length > 0) this.#stream.write(output);
@@ -202,6 +208,9 @@ class DesktopSession {
     switch (event.kind) {
       case 'startTls':
         this.#startTls(event.rest);
+        return;
+      case 'credssp':
+        this.#logOn(event.message);
         return;
       case 'clientInfo':
         this.#shared.users.push(event.info.userName);
@@ -237,6 +246,18 @@ class DesktopSession {
     const secured = new TLSSocket(raw, { isServer: true, secureContext: this.#shared.secure });
     this.#acceptor.tlsEstablished();
     this.#listen(secured);
+  }
+
+  #logOn(message: Uint8Array): void {
+    // A client need not wait for an answer to its last message: what comes behind that is RDP.
+    if (this.#acceptor.state !== 'credssp') {
+      this.#input(message);
+      return;
+    }
+    const { output, state } = this.#logon!.step(message);
+    if (output.length > 0) this.#stream.write(output);
+    if (state === 'loggedOn') this.#acceptor.credsspDone();
+    if (state === 'refused') this.#stream.end();
   }
 
   #begin(capabilitySets: CapabilitySet[]): void {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { after, test } from 'node:test';
-import { clientCapabilities, ErrorInfo, GeneralExtraFlag } from '@lucid-sessions/rdp';
+import { clientCapabilities, ErrorInfo, GeneralExtraFlag, Protocol } from '@lucid-sessions/rdp';
+import { LogonStatus } from '@lucid-sessions/rdp/auth';
 import { eventually, freePort } from '@lucid-sessions/testkit';
 import { PNG } from 'pngjs';
 import { type ClientError, connectClient, makeCertificate, Scancode, startDesktop } from '../src/index.ts';
@@ -189,6 +190,22 @@ test('connecting fails with a reason', async () => {
   assert.ok(address !== null && typeof address === 'object');
   assert.equal(await failure({ port: address.port, timeoutMs: 100, routingToken: 'abc' }), 'timeout');
   silent.close();
+});
+
+test('a desktop with an account lets nobody else in', async (t) => {
+  const account = { username: 'ada', password: 'Pässwörd' };
+  const closed = await startDesktop({ account, certificate, now });
+  t.after(() => closed.stop());
+  const connect = (logon: { username: string; password: string; envelope?: 'raw' | 'spnego' }) =>
+    connectClient({ port: closed.port, requestedProtocols: Protocol.ssl | Protocol.hybrid, logon });
+  for (const envelope of ['raw', 'spnego'] as const) {
+    const client = await connect({ ...account, username: 'Ada', envelope });
+    await client.pictured;
+    assert.equal((await client.close()).problem, null);
+  }
+  for (const wrong of [{ username: 'bob' }, { password: 'guess' }])
+    await assert.rejects(connect({ ...account, ...wrong }), { code: 'logon_failed', detail: LogonStatus.logonFailure });
+  await assert.rejects(connectClient({ port: closed.port }), { code: 'negotiation_failed' });
 });
 
 test('garbage ends a connection and nothing else', async () => {
