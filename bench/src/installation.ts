@@ -24,7 +24,8 @@ export interface Installation {
   url: string;
   headers: Record<string, string>;
   sessions(...statuses: string[]): Promise<Session[]>;
-  call<T>(method: string, path: string): Promise<T>;
+  /** `body`: of a POST. */
+  call<T>(method: string, path: string, body?: object): Promise<T>;
 }
 
 /** A running installation of its own in a fresh directory; `ends` gets what takes it down again. */
@@ -65,8 +66,9 @@ export async function startInstallation(
   await eventually('the gateway', async () => (await fetch(`${url}/health`).catch(() => null))?.ok, 240_000);
   const token = (await readFile(join(dataDir, 'secrets', 'admin-token'), 'utf8')).trim();
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
-  const call = async <T>(method: string, path: string): Promise<T> => {
-    const answer = await fetch(url + path, { method, headers, ...(method === 'POST' ? { body: '{}' } : {}) });
+  const call = async <T>(method: string, path: string, body: object = {}): Promise<T> => {
+    const sent = method === 'POST' ? { body: JSON.stringify(body) } : {};
+    const answer = await fetch(url + path, { method, headers, ...sent });
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
     return (await answer.json()) as T;
   };
