@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { PNG } from 'pngjs';
 import { freePort } from './ports.ts';
 
 /**
@@ -104,6 +105,8 @@ export interface PeerClient extends Peer {
   click(x: number, y: number): Promise<void>;
   /** A PNG of what the client's X display shows. */
   screenshot(path: string): Promise<void>;
+  /** Whether a pixel of its X display has this colour, 0xRRGGBB. */
+  shows(colour: number): Promise<boolean>;
   /** Closes the client but keeps its display. */
   closeClient(): Promise<void>;
 }
@@ -313,6 +316,13 @@ function client(room: Room, script: string, name: string): PeerClient {
     type: (text) => control('type', text),
     click: (x, y) => control('click', String(x), String(y)),
     screenshot: (path) => control('shot', path),
+    async shows(colour) {
+      const path = join(room.directory, 'look.png');
+      await control('shot', path);
+      const { data } = PNG.sync.read(readFileSync(path));
+      for (let at = 0; at < data.length; at += 4) if (data.readUIntBE(at, 3) === colour) return true;
+      return false;
+    },
     log: (name) => room.log(name),
     closeClient: () => room.run(script, 'stop').then(() => {}),
     async stop() {

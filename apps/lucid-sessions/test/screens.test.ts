@@ -52,11 +52,10 @@ test('acknowledged, let in, signed in, recorded', { timeout: 180_000 }, async (t
   await page.signIn(token);
   const waits = async (): Promise<boolean> =>
     (await bob.json<{ approvals: unknown[] }>('GET', '/approvals')).approvals.length > 0;
-  await eventually('the text is acknowledged', async () => {
-    // Until its window is there, nobody hears.
-    await client.type('');
-    return waits();
-  });
+  // What is shown is told by colours that the screen before has not: a button, a field, a problem.
+  await eventually('the text', () => client.shows(0x1d5fbf));
+  await client.type('');
+  await eventually('it waits', waits);
   const reason = page.page.getByLabel('Reason');
   await reason.fill('change 12');
   if (shots !== undefined) {
@@ -65,10 +64,9 @@ test('acknowledged, let in, signed in, recorded', { timeout: 180_000 }, async (t
   }
   await page.page.getByRole('button', { name: 'Approve' }).click();
   await reason.waitFor({ state: 'detached' });
-  await eventually('the form', async () => !(await waits()));
-  await new Promise((resolve) => setTimeout(resolve, 2000));
+  await eventually('the form', () => client.shows(0xf5f7fa));
   await client.type(wrong);
-  await new Promise((resolve) => setTimeout(resolve, 3000));
+  await eventually('what is wrong', () => client.shows(0xb42318));
   if (shots !== undefined) await client.screenshot(`${shots}/form.png`);
   await client.type(account.password);
   await eventually('the typed line', async () => {

@@ -67,7 +67,7 @@ test('xfreerdp shows the refusal, and its button closes it', { timeout: 60_000 }
   const client = await startXfreerdp(`127.0.0.1:${gateway.port}`, '/u:test', '/p:test', '/size:1024x768');
   t.after(() => client.stop());
   await gateway.attempted();
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  await eventually('the refusal', () => client.shows(0x1d5fbf));
   if (shots !== undefined) await client.screenshot(`${shots}/refusal.png`);
   await client.type('');
   await eventually('the error in its log', () => /SERVER_DENIED_CONNECTION/.test(client.log('client')));
@@ -208,15 +208,16 @@ test('xfreerdp: consent, a wrong password, the right one, and the desktop of a h
     '/kbd:0x409',
   );
   t.after(() => client.stop());
-  const look = async (name: string): Promise<void> => {
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+  const look = async (name: string, colour: number): Promise<void> => {
+    await eventually(name, () => client.shows(colour));
     if (shots !== undefined) await client.screenshot(`${shots}/${name}.png`);
   };
-  await look('1-consent');
+  // Told by colours that the screen before has not: a button, a field, a problem.
+  await look('1-consent', 0x1d5fbf);
   await client.type('');
-  await look('2-logon');
+  await look('2-logon', 0xf5f7fa);
   await client.type('wrong-Pass-99');
-  await look('3-wrong');
+  await look('3-wrong', 0xb42318);
   assert.deepEqual(gateway.attempts, []);
   await client.type(user.password);
   await gateway.reported('started');
@@ -225,7 +226,6 @@ test('xfreerdp: consent, a wrong password, the right one, and the desktop of a h
     await client.type('after-our-screens');
     return server.typedLines().some((typed) => typed.includes('after-our-screens'));
   });
-  await look('4-desktop');
   await client.closeClient();
   await gateway.reported('drained');
   assert.equal((await gateway.reported('ended')).reason, 'client_disconnected');
