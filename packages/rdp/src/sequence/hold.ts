@@ -42,6 +42,8 @@ export type HoldEvent<A> =
 
 /** All that a client may say while it is held; people type and move the mouse. */
 const heldBytesMax = 1024 * 1024;
+/** A whole picture takes thousands of times what asking for it does: windows that are shown again ask a few times. */
+const refreshesMax = 20;
 
 /**
  * A client that is held until its target is there, from its MCS Connect Initial on, without sockets: it can be shown pictures,
@@ -55,6 +57,8 @@ export class Hold<A> {
   #desktop: HeldDesktop | null = null;
   #display: HeldDisplay<A> | null = null;
   #receivedBytes = 0;
+  #asksForAll = false;
+  #refreshesLeft = refreshesMax;
   #isOver = false;
   #output: Uint8Array[] = [];
   #events: HoldEvent<A>[] = [];
@@ -154,7 +158,16 @@ export class Hold<A> {
     this.#output.push(output);
     for (const event of events) this.#on(event);
     // Once for all that came together: who types faster than we draw must not keep us drawing.
-    if (this.#desktop !== null) this.#draw(this.#display?.draw() ?? []);
+    if (this.#desktop === null) return;
+    if (this.#asksForAll) this.#refresh(this.#desktop);
+    this.#draw(this.#display?.draw() ?? []);
+  }
+
+  #refresh(desktop: HeldDesktop): void {
+    this.#asksForAll = false;
+    if (this.#refreshesLeft === 0) return;
+    this.#refreshesLeft -= 1;
+    this.#open(desktop);
   }
 
   #on(event: AcceptorEvent): void {
@@ -194,7 +207,7 @@ export class Hold<A> {
         const fast = toFastPath(event);
         if (fast !== null) this.#input(fast);
       }
-    if (pdu.pduType2 === PduType2.refreshRect && this.#desktop !== null) this.#open(this.#desktop);
+    if (pdu.pduType2 === PduType2.refreshRect) this.#asksForAll = true;
   }
 
   #open(desktop: HeldDesktop): void {
