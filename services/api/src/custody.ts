@@ -1,5 +1,5 @@
 /** The signed chain of who had a recording in hands: every view, export, verification and deletion. */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { isLucidError } from '@lucid-sessions/contract';
 import { KeyedQueue } from '@lucid-sessions/kit';
 import type { ApiDeps, Call } from './call.ts';
@@ -29,9 +29,11 @@ export class Custody {
   }
 
   async #append(entry: Entry): Promise<void> {
+    // Two processes may sign the same words at the same moment: without a name of its own the second is taken for the first, sent again.
+    const id = randomUUID();
     for (let tries = 1; ; tries += 1) {
       try {
-        await this.#try(entry);
+        await this.#try(entry, id);
         return;
       } catch (thrown) {
         if (!isLucidError(thrown, 'conflict') || tries >= triesMax) throw thrown;
@@ -39,7 +41,7 @@ export class Custody {
     }
   }
 
-  async #try({ sessionId, actor, action, detail }: Entry): Promise<void> {
+  async #try({ sessionId, actor, action, detail }: Entry, id: string): Promise<void> {
     const { storage, processor, nowUs } = this.#deps;
     const { records } = await storage.getRecords({ sessionId, kind: 'custody' });
     const last = records.at(-1);
@@ -53,6 +55,7 @@ export class Custody {
         detail,
         sequence: records.length,
         previous_sha256: last === undefined ? null : createHash('sha256').update(last.record).digest('hex'),
+        extra: { id },
       },
     });
     await storage.putRecord({ sessionId, kind: 'custody', record, place: records.length });

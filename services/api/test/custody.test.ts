@@ -13,6 +13,9 @@ const viewsOfEach = 12;
 test('views through two of them at the same moment are one chain, and honest evidence stays clean', async () => {
   const world = await apiWorld();
   const { storage } = world.deps;
+  // A clock that stands: what both sign at the same moment differs in nothing else.
+  const atUs = world.deps.nowUs();
+  world.deps.nowUs = () => atUs;
   // As far away as a storage process of its own.
   world.deps.storage = {
     ...storage,
