@@ -3,6 +3,7 @@
  * the recording once target and client are ready.
  */
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import {
   type Admission,
   type ConnectionRequest,
@@ -42,6 +43,7 @@ const refusal = (code: RefusalCode, message: string): Refusal => ({ code, messag
 
 const unknown = refusal('unknown_session', 'no session has this route; download a fresh .rdp file');
 const notLetIn = refusal('expired', 'this link into a session was used already, or is too old; connect again');
+const changed = refusal('not_reserved', 'the session was changed while the connection was being made; connect again');
 const inUse = refusal('in_use', 'this session has a connection already');
 
 /** Null: there is room for one more. */
@@ -232,10 +234,7 @@ function placeOf(
   return 'first';
 }
 
-async function look(
-  context: Context,
-  request: ConnectionRequest,
-): Promise<(Reservation & { ticket: SessionTicket }) | Refusal> {
+async function look(context: Context, request: ConnectionRequest): Promise<Reservation | Refusal> {
   const { route } = request;
   if (route.kind === 'listener') {
     const unsaved = sessionForListener(context, route);
@@ -259,11 +258,10 @@ export async function find(context: Context, request: ConnectionRequest): Promis
     if ('code' in looked) return { found: false, ...looked };
     // Asked again: the session that was found the first time is the one.
     const known = context.reservations.get(request.connectionId);
-    if (known !== null) return { found: true, ticket: { ...looked.ticket, sessionId: known.sessionId } };
-    const { ticket, ...reservation } = looked;
-    if (!context.reservations.put(reservation))
+    if (known !== null) return { found: true, ticket: known.ticket };
+    if (!context.reservations.put(looked))
       return { found: false, ...refusal('at_capacity', 'too many connections are being made; try again in a moment') };
-    return { found: true, ticket };
+    return { found: true, ticket: looked.ticket };
   } catch (thrown) {
     context.deps.onError?.('find', thrown);
     return { found: false, ...refusal('unavailable', 'the session could not be looked up; try again in a moment') };
@@ -348,10 +346,13 @@ async function admitReserved(context: Context, reservation: Reservation): Promis
     // Its answer was lost.
     return ticketOf(context, await loadSession(context, sessionId), reservation.reconnects);
   if (unsaved !== null) return admitFirst(context, reservation);
-  const place = placeOf(context, await loadSession(context, sessionId), journal, request);
+  const session = await loadSession(context, sessionId);
+  const place = placeOf(context, session, journal, request);
   if (typeof place === 'object') return place;
   // Another connection began or ended the session between find and admit.
   if ((place === 'again') !== reservation.reconnects) return inUse;
+  // Its target was dialled as it was then, and its user asked for what was wanted then.
+  if (!isDeepStrictEqual(ticketOf(context, session, reservation.reconnects), reservation.ticket)) return changed;
   return reservation.reconnects ? admitAgain(context, reservation) : admitFirst(context, reservation);
 }
 

@@ -2,7 +2,7 @@
  * Connections between `find` and their end: what each was told, in memory only. They hold nobody else up: several connections
  * may have the same session in view (clients look at the certificate first), and `admit` takes the one that is ready first.
  */
-import type { ConnectionRequest, SessionDocument } from '@lucid-sessions/contract';
+import type { ConnectionRequest, SessionDocument, SessionTicket } from '@lucid-sessions/contract';
 
 export interface Reservation {
   request: ConnectionRequest;
@@ -11,6 +11,8 @@ export interface Reservation {
   reconnects: boolean;
   /** A listener's session, which is stored when it is admitted. */
   unsaved: SessionDocument | null;
+  /** What the recorder was told, and does by: a session that has become another meanwhile is not recorded as that one. */
+  ticket: SessionTicket;
 }
 
 /** Longer than any connect phase: RDP_HANDSHAKE_SECONDS is at most 600. */

@@ -290,6 +290,32 @@ check('whoever is ready first is admitted, once; the others are refused', async 
   assert.deepEqual(made.calls, ['open s1']);
 });
 
+check('a session that becomes another while its client connects is not recorded as that one', async (made) => {
+  const token = 'secret token';
+  await made.pipeline.create({ session: sampleSession('s1'), routeTokenSha256: tokenSha256(token) });
+  const request = { route: { kind: 'token', token }, clientAddress: 'c', clientName: null, recorderId: 'r' } as const;
+  const change = async (more: Partial<SessionDocument>) => {
+    const session = await sessionOf(made, 's1');
+    const next = { ...session, ...more, version: session.version + 1 };
+    assert.ok((await made.storage.replaceSession({ session: next, expectedVersion: session.version })).replaced);
+  };
+  const session = await sessionOf(made, 's1');
+  for (const [connectionId, more] of [
+    ['another target', { rdp_config: { ...session.rdp_config, host: 'harmless.example' } }],
+    ['other rules', { rdp_config: { ...session.rdp_config, channels: { clipboard: 'off' } } }],
+    ['approval', { recording_config: { ...session.recording_config, approval: true } }],
+  ] as const) {
+    assert.ok((await made.pipeline.find({ ...request, connectionId })).found);
+    await change(more);
+    const admission = await made.pipeline.admit({ connectionId });
+    assert.deepEqual([admission.admitted, admission.admitted || admission.code], [false, 'not_reserved'], connectionId);
+  }
+  assert.deepEqual(made.calls, []);
+  assert.ok((await made.pipeline.find({ ...request, connectionId: 'as it is now' })).found);
+  await change({ description: 'what it is for' });
+  assert.ok((await made.pipeline.admit({ connectionId: 'as it is now' })).admitted);
+});
+
 check('what find reserved lapses, and is bounded', async (made) => {
   const request = {
     route: { kind: 'listener', target: 'desk' },
