@@ -329,7 +329,7 @@ class RunningRecorder implements Recorder {
   #ready(connection: ReadyConnection): void {
     const { ticket, clientAddress, clientName, targetAddress } = connection;
     const { sessionId, reconnects } = ticket;
-    connection.ticket = this.#bounded(ticket, targetAddress);
+    connection.ticket = this.#bounded(ticket, ticket.target.host, targetAddress);
     const name = clientName === null ? '' : ` (${printable(clientName)})`;
     const who = `${clientAddress}${name} to ${targetAddress}`;
     if (reconnects) {
@@ -342,8 +342,8 @@ class RunningRecorder implements Recorder {
   }
 
   /** Whatever the session says, what its target is bound to holds. */
-  #bounded(ticket: SessionTicket, targetAddress: string): SessionTicket {
-    const { host, port, channels = {} } = ticket.target;
+  #bounded(ticket: SessionTicket, host: string, targetAddress: string): SessionTicket {
+    const { port, channels = {} } = ticket.target;
     const address = targetAddress.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
     const rules = boundRules(channels, { host, port, address }, this.#config.channelBounds);
     return { ...ticket, target: { ...ticket.target, channels: rules } };
@@ -365,6 +365,7 @@ class RunningRecorder implements Recorder {
       wallUs: () => this.#clock.nowUs(),
       checkClock: () => this.#checkClock(),
       report: (report) => this.#report(report),
+      bounded: (...reached) => this.#bounded(...reached),
       onEnded: () => this.#gone(sessionId),
     });
     this.#connecting.delete(sessionId);

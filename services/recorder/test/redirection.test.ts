@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { createSecureContext, TLSSocket } from 'node:tls';
-import type { SessionTicket } from '@lucid-sessions/contract';
+import { parseTargetRule, type SessionTicket } from '@lucid-sessions/contract';
 import { connectClient, type Desktop, makeCertificate, startDesktop } from '@lucid-sessions/desktop';
 import { SessionDecoder } from '@lucid-sessions/graphics';
 import {
@@ -25,7 +25,7 @@ import {
 import { frameFlags, frameKinds } from '@lucid-sessions/recording';
 import { eventually, skipUnlessPeers, startShadow, startXfreerdp, startXfreerdp3 } from '@lucid-sessions/testkit';
 import { attempt, decode, encode } from '@lucid-sessions/wire';
-import { type Gateway, startGateway, ticketFor } from './gateway-kit.ts';
+import { type Gateway, type GatewayOptions, startGateway, ticketFor } from './gateway-kit.ts';
 
 const cookiePassword = 'Br0ker-Cookie';
 const utf16 = (text: string): Uint8Array => Buffer.from(`${text}\0`, 'utf16le');
@@ -112,7 +112,13 @@ interface Sent {
 async function sent(
   t: TestContext,
   fields: ServerRedirection['fields'],
-  more: { flags?: number; licenses?: boolean; ticket?: Partial<SessionTicket> } = {},
+  more: {
+    flags?: number;
+    licenses?: boolean;
+    ticket?: Partial<SessionTicket>;
+    config?: GatewayOptions['config'];
+    resolve?: (name: string) => string;
+  } = {},
 ): Promise<Sent> {
   const flags = Object.keys(fields).reduce((sum, name) => sum | flagOf[name as keyof typeof flagOf]!, more.flags ?? 0);
   const first = await broker(t, { redirFlags: flags, fields }, more);
@@ -120,9 +126,13 @@ async function sent(
   const desktop = await startDesktop({ host: '127.0.0.2', port: first.port, now: () => new Date(0) });
   t.after(() => desktop.stop());
   const ticket = ticketFor(first.port, more.ticket);
+  ticket.target = { ...ticket.target, port: first.port };
   const gateway = await startGateway(t, {
     admit: () => ({ admitted: true, ticket }),
-    deps: { resolve: async (name) => [name === 'farm-7.example' ? '127.0.0.2' : name] },
+    ...(more.config === undefined ? {} : { config: more.config }),
+    deps: {
+      resolve: async (name) => [more.resolve?.(name) ?? (name === 'farm-7.example' ? '127.0.0.2' : name)],
+    },
   });
   return { gateway, broker: first, desktop };
 }
@@ -228,6 +238,33 @@ test('load balance information goes back to the same host, which gives the clien
     scene.broker.asked.map((request) => request.includes(line)),
     [false, true, true, true, true],
   );
+});
+
+for (const rule of ['farm-7.example', '127.0.0.2'])
+  test(`what no session may loosen for ${rule} holds where the gateway follows to it`, async (t) => {
+    const fields = { targetFqdn: utf16('farm-7.example') };
+    const bound = { target: parseTargetRule(rule)!, rules: { clipboard: 'off', drives: false } } as const;
+    const scene = await sent(t, fields, { config: { channelBounds: [bound] } });
+    await work(scene);
+    const said = scene.gateway.notes().flatMap((note) => (note.type === 'policy' ? [note.what] : []));
+    assert.deepEqual(said, ['in force: clipboard:off drives:off']);
+  });
+
+test('a name that leads to a forbidden address when the gateway goes there again is not followed', async (t) => {
+  let asked = 0;
+  const { target } = ticketFor(0);
+  const first = await sent(
+    t,
+    { loadBalanceInfo: Buffer.from('Cookie: msts=1\r\n') },
+    {
+      config: { targets: { allow: [], deny: [parseTargetRule('127.0.0.2')!], opensLoopback: true, ownPorts: [] } },
+      resolve: () => (asked++ === 0 ? '127.0.0.1' : '127.0.0.2'),
+      ticket: { target: { ...target, host: 'rebound.example' } },
+    },
+  );
+  await assert.rejects(connectClient({ port: first.gateway.port, cookie: 'alice', userName: 'alice' }));
+  assert.match((await first.gateway.reported('ended')).message, /can't be reached by RDP/);
+  assert.deepEqual(first.desktop.users(), []);
 });
 
 test('what only tells where a session is, is kept from the client and followed by nobody', async (t) => {

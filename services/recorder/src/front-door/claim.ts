@@ -82,7 +82,7 @@ export class Claim {
     return admission.ticket;
   }
 
-  #handOver({ request, bytes, clientName }: Asked, ticket: SessionTicket, joining: Joining): void {
+  #handOver({ request, bytes, route, clientName }: Asked, ticket: SessionTicket, joining: Joining): void {
     joining.checkAlive(ticket);
     // Another client may have been faster since; as long as this one isn't released it can be told.
     this.#checkReconnect(ticket);
@@ -95,7 +95,7 @@ export class Claim {
       requestedProtocols: request.negotiation?.requestedProtocols ?? Protocol.rdp,
       facts: this.facts,
       hasLoggedOn: false,
-      follow: followerOf(ticket, this.#context),
+      follow: followerOf(ticket, route, this.#context),
     };
     try {
       this.#context.onReady(ready);

@@ -181,7 +181,7 @@ class Connection {
       throw new ConnectFailure('recording_not_persisted', ErrorInfo.serverDeniedConnection.code, problem);
   }
 
-  #handOver({ request, bytes, clientName }: Asked, ticket: SessionTicket, joining: Joining): void {
+  #handOver({ request, bytes, route, clientName }: Asked, ticket: SessionTicket, joining: Joining): void {
     joining.checkAlive(ticket);
     // Another client may have been faster since; as long as this one isn't released it can be told.
     const refusal = ticket.reconnects ? this.#context.whyNotReconnect(ticket, this.#clientAddress) : null;
@@ -195,7 +195,7 @@ class Connection {
       requestedProtocols: request.negotiation?.requestedProtocols ?? Protocol.rdp,
       facts: this.#facts,
       hasLoggedOn: this.#logon !== null,
-      follow: followerOf(ticket, this.#context),
+      follow: followerOf(ticket, route, this.#context),
     };
     try {
       this.#context.onReady(ready);

@@ -5,6 +5,7 @@ import type {
   RecordingFact,
   RecordingStatistics,
   Refusal,
+  SessionTicket,
   TargetCredentials,
 } from '@lucid-sessions/contract';
 import { clientInfoPdu, ErrorInfo, Splice } from '@lucid-sessions/rdp';
@@ -28,6 +29,8 @@ export interface RecordedSessionOptions extends ReadyConnection {
   /** Tells every session when the wall clock was set. */
   checkClock: () => void;
   report: (report: RecorderReport) => Promise<void>;
+  /** The ticket, as strict as the host that was reached asks for. */
+  bounded: (ticket: SessionTicket, host: string, targetAddress: string) => SessionTicket;
   /** The connections are ended and the recording is closed; chunks may still drain. */
   onEnded: () => void;
 }
@@ -517,7 +520,7 @@ export class RecordedSession {
 
   /** The same session goes on at another target, whose connection begins like every other; the client notices nothing. */
   #moveOn(relayed: RelayedConnection, { client, credentials }: Successor, onward: Onward, followed: Followed): void {
-    const { target, socket, facts } = followed;
+    const { host, target, socket, facts } = followed;
     const { hello, address } = target;
     const atUs = this.#options.wallUs();
     const what = `the target sent the client on, and the gateway followed: ${relayed.connection.targetAddress} to ${address}`;
@@ -526,6 +529,7 @@ export class RecordedSession {
     const { told } = this.#present;
     this.#present = this.#presentOf({
       ...relayed.connection,
+      ticket: this.#options.bounded(relayed.connection.ticket, host, address),
       target: new SocketPeer(socket),
       splice: new Splice(client),
       targetAddress: address,

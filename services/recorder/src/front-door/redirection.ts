@@ -3,7 +3,7 @@
  * goes there itself, and the client stays where it is. What is dialled is judged like every target.
  */
 import type { Duplex } from 'node:stream';
-import type { RecordingFact, SessionTicket, TargetCredentials } from '@lucid-sessions/contract';
+import type { RecordingFact, Route, SessionTicket, TargetCredentials } from '@lucid-sessions/contract';
 import { ErrorInfo, RedirectionFlag, type ServerRedirection } from '@lucid-sessions/rdp';
 import { textOfBytes, textOfUtf16 } from '@lucid-sessions/wire/struct';
 import { type DialledTarget, dialTarget } from './dial.ts';
@@ -21,6 +21,8 @@ export interface Onward {
 }
 
 export interface Followed {
+  /** As it was named. */
+  host: string;
   target: DialledTarget;
   socket: Duplex;
   facts: RecordingFact[];
@@ -54,7 +56,11 @@ export function onwardOf({ redirFlags, fields }: ServerRedirection): Onward | st
 }
 
 /** For one connection of a client. */
-export function followerOf(ticket: SessionTicket, { dial, handshakeMs, wallUs, watch }: ConnectionContext): Follow {
+export function followerOf(
+  ticket: SessionTicket,
+  route: Route | null,
+  { dial, handshakeMs, wallUs, watch }: ConnectionContext,
+): Follow {
   const go = async (
     onward: Onward,
     host: string,
@@ -62,13 +68,13 @@ export function followerOf(ticket: SessionTicket, { dial, handshakeMs, wallUs, w
     signal: AbortSignal,
   ): Promise<Followed> => {
     const facts: RecordingFact[] = [];
-    const isSame = host === ticket.target.host;
+    // The operator named it. A session's own host is judged again: its name may lead elsewhere by now.
+    const isOperators = route?.kind === 'listener' && host === ticket.target.host;
     const target = await dialTarget(
       { ...ticket.target, host },
       {
         ...dial,
-        // It was judged, or named by the operator, before.
-        ...(isSame ? { denied: () => null } : {}),
+        ...(isOperators ? { denied: () => null } : {}),
         credentials,
         routingLine: onward.routingLine,
         wallUs,
@@ -79,7 +85,7 @@ export function followerOf(ticket: SessionTicket, { dial, handshakeMs, wallUs, w
     );
     const socket = target.driver.release();
     watch(socket);
-    return { target, socket, facts };
+    return { host, target, socket, facts };
   };
   return async (onward, credentials, signal) => {
     let failure: unknown = null;
