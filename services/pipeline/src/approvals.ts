@@ -1,6 +1,6 @@
 /**
  * Connections that wait for a second person's word, in memory like what `find` reserved: whoever is waited for decides while the
- * client waits, and a pipeline that was started anew is asked again.
+ * client waits, and a pipeline that was started anew has forgotten both, so that the client has to connect again.
  */
 import { type ApprovalAnswer, LucidError, type PipelinePort, type WaitingApproval } from '@lucid-sessions/contract';
 import { type Context, loadSession } from './context.ts';

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Approvals } from '../src/approvals.ts';
+import { world } from './world.ts';
 
 const asked = (connectionId: string) => ({ connectionId, sessionId: 's', clientAddress: '192.0.2.7:1', user: 'ann' });
 
@@ -36,4 +37,32 @@ test('whom nobody asks for any more does not wait, and nothing is kept for long'
       }
     }),
   );
+});
+
+test('a pipeline that was started anew has forgotten who waited: the client connects again', async (t) => {
+  const made = await world({ approval: true });
+  t.after(() => made.dispose());
+  const request = {
+    connectionId: 'c1',
+    route: { kind: 'listener', target: 'desk' },
+    clientAddress: 'c',
+    clientName: null,
+    recorderId: 'r',
+  } as const;
+  const asks = { connectionId: 'c1', user: 'ann' };
+  assert.ok((await made.pipeline.find(request)).found);
+  assert.deepEqual(await made.pipeline.approval(asks), { state: 'waiting' });
+  const { waiting } = await made.pipeline.approvals();
+  assert.equal(waiting.length, 1);
+  await made.restart();
+  assert.deepEqual(await made.pipeline.approvals(), { waiting: [] });
+  await assert.rejects(made.pipeline.approval(asks), /connect again/);
+  const decision = {
+    connectionId: 'c1',
+    sessionId: waiting[0]!.sessionId,
+    approve: true,
+    by: 'bob',
+    reason: 'change 12',
+  };
+  await assert.rejects(made.pipeline.decideApproval(decision));
 });
