@@ -433,12 +433,14 @@ export class Conversation {
     if (this.#logon === 'done') throw new RelayViolation('invalid', 'client', 'it wants to log on a second time');
     this.#clientInfoPassed = true;
     events.push({ kind: 'client_info', userName: info.userName, domain: info.domain });
-    // Compressed contents can't be taken out of a recording: the history behind them is the pictures' too.
+    const put = this.#putIn(data, events);
+    // Compressed contents can't be taken out of a recording, nor the cookie of the gateway's logon out of what the client gets: the
+    // history behind them is the pictures' too.
     const uncompressed =
       this.#policy.bulkCompression === false ||
       this.#policy.graphics === 'classic' ||
+      this.#hasLoggedOn ||
       (this.#policy.keep?.clipboard ?? 'full') !== 'full';
-    const put = this.#putIn(data, events);
     const logsOn = this.#policy.autologon === true && info.hasPassword ? withAutologon(put, INFO_FLAGS_OFFSET) : put;
     if (logsOn !== put) this.#tell('autologon');
     const said = uncompressed ? withoutCompression(logsOn, INFO_FLAGS_OFFSET) : logsOn;
@@ -455,6 +457,11 @@ export class Conversation {
     const shown = blankRanges(delivered, delivered.length - said.length, secrets);
     this.#blanked(frameFlags.deliveredOnly, channelId, shown, timeUs);
     return delivered;
+  }
+
+  /** The gateway, in the client's place. */
+  get #hasLoggedOn(): boolean {
+    return this.#logon === 'done';
   }
 
   /** Client Info with the gateway's logon in it, where it has one. */
@@ -644,7 +651,7 @@ export class Conversation {
     if (found.shareId !== null || found.deactivated) this.#canvas = found.canvas;
     const { redirected, blanked } = found;
     // By the cookie its client could come back to the target past the gateway, with somebody else's logon.
-    const withheld = this.#logon === 'done' && blanked && !found.unread && !redirected;
+    const withheld = this.#hasLoggedOn && blanked && !redirected;
     const flags = redirected || withheld ? 1 | frameFlags.receivedOnly : 1;
     this.#blanked(flags, seen.channelId, { bytes, blanked }, timeUs);
     if (withheld) this.#tap.frame(0, 1 | frameFlags.deliveredOnly, seen.channelId, bytes, timeUs);

@@ -17,11 +17,14 @@ import {
 import { frameFlags } from '@lucid-sessions/recording';
 import { decode, encode, Writer } from '@lucid-sessions/wire';
 import fc from 'fast-check';
+import { downgrades } from '../src/downgrades.ts';
 import { RelayViolation } from '../src/events.ts';
 import { nobody, type PutInLogon } from '../src/put-in-logon.ts';
 import { channels, dataOf, RunningRelay, tpktOf } from './support/running-relay.ts';
 
 const logon: PutInLogon = { userName: 'svc-rdp', domain: 'CORP', password: 'inj3cted pässword' };
+/** compressedType of a share data PDU: behind share control header, share id, pad, stream id, length and pduType2. */
+const COMPRESSED_TYPE_AT = 15;
 const typed = 'what alice typed';
 const cookie = Buffer.from('ARC-COOKIE-OF-28-BYTES-HERE!');
 const extended = {
@@ -77,7 +80,7 @@ test('the target hears of the gateway’s user, the recording of both without th
   const { extended: known, ...info } = infoIn(delivered);
   assert.deepEqual(info, {
     ...{ codePage: 0x409, alternateShell: 'shell.exe', workingDir: 'C:\\', ...logon },
-    flags: InfoFlag.unicode | InfoFlag.mouse | InfoFlag.compression | 0x600 | InfoFlag.autologon,
+    flags: InfoFlag.unicode | InfoFlag.mouse | InfoFlag.autologon,
   });
   assert.equal(known?.autoReconnectCookie?.length, 0);
   assert.deepEqual(known?.clientTimeZone, extended.clientTimeZone);
@@ -92,6 +95,7 @@ test('the target hears of the gateway’s user, the recording of both without th
   assert.deepEqual(session.events, [
     { kind: 'client_info', userName: 'alice', domain: 'HOME' },
     { kind: 'downgrade', what: 'the gateway logs on: CORP\\svc-rdp' },
+    { kind: 'downgrade', what: downgrades.bulkCompression },
   ]);
 });
 
@@ -102,7 +106,7 @@ test('after network level authentication no password goes there, and nothing has
   const [, said] = session.frames();
   assert.equal(said!.flags, frameFlags.deliveredOnly);
   assertNowhere(session, [typed]);
-  assert.deepEqual(session.events.at(-1), { kind: 'downgrade', what: 'the gateway logs on: svc-rdp' });
+  assert.deepEqual(session.events.at(-2), { kind: 'downgrade', what: 'the gateway logs on: svc-rdp' });
 });
 
 test('what the client logged on to the gateway with stays there, and the target asks for itself', () => {
@@ -217,11 +221,39 @@ test('a client that logs on a second time, or a server that speaks too early, ge
   for (const session of [twice, early]) assertNowhere(session, [typed, logon.password]);
 });
 
-test('with compression turned off as well, both changes arrive', () => {
-  const session = new RunningRelay({ logon, bulkCompression: false }).connected();
-  const { flags, userName } = infoIn(session.send('client', dataOf('client', channels.io, dataWith())));
-  assert.equal(flags & (InfoFlag.compression | InfoFlag.compressionTypeMask), 0);
-  assert.equal(userName, logon.userName);
+test('the target is not told that it may compress what the gateway takes its cookie out of', () => {
+  const compression = InfoFlag.compression | InfoFlag.compressionTypeMask;
+  for (const bulkCompression of [true, false]) {
+    const session = new RunningRelay({ logon, bulkCompression }).connected();
+    const { flags, userName } = infoIn(session.send('client', dataOf('client', channels.io, dataWith())));
+    assert.equal(flags & compression, 0);
+    assert.equal(userName, logon.userName);
+    assert.ok(session.events.some((event) => event.kind === 'downgrade' && event.what === downgrades.bulkCompression));
+  }
+  const others = new RunningRelay({ logon: nobody }).connected();
+  const { flags } = infoIn(others.send('client', dataOf('client', channels.io, dataWith())));
+  assert.equal(flags & compression, infoOf().flags & compression);
+});
+
+test('a target that compresses all the same: what can not be read of its cookie goes nowhere', () => {
+  const secret = Buffer.from('0123456789abcdef');
+  const share = wrapShareData(1, 1002, PduType2.saveSessionInfo, saveSessionInfo, {
+    infoType: SaveSessionInfoType.logonExtendedInfo,
+    infoData: secret,
+  });
+  // Of a kind nobody knows (PACKET_COMPRESSED, type 7), behind share control and share data headers.
+  share[COMPRESSED_TYPE_AT] = 0x27;
+  const pdu = dataOf('server', channels.io, share);
+  for (const put of [logon, null]) {
+    const session = new RunningRelay({ logon: put }).connected();
+    session.send('client', dataOf('client', channels.io, dataWith()));
+    session.frames();
+    const delivered = session.send('server', pdu);
+    assert.equal(delivered.length, pdu.length);
+    assert.equal(delivered.includes(secret), put === null);
+    assert.equal(session.relay.counters.unread, 1);
+    for (const { bytes } of session.frames()) assert.equal(bytes.includes(secret), false);
+  }
 });
 
 test('the cookie by which a client could come back to the target by itself does not reach it', () => {
