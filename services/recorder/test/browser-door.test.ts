@@ -244,3 +244,15 @@ test('a browser is held too, where its user has something to acknowledge', async
   assert.ok(gateway.notes().some((note) => note.type === 'consent'));
   checkSecret(gateway, password);
 });
+
+test('a browser that is held and says no more of itself is let go', async (t) => {
+  const gateway = await door(t, 1, { consentText: 'Everything is recorded.' }, { config: { handshakeMs: 300 } });
+  const browser = gateway.browse();
+  const send = browser.send.bind(browser);
+  let left = 1;
+  browser.send = (bytes) => {
+    if (left-- > 0) send(bytes);
+  };
+  assert.equal((await gateway.attempted()).reason, 'handshake_timeout');
+  await browser.closed;
+});

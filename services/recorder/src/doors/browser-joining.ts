@@ -127,7 +127,7 @@ export async function refuseBrowser(
 
 /** As a server of the gateway's own would take it: the target is not known yet. */
 export async function holdBrowser(
-  { client, front, context, asked }: BrowserArrival,
+  { client, front, context, asked, untilMs }: BrowserArrival,
   ticket: SessionTicket,
 ): Promise<HeldClient> {
   const { certificate } = context.identity;
@@ -141,7 +141,9 @@ export async function holdBrowser(
   const event = await client.next();
   if (event.kind !== 'connectInitial') throw new Error(`${event.kind} of a browser that was to begin`);
   const requestedProtocols = asked.request.negotiation?.requestedProtocols ?? Protocol.rdp;
-  return new HeldClient(client.release(), requestedProtocols, event.bytes);
+  const held = new HeldClient(client.release(), requestedProtocols, event.bytes);
+  held.limit(untilMs - performance.now(), 'the browser did not go on in time');
+  return held;
 }
 
 const withoutTls = (): ConnectFailure =>
