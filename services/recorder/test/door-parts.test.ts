@@ -1,11 +1,13 @@
 /** The door's parts by themselves: room per address, what is told of connections that became nothing, peers that are gone. */
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import type { ConnectionAttempt } from '@lucid-sessions/contract';
 import fc from 'fast-check';
 import { AttemptBook, printable } from '../src/front-door/attempt-book.ts';
 import { clientGroup, DoorLimits } from '../src/front-door/door-limits.ts';
+import { Driver, type EndedEvent } from '../src/front-door/driver.ts';
 import { LogonLimits } from '../src/front-door/logon-limits.ts';
 import { kernelName, PeerWatch, unanswered } from '../src/front-door/peer-watch.ts';
 import { certificateProblem, tlsProblem } from '../src/front-door/tls-problem.ts';
@@ -256,4 +258,27 @@ test('an address may mistype so often, and again after a while; others are not t
   // The address that was quiet longest is forgotten: memory has a bound.
   for (let host = 0; host < 10_000; host++) logons.wentWrong(`10.1.${host >> 8}.${host & 255}:1`);
   assert.equal(logons.mayTry('10.0.0.1:99'), true);
+});
+
+test('who does not read what it is answered is let go before that fills our memory', async () => {
+  const stream = new Duplex({ read: () => {}, write: () => {} });
+  const mebibyte = { output: new Uint8Array(1 << 20), events: [] };
+  const driver = new Driver<EndedEvent>(
+    stream,
+    {
+      step: () => mebibyte,
+      tlsEstablished: () => mebibyte,
+      stop: (how, problem) => ({ output: new Uint8Array(0), events: [{ kind: 'ended', how, at: '', problem }] }),
+      handOver: () => new Uint8Array(0),
+    },
+    {
+      secure: () => {
+        throw new Error('no TLS here');
+      },
+    },
+  );
+  for (let count = 0; count < 20; count += 1) stream.push('x');
+  const { problem } = await driver.over.catch((error: { event: EndedEvent }) => error.event);
+  assert.match(problem, /does not read/);
+  assert.equal(stream.destroyed, true);
 });

@@ -38,6 +38,8 @@ export class SequenceEnded extends Error {
   }
 }
 
+/** Nobody needs so much before a session; who does not read what is drawn for what it types must not fill our memory. */
+const unreadBytesMax = 8 * 1024 * 1024;
 const noKey = new Uint8Array(0);
 const isOwn = (event: { kind: string }): event is OwnEvent => event.kind === 'startTls' || event.kind === 'ended';
 
@@ -100,6 +102,8 @@ export class Driver<E extends { kind: string }> {
       } else if (event.kind === 'startTls') this.#startTls(event.early);
       else this.#end(event, output.length > 0);
     }
+    if (this.#isDriving && this.#stream.writableLength > unreadBytesMax)
+      this.#stop('late', 'it does not read what it is sent');
   }
 
   /** The next event. Rejects with `SequenceEnded`. */
