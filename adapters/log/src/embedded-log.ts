@@ -217,7 +217,9 @@ export class EmbeddedLog {
 
   /** Writing the same files again is harmless: full tiles never change, and a partial tile's name says its width. */
   async #publish(files: { path: string; bytes: Uint8Array }[]): Promise<void> {
-    for (const { path, bytes } of files) await this.#disk.write(path, bytes);
+    // Beside each other, and all of them over before anything else is done to the log: also where one has failed.
+    const written = await Promise.allSettled(files.map(({ path, bytes }) => this.#disk.write(path, bytes)));
+    for (const outcome of written) if (outcome.status === 'rejected') throw outcome.reason;
     await this.#disk.write('checkpoint', utf8(this.#head.checkpoint));
     this.#shown = this.#head;
     for (const { path } of files) if (!path.includes('.p/')) await this.#disk.removeTree(`${path}.p`);

@@ -392,6 +392,50 @@ describe('a log whose machine fails', () => {
     assert.ok(steps > 5, `${steps} steps were tried`);
   });
 
+  it('writes the files of a batch beside each other, and the checkpoint once all are durable', async () => {
+    const machine = new Machine();
+    const written: string[] = [];
+    const begun = new Set<string>();
+    const all = Promise.withResolvers<void>();
+    const disk = machine.disk();
+    const write: LogDisk['write'] = async (path, bytes) => {
+      if (path === 'checkpoint') assert.deepEqual(written.toSorted(), [...begun].sort());
+      else {
+        begun.add(path);
+        // One that waited for the other would wait for ever.
+        if (begun.size === 2) all.resolve();
+        await all.promise;
+        // The one that began first ends last.
+        if (begun.values().next().value === path) await new Promise(setImmediate);
+      }
+      await disk.write(path, bytes);
+      written.push(path);
+    };
+    const heads = machine.heads();
+    const log = await EmbeddedLog.open({ directory: '', signer, disk: { ...disk, write }, heads });
+    assert.equal(await log.append(entryOf(0)), 0);
+    assert.deepEqual(written, ['tile/entries/000.p/1', 'tile/0/000.p/1', 'checkpoint']);
+  });
+
+  it('shows nothing of a batch of which one file failed, whichever, and goes on', async () => {
+    for (const failing of ['tile/0/000.p/2', 'tile/entries/000.p/2']) {
+      const machine = new Machine();
+      let full = true;
+      const disk = machine.disk();
+      const write: LogDisk['write'] = (path, bytes) =>
+        full && path === failing ? Promise.reject(new Error('disk full')) : disk.write(path, bytes);
+      const heads = machine.heads();
+      const log = await EmbeddedLog.open({ directory: '', signer, disk: { ...disk, write }, heads });
+      assert.equal(await log.append(entryOf(0)), 0);
+      await assert.rejects(log.append(entryOf(1)), /disk full/);
+      assert.equal(log.size, 1);
+      assert.equal(machine.checkpoints.length, 1);
+      full = false;
+      assert.equal(await log.append(entryOf(1)), 1);
+      await checkAfterFailure(machine, new Map([[1, entryOf(1)]]), 260);
+    }
+  });
+
   it('can fail again while it recovers', async () => {
     for (let steps = 0; ; steps += 1) {
       const machine = new Machine();
