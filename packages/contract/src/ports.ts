@@ -439,7 +439,7 @@ export interface ChunkReceipt {
 
 /** 8085 */
 export interface ProcessorPort {
-  /** Makes the session's keys and its signed `open` record. Idempotent. */
+  /** Makes the session's keys and its signed `open` record; storage has them, durably, when it answers. Idempotent. */
   open(request: {
     session: SessionDocument;
     openedUs: number;

@@ -270,8 +270,8 @@ export async function find(context: Context, request: ConnectionRequest): Promis
 
 /** Keys, signed `open` record, log: all durable before the first frame. A second time it finds everything done. */
 export async function openRecording(context: Context, session: SessionDocument, openedUs: number): Promise<number> {
-  const { processor, storage, log } = context.deps;
-  const { session_id: sessionId, recording_config: recording } = session;
+  const { processor, log } = context.deps;
+  const { recording_config: recording } = session;
   const { openRecord } = await processor.open({
     session,
     openedUs,
@@ -279,7 +279,6 @@ export async function openRecording(context: Context, session: SessionDocument, 
     persistence: recording.persistence,
     graphics: recording.graphics,
   });
-  await storage.putRecord({ sessionId, kind: 'open', record: openRecord });
   return logRecord(context, 'open', openRecord);
 }
 

@@ -129,8 +129,11 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
   };
   const processor: ProcessorPort = {
     open: async ({ session }) => {
-      calls.push(`open ${session.session_id}`);
-      return { openRecord: bytes(`open ${session.session_id}`) };
+      const { session_id: sessionId } = session;
+      calls.push(`open ${sessionId}`);
+      const openRecord = bytes(`open ${sessionId}`);
+      await storage.putRecord({ sessionId, kind: 'open', record: openRecord });
+      return { openRecord };
     },
     seal: () => Promise.reject(new Error('not used')),
     finish: async ({ session, reason, facts }) => {

@@ -206,6 +206,21 @@ test('opening is idempotent and needs someone to wrap keys to', () =>
     const first = await processor.open(openRequest(session));
     assert.deepEqual(await processor.open(openRequest(session)), first);
     assert.equal((await house.storage.getWraps({ sessionId: 's1' })).wraps.length, 1);
+    const { records } = await house.storage.getRecords({ sessionId: 's1', kind: 'open' });
+    assert.deepEqual(
+      records.map(({ record }) => record),
+      [first.openRecord],
+      'storage has it when it answers, once',
+    );
+    const copies: string[] = [];
+    const putRecord: typeof house.storage.putRecord = (request) => {
+      copies.push(Buffer.from(request.record).toString());
+      return house.storage.putRecord(request);
+    };
+    const again = house.processor({ storage: { ...house.storage, putRecord } });
+    assert.deepEqual(await again.open(openRequest(session)), first);
+    const copy = Buffer.from(first.openRecord).toString();
+    assert.deepEqual(copies, [copy], 'its copy beside the chunks may be what a crash kept from being written');
     const lonely = house.processor({ keys: { ...house.keys, wrappers: [] } });
     await house.storage.createSession({ session: sessionOf('s2'), routeTokenSha256: null });
     await assert.rejects(lonely.open(openRequest(sessionOf('s2'))), { code: 'LUCID_ERR_3009' });

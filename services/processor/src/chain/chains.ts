@@ -75,11 +75,16 @@ export class Chains {
   /** Begins a session: keys, wraps, signed `open`. A session that was opened before answers its record. */
   async open(request: OpenRequest): Promise<Uint8Array> {
     const sessionId = request.session.session_id;
-    const stored = await readRecords(this.#options.storage, sessionId, 'open');
-    if (stored[0] !== undefined) return stored[0].bytes;
+    const { storage } = this.#options;
+    const [stored] = await readRecords(storage, sessionId, 'open');
+    if (stored !== undefined) {
+      // A crash may have come between its row and its copy beside the chunks.
+      await persist('take the open record', () => storage.putRecord({ sessionId, kind: 'open', record: stored.bytes }));
+      return stored.bytes;
+    }
     await this.#once(sessionId, () => this.#begin(request));
     // Read back: whoever was first is the one that counts, and what counts is what storage has.
-    const [open] = await readRecords(this.#options.storage, sessionId, 'open');
+    const [open] = await readRecords(storage, sessionId, 'open');
     if (open === undefined) throw new LucidError('storage', 'the open record is not in storage after it was put there');
     return open.bytes;
   }
