@@ -11,6 +11,7 @@ import {
   startDesktop,
 } from '@lucid-sessions/desktop';
 import { type ClientInfo, ErrorInfo } from '@lucid-sessions/rdp';
+import { ntHashOf } from '@lucid-sessions/rdp/auth';
 import { frameFlags } from '@lucid-sessions/recording';
 import { SessionIndexer } from '@lucid-sessions/recording/session-index';
 import { eventually, skipUnlessPeers, startShadowNla, startXfreerdp } from '@lucid-sessions/testkit';
@@ -241,6 +242,50 @@ test('xfreerdp: consent, a wrong password, the right one, and the desktop of a h
     ['connected', 'consent', 'target_certificate', 'target_certificate', 'target_logon'],
   );
 });
+
+for (const credentials of ['client', 'none'] as const)
+  test(`xfreerdp by NLA to a host that demands NLA (credentials: ${credentials}): its user is asked`, {
+    timeout: 120_000,
+  }, async (t) => {
+    if (skipUnlessPeers(t, 'shadow', 'xfreerdp')) return;
+    const user = { userName: 'formperson', password: 'Form-Pass-88' };
+    const issued = { userName: 'lucid-222222222222', secret: 'abcd-efgh-jkmn-pqrs-tuvw-xyz2' };
+    const server = await startShadowNla(user);
+    t.after(() => server.stop());
+    const gateway = await startGateway(t, {
+      admit: () => ({ admitted: true, ticket: ticketFor(server.port, { credentials }) }),
+      config: { nla: 'required' },
+      logonAccount: async (name) =>
+        name === issued.userName ? { sessionId: 's', ntHash: ntHashOf(issued.secret), standing: 'good' } : null,
+    });
+    const client = await startXfreerdp(
+      `127.0.0.1:${gateway.port}`,
+      ...['/sec:nla', `/u:${issued.userName}`, `/p:${issued.secret}`, '/size:1024x768', '/kbd:0x409'],
+    );
+    t.after(() => client.stop());
+    await eventually('the form', () => client.shows(0xf5f7fa));
+    if (shots !== undefined) await client.screenshot(`${shots}/nla-form.png`);
+    // What opens the gateway is not offered to the host: the user name is asked for as well, and has the focus.
+    await client.type(`${user.userName}\t\t${user.password}`);
+    await gateway.reported('started');
+    await eventually('the typed line', async () => {
+      await client.click(300, 150);
+      await client.type('asked by the gateway');
+      return server.typedLines().some((typed) => typed.includes('asked by the gateway'));
+    });
+    await client.closeClient();
+    await gateway.reported('drained');
+    const facts = gateway.reports.flatMap((report) => (report.kind === 'fact' ? [report.fact] : []));
+    const users = facts.flatMap((fact) =>
+      fact.kind === 'client_logon' || fact.kind === 'target_logon' ? [[fact.kind, fact.user]] : [],
+    );
+    assert.deepEqual(users, [
+      ['client_logon', issued.userName],
+      ['target_logon', user.userName],
+    ]);
+    for (const secret of [user.password, issued.secret]) checkSecret(gateway, secret);
+    assert.doesNotMatch(typedLines(gateway), /formperson|Pass/);
+  });
 
 interface Asked {
   connectionId: string;

@@ -12,7 +12,7 @@ import { ClientLogon, wantsLogon } from './client-logon.ts';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
 import { holdClient } from './held-client.ts';
-import { HeldJoining, isHeld } from './held-joining.ts';
+import { asksItsUser, HeldJoining, isHeld } from './held-joining.ts';
 import type { Arrival, Joining } from './joining.ts';
 import { keepAlive30 } from './keep-alive.ts';
 import type { Caller, ConnectionContext, ReadyConnection } from './ready-connection.ts';
@@ -80,12 +80,7 @@ class Connection {
     const known = this.#wantsLogon(asked) ? await this.#logOn(asked) : asked;
     const ticket = await this.#client.during(this.#find(known));
     this.#ticket = ticket;
-    const arrival = this.#arrivalOf(known);
-    const joining = isHeld(ticket)
-      ? new HeldJoining(arrival, () => holdClient(arrival, ticket.graphics))
-      : new StraightJoining(arrival);
-    this.#joining = joining;
-    await joining.begin(ticket);
+    const joining = await this.#join(this.#arrivalOf(known), ticket);
     if (!this.#context.onAdmitting(ticket, this.#clientAddress)) throw crowded();
     try {
       await this.#admit();
@@ -94,6 +89,24 @@ class Connection {
       this.#context.onGone(ticket);
       throw error;
     }
+  }
+
+  async #join(arrival: Arrival, ticket: SessionTicket): Promise<Joining> {
+    if (!isHeld(ticket)) {
+      const straight = new StraightJoining(arrival);
+      this.#joining = straight;
+      try {
+        await straight.begin(ticket);
+        return straight;
+      } catch (error) {
+        if (!asksItsUser(arrival, ticket, error)) throw error;
+        straight.abandon();
+      }
+    }
+    const held = new HeldJoining(arrival, () => holdClient(arrival, ticket.graphics));
+    this.#joining = held;
+    await held.begin(ticket);
+    return held;
   }
 
   async #ask(): Promise<Asked> {

@@ -26,6 +26,20 @@ export const isHeld = (ticket: SessionTicket): boolean => ticket.credentials ===
 export const hasScreens = ({ consentText, approval }: SessionTicket): boolean =>
   consentText !== undefined || approval === true;
 
+/**
+ * A client that logged on to the gateway has nothing of use to say to a target that wants a logon as well, and nowhere else to type
+ * it: its user is asked where the session brings no credentials.
+ */
+export const asksItsUser = (
+  { hasLoggedOn }: Pick<HeldArrival, 'hasLoggedOn'>,
+  { credentials }: SessionTicket,
+  error: unknown,
+): boolean =>
+  hasLoggedOn &&
+  credentials === 'none' &&
+  error instanceof ConnectFailure &&
+  error.reason === 'target_credentials_missing';
+
 /** For a person to read, think and type, each time and in all: what `find` reserved lasts eleven minutes. */
 const answerMsMax = 300_000;
 const answersMsMax = 540_000;
@@ -105,8 +119,13 @@ export class HeldJoining implements Joining {
     if (ticket.credentials === 'client') return this.#logOnAsClient(client, ticket, info);
     this.#credentials = await client.during(injectedCredentials(this.#arrival, ticket));
     const credentials = this.#credentials ?? this.#ownOf(info);
-    await this.#dial(client, ticket, credentials);
-    return credentials;
+    try {
+      await this.#dial(client, ticket, credentials);
+      return credentials;
+    } catch (error) {
+      if (!asksItsUser(this.#arrival, ticket, error)) throw error;
+      return this.#logOnAsClient(client, ticket, info);
+    }
   }
 
   /** With what the client sent, or its user types here; what the target will not have can be mended, a few times. */
