@@ -684,7 +684,7 @@ export interface PipelinePort {
    * What lets one browser in, once, within a minute: the route of its connection. Throws `notInThisState` where no connection
    * can come (any more).
    */
-  issueBrowserToken(request: { sessionId: string }): Promise<{ token: string; expiresUs: number }>;
+  issueBrowserToken(request: { sessionId: string; userId: string }): Promise<{ token: string; expiresUs: number }>;
   /** What the client of this connection is checked against; null: nobody has this name. It is a try until `logonTried` tells its outcome. */
   logonAccount(request: { connectionId: string; user: string }): Promise<{ account: LogonAccount | null }>;
   /** Three that were wrong burn the credential. */

@@ -244,7 +244,7 @@ const pipeline: Requests<'pipeline'> = {
   approvals: nothing,
   decideApproval: z.object({ sessionId, connectionId: text, approve: z.boolean(), by: text, reason: text }),
   issueCredential: ofSession,
-  issueBrowserToken: ofSession,
+  issueBrowserToken: z.object({ sessionId, userId: text }),
   logonAccount: z.object({ connectionId: text, user: text }),
   logonTried: logonTry,
   admit: z.object({ connectionId: text }),

@@ -150,7 +150,7 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
     approvals: undefined,
     decideApproval: { sessionId, connectionId: 'c', approve: true, by: 'bob', reason: 'change 12' },
     issueCredential: { sessionId },
-    issueBrowserToken: { sessionId },
+    issueBrowserToken: { sessionId, userId: 'ann' },
     logonAccount: { connectionId: 'c', user: 'lucid-a' },
     logonTried: { connectionId: 'c', user: 'lucid-a', clientAddress: 'a', outcome: 'wrong' },
     admit: { connectionId: 'c' },

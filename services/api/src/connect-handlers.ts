@@ -99,7 +99,8 @@ async function makeRdpFile(call: Call<'rdpFile'>): Promise<FileAnswer> {
 }
 
 async function makeBrowserToken(call: Call<'browserToken'>): Promise<BrowserToken> {
-  const { token, expiresUs } = await call.api.deps.pipeline.issueBrowserToken({ sessionId: call.sessionId });
+  const { api, sessionId, user } = call;
+  const { token, expiresUs } = await api.deps.pipeline.issueBrowserToken({ sessionId, userId: user.userId });
   return { token, path: browserDoorPath, expires_at: isoOf(expiresUs) };
 }
 

@@ -161,8 +161,8 @@ async function sessionOf(
 ): Promise<SessionDocument | null> {
   const { storage } = context.deps;
   if (route.kind === 'browser') {
-    const sessionId = context.browserTokens.use(route.token, connectionId);
-    return sessionId === null ? null : (await storage.getSession({ sessionId })).session;
+    const used = context.browserTokens.use(route.token, connectionId);
+    return used === null ? null : (await storage.getSession({ sessionId: used.sessionId })).session;
   }
   if (route.kind === 'credential') return sessionOfCredential(context, route);
   const by = route.kind === 'token' ? { tokenSha256: tokenSha256(route.token) } : { cookie: route.name };
@@ -238,7 +238,7 @@ async function look(context: Context, request: ConnectionRequest): Promise<Reser
   const { route } = request;
   if (route.kind === 'listener') {
     const unsaved = sessionForListener(context, route);
-    const reservation = { request, sessionId: unsaved.session_id, reconnects: false, unsaved };
+    const reservation = { request, sessionId: unsaved.session_id, reconnects: false, unsaved, userId: null };
     return capacityRefusal(context) ?? { ...reservation, ticket: ticketOf(context, unsaved, false) };
   }
   const session = await sessionOf(context, route, request.connectionId);
@@ -249,7 +249,11 @@ async function look(context: Context, request: ConnectionRequest): Promise<Reser
   const reconnects = place === 'again';
   // One that continues its session is counted already.
   const full = reconnects ? null : capacityRefusal(context);
-  return full ?? { request, sessionId, reconnects, unsaved: null, ticket: ticketOf(context, session, reconnects) };
+  const userId =
+    route.kind === 'browser' ? (context.browserTokens.use(route.token, request.connectionId)?.userId ?? null) : null;
+  return (
+    full ?? { request, sessionId, reconnects, unsaved: null, userId, ticket: ticketOf(context, session, reconnects) }
+  );
 }
 
 export async function find(context: Context, request: ConnectionRequest): Promise<Finding> {

@@ -76,10 +76,12 @@ export async function decideApproval(
   context: Context,
   { sessionId, connectionId, approve, by, reason }: Parameters<PipelinePort['decideApproval']>[0],
 ): Promise<{ decided: boolean }> {
-  const unsaved = context.reservations.get(connectionId)?.unsaved ?? null;
-  const session = unsaved ?? (await loadSession(context, sessionId));
+  const reservation = context.reservations.get(connectionId);
+  const session = reservation?.unsaved ?? (await loadSession(context, sessionId));
   if (session.created_by === by)
     throw new LucidError('forbidden', 'who created a session can not approve it: it takes a second person');
+  if (reservation?.userId === by)
+    throw new LucidError('forbidden', 'nobody can let themselves in: it takes a second person');
   const state = approve ? 'approved' : 'refused';
   if (context.approvals.decide(connectionId, sessionId, { state, by, reason })) return { decided: true };
   throw new LucidError('notInThisState', 'this connection does not wait for a decision (any more)');

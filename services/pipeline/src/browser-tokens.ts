@@ -13,6 +13,8 @@ const tokenBytes = 24;
 
 interface Issued {
   sessionId: string;
+  /** Whom it was handed to. */
+  userId: string;
   untilUs: number;
   /** The connection that used it: its `find` may be sent again. */
   connectionId: string | null;
@@ -30,22 +32,22 @@ export class BrowserTokens {
   }
 
   /** When it ends. Throws `rateLimited` when too many are out. */
-  add(token: string, sessionId: string): number {
+  add(token: string, sessionId: string, userId: string): number {
     this.#dropEnded();
     if (this.#issued.size >= tokensMax)
       throw new LucidError('rateLimited', 'too many browsers are about to connect; try again in a moment');
     const untilUs = this.#nowUs() + lifetimeUs;
-    this.#issued.set(digestOf(token), { sessionId, untilUs, connectionId: null });
+    this.#issued.set(digestOf(token), { sessionId, userId, untilUs, connectionId: null });
     return untilUs;
   }
 
-  /** The session it leads to; from here on it is this connection's. Null where it leads nowhere, for whatever reason. */
-  use(token: string, connectionId: string): string | null {
+  /** The session it leads to, and whose it is; from here on it is this connection's. Null where it leads nowhere, for whatever reason. */
+  use(token: string, connectionId: string): Pick<Issued, 'sessionId' | 'userId'> | null {
     this.#dropEnded();
     const issued = this.#issued.get(digestOf(token));
     if (issued === undefined || (issued.connectionId ?? connectionId) !== connectionId) return null;
     issued.connectionId = connectionId;
-    return issued.sessionId;
+    return issued;
   }
 
   #dropEnded(): void {
@@ -59,7 +61,7 @@ export class BrowserTokens {
 
 export async function issueBrowserToken(
   context: Context,
-  { sessionId }: { sessionId: string },
+  { sessionId, userId }: Parameters<PipelinePort['issueBrowserToken']>[0],
 ): ReturnType<PipelinePort['issueBrowserToken']> {
   const session = await loadSession(context, sessionId);
   const state = stateOf(session);
@@ -67,5 +69,5 @@ export async function issueBrowserToken(
   if (!openStates.includes(state) || session.created_by === null || session.imported)
     throw new LucidError('notInThisState', `this session is ${state}; create a new one to connect`);
   const token = Buffer.from(context.deps.randomBytes(tokenBytes)).toString('base64url');
-  return { token, expiresUs: context.browserTokens.add(token, sessionId) };
+  return { token, expiresUs: context.browserTokens.add(token, sessionId, userId) };
 }

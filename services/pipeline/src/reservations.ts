@@ -11,6 +11,8 @@ export interface Reservation {
   reconnects: boolean;
   /** A listener's session, which is stored when it is admitted. */
   unsaved: SessionDocument | null;
+  /** Who sits at it, where that is known: in a browser, whoever asked for its token. */
+  userId: string | null;
   /** What the recorder was told, and does by: a session that has become another meanwhile is not recorded as that one. */
   ticket: SessionTicket;
 }

@@ -42,10 +42,10 @@ const find = async (made: World, token: string, connectionId: string): Promise<s
 
 check('a token lets one connection into its session, and no second one', async (made) => {
   await create(made);
-  const { token, expiresUs } = await made.pipeline.issueBrowserToken({ sessionId });
+  const { token, expiresUs } = await made.pipeline.issueBrowserToken({ sessionId, userId: 'ann' });
   assert.match(token, /^[A-Za-z0-9_-]{32}$/);
   assert.equal(expiresUs, made.clock.us + 60_000_000);
-  const other = await made.pipeline.issueBrowserToken({ sessionId });
+  const other = await made.pipeline.issueBrowserToken({ sessionId, userId: 'ann' });
   assert.notEqual(other.token, token);
   assert.equal(await find(made, `${token.slice(1)}x`, 'a'), 'expired');
   assert.equal(await find(made, token, 'a'), sessionId);
@@ -58,18 +58,33 @@ check('a token lets one connection into its session, and no second one', async (
 
 check('a token is over after a minute', async (made) => {
   await create(made);
-  const { token, expiresUs } = await made.pipeline.issueBrowserToken({ sessionId });
+  const { token, expiresUs } = await made.pipeline.issueBrowserToken({ sessionId, userId: 'ann' });
   made.clock.us = expiresUs + 1;
   assert.equal(await find(made, token, 'a'), 'expired');
 });
 
 check('there is none for a session that nobody can connect to', async (made) => {
-  await assert.rejects(made.pipeline.issueBrowserToken({ sessionId: 'nobody' }), (error) =>
+  await assert.rejects(made.pipeline.issueBrowserToken({ sessionId: 'nobody', userId: 'ann' }), (error) =>
     isLucidError(error, 'sessionNotFound'),
   );
   const session = { ...sampleSession('of-a-listener'), created_by: null };
   await made.pipeline.create({ session, routeTokenSha256: null });
-  await assert.rejects(made.pipeline.issueBrowserToken({ sessionId: session.session_id }), (error) =>
+  await assert.rejects(made.pipeline.issueBrowserToken({ sessionId: session.session_id, userId: 'ann' }), (error) =>
     isLucidError(error, 'notInThisState'),
   );
+});
+
+check('nobody lets themselves in by a browser, whoever created the session', async (made) => {
+  await create(made);
+  const { token } = await made.pipeline.issueBrowserToken({ sessionId, userId: 'ann' });
+  assert.equal(await find(made, token, 'a'), sessionId);
+  made.clock.us += 61_000_000;
+  assert.deepEqual(await made.pipeline.approval({ connectionId: 'a', user: '' }), { state: 'waiting' });
+  const decision = { sessionId, connectionId: 'a', approve: true, reason: 'change 12' };
+  await assert.rejects(made.pipeline.decideApproval({ ...decision, by: 'ann' }), (error) =>
+    isLucidError(error, 'forbidden'),
+  );
+  await made.pipeline.decideApproval({ ...decision, by: 'bob' });
+  const { state } = await made.pipeline.approval({ connectionId: 'a', user: '' });
+  assert.equal(state, 'approved');
 });
