@@ -19,7 +19,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   'packages/rdp': { imports: ['wire'] },
   'packages/graphics': { imports: ['wire', 'rdp'] },
   'packages/recording': { imports: ['wire', 'rdp', 'graphics'] },
-  'packages/relay': { imports: ['wire', 'rdp', 'graphics', 'recording'] },
+  'packages/relay': { imports: ['wire', 'rdp', 'graphics', 'recording', 'screens'] },
   'packages/screens': { imports: ['wire', 'rdp'] },
   'packages/evidence': { imports: ['wire', 'recording'] },
   'packages/contract': { imports: [], types: ['recording'] },

@@ -163,6 +163,12 @@ test('a session in nothing but a browser', { timeout: 300_000 }, async (t) => {
     const server = await startXrdp();
     inner.after(() => server.stop());
     await work(inner, gateway, browser, { name: 'xrdp-xorg', server, user: xrdpUser, domain: 'Xorg' });
+    // Its bitmaps are padded.
+    const before = server.typedLines().length;
+    const xvnc = { port: server.port, typedLines: () => server.typedLines().slice(before) };
+    const id = await work(inner, gateway, browser, { name: 'xrdp-xvnc', server: xvnc, user: xrdpUser, domain: 'Xvnc' });
+    const { facts } = await verifySession(gateway, id);
+    assert.equal(facts.downgrades.filter((what) => what.includes('bitmaps that the server pads')).length, 1);
     checkSecret(gateway.dataDir, xrdpUser.password);
   });
 });

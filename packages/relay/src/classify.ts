@@ -2,7 +2,7 @@
  * Tells from a PDU's first bytes whether the relay must see the whole of it. Called for every PDU of a session:
  * allocates nothing.
  */
-import { McsChoice, PduType, PduType2, SecurityFlag } from '@lucid-sessions/rdp';
+import { FastPathUpdateCode, McsChoice, PduType, PduType2, SecurityFlag } from '@lucid-sessions/rdp';
 import type { NamedKind } from './dynamic-watch.ts';
 import type { RelaySide } from './events.ts';
 
@@ -15,6 +15,8 @@ const MCS_OFFSET = 7;
 const CHUNK_COMPRESSION = 0xe0;
 /** Command of a Create Request in the first byte of a dynamic channel PDU: [MS-RDPEDYC] 2.2.2.1. */
 const DYNAMIC_CREATE = 1;
+/** FASTPATH_OUTPUT_COMPRESSION_USED in an update's header: a byte of flags follows. */
+const FASTPATH_COMPRESSION_USED = 0x80;
 /** Fast-path update codes that draw: orders, bitmap, surface commands ([MS-RDPBCGR] 2.2.9.1.2.1). */
 const DRAWING_UPDATES = (1 << 0) | (1 << 1) | (1 << 4);
 
@@ -33,6 +35,8 @@ export interface ChannelIds {
   dynamicChannelId: number;
   /** Which of the server's chunks there must be seen whole: none, those that open a channel, or all while one is being opened. */
   creates: 'pass' | 'seen' | 'under way';
+  /** Which PDUs that may draw bitmaps must be seen whole: none, those that do, or all of them while one came in part. */
+  bitmaps: 'pass' | 'seen' | 'under way';
   /** Under a policy: the channels of which everything passes as it comes; of all others every PDU is seen whole. */
   open: ReadonlySet<number> | null;
   /** Channel of auto-detection and multitransport, 0 where there is none. */
@@ -66,6 +70,7 @@ export function classify(
   if (into.fastPath) {
     const header = at + (((bytes[at + 1] ?? 0) & 0x80) === 0 ? 2 : 3);
     into.update = from === 'server' && header < end && isDrawing(bytes[header] ?? 0);
+    into.hold = from === 'server' && holdsFastPath(bytes, header, at + length, ids);
     return;
   }
   const choice = (bytes[at + MCS_OFFSET] ?? 0) >> 2;
@@ -81,7 +86,7 @@ export function classify(
   const dataAt = lengthAt + (isWide ? 2 : 1);
   // Data that ends before or behind its PDU.
   if (dataLength !== at + length - dataAt) into.hold = true;
-  else if (into.channelId === ids.ioChannelId) classifyShare(bytes, dataAt, at + length - dataAt, from, into);
+  else if (into.channelId === ids.ioChannelId) classifyShare(bytes, dataAt, at + length - dataAt, from, ids, into);
   else if (into.channelId === ids.messageChannelId)
     into.hold = from === 'server' && (u16le(bytes, dataAt) & SecurityFlag.transportReq) !== 0;
   else if (ids.open !== null && !ids.open.has(into.channelId)) {
@@ -104,7 +109,22 @@ const endsDynamicMessage = (bytes: Uint8Array, dataAt: number, channelId: number
 const opensChannel = (bytes: Uint8Array, at: number, end: number): boolean =>
   at + 8 < end && ((bytes[at + 4] ?? 0) & 1) !== 0 && (bytes[at + 8] ?? 0) >> 4 === DYNAMIC_CREATE;
 
-function classifyShare(bytes: Uint8Array, at: number, dataBytes: number, from: RelaySide, into: Classification): void {
+/** A bitmap update, or several updates of which one may be. */
+function holdsFastPath(bytes: Uint8Array, header: number, end: number, { bitmaps }: ChannelIds): boolean {
+  if (bitmaps !== 'seen') return bitmaps === 'under way';
+  const first = bytes[header] ?? 0;
+  const sizeAt = header + ((first & FASTPATH_COMPRESSION_USED) === 0 ? 1 : 2);
+  return (first & 15) === FastPathUpdateCode.bitmap || sizeAt + 2 + u16le(bytes, sizeAt) !== end;
+}
+
+function classifyShare(
+  bytes: Uint8Array,
+  at: number,
+  dataBytes: number,
+  from: RelaySide,
+  ids: ChannelIds,
+  into: Classification,
+): void {
   const first = u16le(bytes, at);
   const pduType = u16le(bytes, at + 2);
   if ((pduType & 0xfff0) !== 0x10) {
@@ -119,6 +139,7 @@ function classifyShare(bytes: Uint8Array, at: number, dataBytes: number, from: R
   // Several share PDUs, or a security header that looks like one of theirs: what is in it can only be told by reading on.
   const batch = first !== dataBytes;
   into.hold = batch || (from === 'client' ? holdsFromClient(type, type2) : holdsFromServer(type, type2));
+  if (from === 'server' && ids.bitmaps !== 'pass') into.hold ||= into.update || ids.bitmaps === 'under way';
 }
 
 const holdsFromClient = (type: number, type2: number): boolean =>

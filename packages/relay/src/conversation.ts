@@ -40,6 +40,8 @@ import { ChannelGates } from './policy/channel-gates.ts';
 import { type ChannelPolicy, refusesNothing } from './policy/channel-policy.ts';
 import type { ChunksPassed } from './policy/message-gate.ts';
 import { logonName, type PutInLogon, putInLogon } from './put-in-logon.ts';
+import { BitmapRecut } from './recut/bitmap-recut.ts';
+import { recutBitmaps } from './recut/bitmaps.ts';
 import {
   classicCapabilities,
   offersRdp61,
@@ -76,6 +78,8 @@ export interface RelayPolicy {
   autologon?: boolean;
   /** Asks for 32 bits per pixel, whatever the client asks for. */
   deepColour?: boolean;
+  /** Bitmaps larger than their rectangles are cut to them, for clients that draw such wrongly; the server may not compress then. */
+  recutBitmaps?: boolean;
   /** False: the server is not told that it may compress. The graphics pipeline, which has its own, stays as it is. */
   bulkCompression?: boolean;
   /** What may cross beside screen and input; everything when absent. */
@@ -129,6 +133,7 @@ export class Conversation {
   #events: RelayEvent[] = [];
   readonly #creates = new ServerCreates();
   readonly #answers = new Answers();
+  readonly #recut: BitmapRecut | null;
   /** null: no policy, and every channel passes as it comes. */
   readonly #gates: ChannelGates | null;
 
@@ -140,6 +145,7 @@ export class Conversation {
   ) {
     const { logon = null, ...rest } = policy;
     this.#policy = rest;
+    this.#recut = policy.recutBitmaps === true ? new BitmapRecut() : null;
     this.#logon = logon;
     this.#tap = tap;
     this.#counters = counters;
@@ -222,10 +228,33 @@ export class Conversation {
   pdu(from: RelaySide, pdu: Uint8Array, timeUs: number, events: RelayEvent[]): Uint8Array | null {
     this.#events = events;
     if (pdu[0] !== 3) {
+      if (from === 'server' && this.#recut !== null && !this.isConnecting(from))
+        return this.#serverFastPath(pdu, this.#recut, timeUs);
       this.#withoutTpkt(from, pdu, timeUs);
       return pdu;
     }
-    return from === 'client' ? this.#fromClient(pdu, timeUs, events) : this.#fromServer(pdu, timeUs, events);
+    if (from === 'client') return this.#fromClient(pdu, timeUs, events);
+    const fragments = this.#recut?.isUnderWay === true ? this.#releaseFragments(this.#recut, timeUs) : nothing;
+    const passed = this.#fromServer(pdu, timeUs, events);
+    return fragments.length === 0 ? passed : joinBytes(passed === null ? fragments : [...fragments, passed]);
+  }
+
+  #serverFastPath(pdu: Uint8Array, recut: BitmapRecut, timeUs: number): Uint8Array | null {
+    this.serverSpoke();
+    if (this.#mayUseRdp61) this.follow(pdu);
+    const passed = recut.fastPath(pdu);
+    this.channelIds.bitmaps = recut.isUnderWay ? 'under way' : 'seen';
+    if (recut.hasCut) this.#tell('recut');
+    return this.#recordPassed(1 | frameFlags.fastPath, 0, pdu, passed, timeUs);
+  }
+
+  /** They go on as they came. */
+  #releaseFragments(recut: BitmapRecut, timeUs: number): readonly Uint8Array[] {
+    this.channelIds.bitmaps = 'seen';
+    const fragments = recut.release();
+    const flags = 1 | frameFlags.fastPath | frameFlags.deliveredOnly;
+    for (const each of fragments) this.#tap.frame(0, flags, 0, each, timeUs);
+    return fragments;
   }
 
   /** CredSSP before the MCS connection, fast-path behind it: their first bytes may be the same. */
@@ -287,6 +316,20 @@ export class Conversation {
     }
     this.#tap.frame(0, common | frameFlags.receivedOnly, channelId, received, timeUs);
     if (delivered !== null) this.#tap.frame(0, common | frameFlags.deliveredOnly, channelId, delivered, timeUs);
+  }
+
+  /** The same, where several PDUs or none may be delivered in place of one; null: as it came. What goes on. */
+  #recordPassed(
+    flags: number,
+    channelId: number,
+    received: Uint8Array,
+    passed: readonly Uint8Array[] | null,
+    timeUs: number,
+  ): Uint8Array | null {
+    this.#tap.frame(0, passed === null ? flags : flags | frameFlags.receivedOnly, channelId, received, timeUs);
+    if (passed === null) return received;
+    for (const each of passed) this.#tap.frame(0, flags | frameFlags.deliveredOnly, channelId, each, timeUs);
+    return passed.length === 0 ? null : joinBytes(passed);
   }
 
   // ---- client → server
@@ -438,6 +481,7 @@ export class Conversation {
     // history behind them is the pictures' too.
     const uncompressed =
       this.#policy.bulkCompression === false ||
+      this.#recut !== null ||
       this.#policy.graphics === 'classic' ||
       this.#hasLoggedOn ||
       (this.#policy.keep?.clipboard ?? 'full') !== 'full';
@@ -539,14 +583,11 @@ export class Conversation {
   #serverDynamicPdu(pdu: Uint8Array, { channelId, data }: SeenData, timeUs: number): Uint8Array | null {
     const { passed, answer } = this.#creates.see(pdu, data);
     this.channelIds.creates = this.#creates.isUnderWay ? 'under way' : 'seen';
-    this.#record(1, channelId, pdu, passed === null ? pdu : null, timeUs);
     if (answer !== null) {
       this.#tell('video');
       this.#answer('server', channelId, answer);
     }
-    if (passed === null) return pdu;
-    for (const each of passed) this.#tap.frame(0, 1 | frameFlags.deliveredOnly, channelId, each, timeUs);
-    return passed.length === 0 ? null : joinBytes(passed);
+    return this.#recordPassed(1, channelId, pdu, passed, timeUs);
   }
 
   #answer(to: RelaySide, channelId: number, data: Uint8Array): void {
@@ -650,6 +691,13 @@ export class Conversation {
     if (found.undrawable !== null) this.#undrawable = found.undrawable;
     if (found.shareId !== null || found.deactivated) this.#canvas = found.canvas;
     const { redirected, blanked } = found;
+    const cut = this.#recut === null || blanked || seen.trailing > 0 ? null : this.#recut.shares(seen.data);
+    if (cut !== null) {
+      this.#tell('recut');
+      const { initiator, channelId, priority } = seen;
+      const pdus = cut.map((data) => wrapMcs({ kind: 'sendDataIndication', initiator, channelId, priority, data }));
+      return this.#recordPassed(1, channelId, pdu, pdus, timeUs);
+    }
     // By the cookie its client could come back to the target past the gateway, with somebody else's logon.
     const withheld = this.#hasLoggedOn && blanked && !redirected;
     const flags = redirected || withheld ? 1 | frameFlags.receivedOnly : 1;
@@ -670,7 +718,8 @@ export class Conversation {
   paint(bodies: readonly Uint8Array[]): void {
     if (this.canvas === null) return;
     const { ioChannelId } = this.channelIds;
-    for (const body of bodies)
+    const shown = this.#recut === null ? bodies : bodies.flatMap((body) => recutBitmaps(body) ?? [body]);
+    for (const body of shown)
       this.#answers.add('client', ioChannelId, paintedData(this.#shareId!, this.#serverInitiator, body), PAINTED_MAX);
   }
 

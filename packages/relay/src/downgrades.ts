@@ -20,6 +20,7 @@ export const downgrades = {
   video: 'channels for videos refused: the server draws videos into the desktop, or not at all',
   deepColour: '32 bits per pixel asked for in the place of a client that shows 16 wrongly',
   autologon: 'logged on with the user name and password of the browser’s page, without asking again',
+  recut: 'bitmaps that the server pads cut to their rectangles for a client that draws them sheared',
   channelsCompressed: 'compression of static channels not announced to the server: a policy has to read them',
   channelCompression: 'what the client compressed on its channels passed on uncompressed',
 } as const;

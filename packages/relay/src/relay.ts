@@ -88,6 +88,7 @@ export class Relay {
       messageChannelId: 0,
       dynamicChannelId: 0,
       creates: 'pass',
+      bitmaps: policy.recutBitmaps === true ? 'seen' : 'pass',
       open: null,
       channels: new Map(),
     };

@@ -5,5 +5,7 @@ export { layOut, linesOf } from './dialog/layout.ts';
 export { DialogDisplay, percentOf } from './dialog-display.ts';
 export { fontFor, widthOf } from './font/font.ts';
 export { tilesOf, updatesOf } from './picture/encode.ts';
+export { interleaved } from './picture/interleaved.ts';
 export { differences, type Picture, type Rectangle, render } from './picture/picture.ts';
+export { planar } from './picture/planar.ts';
 export { wrap } from './picture/wrap.ts';

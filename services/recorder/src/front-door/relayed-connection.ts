@@ -100,6 +100,7 @@ export class RelayedConnection {
         channels,
         deepColour: isBrowser,
         autologon: isBrowser,
+        recutBitmaps: isBrowser,
       },
       tap,
     );
