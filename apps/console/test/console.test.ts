@@ -185,6 +185,7 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     const link = page.getByRole('button', { name: 'Download .rdp file' });
     const [download] = await Promise.all([page.waitForEvent('download'), link.click()]);
     assert.match(await readFile(await download.path(), 'utf8'), /^full address:s:127\.0\.0\.1:3389\r\n/);
+    await page.getByText('Files point at localhost.').waitFor();
     await page.getByRole('link', { name: 'Go to the session' }).click();
     await page.getByText('Nobody has connected yet').waitFor();
     await page.getByRole('button', { name: 'Credential' }).click();

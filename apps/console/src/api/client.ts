@@ -111,10 +111,15 @@ export class ApiClient {
   createSession(body: Facts): Promise<Session> {
     return this.rest.createSession({ body: body as RestBody<'createSession'> });
   }
-  /** A fresh .rdp file; it replaces the ones given out before. */
-  async rdpFile(sessionId: string, via: 'listener' | 'gateway', logon?: 'credential'): Promise<Blob> {
+  /** A fresh .rdp file; it replaces the ones given out before. `warning`: where it can not be right; empty where nothing is known. */
+  async rdpFile(
+    sessionId: string,
+    via: 'listener' | 'gateway',
+    logon?: 'credential',
+  ): Promise<{ file: Blob; warning: string }> {
     const query = { via, ...(logon === undefined ? {} : { logon }) };
-    return (await this.rest.rdpFile({ params: { session_id: sessionId }, query })).blob();
+    const answer = await this.rest.rdpFile({ params: { session_id: sessionId }, query });
+    return { file: await answer.blob(), warning: answer.headers.get('x-lucid-warning') ?? '' };
   }
   /** Shown once: nothing can ask for it again. */
   issueCredential(sessionId: string): Promise<RestAnswer<'issueCredential'>> {

@@ -309,7 +309,7 @@ function created(api: ApiClient, session: Session): Child {
       'div',
       { class: 'actions' },
       connectLink(session, 'primary'),
-      rdpFileButtons(api, session, (error) => fill(answer, failure(error))),
+      rdpFileButtons(api, session, (told) => fill(answer, told)),
       h('a', { class: 'button', href: `/sessions/${session.session_id}` }, 'Go to the session'),
     ),
   );

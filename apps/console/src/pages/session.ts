@@ -69,7 +69,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     fill(
       commands,
       mayConnect && connectLink(session, 'primary'),
-      connectable && may('sessions:start') && rdpFileButtons(api, session, (error) => fill(answer, failure(error))),
+      connectable && may('sessions:start') && rdpFileButtons(api, session, (told) => fill(answer, told)),
       connectable &&
         may('sessions:start') &&
         credentialButton(api, session, show, (error) => fill(answer, failure(error))),

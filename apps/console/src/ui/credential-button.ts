@@ -25,7 +25,7 @@ function shown(api: ApiClient, session: Session, issued: Issued, failed: (error:
   file.addEventListener('click', () => {
     api
       .rdpFile(session.session_id, 'listener', 'credential')
-      .then((blob) => offerDownload(blob, `${session.session_id}.rdp`), failed);
+      .then((answer) => offerDownload(answer.file, `${session.session_id}.rdp`), failed);
   });
   return h(
     'section',

@@ -40,6 +40,11 @@ export function failure(error: unknown): HTMLElement {
   return h('div', { class: 'notice bad', role: 'alert' }, icon('warning'), h('div', {}, explain(error)));
 }
 
+/** Something that was done and may not be right, the same. */
+export function warning(text: string): HTMLElement {
+  return h('div', { class: 'notice warn', role: 'status' }, icon('warning'), h('div', {}, sentence(text)));
+}
+
 export function explain(error: unknown): string {
   if (error instanceof ApiError) {
     const hint = error.status === 403 ? ' Your roles do not permit it.' : '';

@@ -3,6 +3,7 @@ import type { Session } from '../api/types.ts';
 import { h } from './dom.ts';
 import { offerDownload } from './download.ts';
 import { icon } from './icons.ts';
+import { failure, warning } from './page.ts';
 
 const labels = { listener: 'Download .rdp file', gateway: 'For port 443 only' } as const;
 const hints = {
@@ -12,13 +13,24 @@ const hints = {
 type Way = keyof typeof labels;
 
 /** Fetches a session's .rdp file when pressed: each file holds a new secret, and only the latest one works. */
-function fileButton(api: ApiClient, session: Session, way: Way, failed: (error: unknown) => void): HTMLButtonElement {
+function fileButton(
+  api: ApiClient,
+  session: Session,
+  way: Way,
+  tell: (answer: HTMLElement | null) => void,
+): HTMLButtonElement {
   const button = h('button', { type: 'button', title: hints[way] }, icon('download'), labels[way]);
   button.addEventListener('click', () => {
     button.disabled = true;
     api
       .rdpFile(session.session_id, way)
-      .then((file) => offerDownload(file, `${session.session_id}.rdp`), failed)
+      .then(
+        (answer) => {
+          offerDownload(answer.file, `${session.session_id}.rdp`);
+          tell(answer.warning === '' ? null : warning(answer.warning));
+        },
+        (error) => tell(failure(error)),
+      )
       .finally(() => {
         button.disabled = false;
       });
@@ -26,6 +38,6 @@ function fileButton(api: ApiClient, session: Session, way: Way, failed: (error: 
   return button;
 }
 
-/** One for each way to the session. */
-export const rdpFileButtons = (api: ApiClient, session: Session, failed: (error: unknown) => void) =>
-  (Object.keys(labels) as Way[]).map((way) => fileButton(api, session, way, failed));
+/** One for each way to the session. `tell`: what its user has to know of it; null: nothing. */
+export const rdpFileButtons = (api: ApiClient, session: Session, tell: (answer: HTMLElement | null) => void) =>
+  (Object.keys(labels) as Way[]).map((way) => fileButton(api, session, way, tell));

@@ -200,7 +200,8 @@ function route(
       warnings: ['clients are sent to localhost'],
     });
   if (part === 'rdp-file') {
-    response.writeHead(200, { 'Content-Type': 'application/x-rdp' });
+    const warning = { 'x-lucid-warning': 'files point at localhost' };
+    response.writeHead(200, { 'Content-Type': 'application/x-rdp', ...warning });
     return response.end('full address:s:127.0.0.1:3389\r\nloadbalanceinfo:s:Cookie: msts=secret\r\n');
   }
   if (part === 'replay')
