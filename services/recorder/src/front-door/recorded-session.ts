@@ -572,7 +572,7 @@ export class RecordedSession {
     if (this.#phase.kind !== 'connected') return 'nobody is connected to the session now';
     const isShown = this.#present.relayed.notify(`${from}:`, text, seconds);
     if (!isShown)
-      return 'it can not be shown in this session: it has no desktop yet, or its graphics pipeline draws the desktop, which a message can not be painted into';
+      return 'it can not be shown in this session: it has no desktop yet, or its graphics pipeline draws the desktop, which a message can not be painted into (graphics classic does without it)';
     this.#note({ type: 'message', from, text });
     return null;
   }

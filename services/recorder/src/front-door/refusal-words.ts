@@ -27,8 +27,7 @@ const words: Readonly<Record<AttemptReason, string>> = {
   logon_cancelled: 'You did not sign in, so the session did not begin.',
   target_denied: `This computer may not be reached through the gateway. ${askAdministrator}`,
   credentials_missing: `The gateway has no credentials for the computer. ${askOwner}`,
-  target_credentials_missing:
-    'The computer wants to know who you are before it connects. Give your user name and password in your client, or ask for a session with credentials.',
+  target_credentials_missing: `The computer wants to know who logs on before it connects, and this session has no credentials for it. ${askOwner}`,
   target_logon_failed: 'The computer says that the user name or password is wrong.',
   target_password_expired: 'The computer says that the password has expired. Set a new one first.',
   target_account_locked: 'The computer says that the account is locked out. Wait, or have it unlocked.',
