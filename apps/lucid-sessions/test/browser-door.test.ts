@@ -132,6 +132,20 @@ async function work(t: TestContext, gateway: Api, browser: Browser, target: Targ
   return id;
 }
 
+/** Enter, behind what is typed, answers the gateway's screen; the target takes over the same connection. */
+async function acknowledge(gateway: Api, browser: Browser, { name, server, user }: Target): Promise<void> {
+  const recording = { recording_config: { consent_text: 'Everything is recorded.' } };
+  const { id } = await armSession(gateway, server.port, { name, ...recording });
+  const { page } = await open(gateway, browser, name);
+  await logOn(page, { name, server, user });
+  await page.getByText('Connected, recorded').waitFor();
+  const before = server.typedLines().length;
+  await typeInto(page, { ...server, typedLines: () => server.typedLines().slice(before) });
+  await page.getByRole('button', { name: 'Disconnect' }).click();
+  await sessionIn(gateway, id, 'completed');
+  await page.context().close();
+}
+
 test('a session in nothing but a browser', { timeout: 300_000 }, async (t) => {
   if (skipUnlessPeers(t, 'shadow', 'xrdp', 'chromium')) return;
   const { api, lucid } = await startGateway(t, { LUCID_RECONNECT_SECONDS: '0' });
@@ -141,6 +155,7 @@ test('a session in nothing but a browser', { timeout: 300_000 }, async (t) => {
     const server = await startShadow();
     inner.after(() => server.stop());
     await work(inner, gateway, browser, { name: 'shadow', server, user: shadowUser });
+    await acknowledge(gateway, browser, { name: 'shadow-consent', server, user: shadowUser });
   });
   await t.test('shadow that demands NLA, and what it says to a wrong password', async (inner) => {
     const user = { userName: 'test', password: 'N1a-pass-Word' };

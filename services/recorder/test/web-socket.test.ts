@@ -114,6 +114,16 @@ test('who has not been let in may send little, whatever it is; who has may send 
   assert.equal(taken, 1_000_000);
 });
 
+test('nothing to say is no message: a client may take it for the end', async (t) => {
+  const { near, far } = await webSocketPair(t, 1000);
+  const messages: string[] = [];
+  far.on('message', (data) => messages.push(String(data)));
+  near.stream.write(Buffer.alloc(0));
+  near.stream.end('something');
+  await new Promise((resolve) => far.once('close', resolve));
+  assert.deepEqual(messages, ['something']);
+});
+
 test('a refusal is a close with words', async (t) => {
   const { near, far } = await webSocketPair(t, 1000);
   const closed = new Promise<[number, Buffer]>((resolve) => far.once('close', (...args) => resolve(args)));

@@ -98,7 +98,8 @@ export class WebSocketStream extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    if (this.#webSocket.readyState !== this.#webSocket.OPEN) {
+    // IronRDP's client takes a message with nothing in it for the end.
+    if (chunk.length === 0 || this.#webSocket.readyState !== this.#webSocket.OPEN) {
       done();
       return;
     }
