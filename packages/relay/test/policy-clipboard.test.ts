@@ -79,6 +79,15 @@ for (const way of ['in', 'out'] as const)
       );
     });
 
+test('text under the name of files is text', () => {
+  const running = ready('off', 'in');
+  const named = { formatId: TEXT.formatId, formatName: FILES.formatName };
+  const [offered] = say(running, 'client', list(FILES, named)).passed;
+  assert.deepEqual(readClipboardFormats(Buffer.from(offered!, 'hex').subarray(8), 0, true), [FILES]);
+  assert.deepEqual(say(running, 'server', ask(TEXT.formatId)).passed, []);
+  assert.ok(refusalsOf(running).includes('clipboard into the session refused'));
+});
+
 test('with files off on both ways their abilities are not announced, and a lock of them goes no further', () => {
   const running = ready('both', 'off');
   assert.deepEqual(say(running, 'client', caps(0x3e)).passed, [caps(0x02).toString('hex')]);

@@ -30,6 +30,8 @@ const PENDING_MAX = 64;
 /** With its clipDataId. */
 const FILES_REQUEST_BYTES_MAX = 28;
 const CF_HDROP = 15;
+/** Formats below are the system's (CF_TEXT to CF_DSPENHMETAFILE): they are what their ids say, whatever name stands beside. */
+const REGISTERED_MIN = 0x100;
 /** Registered formats by which files are copied; in lower case. */
 const fileFormats: ReadonlySet<string> = new Set([
   'filegroupdescriptorw',
@@ -228,7 +230,7 @@ export class ClipboardRule {
 }
 
 const isFiles = ({ formatId, formatName }: ClipboardFormat): boolean =>
-  formatId === CF_HDROP || fileFormats.has(formatName.toLowerCase());
+  formatId === CF_HDROP || (formatId >= REGISTERED_MIN && fileFormats.has(formatName.toLowerCase()));
 
 const messageOf = (msgType: number, msgFlags: number, data: Uint8Array = new Uint8Array(0)): Uint8Array =>
   encode(clipboardMessage, { msgType, msgFlags, dataLen: data.length, data });
