@@ -15,7 +15,10 @@ export interface Canvas {
   bitsPerPixel: 15 | 16 | 24 | 32;
 }
 
+/** Of desktops that RDP has; what a server claims beyond is not painted on, which would take seconds. */
+const sideMax = 8192;
 const depths: readonly number[] = [15, 16, 24, 32] satisfies Canvas['bitsPerPixel'][];
+const isSide = (pixels: number): boolean => pixels > 0 && pixels <= sideMax;
 const isDepth = (bits: number): bits is Canvas['bitsPerPixel'] => depths.includes(bits);
 
 /** By a server's capabilities; null where it could not be asked to draw again what was painted over. */
@@ -23,7 +26,9 @@ export function canvasOf(sets: readonly CapabilitySet[]): Canvas | null {
   const draws = sets.some((set) => set.kind === 'general' && set.refreshRectSupport !== 0);
   for (const set of sets)
     if (set.kind === 'bitmap' && draws && isDepth(set.preferredBitsPerPixel))
-      return { width: set.desktopWidth, height: set.desktopHeight, bitsPerPixel: set.preferredBitsPerPixel };
+      return isSide(set.desktopWidth) && isSide(set.desktopHeight)
+        ? { width: set.desktopWidth, height: set.desktopHeight, bitsPerPixel: set.preferredBitsPerPixel }
+        : null;
   return null;
 }
 

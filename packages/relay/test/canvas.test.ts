@@ -1,9 +1,10 @@
 /** What the gateway paints over a desktop: between the server's PDUs, recorded, and only where bitmaps are what is drawn. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bitmapUpdate, StreamInspector } from '@lucid-sessions/rdp';
+import { bitmapUpdate, type CapabilitySet, StreamInspector } from '@lucid-sessions/rdp';
 import { frameFlags } from '@lucid-sessions/recording';
 import { encode, Writer } from '@lucid-sessions/wire';
+import { canvasOf } from '../src/canvas.ts';
 import { channels, dataOf, RunningRelay } from './support/running-relay.ts';
 
 const body = encode(bitmapUpdate, {
@@ -71,4 +72,19 @@ test('where the share was ended, or the graphics pipeline opened, there is nothi
   const chunk = new Writer().u32le(create.length).u32le(3).slice(create).bytes();
   piped.send('server', dataOf('server', channels.drdynvc, chunk));
   assert.equal(piped.relay.canvas, null);
+});
+
+test('a desktop larger than any is not painted on', () => {
+  const sets = (desktopWidth: number, desktopHeight: number): CapabilitySet[] =>
+    [
+      { kind: 'general', refreshRectSupport: 1 },
+      { kind: 'bitmap', preferredBitsPerPixel: 16, desktopWidth, desktopHeight },
+    ] as CapabilitySet[];
+  assert.deepEqual(canvasOf(sets(8192, 4320)), { width: 8192, height: 4320, bitsPerPixel: 16 });
+  for (const [width, height] of [
+    [8193, 600],
+    [800, 65_535],
+    [0, 600],
+  ] as const)
+    assert.equal(canvasOf(sets(width, height)), null);
 });

@@ -9,6 +9,7 @@ import { AttemptBook, printable } from '../src/front-door/attempt-book.ts';
 import { clientGroup, DoorLimits } from '../src/front-door/door-limits.ts';
 import { Driver, type EndedEvent } from '../src/front-door/driver.ts';
 import { LogonLimits } from '../src/front-door/logon-limits.ts';
+import { Notice } from '../src/front-door/notice.ts';
 import { kernelName, PeerWatch, unanswered } from '../src/front-door/peer-watch.ts';
 import { certificateProblem, tlsProblem } from '../src/front-door/tls-problem.ts';
 
@@ -281,4 +282,26 @@ test('who does not read what it is answered is let go before that fills our memo
   const { problem } = await driver.over.catch((error: { event: EndedEvent }) => error.event);
   assert.match(problem, /does not read/);
   assert.equal(stream.destroyed, true);
+});
+
+test('a message is drawn once and painted again as it is, however much the target draws', (t) => {
+  t.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] });
+  let canvas = { width: 640, height: 480, bitsPerPixel: 16 as const };
+  let drawn = 0;
+  const painted: (readonly Uint8Array[])[] = [];
+  const notice = new Notice({
+    canvas: () => canvas,
+    paint: (updates) => painted.push(updates),
+    refresh: () => {},
+    drawnCount: () => drawn++,
+  });
+  assert.equal(notice.show('ann:', 'hello', 20), true);
+  t.mock.timers.tick(2000);
+  assert.equal(painted.length, 5);
+  assert.equal(new Set(painted).size, 1);
+  canvas = { ...canvas, width: 800 };
+  t.mock.timers.tick(500);
+  notice.show('ann:', 'bye', 20);
+  assert.equal(new Set(painted).size, 3);
+  notice.stop();
 });

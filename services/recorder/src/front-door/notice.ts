@@ -16,6 +16,8 @@ const lookMs = 500;
 
 export class Notice {
   readonly #options: NoticeOptions;
+  /** Painted again as it is: a target that never stops drawing must not keep us drawing. */
+  #painted: { canvas: Canvas; updates: readonly Uint8Array[] } | null = null;
   #timers: { look: NodeJS.Timeout; end: NodeJS.Timeout } | null = null;
 
   constructor(options: NoticeOptions) {
@@ -26,6 +28,7 @@ export class Notice {
   show(title: string, text: string, seconds: number): boolean {
     if (this.#options.canvas() === null) return false;
     this.#stop();
+    this.#painted = null;
     this.#paint(title, text);
     let drawn = this.#options.drawnCount();
     const look = setInterval(() => {
@@ -45,7 +48,9 @@ export class Notice {
 
   #paint(title: string, text: string): void {
     const canvas = this.#options.canvas();
-    if (canvas !== null) this.#options.paint(bannerUpdates(canvas, title, text));
+    if (canvas === null) return;
+    if (this.#painted?.canvas !== canvas) this.#painted = { canvas, updates: bannerUpdates(canvas, title, text) };
+    this.#options.paint(this.#painted.updates);
   }
 
   #end(): void {
