@@ -102,7 +102,12 @@ export class ApiClient {
 function reasonOf(cause: unknown, timeoutMs: number): string {
   if (!(cause instanceof Error)) return 'unknown error';
   if (cause.name === 'AbortError') return `no answer in ${timeoutMs / 1000} s`;
-  return cause.cause instanceof Error ? cause.cause.message : cause.message;
+  const { message, code = '' } = (cause.cause instanceof Error ? cause.cause : cause) as NodeJS.ErrnoException;
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'no TLS is spoken there: http:// may be meant';
+  if (code === 'UND_ERR_SOCKET') return `${message}; https:// may be meant`;
+  if (/CERT|SIGNATURE|ISSUER/.test(code))
+    return `its certificate is not trusted, ${code}: NODE_EXTRA_CA_CERTS names its CA`;
+  return message;
 }
 
 async function refusal(response: Response): Promise<CliError> {

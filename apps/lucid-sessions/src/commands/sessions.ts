@@ -171,6 +171,8 @@ export async function createSession(
   writeFile: (path: string, text: string) => Promise<void>,
 ): Promise<void> {
   const { host, port } = parseTarget(target);
+  if (options.via !== undefined && options.rdpFile === undefined)
+    throw new CliError('--via goes with --rdp-file', exitCodes.usage);
   const credentials = await targetCredentials(options);
   const session = await api.rest.createSession({
     body: {
@@ -209,7 +211,7 @@ export async function createSession(
   }
   const next =
     options.rdpFile === undefined
-      ? `get its connection file: lucid-sessions sessions create … --rdp-file FILE, or GET /api/v1/sessions/${session.session_id}/rdp-file`
+      ? `get its connection file in the console, from GET /api/v1/sessions/${session.session_id}/rdp-file, or with: lucid-sessions sessions credential ${session.session_id} --rdp-file FILE`
       : `open ${options.rdpFile} with mstsc or: xfreerdp ${options.rdpFile} /cert:ignore`;
   output.result({ ...session, rdp_file: options.rdpFile ?? null }, `created ${session.session_id}\n${next}`);
 }
