@@ -67,6 +67,10 @@ const threadBorders: Readonly<Record<string, readonly string[]>> = {
   'services/recorder/src/spool/spool-thread.ts': ['services/recorder/src/spool/'],
   'services/processor/src/pool/worker.ts': ['services/processor/src/pool/'],
   'adapters/sqlite/src/sqlite-thread-worker.ts': ['adapters/sqlite/src/'],
+  'adapters/log/src/embedded-log-head-worker.ts': [
+    'adapters/log/src/embedded-log-head',
+    'adapters/log/src/log-error.ts',
+  ],
   'adapters/files/src/file-hasher-worker.ts': ['adapters/files/src/file-hasher'],
   'services/indexer/src/worker.ts': ['services/indexer/src/'],
   [`${player}/worker/worker.ts`]: [`${player}/worker/`, `${player}/live/`, 'apps/console/src/api/', ...playerShared],

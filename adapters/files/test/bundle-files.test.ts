@@ -108,10 +108,11 @@ async function logged(
   records: Uint8Array[],
   named: string | null,
 ): Promise<Pick<BundleInput, 'logProofs' | 'consistency'>> {
-  const indices = records.map((record) => {
+  const found = records.map((record) => {
     const { kind, sha256 } = readRecord(record);
-    return log.find(logEntry(kind, sha256)) ?? -1;
+    return log.find(logEntry(kind, sha256));
   });
+  const indices = (await Promise.all(found)).map((index) => index ?? -1);
   const first = named === null ? null : parseSignedCheckpoint(named).size;
   const { size, checkpoint, inclusion, consistency } = await log.prove(indices, first);
   const [open = null, manifest = null] = indices.map((index, at) =>

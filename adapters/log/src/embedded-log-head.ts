@@ -1,6 +1,7 @@
 import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { decodeEntries, emptyRoot, encodeEntries } from '@lucid-sessions/evidence';
+import type { MaybePromise } from '@lucid-sessions/wire';
 import { LogError } from './log-error.ts';
 
 /** The committed head of a log. */
@@ -19,16 +20,16 @@ export interface Witnessed {
   checkpoint: string;
 }
 
-/** Where a log's head is kept: compare-and-swap, durable when `swap` returns, one writer at a time. */
+/** Where a log's head is kept: compare-and-swap, durable when `swap` is over, one writer at a time. Calls are carried out in order. */
 export interface LogHeadStore {
-  load(): LogHead;
+  load(): MaybePromise<LogHead>;
   /** True when the head was `expected` and is `next` now; `leafHashes` are those of the entries in between. */
-  swap(expected: LogHead, next: LogHead, leafHashes: readonly Uint8Array[]): boolean;
-  indexOf(leafHash: Uint8Array): number | null;
+  swap(expected: LogHead, next: LogHead, leafHashes: readonly Uint8Array[]): MaybePromise<boolean>;
+  indexOf(leafHash: Uint8Array): MaybePromise<number | null>;
   /** Size 0 while there is none. */
-  loadWitnessed(): Witnessed;
-  putWitnessed(witnessed: Witnessed): void;
-  close(): void;
+  loadWitnessed(): MaybePromise<Witnessed>;
+  putWitnessed(witnessed: Witnessed): MaybePromise<void>;
+  close(): MaybePromise<void>;
 }
 
 /**

@@ -17,7 +17,7 @@ export function embeddedLogPort(log: EmbeddedLog): TransparencyLog {
         consistency: consistency.map(toHex),
       };
     },
-    find: async (entry) => log.find(entry),
+    find: (entry) => log.find(entry),
     // What a witness saw existed at the time it says: worth more to a recording than the entries that came since.
     checkpoint: async () => (log.witnessed.size > 0 ? log.witnessed.checkpoint : log.checkpoint),
   };

@@ -21,7 +21,8 @@ import {
   utf8,
 } from '@lucid-sessions/evidence';
 import { type Crypto, equalBytes } from '@lucid-sessions/wire';
-import { type LogHead, type LogHeadStore, SqliteLogHeadStore, type Witnessed } from './embedded-log-head.ts';
+import type { LogHead, LogHeadStore, Witnessed } from './embedded-log-head.ts';
+import { LogHeadThread } from './embedded-log-head-thread.ts';
 import { fsLogDisk, type LogDisk } from './log-disk.ts';
 import { LogError } from './log-error.ts';
 
@@ -72,11 +73,17 @@ export class EmbeddedLog {
   #witnessed: Witnessed;
   #waiting: Waiting[] = [];
   #running: Promise<void> | null = null;
+  #attaching: Promise<unknown> = Promise.resolve();
   #failure: unknown = null;
   #held: string | null = null;
   #closed = false;
 
-  private constructor(signer: NoteSigner, disk: LogDisk, heads: LogHeadStore, head: LogHead, edge: TileEdge) {
+  private constructor(
+    signer: NoteSigner,
+    disk: LogDisk,
+    heads: LogHeadStore,
+    { head, edge, witnessed }: { head: LogHead; edge: TileEdge; witnessed: Witnessed },
+  ) {
     this.#signer = signer;
     this.#disk = disk;
     this.#read = narrowing((path) => disk.read(path));
@@ -84,24 +91,25 @@ export class EmbeddedLog {
     this.#head = head;
     this.#shown = head;
     this.#edge = edge;
-    this.#witnessed = heads.loadWitnessed();
+    this.#witnessed = witnessed;
   }
 
   /** Takes the log's lock, finishes what a crash interrupted, and checks that the tiles are those of the head. */
   static async open(options: EmbeddedLogOptions): Promise<EmbeddedLog> {
     const disk = options.disk ?? (await fsLogDisk(options.directory));
-    const heads = options.heads ?? new SqliteLogHeadStore(join(options.directory, 'head.sqlite'));
+    const heads = options.heads ?? (await LogHeadThread.open(join(options.directory, 'head.sqlite')));
     try {
-      const head = heads.load();
+      const head = await heads.load();
       const { edge, files } = await edgeOf(
         head,
         narrowing((path) => disk.read(path)),
       );
-      const log = new EmbeddedLog(options.signer, disk, heads, head, edge);
+      const witnessed = await heads.loadWitnessed();
+      const log = new EmbeddedLog(options.signer, disk, heads, { head, edge, witnessed });
       if (head.staged.length > 0) await log.#publish(files);
       return log;
     } catch (error) {
-      heads.close();
+      await heads.close();
       throw error;
     }
   }
@@ -148,13 +156,13 @@ export class EmbeddedLog {
   }
 
   async #known(entry: Uint8Array, held: string): Promise<number> {
-    const index = this.find(entry);
+    const index = await this.find(entry);
     if (index === null) throw new LogError('held', held);
     return index;
   }
 
   /** The index of an entry that is logged, or null. */
-  find(entry: Uint8Array): number | null {
+  async find(entry: Uint8Array): Promise<number | null> {
     return this.#heads.indexOf(hashLeaf(entry));
   }
 
@@ -178,7 +186,7 @@ export class EmbeddedLog {
   /** A disk that was full has room again. What contradicts itself stays as it is, for a person to look at. */
   async #takeUp(): Promise<void> {
     if (this.#failure instanceof LogError) throw this.#failure;
-    const head = this.#heads.load();
+    const head = await this.#heads.load();
     const { edge, files } = await edgeOf(head, this.#read);
     this.#head = head;
     this.#edge = edge;
@@ -189,9 +197,10 @@ export class EmbeddedLog {
   async #append(batch: Waiting[]): Promise<void> {
     const fresh: Waiting[] = [];
     const indices = new Map<string, number>();
-    for (const item of batch) {
+    const logged = await Promise.all(batch.map(({ leafHash }) => this.#heads.indexOf(leafHash)));
+    for (const [at, item] of batch.entries()) {
       const name = Buffer.from(item.leafHash).toString('hex');
-      const known = indices.get(name) ?? this.#heads.indexOf(item.leafHash);
+      const known = indices.get(name) ?? logged[at] ?? null;
       if (known === null) fresh.push(item);
       indices.set(name, known ?? this.#head.size + fresh.length - 1);
     }
@@ -204,7 +213,7 @@ export class EmbeddedLog {
     const { edge, files } = this.#edge.append(withHashes(staged));
     const checkpoint = await signCheckpoint(this.#signer, edge.size, edge.root);
     const next: LogHead = { size: edge.size, root: edge.root, checkpoint, staged };
-    const swapped = this.#heads.swap(
+    const swapped = await this.#heads.swap(
       this.#head,
       next,
       fresh.map(({ leafHash }) => leafHash),
@@ -283,9 +292,16 @@ export class EmbeddedLog {
     }
     const signatures = [...note.signatures, ...cosignatures.map(({ signature }) => signature)];
     const witnessed = { size, checkpoint: formatNote({ text: note.text, signatures }) };
-    if (size < this.#witnessed.size || (size === this.#witnessed.size && !this.#hasMore(signatures.length)))
-      return false;
-    this.#heads.putWitnessed(witnessed);
+    // One after the other: what is kept only grows.
+    const attached = this.#attaching.then(() => this.#attach(witnessed, signatures.length));
+    this.#attaching = attached.catch(() => {});
+    return attached;
+  }
+
+  async #attach(witnessed: Witnessed, signaturesCount: number): Promise<boolean> {
+    const { size } = witnessed;
+    if (size < this.#witnessed.size || (size === this.#witnessed.size && !this.#hasMore(signaturesCount))) return false;
+    await this.#heads.putWitnessed(witnessed);
     this.#witnessed = witnessed;
     // Beside the public files: a copy of them holds what witnesses said.
     await this.#disk.write('witnessed', utf8(witnessed.checkpoint));
@@ -303,7 +319,8 @@ export class EmbeddedLog {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running;
-    this.#heads.close();
+    await this.#attaching;
+    await this.#heads.close();
   }
 }
 

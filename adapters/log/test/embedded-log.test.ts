@@ -75,7 +75,7 @@ describe('a copy of a log', () => {
       await rm(join(directory, 'head.sqlite'));
       assert.equal(await rebuildLogHead(directory), size);
       const log = await EmbeddedLog.open({ directory, signer });
-      assert.equal(log.find(entryOf(size - 1)), size - 1);
+      assert.equal(await log.find(entryOf(size - 1)), size - 1);
       assert.equal(await log.append(entryOf(0)), 0, 'what is logged keeps its place');
       assert.equal(await log.append(entryOf(size)), size);
       await checkCheckpoint(log.checkpoint, size + 1);
@@ -181,13 +181,13 @@ describe('embedded log', () => {
   it('keeps the index of an entry it has', async () => {
     const log = await EmbeddedLog.open({ directory: fresh(), signer });
     assert.equal(log.checkpoint, null);
-    assert.equal(log.find(entryOf(0)), null);
+    assert.equal(await log.find(entryOf(0)), null);
     assert.deepEqual(
       await Promise.all([log.append(entryOf(0)), log.append(entryOf(0)), log.append(entryOf(1))]),
       [0, 0, 1],
     );
     assert.equal(await log.append(entryOf(1)), 1);
-    assert.equal(log.find(entryOf(1)), 1);
+    assert.equal(await log.find(entryOf(1)), 1);
     assert.equal(log.size, 2);
     await log.close();
   });
@@ -478,7 +478,7 @@ describe('a log whose process is killed', () => {
     const directory = fresh();
     let answered = -1;
     for (const lines of [3, 17, 5]) {
-      const child = spawn(process.execPath, ['--input-type=module', '-e', program, directory], {
+      const child = spawn(process.execPath, ['-e', program, directory], {
         cwd: import.meta.dirname,
         stdio: ['ignore', 'pipe', 'inherit'],
       });
