@@ -107,7 +107,8 @@ export async function rebuildLogHead(directory: string): Promise<number> {
   if (checkpoint === null || bytes === null) return 0;
   await checkLogFiles(files, checkpoint);
   const path = join(directory, 'head.sqlite');
-  for (const name of [path, `${path}-journal`]) await rm(name, { force: true });
+  // The head first: a write-ahead log without one is never taken for that of another.
+  for (const name of [path, `${path}-wal`, `${path}-journal`]) await rm(name, { force: true });
   const heads = new SqliteLogHeadStore(path);
   try {
     const root = checkpoint.root;

@@ -496,6 +496,25 @@ describe('a log whose process is killed', () => {
       await log.close();
     }
   });
+
+  it('has its head made again beside what the killed process left of the old one', async () => {
+    const directory = fresh();
+    const child = spawn(process.execPath, ['-e', program, directory], {
+      cwd: import.meta.dirname,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await once(child.stdout, 'data');
+    child.kill('SIGKILL');
+    await once(child, 'close');
+    const checkpoint = await readCheckpoint(logFilesIn(directory));
+    const size = await rebuildLogHead(directory);
+    assert.equal(size, checkpoint?.size);
+    const log = await EmbeddedLog.open({ directory, signer });
+    assert.equal(log.size, size);
+    assert.equal(await log.find(utf8(`entry ${size - 1}`)), size - 1);
+    assert.equal(await log.find(utf8(`entry ${size}`)), null, 'of the old head');
+    await log.close();
+  });
 });
 
 describe('log entries', () => {

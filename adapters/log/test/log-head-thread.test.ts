@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -29,6 +30,23 @@ test('what the thread answered is committed, moves from the head it was told onl
   assert.deepEqual(here.load(), next);
   assert.deepEqual({ ...here.loadWitnessed() }, { size: 1, checkpoint: 'seen' });
   here.close();
+});
+
+test('another process is kept out, and a head with its write-ahead log is of one owner', async () => {
+  const path = join(folder, 'shared.sqlite');
+  const here = new SqliteLogHeadStore(path);
+  here.swap(here.load(), { size: 1, root: root(1), checkpoint: 'one', staged: [] }, [root(9)]);
+  const program = `
+    import { SqliteLogHeadStore } from '../src/index.ts';
+    try { new SqliteLogHeadStore(process.argv[1]); console.log('taken'); } catch (error) { console.log(error.code); }
+  `;
+  const other = () =>
+    execFileSync(process.execPath, ['-e', program, path], { cwd: import.meta.dirname, encoding: 'utf8' });
+  assert.equal(other(), 'locked\n');
+  for (const name of [path, `${path}-wal`]) assert.equal((await stat(name)).mode & 0o077, 0, name);
+  await assert.rejects(stat(`${path}-shm`), { code: 'ENOENT' });
+  here.close();
+  assert.equal(other(), 'taken\n');
 });
 
 test('a folder that is not there keeps the system’s code', async () => {
