@@ -15,6 +15,7 @@ test('bundles the CLI as a package that runs, its workers and console beside it'
       'lucid-sessions.js',
       'package.json',
       'console/index.html',
+      'log-embedded-log-head-worker.js',
       'processor-pool-worker.js',
       'recorder-spool-spool-thread.js',
     ])
