@@ -34,7 +34,10 @@ export async function lent(
   const { credentialProvider: provider, nowUs } = context.deps;
   const { session_id: sessionId, rdp_config: rdp } = session;
   if (provider === undefined)
-    throw new LucidError('unavailable', 'this installation is not set up to ask a Vault for credentials');
+    throw new LucidError(
+      'unavailable',
+      'this installation is not set up to ask a Vault for credentials (LUCID_CREDENTIALS_VAULT_URL)',
+    );
   const kept = await leaseOf(context, sessionId);
   if (kept !== null && kept.credentials !== null && kept.untilUs - nowUs() > leaseLeftUsMin) return kept.credentials;
   // What was to be taken back has no place beside the new one.

@@ -29,7 +29,10 @@ const keptOf = (context: Context, sessionId: string): Promise<Kept | null> =>
 function checkReference({ deps }: Context, { rdp_config: rdp }: SessionDocument, reference: CredentialReference): void {
   const { credentialProvider: provider } = deps;
   if (provider === undefined)
-    throw new LucidError('invalidRequest', 'this installation is not set up to ask a Vault for credentials');
+    throw new LucidError(
+      'invalidRequest',
+      'this installation is not set up to ask a Vault for credentials (LUCID_CREDENTIALS_VAULT_URL)',
+    );
   if (!provider.allows(reference, rdp.host))
     throw new LucidError('invalidRequest', 'this path in Vault is not open to sessions with this target');
 }
