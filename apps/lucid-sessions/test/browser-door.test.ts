@@ -78,6 +78,14 @@ async function picture(page: Page): Promise<PNG> {
   return PNG.sync.read(Buffer.from(url.slice(url.indexOf(',') + 1), 'base64'));
 }
 
+/** A host that demands NLA. */
+async function nlaDesktop(t: TestContext) {
+  const account = { username: 'webperson', password: `W3b-Pass-${t.name.length}` };
+  const desktop = await startDesktop({ now: () => new Date(0), account });
+  t.after(() => desktop.stop());
+  return { account, desktop, server: { port: desktop.port, typedLines: () => desktop.typedLines() } };
+}
+
 async function lastPicture({ api }: Api, id: string): Promise<PNG> {
   return eventually('the last picture', async () => {
     const answer = await api.send('GET', `/sessions/${id}/picture?pointer=false`).catch(() => null);
@@ -166,13 +174,26 @@ test('a session in nothing but a browser', { timeout: 300_000 }, async (t) => {
     await armSession(gateway, server.port, { name });
     const { page } = await open(gateway, browser, name);
     await logOn(page, { name, server, user: { ...user, password: 'wrong' } });
-    await page
-      .getByRole('alert')
-      .getByText(/user name or password/)
-      .waitFor();
+    await page.getByRole('alert').getByText('The target closed the connection during the logon').waitFor();
     await leavePicture(page, name);
     await page.context().close();
     checkSecret(gateway.dataDir, user.password);
+  });
+  await t.test('a target the gateway logs on to: the page asks for nothing', async (inner) => {
+    const { desktop, server, account } = await nlaDesktop(inner);
+    const name = 'injected';
+    const { id } = await armSession(gateway, desktop.port, { name, target_credentials: account });
+    const { page } = await open(gateway, browser, name);
+    await page.getByRole('button', { name: 'Connect', exact: true }).waitFor();
+    assert.equal(await page.getByLabel('Password').count(), 0);
+    await page.getByRole('button', { name: 'Connect', exact: true }).click();
+    await page.getByText('Connected, recorded').waitFor();
+    await typeInto(page, server);
+    await page.getByRole('button', { name: 'Disconnect' }).click();
+    await sessionIn(gateway, id, 'completed');
+    assert.equal((await verifySession(gateway, id)).verdicts.completeness, 'whole');
+    await page.context().close();
+    checkSecret(gateway.dataDir, account.password);
   });
   await t.test('xrdp', async (inner) => {
     const server = await startXrdp();
