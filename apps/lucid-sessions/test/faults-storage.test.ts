@@ -87,7 +87,7 @@ describe('storage that can not store', { concurrency: 1 }, () => {
     );
 
   test('a database that does not commit: the same', { timeout: 120_000 }, async (t) => {
-    const other = new DatabaseSync(join(house.dataDir, 'metadata.db'));
+    const other = new DatabaseSync(join(house.dataDir, 'metadata.db'), { timeout: 10_000 });
     await through(t, {
       begin: () => other.exec('BEGIN IMMEDIATE'),
       // Rolls back.
