@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CliError } from './output.ts';
 
@@ -9,6 +10,13 @@ export async function writeTextFile(path: string, text: string): Promise<void> {
     await writeOwnFile(path, text);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    throw new CliError(`${path} is there already: name another file`);
+    throw isThere(path);
   }
+}
+
+const isThere = (path: string): CliError => new CliError(`${path} is there already: name another file`);
+
+/** Said before anything is made that the file would be about. */
+export function refuseExisting(path: string): void {
+  if (existsSync(path)) throw isThere(path);
 }

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { Cli } from '../cli/cli.ts';
-import { writeTextFile } from '../cli/text-file.ts';
+import { refuseExisting, writeTextFile } from '../cli/text-file.ts';
 import { channelRules, leaveIn, retention, target, wholeNumber } from '../cli/values.ts';
 
 /** Passwords come from files and pipes: arguments are seen by every user of the machine. */
@@ -11,6 +11,12 @@ const withCredentials = (command: Command): Command =>
     .option('--target-vault <path>', 'user and password from Vault: kv:MOUNT/PATH or dynamic:MOUNT/ROLE')
     .option('--target-once', 'forget the credentials when the first connection is recorded')
     .option('--target-client', 'what the client sends logs on, also to a target that demands NLA');
+
+const via = (): Option =>
+  new Option('--via <way>', 'where that file leads: gateway is the RD Gateway on the TLS port').choices([
+    'listener',
+    'gateway',
+  ]);
 
 export function declareSessions(program: Command, cli: Cli): void {
   const sessions = program.command('sessions').description('list, show, create, start, stop and delete sessions');
@@ -62,19 +68,25 @@ export function declareSessions(program: Command, cli: Cli): void {
     .option('--environment <name>')
     .option('--retention <days>', 'how long it is kept after its end, or none: until it is deleted', retention)
     .option('--rdp-file <file>', 'write the connection file for mstsc or xfreerdp there')
-    .addOption(
-      new Option('--via <way>', 'where that file leads: gateway is the RD Gateway on the TLS port').choices([
-        'listener',
-        'gateway',
-      ]),
-    )
-    .action(async (host: string, given) =>
-      (await work()).createSession(cli.api(), cli.output(), host, given, writeTextFile),
-    );
+    .addOption(via())
+    .action(async (host: string, given) => {
+      if (given.rdpFile !== undefined) refuseExisting(given.rdpFile);
+      await (await work()).createSession(cli.api(), cli.output(), host, given, writeTextFile);
+    });
   withCredentials(sessions.command('start'))
     .description('record the next connection to a session, with other credentials for its target where some are given')
     .argument('<session-id>')
     .action(async (id: string, given) => (await work()).startSession(cli.api(), cli.output(), id, given));
+  sessions
+    .command('rdp-file')
+    .description('write a new connection file of a session; one from before leads nowhere then')
+    .argument('<session-id>')
+    .argument('<file>')
+    .addOption(via())
+    .action(async (id: string, file: string, given: { via?: 'listener' | 'gateway' }) => {
+      refuseExisting(file);
+      await (await work()).fetchRdpFile(cli.api(), cli.output(), id, file, given, writeTextFile);
+    });
   sessions
     .command('credential')
     .description('issue a user name and password to log on to the gateway with (NLA); shown once')

@@ -168,7 +168,7 @@ export async function createSession(
   output: Output,
   target: string,
   options: CreateOptions,
-  writeFile: (path: string, text: string) => Promise<void>,
+  writeFile: WriteFile,
 ): Promise<void> {
   const { host, port } = parseTarget(target);
   if (options.via !== undefined && options.rdpFile === undefined)
@@ -203,17 +203,49 @@ export async function createSession(
   });
   const params = { session_id: session.session_id };
   await api.rest.startSession({ params });
-  if (options.rdpFile !== undefined) {
-    const file = await api.rest.rdpFile({ params, query: options.via === undefined ? {} : { via: options.via } });
-    await writeFile(options.rdpFile, await file.text());
-    const warning = file.headers.get('x-lucid-warning');
-    if (warning !== null) output.say(`warning: ${warning}`);
-  }
+  if (options.rdpFile !== undefined)
+    await saveRdpFile(api, output, session.session_id, options.rdpFile, options, writeFile).catch((error: unknown) => {
+      const { message, exitCode } = error instanceof CliError ? error : new CliError((error as Error).message);
+      const again = `lucid-sessions sessions rdp-file ${session.session_id} FILE`;
+      throw new CliError(`${message}\nthe session was created all the same; get its file with: ${again}`, exitCode);
+    });
   const next =
     options.rdpFile === undefined
-      ? `get its connection file in the console, from GET /api/v1/sessions/${session.session_id}/rdp-file, or with: lucid-sessions sessions credential ${session.session_id} --rdp-file FILE`
-      : `open ${options.rdpFile} with mstsc or: xfreerdp ${options.rdpFile} /cert:ignore`;
+      ? `get its connection file with: lucid-sessions sessions rdp-file ${session.session_id} FILE`
+      : openWith(options.rdpFile);
   output.result({ ...session, rdp_file: options.rdpFile ?? null }, `created ${session.session_id}\n${next}`);
+}
+
+const openWith = (path: string): string => `open ${path} with mstsc or: xfreerdp ${path} /cert:ignore`;
+
+type WriteFile = (path: string, text: string) => Promise<void>;
+
+/** A new connection file of a session; the one before leads nowhere from here on. */
+async function saveRdpFile(
+  api: ApiClient,
+  output: Output,
+  id: string,
+  path: string,
+  { via }: Pick<CreateOptions, 'via'>,
+  writeFile: WriteFile,
+): Promise<void> {
+  const file = await api.rest.rdpFile({ params: { session_id: id }, query: via === undefined ? {} : { via } });
+  await writeFile(path, await file.text());
+  const warning = file.headers.get('x-lucid-warning');
+  if (warning !== null) output.say(`warning: ${warning}`);
+}
+
+/** The connection file of a session that is there already. */
+export async function fetchRdpFile(
+  api: ApiClient,
+  output: Output,
+  id: string,
+  path: string,
+  options: Pick<CreateOptions, 'via'>,
+  writeFile: WriteFile,
+): Promise<void> {
+  await saveRdpFile(api, output, id, path, options, writeFile);
+  output.result({ session_id: id, rdp_file: path }, openWith(path));
 }
 
 /** A credential to log on to the gateway with. It is shown here, and nowhere else ever again. */
@@ -222,7 +254,7 @@ export async function issueCredential(
   output: Output,
   id: string,
   { rdpFile }: { rdpFile?: string },
-  writeFile: (path: string, text: string) => Promise<void>,
+  writeFile: WriteFile,
 ): Promise<void> {
   const params = { session_id: id };
   const issued = await api.rest.issueCredential({ params });
