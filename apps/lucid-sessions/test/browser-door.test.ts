@@ -78,9 +78,18 @@ async function picture(page: Page): Promise<PNG> {
   return PNG.sync.read(Buffer.from(url.slice(url.indexOf(',') + 1), 'base64'));
 }
 
-/** A host that demands NLA. */
+/** Whether a pixel has about this colour: 16 bits are asked for before the target is known. */
+async function shows(page: Page, colour: number): Promise<boolean> {
+  const { data } = await picture(page);
+  const wanted = [colour >> 16, (colour >> 8) & 0xff, colour & 0xff];
+  for (let at = 0; at < data.length; at += 4)
+    if (wanted.every((value, i) => Math.abs(data[at + i]! - value) <= 4)) return true;
+  return false;
+}
+
+/** A host that demands NLA; its password is typed without Shift, which Playwright does not hold. */
 async function nlaDesktop(t: TestContext) {
-  const account = { username: 'webperson', password: `W3b-Pass-${t.name.length}` };
+  const account = { username: 'webperson', password: `w3b-pass-${t.name.length}` };
   const desktop = await startDesktop({ now: () => new Date(0), account });
   t.after(() => desktop.stop());
   return { account, desktop, server: { port: desktop.port, typedLines: () => desktop.typedLines() } };
@@ -181,6 +190,31 @@ test('a session in nothing but a browser', { timeout: 300_000 }, async (t) => {
     await leavePicture(page, name);
     await page.context().close();
     checkSecret(gateway.dataDir, user.password);
+  });
+  await t.test('a text, a wrong password and the right one on screens of the gateway', async (inner) => {
+    const { desktop, server, account } = await nlaDesktop(inner);
+    const name = 'screens';
+    const { id } = await armSession(gateway, desktop.port, {
+      name,
+      recording_config: { consent_text: 'Everything you do here is recorded.' },
+      target_credentials: { provider: 'client' },
+    });
+    const { page } = await open(gateway, browser, name);
+    await logOn(page, { name, server, user: { userName: account.username, password: 'wrong-Pass-99' } });
+    // Told by colours that the screen before has not: a button, a problem.
+    await eventually('the text', () => shows(page, 0x1d5fbf));
+    await page.keyboard.press('Enter');
+    await eventually('what is wrong', () => shows(page, 0xb42318));
+    await leavePicture(page, 'screen');
+    await page.keyboard.type(account.password, { delay: 20 });
+    await page.keyboard.press('Enter');
+    await sessionIn(gateway, id, 'recording');
+    await typeInto(page, server);
+    await page.getByRole('button', { name: 'Disconnect' }).click();
+    await sessionIn(gateway, id, 'completed');
+    assert.equal((await verifySession(gateway, id)).verdicts.completeness, 'whole');
+    await page.context().close();
+    for (const secret of [account.password, 'wrong-Pass-99']) checkSecret(gateway.dataDir, secret);
   });
   await t.test('a target the gateway logs on to: the page asks for nothing', async (inner) => {
     const { desktop, server, account } = await nlaDesktop(inner);
