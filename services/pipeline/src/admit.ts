@@ -13,6 +13,7 @@ import {
   LucidError,
   noStatistics,
   type RdpConfig,
+  type RecordingConfig,
   type Refusal,
   type RefusalCode,
   type Route,
@@ -22,6 +23,7 @@ import {
   type SessionTicket,
   storageConfigSchema,
 } from '@lucid-sessions/contract';
+import type { PipelineLimits } from './config.ts';
 import {
   type Context,
   editSession,
@@ -124,9 +126,19 @@ function preconnectionOf({
   return id === undefined && blob === undefined ? {} : { preconnection: { id: id ?? 0, blob: blob ?? null } };
 }
 
+/** What is asked of a session's user. */
+function screensOf(
+  { limits }: Context,
+  { consent_text: text, approval }: RecordingConfig,
+): Pick<PipelineLimits, 'consentText' | 'approval'> {
+  if (limits.screensBinding)
+    return { consentText: limits.consentText ?? text ?? null, approval: limits.approval || approval === true };
+  return { consentText: text === undefined ? limits.consentText : text, approval: approval ?? limits.approval };
+}
+
 function ticketOf(context: Context, session: SessionDocument, reconnects: boolean): SessionTicket {
   const { rdp_config: rdp, recording_config: recording } = session;
-  const consentText = recording.consent_text === undefined ? context.limits.consentText : recording.consent_text;
+  const { consentText, approval } = screensOf(context, recording);
   return {
     sessionId: session.session_id,
     reconnects,
@@ -147,7 +159,7 @@ function ticketOf(context: Context, session: SessionDocument, reconnects: boolea
     credentials: isGiven(session.credentials) ? 'injected' : session.credentials === 'client' ? 'client' : 'none',
     // Asked once a session: who comes back to it has been asked.
     ...(consentText === null || reconnects ? {} : { consentText }),
-    ...((recording.approval ?? context.limits.approval) && !reconnects ? { approval: true } : {}),
+    ...(approval && !reconnects ? { approval: true } : {}),
     recording,
     graphics: recording.graphics,
     persistence: recording.persistence,

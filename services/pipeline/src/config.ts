@@ -50,6 +50,8 @@ export interface PipelineLimits {
   consentText: string | null;
   /** A second person lets clients in, where a session does not say otherwise. */
   approval: boolean;
+  /** No session takes the two above away: its own text counts only where there is none, and it can't do without approval. */
+  screensBinding: boolean;
   /** Targets may use RDP bulk compression, where a session does not say otherwise. */
   bulkCompression: boolean;
   /** Names (mstshash) lead to sessions. They are no secrets: whoever guesses one has the session. */
@@ -85,6 +87,7 @@ export const defaultLimits: PipelineLimits = {
   channels: {},
   consentText: null,
   approval: false,
+  screensBinding: false,
   bulkCompression: true,
   cookieRoute: false,
   rdpFileDays: 0,
@@ -157,6 +160,7 @@ export function readPipelineEnv(environment: Environment): PipelineConfig {
       leaveIn: readLeaveIn(environment, 'RDP_LEAVE_IN'),
       consentText: readConsentText(environment),
       approval: readSwitch(environment, 'RDP_APPROVAL'),
+      screensBinding: readSwitch(environment, 'RDP_SCREENS_BINDING'),
       channels: readChannelRules(environment, 'RDP_CHANNELS'),
       bulkCompression: readSwitch(environment, 'RDP_BULK_COMPRESSION', 'on'),
       rdpFileDays: readInteger(environment, 'LUCID_RDP_FILE_DAYS', { min: 0, max: 3650, fallback: 0 }),

@@ -1,6 +1,8 @@
 /** Who waits for a second person, who may decide, and how long anybody is remembered. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { RecordingConfig } from '@lucid-sessions/contract';
+import { sampleSession } from '@lucid-sessions/storage/suites';
 import fc from 'fast-check';
 import { Approvals } from '../src/approvals.ts';
 import { world } from './world.ts';
@@ -65,4 +67,30 @@ test('a pipeline that was started anew has forgotten who waited: the client conn
     reason: 'change 12',
   };
   await assert.rejects(made.pipeline.decideApproval(decision));
+});
+
+test('what the installation asks of users binds sessions where it says so, and is their default where not', async (t) => {
+  const screens = async (limits: Parameters<typeof world>[0], own: Partial<RecordingConfig>) => {
+    const made = await world(limits);
+    t.after(() => made.dispose());
+    const sample = sampleSession('s');
+    const session = { ...sample, recording_config: { ...sample.recording_config, ...own } };
+    await made.pipeline.create({ session, routeTokenSha256: null });
+    const { token } = await made.pipeline.issueBrowserToken({ sessionId: 's', userId: 'ann' });
+    const route = { kind: 'browser', token } as const;
+    const request = { connectionId: 'c1', route, clientAddress: 'c', clientName: null, recorderId: 'r' };
+    const found = await made.pipeline.find(request);
+    assert.ok(found.found);
+    const { consentText = null, approval = false } = found.ticket;
+    return [consentText, approval];
+  };
+  const installation = { consentText: 'It is recorded.', approval: true };
+  const binding = { ...installation, screensBinding: true };
+  const none = { consent_text: null, approval: false };
+  assert.deepEqual(await screens(installation, {}), ['It is recorded.', true]);
+  assert.deepEqual(await screens(installation, none), [null, false]);
+  assert.deepEqual(await screens(binding, none), ['It is recorded.', true]);
+  assert.deepEqual(await screens(binding, { consent_text: 'Nothing is recorded.' }), ['It is recorded.', true]);
+  assert.deepEqual(await screens({ screensBinding: true }, { consent_text: 'Mine.', approval: true }), ['Mine.', true]);
+  assert.deepEqual(await screens({ screensBinding: true }, none), [null, false]);
 });
