@@ -32,6 +32,21 @@ async function desktop(t: TestContext): Promise<Desktop> {
   return started;
 }
 
+/** What stands in one message behind the Font Map is lost on IronRDP's client. */
+function checkNoneOfTwo(messages: readonly Buffer[]): void {
+  const all = Buffer.concat(messages);
+  const ends = new Set<number>();
+  let sum = 0;
+  for (const { length } of messages) {
+    sum += length;
+    ends.add(sum);
+  }
+  for (let at = 0; at < all.length; ) {
+    at += frameLength(all, at, all.length);
+    assert.ok(at >= all.length || ends.has(at), `a message goes on behind the PDU that ends at ${at}`);
+  }
+}
+
 type Door = Gateway & { browse: (options?: Partial<BrowserOptions>) => BrowserClient };
 
 async function door(
@@ -99,6 +114,7 @@ test('a session in a browser is relayed and recorded like any other', async (t) 
   assert.equal(connected.clientAddress, '[2001:db8::7]');
   assert.ok(gateway.notes().some((note) => note.type === 'downgrade' && /32 bits/.test(note.what)));
   assert.deepEqual(colours(gateway), { received: 0, delivered: 2 });
+  checkNoneOfTwo(browser.received);
   checkSecret(gateway, password);
   checkSecret(gateway, token);
   assert.deepEqual(gateway.problems, []);
@@ -234,8 +250,7 @@ test('a browser is held too, where its user has something to acknowledge', async
   await until('the text is shown', () => browser.isActive && browser.updatesCount > 0);
   assert.equal(gateway.reports.length, 0);
   assert.equal(browser.answer!.serverAddress, '');
-  // A PDU in each: what stands behind the Font Map is lost on IronRDP's client.
-  for (const message of browser.received) assert.equal(frameLength(message, 0, message.length), message.length);
+  checkNoneOfTwo(browser.received);
   browser.send(browser.connector.input(key('\n')));
   await gateway.reported('started');
   await until('it was typed', () => {

@@ -50,6 +50,7 @@ class BrowserConnection {
 
   constructor(stream: WebSocketStream, clientAddress: string, context: ConnectionContext) {
     this.#stream = stream;
+    stream.sendByPdu();
     this.#clientAddress = clientAddress;
     this.#context = context;
     this.#claim = new Claim(context, clientAddress);

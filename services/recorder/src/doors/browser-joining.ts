@@ -141,7 +141,7 @@ export async function holdBrowser(
   const event = await client.next();
   if (event.kind !== 'connectInitial') throw new Error(`${event.kind} of a browser that was to begin`);
   const requestedProtocols = asked.request.negotiation?.requestedProtocols ?? Protocol.rdp;
-  const held = new HeldClient(client.release(), requestedProtocols, event.bytes, { byPdu: true });
+  const held = new HeldClient(client.release(), requestedProtocols, event.bytes);
   held.limit(untilMs - performance.now(), 'the browser did not go on in time');
   return held;
 }

@@ -1,6 +1,7 @@
 /** A WebSocket as a stream of bytes: binary messages one behind the other, no faster than either side takes them. */
 import { Duplex } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
+import { PduCuts } from './pdu-cuts.ts';
 
 /** A client that sends pings is answered; one that sends nothing else is none. */
 const pingsPerTurnMax = 20;
@@ -22,6 +23,7 @@ export class WebSocketStream extends Duplex {
   #pingsCount = 0;
   #reason = '';
   #onClosed: (() => void) | null = null;
+  #cuts: PduCuts | null = null;
 
   constructor(webSocket: WebSocket) {
     super({ allowHalfOpen: true, readableHighWaterMark: 64 * 1024, writableHighWaterMark: 64 * 1024 });
@@ -42,6 +44,11 @@ export class WebSocketStream extends Duplex {
     // Cut in the middle of a character.
     while (Buffer.byteLength(cut) > reasonBytesMax || cut.endsWith('\ufffd')) cut = cut.slice(0, -1);
     this.#reason = cut;
+  }
+
+  /** From the first PDU on no message holds bytes of two. */
+  sendByPdu(): void {
+    this.#cuts ??= new PduCuts();
   }
 
   #onMessage(data: RawData, isBinary: boolean): void {
@@ -103,8 +110,10 @@ export class WebSocketStream extends Duplex {
       done();
       return;
     }
+    const pieces = this.#cuts?.cut(chunk) ?? [chunk];
     // What can't be sent any more is told by the close.
-    this.#webSocket.send(chunk, { binary: true, compress: false }, () => done());
+    for (const [at, piece] of pieces.entries())
+      this.#webSocket.send(piece, { binary: true, compress: false }, () => at === pieces.length - 1 && done());
   }
 
   override _final(done: (error?: Error | null) => void): void {

@@ -1,7 +1,7 @@
 /** Runs one sequence of the connect phase (`Front`, `Target`) over one socket: bytes in, its output out, TLS where it asks. */
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
-import { frameLength, type Step } from '@lucid-sessions/rdp';
+import type { Step } from '@lucid-sessions/rdp';
 import { closeGently } from '../peer/closing.ts';
 import { tlsProblem } from './tls-problem.ts';
 
@@ -25,8 +25,6 @@ export interface DriverOptions {
   judge?: (tls: TLSSocket) => string | null;
   /** Its public key, for sequences that need one. */
   publicKey?: (tls: TLSSocket) => Uint8Array;
-  /** The sequence says nothing but PDUs, and each is written by itself. */
-  byPdu?: boolean;
 }
 
 /** The sequence came to its end before the driver was released. */
@@ -96,7 +94,7 @@ export class Driver<E extends { kind: string }> {
   /** Carries out a step that its owner made. */
   run({ output, events }: Step<E>): void {
     if (!this.#isDriving) return;
-    if (output.length > 0 && this.#stream.writable) this.#write(output);
+    if (output.length > 0 && this.#stream.writable) this.#stream.write(output);
     for (const event of events) {
       if (!isOwn(event)) {
         this.#events.push(event as EventFor<E>);
@@ -106,16 +104,6 @@ export class Driver<E extends { kind: string }> {
     }
     if (this.#isDriving && this.#stream.writableLength > unreadBytesMax)
       this.#stop('late', 'it does not read what it is sent');
-  }
-
-  #write(output: Uint8Array): void {
-    let at = 0;
-    while (this.#options.byPdu && at < output.length) {
-      const next = at + frameLength(output, at, output.length);
-      this.#stream.write(output.subarray(at, next));
-      at = next;
-    }
-    if (at === 0) this.#stream.write(output);
   }
 
   /** The next event. Rejects with `SequenceEnded`. */

@@ -17,14 +17,12 @@ export class HeldClient {
   /** Of the dialog that is shown. */
   #shownId = '';
 
-  /** `byPdu`: IronRDP's client drops what stands in one message behind its Font Map (`into_inner_no_leftover`). */
-  constructor(stream: Duplex, requestedProtocols: number, connectInitial: Uint8Array, { byPdu = false } = {}) {
+  constructor(stream: Duplex, requestedProtocols: number, connectInitial: Uint8Array) {
     this.#hold = new Hold(requestedProtocols, connectInitial);
     this.#driver = new Driver<HoldEvent<DialogAnswer>>(stream, this.#hold, {
       secure: () => {
         throw new Error('TLS is there already');
       },
-      byPdu,
     });
   }
 
