@@ -51,7 +51,8 @@ export class RdgDoor {
     }
     const stream = new TwoChannels(visit.socket);
     this.#halves.set(key, stream);
-    stream.once('close', () => this.#halves.delete(key));
+    // A later pair may have the id by then.
+    stream.once('close', () => this.#halves.get(key) === stream && this.#halves.delete(key));
     visit.socket.write(switching);
     visit.socket.write(randomBytes(seedBytes));
     this.#receive(stream, visit.clientAddress, () => {});
