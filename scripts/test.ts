@@ -101,6 +101,6 @@ if (patterns[0] === '--quick') {
   const isCountedGood = runCounted();
   const others = testFiles.filter((path) => !isCounted(path)).sort((a, b) => rank(a) - rank(b));
   // They wait for programs, timers and disks more than they compute.
-  const isRestGood = await runFiles('whole sessions, and comparisons with others', others, 2 * filesAtOnce);
+  const isRestGood = await runFiles('whole sessions, and comparisons with others', others, filesAtOnce + 1);
   if (!isCountedGood || !isRestGood) process.exit(1);
 }
