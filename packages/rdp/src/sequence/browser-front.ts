@@ -3,9 +3,9 @@ import { connectFrameLength } from '../pdu/frame-length.ts';
 import { RD_CLEAN_PATH_VERSION, RdCleanPathErrorCode, rdCleanPath } from '../pdu/rd-clean-path.ts';
 import { tpkt } from '../pdu/tpkt.ts';
 import { Protocol, type X224ConnectionRequest, x224ConnectionConfirm, x224ConnectionRequest } from '../pdu/x224.ts';
-import { Acceptor } from './acceptor.ts';
 import { concat, type Step, x224Frame } from './frames.ts';
 import { Gathered } from './gathered.ts';
+import { Refusal } from './refusal.ts';
 
 /** Where a browser stands before its session runs; what is waited for. */
 export type BrowserFrontState =
@@ -51,7 +51,6 @@ const helloBytesMax = 16 * 1024;
 const waitingBytesMax = 16 * 1024;
 /** Tokens of Kerberos in SPNEGO have some KiB, and there are few of them. */
 const logonBytesMax = 256 * 1024;
-const refusalBytesMax = 256 * 1024;
 const OUR_REFERENCE = 0x1234;
 const DER_SEQUENCE = 0x30;
 const TPKT = 0x03;
@@ -67,8 +66,7 @@ export class BrowserFront {
   #answered: Uint8Array = new Uint8Array(0);
   #selectedProtocol: number = Protocol.ssl;
   #logonBytes = 0;
-  #acceptor: Acceptor | null = null;
-  #refusedBytes = 0;
+  #refusal: Refusal | null = null;
   #output: Uint8Array[] = [];
   #events: BrowserFrontEvent[] = [];
   #receivedBytes = 0;
@@ -249,20 +247,14 @@ export class BrowserFront {
 
   #beginRefusal(errorInfo: number): void {
     const requestedProtocols = this.#request?.negotiation?.requestedProtocols ?? Protocol.ssl;
-    const begin = { at: 'connectInitial', selectedProtocol: this.#selectedProtocol, requestedProtocols } as const;
-    this.#acceptor = new Acceptor({ protocols: this.#selectedProtocol, begin });
-    this.#acceptor.refuse(errorInfo);
+    this.#refusal = new Refusal(errorInfo, this.#selectedProtocol, requestedProtocols);
     this.#state = 'refusal';
     this.#refuse(this.#gathered.take());
   }
 
   #refuse(input: Uint8Array): void {
-    this.#refusedBytes += input.length;
-    if (this.#refusedBytes > refusalBytesMax) throw new DecodeError('limit', 'the client does not listen');
-    const { output, events } = this.#acceptor!.step(input);
+    const { output, ended } = this.#refusal!.step(input);
     this.#output.push(output);
-    const ended = events.find((event) => event.kind === 'ended');
-    if (ended !== undefined)
-      this.#end(ended.reason === 'refused' ? 'refused' : 'left', ended.reason === 'refused' ? '' : 'the client left');
+    if (ended !== null) this.#end(ended, ended === 'left' ? 'the client left' : '');
   }
 }

@@ -13,9 +13,9 @@ import {
   x224ConnectionRequest,
   x224Data,
 } from '../pdu/x224.ts';
-import { Acceptor } from './acceptor.ts';
 import { concat, type Step, x224Frame } from './frames.ts';
 import { Gathered } from './gathered.ts';
+import { Refusal } from './refusal.ts';
 
 /** Where a client stands before its session runs; what is waited for. */
 export type FrontState =
@@ -70,8 +70,6 @@ export type FrontEvent =
 const helloBytesMax = 4096;
 /** A ClientHello (2 KiB with post-quantum key shares) or a Connect Initial (31 channels, 16 monitors: 1.5 KiB), and room. */
 const waitingBytesMax = 16 * 1024;
-/** All that a client may say while it is being told no; its answers grow with what it says. */
-const refusalBytesMax = 256 * 1024;
 const TLS_HANDSHAKE = 0x16;
 /** BER tag of MCS Connect Initial, T.125 section 7: application 101. */
 const CONNECT_INITIAL = [0x7f, 0x65];
@@ -108,7 +106,9 @@ export class Front {
   #request: X224ConnectionRequest | null = null;
   #answered: Uint8Array = new Uint8Array(0);
   #begun: Uint8Array = new Uint8Array(0);
-  #refusal: { errorInfo: number; acceptor: Acceptor | null; takenBytes: number } | null = null;
+  /** It is to be told no with this. */
+  #errorInfo: number | null = null;
+  #refusal: Refusal | null = null;
   #output: Uint8Array[] = [];
   #events: FrontEvent[] = [];
   #receivedBytes = 0;
@@ -188,8 +188,8 @@ export class Front {
    * gateway's own account and ends with Set Error Info. Who waits to be let in by a logon is told that nobody can look it up.
    */
   refuse(errorInfo: number): Step<FrontEvent> {
-    if (this.#refusal !== null) return this.#flush();
-    this.#refusal = { errorInfo, acceptor: null, takenBytes: 0 };
+    if (this.#errorInfo !== null) return this.#flush();
+    this.#errorInfo = errorInfo;
     if (this.#state === 'decision') {
       if ((this.#requestedProtocols & Protocol.ssl) === 0) return this.#guarded(() => this.#refuseProtocols());
       this.#confirm(NegotiationResponseFlag.extendedClientDataSupported, Protocol.ssl);
@@ -203,7 +203,7 @@ export class Front {
     if (this.#state !== 'tls') return this.#flush();
     this.#state = this.#credssp === null ? 'connectInitial' : 'credssp';
     if (this.#state === 'credssp') return this.#flush();
-    if (this.#refusal === null) return this.#flush();
+    if (this.#errorInfo === null) return this.#flush();
     return this.#guarded(() => this.#beginRefusal());
   }
 
@@ -309,7 +309,7 @@ export class Front {
         this.#state = 'connectInitial';
         this.#events.push({ kind: 'loggedOn', claimed: event.claimed });
         this.#gathered.push(server.takeRest());
-        if (this.#refusal === null) this.#connectInitial();
+        if (this.#errorInfo === null) this.#connectInitial();
         else this.#beginRefusal();
       }
     }
@@ -351,23 +351,14 @@ export class Front {
   }
 
   #beginRefusal(): void {
-    const requestedProtocols = this.#requestedProtocols;
-    const begin = { at: 'connectInitial', selectedProtocol: Protocol.ssl, requestedProtocols } as const;
-    const refusal = this.#refusal!;
-    refusal.acceptor = new Acceptor({ protocols: Protocol.ssl, begin });
-    refusal.acceptor.refuse(refusal.errorInfo);
+    this.#refusal = new Refusal(this.#errorInfo!, Protocol.ssl, this.#requestedProtocols);
     this.#state = 'refusal';
     this.#refuse(this.#gathered.take());
   }
 
   #refuse(input: Uint8Array): void {
-    const refusal = this.#refusal!;
-    refusal.takenBytes += input.length;
-    if (refusal.takenBytes > refusalBytesMax) throw new DecodeError('limit', 'the client does not listen');
-    const { output, events } = refusal.acceptor!.step(input);
+    const { output, ended } = this.#refusal!.step(input);
     this.#output.push(output);
-    const ended = events.find((event) => event.kind === 'ended');
-    if (ended !== undefined)
-      this.#end(ended.reason === 'refused' ? 'refused' : 'left', ended.reason === 'refused' ? '' : 'the client left');
+    if (ended !== null) this.#end(ended, ended === 'left' ? 'the client left' : '');
   }
 }
