@@ -1,11 +1,12 @@
-/** A connection and the session it asks for: found, admitted, or told of as an attempt. */
+/** A connection and the session it asks for, whatever door it came by: found, admitted, or told of as an attempt. */
 import { randomUUID } from 'node:crypto';
 import type { AttemptReason, ConnectionAttempt, Finding, RecordingFact, SessionTicket } from '@lucid-sessions/contract';
 import { ErrorInfo, Protocol } from '@lucid-sessions/rdp';
 import { type Asked, withoutToken } from './asked.ts';
+import type { ClientLogon } from './client-logon.ts';
 import { ConnectFailure } from './failure.ts';
 import type { Joining } from './joining.ts';
-import type { ConnectionContext, ReadyConnection } from './ready-connection.ts';
+import type { Caller, ConnectionContext, ReadyConnection } from './ready-connection.ts';
 import { followerOf } from './redirection.ts';
 import { crowded, reached, refusalOf, targetReasons } from './refusals.ts';
 
@@ -15,24 +16,29 @@ const unrecordable = (problem: string): ConnectFailure =>
 export class Claim {
   readonly connectionId = randomUUID();
   readonly facts: RecordingFact[] = [];
+  /** Set where the client logs on to the gateway, before it has. */
+  logon: ClientLogon | null = null;
+  /** What it asks for, once it has said so. */
+  asked: Asked | null = null;
   readonly #context: ConnectionContext;
   readonly #clientAddress: string;
-  #asked: Asked | null = null;
+  readonly #judge: NonNullable<Caller['judge']>;
   #finding: Promise<Finding> | null = null;
   #ticket: SessionTicket | null = null;
 
-  constructor(context: ConnectionContext, clientAddress: string) {
+  constructor(context: ConnectionContext, clientAddress: string, judge: Caller['judge'] = () => null) {
     this.#context = context;
     this.#clientAddress = clientAddress;
+    this.#judge = judge;
   }
 
-  get asked(): Asked | null {
-    return this.#asked;
+  get hasLoggedOn(): boolean {
+    return this.logon !== null;
   }
 
   /** Rejects with `ConnectFailure`. */
   async find(asked: Asked): Promise<SessionTicket> {
-    this.#asked = asked;
+    this.asked = asked;
     const { route, clientName } = asked;
     if (route === null)
       throw new ConnectFailure('no_route', ErrorInfo.serverDeniedConnection.code, 'the client named no session');
@@ -43,6 +49,8 @@ export class Claim {
     if (!found.found) throw refusalOf(found);
     // Known before it is refused, so that what was reserved is let go under its name.
     this.#ticket = found.ticket;
+    const failure = this.#judge(found.ticket);
+    if (failure !== null) throw failure;
     this.#checkReconnect(found.ticket);
     const problem = recordingProblem(found.ticket);
     if (problem !== null) throw unrecordable(problem);
@@ -94,7 +102,7 @@ export class Claim {
       clientName,
       requestedProtocols: request.negotiation?.requestedProtocols ?? Protocol.rdp,
       facts: this.facts,
-      hasLoggedOn: false,
+      hasLoggedOn: this.hasLoggedOn,
       follow: followerOf(ticket, route, this.#context),
     };
     try {
@@ -127,10 +135,10 @@ export class Claim {
     const attempt = {
       connectionId: this.connectionId,
       // A probe's session is none: there is nothing to take back.
-      sessionId: count === 0 ? null : (this.#ticket?.sessionId ?? null),
+      sessionId: count === 0 ? null : (this.#ticket?.sessionId ?? this.logon?.sessionId ?? null),
       atUs: this.#context.wallUs(),
       clientAddress: this.#clientAddress,
-      clientName: this.#asked?.clientName ?? null,
+      clientName: this.asked?.clientName ?? this.logon?.claimed?.user ?? null,
       outcome,
       reason,
       message,

@@ -2,22 +2,20 @@
  * One connection of a client, until it is a session or has been told why not: who it asks for, its way to the target, its
  * first PDU; then, and not before, what is durable begins.
  */
-import { randomUUID } from 'node:crypto';
 import { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type { ConnectionAttempt, Finding, RecordingFact, Route, SessionTicket } from '@lucid-sessions/contract';
-import { ErrorInfo, Front, type FrontEvent, Protocol } from '@lucid-sessions/rdp';
-import { type Asked, routeOf, withoutToken } from './asked.ts';
+import type { Route, SessionTicket } from '@lucid-sessions/contract';
+import { Front, type FrontEvent } from '@lucid-sessions/rdp';
+import { type Asked, routeOf } from './asked.ts';
+import { Claim } from './claim.ts';
 import { ClientLogon, wantsLogon } from './client-logon.ts';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
-import { ConnectFailure } from './failure.ts';
 import { holdClient } from './held-client.ts';
 import { asksItsUser, HeldJoining, isHeld } from './held-joining.ts';
 import type { Arrival, Joining } from './joining.ts';
 import { keepAlive30 } from './keep-alive.ts';
-import type { Caller, ConnectionContext, ReadyConnection } from './ready-connection.ts';
-import { followerOf } from './redirection.ts';
-import { crowded, probeKind, reached, reasonOf, refusalOf, targetReasons } from './refusals.ts';
+import type { Caller, ConnectionContext } from './ready-connection.ts';
+import { probeKind, reasonOf } from './refusals.ts';
 import { refuse } from './refuse.ts';
 import { StraightJoining } from './straight-joining.ts';
 
@@ -30,23 +28,17 @@ export function serveConnection(caller: Caller, context: ConnectionContext): Pro
 }
 
 class Connection {
-  readonly #connectionId = randomUUID();
-  readonly #judge: NonNullable<Caller['judge']>;
+  readonly #claim: Claim;
   readonly #route: Route | null;
   readonly #context: ConnectionContext;
   readonly #front: Front;
   readonly #client: Driver<FrontEvent>;
   readonly #clientAddress: string;
-  readonly #facts: RecordingFact[] = [];
   readonly #untilMs: number;
-  #asked: Asked | null = null;
-  #logon: ClientLogon | null = null;
-  #finding: Promise<Finding> | null = null;
-  #ticket: SessionTicket | null = null;
   #joining: Joining | null = null;
 
   constructor({ stream, clientAddress, route, judge }: Caller, context: ConnectionContext) {
-    this.#judge = judge ?? (() => null);
+    this.#claim = new Claim(context, clientAddress, judge);
     this.#route = route;
     this.#context = context;
     this.#clientAddress = clientAddress;
@@ -66,9 +58,7 @@ class Connection {
       await this.#connect();
     } catch (error) {
       this.#joining?.abandon();
-      // What `find` reserves must be known before it is let go.
-      const found = await this.#finding?.catch(() => null);
-      if (found?.found) this.#ticket ??= found.ticket;
+      await this.#claim.settled();
       if (error instanceof SequenceEnded) this.#clientGone(error.event);
       else await this.#refuse(error);
     }
@@ -78,17 +68,9 @@ class Connection {
     const asked = await this.#ask();
     this.#client.limit(this.#untilMs - performance.now(), 'the client did not begin in time');
     const known = this.#wantsLogon(asked) ? await this.#logOn(asked) : asked;
-    const ticket = await this.#client.during(this.#find(known));
-    this.#ticket = ticket;
+    const ticket = await this.#client.during(this.#claim.find(known));
     const joining = await this.#join(this.#arrivalOf(known), ticket);
-    if (!this.#context.onAdmitting(ticket, this.#clientAddress)) throw crowded();
-    try {
-      await this.#admit();
-      this.#handOver(known, this.#ticket ?? ticket, joining);
-    } catch (error) {
-      this.#context.onGone(ticket);
-      throw error;
-    }
+    await this.#claim.join(known, ticket, joining);
   }
 
   async #join(arrival: Arrival, ticket: SessionTicket): Promise<Joining> {
@@ -114,8 +96,9 @@ class Connection {
     if (event.kind !== 'connectionRequest') throw new Error(`${event.kind} before the connection request`);
     const { request, bytes } = event;
     const clientName = request.routing?.kind === 'mstshash' ? request.routing.name : null;
-    this.#asked = { request, bytes, route: this.#route ?? routeOf(request), clientName };
-    return this.#asked;
+    const asked = { request, bytes, route: this.#route ?? routeOf(request), clientName };
+    this.#claim.asked = asked;
+    return asked;
   }
 
   /** A token that the door was shown counts as one in the request. */
@@ -130,7 +113,7 @@ class Connection {
   async #logOn(asked: Asked): Promise<Asked> {
     const { pipeline, nla, identity, onProblem, wallUs } = this.#context;
     const logon = new ClientLogon({
-      connectionId: this.#connectionId,
+      connectionId: this.#claim.connectionId,
       clientAddress: this.#clientAddress,
       front: this.#front,
       client: this.#client,
@@ -139,145 +122,66 @@ class Connection {
       publicKey: identity.publicKey,
       onProblem,
     });
-    this.#logon = logon;
+    this.#claim.logon = logon;
     const { user, workstation, targetName, version } = await logon.run();
-    this.#facts.push({ kind: 'client_logon', atUs: wallUs(), user, workstation, targetName, version });
+    this.#claim.facts.push({ kind: 'client_logon', atUs: wallUs(), user, workstation, targetName, version });
     const token = asked.route?.kind === 'token' ? { token: asked.route.token } : {};
-    this.#asked = {
-      ...asked,
-      route: { kind: 'credential', user, ...token },
-      clientName: asked.clientName ?? user,
-    };
-    return this.#asked;
-  }
-
-  async #find({ route, clientName }: Asked): Promise<SessionTicket> {
-    if (route === null)
-      throw new ConnectFailure('no_route', ErrorInfo.serverDeniedConnection.code, 'the client named no session');
-    const { pipeline, recorderId, recordingProblem } = this.#context;
-    const clientAddress = this.#clientAddress;
-    this.#finding = pipeline.find({ connectionId: this.#connectionId, route, clientAddress, clientName, recorderId });
-    const found = await reached(this.#finding);
-    if (!found.found) throw refusalOf(found);
-    // Known before it is refused, so that what was reserved is let go under its name.
-    this.#ticket = found.ticket;
-    const failure = this.#judge(found.ticket);
-    if (failure !== null) throw failure;
-    const refusal = found.ticket.reconnects ? this.#context.whyNotReconnect(found.ticket, clientAddress) : null;
-    if (refusal !== null) throw refusalOf(refusal);
-    const problem = recordingProblem(found.ticket);
-    if (problem === null) return found.ticket;
-    throw new ConnectFailure('recording_not_persisted', ErrorInfo.serverDeniedConnection.code, problem);
+    return { ...asked, route: { kind: 'credential', user, ...token }, clientName: asked.clientName ?? user };
   }
 
   #arrivalOf(asked: Asked): Arrival {
     return {
       asked,
-      hasLoggedOn: this.#logon !== null,
-      connectionId: this.#connectionId,
+      hasLoggedOn: this.#claim.hasLoggedOn,
+      connectionId: this.#claim.connectionId,
       context: this.#context,
       front: this.#front,
       client: this.#client,
       clientAddress: this.#clientAddress,
       untilMs: this.#untilMs,
-      facts: this.#facts,
+      facts: this.#claim.facts,
     };
-  }
-
-  /** Waited for to the end, whatever the client does meanwhile: what is durable must be known before it is taken back. */
-  async #admit(): Promise<void> {
-    const admission = await reached(this.#context.pipeline.admit({ connectionId: this.#connectionId }));
-    if (!admission.admitted) throw refusalOf(admission);
-    this.#ticket = admission.ticket;
-    const problem = this.#context.recordingProblem(admission.ticket);
-    if (problem !== null)
-      throw new ConnectFailure('recording_not_persisted', ErrorInfo.serverDeniedConnection.code, problem);
-  }
-
-  #handOver({ request, bytes, route, clientName }: Asked, ticket: SessionTicket, joining: Joining): void {
-    joining.checkAlive(ticket);
-    // Another client may have been faster since; as long as this one isn't released it can be told.
-    const refusal = ticket.reconnects ? this.#context.whyNotReconnect(ticket, this.#clientAddress) : null;
-    if (refusal !== null) throw refusalOf(refusal);
-    const ready: ReadyConnection = {
-      ...joining.release(withoutToken(bytes, request)),
-      connectionId: this.#connectionId,
-      ticket,
-      clientAddress: this.#clientAddress,
-      clientName,
-      requestedProtocols: request.negotiation?.requestedProtocols ?? Protocol.rdp,
-      facts: this.#facts,
-      hasLoggedOn: this.#logon !== null,
-      follow: followerOf(ticket, route, this.#context),
-    };
-    try {
-      this.#context.onReady(ready);
-    } catch (error) {
-      for (const peer of [ready.client, ready.target]) peer.destroy();
-      throw error;
-    }
   }
 
   #clientGone({ how, at, problem }: EndedEvent): void {
-    const route = this.#asked?.route ?? null;
+    const { asked, logon } = this.#claim;
+    const route = asked?.route ?? null;
     if (how === 'noTls') {
-      this.#attempt('refused', 'tls_required', 'the client does not offer TLS', '');
+      this.#claim.attempt('refused', 'tls_required', 'the client does not offer TLS', '');
       return;
     }
     if (how === 'noNla') {
-      this.#attempt('refused', 'nla_required', 'the client does not offer network level authentication', '');
+      this.#claim.attempt('refused', 'nla_required', 'the client does not offer network level authentication', '');
       return;
     }
-    const refused = this.#logon?.refusal ?? null;
+    const refused = logon?.refusal ?? null;
     if (refused !== null) {
-      this.#attempt('refused', refused.reason, refused.message, refused.detail);
+      this.#claim.attempt('refused', refused.reason, refused.message, refused.detail);
       return;
     }
     if (at !== 'begun') this.#context.onProbe(probeKind(how, at, this.#front.receivedBytes), this.#clientAddress);
-    const hasNamed = route !== null || (this.#logon?.claimed ?? null) !== null;
+    const hasNamed = route !== null || (logon?.claimed ?? null) !== null;
     if (!hasNamed) return;
     const isProbe = route?.kind === 'listener' && at !== 'begun';
     const reason = reasonOf(how);
-    this.#attempt('client_left', reason, `the client left before the session began: ${problem}`, '', isProbe ? 0 : 1);
+    this.#claim.attempt(
+      'client_left',
+      reason,
+      `the client left before the session began: ${problem}`,
+      '',
+      isProbe ? 0 : 1,
+    );
   }
 
   async #refuse(error: unknown): Promise<void> {
-    const failure =
-      error instanceof ConnectFailure
-        ? error
-        : new ConnectFailure('unavailable', ErrorInfo.serverDeniedConnection.code, 'the gateway failed');
-    if (failure !== error) this.#context.onProblem(`a connection failed: ${(error as Error).stack ?? String(error)}`);
-    const outcome = targetReasons.has(failure.reason) ? 'target_failed' : 'refused';
-    this.#attempt(outcome, failure.reason, failure.message, failure.detail);
+    const failure = this.#claim.failed(error);
     const refused = {
-      connectionId: this.#connectionId,
+      connectionId: this.#claim.connectionId,
       context: this.#context,
       front: this.#front,
       client: this.#client,
-      asked: this.#asked,
+      asked: this.#claim.asked,
     };
     await refuse(refused, this.#joining?.heldClient ?? null, failure);
-  }
-
-  #attempt(
-    outcome: ConnectionAttempt['outcome'],
-    reason: ConnectionAttempt['reason'],
-    message: string,
-    detail: string,
-    count = 1,
-  ): void {
-    const attempt = {
-      connectionId: this.#connectionId,
-      // A probe's session is none: there is nothing to take back.
-      sessionId: count === 0 ? null : (this.#ticket?.sessionId ?? this.#logon?.sessionId ?? null),
-      atUs: this.#context.wallUs(),
-      clientAddress: this.#clientAddress,
-      clientName: this.#asked?.clientName ?? this.#logon?.claimed?.user ?? null,
-      outcome,
-      reason,
-      message,
-      count,
-    };
-    this.#context.onAttempt(attempt, detail);
   }
 }
