@@ -2,7 +2,7 @@
  * Tells from a PDU's first bytes whether the relay must see the whole of it. Called for every PDU of a session:
  * allocates nothing.
  */
-import { FastPathUpdateCode, McsChoice, PduType, PduType2, SecurityFlag } from '@lucid-sessions/rdp';
+import { DynamicCommand, FastPathUpdateCode, McsChoice, PduType, PduType2, SecurityFlag } from '@lucid-sessions/rdp';
 import type { NamedKind } from './dynamic-watch.ts';
 import type { RelaySide } from './events.ts';
 
@@ -14,7 +14,6 @@ const MCS_OFFSET = 7;
 /** CHANNEL_FLAG_PACKET_COMPRESSED, PACKET_AT_FRONT and PACKET_FLUSHED in the third byte of a chunk's flags. */
 const CHUNK_COMPRESSION = 0xe0;
 /** Command of a Create Request in the first byte of a dynamic channel PDU: [MS-RDPEDYC] 2.2.2.1. */
-const DYNAMIC_CREATE = 1;
 /** FASTPATH_OUTPUT_COMPRESSION_USED in an update's header: a byte of flags follows. */
 const FASTPATH_COMPRESSION_USED = 0x80;
 /** Fast-path update codes that draw: orders, bitmap, surface commands ([MS-RDPBCGR] 2.2.9.1.2.1). */
@@ -107,7 +106,7 @@ const endsDynamicMessage = (bytes: Uint8Array, dataAt: number, channelId: number
 
 /** The first chunk of a Create Request. */
 const opensChannel = (bytes: Uint8Array, at: number, end: number): boolean =>
-  at + 8 < end && ((bytes[at + 4] ?? 0) & 1) !== 0 && (bytes[at + 8] ?? 0) >> 4 === DYNAMIC_CREATE;
+  at + 8 < end && ((bytes[at + 4] ?? 0) & 1) !== 0 && (bytes[at + 8] ?? 0) >> 4 === DynamicCommand.create;
 
 /** A bitmap update, or several updates of which one may be. */
 function holdsFastPath(bytes: Uint8Array, header: number, end: number, { bitmaps }: ChannelIds): boolean {

@@ -1,15 +1,6 @@
 /** Which channel inside drdynvc a PDU belongs to, read from its first bytes: [MS-RDPEDYC]. Nothing a peer sends makes it throw. */
-import { ChannelFlag, type ChannelKind, channelKind, DYNAMIC_CHANNELS_MAX } from '@lucid-sessions/rdp';
+import { ChannelFlag, type ChannelKind, channelKind, DYNAMIC_CHANNELS_MAX, DynamicCommand } from '@lucid-sessions/rdp';
 
-const CREATE = 1;
-const DATA_FIRST = 2;
-const DATA = 3;
-const CLOSE = 4;
-const CAPABILITY = 5;
-const DATA_FIRST_COMPRESSED = 6;
-const DATA_COMPRESSED = 7;
-const SOFT_SYNC_REQUEST = 8;
-const SOFT_SYNC_RESPONSE = 9;
 const CHUNK_HEADER_BYTES = 8;
 /** What manages channels is short; what is longer holds something. */
 const MANAGING_BYTES_MAX = 256;
@@ -67,7 +58,7 @@ export class DynamicWatch {
   needsWhole(direction: 0 | 1, head: Uint8Array): boolean {
     const flags = u32le(head, 4);
     if ((flags & ChannelFlag.first) === 0) return this.#create !== null && direction === 1;
-    return (head[CHUNK_HEADER_BYTES] ?? 0) >> 4 === CREATE;
+    return (head[CHUNK_HEADER_BYTES] ?? 0) >> 4 === DynamicCommand.create;
   }
 
   /** One chunk, or as much of its beginning as is needed; `length` is that of all of it. */
@@ -90,29 +81,36 @@ export class DynamicWatch {
     const idBytes = widthOf(header & 3);
     const idAt = CHUNK_HEADER_BYTES + 1;
     switch (command) {
-      case CAPABILITY:
-      case SOFT_SYNC_REQUEST:
-      case SOFT_SYNC_RESPONSE:
+      case DynamicCommand.capabilities:
+      case DynamicCommand.softSyncRequest:
+      case DynamicCommand.softSyncResponse:
         return isShort(direction, length) ? managing : unfollowed;
     }
     if (idBytes === 0 || idAt + idBytes > chunk.length) return unfollowed;
     const id = uintLe(chunk, idAt, idBytes);
     switch (command) {
-      case CREATE:
+      case DynamicCommand.create:
         if (direction === 0) this.#answered(id, chunk, idAt + idBytes);
         return isShort(direction, length) ? managing : unfollowed;
-      case CLOSE:
+      case DynamicCommand.close:
         if (direction === 0) this.#open[0].delete(id);
         return isShort(direction, length) ? managing : unfollowed;
-      case DATA:
-      case DATA_COMPRESSED:
-        return this.#data(direction, id, command === DATA, idAt + idBytes, length);
-      case DATA_FIRST:
-      case DATA_FIRST_COMPRESSED: {
+      case DynamicCommand.data:
+      case DynamicCommand.dataCompressed:
+        return this.#data(direction, id, command === DynamicCommand.data, idAt + idBytes, length);
+      case DynamicCommand.dataFirst:
+      case DynamicCommand.dataFirstCompressed: {
         const lengthBytes = widthOf((header >> 2) & 3);
         if (lengthBytes === 0 || idAt + idBytes + lengthBytes > chunk.length) return unfollowed;
         const whole = uintLe(chunk, idAt + idBytes, lengthBytes);
-        return this.#data(direction, id, command === DATA_FIRST, idAt + idBytes + lengthBytes, length, whole);
+        return this.#data(
+          direction,
+          id,
+          command === DynamicCommand.dataFirst,
+          idAt + idBytes + lengthBytes,
+          length,
+          whole,
+        );
       }
       default:
         return unfollowed;
@@ -146,7 +144,7 @@ export class DynamicWatch {
       return;
     }
     if (isFirst) {
-      const isCreate = (chunk[CHUNK_HEADER_BYTES] ?? 0) >> 4 === CREATE;
+      const isCreate = (chunk[CHUNK_HEADER_BYTES] ?? 0) >> 4 === DynamicCommand.create;
       this.#create = isCreate ? { bytes: new Uint8Array(NAME_BYTES_MAX), filled: 0 } : null;
     }
     const create = this.#create;

@@ -6,6 +6,7 @@ import {
   ChannelFlag,
   channelChunk,
   channelKind,
+  DynamicCommand,
   dynamicChannelClientPdu,
   dynamicChannelServerPdu,
 } from '@lucid-sessions/rdp';
@@ -13,7 +14,6 @@ import { attempt, DecodeError, decode, encode, joinBytes } from '@lucid-sessions
 
 /** What mstsc and FreeRDP answer about a channel they do not know. */
 const STATUS_UNSUCCESSFUL = 0xc000_0001;
-const CREATE = 1;
 const CHUNK_HEADER_BYTES = 8;
 /** The longest name that is read, and its header; in so many chunks. */
 const REQUEST_BYTES_MAX = 2048;
@@ -46,7 +46,7 @@ export class ServerCreates {
     const isFirst = (flags & ChannelFlag.first) !== 0;
     // What is compressed can't be read here.
     if ((flags & ChannelFlag.packetCompressed) !== 0) return this.#release(pdu);
-    if (isFirst ? (data[0] ?? 0) >> 4 !== CREATE : this.#held === null) return this.#release(pdu);
+    if (isFirst ? (data[0] ?? 0) >> 4 !== DynamicCommand.create : this.#held === null) return this.#release(pdu);
     const unended = isFirst ? this.#takeHeld() : [];
     this.#hold(pdu, data);
     if ((flags & ChannelFlag.last) === 0) return { passed: unended, answer: null };

@@ -5,15 +5,18 @@ import { Assembly } from './static-channel.ts';
 /** Dynamic virtual channels, [MS-RDPEDYC]: messages of the static channel named drdynvc. */
 export const DYNAMIC_CHANNEL_NAME = 'drdynvc';
 
-const CMD_CREATE = 1;
-const CMD_DATA_FIRST = 2;
-const CMD_DATA = 3;
-const CMD_CLOSE = 4;
-const CMD_CAPABILITY = 5;
-const CMD_DATA_FIRST_COMPRESSED = 6;
-const CMD_DATA_COMPRESSED = 7;
-const CMD_SOFT_SYNC_REQUEST = 8;
-const CMD_SOFT_SYNC_RESPONSE = 9;
+/** Cmd of the header, [MS-RDPEDYC] 2.2: high four bits of a message's first byte. */
+export const DynamicCommand = {
+  create: 1,
+  dataFirst: 2,
+  data: 3,
+  close: 4,
+  capabilities: 5,
+  dataFirstCompressed: 6,
+  dataCompressed: 7,
+  softSyncRequest: 8,
+  softSyncResponse: 9,
+} as const;
 
 /** Longest channel name accepted; the specification sets no bound. */
 const CHANNEL_NAME_BYTES_MAX = 1024;
@@ -123,23 +126,23 @@ function readBody(
     return { kind, ...head, channelId, length: readWidth(reader, head.sp), data: reader.rest() };
   };
   switch (command) {
-    case CMD_CREATE:
+    case DynamicCommand.create:
       return readCreate(reader, head, sender);
-    case CMD_DATA_FIRST:
+    case DynamicCommand.dataFirst:
       return first('dataFirst');
-    case CMD_DATA:
+    case DynamicCommand.data:
       return { kind: 'data', ...head, channelId: id(), data: reader.rest() };
-    case CMD_CLOSE:
+    case DynamicCommand.close:
       return withTrailing(reader, { kind: 'close', ...head, channelId: id() } as const);
-    case CMD_CAPABILITY:
+    case DynamicCommand.capabilities:
       return readCapabilities(reader, head, sender);
-    case CMD_DATA_FIRST_COMPRESSED:
+    case DynamicCommand.dataFirstCompressed:
       return first('dataFirstCompressed');
-    case CMD_DATA_COMPRESSED:
+    case DynamicCommand.dataCompressed:
       return { kind: 'dataCompressed', ...head, channelId: id(), data: reader.rest() };
-    case CMD_SOFT_SYNC_REQUEST:
+    case DynamicCommand.softSyncRequest:
       return { kind: 'softSyncRequest', ...head, ...softSyncRequest.decode(reader) };
-    case CMD_SOFT_SYNC_RESPONSE:
+    case DynamicCommand.softSyncResponse:
       return { kind: 'softSyncResponse', ...head, ...softSyncResponse.decode(reader) };
     default:
       throw reader.error('unsupported', `dynamic channel command ${command}`);
@@ -147,16 +150,9 @@ function readBody(
 }
 
 const COMMANDS: { readonly [K in DynamicChannelPdu['kind']]: number } = {
-  capabilities: CMD_CAPABILITY,
-  createRequest: CMD_CREATE,
-  createResponse: CMD_CREATE,
-  dataFirst: CMD_DATA_FIRST,
-  data: CMD_DATA,
-  close: CMD_CLOSE,
-  dataFirstCompressed: CMD_DATA_FIRST_COMPRESSED,
-  dataCompressed: CMD_DATA_COMPRESSED,
-  softSyncRequest: CMD_SOFT_SYNC_REQUEST,
-  softSyncResponse: CMD_SOFT_SYNC_RESPONSE,
+  ...DynamicCommand,
+  createRequest: DynamicCommand.create,
+  createResponse: DynamicCommand.create,
 };
 
 function writeBody(value: DynamicChannelPdu, writer: Writer): void {

@@ -2,22 +2,13 @@
  * Dynamic channels ([MS-RDPEDYC]) under a policy, both directions: which of them may be opened is told by their names. What is not
  * of one that was opened goes no further, compressed or not.
  */
-import { DYNAMIC_CHANNELS_MAX, dynamicChannelServerPdu } from '@lucid-sessions/rdp';
+import { DYNAMIC_CHANNELS_MAX, DynamicCommand, dynamicChannelServerPdu } from '@lucid-sessions/rdp';
 import { attempt, decode } from '@lucid-sessions/wire';
 import type { RelaySide } from '../events.ts';
 import { createRefusal } from '../server-creates.ts';
 import type { Verdict } from './message-gate.ts';
 import { type Refusals, shown } from './refusals.ts';
 
-const CREATE = 1;
-const DATA_FIRST = 2;
-const DATA = 3;
-const CLOSE = 4;
-const CAPABILITY = 5;
-const DATA_FIRST_COMPRESSED = 6;
-const DATA_COMPRESSED = 7;
-const SOFT_SYNC_REQUEST = 8;
-const SOFT_SYNC_RESPONSE = 9;
 /** Versions and priorities. */
 const CAPABILITY_BYTES_MAX = 64;
 
@@ -44,20 +35,20 @@ export class DynamicRule {
     const idBytes = [1, 2, 4, 0][header & 3]!;
     const command = header >> 4;
     switch (command) {
-      case CAPABILITY:
+      case DynamicCommand.capabilities:
         if (!isWhole) return 'more';
         return message.length <= CAPABILITY_BYTES_MAX ? 'pass' : this.#unread();
-      case CREATE:
+      case DynamicCommand.create:
         if (from === 'server') return isWhole ? this.#create(message) : 'more';
         return this.#ofOpen(message, idBytes);
-      case DATA_FIRST:
-      case DATA:
-      case CLOSE:
-      case DATA_FIRST_COMPRESSED:
-      case DATA_COMPRESSED:
+      case DynamicCommand.dataFirst:
+      case DynamicCommand.data:
+      case DynamicCommand.close:
+      case DynamicCommand.dataFirstCompressed:
+      case DynamicCommand.dataCompressed:
         return this.#ofOpen(message, idBytes);
-      case SOFT_SYNC_REQUEST:
-      case SOFT_SYNC_RESPONSE:
+      case DynamicCommand.softSyncRequest:
+      case DynamicCommand.softSyncResponse:
         this.#options.refusals.add('dynamic channels by UDP refused');
         return 'refuse';
       default:
@@ -72,7 +63,8 @@ export class DynamicRule {
     for (let at = idBytes; at > 0; at -= 1) id = id * 256 + message[at]!;
     if (this.#open.has(id)) return 'pass';
     // A channel that was refused is closed by some servers all the same.
-    if (message[0]! >> 4 !== CLOSE) this.#options.refusals.add('data of a dynamic channel that is not open refused');
+    if (message[0]! >> 4 !== DynamicCommand.close)
+      this.#options.refusals.add('data of a dynamic channel that is not open refused');
     return 'refuse';
   }
 
