@@ -1,35 +1,9 @@
 /** Tokens of browsers, each story told twice: in one process, and over HTTP as five processes do. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { isLucidError, rpcClient } from '@lucid-sessions/contract';
-import { createPipelineServer, defaultLimits } from '@lucid-sessions/pipeline';
+import { isLucidError } from '@lucid-sessions/contract';
 import { sampleSession } from '@lucid-sessions/storage/suites';
-import { type World, world } from './world.ts';
-
-const serviceSecret = 'test secret of the services, 32 or more';
-
-function check(what: string, work: (world: World) => Promise<void>): void {
-  test(what, async () => {
-    const made = await world();
-    try {
-      await work(made);
-    } finally {
-      await made.dispose();
-    }
-  });
-  test(`${what}, over HTTP`, async () => {
-    const made = await world();
-    const config = { host: '127.0.0.1', port: 0, serviceSecret, limits: { ...defaultLimits, cookieRoute: true } };
-    const server = createPipelineServer(config, made.deps());
-    made.pipeline = rpcClient('pipeline', (await server.start()).address, { token: serviceSecret });
-    try {
-      await work(made);
-    } finally {
-      await server.dispose();
-      await made.dispose();
-    }
-  });
-}
+import { bothWays } from './both-ways.ts';
+import type { World } from './world.ts';
 
 const sessionId = 'browser-session';
 const create = (made: World) => made.pipeline.create({ session: sampleSession(sessionId), routeTokenSha256: null });
@@ -40,7 +14,7 @@ const find = async (made: World, token: string, connectionId: string): Promise<s
   return found.found ? found.ticket.sessionId : found.code;
 };
 
-check('a token lets one connection into its session, and no second one', async (made) => {
+bothWays('a token lets one connection into its session, and no second one', async (made) => {
   await create(made);
   const { token, expiresUs } = await made.pipeline.issueBrowserToken({ sessionId, userId: 'ann' });
   assert.match(token, /^[A-Za-z0-9_-]{32}$/);
@@ -56,14 +30,14 @@ check('a token lets one connection into its session, and no second one', async (
   assert.equal(await find(made, other.token, 'c'), sessionId);
 });
 
-check('a token is over after a minute', async (made) => {
+bothWays('a token is over after a minute', async (made) => {
   await create(made);
   const { token, expiresUs } = await made.pipeline.issueBrowserToken({ sessionId, userId: 'ann' });
   made.clock.us = expiresUs + 1;
   assert.equal(await find(made, token, 'a'), 'expired');
 });
 
-check('there is none for a session that nobody can connect to', async (made) => {
+bothWays('there is none for a session that nobody can connect to', async (made) => {
   await assert.rejects(made.pipeline.issueBrowserToken({ sessionId: 'nobody', userId: 'ann' }), (error) =>
     isLucidError(error, 'sessionNotFound'),
   );
@@ -74,7 +48,7 @@ check('there is none for a session that nobody can connect to', async (made) => 
   );
 });
 
-check('nobody lets themselves in by a browser, whoever created the session', async (made) => {
+bothWays('nobody lets themselves in by a browser, whoever created the session', async (made) => {
   await create(made);
   const { token } = await made.pipeline.issueBrowserToken({ sessionId, userId: 'ann' });
   assert.equal(await find(made, token, 'a'), sessionId);

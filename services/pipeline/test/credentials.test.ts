@@ -9,22 +9,15 @@ import {
   LucidError,
   type NewTargetCredentials,
   type PipelinePort,
-  rpcClient,
   type SessionTicket,
 } from '@lucid-sessions/contract';
 import { LocalSeal } from '@lucid-sessions/keys';
-import {
-  type CredentialProvider,
-  createPipelineServer,
-  defaultLimits,
-  type PipelineLimits,
-  tokenSha256,
-} from '@lucid-sessions/pipeline';
+import { type CredentialProvider, tokenSha256 } from '@lucid-sessions/pipeline';
 import { SqliteJournalStore } from '@lucid-sessions/sqlite';
 import { sampleSession } from '@lucid-sessions/storage/suites';
+import { bothWays } from './both-ways.ts';
 import { statistics, type World, world } from './world.ts';
 
-const serviceSecret = 'test secret of the services, 32 or more';
 const hourUs = 3_600_000_000;
 const credentials = { username: 'svc-rdp', domain: 'CORP', password: 'pä$$ "word"\\ 🔑' };
 const given = (keep: 'session' | 'once' = 'session'): NewTargetCredentials => ({
@@ -37,26 +30,6 @@ const vault = {
   reference: { engine: 'dynamic', mount: 'database', path: 'rdp', username: null, domain: null },
   keep: 'session',
 } as const;
-
-/** As objects, and over HTTP. */
-function check(what: string, work: (made: World) => Promise<void>, limits: Partial<PipelineLimits> = {}): void {
-  test(what, async () => {
-    const made = await world(limits);
-    await work(made).finally(() => made.dispose());
-  });
-  test(`${what} (HTTP)`, async () => {
-    const made = await world(limits);
-    const all = { ...defaultLimits, progressMs: 0, cookieRoute: true, reconcileMs: 3_600_000, ...limits };
-    const server = createPipelineServer({ host: '127.0.0.1', port: 0, serviceSecret, limits: all }, made.deps());
-    const { address } = await server.start();
-    made.pipeline = rpcClient('pipeline', address, { token: serviceSecret });
-    made.service = server.service;
-    await work(made).finally(async () => {
-      await server.dispose();
-      await made.dispose();
-    });
-  });
-}
 
 async function create(made: World, sessionId: string, targetCredentials?: NewTargetCredentials): Promise<void> {
   const session = sampleSession(sessionId);
@@ -109,7 +82,7 @@ const sealed = async (made: World): Promise<string[]> => {
   return names;
 };
 
-check('the connection that was found gets them, and nobody else', async (made) => {
+bothWays('the connection that was found gets them, and nobody else', async (made) => {
   await create(made, 's1', given());
   await create(made, 's2');
   const [one, two] = [await find(made, 's1'), await find(made, 's2')];
@@ -127,14 +100,14 @@ check('the connection that was found gets them, and nobody else', async (made) =
   assert.equal(JSON.stringify(session).includes(credentials.username), false);
 });
 
-check('who guesses a name does not get in as somebody else', async (made) => {
+bothWays('who guesses a name does not get in as somebody else', async (made) => {
   await create(made, 's1', given());
   await made.pipeline.start({ sessionId: 's1' });
   const admission = await made.connect({ kind: 'cookie', name: 's1' });
   assert.equal(!admission.admitted && admission.code, 'unknown_session');
 });
 
-check('an id that is taken keeps its own', async (made) => {
+bothWays('an id that is taken keeps its own', async (made) => {
   await create(made, 's1', given());
   const other = { ...given(), credentials: { ...credentials, password: 'another' } } as NewTargetCredentials;
   const again = { session: sampleSession('s1'), routeTokenSha256: null, targetCredentials: other };
@@ -142,7 +115,7 @@ check('an id that is taken keeps its own', async (made) => {
   assert.deepEqual(await ask(made, 's1'), { credentials });
 });
 
-check('they are for the target they were given for', async (made) => {
+bothWays('they are for the target they were given for', async (made) => {
   await create(made, 's1', given());
   const { session } = await made.storage.getSession({ sessionId: 's1' });
   const moved = { ...session!, rdp_config: { ...session!.rdp_config, host: 'elsewhere' }, version: 2 };
@@ -152,7 +125,7 @@ check('they are for the target they were given for', async (made) => {
   assert.deepEqual(await ask(made, 's1'), { credentials });
 });
 
-check('they serve reconnections and are gone with the session', async (made) => {
+bothWays('they serve reconnections and are gone with the session', async (made) => {
   await create(made, 's1', given());
   await begin(made, 's1');
   await made.pipeline.report({
@@ -165,7 +138,7 @@ check('they serve reconnections and are gone with the session', async (made) => 
   assert.deepEqual(await sealed(made), []);
 });
 
-check('what is for one connection is gone when that is recorded, and nothing comes back to it', async (made) => {
+bothWays('what is for one connection is gone when that is recorded, and nothing comes back to it', async (made) => {
   await create(made, 's1', given('once'));
   // A client that looks at the certificate and leaves has used nothing up.
   for (let look = 0; look < 2; look++) assert.deepEqual(await ask(made, 's1'), { credentials });
@@ -174,7 +147,7 @@ check('what is for one connection is gone when that is recorded, and nothing com
   assert.deepEqual(await sealed(made), []);
 });
 
-check('one that never began keeps them, and waits with them', async (made) => {
+bothWays('one that never began keeps them, and waits with them', async (made) => {
   await create(made, 's1', given());
   const { connectionId } = await find(made, 's1');
   await made.pipeline.admit({ connectionId });
@@ -185,7 +158,7 @@ check('one that never began keeps them, and waits with them', async (made) => {
   assert.deepEqual(await ask(made, 's1'), { credentials });
 });
 
-check('stopped or deleted before anybody came: forgotten, and asked for again', async (made) => {
+bothWays('stopped or deleted before anybody came: forgotten, and asked for again', async (made) => {
   await create(made, 's1', given());
   await create(made, 's2', given());
   await made.pipeline.start({ sessionId: 's1' });
@@ -197,7 +170,7 @@ check('stopped or deleted before anybody came: forgotten, and asked for again', 
   assert.deepEqual(await ask(made, 's1'), { credentials });
 });
 
-check('no running session takes others', async (made) => {
+bothWays('no running session takes others', async (made) => {
   await create(made, 's1', given());
   await begin(made, 's1');
   await assert.rejects(made.pipeline.start({ sessionId: 's1', targetCredentials: given('once') }), {
@@ -206,7 +179,7 @@ check('no running session takes others', async (made) => {
   assert.deepEqual(await sealed(made), ['s1 target']);
 });
 
-check(
+bothWays(
   'those nobody came for are forgotten, and those whose session is not there',
   async (made) => {
     await create(made, 's1', given());

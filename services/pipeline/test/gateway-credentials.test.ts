@@ -2,45 +2,14 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import { type IssuedCredential, type LogonOutcome, rpcClient } from '@lucid-sessions/contract';
-import {
-  createPipelineServer,
-  defaultLimits,
-  gatewayUserOf,
-  makeSecret,
-  type PipelineLimits,
-  readPipelineEnv,
-  secretAlphabet,
-} from '@lucid-sessions/pipeline';
+import type { IssuedCredential, LogonOutcome } from '@lucid-sessions/contract';
+import { gatewayUserOf, makeSecret, readPipelineEnv, secretAlphabet } from '@lucid-sessions/pipeline';
 import { sampleSession } from '@lucid-sessions/storage/suites';
-import { type World, world } from './world.ts';
+import { bothWays } from './both-ways.ts';
+import type { World } from './world.ts';
 
 const serviceSecret = 'test secret of the services, 32 or more';
 const minuteUs = 60_000_000;
-
-function check(what: string, work: (world: World) => Promise<void>, limits: Partial<PipelineLimits> = {}): void {
-  test(what, async () => {
-    const made = await world(limits);
-    try {
-      await work(made);
-    } finally {
-      await made.dispose();
-    }
-  });
-  test(`${what}, over HTTP`, async () => {
-    const made = await world();
-    const allLimits = { ...defaultLimits, cookieRoute: true, ...limits };
-    const config = { host: '127.0.0.1', port: 0, serviceSecret, limits: allLimits };
-    const server = createPipelineServer(config, made.deps());
-    made.pipeline = rpcClient('pipeline', (await server.start()).address, { token: serviceSecret });
-    try {
-      await work(made);
-    } finally {
-      await server.dispose();
-      await made.dispose();
-    }
-  });
-}
 
 /** The world's stand-in for an NT hash. */
 const hashOf = (secret: string): Uint8Array => new Uint8Array(createHash('md5').update(secret, 'utf16le').digest());
@@ -108,7 +77,7 @@ test('how long a credential lasts is set, within bounds', () => {
   for (const wrong of ['0', '1441', 'x']) assert.throws(() => read(wrong), /LUCID_GATEWAY_CREDENTIAL_MINUTES/);
 });
 
-check('a credential lets its session’s client in, whatever the case of its name', async (made) => {
+bothWays('a credential lets its session’s client in, whatever the case of its name', async (made) => {
   const { user, secret, issuedUs, expiresUs } = await issued(made, 's1');
   assert.equal(expiresUs - issuedUs, 10 * minuteUs);
   assert.equal(await logOn(made, user.toUpperCase(), secret), 'proven');
@@ -122,14 +91,14 @@ check('a credential lets its session’s client in, whatever the case of its nam
   assert.equal(JSON.stringify(session).includes(secret), false);
 });
 
-check('nobody has a name that was never issued', async (made) => {
+bothWays('nobody has a name that was never issued', async (made) => {
   await issued(made, 's1');
   for (const user of ['lucid-222222222222', 'administrator', '', 'lucid-', `${'x'.repeat(5000)}`, 's1'])
     assert.equal(await logOn(made, user, 'x'), 'unknown');
   assert.equal(await joined(made, 'lucid-222222222222'), 'unknown_session');
 });
 
-check('three wrong tries burn it, and that is told once', async (made) => {
+bothWays('three wrong tries burn it, and that is told once', async (made) => {
   const { user, secret } = await issued(made, 's1');
   for (const outcome of ['wrong', 'wrong', 'wrong']) assert.equal(await logOn(made, user, 'guess'), outcome);
   assert.equal(await logOn(made, user, secret), 'burnt');
@@ -143,7 +112,7 @@ check('three wrong tries burn it, and that is told once', async (made) => {
   assert.equal(await logOn(made, user, again.secret), 'proven');
 });
 
-check('tries at once are no more than tries one after the other', async (made) => {
+bothWays('tries at once are no more than tries one after the other', async (made) => {
   const { user } = await issued(made, 's1');
   const lookups = await Promise.all(
     Array.from({ length: 10 }, (_, at) => made.pipeline.logonAccount({ connectionId: `many-${at}`, user })),
@@ -159,14 +128,14 @@ check('tries at once are no more than tries one after the other', async (made) =
   assert.equal(await logOn(made, user, 'guess'), 'wrong');
 });
 
-check('one that was not used in time is told to be too old, to who knows it alone', async (made) => {
+bothWays('one that was not used in time is told to be too old, to who knows it alone', async (made) => {
   const { user, secret } = await issued(made, 's1');
   made.clock.us += 10 * minuteUs + 1;
   assert.equal(await logOn(made, user, 'guess'), 'wrong');
   assert.equal(await logOn(made, user, secret), 'expired');
 });
 
-check(
+bothWays(
   'after its first use it is good for reconnections until the session is over, and then forgotten',
   async (made) => {
     const { user, secret } = await issued(made, 's1');
@@ -199,7 +168,7 @@ check(
   },
 );
 
-check('a session that ends before it recorded anything takes the same credential again', async (made) => {
+bothWays('a session that ends before it recorded anything takes the same credential again', async (made) => {
   const { user, secret } = await issued(made, 's1');
   assert.equal(await joined(made, user), 's1');
   const attempt = {
@@ -218,7 +187,7 @@ check('a session that ends before it recorded anything takes the same credential
   assert.equal(await joined(made, user), 's1');
 });
 
-check('a session that is stopped, deleted, imported or a listener’s has none', async (made) => {
+bothWays('a session that is stopped, deleted, imported or a listener’s has none', async (made) => {
   const { user } = await issued(made, 's1');
   await made.pipeline.start({ sessionId: 's1' });
   await made.pipeline.stop({ sessionId: 's1', reason: 'not needed' });
@@ -232,7 +201,7 @@ check('a session that is stopped, deleted, imported or a listener’s has none',
   await assert.rejects(made.pipeline.issueCredential({ sessionId: 'nobody' }), { code: 'LUCID_ERR_3001' });
 });
 
-check('a token beside it has to lead to the same session', async (made) => {
+bothWays('a token beside it has to lead to the same session', async (made) => {
   const { user } = await issued(made, 's1');
   await issued(made, 's2');
   const sha256 = (token: string) => createHash('sha256').update(token).digest('hex');
@@ -243,7 +212,7 @@ check('a token beside it has to lead to the same session', async (made) => {
   assert.equal(await joined(made, user, 'of s1'), 's1');
 });
 
-check('where there is a credential a name alone is not enough', async (made) => {
+bothWays('where there is a credential a name alone is not enough', async (made) => {
   await issued(made, 's1');
   await made.pipeline.start({ sessionId: 's1' });
   assert.deepEqual(await made.connect({ kind: 'cookie', name: 's1' }), {
@@ -253,7 +222,7 @@ check('where there is a credential a name alone is not enough', async (made) => 
   });
 });
 
-check('sealed under another key it is worth nothing, and the log says so', async (made) => {
+bothWays('sealed under another key it is worth nothing, and the log says so', async (made) => {
   const { user, secret } = await issued(made, 's1');
   const known = (await made.deps().journal.findCredential(user))!;
   assert.ok(known.sealed !== null);
