@@ -77,22 +77,20 @@ export function withoutGraphicsPipeline(request: ConferenceCreateRequest): boole
   return changed;
 }
 
-/** No bulk compression: a copy of the PDU that does not offer it, or the PDU where it doesn't anyway. */
-export function withoutCompression(pdu: Uint8Array, infoFlagsAt: number): Uint8Array {
-  const bits = InfoFlag.compression | InfoFlag.compressionTypeMask;
-  const flags = new DataView(pdu.buffer, pdu.byteOffset).getUint32(infoFlagsAt, true);
-  if ((flags & bits) === 0) return pdu;
-  const changed = new Uint8Array(pdu);
-  new DataView(changed.buffer).setUint32(infoFlagsAt, (flags & ~bits) >>> 0, true);
-  return changed;
-}
+/** No bulk compression: a copy of Client Info that does not offer it, or the same where it doesn't anyway. */
+export const withoutCompression = (data: Uint8Array, infoFlagsAt: number): Uint8Array =>
+  withInfoFlags(data, infoFlagsAt, (flags) => flags & ~(InfoFlag.compression | InfoFlag.compressionTypeMask));
 
-/** A copy of Client Info that has the server log on with what is in it, or the PDU where it says so anyway. */
-export function withAutologon(pdu: Uint8Array, infoFlagsAt: number): Uint8Array {
-  const flags = new DataView(pdu.buffer, pdu.byteOffset).getUint32(infoFlagsAt, true);
-  if ((flags & InfoFlag.autologon) !== 0) return pdu;
-  const changed = new Uint8Array(pdu);
-  new DataView(changed.buffer).setUint32(infoFlagsAt, (flags | InfoFlag.autologon) >>> 0, true);
+/** A copy that has the server log on with what is in it, or the same where it says so anyway. */
+export const withAutologon = (data: Uint8Array, infoFlagsAt: number): Uint8Array =>
+  withInfoFlags(data, infoFlagsAt, (flags) => flags | InfoFlag.autologon);
+
+function withInfoFlags(data: Uint8Array, at: number, change: (flags: number) => number): Uint8Array {
+  const flags = new DataView(data.buffer, data.byteOffset).getUint32(at, true);
+  const changedFlags = change(flags) >>> 0;
+  if (changedFlags === flags) return data;
+  const changed = new Uint8Array(data);
+  new DataView(changed.buffer).setUint32(at, changedFlags, true);
   return changed;
 }
 
