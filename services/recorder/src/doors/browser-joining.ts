@@ -5,20 +5,14 @@
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import type { SessionTicket, TargetCredentials } from '@lucid-sessions/contract';
-import {
-  type BrowserFront,
-  type BrowserFrontEvent,
-  ErrorInfo,
-  NegotiationResponseFlag,
-  Protocol,
-  type TargetHello,
-} from '@lucid-sessions/rdp';
+import { type BrowserFront, type BrowserFrontEvent, ErrorInfo, Protocol } from '@lucid-sessions/rdp';
 import type { DialledTarget } from '../front-door/dial.ts';
 import type { Driver } from '../front-door/driver.ts';
 import { ConnectFailure } from '../front-door/failure.ts';
-import { flagsForAny, HeldClient } from '../front-door/held-client.ts';
+import { HeldClient } from '../front-door/held-client.ts';
 import { injectedCredentials, noteUntrusted } from '../front-door/injected.ts';
 import type { Arrival, Joined, Joining } from '../front-door/joining.ts';
+import { flagsFor, flagsForAny } from '../front-door/negotiation-flags.ts';
 import { helloFrames, refusalMs } from '../front-door/straight-joining.ts';
 import { WayToTarget } from '../front-door/way-to-target.ts';
 import { SocketPeer } from '../peer/socket-peer.ts';
@@ -61,7 +55,7 @@ export class BrowserJoining implements Joining {
     const logsOn = hello.logon === null && (hello.selectedProtocol & nla) !== 0;
     const answer = {
       selectedProtocol: logsOn ? hello.selectedProtocol : Protocol.ssl,
-      negotiationFlags: negotiationFlags(ticket, hello),
+      negotiationFlags: flagsFor(ticket, hello.negotiationFlags),
       certificates: certificatesOf(driver.stream),
       serverAddress: address,
     };
@@ -133,7 +127,7 @@ export async function holdBrowser(
   const { certificate } = context.identity;
   const answer = {
     selectedProtocol: Protocol.ssl,
-    negotiationFlags: flagsForAny(ticket.graphics),
+    negotiationFlags: flagsFor(ticket, flagsForAny),
     certificates: [certificate],
     serverAddress: '',
   };
@@ -152,10 +146,6 @@ const withoutTls = (): ConnectFailure =>
     ErrorInfo.serverDeniedConnection.code,
     'a browser reaches targets by TLS only, and this session does without; use an RDP client',
   );
-
-function negotiationFlags({ graphics }: SessionTicket, { negotiationFlags: flags }: TargetHello): number {
-  return graphics === 'classic' ? flags & ~NegotiationResponseFlag.dynvcGfxProtocolSupported : flags;
-}
 
 /** What the target showed: its own, then whoever signed it. */
 function certificatesOf(stream: Duplex): Uint8Array[] {

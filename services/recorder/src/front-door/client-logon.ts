@@ -3,14 +3,7 @@
  * user name says which session it asks for. What it delegates is the gateway's own secret again, and is thrown away unread.
  */
 import type { AttemptReason, LogonAccount, LogonOutcome, LogonStanding, PipelinePort } from '@lucid-sessions/contract';
-import {
-  type Front,
-  type FrontEvent,
-  NegotiationResponseFlag,
-  type NlaPolicy,
-  Protocol,
-  type X224ConnectionRequest,
-} from '@lucid-sessions/rdp';
+import { type Front, type FrontEvent, type NlaPolicy, Protocol, type X224ConnectionRequest } from '@lucid-sessions/rdp';
 import {
   type AuthPlatform,
   type ClaimedAccount,
@@ -20,6 +13,7 @@ import {
 } from '@lucid-sessions/rdp/auth';
 import type { Driver } from './driver.ts';
 import type { LogonLimits } from './logon-limits.ts';
+import { flagsForAny } from './negotiation-flags.ts';
 import { reached } from './refusals.ts';
 
 /** How clients log on at this door. */
@@ -73,10 +67,6 @@ export function wantsLogon(
   if (routing.kind === 'msts') return false;
   return !cookieRoute || routing.kind !== 'mstshash' || routing.name.toLowerCase().startsWith(userPrefix);
 }
-
-/** Nothing is known of the target yet: a client says more to a server that names these, and no target minds. */
-const flagsForAny =
-  NegotiationResponseFlag.extendedClientDataSupported | NegotiationResponseFlag.dynvcGfxProtocolSupported;
 
 export class ClientLogon {
   readonly #parts: LogonParts;

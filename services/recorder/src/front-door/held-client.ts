@@ -1,9 +1,10 @@
 /** A client that is held: what it says of itself, what its user is shown and answers, and how it is told no. */
 import type { Duplex } from 'node:stream';
-import { type ClientInfo, Hold, type HoldEvent, NegotiationResponseFlag, Protocol, Splice } from '@lucid-sessions/rdp';
+import { type ClientInfo, Hold, type HoldEvent, Protocol, Splice } from '@lucid-sessions/rdp';
 import { type DialogAnswer, DialogDisplay, type DialogSpec } from '@lucid-sessions/screens';
 import { Driver } from './driver.ts';
 import type { Arrival } from './joining.ts';
+import { flagsFor, flagsForAny } from './negotiation-flags.ts';
 import { refusalMs } from './straight-joining.ts';
 
 /** What the client is given to come back with an answer, beyond what its user has. */
@@ -104,17 +105,12 @@ export class HeldClient {
   }
 }
 
-/** What any target may turn out to have: a client says more to a server that names these, and no server minds. */
-export const flagsForAny = (graphics: 'passthrough' | 'classic'): number =>
-  NegotiationResponseFlag.extendedClientDataSupported |
-  (graphics === 'classic' ? 0 : NegotiationResponseFlag.dynvcGfxProtocolSupported);
-
 /** Takes over a client that has asked for something. Rejects with `SequenceEnded`. */
 export async function holdClient(
   { client, front, asked, untilMs }: Pick<Arrival, 'client' | 'front' | 'asked' | 'untilMs'>,
   graphics: 'passthrough' | 'classic',
 ): Promise<HeldClient> {
-  if (front.state === 'decision') client.run(front.accept(flagsForAny(graphics)));
+  if (front.state === 'decision') client.run(front.accept(flagsFor({ graphics }, flagsForAny)));
   while (front.state !== 'begun') await client.next();
   const { connectInitial } = front;
   const requestedProtocols = asked.request.negotiation?.requestedProtocols ?? Protocol.rdp;

@@ -9,6 +9,7 @@ import { frameFlags } from '@lucid-sessions/recording';
 import { SocketPeer } from '../peer/socket-peer.ts';
 import { injectedCredentials, noteUntrusted } from './injected.ts';
 import type { Arrival, Joined, Joining } from './joining.ts';
+import { flagsFor } from './negotiation-flags.ts';
 import { tlsName } from './tls-settings.ts';
 import { WayToTarget } from './way-to-target.ts';
 
@@ -30,7 +31,7 @@ export class StraightJoining implements Joining {
     this.#credentials = await client.during(injectedCredentials(this.#arrival, ticket));
     const { hello } = await this.#way.dial(ticket, client, this.#credentials);
     if (this.#credentials !== null) noteUntrusted(facts, context.wallUs());
-    client.run(front.accept(negotiationFlags(ticket, hello)));
+    client.run(front.accept(flagsFor(ticket, hello.negotiationFlags & ~ofTargetAlone)));
     await this.#way.orGone(ticket, client.next());
   }
 
@@ -81,8 +82,3 @@ export function helloFrames(request: Uint8Array, hello: TargetHello, confirm: Ui
 /** What the target said of its own logon is not the gateway's to promise. */
 const ofTargetAlone =
   NegotiationResponseFlag.restrictedAdminModeSupported | NegotiationResponseFlag.redirectedAuthenticationModeSupported;
-
-function negotiationFlags({ graphics }: SessionTicket, { negotiationFlags: flags }: TargetHello): number {
-  const withoutGraphics = graphics === 'classic' ? NegotiationResponseFlag.dynvcGfxProtocolSupported : 0;
-  return flags & ~(ofTargetAlone | withoutGraphics);
-}
