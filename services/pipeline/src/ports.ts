@@ -144,6 +144,63 @@ export interface JournalStore {
   dispose(): Promise<void>;
 }
 
+/** One value of `Coordination`. */
+export interface Agreed {
+  key: string;
+  /** JSON, at most 64 KiB of it. */
+  value: unknown;
+  /** From 1 on; another after each write. */
+  version: number;
+  /** µs since 1970; from then on it is as if it were not there. */
+  untilUs: number;
+}
+
+export interface AgreedLease {
+  owner: string;
+  /** Grows with each change of owner, and never repeats. */
+  epoch: number;
+  expiresUs: number;
+}
+
+/**
+ * What several processes of the pipeline must agree on and may forget: small values that end, and leases. Each call is atomic
+ * by itself; there are no transactions over several. Names of spaces and keys are at most 200 characters. Nothing secret is in
+ * it in clear.
+ */
+export interface Coordination {
+  get(space: string, key: string, nowUs: number): Promise<Agreed | null>;
+  /**
+   * Stores when the value there has the version `expected`; null: when none is there, or it has ended. Answers the new version,
+   * null when somebody else was first.
+   */
+  put(
+    space: string,
+    entry: { key: string; value: unknown; untilUs: number; expected: number | null },
+    nowUs: number,
+  ): Promise<number | null>;
+  /** With `expected` only that version. False: it was not there (any more). */
+  remove(space: string, key: string, expected?: number): Promise<boolean>;
+  /** Those that have not ended, by key, after `after`. */
+  list(space: string, page: { after: string; limit: number }, nowUs: number): Promise<Agreed[]>;
+  /** How many have not ended. */
+  count(space: string, nowUs: number): Promise<number>;
+  /** Takes or extends. Another owner's is taken only after it expired. */
+  acquire(
+    name: string,
+    owner: string,
+    expiresUs: number,
+    nowUs: number,
+  ): Promise<{ acquired: boolean; lease: AgreedLease }>;
+  /** Who owns it now; null: nobody. */
+  owner(name: string, nowUs: number): Promise<AgreedLease | null>;
+  /** Of this owner only. Keeps the epoch. */
+  release(name: string, owner: string): Promise<void>;
+  /** Removes what has ended; answers how many. Called from time to time, by anybody. */
+  sweep(nowUs: number): Promise<number>;
+  ping(): Promise<void>;
+  dispose(): Promise<void>;
+}
+
 /** A loan of credentials that were made for one session. */
 export interface CredentialLease {
   /** Names it to who gave it; no secret opens anything with it alone. */
