@@ -1,3 +1,4 @@
+export * from './agreed.ts';
 export * from './channel-bounds.ts';
 export * from './errors.ts';
 export * from './gateway-credential.ts';

@@ -149,7 +149,7 @@ export interface Agreed {
   key: string;
   /** JSON, at most 64 KiB of it. */
   value: unknown;
-  /** From 1 on; another after each write. */
+  /** From 1 on; another after each write, and none that this key had before, also behind its end or removal. */
   version: number;
   /** µs since 1970; from then on it is as if it were not there. */
   untilUs: number;
@@ -157,15 +157,16 @@ export interface Agreed {
 
 export interface AgreedLease {
   owner: string;
-  /** Grows with each change of owner, and never repeats. */
+  /** Grows with each change of owner, and never repeats, also after a release or a sweep. */
   epoch: number;
   expiresUs: number;
 }
 
 /**
  * What several processes of the pipeline must agree on and may forget: small values that end, and leases. Each call is atomic
- * by itself; there are no transactions over several. Names of spaces and keys are at most 200 characters. Nothing secret is in
- * it in clear.
+ * by itself; there are no transactions over several. Names of spaces, keys, leases and owners are 1 to 200 printable ASCII
+ * characters; a bad name or value is an `invalidRequest` (`checkAgreedNames`, `agreedText`, `checkAgreedPage` of contract). Nothing
+ * secret is in it in clear.
  */
 export interface Coordination {
   get(space: string, key: string, nowUs: number): Promise<Agreed | null>;
@@ -180,11 +181,11 @@ export interface Coordination {
   ): Promise<number | null>;
   /** With `expected` only that version. False: it was not there (any more). */
   remove(space: string, key: string, expected?: number): Promise<boolean>;
-  /** Those that have not ended, by key, after `after`. */
+  /** Those that have not ended, by key, after `after` ('': from the first); `limit` 1 to 1000. */
   list(space: string, page: { after: string; limit: number }, nowUs: number): Promise<Agreed[]>;
   /** How many have not ended. */
   count(space: string, nowUs: number): Promise<number>;
-  /** Takes or extends. Another owner's is taken only after it expired. */
+  /** Takes or extends. Another owner's is taken only after it expired; not acquired, `lease` is the other's. */
   acquire(
     name: string,
     owner: string,
@@ -193,9 +194,9 @@ export interface Coordination {
   ): Promise<{ acquired: boolean; lease: AgreedLease }>;
   /** Who owns it now; null: nobody. */
   owner(name: string, nowUs: number): Promise<AgreedLease | null>;
-  /** Of this owner only. Keeps the epoch. */
+  /** Of this owner only; anybody may take it then. */
   release(name: string, owner: string): Promise<void>;
-  /** Removes what has ended; answers how many. Called from time to time, by anybody. */
+  /** Removes values that have ended, and answers how many; leases that have ended may be forgotten. Called from time to time, by anybody. */
   sweep(nowUs: number): Promise<number>;
   ping(): Promise<void>;
   dispose(): Promise<void>;

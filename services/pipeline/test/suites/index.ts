@@ -1,2 +1,3 @@
+export * from './coordination.ts';
 export * from './job-queue.ts';
 export * from './journal-store.ts';

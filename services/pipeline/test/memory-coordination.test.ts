@@ -1,0 +1,4 @@
+import { MemoryCoordination } from '@lucid-sessions/pipeline';
+import { coordinationSuite } from '@lucid-sessions/pipeline/suites';
+
+coordinationSuite('memory', async () => new MemoryCoordination());
