@@ -3,6 +3,7 @@ import {
   type Environment,
   type InternalService,
   readBoolean,
+  readDataDir,
   readInternalService,
   readText,
 } from '@lucid-sessions/kit';
@@ -14,12 +15,16 @@ export interface StorageConfig extends InternalService {
   verifyOnPut: boolean;
 }
 
+/** What follows the scheme may hold a password. */
+export const readMetadataDb = (environment: Environment): string =>
+  readText(environment, 'SESSION_METADATA_DB', `sqlite:${readDataDir(environment)}/metadata.db`);
+
 export function readStorageEnv(environment: Environment): StorageConfig {
   const service = readInternalService(environment, 'SESSION_STORAGE_PORT');
   return {
     ...service,
     chunkStoragePath: readText(environment, 'CHUNK_STORAGE_PATH', `${service.dataDir}/chunks`),
-    metadataDb: readText(environment, 'SESSION_METADATA_DB', `sqlite:${service.dataDir}/metadata.db`),
+    metadataDb: readMetadataDb(environment),
     verifyOnPut: readBoolean(environment, 'LUCID_VERIFY_ON_PUT', true),
   };
 }

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { type Environment, EnvironmentError } from '@lucid-sessions/kit';
 import { readStorageEnv } from '@lucid-sessions/storage';
 import { dataDirectory } from '../server/environment.ts';
+import { sqlitePath } from '../server/stores.ts';
 
 export interface Places {
   root: string;
@@ -30,11 +31,15 @@ export function installationPlaces(environment: Environment): Places {
     LUCID_DATA_DIR: directory.root,
     LUCID_SERVICE_SECRET: 'x'.repeat(32),
   });
-  const metadata = /^sqlite:(.+)$/.exec(metadataDb)?.[1];
-  if (metadata === undefined) throw new EnvironmentError('SESSION_METADATA_DB', 'must be sqlite:PATH');
+  const metadata = sqlitePath(metadataDb);
+  if (metadata === null)
+    throw new EnvironmentError(
+      'SESSION_METADATA_DB',
+      'names a database outside of the data directory: back it up with its own tools (docs/operations.md, "An outside database"); this command copies embedded installations',
+    );
   return {
     root: directory.root,
-    metadata: resolve(metadata),
+    metadata,
     journal: directory.pipelineJournal,
     jobs: directory.pipelineJobs,
     chunks: resolve(chunkStoragePath),

@@ -7,14 +7,14 @@ import { KeyDirectory, KeyError, type KeyInfo, KeyLock, type KeyWrapper, makeAge
 import type { Environment } from '@lucid-sessions/kit';
 import { writeOwnFile } from '@lucid-sessions/node';
 import { readProcessorEnv } from '@lucid-sessions/processor';
-import { SqliteThread } from '@lucid-sessions/sqlite';
-import { createStorageService, readStorageEnv, type StorageService } from '@lucid-sessions/storage';
+import { createStorageService, readMetadataDb, readStorageEnv, type StorageService } from '@lucid-sessions/storage';
 import type { ApiClient } from '../cli/api-client.ts';
 import { type Ask, type Consent, consentTo, missingConsent } from '../cli/consent.ts';
 import { CliError, exitCodes, type Output, table } from '../cli/output.ts';
-import { logOrigin, nowUs, openStores, outsideWrappers, ownUnwrappers } from '../server/embedded-parts.ts';
+import { logOrigin, nowUs, openStorage, outsideWrappers, ownUnwrappers } from '../server/embedded-parts.ts';
 import { type DataDirectory, dataDirectory, withOwnSecrets } from '../server/environment.ts';
 import { droppedRecipients, type RewrapReport, rewrapSessions, toLocalKey, toRecipients } from '../server/rewrap.ts';
+import { storesOf } from '../server/stores.ts';
 import { trustPolicy } from '../server/trust-policy.ts';
 import { readVault } from '../server/vault.ts';
 
@@ -162,7 +162,8 @@ async function rotateLocked(
   directory: DataDirectory,
 ): Promise<void> {
   const config = readStorageEnv(withOwnSecrets(environment, directory));
-  const storage = createStorageService({ ...(await openStores(config, new SqliteThread())), nowUs });
+  const stores = storesOf({ metadataDb: readMetadataDb(environment), directory });
+  const storage = createStorageService({ ...(await openStorage(config, stores)), nowUs });
   try {
     const done = await { identity: rotateIdentity, local: rotateLocal, recipients: rotateRecipients }[what]({
       environment,

@@ -26,11 +26,10 @@ import { createProcessorServer, readProcessorEnv } from '@lucid-sessions/process
 import { ntHashOf } from '@lucid-sessions/rdp/auth';
 import { type Recorder, readRecorderEnv, startRecorderServer } from '@lucid-sessions/recorder';
 import { REPLAY_RULES } from '@lucid-sessions/recording';
-import { SqliteThread } from '@lucid-sessions/sqlite';
-import { createStorageServer, readStorageEnv } from '@lucid-sessions/storage';
+import { createStorageServer, readMetadataDb, readStorageEnv } from '@lucid-sessions/storage';
 import { anchorCheck, openAnchors } from './anchors.ts';
 import { consoleFiles } from './console-files.ts';
-import { logOrigin, nowUs, opened, openKeys, openLog, openStores } from './embedded-parts.ts';
+import { logOrigin, nowUs, openKeys, openLog, openStorage } from './embedded-parts.ts';
 import {
   closeFolders,
   type DataDirectory,
@@ -48,6 +47,7 @@ import { guardRestoredLog } from './restored-log.ts';
 import { refuseHalfRestored } from './restoring.ts';
 import { lockServices } from './service-lock.ts';
 import { software } from './software.ts';
+import { type Stores, storesOf } from './stores.ts';
 import { trustPolicy } from './trust-policy.ts';
 import { readVault, readVaultCredentials } from './vault.ts';
 import { readWitnesses, startWitnesses } from './witnesses.ts';
@@ -97,6 +97,8 @@ export async function startLucid(options: ComposeOptions): Promise<RunningLucid>
   }
 }
 
+type Reserved<T extends object> = Parameters<typeof withReserve<T>> extends [T, ...infer Rest] ? Rest : never;
+
 class Composer {
   readonly #environment: Environment;
   readonly #directory: DataDirectory;
@@ -106,7 +108,7 @@ class Composer {
   readonly #addresses: Partial<Record<ServiceName, string>> = {};
   readonly #secret: string;
   readonly #vault: VaultTransit | null;
-  #sqliteThread: SqliteThread | null = null;
+  #openStores: Stores | null = null;
   #reserve: Promise<FileReserve> | null = null;
   #indexes: SessionIndexes | null = null;
   #pipeline: PipelinePort | null = null;
@@ -183,14 +185,14 @@ class Composer {
     return this.#reserve;
   }
 
-  #file<T>(path: string, open: (path: string) => Promise<T>): Promise<T> {
-    return opened('LUCID_DATA_DIR', path, () => open(path));
+  get #stores(): Stores {
+    this.#openStores ??= storesOf({ metadataDb: readMetadataDb(this.#environment), directory: this.#directory });
+    return this.#openStores;
   }
 
-  /** A commit waits for the disk: not in the thread that relays. */
-  get #sqlite(): SqliteThread {
-    this.#sqliteThread ??= new SqliteThread();
-    return this.#sqliteThread;
+  /** The reserve of this machine's disks is no help to a database elsewhere. */
+  #reserved<T extends object>(store: T, ...reserved: Reserved<T>): T {
+    return this.#stores.isEmbedded ? withReserve(store, ...reserved) : store;
   }
 
   #urls(name: PortName): string[] {
@@ -239,12 +241,12 @@ class Composer {
     const config = readStorageEnv(this.#environment);
     // In one process the sealed file comes from the processor's own memory: hashing it again would prove nothing.
     const verifyOnPut = config.verifyOnPut && !this.#services.has('processor');
-    const { metadata, chunks } = await openStores(config, this.#sqlite, this.#chunkDisk);
+    const { metadata, chunks } = await openStorage(config, this.#stores, this.#chunkDisk);
     const reserve = await this.#keepReserve();
     const server = createStorageServer(
       { ...config, verifyOnPut },
       {
-        metadata: withReserve(metadata, reserve, isRecordings),
+        metadata: this.#reserved(metadata, reserve, isRecordings),
         chunks,
         reserve,
         nowUs,
@@ -309,14 +311,8 @@ class Composer {
       log: reservedLog(embeddedLogPort(log), reserve),
       anchors: openAnchors(this.#environment, { storage, nowUs, log: this.#log }),
       readLogFile: logFileReader(this.#directory.log),
-      queue: withReserve(
-        await this.#file(this.#directory.pipelineJobs, (path) => this.#sqlite.jobQueue(path)),
-        reserve,
-      ),
-      journal: withReserve(
-        await this.#file(this.#directory.pipelineJournal, (path) => this.#sqlite.journal(path)),
-        reserve,
-      ),
+      queue: this.#reserved(await this.#stores.queue(), reserve),
+      journal: this.#reserved(await this.#stores.journal(), reserve),
       seal: new LocalSeal(await directory.secretsKey()),
       ...(lender === null ? {} : { credentialProvider: lender }),
       nowUs,

@@ -18,44 +18,20 @@ import {
 import { type Environment, EnvironmentError, readText } from '@lucid-sessions/kit';
 import { EmbeddedLog } from '@lucid-sessions/log';
 import type { ProcessorKeys } from '@lucid-sessions/processor';
-import type { SqliteThread } from '@lucid-sessions/sqlite';
 import type { ChunkStore, MetadataStore, StorageConfig } from '@lucid-sessions/storage';
-import { accessProblem } from './data-access.ts';
 import type { DataDirectory } from './environment.ts';
+import { opened, type Stores } from './stores.ts';
 
 /** The system's wall clock, as it is set and corrected while this runs; µs since 1970. */
 export const nowUs = (): number => Date.now() * 1000;
 
-/** Throws EnvironmentError for a metadata store this version has no adapter for. */
-export function metadataPath(config: Pick<StorageConfig, 'metadataDb'>): string {
-  const match = /^sqlite:(.+)$/.exec(config.metadataDb);
-  if (match?.[1] === undefined)
-    throw new EnvironmentError(
-      'SESSION_METADATA_DB',
-      'must be sqlite:PATH (other metadata stores have no adapter in this version)',
-    );
-  return resolve(match[1]);
-}
-
-/** A file that can't be opened is told with its variable. */
-export async function opened<T>(variable: string, path: string, opening: () => T | Promise<T>): Promise<T> {
-  try {
-    return await opening();
-  } catch (error) {
-    if (error instanceof EnvironmentError) throw error;
-    const why = accessProblem(error) ?? (error instanceof Error ? error.message : String(error));
-    throw new EnvironmentError(variable, `names ${path}, which can't be opened: ${why}`, { cause: error });
-  }
-}
-
-export async function openStores(
+export async function openStorage(
   config: StorageConfig,
-  sqlite: SqliteThread,
+  stores: Pick<Stores, 'metadata'>,
   disk?: ChunkDisk,
 ): Promise<{ metadata: MetadataStore; chunks: ChunkStore }> {
-  const path = metadataPath(config);
   return {
-    metadata: await opened('SESSION_METADATA_DB', path, () => sqlite.metadata(path)),
+    metadata: await stores.metadata(),
     chunks: new FsChunkStore({ path: resolve(config.chunkStoragePath), ...(disk === undefined ? {} : { disk }) }),
   };
 }

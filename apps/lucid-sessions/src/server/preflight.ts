@@ -8,14 +8,15 @@ import { type Environment, EnvironmentError } from '@lucid-sessions/kit';
 import { readPipelineEnv } from '@lucid-sessions/pipeline';
 import { readProcessorEnv } from '@lucid-sessions/processor';
 import { checkCertificate, readRecorderEnv } from '@lucid-sessions/recorder';
-import { readStorageEnv } from '@lucid-sessions/storage';
+import { readMetadataDb, readStorageEnv } from '@lucid-sessions/storage';
 import { anchorCheck, openAnchors } from './anchors.ts';
-import { accessProblem, checkDirectory, checkFile, makeDirectory } from './data-access.ts';
-import { checkLogOrigin, metadataPath } from './embedded-parts.ts';
+import { accessProblem, checkDirectory, makeDirectory } from './data-access.ts';
+import { checkLogOrigin } from './embedded-parts.ts';
 import { type DataDirectory, dataDirectory, type ServiceName } from './environment.ts';
 import { readKeyframePolicy } from './keyframe-policy.ts';
 import { checkPorts, type Door, listenError } from './ports.ts';
 import { software } from './software.ts';
+import { checkStores } from './stores.ts';
 import { readVault } from './vault.ts';
 import { readWitnesses } from './witnesses.ts';
 
@@ -124,10 +125,9 @@ async function checkDirectories(
   await checkDirectory('LUCID_DATA_DIR', directory.root);
   for (const path of directory.parts) await checkDirectory('LUCID_DATA_DIR', path);
   if (services.has('storage')) {
-    const config = readStorageEnv(environment);
-    await checkDirectory('CHUNK_STORAGE_PATH', config.chunkStoragePath);
-    await checkFile('SESSION_METADATA_DB', metadataPath(config));
+    const { chunkStoragePath } = readStorageEnv(environment);
+    await checkDirectory('CHUNK_STORAGE_PATH', chunkStoragePath);
   }
-  if (services.has('pipeline'))
-    for (const path of [directory.pipelineJobs, directory.pipelineJournal]) await checkFile('LUCID_DATA_DIR', path);
+  const users = new Set((['storage', 'pipeline'] as const).filter((service) => services.has(service)));
+  if (users.size > 0) await checkStores({ metadataDb: readMetadataDb(environment), directory }, users);
 }

@@ -5,6 +5,7 @@ import type { FileReserve } from '@lucid-sessions/files';
 import type { Environment } from '@lucid-sessions/kit';
 import type { TransparencyLog } from '@lucid-sessions/pipeline';
 import { type MetadataStore, readStorageEnv } from '@lucid-sessions/storage';
+import { sqlitePath } from './stores.ts';
 
 const recordingsMethods: ReadonlySet<string> = new Set<keyof MetadataStore>([
   'insertSession',
@@ -39,8 +40,8 @@ export const reservedLog = (log: TransparencyLog, reserve: Pick<FileReserve, 'en
 /** Where storage writes beside the data directory. */
 export function storageDirectories(environment: Environment): string[] {
   const { metadataDb, chunkStoragePath } = readStorageEnv(environment);
-  const database = /^sqlite:(.+)$/.exec(metadataDb)?.[1];
-  return [...(database === undefined ? [] : [dirname(resolve(database))]), resolve(chunkStoragePath)];
+  const database = sqlitePath(metadataDb);
+  return [...(database === null ? [] : [dirname(database)]), resolve(chunkStoragePath)];
 }
 
 const restoreMs = 5000;
