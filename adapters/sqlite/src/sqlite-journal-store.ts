@@ -14,6 +14,8 @@ const migrations = [
      PRIMARY KEY (session_id, name)) WITHOUT ROWID;`,
   `CREATE TABLE gateway_credentials (session_id TEXT PRIMARY KEY, user TEXT NOT NULL UNIQUE, document TEXT NOT NULL, sealed BLOB)
      WITHOUT ROWID;`,
+  // What an earlier version wrote was written at least once.
+  'ALTER TABLE journals ADD COLUMN version INTEGER NOT NULL DEFAULT 1;',
 ];
 
 /** More facts than any honest session has; a loop in a recorder must not fill the disk. */
@@ -28,21 +30,31 @@ export class SqliteJournalStore implements JournalStore {
 
   async get(sessionId: string): Promise<Journal | null> {
     return guardedSql(() => {
-      const row = this.#database.get('SELECT document FROM journals WHERE session_id = ?', sessionId);
-      return row === undefined ? null : (JSON.parse(String(row.document)) as Journal);
+      const row = this.#database.get('SELECT document, version FROM journals WHERE session_id = ?', sessionId);
+      if (row === undefined) return null;
+      return { ...(JSON.parse(String(row.document)) as Journal), version: Number(row.version) };
     });
   }
 
-  async put(journal: Journal): Promise<void> {
-    const unfinished = journal.connected || (journal.endedUs !== null && journal.manifestUs === null);
-    await guardedSql(() =>
-      this.#database.run(
-        'INSERT OR REPLACE INTO journals (session_id, unfinished, document) VALUES (?, ?, ?)',
-        journal.sessionId,
-        unfinished ? 1 : 0,
-        JSON.stringify(journal),
-      ),
-    );
+  async put(journal: Journal): Promise<Journal | null> {
+    const unfinished = journal.connected || (journal.endedUs !== null && journal.manifestUs === null) ? 1 : 0;
+    const { sessionId, version } = journal;
+    const stored = { ...journal, version: version + 1 };
+    const document = JSON.stringify(stored);
+    return guardedSql(() => {
+      const changed =
+        version === 0
+          ? this.#database.run(
+              `INSERT INTO journals (session_id, unfinished, document, version) VALUES (?, ?, ?, 1)
+               ON CONFLICT (session_id) DO NOTHING`,
+              ...[sessionId, unfinished, document],
+            )
+          : this.#database.run(
+              'UPDATE journals SET unfinished = ?, document = ?, version = ? WHERE session_id = ? AND version = ?',
+              ...[unfinished, document, version + 1, sessionId, version],
+            );
+      return changed === 1 ? stored : null;
+    });
   }
 
   async listUnfinished(): Promise<string[]> {

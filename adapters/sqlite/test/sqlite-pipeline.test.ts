@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { embeddedLogPort } from '@lucid-sessions/log';
 import { jobQueueSuite, journalStoreSuite } from '@lucid-sessions/pipeline/suites';
@@ -12,6 +16,23 @@ test('a recorder that repeats itself without end does not fill the journal', asy
   const facts = 20_001;
   for (let atUs = 0; atUs < facts; atUs += 1000) await store.appendFact('s1', { kind: 'downgrade', atUs, what: 'x' });
   assert.equal((await store.listFacts('s1')).length, 21);
+  await store.dispose();
+});
+
+test('a journal of before journals had versions is read, and changed once by whoever read it', async (t) => {
+  const path = await mkdtemp(join(tmpdir(), 'lucid-journal-'));
+  t.after(() => rm(path, { recursive: true }));
+  const file = join(path, 'journal.db');
+  await new SqliteJournalStore(file).dispose();
+  const bare = new DatabaseSync(file);
+  bare.exec(`ALTER TABLE journals DROP COLUMN version; PRAGMA user_version = 3;
+    INSERT INTO journals (session_id, unfinished, document) VALUES ('s1', 1, '{"sessionId":"s1","connected":true}')`);
+  bare.close();
+  const store = new SqliteJournalStore(file);
+  const known = await store.get('s1');
+  assert.deepEqual(known, { sessionId: 's1', connected: true, version: 1 });
+  assert.equal((await store.put({ ...known, armed: true }))?.version, 2);
+  assert.equal(await store.put(known), null);
   await store.dispose();
 });
 

@@ -31,6 +31,7 @@ import {
   loadSession,
   logRecord,
   newJournal,
+  putJournal,
   stateOf,
   step,
 } from './context.ts';
@@ -309,7 +310,7 @@ async function admitFirst(
   context.connected.add(sessionId);
   try {
     const admittedUs = context.deps.nowUs();
-    const admitted: Journal = {
+    let admitted: Journal = {
       ...(await loadJournal(context, sessionId)),
       recorderId: request.recorderId,
       clientAddress: request.clientAddress,
@@ -320,14 +321,15 @@ async function admitFirst(
     };
     if (unsaved !== null) {
       // Before the row: what a crash leaves of a listener's session is found by it, and by nothing else.
-      await context.deps.journal.put(admitted);
+      admitted = await putJournal(context, admitted);
       await context.deps.storage.createSession({ session: unsaved, routeTokenSha256: null });
     }
     const session = await loadSession(context, sessionId);
     const openedUs = admitted.openedUs ?? admittedUs;
     const openLogIndex = admitted.openLogIndex ?? (await openRecording(context, session, openedUs));
+    const opened = { ...admitted, openedUs, openLogIndex };
     const done = await step(context, sessionId, 'admit', {
-      journal: () => ({ ...admitted, openedUs, openLogIndex }),
+      journal: () => opened,
       session: (document) => ({ ...document, end_reason: null, end_message: null }),
     });
     return ticketOf(context, done.session, false);
@@ -342,15 +344,16 @@ async function admitFirst(
 /** Nobody comes back to a session that its connection created. */
 export async function takeBack(context: Context, sessionId: string): Promise<void> {
   const { session } = await context.deps.storage.getSession({ sessionId });
-  if (session !== null) return beginAgain(context, sessionId, await loadJournal(context, sessionId));
-  await context.deps.journal.put(newJournal(sessionId));
+  const journal = await loadJournal(context, sessionId);
+  if (session !== null) return beginAgain(context, sessionId, journal);
+  await putJournal(context, { ...newJournal(sessionId), version: journal.version });
 }
 
 /** Under the session's lock. Its recorder holds the session and lets one connection in. */
 async function admitAgain(context: Context, { request, sessionId }: Reservation): Promise<SessionTicket> {
   const { connectionId, clientAddress, clientName } = request;
   const journal = await loadJournal(context, sessionId);
-  await context.deps.journal.put({ ...journal, connectionId, clientAddress, clientName });
+  await putJournal(context, { ...journal, connectionId, clientAddress, clientName });
   return ticketOf(context, await loadSession(context, sessionId), true);
 }
 

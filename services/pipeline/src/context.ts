@@ -80,6 +80,7 @@ export interface Context {
 
 export const newJournal = (sessionId: string): Journal => ({
   sessionId,
+  version: 0,
   recorderId: null,
   clientAddress: null,
   connectionId: null,
@@ -121,6 +122,14 @@ export async function loadSession(context: Context, sessionId: string): Promise<
 export async function loadJournal(context: Context, sessionId: string): Promise<Journal> {
   // One written by an earlier version may lack fields.
   return { ...newJournal(sessionId), ...(await context.deps.journal.get(sessionId)) };
+}
+
+/** Answers it with its next version. Throws `conflict` when it was changed since it was read. */
+export async function putJournal({ deps }: Context, journal: Journal): Promise<Journal> {
+  const stored = await deps.journal.put(journal);
+  if (stored === null)
+    throw new LucidError('conflict', 'the session was changed by another pipeline meanwhile; try again');
+  return stored;
 }
 
 export function stateOf(session: SessionDocument): PipelineState {
@@ -224,9 +233,9 @@ export async function tryStep(
   const moved = transition(stateOf(before), event);
   if (moved === null) return null;
   const known = await loadJournal(context, sessionId);
-  const journal = edits.journal?.(known) ?? known;
-  await queueEffects(context, before, journal, moved.effects, edits.purge);
-  await context.deps.journal.put(journal);
+  const edited = edits.journal?.(known) ?? known;
+  await queueEffects(context, before, edited, moved.effects, edits.purge);
+  const journal = edited === known ? known : await putJournal(context, edited);
   const isOver = endsForGood(event, journal);
   if (isOver) await context.deps.journal.dropCredential(sessionId);
   const progress = {

@@ -7,7 +7,7 @@ import {
   type SessionDocument,
   type SessionOutcome,
 } from '@lucid-sessions/contract';
-import { type Context, loadJournal, loadSession, logRecord, stateOf, step, tryStep } from './context.ts';
+import { type Context, loadJournal, loadSession, logRecord, putJournal, stateOf, step, tryStep } from './context.ts';
 import type { JobHandler } from './job-runner.ts';
 import type { Journal } from './ports.ts';
 import { sessionStatistics } from './statistics.ts';
@@ -79,7 +79,7 @@ export function finaliseHandler(context: Context): JobHandler {
             throw new LucidError('storage', `${chunksCount} of ${known.drainedChunks} chunks are stored`);
         }
         const journal = known.manifestUs === null ? await makeManifest(context, sessionId, known) : known;
-        await context.deps.journal.put(journal);
+        if (journal !== known) await putJournal(context, journal);
         const statistics = await sessionStatistics(context, sessionId, journal.statistics);
         const outcome = await outcomeOf(context, journal, await loadSession(context, sessionId));
         await step(context, sessionId, 'finalised', {

@@ -1,7 +1,7 @@
 /** A session that is made of a file: opened at once, without a connection. */
 import { isoOf, LucidError, type SessionDocument } from '@lucid-sessions/contract';
 import { capacityRefusal, openRecording, takeBack } from './admit.ts';
-import { type Context, newJournal, step } from './context.ts';
+import { type Context, newJournal, putJournal, step } from './context.ts';
 
 export async function beginImport(
   context: Context,
@@ -32,13 +32,12 @@ async function open(context: Context, session: SessionDocument, recorderId: stri
   const nowUs = deps.nowUs();
   const journal = { ...newJournal(sessionId), recorderId, connected: true, admittedUs: nowUs, imported: true };
   // Before the row: what a crash leaves of it is found by the journal, and by nothing else.
-  await deps.journal.put(journal);
+  await putJournal(context, journal);
   await deps.storage.createSession({ session, routeTokenSha256: null });
   const openLogIndex = await openRecording(context, session, nowUs);
-  const opened = { ...journal, openedUs: nowUs, openLogIndex };
-  await step(context, sessionId, 'admit', { journal: () => opened });
+  await step(context, sessionId, 'admit', { journal: (known) => ({ ...known, openedUs: nowUs, openLogIndex }) });
   const begun = await step(context, sessionId, 'started', {
-    journal: () => ({ ...opened, startedUs: nowUs }),
+    journal: (known) => ({ ...known, startedUs: nowUs }),
     session: (document) => ({ ...document, started_at: isoOf(nowUs) }),
   });
   return begun.session;

@@ -60,6 +60,8 @@ export interface JobQueue {
 /** What the pipeline must remember of a session beyond its document. */
 export interface Journal {
   sessionId: string;
+  /** How often it was written; 0: never. */
+  version: number;
   recorderId: string | null;
   clientAddress: string | null;
   /** The connection that was admitted last. */
@@ -124,7 +126,11 @@ export interface GatewayCredential {
 
 export interface JournalStore {
   get(sessionId: string): Promise<Journal | null>;
-  put(journal: Journal): Promise<void>;
+  /**
+   * Stores it when what is stored has its version (0: when none is stored), and answers it as stored then: with the version
+   * raised by one. Null: somebody else was first, and nothing was changed.
+   */
+  put(journal: Journal): Promise<Journal | null>;
   /** Sessions that are connected, or ended and not finalised: what a restart must look after. */
   listUnfinished(): Promise<string[]>;
   appendFact(sessionId: string, fact: RecordingFact): Promise<void>;

@@ -3,7 +3,7 @@
  * gone is driven to its end; a crash of the pipeline between two writes is repaired. Everything here may run again.
  */
 import type { RecorderPort } from '@lucid-sessions/contract';
-import { type Context, loadJournal, loadSession, newJournal, stateOf, tryStep } from './context.ts';
+import { type Context, loadJournal, loadSession, newJournal, putJournal, stateOf, tryStep } from './context.ts';
 import type { Journal } from './ports.ts';
 import { beginAgain, recordDrained, recordEnd, settleEnd } from './reports.ts';
 import { liveStates } from './state-machine.ts';
@@ -69,7 +69,7 @@ export class Reconciler {
     const journal = await loadJournal(this.#context, sessionId);
     const { session } = await deps.storage.getSession({ sessionId });
     // A crash before the row of a listener's session was written.
-    if (session === null) await deps.journal.put(newJournal(sessionId));
+    if (session === null) await putJournal(this.#context, { ...newJournal(sessionId), version: journal.version });
     else if (journal.connected) await this.#lookAtConnected(journal, view);
     else if (journal.endedUs !== null && journal.manifestUs === null) await this.#lookAtEnded(journal, view);
   }
@@ -134,7 +134,7 @@ export class Reconciler {
     // While the recorder is away its spool may still hold chunks; a crashed one brings them when it is back.
     const limitMs = view.live === null ? limits.drainWaitMs + limits.recorderGoneMs : limits.drainWaitMs;
     if (lateUs <= limitMs * 1000) return;
-    await deps.journal.put({
+    await putJournal(this.#context, {
       ...journal,
       failed: true,
       endMessage: `${journal.endMessage ?? ''}; the recorder never confirmed that every chunk was stored`,

@@ -15,6 +15,7 @@ import {
   loadJournal,
   loadSession,
   newJournal,
+  putJournal,
   type StepEdits,
   stateOf,
   tryStep,
@@ -79,7 +80,7 @@ export async function recordEnd(context: Context, sessionId: string, end: End): 
       statistics: figures,
     }),
   });
-  if (moved === null) await context.deps.journal.put(ended);
+  if (moved === null) await putJournal(context, ended);
   // One that never began may go on waiting for its client.
   if (ended.startedUs !== null) await forgetCredentials(context, sessionId);
   if (ended.drainedUs !== null) await settleEnd(context, sessionId);
@@ -100,13 +101,13 @@ export async function settleEnd(context: Context, sessionId: string): Promise<vo
 export async function beginAgain(context: Context, sessionId: string, journal: Journal): Promise<void> {
   const session = await loadSession(context, sessionId);
   const { openedUs, openLogIndex, armed } = journal;
-  const again = { ...newJournal(sessionId), openedUs, openLogIndex };
+  const again = { ...newJournal(sessionId), version: journal.version, openedUs, openLogIndex };
   // Nobody comes back to a session that its connection created, or a file.
   if (session.created_by === null || session.imported) {
     if (stateOf(session) === 'created') await tryStep(context, sessionId, 'remove');
     else
       await tryStep(context, sessionId, 'fail', { session: (session) => ({ ...session, outcome: 'never_connected' }) });
-    await context.deps.journal.put({ ...again, failed: true });
+    await putJournal(context, { ...again, failed: true });
     return;
   }
   await tryStep(context, sessionId, 'ended');
@@ -122,7 +123,7 @@ export async function beginAgain(context: Context, sessionId: string, journal: J
     }),
   });
   if (armed) await tryStep(context, sessionId, 'arm');
-  await context.deps.journal.put({ ...again, armed });
+  await putJournal(context, { ...again, armed });
 }
 
 /** Under the session's lock. */
@@ -130,7 +131,7 @@ export async function recordDrained(context: Context, sessionId: string, chunksC
   const journal = await loadJournal(context, sessionId);
   if (journal.manifestUs !== null || journal.admittedUs === null) return;
   const drained = { ...journal, drainedUs: context.deps.nowUs(), drainedChunks: chunksCount };
-  await context.deps.journal.put(drained);
+  await putJournal(context, drained);
   // What it said while chunks were refused is over.
   if (chunksCount !== null && drained.endedUs !== null)
     await editSession(context, sessionId, (session) => ({ ...session, end_message: journal.endMessage }));
@@ -187,7 +188,7 @@ async function writeBoth(
   sessionId: string,
   edits: Required<Omit<StepEdits, 'purge'>>,
 ): Promise<void> {
-  await context.deps.journal.put(edits.journal(await loadJournal(context, sessionId)));
+  await putJournal(context, edits.journal(await loadJournal(context, sessionId)));
   await editSession(context, sessionId, edits.session);
 }
 
@@ -227,7 +228,7 @@ export class ProgressClock {
 async function recordProgress(context: Context, sessionId: string, statistics: RecordingStatistics): Promise<void> {
   const journal = await loadJournal(context, sessionId);
   if (!journal.connected) return;
-  await context.deps.journal.put({ ...journal, statistics });
+  await putJournal(context, { ...journal, statistics });
   const figures = await sessionStatistics(context, sessionId, statistics);
   await editSession(context, sessionId, (session) => ({ ...session, statistics: figures }));
 }

@@ -1,6 +1,6 @@
 /** What the contract calls the pipeline of a session: its stages, from what journal, storage and queue know. */
 import type { PipelinePort, PipelineStatus, StageStatus } from '@lucid-sessions/contract';
-import { type Context, loadJournal, loadSession, notInThisState, stateOf, tryStep } from './context.ts';
+import { type Context, loadJournal, loadSession, notInThisState, putJournal, stateOf, tryStep } from './context.ts';
 import type { Job, Journal } from './ports.ts';
 import type { PipelineState } from './state-machine.ts';
 
@@ -124,12 +124,12 @@ export async function control(
   sessionId: string,
   action: 'pause' | 'resume',
 ): ReturnType<PipelinePort['control']> {
-  const { queue, journal: journals, nowUs } = context.deps;
+  const { queue, nowUs } = context.deps;
   await context.locks.run(sessionId, async () => {
     const state = stateOf(await loadSession(context, sessionId));
     if (state === 'cleanup' || state === 'destroyed') throw notInThisState(state, action);
     const journal = await loadJournal(context, sessionId);
-    await journals.put({ ...journal, processingPaused: action === 'pause' });
+    await putJournal(context, { ...journal, processingPaused: action === 'pause' });
     await queue.setPaused(sessionId, action === 'pause');
     if (action === 'resume') {
       await queue.revive(sessionId, nowUs());

@@ -8,14 +8,14 @@ export function journalStoreSuite(name: string, open: () => Promise<JournalStore
   test(`${name}: journals, facts and receipts come back as they were`, async () => {
     const store = await open();
     assert.equal(await store.get('s1'), null);
-    const journal = { ...newJournal('s1'), connected: true, admittedUs: 5 };
-    await store.put(journal);
+    const journal = await store.put({ ...newJournal('s1'), connected: true, admittedUs: 5 });
+    assert.deepEqual(journal, { ...newJournal('s1'), version: 1, connected: true, admittedUs: 5 });
     await store.put({ ...newJournal('s2'), endedUs: 5 });
     await store.put({ ...newJournal('s3'), endedUs: 5, manifestUs: 6 });
     await store.put(newJournal('s4'));
     assert.deepEqual(await store.get('s1'), journal);
     assert.deepEqual(await store.listUnfinished(), ['s1', 's2']);
-    await store.put({ ...journal, connected: false });
+    assert.equal((await store.put({ ...journal, connected: false }))?.version, 2);
     assert.deepEqual(await store.listUnfinished(), ['s2']);
 
     const first = { kind: 'downgrade', atUs: 1, what: 'x' } as const;
@@ -43,6 +43,29 @@ export function journalStoreSuite(name: string, open: () => Promise<JournalStore
     );
     await store.dispose();
   });
+  test(`${name}: of ten who change a journal at once one does, and who read it before changes nothing`, async () => {
+    const store = await open();
+    const ten = [...Array(10).keys()];
+    const write = async (version: number) => {
+      const answers = await Promise.all(
+        ten.map((who) => store.put({ ...newJournal('s1'), version, connected: true, clientName: `${version} ${who}` })),
+      );
+      const [winner, ...others] = answers.filter((journal) => journal !== null);
+      assert.equal(others.length, 0);
+      assert.deepEqual(await store.get('s1'), winner);
+      return winner;
+    };
+    assert.equal((await write(0))?.version, 1);
+    const second = await write(1);
+    assert.equal(second?.version, 2);
+    for (const version of [0, 1, 3]) assert.equal(await store.put({ ...newJournal('s1'), version }), null);
+    assert.equal(await store.put({ ...newJournal('s2'), version: 1 }), null, 'there is none');
+    assert.equal(await store.get('s2'), null);
+    assert.deepEqual(await store.get('s1'), second);
+    assert.deepEqual(await store.listUnfinished(), ['s1']);
+    await store.dispose();
+  });
+
   test(`${name}: sealed secrets are of one session and name, and are forgotten`, async () => {
     const store = await open();
     const sealed = Uint8Array.of(1, 2, 3);
