@@ -33,6 +33,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   'adapters/node': { imports: ['wire', 'graphics', 'recording', 'evidence'], types: ['indexer'] },
   'adapters/files': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['storage'] },
   'adapters/sqlite': { imports: ['contract'], types: ['storage', 'pipeline'] },
+  'adapters/mongodb': { imports: ['contract'], types: ['storage', 'pipeline'] },
   'adapters/log': { imports: ['node', 'wire', 'evidence'], types: ['pipeline'] },
   'adapters/keys': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['processor', 'pipeline'] },
   'adapters/anchors': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['pipeline'] },

@@ -10,6 +10,7 @@ export * from './freerdp-codecs.ts';
 export * from './inspect.ts';
 export * from './long-recording.ts';
 export * from './looped.ts';
+export * from './mongo-stand-in.ts';
 export * from './openbao.ts';
 export * from './peers.ts';
 export * from './ports.ts';

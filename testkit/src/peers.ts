@@ -15,11 +15,12 @@ import { freePort } from './ports.ts';
 
 /** Found when it is used: the published demo has our own desktop and no peers. */
 const scriptPath = (name: string): string => fileURLToPath(new URL(`../peers/${name}`, import.meta.url));
-/** Debian keeps servers out of a user's PATH; FreeRDP 3 and OpenBao lie where `.ci/install-freerdp3` and `.ci/install-openbao` put them. */
+/** Debian keeps servers out of a user's PATH; others lie where `.ci/install-freerdp3`, `.ci/install-openbao` and `.ci/install-mongo-stand-in` put them. */
 const extraPath = [
   '/usr/share/doc/python3-impacket/examples',
   ...['/usr/sbin', '/sbin', join(process.env.FREERDP3_DIR ?? '/opt/lucid-freerdp3', 'bin')],
   join(process.env.OPENBAO_DIR ?? '/opt/lucid-openbao', 'bin'),
+  join(process.env.MONGO_STAND_IN_DIR ?? '/opt/lucid-mongo-stand-in', 'bin'),
 ];
 const SCRIPT_TIMEOUT_MS = 60_000;
 const FIRST_DISPLAY = 60;
@@ -40,6 +41,7 @@ const programs = {
   chromium: ['chromium'],
   ffmpeg: ['ffmpeg'],
   openbao: ['bao'],
+  mongo: ['mongo-stand-in'],
   impacket: ['rdp_check.py'],
 } as const;
 

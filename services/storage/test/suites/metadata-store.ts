@@ -139,10 +139,8 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
         append('s3', unstorable),
         append('s4'),
       ]);
-      assert.deepEqual(
-        answers.map((answer) => (answer.status === 'fulfilled' ? answer.value : 'failed')),
-        [true, true, false, 'failed', true],
-      );
+      const [first, ...others] = answers.map((answer) => (answer.status === 'fulfilled' ? answer.value : 'failed'));
+      assert.deepEqual([first, ...others.splice(0, 2).sort(), ...others], [true, false, true, 'failed', true]);
       for (const [sessionId, count] of [
         ['s1', 1],
         ['s2', 1],

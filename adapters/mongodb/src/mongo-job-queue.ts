@@ -1,0 +1,161 @@
+/** Durable jobs. A claim is a conditional update of the job as it was found, so that of several runners one has it. */
+import type { Job, JobQueue, JobState, NewJob } from '@lucid-sessions/pipeline';
+import type { Collection, Filter, UpdateFilter } from 'mongodb';
+import type { MongoDatabase } from './mongo-database.ts';
+import { guardedMongo, isDuplicate } from './mongo-errors.ts';
+
+interface JobDoc {
+  _id: string;
+  kind: string;
+  session: string;
+  payload: string;
+  runAtUs: number;
+  retriesMax: number;
+  state: JobState;
+  retries: number;
+  lastError: string | null;
+  leaseUntilUs: number;
+}
+
+const jobOf = (doc: JobDoc): Job => ({
+  jobId: doc._id,
+  kind: doc.kind,
+  sessionId: doc.session,
+  payload: JSON.parse(doc.payload) as Record<string, unknown>,
+  runAtUs: doc.runAtUs,
+  retriesMax: doc.retriesMax,
+  state: doc.state,
+  retries: doc.retries,
+  lastError: doc.lastError,
+});
+
+export class MongoJobQueue implements JobQueue {
+  readonly #database: MongoDatabase;
+  readonly #jobs: Collection<JobDoc>;
+
+  constructor(database: MongoDatabase) {
+    this.#database = database.use();
+    this.#jobs = database.collection<JobDoc>('jobs');
+  }
+
+  async enqueue({ jobId, kind, sessionId, payload, runAtUs, retriesMax }: NewJob): Promise<boolean> {
+    const fresh = { kind, session: sessionId, payload: JSON.stringify(payload), runAtUs, retriesMax };
+    return guardedMongo(async () => {
+      try {
+        // One that is under way does not match, and its id is taken.
+        await this.#jobs.updateOne(
+          { _id: jobId, state: { $in: ['done', 'failed'] } },
+          { $set: { ...fresh, state: 'waiting', retries: 0, lastError: null, leaseUntilUs: 0 } },
+          { upsert: true },
+        );
+        return true;
+      } catch (thrown) {
+        if (isDuplicate(thrown)) return false;
+        throw thrown;
+      }
+    });
+  }
+
+  async claim({ nowUs, leaseUs, limit }: { nowUs: number; leaseUs: number; limit: number }): Promise<Job[]> {
+    return guardedMongo(async () => {
+      const [due, left] = await Promise.all([
+        this.#jobs
+          .find({ state: 'waiting', runAtUs: { $lte: nowUs } })
+          .sort({ state: 1, runAtUs: 1, _id: 1 })
+          .limit(limit)
+          .toArray(),
+        this.#jobs
+          .find({ state: 'running', leaseUntilUs: { $lte: nowUs } })
+          .sort({ state: 1, leaseUntilUs: 1, _id: 1 })
+          .limit(limit)
+          .toArray(),
+      ]);
+      const found = [...due, ...left].sort((a, b) => a.runAtUs - b.runAtUs || (a._id < b._id ? -1 : 1));
+      const claimed: Job[] = [];
+      for (const doc of found) {
+        if (claimed.length === limit) break;
+        if (await this.#take(doc, nowUs + leaseUs)) claimed.push({ ...jobOf(doc), state: 'running' });
+      }
+      return claimed;
+    });
+  }
+
+  async #take({ _id, state, runAtUs, leaseUntilUs }: JobDoc, untilUs: number): Promise<boolean> {
+    const { matchedCount } = await this.#jobs.updateOne(
+      { _id, state, runAtUs, leaseUntilUs },
+      { $set: { state: 'running', leaseUntilUs: untilUs } },
+    );
+    return matchedCount === 1;
+  }
+
+  /** Only a job that runs may change: one that was removed or paused meanwhile stays as it is. */
+  async #settle(jobId: string, set: Partial<JobDoc>, more: UpdateFilter<JobDoc> = {}): Promise<void> {
+    await guardedMongo(() =>
+      this.#jobs.updateOne({ _id: jobId, state: 'running' }, { $set: { ...set, leaseUntilUs: 0 }, ...more }),
+    );
+  }
+
+  async done(jobId: string): Promise<void> {
+    await this.#settle(jobId, { state: 'done', lastError: null });
+  }
+  async again(jobId: string, runAtUs: number, payload: Record<string, unknown>): Promise<void> {
+    await this.#settle(jobId, { state: 'waiting', runAtUs: Math.round(runAtUs), payload: JSON.stringify(payload) });
+  }
+  async retry(jobId: string, runAtUs: number, error: string): Promise<void> {
+    const set = { state: 'waiting', runAtUs: Math.round(runAtUs), lastError: error } as const;
+    await this.#settle(jobId, set, { $inc: { retries: 1 } });
+  }
+  async fail(jobId: string, error: string): Promise<void> {
+    await this.#settle(jobId, { state: 'failed', lastError: error });
+  }
+
+  async listFor(sessionId: string): Promise<Job[]> {
+    const docs = await guardedMongo(() =>
+      this.#jobs.find({ session: sessionId }).sort({ session: 1, _id: 1 }).toArray(),
+    );
+    return docs.map(jobOf);
+  }
+
+  async #updateMany(filter: Filter<JobDoc>, set: Partial<JobDoc>): Promise<number> {
+    const { matchedCount } = await guardedMongo(() => this.#jobs.updateMany(filter, { $set: set }));
+    return matchedCount;
+  }
+
+  setPaused(sessionId: string, paused: boolean): Promise<number> {
+    const [from, to] = paused ? (['waiting', 'paused'] as const) : (['paused', 'waiting'] as const);
+    return this.#updateMany({ session: sessionId, state: from }, { state: to });
+  }
+
+  revive(sessionId: string, nowUs: number): Promise<number> {
+    return this.#updateMany(
+      { session: sessionId, state: 'failed' },
+      { state: 'waiting', retries: 0, runAtUs: Math.round(nowUs) },
+    );
+  }
+
+  async removeFor(sessionId: string): Promise<void> {
+    await guardedMongo(() => this.#jobs.deleteMany({ session: sessionId }));
+  }
+
+  async countByState(): Promise<Partial<Record<JobState, number>>> {
+    const groups = await guardedMongo(() =>
+      this.#jobs
+        .aggregate<{ _id: string; count: number }>([{ $group: { _id: '$state', count: { $sum: 1 } } }], {
+          hint: 'due',
+        })
+        .toArray(),
+    );
+    return Object.fromEntries(groups.map(({ _id, count }) => [_id, Number(count)]));
+  }
+
+  async nextRunUs(): Promise<number | null> {
+    const [next] = await guardedMongo(() =>
+      this.#jobs.find({ state: 'waiting' }).sort({ state: 1, runAtUs: 1, _id: 1 }).limit(1).toArray(),
+    );
+    return next?.runAtUs ?? null;
+  }
+
+  dispose(): Promise<void> {
+    return this.#database.release();
+  }
+}

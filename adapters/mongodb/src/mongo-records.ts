@@ -1,0 +1,162 @@
+/** Signed records, wrapped keys and the audit log. */
+import { createHash } from 'node:crypto';
+import { type AuditEvent, type KeyWrap, LucidError, type RecordKind } from '@lucid-sessions/contract';
+import type { AuditQuery } from '@lucid-sessions/storage';
+import { Binary, type Collection, type Filter } from 'mongodb';
+import { bytesOf } from './mongo-chunk-rows.ts';
+import { guardedMongo, isDuplicate, untilUndisturbed } from './mongo-errors.ts';
+
+export interface RecordDoc {
+  session: string;
+  /** From 1 on, without gaps: unique with the session, so that of two writers of one place one is refused. */
+  sequence: number;
+  kind: string;
+  sha256: string;
+  record: Binary;
+}
+
+export interface WrapsDoc {
+  _id: string;
+  wraps: (Omit<KeyWrap, 'wrapped'> & { wrapped: Binary })[];
+}
+
+export interface AuditDoc {
+  _id: string;
+  timestampUs: number;
+  eventType: string;
+  userId: string | null;
+  resourceId: string | null;
+  document: string;
+}
+
+export class MongoRecords {
+  readonly #records: Collection<RecordDoc>;
+
+  constructor(records: Collection<RecordDoc>) {
+    this.#records = records;
+  }
+
+  /** Reads what is there and takes the next sequence; whoever took it meanwhile makes this read again. */
+  async put(session: string, kind: RecordKind, record: Uint8Array, place?: number): Promise<number> {
+    const sha256 = createHash('sha256').update(record).digest('hex');
+    return guardedMongo(() =>
+      untilUndisturbed(async () => {
+        const there = await this.#records
+          .find({ session })
+          .project<Pick<RecordDoc, 'sequence' | 'kind' | 'sha256'>>({ sequence: 1, kind: 1, sha256: 1 })
+          .sort({ session: 1, sequence: 1 })
+          .toArray();
+        const ofKind = there.filter((known) => known.kind === kind);
+        const same = ofKind.find((known) => known.sha256 === sha256);
+        if (same !== undefined) return same.sequence;
+        if (place !== undefined && ofKind.length !== place)
+          throw new LucidError('conflict', `another ${kind} record took this place; read them again`);
+        const sequence = (there.at(-1)?.sequence ?? 0) + 1;
+        return (await this.#insert({ session, sequence, kind, sha256, record: new Binary(record) }))
+          ? sequence
+          : undefined;
+      }),
+    );
+  }
+
+  async #insert(doc: RecordDoc): Promise<boolean> {
+    try {
+      await this.#records.insertOne(doc);
+      return true;
+    } catch (thrown) {
+      if (isDuplicate(thrown)) return false;
+      throw thrown;
+    }
+  }
+
+  async get(session: string, kind: RecordKind | null) {
+    const docs = await guardedMongo(() =>
+      this.#records
+        .find({ session, ...(kind === null ? {} : { kind }) })
+        .sort({ session: 1, sequence: 1 })
+        .toArray(),
+    );
+    return docs.map((doc) => ({ kind: doc.kind as RecordKind, sequence: doc.sequence, record: bytesOf(doc.record) }));
+  }
+
+  async count(session: string): Promise<number> {
+    return guardedMongo(() => this.#records.countDocuments({ session }));
+  }
+}
+
+/** All wraps of a session are one document: replaced as a whole, or gone. */
+export class MongoWraps {
+  readonly #wraps: Collection<WrapsDoc>;
+
+  constructor(wraps: Collection<WrapsDoc>) {
+    this.#wraps = wraps;
+  }
+
+  async put(sessionId: string, wraps: readonly KeyWrap[]): Promise<void> {
+    await guardedMongo(async () => {
+      if (wraps.length === 0) await this.#wraps.deleteOne({ _id: sessionId });
+      else
+        await this.#replace(
+          sessionId,
+          wraps.map((wrap) => ({ ...wrap, wrapped: new Binary(wrap.wrapped) })),
+        );
+    });
+  }
+
+  /** Of two who put the first ones at once one is told that they are there: then they are replaced. */
+  async #replace(sessionId: string, wraps: WrapsDoc['wraps']): Promise<void> {
+    const replace = () => this.#wraps.replaceOne({ _id: sessionId }, { wraps }, { upsert: true });
+    await replace().catch((thrown: unknown) => (isDuplicate(thrown) ? replace() : Promise.reject(thrown)));
+  }
+
+  async get(sessionId: string): Promise<KeyWrap[]> {
+    const doc = await guardedMongo(() => this.#wraps.findOne({ _id: sessionId }));
+    return (doc?.wraps ?? []).map(({ scheme, recipient, keyId, wrapped }) => ({
+      scheme,
+      recipient,
+      keyId,
+      wrapped: bytesOf(wrapped),
+    }));
+  }
+}
+
+export class MongoAudit {
+  readonly #audit: Collection<AuditDoc>;
+
+  constructor(audit: Collection<AuditDoc>) {
+    this.#audit = audit;
+  }
+
+  async append(event: AuditEvent): Promise<void> {
+    const { eventId, timestampUs, eventType, userId, resourceId } = event;
+    await guardedMongo(async () => {
+      try {
+        const document = JSON.stringify(event);
+        await this.#audit.insertOne({ _id: eventId, timestampUs, eventType, userId, resourceId, document });
+      } catch (thrown) {
+        if (!isDuplicate(thrown)) throw thrown;
+      }
+    });
+  }
+
+  async list(query: AuditQuery): Promise<{ events: AuditEvent[]; total: number }> {
+    const { eventType, userId, resourceId, fromUs, toUs, limit, offset } = query;
+    const times = { ...(fromUs === undefined ? {} : { $gte: fromUs }), ...(toUs === undefined ? {} : { $lte: toUs }) };
+    const filter: Filter<AuditDoc> = {
+      ...(eventType === undefined ? {} : { eventType }),
+      ...(userId === undefined ? {} : { userId }),
+      ...(resourceId === undefined ? {} : { resourceId }),
+      ...(fromUs === undefined && toUs === undefined ? {} : { timestampUs: times }),
+    };
+    return guardedMongo(async () => {
+      const [docs, total] = await Promise.all([
+        // To MongoDB a limit of 0 is none.
+        limit === 0
+          ? []
+          : this.#audit.find(filter).sort({ timestampUs: -1, _id: 1 }).skip(offset).limit(limit).toArray(),
+        this.#audit.countDocuments(filter),
+      ]);
+      return { events: docs.map(({ document }) => JSON.parse(document) as AuditEvent), total };
+    });
+  }
+}

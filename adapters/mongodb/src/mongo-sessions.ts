@@ -1,0 +1,179 @@
+/** Sessions: documents as JSON beside the fields they are found by. A document is replaced at its version only. */
+import type { SessionDocument, SessionQuery, SessionStatus } from '@lucid-sessions/contract';
+import type { Collection, Filter } from 'mongodb';
+import { guardedMongo, isDuplicate } from './mongo-errors.ts';
+
+export interface SessionDoc {
+  _id: string;
+  version: number;
+  status: string;
+  /** Not deleted. */
+  listed: boolean;
+  createdAt: string;
+  project: string | null;
+  environment: string | null;
+  search: string;
+  /** What a client may call it by, in lower case, while a connection may lead to it. */
+  names: string[];
+  /** Not there when it has none. */
+  routeToken?: string;
+  document: string;
+}
+
+function searchTextOf({ name, session_id, rdp_config, metadata }: SessionDocument): string {
+  return [name, session_id, rdp_config.host, metadata.owner ?? '', ...(metadata.tags ?? [])].join('\n').toLowerCase();
+}
+
+/** Armed sessions go first, then those under way. */
+const routableInOrder: readonly SessionStatus[][] = [['starting'], ['recording', 'paused'], ['created']];
+const routable = new Set<string>(routableInOrder.flat());
+
+/** The user's name as it is set, without its domain, and with the one beside it. */
+function namesOf({ status, rdp_config }: SessionDocument): string[] {
+  const name = rdp_config.username?.toLowerCase();
+  if (name === undefined || !routable.has(status)) return [];
+  const domain = rdp_config.domain?.toLowerCase();
+  return [
+    ...new Set([name, name.slice(name.indexOf('\\') + 1), ...(domain === undefined ? [] : [`${domain}\\${name}`])]),
+  ];
+}
+
+const fieldsOf = (session: SessionDocument) => ({
+  version: session.version,
+  status: session.status,
+  listed: session.status !== 'deleted',
+  createdAt: session.created_at,
+  project: session.metadata.project ?? null,
+  environment: session.metadata.environment ?? null,
+  search: searchTextOf(session),
+  names: namesOf(session),
+  document: JSON.stringify(session),
+});
+
+const documentOf = (doc: Pick<SessionDoc, 'document'> | null): SessionDocument | null =>
+  doc === null ? null : (JSON.parse(doc.document) as SessionDocument);
+
+const escapeRegExp = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, (character) => `\\${character}`);
+
+/** mstsc cuts the name in its cookie here. */
+const mstscNameLength = 9;
+
+export class MongoSessions {
+  readonly #sessions: Collection<SessionDoc>;
+
+  constructor(sessions: Collection<SessionDoc>) {
+    this.#sessions = sessions;
+  }
+
+  async insert(session: SessionDocument, routeToken: string | null): Promise<boolean> {
+    return guardedMongo(async () => {
+      try {
+        await this.#sessions.insertOne({
+          _id: session.session_id,
+          ...fieldsOf(session),
+          ...(routeToken === null ? {} : { routeToken }),
+        });
+        return true;
+      } catch (thrown) {
+        if (isDuplicate(thrown)) return false;
+        throw thrown;
+      }
+    });
+  }
+
+  async get(sessionId: string): Promise<SessionDocument | null> {
+    return guardedMongo(async () => documentOf(await this.#sessions.findOne({ _id: sessionId })));
+  }
+
+  async setRouteToken(sessionId: string, routeToken: string | null): Promise<boolean> {
+    const { matchedCount } = await guardedMongo(() =>
+      this.#sessions.updateOne(
+        { _id: sessionId },
+        routeToken === null ? { $unset: { routeToken: '' } } : { $set: { routeToken } },
+      ),
+    );
+    return matchedCount === 1;
+  }
+
+  async findByToken(routeToken: string): Promise<SessionDocument | null> {
+    return guardedMongo(async () => documentOf(await this.#sessions.findOne({ routeToken })));
+  }
+
+  /**
+   * By id, or by user name: of the sessions that could be meant, exactly one must fit. What is the id of one and the name of
+   * another leads to neither: it would give a session to whoever has the name. An id of a session that is over names it last.
+   */
+  async findByCookie(cookie: string): Promise<SessionDocument | null> {
+    return guardedMongo(async () => {
+      const byId = documentOf(await this.#sessions.findOne({ _id: cookie }));
+      if (byId !== null && routable.has(byId.status))
+        return (await this.#isNameOfAnother(cookie, byId.session_id)) ? null : byId;
+      const named = await this.#theOneNamed(cookie.toLowerCase(), cookie);
+      return named === 'none' ? byId : named;
+    });
+  }
+
+  /** A name that is whole, and where mstsc may have cut it one that begins so. */
+  #filters(name: string, except: string): Filter<SessionDoc>[] {
+    const other = { _id: { $ne: except } };
+    const isCut = [...name].length === mstscNameLength;
+    return [{ ...other, names: name }, ...(isCut ? [{ ...other, names: new RegExp(`^${escapeRegExp(name)}`) }] : [])];
+  }
+
+  async #isNameOfAnother(cookie: string, sessionId: string): Promise<boolean> {
+    for (const filter of this.#filters(cookie.toLowerCase(), sessionId))
+      if ((await this.#sessions.findOne(filter, { projection: { _id: 1 } })) !== null) return true;
+    return false;
+  }
+
+  /** The first kind of fit that there is decides; null: several of it. A name that is whole goes before one that was cut. */
+  async #theOneNamed(name: string, except: string): Promise<SessionDocument | null | 'none'> {
+    for (const statuses of routableInOrder)
+      for (const filter of this.#filters(name, except)) {
+        const fits = await this.#sessions
+          .find({ ...filter, status: { $in: statuses } })
+          .limit(2)
+          .toArray();
+        if (fits.length > 0) return fits.length === 1 ? documentOf(fits[0]!) : null;
+      }
+    return 'none';
+  }
+
+  async list(query: SessionQuery): Promise<{ sessions: SessionDocument[]; total: number }> {
+    const { status, project, environment, search, limit, offset } = query;
+    const filter: Filter<SessionDoc> = {
+      ...(status === undefined ? { listed: true } : { status }),
+      ...(project === undefined ? {} : { project }),
+      ...(environment === undefined ? {} : { environment }),
+      // Text anywhere in a line: no index serves this, the others narrow it down.
+      ...(search === undefined ? {} : { search: new RegExp(escapeRegExp(search.toLowerCase())) }),
+    };
+    return guardedMongo(async () => {
+      const page = this.#sessions.find(filter).project<Pick<SessionDoc, 'document'>>({ document: 1 });
+      const [docs, total] = await Promise.all([
+        // To MongoDB a limit of 0 is none.
+        limit === 0 ? [] : page.sort({ createdAt: -1, _id: 1 }).skip(offset).limit(limit).toArray(),
+        this.#sessions.countDocuments(filter),
+      ]);
+      return { sessions: docs.map((doc) => documentOf(doc)!), total };
+    });
+  }
+
+  async count(): Promise<Partial<Record<SessionStatus, number>>> {
+    const groups = await guardedMongo(() =>
+      this.#sessions
+        .aggregate<{ _id: string; count: number }>([{ $group: { _id: '$status', count: { $sum: 1 } } }], {
+          hint: 'by_status',
+        })
+        .toArray(),
+    );
+    return Object.fromEntries(groups.map(({ _id, count }) => [_id, Number(count)]));
+  }
+
+  async replace(session: SessionDocument, expectedVersion: number): Promise<boolean> {
+    const { matchedCount } = await guardedMongo(() =>
+      this.#sessions.updateOne({ _id: session.session_id, version: expectedVersion }, { $set: fieldsOf(session) }),
+    );
+    return matchedCount === 1;
+  }
+}
