@@ -34,6 +34,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   'adapters/files': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['storage'] },
   'adapters/sqlite': { imports: ['contract'], types: ['storage', 'pipeline'] },
   'adapters/mongodb': { imports: ['contract'], types: ['storage', 'pipeline'] },
+  'adapters/postgres': { imports: ['contract'], types: ['storage', 'pipeline'] },
   'adapters/log': { imports: ['node', 'wire', 'evidence'], types: ['pipeline'] },
   'adapters/keys': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['processor', 'pipeline'] },
   'adapters/anchors': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['pipeline'] },
@@ -42,7 +43,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     imports: [
       ...['wire', 'rdp', 'graphics', 'recording', 'evidence', 'contract', 'kit', 'console', 'desktop'],
       ...['recorder', 'processor', 'storage', 'pipeline', 'api', 'indexer'],
-      ...['node', 'files', 'sqlite', 'log', 'keys', 'anchors'],
+      ...['node', 'files', 'sqlite', 'postgres', 'mongodb', 'log', 'keys', 'anchors'],
     ],
   },
   desktop: { imports: ['wire', 'rdp', 'graphics'] },

@@ -14,6 +14,7 @@ export * from './mongo-stand-in.ts';
 export * from './openbao.ts';
 export * from './peers.ts';
 export * from './ports.ts';
+export * from './postgres.ts';
 export * from './rd-gateway.ts';
 export * from './tap.ts';
 export * from './timestamp-authority.ts';

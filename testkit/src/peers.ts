@@ -21,6 +21,7 @@ const extraPath = [
   ...['/usr/sbin', '/sbin', join(process.env.FREERDP3_DIR ?? '/opt/lucid-freerdp3', 'bin')],
   join(process.env.OPENBAO_DIR ?? '/opt/lucid-openbao', 'bin'),
   join(process.env.MONGO_STAND_IN_DIR ?? '/opt/lucid-mongo-stand-in', 'bin'),
+  ...[18, 17, 16, 15, 14, 13].map((version) => `/usr/lib/postgresql/${version}/bin`),
 ];
 const SCRIPT_TIMEOUT_MS = 60_000;
 const FIRST_DISPLAY = 60;
@@ -43,6 +44,7 @@ const programs = {
   openbao: ['bao'],
   mongo: ['mongo-stand-in'],
   impacket: ['rdp_check.py'],
+  postgres: ['initdb', 'postgres', 'pg_isready', 'pg_ctl', 'pg_basebackup', 'createdb', 'psql'],
 } as const;
 
 export type PeerName = keyof typeof programs;

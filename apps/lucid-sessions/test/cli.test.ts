@@ -116,10 +116,7 @@ test('up serves all five services; sessions are created, recorded, listed, expor
     '--name',
     'from the CLI',
     '--pinned-sha256',
-    desktop.certificateSha256.toUpperCase().replaceAll(/..(?=.)/g, '$&:'),
-    '--consent-file',
-    'none',
-    '--no-approval',
+    desktop.certificateSha256,
     '--clipboard',
     'out',
     '--no-drives',
@@ -250,7 +247,8 @@ test('wrong usage says what is right and ends with 2', async (t) => {
     [['up'], { LUCID_EVM_RPC_URL: 'https://ada:hidden@node' }, /LUCID_EVM_RPC_URL must be an address/],
     [['up'], { CHUNK_SIZE_MB: 'many' }, /CHUNK_SIZE_MB must be a whole number/],
     [['up'], { ENCRYPTION_ALGORITHM: 'ROT13' }, /ENCRYPTION_ALGORITHM must be AES-256-GCM/],
-    [['up'], { SESSION_METADATA_DB: 'mongodb://somewhere' }, /SESSION_METADATA_DB must be sqlite:/],
+    [['up'], { SESSION_METADATA_DB: 'oracle://somewhere' }, /SESSION_METADATA_DB must be sqlite:PATH/],
+    [['up'], { SESSION_METADATA_DB: 'postgres://ada:hidden@' }, /SESSION_METADATA_DB must name/],
   ];
   for (const [args, environment, message] of cases) {
     const result = await runCli(args, { LUCID_DATA_DIR: join(directory, 'data'), ...environment });

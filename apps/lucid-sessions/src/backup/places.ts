@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { type Environment, EnvironmentError } from '@lucid-sessions/kit';
 import { readStorageEnv } from '@lucid-sessions/storage';
 import { dataDirectory } from '../server/environment.ts';
-import { sqlitePath } from '../server/stores.ts';
+import { sqlitePath } from '../server/sqlite-stores.ts';
 
 export interface Places {
   root: string;

@@ -162,7 +162,7 @@ async function rotateLocked(
   directory: DataDirectory,
 ): Promise<void> {
   const config = readStorageEnv(withOwnSecrets(environment, directory));
-  const stores = storesOf({ metadataDb: readMetadataDb(environment), directory });
+  const stores = storesOf({ metadataDb: readMetadataDb(environment), directory, environment });
   const storage = createStorageService({ ...(await openStorage(config, stores)), nowUs });
   try {
     const done = await { identity: rotateIdentity, local: rotateLocal, recipients: rotateRecipients }[what]({

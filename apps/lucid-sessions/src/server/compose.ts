@@ -47,7 +47,8 @@ import { guardRestoredLog } from './restored-log.ts';
 import { refuseHalfRestored } from './restoring.ts';
 import { lockServices } from './service-lock.ts';
 import { software } from './software.ts';
-import { type Stores, storesOf } from './stores.ts';
+import type { Stores } from './store-scheme.ts';
+import { storesOf } from './stores.ts';
 import { trustPolicy } from './trust-policy.ts';
 import { readVault, readVaultCredentials } from './vault.ts';
 import { readWitnesses, startWitnesses } from './witnesses.ts';
@@ -186,7 +187,12 @@ class Composer {
   }
 
   get #stores(): Stores {
-    this.#openStores ??= storesOf({ metadataDb: readMetadataDb(this.#environment), directory: this.#directory });
+    this.#openStores ??= storesOf({
+      metadataDb: readMetadataDb(this.#environment),
+      directory: this.#directory,
+      environment: this.#environment,
+      say: this.#log,
+    });
     return this.#openStores;
   }
 

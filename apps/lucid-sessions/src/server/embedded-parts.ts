@@ -20,7 +20,7 @@ import { EmbeddedLog } from '@lucid-sessions/log';
 import type { ProcessorKeys } from '@lucid-sessions/processor';
 import type { ChunkStore, MetadataStore, StorageConfig } from '@lucid-sessions/storage';
 import type { DataDirectory } from './environment.ts';
-import { opened, type Stores } from './stores.ts';
+import { opened, type Stores } from './store-scheme.ts';
 
 /** The system's wall clock, as it is set and corrected while this runs; µs since 1970. */
 export const nowUs = (): number => Date.now() * 1000;

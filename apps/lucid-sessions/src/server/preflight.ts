@@ -129,5 +129,5 @@ async function checkDirectories(
     await checkDirectory('CHUNK_STORAGE_PATH', chunkStoragePath);
   }
   const users = new Set((['storage', 'pipeline'] as const).filter((service) => services.has(service)));
-  if (users.size > 0) await checkStores({ metadataDb: readMetadataDb(environment), directory }, users);
+  if (users.size > 0) await checkStores({ metadataDb: readMetadataDb(environment), directory, environment }, users);
 }

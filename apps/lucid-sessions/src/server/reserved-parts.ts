@@ -5,7 +5,7 @@ import type { FileReserve } from '@lucid-sessions/files';
 import type { Environment } from '@lucid-sessions/kit';
 import type { TransparencyLog } from '@lucid-sessions/pipeline';
 import { type MetadataStore, readStorageEnv } from '@lucid-sessions/storage';
-import { sqlitePath } from './stores.ts';
+import { sqlitePath } from './sqlite-stores.ts';
 
 const recordingsMethods: ReadonlySet<string> = new Set<keyof MetadataStore>([
   'insertSession',

@@ -108,30 +108,13 @@ export class Driver<E extends { kind: string }> {
 
   /** The next event. Rejects with `SequenceEnded`. */
   async next(): Promise<EventFor<E>> {
-    while (this.#events.length === 0) await this.during(this.#woken());
-    return this.#events.shift()!;
-  }
-
-  /** The same; null: none came within `waitMs`. One that comes later is the next one's. */
-  async nextWithin(waitMs: number): Promise<EventFor<E> | null> {
-    const late = Promise.withResolvers<void>();
-    let isLate = false;
-    const timer = setTimeout(() => {
-      isLate = true;
-      late.resolve();
-    }, waitMs);
-    try {
-      while (this.#events.length === 0 && !isLate) await this.during(Promise.race([this.#woken(), late.promise]));
-      return this.#events.shift() ?? null;
-    } finally {
-      clearTimeout(timer);
+    while (this.#events.length === 0) {
+      const woken = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      await this.during(woken);
     }
-  }
-
-  #woken(): Promise<void> {
-    return new Promise<void>((resolve) => {
-      this.#wake = resolve;
-    });
+    return this.#events.shift()!;
   }
 
   /** Waits for something else, and no longer than the sequence goes on: then rejects with `SequenceEnded`. */

@@ -1,0 +1,102 @@
+/** Signed records, wrapped keys, audit events. */
+import { type AuditEvent, LucidError, type RecordKind } from '@lucid-sessions/contract';
+import type { MetadataStore } from '@lucid-sessions/storage';
+import { Conditions, pageOf } from './postgres-conditions.ts';
+import type { PostgresDatabase } from './postgres-database.ts';
+
+type RecordMethods = Pick<
+  MetadataStore,
+  'putRecord' | 'getRecords' | 'recordsCount' | 'putWraps' | 'getWraps' | 'appendAudit' | 'listAudit'
+>;
+
+const auditPages = {
+  table: 'audit',
+  key: 'event_id',
+  order: 'timestamp_us DESC, event_id',
+  reverse: 'timestamp_us, event_id DESC',
+};
+
+export const recordRows = (database: PostgresDatabase): RecordMethods => ({
+  putRecord: (sessionId, kind, record, place) =>
+    database.transaction(async (session) => {
+      // One after the other, so that each sees what the one before has put.
+      await session.rows(`SELECT pg_advisory_xact_lock(hashtextextended('records ' || $1, 0))`, [sessionId]);
+      const [known] = await session.rows(
+        `SELECT COUNT(*) FILTER (WHERE kind = $2) AS place, COALESCE(MAX(sequence), 0) + 1 AS next,
+           MIN(sequence) FILTER (WHERE kind = $2 AND record = $3) AS same FROM records WHERE session_id = $1`,
+        [sessionId, kind, record],
+      );
+      if (known?.same !== null) return Number(known?.same);
+      if (place !== undefined && Number(known.place) !== place)
+        throw new LucidError('conflict', `another ${kind} record took this place; read them again`);
+      await session.run('INSERT INTO records (session_id, sequence, kind, record) VALUES ($1, $2, $3, $4)', [
+        sessionId,
+        Number(known.next),
+        kind,
+        record,
+      ]);
+      return Number(known.next);
+    }),
+
+  async getRecords(sessionId, kind) {
+    const { where, values } = new Conditions().add('session_id = ?', sessionId).add('kind = ?', kind ?? undefined);
+    const rows = await database.rows(`SELECT kind, sequence, record FROM records ${where} ORDER BY sequence`, values);
+    return rows.map((row) => ({
+      kind: String(row.kind) as RecordKind,
+      sequence: Number(row.sequence),
+      record: row.record as Uint8Array,
+    }));
+  },
+
+  async recordsCount(sessionId) {
+    const [row] = await database.rows('SELECT COUNT(*) AS count FROM records WHERE session_id = $1', [sessionId]);
+    return Number(row?.count);
+  },
+
+  async putWraps(sessionId, wraps) {
+    await database.transaction(async (session) => {
+      await session.rows(`SELECT pg_advisory_xact_lock(hashtextextended('wraps ' || $1, 0))`, [sessionId]);
+      await session.run('DELETE FROM wraps WHERE session_id = $1', [sessionId]);
+      for (const [position, { scheme, recipient, keyId, wrapped }] of wraps.entries())
+        await session.run(
+          'INSERT INTO wraps (session_id, position, scheme, recipient, key_id, wrapped) VALUES ($1, $2, $3, $4, $5, $6)',
+          [sessionId, position, scheme, recipient, keyId, wrapped],
+        );
+    });
+  },
+
+  async getWraps(sessionId) {
+    const rows = await database.rows(
+      'SELECT scheme, recipient, key_id, wrapped FROM wraps WHERE session_id = $1 ORDER BY position',
+      [sessionId],
+    );
+    return rows.map((row) => ({
+      scheme: String(row.scheme),
+      recipient: String(row.recipient),
+      keyId: String(row.key_id),
+      wrapped: row.wrapped as Uint8Array,
+    }));
+  },
+
+  async appendAudit(event) {
+    await database.run(
+      `INSERT INTO audit (event_id, timestamp_us, event_type, user_id, resource_id, document)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+      [event.eventId, event.timestampUs, event.eventType, event.userId, event.resourceId, JSON.stringify(event)],
+    );
+  },
+
+  async listAudit(query) {
+    const conditions = new Conditions()
+      .add('event_type = ?', query.eventType)
+      .add('user_id = ?', query.userId)
+      .add('resource_id = ?', query.resourceId)
+      .add('timestamp_us >= ?', query.fromUs)
+      .add('timestamp_us <= ?', query.toUs);
+    const { documents, total } = await database.transaction(
+      (session) => pageOf(session, auditPages, conditions, query),
+      'snapshot',
+    );
+    return { events: documents.map((document) => JSON.parse(document) as AuditEvent), total };
+  },
+});

@@ -1,0 +1,160 @@
+/** Rows of sessions: documents beside the columns they are found by. */
+import type { SessionDocument, SessionQuery, SessionStatus } from '@lucid-sessions/contract';
+import type { MetadataStore } from '@lucid-sessions/storage';
+import { Conditions, pageOf } from './postgres-conditions.ts';
+import type { PostgresDatabase, Row } from './postgres-database.ts';
+
+type SessionMethods = Pick<
+  MetadataStore,
+  | 'insertSession'
+  | 'getSession'
+  | 'setRouteToken'
+  | 'findByToken'
+  | 'findByCookie'
+  | 'listSessions'
+  | 'countSessions'
+  | 'replaceSession'
+>;
+
+const documentOf = (row: Row | undefined): SessionDocument | null =>
+  row === undefined ? null : (JSON.parse(String(row.document)) as SessionDocument);
+
+function searchTextOf(session: SessionDocument): string {
+  const { metadata, rdp_config } = session;
+  return [session.name, session.session_id, rdp_config.host, metadata.owner ?? '', ...(metadata.tags ?? [])]
+    .join('\n')
+    .toLowerCase();
+}
+
+/** mstsc cuts the name in its cookie here. */
+const mstscNameLength = 9;
+const whole = (name: string) => `=${name}`;
+const cut = (name: string) => `<${[...name].slice(0, mstscNameLength).join('')}`;
+
+/** What a client may call the session: its user with and without the domain, whole and as mstsc cuts them. */
+function namesOf({ rdp_config: { username, domain } }: SessionDocument): string[] {
+  if (username === undefined) return [];
+  const user = username.toLowerCase();
+  const names = [user, user.slice(user.indexOf('\\') + 1)];
+  if (domain !== undefined) names.push(`${domain.toLowerCase()}\\${user}`);
+  return [...new Set(names.flatMap((name) => [whole(name), cut(name)]))];
+}
+
+/** The columns a session is found by, in the order of the statements below. */
+const columnsOf = (session: SessionDocument) =>
+  [
+    session.session_id,
+    session.version,
+    session.status,
+    session.created_at,
+    session.metadata.project ?? null,
+    session.metadata.environment ?? null,
+    searchTextOf(session),
+    namesOf(session),
+    JSON.stringify(session),
+  ] as const;
+
+const routable = ['starting', 'created', 'recording', 'paused'];
+
+/** Armed sessions go first, then those under way; a name that is whole goes before one that was cut. Undefined: none, or several. */
+function theOneMeant(rows: readonly Row[]): Row | undefined {
+  for (const statuses of [['starting'], ['recording', 'paused'], ['created']])
+    for (const isWhole of [true, false]) {
+      const fits = rows.filter((row) => statuses.includes(String(row.status)) && row.whole === isWhole);
+      if (fits.length > 0) return fits.length === 1 ? fits[0] : undefined;
+    }
+  return undefined;
+}
+
+const escapeLike = (text: string) => text.replace(/[\\%_]/g, (character) => `\\${character}`);
+
+const pages = {
+  table: 'sessions',
+  key: 'session_id',
+  order: 'created_at DESC, session_id',
+  reverse: 'created_at, session_id DESC',
+};
+
+export const sessionRows = (database: PostgresDatabase): SessionMethods => ({
+  insertSession: (session, routeTokenSha256) =>
+    database.work(async (rows, again) => {
+      const columns = columnsOf(session);
+      const inserted = await rows.run(
+        `INSERT INTO sessions (session_id, version, status, created_at, project, environment, search, names, document, route_token)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
+        [...columns, routeTokenSha256],
+      );
+      if (inserted === 1 || !again) return inserted === 1;
+      const [row] = await rows.rows(
+        'SELECT 1 FROM sessions WHERE session_id = $1 AND document = $2 AND route_token IS NOT DISTINCT FROM $3',
+        [session.session_id, columns[8], routeTokenSha256],
+      );
+      return row !== undefined;
+    }),
+
+  async getSession(sessionId) {
+    return documentOf((await database.rows('SELECT document FROM sessions WHERE session_id = $1', [sessionId]))[0]);
+  },
+
+  async setRouteToken(sessionId, tokenSha256) {
+    const sql = 'UPDATE sessions SET route_token = $1 WHERE session_id = $2';
+    return (await database.run(sql, [tokenSha256, sessionId])) === 1;
+  },
+
+  async findByToken(tokenSha256) {
+    return documentOf((await database.rows('SELECT document FROM sessions WHERE route_token = $1', [tokenSha256]))[0]);
+  },
+
+  /**
+   * By id, or by user name: of the sessions that could be meant, exactly one must fit. What is the id of one and the name of
+   * another leads to neither: it would give a session to whoever has the name. An id of a session that is over names it last.
+   */
+  async findByCookie(cookie) {
+    const name = cookie.toLowerCase();
+    const sought = [whole(name), ...([...name].length === mstscNameLength ? [cut(name)] : [])];
+    const found = await database.rows(
+      `SELECT document, status, true AS by_id, false AS whole FROM sessions WHERE session_id = $1
+       UNION ALL (SELECT document, status, false, names @> ARRAY[$2] FROM sessions
+         WHERE names && $3 AND status IN ('starting', 'created', 'recording', 'paused') AND session_id <> $1 LIMIT 100)`,
+      [cookie, whole(name), sought],
+    );
+    const byId = documentOf(found.find(({ by_id }) => by_id === true));
+    const rows = found.filter(({ by_id }) => by_id !== true);
+    if (byId === null || rows.length === 0) return byId ?? documentOf(theOneMeant(rows));
+    return routable.includes(byId.status) ? null : documentOf(theOneMeant(rows));
+  },
+
+  async listSessions(query: SessionQuery) {
+    const conditions = new Conditions()
+      .add('status = ?', query.status)
+      .add('project = ?', query.project)
+      .add('environment = ?', query.environment)
+      .add('search LIKE ?', query.search === undefined ? undefined : `%${escapeLike(query.search.toLowerCase())}%`);
+    if (query.status === undefined) conditions.always(`status <> 'deleted'`);
+    const { documents, total } = await database.transaction(
+      (session) => pageOf(session, pages, conditions, query),
+      'snapshot',
+    );
+    return { sessions: documents.map((document) => JSON.parse(document) as SessionDocument), total };
+  },
+
+  async countSessions() {
+    const rows = await database.rows('SELECT status, COUNT(*) AS count FROM sessions GROUP BY status');
+    return Object.fromEntries(rows.map(({ status, count }) => [String(status), Number(count)])) as Partial<
+      Record<SessionStatus, number>
+    >;
+  },
+
+  replaceSession: (session, expectedVersion) =>
+    database.work(async (rows, again) => {
+      const columns = columnsOf(session);
+      const replaced = await rows.run(
+        `UPDATE sessions SET version = $2, status = $3, created_at = $4, project = $5, environment = $6, search = $7,
+           names = $8, document = $9 WHERE session_id = $1 AND version = $10`,
+        [...columns, expectedVersion],
+      );
+      if (replaced === 1 || !again) return replaced === 1;
+      const sql = 'SELECT 1 FROM sessions WHERE session_id = $1 AND document = $2';
+      return (await rows.rows(sql, [session.session_id, columns[8]])).length === 1;
+    }),
+});
