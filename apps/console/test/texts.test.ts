@@ -221,12 +221,27 @@ test('the form gives the request, without what was left empty', () => {
     clipboard: 'out',
     clipboard_files: '',
     no_drives: 'on',
+    pinned_sha256: `${'AB:'.repeat(31)}CD`,
+    consent: 'own',
+    consent_text: ' You are recorded. ',
+    approval: 'no',
   }))
     data.set(name, value);
   assert.deepEqual(JSON.parse(JSON.stringify(readForm(data))), {
     name: 'Patch night',
-    rdp_config: { host: 'srv', port: 3390, ignore_cert: false, channels: { clipboard: 'out', drives: false } },
-    recording_config: { persistence: 'strict', graphics: 'classic' },
+    rdp_config: {
+      host: 'srv',
+      port: 3390,
+      ignore_cert: false,
+      pinned_sha256: `${'ab'.repeat(31)}cd`,
+      channels: { clipboard: 'out', drives: false },
+    },
+    recording_config: {
+      persistence: 'strict',
+      graphics: 'classic',
+      consent_text: 'You are recorded.',
+      approval: false,
+    },
     storage_config: { retention_days: 7 },
     metadata: { tags: ['a', 'b'] },
   });

@@ -146,11 +146,15 @@ test('a wrong setting is refused by its name', () => {
       );
 });
 
-test('where credentials for targets come from: a wrong setting is refused by its name', () => {
+test('where credentials for targets come from: a wrong setting is refused by its name', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'lucid-vault-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const file = join(directory, 'secret');
+  writeFileSync(file, 'a secret\n', { mode: 0o600 });
   const prefix = 'LUCID_CREDENTIALS_VAULT_';
   const good = {
     [`${prefix}URL`]: 'https://vault:8200',
-    [`${prefix}SECRET_ID_FILE`]: '/s',
+    [`${prefix}SECRET_ID_FILE`]: file,
     [`${prefix}ROLE_ID`]: 'a1b2-c3',
     [`${prefix}PATHS`]: 'secret/rdp/{host}, database/rdp-*',
   };
@@ -160,10 +164,12 @@ test('where credentials for targets come from: a wrong setting is refused by its
     [readVaultCredentials(good)?.allows(one, 'srv'), readVaultCredentials(good)?.allows(one, 'x')],
     [true, false],
   );
-  const byToken = { ...good, [`${prefix}SECRET_ID_FILE`]: '', [`${prefix}TOKEN_FILE`]: '/t' };
+  const byToken = { ...good, [`${prefix}SECRET_ID_FILE`]: '', [`${prefix}TOKEN_FILE`]: file };
   assert.notEqual(readVaultCredentials(byToken), null);
   const wrong: [string, string][] = [
     ['URL', 'https://user:pass@vault'],
+    ['URL', ''],
+    ['SECRET_ID_FILE', join(directory, 'missing')],
     ['PATHS', ''],
     ['PATHS', 'secret'],
     ['PATHS', 'secret/rdp/../*'],
@@ -180,7 +186,7 @@ test('where credentials for targets come from: a wrong setting is refused by its
       `${name}=${value}`,
     );
   for (const both of [
-    { ...good, [`${prefix}TOKEN_FILE`]: '/t' },
+    { ...good, [`${prefix}TOKEN_FILE`]: file },
     { ...good, [`${prefix}SECRET_ID_FILE`]: '' },
   ])
     assert.throws(() => readVaultCredentials(both), { variable: `${prefix}TOKEN_FILE` });

@@ -8,6 +8,7 @@ import {
   channelPatternsMax,
   channelSwitches,
   clipboardWays,
+  consentTextMax,
   retentionDaysMax,
   unreplayable,
 } from './recording-limits.ts';
@@ -107,9 +108,6 @@ const compressions = { none: 'none', zstd: 'zstd', gzip: 'gzip', lz4: 'lz4' } as
   [N in CompressionName]: N;
 };
 export const compressionSchema = z.enum(compressions);
-
-/** Characters of a text that is to be read before a session. */
-export const consentTextMax = 8000;
 
 export const recordingConfigSchema = z.strictObject({
   frame_rate: z.int().min(1).max(120).default(30),

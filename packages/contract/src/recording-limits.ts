@@ -51,5 +51,8 @@ export function channelRulesText(rules: ChannelRules): string {
   return [...ways, ...switched, ...names].join(' ');
 }
 
+/** Characters of a text that is to be read before a session. */
+export const consentTextMax = 8000;
+
 /** A hundred years. */
 export const retentionDaysMax = 36_500;

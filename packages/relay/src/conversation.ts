@@ -616,12 +616,25 @@ export class Conversation {
       if (block.kind === 'messageChannel') this.channelIds.messageChannelId = block.mcsChannelId;
       if (block.kind === 'network') this.#nameChannels(block.mcsChannelId, block.channelIds, events);
     }
+    if (this.#gates !== null) this.#checkDistinct();
     const udpChanged = !this.#leaves('udp') && withoutMultitransport(response);
     if (udpChanged) this.#tell('udp');
     if (!restoreRequestedProtocols(response, this.#policy.requestedProtocols) && !udpChanged) return pdu;
     return wrapMcsBytes(
       encode(mcsConnectResponse, { ...connect, userData: encode(conferenceCreateResponse, response) }),
     );
+  }
+
+  /** What stands for two things would be judged as the one and read as the other. */
+  #checkDistinct(): void {
+    const { ioChannelId, messageChannelId } = this.channelIds;
+    const ids = [ioChannelId, messageChannelId, ...this.#gates!.ids].filter((id) => id !== 0);
+    if (new Set(ids).size !== ids.length)
+      throw new RelayViolation(
+        'invalid',
+        'server',
+        'it gives one id to two channels, and a policy has to tell them apart',
+      );
   }
 
   /** Servers without a message channel ask on the I/O channel, where a share control PDU may look like it. */

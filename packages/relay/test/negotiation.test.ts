@@ -33,6 +33,7 @@ import { decode, encode, Writer } from '@lucid-sessions/wire';
 import fc from 'fast-check';
 import type { RelayPolicy } from '../src/conversation.ts';
 import { unreplayable } from '../src/downgrades.ts';
+import { policyOf } from './support/channel-talk.ts';
 import { channels, dataOf, pdusOf, RunningRelay, tpktOf } from './support/running-relay.ts';
 
 const FIRST = 1;
@@ -558,6 +559,32 @@ function connectPdus() {
   const connect = decode(mcsConnectInitial, mcs(initial!));
   return [connect, conferenceCreateRequest, decode(mcsConnectResponse, mcs(answer!))] as const;
 }
+
+test('a server that gives one id to two things ends the session where a policy has to tell them apart', () => {
+  const [initial, , response] = connectPdus();
+  const conference = decode(conferenceCreateResponse, response.userData);
+  const network = conference.blocks.find((block) => block.kind === 'network')!;
+  const answered = (blocks: ServerDataBlock[], channels: RelayPolicy['channels']): RunningRelay => {
+    const running = new RunningRelay({ channels });
+    running.send('client', tpktOf(encode(mcsConnectInitial, initial)));
+    const userData = encode(conferenceCreateResponse, { ...conference, blocks });
+    running.send('server', tpktOf(encode(mcsConnectResponse, { ...response, userData })));
+    return running;
+  };
+  const others = conference.blocks.filter((block) => block.kind !== 'network');
+  const [first, second] = network.channelIds as [number, number];
+  for (const blocks of [
+    [...conference.blocks, { kind: 'messageChannel', mcsChannelId: second }],
+    [...others, { ...network, channelIds: [first, first, ...network.channelIds.slice(2)] }],
+    [...others, { ...network, mcsChannelId: first }],
+  ] satisfies ServerDataBlock[][]) {
+    assert.throws(() => answered(blocks, policyOf({ drives: false })), /one id to two channels/);
+    assert.doesNotThrow(() => answered(blocks, undefined));
+  }
+  assert.doesNotThrow(() =>
+    answered([...conference.blocks, { kind: 'messageChannel', mcsChannelId: 1010 }], policyOf({ drives: false })),
+  );
+});
 
 /** A session of which the server has a message channel. */
 function withMessageChannel(policy: Partial<RelayPolicy> = {}): RunningRelay {

@@ -7,7 +7,6 @@ import {
   type NlaVariable,
   readInteger,
   readNla,
-  readPort,
   readRdpHost,
   readRdpPort,
   readRetentionDaysDefault,
@@ -117,7 +116,11 @@ export function readApiEnv(environment: Environment, version: string): ApiConfig
     nla: readNla(environment),
     gateway: {
       host: readText(environment, 'LUCID_PUBLIC_RDP_HOST', 'localhost'),
-      port: readPort(environment, 'LUCID_PUBLIC_RDP_PORT', readRdpPort(environment)),
+      port: readInteger(environment, 'LUCID_PUBLIC_RDP_PORT', {
+        min: 1,
+        max: 65_535,
+        fallback: readRdpPort(environment),
+      }),
     },
     rdGateway: readGatewayAddress(environment, publicUrl),
     publicUrl,

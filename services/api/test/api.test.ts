@@ -1011,6 +1011,7 @@ test('the environment is read once, with messages that name the variable', () =>
     [{ LUCID_JWT_SECRET: 'short' }, /32 characters/],
     [{ LUCID_JWT_JWKS_URL: 'ftp://idp' }, /LUCID_JWT_JWKS_URL/],
     [{ ...secret, LUCID_TRUST_PROXY: 'maybe' }, /LUCID_TRUST_PROXY/],
+    [{ ...secret, LUCID_PUBLIC_RDP_PORT: '0' }, /LUCID_PUBLIC_RDP_PORT/],
     [{ ...secret, LUCID_PUBLIC_URL: 'nonsense' }, /LUCID_PUBLIC_URL/],
   ];
   for (const [environment, message] of wrong) assert.throws(() => readApiEnv(environment, '1'), { message });

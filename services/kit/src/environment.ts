@@ -68,6 +68,12 @@ export function parseRetentionDays(text: string): number | null | undefined {
   return days >= 1 && days <= retentionDaysMax ? days : undefined;
 }
 
+/** SHA-256 of a certificate: 64 hexadecimal digits, also as openssl and Windows write them, with colons or spaces between bytes. Null: something else. */
+export function parseCertificateSha256(text: string): string | null {
+  const digits = /^[0-9A-Fa-f]{2}(?:[: ][0-9A-Fa-f]{2}){31}$/.test(text) ? text.replaceAll(/[: ]/g, '') : text;
+  return /^[0-9A-Fa-f]{64}$/.test(digits) ? digits.toLowerCase() : null;
+}
+
 /** Names with + or commas between them, or none. Null: something else. */
 export function parseLeaveIn(text: string): Unreplayable[] | null {
   if (text === 'none') return [];

@@ -13,6 +13,7 @@ import {
   type InternalService,
   isLoopback,
   type NlaVariable,
+  parseCertificateSha256,
   parseChannelRules,
   parseLeaveIn,
   parseRetentionDays,
@@ -223,7 +224,8 @@ function readOption(text: string): RuleOptions | null {
   if (leaveIn !== null) return { leaveIn };
   const channels = name === 'channels' ? parseChannelRules(value) : null;
   if (channels !== null) return { channels };
-  if (name === 'sha256') return /^[0-9A-Fa-f]{64}$/.test(value) ? { pinnedSha256: value.toLowerCase() } : null;
+  const pinnedSha256 = name === 'sha256' ? parseCertificateSha256(value) : null;
+  if (pinnedSha256 !== null) return { pinnedSha256 };
   const retentionDays = name === 'retention' ? parseRetentionDays(value) : undefined;
   return retentionDays === undefined ? null : { retentionDays };
 }

@@ -261,6 +261,39 @@ test('an address may mistype so often, and again after a while; others are not t
   assert.equal(logons.mayTry('10.0.0.1:99'), true);
 });
 
+test('what comes while nobody waits for it is the next one’s', async () => {
+  const nothing = new Uint8Array(0);
+  const heard = Promise.withResolvers<void>();
+  const stream = new Duplex({ read: () => {}, write: (_bytes, _encoding, done) => done() });
+  const driver = new Driver<EndedEvent | { kind: 'said'; text: string }>(
+    stream,
+    {
+      step: (bytes) => {
+        heard.resolve();
+        return { output: nothing, events: [{ kind: 'said', text: Buffer.from(bytes).toString() }] };
+      },
+      tlsEstablished: () => ({ output: nothing, events: [] }),
+      stop: (how, problem) => ({ output: nothing, events: [{ kind: 'ended', how, at: '', problem }] }),
+      handOver: () => nothing,
+    },
+    {
+      secure: () => {
+        throw new Error('no TLS here');
+      },
+    },
+  );
+  assert.equal(await driver.nextWithin(1), null);
+  stream.push('a click');
+  await heard.promise;
+  assert.deepEqual(await driver.nextWithin(0), { kind: 'said', text: 'a click' });
+  const waiting = driver.nextWithin(60_000);
+  stream.push('another');
+  assert.deepEqual(await waiting, { kind: 'said', text: 'another' });
+  const left = assert.rejects(driver.nextWithin(60_000), { name: 'SequenceEnded' });
+  stream.destroy();
+  await left;
+});
+
 test('who does not read what it is answered is let go before that fills our memory', async () => {
   const stream = new Duplex({ read: () => {}, write: () => {} });
   const mebibyte = { output: new Uint8Array(1 << 20), events: [] };

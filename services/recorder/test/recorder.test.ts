@@ -278,11 +278,16 @@ test('the environment is read once, and mistakes name the variable', () => {
   );
   assert.equal(config.chunkBytesMax, 10 * 1024 * 1024);
   const pin = 'ab'.repeat(32);
-  const trusting = readRecorderEnv({ ...base, RDP_LISTENERS: `1=a:2;ignore_cert,3=b:4;sha256=${pin.toUpperCase()}` });
+  const written = pin.toUpperCase().replaceAll(/..(?=.)/g, '$&:');
+  const trusting = readRecorderEnv({
+    ...base,
+    RDP_LISTENERS: `1=a:2;ignore_cert,3=b:4;sha256=${pin.toUpperCase()},5=c:6;sha256=${written}`,
+  });
   assert.deepEqual(
     trusting.listeners.slice(1).map(({ ignoreCert, pinnedSha256 }) => [ignoreCert, pinnedSha256]),
     [
       [true, undefined],
+      [undefined, pin],
       [undefined, pin],
     ],
   );

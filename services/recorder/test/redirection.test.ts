@@ -221,6 +221,8 @@ test('a broker’s logon goes to the next target alone, and stands in no frame, 
   });
   await work(scene);
   assert.deepEqual(scene.desktop.users(), ['brokered']);
+  const facts = scene.gateway.reports.flatMap((report) => (report.kind === 'fact' ? [report.fact] : []));
+  assert.equal(facts.filter((fact) => fact.kind === 'downgrade' && /does not trust/.test(fact.what)).length, 1);
   assertNowhere(scene.gateway, cookiePassword);
   await assertReplayable(scene.gateway);
 });

@@ -1,4 +1,4 @@
-import { type ChannelSwitch, channelSwitches } from '@lucid-sessions/contract/recording-limits';
+import { type ChannelSwitch, channelSwitches, consentTextMax } from '@lucid-sessions/contract/recording-limits';
 import { type ApiClient, ApiError } from '../api/client.ts';
 import type { Facts, Session } from '../api/types.ts';
 import { connectLink } from '../ui/connect-link.ts';
@@ -104,7 +104,11 @@ function fields(): Child {
       ),
       field(
         'Certificate',
-        input('pinned_sha256', { pattern: '[0-9a-f]{64}', placeholder: '64 hex digits', spellcheck: 'false' }),
+        input('pinned_sha256', {
+          pattern: '[0-9A-Fa-f]{64}|[0-9A-Fa-f]{2}([: ][0-9A-Fa-f]{2}){31}',
+          placeholder: '64 hex digits',
+          spellcheck: 'false',
+        }),
         'SHA-256 of the certificate to trust, when no authority signed it.',
       ),
       check(
@@ -114,6 +118,7 @@ function fields(): Child {
       ),
     ),
     channelsCard(),
+    screensCard(),
     h(
       'div',
       { class: 'card' },
@@ -221,6 +226,42 @@ function channelsCard(): Child {
   );
 }
 
+const asInstalled = ['', 'As this installation is set'] as const;
+
+function screensCard(): Child {
+  return h(
+    'div',
+    { class: 'card' },
+    h('h2', {}, 'Before it begins'),
+    h(
+      'div',
+      { class: 'row' },
+      field(
+        'Text to acknowledge',
+        choice('consent', [asInstalled, ['own', 'The text below'], ['none', 'None']]),
+        'Shown to the user in the RDP client. That it was acknowledged is a fact in the manifest.',
+      ),
+      field(
+        'A second person lets the client in',
+        choice('approval', [asInstalled, ['yes', 'Yes'], ['no', 'No']]),
+        'While the client waits, somebody else approves it, or not, with a reason.',
+      ),
+    ),
+    field('Text', h('textarea', { name: 'consent_text', maxlength: consentTextMax, rows: 3 })),
+  );
+}
+
+/** What is left to the installation is absent. */
+function screensOf(data: FormData): Facts {
+  const approval = data.get('approval');
+  const consent = data.get('consent');
+  const text = String(data.get('consent_text') ?? '').trim();
+  return {
+    ...(consent === 'none' ? { consent_text: null } : consent === 'own' ? { consent_text: text } : {}),
+    ...(approval ? { approval: approval === 'yes' } : {}),
+  };
+}
+
 function channelsOf(data: FormData): { channels?: Facts } {
   const rules: Facts = {};
   for (const name of ['clipboard', 'clipboard_files']) if (data.get(name)) rules[name] = String(data.get(name));
@@ -248,13 +289,13 @@ export function readForm(data: FormData): Facts {
       username: text('username'),
       domain: text('domain'),
       ignore_cert: data.has('ignore_cert'),
-      pinned_sha256: text('pinned_sha256'),
+      pinned_sha256: text('pinned_sha256')?.replaceAll(/[: ]/g, '').toLowerCase(),
       ...(data.has('legacy_tls') ? { legacy_tls: true } : {}),
       ...(data.has('uncompressed') ? { bulk_compression: false } : {}),
       ...channelsOf(data),
     },
     target_credentials: readCredentials(data),
-    recording_config: { persistence: text('persistence'), graphics: text('graphics') },
+    recording_config: { persistence: text('persistence'), graphics: text('graphics'), ...screensOf(data) },
     storage_config: { retention_days: number('retention_days') },
     metadata: { project: text('project'), environment: text('environment'), owner: text('owner'), tags },
   };

@@ -1,6 +1,12 @@
 /** Values of options and arguments; what is none is told with the option's name, before anything is loaded. */
 import { type ChannelRules, retentionDaysMax, type Unreplayable } from '@lucid-sessions/contract/recording-limits';
-import { channelRulesForm, parseChannelRules, parseLeaveIn, parseRetentionDays } from '@lucid-sessions/kit/environment';
+import {
+  channelRulesForm,
+  parseCertificateSha256,
+  parseChannelRules,
+  parseLeaveIn,
+  parseRetentionDays,
+} from '@lucid-sessions/kit/environment';
 import { InvalidArgumentError } from 'commander';
 import { parseRecordingTime } from '../commands/recording-time.ts';
 import { parseTarget } from './target.ts';
@@ -29,6 +35,13 @@ export function leaveIn(text: string): Unreplayable[] {
   if (names === null)
     throw new InvalidArgumentError('must be of graphics, bitmap_cache, udp, video those wanted, with +');
   return names;
+}
+
+export function certificateSha256(text: string): string {
+  const sha256 = parseCertificateSha256(text);
+  if (sha256 === null)
+    throw new InvalidArgumentError('must be a SHA-256: 64 hexadecimal digits, colons between bytes or none');
+  return sha256;
 }
 
 export function channelRules(text: string): ChannelRules {

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Cli } from '../cli/cli.ts';
 import { refuseExisting, writeTextFile } from '../cli/text-file.ts';
-import { channelRules, leaveIn, retention, target, wholeNumber } from '../cli/values.ts';
+import { certificateSha256, channelRules, leaveIn, retention, target, wholeNumber } from '../cli/values.ts';
 
 /** Passwords come from files and pipes: arguments are seen by every user of the machine. */
 const withCredentials = (command: Command): Command =>
@@ -38,7 +38,7 @@ export function declareSessions(program: Command, cli: Cli): void {
     .requiredOption('--name <name>', 'what people call it')
     .option('--username <name>', 'whom the session is for; clients that send this name as mstshash find it')
     .option('--ignore-cert', 'take any certificate of the target (a recorded fact)')
-    .option('--pinned-sha256 <hex>', 'take exactly this certificate of the target')
+    .option('--pinned-sha256 <hex>', 'take exactly this certificate of the target', certificateSha256)
     .option('--legacy-tls', 'also take TLS 1.0, CBC and no forward secrecy from the target (a recorded fact)')
     .option(
       '--leave-in <names>',
@@ -64,6 +64,9 @@ export function declareSessions(program: Command, cli: Cli): void {
     .option('--no-other-channels', 'channels whose use nobody knows')
     .option('--channels <rules>', 'all of these in one, and names: drives:off+deny:ECHO (RDP_CHANNELS)', channelRules)
     .option('--graphics <mode>', 'passthrough or classic')
+    .option('--consent-file <file>', 'a text its user acknowledges before the session, or none: without one')
+    .option('--approval', 'a second person lets each connection in')
+    .option('--no-approval', 'nobody has to')
     .option('--project <name>')
     .option('--environment <name>')
     .option('--retention <days>', 'how long it is kept after its end, or none: until it is deleted', retention)

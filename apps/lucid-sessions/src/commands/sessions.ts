@@ -2,6 +2,7 @@ import {
   type ChannelRules,
   type ClipboardWay,
   channelSwitches,
+  type RecordingConfig,
   type SessionStatus,
   standingOf,
   type Unreplayable,
@@ -11,6 +12,7 @@ import type { ApiClient } from '../cli/api-client.ts';
 import { type Ask, type Consent, consentTo, missingConsent } from '../cli/consent.ts';
 import { CliError, exitCodes, formatBytes, formatDuration, type Output, printable, table } from '../cli/output.ts';
 import { parseTarget } from '../cli/target.ts';
+import { readConsentText } from './consent-text.ts';
 import { type TargetCredentialOptions, targetCredentials } from './target-credentials.ts';
 
 /** A session as the API answers it. */
@@ -141,6 +143,9 @@ export interface CreateOptions extends TargetCredentialOptions {
   location?: boolean;
   otherChannels?: boolean;
   graphics?: string;
+  /** A path, or `none`. */
+  consentFile?: string;
+  approval?: boolean;
   project?: string;
   environment?: string;
   rdpFile?: string;
@@ -162,6 +167,16 @@ function channelsOf(options: CreateOptions): { channels?: ChannelRules } {
   return Object.keys(rules).length === 0 ? {} : { channels: rules };
 }
 
+/** What no option speaks of is left to the API, which leaves it to the installation. */
+async function recordingOf({ graphics, consentFile, approval }: CreateOptions): Promise<Partial<RecordingConfig>> {
+  const text = consentFile === undefined || consentFile === 'none' ? null : await readConsentText(consentFile);
+  return {
+    ...(graphics === undefined ? {} : { graphics: graphics as RecordingConfig['graphics'] }),
+    ...(consentFile === undefined ? {} : { consent_text: text }),
+    ...(approval === undefined ? {} : { approval }),
+  };
+}
+
 /** Creates a session for `host[:port]` and arms it; with `rdpFile` the downloaded file is written there. */
 export async function createSession(
   api: ApiClient,
@@ -174,6 +189,7 @@ export async function createSession(
   if (options.via !== undefined && options.rdpFile === undefined)
     throw new CliError('--via goes with --rdp-file', exitCodes.usage);
   const credentials = await targetCredentials(options);
+  const recording = await recordingOf(options);
   const session = await api.rest.createSession({
     body: {
       name: options.name,
@@ -191,9 +207,7 @@ export async function createSession(
         ...channelsOf(options),
       },
       ...(credentials === null ? {} : { target_credentials: credentials }),
-      ...(options.graphics === undefined
-        ? {}
-        : { recording_config: { graphics: options.graphics as 'passthrough' | 'classic' } }),
+      ...(Object.keys(recording).length === 0 ? {} : { recording_config: recording }),
       ...(options.retention === undefined ? {} : { storage_config: { retention_days: options.retention } }),
       metadata: {
         ...(options.project === undefined ? {} : { project: options.project }),

@@ -1,7 +1,7 @@
 /** The settings of Vault, from the environment: its transit engine for keys, and where credentials for targets come from. */
 import { VaultCredentials, type VaultLogin, type VaultServer, VaultTransit } from '@lucid-sessions/keys';
 import { type Environment, EnvironmentError, readText, readUrl } from '@lucid-sessions/kit';
-import { readSecretFile } from './secret-file.ts';
+import { readSecretFile, unreadable } from './secret-file.ts';
 
 const charactersMax = 200;
 const keyPattern = /^\w([\w.-]*\w)?$/;
@@ -23,9 +23,17 @@ export function readVault(environment: Environment): VaultTransit | null {
   });
 }
 
-/** Where credentials for targets may be asked for; null when nowhere. */
+const credentialVariables = ['PATHS', 'TOKEN_FILE', 'ROLE_ID', 'SECRET_ID_FILE', 'APPROLE_MOUNT', 'NAMESPACE'].map(
+  (name) => `LUCID_CREDENTIALS_VAULT_${name}`,
+);
+
+/** Where credentials for targets may be asked for; null when nowhere. The secrets' files are there, and read again at each use. */
 export function readVaultCredentials(environment: Environment): VaultCredentials | null {
-  if (!environment.LUCID_CREDENTIALS_VAULT_URL) return null;
+  if (!environment.LUCID_CREDENTIALS_VAULT_URL) {
+    const meant = credentialVariables.find((variable) => environment[variable]);
+    if (meant === undefined) return null;
+    throw new EnvironmentError('LUCID_CREDENTIALS_VAULT_URL', `must be the address of Vault: ${meant} is set`);
+  }
   return new VaultCredentials({
     ...readServer(environment, 'LUCID_CREDENTIALS_VAULT_URL', 'LUCID_CREDENTIALS_VAULT_NAMESPACE'),
     login: readLogin(environment),
@@ -50,13 +58,23 @@ function readLogin(environment: Environment): VaultLogin {
       'LUCID_CREDENTIALS_VAULT_TOKEN_FILE',
       'or LUCID_CREDENTIALS_VAULT_SECRET_ID_FILE must name a 0600 file: a token for Vault, or the secret id of an AppRole',
     );
-  if (tokenFile !== '') return { kind: 'token', readToken: () => readSecretFile(tokenFile) };
+  if (tokenFile !== '') return { kind: 'token', readToken: readerOf('LUCID_CREDENTIALS_VAULT_TOKEN_FILE', tokenFile) };
   return {
     kind: 'approle',
     mount: readName(environment, 'LUCID_CREDENTIALS_VAULT_APPROLE_MOUNT', 'approle', pathPattern),
     roleId: readName(environment, 'LUCID_CREDENTIALS_VAULT_ROLE_ID', '', keyPattern),
-    readSecretId: () => readSecretFile(secretFile),
+    readSecretId: readerOf('LUCID_CREDENTIALS_VAULT_SECRET_ID_FILE', secretFile),
   };
+}
+
+/** A session that finds out is too late. */
+function readerOf(variable: string, path: string): () => string {
+  try {
+    readSecretFile(path);
+  } catch (error) {
+    throw unreadable(variable, path, error);
+  }
+  return () => readSecretFile(path);
 }
 
 /** Whoever creates a session chooses its target: what may be sent there is said by whoever runs the gateway. */

@@ -38,6 +38,8 @@ export class ChannelGates {
   readonly #gates = new Map<number, Gate>();
   /** Channels of which everything passes as it comes. */
   readonly open = new Set<number>();
+  /** Of the client's list, as the server gave them. */
+  ids: readonly number[] = [];
 
   constructor(options: ChannelGatesOptions) {
     this.#options = options;
@@ -84,8 +86,9 @@ export class ChannelGates {
 
   /** The ids the server gave, in the order of the client's list; 0 where it gave none. */
   named(channels: readonly { channelId: number; name: string }[]): void {
+    this.ids = channels.map(({ channelId }) => channelId);
     for (const [at, { channelId, name }] of channels.entries()) {
-      if (channelId === 0 || this.#gates.has(channelId)) continue;
+      if (channelId === 0) continue;
       const rule = this.#refused[at] === null ? this.#ruleFor(name.toLowerCase(), channelId) : nothing;
       if (rule === null) this.open.add(channelId);
       else this.#gates.set(channelId, this.#gate(rule, name));

@@ -106,20 +106,16 @@ export class ClientLogon {
   async #check({ user }: ClaimedAccount): Promise<void> {
     const { client, front, nla, clientAddress } = this.#parts;
     this.#isLimited = !nla.limits.mayTry(clientAddress);
-    // Told the same as somebody nobody knows, and as quickly.
+    // Told the same as somebody nobody knows, and as quickly; so is one that is burnt: that its name exists is nobody's to learn.
     const account = this.#isLimited ? null : await this.#account(user);
     this.sessionId = account?.sessionId ?? null;
     this.#standing = account?.standing ?? null;
-    if (account?.standing === 'burnt') {
-      client.run(front.deny(LogonStatus.accountLockedOut));
-      return;
-    }
     if (account?.standing === 'expired') client.run(front.account(account.ntHash, LogonStatus.accountExpired));
     else client.run(front.account(account?.ntHash ?? null));
     account?.ntHash?.fill(0);
     const outcome = outcomeOf(front);
     if (outcome === 'wrong') nla.limits.wentWrong(clientAddress);
-    if (account !== null) this.#tell(user, outcome);
+    if (account !== null && account.standing !== 'burnt') this.#tell(user, outcome);
   }
 
   async #account(user: string): Promise<LogonAccount | null> {
@@ -155,11 +151,10 @@ export class ClientLogon {
   }
 
   #why(ending: CredSspServerEnding): [AttemptReason, string] {
-    if (ending === 'denied')
-      return this.#standing === 'expired'
-        ? ['logon_expired', 'the credential is too old; issue a fresh one']
-        : ['logon_burnt', 'the credential was tried with wrong secrets too often; issue a fresh one'];
+    if (ending === 'denied') return ['logon_expired', 'the credential is too old; issue a fresh one'];
     if (ending !== 'wrongPassword') return [...problems[ending]];
+    if (this.#standing === 'burnt')
+      return ['logon_burnt', 'the credential was tried with wrong secrets too often; issue a fresh one'];
     return this.#isLimited
       ? ['rate_limited', 'too many logons of this client address went wrong; the secret was not compared']
       : ['logon_failed', `wrong user name or secret (${this.claimed?.user || 'no user name'})`];

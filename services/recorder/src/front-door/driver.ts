@@ -108,13 +108,30 @@ export class Driver<E extends { kind: string }> {
 
   /** The next event. Rejects with `SequenceEnded`. */
   async next(): Promise<EventFor<E>> {
-    while (this.#events.length === 0) {
-      const woken = new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-      await this.during(woken);
-    }
+    while (this.#events.length === 0) await this.during(this.#woken());
     return this.#events.shift()!;
+  }
+
+  /** The same; null: none came within `waitMs`. One that comes later is the next one's. */
+  async nextWithin(waitMs: number): Promise<EventFor<E> | null> {
+    const late = Promise.withResolvers<void>();
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      late.resolve();
+    }, waitMs);
+    try {
+      while (this.#events.length === 0 && !isLate) await this.during(Promise.race([this.#woken(), late.promise]));
+      return this.#events.shift() ?? null;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #woken(): Promise<void> {
+    return new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
   }
 
   /** Waits for something else, and no longer than the sequence goes on: then rejects with `SequenceEnded`. */

@@ -75,19 +75,12 @@ export class HeldClient {
 
   /** The answer to what is shown; null: none came in time. */
   async answer(answerMs: number): Promise<DialogAnswer | null> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<null>((resolve) => {
-      timer = setTimeout(() => resolve(null), answerMs);
-    });
-    try {
-      for (;;) {
-        const event = await Promise.race([this.#driver.next(), late]);
-        if (event === null) return null;
-        // To a dialog before this one, it comes too late.
-        if (event.kind === 'answered' && event.answer.id === this.#shownId) return event.answer;
-      }
-    } finally {
-      clearTimeout(timer);
+    const untilMs = performance.now() + answerMs;
+    for (;;) {
+      const event = await this.#driver.nextWithin(Math.max(0, untilMs - performance.now()));
+      if (event === null) return null;
+      // To a dialog before this one, it comes too late.
+      if (event.kind === 'answered' && event.answer.id === this.#shownId) return event.answer;
     }
   }
 

@@ -8,6 +8,7 @@ import { ErrorInfo, RedirectionFlag, type ServerRedirection } from '@lucid-sessi
 import { textOfBytes, textOfUtf16 } from '@lucid-sessions/wire/struct';
 import { type DialledTarget, dialTarget } from './dial.ts';
 import { ConnectFailure } from './failure.ts';
+import { noteUntrusted } from './injected.ts';
 import type { ConnectionContext } from './ready-connection.ts';
 
 /** Where to, and as whom. */
@@ -83,6 +84,7 @@ export function followerOf(
         onFact: (fact) => facts.push(fact),
       },
     );
+    if ((credentials ?? onward.logon) !== null) noteUntrusted(facts, wallUs());
     const socket = target.driver.release();
     watch(socket);
     return { host, target, socket, facts };
