@@ -21,7 +21,7 @@ import { buildCli } from './build.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
-interface Manifest {
+export interface Manifest {
   name: string;
   version: string;
   dependencies?: Record<string, string>;
@@ -31,7 +31,7 @@ interface Lock {
   packages: Record<string, { version?: string; link?: boolean }>;
 }
 
-interface Sbom {
+export interface Sbom {
   serialNumber: string;
   metadata: { timestamp: string; component: { 'bom-ref': string } };
   components: { 'bom-ref': string }[];
@@ -44,7 +44,7 @@ const run = (command: string, args: string[], cwd: string): string =>
   execFileSync(command, args, { cwd, encoding: 'utf8', maxBuffer: 1 << 26, stdio: ['ignore', 'pipe', 'inherit'] });
 
 /** The time of the commit, in seconds since 1970; SOURCE_DATE_EPOCH where it is set. */
-function sourceDate(): number {
+export function sourceDate(): number {
   const text = process.env.SOURCE_DATE_EPOCH || run('git', ['log', '-1', '--format=%ct'], root).trim();
   if (!/^\d{1,11}$/.test(text)) throw new Error(`SOURCE_DATE_EPOCH must be seconds since 1970, not "${text}"`);
   return Number(text);
@@ -58,16 +58,24 @@ function normaliseModes(directory: string, programs: readonly string[]): void {
   }
 }
 
+/** A lock file for a package that needs what `manifest` says, in the versions of this repository's. */
+export function ownLock(manifest: Manifest): Record<string, unknown> {
+  const lock = readJson<Lock>(join(root, 'package-lock.json'));
+  const installed = Object.entries(lock.packages).filter(
+    ([path, { link }]) => path.startsWith('node_modules/') && link !== true,
+  );
+  const { name, version } = manifest;
+  const packages = { '': manifest, ...Object.fromEntries(installed) };
+  return { name, version, lockfileVersion: 3, requires: true, packages };
+}
+
 /**
  * What an installation brings, by npm: a root whose dependencies are those of the published manifest and the packages whose code is inside
  * (`bundled`, paths below node_modules), in the versions of the lock file. npm takes the root's name from its folder.
  */
 function makeSbom(work: string, manifest: Manifest, bundled: readonly string[], epochS: number): string {
   const lock = readJson<Lock>(join(root, 'package-lock.json'));
-  const installed = Object.entries(lock.packages).filter(
-    ([path, { link }]) => path.startsWith('node_modules/') && link !== true,
-  );
-  const { name, version, dependencies = {} } = manifest;
+  const { name, dependencies = {} } = manifest;
   const inside = bundled.map((path) => {
     const known = lock.packages[`node_modules/${path}`]?.version;
     if (known === undefined) throw new Error(`${path} is bundled, but not in package-lock.json: npm ci first`);
@@ -75,12 +83,10 @@ function makeSbom(work: string, manifest: Manifest, bundled: readonly string[], 
   });
   const direct = inside.filter(({ path }) => !path.includes('/node_modules/')).map((each) => [each.path, each.version]);
   const top = { ...manifest, dependencies: { ...dependencies, ...Object.fromEntries(direct) } };
-  const packages = { '': top, ...Object.fromEntries(installed) };
   const folder = join(work, name);
   mkdirSync(folder, { mode: 0o755 });
   writeFileSync(join(folder, 'package.json'), JSON.stringify(top), { mode: 0o644 });
-  const ownLock = { name, version, lockfileVersion: 3, requires: true, packages };
-  writeFileSync(join(folder, 'package-lock.json'), JSON.stringify(ownLock), { mode: 0o644 });
+  writeFileSync(join(folder, 'package-lock.json'), JSON.stringify(ownLock(top)), { mode: 0o644 });
   const args = ['sbom', '--sbom-format=cyclonedx', '--sbom-type=application', '--omit=dev', '--package-lock-only'];
   const sbom = JSON.parse(run('npm', args, folder)) as Sbom;
   const wanted = Object.entries(dependencies).map(([each, known]) => `${each}@${known}`);

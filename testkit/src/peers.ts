@@ -45,6 +45,7 @@ const programs = {
   mongo: ['mongo-stand-in'],
   impacket: ['rdp_check.py'],
   postgres: ['initdb', 'postgres', 'pg_isready', 'pg_ctl', 'pg_basebackup', 'createdb', 'psql'],
+  binutils: ['strip', 'ldd', 'dpkg-query'],
 } as const;
 
 export type PeerName = keyof typeof programs;

@@ -11,9 +11,11 @@ import { systemText } from './cli/system-text.ts';
 import { declareBackup } from './commands/backup-command.ts';
 import { declareCheck } from './commands/check-command.ts';
 import { declareDemo } from './commands/demo-command.ts';
+import { declareDrain } from './commands/drain-command.ts';
 import { declareEvm } from './commands/evm-command.ts';
 import { declareExport } from './commands/export-command.ts';
 import { declareExtract } from './commands/extract-command.ts';
+import { declareHealth } from './commands/health-command.ts';
 import { declareImport } from './commands/import-command.ts';
 import { declareKeys } from './commands/keys-command.ts';
 import { declarePicture } from './commands/picture-command.ts';
@@ -51,6 +53,8 @@ process.umask(0o077);
 // In the order of the help.
 const commands = [
   declareUp,
+  declareHealth,
+  declareDrain,
   declareDemo,
   declareToken,
   declareSessions,

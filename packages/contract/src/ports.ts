@@ -403,6 +403,11 @@ export interface RecorderPort {
    * before anything is durable; answers when the session is open, and goes on reading behind the answer.
    */
   importCapture(request: ImportRequest): Promise<{ session: SessionDocument }>;
+  /**
+   * From now on, and until its process ends, the recorder takes no new session and no import; those it has go on, their lost clients
+   * come back. Answers how many it has, and of how many something is not stored yet. Asked again it changes nothing.
+   */
+  drain(): Promise<{ sessions: number; spooled: number }>;
   health(): Promise<ServiceHealth>;
 }
 

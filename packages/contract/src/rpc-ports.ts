@@ -35,6 +35,7 @@ const recorder: Methods<'recorder'> = {
   liveFrames: slow,
   judgeTarget: { ...small, timeoutMs: 3_000 },
   importCapture: { ...upload, timeoutMs: 300_000 },
+  drain: small,
   health: small,
 };
 

@@ -78,6 +78,7 @@ const recorder: Requests<'recorder'> = {
   liveFrames: z.object({ sessionId, afterFrame: count, waitMs: z.number().min(0).max(liveWaitMsMax) }),
   judgeTarget: z.object({ host: text, port: z.int().min(0).max(0xffff) }),
   importCapture: importRequest,
+  drain: nothing,
   health: nothing,
 };
 

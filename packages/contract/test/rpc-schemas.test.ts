@@ -78,6 +78,7 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
     live: undefined,
     liveFrames: { sessionId, afterFrame: 0, waitMs: 20_000 },
     judgeTarget: { host: 'h', port: 3389 },
+    drain: undefined,
     importCapture: {
       ...{ sessionId, name: 'n', description: null, by: 'b', sourceName: 's', sourceSha256: hash },
       ...{ metadata: { project: 'p' }, retentionDays: null, capture: bytes },

@@ -129,6 +129,7 @@ const recorder: RecorderPort = {
     frames: new Uint8Array(0),
   }),
   judgeTarget: async () => ({ open: true }),
+  drain: async () => ({ sessions: 0, spooled: 0 }),
   health: async () => ({ service: 'recorder', status: 'healthy', message: null, details: {} }),
 };
 
@@ -218,7 +219,9 @@ test('unknown methods, routes and content types are refused', async () => {
 
 test('health and metrics are open', async () => {
   assert.equal(((await (await fetch(`${base}/health`)).json()) as { status: string }).status, 'healthy');
-  assert.equal(await (await fetch(`${base}/metrics`)).text(), 'x_total 1\n');
+  const metrics = await (await fetch(`${base}/metrics`)).text();
+  assert.match(metrics, /^lucid_recorder_health 0$/m);
+  assert.match(metrics, /^x_total 1$/m);
 });
 
 test('a service that hangs, is gone or answers nonsense is unavailable', async () => {

@@ -15,7 +15,7 @@ import {
   sessionIdSchema,
   toLucidError,
 } from '@lucid-sessions/contract';
-import { fromFastify, serveLog } from '@lucid-sessions/kit';
+import { fromFastify, prometheusType, serveLog } from '@lucid-sessions/kit';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { auditedOperations, tellAudit, writeAudit } from './audit.ts';
 import { AuditOutbox } from './audit-outbox.ts';
@@ -344,13 +344,15 @@ function addJsonParser(app: FastifyInstance): void {
 async function addOpenRoutes(app: FastifyInstance, { api, metrics }: Gate): Promise<void> {
   const document = openApiDocument(api.config.version);
   app.get('/openapi.json', async () => document);
+  // Without a look at the other services: an API that can't reach them says so to who asks it.
+  for (const path of ['/live', '/ready']) app.get(path, async () => ({ service: 'api', ready: true, message: null }));
   for (const prefix of ['', basePath]) {
     app.get(`${prefix}/health`, { config: { operation: 'health' } }, async (_request, reply) => {
       const health = await healthOf(api);
       return reply.status(health.status === 'unhealthy' ? 503 : 200).send(health);
     });
     app.get(`${prefix}/metrics`, { config: { operation: 'metrics' } }, async (_request, reply) =>
-      reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metrics.text()),
+      reply.type(prometheusType).send(await metrics.text()),
     );
   }
 }

@@ -123,6 +123,7 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
     live: async () => ({ sessions: [] }),
     judgeTarget: async () => ({ open: true }),
     importCapture: async () => ({ session: null as never }),
+    drain: async () => ({ sessions: 0, spooled: 0 }),
     liveFrames: async ({ afterFrame }) => ({
       state: 'ended',
       chunkIndex: 0,

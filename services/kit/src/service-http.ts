@@ -1,4 +1,4 @@
-/** The HTTP door every internal service has: `/health`, `/metrics` when it has some, and its port under `/rpc/`. */
+/** The HTTP door every internal service has: `/health`, the probes, and its port under `/rpc/`. */
 import {
   LucidError,
   type PortName,
@@ -13,6 +13,7 @@ import {
 } from '@lucid-sessions/contract';
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { type Doors, serveDoors } from './doors.ts';
+import { serveProbes } from './probes.ts';
 
 export interface ServiceHttpOptions<P extends PortName> {
   name: P;
@@ -21,7 +22,7 @@ export interface ServiceHttpOptions<P extends PortName> {
   serviceSecret: string;
   /** What the API passes through to this service. */
   doors?: Doors;
-  /** Prometheus text. */
+  /** Prometheus text beside what health counts. */
   metrics?: () => Promise<string>;
   /** Sees unexpected errors, before their text is taken out of the answer. */
   onError?: (where: string, thrown: unknown) => void;
@@ -78,16 +79,14 @@ export function createServiceHttp<P extends PortName>(options: ServiceHttpOption
       return reply.status(answer.status).type(rpcContentType).send(Buffer.from(answer.body.buffer));
     },
   );
+  const { health } = options.port as { health(): Promise<ServiceHealth> };
+  const askHealth = () => health.call(options.port);
   app.get('/health', async (_request, reply) => {
-    const health = await (options.port as { health(): Promise<ServiceHealth> }).health();
-    return reply.status(httpStatusOf[health.status]).send(health);
+    const answer = await askHealth();
+    return reply.status(httpStatusOf[answer.status]).send(answer);
   });
+  serveProbes(app, { health: askHealth, ...(options.metrics === undefined ? {} : { metrics: options.metrics }) });
   if (options.doors !== undefined) serveDoors(app.server, guard, options.doors);
-  const { metrics } = options;
-  if (metrics !== undefined)
-    app.get('/metrics', async (_request, reply) =>
-      reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metrics()),
-    );
 
   app.setNotFoundHandler(async (_request, reply) => {
     const answer = rpcFailure(new LucidError('noSuchRoute', 'this service has no such route'));

@@ -127,6 +127,7 @@ class RunningRecorder implements Recorder {
   readonly #imports: Imports;
   #door: FrontDoor | null = null;
   #timers: NodeJS.Timeout[] = [];
+  #isDraining = false;
   #disposing: Promise<void> | null = null;
   readonly port: RecorderPort;
   addresses: ListenAddress[] = [];
@@ -188,7 +189,15 @@ class RunningRecorder implements Recorder {
         return { untilUs: this.#clock.nowUs() + seconds * 1_000_000 };
       },
       live: async () => ({ sessions: this.#live(), spooled: this.spool.undrained }),
-      importCapture: (request) => this.#imports.begin(request),
+      importCapture: async (request) => {
+        if (this.#isDraining) throw new LucidError('unavailable', drainingMessage);
+        return this.#imports.begin(request);
+      },
+      drain: async () => {
+        if (!this.#isDraining) this.#log('takes no new sessions from now on; those it has go on');
+        this.#isDraining = true;
+        return { sessions: this.#live().length, spooled: this.spool.undrainedCount };
+      },
       liveFrames: (request) => liveFrames(this.spool, request),
       judgeTarget: async (target) => ({ open: this.#earlyTargetProblem(target) === null }),
       health: () => this.#health(),
@@ -313,6 +322,8 @@ class RunningRecorder implements Recorder {
 
   #recordingProblem({ sessionId, reconnects }: SessionTicket): string | null {
     if (this.#disposing !== null) return shutdownMessage;
+    // Who is being admitted counts as a session already.
+    if (this.#isDraining && !reconnects && !this.#connecting.has(sessionId)) return drainingMessage;
     if (reconnects || this.spool.canOpen(sessionId)) return null;
     return this.spool.failure ?? 'chunks of this session are still being stored; try again in a moment';
   }
@@ -497,6 +508,7 @@ class RunningRecorder implements Recorder {
       reportsWaiting: this.#reports.length,
       rssBytes: process.memoryUsage.rss(),
       connectionsWaiting: this.#door?.waitingCount ?? 0,
+      draining: this.#isDraining,
       ...this.#book.counts,
       ...this.#unreadNow(),
     };
@@ -559,4 +571,5 @@ const unreadCounts = (pdus: number, channels: ReadonlyMap<string, number>): type
 });
 
 const over: Refusal = { code: 'not_startable', message: 'this session is over; create a new one' };
+const drainingMessage = 'this recorder takes no new sessions before it is stopped; connect again';
 const shutdownMessage = 'the recorder is being shut down';

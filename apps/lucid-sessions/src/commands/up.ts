@@ -1,24 +1,13 @@
 /** `up`: runs the services and says where they are. */
 import { type Environment, readRetentionDaysDefault } from '@lucid-sessions/kit';
-import { CliError, exitCodes, type Output } from '../cli/output.ts';
+import { exitCodes, type Output } from '../cli/output.ts';
 import { loadAdminToken } from '../server/admin-token.ts';
 import { type RunningLucid, startLucid } from '../server/compose.ts';
-import { type ServiceName, serviceNames } from '../server/environment.ts';
+import type { ServiceName } from '../server/environment.ts';
 import { goFirst } from '../server/priority.ts';
 
 export interface UpOptions {
   services: readonly ServiceName[];
-}
-
-export function parseServices(text: string): ServiceName[] {
-  const names = text.split(',').map((name) => name.trim());
-  const unknown = names.filter((name) => !serviceNames.includes(name as ServiceName));
-  if (unknown.length > 0)
-    throw new CliError(
-      `unknown service ${unknown.join(', ')}: choose from ${serviceNames.join(', ')}`,
-      exitCodes.usage,
-    );
-  return names as ServiceName[];
 }
 
 /** Resolves when a signal has stopped everything in order. A second signal ends at once. */

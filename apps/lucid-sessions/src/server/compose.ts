@@ -402,5 +402,6 @@ const notYet: RecorderPort = {
   liveFrames: startingUp,
   judgeTarget: startingUp,
   importCapture: startingUp,
+  drain: startingUp,
   health: startingUp,
 };

@@ -1,6 +1,6 @@
 /** `up` for crash tests: the same composition, with disks of the tests' choosing under spool and storage. Says where it listens as JSON. */
 import type { ChunkDisk } from '@lucid-sessions/files';
-import { parseServices } from '../../src/commands/up.ts';
+import { readServices } from '../../src/cli/services.ts';
 import { startLucid } from '../../src/server/compose.ts';
 import { serviceNames } from '../../src/server/environment.ts';
 import { goFirst } from '../../src/server/priority.ts';
@@ -10,7 +10,7 @@ const chunkDisk =
   CRASH_CHUNK_DISK === undefined
     ? null
     : ((await import(CRASH_CHUNK_DISK)) as { createDisk: () => ChunkDisk }).createDisk();
-const services = CRASH_SERVICES === undefined ? serviceNames : parseServices(CRASH_SERVICES);
+const services = CRASH_SERVICES === undefined ? serviceNames : readServices({}, CRASH_SERVICES);
 if (services.includes('recorder')) goFirst();
 const running = await startLucid({
   environment: process.env,

@@ -70,6 +70,8 @@ export class Claim {
 
   /** From here on what is durable begins, and in the end the session has both ends. */
   async join(asked: Asked, ticket: SessionTicket, joining: Joining): Promise<void> {
+    const problem = this.#context.recordingProblem(ticket);
+    if (problem !== null) throw unrecordable(problem);
     if (!this.#context.onAdmitting(ticket, this.#clientAddress)) throw crowded();
     try {
       const admitted = await this.#admit();

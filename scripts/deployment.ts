@@ -1,0 +1,91 @@
+/** What deploy/ says against what the product reads: every variable that is named there is one, and each container has what it needs. */
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseAllDocuments } from 'yaml';
+import type { Source } from './rules.ts';
+
+/** Families of variables that are the product's. */
+const ours =
+  /\b(?:LUCID|RDP|SESSION|CHUNK|BLOCKCHAIN)_[A-Z0-9_]*[A-Z0-9]\b|\b(?:MAX_CONCURRENT_SESSIONS|COMPRESSION_LEVEL|ENCRYPTION_ALGORITHM|REDIS_URL)\b/g;
+
+/** Variables that sources of services, adapters and apps name: in quotes, or behind `environment.`. */
+export function variablesRead(sources: readonly Source[]): Set<string> {
+  const found = new Set<string>();
+  for (const { path, text } of sources) {
+    if (!/^(?:services|adapters|apps)\/[^/]+\/src\//.test(path)) continue;
+    for (const [, quoted, member] of text.matchAll(/'([A-Z][A-Z0-9_]+)'|\b(?:environment|env)\.([A-Z][A-Z0-9_]+)/g))
+      found.add(quoted ?? member ?? '');
+  }
+  return found;
+}
+
+/** Files below deploy/ as text, by their path from the repository's root. */
+export function readDeployment(root: string): Source[] {
+  return globSync('deploy/**/*', { cwd: root, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort()
+    .map((path) => ({
+      path: path.slice(root.length + 1).replaceAll('\\', '/'),
+      text: readFileSync(path, 'utf8'),
+    }));
+}
+
+/** Findings, one line each. */
+export function checkVariablesKnown(deployment: readonly Source[], read: ReadonlySet<string>): string[] {
+  const isRead = (name: string): boolean => read.has(name) || /^LUCID_RATE_LIMIT_[A-Z]+$/.test(name);
+  return deployment.flatMap(({ path, text }) =>
+    [...new Set(text.match(ours) ?? [])]
+      .filter((name) => !isRead(name))
+      .map((name) => `${path}: nothing reads ${name}`),
+  );
+}
+
+interface ComposeService {
+  image?: string;
+  build?: { target?: string; dockerfile?: string };
+  environment?: Record<string, string>;
+  volumes?: string[];
+  networks?: string[] | Record<string, unknown>;
+  read_only?: boolean;
+}
+export interface Compose {
+  services: Record<string, ComposeService>;
+  volumes?: Record<string, unknown>;
+  networks?: Record<string, unknown>;
+}
+
+/** One document; throws for YAML that is none, and for keys that stand twice. */
+export function parseYaml<T>(text: string): T[] {
+  const documents = parseAllDocuments(text, { uniqueKeys: true, merge: true });
+  return [...documents].map((document) => {
+    if (document.errors.length > 0) throw document.errors[0];
+    return document.toJS() as T;
+  });
+}
+
+/** What `docker compose config` would refuse, and what every container of ours keeps. */
+export function checkCompose(path: string, compose: Compose, targets: ReadonlySet<string>): string[] {
+  const findings: string[] = [];
+  const { volumes = {}, networks = {} } = compose;
+  for (const [name, service] of Object.entries(compose.services)) {
+    const at = `${path}: ${name}`;
+    for (const volume of service.volumes ?? []) {
+      const [from = ''] = volume.split(':');
+      if (/^\w/.test(from) && !(from in volumes)) findings.push(`${at} mounts ${from}, which is no volume of the file`);
+    }
+    const joined = Array.isArray(service.networks) ? service.networks : Object.keys(service.networks ?? {});
+    for (const network of joined)
+      if (!(network in networks)) findings.push(`${at} joins ${network}, which is no network of the file`);
+    if (!service.image?.startsWith('lucid-sessions/')) continue;
+    if (service.read_only !== true) findings.push(`${at} has no read-only root`);
+    const target = service.build?.target;
+    if (target !== undefined && !targets.has(target))
+      findings.push(`${at} builds ${target}, which the Dockerfile lacks`);
+  }
+  return findings;
+}
+
+/** Names of the stages of a Dockerfile. */
+export const stagesOf = (dockerfile: string): Set<string> =>
+  new Set([...dockerfile.matchAll(/^FROM \S+ AS (\S+)$/gm)].map(([, name = '']) => name));
