@@ -1,4 +1,12 @@
-export { KeyDirectory, KeyError, type KeyErrorCode, type KeyInfo, type LocalKey } from './key-files.ts';
+export {
+  KeyDirectory,
+  type KeyDirectoryOptions,
+  KeyError,
+  type KeyErrorCode,
+  type KeyInfo,
+  type LocalKey,
+  missingKey,
+} from './key-files.ts';
 export { KeyLock } from './key-lock.ts';
 export {
   AgeUnwrapper,

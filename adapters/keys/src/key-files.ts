@@ -7,9 +7,12 @@ import {
   fromBase64,
   fromUtf8,
   keyIdOf,
+  type NoteKey,
   type NoteSigner,
   noteAlgorithms,
   type PublicKey,
+  parseNoteKey,
+  parsePublicKey,
   type Signer,
   sha256,
   toBase64,
@@ -68,19 +71,35 @@ const SECRETS = {
 };
 type SymmetricKind = typeof LOCAL;
 
-/** Refuses a secret anyone but its owner may read. */
-async function checkMode(path: string): Promise<void> {
+const identityPublic = 'identity.pub';
+const logPublic = 'log.pub';
+
+/** A file that was to be given and is not there. */
+export const missingKey = (path: string): KeyError =>
+  new KeyError(
+    'missing',
+    `${path} is missing: "lucid-sessions keys init DIR" makes an installation's keys, once; mount this one there`,
+  );
+
+/** Refuses a secret anyone but its owner may read; the group of a mounted one may. */
+async function checkMode(path: string, forbidden: number): Promise<void> {
   // Windows keeps rights in access lists that these bits do not show.
   if (process.platform === 'win32') return;
   const { mode } = await stat(path);
-  if ((mode & 0o077) !== 0)
-    throw new KeyError('too_open', `${path} may be read or written by others; set its mode to 600`);
+  if ((mode & forbidden) !== 0)
+    throw new KeyError(
+      'too_open',
+      `${path} may be read or written by others; set its mode to ${forbidden === ownForbidden ? '600' : '440 (defaultMode of a Kubernetes secret)'}`,
+    );
 }
 
-async function readSecret(path: string): Promise<string | null> {
+const ownForbidden = 0o077;
+const givenForbidden = 0o027;
+
+async function readSecret(path: string, forbidden: number): Promise<string | null> {
   const bytes = await readFileOrNull(path);
   if (bytes === null) return null;
-  await checkMode(path);
+  await checkMode(path, forbidden);
   return fromUtf8(bytes, 'key file');
 }
 
@@ -107,31 +126,46 @@ function parseSymmetric({ prefix, domain, what }: SymmetricKind, text: string, p
   return { keyId: toHex(sha256(domain, bytes)).slice(0, 16), bytes };
 }
 
+export interface KeyDirectoryOptions {
+  /** The keys were put there by somebody, as a mounted secret: nothing is made, and the files' group may read them. */
+  given?: boolean;
+}
+
 /**
- * The recorder's keys, each in a file of mode 600 in a directory of mode 700: `identity.pem` and `log.pem` (Ed25519,
- * PKCS #8), `local.key` (32 bytes that wrap DEKs), `secrets.key` (32 bytes that seal credentials), `retired/` with public halves of old identities and old local keys.
+ * The installation's keys, each in a file of mode 600 in a directory of mode 700: `identity.pem` and `log.pem` (Ed25519,
+ * PKCS #8), `local.key` (32 bytes that wrap DEKs), `secrets.key` (32 bytes that seal credentials), `retired/` with public halves of old identities and old local keys
+ * (beside the others where a mounted secret knows no folders). `identity.pub` and `log.pub` stand for who only checks.
  * A key is durable before it is used once.
  */
 export class KeyDirectory {
   readonly #path: string;
-  private constructor(path: string) {
+  readonly #given: boolean;
+  private constructor(path: string, given: boolean) {
     this.#path = path;
+    this.#given = given;
   }
 
-  static async open(path: string): Promise<KeyDirectory> {
-    await makeDirectoryDurably(path, 0o700);
-    await checkMode(path);
-    return new KeyDirectory(path);
+  static async open(path: string, { given = false }: KeyDirectoryOptions = {}): Promise<KeyDirectory> {
+    if (!given) {
+      await makeDirectoryDurably(path, 0o700);
+      await checkMode(path, ownForbidden);
+    }
+    return new KeyDirectory(path, given);
+  }
+
+  #read(path: string): Promise<string | null> {
+    return readSecret(path, this.#given ? givenForbidden : ownForbidden);
   }
 
   async #loadOrCreate<T>(name: string, create: () => string, parse: (text: string, path: string) => T): Promise<T> {
     const path = join(this.#path, name);
-    const found = await readSecret(path);
+    const found = await this.#read(path);
     if (found !== null) return parse(found, path);
+    if (this.#given) throw missingKey(path);
     const made = create();
     // Several services of one data directory may start at once: all use the key of whoever was first.
     if (await createFileDurably(path, utf8(made), 0o600)) return parse(made, path);
-    return parse((await readSecret(path)) ?? '', path);
+    return parse((await this.#read(path)) ?? '', path);
   }
 
   async #ed25519(name: string): Promise<KeyObject> {
@@ -173,20 +207,27 @@ export class KeyDirectory {
     return this.#symmetric('secrets.key', SECRETS);
   }
 
+  /** Names of files below the directory. */
   async #retired(): Promise<string[]> {
-    try {
-      return (await readdir(join(this.#path, 'retired'))).filter((name) => !name.endsWith('.tmp')).sort();
-    } catch {
-      return [];
-    }
+    const namesIn = async (folder: string): Promise<string[]> => {
+      const names = await readdir(join(this.#path, folder)).catch(() => []);
+      return names.filter((name) => /^(?:identity-[0-9a-f]+\.pub|local-[0-9a-f]+\.key)$/.test(name)).sort();
+    };
+    const inFolder = (await namesIn('retired')).map((name) => join('retired', name));
+    return this.#given ? [...inFolder, ...(await namesIn('.'))] : inFolder;
+  }
+
+  /** Whether keys can be wrapped here at all: made when it is needed, or given. */
+  async hasLocalKey(): Promise<boolean> {
+    return !this.#given || (await this.#info('local.key')) !== null;
   }
 
   /** The present local key first, then retired ones: what may have wrapped a DEK. */
   async localKeys(): Promise<LocalKey[]> {
-    const keys = [await this.localKey()];
+    const keys = (await this.hasLocalKey()) ? [await this.localKey()] : [];
     for (const name of (await this.#retired()).filter((file) => file.endsWith('.key'))) {
-      const path = join(this.#path, 'retired', name);
-      keys.push(parseSymmetric(LOCAL, (await readSecret(path)) ?? '', path));
+      const path = join(this.#path, name);
+      keys.push(parseSymmetric(LOCAL, (await this.#read(path)) ?? '', path));
     }
     return keys;
   }
@@ -203,7 +244,9 @@ export class KeyDirectory {
     const until = retiredUs === undefined ? '' : `retired ${retiredUs}\n`;
     await this.#retire(`identity-${keyIdOf(before)}.pub`, `${formatPublicKey(before)}\n${until}`);
     await this.#remove('identity.pem');
-    return { before, after: (await this.identity()).publicKey };
+    const after = (await this.identity()).publicKey;
+    if ((await this.#info(identityPublic)) !== null) await this.#writePublic(identityPublic, formatPublicKey(after));
+    return { before, after };
   }
 
   /** A new local key. The old one stays until every wrap under it was made again (`dropLocalKey`). */
@@ -216,10 +259,10 @@ export class KeyDirectory {
 
   /** Destroys a retired local key: wraps under it can't be opened any more. */
   async dropLocalKey(keyId: string): Promise<void> {
-    const name = `local-${keyId}.key`;
+    const name = join('retired', `local-${keyId}.key`);
     if (!(await this.#retired()).includes(name))
       throw new KeyError('missing', `no retired local key is called ${keyId}`);
-    await this.#remove(join('retired', name));
+    await this.#remove(name);
   }
 
   /** Overwrites in place before it unlinks; on copy-on-write and flash storage only the unlinking is sure. */
@@ -244,16 +287,49 @@ export class KeyDirectory {
     }
   }
 
+  async #firstOf(...names: string[]): Promise<{ name: string; createdAt: Date } | null> {
+    for (const name of names) {
+      const createdAt = await this.#info(name);
+      if (createdAt !== null) return { name, createdAt };
+    }
+    return null;
+  }
+
+  async #publicText(name: string): Promise<string> {
+    return fromUtf8((await readFileOrNull(join(this.#path, name))) ?? new Uint8Array(0), 'key file').trim();
+  }
+
+  #writePublic(name: string, text: string): Promise<void> {
+    return writeFileDurably(join(this.#path, name), utf8(`${text}\n`), 0o600);
+  }
+
+  async #identityKey(name: string): Promise<PublicKey> {
+    return name === identityPublic ? parsePublicKey(await this.#publicText(name)) : (await this.identity()).publicKey;
+  }
+
+  async #logKey(name: string, origin: string): Promise<NoteKey> {
+    if (name !== logPublic) return (await this.logSigner(origin)).key;
+    return { ...parseNoteKey(await this.#publicText(name)), name: origin };
+  }
+
+  /** Makes every key that is missing, and files with the public ones for services that only check. */
+  async makeAll(origin: string): Promise<void> {
+    await this.localKey();
+    await this.secretsKey();
+    await this.#writePublic(identityPublic, formatPublicKey((await this.identity()).publicKey));
+    await this.#writePublic(logPublic, formatNoteKey((await this.logSigner(origin)).key));
+  }
+
   /** Every key there is, without making any. */
   async list(origin: string): Promise<KeyInfo[]> {
     const list: KeyInfo[] = [];
     const add = (info: Omit<KeyInfo, 'createdAt'>, createdAt: Date): number => list.push({ ...info, createdAt });
-    const identity = await this.#info('identity.pem');
-    if (identity !== null) add(identityInfo((await this.identity()).publicKey, false), identity);
-    const log = await this.#info('log.pem');
+    const identity = await this.#firstOf('identity.pem', identityPublic);
+    if (identity !== null) add(identityInfo(await this.#identityKey(identity.name), false), identity.createdAt);
+    const log = await this.#firstOf('log.pem', logPublic);
     if (log !== null) {
-      const publicKey = formatNoteKey((await this.logSigner(origin)).key);
-      add({ purpose: 'log', keyId: publicKey.split('+')[1] ?? '', publicKey, retired: false }, log);
+      const publicKey = formatNoteKey(await this.#logKey(log.name, origin));
+      add({ purpose: 'log', keyId: publicKey.split('+')[1] ?? '', publicKey, retired: false }, log.createdAt);
     }
     const local = await this.#info('local.key');
     if (local !== null)
@@ -262,11 +338,11 @@ export class KeyDirectory {
     if (secrets !== null)
       add({ purpose: 'secrets', keyId: (await this.secretsKey()).keyId, publicKey: null, retired: false }, secrets);
     for (const name of await this.#retired()) {
-      const createdAt = (await this.#info(join('retired', name))) ?? new Date(0);
-      const [, purpose, keyId = ''] = /^(identity|local)-([0-9a-f]+)\./.exec(name) ?? [];
+      const createdAt = (await this.#info(name)) ?? new Date(0);
+      const [, purpose, keyId = ''] = /\b(identity|local)-([0-9a-f]+)\./.exec(name) ?? [];
       if (purpose === 'local') add({ purpose: 'local', keyId, publicKey: null, retired: true }, createdAt);
       else if (purpose === 'identity') {
-        const text = fromUtf8((await readFileOrNull(join(this.#path, 'retired', name))) ?? new Uint8Array(0));
+        const text = fromUtf8((await readFileOrNull(join(this.#path, name))) ?? new Uint8Array(0));
         const [publicKey = '', until = ''] = text.split('\n');
         const [, us] = /^retired (\d{1,16})$/.exec(until) ?? [];
         const retiredUs = us === undefined ? {} : { retiredUs: Number(us) };

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createPublicKey } from 'node:crypto';
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import {
   checkNote,
@@ -24,6 +24,7 @@ import {
   AgeWrapper,
   KeyDirectory,
   KeyError,
+  type KeyInfo,
   LocalSeal,
   LocalUnwrapper,
   LocalWrapper,
@@ -160,6 +161,51 @@ describe('key directory', () => {
     assert.doesNotMatch(JSON.stringify(exported), /PRIVATE|local/);
     const retired = await readdir(join(path, 'retired'));
     assert.ok(!(await readFile(join(path, 'retired', retired[0]!), 'utf8')).includes('PRIVATE'));
+  });
+
+  it('reads a directory that was given as it is mounted, and makes nothing there', async () => {
+    const made = fresh();
+    const keys = await KeyDirectory.open(made);
+    await keys.makeAll('log.example/a');
+    const [identity, local] = [await keys.rotateIdentity(5), await keys.rotateLocalKey()];
+    const mounted = fresh();
+    await mkdir(mounted);
+    const names = [
+      ...(await readdir(made)),
+      ...(await readdir(join(made, 'retired'))).map((name) => join('retired', name)),
+    ];
+    const files = names.filter((name) => /\.(?:pub|key)$/.test(name) && name !== 'secrets.key');
+    for (const name of files) {
+      await copyFile(join(made, name), join(mounted, basename(name)));
+      await chmod(join(mounted, basename(name)), 0o440);
+    }
+    await chmod(mounted, 0o755);
+    const given = await KeyDirectory.open(mounted, { given: true });
+    const rows = ({ purpose, publicKey, keyId, retired, retiredUs }: KeyInfo) => [
+      purpose,
+      publicKey,
+      keyId,
+      retired,
+      retiredUs,
+    ];
+    const all = (await keys.list('log.example/a')).filter(({ purpose }) => purpose !== 'secrets');
+    assert.deepEqual((await given.list('log.example/a')).map(rows), all.map(rows));
+    assert.deepEqual(await given.exportPublic('log.example/a'), await keys.exportPublic('log.example/a'));
+    assert.equal(
+      keyIdOf(parsePublicKey((await readFile(join(mounted, 'identity.pub'), 'utf8')).trim())),
+      keyIdOf(identity.after),
+    );
+    assert.deepEqual(
+      (await given.localKeys()).map(({ keyId }) => keyId),
+      [local.after, local.before],
+    );
+    for (const missing of [given.identity(), given.logSigner('log.example/a'), given.secretsKey()])
+      await assert.rejects(missing, codeOf('missing'));
+    assert.deepEqual((await readdir(mounted)).sort(), files.map((name) => basename(name)).sort());
+    for (const mode of [0o444, 0o460]) {
+      await chmod(join(mounted, 'local.key'), mode);
+      await assert.rejects(given.localKey(), codeOf('too_open'));
+    }
   });
 
   it('opens old wraps after rotation until the old key is dropped', async () => {

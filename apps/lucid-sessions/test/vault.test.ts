@@ -206,7 +206,7 @@ test('a token that others can read is not sent', async (t) => {
   });
   await assert.rejects(transit!.wrap(new Uint8Array(32), 'k'), /no token for Vault: ENOENT/);
   writeFileSync(tokenFile, token);
-  chmodSync(tokenFile, 0o640);
-  await assert.rejects(transit!.wrap(new Uint8Array(32), 'k'), /chmod 600/);
+  chmodSync(tokenFile, 0o644);
+  await assert.rejects(transit!.wrap(new Uint8Array(32), 'k'), /chmod 640/);
   assert.equal(vault.requests.length, 0);
 });

@@ -4,6 +4,7 @@ export * from './keyed-queue.ts';
 export * from './line.ts';
 export * from './log-files.ts';
 export * from './probes.ts';
+export * from './secret-file.ts';
 export * from './service-http.ts';
 export * from './token-bucket.ts';
 export * from './variables.ts';

@@ -1,5 +1,6 @@
 /** Variables more than one service reads: each is read here, with its bounds and what it is without being set. */
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import {
   type Environment,
   EnvironmentError,
@@ -40,6 +41,18 @@ export const readInternalService = (environment: Environment, port: ServicePortV
   serviceSecret: readSecret(environment, 'LUCID_SERVICE_SECRET', 32),
   dataDir: readDataDir(environment),
 });
+
+/** Where keys are, and whether somebody put them there: then none is made. */
+export interface KeyPlace {
+  path: string;
+  given: boolean;
+}
+
+/** LUCID_KEYS_PATH, a directory that may be mounted and read-only; without it keys are made in the data directory. */
+export function readKeyPlace(environment: Environment): KeyPlace {
+  const path = readText(environment, 'LUCID_KEYS_PATH', '');
+  return path === '' ? { path: join(readDataDir(environment), 'keys'), given: false } : { path, given: true };
+}
 
 export const readDataDir = (environment: Environment): string => readText(environment, 'LUCID_DATA_DIR', './data');
 

@@ -12,6 +12,7 @@ import {
   EnvironmentError,
   type InternalService,
   isLoopback,
+  type KeyPlace,
   type NlaVariable,
   parseCertificateSha256,
   parseChannelRules,
@@ -21,6 +22,7 @@ import {
   readCookieRoute,
   readInteger,
   readInternalService,
+  readKeyPlace,
   readNla,
   readRdpCertificate,
   readRdpHost,
@@ -56,6 +58,8 @@ export interface ListenerRule {
 export interface RecorderConfig extends InternalService {
   /** Names this recorder in records and leases. */
   recorderId: string;
+  /** Of the spool's key, and of the certificate where no other is named. */
+  keys: KeyPlace;
   listeners: readonly ListenerRule[];
   /** PEM files of the certificate clients see; one is made where they are absent. */
   certificatePath?: string;
@@ -108,6 +112,7 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
   return {
     ...readInternalService(environment, 'SESSION_RECORDER_PORT'),
     recorderId: readRecorderId(environment),
+    keys: readKeyPlace(environment),
     listeners,
     ...(readRdpCertificate(environment) ?? {}),
     sessionsMax,

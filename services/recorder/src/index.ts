@@ -4,7 +4,7 @@ export {
   readRecorderEnv,
 } from './config.ts';
 export type { ListenAddress } from './front-door/front-door.ts';
-export { checkCertificate } from './front-door/identity.ts';
+export { checkCertificate, makeIdentity } from './front-door/identity.ts';
 export { type RecorderServer, startRecorderServer } from './http.ts';
 export { createRecorder, type Recorder, type RecorderDeps } from './recorder.ts';
 export {
@@ -15,3 +15,4 @@ export {
   segmentIndex,
   segmentPath,
 } from './spool/index.ts';
+export { loadSpoolKey } from './spool/spool-key.ts';

@@ -205,14 +205,15 @@ class RunningRecorder implements Recorder {
   }
 
   async start(): Promise<void> {
-    const { dataDir, sessionsMax } = this.#config;
-    const identity = await loadIdentity({ ...this.#config, directory: join(dataDir, 'keys') });
+    const { dataDir, keys, sessionsMax } = this.#config;
+    const identity = await loadIdentity({ ...this.#config, directory: keys.path, given: keys.given });
     this.certificateSha256 = identity.sha256;
     if (!identity.isRsa && this.#config.nla !== 'off')
       this.#onProblem('RDP_TLS_CERT is no RSA certificate: some clients can not log on (RDP_NLA) over any other');
     this.spool = await Spool.start({
       directory: join(dataDir, 'spool'),
-      keyPath: join(dataDir, 'keys', 'spool.key'),
+      keyPath: join(keys.path, 'spool.key'),
+      keyGiven: keys.given,
       limits: { ...limitsOf(this.#config), ...this.#deps.spoolLimits },
       originNs: process.hrtime.bigint(),
       // Memory is touched only when it is used: this is a bound, not a cost.

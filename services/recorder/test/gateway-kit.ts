@@ -1,4 +1,6 @@
 /** A recorder between a test desktop and a test client, with the services it talks to played by the test. */
+
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import {
   type Admission,
@@ -56,6 +58,7 @@ export const configFor = (dataDir: string, more: Partial<RecorderConfig> = {}): 
   host: '127.0.0.1',
   port: 0,
   serviceSecret: 'x'.repeat(32),
+  keys: { path: join(dataDir, 'keys'), given: false },
   dataDir,
   recorderId: 'test-recorder',
   listeners: [{ host: '127.0.0.1', port: 0, target: null }],

@@ -199,7 +199,7 @@ class BackupRun {
     await copyTree(
       this.#source.keys,
       this.#target.keys,
-      (name) => !name.startsWith('lock.sqlite') && !/\.(tmp|new)$/.test(name),
+      (name) => !name.startsWith('.') && !name.startsWith('lock.sqlite') && !/\.(tmp|new)$/.test(name),
     );
     await copyTree(this.#source.secrets, this.#target.secrets, (name) => !name.startsWith('.'));
   }

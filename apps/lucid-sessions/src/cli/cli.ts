@@ -1,7 +1,8 @@
 /** What every command is given: the options before its name, and what follows from them. Made when a command asks. */
+import type { Environment } from '@lucid-sessions/kit/environment';
+import { readSecretFile, withSecretFiles } from '@lucid-sessions/kit/secret-file';
 import type { Command } from 'commander';
 import { dataDirectory } from '../server/environment.ts';
-import { readSecretFile } from '../server/secret-file.ts';
 import { ApiClient } from './api-client.ts';
 import { type Ask, askAtTerminal } from './consent.ts';
 import { CliError, exitCodes, Output } from './output.ts';
@@ -25,9 +26,9 @@ export class Cli {
   }
 
   /** The environment with the command line's word in front. */
-  environment(): NodeJS.ProcessEnv {
+  environment(): Environment {
     const { dataDir } = this.#options();
-    return dataDir === undefined ? process.env : { ...process.env, LUCID_DATA_DIR: dataDir };
+    return withSecretFiles(dataDir === undefined ? process.env : { ...process.env, LUCID_DATA_DIR: dataDir });
   }
 
   api(): ApiClient {

@@ -8,9 +8,17 @@ export function declareKeys(program: Command, cli: Cli): void {
   const work = () => import('./keys.ts');
   keys
     .command('init')
-    .description('make the identity, log and local keys that are missing')
+    .description(
+      'make the keys that are missing; in a directory of its own those that services on several machines share',
+    )
+    .argument('[directory]', 'what is mounted into the services as LUCID_KEYS_PATH')
     .option('--auditor <file>', 'also make an age identity for an auditor: the secret goes into this new file')
-    .action(async (given: { auditor?: string }) => (await work()).initKeys(cli.environment(), cli.output(), given));
+    .action(async (directory: string | undefined, given: { auditor?: string }) =>
+      (await work()).initKeys(cli.environment(), cli.output(), {
+        ...given,
+        ...(directory === undefined ? {} : { directory }),
+      }),
+    );
   keys
     .command('list')
     .description('show every key, secrets by their fingerprint')

@@ -1,19 +1,28 @@
 /** `keys`: the keys of this installation, in its data directory; `shred` alone goes through the API. */
 import { randomUUID } from 'node:crypto';
 import { userInfo } from 'node:os';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { formatPublicKey, keyIdOf } from '@lucid-sessions/evidence';
 import { KeyDirectory, KeyError, type KeyInfo, KeyLock, type KeyWrapper, makeAgeIdentity } from '@lucid-sessions/keys';
 import type { Environment } from '@lucid-sessions/kit';
 import { writeOwnFile } from '@lucid-sessions/node';
 import { readProcessorEnv } from '@lucid-sessions/processor';
+import { loadSpoolKey, makeIdentity } from '@lucid-sessions/recorder';
 import { createStorageService, readMetadataDb, readStorageEnv, type StorageService } from '@lucid-sessions/storage';
 import type { ApiClient } from '../cli/api-client.ts';
 import { type Ask, type Consent, consentTo, missingConsent } from '../cli/consent.ts';
 import { CliError, exitCodes, type Output, table } from '../cli/output.ts';
-import { logOrigin, nowUs, openStorage, outsideWrappers, ownUnwrappers } from '../server/embedded-parts.ts';
+import {
+  logOrigin,
+  nowUs,
+  openKeyDirectory,
+  openStorage,
+  outsideWrappers,
+  ownUnwrappers,
+} from '../server/embedded-parts.ts';
 import { type DataDirectory, dataDirectory, withOwnSecrets } from '../server/environment.ts';
 import { droppedRecipients, type RewrapReport, rewrapSessions, toLocalKey, toRecipients } from '../server/rewrap.ts';
+import { loadOrCreateSecret } from '../server/secret-file.ts';
 import { storesOf } from '../server/stores.ts';
 import { trustPolicy } from '../server/trust-policy.ts';
 import { readVault } from '../server/vault.ts';
@@ -37,7 +46,11 @@ async function mendable<T>(work: () => Promise<T>): Promise<T> {
 }
 
 async function rowsOf(keys: KeyDirectory, environment: Environment): Promise<KeyRow[]> {
-  const own = (await keys.list(logOrigin(environment, dataDirectory(environment)))).map((key) => ({
+  return rowsIn(await keys.list(logOrigin(environment, dataDirectory(environment))), environment);
+}
+
+function rowsIn(keys: readonly KeyInfo[], environment: Environment): KeyRow[] {
+  const own = keys.map((key) => ({
     purpose: key.purpose,
     key_id: key.keyId,
     public_key: key.publicKey,
@@ -56,7 +69,7 @@ const recipientRow = (recipient: string): KeyRow => ({
 });
 
 const recipientsOf = (environment: Environment): readonly string[] =>
-  readProcessorEnv({ ...withOwnSecrets(environment, dataDirectory(environment)) }).recipients;
+  readProcessorEnv({ ...environment, LUCID_SERVICE_SECRET: 'x'.repeat(32) }).recipients;
 
 function tableOf(rows: readonly KeyRow[]): string {
   const cells = rows.map((row) => [
@@ -71,18 +84,31 @@ function tableOf(rows: readonly KeyRow[]): string {
 export interface InitOptions {
   /** File for a new auditor's secret identity. */
   auditor?: string;
+  /** Where services on several machines get their keys from; the installation's own place unless given. */
+  directory?: string;
 }
 
-/** Makes what is missing and leaves what is there. */
-export async function initKeys(environment: Environment, output: Output, { auditor }: InitOptions): Promise<void> {
+/** Makes what is missing and leaves what is there; with a directory everything that services on several machines share. */
+export async function initKeys(
+  environment: Environment,
+  output: Output,
+  { auditor, directory: path }: InitOptions,
+): Promise<void> {
   await mendable(async () => {
-    const keys = await KeyDirectory.open(dataDirectory(environment).keys);
-    await keys.identity();
-    await keys.logSigner(logOrigin(environment, dataDirectory(environment)));
-    await keys.localKey();
+    const directory = dataDirectory(path === undefined ? environment : { ...environment, LUCID_KEYS_PATH: path });
+    const keys = await KeyDirectory.open(directory.keys);
+    // Under the name it is to have on every machine, should this one's be the first it gets.
+    const origin = logOrigin(environment, { ...directory, keysGiven: false });
+    if (directory.keysGiven) await makeShared(keys, directory.keys, origin);
+    else {
+      await keys.identity();
+      await keys.logSigner(origin);
+      await keys.localKey();
+    }
     const made = auditor === undefined ? null : await makeAuditor(auditor);
-    const rows = await rowsOf(keys, environment);
+    const rows = rowsIn(await keys.list(origin), environment);
     const lines = [tableOf(rows)];
+    if (directory.keysGiven) lines.push('', ...sharedLines(directory.keys, origin));
     if (made !== null)
       lines.push(
         '',
@@ -93,6 +119,22 @@ export async function initKeys(environment: Environment, output: Output, { audit
     output.result({ keys: rows, auditor: made }, lines.join('\n'));
   });
 }
+
+const sharedSecrets = { service: 'service-secret', jwt: 'jwt-secret' } as const;
+
+/** Keys of all services, the certificate clients see, and the secrets that no service may make for itself. */
+async function makeShared(keys: KeyDirectory, path: string, origin: string): Promise<void> {
+  await keys.makeAll(origin);
+  loadSpoolKey(join(path, 'spool.key'));
+  await makeIdentity(path);
+  for (const name of Object.values(sharedSecrets)) loadOrCreateSecret(join(path, name));
+}
+
+const sharedLines = (path: string, origin: string): string[] => [
+  `directory  ${path}: give each service its files as docs/operations.md lists them (LUCID_KEYS_PATH)`,
+  `log        ${origin}`,
+  `secrets    LUCID_SERVICE_SECRET_FILE=${join(path, sharedSecrets.service)} LUCID_JWT_SECRET_FILE=${join(path, sharedSecrets.jwt)}`,
+];
 
 async function makeAuditor(path: string): Promise<{ recipient: string; file: string }> {
   const file = resolve(path);
@@ -108,7 +150,7 @@ async function makeAuditor(path: string): Promise<{ recipient: string; file: str
 
 export async function listKeys(environment: Environment, output: Output): Promise<void> {
   await mendable(async () => {
-    const rows = await rowsOf(await KeyDirectory.open(dataDirectory(environment).keys), environment);
+    const rows = await rowsOf(await openKeyDirectory(dataDirectory(environment)), environment);
     output.result({ keys: rows }, rows.length === 0 ? 'no keys yet: "keys init" or "up" makes them' : tableOf(rows));
   });
 }
@@ -116,7 +158,7 @@ export async function listKeys(environment: Environment, output: Output): Promis
 /** What others need to trust this installation, as a policy file for `verify --policy`. */
 export async function exportPublicKeys(environment: Environment, output: Output, out?: string): Promise<void> {
   await mendable(async () => {
-    const keys = await KeyDirectory.open(dataDirectory(environment).keys);
+    const keys = await openKeyDirectory(dataDirectory(environment));
     const policy = await trustPolicy(keys, environment, dataDirectory(environment));
     if (policy.identity_keys.length === 0) throw new CliError('there are no keys yet: "keys init" or "up" makes them');
     const text = JSON.stringify(policy, null, 2);

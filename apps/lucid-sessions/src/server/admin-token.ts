@@ -1,9 +1,10 @@
 /** The ready administrator token of an embedded installation: made once, kept in a 0600 file. */
-import type { Environment } from '@lucid-sessions/kit';
+import { existsSync } from 'node:fs';
+import { type Environment, readSecretFile } from '@lucid-sessions/kit';
 import { decodeJwt } from 'jose';
 import { makeToken } from '../commands/token.ts';
 import type { DataDirectory } from './environment.ts';
-import { loadOrCreateSecret, readSecretFile, writeSecret } from './secret-file.ts';
+import { loadOrCreateSecret, writeSecret } from './secret-file.ts';
 
 const lifetimeS = 365 * 86_400;
 /** A token that ends sooner is made anew. */
@@ -14,10 +15,11 @@ export interface AdminToken {
   isNew: boolean;
 }
 
-/** Null where tokens come from an identity provider: this installation can't sign any. */
+/** Null where tokens come from an identity provider (this installation can't sign any), or there is no data directory to keep it in. */
 export async function loadAdminToken(directory: DataDirectory, environment: Environment): Promise<AdminToken | null> {
   const secret = signingSecret(directory, environment);
   if (secret === null) return null;
+  if (environment.LUCID_JWT_SECRET && !existsSync(directory.root)) return null;
   const kept = keptToken(directory.adminToken);
   if (kept !== null) return { token: kept, isNew: false };
   const token = await makeToken(secret, { userId: 'admin', roles: ['admin'], lifetimeS });

@@ -17,10 +17,16 @@ import {
   readAuthority,
   type TimestampAuthority,
 } from '@lucid-sessions/evidence';
-import { type Environment, EnvironmentError, readText, readUrl } from '@lucid-sessions/kit';
+import {
+  type Environment,
+  EnvironmentError,
+  readConfiguredSecret,
+  readText,
+  readUrl,
+  unreadable,
+} from '@lucid-sessions/kit';
 import type { Anchor, AnchorRequest } from '@lucid-sessions/pipeline';
 import { readEvmAnchor, readEvmChain } from './evm.ts';
-import { readConfiguredSecret, unreadable } from './secret-file.ts';
 
 const certificatesMax = 20;
 

@@ -17,8 +17,8 @@ import {
 import { parsePolicy, replayFields } from '@lucid-sessions/evidence';
 import { type ChunkDisk, FileReserve, withReserve } from '@lucid-sessions/files';
 import { SessionIndexes } from '@lucid-sessions/indexer';
-import { KeyDirectory, KeyLock, LocalSeal, type VaultTransit } from '@lucid-sessions/keys';
-import { type Environment, readInteger, readText, readUrl } from '@lucid-sessions/kit';
+import { type KeyDirectory, KeyLock, LocalSeal, type VaultTransit } from '@lucid-sessions/keys';
+import { type Environment, readInteger, readText, readUrl, withSecretFiles } from '@lucid-sessions/kit';
 import { embeddedLogPort, logFileReader } from '@lucid-sessions/log';
 import { h264Missing, indexerPlatform, nodeCrypto, nodeDecompressor, ownH264Decoder } from '@lucid-sessions/node';
 import { createPipelineServer, readPipelineEnv } from '@lucid-sessions/pipeline';
@@ -29,7 +29,15 @@ import { REPLAY_RULES } from '@lucid-sessions/recording';
 import { createStorageServer, readMetadataDb, readStorageEnv } from '@lucid-sessions/storage';
 import { anchorCheck, openAnchors } from './anchors.ts';
 import { consoleFiles } from './console-files.ts';
-import { logOrigin, nowUs, openKeys, openLog, openStorage } from './embedded-parts.ts';
+import {
+  logOrigin,
+  nowUs,
+  openKeyDirectory,
+  openLog,
+  openStorage,
+  openUnwrap,
+  processorKeys,
+} from './embedded-parts.ts';
 import {
   closeFolders,
   type DataDirectory,
@@ -83,7 +91,8 @@ const urlVariables = {
 } as const satisfies Record<PortName, readonly [string, string]>;
 
 /** Starts the services in the order in which they need each other. What was started is stopped again when a later one fails. */
-export async function startLucid(options: ComposeOptions): Promise<RunningLucid> {
+export async function startLucid(given: ComposeOptions): Promise<RunningLucid> {
+  const options = { ...given, environment: withSecretFiles(given.environment) };
   const services = new Set(options.services ?? serviceNames);
   const { root } = dataDirectory(options.environment);
   let doors: readonly Door[] = [];
@@ -119,8 +128,8 @@ class Composer {
   constructor({ environment, services, log, spoolDiskModule, chunkDisk }: ComposeOptions) {
     this.#directory = dataDirectory(environment);
     refuseHalfRestored(this.#directory.root);
-    this.#environment = withOwnSecrets(environment, this.#directory);
     this.#services = new Set(services ?? serviceNames);
+    this.#environment = withOwnSecrets(environment, this.#directory, this.#services);
     this.#log = log ?? (() => {});
     this.#secret = this.#environment.LUCID_SERVICE_SECRET ?? '';
     this.#vault = readVault(environment);
@@ -155,11 +164,13 @@ class Composer {
     };
   }
 
-  /** Keys are read once, at the start: while this runs nobody may rotate them. */
+  /** Keys are read once, at the start: while this runs nobody may rotate them. Of those that were given others have copies. */
   async #holdKeys(): Promise<void> {
-    await KeyDirectory.open(this.#directory.keys);
-    const lock = KeyLock.share(this.#directory.keys);
-    this.#disposers.push(async () => lock.release());
+    if (!this.#directory.keysGiven) {
+      await openKeyDirectory(this.#directory);
+      const lock = KeyLock.share(this.#directory.keys);
+      this.#disposers.push(async () => lock.release());
+    }
     closeFolders([this.#directory.log, readStorageEnv(this.#environment).chunkStoragePath]);
   }
 
@@ -225,12 +236,12 @@ class Composer {
   /** Made where chunks are sealed, from what is stored; read, and made again, where the API is. */
   async #sessionIndexes(storage: StoragePort): Promise<SessionIndexes> {
     if (this.#indexes !== null) return this.#indexes;
-    const keys = await openKeys(this.#directory, this.#vault);
+    const keys = await openKeyDirectory(this.#directory);
     const indexes = new SessionIndexes({
       storage,
       crypto: nodeCrypto,
       platform: indexerPlatform,
-      unwrapKey: keys.unwrap,
+      unwrapKey: await openUnwrap(keys, this.#vault),
       keyframes: readKeyframePolicy(this.#environment),
       onError: (where, thrown) => this.#problem(where, thrown),
       onExamined: async (sessionId, tally) => {
@@ -268,7 +279,7 @@ class Composer {
 
   async #startProcessor(storage: StoragePort): Promise<ProcessorPort> {
     const config = readProcessorEnv(this.#environment);
-    const keys = await openKeys(this.#directory, this.#vault, config.recipients);
+    const keys = await openKeyDirectory(this.#directory);
     const onError = this.#onError('processor');
     const indexes = await this.#sessionIndexes(storage);
     const server = createProcessorServer(config, {
@@ -276,7 +287,7 @@ class Composer {
       index: indexes,
       software: `${software.name} ${software.version}`,
       crypto: nodeCrypto,
-      keys: keys.processor,
+      keys: await processorKeys(keys, this.#vault, config.recipients),
       nowUs,
       h264: async () => {
         const choice = await ownH264Decoder();
@@ -298,8 +309,8 @@ class Composer {
     processor: ProcessorPort,
     recorder: () => RecorderPort | null,
   ): Promise<PipelinePort> {
-    const { directory } = await openKeys(this.#directory, this.#vault);
-    const log = await openLog(directory, this.#directory, logOrigin(this.#environment, this.#directory));
+    const keys = await openKeyDirectory(this.#directory);
+    const log = await openLog(keys, this.#directory, logOrigin(this.#environment, this.#directory));
     this.#disposers.push(() => log.close());
     const asked = { storage, nowUs, say: this.#log };
     const hasWitnesses = readWitnesses(this.#environment).length > 0;
@@ -319,7 +330,7 @@ class Composer {
       readLogFile: logFileReader(this.#directory.log),
       queue: this.#reserved(await this.#stores.queue(), reserve),
       journal: this.#reserved(await this.#stores.journal(), reserve),
-      seal: new LocalSeal(await directory.secretsKey()),
+      seal: new LocalSeal(await keys.secretsKey()),
       ...(lender === null ? {} : { credentialProvider: lender }),
       nowUs,
       random: Math.random,
@@ -333,12 +344,17 @@ class Composer {
     return server.service;
   }
 
+  /** What the API publishes is made now if processor and pipeline, in other processes, have not made it yet. */
+  async #makePublished(keys: KeyDirectory): Promise<void> {
+    if (this.#directory.keysGiven) return;
+    await keys.identity();
+    await keys.logSigner(logOrigin(this.#environment, this.#directory));
+  }
+
   async #startApi(ports: Ports, rdp: RunningLucid['rdp']): Promise<void> {
-    const keys = await openKeys(this.#directory, this.#vault);
-    const origin = logOrigin(this.#environment, this.#directory);
-    // Made now if the pipeline, in another process, has not made it yet.
-    await keys.directory.logSigner(origin);
-    const trustedKeys = await trustPolicy(keys.directory, this.#environment, this.#directory);
+    const keys = await openKeyDirectory(this.#directory);
+    await this.#makePublished(keys);
+    const trustedKeys = await trustPolicy(keys, this.#environment, this.#directory);
     const checkAnchor = anchorCheck(this.#environment);
     const config = readApiEnv(this.#environment, software.version);
     const staticDir = await consoleFiles();
@@ -358,7 +374,7 @@ class Composer {
         trustedKeys,
         // The log is where the pipeline is; as five processes, its own door serves it.
         ...(this.#services.has('pipeline') ? { readLogFile: logFileReader(this.#directory.log) } : {}),
-        unwrapKey: keys.unwrap,
+        unwrapKey: await openUnwrap(keys, this.#vault),
         sessionIndexes: await this.#sessionIndexes(ports.storage),
         nowUs,
         newId: randomUUID,

@@ -4,26 +4,9 @@ import { constants, existsSync } from 'node:fs';
 import { access, mkdir, open, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { EnvironmentError } from '@lucid-sessions/kit/environment';
-
-const reasons: Record<string, string> = {
-  EACCES: 'this user may not: change its owner or mode, or run as its owner',
-  EPERM: 'this user may not: change its owner or mode, or run as its owner',
-  EROFS: 'the file system is read-only',
-  ENOSPC: 'the disk is full',
-  EDQUOT: 'the quota is used up',
-  ENOTDIR: 'a part of the path is a file, not a directory',
-  EISDIR: 'it is a directory, not a file',
-  ENAMETOOLONG: 'the path is too long',
-  ELOOP: 'its links lead in a circle',
-  ENOENT: 'there is no such place',
-};
+import { accessProblem } from '@lucid-sessions/kit/secret-file';
 
 const codeOf = (error: unknown): string => String((error as NodeJS.ErrnoException).code);
-
-/** Why a path can't be used, for a person; null when the reason is none of the file system's. */
-export function accessProblem(error: unknown): string | null {
-  return reasons[codeOf(error)] ?? null;
-}
 
 function cannot(variable: string, path: string, doing: string, error: unknown): unknown {
   const why = accessProblem(error);

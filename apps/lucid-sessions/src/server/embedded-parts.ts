@@ -36,13 +36,6 @@ export async function openStorage(
   };
 }
 
-export interface OpenKeys {
-  directory: KeyDirectory;
-  processor: ProcessorKeys;
-  /** A session's DEK, or null when no key of this installation opens its wraps. */
-  unwrap(wraps: KeyWrap[]): Promise<Uint8Array | null>;
-}
-
 /** Who session keys are wrapped to beside the local key: it comes first, so that nobody else is asked while it opens them. */
 export const outsideWrappers = (recipients: readonly string[], vault: VaultTransit | null): KeyWrapper[] => [
   ...recipients.map((recipient) => new AgeWrapper(recipient)),
@@ -54,19 +47,26 @@ export const ownUnwrappers = async (keys: KeyDirectory, vault: VaultTransit | nu
   ...(vault === null ? [] : [vault]),
 ];
 
-export async function openKeys(
-  directory: DataDirectory,
+export const openKeyDirectory = (directory: DataDirectory): Promise<KeyDirectory> =>
+  KeyDirectory.open(directory.keys, { given: directory.keysGiven });
+
+/** Of a given directory that has no local key Vault's is the only one. */
+export async function processorKeys(
+  keys: KeyDirectory,
   vault: VaultTransit | null,
-  recipients: readonly string[] = [],
-): Promise<OpenKeys> {
-  const keys = await KeyDirectory.open(directory.keys);
-  const wrappers = [new LocalWrapper(await keys.localKey()), ...outsideWrappers(recipients, vault)];
+  recipients: readonly string[],
+): Promise<ProcessorKeys> {
+  const local = vault === null || (await keys.hasLocalKey()) ? [new LocalWrapper(await keys.localKey())] : [];
+  const wrappers = [...local, ...outsideWrappers(recipients, vault)];
+  return { identity: await keys.identity(), wrappers, unwrappers: await ownUnwrappers(keys, vault) };
+}
+
+/** A session's DEK, or null when no key of this installation opens its wraps. */
+export type Unwrap = (wraps: KeyWrap[]) => Promise<Uint8Array | null>;
+
+export async function openUnwrap(keys: KeyDirectory, vault: VaultTransit | null): Promise<Unwrap> {
   const unwrappers = await ownUnwrappers(keys, vault);
-  return {
-    directory: keys,
-    processor: { identity: await keys.identity(), wrappers, unwrappers },
-    unwrap: (wraps) => unwrapDek(wraps, unwrappers).catch(asServiceError),
-  };
+  return (wraps) => unwrapDek(wraps, unwrappers).catch(asServiceError);
 }
 
 function asServiceError(error: unknown): never {
@@ -85,9 +85,18 @@ function originOnDisk(directory: string): string | null {
   }
 }
 
+/** As `keys init` wrote it beside the log's public key; null where it is not there. */
+function originOfKeys(directory: string): string | null {
+  try {
+    return readFileSync(join(directory, 'log.pub'), 'utf8').split('+')[0] || null;
+  } catch {
+    return null;
+  }
+}
+
 /**
  * The log's name in its checkpoints: who runs it. It keeps the name it began with, whatever the machine is called that it was
- * moved to: under another name it would be another log.
+ * moved to: under another name it would be another log. Where keys are given it is no machine's to choose.
  */
 export function logOrigin(environment: Environment, directory: DataDirectory): string {
   const known = originOnDisk(directory.log);
@@ -97,7 +106,13 @@ export function logOrigin(environment: Environment, directory: DataDirectory): s
       'LUCID_LOG_ORIGIN',
       `must be ${known}, which this log has been called from its first entry`,
     );
-  return known ?? said ?? `${hostname()}/lucid-sessions`;
+  const origin = known ?? said ?? originOfKeys(directory.keys);
+  if (origin === null && directory.keysGiven)
+    throw new EnvironmentError(
+      'LUCID_LOG_ORIGIN',
+      `must be set, or log.pub lie in ${directory.keys}: all machines must call the log alike`,
+    );
+  return origin ?? `${hostname()}/lucid-sessions`;
 }
 
 /** A name that no signed note may have would fail with the first session. */

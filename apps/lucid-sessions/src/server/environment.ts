@@ -2,37 +2,41 @@
 import { chmodSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Environment } from '@lucid-sessions/kit/environment';
-import { readDataDir } from '@lucid-sessions/kit/variables';
+import { readDataDir, readKeyPlace } from '@lucid-sessions/kit/variables';
 import { loadOrCreateSecret } from './secret-file.ts';
 
 export const serviceNames = ['storage', 'processor', 'pipeline', 'recorder', 'api'] as const;
 export type ServiceName = (typeof serviceNames)[number];
 
+/** One of each per data directory; processors share sessions by leases, APIs keep nothing. */
+export const aloneServices: readonly ServiceName[] = ['storage', 'pipeline', 'recorder'];
+
 export interface DataDirectory {
   root: string;
   keys: string;
+  /** Somebody put them there (LUCID_KEYS_PATH): none is made. */
+  keysGiven: boolean;
   log: string;
   pipelineJobs: string;
   pipelineJournal: string;
   serviceSecret: string;
   jwtSecret: string;
   adminToken: string;
-  /** Directories in it that are made as they are needed. */
-  parts: readonly string[];
 }
 
 export function dataDirectory(environment: Environment): DataDirectory {
   const root = resolve(readDataDir(environment));
+  const keys = readKeyPlace(environment);
   return {
     root,
-    keys: join(root, 'keys'),
+    keys: resolve(keys.path),
+    keysGiven: keys.given,
     log: join(root, 'log'),
     pipelineJobs: join(root, 'pipeline-jobs.db'),
     pipelineJournal: join(root, 'pipeline-journal.db'),
     serviceSecret: join(root, 'secrets', 'service'),
     jwtSecret: join(root, 'secrets', 'jwt'),
     adminToken: join(root, 'secrets', 'admin-token'),
-    parts: ['keys', 'log', 'secrets', 'spool', 'locks'].map((name) => join(root, name)),
   };
 }
 
@@ -46,15 +50,49 @@ export function closeFolders(paths: readonly string[]): void {
   }
 }
 
+/** Secrets nobody set, by variable: where the data directory keeps what is made for them. */
+function ownSecrets(
+  environment: Environment,
+  directory: DataDirectory,
+  services: ReadonlySet<ServiceName>,
+): Record<string, string> {
+  const { LUCID_SERVICE_SECRET, LUCID_JWT_SECRET, LUCID_JWT_PUBLIC_KEY, LUCID_JWT_JWKS_URL } = environment;
+  const asksUsers = services.has('api');
+  return {
+    ...(LUCID_SERVICE_SECRET ? {} : { LUCID_SERVICE_SECRET: directory.serviceSecret }),
+    ...(!asksUsers || LUCID_JWT_SECRET || LUCID_JWT_PUBLIC_KEY || LUCID_JWT_JWKS_URL
+      ? {}
+      : { LUCID_JWT_SECRET: directory.jwtSecret }),
+  };
+}
+
 /** `environment` with the data directory made absolute and the secrets nobody set: made once, kept in 0600 files. */
-export function withOwnSecrets(environment: Environment, directory: DataDirectory): Environment {
-  const set = (variable: string, path: string): Record<string, string> =>
-    environment[variable] ? {} : { [variable]: loadOrCreateSecret(path) };
-  const hasJwtKey = Boolean(environment.LUCID_JWT_PUBLIC_KEY || environment.LUCID_JWT_JWKS_URL);
+export function withOwnSecrets(
+  environment: Environment,
+  directory: DataDirectory,
+  services: ReadonlySet<ServiceName> = new Set(serviceNames),
+): Environment {
+  const made = Object.entries(ownSecrets(environment, directory, services));
   return {
     ...environment,
     LUCID_DATA_DIR: directory.root,
-    ...set('LUCID_SERVICE_SECRET', directory.serviceSecret),
-    ...(hasJwtKey ? {} : set('LUCID_JWT_SECRET', directory.jwtSecret)),
+    ...Object.fromEntries(made.map(([variable, path]) => [variable, loadOrCreateSecret(path)])),
   };
+}
+
+/** Folders of the data directory that these services use; none: they need no data directory. */
+export function dataFolders(
+  environment: Environment,
+  directory: DataDirectory,
+  services: ReadonlySet<ServiceName>,
+): string[] {
+  const makesSecrets = Object.keys(ownSecrets(environment, directory, services)).length > 0;
+  const folders = [
+    ...(directory.keysGiven ? [] : ['keys']),
+    ...(makesSecrets ? ['secrets'] : []),
+    ...(services.has('pipeline') ? ['log'] : []),
+    ...(services.has('recorder') ? ['spool'] : []),
+    ...(aloneServices.some((name) => services.has(name)) ? ['locks'] : []),
+  ];
+  return folders.map((name) => join(directory.root, name));
 }

@@ -1,7 +1,13 @@
 /** The EVM anchor's settings, from the environment. */
 import type { EvmAnchorOptions, EvmChainOptions, EvmFinality } from '@lucid-sessions/anchors';
-import { type Environment, EnvironmentError, readInteger, readText, readUrl } from '@lucid-sessions/kit';
-import { readConfiguredSecret } from './secret-file.ts';
+import {
+  type Environment,
+  EnvironmentError,
+  readConfiguredSecret,
+  readInteger,
+  readText,
+  readUrl,
+} from '@lucid-sessions/kit';
 
 const feeGwei = { min: 1, max: 1_000_000, fallback: 100 };
 const depthMax = 100_000;

@@ -4,15 +4,16 @@
  */
 import { checkJwtKey, readApiEnv } from '@lucid-sessions/api';
 import { AgeWrapper } from '@lucid-sessions/keys';
-import { type Environment, EnvironmentError } from '@lucid-sessions/kit';
+import { accessProblem, type Environment, EnvironmentError } from '@lucid-sessions/kit';
 import { readPipelineEnv } from '@lucid-sessions/pipeline';
 import { readProcessorEnv } from '@lucid-sessions/processor';
 import { checkCertificate, readRecorderEnv } from '@lucid-sessions/recorder';
 import { readMetadataDb, readStorageEnv } from '@lucid-sessions/storage';
 import { anchorCheck, openAnchors } from './anchors.ts';
-import { accessProblem, checkDirectory, makeDirectory } from './data-access.ts';
+import { checkDirectory, makeDirectory } from './data-access.ts';
 import { checkLogOrigin } from './embedded-parts.ts';
-import { type DataDirectory, dataDirectory, type ServiceName } from './environment.ts';
+import { type DataDirectory, dataDirectory, dataFolders, type ServiceName } from './environment.ts';
+import { checkGivenKeys } from './given-keys.ts';
 import { readKeyframePolicy } from './keyframe-policy.ts';
 import { checkPorts, type Door, listenError } from './ports.ts';
 import { software } from './software.ts';
@@ -37,12 +38,13 @@ export async function preflight({ environment, services }: PreflightOptions): Pr
     ...Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== '')),
     LUCID_DATA_DIR: directory.root,
   };
+  if (directory.keysGiven) checkGivenKeys(complete, directory, services);
   const doors = readDoors(complete, services);
   checkShared(complete);
-  await checkDirectories(complete, services, directory);
-  checkLogOrigin(complete, directory);
+  await checkDirectories(complete, services, directory, dataFolders(environment, directory, services));
+  if (services.has('pipeline') || services.has('api')) checkLogOrigin(complete, directory);
   await checkPorts(doors);
-  await makeDirectory('LUCID_DATA_DIR', directory.root);
+  if (dataFolders(environment, directory, services).length > 0) await makeDirectory('LUCID_DATA_DIR', directory.root);
   return doors;
 }
 
@@ -80,7 +82,9 @@ function readDoors(environment: Environment, services: ReadonlySet<ServiceName>)
   }
   if (services.has('recorder')) {
     const config = readRecorderEnv(environment);
-    if (config.certificatePath !== undefined) checkCertificate({ ...config, directory: '' }, Date.now());
+    const { certificatePath, keys } = config;
+    if (certificatePath !== undefined || keys.given)
+      checkCertificate({ ...config, directory: keys.path, given: keys.given }, Date.now());
     doors.push({ ...inside, portVariable: 'SESSION_RECORDER_PORT', host: config.host, port: config.port });
     for (const { host, port, target } of config.listeners) {
       const portVariable = target === null ? 'RDP_LISTEN_PORT' : 'RDP_LISTENERS';
@@ -121,9 +125,10 @@ async function checkDirectories(
   environment: Environment,
   services: ReadonlySet<ServiceName>,
   directory: DataDirectory,
+  folders: readonly string[],
 ): Promise<void> {
-  await checkDirectory('LUCID_DATA_DIR', directory.root);
-  for (const path of directory.parts) await checkDirectory('LUCID_DATA_DIR', path);
+  if (folders.length > 0) await checkDirectory('LUCID_DATA_DIR', directory.root);
+  for (const path of folders) await checkDirectory('LUCID_DATA_DIR', path);
   if (services.has('storage')) {
     const { chunkStoragePath } = readStorageEnv(environment);
     await checkDirectory('CHUNK_STORAGE_PATH', chunkStoragePath);

@@ -3,10 +3,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { EnvironmentError } from '@lucid-sessions/kit';
-import type { ServiceName } from './environment.ts';
-
-/** Processors share sessions by leases, APIs keep nothing. */
-const alone: readonly ServiceName[] = ['storage', 'pipeline', 'recorder'];
+import { aloneServices, type ServiceName } from './environment.ts';
 
 /**
  * Held until `release`. The lock is the operating system's (SQLite's own on an empty file), so it is gone with the process that
@@ -18,8 +15,9 @@ export function lockServices(root: string, services: ReadonlySet<ServiceName>): 
     for (const database of held.splice(0)) database.close();
   };
   const directory = join(root, 'locks');
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  for (const service of alone.filter((name) => services.has(name))) {
+  const alone = aloneServices.filter((name) => services.has(name));
+  if (alone.length > 0) mkdirSync(directory, { recursive: true, mode: 0o700 });
+  for (const service of alone) {
     const path = join(directory, `${service}.sqlite`);
     closeSync(openSync(path, 'a', 0o600));
     const database = new DatabaseSync(path);

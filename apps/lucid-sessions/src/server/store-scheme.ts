@@ -1,8 +1,8 @@
 /** What every kind of store there is offers to storage and pipeline. */
 import { type Environment, EnvironmentError } from '@lucid-sessions/kit';
+import { accessProblem } from '@lucid-sessions/kit/secret-file';
 import type { Coordination, JobQueue, JournalStore } from '@lucid-sessions/pipeline';
 import type { MetadataStore } from '@lucid-sessions/storage';
-import { accessProblem } from './data-access.ts';
 import type { DataDirectory } from './environment.ts';
 
 /** Each is opened when it is asked for, once, and disposed of by whoever asked. */

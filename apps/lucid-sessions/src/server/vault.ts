@@ -1,7 +1,13 @@
 /** The settings of Vault, from the environment: its transit engine for keys, and where credentials for targets come from. */
 import { VaultCredentials, type VaultLogin, type VaultServer, VaultTransit } from '@lucid-sessions/keys';
-import { type Environment, EnvironmentError, readText, readUrl } from '@lucid-sessions/kit';
-import { readSecretFile, unreadable } from './secret-file.ts';
+import {
+  type Environment,
+  EnvironmentError,
+  readConfiguredSecret,
+  readSecretFile,
+  readText,
+  readUrl,
+} from '@lucid-sessions/kit';
 
 const charactersMax = 200;
 const keyPattern = /^\w([\w.-]*\w)?$/;
@@ -19,7 +25,7 @@ export function readVault(environment: Environment): VaultTransit | null {
     ...server,
     mount: readName(environment, 'LUCID_VAULT_MOUNT', 'transit', pathPattern),
     key: readName(environment, 'LUCID_VAULT_KEY', '', keyPattern),
-    readToken: () => readSecretFile(tokenFile),
+    readToken: () => readSecretFile(tokenFile, 'given'),
   });
 }
 
@@ -69,12 +75,8 @@ function readLogin(environment: Environment): VaultLogin {
 
 /** A session that finds out is too late. */
 function readerOf(variable: string, path: string): () => string {
-  try {
-    readSecretFile(path);
-  } catch (error) {
-    throw unreadable(variable, path, error);
-  }
-  return () => readSecretFile(path);
+  readConfiguredSecret(variable, path);
+  return () => readSecretFile(path, 'given');
 }
 
 /** Whoever creates a session chooses its target: what may be sent there is said by whoever runs the gateway. */

@@ -18,12 +18,25 @@ export interface FiveProcesses {
   again(name: ServiceName): Promise<void>;
 }
 
+export interface FiveOptions {
+  /** Environment of single processes. */
+  own?: Partial<Record<ServiceName, Record<string, string>>>;
+  /** Of an administrator; the one the installation made unless given. */
+  token?: string;
+  /** Of the services' doors. */
+  scheme?: 'http' | 'https';
+}
+
 /** All at once: none may need another to be there before it. */
-export async function startFive(t: TestContext, more: Record<string, string> = {}): Promise<FiveProcesses> {
+export async function startFive(
+  t: TestContext,
+  more: Record<string, string> = {},
+  { own = {}, token, scheme = 'http' }: FiveOptions = {},
+): Promise<FiveProcesses> {
   const dataDir = mkdtempSync(join(tmpdir(), 'lucid-five-'));
   t.after(() => rmSync(dataDir, { recursive: true, force: true }));
   const ports = await openPorts();
-  const at = (port: string): string => `http://127.0.0.1:${port}`;
+  const at = (port: string): string => `${scheme}://127.0.0.1:${port}`;
   const environment: Record<string, string> = {
     ...ports,
     LUCID_DATA_DIR: dataDir,
@@ -35,14 +48,17 @@ export async function startFive(t: TestContext, more: Record<string, string> = {
     RDP_REFUSAL_SECONDS: '0',
     ...more,
   };
-  const start = (name: ServiceName) => startCli(t, ['up', '--services', name], environment, /^data /m);
+  const start = (name: ServiceName) =>
+    startCli(t, ['up', '--services', name], { ...environment, ...own[name] }, /^data /m);
   const started = await Promise.all(serviceNames.map(async (name) => [name, await start(name)] as const));
   const running = Object.fromEntries(started) as Record<ServiceName, RunningCli>;
-  const token = readFileSync(join(dataDir, 'secrets', 'admin-token'), 'utf8').trim();
   return {
     environment,
     dataDir,
-    api: new RawClient({ url: at(ports.SESSION_API_PORT), token }),
+    api: new RawClient({
+      url: `http://127.0.0.1:${ports.SESSION_API_PORT}`,
+      token: token ?? readFileSync(join(dataDir, 'secrets', 'admin-token'), 'utf8').trim(),
+    }),
     rdpPort: Number(ports.RDP_LISTEN_PORT),
     running,
     async again(name) {

@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type PortName, type Ports, rpcClient } from '@lucid-sessions/contract';
+import { readSecretFile } from '@lucid-sessions/kit';
 import { freePorts, Victim } from '@lucid-sessions/testkit';
 import { loadAdminToken } from '../../src/server/admin-token.ts';
 import { dataDirectory } from '../../src/server/environment.ts';
-import { readSecretFile } from '../../src/server/secret-file.ts';
 import { RawClient } from './raw-client.ts';
 
 const host = join(import.meta.dirname, 'crash-host.ts');

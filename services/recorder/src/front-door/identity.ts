@@ -15,6 +15,8 @@ export interface IdentityFiles {
   keyPath?: string;
   /** Where a certificate of our own is kept. */
   directory: string;
+  /** Somebody put it there: none is made, so that all recorders have the same. */
+  given?: boolean;
 }
 
 export interface GatewayIdentity {
@@ -33,8 +35,8 @@ export interface GatewayIdentity {
 const yearsValid = 10;
 
 export async function loadIdentity(files: IdentityFiles): Promise<GatewayIdentity> {
-  const { own, certificatePath, keyPath } = pathsOf(files);
-  if (own && !fs.existsSync(keyPath)) await makeIdentity(files.directory, certificatePath, keyPath);
+  const { own } = pathsOf(files);
+  if (own && files.given !== true) await makeIdentity(files.directory);
   const { certificate, cert, key } = checkCertificate(files, Date.now());
   const context = createSecureContext({ ...tlsSettings, cert, key });
   return {
@@ -61,8 +63,9 @@ export function checkCertificate(
   nowMs: number,
 ): { certificate: X509Certificate; cert: Buffer; key: Buffer } {
   const { own, certificatePath, keyPath } = pathsOf(files);
-  const [certVariable, keyVariable] = own ? ['LUCID_DATA_DIR', 'LUCID_DATA_DIR'] : ['RDP_TLS_CERT', 'RDP_TLS_KEY'];
-  const mend = own ? '; remove rdp.crt and rdp.key there to have them made again' : '';
+  const place = files.given === true ? 'LUCID_KEYS_PATH' : 'LUCID_DATA_DIR';
+  const [certVariable, keyVariable] = own ? [place, place] : ['RDP_TLS_CERT', 'RDP_TLS_KEY'];
+  const mend = own && files.given !== true ? '; remove rdp.crt and rdp.key there to have them made again' : '';
   const wrong = (variable: string, path: string, what: string, cause?: unknown): EnvironmentError =>
     new EnvironmentError(variable, `names ${path}, ${what}${mend}`, { cause });
   const cert = readFile(certVariable, certificatePath);
@@ -104,7 +107,10 @@ function readFile(variable: string, path: string): Buffer {
   }
 }
 
-async function makeIdentity(directory: string, certificatePath: string, keyPath: string): Promise<void> {
+/** Makes `rdp.crt` and `rdp.key` in the directory, unless they are there. */
+export async function makeIdentity(directory: string): Promise<void> {
+  const { certificatePath, keyPath } = pathsOf({ directory });
+  if (fs.existsSync(keyPath)) return;
   const notBefore = new Date(Date.now() - 3_600_000);
   const notAfter = new Date(notBefore.getTime() + yearsValid * 365 * 86_400_000);
   const name = hostname().replaceAll(/[^A-Za-z0-9.-]/g, '-') || 'lucid-sessions';

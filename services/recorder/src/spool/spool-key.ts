@@ -3,14 +3,14 @@ import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 
 /**
- * The key that wraps every segment's key, made at the first start. It must not live on the disk that is copied for
+ * The key that wraps every segment's key, made at the first start unless it is `given` (its group may read it then). It must not live on the disk that is copied for
  * backups of the spool: without it a segment is noise.
  */
-export function loadSpoolKey(path: string): Uint8Array {
+export function loadSpoolKey(path: string, given = false): Uint8Array {
   try {
-    return readKey(path);
+    return readKey(path, given);
   } catch (error) {
-    if ((error as { code?: unknown }).code !== 'ENOENT') throw error;
+    if ((error as { code?: unknown }).code !== 'ENOENT' || given) throw error;
   }
   fs.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const file = fs.openSync(`${path}.new`, 'w', 0o600);
@@ -27,14 +27,14 @@ export function loadSpoolKey(path: string): Uint8Array {
   const directory = fs.openSync(dirname(path), 'r');
   fs.fsyncSync(directory);
   fs.closeSync(directory);
-  return readKey(path);
+  return readKey(path, given);
 }
 
-function readKey(path: string): Uint8Array {
+function readKey(path: string, given: boolean): Uint8Array {
   const key = fs.readFileSync(path);
   if (key.length !== 32)
     throw new Error(`the spool key ${path} must be 32 bytes, it has ${key.length}: restore it or move it away`);
-  if ((fs.statSync(path).mode & 0o077) !== 0)
-    throw new Error(`the spool key ${path} is readable by others: chmod 600 it`);
+  if ((fs.statSync(path).mode & (given ? 0o027 : 0o077)) !== 0)
+    throw new Error(`the spool key ${path} is readable by others: chmod ${given ? '440' : '600'} it`);
   return key;
 }

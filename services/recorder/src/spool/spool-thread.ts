@@ -10,6 +10,7 @@ import type { SpoolCommand } from './spool-messages.ts';
 export interface SpoolThreadData {
   directory: string;
   keyPath: string;
+  keyGiven: boolean;
   limits: SpoolLimits;
   batches: BatchMemory;
   chunks: SharedArrayBuffer[];
@@ -31,7 +32,7 @@ const watermarks = new BigInt64Array(data.watermarks);
 const engine = new SpoolEngine({
   disk: createDisk(),
   directory: data.directory,
-  key: loadSpoolKey(data.keyPath),
+  key: loadSpoolKey(data.keyPath, data.keyGiven),
   limits: data.limits,
   batchSlots: slotViews(data.batches),
   releaseBatch: (slot) => void Atomics.store(states, slot, 0),

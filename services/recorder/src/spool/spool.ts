@@ -28,6 +28,8 @@ export interface SpoolOptions {
   /** Segments go into `<dataDir>/spool`, the key into `<dataDir>/keys/spool.key`. */
   directory: string;
   keyPath: string;
+  /** Somebody put it there: none is made. */
+  keyGiven?: boolean;
   limits: SpoolLimits;
   /** µs on the recorder's monotonic clock begin here (`process.hrtime.bigint()`). */
   originNs: bigint;
@@ -179,6 +181,7 @@ export class Spool {
     const workerData: SpoolThreadData = {
       directory: options.directory,
       keyPath: options.keyPath,
+      keyGiven: options.keyGiven === true,
       limits: options.limits,
       batches,
       chunks: this.#chunkSlots,

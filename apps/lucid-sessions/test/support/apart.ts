@@ -1,0 +1,63 @@
+/** Five processes as on five machines: no directory in common, keys as Kubernetes mounts them, each its own and no more. */
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { makeToken } from '../../src/commands/token.ts';
+import { type ServiceName, serviceNames } from '../../src/server/environment.ts';
+import { runCli } from './cli.ts';
+import type { FiveOptions } from './five.ts';
+
+/** The table of docs/operations.md. */
+export const keysOf: Readonly<Record<ServiceName, readonly string[]>> = {
+  recorder: ['spool.key', 'rdp.crt', 'rdp.key'],
+  processor: ['identity.pem', 'local.key'],
+  storage: [],
+  pipeline: ['log.pem', 'log.pub', 'secrets.key'],
+  api: ['identity.pub', 'log.pub', 'local.key'],
+};
+
+/** Files in a folder of the moment behind two links, read-only and for a group. */
+export function mountSecret(directory: string, from: string, names: readonly string[]): void {
+  const moment = '..2026_11_30_18_00_00.1';
+  mkdirSync(join(directory, moment), { recursive: true, mode: 0o755 });
+  symlinkSync(moment, join(directory, '..data'));
+  for (const name of names) {
+    copyFileSync(join(from, name), join(directory, moment, name));
+    chmodSync(join(directory, moment, name), 0o440);
+    symlinkSync(join('..data', name), join(directory, name));
+  }
+}
+
+export interface Apart {
+  /** What `keys init` made. */
+  keys: string;
+  root: string;
+  more: { LUCID_SERVICE_SECRET_FILE: string; LUCID_JWT_SECRET_FILE: string };
+  options: FiveOptions;
+  /** Where a service keeps what it owns; made by those that own something. */
+  dataOf(name: ServiceName): string;
+  mountOf(name: ServiceName): string;
+}
+
+export async function apart(t: TestContext): Promise<Apart> {
+  const root = mkdtempSync(join(tmpdir(), 'lucid-apart-'));
+  t.after(() => rmSync(root, { recursive: true, force: true }));
+  const keys = join(root, 'keys');
+  const made = await runCli(['keys', 'init', keys], { LUCID_LOG_ORIGIN: 'log.example/apart' });
+  if (made.code !== 0) throw new Error(made.stderr);
+  const mountOf = (name: ServiceName) => join(root, 'mounts', name);
+  const dataOf = (name: ServiceName) => join(root, 'data', name);
+  for (const name of serviceNames) mountSecret(mountOf(name), keys, keysOf[name]);
+  mountSecret(join(root, 'mounts', 'shared'), keys, ['service-secret', 'jwt-secret']);
+  const own = Object.fromEntries(
+    serviceNames.map((name) => [name, { LUCID_DATA_DIR: dataOf(name), LUCID_KEYS_PATH: mountOf(name) }]),
+  );
+  const more = {
+    LUCID_SERVICE_SECRET_FILE: join(root, 'mounts', 'shared', 'service-secret'),
+    LUCID_JWT_SECRET_FILE: join(root, 'mounts', 'shared', 'jwt-secret'),
+  };
+  const jwtSecret = readFileSync(join(keys, 'jwt-secret'), 'utf8').trim();
+  const token = await makeToken(jwtSecret, { userId: 'ada', roles: ['admin'], lifetimeS: 3600 });
+  return { keys, root, more, options: { own, token }, dataOf, mountOf };
+}
