@@ -87,7 +87,8 @@ function makeSbom(work: string, manifest: Manifest, bundled: readonly string[], 
   mkdirSync(folder, { mode: 0o755 });
   writeFileSync(join(folder, 'package.json'), JSON.stringify(top), { mode: 0o644 });
   writeFileSync(join(folder, 'package-lock.json'), JSON.stringify(ownLock(top)), { mode: 0o644 });
-  const args = ['sbom', '--sbom-format=cyclonedx', '--sbom-type=application', '--omit=dev', '--package-lock-only'];
+  // Without --omit=dev, which leaves out what a package for development needs as well (pg-types, of pg and of @types/pg).
+  const args = ['sbom', '--sbom-format=cyclonedx', '--sbom-type=application', '--package-lock-only'];
   const sbom = JSON.parse(run('npm', args, folder)) as Sbom;
   const wanted = Object.entries(dependencies).map(([each, known]) => `${each}@${known}`);
   keepReached(sbom, wanted, new Set(inside.map(({ ref }) => ref)));
