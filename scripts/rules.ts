@@ -32,6 +32,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   'services/indexer': { imports: ['kit', 'wire', 'rdp', 'graphics', 'recording', 'evidence', 'contract'] },
   'adapters/node': { imports: ['wire', 'graphics', 'recording', 'evidence'], types: ['indexer'] },
   'adapters/files': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['storage'] },
+  'adapters/s3': { imports: ['files', 'evidence', 'contract'], types: ['storage'] },
   'adapters/sqlite': { imports: ['contract'], types: ['storage', 'pipeline'] },
   'adapters/mongodb': { imports: ['contract'], types: ['storage', 'pipeline'] },
   'adapters/postgres': { imports: ['contract'], types: ['storage', 'pipeline'] },
@@ -43,7 +44,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     imports: [
       ...['wire', 'rdp', 'graphics', 'recording', 'evidence', 'contract', 'kit', 'console', 'desktop'],
       ...['recorder', 'processor', 'storage', 'pipeline', 'api', 'indexer'],
-      ...['node', 'files', 'sqlite', 'postgres', 'mongodb', 'log', 'keys', 'anchors'],
+      ...['node', 'files', 's3', 'sqlite', 'postgres', 'mongodb', 'log', 'keys', 'anchors'],
     ],
   },
   desktop: { imports: ['wire', 'rdp', 'graphics'] },

@@ -16,6 +16,8 @@ export * from './peers.ts';
 export * from './ports.ts';
 export * from './postgres.ts';
 export * from './rd-gateway.ts';
+export * from './s3-faults.ts';
+export * from './seaweedfs.ts';
 export * from './tap.ts';
 export * from './timestamp-authority.ts';
 export * from './vault.ts';

@@ -15,13 +15,14 @@ import { freePort } from './ports.ts';
 
 /** Found when it is used: the published demo has our own desktop and no peers. */
 const scriptPath = (name: string): string => fileURLToPath(new URL(`../peers/${name}`, import.meta.url));
-/** Debian keeps servers out of a user's PATH; others lie where `.ci/install-freerdp3`, `.ci/install-openbao` and `.ci/install-mongo-stand-in` put them. */
+/** Debian keeps servers out of a user's PATH; others lie where the scripts `.ci/install-…` put them. */
 const extraPath = [
   '/usr/share/doc/python3-impacket/examples',
   ...['/usr/sbin', '/sbin', join(process.env.FREERDP3_DIR ?? '/opt/lucid-freerdp3', 'bin')],
   join(process.env.OPENBAO_DIR ?? '/opt/lucid-openbao', 'bin'),
   join(process.env.MONGO_STAND_IN_DIR ?? '/opt/lucid-mongo-stand-in', 'bin'),
   ...[18, 17, 16, 15, 14, 13].map((version) => `/usr/lib/postgresql/${version}/bin`),
+  join(process.env.SEAWEEDFS_DIR ?? '/opt/lucid-seaweedfs', 'bin'),
 ];
 const SCRIPT_TIMEOUT_MS = 60_000;
 const FIRST_DISPLAY = 60;
@@ -43,6 +44,7 @@ const programs = {
   ffmpeg: ['ffmpeg'],
   openbao: ['bao'],
   mongo: ['mongo-stand-in'],
+  seaweedfs: ['weed'],
   impacket: ['rdp_check.py'],
   postgres: ['initdb', 'postgres', 'pg_isready', 'pg_ctl', 'pg_basebackup', 'createdb', 'psql'],
   binutils: ['strip', 'ldd', 'dpkg-query'],

@@ -126,10 +126,17 @@ export function folderName(sessionId: string): string {
 export const sessionFolder = (sessionId: string): string =>
   join(sessionId.slice(0, 2).toLowerCase().padEnd(2, '_'), folderName(sessionId));
 
-function fileName(index: number): string {
+export function chunkFileName(index: number): string {
   if (!(Number.isSafeInteger(index) && index >= 0))
     throw new LucidError('invalidRequest', 'a chunk index is a whole number from 0');
   return `${index}.chunk`;
+}
+
+/** The name itself, where it is one. */
+export function sidecarName(name: string): string {
+  if (!/^[a-z0-9][a-z0-9._-]{0,99}$/.test(name) || name.includes('..'))
+    throw new LucidError('invalidRequest', 'a sidecar name is 1–100 characters of a–z 0–9 . _ -');
+  return name;
 }
 
 const noHardLinks = new Set<unknown>(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
@@ -173,7 +180,7 @@ export class FsChunkStore implements ChunkStore {
   }
 
   storagePath(sessionId: string, index: number): string {
-    return join(this.#folder(sessionId), fileName(index))
+    return join(this.#folder(sessionId), chunkFileName(index))
       .slice(this.#root.length + 1)
       .replaceAll('\\', '/');
   }
@@ -206,18 +213,18 @@ export class FsChunkStore implements ChunkStore {
   async putFile(sessionId: string, index: number, file: Uint8Array, options: { replace?: boolean } = {}) {
     const storagePath = this.storagePath(sessionId, index);
     const written = await guarded('writing a chunk', () =>
-      this.#write(this.#folder(sessionId), fileName(index), file, options.replace ?? false),
+      this.#write(this.#folder(sessionId), chunkFileName(index), file, options.replace ?? false),
     );
     return { written, storagePath };
   }
 
   async readFile(sessionId: string, index: number): Promise<Uint8Array | null> {
-    const path = join(this.#folder(sessionId), fileName(index));
+    const path = join(this.#folder(sessionId), chunkFileName(index));
     return guarded('reading a chunk', () => readWhole(path));
   }
 
   async fileBytes(sessionId: string, index: number): Promise<number | null> {
-    const path = join(this.#folder(sessionId), fileName(index));
+    const path = join(this.#folder(sessionId), chunkFileName(index));
     return guarded('looking at a chunk', async () => (await absentAsNull(() => stat(path)))?.size ?? null);
   }
 
@@ -229,12 +236,12 @@ export class FsChunkStore implements ChunkStore {
   }
 
   async removeFile(sessionId: string, index: number): Promise<void> {
-    const path = join(this.#folder(sessionId), fileName(index));
+    const path = join(this.#folder(sessionId), chunkFileName(index));
     await guarded('removing a chunk', () => rm(path, { force: true }));
   }
 
   async putLeaf(sessionId: string, index: number, sealedLeaf: Uint8Array): Promise<void> {
-    fileName(index);
+    chunkFileName(index);
     if (sealedLeaf.length !== LEAF_RECORD_BYTES)
       throw new LucidError('invalidRequest', `leaf and seal have ${LEAF_RECORD_BYTES} bytes`);
     const folder = this.#folder(sessionId);
@@ -280,8 +287,7 @@ export class FsChunkStore implements ChunkStore {
   }
 
   #sidecarFolder(sessionId: string, name: string): string {
-    if (!/^[a-z0-9][a-z0-9._-]{0,99}$/.test(name) || name.includes('..'))
-      throw new LucidError('invalidRequest', 'a sidecar name is 1–100 characters of a–z 0–9 . _ -');
+    sidecarName(name);
     return join(this.#folder(sessionId), 'side');
   }
 

@@ -3,4 +3,4 @@ export { FileReserve, type FileReserveOptions, withReserve } from './file-reserv
 export * from './fs-chunk-disk.ts';
 export * from './fs-chunk-store.ts';
 export * from './fs-direct-file.ts';
-export { decodeWraps, encodeWraps, recordSequence, recordsFolder, wrapsName } from './fs-kept-files.ts';
+export { decodeWraps, encodeWraps, recordFileName, recordSequence, recordsFolder, wrapsName } from './fs-kept-files.ts';

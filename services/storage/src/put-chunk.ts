@@ -16,7 +16,7 @@ import { concatBytes } from '@lucid-sessions/wire';
 import { Histogram } from './histogram.ts';
 import { decodeLeafFields, type LeafFields, noLeafHash, sealBytes, sessionUuidOf } from './leaf.ts';
 import type { SpaceWatch } from './space-watch.ts';
-import type { ChainHead, ChunkStore, MetadataStore } from './stores.ts';
+import type { ChainHead, ChunkStore, MetadataStore, RetainOptions } from './stores.ts';
 
 type PutRequest = Parameters<StoragePort['putChunk']>[0];
 type PutAnswer = Awaited<ReturnType<StoragePort['putChunk']>>;
@@ -34,6 +34,15 @@ export const isImported = ({ imported }: SessionDocument): boolean => imported !
 /** Chunks of one session whose files may be written at once. */
 export const chunksInFlightMax = 64;
 const bytesPerGb = 1_000_000_000;
+const dayUs = 86_400_000_000;
+
+/** What is stored of a session is kept for its retention from `fromUs` on; nothing to promise where somebody decides later. */
+export function retainedFrom(
+  { storage_config: { retention_days: days } }: SessionDocument,
+  fromUs: number,
+): RetainOptions {
+  return days === null ? {} : { retainUntilUs: fromUs + days * dayUs };
+}
 
 export async function sha256Hex(bytes: Uint8Array): Promise<string> {
   // WebCrypto hashes off this thread but refuses shared memory.
@@ -58,7 +67,9 @@ function checkPut(request: PutRequest): LeafFields {
 }
 
 /** `imported`: its times are those of a file, and say nothing of how long it took to be stored. */
-type Written = { attempted: false } | { attempted: true; written: boolean; imported: boolean };
+type Written =
+  | { attempted: false }
+  | { attempted: true; written: boolean; version?: string; imported: boolean; retain: RetainOptions };
 
 interface Lane {
   /** Bytes of files put but not yet in the chain. */
@@ -102,8 +113,10 @@ export function chunkPutter(deps: PutChunkDeps): ChunkPutter {
     await deps.space.checkChunk(request.file.length);
     if (deps.verifyOnPut && (await sha256Hex(request.file)) !== fileSha256)
       throw new LucidError('invalidRequest', 'the file is not the one its leaf names: send it again');
-    const { written } = await chunks.putFile(sessionId, index, request.file);
-    return { attempted: true, written, imported: isImported(session) };
+    const retain = retainedFrom(session, deps.nowUs());
+    const { written, version } = await chunks.putFile(sessionId, index, request.file, retain);
+    const seen = version === undefined ? {} : { version };
+    return { attempted: true, written, ...seen, imported: isImported(session), retain };
   }
 
   const refusal = (head: ChainHead): PutAnswer => ({
@@ -134,6 +147,32 @@ export function chunkPutter(deps: PutChunkDeps): ChunkPutter {
     return answer(row.metadata, head);
   }
 
+  /**
+   * The chunk's file in place of one of an earlier try: no leaf names that, or the head would be further. It was looked at before
+   * the lease is: whoever has taken the lease since has put another version there, which stays. Null: the lease is gone.
+   */
+  async function settleFile(request: PutRequest, file: Written): Promise<RetainOptions | null> {
+    const { sessionId, index } = request.metadata;
+    if (file.attempted && file.written) return file.retain;
+    let seen = file;
+    if (!seen.attempted) {
+      seen = await writeFile(request, { pendingBytes: 0 });
+      if (!seen.attempted) return null;
+      if (!(await ownsLease(request))) {
+        if (seen.written) await chunks.removeFile(sessionId, index, seen.version);
+        return null;
+      }
+    }
+    const { version, retain, written } = seen;
+    if (!written)
+      await chunks.putFile(sessionId, index, request.file, {
+        ...retain,
+        replace: true,
+        ...(version === undefined ? {} : { version }),
+      });
+    return retain;
+  }
+
   /** Steps 2 and 3. */
   async function commit(request: PutRequest, leaf: LeafFields, file: Written): Promise<PutAnswer> {
     const { sessionId, index } = request.metadata;
@@ -141,20 +180,24 @@ export function chunkPutter(deps: PutChunkDeps): ChunkPutter {
     if (index < head.count) return alreadyStored(request, head);
     const extendsChain = index === head.count && (head.leafHash ?? noLeafHash) === leaf.previousLeafHash;
     if (!extendsChain || !isOwner) {
-      if (file.attempted && file.written) await chunks.removeFile(sessionId, index);
+      if (file.attempted && file.written) await chunks.removeFile(sessionId, index, file.version);
       return refusal(head);
     }
-    // The file there is of an earlier try: no leaf names it, or the head would be further.
-    if (!file.attempted || !file.written) await chunks.putFile(sessionId, index, request.file, { replace: true });
+    const retain = await settleFile(request, file);
+    if (retain === null) return refusal(head);
     const sealedLeaf = concatBytes(request.leaf, request.seal);
-    await chunks.putLeaf(sessionId, index, sealedLeaf);
+    await chunks.putLeaf(sessionId, index, sealedLeaf, retain);
     const metadata: ChunkMetadata = {
       ...request.metadata,
       storedAtUs: deps.nowUs(),
       storagePath: chunks.storagePath(sessionId, index),
     };
-    if (!(await rows.appendChunk({ metadata, sealedLeaf, rebuilt: false }, head, request.epoch)))
+    if (!(await rows.appendChunk({ metadata, sealedLeaf, rebuilt: false }, head, request.epoch))) {
+      // Another process was faster, and this one's leaf may lie in place of its.
+      const row = await rows.getChunk(sessionId, index);
+      if (row !== null) await chunks.putLeaf(sessionId, index, row.sealedLeaf, retain);
       return refusal(await rows.getHead(sessionId));
+    }
     if (!(file.attempted && file.imported)) histogram.observe((metadata.storedAtUs - metadata.closedUs) / 1_000_000);
     return answer(metadata, { ...head, count: index + 1, leafHash: leaf.leafHash });
   }

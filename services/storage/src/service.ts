@@ -2,7 +2,7 @@
 import { LucidError, type ServiceHealth, type StoragePort } from '@lucid-sessions/contract';
 import { KeyedQueue } from '@lucid-sessions/kit';
 import { Census, type CensusReport } from './census.ts';
-import { type ChunkPutter, chunkPutter, isImported } from './put-chunk.ts';
+import { type ChunkPutter, chunkPutter, isImported, retainedFrom } from './put-chunk.ts';
 import { type RecoveryReport, recoverStorage } from './recovery.ts';
 import { SpaceWatch, spaceMessage } from './space-watch.ts';
 import type { ChunkStore, MetadataStore, SpaceReserve } from './stores.ts';
@@ -132,7 +132,8 @@ function chunkCalls({ metadata, chunks, putter, keeping, census }: Shared): Chun
         // Keys first: from here on the chunks can't be read. Rows last: while they stand, purging is asked for again.
         await chunks.putWraps(sessionId, []);
         await metadata.putWraps(sessionId, []);
-        const bytesFreed = await chunks.purgeSession(sessionId);
+        const { count: chunksCount } = await metadata.getHead(sessionId);
+        const bytesFreed = await chunks.purgeSession(sessionId, { chunksCount });
         await metadata.purgeChain(sessionId);
         return { bytesFreed };
       };
@@ -163,7 +164,7 @@ type RecordCalls = Pick<
   'putRecord' | 'getRecords' | 'putWraps' | 'getWraps' | 'putSidecar' | 'getSidecar' | 'appendAudit' | 'listAudit'
 >;
 
-function recordCalls({ metadata, chunks, keeping, onError, space }: Shared): RecordCalls {
+function recordCalls({ metadata, chunks, keeping, onError, space, nowUs }: Shared): RecordCalls {
   /** Nothing is put beside chunks that are gone: a folder that stands there is one whose recording nobody knows. */
   const isDestroyed = async (sessionId: string): Promise<boolean> =>
     (await metadata.getSession(sessionId))?.pipeline_state === 'destroyed';
@@ -173,7 +174,10 @@ function recordCalls({ metadata, chunks, keeping, onError, space }: Shared): Rec
       // The row counts. A disk of chunks that is full must not keep anybody from deleting: the census writes it later.
       await keeping
         .run(sessionId, async () => {
-          if (!(await isDestroyed(sessionId))) await chunks.putRecord(sessionId, sequence, record);
+          const session = await metadata.getSession(sessionId);
+          if (session?.pipeline_state === 'destroyed') return;
+          const retain = session === null ? {} : retainedFrom(session, nowUs());
+          await chunks.putRecord(sessionId, sequence, record, retain);
         })
         .catch((thrown: unknown) => onError?.('copy of a record', thrown));
       return { sequence };

@@ -18,6 +18,9 @@ export interface SpaceView extends DiskSpace {
   state: SpaceState;
 }
 
+/** Where nothing is written to a disk, as with a bucket alone: whether it has room shows when a chunk is refused. */
+const boundless: SpaceView = { freeBytes: 0, totalBytes: 0, isReserveHeld: true, state: 'enough' };
+
 /** A measure is good for so long; what was admitted since is counted. */
 const measureMsMax = 100;
 const watchMs = 5000;
@@ -60,8 +63,11 @@ export class SpaceWatch {
   /** The disk that is worst off. */
   async view(): Promise<SpaceView> {
     const disks = await this.#disks();
-    const views = disks.map((disk) => ({ ...disk, state: spaceStateOf(disk) }));
-    return views.reduce((worst, view) => (order.indexOf(view.state) > order.indexOf(worst.state) ? view : worst));
+    const [first = boundless, ...others] = disks.map((disk): SpaceView => ({ ...disk, state: spaceStateOf(disk) }));
+    return others.reduce(
+      (worst, view) => (order.indexOf(view.state) > order.indexOf(worst.state) ? view : worst),
+      first,
+    );
   }
 
   async look(): Promise<void> {
@@ -101,7 +107,8 @@ export class SpaceWatch {
     if (this.#measured !== null && nowMs - this.#measured.atMs < measureMsMax) return this.#measured.disks;
     const { chunks, reserve } = this.#options;
     const kept = (await reserve?.disks()) ?? [];
-    const disks = kept.length > 0 ? kept : [{ ...(await chunks.space()), isReserveHeld: true }];
+    const own = kept.length > 0 ? null : await chunks.space();
+    const disks = own === null ? kept : [{ ...own, isReserveHeld: true }];
     this.#measured = { atMs: nowMs, disks };
     this.#admittedBytes = 0;
     return disks;

@@ -118,27 +118,40 @@ export interface MetadataStore {
   dispose(): Promise<void>;
 }
 
+export interface RetainOptions {
+  /** Nobody deletes it before, in a store that can promise that; µs since 1970. */
+  retainUntilUs?: number;
+}
+
+export interface PutFileOptions extends RetainOptions {
+  replace?: boolean;
+  /** Replaces this version only: `version` of an earlier answer. Throws where another has come meanwhile. */
+  version?: string;
+}
+
 export interface ChunkStore {
   /**
    * Write-once: answers when the whole file is durable under its name. `written: false` leaves a file that is already
-   * there alone, unless `replace` (a file no leaf names: left by a crash between file and leaf).
+   * there alone, unless `replace` (a file no leaf names: left by a crash between file and leaf). `version`: which one is there,
+   * in a store several processes write to.
    */
   putFile(
     sessionId: string,
     index: number,
     file: Uint8Array,
-    options?: { replace?: boolean },
-  ): Promise<{ written: boolean; storagePath: string }>;
+    options?: PutFileOptions,
+  ): Promise<{ written: boolean; storagePath: string; version?: string }>;
   readFile(sessionId: string, index: number): Promise<Uint8Array | null>;
   /** Size of the file, null when it is missing. */
   fileBytes(sessionId: string, index: number): Promise<number | null>;
-  /** Indexes of the chunk files there are, ascending. */
+  /** Indexes of the chunk files there are, ascending. Of a store far away it may be old: whether a file is there, `fileBytes` says. */
   listFiles(sessionId: string): Promise<number[]>;
-  removeFile(sessionId: string, index: number): Promise<void>;
+  /** `version`: of an earlier answer; another one stays. */
+  removeFile(sessionId: string, index: number, version?: string): Promise<void>;
   storagePath(sessionId: string, index: number): string;
 
   /** Leaf and seal (224 bytes) at position `index`; what lay there after a torn write is overwritten. */
-  putLeaf(sessionId: string, index: number, sealedLeaf: Uint8Array): Promise<void>;
+  putLeaf(sessionId: string, index: number, sealedLeaf: Uint8Array, options?: RetainOptions): Promise<void>;
   /** All whole leaves and seals in order; a torn tail is left out. */
   readLeaves(sessionId: string): Promise<Uint8Array>;
   /** Count of whole leaves and the last of them. */
@@ -156,18 +169,19 @@ export interface ChunkStore {
   putWraps(sessionId: string, wraps: readonly KeyWrap[]): Promise<void>;
   getWraps(sessionId: string): Promise<KeyWrap[]>;
   /** A signed record beside the chunks, written once. */
-  putRecord(sessionId: string, sequence: number, record: Uint8Array): Promise<void>;
+  putRecord(sessionId: string, sequence: number, record: Uint8Array, options?: RetainOptions): Promise<void>;
   /** In the order of their sequences. */
   readRecords(sessionId: string): Promise<{ sequence: number; record: Uint8Array }[]>;
   recordsCount(sessionId: string): Promise<number>;
 
-  /** Sessions that have files. */
+  /** Sessions that have files. Of a store far away it may be old. */
   listSessions(): AsyncIterable<string>;
   /** Removes what a crash left half done (temporary files). Before the first put. */
   recover(): Promise<{ temporariesRemoved: number }>;
-  /** Wrapped keys first. */
-  purgeSession(sessionId: string): Promise<number>;
-  space(): Promise<{ freeBytes: number; totalBytes: number }>;
+  /** Wrapped keys first. `chunksCount`: as rows tell, so that no listing has to be believed. */
+  purgeSession(sessionId: string, known?: { chunksCount?: number }): Promise<number>;
+  /** Null where room has no end that could be seen coming, as in an object store. */
+  space(): Promise<{ freeBytes: number; totalBytes: number } | null>;
   dispose(): Promise<void>;
 }
 
