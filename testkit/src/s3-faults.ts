@@ -14,6 +14,8 @@ import type { AddressInfo } from 'node:net';
 export type S3Fault =
   /** Answers this without the server having heard of it. */
   | { kind: 'refuse'; status: number; code: string }
+  /** Says that it is done, and is not. */
+  | { kind: 'pretend' }
   /** The server does it; its answer never arrives. */
   | { kind: 'lose' }
   /** The server does it twice. */
@@ -117,6 +119,10 @@ export class S3Faults {
       return;
     }
     let body = await bodyOf(request);
+    if (fault?.kind === 'pretend') {
+      response.writeHead(200).end();
+      return;
+    }
     if (fault?.kind === 'refuse') {
       const { status, code } = fault;
       response.writeHead(status, { 'content-type': 'application/xml' });

@@ -15,8 +15,9 @@ import {
 } from '@aws-sdk/client-s3';
 import { LucidError } from '@lucid-sessions/contract';
 import { isAbsent, isRefusedByCondition, storageError } from './s3-errors.ts';
+import { type S3Limits, s3Limits } from './s3-limits.ts';
 import { putInParts } from './s3-parts.ts';
-import { type S3Limits, type S3Place, S3Sender, s3Limits, wasRepeated } from './s3-sender.ts';
+import { type S3Place, S3Sender, wasRepeated } from './s3-sender.ts';
 import { abandonUploads, destroyBelow, destroyObject } from './s3-versions.ts';
 
 export type S3Encryption = { kind: 'AES256' } | { kind: 'aws:kms'; keyId?: string };

@@ -40,6 +40,7 @@ const lockOf = ({ retainUntilUs }: RetainOptions) =>
   retainUntilUs === undefined ? {} : { lockUntilMs: Math.floor(retainUntilUs / 1000) };
 
 export class S3ChunkStore implements ChunkStore {
+  readonly isFar = true;
   readonly #bucket: S3Bucket;
   readonly #leaves: S3Leaves;
   readonly #temporaryAgeMs: number;

@@ -9,6 +9,7 @@ import { S3Client } from '@aws-sdk/client-s3';
 import { LucidError } from '@lucid-sessions/contract';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { isPassing } from './s3-errors.ts';
+import type { S3Limits } from './s3-limits.ts';
 
 export interface S3Place {
   bucket: string;
@@ -22,23 +23,6 @@ export interface S3Place {
   /** Of the shared AWS configuration; else the SDK's chain finds credentials by itself. */
   profile?: string;
 }
-
-export interface S3Limits {
-  /** Requests at once. */
-  requestsMax: number;
-  /** Of one try, beside a second for each MiB it carries. */
-  tryMsMax: number;
-  /** After which a call that met only passing faults fails. */
-  giveUpMs: number;
-  backOffMs: { first: number; most: number };
-}
-
-export const s3Limits: S3Limits = {
-  requestsMax: 32,
-  tryMsMax: 10_000,
-  giveUpMs: 60_000,
-  backOffMs: { first: 50, most: 5000 },
-};
 
 const waitingMax = 10_000;
 const connectMsMax = 3000;

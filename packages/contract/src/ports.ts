@@ -618,6 +618,7 @@ export interface StoragePort {
     chunksCount: number;
     storedBytes: number;
     payloadBytes: number;
+    /** Of the disk that is worst off; both 0 where storage writes to none. */
     freeBytes: number;
     totalBytes: number;
     /** Chunks this process stored since it started: seconds from closing to durable, cumulative per bound. */

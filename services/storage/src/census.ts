@@ -171,11 +171,15 @@ export class Census {
     const { chunks, metadata } = this.#options;
     const { count } = await metadata.getHead(sessionId);
     // Files come before rows: whatever has a row has a file.
-    const files = (await chunks.listFiles(sessionId)).filter((index) => index < count);
-    if (files.length === count) return false;
-    // Purged meanwhile?
-    const [session, head] = await Promise.all([metadata.getSession(sessionId), metadata.getHead(sessionId)]);
-    return session !== null && session.status !== 'deleted' && head.count > files.length;
+    const listed = new Set(await chunks.listFiles(sessionId));
+    for (let index = 0; index < count; index++) {
+      // A listing may be old.
+      if (listed.has(index) || (await chunks.fileBytes(sessionId, index)) !== null) continue;
+      // Purged meanwhile?
+      const [session, head] = await Promise.all([metadata.getSession(sessionId), metadata.getHead(sessionId)]);
+      return session !== null && session.status !== 'deleted' && head.count > index;
+    }
+    return false;
   }
 }
 

@@ -29,6 +29,7 @@ export interface RecoveryDeps {
 
 const findingsMax = 1000;
 const chainsPage = 500;
+const underWay = ['starting', 'recording', 'paused', 'stopped', 'processing'] as const;
 
 function rowOf(deps: RecoveryDeps, sessionId: string, sealedLeaf: Uint8Array): ChunkRow {
   const leaf = decodeLeafFields(sealedLeaf.subarray(0, leafBytes));
@@ -120,6 +121,23 @@ export async function recoverStorage(deps: RecoveryDeps): Promise<RecoveryReport
     leavesRebuilt: 0,
     findings: [],
   };
+  if (deps.chunks.isFar === true) await reconcileUnderWay(deps, report);
+  else await reconcileAll(deps, report);
+  report.findings.splice(findingsMax);
+  return report;
+}
+
+/** A chain grows while its session is under way: of the others scrubbing tells. */
+async function reconcileUnderWay(deps: RecoveryDeps, report: RecoveryReport): Promise<void> {
+  for (const status of underWay)
+    for (let offset = 0; ; offset += chainsPage) {
+      const { sessions } = await deps.metadata.listSessions({ status, limit: chainsPage, offset });
+      for (const { session_id } of sessions) await reconcileChain(deps, session_id, report);
+      if (sessions.length < chainsPage) break;
+    }
+}
+
+async function reconcileAll(deps: RecoveryDeps, report: RecoveryReport): Promise<void> {
   for await (const sessionId of deps.chunks.listSessions()) await reconcileChain(deps, sessionId, report);
   for (let after = ''; ; ) {
     const page = await deps.metadata.listChains(after, chainsPage);
@@ -128,6 +146,4 @@ export async function recoverStorage(deps: RecoveryDeps): Promise<RecoveryReport
     if (page.length < chainsPage) break;
     after = page.at(-1)!;
   }
-  report.findings.splice(findingsMax);
-  return report;
 }

@@ -130,6 +130,8 @@ export interface PutFileOptions extends RetainOptions {
 }
 
 export interface ChunkStore {
+  /** Every question to it is a journey: nobody asks it for each session there is before the first chunk is taken. */
+  readonly isFar?: boolean;
   /**
    * Write-once: answers when the whole file is durable under its name. `written: false` leaves a file that is already
    * there alone, unless `replace` (a file no leaf names: left by a crash between file and leaf). `version`: which one is there,

@@ -2,6 +2,7 @@
 import { join, resolve } from 'node:path';
 import { type Environment, EnvironmentError } from '@lucid-sessions/kit';
 import { readStorageEnv } from '@lucid-sessions/storage';
+import { isBucket } from '../server/chunk-stores.ts';
 import { dataDirectory } from '../server/environment.ts';
 import { sqlitePath } from '../server/sqlite-stores.ts';
 
@@ -36,6 +37,11 @@ export function installationPlaces(environment: Environment): Places {
     throw new EnvironmentError(
       'SESSION_METADATA_DB',
       'names a database outside of the data directory: back it up with its own tools (docs/operations.md, "An outside database"); this command copies embedded installations',
+    );
+  if (isBucket(chunkStoragePath))
+    throw new EnvironmentError(
+      'CHUNK_STORAGE_PATH',
+      'names a bucket: its copies are its own versions and replication (docs/operations.md, "Chunks in a bucket"); this command copies embedded installations',
     );
   return {
     root: directory.root,

@@ -205,7 +205,7 @@ async function rotateLocked(
 ): Promise<void> {
   const config = readStorageEnv(withOwnSecrets(environment, directory));
   const stores = storesOf({ metadataDb: readMetadataDb(environment), directory, environment });
-  const storage = createStorageService({ ...(await openStorage(config, stores)), nowUs });
+  const storage = createStorageService({ ...(await openStorage(environment, config, stores)), nowUs });
   try {
     const done = await { identity: rotateIdentity, local: rotateLocal, recipients: rotateRecipients }[what]({
       environment,

@@ -28,6 +28,7 @@ import { type Recorder, readRecorderEnv, startRecorderServer } from '@lucid-sess
 import { REPLAY_RULES } from '@lucid-sessions/recording';
 import { createStorageServer, readMetadataDb, readStorageEnv } from '@lucid-sessions/storage';
 import { anchorCheck, openAnchors } from './anchors.ts';
+import { isBucket } from './chunk-stores.ts';
 import { consoleFiles } from './console-files.ts';
 import {
   logOrigin,
@@ -171,7 +172,8 @@ class Composer {
       const lock = KeyLock.share(this.#directory.keys);
       this.#disposers.push(async () => lock.release());
     }
-    closeFolders([this.#directory.log, readStorageEnv(this.#environment).chunkStoragePath]);
+    const { chunkStoragePath } = readStorageEnv(this.#environment);
+    closeFolders([this.#directory.log, ...(isBucket(chunkStoragePath) ? [] : [chunkStoragePath])]);
   }
 
   /** In the reverse order of starting; each is given its chance even when another fails. */
@@ -258,7 +260,7 @@ class Composer {
     const config = readStorageEnv(this.#environment);
     // In one process the sealed file comes from the processor's own memory: hashing it again would prove nothing.
     const verifyOnPut = config.verifyOnPut && !this.#services.has('processor');
-    const { metadata, chunks } = await openStorage(config, this.#stores, this.#chunkDisk);
+    const { metadata, chunks } = await openStorage(this.#environment, config, this.#stores, this.#chunkDisk);
     const reserve = await this.#keepReserve();
     const server = createStorageServer(
       { ...config, verifyOnPut },

@@ -1,9 +1,9 @@
 /** The embedded adapters behind the services' ports: SQLite, files, the log in a directory, keys in files. */
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { type KeyWrap, LucidError } from '@lucid-sessions/contract';
-import { type ChunkDisk, FsChunkStore } from '@lucid-sessions/files';
+import type { ChunkDisk } from '@lucid-sessions/files';
 import {
   AgeWrapper,
   KeyDirectory,
@@ -19,6 +19,7 @@ import { type Environment, EnvironmentError, readText } from '@lucid-sessions/ki
 import { EmbeddedLog } from '@lucid-sessions/log';
 import type { ProcessorKeys } from '@lucid-sessions/processor';
 import type { ChunkStore, MetadataStore, StorageConfig } from '@lucid-sessions/storage';
+import { chunkPlace, openChunkStore } from './chunk-stores.ts';
 import type { DataDirectory } from './environment.ts';
 import { opened, type Stores } from './store-scheme.ts';
 
@@ -26,14 +27,13 @@ import { opened, type Stores } from './store-scheme.ts';
 export const nowUs = (): number => Date.now() * 1000;
 
 export async function openStorage(
+  environment: Environment,
   config: StorageConfig,
   stores: Pick<Stores, 'metadata'>,
   disk?: ChunkDisk,
 ): Promise<{ metadata: MetadataStore; chunks: ChunkStore }> {
-  return {
-    metadata: await stores.metadata(),
-    chunks: new FsChunkStore({ path: resolve(config.chunkStoragePath), ...(disk === undefined ? {} : { disk }) }),
-  };
+  const chunks = await openChunkStore(environment, chunkPlace(config.chunkStoragePath), disk);
+  return { metadata: await stores.metadata(), chunks };
 }
 
 /** Who session keys are wrapped to beside the local key: it comes first, so that nobody else is asked while it opens them. */

@@ -10,6 +10,7 @@ import { readProcessorEnv } from '@lucid-sessions/processor';
 import { checkCertificate, readRecorderEnv } from '@lucid-sessions/recorder';
 import { readMetadataDb, readStorageEnv } from '@lucid-sessions/storage';
 import { anchorCheck, openAnchors } from './anchors.ts';
+import { bucketOptions, chunkPlace } from './chunk-stores.ts';
 import { checkDirectory, makeDirectory } from './data-access.ts';
 import { checkLogOrigin } from './embedded-parts.ts';
 import { type DataDirectory, dataDirectory, dataFolders, type ServiceName } from './environment.ts';
@@ -131,7 +132,8 @@ async function checkDirectories(
   for (const path of folders) await checkDirectory('LUCID_DATA_DIR', path);
   if (services.has('storage')) {
     const { chunkStoragePath } = readStorageEnv(environment);
-    await checkDirectory('CHUNK_STORAGE_PATH', chunkStoragePath);
+    if (bucketOptions(environment, chunkPlace(chunkStoragePath)) === null)
+      await checkDirectory('CHUNK_STORAGE_PATH', chunkStoragePath);
   }
   const users = new Set((['storage', 'pipeline'] as const).filter((service) => services.has(service)));
   if (users.size > 0) await checkStores({ metadataDb: readMetadataDb(environment), directory, environment }, users);

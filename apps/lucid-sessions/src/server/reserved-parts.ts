@@ -5,6 +5,7 @@ import type { FileReserve } from '@lucid-sessions/files';
 import type { Environment } from '@lucid-sessions/kit';
 import type { TransparencyLog } from '@lucid-sessions/pipeline';
 import { type MetadataStore, readStorageEnv } from '@lucid-sessions/storage';
+import { isBucket } from './chunk-stores.ts';
 import { sqlitePath } from './sqlite-stores.ts';
 
 const recordingsMethods: ReadonlySet<string> = new Set<keyof MetadataStore>([
@@ -41,7 +42,8 @@ export const reservedLog = (log: TransparencyLog, reserve: Pick<FileReserve, 'en
 export function storageDirectories(environment: Environment): string[] {
   const { metadataDb, chunkStoragePath } = readStorageEnv(environment);
   const database = sqlitePath(metadataDb);
-  return [...(database === null ? [] : [dirname(database)]), resolve(chunkStoragePath)];
+  const chunks = isBucket(chunkStoragePath) ? [] : [resolve(chunkStoragePath)];
+  return [...(database === null ? [] : [dirname(database)]), ...chunks];
 }
 
 const restoreMs = 5000;

@@ -75,7 +75,7 @@ export function storagePortSuite(name: string, open: () => Promise<StorageHome>)
     assert.equal((await storage.sessionTotals({ sessionId: 's1' })).storedBytes, 15_003);
     const statistics = await storage.statistics();
     assert.deepEqual([statistics.chunksCount, statistics.storedBytes], [3, 15_003]);
-    assert.ok(statistics.freeBytes > 0);
+    assert.ok(statistics.freeBytes > 0 || statistics.totalBytes === 0);
     assert.equal(statistics.lineSeconds?.count, 3);
   });
 

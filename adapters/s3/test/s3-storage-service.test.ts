@@ -1,0 +1,124 @@
+/** The storage service over a bucket: its own suite, and what it makes of crashes and old listings. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, type TestContext, test } from 'node:test';
+import { SqliteMetadataStore } from '@lucid-sessions/sqlite';
+import { createStorageService } from '@lucid-sessions/storage';
+import {
+  openSession,
+  sampleChain,
+  sampleSession,
+  sealedLeafOf,
+  storagePortSuite,
+} from '@lucid-sessions/storage/suites';
+import { peersMissing, S3Faults, s3Server } from '@lucid-sessions/testkit';
+import { newPlace, storeIn, useCredentials } from './buckets.ts';
+
+const server = await s3Server({ skip: () => {} } as unknown as TestContext);
+const nowUs = () => Date.now() * 1000;
+const chain = sampleChain('s1', 3);
+
+if (server === null)
+  test('storage over a bucket', (t) => t.skip(`needs ${peersMissing('seaweedfs').join(', ')}: run .ci/install-peers`));
+else
+  describe('storage over a bucket', () => {
+    const faults = S3Faults.before(server.endpoint);
+    before(() => useCredentials(server));
+    after(async () => {
+      await (await faults).stop();
+      await server.stop();
+    });
+
+    const home = async () => {
+      const path = await mkdtemp(join(tmpdir(), 'lucid-s3-'));
+      const place = { ...(await newPlace(server.endpoint)), endpoint: (await faults).endpoint };
+      const stores = () => ({
+        metadata: new SqliteMetadataStore(join(path, 'metadata.db')),
+        chunks: storeIn(place),
+        nowUs,
+      });
+      return { stores, remove: () => rm(path, { recursive: true }) };
+    };
+
+    storagePortSuite('chunks in a bucket', async () => {
+      const { stores, remove } = await home();
+      const storage = createStorageService(stores());
+      await storage.start();
+      return {
+        storage,
+        dispose: async () => {
+          await storage.dispose();
+          await remove();
+        },
+      };
+    });
+
+    test('after a crash between leaf and row, and with an old listing, the row of a session under way is made again', async () => {
+      const { stores, remove } = await home();
+      const first = createStorageService(stores());
+      await first.start();
+      const epoch = await openSession(first, 's1');
+      const recording = sampleSession('s1', { status: 'recording', version: 2 });
+      await first.replaceSession({ session: recording, expectedVersion: 1 });
+      await first.putChunk({ ...chain[0]!, epoch });
+      await first.dispose();
+      const between = stores();
+      await between.chunks.putFile('s1', 1, chain[1]!.file);
+      await between.chunks.putLeaf('s1', 1, sealedLeafOf(chain[1]!));
+      // A file of a third chunk, which no leaf names.
+      await between.chunks.putFile('s1', 2, new Uint8Array(77));
+      await between.metadata.dispose();
+      await between.chunks.dispose();
+      (await faults).on(({ isListing }) => (isListing ? { kind: 'oldListing' } : null));
+      const second = createStorageService(stores());
+      assert.deepEqual(await second.start(), {
+        sessionsChecked: 1,
+        temporariesRemoved: 0,
+        rowsRebuilt: 1,
+        leavesRebuilt: 0,
+        findings: [],
+      });
+      assert.equal((await second.putChunk({ ...chain[2]!, epoch })).appended, true);
+      assert.deepEqual((await second.readChunk({ sessionId: 's1', index: 2 })).file, chain[2]!.file);
+      const { incompleteCount, orphansCount } = await second.census();
+      assert.deepEqual([incompleteCount, orphansCount], [0, 0], 'an old listing is no loss');
+      (await faults).off();
+      await second.dispose();
+      await remove();
+    });
+
+    test('a chunk that is gone is told, also by a census that reads an old listing', async () => {
+      const { stores, remove } = await home();
+      const open = stores();
+      const storage = createStorageService(open);
+      await storage.start();
+      const epoch = await openSession(storage, 's1');
+      for (const chunk of chain) await storage.putChunk({ ...chunk, epoch });
+      await open.chunks.removeFile('s1', 1);
+      assert.deepEqual((await storage.census()).incomplete, ['s1']);
+      await storage.dispose();
+      await remove();
+    });
+
+    test('two storages that take the same session’s chunks at once make one chain', async () => {
+      const { stores, remove } = await home();
+      const one = createStorageService(stores());
+      const two = createStorageService(stores());
+      await Promise.all([one.start(), two.start()]);
+      const epoch = await openSession(one, 's1');
+      for (const chunk of sampleChain('s1', 6)) {
+        const answers = await Promise.all([one, two].map((storage) => storage.putChunk({ ...chunk, epoch })));
+        // Whoever was late may be told to ask again, as the processor does.
+        for (const [at, { appended }] of answers.entries())
+          if (!appended) assert.equal((await [one, two][at]!.putChunk({ ...chunk, epoch })).appended, true);
+      }
+      const { leaves } = await one.readLeaves({ sessionId: 's1' });
+      assert.equal(leaves.length, 6 * 224);
+      assert.equal((await two.listChunks({ sessionId: 's1', limit: 10, offset: 0 })).total, 6);
+      await one.dispose();
+      await two.dispose();
+      await remove();
+    });
+  });
