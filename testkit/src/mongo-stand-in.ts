@@ -18,8 +18,8 @@ export class MongoStandIn {
     });
   }
 
-  static async start(): Promise<MongoStandIn> {
-    const server = new MongoStandIn(await freePort());
+  static async start(port?: number): Promise<MongoStandIn> {
+    const server = new MongoStandIn(port ?? (await freePort()));
     await eventually('a port of the MongoDB stand-in', () => isListening(server.port));
     return server;
   }

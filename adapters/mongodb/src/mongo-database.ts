@@ -3,20 +3,30 @@
  * members has it in their journals, and is read back from the primary as the majority has it. Each decision of the stores is one
  * conditional update of one document; no transaction over several is used anywhere.
  */
-import { LucidError } from '@lucid-sessions/contract';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isLucidError } from '@lucid-sessions/contract';
 import { type Collection, type Db, type Document, MongoClient, type MongoClientOptions } from 'mongodb';
-import { guardedMongo } from './mongo-errors.ts';
+import { guardedMongo, toMongoFailure } from './mongo-errors.ts';
 import { prepareSchema } from './mongo-schema.ts';
 
 export interface MongoDatabaseOptions {
   /** Connections at most; `maxPoolSize` of the URL goes first. */
   poolSize?: number;
+  /** In place of one in the URL, which names the user. */
+  password?: string;
+  /** File of the authorities that the server's certificate is checked by; it turns TLS on. */
+  caFile?: string;
+  /** How long a server that is away is waited for. */
+  waitMs?: number;
 }
 
 const defaultDatabase = 'lucid_sessions';
 const poolSizeDefault = 20;
 
-export const isMongoUrl = (url: string): boolean => /^mongodb(?:\+srv)?:\/\//.test(url);
+/** Throws `storage` for what is no address of MongoDB, or has options it does not know. Asks nobody. */
+export function checkMongoUrl(url: string): void {
+  clientOf(url, {});
+}
 
 /** Bounds that an operator may set in the URL. */
 const limits = {
@@ -27,13 +37,20 @@ const limits = {
   maxIdleTimeMS: 300_000,
 } as const;
 const majorityTimeoutMs = 10_000;
+/** Between two tries at the start. */
+const againMs = 500;
 
 /** Options that say how sure a write is can't be weakened by the URL. */
-function clientOptions(url: string, poolSize: number): MongoClientOptions {
+function clientOptions(
+  url: string,
+  { poolSize = poolSizeDefault, password, caFile }: MongoDatabaseOptions,
+): MongoClientOptions {
   const said = new Set([...new URLSearchParams(url.split('?')[1] ?? '').keys()].map((name) => name.toLowerCase()));
   const bounds = Object.entries({ ...limits, maxPoolSize: poolSize }).filter(([name]) => !said.has(name.toLowerCase()));
   return {
     ...Object.fromEntries(bounds),
+    ...(password === undefined ? {} : { auth: { username: userOf(url), password } }),
+    ...(caFile === undefined ? {} : { tls: true, tlsCAFile: caFile }),
     appName: 'lucid-sessions',
     readPreference: 'primary',
     readConcern: { level: 'majority' },
@@ -43,8 +60,18 @@ function clientOptions(url: string, poolSize: number): MongoClientOptions {
   };
 }
 
+const userOf = (url: string): string => decodeURIComponent(/^[^/]*\/\/([^:@/]*)[^/]*@/.exec(url)?.[1] ?? '');
+
 /** The URL's own name of a database, else ours. Hosts and passwords have no slash: it is encoded there. */
 const databaseName = (url: string): string => /^mongodb(?:\+srv)?:\/\/[^/]*\/([^?]+)/.exec(url)?.[1] ?? defaultDatabase;
+
+function clientOf(url: string, options: MongoDatabaseOptions): MongoClient {
+  try {
+    return new MongoClient(url, clientOptions(url, options));
+  } catch (thrown) {
+    throw toMongoFailure(thrown);
+  }
+}
 
 export class MongoDatabase {
   readonly #client: MongoClient;
@@ -61,9 +88,19 @@ export class MongoDatabase {
    * answers, `storage` when the database refuses us or is of a later version.
    */
   static async open(url: string, options: MongoDatabaseOptions = {}): Promise<MongoDatabase> {
-    if (!isMongoUrl(url)) throw new LucidError('storage', 'the address begins with mongodb:// or mongodb+srv://');
+    const untilMs = performance.now() + (options.waitMs ?? 0);
+    for (;;)
+      try {
+        return await MongoDatabase.#open(url, options);
+      } catch (thrown) {
+        if (!isLucidError(thrown, 'unavailable') || performance.now() + againMs > untilMs) throw thrown;
+        await delay(againMs);
+      }
+  }
+
+  static async #open(url: string, options: MongoDatabaseOptions): Promise<MongoDatabase> {
+    const client = clientOf(url, options);
     return guardedMongo(async () => {
-      const client = new MongoClient(url, clientOptions(url, options.poolSize ?? poolSizeDefault));
       try {
         await client.connect();
         const database = client.db(decodeURIComponent(databaseName(url)));

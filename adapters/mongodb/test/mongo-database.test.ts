@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LucidError } from '@lucid-sessions/contract';
 import { sampleSession } from '@lucid-sessions/storage/suites';
-import { freePort } from '@lucid-sessions/testkit';
-import { isMongoUrl, MongoDatabase, MongoMetadataStore, mongoCollections } from '../src/index.ts';
+import { freePort, MongoStandIn } from '@lucid-sessions/testkit';
+import { checkMongoUrl, MongoDatabase, MongoMetadataStore, mongoCollections } from '../src/index.ts';
 import { withMongo } from './open-mongo.ts';
 
 const unavailable = { code: 'LUCID_ERR_3016' };
@@ -26,8 +26,10 @@ async function failure(work: Promise<unknown>): Promise<LucidError> {
 }
 
 test('addresses are those of MongoDB', () => {
-  assert.ok(isMongoUrl('mongodb://a,b/x') && isMongoUrl('mongodb+srv://a/x'));
-  assert.ok(!isMongoUrl('postgres://a/x') && !isMongoUrl('sqlite:mongodb://'));
+  for (const url of ['mongodb://a,b:1/x', 'mongodb+srv://a.example/x', 'mongodb://u:p%2Fq@a/x?tls=true&replicaSet=r'])
+    checkMongoUrl(url);
+  for (const url of ['postgres://a/x', 'sqlite:mongodb://a', 'mongodb://', 'mongodb://a/x?retryWrite=true'])
+    assert.throws(() => checkMongoUrl(url), storage, url);
 });
 
 test('nobody listens, or the address is none: said without anything of the address', async () => {
@@ -129,5 +131,13 @@ await withMongo('the MongoDB connection', ({ server, open }) => {
     }
     assert.equal((await store.getSession('s1'))?.session_id, 's1');
     await store.dispose();
+  });
+
+  test('a server that is away is waited for at the start', async () => {
+    const port = await freePort();
+    const opening = open(`mongodb://127.0.0.1:${port}/db?serverSelectionTimeoutMS=200`, { waitMs: 60_000 });
+    const late = await MongoStandIn.start(port);
+    await (await opening).close();
+    await late.stop();
   });
 });

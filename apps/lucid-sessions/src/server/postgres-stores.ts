@@ -1,6 +1,6 @@
 /** `postgres://…` as SESSION_METADATA_DB: all stores in one database, over one pool of connections. */
 import { readFile } from 'node:fs/promises';
-import { type Environment, EnvironmentError, readInteger, readText } from '@lucid-sessions/kit';
+import { EnvironmentError } from '@lucid-sessions/kit';
 import {
   type PostgresAddress,
   PostgresCoordination,
@@ -12,21 +12,12 @@ import {
   prepareSchema,
   tellPostgres,
 } from '@lucid-sessions/postgres';
-import { checkFile } from './data-access.ts';
+import { checkDatabaseFiles, type DatabaseOptions, passwordIn, readDatabaseOptions } from './database-options.ts';
 import { opened, type Scheme, type StorePlace, type Stores } from './store-scheme.ts';
 
-const passwordCharsMax = 1024;
-
-interface Configuration {
+interface Configuration extends DatabaseOptions {
   address: PostgresAddress;
-  caPath: string | null;
-  passwordPath: string | null;
-  connectionsMax: number;
-  waitMs: number;
 }
-
-const pathOf = (environment: Environment, variable: string): string | null =>
-  readText(environment, variable, '') || null;
 
 function readPostgres({ metadataDb, environment }: StorePlace): Configuration {
   let address: PostgresAddress;
@@ -36,19 +27,8 @@ function readPostgres({ metadataDb, environment }: StorePlace): Configuration {
     // Its cause is left out: nothing of the address may be seen.
     throw new EnvironmentError('SESSION_METADATA_DB', error instanceof Error ? error.message : 'can not be read');
   }
-  const wait = { min: 0, max: 3600, fallback: 60 };
-  return {
-    address,
-    caPath: pathOf(environment, 'SESSION_METADATA_DB_CA'),
-    passwordPath: pathOf(environment, 'SESSION_METADATA_DB_PASSWORD_FILE'),
-    connectionsMax: readInteger(environment, 'LUCID_DATABASE_CONNECTIONS', { min: 1, max: 1000, fallback: 10 }),
-    waitMs: readInteger(environment, 'LUCID_DATABASE_WAIT_SECONDS', wait) * 1000,
-  };
+  return { address, ...readDatabaseOptions(environment) };
 }
-
-/** Read at each new connection, so that a new password needs no restart. */
-const passwordIn = (path: string) => async (): Promise<string> =>
-  (await readFile(path, 'utf8')).slice(0, passwordCharsMax).replace(/\r?\n[\s\S]*$/, '');
 
 async function openDatabase(place: StorePlace): Promise<PostgresDatabase> {
   const { address, caPath, passwordPath, connectionsMax, waitMs } = readPostgres(place);
@@ -56,7 +36,8 @@ async function openDatabase(place: StorePlace): Promise<PostgresDatabase> {
     address,
     connectionsMax,
     ...(caPath === null ? {} : { ca: await readFile(caPath, 'utf8') }),
-    ...(passwordPath === null ? {} : { password: passwordIn(passwordPath) }),
+    // At each new connection, so that a new password needs no restart.
+    ...(passwordPath === null ? {} : { password: () => passwordIn(passwordPath) }),
   });
   try {
     const warnings = await prepareSchema(database, { schema: address.schema, waitMs });
@@ -69,11 +50,7 @@ async function openDatabase(place: StorePlace): Promise<PostgresDatabase> {
 }
 
 export const postgres: Scheme = {
-  async check(place) {
-    const { caPath, passwordPath } = readPostgres(place);
-    if (caPath !== null) await checkReadable('SESSION_METADATA_DB_CA', caPath);
-    if (passwordPath !== null) await checkReadable('SESSION_METADATA_DB_PASSWORD_FILE', passwordPath);
-  },
+  check: async (place) => checkDatabaseFiles(readPostgres(place)),
   open(place): Stores {
     const name = tellPostgres(readPostgres(place).address);
     let opening: Promise<PostgresDatabase> | undefined;
@@ -90,10 +67,3 @@ export const postgres: Scheme = {
     };
   },
 };
-
-async function checkReadable(variable: string, path: string): Promise<void> {
-  await readFile(path).catch(async (error: unknown) => {
-    await checkFile(variable, path);
-    throw new EnvironmentError(variable, `names ${path}, which can't be read`, { cause: error });
-  });
-}
