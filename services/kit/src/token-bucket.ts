@@ -4,17 +4,26 @@ export interface Pace {
   perSecond: number;
 }
 
+export interface BucketState {
+  left: number;
+  atUs: number;
+}
+
 /** Times are of any clock in µs; one that goes back gives nothing. */
 export class TokenBucket {
   readonly #pace: Pace;
   #left: number;
   #atUs: number;
 
-  /** Begins full. */
-  constructor(pace: Pace, nowUs: number) {
+  /** Begins full, or as it was left. */
+  constructor(pace: Pace, nowUs: number, { left, atUs }: BucketState = { left: pace.burst, atUs: nowUs }) {
     this.#pace = pace;
-    this.#left = pace.burst;
-    this.#atUs = nowUs;
+    this.#left = left;
+    this.#atUs = atUs;
+  }
+
+  get state(): BucketState {
+    return { left: this.#left, atUs: this.#atUs };
   }
 
   /** Whether one more is allowed now. */

@@ -40,6 +40,7 @@ import { credentialUsed, findGatewayCredential } from './gateway-credentials.ts'
 import type { Journal } from './ports.ts';
 import { beginAgain } from './reports.ts';
 import type { Reservation } from './reservations.ts';
+import { type Held, onSession } from './session-work.ts';
 import { liveStates } from './state-machine.ts';
 
 const refusal = (code: RefusalCode, message: string): Refusal => ({ code, message });
@@ -49,11 +50,8 @@ const notLetIn = refusal('expired', 'this link into a session was used already, 
 const changed = refusal('not_reserved', 'the session was changed while the connection was being made; connect again');
 const inUse = refusal('in_use', 'this session has a connection already');
 
-/** Null: there is room for one more. */
-export const capacityRefusal = ({ connected, limits }: Context): Refusal | null =>
-  connected.size < limits.concurrentSessionsMax
-    ? null
-    : refusal('at_capacity', `${limits.concurrentSessionsMax} sessions are recorded already; try again later`);
+export const capacityRefusal = ({ concurrentSessionsMax }: PipelineLimits): Refusal =>
+  refusal('at_capacity', `${concurrentSessionsMax} sessions are recorded already; try again later`);
 
 export const tokenSha256 = (token: string) => createHash('sha256').update(token).digest('hex');
 
@@ -171,15 +169,16 @@ async function sessionOf(
   context: Context,
   route: Exclude<Route, { kind: 'listener' }>,
   connectionId: string,
-): Promise<SessionDocument | null> {
+): Promise<{ session: SessionDocument | null; userId: string | null }> {
   const { storage } = context.deps;
   if (route.kind === 'browser') {
-    const used = context.browserTokens.use(route.token, connectionId);
-    return used === null ? null : (await storage.getSession({ sessionId: used.sessionId })).session;
+    const used = await context.browserTokens.use(route.token, connectionId);
+    if (used === null) return { session: null, userId: null };
+    return { ...(await storage.getSession({ sessionId: used.sessionId })), userId: used.userId };
   }
-  if (route.kind === 'credential') return sessionOfCredential(context, route);
+  if (route.kind === 'credential') return { session: await sessionOfCredential(context, route), userId: null };
   const by = route.kind === 'token' ? { tokenSha256: tokenSha256(route.token) } : { cookie: route.name };
-  return (await storage.findSession({ route: by })).session;
+  return { ...(await storage.findSession({ route: by })), userId: null };
 }
 
 /** A token beside it must lead to the same session: whoever has an .rdp file and logs on with a name means one of them by mistake. */
@@ -198,7 +197,7 @@ async function sessionOfCredential(
 const dayUs = 86_400_000_000;
 
 /** A name is no secret: it leads to a session only where operator and session want that. */
-function routeRefusal({ deps, limits }: Context, session: SessionDocument, { kind }: Route): Refusal | null {
+function routeRefusal({ deps, limits }: Context, session: SessionDocument, kind: Route['kind']): Refusal | null {
   const issuedAt = session.rdp_file_issued_at ?? null;
   if (kind === 'token') {
     const isUsed = session.started_at !== null;
@@ -227,12 +226,12 @@ function placeOf(
   context: Context,
   session: SessionDocument,
   journal: Journal,
-  { route, recorderId }: ConnectionRequest,
+  { routeKind, recorderId }: Pick<Reservation, 'routeKind' | 'recorderId'>,
 ): 'first' | 'again' | Refusal {
-  const unroutable = routeRefusal(context, session, route);
+  const unroutable = routeRefusal(context, session, routeKind);
   if (unroutable !== null) return unroutable;
   const state = stateOf(session);
-  if (journal.connected || context.connected.has(session.session_id)) {
+  if (journal.connected) {
     const goesOn = liveStates.includes(state) && state !== 'stopping';
     if (!goesOn || reconnectSecondsOf(context, session) === 0) return inUse;
     return journal.recorderId === recorderId
@@ -242,31 +241,29 @@ function placeOf(
   if (state !== 'created' && state !== 'starting')
     return refusal('not_startable', `this session is ${state}; create a new one`);
   // A name is no secret: whoever guesses it must not use up a session that nobody has started.
-  if (route.kind === 'cookie' && state === 'created')
+  if (routeKind === 'cookie' && state === 'created')
     return refusal('not_startable', 'start this session first: POST /api/v1/sessions/{id}/start');
   return 'first';
 }
 
-async function look(context: Context, request: ConnectionRequest): Promise<Reservation | Refusal> {
-  const { route } = request;
+async function look(context: Context, { route, ...request }: ConnectionRequest): Promise<Reservation | Refusal> {
+  const credentialUser = route.kind === 'credential' ? route.user : null;
+  const base = { ...request, routeKind: route.kind, credentialUser };
   if (route.kind === 'listener') {
+    if (!(await context.connected.hasRoom())) return capacityRefusal(context.limits);
     const unsaved = sessionForListener(context, route);
-    const reservation = { request, sessionId: unsaved.session_id, reconnects: false, unsaved, userId: null };
-    return capacityRefusal(context) ?? { ...reservation, ticket: ticketOf(context, unsaved, false) };
+    const ticket = ticketOf(context, unsaved, false);
+    return { ...base, sessionId: unsaved.session_id, reconnects: false, unsaved, userId: null, ticket };
   }
-  const session = await sessionOf(context, route, request.connectionId);
+  const { session, userId } = await sessionOf(context, route, request.connectionId);
   if (session === null) return route.kind === 'browser' ? notLetIn : unknown;
   const { session_id: sessionId } = session;
-  const place = placeOf(context, session, await loadJournal(context, sessionId), request);
+  const place = placeOf(context, session, await loadJournal(context, sessionId), base);
   if (typeof place === 'object') return place;
   const reconnects = place === 'again';
   // One that continues its session is counted already.
-  const full = reconnects ? null : capacityRefusal(context);
-  const userId =
-    route.kind === 'browser' ? (context.browserTokens.use(route.token, request.connectionId)?.userId ?? null) : null;
-  return (
-    full ?? { request, sessionId, reconnects, unsaved: null, userId, ticket: ticketOf(context, session, reconnects) }
-  );
+  if (!reconnects && !(await context.connected.hasRoom())) return capacityRefusal(context.limits);
+  return { ...base, sessionId, reconnects, unsaved: null, userId, ticket: ticketOf(context, session, reconnects) };
 }
 
 export async function find(context: Context, request: ConnectionRequest): Promise<Finding> {
@@ -274,11 +271,10 @@ export async function find(context: Context, request: ConnectionRequest): Promis
     const looked = await look(context, request);
     if ('code' in looked) return { found: false, ...looked };
     // Asked again: the session that was found the first time is the one.
-    const known = context.reservations.get(request.connectionId);
-    if (known !== null) return { found: true, ticket: known.ticket };
-    if (!context.reservations.put(looked))
+    const reserved = await context.reservations.put(looked);
+    if (reserved === null)
       return { found: false, ...refusal('at_capacity', 'too many connections are being made; try again in a moment') };
-    return { found: true, ticket: looked.ticket };
+    return { found: true, ticket: reserved.ticket };
   } catch (thrown) {
     context.deps.onError?.('find', thrown);
     return { found: false, ...refusal('unavailable', 'the session could not be looked up; try again in a moment') };
@@ -299,23 +295,18 @@ export async function openRecording(context: Context, session: SessionDocument, 
   return logRecord(context, 'open', openRecord);
 }
 
-/** Under the session's lock. */
-async function admitFirst(
-  context: Context,
-  { request, sessionId, unsaved }: Reservation,
-): Promise<SessionTicket | Refusal> {
-  const full = capacityRefusal(context);
-  if (full !== null) return full;
+async function admitFirst(context: Held, reservation: Reservation): Promise<SessionTicket | Refusal> {
+  const { sessionId, unsaved } = reservation;
   // Counted from here on, so that connections that open at the same time can't exceed the limit together.
-  context.connected.add(sessionId);
+  if (!(await context.connected.add(sessionId))) return capacityRefusal(context.limits);
   try {
     const admittedUs = context.deps.nowUs();
     let admitted: Journal = {
       ...(await loadJournal(context, sessionId)),
-      recorderId: request.recorderId,
-      clientAddress: request.clientAddress,
-      connectionId: request.connectionId,
-      clientName: request.clientName,
+      recorderId: reservation.recorderId,
+      clientAddress: reservation.clientAddress,
+      connectionId: reservation.connectionId,
+      clientName: reservation.clientName,
       connected: true,
       admittedUs,
     };
@@ -334,7 +325,7 @@ async function admitFirst(
     });
     return ticketOf(context, done.session, false);
   } catch (thrown) {
-    context.connected.delete(sessionId);
+    await context.connected.remove(sessionId).catch(() => {});
     // What can't be taken back now is taken back by the reconciler.
     if (unsaved !== null) await takeBack(context, sessionId).catch(() => {});
     throw thrown;
@@ -342,30 +333,30 @@ async function admitFirst(
 }
 
 /** Nobody comes back to a session that its connection created. */
-export async function takeBack(context: Context, sessionId: string): Promise<void> {
+export async function takeBack(context: Held, sessionId: string): Promise<void> {
   const { session } = await context.deps.storage.getSession({ sessionId });
   const journal = await loadJournal(context, sessionId);
   if (session !== null) return beginAgain(context, sessionId, journal);
   await putJournal(context, { ...newJournal(sessionId), version: journal.version });
 }
 
-/** Under the session's lock. Its recorder holds the session and lets one connection in. */
-async function admitAgain(context: Context, { request, sessionId }: Reservation): Promise<SessionTicket> {
-  const { connectionId, clientAddress, clientName } = request;
+/** Its recorder holds the session and lets one connection in. */
+async function admitAgain(context: Held, reservation: Reservation): Promise<SessionTicket> {
+  const { sessionId, connectionId, clientAddress, clientName } = reservation;
   const journal = await loadJournal(context, sessionId);
   await putJournal(context, { ...journal, connectionId, clientAddress, clientName });
   return ticketOf(context, await loadSession(context, sessionId), true);
 }
 
-async function admitReserved(context: Context, reservation: Reservation): Promise<SessionTicket | Refusal> {
-  const { request, sessionId, unsaved } = reservation;
+async function admitReserved(context: Held, reservation: Reservation): Promise<SessionTicket | Refusal> {
+  const { connectionId, sessionId, unsaved } = reservation;
   const journal = await loadJournal(context, sessionId);
-  if (journal.connected && journal.connectionId === request.connectionId)
+  if (journal.connected && journal.connectionId === connectionId)
     // Its answer was lost.
     return ticketOf(context, await loadSession(context, sessionId), reservation.reconnects);
   if (unsaved !== null) return admitFirst(context, reservation);
   const session = await loadSession(context, sessionId);
-  const place = placeOf(context, session, journal, request);
+  const place = placeOf(context, session, journal, reservation);
   if (typeof place === 'object') return place;
   // Another connection began or ended the session between find and admit.
   if ((place === 'again') !== reservation.reconnects) return inUse;
@@ -375,15 +366,15 @@ async function admitReserved(context: Context, reservation: Reservation): Promis
 }
 
 export async function admit(context: Context, { connectionId }: { connectionId: string }): Promise<Admission> {
-  const reservation = context.reservations.get(connectionId);
+  const reservation = await context.reservations.get(connectionId);
   if (reservation === null)
     return { admitted: false, ...refusal('not_reserved', 'the connection took too long; connect again') };
   const { sessionId } = reservation;
   try {
-    const answer = await context.locks.run(sessionId, async () => {
+    const answer = await onSession(context, sessionId, async (context) => {
       const admitted = await admitReserved(context, reservation);
-      const { route } = reservation.request;
-      if (!('code' in admitted) && route.kind === 'credential') await credentialUsed(context, route.user);
+      const { credentialUser } = reservation;
+      if (!('code' in admitted) && credentialUser !== null) await credentialUsed(context, credentialUser);
       return admitted;
     });
     return 'code' in answer ? { admitted: false, ...answer } : { admitted: true, ticket: answer };

@@ -1,63 +1,59 @@
 /**
- * Connections that wait for a second person's word, in memory like what `find` reserved: whoever is waited for decides while the
- * client waits, and a pipeline that was started anew has forgotten both, so that the client has to connect again.
+ * Connections that wait for a second person's word, agreed on like what `find` reserved: whoever is waited for decides while the
+ * client waits. A pipeline that was alone and started anew has forgotten both, so that the client has to connect again.
  */
 import { type ApprovalAnswer, LucidError, type PipelinePort, type WaitingApproval } from '@lucid-sessions/contract';
+import { AgreedSpace } from './agreed-space.ts';
 import { type Context, loadSession } from './context.ts';
+import type { Coordination } from './ports.ts';
 
 /** A recorder asks every second while its client waits. */
 const quietUsMax = 30_000_000;
-const decidedMax = 1000;
+const userCharsMax = 500;
 
 interface Entry extends WaitingApproval {
-  heardUs: number;
   answer: ApprovalAnswer;
 }
 
 export class Approvals {
   readonly #nowUs: () => number;
-  /** By connection. */
-  readonly #entries = new Map<string, Entry>();
+  /** By connection. Whom no recorder asks for any more has left, or was connected. */
+  readonly #entries: AgreedSpace<Entry>;
 
-  constructor(nowUs: () => number) {
+  constructor(coordination: Coordination, nowUs: () => number) {
     this.#nowUs = nowUs;
+    this.#entries = new AgreedSpace(coordination, 'approval', nowUs);
   }
 
-  ask(asked: Omit<WaitingApproval, 'sinceUs'>): ApprovalAnswer {
-    this.#drop();
+  async ask(asked: Omit<WaitingApproval, 'sinceUs'>): Promise<ApprovalAnswer> {
     const now = this.#nowUs();
-    const known = this.#entries.get(asked.connectionId);
-    const entry = known ?? { ...asked, sinceUs: now, heardUs: now, answer: { state: 'waiting' } };
-    entry.heardUs = now;
-    this.#entries.set(asked.connectionId, entry);
-    return entry.answer;
+    const entry = await this.#entries.change(asked.connectionId, (known) => ({
+      value: known ?? { ...asked, sinceUs: now, answer: { state: 'waiting' } },
+      untilUs: now + quietUsMax,
+    }));
+    return entry?.answer ?? { state: 'waiting' };
   }
 
-  get waiting(): WaitingApproval[] {
-    this.#drop();
-    return [...this.#entries.values()]
+  async waiting(): Promise<WaitingApproval[]> {
+    return (await this.#entries.list())
       .filter(({ answer }) => answer.state === 'waiting')
-      .map(({ connectionId, sessionId, sinceUs, clientAddress, user }) => ({
-        ...{ connectionId, sessionId, sinceUs, clientAddress, user },
-      }));
+      .sort((a, b) => a.sinceUs - b.sinceUs)
+      .map(({ answer: _, ...waiting }) => waiting);
   }
 
   /** False: nobody waits for it any more. Said again by the same person it is the same. */
-  decide(connectionId: string, sessionId: string, answer: Exclude<ApprovalAnswer, { state: 'waiting' }>): boolean {
-    this.#drop();
-    const entry = this.#entries.get(connectionId);
-    if (entry === undefined || entry.sessionId !== sessionId) return false;
-    const { answer: before } = entry;
-    if (before.state !== 'waiting') return before.state === answer.state && before.by === answer.by;
-    entry.answer = answer;
-    return true;
-  }
-
-  /** Whom no recorder asks for any more has left, or was connected. */
-  #drop(): void {
-    const oldest = this.#nowUs() - quietUsMax;
-    for (const [connectionId, { heardUs }] of this.#entries)
-      if (heardUs < oldest || this.#entries.size > decidedMax) this.#entries.delete(connectionId);
+  async decide(
+    connectionId: string,
+    sessionId: string,
+    answer: Exclude<ApprovalAnswer, { state: 'waiting' }>,
+  ): Promise<boolean> {
+    const entry = await this.#entries.change(connectionId, (known) =>
+      known?.sessionId === sessionId && known.answer.state === 'waiting'
+        ? { value: { ...known, answer }, untilUs: this.#nowUs() + quietUsMax }
+        : null,
+    );
+    if (entry === null || entry.sessionId !== sessionId || entry.answer.state === 'waiting') return false;
+    return entry.answer.state === answer.state && entry.answer.by === answer.by;
   }
 }
 
@@ -66,23 +62,23 @@ export async function approval(
   context: Context,
   { connectionId, user }: Parameters<PipelinePort['approval']>[0],
 ): Promise<ApprovalAnswer> {
-  const reservation = context.reservations.get(connectionId);
+  const reservation = await context.reservations.get(connectionId);
   if (reservation === null) throw new LucidError('notInThisState', 'the connection took too long; connect again');
-  const { sessionId, request } = reservation;
-  return context.approvals.ask({ connectionId, sessionId, clientAddress: request.clientAddress, user });
+  const { sessionId, clientAddress } = reservation;
+  return context.approvals.ask({ connectionId, sessionId, clientAddress, user: user.slice(0, userCharsMax) });
 }
 
 export async function decideApproval(
   context: Context,
   { sessionId, connectionId, approve, by, reason }: Parameters<PipelinePort['decideApproval']>[0],
 ): Promise<{ decided: boolean }> {
-  const reservation = context.reservations.get(connectionId);
+  const reservation = await context.reservations.get(connectionId);
   const session = reservation?.unsaved ?? (await loadSession(context, sessionId));
   if (session.created_by === by)
     throw new LucidError('forbidden', 'who created a session can not approve it: it takes a second person');
   if (reservation?.userId === by)
     throw new LucidError('forbidden', 'nobody can let themselves in: it takes a second person');
   const state = approve ? 'approved' : 'refused';
-  if (context.approvals.decide(connectionId, sessionId, { state, by, reason })) return { decided: true };
+  if (await context.approvals.decide(connectionId, sessionId, { state, by, reason })) return { decided: true };
   throw new LucidError('notInThisState', 'this connection does not wait for a decision (any more)');
 }

@@ -4,9 +4,12 @@
  * reason. A pipeline that dies loses the counts of that minute; the recorder's log has the first of every kind from every address.
  */
 import { type ConnectionAttempt, LucidError } from '@lucid-sessions/contract';
-import { TokenBucket } from '@lucid-sessions/kit';
+import { type BucketState, type Pace, TokenBucket } from '@lucid-sessions/kit';
+import { AgreedSpace } from './agreed-space.ts';
+import type { Coordination } from './ports.ts';
 
 export interface AttemptAuditOptions {
+  coordination: Coordination;
   append: (attempt: ConnectionAttempt) => Promise<void>;
   nowUs: () => number;
   newId: () => string;
@@ -16,28 +19,39 @@ export interface AttemptAuditOptions {
 
 /** At once, before the pace counts. */
 const burstMinutes = 5;
+/** A bucket that nobody took from for so long is full. */
+const fullAgainUs = burstMinutes * 60_000_000;
 const knownShare = 4;
 /** Outcomes and reasons are words of ours; whatever comes, they are no more. */
 const kindsMax = 200;
 
 export class AttemptAudit {
   readonly #options: AttemptAuditOptions;
-  readonly #strangers: TokenBucket;
-  readonly #known: TokenBucket;
+  /** One pace for all pipelines. */
+  readonly #buckets: AgreedSpace<BucketState>;
   readonly #together = new Map<string, ConnectionAttempt>();
 
   constructor(options: AttemptAuditOptions) {
     this.#options = options;
-    const bucket = (perMinute: number): TokenBucket =>
-      new TokenBucket({ burst: burstMinutes * perMinute, perSecond: perMinute / 60 }, options.nowUs());
-    this.#strangers = bucket(options.perMinute);
-    this.#known = bucket(knownShare * options.perMinute);
+    this.#buckets = new AgreedSpace(options.coordination, 'attempts', options.nowUs);
+  }
+
+  async #mayAppend(kind: 'strangers' | 'known'): Promise<boolean> {
+    const { perMinute: ofStrangers, nowUs } = this.#options;
+    const perMinute = kind === 'known' ? knownShare * ofStrangers : ofStrangers;
+    const pace: Pace = { burst: burstMinutes * perMinute, perSecond: perMinute / 60 };
+    let isTaken = false;
+    await this.#buckets.change(kind, (known) => {
+      const bucket = new TokenBucket(pace, nowUs(), known ?? undefined);
+      isTaken = bucket.take(nowUs());
+      return isTaken ? { value: bucket.state, untilUs: nowUs() + fullAgainUs } : null;
+    });
+    return isTaken;
   }
 
   /** `isKnown`: it is of a session that is there. Rejects where it should be told again. */
   async tell(attempt: ConnectionAttempt, isKnown: boolean): Promise<void> {
-    const bucket = isKnown ? this.#known : this.#strangers;
-    if (bucket.take(this.#options.nowUs())) await this.#append(attempt);
+    if (await this.#mayAppend(isKnown ? 'known' : 'strangers')) await this.#append(attempt);
     else this.#count(attempt);
   }
 

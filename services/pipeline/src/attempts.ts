@@ -2,6 +2,7 @@
 import { type ConnectionAttempt, isLucidError, isoOf, type LastAttempt } from '@lucid-sessions/contract';
 import { type Context, editSession, loadJournal } from './context.ts';
 import { beginAgain } from './reports.ts';
+import { type Held, onSession } from './session-work.ts';
 
 const textMax = 500;
 
@@ -14,12 +15,11 @@ const lastAttemptOf = (attempt: ConnectionAttempt): LastAttempt => ({
   message: attempt.message.slice(0, textMax),
 });
 
-/** Under the session's lock. */
-async function settleAttempt(context: Context, sessionId: string, attempt: ConnectionAttempt): Promise<void> {
+async function settleAttempt(context: Held, sessionId: string, attempt: ConnectionAttempt): Promise<void> {
   const journal = await loadJournal(context, sessionId);
   // Admitted, and then nothing came of it at the recorder.
   if (journal.connected && journal.startedUs === null && journal.connectionId === attempt.connectionId) {
-    context.connected.delete(sessionId);
+    await context.connected.remove(sessionId);
     await beginAgain(context, sessionId, journal);
   }
   if (attempt.count === 0) return;
@@ -33,12 +33,12 @@ const isKnown = async ({ deps }: Context, sessionId: string | null): Promise<boo
 
 export async function attempted(context: Context, attempt: ConnectionAttempt): Promise<void> {
   const { sessionId, connectionId } = attempt;
-  context.reservations.release(connectionId);
+  await context.reservations.release(connectionId);
   // Of a probe, or of one of a flood that is told as a whole, nothing is kept.
   if (attempt.count > 0) await context.attemptAudit.tell(attempt, await isKnown(context, sessionId));
   if (sessionId === null) return;
   try {
-    await context.locks.run(sessionId, () => settleAttempt(context, sessionId, attempt));
+    await onSession(context, sessionId, (context) => settleAttempt(context, sessionId, attempt));
   } catch (thrown) {
     // A listener's session that was never stored.
     if (!isLucidError(thrown, 'sessionNotFound')) throw thrown;

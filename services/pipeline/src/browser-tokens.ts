@@ -1,10 +1,12 @@
 /**
  * Tokens that let a browser in, once and within moments: handed to whoever may start the session, shown to the gateway inside the
- * WebSocket. In memory: they are over before a restart is.
+ * WebSocket. Their digests are agreed on, not stored: they are over before a restart is.
  */
 import { createHash } from 'node:crypto';
 import { LucidError, type PipelinePort } from '@lucid-sessions/contract';
+import { AgreedSpace } from './agreed-space.ts';
 import { type Context, loadSession, stateOf } from './context.ts';
+import type { Coordination } from './ports.ts';
 import { openStates } from './state-machine.ts';
 
 const lifetimeUs = 60_000_000;
@@ -24,38 +26,31 @@ const digestOf = (token: string): string => createHash('sha256').update(token).d
 
 export class BrowserTokens {
   readonly #nowUs: () => number;
-  /** By SHA-256, in the order of their issue, which is that of their end. */
-  readonly #issued = new Map<string, Issued>();
+  /** By SHA-256. */
+  readonly #issued: AgreedSpace<Issued>;
 
-  constructor(nowUs: () => number) {
+  constructor(coordination: Coordination, nowUs: () => number) {
     this.#nowUs = nowUs;
+    this.#issued = new AgreedSpace(coordination, 'browser-token', nowUs);
   }
 
   /** When it ends. Throws `rateLimited` when too many are out. */
-  add(token: string, sessionId: string, userId: string): number {
-    this.#dropEnded();
-    if (this.#issued.size >= tokensMax)
+  async add(token: string, sessionId: string, userId: string): Promise<number> {
+    if ((await this.#issued.count()) >= tokensMax)
       throw new LucidError('rateLimited', 'too many browsers are about to connect; try again in a moment');
     const untilUs = this.#nowUs() + lifetimeUs;
-    this.#issued.set(digestOf(token), { sessionId, userId, untilUs, connectionId: null });
+    await this.#issued.add(digestOf(token), { sessionId, userId, untilUs, connectionId: null }, untilUs);
     return untilUs;
   }
 
   /** The session it leads to, and whose it is; from here on it is this connection's. Null where it leads nowhere, for whatever reason. */
-  use(token: string, connectionId: string): Pick<Issued, 'sessionId' | 'userId'> | null {
-    this.#dropEnded();
-    const issued = this.#issued.get(digestOf(token));
-    if (issued === undefined || (issued.connectionId ?? connectionId) !== connectionId) return null;
-    issued.connectionId = connectionId;
-    return issued;
-  }
-
-  #dropEnded(): void {
-    const nowUs = this.#nowUs();
-    for (const [digest, { untilUs }] of this.#issued) {
-      if (untilUs > nowUs) return;
-      this.#issued.delete(digest);
-    }
+  async use(token: string, connectionId: string): Promise<Pick<Issued, 'sessionId' | 'userId'> | null> {
+    const issued = await this.#issued.change(digestOf(token), (known) =>
+      known === null || known.connectionId !== null
+        ? null
+        : { value: { ...known, connectionId }, untilUs: known.untilUs },
+    );
+    return issued?.connectionId === connectionId ? issued : null;
   }
 }
 
@@ -69,5 +64,5 @@ export async function issueBrowserToken(
   if (!openStates.includes(state) || session.created_by === null || session.imported)
     throw new LucidError('notInThisState', `this session is ${state}; create a new one to connect`);
   const token = Buffer.from(context.deps.randomBytes(tokenBytes)).toString('base64url');
-  return { token, expiresUs: context.browserTokens.add(token, sessionId, userId) };
+  return { token, expiresUs: await context.browserTokens.add(token, sessionId, userId) };
 }

@@ -3,6 +3,7 @@ import { LucidError, type PipelinePort, type SessionDocument, withCredentials } 
 import { type Context, loadJournal, loadSession, notInThisState, stateOf, step, tryStep } from './context.ts';
 import { checkKept, forgetCredentials, keepCredentials } from './credentials.ts';
 import { recordEnd } from './reports.ts';
+import { type Held, onSession } from './session-work.ts';
 import { liveStates, transition } from './state-machine.ts';
 
 const recorderOf = async (context: Context, sessionId: string) =>
@@ -14,10 +15,10 @@ export async function create(
 ): Promise<{ created: boolean }> {
   if (session.pipeline_state !== 'created' || session.status !== 'created')
     throw new LucidError('invalidRequest', 'a new session is in the state created');
-  const { storage } = context.deps;
   const { session_id: sessionId } = session;
-  if (given === undefined) return storage.createSession({ session, routeTokenSha256 });
-  return context.locks.run(sessionId, async () => {
+  if (given === undefined) return context.deps.storage.createSession({ session, routeTokenSha256 });
+  return onSession(context, sessionId, async (context) => {
+    const { storage } = context.deps;
     // Before its credentials: another session's are not to be replaced by them.
     if ((await storage.getSession({ sessionId })).session !== null) return { created: false };
     await keepCredentials(context, session, given);
@@ -30,7 +31,7 @@ export async function start(
   context: Context,
   { sessionId, targetCredentials: given }: Parameters<PipelinePort['start']>[0],
 ): Promise<{ session: SessionDocument }> {
-  return context.locks.run(sessionId, async () => {
+  return onSession(context, sessionId, async (context) => {
     const before = await loadSession(context, sessionId);
     const state = stateOf(before);
     const journal = await loadJournal(context, sessionId);
@@ -50,8 +51,8 @@ export async function start(
   });
 }
 
-/** A session that waits for a connection that never came: no recording, no manifest. Under the lock. */
-async function stopUnconnected(context: Context, sessionId: string): Promise<SessionDocument> {
+/** A session that waits for a connection that never came: no recording, no manifest. */
+async function stopUnconnected(context: Held, sessionId: string): Promise<SessionDocument> {
   await step(context, sessionId, 'stop', { journal: (journal) => ({ ...journal, armed: false }) });
   await context.deps.journal.dropCredential(sessionId);
   const { session } = await step(context, sessionId, 'nothing_recorded', {
@@ -66,7 +67,7 @@ async function stopUnconnected(context: Context, sessionId: string): Promise<Ses
 }
 
 export async function stop(context: Context, sessionId: string, reason: string): Promise<{ session: SessionDocument }> {
-  const waiting = await context.locks.run(sessionId, async () => {
+  const waiting = await onSession(context, sessionId, async (context) => {
     const session = await loadSession(context, sessionId);
     const { connected } = await loadJournal(context, sessionId);
     if (!connected && stateOf(session) === 'starting') return stopUnconnected(context, sessionId);
@@ -78,7 +79,7 @@ export async function stop(context: Context, sessionId: string, reason: string):
   const recorder = await recorderOf(context, sessionId);
   const message = reason.slice(0, 500) || 'stopped by a user';
   await recorder.stop({ sessionId, reason: 'stopped', message });
-  return context.locks.run(sessionId, async () => {
+  return onSession(context, sessionId, async (context) => {
     const atUs = context.deps.nowUs();
     // The recorder's own report, with its last figures, may still be on its way and will be taken then.
     await recordEnd(context, sessionId, {
@@ -94,14 +95,14 @@ export async function stop(context: Context, sessionId: string, reason: string):
 }
 
 export async function pause(context: Context, sessionId: string): ReturnType<PipelinePort['pause']> {
-  await context.locks.run(sessionId, () => step(context, sessionId, 'pause'));
+  await onSession(context, sessionId, (context) => step(context, sessionId, 'pause'));
   try {
     const recorder = await recorderOf(context, sessionId);
     const { pausedAtUs } = await recorder.pause({ sessionId });
-    await context.locks.run(sessionId, () => tryStep(context, sessionId, 'paused'));
+    await onSession(context, sessionId, (context) => tryStep(context, sessionId, 'paused'));
     return { session: await loadSession(context, sessionId), atUs: pausedAtUs };
   } catch (thrown) {
-    await context.locks.run(sessionId, () => tryStep(context, sessionId, 'pause_failed'));
+    await onSession(context, sessionId, (context) => tryStep(context, sessionId, 'pause_failed'));
     throw thrown;
   }
 }
@@ -112,7 +113,7 @@ export async function resume(context: Context, sessionId: string): ReturnType<Pi
   const recorder = await recorderOf(context, sessionId);
   const { resumedAtUs } = await recorder.resume({ sessionId });
   // The recorder's report may have been faster.
-  await context.locks.run(sessionId, () => tryStep(context, sessionId, 'resume'));
+  await onSession(context, sessionId, (context) => tryStep(context, sessionId, 'resume'));
   return { session: await loadSession(context, sessionId), atUs: resumedAtUs };
 }
 
@@ -129,7 +130,7 @@ export async function remove(
   context: Context,
   { sessionId, actor, reason }: Parameters<PipelinePort['remove']>[0],
 ): Promise<{ deletedAtUs: number }> {
-  return context.locks.run(sessionId, async () => {
+  return onSession(context, sessionId, async (context) => {
     const session = await loadSession(context, sessionId);
     const state = stateOf(session);
     if (state === 'cleanup' || state === 'destroyed')

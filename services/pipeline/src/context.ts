@@ -14,9 +14,12 @@ import type { Approvals } from './approvals.ts';
 import type { AttemptAudit } from './attempt-audit.ts';
 import type { BrowserTokens } from './browser-tokens.ts';
 import type { PipelineLimits } from './config.ts';
+import type { ConnectedSessions } from './connected-sessions.ts';
+import type { Leases } from './leases.ts';
 import type { PendingLogons } from './pending-logons.ts';
 import type {
   Anchor,
+  Coordination,
   CredentialProvider,
   JobQueue,
   Journal,
@@ -25,6 +28,7 @@ import type {
   TransparencyLog,
 } from './ports.ts';
 import type { Reservations } from './reservations.ts';
+import { type Held, isHeld } from './session-work.ts';
 import {
   type Effect,
   isPipelineState,
@@ -43,6 +47,8 @@ export interface PipelineDeps {
   anchors: readonly Anchor[];
   queue: JobQueue;
   journal: JournalStore;
+  /** What this pipeline and others agree on; without it, it is the only one. */
+  coordination?: Coordination;
   /** Credentials are kept under it. */
   seal: SecretSeal;
   /** Where credentials for targets may be asked for. */
@@ -63,9 +69,11 @@ export interface PipelineDeps {
 export interface Context {
   deps: PipelineDeps;
   limits: PipelineLimits;
+  /** Work of one session, in this process; `onSession` is the way to it. */
   locks: KeyedQueue;
+  leases: Leases;
   /** Sessions with a connection, or about to have one. */
-  connected: Set<string>;
+  connected: ConnectedSessions;
   /** Connections that were told of a session and are not admitted yet. */
   reservations: Reservations;
   approvals: Approvals;
@@ -119,16 +127,22 @@ export async function loadSession(context: Context, sessionId: string): Promise<
   return session;
 }
 
+/** In work of the session it is as this work knows it: what others wrote meanwhile is found out when it is written. */
 export async function loadJournal(context: Context, sessionId: string): Promise<Journal> {
+  const work = isHeld(context) && context.work.sessionId === sessionId ? context.work : null;
+  if (work !== null && work.journal !== null) return work.journal;
   // One written by an earlier version may lack fields.
-  return { ...newJournal(sessionId), ...(await context.deps.journal.get(sessionId)) };
+  const journal = { ...newJournal(sessionId), ...(await context.deps.journal.get(sessionId)) };
+  if (work !== null) work.journal = journal;
+  return journal;
 }
 
 /** Answers it with its next version. Throws `conflict` when it was changed since it was read. */
-export async function putJournal({ deps }: Context, journal: Journal): Promise<Journal> {
+export async function putJournal({ deps, work }: Held, journal: Journal): Promise<Journal> {
   const stored = await deps.journal.put(journal);
   if (stored === null)
     throw new LucidError('conflict', 'the session was changed by another pipeline meanwhile; try again');
+  work.journal = stored;
   return stored;
 }
 
@@ -222,9 +236,9 @@ const overEvents: readonly PipelineEvent[] = ['drained', 'finalised', 'fail', 'r
 const endsForGood = (event: PipelineEvent, { startedUs }: Journal): boolean =>
   overEvents.includes(event) || (event === 'ended' && startedUs !== null);
 
-/** Under the session's lock. Null: the event has no place in the present state, and nothing was changed. */
+/** Null: the event has no place in the present state, and nothing was changed. */
 export async function tryStep(
-  context: Context,
+  context: Held,
   sessionId: string,
   event: PipelineEvent,
   edits: StepEdits = {},
@@ -243,17 +257,21 @@ export async function tryStep(
     finalised: journal.manifestUs !== null,
     failed: journal.failed,
   };
-  const session = await editSession(context, sessionId, (document) => ({
-    ...(edits.session?.(document) ?? document),
-    ...(isOver ? { gateway_logon: null } : {}),
-    pipeline_state: moved.next,
-    status: sessionStatusOf(moved.next, progress),
-  }));
+  const session = await editSession(context, sessionId, (document) => {
+    if (document.pipeline_state !== before.pipeline_state)
+      throw new LucidError('conflict', 'another pipeline moved the session on meanwhile; try again');
+    return {
+      ...(edits.session?.(document) ?? document),
+      ...(isOver ? { gateway_logon: null } : {}),
+      pipeline_state: moved.next,
+      status: sessionStatusOf(moved.next, progress),
+    };
+  });
   return { session, journal, effects: moved.effects };
 }
 
 export async function step(
-  context: Context,
+  context: Held,
   sessionId: string,
   event: PipelineEvent,
   edits: StepEdits = {},

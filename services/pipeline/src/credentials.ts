@@ -12,6 +12,7 @@ import { type Context, loadJournal, loadSession, stateOf } from './context.ts';
 import { endLease, lent, lookAtLease } from './credential-leases.ts';
 import type { Journal } from './ports.ts';
 import { getSecret, putSecret, type SecretName } from './sealed-secrets.ts';
+import { onSession } from './session-work.ts';
 
 const hourUs = 3_600_000_000;
 
@@ -70,10 +71,10 @@ export async function credentialsFor(
   context: Context,
   { connectionId }: { connectionId: string },
 ): Promise<{ credentials: TargetCredentials | null }> {
-  const reservation = context.reservations.get(connectionId);
+  const reservation = await context.reservations.get(connectionId);
   if (reservation === null || reservation.unsaved !== null) return { credentials: null };
   const { sessionId } = reservation;
-  return context.locks.run(sessionId, async () => {
+  return onSession(context, sessionId, async (context) => {
     const session = await loadSession(context, sessionId);
     const kept = await keptOf(context, sessionId);
     if (kept === null || kept.target !== credentialTarget(session)) return { credentials: null };
@@ -128,7 +129,7 @@ export async function sweepCredentials(context: Context): Promise<void> {
   for (const { sessionId, name } of await journal.listSealed()) {
     if (name !== 'target' && name !== 'target-lease') continue;
     try {
-      await context.locks.run(sessionId, () => lookAt(context, sessionId, name));
+      await onSession(context, sessionId, (context) => lookAt(context, sessionId, name));
     } catch (thrown) {
       onError?.('credentials', thrown);
     }

@@ -7,6 +7,7 @@ import { LucidError, type PipelinePort } from '@lucid-sessions/contract';
 import { readRecordOf } from '@lucid-sessions/evidence';
 import { type Context, entryOf, loadJournal, loadSession, logRecord, notInThisState, stateOf } from './context.ts';
 import type { JobHandler } from './job-runner.ts';
+import { onSession } from './session-work.ts';
 import type { PipelineState } from './state-machine.ts';
 
 type Erased = 'keys' | 'chunks' | 'keys_and_chunks';
@@ -101,7 +102,7 @@ export async function erase(
   context: Context,
   { sessionId, actor, reason }: Parameters<PipelinePort['erase']>[0],
 ): Promise<Answer> {
-  return context.locks.run(sessionId, async () => {
+  return onSession(context, sessionId, async (context) => {
     await checkErasable(context, sessionId);
     await context.deps.queue.enqueue({
       jobId: `erase:${sessionId}`,
@@ -121,7 +122,7 @@ export async function erase(
 export function eraseHandler(context: Context): JobHandler {
   return {
     run: (job) =>
-      context.locks.run(job.sessionId, async () => {
+      onSession(context, job.sessionId, async (context) => {
         const order = { actor: String(job.payload.actor), reason: String(job.payload.reason) };
         await shred(context, job.sessionId, order);
         return { done: true };

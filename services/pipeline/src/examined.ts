@@ -3,6 +3,7 @@ import { isoOf, LucidError, type PipelinePort } from '@lucid-sessions/contract';
 import { type ReplayBody, readRecord, replaySummary } from '@lucid-sessions/evidence';
 import { type Context, editSession, stateOf } from './context.ts';
 import type { JobHandler } from './job-runner.ts';
+import { onSession } from './session-work.ts';
 import type { PipelineState } from './state-machine.ts';
 
 /** The manifest comes soon behind the last chunk, or never. */
@@ -65,7 +66,7 @@ async function sign(context: Context, sessionId: string, manifest: Uint8Array, j
 export function replayHandler(context: Context): JobHandler {
   return {
     run: (job) =>
-      context.locks.run(job.sessionId, async () => {
+      onSession(context, job.sessionId, async (context) => {
         const { sessionId } = job;
         const { session } = await context.deps.storage.getSession({ sessionId });
         if (session === null) return { done: true };

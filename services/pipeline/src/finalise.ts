@@ -10,6 +10,7 @@ import {
 import { type Context, loadJournal, loadSession, logRecord, putJournal, stateOf, step, tryStep } from './context.ts';
 import type { JobHandler } from './job-runner.ts';
 import type { Journal } from './ports.ts';
+import { onSession } from './session-work.ts';
 import { sessionStatistics } from './statistics.ts';
 
 /**
@@ -68,7 +69,7 @@ async function makeManifest(context: Context, sessionId: string, journal: Journa
 export function finaliseHandler(context: Context): JobHandler {
   return {
     run: (job) =>
-      context.locks.run(job.sessionId, async () => {
+      onSession(context, job.sessionId, async (context) => {
         const { sessionId } = job;
         // Left over from a state that was never written, or done before the crash.
         if (stateOf(await loadSession(context, sessionId)) !== 'stopping') return { done: true };
@@ -88,7 +89,7 @@ export function finaliseHandler(context: Context): JobHandler {
         return { done: true };
       }),
     gaveUp: (job, error) =>
-      context.locks.run(job.sessionId, async () => {
+      onSession(context, job.sessionId, async (context) => {
         await tryStep(context, job.sessionId, 'fail', {
           session: (session) => ({ ...session, end_message: `the manifest could not be made: ${error}`.slice(0, 500) }),
         });

@@ -13,6 +13,7 @@ import {
 } from '@lucid-sessions/contract';
 import { type Context, editSession, loadJournal, loadSession, notInThisState, stateOf } from './context.ts';
 import type { GatewayCredential } from './ports.ts';
+import { onSession } from './session-work.ts';
 import { openStates } from './state-machine.ts';
 
 /** A credential that so many tried in vain is worth nothing any more. */
@@ -75,8 +76,8 @@ export async function issueCredential(
   context: Context,
   { sessionId }: { sessionId: string },
 ): ReturnType<PipelinePort['issueCredential']> {
-  const { deps, limits } = context;
-  return context.locks.run(sessionId, async () => {
+  return onSession(context, sessionId, async (context) => {
+    const { deps, limits } = context;
     await checkOpen(context, sessionId);
     const user = gatewayUserOf(sessionId);
     const other = await deps.journal.findCredential(user);
@@ -103,6 +104,23 @@ async function isExpired(context: Context, { sessionId, expiresUs, usedUs }: Gat
   return usedUs === null || !(await loadJournal(context, sessionId)).connected;
 }
 
+/**
+ * Each of those under way may be wrong: together they get no more tries than one after the other. Wrong ones are read once more
+ * behind that: one that was under way when the credential was read may have been told of meanwhile.
+ */
+async function mayTry(
+  context: Context,
+  { user, wrongTries }: GatewayCredential,
+  connectionId: string,
+): Promise<boolean> {
+  const { pendingLogons } = context;
+  if (!(await pendingLogons.add(user, connectionId, wrongTriesMax - wrongTries))) return false;
+  const now = (await findGatewayCredential(context, user))?.wrongTries ?? wrongTriesMax;
+  if (now + (await pendingLogons.count(user)) <= wrongTriesMax) return true;
+  await pendingLogons.take(user, connectionId);
+  return false;
+}
+
 export async function logonAccount(
   context: Context,
   { connectionId, user }: { connectionId: string; user: string },
@@ -110,14 +128,12 @@ export async function logonAccount(
   const { deps, pendingLogons } = context;
   const credential = await findGatewayCredential(context, user);
   if (credential === null) return { account: null };
-  const { sessionId, sealed, wrongTries } = credential;
+  const { sessionId, sealed } = credential;
   if (sealed === null) return { account: { sessionId, ntHash: null, standing: 'burnt' } };
-  // Each of those under way may be wrong: together they get no more tries than one after the other.
-  if (wrongTries + pendingLogons.count(credential.user) >= wrongTriesMax) return { account: null };
-  pendingLogons.add(credential.user, connectionId);
+  if (!(await mayTry(context, credential, connectionId))) return { account: null };
   const ntHash = await deps.seal.open(sealName(sessionId), sealed);
   if (ntHash === null) {
-    pendingLogons.take(credential.user, connectionId);
+    await pendingLogons.take(credential.user, connectionId);
     deps.onError?.(
       'credential',
       new Error(`the credential of session ${sessionId} does not open: secrets.key changed`),
@@ -132,15 +148,21 @@ export async function logonTried(
   { connectionId, user, clientAddress, outcome }: LogonTry,
 ): Promise<void> {
   const known = await findGatewayCredential(context, user);
-  if (known === null || !context.pendingLogons.take(known.user, connectionId) || outcome !== 'wrong') return;
-  await context.locks.run(known.sessionId, async () => {
+  if (known === null) return;
+  if (outcome !== 'wrong') return context.pendingLogons.take(known.user, connectionId);
+  await onSession(context, known.sessionId, async (context) => {
+    if (!(await context.pendingLogons.has(known.user, connectionId))) return;
     const credential = await context.deps.journal.findCredential(known.user);
     // One that was issued anew meanwhile was not the one that was tried.
-    if (credential === null || credential.issuedUs !== known.issuedUs || credential.sealed === null) return;
-    const wrongTries = credential.wrongTries + 1;
-    const isBurnt = wrongTries >= wrongTriesMax;
-    await context.deps.journal.putCredential({ ...credential, wrongTries, ...(isBurnt ? { sealed: null } : {}) });
-    if (isBurnt) await auditBurnt(context, credential, { connectionId, clientAddress });
+    const isTried = credential !== null && credential.issuedUs === known.issuedUs && credential.sealed !== null;
+    if (isTried) {
+      const wrongTries = credential.wrongTries + 1;
+      const isBurnt = wrongTries >= wrongTriesMax;
+      if (isBurnt) await auditBurnt(context, credential, { connectionId, clientAddress });
+      await context.deps.journal.putCredential({ ...credential, wrongTries, ...(isBurnt ? { sealed: null } : {}) });
+    }
+    // Behind the count: in between it is counted twice, never not at all.
+    await context.pendingLogons.take(known.user, connectionId);
   });
 }
 

@@ -2,6 +2,7 @@
 import { isoOf, LucidError, type SessionDocument } from '@lucid-sessions/contract';
 import { capacityRefusal, openRecording, takeBack } from './admit.ts';
 import { type Context, newJournal, putJournal, step } from './context.ts';
+import { type Held, onSession } from './session-work.ts';
 
 export async function beginImport(
   context: Context,
@@ -9,16 +10,15 @@ export async function beginImport(
 ): Promise<{ session: SessionDocument }> {
   const sessionId = session.session_id;
   if (!session.imported) throw new LucidError('invalidRequest', 'an imported session says where it comes from');
-  const full = capacityRefusal(context);
-  if (full !== null) throw new LucidError('atCapacity', full.message);
-  return context.locks.run(sessionId, async () => {
+  return onSession(context, sessionId, async (context) => {
     if ((await context.deps.storage.getSession({ sessionId })).session !== null)
       throw new LucidError('sessionExists', 'a session with this id exists already');
-    context.connected.add(sessionId);
+    if (!(await context.connected.add(sessionId)))
+      throw new LucidError('atCapacity', capacityRefusal(context.limits).message);
     try {
       return { session: await open(context, session, recorderId) };
     } catch (thrown) {
-      context.connected.delete(sessionId);
+      await context.connected.remove(sessionId).catch(() => {});
       // What can't be taken back now is taken back by the reconciler.
       await takeBack(context, sessionId).catch(() => {});
       throw thrown;
@@ -26,7 +26,7 @@ export async function beginImport(
   });
 }
 
-async function open(context: Context, session: SessionDocument, recorderId: string): Promise<SessionDocument> {
+async function open(context: Held, session: SessionDocument, recorderId: string): Promise<SessionDocument> {
   const { deps } = context;
   const sessionId = session.session_id;
   const nowUs = deps.nowUs();

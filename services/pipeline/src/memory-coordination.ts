@@ -45,7 +45,9 @@ export class MemoryCoordination implements Coordination {
     const entries = this.#spaces.get(space);
     const held = entries?.get(key);
     if (held === undefined || (expected !== undefined && held.version !== expected)) return false;
-    return entries?.delete(key) === true;
+    entries?.delete(key);
+    if (entries?.size === 0) this.#spaces.delete(space);
+    return true;
   }
 
   async list(space: string, { after, limit }: { after: string; limit: number }, nowUs: number): Promise<Agreed[]> {
@@ -74,7 +76,9 @@ export class MemoryCoordination implements Coordination {
     checkAgreedNames(name, owner);
     const held = this.#owner(name, nowUs);
     if (held !== null && held.owner !== owner) return { acquired: false, lease: held };
-    const lease = { owner, epoch: held?.epoch ?? ++this.#count, expiresUs };
+    const last = this.#leases.get(name);
+    // One that ended and that nobody took goes on.
+    const lease = { owner, epoch: last?.owner === owner ? last.epoch : ++this.#count, expiresUs };
     this.#leases.set(name, lease);
     return { acquired: true, lease: { ...lease } };
   }
@@ -96,8 +100,10 @@ export class MemoryCoordination implements Coordination {
 
   async sweep(nowUs: number): Promise<number> {
     let swept = 0;
-    for (const entries of this.#spaces.values())
+    for (const [space, entries] of this.#spaces) {
       for (const [key, { untilUs }] of entries) if (untilUs <= nowUs && entries.delete(key)) swept += 1;
+      if (entries.size === 0) this.#spaces.delete(space);
+    }
     for (const [name, { expiresUs }] of this.#leases) if (expiresUs <= nowUs) this.#leases.delete(name);
     return swept;
   }

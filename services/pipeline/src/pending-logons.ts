@@ -1,33 +1,52 @@
+/** Tries under way, by user: each may turn out to be wrong. */
+import { AgreedSpace } from './agreed-space.ts';
+import type { Coordination } from './ports.ts';
+
 /** A recorder that died does not tell how a try ended. */
 const pendingUsMax = 60_000_000;
 
-/** Tries under way, by user: each may turn out to be wrong. In memory: they are over within moments. */
-export class PendingLogons {
-  readonly #nowUs: () => number;
-  readonly #byUser = new Map<string, Map<string, number>>();
+type Try = [connectionId: string, atUs: number];
 
-  constructor(nowUs: () => number) {
+export class PendingLogons {
+  /** One value a user: of tries that come at once through several pipelines none is overlooked. */
+  readonly #tries: AgreedSpace<Try[]>;
+  readonly #nowUs: () => number;
+
+  constructor(coordination: Coordination, nowUs: () => number) {
+    this.#tries = new AgreedSpace(coordination, 'logon', nowUs);
     this.#nowUs = nowUs;
   }
 
-  count(user: string): number {
+  #pending(tries: Try[] | null, without: string): Try[] {
     const since = this.#nowUs() - pendingUsMax;
-    const tries = this.#byUser.get(user);
-    for (const [connectionId, atUs] of tries ?? []) if (atUs < since) this.take(user, connectionId);
-    return tries?.size ?? 0;
+    return (tries ?? []).filter(([id, atUs]) => atUs >= since && id !== without);
   }
 
-  add(user: string, connectionId: string): void {
-    const tries = this.#byUser.get(user) ?? new Map<string, number>();
-    tries.set(connectionId, this.#nowUs());
-    this.#byUser.set(user, tries);
+  /** False: `max` others are under way. */
+  async add(user: string, connectionId: string, max: number): Promise<boolean> {
+    const now = this.#nowUs();
+    const tries = await this.#tries.change(user, (known) => {
+      const others = this.#pending(known, connectionId);
+      if (others.length >= max) return null;
+      return { value: [...others, [connectionId, now]], untilUs: now + pendingUsMax };
+    });
+    return tries?.some(([id, atUs]) => id === connectionId && atUs === now) === true;
+  }
+
+  async count(user: string): Promise<number> {
+    return this.#pending(await this.#tries.get(user), '').length;
   }
 
   /** False: it is not under way; its outcome was told already. */
-  take(user: string, connectionId: string): boolean {
-    const tries = this.#byUser.get(user);
-    const known = tries?.delete(connectionId) === true;
-    if (tries?.size === 0) this.#byUser.delete(user);
-    return known;
+  async has(user: string, connectionId: string): Promise<boolean> {
+    return this.#pending(await this.#tries.get(user), '').some(([id]) => id === connectionId);
+  }
+
+  async take(user: string, connectionId: string): Promise<void> {
+    await this.#tries.change(user, (known) =>
+      known?.some(([id]) => id === connectionId)
+        ? { value: this.#pending(known, connectionId), untilUs: this.#nowUs() + pendingUsMax }
+        : null,
+    );
   }
 }

@@ -191,7 +191,10 @@ export interface Coordination {
   list(space: string, page: { after: string; limit: number }, nowUs: number): Promise<Agreed[]>;
   /** How many have not ended. */
   count(space: string, nowUs: number): Promise<number>;
-  /** Takes or extends. Another owner's is taken only after it expired; not acquired, `lease` is the other's. */
+  /**
+   * Takes or extends. Another owner's is taken only after it expired; not acquired, `lease` is the other's. An owner who comes
+   * back after the end of a lease that nobody else took may have it under its epoch.
+   */
   acquire(
     name: string,
     owner: string,

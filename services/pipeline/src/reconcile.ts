@@ -6,6 +6,7 @@ import type { RecorderPort } from '@lucid-sessions/contract';
 import { type Context, loadJournal, loadSession, newJournal, putJournal, stateOf, tryStep } from './context.ts';
 import type { Journal } from './ports.ts';
 import { beginAgain, recordDrained, recordEnd, settleEnd } from './reports.ts';
+import { type Held, onSession } from './session-work.ts';
 import { liveStates } from './state-machine.ts';
 
 interface RecorderView {
@@ -16,7 +17,7 @@ interface RecorderView {
 }
 
 /** Its recorder has it, or can't be asked. */
-const isHeld = (sessionId: string, { live, spooled }: RecorderView): boolean =>
+const isWithRecorder = (sessionId: string, { live, spooled }: RecorderView): boolean =>
   live === null || live.has(sessionId) || spooled === null || spooled.has(sessionId);
 
 export class Reconciler {
@@ -40,10 +41,22 @@ export class Reconciler {
       try {
         const { recorderId } = await loadJournal(this.#context, sessionId);
         if (!views.has(recorderId)) views.set(recorderId, await this.#ask(recorderId));
-        await this.#context.locks.run(sessionId, () => this.#look(sessionId, views.get(recorderId)!));
+        await onSession(this.#context, sessionId, (held) => this.#look(held, sessionId, views.get(recorderId)!));
       } catch (thrown) {
         deps.onError?.('reconcile', thrown);
       }
+    }
+    await this.#uncount(new Set(unfinished));
+  }
+
+  /** What is counted and not connected: whoever counted it died before it could say so, or take it back. */
+  async #uncount(unfinished: ReadonlySet<string>): Promise<void> {
+    const { deps, limits, connected } = this.#context;
+    for (const sessionId of await connected.listSince(deps.nowUs() - limits.recorderGraceMs * 1000)) {
+      if (unfinished.has(sessionId)) continue;
+      await onSession(this.#context, sessionId, async (held) => {
+        if (!(await loadJournal(held, sessionId)).connected) await held.connected.remove(sessionId);
+      });
     }
   }
 
@@ -64,20 +77,19 @@ export class Reconciler {
     }
   }
 
-  async #look(sessionId: string, view: RecorderView): Promise<void> {
-    const { deps } = this.#context;
-    const journal = await loadJournal(this.#context, sessionId);
-    const { session } = await deps.storage.getSession({ sessionId });
+  async #look(held: Held, sessionId: string, view: RecorderView): Promise<void> {
+    const journal = await loadJournal(held, sessionId);
+    const { session } = await held.deps.storage.getSession({ sessionId });
     // A crash before the row of a listener's session was written.
-    if (session === null) await putJournal(this.#context, { ...newJournal(sessionId), version: journal.version });
-    else if (journal.connected) await this.#lookAtConnected(journal, view);
-    else if (journal.endedUs !== null && journal.manifestUs === null) await this.#lookAtEnded(journal, view);
+    if (session === null) await putJournal(held, { ...newJournal(sessionId), version: journal.version });
+    else if (journal.connected) await this.#lookAtConnected(held, journal, view);
+    else if (journal.endedUs !== null && journal.manifestUs === null) await this.#lookAtEnded(held, journal, view);
   }
 
-  async #lookAtConnected(journal: Journal, view: RecorderView): Promise<void> {
-    const { deps, limits, connected } = this.#context;
+  async #lookAtConnected(held: Held, journal: Journal, view: RecorderView): Promise<void> {
+    const { deps, limits, connected } = held;
     const { sessionId } = journal;
-    connected.add(sessionId);
+    await connected.keep(sessionId);
     const now = deps.nowUs();
     if (view.live?.has(sessionId)) {
       this.#seenUs.set(sessionId, now);
@@ -89,7 +101,7 @@ export class Reconciler {
         ? now - (this.#silentSinceUs.get(journal.recorderId) ?? now) > limits.recorderGoneMs * 1000
         : now - seenUs > limits.recorderGraceMs * 1000;
     if (!waited) return;
-    await recordEnd(this.#context, sessionId, {
+    await recordEnd(held, sessionId, {
       atUs: now,
       reason: 'recorder_crashed',
       message: 'the recorder does not hold this session any more',
@@ -97,7 +109,7 @@ export class Reconciler {
       statistics: null,
       inferred: true,
     });
-    await this.#settleUnbegun(sessionId, view);
+    await this.#settleUnbegun(held, sessionId, view);
   }
 
   /**
@@ -105,40 +117,39 @@ export class Reconciler {
    * One that is still `created` never was: its recorder has not heard yes. One that began may have died before its first frame
    * was durable: that is known only where its recorder says that it has nothing of it.
    */
-  async #settleUnbegun(sessionId: string, { live, spooled }: RecorderView): Promise<boolean> {
-    const journal = await loadJournal(this.#context, sessionId);
+  async #settleUnbegun(held: Held, sessionId: string, { live, spooled }: RecorderView): Promise<boolean> {
+    const journal = await loadJournal(held, sessionId);
     if (journal.endedUs === null) return false;
-    if (isHeld(sessionId, { live, spooled })) {
-      const isCreated =
-        journal.startedUs === null && stateOf(await loadSession(this.#context, sessionId)) === 'created';
+    if (isWithRecorder(sessionId, { live, spooled })) {
+      const isCreated = journal.startedUs === null && stateOf(await loadSession(held, sessionId)) === 'created';
       if (!isCreated) return false;
     }
-    const { chunksCount } = await this.#context.deps.storage.sessionTotals({ sessionId });
+    const { chunksCount } = await held.deps.storage.sessionTotals({ sessionId });
     if (chunksCount > 0) return false;
-    await beginAgain(this.#context, sessionId, journal);
+    await beginAgain(held, sessionId, journal);
     return true;
   }
 
-  async #lookAtEnded(journal: Journal, view: RecorderView): Promise<void> {
-    const { deps, limits } = this.#context;
+  async #lookAtEnded(held: Held, journal: Journal, view: RecorderView): Promise<void> {
+    const { deps, limits } = held;
     const { sessionId } = journal;
     const lateUs = deps.nowUs() - (journal.endedUs ?? 0);
-    if (lateUs > limits.recorderGraceMs * 1000 && (await this.#settleUnbegun(sessionId, view))) return;
-    const state = stateOf(await loadSession(this.#context, sessionId));
-    if (liveStates.includes(state) && state !== 'stopping') await tryStep(this.#context, sessionId, 'ended');
+    if (lateUs > limits.recorderGraceMs * 1000 && (await this.#settleUnbegun(held, sessionId, view))) return;
+    const state = stateOf(await loadSession(held, sessionId));
+    if (liveStates.includes(state) && state !== 'stopping') await tryStep(held, sessionId, 'ended');
     if (state === 'error') return;
-    if (journal.drainedUs !== null) return settleEnd(this.#context, sessionId);
+    if (journal.drainedUs !== null) return settleEnd(held, sessionId);
     // Its recorder is there and has nothing more of it: that all was stored is what it did not live to say.
-    if (lateUs > limits.recorderGraceMs * 1000 && !isHeld(sessionId, view))
-      return recordDrained(this.#context, sessionId, null);
+    if (lateUs > limits.recorderGraceMs * 1000 && !isWithRecorder(sessionId, view))
+      return recordDrained(held, sessionId, null);
     // While the recorder is away its spool may still hold chunks; a crashed one brings them when it is back.
     const limitMs = view.live === null ? limits.drainWaitMs + limits.recorderGoneMs : limits.drainWaitMs;
     if (lateUs <= limitMs * 1000) return;
-    await putJournal(this.#context, {
+    await putJournal(held, {
       ...journal,
       failed: true,
       endMessage: `${journal.endMessage ?? ''}; the recorder never confirmed that every chunk was stored`,
     });
-    await recordDrained(this.#context, sessionId, null);
+    await recordDrained(held, sessionId, null);
   }
 }

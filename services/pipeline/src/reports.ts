@@ -22,6 +22,7 @@ import {
 } from './context.ts';
 import { forgetCredentials, spendCredentials } from './credentials.ts';
 import type { Journal } from './ports.ts';
+import { type Held, onSession } from './session-work.ts';
 import { sessionStatistics } from './statistics.ts';
 
 export interface End {
@@ -48,10 +49,9 @@ function recoveredStatistics(journal: Journal, { atUs, statistics }: End): Final
   return { ...known, durationUs, framesCount, updatesCount, errorsCount: known.errorsCount + 1 };
 }
 
-/** Under the session's lock. */
-export async function recordEnd(context: Context, sessionId: string, end: End): Promise<void> {
+export async function recordEnd(context: Held, sessionId: string, end: End): Promise<void> {
   const journal = await loadJournal(context, sessionId);
-  context.connected.delete(sessionId);
+  await context.connected.remove(sessionId);
   const better = journal.endedUs === null || (journal.endInferred && !end.inferred && journal.manifestUs === null);
   if (!better || journal.admittedUs === null) return;
   const recovered = end.recovered === true;
@@ -86,8 +86,8 @@ export async function recordEnd(context: Context, sessionId: string, end: End): 
   if (ended.drainedUs !== null) await settleEnd(context, sessionId);
 }
 
-/** Ended and drained: make the manifest, or begin again when nothing was recorded. Under the session's lock. */
-export async function settleEnd(context: Context, sessionId: string): Promise<void> {
+/** Ended and drained: make the manifest, or begin again when nothing was recorded. */
+export async function settleEnd(context: Held, sessionId: string): Promise<void> {
   const journal = await loadJournal(context, sessionId);
   const { chunksCount } = await context.deps.storage.sessionTotals({ sessionId });
   if (journal.startedUs !== null || chunksCount > 0) await tryStep(context, sessionId, 'drained');
@@ -95,10 +95,10 @@ export async function settleEnd(context: Context, sessionId: string): Promise<vo
 }
 
 /**
- * Nothing was recorded: the session goes on waiting for its client, with the same .rdp file. Under the session's lock. The
+ * Nothing was recorded: the session goes on waiting for its client, with the same .rdp file. The
  * journal comes last: until then a crash leaves it unfinished, and the reconciler comes here once more, from any step between.
  */
-export async function beginAgain(context: Context, sessionId: string, journal: Journal): Promise<void> {
+export async function beginAgain(context: Held, sessionId: string, journal: Journal): Promise<void> {
   const session = await loadSession(context, sessionId);
   const { openedUs, openLogIndex, armed } = journal;
   const again = { ...newJournal(sessionId), version: journal.version, openedUs, openLogIndex };
@@ -126,8 +126,7 @@ export async function beginAgain(context: Context, sessionId: string, journal: J
   await putJournal(context, { ...again, armed });
 }
 
-/** Under the session's lock. */
-export async function recordDrained(context: Context, sessionId: string, chunksCount: number | null): Promise<void> {
+export async function recordDrained(context: Held, sessionId: string, chunksCount: number | null): Promise<void> {
   const journal = await loadJournal(context, sessionId);
   if (journal.manifestUs !== null || journal.admittedUs === null) return;
   const drained = { ...journal, drainedUs: context.deps.nowUs(), drainedChunks: chunksCount };
@@ -139,7 +138,7 @@ export async function recordDrained(context: Context, sessionId: string, chunksC
 }
 
 /** Told at once, where people look; the manifest says in the end what was stored. */
-async function recordNotStored(context: Context, sessionId: string, message: string): Promise<void> {
+async function recordNotStored(context: Held, sessionId: string, message: string): Promise<void> {
   const journal = await loadJournal(context, sessionId);
   if (journal.endedUs === null || journal.manifestUs !== null) return;
   const text = `${journal.endMessage ?? 'it ended'}; ${message}`.slice(0, 500);
@@ -149,9 +148,9 @@ async function recordNotStored(context: Context, sessionId: string, message: str
 type Joined = Extract<RecorderReport, { kind: 'started' | 'reconnected' }>;
 
 /** A connection is the session's: its first, or one after it was lost. */
-async function recordJoined(context: Context, joined: Joined): Promise<void> {
+async function recordJoined(context: Held, joined: Joined): Promise<void> {
   const { sessionId, atUs, connectionId, clientAddress } = joined;
-  context.reservations.release(connectionId);
+  await context.reservations.release(connectionId);
   const reconnects = joined.kind === 'reconnected';
   const known = await loadJournal(context, sessionId);
   const isNews = known.joinedUs !== atUs;
@@ -183,16 +182,12 @@ async function recordJoined(context: Context, joined: Joined): Promise<void> {
 }
 
 /** Journal and document, without a step of the machine. */
-async function writeBoth(
-  context: Context,
-  sessionId: string,
-  edits: Required<Omit<StepEdits, 'purge'>>,
-): Promise<void> {
+async function writeBoth(context: Held, sessionId: string, edits: Required<Omit<StepEdits, 'purge'>>): Promise<void> {
   await putJournal(context, edits.journal(await loadJournal(context, sessionId)));
   await editSession(context, sessionId, edits.session);
 }
 
-async function recordLost(context: Context, lost: Extract<RecorderReport, { kind: 'lost' }>): Promise<void> {
+async function recordLost(context: Held, lost: Extract<RecorderReport, { kind: 'lost' }>): Promise<void> {
   const { sessionId, atUs, untilUs, message } = lost;
   const journal = await loadJournal(context, sessionId);
   await auditLost(context, journal, atUs, message);
@@ -203,7 +198,7 @@ async function recordLost(context: Context, lost: Extract<RecorderReport, { kind
   });
 }
 
-async function recordClient(context: Context, client: Extract<RecorderReport, { kind: 'client' }>): Promise<void> {
+async function recordClient(context: Held, client: Extract<RecorderReport, { kind: 'client' }>): Promise<void> {
   const { sessionId, clientName, clientUser } = client;
   await writeBoth(context, sessionId, {
     journal: (journal) => ({ ...journal, clientName, clientUser }),
@@ -211,21 +206,24 @@ async function recordClient(context: Context, client: Extract<RecorderReport, { 
   });
 }
 
-/** Remembers when a session's figures were last written. Bounded by the sessions that are connected. */
+/** Remembers when a session's figures were last written, as long as that keeps others back. */
 export class ProgressClock {
+  /** In the order of their writing. */
   readonly #writtenUs = new Map<string, number>();
 
-  isDue(context: Context, sessionId: string): boolean {
-    for (const id of this.#writtenUs.keys()) if (!context.connected.has(id)) this.#writtenUs.delete(id);
-    const now = context.deps.nowUs();
-    const last = this.#writtenUs.get(sessionId);
-    if (last !== undefined && now - last < context.limits.progressMs * 1000) return false;
+  isDue({ deps, limits }: Context, sessionId: string): boolean {
+    const now = deps.nowUs();
+    for (const [id, writtenUs] of this.#writtenUs) {
+      if (now - writtenUs < limits.progressMs * 1000) break;
+      this.#writtenUs.delete(id);
+    }
+    if (this.#writtenUs.has(sessionId)) return false;
     this.#writtenUs.set(sessionId, now);
     return true;
   }
 }
 
-async function recordProgress(context: Context, sessionId: string, statistics: RecordingStatistics): Promise<void> {
+async function recordProgress(context: Held, sessionId: string, statistics: RecordingStatistics): Promise<void> {
   const journal = await loadJournal(context, sessionId);
   if (!journal.connected) return;
   await putJournal(context, { ...journal, statistics });
@@ -233,7 +231,7 @@ async function recordProgress(context: Context, sessionId: string, statistics: R
   await editSession(context, sessionId, (session) => ({ ...session, statistics: figures }));
 }
 
-async function take(context: Context, report: RecorderReport): Promise<void> {
+async function take(context: Held, report: RecorderReport): Promise<void> {
   const { sessionId } = report;
   switch (report.kind) {
     case 'started':
@@ -265,5 +263,5 @@ async function take(context: Context, report: RecorderReport): Promise<void> {
 
 export async function report(context: Context, clock: ProgressClock, said: RecorderReport): Promise<void> {
   if (said.kind === 'progress' && !clock.isDue(context, said.sessionId)) return;
-  await context.locks.run(said.sessionId, () => take(context, said));
+  await onSession(context, said.sessionId, (context) => take(context, said));
 }

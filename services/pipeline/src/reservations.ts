@@ -1,11 +1,16 @@
 /**
- * Connections between `find` and their end: what each was told, in memory only. They hold nobody else up: several connections
- * may have the same session in view (clients look at the certificate first), and `admit` takes the one that is ready first.
+ * Connections between `find` and `admit`, which no crash needs to remember. They hold nobody up: several connections may have the
+ * same session in view (clients look at the certificate first), and `admit` takes the one that is ready first.
  */
-import type { ConnectionRequest, SessionDocument, SessionTicket } from '@lucid-sessions/contract';
+import type { ConnectionRequest, Route, SessionDocument, SessionTicket } from '@lucid-sessions/contract';
+import { AgreedSpace } from './agreed-space.ts';
+import type { Coordination } from './ports.ts';
 
-export interface Reservation {
-  request: ConnectionRequest;
+export interface Reservation extends Omit<ConnectionRequest, 'route'> {
+  /** How it found the session; tokens are not kept. */
+  routeKind: Route['kind'];
+  /** User name of the gateway credential it showed. */
+  credentialUser: string | null;
   sessionId: string;
   /** It would continue a session that is being recorded. */
   reconnects: boolean;
@@ -21,42 +26,31 @@ export interface Reservation {
 const lifetimeUs = 660_000_000;
 
 export class Reservations {
+  readonly #held: AgreedSpace<Reservation>;
   readonly #max: number;
   readonly #nowUs: () => number;
-  /** In the order of their making, which is that of their lapse. */
-  readonly #held = new Map<string, Reservation & { untilUs: number }>();
 
-  constructor(max: number, nowUs: () => number) {
+  constructor(coordination: Coordination, max: number, nowUs: () => number) {
+    this.#held = new AgreedSpace(coordination, 'reservation', nowUs);
     this.#max = max;
     this.#nowUs = nowUs;
   }
 
-  get size(): number {
-    return this.#held.size;
+  /** The one that is held then: an earlier one of this connection stays. Null when there are too many. */
+  async put(reservation: Reservation): Promise<Reservation | null> {
+    const { connectionId } = reservation;
+    const known = await this.get(connectionId);
+    if (known !== null) return known;
+    if ((await this.#held.count()) >= this.#max) return null;
+    const isFirst = await this.#held.add(connectionId, reservation, this.#nowUs() + lifetimeUs);
+    return isFirst ? reservation : this.get(connectionId);
   }
 
-  /** False when there are too many. */
-  put(reservation: Reservation): boolean {
-    this.#dropLapsed();
-    if (this.#held.size >= this.#max) return false;
-    this.#held.set(reservation.request.connectionId, { ...reservation, untilUs: this.#nowUs() + lifetimeUs });
-    return true;
+  get(connectionId: string): Promise<Reservation | null> {
+    return this.#held.get(connectionId);
   }
 
-  get(connectionId: string): Reservation | null {
-    this.#dropLapsed();
-    return this.#held.get(connectionId) ?? null;
-  }
-
-  release(connectionId: string): void {
-    this.#held.delete(connectionId);
-  }
-
-  #dropLapsed(): void {
-    const now = this.#nowUs();
-    for (const [connectionId, { untilUs }] of this.#held) {
-      if (untilUs > now) return;
-      this.#held.delete(connectionId);
-    }
+  release(connectionId: string): Promise<void> {
+    return this.#held.remove(connectionId);
   }
 }

@@ -4,6 +4,7 @@ import { type Context, loadJournal, loadSession, stateOf, step, tryStep } from '
 import { recordErase } from './erase.ts';
 import type { JobHandler } from './job-runner.ts';
 import type { Job } from './ports.ts';
+import { onSession } from './session-work.ts';
 
 const dayUs = 86_400_000_000;
 /** Long waits are cut up, so that a changed retention is noticed within a day. */
@@ -17,10 +18,10 @@ function dueSince({ dueUs }: Job['payload'], nowUs: number): number | null {
 }
 
 export function retentionHandler(context: Context): JobHandler {
-  const { deps } = context;
   return {
     run: (job) =>
-      context.locks.run(job.sessionId, async () => {
+      onSession(context, job.sessionId, async (context) => {
+        const { deps } = context;
         const session = await loadSession(context, job.sessionId);
         const state = stateOf(session);
         if (state !== 'stopped' && state !== 'error') return { done: true };
@@ -63,10 +64,10 @@ const orderOf = ({ actor, reason, expired }: Job['payload']): { actor: string; r
 });
 
 export function purgeHandler(context: Context): JobHandler {
-  const { storage } = context.deps;
   return {
     run: (job) =>
-      context.locks.run(job.sessionId, async () => {
+      onSession(context, job.sessionId, async (context) => {
+        const { storage } = context.deps;
         const { sessionId } = job;
         const session = await loadSession(context, sessionId);
         if (stateOf(session) !== 'cleanup') return { done: true };

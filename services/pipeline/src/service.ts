@@ -10,6 +10,7 @@ import { attempted } from './attempts.ts';
 import { BrowserTokens, issueBrowserToken } from './browser-tokens.ts';
 import { create, message, pause, remove, resume, start, stop } from './commands.ts';
 import { defaultLimits, type PipelineLimits } from './config.ts';
+import { ConnectedSessions } from './connected-sessions.ts';
 import { auditAttempt } from './connection-audit.ts';
 import { type Context, loadJournal, loadSession, type PipelineDeps } from './context.ts';
 import { credentialsFor, sweepCredentials } from './credentials.ts';
@@ -19,7 +20,9 @@ import { finaliseHandler } from './finalise.ts';
 import { issueCredential, logonAccount, logonTried } from './gateway-credentials.ts';
 import { beginImport } from './imports.ts';
 import { JobRunner } from './job-runner.ts';
+import { Leases } from './leases.ts';
 import { logProof, logProofs } from './log-proofs.ts';
+import { MemoryCoordination } from './memory-coordination.ts';
 import { PendingLogons } from './pending-logons.ts';
 import { Reconciler } from './reconcile.ts';
 import { ProgressClock, report } from './reports.ts';
@@ -41,7 +44,11 @@ export interface PipelineService extends PipelinePort {
 async function health(context: Context): Promise<ServiceHealth> {
   const { queue, storage } = context.deps;
   try {
-    const [jobs, stored] = await Promise.all([queue.countByState(), storage.health()]);
+    const [jobs, stored, connectedSessions] = await Promise.all([
+      queue.countByState(),
+      storage.health(),
+      context.connected.count(),
+    ]);
     const failed = jobs.failed ?? 0;
     const held = context.deps.log.problem?.() ?? null;
     const isDown = stored.status === 'unhealthy' || held !== null;
@@ -58,7 +65,7 @@ async function health(context: Context): Promise<ServiceHealth> {
       status: isDown ? 'unhealthy' : message === null ? 'healthy' : 'degraded',
       message,
       details: {
-        connectedSessions: context.connected.size,
+        connectedSessions,
         concurrentSessionsMax: context.limits.concurrentSessionsMax,
         jobsWaiting: jobs.waiting ?? 0,
         jobsRunning: jobs.running ?? 0,
@@ -95,20 +102,28 @@ const attemptAuditMs = 60_000;
 
 export function createPipelineService(deps: PipelineDeps, limits: Partial<PipelineLimits> = {}): PipelineService {
   const allLimits = { ...defaultLimits, ...limits };
+  const { nowUs } = deps;
+  const isAlone = deps.coordination === undefined;
+  const coordination = deps.coordination ?? new MemoryCoordination();
+  const processId = Buffer.from(deps.randomBytes(12)).toString('hex');
+  const leases = new Leases({ ...deps, coordination, processId });
+  const { concurrentSessionsMax } = allLimits;
   const context: Context = {
     deps,
     limits: allLimits,
     locks: new KeyedQueue(waitingMax),
-    connected: new Set(),
-    reservations: new Reservations(Math.max(reservationsMin, 16 * allLimits.concurrentSessionsMax), deps.nowUs),
+    leases,
+    connected: new ConnectedSessions(coordination, leases, concurrentSessionsMax, nowUs),
+    reservations: new Reservations(coordination, Math.max(reservationsMin, 16 * concurrentSessionsMax), nowUs),
     attemptAudit: new AttemptAudit({
       ...deps,
+      coordination,
       perMinute: allLimits.attemptsAuditedPerMinute,
       append: (attempt) => auditAttempt(deps, attempt),
     }),
-    approvals: new Approvals(deps.nowUs),
-    pendingLogons: new PendingLogons(deps.nowUs),
-    browserTokens: new BrowserTokens(deps.nowUs),
+    approvals: new Approvals(coordination, nowUs),
+    pendingLogons: new PendingLogons(coordination, nowUs),
+    browserTokens: new BrowserTokens(coordination, nowUs),
     kick: () => runner.kick(),
     kickCredentials: () => void sweep(),
   };
@@ -121,7 +136,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     retention: retentionHandler(context),
     purge: purgeHandler(context),
   });
-  const reconciler = new Reconciler(context);
+  let reconciler = new Reconciler(context);
   const clock = new ProgressClock();
   let timer: NodeJS.Timeout | undefined;
   let attemptTimer: NodeJS.Timeout | undefined;
@@ -141,6 +156,24 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     return sweeping;
   };
 
+  /** Of several pipelines one looks after what none was asked for; when it dies, another. */
+  let wasMine = false;
+  const lookAfter = async () => {
+    try {
+      const isMine = await leases.isMine('look-after', 3 * allLimits.reconcileMs);
+      // What it saw of the recorders before is old.
+      if (isMine && !wasMine) reconciler = new Reconciler(context);
+      wasMine = isMine;
+      if (!isMine) return;
+      await reconcile();
+      await sweep();
+      await coordination.sweep(nowUs());
+    } catch (thrown) {
+      deps.onError?.('looking after sessions', thrown);
+    }
+  };
+  let lookingAfter: Promise<void> = Promise.resolve();
+
   const tellAttempts = () =>
     context.attemptAudit.flush().catch((thrown: unknown) => deps.onError?.('telling of attempts', thrown));
 
@@ -148,7 +181,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     create: (request) => create(context, request),
     find: (request) => find(context, request),
     approval: (request) => approval(context, request),
-    approvals: async () => ({ waiting: context.approvals.waiting }),
+    approvals: async () => ({ waiting: await context.approvals.waiting() }),
     decideApproval: (request) => decideApproval(context, request),
     targetCredentials: (request) => credentialsFor(context, request),
     issueCredential: (request) => issueCredential(context, request),
@@ -180,11 +213,13 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     health: () => health(context),
 
     async run() {
-      await deps.queue.takeUp?.(deps.nowUs());
-      await reconcile();
+      // Where there are others, what runs may be theirs.
+      if (isAlone) await deps.queue.takeUp?.(nowUs());
+      await lookAfter();
       runner.start();
-      await sweep();
-      timer = setInterval(() => void reconcile().then(sweep), context.limits.reconcileMs);
+      timer = setInterval(() => {
+        lookingAfter = lookingAfter.then(lookAfter);
+      }, allLimits.reconcileMs);
       timer.unref();
       attemptTimer = setInterval(tellAttempts, attemptAuditMs);
       attemptTimer.unref();
@@ -194,11 +229,13 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
       clearInterval(timer);
       clearInterval(attemptTimer);
       await tellAttempts();
+      await lookingAfter;
       await reconciling;
       await sweeping;
       await runner.stop();
       await context.locks.idle();
-      await Promise.all([deps.queue.dispose(), deps.journal.dispose()]);
+      await leases.letGo('look-after').catch(() => {});
+      await Promise.all([deps.queue.dispose(), deps.journal.dispose(), deps.coordination?.dispose()]);
     },
   };
 }

@@ -2,6 +2,7 @@
 import type { PipelinePort, PipelineStatus, StageStatus } from '@lucid-sessions/contract';
 import { type Context, loadJournal, loadSession, notInThisState, putJournal, stateOf, tryStep } from './context.ts';
 import type { Job, Journal } from './ports.ts';
+import { onSession } from './session-work.ts';
 import type { PipelineState } from './state-machine.ts';
 
 const pipelineStatusOf: Record<PipelineState, PipelineStatus['pipelineStatus']> = {
@@ -124,8 +125,8 @@ export async function control(
   sessionId: string,
   action: 'pause' | 'resume',
 ): ReturnType<PipelinePort['control']> {
-  const { queue, nowUs } = context.deps;
-  await context.locks.run(sessionId, async () => {
+  await onSession(context, sessionId, async (context) => {
+    const { queue, nowUs } = context.deps;
     const state = stateOf(await loadSession(context, sessionId));
     if (state === 'cleanup' || state === 'destroyed') throw notInThisState(state, action);
     const journal = await loadJournal(context, sessionId);

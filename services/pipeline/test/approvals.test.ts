@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RecordingConfig } from '@lucid-sessions/contract';
+import { MemoryCoordination } from '@lucid-sessions/pipeline';
 import { sampleSession } from '@lucid-sessions/storage/suites';
 import fc from 'fast-check';
 import { Approvals } from '../src/approvals.ts';
@@ -9,33 +10,33 @@ import { world } from './world.ts';
 
 const asked = (connectionId: string) => ({ connectionId, sessionId: 's', clientAddress: '192.0.2.7:1', user: 'ann' });
 
-test('who asks waits until somebody decides, and hears the same ever after', () => {
+test('who asks waits until somebody decides, and hears the same ever after', async () => {
   let nowUs = 1_000_000;
-  const approvals = new Approvals(() => nowUs);
-  assert.deepEqual(approvals.ask(asked('c')), { state: 'waiting' });
+  const approvals = new Approvals(new MemoryCoordination(), () => nowUs);
+  assert.deepEqual(await approvals.ask(asked('c')), { state: 'waiting' });
   nowUs += 5_000_000;
-  approvals.ask(asked('c'));
-  assert.deepEqual(approvals.waiting, [{ ...asked('c'), sinceUs: 1_000_000 }]);
+  await approvals.ask(asked('c'));
+  assert.deepEqual(await approvals.waiting(), [{ ...asked('c'), sinceUs: 1_000_000 }]);
   const refused = { state: 'refused', by: 'bob', reason: 'no' } as const;
-  assert.equal(approvals.decide('c', 'another', refused), false);
-  assert.equal(approvals.decide('c', 's', refused), true);
-  assert.equal(approvals.decide('c', 's', refused), true, 'said again');
-  assert.equal(approvals.decide('c', 's', { ...refused, state: 'approved' }), false, 'it is decided');
-  assert.deepEqual([approvals.ask(asked('c')), approvals.waiting], [refused, []]);
+  assert.equal(await approvals.decide('c', 'another', refused), false);
+  assert.equal(await approvals.decide('c', 's', refused), true);
+  assert.equal(await approvals.decide('c', 's', refused), true, 'said again');
+  assert.equal(await approvals.decide('c', 's', { ...refused, state: 'approved' }), false, 'it is decided');
+  assert.deepEqual([await approvals.ask(asked('c')), await approvals.waiting()], [refused, []]);
 });
 
-test('whom nobody asks for any more does not wait, and nothing is kept for long', () => {
-  fc.assert(
-    fc.property(fc.array(fc.tuple(fc.nat(5), fc.nat(40)), { maxLength: 60 }), (steps) => {
+test('whom nobody asks for any more does not wait, and nothing is kept for long', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.tuple(fc.nat(5), fc.nat(40)), { maxLength: 60 }), async (steps) => {
       let nowUs = 0;
-      const approvals = new Approvals(() => nowUs);
+      const approvals = new Approvals(new MemoryCoordination(), () => nowUs);
       const heard = new Map<string, number>();
       for (const [id, seconds] of steps) {
         nowUs += seconds * 1_000_000;
-        approvals.ask(asked(`${id}`));
+        await approvals.ask(asked(`${id}`));
         heard.set(`${id}`, nowUs);
-        const expected = [...heard].filter(([, at]) => at >= nowUs - 30_000_000).map(([name]) => name);
-        assert.deepEqual(approvals.waiting.map(({ connectionId }) => connectionId).sort(), expected.sort());
+        const expected = [...heard].filter(([, at]) => at > nowUs - 30_000_000).map(([name]) => name);
+        assert.deepEqual((await approvals.waiting()).map(({ connectionId }) => connectionId).sort(), expected.sort());
       }
     }),
   );
