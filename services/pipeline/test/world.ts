@@ -268,7 +268,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
       );
     },
     async dispose() {
-      await service.dispose();
+      await made.service.dispose();
       await storage.dispose();
       await rm(path, { recursive: true });
     },
