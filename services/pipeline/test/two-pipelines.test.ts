@@ -87,13 +87,13 @@ async function openPair(limits: Partial<PipelineLimits> = {}): Promise<Pair> {
   );
   const second = createPipelineService({ ...made.deps(), coordination }, chosen);
   // The world's own one does nothing: it would be a third.
-  await made.service.dispose();
+  await made.stop();
   const { journal: journals } = made.deps();
   made.pipeline = second;
-  made.service = second;
   const dispose = async () => {
     gate.open();
-    await Promise.all([first.dispose(), made.dispose(), journals.dispose()]);
+    await Promise.all([first.dispose(), second.dispose(), journals.dispose()]);
+    await made.dispose();
   };
   return { made, both: [first, second], gate, journals, dispose };
 }

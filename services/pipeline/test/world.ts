@@ -59,6 +59,8 @@ export interface World {
   service: ReturnType<typeof createPipelineService>;
   /** Another process's view of the same disk. */
   deps(): PipelineDeps;
+  /** For tests that bring pipelines of their own. */
+  stop(): Promise<void>;
   /** The pipeline's process dies and a new one takes over. */
   restart(limits?: Partial<PipelineLimits>): Promise<void>;
   /** A connection that is found and admitted at once. */
@@ -194,6 +196,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
   let service = createPipelineService(deps(), chosen);
   await service.run();
 
+  let stopped: Promise<void> | null = null;
   const report = (said: RecorderReport) => made.pipeline.report(said);
   const made: World = {
     pipeline: service,
@@ -209,10 +212,15 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
     failures,
     fuse,
     lender,
+    stop() {
+      stopped ??= service.dispose();
+      return stopped;
+    },
     async restart(changed = {}) {
-      await service.dispose();
+      await made.stop();
       fuse.left = Number.POSITIVE_INFINITY;
       service = createPipelineService(deps(), { ...chosen, ...changed });
+      stopped = null;
       made.pipeline = service;
       made.service = service;
       await service.run();
@@ -268,7 +276,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
       );
     },
     async dispose() {
-      await made.service.dispose();
+      await made.stop();
       await storage.dispose();
       await rm(path, { recursive: true });
     },

@@ -332,6 +332,8 @@ class Composer {
       readLogFile: logFileReader(this.#directory.log),
       queue: this.#reserved(await this.#stores.queue(), reserve),
       journal: this.#reserved(await this.#stores.journal(), reserve),
+      // One data directory has one pipeline.
+      ...(this.#stores.isEmbedded ? {} : { coordination: await this.#stores.coordination() }),
       seal: new LocalSeal(await keys.secretsKey()),
       ...(lender === null ? {} : { credentialProvider: lender }),
       nowUs,
