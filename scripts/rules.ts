@@ -39,12 +39,13 @@ export const rooms: Readonly<Record<string, Room>> = {
   'adapters/log': { imports: ['node', 'wire', 'evidence'], types: ['pipeline'] },
   'adapters/keys': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['processor', 'pipeline'] },
   'adapters/anchors': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['pipeline'] },
+  'adapters/kerberos': { imports: ['rdp'], types: ['recorder'] },
   'apps/console': { imports: ['wire', 'rdp', 'graphics', 'recording', 'evidence', 'contract'] },
   'apps/lucid-sessions': {
     imports: [
       ...['wire', 'rdp', 'graphics', 'recording', 'evidence', 'contract', 'kit', 'console', 'desktop'],
       ...['recorder', 'processor', 'storage', 'pipeline', 'api', 'indexer'],
-      ...['node', 'files', 's3', 'sqlite', 'postgres', 'mongodb', 'log', 'keys', 'anchors'],
+      ...['node', 'files', 's3', 'sqlite', 'postgres', 'mongodb', 'log', 'keys', 'anchors', 'kerberos'],
     ],
   },
   desktop: { imports: ['wire', 'rdp', 'graphics'] },

@@ -8,6 +8,7 @@ export * from './encode-bitmaps.ts';
 export * from './evm-node.ts';
 export * from './freerdp-codecs.ts';
 export * from './inspect.ts';
+export * from './kdc.ts';
 export * from './long-recording.ts';
 export * from './looped.ts';
 export * from './mongo-stand-in.ts';

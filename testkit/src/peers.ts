@@ -45,6 +45,7 @@ const programs = {
   openbao: ['bao'],
   mongo: ['mongo-stand-in'],
   seaweedfs: ['weed'],
+  kdc: ['krb5kdc', 'kdb5_util', 'kadmin.local'],
   impacket: ['rdp_check.py'],
   postgres: ['initdb', 'postgres', 'pg_isready', 'pg_ctl', 'pg_basebackup', 'createdb', 'psql'],
   binutils: ['strip', 'ldd', 'dpkg-query'],
@@ -225,6 +226,12 @@ export function startShadow(mode: 'noauth' | 'nla' = 'noauth', ...flags: string[
 /** Shadow of FreeRDP 2: NLA only, raw NTLM and CredSSP without error codes. */
 export const startShadowNla = (user: PeerUser = shadowUser, ...flags: string[]): Promise<PeerServer> =>
   shadowServer('nla', samOf(user), flags);
+
+/** Shadow of FreeRDP 3 that takes Kerberos by its service's keys; in SPNEGO it has no NTLM besides. */
+export const startShadow3Kerberos = ({ config, keytab }: { config: string; keytab: string }): Promise<PeerServer> =>
+  shadowServer('nla', { ...samOf(shadowUser), KRB5_CONFIG: config, SHADOW: 'freerdp-shadow-cli3' }, [
+    `/keytab:${keytab}`,
+  ]);
 
 /** Shadow of FreeRDP 3: NLA only, SPNEGO, HYBRID_EX. */
 export const startShadow3 = (user: PeerUser = shadowUser, ...flags: string[]): Promise<PeerServer> =>

@@ -139,6 +139,8 @@ export const targetLogonReasons = [
   /** The account may not log on this way. */
   'target_logon_denied',
   'target_ntlm_refused',
+  /** There is no ticket for it, or it would not have it. */
+  'target_kerberos_failed',
   /** No version in common, or the target broke the rules. */
   'target_credssp_failed',
 ] as const;
@@ -251,7 +253,7 @@ export type RecordingFact =
       atUs: number;
       /** `DOMAIN\\user`, or the user alone. */
       user: string;
-      method: 'ntlm';
+      method: 'ntlm' | 'kerberos';
       envelope: 'raw' | 'spnego';
       credsspVersion: number;
     }

@@ -114,7 +114,7 @@ export const recordingFact: z.ZodType<RecordingFact> = z.discriminatedUnion('kin
     kind: z.literal('target_logon'),
     atUs: amount,
     user: text,
-    method: z.literal('ntlm'),
+    method: z.enum(['ntlm', 'kerberos']),
     envelope: z.enum(['raw', 'spnego']),
     credsspVersion: count,
   }),

@@ -38,7 +38,13 @@ export type GatewayNote =
   | { type: 'consent'; textSha256: string; user: string }
   | { type: 'client_logon'; user: string; workstation: string; targetName: string; version: number }
   /** The gateway logged on to the target in its user's place, by network level authentication. */
-  | { type: 'target_logon'; user: string; method: 'ntlm'; envelope: 'raw' | 'spnego'; credsspVersion: number }
+  | {
+      type: 'target_logon';
+      user: string;
+      method: 'ntlm' | 'kerberos';
+      envelope: 'raw' | 'spnego';
+      credsspVersion: number;
+    }
   | { type: 'downgrade'; what: string }
   /** The client was held: the ids by which it and the target know the same user and channels. Frames have the target's. */
   | { type: 'joined'; client: MappedIds; target: MappedIds }
@@ -119,7 +125,12 @@ const shapes: Record<GatewayNote['type'], Record<string, Check>> = {
   approval: { by: text, reason: text },
   consent: { textSha256: hash, user: text },
   client_logon: { user: text, workstation: text, targetName: text, version: whole },
-  target_logon: { user: text, method: oneOf('ntlm'), envelope: oneOf('raw', 'spnego'), credsspVersion: whole },
+  target_logon: {
+    user: text,
+    method: oneOf('ntlm', 'kerberos'),
+    envelope: oneOf('raw', 'spnego'),
+    credsspVersion: whole,
+  },
   downgrade: { what: text },
   joined: { client: mappedIds, target: mappedIds },
   policy: { what: text },

@@ -34,6 +34,7 @@ import {
   type ServicePortVariable,
   servicePorts,
 } from '@lucid-sessions/kit';
+import type { KerberosPolicy, KerberosRules } from './front-door/kerberos.ts';
 
 export interface ListenerRule {
   host: string;
@@ -54,6 +55,9 @@ export interface ListenerRule {
   /** Days its recordings are kept, null: until deleted; as the installation says when it is not given. */
   retentionDays?: number | null;
 }
+
+const kerberosPolicies: readonly string[] = ['off', 'prefer', 'require'] satisfies KerberosPolicy[];
+const isPolicy = (text: string): text is KerberosPolicy => kerberosPolicies.includes(text);
 
 export interface RecorderConfig extends InternalService {
   /** Names this recorder in records and leases. */
@@ -87,6 +91,8 @@ export interface RecorderConfig extends InternalService {
   targets: TargetPolicy;
   /** What no session may loosen, by target. */
   channelBounds: readonly ChannelBound[];
+  /** Whether targets are logged on to by Kerberos. */
+  kerberos: KerberosRules;
   /** How long a refusal is shown in words before it is an error code; 0: not at all. */
   refusalMs: number;
   /** From there to the first desktop (or logon screen). */
@@ -128,6 +134,7 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
     cookieRoute: readCookieRoute(environment),
     targets: readTargets(environment, rdpHost, listeners),
     channelBounds: readChannelBounds(environment),
+    kerberos: readKerberos(environment),
     refusalMs: integer('RDP_REFUSAL_SECONDS', 0, 600, 60) * 1000,
     activationMs: integer('RDP_ACTIVATION_SECONDS', 1, 3600, 120) * 1000,
     idleMs: integer('RDP_IDLE_MINUTES', 0, 10_080, 0) * 60_000,
@@ -168,6 +175,25 @@ function readChannelBounds(environment: Environment): ChannelBound[] {
       );
     return { target, rules };
   });
+}
+
+/** `POLICY`, and behind it, with commas, `TARGET=POLICY`. */
+export function readKerberos(environment: Environment): KerberosRules {
+  const [policy = '', ...more] = readText(environment, 'LUCID_KERBEROS', 'off')
+    .split(',')
+    .map((text) => text.trim());
+  const exceptions = more.map((text) => {
+    const [, targetText = '', ofTarget = ''] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+    const target = parseTargetRule(targetText);
+    return target !== null && isPolicy(ofTarget) ? { target, policy: ofTarget } : null;
+  });
+  const good = exceptions.filter((one) => one !== null);
+  if (!isPolicy(policy) || good.length !== exceptions.length || good.length > targetRulesMax)
+    throw new EnvironmentError(
+      'LUCID_KERBEROS',
+      `must be off, prefer or require, and behind it at most ${targetRulesMax} of TARGET=off, TARGET=prefer or TARGET=require, with commas: targets as RDP_TARGETS_ALLOW takes them`,
+    );
+  return { policy, exceptions: good };
 }
 
 /** The services' ports count as the product's own also where another process listens on them. */

@@ -38,6 +38,7 @@ function dial(
       denied: () => null,
       credentials,
       wallUs: () => 1,
+      kerberos: null,
       timeoutMs: 10_000,
       signal: new AbortController().signal,
       onFact: (fact) => facts.push(fact),
@@ -106,7 +107,7 @@ test('a target that takes NTLM inside SPNEGO alone is asked so, once; which of b
   for (const refusesRaw of ['closes', 'says'] as const) {
     const target = await startNlaTarget(t, { refusesRaw });
     const { hello } = await dial(t, target.port).dialled;
-    assert.deepEqual(hello.logon, { envelope: 'spnego', version: 6 });
+    assert.deepEqual(hello.logon, { method: 'ntlm', envelope: 'spnego', version: 6 });
     assert.equal(target.requested.length, 2);
     const wrong = await failure(dial(t, target.port, {}, { credentials: { ...credentials, password: 'another' } }));
     assert.equal(wrong.reason, 'target_logon_failed');
@@ -237,7 +238,7 @@ for (const [name, peer, start, isRefusalTold] of [
     t.after(() => server.stop());
     const known = { username: shadowUser.userName, domain: '', password: shadowUser.password };
     const { hello } = await dial(t, server.port, {}, { credentials: known }).dialled;
-    assert.deepEqual(hello.logon, { envelope: 'raw', version: 6 });
+    assert.deepEqual(hello.logon, { method: 'ntlm', envelope: 'raw', version: 6 });
     const wrong = { ...known, password: 'wrong' };
     const error = await failure(dial(t, server.port, {}, { credentials: wrong }));
     assert.equal(error.reason, 'target_logon_failed');

@@ -47,6 +47,7 @@ import {
   serviceNames,
   withOwnSecrets,
 } from './environment.ts';
+import { readKerberosTickets } from './kerberos.ts';
 import { readKeyframePolicy, tellKeyframePolicy } from './keyframe-policy.ts';
 import type { Door } from './ports.ts';
 import { preflight, startProblem } from './preflight.ts';
@@ -397,6 +398,7 @@ class Composer {
     const server = await startRecorderServer(readRecorderEnv(this.#environment), {
       pipeline,
       processor,
+      kerberos: readKerberosTickets(this.#environment),
       onProblem: (message) => this.#log(`recorder: ${message}`),
       onLog: (line) => this.#log(`rdp: ${line}`),
       onError: this.#onError('recorder'),

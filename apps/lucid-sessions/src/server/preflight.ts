@@ -15,6 +15,7 @@ import { checkDirectory, makeDirectory } from './data-access.ts';
 import { checkLogOrigin } from './embedded-parts.ts';
 import { type DataDirectory, dataDirectory, dataFolders, type ServiceName } from './environment.ts';
 import { checkGivenKeys } from './given-keys.ts';
+import { readKerberosTickets } from './kerberos.ts';
 import { readKeyframePolicy } from './keyframe-policy.ts';
 import { checkPorts, type Door, listenError } from './ports.ts';
 import { software } from './software.ts';
@@ -83,6 +84,7 @@ function readDoors(environment: Environment, services: ReadonlySet<ServiceName>)
   }
   if (services.has('recorder')) {
     const config = readRecorderEnv(environment);
+    readKerberosTickets(environment);
     const { certificatePath, keys } = config;
     if (certificatePath !== undefined || keys.given)
       checkCertificate({ ...config, directory: keys.path, given: keys.given }, Date.now());

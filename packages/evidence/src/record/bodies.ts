@@ -67,7 +67,7 @@ const gapSchema = object({ from_us: us, to_us: nullable(us), reason: string(1000
 const targetLogonSchema = object({
   at_us: us,
   user: string(1000),
-  method: literal('ntlm'),
+  method: literal('ntlm', 'kerberos'),
   envelope: literal('raw', 'spnego'),
   credssp_version: integer(),
 });

@@ -1,4 +1,8 @@
-import { DecodeError, encode } from '@lucid-sessions/wire';
+import { attempt, DecodeError, encode } from '@lucid-sessions/wire';
+import type { KerberosCrypto } from '../kerberos/etypes.ts';
+import { KerberosClient, KerberosRefusal } from '../kerberos/kerberos-client.ts';
+import type { KerberosProblem } from '../kerberos/problems.ts';
+import type { KerberosTicket } from '../kerberos/ticket-request.ts';
 import { type TsRequest, tsRequest } from '../pdu/credssp.ts';
 import { TPKT_VERSION } from '../pdu/tpkt.ts';
 import { concat, type Step } from '../sequence/frames.ts';
@@ -6,8 +10,8 @@ import { clientBinding, credsspVersion, hasNonce, NONCE_BYTES, serverBinding } f
 import { type LogonProblem, logonProblemOf, statusText } from './logon-status.ts';
 import { NtlmClient, type NtlmClientOptions } from './ntlm-client.ts';
 import { isNtlm } from './ntlm-messages.ts';
-import type { NtlmSealing } from './ntlm-sealing.ts';
 import { RequestStream } from './request-stream.ts';
+import type { Sealing } from './sealing.ts';
 import { Mechanism, mechTypesDer, NegState, type NegTokenResp, readSpnego, spnegoBytes } from './spnego.ts';
 import { sameSecret } from './text.ts';
 import { CredentialType, tsCredentials } from './ts-credentials.ts';
@@ -17,12 +21,22 @@ export interface CredSspClientOptions extends NtlmClientOptions {
   publicKey: Uint8Array;
   /** NTLM as it is (mstsc, all of Windows), or inside SPNEGO. */
   envelope: 'raw' | 'spnego';
+  /** Kerberos is offered first, inside SPNEGO. */
+  kerberos?: KerberosLogon | null;
   /** HYBRID_EX was chosen: the target ends with its EARLY_USER_AUTH_RESULT. */
   earlyAuthorization: boolean;
   /** Logs on without handing the password over. */
   restrictedAdmin: boolean;
   /** CredSSP versions below are refused. */
   minimumVersion: number;
+}
+
+export interface KerberosLogon {
+  /** For `targetName`, in the name of whoever logs on. */
+  ticket: KerberosTicket;
+  crypto: KerberosCrypto;
+  /** A target that takes no Kerberos gets NTLM. */
+  mayUseNtlm: boolean;
 }
 
 /** What is waited for. */
@@ -38,21 +52,21 @@ export type CredSspClientState =
 
 export type CredSspClientEvent =
   /** The target knows who logs on and has the credentials; RDP goes on. `version`: the target's. */
-  | { kind: 'loggedOn'; envelope: 'raw' | 'spnego'; version: number }
+  | { kind: 'loggedOn'; method: 'ntlm' | 'kerberos'; envelope: 'raw' | 'spnego'; version: number }
   /**
    * The target refused, left, or what it sent is wrong: then `how` is `violation`. `code`: its own, where it gave one.
    */
   | { kind: 'ended'; how: CredSspClientEnding; at: CredSspClientState; code: number | null; problem: string };
 
 /** `left`: before it was told who logs on. */
-export type CredSspClientEnding = LogonProblem | 'violation' | 'left';
+export type CredSspClientEnding = LogonProblem | `kerberos:${KerberosProblem}` | 'violation' | 'left';
 
 /** EARLY_USER_AUTH_RESULT, [MS-RDPBCGR] 5.4.2.2. */
 const RESULT_BYTES = 4;
 const RESULT_GRANTED = 0;
 const RESULT_DENIED = 5;
 const DER_SEQUENCE = 0x30;
-const mechTypes = [Mechanism.ntlm];
+const ofKerberos: readonly string[] = [Mechanism.kerberosMicrosoft, Mechanism.kerberos];
 
 /**
  * CredSSP towards a target, [MS-CSSP] 3.1, inside TLS that stands and whose certificate was accepted. I/O-free: `start`, then
@@ -62,11 +76,15 @@ const mechTypes = [Mechanism.ntlm];
 export class CredSspClient {
   readonly #options: CredSspClientOptions;
   readonly #ntlm: NtlmClient;
+  readonly #kerberos: KerberosClient | null;
+  /** Offered in SPNEGO, and signed. */
+  readonly #mechTypes: readonly string[];
+  #method: 'ntlm' | 'kerberos';
   readonly #stream = new RequestStream();
   readonly #nonce: Uint8Array;
   #state: CredSspClientState = 'idle';
   #version = 0;
-  #sealing: NtlmSealing | null = null;
+  #sealing: Sealing | null = null;
   #sent: Uint8Array = new Uint8Array(0);
   #output: Uint8Array[] = [];
   #events: CredSspClientEvent[] = [];
@@ -74,6 +92,11 @@ export class CredSspClient {
   constructor(options: CredSspClientOptions) {
     this.#options = options;
     this.#ntlm = new NtlmClient(options);
+    const { kerberos = null } = options;
+    this.#kerberos = kerberos === null ? null : new KerberosClient(kerberos.ticket, kerberos.crypto);
+    this.#method = kerberos === null ? 'ntlm' : 'kerberos';
+    const ntlm = kerberos === null || kerberos.mayUseNtlm ? [Mechanism.ntlm] : [];
+    this.#mechTypes = kerberos === null ? ntlm : [...ofKerberos, ...ntlm];
     this.#nonce = options.platform.randomBytes(NONCE_BYTES);
   }
 
@@ -82,9 +105,9 @@ export class CredSspClient {
   }
 
   start(): Step<CredSspClientEvent> {
-    const { negotiate } = this.#ntlm;
-    const isRaw = this.#options.envelope === 'raw';
-    this.#send({ negoTokens: [isRaw ? negotiate : spnegoBytes({ kind: 'init', mechTypes, mechToken: negotiate })] });
+    const mechToken = this.#kerberos?.first ?? this.#ntlm.negotiate;
+    const mechTypes = [...this.#mechTypes];
+    this.#send({ negoTokens: [this.#isRaw ? mechToken : spnegoBytes({ kind: 'init', mechTypes, mechToken })] });
     this.#state = 'challenge';
     return this.#flush();
   }
@@ -96,11 +119,15 @@ export class CredSspClient {
       this.#stream.push(input);
       while (this.#isWaiting && this.#take());
     } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
-      this.#end(
-        error.code === 'unsupported' && this.#state === 'challenge' ? 'ntlmRefused' : 'violation',
-        error.message,
-      );
+      if (error instanceof KerberosRefusal) this.#end(`kerberos:${error.how}`, error.message, error.code);
+      else if (!(error instanceof DecodeError)) throw error;
+      else
+        this.#end(
+          error.code === 'unsupported' && this.#state === 'challenge' && this.#method === 'ntlm'
+            ? 'ntlmRefused'
+            : 'violation',
+          error.message,
+        );
     }
     return this.#flush();
   }
@@ -118,6 +145,10 @@ export class CredSspClient {
   /** What came behind the last message. */
   takeRest(): Uint8Array {
     return this.#stream.takeRest();
+  }
+
+  get #isRaw(): boolean {
+    return this.#options.envelope === 'raw' && this.#kerberos === null;
   }
 
   get #isWaiting(): boolean {
@@ -150,7 +181,8 @@ export class CredSspClient {
   #loggedOn(): void {
     this.#state = 'done';
     this.#sealing = null;
-    this.#events.push({ kind: 'loggedOn', envelope: this.#options.envelope, version: this.#version });
+    const envelope = this.#isRaw ? 'raw' : 'spnego';
+    this.#events.push({ kind: 'loggedOn', method: this.#method, envelope, version: this.#version });
   }
 
   /** One message of the target; false when more bytes are needed. */
@@ -165,15 +197,18 @@ export class CredSspClient {
     const request = this.#stream.next();
     if (request === null) return false;
     if (request.errorCode) {
-      this.#end(
-        logonProblemOf(request.errorCode),
-        `the target refused with ${statusText(request.errorCode)}`,
-        request.errorCode,
-      );
+      this.#refused(request.errorCode);
       return true;
     }
     if (this.#checkVersion(request.version)) this.#request(request);
     return true;
+  }
+
+  /** Before anybody spoke of NTLM it is Kerberos that is not taken. */
+  #refused(code: number): void {
+    const how = logonProblemOf(code);
+    const isOfKerberos = how === 'ntlmRefused' && this.#method === 'kerberos' && this.#state === 'challenge';
+    this.#end(isOfKerberos ? 'kerberos:notTaken' : how, `the target refused with ${statusText(code)}`, code);
   }
 
   #checkVersion(version: number): boolean {
@@ -218,28 +253,73 @@ export class CredSspClient {
   #spnego(request: TsRequest): NegTokenResp {
     const token = readSpnego(this.#token(request));
     if (token.kind !== 'resp') throw new DecodeError('invalid', 'a target may not begin SPNEGO anew');
-    if (token.negState === NegState.reject) throw new DecodeError('unsupported', 'the target takes no NTLM');
-    if (token.supportedMech !== undefined && token.supportedMech !== Mechanism.ntlm)
-      throw new DecodeError('unsupported', 'the target chose a mechanism that was not offered');
     return token;
   }
 
   #authenticate(request: TsRequest): void {
     if (request.pubKeyAuth !== undefined) throw new DecodeError('invalid', 'pubKeyAuth before its time');
-    if (this.#options.envelope === 'raw') {
+    if (this.#isRaw) {
       const { message, sealing } = this.#ntlm.authenticate(this.#token(request));
       this.#sealing = sealing;
       this.#sendPublicKey([message]);
       return;
     }
-    const { responseToken } = this.#spnego(request);
+    if (this.#method === 'ntlm') {
+      this.#answerNtlm(this.#spnego(request));
+      return;
+    }
+    // What FreeRDP 3 says where it can't open the ticket is no SPNEGO.
+    const token = attempt(() => this.#spnego(request));
+    if (token === null) throw new KerberosRefusal('notTaken', 0, 'the target answered the ticket with no SPNEGO');
+    this.#answered(token);
+  }
+
+  #answerNtlm({ negState, supportedMech, responseToken }: NegTokenResp): void {
+    if (negState === NegState.reject) throw new DecodeError('unsupported', 'the target takes no NTLM');
+    if (supportedMech !== undefined && supportedMech !== Mechanism.ntlm)
+      throw new DecodeError('unsupported', 'the target chose a mechanism that was not offered');
     if (responseToken === undefined || !isNtlm(responseToken))
       throw new DecodeError('invalid', 'SPNEGO without the CHALLENGE of NTLM');
     const { message, sealing } = this.#ntlm.authenticate(responseToken);
     this.#sealing = sealing;
-    const mechListMic = sealing.mic(mechTypesDer(mechTypes));
-    this.#send({ negoTokens: [spnegoBytes({ kind: 'resp', responseToken: message, mechListMic })] });
+    this.#sendMic(message);
+  }
+
+  #sendMic(responseToken?: Uint8Array): void {
+    this.#send({ negoTokens: [this.#micToken(responseToken ? { responseToken } : {})] });
     this.#state = 'completion';
+  }
+
+  #micToken(more: Partial<NegTokenResp>): Uint8Array {
+    return spnegoBytes({ kind: 'resp', ...more, mechListMic: this.#sealing!.mic(mechTypesDer(this.#mechTypes)) });
+  }
+
+  /** The target's word on the ticket: AP-REP, an error, or that it would rather have something else. */
+  #answered({ negState, supportedMech, responseToken, mechListMic }: NegTokenResp): void {
+    if (supportedMech === Mechanism.kerberosUserToUser)
+      throw new KerberosRefusal('userToUser', 0, 'the target wants Kerberos from user to user');
+    if (supportedMech !== undefined && !ofKerberos.includes(supportedMech)) {
+      this.#fallBack(supportedMech);
+      return;
+    }
+    if (responseToken === undefined) throw new KerberosRefusal('notTaken', 0, 'the target rejected the ticket');
+    this.#sealing = this.#kerberos!.accept(responseToken);
+    if (negState === NegState.reject) throw new KerberosRefusal('refused', 0, 'the target rejected the logon');
+    const isOver = negState === NegState.acceptCompleted;
+    if (mechListMic !== undefined) this.#sealing.verifyMic(mechTypesDer(this.#mechTypes), mechListMic);
+    else if (!isOver) {
+      this.#sendMic();
+      return;
+    }
+    // Windows signs first, and takes our signature beside the proof of the key.
+    this.#sendPublicKey(isOver ? undefined : [this.#micToken({ negState: NegState.acceptCompleted })]);
+  }
+
+  #fallBack(supportedMech: string): void {
+    if (!this.#mechTypes.includes(supportedMech))
+      throw new KerberosRefusal('notTaken', 0, 'the target chose a mechanism that was not offered');
+    this.#method = 'ntlm';
+    this.#send({ negoTokens: [spnegoBytes({ kind: 'resp', responseToken: this.#ntlm.negotiate })] });
   }
 
   /** The target has checked the logon: SPNEGO is complete, and what is sealed may go. */
@@ -247,8 +327,14 @@ export class CredSspClient {
     const { negState, mechListMic } = this.#spnego(request);
     if (negState !== NegState.acceptCompleted || request.pubKeyAuth !== undefined)
       throw new DecodeError('invalid', 'SPNEGO did not come to its end');
-    if (mechListMic !== undefined) this.#sealing!.verifyMic(mechTypesDer(mechTypes), mechListMic);
+    if (mechListMic !== undefined) this.#sealing!.verifyMic(mechTypesDer(this.#mechTypes), mechListMic);
+    else if (this.#needsMic) throw new DecodeError('invalid', 'the target did not sign the list of mechanisms');
     this.#sendPublicKey();
+  }
+
+  /** Not what was wanted most: somebody may have taken that out on the way. */
+  get #needsMic(): boolean {
+    return this.#kerberos !== null && this.#method === 'ntlm';
   }
 
   #sendPublicKey(negoTokens?: Uint8Array[]): void {

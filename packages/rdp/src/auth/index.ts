@@ -1,5 +1,6 @@
 export { type AuthPlatform, fileTime } from './auth-platform.ts';
 export * from './av-pairs.ts';
+export { clientBinding, serverBinding } from './credssp-binding.ts';
 export * from './credssp-client.ts';
 export * from './credssp-server.ts';
 export { type LogonProblem, LogonStatus, statusText } from './logon-status.ts';
@@ -10,6 +11,7 @@ export * from './ntlm-messages.ts';
 export { NtlmSealing } from './ntlm-sealing.ts';
 export { type ClaimedAccount, NtlmServer } from './ntlm-server.ts';
 export { Rc4 } from './rc4.ts';
+export type { Sealing } from './sealing.ts';
 export * from './spnego.ts';
 export { subjectPublicKeyOf } from './subject-public-key.ts';
 export { upperUnits } from './text.ts';

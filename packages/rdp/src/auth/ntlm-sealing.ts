@@ -1,6 +1,7 @@
 import { concatBytes, DecodeError, Writer } from '@lucid-sessions/wire';
 import { directionKeys, hmacMd5 } from './ntlm-keys.ts';
 import { Rc4 } from './rc4.ts';
+import type { Sealing } from './sealing.ts';
 import { sameSecret } from './text.ts';
 
 const SIGNATURE_BYTES = 16;
@@ -59,7 +60,7 @@ class Direction {
 }
 
 /** What two peers of NTLM say to each other once they share a key. Opening and verifying throw `DecodeError`. */
-export class NtlmSealing {
+export class NtlmSealing implements Sealing {
   readonly #out: Direction;
   readonly #in: Direction;
 

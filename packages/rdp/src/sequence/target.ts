@@ -1,7 +1,13 @@
 import { DecodeError, decode, encode } from '@lucid-sessions/wire';
-import { CredSspClient, type CredSspClientEvent, type CredSspClientOptions } from '../auth/credssp-client.ts';
+import {
+  CredSspClient,
+  type CredSspClientEvent,
+  type CredSspClientOptions,
+  type KerberosLogon,
+} from '../auth/credssp-client.ts';
 import { earlyRefusal } from '../auth/early-refusal.ts';
 import type { LogonProblem } from '../auth/logon-status.ts';
+import type { KerberosProblem } from '../kerberos/problems.ts';
 import { type PreconnectionPdu, preconnectionPdu } from '../pdu/preconnection.ts';
 import { tpkt } from '../pdu/tpkt.ts';
 import {
@@ -22,6 +28,8 @@ export type TargetState =
   | 'connectionConfirm'
   /** The driver does the TLS handshake, then calls `tlsEstablished`. */
   | 'tls'
+  /** Network level authentication is due, and its ticket is fetched: `useTicket`. */
+  | 'ticket'
   /** Network level authentication: whether NTLM is spoken, and how. The target knows nobody yet. */
   | 'negotiation'
   /** It was told who logs on. */
@@ -46,14 +54,17 @@ export type TargetEnding =
   | 'negotiationFailed'
   /** It refused the logon. */
   | LogonProblem
+  | `kerberos:${KerberosProblem}`
   /** What it sent in CredSSP is wrong; also when it does not hold the key of its certificate. */
   | 'credsspViolation';
 
 /** Who logs on where a target wants network level authentication. */
-export type TargetLogon = Omit<CredSspClientOptions, 'publicKey' | 'earlyAuthorization'>;
+export type TargetLogon = Omit<CredSspClientOptions, 'publicKey' | 'earlyAuthorization' | 'kerberos'>;
 
 export interface TargetOptions {
   logon?: TargetLogon | null;
+  /** Where the logon is due a ticket of Kerberos is asked for by `ticketWanted`. */
+  wantsTicket?: boolean;
   preconnection?: PreconnectionPdu | null;
   /** A load balancer's, for the connection request. */
   routingLine?: string | null;
@@ -79,6 +90,8 @@ export interface TargetHello {
 export type TargetEvent =
   /** The same as the client's, so that one driver does both; a target's `early` is always empty. */
   | { kind: 'startTls'; early: Uint8Array }
+  /** The target stands, and wants to know who logs on: answer with `useTicket`. */
+  | { kind: 'ticketWanted' }
   | { kind: 'ready'; hello: TargetHello }
   /** `code`: what the target gave for a reason. */
   | { kind: 'ended'; how: TargetEnding; at: TargetState; problem: string; code?: number };
@@ -100,6 +113,8 @@ export class Target {
   readonly #routingLine: string | null;
   /** Forgotten once it was used. */
   #logon: TargetLogon | null;
+  readonly #wantsTicket: boolean;
+  #publicKey: Uint8Array = new Uint8Array(0);
   #credssp: CredSspClient | null = null;
   #state: TargetState = 'idle';
   readonly #gathered = new Gathered(earlyBytesMax);
@@ -114,8 +129,9 @@ export class Target {
    */
   constructor(
     requestedProtocols: number,
-    { logon = null, preconnection = null, routingLine = null }: TargetOptions = {},
+    { logon = null, wantsTicket = false, preconnection = null, routingLine = null }: TargetOptions = {},
   ) {
+    this.#wantsTicket = wantsTicket;
     this.#routingLine = routingLine;
     const isOffered = logon !== null && requestedProtocols === Protocol.ssl;
     this.#logon = isOffered ? logon : null;
@@ -165,11 +181,25 @@ export class Target {
       this.#ready();
       return this.#flush();
     }
-    const earlyAuthorization = selectedProtocol === Protocol.hybridEx;
-    this.#credssp = new CredSspClient({ ...this.#logon, publicKey, earlyAuthorization });
+    this.#publicKey = publicKey;
+    if (this.#wantsTicket) {
+      this.#state = 'ticket';
+      this.#events.push({ kind: 'ticketWanted' });
+    } else this.#logOn(this.#logon, null);
+    return this.#flush();
+  }
+
+  /** The ticket asked for; null: there is none, and the logon goes on by NTLM. */
+  useTicket(kerberos: KerberosLogon | null): Step<TargetEvent> {
+    if (this.#state === 'ticket') this.#logOn(this.#logon!, kerberos);
+    return this.#flush();
+  }
+
+  #logOn(logon: TargetLogon, kerberos: KerberosLogon | null): void {
+    const earlyAuthorization = this.#hello!.selectedProtocol === Protocol.hybridEx;
+    this.#credssp = new CredSspClient({ ...logon, kerberos, publicKey: this.#publicKey, earlyAuthorization });
     this.#state = 'negotiation';
     this.#take(this.#credssp.start());
-    return this.#flush();
   }
 
   /** The session runs from here: bytes that came before their time, for it. */
@@ -219,11 +249,11 @@ export class Target {
       else this.#loggedOn(event);
   }
 
-  #loggedOn({ envelope, version }: LoggedOn): void {
+  #loggedOn({ method, envelope, version }: LoggedOn): void {
     const rest = this.#credssp!.takeRest();
     this.#credssp = null;
     this.#logon = null;
-    this.#hello!.logon = { envelope, version };
+    this.#hello!.logon = { method, envelope, version };
     this.#ready();
     if (rest.length > 0) this.#gather(rest);
   }

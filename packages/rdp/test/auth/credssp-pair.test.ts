@@ -52,7 +52,7 @@ test('a right password logs on: raw and SPNEGO, with and without early authoriza
         server: { earlyAuthorization },
         spoil: (bytes) => cut(bytes, size),
       });
-      assert.deepEqual(client, [{ kind: 'loggedOn', envelope, version: 6 }]);
+      assert.deepEqual(client, [{ kind: 'loggedOn', method: 'ntlm', envelope, version: 6 }]);
       const claimed = { user: username, domain, workstation: 'GATEWAY', targetName: 'TERMSRV/target.test' };
       const isEmpty = restrictedAdmin || (username === '' && password === '');
       assert.deepEqual(server, [

@@ -56,7 +56,7 @@ test('a target that wants a logon is ready when it has one', () => {
         assert.deepEqual(kindsOf(events), ['startTls', 'ready']);
         const [, ready] = events;
         assert.ok(ready?.kind === 'ready');
-        assert.deepEqual(ready.hello.logon, { envelope: 'raw', version: 6 });
+        assert.deepEqual(ready.hello.logon, { method: 'ntlm', envelope: 'raw', version: 6 });
         assert.equal(ready.hello.selectedProtocol, selected);
         assert.deepEqual([...target.handOver()], [3, 0]);
       },

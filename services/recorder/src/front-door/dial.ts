@@ -6,10 +6,11 @@ import type { Duplex } from 'node:stream';
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { RecordingFact, SessionTicket, TargetCredentials } from '@lucid-sessions/contract';
 import { ErrorInfo, Protocol, Target, type TargetEvent, type TargetHello, type TargetLogon } from '@lucid-sessions/rdp';
-import { subjectPublicKeyOf } from '@lucid-sessions/rdp/auth';
+import { type KerberosLogon, subjectPublicKeyOf } from '@lucid-sessions/rdp/auth';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
 import { keepAlive30 } from './keep-alive.ts';
+import { type KerberosPolicy, type KerberosSettings, ticketFor, withoutKerberos } from './kerberos.ts';
 import { logonFailure, nobodyToLogOn, unfinishedLogon } from './logon-failure.ts';
 import { logonFacts, logonTo } from './target-logon.ts';
 import { certificateProblem } from './tls-problem.ts';
@@ -24,6 +25,8 @@ export interface DialOptions {
   denied: (address: string, target: TargetAddress) => string | null;
   /** Who logs on where the target wants network level authentication (NLA); null: then such a target is refused. */
   credentials: TargetCredentials | null;
+  /** Tickets for such targets; null: NTLM alone. */
+  kerberos: KerberosSettings | null;
   /** What a load balancer wants to read. */
   routingLine?: string | null;
   /** What a client that logs on by itself offers; just TLS unless given. */
@@ -64,40 +67,55 @@ const insecure = (target: TargetAddress, problem: string): ConnectFailure =>
     `the target ${nameOf(target)} ${problem}`,
   );
 
+/** Ways to log on, in the order in which they are tried: by ticket inside SPNEGO, by NTLM as it is, inside SPNEGO. */
+type LogonWay = 'kerberos' | TargetLogon['envelope'];
+
+const waysOf: Readonly<Record<KerberosPolicy, readonly LogonWay[]>> = {
+  off: ['raw', 'spnego'],
+  prefer: ['kerberos', 'raw', 'spnego'],
+  require: ['kerberos'],
+};
+
 /** Connects to the target. Rejects with `ConnectFailure`. */
 export async function dialTarget(target: TargetAddress, options: DialOptions): Promise<DialledTarget> {
-  if (target.restrictedAdmin === true && options.credentials === null) throw nobodyToLogOn(nameOf(target));
+  const { credentials, kerberos, signal } = options;
+  if (target.restrictedAdmin === true && credentials === null) throw nobodyToLogOn(nameOf(target));
   const untilMs = performance.now() + options.timeoutMs;
-  try {
-    return await dialOnce(target, options, untilMs, 'raw');
-  } catch (error) {
-    if (!(error instanceof SequenceEnded)) throw error;
-    const first = failureOf(target, error.event);
-    if (!mayWantSpnego(error.event) || options.signal.aborted) throw first;
-    return await dialOnce(target, options, untilMs, 'spnego').catch((second: unknown) => {
-      throw second instanceof SequenceEnded && second.event.at !== 'negotiation'
-        ? failureOf(target, second.event)
-        : first;
-    });
-  }
+  const policy = credentials === null ? 'off' : (kerberos?.policy(target) ?? 'off');
+  const ways = waysOf[policy];
+  let first: ConnectFailure | null = null;
+  for (const [at, way] of ways.entries())
+    try {
+      return await dialOnce(target, options, untilMs, way, policy);
+    } catch (error) {
+      if (!(error instanceof SequenceEnded)) throw error;
+      const failure = failureOf(target, error.event);
+      if (error.event.at !== 'negotiation') throw failure;
+      first ??= failure;
+      if (at === ways.length - 1 || !mayWantOther(error.event) || signal.aborted) throw first;
+      if (way === 'kerberos') options.onFact(withoutKerberos(error.event.problem, options.wallUs()));
+    }
+  throw first!;
 }
 
-/** It ended before it was told who logs on: perhaps it takes NTLM inside SPNEGO alone. */
-const mayWantSpnego = ({ at, how }: EndedEvent): boolean =>
-  at === 'negotiation' && ['left', 'refused', 'credsspViolation'].includes(how);
+/** It ended before it was told who logs on: perhaps it takes NTLM alone, or inside SPNEGO alone. */
+const mayWantOther = ({ how }: EndedEvent): boolean =>
+  ['left', 'refused', 'credsspViolation', 'kerberos:notTaken'].includes(how);
 
 /** Rejects with `SequenceEnded`, or `ConnectFailure` where there is no connection. */
 async function dialOnce(
   target: TargetAddress,
   options: DialOptions,
   untilMs: number,
-  envelope: TargetLogon['envelope'],
+  way: LogonWay,
+  policy: KerberosPolicy,
 ): Promise<DialledTarget> {
   const tcp = await openTcp(target, options, untilMs);
   const address = nameOf({ ...target, host: tcp.remoteAddress ?? target.host });
   const preconnection = target.preconnection === undefined ? null : { flags: 0, ...target.preconnection };
   const sequence = new Target(target.useTls ? (options.offer ?? Protocol.ssl) : Protocol.rdp, {
-    logon: logonTo(target, options.credentials, envelope),
+    logon: logonTo(target, options.credentials, way === 'spnego' ? 'spnego' : 'raw'),
+    wantsTicket: way === 'kerberos',
     preconnection,
     routingLine: options.routingLine ?? null,
   });
@@ -112,7 +130,14 @@ async function dialOnce(
   driver.run(sequence.start());
   try {
     if (options.signal.aborted) leave();
-    const { hello } = await driver.next();
+    let event = await driver.next();
+    if (event.kind === 'ticketWanted') {
+      const ticket = ticketOf(target, options, untilMs, policy, driver.signal);
+      driver.run(sequence.useTicket(await driver.during(ticket)));
+      event = await driver.next();
+    }
+    if (event.kind !== 'ready') throw new Error('a ticket is asked for once');
+    const { hello } = event;
     if (hello.logon !== null && options.credentials !== null)
       for (const fact of logonFacts(hello.logon, options.credentials, options.wallUs())) options.onFact(fact);
     driver.limit(options.timeoutMs * 4, 'the client took too long');
@@ -123,6 +148,19 @@ async function dialOnce(
   } finally {
     options.signal.removeEventListener('abort', leave);
   }
+}
+
+async function ticketOf(
+  target: TargetAddress,
+  { kerberos, credentials, wallUs, onFact }: DialOptions,
+  untilMs: number,
+  policy: KerberosPolicy,
+  signal: AbortSignal,
+): Promise<KerberosLogon | null> {
+  if (kerberos === null || credentials === null || policy === 'off') return null;
+  const timeoutMs = Math.max(1, untilMs - performance.now());
+  const asked = { credentials, host: target.host, timeoutMs, signal, name: nameOf(target) };
+  return ticketFor(kerberos, policy, asked, { wallUs, onFact });
 }
 
 export function failureOf(target: TargetAddress, { how, at, problem, code }: EndedEvent): ConnectFailure {

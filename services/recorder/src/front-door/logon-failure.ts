@@ -2,7 +2,9 @@
 import type { AttemptReason } from '@lucid-sessions/contract';
 import { ErrorInfo } from '@lucid-sessions/rdp';
 import type { LogonProblem } from '@lucid-sessions/rdp/auth';
+import type { KerberosProblem } from '@lucid-sessions/rdp/kerberos';
 import { ConnectFailure } from './failure.ts';
+import { kerberosFailure } from './kerberos.ts';
 
 interface Told {
   reason: AttemptReason;
@@ -63,6 +65,8 @@ const told: Readonly<Record<LogonProblem | 'nlaRequired' | 'noRestrictedAdmin' |
 
 /** Null: the target did not end because of the logon. */
 export function logonFailure(name: string, how: string, problem: string, code?: number): ConnectFailure | null {
+  const [, ofKerberos] = /^kerberos:(.+)$/.exec(how) ?? [];
+  if (ofKerberos !== undefined) return kerberosFailure(name, ofKerberos as KerberosProblem, problem, code);
   if (!Object.hasOwn(told, how)) return null;
   const { reason, sentence, errorInfo = ErrorInfo.serverDeniedConnection.code } = told[how as keyof typeof told];
   const status = code === undefined ? '' : ` (0x${code.toString(16).padStart(8, '0')})`;

@@ -79,7 +79,7 @@ export interface ConnectionContext {
   /** From the TCP connection to the client's first PDU. */
   handshakeMs: number;
   wallUs: () => number;
-  dial: Pick<DialOptions, 'resolve' | 'denied'>;
+  dial: Pick<DialOptions, 'resolve' | 'denied' | 'kerberos'>;
   /** Why this connection may not continue the session its ticket `reconnects` to; null: it may, and the session waits for it. */
   whyNotReconnect: (ticket: SessionTicket, clientAddress: string) => Refusal | null;
   /** Why nothing of this session can be recorded now; null when it can. */

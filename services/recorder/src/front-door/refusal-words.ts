@@ -35,6 +35,7 @@ const words: Readonly<Record<AttemptReason, string>> = {
   target_account_expired: `The computer says that the account has expired. ${askAdministrator}`,
   target_logon_denied: `The computer does not let this account log on by Remote Desktop. ${askAdministrator}`,
   target_ntlm_refused: `The computer does not take the gateway's way of logging on (NTLM). ${askAdministrator}`,
+  target_kerberos_failed: `Logging on to the computer by its domain (Kerberos) did not work. ${askAdministrator}`,
   target_credssp_failed: `The computer and the gateway could not agree on a safe logon. ${askAdministrator}`,
   client_disconnected: 'The connection was closed.',
   client_tls_failed: 'TLS with your client failed.',

@@ -42,10 +42,10 @@ export function logonFacts(logon: LoggedOn, credentials: TargetCredentials, atUs
 }
 
 function logonFact(
-  { envelope, version }: LoggedOn,
+  { method, envelope, version }: LoggedOn,
   { username, domain }: TargetCredentials,
   atUs: number,
 ): RecordingFact {
   const user = domain === '' ? username : `${domain}\\${username}`;
-  return { kind: 'target_logon', atUs, user, method: 'ntlm', envelope, credsspVersion: version };
+  return { kind: 'target_logon', atUs, user, method, envelope, credsspVersion: version };
 }

@@ -136,7 +136,7 @@ export function noteText(note: GatewayNote): string {
     case 'client_logon':
       return `logged on to the gateway as ${note.user}${note.workstation ? ` from ${note.workstation}` : ''} (network level authentication)`;
     case 'target_logon':
-      return `logged on to the target as ${note.user} (NTLM, CredSSP ${note.credsspVersion})`;
+      return `logged on to the target as ${note.user} (${note.method === 'ntlm' ? 'NTLM' : 'Kerberos'}, CredSSP ${note.credsspVersion})`;
     case 'downgrade':
       return `downgrade: ${note.what}`;
     case 'joined':
