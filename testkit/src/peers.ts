@@ -47,7 +47,17 @@ const programs = {
   seaweedfs: ['weed'],
   kdc: ['krb5kdc', 'kdb5_util', 'kadmin.local'],
   impacket: ['rdp_check.py'],
-  postgres: ['initdb', 'postgres', 'pg_isready', 'pg_ctl', 'pg_basebackup', 'createdb', 'psql'],
+  postgres: [
+    'initdb',
+    'postgres',
+    'pg_isready',
+    'pg_ctl',
+    'pg_basebackup',
+    'pg_dump',
+    'pg_restore',
+    'createdb',
+    'psql',
+  ],
   binutils: ['strip', 'ldd', 'dpkg-query'],
 } as const;
 

@@ -89,8 +89,9 @@ export class PostgresServer {
   }
 
   /** Starts it (again). */
-  async begin(): Promise<void> {
-    const settings = { listen_addresses: '127.0.0.1', unix_socket_directories: this.home, ...this.#settings };
+  async begin(more: Readonly<Record<string, string>> = {}): Promise<void> {
+    const own = { listen_addresses: '127.0.0.1', unix_socket_directories: this.home };
+    const settings = { ...own, ...this.#settings, ...more };
     const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
     const child = spawn('postgres', ['-D', this.data, '-p', String(this.port), ...args], {
       ...this.#owner,
@@ -127,6 +128,15 @@ export class PostgresServer {
   async sql(text: string): Promise<string> {
     const where = ['-h', this.home, '-p', String(this.port), '-U', this.user, '-d', 'lucid'];
     return (await this.#run('psql', ...where, '-v', 'ON_ERROR_STOP=1', '-qAtc', text)).trim();
+  }
+
+  /** As an operator's backup and restore would: pg_dump, pg_restore into a new database. */
+  async copyTo(database: string): Promise<void> {
+    const where = ['-h', this.home, '-p', String(this.port), '-U', this.user];
+    const file = join(this.home, `${database}.dump`);
+    await this.#run('pg_dump', ...where, '-Fc', '-f', file, 'lucid');
+    await this.#run('createdb', ...where, database);
+    await this.#run('pg_restore', ...where, '--exit-on-error', '-d', database, file);
   }
 
   /** Of a schema nobody used before, or of the one that is named. */

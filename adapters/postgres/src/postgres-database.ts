@@ -20,6 +20,7 @@ export interface PostgresOptions {
 }
 
 const connectMsMax = 5000;
+const waitMsMax = 15_000;
 const statementMsMax = 10_000;
 /** The server cuts a statement off before the driver does; the driver does where the network says nothing. */
 const answerMsMax = statementMsMax + 2000;
@@ -67,7 +68,15 @@ const hostClient = (address: PostgresAddress, ca: string | null, now: () => numb
       const at = now();
       const { host, port } = address.hosts[at]!;
       // The pool hides the password from whoever goes through its options.
-      super({ ...config, password: config.password, host, port, ssl: tlsOf(address, host, ca) });
+      const connectionTimeoutMillis = connectMsMax;
+      super({
+        ...config,
+        password: config.password,
+        host,
+        port,
+        ssl: tlsOf(address, host, ca),
+        connectionTimeoutMillis,
+      });
       this.at = at;
       const connect = this.connect.bind(this) as unknown as (done: Connected) => void;
       const connectOrNext = (done: Connected) =>
@@ -114,7 +123,8 @@ export class PostgresDatabase implements Session {
       database: address.database,
       password: password ?? (async () => address.password ?? ''),
       max: connectionsMax,
-      connectionTimeoutMillis: connectMsMax,
+      // Of the pool: how long a call waits for a connection that others have.
+      connectionTimeoutMillis: waitMsMax,
       idleTimeoutMillis: idleMs,
       keepAlive: true,
       application_name: 'lucid-sessions',

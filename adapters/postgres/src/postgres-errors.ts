@@ -18,9 +18,9 @@ const lostByNode = new Set([
   ...['ENETDOWN', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT'],
 ]);
 /** The driver's own errors have no code. */
-const lostByDriver = /^(?:Connection terminated|Client has encountered a connection error)/;
+const lostByDriver = /^(?:Connection terminated|Client has encountered a connection error|timeout expired$)/;
 const slow = new Set(['57014', '55P03']);
-const slowByDriver = /^(?:Query read timeout|timeout exceeded when trying to connect|timeout expired)$/;
+const slowByDriver = /^(?:Query read timeout|timeout exceeded when trying to connect)$/;
 
 export type Fate = 'rolled_back' | 'lost' | 'slow' | 'refused';
 

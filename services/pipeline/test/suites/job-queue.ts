@@ -81,6 +81,23 @@ export function jobQueueSuite(name: string, open: () => Promise<JobQueue>): void
     assert.deepEqual(await queue.listFor('s1'), []);
   });
 
+  check(
+    'of ten runners that claim at once each has jobs of its own; of ten who queue one job one does',
+    async (queue) => {
+      const ten = [...Array(10).keys()];
+      const queued = await Promise.all(ten.map(() => queue.enqueue(job('same'))));
+      assert.equal(queued.filter((answer) => answer).length, 1);
+      for (let at = 1; at < 30; at += 1) await queue.enqueue(job(`job ${at}`));
+      for (const nowUs of [100, 150]) {
+        const claimed: string[] = [];
+        for (let round = 0; round < 10 && claimed.length < 30; round += 1)
+          claimed.push(...(await Promise.all(ten.map(() => claim(queue, nowUs, 3)))).flat());
+        assert.deepEqual([claimed.length, new Set(claimed).size], [30, 30]);
+        assert.deepEqual(await claim(queue, nowUs), []);
+      }
+    },
+  );
+
   check('jobs of a session can be held back', async (queue) => {
     await queue.enqueue(job('a'));
     await queue.enqueue(job('b', { sessionId: 's2' }));

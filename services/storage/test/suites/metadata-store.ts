@@ -3,7 +3,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isLucidError } from '@lucid-sessions/contract';
 import type { ChainHead, MetadataStore } from '@lucid-sessions/storage';
-import { sampleAudit, sampleChain, sampleChunk, sampleSession, sealedLeafOf } from './sample.ts';
+import { type SampleChunk, sampleAudit, sampleChain, sampleChunk, sampleSession, sealedLeafOf } from './sample.ts';
+
+const ten = [...Array(10).keys()];
+const winnersOf = (answers: readonly boolean[]) => answers.filter((answer) => answer);
+const chunkRow = (chunk: SampleChunk) => ({
+  metadata: { ...chunk.metadata, storedAtUs: 5_000_000, storagePath: 'p' },
+  sealedLeaf: sealedLeafOf(chunk),
+  rebuilt: false,
+});
 
 const empty: ChainHead = { count: 0, leafHash: null, storedBytes: 0 };
 
@@ -84,6 +92,82 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
     assert.equal(await found('self'), 'self');
   });
 
+  check('of ten who make, change or take the same at once one does', async (store) => {
+    const sessions = ten.map((who) => sampleSession('s1', { name: `session ${who}` }));
+    const inserted = await Promise.all(sessions.map((session, who) => store.insertSession(session, `token ${who}`)));
+    assert.equal(winnersOf(inserted).length, 1);
+    const tokens = await Promise.all(ten.map((who) => store.insertSession(sampleSession(`t${who}`), 'one token')));
+    assert.equal(winnersOf(tokens).length, 1);
+    for (const version of [1, 2]) {
+      const next = ten.map((who) =>
+        sampleSession('s1', { version: version + 1, name: `version ${version} by ${who}` }),
+      );
+      const replaced = await Promise.all(next.map((session) => store.replaceSession(session, version)));
+      assert.deepEqual(
+        [await store.getSession('s1')],
+        next.filter((_, who) => replaced[who]),
+      );
+    }
+    for (const [nowUs, epoch] of [
+      [0, 1],
+      [100, 2],
+    ] as const) {
+      const taken = await Promise.all(
+        ten.map((who) => store.acquireLease('s1', `${nowUs} ${who}`, nowUs, nowUs + 100)),
+      );
+      const [winner, ...others] = taken.filter(({ acquired }) => acquired);
+      assert.deepEqual([others.length, winner?.lease.epoch], [0, epoch]);
+      for (const { lease } of taken) assert.deepEqual(lease, winner?.lease);
+    }
+  });
+
+  check('of ten who append to a chain at once one does, and the chain goes on from its chunk', async (store) => {
+    const { lease } = await store.acquireLease('s1', 'a', 0, 100);
+    for (const index of [0, 1, 2, 3]) {
+      const expected = await store.getHead('s1');
+      const rivals = ten.map((who) => sampleChunk('s1', index, expected.leafHash, new Uint8Array(100 + who)));
+      const appended = await Promise.all(
+        rivals.map((chunk, who) => store.appendChunk(chunkRow(chunk), expected, who % 2 === 0 ? lease.epoch : null)),
+      );
+      const [winner, ...others] = rivals.filter((_, who) => appended[who]);
+      assert.equal(others.length, 0);
+      assert.deepEqual(await store.getChunk('s1', index), chunkRow(winner!));
+      const storedBytes = expected.storedBytes + winner!.metadata.fileBytes;
+      assert.deepEqual(await store.getHead('s1'), {
+        count: index + 1,
+        leafHash: winner!.metadata.leafHash,
+        storedBytes,
+      });
+    }
+  });
+
+  check('of ten who append and one who takes the lease from them, the one has a head that stays', async (store) => {
+    const { lease } = await store.acquireLease('s1', 'a', 0, 100);
+    const [chunk] = sampleChain('s1', 1);
+    const appends = ten.map(() => store.appendChunk(chunkRow(chunk!), empty, lease.epoch));
+    const head = store.acquireLease('s1', 'b', 100, 200).then(() => store.getHead('s1'));
+    const appended = winnersOf(await Promise.all(appends)).length;
+    assert.ok(appended <= 1);
+    assert.equal((await head).count, appended);
+    assert.equal((await store.getHead('s1')).count, appended);
+  });
+
+  check('of ten who put a record in one place one does; without a place all have one', async (store) => {
+    for (const place of [0, 1]) {
+      const put = ten.map((who) => store.putRecord('s1', 'custody', new Uint8Array([place, who]), place));
+      const answers = await Promise.allSettled(put);
+      assert.equal(answers.filter(({ status }) => status === 'fulfilled').length, 1);
+    }
+    const sequences = await Promise.all(ten.map((who) => store.putRecord('s1', 'replay', new Uint8Array([who]))));
+    assert.deepEqual(
+      [...sequences].sort((a, b) => a - b),
+      ten.map((who) => 3 + who),
+    );
+    const same = await Promise.all(ten.map(() => store.putRecord('s1', 'open', new Uint8Array([1]))));
+    assert.deepEqual(new Set(same), new Set([13]));
+    assert.equal(await store.recordsCount('s1'), 13);
+  });
+
   check('lists filter, search, page and leave deleted sessions out', async (store) => {
     for (let at = 0; at < 5; at++)
       await store.insertSession(
@@ -107,6 +191,16 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
     assert.deepEqual(await ids({ search: 'bLUE' }), ['s3 s2 s1', 3]);
     assert.deepEqual(await ids({ search: '100% SURE_' }), ['s3', 1]);
     assert.deepEqual(await ids({ search: '%' }), ['s3', 1], 'a wildcard is text');
+    const pages = await Promise.all([0, 1, 2, 3, 4, 5].map((offset) => ids({ limit: 1, offset })));
+    assert.deepEqual(pages, [
+      ['s3', 4],
+      ['s2', 4],
+      ['s1', 4],
+      ['s0', 4],
+      ['', 4],
+      ['', 4],
+    ]);
+    assert.deepEqual(await ids({ limit: 3, offset: 2 }), ['s1 s0', 4], 'the last page may be short');
   });
 
   check('a lease has one owner, and its epoch never repeats', async (store) => {
