@@ -17,6 +17,9 @@ interface JobDoc {
   leaseUntilUs: number;
 }
 
+/** Two looks at a session's retention are a day apart. */
+const retentionWaitUsMax = 2 * 86_400_000_000;
+
 const jobOf = (doc: JobDoc): Job => ({
   jobId: doc._id,
   kind: doc.kind,
@@ -135,6 +138,30 @@ export class MongoJobQueue implements JobQueue {
 
   async removeFor(sessionId: string): Promise<void> {
     await guardedMongo(() => this.#jobs.deleteMany({ session: sessionId }));
+  }
+
+  async list(after: string, limit: number): Promise<Job[]> {
+    const docs = await guardedMongo(() =>
+      this.#jobs
+        .find({ _id: { $gt: after } })
+        .sort({ _id: 1 })
+        .limit(limit)
+        .toArray(),
+    );
+    return docs.map(jobOf);
+  }
+
+  async put({ jobId, sessionId, payload, ...same }: Job): Promise<void> {
+    const doc = { ...same, session: sessionId, payload: JSON.stringify(payload), leaseUntilUs: 0 };
+    await guardedMongo(() => this.#jobs.replaceOne({ _id: jobId }, doc, { upsert: true }));
+  }
+
+  /** Jobs that run are another pipeline's, or their lease ends: only clocks that were wrong are mended. */
+  async takeUp(nowUs: number): Promise<void> {
+    await this.#updateMany(
+      { state: 'waiting', runAtUs: { $gt: nowUs + retentionWaitUsMax }, kind: 'retention' },
+      { runAtUs: Math.round(nowUs) },
+    );
   }
 
   async countByState(): Promise<Partial<Record<JobState, number>>> {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { AnchorReceipt, RecordingFact } from '@lucid-sessions/contract';
 import type { GatewayCredential, Journal, JournalStore } from '@lucid-sessions/pipeline';
-import { Binary, type Collection } from 'mongodb';
+import { Binary, type Collection, type Filter, type FindCursor, type WithId } from 'mongodb';
 import { bytesOf } from './mongo-chunk-rows.ts';
 import type { MongoDatabase } from './mongo-database.ts';
 import { guardedMongo, isDuplicate, untilUndisturbed } from './mongo-errors.ts';
@@ -90,14 +90,21 @@ export class MongoJournalStore implements JournalStore {
     }
   }
 
-  async listUnfinished(): Promise<string[]> {
-    const docs = await guardedMongo(() =>
+  list(after: string, limit: number): Promise<string[]> {
+    return this.#ids(
       this.#journals
-        .find({ unfinished: true })
-        .project<{ _id: string }>({ _id: 1 })
-        .sort({ unfinished: 1, _id: 1 })
-        .toArray(),
+        .find({ _id: { $gt: after } })
+        .sort({ _id: 1 })
+        .limit(limit),
     );
+  }
+
+  listUnfinished(): Promise<string[]> {
+    return this.#ids(this.#journals.find({ unfinished: true }).sort({ unfinished: 1, _id: 1 }));
+  }
+
+  async #ids(found: FindCursor<WithId<JournalDoc>>): Promise<string[]> {
+    const docs = await guardedMongo(() => found.project<{ _id: string }>({ _id: 1 }).toArray());
     return docs.map(({ _id }) => _id);
   }
 
@@ -181,8 +188,15 @@ export class MongoJournalStore implements JournalStore {
     await upserted(() => this.#credentials.updateOne({ _id: credential.sessionId }, { $set: set }, { upsert: true }));
   }
 
-  async findCredential(user: string): Promise<GatewayCredential | null> {
-    const doc = await guardedMongo(() => this.#credentials.findOne({ user }));
+  findCredential(user: string): Promise<GatewayCredential | null> {
+    return this.#credential({ user });
+  }
+  credentialOf(sessionId: string): Promise<GatewayCredential | null> {
+    return this.#credential({ _id: sessionId });
+  }
+
+  async #credential(filter: Filter<CredentialDoc>): Promise<GatewayCredential | null> {
+    const doc = await guardedMongo(() => this.#credentials.findOne(filter));
     if (doc === null) return null;
     const credential = JSON.parse(doc.document) as Omit<GatewayCredential, 'sealed'>;
     return { ...credential, sealed: doc.sealed === null ? null : bytesOf(doc.sealed) };

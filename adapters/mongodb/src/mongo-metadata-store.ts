@@ -42,6 +42,9 @@ export class MongoMetadataStore implements MetadataStore {
   listSessions(query: SessionQuery) {
     return this.#sessions.list(query);
   }
+  listStored(after: string, limit: number) {
+    return this.#sessions.listStored(after, limit);
+  }
   countSessions() {
     return this.#sessions.count();
   }

@@ -1,5 +1,6 @@
 /** Sessions: documents as JSON beside the fields they are found by. A document is replaced at its version only. */
 import type { SessionDocument, SessionQuery, SessionStatus } from '@lucid-sessions/contract';
+import type { StoredSession } from '@lucid-sessions/storage';
 import type { Collection, Filter } from 'mongodb';
 import { guardedMongo, isDuplicate } from './mongo-errors.ts';
 
@@ -157,6 +158,17 @@ export class MongoSessions {
       ]);
       return { sessions: docs.map((doc) => documentOf(doc)!), total };
     });
+  }
+
+  async listStored(after: string, limit: number): Promise<StoredSession[]> {
+    const docs = await guardedMongo(() =>
+      this.#sessions
+        .find({ _id: { $gt: after } })
+        .sort({ _id: 1 })
+        .limit(limit)
+        .toArray(),
+    );
+    return docs.map((doc) => ({ session: documentOf(doc)!, routeTokenSha256: doc.routeToken ?? null }));
   }
 
   async count(): Promise<Partial<Record<SessionStatus, number>>> {

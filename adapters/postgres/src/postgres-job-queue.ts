@@ -112,6 +112,23 @@ export class PostgresJobQueue implements JobQueue {
     await this.#database.run('DELETE FROM jobs WHERE session_id = $1', [sessionId]);
   }
 
+  async list(after: string, limit: number): Promise<Job[]> {
+    const sql = `SELECT ${columns} FROM jobs WHERE jobs.job_id > $1 ORDER BY jobs.job_id LIMIT $2`;
+    return (await this.#database.rows(sql, [after, limit])).map(jobOf);
+  }
+
+  async put(job: Job): Promise<void> {
+    const { jobId, kind, sessionId, payload, runAtUs, retriesMax, state, retries, lastError } = job;
+    await this.#database.run(
+      `INSERT INTO jobs (job_id, kind, session_id, payload, run_at_us, retries_max, state, retries, last_error,
+         lease_until_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)
+       ON CONFLICT (job_id) DO UPDATE SET kind = excluded.kind, session_id = excluded.session_id, payload = excluded.payload,
+         run_at_us = excluded.run_at_us, retries_max = excluded.retries_max, state = excluded.state,
+         retries = excluded.retries, last_error = excluded.last_error, lease_until_us = 0`,
+      [jobId, kind, sessionId, JSON.stringify(payload), runAtUs, retriesMax, state, retries, lastError],
+    );
+  }
+
   async countByState(): Promise<Partial<Record<JobState, number>>> {
     const rows = await this.#database.rows('SELECT state, COUNT(*) AS count FROM jobs GROUP BY state');
     return Object.fromEntries(rows.map(({ state, count }) => [String(state), Number(count)]));

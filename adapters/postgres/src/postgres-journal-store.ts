@@ -43,6 +43,11 @@ export class PostgresJournalStore implements JournalStore {
     });
   }
 
+  async list(after: string, limit: number): Promise<string[]> {
+    const sql = 'SELECT session_id FROM journals WHERE session_id > $1 ORDER BY session_id LIMIT $2';
+    return (await this.#database.rows(sql, [after, limit])).map((row) => String(row.session_id));
+  }
+
   async listUnfinished(): Promise<string[]> {
     const rows = await this.#database.rows('SELECT session_id FROM journals WHERE unfinished ORDER BY session_id');
     return rows.map((row) => String(row.session_id));
@@ -119,9 +124,16 @@ export class PostgresJournalStore implements JournalStore {
     });
   }
 
-  async findCredential(user: string): Promise<GatewayCredential | null> {
-    const sql = 'SELECT document, sealed FROM gateway_credentials WHERE user_name = $1';
-    const [row] = await this.#database.rows(sql, [user]);
+  findCredential(user: string): Promise<GatewayCredential | null> {
+    return this.#credential('user_name', user);
+  }
+  credentialOf(sessionId: string): Promise<GatewayCredential | null> {
+    return this.#credential('session_id', sessionId);
+  }
+
+  async #credential(column: 'user_name' | 'session_id', value: string): Promise<GatewayCredential | null> {
+    const sql = `SELECT document, sealed FROM gateway_credentials WHERE ${column} = $1`;
+    const [row] = await this.#database.rows(sql, [value]);
     if (row === undefined) return null;
     const credential = JSON.parse(String(row.document)) as Omit<GatewayCredential, 'sealed'>;
     return { ...credential, sealed: row.sealed as Uint8Array | null };

@@ -12,6 +12,7 @@ type SessionMethods = Pick<
   | 'findByToken'
   | 'findByCookie'
   | 'listSessions'
+  | 'listStored'
   | 'countSessions'
   | 'replaceSession'
 >;
@@ -136,6 +137,12 @@ export const sessionRows = (database: PostgresDatabase): SessionMethods => ({
       'snapshot',
     );
     return { sessions: documents.map((document) => JSON.parse(document) as SessionDocument), total };
+  },
+
+  async listStored(after, limit) {
+    const sql = 'SELECT document, route_token FROM sessions WHERE session_id > $1 ORDER BY session_id LIMIT $2';
+    const rows = await database.rows(sql, [after, limit]);
+    return rows.map((row) => ({ session: documentOf(row)!, routeTokenSha256: row.route_token as string | null }));
   },
 
   async countSessions() {

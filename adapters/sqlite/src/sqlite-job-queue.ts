@@ -141,6 +141,23 @@ export class SqliteJobQueue implements JobQueue {
     await guardedSql(() => this.#database.run('DELETE FROM jobs WHERE session_id = ?', sessionId));
   }
 
+  async list(after: string, limit: number): Promise<Job[]> {
+    return guardedSql(() =>
+      this.#database.all('SELECT * FROM jobs WHERE job_id > ? ORDER BY job_id LIMIT ?', after, limit).map(jobOf),
+    );
+  }
+
+  async put(job: Job): Promise<void> {
+    const { jobId, kind, sessionId, payload, runAtUs, retriesMax, state, retries, lastError } = job;
+    await guardedSql(() =>
+      this.#database.run(
+        `INSERT OR REPLACE INTO jobs (job_id, kind, session_id, payload, run_at_us, retries_max, state, retries, last_error,
+           lease_until_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
+        ...[jobId, kind, sessionId, JSON.stringify(payload), runAtUs, retriesMax, state, retries, lastError],
+      ),
+    );
+  }
+
   async countByState(): Promise<Partial<Record<JobState, number>>> {
     return guardedSql(() =>
       Object.fromEntries(

@@ -57,6 +57,14 @@ export class SqliteJournalStore implements JournalStore {
     });
   }
 
+  async list(after: string, limit: number): Promise<string[]> {
+    return guardedSql(() =>
+      this.#database
+        .all('SELECT session_id FROM journals WHERE session_id > ? ORDER BY session_id LIMIT ?', after, limit)
+        .map((row) => String(row.session_id)),
+    );
+  }
+
   async listUnfinished(): Promise<string[]> {
     return guardedSql(() =>
       this.#database
@@ -163,8 +171,15 @@ export class SqliteJournalStore implements JournalStore {
   }
 
   async findCredential(user: string): Promise<GatewayCredential | null> {
+    return this.#credential('user', user);
+  }
+  async credentialOf(sessionId: string): Promise<GatewayCredential | null> {
+    return this.#credential('session_id', sessionId);
+  }
+
+  #credential(column: 'user' | 'session_id', value: string): Promise<GatewayCredential | null> {
     return guardedSql(() => {
-      const row = this.#database.get('SELECT document, sealed FROM gateway_credentials WHERE user = ?', user);
+      const row = this.#database.get(`SELECT document, sealed FROM gateway_credentials WHERE ${column} = ?`, value);
       if (row === undefined) return null;
       const credential = JSON.parse(String(row.document)) as Omit<GatewayCredential, 'sealed'>;
       return { ...credential, sealed: row.sealed === null ? null : new Uint8Array(row.sealed as Uint8Array) };

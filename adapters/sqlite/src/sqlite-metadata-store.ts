@@ -9,7 +9,15 @@ import {
   type SessionQuery,
   type SessionStatus,
 } from '@lucid-sessions/contract';
-import type { AuditQuery, ChainHead, ChainTotals, ChunkRow, Lease, MetadataStore } from '@lucid-sessions/storage';
+import type {
+  AuditQuery,
+  ChainHead,
+  ChainTotals,
+  ChunkRow,
+  Lease,
+  MetadataStore,
+  StoredSession,
+} from '@lucid-sessions/storage';
 import { bytesOf, guardedSql, type Row, SqliteDatabase, textOrNull } from './sqlite-database.ts';
 import { GroupCommit } from './sqlite-group-commit.ts';
 
@@ -236,6 +244,18 @@ export class SqliteMetadataStore implements MetadataStore {
         this.#database.get(`SELECT COUNT(*) AS total FROM sessions ${conditions.where}`, ...conditions.values)?.total,
       ),
     }));
+  }
+
+  async listStored(after: string, limit: number): Promise<StoredSession[]> {
+    return guardedSql(() =>
+      this.#database
+        .all(
+          'SELECT document, route_token FROM sessions WHERE session_id > ? ORDER BY session_id LIMIT ?',
+          after,
+          limit,
+        )
+        .map((row) => ({ session: documentOf(row)!, routeTokenSha256: textOrNull(row.route_token) })),
+    );
   }
 
   async countSessions(): Promise<Partial<Record<SessionStatus, number>>> {

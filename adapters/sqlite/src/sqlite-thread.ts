@@ -23,6 +23,7 @@ const metadataMethods = {
   findByToken: true,
   findByCookie: true,
   listSessions: true,
+  listStored: true,
   countSessions: true,
   replaceSession: true,
   acquireLease: true,
@@ -59,6 +60,8 @@ const queueMethods = {
   setPaused: true,
   revive: true,
   removeFor: true,
+  list: true,
+  put: true,
   takeUp: true,
   countByState: true,
   nextRunUs: true,
@@ -68,6 +71,7 @@ const queueMethods = {
 const journalMethods = {
   get: true,
   put: true,
+  list: true,
   listUnfinished: true,
   appendFact: true,
   listFacts: true,
@@ -79,6 +83,7 @@ const journalMethods = {
   listSealed: true,
   putCredential: true,
   findCredential: true,
+  credentialOf: true,
   dropCredential: true,
   dispose: true,
 } satisfies Record<keyof JournalStore, true>;

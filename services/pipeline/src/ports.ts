@@ -45,6 +45,10 @@ export interface JobQueue {
   /** Failed jobs of the session wait again, with all their retries. */
   revive(sessionId: string, nowUs: number): Promise<number>;
   removeFor(sessionId: string): Promise<void>;
+  /** Every job by its id, after `after`. */
+  list(after: string, limit: number): Promise<Job[]>;
+  /** Puts a job of another queue as it is there, in place of one of its id; one that ran is due at once. */
+  put(job: Job): Promise<void>;
   /**
    * Before the first claim, where this process is the queue's only runner: jobs that a process before it was running wait
    * again, instead of for the end of their lease. So do looks at a retention that lie further ahead than any: a clock that
@@ -131,6 +135,8 @@ export interface JournalStore {
    * raised by one. Null: somebody else was first, and nothing was changed.
    */
   put(journal: Journal): Promise<Journal | null>;
+  /** Sessions that have a journal, by id, after `after`. */
+  list(after: string, limit: number): Promise<string[]>;
   /** Sessions that are connected, or ended and not finalised: what a restart must look after. */
   listUnfinished(): Promise<string[]>;
   appendFact(sessionId: string, fact: RecordingFact): Promise<void>;
@@ -146,6 +152,7 @@ export interface JournalStore {
   /** Replaces the session's one. */
   putCredential(credential: GatewayCredential): Promise<void>;
   findCredential(user: string): Promise<GatewayCredential | null>;
+  credentialOf(sessionId: string): Promise<GatewayCredential | null>;
   dropCredential(sessionId: string): Promise<void>;
   dispose(): Promise<void>;
 }

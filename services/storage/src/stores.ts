@@ -54,6 +54,11 @@ export interface AuditQuery {
   offset: number;
 }
 
+export interface StoredSession {
+  session: SessionDocument;
+  routeTokenSha256: HexHash | null;
+}
+
 export interface MetadataStore {
   /** False when the id (or the token) is taken. */
   insertSession(session: SessionDocument, routeTokenSha256: HexHash | null): Promise<boolean>;
@@ -64,6 +69,8 @@ export interface MetadataStore {
   /** By session id, or else the newest armed (`starting`), or else newest `created` session with that RDP user name. */
   findByCookie(cookie: string): Promise<SessionDocument | null>;
   listSessions(query: SessionQuery): Promise<{ sessions: SessionDocument[]; total: number }>;
+  /** Every session, also deleted ones, by id, after `after`: what moving an installation takes. */
+  listStored(after: string, limit: number): Promise<StoredSession[]>;
   countSessions(): Promise<Partial<Record<SessionStatus, number>>>;
   /** Stores `session` when the stored version is `expectedVersion`; `session.version` is the new one. */
   replaceSession(session: SessionDocument, expectedVersion: number): Promise<boolean>;

@@ -1,7 +1,7 @@
 /** What every JobQueue must do. `open` answers an empty queue each time. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { JobQueue, NewJob } from '@lucid-sessions/pipeline';
+import type { Job, JobQueue, NewJob } from '@lucid-sessions/pipeline';
 
 const job = (jobId: string, changes: Partial<NewJob> = {}): NewJob => ({
   jobId,
@@ -106,5 +106,26 @@ export function jobQueueSuite(name: string, open: () => Promise<JobQueue>): void
     assert.equal(await queue.enqueue(job('a')), false);
     assert.equal(await queue.setPaused('s1', false), 1);
     assert.deepEqual(await claim(queue, 100), ['a']);
+  });
+
+  check('jobs are listed by their ids in pages, and put as they were in another queue', async (queue) => {
+    const whole = (jobId: string, changes: Partial<Job> = {}): Job => ({
+      ...job(jobId),
+      state: 'waiting',
+      retries: 0,
+      lastError: null,
+      ...changes,
+    });
+    const jobs = [
+      whole('B', { state: 'failed', retries: 3, lastError: 'never worked' }),
+      whole('a', { state: 'running', runAtUs: 90 }),
+      whole('b', { state: 'done' }),
+      whole('c', { state: 'paused', payload: { deep: { er: null } } }),
+    ];
+    await queue.enqueue(job('a', { sessionId: 'other', kind: 'other' }));
+    for (const one of [...jobs, ...jobs]) await queue.put(one);
+    assert.deepEqual(await queue.list('', 3), jobs.slice(0, 3));
+    assert.deepEqual(await queue.list('b', 3), jobs.slice(3));
+    assert.deepEqual(await claim(queue, 89), ['a'], 'nobody runs it any more');
   });
 }

@@ -17,6 +17,8 @@ export function journalStoreSuite(name: string, open: () => Promise<JournalStore
     assert.deepEqual(await store.listUnfinished(), ['s1', 's2']);
     assert.equal((await store.put({ ...journal, connected: false }))?.version, 2);
     assert.deepEqual(await store.listUnfinished(), ['s2']);
+    assert.deepEqual(await store.list('', 3), ['s1', 's2', 's3']);
+    assert.deepEqual(await store.list('s3', 3), ['s4']);
 
     const first = { kind: 'downgrade', atUs: 1, what: 'x' } as const;
     const second = { kind: 'pause', fromUs: 2, toUs: null } as const;
@@ -105,6 +107,9 @@ export function journalStoreSuite(name: string, open: () => Promise<JournalStore
     await store.putCredential({ ...credential, sessionId: 's2', user: 'lucid-b', sealed: null, usedUs: 3 });
     assert.deepEqual(await store.findCredential('lucid-a'), credential);
     assert.deepEqual((await store.findCredential('lucid-b'))?.sealed, null);
+    assert.deepEqual(await store.credentialOf('s1'), credential);
+    assert.equal((await store.credentialOf('s2'))?.user, 'lucid-b');
+    assert.equal(await store.credentialOf('s3'), null);
     await store.putCredential({ ...credential, issuedUs: 5 });
     assert.equal((await store.findCredential('lucid-a'))?.issuedUs, 5);
     await store.dropCredential('s1');

@@ -203,6 +203,30 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
     assert.deepEqual(await ids({ limit: 3, offset: 2 }), ['s1 s0', 4], 'the last page may be short');
   });
 
+  check('every session there is comes by its id, with its route, in pages', async (store) => {
+    for (const [sessionId, token] of [
+      ['b', null],
+      ['B', 'bb'],
+      ['a', 'aa'],
+      ['deleted', null],
+    ] as const)
+      await store.insertSession(
+        sampleSession(sessionId, { status: sessionId === 'deleted' ? 'deleted' : 'created' }),
+        token,
+      );
+    const first = await store.listStored('', 3);
+    assert.deepEqual(
+      first.map(({ session, routeTokenSha256 }) => [session.session_id, routeTokenSha256]),
+      [
+        ['B', 'bb'],
+        ['a', 'aa'],
+        ['b', null],
+      ],
+    );
+    assert.deepEqual((await store.listStored('b', 3))[0]?.session, sampleSession('deleted', { status: 'deleted' }));
+    assert.deepEqual(await store.listStored('deleted', 3), []);
+  });
+
   check('a lease has one owner, and its epoch never repeats', async (store) => {
     assert.equal(await store.getLease('s1'), null);
     const first = await store.acquireLease('s1', 'a', 0, 100);
