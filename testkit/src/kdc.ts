@@ -83,6 +83,11 @@ export class Kdc {
     return keytab;
   }
 
+  /** Users of this realm reach services of the other one by a key that both make of this word. */
+  trust(other: Kdc, word: string): void {
+    for (const kdc of [this, other]) kdc.addUser(`krbtgt/${other.realm}@${this.realm}`, word);
+  }
+
   /** One command of kadmin. */
   admin(command: string): void {
     this.#run('kadmin.local', '-r', this.realm, '-q', command);

@@ -87,6 +87,25 @@ for (const [at, name] of names.entries())
     assert.equal(said(await port.ticket(asked('alice', { password: 'guess' }))), 'wrongPassword');
   });
 
+test('a service of another realm is reached by the trust between two real KDCs', { timeout: 120_000 }, async (t) => {
+  if (skipUnlessPeers(t, 'kdc')) return;
+  const near = await Kdc.start({ realm: 'NEAR.TEST' });
+  t.after(() => near.stop());
+  const far = await Kdc.start({ realm: 'FAR.TEST' });
+  t.after(() => far.stop());
+  near.addUser('alice', password, '+requires_preauth');
+  far.addService('TERMSRV/localhost');
+  near.trust(far, 'between the two');
+  const realms = [near, far].map(({ realm, port }) => `${realm} = {\nkdc = 127.0.0.1:${port}\n}\n`).join('');
+  const conf = parseKrb5Conf(`[realms]\n${realms}[domain_realm]\nlocalhost = FAR.TEST\n`);
+  const account = { username: 'alice@near.test', domain: '', password };
+  const answer = await tickets(conf).ticket(asked('', { credentials: account }));
+  assert.ok(answer.kind === 'ticket', JSON.stringify(answer));
+  assert.equal(answer.ticket.clientRealm, 'NEAR.TEST');
+  await far.stop();
+  assert.equal(said(await tickets(conf).ticket(asked('', { credentials: account }))), 'unreachable');
+});
+
 const confOf = (...kdcs: string[]): Krb5Conf =>
   parseKrb5Conf(
     `[libdefaults]\ndefault_realm = LUCID.TEST\ndns_lookup_kdc = no\n[realms]\nLUCID.TEST = {\n${kdcs.map((kdc) => `kdc = ${kdc}\n`).join('')}}\n`,

@@ -107,14 +107,9 @@ test('xfreerdp to a host that takes Kerberos alone: recorded, verified, no passw
     ...{ type: 'target_logon', user: 'lab\\alice', method: 'kerberos', envelope: 'spnego', credsspVersion: 6 },
   });
   await assertNowhere(house.gateway, id, [password, typed]);
-  // A wrong password is told by the realm, and an account that it does not know is none that NTLM would be tried with.
-  for (const [account, words] of [
-    [{ username: 'alice', domain: 'LAB', password: 'a guess' }, /the realm says that the password .* is wrong/],
-    [{ username: 'eve', domain: 'LAB', password }, /the realm does not know who is to log on/],
-  ] as const) {
-    await connect(t, house, server, account);
-    await eventually('a refusal', () => house.gateway.logged.some((line) => words.test(line)));
-  }
+  await connect(t, house, server, { username: 'alice', domain: 'LAB', password: 'a guess' });
+  const words = /the realm says that the password .* is wrong/;
+  await eventually('a refusal in words', () => house.gateway.logged.some((line) => words.test(line)));
   assert.ok(house.gateway.logged.every((line) => !line.includes(password) && !line.includes('a guess')));
 });
 

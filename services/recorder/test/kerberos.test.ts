@@ -1,5 +1,6 @@
 /** When a ticket is used, what happens where there is none, and what its refusals are called. What is real stands in apps/lucid-sessions. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import type { RecordingFact } from '@lucid-sessions/contract';
 import { EnvironmentError } from '@lucid-sessions/kit';
@@ -10,6 +11,7 @@ import { dialTarget, resolveAll } from '../src/front-door/dial.ts';
 import { ConnectFailure } from '../src/front-door/failure.ts';
 import {
   type KerberosPolicy,
+  type KerberosPort,
   kerberosFailure,
   policyOf,
   type TicketAnswer,
@@ -27,11 +29,16 @@ interface Dialled {
 }
 
 /** With a realm that answers every question with this. */
-async function dial(t: TestContext, port: number, policy: KerberosPolicy, answer: TicketAnswer): Promise<Dialled> {
+async function dial(
+  t: TestContext,
+  port: number,
+  policy: KerberosPolicy,
+  answer: TicketAnswer | KerberosPort['ticket'],
+): Promise<Dialled> {
   const dialled: Dialled = { method: '', facts: [], asked: [], error: null };
   const ticket = async (asked: TicketAsked) => {
     dialled.asked.push(asked);
-    return answer;
+    return typeof answer === 'function' ? answer(asked) : answer;
   };
   try {
     const { driver, hello } = await dialTarget(
@@ -92,6 +99,16 @@ test('a target that wants no logon costs no question to a realm', async (t) => {
   const target = await startNlaTarget(t, { selected: Protocol.ssl });
   const { method, asked } = await dial(t, target.port, 'require', failed('unreachable'));
   assert.deepEqual([method, asked.length], ['none', 0]);
+});
+
+test('a target that leaves while its ticket is fetched did not finish the logon', async (t) => {
+  const target = await startNlaTarget(t);
+  const { error } = await dial(t, target.port, 'require', async ({ signal }) => {
+    target.hangUp();
+    await once(signal, 'abort');
+    return failed('unreachable');
+  });
+  assert.equal(error?.reason, 'target_credssp_failed');
 });
 
 test('the policy is one word, and others for some targets', () => {

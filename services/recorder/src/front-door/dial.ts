@@ -177,7 +177,7 @@ export function failureOf(target: TargetAddress, { how, at, problem, code }: End
     case 'late':
     case 'left':
       if (at === 'tls') return insecure(target, `did not finish TLS: ${problem}`);
-      if (at === 'credssp' || at === 'negotiation') return unfinishedLogon(nameOf(target), problem);
+      if (at === 'credssp' || at === 'negotiation' || at === 'ticket') return unfinishedLogon(nameOf(target), problem);
       break;
     default:
   }

@@ -42,14 +42,19 @@ export interface NlaTarget {
   received: Buffer[];
   /** Protocols that were asked for. */
   requested: number[];
+  /** Closes every connection. */
+  hangUp(): void;
 }
 
 export async function startNlaTarget(t: TestContext, options: NlaTargetOptions = {}): Promise<NlaTarget> {
   const { key, cert, sha256 } = await makeCertificate();
   const der = Uint8Array.from(Buffer.from(cert.replace(/-----[^-]+-----|\s/g, ''), 'base64'));
   const secureContext = createSecureContext({ key, cert });
-  const target: NlaTarget = { port: 0, certificateSha256: sha256, events: [], received: [], requested: [] };
   const open = new Set<Socket>();
+  const hangUp = (): void => {
+    for (const socket of open) socket.destroy();
+  };
+  const target: NlaTarget = { port: 0, certificateSha256: sha256, events: [], received: [], requested: [], hangUp };
   const server = createServer({ noDelay: true }, (socket) => {
     open.add(socket.on('error', () => {}).on('close', () => open.delete(socket)));
     socket.once('data', (request: Buffer) => {
@@ -62,7 +67,7 @@ export async function startNlaTarget(t: TestContext, options: NlaTargetOptions =
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => {
-    for (const socket of open) socket.destroy();
+    hangUp();
     server.close();
   });
   target.port = (server.address() as AddressInfo).port;
