@@ -32,7 +32,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   'services/indexer': { imports: ['kit', 'wire', 'rdp', 'graphics', 'recording', 'evidence', 'contract'] },
   'adapters/node': { imports: ['wire', 'graphics', 'recording', 'evidence'], types: ['indexer'] },
   'adapters/files': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['storage'] },
-  'adapters/s3': { imports: ['files', 'evidence', 'contract'], types: ['storage'] },
+  'adapters/s3': { imports: ['files', 'evidence', 'contract'], types: ['storage', 'log'] },
   'adapters/sqlite': { imports: ['contract'], types: ['storage', 'pipeline'] },
   'adapters/mongodb': { imports: ['contract'], types: ['storage', 'pipeline'] },
   'adapters/postgres': { imports: ['contract'], types: ['storage', 'pipeline'] },

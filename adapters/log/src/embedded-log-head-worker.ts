@@ -3,7 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import { type LogHeadStore, SqliteLogHeadStore } from './embedded-log-head.ts';
 import { LogError, type LogErrorCode } from './log-error.ts';
 
-export type LogHeadMethod = keyof LogHeadStore;
+export type LogHeadMethod = Exclude<keyof LogHeadStore, 'isShared'>;
 
 export type LogHeadRequest = { method: 'open'; path: string } | { method: LogHeadMethod; values: unknown[] };
 

@@ -22,6 +22,8 @@ export interface Witnessed {
 
 /** Where a log's head is kept: compare-and-swap, durable when `swap` is over, one writer at a time. Calls are carried out in order. */
 export interface LogHeadStore {
+  /** Other processes write the log, too: each takes up what another wrote. */
+  readonly isShared?: boolean;
   load(): MaybePromise<LogHead>;
   /** True when the head was `expected` and is `next` now; `leafHashes` are those of the entries in between. */
   swap(expected: LogHead, next: LogHead, leafHashes: readonly Uint8Array[]): MaybePromise<boolean>;

@@ -19,6 +19,9 @@ export function embeddedLogPort(log: EmbeddedLog): TransparencyLog {
     },
     find: (entry) => log.find(entry),
     // What a witness saw existed at the time it says: worth more to a recording than the entries that came since.
-    checkpoint: async () => (log.witnessed.size > 0 ? log.witnessed.checkpoint : log.checkpoint),
+    async checkpoint() {
+      await log.refresh();
+      return log.witnessed.size > 0 ? log.witnessed.checkpoint : log.checkpoint;
+    },
   };
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   checkCosignature,
   consistencyRanges,
@@ -27,6 +28,9 @@ import { fsLogDisk, type LogDisk } from './log-disk.ts';
 import { LogError } from './log-error.ts';
 
 const BATCH_ENTRIES_MAX = 256;
+/** Of one batch, while others are faster; after each a pause that grows. */
+const MOVED_TRIES_MAX = 30;
+const MOVED_PAUSE_MS = 20;
 
 interface Waiting {
   entry: Uint8Array;
@@ -76,6 +80,8 @@ export class EmbeddedLog {
   #attaching: Promise<unknown> = Promise.resolve();
   #failure: unknown = null;
   #held: string | null = null;
+  /** What others wrote is to be taken up. */
+  #stale = false;
   #closed = false;
 
   private constructor(
@@ -163,21 +169,35 @@ export class EmbeddedLog {
 
   /** The index of an entry that is logged, or null. */
   async find(entry: Uint8Array): Promise<number | null> {
-    return this.#heads.indexOf(hashLeaf(entry));
+    const leafHash = hashLeaf(entry);
+    const index = await this.#heads.indexOf(leafHash);
+    if (index !== null || this.#heads.isShared !== true) return index;
+    await this.refresh();
+    return this.#heads.indexOf(leafHash);
+  }
+
+  /** Takes up what other writers added. Nothing to do where there are none. */
+  async refresh(): Promise<void> {
+    if (this.#heads.isShared !== true || this.#closed) return;
+    this.#stale = true;
+    this.#running ??= this.#run();
+    await this.#running;
+    if (this.#stale) throw this.#failure;
   }
 
   async #run(): Promise<void> {
     // One turn later, so that callers of the same moment share the batch and its fsyncs.
     await Promise.resolve();
-    while (this.#waiting.length > 0) {
+    while (this.#waiting.length > 0 || this.#stale) {
       const batch = this.#waiting.splice(0, BATCH_ENTRIES_MAX);
       try {
         // After a failed commit or write the state on disk is unknown: it is taken up from there, as after a crash.
-        if (this.#failure !== null) await this.#takeUp();
-        await this.#append(batch);
+        if (this.#failure !== null || this.#stale) await this.#takeUp();
+        await this.#appendFirst(batch);
       } catch (error) {
         this.#failure = error;
         for (const { reject } of batch) reject(error);
+        if (this.#waiting.length === 0) break;
       }
     }
     this.#running = null;
@@ -185,13 +205,37 @@ export class EmbeddedLog {
 
   /** A disk that was full has room again. What contradicts itself stays as it is, for a person to look at. */
   async #takeUp(): Promise<void> {
-    if (this.#failure instanceof LogError) throw this.#failure;
+    if (this.#failure instanceof LogError && this.#failure.code !== 'moved') throw this.#failure;
     const head = await this.#heads.load();
-    const { edge, files } = await edgeOf(head, this.#read);
-    this.#head = head;
-    this.#edge = edge;
-    await this.#publish(files);
+    const isKnown = this.#failure === null && head.checkpoint === this.#shown.checkpoint;
+    if (!isKnown) {
+      const { edge, files } = await edgeOf(head, this.#read);
+      this.#head = head;
+      this.#edge = edge;
+      if (head.size > 0) await this.#publish(files);
+    }
+    if (this.#heads.isShared === true) await this.#takeUpWitnessed();
     this.#failure = null;
+    this.#stale = false;
+  }
+
+  async #takeUpWitnessed(): Promise<void> {
+    const witnessed = await this.#heads.loadWitnessed();
+    if (witnessed.size > this.#witnessed.size) this.#witnessed = witnessed;
+  }
+
+  /** Again, on what another writer wrote meanwhile. */
+  async #appendFirst(batch: Waiting[]): Promise<void> {
+    for (let tries = 1; batch.length > 0; tries++) {
+      try {
+        return await this.#append(batch);
+      } catch (error) {
+        if (!(error instanceof LogError && error.code === 'moved') || tries === MOVED_TRIES_MAX) throw error;
+        await delay(Math.random() * MOVED_PAUSE_MS * tries);
+        this.#failure = error;
+        await this.#takeUp();
+      }
+    }
   }
 
   async #append(batch: Waiting[]): Promise<void> {
@@ -218,6 +262,7 @@ export class EmbeddedLog {
       next,
       fresh.map(({ leafHash }) => leafHash),
     );
+    if (!swapped && this.#heads.isShared === true) throw new LogError('moved', 'another writer was faster; ask again');
     if (!swapped) throw new LogError('corrupt', 'another writer moved the log; stop one of the two');
     this.#head = next;
     this.#edge = edge;
@@ -242,6 +287,7 @@ export class EmbeddedLog {
     const needed = Math.max(first ?? 0, ...indices.map((index) => index + 1));
     // Committed, and its tiles are being written.
     if (needed > this.#shown.size) await this.#running;
+    if (needed > this.#shown.size) await this.refresh();
     const { size, checkpoint } = needed <= this.#witnessed.size ? this.#witnessed : this.#shown;
     for (const index of indices)
       if (!(Number.isSafeInteger(index) && index >= 0 && index < size))

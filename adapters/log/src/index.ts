@@ -4,5 +4,5 @@ export { embeddedLogPort } from './embedded-log-port.ts';
 export { checkLogFiles, type LogFiles, logFilesIn, readCheckpoint, rebuildLogHead, tilesOf } from './log-copy.ts';
 export { fsLogDisk, type LogDisk } from './log-disk.ts';
 export { LogError, type LogErrorCode } from './log-error.ts';
-export { logFileReader } from './log-files.ts';
+export { logFileReader, logReader } from './log-files.ts';
 export { LogWitnesses, type LogWitnessesOptions, type WitnessAddress } from './log-witnesses.ts';

@@ -1,5 +1,6 @@
 export type LogErrorCode =
   | 'locked'
+  | 'moved'
   | 'corrupt'
   | 'closed'
   | 'held'

@@ -2,7 +2,7 @@
  * Objects below a prefix of one bucket. Writes are conditional and carry their SHA-256, which the store checks and which stays
  * with the object; reads compare it. What is asked by name is the truth; listings may be old and are only hints.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import {
   DeleteObjectCommand,
@@ -88,6 +88,24 @@ export class S3Bucket {
     this.options = options;
     this.sender = new S3Sender(options, { ...s3Limits, ...options.limits });
     this.#partBytes = options.partBytes ?? 32 * mebibyte;
+  }
+
+  /**
+   * Whether the bucket does what evidence needs: a second write of a name is refused, and what must be destroyed can be. Throws
+   * `LucidError` in words for who set it up.
+   */
+  async check(): Promise<void> {
+    const key = `tmp/probe-${randomBytes(12).toString('hex')}`;
+    await guarded('trying the bucket', async () => {
+      await this.put(key, Buffer.from('first'), { ifAbsent: true });
+      const second = await this.put(key, Buffer.from('second'), { ifAbsent: true });
+      await this.destroy(key);
+      if (second.written)
+        throw new LucidError(
+          'storage',
+          'the object store ignores If-None-Match: whatever is stored there could be written over',
+        );
+    });
   }
 
   /** Of every command that names an object. */

@@ -56,6 +56,13 @@ export function readKeyPlace(environment: Environment): KeyPlace {
 
 export const readDataDir = (environment: Environment): string => readText(environment, 'LUCID_DATA_DIR', './data');
 
+/** `s3://bucket/prefix` in place of a directory. */
+export const isBucket = (path: string): boolean => /^s3:/i.test(path);
+
+/** A directory or a bucket; null: `log` in the data directory. */
+export const readLogPath = (environment: Environment): string | null =>
+  readText(environment, 'LUCID_LOG_PATH', '') || null;
+
 /** Where the front door listens for RDP. */
 export const readRdpPort = (environment: Environment): number => readPort(environment, 'RDP_LISTEN_PORT', 3389);
 

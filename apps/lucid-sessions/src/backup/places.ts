@@ -1,8 +1,7 @@
 /** Where the parts of an installation lie, and where a backup keeps its copies. */
 import { join, resolve } from 'node:path';
-import { type Environment, EnvironmentError } from '@lucid-sessions/kit';
+import { type Environment, EnvironmentError, isBucket, readLogPath } from '@lucid-sessions/kit';
 import { readStorageEnv } from '@lucid-sessions/storage';
-import { isBucket } from '../server/chunk-stores.ts';
 import { dataDirectory } from '../server/environment.ts';
 import { sqlitePath } from '../server/sqlite-stores.ts';
 
@@ -37,6 +36,11 @@ export function installationPlaces(environment: Environment): Places {
     throw new EnvironmentError(
       'SESSION_METADATA_DB',
       'names a database outside of the data directory: back it up with its own tools (docs/operations.md, "An outside database"); this command copies embedded installations',
+    );
+  if (isBucket(readLogPath(environment) ?? ''))
+    throw new EnvironmentError(
+      'LUCID_LOG_PATH',
+      'names a bucket: its copies are its own versions and replication (docs/operations.md, "The log in a bucket"); this command copies embedded installations',
     );
   if (isBucket(chunkStoragePath))
     throw new EnvironmentError(

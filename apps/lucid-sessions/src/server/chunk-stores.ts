@@ -2,7 +2,15 @@
 import { resolve } from 'node:path';
 import { isLucidError } from '@lucid-sessions/contract';
 import { type ChunkDisk, FsChunkStore } from '@lucid-sessions/files';
-import { type Environment, EnvironmentError, readBoolean, readInteger, readText, readUrl } from '@lucid-sessions/kit';
+import {
+  type Environment,
+  EnvironmentError,
+  isBucket,
+  readBoolean,
+  readInteger,
+  readText,
+  readUrl,
+} from '@lucid-sessions/kit';
 import type { S3ChunkStoreOptions, S3Encryption } from '@lucid-sessions/s3';
 import { s3Limits } from '@lucid-sessions/s3/limits';
 import type { ChunkStore } from '@lucid-sessions/storage';
@@ -20,7 +28,7 @@ export const chunkPlace = (path: string): ChunkPlace => ({
   settings: 'LUCID_S3',
 });
 
-export const isBucket = (path: string): boolean => /^s3:/i.test(path);
+export const logPlace = (path: string): ChunkPlace => ({ variable: 'LUCID_LOG_PATH', path, settings: 'LUCID_S3' });
 
 const mebibyte = 1024 * 1024;
 const lockModes = { off: undefined, governance: 'GOVERNANCE', compliance: 'COMPLIANCE' } as const;

@@ -18,8 +18,8 @@ import { parsePolicy, replayFields } from '@lucid-sessions/evidence';
 import { type ChunkDisk, FileReserve, withReserve } from '@lucid-sessions/files';
 import { SessionIndexes } from '@lucid-sessions/indexer';
 import { type KeyDirectory, KeyLock, LocalSeal, type VaultTransit } from '@lucid-sessions/keys';
-import { type Environment, readInteger, readText, readUrl, withSecretFiles } from '@lucid-sessions/kit';
-import { embeddedLogPort, logFileReader } from '@lucid-sessions/log';
+import { type Environment, isBucket, readInteger, readText, readUrl, withSecretFiles } from '@lucid-sessions/kit';
+import { type EmbeddedLog, embeddedLogPort } from '@lucid-sessions/log';
 import { h264Missing, indexerPlatform, nodeCrypto, nodeDecompressor, ownH264Decoder } from '@lucid-sessions/node';
 import { createPipelineServer, readPipelineEnv } from '@lucid-sessions/pipeline';
 import { createProcessorServer, readProcessorEnv } from '@lucid-sessions/processor';
@@ -28,17 +28,8 @@ import { type Recorder, readRecorderEnv, startRecorderServer } from '@lucid-sess
 import { REPLAY_RULES } from '@lucid-sessions/recording';
 import { createStorageServer, readMetadataDb, readStorageEnv } from '@lucid-sessions/storage';
 import { anchorCheck, openAnchors } from './anchors.ts';
-import { isBucket } from './chunk-stores.ts';
 import { consoleFiles } from './console-files.ts';
-import {
-  logOrigin,
-  nowUs,
-  openKeyDirectory,
-  openLog,
-  openStorage,
-  openUnwrap,
-  processorKeys,
-} from './embedded-parts.ts';
+import { logOrigin, nowUs, openKeyDirectory, openStorage, openUnwrap, processorKeys } from './embedded-parts.ts';
 import {
   closeFolders,
   type DataDirectory,
@@ -49,6 +40,8 @@ import {
 } from './environment.ts';
 import { readKerberosTickets } from './kerberos.ts';
 import { readKeyframePolicy, tellKeyframePolicy } from './keyframe-policy.ts';
+import { isLogInBucket, type LogFileReader, logFiles, openLog } from './log-place.ts';
+import { LogTurn } from './log-turn.ts';
 import type { Door } from './ports.ts';
 import { preflight, startProblem } from './preflight.ts';
 import { rdpSigner } from './rdp-signer.ts';
@@ -307,18 +300,46 @@ class Composer {
     return server.service;
   }
 
+  async #logFiles(): Promise<LogFileReader> {
+    const { read, close } = await logFiles(this.#environment, this.#directory);
+    this.#disposers.push(close);
+    return read;
+  }
+
+  /** Null where this pipeline is the only one. */
+  async #logTurn(log: EmbeddedLog): Promise<LogTurn | null> {
+    if (this.#stores.isEmbedded || !isLogInBucket(this.#environment)) return null;
+    const coordination = await this.#stores.coordination();
+    const turn = new LogTurn({
+      log,
+      coordination,
+      owner: randomUUID(),
+      nowUs,
+      onProblem: this.#onError('pipeline'),
+    });
+    turn.start();
+    this.#disposers.push(async () => {
+      await turn.dispose();
+      await coordination.dispose();
+    });
+    return turn;
+  }
+
   async #startPipeline(
     storage: StoragePort,
     processor: ProcessorPort,
     recorder: () => RecorderPort | null,
   ): Promise<PipelinePort> {
     const keys = await openKeyDirectory(this.#directory);
-    const log = await openLog(keys, this.#directory, logOrigin(this.#environment, this.#directory));
-    this.#disposers.push(() => log.close());
+    const origin = logOrigin(this.#environment, this.#directory);
+    const { log, close } = await openLog(this.#environment, keys, this.#directory, origin);
+    this.#disposers.push(close);
     const asked = { storage, nowUs, say: this.#log };
     const hasWitnesses = readWitnesses(this.#environment).length > 0;
     const guard = await guardRestoredLog({ ...asked, log, hasWitnesses, directory: this.#directory.log });
-    const witnesses = startWitnesses(this.#environment, log, { ...asked, ...(guard === null ? {} : guard) });
+    const turn = hasWitnesses ? await this.#logTurn(log) : null;
+    const told = { ...asked, ...(guard === null ? {} : guard) };
+    const witnesses = startWitnesses(this.#environment, turn?.heard ?? log, told);
     if (witnesses !== null) this.#disposers.push(() => witnesses.dispose());
     const config = readPipelineEnv(this.#environment);
     const lender = readVaultCredentials(this.#environment);
@@ -330,7 +351,7 @@ class Composer {
       recorder: () => recorder() ?? notYet,
       log: reservedLog(embeddedLogPort(log), reserve),
       anchors: openAnchors(this.#environment, { storage, nowUs, log: this.#log }),
-      readLogFile: logFileReader(this.#directory.log),
+      readLogFile: await this.#logFiles(),
       queue: this.#reserved(await this.#stores.queue(), reserve),
       journal: this.#reserved(await this.#stores.journal(), reserve),
       // One data directory has one pipeline.
@@ -377,8 +398,10 @@ class Composer {
           ...(checkAnchor === null ? {} : { checkAnchor }),
         },
         trustedKeys,
-        // The log is where the pipeline is; as five processes, its own door serves it.
-        ...(this.#services.has('pipeline') ? { readLogFile: logFileReader(this.#directory.log) } : {}),
+        // A log in a directory is where the pipeline is; as five processes, its own door serves it.
+        ...(this.#services.has('pipeline') || isLogInBucket(this.#environment)
+          ? { readLogFile: await this.#logFiles() }
+          : {}),
         unwrapKey: await openUnwrap(keys, this.#vault),
         sessionIndexes: await this.#sessionIndexes(ports.storage),
         nowUs,

@@ -15,13 +15,12 @@ import {
   type VaultTransit,
   WrapError,
 } from '@lucid-sessions/keys';
-import { type Environment, EnvironmentError, readText } from '@lucid-sessions/kit';
-import { EmbeddedLog } from '@lucid-sessions/log';
+import { type Environment, EnvironmentError, isBucket, readLogPath, readText } from '@lucid-sessions/kit';
 import type { ProcessorKeys } from '@lucid-sessions/processor';
 import type { ChunkStore, MetadataStore, StorageConfig } from '@lucid-sessions/storage';
 import { chunkPlace, openChunkStore } from './chunk-stores.ts';
 import type { DataDirectory } from './environment.ts';
-import { opened, type Stores } from './store-scheme.ts';
+import type { Stores } from './store-scheme.ts';
 
 /** The system's wall clock, as it is set and corrected while this runs; µs since 1970. */
 export const nowUs = (): number => Date.now() * 1000;
@@ -107,7 +106,7 @@ export function logOrigin(environment: Environment, directory: DataDirectory): s
       `must be ${known}, which this log has been called from its first entry`,
     );
   const origin = known ?? said ?? originOfKeys(directory.keys);
-  if (origin === null && directory.keysGiven)
+  if (origin === null && (directory.keysGiven || isBucket(readLogPath(environment) ?? '')))
     throw new EnvironmentError(
       'LUCID_LOG_ORIGIN',
       `must be set, or log.pub lie in ${directory.keys}: all machines must call the log alike`,
@@ -119,9 +118,4 @@ export function logOrigin(environment: Environment, directory: DataDirectory): s
 export function checkLogOrigin(environment: Environment, directory: DataDirectory): void {
   if (!/^[^\s+]{1,255}$/u.test(logOrigin(environment, directory)))
     throw new EnvironmentError('LUCID_LOG_ORIGIN', 'must be 1 to 255 characters without space or plus');
-}
-
-export async function openLog(keys: KeyDirectory, directory: DataDirectory, origin: string): Promise<EmbeddedLog> {
-  const signer = await keys.logSigner(origin);
-  return opened('LUCID_DATA_DIR', directory.log, () => EmbeddedLog.open({ directory: directory.log, signer }));
 }

@@ -2,7 +2,7 @@
 import { chmodSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Environment } from '@lucid-sessions/kit/environment';
-import { readDataDir, readKeyPlace } from '@lucid-sessions/kit/variables';
+import { isBucket, readDataDir, readKeyPlace, readLogPath } from '@lucid-sessions/kit/variables';
 import { loadOrCreateSecret } from './secret-file.ts';
 
 export const serviceNames = ['storage', 'processor', 'pipeline', 'recorder', 'api'] as const;
@@ -27,11 +27,12 @@ export interface DataDirectory {
 export function dataDirectory(environment: Environment): DataDirectory {
   const root = resolve(readDataDir(environment));
   const keys = readKeyPlace(environment);
+  const logPath = readLogPath(environment);
   return {
     root,
     keys: resolve(keys.path),
     keysGiven: keys.given,
-    log: join(root, 'log'),
+    log: logPath === null || isBucket(logPath) ? join(root, 'log') : resolve(logPath),
     pipelineJobs: join(root, 'pipeline-jobs.db'),
     pipelineJournal: join(root, 'pipeline-journal.db'),
     serviceSecret: join(root, 'secrets', 'service'),
@@ -90,9 +91,9 @@ export function dataFolders(
   const folders = [
     ...(directory.keysGiven ? [] : ['keys']),
     ...(makesSecrets ? ['secrets'] : []),
-    ...(services.has('pipeline') ? ['log'] : []),
     ...(services.has('recorder') ? ['spool'] : []),
     ...(aloneServices.some((name) => services.has(name)) ? ['locks'] : []),
   ];
-  return folders.map((name) => join(directory.root, name));
+  const isLogHere = services.has('pipeline') && !isBucket(readLogPath(environment) ?? '');
+  return [...folders.map((name) => join(directory.root, name)), ...(isLogHere ? [directory.log] : [])];
 }

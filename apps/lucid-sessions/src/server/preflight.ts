@@ -4,13 +4,13 @@
  */
 import { checkJwtKey, readApiEnv } from '@lucid-sessions/api';
 import { AgeWrapper } from '@lucid-sessions/keys';
-import { accessProblem, type Environment, EnvironmentError } from '@lucid-sessions/kit';
+import { accessProblem, type Environment, EnvironmentError, readLogPath } from '@lucid-sessions/kit';
 import { readPipelineEnv } from '@lucid-sessions/pipeline';
 import { readProcessorEnv } from '@lucid-sessions/processor';
 import { checkCertificate, readRecorderEnv } from '@lucid-sessions/recorder';
 import { readMetadataDb, readStorageEnv } from '@lucid-sessions/storage';
 import { anchorCheck, openAnchors } from './anchors.ts';
-import { bucketOptions, chunkPlace } from './chunk-stores.ts';
+import { bucketOptions, chunkPlace, logPlace } from './chunk-stores.ts';
 import { checkDirectory, makeDirectory } from './data-access.ts';
 import { checkLogOrigin } from './embedded-parts.ts';
 import { type DataDirectory, dataDirectory, dataFolders, type ServiceName } from './environment.ts';
@@ -137,6 +137,7 @@ async function checkDirectories(
     if (bucketOptions(environment, chunkPlace(chunkStoragePath)) === null)
       await checkDirectory('CHUNK_STORAGE_PATH', chunkStoragePath);
   }
+  bucketOptions(environment, logPlace(readLogPath(environment) ?? directory.log));
   const users = new Set((['storage', 'pipeline'] as const).filter((service) => services.has(service)));
   if (users.size > 0) await checkStores({ metadataDb: readMetadataDb(environment), directory, environment }, users);
 }

@@ -2,10 +2,9 @@
 import { dirname, resolve } from 'node:path';
 import type { AuditEvent } from '@lucid-sessions/contract';
 import type { FileReserve } from '@lucid-sessions/files';
-import type { Environment } from '@lucid-sessions/kit';
+import { type Environment, isBucket } from '@lucid-sessions/kit';
 import type { TransparencyLog } from '@lucid-sessions/pipeline';
 import { type MetadataStore, readStorageEnv } from '@lucid-sessions/storage';
-import { isBucket } from './chunk-stores.ts';
 import { sqlitePath } from './sqlite-stores.ts';
 
 const recordingsMethods: ReadonlySet<string> = new Set<keyof MetadataStore>([

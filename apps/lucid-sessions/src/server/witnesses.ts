@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { StoragePort } from '@lucid-sessions/contract';
 import { noteAlgorithms, parseNoteKey } from '@lucid-sessions/evidence';
 import { type Environment, EnvironmentError, readInteger, readText, readUrl } from '@lucid-sessions/kit';
-import { type EmbeddedLog, LogWitnesses, type WitnessAddress } from '@lucid-sessions/log';
+import { LogWitnesses, type WitnessAddress } from '@lucid-sessions/log';
 import { nodeCrypto } from '@lucid-sessions/node';
 
 const witnessesMax = 16;
@@ -34,7 +34,7 @@ function witnessOf(rule: string): WitnessAddress {
 /** Null without witnesses. */
 export function startWitnesses(
   environment: Environment,
-  log: EmbeddedLog,
+  log: ConstructorParameters<typeof LogWitnesses>[0]['log'],
   deps: {
     storage: Pick<StoragePort, 'appendAudit'>;
     nowUs: () => number;
