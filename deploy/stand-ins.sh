@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Local images under the names that Dockerfile and compose files ask for, for a machine that reaches Debian's mirror, npm's and Maven's
-# registries and no registry of images. Needs root, podman, mmdebstrap; for mongo a JDK 17 and Maven. `stand-ins.sh [base|build|redis|mongo …]`
+# registries and no registry of images. Needs root, podman, mmdebstrap, for mongo a JDK 17 and Maven. `stand-ins.sh [base|build|redis|mongo …]`
 #   base   gcr.io/distroless/cc-debian12:nonroot    the same Debian packages, unpacked: no shell, no package manager
 #   build  docker.io/library/node:26-bookworm-slim  Debian with this repository's Node and npm
 #   redis  docker.io/library/redis:8-bookworm       Debian's Redis 7
-#   mongo  docker.io/library/mongo:8                mongo-java-server (BSD-3): MongoDB's wire protocol, in memory
+#   mongo  docker.io/library/mongo:8                the stand-in of the tests (.ci/install-mongo-stand-in): MongoDB's protocol, in memory
 # What Debian's images trust goes along (SSL_CERT_FILE), so that a build behind a proxy of its own CA reaches npm.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -59,33 +59,13 @@ make_redis() {
 }
 
 make_mongo() {
-  local root=$work/mongo build=$work/mongo-build
+  local root=$work/mongo
   debian minbase openjdk-17-jre-headless "$root"
-  mkdir -p "$build" "$root"/{opt/mongo,data/db,usr/local/bin}
-  cat >"$build/pom.xml" <<'X'
-<project><modelVersion>4.0.0</modelVersion><groupId>t</groupId><artifactId>t</artifactId><version>1</version><dependencies>
-<dependency><groupId>de.bwaldvogel</groupId><artifactId>mongo-java-server</artifactId><version>1.47.0</version></dependency>
-<dependency><groupId>org.slf4j</groupId><artifactId>slf4j-nop</artifactId><version>2.0.16</version></dependency></dependencies></project>
-X
-  cat >"$build/Main.java" <<'X'
-import de.bwaldvogel.mongo.MongoServer;
-import de.bwaldvogel.mongo.backend.memory.MemoryBackend;
-
-public class Main {
-  public static void main(String[] args) throws Exception {
-    MongoServer server = new MongoServer(new MemoryBackend());
-    server.bind("0.0.0.0", 27017);
-    Runtime.getRuntime().addShutdownHook(new Thread(server::shutdown));
-    Thread.currentThread().join();
-  }
-}
-X
-  mvn -q -B -f "$build/pom.xml" dependency:copy-dependencies -DoutputDirectory="$root/opt/mongo"
-  javac -cp "$root/opt/mongo/*" -d "$root/opt/mongo" "$build/Main.java"
-  # What compose.yaml runs in MongoDB's own image.
-  printf '#!/bin/sh\nexec java -Xmx512m -cp "/opt/mongo/*:/opt/mongo" Main\n' >"$root/usr/local/bin/mongod"
-  printf '#!/bin/sh\nexec timeout 2 bash -c "exec 3<>/dev/tcp/127.0.0.1/27017"\n' >"$root/usr/local/bin/mongosh"
-  chmod 755 "$root"/usr/local/bin/mongo{d,sh}
+  MONGO_STAND_IN_DIR=$work/mongo-built "$here/../.ci/install-mongo-stand-in"
+  mkdir -p "$root"/{opt/mongo,data/db,usr/local/bin}
+  cp "$work/mongo-built/lib/"* "$root/opt/mongo/"
+  printf '#!/bin/sh\nexec java -Xmx512m -cp "/opt/mongo/*:/opt/mongo" MongoStandIn 27017 0.0.0.0\n' >"$root/usr/local/bin/mongod"
+  chmod 755 "$root/usr/local/bin/mongod"
   import "$root" docker.io/library/mongo:8 'VOLUME /data/db' 'CMD ["mongod"]'
 }
 

@@ -1,6 +1,7 @@
 /** What deploy/ says against what the product reads: every variable that is named there is one, and each container has what it needs. */
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { secretVariables } from '@lucid-sessions/kit/secret-file';
 import { parseAllDocuments } from 'yaml';
 import type { Source } from './rules.ts';
 
@@ -33,7 +34,8 @@ export function readDeployment(root: string): Source[] {
 
 /** Findings, one line each. */
 export function checkVariablesKnown(deployment: readonly Source[], read: ReadonlySet<string>): string[] {
-  const isRead = (name: string): boolean => read.has(name) || /^LUCID_RATE_LIMIT_[A-Z]+$/.test(name);
+  const files = new Set(secretVariables.map((name) => `${name}_FILE`));
+  const isRead = (name: string): boolean => read.has(name) || files.has(name) || /^LUCID_RATE_LIMIT_[A-Z]+$/.test(name);
   return deployment.flatMap(({ path, text }) =>
     [...new Set(text.match(ours) ?? [])]
       .filter((name) => !isRead(name))

@@ -20,7 +20,7 @@ public class MongoStandIn {
   }
 
   public static void main(String[] args) throws Exception {
-    new MongoServer(new Backend()).bind("127.0.0.1", Integer.parseInt(args[0]));
+    new MongoServer(new Backend()).bind(args.length > 1 ? args[1] : "127.0.0.1", Integer.parseInt(args[0]));
     Thread.currentThread().join();
   }
 }

@@ -1,5 +1,5 @@
 /** The ready administrator token of an embedded installation: made once, kept in a 0600 file. */
-import { existsSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { type Environment, readSecretFile } from '@lucid-sessions/kit';
 import { decodeJwt } from 'jose';
 import { makeToken } from '../commands/token.ts';
@@ -19,7 +19,7 @@ export interface AdminToken {
 export async function loadAdminToken(directory: DataDirectory, environment: Environment): Promise<AdminToken | null> {
   const secret = signingSecret(directory, environment);
   if (secret === null) return null;
-  if (environment.LUCID_JWT_SECRET && !existsSync(directory.root)) return null;
+  if (environment.LUCID_JWT_SECRET && !isWritable(directory.root)) return null;
   const kept = keptToken(directory.adminToken);
   if (kept !== null) return { token: kept, isNew: false };
   const token = await makeToken(secret, { userId: 'admin', roles: ['admin'], lifetimeS });
@@ -31,6 +31,16 @@ export async function loadAdminToken(directory: DataDirectory, environment: Envi
 export function signingSecret(directory: DataDirectory, environment: Environment): string | null {
   if (environment.LUCID_JWT_PUBLIC_KEY || environment.LUCID_JWT_JWKS_URL) return null;
   return environment.LUCID_JWT_SECRET || loadOrCreateSecret(directory.jwtSecret);
+}
+
+/** A container's root may be read-only, and what is not mounted in it with it. */
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function keptToken(path: string): string | null {
