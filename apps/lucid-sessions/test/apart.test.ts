@@ -2,13 +2,16 @@
 import assert from 'node:assert/strict';
 import { chmodSync, copyFileSync, existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
+import { isLucidError, rpcClient } from '@lucid-sessions/contract';
 import { startDesktop } from '@lucid-sessions/desktop';
 import { startLucid } from '../src/server/compose.ts';
 import { type ServiceName, serviceNames } from '../src/server/environment.ts';
-import { apart, keysOf } from './support/apart.ts';
-import { startFive } from './support/five.ts';
+import { apart, keysOf, withCertificates, withSigningKeys } from './support/apart.ts';
+import { type FiveProcesses, startFive } from './support/five.ts';
 import { readRecording, recordSession, verifySession } from './support/gateway.ts';
+
+const isUnavailable = (error: unknown) => isLucidError(error, 'unavailable');
 
 test('five processes with no directory in common record, replay and verify a session', {
   timeout: 180_000,
@@ -26,6 +29,44 @@ test('five processes with no directory in common record, replay and verify a ses
   assert.deepEqual(filesMounted(), before, 'nothing is made beside the keys');
   const owners = serviceNames.filter((name) => existsSync(dataOf(name)));
   assert.deepEqual(owners, ['storage', 'pipeline', 'recorder'], 'a data directory only for who owns something');
+});
+
+/** A session by a client's TCP connection, and one by a door on the API's port; what is watched live and a capture come over the doors, too. */
+async function recordsAndOpensDoors(t: TestContext, five: FiveProcesses): Promise<void> {
+  const desktop = await startDesktop();
+  t.after(() => desktop.stop());
+  const id = await recordSession(five, desktop.port, {
+    async meanwhile() {
+      const { sessions } = await five.api.json<{ sessions: { session_id: string }[] }>('GET', '/sessions');
+      const answer = await five.api.send('GET', `/sessions/${sessions[0]!.session_id}/live`);
+      assert.equal(answer.status, 200);
+      await answer.body?.cancel();
+    },
+  });
+  const report = await verifySession(five, id);
+  assert.deepEqual([report.findings, report.clean, report.verdicts.completeness], [[], true, 'whole']);
+  assert.ok((await readRecording(five, id)).length > 0);
+  const { services } = await five.api.json<{ services: Record<string, { status: string }> }>('GET', '/health');
+  assert.ok(Object.values(services).every(({ status }) => status === 'healthy'));
+  const address = `http://127.0.0.1:${five.environment.SESSION_API_PORT}`;
+  // The recorder's own word about a request that is no RDP behind it: it was asked.
+  const socket = new WebSocket(`${address.replace('http', 'ws')}/browser/rdp`, {
+    headers: { origin: address },
+  } as never);
+  await new Promise((resolve) => socket.addEventListener('open', resolve));
+  socket.close();
+}
+
+test('by certificates and signed tokens, without a secret, five processes record, show, verify and open their doors', {
+  timeout: 240_000,
+}, async (t) => {
+  const house = await apart(t);
+  const { LUCID_SERVICE_SECRET_FILE: _, ...more } = house.more;
+  const five = await startFive(t, more, await withCertificates({ ...house, options: withSigningKeys(house) }));
+  await recordsAndOpensDoors(t, five);
+  const url = five.environment.SESSION_STORAGE_URL!;
+  await assert.rejects(rpcClient('storage', url, { token: 'x'.repeat(32) }).statistics(), isUnavailable);
+  await assert.rejects(rpcClient('storage', url.replace('https', 'http'), { token: '' }).statistics(), isUnavailable);
 });
 
 test('a key that is missing or open to others is named, with what mends it, and none is made', async (t) => {

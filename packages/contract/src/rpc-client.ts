@@ -3,11 +3,29 @@ import { LucidError } from './errors.ts';
 import { decodeRpc, encodeRpc, rpcContentType } from './rpc-codec.ts';
 import { type PortName, type Ports, type RpcMethod, rpcPath, rpcPorts } from './rpc-ports.ts';
 
+/** What calls need of `fetch`. */
+export type RpcFetch = (
+  url: string,
+  request: {
+    method: 'POST';
+    headers: Record<string, string>;
+    body: Uint8Array<ArrayBuffer>;
+    redirect: 'error';
+    signal: AbortSignal;
+  },
+) => Promise<RpcResponse>;
+
+export interface RpcResponse {
+  status: number;
+  headers: { get(name: string): string | null };
+  body: (AsyncIterable<Uint8Array> & { cancel(): Promise<unknown> }) | null;
+}
+
 export interface RpcClientOptions {
-  /** Shared secret of the services, sent as bearer token. */
-  token: string;
-  /** Tests only replace it; Node's and the browser's own by default. */
-  fetch?: typeof fetch;
+  /** Sent as bearer token: the services' shared secret, or one for this call of this path. Empty: none. */
+  token: string | ((path: string) => Promise<string>);
+  /** Node's and the browser's own by default. */
+  fetch?: RpcFetch;
   /** Shortens the time limits of `rpcPorts`; never lengthens them. */
   timeoutMsMax?: number;
 }
@@ -16,7 +34,7 @@ const unavailable = (port: PortName, message: string, status: number, cause?: un
   new LucidError('unavailable', `${port}: ${message}`, { status, details: { service: port }, cause });
 
 /** Reads a body, giving up as soon as it is longer than allowed. */
-async function readBounded(response: Response, bytesMax: number): Promise<Uint8Array> {
+async function readBounded(response: RpcResponse, bytesMax: number): Promise<Uint8Array> {
   const announced = Number(response.headers.get('content-length') ?? Number.NaN);
   if (announced > bytesMax) throw new LucidError('tooLarge', `the answer is longer than ${bytesMax} bytes`);
   if (response.body === null) return new Uint8Array(0);
@@ -55,9 +73,11 @@ async function call(
   const timeoutMs = Math.min(limits.timeoutMs, options.timeoutMsMax ?? limits.timeoutMs);
   let answer: unknown;
   try {
-    const response = await (options.fetch ?? fetch)(base + rpcPath(port, method), {
+    const path = rpcPath(port, method);
+    const token = typeof options.token === 'string' ? options.token : await options.token(path);
+    const response = await (options.fetch ?? fetch)(base + path, {
       method: 'POST',
-      headers: { 'content-type': rpcContentType, authorization: `Bearer ${options.token}` },
+      headers: { 'content-type': rpcContentType, ...(token === '' ? {} : { authorization: `Bearer ${token}` }) },
       body,
       redirect: 'error',
       signal: AbortSignal.timeout(timeoutMs),

@@ -3,17 +3,11 @@
  * unread. Who may come in is the recorder's to say, by what the client then shows; here is only kept that nobody comes in as
  * somebody else's address, and that there is room for all.
  */
-import {
-  request as httpRequest,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  type RequestOptions,
-  type Server,
-} from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type Server } from 'node:http';
+import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { doorHeader, doorPath, refuseUpgrade } from '@lucid-sessions/kit';
+import { doorHeader, doorPath, refuseUpgrade, type ServiceCaller } from '@lucid-sessions/kit';
 import { addressGroup } from './client-address.ts';
 import { passBytes } from './pass-bytes.ts';
 import type { RateLimiter } from './rate-limiter.ts';
@@ -24,7 +18,7 @@ import { acceptOf, freshKey } from './rdg/web-socket-key.ts';
 export interface RecorderDoor {
   /** Base URLs; the first that answers has it. */
   urls: readonly string[];
-  serviceSecret: string;
+  caller: ServiceCaller;
 }
 
 /** One door: whether a page must be the console's own, and the headers of a client that go on. */
@@ -162,7 +156,7 @@ export class PublicDoors {
 
   async #passOn(visitor: Visitor, recorder: RecorderDoor): Promise<void> {
     for (const url of recorder.urls) {
-      const answer = await ask(url, visitor, recorder.serviceSecret);
+      const answer = await ask(url, visitor, recorder.caller);
       if (answer === null) continue;
       if (answer.socket === null) refuseWith(visitor.socket, answer.response);
       else if (visitor.socket.destroyed) answer.socket.destroy();
@@ -210,11 +204,13 @@ interface Answer {
 }
 
 /** Null: this recorder can't be reached, or has no room. */
-function ask(base: string, visitor: Visitor, serviceSecret: string): Promise<Answer | null> {
-  const url = new URL(doorPath(visitor.door.name), base);
+async function ask(base: string, visitor: Visitor, caller: ServiceCaller): Promise<Answer | null> {
+  const path = doorPath(visitor.door.name);
+  const url = new URL(path, base);
   const options: RequestOptions = {
+    ...caller.requestOptions('recorder'),
     method: 'GET',
-    headers: headersFor(visitor, serviceSecret),
+    headers: headersFor(visitor, await caller.token('recorder', path)),
     agent: false,
     timeout: answerMs,
   };
@@ -242,7 +238,7 @@ function ask(base: string, visitor: Visitor, serviceSecret: string): Promise<Ans
   });
 }
 
-function headersFor({ door, request, clientAddress, form }: Visitor, serviceSecret: string): Record<string, string> {
+function headersFor({ door, request, clientAddress, form }: Visitor, token: string): Record<string, string> {
   const passed = door.headers.flatMap((name) => {
     const value = request.headers[name];
     return typeof value === 'string' ? [[name, value]] : [];
@@ -253,7 +249,7 @@ function headersFor({ door, request, clientAddress, form }: Visitor, serviceSecr
     ...(door === gatewayDoor && form === 'webSocket' ? { 'sec-websocket-key': freshKey() } : {}),
     ...(form === 'webSocket' ? {} : { upgrade: 'rdg', [doorHeader.method]: `RDG_${form.toUpperCase()}_DATA` }),
     connection: 'Upgrade',
-    authorization: `Bearer ${serviceSecret}`,
+    ...(token === '' ? {} : { authorization: `Bearer ${token}` }),
     [doorHeader.clientAddress]: clientAddress,
     ...(authorization === undefined ? {} : { [doorHeader.authorization]: authorization }),
   };

@@ -4,7 +4,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { type ApiConfig, readProxyTrust } from '@lucid-sessions/api';
-import { createServiceHttp, type DoorVisit, doorHeader, refuseUpgrade } from '@lucid-sessions/kit';
+import { createServiceHttp, type DoorVisit, doorHeader, refuseUpgrade, ServiceCaller } from '@lucid-sessions/kit';
 import { apiWorld } from './world.ts';
 
 const serviceSecret = 'the secret of the services, for tests only';
@@ -45,7 +45,7 @@ function echo({ socket, head }: DoorVisit): void {
 }
 
 async function api(t: TestContext, urls: readonly string[], changes: Partial<ApiConfig> = {}) {
-  const world = await apiWorld(changes, { recorderDoor: { urls, serviceSecret } });
+  const world = await apiWorld(changes, { recorderDoor: { urls, caller: new ServiceCaller({ serviceSecret }) } });
   t.after(() => world.dispose());
   return world;
 }
@@ -123,7 +123,7 @@ test('who is refused within reads that and nothing of the inside', async (t) => 
   assert.equal(response.headers['x-inner'], undefined);
   const wrongSecret = await apiWorld(
     {},
-    { recorderDoor: { urls: [within], serviceSecret: serviceSecret.toUpperCase() } },
+    { recorderDoor: { urls: [within], caller: new ServiceCaller({ serviceSecret: serviceSecret.toUpperCase() }) } },
   );
   t.after(() => wrongSecret.dispose());
   assert.equal((await open(wrongSecret.address)).response.statusCode, 502);

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 
-import { createServiceHttp, type DoorVisit, doorHeader } from '@lucid-sessions/kit';
+import { createServiceHttp, type DoorVisit, doorHeader, ServiceCaller } from '@lucid-sessions/kit';
 import { makeCertificate } from '@lucid-sessions/testkit';
 import fc from 'fast-check';
 import { createApiHttpServer, readApiTls } from '../src/http-server.ts';
@@ -51,7 +51,7 @@ async function recorder(t: TestContext): Promise<{ visits: DoorVisit[]; heard: (
 }
 
 async function behind(t: TestContext, urls: readonly string[], changes = {}) {
-  const world = await apiWorld(changes, { recorderDoor: { urls, serviceSecret } });
+  const world = await apiWorld(changes, { recorderDoor: { urls, caller: new ServiceCaller({ serviceSecret }) } });
   t.after(() => world.dispose());
   return { world, port: Number(new URL(world.address).port) };
 }

@@ -5,6 +5,8 @@
 import type { IncomingMessage, Server } from 'node:http';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { mayEnter } from '@lucid-sessions/contract';
+import type { ServiceGate } from './service-gate.ts';
 
 /** Headers between the API and the service; the API never takes them from outside. */
 export const doorHeader = {
@@ -39,11 +41,7 @@ export function refuseUpgrade(socket: Duplex, status: string, headers: readonly 
 }
 
 /** Serves `doors` beside what the server serves already. */
-export function serveDoors(
-  server: Server,
-  guard: (authorization: string | undefined) => Promise<void>,
-  doors: Doors,
-): void {
+export function serveDoors(server: Server, gate: ServiceGate, doors: Doors): void {
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => {});
     // A fault of the door's costs this connection.
@@ -51,13 +49,13 @@ export function serveDoors(
   });
 
   async function open(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const name = /^\/doors\/([a-z]{1,20})$/.exec(request.url ?? '')?.[1] ?? '';
     try {
-      await guard(request.headers.authorization);
+      await gate.admit(request, doorPath(name), (callers) => mayEnter(callers, name));
     } catch {
       refuseUpgrade(socket, '401 Unauthorized');
       return;
     }
-    const name = /^\/doors\/([a-z]{1,20})$/.exec(request.url ?? '')?.[1] ?? '';
     const door = Object.hasOwn(doors, name) ? doors[name] : undefined;
     const clientAddress = request.headers[doorHeader.clientAddress];
     if (door === undefined) refuseUpgrade(socket, '404 Not Found');

@@ -1,12 +1,14 @@
 /** The HTTP door every internal service has: `/health`, the probes, and its port under `/rpc/`. */
 import {
   LucidError,
+  mayCall,
   type PortName,
   type Ports,
   rpcChunkBytesMax,
   rpcContentType,
   rpcFailure,
   rpcMethod,
+  rpcPath,
   rpcServer,
   type ServiceHealth,
   toLucidError,
@@ -14,12 +16,12 @@ import {
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { type Doors, serveDoors } from './doors.ts';
 import { serveProbes } from './probes.ts';
+import { type ServiceAccess, ServiceGate } from './service-gate.ts';
+import { serviceTlsSettings } from './service-tls.ts';
 
-export interface ServiceHttpOptions<P extends PortName> {
+export interface ServiceHttpOptions<P extends PortName> extends ServiceAccess {
   name: P;
   port: Ports[P];
-  /** Shared secret of the services; at least 32 characters. */
-  serviceSecret: string;
   /** What the API passes through to this service. */
   doors?: Doors;
   /** Prometheus text beside what health counts. */
@@ -28,39 +30,39 @@ export interface ServiceHttpOptions<P extends PortName> {
   onError?: (where: string, thrown: unknown) => void;
 }
 
-export const serviceSecretCharactersMin = 32;
+const renewMs = 1000;
 
-const digest = async (text: string) =>
-  new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)));
-
-/** Compares digests, and all their bytes, so neither content nor length of the secret leaks through timing. */
-export function bearerGuard(secret: string): (authorization: string | undefined) => Promise<void> {
-  if (secret.length < serviceSecretCharactersMin)
-    throw new LucidError(
-      'invalidRequest',
-      `the service secret must have at least ${serviceSecretCharactersMin} characters`,
-    );
-  const expected = digest(`Bearer ${secret}`);
-  return async (authorization) => {
-    const [wanted, given] = await Promise.all([expected, digest(authorization ?? '')]);
-    let difference = 0;
-    for (let at = 0; at < wanted.length; at++) difference |= wanted[at]! ^ given[at]!;
-    if (difference !== 0)
-      throw new LucidError('unauthenticated', 'this door is for the services; send their shared secret');
-  };
+/** TLS asks for a certificate and takes also who has none: probes of those who run it have none, and the gate turns the others away. */
+function serverFor(gate: ServiceGate): FastifyInstance {
+  const common = { logger: false, bodyLimit: 1024 * 1024, requestTimeout: 120_000, return503OnClosing: true } as const;
+  if (gate.tls === null) return fastify(common);
+  let used = gate.tls.value;
+  const https = { ...serviceTlsSettings, ...used, requestCert: true, rejectUnauthorized: false };
+  const app = fastify({ ...common, https });
+  const timer = setInterval(() => {
+    const now = gate.tls?.value ?? used;
+    if (now === used) return;
+    used = now;
+    app.server.setSecureContext({ ...serviceTlsSettings, ...now });
+    app.server.closeIdleConnections();
+  }, renewMs);
+  timer.unref();
+  app.addHook('onClose', async () => clearInterval(timer));
+  return app as unknown as FastifyInstance;
 }
 
 const httpStatusOf: Record<ServiceHealth['status'], number> = { healthy: 200, degraded: 200, unhealthy: 503 };
 
 /** Not listening yet: the caller does `listen({ host, port })` and `close()`. */
 export function createServiceHttp<P extends PortName>(options: ServiceHttpOptions<P>): FastifyInstance {
-  const app = fastify({ logger: false, bodyLimit: 1024 * 1024, requestTimeout: 120_000, return503OnClosing: true });
-  const guard = bearerGuard(options.serviceSecret);
+  const gate = new ServiceGate(options.name, options);
+  const app = serverFor(gate);
   const handle = rpcServer(options.name, options.port, options.onError);
 
   const admit = async (request: FastifyRequest<{ Params: { method: string } }>) => {
-    await guard(request.headers.authorization);
     const { method } = request.params;
+    const path = rpcPath(options.name, method);
+    await gate.admit(request.raw, path, (callers) => mayCall(callers, options.name, method));
     const bytesMax = rpcMethod(options.name, method)?.requestBytesMax ?? rpcChunkBytesMax;
     if (Number(request.headers['content-length'] ?? 0) > bytesMax)
       throw new LucidError('tooLarge', `a request of ${method} is at most ${bytesMax} bytes`);
@@ -86,7 +88,7 @@ export function createServiceHttp<P extends PortName>(options: ServiceHttpOption
     return reply.status(httpStatusOf[answer.status]).send(answer);
   });
   serveProbes(app, { health: askHealth, ...(options.metrics === undefined ? {} : { metrics: options.metrics }) });
-  if (options.doors !== undefined) serveDoors(app.server, guard, options.doors);
+  if (options.doors !== undefined) serveDoors(app.server, gate, options.doors);
 
   app.setNotFoundHandler(async (_request, reply) => {
     const answer = rpcFailure(new LucidError('noSuchRoute', 'this service has no such route'));

@@ -10,6 +10,7 @@ import {
   readSecret,
   readText,
 } from './environment.ts';
+import { hasProof, readServiceProof, type ServiceProof } from './service-proof.ts';
 
 const mebibyte = 1024 * 1024;
 const recorderIdMax = 200;
@@ -31,16 +32,27 @@ export const readServicePort = (environment: Environment, variable: ServicePortV
 export interface InternalService {
   host: string;
   port: number;
+  /** Empty: none, where `proof` has something. */
   serviceSecret: string;
+  /** The secret alone unless given. */
+  proof?: ServiceProof;
   dataDir: string;
 }
 
 export const readInternalService = (environment: Environment, port: ServicePortVariable): InternalService => ({
   host: readText(environment, 'LUCID_BIND_HOST', '127.0.0.1'),
   port: readServicePort(environment, port),
-  serviceSecret: readSecret(environment, 'LUCID_SERVICE_SECRET', 32),
+  ...readServiceAccess(environment),
   dataDir: readDataDir(environment),
 });
+
+/** How services know each other. The secret is needed where nothing else is configured. */
+export function readServiceAccess(environment: Environment): Pick<InternalService, 'serviceSecret' | 'proof'> {
+  const proof = readServiceProof(environment);
+  const isNeeded = !hasProof(proof) || Boolean(environment.LUCID_SERVICE_SECRET);
+  const serviceSecret = isNeeded ? readSecret(environment, 'LUCID_SERVICE_SECRET', 32) : '';
+  return hasProof(proof) ? { serviceSecret, proof } : { serviceSecret };
+}
 
 /** Where keys are, and whether somebody put them there: then none is made. */
 export interface KeyPlace {

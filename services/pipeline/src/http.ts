@@ -1,5 +1,5 @@
 /** The pipeline manager as a process of its own: the service behind its HTTP door. */
-import { createServiceHttp, type LogFileReader, serveLog } from '@lucid-sessions/kit';
+import { createServiceHttp, type LogFileReader, type ServiceAccess, serveLog } from '@lucid-sessions/kit';
 import type { PipelineConfig } from './config.ts';
 import type { PipelineDeps } from './context.ts';
 import { createPipelineService, type PipelineService } from './service.ts';
@@ -11,7 +11,7 @@ export interface PipelineServer {
 }
 
 export function createPipelineServer(
-  config: Pick<PipelineConfig, 'host' | 'port' | 'serviceSecret' | 'limits'>,
+  config: Pick<PipelineConfig, 'host' | 'port' | 'serviceSecret' | 'limits'> & Pick<ServiceAccess, 'proof'>,
   deps: PipelineDeps & {
     /** Files of the log, for everyone who can reach this door. */
     readLogFile?: LogFileReader;
@@ -22,6 +22,7 @@ export function createPipelineServer(
     name: 'pipeline',
     port: service,
     serviceSecret: config.serviceSecret,
+    ...(config.proof === undefined ? {} : { proof: config.proof }),
     ...(deps.onError === undefined ? {} : { onError: deps.onError }),
   });
   if (deps.readLogFile !== undefined) serveLog(app, deps.readLogFile);

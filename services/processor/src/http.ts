@@ -18,6 +18,7 @@ export function createProcessorServer(
     name: 'processor',
     port: service,
     serviceSecret: config.serviceSecret,
+    ...(config.proof === undefined ? {} : { proof: config.proof }),
     ...(deps.onError === undefined ? {} : { onError: deps.onError }),
   });
   return {

@@ -18,6 +18,7 @@ export async function startRecorderServer(
     name: 'recorder',
     port: recorder.port,
     serviceSecret: config.serviceSecret,
+    ...(config.proof === undefined ? {} : { proof: config.proof }),
     doors: recorder.doors,
     ...(deps.onError === undefined ? {} : { onError: deps.onError }),
   });

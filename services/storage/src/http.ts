@@ -1,5 +1,5 @@
 /** Storage as a process of its own: the service behind its HTTP door. */
-import { createServiceHttp } from '@lucid-sessions/kit';
+import { createServiceHttp, type ServiceAccess } from '@lucid-sessions/kit';
 import type { StorageConfig } from './config.ts';
 import type { RecoveryReport } from './recovery.ts';
 import { createStorageService, type StorageDeps, type StorageService } from './service.ts';
@@ -11,7 +11,7 @@ export interface StorageServer {
 }
 
 export function createStorageServer(
-  config: Pick<StorageConfig, 'host' | 'port' | 'serviceSecret' | 'verifyOnPut'>,
+  config: Pick<StorageConfig, 'host' | 'port' | 'serviceSecret' | 'verifyOnPut'> & Pick<ServiceAccess, 'proof'>,
   deps: Omit<StorageDeps, 'verifyOnPut'> & { onError?: (where: string, thrown: unknown) => void },
 ): StorageServer {
   const service = createStorageService({ ...deps, verifyOnPut: config.verifyOnPut });
@@ -19,6 +19,7 @@ export function createStorageServer(
     name: 'storage',
     port: service,
     serviceSecret: config.serviceSecret,
+    ...(config.proof === undefined ? {} : { proof: config.proof }),
     ...(deps.onError === undefined ? {} : { onError: deps.onError }),
   });
   return {

@@ -1,7 +1,7 @@
 /** `drain`: what a manager of containers or services runs before it stops a recorder. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LucidError, rpcClient } from '@lucid-sessions/contract';
-import type { Environment } from '@lucid-sessions/kit';
+import { type Environment, readServiceAccess, ServiceCaller } from '@lucid-sessions/kit';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
 import { dataDirectory, withOwnSecrets } from '../server/environment.ts';
 import { ownDoor } from './health.ts';
@@ -9,8 +9,9 @@ import { ownDoor } from './health.ts';
 const askEveryMs = 1000;
 
 export async function drain(environment: Environment, output: Output, waitMs: number): Promise<void> {
-  const { LUCID_SERVICE_SECRET: token = '' } = withOwnSecrets(environment, dataDirectory(environment));
-  const recorder = rpcClient('recorder', ownDoor(environment, 'recorder'), { token });
+  const access = readServiceAccess(withOwnSecrets(environment, dataDirectory(environment)));
+  const caller = new ServiceCaller(access);
+  const recorder = rpcClient('recorder', ownDoor(environment, 'recorder'), caller.rpcOptions('recorder'));
   const until = performance.now() + waitMs;
   for (;;) {
     const left = await recorder.drain().catch(unreachable);

@@ -1,7 +1,13 @@
 /** `health`: asks the doors of this machine's services, as whoever manages them would. */
 import { request } from 'node:http';
 import { request as requestTls } from 'node:https';
-import { type Environment, readServicePort, readText, type ServicePortVariable } from '@lucid-sessions/kit';
+import {
+  type Environment,
+  readServicePort,
+  readServiceProof,
+  readText,
+  type ServicePortVariable,
+} from '@lucid-sessions/kit';
 import { CliError, type Output, table } from '../cli/output.ts';
 import type { ServiceName } from '../server/environment.ts';
 
@@ -20,7 +26,10 @@ const portVariables: Record<ServiceName, ServicePortVariable> = {
 export function ownDoor(environment: Environment, service: ServiceName): string {
   const host = readText(environment, service === 'api' ? 'LUCID_API_HOST' : 'LUCID_BIND_HOST', '127.0.0.1');
   const reached = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
-  const isTls = service === 'api' && readText(environment, 'LUCID_API_TLS_CERT', '') !== '';
+  const isTls =
+    service === 'api'
+      ? readText(environment, 'LUCID_API_TLS_CERT', '') !== ''
+      : readServiceProof(environment).tls !== null;
   const port = readServicePort(environment, portVariables[service]);
   return `http${isTls ? 's' : ''}://${reached.includes(':') ? `[${reached}]` : reached}:${port}`;
 }

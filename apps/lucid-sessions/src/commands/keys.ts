@@ -1,11 +1,11 @@
 /** `keys`: the keys of this installation, in its data directory; `shred` alone goes through the API. */
-import { randomUUID } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto';
 import { userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { formatPublicKey, keyIdOf } from '@lucid-sessions/evidence';
 import { KeyDirectory, KeyError, type KeyInfo, KeyLock, type KeyWrapper, makeAgeIdentity } from '@lucid-sessions/keys';
 import type { Environment } from '@lucid-sessions/kit';
-import { writeOwnFile } from '@lucid-sessions/node';
+import { writeFileDurably, writeOwnFile } from '@lucid-sessions/node';
 import { readProcessorEnv } from '@lucid-sessions/processor';
 import { loadSpoolKey, makeIdentity } from '@lucid-sessions/recorder';
 import { createStorageService, readMetadataDb, readStorageEnv, type StorageService } from '@lucid-sessions/storage';
@@ -20,7 +20,7 @@ import {
   outsideWrappers,
   ownUnwrappers,
 } from '../server/embedded-parts.ts';
-import { type DataDirectory, dataDirectory, withOwnSecrets } from '../server/environment.ts';
+import { type DataDirectory, dataDirectory, serviceNames, withOwnSecrets } from '../server/environment.ts';
 import { droppedRecipients, type RewrapReport, rewrapSessions, toLocalKey, toRecipients } from '../server/rewrap.ts';
 import { loadOrCreateSecret } from '../server/secret-file.ts';
 import { storesOf } from '../server/stores.ts';
@@ -128,6 +128,19 @@ async function makeShared(keys: KeyDirectory, path: string, origin: string): Pro
   loadSpoolKey(join(path, 'spool.key'));
   await makeIdentity(path);
   for (const name of Object.values(sharedSecrets)) loadOrCreateSecret(join(path, name));
+  await makeServiceKeys(path);
+}
+
+/** A key of each service to sign its calls with, and one file with the public ones. */
+async function makeServiceKeys(path: string): Promise<void> {
+  const keys = serviceNames.map((service) => {
+    const make = (): string =>
+      generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+    const key = createPublicKey(loadOrCreateSecret(join(path, `service-${service}.pem`), make));
+    return { ...key.export({ format: 'jwk' }), services: [service] };
+  });
+  const text = `${JSON.stringify({ keys }, null, 2)}\n`;
+  await writeFileDurably(join(path, 'service-keys.json'), new TextEncoder().encode(text));
 }
 
 const sharedLines = (path: string, origin: string): string[] => [

@@ -18,7 +18,18 @@ import { parsePolicy, replayFields } from '@lucid-sessions/evidence';
 import { type ChunkDisk, FileReserve, withReserve } from '@lucid-sessions/files';
 import { SessionIndexes } from '@lucid-sessions/indexer';
 import { type KeyDirectory, KeyLock, LocalSeal, type VaultTransit } from '@lucid-sessions/keys';
-import { type Environment, isBucket, readInteger, readText, readUrl, withSecretFiles } from '@lucid-sessions/kit';
+import {
+  type Environment,
+  EnvironmentError,
+  isBucket,
+  readInteger,
+  readServiceAccess,
+  readServiceProof,
+  readText,
+  readUrl,
+  ServiceCaller,
+  withSecretFiles,
+} from '@lucid-sessions/kit';
 import { type EmbeddedLog, embeddedLogPort } from '@lucid-sessions/log';
 import { h264Missing, indexerPlatform, nodeCrypto, nodeDecompressor, ownH264Decoder } from '@lucid-sessions/node';
 import { createPipelineServer, readPipelineEnv } from '@lucid-sessions/pipeline';
@@ -111,7 +122,7 @@ class Composer {
   readonly #log: (line: string) => void;
   readonly #disposers: (() => Promise<void>)[] = [];
   readonly #addresses: Partial<Record<ServiceName, string>> = {};
-  readonly #secret: string;
+  readonly #caller: ServiceCaller;
   readonly #vault: VaultTransit | null;
   #openStores: Stores | null = null;
   #reserve: Promise<FileReserve> | null = null;
@@ -126,7 +137,7 @@ class Composer {
     this.#services = new Set(services ?? serviceNames);
     this.#environment = withOwnSecrets(environment, this.#directory, this.#services);
     this.#log = log ?? (() => {});
-    this.#secret = this.#environment.LUCID_SERVICE_SECRET ?? '';
+    this.#caller = new ServiceCaller({ ...readServiceAccess(this.#environment), onProblem: this.#log });
     this.#vault = readVault(environment);
     this.#spoolDiskModule = spoolDiskModule;
     this.#chunkDisk = chunkDisk;
@@ -210,9 +221,13 @@ class Composer {
 
   #urls(name: PortName): string[] {
     const [variable, fallback] = urlVariables[name];
-    return readText(this.#environment, variable, fallback)
+    const { tls } = readServiceProof(this.#environment);
+    const urls = readText(this.#environment, variable, tls === null ? fallback : fallback.replace('http:', 'https:'))
       .split(',')
       .map((url) => readUrl({ [variable]: url.trim() }, variable, fallback));
+    if (tls !== null && !urls.every((url) => url.startsWith('https:')))
+      throw new EnvironmentError(variable, 'must be https:// addresses where services have certificates');
+    return urls;
   }
 
   /** Where the recorder's doors are: also that of this process is reached over its HTTP. */
@@ -226,7 +241,7 @@ class Composer {
     const bounds = { min: 1000, max: 300_000, fallback: 15_000 };
     // One that hangs must not keep a session from those that don't.
     const limit = urls.length > 1 ? { timeoutMsMax: readInteger(this.#environment, 'LUCID_FAILOVER_MS', bounds) } : {};
-    return rpcFailoverClient(name, urls, { token: this.#secret, ...limit });
+    return rpcFailoverClient(name, urls, { ...this.#caller.rpcOptions(name), ...limit });
   }
 
   /** Made where chunks are sealed, from what is stored; read, and made again, where the API is. */
@@ -407,7 +422,7 @@ class Composer {
         nowUs,
         newId: randomUUID,
         randomBytes: nodeCrypto.randomBytes,
-        recorderDoor: { urls: this.#recorderUrls(), serviceSecret: this.#secret },
+        recorderDoor: { urls: this.#recorderUrls(), caller: this.#caller },
         signRdpFile: rdpSigner(this.#environment, this.#directory.keys),
         ...(staticDir === null ? {} : { staticDir }),
         onError: this.#onError('api'),

@@ -1,12 +1,13 @@
 /** Where everything lives in LUCID_DATA_DIR, and the secrets an embedded installation makes for itself on first start. */
 import { chmodSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { type ServiceName, serviceNames } from '@lucid-sessions/contract/service-callers';
 import type { Environment } from '@lucid-sessions/kit/environment';
+import { hasProof, readServiceProof } from '@lucid-sessions/kit/service-proof';
 import { isBucket, readDataDir, readKeyPlace, readLogPath } from '@lucid-sessions/kit/variables';
 import { loadOrCreateSecret } from './secret-file.ts';
 
-export const serviceNames = ['storage', 'processor', 'pipeline', 'recorder', 'api'] as const;
-export type ServiceName = (typeof serviceNames)[number];
+export { type ServiceName, serviceNames };
 
 /** One of each per data directory; processors share sessions by leases, APIs keep nothing. */
 export const aloneServices: readonly ServiceName[] = ['storage', 'pipeline', 'recorder'];
@@ -60,7 +61,9 @@ function ownSecrets(
   const { LUCID_SERVICE_SECRET, LUCID_JWT_SECRET, LUCID_JWT_PUBLIC_KEY, LUCID_JWT_JWKS_URL } = environment;
   const asksUsers = services.has('api');
   return {
-    ...(LUCID_SERVICE_SECRET ? {} : { LUCID_SERVICE_SECRET: directory.serviceSecret }),
+    ...(LUCID_SERVICE_SECRET || hasProof(readServiceProof(environment))
+      ? {}
+      : { LUCID_SERVICE_SECRET: directory.serviceSecret }),
     ...(!asksUsers || LUCID_JWT_SECRET || LUCID_JWT_PUBLIC_KEY || LUCID_JWT_JWKS_URL
       ? {}
       : { LUCID_JWT_SECRET: directory.jwtSecret }),

@@ -4,7 +4,17 @@
  */
 import { checkJwtKey, readApiEnv } from '@lucid-sessions/api';
 import { AgeWrapper } from '@lucid-sessions/keys';
-import { accessProblem, type Environment, EnvironmentError, readLogPath } from '@lucid-sessions/kit';
+import {
+  accessProblem,
+  type Environment,
+  EnvironmentError,
+  hasProof,
+  readLogPath,
+  readServiceAccess,
+  readServiceProof,
+  ServiceCaller,
+  ServiceGate,
+} from '@lucid-sessions/kit';
 import { readPipelineEnv } from '@lucid-sessions/pipeline';
 import { readProcessorEnv } from '@lucid-sessions/processor';
 import { checkCertificate, readRecorderEnv } from '@lucid-sessions/recorder';
@@ -35,7 +45,7 @@ export async function preflight({ environment, services }: PreflightOptions): Pr
   const jwtSecret =
     environment.LUCID_JWT_PUBLIC_KEY || environment.LUCID_JWT_JWKS_URL ? {} : { LUCID_JWT_SECRET: placeholder };
   const complete: Environment = {
-    LUCID_SERVICE_SECRET: placeholder,
+    ...(hasProof(readServiceProof(environment)) ? {} : { LUCID_SERVICE_SECRET: placeholder }),
     ...jwtSecret,
     ...Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== '')),
     LUCID_DATA_DIR: directory.root,
@@ -104,6 +114,9 @@ function readDoors(environment: Environment, services: ReadonlySet<ServiceName>)
 
 /** What several services read, or one of them only later. */
 function checkShared(environment: Environment): void {
+  const access = readServiceAccess(environment);
+  new ServiceCaller(access);
+  new ServiceGate('storage', access);
   readVault(environment);
   readWitnesses(environment);
   readKeyframePolicy(environment);

@@ -1,8 +1,18 @@
 /** Five processes as on five machines: no directory in common, keys as Kubernetes mounts them, each its own and no more. */
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { makeServiceCa } from '@lucid-sessions/testkit/service-ca';
 import { makeToken } from '../../src/commands/token.ts';
 import { type ServiceName, serviceNames } from '../../src/server/environment.ts';
 import { runCli } from './cli.ts';
@@ -27,6 +37,41 @@ export function mountSecret(directory: string, from: string, names: readonly str
     chmodSync(join(directory, moment, name), 0o440);
     symlinkSync(join('..data', name), join(directory, name));
   }
+}
+
+/** Certificates for each service under one CA, in its mount; what its environment says of them. */
+export async function withCertificates({ mountOf, options }: Apart): Promise<FiveOptions> {
+  const ca = await makeServiceCa();
+  const own: FiveOptions['own'] = {};
+  for (const name of serviceNames) {
+    const { certificate, key } = await ca.issue({ dns: [`session-${name}`], addresses: ['127.0.0.1'] });
+    const directory = join(mountOf(name), 'tls');
+    mkdirSync(directory);
+    writeFileSync(join(directory, 'tls.crt'), certificate);
+    writeFileSync(join(directory, 'tls.key'), key);
+    writeFileSync(join(directory, 'ca.crt'), ca.certificate);
+    own[name] = {
+      ...options.own?.[name],
+      LUCID_SERVICE_TLS_CERT: join(directory, 'tls.crt'),
+      LUCID_SERVICE_TLS_KEY: join(directory, 'tls.key'),
+      LUCID_SERVICE_TLS_CA: join(directory, 'ca.crt'),
+    };
+  }
+  return { ...options, own, scheme: 'https' };
+}
+
+/** Each signs with its own key; none has a secret of all. */
+export function withSigningKeys({ mountOf, keys, options }: Apart): FiveOptions {
+  const own: FiveOptions['own'] = {};
+  for (const name of serviceNames) {
+    mountSecret(join(mountOf(name), 'own'), keys, [`service-${name}.pem`, 'service-keys.json']);
+    own[name] = {
+      ...options.own?.[name],
+      LUCID_SERVICE_KEY: join(mountOf(name), 'own', `service-${name}.pem`),
+      LUCID_SERVICE_KEYS: join(mountOf(name), 'own', 'service-keys.json'),
+    };
+  }
+  return { ...options, own };
 }
 
 export interface Apart {
