@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { etypesWanted } from '@lucid-sessions/rdp/kerberos';
+import { type EncryptionKey, etypesWanted } from '@lucid-sessions/rdp/kerberos';
 import type { TicketAnswer, TicketAsked } from '@lucid-sessions/recorder';
 import { freePort, Kdc, skipUnlessPeers } from '@lucid-sessions/testkit';
-import { KerberosTickets, type Krb5Conf, parseKrb5Conf } from '../src/index.ts';
+import { KerberosTickets, type Krb5Conf, keysOf, parseKeytab, parseKrb5Conf } from '../src/index.ts';
 
 const password = 'Prüf-ungs "Wort" 1';
 const asked = (username: string, more: Partial<TicketAsked> & { password?: string } = {}): TicketAsked => ({
@@ -86,6 +86,46 @@ for (const [at, name] of names.entries())
     assert.equal(answer.ticket.key.etype, etypesWanted[at]);
     assert.equal(said(await port.ticket(asked('alice', { password: 'guess' }))), 'wrongPassword');
   });
+
+test('the gateway’s own account gets a ticket by the keys of a real keytab, with a password of nobody’s', {
+  timeout: 120_000,
+}, async (t) => {
+  if (skipUnlessPeers(t, 'kdc')) return;
+  const { kdc, conf } = await realKdc(t);
+  const file = kdc.addService('gateway/host');
+  kdc.admin('modprinc +requires_preauth gateway/host');
+  const entries = parseKeytab(readFileSync(file));
+  const keys = keysOf(entries, kdc.realm, 'gateway/host');
+  assert.ok(keys.length >= 2);
+  const client = { nameType: 1, parts: ['gateway', 'host'] };
+  const of = (...which: EncryptionKey[]) =>
+    new KerberosTickets({ conf, realms: new Map(), own: { realm: kdc.realm, client, keys: which } });
+  const own = { ...of(...keys).own!, password: '' };
+  assert.deepEqual(own, { username: 'gateway/host', domain: kdc.realm, password: '' });
+  // Any key will do, once more with the same one.
+  for (const key of [...keys, keys[0]!]) {
+    const answer = await of(key).ticket(asked('', { credentials: own }));
+    assert.ok(answer.kind === 'ticket', JSON.stringify(answer));
+    assert.deepEqual(answer.ticket.client.parts, ['gateway', 'host']);
+  }
+  assert.equal(
+    said(await of(...keys).ticket(asked('', { credentials: { ...own, username: 'alice' } }))),
+    'notApplicable',
+  );
+  assert.equal(said(await tickets(conf).ticket(asked('', { credentials: own }))), 'notApplicable');
+  kdc.admin('change_password -randkey gateway/host');
+  assert.equal(said(await of(...keys).ticket(asked('', { credentials: own }))), 'wrongPassword');
+  for (let end = 0; end < 60; end += 1) assert.ok(cutKeytab(readFileSync(file), end));
+});
+
+/** Cut anywhere it is refused, or has fewer keys. */
+function cutKeytab(bytes: Buffer, end: number): boolean {
+  try {
+    return parseKeytab(bytes.subarray(0, end)).length < parseKeytab(bytes).length;
+  } catch (error) {
+    return /no keytab/.test((error as Error).message);
+  }
+}
 
 test('a service of another realm is reached by the trust between two real KDCs', { timeout: 120_000 }, async (t) => {
   if (skipUnlessPeers(t, 'kdc')) return;

@@ -3,9 +3,11 @@
  * MIT's libraries. Afterwards everything that was written is searched for the passwords.
  */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { EnvironmentError } from '@lucid-sessions/kit';
 import { decodeNote, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
 import {
   eventually,
@@ -19,6 +21,7 @@ import {
   startXfreerdp,
 } from '@lucid-sessions/testkit';
 import type { SessionAnswer } from '../src/commands/sessions.ts';
+import { readKerberosTickets } from '../src/server/kerberos.ts';
 import { armSession, type Gateway, readRecording, sessionIn, startGateway, verifySession } from './support/gateway.ts';
 
 const password = 'in-the-Realm-älone';
@@ -127,4 +130,38 @@ test('a host that has no key of the realm is logged on to by NTLM where that may
   assert.ok(
     notes.some((note) => note.type === 'downgrade' && note.what.startsWith('NTLM to the target in place of Kerberos')),
   );
+});
+
+test('settings that can not be followed are named at the start', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'lucid-kerberos-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const write = (name: string, content: string, mode = 0o600): string => {
+    const path = join(folder, name);
+    writeFileSync(path, content, { mode });
+    return path;
+  };
+  const KRB5_CONFIG = write('krb5.conf', '[libdefaults]\ndefault_realm = LAB.TEST\n');
+  const on = { LUCID_KERBEROS: 'prefer', KRB5_CONFIG };
+  const own = { ...on, LUCID_KERBEROS_KEYTAB_TARGETS: 'a.test', LUCID_KERBEROS_PRINCIPAL: 'gateway@LAB.TEST' };
+  const empty = write('empty.keytab', '\x05\x02');
+  assert.equal(readKerberosTickets({}), null);
+  assert.equal(readKerberosTickets(on)?.own, null);
+  const wrong: [string, Record<string, string>][] = [
+    ['KRB5_CONFIG', { ...on, KRB5_CONFIG: join(folder, 'none') }],
+    ['KRB5_CONFIG', { ...on, KRB5_CONFIG: write('odd.conf', 'nonsense') }],
+    ['LUCID_KERBEROS', { ...on, LUCID_KERBEROS: 'yes' }],
+    ['LUCID_KERBEROS_REALMS', { ...on, LUCID_KERBEROS_REALMS: 'LAB' }],
+    ['LUCID_KERBEROS_KEYTAB_TARGETS', { ...own, LUCID_KERBEROS_KEYTAB_TARGETS: '0x7f.1' }],
+    ['LUCID_KERBEROS_PRINCIPAL', { ...own, LUCID_KERBEROS_PRINCIPAL: 'gateway' }],
+    ['LUCID_KERBEROS_KEYTAB', own],
+    ['LUCID_KERBEROS_KEYTAB', { ...own, LUCID_KERBEROS_KEYTAB: empty }],
+    ['LUCID_KERBEROS_KEYTAB', { ...own, LUCID_KERBEROS_KEYTAB: write('open.keytab', '\x05\x02', 0o644) }],
+    ['LUCID_KERBEROS_KEYTAB', { ...own, LUCID_KERBEROS_KEYTAB: write('no.keytab', 'something else') }],
+  ];
+  for (const [variable, environment] of wrong)
+    assert.throws(
+      () => readKerberosTickets(environment),
+      (error: EnvironmentError) => error.variable === variable,
+      variable,
+    );
 });

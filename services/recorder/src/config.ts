@@ -193,7 +193,8 @@ export function readKerberos(environment: Environment): KerberosRules {
       'LUCID_KERBEROS',
       `must be off, prefer or require, and behind it at most ${targetRulesMax} of TARGET=off, TARGET=prefer or TARGET=require, with commas: targets as RDP_TARGETS_ALLOW takes them`,
     );
-  return { policy, exceptions: good };
+  const ownTargets = readTargetRules(environment, 'LUCID_KERBEROS_KEYTAB_TARGETS');
+  return { policy, exceptions: good, ownTargets };
 }
 
 /** The services' ports count as the product's own also where another process listens on them. */

@@ -31,7 +31,7 @@ import { type DialOptions, resolveAll } from './front-door/dial.ts';
 import { clientGroup, ipOf } from './front-door/door-limits.ts';
 import { FrontDoor, type ListenAddress } from './front-door/front-door.ts';
 import { loadIdentity } from './front-door/identity.ts';
-import { type KerberosPort, policyOf } from './front-door/kerberos.ts';
+import { type KerberosPort, kerberosSettings } from './front-door/kerberos.ts';
 import { LogonLimits } from './front-door/logon-limits.ts';
 import { PeerWatch } from './front-door/peer-watch.ts';
 import type { ReadyConnection } from './front-door/ready-connection.ts';
@@ -248,7 +248,7 @@ class RunningRecorder implements Recorder {
         dial: {
           resolve: this.#deps.resolve ?? resolveAll,
           denied: (address, target) => this.#targetProblem(address, target),
-          kerberos: this.#deps.kerberos ? { port: this.#deps.kerberos, policy: policyOf(this.#config.kerberos) } : null,
+          kerberos: this.#deps.kerberos ? kerberosSettings(this.#deps.kerberos, this.#config.kerberos) : null,
         },
         whyNotReconnect: (ticket, clientAddress) => this.#whyNotReconnect(ticket, clientAddress),
         recordingProblem: (ticket) => this.#recordingProblem(ticket),

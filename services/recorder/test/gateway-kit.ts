@@ -75,7 +75,7 @@ export const configFor = (dataDir: string, more: Partial<RecorderConfig> = {}): 
   nlaVersionMin: 5,
   cookieRoute: true,
   targets: { allow: [], deny: [], opensLoopback: true, ownPorts: [] },
-  kerberos: { policy: 'off', exceptions: [] },
+  kerberos: { policy: 'off', exceptions: [], ownTargets: [] },
   refusalMs: 0,
   activationMs: 60_000,
   idleMs: 0,

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import type { RecordingFact } from '@lucid-sessions/contract';
+import { connectClient } from '@lucid-sessions/desktop';
 import { EnvironmentError } from '@lucid-sessions/kit';
-import { Protocol } from '@lucid-sessions/rdp';
+import { NegotiationResponseFlag, Protocol } from '@lucid-sessions/rdp';
 import type { KerberosProblem } from '@lucid-sessions/rdp/kerberos';
 import { readKerberos } from '../src/config.ts';
 import { dialTarget, resolveAll } from '../src/front-door/dial.ts';
@@ -13,10 +14,11 @@ import {
   type KerberosPolicy,
   type KerberosPort,
   kerberosFailure,
-  policyOf,
+  kerberosSettings,
   type TicketAnswer,
   type TicketAsked,
 } from '../src/front-door/kerberos.ts';
+import { startGateway, ticketFor } from './gateway-kit.ts';
 import { startNlaTarget } from './support/nla-target.ts';
 
 const credentials = { username: 'alice', domain: 'LAB', password: 'correct horse' };
@@ -45,7 +47,7 @@ async function dial(
       { host: 'localhost', port, useTls: true, ignoreCert: true },
       {
         ...{ resolve: resolveAll, denied: () => null, credentials, wallUs: () => 1, timeoutMs: 20_000 },
-        kerberos: { port: { ticket }, policy: () => policy },
+        kerberos: { port: { ticket }, policy: () => policy, own: () => null },
         signal: new AbortController().signal,
         onFact: (fact) => dialled.facts.push(fact),
       },
@@ -111,9 +113,11 @@ test('a target that leaves while its ticket is fetched did not finish the logon'
   assert.equal(error?.reason, 'target_credssp_failed');
 });
 
+const nobody: KerberosPort = { ticket: async () => failed('refused') };
+
 test('the policy is one word, and others for some targets', () => {
-  const of = (text: string) => policyOf(readKerberos({ LUCID_KERBEROS: text }));
-  assert.equal(policyOf(readKerberos({}))({ host: 'a.test', port: 3389 }), 'off');
+  const of = (text: string) => kerberosSettings(nobody, readKerberos({ LUCID_KERBEROS: text })).policy;
+  assert.equal(kerberosSettings(nobody, readKerberos({})).policy({ host: 'a.test', port: 3389 }), 'off');
   const policy = of('prefer, *.bank.test=require, old.bank.test=off, 10.0.0.0/8=off, odd.test:3390=require');
   const asked = ['a.bank.test', 'old.bank.test', 'A.Test', '10.1.2.3', 'odd.test'];
   assert.deepEqual(
@@ -124,4 +128,42 @@ test('the policy is one word, and others for some targets', () => {
   assert.equal(policy({ host: 'odd.test', port: 3390 }), 'require');
   for (const text of ['on', 'prefer,require', 'prefer,a.test=on', 'prefer,', 'off,=off'])
     assert.throws(() => of(text), EnvironmentError, text);
+});
+
+test('the gateway’s own account is for restricted admin on the targets it was given for, and never for NTLM', async (t) => {
+  const rules = readKerberos({ LUCID_KERBEROS: 'prefer', LUCID_KERBEROS_KEYTAB_TARGETS: 'localhost,*.farm.test' });
+  const asked: TicketAsked[] = [];
+  const port: KerberosPort = {
+    own: { username: 'gateway', domain: 'LAB.TEST' },
+    ticket: async (question) => {
+      asked.push(question);
+      return failed('unknownService');
+    },
+  };
+  const settings = kerberosSettings(port, rules);
+  const own = { username: 'gateway', domain: 'LAB.TEST', password: '' };
+  assert.deepEqual(settings.own({ host: 'a.farm.test', port: 3389 }), own);
+  assert.equal(settings.own({ host: 'farm.other.test', port: 3389 }), null);
+  assert.equal(kerberosSettings(nobody, rules).own({ host: 'localhost', port: 1 }), null);
+  const flags = NegotiationResponseFlag.restrictedAdminModeSupported;
+  const target = await startNlaTarget(t, { flags });
+  const gatewayTo = async (restrictedAdmin: boolean) => {
+    const more = restrictedAdmin ? { restrictedAdmin } : {};
+    const ticket = ticketFor(target.port, {
+      target: { host: 'localhost', port: target.port, useTls: true, ignoreCert: true, ...more },
+    });
+    const gateway = await startGateway(t, {
+      admit: () => ({ admitted: true, ticket }),
+      config: { kerberos: rules },
+      deps: { kerberos: port },
+    });
+    await connectClient({ port: gateway.port, routingToken: 'token', password: 'typed by its user' }).catch(() => {});
+    return gateway.attempted();
+  };
+  const refused = await gatewayTo(true);
+  assert.deepEqual([refused.reason, asked.length], ['target_kerberos_failed', 1]);
+  assert.deepEqual(asked[0]!.credentials, own);
+  assert.notEqual((await gatewayTo(false)).reason, 'target_kerberos_failed');
+  assert.equal(asked.length, 1);
+  assert.deepEqual(target.events, []);
 });

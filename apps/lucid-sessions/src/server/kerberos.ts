@@ -1,6 +1,16 @@
 /** The settings of Kerberos, from the environment and krb5.conf. */
-import { KerberosTickets, type Krb5Conf, readKrb5Conf } from '@lucid-sessions/kerberos';
+import { readFileSync, statSync } from 'node:fs';
+import {
+  KerberosTickets,
+  type KeytabEntry,
+  type Krb5Conf,
+  keysOf,
+  type OwnAccount,
+  parseKeytab,
+  readKrb5Conf,
+} from '@lucid-sessions/kerberos';
 import { type Environment, EnvironmentError, readText } from '@lucid-sessions/kit';
+import { knowsEtype, NameType } from '@lucid-sessions/rdp/kerberos';
 import { readKerberos } from '@lucid-sessions/recorder';
 
 const realmsMax = 200;
@@ -8,9 +18,33 @@ const realmPattern = /^([\w.-]{1,255})=([\w.-]{1,255})$/;
 
 /** Null where no target is logged on to by Kerberos. */
 export function readKerberosTickets(environment: Environment): KerberosTickets | null {
-  const { policy, exceptions } = readKerberos(environment);
-  if (policy === 'off' && exceptions.every((exception) => exception.policy === 'off')) return null;
-  return new KerberosTickets({ conf: readConf(environment), realms: readRealms(environment) });
+  const { policy, exceptions, ownTargets } = readKerberos(environment);
+  const isOff = policy === 'off' && exceptions.every((exception) => exception.policy === 'off');
+  if (isOff && ownTargets.length === 0) return null;
+  const own = ownTargets.length === 0 ? null : readOwn(environment);
+  return new KerberosTickets({ conf: readConf(environment), realms: readRealms(environment), own });
+}
+
+/** The gateway's own account: its name, and a 0600 file with its keys. */
+function readOwn(environment: Environment): OwnAccount {
+  const [, name = '', realm = ''] =
+    /^([^@\\]+)@([^@\\]+)$/.exec(readText(environment, 'LUCID_KERBEROS_PRINCIPAL', '')) ?? [];
+  if (name === '')
+    throw new EnvironmentError('LUCID_KERBEROS_PRINCIPAL', 'must be NAME@REALM, the account of the keytab');
+  const path = readText(environment, 'LUCID_KERBEROS_KEYTAB', '');
+  const keys = keysOf(readKeytab(path), realm, name).filter(({ etype }) => knowsEtype(etype));
+  if (keys.length === 0)
+    throw new EnvironmentError('LUCID_KERBEROS_KEYTAB', `${path} holds no AES key of ${name}@${realm}`);
+  return { realm, client: { nameType: NameType.principal, parts: name.split('/') }, keys };
+}
+
+function readKeytab(path: string): KeytabEntry[] {
+  try {
+    if ((statSync(path).mode & 0o077) !== 0) throw new Error('others may read it: chmod 600');
+    return parseKeytab(readFileSync(path));
+  } catch (error) {
+    throw new EnvironmentError('LUCID_KERBEROS_KEYTAB', `must name a keytab; ${path}: ${(error as Error).message}`);
+  }
 }
 
 function readConf(environment: Environment): Krb5Conf {

@@ -48,12 +48,14 @@ export interface TicketRequestOptions {
   /** `['TERMSRV', host]` */
   service: readonly string[];
   crypto: KerberosCrypto;
+  /** Of the keys there are, where there is no password; all that are spoken unless given. */
+  etypes?: readonly number[];
 }
 
 export type TicketRequestEvent =
   /** Send it to a KDC of this realm, and hand `reply` what it answers. */
   | { kind: 'send'; realm: string; message: Uint8Array }
-  /** Answer with `key`: PBKDF2 over the password. */
+  /** Answer with `key`: PBKDF2 over the password; or with `useKey`. */
   | { kind: 'key'; from: StringToKey }
   | { kind: 'ticket'; ticket: KerberosTicket }
   | { kind: 'failed'; how: KerberosProblem; code: number | null; problem: string };
@@ -114,13 +116,19 @@ export class TicketRequest {
 
   /** PBKDF2 as the event asked for it. */
   key(etype: number, derived: Uint8Array): TicketRequestEvent {
+    return this.useKey(this.#crypto.keyOfPbkdf2(etype, derived));
+  }
+
+  /** A key of the type that was asked for; it is copied. */
+  useKey({ etype, value }: EncryptionKey): TicketRequestEvent {
     return this.#guarded(() => {
       if (this.#state !== 'key') throw new DecodeError('invalid', 'a key that nobody waits for');
-      this.#key = this.#crypto.keyOfPbkdf2(etype, derived);
+      const key = { etype, value: value.slice() };
+      this.#key = key;
       const waiting = this.#waiting;
       this.#waiting = null;
       this.#state = 'account';
-      return waiting === null ? this.#sendAs([this.#timestamp(this.#key)]) : this.#opened(waiting, this.#key);
+      return waiting === null ? this.#sendAs([this.#timestamp(key)]) : this.#opened(waiting, key);
     });
   }
 
@@ -148,12 +156,16 @@ export class TicketRequest {
 
   #sendAs(paData?: PaData[]): TicketRequestEvent {
     const { client } = this.#options;
-    const body = this.#body({ client, service: serviceOf('krbtgt', this.#realm) });
+    const body = this.#body({ client, service: serviceOf('krbtgt', this.#realm) }, this.#ownEtypes);
     const value = { version: VERSION, messageType: MessageType.asReq, ...(paData ? { paData } : {}), body };
     return { kind: 'send', realm: this.#realm, message: encode(asRequest, value).slice() };
   }
 
-  #body(asked: Pick<KdcRequestBody, 'client' | 'service'>): KdcRequestBody {
+  get #ownEtypes(): readonly number[] {
+    return this.#options.etypes ?? etypesWanted;
+  }
+
+  #body(asked: Pick<KdcRequestBody, 'client' | 'service'>, etypes = etypesWanted): KdcRequestBody {
     const { platform } = this.#crypto;
     const random = platform.randomBytes(4);
     this.#nonce = new DataView(random.buffer, random.byteOffset, 4).getUint32(0) >>> 1;
@@ -163,7 +175,7 @@ export class TicketRequest {
       realm: this.#realm,
       till: kerberosTime(platform.nowMs() + lifeMs),
       nonce: this.#nonce,
-      etypes: [...etypesWanted],
+      etypes: [...etypes],
     };
   }
 
@@ -201,7 +213,9 @@ export class TicketRequest {
   #askKey(found: readonly PaData[] | undefined, wanted?: number): TicketRequestEvent {
     const info = found?.find(({ type }) => type === PaType.etypeInfo2);
     const offered = info === undefined ? [] : decode(etypeInfo2, info.value);
-    const chosen = offered.find(({ etype }) => (wanted === undefined ? knowsEtype(etype) : etype === wanted));
+    const chosen = offered.find(({ etype }) =>
+      wanted === undefined ? this.#ownEtypes.includes(etype) : etype === wanted,
+    );
     if (chosen === undefined && wanted === undefined)
       throw new DecodeError('unsupported', 'the KDC offers this account no encryption that is spoken here (AES)');
     this.#state = 'key';

@@ -81,7 +81,7 @@ export async function dialTarget(target: TargetAddress, options: DialOptions): P
   const { credentials, kerberos, signal } = options;
   if (target.restrictedAdmin === true && credentials === null) throw nobodyToLogOn(nameOf(target));
   const untilMs = performance.now() + options.timeoutMs;
-  const policy = credentials === null ? 'off' : (kerberos?.policy(target) ?? 'off');
+  const policy = credentials === null ? 'off' : policyFor(target, credentials, kerberos);
   const ways = waysOf[policy];
   let first: ConnectFailure | null = null;
   for (const [at, way] of ways.entries())
@@ -97,6 +97,10 @@ export async function dialTarget(target: TargetAddress, options: DialOptions): P
     }
   throw first!;
 }
+
+/** The gateway's own account has no password that NTLM could be tried with. */
+const policyFor = (target: TargetAddress, { password }: TargetCredentials, kerberos: KerberosSettings | null) =>
+  password === '' ? 'require' : (kerberos?.policy(target) ?? 'off');
 
 /** It ended before it was told who logs on: perhaps it takes NTLM alone, or inside SPNEGO alone. */
 const mayWantOther = ({ how }: EndedEvent): boolean =>

@@ -15,12 +15,16 @@ export function noteUntrusted(facts: RecordingFact[], atUs: number): void {
   facts.push({ kind: 'downgrade', atUs, what });
 }
 
+/** By its keytab the gateway can prove who it is, and has no password to hand over: in restricted admin mode alone. */
+const ownAccount = ({ dial }: Arrival['context'], { target, credentials }: SessionTicket): TargetCredentials | null =>
+  credentials === 'none' && target.restrictedAdmin === true ? (dial.kerberos?.own(target) ?? null) : null;
+
 /** Null where the session has none. Without them the client's own would be used, so their lack ends it. */
 export async function injectedCredentials(
   { context, connectionId }: Pick<Arrival, 'context' | 'connectionId'>,
   ticket: SessionTicket,
 ): Promise<TargetCredentials | null> {
-  if (ticket.credentials !== 'injected') return null;
+  if (ticket.credentials !== 'injected') return ownAccount(context, ticket);
   const answer = await context.pipeline.targetCredentials({ connectionId }).catch((error: unknown) => {
     // What Vault or the pipeline says of itself is the operator's to read.
     throw refused('the credentials for the target can not be had at the moment', (error as Error).message);

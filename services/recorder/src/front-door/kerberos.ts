@@ -33,24 +33,41 @@ export type TicketAnswer =
 /** Where tickets come from. Never rejects, keeps neither password nor ticket, and is never longer than it may. */
 export interface KerberosPort {
   ticket(asked: TicketAsked): Promise<TicketAnswer>;
+  /** The gateway's own account, whose tickets are asked for with an empty password; null where it has none. */
+  readonly own?: { username: string; domain: string } | null;
 }
 
 /** As configured: what holds, and for which targets something else does; the first that names a target. */
 export interface KerberosRules {
   policy: KerberosPolicy;
   exceptions: readonly { target: TargetRule; policy: KerberosPolicy }[];
+  /** Targets that the gateway's own account is for. */
+  ownTargets: readonly TargetRule[];
 }
 
 export interface KerberosSettings {
   port: KerberosPort;
-  policy: (target: Pick<SessionTicket['target'], 'host' | 'port'>) => KerberosPolicy;
+  policy: (target: Address) => KerberosPolicy;
+  /** The gateway's own account where it is for this target. */
+  own: (target: Address) => TargetCredentials | null;
 }
 
-/** Networks are meant where a session names its target by address. */
-export const policyOf =
-  ({ policy, exceptions }: KerberosRules): KerberosSettings['policy'] =>
-  ({ host, port }) =>
-    exceptions.find(({ target }) => targetMatches(target, { host, port, address: host }))?.policy ?? policy;
+type Address = Pick<SessionTicket['target'], 'host' | 'port'>;
+
+export function kerberosSettings(
+  port: KerberosPort,
+  { policy, exceptions, ownTargets }: KerberosRules,
+): KerberosSettings {
+  // Networks are meant where a session names its target by address.
+  const isOf = (rule: TargetRule, { host, port }: Address): boolean =>
+    targetMatches(rule, { host, port, address: host });
+  const { own = null } = port;
+  return {
+    port,
+    policy: (target) => exceptions.find((exception) => isOf(exception.target, target))?.policy ?? policy,
+    own: (target) => (own !== null && ownTargets.some((rule) => isOf(rule, target)) ? { ...own, password: '' } : null),
+  };
+}
 
 /** What NTLM would not make better, or worse: it would be a wrong password once more. */
 const isFinal: ReadonlySet<KerberosProblem> = new Set([
