@@ -39,15 +39,19 @@ const homes: Record<string, () => Promise<Home>> = {
     };
   },
   async postgres() {
-    const server = await PostgresServer.start({ durable: true, settings: { shared_buffers: '512MB' } });
+    const server = await PostgresServer.start({ settings: { shared_buffers: '512MB', max_wal_size: '4GB' } });
     const address = parsePostgresUrl(server.url());
     const database = new PostgresDatabase({ address, connectionsMax: 10 });
     await prepareSchema(database, { schema: address.schema, waitMs: 10_000 });
     const store = postgresMetadataStore(database);
     return {
       store,
-      // What the server does by itself, a minute later.
-      settle: async () => void (await server.sql('VACUUM ANALYZE')),
+      // What the server does by itself a minute later; from now on it waits for the disk.
+      async settle() {
+        await server.sql('VACUUM ANALYZE');
+        await server.end();
+        await server.begin({ fsync: 'on' });
+      },
       async dispose() {
         await store.dispose();
         await server.stop();
@@ -158,6 +162,7 @@ export async function run(args: string[]): Promise<void> {
       );
       await home.settle();
       const page = { limit: 50, offset: 0 };
+      say(await times('nothing (ping)', () => store.ping()));
       say(await times('list, first page', () => store.listSessions(page)));
       say(await times('list, page in the middle', () => store.listSessions({ ...page, offset: sessions / 2 })));
       const { total } = await store.listSessions(page);

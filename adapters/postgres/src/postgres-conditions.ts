@@ -1,4 +1,4 @@
-import type { Row, Session, Value } from './postgres-database.ts';
+import type { PostgresDatabase, Row, Value } from './postgres-database.ts';
 
 /** Conditions and their values, for lists whose filters come and go. */
 export class Conditions {
@@ -21,35 +21,50 @@ export class Conditions {
   }
 }
 
-/** `order` and `reverse` name the same columns; `key` is the table's primary key. */
+/** `order` and `reverse` are of `columns`; `key` is the table's primary key. */
 export interface PagedTable {
   table: string;
   key: string;
+  columns: string;
   order: string;
   reverse: string;
 }
 
+/** From here on a page is looked for from the nearer end. */
+const offsetNear = 1000;
+
 /**
- * A page and how many rows there are, of one state. The page is sought from the nearer end, in the index alone; only its own
- * rows are read.
+ * A page and how many rows there are (`counting`: the expression and table that say it), of one state. A page is sought in the index
+ * alone; only its own rows are read.
  */
 export async function pageOf(
-  session: Session,
-  { table, key, order, reverse }: PagedTable,
+  database: PostgresDatabase,
+  { table, key, columns, order, reverse }: PagedTable,
   { where, values }: Conditions,
   { limit, offset }: { limit: number; offset: number },
+  counting = `COUNT(*) FROM ${table}`,
 ): Promise<{ documents: string[]; total: number }> {
-  const [counted] = await session.rows(`SELECT COUNT(*) AS total FROM ${table} ${where}`, values);
-  const total = Number(counted?.total);
-  const count = Math.min(limit, total - offset);
-  if (!(count > 0)) return { documents: [], total };
-  const behind = total - offset - count;
-  const [from, skip] = behind < offset ? [reverse, behind] : [order, offset];
-  const rows: Row[] = await session.rows(
-    `SELECT document FROM ${table} JOIN (
+  const count = `SELECT ${counting} ${where}`;
+  const page = (from: string) =>
+    `SELECT document, ${columns} FROM ${table} JOIN (
        SELECT ${key} FROM ${table} ${where} ORDER BY ${from} LIMIT $${values.length + 1} OFFSET $${values.length + 2}
-     ) AS page USING (${key}) ORDER BY ${order}`,
-    [...values, count, skip],
-  );
-  return { documents: rows.map(({ document }) => String(document)), total };
+     ) AS page USING (${key}) ORDER BY ${order}`;
+  if (offset <= offsetNear) {
+    const rows = await database.rows(
+      `SELECT (${count}) AS total, document FROM (SELECT 1) AS once LEFT JOIN (${page(order)}) AS page ON true ORDER BY ${order}`,
+      [...values, limit, offset],
+    );
+    return { documents: documentsOf(rows), total: Number(rows[0]?.total) };
+  }
+  return database.transaction(async (session) => {
+    const total = Number(Object.values((await session.rows(count, values))[0] ?? {})[0]);
+    const rowsLeft = Math.min(limit, total - offset);
+    if (!(rowsLeft > 0)) return { documents: [], total };
+    const behind = total - offset - rowsLeft;
+    const [from, skip] = behind < offset ? [reverse, behind] : [order, offset];
+    return { documents: documentsOf(await session.rows(page(from), [...values, rowsLeft, skip])), total };
+  }, 'snapshot');
 }
+
+const documentsOf = (rows: readonly Row[]): string[] =>
+  rows.flatMap(({ document }) => (document === null ? [] : [String(document)]));

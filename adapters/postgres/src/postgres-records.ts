@@ -12,6 +12,7 @@ type RecordMethods = Pick<
 const auditPages = {
   table: 'audit',
   key: 'event_id',
+  columns: 'timestamp_us, event_id',
   order: 'timestamp_us DESC, event_id',
   reverse: 'timestamp_us, event_id DESC',
 };
@@ -93,10 +94,7 @@ export const recordRows = (database: PostgresDatabase): RecordMethods => ({
       .add('resource_id = ?', query.resourceId)
       .add('timestamp_us >= ?', query.fromUs)
       .add('timestamp_us <= ?', query.toUs);
-    const { documents, total } = await database.transaction(
-      (session) => pageOf(session, auditPages, conditions, query),
-      'snapshot',
-    );
+    const { documents, total } = await pageOf(database, auditPages, conditions, query);
     return { events: documents.map((document) => JSON.parse(document) as AuditEvent), total };
   },
 });

@@ -72,6 +72,7 @@ const escapeLike = (text: string) => text.replace(/[\\%_]/g, (character) => `\\$
 const pages = {
   table: 'sessions',
   key: 'session_id',
+  columns: 'created_at, session_id',
   order: 'created_at DESC, session_id',
   reverse: 'created_at, session_id DESC',
 };
@@ -132,10 +133,8 @@ export const sessionRows = (database: PostgresDatabase): SessionMethods => ({
       .add('environment = ?', query.environment)
       .add('search LIKE ?', query.search === undefined ? undefined : `%${escapeLike(query.search.toLowerCase())}%`);
     if (query.status === undefined) conditions.always(`status <> 'deleted'`);
-    const { documents, total } = await database.transaction(
-      (session) => pageOf(session, pages, conditions, query),
-      'snapshot',
-    );
+    const counting = query.search === undefined ? 'COALESCE(SUM(count), 0)::bigint FROM session_counts' : undefined;
+    const { documents, total } = await pageOf(database, pages, conditions, query, counting);
     return { sessions: documents.map((document) => JSON.parse(document) as SessionDocument), total };
   },
 
@@ -146,7 +145,9 @@ export const sessionRows = (database: PostgresDatabase): SessionMethods => ({
   },
 
   async countSessions() {
-    const rows = await database.rows('SELECT status, COUNT(*) AS count FROM sessions GROUP BY status');
+    const rows = await database.rows(
+      'SELECT status, SUM(count)::bigint AS count FROM session_counts GROUP BY status HAVING SUM(count) > 0',
+    );
     return Object.fromEntries(rows.map(({ status, count }) => [String(status), Number(count)])) as Partial<
       Record<SessionStatus, number>
     >;

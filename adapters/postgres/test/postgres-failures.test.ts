@@ -188,7 +188,7 @@ test(
     t.after(() => Promise.all(databases.map((database) => database.close())));
     const prepare = (database: PostgresDatabase) => prepareSchema(database, { schema: address.schema, waitMs: 30_000 });
     await Promise.all(databases.map(prepare));
-    assert.equal(await home.sql('SELECT count(*), max(version) FROM together.lucid_schema'), '1|1');
+    assert.equal(await home.sql('SELECT count(*), max(version) FROM together.lucid_schema'), '1|2');
     const names = `SELECT string_agg(indexname, ' ' ORDER BY indexname) FROM pg_indexes WHERE schemaname = 'together' AND indexname !~ '_pkey$'`;
     const indexes = await home.sql(names);
     assert.equal(
@@ -202,7 +202,7 @@ test(
     await home.sql(`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'together.jobs_due'::regclass`);
     await assert.rejects(prepare(databases[0]!), /index jobs_due is not valid/);
     await home.sql('DROP INDEX together.jobs_due; UPDATE together.lucid_schema SET version = 99');
-    await assert.rejects(prepare(databases[0]!), /version 99, this program knows 1: use the newer program/);
+    await assert.rejects(prepare(databases[0]!), /version 99, this program knows 2: use the newer program/);
   },
 );
 
@@ -292,6 +292,44 @@ test('at most 10,000 calls wait; errors of PostgreSQL keep its text and values t
   await database.close();
   await assert.rejects(database.rows('SELECT 1'), { code: 'LUCID_ERR_3007' });
 });
+
+test(
+  'lists count what is there, whoever changes states at once, also in tables of before there was a count',
+  needs,
+  async () => {
+    const url = home.url('counted');
+    const store = postgresMetadataStore(await databaseAt(url));
+    const states = ['created', 'recording', 'failed'] as const;
+    const ids = [...Array(12).keys()].map((at) => `s${at}`);
+    for (const id of ids) await store.insertSession(sampleSession(id), null);
+    await Promise.all(
+      ids.map(async (id, who) => {
+        for (let version = 1; version < 15; version += 1) {
+          const next = sampleSession(id, { version: version + 1, status: states[(who + version) % 3]! });
+          assert.equal(await store.replaceSession(next, version), true);
+        }
+      }),
+    );
+    const counted = await store.countSessions();
+    assert.equal(
+      Object.values(counted).reduce((sum, each) => sum + each, 0),
+      ids.length,
+    );
+    for (const status of states)
+      assert.equal(
+        await home.sql(`SELECT count(*) FROM counted.sessions WHERE status = '${status}'`),
+        String(counted[status] ?? 0),
+      );
+    assert.equal((await store.listSessions({ limit: 5, offset: 0, project: 'p1' })).total, ids.length);
+    await store.dispose();
+    await home.sql(
+      'DROP TABLE counted.session_counts; DROP FUNCTION counted.count_sessions CASCADE; UPDATE counted.lucid_schema SET version = 1',
+    );
+    const again = postgresMetadataStore(await databaseAt(url));
+    assert.deepEqual(await again.countSessions(), counted);
+    await again.dispose();
+  },
+);
 
 test('what is text for JSON and none for PostgreSQL is kept all the same', needs, async () => {
   const store = postgresMetadataStore(await databaseAt(home.url()));
