@@ -36,6 +36,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   'adapters/sqlite': { imports: ['contract'], types: ['storage', 'pipeline'] },
   'adapters/mongodb': { imports: ['contract'], types: ['storage', 'pipeline'] },
   'adapters/postgres': { imports: ['contract'], types: ['storage', 'pipeline'] },
+  'adapters/redis': { imports: ['contract'], types: ['api'] },
   'adapters/log': { imports: ['node', 'wire', 'evidence'], types: ['pipeline'] },
   'adapters/keys': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['processor', 'pipeline'] },
   'adapters/anchors': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['pipeline'] },
@@ -45,7 +46,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     imports: [
       ...['wire', 'rdp', 'graphics', 'recording', 'evidence', 'contract', 'kit', 'console', 'desktop'],
       ...['recorder', 'processor', 'storage', 'pipeline', 'api', 'indexer'],
-      ...['node', 'files', 's3', 'sqlite', 'postgres', 'mongodb', 'log', 'keys', 'anchors', 'kerberos'],
+      ...['node', 'files', 's3', 'sqlite', 'postgres', 'mongodb', 'redis', 'log', 'keys', 'anchors', 'kerberos'],
     ],
   },
   desktop: { imports: ['wire', 'rdp', 'graphics'] },

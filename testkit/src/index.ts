@@ -1,4 +1,5 @@
 /** All that tests ask for, the desktop and client of our own among it. */
+
 export * from '@lucid-sessions/desktop';
 export * from './blockchain-core.ts';
 export * from './capture.ts';
@@ -17,6 +18,7 @@ export * from './peers.ts';
 export * from './ports.ts';
 export * from './postgres.ts';
 export * from './rd-gateway.ts';
+export * from './redis.ts';
 export * from './s3-faults.ts';
 export * from './seaweedfs.ts';
 export * from './tap.ts';

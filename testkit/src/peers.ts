@@ -58,6 +58,7 @@ const programs = {
     'createdb',
     'psql',
   ],
+  redis: ['redis-server', 'redis-cli'],
   binutils: ['strip', 'ldd', 'dpkg-query'],
 } as const;
 

@@ -100,7 +100,9 @@ export class PostgresServer {
       stdio: 'ignore',
     });
     this.#process = child;
-    process.once('exit', () => child.kill('SIGQUIT'));
+    const kill = () => child.kill('SIGQUIT');
+    process.once('exit', kill);
+    child.once('exit', () => process.off('exit', kill));
     await eventually('an answer of PostgreSQL', () => {
       if (child.exitCode !== null) throw new Error(`postgres ended with ${child.exitCode}`);
       return this.#run('pg_isready', '-h', this.home, '-p', String(this.port)).then(

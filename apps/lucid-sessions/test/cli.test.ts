@@ -252,6 +252,7 @@ test('wrong usage says what is right and ends with 2', async (t) => {
     [['up'], { ENCRYPTION_ALGORITHM: 'ROT13' }, /ENCRYPTION_ALGORITHM must be AES-256-GCM/],
     [['up'], { SESSION_METADATA_DB: 'oracle://somewhere' }, /SESSION_METADATA_DB must be sqlite:PATH/],
     [['up'], { SESSION_METADATA_DB: 'postgres://ada:hidden@' }, /SESSION_METADATA_DB must name/],
+    [['up'], { REDIS_URL: 'redis://ada:hidden@a,b' }, /REDIS_URL must name one host/],
     [['up'], { SESSION_METADATA_DB: 'mongodb://ada:hidden@h:1:2' }, /SESSION_METADATA_DB names a MongoDB that can't/],
   ];
   for (const [args, environment, message] of cases) {

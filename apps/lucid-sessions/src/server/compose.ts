@@ -56,6 +56,7 @@ import { LogTurn } from './log-turn.ts';
 import type { Door } from './ports.ts';
 import { preflight, startProblem } from './preflight.ts';
 import { rdpSigner } from './rdp-signer.ts';
+import { openRedis, readRedis } from './redis.ts';
 import { isRecordings, reservedLog, restoring, storageDirectories } from './reserved-parts.ts';
 import { guardRestoredLog } from './restored-log.ts';
 import { refuseHalfRestored } from './restoring.ts';
@@ -399,6 +400,9 @@ class Composer {
     const checkAnchor = anchorCheck(this.#environment);
     const config = readApiEnv(this.#environment, software.version);
     const staticDir = await consoleFiles();
+    const settings = readRedis(this.#environment);
+    const redis = settings === null ? null : openRedis(settings, this.#log);
+    if (redis !== null) this.#disposers.push(async () => redis.dispose());
     // A port the system chose is known only now.
     const rdpPort = rdp?.addresses[0]?.port;
     const gateway = { ...config.gateway, ...(rdpPort === undefined ? {} : { port: rdpPort }) };
@@ -425,6 +429,7 @@ class Composer {
         recorderDoor: { urls: this.#recorderUrls(), caller: this.#caller },
         signRdpFile: rdpSigner(this.#environment, this.#directory.keys),
         ...(staticDir === null ? {} : { staticDir }),
+        ...(redis === null ? {} : { rateLimiter: redis.rateLimiter }),
         onError: this.#onError('api'),
       },
     );

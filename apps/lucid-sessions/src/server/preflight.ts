@@ -28,6 +28,7 @@ import { checkGivenKeys } from './given-keys.ts';
 import { readKerberosTickets } from './kerberos.ts';
 import { readKeyframePolicy } from './keyframe-policy.ts';
 import { checkPorts, type Door, listenError } from './ports.ts';
+import { readRedis } from './redis.ts';
 import { software } from './software.ts';
 import { checkStores } from './stores.ts';
 import { readVault } from './vault.ts';
@@ -120,6 +121,7 @@ function checkShared(environment: Environment): void {
   readVault(environment);
   readWitnesses(environment);
   readKeyframePolicy(environment);
+  readRedis(environment);
   anchorCheck(environment);
   openAnchors(environment, { storage: { appendAudit: async () => {} }, nowUs: () => 0, log: () => {} });
 }

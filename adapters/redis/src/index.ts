@@ -1,0 +1,3 @@
+export { type ConnectOptions, connectRedis, evictionProblem } from './redis-connection.ts';
+export { RedisRateLimiter, type RedisRateLimiterOptions } from './redis-rate-limiter.ts';
+export { parseRedisUrl, type RedisAddress, type RedisNode } from './redis-url.ts';
