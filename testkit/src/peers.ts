@@ -122,6 +122,8 @@ export interface PeerClient extends Peer {
   /** Types into the client's window, then Enter. */
   type(text: string): Promise<void>;
   click(x: number, y: number): Promise<void>;
+  /** Presses keys together, named as xdotool names them: `ctrl+shift+F9`. */
+  key(names: string): Promise<void>;
   /** A PNG of what the client's X display shows. */
   screenshot(path: string): Promise<void>;
   /** Whether a pixel of its X display has this colour, 0xRRGGBB. */
@@ -340,6 +342,7 @@ function client(room: Room, script: string, name: string): PeerClient {
     display: room.env.CDSP ?? '',
     type: (text) => control('type', text),
     click: (x, y) => control('click', String(x), String(y)),
+    key: (names) => control('key', names),
     screenshot: (path) => control('shot', path),
     async shows(colour) {
       const path = join(room.directory, 'look.png');

@@ -9,6 +9,7 @@ import {
   channelSwitches,
   clipboardWays,
   consentTextMax,
+  joinPolicies,
   retentionDaysMax,
   unreplayable,
 } from './recording-limits.ts';
@@ -148,6 +149,13 @@ export const recordingConfigSchema = z.strictObject({
     .optional()
     .describe(
       'A second person approves each connection while its client waits (`POST /sessions/{id}/approval`); who and why is a signed fact. The installation’s (`RDP_APPROVAL`) when absent.',
+    ),
+  /** + Whether somebody else may steer it. The installation's when absent. */
+  join: z
+    .enum(joinPolicies)
+    .optional()
+    .describe(
+      'Whether somebody with `sessions:steer` may work in the session in its user’s place: when the user agrees on the screen, without asking (for installations whose notice covers it), never. Who steered, when and on whose consent is a signed fact. The installation’s (`RDP_JOIN`) when absent.',
     ),
   /** + How long the session waits for its client after a lost connection; 0: it ends. The installation's when absent. */
   reconnect_seconds: z.int().min(0).max(86_400).optional(),
@@ -307,8 +315,10 @@ export interface SessionDocument {
   last_attempt?: LastAttempt | null;
   /** When its .rdp file was issued last. */
   rdp_file_issued_at?: string | null;
+  /** Who had it issued: they let nobody in who comes with it. */
+  rdp_file_issued_by?: string | null;
   /** The credential its client logs on to the gateway with, as far as it is no secret; null when there is none. */
-  gateway_logon?: { user: string; issued_at: string; expires_at: string } | null;
+  gateway_logon?: { user: string; issued_at: string; expires_at: string; issued_by?: string } | null;
   /** Null while nothing has become of it. */
   outcome?: SessionOutcome | null;
   /** Null while nobody walked through the recording. */

@@ -9,7 +9,7 @@
 import type { CompressionName } from '@lucid-sessions/recording';
 import type { IssuedCredential, LogonAccount, LogonTry } from './gateway-credential.ts';
 import type { RecordingConfig, SessionDocument, SessionStatus } from './models.ts';
-import type { ChannelRules, Unreplayable } from './recording-limits.ts';
+import type { ChannelRules, JoinPolicy, Unreplayable } from './recording-limits.ts';
 import type { NewTargetCredentials, TargetCredentials } from './target-credentials.ts';
 
 export type HexHash = string;
@@ -84,6 +84,8 @@ export interface SessionTicket {
   consentText?: string;
   /** A second person has to let it in first. */
   approval?: boolean;
+  /** Whether somebody else may steer it; absent: never. */
+  join?: JoinPolicy;
   recording: RecordingConfig;
   graphics: 'passthrough' | 'classic';
   /** 'strict' ends the RDP session when recording can't be persisted; 'best_effort' records a gap. */
@@ -212,6 +214,10 @@ export const endReasons = [
 ] as const;
 export type EndReason = (typeof endReasons)[number];
 
+/** Who agreed that somebody else steers a session: its user, on the screen; the policy, without asking; nobody. */
+export const steeringConsents = ['user', 'policy', 'none'] as const;
+export type SteeringConsent = (typeof steeringConsents)[number];
+
 /** A fact about the recording that belongs into its manifest. Times are µs since 1970. */
 export type RecordingFact =
   | {
@@ -256,6 +262,17 @@ export type RecordingFact =
       method: 'ntlm' | 'kerberos';
       envelope: 'raw' | 'spnego';
       credsspVersion: number;
+    }
+  | {
+      /** Somebody asked to steer the session in its user's place, or did. Told when it begins, without an end, and when it is over. */
+      kind: 'steering';
+      fromUs: number;
+      toUs: number | null;
+      by: string;
+      /** Whose consent it was on; `none`: it did not come to it. */
+      consent: SteeringConsent;
+      /** Empty as long as it goes on. */
+      end: string;
     }
   | { kind: 'downgrade'; atUs: number; what: string }
   /** What the policy of channels refused, so often more; 0: what is in force. */
@@ -381,6 +398,12 @@ export interface SessionMessage {
   seconds: number;
 }
 
+/** Who wants to steer which session. */
+export interface SteerRequest {
+  sessionId: string;
+  by: string;
+}
+
 export interface RecorderPort {
   /** Ends the RDP session with a proper RDP error; resolves when the recorder no longer has the session (chunks may still be on their way to storage). */
   stop(request: { sessionId: string; reason: EndReason; message: string }): Promise<{ stopped: boolean }>;
@@ -388,6 +411,8 @@ export interface RecorderPort {
   resume(request: { sessionId: string }): Promise<{ resumedAtUs: number }>;
   /** Shows its user a message; throws `notInThisState`, saying why, where it can't be shown. */
   message(request: SessionMessage): Promise<{ untilUs: number }>;
+  /** A token that lets one connection ask for this session, once; throws `notInThisState`, saying why, where nobody can steer it. */
+  steer(request: SteerRequest): Promise<{ token: string; expiresUs: number }>;
   live(): Promise<{
     sessions: { sessionId: string; startedAtUs: number; paused: boolean; statistics: RecordingStatistics }[];
     /** Sessions, live or over, that have something in the spool which is not stored yet. Missing: not known. */
@@ -687,7 +712,8 @@ export interface PipelinePort {
    * A fresh credential a client logs on to the gateway with; it replaces the session's earlier one. Nothing can show it again.
    * Throws `notInThisState` where no connection can come (any more).
    */
-  issueCredential(request: { sessionId: string }): Promise<{ credential: IssuedCredential }>;
+  /** `by`: who has it issued. */
+  issueCredential(request: { sessionId: string; by?: string }): Promise<{ credential: IssuedCredential }>;
   /**
    * What lets one browser in, once, within a minute: the route of its connection. Throws `notInThisState` where no connection
    * can come (any more).
@@ -718,6 +744,7 @@ export interface PipelinePort {
   resume(request: { sessionId: string }): Promise<{ session: SessionDocument; atUs: number }>;
   /** `actor` and `reason` go into the signed erase record. */
   message(request: SessionMessage): Promise<{ untilUs: number }>;
+  steer(request: SteerRequest): Promise<{ token: string; expiresUs: number }>;
   remove(request: { sessionId: string; actor?: string; reason?: string }): Promise<{ deletedAtUs: number }>;
   /**
    * Crypto-shredding of a session that is over: signs, stores and logs an `erase` record, then destroys every wrap of its

@@ -51,6 +51,10 @@ export function channelRulesText(rules: ChannelRules): string {
   return [...ways, ...switched, ...names].join(' ');
 }
 
+/** Whether somebody may take a running session over: when its user agrees, without asking them, never. From the loosest to the strictest. */
+export const joinPolicies = ['unasked', 'ask', 'off'] as const;
+export type JoinPolicy = (typeof joinPolicies)[number];
+
 /** Characters of a text that is to be read before a session. */
 export const consentTextMax = 8000;
 

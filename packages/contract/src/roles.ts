@@ -11,6 +11,8 @@ export const permissions = [
   'sessions:approve',
   /** To put words on the desktop of who works in a session. */
   'sessions:message',
+  /** To work in a running session in its user's place, with that user's consent. */
+  'sessions:steer',
   'chunks:read',
   'chunks:download',
   'pipeline:read',
@@ -45,6 +47,7 @@ export const rolePermissions: Record<Role, readonly Permission[]> = {
     'sessions:stop',
     'sessions:pause',
     'sessions:message',
+    'sessions:steer',
     'sessions:approve',
     'chunks:read',
     'chunks:download',

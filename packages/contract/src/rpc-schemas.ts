@@ -69,11 +69,14 @@ const importRequest: z.ZodType<ImportRequest> = z.object({
 
 const message = z.object({ sessionId, from: text, text, seconds: z.number().min(1).max(600) });
 
+const steer = z.object({ sessionId, by: text });
+
 const recorder: Requests<'recorder'> = {
   stop: z.object({ sessionId, reason: endReason, message: text }),
   pause: ofSession,
   resume: ofSession,
   message,
+  steer,
   live: nothing,
   liveFrames: z.object({ sessionId, afterFrame: count, waitMs: z.number().min(0).max(liveWaitMsMax) }),
   judgeTarget: z.object({ host: text, port: z.int().min(0).max(0xffff) }),
@@ -244,7 +247,7 @@ const pipeline: Requests<'pipeline'> = {
   approval: z.object({ connectionId: text, user: text }),
   approvals: nothing,
   decideApproval: z.object({ sessionId, connectionId: text, approve: z.boolean(), by: text, reason: text }),
-  issueCredential: ofSession,
+  issueCredential: z.object({ sessionId, by: text.exactOptional() }),
   issueBrowserToken: z.object({ sessionId, userId: text }),
   logonAccount: z.object({ connectionId: text, user: text }),
   logonTried: logonTry,
@@ -257,6 +260,7 @@ const pipeline: Requests<'pipeline'> = {
   pause: ofSession,
   resume: ofSession,
   message,
+  steer,
   remove: z.object({ sessionId, actor: text.exactOptional(), reason: text.exactOptional() }),
   erase: z.object({ sessionId, actor: text, reason: text }),
   examined: z.object({ sessionId, software: text, counted: object }),

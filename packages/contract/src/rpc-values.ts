@@ -22,7 +22,7 @@ import type {
   RecordingStatistics,
   Route,
 } from './ports.ts';
-import { endReasons, recordKinds } from './ports.ts';
+import { endReasons, recordKinds, steeringConsents } from './ports.ts';
 import { unreplayable } from './recording-limits.ts';
 import { tooMuch } from './shape.ts';
 
@@ -117,6 +117,14 @@ export const recordingFact: z.ZodType<RecordingFact> = z.discriminatedUnion('kin
     method: z.enum(['ntlm', 'kerberos']),
     envelope: z.enum(['raw', 'spnego']),
     credsspVersion: count,
+  }),
+  z.object({
+    kind: z.literal('steering'),
+    fromUs: amount,
+    toUs: amount.nullable(),
+    by: text,
+    consent: z.enum(steeringConsents),
+    end: text,
   }),
   z.object({ kind: z.literal('downgrade'), atUs: amount, what: text }),
   z.object({ kind: z.literal('policy'), atUs: amount, what: text, count }),

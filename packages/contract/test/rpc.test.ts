@@ -119,6 +119,7 @@ const recorder: RecorderPort = {
   pause: async () => ({ pausedAtUs: 7 }),
   resume: () => new Promise(() => {}),
   message: async () => ({ untilUs: 9 }),
+  steer: async () => ({ token: 't', expiresUs: 9 }),
   live: async () => ({ sessions: [{ sessionId: 's', startedAtUs: 1, paused: false, statistics }] }),
   importCapture: async () => ({ session: null as never }),
   liveFrames: async ({ afterFrame }) => ({

@@ -52,6 +52,8 @@ export type GatewayNote =
   | { type: 'policy'; what: string }
   /** Somebody told the session's user something, in their desktop. */
   | { type: 'message'; from: string; text: string }
+  /** Somebody asks to steer the session in its user's place, does so from here on, was refused, or does no more. `reason` is empty for the first two. */
+  | { type: 'steering'; state: 'asked' | 'began' | 'refused' | 'ended'; by: string; reason: string }
   | { type: 'pause'; atUs: number }
   | { type: 'resume'; atUs: number }
   | { type: 'gap'; fromUs: number; toUs: number; reason: string; framesLost: number }
@@ -135,6 +137,7 @@ const shapes: Record<GatewayNote['type'], Record<string, Check>> = {
   joined: { client: mappedIds, target: mappedIds },
   policy: { what: text },
   message: { from: text, text },
+  steering: { state: oneOf('asked', 'began', 'refused', 'ended'), by: text, reason: text },
   pause: { atUs: whole },
   resume: { atUs: whole },
   gap: { fromUs: whole, toUs: whole, reason: text, framesLost: whole },

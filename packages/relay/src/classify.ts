@@ -36,6 +36,8 @@ export interface ChannelIds {
   creates: 'pass' | 'seen' | 'under way';
   /** Which PDUs that may draw bitmaps must be seen whole: none, those that do, or all of them while one came in part. */
   bitmaps: 'pass' | 'seen' | 'under way';
+  /** Whether the client's input PDUs must be seen whole. */
+  inputs: 'pass' | 'seen';
   /** Under a policy: the channels of which everything passes as it comes; of all others every PDU is seen whole. */
   open: ReadonlySet<number> | null;
   /** Channel of auto-detection and multitransport, 0 where there is none. */
@@ -69,7 +71,7 @@ export function classify(
   if (into.fastPath) {
     const header = at + (((bytes[at + 1] ?? 0) & 0x80) === 0 ? 2 : 3);
     into.update = from === 'server' && header < end && isDrawing(bytes[header] ?? 0);
-    into.hold = from === 'server' && holdsFastPath(bytes, header, at + length, ids);
+    into.hold = from === 'server' ? holdsFastPath(bytes, header, at + length, ids) : ids.inputs === 'seen';
     return;
   }
   const choice = (bytes[at + MCS_OFFSET] ?? 0) >> 2;
@@ -137,12 +139,14 @@ function classifyShare(
   into.update = from === 'server' && type === PduType.data && type2 === PduType2.update;
   // Several share PDUs, or a security header that looks like one of theirs: what is in it can only be told by reading on.
   const batch = first !== dataBytes;
-  into.hold = batch || (from === 'client' ? holdsFromClient(type, type2) : holdsFromServer(type, type2));
+  into.hold = batch || (from === 'client' ? holdsFromClient(type, type2, ids) : holdsFromServer(type, type2));
   if (from === 'server' && ids.bitmaps !== 'pass') into.hold ||= into.update || ids.bitmaps === 'under way';
 }
 
-const holdsFromClient = (type: number, type2: number): boolean =>
-  type === PduType.confirmActive || (type === PduType.data && type2 === PduType2.bitmapCachePersistentList);
+const holdsFromClient = (type: number, type2: number, { inputs }: ChannelIds): boolean =>
+  type === PduType.confirmActive ||
+  (type === PduType.data &&
+    (type2 === PduType2.bitmapCachePersistentList || (inputs === 'seen' && type2 === PduType2.input)));
 
 const holdsFromServer = (type: number, type2: number): boolean =>
   type === PduType.demandActive ||

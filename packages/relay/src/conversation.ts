@@ -6,6 +6,8 @@ import {
   conferenceCreateRequest,
   conferenceCreateResponse,
   confirmActive,
+  type FastPathInputEvent,
+  fastPathInput,
   MCS_PRIORITY_HIGH_WHOLE,
   McsReason,
   mcsConnectInitial,
@@ -15,6 +17,10 @@ import {
   SecurityFlag,
   setErrorInfo,
   shareControlPdu,
+  shareDataPdu,
+  slowPathInput,
+  toFastPath,
+  toSlowPath,
   wrapShareData,
 } from '@lucid-sessions/rdp';
 import { frameFlags } from '@lucid-sessions/recording';
@@ -94,7 +100,15 @@ const INFO_FLAGS_OFFSET = 8;
 const nothing: readonly Uint8Array[] = [];
 /** Updates of the gateway's own that wait for the end of a PDU: more than one picture has. */
 const PAINTED_MAX = 128;
+/** Input PDUs of the gateway's own that wait for the end of one of the client's. */
+const INPUTS_MAX = 256;
 const noRefusals: ReadonlyMap<string, number> = new Map();
+
+/**
+ * Is told what an input PDU of the client says and answers what of it the server gets: all, none, or in fast-path input a part. A
+ * slow-path PDU of which a part is to pass passes whole: those that are delivered alone are of somebody who steers.
+ */
+export type InputWatch = (events: readonly FastPathInputEvent[]) => readonly FastPathInputEvent[];
 
 /** Secrets are counted, never told. */
 export interface SecretCounters {
@@ -123,6 +137,7 @@ export class Conversation {
   #takesErrorInfo = false;
   #shareId: number | null = null;
   #canvas: Canvas | null = null;
+  #isActive = false;
   #serverInitiator = 0;
   #clientInitiator = 0;
   /** Everything, until the server says what it has. */
@@ -134,6 +149,8 @@ export class Conversation {
   readonly #creates = new ServerCreates();
   readonly #answers = new Answers();
   readonly #recut: BitmapRecut | null;
+  /** null: nobody asks about the client's input. */
+  #watch: InputWatch | null = null;
   /** null: no policy, and every channel passes as it comes. */
   readonly #gates: ChannelGates | null;
 
@@ -230,6 +247,8 @@ export class Conversation {
     if (pdu[0] !== 3) {
       if (from === 'server' && this.#recut !== null && !this.isConnecting(from))
         return this.#serverFastPath(pdu, this.#recut, timeUs);
+      if (from === 'client' && this.#watch !== null && !this.isConnecting(from))
+        return this.#watchedFastPath(pdu, this.#watch, timeUs);
       this.#withoutTpkt(from, pdu, timeUs);
       return pdu;
     }
@@ -237,6 +256,15 @@ export class Conversation {
     const fragments = this.#recut?.isUnderWay === true ? this.#releaseFragments(this.#recut, timeUs) : nothing;
     const passed = this.#fromServer(pdu, timeUs, events);
     return fragments.length === 0 ? passed : joinBytes(passed === null ? fragments : [...fragments, passed]);
+  }
+
+  /** What can't be read passes: whoever is asked about must be able to read it. */
+  #watchedFastPath(pdu: Uint8Array, watch: InputWatch, timeUs: number): Uint8Array | null {
+    const input = attempt(() => decode(fastPathInput, pdu));
+    const passing = input === null ? null : watch(input.events);
+    const isWhole = input === null || passing === null || passing.length === input.events.length;
+    const changed = isWhole || passing.length === 0 ? [] : [encode(fastPathInput, { ...input, events: [...passing] })];
+    return this.#recordPassed(frameFlags.fastPath, 0, pdu, isWhole ? null : changed, timeUs);
   }
 
   #serverFastPath(pdu: Uint8Array, recut: BitmapRecut, timeUs: number): Uint8Array | null {
@@ -445,9 +473,26 @@ export class Conversation {
     const mayBeInfo =
       isSecurityHeader(data, SecurityFlag.infoPkt) && sharePdusOf(data).length === 0 && !hasKeyList(data);
     if (!this.#clientInfoPassed || mayBeInfo) return this.#clientInfo(pdu, seen, timeUs, events);
-    const delivered = this.#clientShares(pdu, seen);
+    const delivered = this.#watchesAway(seen) ? null : this.#clientShares(pdu, seen);
     this.#record(0, channelId, pdu, delivered, timeUs);
     return delivered;
+  }
+
+  #watchesAway({ data }: SeenData): boolean {
+    const watch = this.#watch;
+    if (watch === null) return false;
+    const events = sharePdusOf(data).flatMap(({ pduType, body }) => {
+      if ((pduType & 15) !== PduType.data) return [];
+      return (
+        attempt(() => {
+          const { pduType2, data: input } = decode(shareDataPdu, body);
+          return pduType2 === PduType2.input
+            ? decode(slowPathInput, input).events.flatMap((one) => toFastPath(one) ?? [])
+            : [];
+        }) ?? []
+      );
+    });
+    return events.length > 0 && watch(events).length === 0;
   }
 
   #clientShares(pdu: Uint8Array, seen: SeenData): Uint8Array | null {
@@ -702,7 +747,10 @@ export class Conversation {
     if (found.unread) this.#counters.unread += 1;
     if (found.shareId !== null) this.#shareId = found.shareId;
     if (found.undrawable !== null) this.#undrawable = found.undrawable;
-    if (found.shareId !== null || found.deactivated) this.#canvas = found.canvas;
+    if (found.shareId !== null || found.deactivated) {
+      this.#canvas = found.canvas;
+      this.#isActive = !found.deactivated;
+    }
     const { redirected, blanked } = found;
     const cut = this.#recut === null || blanked || seen.trailing > 0 ? null : this.#recut.shares(seen.data);
     if (cut !== null) {
@@ -734,6 +782,19 @@ export class Conversation {
     const shown = this.#recut === null ? bodies : bodies.flatMap((body) => recutBitmaps(body) ?? [body]);
     for (const body of shown)
       this.#answers.add('client', ioChannelId, paintedData(this.#shareId!, this.#serverInitiator, body), PAINTED_MAX);
+  }
+
+  watchInput(watch: InputWatch | null): void {
+    this.#watch = watch;
+    this.channelIds.inputs = watch === null ? 'pass' : 'seen';
+  }
+
+  /** Input events in the client's place, for the server behind what it was given until now. */
+  input(events: readonly FastPathInputEvent[]): void {
+    if (!this.#isActive || this.#shareId === null || this.#clientInitiator === 0) return;
+    const said = { pad2Octets: 0, events: events.flatMap((event) => toSlowPath(event) ?? []) };
+    const data = wrapShareData(this.#shareId, this.#clientInitiator, PduType2.input, slowPathInput, said);
+    this.#answers.add('server', this.channelIds.ioChannelId, data, INPUTS_MAX);
   }
 
   /** What was painted over is drawn again. */

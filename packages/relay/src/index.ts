@@ -1,6 +1,6 @@
 export type { Canvas } from './canvas.ts';
 export type { Keeping } from './content-tap.ts';
-export type { RelayPolicy } from './conversation.ts';
+export type { InputWatch, RelayPolicy } from './conversation.ts';
 export { type Unreplayable, unreplayable } from './downgrades.ts';
 export { type RelayEvent, type RelaySide, RelayViolation, type RelayViolationCode } from './events.ts';
 export type { FrameTap } from './frame-tap.ts';

@@ -3,13 +3,19 @@
  * out. Begins after X.224 and TLS. Original bytes are passed on as they came, PDUs are cut only to be recorded; the few
  * that must be seen whole are held back, the fewer that must change are encoded anew.
  */
-import { type ChannelClass, connectFrameLength, frameLength, MCS_GLOBAL_CHANNEL_ID } from '@lucid-sessions/rdp';
+import {
+  type ChannelClass,
+  connectFrameLength,
+  type FastPathInputEvent,
+  frameLength,
+  MCS_GLOBAL_CHANNEL_ID,
+} from '@lucid-sessions/rdp';
 import { frameFlags } from '@lucid-sessions/recording';
 import { DecodeError } from '@lucid-sessions/wire';
 import type { Canvas } from './canvas.ts';
 import { type ChannelIds, CLASSIFY_BYTES_MAX, type Classification, classify } from './classify.ts';
 import { ContentTap } from './content-tap.ts';
-import { Conversation, type RelayPolicy, type SecretCounters } from './conversation.ts';
+import { Conversation, type InputWatch, type RelayPolicy, type SecretCounters } from './conversation.ts';
 import { type RelayEvent, type RelaySide, RelayViolation } from './events.ts';
 import type { FrameTap } from './frame-tap.ts';
 
@@ -88,6 +94,7 @@ export class Relay {
       messageChannelId: 0,
       dynamicChannelId: 0,
       creates: 'pass',
+      inputs: 'pass',
       bitmaps: policy.recutBitmaps === true ? 'seen' : 'pass',
       open: null,
       channels: new Map(),
@@ -164,6 +171,20 @@ export class Relay {
   /** Has the server draw again what was painted over: the same for what can be sent to it now. */
   refresh(timeUs: number): readonly Uint8Array[] {
     this.#conversation.refresh();
+    return this.#client.mode === MODE_STREAM ? [] : this.#conversation.takeAnswers('server', timeUs);
+  }
+
+  /** From the next PDU on `watch` is asked about each input PDU of the client's; null: they pass as they come. */
+  watchInput(watch: InputWatch | null): void {
+    this.#conversation.watchInput(watch);
+  }
+
+  /**
+   * Input of somebody who works in the client's place, recorded as delivered alone. What can be sent to the server now; the rest comes
+   * with later steps. Nothing where there is no desktop.
+   */
+  input(events: readonly FastPathInputEvent[], timeUs: number): readonly Uint8Array[] {
+    this.#conversation.input(events);
     return this.#client.mode === MODE_STREAM ? [] : this.#conversation.takeAnswers('server', timeUs);
   }
 

@@ -1,9 +1,21 @@
 /** What the gateway paints over a desktop: between the server's PDUs, recorded, and only where bitmaps are what is drawn. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bitmapUpdate, type CapabilitySet, StreamInspector } from '@lucid-sessions/rdp';
+import {
+  bitmapUpdate,
+  type CapabilitySet,
+  type FastPathInputEvent,
+  fastPathInput,
+  PduType2,
+  StreamInspector,
+  slowPathInput,
+  toFastPath,
+  toSlowPath,
+  wrapShareData,
+} from '@lucid-sessions/rdp';
 import { frameFlags } from '@lucid-sessions/recording';
-import { encode, Writer } from '@lucid-sessions/wire';
+import { decode, encode, Writer } from '@lucid-sessions/wire';
+import fc from 'fast-check';
 import { canvasOf } from '../src/canvas.ts';
 import { channels, dataOf, RunningRelay } from './support/running-relay.ts';
 
@@ -87,4 +99,84 @@ test('a desktop larger than any is not painted on', () => {
     [0, 600],
   ] as const)
     assert.equal(canvasOf(sets(width, height)), null);
+});
+
+const fastPath = (...events: FastPathInputEvent[]): Uint8Array => encode(fastPathInput, { flags: 0, events });
+const slowPath = (event: FastPathInputEvent): Uint8Array =>
+  dataOf(
+    'client',
+    channels.io,
+    wrapShareData(0x103ea, 1007, PduType2.input, slowPathInput, { pad2Octets: 0, events: [toSlowPath(event)!] }),
+  );
+const [a, b] = [0x1e, 0x30].map((keyCode) => ({ kind: 'scancode', flags: 0, keyCode }) as const) as [
+  FastPathInputEvent,
+  FastPathInputEvent,
+];
+
+test('who asks about the client’s input is shown all of it, in any pieces, and the server gets what they let pass', () => {
+  for (const pieceBytes of [1, 3, 1000]) {
+    const running = new RunningRelay().activated();
+    const seen: FastPathInputEvent[] = [];
+    running.relay.watchInput((events) => {
+      seen.push(...events);
+      return events.filter((event) => event.kind !== 'scancode' || event.keyCode !== 0x1e);
+    });
+    running.frames();
+    assert.equal(running.send('client', fastPath(a), pieceBytes).length, 0);
+    assert.deepEqual(running.send('client', fastPath(a, b), pieceBytes), Buffer.from(fastPath(b)));
+    assert.deepEqual(running.send('client', fastPath(b), pieceBytes), Buffer.from(fastPath(b)));
+    assert.equal(running.send('client', slowPath(a), pieceBytes).length, 0);
+    assert.deepEqual(running.send('client', slowPath(b), pieceBytes), Buffer.from(slowPath(b)));
+    assert.deepEqual(seen, [a, a, b, b, a, b]);
+    const { receivedOnly, deliveredOnly, fastPath: fast, inputs } = frameFlags;
+    assert.deepEqual(
+      running.frames().map(({ flags }) => flags & ~inputs),
+      [fast | receivedOnly, fast | receivedOnly, fast | deliveredOnly, fast, receivedOnly, 0],
+    );
+    running.relay.watchInput(null);
+    assert.deepEqual(running.send('client', fastPath(a), pieceBytes), Buffer.from(fastPath(a)));
+  }
+});
+
+test('input of somebody else stands between the client’s PDUs, recorded as delivered, and only where there is a desktop', () => {
+  assert.deepEqual(new RunningRelay().connected().relay.input([a], seconds), []);
+  const running = new RunningRelay().activated();
+  running.frames();
+  const mouse = { kind: 'mouse', flags: 0, pointerFlags: 0x9000, x: 7, y: 8 } as const;
+  const unicode = { kind: 'unicode', flags: 1, unicodeCode: 0xe9 } as const;
+  const said = running.relay.input([a, mouse, unicode], seconds);
+  assert.deepEqual(kinds(running, 'server', said), ['shareData']);
+  const [frame] = running.frames();
+  assert.equal(frame!.flags, frameFlags.deliveredOnly | frameFlags.inputs);
+  assert.equal(running.relay.counters.inputs > 0, true);
+  const pdu = dataOf('client', channels.rdpsnd, new Writer().u32le(200).u32le(3).zeros(200).bytes());
+  running.send('client', pdu.subarray(0, 60));
+  assert.deepEqual(running.relay.input([b], seconds), []);
+  const rest = running.send('client', pdu.subarray(60));
+  assert.ok(rest.length > pdu.length - 60, 'it stands behind it');
+  assert.deepEqual(rest.subarray(0, pdu.length - 60), Buffer.from(pdu.subarray(60)));
+});
+
+test('slow-path input says what fast-path input says', () => {
+  const flags = fc.integer({ min: 0, max: 7 });
+  const u16 = fc.integer({ min: 0, max: 0xffff });
+  const event = fc.oneof(
+    fc.record({ kind: fc.constant('scancode' as const), flags, keyCode: fc.integer({ min: 0, max: 0xff }) }),
+    fc.record({ kind: fc.constant('unicode' as const), flags: fc.constantFrom(0, 1), unicodeCode: u16 }),
+    fc.record({
+      kind: fc.constantFrom('mouse' as const, 'mousex' as const),
+      flags: fc.constant(0),
+      pointerFlags: u16,
+      x: u16,
+      y: u16,
+    }),
+    fc.record({ kind: fc.constant('sync' as const), flags: fc.integer({ min: 0, max: 15 }) }),
+  );
+  fc.assert(
+    fc.property(event, (said) => {
+      const { events } = decode(slowPathInput, encode(slowPathInput, { pad2Octets: 0, events: [toSlowPath(said)!] }));
+      assert.deepEqual(toFastPath(events[0]!), { ...said });
+    }),
+  );
+  assert.equal(toSlowPath({ kind: 'qoeTimestamp', flags: 0, timestamp: 1 }), null);
 });

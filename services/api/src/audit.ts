@@ -15,6 +15,7 @@ export const auditedOperations: Partial<Record<OperationId, { event: AuditEventT
   startSession: { event: 'session_started', read: false },
   stopSession: { event: 'session_stopped', read: false },
   pauseSession: { event: 'session_paused', read: false },
+  steerSession: { event: 'steering_asked', read: false },
   messageSession: { event: 'session_messaged', read: false },
   decideApproval: { event: 'approval_decided', read: false },
   resumeSession: { event: 'session_resumed', read: false },

@@ -33,10 +33,12 @@ const webSocketHeaders = ['upgrade', 'sec-websocket-key', 'sec-websocket-version
 const gatewayDoor: Door = { name: 'rdg', sameOrigin: false, headers: [...webSocketHeaders, 'rdg-connection-id'] };
 
 export const browserDoorPath = '/browser/rdp';
+export const steerDoorPath = '/browser/steer';
 
 /** By the path people's clients know. */
 const doors: Readonly<Record<string, Door>> = {
   [browserDoorPath]: { name: 'browser', sameOrigin: true, headers: webSocketHeaders },
+  [steerDoorPath]: { name: 'steer', sameOrigin: true, headers: webSocketHeaders },
   '/remoteDesktopGateway/': gatewayDoor,
 };
 

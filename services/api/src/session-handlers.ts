@@ -13,6 +13,7 @@ import {
 import { type Call, type Handlers, loadSession } from './call.ts';
 import { changesOf } from './changes.ts';
 import { addCustody } from './custody.ts';
+import { steerDoorPath } from './doors.ts';
 import { checkCredentials, credentialsIn } from './target-credentials.ts';
 import { paginationOf, recordingUrl, sessionView } from './views.ts';
 
@@ -192,6 +193,7 @@ type SessionOperations =
   | 'stopSession'
   | 'pauseSession'
   | 'messageSession'
+  | 'steerSession'
   | 'decideApproval'
   | 'listApprovals'
   | 'resumeSession';
@@ -298,6 +300,12 @@ export const sessionHandlers: Handlers<SessionOperations> = {
     const { untilUs } = await api.deps.pipeline.message({ sessionId, from: user.userId, ...body });
     const { session } = await api.deps.storage.getSession({ sessionId });
     return { session_id: sessionId, status: session?.status ?? 'recording', shown_until: isoOf(untilUs) };
+  },
+
+  async steerSession(call) {
+    const { api, sessionId, user } = call;
+    const { token, expiresUs } = await api.deps.pipeline.steer({ sessionId, by: user.userId });
+    return { session_id: sessionId, token, path: steerDoorPath, expires_at: isoOf(expiresUs) };
   },
 
   async resumeSession(call) {

@@ -120,6 +120,7 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
     pause: async () => ({ pausedAtUs: nowUs() }),
     resume: async () => ({ resumedAtUs: nowUs() }),
     message: async ({ seconds }) => ({ untilUs: nowUs() + seconds * 1_000_000 }),
+    steer: async ({ by }) => ({ token: `token of ${by}`, expiresUs: nowUs() + 60_000_000 }),
     live: async () => ({ sessions: [] }),
     judgeTarget: async () => ({ open: true }),
     importCapture: async () => ({ session: null as never }),

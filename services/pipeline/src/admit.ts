@@ -10,6 +10,8 @@ import {
   type Finding,
   isLucidError,
   isoOf,
+  type JoinPolicy,
+  joinPolicies,
   LucidError,
   noStatistics,
   type RdpConfig,
@@ -135,7 +137,30 @@ function screensOf(
   return { consentText: text === undefined ? limits.consentText : text, approval: approval ?? limits.approval };
 }
 
-function ticketOf(context: Context, session: SessionDocument, reconnects: boolean): SessionTicket {
+function joinOf({ limits }: Context, { join }: RecordingConfig): JoinPolicy {
+  if (join === undefined || !limits.screensBinding) return join ?? limits.join;
+  return joinPolicies[Math.max(joinPolicies.indexOf(join), joinPolicies.indexOf(limits.join))]!;
+}
+
+type Comer = Pick<Reservation, 'routeKind' | 'credentialUser' | 'userId' | 'clientAddress'>;
+
+/** Where a client is and how it showed who it is; a name in a cookie shows nothing. A session has one token. */
+function letInOf({ routeKind, credentialUser, userId, clientAddress }: Comer): NonNullable<Journal['letIn']> | null {
+  const address = clientAddress.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  if (routeKind === 'token') return { address, proof: 'token' };
+  if (routeKind === 'credential') return { address, proof: `credential ${credentialUser}` };
+  return routeKind === 'browser' && userId !== null ? { address, proof: `browser ${userId}` } : null;
+}
+
+/** Who was let in need not be let in again by themselves; anybody else who comes to the session does. */
+function isLetIn({ letIn = null }: Journal, comer: Comer): boolean {
+  const mine = letInOf(comer);
+  return letIn !== null && mine !== null && letIn.address === mine.address && letIn.proof === mine.proof;
+}
+
+/** Null: its first connection. */
+function ticketOf(context: Context, session: SessionDocument, again: { isLetIn: boolean } | null): SessionTicket {
+  const reconnects = again !== null;
   const { rdp_config: rdp, recording_config: recording } = session;
   const { consentText, approval } = screensOf(context, recording);
   return {
@@ -158,7 +183,8 @@ function ticketOf(context: Context, session: SessionDocument, reconnects: boolea
     credentials: isGiven(session.credentials) ? 'injected' : session.credentials === 'client' ? 'client' : 'none',
     // Asked once a session: who comes back to it has been asked.
     ...(consentText === null || reconnects ? {} : { consentText }),
-    ...(approval && !reconnects ? { approval: true } : {}),
+    ...(approval && again?.isLetIn !== true ? { approval: true } : {}),
+    join: joinOf(context, recording),
     recording,
     graphics: recording.graphics,
     persistence: recording.persistence,
@@ -252,18 +278,20 @@ async function look(context: Context, { route, ...request }: ConnectionRequest):
   if (route.kind === 'listener') {
     if (!(await context.connected.hasRoom())) return capacityRefusal(context.limits);
     const unsaved = sessionForListener(context, route);
-    const ticket = ticketOf(context, unsaved, false);
+    const ticket = ticketOf(context, unsaved, null);
     return { ...base, sessionId: unsaved.session_id, reconnects: false, unsaved, userId: null, ticket };
   }
   const { session, userId } = await sessionOf(context, route, request.connectionId);
   if (session === null) return route.kind === 'browser' ? notLetIn : unknown;
   const { session_id: sessionId } = session;
-  const place = placeOf(context, session, await loadJournal(context, sessionId), base);
+  const journal = await loadJournal(context, sessionId);
+  const place = placeOf(context, session, journal, base);
   if (typeof place === 'object') return place;
   const reconnects = place === 'again';
   // One that continues its session is counted already.
   if (!reconnects && !(await context.connected.hasRoom())) return capacityRefusal(context.limits);
-  return { ...base, sessionId, reconnects, unsaved: null, userId, ticket: ticketOf(context, session, reconnects) };
+  const again = reconnects ? { isLetIn: isLetIn(journal, { ...base, userId }) } : null;
+  return { ...base, sessionId, reconnects, unsaved: null, userId, ticket: ticketOf(context, session, again) };
 }
 
 export async function find(context: Context, request: ConnectionRequest): Promise<Finding> {
@@ -307,6 +335,7 @@ async function admitFirst(context: Held, reservation: Reservation): Promise<Sess
       clientAddress: reservation.clientAddress,
       connectionId: reservation.connectionId,
       clientName: reservation.clientName,
+      letIn: reservation.ticket.approval === true ? letInOf(reservation) : null,
       connected: true,
       admittedUs,
     };
@@ -323,7 +352,7 @@ async function admitFirst(context: Held, reservation: Reservation): Promise<Sess
       journal: () => opened,
       session: (document) => ({ ...document, end_reason: null, end_message: null }),
     });
-    return ticketOf(context, done.session, false);
+    return ticketOf(context, done.session, null);
   } catch (thrown) {
     await context.connected.remove(sessionId).catch(() => {});
     // What can't be taken back now is taken back by the reconciler.
@@ -342,10 +371,11 @@ export async function takeBack(context: Held, sessionId: string): Promise<void> 
 
 /** Its recorder holds the session and lets one connection in. */
 async function admitAgain(context: Held, reservation: Reservation): Promise<SessionTicket> {
-  const { sessionId, connectionId, clientAddress, clientName } = reservation;
+  const { sessionId, connectionId, clientAddress, clientName, ticket } = reservation;
   const journal = await loadJournal(context, sessionId);
-  await putJournal(context, { ...journal, connectionId, clientAddress, clientName });
-  return ticketOf(context, await loadSession(context, sessionId), true);
+  const letIn = ticket.approval === true ? letInOf(reservation) : (journal.letIn ?? null);
+  await putJournal(context, { ...journal, connectionId, clientAddress, clientName, letIn });
+  return ticket;
 }
 
 async function admitReserved(context: Held, reservation: Reservation): Promise<SessionTicket | Refusal> {
@@ -353,7 +383,7 @@ async function admitReserved(context: Held, reservation: Reservation): Promise<S
   const journal = await loadJournal(context, sessionId);
   if (journal.connected && journal.connectionId === connectionId)
     // Its answer was lost.
-    return ticketOf(context, await loadSession(context, sessionId), reservation.reconnects);
+    return reservation.ticket;
   if (unsaved !== null) return admitFirst(context, reservation);
   const session = await loadSession(context, sessionId);
   const place = placeOf(context, session, journal, reservation);
@@ -361,7 +391,8 @@ async function admitReserved(context: Held, reservation: Reservation): Promise<S
   // Another connection began or ended the session between find and admit.
   if ((place === 'again') !== reservation.reconnects) return inUse;
   // Its target was dialled as it was then, and its user asked for what was wanted then.
-  if (!isDeepStrictEqual(ticketOf(context, session, reservation.reconnects), reservation.ticket)) return changed;
+  const again = reservation.reconnects ? { isLetIn: isLetIn(journal, reservation) } : null;
+  if (!isDeepStrictEqual(ticketOf(context, session, again), reservation.ticket)) return changed;
   return reservation.reconnects ? admitAgain(context, reservation) : admitFirst(context, reservation);
 }
 

@@ -1,5 +1,11 @@
 /** What a user asks of a session. The recorder is called without the session's lock: it reports back while it works. */
-import { LucidError, type PipelinePort, type SessionDocument, withCredentials } from '@lucid-sessions/contract';
+import {
+  LucidError,
+  type PipelinePort,
+  type RecorderPort,
+  type SessionDocument,
+  withCredentials,
+} from '@lucid-sessions/contract';
 import { type Context, loadJournal, loadSession, notInThisState, stateOf, step, tryStep } from './context.ts';
 import { checkKept, forgetCredentials, keepCredentials } from './credentials.ts';
 import { recordEnd } from './reports.ts';
@@ -119,11 +125,22 @@ export async function resume(context: Context, sessionId: string): ReturnType<Pi
 
 /** Changes nothing of the session: its recorder alone knows whether somebody can see it. */
 export async function message(context: Context, request: Parameters<PipelinePort['message']>[0]) {
-  const { sessionId } = request;
+  return (await recorderOfRunning(context, request.sessionId, 'message')).message(request);
+}
+
+export async function steer(context: Context, request: Parameters<PipelinePort['steer']>[0]) {
+  return (await recorderOfRunning(context, request.sessionId, 'steer')).steer(request);
+}
+
+async function recorderOfRunning(
+  context: Context,
+  sessionId: string,
+  command: 'message' | 'steer',
+): Promise<RecorderPort> {
   const state = stateOf(await loadSession(context, sessionId));
   const { connected } = await loadJournal(context, sessionId);
-  if (!connected || !liveStates.includes(state)) throw notInThisState(state, 'message');
-  return (await recorderOf(context, sessionId)).message(request);
+  if (!connected || !liveStates.includes(state)) throw notInThisState(state, command);
+  return recorderOf(context, sessionId);
 }
 
 export async function remove(

@@ -1,6 +1,12 @@
 /** Configuration of the pipeline manager. Read once, in main. */
 import { readFileSync } from 'node:fs';
-import { type ChannelRules, consentTextMax, type Unreplayable } from '@lucid-sessions/contract';
+import {
+  type ChannelRules,
+  consentTextMax,
+  type JoinPolicy,
+  joinPolicies,
+  type Unreplayable,
+} from '@lucid-sessions/contract';
 import {
   type Environment,
   EnvironmentError,
@@ -52,6 +58,8 @@ export interface PipelineLimits {
   approval: boolean;
   /** No session takes the two above away: its own text counts only where there is none, and it can't do without approval. */
   screensBinding: boolean;
+  /** Whether somebody else may steer a session that does not say so itself. */
+  join: JoinPolicy;
   /** Targets may use RDP bulk compression, where a session does not say otherwise. */
   bulkCompression: boolean;
   /** Names (mstshash) lead to sessions. They are no secrets: whoever guesses one has the session. */
@@ -88,6 +96,7 @@ export const defaultLimits: PipelineLimits = {
   consentText: null,
   approval: false,
   screensBinding: false,
+  join: 'ask',
   bulkCompression: true,
   cookieRoute: false,
   rdpFileDays: 0,
@@ -132,6 +141,13 @@ function readSwitch(environment: Environment, variable: string, fallback: 'on' |
   return text === 'on';
 }
 
+function readJoin(environment: Environment): JoinPolicy {
+  const text = readText(environment, 'RDP_JOIN', defaultLimits.join);
+  const policy = joinPolicies.find((known) => known === text);
+  if (policy === undefined) throw new EnvironmentError('RDP_JOIN', `must be one of ${joinPolicies.join(', ')}`);
+  return policy;
+}
+
 /** The text of a file; null where none is named. */
 function readConsentText(environment: Environment): string | null {
   const variable = 'RDP_CONSENT_TEXT_FILE';
@@ -161,6 +177,7 @@ export function readPipelineEnv(environment: Environment): PipelineConfig {
       consentText: readConsentText(environment),
       approval: readSwitch(environment, 'RDP_APPROVAL'),
       screensBinding: readSwitch(environment, 'RDP_SCREENS_BINDING'),
+      join: readJoin(environment),
       channels: readChannelRules(environment, 'RDP_CHANNELS'),
       bulkCompression: readSwitch(environment, 'RDP_BULK_COMPRESSION', 'on'),
       rdpFileDays: readInteger(environment, 'LUCID_RDP_FILE_DAYS', { min: 0, max: 3650, fallback: 0 }),

@@ -72,6 +72,8 @@ export interface Journal {
   connectionId: string | null;
   clientName: string | null;
   clientUser: string | null;
+  /** Whom a second person let in last: where the client is, and how it showed who it is. */
+  letIn?: { address: string; proof: string } | null;
   /** When the latest connection was joined to the session; told again, it is the same one. */
   joinedUs: number | null;
   /** When the connection was lost that the session waits for. */

@@ -8,7 +8,7 @@ import { Approvals, approval, decideApproval } from './approvals.ts';
 import { AttemptAudit } from './attempt-audit.ts';
 import { attempted } from './attempts.ts';
 import { BrowserTokens, issueBrowserToken } from './browser-tokens.ts';
-import { create, message, pause, remove, resume, start, stop } from './commands.ts';
+import { create, message, pause, remove, resume, start, steer, stop } from './commands.ts';
 import { defaultLimits, type PipelineLimits } from './config.ts';
 import { ConnectedSessions } from './connected-sessions.ts';
 import { auditAttempt } from './connection-audit.ts';
@@ -197,6 +197,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     pause: ({ sessionId }) => pause(context, sessionId),
     resume: ({ sessionId }) => resume(context, sessionId),
     message: (request) => message(context, request),
+    steer: (request) => steer(context, request),
     remove: (request) => remove(context, request),
     erase: (request) => erase(context, request),
     examined: (request) => examined(context, request),

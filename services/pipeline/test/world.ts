@@ -114,6 +114,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
     pause: async () => ({ pausedAtUs: clock.us }),
     resume: async () => ({ resumedAtUs: clock.us }),
     message: async ({ seconds }) => ({ untilUs: clock.us + seconds * 1_000_000 }),
+    steer: async ({ by }) => ({ token: `token of ${by}`, expiresUs: clock.us + 60_000_000 }),
     live: async () => ({
       sessions: [...alive].map((sessionId) => ({ sessionId, startedAtUs: 0, paused: false, statistics })),
       spooled: [],

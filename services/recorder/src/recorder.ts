@@ -24,6 +24,7 @@ import {
 import type { Doors } from '@lucid-sessions/kit';
 import type { RecorderConfig } from './config.ts';
 import { recorderDoors } from './doors/doors.ts';
+import { type LetIn, steerDoor } from './doors/steer-door.ts';
 import { AttemptBook, printable } from './front-door/attempt-book.ts';
 import { AttemptQueue } from './front-door/attempt-queue.ts';
 import type { NlaSettings } from './front-door/client-logon.ts';
@@ -39,6 +40,7 @@ import { RecordedSession } from './front-door/recorded-session.ts';
 import { refusalOf } from './front-door/refusals.ts';
 import { RefusalScreens } from './front-door/refuse.ts';
 import { ReportQueue } from './front-door/report-queue.ts';
+import { SteerTokens } from './front-door/steer-tokens.ts';
 import { Imports } from './import/imports.ts';
 import { liveFrames } from './live-frames.ts';
 import { type RecoveredSession, Spool, type SpoolLimits } from './spool/index.ts';
@@ -128,6 +130,7 @@ class RunningRecorder implements Recorder {
   /** Whose clients they are: of all that are admitted or run. */
   readonly #clientGroups = new Map<string, string>();
   readonly #imports: Imports;
+  readonly #steerTokens = new SteerTokens(() => this.#clock.nowUs());
   #door: FrontDoor | null = null;
   #timers: NodeJS.Timeout[] = [];
   #isDraining = false;
@@ -190,6 +193,11 @@ class RunningRecorder implements Recorder {
         const why = this.#session(sessionId).message(from, text, seconds);
         if (why !== null) throw new LucidError('notInThisState', why);
         return { untilUs: this.#clock.nowUs() + seconds * 1_000_000 };
+      },
+      steer: async ({ sessionId, by }) => {
+        const why = this.#session(sessionId).steerProblem;
+        if (why !== null) throw new LucidError('notInThisState', why);
+        return this.#steerTokens.issue({ sessionId, by });
       },
       live: async () => ({ sessions: this.#live(), spooled: this.spool.undrained }),
       importCapture: async (request) => {
@@ -273,7 +281,7 @@ class RunningRecorder implements Recorder {
         onOverLimit: (address) => this.#book.overLimit(address),
       },
     );
-    this.doors = recorderDoors(this.#door);
+    this.doors = { ...recorderDoors(this.#door), steer: this.#steerDoor() };
     this.addresses = await this.#door.listen(this.#config.listeners);
     this.#timers = [
       setInterval(() => this.#sweep(), sweepMs),
@@ -417,6 +425,20 @@ class RunningRecorder implements Recorder {
     for (const [sessionId, of] of this.#clientGroups)
       if (of === group && this.#sessions.get(sessionId)?.connectingSinceUs !== null) count += 1;
     return count >= Math.max(withoutDesktopMin, this.#config.sessionsMax / 2);
+  }
+
+  #steerDoor(): Doors[string] {
+    const letIn: LetIn = (token, link) => {
+      const claim = this.#steerTokens.use(token);
+      const session = claim === null ? undefined : this.#sessions.get(claim.sessionId);
+      if (claim === null || session === undefined) return null;
+      const steering = session.steer(claim.by, link);
+      return {
+        input: (events) => steering?.input(events),
+        left: () => steering?.end('who steered left, or their connection was lost'),
+      };
+    };
+    return steerDoor(letIn, () => this.spool.monotonicUs());
   }
 
   #session(sessionId: string): RecordedSession {

@@ -6,8 +6,8 @@ import {
   init,
   outboundMessageSizeLimit,
 } from '@devolutions/iron-remote-desktop-rdp';
+import { type Combination, combinations, scancodeOf } from '../ui/scancodes.ts';
 import { SharedClipboard } from './clipboard.ts';
-import { type Combination, combinations, scancodeOf } from './scancodes.ts';
 
 type Session = Awaited<ReturnType<InstanceType<typeof Backend.SessionBuilder>['connect']>>;
 type DeviceEvent = ReturnType<typeof Backend.DeviceEvent.keyPressed>;

@@ -3,8 +3,8 @@ import type { Session } from '../api/types.ts';
 import { brand } from '../ui/brand.ts';
 import { type Child, h } from '../ui/dom.ts';
 import { icon } from '../ui/icons.ts';
+import { type Combination, combinations } from '../ui/scancodes.ts';
 import type { RemoteDesktop } from './remote-desktop.ts';
-import { type Combination, combinations } from './scancodes.ts';
 
 export interface ToolbarActions {
   desktop: () => RemoteDesktop | null;

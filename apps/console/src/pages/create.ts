@@ -247,6 +247,10 @@ function screensCard(): Child {
         'While the client waits, somebody else approves it, or not, with a reason.',
       ),
     ),
+    field(
+      'Taking it over while it runs',
+      choice('join', [asInstalled, ['ask', 'When its user agrees'], ['unasked', 'Without asking'], ['off', 'Nobody']]),
+    ),
     field('Text', h('textarea', { name: 'consent_text', maxlength: consentTextMax, rows: 3 })),
   );
 }
@@ -259,6 +263,7 @@ function screensOf(data: FormData): Facts {
   return {
     ...(consent === 'none' ? { consent_text: null } : consent === 'own' ? { consent_text: text } : {}),
     ...(approval ? { approval: approval === 'yes' } : {}),
+    ...(data.get('join') ? { join: String(data.get('join')) } : {}),
   };
 }
 

@@ -16,6 +16,7 @@ import { failure, isAbort, type Page, type PageContext, repeat } from '../ui/pag
 import { type Column, facts, instant, liveStatuses, statusBadge, table, tabs } from '../ui/parts.ts';
 import { rdpFileButtons } from '../ui/rdp-file-button.ts';
 import { navigate } from '../ui/router.ts';
+import { steerForm } from '../ui/steer-form.ts';
 import { auditTrail } from './audit.ts';
 import { anchorView, manifestView, pipelineView, showAnswer } from './session-records.ts';
 import { target } from './sessions.ts';
@@ -51,6 +52,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
   const answer = h('div', { 'aria-live': 'assertive' });
   const picture = h('div', {});
   const message = messageForm(api, session.session_id);
+  const steer = steerForm(api, session.session_id, () => picture.querySelector<LucidPlayer>('lucid-player'));
   const known = sessionTabs(context, () => session);
   let playing: 'nothing' | 'live' | 'recording' | null = null;
 
@@ -64,6 +66,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     fill(badge, badgeOf(session), standing !== null && h('span', { class: 'muted' }, standing));
     known.refresh();
     message.hidden = session.status !== 'recording' || Boolean(session.imported) || !may('sessions:message');
+    steer.hidden = session.status !== 'recording' || Boolean(session.imported) || !may('sessions:steer');
     const connectable = session.status === 'created' || session.status === 'starting';
     const mayConnect = isConnectable(session) && may('sessions:start');
     fill(
@@ -109,7 +112,16 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
   }
 
   update();
-  fill(host, heading(session, badge, commands), importedNotice(session), answer, message, picture, known.element);
+  fill(
+    host,
+    heading(session, badge, commands),
+    importedNotice(session),
+    answer,
+    message,
+    steer,
+    picture,
+    known.element,
+  );
   void repeat(refreshMs, signal, async () => {
     if (['completed', 'failed', 'deleted'].includes(session.status)) return;
     await refresh().catch((error: unknown) => {

@@ -1,3 +1,4 @@
+import { joinPolicies } from '@lucid-sessions/contract/recording-limits';
 import { type Command, Option } from 'commander';
 import type { Cli } from '../cli/cli.ts';
 import { refuseExisting, writeTextFile } from '../cli/text-file.ts';
@@ -67,6 +68,11 @@ export function declareSessions(program: Command, cli: Cli): void {
     .option('--consent-file <file>', 'a text its user acknowledges before the session, or none: without one')
     .option('--approval', 'a second person lets each connection in')
     .option('--no-approval', 'nobody has to')
+    .addOption(
+      new Option('--join <policy>', 'whether somebody else may take it over: its user is asked').choices([
+        ...joinPolicies,
+      ]),
+    )
     .option('--project <name>')
     .option('--environment <name>')
     .option('--retention <days>', 'how long it is kept after its end, or none: until it is deleted', retention)

@@ -2,6 +2,7 @@ import {
   type ChannelRules,
   type ClipboardWay,
   channelSwitches,
+  type JoinPolicy,
   type RecordingConfig,
   type SessionStatus,
   standingOf,
@@ -146,6 +147,7 @@ export interface CreateOptions extends TargetCredentialOptions {
   /** A path, or `none`. */
   consentFile?: string;
   approval?: boolean;
+  join?: JoinPolicy;
   project?: string;
   environment?: string;
   rdpFile?: string;
@@ -168,12 +170,18 @@ function channelsOf(options: CreateOptions): { channels?: ChannelRules } {
 }
 
 /** What no option speaks of is left to the API, which leaves it to the installation. */
-async function recordingOf({ graphics, consentFile, approval }: CreateOptions): Promise<Partial<RecordingConfig>> {
+async function recordingOf({
+  graphics,
+  consentFile,
+  approval,
+  join,
+}: CreateOptions): Promise<Partial<RecordingConfig>> {
   const text = consentFile === undefined || consentFile === 'none' ? null : await readConsentText(consentFile);
   return {
     ...(graphics === undefined ? {} : { graphics: graphics as RecordingConfig['graphics'] }),
     ...(consentFile === undefined ? {} : { consent_text: text }),
     ...(approval === undefined ? {} : { approval }),
+    ...(join === undefined ? {} : { join }),
   };
 }
 

@@ -463,6 +463,7 @@ const notYet: RecorderPort = {
   pause: startingUp,
   resume: startingUp,
   message: startingUp,
+  steer: startingUp,
   live: startingUp,
   liveFrames: startingUp,
   judgeTarget: startingUp,

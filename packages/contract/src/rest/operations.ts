@@ -29,6 +29,7 @@ export const restOperations = {
   stopSession: { method: 'POST', path: `${session}/stop` },
   pauseSession: { method: 'POST', path: `${session}/pause` },
   resumeSession: { method: 'POST', path: `${session}/resume` },
+  steerSession: { method: 'POST', path: `${session}/steer` },
   messageSession: { method: 'POST', path: `${session}/message` },
   decideApproval: { method: 'POST', path: `${session}/approval` },
   listApprovals: { method: 'GET', path: '/approvals' },

@@ -54,6 +54,7 @@ import {
   sessionStatisticsAnswer,
   startedSession,
   startSessionRequest,
+  steerToken,
   stoppedSession,
   stopSessionRequest,
   systemStatisticsAnswer,
@@ -217,6 +218,16 @@ export const restRoutes = {
     body: messageSessionRequest,
     answer: json(messagedSession),
     errors: ['invalidRequest', ...commandErrors],
+  },
+  steerSession: {
+    ...restOperations.steerSession,
+    summary:
+      'Ask to steer a running session in its user’s place: a token for the WebSocket over which keys and mouse go, and on which the user’s answer comes',
+    tag: 'recording',
+    permissions: ['sessions:steer'],
+    rateLimit: 'update',
+    answer: json(steerToken),
+    errors: commandErrors,
   },
   issueCredential: {
     ...restOperations.issueCredential,

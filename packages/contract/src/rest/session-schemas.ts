@@ -269,6 +269,16 @@ export const messageSessionRequest = z.strictObject({
 });
 export const messagedSession = z.strictObject({ ...commandAnswer, shown_until: timestamp });
 
+/** A secret, good once and for a minute; never part of an address. */
+export const steerToken = z.strictObject({
+  session_id: sessionIdSchema,
+  token: z.string(),
+  path: z
+    .string()
+    .describe('Of the WebSocket, on this host; the token goes into its first message (docs/operations.md).'),
+  expires_at: timestamp,
+});
+
 export const startSessionRequest = z
   .strictObject({
     target_credentials: targetCredentialsRequest

@@ -40,6 +40,7 @@ export const auditEventTypes = [
   'session_stopped',
   'session_paused',
   'session_messaged',
+  'steering_asked',
   'approval_decided',
   'session_resumed',
   'session_accessed',

@@ -122,6 +122,17 @@ export const manifestSchema = object(
     ),
     /** Second persons who let clients in, and why; absent where nobody had to. */
     approvals: array(object({ at_us: us, by: string(200), reason: string(500) }), 1000),
+    /** Who asked to steer the session in its user's place, when, and on whose consent; absent where nobody did. `end` says how it ended; null and empty where that is not known. */
+    steering: array(
+      object({
+        from_us: us,
+        to_us: nullable(us),
+        by: string(200),
+        consent: literal('user', 'policy', 'none'),
+        end: string(500),
+      }),
+      SPANS_MAX,
+    ),
     /** What users acknowledged before they were connected: SHA-256 of the text's UTF-8, and who the client said they are. Absent where nothing was shown. */
     consents: array(object({ at_us: us, text_sha256: hex(32), user: string(200) }), 1000),
     /** Absent where the gateway logged on to no target. */

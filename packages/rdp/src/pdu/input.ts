@@ -113,6 +113,44 @@ export function toFastPath(event: SlowPathInputEvent): FastPathInputEvent | null
   }
 }
 
+/** The other way: what every server takes, whatever it says of fast-path input; null for what has no slow-path word. */
+export function toSlowPath(event: FastPathInputEvent): SlowPathInputEvent | null {
+  const eventTime = 0;
+  switch (event.kind) {
+    case 'scancode':
+      return {
+        eventTime,
+        kind: 'scancode',
+        keyboardFlags: keyboardFlags(event.flags),
+        keyCode: event.keyCode,
+        pad2Octets: 0,
+      };
+    case 'unicode':
+      return {
+        eventTime,
+        kind: 'unicode',
+        keyboardFlags: keyboardFlags(event.flags),
+        keyCode: event.unicodeCode,
+        pad2Octets: 0,
+      };
+    case 'mouse':
+    case 'mousex':
+    case 'mouseRelative': {
+      const { flags: _, ...rest } = event;
+      return { eventTime, ...rest };
+    }
+    case 'sync':
+      return { eventTime, kind: 'synchronize', pad2Octets: 0, toggleFlags: event.flags };
+    case 'qoeTimestamp':
+      return null;
+  }
+}
+
+const keyboardFlags = (flags: number): number =>
+  (flags & FastPathKeyFlag.release ? KeyboardFlag.release : 0) |
+  (flags & FastPathKeyFlag.extended ? KeyboardFlag.extended : 0) |
+  (flags & FastPathKeyFlag.extended1 ? KeyboardFlag.extended1 : 0);
+
 const keyFlags = (flags: number): number =>
   (flags & KeyboardFlag.release ? FastPathKeyFlag.release : 0) |
   (flags & KeyboardFlag.extended ? FastPathKeyFlag.extended : 0) |

@@ -119,6 +119,20 @@ function clientLogonsOf(facts: readonly RecordingFact[]): Pick<ManifestBody, 'cl
   };
 }
 
+function steeringOf(facts: readonly RecordingFact[]): Pick<ManifestBody, 'steering'> {
+  const spans = told(factsOf(facts, 'steering')).slice(0, entriesMax);
+  if (spans.length === 0) return {};
+  return {
+    steering: spans.map(({ fromUs, toUs, by, consent, end }) => ({
+      from_us: fromUs,
+      to_us: toUs,
+      by: text(by),
+      consent,
+      end: text(end, 500),
+    })),
+  };
+}
+
 function approvalsOf(facts: readonly RecordingFact[]): Pick<ManifestBody, 'approvals'> {
   const approvals = factsOf(facts, 'approval').slice(0, connectionsMax);
   if (approvals.length === 0) return {};
@@ -199,5 +213,6 @@ export function manifestBodyOf(
     ...clientLogonsOf(facts),
     ...consentsOf(facts),
     ...approvalsOf(facts),
+    ...steeringOf(facts),
   };
 }

@@ -41,6 +41,11 @@ export class Notice {
     return true;
   }
 
+  /** What is shown goes before its time; nothing where nothing is. */
+  hide(): void {
+    if (this.#timers !== null) this.#end();
+  }
+
   /** The connection is over. */
   stop(): void {
     this.#stop();

@@ -1,6 +1,7 @@
 /** One RDP session being relayed and recorded: over one connection, or several where it was lost on the way. */
 import type {
   EndReason,
+  JoinPolicy,
   RecorderReport,
   RecordingFact,
   RecordingStatistics,
@@ -21,6 +22,7 @@ import type { ConnectFailure } from './failure.ts';
 import type { ReadyConnection } from './ready-connection.ts';
 import { type Followed, type Onward, onwardOf, redirectionsMax } from './redirection.ts';
 import { RelayedConnection } from './relayed-connection.ts';
+import { type JoinerLink, Steering } from './steering.ts';
 
 export interface RecordedSessionOptions extends ReadyConnection {
   spool: Spool;
@@ -83,6 +85,9 @@ interface Earlier {
   unknownChannels: ReadonlyMap<string, number>;
 }
 
+/** Who asks again and again must not fill the facts of its manifest. */
+const steeringsMax = 200;
+
 const lostReason = 'connection_lost';
 /** Names of channels that one session is told of. */
 const unknownNamesMax = 256;
@@ -100,6 +105,8 @@ export class RecordedSession {
   #connectionsCount = 0;
   #earlier: Earlier = { bytes: 0, updates: 0, unread: 0, unknownChannels: new Map() };
   #paused: { fromUs: number; framesLost: number } | null = null;
+  #steering: Steering | null = null;
+  #steeringsCount = 0;
   readonly #counts = { frames: 0, framesLost: 0, errors: 0, droppedSeen: 0 };
   /** Its chunks are refused. */
   #isUnstorable = false;
@@ -396,6 +403,7 @@ export class RecordedSession {
     const timer = setTimeout(() => this.#expired(), reconnectSeconds * 1000);
     const untilUs = lostUs + reconnectSeconds * 1_000_000;
     const { relayed } = this.#present;
+    this.#steering?.end('the session’s connection was lost');
     // What the gateway says to the old client comes before the clock stands.
     relayed.end(errorInfo);
     relayed.close();
@@ -577,6 +585,50 @@ export class RecordedSession {
     return null;
   }
 
+  /** Why nobody can steer it now; null: somebody may ask. */
+  get steerProblem(): string | null {
+    if (this.#joinPolicy === 'off') return 'nobody may steer this session (RDP_JOIN, or its own policy)';
+    if (this.#phase.kind !== 'connected' || !this.#present.relayed.activated) return 'nobody works in the session now';
+    if (this.#steering !== null) return 'somebody else steers it, or asks to';
+    return this.#steeringsCount < steeringsMax ? null : 'this session was asked for too often';
+  }
+
+  get #joinPolicy(): JoinPolicy {
+    return this.#present.relayed.connection.ticket.join ?? 'off';
+  }
+
+  /** Somebody wants to; the link is told how it goes. Null, with the link told why, where nobody can. */
+  steer(by: string, link: JoinerLink): Steering | null {
+    const problem = this.steerProblem;
+    const policy = this.#joinPolicy;
+    if (problem !== null || policy === 'off') {
+      link.tell('refused', problem ?? '');
+      link.end();
+      return null;
+    }
+    const { relayed } = this.#present;
+    const steering = new Steering({
+      by,
+      policy,
+      link,
+      show: (title, text, seconds) => relayed.notify(title, text, seconds),
+      hide: () => relayed.hideNotice(),
+      watch: (watch) => relayed.watchInput(watch),
+      input: (events) => relayed.input(events),
+      note: (note) => this.#note(note),
+      fact: (fact) => this.#fact(fact),
+      wallUs: () => this.#options.wallUs(),
+      monotonicUs: () => this.#options.spool.monotonicUs(),
+      onOver: () => {
+        this.#steering = null;
+      },
+    });
+    this.#steering = steering;
+    this.#steeringsCount += 1;
+    steering.begin();
+    return steering;
+  }
+
   pause(): number {
     const atUs = this.#options.wallUs();
     if (this.#paused !== null) return this.#paused.fromUs;
@@ -615,6 +667,7 @@ export class RecordedSession {
   // ---- the end
 
   #setEnding(ending: Ending): void {
+    this.#steering?.end('the session ended');
     const phase = this.#phase;
     if (phase.kind === 'connected') this.#phase = { kind: 'ending', ending, stoodAtUs: null };
     if (phase.kind !== 'waiting') return;

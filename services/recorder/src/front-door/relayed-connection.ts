@@ -1,8 +1,16 @@
 /** One client and one target, joined: the relay between them, and how either of them left. */
 import type { TargetCredentials } from '@lucid-sessions/contract';
-import { ClientMemory, type DomainIds, type HeldClientState, Protocol, type Splice } from '@lucid-sessions/rdp';
+import {
+  ClientMemory,
+  type DomainIds,
+  type FastPathInputEvent,
+  type HeldClientState,
+  Protocol,
+  type Splice,
+} from '@lucid-sessions/rdp';
 import {
   type FrameTap,
+  type InputWatch,
   nobody,
   type PutInLogon,
   Relay,
@@ -254,6 +262,25 @@ export class RelayedConnection {
   /** Shows a message over the desktop; false where nothing of the gateway's can be painted on it. */
   notify(title: string, text: string, seconds: number): boolean {
     return !this.#closed && this.activated && this.#notice.show(title, text, seconds);
+  }
+
+  hideNotice(): void {
+    this.#notice.hide();
+  }
+
+  /** From the next PDU on `watch` says what of the client's input its target gets; null: all of it. */
+  watchInput(watch: InputWatch | null): void {
+    this.#relay.watchInput(watch);
+  }
+
+  /** Input of somebody who steers. */
+  input(events: readonly FastPathInputEvent[]): void {
+    if (this.#closed) return;
+    this.#guarded(() => {
+      for (const view of this.#relay.input(events, this.#options.nowUs())) this.#pumps[0].send(view);
+    });
+    this.#look(this.#options.monotonicUs());
+    this.#options.onStep();
   }
 
   #makeNotice(): Notice {

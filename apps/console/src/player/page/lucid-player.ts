@@ -17,6 +17,7 @@ import { helpDialog } from './help-dialog.ts';
 import { MonitorsView } from './monitors-view.ts';
 import { playerSheet } from './player-style.ts';
 import { SoundPlayer } from './sound-player.ts';
+import { type SteerEvent, SteerPad } from './steer-pad.ts';
 import { Timeline } from './timeline.ts';
 import { VerdictList } from './verdict-list.ts';
 
@@ -54,6 +55,9 @@ export class LucidPlayer extends HTMLElement {
   #notDrawn: readonly (readonly [string, number])[] = [];
   /** The server draws the pictures; `problem`: why there is none of this moment. */
   #byServer: { hasWebCodecs: boolean; problem: string | null } | null = null;
+  #pad: SteerPad | null = null;
+  /** Of the picture. */
+  #size = { width: 1, height: 1 };
   #opened: { resolve: () => void; reject: (error: Error) => void } | null = null;
 
   readonly #grid: HTMLElement;
@@ -181,7 +185,18 @@ export class LucidPlayer extends HTMLElement {
     });
   }
 
+  /** Keys and mouse over the live picture go to `send` from here on; null: they are the player's again. */
+  steer(send: ((events: readonly SteerEvent[]) => void) | null): void {
+    this.#pad?.close();
+    this.#pad = send === null ? null : new SteerPad(() => this.#size, send);
+    if (this.#pad === null) return;
+    this.goLive();
+    this.#stage.append(this.#pad.element);
+    this.#pad.element.focus();
+  }
+
   close(): void {
+    this.steer(null);
     this.#worker?.terminate();
     this.#worker = null;
     this.#opened = null;
@@ -280,6 +295,7 @@ export class LucidPlayer extends HTMLElement {
         this.#showPosition();
         return;
       case 'size':
+        this.#size = { width: message.width, height: message.height };
         this.#stage.style.aspectRatio = `${message.width} / ${message.height}`;
         return;
       case 'monitors':

@@ -22,6 +22,7 @@ const css = `
 .stage canvas { width: 100%; height: 100%; object-fit: contain; min-height: 0; grid-area: 1 / 1; }
 .stage.actual { overflow: auto; place-items: center; }
 .stage.actual canvas { width: auto; height: auto; object-fit: none; }
+.stage .pad { position: absolute; inset: 0; cursor: crosshair; touch-action: none; outline: 3px solid var(--p-bad); outline-offset: -3px; }
 .stage .monitors { grid-area: 1 / 1; width: 100%; height: 100%; min-height: 0; pointer-events: none; }
 .stage.actual .monitors { width: var(--width); height: var(--height); }
 .monitors .outline { fill: none; stroke: #ffb52e; }

@@ -120,6 +120,20 @@ function textOf(event: IndexEvent): string {
   }
 }
 
+function steeringText({ state, by, reason }: Extract<GatewayNote, { type: 'steering' }>): string {
+  const why = reason === '' ? '' : `: ${reason}`;
+  switch (state) {
+    case 'asked':
+      return `${by} asked the user to let them steer`;
+    case 'began':
+      return `${by} steers from here on`;
+    case 'refused':
+      return `${by} was not let steer${why}`;
+    case 'ended':
+      return `${by} steers no more${why}`;
+  }
+}
+
 /** A note as a sentence. */
 export function noteText(note: GatewayNote): string {
   switch (note.type) {
@@ -145,6 +159,8 @@ export function noteText(note: GatewayNote): string {
       return `channel policy: ${note.what}`;
     case 'message':
       return `message to the user from ${note.from}: ${note.text}`;
+    case 'steering':
+      return steeringText(note);
     case 'pause':
       return 'recording paused';
     case 'resume':
