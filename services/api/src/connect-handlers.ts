@@ -21,7 +21,12 @@ async function noteIssued(call: Call<'rdpFile'>, loaded: SessionDocument): Promi
   let session = loaded;
   for (let swap = 0; swap < swapsMax; swap++) {
     const { replaced, current } = await storage.replaceSession({
-      session: { ...session, rdp_file_issued_at: isoOf(nowUs()), version: session.version + 1 },
+      session: {
+        ...session,
+        rdp_file_issued_at: isoOf(nowUs()),
+        rdp_file_issued_by: call.user.userId,
+        version: session.version + 1,
+      },
       expectedVersion: session.version,
     });
     if (replaced) return;
@@ -49,7 +54,7 @@ async function issueCredential(call: Call<'issueCredential'>): Promise<IssuedCre
   const { config, deps } = call.api;
   const { sessionId } = call;
   if (config.nla === 'off') throw new LucidError('invalidRequest', 'clients do not log on to this gateway (RDP_NLA)');
-  const { credential } = await deps.pipeline.issueCredential({ sessionId });
+  const { credential } = await deps.pipeline.issueCredential({ sessionId, by: call.user.userId });
   call.told.username = credential.user;
   return {
     session_id: sessionId,

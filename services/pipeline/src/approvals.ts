@@ -2,10 +2,17 @@
  * Connections that wait for a second person's word, agreed on like what `find` reserved: whoever is waited for decides while the
  * client waits. A pipeline that was alone and started anew has forgotten both, so that the client has to connect again.
  */
-import { type ApprovalAnswer, LucidError, type PipelinePort, type WaitingApproval } from '@lucid-sessions/contract';
+import {
+  type ApprovalAnswer,
+  LucidError,
+  type PipelinePort,
+  type SessionDocument,
+  type WaitingApproval,
+} from '@lucid-sessions/contract';
 import { AgreedSpace } from './agreed-space.ts';
 import { type Context, loadSession } from './context.ts';
 import type { Coordination } from './ports.ts';
+import type { Reservation } from './reservations.ts';
 
 /** A recorder asks every second while its client waits. */
 const quietUsMax = 30_000_000;
@@ -68,6 +75,12 @@ export async function approval(
   return context.approvals.ask({ connectionId, sessionId, clientAddress, user: user.slice(0, userCharsMax) });
 }
 
+/** Who handed out what the client came with: they may be the client themselves. */
+function issuerOf(session: SessionDocument, { routeKind }: Reservation): string | null {
+  if (routeKind === 'token') return session.rdp_file_issued_by ?? null;
+  return routeKind === 'credential' ? (session.gateway_logon?.issued_by ?? null) : null;
+}
+
 export async function decideApproval(
   context: Context,
   { sessionId, connectionId, approve, by, reason }: Parameters<PipelinePort['decideApproval']>[0],
@@ -78,6 +91,11 @@ export async function decideApproval(
     throw new LucidError('forbidden', 'who created a session can not approve it: it takes a second person');
   if (reservation?.userId === by)
     throw new LucidError('forbidden', 'nobody can let themselves in: it takes a second person');
+  if (reservation !== null && issuerOf(session, reservation) === by)
+    throw new LucidError(
+      'forbidden',
+      'who had the connection file or credential issued can not let in who comes with it',
+    );
   const state = approve ? 'approved' : 'refused';
   if (await context.approvals.decide(connectionId, sessionId, { state, by, reason })) return { decided: true };
   throw new LucidError('notInThisState', 'this connection does not wait for a decision (any more)');

@@ -74,7 +74,7 @@ async function checkOpen(context: Context, sessionId: string): Promise<SessionDo
 
 export async function issueCredential(
   context: Context,
-  { sessionId }: { sessionId: string },
+  { sessionId, by }: Parameters<PipelinePort['issueCredential']>[0],
 ): ReturnType<PipelinePort['issueCredential']> {
   return onSession(context, sessionId, async (context) => {
     const { deps, limits } = context;
@@ -92,7 +92,12 @@ export async function issueCredential(
     await deps.journal.putCredential({ sessionId, user, issuedUs, expiresUs, usedUs: null, wrongTries: 0, sealed });
     await editSession(context, sessionId, (session) => ({
       ...session,
-      gateway_logon: { user, issued_at: isoOf(issuedUs), expires_at: isoOf(expiresUs) },
+      gateway_logon: {
+        user,
+        issued_at: isoOf(issuedUs),
+        expires_at: isoOf(expiresUs),
+        ...(by === undefined ? {} : { issued_by: by }),
+      },
     }));
     return { credential: { user, secret, issuedUs, expiresUs } };
   });

@@ -1,5 +1,6 @@
 /** Who waits for a second person, who may decide, and how long anybody is remembered. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { RecordingConfig } from '@lucid-sessions/contract';
 import { MemoryCoordination } from '@lucid-sessions/pipeline';
@@ -94,4 +95,57 @@ test('what the installation asks of users binds sessions where it says so, and i
   assert.deepEqual(await screens(binding, { consent_text: 'Nothing is recorded.' }), ['It is recorded.', true]);
   assert.deepEqual(await screens({ screensBinding: true }, { consent_text: 'Mine.', approval: true }), ['Mine.', true]);
   assert.deepEqual(await screens({ screensBinding: true }, none), [null, false]);
+});
+
+test('who was let in comes back without being asked about again; from elsewhere, or by something else, they are', async (t) => {
+  const made = await world({ approval: true });
+  t.after(() => made.dispose());
+  const session = { ...sampleSession('s'), rdp_file_issued_by: 'ann' };
+  const routeTokenSha256 = createHash('sha256').update('a-token').digest('hex');
+  await made.pipeline.create({ session, routeTokenSha256 });
+  const byToken = { kind: 'token', token: 'a-token' } as const;
+  const comes = async (clientAddress: string, more: { userId?: string } = {}): Promise<boolean | undefined> => {
+    const route =
+      more.userId === undefined
+        ? byToken
+        : ({
+            kind: 'browser',
+            token: (await made.pipeline.issueBrowserToken({ sessionId: 's', userId: more.userId })).token,
+          } as const);
+    const admission = await made.connect(route, { clientAddress });
+    assert.ok(admission.admitted);
+    return admission.ticket.approval;
+  };
+  assert.equal(await comes('10.0.0.1:5000'), true);
+  await made.start('s');
+  assert.equal(await comes('10.0.0.1:6000'), undefined, 'from another port of the same address');
+  assert.equal(await comes('10.0.0.2:5000'), true);
+  assert.equal(await comes('10.0.0.2:5000'), undefined);
+  assert.equal(await comes('10.0.0.1:5000'), true, 'another was let in since');
+  assert.equal(await comes('10.0.0.1:5000', { userId: 'bob' }), true);
+  assert.equal(await comes('10.0.0.1:5000', { userId: 'bob' }), undefined);
+  assert.equal(await comes('10.0.0.1:5000', { userId: 'eve' }), true);
+});
+
+test('who had the file or credential issued lets nobody in who comes with it', async (t) => {
+  const made = await world({ approval: true });
+  t.after(() => made.dispose());
+  const session = { ...sampleSession('s'), rdp_file_issued_by: 'ann' };
+  const routeTokenSha256 = createHash('sha256').update('a-token').digest('hex');
+  await made.pipeline.create({ session, routeTokenSha256 });
+  const { credential } = await made.pipeline.issueCredential({ sessionId: 's', by: 'bob' });
+  for (const [connectionId, route, issuer] of [
+    ['1', { kind: 'token', token: 'a-token' }, 'ann'],
+    ['2', { kind: 'credential', user: credential.user }, 'bob'],
+  ] as const) {
+    const request = { connectionId, route, clientAddress: 'c', clientName: null, recorderId: 'r' };
+    assert.ok((await made.pipeline.find(request)).found);
+    await made.pipeline.approval({ connectionId, user: '' });
+    const decision = { sessionId: 's', connectionId, approve: true, reason: 'change 12' };
+    await assert.rejects(
+      made.pipeline.decideApproval({ ...decision, by: issuer }),
+      /had the connection file or credential/,
+    );
+    assert.deepEqual(await made.pipeline.decideApproval({ ...decision, by: 'carl' }), { decided: true });
+  }
 });
