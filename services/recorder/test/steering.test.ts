@@ -7,7 +7,6 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import type { RecordingFact, SessionTicket } from '@lucid-sessions/contract';
 import { connectClient, type Desktop, type RdpClient, startDesktop } from '@lucid-sessions/desktop';
-import { serveDoors } from '@lucid-sessions/kit';
 import {
   type FastPathInputEvent,
   mcsPdu,
@@ -121,12 +120,12 @@ class Joiner {
 
 async function joiner(t: TestContext, gateway: Gateway, token?: string): Promise<Joiner> {
   const server = createServer();
-  serveDoors(server, async () => {}, gateway.recorder.doors);
+  server.on('upgrade', (request, socket, head) =>
+    gateway.recorder.doors.steer!({ request, socket, head, clientAddress: '127.0.0.1' }),
+  );
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const socket = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}/doors/steer`, {
-    headers: { 'x-lucid-client-address': '127.0.0.1' },
-  });
+  const socket = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}/`);
   t.after(() => {
     socket.terminate();
     server.close();
