@@ -47,7 +47,7 @@ export function* tilesOf(size: number): Generator<{ path: string; full: boolean 
 }
 
 /** The entries of a log, a bundle at a time. */
-async function* bundlesOf(files: LogFiles, size: number): AsyncGenerator<Uint8Array[]> {
+export async function* entryBundles(files: LogFiles, size: number): AsyncGenerator<Uint8Array[]> {
   const read = narrowing(files);
   for (let index = 0; index * TILE_WIDTH < size; index += 1) {
     const width = Math.min(TILE_WIDTH, size - index * TILE_WIDTH);
@@ -70,7 +70,7 @@ export async function checkLogFiles(
   const read = narrowing(files);
   let edge = TileEdge.empty();
   const tree = MerkleTree.empty();
-  for await (const entries of bundlesOf(files, checkpoint.size)) {
+  for await (const entries of entryBundles(files, checkpoint.size)) {
     const hashed = entries.map((bytes) => ({ bytes, leafHash: hashLeaf(bytes) }));
     for (const { leafHash } of hashed) {
       if (tree.size === earlier?.size) sameRoot(tree, earlier);
@@ -112,7 +112,7 @@ export async function rebuildLogHead(directory: string): Promise<number> {
   const heads = new SqliteLogHeadStore(path);
   try {
     const root = checkpoint.root;
-    for await (const entries of bundlesOf(files, checkpoint.size)) {
+    for await (const entries of entryBundles(files, checkpoint.size)) {
       const head = heads.load();
       const size = head.size + entries.length;
       // Of a size no checkpoint has, until the last bundle: cut off here, the log is refused as corrupt.

@@ -4,6 +4,7 @@ import {
   type KeyWrap,
   type LogEntryProof,
   LucidError,
+  type PipelinePort,
   type RecordKind,
 } from '@lucid-sessions/contract';
 import {
@@ -16,9 +17,13 @@ import {
   formatLogProof,
   fromHex,
 } from '@lucid-sessions/evidence';
-import { type Call, loadSession } from './call.ts';
+import { type ApiDeps, loadSession } from './call.ts';
 
-type EvidenceCall = Pick<Call, 'api' | 'sessionId'>;
+/** What of a call, or of somebody who has no API, the evidence of a session is read by. */
+export interface EvidenceCall {
+  api: { deps: Pick<ApiDeps, 'storage'> & { pipeline: Pick<PipelinePort, 'logProofs' | 'anchor'> } };
+  sessionId: string;
+}
 
 const proofText = ({ logIndex, checkpoint, inclusion }: LogEntryProof): string =>
   formatLogProof({ index: logIndex, checkpoint, hashes: inclusion.map((hash) => fromHex(hash, 32)) });

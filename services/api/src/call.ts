@@ -128,7 +128,13 @@ type AnswerOf<K extends OperationId> = (typeof restRoutes)[K]['answer'] extends 
 export type Handler<K extends OperationId> = (call: Call<K>) => Promise<AnswerOf<K>>;
 export type Handlers<K extends OperationId> = { [O in K]: Handler<O> };
 
-export async function loadSession({ api, sessionId }: Pick<Call, 'api' | 'sessionId'>): Promise<SessionDocument> {
+export async function loadSession({
+  api,
+  sessionId,
+}: {
+  api: { deps: Pick<ApiDeps, 'storage'> };
+  sessionId: string;
+}): Promise<SessionDocument> {
   const { session } = await api.deps.storage.getSession({ sessionId });
   if (session === null) throw sessionNotFound(sessionId);
   return session;

@@ -1,21 +1,11 @@
 /** What makes a recording evidence: records, bundle, verification, anchors, and the key to look at it. */
-import { isoOf, type KeyWrap, LucidError } from '@lucid-sessions/contract';
-import {
-  type BundleInput,
-  type BundleWrap,
-  bundleEntries,
-  readRecord,
-  sessionKeys,
-  tarStream,
-  type VerificationReport,
-  type VerifyOptions,
-  verifyBundle,
-} from '@lucid-sessions/evidence';
-import type { Crypto } from '@lucid-sessions/wire';
-import { bundleInput, ChunkFileMissing, storedBundle } from './bundle.ts';
+import { isoOf, LucidError } from '@lucid-sessions/contract';
+import { type BundleInput, bundleEntries, readRecord, sessionKeys, tarStream } from '@lucid-sessions/evidence';
+import { bundleInput } from './bundle.ts';
 import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { addCustody } from './custody.ts';
 import { admitInputs } from './inputs.ts';
+import { verifyStored } from './verify-stored.ts';
 import { isoOrNull } from './views.ts';
 
 const sealedLeafBytes = 224;
@@ -60,50 +50,6 @@ async function exportRecords(call: Call<'exportRecords'>): Promise<FileAnswer> {
   const input = await bundleInput(call);
   const entries = bundleEntries({ ...input, wraps: [], chunk: () => null });
   return new FileAnswer(tarStream(entries), `${call.sessionId}-records.lucid.tar`);
-}
-
-/** Hashes large files off this thread, so that a verification does not hold up other calls. */
-function offThread(crypto: Crypto): Crypto {
-  return {
-    ...crypto,
-    async sha256(...parts) {
-      const [only] = parts;
-      if (parts.length !== 1 || only === undefined || only.buffer instanceof SharedArrayBuffer)
-        return crypto.sha256(...parts);
-      return new Uint8Array(await globalThis.crypto.subtle.digest('SHA-256', only as Uint8Array<ArrayBuffer>));
-    },
-  };
-}
-
-/** With a key this host holds the frames are read too: what can't be read is a finding, not left open. */
-function ownKey({ api }: Call<'verifySession'>): Pick<VerifyOptions, 'unwrap'> {
-  const { unwrapKey } = api.deps;
-  return unwrapKey === undefined ? {} : { unwrap: (wraps) => unwrapKey(wraps.map(keyWrapOf)) };
-}
-
-const keyWrapOf = ({ scheme, recipient, key_id, wrapped }: BundleWrap): KeyWrap => ({
-  scheme,
-  recipient,
-  keyId: key_id,
-  wrapped: new Uint8Array(Buffer.from(wrapped, 'base64')),
-});
-
-const missingMax = 10_000;
-
-async function verifyStored(call: Call<'verifySession'>): Promise<VerificationReport> {
-  const { crypto, ...options } = call.api.deps.verification;
-  const input = await bundleInput(call);
-  const missing = new Set<number>();
-  for (;;) {
-    try {
-      const source = await storedBundle(input, missing);
-      return await verifyBundle(source, { ...options, ...ownKey(call), crypto: offThread(crypto) });
-    } catch (thrown) {
-      // Found while reading: begin again without it, so that the report says which one is missing.
-      if (!(thrown instanceof ChunkFileMissing) || missing.size >= missingMax) throw thrown;
-      missing.add(thrown.index);
-    }
-  }
 }
 
 async function verifySession(call: Call<'verifySession'>) {

@@ -7,3 +7,4 @@ export { createApiHttp } from './http.ts';
 export * from './rate-limiter.ts';
 export { signedPart, signRdpFile } from './rdp-sign.ts';
 export * from './server.ts';
+export { type VerifiedCall, verifyStored } from './verify-stored.ts';

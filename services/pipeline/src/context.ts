@@ -120,8 +120,11 @@ export const newJournal = (sessionId: string): Journal => ({
   imported: false,
 });
 
-export async function loadSession(context: Context, sessionId: string): Promise<SessionDocument> {
-  const { session } = await context.deps.storage.getSession({ sessionId });
+export async function loadSession(
+  { deps }: { deps: Pick<PipelineDeps, 'storage'> },
+  sessionId: string,
+): Promise<SessionDocument> {
+  const { session } = await deps.storage.getSession({ sessionId });
   if (session === null)
     throw new LucidError('sessionNotFound', 'no such session', { details: { session_id: sessionId } });
   return session;

@@ -4,6 +4,7 @@ export { newJournal, type PipelineDeps } from './context.ts';
 export { gatewayUserOf, makeSecret, secretAlphabet } from './gateway-credentials.ts';
 export * from './http.ts';
 export { backoffMs } from './job-runner.ts';
+export { logProofs } from './log-proofs.ts';
 export { MemoryCoordination } from './memory-coordination.ts';
 export * from './ports.ts';
 export * from './service.ts';

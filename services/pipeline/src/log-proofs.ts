@@ -1,7 +1,7 @@
 /** Proofs for an evidence bundle: all of one checkpoint, and that it extends the one the `open` record names. */
 import type { LogEntryProof, PipelinePort } from '@lucid-sessions/contract';
 import { parseSignedCheckpoint, readRecordOf } from '@lucid-sessions/evidence';
-import { type Context, entryOf, loadSession } from './context.ts';
+import { type Context, entryOf, loadSession, type PipelineDeps } from './context.ts';
 
 type LogProofs = Awaited<ReturnType<PipelinePort['logProofs']>>;
 
@@ -17,9 +17,11 @@ function sizeNamedBy(openRecord: Uint8Array): number | null {
   }
 }
 
-export async function logProofs(context: Context, sessionId: string): Promise<LogProofs> {
-  await loadSession(context, sessionId);
-  const { storage, log } = context.deps;
+export async function logProofs(
+  { storage, log }: Pick<PipelineDeps, 'storage' | 'log'>,
+  sessionId: string,
+): Promise<LogProofs> {
+  await loadSession({ deps: { storage } }, sessionId);
   const { records } = await storage.getRecords({ sessionId });
   const logged: { kind: (typeof records)[number]['kind']; sequence: number; index: number }[] = [];
   for (const { kind, sequence, record } of records) {

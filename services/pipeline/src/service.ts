@@ -207,7 +207,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     },
     control: ({ sessionId, action }) => control(context, sessionId, action),
     anchor: ({ sessionId }) => anchor(context, sessionId),
-    logProofs: ({ sessionId }) => logProofs(context, sessionId),
+    logProofs: ({ sessionId }) => logProofs(deps, sessionId),
     async logCheckpoint() {
       return { checkpoint: await deps.log.checkpoint(), publicKey: deps.log.publicKey };
     },

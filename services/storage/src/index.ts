@@ -2,6 +2,7 @@ export * from './census.ts';
 export * from './config.ts';
 export * from './http.ts';
 export * from './leaf.ts';
+export { retainedFrom } from './put-chunk.ts';
 export * from './rebuild.ts';
 export * from './recovery.ts';
 export * from './service.ts';

@@ -1,0 +1,152 @@
+/**
+ * Moves what is stored, from port to port. Every step may be cut off and done again: what is there already is left alone, and a
+ * session's own document comes last, so that nobody sees one whose chunks are not all there.
+ */
+import { createHash } from 'node:crypto';
+import { LucidError, type SessionDocument } from '@lucid-sessions/contract';
+import { type ChunkRow, retainedFrom, type StoredSession, sealedLeafBytes } from '@lucid-sessions/storage';
+import { type Installation, journalIds, pagesOf, storedSessions } from './installation.ts';
+
+export interface Moved {
+  sessions: number;
+  chunks: number;
+  copiedBytes: number;
+  jobs: number;
+  auditEvents: number;
+}
+
+const auditPage = 1000;
+
+export class Move {
+  readonly #from: Installation;
+  readonly #to: Installation;
+  readonly #progress: (line: string, count?: number) => void;
+  /** Chunks lie where they lay: only rows are moved. */
+  readonly #keepsChunks: boolean;
+  readonly moved: Moved = { sessions: 0, chunks: 0, copiedBytes: 0, jobs: 0, auditEvents: 0 };
+
+  constructor(
+    from: Installation,
+    to: Installation,
+    options: { keepsChunks: boolean; progress: (line: string, count?: number) => void },
+  ) {
+    this.#from = from;
+    this.#to = to;
+    this.#keepsChunks = options.keepsChunks;
+    this.#progress = options.progress;
+  }
+
+  async run(): Promise<Moved> {
+    for await (const stored of storedSessions(this.#from)) {
+      await this.#session(stored);
+      this.moved.sessions += 1;
+      this.#progress(`moving sessions: ${this.moved.sessions}`, this.moved.sessions);
+    }
+    await this.#journals();
+    for await (const job of pagesOf(
+      (after, limit) => this.#from.queue.list(after, limit),
+      ({ jobId }) => jobId,
+    )) {
+      await this.#to.queue.put(job);
+      this.moved.jobs += 1;
+    }
+    await this.#audit();
+    return this.moved;
+  }
+
+  async #session({ session, routeTokenSha256 }: StoredSession): Promise<void> {
+    const id = session.session_id;
+    const [from, to] = [this.#from.metadata, this.#to.metadata];
+    const { count } = await from.getHead(id);
+    if (!this.#keepsChunks) await this.#files(session, count);
+    await this.#rows(id, count);
+    for (const { kind, sequence, record } of await from.getRecords(id, null)) {
+      if ((await to.putRecord(id, kind, record)) !== sequence)
+        throw new LucidError('storage', `records of the session ${id} are there that are not its own`);
+    }
+    const wraps = await from.getWraps(id);
+    if (wraps.length > 0) await to.putWraps(id, wraps);
+    await to.insertSession(session, routeTokenSha256);
+  }
+
+  async #rows(id: string, count: number): Promise<void> {
+    const [from, to] = [this.#from.metadata, this.#to.metadata];
+    for (let head = await to.getHead(id); head.count < count; head = await to.getHead(id)) {
+      const row = await from.getChunk(id, head.count);
+      if (row === null) throw new LucidError('storage', `the row of chunk ${head.count} of ${id} is missing`);
+      const storagePath = this.#to.chunks.storagePath(id, head.count);
+      const moved: ChunkRow = { ...row, metadata: { ...row.metadata, storagePath } };
+      if (!(await to.appendChunk(moved, head, null)))
+        throw new LucidError('storage', `chunk ${head.count} of ${id} does not follow what is there`);
+    }
+  }
+
+  /** Files before leaves, as they were stored, and what lies beside them. Sidecars are made again when somebody looks. */
+  async #files(session: SessionDocument, count: number): Promise<void> {
+    const id = session.session_id;
+    const [from, to] = [this.#from.chunks, this.#to.chunks];
+    const retained = retainedFrom(session, Date.parse(session.stopped_at ?? session.created_at) * 1000);
+    for (let index = 0; index < count; index += 1) {
+      const row = await this.#from.metadata.getChunk(id, index);
+      if (row !== null && (await to.fileBytes(id, index)) === row.metadata.fileBytes) continue;
+      const file = await from.readFile(id, index);
+      // It is missing there, too: verification says so on both sides.
+      if (file === null) continue;
+      if (row !== null && sha256(file) !== row.metadata.fileSha256)
+        throw new LucidError('storage', `chunk ${index} of ${id} is not what its leaf says: run lucid-sessions check`);
+      await to.putFile(id, index, file, { replace: true, ...retained });
+      this.moved.chunks += 1;
+      this.moved.copiedBytes += file.length;
+      this.#progress(`copying chunks: ${this.moved.chunks}`, this.moved.chunks);
+    }
+    const leaves = await from.readLeaves(id);
+    for (let index = (await to.leavesTail(id)).count; index < leaves.length / sealedLeafBytes; index += 1)
+      await to.putLeaf(id, index, leaves.slice(index * sealedLeafBytes, (index + 1) * sealedLeafBytes), retained);
+    for (const { sequence, record } of await from.readRecords(id)) await to.putRecord(id, sequence, record, retained);
+    const wraps = await from.getWraps(id);
+    if (wraps.length > 0) await to.putWraps(id, wraps);
+  }
+
+  async #journals(): Promise<void> {
+    const [from, to] = [this.#from.journal, this.#to.journal];
+    const ids = new Set(await journalIds(this.#from));
+    for await (const { session } of storedSessions(this.#from)) ids.add(session.session_id);
+    for (const id of ids) {
+      for (const fact of await from.listFacts(id)) await to.appendFact(id, fact);
+      for (const receipt of await from.listReceipts(id)) await to.putReceipt(id, receipt);
+      const credential = await from.credentialOf(id);
+      if (credential !== null) await to.putCredential(credential);
+      const journal = await from.get(id);
+      if (journal !== null && (await to.get(id)) === null) await to.put({ ...journal, version: 0 });
+    }
+    for (const { sessionId, name } of await from.listSealed()) {
+      const sealed = await from.getSealed(sessionId, name);
+      if (sealed !== null) await to.putSealed(sessionId, name, sealed);
+    }
+  }
+
+  async #audit(): Promise<void> {
+    for await (const event of auditEvents(this.#from)) {
+      await this.#to.metadata.appendAudit(event);
+      this.moved.auditEvents += 1;
+      this.#progress(`moving audit events: ${this.moved.auditEvents}`, this.moved.auditEvents);
+    }
+  }
+}
+
+export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/** Newest first. Pages go on from the time of their last event; only events of that very time are passed over again. */
+export async function* auditEvents({ metadata }: Pick<Installation, 'metadata'>) {
+  let toUs: number | undefined;
+  let offset = 0;
+  for (;;) {
+    const { events } = await metadata.listAudit({ limit: auditPage, offset, ...(toUs === undefined ? {} : { toUs }) });
+    yield* events;
+    if (events.length < auditPage) return;
+    const lastUs = events.at(-1)!.timestampUs;
+    const sameTime = events.filter(({ timestampUs }) => timestampUs === lastUs).length;
+    offset = lastUs === toUs ? offset + sameTime : sameTime;
+    toUs = lastUs;
+  }
+}
