@@ -682,8 +682,24 @@ export interface PipelineStatus {
   stages: StageStatus[];
 }
 
+/** What a recorder says of itself. */
+export interface RecorderPresence {
+  recorderId: string;
+  /** Base URL of its internal door, for the other services. */
+  url: string;
+  sessions: number;
+  sessionsMax: number;
+  /** It takes no new sessions. */
+  draining: boolean;
+}
+
 /** 8083. Owns every session's life and its place in the log. */
 export interface PipelinePort {
+  /** Said every 3 s; who has not said it for 10 s is gone. */
+  recorderHere(recorder: RecorderPresence): Promise<void>;
+  recorders(): Promise<{ recorders: RecorderPresence[] }>;
+  /** The recorder that holds the session; null: none, or it is gone, or has never said who it is. */
+  recorderOf(request: { sessionId: string }): Promise<{ recorder: RecorderPresence | null }>;
   /** `targetCredentials` are sealed before the session is stored, which says then that it has some. */
   create(request: {
     session: SessionDocument;

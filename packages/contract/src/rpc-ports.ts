@@ -78,6 +78,9 @@ const storage: Methods<'storage'> = {
 };
 
 const pipeline: Methods<'pipeline'> = {
+  recorderHere: small,
+  recorders: small,
+  recorderOf: small,
   create: small,
   find: small,
   targetCredentials: small,

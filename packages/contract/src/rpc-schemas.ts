@@ -10,6 +10,7 @@ import {
   type ConnectionRequest,
   type ImportRequest,
   importBytesMax,
+  type RecorderPresence,
   type RecorderReport,
   type SessionQuery,
   signedKinds,
@@ -44,6 +45,7 @@ type RequestOf<F> = F extends (...request: infer R) => unknown ? (R extends [inf
 type Requests<P extends PortName> = { [M in keyof Ports[P]]-?: z.ZodType<RequestOf<Ports[P][M]>> };
 
 const mebibyte = 1024 * 1024;
+const urlCharsMax = 500;
 const leaseTtlMsMax = 600_000;
 /** Below the time an RPC call may take. */
 const liveWaitMsMax = 20_000;
@@ -240,7 +242,18 @@ const logonTry: z.ZodType<LogonTry> = z.object({
   outcome: z.enum(logonOutcomes),
 });
 
+const presence: z.ZodType<RecorderPresence> = z.object({
+  recorderId: text,
+  url: z.url({ protocol: /^https?$/ }).max(urlCharsMax),
+  sessions: count,
+  sessionsMax: count,
+  draining: z.boolean(),
+});
+
 const pipeline: Requests<'pipeline'> = {
+  recorderHere: presence,
+  recorders: nothing,
+  recorderOf: ofSession,
   create: newSession.extend({ targetCredentials: newTargetCredentials.exactOptional() }),
   find: connection,
   targetCredentials: z.object({ connectionId: text }),

@@ -26,7 +26,7 @@ export const rpcCallers: Callers = {
   pipeline: {
     recorder: [
       ...(['find', 'targetCredentials', 'approval', 'logonAccount', 'logonTried', 'admit'] as const),
-      ...(['beginImport', 'attempted', 'report', 'health'] as const),
+      ...(['beginImport', 'attempted', 'report', 'recorderHere', 'health'] as const),
     ],
     processor: ['examined', 'health'],
     pipeline: 'all',

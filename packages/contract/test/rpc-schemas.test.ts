@@ -143,6 +143,9 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
         keep: 'session',
       },
     },
+    recorderHere: { recorderId: 'r', url: 'http://10.0.0.7:8084', sessions: 2, sessionsMax: 100, draining: false },
+    recorders: undefined,
+    recorderOf: { sessionId },
     find: {
       ...{ connectionId: 'c', clientAddress: 'a', clientName: null, recorderId: 'r' },
       route: { kind: 'listener', target: 'h:1', leaveIn: ['udp'], retentionDays: null },

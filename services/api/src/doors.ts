@@ -16,8 +16,8 @@ import { type RdgForm, type RdgVisit, serveRdg } from './rdg/rdg-connection.ts';
 import { acceptOf, freshKey } from './rdg/web-socket-key.ts';
 
 export interface RecorderDoor {
-  /** Base URLs; the first that answers has it. */
-  urls: readonly string[];
+  /** Base URLs; the first that answers has it. Visitors with the same key belong to the same one. */
+  urls: (key: string | null) => Promise<readonly string[]>;
   caller: ServiceCaller;
 }
 
@@ -157,7 +157,9 @@ export class PublicDoors {
   }
 
   async #passOn(visitor: Visitor, recorder: RecorderDoor): Promise<void> {
-    for (const url of recorder.urls) {
+    // The two connections of one RD Gateway visit meet at one recorder.
+    const key = visitor.door === gatewayDoor ? visitor.request.headers['rdg-connection-id'] : null;
+    for (const url of await recorder.urls(typeof key === 'string' ? key : null)) {
       const answer = await ask(url, visitor, recorder.caller);
       if (answer === null) continue;
       if (answer.socket === null) refuseWith(visitor.socket, answer.response);

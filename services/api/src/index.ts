@@ -6,5 +6,6 @@ export * from './config.ts';
 export { createApiHttp } from './http.ts';
 export * from './rate-limiter.ts';
 export { signedPart, signRdpFile } from './rdp-sign.ts';
+export { Recorders } from './recorders.ts';
 export * from './server.ts';
 export { type VerifiedCall, verifyStored } from './verify-stored.ts';

@@ -45,7 +45,9 @@ function echo({ socket, head }: DoorVisit): void {
 }
 
 async function api(t: TestContext, urls: readonly string[], changes: Partial<ApiConfig> = {}) {
-  const world = await apiWorld(changes, { recorderDoor: { urls, caller: new ServiceCaller({ serviceSecret }) } });
+  const world = await apiWorld(changes, {
+    recorderDoor: { urls: async () => urls, caller: new ServiceCaller({ serviceSecret }) },
+  });
   t.after(() => world.dispose());
   return world;
 }
@@ -123,7 +125,12 @@ test('who is refused within reads that and nothing of the inside', async (t) => 
   assert.equal(response.headers['x-inner'], undefined);
   const wrongSecret = await apiWorld(
     {},
-    { recorderDoor: { urls: [within], caller: new ServiceCaller({ serviceSecret: serviceSecret.toUpperCase() }) } },
+    {
+      recorderDoor: {
+        urls: async () => [within],
+        caller: new ServiceCaller({ serviceSecret: serviceSecret.toUpperCase() }),
+      },
+    },
   );
   t.after(() => wrongSecret.dispose());
   assert.equal((await open(wrongSecret.address)).response.statusCode, 502);

@@ -51,7 +51,9 @@ async function recorder(t: TestContext): Promise<{ visits: DoorVisit[]; heard: (
 }
 
 async function behind(t: TestContext, urls: readonly string[], changes = {}) {
-  const world = await apiWorld(changes, { recorderDoor: { urls, caller: new ServiceCaller({ serviceSecret }) } });
+  const world = await apiWorld(changes, {
+    recorderDoor: { urls: async () => urls, caller: new ServiceCaller({ serviceSecret }) },
+  });
   t.after(() => world.dispose());
   return { world, port: Number(new URL(world.address).port) };
 }

@@ -326,7 +326,7 @@ export async function openRecording(context: Context, session: SessionDocument, 
 async function admitFirst(context: Held, reservation: Reservation): Promise<SessionTicket | Refusal> {
   const { sessionId, unsaved } = reservation;
   // Counted from here on, so that connections that open at the same time can't exceed the limit together.
-  if (!(await context.connected.add(sessionId))) return capacityRefusal(context.limits);
+  if (!(await context.connected.add(sessionId, reservation.recorderId))) return capacityRefusal(context.limits);
   try {
     const admittedUs = context.deps.nowUs();
     let admitted: Journal = {

@@ -8,12 +8,13 @@ import {
 } from '@lucid-sessions/contract';
 import { type Context, loadJournal, loadSession, notInThisState, stateOf, step, tryStep } from './context.ts';
 import { checkKept, forgetCredentials, keepCredentials } from './credentials.ts';
+import { recorderNamed } from './recorders.ts';
 import { recordEnd } from './reports.ts';
 import { type Held, onSession } from './session-work.ts';
 import { liveStates, transition } from './state-machine.ts';
 
 const recorderOf = async (context: Context, sessionId: string) =>
-  context.deps.recorder((await loadJournal(context, sessionId)).recorderId);
+  recorderNamed(context, (await loadJournal(context, sessionId)).recorderId);
 
 export async function create(
   context: Context,

@@ -8,6 +8,7 @@ const lifetimeUs = 86_400_000_000;
 
 interface Entry {
   sessionId: string;
+  recorderId: string | null;
   sinceUs: number;
 }
 
@@ -36,9 +37,9 @@ export class ConnectedSessions {
    * False: there is no room for one more. Under a lease, so that of two that want the last place one has it; counted after it
    * was put there, so that there are never too many, whoever's lease ended meanwhile.
    */
-  async add(sessionId: string): Promise<boolean> {
+  async add(sessionId: string, recorderId: string): Promise<boolean> {
     return this.#leases.run('capacity', async () => {
-      await this.keep(sessionId);
+      await this.keep(sessionId, recorderId);
       if ((await this.count()) <= this.#max) return true;
       await this.remove(sessionId);
       return false;
@@ -46,13 +47,18 @@ export class ConnectedSessions {
   }
 
   /** It is connected, whether there is room or not. */
-  async keep(sessionId: string): Promise<void> {
+  async keep(sessionId: string, recorderId: string | null): Promise<void> {
     const now = this.#nowUs();
     await this.#entries.change(sessionId, (known) =>
       known !== null && now - known.sinceUs < lifetimeUs / 2
         ? null
-        : { value: { sessionId, sinceUs: now }, untilUs: now + lifetimeUs },
+        : { value: { sessionId, recorderId, sinceUs: now }, untilUs: now + lifetimeUs },
     );
+  }
+
+  /** Who holds them. */
+  async recorderIds(): Promise<Set<string | null>> {
+    return new Set((await this.#entries.list()).map(({ recorderId }) => recorderId));
   }
 
   /** Those that are counted since before `beforeUs`. */

@@ -27,6 +27,7 @@ import type {
   SecretSeal,
   TransparencyLog,
 } from './ports.ts';
+import type { Recorders } from './recorders.ts';
 import type { Reservations } from './reservations.ts';
 import { type Held, isHeld } from './session-work.ts';
 import {
@@ -41,8 +42,8 @@ import {
 export interface PipelineDeps {
   storage: StoragePort;
   processor: ProcessorPort;
-  /** The recorder that holds a session; null where it is not known. */
-  recorder: (recorderId: string | null) => RecorderPort;
+  /** The recorder of this name at this URL; null where one of them is not known. */
+  recorder: (recorderId: string | null, url: string | null) => RecorderPort;
   log: TransparencyLog;
   anchors: readonly Anchor[];
   queue: JobQueue;
@@ -76,6 +77,7 @@ export interface Context {
   connected: ConnectedSessions;
   /** Connections that were told of a session and are not admitted yet. */
   reservations: Reservations;
+  recorders: Recorders;
   approvals: Approvals;
   attemptAudit: AttemptAudit;
   pendingLogons: PendingLogons;

@@ -13,7 +13,7 @@ export async function beginImport(
   return onSession(context, sessionId, async (context) => {
     if ((await context.deps.storage.getSession({ sessionId })).session !== null)
       throw new LucidError('sessionExists', 'a session with this id exists already');
-    if (!(await context.connected.add(sessionId)))
+    if (!(await context.connected.add(sessionId, recorderId)))
       throw new LucidError('atCapacity', capacityRefusal(context.limits).message);
     try {
       return { session: await open(context, session, recorderId) };

@@ -2,9 +2,9 @@
  * Compares what the pipeline believes with what the recorders say, at start and then regularly. A session whose recorder is
  * gone is driven to its end; a crash of the pipeline between two writes is repaired. Everything here may run again.
  */
-import type { RecorderPort } from '@lucid-sessions/contract';
 import { type Context, loadJournal, loadSession, newJournal, putJournal, stateOf, tryStep } from './context.ts';
 import type { Journal } from './ports.ts';
+import { recorderNamed } from './recorders.ts';
 import { beginAgain, recordDrained, recordEnd, settleEnd } from './reports.ts';
 import { type Held, onSession } from './session-work.ts';
 import { liveStates } from './state-machine.ts';
@@ -63,7 +63,7 @@ export class Reconciler {
   async #ask(recorderId: string | null): Promise<RecorderView> {
     const { deps } = this.#context;
     try {
-      const recorder: RecorderPort = deps.recorder(recorderId);
+      const recorder = await recorderNamed(this.#context, recorderId);
       const { sessions, spooled } = await recorder.live();
       this.#silentSinceUs.delete(recorderId);
       return {
@@ -89,7 +89,7 @@ export class Reconciler {
   async #lookAtConnected(held: Held, journal: Journal, view: RecorderView): Promise<void> {
     const { deps, limits, connected } = held;
     const { sessionId } = journal;
-    await connected.keep(sessionId);
+    await connected.keep(sessionId, journal.recorderId);
     const now = deps.nowUs();
     if (view.live?.has(sessionId)) {
       this.#seenUs.set(sessionId, now);

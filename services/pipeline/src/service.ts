@@ -25,6 +25,7 @@ import { logProof, logProofs } from './log-proofs.ts';
 import { MemoryCoordination } from './memory-coordination.ts';
 import { PendingLogons } from './pending-logons.ts';
 import { Reconciler } from './reconcile.ts';
+import { Recorders, recorderOf } from './recorders.ts';
 import { ProgressClock, report } from './reports.ts';
 import { Reservations } from './reservations.ts';
 import { purgeHandler, retentionHandler } from './retention.ts';
@@ -41,13 +42,21 @@ export interface PipelineService extends PipelinePort {
   dispose(): Promise<void>;
 }
 
+async function goneWithSessions({ connected, recorders }: Context): Promise<string[]> {
+  const gone = await recorders.gone();
+  if (gone.length === 0) return [];
+  const holding = await connected.recorderIds();
+  return gone.filter((recorderId) => holding.has(recorderId));
+}
+
 async function health(context: Context): Promise<ServiceHealth> {
   const { queue, storage } = context.deps;
   try {
-    const [jobs, stored, connectedSessions] = await Promise.all([
+    const [jobs, stored, connectedSessions, gone] = await Promise.all([
       queue.countByState(),
       storage.health(),
       context.connected.count(),
+      goneWithSessions(context),
     ]);
     const failed = jobs.failed ?? 0;
     const held = context.deps.log.problem?.() ?? null;
@@ -57,9 +66,11 @@ async function health(context: Context): Promise<ServiceHealth> {
         ? 'storage is not well'
         : held !== null
           ? held
-          : failed > 0
-            ? 'jobs have failed; resume the pipelines of their sessions'
-            : null;
+          : gone.length > 0
+            ? `recorders with sessions have not been heard of: ${gone.join(', ').slice(0, 300)}`
+            : failed > 0
+              ? 'jobs have failed; resume the pipelines of their sessions'
+              : null;
     return {
       service: 'pipeline',
       status: isDown ? 'unhealthy' : message === null ? 'healthy' : 'degraded',
@@ -121,6 +132,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
       perMinute: allLimits.attemptsAuditedPerMinute,
       append: (attempt) => auditAttempt(deps, attempt),
     }),
+    recorders: new Recorders(coordination, nowUs),
     approvals: new Approvals(coordination, nowUs),
     pendingLogons: new PendingLogons(coordination, nowUs),
     browserTokens: new BrowserTokens(coordination, nowUs),
@@ -178,6 +190,9 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     context.attemptAudit.flush().catch((thrown: unknown) => deps.onError?.('telling of attempts', thrown));
 
   return {
+    recorderHere: (recorder) => context.recorders.hear(recorder),
+    recorders: async () => ({ recorders: await context.recorders.here() }),
+    recorderOf: ({ sessionId }) => recorderOf(context, sessionId),
     create: (request) => create(context, request),
     find: (request) => find(context, request),
     approval: (request) => approval(context, request),

@@ -20,7 +20,8 @@ const pipelineStatusOf: Record<PipelineState, PipelineStatus['pipelineStatus']> 
 
 const perSecond = (count: number, ms: number) => (ms > 0 ? Number(((count * 1000) / ms).toFixed(2)) : 0);
 
-type Facts = Pick<StageStatus, 'status' | 'itemsProcessed' | 'errorsCount' | 'processingTimeMs'>;
+type Facts = Pick<StageStatus, 'status' | 'itemsProcessed' | 'errorsCount' | 'processingTimeMs'> &
+  Partial<Pick<StageStatus, 'lastError'>>;
 
 const stage = (stageName: string, retriesMax: number, facts: Facts, job?: Job): StageStatus => ({
   stageName,
@@ -28,7 +29,7 @@ const stage = (stageName: string, retriesMax: number, facts: Facts, job?: Job): 
   throughputPerSecond: perSecond(facts.itemsProcessed, facts.processingTimeMs),
   retryCount: job?.retries ?? 0,
   maxRetries: job?.retriesMax ?? retriesMax,
-  lastError: job?.lastError ?? null,
+  lastError: job?.lastError ?? facts.lastError ?? null,
 });
 
 function recordingStatus(state: PipelineState, journal: Journal): StageStatus['status'] {
@@ -51,7 +52,7 @@ function jobStatus(job: Job | undefined, completed: boolean): StageStatus['statu
 }
 
 export async function pipelineStatus(context: Context, sessionId: string): Promise<PipelineStatus> {
-  const { deps, limits } = context;
+  const { deps, limits, recorders } = context;
   const session = await loadSession(context, sessionId);
   const state = stateOf(session);
   const [journal, totals, jobs, receipts] = await Promise.all([
@@ -62,7 +63,8 @@ export async function pipelineStatus(context: Context, sessionId: string): Promi
   ]);
   const jobOf = (jobId: string) => jobs.find((job) => job.jobId === jobId);
   const finalise = jobOf(`finalise:${sessionId}`);
-  const recording = recordingStatus(state, journal);
+  const quiet = journal.connected && (await recorders.gone()).includes(journal.recorderId ?? '');
+  const recording = quiet ? 'error' : recordingStatus(state, journal);
   // The chunk line compresses, encrypts and stores in one pass: its time and count stand with each of the three.
   const line: Facts = {
     status:
@@ -102,6 +104,7 @@ export async function pipelineStatus(context: Context, sessionId: string): Promi
     stages: [
       stage('recording', limits.retriesMax, {
         status: recording,
+        lastError: quiet ? `its recorder ${journal.recorderId} has not been heard of` : null,
         itemsProcessed: journal.statistics?.framesCount ?? 0,
         errorsCount: journal.statistics?.errorsCount ?? 0,
         processingTimeMs: Math.round((journal.statistics?.durationUs ?? 0) / 1000),

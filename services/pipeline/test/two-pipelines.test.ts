@@ -227,6 +227,44 @@ test('two runners make each manifest once, and one that is stopped is taken over
   assert.deepEqual(finished.map((call) => call.split(' ')[1]).sort(), names);
 });
 
+test('a recorder that one was told of is found through the other, is missed when it is quiet, and no other one is asked', async (t) => {
+  const two = await pair(t);
+  const { made, both } = two;
+  const here = (recorderId: string) => ({
+    ...{ recorderId, url: `http://${recorderId}:8084`, sessions: 1, sessionsMax: 10, draining: false },
+  });
+  await both[0].recorderHere(here('recorder-1'));
+  await both[1].recorderHere(here('recorder-2'));
+  await made.admit('s1');
+  await made.start('s1');
+  for (const pipeline of both) {
+    assert.deepEqual(await pipeline.recorderOf({ sessionId: 's1' }), { recorder: here('recorder-1') });
+    assert.equal((await pipeline.recorders()).recorders.length, 2);
+  }
+  made.clock.us += 9_999_999;
+  await both[0].recorderHere({ ...here('recorder-2'), draining: true });
+  assert.equal((await both[1].health()).status, 'healthy');
+  made.clock.us += 1;
+  for (const pipeline of both) {
+    assert.deepEqual((await pipeline.recorders()).recorders, [{ ...here('recorder-2'), draining: true }]);
+    assert.deepEqual(await pipeline.recorderOf({ sessionId: 's1' }), { recorder: null });
+    assert.match((await pipeline.health()).message ?? '', /recorder-1/);
+    const [recording] = (await pipeline.status({ sessionId: 's1' })).status!.stages;
+    assert.equal(recording?.status, 'error');
+    assert.match(recording?.lastError ?? '', /recorder-1/);
+    await assert.rejects(pipeline.pause({ sessionId: 's1' }), /recorder-1 has not been heard of/);
+  }
+  // It does not answer: that is no proof that it lost the session.
+  made.recorder.alive.delete('s1');
+  made.clock.us += 60_000_000;
+  await both[0].recorderHere(here('recorder-2'));
+  await both[1].reconcile();
+  assert.equal((await two.journals.get('s1'))?.connected, true);
+  await both[1].recorderHere(here('recorder-1'));
+  assert.equal((await both[0].health()).status, 'healthy');
+  await both[0].pause({ sessionId: 's1' });
+});
+
 /** What is true of a session. */
 const truthOf = async ({ made, journals }: Pair, sessionId: string) => ({
   journal: await journals.get(sessionId),

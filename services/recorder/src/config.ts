@@ -31,6 +31,7 @@ import {
   readServicePort,
   readSessionsMax,
   readText,
+  readUrl,
   type ServicePortVariable,
   servicePorts,
 } from '@lucid-sessions/kit';
@@ -62,6 +63,8 @@ const isPolicy = (text: string): text is KerberosPolicy => kerberosPolicies.incl
 export interface RecorderConfig extends InternalService {
   /** Names this recorder in records and leases. */
   recorderId: string;
+  /** Where the other services reach its internal door; null: at the address it listens on. */
+  ownUrl?: string | null;
   /** Of the spool's key, and of the certificate where no other is named. */
   keys: KeyPlace;
   listeners: readonly ListenerRule[];
@@ -118,6 +121,7 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
   return {
     ...readInternalService(environment, 'SESSION_RECORDER_PORT'),
     recorderId: readRecorderId(environment),
+    ownUrl: readOwnUrl(environment),
     keys: readKeyPlace(environment),
     listeners,
     ...(readRdpCertificate(environment) ?? {}),
@@ -139,6 +143,12 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
     activationMs: integer('RDP_ACTIVATION_SECONDS', 1, 3600, 120) * 1000,
     idleMs: integer('RDP_IDLE_MINUTES', 0, 10_080, 0) * 60_000,
   };
+}
+
+/** Behind a name of its own, not the one under which a load balancer spreads calls over all recorders. */
+function readOwnUrl(environment: Environment): string | null {
+  const isSet = readText(environment, 'SESSION_RECORDER_OWN_URL', '') !== '';
+  return isSet ? readUrl(environment, 'SESSION_RECORDER_OWN_URL', '') : null;
 }
 
 const targetRulesMax = 1000;

@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { type Admission, LucidError, noRecordingStatistics, rpcClient } from '@lucid-sessions/contract';
+import {
+  type Admission,
+  LucidError,
+  noRecordingStatistics,
+  type RecorderPresence,
+  rpcClient,
+} from '@lucid-sessions/contract';
 import { connectClient, makeCertificate, startDesktop } from '@lucid-sessions/desktop';
 import { ErrorInfo } from '@lucid-sessions/rdp';
 import { readPayload } from '@lucid-sessions/recording';
@@ -171,8 +178,9 @@ test('shutdown ends sessions with a word and hands their chunks on', async (t) =
 
 test('over HTTP the recorder is the same port', async (t) => {
   const config = configFor(temporaryDirectory(t), { serviceSecret: secret });
+  const presence = Promise.withResolvers<RecorderPresence>();
   const server = await startRecorderServer(config, {
-    pipeline: {} as never,
+    pipeline: { recorderHere: async (recorder: RecorderPresence) => presence.resolve(recorder) } as never,
     processor: { seal: async () => receipt },
     onError: () => {},
   });
@@ -182,6 +190,25 @@ test('over HTTP the recorder is the same port', async (t) => {
   assert.deepEqual(await port.stop({ sessionId: 'none', reason: 'stopped', message: '' }), { stopped: false });
   await assert.rejects(port.pause({ sessionId: 'none' }), (error) => error instanceof LucidError);
   assert.equal((await port.health()).service, 'recorder');
+  const { url, ...said } = await presence.promise;
+  assert.deepEqual(said, { recorderId: 'test-recorder', sessions: 0, sessionsMax: 10, draining: false });
+  assert.equal((await rpcClient('recorder', url, { token: secret }).health()).service, 'recorder');
+});
+
+test('a recorder that listens on every address is found under its machine’s name, or where it is told', async (t) => {
+  const urlOf = async (more: { host: string; ownUrl?: string }) => {
+    const presence = Promise.withResolvers<RecorderPresence>();
+    const server = await startRecorderServer(configFor(temporaryDirectory(t), { serviceSecret: secret, ...more }), {
+      pipeline: { recorderHere: async (recorder: RecorderPresence) => presence.resolve(recorder) } as never,
+      processor: { seal: async () => receipt },
+    });
+    t.after(() => server.dispose());
+    return { url: (await presence.promise).url, port: new URL(server.address).port };
+  };
+  const every = await urlOf({ host: '0.0.0.0' });
+  assert.equal(every.url, `http://${hostname().toLowerCase()}:${every.port}`);
+  const own = await urlOf({ host: '127.0.0.1', ownUrl: 'http://recorder-0.recorders:8084' });
+  assert.equal(own.url, 'http://recorder-0.recorders:8084');
 });
 
 test('the certificate is made once, its key is nobody else’s, and an own one is taken', async (t) => {

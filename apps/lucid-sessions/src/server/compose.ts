@@ -3,7 +3,7 @@
  * door; as five processes they meet over those doors. Which it is, `services` says; what they are told, the environment.
  */
 import { randomUUID } from 'node:crypto';
-import { createApiServer, readApiEnv } from '@lucid-sessions/api';
+import { Recorders as ApiRecorders, createApiServer, readApiEnv } from '@lucid-sessions/api';
 import {
   LucidError,
   type PipelinePort,
@@ -11,6 +11,7 @@ import {
   type Ports,
   type ProcessorPort,
   type RecorderPort,
+  rpcClient,
   rpcFailoverClient,
   type StoragePort,
 } from '@lucid-sessions/contract';
@@ -23,6 +24,7 @@ import {
   EnvironmentError,
   isBucket,
   readInteger,
+  readRecorderId,
   readServiceAccess,
   readServiceProof,
   readText,
@@ -129,6 +131,8 @@ class Composer {
   #reserve: Promise<FileReserve> | null = null;
   #indexes: SessionIndexes | null = null;
   #pipeline: PipelinePort | null = null;
+  /** By URL. */
+  readonly #recorders = new Map<string, RecorderPort>();
   readonly #spoolDiskModule: string | undefined;
   readonly #chunkDisk: ChunkDisk | undefined;
 
@@ -235,6 +239,29 @@ class Composer {
   #recorderUrls(): string[] {
     const own = this.#addresses.recorder;
     return own === undefined ? this.#urls('recorder') : [own];
+  }
+
+  /** `configured`: the one of this process, or where SESSION_RECORDER_URL says. */
+  #recorderAt(recorderId: string | null, url: string | null, configured: RecorderPort): RecorderPort {
+    const isOwn = this.#services.has('recorder') && recorderId === readRecorderId(this.#environment);
+    if (url === null || isOwn) return configured;
+    const known = this.#recorders.get(url) ?? rpcClient('recorder', url, this.#caller.rpcOptions('recorder'));
+    this.#recorders.set(url, known);
+    return known;
+  }
+
+  /** One process with its own files has one recorder; else the pipeline knows which there are. */
+  #recordersOf(ports: Ports): Pick<ApiRecorders, 'port' | 'doors'> {
+    const configuredUrls = this.#recorderUrls();
+    if (this.#services.has('recorder') && this.#stores.isEmbedded)
+      return { port: ports.recorder, doors: async () => configuredUrls };
+    return new ApiRecorders({
+      pipeline: ports.pipeline,
+      configured: ports.recorder,
+      configuredUrls,
+      at: ({ recorderId, url }) => this.#recorderAt(recorderId, url, ports.recorder),
+      nowUs,
+    });
   }
 
   #remote<P extends PortName>(name: P): Ports[P] {
@@ -364,7 +391,7 @@ class Composer {
     const server = createPipelineServer(config, {
       storage,
       processor,
-      recorder: () => recorder() ?? notYet,
+      recorder: (recorderId, url) => this.#recorderAt(recorderId, url, recorder() ?? notYet),
       log: reservedLog(embeddedLogPort(log), reserve),
       anchors: openAnchors(this.#environment, { storage, nowUs, log: this.#log }),
       readLogFile: await this.#logFiles(),
@@ -400,6 +427,7 @@ class Composer {
     const checkAnchor = anchorCheck(this.#environment);
     const config = readApiEnv(this.#environment, software.version);
     const staticDir = await consoleFiles();
+    const recorders = this.#recordersOf(ports);
     const settings = readRedis(this.#environment);
     const redis = settings === null ? null : openRedis(settings, this.#log);
     if (redis !== null) this.#disposers.push(async () => redis.dispose());
@@ -426,7 +454,8 @@ class Composer {
         nowUs,
         newId: randomUUID,
         randomBytes: nodeCrypto.randomBytes,
-        recorderDoor: { urls: this.#recorderUrls(), caller: this.#caller },
+        recorder: recorders.port,
+        recorderDoor: { urls: (key) => recorders.doors(key), caller: this.#caller },
         signRdpFile: rdpSigner(this.#environment, this.#directory.keys),
         ...(staticDir === null ? {} : { staticDir }),
         ...(redis === null ? {} : { rateLimiter: redis.rateLimiter }),

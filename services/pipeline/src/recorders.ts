@@ -1,0 +1,73 @@
+/** The recorders there are: each says every few seconds who it is, and is gone when it does not. */
+import { createHash } from 'node:crypto';
+import { LucidError, type RecorderPort, type RecorderPresence } from '@lucid-sessions/contract';
+import { AgreedSpace } from './agreed-space.ts';
+import { type Context, loadJournal } from './context.ts';
+import type { Coordination } from './ports.ts';
+
+/** Without a word for so long it is gone. */
+const quietUsMax = 10_000_000;
+/** So long it is remembered that there was one. */
+const rememberedUs = 3_600_000_000;
+
+interface Entry extends RecorderPresence {
+  heardUs: number;
+}
+
+export class Recorders {
+  readonly #entries: AgreedSpace<Entry>;
+  readonly #nowUs: () => number;
+
+  constructor(coordination: Coordination, nowUs: () => number) {
+    this.#entries = new AgreedSpace(coordination, 'recorder', nowUs);
+    this.#nowUs = nowUs;
+  }
+
+  async hear(presence: RecorderPresence): Promise<void> {
+    const heardUs = this.#nowUs();
+    await this.#entries.change(keyOf(presence.recorderId), () => ({
+      value: { ...presence, heardUs },
+      untilUs: heardUs + rememberedUs,
+    }));
+  }
+
+  #isHere({ heardUs }: Entry): boolean {
+    return this.#nowUs() - heardUs < quietUsMax;
+  }
+
+  async here(): Promise<RecorderPresence[]> {
+    return (await this.#entries.list()).filter((entry) => this.#isHere(entry)).map(presenceOf);
+  }
+
+  async find(recorderId: string): Promise<RecorderPresence | null> {
+    const entry = await this.#entries.get(keyOf(recorderId));
+    return entry !== null && this.#isHere(entry) ? presenceOf(entry) : null;
+  }
+
+  /** Those that were here within the hour and are not any more. */
+  async gone(): Promise<string[]> {
+    return (await this.#entries.list()).filter((entry) => !this.#isHere(entry)).map(({ recorderId }) => recorderId);
+  }
+}
+
+/** Whatever an operator calls a recorder. */
+const keyOf = (recorderId: string): string => createHash('sha256').update(recorderId).digest('hex');
+
+const presenceOf = ({ heardUs: _, ...presence }: Entry): RecorderPresence => presence;
+
+/**
+ * The recorder of this name. A pipeline that is alone has those that were configured; where there are several, one that is not
+ * heard of is not mistaken for another.
+ */
+export async function recorderNamed({ deps, recorders }: Context, recorderId: string | null): Promise<RecorderPort> {
+  const here = recorderId === null ? null : await recorders.find(recorderId);
+  const mayBeAnother = deps.coordination !== undefined && recorderId !== null && here === null;
+  if (mayBeAnother && (await recorders.here()).length > 0)
+    throw new LucidError('unavailable', `the recorder ${recorderId} has not been heard of for ${quietUsMax / 1e6} s`);
+  return deps.recorder(recorderId, here?.url ?? null);
+}
+
+export async function recorderOf(context: Context, sessionId: string): Promise<{ recorder: RecorderPresence | null }> {
+  const { recorderId, connected } = await loadJournal(context, sessionId);
+  return { recorder: recorderId === null || !connected ? null : await context.recorders.find(recorderId) };
+}
