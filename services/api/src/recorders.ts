@@ -100,6 +100,7 @@ export class Recorders {
       pause: async (request) => (await this.#of(request.sessionId)).pause(request),
       resume: async (request) => (await this.#of(request.sessionId)).resume(request),
       message: async (request) => (await this.#of(request.sessionId)).message(request),
+      steer: async (request) => (await this.#of(request.sessionId)).steer(request),
       liveFrames: async (request) => (await this.#of(request.sessionId)).liveFrames(request),
       live: async () => {
         const here = await this.#list();
