@@ -46,6 +46,7 @@ export function checkVariablesKnown(deployment: readonly Source[], read: Readonl
 interface ComposeService {
   image?: string;
   build?: { target?: string; dockerfile?: string };
+  command?: string[];
   environment?: Record<string, string>;
   volumes?: string[];
   networks?: string[] | Record<string, unknown>;
@@ -84,6 +85,50 @@ export function checkCompose(path: string, compose: Compose, targets: ReadonlySe
     const target = service.build?.target;
     if (target !== undefined && !targets.has(target))
       findings.push(`${at} builds ${target}, which the Dockerfile lacks`);
+  }
+  return findings;
+}
+
+const addresses = ['SESSION_PIPELINE_URL', 'SESSION_RECORDER_URL', 'CHUNK_PROCESSOR_URL', 'SESSION_STORAGE_URL'];
+const everywhere = ['LUCID_KEYS_PATH', 'LUCID_SERVICE_SECRET_FILE', ...addresses];
+/** What a service on a machine of its own can't do without, by the image's target. */
+const required: Readonly<Record<string, readonly string[]>> = {
+  pipeline: [...everywhere, 'SESSION_METADATA_DB'],
+  storage: [...everywhere, 'SESSION_METADATA_DB', 'CHUNK_STORAGE_PATH'],
+  processor: everywhere,
+  recorder: [...everywhere, 'LUCID_RECORDER_ID'],
+  api: [...everywhere, 'LUCID_JWT_SECRET_FILE', 'LUCID_PUBLIC_RDP_HOST'],
+};
+
+/** Services of several containers that lack a variable. One that runs another command (`keys init`) needs none. */
+export function checkRequired(path: string, { services }: Compose): string[] {
+  return Object.entries(services).flatMap(([name, { build, command, environment = {} }]) =>
+    (command === undefined ? (required[build?.target ?? ''] ?? []) : [])
+      .filter((variable) => !(variable in environment))
+      .map((variable) => `${path}: ${name} lacks ${variable}`),
+  );
+}
+
+interface Schema {
+  properties?: Record<string, Schema>;
+  additionalProperties?: unknown;
+  $ref?: string;
+  definitions?: Record<string, Schema>;
+}
+
+/** A chart's values that its schema does not know, and the other way round: what is documented is what can be set. */
+export function checkValues(values: Record<string, unknown>, schema: Schema, root = schema, path = ''): string[] {
+  const own = schema.$ref === undefined ? schema : root.definitions?.[schema.$ref.split('/').at(-1) ?? ''];
+  const { properties } = own ?? {};
+  if (properties === undefined) return [];
+  const findings = own?.additionalProperties === false ? [] : [`${path || 'values'} takes names that mean nothing`];
+  for (const name of new Set([...Object.keys(values), ...Object.keys(properties)])) {
+    const at = path === '' ? name : `${path}.${name}`;
+    const [value, known] = [values[name], properties[name]];
+    if (known === undefined) findings.push(`${at} is not in the schema`);
+    else if (value === undefined) findings.push(`${at} has no value`);
+    else if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      findings.push(...checkValues(value as Record<string, unknown>, known, root, at));
   }
   return findings;
 }

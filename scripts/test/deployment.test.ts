@@ -5,6 +5,8 @@ import { test } from 'node:test';
 import {
   type Compose,
   checkCompose,
+  checkRequired,
+  checkValues,
   checkVariablesKnown,
   parseYaml,
   readDeployment,
@@ -48,4 +50,52 @@ test('the images have a target for each service and say the version that is publ
   assert.match(fileOf('deploy/Dockerfile'), new RegExp(`^ARG VERSION=${version}$`, 'm'));
   for (const { path, text } of deployment)
     for (const [, tag] of text.matchAll(/lucid-sessions\/[a-z-]+:(\d[\w.]*)/g)) assert.equal(tag, version, path);
+});
+
+test('each of several containers has the variables it can not do without', () => {
+  const path = 'deploy/compose.yaml';
+  const [compose] = parseYaml<Compose>(fileOf(path));
+  assert.ok(compose !== undefined);
+  assert.deepEqual(checkRequired(path, compose), []);
+  const { 'session-api': api } = compose.services;
+  assert.ok(api?.environment !== undefined);
+  const { LUCID_JWT_SECRET_FILE: _, ...environment } = api.environment;
+  const without = { services: { ...compose.services, 'session-api': { ...api, environment } } };
+  assert.deepEqual(checkRequired(path, without), [`${path}: session-api lacks LUCID_JWT_SECRET_FILE`]);
+  // The customer's names.
+  for (const name of ['session-pipeline', 'session-recorder', 'chunk-processor', 'session-storage', 'session-api'])
+    assert.ok(name in compose.services, name);
+  for (const name of ['session_data', 'chunk_data']) assert.ok(name in (compose.volumes ?? {}), name);
+  assert.deepEqual(compose.networks?.['lucid-network'], { name: 'lucid-network' });
+});
+
+test('the chart documents each value it takes, and takes no other', () => {
+  const chart = 'deploy/helm/lucid-sessions';
+  const [values] = parseYaml<Record<string, unknown>>(fileOf(`${chart}/values.yaml`));
+  const schema = JSON.parse(fileOf(`${chart}/values.schema.json`)) as Parameters<typeof checkValues>[1];
+  assert.deepEqual(checkValues(values ?? {}, schema), []);
+  assert.deepEqual(checkValues({ ...values, tea: 1, logOrigin: undefined }, schema), [
+    'logOrigin has no value',
+    'tea is not in the schema',
+  ]);
+  const [{ version, appVersion } = { version: '', appVersion: '' }] = parseYaml<Record<string, string>>(
+    fileOf(`${chart}/Chart.yaml`),
+  );
+  assert.equal(version, appVersion);
+  assert.match(fileOf('deploy/Dockerfile'), new RegExp(`^ARG VERSION=${appVersion}$`, 'm'));
+});
+
+test('the unit of one service is that of all, but for its name and what it reads', () => {
+  const settings = (name: string) =>
+    new Set(
+      fileOf(`deploy/systemd/${name}`)
+        .split('\n')
+        .filter((line) => /^\w+=/.test(line)),
+    );
+  const [all, each] = [settings('lucid-sessions.service'), settings('lucid-sessions@.service')];
+  const own = (lines: ReadonlySet<string>) => [...lines].map((line) => line.split('=')[0]);
+  assert.deepEqual(own(each.difference(all)), ['Description', 'Conflicts', 'EnvironmentFile', 'Environment']);
+  assert.deepEqual(own(all.difference(each)), ['Description', 'Conflicts', 'Environment']);
+  for (const setting of ['NoNewPrivileges=yes', 'ProtectSystem=strict', 'CapabilityBoundingSet='])
+    assert.ok(all.has(setting), setting);
 });
