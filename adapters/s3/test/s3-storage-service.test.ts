@@ -4,8 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
+import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { SqliteMetadataStore } from '@lucid-sessions/sqlite';
-import { createStorageService } from '@lucid-sessions/storage';
+import { createStorageService, Scrub } from '@lucid-sessions/storage';
 import {
   openSession,
   sampleChain,
@@ -13,8 +14,8 @@ import {
   sealedLeafOf,
   storagePortSuite,
 } from '@lucid-sessions/storage/suites';
-import { peersMissing, S3Faults, s3Server } from '@lucid-sessions/testkit';
-import { newPlace, storeIn, useCredentials } from './buckets.ts';
+import { eventually, peersMissing, S3Faults, s3Server } from '@lucid-sessions/testkit';
+import { clientOf, newPlace, storeIn, useCredentials } from './buckets.ts';
 
 const server = await s3Server({ skip: () => {} } as unknown as TestContext);
 const nowUs = () => Date.now() * 1000;
@@ -119,6 +120,36 @@ else
       assert.equal((await two.listChunks({ sessionId: 's1', limit: 10, offset: 0 })).total, 6);
       await one.dispose();
       await two.dispose();
+      await remove();
+    });
+
+    test('an object that is spoiled although the bucket takes it for whole, and one that is gone, come back from a copy in a bucket', async () => {
+      const { stores, remove } = await home();
+      const { metadata, chunks } = stores();
+      const place = await newPlace(server.endpoint);
+      const copy = storeIn(place);
+      const storage = createStorageService({ metadata, chunks, nowUs, copy: { chunks: copy, which: 'all' } });
+      await storage.start();
+      const epoch = await openSession(storage, 's1');
+      for (const chunk of chain) await storage.putChunk({ ...chunk, epoch });
+      await eventually('everything copied', async () => (await copy.leavesTail('s1')).count === 3);
+      await chunks.removeFile('s1', 0);
+      const client = clientOf(server.endpoint);
+      const sha256 = chain[1]!.metadata.fileSha256;
+      const object = { Bucket: place.bucket, Key: `${place.prefix}s1/s1/1.chunk` };
+      const spoiled = { Body: new Uint8Array(chain[1]!.file.length), Metadata: { 'lucid-sha256': sha256 } };
+      await client.send(new PutObjectCommand({ ...object, ...spoiled }));
+      client.destroy();
+      const { findings } = await new Scrub({ metadata, chunks, copy, nowUs }, { repair: true }).all();
+      assert.deepEqual(
+        findings.map(({ index, problem, repaired }) => [index, problem, repaired]),
+        [
+          [0, 'file_missing', true],
+          [1, 'copy_spoiled', true],
+        ],
+      );
+      assert.deepEqual((await new Scrub({ metadata, chunks, copy, nowUs }, { repair: false }).all()).findings, []);
+      await storage.dispose();
       await remove();
     });
   });

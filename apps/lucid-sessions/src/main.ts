@@ -21,6 +21,7 @@ import { declareKeys } from './commands/keys-command.ts';
 import { declareMigrate } from './commands/migrate-command.ts';
 import { declarePicture } from './commands/picture-command.ts';
 import { declareRestore } from './commands/restore-command.ts';
+import { declareScrub } from './commands/scrub-command.ts';
 import { declareSessions } from './commands/sessions-command.ts';
 import { declareToken } from './commands/token-command.ts';
 import { declareUp } from './commands/up-command.ts';
@@ -44,7 +45,7 @@ const program = new Command('lucid-sessions')
     'after',
     `
 Exit codes: 0 done · 1 failed · 2 wrong usage · 3 no API answers · 4 not permitted · 130 stopped by Ctrl-C
-            backup, restore, check: 1 also when something is missing or damaged
+            backup, restore, check, scrub: 1 also when something is missing or damaged
             verify: 0 only for a clean bundle, 10 and above one per kind of finding (docs/format.md)`,
   );
 
@@ -63,6 +64,7 @@ const commands = [
   declareRestore,
   declareCheck,
   declareMigrate,
+  declareScrub,
   declareKeys,
   declareImport,
   declareExport,

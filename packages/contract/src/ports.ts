@@ -650,6 +650,8 @@ export interface StoragePort {
     totalBytes: number;
     /** Chunks this process stored since it started: seconds from closing to durable, cumulative per bound. */
     lineSeconds?: { bounds: number[]; counts: number[]; sum: number; count: number };
+    /** Where there is a second store: chunks that wait for being copied, and those copied since the start. */
+    copies?: { waitingChunks: number; copiedChunks: number };
   }>;
   health(): Promise<ServiceHealth>;
 }

@@ -25,6 +25,12 @@ export function apiMetrics(deps: Pick<ApiDeps, 'storage' | 'recorder' | 'moreMet
     labelNames: ['what'],
     registers,
   });
+  const copies = new Gauge({
+    name: 'storage_copies',
+    help: 'Chunks that wait for being copied to the second store, and those copied since storage started.',
+    labelNames: ['state'],
+    registers,
+  });
   const chunks = new Counter({
     name: 'chunks_processed_total',
     help: 'Chunks by status.',
@@ -49,6 +55,10 @@ export function apiMetrics(deps: Pick<ApiDeps, 'storage' | 'recorder' | 'moreMet
       bytes.set(stored.storedBytes);
       space.set({ what: 'free' }, stored.freeBytes);
       space.set({ what: 'total' }, stored.totalBytes);
+      if (stored.copies !== undefined) {
+        copies.set({ state: 'waiting' }, stored.copies.waitingChunks);
+        copies.set({ state: 'copied' }, stored.copies.copiedChunks);
+      }
       space.set({ what: 'recording_min' }, spaceBounds(stored.totalBytes).recordingBytesMin);
       chunks.reset();
       chunks.inc({ status: 'stored' }, stored.chunksCount);

@@ -1,10 +1,12 @@
 export * from './census.ts';
 export * from './config.ts';
+export type { CopiesState } from './copies.ts';
 export * from './http.ts';
 export * from './leaf.ts';
 export { retainedFrom } from './put-chunk.ts';
 export * from './rebuild.ts';
 export * from './recovery.ts';
+export * from './scrub.ts';
 export * from './service.ts';
 export * from './space-watch.ts';
 export * from './stores.ts';

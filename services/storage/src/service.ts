@@ -2,6 +2,7 @@
 import { LucidError, type ServiceHealth, type StoragePort } from '@lucid-sessions/contract';
 import { KeyedQueue } from '@lucid-sessions/kit';
 import { Census, type CensusReport } from './census.ts';
+import { Copies } from './copies.ts';
 import { type ChunkPutter, chunkPutter, isImported, retainedFrom } from './put-chunk.ts';
 import { type RecoveryReport, recoverStorage } from './recovery.ts';
 import { SpaceWatch, spaceMessage } from './space-watch.ts';
@@ -14,6 +15,8 @@ export interface StorageDeps {
   nowUs: () => number;
   /** Hash every file again before it is stored: on where files arrive over a network. */
   verifyOnPut?: boolean;
+  /** A second store, and whose chunks go there. */
+  copy?: { chunks: ChunkStore; which: 'all' | 'asked' };
   /** Room kept back; without it a full disk takes no audit entry. */
   reserve?: SpaceReserve;
   /** What an operator should see. */
@@ -122,11 +125,16 @@ interface Shared extends StorageDeps {
   /** What is kept of a session beside its chunks changes one call after the other. */
   keeping: KeyedQueue;
   census: Census;
+  copies: Copies | null;
 }
 
-function chunkCalls({ metadata, chunks, putter, keeping, census }: Shared): ChunkCalls {
+function chunkCalls({ metadata, chunks, putter, keeping, census, copies }: Shared): ChunkCalls {
   return {
-    putChunk: (request) => putter.put(request),
+    async putChunk(request) {
+      const answer = await putter.put(request);
+      if (answer.appended) copies?.stored(request.metadata.sessionId);
+      return answer;
+    },
     async purgeSession({ sessionId }) {
       const purge = async () => {
         // Keys first: from here on the chunks can't be read. Rows last: while they stand, purging is asked for again.
@@ -134,6 +142,7 @@ function chunkCalls({ metadata, chunks, putter, keeping, census }: Shared): Chun
         await metadata.putWraps(sessionId, []);
         const { count: chunksCount } = await metadata.getHead(sessionId);
         const bytesFreed = await chunks.purgeSession(sessionId, { chunksCount });
+        await copies?.purge(sessionId, { chunksCount });
         await metadata.purgeChain(sessionId);
         return { bytesFreed };
       };
@@ -164,7 +173,7 @@ type RecordCalls = Pick<
   'putRecord' | 'getRecords' | 'putWraps' | 'getWraps' | 'putSidecar' | 'getSidecar' | 'appendAudit' | 'listAudit'
 >;
 
-function recordCalls({ metadata, chunks, keeping, onError, space, nowUs }: Shared): RecordCalls {
+function recordCalls({ metadata, chunks, keeping, onError, space, nowUs, copies }: Shared): RecordCalls {
   /** Nothing is put beside chunks that are gone: a folder that stands there is one whose recording nobody knows. */
   const isDestroyed = async (sessionId: string): Promise<boolean> =>
     (await metadata.getSession(sessionId))?.pipeline_state === 'destroyed';
@@ -180,6 +189,7 @@ function recordCalls({ metadata, chunks, keeping, onError, space, nowUs }: Share
           await chunks.putRecord(sessionId, sequence, record, retain);
         })
         .catch((thrown: unknown) => onError?.('copy of a record', thrown));
+      copies?.touched(sessionId);
       return { sequence };
     },
     async getRecords({ sessionId, kind }) {
@@ -217,7 +227,18 @@ export function createStorageService(deps: StorageDeps): StorageService {
   const keeping = new KeyedQueue(keepWaitingMax);
   const { onError } = deps;
   const census = new Census({ metadata, chunks, lanes: keeping, ...(onError === undefined ? {} : { onError }) });
-  const shared: Shared = { ...deps, putter, space, keeping, census };
+  const copies =
+    deps.copy === undefined
+      ? null
+      : new Copies({
+          metadata,
+          chunks,
+          copy: deps.copy.chunks,
+          which: deps.copy.which,
+          nowUs,
+          ...(onError === undefined ? {} : { onError }),
+        });
+  const shared: Shared = { ...deps, putter, space, keeping, census, copies };
   let recovery: RecoveryReport | null = null;
 
   async function health(): Promise<ServiceHealth> {
@@ -226,13 +247,14 @@ export function createStorageService(deps: StorageDeps): StorageService {
       const { state, ...disk } = await space.view();
       const { freeBytes, totalBytes, isReserveHeld } = disk;
       const problems = recovery?.findings.length ?? 0;
+      const copied = copies?.state;
       const message =
         putter.problem() ??
         (state !== 'enough'
           ? spaceMessage(state, disk)
           : problems > 0
             ? 'some chains need a look'
-            : apartMessage(census.report));
+            : (apartMessage(census.report) ?? copied?.problem ?? null));
       return {
         service: 'storage',
         status: message === null ? 'healthy' : 'degraded',
@@ -245,6 +267,7 @@ export function createStorageService(deps: StorageDeps): StorageService {
           recoveryFindings: problems,
           orphanSessions: census.report.orphansCount,
           incompleteSessions: census.report.incompleteCount,
+          ...(copied === undefined ? {} : { copyWaitingChunks: copied.waitingChunks }),
         },
       };
     } catch {
@@ -259,21 +282,33 @@ export function createStorageService(deps: StorageDeps): StorageService {
     health,
     async statistics() {
       const [totals, { freeBytes, totalBytes }] = await Promise.all([metadata.totals(), space.view()]);
-      return { ...totals, freeBytes, totalBytes, lineSeconds: putter.histogram.snapshot() };
+      const { waitingChunks, copiedChunks } = copies?.state ?? {};
+      return {
+        ...totals,
+        freeBytes,
+        totalBytes,
+        lineSeconds: putter.histogram.snapshot(),
+        ...(waitingChunks === undefined || copiedChunks === undefined
+          ? {}
+          : { copies: { waitingChunks, copiedChunks } }),
+      };
     },
     async start() {
       recovery = await recoverStorage({ metadata, chunks, nowUs });
+      await deps.copy?.chunks.recover();
       census.start();
+      copies?.start();
       space.start();
       return recovery;
     },
     census: () => census.take(),
     async dispose() {
       await census.dispose();
+      await copies?.dispose();
       await space.dispose();
       await putter.lanes.idle();
       await keeping.idle();
-      await Promise.all([chunks.dispose(), metadata.dispose()]);
+      await Promise.all([chunks.dispose(), deps.copy?.chunks.dispose(), metadata.dispose()]);
     },
   };
 }

@@ -28,6 +28,12 @@ export const chunkPlace = (path: string): ChunkPlace => ({
   settings: 'LUCID_S3',
 });
 
+export const copyPlace = (path: string): ChunkPlace => ({
+  variable: 'CHUNK_COPY_PATH',
+  path,
+  settings: 'LUCID_COPY_S3',
+});
+
 export const logPlace = (path: string): ChunkPlace => ({ variable: 'LUCID_LOG_PATH', path, settings: 'LUCID_S3' });
 
 const mebibyte = 1024 * 1024;

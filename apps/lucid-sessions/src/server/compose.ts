@@ -297,13 +297,13 @@ class Composer {
     const config = readStorageEnv(this.#environment);
     // In one process the sealed file comes from the processor's own memory: hashing it again would prove nothing.
     const verifyOnPut = config.verifyOnPut && !this.#services.has('processor');
-    const { metadata, chunks } = await openStorage(this.#environment, config, this.#stores, this.#chunkDisk);
+    const { metadata, ...chunkStores } = await openStorage(this.#environment, config, this.#stores, this.#chunkDisk);
     const reserve = await this.#keepReserve();
     const server = createStorageServer(
       { ...config, verifyOnPut },
       {
         metadata: this.#reserved(metadata, reserve, isRecordings),
-        chunks,
+        ...chunkStores,
         reserve,
         nowUs,
         say: this.#log,

@@ -18,7 +18,7 @@ import {
 import { type Environment, EnvironmentError, isBucket, readLogPath, readText } from '@lucid-sessions/kit';
 import type { ProcessorKeys } from '@lucid-sessions/processor';
 import type { ChunkStore, MetadataStore, StorageConfig } from '@lucid-sessions/storage';
-import { chunkPlace, openChunkStore } from './chunk-stores.ts';
+import { chunkPlace, copyPlace, openChunkStore } from './chunk-stores.ts';
 import type { DataDirectory } from './environment.ts';
 import type { Stores } from './store-scheme.ts';
 
@@ -30,9 +30,11 @@ export async function openStorage(
   config: StorageConfig,
   stores: Pick<Stores, 'metadata'>,
   disk?: ChunkDisk,
-): Promise<{ metadata: MetadataStore; chunks: ChunkStore }> {
+): Promise<{ metadata: MetadataStore; chunks: ChunkStore; copy?: { chunks: ChunkStore; which: 'all' | 'asked' } }> {
   const chunks = await openChunkStore(environment, chunkPlace(config.chunkStoragePath), disk);
-  return { metadata: await stores.metadata(), chunks };
+  const { chunkCopyPath, copiedSessions: which } = config;
+  const copied = chunkCopyPath === null ? null : await openChunkStore(environment, copyPlace(chunkCopyPath));
+  return { metadata: await stores.metadata(), chunks, ...(copied === null ? {} : { copy: { chunks: copied, which } }) };
 }
 
 /** Who session keys are wrapped to beside the local key: it comes first, so that nobody else is asked while it opens them. */

@@ -20,7 +20,7 @@ import { readProcessorEnv } from '@lucid-sessions/processor';
 import { checkCertificate, readRecorderEnv } from '@lucid-sessions/recorder';
 import { readMetadataDb, readStorageEnv } from '@lucid-sessions/storage';
 import { anchorCheck, openAnchors } from './anchors.ts';
-import { bucketOptions, chunkPlace, logPlace } from './chunk-stores.ts';
+import { bucketOptions, chunkPlace, copyPlace, logPlace } from './chunk-stores.ts';
 import { checkDirectory, makeDirectory } from './data-access.ts';
 import { checkLogOrigin } from './embedded-parts.ts';
 import { type DataDirectory, dataDirectory, dataFolders, type ServiceName } from './environment.ts';
@@ -148,7 +148,9 @@ async function checkDirectories(
   if (folders.length > 0) await checkDirectory('LUCID_DATA_DIR', directory.root);
   for (const path of folders) await checkDirectory('LUCID_DATA_DIR', path);
   if (services.has('storage')) {
-    const { chunkStoragePath } = readStorageEnv(environment);
+    const { chunkStoragePath, chunkCopyPath } = readStorageEnv(environment);
+    if (chunkCopyPath !== null && bucketOptions(environment, copyPlace(chunkCopyPath)) === null)
+      await checkDirectory('CHUNK_COPY_PATH', chunkCopyPath);
     if (bucketOptions(environment, chunkPlace(chunkStoragePath)) === null)
       await checkDirectory('CHUNK_STORAGE_PATH', chunkStoragePath);
   }

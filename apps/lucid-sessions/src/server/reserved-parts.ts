@@ -39,10 +39,11 @@ export const reservedLog = (log: TransparencyLog, reserve: Pick<FileReserve, 'en
 
 /** Where storage writes beside the data directory. */
 export function storageDirectories(environment: Environment): string[] {
-  const { metadataDb, chunkStoragePath } = readStorageEnv(environment);
+  const { metadataDb, chunkStoragePath, chunkCopyPath } = readStorageEnv(environment);
   const database = sqlitePath(metadataDb);
-  const chunks = isBucket(chunkStoragePath) ? [] : [resolve(chunkStoragePath)];
-  return [...(database === null ? [] : [dirname(database)]), ...chunks];
+  const chunks = [chunkStoragePath, ...(chunkCopyPath === null ? [] : [chunkCopyPath])];
+  const directories = chunks.filter((path) => !isBucket(path)).map((path) => resolve(path));
+  return [...(database === null ? [] : [dirname(database)]), ...directories];
 }
 
 const restoreMs = 5000;
