@@ -155,6 +155,10 @@ async function acknowledge(gateway: Api, browser: Browser, { name, server, user 
   const { id } = await armSession(gateway, server.port, { name, ...recording });
   const { page } = await open(gateway, browser, name);
   await logOn(page, { name, server, user });
+  await page.getByText('Waiting for your answer on the screen').waitFor();
+  assert.equal(await page.getByText('Connected, recorded').count(), 0);
+  await eventually('the text', () => shows(page, 0x1d5fbf));
+  await page.keyboard.press('Enter');
   await page.getByText('Connected, recorded').waitFor();
   const before = server.typedLines().length;
   await typeInto(page, { ...server, typedLines: () => server.typedLines().slice(before) });

@@ -19,6 +19,8 @@ const refused = 1008;
 /** A line that was lost is tried again so often, each time after a longer wait. */
 const retryMs = [500, 1000, 2000, 4000, 8000, 8000, 8000, 8000];
 
+const standingMs = 500;
+
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Resolves with the words it ended with. */
@@ -44,6 +46,28 @@ interface Ended {
   isLost: boolean;
 }
 
+/** What is shown may be the gateway's own: a text to acknowledge, a form, a wait for a second person. */
+async function tellStanding(
+  { api, session, onState }: Pick<ConnectionOptions, 'api' | 'session' | 'onState'>,
+  desktop: RemoteDesktop,
+  over: AbortSignal,
+): Promise<void> {
+  for (let hasSaid = false; !over.aborted; ) {
+    // Where it can't be asked nothing is claimed.
+    const known = await api.getSession(session.session_id, over).catch(() => null);
+    if (over.aborted) return;
+    if (known?.status === 'recording' && known.reconnect_until === null) {
+      onState('Connected, recorded', desktop);
+      return;
+    }
+    if (known?.status === 'paused') onState('Connected, recording paused', desktop);
+    else if (!hasSaid)
+      onState(known === null ? 'Connected' : 'Waiting for your answer on the screen, or for who lets you in', desktop);
+    hasSaid = true;
+    await sleep(standingMs);
+  }
+}
+
 async function once(
   { api, session, canvas, size, onResized, onNotice, onState }: ConnectionOptions,
   logon: Logon | null,
@@ -58,8 +82,9 @@ async function once(
     const url = `${protocol === 'https:' ? 'wss' : 'ws'}://${host}${path}`;
     const desktop = await openDesktop({ canvas, url, token, logon, size: size(), onResized, onNotice });
     wasShown = true;
-    onState('Connected, recorded', desktop);
-    const reason = await desktop.run();
+    const over = new AbortController();
+    void tellStanding({ api, session, onState }, desktop, over.signal);
+    const reason = await desktop.run().finally(() => over.abort());
     return { text: lastClose().reason || reason, wasShown, isLost: lastClose().code === abnormal };
   } catch (error) {
     // The close may come a moment after the client's own error.

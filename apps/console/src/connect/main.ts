@@ -61,6 +61,11 @@ function showSession(session: Session): void {
     resizing = setTimeout(() => present?.resize(stage.clientWidth, stage.clientHeight), resizeMs);
   }).observe(stage);
 
+  function followSize(desktop: RemoteDesktop): void {
+    const { width, height } = displaySize(stage.clientWidth, stage.clientHeight);
+    if (width !== canvas.width || height !== canvas.height) desktop.resize(width, height);
+  }
+
   async function run(logon: Logon | null): Promise<void> {
     form.element.hidden = true;
     const ended = await connect(
@@ -76,7 +81,10 @@ function showSession(session: Session): void {
           canvas.hidden = desktop === null;
           bar.update(text, desktop !== null);
           fit();
-          if (desktop !== null) canvas.focus();
+          if (desktop === null) return;
+          canvas.focus();
+          // The window may have changed while the gateway's own screens, which do not follow, were shown.
+          if (text.startsWith('Connected')) followSize(desktop);
         },
       },
       logon,
