@@ -61,8 +61,8 @@ interface Secured extends Api {
 }
 
 /** The whole product whose API speaks TLS; its certificate is for `localhost`. */
-async function secured(t: TestContext): Promise<Secured> {
-  const gateway = await startGateway(t, tlsEnvironment());
+async function secured(t: TestContext, more: Record<string, string> = {}): Promise<Secured> {
+  const gateway = await startGateway(t, { ...tlsEnvironment(), ...more });
   const port = Number(new URL(gateway.lucid.addresses.api ?? '').port);
   const dataDir = gateway.lucid.directory.root;
   const token = readFileSync(gateway.lucid.directory.adminToken, 'utf8').trim();
@@ -150,6 +150,29 @@ describe('real clients', () => {
     }
     // Nobody came in anywhere else.
     assert.ok(!gateway.logged.some((line) => /refused|left:/.test(line)), gateway.logged.join('\n'));
+  });
+
+  test('log on to the gateway inside the tunnel where it demands that (RDP_NLA=required)', async (t) => {
+    if (skipUnlessPeers(t, 'shadow', 'xfreerdp', 'xfreerdp3')) return;
+    const gateway = await secured(t, { RDP_NLA: 'required' });
+    const shadow = await startShadow();
+    t.after(() => shadow.stop());
+    for (const { name, start, flags } of cases.filter(({ name }) => name.endsWith('WebSocket'))) {
+      const { id, token, file } = await armed(gateway, shadow.port);
+      const { username, password } = await gateway.api.json<{ username: string; password: string }>(
+        'POST',
+        `/sessions/${id}/credential`,
+      );
+      const client = await start(file, `/u:${username}`, `/p:${password}`, '/sec:nla', ...flags);
+      t.after(() => client.stop());
+      await sessionIn(gateway, id, 'recording').catch((error: Error) => {
+        throw new Error(`${name}: ${error.message} ${client.log('client').slice(-2000)}`);
+      });
+      await typeInto(client, () => shadow.typedLines(), `logged on by ${name}`);
+      await client.closeClient();
+      await assertRecorded(gateway, id, token);
+      assertNowhere(password, gateway);
+    }
   });
 
   test('reach xrdp, with its password typed into the client', async (t) => {

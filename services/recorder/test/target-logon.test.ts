@@ -248,6 +248,15 @@ for (const [name, peer, start, isRefusalTold] of [
     assert.match(none.message, /demands network level authentication/);
   });
 
+test('freerdp-shadow 3 has no restricted admin mode, and gets no credentials in it', { timeout: 60_000 }, async (t) => {
+  if (skipUnlessPeers(t, 'shadow3')) return;
+  const server = await startShadow3();
+  t.after(() => server.stop());
+  const known = { username: shadowUser.userName, domain: '', password: shadowUser.password };
+  const refused = await failure(dial(t, server.port, { restrictedAdmin: true }, { credentials: known }));
+  assert.match(refused.message, /no restricted admin mode/);
+});
+
 test('the public key of a certificate is the content of its BIT STRING', async () => {
   const { cert } = await makeCertificate();
   const { raw, publicKey: key } = new X509Certificate(cert);
