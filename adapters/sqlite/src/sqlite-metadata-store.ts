@@ -58,6 +58,12 @@ const migrations = [
    CREATE INDEX audit_by_time ON audit (timestamp_us DESC, event_id);
    CREATE INDEX audit_by_resource ON audit (resource_id, timestamp_us DESC);
    CREATE INDEX audit_by_user ON audit (user_id, timestamp_us DESC);`,
+  // Lists and their counts are read from an index alone.
+  `DROP INDEX sessions_by_time;
+   CREATE INDEX sessions_by_time ON sessions (created_at DESC, session_id, status) WHERE status <> 'deleted';
+   CREATE INDEX sessions_by_words ON sessions (created_at DESC, session_id, status, project, environment, search);
+   CREATE INDEX sessions_by_project ON sessions (project, created_at DESC, session_id, environment, status);
+   CREATE INDEX sessions_by_environment ON sessions (environment, created_at DESC, session_id, status);`,
 ];
 
 const documentOf = (row: Row | undefined): SessionDocument | null =>
@@ -132,6 +138,10 @@ class Conditions {
     if (value === undefined) return this;
     this.#parts.push(condition);
     this.values.push(value);
+    return this;
+  }
+  always(condition: string): this {
+    this.#parts.push(condition);
     return this;
   }
   get where(): string {
@@ -223,27 +233,36 @@ export class SqliteMetadataStore implements MetadataStore {
 
   async listSessions(query: SessionQuery): Promise<{ sessions: SessionDocument[]; total: number }> {
     const conditions = new Conditions()
+      .always(query.status === undefined ? `status <> 'deleted'` : 'true')
       .add('status = ?', query.status)
-      .add('status <> ?', query.status === undefined ? 'deleted' : undefined)
       .add('project = ?', query.project)
       .add('environment = ?', query.environment)
       .add(
         "search LIKE ? ESCAPE '\\'",
         query.search === undefined ? undefined : `%${escapeLike(query.search.toLowerCase())}%`,
       );
-    return guardedSql(() => ({
-      sessions: this.#database
-        .all(
-          `SELECT document FROM sessions ${conditions.where} ORDER BY created_at DESC, session_id LIMIT ? OFFSET ?`,
-          ...conditions.values,
-          query.limit,
-          query.offset,
-        )
-        .map((row) => documentOf(row)!),
-      total: Number(
-        this.#database.get(`SELECT COUNT(*) AS total FROM sessions ${conditions.where}`, ...conditions.values)?.total,
-      ),
-    }));
+    // Words are in no order: their index is read from end to end, without the documents.
+    const sessions = query.search === undefined ? 'sessions' : 'sessions INDEXED BY sessions_by_words';
+    return guardedSql(() => {
+      const total = Number(
+        this.#database.get(`SELECT COUNT(*) AS total FROM ${sessions} ${conditions.where}`, ...conditions.values)
+          ?.total,
+      );
+      const count = Math.max(0, Math.min(query.limit, total - query.offset));
+      const behind = total - query.offset - count;
+      // Sought from the nearer end, and only the page's own documents are read.
+      const [order, skip] =
+        behind < query.offset ? ['created_at, session_id DESC', behind] : ['created_at DESC, session_id', query.offset];
+      const rows = this.#database.all(
+        `SELECT document FROM sessions WHERE session_id IN (
+           SELECT session_id FROM ${sessions} ${conditions.where} ORDER BY ${order} LIMIT ? OFFSET ?
+         ) ORDER BY created_at DESC, session_id`,
+        ...conditions.values,
+        count,
+        Math.max(0, skip),
+      );
+      return { sessions: rows.map((row) => documentOf(row)!), total };
+    });
   }
 
   async listStored(after: string, limit: number): Promise<StoredSession[]> {

@@ -40,6 +40,7 @@ test('the pipeline sees the embedded log through its own port', async () => {
   const log = {
     publicKey: { name: 'log', algorithm: 1 as const, publicKey: new Uint8Array(32) },
     checkpoint: 'signed',
+    refresh: async () => {},
     append: async () => 4,
     find: () => 4,
     witnessed: { size: 0, checkpoint: '' },
