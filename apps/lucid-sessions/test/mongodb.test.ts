@@ -3,10 +3,13 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { startDesktop } from '@lucid-sessions/desktop';
 import { MongoDatabase, MongoJobQueue, MongoMetadataStore } from '@lucid-sessions/mongodb';
-import { eventually, MongoStandIn, skipUnlessPeers } from '@lucid-sessions/testkit';
+import { eventually, freePorts, MongoStandIn, s3Server, skipUnlessPeers } from '@lucid-sessions/testkit';
 import type { SessionAnswer } from '../src/commands/sessions.ts';
+import { apart } from './support/apart.ts';
+import { startCli } from './support/cli.ts';
 import { startFive } from './support/five.ts';
 import { type Gateway, recordSession, sessionIn, startGateway, verifySession } from './support/gateway.ts';
 
@@ -82,6 +85,49 @@ test('five processes: each may be started anew in a session, and the database st
   assert.equal((await verifySession(five, id)).clean, true);
   await deleted(t, five, id, url);
   assert.deepEqual(await listed(five), []);
+});
+
+test('two pipelines with their log in a bucket: one is killed in a session, the other ends it, and both go on', {
+  timeout: 300_000,
+}, async (t) => {
+  if (skipUnlessPeers(t, 'mongo')) return;
+  const s3 = await s3Server(t);
+  if (s3 === null) return;
+  t.after(() => s3.stop());
+  const bucket = `lucid-two-${process.pid}`;
+  const credentials = { accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey };
+  const client = new S3Client({ endpoint: s3.endpoint, region: 'us-east-1', forcePathStyle: true, credentials });
+  await client.send(new CreateBucketCommand({ Bucket: bucket }));
+  client.destroy();
+  const { url, desktopPort } = await parts(t);
+  const house = await apart(t);
+  const [port, secondPort] = await freePorts(2);
+  const environment = {
+    ...house.more,
+    SESSION_METADATA_DB: url,
+    SESSION_PIPELINE_PORT: `${port}`,
+    SESSION_PIPELINE_URL: `http://127.0.0.1:${port},http://127.0.0.1:${secondPort}`,
+    LUCID_LOG_PATH: `s3://${bucket}/log`,
+    LUCID_S3_ENDPOINT: s3.endpoint,
+    AWS_ACCESS_KEY_ID: s3.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
+    LUCID_LEASE_MS: '1000',
+    LUCID_RECONCILE_MS: '500',
+  };
+  const five = await startFive(t, environment, house.options);
+  const second = { SESSION_PIPELINE_PORT: `${secondPort}`, LUCID_DATA_DIR: join(house.root, 'second') };
+  const own = { ...five.environment, ...house.options.own?.pipeline, ...second };
+  await startCli(t, ['up', '--services', 'pipeline'], own, /^data /m);
+  const id = await recordSession(five, desktopPort, {
+    meanwhile: async () => {
+      await five.running.pipeline.stop('SIGKILL');
+    },
+  });
+  assert.equal((await verifySession(five, id)).clean, true);
+  await five.again('pipeline');
+  const ids = await Promise.all([recordSession(five, desktopPort), recordSession(five, desktopPort)]);
+  for (const one of ids) assert.equal((await verifySession(five, one)).clean, true);
+  await deleted(t, five, id, url);
 });
 
 test('a database that is away, or of a later version, ends the start with a sentence that holds no password', async (t) => {
