@@ -76,7 +76,7 @@ test('nobody there is told with the exit codes of the help', async () => {
 test('every service has its probes, and counts in Prometheus’ text', async (t) => {
   const { lucid } = await startGateway(t);
   for (const [service, address] of Object.entries(lucid.addresses)) {
-    for (const path of ['/live', '/ready']) assert.equal((await fetch(address + path)).status, 200, service + path);
+    for (const path of ['/livez', '/readyz']) assert.equal((await fetch(address + path)).status, 200, service + path);
     const text = await (await fetch(`${address}/metrics`)).text();
     if (service !== 'api') assert.match(text, new RegExp(`^lucid_${service}_health 0$`, 'm'));
   }

@@ -345,7 +345,7 @@ async function addOpenRoutes(app: FastifyInstance, { api, metrics }: Gate): Prom
   const document = openApiDocument(api.config.version);
   app.get('/openapi.json', async () => document);
   // Without a look at the other services: an API that can't reach them says so to who asks it.
-  for (const path of ['/live', '/ready']) app.get(path, async () => ({ service: 'api', ready: true, message: null }));
+  for (const path of ['/livez', '/readyz']) app.get(path, async () => ({ service: 'api', ready: true, message: null }));
   for (const prefix of ['', basePath]) {
     app.get(`${prefix}/health`, { config: { operation: 'health' } }, async (_request, reply) => {
       const health = await healthOf(api);

@@ -11,12 +11,12 @@ export interface ProbeDoors {
 export const prometheusType = 'text/plain; version=0.0.4; charset=utf-8';
 
 /**
- * `GET /live` (200 as long as the process answers), `GET /ready` (503 while the service is unhealthy, or a recorder takes no new
+ * `GET /livez` (200 as long as the process answers), `GET /readyz` (503 while the service is unhealthy, or a recorder takes no new
  * sessions) and `GET /metrics`. Open to everyone who reaches the door, like `/health`.
  */
 export function serveProbes(app: FastifyInstance, { health, metrics }: ProbeDoors): void {
-  app.get('/live', async () => ({ live: true }));
-  app.get('/ready', async (_request, reply) => {
+  app.get('/livez', async () => ({ live: true }));
+  app.get('/readyz', async (_request, reply) => {
     const now = await health();
     const isReady = now.status !== 'unhealthy' && now.details.draining !== true;
     const message = isReady ? null : (now.message ?? 'takes no new work');

@@ -11,6 +11,6 @@ export function declareHealth(program: Command, cli: Cli): void {
     .action(async (given: { services?: string; live?: true }) => {
       const services = readServices(cli.environment(), given.services);
       const { health } = await import('./health.ts');
-      await health(cli.environment(), cli.output(), services, given.live === true ? '/live' : '/ready');
+      await health(cli.environment(), cli.output(), services, given.live === true ? '/livez' : '/readyz');
     });
 }

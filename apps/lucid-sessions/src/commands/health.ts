@@ -65,7 +65,7 @@ export async function health(
   environment: Environment,
   output: Output,
   services: readonly ServiceName[],
-  path: '/live' | '/ready',
+  path: '/livez' | '/readyz',
 ): Promise<void> {
   const word = path.slice(1);
   const answers = await Promise.all(
