@@ -157,12 +157,14 @@ async function recordsOf(
     target_certificates: [],
     persistence: 'strict',
     end: { reason: 'stopped', message: '' },
-    statistics: { frames_count: 0, relayed_bytes: 0, frames_dropped: 0, duration_us: endedUs - openedUs },
+    statistics: { frames_count: null, relayed_bytes: 0, frames_dropped: 0, duration_us: endedUs - openedUs },
     keys: { identity_key: key, dek_id: toHex(dekId) },
   });
-  const logProofs = { open: null, manifest: null, resumes: [] };
+  const logProofs = { open: null, manifest: null, resumes: [], erases: [], custody: null };
   const none = { resumes: [], erases: [], custody: [], wraps: [], consistency: [], anchors: [] };
-  return { ...none, sessionId, open, manifest, logProofs };
+  const signExport = (bundle_sha256: string): Promise<Uint8Array> =>
+    signRecord(identity, { ...recordBase('export', sessionId), at_us: endedUs, actor: 'bench', bundle_sha256 });
+  return { ...none, sessionId, open, manifest, logProofs, signExport };
 }
 
 /** One verification, in a process of its own. */

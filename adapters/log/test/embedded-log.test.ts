@@ -19,6 +19,8 @@ import {
   noteAlgorithms,
   parseSignedCheckpoint,
   rangeHashOf,
+  sessionSubject,
+  toHex,
   utf8,
   verifyConsistency,
   verifyInclusion,
@@ -49,6 +51,7 @@ const fresh = (): string => {
 };
 const signer = await ed25519NoteSigner(nodeCrypto, 'log.example/test', new Uint8Array(32).fill(3));
 const entryOf = (number: number): Uint8Array => utf8(`entry ${number}`);
+const session = { openSha256: 'ab'.repeat(32), sessionUuid: '11'.repeat(16), logEntries: 2 } as const;
 const hashesTo = (size: number): Uint8Array[] => Array.from({ length: size }, (_, i) => hashLeaf(entryOf(i)));
 const codeOf = (code: string) => (error: unknown) => error instanceof LogError && error.code === code;
 
@@ -204,7 +207,7 @@ describe('embedded log', () => {
     const directory = fresh();
     const log = await EmbeddedLog.open({ directory, signer });
     assert.throws(() => log.append(new Uint8Array(70_000)), codeOf('entry_too_large'));
-    await log.append(logEntry('open', 'ab'.repeat(32)));
+    await log.append(logEntry('open', 'ab'.repeat(32), session));
     await assert.rejects(log.prove([1]), codeOf('unknown_entry'));
     await assert.rejects(log.entry(1), codeOf('unknown_entry'));
     await assert.rejects(log.prove([], 0), codeOf('unknown_entry'));
@@ -518,7 +521,13 @@ describe('a log whose process is killed', () => {
 });
 
 describe('log entries', () => {
-  it('say the kind and the hash of a record, nothing else', () => {
-    assert.deepEqual(logEntry('manifest', 'cd'.repeat(32)), fromHex(`4c53523102000000${'cd'.repeat(32)}`, 40));
+  it('say the kind and the hash of a record and what it is about, nothing else', () => {
+    const hash = 'cd'.repeat(32);
+    assert.deepEqual(logEntry('manifest', hash, session), fromHex(`4c53523202000000${hash}${session.openSha256}`, 72));
+    assert.deepEqual(
+      logEntry('open', hash, session),
+      fromHex(`4c53523201000000${hash}${toHex(sessionSubject(session.sessionUuid))}`, 72),
+    );
+    assert.deepEqual(logEntry('manifest', hash, { ...session, logEntries: 1 }), fromHex(`4c53523102000000${hash}`, 40));
   });
 });

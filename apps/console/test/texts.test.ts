@@ -305,6 +305,8 @@ describe('verdicts', () => {
       witnesses_count: 2,
       anchors_count: 1,
       anchors_confirmed: 1,
+      log: { size: null, records_since: 0, known: 0, not_compared: 0 },
+      custody_count: 0,
       replay: {
         examined_us: 1_700_000_000_000_000,
         software: 'lucid-sessions 0.1.0',

@@ -18,6 +18,7 @@ import { declareExtract } from './commands/extract-command.ts';
 import { declareHealth } from './commands/health-command.ts';
 import { declareImport } from './commands/import-command.ts';
 import { declareKeys } from './commands/keys-command.ts';
+import { declareLog } from './commands/log-command.ts';
 import { declareMigrate } from './commands/migrate-command.ts';
 import { declarePicture } from './commands/picture-command.ts';
 import { declareRestore } from './commands/restore-command.ts';
@@ -70,6 +71,7 @@ const commands = [
   declareExport,
   declareExtract,
   declareVerify,
+  declareLog,
   declareEvm,
   declareVideo,
   declarePicture,

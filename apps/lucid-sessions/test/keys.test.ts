@@ -9,7 +9,9 @@ import {
   hashLeaf,
   inclusionRanges,
   logEntry,
+  loggedSession,
   parseSignedCheckpoint,
+  readRecordOf,
   tileRangeHash,
   verifyInclusion,
 } from '@lucid-sessions/evidence';
@@ -122,7 +124,7 @@ test('keys are rotated under a recording, and then destroyed', { timeout: 240_00
     );
     assert.ok(events.every(({ resource_id, user_id }) => resource_id === id && user_id === 'admin'));
     assert.match(readFileSync(auditorFile, 'utf8'), /AGE-SECRET-KEY-1/);
-    await logHolds(gateway, first.record_sha256, first.log_index);
+    await logHolds(gateway, id, first.record_sha256, first.log_index);
   });
 
   await t.test('deleting what was shredded signs that the chunks are gone too', async () => {
@@ -139,7 +141,12 @@ test('keys are rotated under a recording, and then destroyed', { timeout: 240_00
 });
 
 /** What a stranger does: reads the log over HTTP without a token, and computes the proof from its tiles. */
-async function logHolds({ api }: Gateway, recordSha256: string, index: number): Promise<void> {
+async function logHolds({ api }: Gateway, id: string, recordSha256: string, index: number): Promise<void> {
+  const { records } = await api.json<{ records: { kind: string; envelope: string }[] }>(
+    'GET',
+    `/sessions/${id}/manifest`,
+  );
+  const open = Buffer.from(records.find(({ kind }) => kind === 'open')?.envelope ?? '', 'base64');
   const answer = await fetch(`${api.url}/log/checkpoint`);
   assert.deepEqual([answer.status, answer.headers.get('cache-control')], [200, 'no-cache']);
   const { size, root } = parseSignedCheckpoint(await answer.text());
@@ -153,7 +160,7 @@ async function logHolds({ api }: Gateway, recordSha256: string, index: number): 
     return new Uint8Array(await tile.arrayBuffer());
   };
   const proof = await Promise.all(inclusionRanges(index, size).map(tileRangeHash(size, read)));
-  const leafHash = hashLeaf(logEntry('erase', recordSha256));
+  const leafHash = hashLeaf(logEntry('erase', recordSha256, loggedSession(readRecordOf('open', open))));
   assert.equal(verifyInclusion({ leafHash, index, size, root, proof }), true);
   for (const path of [
     'head.sqlite',

@@ -147,6 +147,10 @@ test('a clean session is drawn; its record is exported, made again offline, and 
     for (const listed of value.files)
       if (listed.name === bundleNames.replay) listed.sha256 = toHex(sha256(readFileSync(file)));
     writeFileSync(description, encodeJson(value));
+    const exported = join(bundle, bundleNames.export);
+    const { body: said } = readRecordOf('export', readFileSync(exported));
+    const bundle_sha256 = toHex(sha256(readFileSync(description)));
+    writeFileSync(exported, await signRecord(identity, { ...said, bundle_sha256 }));
   };
   await putRecord({ pictures: body.pictures + 1 });
   assert.equal(await verifyPath(bundle, { policy }, quiet().output), 0, 'by itself it can not be told');

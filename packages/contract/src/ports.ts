@@ -536,9 +536,10 @@ export interface AuditEvent {
   details: Record<string, unknown>;
 }
 
-/** Records the processor signs when it is asked to; `open` and `manifest` it makes itself. */
-export const signedKinds = ['custody', 'erase', 'resume', 'replay'] as const;
-export const recordKinds = ['open', 'manifest', ...signedKinds] as const;
+const keptKinds = ['custody', 'erase', 'resume', 'replay'] as const;
+/** Records the processor signs when it is asked to; `open` and `manifest` it makes itself. `export` goes with a bundle and is not kept. */
+export const signedKinds = [...keptKinds, 'export'] as const;
+export const recordKinds = ['open', 'manifest', ...keptKinds] as const;
 export type RecordKind = (typeof recordKinds)[number];
 
 /** 8086. The only service that touches chunk files and metadata. */
@@ -798,6 +799,8 @@ export interface PipelinePort {
     proofs: { kind: RecordKind; sequence: number; proof: LogEntryProof }[];
     consistency: { first: number; second: number; hashes: HexHash[] }[];
   }>;
+  /** Somebody's dealing with the recording was signed: the head of its chain of custody is logged within a minute. */
+  custodyAdded(request: { sessionId: string }): Promise<void>;
   logCheckpoint(): Promise<{ checkpoint: string | null; publicKey: string }>;
   health(): Promise<ServiceHealth>;
 }

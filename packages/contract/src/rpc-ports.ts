@@ -108,6 +108,7 @@ const pipeline: Methods<'pipeline'> = {
   control: small,
   anchor: small,
   logProofs: small,
+  custodyAdded: small,
   logCheckpoint: small,
   health: small,
 };

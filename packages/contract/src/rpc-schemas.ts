@@ -281,6 +281,7 @@ const pipeline: Requests<'pipeline'> = {
   control: z.object({ sessionId, action: z.enum(['pause', 'resume']) }),
   anchor: ofSession,
   logProofs: ofSession,
+  custodyAdded: ofSession,
   logCheckpoint: nothing,
   health: nothing,
 };

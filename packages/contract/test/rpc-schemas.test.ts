@@ -184,6 +184,7 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
     status: { sessionId },
     control: { sessionId, action: 'resume' },
     anchor: { sessionId },
+    custodyAdded: { sessionId: 's1' },
     logProofs: { sessionId },
     logCheckpoint: undefined,
     health: undefined,

@@ -17,6 +17,7 @@ export * from './log/cosignature.ts';
 export * from './log/entry.ts';
 export * from './log/log-proof.ts';
 export * from './log/note.ts';
+export * from './log/scan.ts';
 export * from './log/tiles.ts';
 export * from './log/witness.ts';
 export * from './merkle/hash.ts';

@@ -32,6 +32,7 @@ import {
   sealLeaf,
   sessionIdBytes,
   sessionKeys,
+  sessionSubject,
   sha256,
   signCheckpoint,
   signRecord,
@@ -113,7 +114,8 @@ async function vectors(): Promise<Record<string, Record<string, string>>> {
     ended: null,
   };
   const replay = await signRecord(identity, replayBody);
-  const entry = logEntry('erase', record.sha256);
+  const session = { openSha256: '88'.repeat(32), sessionUuid: toHex(header.sessionId), logEntries: 2 } as const;
+  const entry = logEntry('erase', record.sha256, session);
   const log = await ed25519NoteSigner(nodeCrypto, 'log.example/demo', fill(0x77));
   const leaves = Array.from({ length: 3 }, (_, i) => hashLeaf(Uint8Array.of(i)));
   return {
@@ -155,6 +157,9 @@ async function vectors(): Promise<Record<string, Record<string, string>>> {
       hash: readRecord(replay).sha256,
     },
     log: {
+      session_subject: toHex(sessionSubject(session.sessionUuid)),
+      open_hash: session.openSha256,
+      entry_1: toHex(logEntry('erase', record.sha256, { ...session, logEntries: 1 })),
       entry: toHex(entry),
       leaf_hash: toHex(hashLeaf(entry)),
       log_seed: '77'.repeat(32),

@@ -20,9 +20,13 @@ import {
   formatPublicKey,
   hashLeaf,
   inclusionRanges,
+  LEAF_BYTES,
+  LEAF_RECORD_BYTES,
   type Leaf,
+  type LoggedSession,
   leafHash,
   logEntry,
+  loggedSession,
   type ManifestBody,
   MerkleTree,
   merkleRoot,
@@ -36,6 +40,7 @@ import {
   type RecordKind,
   rangeHashOf,
   readRecord,
+  readRecordOf,
   recordBase,
   type Signer,
   sealChunk,
@@ -44,6 +49,9 @@ import {
   sha256,
   signCheckpoint,
   signRecord,
+  TileEdge,
+  type TileReader,
+  type TrustPolicy,
   toHex,
   utf8,
   type VerifyOptions,
@@ -63,6 +71,7 @@ export const dekId = seed(8).slice(0, 16);
 
 /** A log in memory, with proofs. */
 export class MemoryLog {
+  readonly entries: Uint8Array[] = [utf8('something before')];
   readonly leaves: Uint8Array[] = [hashLeaf(utf8('something before'))];
 
   async checkpoint(timeUs: number): Promise<string> {
@@ -77,9 +86,24 @@ export class MemoryLog {
     return formatNote({ text: note.text, signatures: [...note.signatures, signature] });
   }
 
-  append(kind: RecordKind, record: Uint8Array): number {
-    this.leaves.push(hashLeaf(logEntry(kind, toHex(sha256(record)))));
+  append(kind: RecordKind, record: Uint8Array, session: LoggedSession): number {
+    return this.put(logEntry(kind, toHex(sha256(record)), session));
+  }
+
+  put(entry: Uint8Array): number {
+    this.entries.push(entry);
+    this.leaves.push(hashLeaf(entry));
     return this.leaves.length - 1;
+  }
+
+  /** Its public files, as they stand. */
+  async files(timeUs = T0): Promise<Map<string, Uint8Array>> {
+    const entries = this.entries.map((bytes, at) => ({ bytes, leafHash: this.leaves[at]! }));
+    const { files } = TileEdge.empty().append(entries);
+    return new Map([
+      ...files.map(({ path, bytes }) => [path, bytes] as const),
+      ['checkpoint', utf8(await this.checkpoint(timeUs))],
+    ]);
   }
 
   proof(index: number, checkpoint: string): string {
@@ -118,6 +142,8 @@ export interface RecordingOptions {
   anchors?(root: string): BundleAnchor[];
   range?: { first: number; last: number };
   suite?: 0 | 1;
+  /** Erase records that are made and logged behind the manifest. */
+  erases?(manifest: ManifestBody): Promise<Uint8Array[]>;
   /** Seconds the witness's clock is ahead. */
   witnessSkewUs?: number;
 }
@@ -128,6 +154,7 @@ export interface Recording {
   chunks: Uint8Array[];
   openRecord: Uint8Array;
   manifestRecord: Uint8Array;
+  session: LoggedSession;
 }
 
 const sealKeys = (index: number): Uint8Array => sha256(utf8(`seal key ${index}`));
@@ -170,9 +197,11 @@ export async function record(options: RecordingOptions = {}): Promise<Recording>
     },
     parties: { created_by: 'ada', target: '10.0.0.1:3389', target_user: null },
     checkpoint: before,
+    log_entries: 2,
   };
   const openRecord = await signRecord(signer, options.open?.(openBody) ?? openBody);
-  const openIndex = log.append('open', openRecord);
+  const session = loggedSession(readRecordOf('open', openRecord));
+  const openIndex = log.append('open', openRecord, session);
   const openCheckpoint = await log.checkpoint(T0 + skew);
 
   const leaves: Uint8Array[] = [];
@@ -238,7 +267,7 @@ export async function record(options: RecordingOptions = {}): Promise<Recording>
     previousLeafHash = leafHash(leafBytes);
     tree.append(previousLeafHash);
   }
-  const resumeIndices = resumes.map((bytes) => log.append('resume', bytes));
+  const resumeIndices = resumes.map((bytes) => log.append('resume', bytes, session));
 
   const endedUs = T0 + count * 10 * SECOND;
   const manifestBody: ManifestBody = {
@@ -259,12 +288,21 @@ export async function record(options: RecordingOptions = {}): Promise<Recording>
     target_certificates: [],
     persistence: 'strict',
     end: { reason: 'client_disconnected', message: 'the client closed the connection' },
-    statistics: { frames_count: count * 3, relayed_bytes: 1000, frames_dropped: 0, duration_us: endedUs - T0 },
+    statistics: {
+      frames_count: (count > 3 ? count - 1 : count) * 3,
+      relayed_bytes: 1000,
+      frames_dropped: 0,
+      duration_us: endedUs - T0,
+    },
     keys: { identity_key: formatPublicKey(signer.publicKey), dek_id: suite === 1 ? toHex(dekId) : null },
   };
   const manifestRecord = await signRecord(signer, options.manifest?.(manifestBody) ?? manifestBody);
-  const manifestIndex = log.append('manifest', manifestRecord);
-  log.leaves.push(hashLeaf(utf8('something after')));
+  const manifestIndex = log.append('manifest', manifestRecord, session);
+  const custody = await custodyChain(signer, sessionId, 2);
+  const erases = await (options.erases?.(manifestBody) ?? []);
+  const eraseIndices = erases.map((bytes) => log.append('erase', bytes, session));
+  const custodyIndex = log.append('custody', custody.at(-1)!, session);
+  log.put(utf8('something after'));
   const last = await log.checkpoint(endedUs + SECOND + skew);
   const closed = options.closed !== false;
   const input: BundleInput = {
@@ -272,8 +310,8 @@ export async function record(options: RecordingOptions = {}): Promise<Recording>
     open: openRecord,
     manifest: closed ? manifestRecord : null,
     resumes,
-    erases: [],
-    custody: await custodyChain(signer, sessionId, 2),
+    erases,
+    custody,
     leaves: concatBytes(...leaves),
     chunk: (index) => chunks[index] ?? null,
     wraps: suite === 1 ? [{ scheme: 'test', recipient: 'auditor', key_id: toHex(dekId), wrapped: 'AAAA' }] : [],
@@ -281,16 +319,15 @@ export async function record(options: RecordingOptions = {}): Promise<Recording>
       open: log.proof(openIndex, openCheckpoint),
       manifest: closed ? log.proof(manifestIndex, last) : null,
       resumes: resumeIndices.map((index) => log.proof(index, last)),
+      erases: eraseIndices.map((index) => log.proof(index, last)),
+      custody: log.proof(custodyIndex, last),
     },
-    consistency: [
-      log.consistency(before, openCheckpoint),
-      log.consistency(openCheckpoint, last),
-      log.consistency(last, last),
-    ],
+    signExport: (bundleSha256) => signedExport(signer, sessionId, bundleSha256),
+    consistency: [log.consistency(before, openCheckpoint), log.consistency(openCheckpoint, last)],
     anchors: options.anchors?.(manifestBody.merkle_root) ?? [],
     ...(options.range === undefined ? {} : { range: options.range }),
   };
-  return { input, log, chunks, openRecord, manifestRecord };
+  return { input, log, chunks, openRecord, manifestRecord, session };
 }
 
 export async function custodyChain(signer: Signer, sessionId: string, count: number): Promise<Uint8Array[]> {
@@ -317,13 +354,35 @@ export async function filesOf(input: BundleInput): Promise<Map<string, Uint8Arra
   return files;
 }
 
-/** What a forger would do last: make the unsigned `bundle.json` fit. */
+export async function signedExport(signer: Signer, sessionId: string, bundleSha256: string): Promise<Uint8Array> {
+  return signRecord(signer, {
+    ...recordBase('export', sessionId),
+    at_us: T0 + 101 * SECOND,
+    actor: 'auditor',
+    bundle_sha256: bundleSha256,
+  });
+}
+
+/** What a forger would do last: make `bundle.json` fit. */
 export function fitDescription(files: Map<string, Uint8Array>): void {
-  const description = parseCanonicalJson(files.get(bundleNames.bundle)!, 1 << 20) as { files: unknown };
+  const description = parseCanonicalJson(files.get(bundleNames.bundle)!, 1 << 20) as Record<string, unknown>;
   description.files = [...files]
-    .filter(([name]) => !/^(?:chunks\/|leaves|bundle)/.test(name))
+    .filter(([name]) => !/^(?:chunks\/|leaves|bundle|export)/.test(name))
     .map(([name, content]) => ({ name, sha256: toHex(sha256(content)) }));
+  const leaves = files.get(bundleNames.leaves) ?? new Uint8Array(0);
+  const count = Math.floor(leaves.length / LEAF_RECORD_BYTES);
+  const at = (count - 1) * LEAF_RECORD_BYTES;
+  const last = count === 0 ? null : toHex(leafHash(leaves.subarray(at, at + LEAF_BYTES)));
+  description.leaves = { count, last_hash: last };
   files.set(bundleNames.bundle, encodeJson(description));
+}
+
+/** And one who has the identity key signs that these are the files. */
+export async function fitAndSign(files: Map<string, Uint8Array>, signer: Signer = identity): Promise<void> {
+  fitDescription(files);
+  const bundle = files.get(bundleNames.bundle)!;
+  const { session_id: sessionId } = parseCanonicalJson(bundle, 1 << 20) as { session_id: string };
+  files.set(bundleNames.export, await signedExport(signer, sessionId, toHex(sha256(bundle))));
 }
 
 export const policyJson = {
@@ -333,5 +392,22 @@ export const policyJson = {
   witnesses: [formatNoteKey(witnessKey)],
   witnesses_required: 1,
 };
-export const policyOf = (change: object = {}) => parsePolicy(encodeJson({ ...policyJson, ...change }));
+const policyTexts = new WeakMap<TrustPolicy, object>();
+export function policyOf(change: object = {}): TrustPolicy {
+  const json = { ...policyJson, ...change };
+  const policy = parsePolicy(encodeJson(json));
+  policyTexts.set(policy, json);
+  return policy;
+}
+/** The policy file `policyOf` read. */
+export const policyTextOf = (policy: TrustPolicy): object | undefined => policyTexts.get(policy);
 export const options: VerifyOptions = { crypto: nodeCrypto, policy: policyOf() };
+
+const logs = new WeakMap<TileReader, ReadonlyMap<string, Uint8Array>>();
+/** A log in memory, to compare with. */
+export function logOf(files: ReadonlyMap<string, Uint8Array>): TileReader {
+  const read: TileReader = (path) => files.get(path) ?? null;
+  logs.set(read, files);
+  return read;
+}
+export const logFilesOf = (log: TileReader): ReadonlyMap<string, Uint8Array> | undefined => logs.get(log);

@@ -85,7 +85,10 @@ export async function bundleInput(call: EvidenceCall): Promise<BundleInput> {
       open: proofAt(open.sequence),
       manifest: proofAt(manifest?.sequence),
       resumes: of('resume').map(({ sequence }) => proofAt(sequence)),
+      erases: of('erase').map(({ sequence }) => proofAt(sequence)),
+      custody: proofAt(proofs.find(({ kind }) => kind === 'custody')?.sequence),
     },
+    signExport: null,
     consistency,
     anchors: receipts.map((receipt) => anchorOf(sessionId, receipt)),
   };

@@ -14,12 +14,14 @@ const triesMax = 50;
 /** Records of one session that may wait to be signed. */
 const waitingMax = 1000;
 
+type Deps = Pick<ApiDeps, 'storage' | 'processor' | 'pipeline' | 'nowUs' | 'onError'>;
+
 /** Records of a session name the one before: of one process they are signed one after the other. */
 export class Custody {
-  readonly #deps: Pick<ApiDeps, 'storage' | 'processor' | 'nowUs'>;
+  readonly #deps: Deps;
   readonly #queue = new KeyedQueue(waitingMax);
 
-  constructor(deps: Pick<ApiDeps, 'storage' | 'processor' | 'nowUs'>) {
+  constructor(deps: Deps) {
     this.#deps = deps;
   }
 
@@ -34,6 +36,10 @@ export class Custody {
     for (let tries = 1; ; tries += 1) {
       try {
         await this.#try(entry, id);
+        // Signed and stored it is; what comes next has its head logged too.
+        await this.#deps.pipeline
+          .custodyAdded(entry)
+          .catch((thrown: unknown) => this.#deps.onError?.('custody', thrown));
         return;
       } catch (thrown) {
         if (!isLucidError(thrown, 'conflict') || tries >= triesMax) throw thrown;

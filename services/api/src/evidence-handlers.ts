@@ -14,8 +14,8 @@ async function records(call: Call<'getManifest'>) {
   const { sessionId } = call;
   const session = await loadSession(call);
   const stored = (await call.api.deps.storage.getRecords({ sessionId })).records;
-  const views = stored.map(({ sequence, record }) => {
-    const { kind, body, sha256 } = readRecord(record);
+  const views = stored.map(({ kind, sequence, record }) => {
+    const { body, sha256 } = readRecord(record);
     return { kind, sequence, sha256, body, envelope: Buffer.from(record).toString('base64') };
   });
   const manifest = views.find(({ kind }) => kind === 'manifest');
@@ -35,12 +35,21 @@ function rangeOf({ first, last }: Call<'exportEvidence'>['query'], input: Bundle
   return { ...input, range: { first: first - 1, last: last - 1 } };
 }
 
+/** Whoever exports a bundle is named in it, and its files are signed for. */
+function exportSigner({ api, sessionId, user }: Pick<Call, 'api' | 'sessionId' | 'user'>): BundleInput['signExport'] {
+  const { processor, nowUs } = api.deps;
+  return async (bundleSha256) => {
+    const body = { at_us: nowUs(), actor: user.userId, bundle_sha256: bundleSha256 };
+    return (await processor.signRecord({ sessionId, kind: 'export', body })).record;
+  };
+}
+
 async function exportEvidence(call: Call<'exportEvidence'>): Promise<FileAnswer> {
   const { first, last } = call.query;
   // The export itself is part of what is exported: who gets the bundle sees who made it.
   rangeOf(call.query, await bundleInput(call));
   await addCustody(call, 'export', first === undefined ? 'whole' : `chunks ${first} to ${last}`);
-  const input = rangeOf(call.query, await bundleInput(call));
+  const input = { ...rangeOf(call.query, await bundleInput(call)), signExport: exportSigner(call) };
   const part = input.range === undefined ? '' : `-${first}-${last}`;
   return new FileAnswer(tarStream(bundleEntries(input)), `${call.sessionId}${part}.lucid.tar`);
 }
@@ -48,7 +57,7 @@ async function exportEvidence(call: Call<'exportEvidence'>): Promise<FileAnswer>
 /** Records, leaves and proofs alone: small, and nothing in them can be played. */
 async function exportRecords(call: Call<'exportRecords'>): Promise<FileAnswer> {
   const input = await bundleInput(call);
-  const entries = bundleEntries({ ...input, wraps: [], chunk: () => null });
+  const entries = bundleEntries({ ...input, wraps: [], chunk: () => null, signExport: exportSigner(call) });
   return new FileAnswer(tarStream(entries), `${call.sessionId}-records.lucid.tar`);
 }
 

@@ -43,7 +43,7 @@ export async function verifyStored(call: VerifiedCall): Promise<VerificationRepo
   for (;;) {
     try {
       const source = await storedBundle(input, missing);
-      return await verifyBundle(source, { ...options, ...ownKey(call), crypto: offThread(crypto) });
+      return await verifyBundle(source, { ...options, ...ownKey(call), crypto: offThread(crypto), stored: true });
     } catch (thrown) {
       // Found while reading: begin again without it, so that the report says which one is missing.
       if (!(thrown instanceof ChunkFileMissing) || missing.size >= missingMax) throw thrown;

@@ -320,7 +320,7 @@ export async function openRecording(context: Context, session: SessionDocument, 
     persistence: recording.persistence,
     graphics: recording.graphics,
   });
-  return logRecord(context, 'open', openRecord);
+  return logRecord(context, session.session_id, 'open', openRecord);
 }
 
 async function admitFirst(context: Held, reservation: Reservation): Promise<SessionTicket | Refusal> {

@@ -8,7 +8,7 @@ import {
   type SessionDocument,
   type StoragePort,
 } from '@lucid-sessions/contract';
-import { logEntry } from '@lucid-sessions/evidence';
+import { logEntry, loggedSession, readRecordOf } from '@lucid-sessions/evidence';
 import type { KeyedQueue } from '@lucid-sessions/kit';
 import type { Approvals } from './approvals.ts';
 import type { AttemptAudit } from './attempt-audit.ts';
@@ -286,12 +286,30 @@ export async function step(
   return done;
 }
 
-/** What the log holds of a signed record: its kind and digest, nothing personal. */
-export function entryOf(kind: RecordKind, record: Uint8Array): Uint8Array {
-  return logEntry(kind, createHash('sha256').update(record).digest('hex'));
+/** What the log holds of a record of this session, in the form its `open` record announces: nothing personal. */
+export async function entryOf(
+  context: { deps: Pick<PipelineDeps, 'storage'> },
+  sessionId: string,
+  kind: RecordKind,
+  record: Uint8Array,
+): Promise<Uint8Array> {
+  const open = kind === 'open' ? record : await openRecordOf(context, sessionId);
+  const sha256 = createHash('sha256').update(record).digest('hex');
+  return logEntry(kind, sha256, loggedSession(readRecordOf('open', open)));
+}
+
+async function openRecordOf({ deps }: { deps: Pick<PipelineDeps, 'storage'> }, sessionId: string): Promise<Uint8Array> {
+  const [open] = (await deps.storage.getRecords({ sessionId, kind: 'open' })).records;
+  if (open === undefined) throw new LucidError('recordNotFound', 'the session has no signed open record');
+  return open.record;
 }
 
 /** Answers the record's index in the log. */
-export async function logRecord(context: Context, kind: RecordKind, record: Uint8Array): Promise<number> {
-  return (await context.deps.log.append(entryOf(kind, record))).index;
+export async function logRecord(
+  context: Context,
+  sessionId: string,
+  kind: RecordKind,
+  record: Uint8Array,
+): Promise<number> {
+  return (await context.deps.log.append(await entryOf(context, sessionId, kind, record))).index;
 }

@@ -73,8 +73,8 @@ export async function recordErase(
     await storage.putRecord({ sessionId, kind: 'erase', record });
     found = { record, atUs };
   }
-  const known = await context.deps.log.find(entryOf('erase', found.record));
-  return { ...found, logIndex: known ?? (await logRecord(context, 'erase', found.record)) };
+  const known = await context.deps.log.find(await entryOf(context, sessionId, 'erase', found.record));
+  return { ...found, logIndex: known ?? (await logRecord(context, sessionId, 'erase', found.record)) };
 }
 
 /** Under the session's lock. */

@@ -13,15 +13,14 @@ import type { Journal } from './ports.ts';
 import { onSession } from './session-work.ts';
 import { sessionStatistics } from './statistics.ts';
 
-/**
- * Figures of a recording whose recorder could not tell them itself: what its chunks hold, and until when. Else the recorder's.
- */
+/** What the recorder told, and what it could not tell itself: what its chunks hold, and until when. */
 async function figuresOf(context: Context, journal: Journal): Promise<FinalStatistics> {
   const { storage } = context.deps;
   const { sessionId, startedUs, lostUs, recovered } = journal;
   const told = journal.statistics ?? noRecordingStatistics;
-  if (!recovered && !journal.endInferred) return told;
   const { chunksCount, framesCount, updatesCount } = await storage.sessionTotals({ sessionId });
+  // What the recorder counted may have found no room on disk: a manifest counts what is there.
+  if (!recovered && !journal.endInferred) return { ...told, framesCount };
   const { chunk } = await storage.getChunk({ sessionId, index: Math.max(0, chunksCount - 1) });
   const untilUs = Math.min(chunk?.closedUs ?? 0, lostUs ?? Number.POSITIVE_INFINITY);
   const spanUs = recovered || startedUs === null ? 0 : untilUs - startedUs;
@@ -52,9 +51,9 @@ async function makeManifest(context: Context, sessionId: string, journal: Journa
   });
   // Resumes were signed by whoever took the chain over; they are logged with the manifest that names them.
   for (const { record } of (await storage.getRecords({ sessionId, kind: 'resume' })).records)
-    await logRecord(context, 'resume', record);
+    await logRecord(context, sessionId, 'resume', record);
   await storage.putRecord({ sessionId, kind: 'manifest', record: made.manifestRecord });
-  const index = await logRecord(context, 'manifest', made.manifestRecord);
+  const index = await logRecord(context, sessionId, 'manifest', made.manifestRecord);
   return {
     ...journal,
     statistics,

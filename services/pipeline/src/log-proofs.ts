@@ -23,14 +23,20 @@ export async function logProofs(
 ): Promise<LogProofs> {
   await loadSession({ deps: { storage } }, sessionId);
   const { records } = await storage.getRecords({ sessionId });
+  const open = records.find(({ kind }) => kind === 'open');
+  if (open === undefined) return { proofs: [], consistency: [] };
   const logged: { kind: (typeof records)[number]['kind']; sequence: number; index: number }[] = [];
-  for (const { kind, sequence, record } of records) {
-    const index = await log.find(entryOf(kind, record));
-    if (index !== null) logged.push({ kind, sequence, index });
+  let custodyFound = false;
+  // From the end: of the chain of custody the last head that is logged names all before it.
+  for (const { kind, sequence, record } of records.toReversed()) {
+    if (kind === 'replay' || (kind === 'custody' && custodyFound)) continue;
+    const index = await log.find(await entryOf({ deps: { storage } }, sessionId, kind, record));
+    if (index === null) continue;
+    logged.unshift({ kind, sequence, index });
+    custodyFound ||= kind === 'custody';
   }
   if (logged.length === 0) return { proofs: [], consistency: [] };
-  const open = records.find(({ kind }) => kind === 'open');
-  const named = open === undefined ? null : sizeNamedBy(open.record);
+  const named = sizeNamedBy(open.record);
   const first = named === 0 ? null : named;
   const made = await log.prove(
     logged.map(({ index }) => index),

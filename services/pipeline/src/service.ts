@@ -14,6 +14,7 @@ import { ConnectedSessions } from './connected-sessions.ts';
 import { auditAttempt } from './connection-audit.ts';
 import { type Context, loadJournal, loadSession, type PipelineDeps } from './context.ts';
 import { credentialsFor, sweepCredentials } from './credentials.ts';
+import { custodyAdded, custodyHandler } from './custody-heads.ts';
 import { erase, eraseHandler } from './erase.ts';
 import { examined, replayHandler } from './examined.ts';
 import { finaliseHandler } from './finalise.ts';
@@ -144,6 +145,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     anchor: anchorHandler(context),
     anchor_recheck: recheckHandler(context),
     erase: eraseHandler(context),
+    custody: custodyHandler(context),
     replay: replayHandler(context),
     retention: retentionHandler(context),
     purge: purgeHandler(context),
@@ -223,6 +225,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     control: ({ sessionId, action }) => control(context, sessionId, action),
     anchor: ({ sessionId }) => anchor(context, sessionId),
     logProofs: ({ sessionId }) => logProofs(deps, sessionId),
+    custodyAdded: (request) => custodyAdded(context, request),
     async logCheckpoint() {
       return { checkpoint: await deps.log.checkpoint(), publicKey: deps.log.publicKey };
     },

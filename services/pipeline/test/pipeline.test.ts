@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type ConnectionAttempt, LucidError, rpcClient, type SessionDocument } from '@lucid-sessions/contract';
+import { parseLogEntry } from '@lucid-sessions/evidence';
 import {
   backoffMs,
   createPipelineServer,
@@ -48,7 +49,7 @@ check('a session from its connection to a logged manifest', async (made) => {
     duration_seconds: 10,
     chunks_count: 1,
     size_bytes: 5000,
-    frame_count: 100,
+    frame_count: 10,
     dropped_frames: 1,
     error_count: 2,
     average_fps: 5,
@@ -58,10 +59,13 @@ check('a session from its connection to a logged manifest', async (made) => {
   assert.deepEqual(made.calls, ['open s1', 'finish s1 client_disconnected facts:1']);
   const { records } = await made.storage.getRecords({ sessionId: 's1' });
   assert.deepEqual(
-    records.map(({ record }) => text(record)),
-    ['open s1', 'manifest s1'],
+    records.map(({ kind, record }) => (kind === 'open' ? kind : text(record))),
+    ['open', 'manifest s1'],
   );
   assert.equal(made.entries.length, 2);
+  const [open, manifest] = made.entries.map(parseLogEntry);
+  assert.deepEqual([open?.kind, manifest?.kind], ['open', 'manifest']);
+  assert.equal(manifest?.subject, open?.recordSha256, 'who reads the log sees which records are of one session');
   const { log, receipts } = await made.pipeline.anchor({ sessionId: 's1' });
   assert.deepEqual([log?.logIndex, receipts], [1, []]);
   assert.deepEqual(await made.pipeline.logCheckpoint(), { checkpoint: 'size 2', publicKey: 'log-key' });
@@ -76,7 +80,7 @@ check('a session from its connection to a logged manifest', async (made) => {
   assert.deepEqual(
     status?.stages.map((stage) => `${stage.stageName} ${stage.status} ${stage.itemsProcessed}`),
     [
-      'recording completed 100',
+      'recording completed 10',
       'compression completed 1',
       'encryption completed 1',
       'storage completed 1',

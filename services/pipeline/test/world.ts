@@ -15,8 +15,10 @@ import {
   type RecordingStatistics,
   type Route,
 } from '@lucid-sessions/contract';
+import { ed25519Signer, formatPublicKey, recordBase, signRecord } from '@lucid-sessions/evidence';
 import { FsChunkStore } from '@lucid-sessions/files';
 import { LocalSeal } from '@lucid-sessions/keys';
+import { nodeCrypto } from '@lucid-sessions/node';
 import {
   type Anchor,
   createPipelineService,
@@ -91,6 +93,28 @@ function fused<T extends object>(port: T, fuse: World['fuse'], names: readonly s
   });
 }
 
+const identity = await ed25519Signer(nodeCrypto, new Uint8Array(32).fill(1));
+
+const signedOpen = (sessionId: string, openedUs: number): Promise<Uint8Array> =>
+  signRecord(identity, {
+    ...recordBase('open', sessionId),
+    opened_us: openedUs,
+    recorder: { id: 'recorder-1', software: 'test', identity_key: formatPublicKey(identity.publicKey) },
+    first_seal_key: '00'.repeat(32),
+    encryption: 'none',
+    dek_id: null,
+    policy: {
+      persistence: 'strict',
+      graphics: 'passthrough',
+      compression: 'none',
+      chunk_bytes_max: 1,
+      chunk_age_us_max: 1,
+    },
+    parties: { created_by: null, target: '10.0.0.2:3389', target_user: null },
+    checkpoint: null,
+    log_entries: 2,
+  });
+
 export async function world(limits: Partial<PipelineLimits> = {}): Promise<World> {
   const path = await mkdtemp(join(tmpdir(), 'lucid-pipeline-'));
   const clock = { us: 1_767_225_600_000_000 };
@@ -132,10 +156,11 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
     health: health('recorder'),
   };
   const processor: ProcessorPort = {
-    open: async ({ session }) => {
+    open: async ({ session, openedUs }) => {
       const { session_id: sessionId } = session;
       calls.push(`open ${sessionId}`);
-      const openRecord = bytes(`open ${sessionId}`);
+      const [known] = (await storage.getRecords({ sessionId, kind: 'open' })).records;
+      const openRecord = known?.record ?? (await signedOpen(sessionId, openedUs));
       await storage.putRecord({ sessionId, kind: 'open', record: openRecord });
       return { openRecord };
     },

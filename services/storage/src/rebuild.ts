@@ -234,7 +234,9 @@ export async function rebuildSession(deps: RebuildDeps, sessionId: string): Prom
   const last = await lastLeaf(chunks, sessionId);
   const session = documentOf(sessionId, { open, manifest, erased, replay, last });
   await metadata.insertSession(session, null);
-  for (const { bytes, record } of records) await metadata.putRecord(sessionId, record.kind, bytes);
+  // An `export` goes with its bundle and is kept nowhere.
+  for (const { bytes, record } of records)
+    if (record.kind !== 'export') await metadata.putRecord(sessionId, record.kind, bytes);
   const wraps = await chunks.getWraps(sessionId);
   if (wraps.length > 0 && (await metadata.getWraps(sessionId)).length === 0) await metadata.putWraps(sessionId, wraps);
   const report: RecoveryReport = {

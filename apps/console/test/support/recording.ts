@@ -73,6 +73,7 @@ export interface SealedRecording {
   frames: TimedFrame[];
   /** `ed25519:…` of who signed them. */
   identityKey: string;
+  signExport(bundleSha256: string): Promise<Uint8Array>;
 }
 
 export interface TimedFrame {
@@ -249,7 +250,7 @@ async function signRecords(facts: {
   chunks: SealedChunk[];
   root: string;
   framesCount: number;
-}): Promise<{ open: Uint8Array; manifest: Uint8Array; identityKey: string }> {
+}): Promise<Pick<SealedRecording, 'open' | 'manifest' | 'identityKey' | 'signExport'>> {
   const signer = await ed25519Signer(crypto, randomBytes(32));
   const identityKey = formatPublicKey(signer.publicKey);
   const dekId = toHex(facts.dekId);
@@ -296,7 +297,9 @@ async function signRecords(facts: {
     },
     keys: { identity_key: identityKey, dek_id: dekId },
   });
-  return { open, manifest, identityKey };
+  const signExport = (bundle_sha256: string): Promise<Uint8Array> =>
+    signRecord(signer, { ...recordBase('export', facts.sessionId), at_us: facts.endedUs, actor: 'ada', bundle_sha256 });
+  return { open, manifest, identityKey, signExport };
 }
 
 /** The session's evidence bundle as a tar file, without its chunks. */
@@ -311,7 +314,8 @@ export async function evidenceTar(recording: SealedRecording): Promise<Uint8Arra
     leaves: concatBytes(...recording.chunks.flatMap(({ leaf, seal }) => [leaf, seal])),
     chunk: () => null,
     wraps: [],
-    logProofs: { open: null, manifest: null, resumes: [] },
+    logProofs: { open: null, manifest: null, resumes: [], erases: [], custody: null },
+    signExport: recording.signExport,
     consistency: [],
     anchors: [],
   });

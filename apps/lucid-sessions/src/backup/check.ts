@@ -12,8 +12,10 @@ import {
   LEAF_RECORD_BYTES,
   leafHash,
   logEntry,
+  loggedSession,
   NO_LEAF_HASH,
   narrowing,
+  type OpenBody,
   readRecord,
   type SignedRecord,
   TILE_WIDTH,
@@ -306,6 +308,7 @@ class Check {
     journal: Journal | null,
     say: (text: string) => void,
   ): Promise<void> {
+    const open = records.find((candidate): candidate is SignedRecord<OpenBody> => candidate.kind === 'open');
     if (journal === null) return;
     for (const [kind, index] of [
       ['open', journal.openLogIndex],
@@ -314,7 +317,7 @@ class Check {
       if (index === null) continue;
       const record = records.find((candidate) => candidate.kind === kind);
       if (record === undefined) say(`its ${kind} record was logged and is not there`);
-      else if (!(await this.#standsAt(index, logEntry(kind, record.sha256))))
+      else if (open === undefined || !(await this.#standsAt(index, logEntry(kind, record.sha256, loggedSession(open)))))
         say(`its ${kind} record does not stand in the log at ${index}`);
     }
   }

@@ -6,8 +6,11 @@ import {
   decodeChunkHeader,
   hashLeaf,
   logEntry,
+  loggedSession,
+  type OpenBody,
   openChunk,
   readRecord,
+  type SignedRecord,
   toHex,
 } from '@lucid-sessions/evidence';
 import { FsChunkStore } from '@lucid-sessions/files';
@@ -105,9 +108,10 @@ type Logged = Pick<Journal, 'openLogIndex' | 'manifestLogIndex'>;
 
 async function loggedAt(chunks: FsChunkStore, id: string, heads: SqliteLogHeadStore | null): Promise<Logged> {
   const logged: Logged = { openLogIndex: null, manifestLogIndex: null };
-  for (const { record } of heads === null ? [] : await chunks.readRecords(id)) {
-    const { kind, sha256 } = readRecord(record);
-    const index = heads?.indexOf(hashLeaf(logEntry(kind, sha256))) ?? null;
+  const records = heads === null ? [] : (await chunks.readRecords(id)).map(({ record }) => readRecord(record));
+  const open = records.find((record): record is SignedRecord<OpenBody> => record.kind === 'open');
+  for (const { kind, sha256 } of open === undefined ? [] : records) {
+    const index = heads?.indexOf(hashLeaf(logEntry(kind, sha256, loggedSession(open!)))) ?? null;
     if (kind === 'open') logged.openLogIndex = index;
     if (kind === 'manifest') logged.manifestLogIndex = index;
   }

@@ -19,11 +19,14 @@ import { DecodeError } from '@lucid-sessions/wire';
 import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
 import { identityUnwrapper } from './identity-file.ts';
+import { logAt } from './log-source.ts';
 
 export interface VerifyCommandOptions {
   policy: string;
   /** age identity file: with it the frames themselves are read too. */
   identity?: string;
+  /** The log's directory or address: the bundle is compared with all that was logged. */
+  log?: string;
   /** Draws the recording itself, and compares with its replay record. */
   replay?: boolean;
   /** Asks chains about receipts: the only thing that leaves this machine. */
@@ -34,6 +37,7 @@ export interface VerifyCommandOptions {
 export async function verifyPath(path: string, options: VerifyCommandOptions, output: Output): Promise<number> {
   const policy = await readPolicy(options.policy);
   const unwrap = options.identity === undefined ? null : await identityUnwrapper(options.identity);
+  const log = options.log === undefined ? null : logAt(options.log);
   const walk = options.replay === true ? new ReplayWalk(() => createH264Decoder()) : null;
   const report = await withBundle(path, (source) =>
     verifyBundle(source, {
@@ -41,6 +45,7 @@ export async function verifyPath(path: string, options: VerifyCommandOptions, ou
       policy,
       decompressor: nodeDecompressor,
       ...(unwrap === null ? {} : { unwrap }),
+      ...(log === null ? {} : { log }),
       ...(options.checkAnchor === undefined ? {} : { checkAnchor: options.checkAnchor }),
       ...(walk === null ? {} : { replay: walk }),
       progress: (done) => output.progress(`checked ${done} chunks`, done),
@@ -72,7 +77,7 @@ async function withBundle(
   }
 }
 
-async function readPolicy(path: string): Promise<TrustPolicy> {
+export async function readPolicy(path: string): Promise<TrustPolicy> {
   let bytes: Uint8Array;
   try {
     bytes = await readFile(path);

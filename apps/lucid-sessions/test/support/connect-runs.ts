@@ -9,7 +9,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RecordKind, SessionDocument } from '@lucid-sessions/contract';
 import { connectClient, type Desktop, type RdpClient } from '@lucid-sessions/desktop';
-import { logEntry, type VerificationReport } from '@lucid-sessions/evidence';
+import { logEntry, loggedSession, readRecordOf, type VerificationReport } from '@lucid-sessions/evidence';
 import { eventually, freePorts } from '@lucid-sessions/testkit';
 import { installationPlaces, type Places } from '../../src/backup/places.ts';
 import { MetadataRows } from '../../src/backup/rows.ts';
@@ -302,7 +302,9 @@ class ConnectRuns {
         const records = rows.records(id);
         const opens = records.filter(({ kind }) => kind === 'open').length;
         if (opens > 1) throw new Error(`${id} was opened ${opens} times`);
-        for (const { kind, record } of records) known.add(entryHex(kind as RecordKind, record));
+        const open = records.find(({ kind }) => kind === 'open')?.record;
+        for (const { kind, record } of records)
+          if (open !== undefined) known.add(entryHex(kind as RecordKind, record, open));
       }
       for (const entry of entries)
         if (!known.delete(entry)) throw new Error(`the log has an entry twice, or of no session: ${entry}`);
@@ -326,8 +328,10 @@ class ConnectRuns {
   }
 }
 
-const entryHex = (kind: RecordKind, record: Uint8Array): string =>
-  Buffer.from(logEntry(kind, createHash('sha256').update(record).digest('hex'))).toString('hex');
+const entryHex = (kind: RecordKind, record: Uint8Array, open: Uint8Array): string => {
+  const session = loggedSession(readRecordOf('open', open));
+  return Buffer.from(logEntry(kind, createHash('sha256').update(record).digest('hex'), session)).toString('hex');
+};
 
 const bundleEntries = 256;
 

@@ -47,8 +47,15 @@ export async function writePlainBundle(
   { chunks = 2, slowDown = 1, firstChunk = 0 }: PlainBundleOptions = {},
 ): Promise<string> {
   mkdirSync(join(directory, 'chunks'), { recursive: true });
-  const partial = firstChunk === 0 ? null : { first_chunk: firstChunk, last_chunk: chunks - 1, first_leaf: firstChunk };
-  const description = { v: 1, kind: 'lucid-sessions-evidence', session_id: sessionId, partial, files: [] };
+  const partial = firstChunk === 0 ? null : { first_chunk: firstChunk, last_chunk: chunks - 1 };
+  const description = {
+    v: 2,
+    kind: 'lucid-sessions-evidence',
+    session_id: sessionId,
+    partial,
+    leaves: { count: 0, last_hash: null },
+    files: [],
+  };
   writeFileSync(join(directory, bundleNames.bundle), encodeJson(description));
   const size = Math.ceil(records.length / chunks);
   for (let index = 0; index < chunks; index += 1) {

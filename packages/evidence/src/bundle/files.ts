@@ -4,6 +4,7 @@ import { array, hex, type Infer, integer, literal, nullable, object, string } fr
 /** The files of a bundle. */
 export const bundleNames = {
   bundle: 'bundle.json',
+  export: 'export.dsse.json',
   open: 'open.dsse.json',
   manifest: 'manifest.dsse.json',
   replay: 'replay.dsse.json',
@@ -14,36 +15,48 @@ export const bundleNames = {
   consistency: 'log/consistency.json',
   openProof: 'log/open.tlog-proof',
   manifestProof: 'log/manifest.tlog-proof',
+  custodyProof: 'log/custody.tlog-proof',
   chunk: (index: number): string => `chunks/${String(index).padStart(8, '0')}.lsc`,
   resume: (at: number): string => `resume/${String(at).padStart(4, '0')}.dsse.json`,
   resumeProof: (at: number): string => `log/resume-${String(at).padStart(4, '0')}.tlog-proof`,
   erase: (at: number): string => `erase/${String(at).padStart(4, '0')}.dsse.json`,
+  eraseProof: (at: number): string => `log/erase-${String(at).padStart(4, '0')}.tlog-proof`,
   anchor: (at: number): string => `anchors/${String(at).padStart(4, '0')}.json`,
 } as const;
 
 export const SMALL_FILE_BYTES_MAX = RECORD_BYTES_MAX;
 export const CUSTODY_BYTES_MAX = 64 << 20;
-export const LEAVES_MAX = 1 << 24;
+/** A year of chunks of 30 s. */
+export const LEAVES_MAX = 1 << 20;
 
 const name = string(200);
 
 /**
- * `bundle.json`. It is not signed, and nothing it says is believed: the session is named by `open`, the range is proven
- * leaf by leaf, and the hashes only tell damage to files that carry no signature of their own.
+ * `bundle.json`: what whoever exported it put in. The `export` record is signed over it; nothing it says of the recording is
+ * believed: the session is named by `open`, and the range is proven leaf by leaf.
  */
 export const bundleSchema = object({
-  v: literal(1),
+  v: literal(2),
   kind: literal('lucid-sessions-evidence'),
   session_id: string(100, /^[A-Za-z0-9_-]{1,100}$/),
-  /** Of a part: the chunks disclosed, and the first leaf in `leaves.bin` (one earlier, for its seal key, where there is one). */
-  partial: nullable(object({ first_chunk: integer(), last_chunk: integer(), first_leaf: integer() })),
-  /** SHA-256 of every file that is not a chunk, `leaves.bin` or this one. */
+  /** Of a part: the chunks disclosed. */
+  partial: nullable(object({ first_chunk: integer(), last_chunk: integer() })),
+  /** Of `leaves.bin`: how many there are, and the hash of the last, null where there is none. */
+  leaves: object({ count: integer(), last_hash: nullable(hex(32)) }),
+  /** SHA-256 of every file that is not a chunk, `leaves.bin`, the `export` record or this one. */
   files: array(object({ name, sha256: hex(32) }), 100_000),
 });
 export type BundleDescription = Infer<typeof bundleSchema>;
 
-/** `proofs.json` of a part: for each leaf in `leaves.bin` its inclusion proof, hashes in hex. */
-export const proofsSchema = object({ v: literal(1), proofs: array(array(hex(32), 64), 1 << 16) });
+/**
+ * `proofs.json` of a part: inclusion proofs, hashes in hex. `previous` is the leaf before the first, which announces its seal key
+ * (160 bytes in hex; null where the part begins with leaf 0): its proof comes first, then one for each leaf in `leaves.bin`.
+ */
+export const proofsSchema = object({
+  v: literal(2),
+  previous: nullable(hex(160)),
+  proofs: array(array(hex(32), 64), LEAVES_MAX + 1),
+});
 
 /** `keys/wraps.json`. */
 export const wrapsSchema = array(

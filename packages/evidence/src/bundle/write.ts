@@ -31,7 +31,16 @@ export interface BundleInput {
   chunk(index: number): MaybePromise<Uint8Array | null>;
   wraps: readonly BundleWrap[];
   /** C2SP tlog-proof texts, null where a record is not logged (yet). */
-  logProofs: { open: string | null; manifest: string | null; resumes: readonly (string | null)[] };
+  logProofs: {
+    open: string | null;
+    manifest: string | null;
+    resumes: readonly (string | null)[];
+    erases: readonly (string | null)[];
+    /** Of the latest custody record that is logged: it names all before it. */
+    custody: string | null;
+  };
+  /** The `export` record's envelope over a `bundle.json` of this SHA-256; null: the files stay where they are, nobody exports them. */
+  signExport: ((bundleSha256: string) => Promise<Uint8Array>) | null;
   consistency: readonly BundleConsistency[];
   anchors: readonly BundleAnchor[];
   /** Disclose only these chunks, both ends included. Needs the manifest. */
@@ -56,6 +65,8 @@ function smallFiles(input: BundleInput): BundleEntry[] {
   add(bundleNames.openProof, input.logProofs.open);
   add(bundleNames.manifestProof, input.logProofs.manifest);
   for (const [at, proof] of input.logProofs.resumes.entries()) add(bundleNames.resumeProof(at), proof);
+  for (const [at, proof] of input.logProofs.erases.entries()) add(bundleNames.eraseProof(at), proof);
+  add(bundleNames.custodyProof, input.logProofs.custody);
   if (input.consistency.length > 0) add(bundleNames.consistency, encodeJson(input.consistency));
   for (const [at, anchor] of input.anchors.entries()) add(bundleNames.anchor(at), encodeJson(anchor));
   return files;
@@ -65,6 +76,16 @@ function leafHashes(leaves: Uint8Array): Uint8Array[] {
   return Array.from({ length: leaves.length / LEAF_RECORD_BYTES }, (_, at) =>
     leafHash(leaves.subarray(at * LEAF_RECORD_BYTES, at * LEAF_RECORD_BYTES + LEAF_BYTES)),
   );
+}
+
+function proofsOf(leaves: Uint8Array, first: number, last: number): Uint8Array {
+  const hashes = leafHashes(leaves);
+  const proofs = [];
+  for (let index = Math.max(0, first - 1); index <= last; index += 1)
+    proofs.push(inclusionProof(index, hashes).map(toHex));
+  const at = (first - 1) * LEAF_RECORD_BYTES;
+  const previous = first === 0 ? null : toHex(leaves.subarray(at, at + LEAF_BYTES));
+  return encodeJson({ v: 2, previous, proofs });
 }
 
 /** The files of an evidence bundle, `bundle.json` first. Stream them with `tarStream` or write them to a directory. */
@@ -78,27 +99,27 @@ export async function* bundleEntries(input: BundleInput): AsyncGenerator<BundleE
     ({ first, last } = input.range);
     if (!(first >= 0 && first <= last && last < count) || input.manifest === null)
       throw new RangeError('a part needs a manifest and a range of chunks the session has');
-    partial = { first_chunk: first, last_chunk: last, first_leaf: Math.max(0, first - 1) };
-    const hashes = leafHashes(input.leaves);
-    const proofs = [];
-    for (let index = partial.first_leaf; index <= last; index += 1)
-      proofs.push(inclusionProof(index, hashes).map(toHex));
-    files.push({ name: bundleNames.proofs, content: encodeJson({ v: 1, proofs }) });
+    partial = { first_chunk: first, last_chunk: last };
+    files.push({ name: bundleNames.proofs, content: proofsOf(input.leaves, first, last) });
   }
+  const leaves = input.leaves.subarray(first * LEAF_RECORD_BYTES, (last + 1) * LEAF_RECORD_BYTES);
   const description: BundleDescription = {
-    v: 1,
+    v: 2,
     kind: 'lucid-sessions-evidence',
     session_id: input.sessionId,
     partial,
+    leaves: {
+      count: leaves.length / LEAF_RECORD_BYTES,
+      last_hash: leaves.length === 0 ? null : toHex(leafHashes(leaves.subarray(-LEAF_RECORD_BYTES))[0]!),
+    },
     files: files.map(({ name, content }) => ({ name, sha256: toHex(sha256(content)) })),
   };
-  yield { name: bundleNames.bundle, content: encodeJson(description) };
+  const bundle = encodeJson(description);
+  yield { name: bundleNames.bundle, content: bundle };
+  if (input.signExport !== null)
+    yield { name: bundleNames.export, content: await input.signExport(toHex(sha256(bundle))) };
   yield* files;
-  const firstLeaf = partial?.first_leaf ?? 0;
-  yield {
-    name: bundleNames.leaves,
-    content: input.leaves.subarray(firstLeaf * LEAF_RECORD_BYTES, (last + 1) * LEAF_RECORD_BYTES),
-  };
+  yield { name: bundleNames.leaves, content: leaves };
   for (let index = first; index <= last; index += 1) {
     const content = await input.chunk(index);
     if (content !== null) yield { name: bundleNames.chunk(index), content };

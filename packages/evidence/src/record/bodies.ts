@@ -58,7 +58,12 @@ export const openSchema = object(
     /** Latest signed checkpoint of the log: the session did not begin before it. */
     checkpoint: nullable(string(20_000)),
   },
-  { ...extra, imported: importedSchema },
+  {
+    ...extra,
+    imported: importedSchema,
+    /** Form of the log entries of this session's records; absent: 1. */
+    log_entries: literal(2),
+  },
 );
 
 const gapSchema = object({ from_us: us, to_us: nullable(us), reason: string(1000), frames_lost: integer() });
@@ -240,13 +245,27 @@ export const replaySchema = object(
   },
 );
 
+/** Signed over a bundle as it is exported: who made it, and that these are its files. Not logged. */
+export const exportSchema = object(
+  {
+    ...base,
+    kind: literal('export'),
+    at_us: us,
+    actor: string(500),
+    /** SHA-256 of `bundle.json`, which lists the others. */
+    bundle_sha256: hex(32),
+  },
+  extra,
+);
+
 export type OpenBody = Infer<typeof openSchema>;
 export type ManifestBody = Infer<typeof manifestSchema>;
 export type ResumeBody = Infer<typeof resumeSchema>;
 export type CustodyBody = Infer<typeof custodySchema>;
 export type EraseBody = Infer<typeof eraseSchema>;
 export type ReplayBody = Infer<typeof replaySchema>;
-export type RecordBody = OpenBody | ManifestBody | ResumeBody | CustodyBody | EraseBody | ReplayBody;
+export type ExportBody = Infer<typeof exportSchema>;
+export type RecordBody = OpenBody | ManifestBody | ResumeBody | CustodyBody | EraseBody | ReplayBody | ExportBody;
 export type RecordKind = RecordBody['kind'];
 export type BodyOf<K extends RecordKind> = Extract<RecordBody, { kind: K }>;
 
@@ -257,4 +276,5 @@ export const recordSchemas = {
   custody: custodySchema,
   erase: eraseSchema,
   replay: replaySchema,
+  export: exportSchema,
 } as const;

@@ -1,4 +1,4 @@
-import { equalBytes } from '@lucid-sessions/wire';
+import { DecodeError, equalBytes } from '@lucid-sessions/wire';
 import { bundleNames, LEAVES_MAX, proofsSchema } from '../bundle/files.ts';
 import {
   decodeLeaf,
@@ -38,10 +38,9 @@ interface Head {
 }
 
 /** Leaves of `leaves.bin`, in pieces. */
-async function* leafRecords(context: Context): AsyncGenerator<Uint8Array, void, undefined> {
+async function* leafRecords(context: Context, count: number): AsyncGenerator<Uint8Array, void, undefined> {
   const file = context.files.get(bundleNames.leaves);
   if (file === undefined) return;
-  const count = Math.min(LEAVES_MAX, Math.floor(file.bytes / LEAF_RECORD_BYTES));
   for (let at = 0; at < count; at += LEAVES_PER_READ) {
     const records = Math.min(LEAVES_PER_READ, count - at);
     const bytes = await context.source.read(file.name, at * LEAF_RECORD_BYTES, records * LEAF_RECORD_BYTES);
@@ -54,49 +53,75 @@ async function* leafRecords(context: Context): AsyncGenerator<Uint8Array, void, 
  * called for each leaf that could be read.
  */
 export async function checkChain(context: Context, visit: (leaf: Leaf) => Promise<void>): Promise<ChainResult> {
-  const walk = new ChainWalk(context);
   const file = context.files.get(bundleNames.leaves);
-  if (file === undefined) context.findings.add('FORMAT', 'the bundle holds no leaves', { file: bundleNames.leaves });
+  context.used.add(bundleNames.leaves);
+  const where = { file: bundleNames.leaves };
+  if (file === undefined) context.findings.add('FORMAT', 'the bundle holds no leaves', where);
   else if (file.bytes % LEAF_RECORD_BYTES !== 0 || file.bytes > LEAVES_MAX * LEAF_RECORD_BYTES)
-    context.findings.add('FORMAT', 'leaves.bin does not hold whole leaves and seals', { file: bundleNames.leaves });
-  const proofs = await readProofs(context);
-  for await (const record of leafRecords(context)) {
-    const leaf = await walk.next(record, proofs);
-    if (leaf !== null) await visit(leaf);
+    context.findings.add('FORMAT', 'leaves.bin does not hold whole leaves and seals', where);
+  const count = Math.floor((file?.bytes ?? 0) / LEAF_RECORD_BYTES);
+  const { partial } = context.description;
+  const walk = new ChainWalk(context, count, partial === null ? null : await readProofs(context, count));
+  // What follows beyond the manifest's count is told as one, not read: a file may claim any length.
+  const wanted = context.manifest?.body.chunks_count ?? LEAVES_MAX;
+  for await (const record of leafRecords(context, Math.min(count, wanted + 1, LEAVES_MAX))) {
+    const leaf = await walk.next(record);
+    // Behind one that can't be read nothing is known of the others.
+    if (leaf === null) break;
+    await visit(leaf);
   }
   walk.end();
   return walk.result();
 }
 
-async function readProofs(context: Context): Promise<Uint8Array[][] | null> {
-  if (context.description.partial === null) return null;
+interface PartProofs {
+  /** Leaf before the first of the part; null: there is none, or it is not there. */
+  previous: Uint8Array | null;
+  /** By index of the leaf. */
+  of(index: number): Uint8Array[];
+}
+
+async function readProofs(context: Context, count: number): Promise<PartProofs> {
   const file = bundleNames.proofs;
+  const first = context.description.partial?.first_chunk ?? 0;
   const parsed = await orFormat(context, file, async () => {
     const bytes = await smallFile(context, file, 64 << 20);
     return bytes === null ? null : proofsSchema.parse(parseCanonicalJson(bytes, 64 << 20), 'proofs');
   });
-  if (parsed === null) context.findings.add('FORMAT', 'a part needs proofs of its leaves', { file });
-  return (parsed?.proofs ?? []).map((proof) => proof.map((text) => fromHex(text, 32)));
+  const from = first - (parsed?.previous == null ? 0 : 1);
+  const isWhole = parsed !== null && (parsed.previous === null) === (first === 0);
+  if (!isWhole || parsed.proofs.length !== count + first - from)
+    context.findings.add('FORMAT', 'a part needs one proof for each of its leaves, and the leaf before them', { file });
+  return {
+    previous: parsed?.previous == null ? null : fromHex(parsed.previous, LEAF_BYTES),
+    of: (index) => (parsed?.proofs[index - from] ?? []).map((text) => fromHex(text, 32)),
+  };
 }
 
 class ChainWalk {
   readonly #context: Context;
   readonly #tree = MerkleTree.empty();
   readonly #holes = new Set<number>();
-  readonly #firstIndex: number;
+  readonly #filedCount: number;
+  readonly #proofs: PartProofs | null;
   #head: Head;
+  #lastHash: Uint8Array | null = null;
+  #unreadable = false;
   #position = 0;
   #nextIndex: number;
   #firstOpenedUs: number | null = null;
   #recoveredCount = 0;
   #totalBytes = 0;
 
-  constructor(context: Context) {
+  /** `filedCount`: leaves that `leaves.bin` has room for. */
+  constructor(context: Context, filedCount: number, proofs: PartProofs | null) {
     this.#context = context;
-    this.#firstIndex = context.description.partial?.first_leaf ?? 0;
-    this.#nextIndex = this.#firstIndex;
+    this.#filedCount = filedCount;
+    this.#proofs = proofs;
+    const first = context.description.partial?.first_chunk ?? 0;
+    this.#nextIndex = first;
     const { open } = context;
-    const atStart = this.#firstIndex === 0;
+    const atStart = first === 0;
     this.#head = {
       hash: atStart ? NO_LEAF_HASH : null,
       sealKey: atStart && open !== null ? fromHex(open.body.first_seal_key, 32) : null,
@@ -104,30 +129,52 @@ class ChainWalk {
       closedUs: importedOf(context) === null ? (open?.body.opened_us ?? 0) : 0,
       final: false,
     };
+    if (proofs?.previous) this.#beginBehind(proofs.previous, first - 1);
   }
 
-  async next(record: Uint8Array, proofs: Uint8Array[][] | null): Promise<Leaf | null> {
+  /** The leaf before a part is proven like the others, and announces the first seal key. */
+  #beginBehind(leafBytes: Uint8Array, index: number): void {
     const { findings } = this.#context;
-    const position = this.#position;
+    const where = { file: bundleNames.proofs, index };
+    let leaf: Leaf;
+    try {
+      leaf = decodeLeaf(leafBytes);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      findings.add('FORMAT', error.message, where);
+      return;
+    }
+    const hash = leafHash(leafBytes);
+    if (leaf.index !== index) findings.add('REORDERED', `the leaf before the part is leaf ${leaf.index}`, where);
+    if (leaf.final) findings.add('CHUNK_EXTRA', `leaf ${index + 1} follows the final one`, where);
+    this.#checkProof(leaf, hash);
+    this.#head = { hash, sealKey: leaf.nextSealKey, closedUs: leaf.closedUs, final: false };
+  }
+
+  async next(record: Uint8Array): Promise<Leaf | null> {
+    const { findings } = this.#context;
     this.#position += 1;
     const leafBytes = record.subarray(0, LEAF_BYTES);
     const hash = leafHash(leafBytes);
     this.#tree.append(hash);
+    this.#lastHash = hash;
     const leaf = await orFormat(this.#context, bundleNames.leaves, () => decodeLeaf(leafBytes));
     if (leaf === null) {
-      this.#nextIndex += 1;
-      this.#head = { ...this.#head, hash: null, sealKey: null };
+      this.#unreadable = true;
       return null;
     }
     const where = { file: bundleNames.leaves, index: leaf.index };
-    if (toHex(leaf.sessionId) !== this.#sessionUuid())
-      findings.add('SPLICED', `leaf ${leaf.index} belongs to another session`, where);
+    const { open } = this.#context;
+    const session = toHex(leaf.sessionId);
+    // Without an open record nobody can say of which session it is; that is told.
+    if (open !== null && session !== open.body.session_uuid)
+      findings.once(`leaf of ${session}`, 'SPLICED', `leaf ${leaf.index} belongs to another session`, where);
     this.#checkIndex(leaf);
-    if (this.#head.final) findings.add('CHUNK_EXTRA', `leaf ${leaf.index} follows the final one`, where);
+    if (this.#head.final) findings.once('behind', 'CHUNK_EXTRA', `leaf ${leaf.index} follows the final one`, where);
     this.#checkLink(leaf);
     await this.#checkSeal(leaf, hash, record.subarray(LEAF_BYTES));
     this.#checkTimes(leaf);
-    if (proofs !== null) this.#checkProof(leaf, hash, proofs[position] ?? []);
+    if (this.#proofs !== null) this.#checkProof(leaf, hash);
     if (leaf.gapBefore) findings.add('GAP', `frames are missing before chunk ${leaf.index}`, where);
     if (leaf.recovered) this.#recoveredCount += 1;
     if (leaf.recovered) this.#context.states.add('RECOVERED');
@@ -136,10 +183,6 @@ class ChainWalk {
     this.#head = { hash, sealKey: leaf.nextSealKey, closedUs: leaf.closedUs, final: leaf.final };
     this.#nextIndex = leaf.index + 1;
     return leaf;
-  }
-
-  #sessionUuid(): string {
-    return this.#context.open?.body.session_uuid ?? '';
   }
 
   /** A leaf ahead of its place leaves a hole; if it turns up later the leaves are in another order, else it is missing. */
@@ -170,10 +213,10 @@ class ChainWalk {
   async #checkSeal(leaf: Leaf, hash: Uint8Array, seal: Uint8Array): Promise<void> {
     const previous = toHex(leaf.previousLeafHash);
     const resumed = this.#context.resumes.findLast(
-      ({ body }) => body.index === leaf.index && body.previous_leaf_hash === previous,
-    );
+      ({ record: { body } }) => body.index === leaf.index && body.previous_leaf_hash === previous,
+    )?.record;
     const key = resumed === undefined ? this.#head.sealKey : fromHex(resumed.body.seal_key, 32);
-    // Unknown only behind a leaf that is missing or unreadable (reported), or at the start of a part (proven by inclusion).
+    // Unknown only behind a leaf, or an open record, that is missing or unreadable (reported).
     if (key === null) return;
     if (!(await verifySeal(this.#context.crypto, key, hash, seal)))
       this.#context.findings.add('SEAL_EPOCH', `chunk ${leaf.index} is not sealed with the key announced for it`, {
@@ -191,10 +234,11 @@ class ChainWalk {
     });
   }
 
-  #checkProof(leaf: Leaf, hash: Uint8Array, proof: Uint8Array[]): void {
+  #checkProof(leaf: Leaf, hash: Uint8Array): void {
     const body = this.#context.manifest?.body;
     if (body === undefined) return;
     const root = fromHex(body.merkle_root, 32);
+    const proof = this.#proofs?.of(leaf.index) ?? [];
     if (!verifyInclusion({ leafHash: hash, index: leaf.index, size: body.chunks_count, root, proof }))
       this.#context.findings.add('ROOT_MISMATCH', `leaf ${leaf.index} is not shown to be under the manifest's root`, {
         file: bundleNames.leaves,
@@ -207,8 +251,21 @@ class ChainWalk {
     const { findings, manifest, description } = this.#context;
     for (const hole of this.#holes)
       findings.add('CHUNK_MISSING', `leaf ${hole} is missing`, { file: bundleNames.leaves, index: hole });
+    this.#checkDescribed();
+    // Of one that can't be read more can't be told.
+    if (this.#unreadable) return;
     if (description.partial !== null) this.#endOfPart(description.partial.last_chunk);
     else if (manifest !== null) this.#endOfWhole();
+  }
+
+  /** What whoever exported it saw. */
+  #checkDescribed(): void {
+    const { description, files, findings, stored } = this.#context;
+    if (stored === true || !files.has(bundleNames.bundle) || description.files.length === 0) return;
+    const { count, last_hash: last } = description.leaves;
+    const isRead = this.#position === this.#filedCount && !this.#unreadable;
+    if (count !== this.#filedCount || (isRead && last !== (this.#lastHash && toHex(this.#lastHash))))
+      findings.add('FORMAT', 'leaves.bin is not the file that was exported', { file: bundleNames.leaves });
   }
 
   #endOfPart(lastChunk: number): void {
@@ -224,14 +281,11 @@ class ChainWalk {
     const where = { file: bundleNames.leaves };
     // Who deletes a recording deletes its leaves too: there is nothing left to compare.
     if (this.#context.erased.chunks && this.#position === 0) return;
-    if (this.#position < body.chunks_count)
-      findings.add(
-        'TRUNCATED',
-        `${body.chunks_count - this.#position} of ${body.chunks_count} leaves are missing`,
-        where,
-      );
-    if (this.#position > body.chunks_count)
-      findings.add('CHUNK_EXTRA', `${this.#position - body.chunks_count} leaves are not in the manifest`, where);
+    const { chunks_count: count } = body;
+    if (this.#filedCount < count)
+      findings.add('TRUNCATED', `${count - this.#filedCount} of ${count} leaves are missing`, where);
+    if (this.#filedCount > count)
+      findings.add('CHUNK_EXTRA', `${this.#filedCount - count} leaves are not in the manifest`, where);
     if (this.#position > 0 && !this.#head.final) findings.add('TRUNCATED', 'the last leaf is not marked final', where);
     if (toHex(this.#tree.root()) !== body.merkle_root || this.#totalBytes !== body.total_bytes)
       findings.add('ROOT_MISMATCH', 'the leaves are not those the manifest was signed over', where);
@@ -239,7 +293,7 @@ class ChainWalk {
 
   result(): ChainResult {
     return {
-      leavesCount: this.#position,
+      leavesCount: this.#filedCount,
       firstOpenedUs: this.#firstOpenedUs,
       lastClosedUs: this.#position > 0 ? this.#head.closedUs : null,
       recoveredCount: this.#recoveredCount,

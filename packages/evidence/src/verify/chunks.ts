@@ -10,6 +10,7 @@ import { toHex } from '../text.ts';
 import type { Context, ReplayWalker } from './context.ts';
 
 const AHEAD_FILES_MAX = 4;
+const GONE_MAX = 1000;
 /** Of files whose bytes are held; one file may be larger. */
 const AHEAD_BYTES_MAX = 48 << 20;
 
@@ -60,6 +61,10 @@ export class ChunkCheck {
   readonly #dek: ReadingKey | null;
   readonly #walker: ReplayWalker | null;
   readonly #seen = new Set<string>();
+  /** Chunks whose files are gone, by the word of an erase record. */
+  readonly #gone: number[] = [];
+  #goneCount = 0;
+  #filesCount = 0;
   readonly #ahead = new LoadedAhead();
   #nextFrameNumber: number | null = null;
   #nextWalked = 0;
@@ -67,6 +72,11 @@ export class ChunkCheck {
   readCount = 0;
   framesCount = 0;
   encrypted = false;
+
+  /** Every chunk file is gone; false where there never was one. */
+  get isGone(): boolean {
+    return this.#goneCount > 0 && this.#filesCount === 0;
+  }
 
   /** `walker` draws the frames where all of them are here. */
   constructor(context: Context, dek: ReadingKey | null, walker: ReplayWalker | undefined) {
@@ -99,15 +109,20 @@ export class ChunkCheck {
     const name = bundleNames.chunk(leaf.index);
     const where = { file: name, index: leaf.index };
     const file = files.get(name);
+    // A leaf that stands twice is told; its file is not read twice.
+    if (this.#seen.has(name)) return null;
     this.#seen.add(name);
     const expectedFrameNumber = this.#nextFrameNumber;
     // Unless this one can be read, nothing is known of where the next one begins.
     this.#nextFrameNumber = null;
     if (file === undefined) {
+      this.#goneCount += 1;
       if (!this.#context.erased.chunks)
         findings.add('CHUNK_MISSING', `the file of chunk ${leaf.index} is missing`, where);
+      else if (this.#gone.length < GONE_MAX) this.#gone.push(leaf.index);
       return null;
     }
+    this.#filesCount += 1;
     if (file.bytes > CHUNK_FILE_BYTES_MAX) {
       findings.add('FORMAT', `the file of chunk ${leaf.index} is larger than ${CHUNK_FILE_BYTES_MAX} bytes`, where);
       return null;
@@ -244,8 +259,15 @@ export class ChunkCheck {
     return frames;
   }
 
-  /** Chunk files no leaf asked for. */
+  /** Chunk files no leaf asked for, and those that are gone while others are not: who destroys a recording leaves none of it. */
   end(): void {
+    if (this.#context.erased.chunks && this.#filesCount > 0)
+      for (const index of this.#gone)
+        this.#context.findings.add(
+          'CHUNK_MISSING',
+          `the file of chunk ${index} is missing, and others that were destroyed with it are here`,
+          { file: bundleNames.chunk(index), index },
+        );
     for (const name of this.#context.files.keys())
       if (name.startsWith('chunks/') && !this.#seen.has(name))
         this.#context.findings.add('CHUNK_EXTRA', `${name} belongs to no leaf`, { file: name });

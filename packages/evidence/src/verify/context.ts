@@ -3,7 +3,16 @@ import { type Crypto, DecodeError, type MaybePromise } from '@lucid-sessions/wir
 import { type BundleAnchor, type BundleDescription, type BundleWrap, SMALL_FILE_BYTES_MAX } from '../bundle/files.ts';
 import { type BundleFile, type BundleSource, readWhole } from '../bundle/source.ts';
 import type { ReadingKey } from '../envelope/session-keys.ts';
-import type { ImportedBody, ManifestBody, OpenBody, ReplayBody, ResumeBody } from '../record/bodies.ts';
+import type { TileReader } from '../log/tiles.ts';
+import type {
+  CustodyBody,
+  EraseBody,
+  ImportedBody,
+  ManifestBody,
+  OpenBody,
+  ReplayBody,
+  ResumeBody,
+} from '../record/bodies.ts';
 import type { SignedRecord } from '../record/record.ts';
 import type { Findings, RecordingState } from './findings.ts';
 import type { TrustPolicy } from './policy.ts';
@@ -30,6 +39,10 @@ export interface VerifyOptions {
   unwrap?(wraps: BundleWrap[]): MaybePromise<Uint8Array | null>;
   /** Checks a receipt against its chain or authority; null when it can't say. Without it receipts are compared, not believed. */
   checkAnchor?(anchor: BundleAnchor): MaybePromise<AnchorVerdict | null>;
+  /** The log itself (files by the paths of tlog-tiles): with it the bundle is compared with all that was logged. */
+  log?: TileReader;
+  /** The files lie where they were recorded, and nobody exported them: there is no `export` record to ask for. */
+  stored?: boolean;
   /** With it the replay record is made again from the frames, and compared. Of no use without a key, or to a part. */
   replay?: ReplayWalker;
   /** Called after each chunk. */
@@ -50,10 +63,17 @@ export interface Context extends Omit<VerifyOptions, 'replay'> {
   description: BundleDescription;
   open: SignedRecord<OpenBody> | null;
   manifest: SignedRecord<ManifestBody> | null;
-  resumes: SignedRecord<ResumeBody>[];
+  /** Files something was read from: what is left over is a finding. */
+  used: Set<string>;
+  /** By their place in the bundle. */
+  resumes: { at: number; record: SignedRecord<ResumeBody> }[];
+  /** Erase records by a trusted key. */
+  erases: { at: number; record: SignedRecord<EraseBody> }[];
+  /** As far as the chain of custody records holds. */
+  custody: SignedRecord<CustodyBody>[];
   /** The replay record, where it is of this recording and signed by a key that is trusted or named. */
   replay: SignedRecord<ReplayBody> | null;
-  /** An `erase` record by a trusted key destroyed the keys or the chunks. */
+  /** An `erase` record that counts destroyed the keys or the chunks. */
   erased: { keys: boolean; chunks: boolean };
 }
 
@@ -64,6 +84,7 @@ export async function smallFile(
   bytesMax = SMALL_FILE_BYTES_MAX,
 ): Promise<Uint8Array | null> {
   const file = context.files.get(name);
+  context.used.add(name);
   return file === undefined ? null : readWhole(context.source, file, bytesMax);
 }
 

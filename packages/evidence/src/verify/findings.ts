@@ -15,12 +15,16 @@ export const findingCodes = [
   'TRUNCATED',
   'ROOT_MISMATCH',
   'UNCLOSED',
+  'DUPLICATE',
+  'RECORD_MISSING',
   'LOG_FORK',
+  'NOTE_SIG_BAD',
   'LOG_INCLUSION',
   'ANCHOR_INVALID',
   'ANCHOR_REORGED',
   'ANCHOR_PENDING',
   'TIME_ORDER',
+  'LATE',
   'COMMITMENT',
   'AUTH',
   'DECOMPRESS',
@@ -45,12 +49,16 @@ export const findingMeanings: Record<FindingCode, string> = {
   TRUNCATED: 'the end of the recording is missing',
   ROOT_MISMATCH: 'the chunks are not those the manifest was signed over',
   UNCLOSED: 'the recording has no manifest',
+  DUPLICATE: 'the log holds a second record where a session has one',
+  RECORD_MISSING: 'a record of the session that was logged is not in the bundle',
   LOG_FORK: 'the log is not shown to be one and the same throughout',
+  NOTE_SIG_BAD: 'a signature of the log or of a witness does not check out',
   LOG_INCLUSION: 'a record is not shown to be in the log',
   ANCHOR_INVALID: 'an outside anchor does not hold',
   ANCHOR_REORGED: 'an outside anchor was undone by its chain',
   ANCHOR_PENDING: 'an outside anchor is not confirmed yet',
   TIME_ORDER: 'times contradict each other',
+  LATE: 'it was signed or seen much later than it says it ended',
   COMMITMENT: 'a chunk was not sealed under the given key',
   AUTH: 'a ciphertext does not authenticate',
   DECOMPRESS: 'decrypted frames can not be read',
@@ -60,11 +68,39 @@ export const findingMeanings: Record<FindingCode, string> = {
   NOT_DRAWN: 'not all that was recorded can be seen',
 };
 
-/** Exit codes of a verifying program: 0 clean, 1 the run itself failed, 2 wrong usage, then one per code. */
+/** Exit codes of a verifying program: 0 clean, 1 the run itself failed, 2 wrong usage, then one per code. A number never changes its meaning. */
 export const EXIT_CLEAN = 0;
-export const exitCodes: Record<FindingCode, number> = Object.fromEntries(
-  findingCodes.map((code, at) => [code, 10 + at]),
-) as Record<FindingCode, number>;
+export const exitCodes: Record<FindingCode, number> = {
+  FORMAT: 10,
+  SIG_BAD: 11,
+  KEY_UNTRUSTED: 12,
+  SPLICED: 13,
+  SEAL_EPOCH: 14,
+  REORDERED: 15,
+  CHUNK_ALTERED: 16,
+  CHUNK_EXTRA: 17,
+  CHUNK_MISSING: 18,
+  TRUNCATED: 19,
+  ROOT_MISMATCH: 20,
+  UNCLOSED: 21,
+  LOG_FORK: 22,
+  LOG_INCLUSION: 23,
+  ANCHOR_INVALID: 24,
+  ANCHOR_REORGED: 25,
+  ANCHOR_PENDING: 26,
+  TIME_ORDER: 27,
+  COMMITMENT: 28,
+  AUTH: 29,
+  DECOMPRESS: 30,
+  GAP: 31,
+  IMPORTED: 32,
+  REPLAY_DIFFERS: 33,
+  NOT_DRAWN: 34,
+  DUPLICATE: 35,
+  RECORD_MISSING: 36,
+  NOTE_SIG_BAD: 37,
+  LATE: 38,
+};
 
 /** Facts about a recording that are not failures. */
 export type RecordingState = 'SHREDDED' | 'RECOVERED';
@@ -84,7 +120,15 @@ const FINDINGS_MAX = 1000;
 export class Findings {
   readonly list: Finding[] = [];
   readonly codes = new Set<FindingCode>();
+  readonly #told = new Set<string>();
   count = 0;
+
+  /** One cause, one finding: what has been told under this name is not told again. */
+  once(name: string, ...finding: Parameters<Findings['add']>): void {
+    if (this.#told.has(name)) return;
+    this.#told.add(name);
+    this.add(...finding);
+  }
 
   add(code: FindingCode, message: string, where: { file?: string; index?: number } = {}): void {
     this.count += 1;

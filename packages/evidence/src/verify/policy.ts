@@ -1,4 +1,4 @@
-import { DecodeError } from '@lucid-sessions/wire';
+import { DecodeError, equalBytes } from '@lucid-sessions/wire';
 import { readAuthority, type TimestampAuthority } from '../anchor/timestamp.ts';
 import { parseSignedCheckpoint, type SignedCheckpoint } from '../log/checkpoint.ts';
 import { type NoteKey, noteAlgorithms, parseNoteKey } from '../log/note.ts';
@@ -13,7 +13,7 @@ export interface TrustPolicy {
   identityKeys: { key: PublicKey; validFromUs: number; validToUs: number }[];
   logKeys: NoteKey[];
   witnesses: NoteKey[];
-  /** Cosignatures of different witnesses the manifest's checkpoint must carry. */
+  /** Cosignatures of different witnesses that checkpoints of manifest and erase records must carry. */
   witnessesRequired: number;
   /** Whether records must be in a trusted log. */
   logRequired: boolean;
@@ -27,10 +27,16 @@ export interface TrustPolicy {
   knownCheckpoints: SignedCheckpoint[];
   /** How far clocks of different machines may lie apart. */
   clockToleranceUs: number;
+  /** How much later than it says it ended a recording may have been anchored. */
+  latenessUs: number;
+  /** How far the recorder's clock may have been set back during one recording. */
+  clockStepUs: number;
 }
 
 const POLICY_BYTES_MAX = 1 << 20;
 const CLOCK_TOLERANCE_US = 300_000_000;
+const LATENESS_US = 7 * 86_400_000_000;
+const CLOCK_STEP_US = 86_400_000_000;
 
 const policySchema = object(
   {
@@ -50,6 +56,8 @@ const policySchema = object(
     anchors_required: integer(0, 100),
     known_checkpoints: array(string(20_000), 1000),
     clock_tolerance_us: integer(),
+    lateness_us: integer(),
+    clock_step_us: integer(),
   },
 );
 
@@ -67,6 +75,25 @@ function logKey(text: string): NoteKey {
   return key;
 }
 
+/** Somebody who is listed twice, under whatever name, is one witness. */
+function distinct(keys: NoteKey[]): NoteKey[] {
+  return keys.filter(({ publicKey }, at) => keys.findIndex((other) => equalBytes(other.publicKey, publicKey)) === at);
+}
+
+/** A policy that trusts nobody and requires nothing. */
+export const trustNobody: TrustPolicy = {
+  identityKeys: [],
+  logKeys: [],
+  witnesses: [],
+  witnessesRequired: 0,
+  logRequired: false,
+  anchorsRequired: 0,
+  knownCheckpoints: [],
+  clockToleranceUs: CLOCK_TOLERANCE_US,
+  latenessUs: LATENESS_US,
+  clockStepUs: CLOCK_STEP_US,
+};
+
 /** Reads a policy file (JSON). A policy with log keys requires the log unless it says otherwise. Throws `DecodeError`. */
 export function parsePolicy(bytes: Uint8Array): TrustPolicy {
   const raw = policySchema.parse(parseJson(bytes, POLICY_BYTES_MAX), 'policy');
@@ -78,7 +105,7 @@ export function parsePolicy(bytes: Uint8Array): TrustPolicy {
       validToUs: valid_to_us ?? Number.MAX_SAFE_INTEGER,
     })),
     logKeys,
-    witnesses: (raw.witnesses ?? []).map(witnessKey),
+    witnesses: distinct((raw.witnesses ?? []).map(witnessKey)),
     witnessesRequired: raw.witnesses_required ?? 0,
     logRequired: raw.log_required ?? logKeys.length > 0,
     authorities: (raw.tsas ?? []).map(({ name, certificate }) =>
@@ -88,5 +115,7 @@ export function parsePolicy(bytes: Uint8Array): TrustPolicy {
     anchorsRequired: raw.anchors_required ?? 0,
     knownCheckpoints: (raw.known_checkpoints ?? []).map((text) => parseSignedCheckpoint(text)),
     clockToleranceUs: raw.clock_tolerance_us ?? CLOCK_TOLERANCE_US,
+    latenessUs: raw.lateness_us ?? LATENESS_US,
+    clockStepUs: raw.clock_step_us ?? CLOCK_STEP_US,
   };
 }

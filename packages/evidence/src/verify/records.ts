@@ -2,9 +2,11 @@ import { bundleNames, CUSTODY_BYTES_MAX, SMALL_FILE_BYTES_MAX } from '../bundle/
 import type { BodyOf, RecordBody, RecordKind } from '../record/bodies.ts';
 import { keyIdOf, type PublicKey, parsePublicKey } from '../record/public-key.ts';
 import { checkRecord, readRecordOf, type SignedRecord } from '../record/record.ts';
+import { toHex } from '../text.ts';
 import { type Context, clockAllowanceUs, importedOf, orFormat, smallFile } from './context.ts';
 
-const RESUMES_MAX = 1000;
+/** Of one kind: `resume/0000` to `resume/0999`. */
+export const NUMBERED_MAX = 1000;
 
 /** The wall clock a record speaks of, for the span its key is trusted in. */
 function timeOf(body: RecordBody): number {
@@ -17,6 +19,7 @@ function timeOf(body: RecordBody): number {
       return body.resumed_us;
     case 'custody':
     case 'erase':
+    case 'export':
       return body.at_us;
     case 'replay':
       return body.examined_us;
@@ -29,16 +32,25 @@ function namedKeys(context: Context, record: SignedRecord): PublicKey[] {
   if (record.body.kind === 'open') texts.push(record.body.recorder.identity_key);
   if (record.body.kind === 'manifest') texts.push(record.body.keys.identity_key);
   return texts.flatMap((text) => {
-    try {
-      return text === undefined ? [] : [parsePublicKey(text)];
-    } catch {
-      return [];
-    }
+    const key = text === undefined ? null : keyOf(text);
+    return key === null ? [] : [key];
   });
 }
 
+function keyOf(text: string): PublicKey | null {
+  try {
+    return parsePublicKey(text);
+  } catch {
+    return null;
+  }
+}
+
 /** `trusted`: by the policy. `named`: only by a key the recording itself names. `none`: not to be used for anything. */
-type Standing = 'trusted' | 'named' | 'none';
+interface Standing {
+  word: 'trusted' | 'named' | 'none';
+  /** Id of the key that signed it; null: none that is known did. */
+  signer: string | null;
+}
 
 /** Checks signature, signer and session of a record. */
 async function checkSigned(context: Context, record: SignedRecord, file: string): Promise<Standing> {
@@ -50,25 +62,30 @@ async function checkSigned(context: Context, record: SignedRecord, file: string)
   const sessionId = context.open?.body.session_id ?? record.body.session_id;
   if (record.body.session_id !== sessionId)
     findings.add('SPLICED', `the ${record.kind} record belongs to session ${record.body.session_id}`, { file });
-  if (check.finding === 'SIG_BAD') return 'none';
+  if (check.finding === 'SIG_BAD') return { word: 'none', signer: null };
   const at = timeOf(record.body);
-  const signedBy = check.signedBy === null ? null : keyIdOf(check.signedBy);
+  const signer = check.signedBy === null ? null : keyIdOf(check.signedBy);
   const known = policy.identityKeys.some(
-    ({ key, validFromUs, validToUs }) => keyIdOf(key) === signedBy && at >= validFromUs && at <= validToUs,
+    ({ key, validFromUs, validToUs }) => keyIdOf(key) === signer && at >= validFromUs && at <= validToUs,
   );
+  // Of a long chain by one stranger the first is told.
   if (!known)
-    findings.add('KEY_UNTRUSTED', `the ${record.kind} record is signed by a key the policy does not trust for it`, {
-      file,
-    });
-  if (record.body.session_id !== sessionId || check.signedBy === null) return 'none';
-  return known ? 'trusted' : 'named';
+    findings.once(
+      `stranger ${record.kind} ${signer}`,
+      'KEY_UNTRUSTED',
+      `the ${record.kind} record is signed by a key the policy does not trust for it`,
+      { file },
+    );
+  if (record.body.session_id !== sessionId || signer === null) return { word: 'none', signer };
+  return { word: known ? 'trusted' : 'named', signer };
 }
 
-async function readOne<K extends RecordKind>(
-  context: Context,
-  kind: K,
-  file: string,
-): Promise<{ record: SignedRecord<BodyOf<K>>; standing: Standing } | null> {
+interface Found<K extends RecordKind> {
+  record: SignedRecord<BodyOf<K>>;
+  standing: Standing;
+}
+
+async function readOne<K extends RecordKind>(context: Context, kind: K, file: string): Promise<Found<K> | null> {
   const bytes = await orFormat(context, file, () => smallFile(context, file));
   if (bytes === null) return null;
   const record = await orFormat(context, file, () => readRecordOf(kind, bytes));
@@ -76,36 +93,72 @@ async function readOne<K extends RecordKind>(
   return { record, standing: await checkSigned(context, record as unknown as SignedRecord, file) };
 }
 
-/** Reads `open`, `manifest`, `resume` and `erase`, and checks that they speak of one session. */
+/** Reads all records, and checks that they speak of one session and of each other. */
 export async function checkRecords(context: Context): Promise<void> {
+  await checkOpen(context);
+  await checkExport(context);
   const { findings } = context;
-  context.open = (await readOne(context, 'open', bundleNames.open))?.record ?? null;
-  if (!context.files.has(bundleNames.open))
-    findings.add('FORMAT', 'the bundle holds no open record', { file: bundleNames.open });
-  if (context.open !== null && context.description.session_id !== context.open.body.session_id)
-    findings.add('SPLICED', 'bundle.json names another session than the open record', { file: bundleNames.bundle });
-  context.manifest = (await readOne(context, 'manifest', bundleNames.manifest))?.record ?? null;
+  const manifest = await readOne(context, 'manifest', bundleNames.manifest);
+  context.manifest = manifest?.record ?? null;
   if (!context.files.has(bundleNames.manifest)) findings.add('UNCLOSED', 'the recording has no signed manifest');
   await checkResumes(context);
-  checkManifest(context);
+  if (manifest !== null) checkManifest(context, manifest);
   checkImported(context);
   await checkReplayRecord(context);
-  await checkErases(context);
+  await readErases(context);
   await checkCustody(context);
 }
 
+/** The key a record names as its recorder's is the one that signed it. */
+function checkNamedKey(context: Context, { standing, record }: Found<RecordKind>, named: string, file: string): void {
+  const key = keyOf(named);
+  if (key === null) context.findings.add('FORMAT', `the ${record.kind} record names no key`, { file });
+  else if (standing.signer !== null && keyIdOf(key) !== standing.signer)
+    context.findings.add('SPLICED', `the ${record.kind} record names another key than signed it`, { file });
+}
+
+async function checkOpen(context: Context): Promise<void> {
+  const { findings, description } = context;
+  const file = bundleNames.open;
+  const found = await readOne(context, 'open', file);
+  context.open = found?.record ?? null;
+  if (!context.files.has(file)) findings.add('FORMAT', 'the bundle holds no open record', { file });
+  if (found === null) return;
+  const { body } = found.record;
+  if (description !== null && description.session_id !== body.session_id)
+    findings.add('SPLICED', 'bundle.json names another session than the open record', { file: bundleNames.bundle });
+  checkNamedKey(context, found as Found<RecordKind>, body.recorder.identity_key, file);
+  if ((body.encryption === 'none') !== (body.dek_id === null))
+    findings.add('FORMAT', 'the open record names a key and no encryption, or the other way round', { file });
+}
+
+/** Signed over `bundle.json`, and so over every small file. */
+async function checkExport(context: Context): Promise<void> {
+  if (context.stored === true) return;
+  const { findings } = context;
+  const file = bundleNames.export;
+  const found = await readOne(context, 'export', file);
+  if (!context.files.has(file)) findings.add('FORMAT', 'nobody signed that these are the files of a bundle', { file });
+  if (found === null) return;
+  const { record } = found;
+  const bytes = await orFormat(context, bundleNames.bundle, () => smallFile(context, bundleNames.bundle, 32 << 20));
+  if (bytes === null) return;
+  const sha256 = toHex(await context.crypto.sha256(bytes));
+  if (record.body.bundle_sha256 !== sha256)
+    findings.add('SPLICED', 'the export record is signed over another bundle.json', { file });
+}
+
 async function checkResumes(context: Context): Promise<void> {
-  for (let at = 0; at < RESUMES_MAX && context.files.has(bundleNames.resume(at)); at += 1) {
-    const found = await readOne(context, 'resume', bundleNames.resume(at));
+  for (let at = 0; at < NUMBERED_MAX && context.files.has(bundleNames.resume(at)); at += 1) {
+    const file = bundleNames.resume(at);
+    const found = await readOne(context, 'resume', file);
     if (found === null) continue;
     const { record, standing } = found;
     if (context.open !== null && record.body.open_sha256 !== context.open.sha256)
-      context.findings.add('SPLICED', 'a resume record continues another open record', {
-        file: bundleNames.resume(at),
-      });
+      context.findings.add('SPLICED', 'a resume record continues another open record', { file });
     // A resume brings new seal keys in: one by a stranger must not explain away a broken chain. One by the key the open
     // record names may, as that key's being untrusted is a finding already.
-    else if (standing !== 'none') context.resumes.push(record);
+    else if (standing.word !== 'none') context.resumes.push({ at, record });
   }
 }
 
@@ -131,21 +184,29 @@ function checkImported(context: Context): void {
     });
 }
 
-function checkManifest(context: Context): void {
-  const { findings, manifest, open } = context;
-  if (manifest === null) return;
-  const { body } = manifest;
+/** What the manifest repeats of `open`, and what it names, is what is there. */
+function checkManifest(context: Context, found: Found<'manifest'>): void {
+  const { findings, open, policy } = context;
+  const { body } = found.record;
   const where = { file: bundleNames.manifest };
-  if (open !== null && body.open_sha256 !== open.sha256)
-    findings.add('SPLICED', 'the manifest closes another open record', where);
-  const resumes = context.resumes.map(({ sha256 }) => sha256);
+  const resumes = context.resumes.map(({ record }) => record.sha256);
+  if (open !== null) {
+    if (body.open_sha256 !== open.sha256) findings.add('SPLICED', 'the manifest closes another open record', where);
+    for (const [what, same] of [
+      ['opened_us', body.opened_us === open.body.opened_us],
+      ['persistence', body.persistence === open.body.policy.persistence],
+      ['keys.dek_id', body.keys.dek_id === open.body.dek_id],
+    ] as const)
+      if (!same) findings.add('SPLICED', `${what} of the manifest is not that of the open record`, where);
+  }
+  checkNamedKey(context, found as Found<RecordKind>, body.keys.identity_key, where.file);
   if (resumes.length !== body.resumes_sha256.length || resumes.some((hash, at) => hash !== body.resumes_sha256[at]))
     findings.add('SPLICED', 'the resume records are not those the manifest names', where);
-  if (
-    body.ended_us + clockAllowanceUs(context) < body.opened_us ||
-    (open !== null && body.opened_us < open.body.opened_us)
-  )
+  if (body.chunks_count === 0) findings.add('TRUNCATED', 'the manifest is over no chunk: nothing was recorded', where);
+  if (body.ended_us + clockAllowanceUs(context) < body.opened_us)
     findings.add('TIME_ORDER', 'the manifest ends before the recording began', where);
+  if (clockAllowanceUs(context) > policy.clockStepUs)
+    findings.add('TIME_ORDER', 'the manifest declares larger steps of the clock than the policy takes', where);
   for (const gap of body.gaps) findings.add('GAP', gapText(gap), where);
   if (body.gaps.length === 0 && body.statistics.frames_dropped > 0)
     findings.add('GAP', `${body.statistics.frames_dropped} frames were dropped`, where);
@@ -159,17 +220,13 @@ async function checkReplayRecord(context: Context): Promise<void> {
   const { record, standing } = found;
   if (record.body.manifest_sha256 !== context.manifest?.sha256)
     context.findings.add('SPLICED', 'the replay record is about another manifest', { file });
-  else if (standing !== 'none') context.replay = record;
+  else if (standing.word !== 'none') context.replay = record;
 }
 
-async function checkErases(context: Context): Promise<void> {
-  for (let at = 0; at < RESUMES_MAX && context.files.has(bundleNames.erase(at)); at += 1) {
+async function readErases(context: Context): Promise<void> {
+  for (let at = 0; at < NUMBERED_MAX && context.files.has(bundleNames.erase(at)); at += 1) {
     const found = await readOne(context, 'erase', bundleNames.erase(at));
-    if (found?.standing !== 'trusted') continue;
-    context.states.add('SHREDDED');
-    const { erased } = found.record.body;
-    if (erased !== 'chunks') context.erased.keys = true;
-    if (erased !== 'keys') context.erased.chunks = true;
+    if (found?.standing.word === 'trusted') context.erases.push({ at, record: found.record });
   }
 }
 
@@ -178,9 +235,7 @@ async function checkCustody(context: Context): Promise<void> {
   const file = bundleNames.custody;
   const bytes = await orFormat(context, file, () => smallFile(context, file, CUSTODY_BYTES_MAX));
   if (bytes === null) return;
-  let previous: string | null = null;
-  let sequence = 0;
-  for (let start = 0; start < bytes.length; sequence += 1) {
+  for (let start = 0; start < bytes.length; ) {
     const end = bytes.indexOf(0x0a, start);
     if (end < 0 || end - start > SMALL_FILE_BYTES_MAX) {
       context.findings.add('FORMAT', 'a line of the custody file is cut or too long', { file });
@@ -191,12 +246,13 @@ async function checkCustody(context: Context): Promise<void> {
     const record = await orFormat(context, file, () => readRecordOf('custody', line));
     if (record === null) return;
     await checkSigned(context, record as unknown as SignedRecord, file);
-    if (record.body.sequence !== sequence || record.body.previous_sha256 !== previous) {
+    const previous = context.custody.at(-1)?.sha256 ?? null;
+    if (record.body.sequence !== context.custody.length || record.body.previous_sha256 !== previous) {
       context.findings.add('SPLICED', `custody record ${record.body.sequence} does not follow the one before it`, {
         file,
       });
       return;
     }
-    previous = record.sha256;
+    context.custody.push(record);
   }
 }

@@ -6,16 +6,26 @@ import type { AnchorResult } from './anchors.ts';
 import type { ChainResult } from './chain.ts';
 import type { ChunkCheck } from './chunks.ts';
 import { type Context, type FoundKey, importedOf } from './context.ts';
-import { exitCodeOf, type Finding, Findings, findingMeanings, type RecordingState } from './findings.ts';
-import type { LogResult } from './log.ts';
+import {
+  exitCodeOf,
+  type Finding,
+  type FindingCode,
+  Findings,
+  findingMeanings,
+  type RecordingState,
+} from './findings.ts';
+import type { LogFacts, LogResult } from './log.ts';
 import { type ReplayFacts, type ReplayResult, replayText } from './replay.ts';
 
 /** Separate answers to separate questions. */
 export interface Verdicts {
   /** Nothing that was sealed was changed. */
   integrity: 'intact' | 'broken';
-  /** `whole`; `part` of a proven whole; `gaps`: whole, with frames known to be missing; `incomplete`; `unclosed`. */
-  completeness: 'whole' | 'part' | 'gaps' | 'incomplete' | 'unclosed';
+  /**
+   * `whole`; `part` of a proven whole; `gaps`: whole, with frames known to be missing; `erased`: the chunks were destroyed, by a
+   * signed and logged word; `incomplete`, never clean; `unclosed`.
+   */
+  completeness: 'whole' | 'part' | 'gaps' | 'erased' | 'incomplete' | 'unclosed';
   /** Made by a recorder the policy trusts; `imported`: by one that made it of a file, so that nothing is known of its origin. */
   origin: 'trusted' | 'untrusted' | 'forged' | 'imported';
   /** What vouches for the time: nothing but the recorder, the log, witnesses, an outside anchor. `imported`: for that of its import alone. */
@@ -63,6 +73,9 @@ export interface VerificationReport {
     witnesses_count: number;
     anchors_count: number;
     anchors_confirmed: number;
+    /** What the bundle was compared with beyond its own proofs. */
+    log: LogFacts;
+    custody_count: number;
     /** Null where nobody walked through the recording. */
     replay: ReplayFacts | null;
   };
@@ -89,10 +102,11 @@ function verdictsOf(context: Context, results: Results): Verdicts {
       'CHUNK_ALTERED',
       'CHUNK_EXTRA',
       'ROOT_MISMATCH',
+      'DUPLICATE',
     )
       ? 'broken'
       : 'intact',
-    completeness: completenessOf(context),
+    completeness: completenessOf(context, results),
     origin: findings.has('SIG_BAD')
       ? 'forged'
       : findings.has('KEY_UNTRUSTED') || context.open === null
@@ -106,16 +120,27 @@ function verdictsOf(context: Context, results: Results): Verdicts {
   };
 }
 
-function completenessOf(context: Context): Verdicts['completeness'] {
+function completenessOf(context: Context, { chunks, chain }: Results): Verdicts['completeness'] {
   const { findings } = context;
-  if (findings.has('CHUNK_MISSING', 'TRUNCATED') || context.erased.chunks) return 'incomplete';
+  if (findings.has('CHUNK_MISSING', 'TRUNCATED', 'RECORD_MISSING')) return 'incomplete';
   if (context.manifest === null) return 'unclosed';
+  if (context.erased.chunks && (chunks.isGone || chain.leavesCount === 0)) return 'erased';
   if (context.description.partial !== null) return 'part';
   return findings.has('GAP') ? 'gaps' : 'whole';
 }
 
+const contradicting: FindingCode[] = [
+  'TIME_ORDER',
+  'LATE',
+  'DUPLICATE',
+  'LOG_FORK',
+  'NOTE_SIG_BAD',
+  'ANCHOR_REORGED',
+  'ANCHOR_INVALID',
+];
+
 function timeOf(context: Context, { log, anchors }: Results): Verdicts['time'] {
-  if (context.findings.has('TIME_ORDER', 'LOG_FORK', 'ANCHOR_REORGED', 'ANCHOR_INVALID')) return 'contradicted';
+  if (context.findings.has(...contradicting)) return 'contradicted';
   if (context.findings.has('IMPORTED')) return 'imported';
   if (anchors.confirmedCount > 0) return 'anchored';
   if (log.witnessedUs !== null) return 'witnessed';
@@ -168,6 +193,8 @@ export function makeReport(context: Context, results: Results): VerificationRepo
       witnesses_count: log.witnessesCount,
       anchors_count: anchors.receiptsCount,
       anchors_confirmed: anchors.confirmedCount,
+      log: log.compared,
+      custody_count: context.custody.length,
       replay: results.replay.facts,
     },
   };
@@ -215,6 +242,8 @@ export function unreadableBundle(error: DecodeError): VerificationReport {
       witnesses_count: 0,
       anchors_count: 0,
       anchors_confirmed: 0,
+      log: { size: null, records_since: 0, known: 0, not_compared: 0 },
+      custody_count: 0,
       replay: null,
     },
   };
@@ -228,6 +257,7 @@ const sentences = {
     whole: 'whole',
     part: 'a part of a whole recording, proven to belong to it',
     gaps: 'whole, with gaps the recorder declared',
+    erased: 'destroyed on purpose, by a signed and logged record',
     incomplete: 'INCOMPLETE',
     unclosed: 'NOT CLOSED: it has no signed end',
   },
@@ -272,6 +302,15 @@ function resultOf({ clean, findings_count: count, verdicts }: VerificationReport
   return verdicts.replay === 'drawn' ? 'CLEAN' : 'CLEAN as evidence; whether all of it can be seen was NOT EXAMINED';
 }
 
+function logText({ size, records_since: since, known, not_compared: unknown }: LogFacts): string {
+  const whole =
+    size === null
+      ? 'not compared: whether records of this session were left out or made twice is not known'
+      : `compared with all ${size} entries, ${since} records of this session are later than the bundle`;
+  const others = known + unknown === 0 ? '' : `; ${known} known checkpoints are of it, ${unknown} not compared`;
+  return `${whole}${others}`;
+}
+
 /** The report for a person, plain text. */
 export function formatReport(report: VerificationReport): string {
   const { facts, verdicts } = report;
@@ -292,6 +331,7 @@ export function formatReport(report: VerificationReport): string {
     `Merkle root   ${facts.merkle_root ?? 'none'}`,
     `Existed       not before ${time(facts.not_before_us)}, at the latest ${time(facts.not_after_us)} (${facts.witnesses_count} witnesses, ${facts.anchors_confirmed} of ${facts.anchors_count} anchors confirmed)`,
   ];
+  lines.push(`Log           ${logText(facts.log)}`);
   if (facts.imported !== null) lines.push(`Claimed       ${claimedText(facts.imported)} (by the file; not proven)`);
   if (facts.part !== null) lines.push(`Part          chunks ${facts.part.first_chunk} to ${facts.part.last_chunk}`);
   if (report.states.length > 0) lines.push(`States        ${report.states.join(', ')}`);

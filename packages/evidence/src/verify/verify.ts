@@ -1,12 +1,21 @@
 import { type BundleDescription, type BundleWrap, bundleNames, bundleSchema, wrapsSchema } from '../bundle/files.ts';
-import { BUNDLE_FILES_MAX, BUNDLE_NAME, type BundleSource } from '../bundle/source.ts';
+import { BUNDLE_FILES_MAX, BUNDLE_NAME, type BundleSource, readWhole } from '../bundle/source.ts';
 import { DEK_BYTES } from '../envelope/chunk.ts';
 import { parseCanonicalJson } from '../record/json.ts';
 import { toHex } from '../text.ts';
 import { checkAnchors } from './anchors.ts';
 import { type ChainResult, checkChain } from './chain.ts';
 import { ChunkCheck } from './chunks.ts';
-import { type Context, clockAllowanceUs, type FoundKey, orFormat, smallFile, type VerifyOptions } from './context.ts';
+import {
+  type Context,
+  clockAllowanceUs,
+  type FoundKey,
+  importedOf,
+  orFormat,
+  smallFile,
+  type VerifyOptions,
+} from './context.ts';
+import { checkErases } from './erases.ts';
 import { Findings } from './findings.ts';
 import { checkLog } from './log.ts';
 import { checkRecords } from './records.ts';
@@ -15,13 +24,14 @@ import { makeReport, type VerificationReport } from './report.ts';
 
 const CHUNK_NAME = /^chunks\/\d{8,16}\.lsc$/;
 const KNOWN_NAME =
-  /^(?:(?:resume|erase)\/\d{4}\.dsse\.json|log\/(?:(?:open|manifest|resume-\d{4})\.tlog-proof|consistency\.json)|anchors\/\d{4}\.json|keys\/wraps\.json|(?:open|manifest|replay)\.dsse\.json|custody\.jsonl|proofs\.json|leaves\.bin|bundle\.json)$/;
+  /^(?:(?:resume|erase)\/\d{4}\.dsse\.json|log\/(?:(?:open|manifest|custody|(?:resume|erase)-\d{4})\.tlog-proof|consistency\.json)|anchors\/\d{4}\.json|keys\/wraps\.json|(?:open|manifest|replay|export)\.dsse\.json|custody\.jsonl|proofs\.json|leaves\.bin|bundle\.json)$/;
 
 const NO_DESCRIPTION: BundleDescription = {
-  v: 1,
+  v: 2,
   kind: 'lucid-sessions-evidence',
   session_id: '-',
   partial: null,
+  leaves: { count: 0, last_hash: null },
   files: [],
 };
 
@@ -40,7 +50,10 @@ export async function verifyBundle(source: BundleSource, options: VerifyOptions)
     description: NO_DESCRIPTION,
     open: null,
     manifest: null,
+    used: new Set(),
     resumes: [],
+    erases: [],
+    custody: [],
     replay: null,
     erased: { keys: false, chunks: false },
   };
@@ -48,6 +61,8 @@ export async function verifyBundle(source: BundleSource, options: VerifyOptions)
   await readDescription(context);
   await checkFileHashes(context);
   await checkRecords(context);
+  const log = await checkLog(context);
+  checkErases(context, log);
   const key = await findKey(context);
   const chunks = new ChunkCheck(context, key.dek, walker);
   const chain = await checkChain(context, async (leaf) => {
@@ -55,9 +70,9 @@ export async function verifyBundle(source: BundleSource, options: VerifyOptions)
     options.progress?.(chunks.checkedCount);
   });
   chunks.end();
-  checkAgainstManifest(context, chain);
-  const log = await checkLog(context);
+  checkAgainstManifest(context, chain, chunks);
   const anchors = await checkAnchors(context, log);
+  checkLeftOver(context);
   const replay = checkReplay(context, await chunks.walked());
   return makeReport(context, { chain, chunks, log, anchors, key, replay });
 }
@@ -84,25 +99,29 @@ async function readDescription(context: Context): Promise<void> {
   if (!context.files.has(file)) context.findings.add('FORMAT', 'the bundle holds no bundle.json', { file });
   if (description === null) return;
   const { partial } = description;
-  if (partial !== null && !(partial.first_leaf <= partial.first_chunk && partial.first_chunk <= partial.last_chunk)) {
+  if (partial !== null && partial.first_chunk > partial.last_chunk) {
     context.findings.add('FORMAT', 'the range of the part makes no sense', { file });
     return;
   }
   context.description = description;
 }
 
-/** Damage to files without a signature of their own. */
+const unlisted: ReadonlySet<string> = new Set([bundleNames.bundle, bundleNames.leaves, bundleNames.export]);
+
+/** The small files are those `bundle.json` lists, which the `export` record is signed over. */
 async function checkFileHashes(context: Context): Promise<void> {
   const listed = new Map(context.description.files.map(({ name, sha256 }) => [name, sha256]));
   for (const [name, hash] of listed) {
-    const bytes = await orFormat(context, name, () => smallFile(context, name, 64 << 20));
+    const file = context.files.get(name);
+    const bytes =
+      file === undefined ? null : await orFormat(context, name, () => readWhole(context.source, file, 64 << 20));
     // A missing record, proof or chunk has a finding of its own.
     if (bytes === null) context.findings.add('FORMAT', `${name} is listed and not there`, { file: name });
     else if (toHex(await context.crypto.sha256(bytes)) !== hash)
       context.findings.add('FORMAT', `${name} is not the file that was exported`, { file: name });
   }
   for (const name of context.files.keys())
-    if (!listed.has(name) && !name.startsWith('chunks/') && name !== bundleNames.bundle && name !== bundleNames.leaves)
+    if (!listed.has(name) && !name.startsWith('chunks/') && !unlisted.has(name))
       context.findings.add('FORMAT', `${name} is not listed in bundle.json`, { file: name });
 }
 
@@ -113,7 +132,11 @@ async function findKey(context: Context): Promise<FoundKey> {
     return bytes === null ? [] : wrapsSchema.parse(parseCanonicalJson(bytes, bytes.length), 'wraps');
   });
   const wrapsCount = wraps?.length ?? 0;
-  const dek = context.dek ?? (wrapsCount > 0 ? await unwrap(context, wraps ?? []) : null);
+  const { open, findings } = context;
+  // Keys of another session would blame its chunks.
+  const strange = open !== null && wraps?.some(({ key_id }) => key_id !== open.body.dek_id) === true;
+  if (strange) findings.add('SPLICED', 'the wrapped keys are of another recording', { file });
+  const dek = context.dek ?? (wrapsCount > 0 && !strange ? await unwrap(context, wraps ?? []) : null);
   if (dek instanceof Uint8Array && dek.length !== DEK_BYTES) throw new RangeError(`a DEK has ${DEK_BYTES} bytes`);
   return { dek, wrapsCount };
 }
@@ -129,10 +152,38 @@ async function unwrap(context: Context, wraps: BundleWrap[]): Promise<Uint8Array
   }
 }
 
-/** The leaves lie inside the time the manifest gives. */
-function checkAgainstManifest(context: Context, chain: ChainResult): void {
+/** The leaves lie inside the time the manifest gives, and its figures are those of what was read. */
+function checkAgainstManifest(context: Context, chain: ChainResult, chunks: ChunkCheck): void {
   const { manifest, findings } = context;
   if (manifest === null || chain.firstOpenedUs === null) return;
-  if (chain.firstOpenedUs > manifest.body.ended_us + clockAllowanceUs(context))
-    findings.add('TIME_ORDER', 'the first chunk opened after the manifest says the recording ended');
+  const { body } = manifest;
+  const where = { file: bundleNames.manifest };
+  const allowanceUs = clockAllowanceUs(context);
+  if (chain.firstOpenedUs > body.ended_us + allowanceUs)
+    findings.add('TIME_ORDER', 'the first chunk opened after the manifest says the recording ended', where);
+  else if (importedOf(context) === null && context.description.partial === null) {
+    const aheadUs = (chain.lastClosedUs ?? body.ended_us) - body.ended_us;
+    if (aheadUs > allowanceUs + context.policy.clockToleranceUs)
+      findings.add('TIME_ORDER', 'the last chunk closed after the manifest says the recording ended', where);
+  }
+  const { frames_count: count } = body.statistics;
+  const isRead = chunks.readCount === body.chunks_count && chunks.readCount > 0;
+  // Before entries of form 2 it was what the recorder had seen, stored or not.
+  const isStored = context.open?.body.log_entries === 2;
+  if (isRead && isStored && count !== null && count !== chunks.framesCount)
+    findings.add('SPLICED', `the manifest counts ${count} frames, and ${chunks.framesCount} are here`, where);
+}
+
+/** The proof of a record that can't be read is not looked at; the record is told. */
+const recordOfProof = (name: string): string =>
+  name
+    .replace(/^log\/(open|manifest)\.tlog-proof$/, '$1.dsse.json')
+    .replace(/^log\/(resume|erase)-(\d{4})\.tlog-proof$/, '$1/$2.dsse.json')
+    .replace(/^log\/custody\.tlog-proof$/, bundleNames.custody);
+
+/** What no part of the verification asked for: a numbered file behind a hole, the proof of a record that is not there. */
+function checkLeftOver({ files, used, findings }: Context): void {
+  for (const name of files.keys())
+    if (!used.has(name) && !name.startsWith('chunks/') && !used.has(recordOfProof(name)))
+      findings.add('FORMAT', `nothing in the bundle leads to ${name}`, { file: name });
 }

@@ -48,6 +48,7 @@ export function openBodyOf(
     },
     parties: { created_by: session.created_by, target: `${host}:${port}`, target_user: username ?? null },
     checkpoint: request.checkpoint,
+    log_entries: 2,
     ...(session.imported ? { imported: importedBodyOf(session.imported) } : {}),
   };
 }

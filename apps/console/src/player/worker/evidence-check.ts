@@ -8,6 +8,7 @@ import {
   parsePolicy,
   type SessionKeys,
   type TrustPolicy,
+  trustNobody,
   type VerificationReport,
   verifyBundle,
 } from '@lucid-sessions/evidence';
@@ -21,17 +22,6 @@ import { type CheckedChunks, importedText, verdictsOf, verdictsUnknown } from '.
 
 /** Records, leaves and proofs of a session are small; a longer answer is not what was asked for. */
 const recordsBytesMax = 256 << 20;
-
-const trustNobody: TrustPolicy = {
-  identityKeys: [],
-  logKeys: [],
-  witnesses: [],
-  witnessesRequired: 0,
-  logRequired: false,
-  anchorsRequired: 0,
-  knownCheckpoints: [],
-  clockToleranceUs: 300_000_000,
-};
 
 /**
  * Checks a session's evidence in the browser, by the verifier the command line uses. Records, leaves, seals and log proofs are

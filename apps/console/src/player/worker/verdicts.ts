@@ -111,6 +111,8 @@ function completeness(report: VerificationReport, chunks: CheckedChunks): Verdic
       return verdict(name, 'good', 'a part', 'A part of a whole recording, proven to belong to it.');
     case 'gaps':
       return verdict(name, 'warn', 'gaps', because(report, 'GAP') || 'The recorder declared gaps.');
+    case 'erased':
+      return verdict(name, 'warn', 'destroyed', 'The chunks were destroyed on purpose, by a signed and logged record.');
     case 'incomplete':
       return verdict(name, 'bad', 'incomplete', because(report, 'TRUNCATED', 'CHUNK_MISSING'));
     case 'unclosed':
