@@ -9,14 +9,21 @@ import type { Source } from './rules.ts';
 const ours =
   /\b(?:LUCID|RDP|SESSION|CHUNK|BLOCKCHAIN)_[A-Z0-9_]*[A-Z0-9]\b|\b(?:MAX_CONCURRENT_SESSIONS|COMPRESSION_LEVEL|ENCRYPTION_ALGORITHM|REDIS_URL)\b/g;
 
-/** Variables that sources of services, adapters and apps name: in quotes, or behind `environment.`. */
+/**
+ * Variables that sources of services, adapters and apps name: in quotes, or behind `environment.`. What is put together
+ * (`${family}_NAME`) counts for every family that is named in quotes.
+ */
 export function variablesRead(sources: readonly Source[]): Set<string> {
   const found = new Set<string>();
+  const endings = new Set<string>();
   for (const { path, text } of sources) {
     if (!/^(?:services|adapters|apps)\/[^/]+\/src\//.test(path)) continue;
     for (const [, quoted, member] of text.matchAll(/'([A-Z][A-Z0-9_]+)'|\b(?:environment|env)\.([A-Z][A-Z0-9_]+)/g))
       found.add(quoted ?? member ?? '');
+    for (const [, ending = ''] of text.matchAll(/`\$\{\w+\}(_[A-Z][A-Z0-9_]*)`/g)) endings.add(ending);
   }
+  const families = [...found];
+  for (const ending of endings) for (const family of families) found.add(family + ending);
   return found;
 }
 

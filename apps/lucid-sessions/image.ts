@@ -65,7 +65,10 @@ function installNeeded(app: string): void {
   );
   const quiet = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
   execFileSync('npm', ['ci', '--omit=dev', '--ignore-scripts', ...quiet], { cwd: app, stdio: 'inherit' });
-  for (const name of ['package-lock.json', 'node_modules/.package-lock.json', 'node_modules/.bin'])
+  for (const name of [
+    'package-lock.json',
+    ...['.package-lock.json', '.bin', '@types'].map((each) => `node_modules/${each}`),
+  ])
     rmSync(join(app, name), { recursive: true, force: true });
   for (const path of globSync('node_modules/**', { cwd: app }))
     if (unneeded.test(path) && !kept.test(path)) rmSync(join(app, path), { recursive: true, force: true });

@@ -111,13 +111,17 @@ spec:
         {{- if $usesDatabase }}
         - { name: SESSION_METADATA_DB_FILE, value: /database/url }
         {{- end }}
+        {{- if and (has .part (list "pipeline" "api")) .root.Values.log.s3 }}
+        - { name: LUCID_LOG_PATH, value: {{ .root.Values.log.s3 | quote }} }
+        {{- end }}
         {{- range .env }}
         - {{ toJson . }}
         {{- end }}
         {{- range $key, $value := .root.Values.config }}
         - { name: {{ $key }}, value: {{ $value | quote }} }
         {{- end }}
-      {{- if and (eq .part "storage") .root.Values.chunks.s3ExistingSecret }}
+      {{- $usesBucket := or (and (eq .part "storage") .root.Values.chunks.s3) (and (has .part (list "pipeline" "api")) .root.Values.log.s3) }}
+      {{- if and $usesBucket .root.Values.chunks.s3ExistingSecret }}
       envFrom:
         - secretRef: { name: {{ .root.Values.chunks.s3ExistingSecret }} }
       {{- end }}
