@@ -133,16 +133,16 @@ spec:
       {{- $isTls := ternary (ne .root.Values.api.tlsExistingSecret "") $serviceTls.enabled (eq .part "api") }}
       {{- $probeScheme := ternary "HTTPS" "HTTP" $isTls }}
       startupProbe:
-        httpGet: { path: /live, port: http, scheme: {{ $probeScheme }} }
+        httpGet: { path: /livez, port: http, scheme: {{ $probeScheme }} }
         periodSeconds: 2
         failureThreshold: 150
       livenessProbe:
-        httpGet: { path: /live, port: http, scheme: {{ $probeScheme }} }
+        httpGet: { path: /livez, port: http, scheme: {{ $probeScheme }} }
         periodSeconds: 10
         timeoutSeconds: 5
         failureThreshold: 6
       readinessProbe:
-        httpGet: { path: /ready, port: http, scheme: {{ $probeScheme }} }
+        httpGet: { path: /readyz, port: http, scheme: {{ $probeScheme }} }
         periodSeconds: 5
         timeoutSeconds: 5
       {{- if eq .part "recorder" }}
