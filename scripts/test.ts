@@ -41,7 +41,18 @@ const isCounted = (path: string): boolean =>
 /** Whole sessions that take longest, longest first: begun last, one would run alone at the end. */
 const slowest = [
   ...['faults-unreachable', 'crash', 'real-peers', 'start-failures', 'backup', 'package', 'long-recording'],
-  ...['cli', 'apart', 'backup-crash', 'gateway', 'video', 'keys', 'modes', 'import-five', 'reconnect-peer'],
+  ...[
+    'cli',
+    'apart',
+    'spool-replica',
+    'backup-crash',
+    'gateway',
+    'video',
+    'keys',
+    'modes',
+    'import-five',
+    'reconnect-peer',
+  ],
 ];
 const rank = (path: string): number => {
   const at = slowest.findIndex((name) => path.endsWith(`apps/lucid-sessions/test/${name}.test.ts`));

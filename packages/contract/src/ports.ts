@@ -435,7 +435,32 @@ export interface RecorderPort {
    * come back. Answers how many it has, and of how many something is not stored yet. Asked again it changes nothing.
    */
   drain(): Promise<{ sessions: number; spooled: number }>;
+  /**
+   * What is kept here of another recorder's spool; `takenOver`: its sessions that are recovered from it, or were. `begins`: it has set
+   * those aside and begins anew; throws `unavailable` while they are not all stored.
+   */
+  replicaState(request: {
+    recorderId: string;
+    begins: boolean;
+  }): Promise<{ segments: (SpoolSegment & { bytes: number })[]; takenOver: string[] }>;
+  /**
+   * Brings it up to date: durable when this answers. Throws `conflict` when a write would leave a hole, and `notInThisState` once the
+   * spool was taken over.
+   */
+  replicate(request: { recorderId: string; writes: SpoolWrite[]; removals: SpoolSegment[] }): Promise<void>;
   health(): Promise<ServiceHealth>;
+}
+
+/** A file of a recorder's spool. */
+export interface SpoolSegment {
+  sessionId: string;
+  index: number;
+}
+
+/** The file is what it was up to `at`, and then `bytes`. */
+export interface SpoolWrite extends SpoolSegment {
+  at: number;
+  bytes: Uint8Array;
 }
 
 /** One closed chunk on its way from the spool into the chunk line. */
@@ -703,6 +728,11 @@ export interface PipelinePort {
   recorders(): Promise<{ recorders: RecorderPresence[] }>;
   /** The recorder that holds the session; null: none, or it is gone, or has never said who it is. */
   recorderOf(request: { sessionId: string }): Promise<{ recorder: RecorderPresence | null }>;
+  /**
+   * Whether the recorder `by` may recover what the recorder `recorderId` left, of whose spool it has a copy: only when that one has not
+   * said for `quietSeconds` that it is here, and only one of those who ask.
+   */
+  takeOverSpool(request: { recorderId: string; by: string; quietSeconds: number }): Promise<{ granted: boolean }>;
   /** `targetCredentials` are sealed before the session is stored, which says then that it has some. */
   create(request: {
     session: SessionDocument;

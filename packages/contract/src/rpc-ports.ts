@@ -36,6 +36,8 @@ const recorder: Methods<'recorder'> = {
   liveFrames: slow,
   judgeTarget: { ...small, timeoutMs: 3_000 },
   importCapture: { ...upload, timeoutMs: 300_000 },
+  replicaState: { ...small, responseBytesMax: 64 * mebibyte },
+  replicate: { ...upload, requestBytesMax: 16 * mebibyte },
   drain: small,
   health: small,
 };
@@ -81,6 +83,7 @@ const pipeline: Methods<'pipeline'> = {
   recorderHere: small,
   recorders: small,
   recorderOf: small,
+  takeOverSpool: small,
   create: small,
   find: small,
   targetCredentials: small,

@@ -72,6 +72,9 @@ const importRequest: z.ZodType<ImportRequest> = z.object({
 const message = z.object({ sessionId, from: text, text, seconds: z.number().min(1).max(600) });
 
 const steer = z.object({ sessionId, by: text });
+const replicaItemsMax = 1000;
+const replicaBytesMax = 8 * mebibyte;
+const segment = z.object({ sessionId, index: chunkIndex });
 
 const recorder: Requests<'recorder'> = {
   stop: z.object({ sessionId, reason: endReason, message: text }),
@@ -84,6 +87,12 @@ const recorder: Requests<'recorder'> = {
   judgeTarget: z.object({ host: text, port: z.int().min(0).max(0xffff) }),
   importCapture: importRequest,
   drain: nothing,
+  replicaState: z.object({ recorderId: text, begins: z.boolean() }),
+  replicate: z.object({
+    recorderId: text,
+    writes: z.array(segment.extend({ at: count, bytes: bytes(replicaBytesMax) })).max(replicaItemsMax),
+    removals: z.array(segment).max(replicaItemsMax),
+  }),
   health: nothing,
 };
 
@@ -254,6 +263,7 @@ const pipeline: Requests<'pipeline'> = {
   recorderHere: presence,
   recorders: nothing,
   recorderOf: ofSession,
+  takeOverSpool: z.object({ recorderId: text, by: text, quietSeconds: z.int().min(1).max(86_400) }),
   create: newSession.extend({ targetCredentials: newTargetCredentials.exactOptional() }),
   find: connection,
   targetCredentials: z.object({ connectionId: text }),

@@ -26,17 +26,21 @@ export const rpcCallers: Callers = {
   pipeline: {
     recorder: [
       ...(['find', 'targetCredentials', 'approval', 'logonAccount', 'logonTried', 'admit'] as const),
-      ...(['beginImport', 'attempted', 'report', 'recorderHere', 'health'] as const),
+      ...(['beginImport', 'attempted', 'report', 'recorderHere', 'takeOverSpool', 'health'] as const),
     ],
     processor: ['examined', 'health'],
     pipeline: 'all',
     api: 'all',
   },
-  recorder: { pipeline: 'all', api: 'all', recorder: ['drain', 'health'] },
+  recorder: { pipeline: 'all', api: 'all', recorder: ['drain', 'replicaState', 'replicate', 'health'] },
 };
 
 /** By the door's name. */
-export const doorCallers: Readonly<Record<string, readonly ServiceName[]>> = { browser: ['api'], rdg: ['api'] };
+export const doorCallers: Readonly<Record<string, readonly ServiceName[]>> = {
+  browser: ['api'],
+  rdg: ['api'],
+  steer: ['api'],
+};
 
 export function mayCall(callers: Iterable<ServiceName>, port: PortName, method: string): boolean {
   const table: Readonly<Partial<Record<ServiceName, 'all' | readonly string[]>>> = rpcCallers[port];

@@ -80,6 +80,12 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
     liveFrames: { sessionId, afterFrame: 0, waitMs: 20_000 },
     judgeTarget: { host: 'h', port: 3389 },
     drain: undefined,
+    replicaState: { recorderId: 'r', begins: false },
+    replicate: {
+      recorderId: 'r',
+      writes: [{ sessionId: 's-1', index: 3, at: 204, bytes: new Uint8Array(9) }],
+      removals: [{ sessionId: 's-1', index: 2 }],
+    },
     importCapture: {
       ...{ sessionId, name: 'n', description: null, by: 'b', sourceName: 's', sourceSha256: hash },
       ...{ metadata: { project: 'p' }, retentionDays: null, capture: bytes },
@@ -143,6 +149,7 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
         keep: 'session',
       },
     },
+    takeOverSpool: { recorderId: 'r', by: 'q', quietSeconds: 60 },
     recorderHere: { recorderId: 'r', url: 'http://10.0.0.7:8084', sessions: 2, sessionsMax: 100, draining: false },
     recorders: undefined,
     recorderOf: { sessionId },

@@ -131,6 +131,8 @@ const recorder: RecorderPort = {
   }),
   judgeTarget: async () => ({ open: true }),
   drain: async () => ({ sessions: 0, spooled: 0 }),
+  replicaState: async () => ({ segments: [], takenOver: [] }),
+  replicate: async () => {},
   health: async () => ({ service: 'recorder', status: 'healthy', message: null, details: {} }),
 };
 

@@ -112,6 +112,8 @@ export class Recorders {
         };
       },
       drain: () => this.#options.configured.drain(),
+      replicaState: (request) => this.#options.configured.replicaState(request),
+      replicate: (request) => this.#options.configured.replicate(request),
       judgeTarget: async (request) => (await this.#any()).judgeTarget(request),
       importCapture: async (request) => (await this.#any()).importCapture(request),
       health: () => this.#health(),

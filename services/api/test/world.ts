@@ -125,6 +125,8 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
     judgeTarget: async () => ({ open: true }),
     importCapture: async () => ({ session: null as never }),
     drain: async () => ({ sessions: 0, spooled: 0 }),
+    replicaState: async () => ({ segments: [], takenOver: [] }),
+    replicate: async () => {},
     liveFrames: async ({ afterFrame }) => ({
       state: 'ended',
       chunkIndex: 0,

@@ -364,7 +364,7 @@ test('the table of callers names methods that are there, and keeps the recorder 
   for (const method of Object.keys(rpcPorts.storage)) assert.equal(mayCall(['recorder'], 'storage', method), false);
   assert.equal(mayCall(['storage'], 'processor', 'signRecord'), false);
   assert.equal(mayCall(['recorder'], 'pipeline', 'admit'), true);
-  assert.deepEqual(Object.keys(doorCallers), ['browser', 'rdg']);
+  assert.deepEqual(Object.keys(doorCallers), ['browser', 'rdg', 'steer']);
 });
 
 test('half of what is needed is refused, and so are files that are none', (t) => {

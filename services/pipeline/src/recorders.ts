@@ -1,6 +1,6 @@
 /** The recorders there are: each says every few seconds who it is, and is gone when it does not. */
 import { createHash } from 'node:crypto';
-import { LucidError, type RecorderPort, type RecorderPresence } from '@lucid-sessions/contract';
+import { LucidError, type PipelinePort, type RecorderPort, type RecorderPresence } from '@lucid-sessions/contract';
 import { AgreedSpace } from './agreed-space.ts';
 import { type Context, loadJournal } from './context.ts';
 import type { Coordination } from './ports.ts';
@@ -10,16 +10,23 @@ const quietUsMax = 10_000_000;
 /** So long it is remembered that there was one. */
 const rememberedUs = 3_600_000_000;
 
+type SpoolTakeOver = Parameters<PipelinePort['takeOverSpool']>[0];
+
 interface Entry extends RecorderPresence {
   heardUs: number;
 }
 
 export class Recorders {
   readonly #entries: AgreedSpace<Entry>;
+  /** Who recovers the spool of one that is gone. */
+  readonly #heirs: AgreedSpace<{ by: string }>;
   readonly #nowUs: () => number;
+  readonly #startedUs: number;
 
   constructor(coordination: Coordination, nowUs: () => number) {
     this.#entries = new AgreedSpace(coordination, 'recorder', nowUs);
+    this.#heirs = new AgreedSpace(coordination, 'spool-heir', nowUs);
+    this.#startedUs = nowUs();
     this.#nowUs = nowUs;
   }
 
@@ -42,6 +49,19 @@ export class Recorders {
   async find(recorderId: string): Promise<RecorderPresence | null> {
     const entry = await this.#entries.get(keyOf(recorderId));
     return entry !== null && this.#isHere(entry) ? presenceOf(entry) : null;
+  }
+
+  /** Whether `by` may recover the spool of `recorderId`: that one has been quiet for so long, and nobody else does. */
+  async takeOverSpool({ recorderId, by, quietSeconds }: SpoolTakeOver): Promise<{ granted: boolean }> {
+    const nowUs = this.#nowUs();
+    // Of one that nobody has heard of since this pipeline began, only that time is known.
+    const heardUs = (await this.#entries.get(keyOf(recorderId)))?.heardUs ?? this.#startedUs;
+    const quietUs = Math.max(quietSeconds * 1_000_000, quietUsMax);
+    if (recorderId === by || nowUs - heardUs < quietUs) return { granted: false };
+    const heir = await this.#heirs.change(keyOf(recorderId), (known) =>
+      known === null || known.by === by ? { value: { by }, untilUs: nowUs + rememberedUs } : null,
+    );
+    return { granted: heir?.by === by };
   }
 
   /** Those that were here within the hour and are not any more. */

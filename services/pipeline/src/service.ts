@@ -193,6 +193,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
 
   return {
     recorderHere: (recorder) => context.recorders.hear(recorder),
+    takeOverSpool: (request) => context.recorders.takeOverSpool(request),
     recorders: async () => ({ recorders: await context.recorders.here() }),
     recorderOf: ({ sessionId }) => recorderOf(context, sessionId),
     create: (request) => create(context, request),

@@ -146,6 +146,8 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
     judgeTarget: async () => ({ open: true }),
     importCapture: async () => ({ session: null as never }),
     drain: async () => ({ sessions: 0, spooled: 0 }),
+    replicaState: async () => ({ segments: [], takenOver: [] }),
+    replicate: async () => {},
     liveFrames: async ({ afterFrame: firstFrame }) => ({
       state: 'ended',
       chunkIndex: 0,

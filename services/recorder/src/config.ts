@@ -29,6 +29,7 @@ import {
   readRdpPort,
   readRecorderId,
   readServicePort,
+  readServiceProof,
   readSessionsMax,
   readText,
   readUrl,
@@ -75,6 +76,10 @@ export interface RecorderConfig extends InternalService {
   chunkBytesMax: number;
   /** A chunk is closed after this at the latest. */
   chunkAgeMs: number;
+  /** Base URL of the recorder that keeps a copy of the spool; null: none does. */
+  spoolReplica: string | null;
+  /** Without a word of a recorder whose spool is kept here, it is asked about after this. */
+  takeOverMs: number;
   /** Spooled chunks that are not stored yet, all together. */
   spoolBytesMax: number;
   /** From the TCP connection to the client's first RDP bytes. */
@@ -128,6 +133,8 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
     sessionsMax,
     chunkBytesMax: readChunkBytesMax(environment),
     chunkAgeMs: integer('LUCID_CHUNK_AGE_MS', 200, 30_000, 30_000),
+    spoolReplica: readSpoolReplica(environment),
+    takeOverMs: integer('LUCID_SPOOL_TAKEOVER_SECONDS', 1, 86_400, 60) * 1000,
     spoolBytesMax: integer('LUCID_SPOOL_MAX_MB', 64, 100_000_000, 20_480) * mebibyte,
     handshakeMs: integer('RDP_HANDSHAKE_SECONDS', 1, 600, 30) * 1000,
     waitingPerAddressMax,
@@ -149,6 +156,15 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
 function readOwnUrl(environment: Environment): string | null {
   const isSet = readText(environment, 'SESSION_RECORDER_OWN_URL', '') !== '';
   return isSet ? readUrl(environment, 'SESSION_RECORDER_OWN_URL', '') : null;
+}
+
+function readSpoolReplica(environment: Environment): string | null {
+  const variable = 'LUCID_SPOOL_REPLICA';
+  if (readText(environment, variable, '') === '') return null;
+  const url = readUrl(environment, variable, '');
+  if (readServiceProof(environment).tls !== null && !url.startsWith('https:'))
+    throw new EnvironmentError(variable, 'must be an https:// address where services have certificates');
+  return url;
 }
 
 const targetRulesMax = 1000;

@@ -1,6 +1,6 @@
 /** The session recorder: front door, sessions and spool put together behind the RecorderPort. */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { statfs } from 'node:fs/promises';
+import { readdir, statfs } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
@@ -15,13 +15,14 @@ import {
   type RecorderPort,
   type RecorderReport,
   type Refusal,
+  rpcClient,
   type ServiceHealth,
   type SessionTicket,
   spaceBounds,
   type TargetPolicy,
   targetProblem,
 } from '@lucid-sessions/contract';
-import type { Doors } from '@lucid-sessions/kit';
+import { type Doors, ServiceCaller } from '@lucid-sessions/kit';
 import type { RecorderConfig } from './config.ts';
 import { recorderDoors } from './doors/doors.ts';
 import { type LetIn, steerDoor } from './doors/steer-door.ts';
@@ -43,7 +44,16 @@ import { ReportQueue } from './front-door/report-queue.ts';
 import { SteerTokens } from './front-door/steer-tokens.ts';
 import { Imports } from './import/imports.ts';
 import { liveFrames } from './live-frames.ts';
-import { type RecoveredSession, Spool, type SpoolLimits } from './spool/index.ts';
+import { ReplicaShelf } from './replica/replica-shelf.ts';
+import { SpoolReplica } from './replica/spool-replica.ts';
+import {
+  createDisk,
+  type RecoveredSession,
+  Spool,
+  type SpoolLimits,
+  type SpoolOptions,
+  setTakenOverAside,
+} from './spool/index.ts';
 import { WallClock } from './wall-clock.ts';
 
 export interface RecorderDeps {
@@ -85,6 +95,7 @@ const attemptPageMs = 60_000;
 /** Sessions that show no desktop yet which one client address may always have. */
 const withoutDesktopMin = 10;
 const chunkSlotsCount = 4;
+const askReplicaMs = 3000;
 
 const limitsOf = (config: RecorderConfig): SpoolLimits => ({
   segmentBytesMax: config.chunkBytesMax,
@@ -131,6 +142,8 @@ class RunningRecorder implements Recorder {
   readonly #clientGroups = new Map<string, string>();
   readonly #imports: Imports;
   readonly #steerTokens = new SteerTokens(() => this.#clock.nowUs());
+  readonly #shelf: ReplicaShelf;
+  #replica: SpoolReplica | null = null;
   #door: FrontDoor | null = null;
   #timers: NodeJS.Timeout[] = [];
   #isDraining = false;
@@ -164,6 +177,14 @@ class RunningRecorder implements Recorder {
       newId: randomUUID,
       wallUs: () => this.#clock.nowUs(),
       log: this.#log,
+    });
+    this.#shelf = new ReplicaShelf({
+      directory: join(config.dataDir, 'replicas'),
+      recorderId: config.recorderId,
+      pipeline: deps.pipeline,
+      takeOverMs: config.takeOverMs,
+      recover: (directory) => this.#recoverCopy(directory),
+      onProblem: this.#onProblem,
     });
     const { recorderId, chunkBytesMax, chunkAgeMs } = config;
     this.#imports = new Imports({
@@ -199,7 +220,7 @@ class RunningRecorder implements Recorder {
         if (why !== null) throw new LucidError('notInThisState', why);
         return this.#steerTokens.issue({ sessionId, by });
       },
-      live: async () => ({ sessions: this.#live(), spooled: this.spool.undrained }),
+      live: async () => ({ sessions: this.#live(), spooled: [...this.spool.undrained, ...this.#shelf.recovering] }),
       importCapture: async (request) => {
         if (this.#isDraining) throw new LucidError('unavailable', drainingMessage);
         return this.#imports.begin(request);
@@ -210,40 +231,31 @@ class RunningRecorder implements Recorder {
         return { sessions: this.#live().length, spooled: this.spool.undrainedCount };
       },
       liveFrames: (request) => liveFrames(this.spool, request),
+      replicaState: (request) => this.#shelf.state(request),
+      replicate: (copy) => this.#shelf.replicate(copy),
       judgeTarget: async (target) => ({ open: this.#earlyTargetProblem(target) === null }),
       health: () => this.#health(),
     };
   }
 
   async start(): Promise<void> {
-    const { dataDir, keys, sessionsMax } = this.#config;
+    const { dataDir, keys, sessionsMax, recorderId } = this.#config;
     const identity = await loadIdentity({ ...this.#config, directory: keys.path, given: keys.given });
     this.certificateSha256 = identity.sha256;
     if (!identity.isRsa && this.#config.nla !== 'off')
       this.#onProblem('RDP_TLS_CERT is no RSA certificate: some clients can not log on (RDP_NLA) over any other');
+    await this.#setTakenOverAside();
     this.spool = await Spool.start({
-      directory: join(dataDir, 'spool'),
-      keyPath: join(keys.path, 'spool.key'),
-      keyGiven: keys.given,
-      limits: { ...limitsOf(this.#config), ...this.#deps.spoolLimits },
-      originNs: process.hrtime.bigint(),
+      ...this.#spoolOptions(join(dataDir, 'spool')),
       // Memory is touched only when it is used: this is a bound, not a cost.
       batchSlotsCount: 3 * sessionsMax + 128,
       // While chunks can't be stored, sessions that are over wait too.
       sessionsMax: 20 * sessionsMax + 100,
-      chunkSlotsCount,
-      flushEveryMs: 5,
-      seal: (chunk) => this.#deps.processor.seal(chunk),
-      onDrained: (sessionId, chunksCount) => {
-        this.#unstored.delete(sessionId);
-        return this.#report({ kind: 'drained', sessionId, chunksCount });
-      },
-      onUnstorable: (sessionId, message) => this.#unstorable(sessionId, message),
-      onProblem: this.#onProblem,
-      ...(this.#deps.spoolDiskModule === undefined ? {} : { diskModule: this.#deps.spoolDiskModule }),
     });
     for (const session of this.spool.recovered) this.#reportRecovered(session);
-    const { recorderId, handshakeMs, waitingPerAddressMax, waitingMax, connectionsPerSecondMax } = this.#config;
+    await this.#shelf.start();
+    this.#replica = this.#startReplica();
+    const { handshakeMs, waitingPerAddressMax, waitingMax, connectionsPerSecondMax } = this.#config;
     this.#door = new FrontDoor(
       {
         pipeline: this.#deps.pipeline,
@@ -289,6 +301,61 @@ class RunningRecorder implements Recorder {
       setInterval(() => void this.#peers.look().catch(() => {}), peerWatchMs),
       setInterval(() => this.#book.turnPage(), attemptPageMs),
     ];
+  }
+
+  /** All but the bounds of memory. */
+  #spoolOptions(directory: string): Omit<SpoolOptions, 'batchSlotsCount' | 'sessionsMax'> {
+    const { keys } = this.#config;
+    return {
+      directory,
+      keyPath: join(keys.path, 'spool.key'),
+      keyGiven: keys.given,
+      limits: { ...limitsOf(this.#config), ...this.#deps.spoolLimits },
+      originNs: process.hrtime.bigint(),
+      chunkSlotsCount,
+      flushEveryMs: 5,
+      seal: (chunk) => this.#deps.processor.seal(chunk),
+      onDrained: (sessionId, chunksCount) => {
+        this.#unstored.delete(sessionId);
+        return this.#report({ kind: 'drained', sessionId, chunksCount });
+      },
+      onUnstorable: (sessionId, message) => this.#unstorable(sessionId, message),
+      onProblem: this.#onProblem,
+      ...(this.#deps.spoolDiskModule === undefined ? {} : { diskModule: this.#deps.spoolDiskModule }),
+    };
+  }
+
+  /** The copy of a spool whose recorder is gone, taken up as that one's own next start would. */
+  async #recoverCopy(directory: string): Promise<Spool> {
+    const sessionsMax = Math.max(1, (await readdir(directory)).length);
+    const spool = await Spool.start({ ...this.#spoolOptions(directory), batchSlotsCount: 1, sessionsMax });
+    for (const session of spool.recovered) this.#reportRecovered(session);
+    return spool;
+  }
+
+  #startReplica(): SpoolReplica | null {
+    const { spoolReplica: url, recorderId, dataDir, serviceSecret, proof } = this.#config;
+    if (url === null) return null;
+    const access = { serviceSecret, ...(proof === undefined ? {} : { proof }) };
+    return new SpoolReplica({ directory: join(dataDir, 'spool'), recorderId, url, access }, this.#onProblem);
+  }
+
+  /** What another recorder recovered meanwhile is not sealed twice: the chain would refuse it, and it is kept for a person to look at. */
+  async #setTakenOverAside(): Promise<void> {
+    const { spoolReplica: url, recorderId, dataDir, serviceSecret, proof } = this.#config;
+    if (url === null) return;
+    const caller = new ServiceCaller({ serviceSecret, ...(proof === undefined ? {} : { proof }) });
+    const replica = rpcClient('recorder', url, { ...caller.rpcOptions('recorder'), timeoutMsMax: askReplicaMs });
+    const { takenOver } = await replica.replicaState({ recorderId, begins: false }).catch((error: Error) => {
+      this.#onProblem(`whether the spool was taken over could not be asked: ${error.message}`);
+      return { takenOver: [] };
+    });
+    const disk = { disk: createDisk(), directory: join(dataDir, 'spool'), wallUs: () => this.#clock.nowUs() };
+    const aside = setTakenOverAside(disk, takenOver);
+    if (aside.length > 0)
+      this.#onProblem(
+        `another recorder recovered ${aside.length} sessions while this one was gone; what was here of them was moved to spool/taken-over: ${aside.join(', ')}`,
+      );
   }
 
   #nla(): NlaSettings {
@@ -536,6 +603,8 @@ class RunningRecorder implements Recorder {
       rssBytes: process.memoryUsage.rss(),
       connectionsWaiting: this.#door?.waitingCount ?? 0,
       draining: this.#isDraining,
+      ...(this.#replica === null ? {} : { replicaBehindMs: this.#replica.behindMs }),
+      ...(this.#shelf.recordersCount === 0 ? {} : { replicasKept: this.#shelf.recordersCount }),
       ...this.#book.counts,
       ...this.#unreadNow(),
     };
@@ -543,7 +612,7 @@ class RunningRecorder implements Recorder {
     const spool = await this.spool.statistics();
     details.spooledBytes = spool.spooledBytes;
     details.spooledChunks = spool.closedSegmentsCount;
-    const message = sealProblem ?? (await this.#roomProblem());
+    const message = sealProblem ?? this.#replica?.problem ?? (await this.#roomProblem());
     return { service: 'recorder', status: message === null ? 'healthy' : 'degraded', message, details };
   }
 
@@ -584,6 +653,8 @@ class RunningRecorder implements Recorder {
     this.#book.turnPage();
     await this.#attempts.dispose(100);
     this.#door?.destroy();
+    await this.#replica?.stop();
+    await this.#shelf.dispose();
     await spool?.close();
   }
 }

@@ -496,6 +496,8 @@ const notYet: RecorderPort = {
   live: startingUp,
   liveFrames: startingUp,
   judgeTarget: startingUp,
+  replicaState: startingUp,
+  replicate: startingUp,
   importCapture: startingUp,
   drain: startingUp,
   health: startingUp,

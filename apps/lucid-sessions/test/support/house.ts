@@ -112,7 +112,7 @@ export async function startHouse(options: HouseOptions): Promise<House> {
     await stop();
     throw error;
   }
-  const serviceToken = readSecretFile(dataDirectory(environment).serviceSecret);
+  const serviceToken = environment.LUCID_SERVICE_SECRET ?? readSecretFile(dataDirectory(environment).serviceSecret);
   const admin = await loadAdminToken(dataDirectory(environment), environment);
   return {
     dataDir,

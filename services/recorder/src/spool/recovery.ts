@@ -16,6 +16,9 @@ export interface RecoveryOptions {
 /** Where sessions go that this spool key can't open: never deleted, a person decides. */
 export const unreadableDirectory = 'unreadable';
 
+/** Directories of sessions that another recorder recovered from its copy: never deleted, a person decides. */
+export const takenOverDirectory = 'taken-over';
+
 /** Directories of completed sessions on their way out. No session has a name with a dot. */
 export const forgottenDirectory = '.forgotten';
 
@@ -37,7 +40,7 @@ export interface Recovery {
 export function recoverSessions(options: RecoveryOptions): Recovery {
   const recovery: Recovery = { sessions: [], found: [], unreadable: [] };
   for (const sessionId of options.disk.list(options.directory)) {
-    if (sessionId === unreadableDirectory) continue;
+    if (sessionId === unreadableDirectory || sessionId === takenOverDirectory) continue;
     if (sessionId === forgottenDirectory) {
       removeForgotten(options);
       continue;
@@ -62,9 +65,23 @@ function removeForgotten({ disk, directory }: RecoveryOptions): void {
   }
 }
 
-function moveAside({ disk, directory, wallUs }: RecoveryOptions, sessionId: string): void {
-  disk.makeDirectory(join(directory, unreadableDirectory));
-  disk.rename(join(directory, sessionId), join(directory, unreadableDirectory, `${sessionId}.${wallUs()}`));
+/** Before the spool is taken up. Answers those that were there. */
+export function setTakenOverAside(options: Omit<RecoveryOptions, 'key'>, sessionIds: readonly string[]): string[] {
+  const { disk, directory } = options;
+  disk.makeDirectory(directory);
+  const names = disk.list(directory);
+  const here = sessionIds.filter((sessionId) => names.includes(sessionId));
+  for (const sessionId of here) moveAside(options, sessionId, takenOverDirectory);
+  return here;
+}
+
+function moveAside(
+  { disk, directory, wallUs }: Omit<RecoveryOptions, 'key'>,
+  sessionId: string,
+  aside = unreadableDirectory,
+): void {
+  disk.makeDirectory(join(directory, aside));
+  disk.rename(join(directory, sessionId), join(directory, aside, `${sessionId}.${wallUs()}`));
 }
 
 function recoverSession(

@@ -1,0 +1,65 @@
+/** The recorder's side of the thread that copies its spool: how far that is, and what an operator hears of it. */
+import { Worker } from 'node:worker_threads';
+import type { ReplicaState, ReplicaThreadData } from './replica-thread.ts';
+
+/** Longer than this and an operator hears of it. */
+export const behindMsMax = 250;
+/** So long a slow moment may last before it is a problem. */
+const lateMs = 2000;
+const stopMs = 1000;
+
+export class SpoolReplica {
+  readonly #worker: Worker;
+  readonly #onProblem: (message: string) => void;
+  readonly #exited: Promise<void>;
+  #state: ReplicaState = { behindMs: 0, problem: null };
+  #toldMs = performance.now();
+  #failure: string | null = null;
+  #said: string | null = null;
+
+  constructor(data: ReplicaThreadData, onProblem: (message: string) => void) {
+    this.#onProblem = onProblem;
+    this.#worker = new Worker(new URL('./replica-thread.ts', import.meta.url), {
+      workerData: data,
+      name: 'lucid-replica',
+    });
+    this.#worker.on('message', (state: ReplicaState) => {
+      this.#state = state;
+      this.#toldMs = performance.now();
+      this.#say();
+    });
+    this.#worker.on('error', (error: Error) => {
+      this.#failure = `the thread that copies the spool has died: ${error.message}`;
+      this.#say();
+    });
+    this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
+  }
+
+  /** How long ago everything in the spool was durable at the replica, too; ms. */
+  get behindMs(): number {
+    return Math.round(this.#state.behindMs + performance.now() - this.#toldMs);
+  }
+
+  /** Null: it has everything but the last moments. */
+  get problem(): string | null {
+    if (this.#failure !== null) return this.#failure;
+    const { problem } = this.#state;
+    if (problem !== null) return `the spool has no replica now: ${problem}`;
+    return this.behindMs > lateMs ? `the spool's replica is ${Math.round(this.behindMs / 1000)} s behind` : null;
+  }
+
+  /** Once, until it is well again. */
+  #say(): void {
+    const { problem } = this;
+    if (problem !== null && this.#said === null) this.#onProblem(`${problem}; recording goes on`);
+    if (problem === null && this.#said !== null) this.#onProblem('the spool has its replica again');
+    this.#said = problem;
+  }
+
+  async stop(): Promise<void> {
+    this.#worker.postMessage('stop');
+    const late = setTimeout(() => void this.#worker.terminate(), stopMs);
+    await this.#exited;
+    clearTimeout(late);
+  }
+}
