@@ -298,6 +298,7 @@ describe('verdicts', () => {
       pauses_count: 0,
       downgrades: [],
       policy: [],
+      steering: [],
       part: null,
       imported: null,
       not_before_us: null,

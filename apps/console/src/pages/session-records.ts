@@ -8,6 +8,11 @@ import { facts, instant, table } from '../ui/parts.ts';
 
 const isFacts = (value: unknown): value is Facts =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
+const consents: Readonly<Record<string, string>> = {
+  user: 'its user agreed',
+  policy: 'its user was not asked',
+  none: 'it did not come to it',
+};
 const listOf = (value: unknown): Facts[] => (Array.isArray(value) ? value.filter(isFacts) : []);
 const code = (value: unknown): Child => (typeof value === 'string' && value !== '' ? h('code', {}, value) : null);
 const atUs = (value: unknown): Child =>
@@ -65,6 +70,15 @@ export function manifestView(answer: Facts): Child {
         'Downgrades',
         listOf(body.downgrades)
           .map(({ what }) => String(what))
+          .join('; '),
+      ],
+      [
+        'Taken over',
+        listOf(body.steering)
+          .map(
+            ({ by, consent, end }) =>
+              `${by} (${consents[String(consent)] ?? String(consent)}): ${end || 'how it ended is not known'}`,
+          )
           .join('; '),
       ],
       [

@@ -61,7 +61,8 @@ export function steerForm(api: ApiClient, sessionId: string, player: () => Lucid
     if (socket === null) void ask();
     else over('You steer no more.');
   });
-  return h('div', { class: 'card heading' }, button, answer);
+  // Hidden by the one outside: what lays itself out is never hidden.
+  return h('div', { class: 'card' }, h('div', { class: 'heading' }, button, answer));
 }
 
 const lineOf = (message: unknown): Uint8Array<ArrayBuffer> => new TextEncoder().encode(`${JSON.stringify(message)}\n`);

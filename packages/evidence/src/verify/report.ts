@@ -1,7 +1,7 @@
 import type { ReplayState } from '@lucid-sessions/recording';
 import type { DecodeError } from '@lucid-sessions/wire';
 import { bundleNames } from '../bundle/files.ts';
-import type { ImportedBody } from '../record/bodies.ts';
+import type { ImportedBody, ManifestBody } from '../record/bodies.ts';
 import type { AnchorResult } from './anchors.ts';
 import type { ChainResult } from './chain.ts';
 import type { ChunkCheck } from './chunks.ts';
@@ -63,6 +63,8 @@ export interface VerificationReport {
     downgrades: string[];
     /** What the policy of channels refused, when first and how often; 0: what was in force. */
     policy: { at_us: number; what: string; count: number }[];
+    /** Who asked to work in the session in its user's place, on whose consent, and how it ended. */
+    steering: NonNullable<ManifestBody['steering']>;
     part: { first_chunk: number; last_chunk: number } | null;
     /** It was made of a file; null: recorded. `captured_…` is what the file claims. */
     imported: ImportedBody | null;
@@ -185,6 +187,7 @@ export function makeReport(context: Context, results: Results): VerificationRepo
       pauses_count: manifest?.body.pauses.length ?? 0,
       downgrades: (manifest?.body.downgrades ?? []).map(({ what }) => what),
       policy: manifest?.body.policy ?? [],
+      steering: manifest?.body.steering ?? [],
       part: partial === null ? null : { first_chunk: partial.first_chunk, last_chunk: partial.last_chunk },
       imported: importedOf(context),
       // What was imported may be of any time before.
@@ -235,6 +238,7 @@ export function unreadableBundle(error: DecodeError): VerificationReport {
       pauses_count: 0,
       downgrades: [],
       policy: [],
+      steering: [],
       part: null,
       imported: null,
       not_before_us: null,
@@ -248,6 +252,11 @@ export function unreadableBundle(error: DecodeError): VerificationReport {
     },
   };
 }
+
+const consents = { user: 'its user agreed', policy: 'its user was not asked', none: 'it did not come to it' } as const;
+
+const steeringText = ({ from_us, to_us, by, consent, end }: NonNullable<ManifestBody['steering']>[number]): string =>
+  `${by}, ${time(from_us)} to ${time(to_us)} (${consents[consent]}${end === '' ? '' : `; ${end}`})`;
 
 const time = (us: number | null): string => (us === null ? 'unknown' : new Date(Math.floor(us / 1000)).toISOString());
 
@@ -338,6 +347,7 @@ export function formatReport(report: VerificationReport): string {
   for (const what of facts.downgrades) lines.push(`Downgrade     ${what}`);
   for (const { at_us, what, count } of facts.policy)
     lines.push(`Policy        ${what}${count === 0 ? '' : `: ${count} times, first at ${time(at_us)}`}`);
+  for (const each of facts.steering) lines.push(`Steering      ${steeringText(each)}`);
   for (const { code, message, file } of report.findings)
     lines.push(`${code.padEnd(14)}${message}${file === null ? '' : ` [${file}]`} (${findingMeanings[code]})`);
   return `${lines.join('\n')}\n`;
