@@ -150,7 +150,7 @@ test('nobody comes in without a certificate of the CA, and nobody talks to who i
   await assert.rejects(storageOf(open.replace('http', 'https'), api.access).statistics(), isCode('unavailable'));
   // Probes have no certificate.
   const status = await new Promise((resolve, reject) =>
-    request(`${url}/ready`, { rejectUnauthorized: false }, (answer) => resolve(answer.resume().statusCode))
+    request(`${url}/readyz`, { rejectUnauthorized: false }, (answer) => resolve(answer.resume().statusCode))
       .on('error', reject)
       .end(),
   );
@@ -202,7 +202,7 @@ test('renewed certificates and a new CA are used without a restart, and no call 
   await api.renew(second, { dns: ['api'] }, both);
   const isSecond = () =>
     new Promise<boolean>((resolve, reject) => {
-      const asked = request(`${url}/live`, { rejectUnauthorized: false, agent: false }, (answer) => {
+      const asked = request(`${url}/livez`, { rejectUnauthorized: false, agent: false }, (answer) => {
         answer.resume();
         const { issuer } = (answer.socket as TLSSocket).getPeerCertificate();
         resolve(issuer.CN === 'second');

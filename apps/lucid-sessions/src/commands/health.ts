@@ -67,7 +67,7 @@ export async function health(
   services: readonly ServiceName[],
   path: '/livez' | '/readyz',
 ): Promise<void> {
-  const word = path.slice(1);
+  const word = path === '/livez' ? 'live' : 'ready';
   const answers = await Promise.all(
     services.map(async (service) => ({
       service,
