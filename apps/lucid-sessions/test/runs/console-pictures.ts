@@ -50,7 +50,8 @@ async function record(gateway: Gateway, server: PeerServer, name: string, typed:
 
 async function picture(page: Page, name: string): Promise<void> {
   await sleep(800);
-  await page.screenshot({ path: join(directory, `${name}.png`) });
+  // Of a form all that can be set.
+  await page.screenshot({ path: join(directory, `${name}.png`), fullPage: name === 'new' });
   console.log(`docs/console/${name}.png`);
 }
 
