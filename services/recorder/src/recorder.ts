@@ -328,7 +328,12 @@ class RunningRecorder implements Recorder {
   /** The copy of a spool whose recorder is gone, taken up as that one's own next start would. */
   async #recoverCopy(directory: string): Promise<Spool> {
     const sessionsMax = Math.max(1, (await readdir(directory)).length);
-    const spool = await Spool.start({ ...this.#spoolOptions(directory), batchSlotsCount: 1, sessionsMax });
+    const spool = await Spool.start({
+      ...this.#spoolOptions(directory),
+      isCopy: true,
+      batchSlotsCount: 1,
+      sessionsMax,
+    });
     for (const session of spool.recovered) this.#reportRecovered(session);
     return spool;
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import type { ChunkToSeal } from '@lucid-sessions/contract';
+import { type ChunkToSeal, LucidError } from '@lucid-sessions/contract';
 import { decodeNote, frameKinds, readPayload } from '@lucid-sessions/recording';
 import { batchSlotBytes, Spool, type SpoolOptions, type SpoolSession } from '../src/spool/index.ts';
 import { loadSpoolKey } from '../src/spool/spool-key.ts';
@@ -174,6 +174,32 @@ test('what a dead recorder left is sealed by the next one, and a failing line is
   assert.deepEqual(await second.drained, ['alpha', 1]);
   assert.match(problems[2]!, /chunk 0 of session alpha: processor unreachable/);
   while (existsSync(join(directory, 'spool', 'alpha'))) await new Promise((resolve) => setTimeout(resolve, 1));
+});
+
+test('a copy that is behind what its recorder stored lets that count, and ends the session as cut off', async (t) => {
+  const directory = temporaryDirectory(t);
+  const first = await openSpool(t, directory);
+  const session = first.spool.open('alpha', quiet);
+  pdu(session, 7, 100);
+  await session.durable();
+  await first.spool.close();
+  const asked: ChunkToSeal[] = [];
+  const copy = await openSpool(t, directory, {
+    isCopy: true,
+    seal: async (chunk) => {
+      asked.push(chunk);
+      if (chunk.index === 0) throw new LucidError('conflict', 'storage holds another chunk 0 of this session');
+      return receipt;
+    },
+  });
+  assert.deepEqual(await copy.drained, ['alpha', 2]);
+  assert.deepEqual(
+    asked.map(({ index, final, recovered, framesCount }) => [index, final, recovered, framesCount]),
+    [
+      [0, true, true, 1],
+      [1, true, true, 0],
+    ],
+  );
 });
 
 test('a spool of another key is moved away, and the operator is told', async (t) => {

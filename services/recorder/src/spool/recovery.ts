@@ -121,6 +121,7 @@ function recoverSession(
   session.end = contents.close?.end ?? null;
   session.finalClosed = true;
   const framesCount = contents.header.firstFrameNumber + contents.framesCount;
+  session.framesAccepted = framesCount;
   return { session, summary: { sessionId, end: session.end, lastWrittenUs: contents.lastWrittenUs, framesCount } };
 }
 

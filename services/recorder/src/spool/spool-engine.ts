@@ -254,7 +254,25 @@ export class SpoolEngine {
     }
     session.keptPath = segment.path;
     // It was taken for the last one, and is not: one that is comes behind it.
-    if (segment.final) this.#finish(session);
+    if (!segment.final) return;
+    if (session.number < 0 && session.end === null) this.#cutOff(session);
+    else this.#finish(session);
+  }
+
+  /** Nobody lived to end it: the empty chunk behind it must not say otherwise. */
+  #cutOff(session: SpooledSession): void {
+    session.finalClosed = false;
+    try {
+      const segment = this.#openSegment(session, false);
+      session.current = null;
+      this.#rounds.afterwards(() => segment.release());
+      const { index, path, fileBytes } = segment;
+      session.closed.push({ index, path, fileBytes, final: true, ready: null });
+      session.finalClosed = true;
+    } catch {
+      // The disk takes nothing now; the tick ends it.
+    }
+    this.#dispatch();
   }
 
   /** The chunk line is out of reach: the slot is given to others, the session's turn comes again after a pause. */

@@ -41,6 +41,8 @@ export interface SpoolOptions {
   /** Frames are handed to the spool thread this long after the first of them came. */
   flushEveryMs: number;
   diskModule?: string;
+  /** It was copied while it was written: chunks that its recorder stored may hold more than the copy, and count. */
+  isCopy?: boolean;
   seal: (chunk: ChunkToSeal) => Promise<ChunkReceipt>;
   /** Every chunk of the session has its receipt; the session's spool goes when this resolves. */
   onDrained: (sessionId: string, chunksCount: number) => Promise<void>;
@@ -379,6 +381,11 @@ export class Spool {
       const stored = chunk.final && receipt.final === false ? 'not_final' : 'as_asked';
       this.command({ kind: 'sealed', sessionId, index, slot, stored });
     } catch (error) {
+      if (this.#options.isCopy === true && isLucidError(error, 'conflict')) {
+        const stored = chunk.final ? 'not_final' : 'as_asked';
+        this.command({ kind: 'sealed', sessionId, index, slot, stored });
+        return;
+      }
       if (isNeedless(chunk, error)) {
         this.command({ kind: 'sealed', sessionId, index, slot, stored: 'chain_closed' });
         return;
