@@ -1,6 +1,13 @@
-import { type FileHandle, mkdir, open, readdir, stat } from 'node:fs/promises';
+import { type FileHandle, lstat, mkdir, open, opendir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type BundleEntry, type BundleFile, type BundleSource, openTar, tarStream } from '@lucid-sessions/evidence';
+import {
+  BUNDLE_FILES_MAX,
+  type BundleEntry,
+  type BundleFile,
+  type BundleSource,
+  openTar,
+  tarStream,
+} from '@lucid-sessions/evidence';
 import { makeOwnFolder, ownFileMode, ownFolderMode, writeOwnFile } from '@lucid-sessions/node';
 import { FileHasher } from './file-hasher.ts';
 
@@ -21,15 +28,24 @@ async function readExactly(handle: FileHandle, offset: number, length: number): 
   return bytes;
 }
 
+/** Names below a bundle's directory have at most three parts: what lies deeper is listed, not entered. */
+const partsMax = 3;
+/** Behind more than any bundle holds there is nothing to be said. */
+const filesMax = BUNDLE_FILES_MAX + 1;
+
+/** Follows no link: `readdir` with `recursive` enters directories behind links. */
 async function directoryFiles(path: string): Promise<BundleFile[]> {
   const files: BundleFile[] = [];
-  for (const entry of await readdir(path, { recursive: true, withFileTypes: true })) {
-    if (entry.isDirectory()) continue;
-    const full = join(entry.parentPath, entry.name);
-    const name = full.slice(join(path, '/').length).replaceAll('\\', '/');
-    // A link could lead out of the bundle: it is listed under a name no bundle has, and so becomes a finding.
-    if (entry.isFile()) files.push({ name, bytes: (await stat(full)).size });
-    else files.push({ name: `${name}@`, bytes: 0 });
+  const folders: string[] = [''];
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    for await (const entry of await opendir(join(path, folder))) {
+      if (files.length + folders.length >= filesMax) return [...files, { name: '@', bytes: 0 }];
+      const name = folder === '' ? entry.name : `${folder}/${entry.name}`;
+      if (entry.isDirectory() && name.split('/').length < partsMax) folders.push(name);
+      // What is no file could lead out of the bundle: it is listed under a name no bundle has, and so becomes a finding.
+      else if (entry.isFile()) files.push({ name, bytes: (await lstat(join(path, name))).size });
+      else files.push({ name: `${name}@`, bytes: 0 });
+    }
   }
   return files;
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -182,6 +182,21 @@ describe('bundles on disk', () => {
     await writeBundleDirectory(path, bundleEntries(await emptySession('odd', null)));
     await symlink('/etc/hostname', join(path, 'custody.jsonl'));
     assert.equal((await verify(path)).findings[0]?.code, 'FORMAT');
+    await mkdir(join(folder, 'outside', 'below'), { recursive: true });
+    await writeFile(join(folder, 'outside', 'below', 'file'), 'of somebody else');
+    await symlink(join(folder, 'outside'), join(path, 'anchors'));
+    // Two that lead back double with each level.
+    for (const name of ['back', 'again']) await symlink('..', join(path, 'log', name));
+    const odd = await openBundle(path);
+    const names = (await odd.source.list()).map(({ name }) => name);
+    await odd.close();
+    assert.deepEqual(names.filter((name) => name.startsWith('anchors')).sort(), ['anchors@']);
+    assert.deepEqual(names.filter((name) => name.endsWith('@')).sort(), [
+      'anchors@',
+      'custody.jsonl@',
+      'log/again@',
+      'log/back@',
+    ]);
     const tar = join(folder, 'cut.tar');
     await writeBundleTar(tar, bundleEntries(await emptySession('cut', null)));
     await writeFile(join(folder, 'cut2.tar'), (await readFile(tar)).subarray(0, 1500));

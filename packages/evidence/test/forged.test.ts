@@ -15,6 +15,7 @@ import {
   formatNoteKey,
   LEAF_BYTES,
   LEAF_RECORD_BYTES,
+  logEntry,
   type ManifestBody,
   memoryBundle,
   noteAlgorithms,
@@ -185,6 +186,13 @@ describe('a manifest', () => {
     assert.deepEqual(codesOf(await recorded({ manifest })), ['TIME_ORDER']);
     const policy = policyOf({ clock_step_us: 259_200_000_000 });
     assert.deepEqual(codesOf(await recorded({ manifest }, { ...options, policy })), []);
+  });
+
+  it('without a step of the clock fits a policy that takes none', async () => {
+    const how = { ...options, policy: policyOf({ clock_step_us: 0 }) };
+    assert.deepEqual(codesOf(await verify(await filesOf(good.input), how)), []);
+    const manifest = (body: ManifestBody): ManifestBody => ({ ...body, clock_steps: [{ at_us: T0, step_us: -1 }] });
+    assert.deepEqual(codesOf(await recorded({ manifest }, how)), ['TIME_ORDER']);
   });
 
   it('over no chunk is not a whole recording', async () => {
@@ -358,6 +366,47 @@ it('one witness under two names is one', async () => {
   assert.deepEqual(codesOf(await verify(await filesOf(good.input), { ...options, policy })), ['LOG_INCLUSION']);
 });
 
+describe('witnesses that are required', () => {
+  for (const [what, change] of [
+    ['by a policy without a log', { log_keys: [] }],
+    ['of a bundle without proofs', { log_required: false }],
+  ] as const)
+    it(`${what} are missed`, async () => {
+      const logProofs = { open: null, manifest: null, resumes: [], erases: [], custody: null };
+      const report = await packed({ logProofs, consistency: [] }, { ...options, policy: policyOf(change) });
+      assert.deepEqual([codesOf(report), report.findings_count], [['LOG_INCLUSION'], 1]);
+    });
+});
+
+describe('an export of a session that went on', () => {
+  it('is not told a second manifest by the log, but that there is one now', async () => {
+    const open = await record({ closed: false });
+    const now = { ...options, log: logOf(await open.log.files(T0 + 200_000_000)) };
+    const { custody: _, ...logProofs } = open.input.logProofs;
+    const early = { ...open.input, custody: [], logProofs: { ...logProofs, custody: null } };
+    const consistency = [open.input.consistency[0]!];
+    const report = await verify(await filesOf({ ...early, consistency }), now);
+    assert.deepEqual([codesOf(report), report.verdicts.integrity], [['UNCLOSED'], 'intact']);
+    assert.equal(report.facts.log.records_since, 2);
+    // Below what the proofs cover it was there when the bundle was made.
+    assert.deepEqual(codesOf(await verify(await filesOf(open.input), now)), ['UNCLOSED', 'RECORD_MISSING']);
+  });
+});
+
+it('entries of a log that does not fit its checkpoint tell nothing', async () => {
+  const { log, input } = await record();
+  const checkpoint = utf8(await log.checkpoint(T0 + 200_000_000));
+  const { body } = readRecordOf('manifest', input.manifest!);
+  log.entries[log.entries.length - 1] = logEntry('manifest', toHex(seed(1)), {
+    openSha256: body.open_sha256,
+    sessionUuid: body.session_uuid,
+    logEntries: 2,
+  });
+  const files = await log.files();
+  const spoiled = logOf(new Map([...files, ['checkpoint', checkpoint]]));
+  assert.deepEqual(codesOf(await verify(await filesOf(input), { ...options, log: spoiled })), ['LOG_FORK']);
+});
+
 describe('one cause is one finding', () => {
   it('who trusts no log is told nothing by one, and trusts the recorder all the same', async () => {
     const policy = policyOf({ log_keys: [], witnesses: [], witnesses_required: 0 });
@@ -432,6 +481,15 @@ describe('work is bounded', () => {
     const unclosed = reads(endless);
     await verifyBundle(unclosed.source, options);
     assert.ok(unclosed.counted.chunks <= 5, `${unclosed.counted.chunks} reads`);
+  });
+
+  it('of JSON that holds millions of values most is not read', async () => {
+    const files = await filesOf(part.input);
+    const text = `{"previous":null,"proofs":[${'[],'.repeat(3 << 20)}[]],"v":2}`;
+    files.set(bundleNames.proofs, utf8(text));
+    await fitAndSign(files);
+    const { findings } = await verifyBundle(memoryBundle(files), options);
+    assert.match(findings.find(({ file }) => file === bundleNames.proofs)?.message ?? '', /more than 2097152 values/);
   });
 
   it('of a file of leaves that claims gigabytes only what can be leaves is read', async () => {

@@ -102,11 +102,12 @@ export async function orFormat<T>(context: Context, file: string, read: () => Ma
 /** Clocks are slewed by less than this without a word. */
 const CLOCK_DRIFT_US = 1_000_000;
 
+/** All steps back the manifest declares. */
+export const clockStepsUs = ({ manifest }: Context): number =>
+  (manifest?.body.clock_steps ?? []).reduce((sum, { step_us }) => sum + Math.max(0, -step_us), 0);
+
 /** How far the recorder's wall clock may have run back inside the recording: drift, and the steps the manifest declares. */
-export function clockAllowanceUs({ manifest }: Context): number {
-  const steps = manifest?.body.clock_steps ?? [];
-  return steps.reduce((sum, { step_us }) => sum + Math.max(0, -step_us), CLOCK_DRIFT_US);
-}
+export const clockAllowanceUs = (context: Context): number => CLOCK_DRIFT_US + clockStepsUs(context);
 
 /** Where the recording comes from when it was made of a file; null: a gateway recorded it. */
 export const importedOf = ({ open, manifest }: Pick<Context, 'open' | 'manifest'>): ImportedBody | null =>

@@ -59,6 +59,10 @@ interface Proven {
 /** A chain of custody is logged from time to time; records that are older than this have a logged one behind them. */
 const CUSTODY_UNLOGGED_US = 3_600_000_000;
 
+/** With one of these it is told already why a record is not proven. */
+const unprovenCodes = ['FORMAT', 'LOG_INCLUSION', 'NOTE_SIG_BAD'] as const;
+const TOLD_MAX = 1000;
+
 /** Checks proofs, checkpoints and cosignatures, and that all checkpoints are of one log that only grew. */
 export async function checkLog(context: Context): Promise<LogResult> {
   const compared: LogFacts = { size: null, records_since: 0, known: 0, not_compared: 0 };
@@ -76,8 +80,8 @@ export async function checkLog(context: Context): Promise<LogResult> {
   if (context.policy.logKeys.length === 0) {
     for (const name of context.files.keys()) if (name.startsWith('log/')) context.used.add(name);
     compared.not_compared = context.policy.knownCheckpoints.length;
-    if (context.policy.logRequired)
-      context.findings.add('LOG_INCLUSION', 'the policy requires a log and names the key of none');
+    if (context.policy.logRequired || context.policy.witnessesRequired > 0)
+      context.findings.add('LOG_INCLUSION', 'the policy requires a log or witnesses, and names the key of no log');
     return result;
   }
   const proven = await checkAllLogged(context);
@@ -111,7 +115,10 @@ export async function checkLog(context: Context): Promise<LogResult> {
   if (manifest !== null) {
     result.manifestCheckpointText = manifest.checkpoint.note.text;
     countWitnesses(context, manifest.checkpoint, result);
-  }
+  } else if (context.manifest !== null && required > 0 && !context.findings.has(...unprovenCodes))
+    context.findings.add('LOG_INCLUSION', `none of ${required} witnesses cosigned a checkpoint over the manifest`, {
+      file: bundleNames.manifestProof,
+    });
   checkWitnessTimes(context, result);
   return result;
 }
@@ -251,6 +258,9 @@ async function compareWithLog(
   const here = new Set([...proven.map(({ record }) => record.sha256), ...custody.map(({ sha256 }) => sha256)]);
   // What was logged behind the bundle's proofs may have come after the export.
   const until = Math.max(0, ...proven.map(({ logged }) => logged?.checkpoint.size ?? 0));
+  const isUnread = context.manifest === null && context.files.has(bundleNames.manifest);
+  const told: ['DUPLICATE' | 'RECORD_MISSING', string][] = [];
+  let sinceCount = 0;
   try {
     const { checkpoint, roots } = await scanLog(log, {
       crypto,
@@ -261,12 +271,21 @@ async function compareWithLog(
         const { kind, recordSha256, subject } = fields;
         const isOurs = kind === 'open' ? subject === about : subject === session.openSha256;
         if (!isOurs || here.has(recordSha256)) return;
-        if (kind === 'open' || kind === 'manifest')
-          findings.add('DUPLICATE', `entry ${index} of the log is another ${kind} record of this session`);
-        else if (index >= until) compared.records_since += 1;
-        else findings.add('RECORD_MISSING', `entry ${index} of the log is a ${kind} record that is not in the bundle`);
+        // It may be the one that can't be read, which is told.
+        if (kind === 'manifest' && isUnread) return;
+        const isSecond = kind === 'open' || (kind === 'manifest' && context.manifest !== null);
+        if (!isSecond && index >= until) sinceCount += 1;
+        else if (told.length < TOLD_MAX)
+          told.push(
+            isSecond
+              ? ['DUPLICATE', `entry ${index} of the log is another ${kind} record of this session`]
+              : ['RECORD_MISSING', `entry ${index} of the log is a ${kind} record that is not in the bundle`],
+          );
       },
     });
+    // Only now are they known to be the log's.
+    for (const [code, message] of told) findings.add(code, message);
+    compared.records_since = sinceCount;
     compared.size = checkpoint.size;
     for (const { origin, size, root } of checkpoints) {
       const there = origin === checkpoint.origin ? roots.get(size) : undefined;
@@ -336,7 +355,7 @@ async function checkConsistency(
     else compared.not_compared += 1;
   }
   // Of checkpoints that could not be read, or are nobody's, the proofs are left over: that is told already.
-  if (findings.has('FORMAT', 'LOG_INCLUSION', 'NOTE_SIG_BAD')) return;
+  if (findings.has(...unprovenCodes)) return;
   for (const proof of proofs ?? [])
     if (!asked.has(proof))
       findings.add(

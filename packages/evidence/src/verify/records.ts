@@ -3,7 +3,7 @@ import type { BodyOf, RecordBody, RecordKind } from '../record/bodies.ts';
 import { keyIdOf, type PublicKey, parsePublicKey } from '../record/public-key.ts';
 import { checkRecord, readRecordOf, type SignedRecord } from '../record/record.ts';
 import { toHex } from '../text.ts';
-import { type Context, clockAllowanceUs, importedOf, orFormat, smallFile } from './context.ts';
+import { type Context, clockAllowanceUs, clockStepsUs, importedOf, orFormat, smallFile } from './context.ts';
 
 /** Of one kind: `resume/0000` to `resume/0999`. */
 export const NUMBERED_MAX = 1000;
@@ -205,7 +205,7 @@ function checkManifest(context: Context, found: Found<'manifest'>): void {
   if (body.chunks_count === 0) findings.add('TRUNCATED', 'the manifest is over no chunk: nothing was recorded', where);
   if (body.ended_us + clockAllowanceUs(context) < body.opened_us)
     findings.add('TIME_ORDER', 'the manifest ends before the recording began', where);
-  if (clockAllowanceUs(context) > policy.clockStepUs)
+  if (clockStepsUs(context) > policy.clockStepUs)
     findings.add('TIME_ORDER', 'the manifest declares larger steps of the clock than the policy takes', where);
   for (const gap of body.gaps) findings.add('GAP', gapText(gap), where);
   if (body.gaps.length === 0 && body.statistics.frames_dropped > 0)
