@@ -106,7 +106,7 @@ async function makeRdpFile(call: Call<'rdpFile'>): Promise<FileAnswer> {
 async function makeBrowserToken(call: Call<'browserToken'>): Promise<BrowserToken> {
   const { api, sessionId, user } = call;
   const { token, expiresUs } = await api.deps.pipeline.issueBrowserToken({ sessionId, userId: user.userId });
-  return { token, path: browserDoorPath, expires_at: isoOf(expiresUs) };
+  return { token, path: browserDoorPath(sessionId), expires_at: isoOf(expiresUs) };
 }
 
 export const connectHandlers: Handlers<'issueCredential' | 'rdpFile' | 'browserToken'> = {

@@ -7,6 +7,7 @@ import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage,
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { sessionIdSchema } from '@lucid-sessions/contract';
 import { doorHeader, doorPath, refuseUpgrade, type ServiceCaller } from '@lucid-sessions/kit';
 import { addressGroup } from './client-address.ts';
 import { passBytes } from './pass-bytes.ts';
@@ -15,9 +16,17 @@ import { passBody } from './rdg/pass-body.ts';
 import { type RdgForm, type RdgVisit, serveRdg } from './rdg/rdg-connection.ts';
 import { acceptOf, freshKey } from './rdg/web-socket-key.ts';
 
+/** What says which recorder a visitor belongs to; without either, any. */
+export interface DoorRoute {
+  /** The session it asks for, where its path says so: it belongs to the recorder that holds this one. */
+  sessionId: string | null;
+  /** Visitors with the same key belong to the same recorder. */
+  key: string | null;
+}
+
 export interface RecorderDoor {
-  /** Base URLs; the first that answers has it. Visitors with the same key belong to the same one. */
-  urls: (key: string | null) => Promise<readonly string[]>;
+  /** Base URLs; the first that answers has it. */
+  urls: (route: DoorRoute) => Promise<readonly string[]>;
   caller: ServiceCaller;
 }
 
@@ -32,13 +41,16 @@ const webSocketHeaders = ['upgrade', 'sec-websocket-key', 'sec-websocket-version
 
 const gatewayDoor: Door = { name: 'rdg', sameOrigin: false, headers: [...webSocketHeaders, 'rdg-connection-id'] };
 
-export const browserDoorPath = '/browser/rdp';
-export const steerDoorPath = '/browser/steer';
+const browserPath = '/browser/rdp';
+const steerPath = '/browser/steer';
+/** With the session's id behind the path: no secret, it lets nobody in. */
+export const browserDoorPath = (sessionId: string): string => `${browserPath}/${sessionId}`;
+export const steerDoorPath = (sessionId: string): string => `${steerPath}/${sessionId}`;
 
 /** By the path people's clients know. */
 const doors: Readonly<Record<string, Door>> = {
-  [browserDoorPath]: { name: 'browser', sameOrigin: true, headers: webSocketHeaders },
-  [steerDoorPath]: { name: 'steer', sameOrigin: true, headers: webSocketHeaders },
+  [browserPath]: { name: 'browser', sameOrigin: true, headers: webSocketHeaders },
+  [steerPath]: { name: 'steer', sameOrigin: true, headers: webSocketHeaders },
   '/remoteDesktopGateway/': gatewayDoor,
 };
 
@@ -63,12 +75,17 @@ export interface PublicDoorsOptions {
 /** A client on its way in. */
 interface Visitor {
   door: Door;
+  sessionId: string | null;
   request: DoorRequest;
   socket: Duplex;
   head: Buffer;
   clientAddress: string;
   form: RdgForm;
 }
+
+type Place = Pick<Visitor, 'door' | 'sessionId'>;
+/** `place`: null, it is for no door. */
+type Arriving = Omit<Visitor, keyof Place | 'clientAddress'> & { place: Place | null };
 
 const comingPerMinute = 600;
 const openingMax = 1000;
@@ -87,7 +104,7 @@ export class PublicDoors {
     this.#options = options;
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       socket.on('error', () => {});
-      this.#take({ door: doorOf(request), request, socket, head, form: 'webSocket' });
+      this.#take({ place: placeOf(request), request, socket, head, form: 'webSocket' });
     });
   }
 
@@ -98,11 +115,12 @@ export class PublicDoors {
       // What stands behind the head is the body's, which is opened before it goes on.
       if (form === 'in' && rest.length > 0) socket.unshift(rest);
       const head = form === 'in' ? Buffer.alloc(0) : rest;
-      this.#take({ door: gatewayDoor, request: { url, headers, socket }, socket, head, form });
+      const place = { door: gatewayDoor, sessionId: null };
+      this.#take({ place, request: { url, headers, socket }, socket, head, form });
     });
   }
 
-  #take(visit: Omit<Visitor, 'door' | 'clientAddress'> & { door: Door | null }): void {
+  #take(visit: Arriving): void {
     void this.#enter(visit).catch((error: unknown) => {
       this.#options.onError(error);
       visit.socket.destroy();
@@ -111,7 +129,7 @@ export class PublicDoors {
 
   /** Every other request with an `Upgrade` header is a request like any. */
   static isFor(this: void, request: IncomingMessage): boolean {
-    return doorOf(request) !== null;
+    return placeOf(request) !== null;
   }
 
   /** Cuts what passes. */
@@ -125,13 +143,13 @@ export class PublicDoors {
     socket.once('close', () => this.#passing.delete(socket));
   }
 
-  async #enter({ door, ...visit }: Omit<Visitor, 'door' | 'clientAddress'> & { door: Door | null }): Promise<void> {
+  async #enter({ place, ...visit }: Arriving): Promise<void> {
     const { request, socket } = visit;
-    if (door === null || this.#options.recorder === null) {
+    if (place === null || this.#options.recorder === null) {
       refuseUpgrade(socket, '404 Not Found');
       return;
     }
-    if (door.sameOrigin && !isSameOrigin(request, this.#options.publicUrl)) {
+    if (place.door.sameOrigin && !isSameOrigin(request, this.#options.publicUrl)) {
       refuseUpgrade(socket, '403 Forbidden');
       return;
     }
@@ -147,7 +165,7 @@ export class PublicDoors {
     this.#openingCount += 1;
     this.#keep(socket);
     try {
-      await this.#passOn({ ...visit, door, clientAddress }, this.#options.recorder);
+      await this.#passOn({ ...visit, ...place, clientAddress }, this.#options.recorder);
     } finally {
       this.#openingCount -= 1;
       const left = this.#opening.get(group)! - 1;
@@ -158,8 +176,9 @@ export class PublicDoors {
 
   async #passOn(visitor: Visitor, recorder: RecorderDoor): Promise<void> {
     // The two connections of one RD Gateway visit meet at one recorder.
-    const key = visitor.door === gatewayDoor ? visitor.request.headers['rdg-connection-id'] : null;
-    for (const url of await recorder.urls(typeof key === 'string' ? key : null)) {
+    const id = visitor.door === gatewayDoor ? visitor.request.headers['rdg-connection-id'] : null;
+    const key = typeof id === 'string' ? id : null;
+    for (const url of await recorder.urls({ sessionId: visitor.sessionId, key })) {
       const answer = await ask(url, visitor, recorder.caller);
       if (answer === null) continue;
       if (answer.socket === null) refuseWith(visitor.socket, answer.response);
@@ -189,9 +208,12 @@ function pass(
   passBytes(socket, recorder);
 }
 
-function doorOf({ url = '' }: DoorRequest): Door | null {
+function placeOf({ url = '' }: DoorRequest): Place | null {
   const path = url.split('?')[0]!;
-  return Object.hasOwn(doors, path) ? doors[path]! : null;
+  if (Object.hasOwn(doors, path)) return { door: doors[path]!, sessionId: null };
+  const [, start = '', id] = /^(\/browser\/[a-z]+)\/([^/]+)$/.exec(path) ?? [];
+  const { data: sessionId } = sessionIdSchema.safeParse(id);
+  return sessionId !== undefined && Object.hasOwn(doors, start) ? { door: doors[start]!, sessionId } : null;
 }
 
 /** Browsers say which page calls; only the console's own pages may, under the address they came by or the installation's. */

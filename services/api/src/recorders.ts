@@ -1,6 +1,7 @@
 /** The recorders there are, as the API asks them: the one that holds a session, or any that takes new ones. */
 import { createHash } from 'node:crypto';
 import type { PipelinePort, RecorderPort, RecorderPresence, ServiceHealth } from '@lucid-sessions/contract';
+import type { DoorRoute } from './doors.ts';
 
 export interface RecordersOptions {
   pipeline: Pick<PipelinePort, 'recorders' | 'recorderOf'>;
@@ -51,10 +52,24 @@ export class Recorders {
     return open.sort((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1));
   }
 
-  /** Base URLs of doors for clients, in the order in which they are tried; what has the same key comes to the same one. */
-  async doors(key: string | null): Promise<readonly string[]> {
+  /**
+   * Base URLs of doors for clients, in the order in which they are tried: who asks for a session that is held somewhere comes there
+   * and nowhere else, also where that one drains; what has the same key comes to the same one.
+   */
+  async doors({ sessionId, key }: DoorRoute): Promise<readonly string[]> {
+    const holder = sessionId === null ? null : await this.#holderOf(sessionId);
+    if (holder !== null) return [holder.url];
     const open = await this.#open(key);
     return open.length === 0 ? this.#options.configuredUrls : open.map(({ url }) => url);
+  }
+
+  /** As it is now: a token must not be spent where the session was. Null: none holds it, or the pipeline can't be asked. */
+  async #holderOf(sessionId: string): Promise<RecorderPresence | null> {
+    try {
+      return (await this.#options.pipeline.recorderOf({ sessionId })).recorder;
+    } catch {
+      return null;
+    }
   }
 
   async #any(): Promise<RecorderPort> {

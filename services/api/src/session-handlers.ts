@@ -305,7 +305,7 @@ export const sessionHandlers: Handlers<SessionOperations> = {
   async steerSession(call) {
     const { api, sessionId, user } = call;
     const { token, expiresUs } = await api.deps.pipeline.steer({ sessionId, by: user.userId });
-    return { session_id: sessionId, token, path: steerDoorPath, expires_at: isoOf(expiresUs) };
+    return { session_id: sessionId, token, path: steerDoorPath(sessionId), expires_at: isoOf(expiresUs) };
   },
 
   async resumeSession(call) {

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { type ApiConfig, readProxyTrust } from '@lucid-sessions/api';
 import { createServiceHttp, type DoorVisit, doorHeader, refuseUpgrade, ServiceCaller } from '@lucid-sessions/kit';
+import type { DoorRoute } from '../src/doors.ts';
 import { apiWorld } from './world.ts';
 
 const serviceSecret = 'the secret of the services, for tests only';
@@ -136,6 +137,30 @@ test('who is refused within reads that and nothing of the inside', async (t) => 
   assert.equal((await open(wrongSecret.address)).response.statusCode, 502);
   assert.equal(visits.length, 1);
   assert.equal((await open((await api(t, [within])).address, {}, '/remoteDesktopGateway/')).response.statusCode, 404);
+});
+
+test('a session in the path says which recorder it is, and no recorder is named from outside', async (t) => {
+  const asked: DoorRoute[] = [];
+  const url = await recorder(t, []);
+  const recorderDoor = {
+    urls: async (route: DoorRoute) => {
+      asked.push(route);
+      return [url];
+    },
+    caller: new ServiceCaller({ serviceSecret }),
+  };
+  const world = await apiWorld({}, { recorderDoor });
+  t.after(() => world.dispose());
+  for (const to of [`${path}/session-1`, `${path}/session-1?token=x`, path])
+    assert.equal((await open(world.address, {}, to)).response.statusCode, 101, to);
+  assert.deepEqual(
+    asked.map(({ sessionId }) => sessionId),
+    ['session-1', 'session-1', null],
+  );
+  const elsewhere = ['/', '/..', '/a/b', '/a.b', '/http:%2f%2fhost', `/${'x'.repeat(101)}`].map((end) => path + end);
+  for (const to of [...elsewhere, '/browser/session-1', '/remoteDesktopGateway/session-1'])
+    assert.equal((await open(world.address, {}, to)).socket, null, to);
+  assert.equal(asked.length, 3);
 });
 
 test("only the console's own pages open the browser's door", async (t) => {

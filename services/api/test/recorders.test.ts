@@ -54,23 +54,37 @@ test('frames and commands of a session are asked of who holds it, and it is look
 
 test('who comes new comes to the recorder with most room, and to none that drains', async () => {
   const { recorders, calls, clock, here } = world([presence('a', 5), presence('b', 2), presence('c', 0, true)]);
-  assert.deepEqual(await recorders.doors(null), ['http://b:8084', 'http://a:8084']);
+  assert.deepEqual(await recorders.doors({ sessionId: null, key: null }), ['http://b:8084', 'http://a:8084']);
   await recorders.port.judgeTarget({ host: 'h', port: 1 });
   assert.deepEqual(calls, ['b judge']);
   here.splice(0, 2);
   clock.us += 1_000_000;
-  assert.deepEqual(await recorders.doors(null), ['http://configured:1']);
+  assert.deepEqual(await recorders.doors({ sessionId: null, key: null }), ['http://configured:1']);
+});
+
+test('who asks for a session that a recorder holds comes there and nowhere else, and at once where it has moved', async () => {
+  const here = [presence('a', 1), presence('b', 9, true)];
+  const { recorders, holder } = world(here, { s1: 'b' });
+  assert.deepEqual(await recorders.doors({ sessionId: 's1', key: null }), ['http://b:8084']);
+  holder.s1 = 'a';
+  assert.deepEqual(await recorders.doors({ sessionId: 's1', key: null }), ['http://a:8084']);
+  assert.deepEqual(await recorders.doors({ sessionId: 'nowhere', key: null }), ['http://a:8084']);
+  holder.s1 = 'gone';
+  assert.deepEqual(await recorders.doors({ sessionId: 's1', key: null }), ['http://a:8084']);
 });
 
 test('both connections of one visit come to the same recorder, whatever it has room for, and visits are spread', async () => {
   const { recorders, clock, here } = world([presence('a', 5), presence('b', 2), presence('c', 0)]);
   const visits = [...Array(30).keys()].map((n) => `{visit-${n}}`);
-  const firsts = await Promise.all(visits.map(async (key) => (await recorders.doors(key))[0]));
+  const firsts = await Promise.all(visits.map(async (key) => (await recorders.doors({ sessionId: null, key }))[0]));
   assert.equal(new Set(firsts).size, 3);
   here.reverse();
   here[0] = presence('c', 9);
   clock.us += 1_000_000;
-  assert.deepEqual(await Promise.all(visits.map(async (key) => (await recorders.doors(key))[0])), firsts);
+  assert.deepEqual(
+    await Promise.all(visits.map(async (key) => (await recorders.doors({ sessionId: null, key }))[0])),
+    firsts,
+  );
 });
 
 test('their health is one: figures are added up, and one that is gone is named', async () => {

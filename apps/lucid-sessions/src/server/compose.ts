@@ -455,7 +455,7 @@ class Composer {
         newId: randomUUID,
         randomBytes: nodeCrypto.randomBytes,
         recorder: recorders.port,
-        recorderDoor: { urls: (key) => recorders.doors(key), caller: this.#caller },
+        recorderDoor: { urls: (route) => recorders.doors(route), caller: this.#caller },
         signRdpFile: rdpSigner(this.#environment, this.#directory.keys),
         ...(staticDir === null ? {} : { staticDir }),
         ...(redis === null ? {} : { rateLimiter: redis.rateLimiter }),
