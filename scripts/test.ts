@@ -40,19 +40,9 @@ const isCounted = (path: string): boolean =>
 
 /** Whole sessions that take longest, longest first: begun last, one would run alone at the end. */
 const slowest = [
-  ...['faults-unreachable', 'crash', 'real-peers', 'start-failures', 'backup', 'package', 'long-recording'],
-  ...[
-    'cli',
-    'apart',
-    'spool-replica',
-    'backup-crash',
-    'gateway',
-    'video',
-    'keys',
-    'modes',
-    'import-five',
-    'reconnect-peer',
-  ],
+  ...['faults-unreachable', 'distributed-chaos', 'crash', 'real-peers', 'start-failures', 'backup', 'package'],
+  ...['long-recording', 'distributed', 'cli', 'apart', 'spool-replica', 'backup-crash', 'gateway', 'video', 'keys'],
+  ...['modes', 'import-five', 'reconnect-peer'],
 ];
 const rank = (path: string): number => {
   const at = slowest.findIndex((name) => path.endsWith(`apps/lucid-sessions/test/${name}.test.ts`));

@@ -17,8 +17,9 @@ export class SeaweedFs implements S3ServerAddress {
   readonly endpoint: string;
   readonly accessKeyId = 'test-access';
   readonly secretAccessKey = 'test-secret-key';
-  readonly #process: ChildProcess;
   readonly #home: string;
+  readonly #flags: readonly string[];
+  #process: ChildProcess | null = null;
 
   private constructor(ports: readonly number[], home: string) {
     this.#home = home;
@@ -30,38 +31,44 @@ export class SeaweedFs implements S3ServerAddress {
     const [s3, s3Grpc, master, masterGrpc, volume, volumeGrpc, filer, filerGrpc] = ports;
     const listen = { s3, master, volume, filer };
     const grpc = { s3: s3Grpc, master: masterGrpc, volume: volumeGrpc, filer: filerGrpc };
-    const flags = [
+    this.#flags = [
       ...Object.entries(listen).map(([part, port]) => `-${part}.port=${port}`),
       ...Object.entries(grpc).map(([part, port]) => `-${part}.port.grpc=${port}`),
       ...['-s3', `-s3.config=${join(home, 's3.json')}`, '-s3.iam=false', '-s3.port.iceberg=0', '-s3.port.lance=0'],
       ...['-ip=127.0.0.1', '-ip.bind=127.0.0.1', `-dir=${join(home, 'data')}`],
       ...['-master.volumeSizeLimitMB=128', '-volume.max=64', '-master.telemetry=false'],
     ];
-    const log = `exec weed -logtostderr=true server "$@" >"$LOG" 2>&1`;
-    this.#process = spawn('sh', ['-c', log, 'weed', ...flags], {
-      env: { PATH: peerPath(), HOME: home, TMPDIR: home, LOG: join(home, 'log') },
-      stdio: 'ignore',
-      cwd: home,
-    });
   }
 
   static async start(): Promise<SeaweedFs> {
     const server = new SeaweedFs(await freePorts(8), mkdtempSync(join(tmpdir(), 'lucid-seaweedfs-')));
     try {
-      await eventually(
-        'an answer of SeaweedFS',
-        async () => {
-          if (server.#process.exitCode !== null) throw new Error(`SeaweedFS ended: ${server.log().slice(-2000)}`);
-          const answer = await fetch(`${server.endpoint}/healthz`).catch(() => null);
-          return answer?.ok === true;
-        },
-        120_000,
-      );
+      await server.begin();
       return server;
     } catch (thrown) {
       await server.stop();
       throw thrown;
     }
+  }
+
+  /** Starts it (again), on what it holds. */
+  async begin(): Promise<void> {
+    const log = `exec weed -logtostderr=true server "$@" >>"$LOG" 2>&1`;
+    const child = spawn('sh', ['-c', log, 'weed', ...this.#flags], {
+      env: { PATH: peerPath(), HOME: this.#home, TMPDIR: this.#home, LOG: join(this.#home, 'log') },
+      stdio: 'ignore',
+      cwd: this.#home,
+    });
+    this.#process = child;
+    await eventually(
+      'an answer of SeaweedFS',
+      async () => {
+        if (child.exitCode !== null) throw new Error(`SeaweedFS ended: ${this.log().slice(-2000)}`);
+        const answer = await fetch(`${this.endpoint}/healthz`).catch(() => null);
+        return answer?.ok === true;
+      },
+      120_000,
+    );
   }
 
   log(): string {
@@ -70,15 +77,20 @@ export class SeaweedFs implements S3ServerAddress {
 
   /** Stands still, as a machine that is paused does; `false` lets it go on. */
   pause(isPaused: boolean): void {
-    this.#process.kill(isPaused ? 'SIGSTOP' : 'SIGCONT');
+    this.#process?.kill(isPaused ? 'SIGSTOP' : 'SIGCONT');
+  }
+
+  /** As a power cut of its machine would, but for what the system had not written to its disk. */
+  async end(): Promise<void> {
+    const child = this.#process;
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const over = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await over;
   }
 
   async stop(): Promise<void> {
-    if (this.#process.exitCode === null && this.#process.signalCode === null) {
-      const over = new Promise((resolve) => this.#process.once('exit', resolve));
-      this.#process.kill('SIGKILL');
-      await over;
-    }
+    await this.end();
     rmSync(this.#home, { recursive: true, force: true });
   }
 }

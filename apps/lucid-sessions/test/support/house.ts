@@ -55,7 +55,7 @@ const urlVariables = {
 } as const satisfies Record<PortName, string>;
 
 /** Waits that suit a test: leases and graces of a second or two instead of half a minute. */
-const shortWaits = {
+export const shortWaits = {
   LUCID_LEASE_MS: '1000',
   LUCID_RECONCILE_MS: '300',
   LUCID_RECORDER_GRACE_MS: '20000',
