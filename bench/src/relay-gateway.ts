@@ -1,13 +1,30 @@
 /** The recorder of the relay bench, a process of its own: real relay and spool, chunks are taken and thrown away. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ChunkReceipt, type PipelinePort, recordingConfigSchema } from '@lucid-sessions/contract';
-import { createRecorder, readRecorderEnv } from '@lucid-sessions/recorder';
+import { createRecorder, loadSpoolKey, makeIdentity, readRecorderEnv } from '@lucid-sessions/recorder';
 
-const [targetPort = ''] = process.argv.slice(2);
+const [targetPort = '', copied = ''] = process.argv.slice(2);
 const dataDir = mkdtempSync(join(process.env.BENCH_DIR ?? tmpdir(), 'lucid-relay-bench-'));
+const keys = join(dataDir, 'keys');
+
+/** Where a copy of the spool is kept; null: none is. */
+async function startReplica(): Promise<string | null> {
+  if (copied !== 'replica') return null;
+  mkdirSync(keys, { mode: 0o700 });
+  await makeIdentity(keys);
+  loadSpoolKey(join(keys, 'spool.key'));
+  const child = fork(join(import.meta.dirname, 'relay-replica.ts'), [`${dataDir}-replica`, keys]);
+  const [{ url }] = (await once(child, 'message')) as [{ url: string }];
+  return url;
+}
+
+const replica = await startReplica();
 const config = readRecorderEnv({
+  ...(replica === null ? {} : { LUCID_SPOOL_REPLICA: replica, LUCID_KEYS_PATH: keys }),
   LUCID_SERVICE_SECRET: 'x'.repeat(32),
   LUCID_DATA_DIR: dataDir,
   RDP_LISTEN_HOST: '127.0.0.1',
@@ -15,23 +32,24 @@ const config = readRecorderEnv({
   MAX_CONCURRENT_SESSIONS: '200',
 });
 let sessions = 0;
+const tickets = new Map<string, object>();
 const pipeline = {
-  find: async () => {
+  find: async ({ connectionId }: { connectionId: string }) => {
     sessions += 1;
-    return {
-      found: true,
-      ticket: {
-        sessionId: `bench-${sessions}`,
-        reconnects: false,
-        reconnectSeconds: 0,
-        target: { host: '127.0.0.1', port: Number(targetPort), useTls: true, ignoreCert: true },
-        recording: recordingConfigSchema.parse({}),
-        graphics: 'passthrough',
-        persistence: 'strict',
-      },
+    const ticket = {
+      sessionId: `bench-${sessions}`,
+      reconnects: false,
+      reconnectSeconds: 0,
+      target: { host: '127.0.0.1', port: Number(targetPort), useTls: true, ignoreCert: true },
+      credentials: 'none',
+      recording: recordingConfigSchema.parse({}),
+      graphics: 'passthrough',
+      persistence: 'strict',
     };
+    tickets.set(connectionId, ticket);
+    return { found: true, ticket };
   },
-  admit: async () => ({ admitted: true }),
+  admit: async ({ connectionId }: { connectionId: string }) => ({ admitted: true, ticket: tickets.get(connectionId) }),
   attempted: async () => {},
   report: async (report: { kind: string; reason?: string; message?: string }) => {
     if (report.kind === 'ended' && report.reason !== 'client_disconnected')

@@ -1,5 +1,5 @@
 /**
- * `node bench/src/main.ts relay [--rounds 3] [--seconds 3] [--pings 10000] [--connections 1,10,100] [--profile DIR]`
+ * `node bench/src/main.ts relay [--rounds 3] [--seconds 3] [--pings 10000] [--connections 1,10,100] [--profile DIR] [--replica]`
  *
  * What the recorder costs the people behind it: bulk throughput and round trips through it, recording on (encrypted spool,
  * durable, chunks read back), against haproxy relaying TLS to TLS and against no relay at all. Ends, relays and peers share
@@ -215,6 +215,7 @@ export async function run(args: string[]): Promise<void> {
       sessions: { type: 'string', default: '100' },
       only: { type: 'string', default: '' },
       profile: { type: 'string' },
+      replica: { type: 'boolean', default: false },
     },
   });
   const plan: Plan = {
@@ -226,7 +227,7 @@ export async function run(args: string[]): Promise<void> {
   const target = await startChild('./relay-target.ts', []);
   const { rdpPort = 0, tlsPort = 0 } = target.hello;
   const profiling = values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`];
-  const gateway = await startChild('./relay-gateway.ts', [`${rdpPort}`], profiling);
+  const gateway = await startChild('./relay-gateway.ts', [`${rdpPort}`, values.replica ? 'replica' : ''], profiling);
   const client = await startChild('./relay-client.ts', []);
   const haproxy = await startHaproxy(tlsPort);
   const ways: Way[] = [
