@@ -32,6 +32,9 @@ const jobOf = (doc: JobDoc): Job => ({
   lastError: doc.lastError,
 });
 
+/** Of one claim, before it answers what it has. */
+const LOOKS_MAX = 5;
+
 export class MongoJobQueue implements JobQueue {
   readonly #database: MongoDatabase;
   readonly #jobs: Collection<JobDoc>;
@@ -61,26 +64,36 @@ export class MongoJobQueue implements JobQueue {
 
   async claim({ nowUs, leaseUs, limit }: { nowUs: number; leaseUs: number; limit: number }): Promise<Job[]> {
     return guardedMongo(async () => {
-      const [due, left] = await Promise.all([
-        this.#jobs
-          .find({ state: 'waiting', runAtUs: { $lte: nowUs } })
-          .sort({ state: 1, runAtUs: 1, _id: 1 })
-          .limit(limit)
-          .toArray(),
-        this.#jobs
-          .find({ state: 'running', leaseUntilUs: { $lte: nowUs } })
-          .sort({ state: 1, leaseUntilUs: 1, _id: 1 })
-          .limit(limit)
-          .toArray(),
-      ]);
-      const found = [...due, ...left].sort((a, b) => a.runAtUs - b.runAtUs || (a._id < b._id ? -1 : 1));
       const claimed: Job[] = [];
-      for (const doc of found) {
-        if (claimed.length === limit) break;
-        if (await this.#take(doc, nowUs + leaseUs)) claimed.push({ ...jobOf(doc), state: 'running' });
+      // Of those that were found, others may have taken all meanwhile: then there are more behind them.
+      for (let look = 0; look < LOOKS_MAX; look += 1) {
+        const found = await this.#due(nowUs, limit);
+        let lost = 0;
+        for (const doc of found) {
+          if (claimed.length === limit) break;
+          if (await this.#take(doc, nowUs + leaseUs)) claimed.push({ ...jobOf(doc), state: 'running' });
+          else lost += 1;
+        }
+        if (claimed.length === limit || lost === 0) break;
       }
       return claimed;
     });
+  }
+
+  async #due(nowUs: number, limit: number): Promise<JobDoc[]> {
+    const [due, left] = await Promise.all([
+      this.#jobs
+        .find({ state: 'waiting', runAtUs: { $lte: nowUs } })
+        .sort({ state: 1, runAtUs: 1, _id: 1 })
+        .limit(limit)
+        .toArray(),
+      this.#jobs
+        .find({ state: 'running', leaseUntilUs: { $lte: nowUs } })
+        .sort({ state: 1, leaseUntilUs: 1, _id: 1 })
+        .limit(limit)
+        .toArray(),
+    ]);
+    return [...due, ...left].sort((a, b) => a.runAtUs - b.runAtUs || (a._id < b._id ? -1 : 1));
   }
 
   async #take({ _id, state, runAtUs, leaseUntilUs }: JobDoc, untilUs: number): Promise<boolean> {
