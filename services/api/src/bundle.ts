@@ -70,6 +70,10 @@ export async function bundleInput(call: EvidenceCall): Promise<BundleInput> {
     return found === undefined ? null : proofText(found.proof);
   };
   const manifest = of('manifest')[0];
+  const head = proofs.find(({ kind }) => kind === 'custody')?.sequence;
+  const isHere = head === undefined || records.some(({ sequence }) => sequence === head);
+  // One that came and was logged while the rest was read: its proof is of a longer chain.
+  const custody = isHere ? of('custody') : (await storage.getRecords({ sessionId, kind: 'custody' })).records;
   return {
     sessionId,
     open: open.record,
@@ -77,7 +81,7 @@ export async function bundleInput(call: EvidenceCall): Promise<BundleInput> {
     replay: of('replay').at(-1)?.record ?? null,
     resumes: of('resume').map(({ record }) => record),
     erases: of('erase').map(({ record }) => record),
-    custody: of('custody').map(({ record }) => record),
+    custody: custody.map(({ record }) => record),
     leaves,
     chunk: async (index) => (await storage.readChunk({ sessionId, index })).file,
     wraps: wraps.map(wrapOf),
@@ -86,7 +90,7 @@ export async function bundleInput(call: EvidenceCall): Promise<BundleInput> {
       manifest: proofAt(manifest?.sequence),
       resumes: of('resume').map(({ sequence }) => proofAt(sequence)),
       erases: of('erase').map(({ sequence }) => proofAt(sequence)),
-      custody: proofAt(proofs.find(({ kind }) => kind === 'custody')?.sequence),
+      custody: proofAt(head),
     },
     signExport: null,
     consistency,

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createApiServer } from '@lucid-sessions/api';
 import { basePath, restRoutes } from '@lucid-sessions/contract';
-import { readRecordOf } from '@lucid-sessions/evidence';
+import { logEntry, loggedSession, readRecordOf } from '@lucid-sessions/evidence';
 import { apiWorld, token } from './world.ts';
 
 const viewsOfEach = 12;
@@ -49,6 +49,54 @@ test('views through two of them at the same moment are one chain, and honest evi
     assert.deepEqual(world.failures, []);
   } finally {
     await other.dispose();
+    await world.dispose();
+  }
+});
+
+test('a head that nobody could log at its time is logged before the evidence is shown', async () => {
+  const world = await apiWorld();
+  const { nowUs, pipeline } = world.deps;
+  try {
+    const sessionId = await world.record();
+    const view = () => world.call('getKey', { params: { session_id: sessionId } });
+    // The pipeline is away for a moment.
+    world.deps.pipeline = { ...pipeline, custodyAdded: () => Promise.reject(new Error('away')) };
+    assert.equal((await view()).status, 200);
+    world.deps.pipeline = pipeline;
+    world.deps.nowUs = () => nowUs() + 2 * 3_600_000_000;
+    assert.equal((await view()).status, 200);
+    const { body: report } = await world.call('verifySession', { params: { session_id: sessionId } });
+    assert.deepEqual(report.findings, []);
+  } finally {
+    await world.dispose();
+  }
+});
+
+test('a record that comes and is logged while a bundle is made does not outrun it', async () => {
+  const world = await apiWorld();
+  const { pipeline, storage } = world.deps;
+  try {
+    const sessionId = await world.record();
+    const view = () => world.call('getKey', { params: { session_id: sessionId } });
+    assert.equal((await view()).status, 200);
+    let isFirst = true;
+    world.deps.pipeline = {
+      ...pipeline,
+      async logProofs(request) {
+        if (!isFirst) return pipeline.logProofs(request);
+        isFirst = false;
+        await view();
+        const { records } = await storage.getRecords({ sessionId, kind: 'custody' });
+        const open = (await storage.getRecords({ sessionId, kind: 'open' })).records[0]!.record;
+        const session = loggedSession(readRecordOf('open', open));
+        const sha256 = createHash('sha256').update(records.at(-1)!.record).digest('hex');
+        await world.log.append(logEntry('custody', sha256, session));
+        return pipeline.logProofs(request);
+      },
+    };
+    const { body: report } = await world.call('verifySession', { params: { session_id: sessionId } });
+    assert.deepEqual(report.findings, []);
+  } finally {
     await world.dispose();
   }
 });

@@ -71,6 +71,7 @@ const statistics: RecordingStatistics = {
 export interface ApiWorld {
   address: string;
   deps: ApiDeps;
+  log: EmbeddedLog;
   config: ApiConfig;
   /** Requests as they were logged. */
   lines: Record<string, unknown>[];
@@ -230,6 +231,7 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
   const world: ApiWorld = {
     address,
     deps,
+    log,
     config,
     lines,
     failures,

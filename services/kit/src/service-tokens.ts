@@ -134,6 +134,8 @@ export class TokenChecker {
       throw refused(code === 'ERR_JWT_EXPIRED' ? 'has expired' : `is not good (${code})`);
     });
     const { iat = 0, exp = 0, jti } = payload;
+    // One made ahead would be remembered until its time: enough of them would shut the door.
+    if (iat > Date.now() / 1000 + skewS) throw refused('is not good yet');
     if (exp - iat > lifetimeSMax) throw refused(`lasts longer than ${lifetimeSMax} s`);
     if (payload.path !== path) throw refused('is for another call');
     if (typeof jti !== 'string' || jti.length > 64) throw refused('has no name of its own');

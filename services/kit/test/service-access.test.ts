@@ -288,6 +288,7 @@ test('a signed token opens one call of one service, once, for as long as it says
     [{ ...good, jti: 'b', iat: now - 60, exp: now - 20 }, {}, /has expired/],
     [{ ...good, jti: 'c', exp: now + 120 }, {}, /lasts longer than 60 s/],
     [{ ...good, jti: 'd', iat: now + 300, exp: now + 330, nbf: now + 300 }, {}, /is not good/],
+    [{ ...good, jti: 'i', iat: now + 3600, exp: now + 3630 }, {}, /is not good yet/],
     [{ ...good, jti: undefined }, {}, /has no name of its own/],
     [{ ...good, jti: 'e', exp: undefined }, {}, /is not good/],
     [{ ...good, jti: 'f' }, { kid: 'nobody' }, /a key nobody here knows/],

@@ -1,9 +1,13 @@
 /** Heads of the chains of custody in the log: what somebody did with a recording can't be taken out of its chain afterwards. */
-import { type Context, logRecord } from './context.ts';
+import { readRecordOf } from '@lucid-sessions/evidence';
+import { type Context, entryOf, logRecord } from './context.ts';
 import type { JobHandler } from './job-runner.ts';
 
 /** Views come in rows: of each half minute the last is logged. */
 const everyUs = 30_000_000;
+
+/** Who reads the evidence asks for a proof of what is an hour older than the last. */
+const lateUs = 600_000_000;
 
 /** One job for each half minute, which runs when it is over: a record that comes meanwhile is another's. */
 export async function custodyAdded(context: Context, { sessionId }: { sessionId: string }): Promise<void> {
@@ -30,4 +34,29 @@ export function custodyHandler(context: Context): JobHandler {
       return { done: true };
     },
   };
+}
+
+/** Logs a head that is long overdue: whoever added it could not reach a pipeline then. */
+export async function logLateCustody(context: Context, sessionId: string): Promise<void> {
+  const { storage, log } = context.deps;
+  const { records } = await storage.getRecords({ sessionId, kind: 'custody' });
+  const unlogged: Uint8Array[] = [];
+  for (const { record } of records.toReversed()) {
+    if ((await log.find(await entryOf(context, sessionId, 'custody', record))) !== null) break;
+    unlogged.push(record);
+  }
+  const [last] = unlogged;
+  const oldest = unlogged.at(-1);
+  if (last === undefined || oldest === undefined || atUs(last) - atUs(oldest) < lateUs) return;
+  await logRecord(context, sessionId, 'custody', last);
+}
+
+/** 0: nobody can read it; the verifier says what is wrong with it. */
+function atUs(record: Uint8Array): number {
+  try {
+    return readRecordOf('custody', record).body.at_us;
+  } catch (thrown) {
+    if ((thrown as Error | null)?.name === 'DecodeError') return 0;
+    throw thrown;
+  }
 }

@@ -13,16 +13,28 @@ import type { Journal } from './ports.ts';
 import { onSession } from './session-work.ts';
 import { sessionStatistics } from './statistics.ts';
 
+/** When the last chunk in storage was closed, µs since 1970; 0: there is none. */
+async function lastClosedUs({ deps: { storage } }: Context, sessionId: string): Promise<number> {
+  const { chunksCount } = await storage.sessionTotals({ sessionId });
+  const { chunk } = await storage.getChunk({ sessionId, index: Math.max(0, chunksCount - 1) });
+  return chunk?.closedUs ?? 0;
+}
+
+/** A recorder that nobody heard of may have gone on recording: an end that was only concluded is not before its chunks'. */
+async function endedUsOf(context: Context, { sessionId, endedUs, endInferred }: Journal): Promise<number> {
+  const toldUs = endedUs ?? context.deps.nowUs();
+  return endInferred ? Math.max(toldUs, await lastClosedUs(context, sessionId)) : toldUs;
+}
+
 /** What the recorder told, and what it could not tell itself: what its chunks hold, and until when. */
 async function figuresOf(context: Context, journal: Journal): Promise<FinalStatistics> {
   const { storage } = context.deps;
   const { sessionId, startedUs, lostUs, recovered } = journal;
   const told = journal.statistics ?? noRecordingStatistics;
-  const { chunksCount, framesCount, updatesCount } = await storage.sessionTotals({ sessionId });
+  const { framesCount, updatesCount } = await storage.sessionTotals({ sessionId });
   // What the recorder counted may have found no room on disk: a manifest counts what is there.
   if (!recovered && !journal.endInferred) return { ...told, framesCount };
-  const { chunk } = await storage.getChunk({ sessionId, index: Math.max(0, chunksCount - 1) });
-  const untilUs = Math.min(chunk?.closedUs ?? 0, lostUs ?? Number.POSITIVE_INFINITY);
+  const untilUs = Math.min(await lastClosedUs(context, sessionId), lostUs ?? Number.POSITIVE_INFINITY);
   const spanUs = recovered || startedUs === null ? 0 : untilUs - startedUs;
   return { ...told, framesCount, updatesCount, durationUs: Math.max(told.durationUs, spanUs) };
 }
@@ -45,7 +57,7 @@ async function makeManifest(context: Context, sessionId: string, journal: Journa
     session: await loadSession(context, sessionId),
     reason: journal.endReason ?? 'recorder_crashed',
     message: journal.endMessage ?? '',
-    endedUs: journal.endedUs ?? nowUs(),
+    endedUs: await endedUsOf(context, journal),
     facts: await context.deps.journal.listFacts(sessionId),
     statistics,
   });

@@ -14,7 +14,7 @@ import { ConnectedSessions } from './connected-sessions.ts';
 import { auditAttempt } from './connection-audit.ts';
 import { type Context, loadJournal, loadSession, type PipelineDeps } from './context.ts';
 import { credentialsFor, sweepCredentials } from './credentials.ts';
-import { custodyAdded, custodyHandler } from './custody-heads.ts';
+import { custodyAdded, custodyHandler, logLateCustody } from './custody-heads.ts';
 import { erase, eraseHandler } from './erase.ts';
 import { examined, replayHandler } from './examined.ts';
 import { finaliseHandler } from './finalise.ts';
@@ -225,7 +225,11 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
     },
     control: ({ sessionId, action }) => control(context, sessionId, action),
     anchor: ({ sessionId }) => anchor(context, sessionId),
-    logProofs: ({ sessionId }) => logProofs(deps, sessionId),
+    logProofs: async ({ sessionId }) => {
+      // A log that takes nothing now still proves what it has.
+      await logLateCustody(context, sessionId).catch((thrown: unknown) => deps.onError?.('log', thrown));
+      return logProofs(deps, sessionId);
+    },
     custodyAdded: (request) => custodyAdded(context, request),
     async logCheckpoint() {
       return { checkpoint: await deps.log.checkpoint(), publicKey: deps.log.publicKey };

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { type ConnectionAttempt, LucidError, rpcClient, type SessionDocument } from '@lucid-sessions/contract';
 import { parseLogEntry } from '@lucid-sessions/evidence';
@@ -10,7 +11,7 @@ import {
   readPipelineEnv,
   tokenSha256,
 } from '@lucid-sessions/pipeline';
-import { sampleSession } from '@lucid-sessions/storage/suites';
+import { sampleChunk, sampleSession } from '@lucid-sessions/storage/suites';
 import { receiptOf, statistics, type World, world } from './world.ts';
 
 const check = (what: string, work: (world: World) => Promise<void>, limits: Partial<PipelineLimits> = {}) =>
@@ -876,6 +877,32 @@ check('after a crash a session whose recorder is gone is driven to its end', asy
   await made.until('s1', 'failed');
   const session = await sessionOf(made, 's1');
   assert.deepEqual([session.pipeline_state, session.end_reason], ['stopped', 'recorder_crashed']);
+});
+
+check('an end that was only concluded is not before chunks that came meanwhile', async (made) => {
+  await made.admit('s1');
+  await made.start('s1', made.clock.us);
+  const chunk = sampleChunk('s1', 0, null);
+  // Its recorder was out of the pipeline's reach, not out of the processor's.
+  const closedUs = made.clock.us + 600_000_000;
+  new DataView(chunk.leaf.buffer).setBigUint64(40, BigInt(closedUs));
+  const leafHash = createHash('sha256').update(Uint8Array.of(0)).update(chunk.leaf).digest('hex');
+  const { epoch } = await made.storage.acquireLease({ sessionId: 's1', owner: 'p', ttlMs: 1000 });
+  await made.storage.putChunk({ ...chunk, epoch, metadata: { ...chunk.metadata, closedUs, leafHash } });
+  const { finish } = made.processor;
+  let endedUs = 0;
+  made.processor.finish = (request) => {
+    ({ endedUs } = request);
+    return finish(request);
+  };
+  made.recorder.alive.clear();
+  for (const seconds of [31, 601]) {
+    await made.service.reconcile();
+    made.clock.us += seconds * 1_000_000;
+  }
+  await made.service.reconcile();
+  await made.until('s1', 'failed');
+  assert.equal(endedUs, closedUs);
 });
 
 check('a recorder that came back and has nothing of a session is believed: no wait for chunks', async (made) => {

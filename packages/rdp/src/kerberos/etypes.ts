@@ -95,6 +95,11 @@ function profileOf(etype: number): Profile {
 }
 
 export const knowsEtype = (etype: number): boolean => profiles.has(etype);
+/** Throws `DecodeError` for a key of a type that is not spoken, or of another length than its type has. */
+export function checkKey({ etype, value }: EncryptionKey): void {
+  const { keyBytes } = profileOf(etype);
+  if (value.length !== keyBytes) throw new DecodeError('invalid', `a key of type ${etype} with ${value.length} bytes`);
+}
 /** Bytes of the checksum behind what is encrypted. */
 export const tagBytesOf = (etype: number): number => profileOf(etype).tagBytes;
 

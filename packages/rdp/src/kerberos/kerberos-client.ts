@@ -1,7 +1,7 @@
 import { DecodeError, decode, encode, Writer } from '@lucid-sessions/wire';
 import type { Sealing } from '../auth/sealing.ts';
 import { Mechanism } from '../auth/spnego.ts';
-import { type KerberosCrypto, KeyUsage, knowsEtype } from './etypes.ts';
+import { checkKey, type KerberosCrypto, KeyUsage } from './etypes.ts';
 import { gssToken, gssTokenBytes, TokenId } from './gss-tokens.ts';
 import { KerberosSealing } from './kerberos-sealing.ts';
 import {
@@ -78,8 +78,7 @@ export class KerberosClient {
     const part = decode(apReplyPart, this.#crypto.open(key, KeyUsage.apReply, decode(apReply, body).encrypted));
     if (part.time !== this.#time || part.micros !== this.#micros)
       throw new DecodeError('invalid', 'the answer to another request: the target did not prove itself');
-    if (part.subkey !== undefined && !knowsEtype(part.subkey.etype))
-      throw new DecodeError('unsupported', `a key of type ${part.subkey.etype}`);
+    if (part.subkey !== undefined) checkKey(part.subkey);
     return new KerberosSealing({
       crypto: this.#crypto,
       role: 'initiator',

@@ -1,5 +1,5 @@
 import { attempt, DecodeError, decode, encode } from '@lucid-sessions/wire';
-import { etypesWanted, type KerberosCrypto, KeyUsage, knowsEtype, type StringToKey, stringToKey } from './etypes.ts';
+import { checkKey, etypesWanted, type KerberosCrypto, KeyUsage, type StringToKey, stringToKey } from './etypes.ts';
 import {
   apRequest,
   asReply,
@@ -124,6 +124,7 @@ export class TicketRequest {
     return this.#guarded(() => {
       if (this.#state !== 'key') throw new DecodeError('invalid', 'a key that nobody waits for');
       const key = { etype, value: value.slice() };
+      checkKey(key);
       this.#key = key;
       const waiting = this.#waiting;
       this.#waiting = null;
@@ -216,8 +217,8 @@ export class TicketRequest {
     const chosen = offered.find(({ etype }) =>
       wanted === undefined ? this.#ownEtypes.includes(etype) : etype === wanted,
     );
-    if (chosen === undefined && wanted === undefined)
-      throw new DecodeError('unsupported', 'the KDC offers this account no encryption that is spoken here (AES)');
+    if (wanted === undefined ? chosen === undefined : !this.#ownEtypes.includes(wanted))
+      throw new DecodeError('unsupported', 'the KDC offers this account no encryption that there is a key for (AES)');
     this.#state = 'key';
     const salt = chosen?.salt ?? this.#realm + this.#options.client.parts.join('');
     return { kind: 'key', from: stringToKey(chosen?.etype ?? wanted!, salt, chosen?.parameters) };
@@ -250,7 +251,7 @@ export class TicketRequest {
     const part = decode(kdcReplyPart, plain);
     plain.fill(0);
     if (part.nonce !== this.#nonce) throw new DecodeError('invalid', 'an answer to another question');
-    if (!knowsEtype(part.key.etype)) throw new DecodeError('unsupported', `a session key of type ${part.key.etype}`);
+    checkKey(part.key);
     return part;
   }
 

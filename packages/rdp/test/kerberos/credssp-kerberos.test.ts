@@ -195,6 +195,7 @@ test('each refusal of a target is what it is, and no password leaves', () => {
     [{ edit: (request, at) => (at === 0 ? { errorCode: 0xc000015b } : request) }, 'logonNotGranted'],
     [{ part: (part) => ({ ...part, micros: part.micros + 1 }) }, 'violation'],
     [{ part: (part) => ({ ...part, subkey: { etype: 23, value: new Uint8Array(16) } }) }, 'violation'],
+    [{ part: (part) => ({ ...part, subkey: { etype: 18, value: new Uint8Array(5) } }) }, 'violation'],
     [{ part: (part) => ({ ...part, sequence: part.sequence! + 1 }) }, 'violation'],
     [
       { edit: withToken((token) => ({ ...token, mechListMic: token.mechListMic!.map((byte) => byte ^ 1) })) },

@@ -73,7 +73,10 @@ const samples: Sample<unknown>[] = [
 function readOrRefuse(codec: Codec<unknown>, bytes: Uint8Array): boolean {
   try {
     const value = decode(codec, bytes);
-    assert.deepEqual(encode(codec, value).slice(), bytes);
+    // That of a TGS is read where an AS answers, and written as the AS's.
+    if (codec === k.kdcReplyPart) assert.ok([0x79, 0x7a].includes(bytes[0]!));
+    const expected = codec === k.kdcReplyPart ? bytes.with(0, 0x79) : bytes;
+    assert.deepEqual(encode(codec, value).slice(), expected);
     return true;
   } catch (error) {
     assert.ok(error instanceof DecodeError, String(error));

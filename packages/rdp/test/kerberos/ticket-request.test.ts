@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { decode, encode } from '@lucid-sessions/wire';
 import fc from 'fast-check';
 import * as k from '../../src/kerberos/index.ts';
-import { nodeCrypto, pbkdf2 } from './platform.ts';
+import { nodeCrypto, passwordKey, pbkdf2 } from './platform.ts';
 import { Realm, type RealmOptions } from './realm.ts';
 
 const crypto = nodeCrypto();
@@ -98,6 +98,20 @@ test('answers to another question, for another service or of another user are no
   const others = (answer: Uint8Array, at: number): Uint8Array =>
     at < 3 ? answer : encode(k.tgsReply, { ...decode(k.tgsReply, answer), client: { nameType: 1, parts: ['eve'] } });
   assert.equal(outcome([own], { spoil: others }), 'refused');
+});
+
+test('keys of another length than their type has are not used, nor asked for where there is none', () => {
+  const short = { etype: 18, value: new Uint8Array(5) };
+  const own = realm({ preauth: false });
+  const account = passwordKey(crypto, 18, 'correct horse', 'LAB.TESTalice');
+  const withKey = (answer: Uint8Array): Uint8Array => {
+    const reply = decode(k.asReply, answer);
+    const part = decode(k.kdcReplyPart, crypto.open(account, 3, reply.encrypted));
+    const encrypted = crypto.seal(account, 3, encode(k.kdcReplyPart, { ...part, key: short }));
+    return encode(k.asReply, { ...reply, encrypted }).slice();
+  };
+  assert.equal(outcome([own], { spoil: (answer, at) => (at === 0 ? withKey(answer) : answer) }), 'refused');
+  assert.equal(outcome([realm({ etype: 17, preauth: false })], { etypes: [18] }), 'encryption');
 });
 
 test('whatever a KDC says it ends, in words or with the ticket', () => {
