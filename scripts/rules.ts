@@ -36,7 +36,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   'adapters/sqlite': { imports: ['contract'], types: ['storage', 'pipeline'] },
   'adapters/mongodb': { imports: ['contract'], types: ['storage', 'pipeline'] },
   'adapters/postgres': { imports: ['contract'], types: ['storage', 'pipeline'] },
-  'adapters/redis': { imports: ['contract'], types: ['api'] },
+  'adapters/redis': { imports: ['contract'], types: ['api', 'pipeline'] },
   'adapters/log': { imports: ['node', 'wire', 'evidence'], types: ['pipeline'] },
   'adapters/keys': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['processor', 'pipeline'] },
   'adapters/anchors': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['pipeline'] },

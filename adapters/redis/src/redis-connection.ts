@@ -7,15 +7,19 @@ export interface ConnectOptions {
   password?: string | null;
   /** PEM of the authorities that may vouch for the servers; null: those Node knows. */
   ca?: string | null;
+  /** For a worker that waits at the server for what comes: its calls take as long as that, and are made again after a break. */
+  waits?: boolean;
 }
 
 const connectMsMax = 2000;
 const answerMsMax = 250;
 const reconnectMsMax = 2000;
+/** A connection that says nothing for so long while it is asked is given up: its server may be gone without a word. */
+const silenceMsMax = 15_000;
 
 export function connectRedis(
   address: RedisAddress,
-  { password = null, ca = null }: ConnectOptions = {},
+  { password = null, ca = null, waits = false }: ConnectOptions = {},
 ): Redis | Cluster {
   const { kind, nodes, masterName, user, database } = address;
   const tls: { tls?: { ca?: string } } = address.tls ? { tls: ca === null ? {} : { ca } } : {};
@@ -26,9 +30,10 @@ export function connectRedis(
     ...(user === null ? {} : { username: user }),
     ...(secret === null ? {} : { password: secret }),
     connectTimeout: connectMsMax,
-    commandTimeout: answerMsMax,
-    maxRetriesPerRequest: 0,
-    enableOfflineQueue: false,
+    socketTimeout: silenceMsMax,
+    ...(waits
+      ? { maxRetriesPerRequest: null }
+      : { commandTimeout: answerMsMax, maxRetriesPerRequest: 0, enableOfflineQueue: false }),
   };
   const redis = connected();
   // It comes back by itself; each call tells that it could not be made.
@@ -37,7 +42,7 @@ export function connectRedis(
 
   function connected(): Redis | Cluster {
     if (kind === 'cluster')
-      return new Cluster([...nodes], { redisOptions: options, enableOfflineQueue: false, clusterRetryStrategy: pause });
+      return new Cluster([...nodes], { redisOptions: options, enableOfflineQueue: waits, clusterRetryStrategy: pause });
     if (kind === 'sentinel')
       return new Redis({
         ...options,

@@ -38,6 +38,8 @@ export interface PipelineLimits {
   /** How often live sessions are compared with what the recorder says. */
   reconcileMs: number;
   jobsAtOnce: number;
+  /** How often the queue is looked into, also when nobody told of a job. */
+  jobLookMs: number;
   jobLeaseMs: number;
   retriesMax: number;
   backoffBaseMs: number;
@@ -84,6 +86,7 @@ export const defaultLimits: PipelineLimits = {
   drainWaitMs: 600_000,
   reconcileMs: 15_000,
   jobsAtOnce: 4,
+  jobLookMs: 1_000,
   jobLeaseMs: 600_000,
   retriesMax: 3,
   backoffBaseMs: 1_000,

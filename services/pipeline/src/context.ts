@@ -22,6 +22,7 @@ import type {
   Coordination,
   CredentialProvider,
   JobQueue,
+  JobWaker,
   Journal,
   JournalStore,
   SecretSeal,
@@ -47,6 +48,8 @@ export interface PipelineDeps {
   log: TransparencyLog;
   anchors: readonly Anchor[];
   queue: JobQueue;
+  /** Tells other pipelines of jobs, and this one of theirs; without it each looks for itself. */
+  waker?: JobWaker;
   journal: JournalStore;
   /** What this pipeline and others agree on; without it, it is the only one. */
   coordination?: Coordination;

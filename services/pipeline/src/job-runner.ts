@@ -14,7 +14,6 @@ export interface JobHandler {
   gaveUp?(job: Job, error: string): Promise<void>;
 }
 
-const waitMsMax = 1_000;
 const errorTextMax = 500;
 /** Pause before a service that was out of reach is asked again. */
 const awayMs = 2_000;
@@ -42,7 +41,15 @@ export class JobRunner {
 
   start(): void {
     this.#stopped = false;
+    this.#context.deps.waker?.listen(() => this.#woken());
     this.kick();
+  }
+
+  /** Over when there is room for a job: until then wake-ups are for others. */
+  async #woken(): Promise<void> {
+    this.kick();
+    await this.#round;
+    while (!this.#stopped && this.#running.size >= this.#context.limits.jobsAtOnce) await Promise.race(this.#running);
   }
 
   /** Something may be due. */
@@ -58,7 +65,7 @@ export class JobRunner {
   #sleep(): void {
     clearTimeout(this.#timer);
     if (this.#stopped) return;
-    this.#timer = setTimeout(() => this.kick(), this.#again ? 0 : waitMsMax);
+    this.#timer = setTimeout(() => this.kick(), this.#again ? 0 : this.#context.limits.jobLookMs);
     // A runner that only waits must not keep the process alive.
     this.#timer.unref();
   }

@@ -61,6 +61,18 @@ export interface JobQueue {
   dispose(): Promise<void>;
 }
 
+/**
+ * Tells the pipelines of an installation that a job is due, so that one of them looks into the queue at once and not when it
+ * would look next. The queue is the truth: a wake-up that is lost, late or told twice changes nothing but when.
+ */
+export interface JobWaker {
+  /** The job is due in `inMs`. Waits for nobody and never throws. */
+  wake(jobId: string, inMs: number): void;
+  /** Called once. `woken` hears each wake-up that comes to this process, the next one when it is over with the last. */
+  listen(woken: () => Promise<void>): void;
+  dispose(): Promise<void>;
+}
+
 /** What the pipeline must remember of a session beyond its document. */
 export interface Journal {
   sessionId: string;

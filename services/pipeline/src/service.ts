@@ -31,6 +31,7 @@ import { ProgressClock, report } from './reports.ts';
 import { Reservations } from './reservations.ts';
 import { purgeHandler, retentionHandler } from './retention.ts';
 import { control, pipelineStatus } from './status.ts';
+import { wakingQueue } from './waking-queue.ts';
 
 /** Calls about one session that may wait for each other. */
 const waitingMax = 1000;
@@ -112,7 +113,10 @@ const reservationsMin = 20_000;
 
 const attemptAuditMs = 60_000;
 
-export function createPipelineService(deps: PipelineDeps, limits: Partial<PipelineLimits> = {}): PipelineService {
+export function createPipelineService(given: PipelineDeps, limits: Partial<PipelineLimits> = {}): PipelineService {
+  const { waker } = given;
+  const queue = waker === undefined ? given.queue : wakingQueue(given.queue, waker, given.nowUs);
+  const deps = { ...given, queue };
   const allLimits = { ...defaultLimits, ...limits };
   const { nowUs } = deps;
   const isAlone = deps.coordination === undefined;
@@ -256,6 +260,7 @@ export function createPipelineService(deps: PipelineDeps, limits: Partial<Pipeli
       await lookingAfter;
       await reconciling;
       await sweeping;
+      await waker?.dispose();
       await runner.stop();
       await context.locks.idle();
       await leases.letGo('look-after').catch(() => {});

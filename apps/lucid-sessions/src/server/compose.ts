@@ -58,7 +58,7 @@ import { LogTurn } from './log-turn.ts';
 import type { Door } from './ports.ts';
 import { preflight, startProblem } from './preflight.ts';
 import { rdpSigner } from './rdp-signer.ts';
-import { openRedis, readRedis } from './redis.ts';
+import { type OpenRedis, openRedis, readRedis } from './redis.ts';
 import { isRecordings, reservedLog, restoring, storageDirectories } from './reserved-parts.ts';
 import { guardRestoredLog } from './restored-log.ts';
 import { refuseHalfRestored } from './restoring.ts';
@@ -128,6 +128,7 @@ class Composer {
   readonly #caller: ServiceCaller;
   readonly #vault: VaultTransit | null;
   #openStores: Stores | null = null;
+  #openedRedis: OpenRedis | null = null;
   #reserve: Promise<FileReserve> | null = null;
   #indexes: SessionIndexes | null = null;
   #pipeline: PipelinePort | null = null;
@@ -217,6 +218,15 @@ class Composer {
       say: this.#log,
     });
     return this.#openStores;
+  }
+
+  get #redis(): OpenRedis | null {
+    const settings = readRedis(this.#environment);
+    if (this.#openedRedis !== null || settings === null) return this.#openedRedis;
+    const opened = openRedis(settings, this.#log);
+    this.#openedRedis = opened;
+    this.#disposers.push(async () => opened.dispose());
+    return opened;
   }
 
   /** The reserve of this machine's disks is no help to a database elsewhere. */
@@ -386,6 +396,7 @@ class Composer {
     if (witnesses !== null) this.#disposers.push(() => witnesses.dispose());
     const config = readPipelineEnv(this.#environment);
     const lender = readVaultCredentials(this.#environment);
+    const waker = this.#redis?.jobWaker(origin);
     const reserve = await this.#keepReserve();
     if (!this.#services.has('storage')) this.#disposers.push(restoring(reserve));
     const server = createPipelineServer(config, {
@@ -396,6 +407,7 @@ class Composer {
       anchors: openAnchors(this.#environment, { storage, nowUs, log: this.#log }),
       readLogFile: await this.#logFiles(),
       queue: this.#reserved(await this.#stores.queue(), reserve),
+      ...(waker === undefined ? {} : { waker }),
       journal: this.#reserved(await this.#stores.journal(), reserve),
       // One data directory has one pipeline.
       ...(this.#stores.isEmbedded ? {} : { coordination: await this.#stores.coordination() }),
@@ -428,9 +440,7 @@ class Composer {
     const config = readApiEnv(this.#environment, software.version);
     const staticDir = await consoleFiles();
     const recorders = this.#recordersOf(ports);
-    const settings = readRedis(this.#environment);
-    const redis = settings === null ? null : openRedis(settings, this.#log);
-    if (redis !== null) this.#disposers.push(async () => redis.dispose());
+    const redis = this.#redis;
     // A port the system chose is known only now.
     const rdpPort = rdp?.addresses[0]?.port;
     const gateway = { ...config.gateway, ...(rdpPort === undefined ? {} : { port: rdpPort }) };

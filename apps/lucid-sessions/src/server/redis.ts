@@ -2,11 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { MemoryRateLimiter, type RateLimiter } from '@lucid-sessions/api';
 import { accessProblem, type Environment, EnvironmentError, readText } from '@lucid-sessions/kit';
+import type { JobWaker } from '@lucid-sessions/pipeline';
 import {
   connectRedis,
   evictionProblem,
   parseRedisUrl,
   type RedisAddress,
+  RedisJobWaker,
   RedisRateLimiter,
 } from '@lucid-sessions/redis';
 
@@ -47,6 +49,8 @@ function fileOf(variable: string, path: string): string | null {
 
 export interface OpenRedis {
   rateLimiter: RateLimiter;
+  /** `installation`: what all its pipelines call it. */
+  jobWaker(installation: string): JobWaker;
   dispose(): void;
 }
 
@@ -61,6 +65,10 @@ export function openRedis({ address, password, ca }: RedisSettings, say: (line: 
   });
   return {
     rateLimiter: new RedisRateLimiter({ redis, local: new MemoryRateLimiter(), say }),
+    jobWaker(installation) {
+      const waiting = connectRedis(address, { password, ca, waits: true });
+      return new RedisJobWaker({ redis, waiting, installation, say });
+    },
     dispose: () => redis.disconnect(),
   };
 }
