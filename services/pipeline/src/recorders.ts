@@ -30,12 +30,20 @@ export class Recorders {
     this.#nowUs = nowUs;
   }
 
+  /** Throws `conflict`: a recorder of this name is here already, behind another address. What is said to it reaches that one alone. */
   async hear(presence: RecorderPresence): Promise<void> {
+    const { recorderId, url } = presence;
     const heardUs = this.#nowUs();
-    await this.#entries.change(keyOf(presence.recorderId), () => ({
-      value: { ...presence, heardUs },
-      untilUs: heardUs + rememberedUs,
-    }));
+    const there = await this.#entries.change(keyOf(recorderId), (known) =>
+      known !== null && known.url !== url && this.#isHere(known)
+        ? null
+        : { value: { ...presence, heardUs }, untilUs: heardUs + rememberedUs },
+    );
+    if (there !== null && there.url !== url)
+      throw new LucidError(
+        'conflict',
+        `a recorder ${recorderId} is here already, at ${there.url}: each needs a name of its own (LUCID_RECORDER_ID)`,
+      );
   }
 
   #isHere({ heardUs }: Entry): boolean {

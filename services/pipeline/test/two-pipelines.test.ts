@@ -1,6 +1,7 @@
 /** Two pipelines on the same stores: what both are asked at once happens once, and who was stopped too long changes nothing. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { isLucidError } from '@lucid-sessions/contract';
 import {
   createPipelineService,
   MemoryCoordination,
@@ -263,6 +264,21 @@ test('a recorder that one was told of is found through the other, is missed when
   await both[1].recorderHere(here('recorder-1'));
   assert.equal((await both[0].health()).status, 'healthy');
   await both[0].pause({ sessionId: 's1' });
+});
+
+test('who takes the name of a recorder that is here is turned away: its sessions are not asked for elsewhere', async (t) => {
+  const { made, both } = await pair(t);
+  const own = { recorderId: 'recorder-1', url: 'http://one:8084', sessions: 1, sessionsMax: 10, draining: false };
+  const other = { ...own, url: 'http://two:8084' };
+  await both[0].recorderHere(own);
+  await made.admit('s1');
+  await assert.rejects(both[1].recorderHere(other), (error) => isLucidError(error, 'conflict'));
+  assert.deepEqual(await both[1].recorderOf({ sessionId: 's1' }), { recorder: own });
+  // It came up again on another machine.
+  made.clock.us += 10_000_000;
+  await both[1].recorderHere(other);
+  assert.deepEqual(await both[0].recorderOf({ sessionId: 's1' }), { recorder: other });
+  await assert.rejects(both[0].recorderHere(own), /recorder-1 is here already, at http:\/\/two:8084/);
 });
 
 /** What is true of a session. */
