@@ -18,6 +18,7 @@ export * from './peers.ts';
 export * from './ports.ts';
 export * from './postgres.ts';
 export * from './rd-gateway.ts';
+export * from './rdstls-host.ts';
 export * from './redis.ts';
 export * from './s3-faults.ts';
 export * from './seaweedfs.ts';

@@ -1,3 +1,5 @@
+import { RdstlsResult } from '../pdu/rdstls.ts';
+
 /** Why a logon was refused, as a target says it: NTSTATUS and SSPI codes of TSRequest.errorCode, [MS-CSSP] 2.2.1. */
 
 export type LogonProblem =
@@ -57,6 +59,19 @@ const problems: ReadonlyMap<number, LogonProblem> = new Map([
 ]);
 
 export const logonProblemOf = (code: number): LogonProblem => problems.get(code >>> 0) ?? 'refused';
+
+const rdstlsProblems: ReadonlyMap<number, LogonProblem> = new Map([
+  [RdstlsResult.accessDenied, 'logonNotGranted'],
+  [RdstlsResult.logonFailure, 'wrongPassword'],
+  [RdstlsResult.invalidLogonHours, 'accountRestricted'],
+  [RdstlsResult.passwordExpired, 'passwordExpired'],
+  [RdstlsResult.accountDisabled, 'accountDisabled'],
+  [RdstlsResult.passwordMustChange, 'passwordMustChange'],
+  [RdstlsResult.accountLockedOut, 'accountLocked'],
+]);
+
+/** The same of an RDSTLS authentication response, [MS-RDPBCGR] 2.2.17.4. */
+export const rdstlsProblemOf = (resultCode: number): LogonProblem => rdstlsProblems.get(resultCode) ?? 'refused';
 
 /** `0xc000006d` */
 export const statusText = (code: number): string => `0x${(code >>> 0).toString(16).padStart(8, '0')}`;

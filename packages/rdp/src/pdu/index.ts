@@ -18,6 +18,7 @@ export * from './mcs-connect.ts';
 export * from './message-channel.ts';
 export * from './preconnection.ts';
 export * from './rd-clean-path.ts';
+export * from './rdstls.ts';
 export * from './redirection.ts';
 export * from './security.ts';
 export * from './session-control.ts';

@@ -1,5 +1,5 @@
-import { type Codec, DecodeError } from '@lucid-sessions/wire';
-import { counted, u32le } from '@lucid-sessions/wire/struct';
+import { attempt, type Codec, DecodeError, decode } from '@lucid-sessions/wire';
+import { counted, textOfUtf16, u32le } from '@lucid-sessions/wire/struct';
 
 /** Flags of a Server Redirection packet, [MS-RDPBCGR] 2.2.13.1. */
 export const RedirectionFlag = {
@@ -72,6 +72,53 @@ export const serverRedirection: Codec<ServerRedirection> = {
     writer.patchU16le(at + 2, writer.length - at);
   },
 };
+
+/** CERTIFICATE_META_ELEMENT, [MS-RDPBCGR] 2.2.13.1.2.1. */
+export interface CertificateMetaElement {
+  type: number;
+  encoding: number;
+  data: Uint8Array;
+}
+
+const elementData = counted(u32le);
+
+/** TARGET_CERTIFICATE_CONTAINER, [MS-RDPBCGR] 2.2.13.1.2: what is in the Base64 of `targetCertificate`. */
+export const targetCertificateContainer: Codec<CertificateMetaElement[]> = {
+  name: 'TARGET_CERTIFICATE_CONTAINER',
+  decode(reader) {
+    const elements: CertificateMetaElement[] = [];
+    while (reader.remaining > 0)
+      elements.push({ type: reader.u32le(), encoding: reader.u32le(), data: elementData.decode(reader) });
+    return elements;
+  },
+  encode(elements, writer) {
+    for (const { type, encoding, data } of elements) {
+      writer.u32le(type).u32le(encoding);
+      elementData.encode(data, writer);
+    }
+  },
+};
+
+const ELEMENT_TYPE_CERTIFICATE = 32;
+const ENCODING_TYPE_ASN1_DER = 1;
+
+/** The certificate (DER) in a redirection's `targetCertificate`; null: it can't be read, or has none or several. */
+export function targetCertificateOf(field: Uint8Array): Uint8Array | null {
+  const text = textOfUtf16(field).replace(/\0+$/, '');
+  const elements = attempt(() => decode(targetCertificateContainer, bytesOfBase64(text)));
+  const isCertificate = ({ type, encoding }: CertificateMetaElement): boolean =>
+    type === ELEMENT_TYPE_CERTIFICATE && encoding === ENCODING_TYPE_ASN1_DER;
+  const [first, ...others] = elements?.filter(isCertificate) ?? [];
+  return first === undefined || others.length > 0 ? null : first.data;
+}
+
+function bytesOfBase64(text: string): Uint8Array {
+  try {
+    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  } catch {
+    throw new DecodeError('invalid', 'a target certificate that is no Base64');
+  }
+}
 
 /** Enhanced Security Server Redirection, [MS-RDPBCGR] 2.2.13.3.1: the body of its share control PDU. */
 export interface EnhancedServerRedirection {

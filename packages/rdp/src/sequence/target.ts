@@ -6,9 +6,18 @@ import {
   type KerberosLogon,
 } from '../auth/credssp-client.ts';
 import { earlyRefusal } from '../auth/early-refusal.ts';
-import type { LogonProblem } from '../auth/logon-status.ts';
+import { type LogonProblem, rdstlsProblemOf, statusText } from '../auth/logon-status.ts';
 import type { KerberosProblem } from '../kerberos/problems.ts';
 import { type PreconnectionPdu, preconnectionPdu } from '../pdu/preconnection.ts';
+import {
+  RDSTLS_CAPABILITIES_BYTES,
+  RDSTLS_RESPONSE_BYTES,
+  RDSTLS_VERSION_1,
+  type RdstlsCredentials,
+  type RdstlsPdu,
+  RdstlsResult,
+  rdstlsPdu,
+} from '../pdu/rdstls.ts';
 import { tpkt } from '../pdu/tpkt.ts';
 import {
   NegotiationFailureCode,
@@ -34,6 +43,9 @@ export type TargetState =
   | 'negotiation'
   /** It was told who logs on. */
   | 'credssp'
+  /** RDSTLS: its capabilities, before it is told who logs on; then its answer. */
+  | 'rdstlsCapabilities'
+  | 'rdstlsResponse'
   /** It waits for the client's MCS Connect Initial. */
   | 'ready'
   | 'handedOver'
@@ -56,7 +68,10 @@ export type TargetEnding =
   | LogonProblem
   | `kerberos:${KerberosProblem}`
   /** What it sent in CredSSP is wrong; also when it does not hold the key of its certificate. */
-  | 'credsspViolation';
+  | 'credsspViolation'
+  /** RDSTLS was asked for, and it chose something else. */
+  | 'noRdstls'
+  | 'rdstlsViolation';
 
 /** Who logs on where a target wants network level authentication. */
 export type TargetLogon = Omit<CredSspClientOptions, 'publicKey' | 'earlyAuthorization' | 'kerberos'>;
@@ -68,6 +83,11 @@ export interface TargetOptions {
   preconnection?: PreconnectionPdu | null;
   /** A load balancer's, for the connection request. */
   routingLine?: string | null;
+  /**
+   * A redirection asks for RDSTLS, [MS-RDPBCGR] 5.4.5.3: nothing else is taken. Asked for once, when the target's certificate was
+   * accepted and it said its capabilities; null: they were used.
+   */
+  rdstls?: (() => RdstlsCredentials | null) | null;
 }
 
 /** How the logon went. */
@@ -102,6 +122,8 @@ const confirmBytesMax = 512;
 const earlyBytesMax = 4096;
 const NLA = Protocol.hybrid | Protocol.hybridEx;
 const NLA_OR_TLS = Protocol.ssl | NLA;
+/** As other clients ask; TLS alone is then not taken. */
+const RDSTLS_OR_TLS = Protocol.ssl | Protocol.rdstls;
 
 /**
  * The gateway towards a target until the client's first PDU can be passed on, [MS-RDPBCGR] 1.3.1.1, without sockets.
@@ -114,6 +136,7 @@ export class Target {
   /** Forgotten once it was used. */
   #logon: TargetLogon | null;
   readonly #wantsTicket: boolean;
+  #rdstls: (() => RdstlsCredentials | null) | null;
   #publicKey: Uint8Array = new Uint8Array(0);
   #credssp: CredSspClient | null = null;
   #state: TargetState = 'idle';
@@ -129,13 +152,14 @@ export class Target {
    */
   constructor(
     requestedProtocols: number,
-    { logon = null, wantsTicket = false, preconnection = null, routingLine = null }: TargetOptions = {},
+    { logon = null, wantsTicket = false, preconnection = null, routingLine = null, rdstls = null }: TargetOptions = {},
   ) {
     this.#wantsTicket = wantsTicket;
+    this.#rdstls = rdstls;
     this.#routingLine = routingLine;
-    const isOffered = logon !== null && requestedProtocols === Protocol.ssl;
+    const isOffered = rdstls === null && logon !== null && requestedProtocols === Protocol.ssl;
     this.#logon = isOffered ? logon : null;
-    this.#requestedProtocols = isOffered ? NLA_OR_TLS : requestedProtocols;
+    this.#requestedProtocols = rdstls !== null ? RDSTLS_OR_TLS : isOffered ? NLA_OR_TLS : requestedProtocols;
     this.#preconnection = preconnection === null ? new Uint8Array(0) : encode(preconnectionPdu, preconnection);
   }
 
@@ -167,15 +191,23 @@ export class Target {
       else this.#gather(input);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      this.#end('notRdp', error.message);
+      this.#end(this.#isInRdstls ? 'rdstlsViolation' : 'notRdp', error.message);
     }
     return this.#flush();
+  }
+
+  get #isInRdstls(): boolean {
+    return this.#state === 'rdstlsCapabilities' || this.#state === 'rdstlsResponse';
   }
 
   /** TLS stands and the target's certificate was accepted. `publicKey`: the content of its SubjectPublicKey BIT STRING. */
   tlsEstablished(publicKey: Uint8Array): Step<TargetEvent> {
     if (this.#state !== 'tls') return this.#flush();
     const { selectedProtocol } = this.#hello!;
+    if (selectedProtocol === Protocol.rdstls) {
+      this.#state = 'rdstlsCapabilities';
+      return this.#flush();
+    }
     // Without a logon of ours the client does it by itself, through us.
     if ((selectedProtocol & NLA) === 0 || this.#logon === null) {
       this.#ready();
@@ -228,15 +260,52 @@ export class Target {
     this.#state = 'ended';
     this.#credssp = null;
     this.#logon = null;
+    this.#rdstls = null;
   }
 
   #gather(input: Uint8Array): void {
     this.#gathered.push(input);
     if (this.#state === 'connectionConfirm') this.#connectionConfirm();
+    if (this.#state === 'rdstlsCapabilities') this.#rdstlsCapabilities();
+    else if (this.#state === 'rdstlsResponse') this.#rdstlsResponse();
     // Without an authorization result the target says only now that the account may not log on.
     if (this.#state !== 'ready' || this.#hello?.logon === null) return;
     const refusal = earlyRefusal(this.#gathered.bytes);
     if (refusal !== null) this.#end(refusal.how, refusal.problem, refusal.code);
+  }
+
+  /** One of the server's; null: it is not whole yet. It waits for an answer behind each. */
+  #rdstlsPdu<K extends RdstlsPdu['kind']>(length: number, kind: K): Extract<RdstlsPdu, { kind: K }> | null {
+    if (this.#gathered.length < length) return null;
+    const pdu = decode(rdstlsPdu, this.#gathered.take(length));
+    if (pdu.kind !== kind) throw new DecodeError('invalid', `RDSTLS ${pdu.kind} where ${kind} is due`);
+    if (pdu.version !== RDSTLS_VERSION_1) throw new DecodeError('unsupported', `RDSTLS of version ${pdu.version}`);
+    if (this.#gathered.length > 0) throw new DecodeError('invalid', `it goes on behind its RDSTLS ${kind}`);
+    return pdu as Extract<RdstlsPdu, { kind: K }>;
+  }
+
+  #rdstlsCapabilities(): void {
+    const capabilities = this.#rdstlsPdu(RDSTLS_CAPABILITIES_BYTES, 'capabilities');
+    if (capabilities === null) return;
+    const { supportedVersions } = capabilities;
+    if ((supportedVersions & RDSTLS_VERSION_1) === 0)
+      throw new DecodeError('unsupported', `it supports versions 0x${supportedVersions.toString(16)} of RDSTLS`);
+    const credentials = this.#rdstls?.() ?? null;
+    this.#rdstls = null;
+    if (credentials === null) {
+      this.#end('left', 'the redirection’s logon was used before');
+      return;
+    }
+    this.#output.push(encode(rdstlsPdu, { version: RDSTLS_VERSION_1, kind: 'passwordRequest', ...credentials }));
+    this.#state = 'rdstlsResponse';
+  }
+
+  #rdstlsResponse(): void {
+    const response = this.#rdstlsPdu(RDSTLS_RESPONSE_BYTES, 'response');
+    if (response === null) return;
+    const { resultCode } = response;
+    if (resultCode === RdstlsResult.success) this.#ready();
+    else this.#end(rdstlsProblemOf(resultCode), `RDSTLS result ${statusText(resultCode)}`, resultCode);
   }
 
   #take({ output, events }: Step<CredSspClientEvent>): void {
@@ -273,6 +342,10 @@ export class Target {
       return;
     }
     const selectedProtocol = answer?.selectedProtocol ?? Protocol.rdp;
+    if (this.#rdstls !== null && selectedProtocol !== Protocol.rdstls) {
+      this.#end('noRdstls', `it chose protocol ${selectedProtocol}`);
+      return;
+    }
     if (!this.#hasOffered(selectedProtocol)) {
       this.#end('noTls', `it chose protocol ${selectedProtocol}`);
       return;
@@ -306,7 +379,7 @@ export class Target {
   /** One of the protocols asked for, and not several. */
   #hasOffered(selected: number): boolean {
     if (this.#requestedProtocols === Protocol.rdp) return selected === Protocol.rdp;
-    return [Protocol.ssl, Protocol.hybrid, Protocol.hybridEx].some(
+    return [Protocol.ssl, Protocol.hybrid, Protocol.hybridEx, Protocol.rdstls].some(
       (protocol) => selected === protocol && (this.#requestedProtocols & protocol) !== 0,
     );
   }

@@ -5,13 +5,21 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { RecordingFact, SessionTicket, TargetCredentials } from '@lucid-sessions/contract';
-import { ErrorInfo, Protocol, Target, type TargetEvent, type TargetHello, type TargetLogon } from '@lucid-sessions/rdp';
+import {
+  ErrorInfo,
+  Protocol,
+  type RdstlsCredentials,
+  Target,
+  type TargetEvent,
+  type TargetHello,
+  type TargetLogon,
+} from '@lucid-sessions/rdp';
 import { type KerberosLogon, subjectPublicKeyOf } from '@lucid-sessions/rdp/auth';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
 import { ConnectFailure } from './failure.ts';
 import { keepAlive30 } from './keep-alive.ts';
 import { type KerberosPolicy, type KerberosSettings, ticketFor, withoutKerberos } from './kerberos.ts';
-import { logonFailure, nobodyToLogOn, unfinishedLogon } from './logon-failure.ts';
+import { logonFailure, nobodyToLogOn, unfinishedLogon, unfinishedRdstls } from './logon-failure.ts';
 import { logonFacts, logonTo } from './target-logon.ts';
 import { certificateProblem } from './tls-problem.ts';
 import { isModern, legacyTlsSettings, tlsName, tlsSettings } from './tls-settings.ts';
@@ -29,6 +37,10 @@ export interface DialOptions {
   kerberos: KerberosSettings | null;
   /** What a load balancer wants to read. */
   routingLine?: string | null;
+  /** By RDSTLS alone, with what a redirection gave; null the second time. */
+  rdstls?: (() => RdstlsCredentials | null) | null;
+  /** SHA-256 of the certificate that a redirection says the target has. */
+  namedSha256?: string | null;
   /** What a client that logs on by itself offers; just TLS unless given. */
   offer?: number;
   wallUs: () => number;
@@ -122,6 +134,7 @@ async function dialOnce(
     wantsTicket: way === 'kerberos',
     preconnection,
     routingLine: options.routingLine ?? null,
+    rdstls: options.rdstls ?? null,
   });
   const driver = new Driver<TargetEvent>(tcp, sequence, {
     secure: (socket) => beginTls(socket, target),
@@ -182,6 +195,7 @@ export function failureOf(target: TargetAddress, { how, at, problem, code }: End
     case 'left':
       if (at === 'tls') return insecure(target, `did not finish TLS: ${problem}`);
       if (at === 'credssp' || at === 'negotiation' || at === 'ticket') return unfinishedLogon(nameOf(target), problem);
+      if (at === 'rdstlsCapabilities' || at === 'rdstlsResponse') return unfinishedRdstls(nameOf(target), problem);
       break;
     default:
   }
@@ -266,8 +280,8 @@ const beginTls = (tcp: Duplex, target: TargetAddress): TLSSocket =>
     ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
   });
 
-function judgeTls(tls: TLSSocket, target: TargetAddress, { wallUs, onFact }: DialOptions): string | null {
-  const certificate = judgeCertificate(tls, target);
+function judgeTls(tls: TLSSocket, target: TargetAddress, { namedSha256, wallUs, onFact }: DialOptions): string | null {
+  const certificate = judgeCertificate(tls, target, namedSha256 ?? null);
   onFact({ kind: 'target_certificate', atUs: wallUs(), ...certificate, tls: tlsName(tls) });
   if (!certificate.valid && certificate.check !== 'ignored')
     return `its certificate is not trusted: ${certificate.problem ?? 'unknown'}`;
@@ -283,10 +297,16 @@ interface JudgedCertificate {
   problem?: string;
 }
 
-/** A pin replaces every other check; `ignoreCert` accepts anything but still says what would have been wrong. */
-function judgeCertificate(socket: TLSSocket, target: TargetAddress): JudgedCertificate {
+/**
+ * A pin replaces every other check, and what a trusted host's redirection named replaces the pin of that host; `ignoreCert` accepts
+ * anything else but still says what would have been wrong.
+ */
+function judgeCertificate(socket: TLSSocket, target: TargetAddress, named: string | null): JudgedCertificate {
   const certificate = socket.getPeerCertificate(true);
   const sha256 = createHash('sha256').update(certificate.raw).digest('hex');
+  if (named !== null && named !== sha256)
+    return { sha256, check: 'pinned', valid: false, problem: `its SHA-256 is ${sha256}, not the redirection's` };
+  if (named !== null && !target.ignoreCert) return { sha256, check: 'pinned', valid: true };
   if (target.pinnedSha256 !== undefined) {
     const valid = target.pinnedSha256 === sha256;
     const problem = valid ? {} : { problem: `its SHA-256 is ${sha256}, not the pinned one` };

@@ -15,7 +15,9 @@ interface Told {
 
 const denied = ErrorInfo.serverInsufficientPrivileges.code;
 
-const told: Readonly<Record<LogonProblem | 'nlaRequired' | 'noRestrictedAdmin' | 'credsspViolation', Told>> = {
+type Problem = LogonProblem | 'nlaRequired' | 'noRestrictedAdmin' | 'credsspViolation' | 'noRdstls' | 'rdstlsViolation';
+
+const told: Readonly<Record<Problem, Told>> = {
   nlaRequired: {
     reason: 'target_credentials_missing',
     sentence:
@@ -61,6 +63,8 @@ const told: Readonly<Record<LogonProblem | 'nlaRequired' | 'noRestrictedAdmin' |
     reason: 'target_credssp_failed',
     sentence: 'broke the rules of CredSSP, or does not hold the key of its certificate; the password was not sent',
   },
+  noRdstls: { reason: 'target_logon_failed', sentence: 'does not speak RDSTLS, by which the client was sent there' },
+  rdstlsViolation: { reason: 'target_logon_failed', sentence: 'broke the rules of RDSTLS' },
 };
 
 /** Null: the target did not end because of the logon. */
@@ -79,6 +83,13 @@ export const unfinishedLogon = (name: string, problem: string): ConnectFailure =
     'target_credssp_failed',
     ErrorInfo.serverDeniedConnection.code,
     `the target ${name} did not finish network level authentication: ${problem}`,
+  );
+
+export const unfinishedRdstls = (name: string, problem: string): ConnectFailure =>
+  new ConnectFailure(
+    'target_logon_failed',
+    ErrorInfo.serverDeniedConnection.code,
+    `the target ${name} did not finish RDSTLS: ${problem}`,
   );
 
 /** Restricted admin without credentials: what the client's user typed would reach the target after all. */

@@ -9,7 +9,7 @@ import type {
   SessionTicket,
   TargetCredentials,
 } from '@lucid-sessions/contract';
-import { clientInfoPdu, ErrorInfo, Splice } from '@lucid-sessions/rdp';
+import { clientInfoPdu, ErrorInfo, Protocol, Splice } from '@lucid-sessions/rdp';
 import { encodeNote, frameFlags, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
 import type { FrameTap, RelayEvent, RelaySide } from '@lucid-sessions/relay';
 import { attempt, decode } from '@lucid-sessions/wire';
@@ -512,7 +512,9 @@ export class RecordedSession {
     void connection.client.left.then(() => gone.abort());
     // What a client logged on to the gateway with is no target's business.
     const own = connection.hasLoggedOn ? null : credentialsOf(successor.client.clientInfo);
-    const credentials = successor.credentials ?? own;
+    // Whom a redirection logged on by RDSTLS is nobody elsewhere, and has no password.
+    const isByRdstls = relayed.connection.selectedProtocol === Protocol.rdstls;
+    const credentials = isByRdstls ? null : (successor.credentials ?? own);
     try {
       const followed = await connection.follow(onward, credentials, gone.signal);
       // It may have ended meanwhile, or another client may have come.
@@ -531,7 +533,8 @@ export class RecordedSession {
     const { host, target, socket, facts } = followed;
     const { hello, address } = target;
     const atUs = this.#options.wallUs();
-    const what = `the target sent the client on, and the gateway followed: ${relayed.connection.targetAddress} to ${address}`;
+    const how = onward.rdstls === null ? '' : ' by RDSTLS';
+    const what = `the target sent the client on${how}, and the gateway followed: ${relayed.connection.targetAddress} to ${address}`;
     this.#tellRefusals();
     this.#addUp();
     const { told } = this.#present;

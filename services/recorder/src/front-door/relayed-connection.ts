@@ -46,13 +46,13 @@ export interface RelayedConnectionOptions {
   onClosed: () => void;
 }
 
-const nla = Protocol.hybrid | Protocol.hybridEx;
+const logonBefore = Protocol.hybrid | Protocol.hybridEx | Protocol.rdstls;
 
-/** After network level authentication the target needs no password in Client Info: it gets none. */
+/** After network level authentication or RDSTLS the target needs no password in Client Info: it gets none. */
 function logonOf({ credentials, selectedProtocol, hasLoggedOn }: ReadyConnection): PutInLogon | null {
   if (credentials === null) return hasLoggedOn ? nobody : null;
   const { username: userName, domain, password } = credentials;
-  return { userName, domain, password: (selectedProtocol & nla) === 0 ? password : '' };
+  return { userName, domain, password: (selectedProtocol & logonBefore) === 0 ? password : '' };
 }
 
 /** How long a peer may take for what it must do at the end: finish a PDU, close its side. */
