@@ -113,7 +113,10 @@ export interface Refusal {
   message: string;
 }
 
-export type Finding = { found: true; ticket: SessionTicket } | ({ found: false } & Refusal);
+export type Finding =
+  | { found: true; ticket: SessionTicket }
+  /** `heldBy`: the session is under way at that recorder, which alone can say whether this connection continues it. */
+  | ({ found: false; heldBy?: RecorderPresence } & Refusal);
 export type Admission = { admitted: true; ticket: SessionTicket } | ({ admitted: false } & Refusal);
 
 /** How a connection that became no session ended. */

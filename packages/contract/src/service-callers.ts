@@ -40,6 +40,7 @@ export const doorCallers: Readonly<Record<string, readonly ServiceName[]>> = {
   browser: ['api'],
   rdg: ['api'],
   steer: ['api'],
+  passed: ['recorder'],
 };
 
 export function mayCall(callers: Iterable<ServiceName>, port: PortName, method: string): boolean {

@@ -227,6 +227,15 @@ test('a client without TLS is told so in the only way it knows', () => {
   );
 });
 
+test('before it is answered somebody else may go on with what came behind the request', () => {
+  const front = new Front();
+  const early = Uint8Array.of(0x16, 3, 1, 0, 5);
+  front.step(Buffer.concat([request, early]));
+  assert.deepEqual(front.handOver(), early);
+  assert.equal(front.state, 'handedOver');
+  assert.deepEqual(front.step(early), { output: new Uint8Array(0), events: [] });
+});
+
 test('leaving, being late and failing at TLS end it once, wherever it stands', () => {
   for (const how of ['left', 'late', 'tlsFailed'] as const) {
     const front = new Front();

@@ -3,14 +3,19 @@
  * unread. Who may come in is the recorder's to say, by what the client then shows; here is only kept that nobody comes in as
  * somebody else's address, and that there is room for all.
  */
-import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type Server } from 'node:http';
-import { request as httpsRequest, type RequestOptions } from 'node:https';
+import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { sessionIdSchema } from '@lucid-sessions/contract';
-import { doorHeader, doorPath, refuseUpgrade, type ServiceCaller } from '@lucid-sessions/kit';
+import {
+  type DoorAnswer,
+  doorHeader,
+  openDoor,
+  passBytes,
+  refuseUpgrade,
+  type ServiceCaller,
+} from '@lucid-sessions/kit';
 import { addressGroup } from './client-address.ts';
-import { passBytes } from './pass-bytes.ts';
 import type { RateLimiter } from './rate-limiter.ts';
 import { passBody } from './rdg/pass-body.ts';
 import { type RdgForm, type RdgVisit, serveRdg } from './rdg/rdg-connection.ts';
@@ -222,49 +227,16 @@ function isSameOrigin({ headers: { origin = '', host } }: DoorRequest, publicUrl
   return new URL(origin).host === host || (publicUrl !== '' && new URL(publicUrl).origin === origin);
 }
 
-interface Answer {
-  response: IncomingMessage;
-  /** Null: it is a refusal. */
-  socket: Duplex | null;
-  head: Buffer;
-}
-
 /** Null: this recorder can't be reached, or has no room. */
-async function ask(base: string, visitor: Visitor, caller: ServiceCaller): Promise<Answer | null> {
-  const path = doorPath(visitor.door.name);
-  const url = new URL(path, base);
-  const options: RequestOptions = {
-    ...caller.requestOptions('recorder'),
-    method: 'GET',
-    headers: headersFor(visitor, await caller.token('recorder', path)),
-    agent: false,
-    timeout: answerMs,
-  };
-  return new Promise((resolve) => {
-    const asked = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, options);
-    const onLeft = (): void => void asked.destroy();
-    const settle = (answer: Answer | null): void => {
-      visitor.socket.off('close', onLeft);
-      resolve(answer);
-    };
-    visitor.socket.once('close', onLeft);
-    asked
-      .on('error', () => settle(null))
-      .on('timeout', onLeft)
-      .on('upgrade', (response, socket, head) => {
-        socket.setTimeout(0);
-        if (visitor.head.length > 0) socket.write(visitor.head);
-        settle({ response, socket, head });
-      })
-      .on('response', (response) => {
-        response.resume();
-        settle(response.statusCode === 503 ? null : { response, socket: null, head: Buffer.alloc(0) });
-      })
-      .end();
+const ask = (url: string, visitor: Visitor, caller: ServiceCaller): Promise<DoorAnswer | null> =>
+  openDoor({
+    ...{ caller, service: 'recorder', url, name: visitor.door.name, waitMs: answerMs },
+    headers: headersFor(visitor),
+    first: visitor.head,
+    visitor: visitor.socket,
   });
-}
 
-function headersFor({ door, request, clientAddress, form }: Visitor, token: string): Record<string, string> {
+function headersFor({ door, request, clientAddress, form }: Visitor): Record<string, string> {
   const passed = door.headers.flatMap((name) => {
     const value = request.headers[name];
     return typeof value === 'string' ? [[name, value]] : [];
@@ -274,8 +246,6 @@ function headersFor({ door, request, clientAddress, form }: Visitor, token: stri
     ...Object.fromEntries(passed),
     ...(door === gatewayDoor && form === 'webSocket' ? { 'sec-websocket-key': freshKey() } : {}),
     ...(form === 'webSocket' ? {} : { upgrade: 'rdg', [doorHeader.method]: `RDG_${form.toUpperCase()}_DATA` }),
-    connection: 'Upgrade',
-    ...(token === '' ? {} : { authorization: `Bearer ${token}` }),
     [doorHeader.clientAddress]: clientAddress,
     ...(authorization === undefined ? {} : { [doorHeader.authorization]: authorization }),
   };

@@ -1,6 +1,6 @@
 /**
  * Doors for people that stand on the API's port and lead to another service: the API passes an HTTP upgrade on, with the services'
- * secret and the client's address, and from the answer on the bytes as they come.
+ * secret and the client's address, and from the answer on the bytes as they come. Recorders pass clients on to each other the same way.
  */
 import type { IncomingMessage, Server } from 'node:http';
 import { isIP } from 'node:net';
@@ -8,18 +8,20 @@ import type { Duplex } from 'node:stream';
 import { mayEnter } from '@lucid-sessions/contract';
 import type { ServiceGate } from './service-gate.ts';
 
-/** Headers between the API and the service; the API never takes them from outside. */
+/** Headers between those who pass clients on and the service; the API never takes them from outside. */
 export const doorHeader = {
   clientAddress: 'x-lucid-client-address',
   /** What the client itself sent as `Authorization`. */
   authorization: 'x-lucid-client-authorization',
   /** The client's method, where it is not GET. */
   method: 'x-lucid-client-method',
+  /** What a recorder knows of a client it passes on to another one. */
+  passedClient: 'x-lucid-passed-client',
 } as const;
 
 export const doorPath = (name: string): string => `/doors/${name}`;
 
-/** A client the API has passed on. Nothing is answered yet: that is the door's to do on `socket`, a whole HTTP head first. */
+/** A client that has been passed on. Nothing is answered yet: that is the door's to do on `socket`, a whole HTTP head first. */
 export interface DoorVisit {
   request: IncomingMessage;
   socket: Duplex;

@@ -3,6 +3,8 @@ export * from './environment.ts';
 export * from './keyed-queue.ts';
 export * from './line.ts';
 export * from './log-files.ts';
+export { type DoorAnswer, type DoorOpening, openDoor } from './open-door.ts';
+export { passBytes } from './pass-bytes.ts';
 export * from './probes.ts';
 export * from './secret-file.ts';
 export * from './service-gate.ts';

@@ -13,6 +13,7 @@ import {
   isLucidError,
   type LucidError,
   mayCall,
+  mayEnter,
   type Ports,
   rpcClient,
   rpcPorts,
@@ -365,7 +366,9 @@ test('the table of callers names methods that are there, and keeps the recorder 
   for (const method of Object.keys(rpcPorts.storage)) assert.equal(mayCall(['recorder'], 'storage', method), false);
   assert.equal(mayCall(['storage'], 'processor', 'signRecord'), false);
   assert.equal(mayCall(['recorder'], 'pipeline', 'admit'), true);
-  assert.deepEqual(Object.keys(doorCallers), ['browser', 'rdg', 'steer']);
+  assert.deepEqual(Object.keys(doorCallers), ['browser', 'rdg', 'steer', 'passed']);
+  assert.deepEqual([mayEnter(['recorder'], 'passed'), mayEnter(['recorder'], 'rdg')], [true, false]);
+  assert.deepEqual([mayEnter(['pipeline'], 'passed'), mayEnter(['api'], 'passed')], [false, false]);
 });
 
 test('half of what is needed is refused, and so are files that are none', (t) => {

@@ -15,6 +15,7 @@ import {
   LucidError,
   noStatistics,
   type RdpConfig,
+  type RecorderPresence,
   type RecordingConfig,
   type Refusal,
   type RefusalCode,
@@ -45,11 +46,14 @@ import type { Reservation } from './reservations.ts';
 import { type Held, onSession } from './session-work.ts';
 import { liveStates } from './state-machine.ts';
 
+type NotFound = Refusal & { heldBy?: RecorderPresence };
+
 const refusal = (code: RefusalCode, message: string): Refusal => ({ code, message });
 
 const unknown = refusal('unknown_session', 'no session has this route; download a fresh .rdp file');
 const notLetIn = refusal('expired', 'this link into a session was used already, or is too old; connect again');
 const changed = refusal('not_reserved', 'the session was changed while the connection was being made; connect again');
+const atAnother = refusal('in_use', 'this session is under way at another gateway; connect through that one');
 const inUse = refusal('in_use', 'this session has a connection already');
 
 export const capacityRefusal = ({ concurrentSessionsMax }: PipelineLimits): Refusal =>
@@ -247,22 +251,20 @@ function routeRefusal({ deps, limits }: Context, session: SessionDocument, kind:
   return null;
 }
 
-/** What this connection would be to the session: its first one, one that continues it, or neither. */
+/** What this connection would be to the session: its first one, one that continues it, here or at another recorder, or neither. */
 function placeOf(
   context: Context,
   session: SessionDocument,
   journal: Journal,
   { routeKind, recorderId }: Pick<Reservation, 'routeKind' | 'recorderId'>,
-): 'first' | 'again' | Refusal {
+): 'first' | 'again' | 'elsewhere' | Refusal {
   const unroutable = routeRefusal(context, session, routeKind);
   if (unroutable !== null) return unroutable;
   const state = stateOf(session);
   if (journal.connected) {
     const goesOn = liveStates.includes(state) && state !== 'stopping';
     if (!goesOn || reconnectSecondsOf(context, session) === 0) return inUse;
-    return journal.recorderId === recorderId
-      ? 'again'
-      : refusal('in_use', 'this session is under way at another gateway; connect through that one');
+    return journal.recorderId === recorderId ? 'again' : 'elsewhere';
   }
   if (state !== 'created' && state !== 'starting')
     return refusal('not_startable', `this session is ${state}; create a new one`);
@@ -272,7 +274,13 @@ function placeOf(
   return 'first';
 }
 
-async function look(context: Context, { route, ...request }: ConnectionRequest): Promise<Reservation | Refusal> {
+/** With the recorder that holds it, where that one is heard of. */
+async function elsewhere({ recorders }: Context, { recorderId }: Journal): Promise<NotFound> {
+  const heldBy = recorderId === null ? null : await recorders.find(recorderId);
+  return heldBy === null ? atAnother : { ...atAnother, heldBy };
+}
+
+async function look(context: Context, { route, ...request }: ConnectionRequest): Promise<Reservation | NotFound> {
   const credentialUser = route.kind === 'credential' ? route.user : null;
   const base = { ...request, routeKind: route.kind, credentialUser };
   if (route.kind === 'listener') {
@@ -287,6 +295,7 @@ async function look(context: Context, { route, ...request }: ConnectionRequest):
   const journal = await loadJournal(context, sessionId);
   const place = placeOf(context, session, journal, base);
   if (typeof place === 'object') return place;
+  if (place === 'elsewhere') return elsewhere(context, journal);
   const reconnects = place === 'again';
   // One that continues its session is counted already.
   if (!reconnects && !(await context.connected.hasRoom())) return capacityRefusal(context.limits);
@@ -388,6 +397,7 @@ async function admitReserved(context: Held, reservation: Reservation): Promise<S
   const session = await loadSession(context, sessionId);
   const place = placeOf(context, session, journal, reservation);
   if (typeof place === 'object') return place;
+  if (place === 'elsewhere') return atAnother;
   // Another connection began or ended the session between find and admit.
   if ((place === 'again') !== reservation.reconnects) return inUse;
   // Its target was dialled as it was then, and its user asked for what was wanted then.

@@ -242,6 +242,14 @@ test('a recorder that one was told of is found through the other, is missed when
     assert.deepEqual(await pipeline.recorderOf({ sessionId: 's1' }), { recorder: here('recorder-1') });
     assert.equal((await pipeline.recorders()).recorders.length, 2);
   }
+  const comes = (connectionId: string) =>
+    both[1].find({
+      ...{ connectionId, route: { kind: 'cookie', name: 's1' }, clientName: null },
+      ...{ clientAddress: '192.0.2.1:50000', recorderId: 'recorder-2' },
+    });
+  const elsewhere = await comes('c2');
+  assert.ok(!elsewhere.found && elsewhere.code === 'in_use');
+  assert.deepEqual(elsewhere.heldBy, here('recorder-1'));
   made.clock.us += 9_999_999;
   await both[0].recorderHere({ ...here('recorder-2'), draining: true });
   assert.equal((await both[1].health()).status, 'healthy');
@@ -255,6 +263,8 @@ test('a recorder that one was told of is found through the other, is missed when
     assert.match(recording?.lastError ?? '', /recorder-1/);
     await assert.rejects(pipeline.pause({ sessionId: 's1' }), /recorder-1 has not been heard of/);
   }
+  const quiet = await comes('c3');
+  assert.ok(!quiet.found && quiet.code === 'in_use' && quiet.heldBy === undefined);
   // It does not answer: that is no proof that it lost the session.
   made.recorder.alive.delete('s1');
   made.clock.us += 60_000_000;

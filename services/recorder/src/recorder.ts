@@ -25,6 +25,7 @@ import {
 import { type Doors, ServiceCaller } from '@lucid-sessions/kit';
 import type { RecorderConfig } from './config.ts';
 import { recorderDoors } from './doors/doors.ts';
+import { PassingOn } from './doors/passing-on.ts';
 import { type LetIn, steerDoor } from './doors/steer-door.ts';
 import { AttemptBook, printable } from './front-door/attempt-book.ts';
 import { AttemptQueue } from './front-door/attempt-queue.ts';
@@ -144,6 +145,7 @@ class RunningRecorder implements Recorder {
   readonly #steerTokens = new SteerTokens(() => this.#clock.nowUs());
   readonly #shelf: ReplicaShelf;
   #replica: SpoolReplica | null = null;
+  readonly #passingOn: PassingOn;
   #door: FrontDoor | null = null;
   #timers: NodeJS.Timeout[] = [];
   #isDraining = false;
@@ -186,7 +188,9 @@ class RunningRecorder implements Recorder {
       recover: (directory) => this.#recoverCopy(directory),
       onProblem: this.#onProblem,
     });
-    const { recorderId, chunkBytesMax, chunkAgeMs } = config;
+    const { recorderId, chunkBytesMax, chunkAgeMs, serviceSecret, proof, sessionsMax } = config;
+    const access = { serviceSecret, ...(proof === undefined ? {} : { proof }), onProblem: this.#onProblem };
+    this.#passingOn = new PassingOn(new ServiceCaller(access), sessionsMax);
     this.#imports = new Imports({
       recorderId,
       pipeline: deps.pipeline,
@@ -284,6 +288,7 @@ class RunningRecorder implements Recorder {
         watch: (stream) => (stream instanceof Socket ? this.#peers.add(stream) : undefined),
         onReady: (connection) => this.#ready(connection),
         onGone: ({ sessionId }) => this.#forget(sessionId),
+        passOn: this.#passingOn.open,
         onProblem: this.#onProblem,
       },
       {
@@ -607,6 +612,7 @@ class RunningRecorder implements Recorder {
       reportsWaiting: this.#reports.length,
       rssBytes: process.memoryUsage.rss(),
       connectionsWaiting: this.#door?.waitingCount ?? 0,
+      connectionsPassedOn: this.#passingOn.count,
       draining: this.#isDraining,
       ...(this.#replica === null ? {} : { replicaBehindMs: this.#replica.behindMs }),
       ...(this.#shelf.recordersCount === 0 ? {} : { replicasKept: this.#shelf.recordersCount }),

@@ -207,9 +207,12 @@ export class Front {
     return this.#guarded(() => this.#beginRefusal());
   }
 
-  /** The session runs from here: all bytes that came after TLS, for it. */
+  /**
+   * The session runs from here: all bytes that came after TLS, for it. Before any answer somebody else goes on: all that came behind
+   * the connection request.
+   */
   handOver(): Uint8Array {
-    if (this.#state !== 'begun') return new Uint8Array(0);
+    if (this.#state !== 'begun' && this.#state !== 'decision') return new Uint8Array(0);
     this.#state = 'handedOver';
     return this.#gathered.take();
   }

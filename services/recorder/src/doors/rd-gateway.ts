@@ -5,29 +5,16 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { ConnectionAttempt, Finding, SessionTicket } from '@lucid-sessions/contract';
-import { parseIpAddress } from '@lucid-sessions/contract';
-import { ErrorInfo, GatewayError, type GatewayErrorCode } from '@lucid-sessions/rdp';
+import { GatewayError, type GatewayErrorCode } from '@lucid-sessions/rdp';
 import { serveConnection } from '../front-door/connection.ts';
 import { ConnectFailure } from '../front-door/failure.ts';
 import type { Caller, ConnectionContext } from '../front-door/ready-connection.ts';
 import { probeKind, reached, reasonOf } from '../front-door/refusals.ts';
+import { namesTarget, otherHost, type WantedHost } from '../front-door/wanted-host.ts';
 import { type GatewayAsking, GatewayChannel } from './gateway-channel.ts';
 
 /** Between two requests of a client. */
 const requestMsMax = 10_000;
-
-const hostKey = (host: string): string => {
-  const bare = host
-    .replace(/^\[(.*)\]$/, '$1')
-    .replace(/\.$/, '')
-    .toLowerCase();
-  return parseIpAddress(bare)?.join('.') ?? bare;
-};
-
-/** Whether one of the names a client gives is the target's. */
-export function namesTarget(names: readonly string[], port: number, target: SessionTicket['target']): boolean {
-  return port === target.port && names.some((name) => hostKey(name) === hostKey(target.host));
-}
 
 /** Serves one client of the gateway to the end of its connect phase. `letIn` is called when it may send as much as it likes. */
 export function serveGateway(caller: Caller, context: ConnectionContext, letIn: () => void): Promise<void> {
@@ -65,9 +52,9 @@ class Visit {
     const asked = await this.#next('channel');
     if (asked === null) return;
     this.#clientName = asked.clientName;
-    const judge = (ticket: SessionTicket) => (namesTarget(asked.names, asked.port, ticket.target) ? null : otherHost());
-    const failure = this.#ticket === null ? null : judge(this.#ticket);
-    if (failure !== null) {
+    const wanted: WantedHost = { names: asked.names, port: asked.port };
+    if (this.#ticket !== null && !namesTarget(wanted, this.#ticket.target)) {
+      const failure = otherHost();
       this.#refuse(GatewayError.resourceAccessDenied, failure.reason, failure.message);
       return;
     }
@@ -75,7 +62,7 @@ class Visit {
     this.#channel.acceptChannel();
     // Inside it is asked for again, by then perhaps as whom the client has logged on as; this was a look.
     if (this.#ticket !== null) this.#attempt('client_left', 'client_disconnected', '', 0);
-    await serveConnection({ stream: this.#channel, clientAddress: this.#clientAddress, route, judge }, this.#context);
+    await serveConnection({ stream: this.#channel, clientAddress: this.#clientAddress, route, wanted }, this.#context);
   }
 
   async #next<K extends GatewayAsking['kind']>(kind: K): Promise<Extract<GatewayAsking, { kind: K }> | null> {
@@ -132,12 +119,5 @@ class Visit {
     this.#context.onAttempt(attempt, '');
   }
 }
-
-const otherHost = (): ConnectFailure =>
-  new ConnectFailure(
-    'target_denied',
-    ErrorInfo.serverDeniedConnection.code,
-    "the client asked for a host that is not its session's target",
-  );
 
 const noCookie: Finding = { found: false, code: 'unknown_session', message: 'the client has no token' };

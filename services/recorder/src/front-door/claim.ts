@@ -4,14 +4,20 @@ import type { AttemptReason, ConnectionAttempt, Finding, RecordingFact, SessionT
 import { ErrorInfo, Protocol } from '@lucid-sessions/rdp';
 import { type Asked, withoutToken } from './asked.ts';
 import type { ClientLogon } from './client-logon.ts';
-import { ConnectFailure } from './failure.ts';
+import { ConnectFailure, HeldElsewhere } from './failure.ts';
 import type { Joining } from './joining.ts';
 import type { Caller, ConnectionContext, ReadyConnection } from './ready-connection.ts';
 import { followerOf } from './redirection.ts';
 import { crowded, reached, refusalOf, targetReasons } from './refusals.ts';
+import { namesTarget, otherHost } from './wanted-host.ts';
 
 const unrecordable = (problem: string): ConnectFailure =>
   new ConnectFailure('recording_not_persisted', ErrorInfo.serverDeniedConnection.code, problem);
+
+function notFound({ heldBy, ...refusal }: Extract<Finding, { found: false }>): ConnectFailure {
+  const failure = refusalOf(refusal);
+  return heldBy === undefined ? failure : new HeldElsewhere(failure, heldBy);
+}
 
 export class Claim {
   readonly connectionId = randomUUID();
@@ -22,14 +28,14 @@ export class Claim {
   asked: Asked | null = null;
   readonly #context: ConnectionContext;
   readonly #clientAddress: string;
-  readonly #judge: NonNullable<Caller['judge']>;
+  readonly #wanted: Caller['wanted'];
   #finding: Promise<Finding> | null = null;
   #ticket: SessionTicket | null = null;
 
-  constructor(context: ConnectionContext, clientAddress: string, judge: Caller['judge'] = () => null) {
+  constructor(context: ConnectionContext, clientAddress: string, wanted?: Caller['wanted']) {
     this.#context = context;
     this.#clientAddress = clientAddress;
-    this.#judge = judge;
+    this.#wanted = wanted;
   }
 
   get hasLoggedOn(): boolean {
@@ -46,11 +52,10 @@ export class Claim {
     const clientAddress = this.#clientAddress;
     this.#finding = pipeline.find({ connectionId: this.connectionId, route, clientAddress, clientName, recorderId });
     const found = await reached(this.#finding);
-    if (!found.found) throw refusalOf(found);
+    if (!found.found) throw notFound(found);
     // Known before it is refused, so that what was reserved is let go under its name.
     this.#ticket = found.ticket;
-    const failure = this.#judge(found.ticket);
-    if (failure !== null) throw failure;
+    if (this.#wanted !== undefined && !namesTarget(this.#wanted, found.ticket.target)) throw otherHost();
     this.#checkReconnect(found.ticket);
     const problem = recordingProblem(found.ticket);
     if (problem !== null) throw unrecordable(problem);

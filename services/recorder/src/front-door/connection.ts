@@ -5,11 +5,13 @@
 import { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Route, SessionTicket } from '@lucid-sessions/contract';
+import { passBytes } from '@lucid-sessions/kit';
 import { Front, type FrontEvent } from '@lucid-sessions/rdp';
 import { type Asked, routeOf } from './asked.ts';
 import { Claim } from './claim.ts';
 import { ClientLogon, wantsLogon } from './client-logon.ts';
 import { Driver, type EndedEvent, SequenceEnded } from './driver.ts';
+import { HeldElsewhere } from './failure.ts';
 import { holdClient } from './held-client.ts';
 import { asksItsUser, HeldJoining, isHeld } from './held-joining.ts';
 import type { Arrival, Joining } from './joining.ts';
@@ -28,6 +30,7 @@ export function serveConnection(caller: Caller, context: ConnectionContext): Pro
 }
 
 class Connection {
+  readonly #caller: Caller;
   readonly #claim: Claim;
   readonly #route: Route | null;
   readonly #context: ConnectionContext;
@@ -37,8 +40,10 @@ class Connection {
   readonly #untilMs: number;
   #joining: Joining | null = null;
 
-  constructor({ stream, clientAddress, route, judge }: Caller, context: ConnectionContext) {
-    this.#claim = new Claim(context, clientAddress, judge);
+  constructor(caller: Caller, context: ConnectionContext) {
+    const { stream, clientAddress, route, wanted } = caller;
+    this.#caller = caller;
+    this.#claim = new Claim(context, clientAddress, wanted);
     this.#route = route;
     this.#context = context;
     this.#clientAddress = clientAddress;
@@ -60,7 +65,7 @@ class Connection {
       this.#joining?.abandon();
       await this.#claim.settled();
       if (error instanceof SequenceEnded) this.#clientGone(error.event);
-      else await this.#refuse(error);
+      else if (!(await this.#passedOn(error))) await this.#refuse(error);
     }
   }
 
@@ -71,6 +76,26 @@ class Connection {
     const ticket = await this.#client.during(this.#claim.find(known));
     const joining = await this.#join(this.#arrivalOf(known), ticket);
     await this.#claim.join(known, ticket, joining);
+  }
+
+  /** Whether it has gone on to the recorder that holds its session: only one that was not answered yet can. */
+  async #passedOn(error: unknown): Promise<boolean> {
+    const { asked } = this.#claim;
+    const isOpen = asked !== null && this.#front.state === 'decision' && this.#caller.isPassedOn !== true;
+    if (!(error instanceof HeldElsewhere) || !isOpen) return false;
+    const way = await this.#context.passOn(this.#caller, error.holder);
+    const { ended } = this.#client;
+    if (ended !== null) {
+      way?.destroy();
+      this.#clientGone(ended.event);
+      return true;
+    }
+    if (way === null) return false;
+    const client = this.#client.release();
+    this.#context.watch(client);
+    way.write(asked.bytes);
+    passBytes(client, way);
+    return true;
   }
 
   async #join(arrival: Arrival, ticket: SessionTicket): Promise<Joining> {

@@ -1,4 +1,4 @@
-import type { AttemptReason } from '@lucid-sessions/contract';
+import type { AttemptReason, RecorderPresence } from '@lucid-sessions/contract';
 
 /** Why a connection can't become a session: what is told of it, and what the client's user gets to see. */
 export class ConnectFailure extends Error {
@@ -14,5 +14,15 @@ export class ConnectFailure extends Error {
     this.reason = reason;
     this.errorInfo = errorInfo;
     this.detail = detail;
+  }
+}
+
+/** Its session is under way at another recorder. */
+export class HeldElsewhere extends ConnectFailure {
+  readonly holder: RecorderPresence;
+
+  constructor({ reason, errorInfo, message }: ConnectFailure, holder: RecorderPresence) {
+    super(reason, errorInfo, message);
+    this.holder = holder;
   }
 }

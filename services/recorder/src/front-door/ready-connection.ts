@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import type {
   ConnectionAttempt,
   PipelinePort,
+  RecorderPresence,
   RecordingFact,
   Refusal,
   Route,
@@ -13,10 +14,10 @@ import type { Splice } from '@lucid-sessions/rdp';
 import type { Peer } from '../peer/peer.ts';
 import type { NlaSettings } from './client-logon.ts';
 import type { DialOptions } from './dial.ts';
-import type { ConnectFailure } from './failure.ts';
 import type { GatewayIdentity } from './identity.ts';
 import type { Follow } from './redirection.ts';
 import type { RefusalScreens } from './refuse.ts';
+import type { WantedHost } from './wanted-host.ts';
 
 /** Who comes in at a door: over TCP, or by what carries RDP inside a WebSocket. */
 export interface Caller {
@@ -26,9 +27,17 @@ export interface Caller {
   clientAddress: string;
   /** What the door knows it asks for; null: its connection request says so. */
   route: Route | null;
-  /** Why the door does not lead to this session; null: it does. */
-  judge?: (ticket: SessionTicket) => ConnectFailure | null;
+  /** The door leads to a session with this target alone. */
+  wanted?: WantedHost;
+  /** Another recorder passed it on: it goes no further. */
+  isPassedOn?: boolean;
 }
+
+/**
+ * The way to the recorder that holds a client's session, paused, for the client's bytes from the connection request on; that recorder
+ * knows whose they are. Null: it can't be reached, or there is no room.
+ */
+export type PassOn = (caller: Caller, holder: RecorderPresence) => Promise<Duplex | null>;
 
 /** A client that has begun and a target that waits for it, admitted. */
 export interface ReadyConnection {
@@ -95,6 +104,7 @@ export interface ConnectionContext {
   watch: (stream: Duplex) => void;
   /** Admitted: from here on it is the session's. */
   onReady: (connection: ReadyConnection) => void;
+  passOn: PassOn;
   /** How a client that is refused is told. */
   refusals: RefusalScreens;
   /** Something is wrong here. */
