@@ -34,6 +34,7 @@ const XRDP_WAIT_MS = 100_000;
 const programs = {
   shadow: ['freerdp-shadow-cli', 'winpr-hash', 'Xvfb', 'xterm', 'xeyes', 'xclock', 'xdpyinfo', 'display'],
   shadow3: ['freerdp-shadow-cli3', 'winpr-hash', 'Xvfb', 'xterm', 'xeyes', 'xclock', 'xdpyinfo', 'display'],
+  shadow3Rdstls: ['freerdp-shadow-cli3', 'gcc', 'Xvfb', 'xterm', 'xeyes', 'xclock', 'xdpyinfo', 'display'],
   xrdp: ['xrdp', 'xrdp-sesman', 'Xvfb', 'xterm', 'xeyes', 'xclock', 'display', 'useradd', 'ss'],
   weston: ['weston', 'openssl'],
   gnome: ['mutter', 'grdctl', 'gnome-keyring-daemon', 'pipewire', 'wireplumber', 'dbus-run-session', 'foot', 'gcc'],
@@ -249,6 +250,18 @@ export const startShadow3Kerberos = ({ config, keytab }: { config: string; keyta
 /** Shadow of FreeRDP 3: NLA only, SPNEGO, HYBRID_EX. */
 export const startShadow3 = (user: PeerUser = shadowUser, ...flags: string[]): Promise<PeerServer> =>
   shadowServer('nla', { ...samOf(user), SHADOW: 'freerdp-shadow-cli3' }, flags);
+
+/** Shadow of FreeRDP 3 that takes clients by RDSTLS, as one user alone; the password is a text here. */
+export const startShadow3Rdstls = ({
+  userName,
+  password,
+  domain,
+}: PeerUser & { domain: string }): Promise<PeerServer> =>
+  shadowServer(
+    'rdstls',
+    { SHADOW: 'freerdp-shadow-cli3', RDSTLS_USER: userName, RDSTLS_DOMAIN: domain, RDSTLS_PASSWORD: password },
+    [],
+  );
 
 const samOf = ({ userName, password }: PeerUser) => ({ SAM_USER: userName, SAM_PASSWORD: password });
 

@@ -30,6 +30,7 @@ export interface Broker {
   port: number;
   /** Connection requests it got. */
   asked: string[];
+  stop: () => void;
 }
 
 /** Takes a client as far as its Client Info, licenses it unless told otherwise, and sends it on. */
@@ -55,11 +56,12 @@ export async function broker(
     ]);
   });
   await new Promise<void>((resolve) => server.listen(port, host, resolve));
-  t.after(() => {
+  const stop = (): void => {
     server.close();
     for (const socket of sockets) socket.destroy();
-  });
-  return { asked, port: (server.address() as AddressInfo).port };
+  };
+  t.after(stop);
+  return { asked, stop, port: (server.address() as AddressInfo).port };
 }
 
 function serve(

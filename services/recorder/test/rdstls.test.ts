@@ -1,4 +1,4 @@
-/** Targets that send their client on by RDSTLS: a broker and hosts of our own, for no real ones were to be had. */
+/** Targets that send their client on by RDSTLS: a broker of our own to hosts of our own, and to FreeRDP's library as one. */
 import assert from 'node:assert/strict';
 import { randomBytes, X509Certificate } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
@@ -11,7 +11,17 @@ import {
   type ServerRedirection,
   targetCertificateContainer,
 } from '@lucid-sessions/rdp';
-import { type RdstlsHost, type RdstlsHostOptions, rdstlsBytes, startRdstlsHost } from '@lucid-sessions/testkit';
+import {
+  eventually,
+  type RdstlsHost,
+  type RdstlsHostOptions,
+  rdstlsBytes,
+  skipUnlessPeers,
+  startRdstlsHost,
+  startShadow3Rdstls,
+  startXfreerdp,
+  startXfreerdp3,
+} from '@lucid-sessions/testkit';
 import { encode } from '@lucid-sessions/wire';
 import { assertNowhere, assertReplayable, type Broker, broker, utf16 } from './broker-kit.ts';
 import { type Gateway, startGateway, ticketFor } from './gateway-kit.ts';
@@ -186,3 +196,76 @@ for (const [what, options, message, told] of [
     await gateway.reported('drained');
     assertSecret(scene);
   });
+
+/** A broker on 127.0.0.2 that sends to what listens on that port of 127.0.0.1, with a password that is a text. */
+const sendsTo = (t: TestContext, port: number, password: string, certificate?: string): Promise<Broker> =>
+  broker(
+    t,
+    {
+      redirFlags:
+        RedirectionFlag.targetNetAddress |
+        RedirectionFlag.username |
+        RedirectionFlag.domain |
+        (RedirectionFlag.password | RedirectionFlag.passwordIsPkEncrypted | RedirectionFlag.redirectionGuid) |
+        (certificate === undefined ? 0 : RedirectionFlag.targetCertificate),
+      fields: {
+        ...{ targetNetAddress: utf16('127.0.0.1'), userName: utf16('brokered'), domain: utf16('FARM') },
+        ...{ password: utf16(password), redirectionGuid: Uint8Array.from(guid) },
+        ...(certificate === undefined ? {} : { targetCertificate: named(certificate) }),
+      },
+    },
+    { host: '127.0.0.2', port },
+  );
+
+test('the RDSTLS server of FreeRDP 3 takes who a redirection says, and refuses another', async (t) => {
+  if (skipUnlessPeers(t, 'shadow3Rdstls', 'xfreerdp')) return;
+  const password = 'f00d-for-the-next-host';
+  const shadow = await startShadow3Rdstls({ userName: 'brokered', domain: 'FARM', password });
+  t.after(() => shadow.stop());
+  for (const given of ['another-password', password]) {
+    const first = await sendsTo(t, shadow.port, given);
+    const { target } = ticketFor(shadow.port);
+    const ticket = ticketFor(shadow.port, { target: { ...target, host: '127.0.0.2' } });
+    const gateway = await startGateway(t, { admit: () => ({ admitted: true, ticket }) });
+    const client = await startXfreerdp(`127.0.0.1:${gateway.port}`, '/u:ada', '/p:none', '/sec:tls');
+    t.after(() => client.stop());
+    if (given === password) {
+      await eventually(
+        'a line typed on the desktop',
+        async () => {
+          await client.click(200, 200);
+          await client.type('by-rdstls');
+          return shadow.typedLines().some((line) => line.includes('by-rdstls'));
+        },
+        40_000,
+      );
+      await client.closeClient();
+    } else assert.match((await gateway.reported('ended')).message, /password is wrong \(0x0000052e\)/);
+    await gateway.reported('drained');
+    assertNowhere(gateway, given);
+    if (given === password) await assertReplayable(gateway);
+    first.stop();
+  }
+});
+
+test('our broker and host are what the client of FreeRDP 3 takes for such', async (t) => {
+  if (skipUnlessPeers(t, 'xfreerdp3')) return;
+  const desktop = await startDesktop({ now: () => new Date(0) });
+  t.after(() => desktop.stop());
+  const behind = { host: '127.0.0.1', port: desktop.port };
+  const host = await startRdstlsHost({ host: '127.0.0.1', port: 0, desktop: behind });
+  t.after(() => host.stop());
+  await sendsTo(t, host.port, 'f00d', host.certificate.cert);
+  const client = await startXfreerdp3(`127.0.0.2:${host.port}`, '/u:ada', '/p:none', '/sec:tls');
+  t.after(() => client.stop());
+  await eventually('the client on the desktop', async () => desktop.users().length > 0, 40_000);
+  assert.deepEqual(host.asked, [Protocol.ssl | Protocol.rdstls]);
+  assert.deepEqual(
+    host.requests.map(({ password }) => Buffer.from(password)),
+    [utf16('f00d')],
+  );
+  assert.deepEqual(
+    host.requests.map(({ redirectionGuid }) => Buffer.from(redirectionGuid)),
+    [guid],
+  );
+});
