@@ -9,12 +9,14 @@ import {
   cosign,
   type EraseBody,
   ed25519NoteSigner,
+  emptyRoot,
   encodeJson,
   type FindingCode,
   formatNote,
   formatNoteKey,
   LEAF_BYTES,
   LEAF_RECORD_BYTES,
+  type Leaf,
   logEntry,
   type ManifestBody,
   memoryBundle,
@@ -23,6 +25,7 @@ import {
   parseSignedCheckpoint,
   readRecordOf,
   recordBase,
+  sha256,
   signCheckpoint,
   signRecord,
   toHex,
@@ -47,6 +50,7 @@ import {
   type RecordingOptions,
   record,
   seed,
+  signedExport,
   stranger,
   T0,
   witnessKey,
@@ -241,6 +245,14 @@ describe('a checkpoint somebody knows', () => {
     assert.equal((await verify(await filesOf(good.input), { ...withKnown(longer), log })).facts.log.not_compared, 1);
   });
 
+  it('of no entries is one that every log extends', async () => {
+    const empty = await at(0, emptyRoot());
+    const open = await record({ open: (body) => ({ ...body, checkpoint: empty }) });
+    const consistency = [open.input.consistency[1]!];
+    assert.deepEqual(codesOf(await packed({ ...open.input, consistency }, withKnown(empty), open)), []);
+    assert.deepEqual(codesOf(await verify(await filesOf(good.input), withKnown(await at(0, seed(6))))), ['LOG_FORK']);
+  });
+
   it('that nobody signed says nothing', async () => {
     const strange = await ed25519NoteSigner(nodeCrypto, logSigner.key.name, seed(66));
     const size = good.log.leaves.length;
@@ -296,6 +308,19 @@ describe('a part', () => {
     it(`with ${what} is found`, async () =>
       assert.ok(codesOf(await changed(change as (files: Files) => void, undefined, part)).includes(code)));
 
+  it('has its final leaf where the manifest ends, and nowhere else', async () => {
+    const final = (at: number) => (leaf: Leaf) => ({
+      ...leaf,
+      final: leaf.index === at,
+      nextSealKey: leaf.index === at ? new Uint8Array(32) : nodeCrypto.ed25519PublicKey(seed(12)),
+    });
+    const of = (leaf: RecordingOptions['leaf'], last: number) =>
+      recorded({ ...(leaf && { leaf }), range: { first: 0, last }, sealKeyOf: () => seed(12) });
+    assert.deepEqual(codesOf(await of(undefined, 4)), []);
+    assert.deepEqual(codesOf(await of(final(2), 2)), ['CHUNK_EXTRA']);
+    assert.deepEqual(codesOf(await of(final(9), 4)), ['TRUNCATED']);
+  });
+
   it('that begins the recording has no leaf before it', async () => {
     const first = await record({ range: { first: 0, last: 1 } });
     assert.deepEqual(codesOf(await changed(() => {}, undefined, first)), []);
@@ -321,6 +346,18 @@ describe('files that nothing leads to', () => {
       assert.deepEqual(codesOf(report), ['FORMAT']);
       assert.deepEqual([report.findings_count, report.findings[0]?.file], [1, name]);
     });
+
+  it('a list that names one twice, or a chunk, is a finding', async () => {
+    for (const name of [bundleNames.open, bundleNames.chunk(0), bundleNames.leaves]) {
+      const files = await filesOf(good.input);
+      const described = parseCanonicalJson(files.get(bundleNames.bundle)!, 1 << 20) as { files: object[] };
+      described.files.push({ name, sha256: toHex(sha256(files.get(name)!)) });
+      const bundle = encodeJson(described);
+      files.set(bundleNames.bundle, bundle);
+      files.set(bundleNames.export, await signedExport(identity, sessionId, toHex(sha256(bundle))));
+      assert.deepEqual(codesOf(await verify(files)), ['FORMAT'], name);
+    }
+  });
 
   it('a proof between checkpoints that are not here is one', async () => {
     const consistency = [...good.input.consistency, { first: 1, second: 2, hashes: ['00'.repeat(32)] }];

@@ -112,11 +112,18 @@ class ChainWalk {
   #firstOpenedUs: number | null = null;
   #recoveredCount = 0;
   #totalBytes = 0;
+  readonly #allowanceUs: number;
+  /** Seal keys of resume records by the place they explain. */
+  readonly #resumed: ReadonlyMap<string, string>;
 
   /** `filedCount`: leaves that `leaves.bin` has room for. */
   constructor(context: Context, filedCount: number, proofs: PartProofs | null) {
     this.#context = context;
     this.#filedCount = filedCount;
+    this.#allowanceUs = clockAllowanceUs(context);
+    this.#resumed = new Map(
+      context.resumes.map(({ record: { body } }) => [`${body.index} ${body.previous_leaf_hash}`, body.seal_key]),
+    );
     this.#proofs = proofs;
     const first = context.description.partial?.first_chunk ?? 0;
     this.#nextIndex = first;
@@ -211,11 +218,8 @@ class ChainWalk {
 
   /** The key the leaf before announced, `open` for the first, or that of a trusted `resume` at exactly this place. */
   async #checkSeal(leaf: Leaf, hash: Uint8Array, seal: Uint8Array): Promise<void> {
-    const previous = toHex(leaf.previousLeafHash);
-    const resumed = this.#context.resumes.findLast(
-      ({ record: { body } }) => body.index === leaf.index && body.previous_leaf_hash === previous,
-    )?.record;
-    const key = resumed === undefined ? this.#head.sealKey : fromHex(resumed.body.seal_key, 32);
+    const resumed = this.#resumed.get(`${leaf.index} ${toHex(leaf.previousLeafHash)}`);
+    const key = resumed === undefined ? this.#head.sealKey : fromHex(resumed, 32);
     // Unknown only behind a leaf, or an open record, that is missing or unreadable (reported).
     if (key === null) return;
     if (!(await verifySeal(this.#context.crypto, key, hash, seal)))
@@ -226,7 +230,7 @@ class ChainWalk {
   }
 
   #checkTimes(leaf: Leaf): void {
-    const allowanceUs = clockAllowanceUs(this.#context);
+    const allowanceUs = this.#allowanceUs;
     if (leaf.openedUs + allowanceUs >= this.#head.closedUs && leaf.closedUs + allowanceUs >= leaf.openedUs) return;
     this.#context.findings.add('TIME_ORDER', `the times of chunk ${leaf.index} run backwards`, {
       file: bundleNames.leaves,
@@ -269,10 +273,15 @@ class ChainWalk {
   }
 
   #endOfPart(lastChunk: number): void {
-    if (this.#nextIndex !== lastChunk + 1)
-      this.#context.findings.add('CHUNK_MISSING', `the part ends before chunk ${lastChunk}`, {
-        file: bundleNames.leaves,
-      });
+    const { findings, manifest } = this.#context;
+    const where = { file: bundleNames.leaves };
+    if (this.#nextIndex !== lastChunk + 1) {
+      findings.add('CHUNK_MISSING', `the part ends before chunk ${lastChunk}`, where);
+      return;
+    }
+    const isLast = manifest === null ? this.#head.final : lastChunk === manifest.body.chunks_count - 1;
+    if (isLast && !this.#head.final) findings.add('TRUNCATED', 'the last leaf is not marked final', where);
+    if (!isLast && this.#head.final) findings.add('CHUNK_EXTRA', `leaf ${lastChunk + 1} follows the final one`, where);
   }
 
   #endOfWhole(): void {

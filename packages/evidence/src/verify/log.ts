@@ -6,7 +6,7 @@ import { type LoggedSession, logEntry, loggedSession, sessionSubject } from '../
 import { type LogProof, parseLogProof } from '../log/log-proof.ts';
 import { checkNote } from '../log/note.ts';
 import { scanLog } from '../log/scan.ts';
-import { hashLeaf } from '../merkle/hash.ts';
+import { emptyRoot, hashLeaf } from '../merkle/hash.ts';
 import { verifyConsistency, verifyInclusion } from '../merkle/proof.ts';
 import { parseCanonicalJson } from '../record/json.ts';
 import type { SignedRecord } from '../record/record.ts';
@@ -319,6 +319,9 @@ async function checkConsistency(
   });
   const asked = new Set<object>();
   const extend = (first: SignedCheckpoint, second: SignedCheckpoint): 'yes' | 'no' | 'unknown' => {
+    // Every log extends the empty one: there is nothing to be proven.
+    const isEmpty = ({ size, root }: SignedCheckpoint): boolean => size === 0 && equalBytes(root, emptyRoot());
+    if (first.size === 0) return isEmpty(first) && (second.size > 0 || isEmpty(second)) ? 'yes' : 'no';
     const found = proofs?.find((proof) => proof.first === first.size && proof.second === second.size);
     if (found !== undefined) asked.add(found);
     const proof = (found?.hashes ?? []).map((text) => fromHex(text, 32));

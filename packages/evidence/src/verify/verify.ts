@@ -111,6 +111,11 @@ const unlisted: ReadonlySet<string> = new Set([bundleNames.bundle, bundleNames.l
 /** The small files are those `bundle.json` lists, which the `export` record is signed over. */
 async function checkFileHashes(context: Context): Promise<void> {
   const listed = new Map(context.description.files.map(({ name, sha256 }) => [name, sha256]));
+  const isOdd = [...listed.keys()].some((name) => name.startsWith('chunks/') || unlisted.has(name));
+  if (isOdd || listed.size !== context.description.files.length)
+    context.findings.add('FORMAT', 'bundle.json lists a file twice, or one that does not belong in its list', {
+      file: bundleNames.bundle,
+    });
   for (const [name, hash] of listed) {
     const file = context.files.get(name);
     const bytes =
