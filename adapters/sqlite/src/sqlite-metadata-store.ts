@@ -21,6 +21,19 @@ import type {
 import { bytesOf, guardedSql, type Row, SqliteDatabase, textOrNull } from './sqlite-database.ts';
 import { GroupCommit } from './sqlite-group-commit.ts';
 
+/** mstsc cuts the name in its cookie here. */
+const mstscNameLength = 9;
+const routable = "'starting', 'created', 'recording', 'paused'";
+
+/** What a client may call a session, each by the index in which its beginning is: its user with and without the domain. */
+const names = {
+  sessions_by_user: 'cookie',
+  sessions_by_bare_user: `substr(cookie, instr(cookie, '\\') + 1)`,
+  sessions_by_domain_user: `lower(json_extract(document, '$.rdp_config.domain')) || '\\' || cookie`,
+};
+const beginning = (name: string) => `substr(${name}, 1, ${mstscNameLength})`;
+const isNamed = `cookie IS NOT NULL AND status IN (${routable})`;
+
 const migrations = [
   `CREATE TABLE sessions (
      session_id TEXT PRIMARY KEY, version INTEGER NOT NULL, status TEXT NOT NULL, created_at TEXT NOT NULL,
@@ -64,6 +77,12 @@ const migrations = [
    CREATE INDEX sessions_by_words ON sessions (created_at DESC, session_id, status, project, environment, search);
    CREATE INDEX sessions_by_project ON sessions (project, created_at DESC, session_id, environment, status);
    CREATE INDEX sessions_by_environment ON sessions (environment, created_at DESC, session_id, status);`,
+  `DROP INDEX sessions_by_cookie;
+   ${Object.entries(names)
+     .map(
+       ([index, name]) => `CREATE INDEX ${index} ON sessions (${beginning(name)}, status, ${name}) WHERE ${isNamed};`,
+     )
+     .join('\n')}`,
 ];
 
 const documentOf = (row: Row | undefined): SessionDocument | null =>
@@ -89,19 +108,8 @@ const sessionColumns = (session: SessionDocument) =>
     JSON.stringify(session),
   ] as const;
 
-/** mstsc cuts the name in its cookie here. */
-const mstscNameLength = 9;
-const routable = "'starting', 'created', 'recording', 'paused'";
-
-/** Armed sessions go first, then those under way; a name that is whole goes before one that was cut. Undefined: none, or several. */
-function theOneMeant(rows: readonly Row[]): Row | undefined {
-  for (const statuses of [['starting'], ['recording', 'paused'], ['created']])
-    for (const whole of [1, 0]) {
-      const fits = rows.filter((row) => statuses.includes(String(row.status)) && Number(row.whole) === whole);
-      if (fits.length > 0) return fits.length === 1 ? fits[0] : undefined;
-    }
-  return undefined;
-}
+/** Armed sessions go first, then those under way. */
+const turns = [`status = 'starting'`, `status IN ('recording', 'paused')`, `status = 'created'`];
 
 const escapeLike = (text: string) => text.replace(/[\\%_]/g, (character) => `\\${character}`);
 
@@ -203,32 +211,35 @@ export class SqliteMetadataStore implements MetadataStore {
    */
   async findByCookie(cookie: string): Promise<SessionDocument | null> {
     return guardedSql(() => {
-      const byId = documentOf(this.#database.get('SELECT document FROM sessions WHERE session_id = ?', cookie));
-      const rows = this.#namedBy(cookie).filter((row) => documentOf(row)?.session_id !== byId?.session_id);
-      if (byId === null || rows.length === 0) return byId ?? documentOf(theOneMeant(rows));
-      return routable.includes(`'${byId.status}'`) ? null : documentOf(theOneMeant(rows));
+      const documentById = (id: string) =>
+        documentOf(this.#database.get('SELECT document FROM sessions WHERE session_id = ?', id));
+      const byId = documentById(cookie);
+      const [named, other] = this.#namedBy(cookie, byId?.session_id);
+      if (named === undefined) return byId;
+      if (other !== undefined || (byId !== null && routable.includes(`'${byId.status}'`))) return null;
+      return documentById(named);
     });
   }
 
-  #namedBy(cookie: string): Row[] {
-    const name = cookie.toLowerCase();
-    return this.#database.all(
-      `WITH names AS (
-           SELECT document, status, cookie AS name FROM sessions WHERE cookie IS NOT NULL AND status IN (${routable})
-           UNION SELECT document, status, substr(cookie, instr(cookie, char(92)) + 1) FROM sessions
-             WHERE cookie IS NOT NULL AND status IN (${routable})
-           UNION SELECT document, status, lower(json_extract(document, '$.rdp_config.domain')) || char(92) || cookie
-             FROM sessions WHERE cookie IS NOT NULL AND status IN (${routable})
-         )
-         SELECT document, status, MAX(name = ?) AS whole FROM names
-         WHERE name = ? OR (length(?) = ? AND substr(name, 1, ?) = ?) GROUP BY document LIMIT 100`,
-      name,
-      name,
-      name,
-      mstscNameLength,
-      mstscNameLength,
-      name,
-    );
+  /** Ids of those whose turn it is; a name that is whole goes before one that was cut. Of many with one name only some. */
+  #namedBy(cookie: string, exceptId: string | undefined): string[] {
+    const sought = cookie.toLowerCase();
+    const comparisons = [...sought].length === mstscNameLength ? ['=', '<>'] : ['='];
+    for (const turn of turns)
+      for (const comparison of comparisons) {
+        const selects = Object.entries(names).map(
+          ([index, name]) => `SELECT session_id FROM sessions INDEXED BY ${index}
+             WHERE ${isNamed} AND ${turn} AND ${beginning(name)} = ${beginning('?')} AND ${name} ${comparison} ?`,
+        );
+        // Three sessions, each by all its names.
+        const rows = this.#database.all(
+          `${selects.join(' UNION ALL ')} LIMIT 9`,
+          ...selects.flatMap(() => [sought, sought]),
+        );
+        const ids = [...new Set(rows.map((row) => String(row.session_id)))].filter((id) => id !== exceptId);
+        if (ids.length > 0) return ids;
+      }
+    return [];
   }
 
   async listSessions(query: SessionQuery): Promise<{ sessions: SessionDocument[]; total: number }> {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import type { SessionStatus } from '@lucid-sessions/contract';
 import { metadataStoreSuite, sampleChain, sampleSession, sealedLeafOf } from '@lucid-sessions/storage/suites';
 import { SqliteDatabase, SqliteMetadataStore } from '../src/index.ts';
 
@@ -18,6 +19,28 @@ async function inFolder(work: (folder: string) => Promise<void>): Promise<void> 
   }
 }
 
+test('of many sessions of one user the armed one is found, also by a name that mstsc cut', async () => {
+  const store = new SqliteMetadataStore(':memory:');
+  const named = (sessionId: string, status: SessionStatus) => {
+    const session = sampleSession(sessionId, { status });
+    const rdp_config = { ...session.rdp_config, username: 'Administrator', domain: 'FABRIKAM' };
+    return store.insertSession({ ...session, rdp_config }, null);
+  };
+  for (let at = 0; at < 150; at += 1) await named(`a${at}`, 'created');
+  const found = () =>
+    Promise.all(
+      ['administrator', 'administr', 'FABRIKAM\\'].map(
+        async (cookie) => (await store.findByCookie(cookie))?.session_id,
+      ),
+    );
+  assert.deepEqual(await found(), [undefined, undefined, undefined], 'many fit');
+  await named('z', 'starting');
+  assert.deepEqual(await found(), ['z', 'z', 'z']);
+  await named('y', 'starting');
+  assert.deepEqual(await found(), [undefined, undefined, undefined]);
+  await store.dispose();
+});
+
 test('a file holds what was stored, in WAL mode with full synchronisation', () =>
   inFolder(async (folder) => {
     const path = join(folder, 'deep', 'metadata.db');
@@ -29,7 +52,7 @@ test('a file holds what was stored, in WAL mode with full synchronisation', () =
     await again.dispose();
     const bare = new DatabaseSync(path);
     assert.equal(bare.prepare('PRAGMA journal_mode').get()?.journal_mode, 'wal');
-    assert.equal(bare.prepare('PRAGMA user_version').get()?.user_version, 2);
+    assert.equal(bare.prepare('PRAGMA user_version').get()?.user_version, 3);
     bare.close();
   }));
 
