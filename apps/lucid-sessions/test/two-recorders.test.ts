@@ -1,0 +1,170 @@
+/** Two recorders of one installation: who comes through the one that does not hold the session goes on where it is. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { connectClient, type Desktop, type RdpClient, startDesktop } from '@lucid-sessions/desktop';
+import { eventually, freePorts, skipUnlessPeers, startShadow, startXfreerdp } from '@lucid-sessions/testkit';
+import type { SessionAnswer } from '../src/commands/sessions.ts';
+import { runCli } from './support/cli.ts';
+import { armSession, sessionIn, verifySession } from './support/gateway.ts';
+import { type House, startHouse } from './support/house.ts';
+
+interface Two {
+  house: House;
+  rdpPorts: [first: number, second: number];
+}
+
+async function two(t: TestContext): Promise<Two> {
+  const root = mkdtempSync(join(tmpdir(), 'lucid-two-'));
+  t.after(() => rmSync(root, { recursive: true, force: true }));
+  const keys = join(root, 'keys');
+  assert.equal((await runCli(['keys', 'init', keys])).code, 0);
+  const [first = 0, second = 0, firstRdp = 0, secondRdp = 0] = await freePorts(4);
+  const own = (name: string, port: number, rdp: number) => ({
+    LUCID_DATA_DIR: join(root, name),
+    LUCID_RECORDER_ID: name,
+    SESSION_RECORDER_PORT: `${port}`,
+    RDP_LISTEN_PORT: `${rdp}`,
+  });
+  const house = await startHouse({
+    processes: { rest: 'storage,processor,pipeline,api', first: 'recorder', second: 'recorder' },
+    environment: {
+      LUCID_KEYS_PATH: keys,
+      LUCID_SERVICE_SECRET: 'a secret the services of this test share',
+      SESSION_RECORDER_URL: `http://127.0.0.1:${first},http://127.0.0.1:${second}`,
+    },
+    own: { first: own('first', first, firstRdp), second: own('second', second, secondRdp) },
+  });
+  t.after(() => house.stop());
+  return { house, rdpPorts: [firstRdp, secondRdp] };
+}
+
+async function types(client: RdpClient, desktop: Desktop, text: string): Promise<void> {
+  await client.type(`${text}\n`, 5);
+  while (!desktop.typedLines().includes(text)) await client.nextUpdates(1, 100);
+}
+
+const connectionsOf = async ({ api }: House, id: string): Promise<number> =>
+  (await api.json<SessionAnswer & { connections: number }>('GET', `/sessions/${id}`)).connections;
+
+async function verified(house: House, id: string): Promise<void> {
+  await sessionIn(house, id, 'completed');
+  const { findings, verdicts } = await verifySession(house, id);
+  assert.deepEqual([...new Set(findings.map(({ code }) => code))], ['GAP']);
+  assert.deepEqual([verdicts.completeness, verdicts.integrity], ['gaps', 'intact']);
+}
+
+/** What the gateway says first to somebody who wants to steer. */
+async function steers(house: House, id: string): Promise<string> {
+  const { token, path } = await house.api.json<{ token: string; path: string }>('POST', `/sessions/${id}/steer`);
+  assert.ok(path.endsWith(`/${id}`) && !path.includes(token));
+  const origin = `http://127.0.0.1:${house.environment.SESSION_API_PORT}`;
+  const socket = new WebSocket(origin.replace('http', 'ws') + path, { headers: { origin } } as never);
+  socket.binaryType = 'arraybuffer';
+  const said = new Promise<string>((resolve, reject) => {
+    socket.addEventListener('message', ({ data }) => resolve(Buffer.from(data as ArrayBuffer).toString()));
+    socket.addEventListener('close', () => reject(new Error('it was closed without a word')));
+  });
+  socket.addEventListener('open', () => socket.send(Buffer.from(`${JSON.stringify({ token })}\n`)));
+  const { state } = JSON.parse((await said).split('\n')[0]!) as { state: string };
+  socket.close();
+  return state;
+}
+
+test('a client comes back through either recorder, and who steers comes to the one that holds the session', {
+  timeout: 240_000,
+}, async (t) => {
+  const desktop = await startDesktop();
+  t.after(() => desktop.stop());
+  const { house, rdpPorts } = await two(t);
+  const { id, routingToken } = await armSession(house, desktop.port, { recording_config: { join: 'unasked' } });
+  const connectTo = (port: number) => connectClient({ port, routingToken, userName: 'ada' });
+  const first = await connectTo(rdpPorts[0]);
+  await types(first, desktop, 'before');
+  first.destroy();
+  const waits = () =>
+    eventually('the session waits', async () => {
+      const session = await house.api.json<SessionAnswer>('GET', `/sessions/${id}`);
+      return (session.reconnect_until ?? null) !== null;
+    });
+  await waits();
+  const second = await connectTo(rdpPorts[1]);
+  await types(second, desktop, 'passed on');
+  // The other recorder has more room: who is not led comes there.
+  assert.equal(await steers(house, id), 'steering');
+  second.destroy();
+  await waits();
+  const third = await connectTo(rdpPorts[1]);
+  await types(third, desktop, 'again');
+  await third.close();
+  assert.equal(await connectionsOf(house, id), 3);
+  await verified(house, id);
+});
+
+/** Leads to one port, then to another one; what is under way can be cut. */
+async function cable(t: TestContext, port: number): Promise<{ port: number; cutOverTo: (port: number) => void }> {
+  const sockets = new Set<Socket>();
+  let to = port;
+  const server = createServer((near) => {
+    const far = connect(to, '127.0.0.1');
+    for (const [socket, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(socket);
+      socket
+        .on('error', () => {})
+        .on('close', () => {
+          sockets.delete(socket);
+          other.destroy();
+        });
+      socket.pipe(other);
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const cutOverTo = (port: number): void => {
+    to = port;
+    for (const socket of sockets) socket.resetAndDestroy();
+  };
+  t.after(() => {
+    cutOverTo(0);
+    server.close();
+  });
+  return { port: (server.address() as AddressInfo).port, cutOverTo };
+}
+
+test('xfreerdp reconnects by itself through the other recorder into the same session', {
+  timeout: 300_000,
+}, async (t) => {
+  if (skipUnlessPeers(t, 'shadow', 'xfreerdp')) return;
+  const shadow = await startShadow();
+  t.after(() => shadow.stop());
+  const { house, rdpPorts } = await two(t);
+  const { id, routingToken } = await armSession(house, shadow.port);
+  const wire = await cable(t, rdpPorts[0]);
+  const client = await startXfreerdp(
+    ...[`127.0.0.1:${wire.port}`, '-decorations', '/bpp:16', '+auto-reconnect', '/auto-reconnect-max-retries:20'],
+    `/load-balance-info:Cookie: msts=${routingToken}`,
+  );
+  t.after(() => client.stop());
+  const typed = (text: string) =>
+    eventually(
+      `"${text}" on the desktop`,
+      async () => {
+        await client.click(200, 200);
+        await client.type(text);
+        return shadow.typedLines().some((line) => line.includes(text));
+      },
+      60_000,
+    );
+  await sessionIn(house, id, 'recording');
+  await typed('before the cut');
+  wire.cutOverTo(rdpPorts[1]);
+  await eventually('a second connection', async () => (await connectionsOf(house, id)) === 2, 90_000);
+  await typed('behind the cut');
+  await house.api.json('POST', `/sessions/${id}/stop`, {});
+  await verified(house, id);
+});
