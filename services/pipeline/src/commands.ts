@@ -74,17 +74,20 @@ async function stopUnconnected(context: Held, sessionId: string): Promise<Sessio
 }
 
 export async function stop(context: Context, sessionId: string, reason: string): Promise<{ session: SessionDocument }> {
-  const waiting = await onSession(context, sessionId, async (context) => {
+  const message = reason.slice(0, 500) || 'stopped by a user';
+  const over = await onSession(context, sessionId, async (context) => {
     const session = await loadSession(context, sessionId);
-    const { connected } = await loadJournal(context, sessionId);
-    if (!connected && stateOf(session) === 'starting') return stopUnconnected(context, sessionId);
-    // A stop that was cut off may be sent again.
-    if (stateOf(session) !== 'stopping' || !connected) await step(context, sessionId, 'stop');
+    const { connected, endReason, endMessage } = await loadJournal(context, sessionId);
+    const state = stateOf(session);
+    if (!connected && state === 'starting') return stopUnconnected(context, sessionId);
+    // One that took long is sent again, to another pipeline: it may have been done meanwhile, or be cut off.
+    const isDone = !connected && endReason === 'stopped' && endMessage === message;
+    if (isDone && (state === 'stopping' || state === 'stopped')) return session;
+    if (state !== 'stopping' || !connected) await step(context, sessionId, 'stop');
     return null;
   });
-  if (waiting !== null) return { session: waiting };
+  if (over !== null) return { session: over };
   const recorder = await recorderOf(context, sessionId);
-  const message = reason.slice(0, 500) || 'stopped by a user';
   await recorder.stop({ sessionId, reason: 'stopped', message });
   return onSession(context, sessionId, async (context) => {
     const atUs = context.deps.nowUs();

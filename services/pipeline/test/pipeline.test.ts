@@ -656,6 +656,8 @@ check('stopping ends the recording; the recorder may report the end later and be
   const { session } = await made.pipeline.stop({ sessionId: 's1', reason: 'audit' });
   assert.deepEqual([session.status, session.end_reason, session.end_message], ['stopped', 'stopped', 'audit']);
   assert.equal(session.statistics.duration_seconds, 0);
+  // Whoever waited for the answer no longer asks another pipeline.
+  assert.deepEqual((await made.pipeline.stop({ sessionId: 's1', reason: 'audit' })).session, session);
   await made.pipeline.report({
     kind: 'ended',
     sessionId: 's1',
@@ -669,7 +671,7 @@ check('stopping ends the recording; the recorder may report the end later and be
   await assert.rejects(made.pipeline.remove({ sessionId: 's1' }), { code: 'LUCID_ERR_3004' });
   await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 1 });
   await made.until('s1', 'completed');
-  assert.ok(made.calls.includes('stop s1 stopped'));
+  assert.equal(made.calls.filter((call) => call === 'stop s1 stopped').length, 1);
   await assert.rejects(made.pipeline.stop({ sessionId: 's1', reason: '' }), { code: 'LUCID_ERR_3004' });
   await assert.rejects(
     made.pipeline.start({ sessionId: 's1' }),

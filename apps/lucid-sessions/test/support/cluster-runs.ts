@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connectClient, type Desktop, type RdpClient } from '@lucid-sessions/desktop';
 import type { VerificationReport } from '@lucid-sessions/evidence';
 import { compareWithWitness, startWitness, type Witness } from '@lucid-sessions/testkit';
-import { type Cluster, type ClusterRecorder, clusterNames } from './cluster.ts';
+import type { ServiceName } from '../../src/server/environment.ts';
+import { type Cluster, type ClusterRecorder, clusterNames, type LinkedServer, linkedServices } from './cluster.ts';
 import { finished } from './crash-runs.ts';
 import { armSession, readRecording, verifySession } from './gateway.ts';
 
@@ -15,7 +16,7 @@ const pauseMs = 12_000;
 const sessionsPerRun = 3;
 
 export interface Fault {
-  /** `kill recorder-1`, `pause s3`. */
+  /** `kill recorder-1`, `pause s3`, `cut storage-2 off postgres`. */
   name: string;
   /** The recorder whose sessions end with it. */
   ends: string | null;
@@ -32,9 +33,10 @@ const kill = (name: string, ends: string | null): Fault => ({
   mend: (cluster) => cluster.victim(name).start(),
 });
 
-function pause(name: string, set: (cluster: Cluster, isPaused: boolean) => void): Fault {
+/** For longer than leases last. */
+function hold(name: string, set: (cluster: Cluster, isHeld: boolean) => void): Fault {
   return {
-    name: `pause ${name}`,
+    name,
     ends: null,
     async strike(cluster) {
       set(cluster, true);
@@ -59,7 +61,15 @@ const stop = (name: string, of: (cluster: Cluster) => Record<'end' | 'begin', ()
 });
 
 const pauseProcess = (name: string): Fault =>
-  pause(name, (cluster, isPaused) => (isPaused ? cluster.victim(name).pause() : cluster.victim(name).wake()));
+  hold(`pause ${name}`, (cluster, isPaused) => (isPaused ? cluster.victim(name).pause() : cluster.victim(name).wake()));
+
+/** Nothing passes between one process and a server, which all others reach. */
+const cut = (name: string, server: LinkedServer): Fault =>
+  hold(`cut ${name} off ${server}`, (cluster, isCut) => {
+    const link = cluster.link(name, server);
+    if (isCut) link.cut();
+    else link.mend();
+  });
 
 export const faults: readonly Fault[] = [
   ...Object.entries(clusterNames).flatMap(([service, names]) =>
@@ -68,8 +78,11 @@ export const faults: readonly Fault[] = [
   stop('postgres', ({ postgres }) => postgres),
   stop('redis', ({ redis }) => redis),
   stop('s3', ({ s3 }) => s3),
-  pause('redis', ({ redis }, isPaused) => redis.signal(isPaused ? 'SIGSTOP' : 'SIGCONT')),
-  pause('s3', ({ s3 }, isPaused) => s3.pause(isPaused)),
+  hold('pause redis', ({ redis }, isPaused) => redis.signal(isPaused ? 'SIGSTOP' : 'SIGCONT')),
+  hold('pause s3', ({ s3 }, isPaused) => s3.pause(isPaused)),
+  ...(Object.entries(linkedServices) as [LinkedServer, readonly ServiceName[]][]).flatMap(([server, services]) =>
+    services.flatMap((service) => clusterNames[service].map((name) => cut(name, server))),
+  ),
 ];
 
 export interface ChaosRun {

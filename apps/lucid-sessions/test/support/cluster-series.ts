@@ -115,14 +115,14 @@ export async function runChaos({
 }
 
 export const chaosHead = [
-  '| Killed, paused or stopped | runs | sessions: RECOVERED / whole | frames | most missing, relayed | slowest to finish |',
+  '| Killed, paused, stopped or cut off | runs | sessions: RECOVERED / whole | frames | most missing, relayed | slowest to finish |',
   '|---|---|---|---|---|---|',
 ].join('\n');
 
 /** Rows of the table in docs/crash-safety.md, by what was hit. */
 export function chaosRows({ outcomes }: ChaosTally): string[] {
   const kinds = new Map<string, ChaosOutcome[]>();
-  const kindOf = (name: string): string => name.replace(/-\d$/, '');
+  const kindOf = (name: string): string => name.replace(/-\d\b/, '');
   for (const outcome of outcomes) {
     const kind = kindOf(outcome.fault);
     kinds.set(kind, [...(kinds.get(kind) ?? []), outcome]);

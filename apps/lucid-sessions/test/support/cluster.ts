@@ -11,6 +11,7 @@ import { makeToken } from '../../src/commands/token.ts';
 import type { ServiceName } from '../../src/server/environment.ts';
 import { runCli } from './cli.ts';
 import { shortWaits } from './house.ts';
+import { Link } from './link.ts';
 import { RawClient } from './raw-client.ts';
 
 const host = join(import.meta.dirname, 'crash-host.ts');
@@ -32,6 +33,13 @@ const portVariables = {
   api: 'SESSION_API_PORT',
 } as const satisfies Record<ServiceName, string>;
 
+/** Who asks a server by itself; its network to it can be cut. */
+export const linkedServices = {
+  postgres: ['storage', 'pipeline'],
+  s3: ['storage', 'pipeline', 'api'],
+} as const satisfies Record<string, readonly ServiceName[]>;
+export type LinkedServer = keyof typeof linkedServices;
+
 export interface ClusterRecorder {
   name: string;
   rdpPort: number;
@@ -41,6 +49,7 @@ export interface Cluster {
   victims: Map<string, Victim>;
   victim(name: string): Victim;
   recorders: readonly ClusterRecorder[];
+  link(name: string, server: LinkedServer): Link;
   apis: readonly RawClient[];
   /** The first of `apis`. */
   api: RawClient;
@@ -79,17 +88,16 @@ export async function startCluster(more: Record<string, string> = {}): Promise<C
       clusterNames[service].map((name) => `http://127.0.0.1:${ports.get(name)}`).join(',');
     const [first, second] = await freePorts(2);
     const recorders = clusterNames.recorder.map((name, at) => ({ name, rdpPort: [first!, second!][at]! }));
+    const databaseUrl = postgres.url('lucid');
     const environment: Record<string, string> = {
       ...shortWaits,
       NODE_COMPILE_CACHE: join(tmpdir(), 'lucid-crash-compile-cache'),
       LUCID_KEYS_PATH: keys,
       LUCID_SERVICE_SECRET_FILE: join(keys, 'service-secret'),
       LUCID_JWT_SECRET_FILE: join(keys, 'jwt-secret'),
-      SESSION_METADATA_DB: postgres.url('lucid'),
       CHUNK_STORAGE_PATH: `s3://${bucket}/recordings`,
       LUCID_LOG_PATH: `s3://${bucket}/log`,
       LUCID_LOG_ORIGIN: 'log.example/cluster',
-      LUCID_S3_ENDPOINT: s3.endpoint,
       AWS_ACCESS_KEY_ID: s3.accessKeyId,
       AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
       REDIS_URL: `redis://127.0.0.1:${redis.port}`,
@@ -102,6 +110,14 @@ export async function startCluster(more: Record<string, string> = {}): Promise<C
       RDP_REFUSAL_SECONDS: '0',
       ...more,
     };
+    const links = new Map<string, Link>();
+    const linkOf = async (name: string, server: LinkedServer, port: number): Promise<number> => {
+      const link = await Link.to(port);
+      stops.push(() => link.stop());
+      links.set(`${name} ${server}`, link);
+      return link.port;
+    };
+    const s3Port = Number(new URL(s3.endpoint).port);
     const victims = new Map<string, Victim>();
     for (const [service, each] of names)
       for (const name of each) {
@@ -112,6 +128,11 @@ export async function startCluster(more: Record<string, string> = {}): Promise<C
           LUCID_RECORDER_ID: name,
           [portVariables[service]]: `${ports.get(name)}`,
           ...(rdpPort === undefined ? {} : { RDP_LISTEN_PORT: `${rdpPort}` }),
+          SESSION_METADATA_DB: databaseUrl.replace(
+            `:${postgres.port}/`,
+            `:${await linkOf(name, 'postgres', postgres.port)}/`,
+          ),
+          LUCID_S3_ENDPOINT: `http://127.0.0.1:${await linkOf(name, 's3', s3Port)}`,
         };
         victims.set(name, new Victim({ name, args: [host], environment: { ...environment, ...own } }));
       }
@@ -134,6 +155,11 @@ export async function startCluster(more: Record<string, string> = {}): Promise<C
         return victim;
       },
       recorders,
+      link(name, server) {
+        const link = links.get(`${name} ${server}`);
+        if (link === undefined) throw new RangeError(`there is no link of ${name} to ${server}`);
+        return link;
+      },
       apis,
       api: apis[0]!,
       apiUrls,
