@@ -6,7 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isLucidError } from '@lucid-sessions/contract';
 import { type Collection, type Db, type Document, MongoClient, type MongoClientOptions } from 'mongodb';
-import { guardedMongo, toMongoFailure } from './mongo-errors.ts';
+import { addressFailure, guardedMongo } from './mongo-errors.ts';
 import { prepareSchema } from './mongo-schema.ts';
 
 export interface MongoDatabaseOptions {
@@ -69,7 +69,7 @@ function clientOf(url: string, options: MongoDatabaseOptions): MongoClient {
   try {
     return new MongoClient(url, clientOptions(url, options));
   } catch (thrown) {
-    throw toMongoFailure(thrown);
+    throw addressFailure(thrown);
   }
 }
 

@@ -47,7 +47,11 @@ export function storageError(doing: string, thrown: unknown): LucidError {
   const full = status === 507 || outOfRoom.has(name ?? '');
   const word = code ?? name ?? 'no answer';
   const answered =
-    status === undefined ? `the object store gives no answer (${word})` : `the object store says ${word}`;
+    name === 'CredentialsProviderError'
+      ? 'no credentials for the object store were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile that has them'
+      : status === undefined
+        ? `the object store gives no answer (${word})`
+        : `the object store says ${word}`;
   return new LucidError('storage', `${doing} failed: ${full ? 'the bucket’s quota is used up' : answered}`, {
     status: full ? 507 : 500,
     details: { s3: word, ...(status === undefined ? {} : { status }) },

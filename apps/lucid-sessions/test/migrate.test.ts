@@ -154,6 +154,12 @@ test('an embedded installation moves into PostgreSQL, its recordings and its log
     assert.deepEqual([report.sessions, report.verified, report.not_recorded, report.findings], [3, 2, 1, []]);
     assert.equal(report.chunks > 0, copied);
   }
+  const said = await runCli(['migrate', '--to', file], environment);
+  assert.match(said.stdout, /^log +in s3:\S+: start with LUCID_LOG_ORIGIN=\S+, the name it has$/m);
+  writeFileSync(file, 'LUCID_LOG_ORIGIN=another.example/log\n', { flag: 'a' });
+  const renamed = await runCli(['migrate', '--to', file], environment);
+  assert.notEqual(renamed.code, 0);
+  assert.match(renamed.stderr, /LUCID_LOG_ORIGIN must be \S+ there, too/);
 });
 
 test('a move names what it lacks, and moves nothing onto itself', async (t) => {

@@ -138,7 +138,7 @@ test('a database that is away, or of a later version, ends the start with a sent
   await assert.rejects(startGateway(t, environment), (error) => {
     assert.match(
       String(error),
-      /SESSION_METADATA_DB names a MongoDB that can't be used: the metadata database can not be reached in time/,
+      /SESSION_METADATA_DB names a MongoDB that can't be used: the metadata database can not be reached in time: nothing listens there/,
     );
     assert.doesNotMatch(String((error as Error).stack), /hunter2/);
     return true;

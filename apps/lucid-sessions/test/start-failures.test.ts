@@ -120,6 +120,15 @@ const value = (variable: string, text: string, says: RegExp, more: Record<string
 });
 
 const cases: Case[] = [
+  {
+    name: 'the spool key is none',
+    arrange: ({ dataDir }) => {
+      mkdirSync(join(dataDir, 'keys'), { recursive: true, mode: 0o700 });
+      writeFileSync(join(dataDir, 'keys', 'spool.key'), 'short', { mode: 0o600 });
+      return {};
+    },
+    says: /^LUCID_DATA_DIR names \S+, which can't be used: the spool key \S+ must be 32 bytes, it has 5: .+\n$/,
+  },
   ...portVariables.map(taken),
   {
     name: 'a listener rule’s port is taken',
@@ -312,6 +321,30 @@ const values: ValueCase[] = [
   value('LUCID_VERIFY_ON_PUT', 'perhaps', /^LUCID_VERIFY_ON_PUT must be true or false\n$/),
   value('LUCID_LOG_ORIGIN', 'two words', /^LUCID_LOG_ORIGIN must be 1 to 255 characters .+\n$/),
   value('LUCID_SERVICE_SECRET', 'short', /^LUCID_SERVICE_SECRET must be set to a secret .+\n$/),
+  value(
+    'LUCID_SERVICE_TLS_CERT',
+    '/tmp/a',
+    /^LUCID_SERVICE_TLS_CERT must be given together with \S+_KEY and \S+_CA\n$/,
+  ),
+  value(
+    'LUCID_SERVICE_SECRET_FILE',
+    '/',
+    /^LUCID_SERVICE_SECRET_FILE names \/, which can't be read: it is a directory.+\n$/,
+  ),
+  value('KRB5_CONFIG', '/nowhere', /^KRB5_CONFIG must name a krb5\.conf.+\/nowhere: there is no such place\n$/, {
+    LUCID_KERBEROS: 'prefer',
+  }),
+  value('LUCID_KEYS_PATH', '/nowhere', /^LUCID_KEYS_PATH names \/nowhere, where .+ is missing, .+\n$/),
+  value(
+    'SESSION_METADATA_DB',
+    'mongodb://',
+    /^SESSION_METADATA_DB names .+ address or options are not valid: must be .+\n$/,
+  ),
+  value(
+    'SESSION_METADATA_DB',
+    'mongodb://h/x?secret=hunter2',
+    /^SESSION_METADATA_DB names .+ address or options are not valid: the driver knows no secret\n$/,
+  ),
   value('LUCID_JWT_SECRET', 'short', /^LUCID_JWT_SECRET must have at least 32 characters\n$/),
   value('LUCID_JWT_PUBLIC_KEY', 'no key', /^LUCID_JWT_PUBLIC_KEY must be a public key in PEM form\n$/),
   value('LUCID_JWT_JWKS_URL', 'ftp://x', /^LUCID_JWT_JWKS_URL must be .+\n$/),

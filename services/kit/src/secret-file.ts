@@ -48,7 +48,9 @@ export function checkSecretMode(path: string, mode: number, owner: SecretOwner):
 
 /** The secret in `path`, without white space around it. Refuses a file that others can read, an empty one and one over 64 KiB. */
 export function readSecretFile(path: string, owner: SecretOwner = 'own'): string {
-  const { mode, size } = statSync(path);
+  const found = statSync(path);
+  if (found.isDirectory()) throw Object.assign(new Error(`${path} is a directory`), { code: 'EISDIR' });
+  const { mode, size } = found;
   checkSecretMode(path, mode, owner);
   if (!(size >= 1 && size <= secretBytesMax))
     throw new SecretFileError(

@@ -34,7 +34,7 @@ export function readServiceProof(environment: Environment): ServiceProof {
   if (tls.includes('') && tls.some((each) => each !== ''))
     throw new EnvironmentError(
       'LUCID_SERVICE_TLS_CERT',
-      ', LUCID_SERVICE_TLS_KEY and LUCID_SERVICE_TLS_CA must be given together',
+      'must be given together with LUCID_SERVICE_TLS_KEY and LUCID_SERVICE_TLS_CA',
     );
   const keyPath = path('LUCID_SERVICE_KEY');
   const keysPath = path('LUCID_SERVICE_KEYS');

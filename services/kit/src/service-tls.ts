@@ -38,7 +38,7 @@ export function openTlsFiles(files: ServiceTlsFiles, onProblem: (message: string
     throw new EnvironmentError(
       'LUCID_SERVICE_TLS_CERT',
       why === null
-        ? `, LUCID_SERVICE_TLS_KEY and LUCID_SERVICE_TLS_CA name no certificate, its key and a CA in PEM form (${(cause as NodeJS.ErrnoException).code})`
+        ? `must name a certificate, LUCID_SERVICE_TLS_KEY its key and LUCID_SERVICE_TLS_CA a CA, in PEM form (${(cause as NodeJS.ErrnoException).code})`
         : `or another of the three names ${path}, which can't be read: ${why}`,
       { cause },
     );

@@ -71,8 +71,17 @@ interface KnownKey {
   services: readonly ServiceName[];
 }
 
+/** What can't be read is not quoted: another file may be named by mistake. */
+function parsedKeys(text: string): { keys?: unknown } {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    throw new Error('it is no JSON; "lucid-sessions keys init DIR" makes such a file, service-keys.json');
+  }
+}
+
 function readKeys(bytes: Buffer): Promise<Map<string, KnownKey>> {
-  const { keys } = JSON.parse(bytes.toString('utf8')) as { keys?: unknown };
+  const { keys } = parsedKeys(bytes.toString('utf8'));
   if (!Array.isArray(keys) || keys.length > keysMax) throw new Error(`it must hold "keys", at most ${keysMax}`);
   const known = keys.map(readKey);
   return Promise.all(known.map(async (each) => [await thumbprintOf(each.key), each] as const)).then(

@@ -17,4 +17,4 @@ export {
   segmentIndex,
   segmentPath,
 } from './spool/index.ts';
-export { loadSpoolKey } from './spool/spool-key.ts';
+export { checkSpoolKey, loadSpoolKey } from './spool/spool-key.ts';

@@ -1,5 +1,6 @@
 /** A log to read: its directory, or the address under which an installation serves it to everyone. */
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import type { TileReader } from '@lucid-sessions/evidence';
 import { logFileReader } from '@lucid-sessions/log';
 import { readBounded } from '@lucid-sessions/node';
@@ -14,6 +15,8 @@ export function logAt(where: string): TileReader {
   if (/^https?:/i.test(where)) return logBehind(where.replace(/\/+$/, ''));
   if (statSync(where, { throwIfNoEntry: false })?.isDirectory() !== true)
     throw new CliError(`${where} is neither a directory nor an address (http…) of a log`, exitCodes.usage);
+  if (!existsSync(join(where, 'checkpoint')))
+    throw new CliError(`${where} holds no log: there is no file checkpoint in it`, exitCodes.usage);
   return logFileReader(where);
 }
 
@@ -26,6 +29,11 @@ function logBehind(address: string): TileReader {
       const why = ((thrown as Error).cause as Error | undefined)?.message ?? (thrown as Error).message;
       throw new CliError(`the log at ${address} can't be read: ${why}`, exitCodes.failed);
     }
+    if (response.status === 404 && path === 'checkpoint')
+      throw new CliError(
+        `${address} serves no log: it has no checkpoint. Is it the address that ends in /log?`,
+        exitCodes.usage,
+      );
     if (response.status === 404) return null;
     const bytes = response.ok ? await readBounded(response, fileBytesMax) : null;
     if (bytes === null) throw new CliError(`the log at ${address} answers ${response.status} to ${path}`);

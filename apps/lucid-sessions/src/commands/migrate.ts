@@ -10,6 +10,7 @@ import { type Installation, openInstallation, storedSessions } from '../migrate/
 import { Move, type Moved } from '../migrate/move.ts';
 import { moveLog } from '../migrate/move-log.ts';
 import { openVerifier } from '../migrate/verify-moved.ts';
+import { logOrigin } from '../server/embedded-parts.ts';
 import { dataDirectory, serviceNames } from '../server/environment.ts';
 import { lockServices } from '../server/service-lock.ts';
 
@@ -135,7 +136,7 @@ function tell(output: Output, report: MigrationReport, { from, to, logPlace, kee
       keepsChunks
         ? `chunks     stay in ${from.chunkPath}`
         : `chunks     ${report.chunks} copied now (${formatBytes(report.copiedBytes)}) into ${to.chunkPath}`,
-      `log        in ${logPlace}`,
+      `log        in ${logPlace}${isBucket(logPlace) ? `: start with LUCID_LOG_ORIGIN=${logOrigin(from.environment, from.directory)}, the name it has` : ''}`,
       `verified   ${report.verified} sessions where they are now; ${report.not_recorded} have no recording`,
       `keys       not copied: put ${from.directory.keys} and ${join(from.directory.root, 'secrets')} where the new installation has them`,
       ...findings.slice(0, shownMax).map((finding) => `FINDING    ${finding}`),

@@ -32,8 +32,12 @@ async function appendAll(from: Installation, to: Installation): Promise<void> {
   const files = logFilesIn(from.directory.log);
   const checkpoint = await readCheckpoint(files);
   if (checkpoint === null) return;
+  const origin = logOrigin(from.environment, from.directory);
+  const wanted = to.environment.LUCID_LOG_ORIGIN;
+  if (wanted && wanted !== origin)
+    throw new CliError(`LUCID_LOG_ORIGIN must be ${origin} there, too: a log keeps the name it began with`);
   const keys = await openKeyDirectory(from.directory);
-  const { log, close } = await openLog(to.environment, keys, to.directory, logOrigin(from.environment, from.directory));
+  const { log, close } = await openLog(to.environment, keys, to.directory, origin);
   try {
     let index = 0;
     for await (const entries of entryBundles(files, checkpoint.size)) {

@@ -103,7 +103,7 @@ const urlVariables = {
 export async function startLucid(given: ComposeOptions): Promise<RunningLucid> {
   const options = { ...given, environment: withSecretFiles(given.environment) };
   const services = new Set(options.services ?? serviceNames);
-  const { root } = dataDirectory(options.environment);
+  const directory = dataDirectory(options.environment);
   let doors: readonly Door[] = [];
   let composer: Composer | null = null;
   try {
@@ -112,7 +112,7 @@ export async function startLucid(given: ComposeOptions): Promise<RunningLucid> {
     return await composer.start();
   } catch (error) {
     await composer?.dispose();
-    throw startProblem(error, root, doors);
+    throw startProblem(error, directory, doors);
   }
 }
 

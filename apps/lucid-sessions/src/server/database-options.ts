@@ -1,6 +1,6 @@
 /** What is set of an outside database beside its address. */
 import { readFile } from 'node:fs/promises';
-import { type Environment, EnvironmentError, readInteger, readText } from '@lucid-sessions/kit';
+import { accessProblem, type Environment, EnvironmentError, readInteger, readText } from '@lucid-sessions/kit';
 import { checkFile } from './data-access.ts';
 
 const passwordCharsMax = 1024;
@@ -33,7 +33,13 @@ export async function checkDatabaseFiles({ caPath, passwordPath }: DatabaseOptio
 async function checkReadable(variable: string, path: string): Promise<void> {
   await readFile(path).catch(async (error: unknown) => {
     await checkFile(variable, path);
-    throw new EnvironmentError(variable, `names ${path}, which can't be read`, { cause: error });
+    throw new EnvironmentError(
+      variable,
+      `names ${path}, which can't be read: ${accessProblem(error) ?? 'it is no file'}`,
+      {
+        cause: error,
+      },
+    );
   });
 }
 

@@ -9,7 +9,7 @@ import {
   parseKeytab,
   readKrb5Conf,
 } from '@lucid-sessions/kerberos';
-import { type Environment, EnvironmentError, readText } from '@lucid-sessions/kit';
+import { accessProblem, type Environment, EnvironmentError, readText } from '@lucid-sessions/kit';
 import { knowsEtype, NameType } from '@lucid-sessions/rdp/kerberos';
 import { readKerberos } from '@lucid-sessions/recorder';
 
@@ -38,12 +38,19 @@ function readOwn(environment: Environment): OwnAccount {
   return { realm, client: { nameType: NameType.principal, parts: name.split('/') }, keys };
 }
 
+const reasonOf = (error: unknown): string => accessProblem(error) ?? (error as Error).message;
+
 function readKeytab(path: string): KeytabEntry[] {
+  if (path === '')
+    throw new EnvironmentError(
+      'LUCID_KERBEROS_KEYTAB',
+      'must name a keytab, since LUCID_KERBEROS_KEYTAB_TARGETS is set',
+    );
   try {
     if ((statSync(path).mode & 0o077) !== 0) throw new Error('others may read it: chmod 600');
     return parseKeytab(readFileSync(path));
   } catch (error) {
-    throw new EnvironmentError('LUCID_KERBEROS_KEYTAB', `must name a keytab; ${path}: ${(error as Error).message}`);
+    throw new EnvironmentError('LUCID_KERBEROS_KEYTAB', `must name a keytab; ${path}: ${reasonOf(error)}`);
   }
 }
 
@@ -54,7 +61,7 @@ function readConf(environment: Environment): Krb5Conf {
   } catch (error) {
     throw new EnvironmentError(
       'KRB5_CONFIG',
-      `must name a krb5.conf, since LUCID_KERBEROS is on; ${path}: ${(error as Error).message}`,
+      `must name a krb5.conf, since LUCID_KERBEROS is on; ${path}: ${reasonOf(error)}`,
     );
   }
 }

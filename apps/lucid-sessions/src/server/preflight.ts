@@ -2,6 +2,7 @@
  * What can be known to fail before anything is made: wrong values, unreadable files and directories, taken ports. Each is an
  * EnvironmentError that names its variable. Whatever happens between this look and the start is told by the start itself.
  */
+import { dirname, join } from 'node:path';
 import { checkJwtKey, readApiEnv } from '@lucid-sessions/api';
 import { AgeWrapper } from '@lucid-sessions/keys';
 import {
@@ -9,6 +10,7 @@ import {
   type Environment,
   EnvironmentError,
   hasProof,
+  type KeyPlace,
   readLogPath,
   readServiceAccess,
   readServiceProof,
@@ -17,7 +19,7 @@ import {
 } from '@lucid-sessions/kit';
 import { readPipelineEnv } from '@lucid-sessions/pipeline';
 import { readProcessorEnv } from '@lucid-sessions/processor';
-import { checkCertificate, readRecorderEnv } from '@lucid-sessions/recorder';
+import { checkCertificate, checkSpoolKey, readRecorderEnv } from '@lucid-sessions/recorder';
 import { readMetadataDb, readStorageEnv } from '@lucid-sessions/storage';
 import { anchorCheck, openAnchors } from './anchors.ts';
 import { bucketOptions, chunkPlace, copyPlace, logPlace } from './chunk-stores.ts';
@@ -62,17 +64,29 @@ export async function preflight({ environment, services }: PreflightOptions): Pr
 }
 
 /** What failed at the start all the same, in terms of what the operator has set. */
-export function startProblem(error: unknown, root: string, doors: readonly Door[]): unknown {
+export function startProblem(
+  error: unknown,
+  { root, keys, keysGiven }: DataDirectory,
+  doors: readonly Door[],
+): unknown {
   if (error instanceof EnvironmentError || !(error instanceof Error)) return error;
   const { syscall, port, path } = error as NodeJS.ErrnoException & { port?: number };
   const door = syscall === 'listen' ? doors.find((each) => each.port === port) : undefined;
   if (door !== undefined) return listenError(door, error, null);
   const isOwn = ['KeyError', 'SecretFileError', 'LogError'].includes(error.name);
+  if (keysGiven && isOwn && error.message.includes(keys)) return keysProblem({ path: keys, given: true }, error);
   const why = isOwn ? error.message : path?.startsWith(root) ? accessProblem(error) : null;
   if (why === null) return error;
   const where = isOwn ? root : path;
   return new EnvironmentError('LUCID_DATA_DIR', `names ${where}, which can't be used: ${why}`, { cause: error });
 }
+
+const keysProblem = ({ path, given }: KeyPlace, error: unknown): EnvironmentError =>
+  new EnvironmentError(
+    given ? 'LUCID_KEYS_PATH' : 'LUCID_DATA_DIR',
+    `names ${given ? path : dirname(path)}, which can't be used: ${accessProblem(error) ?? (error as Error).message}`,
+    { cause: error },
+  );
 
 const placeholder = 'set-when-the-services-start-at-the-latest';
 
@@ -99,6 +113,11 @@ function readDoors(environment: Environment, services: ReadonlySet<ServiceName>)
     const { certificatePath, keys } = config;
     if (certificatePath !== undefined || keys.given)
       checkCertificate({ ...config, directory: keys.path, given: keys.given }, Date.now());
+    try {
+      checkSpoolKey(join(keys.path, 'spool.key'), keys.given);
+    } catch (error) {
+      throw keysProblem(keys, error);
+    }
     doors.push({ ...inside, portVariable: 'SESSION_RECORDER_PORT', host: config.host, port: config.port });
     for (const { host, port, target } of config.listeners) {
       const portVariable = target === null ? 'RDP_LISTEN_PORT' : 'RDP_LISTENERS';

@@ -30,6 +30,11 @@ export function loadSpoolKey(path: string, given = false): Uint8Array {
   return readKey(path, given);
 }
 
+/** Throws what `loadSpoolKey` would of a key that is there, and makes none. */
+export function checkSpoolKey(path: string, given: boolean): void {
+  if (fs.existsSync(path)) readKey(path, given);
+}
+
 function readKey(path: string, given: boolean): Uint8Array {
   const key = fs.readFileSync(path);
   if (key.length !== 32)
