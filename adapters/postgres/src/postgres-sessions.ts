@@ -117,7 +117,8 @@ export const sessionRows = (database: PostgresDatabase): SessionMethods => ({
     const found = await database.rows(
       `SELECT document, status, true AS by_id, false AS whole FROM sessions WHERE session_id = $1
        UNION ALL (SELECT document, status, false, names @> ARRAY[$2] FROM sessions
-         WHERE names && $3 AND status IN ('starting', 'created', 'recording', 'paused') AND session_id <> $1 LIMIT 100)`,
+         WHERE names && $3 AND status IN ('starting', 'created', 'recording', 'paused') AND session_id <> $1
+         ORDER BY CASE status WHEN 'starting' THEN 0 WHEN 'created' THEN 2 ELSE 1 END, names @> ARRAY[$2] DESC LIMIT 100)`,
       [cookie, whole(name), sought],
     );
     const byId = documentOf(found.find(({ by_id }) => by_id === true));

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import type { SessionStatus } from '@lucid-sessions/contract';
 import { metadataStoreSuite, sampleChain, sampleSession, sealedLeafOf } from '@lucid-sessions/storage/suites';
 import { SqliteDatabase, SqliteMetadataStore } from '../src/index.ts';
 
@@ -18,28 +17,6 @@ async function inFolder(work: (folder: string) => Promise<void>): Promise<void> 
     await rm(folder, { recursive: true });
   }
 }
-
-test('of many sessions of one user the armed one is found, also by a name that mstsc cut', async () => {
-  const store = new SqliteMetadataStore(':memory:');
-  const named = (sessionId: string, status: SessionStatus) => {
-    const session = sampleSession(sessionId, { status });
-    const rdp_config = { ...session.rdp_config, username: 'Administrator', domain: 'FABRIKAM' };
-    return store.insertSession({ ...session, rdp_config }, null);
-  };
-  for (let at = 0; at < 150; at += 1) await named(`a${at}`, 'created');
-  const found = () =>
-    Promise.all(
-      ['administrator', 'administr', 'FABRIKAM\\'].map(
-        async (cookie) => (await store.findByCookie(cookie))?.session_id,
-      ),
-    );
-  assert.deepEqual(await found(), [undefined, undefined, undefined], 'many fit');
-  await named('z', 'starting');
-  assert.deepEqual(await found(), ['z', 'z', 'z']);
-  await named('y', 'starting');
-  assert.deepEqual(await found(), [undefined, undefined, undefined]);
-  await store.dispose();
-});
 
 test('a file holds what was stored, in WAL mode with full synchronisation', () =>
   inFolder(async (folder) => {

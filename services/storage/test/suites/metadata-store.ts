@@ -1,7 +1,7 @@
 /** What every MetadataStore must do. An adapter runs this against itself: `metadataStoreSuite('sqlite', open)`. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isLucidError } from '@lucid-sessions/contract';
+import { isLucidError, type SessionStatus } from '@lucid-sessions/contract';
 import type { ChainHead, MetadataStore } from '@lucid-sessions/storage';
 import { type SampleChunk, sampleAudit, sampleChain, sampleChunk, sampleSession, sealedLeafOf } from './sample.ts';
 
@@ -90,6 +90,26 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
     assert.equal(await found('bob'), 'domain', "one that is over stands in nobody's way");
     await named('self', 'self');
     assert.equal(await found('self'), 'self');
+  });
+
+  check('of many sessions of one user the armed one is found, also by a name that mstsc cut', async (store) => {
+    const named = (sessionId: string, status: SessionStatus) => {
+      const session = sampleSession(sessionId, { status });
+      const rdp_config = { ...session.rdp_config, username: 'Administrator', domain: 'FABRIKAM' };
+      return store.insertSession({ ...session, rdp_config }, null);
+    };
+    for (let at = 0; at < 150; at += 1) await named(`a${at}`, 'created');
+    const found = () =>
+      Promise.all(
+        ['administrator', 'administr', 'FABRIKAM\\'].map(
+          async (cookie) => (await store.findByCookie(cookie))?.session_id,
+        ),
+      );
+    assert.deepEqual(await found(), [undefined, undefined, undefined], 'many fit');
+    await named('z', 'starting');
+    assert.deepEqual(await found(), ['z', 'z', 'z']);
+    await named('y', 'starting');
+    assert.deepEqual(await found(), [undefined, undefined, undefined]);
   });
 
   check('of ten who make, change or take the same at once one does', async (store) => {
