@@ -64,7 +64,7 @@ make_mongo() {
   MONGO_STAND_IN_DIR=$work/mongo-built "$here/../.ci/install-mongo-stand-in"
   mkdir -p "$root"/{opt/mongo,data/db,usr/local/bin}
   cp "$work/mongo-built/lib/"* "$root/opt/mongo/"
-  printf '#!/bin/sh\nexec java -Xmx512m -cp "/opt/mongo/*:/opt/mongo" MongoStandIn 27017 0.0.0.0\n' >"$root/usr/local/bin/mongod"
+  printf '#!/bin/sh\nexec java -Dio.netty.eventLoopThreads=1 -Xmx512m -cp "/opt/mongo/*:/opt/mongo" MongoStandIn 27017 0.0.0.0\n' >"$root/usr/local/bin/mongod"
   chmod 755 "$root/usr/local/bin/mongod"
   import "$root" docker.io/library/mongo:8 'VOLUME /data/db' 'CMD ["mongod"]'
 }

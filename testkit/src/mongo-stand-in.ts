@@ -13,7 +13,8 @@ export class MongoStandIn {
   private constructor(port: number) {
     this.port = port;
     this.#process = spawn('mongo-stand-in', [String(port)], {
-      env: { ...process.env, PATH: peerPath() },
+      // One thread: with several, two conditional updates of one document may both match, which no MongoDB does.
+      env: { ...process.env, PATH: peerPath(), JAVA_TOOL_OPTIONS: '-Dio.netty.eventLoopThreads=1' },
       stdio: 'ignore',
     });
   }
