@@ -75,7 +75,7 @@ async function steers(house: House, id: string): Promise<string> {
 }
 
 test('a client comes back through either recorder, and who steers comes to the one that holds the session', {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async (t) => {
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
