@@ -379,7 +379,16 @@ test('whatever runs through drdynvc is passed on, never a violation, and nothing
         // What may still become a message of the graphics pipeline waits until that is told: these chunks tell.
         const last = (header: number, ...rest: number[]) =>
           ({ from: 'client', header, rest: Uint8Array.from(rest), flags: FIRST | LAST, pieceBytes: 80 }) as const;
-        const ids = new Set(sent.flatMap(({ rest, header }) => dynamicIds(header, rest)));
+        // An id may run on into the chunks behind.
+        const ids = new Set(
+          sent.flatMap(({ from, header, rest }, at) => {
+            const behind = sent.slice(at + 1).filter((other) => other.from === from);
+            return dynamicIds(
+              header,
+              Buffer.concat([rest, ...behind.map((other) => Buffer.from([other.header, ...other.rest]))]),
+            );
+          }),
+        );
         const closes = [...ids].map((id) => last(0x42, id & 255, (id >> 8) & 255, (id >> 16) & 255, id >>> 24));
         // A request of the server to open a channel waits for its last chunk, or for one that is none of it: this one.
         const ended = { ...last(0x50, 0, 0, 0), from: 'server' } as const;
