@@ -39,6 +39,10 @@ async function two(t: TestContext): Promise<Two> {
     own: { first: own('first', first, firstRdp), second: own('second', second, secondRdp) },
   });
   t.after(() => house.stop());
+  await eventually(
+    'both recorders are known',
+    async () => (await house.service('pipeline').recorders()).recorders.length === 2,
+  );
   return { house, rdpPorts: [firstRdp, secondRdp] };
 }
 

@@ -3,6 +3,8 @@ import type { PipelinePort, RecorderPort, RecorderPresence } from '@lucid-sessio
 
 /** Three of them may be lost before it counts as gone. */
 const everyMs = 3000;
+/** Until it is known at all nobody is led to it: services start beside each other. */
+const firstMs = 200;
 
 export interface PresenceOptions {
   pipeline: Pick<PipelinePort, 'recorderHere'>;
@@ -15,13 +17,15 @@ export interface PresenceOptions {
 
 export class Presence {
   readonly #options: PresenceOptions;
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout;
   #said: Promise<void> | null = null;
   #problem: string | null = null;
+  #isKnown = false;
+  #isOver = false;
 
   constructor(options: PresenceOptions) {
     this.#options = options;
-    this.#timer = setInterval(() => this.#tell(), everyMs);
+    this.#timer = setInterval(() => this.#tell(), firstMs);
     this.#timer.unref();
     this.#tell();
   }
@@ -30,12 +34,21 @@ export class Presence {
     // A pipeline that hangs is told again when it has answered.
     this.#said ??= this.#say()
       .then(
-        () => this.#tellProblem(null),
+        () => this.#known(),
         (thrown: unknown) => this.#tellProblem(`the pipeline does not know of it: ${(thrown as Error).message}`),
       )
       .finally(() => {
         this.#said = null;
       });
+  }
+
+  #known(): void {
+    this.#tellProblem(null);
+    if (this.#isKnown || this.#isOver) return;
+    this.#isKnown = true;
+    clearInterval(this.#timer);
+    this.#timer = setInterval(() => this.#tell(), everyMs);
+    this.#timer.unref();
   }
 
   async #say(): Promise<void> {
@@ -58,6 +71,7 @@ export class Presence {
   }
 
   async dispose(): Promise<void> {
+    this.#isOver = true;
     clearInterval(this.#timer);
     await this.#said;
   }
