@@ -26,6 +26,7 @@ import {
   type SessionTicket,
   storageConfigSchema,
 } from '@lucid-sessions/contract';
+import { loggedSession, readRecordOf } from '@lucid-sessions/evidence';
 import type { PipelineLimits } from './config.ts';
 import {
   type Context,
@@ -329,7 +330,7 @@ export async function openRecording(context: Context, session: SessionDocument, 
     persistence: recording.persistence,
     graphics: recording.graphics,
   });
-  return logRecord(context, session.session_id, 'open', openRecord);
+  return logRecord(context, loggedSession(readRecordOf('open', openRecord)), 'open', openRecord);
 }
 
 async function admitFirst(context: Held, reservation: Reservation): Promise<SessionTicket | Refusal> {

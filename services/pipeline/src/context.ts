@@ -8,7 +8,7 @@ import {
   type SessionDocument,
   type StoragePort,
 } from '@lucid-sessions/contract';
-import { logEntry, loggedSession, readRecordOf } from '@lucid-sessions/evidence';
+import { type LoggedSession, logEntry, loggedSession, readRecordOf } from '@lucid-sessions/evidence';
 import type { KeyedQueue } from '@lucid-sessions/kit';
 import type { Approvals } from './approvals.ts';
 import type { AttemptAudit } from './attempt-audit.ts';
@@ -289,30 +289,37 @@ export async function step(
   return done;
 }
 
-/** What the log holds of a record of this session, in the form its `open` record announces: nothing personal. */
-export async function entryOf(
-  context: { deps: Pick<PipelineDeps, 'storage'> },
-  sessionId: string,
-  kind: RecordKind,
-  record: Uint8Array,
-): Promise<Uint8Array> {
-  const open = kind === 'open' ? record : await openRecordOf(context, sessionId);
-  const sha256 = createHash('sha256').update(record).digest('hex');
-  return logEntry(kind, sha256, loggedSession(readRecordOf('open', open)));
+/** What stored bytes say; null where nobody can read them: the verifier says what is wrong with them. */
+export function readable<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (thrown) {
+    if ((thrown as Error | null)?.name === 'DecodeError') return null;
+    throw thrown;
+  }
 }
 
-async function openRecordOf({ deps }: { deps: Pick<PipelineDeps, 'storage'> }, sessionId: string): Promise<Uint8Array> {
+/** The session as the log's entries name it: by its signed `open` record. Throws `recordNotFound` where there is none. */
+export async function loggedSessionOf(
+  { deps }: { deps: Pick<PipelineDeps, 'storage'> },
+  sessionId: string,
+): Promise<LoggedSession> {
   const [open] = (await deps.storage.getRecords({ sessionId, kind: 'open' })).records;
   if (open === undefined) throw new LucidError('recordNotFound', 'the session has no signed open record');
-  return open.record;
+  return loggedSession(readRecordOf('open', open.record));
+}
+
+/** What the log holds of a record of this session, in the form its `open` record announces: nothing personal. */
+export function entryOf(session: LoggedSession, kind: RecordKind, record: Uint8Array): Uint8Array {
+  return logEntry(kind, createHash('sha256').update(record).digest('hex'), session);
 }
 
 /** Answers the record's index in the log. */
 export async function logRecord(
-  context: Context,
-  sessionId: string,
+  { deps }: Context,
+  session: LoggedSession,
   kind: RecordKind,
   record: Uint8Array,
 ): Promise<number> {
-  return (await context.deps.log.append(await entryOf(context, sessionId, kind, record))).index;
+  return (await deps.log.append(entryOf(session, kind, record))).index;
 }

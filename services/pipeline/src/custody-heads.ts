@@ -1,6 +1,6 @@
 /** Heads of the chains of custody in the log: what somebody did with a recording can't be taken out of its chain afterwards. */
 import { readRecordOf } from '@lucid-sessions/evidence';
-import { type Context, entryOf, logRecord } from './context.ts';
+import { type Context, entryOf, loggedSessionOf, logRecord, readable } from './context.ts';
 import type { JobHandler } from './job-runner.ts';
 
 /** Views come in rows: of each half minute the last is logged. */
@@ -30,7 +30,8 @@ export function custodyHandler(context: Context): JobHandler {
       const { records } = await context.deps.storage.getRecords({ sessionId, kind: 'custody' });
       const head = records.at(-1);
       // Gone with the session.
-      if (head !== undefined) await logRecord(context, sessionId, 'custody', head.record);
+      if (head !== undefined)
+        await logRecord(context, await loggedSessionOf(context, sessionId), 'custody', head.record);
       return { done: true };
     },
   };
@@ -40,23 +41,18 @@ export function custodyHandler(context: Context): JobHandler {
 export async function logLateCustody(context: Context, sessionId: string): Promise<void> {
   const { storage, log } = context.deps;
   const { records } = await storage.getRecords({ sessionId, kind: 'custody' });
+  if (records.length === 0) return;
+  const session = await loggedSessionOf(context, sessionId);
   const unlogged: Uint8Array[] = [];
   for (const { record } of records.toReversed()) {
-    if ((await log.find(await entryOf(context, sessionId, 'custody', record))) !== null) break;
+    if ((await log.find(entryOf(session, 'custody', record))) !== null) break;
     unlogged.push(record);
   }
   const [last] = unlogged;
   const oldest = unlogged.at(-1);
   if (last === undefined || oldest === undefined || atUs(last) - atUs(oldest) < lateUs) return;
-  await logRecord(context, sessionId, 'custody', last);
+  await logRecord(context, session, 'custody', last);
 }
 
-/** 0: nobody can read it; the verifier says what is wrong with it. */
-function atUs(record: Uint8Array): number {
-  try {
-    return readRecordOf('custody', record).body.at_us;
-  } catch (thrown) {
-    if ((thrown as Error | null)?.name === 'DecodeError') return 0;
-    throw thrown;
-  }
-}
+/** 0: nobody can read it. */
+const atUs = (record: Uint8Array): number => readable(() => readRecordOf('custody', record).body.at_us) ?? 0;

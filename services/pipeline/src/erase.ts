@@ -5,7 +5,17 @@
 import { createHash } from 'node:crypto';
 import { LucidError, type PipelinePort } from '@lucid-sessions/contract';
 import { readRecordOf } from '@lucid-sessions/evidence';
-import { type Context, entryOf, loadJournal, loadSession, logRecord, notInThisState, stateOf } from './context.ts';
+import {
+  type Context,
+  entryOf,
+  loadJournal,
+  loadSession,
+  loggedSessionOf,
+  logRecord,
+  notInThisState,
+  readable,
+  stateOf,
+} from './context.ts';
 import type { JobHandler } from './job-runner.ts';
 import { onSession } from './session-work.ts';
 import type { PipelineState } from './state-machine.ts';
@@ -19,13 +29,8 @@ const erasableStates: readonly PipelineState[] = ['stopped', 'error', 'cleanup',
 
 /** What a stored erase record says; null where the bytes are no record this version can read. */
 function readErase(record: Uint8Array): { erased: Erased; atUs: number } | null {
-  try {
-    const { body } = readRecordOf('erase', record);
-    return { erased: body.erased, atUs: body.at_us };
-  } catch (thrown) {
-    if ((thrown as Error | null)?.name === 'DecodeError') return null;
-    throw thrown;
-  }
+  const body = readable(() => readRecordOf('erase', record).body);
+  return body && { erased: body.erased, atUs: body.at_us };
 }
 
 /** A stored record that says what is going to be erased, or more. */
@@ -73,8 +78,9 @@ export async function recordErase(
     await storage.putRecord({ sessionId, kind: 'erase', record });
     found = { record, atUs };
   }
-  const known = await context.deps.log.find(await entryOf(context, sessionId, 'erase', found.record));
-  return { ...found, logIndex: known ?? (await logRecord(context, sessionId, 'erase', found.record)) };
+  const logged = await loggedSessionOf(context, sessionId);
+  const known = await context.deps.log.find(entryOf(logged, 'erase', found.record));
+  return { ...found, logIndex: known ?? (await logRecord(context, logged, 'erase', found.record)) };
 }
 
 /** Under the session's lock. */

@@ -7,7 +7,17 @@ import {
   type SessionDocument,
   type SessionOutcome,
 } from '@lucid-sessions/contract';
-import { type Context, loadJournal, loadSession, logRecord, putJournal, stateOf, step, tryStep } from './context.ts';
+import {
+  type Context,
+  loadJournal,
+  loadSession,
+  loggedSessionOf,
+  logRecord,
+  putJournal,
+  stateOf,
+  step,
+  tryStep,
+} from './context.ts';
 import type { JobHandler } from './job-runner.ts';
 import type { Journal } from './ports.ts';
 import { onSession } from './session-work.ts';
@@ -62,10 +72,11 @@ async function makeManifest(context: Context, sessionId: string, journal: Journa
     statistics,
   });
   // Resumes were signed by whoever took the chain over; they are logged with the manifest that names them.
+  const logged = await loggedSessionOf(context, sessionId);
   for (const { record } of (await storage.getRecords({ sessionId, kind: 'resume' })).records)
-    await logRecord(context, sessionId, 'resume', record);
+    await logRecord(context, logged, 'resume', record);
   await storage.putRecord({ sessionId, kind: 'manifest', record: made.manifestRecord });
-  const index = await logRecord(context, sessionId, 'manifest', made.manifestRecord);
+  const index = await logRecord(context, logged, 'manifest', made.manifestRecord);
   return {
     ...journal,
     statistics,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { parseLogEntry } from '@lucid-sessions/evidence';
+import { sampleSession } from '@lucid-sessions/storage/suites';
 import { eventually } from '@lucid-sessions/testkit';
 import { world } from './world.ts';
 
@@ -32,6 +33,18 @@ test('the head of a chain of custody is logged within a minute, once for what ca
       proofs.map(({ kind }) => kind),
       ['open', 'manifest', 'custody'],
     );
+  } finally {
+    await made.dispose();
+  }
+});
+
+test('of a session whose open record nobody can read nothing is proven, and it can be exported all the same', async () => {
+  const made = await world();
+  try {
+    await made.storage.createSession({ session: sampleSession('s1'), routeTokenSha256: null });
+    for (const kind of ['open', 'custody'] as const)
+      await made.storage.putRecord({ sessionId: 's1', kind, record: new TextEncoder().encode('no record') });
+    assert.deepEqual(await made.pipeline.logProofs({ sessionId: 's1' }), { proofs: [], consistency: [] });
   } finally {
     await made.dispose();
   }
