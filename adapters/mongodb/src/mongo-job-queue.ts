@@ -1,4 +1,5 @@
 /** Durable jobs. A claim is a conditional update of the job as it was found, so that of several runners one has it. */
+import { retentionAheadUsMax } from '@lucid-sessions/contract';
 import type { Job, JobQueue, JobState, NewJob } from '@lucid-sessions/pipeline';
 import type { Collection, Filter, UpdateFilter } from 'mongodb';
 import type { MongoDatabase } from './mongo-database.ts';
@@ -16,9 +17,6 @@ interface JobDoc {
   lastError: string | null;
   leaseUntilUs: number;
 }
-
-/** Two looks at a session's retention are a day apart. */
-const retentionWaitUsMax = 2 * 86_400_000_000;
 
 const jobOf = (doc: JobDoc): Job => ({
   jobId: doc._id,
@@ -172,7 +170,7 @@ export class MongoJobQueue implements JobQueue {
   /** Jobs that run are another pipeline's, or their lease ends: only clocks that were wrong are mended. */
   async takeUp(nowUs: number): Promise<void> {
     await this.#updateMany(
-      { state: 'waiting', runAtUs: { $gt: nowUs + retentionWaitUsMax }, kind: 'retention' },
+      { state: 'waiting', runAtUs: { $gt: nowUs + retentionAheadUsMax }, kind: 'retention' },
       { runAtUs: Math.round(nowUs) },
     );
   }

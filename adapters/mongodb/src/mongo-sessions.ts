@@ -1,5 +1,14 @@
 /** Sessions: documents as JSON beside the fields they are found by. A document is replaced at its version only. */
-import type { SessionDocument, SessionQuery, SessionStatus } from '@lucid-sessions/contract';
+import {
+  clientNamesOf,
+  mstscNameLength,
+  routableInTurn,
+  routableStatuses,
+  type SessionDocument,
+  type SessionQuery,
+  type SessionStatus,
+  searchTextOf,
+} from '@lucid-sessions/contract';
 import type { StoredSession } from '@lucid-sessions/storage';
 import type { Collection, Filter } from 'mongodb';
 import { guardedMongo, isDuplicate } from './mongo-errors.ts';
@@ -21,24 +30,6 @@ export interface SessionDoc {
   document: string;
 }
 
-function searchTextOf({ name, session_id, rdp_config, metadata }: SessionDocument): string {
-  return [name, session_id, rdp_config.host, metadata.owner ?? '', ...(metadata.tags ?? [])].join('\n').toLowerCase();
-}
-
-/** Armed sessions go first, then those under way. */
-const routableInOrder: readonly SessionStatus[][] = [['starting'], ['recording', 'paused'], ['created']];
-const routable = new Set<string>(routableInOrder.flat());
-
-/** The user's name as it is set, without its domain, and with the one beside it. */
-function namesOf({ status, rdp_config }: SessionDocument): string[] {
-  const name = rdp_config.username?.toLowerCase();
-  if (name === undefined || !routable.has(status)) return [];
-  const domain = rdp_config.domain?.toLowerCase();
-  return [
-    ...new Set([name, name.slice(name.indexOf('\\') + 1), ...(domain === undefined ? [] : [`${domain}\\${name}`])]),
-  ];
-}
-
 const fieldsOf = (session: SessionDocument) => ({
   version: session.version,
   status: session.status,
@@ -47,7 +38,7 @@ const fieldsOf = (session: SessionDocument) => ({
   project: session.metadata.project ?? null,
   environment: session.metadata.environment ?? null,
   search: searchTextOf(session),
-  names: namesOf(session),
+  names: routableStatuses.includes(session.status) ? clientNamesOf(session) : [],
   document: JSON.stringify(session),
 });
 
@@ -55,9 +46,6 @@ const documentOf = (doc: Pick<SessionDoc, 'document'> | null): SessionDocument |
   doc === null ? null : (JSON.parse(doc.document) as SessionDocument);
 
 const escapeRegExp = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, (character) => `\\${character}`);
-
-/** mstsc cuts the name in its cookie here. */
-const mstscNameLength = 9;
 
 export class MongoSessions {
   readonly #sessions: Collection<SessionDoc>;
@@ -107,7 +95,7 @@ export class MongoSessions {
   async findByCookie(cookie: string): Promise<SessionDocument | null> {
     return guardedMongo(async () => {
       const byId = documentOf(await this.#sessions.findOne({ _id: cookie }));
-      if (byId !== null && routable.has(byId.status))
+      if (byId !== null && routableStatuses.includes(byId.status))
         return (await this.#isNameOfAnother(cookie, byId.session_id)) ? null : byId;
       const named = await this.#theOneNamed(cookie.toLowerCase(), cookie);
       return named === 'none' ? byId : named;
@@ -129,10 +117,10 @@ export class MongoSessions {
 
   /** The first kind of fit that there is decides; null: several of it. A name that is whole goes before one that was cut. */
   async #theOneNamed(name: string, except: string): Promise<SessionDocument | null | 'none'> {
-    for (const statuses of routableInOrder)
+    for (const statuses of routableInTurn)
       for (const filter of this.#filters(name, except)) {
         const fits = await this.#sessions
-          .find({ ...filter, status: { $in: statuses } })
+          .find({ ...filter, status: { $in: [...statuses] } })
           .limit(2)
           .toArray();
         if (fits.length > 0) return fits.length === 1 ? documentOf(fits[0]!) : null;

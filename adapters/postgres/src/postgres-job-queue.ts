@@ -1,9 +1,7 @@
 /** Durable jobs that any number of runners claim. */
+import { retentionAheadUsMax } from '@lucid-sessions/contract';
 import type { Job, JobQueue, JobState, NewJob } from '@lucid-sessions/pipeline';
 import type { PostgresDatabase, Row, Value } from './postgres-database.ts';
-
-/** Two looks at a session's retention are a day apart. */
-const retentionWaitUsMax = 2 * 86_400_000_000;
 
 const columns = 'jobs.job_id, kind, session_id, payload, run_at_us, retries_max, state, retries, last_error';
 
@@ -88,7 +86,7 @@ export class PostgresJobQueue implements JobQueue {
   async takeUp(nowUs: number): Promise<void> {
     await this.#database.run(
       `UPDATE jobs SET run_at_us = $1 WHERE state = 'waiting' AND kind = 'retention' AND run_at_us > $2`,
-      [Math.round(nowUs), Math.round(nowUs + retentionWaitUsMax)],
+      [Math.round(nowUs), Math.round(nowUs + retentionAheadUsMax)],
     );
   }
 

@@ -1,5 +1,14 @@
 /** Rows of sessions: documents beside the columns they are found by. */
-import type { SessionDocument, SessionQuery, SessionStatus } from '@lucid-sessions/contract';
+import {
+  clientNamesOf,
+  mstscNameLength,
+  routableInTurn,
+  routableStatuses,
+  type SessionDocument,
+  type SessionQuery,
+  type SessionStatus,
+  searchTextOf,
+} from '@lucid-sessions/contract';
 import type { MetadataStore } from '@lucid-sessions/storage';
 import { Conditions, pageOf } from './postgres-conditions.ts';
 import type { PostgresDatabase, Row } from './postgres-database.ts';
@@ -20,26 +29,13 @@ type SessionMethods = Pick<
 const documentOf = (row: Row | undefined): SessionDocument | null =>
   row === undefined ? null : (JSON.parse(String(row.document)) as SessionDocument);
 
-function searchTextOf(session: SessionDocument): string {
-  const { metadata, rdp_config } = session;
-  return [session.name, session.session_id, rdp_config.host, metadata.owner ?? '', ...(metadata.tags ?? [])]
-    .join('\n')
-    .toLowerCase();
-}
-
-/** mstsc cuts the name in its cookie here. */
-const mstscNameLength = 9;
 const whole = (name: string) => `=${name}`;
 const cut = (name: string) => `<${[...name].slice(0, mstscNameLength).join('')}`;
 
-/** What a client may call the session: its user with and without the domain, whole and as mstsc cuts them. */
-function namesOf({ rdp_config: { username, domain } }: SessionDocument): string[] {
-  if (username === undefined) return [];
-  const user = username.toLowerCase();
-  const names = [user, user.slice(user.indexOf('\\') + 1)];
-  if (domain !== undefined) names.push(`${domain.toLowerCase()}\\${user}`);
-  return [...new Set(names.flatMap((name) => [whole(name), cut(name)]))];
-}
+/** Whole, and as mstsc cuts them. */
+const namesOf = (session: SessionDocument) => [
+  ...new Set(clientNamesOf(session).flatMap((name) => [whole(name), cut(name)])),
+];
 
 /** The columns a session is found by, in the order of the statements below. */
 const columnsOf = (session: SessionDocument) =>
@@ -55,13 +51,11 @@ const columnsOf = (session: SessionDocument) =>
     JSON.stringify(session),
   ] as const;
 
-const routable = ['starting', 'created', 'recording', 'paused'];
-
 /** Armed sessions go first, then those under way; a name that is whole goes before one that was cut. Undefined: none, or several. */
 function theOneMeant(rows: readonly Row[]): Row | undefined {
-  for (const statuses of [['starting'], ['recording', 'paused'], ['created']])
+  for (const statuses of routableInTurn)
     for (const isWhole of [true, false]) {
-      const fits = rows.filter((row) => statuses.includes(String(row.status)) && row.whole === isWhole);
+      const fits = rows.filter((row) => statuses.includes(row.status as SessionStatus) && row.whole === isWhole);
       if (fits.length > 0) return fits.length === 1 ? fits[0] : undefined;
     }
   return undefined;
@@ -124,7 +118,7 @@ export const sessionRows = (database: PostgresDatabase): SessionMethods => ({
     const byId = documentOf(found.find(({ by_id }) => by_id === true));
     const rows = found.filter(({ by_id }) => by_id !== true);
     if (byId === null || rows.length === 0) return byId ?? documentOf(theOneMeant(rows));
-    return routable.includes(byId.status) ? null : documentOf(theOneMeant(rows));
+    return routableStatuses.includes(byId.status) ? null : documentOf(theOneMeant(rows));
   },
 
   async listSessions(query: SessionQuery) {

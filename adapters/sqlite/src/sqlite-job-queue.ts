@@ -1,4 +1,5 @@
 /** Durable jobs in one SQLite file. */
+import { retentionAheadUsMax } from '@lucid-sessions/contract';
 import type { Job, JobQueue, JobState, NewJob } from '@lucid-sessions/pipeline';
 import { guardedSql, type Row, SqliteDatabase, textOrNull } from './sqlite-database.ts';
 
@@ -11,9 +12,6 @@ const migrations = [
    CREATE INDEX jobs_due ON jobs (state, run_at_us);
    CREATE INDEX jobs_by_session ON jobs (session_id);`,
 ];
-
-/** Two looks at a session's retention are a day apart. */
-const retentionWaitUsMax = 2 * 86_400_000_000;
 
 const jobOf = (row: Row): Job => ({
   jobId: String(row.job_id),
@@ -114,7 +112,7 @@ export class SqliteJobQueue implements JobQueue {
         this.#database.run(
           `UPDATE jobs SET run_at_us = ? WHERE state = 'waiting' AND kind = 'retention' AND run_at_us > ?`,
           nowUs,
-          nowUs + retentionWaitUsMax,
+          nowUs + retentionAheadUsMax,
         );
       }),
     );

@@ -4,10 +4,12 @@ import {
   type ChunkMetadata,
   type KeyWrap,
   LucidError,
+  mstscNameLength,
   type RecordKind,
   type SessionDocument,
   type SessionQuery,
   type SessionStatus,
+  searchTextOf,
 } from '@lucid-sessions/contract';
 import type {
   AuditQuery,
@@ -21,8 +23,6 @@ import type {
 import { bytesOf, guardedSql, type Row, SqliteDatabase, textOrNull } from './sqlite-database.ts';
 import { GroupCommit } from './sqlite-group-commit.ts';
 
-/** mstsc cuts the name in its cookie here. */
-const mstscNameLength = 9;
 const routable = "'starting', 'created', 'recording', 'paused'";
 
 /** What a client may call a session, each by the index in which its beginning is: its user with and without the domain. */
@@ -87,13 +87,6 @@ const migrations = [
 
 const documentOf = (row: Row | undefined): SessionDocument | null =>
   row === undefined ? null : (JSON.parse(String(row.document)) as SessionDocument);
-
-function searchTextOf(session: SessionDocument): string {
-  const { metadata, rdp_config } = session;
-  return [session.name, session.session_id, rdp_config.host, metadata.owner ?? '', ...(metadata.tags ?? [])]
-    .join('\n')
-    .toLowerCase();
-}
 
 /** The columns a session is found by, in the order of the statements below. */
 const sessionColumns = (session: SessionDocument) =>

@@ -1,6 +1,7 @@
 export * from './agreed.ts';
 export * from './channel-bounds.ts';
 export * from './errors.ts';
+export * from './found-by.ts';
 export * from './gateway-credential.ts';
 export * from './index-port.ts';
 export * from './ip-address.ts';
