@@ -1,13 +1,12 @@
 /** What somebody can do who holds a key of the installation, or the disk: each was once accepted as clean. */
 import assert from 'node:assert/strict';
-import { beforeEach, describe, it, type TestContext } from 'node:test';
+import { describe, it } from 'node:test';
 import { nodeCrypto } from '@lucid-sessions/node';
 import { portableDecompressor } from '@lucid-sessions/recording';
 import {
   type BundleInput,
   bundleNames,
   cosign,
-  type EraseBody,
   ed25519NoteSigner,
   emptyRoot,
   encodeJson,
@@ -24,20 +23,21 @@ import {
   parseCanonicalJson,
   parseSignedCheckpoint,
   readRecordOf,
-  recordBase,
   sha256,
   signCheckpoint,
-  signRecord,
   toHex,
   utf8,
   type VerificationReport,
   type VerifyOptions,
   verifyBundle,
 } from '../src/index.ts';
-import { keepForKit } from './kit.ts';
+import { keptVerify } from './kit.ts';
 import {
+  anchor,
   dek,
   dekId,
+  eraseRecord,
+  erasing,
   filesOf,
   fitAndSign,
   fitDescription,
@@ -64,19 +64,7 @@ const part = await record({ range: { first: 2, last: 3 } });
 const resumed = await record({ resumeAt: 2 });
 const reading: VerifyOptions = { ...options, decompressor: portableDecompressor, dek };
 
-let section = '';
-let about = '';
-beforeEach((context) => {
-  const [part = '', ...rest] = (context as TestContext).fullName.split(' > ').slice(-2);
-  section = part;
-  about = rest.join(' ');
-});
-
-async function verify(files: Files, how: VerifyOptions = options): Promise<VerificationReport> {
-  const report = await verifyBundle(memoryBundle(files), how);
-  await keepForKit(section, about, files, how, report);
-  return report;
-}
+const verify = keptVerify();
 const codesOf = ({ findings }: VerificationReport): FindingCode[] => [...new Set(findings.map(({ code }) => code))];
 const packed = async (change: Partial<BundleInput>, how?: VerifyOptions, of: Recording = good) =>
   verify(await filesOf({ ...of.input, ...change }), how);
@@ -89,30 +77,19 @@ async function changed(change: (files: Files) => void, how?: VerifyOptions, of: 
   return verify(files, how);
 }
 
-const eraseOf = (merkleRoot: string | null, change: Partial<EraseBody> = {}): Promise<Uint8Array> =>
-  signRecord(identity, {
-    ...recordBase('erase', sessionId),
-    at_us: T0 + 99_000_000,
-    actor: 'retention',
-    reason: 'time is over',
-    erased: 'keys_and_chunks',
-    dek_id: toHex(dekId),
-    merkle_root: merkleRoot,
-    ...change,
-  });
-const erasing = (change: Partial<EraseBody> = {}): RecordingOptions => ({
-  erases: async ({ merkle_root }) => [await eraseOf(merkle_root, change)],
-});
 const gone = { wraps: [], chunk: () => null };
 
 describe('an erase record', () => {
   it('that was never logged excuses nothing', async () => {
     const { merkle_root } = readRecordOf('manifest', good.manifestRecord).body;
-    const report = await packed({ erases: [await eraseOf(merkle_root)], ...gone });
+    const report = await packed({ erases: [await eraseRecord(merkle_root)], ...gone });
     assert.deepEqual(codesOf(report), ['LOG_INCLUSION', 'CHUNK_MISSING']);
     assert.equal(report.verdicts.completeness, 'incomplete');
     const trusting = policyOf({ log_keys: [], witnesses: [], witnesses_required: 0 });
-    const unproven = await packed({ erases: [await eraseOf(merkle_root)], ...gone }, { ...options, policy: trusting });
+    const unproven = await packed(
+      { erases: [await eraseRecord(merkle_root)], ...gone },
+      { ...options, policy: trusting },
+    );
     assert.deepEqual(codesOf(unproven), ['CHUNK_MISSING']);
   });
 
@@ -206,21 +183,7 @@ describe('a manifest', () => {
   });
 
   it('that was anchored a year after its end is late', async () => {
-    const anchors = (digest: string) => [
-      {
-        v: 1 as const,
-        backend: 'blockchain-core',
-        subject: 'session_root' as const,
-        session_id: sessionId,
-        digest,
-        status: 'confirmed' as const,
-        submitted_us: T0,
-        confirmed_us: T0,
-        block_height: 7,
-        transaction_id: 'tx',
-        detail: null,
-      },
-    ];
+    const anchors = (digest: string) => [anchor(digest)];
     const yearUs = 365 * 86_400_000_000;
     const checkAnchor = (): { state: 'confirmed'; timeUs: number } => ({ state: 'confirmed', timeUs: T0 + yearUs });
     const report = await recorded({ anchors }, { ...options, checkAnchor });

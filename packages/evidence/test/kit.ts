@@ -1,12 +1,14 @@
 /** The kit of test bundles (`kit/`): what the tests of the verifier try, written out for whoever writes another one. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { beforeEach, type TestContext } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { nodeCrypto } from '@lucid-sessions/node';
 import { portableDecompressor } from '@lucid-sessions/recording';
 import {
   type BundleSource,
   type FindingCode,
+  memoryBundle,
   openTar,
   parsePolicy,
   tarStream,
@@ -14,8 +16,9 @@ import {
   utf8,
   type VerificationReport,
   type VerifyOptions,
+  verifyBundle,
 } from '../src/index.ts';
-import { logFilesOf, logOf, policyTextOf } from './recording-fixture.ts';
+import { logFilesOf, logOf, policyTextOf, options as usualOptions } from './recording-fixture.ts';
 
 /** `NAME.json` beside `NAME.tar.gz`. */
 interface KitCase {
@@ -48,7 +51,7 @@ export const expectedOf = (report: VerificationReport): KitCase['expected'] => (
 });
 
 /** Takes part in the kit while `UPDATE_KIT` is set; what a caller's own functions decide can't be written down. */
-export async function keepForKit(
+async function keepForKit(
   section: string,
   about: string,
   files: ReadonlyMap<string, Uint8Array>,
@@ -83,6 +86,25 @@ export async function keepForKit(
     expected: expectedOf(report),
   };
   writeFileSync(join(directory, `${name}.json`), `${JSON.stringify(made, null, 1)}\n`);
+}
+
+/** `verifyBundle` for the tests of a file, which all go into the kit under their names. */
+export function keptVerify(): (
+  files: ReadonlyMap<string, Uint8Array>,
+  how?: VerifyOptions,
+) => Promise<VerificationReport> {
+  let section = '';
+  let about = '';
+  beforeEach((context) => {
+    const [part = '', ...rest] = (context as TestContext).fullName.split(' > ').slice(-2);
+    section = part;
+    about = rest.join(' ');
+  });
+  return async (files, how = usualOptions) => {
+    const report = await verifyBundle(memoryBundle(files), how);
+    await keepForKit(section, about, files, how, report);
+    return report;
+  };
 }
 
 export const kitNames = (): string[] =>

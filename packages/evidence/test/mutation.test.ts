@@ -1,16 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { portableDecompressor } from '@lucid-sessions/recording';
-import {
-  bundleNames,
-  LEAF_RECORD_BYTES,
-  memoryBundle,
-  recordBase,
-  signRecord,
-  toHex,
-  verifyBundle,
-} from '../src/index.ts';
-import { dek, dekId, filesOf, fitDescription, identity, options, record, T0 } from './recording-fixture.ts';
+import { bundleNames, LEAF_RECORD_BYTES, memoryBundle, verifyBundle } from '../src/index.ts';
+import { anchor, dek, erasing, filesOf, fitDescription, options, record } from './recording-fixture.ts';
 
 /** Set MUTATIONS=20000 or more for the long form, MUTATION_SEED for another run. */
 const count = Number(process.env.MUTATIONS ?? 250);
@@ -106,42 +98,10 @@ const mutations: Record<string, (random: Random, files: Files, others: Files) =>
 
 const recorded = await record({
   resumeAt: 2,
-  anchors: (root) => [
-    {
-      v: 1,
-      backend: 'blockchain-core',
-      subject: 'session_root',
-      session_id: '0f8fad5b-d9cb-469f-a165-70867728950e',
-      digest: root,
-      status: 'confirmed',
-      submitted_us: T0 + 60_000_000,
-      confirmed_us: T0 + 90_000_000,
-      block_height: 7,
-      transaction_id: 'tx',
-      detail: null,
-    },
-  ],
+  anchors: (root) => [anchor(root)],
 });
 const good = await filesOf(recorded.input);
-const shredded = await filesOf({
-  ...(
-    await record({
-      erases: async ({ merkle_root }) => [
-        await signRecord(identity, {
-          ...recordBase('erase', recorded.input.sessionId),
-          at_us: T0 + 99_000_000,
-          actor: 'retention',
-          reason: 'time is over',
-          erased: 'keys_and_chunks',
-          dek_id: toHex(dekId),
-          merkle_root,
-        }),
-      ],
-    })
-  ).input,
-  wraps: [],
-  chunk: () => null,
-});
+const shredded = await filesOf({ ...(await record(erasing())).input, wraps: [], chunk: () => null });
 const others = await filesOf((await record({ sessionId: 'another', chunksCount: 7 })).input);
 const part = await filesOf((await record({ range: { first: 1, last: 3 } })).input);
 const how = { ...options, decompressor: portableDecompressor, dek };

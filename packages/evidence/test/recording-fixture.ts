@@ -10,6 +10,7 @@ import {
   type CustodyBody,
   consistencyRanges,
   cosign,
+  type EraseBody,
   ed25519NoteSigner,
   ed25519Signer,
   encodeJson,
@@ -68,6 +69,9 @@ const witnessSigner = await ed25519NoteSigner(nodeCrypto, 'witness.example', see
 export const witnessKey: NoteKey = { ...witnessSigner.key, algorithm: noteAlgorithms.cosignatureV1 };
 export const dek = seed(9);
 export const dekId = seed(8).slice(0, 16);
+
+/** Of a recording that names none. */
+const usualSessionId = '0f8fad5b-d9cb-469f-a165-70867728950e';
 
 /** A log in memory, with proofs. */
 export class MemoryLog {
@@ -172,7 +176,7 @@ function payloadOf(index: number): Uint8Array {
 
 /** Records a session the way the services do, with deterministic keys. */
 export async function record(options: RecordingOptions = {}): Promise<Recording> {
-  const sessionId = options.sessionId ?? '0f8fad5b-d9cb-469f-a165-70867728950e';
+  const sessionId = options.sessionId ?? usualSessionId;
   const signer = options.signer ?? identity;
   const suite = options.suite ?? 1;
   const count = options.chunksCount ?? 5;
@@ -329,6 +333,40 @@ export async function record(options: RecordingOptions = {}): Promise<Recording>
   };
   return { input, log, chunks, openRecord, manifestRecord, session };
 }
+
+/** Of the usual session, signed by the identity key behind its end. */
+export const eraseRecord = (merkleRoot: string | null, change: Partial<EraseBody> = {}): Promise<Uint8Array> =>
+  signRecord(identity, {
+    ...recordBase('erase', usualSessionId),
+    at_us: T0 + 99 * SECOND,
+    actor: 'retention',
+    reason: 'time is over',
+    erased: 'keys_and_chunks',
+    dek_id: toHex(dekId),
+    merkle_root: merkleRoot,
+    ...change,
+  });
+
+/** The recording was erased by one such record, which is logged. */
+export const erasing = (change: Partial<EraseBody> = {}): RecordingOptions => ({
+  erases: async ({ merkle_root }) => [await eraseRecord(merkle_root, change)],
+});
+
+/** A receipt over the usual session's root. */
+export const anchor = (digest: string, change: Partial<BundleAnchor> = {}): BundleAnchor => ({
+  v: 1,
+  backend: 'blockchain-core',
+  subject: 'session_root',
+  session_id: usualSessionId,
+  digest,
+  status: 'confirmed',
+  submitted_us: T0 + 60 * SECOND,
+  confirmed_us: T0 + 90 * SECOND,
+  block_height: 7,
+  transaction_id: 'tx',
+  detail: null,
+  ...change,
+});
 
 export async function custodyChain(signer: Signer, sessionId: string, count: number): Promise<Uint8Array[]> {
   const records: Uint8Array[] = [];

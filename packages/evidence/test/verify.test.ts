@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { beforeEach, describe, it, type TestContext } from 'node:test';
+import { describe, it } from 'node:test';
 import { nodeCrypto } from '@lucid-sessions/node';
 import { portableDecompressor } from '@lucid-sessions/recording';
 import { DecodeError } from '@lucid-sessions/wire';
 import {
-  type BundleAnchor,
   type BundleInput,
   bundleNames,
   decodeLeaf,
@@ -27,11 +26,9 @@ import {
   parseCanonicalJson,
   parsePolicy,
   parseSignedCheckpoint,
-  recordBase,
   sealLeaf,
   sha256,
   signCheckpoint,
-  signRecord,
   tarStream,
   toHex,
   unreadableBundle,
@@ -40,11 +37,12 @@ import {
   type VerifyOptions,
   verifyBundle,
 } from '../src/index.ts';
-import { keepForKit } from './kit.ts';
+import { keptVerify } from './kit.ts';
 import {
+  anchor,
   custodyChain,
   dek,
-  dekId,
+  erasing,
   filesOf,
   fitAndSign,
   identity,
@@ -66,19 +64,7 @@ const reading: VerifyOptions = { ...options, decompressor: portableDecompressor,
 const good = await record();
 const goodFiles = await filesOf(good.input);
 
-let section = '';
-let about = '';
-beforeEach((context) => {
-  const [part = '', ...rest] = (context as TestContext).fullName.split(' > ').slice(-2);
-  section = part;
-  about = rest.join(' ');
-});
-
-async function verify(files: Files, how: VerifyOptions = options): Promise<VerificationReport> {
-  const report = await verifyBundle(memoryBundle(files), how);
-  await keepForKit(section, about, files, how, report);
-  return report;
-}
+const verify = keptVerify();
 const codesOf = (report: VerificationReport): FindingCode[] =>
   [...new Set(report.findings.map(({ code }) => code))].sort();
 
@@ -110,37 +96,9 @@ async function erasedRecording(
   packing: Partial<BundleInput>,
   how?: VerifyOptions,
 ): Promise<VerificationReport> {
-  const erased = await record({
-    erases: async (manifest) => [
-      await signRecord(identity, {
-        ...recordBase('erase', good.input.sessionId),
-        at_us: T0 + 99_000_000,
-        actor: 'retention',
-        reason: 'time is over',
-        erased: 'keys_and_chunks',
-        dek_id: toHex(dekId),
-        merkle_root: manifest.merkle_root,
-        ...change,
-      }),
-    ],
-  });
+  const erased = await record(erasing(change));
   return verify(await filesOf({ ...erased.input, ...packing }), how);
 }
-const anchor = (digest: string, change: Partial<BundleAnchor> = {}): BundleAnchor => ({
-  v: 1,
-  backend: 'blockchain-core',
-  subject: 'session_root',
-  session_id: good.input.sessionId,
-  digest,
-  status: 'confirmed',
-  submitted_us: T0 + 60_000_000,
-  confirmed_us: T0 + 90_000_000,
-  block_height: 7,
-  transaction_id: 'tx',
-  detail: null,
-  ...change,
-});
-
 describe('a whole recording', () => {
   it('is clean without a key, and every verdict says so', async () => {
     const report = await verify(goodFiles);
@@ -599,19 +557,7 @@ const tampering: Record<TamperingCode, Record<string, () => Promise<Verification
         await withLog(good.log),
       ),
     'an erase record is left out': async () => {
-      const { input, log } = await record({
-        erases: async ({ merkle_root }) => [
-          await signRecord(identity, {
-            ...recordBase('erase', good.input.sessionId),
-            at_us: T0 + 99_000_000,
-            actor: 'ada',
-            reason: 'asked for',
-            erased: 'keys',
-            dek_id: toHex(dekId),
-            merkle_root,
-          }),
-        ],
-      });
+      const { input, log } = await record(erasing({ actor: 'ada', reason: 'asked for', erased: 'keys' }));
       const logProofs = { ...input.logProofs, erases: [] };
       return verify(await filesOf({ ...input, erases: [], logProofs, wraps: [] }), await withLog(log));
     },
