@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually, peerPath } from './peers.ts';
 import { freePort } from './ports.ts';
+import { endChild, endsWithUs } from './server-child.ts';
 
 export interface KdcOptions {
   realm?: string;
@@ -62,10 +63,8 @@ export class Kdc {
   static async start(options: KdcOptions = {}): Promise<Kdc> {
     const kdc = new Kdc(await freePort(), options);
     kdc.#run('kdb5_util', 'create', '-s', '-P', 'master of the test', '-r', kdc.realm);
-    kdc.#process = spawn('krb5kdc', ['-n', '-r', kdc.realm, '-P', join(kdc.#home, 'pid')], {
-      env: kdc.#environment,
-      stdio: 'ignore',
-    });
+    const flags = ['-n', '-r', kdc.realm, '-P', join(kdc.#home, 'pid')];
+    kdc.#process = endsWithUs(spawn('krb5kdc', flags, { env: kdc.#environment, stdio: 'ignore' }));
     await eventually('an open port of the KDC', () => isOpen(kdc.port));
     return kdc;
   }
@@ -94,13 +93,7 @@ export class Kdc {
   }
 
   async stop(): Promise<void> {
-    const running = this.#process;
-    this.#process = null;
-    if (running !== null && running.exitCode === null) {
-      const over = new Promise((resolve) => running.once('exit', resolve));
-      running.kill();
-      await over;
-    }
+    await endChild(this.#process);
     rmSync(this.#home, { recursive: true, force: true });
   }
 

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { eventually, peerPath } from './peers.ts';
 import { freePort } from './ports.ts';
+import { endChild, endsWithUs } from './server-child.ts';
 
 export class MongoStandIn {
   readonly port: number;
@@ -12,11 +13,12 @@ export class MongoStandIn {
 
   private constructor(port: number) {
     this.port = port;
-    this.#process = spawn('mongo-stand-in', [String(port)], {
+    const child = spawn('mongo-stand-in', [String(port)], {
       // One thread: with several, two conditional updates of one document may both match, which no MongoDB does.
       env: { ...process.env, PATH: peerPath(), JAVA_TOOL_OPTIONS: '-Dio.netty.eventLoopThreads=1' },
       stdio: 'ignore',
     });
+    this.#process = endsWithUs(child);
   }
 
   static async start(port?: number): Promise<MongoStandIn> {
@@ -48,10 +50,7 @@ export class MongoStandIn {
 
   /** Everything in it is gone. */
   async stop(): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
-    const over = new Promise((resolve) => this.#process.once('exit', resolve));
-    this.#process.kill('SIGKILL');
-    await over;
+    await endChild(this.#process);
   }
 }
 

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually, peerPath } from './peers.ts';
 import { freePort } from './ports.ts';
+import { endChild, endsWithUs } from './server-child.ts';
 
 export class OpenBao {
   readonly address: string;
@@ -22,7 +23,7 @@ export class OpenBao {
     this.#home = home;
     const listen = `-dev-listen-address=${new URL(address).host}`;
     const args = ['server', '-dev', `-dev-root-token-id=${this.rootToken}`, listen, '-dev-no-store-token'];
-    this.#process = spawn('bao', args, { env: { PATH: peerPath(), HOME: home }, stdio: 'ignore' });
+    this.#process = endsWithUs(spawn('bao', args, { env: { PATH: peerPath(), HOME: home }, stdio: 'ignore' }));
   }
 
   static async start(): Promise<OpenBao> {
@@ -47,11 +48,7 @@ export class OpenBao {
   }
 
   async stop(): Promise<void> {
-    const over = new Promise((resolve) => this.#process.once('exit', resolve));
-    if (this.#process.exitCode === null) {
-      this.#process.kill();
-      await over;
-    }
+    await endChild(this.#process, 'SIGTERM');
     rmSync(this.#home, { recursive: true, force: true });
   }
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { eventually, peerPath } from './peers.ts';
 import { freePort } from './ports.ts';
+import { endChild, endsWithUs } from './server-child.ts';
 
 interface Owner {
   uid?: number;
@@ -99,10 +100,7 @@ export class PostgresServer {
       env: { PATH: peerPath(), LC_ALL: 'C' },
       stdio: 'ignore',
     });
-    this.#process = child;
-    const kill = () => child.kill('SIGQUIT');
-    process.once('exit', kill);
-    child.once('exit', () => process.off('exit', kill));
+    this.#process = endsWithUs(child, 'SIGQUIT');
     await eventually('an answer of PostgreSQL', () => {
       if (child.exitCode !== null) throw new Error(`postgres ended with ${child.exitCode}`);
       return this.#run('pg_isready', '-h', this.home, '-p', String(this.port)).then(
@@ -114,11 +112,7 @@ export class PostgresServer {
 
   /** Ends it as an operator would (SIGINT), or as a power cut (SIGQUIT). */
   async end(signal: 'SIGINT' | 'SIGQUIT' = 'SIGINT'): Promise<void> {
-    const child = this.#process;
-    if (child === null || child.exitCode !== null) return;
-    const over = new Promise((resolve) => child.once('exit', resolve));
-    child.kill(signal);
-    await over;
+    await endChild(this.#process, signal);
   }
 
   /** A standby becomes the primary. */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { eventually, peerPath } from './peers.ts';
 import { freePort, freePorts } from './ports.ts';
+import { endChild, endsWithUs } from './server-child.ts';
 
 export class RedisServer {
   readonly port: number;
@@ -49,10 +50,7 @@ export class RedisServer {
       env: { PATH: peerPath() },
       stdio: 'ignore',
     });
-    this.#process = child;
-    const kill = () => child.kill('SIGKILL');
-    process.once('exit', kill);
-    child.once('exit', () => process.off('exit', kill));
+    this.#process = endsWithUs(child);
     await eventually('an answer of Redis', () => {
       if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode}`);
       return this.ask('PING').then(
@@ -80,11 +78,7 @@ export class RedisServer {
   }
 
   async end(): Promise<void> {
-    const child = this.#process;
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
-    const over = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGKILL');
-    await over;
+    await endChild(this.#process);
   }
 
   async stop(): Promise<void> {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { eventually, peerPath, skipUnlessPeers } from './peers.ts';
 import { freePorts } from './ports.ts';
+import { endChild, endsWithUs } from './server-child.ts';
 
 export interface S3ServerAddress {
   endpoint: string;
@@ -59,7 +60,7 @@ export class SeaweedFs implements S3ServerAddress {
       stdio: 'ignore',
       cwd: this.#home,
     });
-    this.#process = child;
+    this.#process = endsWithUs(child);
     await eventually(
       'an answer of SeaweedFS',
       async () => {
@@ -82,11 +83,7 @@ export class SeaweedFs implements S3ServerAddress {
 
   /** As a power cut of its machine would, but for what the system had not written to its disk. */
   async end(): Promise<void> {
-    const child = this.#process;
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
-    const over = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGKILL');
-    await over;
+    await endChild(this.#process);
   }
 
   async stop(): Promise<void> {
