@@ -149,13 +149,18 @@ test('the pool is bounded: it says when it has no room, and drops rather than gr
   assert.ok(batchSlotBytes >= 2 * (65_535 + 16));
 });
 
-test('what a dead recorder left is sealed by the next one, and a failing line is tried again', async (t) => {
-  const directory = temporaryDirectory(t);
-  const first = await openSpool(t, directory);
-  const session = first.spool.open('alpha', quiet);
+/** A recorder that dies with one durable frame of a session. */
+async function leaveOneFrame(t: TestContext, directory: string): Promise<void> {
+  const { spool } = await openSpool(t, directory);
+  const session = spool.open('alpha', quiet);
   pdu(session, 7, 100);
   await session.durable();
-  await first.spool.close();
+  await spool.close();
+}
+
+test('what a dead recorder left is sealed by the next one, and a failing line is tried again', async (t) => {
+  const directory = temporaryDirectory(t);
+  await leaveOneFrame(t, directory);
   let refusals = 2;
   const problems: (string | null)[] = [];
   const second = await openSpool(t, directory, {
@@ -178,11 +183,7 @@ test('what a dead recorder left is sealed by the next one, and a failing line is
 
 test('a copy that is behind what its recorder stored lets that count, and ends the session as cut off', async (t) => {
   const directory = temporaryDirectory(t);
-  const first = await openSpool(t, directory);
-  const session = first.spool.open('alpha', quiet);
-  pdu(session, 7, 100);
-  await session.durable();
-  await first.spool.close();
+  await leaveOneFrame(t, directory);
   const asked: ChunkToSeal[] = [];
   const copy = await openSpool(t, directory, {
     isCopy: true,
@@ -204,11 +205,7 @@ test('a copy that is behind what its recorder stored lets that count, and ends t
 
 test('a spool of another key is moved away, and the operator is told', async (t) => {
   const directory = temporaryDirectory(t);
-  const first = await openSpool(t, directory);
-  const session = first.spool.open('alpha', quiet);
-  pdu(session, 7, 100);
-  await session.durable();
-  await first.spool.close();
+  await leaveOneFrame(t, directory);
   writeFileSync(join(directory, 'keys', 'spool.key'), new Uint8Array(32).fill(1));
   const problems: string[] = [];
   await openSpool(t, directory, { onProblem: (message) => problems.push(message) });
