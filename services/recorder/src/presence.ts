@@ -3,8 +3,8 @@ import type { PipelinePort, RecorderPort, RecorderPresence } from '@lucid-sessio
 
 /** Three of them may be lost before it counts as gone. */
 const everyMs = 3000;
-/** Until it is known at all nobody is led to it: services start beside each other. */
-const firstMs = 200;
+/** Until it is known nobody is led here, and services start beside each other. */
+const untilKnownMs = 200;
 
 export interface PresenceOptions {
   pipeline: Pick<PipelinePort, 'recorderHere'>;
@@ -17,37 +17,36 @@ export interface PresenceOptions {
 
 export class Presence {
   readonly #options: PresenceOptions;
-  #timer: NodeJS.Timeout;
-  #said: Promise<void> | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #said: Promise<void>;
   #problem: string | null = null;
   #isKnown = false;
   #isOver = false;
 
   constructor(options: PresenceOptions) {
     this.#options = options;
-    this.#timer = setInterval(() => this.#tell(), firstMs);
-    this.#timer.unref();
-    this.#tell();
+    this.#said = this.#tell();
   }
 
-  #tell(): void {
-    // A pipeline that hangs is told again when it has answered.
-    this.#said ??= this.#say()
-      .then(
-        () => this.#known(),
-        (thrown: unknown) => this.#tellProblem(`the pipeline does not know of it: ${(thrown as Error).message}`),
-      )
-      .finally(() => {
-        this.#said = null;
-      });
-  }
-
-  #known(): void {
-    this.#tellProblem(null);
-    if (this.#isKnown || this.#isOver) return;
-    this.#isKnown = true;
-    clearInterval(this.#timer);
-    this.#timer = setInterval(() => this.#tell(), everyMs);
+  /** One after the other: a pipeline that hangs is told again when it has answered. */
+  async #tell(): Promise<void> {
+    let problem: string | null = null;
+    try {
+      await this.#say();
+      this.#isKnown = true;
+    } catch (thrown) {
+      problem = `the pipeline does not know of it: ${(thrown as Error).message}`;
+    }
+    // Once, however often it fails for this reason.
+    if (problem !== null && problem !== this.#problem) this.#options.onProblem(problem);
+    this.#problem = problem;
+    if (this.#isOver) return;
+    this.#timer = setTimeout(
+      () => {
+        this.#said = this.#tell();
+      },
+      this.#isKnown ? everyMs : untilKnownMs,
+    );
     this.#timer.unref();
   }
 
@@ -64,15 +63,9 @@ export class Presence {
     await pipeline.recorderHere(presence);
   }
 
-  /** Once, however often it fails for this reason. */
-  #tellProblem(problem: string | null): void {
-    if (problem !== null && problem !== this.#problem) this.#options.onProblem(problem);
-    this.#problem = problem;
-  }
-
   async dispose(): Promise<void> {
     this.#isOver = true;
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
     await this.#said;
   }
 }
