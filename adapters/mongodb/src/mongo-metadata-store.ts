@@ -1,9 +1,18 @@
 /** `MetadataStore` in MongoDB. */
-import type { AuditEvent, KeyWrap, RecordKind, SessionDocument, SessionQuery } from '@lucid-sessions/contract';
-import type { AuditQuery, ChainHead, ChunkRow, MetadataStore } from '@lucid-sessions/storage';
+import type {
+  AuditEvent,
+  Entry,
+  EntryKind,
+  KeyWrap,
+  RecordKind,
+  SessionDocument,
+  SessionQuery,
+} from '@lucid-sessions/contract';
+import type { AuditQuery, ChainHead, ChunkRow, EntryQuery, MetadataStore } from '@lucid-sessions/storage';
 import { type ChainDoc, MongoChains } from './mongo-chains.ts';
 import type { ChunkDoc } from './mongo-chunk-rows.ts';
 import type { MongoDatabase } from './mongo-database.ts';
+import { type EntryDoc, MongoEntries } from './mongo-entries.ts';
 import { type AuditDoc, MongoAudit, MongoRecords, MongoWraps, type RecordDoc, type WrapsDoc } from './mongo-records.ts';
 import { MongoSessions, type SessionDoc } from './mongo-sessions.ts';
 
@@ -14,6 +23,7 @@ export class MongoMetadataStore implements MetadataStore {
   readonly #records: MongoRecords;
   readonly #wraps: MongoWraps;
   readonly #audit: MongoAudit;
+  readonly #entries: MongoEntries;
 
   constructor(database: MongoDatabase) {
     this.#database = database.use();
@@ -22,6 +32,7 @@ export class MongoMetadataStore implements MetadataStore {
     this.#records = new MongoRecords(database.collection<RecordDoc>('records'));
     this.#wraps = new MongoWraps(database.collection<WrapsDoc>('wraps'));
     this.#audit = new MongoAudit(database.collection<AuditDoc>('audit'));
+    this.#entries = new MongoEntries(database.collection<EntryDoc>('entries'));
   }
 
   insertSession(session: SessionDocument, routeTokenSha256: string | null) {
@@ -111,6 +122,22 @@ export class MongoMetadataStore implements MetadataStore {
   }
   listAudit(query: AuditQuery) {
     return this.#audit.list(query);
+  }
+
+  getEntry(kind: EntryKind, id: string) {
+    return this.#entries.get(kind, id);
+  }
+  putEntry(entry: Entry) {
+    return this.#entries.put(entry);
+  }
+  listEntries(query: EntryQuery, nowUs: number) {
+    return this.#entries.list(query, nowUs);
+  }
+  removeEntry(kind: EntryKind, id: string, version?: number) {
+    return this.#entries.remove(kind, id, version);
+  }
+  sweepEntries(nowUs: number) {
+    return this.#entries.sweep(nowUs);
   }
 
   ping() {

@@ -63,6 +63,13 @@ export const mongoCollections: Readonly<Record<string, readonly IndexDescription
     // sweep.
     { key: { untilUs: 1 }, name: 'by_end' },
   ],
+  entries: [
+    // getEntry, putEntry, listEntries.
+    { key: { kind: 1, id: 1 }, name: 'by_id', unique: true },
+    { key: { kind: 1, owner: 1, id: 1 }, name: 'by_owner' },
+    // sweepEntries.
+    { key: { untilUs: 1 }, name: 'by_end' },
+  ],
   /** `_id`: name of the lease. */
   leases: [{ key: { expiresUs: 1 }, name: 'by_end' }],
   /** `_id`: name of the count. */

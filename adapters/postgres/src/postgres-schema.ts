@@ -82,6 +82,11 @@ const migrations: readonly (readonly string[])[] = [
        SELECT concat_ws(' ', 0, status, quote_nullable(project), quote_nullable(environment)), status, project, environment, COUNT(*)
          FROM sessions GROUP BY status, project, environment`,
   ],
+  [
+    `CREATE TABLE entries (
+       kind text COLLATE "C" NOT NULL, id text COLLATE "C" NOT NULL, owner text COLLATE "C", version bigint NOT NULL,
+       until_us bigint, document text NOT NULL, PRIMARY KEY (kind, id)) WITH (fillfactor = 80)`,
+  ],
 ];
 
 const routable = `status IN ('starting', 'created', 'recording', 'paused')`;
@@ -104,6 +109,8 @@ const indexes: Readonly<Record<string, string>> = {
   journals_unfinished: 'journals (session_id) WHERE unfinished',
   credentials_by_user: 'UNIQUE gateway_credentials (user_name)',
   agreed_by_end: 'agreed (until_us)',
+  entries_by_owner: 'entries (kind, owner, id) WHERE owner IS NOT NULL',
+  entries_by_end: 'entries (until_us) WHERE until_us IS NOT NULL',
 };
 /** Where the server has no pg_trgm to give, searches read every session's words. */
 const searchIndex = 'sessions_by_words';

@@ -202,7 +202,7 @@ test(
     await home.sql(`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'together.jobs_due'::regclass`);
     await assert.rejects(prepare(databases[0]!), /index jobs_due is not valid/);
     await home.sql('DROP INDEX together.jobs_due; UPDATE together.lucid_schema SET version = 99');
-    await assert.rejects(prepare(databases[0]!), /version 99, this program knows 2: use the newer program/);
+    await assert.rejects(prepare(databases[0]!), /version 99, this program knows 3: use the newer program/);
   },
 );
 

@@ -2,6 +2,8 @@
 import {
   type AuditEvent,
   type ChunkMetadata,
+  type Entry,
+  type EntryKind,
   type KeyWrap,
   LucidError,
   mstscNameLength,
@@ -16,11 +18,13 @@ import type {
   ChainHead,
   ChainTotals,
   ChunkRow,
+  EntryQuery,
   Lease,
   MetadataStore,
   StoredSession,
 } from '@lucid-sessions/storage';
 import { bytesOf, guardedSql, type Row, SqliteDatabase, textOrNull } from './sqlite-database.ts';
+import { entryTable, SqliteEntries } from './sqlite-entries.ts';
 import { GroupCommit } from './sqlite-group-commit.ts';
 
 const routable = "'starting', 'created', 'recording', 'paused'";
@@ -83,6 +87,7 @@ const migrations = [
        ([index, name]) => `CREATE INDEX ${index} ON sessions (${beginning(name)}, status, ${name}) WHERE ${isNamed};`,
      )
      .join('\n')}`,
+  entryTable,
 ];
 
 const documentOf = (row: Row | undefined): SessionDocument | null =>
@@ -159,10 +164,12 @@ interface Append {
 export class SqliteMetadataStore implements MetadataStore {
   readonly #database: SqliteDatabase;
   readonly #appends: GroupCommit<Append, boolean>;
+  readonly #entries: SqliteEntries;
 
   /** `path`: a file, or `:memory:`. */
   constructor(path: string) {
     this.#database = new SqliteDatabase(path, migrations);
+    this.#entries = new SqliteEntries(this.#database);
     this.#appends = new GroupCommit(this.#database, (append) => this.#append(append));
   }
 
@@ -609,6 +616,22 @@ export class SqliteMetadataStore implements MetadataStore {
         this.#database.get(`SELECT COUNT(*) AS total FROM audit ${conditions.where}`, ...conditions.values)?.total,
       ),
     }));
+  }
+
+  getEntry(kind: EntryKind, id: string): Promise<Entry | null> {
+    return this.#entries.get(kind, id);
+  }
+  putEntry(entry: Entry): Promise<boolean> {
+    return this.#entries.put(entry);
+  }
+  listEntries(query: EntryQuery, nowUs: number): Promise<Entry[]> {
+    return this.#entries.list(query, nowUs);
+  }
+  removeEntry(kind: EntryKind, id: string, version?: number): Promise<boolean> {
+    return this.#entries.remove(kind, id, version);
+  }
+  sweepEntries(nowUs: number): Promise<number> {
+    return this.#entries.sweep(nowUs);
   }
 
   async totals(): Promise<{ chunksCount: number; storedBytes: number; payloadBytes: number }> {

@@ -1,5 +1,6 @@
 export * from './agreed.ts';
 export * from './channel-bounds.ts';
+export * from './entries.ts';
 export * from './errors.ts';
 export * from './found-by.ts';
 export * from './gateway-credential.ts';

@@ -7,6 +7,7 @@
  * (< 2^53 until the year 2255). Hashes are lower-case hex strings in values and raw bytes in files.
  */
 import type { CompressionName } from '@lucid-sessions/recording';
+import type { Entry, EntryKind } from './entries.ts';
 import type { IssuedCredential, LogonAccount, LogonTry } from './gateway-credential.ts';
 import type { RecordingConfig, SessionDocument, SessionStatus } from './models.ts';
 import type { ChannelRules, JoinPolicy, Unreplayable } from './recording-limits.ts';
@@ -669,6 +670,20 @@ export interface StoragePort {
     limit: number;
     offset: number;
   }): Promise<{ events: AuditEvent[]; total: number }>;
+
+  /** Null also for one that has ended. */
+  getEntry(request: { kind: EntryKind; id: string }): Promise<{ entry: Entry | null }>;
+  /** Stores it when the version there is one less; with version 1 when there is none, or it has ended. Durable when it resolves. */
+  putEntry(entry: Entry): Promise<{ stored: boolean }>;
+  /** Those that have not ended, by id, after `after` ('': from the first); `limit` 1 to 1000. */
+  listEntries(request: {
+    kind: EntryKind;
+    owner?: string;
+    after: string;
+    limit: number;
+  }): Promise<{ entries: Entry[] }>;
+  /** With `version` only that one. False: it was not there (any more). */
+  removeEntry(request: { kind: EntryKind; id: string; version?: number }): Promise<{ removed: boolean }>;
 
   statistics(): Promise<{
     chunksCount: number;

@@ -75,6 +75,10 @@ const storage: Methods<'storage'> = {
   getSidecar: download,
   appendAudit: small,
   listAudit: small,
+  getEntry: small,
+  putEntry: small,
+  listEntries: { ...small, responseBytesMax: rpcChunkBytesMax },
+  removeEntry: small,
   statistics: small,
   health: small,
 };

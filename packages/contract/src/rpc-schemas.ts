@@ -1,5 +1,6 @@
 /** What each method of `rpcPorts` takes: checked where a request comes in over the wire. In one process the compiler has checked it. */
 import { z } from 'zod';
+import { type Entry, entryIdCharactersMax, entryKinds, entryPageMax, entryTextMax } from './entries.ts';
 import { type LogonTry, logonOutcomes } from './gateway-credential.ts';
 import { sessionStatuses } from './models.ts';
 import {
@@ -56,6 +57,17 @@ const ofChunk = z.object({ sessionId, index: chunkIndex });
 const persistence = z.enum(['strict', 'best_effort']);
 const graphics = z.enum(['passthrough', 'classic']);
 const object = z.record(z.string(), z.unknown());
+
+const entryKind = z.enum(entryKinds);
+const entryId = z.string().min(1).max(entryIdCharactersMax);
+const entry: z.ZodType<Entry> = z.object({
+  kind: entryKind,
+  id: entryId,
+  owner: entryId.nullable(),
+  value: object.refine((value) => JSON.stringify(value).length <= entryTextMax, 'is too long'),
+  version: z.int().min(1),
+  untilUs: amount.nullable(),
+});
 
 const importRequest: z.ZodType<ImportRequest> = z.object({
   sessionId,
@@ -177,6 +189,15 @@ const storage: Requests<'storage'> = {
     ...span,
     ...page,
   }),
+  getEntry: z.object({ kind: entryKind, id: entryId }),
+  putEntry: entry,
+  listEntries: z.object({
+    kind: entryKind,
+    owner: entryId.exactOptional(),
+    after: z.string().max(entryIdCharactersMax),
+    limit: z.int().min(1).max(entryPageMax),
+  }),
+  removeEntry: z.object({ kind: entryKind, id: entryId, version: z.int().min(1).exactOptional() }),
   statistics: nothing,
   health: nothing,
 };

@@ -1,5 +1,5 @@
 /** Session Storage: the only service that touches chunk files and metadata. */
-import { LucidError, type ServiceHealth, type StoragePort } from '@lucid-sessions/contract';
+import { type Entry, LucidError, type ServiceHealth, type StoragePort } from '@lucid-sessions/contract';
 import { KeyedQueue } from '@lucid-sessions/kit';
 import { Census, type CensusReport } from './census.ts';
 import { Copies } from './copies.ts';
@@ -219,6 +219,41 @@ function recordCalls({ metadata, chunks, keeping, onError, space, nowUs, copies 
   };
 }
 
+type EntryCalls = Pick<StoragePort, 'getEntry' | 'putEntry' | 'listEntries' | 'removeEntry'>;
+
+const sweepEveryUs = 600_000_000;
+
+function entryCalls({ metadata, nowUs, onError }: Shared): EntryCalls {
+  let sweptUs = 0;
+  /** What has ended goes with what is written behind it: sign-ins come from strangers, and must not pile up. */
+  const sweep = (): void => {
+    if (nowUs() - sweptUs < sweepEveryUs) return;
+    sweptUs = nowUs();
+    void metadata.sweepEntries(nowUs()).catch((thrown: unknown) => onError?.('sweep of entries', thrown));
+  };
+  const isLive = ({ untilUs }: Entry): boolean => untilUs === null || untilUs > nowUs();
+  return {
+    async getEntry({ kind, id }) {
+      const entry = await metadata.getEntry(kind, id);
+      return { entry: entry !== null && isLive(entry) ? entry : null };
+    },
+    async putEntry(entry) {
+      sweep();
+      if (await metadata.putEntry(entry)) return { stored: true };
+      const there = entry.version === 1 ? await metadata.getEntry(entry.kind, entry.id) : null;
+      if (there === null || isLive(there)) return { stored: false };
+      await metadata.removeEntry(entry.kind, entry.id, there.version);
+      return { stored: await metadata.putEntry(entry) };
+    },
+    async listEntries(query) {
+      return { entries: await metadata.listEntries(query, nowUs()) };
+    },
+    async removeEntry({ kind, id, version }) {
+      return { removed: await metadata.removeEntry(kind, id, version) };
+    },
+  };
+}
+
 export function createStorageService(deps: StorageDeps): StorageService {
   const { metadata, chunks, nowUs } = deps;
   const { reserve, say = () => {} } = deps;
@@ -279,6 +314,7 @@ export function createStorageService(deps: StorageDeps): StorageService {
     ...sessionCalls(shared),
     ...chunkCalls(shared),
     ...recordCalls(shared),
+    ...entryCalls(shared),
     health,
     async statistics() {
       const [totals, { freeBytes, totalBytes }] = await Promise.all([metadata.totals(), space.view()]);

@@ -5,6 +5,8 @@
 import type {
   AuditEvent,
   ChunkMetadata,
+  Entry,
+  EntryKind,
   HexHash,
   KeyWrap,
   RecordKind,
@@ -52,6 +54,13 @@ export interface AuditQuery {
   toUs?: number;
   limit: number;
   offset: number;
+}
+
+export interface EntryQuery {
+  kind: EntryKind;
+  owner?: string;
+  after: string;
+  limit: number;
 }
 
 export interface StoredSession {
@@ -118,6 +127,17 @@ export interface MetadataStore {
   /** The same event id again changes nothing. */
   appendAudit(event: AuditEvent): Promise<void>;
   listAudit(query: AuditQuery): Promise<{ events: AuditEvent[]; total: number }>;
+
+  /** As it is stored, ended or not. */
+  getEntry(kind: EntryKind, id: string): Promise<Entry | null>;
+  /** Compare-and-swap: stores when the version there is `entry.version - 1`, 0 where there is none. */
+  putEntry(entry: Entry): Promise<boolean>;
+  /** By id, after `after`; those that end behind `nowUs`, or never. */
+  listEntries(query: EntryQuery, nowUs: number): Promise<Entry[]>;
+  /** With `version` only that one. */
+  removeEntry(kind: EntryKind, id: string, version?: number): Promise<boolean>;
+  /** Removes those that have ended, and answers how many. */
+  sweepEntries(nowUs: number): Promise<number>;
 
   totals(): Promise<{ chunksCount: number; storedBytes: number; payloadBytes: number }>;
   /** Throws when the store can't be read. */

@@ -1,7 +1,7 @@
 /** Whether what was moved is what there was: every row, record, leaf and file, read back from where it went. */
 import { isDeepStrictEqual } from 'node:util';
 import type { StoredSession } from '@lucid-sessions/storage';
-import { type Installation, journalIds, pagesOf, storedSessions } from './installation.ts';
+import { type Installation, journalIds, pagesOf, storedEntries, storedSessions } from './installation.ts';
 import { auditEvents, sha256 } from './move.ts';
 
 const differencesMax = 1000;
@@ -67,6 +67,11 @@ export class Comparison {
       await this.#same(`a secret of ${sessionId}`, ({ journal }) => journal.getSealed(sessionId, name));
     await this.#same('the number of sessions by status', ({ metadata }) => metadata.countSessions());
     await this.#same('the totals', ({ metadata }) => metadata.totals());
+    for await (const { kind, id } of storedEntries(this.#from))
+      await this.#same(`the ${kind} ${id}`, async ({ metadata }) => ({
+        ...(await metadata.getEntry(kind, id)),
+        version: 1,
+      }));
     await this.#jobs();
     await this.#audit();
   }

@@ -1,4 +1,5 @@
 /** An installation's stores, opened for a move; nobody else may be at work on them. */
+import { entryKinds } from '@lucid-sessions/contract';
 import type { Environment } from '@lucid-sessions/kit';
 import type { JobQueue, JournalStore } from '@lucid-sessions/pipeline';
 import { type ChunkStore, type MetadataStore, readStorageEnv } from '@lucid-sessions/storage';
@@ -84,4 +85,13 @@ export async function journalIds({ journal }: Installation): Promise<string[]> {
   ))
     ids.push(id);
   return ids;
+}
+
+/** People and what they use, ended or not. */
+export async function* storedEntries({ metadata }: Pick<Installation, 'metadata'>) {
+  for (const kind of entryKinds)
+    yield* pagesOf(
+      (after, limit) => metadata.listEntries({ kind, after, limit }, 0),
+      ({ id }) => id,
+    );
 }

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { LucidError, type SessionDocument } from '@lucid-sessions/contract';
 import { type ChunkRow, retainedFrom, type StoredSession, sealedLeafBytes } from '@lucid-sessions/storage';
-import { type Installation, journalIds, pagesOf, storedSessions } from './installation.ts';
+import { type Installation, journalIds, pagesOf, storedEntries, storedSessions } from './installation.ts';
 
 export interface Moved {
   sessions: number;
@@ -50,6 +50,7 @@ export class Move {
       await this.#to.queue.put(job);
       this.moved.jobs += 1;
     }
+    await this.#entries();
     await this.#audit();
     return this.moved;
   }
@@ -122,6 +123,16 @@ export class Move {
     for (const { sessionId, name } of await from.listSealed()) {
       const sealed = await from.getSealed(sessionId, name);
       if (sealed !== null) await to.putSealed(sessionId, name, sealed);
+    }
+  }
+
+  async #entries(): Promise<void> {
+    for await (const entry of storedEntries(this.#from)) {
+      const { metadata } = this.#to;
+      const there = await metadata.getEntry(entry.kind, entry.id);
+      if (there !== null) continue;
+      if (!(await metadata.putEntry({ ...entry, version: 1 })))
+        throw new LucidError('storage', `the ${entry.kind} ${entry.id} is there that was not`);
     }
   }
 

@@ -3,7 +3,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isLucidError, type SessionStatus } from '@lucid-sessions/contract';
 import type { ChainHead, MetadataStore } from '@lucid-sessions/storage';
-import { type SampleChunk, sampleAudit, sampleChain, sampleChunk, sampleSession, sealedLeafOf } from './sample.ts';
+import {
+  type SampleChunk,
+  sampleAudit,
+  sampleChain,
+  sampleChunk,
+  sampleEntry,
+  sampleSession,
+  sealedLeafOf,
+} from './sample.ts';
 
 const ten = [...Array(10).keys()];
 const winnersOf = (answers: readonly boolean[]) => answers.filter((answer) => answer);
@@ -455,6 +463,41 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
       (await store.listAudit({ limit: 1, offset: 3 })).events[0],
       sampleAudit('e0', { timestampUs: 0, resourceId: 's0' }),
     );
+  });
+
+  check('an entry is put at its version, and removed at one', async (store) => {
+    const entry = sampleEntry('ada');
+    assert.equal(await store.getEntry('user', 'ada'), null);
+    assert.equal(await store.putEntry({ ...entry, version: 2 }), false, 'there is none to change');
+    assert.equal(await store.putEntry(entry), true);
+    assert.equal(await store.putEntry({ ...entry, value: { late: true } }), false, 'one is there');
+    assert.deepEqual(await store.getEntry('user', 'ada'), entry);
+    assert.equal(await store.getEntry('token', 'ada'), null, 'kinds are apart');
+    const changes = ten.map((at) => ({ ...entry, value: { $set: at, 'a.b': null }, version: 2 }));
+    const answers = await Promise.all(changes.map((change) => store.putEntry(change)));
+    assert.equal(winnersOf(answers).length, 1);
+    assert.deepEqual(await store.getEntry('user', 'ada'), changes[answers.indexOf(true)]);
+    assert.equal(await store.removeEntry('user', 'ada', 1), false);
+    assert.equal(await store.removeEntry('user', 'ada', 2), true);
+    assert.equal(await store.removeEntry('user', 'ada'), false);
+    const first = await Promise.all(ten.map(() => store.putEntry(entry)));
+    assert.equal(winnersOf(first).length, 1);
+  });
+
+  check('entries are listed by id, by owner, and without those that have ended', async (store) => {
+    for (const id of ['b', 'B', 'ä', 'a'])
+      await store.putEntry(sampleEntry(id, { kind: 'token', owner: id === 'b' ? 'bob' : 'ada' }));
+    await store.putEntry(sampleEntry('ended', { kind: 'token', owner: 'ada', untilUs: 1000 }));
+    await store.putEntry(sampleEntry('c', { kind: 'token', owner: null, untilUs: 1001 }));
+    await store.putEntry(sampleEntry('x', { owner: 'ada' }));
+    const ids = async (query: object) =>
+      (await store.listEntries({ kind: 'token', after: '', limit: 10, ...query }, 1000)).map(({ id }) => id).join(' ');
+    assert.equal(await ids({}), 'B a b c ä');
+    assert.equal(await ids({ owner: 'ada' }), 'B a ä');
+    assert.equal(await ids({ after: 'a', limit: 2 }), 'b c');
+    assert.equal(await store.sweepEntries(1000), 1);
+    assert.equal(await store.getEntry('token', 'ended'), null);
+    assert.equal(await ids({}), 'B a b c ä');
   });
 
   check('answers a ping', async (store) => {

@@ -4,6 +4,7 @@ import {
   type AuditEvent,
   type ChunkMetadata,
   chunkIdOf,
+  type Entry,
   noStatistics,
   rdpConfigSchema,
   recordingConfigSchema,
@@ -13,6 +14,16 @@ import {
 } from '@lucid-sessions/contract';
 import { sessionIdBytes } from '@lucid-sessions/evidence';
 import { leafHashOf } from '@lucid-sessions/storage';
+
+export const sampleEntry = (id: string, changes: Partial<Entry> = {}): Entry => ({
+  kind: 'user',
+  id,
+  owner: null,
+  value: { name: id, list: [1, null, 'x'] },
+  version: 1,
+  untilUs: null,
+  ...changes,
+});
 
 export function sampleSession(sessionId: string, changes: Partial<SessionDocument> = {}): SessionDocument {
   return {
