@@ -12,6 +12,7 @@ import type {
   StoragePort,
 } from '@lucid-sessions/contract';
 import type { VerifyOptions } from '@lucid-sessions/evidence';
+import type { OnError } from '@lucid-sessions/kit';
 import type { Crypto } from '@lucid-sessions/wire';
 import type { z } from 'zod';
 import type { AuditOutbox } from './audit-outbox.ts';
@@ -63,9 +64,21 @@ export interface ApiDeps {
   /** More metrics in Prometheus' text format, from services in the same process. */
   moreMetrics?: () => Promise<string>;
   /** Sees unexpected errors, before their text is taken out of the answer. */
-  onError?: (where: string, thrown: unknown) => void;
-  /** One line per request, without secrets. */
-  onRequest?: (line: Record<string, unknown>) => void;
+  onError?: OnError;
+  /** Each request when it is answered, without secrets. */
+  onRequest?: (answered: AnsweredRequest) => void;
+}
+
+export interface AnsweredRequest {
+  request: string;
+  operation: string;
+  method: string;
+  /** Without its query: searches may hold names. */
+  path: string;
+  status: number;
+  user: string | null;
+  client: string;
+  milliseconds: number;
 }
 
 export interface Api {

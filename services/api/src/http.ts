@@ -295,14 +295,13 @@ function addHooks(app: FastifyInstance, { api, metrics }: Gate): void {
     const operation = request.routeOptions.config.operation ?? 'other';
     metrics.observe(operation, reply.statusCode, reply.elapsedTime / 1000);
     api.deps.onRequest?.({
-      request_id: request.id,
+      request: request.id,
       operation,
       method: request.method,
-      // The path without its query: searches may hold names.
       path: request.url.split('?')[0]!.slice(0, 300),
       status: reply.statusCode,
-      user_id: request.user?.userId ?? null,
-      ip_address: request.clientAddress,
+      user: request.user?.userId ?? null,
+      client: request.clientAddress,
       milliseconds: Math.round(reply.elapsedTime),
     });
   });
@@ -312,7 +311,7 @@ function sendError(api: Api, request: FastifyRequest, reply: FastifyReply, throw
   const error = fromFastify(thrown) ?? toLucidError(thrown);
   // Nobody waits for a body that is not read.
   if (!request.raw.complete) reply.header('connection', 'close');
-  if (error.status >= 500) api.deps.onError?.(request.id, thrown);
+  if (error.status >= 500) api.deps.onError?.('request', thrown, { request: request.id });
   return reply
     .status(error.status)
     .type('application/json; charset=utf-8')

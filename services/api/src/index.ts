@@ -1,5 +1,5 @@
 export { type Authenticator, authenticator, checkJwtKey, type User } from './auth.ts';
-export type { ApiDeps } from './call.ts';
+export type { AnsweredRequest, ApiDeps } from './call.ts';
 export * from './client-address.ts';
 export { type CmsSigner, cmsSignature, readCmsSigner } from './cms-signature.ts';
 export * from './config.ts';

@@ -794,7 +794,7 @@ test('requests are logged without secrets', async () => {
   await world.call('listSessions', { query: { search: 'needle' } });
   const line = world.lines.at(-1)!;
   assert.deepEqual(
-    [line.operation, line.status, line.user_id, line.path],
+    [line.operation, line.status, line.user, line.path],
     ['listSessions', 200, 'ada', '/api/v1/sessions'],
   );
   assert.doesNotMatch(JSON.stringify(world.lines), /needle|Bearer|eyJ/);

@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type ApiConfig, type ApiDeps, createApiServer, noProxy } from '@lucid-sessions/api';
+import { type AnsweredRequest, type ApiConfig, type ApiDeps, createApiServer, noProxy } from '@lucid-sessions/api';
 import {
   basePath,
   errorAnswer,
@@ -74,7 +74,7 @@ export interface ApiWorld {
   log: EmbeddedLog;
   config: ApiConfig;
   /** Requests as they were logged. */
-  lines: Record<string, unknown>[];
+  lines: AnsweredRequest[];
   failures: string[];
   recorder: RecorderPort;
   call(operation: OperationId, options?: CallOptions): Promise<Answer>;
@@ -183,7 +183,7 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
     log_keys: [formatNoteKey(log.publicKey)],
   };
   const policy = parsePolicy(new TextEncoder().encode(JSON.stringify(trustedKeys)));
-  const lines: Record<string, unknown>[] = [];
+  const lines: AnsweredRequest[] = [];
   const deps: ApiDeps = {
     storage,
     pipeline,

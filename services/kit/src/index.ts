@@ -9,6 +9,7 @@ export * from './probes.ts';
 export * from './secret-file.ts';
 export * from './service-gate.ts';
 export * from './service-http.ts';
+export * from './service-log.ts';
 export * from './service-proof.ts';
 export { servicesOf } from './service-tls.ts';
 export * from './token-bucket.ts';

@@ -100,3 +100,45 @@ export function withSecretFiles(environment: Environment): Environment {
   }
   return read;
 }
+
+/** Names of variables whose value is a secret, ours and those of libraries, and of files that hold one and nothing else. */
+const secretName = /(?:SECRET|TOKEN|PASSWORD|SECRET_ACCESS_KEY)$/;
+const secretFileName = /(?:SECRET|TOKEN|PASSWORD|SECRET_ID|EVM_KEY)_FILE$/;
+
+/** Every secret that `environment` holds or names a file of: whole values, and of addresses what only their owner knows. */
+export function secretValues(environment: Environment): string[] {
+  const found: string[] = [];
+  for (const [variable, value = ''] of Object.entries(environment)) {
+    if (secretName.test(variable)) found.push(value);
+    else if (secretFileName.test(variable)) found.push(...secretIn(value));
+    else if (/(?:_URL|_DB|_PROXY|_ENDPOINT)$/i.test(variable)) found.push(...secretsOfAddress(value));
+  }
+  return found.filter((value) => value !== '');
+}
+
+function secretIn(path: string): string[] {
+  try {
+    const { size } = statSync(path);
+    return size <= secretBytesMax ? [readFileSync(path, 'utf8').trim()] : [];
+  } catch {
+    // Whoever needs it says so.
+    return [];
+  }
+}
+
+/** Password, and in path and query what providers of nodes take for a key. */
+function secretsOfAddress(address: string): string[] {
+  const [, password = ''] = /^[a-z][a-z0-9+.-]*:\/\/[^/?#@:]*:([^/?#]*)@/i.exec(address) ?? [];
+  const long = /^https?:/i.test(address)
+    ? [...address.matchAll(/[/=&?]([\w-]{20,})/g)].map(([, part = '']) => part)
+    : [];
+  return [password, decoded(password), ...long];
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -9,7 +9,7 @@ import {
   type StoragePort,
 } from '@lucid-sessions/contract';
 import { type LoggedSession, logEntry, loggedSession, readRecordOf } from '@lucid-sessions/evidence';
-import type { KeyedQueue } from '@lucid-sessions/kit';
+import type { KeyedQueue, OnError } from '@lucid-sessions/kit';
 import type { Approvals } from './approvals.ts';
 import type { AttemptAudit } from './attempt-audit.ts';
 import type { BrowserTokens } from './browser-tokens.ts';
@@ -67,7 +67,7 @@ export interface PipelineDeps {
   /** NT hash of a password ([MS-NLMP] NTOWFv1), 16 bytes. */
   ntHashOf: (password: string) => Uint8Array;
   /** Sees what failed inside; nothing secret reaches it. */
-  onError?: (where: string, thrown: unknown) => void;
+  onError?: OnError;
 }
 
 export interface Context {

@@ -98,8 +98,11 @@ export class JobRunner {
       if ('done' in outcome) return await deps.queue.done(job.jobId);
       await deps.queue.again(job.jobId, deps.nowUs() + outcome.againMs * 1000, outcome.payload ?? job.payload);
     } catch (thrown) {
-      deps.onError?.(`job ${job.kind}`, thrown);
-      await this.#failed(job, handler, thrown).catch((again: unknown) => deps.onError?.(`job ${job.kind}`, again));
+      const facts = { session: job.sessionId };
+      deps.onError?.(`job ${job.kind}`, thrown, facts);
+      await this.#failed(job, handler, thrown).catch((again: unknown) =>
+        deps.onError?.(`job ${job.kind}`, again, facts),
+      );
     }
   }
 

@@ -4,6 +4,7 @@ import { exitCodes, type Output } from '../cli/output.ts';
 import { loadAdminToken } from '../server/admin-token.ts';
 import { type RunningLucid, startLucid } from '../server/compose.ts';
 import type { ServiceName } from '../server/environment.ts';
+import { openLog, readLogSettings } from '../server/logging.ts';
 import { goFirst } from '../server/priority.ts';
 
 export interface UpOptions {
@@ -12,16 +13,15 @@ export interface UpOptions {
 
 /** Resolves when a signal has stopped everything in order. A second signal ends at once. */
 export async function up(environment: Environment, output: Output, options: UpOptions): Promise<void> {
+  const log = openLog(readLogSettings(environment), process.stderr);
   if (options.services.includes('recorder')) goFirst();
-  const running = await startLucid({ environment, services: options.services, log: logLine });
+  const running = await startLucid({ environment, services: options.services, log });
   await announce(running, environment, output);
   await signal();
   output.say('stopping: running sessions are ended and stored (press again to stop at once)');
   void signal().then(() => process.exit(exitCodes.failed));
   await running.dispose();
 }
-
-const logLine = (line: string): void => void process.stderr.write(`${new Date().toISOString()} ${line}\n`);
 
 const signal = (): Promise<void> =>
   new Promise((resolve) => {

@@ -22,7 +22,12 @@ import { type KeyDirectory, KeyLock, LocalSeal, type VaultTransit } from '@lucid
 import {
   type Environment,
   EnvironmentError,
+  isAlarm,
   isBucket,
+  type LogFacts,
+  loggedError,
+  maskedLog,
+  type OnError,
   readInteger,
   readRecorderId,
   readServiceAccess,
@@ -30,6 +35,8 @@ import {
   readText,
   readUrl,
   ServiceCaller,
+  type ServiceLog,
+  secretValues,
   withSecretFiles,
 } from '@lucid-sessions/kit';
 import { type EmbeddedLog, embeddedLogPort } from '@lucid-sessions/log';
@@ -75,7 +82,7 @@ export interface ComposeOptions {
   /** Services this process runs; the others are reached over HTTP. All five by default. */
   services?: readonly ServiceName[];
   /** What an operator should see; nothing secret reaches it. */
-  log?: (line: string) => void;
+  log?: ServiceLog;
   /** Tests put a faulty disk under the recorder's spool (module that exports `createDisk`). */
   spoolDiskModule?: string;
   /** Tests put a faulty disk under storage. */
@@ -122,7 +129,7 @@ class Composer {
   readonly #environment: Environment;
   readonly #directory: DataDirectory;
   readonly #services: ReadonlySet<ServiceName>;
-  readonly #log: (line: string) => void;
+  readonly #log: ServiceLog;
   readonly #disposers: (() => Promise<void>)[] = [];
   readonly #addresses: Partial<Record<ServiceName, string>> = {};
   readonly #caller: ServiceCaller;
@@ -142,8 +149,8 @@ class Composer {
     refuseHalfRestored(this.#directory.root);
     this.#services = new Set(services ?? serviceNames);
     this.#environment = withOwnSecrets(environment, this.#directory, this.#services);
-    this.#log = log ?? (() => {});
-    this.#caller = new ServiceCaller({ ...readServiceAccess(this.#environment), onProblem: this.#log });
+    this.#log = maskedLog(log ?? (() => {}), secretValues(this.#environment));
+    this.#caller = new ServiceCaller({ ...readServiceAccess(this.#environment), onProblem: this.#warn() });
     this.#vault = readVault(environment);
     this.#spoolDiskModule = spoolDiskModule;
     this.#chunkDisk = chunkDisk;
@@ -193,12 +200,19 @@ class Composer {
       await dispose().catch((error: unknown) => this.#problem('stopping', error));
   }
 
-  #problem(where: string, thrown: unknown): void {
-    this.#log(`${where}: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}`);
+  #problem(where: string, thrown: unknown, facts: LogFacts = {}): void {
+    const error = loggedError(thrown);
+    this.#log(`${where}: ${error.message}`, { level: 'error', where, error, ...facts });
   }
 
-  #onError(service: ServiceName): (where: string, thrown: unknown) => void {
-    return (where, thrown) => this.#problem(`${service} ${where}`, thrown);
+  #onError(service: ServiceName): OnError {
+    return (where, thrown, facts) => this.#problem(where, thrown, { service, ...facts });
+  }
+
+  /** For what an operator should look at. */
+  #warn(service?: ServiceName): (line: string) => void {
+    return (line) =>
+      this.#log(line, { ...(service === undefined ? {} : { service }), ...(isAlarm(line) ? {} : { level: 'warn' }) });
   }
 
   /** What this process writes to when somebody looks or deletes. */
@@ -206,7 +220,7 @@ class Composer {
     const { root } = this.#directory;
     const directories = this.#services.has('storage') ? [root, ...storageDirectories(this.#environment)] : [root];
     const fileName = this.#services.has('storage') ? 'reserve' : 'reserve-pipeline';
-    this.#reserve ??= FileReserve.open({ directories, fileName, say: this.#log });
+    this.#reserve ??= FileReserve.open({ directories, fileName, say: this.#warn() });
     return this.#reserve;
   }
 
@@ -215,7 +229,7 @@ class Composer {
       metadataDb: readMetadataDb(this.#environment),
       directory: this.#directory,
       environment: this.#environment,
-      say: this.#log,
+      say: this.#warn(),
     });
     return this.#openStores;
   }
@@ -223,7 +237,7 @@ class Composer {
   get #redis(): OpenRedis | null {
     const settings = readRedis(this.#environment);
     if (this.#openedRedis !== null || settings === null) return this.#openedRedis;
-    const opened = openRedis(settings, this.#log);
+    const opened = openRedis(settings, this.#warn());
     this.#openedRedis = opened;
     this.#disposers.push(async () => opened.dispose());
     return opened;
@@ -316,7 +330,7 @@ class Composer {
         ...chunkStores,
         reserve,
         nowUs,
-        say: this.#log,
+        say: this.#warn('storage'),
         onError: this.#onError('storage'),
       },
     );
@@ -387,7 +401,7 @@ class Composer {
     const origin = logOrigin(this.#environment, this.#directory);
     const { log, close } = await openLog(this.#environment, keys, this.#directory, origin);
     this.#disposers.push(close);
-    const asked = { storage, nowUs, say: this.#log };
+    const asked = { storage, nowUs, say: this.#warn('pipeline') };
     const hasWitnesses = readWitnesses(this.#environment).length > 0;
     const guard = await guardRestoredLog({ ...asked, log, hasWitnesses, directory: this.#directory.log });
     const turn = hasWitnesses ? await this.#logTurn(log) : null;
@@ -404,7 +418,7 @@ class Composer {
       processor,
       recorder: (recorderId, url) => this.#recorderAt(recorderId, url, recorder() ?? notYet),
       log: reservedLog(embeddedLogPort(log), reserve),
-      anchors: openAnchors(this.#environment, { storage, nowUs, log: this.#log }),
+      anchors: openAnchors(this.#environment, { storage, nowUs, log: this.#warn('pipeline') }),
       readLogFile: await this.#logFiles(),
       queue: this.#reserved(await this.#stores.queue(), reserve),
       ...(waker === undefined ? {} : { waker }),
@@ -470,6 +484,8 @@ class Composer {
         ...(staticDir === null ? {} : { staticDir }),
         ...(redis === null ? {} : { rateLimiter: redis.rateLimiter }),
         onError: this.#onError('api'),
+        onRequest: ({ request, ...more }) =>
+          this.#log(`${more.method} ${more.path} ${more.status}`, { level: 'debug', service: 'api', request, more }),
       },
     );
     this.#disposers.push(() => server.dispose());
@@ -481,8 +497,8 @@ class Composer {
       pipeline,
       processor,
       kerberos: readKerberosTickets(this.#environment),
-      onProblem: (message) => this.#log(`recorder: ${message}`),
-      onLog: (line) => this.#log(`rdp: ${line}`),
+      onProblem: this.#warn('recorder'),
+      onLog: (line) => this.#log(line, { service: 'recorder' }),
       onError: this.#onError('recorder'),
       ...(this.#spoolDiskModule === undefined ? {} : { spoolDiskModule: this.#spoolDiskModule }),
     });
