@@ -126,8 +126,14 @@ export async function startRedisSentinels(): Promise<RedisServers> {
 
 /** Three masters. */
 export async function startRedisCluster(): Promise<RedisServers> {
-  const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '3000'];
-  const servers = await Promise.all([1, 2, 3].map(() => RedisServer.start({ args })));
+  // By itself each would talk to the others at its port + 10000, which may be anybody's.
+  const servers = await Promise.all(
+    (await freePorts(3)).map((busPort) =>
+      RedisServer.start({
+        args: ['--cluster-enabled', 'yes', '--cluster-node-timeout', '3000', '--cluster-port', String(busPort)],
+      }),
+    ),
+  );
   const nodes = servers.map(({ port }) => `127.0.0.1:${port}`);
   await servers[0]!.ask('--cluster', 'create', ...nodes, '--cluster-yes');
   await eventually('a cluster', async () => (await servers[0]!.ask('CLUSTER', 'INFO')).includes('cluster_state:ok'));
