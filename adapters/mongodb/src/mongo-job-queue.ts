@@ -1,6 +1,7 @@
 /** Durable jobs. A claim is a conditional update of the job as it was found, so that of several runners one has it. */
+import { randomUUID } from 'node:crypto';
 import { retentionAheadUsMax } from '@lucid-sessions/contract';
-import type { Job, JobQueue, JobState, NewJob } from '@lucid-sessions/pipeline';
+import type { ClaimedJob, Job, JobClaim, JobQueue, JobState, NewJob } from '@lucid-sessions/pipeline';
 import type { Collection, Filter, UpdateFilter } from 'mongodb';
 import type { MongoDatabase } from './mongo-database.ts';
 import { guardedMongo, isDuplicate } from './mongo-errors.ts';
@@ -16,6 +17,8 @@ interface JobDoc {
   retries: number;
   lastError: string | null;
   leaseUntilUs: number;
+  /** Of the claim it runs by, or ran by last; null, or not there: none since it was queued. */
+  claim?: string | null;
 }
 
 const jobOf = (doc: JobDoc): Job => ({
@@ -49,7 +52,7 @@ export class MongoJobQueue implements JobQueue {
         // One that is under way does not match, and its id is taken.
         await this.#jobs.updateOne(
           { _id: jobId, state: { $in: ['done', 'failed'] } },
-          { $set: { ...fresh, state: 'waiting', retries: 0, lastError: null, leaseUntilUs: 0 } },
+          { $set: { ...fresh, state: 'waiting', retries: 0, lastError: null, leaseUntilUs: 0, claim: null } },
           { upsert: true },
         );
         return true;
@@ -60,16 +63,17 @@ export class MongoJobQueue implements JobQueue {
     });
   }
 
-  async claim({ nowUs, leaseUs, limit }: { nowUs: number; leaseUs: number; limit: number }): Promise<Job[]> {
+  async claim({ nowUs, leaseUs, limit }: { nowUs: number; leaseUs: number; limit: number }): Promise<ClaimedJob[]> {
+    const claim = randomUUID();
     return guardedMongo(async () => {
-      const claimed: Job[] = [];
+      const claimed: ClaimedJob[] = [];
       // Of those that were found, others may have taken all meanwhile: then there are more behind them.
       for (let look = 0; look < LOOKS_MAX; look += 1) {
         const found = await this.#due(nowUs, limit);
         let lost = 0;
         for (const doc of found) {
           if (claimed.length === limit) break;
-          if (await this.#take(doc, nowUs + leaseUs)) claimed.push({ ...jobOf(doc), state: 'running' });
+          if (await this.#take(doc, nowUs + leaseUs, claim)) claimed.push({ ...jobOf(doc), state: 'running', claim });
           else lost += 1;
         }
         if (claimed.length === limit || lost === 0) break;
@@ -94,33 +98,36 @@ export class MongoJobQueue implements JobQueue {
     return [...due, ...left].sort((a, b) => a.runAtUs - b.runAtUs || (a._id < b._id ? -1 : 1));
   }
 
-  async #take({ _id, state, runAtUs, leaseUntilUs }: JobDoc, untilUs: number): Promise<boolean> {
+  async #take({ _id, state, runAtUs, leaseUntilUs }: JobDoc, untilUs: number, claim: string): Promise<boolean> {
     const { matchedCount } = await this.#jobs.updateOne(
       { _id, state, runAtUs, leaseUntilUs },
-      { $set: { state: 'running', leaseUntilUs: untilUs } },
+      { $set: { state: 'running', leaseUntilUs: untilUs, claim } },
     );
     return matchedCount === 1;
   }
 
-  /** Only a job that runs may change: one that was removed or paused meanwhile stays as it is. */
-  async #settle(jobId: string, set: Partial<JobDoc>, more: UpdateFilter<JobDoc> = {}): Promise<void> {
-    await guardedMongo(() =>
-      this.#jobs.updateOne({ _id: jobId, state: 'running' }, { $set: { ...set, leaseUntilUs: 0 }, ...more }),
-    );
+  #settle({ jobId, claim }: JobClaim, set: Partial<JobDoc>, more: UpdateFilter<JobDoc> = {}): Promise<boolean> {
+    return guardedMongo(async () => {
+      const { matchedCount } = await this.#jobs.updateOne(
+        { _id: jobId, claim, state: 'running' },
+        { $set: { ...set, leaseUntilUs: 0 }, ...more },
+      );
+      return matchedCount === 1 || (await this.#jobs.findOne({ _id: jobId, claim })) !== null;
+    });
   }
 
-  async done(jobId: string): Promise<void> {
-    await this.#settle(jobId, { state: 'done', lastError: null });
+  done(job: JobClaim): Promise<boolean> {
+    return this.#settle(job, { state: 'done', lastError: null });
   }
-  async again(jobId: string, runAtUs: number, payload: Record<string, unknown>): Promise<void> {
-    await this.#settle(jobId, { state: 'waiting', runAtUs: Math.round(runAtUs), payload: JSON.stringify(payload) });
+  again(job: JobClaim, runAtUs: number, payload: Record<string, unknown>): Promise<boolean> {
+    return this.#settle(job, { state: 'waiting', runAtUs: Math.round(runAtUs), payload: JSON.stringify(payload) });
   }
-  async retry(jobId: string, runAtUs: number, error: string): Promise<void> {
+  retry(job: JobClaim, runAtUs: number, error: string): Promise<boolean> {
     const set = { state: 'waiting', runAtUs: Math.round(runAtUs), lastError: error } as const;
-    await this.#settle(jobId, set, { $inc: { retries: 1 } });
+    return this.#settle(job, set, { $inc: { retries: 1 } });
   }
-  async fail(jobId: string, error: string): Promise<void> {
-    await this.#settle(jobId, { state: 'failed', lastError: error });
+  fail(job: JobClaim, error: string): Promise<boolean> {
+    return this.#settle(job, { state: 'failed', lastError: error });
   }
 
   async listFor(sessionId: string): Promise<Job[]> {
@@ -143,7 +150,7 @@ export class MongoJobQueue implements JobQueue {
   revive(sessionId: string, nowUs: number): Promise<number> {
     return this.#updateMany(
       { session: sessionId, state: 'failed' },
-      { state: 'waiting', retries: 0, runAtUs: Math.round(nowUs) },
+      { state: 'waiting', retries: 0, runAtUs: Math.round(nowUs), claim: null },
     );
   }
 
@@ -163,7 +170,7 @@ export class MongoJobQueue implements JobQueue {
   }
 
   async put({ jobId, sessionId, payload, ...same }: Job): Promise<void> {
-    const doc = { ...same, session: sessionId, payload: JSON.stringify(payload), leaseUntilUs: 0 };
+    const doc = { ...same, session: sessionId, payload: JSON.stringify(payload), leaseUntilUs: 0, claim: null };
     await guardedMongo(() => this.#jobs.replaceOne({ _id: jobId }, doc, { upsert: true }));
   }
 

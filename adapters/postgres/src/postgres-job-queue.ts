@@ -1,6 +1,7 @@
 /** Durable jobs that any number of runners claim. */
+import { randomUUID } from 'node:crypto';
 import { retentionAheadUsMax } from '@lucid-sessions/contract';
-import type { Job, JobQueue, JobState, NewJob } from '@lucid-sessions/pipeline';
+import type { ClaimedJob, Job, JobClaim, JobQueue, JobState, NewJob } from '@lucid-sessions/pipeline';
 import type { PostgresDatabase, Row, Value } from './postgres-database.ts';
 
 const columns = 'jobs.job_id, kind, session_id, payload, run_at_us, retries_max, state, retries, last_error';
@@ -34,8 +35,8 @@ export class PostgresJobQueue implements JobQueue {
         `INSERT INTO jobs (job_id, kind, session_id, payload, run_at_us, retries_max, state, retries, last_error,
            lease_until_us) VALUES ($1, $2, $3, $4, $5, $6, 'waiting', 0, NULL, 0)
          ON CONFLICT (job_id) DO UPDATE SET payload = excluded.payload, run_at_us = excluded.run_at_us,
-           retries_max = excluded.retries_max, state = 'waiting', retries = 0, last_error = NULL, lease_until_us = 0
-         WHERE jobs.state IN ('done', 'failed')`,
+           retries_max = excluded.retries_max, state = 'waiting', retries = 0, last_error = NULL, lease_until_us = 0,
+           claim = NULL WHERE jobs.state IN ('done', 'failed')`,
         [jobId, kind, sessionId, text, Math.round(runAtUs), retriesMax],
       );
       // One that was lost on the way is queued as it was asked for.
@@ -43,38 +44,43 @@ export class PostgresJobQueue implements JobQueue {
     });
   }
 
-  async claim({ nowUs, leaseUs, limit }: { nowUs: number; leaseUs: number; limit: number }): Promise<Job[]> {
+  async claim({ nowUs, leaseUs, limit }: { nowUs: number; leaseUs: number; limit: number }): Promise<ClaimedJob[]> {
+    const claim = randomUUID();
     const rows = await this.#database.rows(
       `WITH due AS (
          SELECT job_id FROM jobs WHERE (state = 'waiting' AND run_at_us <= $1) OR (state = 'running' AND lease_until_us <= $1)
            ORDER BY run_at_us, job_id LIMIT $2 FOR UPDATE SKIP LOCKED)
-       UPDATE jobs SET state = 'running', lease_until_us = $3 FROM due WHERE jobs.job_id = due.job_id RETURNING ${columns}`,
-      [Math.round(nowUs), limit, Math.round(nowUs + leaseUs)],
+       UPDATE jobs SET state = 'running', lease_until_us = $3, claim = $4 FROM due WHERE jobs.job_id = due.job_id RETURNING ${columns}`,
+      [Math.round(nowUs), limit, Math.round(nowUs + leaseUs), claim],
     );
-    return rows.map(jobOf).sort(longestWaiting);
+    return rows.map((row) => ({ ...jobOf(row), claim })).sort(longestWaiting);
   }
 
-  /** Only a job that runs may change: one that was removed or paused meanwhile stays as it is. */
-  async #settle(jobId: string, assignments: string, ...values: Value[]): Promise<void> {
-    await this.#database.run(
-      `UPDATE jobs SET ${assignments}, lease_until_us = 0 WHERE job_id = $1 AND state = 'running'`,
-      [jobId, ...values],
-    );
+  #settle({ jobId, claim }: JobClaim, assignments: string, ...values: Value[]): Promise<boolean> {
+    return this.#database.work(async (session) => {
+      const settled = await session.run(
+        `UPDATE jobs SET ${assignments}, lease_until_us = 0 WHERE job_id = $1 AND claim = $2 AND state = 'running'`,
+        [jobId, claim, ...values],
+      );
+      if (settled === 1) return true;
+      const rows = await session.rows('SELECT 1 FROM jobs WHERE job_id = $1 AND claim = $2', [jobId, claim]);
+      return rows.length === 1;
+    });
   }
 
-  async done(jobId: string): Promise<void> {
-    await this.#settle(jobId, `state = 'done', last_error = NULL`);
+  done(job: JobClaim): Promise<boolean> {
+    return this.#settle(job, `state = 'done', last_error = NULL`);
   }
-  async again(jobId: string, runAtUs: number, payload: Record<string, unknown>): Promise<void> {
+  again(job: JobClaim, runAtUs: number, payload: Record<string, unknown>): Promise<boolean> {
     const at = Math.round(runAtUs);
-    await this.#settle(jobId, `state = 'waiting', run_at_us = $2, payload = $3`, at, JSON.stringify(payload));
+    return this.#settle(job, `state = 'waiting', run_at_us = $3, payload = $4`, at, JSON.stringify(payload));
   }
-  async retry(jobId: string, runAtUs: number, error: string): Promise<void> {
+  retry(job: JobClaim, runAtUs: number, error: string): Promise<boolean> {
     const at = Math.round(runAtUs);
-    await this.#settle(jobId, `state = 'waiting', retries = retries + 1, run_at_us = $2, last_error = $3`, at, error);
+    return this.#settle(job, `state = 'waiting', retries = retries + 1, run_at_us = $3, last_error = $4`, at, error);
   }
-  async fail(jobId: string, error: string): Promise<void> {
-    await this.#settle(jobId, `state = 'failed', last_error = $2`, error);
+  fail(job: JobClaim, error: string): Promise<boolean> {
+    return this.#settle(job, `state = 'failed', last_error = $3`, error);
   }
 
   async listFor(sessionId: string): Promise<Job[]> {
@@ -101,7 +107,7 @@ export class PostgresJobQueue implements JobQueue {
 
   revive(sessionId: string, nowUs: number): Promise<number> {
     return this.#database.run(
-      `UPDATE jobs SET state = 'waiting', retries = 0, run_at_us = $1 WHERE session_id = $2 AND state = 'failed'`,
+      `UPDATE jobs SET state = 'waiting', retries = 0, run_at_us = $1, claim = NULL WHERE session_id = $2 AND state = 'failed'`,
       [Math.round(nowUs), sessionId],
     );
   }
@@ -122,7 +128,7 @@ export class PostgresJobQueue implements JobQueue {
          lease_until_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)
        ON CONFLICT (job_id) DO UPDATE SET kind = excluded.kind, session_id = excluded.session_id, payload = excluded.payload,
          run_at_us = excluded.run_at_us, retries_max = excluded.retries_max, state = excluded.state,
-         retries = excluded.retries, last_error = excluded.last_error, lease_until_us = 0`,
+         retries = excluded.retries, last_error = excluded.last_error, lease_until_us = 0, claim = NULL`,
       [jobId, kind, sessionId, JSON.stringify(payload), runAtUs, retriesMax, state, retries, lastError],
     );
   }

@@ -87,6 +87,7 @@ const migrations: readonly (readonly string[])[] = [
        kind text COLLATE "C" NOT NULL, id text COLLATE "C" NOT NULL, owner text COLLATE "C", version bigint NOT NULL,
        until_us bigint, document text NOT NULL, PRIMARY KEY (kind, id)) WITH (fillfactor = 80)`,
   ],
+  ['ALTER TABLE jobs ADD COLUMN claim text'],
 ];
 
 const routable = `status IN ('starting', 'created', 'recording', 'paused')`;

@@ -1,6 +1,7 @@
 /** Durable jobs in one SQLite file. */
+import { randomUUID } from 'node:crypto';
 import { retentionAheadUsMax } from '@lucid-sessions/contract';
-import type { Job, JobQueue, JobState, NewJob } from '@lucid-sessions/pipeline';
+import type { ClaimedJob, Job, JobClaim, JobQueue, JobState, NewJob } from '@lucid-sessions/pipeline';
 import { guardedSql, type Row, SqliteDatabase, textOrNull } from './sqlite-database.ts';
 
 const migrations = [
@@ -11,6 +12,7 @@ const migrations = [
    ) WITHOUT ROWID;
    CREATE INDEX jobs_due ON jobs (state, run_at_us);
    CREATE INDEX jobs_by_session ON jobs (session_id);`,
+  'ALTER TABLE jobs ADD COLUMN claim TEXT',
 ];
 
 const jobOf = (row: Row): Job => ({
@@ -39,8 +41,8 @@ export class SqliteJobQueue implements JobQueue {
           `INSERT INTO jobs (job_id, kind, session_id, payload, run_at_us, retries_max, state, retries, last_error,
              lease_until_us) VALUES (?, ?, ?, ?, ?, ?, 'waiting', 0, NULL, 0)
            ON CONFLICT (job_id) DO UPDATE SET payload = excluded.payload, run_at_us = excluded.run_at_us,
-             retries_max = excluded.retries_max, state = 'waiting', retries = 0, last_error = NULL, lease_until_us = 0
-           WHERE state IN ('done', 'failed')`,
+             retries_max = excluded.retries_max, state = 'waiting', retries = 0, last_error = NULL, lease_until_us = 0,
+             claim = NULL WHERE state IN ('done', 'failed')`,
           job.jobId,
           job.kind,
           job.sessionId,
@@ -51,7 +53,8 @@ export class SqliteJobQueue implements JobQueue {
     );
   }
 
-  async claim({ nowUs, leaseUs, limit }: { nowUs: number; leaseUs: number; limit: number }): Promise<Job[]> {
+  async claim({ nowUs, leaseUs, limit }: { nowUs: number; leaseUs: number; limit: number }): Promise<ClaimedJob[]> {
+    const claim = randomUUID();
     return guardedSql(() =>
       this.#database.transaction(() => {
         const rows = this.#database.all(
@@ -63,39 +66,43 @@ export class SqliteJobQueue implements JobQueue {
         );
         for (const row of rows)
           this.#database.run(
-            `UPDATE jobs SET state = 'running', lease_until_us = ? WHERE job_id = ?`,
+            `UPDATE jobs SET state = 'running', lease_until_us = ?, claim = ? WHERE job_id = ?`,
             nowUs + leaseUs,
+            claim,
             String(row.job_id),
           );
-        return rows.map((row) => ({ ...jobOf(row), state: 'running' as const }));
+        return rows.map((row) => ({ ...jobOf(row), state: 'running' as const, claim }));
       }),
     );
   }
 
-  /** Only a job that runs may change: one that was removed or paused meanwhile stays as it is. */
-  async #settle(jobId: string, assignments: string, ...values: (string | number)[]): Promise<void> {
-    await guardedSql(() =>
-      this.#database.run(
-        `UPDATE jobs SET ${assignments}, lease_until_us = 0 WHERE job_id = ? AND state = 'running'`,
-        ...values,
-        jobId,
-      ),
+  async #settle({ jobId, claim }: JobClaim, assignments: string, ...values: (string | number)[]): Promise<boolean> {
+    return guardedSql(() =>
+      this.#database.transaction(() => {
+        this.#database.run(
+          `UPDATE jobs SET ${assignments}, lease_until_us = 0 WHERE job_id = ? AND claim = ? AND state = 'running'`,
+          ...values,
+          jobId,
+          claim,
+        );
+        return this.#database.get('SELECT 1 FROM jobs WHERE job_id = ? AND claim = ?', jobId, claim) !== undefined;
+      }),
     );
   }
 
-  async done(jobId: string): Promise<void> {
-    await this.#settle(jobId, `state = 'done', last_error = NULL`);
+  done(job: JobClaim): Promise<boolean> {
+    return this.#settle(job, `state = 'done', last_error = NULL`);
   }
-  async again(jobId: string, runAtUs: number, payload: Record<string, unknown>): Promise<void> {
+  again(job: JobClaim, runAtUs: number, payload: Record<string, unknown>): Promise<boolean> {
     const at = Math.round(runAtUs);
-    await this.#settle(jobId, `state = 'waiting', run_at_us = ?, payload = ?`, at, JSON.stringify(payload));
+    return this.#settle(job, `state = 'waiting', run_at_us = ?, payload = ?`, at, JSON.stringify(payload));
   }
-  async retry(jobId: string, runAtUs: number, error: string): Promise<void> {
+  retry(job: JobClaim, runAtUs: number, error: string): Promise<boolean> {
     const at = Math.round(runAtUs);
-    await this.#settle(jobId, `state = 'waiting', retries = retries + 1, run_at_us = ?, last_error = ?`, at, error);
+    return this.#settle(job, `state = 'waiting', retries = retries + 1, run_at_us = ?, last_error = ?`, at, error);
   }
-  async fail(jobId: string, error: string): Promise<void> {
-    await this.#settle(jobId, `state = 'failed', last_error = ?`, error);
+  fail(job: JobClaim, error: string): Promise<boolean> {
+    return this.#settle(job, `state = 'failed', last_error = ?`, error);
   }
 
   async listFor(sessionId: string): Promise<Job[]> {
@@ -108,7 +115,9 @@ export class SqliteJobQueue implements JobQueue {
   async takeUp(nowUs: number): Promise<void> {
     await guardedSql(() =>
       this.#database.transaction(() => {
-        this.#database.run(`UPDATE jobs SET state = 'waiting', lease_until_us = 0 WHERE state = 'running'`);
+        this.#database.run(
+          `UPDATE jobs SET state = 'waiting', lease_until_us = 0, claim = NULL WHERE state = 'running'`,
+        );
         this.#database.run(
           `UPDATE jobs SET run_at_us = ? WHERE state = 'waiting' AND kind = 'retention' AND run_at_us > ?`,
           nowUs,
@@ -128,7 +137,7 @@ export class SqliteJobQueue implements JobQueue {
   async revive(sessionId: string, nowUs: number): Promise<number> {
     return guardedSql(() =>
       this.#database.run(
-        `UPDATE jobs SET state = 'waiting', retries = 0, run_at_us = ? WHERE session_id = ? AND state = 'failed'`,
+        `UPDATE jobs SET state = 'waiting', retries = 0, run_at_us = ?, claim = NULL WHERE session_id = ? AND state = 'failed'`,
         nowUs,
         sessionId,
       ),

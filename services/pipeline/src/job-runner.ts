@@ -4,7 +4,7 @@
  */
 import { isLucidError } from '@lucid-sessions/contract';
 import type { Context } from './context.ts';
-import type { Job } from './ports.ts';
+import type { ClaimedJob, Job } from './ports.ts';
 
 export type JobOutcome = { done: true } | { againMs: number; payload?: Record<string, unknown> };
 
@@ -89,14 +89,14 @@ export class JobRunner {
     }
   }
 
-  async #run(job: Job): Promise<void> {
+  async #run(job: ClaimedJob): Promise<void> {
     const { deps } = this.#context;
     const handler = this.#handlers[job.kind];
     try {
-      if (handler === undefined) return await deps.queue.fail(job.jobId, `no handler for jobs of kind ${job.kind}`);
+      if (handler === undefined) return void (await deps.queue.fail(job, `no handler for jobs of kind ${job.kind}`));
       const outcome = await handler.run(job);
-      if ('done' in outcome) return await deps.queue.done(job.jobId);
-      await deps.queue.again(job.jobId, deps.nowUs() + outcome.againMs * 1000, outcome.payload ?? job.payload);
+      if ('done' in outcome) return void (await deps.queue.done(job));
+      await deps.queue.again(job, deps.nowUs() + outcome.againMs * 1000, outcome.payload ?? job.payload);
     } catch (thrown) {
       const facts = { session: job.sessionId };
       deps.onError?.(`job ${job.kind}`, thrown, facts);
@@ -106,17 +106,21 @@ export class JobRunner {
     }
   }
 
-  async #failed(job: Job, handler: JobHandler | undefined, thrown: unknown): Promise<void> {
+  async #failed(job: ClaimedJob, handler: JobHandler | undefined, thrown: unknown): Promise<void> {
     const error = String((thrown as Error)?.message ?? thrown).slice(0, errorTextMax);
     const { deps, limits } = this.#context;
     // What is out of reach is waited for, however long that takes: the job has not failed, it has not begun.
-    if (outOfReach(thrown)) return deps.queue.again(job.jobId, deps.nowUs() + awayMs * 1000, job.payload);
+    if (outOfReach(thrown)) {
+      await deps.queue.again(job, deps.nowUs() + awayMs * 1000, job.payload);
+      return;
+    }
     if (job.retries < job.retriesMax) {
       const waitUs = backoffMs(job.retries, limits, deps.random()) * 1000;
-      return deps.queue.retry(job.jobId, deps.nowUs() + waitUs, error);
+      await deps.queue.retry(job, deps.nowUs() + waitUs, error);
+      return;
     }
-    await deps.queue.fail(job.jobId, error);
-    await handler?.gaveUp?.(job, error);
+    // Not ours any more: whoever has it now says what becomes of it.
+    if (await deps.queue.fail(job, error)) await handler?.gaveUp?.(job, error);
   }
 
   /** Waits for jobs under way. */

@@ -27,18 +27,28 @@ export interface Job extends NewJob {
   lastError: string | null;
 }
 
-/** Durable: a job that was queued runs, whatever crashes. At least once, so handlers are idempotent. */
+/** A job in its runner's hands: of one `claim`, which no other has. */
+export interface ClaimedJob extends Job {
+  claim: string;
+}
+export type JobClaim = Pick<ClaimedJob, 'jobId' | 'claim'>;
+
+/**
+ * Durable: a job that was queued runs, whatever crashes. At least once, so handlers are idempotent. Who settles a job (`done`, `again`,
+ * `retry`, `fail`) says by which claim: false when the job is not of that claim any more (another runner has it, it was removed or
+ * queued anew), and nothing was changed; told again, the first answer stands.
+ */
 export interface JobQueue {
   /** False when a job of this id is waiting, running or paused already; one that is done or failed starts anew. */
   enqueue(job: NewJob): Promise<boolean>;
   /** Jobs that are due, and jobs whose runner has not been heard of since its lease ended. */
-  claim(request: { nowUs: number; leaseUs: number; limit: number }): Promise<Job[]>;
-  done(jobId: string): Promise<void>;
+  claim(request: { nowUs: number; leaseUs: number; limit: number }): Promise<ClaimedJob[]>;
+  done(job: JobClaim): Promise<boolean>;
   /** Runs again later; not a retry. */
-  again(jobId: string, runAtUs: number, payload: Record<string, unknown>): Promise<void>;
+  again(job: JobClaim, runAtUs: number, payload: Record<string, unknown>): Promise<boolean>;
   /** Counts as a retry. */
-  retry(jobId: string, runAtUs: number, error: string): Promise<void>;
-  fail(jobId: string, error: string): Promise<void>;
+  retry(job: JobClaim, runAtUs: number, error: string): Promise<boolean>;
+  fail(job: JobClaim, error: string): Promise<boolean>;
   listFor(sessionId: string): Promise<Job[]>;
   /** Holds back or lets go jobs that wait; answers how many. */
   setPaused(sessionId: string, paused: boolean): Promise<number>;

@@ -9,13 +9,15 @@ export function wakingQueue(queue: JobQueue, waker: JobWaker, nowUs: () => numbe
       if (isNew) told(job.jobId, job.runAtUs);
       return isNew;
     },
-    async again(jobId, runAtUs, payload) {
-      await queue.again(jobId, runAtUs, payload);
-      told(jobId, runAtUs);
+    async again(job, runAtUs, payload) {
+      const isOurs = await queue.again(job, runAtUs, payload);
+      if (isOurs) told(job.jobId, runAtUs);
+      return isOurs;
     },
-    async retry(jobId, runAtUs, error) {
-      await queue.retry(jobId, runAtUs, error);
-      told(jobId, runAtUs);
+    async retry(job, runAtUs, error) {
+      const isOurs = await queue.retry(job, runAtUs, error);
+      if (isOurs) told(job.jobId, runAtUs);
+      return isOurs;
     },
     async setPaused(sessionId, paused) {
       const count = await queue.setPaused(sessionId, paused);

@@ -1,7 +1,7 @@
 /** Two pipelines on the same stores: what both are asked at once happens once, and who was stopped too long changes nothing. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { isLucidError } from '@lucid-sessions/contract';
+import { isLucidError, LucidError } from '@lucid-sessions/contract';
 import {
   createPipelineService,
   MemoryCoordination,
@@ -9,8 +9,9 @@ import {
   type PipelineService,
 } from '@lucid-sessions/pipeline';
 import { sampleSession } from '@lucid-sessions/storage/suites';
+import { eventually } from '@lucid-sessions/testkit';
 import fc from 'fast-check';
-import { statistics, type World, world } from './world.ts';
+import { receiptOf, statistics, type World, world } from './world.ts';
 
 /** Lets nothing through while it is closed: as for a process that was stopped. */
 class Gate {
@@ -68,6 +69,8 @@ interface Pair {
   /** Of the first. */
   gate: Gate;
   journals: ReturnType<World['deps']>['journal'];
+  /** Ends both, when what they run is over. */
+  stop(): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -91,12 +94,17 @@ async function openPair(limits: Partial<PipelineLimits> = {}): Promise<Pair> {
   await made.stop();
   const { journal: journals } = made.deps();
   made.pipeline = second;
+  let stopping: Promise<unknown> | null = null;
+  const stop = async () => {
+    stopping ??= Promise.all([first.dispose(), second.dispose()]);
+    await stopping;
+  };
   const dispose = async () => {
     gate.open();
-    await Promise.all([first.dispose(), second.dispose(), journals.dispose()]);
+    await Promise.all([stop(), journals.dispose()]);
     await made.dispose();
   };
-  return { made, both: [first, second], gate, journals, dispose };
+  return { made, both: [first, second], gate, journals, stop, dispose };
 }
 
 async function pair(t: TestContext, limits: Partial<PipelineLimits> = {}): Promise<Pair> {
@@ -226,6 +234,39 @@ test('two runners make each manifest once, and one that is stopped is taken over
   for (const name of names) await two.made.until(name, 'completed');
   const finished = two.made.calls.filter((call) => call.startsWith('finish'));
   assert.deepEqual(finished.map((call) => call.split(' ')[1]).sort(), names);
+});
+
+test('a runner that comes back after its lease does not give up what another has done since', async (t) => {
+  const two = await pair(t, { jobLeaseMs: 1000, retriesMax: 0 });
+  const { made } = two;
+  const stopped = Promise.withResolvers<void>();
+  const isAsked = Promise.withResolvers<void>();
+  let asked = 0;
+  made.anchors.push({
+    backend: 'chain',
+    async submit({ merkleRoot }) {
+      asked += 1;
+      if (asked > 1) return receiptOf('chain', 'confirmed', merkleRoot);
+      isAsked.resolve();
+      await stopped.promise;
+      throw new LucidError('anchoring', 'another root under our id', { status: 500 });
+    },
+    check: async () => null,
+  });
+  await made.admit('s1');
+  await made.record('s1');
+  await Promise.all(two.both.map((pipeline) => pipeline.run()));
+  await isAsked.promise;
+  made.clock.us += 1_000_000;
+  const { queue } = made.deps();
+  await eventually('another to be done with it', async () =>
+    (await queue.listFor('s1')).some(({ kind, state }) => kind === 'anchor' && state === 'done'),
+  );
+  await queue.dispose();
+  stopped.resolve();
+  await two.stop();
+  const receipts = (await two.journals.listReceipts('s1')).map(({ status }) => status);
+  assert.deepEqual([receipts, asked], [['confirmed'], 2]);
 });
 
 test('a recorder that one was told of is found through the other, is missed when it is quiet, and no other one is asked', async (t) => {

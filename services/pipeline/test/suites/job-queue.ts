@@ -1,7 +1,7 @@
 /** What every JobQueue must do. `open` answers an empty queue each time. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Job, JobQueue, NewJob } from '@lucid-sessions/pipeline';
+import type { ClaimedJob, Job, JobQueue, NewJob } from '@lucid-sessions/pipeline';
 
 const job = (jobId: string, changes: Partial<NewJob> = {}): NewJob => ({
   jobId,
@@ -23,6 +23,11 @@ export function jobQueueSuite(name: string, open: () => Promise<JobQueue>): void
         await queue.dispose();
       }
     });
+  const take = async (queue: JobQueue, nowUs: number): Promise<ClaimedJob> => {
+    const [job, ...others] = await queue.claim({ nowUs, leaseUs: 50, limit: 10 });
+    assert.ok(job !== undefined && others.length === 0);
+    return job;
+  };
   const claim = async (queue: JobQueue, nowUs: number, limit = 10) =>
     (await queue.claim({ nowUs, leaseUs: 50, limit })).map(({ jobId }) => jobId);
 
@@ -50,22 +55,20 @@ export function jobQueueSuite(name: string, open: () => Promise<JobQueue>): void
 
   check('done, again, retry and fail', async (queue) => {
     await queue.enqueue(job('a'));
-    await claim(queue, 100);
-    await queue.again('a', 300, { b: 2 });
+    assert.equal(await queue.again(await take(queue, 100), 300, { b: 2 }), true);
     assert.deepEqual(await claim(queue, 299), []);
-    assert.deepEqual(await claim(queue, 300), ['a']);
+    const third = await take(queue, 300);
+    assert.deepEqual([third.jobId, third.payload, third.state], ['a', { b: 2 }, 'running']);
     assert.deepEqual((await queue.listFor('s1'))[0]!.payload, { b: 2 });
-    await queue.retry('a', 400, 'did not work');
+    assert.equal(await queue.retry(third, 400, 'did not work'), true);
     const [waiting] = await queue.listFor('s1');
     assert.deepEqual([waiting!.state, waiting!.retries, waiting!.lastError], ['waiting', 1, 'did not work']);
-    await claim(queue, 400);
-    await queue.fail('a', 'never worked');
+    assert.equal(await queue.fail(await take(queue, 400), 'never worked'), true);
     assert.deepEqual(await claim(queue, 9999), []);
     assert.deepEqual((await queue.listFor('s1'))[0]!.state, 'failed');
     assert.equal(await queue.revive('s1', 500), 1);
     assert.deepEqual((await queue.listFor('s1'))[0]!.retries, 0);
-    assert.deepEqual(await claim(queue, 500), ['a']);
-    await queue.done('a');
+    assert.equal(await queue.done(await take(queue, 500)), true);
     assert.deepEqual(await queue.countByState(), { done: 1 });
     assert.equal(await queue.enqueue(job('a')), true, 'work that is done may be asked for anew');
     assert.deepEqual((await queue.listFor('s1'))[0], { ...job('a'), state: 'waiting', retries: 0, lastError: null });
@@ -73,13 +76,57 @@ export function jobQueueSuite(name: string, open: () => Promise<JobQueue>): void
 
   check('a settled or removed job is not settled again', async (queue) => {
     await queue.enqueue(job('a'));
-    await queue.done('a');
-    assert.deepEqual(await queue.countByState(), { waiting: 1 });
-    await claim(queue, 100);
+    const first = await take(queue, 100);
+    assert.equal(await queue.retry(first, 100, 'did not work'), true);
+    assert.equal(await queue.retry(first, 9999, 'told again'), true, 'the answer was lost on the way');
+    assert.equal(await queue.fail(first, 'another word'), true);
+    const [waiting] = await queue.listFor('s1');
+    assert.deepEqual([waiting!.state, waiting!.retries, waiting!.runAtUs], ['waiting', 1, 100]);
+    const second = await take(queue, 100);
     await queue.removeFor('s1');
-    await queue.retry('a', 5, 'late');
+    assert.equal(await queue.retry(second, 5, 'late'), false);
     assert.deepEqual(await queue.listFor('s1'), []);
+    await queue.enqueue(job('a'));
+    await take(queue, 100);
+    assert.equal(await queue.done(second), false, 'work that was queued anew is not that work');
+    assert.deepEqual(await queue.countByState(), { running: 1 });
   });
+
+  check(
+    'a runner whose lease ran out does not settle what another has claimed since, nor what was queued anew',
+    async (queue) => {
+      await queue.enqueue(job('a'));
+      const late = await take(queue, 100);
+      const ours = await take(queue, 150);
+      assert.notEqual(late.claim, ours.claim);
+      const tries = [
+        () => queue.done(late),
+        () => queue.again(late, 1, { late: true }),
+        () => queue.retry(late, 1, 'late'),
+        () => queue.fail(late, 'late'),
+      ];
+      const untouched = async () => {
+        const before = await queue.listFor('s1');
+        for (const settle of tries) assert.equal(await settle(), false);
+        assert.deepEqual(await queue.listFor('s1'), before);
+      };
+      await untouched();
+      assert.equal(await queue.fail(ours, 'never worked'), true);
+      await untouched();
+      await queue.revive('s1', 200);
+      assert.equal(await queue.done(ours), false, 'what was revived is nobody’s');
+      assert.equal(await queue.done(await take(queue, 200)), true);
+      await queue.enqueue(job('a'));
+      await untouched();
+      const again = await take(queue, 200);
+      await untouched();
+      await queue.put({ ...job('a'), state: 'running', retries: 0, lastError: null });
+      assert.equal(await queue.done(again), false);
+      // Lost to nobody: late, but the job is still its own.
+      const slow = await take(queue, 200);
+      assert.equal(await queue.done(slow), true);
+    },
+  );
 
   check(
     'of ten runners that claim at once each has jobs of its own; of ten who queue one job one does',
