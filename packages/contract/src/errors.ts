@@ -25,6 +25,7 @@ export const errorTable = {
   LUCID_ERR_3020: { statuses: [409], meaning: 'changed by someone else meanwhile' },
   LUCID_ERR_3021: { statuses: [404], meaning: 'record not there (yet)' },
   LUCID_ERR_3022: { statuses: [500], meaning: 'internal error' },
+  LUCID_ERR_3023: { statuses: [403], meaning: 'the recording is shown on request only, and nothing is granted now' },
 } as const satisfies Record<string, { statuses: readonly [number, ...number[]]; meaning: string }>;
 
 export type ErrorCode = keyof typeof errorTable;
@@ -55,6 +56,7 @@ export const errorNames = {
   conflict: 'LUCID_ERR_3020',
   recordNotFound: 'LUCID_ERR_3021',
   internal: 'LUCID_ERR_3022',
+  viewingNeeded: 'LUCID_ERR_3023',
 } as const satisfies Record<string, ErrorCode>;
 
 export type ErrorName = keyof typeof errorNames;

@@ -23,3 +23,4 @@ export * from './space.ts';
 export * from './standing.ts';
 export * from './target-credentials.ts';
 export * from './target-policy.ts';
+export * from './viewing.ts';

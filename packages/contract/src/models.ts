@@ -14,6 +14,7 @@ import {
   unreplayable,
 } from './recording-limits.ts';
 import type { CredentialSource } from './target-credentials.ts';
+import { viewingLevels } from './viewing.ts';
 
 /** `us`: µs since 1970. */
 export const isoOf = (us: number): string => new Date(us / 1000).toISOString();
@@ -149,6 +150,13 @@ export const recordingConfigSchema = z.strictObject({
     .optional()
     .describe(
       'A second person approves each connection while its client waits (`POST /sessions/{id}/approval`); who and why is a signed fact. The installation’s (`RDP_APPROVAL`) when absent.',
+    ),
+  /** + What it takes to see the recording, at the least. */
+  viewing: z
+    .enum(viewingLevels)
+    .optional()
+    .describe(
+      'What it takes to see the recording, beside the right to: nothing more, a reason (recorded), or a second person’s approval. The strictest of this, the installation’s (`LUCID_VIEWING`) and the project’s (`LUCID_VIEWING_PROJECTS`) counts.',
     ),
   /** + Whether somebody else may steer it. The installation's when absent. */
   join: z

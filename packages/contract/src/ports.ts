@@ -12,6 +12,7 @@ import type { IssuedCredential, LogonAccount, LogonTry } from './gateway-credent
 import type { RecordingConfig, SessionDocument, SessionStatus } from './models.ts';
 import type { ChannelRules, JoinPolicy, Unreplayable } from './recording-limits.ts';
 import type { NewTargetCredentials, TargetCredentials } from './target-credentials.ts';
+import type { SealedShare, ViewingRequest } from './viewing.ts';
 
 export type HexHash = string;
 
@@ -774,6 +775,42 @@ export interface PipelinePort {
     by: string;
     reason: string;
   }): Promise<{ decided: boolean }>;
+  /** Throws `rateLimited` where somebody has too many open, or all together have. */
+  askViewing(request: {
+    viewing: Omit<
+      ViewingRequest,
+      'askedUs' | 'decision' | 'shares' | 'grantedUs' | 'usedUs' | 'operations' | 'untilUs'
+    >;
+  }): Promise<{ viewing: ViewingRequest }>;
+  /** Of one session or of all, oldest first. */
+  viewings(request: { sessionId?: string }): Promise<{ viewings: ViewingRequest[] }>;
+  /** Throws `forbidden` for who asked, `recordNotFound` where there is no such request, `notInThisState` where it is decided. */
+  decideViewing(request: {
+    sessionId: string;
+    viewingId: string;
+    approve: boolean;
+    by: string;
+    reason: string;
+  }): Promise<{ viewing: ViewingRequest }>;
+  /** Throws as `decideViewing`, and `conflict` where this holder's share was given. */
+  giveShare(request: {
+    sessionId: string;
+    viewingId: string;
+    share: SealedShare;
+  }): Promise<{ viewing: ViewingRequest }>;
+  /**
+   * That a grant is used for an operation. With `handsOut` one of `once` is used up; throws `viewingNeeded` where it is not granted
+   * (any more).
+   */
+  useViewing(request: {
+    sessionId: string;
+    viewingId: string;
+    operation: string;
+    handsOut: boolean;
+  }): Promise<{ viewing: ViewingRequest }>;
+  /** A process of the API is here and can open what is sealed to this age recipient; said again before it is forgotten. */
+  unlockerHere(request: { processId: string; recipient: string }): Promise<{ untilUs: number }>;
+  unlockers(): Promise<{ recipients: string[] }>;
   targetCredentials(request: { connectionId: string }): Promise<{ credentials: TargetCredentials | null }>;
   /**
    * A fresh credential a client logs on to the gateway with; it replaces the session's earlier one. Nothing can show it again.

@@ -23,6 +23,8 @@ export const permissions = [
   'evidence:verify',
   /** What people typed and copied: it can hold their passwords. Every look is audited. */
   'recordings:inputs',
+  /** To agree, as a second person, that somebody sees a recording. */
+  'recordings:approve',
   /** Of nobody but administrators, as the next one. */
   'keys:erase',
   /** To let a recording end sooner than it was to. */
@@ -49,6 +51,7 @@ export const rolePermissions: Record<Role, readonly Permission[]> = {
     'sessions:message',
     'sessions:steer',
     'sessions:approve',
+    'recordings:approve',
     'chunks:read',
     'chunks:download',
     'pipeline:read',
@@ -75,6 +78,7 @@ export const rolePermissions: Record<Role, readonly Permission[]> = {
     'evidence:read',
     'evidence:verify',
     'recordings:inputs',
+    'recordings:approve',
   ],
 };
 

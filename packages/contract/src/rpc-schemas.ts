@@ -41,6 +41,7 @@ import {
 } from './rpc-values.ts';
 import { parseShape } from './shape.ts';
 import { newTargetCredentials } from './target-credentials.ts';
+import { keyHoldersMax, shareBoxCharsMax, viewingMinutesMax, viewingUses } from './viewing.ts';
 
 type RequestOf<F> = F extends (...request: infer R) => unknown ? (R extends [infer First] ? First : undefined) : never;
 type Requests<P extends PortName> = { [M in keyof Ports[P]]-?: z.ZodType<RequestOf<Ports[P][M]>> };
@@ -291,6 +292,28 @@ const pipeline: Requests<'pipeline'> = {
   approval: z.object({ connectionId: text, user: text }),
   approvals: nothing,
   decideApproval: z.object({ sessionId, connectionId: text, approve: z.boolean(), by: text, reason: text }),
+  askViewing: z.object({
+    viewing: z.object({
+      viewingId: text,
+      sessionId,
+      by: text,
+      reason: text,
+      use: z.enum(viewingUses),
+      minutes: z.int().min(1).max(viewingMinutesMax),
+      approval: z.boolean(),
+      threshold: z.int().min(2).max(keyHoldersMax).nullable(),
+    }),
+  }),
+  viewings: z.object({ sessionId: sessionId.exactOptional() }),
+  decideViewing: z.object({ sessionId, viewingId: text, approve: z.boolean(), by: text, reason: text }),
+  giveShare: z.object({
+    sessionId,
+    viewingId: text,
+    share: z.object({ index: z.int().min(1).max(keyHoldersMax), by: text, box: z.base64().max(shareBoxCharsMax) }),
+  }),
+  useViewing: z.object({ sessionId, viewingId: text, operation: text, handsOut: z.boolean() }),
+  unlockerHere: z.object({ processId: text, recipient: text }),
+  unlockers: nothing,
   issueCredential: z.object({ sessionId, by: text.exactOptional() }),
   issueBrowserToken: z.object({ sessionId, userId: text }),
   logonAccount: z.object({ connectionId: text, user: text }),

@@ -22,6 +22,7 @@ import type { Custody } from './custody.ts';
 import type { RecorderDoor } from './doors.ts';
 import type { LiveViews } from './live-handler.ts';
 import type { RateLimiter } from './rate-limiter.ts';
+import type { CallViewing } from './viewing-gate.ts';
 import type { Viewings } from './viewings.ts';
 import { sessionNotFound } from './views.ts';
 
@@ -105,6 +106,10 @@ export interface Call<K extends OperationId = OperationId> {
   user: User;
   sessionId: string;
   chunkId: string;
+  /** Of a request to see a recording. */
+  viewingId: string;
+  /** What this call is allowed by, where the recording is shown on request only. */
+  viewing: CallViewing | null;
   /** Number of a keyframe, as it stands in the path. */
   keyframe: string;
   query: QueryOf<K>;

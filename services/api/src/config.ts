@@ -1,5 +1,11 @@
 /** Configuration of the Session API. Read once, in main; secrets apart from the rest. */
-import { type RateLimits, rateLimitsPerMinute } from '@lucid-sessions/contract';
+import {
+  type RateLimits,
+  rateLimitsPerMinute,
+  type ViewingLevel,
+  viewingLevels,
+  viewingMinutesMax,
+} from '@lucid-sessions/contract';
 import {
   type Environment,
   EnvironmentError,
@@ -47,6 +53,16 @@ export interface ApiConfig {
   retentionDaysDefault: number | null;
   /** Whether a session can be deleted without saying why. */
   deleteReason: 'optional' | 'required';
+  viewing: ViewingPolicy;
+}
+
+/** What it takes to see recordings. Of several levels the strictest counts. */
+export interface ViewingPolicy {
+  level: ViewingLevel;
+  /** By the name of a project. */
+  projects: ReadonlyMap<string, ViewingLevel>;
+  /** How long a grant may last at the most, in minutes. */
+  minutesMax: number;
 }
 
 const secretCharactersMin = 32;
@@ -101,6 +117,27 @@ function readDeleteReason(environment: Environment): ApiConfig['deleteReason'] {
   return text;
 }
 
+const isLevel = (text: string): text is ViewingLevel => (viewingLevels as readonly string[]).includes(text);
+
+function readViewing(environment: Environment): ViewingPolicy {
+  const level = readText(environment, 'LUCID_VIEWING', 'open');
+  if (!isLevel(level)) throw new EnvironmentError('LUCID_VIEWING', `must be one of ${viewingLevels.join(', ')}`);
+  const projects = new Map<string, ViewingLevel>();
+  for (const pair of readText(environment, 'LUCID_VIEWING_PROJECTS', '').split(',')) {
+    if (pair.trim() === '') continue;
+    const at = pair.lastIndexOf('=');
+    const [name, text] = [pair.slice(0, Math.max(0, at)).trim(), pair.slice(at + 1).trim()];
+    if (name === '' || !isLevel(text) || projects.has(name))
+      throw new EnvironmentError(
+        'LUCID_VIEWING_PROJECTS',
+        `must be PROJECT=LEVEL, several by commas, each project once, of the levels ${viewingLevels.join(', ')}`,
+      );
+    projects.set(name, text);
+  }
+  const bounds = { min: 1, max: viewingMinutesMax, fallback: 60 };
+  return { level, projects, minutesMax: readInteger(environment, 'LUCID_VIEWING_MINUTES', bounds) };
+}
+
 export function readApiEnv(environment: Environment, version: string): ApiConfig {
   const publicUrl = environment.LUCID_PUBLIC_URL ? readUrl(environment, 'LUCID_PUBLIC_URL', '') : '';
   return {
@@ -129,5 +166,6 @@ export function readApiEnv(environment: Environment, version: string): ApiConfig
     version,
     retentionDaysDefault: readRetentionDaysDefault(environment),
     deleteReason: readDeleteReason(environment),
+    viewing: readViewing(environment),
   };
 }

@@ -3,11 +3,18 @@ import { createHash, randomUUID } from 'node:crypto';
 import { isLucidError } from '@lucid-sessions/contract';
 import { KeyedQueue } from '@lucid-sessions/kit';
 import type { ApiDeps, Call } from './call.ts';
+import { claimViewing } from './viewing-gate.ts';
 
 export type CustodyAction = 'view' | 'export' | 'verify' | 'delete' | 'key_shred';
 
-type CustodyCall = Pick<Call, 'api' | 'sessionId' | 'user'>;
-type Entry = { sessionId: string; actor: string; action: CustodyAction; detail: string };
+type CustodyCall = Pick<Call, 'api' | 'sessionId' | 'user'> & Partial<Pick<Call, 'viewing'>>;
+type Entry = { sessionId: string; actor: string; action: CustodyAction; detail: string; viewing?: ViewingStep };
+
+/** What a record tells of a request to see the recording (`extra.viewing`). */
+export interface ViewingStep {
+  id: string;
+  step: 'ask' | 'approve' | 'refuse' | 'share' | 'use';
+}
 
 /** Other processes write to the same chain: who is late signs again behind them. */
 const triesMax = 50;
@@ -47,7 +54,7 @@ export class Custody {
     }
   }
 
-  async #try({ sessionId, actor, action, detail }: Entry, id: string): Promise<void> {
+  async #try({ sessionId, actor, action, detail, viewing }: Entry, id: string): Promise<void> {
     const { storage, processor, nowUs } = this.#deps;
     const { records } = await storage.getRecords({ sessionId, kind: 'custody' });
     const last = records.at(-1);
@@ -61,15 +68,17 @@ export class Custody {
         detail,
         sequence: records.length,
         previous_sha256: last === undefined ? null : createHash('sha256').update(last.record).digest('hex'),
-        extra: { id },
+        extra: { id, ...(viewing === undefined ? {} : { viewing: { ...viewing } }) },
       },
     });
     await storage.putRecord({ sessionId, kind: 'custody', record, place: records.length });
   }
 }
 
-export const addCustody = (
-  { api, sessionId, user }: CustodyCall,
-  action: CustodyAction,
-  detail: string,
-): Promise<void> => api.custody.add({ sessionId, actor: user.userId, action, detail });
+/** Before anything leaves; what a grant allows once is used up by it. */
+export async function addCustody(call: CustodyCall, action: CustodyAction, detail: string): Promise<void> {
+  const { api, sessionId, user, viewing } = call;
+  if (viewing) await claimViewing(api, viewing);
+  const step = viewing ? { viewing: { id: viewing.viewingId, step: 'use' as const } } : {};
+  await api.custody.add({ sessionId, actor: user.userId, action, detail, ...step });
+}

@@ -40,6 +40,8 @@ import { replayHandlers } from './replay-handlers.ts';
 import { sessionHandlers } from './session-handlers.ts';
 import { consoleDocument, serveConsole } from './static-files.ts';
 import { healthOf, systemHandlers } from './system-handlers.ts';
+import { admitViewing } from './viewing-gate.ts';
+import { viewingHandlers } from './viewing-handlers.ts';
 import { Viewings } from './viewings.ts';
 import { sessionNotFound } from './views.ts';
 
@@ -60,6 +62,7 @@ const handlers = {
   ...replayHandlers,
   ...pictureHandlers,
   ...systemHandlers,
+  ...viewingHandlers,
 };
 type GatedOperation = keyof typeof handlers;
 
@@ -141,6 +144,7 @@ function callOf(gate: Gate, operation: OperationId, user: User, request: Fastify
     session_id: sessionId = '',
     chunk_id: chunkId = '',
     keyframe = '',
+    viewing_id: viewingId = '',
   } = request.params as Record<string, string>;
   if (route.path.includes('{session_id}') && !sessionIdSchema.safeParse(sessionId).success)
     throw sessionNotFound(sessionId.slice(0, 100));
@@ -160,6 +164,8 @@ function callOf(gate: Gate, operation: OperationId, user: User, request: Fastify
     sessionId,
     chunkId,
     keyframe,
+    viewingId,
+    viewing: null,
     query: route.query === undefined ? undefined : parseShape(route.query, request.query, 'query'),
     body: route.body === undefined ? undefined : parseShape(route.body, request.body, 'body'),
     upload,
@@ -242,7 +248,10 @@ function addRoute(app: FastifyInstance, gate: Gate, operation: GatedOperation): 
     },
     handler: async (request, reply) => {
       const call = callOf(gate, operation, request.user!, request);
-      const answer = await audited(gate, operation, call, request, () => handle(call));
+      const answer = await audited(gate, operation, call, request, async () => {
+        await admitViewing(call, operation);
+        return handle(call);
+      });
       reply.status(route.answer.status);
       if (answer instanceof FileAnswer)
         return sendFile(reply, answer, 'contentType' in route.answer ? route.answer.contentType : '');

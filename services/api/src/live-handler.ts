@@ -6,6 +6,7 @@ import { type Api, type Call, FileAnswer, type Handlers, loadSession } from './c
 import { addCustody } from './custody.ts';
 import { openKey } from './evidence-handlers.ts';
 import { admitInputs } from './inputs.ts';
+import { isGranted } from './viewing-gate.ts';
 
 /** Without frames a block without any is sent this often, so that both ends notice when the other is gone. */
 const waitMs = 5000;
@@ -67,12 +68,13 @@ function blockOf(
 
 /** Asks the recorder only when the viewer has taken what came before: one who is slow holds one answer, and nobody up. */
 async function* blocks(
-  { api, sessionId, query }: Call<'liveSession'>,
+  call: Call<'liveSession'>,
   first: LiveFrames,
   beforeBlock: () => void,
   afterBlock: () => void,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  for (let answer = first; answer.state === 'recording'; ) {
+  const { api, sessionId, query } = call;
+  for (let answer = first; answer.state === 'recording' && (await isGranted(call)); ) {
     beforeBlock();
     yield blockOf(answer, api.deps.nowUs(), query.inputs);
     afterBlock();

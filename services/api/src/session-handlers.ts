@@ -8,6 +8,7 @@ import {
   noStatistics,
   type SessionDocument,
   type SessionMetadata,
+  strictestLevel,
   withCredentials,
 } from '@lucid-sessions/contract';
 import { type Call, type Handlers, loadSession } from './call.ts';
@@ -15,6 +16,7 @@ import { changesOf } from './changes.ts';
 import { addCustody } from './custody.ts';
 import { steerDoorPath } from './doors.ts';
 import { checkCredentials, credentialsIn } from './target-credentials.ts';
+import { viewingLevel } from './viewing-gate.ts';
 import { paginationOf, recordingUrl, sessionView } from './views.ts';
 
 const swapsMax = 5;
@@ -86,6 +88,14 @@ function changed(session: SessionDocument, body: Call<'updateSession'>['body']):
   };
 }
 
+/** Moved to a project that asks for less, a recording goes on asking for what it did. */
+function keepViewing({ api }: Call<'updateSession'>, from: SessionDocument, to: SessionDocument): void {
+  if (from.started_at === null) return;
+  const level = viewingLevel(api.config, from);
+  if (viewingLevel(api.config, to) !== level)
+    to.recording_config.viewing = strictestLevel([level, viewingLevel(api.config, to)]);
+}
+
 /** Null is for ever. */
 const isShorter = (to: number | null, from: number | null): boolean => to !== null && (from === null || to < from);
 
@@ -126,6 +136,7 @@ async function update(call: Call<'updateSession'>): Promise<SessionDocument> {
   let session = await loadSession(call);
   for (let swap = 0; swap < swapsMax; swap++) {
     const next = changed(session, call.body);
+    keepViewing(call, session, next);
     call.told.changes = changesOf(session, next);
     checkRetention(call, session, next);
     checkCredentials(session, next);

@@ -214,6 +214,7 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
     version: '0.1.0',
     retentionDaysDefault: null,
     deleteReason: 'optional',
+    viewing: { level: 'open', projects: new Map(), minutesMax: 60 },
     ...changes,
   };
   const server = createApiServer(config, deps);

@@ -49,12 +49,18 @@ export class AgreedSpace<T> {
     return this.#coordination.count(this.#name, this.#nowUs());
   }
 
-  async list(): Promise<T[]> {
+  list(): Promise<T[]> {
+    return this.listUnder('');
+  }
+
+  /** Those whose keys begin so. */
+  async listUnder(prefix: string): Promise<T[]> {
     const values: T[] = [];
-    for (let after = ''; ; ) {
+    for (let after = prefix; ; ) {
       const page = await this.#coordination.list(this.#name, { after, limit: agreedPageMax }, this.#nowUs());
-      values.push(...page.map(({ value }) => value as T));
-      if (page.length < agreedPageMax) return values;
+      const under = page.filter(({ key }) => key.startsWith(prefix));
+      values.push(...under.map(({ value }) => value as T));
+      if (page.length < agreedPageMax || under.length < page.length) return values;
       after = page.at(-1)!.key;
     }
   }

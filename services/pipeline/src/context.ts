@@ -39,6 +39,7 @@ import {
   sessionStatusOf,
   transition,
 } from './state-machine.ts';
+import type { ViewingRequests } from './viewings.ts';
 
 export interface PipelineDeps {
   storage: StoragePort;
@@ -82,6 +83,7 @@ export interface Context {
   reservations: Reservations;
   recorders: Recorders;
   approvals: Approvals;
+  viewings: ViewingRequests;
   attemptAudit: AttemptAudit;
   pendingLogons: PendingLogons;
   browserTokens: BrowserTokens;

@@ -31,6 +31,7 @@ import { ProgressClock, report } from './reports.ts';
 import { Reservations } from './reservations.ts';
 import { purgeHandler, retentionHandler } from './retention.ts';
 import { control, pipelineStatus } from './status.ts';
+import { ViewingRequests } from './viewings.ts';
 import { wakingQueue } from './waking-queue.ts';
 
 /** Calls about one session that may wait for each other. */
@@ -139,6 +140,7 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
     }),
     recorders: new Recorders(coordination, nowUs),
     approvals: new Approvals(coordination, nowUs),
+    viewings: new ViewingRequests(coordination, nowUs),
     pendingLogons: new PendingLogons(coordination, nowUs),
     browserTokens: new BrowserTokens(coordination, nowUs),
     kick: () => runner.kick(),
@@ -205,6 +207,13 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
     approval: (request) => approval(context, request),
     approvals: async () => ({ waiting: await context.approvals.waiting() }),
     decideApproval: (request) => decideApproval(context, request),
+    askViewing: async (request) => ({ viewing: await context.viewings.ask(request) }),
+    viewings: async ({ sessionId }) => ({ viewings: await context.viewings.list(sessionId) }),
+    decideViewing: async (request) => ({ viewing: await context.viewings.decide(request) }),
+    giveShare: async (request) => ({ viewing: await context.viewings.share(request) }),
+    useViewing: async (request) => ({ viewing: await context.viewings.use(request) }),
+    unlockerHere: async (request) => ({ untilUs: await context.viewings.unlockerHere(request) }),
+    unlockers: async () => ({ recipients: await context.viewings.unlockers() }),
     targetCredentials: (request) => credentialsFor(context, request),
     issueCredential: (request) => issueCredential(context, request),
     issueBrowserToken: (request) => issueBrowserToken(context, request),

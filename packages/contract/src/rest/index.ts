@@ -4,6 +4,8 @@ export * from './index-schemas.ts';
 export * from './openapi.ts';
 export * from './operations.ts';
 export * from './rest-client.ts';
+export * from './reveals.ts';
 export * from './routes.ts';
 export * from './session-schemas.ts';
 export * from './system-schemas.ts';
+export * from './viewing-schemas.ts';

@@ -34,12 +34,14 @@ const parameterDescriptions: Record<string, string> = {
   session_id: 'Id of the session.',
   chunk_id: 'Id of the chunk, as the list of chunks names it.',
   keyframe: 'Number of the keyframe, as the list of keyframes names it.',
+  viewing_id: 'Id of the request, as asking answered it.',
 };
 
 const parameterPatterns: Record<string, string> = {
   session_id: '^[A-Za-z0-9_-]{1,100}$',
   chunk_id: '^[A-Za-z0-9_.-]{1,120}$',
   keyframe: '^[1-9][0-9]{0,5}$',
+  viewing_id: '^[0-9a-f-]{36}$',
 };
 
 function parametersOf(route: RestRoute): Json[] {

@@ -15,6 +15,7 @@ export interface RestOperation {
 }
 
 const session = '/sessions/{session_id}';
+const viewing = `${session}/viewings/{viewing_id}` as const;
 const chunk = `${session}/chunks/{chunk_id}` as const;
 
 export const restOperations = {
@@ -33,6 +34,11 @@ export const restOperations = {
   messageSession: { method: 'POST', path: `${session}/message` },
   decideApproval: { method: 'POST', path: `${session}/approval` },
   listApprovals: { method: 'GET', path: '/approvals' },
+  askViewing: { method: 'POST', path: `${session}/viewings` },
+  sessionViewings: { method: 'GET', path: `${session}/viewings` },
+  listViewings: { method: 'GET', path: '/viewings' },
+  decideViewing: { method: 'POST', path: `${viewing}/decision` },
+  giveShare: { method: 'POST', path: `${viewing}/shares` },
   issueCredential: { method: 'POST', path: `${session}/credential` },
   rdpFile: { method: 'GET', path: `${session}/rdp-file`, answers: 'file' },
   browserToken: { method: 'POST', path: `${session}/browser-token` },

@@ -61,6 +61,13 @@ import {
   updateSessionRequest,
 } from './session-schemas.ts';
 import { auditList, healthAnswer, listAuditQuery } from './system-schemas.ts';
+import {
+  askViewingRequest,
+  decideViewingRequest,
+  giveShareRequest,
+  viewingList,
+  viewingSchema,
+} from './viewing-schemas.ts';
 
 export interface RestRoute extends RestOperation {
   summary: string;
@@ -229,6 +236,58 @@ export const restRoutes = {
     answer: json(steerToken),
     errors: commandErrors,
   },
+  askViewing: {
+    ...restOperations.askViewing,
+    summary:
+      'Ask to see a recording that is shown on request only; granted at once where a reason is enough. It is audited and signed into the custody log',
+    tag: 'evidence',
+    permissions: ['chunks:read', 'evidence:read'],
+    rateLimit: 'update',
+    body: askViewingRequest,
+    answer: { status: 201, schema: viewingSchema },
+    errors: ['invalidRequest', 'sessionNotFound', 'notInThisState', 'recordNotFound', 'rateLimited', 'unavailable'],
+  },
+  sessionViewings: {
+    ...restOperations.sessionViewings,
+    summary:
+      'Who asks to see this recording, and to whom it is granted now: one’s own requests, and those one can answer',
+    tag: 'evidence',
+    permissions: ['sessions:read'],
+    rateLimit: 'read',
+    answer: json(viewingList),
+    errors: ['sessionNotFound', 'unavailable'],
+  },
+  listViewings: {
+    ...restOperations.listViewings,
+    summary: 'The same of all recordings',
+    tag: 'evidence',
+    permissions: ['sessions:read'],
+    rateLimit: 'read',
+    answer: json(viewingList),
+    errors: ['unavailable'],
+  },
+  decideViewing: {
+    ...restOperations.decideViewing,
+    summary:
+      'Agree that somebody sees a recording, or refuse it, also afterwards; never by who asked. It is audited and signed into the custody log',
+    tag: 'evidence',
+    permissions: ['recordings:approve'],
+    rateLimit: 'update',
+    body: decideViewingRequest,
+    answer: json(viewingSchema),
+    errors: ['invalidRequest', 'sessionNotFound', 'notInThisState', 'recordNotFound', 'unavailable'],
+  },
+  giveShare: {
+    ...restOperations.giveShare,
+    summary:
+      'Give a holder’s share of the recording’s key for one request: it is held in memory, sealed, until that is over',
+    tag: 'evidence',
+    permissions: ['sessions:read'],
+    rateLimit: 'update',
+    body: giveShareRequest,
+    answer: json(viewingSchema),
+    errors: ['invalidRequest', 'sessionNotFound', 'notInThisState', 'recordNotFound', 'conflict', 'unavailable'],
+  },
   issueCredential: {
     ...restOperations.issueCredential,
     summary:
@@ -285,7 +344,7 @@ export const restRoutes = {
     permissions: ['chunks:download', 'evidence:read'],
     rateLimit: 'chunks',
     answer: { status: 200, contentType: 'application/octet-stream' },
-    errors: ['sessionNotFound', 'chunkNotFound', 'storage'],
+    errors: ['viewingNeeded', 'sessionNotFound', 'chunkNotFound', 'storage'],
   },
   getPipeline: {
     ...restOperations.getPipeline,
@@ -349,7 +408,7 @@ export const restRoutes = {
     rateLimit: 'bulk',
     query: evidenceQuery,
     answer: { status: 200, contentType: 'application/x-tar' },
-    errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound'],
+    errors: ['viewingNeeded', 'invalidRequest', 'sessionNotFound', 'recordNotFound'],
   },
   exportRecords: {
     ...restOperations.exportRecords,
@@ -406,7 +465,7 @@ export const restRoutes = {
     rateLimit: 'read',
     query: liveQuery,
     answer: { status: 200, contentType: 'application/octet-stream' },
-    errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'conflict', 'unavailable'],
+    errors: ['viewingNeeded', 'invalidRequest', 'sessionNotFound', 'recordNotFound', 'conflict', 'unavailable'],
   },
   getKey: {
     ...restOperations.getKey,
@@ -417,7 +476,7 @@ export const restRoutes = {
     rateLimit: 'read',
     query: keyQuery,
     answer: json(keyAnswer),
-    errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound'],
+    errors: ['viewingNeeded', 'invalidRequest', 'sessionNotFound', 'recordNotFound'],
   },
   getIndex: {
     ...restOperations.getIndex,
@@ -427,7 +486,7 @@ export const restRoutes = {
     rateLimit: 'statistics',
     query: indexQuery,
     answer: json(indexAnswer),
-    errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
+    errors: ['viewingNeeded', 'invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   listEvents: {
     ...restOperations.listEvents,
@@ -437,7 +496,7 @@ export const restRoutes = {
     rateLimit: 'statistics',
     query: eventsQuery,
     answer: json(eventsAnswer),
-    errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
+    errors: ['viewingNeeded', 'invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   listKeyframes: {
     ...restOperations.listKeyframes,
@@ -456,7 +515,7 @@ export const restRoutes = {
     permissions: ['chunks:download', 'evidence:read'],
     rateLimit: 'chunks',
     answer: { status: 200, contentType: 'application/octet-stream' },
-    errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
+    errors: ['viewingNeeded', 'invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   getPicture: {
     ...restOperations.getPicture,
@@ -467,7 +526,7 @@ export const restRoutes = {
     rateLimit: 'pictures',
     query: pictureQuery,
     answer: { status: 200, contentType: 'image/png' },
-    errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
+    errors: ['viewingNeeded', 'invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   extractContents: {
     ...restOperations.extractContents,
@@ -476,7 +535,7 @@ export const restRoutes = {
     permissions: ['recordings:inputs'],
     rateLimit: 'bulk',
     answer: { status: 200, contentType: 'application/x-tar' },
-    errors: ['sessionNotFound', 'recordNotFound', 'unavailable'],
+    errors: ['viewingNeeded', 'sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   eraseSession: {
     ...restOperations.eraseSession,
