@@ -9,10 +9,12 @@ export {
 } from './key-files.ts';
 export { KeyLock } from './key-lock.ts';
 export {
+  AGE_SCHEME,
   AgeUnwrapper,
   AgeWrapper,
   type KeyUnwrapper,
   type KeyWrapper,
+  LOCAL_SCHEME,
   LocalUnwrapper,
   LocalWrapper,
   makeAgeIdentity,

@@ -35,10 +35,12 @@ export class WrapError extends Error {
 
 const WRAP_INFO = 'lucid-sessions/v1/dek-wrap\0';
 const NONCE_BYTES = 12;
+export const AGE_SCHEME = 'age';
+export const LOCAL_SCHEME = 'local';
 
 /** age (age-encryption.org/v1) to an X25519 recipient: the recorder can encrypt, only the holder of the identity reads. */
 export class AgeWrapper implements KeyWrapper {
-  readonly scheme = 'age';
+  readonly scheme = AGE_SCHEME;
   readonly recipient: string;
 
   constructor(recipient: string) {
@@ -73,7 +75,7 @@ export class AgeUnwrapper implements KeyUnwrapper {
   }
 
   async unwrap(wrap: KeyWrap): Promise<Uint8Array | null> {
-    if (wrap.scheme !== 'age') return null;
+    if (wrap.scheme !== AGE_SCHEME) return null;
     this.#recipient ??= await identityToRecipient(this.#identity);
     if (wrap.recipient !== this.#recipient) return null;
     const decrypter = new Decrypter();
@@ -96,7 +98,7 @@ export const wrapAad = (keyId: string): Uint8Array => utf8(`${WRAP_INFO}${keyId}
 
 /** AES-256-GCM under the recorder's local key: nonce 12 ‖ ciphertext 32 ‖ tag 16, the DEK's name as AAD. */
 export class LocalWrapper implements KeyWrapper {
-  readonly scheme = 'local';
+  readonly scheme = LOCAL_SCHEME;
   readonly recipient: string;
   readonly #key: LocalKey;
 
@@ -121,7 +123,7 @@ export class LocalUnwrapper implements KeyUnwrapper {
   }
 
   async unwrap(wrap: KeyWrap): Promise<Uint8Array | null> {
-    const key = wrap.scheme === 'local' ? this.#keys.find(({ keyId }) => keyId === wrap.recipient) : undefined;
+    const key = wrap.scheme === LOCAL_SCHEME ? this.#keys.find(({ keyId }) => keyId === wrap.recipient) : undefined;
     if (key === undefined) return null;
     const nonce = wrap.wrapped.subarray(0, NONCE_BYTES);
     const dek =

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { nodeCrypto } from '@lucid-sessions/node';
 import { FrameWriter, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
 import {
   type ChunkHeader,
+  checks,
   cipherInputs,
   deriveChunkKeysSync,
   ed25519NoteSigner,
@@ -15,8 +16,10 @@ import {
   encodeLeaf,
   exitCodes,
   findingCodes,
+  findingMeanings,
   formatNoteKey,
   formatPublicKey,
+  formatSchemas,
   hashLeaf,
   inputsSecret,
   keyIdOf,
@@ -28,6 +31,7 @@ import {
   readRecord,
   recordBase,
   recordPayloadType,
+  registries,
   sealChunk,
   sealLeaf,
   sessionIdBytes,
@@ -37,6 +41,7 @@ import {
   signCheckpoint,
   signRecord,
   toHex,
+  verdictMoves,
 } from '../src/index.ts';
 
 const page = join(import.meta.dirname, '../../../docs/format.md');
@@ -169,26 +174,89 @@ async function vectors(): Promise<Record<string, Record<string, string>>> {
   };
 }
 
+const row = (...cells: (string | number)[]): string => `| ${cells.join(' | ')} |`;
+const tableOf = (head: string[], rows: (string | number)[][]): string =>
+  [row(...head), row(...head.map(() => '---')), ...rows.map((cells) => row(...cells))].join('\n');
+const questions = ['integrity', 'completeness', 'origin', 'time', 'readability'] as const;
+
+/** Tables of the page that are made of the code's own. */
+const tables = {
+  codes: tableOf(
+    ['exit', 'code', 'found when', ...questions],
+    findingCodes.map((code) => [
+      exitCodes[code],
+      code,
+      findingMeanings[code],
+      ...questions.map((question) => verdictMoves[code][question] ?? ''),
+    ]),
+  ),
+  checks: tableOf(
+    ['number', 'code', 'what must hold'],
+    Object.entries(checks).map(([number, [code, text]]) => [number, code, text]),
+  ),
+  schemas: tableOf(
+    ['schema', 'of'],
+    Object.entries(formatSchemas).map(([name, { title }]) => [
+      `[${name}](schemas/${name}.schema.json)`,
+      title as string,
+    ]),
+  ),
+  registries: tableOf(
+    ['list', 'values', 'closed, or what a reader does with others'],
+    registries.map(({ name, values, unknown }) => [
+      name,
+      values.map((value) => `\`${value}\``).join(' ') || '—',
+      unknown === null ? 'closed' : `open: ${unknown}`,
+    ]),
+  ),
+};
+const isWriting = process.env.UPDATE_FORMAT_VECTORS === '1';
+const schemas = join(import.meta.dirname, '../../../docs/schemas');
+const updating = 'run this test with UPDATE_FORMAT_VECTORS=1 if the format was meant to change';
+
 describe('docs/format.md', () => {
   it('carries the test vectors this code makes', async () => {
     const made = await vectors();
     const text = readFileSync(page, 'utf8');
-    if (process.env.UPDATE_FORMAT_VECTORS === '1')
+    if (isWriting)
       writeFileSync(
         page,
         text.replace(BLOCK, () => `\`\`\`json vectors\n${JSON.stringify(made, null, 2)}\n\`\`\``),
       );
     const found = BLOCK.exec(readFileSync(page, 'utf8'))?.[1];
     assert.ok(found !== undefined, 'the page has no block of vectors');
-    assert.deepEqual(
-      JSON.parse(found),
-      made,
-      'run this test with UPDATE_FORMAT_VECTORS=1 if the format was meant to change',
-    );
+    assert.deepEqual(JSON.parse(found), made, updating);
   });
 
-  it('lists every finding with its exit code', () => {
+  for (const [name, table] of Object.entries(tables))
+    it(`has the table of ${name} that the verifier goes by`, () => {
+      const block = new RegExp(`<!-- ${name} -->\n([^]*?)<!-- end -->`);
+      const text = readFileSync(page, 'utf8');
+      if (isWriting)
+        writeFileSync(
+          page,
+          text.replace(block, () => `<!-- ${name} -->\n${table}\n<!-- end -->`),
+        );
+      assert.equal(block.exec(readFileSync(page, 'utf8'))?.[1], `${table}\n`, updating);
+    });
+
+  it('has the schemas the verifier reads by', () => {
+    const text = (schema: object): string => `${JSON.stringify(schema, null, 1)}\n`;
+    const fileOf = (name: string): string => `${name}.schema.json`;
+    if (isWriting)
+      for (const [name, schema] of Object.entries(formatSchemas))
+        writeFileSync(join(schemas, fileOf(name)), text(schema));
+    assert.deepEqual(readdirSync(schemas).sort(), Object.keys(formatSchemas).map(fileOf).sort());
+    for (const [name, schema] of Object.entries(formatSchemas))
+      assert.equal(readFileSync(join(schemas, fileOf(name)), 'utf8'), text(schema), updating);
+  });
+
+  it('speaks of no check, code or section that is not there', () => {
     const text = readFileSync(page, 'utf8');
-    for (const code of findingCodes) assert.ok(text.includes(`| ${exitCodes[code]} | ${code} |`), code);
+    for (const [, number = ''] of text.matchAll(/\b([BRCKLAP]\d{1,2})\b/g))
+      assert.ok(Object.hasOwn(checks, number) || number === 'P256', number);
+    const sections = new Set([...text.matchAll(/^#+ (\d+(?:\.\d+)*)\.? /gm)].map(([, number]) => number));
+    for (const [, number] of text.matchAll(/\((?:section )?(\d{1,2}(?:\.\d+)*)\)/g))
+      assert.ok(sections.has(number), `section ${number}`);
   });
 });

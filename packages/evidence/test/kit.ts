@@ -7,6 +7,7 @@ import { nodeCrypto } from '@lucid-sessions/node';
 import { portableDecompressor } from '@lucid-sessions/recording';
 import {
   type BundleSource,
+  type CheckId,
   type FindingCode,
   memoryBundle,
   openTar,
@@ -34,7 +35,7 @@ interface KitCase {
     clean: boolean;
     exit_code: number;
     verdicts: VerificationReport['verdicts'];
-    findings: { code: FindingCode; file: string | null; index: number | null }[];
+    findings: { code: FindingCode; check: CheckId; file: string | null; index: number | null }[];
     states: string[];
   };
 }
@@ -46,7 +47,7 @@ export const expectedOf = (report: VerificationReport): KitCase['expected'] => (
   clean: report.clean,
   exit_code: report.exit_code,
   verdicts: report.verdicts,
-  findings: report.findings.map(({ code, file, index }) => ({ code, file, index })),
+  findings: report.findings.map(({ code, check, file, index }) => ({ code, check, file, index })),
   states: report.states,
 });
 
@@ -114,7 +115,7 @@ export const kitNames = (): string[] =>
 
 export async function readKit(
   name: string,
-): Promise<{ source: BundleSource; options: VerifyOptions; expected: KitCase['expected'] }> {
+): Promise<{ source: BundleSource; options: VerifyOptions; policy: object; expected: KitCase['expected'] }> {
   const { policy, frames, key, log, expected } = JSON.parse(
     readFileSync(join(directory, `${name}.json`), 'utf8'),
   ) as KitCase;
@@ -130,5 +131,5 @@ export async function readKit(
     ...(key === null ? {} : { dek: new Uint8Array(Buffer.from(key, 'hex')) }),
     ...(log === null ? {} : { log: logOf(files) }),
   };
-  return { source, options, expected };
+  return { source, options, policy, expected };
 }

@@ -7,7 +7,7 @@ import { sha256 } from '../web-crypto.ts';
 const MAGIC_1 = 0x4c535231;
 const MAGIC_2 = 0x4c535232;
 /** `replay` and `export` are never logged: the one can be made again, the other speaks of one bundle. */
-const kinds: Record<RecordKind, number> = {
+export const entryKinds: Record<RecordKind, number> = {
   open: 1,
   manifest: 2,
   resume: 3,
@@ -16,7 +16,7 @@ const kinds: Record<RecordKind, number> = {
   replay: 6,
   export: 7,
 };
-const kindOf = new Map(Object.entries(kinds).map(([kind, number]) => [number, kind as RecordKind]));
+const kindOf = new Map(Object.entries(entryKinds).map(([kind, number]) => [number, kind as RecordKind]));
 
 /** Of version 1. Those of version 2 have 72. */
 export const LOG_ENTRY_BYTES = 40;
@@ -45,10 +45,10 @@ export function loggedSession(open: {
 export function logEntry(kind: RecordKind, recordSha256: string, session: LoggedSession): Uint8Array {
   const hash = fromHex(recordSha256, 32, 'record hash');
   if (session.logEntries === 1)
-    return new Writer(LOG_ENTRY_BYTES).u32be(MAGIC_1).u8(kinds[kind]).zeros(3).slice(hash).bytes();
+    return new Writer(LOG_ENTRY_BYTES).u32be(MAGIC_1).u8(entryKinds[kind]).zeros(3).slice(hash).bytes();
   const subject =
     kind === 'open' ? sessionSubject(session.sessionUuid) : fromHex(session.openSha256, 32, 'hash of the open record');
-  return new Writer(LOG_ENTRY_2_BYTES).u32be(MAGIC_2).u8(kinds[kind]).zeros(3).slice(hash).slice(subject).bytes();
+  return new Writer(LOG_ENTRY_2_BYTES).u32be(MAGIC_2).u8(entryKinds[kind]).zeros(3).slice(hash).slice(subject).bytes();
 }
 
 /** What an `open` record is about, as the log says it: a hash of the session's 16 bytes. */

@@ -19,7 +19,7 @@ const SPANS_MAX = 10_000;
  * Not recorded but made of a file. Who signs it vouches that it was imported then, by that person, from bytes of that hash; for
  * nothing the file says, its times included.
  */
-const importedSchema = object({
+export const importedSchema = object({
   at_us: us,
   by: string(500),
   source_name: string(255),
@@ -77,6 +77,18 @@ const targetLogonSchema = object({
   credssp_version: integer(),
 });
 
+/** Who asked to work in the session in its user's place. */
+export const steeringSchema = array(
+  object({
+    from_us: us,
+    to_us: nullable(us),
+    by: string(200),
+    consent: literal('user', 'policy', 'none'),
+    end: string(500),
+  }),
+  SPANS_MAX,
+);
+
 /** Signed at the end: all that was recorded, and what was not. */
 export const manifestSchema = object(
   {
@@ -128,16 +140,7 @@ export const manifestSchema = object(
     /** Second persons who let clients in, and why; absent where nobody had to. */
     approvals: array(object({ at_us: us, by: string(200), reason: string(500) }), 1000),
     /** Who asked to steer the session in its user's place, when, and on whose consent; absent where nobody did. `end` says how it ended; null and empty where that is not known. */
-    steering: array(
-      object({
-        from_us: us,
-        to_us: nullable(us),
-        by: string(200),
-        consent: literal('user', 'policy', 'none'),
-        end: string(500),
-      }),
-      SPANS_MAX,
-    ),
+    steering: steeringSchema,
     /** What users acknowledged before they were connected: SHA-256 of the text's UTF-8, and who the client said they are. Absent where nothing was shown. */
     consents: array(object({ at_us: us, text_sha256: hex(32), user: string(200) }), 1000),
     /** Absent where the gateway logged on to no target. */
@@ -197,6 +200,39 @@ export const eraseSchema = object(
   extra,
 );
 
+/** What a walk through a recording came to, but for how much of it showed one colour. */
+export const replayCounts = {
+  /** Time of the last frame walked through. This and the times below are µs since the session's start. */
+  until_us: us,
+  /** Pictures drawn: frames where the server marks them, else updates. */
+  pictures: integer(),
+  /** Some pixel was not black at some time. */
+  lit: boolean,
+  not_drawn: array(
+    object({
+      kind: string(100, /^[A-Za-z0-9._-]+$/),
+      count: integer(1),
+      first_us: us,
+      last_us: us,
+      /** How many of them are known to be of a place on the screen. */
+      located: integer(),
+      /** How much of the screen those places cover, in thousandths. */
+      share_permille: integer(0, 1000),
+    }),
+    200,
+  ),
+  /** Of all kinds together. */
+  share_permille: integer(0, 1000),
+  /** Why nothing behind a place was examined: no H.264 decoder, or a chunk that can't be read. */
+  ended: nullable(object({ reason: literal('h264', 'chunk'), chunk: integer(), at_us: us })),
+};
+
+export const oneColourSchema = object({
+  active_seconds: integer(),
+  seconds: integer(),
+  longest: nullable(object({ from_us: us, until_us: us, seconds: integer(1) })),
+});
+
 /** Signed when somebody walked through the recording: what can be seen of it. Made again by whoever holds the view key. */
 export const replaySchema = object(
   {
@@ -210,38 +246,12 @@ export const replaySchema = object(
     rules: integer(1),
     /** Chunks walked through; all of them where `ended` is null. */
     chunks_count: integer(),
-    /** Time of the last frame walked through. This and the times below are µs since the session's start. */
-    until_us: us,
-    /** Pictures drawn: frames where the server marks them, else updates. */
-    pictures: integer(),
-    /** Some pixel was not black at some time. */
-    lit: boolean,
-    not_drawn: array(
-      object({
-        kind: string(100, /^[A-Za-z0-9._-]+$/),
-        count: integer(1),
-        first_us: us,
-        last_us: us,
-        /** How many of them are known to be of a place on the screen. */
-        located: integer(),
-        /** How much of the screen those places cover, in thousandths. */
-        share_permille: integer(0, 1000),
-      }),
-      200,
-    ),
-    /** Of all kinds together. */
-    share_permille: integer(0, 1000),
-    /** Why nothing behind a place was examined: no H.264 decoder, or a chunk that can't be read. */
-    ended: nullable(object({ reason: literal('h264', 'chunk'), chunk: integer(), at_us: us })),
+    ...replayCounts,
   },
   {
     ...extra,
     /** How much of it showed one colour while something went on; absent in records of rules 1. */
-    one_colour: object({
-      active_seconds: integer(),
-      seconds: integer(),
-      longest: nullable(object({ from_us: us, until_us: us, seconds: integer(1) })),
-    }),
+    one_colour: oneColourSchema,
   },
 );
 

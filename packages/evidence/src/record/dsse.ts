@@ -14,7 +14,7 @@ export interface DsseEnvelope {
 export const RECORD_BYTES_MAX = 4 << 20;
 const SIGNATURES_MAX = 8;
 
-const envelopeSchema = object({
+export const envelopeSchema = object({
   payload: string(RECORD_BYTES_MAX),
   payloadType: string(200),
   signatures: array(object({ keyid: hex(32), sig: string(200) }), SIGNATURES_MAX),

@@ -1,8 +1,17 @@
 import { DecodeError } from '@lucid-sessions/wire';
 import type { Json } from './json.ts';
 
-/** Checks a JSON value and says where it is wrong. A few combinators instead of a library: this package stands alone. */
+/** A schema of JSON Schema 2020-12. */
+export interface JsonSchema {
+  [keyword: string]: Json | JsonSchema | JsonSchema[] | { [name: string]: JsonSchema };
+}
+
+/**
+ * Checks a JSON value and says where it is wrong. A few combinators instead of a library: this package stands alone. `json` says
+ * the same for others (`docs/schemas`), but that it counts characters where `parse` counts UTF-16 code units.
+ */
 export interface Schema<T> {
+  readonly json: JsonSchema;
   parse(value: Json | undefined, path: string): T;
 }
 export type Infer<S> = S extends Schema<infer T> ? T : never;
@@ -12,6 +21,7 @@ const fail = (path: string, message: string): never => {
 };
 
 export const string = (lengthMax = 4096, pattern?: RegExp): Schema<string> => ({
+  json: { type: 'string', maxLength: lengthMax, ...(pattern === undefined ? {} : { pattern: pattern.source }) },
   parse(value, path) {
     if (typeof value !== 'string' || value.length > lengthMax)
       return fail(path, `must be text of at most ${lengthMax}`);
@@ -24,6 +34,7 @@ export const hex = (bytesLength: number): Schema<string> =>
   string(2 * bytesLength, new RegExp(`^[0-9a-f]{${2 * bytesLength}}$`));
 
 export const integer = (min = 0, max: number = Number.MAX_SAFE_INTEGER): Schema<number> => ({
+  json: { type: 'integer', minimum: min, maximum: max },
   parse: (value, path) =>
     Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max
       ? (value as number)
@@ -31,19 +42,23 @@ export const integer = (min = 0, max: number = Number.MAX_SAFE_INTEGER): Schema<
 });
 
 export const boolean: Schema<boolean> = {
+  json: { type: 'boolean' },
   parse: (value, path) => (typeof value === 'boolean' ? value : fail(path, 'must be true or false')),
 };
 
 export const literal = <const T extends string | number>(...choices: T[]): Schema<T> => ({
+  json: choices.length === 1 ? { const: choices[0] as T } : { enum: choices },
   parse: (value, path) =>
     choices.includes(value as T) ? (value as T) : fail(path, `must be one of ${choices.join(', ')}`),
 });
 
 export const nullable = <T>(schema: Schema<T>): Schema<T | null> => ({
+  json: { anyOf: [schema.json, { type: 'null' }] },
   parse: (value, path) => (value === null ? null : schema.parse(value, path)),
 });
 
 export const array = <T>(schema: Schema<T>, lengthMax: number): Schema<T[]> => ({
+  json: { type: 'array', items: schema.json, maxItems: lengthMax },
   parse(value, path) {
     if (!Array.isArray(value) || value.length > lengthMax) return fail(path, `must be a list of at most ${lengthMax}`);
     return value.map((item, at) => schema.parse(item, `${path}[${at}]`));
@@ -52,6 +67,7 @@ export const array = <T>(schema: Schema<T>, lengthMax: number): Schema<T[]> => (
 
 /** Free JSON, already bounded by the reader. */
 export const anyJson: Schema<Json> = {
+  json: {},
   parse: (value, path) => (value === undefined ? fail(path, 'is missing') : value),
 };
 
@@ -63,6 +79,12 @@ export const object = <R extends Shape, O extends Shape = Record<never, never>>(
   required: R,
   optional?: O,
 ): Schema<Parsed<R, O>> => ({
+  json: {
+    type: 'object',
+    properties: Object.fromEntries(Object.entries({ ...required, ...optional }).map(([key, { json }]) => [key, json])),
+    required: Object.keys(required),
+    additionalProperties: false,
+  },
   parse(value, path) {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return fail(path, 'must be an object');
     const known: Shape = { ...optional, ...required };

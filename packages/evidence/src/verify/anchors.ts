@@ -5,6 +5,7 @@ import { anchorSchema, type BundleAnchor, bundleNames } from '../bundle/files.ts
 import { parseCanonicalJson } from '../record/json.ts';
 import { fromBase64, fromHex, toHex, utf8 } from '../text.ts';
 import { sha256 } from '../web-crypto.ts';
+import type { CheckId } from './checks.ts';
 import { type AnchorVerdict, type Context, orFormat, smallFile } from './context.ts';
 import type { LogResult } from './log.ts';
 
@@ -36,11 +37,12 @@ export async function checkAnchors(context: Context, log: LogResult): Promise<An
     if (verdict.state === 'confirmed') {
       result.confirmedCount += 1;
       result.confirmedUs = Math.min(result.confirmedUs ?? verdict.timeUs, verdict.timeUs);
-    } else context.findings.add(codes[verdict.state], `${anchor.backend}: ${verdict.message}`, { file });
+    } else
+      context.findings.add(verdict.check ?? asked[verdict.state], `${anchor.backend}: ${verdict.message}`, { file });
   }
   if (result.confirmedCount < context.policy.anchorsRequired)
     context.findings.add(
-      'ANCHOR_INVALID',
+      'A12',
       `${result.confirmedCount} of ${context.policy.anchorsRequired} required anchors could be confirmed`,
     );
   const { manifest } = context;
@@ -49,20 +51,23 @@ export async function checkAnchors(context: Context, log: LogResult): Promise<An
     result.confirmedUs !== null &&
     result.confirmedUs + context.policy.clockToleranceUs < manifest.body.ended_us
   )
-    context.findings.add('TIME_ORDER', 'the manifest was anchored before the recording ended');
+    context.findings.add('A13', 'the manifest was anchored before the recording ended');
   if (
     manifest !== null &&
     result.confirmedUs !== null &&
     result.confirmedUs - context.policy.latenessUs > manifest.body.ended_us
   )
-    context.findings.add('LATE', 'the manifest was anchored much later than it says the recording ended');
+    context.findings.add('A14', 'the manifest was anchored much later than it says the recording ended');
   return result;
 }
 
-const codes = { pending: 'ANCHOR_PENDING', reorged: 'ANCHOR_REORGED', invalid: 'ANCHOR_INVALID' } as const;
+/** What the caller's own check says. */
+const asked = { pending: 'A11', reorged: 'A10', invalid: 'A9' } as const;
+
+type Judged = AnchorVerdict & { check?: CheckId };
 
 /** Null: a confirmed receipt that nobody checked. It is no failure, and it proves nothing. */
-async function judge(context: Context, anchor: BundleAnchor, log: LogResult): Promise<AnchorVerdict | null> {
+async function judge(context: Context, anchor: BundleAnchor, log: LogResult): Promise<Judged | null> {
   const expected =
     anchor.subject === 'session_root'
       ? context.manifest?.body.merkle_root
@@ -70,14 +75,16 @@ async function judge(context: Context, anchor: BundleAnchor, log: LogResult): Pr
         ? undefined
         : toHex(sha256(utf8(log.manifestCheckpointText)));
   if (expected !== undefined && anchor.digest !== expected)
-    return { state: 'invalid', message: 'the receipt is for another digest' };
+    return { state: 'invalid', check: 'A1', message: 'the receipt is for another digest' };
   // Of a recording without an end there is no root, and of a log that nobody trusts no checkpoint.
   if (expected === undefined) return null;
   if (context.open !== null && anchor.session_id !== context.open.body.session_id)
-    return { state: 'invalid', message: 'the receipt is for another session' };
-  if (anchor.status === 'failed') return { state: 'invalid', message: anchor.detail ?? 'the anchoring failed' };
-  if (anchor.status === 'reorged') return { state: 'reorged', message: 'the chain dropped the anchoring' };
-  if (anchor.status !== 'confirmed') return { state: 'pending', message: `the anchoring is ${anchor.status}` };
+    return { state: 'invalid', check: 'A2', message: 'the receipt is for another session' };
+  if (anchor.status === 'failed')
+    return { state: 'invalid', check: 'A3', message: anchor.detail ?? 'the anchoring failed' };
+  if (anchor.status === 'reorged') return { state: 'reorged', check: 'A4', message: 'the chain dropped the anchoring' };
+  if (anchor.status !== 'confirmed')
+    return { state: 'pending', check: 'A5', message: `the anchoring is ${anchor.status}` };
   const authorities = context.policy.authorities ?? [];
   if (anchor.backend === TIMESTAMP_BACKEND && authorities.length > 0) return judgeTimestamp(context, anchor);
   if (anchor.backend === EVM_BACKEND && anchor.detail !== null) return judgeEvm(context, anchor, anchor.detail);
@@ -85,27 +92,27 @@ async function judge(context: Context, anchor: BundleAnchor, log: LogResult): Pr
 }
 
 /** `detail` holds the token in base64. It needs no server: the policy's certificates are enough. */
-async function judgeTimestamp(context: Context, anchor: BundleAnchor): Promise<AnchorVerdict> {
+async function judgeTimestamp(context: Context, anchor: BundleAnchor): Promise<Judged> {
   try {
     const timestamp = readTimestamp(fromBase64(anchor.detail ?? '', 'timestamp'));
     if (toHex(timestamp.digest) !== anchor.digest)
-      return { state: 'invalid', message: 'the timestamp is for another digest' };
+      return { state: 'invalid', check: 'A6', message: 'the timestamp is for another digest' };
     const signer = await timestampSigner(context.crypto, timestamp, context.policy.authorities ?? []);
     if (signer !== null) return { state: 'confirmed', timeUs: timestamp.timeUs };
-    return { state: 'invalid', message: 'no authority the policy trusts signed the timestamp' };
+    return { state: 'invalid', check: 'A7', message: 'no authority the policy trusts signed the timestamp' };
   } catch (error) {
-    if (error instanceof DecodeError) return { state: 'invalid', message: error.message };
+    if (error instanceof DecodeError) return { state: 'invalid', check: 'A6', message: error.message };
     throw error;
   }
 }
 
 /** The proof is checked here; that its block is one of the chain is the policy's word, or that of the caller's check. */
-async function judgeEvm(context: Context, anchor: BundleAnchor, detail: string): Promise<AnchorVerdict | null> {
+async function judgeEvm(context: Context, anchor: BundleAnchor, detail: string): Promise<Judged | null> {
   let proof: EvmAnchorProof;
   try {
     proof = readEvmAnchorProof(detail, fromHex(anchor.digest, 32));
   } catch (error) {
-    if (error instanceof DecodeError) return { state: 'invalid', message: error.message };
+    if (error instanceof DecodeError) return { state: 'invalid', check: 'A8', message: error.message };
     throw error;
   }
   const { chainId, blockHash, timeUs } = proof;

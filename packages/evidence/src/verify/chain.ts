@@ -56,9 +56,9 @@ export async function checkChain(context: Context, visit: (leaf: Leaf) => Promis
   const file = context.files.get(bundleNames.leaves);
   context.used.add(bundleNames.leaves);
   const where = { file: bundleNames.leaves };
-  if (file === undefined) context.findings.add('FORMAT', 'the bundle holds no leaves', where);
+  if (file === undefined) context.findings.add('C1', 'the bundle holds no leaves', where);
   else if (file.bytes % LEAF_RECORD_BYTES !== 0 || file.bytes > LEAVES_MAX * LEAF_RECORD_BYTES)
-    context.findings.add('FORMAT', 'leaves.bin does not hold whole leaves and seals', where);
+    context.findings.add('C2', 'leaves.bin does not hold whole leaves and seals', where);
   const count = Math.floor((file?.bytes ?? 0) / LEAF_RECORD_BYTES);
   const { partial } = context.description;
   const walk = new ChainWalk(context, count, partial === null ? null : await readProofs(context, count));
@@ -91,7 +91,7 @@ async function readProofs(context: Context, count: number): Promise<PartProofs> 
   const from = first - (parsed?.previous == null ? 0 : 1);
   const isWhole = parsed !== null && (parsed.previous === null) === (first === 0);
   if (!isWhole || parsed.proofs.length !== count + first - from)
-    context.findings.add('FORMAT', 'a part needs one proof for each of its leaves, and the leaf before them', { file });
+    context.findings.add('C3', 'a part needs one proof for each of its leaves, and the leaf before them', { file });
   return {
     previous: parsed?.previous == null ? null : fromHex(parsed.previous, LEAF_BYTES),
     of: (index) => (parsed?.proofs[index - from] ?? []).map((text) => fromHex(text, 32)),
@@ -142,18 +142,19 @@ class ChainWalk {
   /** The leaf before a part is proven like the others, and announces the first seal key. */
   #beginBehind(leafBytes: Uint8Array, index: number): void {
     const { findings } = this.#context;
-    const where = { file: bundleNames.proofs, index };
+    // A part that begins with leaf 0 has none before it; that there is one is told.
+    const where = { file: bundleNames.proofs, ...(index < 0 ? {} : { index }) };
     let leaf: Leaf;
     try {
       leaf = decodeLeaf(leafBytes);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      findings.add('FORMAT', error.message, where);
+      findings.add('B4', error.message, where);
       return;
     }
     const hash = leafHash(leafBytes);
-    if (leaf.index !== index) findings.add('REORDERED', `the leaf before the part is leaf ${leaf.index}`, where);
-    if (leaf.final) findings.add('CHUNK_EXTRA', `leaf ${index + 1} follows the final one`, where);
+    if (leaf.index !== index) findings.add('C5', `the leaf before the part is leaf ${leaf.index}`, where);
+    if (leaf.final) findings.add('C7', `leaf ${index + 1} follows the final one`, where);
     this.#checkProof(leaf, hash);
     this.#head = { hash, sealKey: leaf.nextSealKey, closedUs: leaf.closedUs, final: false };
   }
@@ -175,14 +176,14 @@ class ChainWalk {
     const session = toHex(leaf.sessionId);
     // Without an open record nobody can say of which session it is; that is told.
     if (open !== null && session !== open.body.session_uuid)
-      findings.once(`leaf of ${session}`, 'SPLICED', `leaf ${leaf.index} belongs to another session`, where);
+      findings.once(`leaf of ${session}`, 'C4', `leaf ${leaf.index} belongs to another session`, where);
     this.#checkIndex(leaf);
-    if (this.#head.final) findings.once('behind', 'CHUNK_EXTRA', `leaf ${leaf.index} follows the final one`, where);
+    if (this.#head.final) findings.once('behind', 'C7', `leaf ${leaf.index} follows the final one`, where);
     this.#checkLink(leaf);
     await this.#checkSeal(leaf, hash, record.subarray(LEAF_BYTES));
     this.#checkTimes(leaf);
     if (this.#proofs !== null) this.#checkProof(leaf, hash);
-    if (leaf.gapBefore) findings.add('GAP', `frames are missing before chunk ${leaf.index}`, where);
+    if (leaf.gapBefore) findings.add('C12', `frames are missing before chunk ${leaf.index}`, where);
     if (leaf.recovered) this.#recoveredCount += 1;
     if (leaf.recovered) this.#context.states.add('RECOVERED');
     this.#firstOpenedUs ??= leaf.openedUs;
@@ -200,9 +201,9 @@ class ChainWalk {
     const where = { file: bundleNames.leaves, index: leaf.index };
     if (leaf.index < expected) {
       this.#holes.delete(leaf.index);
-      findings.add('REORDERED', `leaf ${leaf.index} stands where leaf ${expected} belongs`, where);
+      findings.add('C5', `leaf ${leaf.index} stands where leaf ${expected} belongs`, where);
     } else if (leaf.index - expected > HOLES_MAX - this.#holes.size)
-      findings.add('CHUNK_MISSING', `leaves ${expected} to ${leaf.index - 1} are missing`, where);
+      findings.add('C6', `leaves ${expected} to ${leaf.index - 1} are missing`, where);
     else for (let hole = expected; hole < leaf.index; hole += 1) this.#holes.add(hole);
     this.#head = { ...this.#head, hash: null, sealKey: null };
   }
@@ -210,7 +211,7 @@ class ChainWalk {
   #checkLink(leaf: Leaf): void {
     const { hash } = this.#head;
     if (hash !== null && !equalBytes(leaf.previousLeafHash, hash))
-      this.#context.findings.add('SPLICED', `leaf ${leaf.index} does not follow the leaf before it`, {
+      this.#context.findings.add('C8', `leaf ${leaf.index} does not follow the leaf before it`, {
         file: bundleNames.leaves,
         index: leaf.index,
       });
@@ -223,7 +224,7 @@ class ChainWalk {
     // Unknown only behind a leaf, or an open record, that is missing or unreadable (reported).
     if (key === null) return;
     if (!(await verifySeal(this.#context.crypto, key, hash, seal)))
-      this.#context.findings.add('SEAL_EPOCH', `chunk ${leaf.index} is not sealed with the key announced for it`, {
+      this.#context.findings.add('C9', `chunk ${leaf.index} is not sealed with the key announced for it`, {
         file: bundleNames.leaves,
         index: leaf.index,
       });
@@ -232,7 +233,7 @@ class ChainWalk {
   #checkTimes(leaf: Leaf): void {
     const allowanceUs = this.#allowanceUs;
     if (leaf.openedUs + allowanceUs >= this.#head.closedUs && leaf.closedUs + allowanceUs >= leaf.openedUs) return;
-    this.#context.findings.add('TIME_ORDER', `the times of chunk ${leaf.index} run backwards`, {
+    this.#context.findings.add('C10', `the times of chunk ${leaf.index} run backwards`, {
       file: bundleNames.leaves,
       index: leaf.index,
     });
@@ -244,7 +245,7 @@ class ChainWalk {
     const root = fromHex(body.merkle_root, 32);
     const proof = this.#proofs?.of(leaf.index) ?? [];
     if (!verifyInclusion({ leafHash: hash, index: leaf.index, size: body.chunks_count, root, proof }))
-      this.#context.findings.add('ROOT_MISMATCH', `leaf ${leaf.index} is not shown to be under the manifest's root`, {
+      this.#context.findings.add('C11', `leaf ${leaf.index} is not shown to be under the manifest's root`, {
         file: bundleNames.leaves,
         index: leaf.index,
       });
@@ -254,7 +255,7 @@ class ChainWalk {
   end(): void {
     const { findings, manifest, description } = this.#context;
     for (const hole of this.#holes)
-      findings.add('CHUNK_MISSING', `leaf ${hole} is missing`, { file: bundleNames.leaves, index: hole });
+      findings.add('C6', `leaf ${hole} is missing`, { file: bundleNames.leaves, index: hole });
     this.#checkDescribed();
     // Of one that can't be read more can't be told.
     if (this.#unreadable) return;
@@ -269,19 +270,19 @@ class ChainWalk {
     const { count, last_hash: last } = description.leaves;
     const isRead = this.#position === this.#filedCount && !this.#unreadable;
     if (count !== this.#filedCount || (isRead && last !== (this.#lastHash && toHex(this.#lastHash))))
-      findings.add('FORMAT', 'leaves.bin is not the file that was exported', { file: bundleNames.leaves });
+      findings.add('B11', 'leaves.bin is not the file that was exported', { file: bundleNames.leaves });
   }
 
   #endOfPart(lastChunk: number): void {
     const { findings, manifest } = this.#context;
     const where = { file: bundleNames.leaves };
     if (this.#nextIndex !== lastChunk + 1) {
-      findings.add('CHUNK_MISSING', `the part ends before chunk ${lastChunk}`, where);
+      findings.add('C13', `the part ends before chunk ${lastChunk}`, where);
       return;
     }
     const isLast = manifest === null ? this.#head.final : lastChunk === manifest.body.chunks_count - 1;
-    if (isLast && !this.#head.final) findings.add('TRUNCATED', 'the last leaf is not marked final', where);
-    if (!isLast && this.#head.final) findings.add('CHUNK_EXTRA', `leaf ${lastChunk + 1} follows the final one`, where);
+    if (isLast && !this.#head.final) findings.add('C14', 'the last leaf is not marked final', where);
+    if (!isLast && this.#head.final) findings.add('C15', `leaf ${lastChunk + 1} follows the final one`, where);
   }
 
   #endOfWhole(): void {
@@ -292,12 +293,12 @@ class ChainWalk {
     if (this.#context.erased.chunks && this.#position === 0) return;
     const { chunks_count: count } = body;
     if (this.#filedCount < count)
-      findings.add('TRUNCATED', `${count - this.#filedCount} of ${count} leaves are missing`, where);
+      findings.add('C16', `${count - this.#filedCount} of ${count} leaves are missing`, where);
     if (this.#filedCount > count)
-      findings.add('CHUNK_EXTRA', `${this.#filedCount - count} leaves are not in the manifest`, where);
-    if (this.#position > 0 && !this.#head.final) findings.add('TRUNCATED', 'the last leaf is not marked final', where);
+      findings.add('C17', `${this.#filedCount - count} leaves are not in the manifest`, where);
+    if (this.#position > 0 && !this.#head.final) findings.add('C14', 'the last leaf is not marked final', where);
     if (toHex(this.#tree.root()) !== body.merkle_root || this.#totalBytes !== body.total_bytes)
-      findings.add('ROOT_MISMATCH', 'the leaves are not those the manifest was signed over', where);
+      findings.add('C18', 'the leaves are not those the manifest was signed over', where);
   }
 
   result(): ChainResult {

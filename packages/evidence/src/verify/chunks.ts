@@ -9,6 +9,8 @@ import type { ReadingKey } from '../envelope/session-keys.ts';
 import { toHex } from '../text.ts';
 import type { Context, ReplayWalker } from './context.ts';
 
+const contentChecks = { FORMAT: 'K1', COMMITMENT: 'K2', AUTH: 'K3' } as const;
+
 const AHEAD_FILES_MAX = 4;
 const GONE_MAX = 1000;
 /** Of files whose bytes are held; one file may be larger. */
@@ -117,14 +119,13 @@ export class ChunkCheck {
     this.#nextFrameNumber = null;
     if (file === undefined) {
       this.#goneCount += 1;
-      if (!this.#context.erased.chunks)
-        findings.add('CHUNK_MISSING', `the file of chunk ${leaf.index} is missing`, where);
+      if (!this.#context.erased.chunks) findings.add('C21', `the file of chunk ${leaf.index} is missing`, where);
       else if (this.#gone.length < GONE_MAX) this.#gone.push(leaf.index);
       return null;
     }
     this.#filesCount += 1;
     if (file.bytes > CHUNK_FILE_BYTES_MAX) {
-      findings.add('FORMAT', `the file of chunk ${leaf.index} is larger than ${CHUNK_FILE_BYTES_MAX} bytes`, where);
+      findings.add('C22', `the file of chunk ${leaf.index} is larger than ${CHUNK_FILE_BYTES_MAX} bytes`, where);
       return null;
     }
     const loaded = this.#ahead.take(leaf.index) ?? this.#load(file);
@@ -180,10 +181,10 @@ export class ChunkCheck {
       if (!(error instanceof DecodeError)) throw error;
     }
     if (header !== null && !equalBytes(header.sessionId, leaf.sessionId))
-      findings.add('SPLICED', `the file of chunk ${leaf.index} is from another session`, where);
+      findings.add('C23', `the file of chunk ${leaf.index} is from another session`, where);
     else if (header !== null && header.index !== leaf.index)
-      findings.add('REORDERED', `the file of chunk ${leaf.index} is chunk ${header.index}`, where);
-    else findings.add('CHUNK_ALTERED', `the file of chunk ${leaf.index} is not the one that was sealed`, where);
+      findings.add('C24', `the file of chunk ${leaf.index} is chunk ${header.index}`, where);
+    else findings.add('C25', `the file of chunk ${leaf.index} is not the one that was sealed`, where);
   }
 
   #checkHeader(leaf: Leaf, bytes: Uint8Array): ChunkHeader | null {
@@ -194,7 +195,7 @@ export class ChunkCheck {
       header = decodeChunkHeader(bytes);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      findings.add('FORMAT', error.message, where);
+      findings.add('C26', error.message, where);
       return null;
     }
     const same =
@@ -205,12 +206,12 @@ export class ChunkCheck {
       header.recovered === leaf.recovered &&
       header.gapBefore === leaf.gapBefore &&
       chunkFileBytes(header.suite, leaf.compressedBytes) === leaf.fileBytes;
-    if (!same) findings.add('SPLICED', `header and leaf of chunk ${leaf.index} tell different things`, where);
+    if (!same) findings.add('C27', `header and leaf of chunk ${leaf.index} tell different things`, where);
     const encrypted = header.suite !== chunkSuites.plain;
     if (encrypted) this.encrypted = true;
     const keyId = open?.body.dek_id ?? null;
     if (open !== null && (encrypted ? toHex(header.dekId) !== keyId : keyId !== null))
-      findings.add('SPLICED', `chunk ${leaf.index} is under another key than the open record names`, where);
+      findings.add('C28', `chunk ${leaf.index} is under another key than the open record names`, where);
     return header;
   }
 
@@ -228,7 +229,7 @@ export class ChunkCheck {
       ? { opened: true as const, compressed: bytes.subarray(CHUNK_HEADER_BYTES) }
       : await openChunk(crypto, this.#dek!, bytes);
     if (!opened.opened) {
-      findings.add(opened.finding, opened.message, where);
+      findings.add(contentChecks[opened.finding], opened.message, where);
       return null;
     }
     try {
@@ -238,7 +239,7 @@ export class ChunkCheck {
       return frames;
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      findings.add('DECOMPRESS', error.message, where);
+      findings.add('K4', error.message, where);
       return null;
     }
   }
@@ -254,7 +255,7 @@ export class ChunkCheck {
     if (framesCount === 0) return frames;
     this.framesCount += framesCount;
     if (expectedFrameNumber !== null && firstFrameNumber !== expectedFrameNumber && !leaf.gapBefore)
-      this.#context.findings.add('GAP', `frames are missing before chunk ${leaf.index}`, { index: leaf.index });
+      this.#context.findings.add('C31', `frames are missing before chunk ${leaf.index}`, { index: leaf.index });
     this.#nextFrameNumber = firstFrameNumber + framesCount;
     return frames;
   }
@@ -264,12 +265,12 @@ export class ChunkCheck {
     if (this.#context.erased.chunks && this.#filesCount > 0)
       for (const index of this.#gone)
         this.#context.findings.add(
-          'CHUNK_MISSING',
+          'C29',
           `the file of chunk ${index} is missing, and others that were destroyed with it are here`,
           { file: bundleNames.chunk(index), index },
         );
     for (const name of this.#context.files.keys())
       if (name.startsWith('chunks/') && !this.#seen.has(name))
-        this.#context.findings.add('CHUNK_EXTRA', `${name} belongs to no leaf`, { file: name });
+        this.#context.findings.add('C30', `${name} belongs to no leaf`, { file: name });
   }
 }

@@ -94,7 +94,7 @@ export async function orFormat<T>(context: Context, file: string, read: () => Ma
     return await read();
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
-    context.findings.add('FORMAT', error.message, { file });
+    context.findings.add('B4', error.message, { file });
     return null;
   }
 }

@@ -1,3 +1,5 @@
+import { type CheckId, codeOf } from './checks.ts';
+
 /**
  * Why a bundle is not clean. Closed; the order is that of weight: the exit code of a run is that of the first code here
  * that was found.
@@ -103,10 +105,68 @@ export const exitCodes: Record<FindingCode, number> = {
 };
 
 /** Facts about a recording that are not failures. */
-export type RecordingState = 'SHREDDED' | 'RECOVERED';
+export const recordingStates = ['SHREDDED', 'RECOVERED'] as const;
+export type RecordingState = (typeof recordingStates)[number];
+
+/** Words of each verdict, of those that hold the first: the order is that of weight. */
+export const verdictWords = {
+  /** Nothing that was sealed was changed. */
+  integrity: ['broken', 'intact'],
+  /**
+   * `whole`; `part` of a proven whole; `gaps`: whole, with frames known to be missing; `erased`: the chunks were destroyed, by a
+   * signed and logged word; `incomplete`, never clean; `unclosed`.
+   */
+  completeness: ['incomplete', 'unclosed', 'erased', 'part', 'gaps', 'whole'],
+  /** Made by a recorder the policy trusts; `imported`: by one that made it of a file, so that nothing is known of its origin. */
+  origin: ['forged', 'untrusted', 'imported', 'trusted'],
+  /** What vouches for the time: nothing but the recorder, the log, witnesses, an outside anchor. `imported`: for that of its import alone. */
+  time: ['contradicted', 'imported', 'anchored', 'witnessed', 'logged', 'recorder_only'],
+  /** The frames decrypt; whether anything can be seen is the next question. */
+  readability: ['unreadable', 'shredded', 'readable', 'not_checked'],
+  /** All that was recorded can be seen: by the signed record, or by the verifier's own walk. */
+  replay: ['nothing', 'parts', 'unexamined', 'drawn'],
+} as const;
+export type Question = keyof typeof verdictWords;
+/** Separate answers to separate questions. */
+export type Verdicts = { [Q in Question]: (typeof verdictWords)[Q][number] };
+
+/** Which verdict a code moves, and to what. A code without one leaves the verdicts alone, and the bundle is not clean. */
+export const verdictMoves: Record<FindingCode, Partial<Verdicts>> = {
+  FORMAT: { integrity: 'broken' },
+  SIG_BAD: { integrity: 'broken', origin: 'forged' },
+  KEY_UNTRUSTED: { origin: 'untrusted' },
+  SPLICED: { integrity: 'broken' },
+  SEAL_EPOCH: { integrity: 'broken' },
+  REORDERED: { integrity: 'broken' },
+  CHUNK_ALTERED: { integrity: 'broken' },
+  CHUNK_EXTRA: { integrity: 'broken' },
+  CHUNK_MISSING: { completeness: 'incomplete' },
+  TRUNCATED: { completeness: 'incomplete' },
+  ROOT_MISMATCH: { integrity: 'broken' },
+  UNCLOSED: { completeness: 'unclosed' },
+  DUPLICATE: { integrity: 'broken', time: 'contradicted' },
+  RECORD_MISSING: { completeness: 'incomplete' },
+  LOG_FORK: { time: 'contradicted' },
+  NOTE_SIG_BAD: { time: 'contradicted' },
+  LOG_INCLUSION: {},
+  ANCHOR_INVALID: { time: 'contradicted' },
+  ANCHOR_REORGED: { time: 'contradicted' },
+  ANCHOR_PENDING: {},
+  TIME_ORDER: { time: 'contradicted' },
+  LATE: { time: 'contradicted' },
+  COMMITMENT: { readability: 'unreadable' },
+  AUTH: { readability: 'unreadable' },
+  DECOMPRESS: { readability: 'unreadable' },
+  GAP: { completeness: 'gaps' },
+  IMPORTED: { origin: 'imported', time: 'imported' },
+  REPLAY_DIFFERS: {},
+  NOT_DRAWN: {},
+};
 
 export interface Finding {
   code: FindingCode;
+  /** Number of the comparison that failed (docs/format.md, 9.2). */
+  check: CheckId;
   message: string;
   /** File of the bundle, where one is to blame. */
   file: string | null;
@@ -130,15 +190,21 @@ export class Findings {
     this.add(...finding);
   }
 
-  add(code: FindingCode, message: string, where: { file?: string; index?: number } = {}): void {
+  add(check: CheckId, message: string, where: { file?: string; index?: number } = {}): void {
+    const code = codeOf(check);
     this.count += 1;
     this.codes.add(code);
     if (this.list.length < FINDINGS_MAX)
-      this.list.push({ code, message, file: where.file ?? null, index: where.index ?? null });
+      this.list.push({ code, check, message, file: where.file ?? null, index: where.index ?? null });
   }
 
   has(...codes: FindingCode[]): boolean {
     return codes.some((code) => this.codes.has(code));
+  }
+
+  /** Some finding moves the verdict there. */
+  moves<Q extends Question>(question: Q, word: Verdicts[Q]): boolean {
+    return findingCodes.some((code) => this.codes.has(code) && verdictMoves[code][question] === word);
   }
 }
 

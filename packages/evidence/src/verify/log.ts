@@ -81,7 +81,7 @@ export async function checkLog(context: Context): Promise<LogResult> {
     for (const name of context.files.keys()) if (name.startsWith('log/')) context.used.add(name);
     compared.not_compared = context.policy.knownCheckpoints.length;
     if (context.policy.logRequired || context.policy.witnessesRequired > 0)
-      context.findings.add('LOG_INCLUSION', 'the policy requires a log or witnesses, and names the key of no log');
+      context.findings.add('L1', 'the policy requires a log or witnesses, and names the key of no log');
     return result;
   }
   const proven = await checkAllLogged(context);
@@ -102,7 +102,7 @@ export async function checkLog(context: Context): Promise<LogResult> {
   );
   const checkpoints = proven.flatMap(({ logged }) => (logged === null ? [] : [logged.checkpoint]));
   if (open !== null && manifest !== null && open.proof.index >= manifest.proof.index)
-    context.findings.add('TIME_ORDER', 'the manifest was logged before the open record', {
+    context.findings.add('L2', 'the manifest was logged before the open record', {
       file: bundleNames.manifestProof,
     });
   const before = await openCheckpoint(context, open);
@@ -116,7 +116,7 @@ export async function checkLog(context: Context): Promise<LogResult> {
     result.manifestCheckpointText = manifest.checkpoint.note.text;
     countWitnesses(context, manifest.checkpoint, result);
   } else if (context.manifest !== null && required > 0 && !context.findings.has(...unprovenCodes))
-    context.findings.add('LOG_INCLUSION', `none of ${required} witnesses cosigned a checkpoint over the manifest`, {
+    context.findings.add('L3', `none of ${required} witnesses cosigned a checkpoint over the manifest`, {
       file: bundleNames.manifestProof,
     });
   checkWitnessTimes(context, result);
@@ -150,7 +150,7 @@ async function checkCustodyLogged(context: Context): Promise<Proven | null> {
   if (read !== null && session !== null) {
     const record = custody.findLast((one) => isIncluded(read, one as unknown as SignedRecord, session));
     if (record === undefined)
-      findings.add('LOG_INCLUSION', 'the proof does not show that a custody record is in the log', { file });
+      findings.add('L4', 'the proof does not show that a custody record is in the log', { file });
     else {
       covered = record.body.sequence + 1;
       found = { file, record: record as unknown as SignedRecord, logged: read };
@@ -164,7 +164,7 @@ async function checkCustodyLogged(context: Context): Promise<Proven | null> {
     last !== undefined &&
     last.body.at_us - oldest.body.at_us > CUSTODY_UNLOGGED_US
   )
-    findings.add('LOG_INCLUSION', `custody records from ${oldest.body.sequence} on are not shown to be logged`, {
+    findings.add('L5', `custody records from ${oldest.body.sequence} on are not shown to be logged`, {
       file,
     });
   return found;
@@ -179,9 +179,9 @@ async function trustedCheckpoint(context: Context, text: string, file: string): 
   const { findings } = context;
   if (state === 'good') return { ...checkpoint, witnessedUs: await witnessTimes(context, checkpoint, file) };
   const { origin } = checkpoint;
-  const code = state === 'bad' ? 'NOTE_SIG_BAD' : 'LOG_INCLUSION';
+  const check = state === 'bad' ? 'L6' : 'L7';
   const why = state === 'bad' ? `a checkpoint of ${origin} has a bad signature` : `the policy trusts no log ${origin}`;
-  findings.once(`${code} ${text}`, code, why, { file });
+  findings.once(`${check} ${text}`, check, why, { file });
   return null;
 }
 
@@ -193,7 +193,7 @@ async function witnessTimes(context: Context, checkpoint: SignedCheckpoint, file
     if (check.state === 'bad')
       context.findings.once(
         `${witness.name} ${checkpoint.note.text}`,
-        'NOTE_SIG_BAD',
+        'L8',
         `the cosignature of ${witness.name} is bad`,
         { file },
       );
@@ -219,13 +219,13 @@ async function checkLogged(context: Context, record: SignedRecord, file: string)
   const logged = await readProof(context, file);
   if (logged === null) {
     if (policy.logRequired && !context.files.has(file))
-      findings.add('LOG_INCLUSION', `the ${record.kind} record comes without a proof that it was logged`, { file });
+      findings.add('L9', `the ${record.kind} record comes without a proof that it was logged`, { file });
     return null;
   }
   // Without the open record nobody knows what the entry would be.
   if (open !== null && isIncluded(logged, record, loggedSession(open))) return logged;
   if (open !== null)
-    findings.add('LOG_INCLUSION', `the proof does not show that the ${record.kind} record is in the log`, { file });
+    findings.add('L10', `the proof does not show that the ${record.kind} record is in the log`, { file });
   return null;
 }
 
@@ -235,7 +235,7 @@ async function openCheckpoint(context: Context, open: Logged | null): Promise<Tr
   if (text === null) return null;
   const checkpoint = await trustedCheckpoint(context, text, bundleNames.open);
   if (checkpoint !== null && open !== null && open.proof.index < checkpoint.size)
-    context.findings.add('TIME_ORDER', 'the open record names a checkpoint that already holds it', {
+    context.findings.add('L11', 'the open record names a checkpoint that already holds it', {
       file: bundleNames.open,
     });
   return checkpoint;
@@ -259,7 +259,7 @@ async function compareWithLog(
   // What was logged behind the bundle's proofs may have come after the export.
   const until = Math.max(0, ...proven.map(({ logged }) => logged?.checkpoint.size ?? 0));
   const isUnread = context.manifest === null && context.files.has(bundleNames.manifest);
-  const told: ['DUPLICATE' | 'RECORD_MISSING', string][] = [];
+  const told: ['L12' | 'L13', string][] = [];
   let sinceCount = 0;
   try {
     const { checkpoint, roots } = await scanLog(log, {
@@ -278,13 +278,13 @@ async function compareWithLog(
         else if (told.length < TOLD_MAX)
           told.push(
             isSecond
-              ? ['DUPLICATE', `entry ${index} of the log is another ${kind} record of this session`]
-              : ['RECORD_MISSING', `entry ${index} of the log is a ${kind} record that is not in the bundle`],
+              ? ['L12', `entry ${index} of the log is another ${kind} record of this session`]
+              : ['L13', `entry ${index} of the log is a ${kind} record that is not in the bundle`],
           );
       },
     });
     // Only now are they known to be the log's.
-    for (const [code, message] of told) findings.add(code, message);
+    for (const [check, message] of told) findings.add(check, message);
     compared.records_since = sinceCount;
     compared.size = checkpoint.size;
     for (const { origin, size, root } of checkpoints) {
@@ -292,14 +292,14 @@ async function compareWithLog(
       if (there === undefined || !equalBytes(there, root))
         findings.once(
           `log ${size}`,
-          'LOG_FORK',
+          'L14',
           `the log of ${checkpoint.size} entries never was the one of ${size} that the bundle shows`,
         );
     }
     return roots;
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
-    findings.add('LOG_FORK', `the log can't be compared: ${error.message}`);
+    findings.add('L15', `the log can't be compared: ${error.message}`);
     return null;
   }
 }
@@ -333,11 +333,11 @@ async function checkConsistency(
   for (const [at, second] of ordered.entries()) {
     const first = ordered[at - 1];
     if (first === undefined) continue;
-    if (first.origin !== second.origin) findings.add('LOG_FORK', 'the records are in different logs', { file });
+    if (first.origin !== second.origin) findings.add('L16', 'the records are in different logs', { file });
     else if (extend(first, second) !== 'yes')
       findings.once(
         `extends ${first.size} ${second.size}`,
-        'LOG_FORK',
+        'L17',
         `the log of ${second.size} entries is not shown to extend the one of ${first.size}`,
         { file },
       );
@@ -353,7 +353,7 @@ async function checkConsistency(
     const there = roots?.get(known.size);
     const answers = others.map((other) => (known.size <= other.size ? extend(known, other) : extend(other, known)));
     const isOther = (there !== undefined && !equalBytes(there, known.root)) || answers.includes('no');
-    if (isOther) findings.add('LOG_FORK', `the log showed another tree of ${known.size} entries elsewhere`, { file });
+    if (isOther) findings.add('L18', `the log showed another tree of ${known.size} entries elsewhere`, { file });
     if (isOther || there !== undefined || answers.includes('yes')) compared.known += 1;
     else compared.not_compared += 1;
   }
@@ -361,13 +361,9 @@ async function checkConsistency(
   if (findings.has(...unprovenCodes)) return;
   for (const proof of proofs ?? [])
     if (!asked.has(proof))
-      findings.add(
-        'FORMAT',
-        `the proof from ${proof.first} to ${proof.second} entries is between no checkpoints here`,
-        {
-          file,
-        },
-      );
+      findings.add('L19', `the proof from ${proof.first} to ${proof.second} entries is between no checkpoints here`, {
+        file,
+      });
 }
 
 function countWitnesses(context: Context, { witnessedUs }: TrustedCheckpoint, result: LogResult): void {
@@ -376,11 +372,9 @@ function countWitnesses(context: Context, { witnessedUs }: TrustedCheckpoint, re
   // With n required, the n-th earliest is the first moment at which enough of them had seen it.
   result.witnessedUs = witnessedUs[Math.max(0, witnessesRequired - 1)] ?? null;
   if (witnessedUs.length < witnessesRequired)
-    context.findings.add(
-      'LOG_INCLUSION',
-      `${witnessedUs.length} of ${witnessesRequired} witnesses cosigned the checkpoint`,
-      { file: bundleNames.manifestProof },
-    );
+    context.findings.add('L20', `${witnessedUs.length} of ${witnessesRequired} witnesses cosigned the checkpoint`, {
+      file: bundleNames.manifestProof,
+    });
 }
 
 function checkWitnessTimes(context: Context, result: LogResult): void {
@@ -390,13 +384,13 @@ function checkWitnessTimes(context: Context, result: LogResult): void {
     result.witnessedUs !== null &&
     result.witnessedUs + policy.clockToleranceUs < manifest.body.ended_us
   )
-    findings.add('TIME_ORDER', 'witnesses saw the manifest before the recording ended', { file: bundleNames.manifest });
+    findings.add('L21', 'witnesses saw the manifest before the recording ended', { file: bundleNames.manifest });
   if (
     open !== null &&
     result.notBeforeUs !== null &&
     result.notBeforeUs - policy.clockToleranceUs > open.body.opened_us
   )
-    findings.add('TIME_ORDER', 'the recording says it began before the checkpoint it names', {
+    findings.add('L22', 'the recording says it began before the checkpoint it names', {
       file: bundleNames.open,
     });
 }

@@ -38,7 +38,7 @@ const CLOCK_TOLERANCE_US = 300_000_000;
 const LATENESS_US = 7 * 86_400_000_000;
 const CLOCK_STEP_US = 86_400_000_000;
 
-const policySchema = object(
+export const policySchema = object(
   {
     v: literal(1),
     identity_keys: array(

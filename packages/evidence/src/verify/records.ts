@@ -57,11 +57,10 @@ async function checkSigned(context: Context, record: SignedRecord, file: string)
   const { findings, policy } = context;
   const trusted = policy.identityKeys.map(({ key }) => key);
   const check = await checkRecord(context.crypto, record, [...trusted, ...namedKeys(context, record)]);
-  if (check.finding === 'SIG_BAD')
-    findings.add('SIG_BAD', `the signature of the ${record.kind} record is bad`, { file });
+  if (check.finding === 'SIG_BAD') findings.add('R1', `the signature of the ${record.kind} record is bad`, { file });
   const sessionId = context.open?.body.session_id ?? record.body.session_id;
   if (record.body.session_id !== sessionId)
-    findings.add('SPLICED', `the ${record.kind} record belongs to session ${record.body.session_id}`, { file });
+    findings.add('R3', `the ${record.kind} record belongs to session ${record.body.session_id}`, { file });
   if (check.finding === 'SIG_BAD') return { word: 'none', signer: null };
   const at = timeOf(record.body);
   const signer = check.signedBy === null ? null : keyIdOf(check.signedBy);
@@ -72,7 +71,7 @@ async function checkSigned(context: Context, record: SignedRecord, file: string)
   if (!known)
     findings.once(
       `stranger ${record.kind} ${signer}`,
-      'KEY_UNTRUSTED',
+      'R2',
       `the ${record.kind} record is signed by a key the policy does not trust for it`,
       { file },
     );
@@ -100,7 +99,7 @@ export async function checkRecords(context: Context): Promise<void> {
   const { findings } = context;
   const manifest = await readOne(context, 'manifest', bundleNames.manifest);
   context.manifest = manifest?.record ?? null;
-  if (!context.files.has(bundleNames.manifest)) findings.add('UNCLOSED', 'the recording has no signed manifest');
+  if (!context.files.has(bundleNames.manifest)) findings.add('R5', 'the recording has no signed manifest');
   await checkResumes(context);
   if (manifest !== null) checkManifest(context, manifest);
   checkImported(context);
@@ -112,9 +111,9 @@ export async function checkRecords(context: Context): Promise<void> {
 /** The key a record names as its recorder's is the one that signed it. */
 function checkNamedKey(context: Context, { standing, record }: Found<RecordKind>, named: string, file: string): void {
   const key = keyOf(named);
-  if (key === null) context.findings.add('FORMAT', `the ${record.kind} record names no key`, { file });
+  if (key === null) context.findings.add('R6', `the ${record.kind} record names no key`, { file });
   else if (standing.signer !== null && keyIdOf(key) !== standing.signer)
-    context.findings.add('SPLICED', `the ${record.kind} record names another key than signed it`, { file });
+    context.findings.add('R7', `the ${record.kind} record names another key than signed it`, { file });
 }
 
 async function checkOpen(context: Context): Promise<void> {
@@ -122,14 +121,14 @@ async function checkOpen(context: Context): Promise<void> {
   const file = bundleNames.open;
   const found = await readOne(context, 'open', file);
   context.open = found?.record ?? null;
-  if (!context.files.has(file)) findings.add('FORMAT', 'the bundle holds no open record', { file });
+  if (!context.files.has(file)) findings.add('R4', 'the bundle holds no open record', { file });
   if (found === null) return;
   const { body } = found.record;
   if (description !== null && description.session_id !== body.session_id)
-    findings.add('SPLICED', 'bundle.json names another session than the open record', { file: bundleNames.bundle });
+    findings.add('B13', 'bundle.json names another session than the open record', { file: bundleNames.bundle });
   checkNamedKey(context, found as Found<RecordKind>, body.recorder.identity_key, file);
   if ((body.encryption === 'none') !== (body.dek_id === null))
-    findings.add('FORMAT', 'the open record names a key and no encryption, or the other way round', { file });
+    findings.add('R8', 'the open record names a key and no encryption, or the other way round', { file });
 }
 
 /** Signed over `bundle.json`, and so over every small file. */
@@ -138,14 +137,14 @@ async function checkExport(context: Context): Promise<void> {
   const { findings } = context;
   const file = bundleNames.export;
   const found = await readOne(context, 'export', file);
-  if (!context.files.has(file)) findings.add('FORMAT', 'nobody signed that these are the files of a bundle', { file });
+  if (!context.files.has(file)) findings.add('B17', 'nobody signed that these are the files of a bundle', { file });
   if (found === null) return;
   const { record } = found;
   const bytes = await orFormat(context, bundleNames.bundle, () => smallFile(context, bundleNames.bundle, 32 << 20));
   if (bytes === null) return;
   const sha256 = toHex(await context.crypto.sha256(bytes));
   if (record.body.bundle_sha256 !== sha256)
-    findings.add('SPLICED', 'the export record is signed over another bundle.json', { file });
+    findings.add('B18', 'the export record is signed over another bundle.json', { file });
 }
 
 async function checkResumes(context: Context): Promise<void> {
@@ -155,7 +154,7 @@ async function checkResumes(context: Context): Promise<void> {
     if (found === null) continue;
     const { record, standing } = found;
     if (context.open !== null && record.body.open_sha256 !== context.open.sha256)
-      context.findings.add('SPLICED', 'a resume record continues another open record', { file });
+      context.findings.add('R9', 'a resume record continues another open record', { file });
     // A resume brings new seal keys in: one by a stranger must not explain away a broken chain. One by the key the open
     // record names may, as that key's being untrusted is a finding already.
     else if (standing.word !== 'none') context.resumes.push({ at, record });
@@ -174,12 +173,12 @@ function checkImported(context: Context): void {
   const imported = importedOf(context);
   if (imported === null) return;
   const { by, source_name: name, source_sha256: sha256 } = imported;
-  findings.add('IMPORTED', `imported by ${by} from ${JSON.stringify(name)} (SHA-256 ${sha256})`, {
+  findings.add('R18', `imported by ${by} from ${JSON.stringify(name)} (SHA-256 ${sha256})`, {
     file: bundleNames.open,
   });
   const said = [open, manifest].map((record) => record && JSON.stringify(record.body.imported ?? null));
   if (open !== null && manifest !== null && said[0] !== said[1])
-    findings.add('SPLICED', 'the manifest and the open record do not say the same of where it was imported from', {
+    findings.add('R19', 'the manifest and the open record do not say the same of where it was imported from', {
       file: bundleNames.manifest,
     });
 }
@@ -191,25 +190,25 @@ function checkManifest(context: Context, found: Found<'manifest'>): void {
   const where = { file: bundleNames.manifest };
   const resumes = context.resumes.map(({ record }) => record.sha256);
   if (open !== null) {
-    if (body.open_sha256 !== open.sha256) findings.add('SPLICED', 'the manifest closes another open record', where);
+    if (body.open_sha256 !== open.sha256) findings.add('R10', 'the manifest closes another open record', where);
     for (const [what, same] of [
       ['opened_us', body.opened_us === open.body.opened_us],
       ['persistence', body.persistence === open.body.policy.persistence],
       ['keys.dek_id', body.keys.dek_id === open.body.dek_id],
     ] as const)
-      if (!same) findings.add('SPLICED', `${what} of the manifest is not that of the open record`, where);
+      if (!same) findings.add('R11', `${what} of the manifest is not that of the open record`, where);
   }
   checkNamedKey(context, found as Found<RecordKind>, body.keys.identity_key, where.file);
   if (resumes.length !== body.resumes_sha256.length || resumes.some((hash, at) => hash !== body.resumes_sha256[at]))
-    findings.add('SPLICED', 'the resume records are not those the manifest names', where);
-  if (body.chunks_count === 0) findings.add('TRUNCATED', 'the manifest is over no chunk: nothing was recorded', where);
+    findings.add('R12', 'the resume records are not those the manifest names', where);
+  if (body.chunks_count === 0) findings.add('R13', 'the manifest is over no chunk: nothing was recorded', where);
   if (body.ended_us + clockAllowanceUs(context) < body.opened_us)
-    findings.add('TIME_ORDER', 'the manifest ends before the recording began', where);
+    findings.add('R14', 'the manifest ends before the recording began', where);
   if (clockStepsUs(context) > policy.clockStepUs)
-    findings.add('TIME_ORDER', 'the manifest declares larger steps of the clock than the policy takes', where);
-  for (const gap of body.gaps) findings.add('GAP', gapText(gap), where);
+    findings.add('R15', 'the manifest declares larger steps of the clock than the policy takes', where);
+  for (const gap of body.gaps) findings.add('R16', gapText(gap), where);
   if (body.gaps.length === 0 && body.statistics.frames_dropped > 0)
-    findings.add('GAP', `${body.statistics.frames_dropped} frames were dropped`, where);
+    findings.add('R17', `${body.statistics.frames_dropped} frames were dropped`, where);
 }
 
 /** It is made behind the manifest, which it names; one by a stranger tells nothing. */
@@ -219,7 +218,7 @@ async function checkReplayRecord(context: Context): Promise<void> {
   if (found === null) return;
   const { record, standing } = found;
   if (record.body.manifest_sha256 !== context.manifest?.sha256)
-    context.findings.add('SPLICED', 'the replay record is about another manifest', { file });
+    context.findings.add('R20', 'the replay record is about another manifest', { file });
   else if (standing.word !== 'none') context.replay = record;
 }
 
@@ -238,7 +237,7 @@ async function checkCustody(context: Context): Promise<void> {
   for (let start = 0; start < bytes.length; ) {
     const end = bytes.indexOf(0x0a, start);
     if (end < 0 || end - start > SMALL_FILE_BYTES_MAX) {
-      context.findings.add('FORMAT', 'a line of the custody file is cut or too long', { file });
+      context.findings.add('R21', 'a line of the custody file is cut or too long', { file });
       return;
     }
     const line = bytes.subarray(start, end);
@@ -248,7 +247,7 @@ async function checkCustody(context: Context): Promise<void> {
     await checkSigned(context, record as unknown as SignedRecord, file);
     const previous = context.custody.at(-1)?.sha256 ?? null;
     if (record.body.sequence !== context.custody.length || record.body.previous_sha256 !== previous) {
-      context.findings.add('SPLICED', `custody record ${record.body.sequence} does not follow the one before it`, {
+      context.findings.add('R22', `custody record ${record.body.sequence} does not follow the one before it`, {
         file,
       });
       return;

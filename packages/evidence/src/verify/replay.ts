@@ -79,9 +79,16 @@ function stateOf(chunksCount: number, counted: Counted): ReplayState {
 }
 
 const factsOf = (context: Context, counted: Counted, remade: boolean): ReplayFacts => {
-  const { chunks_count: _, ...said } = counted;
+  const { until_us, pictures, lit, not_drawn, share_permille, one_colour, ended } = counted;
   const body = context.replay?.body;
-  return { examined_us: body?.examined_us ?? null, software: body?.software ?? null, remade, ...said };
+  const said = { until_us, pictures, lit, not_drawn, share_permille, ended };
+  return {
+    examined_us: body?.examined_us ?? null,
+    software: body?.software ?? null,
+    remade,
+    ...said,
+    ...(one_colour === undefined ? {} : { one_colour }),
+  };
 };
 
 /** Judges the signed record, or the verifier's own walk where there was one, and compares the two. */
@@ -95,7 +102,7 @@ export function checkReplay(context: Context, walked: ReplayTally | null): Repla
   const facts = factsOf(context, counted, own !== null);
   const where = own === null ? { file: bundleNames.replay } : {};
   if (state === 'parts' || state === 'nothing' || (own !== null && state === 'unexamined'))
-    context.findings.add('NOT_DRAWN', replayText(state, facts), where);
+    context.findings.add('P1', replayText(state, facts), where);
   return { state, facts };
 }
 
@@ -132,7 +139,7 @@ function compare({ findings }: Context, signed: ReplayBody, own: Counted): void 
   const said = (counted: Counted): string =>
     `${counted.pictures} pictures in ${counted.chunks_count} chunks, ${kindsText(counted.not_drawn) || 'nothing left out'}`;
   const message = `the record signed by ${signed.software} says ${said(signed)}; walking through the recording gives ${said(own)}`;
-  findings.add('REPLAY_DIFFERS', message.slice(0, 2000), { file: bundleNames.replay });
+  findings.add('P2', message.slice(0, 2000), { file: bundleNames.replay });
 }
 
 const at = (us: number): string => {

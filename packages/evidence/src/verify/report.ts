@@ -1,4 +1,3 @@
-import type { ReplayState } from '@lucid-sessions/recording';
 import type { DecodeError } from '@lucid-sessions/wire';
 import { bundleNames } from '../bundle/files.ts';
 import type { ImportedBody, ManifestBody } from '../record/bodies.ts';
@@ -6,35 +5,9 @@ import type { AnchorResult } from './anchors.ts';
 import type { ChainResult } from './chain.ts';
 import type { ChunkCheck } from './chunks.ts';
 import { type Context, type FoundKey, importedOf } from './context.ts';
-import {
-  exitCodeOf,
-  type Finding,
-  type FindingCode,
-  Findings,
-  findingMeanings,
-  type RecordingState,
-} from './findings.ts';
+import { exitCodeOf, type Finding, Findings, findingMeanings, type RecordingState, type Verdicts } from './findings.ts';
 import type { LogFacts, LogResult } from './log.ts';
 import { type ReplayFacts, type ReplayResult, replayText } from './replay.ts';
-
-/** Separate answers to separate questions. */
-export interface Verdicts {
-  /** Nothing that was sealed was changed. */
-  integrity: 'intact' | 'broken';
-  /**
-   * `whole`; `part` of a proven whole; `gaps`: whole, with frames known to be missing; `erased`: the chunks were destroyed, by a
-   * signed and logged word; `incomplete`, never clean; `unclosed`.
-   */
-  completeness: 'whole' | 'part' | 'gaps' | 'erased' | 'incomplete' | 'unclosed';
-  /** Made by a recorder the policy trusts; `imported`: by one that made it of a file, so that nothing is known of its origin. */
-  origin: 'trusted' | 'untrusted' | 'forged' | 'imported';
-  /** What vouches for the time: nothing but the recorder, the log, witnesses, an outside anchor. `imported`: for that of its import alone. */
-  time: 'recorder_only' | 'logged' | 'witnessed' | 'anchored' | 'contradicted' | 'imported';
-  /** The frames decrypt; whether anything can be seen is the next question. */
-  readability: 'readable' | 'unreadable' | 'not_checked' | 'shredded';
-  /** All that was recorded can be seen: by the signed record, or by the verifier's own walk. */
-  replay: ReplayState;
-}
 
 /** JSON shape of a verification; times are µs since 1970. */
 export interface VerificationReport {
@@ -95,62 +68,40 @@ interface Results {
 function verdictsOf(context: Context, results: Results): Verdicts {
   const { findings } = context;
   return {
-    integrity: findings.has(
-      'FORMAT',
-      'SIG_BAD',
-      'SPLICED',
-      'SEAL_EPOCH',
-      'REORDERED',
-      'CHUNK_ALTERED',
-      'CHUNK_EXTRA',
-      'ROOT_MISMATCH',
-      'DUPLICATE',
-    )
-      ? 'broken'
-      : 'intact',
+    integrity: findings.moves('integrity', 'broken') ? 'broken' : 'intact',
     completeness: completenessOf(context, results),
-    origin: findings.has('SIG_BAD')
-      ? 'forged'
-      : findings.has('KEY_UNTRUSTED') || context.open === null
-        ? 'untrusted'
-        : findings.has('IMPORTED')
-          ? 'imported'
-          : 'trusted',
+    origin: originOf(context),
     time: timeOf(context, results),
     readability: readabilityOf(context, results),
     replay: results.replay.state,
   };
 }
 
+function originOf({ findings, open }: Context): Verdicts['origin'] {
+  if (findings.moves('origin', 'forged')) return 'forged';
+  if (findings.moves('origin', 'untrusted') || open === null) return 'untrusted';
+  return findings.moves('origin', 'imported') ? 'imported' : 'trusted';
+}
+
 function completenessOf(context: Context, { chunks, chain }: Results): Verdicts['completeness'] {
   const { findings } = context;
-  if (findings.has('CHUNK_MISSING', 'TRUNCATED', 'RECORD_MISSING')) return 'incomplete';
+  if (findings.moves('completeness', 'incomplete')) return 'incomplete';
   if (context.manifest === null) return 'unclosed';
   if (context.erased.chunks && (chunks.isGone || chain.leavesCount === 0)) return 'erased';
   if (context.description.partial !== null) return 'part';
-  return findings.has('GAP') ? 'gaps' : 'whole';
+  return findings.moves('completeness', 'gaps') ? 'gaps' : 'whole';
 }
 
-const contradicting: FindingCode[] = [
-  'TIME_ORDER',
-  'LATE',
-  'DUPLICATE',
-  'LOG_FORK',
-  'NOTE_SIG_BAD',
-  'ANCHOR_REORGED',
-  'ANCHOR_INVALID',
-];
-
-function timeOf(context: Context, { log, anchors }: Results): Verdicts['time'] {
-  if (context.findings.has(...contradicting)) return 'contradicted';
-  if (context.findings.has('IMPORTED')) return 'imported';
+function timeOf({ findings }: Context, { log, anchors }: Results): Verdicts['time'] {
+  if (findings.moves('time', 'contradicted')) return 'contradicted';
+  if (findings.moves('time', 'imported')) return 'imported';
   if (anchors.confirmedCount > 0) return 'anchored';
   if (log.witnessedUs !== null) return 'witnessed';
   return log.manifestLogged ? 'logged' : 'recorder_only';
 }
 
 function readabilityOf(context: Context, { chunks, key }: Results): Verdicts['readability'] {
-  if (context.findings.has('COMMITMENT', 'AUTH', 'DECOMPRESS')) return 'unreadable';
+  if (context.findings.moves('readability', 'unreadable')) return 'unreadable';
   if (context.erased.keys || context.erased.chunks) return 'shredded';
   const canRead = context.decompressor !== undefined && (key.dek !== null || !chunks.encrypted);
   return canRead && chunks.readCount > 0 && chunks.readCount === chunks.checkedCount ? 'readable' : 'not_checked';
@@ -206,7 +157,7 @@ export function makeReport(context: Context, results: Results): VerificationRepo
 /** The report about a bundle that could not even be opened (a damaged tar file). */
 export function unreadableBundle(error: DecodeError): VerificationReport {
   const findings = new Findings();
-  findings.add('FORMAT', error.message, { file: bundleNames.bundle });
+  findings.add('B16', error.message, { file: bundleNames.bundle });
   return {
     v: 1,
     clean: false,

@@ -80,13 +80,13 @@ export async function verifyBundle(source: BundleSource, options: VerifyOptions)
 async function listFiles(context: Context): Promise<void> {
   const list = await context.source.list();
   if (list.length > BUNDLE_FILES_MAX)
-    context.findings.add('FORMAT', `the bundle holds more than ${BUNDLE_FILES_MAX} files`);
+    context.findings.add('B1', `the bundle holds more than ${BUNDLE_FILES_MAX} files`);
   for (const file of list.slice(0, BUNDLE_FILES_MAX)) {
     if (!BUNDLE_NAME.test(file.name) || !(KNOWN_NAME.test(file.name) || file.name.startsWith('chunks/')))
-      context.findings.add('FORMAT', `${JSON.stringify(file.name.slice(0, 100))} is not a file of a bundle`);
+      context.findings.add('B2', `${JSON.stringify(file.name.slice(0, 100))} is not a file of a bundle`);
     else context.files.set(file.name, file);
     if (file.name.startsWith('chunks/') && !CHUNK_NAME.test(file.name))
-      context.findings.add('CHUNK_EXTRA', `${JSON.stringify(file.name.slice(0, 100))} is not the name of a chunk`);
+      context.findings.add('B3', `${JSON.stringify(file.name.slice(0, 100))} is not the name of a chunk`);
   }
 }
 
@@ -96,11 +96,11 @@ async function readDescription(context: Context): Promise<void> {
     const bytes = await smallFile(context, file, 32 << 20);
     return bytes === null ? null : bundleSchema.parse(parseCanonicalJson(bytes, 32 << 20), 'bundle');
   });
-  if (!context.files.has(file)) context.findings.add('FORMAT', 'the bundle holds no bundle.json', { file });
+  if (!context.files.has(file)) context.findings.add('B5', 'the bundle holds no bundle.json', { file });
   if (description === null) return;
   const { partial } = description;
   if (partial !== null && partial.first_chunk > partial.last_chunk) {
-    context.findings.add('FORMAT', 'the range of the part makes no sense', { file });
+    context.findings.add('B6', 'the range of the part makes no sense', { file });
     return;
   }
   context.description = description;
@@ -113,7 +113,7 @@ async function checkFileHashes(context: Context): Promise<void> {
   const listed = new Map(context.description.files.map(({ name, sha256 }) => [name, sha256]));
   const isOdd = [...listed.keys()].some((name) => name.startsWith('chunks/') || unlisted.has(name));
   if (isOdd || listed.size !== context.description.files.length)
-    context.findings.add('FORMAT', 'bundle.json lists a file twice, or one that does not belong in its list', {
+    context.findings.add('B7', 'bundle.json lists a file twice, or one that does not belong in its list', {
       file: bundleNames.bundle,
     });
   for (const [name, hash] of listed) {
@@ -121,13 +121,13 @@ async function checkFileHashes(context: Context): Promise<void> {
     const bytes =
       file === undefined ? null : await orFormat(context, name, () => readWhole(context.source, file, 64 << 20));
     // A missing record, proof or chunk has a finding of its own.
-    if (bytes === null) context.findings.add('FORMAT', `${name} is listed and not there`, { file: name });
+    if (bytes === null) context.findings.add('B8', `${name} is listed and not there`, { file: name });
     else if (toHex(await context.crypto.sha256(bytes)) !== hash)
-      context.findings.add('FORMAT', `${name} is not the file that was exported`, { file: name });
+      context.findings.add('B9', `${name} is not the file that was exported`, { file: name });
   }
   for (const name of context.files.keys())
     if (!listed.has(name) && !name.startsWith('chunks/') && !unlisted.has(name))
-      context.findings.add('FORMAT', `${name} is not listed in bundle.json`, { file: name });
+      context.findings.add('B10', `${name} is not listed in bundle.json`, { file: name });
 }
 
 async function findKey(context: Context): Promise<FoundKey> {
@@ -140,7 +140,7 @@ async function findKey(context: Context): Promise<FoundKey> {
   const { open, findings } = context;
   // Keys of another session would blame its chunks.
   const strange = open !== null && wraps?.some(({ key_id }) => key_id !== open.body.dek_id) === true;
-  if (strange) findings.add('SPLICED', 'the wrapped keys are of another recording', { file });
+  if (strange) findings.add('B14', 'the wrapped keys are of another recording', { file });
   const dek = context.dek ?? (wrapsCount > 0 && !strange ? await unwrap(context, wraps ?? []) : null);
   if (dek instanceof Uint8Array && dek.length !== DEK_BYTES) throw new RangeError(`a DEK has ${DEK_BYTES} bytes`);
   return { dek, wrapsCount };
@@ -152,7 +152,7 @@ async function unwrap(context: Context, wraps: BundleWrap[]): Promise<Uint8Array
     return (await context.unwrap?.(wraps)) ?? null;
   } catch (error) {
     if (!(error instanceof Error) || (error as { code?: unknown }).code !== 'damaged') throw error;
-    context.findings.add('FORMAT', error.message, { file: bundleNames.wraps });
+    context.findings.add('B15', error.message, { file: bundleNames.wraps });
     return null;
   }
 }
@@ -165,18 +165,18 @@ function checkAgainstManifest(context: Context, chain: ChainResult, chunks: Chun
   const where = { file: bundleNames.manifest };
   const allowanceUs = clockAllowanceUs(context);
   if (chain.firstOpenedUs > body.ended_us + allowanceUs)
-    findings.add('TIME_ORDER', 'the first chunk opened after the manifest says the recording ended', where);
+    findings.add('C19', 'the first chunk opened after the manifest says the recording ended', where);
   else if (importedOf(context) === null && context.description.partial === null) {
     const aheadUs = (chain.lastClosedUs ?? body.ended_us) - body.ended_us;
     if (aheadUs > allowanceUs + context.policy.clockToleranceUs)
-      findings.add('TIME_ORDER', 'the last chunk closed after the manifest says the recording ended', where);
+      findings.add('C20', 'the last chunk closed after the manifest says the recording ended', where);
   }
   const { frames_count: count } = body.statistics;
   const isRead = chunks.readCount === body.chunks_count && chunks.readCount > 0;
   // Before entries of form 2 it was what the recorder had seen, stored or not.
   const isStored = context.open?.body.log_entries === 2;
   if (isRead && isStored && count !== null && count !== chunks.framesCount)
-    findings.add('SPLICED', `the manifest counts ${count} frames, and ${chunks.framesCount} are here`, where);
+    findings.add('R28', `the manifest counts ${count} frames, and ${chunks.framesCount} are here`, where);
 }
 
 /** The proof of a record that can't be read is not looked at; the record is told. */
@@ -190,5 +190,5 @@ const recordOfProof = (name: string): string =>
 function checkLeftOver({ files, used, findings }: Context): void {
   for (const name of files.keys())
     if (!used.has(name) && !name.startsWith('chunks/') && !used.has(recordOfProof(name)))
-      findings.add('FORMAT', `nothing in the bundle leads to ${name}`, { file: name });
+      findings.add('B12', `nothing in the bundle leads to ${name}`, { file: name });
 }
