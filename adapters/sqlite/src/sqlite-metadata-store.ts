@@ -38,6 +38,15 @@ const names = {
 const beginning = (name: string) => `substr(${name}, 1, ${mstscNameLength})`;
 const isNamed = `cookie IS NOT NULL AND status IN (${routable})`;
 
+const countedBy = ['status', 'project', 'environment'];
+/** One row more or less for a session as `row` (NEW or OLD) says it. */
+const countSession = (row: string, change: number) => {
+  const values = countedBy.map((column) => `${row}.${column}`);
+  return `INSERT INTO session_counts (key, ${countedBy.join(', ')}, count)
+     VALUES (${values.map((value) => `quote(${value})`).join(` || ' ' || `)}, ${values.join(', ')}, ${change})
+     ON CONFLICT (key) DO UPDATE SET count = count + excluded.count;`;
+};
+
 const migrations = [
   `CREATE TABLE sessions (
      session_id TEXT PRIMARY KEY, version INTEGER NOT NULL, status TEXT NOT NULL, created_at TEXT NOT NULL,
@@ -88,6 +97,18 @@ const migrations = [
      )
      .join('\n')}`,
   entryTable,
+  // Lists say how many there are: counted as they change, a page of a long list costs no more than one of a short.
+  `CREATE TABLE session_counts (
+     key TEXT PRIMARY KEY, status TEXT NOT NULL, project TEXT, environment TEXT, count INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE TRIGGER sessions_counted AFTER INSERT ON sessions BEGIN ${countSession('NEW', 1)} END;
+   CREATE TRIGGER sessions_uncounted AFTER DELETE ON sessions BEGIN ${countSession('OLD', -1)} END;
+   CREATE TRIGGER sessions_recounted AFTER UPDATE OF ${countedBy.join(', ')} ON sessions
+     WHEN ${countedBy.map((column) => `OLD.${column} IS NOT NEW.${column}`).join(' OR ')}
+     BEGIN ${countSession('OLD', -1)} ${countSession('NEW', 1)} END;
+   INSERT INTO session_counts (key, ${countedBy.join(', ')}, count)
+     SELECT ${countedBy.map((column) => `quote(${column})`).join(` || ' ' || `)}, ${countedBy.join(', ')}, COUNT(*)
+     FROM sessions GROUP BY ${countedBy.join(', ')};`,
 ];
 
 const documentOf = (row: Row | undefined): SessionDocument | null =>
@@ -254,11 +275,12 @@ export class SqliteMetadataStore implements MetadataStore {
       );
     // Words are in no order: their index is read from end to end, without the documents.
     const sessions = query.search === undefined ? 'sessions' : 'sessions INDEXED BY sessions_by_words';
+    const counting =
+      query.search === undefined
+        ? 'COALESCE(SUM(count), 0) AS total FROM session_counts'
+        : `COUNT(*) AS total FROM ${sessions}`;
     return guardedSql(() => {
-      const total = Number(
-        this.#database.get(`SELECT COUNT(*) AS total FROM ${sessions} ${conditions.where}`, ...conditions.values)
-          ?.total,
-      );
+      const total = Number(this.#database.get(`SELECT ${counting} ${conditions.where}`, ...conditions.values)?.total);
       const count = Math.max(0, Math.min(query.limit, total - query.offset));
       const behind = total - query.offset - count;
       // Sought from the nearer end, and only the page's own documents are read.
@@ -292,7 +314,7 @@ export class SqliteMetadataStore implements MetadataStore {
     return guardedSql(() =>
       Object.fromEntries(
         this.#database
-          .all('SELECT status, COUNT(*) AS count FROM sessions GROUP BY status')
+          .all('SELECT status, SUM(count) AS count FROM session_counts GROUP BY status HAVING SUM(count) > 0')
           .map((row) => [String(row.status), Number(row.count)]),
       ),
     );

@@ -29,7 +29,7 @@ test('a file holds what was stored, in WAL mode with full synchronisation', () =
     await again.dispose();
     const bare = new DatabaseSync(path);
     assert.equal(bare.prepare('PRAGMA journal_mode').get()?.journal_mode, 'wal');
-    assert.equal(bare.prepare('PRAGMA user_version').get()?.user_version, 4);
+    assert.equal(bare.prepare('PRAGMA user_version').get()?.user_version, 5);
     bare.close();
   }));
 
@@ -80,6 +80,23 @@ test('destroyed wraps wait for a reader of another process, then they are in no 
     for (const name of await readdir(folder))
       assert.equal((await readFile(join(folder, name))).includes(wrapped), false, name);
     await store.dispose();
+  }));
+
+test('sessions of a database that did not count them are counted', () =>
+  inFolder(async (folder) => {
+    const path = join(folder, 'metadata.db');
+    const store = new SqliteMetadataStore(path);
+    for (const id of ['s1', 's2']) await store.insertSession(sampleSession(id, { status: 'created' }), null);
+    await store.dispose();
+    const bare = new DatabaseSync(path);
+    const triggers = bare.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").all();
+    for (const { name } of triggers) bare.exec(`DROP TRIGGER ${String(name)}`);
+    bare.exec('DROP TABLE session_counts; PRAGMA user_version = 4');
+    bare.close();
+    const again = new SqliteMetadataStore(path);
+    assert.deepEqual(await again.countSessions(), { created: 2 });
+    assert.equal((await again.listSessions({ limit: 1, offset: 0 })).total, 2);
+    await again.dispose();
   }));
 
 test('a database of a later program is refused', () =>

@@ -231,6 +231,27 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
     assert.deepEqual(await ids({ limit: 3, offset: 2 }), ['s1 s0', 4], 'the last page may be short');
   });
 
+  check('what is counted of sessions follows what becomes of them', async (store) => {
+    const project = (name: string | undefined) => ({ metadata: name === undefined ? {} : { project: name } });
+    const first = sampleSession('s1', { status: 'created', ...project(undefined) });
+    await store.insertSession(first, null);
+    await store.insertSession(first, null);
+    await store.insertSession(sampleSession('s2', { status: 'created', ...project("it's 'p1' ") }), null);
+    const counted = async (query: Partial<Parameters<MetadataStore['listSessions']>[0]>) =>
+      (await store.listSessions({ limit: 0, offset: 0, ...query })).total;
+    assert.deepEqual(await store.countSessions(), { created: 2 });
+    assert.equal(await counted({ project: "it's 'p1' " }), 1);
+    const next = { ...first, version: first.version + 1, status: 'recording' as const, ...project("it's 'p1' ") };
+    assert.equal(await store.replaceSession(next, first.version), true);
+    assert.equal(await store.replaceSession(next, first.version), false);
+    assert.deepEqual(await store.countSessions(), { created: 1, recording: 1 });
+    assert.equal(await counted({ project: "it's 'p1' " }), 2);
+    assert.equal(await counted({ project: "it's 'p1' ", status: 'recording' }), 1);
+    await store.replaceSession({ ...next, version: next.version + 1, status: 'deleted' }, next.version);
+    assert.deepEqual(await store.countSessions(), { created: 1, deleted: 1 });
+    assert.equal(await counted({}), 1);
+  });
+
   check('every session there is comes by its id, with its route, in pages', async (store) => {
     for (const [sessionId, token] of [
       ['b', null],
