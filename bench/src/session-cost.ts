@@ -14,6 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { eventually, freePort, type PeerServer, startShadow, startXfreerdp } from '@lucid-sessions/testkit';
 import { startInstallation } from './installation.ts';
+import { threadSeconds } from './processor-time.ts';
 
 interface Work {
   flags: string[];
@@ -47,7 +48,6 @@ interface Cost {
   storedMb: number;
 }
 
-const ticksPerSecond = 100;
 const settleMsMax = 300_000;
 const warmUpMs = 10_000;
 /** A relay is quiet when this much processor time or less was used in a second. */
@@ -151,45 +151,12 @@ interface Snapshot {
   storedBytes: number;
 }
 
-/** Processor seconds by name of thread, of the relay and of what it started (ffmpeg). */
 function snapshot({ pid, directory }: Relay): Snapshot {
-  const threads = new Map<string, number>();
-  const add = (name: string, cpu: number): void => void threads.set(name, (threads.get(name) ?? 0) + cpu);
-  for (const task of readdirSync(`/proc/${pid}/task`)) {
-    const stat = statOf(`/proc/${pid}/task/${task}/stat`);
-    if (stat !== null) add(stat.name, stat.ownSeconds);
-  }
-  const main = statOf(`/proc/${pid}/stat`);
-  add('children that ended', main?.childSeconds ?? 0);
-  for (const child of childrenOf(pid)) {
-    const stat = statOf(`/proc/${child}/stat`);
-    if (stat !== null) add('children that ended', stat.ownSeconds + stat.childSeconds);
-  }
+  const threads = threadSeconds(pid);
   const io = readFileSync(`/proc/${pid}/io`, 'utf8');
   const writtenBytes = Number(/^write_bytes: (\d+)/m.exec(io)?.[1] ?? 0);
   return { threads, writtenBytes, storedBytes: directory === null ? 0 : bytesBelow(directory) };
 }
-
-function statOf(path: string): { name: string; ownSeconds: number; childSeconds: number } | null {
-  try {
-    const text = readFileSync(path, 'utf8');
-    const name = text.slice(text.indexOf('(') + 1, text.lastIndexOf(')'));
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    const seconds = (from: number): number => (Number(fields[from]) + Number(fields[from + 1])) / ticksPerSecond;
-    return { name, ownSeconds: seconds(11), childSeconds: seconds(13) };
-  } catch {
-    return null;
-  }
-}
-
-const childrenOf = (pid: number): string[] =>
-  readdirSync(`/proc/${pid}/task`).flatMap((task) => {
-    try {
-      return readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean);
-    } catch {
-      return [];
-    }
-  });
 
 async function quiet(relay: Relay): Promise<void> {
   const used = (): number => sum(snapshot(relay).threads);

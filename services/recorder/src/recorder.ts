@@ -623,6 +623,10 @@ class RunningRecorder implements Recorder {
     const spool = await this.spool.statistics();
     details.spooledBytes = spool.spooledBytes;
     details.spooledChunks = spool.closedSegmentsCount;
+    const durableMs = spool.durableMs.sort((a, b) => a - b);
+    const durableAt = (share: number) => durableMs[Math.floor(durableMs.length * share)] ?? 0;
+    details.durableMsP50 = durableAt(0.5);
+    details.durableMsP99 = durableAt(0.99);
     const message = sealProblem ?? this.#replica?.problem ?? (await this.#roomProblem());
     return { service: 'recorder', status: message === null ? 'healthy' : 'degraded', message, details };
   }
