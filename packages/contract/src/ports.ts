@@ -57,6 +57,8 @@ export interface ConnectionRequest {
 export interface SessionTicket {
   /** Of a listener's session: the id it will have if it is admitted. */
   sessionId: string;
+  /** Which of the session's recordings begins with it, from 1 on: told as it is admitted, once more to a connection that asks again. */
+  recordingNumber?: number;
   /** The session is under way and this connection would continue it; its recorder decides whether it may. */
   reconnects: boolean;
   /** How long the session waits for its client after a lost connection; 0: it ends. */
@@ -313,7 +315,13 @@ export type FinalStatistics = Omit<RecordingStatistics, 'framesCount' | 'updates
   updatesCount: number | null;
 };
 
-export type RecorderReport =
+/**
+ * `recordingNumber`: which of the session's recordings it is of, as its ticket said; not told of imports, nor of what was begun before there was
+ * a number. All but facts count for that one alone.
+ */
+export type RecorderReport = { recordingNumber?: number } & RecorderWord;
+
+type RecorderWord =
   | {
       kind: 'started';
       sessionId: string;

@@ -203,20 +203,21 @@ const storage: Requests<'storage'> = {
   health: nothing,
 };
 
+const recorded = { sessionId, recordingNumber: count.exactOptional() };
 const report: z.ZodType<RecorderReport> = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('started'),
-    sessionId,
+    ...recorded,
     atUs: amount,
     recorderId: text,
     connectionId: text,
     clientAddress: text,
     targetAddress: text,
   }),
-  z.object({ kind: z.literal('lost'), sessionId, atUs: amount, untilUs: amount, message: text }),
+  z.object({ kind: z.literal('lost'), ...recorded, atUs: amount, untilUs: amount, message: text }),
   z.object({
     kind: z.literal('reconnected'),
-    sessionId,
+    ...recorded,
     atUs: amount,
     connectionId: text,
     clientAddress: text,
@@ -224,17 +225,17 @@ const report: z.ZodType<RecorderReport> = z.discriminatedUnion('kind', [
   }),
   z.object({
     kind: z.literal('client'),
-    sessionId,
+    ...recorded,
     atUs: amount,
     clientName: text.nullable(),
     clientUser: text.nullable(),
   }),
-  z.object({ kind: z.literal('progress'), sessionId, statistics: recordingStatistics }),
-  z.object({ kind: z.enum(['paused', 'resumed']), sessionId, atUs: amount }),
-  z.object({ kind: z.literal('fact'), sessionId, fact: recordingFact }),
+  z.object({ kind: z.literal('progress'), ...recorded, statistics: recordingStatistics }),
+  z.object({ kind: z.enum(['paused', 'resumed']), ...recorded, atUs: amount }),
+  z.object({ kind: z.literal('fact'), ...recorded, fact: recordingFact }),
   z.object({
     kind: z.literal('ended'),
-    sessionId,
+    ...recorded,
     atUs: amount,
     reason: endReason,
     message: text,
@@ -242,8 +243,8 @@ const report: z.ZodType<RecorderReport> = z.discriminatedUnion('kind', [
     recovered: z.boolean().exactOptional(),
     statistics: recordingStatistics,
   }),
-  z.object({ kind: z.literal('not_stored'), sessionId, message: text }),
-  z.object({ kind: z.literal('drained'), sessionId, chunksCount: count }),
+  z.object({ kind: z.literal('not_stored'), ...recorded, message: text }),
+  z.object({ kind: z.literal('drained'), ...recorded, chunksCount: count }),
 ]);
 
 const connection: z.ZodType<ConnectionRequest> = z.object({

@@ -333,14 +333,19 @@ export async function openRecording(context: Context, session: SessionDocument, 
   return logRecord(context, loggedSession(readRecordOf('open', openRecord)), 'open', openRecord);
 }
 
+const ofRecording = (ticket: SessionTicket, { recordings }: Journal): SessionTicket =>
+  recordings === undefined ? ticket : { ...ticket, recordingNumber: recordings };
+
 async function admitFirst(context: Held, reservation: Reservation): Promise<SessionTicket | Refusal> {
   const { sessionId, unsaved } = reservation;
   // Counted from here on, so that connections that open at the same time can't exceed the limit together.
   if (!(await context.connected.add(sessionId, reservation.recorderId))) return capacityRefusal(context.limits);
   try {
     const admittedUs = context.deps.nowUs();
+    const known = await loadJournal(context, sessionId);
     let admitted: Journal = {
-      ...(await loadJournal(context, sessionId)),
+      ...known,
+      recordings: (known.recordings ?? 0) + 1,
       recorderId: reservation.recorderId,
       clientAddress: reservation.clientAddress,
       connectionId: reservation.connectionId,
@@ -362,7 +367,7 @@ async function admitFirst(context: Held, reservation: Reservation): Promise<Sess
       journal: () => opened,
       session: (document) => ({ ...document, end_reason: null, end_message: null }),
     });
-    return ticketOf(context, done.session, null);
+    return ofRecording(ticketOf(context, done.session, null), opened);
   } catch (thrown) {
     await context.connected.remove(sessionId).catch(() => {});
     // What can't be taken back now is taken back by the reconciler.
@@ -393,7 +398,7 @@ async function admitReserved(context: Held, reservation: Reservation): Promise<S
   const journal = await loadJournal(context, sessionId);
   if (journal.connected && journal.connectionId === connectionId)
     // Its answer was lost.
-    return reservation.ticket;
+    return ofRecording(reservation.ticket, journal);
   if (unsaved !== null) return admitFirst(context, reservation);
   const session = await loadSession(context, sessionId);
   const place = placeOf(context, session, journal, reservation);

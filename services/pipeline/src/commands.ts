@@ -9,7 +9,7 @@ import {
 import { type Context, loadJournal, loadSession, notInThisState, stateOf, step, tryStep } from './context.ts';
 import { checkKept, forgetCredentials, keepCredentials } from './credentials.ts';
 import { recorderNamed } from './recorders.ts';
-import { recordEnd } from './reports.ts';
+import { recordEnd, recordPaused, resumedAt } from './reports.ts';
 import { type Held, onSession } from './session-work.ts';
 import { liveStates, transition } from './state-machine.ts';
 
@@ -105,11 +105,15 @@ export async function stop(context: Context, sessionId: string, reason: string):
 }
 
 export async function pause(context: Context, sessionId: string): ReturnType<PipelinePort['pause']> {
-  await onSession(context, sessionId, (context) => step(context, sessionId, 'pause'));
+  await onSession(context, sessionId, async (context) => {
+    // Asked again: who began it may have died, or its answer was lost. The recorder says when it was.
+    const state = stateOf(await loadSession(context, sessionId));
+    if (state !== 'pausing' && state !== 'paused') await step(context, sessionId, 'pause');
+  });
   try {
     const recorder = await recorderOf(context, sessionId);
     const { pausedAtUs } = await recorder.pause({ sessionId });
-    await onSession(context, sessionId, (context) => tryStep(context, sessionId, 'paused'));
+    await onSession(context, sessionId, (context) => recordPaused(context, { sessionId, atUs: pausedAtUs }));
     return { session: await loadSession(context, sessionId), atUs: pausedAtUs };
   } catch (thrown) {
     await onSession(context, sessionId, (context) => tryStep(context, sessionId, 'pause_failed'));
@@ -118,12 +122,16 @@ export async function pause(context: Context, sessionId: string): ReturnType<Pip
 }
 
 export async function resume(context: Context, sessionId: string): ReturnType<PipelinePort['resume']> {
-  const state = stateOf(await loadSession(context, sessionId));
+  const session = await loadSession(context, sessionId);
+  const state = stateOf(session);
+  const { resumedUs } = await loadJournal(context, sessionId);
+  // Asked again, because its answer was lost.
+  if (state === 'active' && typeof resumedUs === 'number') return { session, atUs: resumedUs };
   if (state !== 'paused') throw notInThisState(state, 'resume');
   const recorder = await recorderOf(context, sessionId);
   const { resumedAtUs } = await recorder.resume({ sessionId });
   // The recorder's report may have been faster.
-  await onSession(context, sessionId, (context) => tryStep(context, sessionId, 'resume'));
+  await onSession(context, sessionId, (context) => tryStep(context, sessionId, 'resume', resumedAt(resumedAtUs)));
   return { session: await loadSession(context, sessionId), atUs: resumedAtUs };
 }
 

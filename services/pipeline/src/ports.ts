@@ -96,6 +96,10 @@ export interface Journal {
   clientUser: string | null;
   /** Whom a second person let in last: where the client is, and how it showed who it is. */
   letIn?: { address: string; proof: string } | null;
+  /** How many recordings of it were admitted; the last one is the one it has. Not there: from before they were counted. */
+  recordings?: number;
+  /** When it was resumed last, as its recorder told. */
+  resumedUs?: number | null;
   /** When the latest connection was joined to the session; told again, it is the same one. */
   joinedUs: number | null;
   /** When the connection was lost that the session waits for. */

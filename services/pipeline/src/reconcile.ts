@@ -11,7 +11,7 @@ import { liveStates } from './state-machine.ts';
 
 interface RecorderView {
   /** Null: it does not answer. */
-  live: Set<string> | null;
+  live: Map<string, { paused: boolean }> | null;
   /** Sessions that have something in its spool; null: not known. */
   spooled: Set<string> | null;
 }
@@ -67,7 +67,7 @@ export class Reconciler {
       const { sessions, spooled } = await recorder.live();
       this.#silentSinceUs.delete(recorderId);
       return {
-        live: new Set(sessions.map(({ sessionId }) => sessionId)),
+        live: new Map(sessions.map(({ sessionId, paused }) => [sessionId, { paused }])),
         spooled: spooled === undefined ? null : new Set(spooled),
       };
     } catch (thrown) {
@@ -91,8 +91,12 @@ export class Reconciler {
     const { sessionId } = journal;
     await connected.keep(sessionId, journal.recorderId);
     const now = deps.nowUs();
-    if (view.live?.has(sessionId)) {
+    const lives = view.live?.get(sessionId);
+    if (lives !== undefined) {
       this.#seenUs.set(sessionId, now);
+      // Who paused it died in the middle: its recorder knows what became of it.
+      if (stateOf(await loadSession(held, sessionId)) === 'pausing')
+        await tryStep(held, sessionId, lives.paused ? 'paused' : 'pause_failed');
       return;
     }
     const seenUs = Math.max(journal.admittedUs ?? 0, this.#seenUs.get(sessionId) ?? this.#startedUs);

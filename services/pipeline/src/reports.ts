@@ -100,8 +100,8 @@ export async function settleEnd(context: Held, sessionId: string): Promise<void>
  */
 export async function beginAgain(context: Held, sessionId: string, journal: Journal): Promise<void> {
   const session = await loadSession(context, sessionId);
-  const { openedUs, openLogIndex, armed } = journal;
-  const again = { ...newJournal(sessionId), version: journal.version, openedUs, openLogIndex };
+  const { openedUs, openLogIndex, armed, recordings = 0 } = journal;
+  const again = { ...newJournal(sessionId), version: journal.version, openedUs, openLogIndex, recordings };
   // Nobody comes back to a session that its connection created, or a file.
   if (session.created_by === null || session.imported) {
     if (stateOf(session) === 'created') await tryStep(context, sessionId, 'remove');
@@ -153,6 +153,8 @@ async function recordJoined(context: Held, joined: Joined): Promise<void> {
   await context.reservations.release(connectionId);
   const reconnects = joined.kind === 'reconnected';
   const known = await loadJournal(context, sessionId);
+  // Told late: the session waits for its client again.
+  if (known.admittedUs === null) return;
   const isNews = known.joinedUs !== atUs;
   await auditStarted(context, known, { ...joined, reconnects });
   const edits = {
@@ -231,8 +233,38 @@ async function recordProgress(context: Held, sessionId: string, statistics: Reco
   await editSession(context, sessionId, (session) => ({ ...session, statistics: figures }));
 }
 
+/** A pause whose answer was lost is followed; one that was resumed since is told late. */
+export async function recordPaused(
+  context: Held,
+  { sessionId, atUs }: { sessionId: string; atUs: number },
+): Promise<void> {
+  const { resumedUs } = await loadJournal(context, sessionId);
+  if (atUs < (resumedUs ?? 0)) return;
+  if (stateOf(await loadSession(context, sessionId)) === 'active') await tryStep(context, sessionId, 'pause');
+  await tryStep(context, sessionId, 'paused');
+}
+
+export const resumedAt = (resumedUs: number): StepEdits => ({ journal: (journal) => ({ ...journal, resumedUs }) });
+
+/**
+ * A recorder that was away may tell of a recording of which nothing was stored, whose session waited for its client again and has had
+ * another one since. What happened in it is true of the session; how it went on and ended is not.
+ */
+async function isOfAnother(context: Held, { kind, sessionId, recordingNumber }: RecorderReport): Promise<boolean> {
+  if (recordingNumber === undefined || kind === 'fact') return false;
+  const { recordings } = await loadJournal(context, sessionId);
+  return recordings !== undefined && recordings !== recordingNumber;
+}
+
 async function take(context: Held, report: RecorderReport): Promise<void> {
   const { sessionId } = report;
+  if (await isOfAnother(context, report)) {
+    context.deps.onError?.(
+      'report',
+      new Error(`${report.kind} of recording ${report.recordingNumber} of session ${sessionId} came too late`),
+    );
+    return;
+  }
   switch (report.kind) {
     case 'started':
     case 'reconnected':
@@ -244,11 +276,11 @@ async function take(context: Held, report: RecorderReport): Promise<void> {
     case 'progress':
       return recordProgress(context, sessionId, report.statistics);
     case 'paused':
-      await tryStep(context, sessionId, 'paused');
-      return;
+      return recordPaused(context, report);
     case 'resumed':
       // Already active when the pipeline asked for it; a recorder that resumed by itself is followed.
-      if (stateOf(await loadSession(context, sessionId)) === 'paused') await tryStep(context, sessionId, 'resume');
+      if (stateOf(await loadSession(context, sessionId)) === 'paused')
+        await tryStep(context, sessionId, 'resume', resumedAt(report.atUs));
       return;
     case 'fact':
       return context.deps.journal.appendFact(sessionId, report.fact);

@@ -12,6 +12,7 @@ import {
   tokenSha256,
 } from '@lucid-sessions/pipeline';
 import { sampleChunk, sampleSession } from '@lucid-sessions/storage/suites';
+import { eventually } from '@lucid-sessions/testkit';
 import { receiptOf, statistics, type World, world } from './world.ts';
 
 const check = (what: string, work: (world: World) => Promise<void>, limits: Partial<PipelineLimits> = {}) =>
@@ -628,15 +629,102 @@ check('pause and resume', async (made) => {
   await made.admit('s1');
   await assert.rejects(made.pipeline.pause({ sessionId: 's1' }), { code: 'LUCID_ERR_3004' });
   await made.start('s1', 5);
+  await assert.rejects(made.pipeline.resume({ sessionId: 's1' }), { code: 'LUCID_ERR_3004' }, 'it was never paused');
   const { session, atUs } = await made.pipeline.pause({ sessionId: 's1' });
   assert.deepEqual([session.status, atUs], ['paused', made.clock.us]);
   await made.pipeline.report({ kind: 'paused', sessionId: 's1', atUs });
+  // Asked again by whoever lost the answer, also by way of another pipeline: it is paused.
+  const again = await made.pipeline.pause({ sessionId: 's1' });
+  assert.deepEqual([again.session.status, again.atUs], ['paused', atUs]);
   assert.equal((await made.pipeline.status({ sessionId: 's1' })).status?.pipelineStatus, 'paused');
-  assert.equal((await made.pipeline.resume({ sessionId: 's1' })).session.status, 'recording');
-  await assert.rejects(made.pipeline.resume({ sessionId: 's1' }), { code: 'LUCID_ERR_3004' });
+  made.clock.us += 7;
+  const resumed = await made.pipeline.resume({ sessionId: 's1' });
+  assert.deepEqual([resumed.session.status, resumed.atUs], ['recording', atUs + 7]);
+  made.clock.us += 7;
+  assert.deepEqual(await made.pipeline.resume({ sessionId: 's1' }), resumed);
+  await made.pipeline.report({ kind: 'paused', sessionId: 's1', atUs });
+  assert.equal(await stateOf(made, 's1'), 'recording active', 'a pause that is told late is over');
   made.recorder.pause = () => Promise.reject(new LucidError('unavailable', 'recorder is away'));
   await assert.rejects(made.pipeline.pause({ sessionId: 's1' }), { code: 'LUCID_ERR_3016' });
   assert.equal(await stateOf(made, 's1'), 'recording active');
+});
+
+check('who pauses a session and dies in it leaves it to whoever asks again, and to its recorder', async (made) => {
+  await made.admit('s1');
+  await made.start('s1', 5);
+  const { pause } = made.recorder;
+  const dies = async () => {
+    made.recorder.pause = () => new Promise(() => {});
+    void made.pipeline.pause({ sessionId: 's1' });
+    await eventually('the pause', async () => (await stateOf(made, 's1')) === 'recording pausing');
+    made.recorder.pause = pause;
+  };
+  await dies();
+  const { atUs } = await made.pipeline.pause({ sessionId: 's1' });
+  assert.deepEqual([await stateOf(made, 's1'), atUs], ['paused paused', made.clock.us]);
+  made.clock.us += 1;
+  await made.pipeline.resume({ sessionId: 's1' });
+  await dies();
+  await made.service.reconcile();
+  assert.equal(await stateOf(made, 's1'), 'recording active', 'its recorder does not know of it');
+  await dies();
+  made.recorder.paused.set('s1', made.clock.us);
+  await made.service.reconcile();
+  assert.equal(await stateOf(made, 's1'), 'paused paused');
+  // The call failed, and had been done.
+  await made.pipeline.resume({ sessionId: 's1' });
+  made.clock.us += 1;
+  await made.pipeline.report({ kind: 'paused', sessionId: 's1', atUs: made.clock.us });
+  assert.equal(await stateOf(made, 's1'), 'paused paused');
+});
+
+check('what a recorder tells of an earlier recording does not touch the one the session has now', async (made) => {
+  const first = await made.admit('s1');
+  assert.equal(first.recordingNumber, 1);
+  const endOf = (recordingNumber: number) =>
+    ({
+      ...({
+        kind: 'ended',
+        sessionId: 's1',
+        recordingNumber,
+        atUs: 5,
+        reason: 'recorder_crashed',
+        failed: true,
+      } as const),
+      ...{ message: 'it died', statistics },
+    }) as const;
+  await made.pipeline.report(endOf(1));
+  await made.pipeline.report({ kind: 'drained', sessionId: 's1', recordingNumber: 1, chunksCount: 0 });
+  assert.equal(await stateOf(made, 's1'), 'starting starting');
+  const late = [
+    ...[endOf(1), { kind: 'drained', sessionId: 's1', recordingNumber: 1, chunksCount: 3 } as const],
+    ...[
+      { kind: 'lost', sessionId: 's1', recordingNumber: 1, atUs: 6, untilUs: 9, message: 'gone' } as const,
+      { kind: 'paused', sessionId: 's1', recordingNumber: 1, atUs: 6 } as const,
+      { kind: 'progress', sessionId: 's1', recordingNumber: 1, statistics } as const,
+      { kind: 'not_stored', sessionId: 's1', recordingNumber: 1, message: 'refused' } as const,
+    ],
+    {
+      ...({ kind: 'started', sessionId: 's1', recordingNumber: 1, atUs: 4, recorderId: 'recorder-1' } as const),
+      ...{ connectionId: 'first', clientAddress: '10.0.0.9:1', targetAddress: '10.0.0.2:3389' },
+    },
+  ];
+  for (const report of late) await made.pipeline.report(report);
+  assert.equal(await stateOf(made, 's1'), 'starting starting', 'it waits for its client');
+  const second = await admitBy(made, 's1');
+  assert.equal(second.admitted && second.ticket.recordingNumber, 2);
+  await made.start('s1', 10);
+  const before = await sessionOf(made, 's1');
+  for (const report of late) await made.pipeline.report(report);
+  assert.deepEqual(await sessionOf(made, 's1'), before);
+  const fact = { kind: 'downgrade', atUs: 4, what: 'of the first' } as const;
+  await made.pipeline.report({ kind: 'fact', sessionId: 's1', recordingNumber: 1, fact });
+  await made.putChunk('s1', 0);
+  await made.pipeline.report({ ...endOf(2), atUs: 20, reason: 'client_disconnected', failed: false, message: 'bye' });
+  await made.pipeline.report({ kind: 'drained', sessionId: 's1', recordingNumber: 2, chunksCount: 1 });
+  await made.until('s1', 'completed');
+  assert.equal((await sessionOf(made, 's1')).end_message, 'bye');
+  assert.match(made.calls.join(), /finish s1 client_disconnected facts:1/);
 });
 
 check('a recorder that pauses or resumes by itself is followed', async (made) => {

@@ -14,6 +14,7 @@ import {
   type RecorderReport,
   type RecordingStatistics,
   type Route,
+  type SessionTicket,
 } from '@lucid-sessions/contract';
 import { ed25519Signer, formatPublicKey, recordBase, signRecord } from '@lucid-sessions/evidence';
 import { FsChunkStore } from '@lucid-sessions/files';
@@ -50,7 +51,7 @@ export interface World {
   /** Calls to recorder and processor, in order. */
   calls: string[];
   entries: Uint8Array[];
-  recorder: RecorderPort & { alive: Set<string> };
+  recorder: RecorderPort & { alive: Set<string>; paused: Map<string, number> };
   processor: ProcessorPort;
   anchors: Anchor[];
   failures: string[];
@@ -67,7 +68,7 @@ export interface World {
   restart(limits?: Partial<PipelineLimits>): Promise<void>;
   /** A connection that is found and admitted at once. */
   connect(route: Route, more?: Partial<ConnectionRequest>): Promise<Admission>;
-  admit(sessionId: string): Promise<void>;
+  admit(sessionId: string): Promise<SessionTicket>;
   start(sessionId: string, atUs?: number): Promise<void>;
   putChunk(sessionId: string, index: number, previous?: string | null): Promise<string>;
   /** started → one chunk → ended → drained. */
@@ -128,19 +129,32 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
   const entries: Uint8Array[] = [];
   const failures: string[] = [];
   const alive = new Set<string>();
+  const paused = new Map<string, number>();
 
   const recorder: World['recorder'] = {
     alive,
+    paused,
     stop: async ({ sessionId, reason }) => {
       calls.push(`stop ${sessionId} ${reason}`);
       return { stopped: alive.delete(sessionId) };
     },
-    pause: async () => ({ pausedAtUs: clock.us }),
-    resume: async () => ({ resumedAtUs: clock.us }),
+    pause: async ({ sessionId }) => {
+      paused.set(sessionId, paused.get(sessionId) ?? clock.us);
+      return { pausedAtUs: paused.get(sessionId)! };
+    },
+    resume: async ({ sessionId }) => {
+      paused.delete(sessionId);
+      return { resumedAtUs: clock.us };
+    },
     message: async ({ seconds }) => ({ untilUs: clock.us + seconds * 1_000_000 }),
     steer: async ({ by }) => ({ token: `token of ${by}`, expiresUs: clock.us + 60_000_000 }),
     live: async () => ({
-      sessions: [...alive].map((sessionId) => ({ sessionId, startedAtUs: 0, paused: false, statistics })),
+      sessions: [...alive].map((sessionId) => ({
+        sessionId,
+        startedAtUs: 0,
+        paused: paused.has(sessionId),
+        statistics,
+      })),
       spooled: [],
     }),
     judgeTarget: async () => ({ open: true }),
@@ -277,6 +291,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
       const admission = await made.connect({ kind: 'cookie', name: sessionId });
       if (!admission.admitted) throw new LucidError('internal', admission.message);
       alive.add(sessionId);
+      return admission.ticket;
     },
     async putChunk(sessionId, index, previous = null) {
       const { epoch } = await storage.acquireLease({ sessionId, owner: 'p', ttlMs: 1000 });

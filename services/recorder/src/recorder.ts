@@ -320,11 +320,11 @@ class RunningRecorder implements Recorder {
       chunkSlotsCount,
       flushEveryMs: 5,
       seal: (chunk) => this.#deps.processor.seal(chunk),
-      onDrained: (sessionId, chunksCount) => {
+      onDrained: (sessionId, chunksCount, recording) => {
         this.#unstored.delete(sessionId);
-        return this.#report({ kind: 'drained', sessionId, chunksCount });
+        return this.#report({ kind: 'drained', ...ofRecording(sessionId, recording), chunksCount });
       },
-      onUnstorable: (sessionId, message) => this.#unstorable(sessionId, message),
+      onUnstorable: (...unstorable) => this.#unstorable(...unstorable),
       onProblem: this.#onProblem,
       ...(this.#deps.spoolDiskModule === undefined ? {} : { diskModule: this.#deps.spoolDiskModule }),
     };
@@ -525,17 +525,17 @@ class RunningRecorder implements Recorder {
   }
 
   /** A session that runs is told its user; one that is over waits in the spool, and whoever looks at it reads why. */
-  #unstorable(sessionId: string, message: string): void {
+  #unstorable(sessionId: string, message: string, recording: number): void {
     const session = this.#sessions.get(sessionId);
     if (session !== undefined) session.unstorable(message);
     else if (this.#unstored.get(sessionId) !== message) {
       this.#unstored.set(sessionId, message);
       this.#onProblem(`session ${sessionId} is over and not whole in storage: ${message}`);
-      void this.#report({ kind: 'not_stored', sessionId, message });
+      void this.#report({ kind: 'not_stored', ...ofRecording(sessionId, recording), message });
     }
   }
 
-  #reportRecovered({ sessionId, end, lastWrittenUs, framesCount }: RecoveredSession): void {
+  #reportRecovered({ sessionId, recording, end, lastWrittenUs, framesCount }: RecoveredSession): void {
     const statistics = {
       framesCount,
       relayedBytes: 0,
@@ -552,7 +552,7 @@ class RunningRecorder implements Recorder {
       recovered: true,
       statistics,
     } as const;
-    void this.#report({ kind: 'ended', sessionId, ...(end ?? crashed) });
+    void this.#report({ kind: 'ended', ...ofRecording(sessionId, recording), ...(end ?? crashed) });
   }
 
   #live(): Awaited<ReturnType<RecorderPort['live']>>['sessions'] {
@@ -673,6 +673,13 @@ class RunningRecorder implements Recorder {
     await spool?.close();
   }
 }
+
+/** What a report says first. */
+const ofRecording = (
+  sessionId: string,
+  recordingNumber: number,
+): Pick<RecorderReport, 'sessionId' | 'recordingNumber'> =>
+  recordingNumber === 0 ? { sessionId } : { sessionId, recordingNumber };
 
 /** Names of one session that are said in its line. */
 const namesSaidMax = 10;

@@ -153,7 +153,7 @@ test('one that is over already says so, once, and nothing more when its chunks a
 test('a recorder that dies is recovered by the next: ended as crashed, chunks flagged, then drained', async (t) => {
   const dataDir = temporaryDirectory(t);
   const never = { seal: () => new Promise<never>(() => {}) };
-  const { gateway, rdp } = await session(t, { dataDir, deps: { processor: never } });
+  const { gateway, rdp } = await session(t, { dataDir, deps: { processor: never } }, { recordingNumber: 7 });
   await rdp.nextUpdates(3, 200);
   // Nothing says goodbye: the spool is closed under the session's feet, as a kill would leave it.
   await gateway.recorder.spool.close();
@@ -163,7 +163,9 @@ test('a recorder that dies is recovered by the next: ended as crashed, chunks fl
   });
   const ended = await next.reported('ended');
   assert.deepEqual([ended.reason, ended.failed, ended.recovered], ['recorder_crashed', false, true]);
-  await next.reported('drained');
+  const drained = await next.reported('drained');
+  assert.ok(gateway.reports.every(({ recordingNumber }) => recordingNumber === 7));
+  assert.deepEqual([ended.recordingNumber, drained.recordingNumber], [7, 7], 'it is told of as the recording it was');
   assert.equal(next.chunks[0]!.recovered, true);
   assert.ok([...readPayload(next.chunks[0]!.copy)].length > 10);
 });

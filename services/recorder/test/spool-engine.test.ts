@@ -188,6 +188,22 @@ test('a session that died before its first segment still gets a final chunk', as
   assert.equal(chunks[0]!.chunk.framesCount, 0);
 });
 
+test('which of the recordings it is comes back with the session, however long its id is', async (t) => {
+  const first = openEngine(t);
+  const longest = 'l'.repeat(100);
+  first.engine.open(0, longest, 2 ** 24 - 1);
+  first.append(0, frame(9, 20));
+  first.engine.open(1, 'untold');
+  await first.engine.close();
+  const { engine, events } = openEngine(t, { directory: first.directory, seal: () => true });
+  engine.recover();
+  const { sessions } = events.find(isKind('recovered'))!;
+  assert.deepEqual(Object.fromEntries(sessions.map(({ sessionId, recording }) => [sessionId, recording])), {
+    [longest]: 2 ** 24 - 1,
+    untold: 0,
+  });
+});
+
 test('without the spool key a stolen spool is unreadable, and is kept aside', async (t) => {
   const first = openEngine(t);
   first.engine.open(0, 'alpha');

@@ -117,16 +117,26 @@ export class RecordedSession {
     this.#options = options;
     this.sessionId = ticket.sessionId;
     this.startedUs = options.wallUs();
-    this.#spool = spool.open(ticket.sessionId, {
-      onFailed: (_, message, fromUs) => {
-        this.#openGap(fromUs, message);
-        this.#recordingFailed(message);
+    this.#spool = spool.open(
+      ticket.sessionId,
+      {
+        onFailed: (_, message, fromUs) => {
+          this.#openGap(fromUs, message);
+          this.#recordingFailed(message);
+        },
+        onGap: ({ fromUs, toUs, framesLost, reason }) => this.#gap(fromUs, toUs, framesLost, reason),
       },
-      onGap: ({ fromUs, toUs, framesLost, reason }) => this.#gap(fromUs, toUs, framesLost, reason),
-    });
+      ticket.recordingNumber,
+    );
     this.#tap = this.#makeTap();
     this.#client = new Turns(options.client);
     this.#present = this.#presentOf(options);
+  }
+
+  /** As of this recording: another one of its session may have begun elsewhere meanwhile. */
+  #report(said: RecorderReport): void {
+    const { recordingNumber } = this.#options.ticket;
+    void this.#options.report(recordingNumber === undefined ? said : { ...said, recordingNumber });
   }
 
   /** Begins to relay. What has come already may end the session before this returns. */
@@ -134,7 +144,7 @@ export class RecordedSession {
     this.#connectionsCount += 1;
     const { sessionId, startedUs: atUs } = this;
     const { recorderId } = this.#options;
-    void this.#options.report({ kind: 'started', sessionId, atUs, recorderId, ...namesOf(this.#options) });
+    this.#report({ kind: 'started', sessionId, atUs, recorderId, ...namesOf(this.#options) });
     this.#begin(atUs);
   }
 
@@ -305,7 +315,7 @@ export class RecordedSession {
         const clientUser = event.domain === '' ? event.userName : `${event.domain}\\${event.userName}`;
         const said = { clientName: this.#present.info.clientName ?? null, clientUser: clientUser || null };
         const { sessionId } = this;
-        void this.#options.report({ kind: 'client', sessionId, atUs: this.#options.wallUs(), ...said });
+        this.#report({ kind: 'client', sessionId, atUs: this.#options.wallUs(), ...said });
         return;
       }
       case 'channels':
@@ -355,7 +365,7 @@ export class RecordedSession {
   }
 
   #fact(fact: RecordingFact): void {
-    void this.#options.report({ kind: 'fact', sessionId: this.sessionId, fact });
+    this.#report({ kind: 'fact', sessionId: this.sessionId, fact });
   }
 
   #gap(fromUs: number, toUs: number, framesLost: number, reason: string): void {
@@ -414,7 +424,7 @@ export class RecordedSession {
     this.#phase = waiting;
     // The chunk that ends here need not wait for the client.
     this.#spool.rotate(false);
-    void this.#options.report({ kind: 'lost', sessionId: this.sessionId, atUs: lostUs, untilUs, message });
+    this.#report({ kind: 'lost', sessionId: this.sessionId, atUs: lostUs, untilUs, message });
     return waiting;
   }
 
@@ -467,7 +477,7 @@ export class RecordedSession {
     this.#phase = { kind: 'connected' };
     const atUs = this.#options.wallUs();
     this.#gap(lostUs, atUs, 0, lostReason);
-    void this.#options.report({ kind: 'reconnected', sessionId: this.sessionId, atUs, ...namesOf(connection) });
+    this.#report({ kind: 'reconnected', sessionId: this.sessionId, atUs, ...namesOf(connection) });
     this.#client = new Turns(connection.client);
     this.#present = this.#presentOf(connection);
     this.#connectionsCount += 1;
@@ -640,7 +650,7 @@ export class RecordedSession {
     this.#paused = { fromUs: atUs, framesLost: 0 };
     this.#fact({ kind: 'pause', fromUs: atUs, toUs: null });
     this.#openGap(atUs, 'paused');
-    void this.#options.report({ kind: 'paused', sessionId: this.sessionId, atUs });
+    this.#report({ kind: 'paused', sessionId: this.sessionId, atUs });
     return atUs;
   }
 
@@ -653,7 +663,7 @@ export class RecordedSession {
     this.#note({ type: 'resume', atUs });
     this.#fact({ kind: 'pause', fromUs, toUs: atUs });
     this.#gap(fromUs, atUs, framesLost, 'paused');
-    void this.#options.report({ kind: 'resumed', sessionId: this.sessionId, atUs });
+    this.#report({ kind: 'resumed', sessionId: this.sessionId, atUs });
     return atUs;
   }
 
@@ -664,7 +674,7 @@ export class RecordedSession {
   }
 
   progress(): void {
-    void this.#options.report({ kind: 'progress', sessionId: this.sessionId, statistics: this.statistics });
+    this.#report({ kind: 'progress', sessionId: this.sessionId, statistics: this.statistics });
   }
 
   // ---- the end
@@ -694,7 +704,7 @@ export class RecordedSession {
 
   #close({ ending, stoodAtUs }: Extract<Phase, { kind: 'ending' }>): void {
     this.#phase = { kind: 'ended', stoodAtUs };
-    const { onEnded, report } = this.#options;
+    const { onEnded } = this.#options;
     // A step since the last look would date the end before what came before it, without a word.
     this.#options.checkClock();
     const atUs = this.#options.wallUs();
@@ -703,7 +713,7 @@ export class RecordedSession {
     this.#note({ type: 'ended', atUs, reason: ending.reason, message: ending.message.slice(0, 4000) });
     const { statistics } = this;
     this.#spool.end({ atUs, ...ending, statistics });
-    void report({ kind: 'ended', sessionId: this.sessionId, atUs, ...ending, statistics });
+    this.#report({ kind: 'ended', sessionId: this.sessionId, atUs, ...ending, statistics });
     onEnded();
     this.#whenEnded.resolve();
   }

@@ -90,7 +90,7 @@ function recoverSession(
 ): { session: SpooledSession; summary: RecoveredSession } | null {
   const { disk, key } = options;
   const directory = join(options.directory, sessionId);
-  const session = newSession(-1, sessionId, directory);
+  const session = newSession(-1, sessionId, 0, directory);
   const closed: ClosedSegment[] = [];
   for (const name of disk.list(directory)) {
     const index = segmentIndex(name);
@@ -109,6 +109,8 @@ function recoverSession(
       ? addEmptySegment(options, session, closed, { firstFrameNumber: 0, gapBefore: false })
       : readLast(options, last);
   if (contents === null) return null;
+  const { recording } = contents.header;
+  session.recording = recording;
   // Closed in order and not as the last one: only what comes behind it can say that the session was cut off.
   if (last !== undefined && contents.close?.final === false)
     addEmptySegment(options, session, closed, {
@@ -122,7 +124,10 @@ function recoverSession(
   session.finalClosed = true;
   const framesCount = contents.header.firstFrameNumber + contents.framesCount;
   session.framesAccepted = framesCount;
-  return { session, summary: { sessionId, end: session.end, lastWrittenUs: contents.lastWrittenUs, framesCount } };
+  return {
+    session,
+    summary: { sessionId, recording, end: session.end, lastWrittenUs: contents.lastWrittenUs, framesCount },
+  };
 }
 
 function readLast({ disk, key }: RecoveryOptions, last: ClosedSegment): SegmentContents | null {
@@ -137,9 +142,9 @@ function addEmptySegment(
   start: { firstFrameNumber: number; gapBefore: boolean },
 ): SegmentContents | null {
   const { disk, key, wallUs } = options;
-  const { sessionId, directory, nextIndex: index } = session;
+  const { sessionId, recording, directory, nextIndex: index } = session;
   const openedUs = wallUs();
-  const header = { sessionId, index, openedUs, monotonicNs: 0, ...start };
+  const header = { sessionId, recording, index, openedUs, monotonicNs: 0, ...start };
   const segment = OpenSegment.create(disk, directory, header, key);
   segment.release();
   session.nextIndex += 1;

@@ -3,7 +3,7 @@
  *
  * ```
  * header  "LSG1", u16 version 1, u16 flags (1 GAP_BEFORE), u64 index, u64 openedUs, u64 monotonicNs, u64 firstFrameNumber,
- *         u8 sessionId length, 103 bytes sessionId (zero padded), 12 nonce, 32 wrapped segment key, 16 tag
+ *         u8 sessionId length, 100 bytes sessionId (zero padded), u24 recording (0: not known), 12 nonce, 32 wrapped segment key, 16 tag
  * record  u32 bodyBytes, u32 sequence, u32 framesCount, u32 updatesCount, u64 writtenUs, u8 type, 3 zero, 16 tag, body
  * ```
  *
@@ -22,6 +22,8 @@ export const recordBodyBytesMax = 4 * 1024 * 1024;
 
 const magic = 0x4c534731;
 const boundBytes = 156;
+const sessionIdBytes = 100;
+const recordingMax = 2 ** 24 - 1;
 const gapBeforeFlag = 1;
 
 export const recordType = { frames: 0, close: 1 } as const;
@@ -33,6 +35,8 @@ export interface SegmentHeader {
   monotonicNs: number;
   firstFrameNumber: number;
   gapBefore: boolean;
+  /** Which of its session's recordings it is of; 0: not known. */
+  recording: number;
 }
 
 export interface RecordHeader {
@@ -56,7 +60,8 @@ export function createSegmentHeader(header: SegmentHeader, spoolKey: Uint8Array)
   bytes.writeBigUInt64BE(BigInt(header.monotonicNs), 24);
   bytes.writeBigUInt64BE(BigInt(header.firstFrameNumber), 32);
   bytes.writeUInt8(header.sessionId.length, 40);
-  bytes.write(header.sessionId, 41, 103, 'latin1');
+  bytes.write(header.sessionId, 41, sessionIdBytes, 'latin1');
+  bytes.writeUIntBE(Math.min(header.recording, recordingMax), 41 + sessionIdBytes, 3);
   const nonce = randomBytes(12);
   const key = randomBytes(32);
   bytes.set(nonce, 144);
@@ -85,6 +90,7 @@ export function openSegmentHeader(bytes: Buffer, spoolKey: Uint8Array): { header
     monotonicNs: Number(bytes.readBigUInt64BE(24)),
     firstFrameNumber: Number(bytes.readBigUInt64BE(32)),
     gapBefore: (bytes.readUInt16BE(6) & gapBeforeFlag) !== 0,
+    recording: bytes.readUIntBE(41 + sessionIdBytes, 3),
   };
   return { header, key };
 }

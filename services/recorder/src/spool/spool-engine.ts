@@ -139,8 +139,8 @@ export class SpoolEngine {
     this.#dispatch();
   }
 
-  open(number: number, sessionId: string): void {
-    const session = newSession(number, sessionId, join(this.#options.directory, sessionId));
+  open(number: number, sessionId: string, recording = 0): void {
+    const session = newSession(number, sessionId, recording, join(this.#options.directory, sessionId));
     this.#live.set(number, session);
     this.#sessions.set(sessionId, session);
     try {
@@ -357,6 +357,7 @@ export class SpoolEngine {
     const { disk, key, wallUs, monotonicUs } = this.#options;
     const header = {
       sessionId: session.sessionId,
+      recording: session.recording,
       index: session.nextIndex,
       openedUs: wallUs(),
       monotonicNs: monotonicUs() * 1000,

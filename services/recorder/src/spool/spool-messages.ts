@@ -50,7 +50,7 @@ export interface LiveAnswer {
 }
 
 export type SpoolCommand =
-  | { kind: 'open'; session: number; sessionId: string }
+  | { kind: 'open'; session: number; sessionId: string; recording: number }
   | { kind: 'append'; items: AppendItem[] }
   /** Closes the segment and opens the next one. */
   | { kind: 'rotate'; session: number; gapBefore: boolean }
@@ -87,6 +87,8 @@ export interface SpoolStatistics {
 
 export interface RecoveredSession {
   sessionId: string;
+  /** Which of the session's recordings it is; 0: not known. */
+  recording: number;
   /** null: it was still recording when the recorder died. */
   end: SessionEnd | null;
   lastWrittenUs: number;

@@ -17,6 +17,8 @@ export interface SpooledSession {
   /** The relaying thread's name for it; -1 after a recovery. */
   number: number;
   sessionId: string;
+  /** Which of the session's recordings it is; 0: not known. */
+  recording: number;
   directory: string;
   current: OpenSegment | null;
   /** In order; the first is the next to be sent to the processor. */
@@ -37,10 +39,11 @@ export interface SpooledSession {
   lost: { fromUs: number; framesLost: number; reason: string; retryAtUs: number } | null;
 }
 
-export function newSession(number: number, sessionId: string, directory: string): SpooledSession {
+export function newSession(number: number, sessionId: string, recording: number, directory: string): SpooledSession {
   return {
     number,
     sessionId,
+    recording,
     directory,
     current: null,
     closed: [],

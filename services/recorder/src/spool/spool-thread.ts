@@ -55,7 +55,7 @@ async function obey(command: SpoolCommand): Promise<void> {
     case 'append':
       return engine.append(command.items);
     case 'open':
-      return engine.open(command.session, command.sessionId);
+      return engine.open(command.session, command.sessionId, command.recording);
     case 'rotate':
       return engine.rotate(command.session, command.gapBefore);
     case 'end':

@@ -45,9 +45,9 @@ export interface SpoolOptions {
   isCopy?: boolean;
   seal: (chunk: ChunkToSeal) => Promise<ChunkReceipt>;
   /** Every chunk of the session has its receipt; the session's spool goes when this resolves. */
-  onDrained: (sessionId: string, chunksCount: number) => Promise<void>;
+  onDrained: (sessionId: string, chunksCount: number, recording: number) => Promise<void>;
   /** A chunk of the session is refused again and again for a reason that waiting does not mend. It is kept and tried on. */
-  onUnstorable: (sessionId: string, message: string) => void;
+  onUnstorable: (sessionId: string, message: string, recording: number) => void;
   /** Something an operator should know. */
   onProblem: (message: string) => void;
 }
@@ -149,7 +149,7 @@ export class Spool {
   recovered: RecoveredSession[] = [];
   readonly #sessions = new Map<number, { session: SpoolSession; events: SpoolSessionEvents }>();
   /** Ids whose chunks are not all stored. */
-  readonly #known = new Set<string>();
+  readonly #known = new Map<string, number>();
   readonly #started = new Set<SpoolSession>();
   /** Sessions that may still write frames. */
   #recording = 0;
@@ -229,7 +229,7 @@ export class Spool {
   }
 
   get undrained(): string[] {
-    return [...this.#known];
+    return [...this.#known.keys()];
   }
 
   /** False while chunks of a session of this id are still on their way. */
@@ -237,15 +237,16 @@ export class Spool {
     return this.failure === null && !this.#known.has(sessionId) && this.#freeNumbers.length > 0;
   }
 
-  open(sessionId: string, events: SpoolSessionEvents): SpoolSession {
+  /** `recording`: which of the session's it is; 0: not known. */
+  open(sessionId: string, events: SpoolSessionEvents, recording = 0): SpoolSession {
     const number = this.canOpen(sessionId) ? this.#freeNumbers.pop() : undefined;
     if (number === undefined) throw new Error(this.failure ?? `session ${sessionId} is still being stored`);
     Atomics.store(this.watermarks, number, 0n);
     const session = new SpoolSession(this, sessionId, number, this.monotonicUs());
-    this.#known.add(sessionId);
+    this.#known.set(sessionId, recording);
     this.#recording += 1;
     this.#sessions.set(number, { session, events });
-    this.command({ kind: 'open', session: number, sessionId });
+    this.command({ kind: 'open', session: number, sessionId, recording });
     return session;
   }
 
@@ -350,7 +351,7 @@ export class Spool {
         return;
       case 'recovered':
         this.recovered = event.sessions;
-        for (const { sessionId } of event.sessions) this.#known.add(sessionId);
+        for (const { sessionId, recording } of event.sessions) this.#known.set(sessionId, recording);
         for (const sessionId of event.unreadable)
           this.#options.onProblem(
             `the spool of session ${sessionId} can't be opened with this spool key; it was moved to spool/unreadable`,
@@ -403,11 +404,12 @@ export class Spool {
     const lasting = isLasting ? (known?.lasting ?? 0) + 1 : 0;
     this.#refused.set(sessionId, { message, lasting });
     if (known === undefined) this.#options.onProblem(`${message}; it waits in the spool and is tried again`);
-    if (lasting >= refusalsMax) this.#options.onUnstorable(sessionId, `chunk ${index} can't be stored: ${why}`);
+    if (lasting >= refusalsMax)
+      this.#options.onUnstorable(sessionId, `chunk ${index} can't be stored: ${why}`, this.#known.get(sessionId) ?? 0);
   }
 
   async #drained(sessionId: string, chunksCount: number): Promise<void> {
-    await this.#options.onDrained(sessionId, chunksCount);
+    await this.#options.onDrained(sessionId, chunksCount, this.#known.get(sessionId) ?? 0);
     this.command({ kind: 'forget', sessionId });
     this.#refused.delete(sessionId);
     this.#known.delete(sessionId);
