@@ -17,6 +17,7 @@ export * from './openbao.ts';
 export * from './peers.ts';
 export * from './ports.ts';
 export * from './postgres.ts';
+export * from './prometheus.ts';
 export * from './rd-gateway.ts';
 export * from './rdstls-host.ts';
 export * from './redis.ts';

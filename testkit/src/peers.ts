@@ -60,6 +60,7 @@ const programs = {
     'psql',
   ],
   redis: ['redis-server', 'redis-cli'],
+  prometheus: ['prometheus', 'promtool'],
   binutils: ['strip', 'ldd', 'dpkg-query'],
 } as const;
 

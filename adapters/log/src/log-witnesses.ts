@@ -100,6 +100,11 @@ export class LogWitnesses {
     );
   }
 
+  /** Of every witness: whether it contradicts our log, and how many entries of it it is known to have cosigned. */
+  get standing(): { witness: string; size: number; conflicts: boolean }[] {
+    return this.#states.map(({ address, size, conflicts }) => ({ witness: address.key.name, size, conflicts }));
+  }
+
   #outcome(size: number): { agreed: number; conflicts: number } {
     const conflicts = this.#states.filter((state) => state.conflicts).length;
     return { agreed: this.#states.filter((state) => !state.conflicts && state.size >= size).length, conflicts };

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createServer, type Server, type ServerOptions } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { createSecureContext } from 'node:tls';
-import { type Environment, EnvironmentError, readText } from '@lucid-sessions/kit';
+import { type Environment, EnvironmentError, noteCertificate, readText } from '@lucid-sessions/kit';
 
 /** PEM files. */
 export interface ApiTls {
@@ -37,6 +37,7 @@ function readPair({ certificatePath, keyPath }: ApiTls): { cert: Buffer; key: Bu
   const pair = { cert: readPem(certificateVariable, certificatePath), key: readPem(keyVariable, keyPath) };
   try {
     createSecureContext(pair);
+    noteCertificate('api', pair.cert);
   } catch (cause) {
     const problem = `names ${certificatePath}, which is no certificate in PEM form with the key of ${keyVariable}`;
     throw new EnvironmentError(certificateVariable, problem, { cause });

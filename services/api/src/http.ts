@@ -385,7 +385,10 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
     authenticate: authenticator(config.jwt),
     limiter: deps.rateLimiter ?? new MemoryRateLimiter(),
     refusals: new MemoryRateLimiter(refusalCountersMax),
-    metrics: apiMetrics(deps),
+    metrics: apiMetrics(deps, () => ({
+      auditWaiting: outbox.length,
+      liveViewers: [...api.live.viewers.values()].reduce((sum, count) => sum + count, 0),
+    })),
   };
   const app = fastify({
     logger: false,

@@ -1,5 +1,6 @@
 /** Metrics in Prometheus' text format: what storage counts, and how this API answers. */
 import { sessionStatuses, spaceBounds } from '@lucid-sessions/contract';
+import { healthMetrics, processMetrics } from '@lucid-sessions/kit';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ApiDeps } from './call.ts';
 import { doorMetrics } from './door-metrics.ts';
@@ -9,7 +10,16 @@ export interface ApiMetrics {
   text(): Promise<string>;
 }
 
-export function apiMetrics(deps: Pick<ApiDeps, 'storage' | 'recorder' | 'moreMetrics'>): ApiMetrics {
+/** What this API itself has in hand. */
+export interface ApiLoad {
+  auditWaiting: number;
+  liveViewers: number;
+}
+
+export function apiMetrics(
+  deps: Pick<ApiDeps, 'storage' | 'recorder' | 'moreMetrics'>,
+  load: () => ApiLoad,
+): ApiMetrics {
   const registry = new Registry();
   const registers = [registry];
   const sessions = new Gauge({
@@ -66,7 +76,9 @@ export function apiMetrics(deps: Pick<ApiDeps, 'storage' | 'recorder' | 'moreMet
         await registry.metrics(),
         lineHistogram(stored.lineSeconds),
         door,
+        healthMetrics({ service: 'api', status: 'healthy', message: null, details: { ...load() } }),
         (await deps.moreMetrics?.()) ?? '',
+        await processMetrics(),
       ];
       return `${parts
         .filter((part) => part !== '')

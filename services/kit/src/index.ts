@@ -3,6 +3,7 @@ export * from './environment.ts';
 export * from './keyed-queue.ts';
 export * from './line.ts';
 export * from './log-files.ts';
+export { healthMetrics, noteBuild, noteCertificate, processMetrics } from './metrics.ts';
 export { type DoorAnswer, type DoorOpening, openDoor } from './open-door.ts';
 export { passBytes } from './pass-bytes.ts';
 export * from './probes.ts';

@@ -1,6 +1,7 @@
 /** The doors that those ask who run a service: is it alive, may it be given work, what does it count. */
 import type { ServiceHealth } from '@lucid-sessions/contract';
 import type { FastifyInstance } from 'fastify';
+import { healthMetrics, processMetrics } from './metrics.ts';
 
 export interface ProbeDoors {
   health(): Promise<ServiceHealth>;
@@ -23,29 +24,7 @@ export function serveProbes(app: FastifyInstance, { health, metrics }: ProbeDoor
     return reply.status(isReady ? 200 : 503).send({ service: now.service, ready: isReady, message });
   });
   app.get('/metrics', async (_request, reply) => {
-    const more = (await metrics?.()) ?? '';
-    return reply.type(prometheusType).send(`${healthMetrics(await health())}${more}`);
+    const parts = await Promise.all([health().then(healthMetrics), metrics?.() ?? '', processMetrics()]);
+    return reply.type(prometheusType).send(parts.filter((part) => part !== '').join('\n'));
   });
 }
-
-const statusNumbers: Record<ServiceHealth['status'], number> = { healthy: 0, degraded: 1, unhealthy: 2 };
-
-/** Numbers and switches of a service's health as gauges (`lucid_recorder_spooled_bytes`), and what its process uses. */
-export function healthMetrics({ service, status, details }: ServiceHealth): string {
-  const { user, system } = process.cpuUsage();
-  const counted: [string, number][] = [[`lucid_${service}_health`, statusNumbers[status]]];
-  for (const [name, value] of Object.entries(details))
-    if (typeof value !== 'string') counted.push([`lucid_${service}_${snake(name)}`, Number(value)]);
-  const lines = counted.flatMap(([name, value]) => [`# TYPE ${name} gauge`, `${name} ${value}`]);
-  return [
-    ...lines,
-    '# TYPE process_resident_memory_bytes gauge',
-    `process_resident_memory_bytes ${process.memoryUsage.rss()}`,
-    '# TYPE process_cpu_seconds_total counter',
-    `process_cpu_seconds_total ${(user + system) / 1e6}`,
-    '',
-  ].join('\n');
-}
-
-const snake = (name: string): string =>
-  name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`).replaceAll(/[^a-z0-9_]/g, '_');

@@ -1,5 +1,7 @@
 /** What an operator reads of a service: one line and its facts, without any secret. Where it is written is the app's. */
 
+import { countLine } from './metrics.ts';
+
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
@@ -59,8 +61,10 @@ export function maskedLog(log: ServiceLog, secrets: readonly string[]): ServiceL
     ) as T;
   return (line, { error, more, ...facts } = {}) => {
     const session = facts.session ?? sessionNamed.exec(line)?.[1];
+    const level = facts.level ?? (isAlarm(line) ? 'error' : 'info');
+    countLine(level, isAlarm(line));
     log(mask(line).slice(0, characters.line), {
-      level: isAlarm(line) ? 'error' : 'info',
+      level,
       ...maskAll(facts),
       ...(session === undefined ? {} : { session }),
       ...(error === undefined ? {} : { error: cut(maskAll(error)) }),

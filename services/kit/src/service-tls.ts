@@ -6,6 +6,7 @@ import { Agent, type RequestOptions, request } from 'node:https';
 import { checkServerIdentity, createSecureContext, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { LucidError, type RpcFetch, type ServiceName, serviceNames } from '@lucid-sessions/contract';
 import { EnvironmentError } from './environment.ts';
+import { noteCertificate } from './metrics.ts';
 import { Reloaded } from './reloaded.ts';
 import { accessProblem } from './secret-file.ts';
 import type { ServiceTlsFiles } from './service-proof.ts';
@@ -28,6 +29,7 @@ export function openTlsFiles(files: ServiceTlsFiles, onProblem: (message: string
   const make = ([cert, key, ca]: Buffer[]): TlsMaterial => {
     const material = { cert: cert!, key: key!, ca: ca! };
     createSecureContext(material);
+    noteCertificate('services', material.cert);
     return material;
   };
   try {

@@ -15,6 +15,8 @@ export function createPipelineServer(
   deps: PipelineDeps & {
     /** Files of the log, for everyone who can reach this door. */
     readLogFile?: LogFileReader;
+    /** More metrics in Prometheus' text format. */
+    moreMetrics?: () => Promise<string>;
   },
 ): PipelineServer {
   const service = createPipelineService(deps, config.limits);
@@ -23,6 +25,7 @@ export function createPipelineServer(
     port: service,
     serviceSecret: config.serviceSecret,
     ...(config.proof === undefined ? {} : { proof: config.proof }),
+    metrics: async () => [await service.metrics(), (await deps.moreMetrics?.()) ?? ''].join('\n'),
     ...(deps.onError === undefined ? {} : { onError: deps.onError }),
   });
   if (deps.readLogFile !== undefined) serveLog(app, deps.readLogFile);

@@ -20,6 +20,7 @@ import { examined, replayHandler } from './examined.ts';
 import { finaliseHandler } from './finalise.ts';
 import { issueCredential, logonAccount, logonTried } from './gateway-credentials.ts';
 import { beginImport } from './imports.ts';
+import { JobMetrics } from './job-metrics.ts';
 import { JobRunner } from './job-runner.ts';
 import { Leases } from './leases.ts';
 import { logProof, logProofs } from './log-proofs.ts';
@@ -40,6 +41,8 @@ const waitingMax = 1000;
 export interface PipelineService extends PipelinePort {
   /** Takes up what an earlier process left, jobs and sessions whose recorder may be gone, and keeps doing so. */
   run(): Promise<void>;
+  /** Of jobs, in Prometheus' text format. */
+  metrics(): Promise<string>;
   /** Compares with the recorders now; also runs by itself. */
   reconcile(): Promise<void>;
   dispose(): Promise<void>;
@@ -146,7 +149,8 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
     kick: () => runner.kick(),
     kickCredentials: () => void sweep(),
   };
-  const runner = new JobRunner(context, {
+  const jobMetrics = new JobMetrics();
+  const handlers = jobMetrics.counted({
     finalise: finaliseHandler(context),
     anchor: anchorHandler(context),
     anchor_recheck: recheckHandler(context),
@@ -156,6 +160,7 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
     retention: retentionHandler(context),
     purge: purgeHandler(context),
   });
+  const runner = new JobRunner(context, handlers);
   let reconciler = new Reconciler(context);
   const clock = new ProgressClock();
   let timer: NodeJS.Timeout | undefined;
@@ -262,6 +267,7 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
       attemptTimer.unref();
     },
     reconcile,
+    metrics: () => jobMetrics.text(),
     async dispose() {
       clearInterval(timer);
       clearInterval(attemptTimer);

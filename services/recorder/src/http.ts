@@ -22,6 +22,7 @@ export async function startRecorderServer(
     serviceSecret: config.serviceSecret,
     ...(config.proof === undefined ? {} : { proof: config.proof }),
     doors: recorder.doors,
+    metrics: () => recorder.metrics(),
     ...(deps.onError === undefined ? {} : { onError: deps.onError }),
   });
   let presence: Presence | null = null;

@@ -22,7 +22,7 @@ import {
   type TargetPolicy,
   targetProblem,
 } from '@lucid-sessions/contract';
-import { type Doors, ServiceCaller } from '@lucid-sessions/kit';
+import { type Doors, noteCertificate, ServiceCaller } from '@lucid-sessions/kit';
 import type { RecorderConfig } from './config.ts';
 import { recorderDoors } from './doors/doors.ts';
 import { PassingOn } from './doors/passing-on.ts';
@@ -45,6 +45,7 @@ import { ReportQueue } from './front-door/report-queue.ts';
 import { SteerTokens } from './front-door/steer-tokens.ts';
 import { Imports } from './import/imports.ts';
 import { liveFrames } from './live-frames.ts';
+import { RecorderMetrics } from './recorder-metrics.ts';
 import { ReplicaShelf } from './replica/replica-shelf.ts';
 import { SpoolReplica } from './replica/spool-replica.ts';
 import {
@@ -81,6 +82,8 @@ export interface Recorder {
   certificateSha256: string;
   /** What the API's public doors lead to. */
   doors: Doors;
+  /** Of sessions, in Prometheus' text format. */
+  metrics(): Promise<string>;
   spool: Spool;
   /** Ends every session as `recorder_shutdown`, gives chunks `drainMs` to be stored, keeps the rest for the next start. */
   dispose(drainMs?: number): Promise<void>;
@@ -146,6 +149,9 @@ class RunningRecorder implements Recorder {
   readonly #shelf: ReplicaShelf;
   #replica: SpoolReplica | null = null;
   readonly #passingOn: PassingOn;
+  readonly #metrics = new RecorderMetrics(() =>
+    [...this.#sessions.values()].reduce((sum, { statistics }) => sum + statistics.relayedBytes, 0),
+  );
   #door: FrontDoor | null = null;
   #timers: NodeJS.Timeout[] = [];
   #isDraining = false;
@@ -246,6 +252,7 @@ class RunningRecorder implements Recorder {
     const { dataDir, keys, sessionsMax, recorderId } = this.#config;
     const identity = await loadIdentity({ ...this.#config, directory: keys.path, given: keys.given });
     this.certificateSha256 = identity.sha256;
+    noteCertificate('rdp', identity.certificate);
     if (!identity.isRsa && this.#config.nla !== 'off')
       this.#onProblem('RDP_TLS_CERT is no RSA certificate: some clients can not log on (RDP_NLA) over any other');
     await this.#setTakenOverAside();
@@ -385,6 +392,7 @@ class RunningRecorder implements Recorder {
   }
 
   #report(report: RecorderReport): Promise<void> {
+    this.#metrics.note(report);
     if (report.kind === 'ended') {
       const { sessionId, reason, message, statistics } = report;
       const seconds = Math.round(statistics.durationUs / 1e6);
@@ -477,7 +485,10 @@ class RunningRecorder implements Recorder {
   #gone(sessionId: string): void {
     const session = this.#sessions.get(sessionId);
     this.#sessions.delete(sessionId);
-    if (session !== undefined) this.#noteUnread(session);
+    if (session !== undefined) {
+      this.#noteUnread(session);
+      this.#metrics.gone(session.statistics.relayedBytes);
+    }
     this.#forget(sessionId);
   }
 
@@ -629,6 +640,10 @@ class RunningRecorder implements Recorder {
     details.durableMsP99 = durableAt(0.99);
     const message = sealProblem ?? this.#replica?.problem ?? (await this.#roomProblem());
     return { service: 'recorder', status: message === null ? 'healthy' : 'degraded', message, details };
+  }
+
+  metrics(): Promise<string> {
+    return this.#metrics.text();
   }
 
   /** Of the sessions that are over and of those under way. */

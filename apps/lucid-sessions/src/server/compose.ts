@@ -27,6 +27,7 @@ import {
   type LogFacts,
   loggedError,
   maskedLog,
+  noteBuild,
   type OnError,
   readInteger,
   readRecorderId,
@@ -60,6 +61,7 @@ import {
 } from './environment.ts';
 import { readKerberosTickets } from './kerberos.ts';
 import { readKeyframePolicy, tellKeyframePolicy } from './keyframe-policy.ts';
+import { logMetrics } from './log-metrics.ts';
 import { isLogInBucket, type LogFileReader, logFiles, openLog } from './log-place.ts';
 import { LogTurn } from './log-turn.ts';
 import type { Door } from './ports.ts';
@@ -152,6 +154,7 @@ class Composer {
     this.#log = maskedLog(log ?? (() => {}), secretValues(this.#environment));
     this.#caller = new ServiceCaller({ ...readServiceAccess(this.#environment), onProblem: this.#warn() });
     this.#vault = readVault(environment);
+    noteBuild(software.version);
     this.#spoolDiskModule = spoolDiskModule;
     this.#chunkDisk = chunkDisk;
   }
@@ -420,6 +423,7 @@ class Composer {
       log: reservedLog(embeddedLogPort(log), reserve),
       anchors: openAnchors(this.#environment, { storage, nowUs, log: this.#warn('pipeline') }),
       readLogFile: await this.#logFiles(),
+      moreMetrics: async () => logMetrics(log, witnesses),
       queue: this.#reserved(await this.#stores.queue(), reserve),
       ...(waker === undefined ? {} : { waker }),
       journal: this.#reserved(await this.#stores.journal(), reserve),
