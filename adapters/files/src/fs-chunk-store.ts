@@ -378,6 +378,11 @@ export class FsChunkStore implements ChunkStore {
     });
   }
 
+  /** Files of a disk have no lock. */
+  async hold(): Promise<null> {
+    return null;
+  }
+
   async purgeSession(sessionId: string): Promise<number> {
     const folder = this.#folder(sessionId);
     return guarded('removing a session', async () => {

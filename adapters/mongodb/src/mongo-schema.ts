@@ -18,6 +18,7 @@ export const mongoCollections: Readonly<Record<string, readonly IndexDescription
     { key: { status: 1, createdAt: -1, _id: 1 }, name: 'by_status' },
     { key: { project: 1, createdAt: -1, _id: 1 }, name: 'by_project' },
     { key: { environment: 1, createdAt: -1, _id: 1 }, name: 'by_environment' },
+    { key: { held: 1, createdAt: -1, _id: 1 }, name: 'held' },
     // findByCookie: whole names by equality, cut ones by an anchored prefix.
     { key: { names: 1, status: 1 }, name: 'by_name' },
     // findByToken. Sparse: sessions without a token have no field.

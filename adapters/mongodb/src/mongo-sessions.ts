@@ -1,6 +1,7 @@
 /** Sessions: documents as JSON beside the fields they are found by. A document is replaced at its version only. */
 import {
   clientNamesOf,
+  hasHolds,
   mstscNameLength,
   routableInTurn,
   routableStatuses,
@@ -19,6 +20,8 @@ export interface SessionDoc {
   status: string;
   /** Not deleted. */
   listed: boolean;
+  /** Not there in what an earlier version wrote, which knew no holds. */
+  held?: boolean;
   createdAt: string;
   project: string | null;
   environment: string | null;
@@ -34,6 +37,7 @@ const fieldsOf = (session: SessionDocument) => ({
   version: session.version,
   status: session.status,
   listed: session.status !== 'deleted',
+  held: hasHolds(session),
   createdAt: session.created_at,
   project: session.metadata.project ?? null,
   environment: session.metadata.environment ?? null,
@@ -129,9 +133,10 @@ export class MongoSessions {
   }
 
   async list(query: SessionQuery): Promise<{ sessions: SessionDocument[]; total: number }> {
-    const { status, project, environment, search, limit, offset } = query;
+    const { status, project, environment, search, held, limit, offset } = query;
     const filter: Filter<SessionDoc> = {
-      ...(status === undefined ? { listed: true } : { status }),
+      ...(held === undefined ? {} : { held }),
+      ...(status !== undefined ? { status } : held === undefined ? { listed: true } : {}),
       ...(project === undefined ? {} : { project }),
       ...(environment === undefined ? {} : { environment }),
       // Text anywhere in a line: no index serves this, the others narrow it down.

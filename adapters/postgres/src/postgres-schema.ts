@@ -90,6 +90,9 @@ const migrations: readonly (readonly string[])[] = [
   ['ALTER TABLE jobs ADD COLUMN claim text'],
 ];
 
+/** A quotation mark inside of a text is escaped in JSON: only the field itself reads so. */
+export const isOnHold = `document LIKE '%"holds":[%'`;
+
 const routable = `status IN ('starting', 'created', 'recording', 'paused')`;
 
 /** Beside those of the primary keys. The first serves lists, from either end; those of filters too. */
@@ -98,6 +101,7 @@ const indexes: Readonly<Record<string, string>> = {
   sessions_by_status: 'sessions (status, created_at DESC, session_id)',
   sessions_by_project: 'sessions (project, created_at DESC, session_id, environment, status)',
   sessions_by_environment: 'sessions (environment, created_at DESC, session_id, status)',
+  sessions_held: `sessions (created_at DESC, session_id, status, project, environment) WHERE ${isOnHold}`,
   sessions_by_token: 'UNIQUE sessions (route_token) WHERE route_token IS NOT NULL',
   sessions_by_name: `sessions USING gin (names) WHERE ${routable}`,
   audit_by_time: 'audit (timestamp_us DESC, event_id)',

@@ -12,6 +12,7 @@ import {
 import type { MetadataStore } from '@lucid-sessions/storage';
 import { Conditions, pageOf } from './postgres-conditions.ts';
 import type { PostgresDatabase, Row } from './postgres-database.ts';
+import { isOnHold } from './postgres-schema.ts';
 
 type SessionMethods = Pick<
   MetadataStore,
@@ -127,8 +128,12 @@ export const sessionRows = (database: PostgresDatabase): SessionMethods => ({
       .add('project = ?', query.project)
       .add('environment = ?', query.environment)
       .add('search LIKE ?', query.search === undefined ? undefined : `%${escapeLike(query.search.toLowerCase())}%`);
-    if (query.status === undefined) conditions.always(`status <> 'deleted'`);
-    const counting = query.search === undefined ? 'COALESCE(SUM(count), 0)::bigint FROM session_counts' : undefined;
+    if (query.held !== undefined) conditions.always(isOnHold);
+    else if (query.status === undefined) conditions.always(`status <> 'deleted'`);
+    const counting =
+      query.search === undefined && query.held === undefined
+        ? 'COALESCE(SUM(count), 0)::bigint FROM session_counts'
+        : undefined;
     const { documents, total } = await pageOf(database, pages, conditions, query, counting);
     return { sessions: documents.map((document) => JSON.parse(document) as SessionDocument), total };
   },

@@ -224,8 +224,9 @@ export class S3ChunkStore implements ChunkStore {
     });
   }
 
-  /** Chunks, leaves and records that can't be deleted, whatever their retention, until the hold is taken off again. */
-  async hold(sessionId: string, isHeld: boolean): Promise<number> {
+  /** Chunks, leaves and records can't be deleted then, whatever their retention, until the hold is taken off again. */
+  async hold(sessionId: string, isHeld: boolean): Promise<number | null> {
+    if (this.#bucket.options.lockMode === undefined) return null;
     const folder = sessionFolder(sessionId);
     return guarded('holding a session', async () => {
       let held = 0;

@@ -108,6 +108,9 @@ else
       assert.equal((await client.send(new GetObjectLegalHoldCommand(key))).LegalHold?.Status, 'ON');
       await assert.rejects(store.purgeSession('s1', { chunksCount: 1 }), { message: /legal hold/ });
       assert.equal(await store.hold('s1', false), 2);
+      const without = storeIn(place);
+      assert.equal(await without.hold('s1', true), null, 'nobody said that this bucket locks');
+      await without.dispose();
       await store.purgeSession('s1', { chunksCount: 1 });
       assert.equal(await versionsOf(client, place, ''), 0);
       await store.dispose();

@@ -46,6 +46,7 @@ const countSession = (row: string, change: number) => {
      VALUES (${values.map((value) => `quote(${value})`).join(` || ' ' || `)}, ${values.join(', ')}, ${change})
      ON CONFLICT (key) DO UPDATE SET count = count + excluded.count;`;
 };
+const isOnHold = `json_extract(document, '$.holds') IS NOT NULL`;
 
 const migrations = [
   `CREATE TABLE sessions (
@@ -109,6 +110,7 @@ const migrations = [
    INSERT INTO session_counts (key, ${countedBy.join(', ')}, count)
      SELECT ${countedBy.map((column) => `quote(${column})`).join(` || ' ' || `)}, ${countedBy.join(', ')}, COUNT(*)
      FROM sessions GROUP BY ${countedBy.join(', ')};`,
+  `CREATE INDEX sessions_held ON sessions (created_at DESC, session_id, status, project, environment, search) WHERE ${isOnHold};`,
 ];
 
 const documentOf = (row: Row | undefined): SessionDocument | null =>
@@ -265,7 +267,8 @@ export class SqliteMetadataStore implements MetadataStore {
 
   async listSessions(query: SessionQuery): Promise<{ sessions: SessionDocument[]; total: number }> {
     const conditions = new Conditions()
-      .always(query.status === undefined ? `status <> 'deleted'` : 'true')
+      .always(query.status === undefined && query.held === undefined ? `status <> 'deleted'` : 'true')
+      .always(query.held === undefined ? 'true' : isOnHold)
       .add('status = ?', query.status)
       .add('project = ?', query.project)
       .add('environment = ?', query.environment)
@@ -274,11 +277,10 @@ export class SqliteMetadataStore implements MetadataStore {
         query.search === undefined ? undefined : `%${escapeLike(query.search.toLowerCase())}%`,
       );
     // Words are in no order: their index is read from end to end, without the documents.
-    const sessions = query.search === undefined ? 'sessions' : 'sessions INDEXED BY sessions_by_words';
+    const index = query.held !== undefined ? 'sessions_held' : query.search === undefined ? null : 'sessions_by_words';
+    const sessions = index === null ? 'sessions' : `sessions INDEXED BY ${index}`;
     const counting =
-      query.search === undefined
-        ? 'COALESCE(SUM(count), 0) AS total FROM session_counts'
-        : `COUNT(*) AS total FROM ${sessions}`;
+      index === null ? 'COALESCE(SUM(count), 0) AS total FROM session_counts' : `COUNT(*) AS total FROM ${sessions}`;
     return guardedSql(() => {
       const total = Number(this.#database.get(`SELECT ${counting} ${conditions.where}`, ...conditions.values)?.total);
       const count = Math.max(0, Math.min(query.limit, total - query.offset));

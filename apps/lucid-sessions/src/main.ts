@@ -16,6 +16,7 @@ import { declareEvm } from './commands/evm-command.ts';
 import { declareExport } from './commands/export-command.ts';
 import { declareExtract } from './commands/extract-command.ts';
 import { declareHealth } from './commands/health-command.ts';
+import { declareHold } from './commands/hold-command.ts';
 import { declareImport } from './commands/import-command.ts';
 import { declareKeys } from './commands/keys-command.ts';
 import { declareLog } from './commands/log-command.ts';
@@ -61,6 +62,7 @@ const commands = [
   declareDemo,
   declareToken,
   declareSessions,
+  declareHold,
   declareBackup,
   declareRestore,
   declareCheck,

@@ -4,6 +4,7 @@ export * from './entries.ts';
 export * from './errors.ts';
 export * from './found-by.ts';
 export * from './gateway-credential.ts';
+export * from './holds.ts';
 export * from './index-port.ts';
 export * from './ip-address.ts';
 export * from './models.ts';

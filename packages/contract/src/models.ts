@@ -299,6 +299,20 @@ export interface SessionReplay {
   examined_at: string;
 }
 
+/** While a session has one, nothing of it is deleted or shredded, by nobody. */
+export interface LegalHold {
+  /** A UUID. */
+  hold_id: string;
+  /** Number of the matter. */
+  reference: string;
+  reason: string;
+  set_by: string;
+  set_at: string;
+}
+
+/** Holds of one session at the same time. */
+export const holdsMax = 50;
+
 /** A session as stored and (without `version` and `pipeline`) as the API answers it. */
 export interface SessionDocument {
   session_id: string;
@@ -341,6 +355,10 @@ export interface SessionDocument {
   /** Its connection was lost; its client may come back until then. */
   reconnect_until?: string | null;
   merkle_root: string | null;
+  /** Those in force; absent where there is none. */
+  holds?: LegalHold[];
+  /** What is being destroyed, or was: said before the erase record is signed, and from then on no hold is in time for it. */
+  destroying?: 'keys' | 'keys_and_chunks';
   /** Made of a file, not recorded by a gateway: it proves nothing about what it shows. Null or absent: recorded. */
   imported?: ImportedFrom | null;
   /** Grows with every write; compare-and-swap. */

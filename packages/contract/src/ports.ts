@@ -9,7 +9,7 @@
 import type { CompressionName } from '@lucid-sessions/recording';
 import type { Entry, EntryKind } from './entries.ts';
 import type { IssuedCredential, LogonAccount, LogonTry } from './gateway-credential.ts';
-import type { RecordingConfig, SessionDocument, SessionStatus } from './models.ts';
+import type { LegalHold, RecordingConfig, SessionDocument, SessionStatus } from './models.ts';
 import type { ChannelRules, JoinPolicy, Unreplayable } from './recording-limits.ts';
 import type { NewTargetCredentials, TargetCredentials } from './target-credentials.ts';
 import type { SealedShare, ViewingRequest } from './viewing.ts';
@@ -557,6 +557,8 @@ export interface SessionQuery {
   environment?: string;
   /** Free text over name, id, host, owner and tags. */
   search?: string;
+  /** Those with a legal hold alone, also deleted ones. */
+  held?: true;
   limit: number;
   offset: number;
 }
@@ -596,7 +598,10 @@ export interface StoragePort {
     session: SessionDocument;
     expectedVersion: number;
   }): Promise<{ replaced: boolean; current: SessionDocument | null }>;
-  /** Removes chunk files, sidecars, wraps and chunk rows; the session's row and its signed records stay. */
+  /**
+   * Removes chunk files, sidecars, wraps and chunk rows; the session's row and its signed records stay. Throws `notInThisState` where a
+   * legal hold is on it.
+   */
   purgeSession(request: { sessionId: string }): Promise<{ bytesFreed: number }>;
 
   /** Who may append to the session's chain. A lease that expired can be taken; `epoch` grows with each taking. */
@@ -662,8 +667,10 @@ export interface StoragePort {
     sessionId: string;
     kind?: RecordKind;
   }): Promise<{ records: { kind: RecordKind; sequence: number; record: Uint8Array }[] }>;
-  /** Wrapped DEKs: the mutable sidecar. An empty list destroys them (crypto-shredding). */
+  /** Wrapped DEKs: the mutable sidecar. An empty list destroys them (crypto-shredding), unless a legal hold is on the session. */
   putWraps(request: { sessionId: string; wraps: KeyWrap[] }): Promise<void>;
+  /** Locks what is stored against deletion where the store can (S3 Object Lock), or lets it go. Answers of how many files; null: it can't. */
+  holdFiles(request: { sessionId: string; held: boolean }): Promise<{ files: number | null }>;
   getWraps(request: { sessionId: string }): Promise<{ wraps: KeyWrap[] }>;
   /** Small per-session files beside the chunks that may be made again (index, keyframes, thumbnails), encrypted. */
   putSidecar(request: { sessionId: string; name: string; bytes: Uint8Array }): Promise<void>;
@@ -869,6 +876,20 @@ export interface PipelinePort {
     /** Wraps this call destroyed; 0 when they were gone already. */
     wrapsDestroyed: number;
   }>;
+  /**
+   * From when it answers nothing of the session is deleted or shredded; a deletion that has not begun to destroy is taken back. Signs a
+   * `custody` record and logs it, later where that can't be done now. The same `holdId` again is the same hold. Throws
+   * `notInThisState` where destroying has begun.
+   */
+  setHold(request: {
+    sessionId: string;
+    holdId: string;
+    reference: string;
+    reason: string;
+    by: string;
+  }): Promise<{ hold: LegalHold }>;
+  /** Signed and logged before it takes effect. Throws `recordNotFound` where there is no such hold (any more). */
+  clearHold(request: { sessionId: string; holdId: string; reason: string; by: string }): Promise<{ holdsLeft: number }>;
   /**
    * Somebody walked through a recording whose last chunk is stored. Signs what was counted (fields of a `replay` record) when the
    * manifest is there, and says it in the session. Told twice it signs once.

@@ -27,6 +27,8 @@ export const permissions = [
   'recordings:approve',
   /** Of nobody but administrators, as the next one. */
   'keys:erase',
+  /** To set and clear legal holds, which nothing that deletes gets past. Not of those who may delete: one person alone should not do both. */
+  'sessions:hold',
   /** To let a recording end sooner than it was to. */
   'sessions:shorten_retention',
   /** To make recordings of captures: they prove nothing, and look like sessions. */
@@ -79,6 +81,7 @@ export const rolePermissions: Record<Role, readonly Permission[]> = {
     'evidence:verify',
     'recordings:inputs',
     'recordings:approve',
+    'sessions:hold',
   ],
 };
 

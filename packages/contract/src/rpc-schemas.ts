@@ -143,6 +143,7 @@ const sessionQuery: z.ZodType<SessionQuery> = z.object({
   project: text.exactOptional(),
   environment: text.exactOptional(),
   search: text.exactOptional(),
+  held: z.literal(true).exactOptional(),
   ...page,
 });
 const newSession = z.object({ session: sessionDocument, routeTokenSha256: hash.nullable() });
@@ -180,6 +181,7 @@ const storage: Requests<'storage'> = {
   getRecords: z.object({ sessionId, kind: recordKind.exactOptional() }),
   putWraps: z.object({ sessionId, wraps }),
   getWraps: ofSession,
+  holdFiles: z.object({ sessionId, held: z.boolean() }),
   putSidecar: z.object({ sessionId, name: sidecarName, bytes: bytes(rpcChunkBytesMax - mebibyte) }),
   getSidecar: z.object({ sessionId, name: sidecarName }),
   appendAudit: auditEvent,
@@ -331,6 +333,8 @@ const pipeline: Requests<'pipeline'> = {
   steer,
   remove: z.object({ sessionId, actor: text.exactOptional(), reason: text.exactOptional() }),
   erase: z.object({ sessionId, actor: text, reason: text }),
+  setHold: z.object({ sessionId, holdId: z.uuid(), reference: text, reason: text, by: text }),
+  clearHold: z.object({ sessionId, holdId: z.uuid(), reason: text, by: text }),
   examined: z.object({ sessionId, software: text, counted: object }),
   status: ofSession,
   control: z.object({ sessionId, action: z.enum(['pause', 'resume']) }),

@@ -1,5 +1,6 @@
 /** What the doors between services take: of every method a request as its port has it, and what is wrong with it named by field. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import {
   checkRpcRequest,
@@ -116,7 +117,7 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
     getSession: { sessionId },
     findSession: { route: { cookie: 'alice' } },
     setRouteToken: { sessionId, tokenSha256: hash },
-    listSessions: { ...page, status: 'failed', search: 'x' },
+    listSessions: { ...page, status: 'failed', search: 'x', held: true },
     countSessions: undefined,
     replaceSession: { session, expectedVersion: 0 },
     purgeSession: { sessionId },
@@ -132,6 +133,7 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
     getRecords: { sessionId, kind: 'replay' },
     putWraps: { sessionId, wraps: [{ scheme: 'age', recipient: 'r', keyId: 'k', wrapped: bytes }] },
     getWraps: { sessionId },
+    holdFiles: { sessionId, held: true },
     putSidecar: { sessionId, name: 'index-000001.bin', bytes },
     getSidecar: { sessionId, name: 'a' },
     appendAudit: event,
@@ -144,6 +146,8 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
     health: undefined,
   },
   pipeline: {
+    setHold: { sessionId, holdId: randomUUID(), reference: 'm', reason: 'r', by: 'u' },
+    clearHold: { sessionId, holdId: randomUUID(), reason: 'r', by: 'u' },
     create: {
       session,
       routeTokenSha256: hash,

@@ -37,6 +37,8 @@ export const auditedOperations: Partial<Record<OperationId, { event: AuditEventT
   listEvents: { event: 'index_accessed', read: true },
   getKeyframe: { event: 'index_accessed', read: true },
   extractContents: { event: 'contents_extracted', read: true },
+  setHold: { event: 'legal_hold_set', read: false },
+  clearHold: { event: 'legal_hold_cleared', read: false },
   eraseSession: { event: 'key_shredded', read: false },
 };
 

@@ -28,6 +28,7 @@ import { connectHandlers } from './connect-handlers.ts';
 import { Custody } from './custody.ts';
 import { type DoorRequest, PublicDoors } from './doors.ts';
 import { evidenceHandlers } from './evidence-handlers.ts';
+import { holdHandlers } from './hold-handlers.ts';
 import { createApiHttpServer } from './http-server.ts';
 import { importHandlers } from './import-handlers.ts';
 import { indexHandlers } from './index-handlers.ts';
@@ -57,6 +58,7 @@ const handlers = {
   ...importHandlers,
   ...chunkHandlers,
   ...evidenceHandlers,
+  ...holdHandlers,
   ...liveHandlers,
   ...indexHandlers,
   ...replayHandlers,

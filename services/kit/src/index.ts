@@ -1,3 +1,4 @@
+export * from './custody-chain.ts';
 export * from './doors.ts';
 export * from './environment.ts';
 export * from './keyed-queue.ts';

@@ -3,10 +3,20 @@ import {
   LucidError,
   type PipelinePort,
   type RecorderPort,
+  refuseHeld,
   type SessionDocument,
   withCredentials,
 } from '@lucid-sessions/contract';
-import { type Context, loadJournal, loadSession, notInThisState, stateOf, step, tryStep } from './context.ts';
+import {
+  type Context,
+  loadJournal,
+  loadSession,
+  notInThisState,
+  stateOf,
+  step,
+  tryStep,
+  unlessHeld,
+} from './context.ts';
 import { checkKept, forgetCredentials, keepCredentials } from './credentials.ts';
 import { recorderNamed } from './recorders.ts';
 import { recordEnd, recordPaused, resumedAt } from './reports.ts';
@@ -164,10 +174,14 @@ export async function remove(
     const state = stateOf(session);
     if (state === 'cleanup' || state === 'destroyed')
       throw new LucidError('sessionNotFound', 'the session is deleted', { details: { session_id: sessionId } });
+    refuseHeld(session);
     const { connected } = await loadJournal(context, sessionId);
     if (state === 'starting' && !connected) await stopUnconnected(context, sessionId);
     else if (liveStates.includes(state)) throw notInThisState(state, 'remove');
-    await step(context, sessionId, 'remove', { purge: { actor: actor ?? 'pipeline', reason: reason ?? 'deleted' } });
+    await step(context, sessionId, 'remove', {
+      session: unlessHeld,
+      purge: { actor: actor ?? 'pipeline', reason: reason ?? 'deleted' },
+    });
     await context.deps.storage.setRouteToken({ sessionId, tokenSha256: null });
     await forgetCredentials(context, sessionId);
     return { deletedAtUs: context.deps.nowUs() };

@@ -1,10 +1,12 @@
 /** What all parts of the pipeline share, and the one function that moves a session through its states. */
 import { createHash } from 'node:crypto';
 import {
+  hasHolds,
   LucidError,
   type ProcessorPort,
   type RecorderPort,
   type RecordKind,
+  refuseHeld,
   type SessionDocument,
   type StoragePort,
 } from '@lucid-sessions/contract';
@@ -206,6 +208,12 @@ export function notInThisState(
   });
 }
 
+/** The session, unless a legal hold is on it: throws `notInThisState` then. */
+export function unlessHeld(session: SessionDocument): SessionDocument {
+  refuseHeld(session);
+  return session;
+}
+
 const finaliseJob = (sessionId: string) => `finalise:${sessionId}`;
 
 /** Effects that are jobs are queued before the state is written; their handlers take the session's lock and so run after. */
@@ -227,6 +235,8 @@ async function queueEffects(
     for (const { backend } of journal.merkleRoot === null ? [] : anchors)
       await queue.enqueue({ ...base, jobId: `anchor:${backend}:${sessionId}`, kind: 'anchor', payload: { backend } });
     await queue.enqueue({ ...base, jobId: `retention:${sessionId}`, kind: 'retention' });
+    // What was stored since it was set is locked, too.
+    if (hasHolds(session)) await queue.enqueue({ ...base, jobId: `hold:${sessionId}`, kind: 'hold' });
   }
   if (effects.includes('purge')) {
     await queue.removeFor(sessionId);

@@ -3,7 +3,7 @@
  * a word; the job stands before all of it, so that a crash in between does not leave keys that somebody believes destroyed.
  */
 import { createHash } from 'node:crypto';
-import { LucidError, type PipelinePort } from '@lucid-sessions/contract';
+import { hasHolds, LucidError, type PipelinePort, refuseHeld } from '@lucid-sessions/contract';
 import { readRecordOf } from '@lucid-sessions/evidence';
 import {
   type Context,
@@ -16,8 +16,9 @@ import {
   readable,
   stateOf,
 } from './context.ts';
+import { beginDestroying } from './holds.ts';
 import type { JobHandler } from './job-runner.ts';
-import { onSession } from './session-work.ts';
+import { type Held, onSession } from './session-work.ts';
 import type { PipelineState } from './state-machine.ts';
 
 type Erased = 'keys' | 'chunks' | 'keys_and_chunks';
@@ -84,8 +85,9 @@ export async function recordErase(
 }
 
 /** Under the session's lock. */
-async function shred(context: Context, sessionId: string, order: Omit<EraseOrder, 'erased'>): Promise<Answer> {
+async function shred(context: Held, sessionId: string, order: Omit<EraseOrder, 'erased'>): Promise<Answer> {
   const { storage } = context.deps;
+  await beginDestroying(context, sessionId, 'keys');
   const { record, atUs, logIndex } = await recordErase(context, sessionId, { ...order, erased: 'keys' });
   const { wraps } = await storage.getWraps({ sessionId });
   if (wraps.length > 0) await storage.putWraps({ sessionId, wraps: [] });
@@ -98,8 +100,10 @@ async function shred(context: Context, sessionId: string, order: Omit<EraseOrder
 }
 
 async function checkErasable(context: Context, sessionId: string): Promise<void> {
-  const state = stateOf(await loadSession(context, sessionId));
+  const session = await loadSession(context, sessionId);
+  const state = stateOf(session);
   if (!erasableStates.includes(state)) throw notInThisState(state, 'erase');
+  refuseHeld(session);
   if ((await loadJournal(context, sessionId)).openedUs === null)
     throw new LucidError('recordNotFound', 'nothing was recorded: the session has no key');
 }
@@ -129,6 +133,9 @@ export function eraseHandler(context: Context): JobHandler {
   return {
     run: (job) =>
       onSession(context, job.sessionId, async (context) => {
+        const session = await loadSession(context, job.sessionId);
+        // Set before anything was signed: it was first.
+        if (hasHolds(session) && session.destroying === undefined) return { done: true };
         const order = { actor: String(job.payload.actor), reason: String(job.payload.reason) };
         await shred(context, job.sessionId, order);
         return { done: true };

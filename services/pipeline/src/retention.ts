@@ -1,7 +1,8 @@
 /** The end of a recording's life: its date, and the signed erasure of what it held. */
-import { isoOf } from '@lucid-sessions/contract';
-import { type Context, loadJournal, loadSession, stateOf, step, tryStep } from './context.ts';
+import { hasHolds, isoOf } from '@lucid-sessions/contract';
+import { type Context, loadJournal, loadSession, stateOf, step, tryStep, unlessHeld } from './context.ts';
 import { recordErase } from './erase.ts';
+import { beginDestroying } from './holds.ts';
 import type { JobHandler } from './job-runner.ts';
 import type { Job } from './ports.ts';
 import { onSession } from './session-work.ts';
@@ -11,6 +12,8 @@ const dayUs = 86_400_000_000;
 const waitMsMax = 86_400_000;
 /** What is due is looked at again after this: a clock that was ahead for a moment must not end every recording. */
 const confirmMs = 3_600_000;
+
+const heldMs = 10_000;
 
 /** When it was first seen to be due; null where that is not known, or in the future of a clock that was set back. */
 function dueSince({ dueUs }: Job['payload'], nowUs: number): number | null {
@@ -32,8 +35,8 @@ export function retentionHandler(context: Context): JobHandler {
           manifestUs ?? drainedUs ?? 0,
         );
         const { retention_days: days } = session.storage_config;
-        // Until somebody deletes it, or changes that.
-        if (days === null) return { againMs: waitMsMax, payload: {} };
+        // Until somebody deletes it, or changes that; a legal hold is looked at again when it may be over.
+        if (days === null || hasHolds(session)) return { againMs: waitMsMax, payload: {} };
         const nowUs = deps.nowUs();
         const leftMs = (endedUs + days * dayUs - nowUs) / 1000;
         if (leftMs > 0) return { againMs: Math.min(leftMs, waitMsMax), payload: {} };
@@ -51,7 +54,10 @@ export function retentionHandler(context: Context): JobHandler {
           errorMessage: null,
           details: { name: session.name, retention_days: days, ended_at: isoOf(endedUs) },
         });
-        await step(context, job.sessionId, 'expire', { purge: { actor: 'pipeline', reason: 'retention_expired' } });
+        await step(context, job.sessionId, 'expire', {
+          session: unlessHeld,
+          purge: { actor: 'pipeline', reason: 'retention_expired' },
+        });
         return { done: true };
       }),
   };
@@ -71,9 +77,12 @@ export function purgeHandler(context: Context): JobHandler {
         const { sessionId } = job;
         const session = await loadSession(context, sessionId);
         if (stateOf(session) !== 'cleanup') return { done: true };
+        // Whoever set it takes the deletion back in a moment.
+        if (hasHolds(session) && session.destroying !== 'keys_and_chunks') return { againMs: heldMs };
         const { openedUs } = await loadJournal(context, sessionId);
         // A crash may have left the record without a word in the journal.
         const opened = openedUs !== null || (await storage.getRecords({ sessionId, kind: 'open' })).records.length > 0;
+        await beginDestroying(context, sessionId, 'keys_and_chunks');
         // Said before it is done: a purge without its record would look like a loss.
         if (opened) await recordErase(context, sessionId, { erased: 'keys_and_chunks', ...orderOf(job.payload) });
         await storage.purgeSession({ sessionId });

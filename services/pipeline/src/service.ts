@@ -19,6 +19,7 @@ import { erase, eraseHandler } from './erase.ts';
 import { examined, replayHandler } from './examined.ts';
 import { finaliseHandler } from './finalise.ts';
 import { issueCredential, logonAccount, logonTried } from './gateway-credentials.ts';
+import { clearHold, holdHandler, setHold } from './holds.ts';
 import { beginImport } from './imports.ts';
 import { JobMetrics } from './job-metrics.ts';
 import { JobRunner } from './job-runner.ts';
@@ -155,6 +156,7 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
     anchor: anchorHandler(context),
     anchor_recheck: recheckHandler(context),
     erase: eraseHandler(context),
+    hold: holdHandler(context),
     custody: custodyHandler(context),
     replay: replayHandler(context),
     retention: retentionHandler(context),
@@ -236,6 +238,8 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
     steer: (request) => steer(context, request),
     remove: (request) => remove(context, request),
     erase: (request) => erase(context, request),
+    setHold: (request) => setHold(context, request),
+    clearHold: (request) => clearHold(context, request),
     examined: (request) => examined(context, request),
     async status({ sessionId }) {
       const { session } = await deps.storage.getSession({ sessionId });

@@ -1,6 +1,6 @@
 /**
  * A session's life as the contract draws it: created → starting → active ⇄ pausing/paused → stopping → stopped → cleanup →
- * destroyed; error from any live state; recover from error and stopped back to created. Next state and effects are data;
+ * destroyed; error from any live state; recover from error and stopped back to created; from cleanup back where a legal hold comes first. Next state and effects are data;
  * who carries an effect out may crash before or after it, so every effect is idempotent.
  */
 import type { SessionStatus } from '@lucid-sessions/contract';
@@ -48,6 +48,10 @@ export const pipelineEvents = [
   'recover',
   'remove',
   'expire',
+  /** A legal hold was set before anything was destroyed. */
+  'kept',
+  /** The same, of one that could not be finished. */
+  'kept_failed',
   'purged',
 ] as const;
 export type PipelineEvent = (typeof pipelineEvents)[number];
@@ -99,7 +103,7 @@ export const transitions: Record<PipelineState, Row> = {
     fail: to('error', 'settle'),
   },
   stopped: { recover: to('created'), remove: to('cleanup', 'purge'), expire: to('cleanup', 'purge') },
-  cleanup: { purged: to('destroyed') },
+  cleanup: { purged: to('destroyed'), kept: to('stopped', 'settle'), kept_failed: to('error', 'settle') },
   destroyed: {},
   error: {
     recover: to('created'),

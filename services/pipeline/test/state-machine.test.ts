@@ -21,7 +21,8 @@ const arcs: Record<PipelineState, readonly PipelineState[]> = {
   paused: ['paused', 'active', 'stopping', 'error'],
   stopping: ['stopping', 'stopped', 'error'],
   stopped: ['created', 'cleanup'],
-  cleanup: ['destroyed'],
+  // Back where it came from: a legal hold takes a deletion back that has destroyed nothing.
+  cleanup: ['destroyed', 'stopped', 'error'],
   destroyed: [],
   error: ['created', 'stopping', 'cleanup'],
 };

@@ -16,7 +16,7 @@ import {
   type Route,
   type SessionTicket,
 } from '@lucid-sessions/contract';
-import { ed25519Signer, formatPublicKey, recordBase, signRecord } from '@lucid-sessions/evidence';
+import { ed25519Signer, formatPublicKey, type RecordBody, recordBase, signRecord } from '@lucid-sessions/evidence';
 import { FsChunkStore } from '@lucid-sessions/files';
 import { LocalSeal } from '@lucid-sessions/keys';
 import { nodeCrypto } from '@lucid-sessions/node';
@@ -192,7 +192,10 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
       };
     },
     signRecord: async ({ sessionId, kind, body }) => ({
-      record: bytes(`${kind} ${sessionId} ${JSON.stringify(body)}`),
+      record:
+        kind === 'custody'
+          ? await signRecord(identity, { ...body, ...recordBase(kind, sessionId) } as unknown as RecordBody)
+          : bytes(`${kind} ${sessionId} ${JSON.stringify(body)}`),
     }),
     health: health('processor'),
   };

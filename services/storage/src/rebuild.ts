@@ -7,7 +7,9 @@ import {
   type ImportedFrom,
   isoOf,
   type KeyWrap,
+  type LegalHold,
   LucidError,
+  legalHoldSchema,
   noStatistics,
   rdpConfigSchema,
   recordedOutcome,
@@ -21,6 +23,7 @@ import {
   decodeLeaf,
   type ManifestBody,
   type OpenBody,
+  type RecordBody,
   type ReplayBody,
   readRecord,
   replaySummary,
@@ -114,7 +117,7 @@ const notCounted: SessionStatistics = { ...noStatistics, frame_count: null, aver
 
 function documentOf(
   sessionId: string,
-  { open, manifest, erased, replay, last }: Found & { last: Awaited<ReturnType<typeof lastLeaf>> },
+  { open, manifest, erased, replay, holds, last }: Found & { last: Awaited<ReturnType<typeof lastLeaf>> },
 ): SessionDocument {
   const { parties, policy } = open;
   const end = manifest === null ? null : endOf(manifest, last?.final === true);
@@ -142,6 +145,7 @@ function documentOf(
     merkle_root: manifest?.merkle_root ?? null,
     imported: importedOf(open),
     replay: replay && replayOf(replay, manifest),
+    ...(holds.length === 0 ? {} : { holds }),
     version: 1,
     pipeline_state: erased ? 'destroyed' : manifest === null ? 'active' : 'stopped',
   };
@@ -167,12 +171,27 @@ function replayOf(replay: ReplayBody, manifest: ManifestBody | null): SessionRep
   return { state, detail: detail.slice(0, 2000), examined_at: isoOf(replay.examined_us) };
 }
 
+/** Those of the signed chain of custody that nobody cleared: a database that is lost lets go of nothing that was to be kept. */
+function holdsOf(bodies: readonly RecordBody[]): LegalHold[] {
+  const holds = new Map<string, LegalHold>();
+  for (const body of bodies) {
+    if (body.kind !== 'custody' || (body.action !== 'hold' && body.action !== 'release')) continue;
+    const { hold = null } = Object(body.extra) as { hold?: object | null };
+    const { data } = legalHoldSchema.safeParse({ ...hold, set_by: body.actor, set_at: isoOf(body.at_us) });
+    if (data === undefined) continue;
+    if (body.action === 'hold') holds.set(data.hold_id, data);
+    else holds.delete(data.hold_id);
+  }
+  return [...holds.values()];
+}
+
 interface Found {
   open: OpenBody;
   manifest: ManifestBody | null;
   /** Its files were destroyed, not only its keys. */
   erased: boolean;
   replay: ReplayBody | null;
+  holds: LegalHold[];
 }
 
 const failedReasons = new Set([
@@ -232,7 +251,7 @@ export async function rebuildSession(deps: RebuildDeps, sessionId: string): Prom
   const erased = bodies.some((body) => body.kind === 'erase' && body.erased !== 'keys');
   const replay = bodies.findLast((body) => body.kind === 'replay') ?? null;
   const last = await lastLeaf(chunks, sessionId);
-  const session = documentOf(sessionId, { open, manifest, erased, replay, last });
+  const session = documentOf(sessionId, { open, manifest, erased, replay, holds: holdsOf(bodies), last });
   await metadata.insertSession(session, null);
   // An `export` goes with its bundle and is kept nowhere.
   for (const { bytes, record } of records)

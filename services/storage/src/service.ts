@@ -1,5 +1,5 @@
 /** Session Storage: the only service that touches chunk files and metadata. */
-import { type Entry, LucidError, type ServiceHealth, type StoragePort } from '@lucid-sessions/contract';
+import { type Entry, LucidError, refuseHeld, type ServiceHealth, type StoragePort } from '@lucid-sessions/contract';
 import { KeyedQueue } from '@lucid-sessions/kit';
 import { Census, type CensusReport } from './census.ts';
 import { Copies } from './copies.ts';
@@ -128,6 +128,18 @@ interface Shared extends StorageDeps {
   copies: Copies | null;
 }
 
+/** Whoever asks, and whatever the pipeline believes: a legal hold is the last word. */
+async function refuseIfHeld(
+  metadata: MetadataStore,
+  sessionId: string,
+  what: 'keys' | 'keys_and_chunks',
+): Promise<void> {
+  const session = await metadata.getSession(sessionId);
+  // Begun before the hold: its record is signed.
+  const isBegun = session?.destroying === what || session?.destroying === 'keys_and_chunks';
+  if (session !== null && !isBegun) refuseHeld(session);
+}
+
 function chunkCalls({ metadata, chunks, putter, keeping, census, copies }: Shared): ChunkCalls {
   return {
     async putChunk(request) {
@@ -137,6 +149,7 @@ function chunkCalls({ metadata, chunks, putter, keeping, census, copies }: Share
     },
     async purgeSession({ sessionId }) {
       const purge = async () => {
+        await refuseIfHeld(metadata, sessionId, 'keys_and_chunks');
         // Keys first: from here on the chunks can't be read. Rows last: while they stand, purging is asked for again.
         await chunks.putWraps(sessionId, []);
         await metadata.putWraps(sessionId, []);
@@ -170,10 +183,18 @@ function chunkCalls({ metadata, chunks, putter, keeping, census, copies }: Share
 
 type RecordCalls = Pick<
   StoragePort,
-  'putRecord' | 'getRecords' | 'putWraps' | 'getWraps' | 'putSidecar' | 'getSidecar' | 'appendAudit' | 'listAudit'
+  | 'putRecord'
+  | 'getRecords'
+  | 'putWraps'
+  | 'getWraps'
+  | 'holdFiles'
+  | 'putSidecar'
+  | 'getSidecar'
+  | 'appendAudit'
+  | 'listAudit'
 >;
 
-function recordCalls({ metadata, chunks, keeping, onError, space, nowUs, copies }: Shared): RecordCalls {
+function recordCalls({ metadata, chunks, keeping, onError, space, nowUs, copies, copy }: Shared): RecordCalls {
   /** Nothing is put beside chunks that are gone: a folder that stands there is one whose recording nobody knows. */
   const isDestroyed = async (sessionId: string): Promise<boolean> =>
     (await metadata.getSession(sessionId))?.pipeline_state === 'destroyed';
@@ -199,6 +220,7 @@ function recordCalls({ metadata, chunks, keeping, onError, space, nowUs, copies 
       // The first thing of a recording. Destroying keys needs no room.
       if (wraps.length > 0) await space.checkRecording();
       await keeping.run(sessionId, async () => {
+        if (wraps.length === 0) await refuseIfHeld(metadata, sessionId, 'keys');
         // Files first: a shredding that is cut off finds rows left, and is carried on.
         await chunks.putWraps(sessionId, wraps);
         await metadata.putWraps(sessionId, wraps);
@@ -206,6 +228,13 @@ function recordCalls({ metadata, chunks, keeping, onError, space, nowUs, copies 
     },
     async getWraps({ sessionId }) {
       return { wraps: await metadata.getWraps(sessionId) };
+    },
+    async holdFiles({ sessionId, held }) {
+      const counts = await Promise.all(
+        [chunks, ...(copy === undefined ? [] : [copy.chunks])].map((store) => store.hold(sessionId, held)),
+      );
+      const files = counts.filter((count) => count !== null);
+      return { files: files.length === 0 ? null : files.reduce((sum, count) => sum + count) };
     },
     async putSidecar({ sessionId, name, bytes }) {
       await space.checkRecording(bytes.length);

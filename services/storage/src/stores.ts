@@ -209,6 +209,8 @@ export interface ChunkStore {
   recover(): Promise<{ temporariesRemoved: number }>;
   /** Wrapped keys first. `chunksCount`: as rows tell, so that no listing has to be believed. */
   purgeSession(sessionId: string, known?: { chunksCount?: number }): Promise<number>;
+  /** Locks what is stored of the session, wrapped keys and sidecars apart, or lets it go: of how many files; null: it has no such locks. */
+  hold(sessionId: string, isHeld: boolean): Promise<number | null>;
   /** Null where room has no end that could be seen coming, as in an object store. */
   space(): Promise<{ freeBytes: number; totalBytes: number } | null>;
   dispose(): Promise<void>;

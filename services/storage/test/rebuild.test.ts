@@ -1,10 +1,18 @@
 /** Sessions made again from their files have the words and figures the pipeline had for them. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { formatPublicKey, type ManifestBody, type OpenBody, recordBase, signRecord } from '@lucid-sessions/evidence';
+import {
+  type CustodyBody,
+  formatPublicKey,
+  type ManifestBody,
+  type OpenBody,
+  recordBase,
+  signRecord,
+} from '@lucid-sessions/evidence';
 import { FsChunkStore } from '@lucid-sessions/files';
 import { nodeCrypto } from '@lucid-sessions/node';
 import { SqliteMetadataStore } from '@lucid-sessions/sqlite';
@@ -68,7 +76,12 @@ function manifestBody(id: string, { reason, gaps = [], persistence = 'strict', d
 }
 
 /** Three chunks, and the records that lie beside them; the rows are lost. */
-async function lostRows(t: TestContext, told: Told | null, more: Partial<RebuildDeps> = {}) {
+async function lostRows(
+  t: TestContext,
+  told: Told | null,
+  more: Partial<RebuildDeps> = {},
+  besides: readonly CustodyBody[] = [],
+) {
   const path = await mkdtemp(join(tmpdir(), 'lucid-rebuild-'));
   const chunks = new FsChunkStore({ path });
   const storage = createStorageService({ metadata: new SqliteMetadataStore(':memory:'), chunks, nowUs });
@@ -92,7 +105,7 @@ async function lostRows(t: TestContext, told: Told | null, more: Partial<Rebuild
     wraps: [{ scheme: 'local', recipient: 'r', keyId: 'k', wrapped: new Uint8Array([1]) }],
   });
   const by = await signer();
-  for (const body of [openBody(id, persistence), ...(told === null ? [] : [manifestBody(id, told)])])
+  for (const body of [openBody(id, persistence), ...(told === null ? [] : [manifestBody(id, told)]), ...besides])
     await storage.putRecord({ sessionId: id, kind: body.kind, record: await signRecord(by, body) });
   const rebuild = async () => (await rebuildSession({ metadata, chunks, nowUs, ...more }, id)).session;
   return { id, metadata, rebuild };
@@ -157,3 +170,16 @@ for (const [what, opens, frames] of [
     assert.deepEqual(await metadata.getSession(id), session, 'again it changes nothing');
     if (frames !== null) assert.equal(asked, 3, 'what is counted is not opened again');
   });
+
+test('made again: a legal hold that was not cleared is on it', async (t) => {
+  const custody = (action: 'hold' | 'release', hold_id: string, sequence: number) => ({
+    ...recordBase('custody', 's1'),
+    ...{ at_us: 1_800_000_000_000_000, action, actor: 'lea', detail: 'd', sequence, previous_sha256: null },
+    extra: { id: `${action}:${hold_id}`, hold: { hold_id, reference: 'M-17', reason: 'suit' } },
+  });
+  const [kept, cleared] = [randomUUID(), randomUUID()];
+  const said = [custody('hold', cleared, 0), custody('hold', kept, 1), custody('release', cleared, 2)];
+  const { rebuild } = await lostRows(t, { reason: 'stopped' }, {}, said);
+  const hold = { hold_id: kept, reference: 'M-17', reason: 'suit', set_by: 'lea', set_at: '2027-01-15T08:00:00.000Z' };
+  assert.deepEqual((await rebuild()).holds, [hold]);
+});

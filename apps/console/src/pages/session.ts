@@ -11,6 +11,7 @@ import { credentialButton } from '../ui/credential-button.ts';
 import { askToDestroy } from '../ui/destroy-dialog.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
 import { formatBytes, formatClock, formatMoment, humanise, parseMoment, shorten } from '../ui/format.ts';
+import { holdPanel } from '../ui/hold-panel.ts';
 import { messageForm } from '../ui/message-form.ts';
 import { failure, isAbort, type Page, type PageContext, repeat } from '../ui/page.ts';
 import { type Column, facts, instant, liveStatuses, statusBadge, table, tabs } from '../ui/parts.ts';
@@ -53,7 +54,11 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
   const picture = h('div', {});
   const message = messageForm(api, session.session_id);
   const steer = steerForm(api, session.session_id, () => picture.querySelector<LucidPlayer>('lucid-player'));
-  const known = sessionTabs(context, () => session);
+  const known = sessionTabs(
+    context,
+    () => session,
+    () => void refresh().catch(() => {}),
+  );
   let playing: 'nothing' | 'live' | 'recording' | null = null;
 
   async function refresh(): Promise<void> {
@@ -220,7 +225,8 @@ function commandButtons(
 }
 
 function deleteButton(context: PageContext, session: Session): Child {
-  if (liveStatuses.includes(session.status) || session.status === 'deleted') return null;
+  const isKept = session.legal_holds > 0;
+  if (isKept || liveStatuses.includes(session.status) || session.status === 'deleted') return null;
   const ask = (): void =>
     askToDestroy(
       {
@@ -288,7 +294,11 @@ function player(
 }
 
 /** `refresh` shows what is known now. */
-function sessionTabs(context: PageContext, current: () => Session): { element: HTMLElement; refresh: () => void } {
+function sessionTabs(
+  context: PageContext,
+  current: () => Session,
+  changed: () => void,
+): { element: HTMLElement; refresh: () => void } {
   const { api, claims, signal } = context;
   const sessionId = current().session_id;
   const request = { params: { session_id: sessionId }, signal };
@@ -305,13 +315,23 @@ function sessionTabs(context: PageContext, current: () => Session): { element: H
     name,
     content: (panel: HTMLElement) => void showAnswer(panel, ask(), render),
   });
-  const audits = isPermitted(claims?.roles ?? [], 'audit:read');
+  const may = (permission: Permission): boolean => isPermitted(claims?.roles ?? [], permission);
+  const audits = may('audit:read');
   const element = tabs('About this session', [
     { name: 'Facts', content: (panel) => fill(panel, known) },
     { name: 'Chunks', content: (panel) => fill(panel, chunkList(api, sessionId, signal)) },
     record('Manifest', () => api.rest.getManifest(request), manifestView),
     record('Anchors', () => api.rest.getAnchor(request), anchorView),
     record('Pipeline', () => api.rest.getPipeline(request), pipelineView),
+    ...(audits || may('sessions:hold')
+      ? [
+          {
+            name: 'Legal holds',
+            content: (panel: HTMLElement) =>
+              fill(panel, holdPanel(api, sessionId, may('sessions:hold'), changed, signal)),
+          },
+        ]
+      : []),
     ...(audits
       ? [
           {
@@ -416,6 +436,10 @@ function sessionFacts(session: Session): HTMLElement {
         (recording.persistence === 'strict' ? 'the session ends (strict)' : 'the session goes on, the gap is recorded'),
     ],
     ['Graphics', !session.imported && recording.graphics],
+    [
+      'Legal holds',
+      session.legal_holds > 0 && `${session.legal_holds}: until cleared, nothing of it is deleted or shredded`,
+    ],
     ['Kept', storage.retention_days === null ? 'until it is deleted' : `${storage.retention_days} days after its end`],
     ['Merkle root', session.merkle_root && h('code', {}, session.merkle_root)],
   ]);

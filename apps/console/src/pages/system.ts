@@ -1,13 +1,17 @@
+import { isPermitted, type Permission } from '@lucid-sessions/contract/roles';
 import type { Facts } from '../api/types.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
 import { formatBytes, formatClock, humanise } from '../ui/format.ts';
+import { heldSessions } from '../ui/hold-panel.ts';
 import { failure, isAbort, type Page, type PageContext, repeat } from '../ui/page.ts';
 import { facts } from '../ui/parts.ts';
 
 const refreshMs = 10_000;
 
 /** Health of the services and what the system holds. */
-export function systemPage({ api, signal }: PageContext): Page {
+export function systemPage({ api, claims, signal }: PageContext): Page {
+  const may = (permission: Permission): boolean => isPermitted(claims?.roles ?? [], permission);
+  const seesHolds = may('audit:read') || may('sessions:hold');
   const health = h('div', { class: 'grid-cards' });
   const statistics = h('div', { class: 'grid-cards' });
 
@@ -26,7 +30,14 @@ export function systemPage({ api, signal }: PageContext): Page {
   });
   return {
     title: 'System',
-    content: [h('h1', {}, 'System'), h('h2', {}, 'Services'), health, h('h2', {}, 'Statistics'), statistics],
+    content: [
+      h('h1', {}, 'System'),
+      h('h2', {}, 'Services'),
+      health,
+      h('h2', {}, 'Statistics'),
+      statistics,
+      seesHolds && [h('h2', {}, 'Legal holds'), heldSessions(api, signal)],
+    ],
   };
 }
 

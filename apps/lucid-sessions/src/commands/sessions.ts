@@ -83,6 +83,7 @@ export async function showSession(api: ApiClient, output: Output, id: string): P
     ['frames', statistics.frame_count === null ? 'not counted' : String(statistics.frame_count)],
     ['chunks', `${statistics.chunks_count}, ${formatBytes(statistics.size_bytes)} stored`],
     ['kept', keptText(session.storage_config.retention_days)],
+    ['legal holds', session.legal_holds === 0 ? null : `${session.legal_holds}: it is neither deleted nor shredded`],
     ['merkle root', session.merkle_root],
     ['log entry', log === null ? null : String(log.log_index)],
     ...anchoring.map(({ backend, state, detail }): [string, string] => [

@@ -1,5 +1,6 @@
 export * from './chunk-schemas.ts';
 export { patchOf } from './fields.ts';
+export * from './hold-schemas.ts';
 export * from './index-schemas.ts';
 export * from './openapi.ts';
 export * from './operations.ts';

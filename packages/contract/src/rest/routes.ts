@@ -22,6 +22,7 @@ import {
   replayAnswer,
   verifyAnswer,
 } from './chunk-schemas.ts';
+import { clearedHold, clearHoldRequest, heldAnswer, holdList, listHoldsQuery, setHoldRequest } from './hold-schemas.ts';
 import {
   eventsAnswer,
   eventsQuery,
@@ -536,6 +537,37 @@ export const restRoutes = {
     rateLimit: 'bulk',
     answer: { status: 200, contentType: 'application/x-tar' },
     errors: ['viewingNeeded', 'sessionNotFound', 'recordNotFound', 'unavailable'],
+  },
+  listHolds: {
+    ...restOperations.listHolds,
+    summary: 'Legal holds in force, newest sessions first',
+    tag: 'evidence',
+    permissions: ['sessions:hold', 'audit:read'],
+    rateLimit: 'read',
+    query: listHoldsQuery,
+    answer: json(holdList),
+    errors: ['invalidRequest', 'sessionNotFound'],
+  },
+  setHold: {
+    ...restOperations.setHold,
+    summary:
+      'Put a legal hold on a session: until it is cleared nothing of it is deleted or shredded. A deletion that has not begun to destroy is taken back',
+    tag: 'evidence',
+    permissions: ['sessions:hold'],
+    rateLimit: 'update',
+    body: setHoldRequest,
+    answer: { status: 201, schema: heldAnswer },
+    errors: ['invalidRequest', 'sessionNotFound', 'notInThisState', 'unavailable'],
+  },
+  clearHold: {
+    ...restOperations.clearHold,
+    summary: 'Clear a legal hold; others on the same session stay',
+    tag: 'evidence',
+    permissions: ['sessions:hold'],
+    rateLimit: 'update',
+    body: clearHoldRequest,
+    answer: json(clearedHold),
+    errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
   },
   eraseSession: {
     ...restOperations.eraseSession,

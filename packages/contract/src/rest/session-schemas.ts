@@ -163,6 +163,7 @@ export const sessionSchema = z.strictObject({
     .nullable()
     .describe('The connection was lost: until then the client may come back with the same .rdp file.'),
   merkle_root: hexHash.nullable(),
+  legal_holds: count.describe('Legal holds on it: while there is one, nothing of it is deleted or shredded.'),
   imported: importedSchema
     .nullable()
     .describe(

@@ -219,6 +219,31 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
     assert.deepEqual(await ids({ search: 'bLUE' }), ['s3 s2 s1', 3]);
     assert.deepEqual(await ids({ search: '100% SURE_' }), ['s3', 1]);
     assert.deepEqual(await ids({ search: '%' }), ['s3', 1], 'a wildcard is text');
+    assert.deepEqual(await ids({ held: true }), ['', 0]);
+    const hold = {
+      hold_id: 'h',
+      reference: 'M',
+      reason: 'r "holds":[',
+      set_by: 'u',
+      set_at: '2026-01-01T00:00:00.000Z',
+    };
+    for (const [id, holds] of [
+      ['s1', [hold]],
+      ['s2', undefined],
+      ['s4', [hold, hold]],
+    ] as const) {
+      const known = (await store.getSession(id))!;
+      const named = {
+        ...known,
+        version: known.version + 1,
+        description: '"holds":[',
+        ...(holds && { holds: [...holds] }),
+      };
+      assert.ok(await store.replaceSession(named, known.version));
+    }
+    assert.deepEqual(await ids({ held: true }), ['s4 s1', 2], 'deleted ones too');
+    assert.deepEqual(await ids({ held: true, status: 'deleted' }), ['s4', 1]);
+    assert.deepEqual(await ids({ held: true, search: 'n1' }), ['s1', 1]);
     const pages = await Promise.all([0, 1, 2, 3, 4, 5].map((offset) => ids({ limit: 1, offset })));
     assert.deepEqual(pages, [
       ['s3', 4],
