@@ -1,30 +1,59 @@
 /** What deploy/ says against what the product reads: every variable that is named there is one, and each container has what it needs. */
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { secretVariables } from '@lucid-sessions/kit/secret-file';
 import { parseAllDocuments } from 'yaml';
 import type { Source } from './rules.ts';
 
 /** Families of variables that are the product's. */
-const ours =
-  /\b(?:LUCID|RDP|SESSION|CHUNK|BLOCKCHAIN)_[A-Z0-9_]*[A-Z0-9]\b|\b(?:MAX_CONCURRENT_SESSIONS|COMPRESSION_LEVEL|ENCRYPTION_ALGORITHM|REDIS_URL)\b/g;
+const family = `(?:LUCID|RDP|SESSION|CHUNK|BLOCKCHAIN)_[A-Z0-9_]*[A-Z0-9]|REDIS_(?:URL|URL_FILE|CA|PASSWORD_FILE)|MAX_CONCURRENT_SESSIONS|COMPRESSION_LEVEL|ENCRYPTION_ALGORITHM`;
+const ours = new RegExp(String.raw`\b(?:${family})\b`, 'g');
+const isOurs = new RegExp(`^(?:${family})$`);
+/** Looks like one and is none: an error's name, what begins the names of variables, a code of the verifier. */
+const none =
+  /^(?:LUCID_RESTORING|LUCID_TEST_\w+|LUCID_(?:COPY_)?S3|LUCID_ERR_\d+|CHUNK_(?:ALTERED|EXTRA|MISSING)|RDP_NEG_\w+)$/;
 
-/**
- * Variables that sources of services, adapters and apps name: in quotes, or behind `environment.`. What is put together
- * (`${family}_NAME`) counts for every family that is named in quotes.
- */
+/** Variables that sources of services, adapters and apps name: in quotes, or behind `environment.`. */
 export function variablesRead(sources: readonly Source[]): Set<string> {
   const found = new Set<string>();
-  const endings = new Set<string>();
   for (const { path, text } of sources) {
-    if (!/^(?:services|adapters|apps)\/[^/]+\/src\//.test(path)) continue;
+    if (!/^(?:services|adapters|apps)\/[^/]+\/src\//.test(path) || path === knownList) continue;
     for (const [, quoted, member] of text.matchAll(/'([A-Z][A-Z0-9_]+)'|\b(?:environment|env)\.([A-Z][A-Z0-9_]+)/g))
       found.add(quoted ?? member ?? '');
-    for (const [, ending = ''] of text.matchAll(/`\$\{\w+\}(_[A-Z][A-Z0-9_]*)`/g)) endings.add(ending);
   }
-  const families = [...found];
-  for (const ending of endings) for (const family of families) found.add(family + ending);
-  return found;
+  return new Set([...found].filter((name) => isOurs.test(name) && !none.test(name)));
+}
+
+const knownList = 'services/kit/src/known-variables.ts';
+/** Read by names that are put together. */
+const putTogether = /^LUCID_(?:(?:COPY_)?S3|RATE_LIMIT)_|_FILE$/;
+
+/** The list of known variables against what is read, one finding a line. */
+export function checkKnownList(read: ReadonlySet<string>, known: ReadonlySet<string>): string[] {
+  const missing = [...read].filter((name) => !known.has(name)).map((name) => `${knownList} lacks ${name}`);
+  const needless = [...known]
+    .filter((name) => !read.has(name) && !putTogether.test(name))
+    .map((name) => `${knownList} has ${name}, which nothing reads`);
+  return [...missing, ...needless];
+}
+
+/** Known variables that no document tells of; `_A`, `_B` behind a name in a line stand for names that end so, `NAME_…` for all that begin so. */
+export function checkDocumented(documents: readonly Source[], known: ReadonlySet<string>): string[] {
+  const told = new Set<string>();
+  for (const { text } of documents)
+    for (const line of text.split('\n')) {
+      const names = line.match(ours) ?? [];
+      for (const [, beginning = ''] of line.matchAll(/`([A-Z0-9_]+_)…`/g))
+        for (const name of known) if (name.startsWith(beginning)) told.add(name);
+      const endings = [...line.matchAll(/`(_[A-Z0-9_]+)`/g)].map(([, ending = '']) => ending);
+      for (const name of names) {
+        told.add(name);
+        // The last word or words of the name before give way to each ending.
+        for (const ending of endings)
+          for (let cut = name.lastIndexOf('_'); cut > 0; cut = name.lastIndexOf('_', cut - 1))
+            told.add(name.slice(0, cut) + ending);
+      }
+    }
+  return [...known].filter((name) => !told.has(name)).map((name) => `no document tells of ${name}`);
 }
 
 /** Files below deploy/ as text, by their path from the repository's root. */
@@ -39,13 +68,11 @@ export function readDeployment(root: string): Source[] {
     }));
 }
 
-/** Findings, one line each. */
-export function checkVariablesKnown(deployment: readonly Source[], read: ReadonlySet<string>): string[] {
-  const files = new Set(secretVariables.map((name) => `${name}_FILE`));
-  const isRead = (name: string): boolean => read.has(name) || files.has(name) || /^LUCID_RATE_LIMIT_[A-Z]+$/.test(name);
-  return deployment.flatMap(({ path, text }) =>
+/** What documents and `deploy/` name and nothing reads, one finding a line. */
+export function checkVariablesKnown(files: readonly Source[], known: ReadonlySet<string>): string[] {
+  return files.flatMap(({ path, text }) =>
     [...new Set(text.match(ours) ?? [])]
-      .filter((name) => !isRead(name))
+      .filter((name) => !known.has(name) && !none.test(name))
       .map((name) => `${path}: nothing reads ${name}`),
   );
 }

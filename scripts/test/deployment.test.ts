@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { knownVariables } from '@lucid-sessions/kit/known-variables';
 import {
   type Compose,
   checkCompose,
+  checkDocumented,
+  checkKnownList,
   checkRequired,
   checkValues,
   checkVariablesKnown,
@@ -13,19 +16,40 @@ import {
   stagesOf,
   variablesRead,
 } from '../deployment.ts';
-import { readSources } from '../rules.ts';
+import { readSources, type Source } from '../rules.ts';
 
 const root = join(import.meta.dirname, '../..');
 const deployment = readDeployment(root);
 const fileOf = (path: string): string => deployment.find((file) => file.path === path)?.text ?? '';
 const targets = stagesOf(fileOf('deploy/Dockerfile'));
 
-test('every variable that deploy/ names is one the product reads', () => {
+/** The changelog tells of names that are no more, too. */
+const documents: Source[] = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  ...globSync('docs/*.md', { cwd: root }),
+].map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') }));
+
+test('the list of known variables has each that is read, and no other', () => {
   const read = variablesRead(readSources(root));
-  for (const known of ['LUCID_DATA_DIR', 'SESSION_METADATA_DB', 'CHUNK_SIZE_MB']) assert.ok(read.has(known), known);
-  assert.deepEqual(checkVariablesKnown(deployment, read), []);
+  for (const name of ['LUCID_DATA_DIR', 'SESSION_METADATA_DB', 'CHUNK_SIZE_MB']) assert.ok(read.has(name), name);
+  assert.deepEqual(checkKnownList(read, knownVariables), []);
+  assert.deepEqual(checkKnownList(new Set(['LUCID_A', 'LUCID_B']), new Set(['LUCID_B', 'LUCID_C'])), [
+    'services/kit/src/known-variables.ts lacks LUCID_A',
+    'services/kit/src/known-variables.ts has LUCID_C, which nothing reads',
+  ]);
+});
+
+test('documents and deploy/ name known variables only, and documents tell of each', () => {
+  assert.deepEqual(checkVariablesKnown([...deployment, ...documents], knownVariables), []);
   const wrong = { path: 'deploy/x', text: 'ENV LUCID_DATA_DIRECTORY=/data LUCID_DATA_DIR=/data' };
-  assert.deepEqual(checkVariablesKnown([wrong], read), ['deploy/x: nothing reads LUCID_DATA_DIRECTORY']);
+  assert.deepEqual(checkVariablesKnown([wrong], knownVariables), ['deploy/x: nothing reads LUCID_DATA_DIRECTORY']);
+  assert.deepEqual(checkDocumented(documents, knownVariables), []);
+  const table = { path: 'x', text: '| `LUCID_S3_REGION`, `_PART_MB` | … |' };
+  assert.deepEqual(checkDocumented([table], new Set(['LUCID_S3_PART_MB', 'LUCID_S3_PROFILE'])), [
+    'no document tells of LUCID_S3_PROFILE',
+  ]);
 });
 
 test('compose files name volumes, networks and build targets that are there, and every container of ours has a read-only root', () => {

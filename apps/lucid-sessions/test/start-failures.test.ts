@@ -411,6 +411,30 @@ test('up says which value is wrong', { timeout: 300_000, concurrency: 4 }, async
   );
 });
 
+test('up tells of variables that nothing reads, before what is missing without them, and of no value', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'lucid-start-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const misspelt = { LUCID_JWT_SECRT: 'hunter2-hunter2', MAX_CONCURENT_SESSIONS: '7', LUCID_SPEED: 'hunter2' };
+  const { code, said } = await ended(
+    [],
+    { ...misspelt, LUCID_DATA_DIR: join(directory, 'data'), LUCID_LOG_FORMAT: 'json', CHUNK_SIZE_MB: '65' },
+    false,
+  );
+  const lines = said.trimEnd().split('\n');
+  const failure = lines.pop() ?? '';
+  assert.deepEqual(
+    lines.map((line) => (({ level, msg }: Record<string, string>) => `${level} ${msg}`)(JSON.parse(line))),
+    [
+      'warn nothing reads the variable LUCID_JWT_SECRT: is LUCID_JWT_SECRET meant?',
+      'warn nothing reads the variable LUCID_SPEED',
+      'warn nothing reads the variable MAX_CONCURENT_SESSIONS: is MAX_CONCURRENT_SESSIONS meant?',
+    ],
+  );
+  assert.match(failure, /^CHUNK_SIZE_MB must be/);
+  assert.equal(code, 2);
+  assert.ok(!said.includes('hunter2'));
+});
+
 test('a data directory another process works in is refused, and that one goes on', { timeout: 120_000 }, async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'lucid-start-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));

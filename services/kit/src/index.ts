@@ -2,6 +2,7 @@ export * from './custody-chain.ts';
 export * from './doors.ts';
 export * from './environment.ts';
 export * from './keyed-queue.ts';
+export * from './known-variables.ts';
 export * from './line.ts';
 export * from './log-files.ts';
 export { healthMetrics, noteBuild, noteCertificate, processMetrics } from './metrics.ts';

@@ -38,6 +38,7 @@ import {
   ServiceCaller,
   type ServiceLog,
   secretValues,
+  variableWarnings,
   withSecretFiles,
 } from '@lucid-sessions/kit';
 import { type EmbeddedLog, embeddedLogPort } from '@lucid-sessions/log';
@@ -110,6 +111,7 @@ const urlVariables = {
 
 /** Starts the services in the order in which they need each other. What was started is stopped again when a later one fails. */
 export async function startLucid(given: ComposeOptions): Promise<RunningLucid> {
+  tellUnknown(given);
   const options = { ...given, environment: withSecretFiles(given.environment) };
   const services = new Set(options.services ?? serviceNames);
   const directory = dataDirectory(options.environment);
@@ -123,6 +125,13 @@ export async function startLucid(given: ComposeOptions): Promise<RunningLucid> {
     await composer?.dispose();
     throw startProblem(error, directory, doors);
   }
+}
+
+/** Before anything can fail: what is missing may be what was misspelt. */
+function tellUnknown({ environment, log }: ComposeOptions): void {
+  if (log === undefined) return;
+  const masked = maskedLog(log, secretValues(environment));
+  for (const line of variableWarnings(environment)) masked(line, { level: 'warn' });
 }
 
 type Reserved<T extends object> = Parameters<typeof withReserve<T>> extends [T, ...infer Rest] ? Rest : never;
