@@ -38,7 +38,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   'adapters/postgres': { imports: ['contract'], types: ['storage', 'pipeline'] },
   'adapters/redis': { imports: ['contract'], types: ['api', 'pipeline'] },
   'adapters/log': { imports: ['node', 'wire', 'evidence'], types: ['pipeline'] },
-  'adapters/keys': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['processor', 'pipeline'] },
+  'adapters/keys': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['processor', 'pipeline', 'api'] },
   'adapters/anchors': { imports: ['node', 'wire', 'evidence', 'contract'], types: ['pipeline'] },
   'adapters/kerberos': { imports: ['rdp'], types: ['recorder'] },
   'apps/console': { imports: ['wire', 'rdp', 'graphics', 'recording', 'evidence', 'contract'] },

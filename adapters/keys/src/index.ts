@@ -8,6 +8,7 @@ export {
   missingKey,
 } from './key-files.ts';
 export { KeyLock } from './key-lock.ts';
+export { MemoryKeyShares, openShares } from './key-shares.ts';
 export {
   AGE_SCHEME,
   AgeUnwrapper,
@@ -25,6 +26,18 @@ export {
   wrapDek,
 } from './key-wrappers.ts';
 export { LocalSeal } from './secret-seal.ts';
+export {
+  checkShare,
+  combineShares,
+  formatShare,
+  type KeyShare,
+  parseShare,
+  SHARE_SCHEME,
+  type SharedWrap,
+  ShareError,
+  ShareWrapper,
+  sharedWrapOf,
+} from './shared-key.ts';
 export { VaultCredentials, type VaultCredentialsOptions, type VaultLogin } from './vault-credentials.ts';
 export type { VaultServer } from './vault-http.ts';
 export { VAULT_TRANSIT_SCHEME, VaultTransit, type VaultTransitOptions } from './vault-transit.ts';

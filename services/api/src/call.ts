@@ -20,6 +20,7 @@ import type { User } from './auth.ts';
 import type { ApiConfig } from './config.ts';
 import type { Custody } from './custody.ts';
 import type { RecorderDoor } from './doors.ts';
+import type { KeyShares } from './key-shares.ts';
 import type { LiveViews } from './live-handler.ts';
 import type { RateLimiter } from './rate-limiter.ts';
 import type { CallViewing } from './viewing-gate.ts';
@@ -47,6 +48,8 @@ export interface ApiDeps {
   readLogFile?: (path: string) => Promise<Uint8Array | null>;
   /** Opens wraps with keys this host holds; null when it holds none of them. Without it nobody can play back here. */
   unwrapKey?: (wraps: KeyWrap[]) => Promise<Uint8Array | null>;
+  /** Opens keys that are shared among holders, while that is granted. Without it such recordings are not shown here. */
+  keyShares?: KeyShares;
   /** Without it there is no index here. */
   sessionIndexes?: SessionIndexReader;
   /** µs since 1970. */

@@ -41,6 +41,7 @@ import { replayHandlers } from './replay-handlers.ts';
 import { sessionHandlers } from './session-handlers.ts';
 import { consoleDocument, serveConsole } from './static-files.ts';
 import { healthOf, systemHandlers } from './system-handlers.ts';
+import { Unlocker } from './unlocker.ts';
 import { admitViewing } from './viewing-gate.ts';
 import { viewingHandlers } from './viewing-handlers.ts';
 import { Viewings } from './viewings.ts';
@@ -419,7 +420,11 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
     letGo();
     doors.close();
   });
-  app.addHook('onClose', () => outbox.dispose());
+  const unlocker = new Unlocker(deps);
+  app.addHook('onClose', async () => {
+    unlocker.dispose();
+    await outbox.dispose();
+  });
   addJsonParser(app);
   addHooks(app, gate);
   app.setErrorHandler(async (thrown: unknown, request, reply) => sendError(api, request, reply, thrown));

@@ -4,6 +4,7 @@ export * from './client-address.ts';
 export { type CmsSigner, cmsSignature, readCmsSigner } from './cms-signature.ts';
 export * from './config.ts';
 export { createApiHttp } from './http.ts';
+export type { HeldFor, KeyShares, SharedKey } from './key-shares.ts';
 export * from './rate-limiter.ts';
 export { signedPart, signRdpFile } from './rdp-sign.ts';
 export { Recorders } from './recorders.ts';

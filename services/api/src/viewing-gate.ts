@@ -1,5 +1,6 @@
 /** Recordings that are shown on request only: which, and by what grant. One gate for every route that shows any of them. */
 import {
+  type KeyWrap,
   LucidError,
   type OperationId,
   routeReveals,
@@ -11,6 +12,7 @@ import {
 } from '@lucid-sessions/contract';
 import { type Api, type Call, loadSession } from './call.ts';
 import type { ApiConfig } from './config.ts';
+import type { KeyShares } from './key-shares.ts';
 
 /** The grant a call goes by. */
 export interface CallViewing {
@@ -37,11 +39,36 @@ export function viewingLevel({ viewing }: Pick<ApiConfig, 'viewing'>, session: L
 /** What has to be there before this recording is shown; null: nothing. */
 export interface ViewingNeed {
   level: ViewingLevel;
+  /** Its key is shared: so many holders give their share. Null: it is not. */
+  threshold: number | null;
+  wraps: KeyWrap[];
 }
 
 export async function viewingNeed({ api, sessionId }: Pick<Call, 'api' | 'sessionId'>): Promise<ViewingNeed | null> {
   const level = viewingLevel(api.config, await loadSession({ api, sessionId }));
-  return level === 'open' ? null : { level };
+  const { wraps } = await api.deps.storage.getWraps({ sessionId });
+  const isShared = wraps.some(({ scheme }) => scheme === sharedScheme);
+  const threshold = isShared ? shareKeeper(api).describe(wraps)!.threshold : null;
+  return level === 'open' && !isShared ? null : { level, threshold, wraps };
+}
+
+const sharedScheme = 'share';
+
+/** Throws `unavailable` where this process opens no shared keys. */
+export function shareKeeper({ deps }: Pick<Api, 'deps'>): KeyShares {
+  if (deps.keyShares !== undefined) return deps.keyShares;
+  throw new LucidError('unavailable', 'the key of this recording is shared among holders, and this process opens none');
+}
+
+/** A shared key is combined in each process that shows the recording, from what is sealed to it. */
+async function openShared(call: Call, { threshold, wraps }: ViewingNeed, grant: ViewingRequest): Promise<void> {
+  if (threshold === null) return;
+  const { sessionId, viewingId, untilUs, shares } = grant;
+  const keeper = shareKeeper(call.api);
+  if (keeper.holds(viewingId)) return;
+  const boxes = shares.map(({ box }) => new Uint8Array(Buffer.from(box, 'base64')));
+  if (await keeper.hold(wraps, boxes, { sessionId, viewingId, untilUs })) return;
+  throw new LucidError('unavailable', 'this process came after the shares were given, or started anew: ask again');
 }
 
 /** Those a person has now: those that hand out first, then those that end last. */
@@ -71,8 +98,19 @@ export async function admitViewing(call: Call, operation: OperationId): Promise<
     throw new LucidError(
       'viewingNeeded',
       'this recording is shown on request only: ask for it with a reason (POST /sessions/{id}/viewings)',
-      { details: { session_id: sessionId, level: need.level, minutes_max: api.config.viewing.minutesMax } },
+      {
+        details: {
+          session_id: sessionId,
+          level: need.level,
+          shares: need.threshold,
+          minutes_max: api.config.viewing.minutesMax,
+        },
+      },
     );
+  // Shares that came before its key was shared anew are of another one.
+  if (grant.threshold !== need.threshold)
+    throw new LucidError('viewingNeeded', 'the key of this recording was shared since: ask again');
+  await openShared(call, need, grant);
   const { viewingId, operations } = grant;
   call.viewing = { sessionId, viewingId, operation, handsOut, claimed: false };
   call.told.viewing_id = viewingId;

@@ -10,14 +10,36 @@ import {
 import type { z } from 'zod';
 import { type Api, type Call, type Handlers, loadSession } from './call.ts';
 import type { ViewingStep } from './custody.ts';
-import { viewingNeed } from './viewing-gate.ts';
+import { shareKeeper, viewingNeed } from './viewing-gate.ts';
 import { isoOrNull } from './views.ts';
 
 type ViewingAnswer = z.output<typeof viewingSchema>;
 
 const shownMax = 1000;
 
-function answerOf(viewing: ViewingRequest): ViewingAnswer {
+/** Whose shares are needed, and what they are sealed to on their way; read anew, because wraps and processes change. */
+async function sharesOf(
+  { deps }: Api,
+  { sessionId, threshold, shares }: ViewingRequest,
+): Promise<ViewingAnswer['shares']> {
+  if (threshold === null || deps.keyShares === undefined) return null;
+  const [{ wraps }, { recipients }] = await Promise.all([
+    deps.storage.getWraps({ sessionId }),
+    deps.pipeline.unlockers(),
+  ]);
+  return {
+    threshold,
+    given: shares.map(({ index, by }) => ({ index, by })),
+    holders: (deps.keyShares.describe(wraps)?.holders ?? []).map(({ index, recipient, wrapped }) => ({
+      index,
+      recipient,
+      wrapped: Buffer.from(wrapped).toString('base64'),
+    })),
+    unlock_recipients: recipients,
+  };
+}
+
+async function answerOf(api: Api, viewing: ViewingRequest): Promise<ViewingAnswer> {
   const { decision } = viewing;
   return {
     viewing_id: viewing.viewingId,
@@ -35,7 +57,7 @@ function answerOf(viewing: ViewingRequest): ViewingAnswer {
       reason: decision.reason,
       at: isoOf(decision.atUs),
     },
-    shares: null,
+    shares: await sharesOf(api, viewing),
     granted_at: isoOrNull(viewing.grantedUs),
     expires_at: isoOf(viewing.untilUs),
   };
@@ -69,20 +91,22 @@ async function askViewing(call: Call<'askViewing'>): Promise<ViewingAnswer> {
     use: body.use,
     minutes,
     approval: need.level === 'approval',
-    threshold: null,
+    threshold: need.threshold,
   };
   const { viewingId } = asked;
   Object.assign(call.told, { viewing_id: viewingId, reason: body.reason, use: body.use, minutes });
   // Signed first: no grant is without its record.
   await told(call, viewingId, 'ask', `asked to see it (${body.use}, ${minutes} minutes): ${body.reason}`);
-  return answerOf((await api.deps.pipeline.askViewing({ viewing: asked })).viewing);
+  return answerOf(api, (await api.deps.pipeline.askViewing({ viewing: asked })).viewing);
 }
 
 async function shown(api: Api, user: Call['user'], sessionId?: string) {
   const { viewings } = await api.deps.pipeline.viewings(sessionId === undefined ? {} : { sessionId });
   const approves = isPermitted(user.roles, 'recordings:approve');
   const isShown = ({ by, threshold }: ViewingRequest): boolean => approves || by === user.userId || threshold !== null;
-  return { viewings: viewings.filter(isShown).slice(-shownMax).map(answerOf) };
+  const answers: ViewingAnswer[] = [];
+  for (const viewing of viewings.filter(isShown).slice(-shownMax)) answers.push(await answerOf(api, viewing));
+  return { viewings: answers };
 }
 
 async function decideViewing(call: Call<'decideViewing'>): Promise<ViewingAnswer> {
@@ -107,7 +131,33 @@ async function decideViewing(call: Call<'decideViewing'>): Promise<ViewingAnswer
     reason,
   });
   if (!approve) await tell();
-  return answerOf(viewing);
+  return answerOf(api, viewing);
+}
+
+async function giveShare(call: Call<'giveShare'>): Promise<ViewingAnswer> {
+  const { api, sessionId, user, viewingId, body } = call;
+  const { pipeline, storage } = api.deps;
+  await loadSession(call);
+  const keeper = shareKeeper(api);
+  const { wraps } = await storage.getWraps({ sessionId });
+  const given = 'share' in body ? { share: body.share } : { box: new Uint8Array(Buffer.from(body.box, 'base64')) };
+  const { index, share } = await keeper.read(wraps, given);
+  Object.assign(call.told, { viewing_id: viewingId, share: index });
+  const { viewings } = await pipeline.viewings({ sessionId });
+  const asked = viewings.find((known) => known.viewingId === viewingId);
+  if (asked === undefined) throw new LucidError('recordNotFound', 'there is no such request (any more): ask again');
+  if (viewingState(asked) !== 'waiting')
+    throw new LucidError('notInThisState', 'this request waits for no share (any more)');
+  if (asked.shares.some((known) => known.index === index))
+    throw new LucidError('conflict', `share ${index} is given already; it takes another holder's`);
+  const own = await keeper.recipient();
+  const { recipients } = await pipeline.unlockers();
+  const box = Buffer.from(await keeper.seal(share, [...new Set([own, ...recipients])])).toString('base64');
+  await told(call, viewingId, 'share', `gave share ${index} for what ${asked.by} asked for`);
+  return answerOf(
+    api,
+    (await pipeline.giveShare({ sessionId, viewingId, share: { index, by: user.userId, box } })).viewing,
+  );
 }
 
 export const viewingHandlers: Handlers<
@@ -120,7 +170,5 @@ export const viewingHandlers: Handlers<
   },
   listViewings: ({ api, user }) => shown(api, user),
   decideViewing,
-  async giveShare() {
-    throw new LucidError('notInThisState', 'the key of this recording is not shared');
-  },
+  giveShare,
 };

@@ -75,7 +75,7 @@ test('every route that shows any of a recording is closed until it is asked for,
 test('a reason is signed and audited before anything is seen, and each use is', async () => {
   const sessionId = await recordedFor();
   const none = await as('ann', 'getKey', at(sessionId));
-  assert.deepEqual(none.body.error?.details, { session_id: sessionId, level: 'reason', minutes_max: 30 });
+  assert.deepEqual(none.body.error?.details, { session_id: sessionId, level: 'reason', shares: null, minutes_max: 30 });
   const id = await ask('ann', sessionId);
   assert.equal((await as('ann', 'getKey', at(sessionId))).status, 200);
   assert.equal((await as('ann', 'downloadChunk', at(sessionId, { chunk_id: `${sessionId}.000001` }))).status, 200);

@@ -17,7 +17,14 @@ import {
 } from '@lucid-sessions/contract';
 import { formatNoteKey, formatPublicKey, parsePolicy } from '@lucid-sessions/evidence';
 import { FsChunkStore } from '@lucid-sessions/files';
-import { KeyDirectory, LocalSeal, LocalUnwrapper, LocalWrapper, unwrapDek } from '@lucid-sessions/keys';
+import {
+  KeyDirectory,
+  type KeyWrapper,
+  LocalSeal,
+  LocalUnwrapper,
+  LocalWrapper,
+  unwrapDek,
+} from '@lucid-sessions/keys';
 import { EmbeddedLog, embeddedLogPort } from '@lucid-sessions/log';
 import { nodeCrypto } from '@lucid-sessions/node';
 import { createPipelineService } from '@lucid-sessions/pipeline';
@@ -89,7 +96,12 @@ export interface ApiWorld {
   dispose(): Promise<void>;
 }
 
-export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<ApiDeps> = {}): Promise<ApiWorld> {
+/** `wrappers`: whom session keys are wrapped to beside the local key. */
+export async function apiWorld(
+  changes: Partial<ApiConfig> = {},
+  more: Partial<ApiDeps> = {},
+  wrappers: readonly KeyWrapper[] = [],
+): Promise<ApiWorld> {
   const path = await mkdtemp(join(tmpdir(), 'lucid-api-'));
   const nowUs = () => Date.now() * 1000;
   const failures: string[] = [];
@@ -112,7 +124,12 @@ export async function apiWorld(changes: Partial<ApiConfig> = {}, more: Partial<A
       recorderId: 'recorder-1',
       leaseTtlMs: 60_000,
     },
-    { storage, crypto: nodeCrypto, keys: { identity, wrappers: [new LocalWrapper(local)], unwrappers }, nowUs },
+    {
+      storage,
+      crypto: nodeCrypto,
+      keys: { identity, wrappers: [new LocalWrapper(local), ...wrappers], unwrappers },
+      nowUs,
+    },
   );
   const signer = await keys.logSigner('log.example/test');
   const log = await EmbeddedLog.open({ directory: join(path, 'log'), signer });

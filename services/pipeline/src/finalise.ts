@@ -88,6 +88,13 @@ async function makeManifest(context: Context, sessionId: string, journal: Journa
   };
 }
 
+/** A key that is shared among holders is theirs alone once nothing is sealed with it any more: the other wraps were for carrying a recording on. */
+async function leaveShares({ deps: { storage } }: Context, sessionId: string): Promise<void> {
+  const { wraps } = await storage.getWraps({ sessionId });
+  const shares = wraps.filter(({ scheme }) => scheme === 'share');
+  if (shares.length > 0 && shares.length < wraps.length) await storage.putWraps({ sessionId, wraps: shares });
+}
+
 export function finaliseHandler(context: Context): JobHandler {
   return {
     run: (job) =>
@@ -103,6 +110,7 @@ export function finaliseHandler(context: Context): JobHandler {
         }
         const journal = known.manifestUs === null ? await makeManifest(context, sessionId, known) : known;
         if (journal !== known) await putJournal(context, journal);
+        await leaveShares(context, sessionId);
         const statistics = await sessionStatistics(context, sessionId, journal.statistics);
         const outcome = await outcomeOf(context, journal, await loadSession(context, sessionId));
         await step(context, sessionId, 'finalised', {

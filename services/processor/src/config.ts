@@ -1,4 +1,5 @@
 /** Configuration of the chunk processor. Read once, in main. */
+import { keyHoldersMax } from '@lucid-sessions/contract';
 import {
   type Environment,
   EnvironmentError,
@@ -24,6 +25,8 @@ export interface ProcessorConfig extends InternalService {
   recorderId: string;
   /** age recipients (`age1…`) every session key is wrapped to, beside the local key. */
   recipients: readonly string[];
+  /** age recipients who share every session key, and how many of them open one; null: it is not shared. */
+  keyHolders: { holders: readonly string[]; threshold: number } | null;
   leaseTtlMs: number;
 }
 
@@ -41,8 +44,37 @@ export function readProcessorEnv(environment: Environment): ProcessorConfig {
     sessionsMax: readSessionsMax(environment),
     recorderId: readRecorderId(environment),
     recipients: readRecipients(environment),
+    keyHolders: readKeyHolders(environment),
     leaseTtlMs: readInteger(environment, 'LUCID_LEASE_MS', { min: 1000, max: 600_000, fallback: 10_000 }),
   };
+}
+
+/** Who shares session keys, and how many of them open one; null: they are not shared. */
+function readKeyHolders(environment: Environment): ProcessorConfig['keyHolders'] {
+  const holders = readText(environment, 'LUCID_KEY_HOLDERS', '')
+    .split(',')
+    .map((holder) => holder.trim())
+    .filter((holder) => holder !== '');
+  const isSaid = readText(environment, 'LUCID_KEY_THRESHOLD', '') !== '';
+  if (holders.length === 0 && !isSaid) return null;
+  const areRecipients = holders.every((holder) => recipientPattern.test(holder));
+  if (
+    !(holders.length >= 2 && holders.length <= keyHoldersMax && areRecipients) ||
+    new Set(holders).size !== holders.length
+  )
+    throw new EnvironmentError(
+      'LUCID_KEY_HOLDERS',
+      `must be 2 to ${keyHoldersMax} different age recipients (age1…), with commas`,
+    );
+  if (readText(environment, 'LUCID_RECIPIENTS', '') !== '')
+    throw new EnvironmentError(
+      'LUCID_RECIPIENTS',
+      'can not stand beside LUCID_KEY_HOLDERS: one recipient alone opens everything',
+    );
+  const bounds = { min: 2, max: holders.length, fallback: 0 };
+  if (!isSaid)
+    throw new EnvironmentError('LUCID_KEY_THRESHOLD', `must say how many of the ${holders.length} holders open a key`);
+  return { holders, threshold: readInteger(environment, 'LUCID_KEY_THRESHOLD', bounds) };
 }
 
 function readRecipients(environment: Environment): string[] {

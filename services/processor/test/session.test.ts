@@ -395,6 +395,7 @@ test('the same service over HTTP', () =>
       sessionsMax: 4,
       recorderId: 'r1',
       recipients: [],
+      keyHolders: null,
       leaseTtlMs: 60_000,
     };
     const { storage, keys } = house;

@@ -18,7 +18,7 @@ import {
 import { parsePolicy, replayFields } from '@lucid-sessions/evidence';
 import { type ChunkDisk, FileReserve, withReserve } from '@lucid-sessions/files';
 import { SessionIndexes } from '@lucid-sessions/indexer';
-import { type KeyDirectory, KeyLock, LocalSeal, type VaultTransit } from '@lucid-sessions/keys';
+import { type KeyDirectory, KeyLock, LocalSeal, MemoryKeyShares, type VaultTransit } from '@lucid-sessions/keys';
 import {
   type Environment,
   EnvironmentError,
@@ -137,6 +137,7 @@ function tellUnknown({ environment, log }: ComposeOptions): void {
 type Reserved<T extends object> = Parameters<typeof withReserve<T>> extends [T, ...infer Rest] ? Rest : never;
 
 class Composer {
+  readonly #keyShares = new MemoryKeyShares(nowUs);
   readonly #environment: Environment;
   readonly #directory: DataDirectory;
   readonly #services: ReadonlySet<ServiceName>;
@@ -316,7 +317,7 @@ class Composer {
       storage,
       crypto: nodeCrypto,
       platform: indexerPlatform,
-      unwrapKey: await openUnwrap(keys, this.#vault),
+      unwrapKey: await openUnwrap(keys, this.#vault, [this.#keyShares]),
       keyframes: readKeyframePolicy(this.#environment),
       onError: (where, thrown) => this.#problem(where, thrown),
       onExamined: async (sessionId, tally) => {
@@ -362,7 +363,7 @@ class Composer {
       index: indexes,
       software: `${software.name} ${software.version}`,
       crypto: nodeCrypto,
-      keys: await processorKeys(keys, this.#vault, config.recipients),
+      keys: await processorKeys(keys, this.#vault, config),
       nowUs,
       h264: async () => {
         const choice = await ownH264Decoder();
@@ -486,7 +487,8 @@ class Composer {
         ...(this.#services.has('pipeline') || isLogInBucket(this.#environment)
           ? { readLogFile: await this.#logFiles() }
           : {}),
-        unwrapKey: await openUnwrap(keys, this.#vault),
+        unwrapKey: await openUnwrap(keys, this.#vault, [this.#keyShares]),
+        keyShares: this.#keyShares,
         sessionIndexes: await this.#sessionIndexes(ports.storage),
         nowUs,
         newId: randomUUID,

@@ -11,12 +11,13 @@ import {
   type KeyWrapper,
   LocalUnwrapper,
   LocalWrapper,
+  ShareWrapper,
   unwrapDek,
   type VaultTransit,
   WrapError,
 } from '@lucid-sessions/keys';
 import { type Environment, EnvironmentError, isBucket, readLogPath, readText } from '@lucid-sessions/kit';
-import type { ProcessorKeys } from '@lucid-sessions/processor';
+import type { ProcessorConfig, ProcessorKeys } from '@lucid-sessions/processor';
 import type { ChunkStore, MetadataStore, StorageConfig } from '@lucid-sessions/storage';
 import { chunkPlace, copyPlace, openChunkStore } from './chunk-stores.ts';
 import type { DataDirectory } from './environment.ts';
@@ -55,18 +56,24 @@ export const openKeyDirectory = (directory: DataDirectory): Promise<KeyDirectory
 export async function processorKeys(
   keys: KeyDirectory,
   vault: VaultTransit | null,
-  recipients: readonly string[],
+  { recipients, keyHolders }: Pick<ProcessorConfig, 'recipients' | 'keyHolders'>,
 ): Promise<ProcessorKeys> {
   const local = vault === null || (await keys.hasLocalKey()) ? [new LocalWrapper(await keys.localKey())] : [];
-  const wrappers = [...local, ...outsideWrappers(recipients, vault)];
+  const shared = keyHolders === null ? [] : [new ShareWrapper(keyHolders.holders, keyHolders.threshold)];
+  // Where a key is shared the other wraps last until the recording has ended.
+  const wrappers = [...local, ...outsideWrappers(recipients, vault), ...shared];
   return { identity: await keys.identity(), wrappers, unwrappers: await ownUnwrappers(keys, vault) };
 }
 
 /** A session's DEK, or null when no key of this installation opens its wraps. */
 export type Unwrap = (wraps: KeyWrap[]) => Promise<Uint8Array | null>;
 
-export async function openUnwrap(keys: KeyDirectory, vault: VaultTransit | null): Promise<Unwrap> {
-  const unwrappers = await ownUnwrappers(keys, vault);
+export async function openUnwrap(
+  keys: KeyDirectory,
+  vault: VaultTransit | null,
+  more: readonly KeyUnwrapper[] = [],
+): Promise<Unwrap> {
+  const unwrappers = [...(await ownUnwrappers(keys, vault)), ...more];
   return (wraps) => unwrapDek(wraps, unwrappers).catch(asServiceError);
 }
 

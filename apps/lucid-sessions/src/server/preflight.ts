@@ -99,8 +99,9 @@ function readDoors(environment: Environment, services: ReadonlySet<ServiceName>)
     doors.push({ ...inside, portVariable: 'SESSION_STORAGE_PORT', host, port });
   }
   if (services.has('processor')) {
-    const { host, port, recipients } = readProcessorEnv(environment);
-    checkRecipients(recipients);
+    const { host, port, recipients, keyHolders } = readProcessorEnv(environment);
+    checkRecipients('LUCID_RECIPIENTS', recipients);
+    checkRecipients('LUCID_KEY_HOLDERS', keyHolders?.holders ?? []);
     doors.push({ ...inside, portVariable: 'CHUNK_PROCESSOR_PORT', host, port });
   }
   if (services.has('pipeline')) {
@@ -145,15 +146,12 @@ function checkShared(environment: Environment): void {
   openAnchors(environment, { storage: { appendAudit: async () => {} }, nowUs: () => 0, log: () => {} });
 }
 
-function checkRecipients(recipients: readonly string[]): void {
+function checkRecipients(variable: string, recipients: readonly string[]): void {
   for (const recipient of recipients)
     try {
       new AgeWrapper(recipient);
     } catch {
-      throw new EnvironmentError(
-        'LUCID_RECIPIENTS',
-        `holds ${recipient}, which is no age recipient: a letter is wrong`,
-      );
+      throw new EnvironmentError(variable, `holds ${recipient}, which is no age recipient: a letter is wrong`);
     }
 }
 
