@@ -129,7 +129,10 @@ function sharedOf(wraps: readonly KeyWrap[]): SharedWrap {
 }
 
 /** A holder's own shares of a key, by the age identities in their hands. */
-export async function openShares(shared: SharedWrap, identities: readonly string[]): Promise<string[]> {
+export async function openShares(
+  shared: { holders: readonly Pick<SharedWrap['holders'][number], 'index' | 'recipient' | 'wrapped'>[] },
+  identities: readonly string[],
+): Promise<string[]> {
   const shares: string[] = [];
   for (const identity of identities) {
     const recipient = await identityToRecipient(identity);

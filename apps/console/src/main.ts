@@ -4,6 +4,7 @@ import { readClaims, storedToken, storeToken } from './api/credentials.ts';
 import { auditPage } from './pages/audit.ts';
 import { createPage } from './pages/create.ts';
 import { livePage } from './pages/live.ts';
+import { requestsPage } from './pages/requests.ts';
 import { sessionPage } from './pages/session.ts';
 import { sessionsPage } from './pages/sessions.ts';
 import { signInPage } from './pages/sign-in.ts';
@@ -34,6 +35,8 @@ function pageFor(route: Route, context: PageContext): Page {
       return systemPage(context);
     case 'audit':
       return auditPage(context);
+    case 'requests':
+      return requestsPage(context);
     case 'notFound':
       return {
         title: 'Not found',

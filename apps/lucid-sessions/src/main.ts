@@ -29,6 +29,7 @@ import { declareToken } from './commands/token-command.ts';
 import { declareUp } from './commands/up-command.ts';
 import { declareVerify } from './commands/verify-command.ts';
 import { declareVideo } from './commands/video-command.ts';
+import { declareViewings } from './commands/viewings-command.ts';
 import { software } from './server/software.ts';
 
 // A report of a crash holds the environment, and that holds secrets.
@@ -63,6 +64,7 @@ const commands = [
   declareToken,
   declareSessions,
   declareHold,
+  declareViewings,
   declareBackup,
   declareRestore,
   declareCheck,

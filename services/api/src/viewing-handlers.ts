@@ -165,8 +165,12 @@ export const viewingHandlers: Handlers<
 > = {
   askViewing,
   async sessionViewings(call) {
-    await loadSession(call);
-    return shown(call.api, call.user, call.sessionId);
+    const need = await viewingNeed(call);
+    const { minutesMax } = call.api.config.viewing;
+    return {
+      ...(await shown(call.api, call.user, call.sessionId)),
+      needs: need && { level: need.level, threshold: need.threshold, minutes_max: minutesMax },
+    };
   },
   listViewings: ({ api, user }) => shown(api, user),
   decideViewing,

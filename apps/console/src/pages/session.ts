@@ -18,6 +18,7 @@ import { type Column, facts, instant, liveStatuses, statusBadge, table, tabs } f
 import { rdpFileButtons } from '../ui/rdp-file-button.ts';
 import { navigate } from '../ui/router.ts';
 import { steerForm } from '../ui/steer-form.ts';
+import { throughGate } from '../ui/viewing-gate.ts';
 import { auditTrail } from './audit.ts';
 import { anchorView, manifestView, pipelineView, showAnswer } from './session-records.ts';
 import { target } from './sessions.ts';
@@ -99,12 +100,14 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
       fill(picture, nothingYet(session));
       return;
     }
-    const element = player(api, session, { live, startSeconds }, signal);
-    // What somebody who walked through it found is known to the session too by then.
-    element.addEventListener('lucid-verdicts', (event) => {
-      if (isNews(session.replay, (event as CustomEvent<Verdict[]>).detail)) void refresh().catch(() => {});
+    void throughGate(context, session.session_id, picture, () => {
+      const element = player(api, session, { live, startSeconds }, signal);
+      // What somebody who walked through it found is known to the session too by then.
+      element.addEventListener('lucid-verdicts', (event) => {
+        if (isNews(session.replay, (event as CustomEvent<Verdict[]>).detail)) void refresh().catch(() => {});
+      });
+      fill(picture, element);
     });
-    fill(picture, element);
   }
   async function run(action: Command): Promise<void> {
     try {

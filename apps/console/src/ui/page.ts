@@ -47,7 +47,7 @@ export function warning(text: string): HTMLElement {
 
 export function explain(error: unknown): string {
   if (error instanceof ApiError) {
-    const hint = error.status === 403 ? ' Your roles do not permit it.' : '';
+    const hint = error.status === 403 && error.code === 'LUCID_ERR_3012' ? ' Your roles do not permit it.' : '';
     const reference = error.requestId ? ` (request ${error.requestId})` : '';
     return `${sentence(error.message)}${hint}${reference}`;
   }

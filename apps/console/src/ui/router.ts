@@ -6,6 +6,7 @@ export type Route =
   | { page: 'live' }
   | { page: 'system' }
   | { page: 'audit' }
+  | { page: 'requests' }
   | { page: 'notFound' };
 
 const idPattern = /^[A-Za-z0-9_-]{1,100}$/;
@@ -15,7 +16,8 @@ export function parseRoute(path: string): Route {
   const [first, second] = parts;
   if (parts.length === 0 || (first === 'sessions' && parts.length === 1)) return { page: 'sessions' };
   if (parts.length === 1 && first === 'new') return { page: 'create' };
-  if (parts.length === 1 && (first === 'live' || first === 'system' || first === 'audit')) return { page: first };
+  if (parts.length === 1 && (first === 'live' || first === 'system' || first === 'audit' || first === 'requests'))
+    return { page: first };
   if (parts.length === 2 && first === 'sessions' && second !== undefined && idPattern.test(second))
     return { page: 'session', sessionId: second };
   return { page: 'notFound' };

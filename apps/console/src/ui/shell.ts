@@ -7,6 +7,7 @@ import { themeButton } from './theme.ts';
 const places = [
   ['/sessions', 'Sessions'],
   ['/live', 'Live'],
+  ['/requests', 'Requests'],
   ['/audit', 'Audit'],
   ['/system', 'System'],
 ] as const;

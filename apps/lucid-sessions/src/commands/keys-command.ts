@@ -1,11 +1,14 @@
 import { Argument, type Command } from 'commander';
 import type { Cli } from '../cli/cli.ts';
+import { wholeNumber } from '../cli/values.ts';
+import type { GivenForShare } from './keys-share.ts';
 
 export function declareKeys(program: Command, cli: Cli): void {
   const keys = program
     .command('keys')
     .description('make, list, rotate and export this installation’s keys; shred a session’s key');
   const work = () => import('./keys.ts');
+  const shares = () => import('./keys-share.ts');
   keys
     .command('init')
     .description(
@@ -40,6 +43,31 @@ export function declareKeys(program: Command, cli: Cli): void {
     .option('--reason <text>', 'why; it goes into the audit log')
     .action(async (what: 'identity' | 'local' | 'recipients', given: { confirm?: string[]; reason?: string }) =>
       (await work()).rotateKeys(cli.environment(), cli.output(), what, given),
+    );
+  keys
+    .command('holder')
+    .description('make an age identity for who holds a share of session keys; FILE.pub is what others need')
+    .argument('<file>', 'the secret goes into this new file')
+    .action(async (file: string) => (await shares()).makeHolder(cli.output(), file));
+  keys
+    .command('share')
+    .description(
+      'share the keys of recordings that have ended among holders, of whom several open one; needs stopped services',
+    )
+    .requiredOption('--threshold <count>', 'how many holders it takes, at least 2', wholeNumber)
+    .requiredOption('--holders <file...>', 'their public files (age1…), 2 to 16')
+    .option('--session <id>', 'of this recording alone')
+    .option('--confirm <recipient...>', 'recipients who lose access to what there is')
+    .option('--reason <text>', 'why; it goes into the audit log')
+    .action(async (given: GivenForShare) => (await shares()).shareKeys(cli.environment(), cli.output(), given));
+  keys
+    .command('open-share')
+    .description('open your share of a recording’s key, for who combines them')
+    .argument('<session-id-or-bundle>')
+    .requiredOption('--identity <file>', 'your age identity')
+    .option('--viewing <id>', 'which request, where a session has several')
+    .action(async (what: string, given: { identity: string; viewing?: string }) =>
+      (await shares()).printShare(() => cli.api(), cli.output(), what, given),
     );
   keys
     .command('shred')

@@ -3,7 +3,15 @@ import { createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto';
 import { userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { formatPublicKey, keyIdOf } from '@lucid-sessions/evidence';
-import { KeyDirectory, KeyError, type KeyInfo, KeyLock, type KeyWrapper, makeAgeIdentity } from '@lucid-sessions/keys';
+import {
+  KeyDirectory,
+  KeyError,
+  type KeyInfo,
+  KeyLock,
+  type KeyWrapper,
+  makeAgeIdentity,
+  ShareWrapper,
+} from '@lucid-sessions/keys';
 import type { Environment } from '@lucid-sessions/kit';
 import { writeFileDurably, writeOwnFile } from '@lucid-sessions/node';
 import { readProcessorEnv } from '@lucid-sessions/processor';
@@ -21,7 +29,14 @@ import {
   ownUnwrappers,
 } from '../server/embedded-parts.ts';
 import { type DataDirectory, dataDirectory, serviceNames, withOwnSecrets } from '../server/environment.ts';
-import { droppedRecipients, type RewrapReport, rewrapSessions, toLocalKey, toRecipients } from '../server/rewrap.ts';
+import {
+  droppedRecipients,
+  type RewrapReport,
+  rewrapSessions,
+  toLocalKey,
+  toRecipients,
+  toShares,
+} from '../server/rewrap.ts';
 import { loadOrCreateSecret } from '../server/secret-file.ts';
 import { storesOf } from '../server/stores.ts';
 import { trustPolicy } from '../server/trust-policy.ts';
@@ -149,14 +164,14 @@ const sharedLines = (path: string, origin: string): string[] => [
   `secrets    LUCID_SERVICE_SECRET_FILE=${join(path, sharedSecrets.service)} LUCID_JWT_SECRET_FILE=${join(path, sharedSecrets.jwt)}`,
 ];
 
-async function makeAuditor(path: string): Promise<{ recipient: string; file: string }> {
+export async function makeAuditor(path: string): Promise<{ recipient: string; file: string }> {
   const file = resolve(path);
   const { identity, recipient } = await makeAgeIdentity();
   try {
     await writeOwnFile(file, `# public key: ${recipient}\n${identity}\n`);
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
-    throw new CliError(`${file} is there already: name another file with --auditor`);
+    throw new CliError(`${file} is there already: name another file`);
   }
   return { recipient, file };
 }
@@ -180,13 +195,21 @@ export async function exportPublicKeys(environment: Environment, output: Output,
   });
 }
 
-export const rotations = ['identity', 'local', 'recipients'] as const;
-export type Rotation = (typeof rotations)[number];
+export type Rotation = 'identity' | 'local' | 'recipients' | 'shares';
+
+/** `session`: of this one alone. */
+export interface Sharing {
+  holders: readonly string[];
+  threshold: number;
+  session?: string;
+}
 
 export interface RotateOptions {
   /** Recipients whose copies may go. */
   confirm?: string[];
   reason?: string;
+  /** Whom keys are shared among, for `shares`. */
+  sharing?: Sharing;
 }
 
 /** Refuses while services run: they would continue with the keys they read, and open sessions under them. */
@@ -220,7 +243,9 @@ async function rotateLocked(
   const stores = storesOf({ metadataDb: readMetadataDb(environment), directory, environment });
   const storage = createStorageService({ ...(await openStorage(environment, config, stores)), nowUs });
   try {
-    const done = await { identity: rotateIdentity, local: rotateLocal, recipients: rotateRecipients }[what]({
+    const done = await { identity: rotateIdentity, local: rotateLocal, recipients: rotateRecipients, shares: shareAll }[
+      what
+    ]({
       environment,
       keys,
       storage,
@@ -270,8 +295,12 @@ async function rotateLocal({ keys, storage }: RotationWork): Promise<Rotated> {
 }
 
 /** A variable that was forgotten must not take an auditor's access to everything. */
-async function checkDropped({ storage, given }: RotationWork, wrappers: readonly KeyWrapper[]): Promise<string[]> {
-  const dropped = await droppedRecipients(storage, wrappers);
+async function checkDropped(
+  { storage, given }: RotationWork,
+  wrappers: readonly KeyWrapper[],
+  only?: string,
+): Promise<string[]> {
+  const dropped = await droppedRecipients(storage, wrappers, only);
   const unnamed = [...dropped].filter(([recipient]) => !given.confirm?.includes(recipient));
   const lines = unnamed.map(
     ([recipient, sessions]) =>
@@ -295,6 +324,18 @@ async function rotateRecipients(work: RotationWork): Promise<Rotated> {
   const dropped = await checkDropped(work, wrappers);
   const report = await rewrapSessions(storage, toRecipients(wrappers, await ownUnwrappers(keys, vault)));
   return { details: { recipients: wrappers.map(({ recipient }) => recipient), dropped }, report };
+}
+
+/** Who had a copy of their own loses it; the local key opens none of these any more. */
+async function shareAll(work: RotationWork): Promise<Rotated> {
+  const { environment, keys, storage, given } = work;
+  const { holders, threshold, session } = given.sharing!;
+  const wrapper = new ShareWrapper(holders, threshold);
+  const dropped = await checkDropped(work, [], session);
+  const unwrappers = await ownUnwrappers(keys, readVault(environment));
+  const report = await rewrapSessions(storage, toShares(wrapper, holders, unwrappers), session);
+  if (session !== undefined && report.sessions === 0) throw new CliError(`there is no session ${session}`);
+  return { details: { shared: wrapper.recipient, holders: [...holders], dropped }, report };
 }
 
 function describe({ details, report }: Rotated): string[] {

@@ -1,18 +1,21 @@
 /** Rotation of what session keys are wrapped to: every session's wraps are made anew, chunk files and records stay. */
-import type { KeyWrap, StoragePort } from '@lucid-sessions/contract';
+import type { KeyWrap, SessionDocument, StoragePort } from '@lucid-sessions/contract';
 import {
   type KeyUnwrapper,
   type KeyWrapper,
   type LocalKey,
   LocalUnwrapper,
   LocalWrapper,
+  SHARE_SCHEME,
+  type ShareWrapper,
+  sharedWrapOf,
   unwrapDek,
   VAULT_TRANSIT_SCHEME,
   wrapDek,
 } from '@lucid-sessions/keys';
 
-/** The wraps a session shall have; null when it has them already. */
-export type Rewrap = (wraps: KeyWrap[]) => Promise<KeyWrap[] | null>;
+/** The wraps a session shall have; null when it has them already. `hasEnded`: nothing is sealed with its key any more. */
+export type Rewrap = (wraps: KeyWrap[], hasEnded: boolean) => Promise<KeyWrap[] | null>;
 
 export interface RewrapReport {
   sessions: number;
@@ -52,6 +55,7 @@ export function toRecipients(wrappers: readonly KeyWrapper[], unwrappers: readon
   const isBy = (wrap: KeyWrap) => (wrapper: KeyWrapper) =>
     wrap.scheme === wrapper.scheme && wrap.recipient === wrapper.recipient;
   return async (wraps) => {
+    if (wraps.every(({ scheme }) => scheme === SHARE_SCHEME)) return null;
     const kept = wraps.filter((wrap) => !outsideSchemes.includes(wrap.scheme) || wrappers.some(isBy(wrap)));
     const missing = wrappers.filter((wrapper) => !kept.some((wrap) => isBy(wrap)(wrapper)));
     if (kept.length === wraps.length && missing.length === 0) return null;
@@ -62,13 +66,34 @@ export function toRecipients(wrappers: readonly KeyWrapper[], unwrappers: readon
   };
 }
 
+/** Keys are the holders' alone where a recording has ended; one that goes on keeps its other wraps until then. */
+export function toShares(
+  wrapper: ShareWrapper,
+  holders: readonly string[],
+  unwrappers: readonly KeyUnwrapper[],
+): Rewrap {
+  return async (wraps, hasEnded) => {
+    const shared = sharedWrapOf(wraps);
+    const same =
+      shared !== null &&
+      wrapper.recipient === `${shared.threshold} of ${shared.holders.length}` &&
+      holders.every((recipient, at) => shared.holders[at]?.recipient === recipient);
+    const others = wraps.filter(({ scheme }) => scheme !== SHARE_SCHEME);
+    if (same && (others.length === 0 || !hasEnded)) return null;
+    const shares = same ? wraps.filter(({ scheme }) => scheme === SHARE_SCHEME) : [];
+    if (!same) shares.push(await wrapper.wrap(await dekOf(wraps, unwrappers), wraps[0]!.keyId));
+    return hasEnded ? shares : [...others, ...shares];
+  };
+}
+
 /** Whom `toRecipients` would take copies from, and in how many sessions. */
 export async function droppedRecipients(
   storage: Pick<StoragePort, 'listSessions' | 'getWraps'>,
   wrappers: readonly KeyWrapper[],
+  only?: string,
 ): Promise<Map<string, number>> {
   const dropped = new Map<string, number>();
-  for await (const sessionId of sessionsOf(storage))
+  for await (const { session_id: sessionId } of sessionsOf(storage, only))
     for (const { scheme, recipient } of (await storage.getWraps({ sessionId })).wraps) {
       const stays = wrappers.some((wrapper) => wrapper.scheme === scheme && wrapper.recipient === recipient);
       if (outsideSchemes.includes(scheme) && !stays) dropped.set(recipient, (dropped.get(recipient) ?? 0) + 1);
@@ -76,10 +101,10 @@ export async function droppedRecipients(
   return dropped;
 }
 
-async function* sessionsOf(storage: Pick<StoragePort, 'listSessions'>): AsyncIterable<string> {
+async function* sessionsOf(storage: Pick<StoragePort, 'listSessions'>, only?: string): AsyncIterable<SessionDocument> {
   for (let offset = 0; ; offset += pageSize) {
     const { sessions, total } = await storage.listSessions({ limit: pageSize, offset });
-    for (const { session_id } of sessions) yield session_id;
+    for (const session of sessions) if (only === undefined || session.session_id === only) yield session;
     if (sessions.length === 0 || offset + pageSize >= total) return;
   }
 }
@@ -88,23 +113,24 @@ async function* sessionsOf(storage: Pick<StoragePort, 'listSessions'>): AsyncIte
 export async function rewrapSessions(
   storage: Pick<StoragePort, 'listSessions' | 'getWraps' | 'putWraps'>,
   rewrap: Rewrap,
+  only?: string,
 ): Promise<RewrapReport> {
   const report: RewrapReport = { sessions: 0, rewrapped: 0, failed: [] };
-  for await (const sessionId of sessionsOf(storage)) await rewrapSession(storage, rewrap, sessionId, report);
+  for await (const session of sessionsOf(storage, only)) await rewrapSession(storage, rewrap, session, report);
   return report;
 }
 
 async function rewrapSession(
   storage: Pick<StoragePort, 'getWraps' | 'putWraps'>,
   rewrap: Rewrap,
-  sessionId: string,
+  { session_id: sessionId, merkle_root }: SessionDocument,
   report: RewrapReport,
 ): Promise<void> {
   report.sessions += 1;
   try {
     const { wraps } = await storage.getWraps({ sessionId });
     // None: in clear, or shredded. Neither may get a wrap.
-    const next = wraps.length === 0 ? null : await rewrap(wraps);
+    const next = wraps.length === 0 ? null : await rewrap(wraps, merkle_root !== null);
     if (next === null) return;
     await storage.putWraps({ sessionId, wraps: next });
     report.rewrapped += 1;

@@ -66,6 +66,7 @@ import {
   askViewingRequest,
   decideViewingRequest,
   giveShareRequest,
+  sessionViewingList,
   viewingList,
   viewingSchema,
 } from './viewing-schemas.ts';
@@ -255,7 +256,7 @@ export const restRoutes = {
     tag: 'evidence',
     permissions: ['sessions:read'],
     rateLimit: 'read',
-    answer: json(viewingList),
+    answer: json(sessionViewingList),
     errors: ['sessionNotFound', 'unavailable'],
   },
   listViewings: {

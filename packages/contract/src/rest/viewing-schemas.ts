@@ -1,7 +1,7 @@
 /** Asking to see a recording, agreeing, and the shares of its key. */
 import { z } from 'zod';
 import { sessionIdSchema } from '../models.ts';
-import { viewingMinutesMax, viewingUses } from '../viewing.ts';
+import { viewingLevels, viewingMinutesMax, viewingUses } from '../viewing.ts';
 import { timestamp } from './fields.ts';
 
 const words = z
@@ -54,6 +54,19 @@ export const viewingSchema = z.strictObject({
   expires_at: timestamp,
 });
 export const viewingList = z.strictObject({ viewings: z.array(viewingSchema).max(1000) });
+export const sessionViewingList = viewingList.extend({
+  needs: z
+    .strictObject({
+      level: z.enum(viewingLevels),
+      threshold: z
+        .int()
+        .nullable()
+        .describe('How many holders of its key have to give their share; null: it is not shared.'),
+      minutes_max: z.int(),
+    })
+    .nullable()
+    .describe('What it takes to see this recording, beside the right to; null: nothing.'),
+});
 
 export const decideViewingRequest = z.strictObject({
   decision: z.enum(['approve', 'refuse']).describe('Refusing one that was granted takes it back.'),
