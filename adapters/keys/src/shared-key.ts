@@ -1,5 +1,5 @@
 /**
- * A session's key shared among holders: any `threshold` of them open it, fewer learn nothing (Shamir over GF(2^8), by
+ * A session's key shared among holders: `threshold` of them, whichever they are, open it, fewer learn nothing (Shamir over GF(2^8), by
  * shamir-secret-sharing, audited by Cure53 and Zellic). Layout: docs/format.md, section 6, scheme `share`.
  */
 import { createHash } from 'node:crypto';
