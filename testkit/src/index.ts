@@ -14,6 +14,7 @@ export * from './long-recording.ts';
 export * from './looped.ts';
 export * from './mongo-stand-in.ts';
 export * from './openbao.ts';
+export * from './otlp-receiver.ts';
 export * from './peers.ts';
 export * from './ports.ts';
 export * from './postgres.ts';

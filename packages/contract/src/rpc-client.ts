@@ -26,6 +26,8 @@ export interface RpcClientOptions {
   token: string | ((path: string) => Promise<string>);
   /** Node's and the browser's own by default. */
   fetch?: RpcFetch;
+  /** More headers of this call: the trace it belongs to. */
+  headers?: () => Record<string, string>;
   /** Shortens the time limits of `rpcPorts`; never lengthens them. */
   timeoutMsMax?: number;
 }
@@ -77,7 +79,11 @@ async function call(
     const token = typeof options.token === 'string' ? options.token : await options.token(path);
     const response = await (options.fetch ?? fetch)(base + path, {
       method: 'POST',
-      headers: { 'content-type': rpcContentType, ...(token === '' ? {} : { authorization: `Bearer ${token}` }) },
+      headers: {
+        ...options.headers?.(),
+        'content-type': rpcContentType,
+        ...(token === '' ? {} : { authorization: `Bearer ${token}` }),
+      },
       body,
       redirect: 'error',
       signal: AbortSignal.timeout(timeoutMs),

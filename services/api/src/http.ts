@@ -15,7 +15,16 @@ import {
   sessionIdSchema,
   toLucidError,
 } from '@lucid-sessions/contract';
-import { fromFastify, prometheusType, serveLog } from '@lucid-sessions/kit';
+import {
+  beginSpan,
+  fromFastify,
+  type OpenSpan,
+  prometheusType,
+  SpanKind,
+  serveLog,
+  traceOf,
+  within,
+} from '@lucid-sessions/kit';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { auditedOperations, tellAudit, writeAudit } from './audit.ts';
 import { AuditOutbox } from './audit-outbox.ts';
@@ -265,6 +274,7 @@ function addRoute(app: FastifyInstance, gate: Gate, operation: GatedOperation): 
 
 declare module 'fastify' {
   interface FastifyRequest {
+    span: OpenSpan | null;
     user: User | null;
     /** Where the caller is; never what a header alone says. */
     clientAddress: string;
@@ -298,6 +308,14 @@ function addressOf(request: DoorRequest, { trustProxy }: ApiConfig): string {
 function addHooks(app: FastifyInstance, { api, metrics }: Gate): void {
   app.decorateRequest('user', null);
   app.decorateRequest('clientAddress', 'unknown');
+  app.decorateRequest('span', null);
+  app.addHook('onRequest', (request, _reply, done) => {
+    const operation = request.routeOptions.config.operation ?? 'other';
+    const attributes = { 'http.request.method': request.method, 'lucid.request.id': request.id };
+    const parent = traceOf(request.headers.traceparent);
+    request.span = beginSpan(`api.${operation}`, { kind: SpanKind.SERVER, attributes, parent });
+    within(request.span.context, done);
+  });
   app.addHook('onRequest', async (request, reply) => {
     request.clientAddress = addressOf(request.raw, api.config);
     reply.header('x-request-id', request.id);
@@ -306,6 +324,8 @@ function addHooks(app: FastifyInstance, { api, metrics }: Gate): void {
   app.addHook('onResponse', async (request, reply) => {
     const operation = request.routeOptions.config.operation ?? 'other';
     metrics.observe(operation, reply.statusCode, reply.elapsedTime / 1000);
+    request.span?.set({ 'http.response.status_code': reply.statusCode });
+    request.span?.end(reply.statusCode >= 500 ? new Error() : undefined);
     api.deps.onRequest?.({
       request: request.id,
       operation,

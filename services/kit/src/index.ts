@@ -16,4 +16,5 @@ export * from './service-log.ts';
 export * from './service-proof.ts';
 export { servicesOf } from './service-tls.ts';
 export * from './token-bucket.ts';
+export * from './tracing.ts';
 export * from './variables.ts';

@@ -110,6 +110,8 @@ export function secretValues(environment: Environment): string[] {
   const found: string[] = [];
   for (const [variable, value = ''] of Object.entries(environment)) {
     if (secretName.test(variable)) found.push(value);
+    else if (/^OTEL_EXPORTER_OTLP_(?:TRACES_)?HEADERS$/.test(variable))
+      found.push(...value.split(',').map((header) => decoded(header.slice(header.indexOf('=') + 1).trim())));
     else if (secretFileName.test(variable)) found.push(...secretIn(value));
     else if (/(?:_URL|_DB|_PROXY|_ENDPOINT)$/i.test(variable)) found.push(...secretsOfAddress(value));
   }

@@ -7,6 +7,7 @@ import type { Reloaded } from './reloaded.ts';
 import { type ServiceProof, secretAlone } from './service-proof.ts';
 import { openTlsFiles, peerServices, type TlsMaterial, tlsFetch, tlsRequestOptions } from './service-tls.ts';
 import { TokenChecker, TokenIssuer } from './service-tokens.ts';
+import { traceHeaders } from './tracing.ts';
 
 export const serviceSecretCharactersMin = 32;
 
@@ -97,9 +98,9 @@ export class ServiceCaller {
     return this.#issuer === null ? this.#secret : this.#issuer.issue(service, path);
   }
 
-  rpcOptions(service: ServiceName): Pick<RpcClientOptions, 'token' | 'fetch'> {
+  rpcOptions(service: ServiceName): Pick<RpcClientOptions, 'token' | 'fetch' | 'headers'> {
     const fetch: { fetch?: RpcFetch } = this.#tls === null ? {} : { fetch: tlsFetch(this.#tls, service) };
-    return { token: (path) => this.token(service, path), ...fetch };
+    return { token: (path) => this.token(service, path), headers: () => ({ ...traceHeaders() }), ...fetch };
   }
 
   /** What a request of another kind than RPC adds for TLS. */

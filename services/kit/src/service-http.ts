@@ -18,6 +18,7 @@ import { type Doors, serveDoors } from './doors.ts';
 import { serveProbes } from './probes.ts';
 import { type ServiceAccess, ServiceGate } from './service-gate.ts';
 import { serviceTlsSettings } from './service-tls.ts';
+import { SpanKind, traced, traceOf } from './tracing.ts';
 
 export interface ServiceHttpOptions<P extends PortName> extends ServiceAccess {
   name: P;
@@ -77,7 +78,11 @@ export function createServiceHttp<P extends PortName>(options: ServiceHttpOption
     { bodyLimit: rpcChunkBytesMax, onRequest: admit },
     async (request, reply) => {
       const body = request.body instanceof Uint8Array ? request.body : new Uint8Array(0);
-      const answer = await handle(request.params.method, body);
+      const { method } = request.params;
+      const answer = await traced(`${options.name}.${method}`, () => handle(method, body), {
+        kind: SpanKind.SERVER,
+        parent: traceOf(request.headers.traceparent),
+      });
       return reply.status(answer.status).type(rpcContentType).send(Buffer.from(answer.body.buffer));
     },
   );

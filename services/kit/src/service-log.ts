@@ -1,6 +1,7 @@
 /** What an operator reads of a service: one line and its facts, without any secret. Where it is written is the app's. */
 
 import { countLine } from './metrics.ts';
+import { activeTrace } from './tracing.ts';
 
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -65,6 +66,7 @@ export function maskedLog(log: ServiceLog, secrets: readonly string[]): ServiceL
     countLine(level, isAlarm(line));
     log(mask(line).slice(0, characters.line), {
       level,
+      ...activeTrace(),
       ...maskAll(facts),
       ...(session === undefined ? {} : { session }),
       ...(error === undefined ? {} : { error: cut(maskAll(error)) }),

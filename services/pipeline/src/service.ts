@@ -33,6 +33,7 @@ import { ProgressClock, report } from './reports.ts';
 import { Reservations } from './reservations.ts';
 import { purgeHandler, retentionHandler } from './retention.ts';
 import { control, pipelineStatus } from './status.ts';
+import { tracedHandlers, tracedQueue } from './traced-jobs.ts';
 import { ViewingRequests } from './viewings.ts';
 import { wakingQueue } from './waking-queue.ts';
 
@@ -120,7 +121,7 @@ const attemptAuditMs = 60_000;
 
 export function createPipelineService(given: PipelineDeps, limits: Partial<PipelineLimits> = {}): PipelineService {
   const { waker } = given;
-  const queue = waker === undefined ? given.queue : wakingQueue(given.queue, waker, given.nowUs);
+  const queue = tracedQueue(waker === undefined ? given.queue : wakingQueue(given.queue, waker, given.nowUs));
   const deps = { ...given, queue };
   const allLimits = { ...defaultLimits, ...limits };
   const { nowUs } = deps;
@@ -151,7 +152,7 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
     kickCredentials: () => void sweep(),
   };
   const jobMetrics = new JobMetrics();
-  const handlers = jobMetrics.counted({
+  const counted = jobMetrics.counted({
     finalise: finaliseHandler(context),
     anchor: anchorHandler(context),
     anchor_recheck: recheckHandler(context),
@@ -162,7 +163,7 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
     retention: retentionHandler(context),
     purge: purgeHandler(context),
   });
-  const runner = new JobRunner(context, handlers);
+  const runner = new JobRunner(context, tracedHandlers(counted));
   let reconciler = new Reconciler(context);
   const clock = new ProgressClock();
   let timer: NodeJS.Timeout | undefined;

@@ -48,6 +48,7 @@ import { liveFrames } from './live-frames.ts';
 import { RecorderMetrics } from './recorder-metrics.ts';
 import { ReplicaShelf } from './replica/replica-shelf.ts';
 import { SpoolReplica } from './replica/spool-replica.ts';
+import { SessionTraces } from './session-traces.ts';
 import {
   createDisk,
   type RecoveredSession,
@@ -149,6 +150,7 @@ class RunningRecorder implements Recorder {
   readonly #shelf: ReplicaShelf;
   #replica: SpoolReplica | null = null;
   readonly #passingOn: PassingOn;
+  readonly #traces = new SessionTraces();
   readonly #metrics = new RecorderMetrics(() =>
     [...this.#sessions.values()].reduce((sum, { statistics }) => sum + statistics.relayedBytes, 0),
   );
@@ -168,7 +170,7 @@ class RunningRecorder implements Recorder {
     this.#onProblem = deps.onProblem ?? (() => {});
     this.#log = deps.onLog ?? (() => {});
     this.#reports = new ReportQueue({
-      report: (report) => deps.pipeline.report(report),
+      report: (report) => this.#traces.within(report.sessionId, () => deps.pipeline.report(report)),
       reportsMax: 10_000,
       retryMs: 200,
       retryMsMax: 10_000,
@@ -326,7 +328,7 @@ class RunningRecorder implements Recorder {
       originNs: process.hrtime.bigint(),
       chunkSlotsCount,
       flushEveryMs: 5,
-      seal: (chunk) => this.#deps.processor.seal(chunk),
+      seal: (chunk) => this.#traces.within(chunk.sessionId, () => this.#deps.processor.seal(chunk)),
       onDrained: (sessionId, chunksCount, recording) => {
         this.#unstored.delete(sessionId);
         return this.#report({ kind: 'drained', ...ofRecording(sessionId, recording), chunksCount });
@@ -393,6 +395,7 @@ class RunningRecorder implements Recorder {
 
   #report(report: RecorderReport): Promise<void> {
     this.#metrics.note(report);
+    this.#traces.note(report);
     if (report.kind === 'ended') {
       const { sessionId, reason, message, statistics } = report;
       const seconds = Math.round(statistics.durationUs / 1e6);
@@ -479,6 +482,7 @@ class RunningRecorder implements Recorder {
     });
     this.#connecting.delete(sessionId);
     this.#sessions.set(sessionId, session);
+    this.#traces.begin(sessionId);
     session.start();
   }
 

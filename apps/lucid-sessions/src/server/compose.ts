@@ -37,7 +37,9 @@ import {
   readUrl,
   ServiceCaller,
   type ServiceLog,
+  SpanKind,
   secretValues,
+  tracedPort,
   variableWarnings,
   withSecretFiles,
 } from '@lucid-sessions/kit';
@@ -76,6 +78,7 @@ import { lockServices } from './service-lock.ts';
 import { software } from './software.ts';
 import type { Stores } from './store-scheme.ts';
 import { storesOf } from './stores.ts';
+import { readTracing, startTracing } from './tracing.ts';
 import { trustPolicy } from './trust-policy.ts';
 import { readVault, readVaultCredentials } from './vault.ts';
 import { readWitnesses, startWitnesses } from './witnesses.ts';
@@ -117,12 +120,16 @@ export async function startLucid(given: ComposeOptions): Promise<RunningLucid> {
   const directory = dataDirectory(options.environment);
   let doors: readonly Door[] = [];
   let composer: Composer | null = null;
+  let tracing: Tracing | null = null;
   try {
     doors = await preflight({ environment: options.environment, services });
-    composer = new Composer(options);
-    return await composer.start();
+    tracing = await tracingOf(options.environment, services);
+    composer = new Composer(options, tracing !== null);
+    const running = await composer.start();
+    return { ...running, dispose: () => running.dispose().finally(() => tracing?.stop()) };
   } catch (error) {
     await composer?.dispose();
+    await tracing?.stop();
     throw startProblem(error, directory, doors);
   }
 }
@@ -132,6 +139,15 @@ function tellUnknown({ environment, log }: ComposeOptions): void {
   if (log === undefined) return;
   const masked = maskedLog(log, secretValues(environment));
   for (const line of variableWarnings(environment)) masked(line, { level: 'warn' });
+}
+
+type Tracing = Awaited<ReturnType<typeof startTracing>>;
+
+/** Null where nothing is traced. */
+async function tracingOf(environment: Environment, services: ReadonlySet<ServiceName>): Promise<Tracing | null> {
+  const [only = ''] = services;
+  const settings = readTracing(environment, services.size === 1 ? `lucid-sessions-${only}` : software.name);
+  return settings === null ? null : startTracing(settings);
 }
 
 type Reserved<T extends object> = Parameters<typeof withReserve<T>> extends [T, ...infer Rest] ? Rest : never;
@@ -145,6 +161,7 @@ class Composer {
   readonly #disposers: (() => Promise<void>)[] = [];
   readonly #addresses: Partial<Record<ServiceName, string>> = {};
   readonly #caller: ServiceCaller;
+  readonly #isTraced: boolean;
   readonly #vault: VaultTransit | null;
   #openStores: Stores | null = null;
   #openedRedis: OpenRedis | null = null;
@@ -156,7 +173,8 @@ class Composer {
   readonly #spoolDiskModule: string | undefined;
   readonly #chunkDisk: ChunkDisk | undefined;
 
-  constructor({ environment, services, log, spoolDiskModule, chunkDisk }: ComposeOptions) {
+  constructor({ environment, services, log, spoolDiskModule, chunkDisk }: ComposeOptions, isTraced: boolean) {
+    this.#isTraced = isTraced;
     this.#directory = dataDirectory(environment);
     refuseHalfRestored(this.#directory.root);
     this.#services = new Set(services ?? serviceNames);
@@ -205,6 +223,11 @@ class Composer {
     }
     const { chunkStoragePath } = readStorageEnv(this.#environment);
     closeFolders([this.#directory.log, ...(isBucket(chunkStoragePath) ? [] : [chunkStoragePath])]);
+  }
+
+  /** Its calls are spans where traces are wanted. */
+  #seen<P extends object>(name: PortName, port: P, kind: SpanKind = SpanKind.INTERNAL): P {
+    return this.#isTraced ? tracedPort(name, port, kind) : port;
   }
 
   /** In the reverse order of starting; each is given its chance even when another fails. */
@@ -306,7 +329,11 @@ class Composer {
     const bounds = { min: 1000, max: 300_000, fallback: 15_000 };
     // One that hangs must not keep a session from those that don't.
     const limit = urls.length > 1 ? { timeoutMsMax: readInteger(this.#environment, 'LUCID_FAILOVER_MS', bounds) } : {};
-    return rpcFailoverClient(name, urls, { ...this.#caller.rpcOptions(name), ...limit });
+    return this.#seen(
+      name,
+      rpcFailoverClient(name, urls, { ...this.#caller.rpcOptions(name), ...limit }),
+      SpanKind.CLIENT,
+    );
   }
 
   /** Made where chunks are sealed, from what is stored; read, and made again, where the API is. */
@@ -350,7 +377,7 @@ class Composer {
     this.#disposers.push(() => server.dispose());
     const { address } = await server.start();
     this.#addresses.storage = address;
-    return server.service;
+    return this.#seen('storage', server.service);
   }
 
   async #startProcessor(storage: StoragePort): Promise<ProcessorPort> {
@@ -377,7 +404,7 @@ class Composer {
     });
     this.#disposers.push(() => server.dispose());
     this.#addresses.processor = (await server.start()).address;
-    return server.service;
+    return this.#seen('processor', server.service);
   }
 
   async #logFiles(): Promise<LogFileReader> {
@@ -450,7 +477,7 @@ class Composer {
     });
     this.#disposers.push(() => server.dispose());
     this.#addresses.pipeline = (await server.start()).address;
-    return server.service;
+    return this.#seen('pipeline', server.service);
   }
 
   /** What the API publishes is made now if processor and pipeline, in other processes, have not made it yet. */

@@ -1,6 +1,7 @@
 /** A connection and the session it asks for, whatever door it came by: found, admitted, or told of as an attempt. */
 import { randomUUID } from 'node:crypto';
 import type { AttemptReason, ConnectionAttempt, Finding, RecordingFact, SessionTicket } from '@lucid-sessions/contract';
+import { noteOnSpan } from '@lucid-sessions/kit';
 import { ErrorInfo, Protocol } from '@lucid-sessions/rdp';
 import { type Asked, withoutToken } from './asked.ts';
 import type { ClientLogon } from './client-logon.ts';
@@ -101,6 +102,7 @@ export class Claim {
     joining.checkAlive(ticket);
     // Another client may have been faster since; as long as this one isn't released it can be told.
     this.#checkReconnect(ticket);
+    noteOnSpan({ 'lucid.connection.id': this.connectionId, 'lucid.session.id': ticket.sessionId });
     const ready: ReadyConnection = {
       ...joining.release(withoutToken(bytes, request)),
       connectionId: this.connectionId,
@@ -139,6 +141,7 @@ export class Claim {
     detail: string,
     count = 1,
   ): void {
+    noteOnSpan({ 'lucid.connection.id': this.connectionId, 'lucid.outcome': outcome, 'lucid.reason': reason });
     const attempt = {
       connectionId: this.connectionId,
       // A probe's session is none: there is nothing to take back.

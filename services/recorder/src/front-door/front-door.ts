@@ -2,6 +2,7 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Route } from '@lucid-sessions/contract';
+import { beginSpan, SpanKind, traceOf, within } from '@lucid-sessions/kit';
 import type { ListenerRule } from '../config.ts';
 import { serveConnection } from './connection.ts';
 import { addressOf, clientGroup, DoorLimits, type DoorLimitsOptions, ipOf } from './door-limits.ts';
@@ -81,9 +82,17 @@ export class FrontDoor {
 
   async #serve(caller: Caller, serve: Serve, group: string): Promise<void> {
     const { stream } = caller;
+    // A trace begins with the connection; its session goes on with it.
+    const span = beginSpan('rdp.connection', {
+      kind: SpanKind.SERVER,
+      attributes: { 'client.address': ipOf(caller.clientAddress) },
+      parent: traceOf(null),
+    });
     try {
-      await serve(caller, this.#context);
+      await within(span.context, () => serve(caller, this.#context));
+      span.end();
     } catch (error) {
+      span.end(error);
       this.#context.onProblem(`a connection failed: ${(error as Error).stack ?? String(error)}`);
       stream.destroy();
     }
