@@ -130,7 +130,9 @@ async function fill(store: MetadataStore, sessions: number, chunks: number): Pro
     await store.insertSession(session, null);
     for (let index = 0; index < perSession; index += 1) await append(store, idOf(at), index);
     if (at % auditShare === 0)
-      await store.appendAudit(sampleAudit(`event-${at}`, { timestampUs: at, resourceId: idOf(at) }));
+      await store.putAudit([
+        { event: sampleAudit(`event-${at}`, { timestampUs: at, resourceId: idOf(at) }), row: null },
+      ]);
   });
 }
 

@@ -1,14 +1,6 @@
 /** `MetadataStore` in MongoDB. */
-import type {
-  AuditEvent,
-  Entry,
-  EntryKind,
-  KeyWrap,
-  RecordKind,
-  SessionDocument,
-  SessionQuery,
-} from '@lucid-sessions/contract';
-import type { AuditQuery, ChainHead, ChunkRow, EntryQuery, MetadataStore } from '@lucid-sessions/storage';
+import type { Entry, EntryKind, KeyWrap, RecordKind, SessionDocument, SessionQuery } from '@lucid-sessions/contract';
+import type { AuditEntry, AuditQuery, ChainHead, ChunkRow, EntryQuery, MetadataStore } from '@lucid-sessions/storage';
 import { type ChainDoc, MongoChains } from './mongo-chains.ts';
 import type { ChunkDoc } from './mongo-chunk-rows.ts';
 import type { MongoDatabase } from './mongo-database.ts';
@@ -117,8 +109,20 @@ export class MongoMetadataStore implements MetadataStore {
   getWraps(sessionId: string) {
     return this.#wraps.get(sessionId);
   }
-  appendAudit(event: AuditEvent) {
-    return this.#audit.append(event);
+  putAudit(entries: readonly AuditEntry[]) {
+    return this.#audit.put(entries);
+  }
+  knownAudit(eventIds: readonly string[]) {
+    return this.#audit.known(eventIds);
+  }
+  auditHead() {
+    return this.#audit.head();
+  }
+  listAuditRows(page: { from: number; limit: number }) {
+    return this.#audit.rows(page);
+  }
+  countUnchained() {
+    return this.#audit.countUnchained();
   }
   listAudit(query: AuditQuery) {
     return this.#audit.list(query);

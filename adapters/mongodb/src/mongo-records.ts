@@ -1,7 +1,14 @@
 /** Signed records, wrapped keys and the audit log. */
 import { createHash } from 'node:crypto';
-import { type AuditEvent, type KeyWrap, LucidError, type RecordKind } from '@lucid-sessions/contract';
-import type { AuditQuery } from '@lucid-sessions/storage';
+import {
+  type AuditEvent,
+  type AuditRow,
+  auditEventOf,
+  type KeyWrap,
+  LucidError,
+  type RecordKind,
+} from '@lucid-sessions/contract';
+import type { AuditEntry, AuditQuery } from '@lucid-sessions/storage';
 import { Binary, type Collection, type Filter } from 'mongodb';
 import { bytesOf } from './mongo-chunk-rows.ts';
 import { guardedMongo, isDuplicate, untilUndisturbed } from './mongo-errors.ts';
@@ -26,7 +33,10 @@ export interface AuditDoc {
   eventType: string;
   userId: string | null;
   resourceId: string | null;
+  /** Of the chain its row, else the event. */
   document: string;
+  /** Unique where it is; entries from before there was a chain have none. */
+  sequence?: number;
 }
 
 export class MongoRecords {
@@ -127,16 +137,69 @@ export class MongoAudit {
     this.#audit = audit;
   }
 
-  async append(event: AuditEvent): Promise<void> {
-    const { eventId, timestampUs, eventType, userId, resourceId } = event;
-    await guardedMongo(async () => {
+  /** One after the other: what a crash cuts off is the end of them. */
+  async put(entries: readonly AuditEntry[]): Promise<boolean> {
+    if (entries.length === 0) return true;
+    const docs = entries.map(({ event, row }): AuditDoc => {
+      const { eventId, timestampUs, eventType, userId, resourceId } = event;
+      const found = { _id: eventId, timestampUs, eventType, userId, resourceId };
+      return row === null
+        ? { ...found, document: JSON.stringify(event) }
+        : { ...found, document: row.text, sequence: row.sequence };
+    });
+    return guardedMongo(async () => {
       try {
-        const document = JSON.stringify(event);
-        await this.#audit.insertOne({ _id: eventId, timestampUs, eventType, userId, resourceId, document });
+        await this.#audit.insertMany(docs, { ordered: true });
+        return true;
       } catch (thrown) {
-        if (!isDuplicate(thrown)) throw thrown;
+        if (isDuplicate(thrown)) return false;
+        throw thrown;
       }
     });
+  }
+
+  async known(eventIds: readonly string[]): Promise<string[]> {
+    return guardedMongo(async () => {
+      const docs = await this.#audit
+        .find({ _id: { $in: [...eventIds] } })
+        .project<Pick<AuditDoc, '_id'>>({ _id: 1 })
+        .toArray();
+      return docs.map(({ _id }) => _id);
+    });
+  }
+
+  async head(): Promise<Pick<AuditRow, 'sequence' | 'text'> | null> {
+    const [doc] = await guardedMongo(() =>
+      this.#audit
+        .find({ sequence: { $gte: 0 } })
+        .sort({ sequence: -1 })
+        .limit(1)
+        .toArray(),
+    );
+    return doc?.sequence === undefined ? null : { sequence: doc.sequence, text: doc.document };
+  }
+
+  async rows({ from, limit }: { from: number; limit: number }): Promise<AuditRow[]> {
+    const docs = await guardedMongo(() =>
+      this.#audit
+        .find({ sequence: { $gte: from } })
+        .sort({ sequence: 1 })
+        .limit(limit)
+        .toArray(),
+    );
+    return docs.map(({ _id, timestampUs, eventType, userId, resourceId, document, sequence = 0 }) => ({
+      sequence,
+      text: document,
+      eventId: _id,
+      timestampUs,
+      eventType,
+      userId,
+      resourceId,
+    }));
+  }
+
+  async countUnchained(): Promise<number> {
+    return guardedMongo(() => this.#audit.countDocuments({ sequence: { $exists: false } }));
   }
 
   async list(query: AuditQuery): Promise<{ events: AuditEvent[]; total: number }> {
@@ -156,7 +219,7 @@ export class MongoAudit {
           : this.#audit.find(filter).sort({ timestampUs: -1, _id: 1 }).skip(offset).limit(limit).toArray(),
         this.#audit.countDocuments(filter),
       ]);
-      return { events: docs.map(({ document }) => JSON.parse(document) as AuditEvent), total };
+      return { events: docs.map(({ document }) => auditEventOf(document)), total };
     });
   }
 }

@@ -38,6 +38,8 @@ export const mongoCollections: Readonly<Record<string, readonly IndexDescription
     { key: { resourceId: 1, timestampUs: -1, _id: 1 }, name: 'by_resource' },
     { key: { userId: 1, timestampUs: -1, _id: 1 }, name: 'by_user' },
     { key: { eventType: 1, timestampUs: -1, _id: 1 }, name: 'by_type' },
+    // The chain. Sparse: entries from before it have no place in it.
+    { key: { sequence: 1 }, name: 'by_sequence', unique: true, sparse: true },
   ],
   /** `_id`: job id. */
   jobs: [
@@ -78,7 +80,7 @@ export const mongoCollections: Readonly<Record<string, readonly IndexDescription
 };
 
 /** Migration i takes the database from version i to i + 1. Each may be cut off anywhere and begun again. */
-const migrations: readonly ((database: Db) => Promise<void>)[] = [ensureIndexes];
+const migrations: readonly ((database: Db) => Promise<void>)[] = [ensureIndexes, ensureIndexes];
 
 interface SchemaDoc {
   _id: 'schema';

@@ -1,12 +1,13 @@
 /** Signed records, wrapped keys, audit events. */
-import { type AuditEvent, LucidError, type RecordKind } from '@lucid-sessions/contract';
+import { type AuditRow, auditEventOf, LucidError, type RecordKind } from '@lucid-sessions/contract';
 import type { MetadataStore } from '@lucid-sessions/storage';
 import { Conditions, pageOf } from './postgres-conditions.ts';
 import type { PostgresDatabase } from './postgres-database.ts';
 
 type RecordMethods = Pick<
   MetadataStore,
-  'putRecord' | 'getRecords' | 'recordsCount' | 'putWraps' | 'getWraps' | 'appendAudit' | 'listAudit'
+  | ('putRecord' | 'getRecords' | 'recordsCount' | 'putWraps' | 'getWraps')
+  | ('putAudit' | 'knownAudit' | 'auditHead' | 'listAuditRows' | 'countUnchained' | 'listAudit')
 >;
 
 const auditPages = {
@@ -79,12 +80,67 @@ export const recordRows = (database: PostgresDatabase): RecordMethods => ({
     }));
   },
 
-  async appendAudit(event) {
-    await database.run(
-      `INSERT INTO audit (event_id, timestamp_us, event_type, user_id, resource_id, document)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-      [event.eventId, event.timestampUs, event.eventType, event.userId, event.resourceId, JSON.stringify(event)],
+  putAudit: (entries) =>
+    database.transaction(async (session) => {
+      // One writer after the other, so that none of them is refused for a place it could have had.
+      await session.rows(`SELECT pg_advisory_xact_lock(hashtextextended('audit', 0))`);
+      const ids = entries.map(({ event }) => event.eventId);
+      const places = entries.flatMap(({ row }) => (row === null ? [] : [String(row.sequence)]));
+      const taken = await session.rows(
+        'SELECT 1 FROM audit WHERE event_id = ANY ($1) OR sequence = ANY ($2::bigint[]) LIMIT 1',
+        [ids, places],
+      );
+      if (taken.length > 0) return false;
+      for (const { event, row } of entries)
+        await session.run(
+          `INSERT INTO audit (event_id, timestamp_us, event_type, user_id, resource_id, document, sequence)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+          [
+            event.eventId,
+            event.timestampUs,
+            event.eventType,
+            event.userId,
+            event.resourceId,
+            row?.text ?? JSON.stringify(event),
+            row?.sequence ?? null,
+          ],
+        );
+      return true;
+    }),
+
+  async knownAudit(eventIds) {
+    const rows = await database.rows('SELECT event_id FROM audit WHERE event_id = ANY ($1)', [[...eventIds]]);
+    return rows.map((row) => String(row.event_id));
+  },
+
+  async auditHead() {
+    const [row] = await database.rows(
+      'SELECT sequence, document FROM audit WHERE sequence IS NOT NULL ORDER BY sequence DESC LIMIT 1',
     );
+    return row === undefined ? null : { sequence: Number(row.sequence), text: String(row.document) };
+  },
+
+  async listAuditRows({ from, limit }) {
+    const rows = await database.rows('SELECT * FROM audit WHERE sequence >= $1 ORDER BY sequence LIMIT $2', [
+      from,
+      limit,
+    ]);
+    return rows.map(
+      (row): AuditRow => ({
+        sequence: Number(row.sequence),
+        text: String(row.document),
+        eventId: String(row.event_id),
+        timestampUs: Number(row.timestamp_us),
+        eventType: String(row.event_type),
+        userId: row.user_id as string | null,
+        resourceId: row.resource_id as string | null,
+      }),
+    );
+  },
+
+  async countUnchained() {
+    const [row] = await database.rows('SELECT COUNT(*) AS count FROM audit WHERE sequence IS NULL');
+    return Number(row?.count);
   },
 
   async listAudit(query) {
@@ -95,6 +151,6 @@ export const recordRows = (database: PostgresDatabase): RecordMethods => ({
       .add('timestamp_us >= ?', query.fromUs)
       .add('timestamp_us <= ?', query.toUs);
     const { documents, total } = await pageOf(database, auditPages, conditions, query);
-    return { events: documents.map((document) => JSON.parse(document) as AuditEvent), total };
+    return { events: documents.map(auditEventOf), total };
   },
 });

@@ -88,6 +88,8 @@ const migrations: readonly (readonly string[])[] = [
        until_us bigint, document text NOT NULL, PRIMARY KEY (kind, id)) WITH (fillfactor = 80)`,
   ],
   ['ALTER TABLE jobs ADD COLUMN claim text'],
+  // Rows of the chain; those from before there was one have no place in it.
+  ['ALTER TABLE audit ADD COLUMN sequence bigint'],
 ];
 
 /** A quotation mark inside of a text is escaped in JSON: only the field itself reads so. */
@@ -108,6 +110,7 @@ const indexes: Readonly<Record<string, string>> = {
   audit_by_type: 'audit (event_type, timestamp_us DESC, event_id)',
   audit_by_resource: 'audit (resource_id, timestamp_us DESC, event_id)',
   audit_by_user: 'audit (user_id, timestamp_us DESC, event_id)',
+  audit_by_sequence: 'UNIQUE audit (sequence) WHERE sequence IS NOT NULL',
   jobs_due: `jobs (run_at_us, job_id) WHERE state = 'waiting'`,
   jobs_running: `jobs (lease_until_us) WHERE state = 'running'`,
   jobs_by_session: 'jobs (session_id)',

@@ -1,6 +1,8 @@
 /** Metadata in one SQLite file. Documents are JSON beside the columns they are found by. */
 import {
   type AuditEvent,
+  type AuditRow,
+  auditEventOf,
   type ChunkMetadata,
   type Entry,
   type EntryKind,
@@ -14,6 +16,7 @@ import {
   searchTextOf,
 } from '@lucid-sessions/contract';
 import type {
+  AuditEntry,
   AuditQuery,
   ChainHead,
   ChainTotals,
@@ -111,6 +114,9 @@ const migrations = [
      SELECT ${countedBy.map((column) => `quote(${column})`).join(` || ' ' || `)}, ${countedBy.join(', ')}, COUNT(*)
      FROM sessions GROUP BY ${countedBy.join(', ')};`,
   `CREATE INDEX sessions_held ON sessions (created_at DESC, session_id, status, project, environment, search) WHERE ${isOnHold};`,
+  // Rows of the chain; those from before there was one have no place in it.
+  `ALTER TABLE audit ADD COLUMN sequence INTEGER;
+   CREATE UNIQUE INDEX audit_by_sequence ON audit (sequence) WHERE sequence IS NOT NULL;`,
 ];
 
 const documentOf = (row: Row | undefined): SessionDocument | null =>
@@ -605,18 +611,68 @@ export class SqliteMetadataStore implements MetadataStore {
     );
   }
 
-  async appendAudit(event: AuditEvent): Promise<void> {
-    await guardedSql(() =>
-      this.#database.run(
-        `INSERT INTO audit (event_id, timestamp_us, event_type, user_id, resource_id, document) VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT DO NOTHING`,
-        event.eventId,
-        event.timestampUs,
-        event.eventType,
-        event.userId,
-        event.resourceId,
-        JSON.stringify(event),
-      ),
+  async putAudit(entries: readonly AuditEntry[]): Promise<boolean> {
+    return guardedSql(() =>
+      this.#database.transaction(() => {
+        for (const { event, row } of entries) {
+          const taken = this.#database.get(
+            'SELECT 1 FROM audit WHERE event_id = ? OR sequence = ?',
+            event.eventId,
+            row?.sequence ?? null,
+          );
+          if (taken !== undefined) return false;
+        }
+        for (const { event, row } of entries)
+          this.#database.run(
+            `INSERT INTO audit (event_id, timestamp_us, event_type, user_id, resource_id, document, sequence)
+               VALUES (?, ?, ?, ?, ?, ?, ?)`,
+            event.eventId,
+            event.timestampUs,
+            event.eventType,
+            event.userId,
+            event.resourceId,
+            row?.text ?? JSON.stringify(event),
+            row?.sequence ?? null,
+          );
+        return true;
+      }),
+    );
+  }
+
+  async knownAudit(eventIds: readonly string[]): Promise<string[]> {
+    return guardedSql(() =>
+      eventIds.filter((id) => this.#database.get('SELECT 1 FROM audit WHERE event_id = ?', id) !== undefined),
+    );
+  }
+
+  async auditHead(): Promise<Pick<AuditRow, 'sequence' | 'text'> | null> {
+    return guardedSql(() => {
+      const row = this.#database.get(
+        'SELECT sequence, document FROM audit WHERE sequence IS NOT NULL ORDER BY sequence DESC LIMIT 1',
+      );
+      return row === undefined ? null : { sequence: Number(row.sequence), text: String(row.document) };
+    });
+  }
+
+  async listAuditRows({ from, limit }: { from: number; limit: number }): Promise<AuditRow[]> {
+    return guardedSql(() =>
+      this.#database
+        .all('SELECT * FROM audit WHERE sequence >= ? ORDER BY sequence LIMIT ?', from, limit)
+        .map((row) => ({
+          sequence: Number(row.sequence),
+          text: String(row.document),
+          eventId: String(row.event_id),
+          timestampUs: Number(row.timestamp_us),
+          eventType: String(row.event_type),
+          userId: textOrNull(row.user_id),
+          resourceId: textOrNull(row.resource_id),
+        })),
+    );
+  }
+
+  async countUnchained(): Promise<number> {
+    return guardedSql(() =>
+      Number(this.#database.get('SELECT COUNT(*) AS count FROM audit WHERE sequence IS NULL')?.count),
     );
   }
 
@@ -635,7 +691,7 @@ export class SqliteMetadataStore implements MetadataStore {
           query.limit,
           query.offset,
         )
-        .map((row) => JSON.parse(String(row.document)) as AuditEvent),
+        .map((row) => auditEventOf(String(row.document))),
       total: Number(
         this.#database.get(`SELECT COUNT(*) AS total FROM audit ${conditions.where}`, ...conditions.values)?.total,
       ),

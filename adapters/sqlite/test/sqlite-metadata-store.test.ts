@@ -29,7 +29,7 @@ test('a file holds what was stored, in WAL mode with full synchronisation', () =
     await again.dispose();
     const bare = new DatabaseSync(path);
     assert.equal(bare.prepare('PRAGMA journal_mode').get()?.journal_mode, 'wal');
-    assert.equal(bare.prepare('PRAGMA user_version').get()?.user_version, 6);
+    assert.equal(bare.prepare('PRAGMA user_version').get()?.user_version, 7);
     bare.close();
   }));
 
@@ -92,7 +92,9 @@ test('sessions of a database that did not count them are counted', () =>
     const triggers = bare.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").all();
     for (const { name } of triggers) bare.exec(`DROP TRIGGER ${String(name)}`);
     // What came behind the counts comes again.
-    bare.exec('DROP TABLE session_counts; DROP INDEX sessions_held; PRAGMA user_version = 4');
+    bare.exec(
+      'DROP TABLE session_counts; DROP INDEX sessions_held; DROP INDEX audit_by_sequence; ALTER TABLE audit DROP COLUMN sequence; PRAGMA user_version = 4',
+    );
     bare.close();
     const again = new SqliteMetadataStore(path);
     assert.deepEqual(await again.countSessions(), { created: 2 });

@@ -8,6 +8,7 @@ import { Command, CommanderError } from 'commander';
 import { Cli } from './cli/cli.ts';
 import { CliError, exitCodes } from './cli/output.ts';
 import { systemText } from './cli/system-text.ts';
+import { declareAudit } from './commands/audit-command.ts';
 import { declareBackup } from './commands/backup-command.ts';
 import { declareCheck } from './commands/check-command.ts';
 import { declareDemo } from './commands/demo-command.ts';
@@ -76,6 +77,7 @@ const commands = [
   declareExtract,
   declareVerify,
   declareLog,
+  declareAudit,
   declareEvm,
   declareVideo,
   declarePicture,

@@ -574,6 +574,29 @@ export interface AuditEvent {
   success: boolean;
   errorMessage: string | null;
   details: Record<string, unknown>;
+  /** Its place in the chain, once it is stored; absent in entries from before there was one. */
+  sequence?: number;
+}
+
+/** A row of the audit chain as it is stored, and by which values the store finds it. */
+export interface AuditRow {
+  sequence: number;
+  /** Canonical JSON (docs/format.md 14). */
+  text: string;
+  eventId: string;
+  timestampUs: number;
+  eventType: string;
+  userId: string | null;
+  resourceId: string | null;
+}
+
+/** The last row of the audit chain. */
+export interface AuditHead {
+  sequence: number;
+  /** SHA-256 of its text. */
+  rowSha256: HexHash;
+  /** SHA-256 of the first row: what the log calls the chain. */
+  chain: HexHash;
 }
 
 const keptKinds = ['custody', 'erase', 'resume', 'replay'] as const;
@@ -686,6 +709,9 @@ export interface StoragePort {
     limit: number;
     offset: number;
   }): Promise<{ events: AuditEvent[]; total: number }>;
+  auditHead(): Promise<{ head: AuditHead | null }>;
+  /** Rows of the chain from `from` on, at most `limit`; and how many entries are in none. */
+  auditRows(request: { from: number; limit: number }): Promise<{ rows: AuditRow[]; unchained: number }>;
 
   /** Null also for one that has ended. */
   getEntry(request: { kind: EntryKind; id: string }): Promise<{ entry: Entry | null }>;
@@ -915,6 +941,8 @@ export interface PipelinePort {
   }>;
   /** Somebody's dealing with the recording was signed: the head of its chain of custody is logged within a minute. */
   custodyAdded(request: { sessionId: string }): Promise<void>;
+  /** The proof of a logged head of the audit chain; null: none is logged. */
+  auditProof(): Promise<{ proven: { sequence: number; proof: LogEntryProof } | null }>;
   logCheckpoint(): Promise<{ checkpoint: string | null; publicKey: string }>;
   health(): Promise<ServiceHealth>;
 }

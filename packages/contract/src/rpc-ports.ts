@@ -80,6 +80,8 @@ const storage: Methods<'storage'> = {
   putEntry: small,
   listEntries: { ...small, responseBytesMax: rpcChunkBytesMax },
   removeEntry: small,
+  auditHead: small,
+  auditRows: download,
   statistics: small,
   health: small,
 };
@@ -126,6 +128,7 @@ const pipeline: Methods<'pipeline'> = {
   anchor: small,
   logProofs: small,
   custodyAdded: small,
+  auditProof: small,
   logCheckpoint: small,
   health: small,
 };

@@ -201,6 +201,8 @@ const storage: Requests<'storage'> = {
     limit: z.int().min(1).max(entryPageMax),
   }),
   removeEntry: z.object({ kind: entryKind, id: entryId, version: z.int().min(1).exactOptional() }),
+  auditHead: nothing,
+  auditRows: z.object({ from: count, limit: z.int().min(1).max(1000) }),
   statistics: nothing,
   health: nothing,
 };
@@ -341,6 +343,7 @@ const pipeline: Requests<'pipeline'> = {
   anchor: ofSession,
   logProofs: ofSession,
   custodyAdded: ofSession,
+  auditProof: nothing,
   logCheckpoint: nothing,
   health: nothing,
 };

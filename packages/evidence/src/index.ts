@@ -1,6 +1,11 @@
 export { type DerElement, derChildren, derContext, derTags, expectTag, readDer, writeDer } from './anchor/der.ts';
 export * from './anchor/evm.ts';
 export * from './anchor/timestamp.ts';
+export * from './audit/export.ts';
+export * from './audit/findings.ts';
+export * from './audit/report.ts';
+export * from './audit/row.ts';
+export * from './audit/verify.ts';
 export * from './bundle/files.ts';
 export * from './bundle/source.ts';
 export * from './bundle/tar.ts';

@@ -1,9 +1,10 @@
 /** The lists of names and numbers of the format (docs/format.md, 13), and which of them may grow. */
 import { compressionIds } from '@lucid-sessions/recording';
 import { EVM_BACKEND } from './anchor/evm.ts';
+import { auditFindingCodes } from './audit/findings.ts';
 import { anchorSchema } from './bundle/files.ts';
 import { chunkSuites } from './envelope/chunk-header.ts';
-import { entryKinds } from './log/entry.ts';
+import { entryKinds, headKinds } from './log/entry.ts';
 import { noteAlgorithms } from './log/note.ts';
 import { custodySchema, eraseSchema, recordSchemas } from './record/bodies.ts';
 import type { JsonSchema, Schema } from './record/schema.ts';
@@ -52,7 +53,7 @@ export const manifestEndReasons = [
 
 export const registries: readonly Registry[] = [
   closed('kinds of records (`payloadType`)', Object.keys(recordSchemas)),
-  open('kinds of log entries', numbered(entryKinds), 'the entry is passed over'),
+  open('kinds of log entries', numbered({ ...entryKinds, ...headKinds }), 'the entry is passed over'),
   closed('suites of chunks', numbered(chunkSuites)),
   closed('compressions', numbered(compressionIds)),
   closed('keys that sign records', ['ed25519', 'p256']),
@@ -78,6 +79,7 @@ export const registries: readonly Registry[] = [
     'finding codes',
     findingCodes.map((code) => code),
   ),
+  closed('finding codes of an audit log (14)', auditFindingCodes),
   closed('states of a recording', recordingStates),
   ...Object.entries(verdictWords).map(([question, words]) => closed(`words of ${question}`, words)),
 ];

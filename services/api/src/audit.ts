@@ -40,6 +40,7 @@ export const auditedOperations: Partial<Record<OperationId, { event: AuditEventT
   setHold: { event: 'legal_hold_set', read: false },
   clearHold: { event: 'legal_hold_cleared', read: false },
   eraseSession: { event: 'key_shredded', read: false },
+  exportAudit: { event: 'audit_exported', read: true },
 };
 
 export interface AuditFacts {

@@ -25,7 +25,7 @@ export interface EvidenceCall {
   sessionId: string;
 }
 
-const proofText = ({ logIndex, checkpoint, inclusion }: LogEntryProof): string =>
+export const proofText = ({ logIndex, checkpoint, inclusion }: LogEntryProof): string =>
   formatLogProof({ index: logIndex, checkpoint, hashes: inclusion.map((hash) => fromHex(hash, 32)) });
 
 const anchorOf = (sessionId: string, receipt: AnchorReceipt): BundleAnchor => ({

@@ -1,5 +1,6 @@
 /** Statistics, health, the audit log. */
 import { isoOf, type ServiceHealth, type StoragePort } from '@lucid-sessions/contract';
+import { exportAudit } from './audit-export.ts';
 import { type Api, type Handlers, loadSession } from './call.ts';
 import { auditView, paginationOf, storedRatio } from './views.ts';
 
@@ -104,7 +105,7 @@ async function systemStatistics({ deps, startedUs }: Api) {
   };
 }
 
-type SystemOperations = 'systemStatistics' | 'sessionStatistics' | 'listAudit';
+type SystemOperations = 'systemStatistics' | 'sessionStatistics' | 'listAudit' | 'exportAudit';
 
 export const systemHandlers: Handlers<SystemOperations> = {
   systemStatistics: ({ api }) => systemStatistics(api),
@@ -156,4 +157,5 @@ export const systemHandlers: Handlers<SystemOperations> = {
     });
     return { events: events.map(auditView), pagination: paginationOf(total, query) };
   },
+  exportAudit,
 };

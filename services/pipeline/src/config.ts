@@ -74,6 +74,8 @@ export interface PipelineLimits {
   gatewayCredentialMinutes: number;
   /** Statistics of a live session are written at most this often. */
   progressMs: number;
+  /** How often heads of the audit chain and of running sessions are logged; two of these are what can be disowned at most. */
+  headsMs: number;
   /** Connections that became nothing are audited one by one up to here, beyond it together. */
   attemptsAuditedPerMinute: number;
 }
@@ -106,6 +108,7 @@ export const defaultLimits: PipelineLimits = {
   credentialsHours: 168,
   gatewayCredentialMinutes: 10,
   progressMs: 5_000,
+  headsMs: 25_000,
   attemptsAuditedPerMinute: 60,
 };
 
@@ -172,6 +175,7 @@ export function readPipelineEnv(environment: Environment): PipelineConfig {
     ...readInternalService(environment, 'SESSION_PIPELINE_PORT'),
     limits: {
       ...defaultLimits,
+      headsMs: readInteger(environment, 'LUCID_HEADS_MS', { min: 100, max: 60_000, fallback: defaultLimits.headsMs }),
       anchorRechecksMs: readRechecks(environment),
       anchorPollMs: readInteger(environment, 'LUCID_ANCHOR_POLL_SECONDS', { min: 1, max: 86_400, fallback: 60 }) * 1000,
       ...readWaits(environment),

@@ -7,6 +7,7 @@ import { anchoringStates, recheckHandler } from './anchor-rechecks.ts';
 import { Approvals, approval, decideApproval } from './approvals.ts';
 import { AttemptAudit } from './attempt-audit.ts';
 import { attempted } from './attempts.ts';
+import { AuditHeads } from './audit-heads.ts';
 import { BrowserTokens, issueBrowserToken } from './browser-tokens.ts';
 import { create, message, pause, remove, resume, start, steer, stop } from './commands.ts';
 import { defaultLimits, type PipelineLimits } from './config.ts';
@@ -202,6 +203,14 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
   };
   let lookingAfter: Promise<void> = Promise.resolve();
 
+  const auditHeads = new AuditHeads(deps);
+  let headsTimer: NodeJS.Timeout | undefined;
+  let looking: Promise<void> = Promise.resolve();
+  const lookAtHeads = () => {
+    looking = looking.then(() => auditHeads.look());
+    return looking;
+  };
+
   const tellAttempts = () =>
     context.attemptAudit.flush().catch((thrown: unknown) => deps.onError?.('telling of attempts', thrown));
 
@@ -254,6 +263,7 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
       return logProofs(deps, sessionId);
     },
     custodyAdded: (request) => custodyAdded(context, request),
+    auditProof: async () => ({ proven: await auditHeads.proof() }),
     async logCheckpoint() {
       return { checkpoint: await deps.log.checkpoint(), publicKey: deps.log.publicKey };
     },
@@ -270,13 +280,17 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
       timer.unref();
       attemptTimer = setInterval(tellAttempts, attemptAuditMs);
       attemptTimer.unref();
+      headsTimer = setInterval(lookAtHeads, allLimits.headsMs);
+      headsTimer.unref();
     },
     reconcile,
     metrics: () => jobMetrics.text(),
     async dispose() {
       clearInterval(timer);
       clearInterval(attemptTimer);
+      clearInterval(headsTimer);
       await tellAttempts();
+      await looking;
       await lookingAfter;
       await reconciling;
       await sweeping;

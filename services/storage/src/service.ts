@@ -1,6 +1,7 @@
 /** Session Storage: the only service that touches chunk files and metadata. */
 import { type Entry, LucidError, refuseHeld, type ServiceHealth, type StoragePort } from '@lucid-sessions/contract';
 import { KeyedQueue } from '@lucid-sessions/kit';
+import { AuditChain } from './audit-chain.ts';
 import { Census, type CensusReport } from './census.ts';
 import { Copies } from './copies.ts';
 import { type ChunkPutter, chunkPutter, isImported, retainedFrom } from './put-chunk.ts';
@@ -121,6 +122,7 @@ type ChunkCalls = Pick<
 /** What the calls of a service share. */
 interface Shared extends StorageDeps {
   putter: ChunkPutter;
+  audit: AuditChain;
   space: SpaceWatch;
   /** What is kept of a session beside its chunks changes one call after the other. */
   keeping: KeyedQueue;
@@ -190,11 +192,10 @@ type RecordCalls = Pick<
   | 'holdFiles'
   | 'putSidecar'
   | 'getSidecar'
-  | 'appendAudit'
-  | 'listAudit'
+  | ('appendAudit' | 'listAudit' | 'auditHead' | 'auditRows')
 >;
 
-function recordCalls({ metadata, chunks, keeping, onError, space, nowUs, copies, copy }: Shared): RecordCalls {
+function recordCalls({ metadata, chunks, audit, keeping, onError, space, nowUs, copies, copy }: Shared): RecordCalls {
   /** Nothing is put beside chunks that are gone: a folder that stands there is one whose recording nobody knows. */
   const isDestroyed = async (sessionId: string): Promise<boolean> =>
     (await metadata.getSession(sessionId))?.pipeline_state === 'destroyed';
@@ -243,8 +244,13 @@ function recordCalls({ metadata, chunks, keeping, onError, space, nowUs, copies,
     async getSidecar({ sessionId, name }) {
       return { bytes: await chunks.getSidecar(sessionId, name) };
     },
-    appendAudit: (event) => metadata.appendAudit(event),
+    appendAudit: (event) => audit.append(event),
     listAudit: (query) => metadata.listAudit(query),
+    auditHead: async () => ({ head: await audit.head() }),
+    auditRows: async (page) => ({
+      rows: await metadata.listAuditRows(page),
+      unchained: await metadata.countUnchained(),
+    }),
   };
 }
 
@@ -302,7 +308,8 @@ export function createStorageService(deps: StorageDeps): StorageService {
           nowUs,
           ...(onError === undefined ? {} : { onError }),
         });
-  const shared: Shared = { ...deps, putter, space, keeping, census, copies };
+  const audit = new AuditChain(metadata, nowUs);
+  const shared: Shared = { ...deps, putter, audit, space, keeping, census, copies };
   let recovery: RecoveryReport | null = null;
 
   async function health(): Promise<ServiceHealth> {
@@ -373,6 +380,7 @@ export function createStorageService(deps: StorageDeps): StorageService {
       await space.dispose();
       await putter.lanes.idle();
       await keeping.idle();
+      await audit.idle();
       await Promise.all([chunks.dispose(), deps.copy?.chunks.dispose(), metadata.dispose()]);
     },
   };

@@ -4,6 +4,7 @@
  */
 import type {
   AuditEvent,
+  AuditRow,
   ChunkMetadata,
   Entry,
   EntryKind,
@@ -61,6 +62,12 @@ export interface EntryQuery {
   owner?: string;
   after: string;
   limit: number;
+}
+
+/** `row`: its place in the chain and its text there; null for one from before there was a chain. */
+export interface AuditEntry {
+  event: AuditEvent;
+  row: Pick<AuditRow, 'sequence' | 'text'> | null;
 }
 
 export interface StoredSession {
@@ -124,8 +131,19 @@ export interface MetadataStore {
   putWraps(sessionId: string, wraps: KeyWrap[]): Promise<void>;
   getWraps(sessionId: string): Promise<KeyWrap[]>;
 
-  /** The same event id again changes nothing. */
-  appendAudit(event: AuditEvent): Promise<void>;
+  /**
+   * In their order. False where an id or a place in the chain is taken: then none of them was stored, or a beginning of them.
+   * Two writers of one place: one of them has it.
+   */
+  putAudit(entries: readonly AuditEntry[]): Promise<boolean>;
+  /** Those of the ids that are there. */
+  knownAudit(eventIds: readonly string[]): Promise<string[]>;
+  /** The last row of the chain. */
+  auditHead(): Promise<Pick<AuditRow, 'sequence' | 'text'> | null>;
+  /** In the order of the chain. */
+  listAuditRows(page: { from: number; limit: number }): Promise<AuditRow[]>;
+  /** Entries that are in no chain. */
+  countUnchained(): Promise<number>;
   listAudit(query: AuditQuery): Promise<{ events: AuditEvent[]; total: number }>;
 
   /** As it is stored, ended or not. */

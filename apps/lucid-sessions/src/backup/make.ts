@@ -1,7 +1,7 @@
 /**
  * `backup`: copies a running installation. The order makes one state of many files: databases at one moment, then the spool and
  * the write-once files (what the databases name is there, and perhaps more), at last the log (what the databases know to be
- * logged is in it). A run becomes the backup by one rename, at its very end.
+ * logged is in it), and behind it the audit rows that came meanwhile (what the log names is there). A run becomes the backup by one rename, at its very end.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { readdir, rm } from 'node:fs/promises';
@@ -27,7 +27,7 @@ import { backupLogFiles, checkCopiedLog, copyLog } from './log-part.ts';
 import { backupPlaces, installationPlaces, keptElsewhere, type Places } from './places.ts';
 import { MetadataRows } from './rows.ts';
 import { copyFolder } from './session-folder.ts';
-import { Snapshot } from './snapshot.ts';
+import { copyLaterAudit, Snapshot } from './snapshot.ts';
 
 export interface BackupOptions {
   withKeys: boolean;
@@ -160,6 +160,7 @@ class BackupRun {
     if (this.#options.withKeys) await this.#copyKeys();
     const { cutMs, folders, sessions } = await this.#copyStored();
     const log = await this.#copyLog();
+    if (await exists(this.#target.metadata)) await copyLaterAudit(this.#source.metadata, this.#target.metadata);
     const description: BackupDescription = {
       v: 1,
       kind: 'lucid-sessions-backup',

@@ -70,3 +70,27 @@ export class Snapshot {
     for (const { reader } of this.#readers) reader.close();
   }
 }
+
+const hasChain = (database: DatabaseSync, schema: string): boolean =>
+  database
+    .prepare(`PRAGMA ${schema}.table_info(audit)`)
+    .all()
+    .some(({ name }) => name === 'sequence');
+
+/** Rows of the audit chain that came since the copy was made: a log that was copied behind it may hold heads that name them. */
+export async function copyLaterAudit(source: string, target: string): Promise<void> {
+  const copy = new DatabaseSync(target, { timeout: lockMs });
+  try {
+    copy.prepare('ATTACH ? AS live').run(source);
+    if (!hasChain(copy, 'main') || !hasChain(copy, 'live')) return;
+    const columns = 'event_id, timestamp_us, event_type, user_id, resource_id, document, sequence';
+    copy.exec(
+      `INSERT INTO main.audit (${columns}) SELECT ${columns} FROM live.audit
+         WHERE sequence > (SELECT COALESCE(MAX(sequence), -1) FROM main.audit) ORDER BY sequence`,
+    );
+  } finally {
+    copy.close();
+  }
+  const file = await open(target, 'r');
+  await file.sync().finally(() => file.close());
+}

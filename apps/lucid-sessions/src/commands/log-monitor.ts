@@ -36,9 +36,10 @@ export async function monitorLog(where: string, policyPath: string, output: Outp
       .map(([kind, count]) => `${count} ${kind}`)
       .join(', ')}`,
     ...forks.map((known) => `LOG_FORK      it never was the log of ${known.size} entries that you know`),
-    ...duplicates.map(
-      ({ kind, subject, first, again }) =>
-        `DUPLICATE     entry ${again} is a second ${kind} record of one session (first at ${first}, about ${subject})`,
+    ...duplicates.map(({ kind, subject, first, again }) =>
+      kind === 'audit'
+        ? `DUPLICATE     entry ${again} is a head of a second audit chain (the first is named at ${first}, this one is ${subject})`
+        : `DUPLICATE     entry ${again} is a second ${kind} record of one session (first at ${first}, about ${subject})`,
     ),
     forks.length + duplicatesCount === 0
       ? 'Result        nothing found'

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { StoredSession } from '@lucid-sessions/storage';
 import { type Installation, journalIds, pagesOf, storedEntries, storedSessions } from './installation.ts';
-import { auditEvents, sha256 } from './move.ts';
+import { auditEvents, auditPage, sha256 } from './move.ts';
 
 const differencesMax = 1000;
 
@@ -93,6 +93,13 @@ export class Comparison {
       this.#check(isDeepStrictEqual(value, event), `the audit event ${event.eventId}`);
     }
     this.#check((await events.next()).done === true, 'audit events are there that were not');
+    for (let from = 0; ; from += auditPage) {
+      const page = { from, limit: auditPage };
+      const rows = await this.#from.metadata.listAuditRows(page);
+      const same = isDeepStrictEqual(await this.#to.metadata.listAuditRows(page), rows);
+      this.#check(same, `the audit rows from ${from} on`);
+      if (rows.length < auditPage) return;
+    }
   }
 }
 

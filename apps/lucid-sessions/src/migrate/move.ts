@@ -3,8 +3,14 @@
  * session's own document comes last, so that nobody sees one whose chunks are not all there.
  */
 import { createHash } from 'node:crypto';
-import { LucidError, type SessionDocument } from '@lucid-sessions/contract';
-import { type ChunkRow, retainedFrom, type StoredSession, sealedLeafBytes } from '@lucid-sessions/storage';
+import { auditEventOf, LucidError, type SessionDocument } from '@lucid-sessions/contract';
+import {
+  type AuditEntry,
+  type ChunkRow,
+  retainedFrom,
+  type StoredSession,
+  sealedLeafBytes,
+} from '@lucid-sessions/storage';
 import { type Installation, journalIds, pagesOf, storedEntries, storedSessions } from './installation.ts';
 
 export interface Moved {
@@ -15,7 +21,7 @@ export interface Moved {
   auditEvents: number;
 }
 
-const auditPage = 1000;
+export const auditPage = 1000;
 
 export class Move {
   readonly #from: Installation;
@@ -137,11 +143,29 @@ export class Move {
   }
 
   async #audit(): Promise<void> {
-    for await (const event of auditEvents(this.#from)) {
-      await this.#to.metadata.appendAudit(event);
-      this.moved.auditEvents += 1;
-      this.#progress(`moving audit events: ${this.moved.auditEvents}`, this.moved.auditEvents);
+    // First those of before the chain: whoever goes on with it finds it behind them.
+    for await (const event of auditEvents(this.#from))
+      if (event.sequence === undefined) await this.#putAudit([{ event, row: null }]);
+    for (let from = ((await this.#to.metadata.auditHead())?.sequence ?? -1) + 1; ; ) {
+      const rows = await this.#from.metadata.listAuditRows({ from, limit: auditPage });
+      if (rows.length === 0) return;
+      await this.#putAudit(rows.map(({ sequence, text }) => ({ event: auditEventOf(text), row: { sequence, text } })));
+      from = rows.at(-1)!.sequence + 1;
     }
+  }
+
+  /** As it is, its place in the chain too. */
+  async #putAudit(entries: readonly AuditEntry[]): Promise<void> {
+    const { metadata } = this.#to;
+    const known = await metadata.knownAudit(entries.map(({ event }) => event.eventId));
+    const fresh = entries.filter(({ event }) => !known.includes(event.eventId));
+    if (fresh.length > 0 && !(await metadata.putAudit(fresh)))
+      throw new LucidError(
+        'storage',
+        'the new store holds other audit entries in these places: it is not an empty one',
+      );
+    this.moved.auditEvents += entries.length;
+    this.#progress(`moving audit events: ${this.moved.auditEvents}`, this.moved.auditEvents);
   }
 }
 

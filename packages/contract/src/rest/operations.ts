@@ -71,6 +71,7 @@ export const restOperations = {
   eraseSession: { method: 'POST', path: `${session}/erase` },
   getPolicy: { method: 'GET', path: '/evidence/policy' },
   listAudit: { method: 'GET', path: '/audit' },
+  exportAudit: { method: 'GET', path: '/audit/export', answers: 'file' },
   health: { method: 'GET', path: '/health' },
   metrics: { method: 'GET', path: '/metrics', answers: 'file' },
 } as const satisfies Record<string, RestOperation>;

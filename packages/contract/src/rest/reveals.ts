@@ -59,6 +59,7 @@ export const routeReveals: Record<OperationId, Reveals> = {
   listHolds: 'nothing',
   getPolicy: 'nothing',
   listAudit: 'nothing',
+  exportAudit: 'nothing',
   health: 'nothing',
   metrics: 'nothing',
 };

@@ -600,6 +600,16 @@ export const restRoutes = {
     answer: json(auditList),
     errors: ['invalidRequest'],
   },
+  exportAudit: {
+    ...restOperations.exportAudit,
+    summary:
+      'The audit log as JSON lines, with the proof that its rows are logged: what `lucid-sessions audit verify` checks',
+    tag: 'system',
+    permissions: ['audit:read'],
+    rateLimit: 'bulk',
+    answer: { status: 200, contentType: 'application/x-ndjson' },
+    errors: [],
+  },
   health: {
     ...restOperations.health,
     summary: 'Health of the services; 503 when unhealthy',

@@ -54,6 +54,8 @@ export const auditEventTypes = [
   'user_login',
   'user_logout',
   'permission_denied',
+  'audit_chain_began',
+  'audit_exported',
   'configuration_changed',
   'evidence_exported',
   'session_verified',

@@ -16,7 +16,13 @@ export const entryKinds: Record<RecordKind, number> = {
   replay: 6,
   export: 7,
 };
-const kindOf = new Map(Object.entries(entryKinds).map(([kind, number]) => [number, kind as RecordKind]));
+/** What the installation itself has logged, no record: the head of its audit chain, and those of all running sessions. */
+export const headKinds = { audit: 8, progress: 9 } as const;
+export type LogHeadKind = keyof typeof headKinds;
+export type LogEntryKind = RecordKind | LogHeadKind;
+const kindOf = new Map(
+  Object.entries({ ...entryKinds, ...headKinds }).map(([kind, number]) => [number, kind as LogEntryKind]),
+);
 
 /** Of version 1. Those of version 2 have 72. */
 export const LOG_ENTRY_BYTES = 40;
@@ -51,12 +57,30 @@ export function logEntry(kind: RecordKind, recordSha256: string, session: Logged
   return new Writer(LOG_ENTRY_2_BYTES).u32be(MAGIC_2).u8(entryKinds[kind]).zeros(3).slice(hash).slice(subject).bytes();
 }
 
+const headEntry = (kind: LogHeadKind, hash: string, about: string): Uint8Array =>
+  new Writer(LOG_ENTRY_2_BYTES)
+    .u32be(MAGIC_2)
+    .u8(headKinds[kind])
+    .zeros(3)
+    .slice(fromHex(hash, 32, 'hash'))
+    .slice(fromHex(about, 32, 'hash'))
+    .bytes();
+
+/** A head of the audit chain, and the hash of the chain's first row. Hex. */
+export const auditEntry = ({ rowSha256, chain }: { rowSha256: string; chain: string }): Uint8Array =>
+  headEntry('audit', rowSha256, chain);
+
+/** A progress statement (`progressHash`), and the root of the heads it is over. Hex. */
+export const progressEntry = ({ statement, root }: { statement: string; root: string }): Uint8Array =>
+  headEntry('progress', statement, root);
+
 /** What an `open` record is about, as the log says it: a hash of the session's 16 bytes. */
 export const sessionSubject = (sessionUuid: string): Uint8Array =>
   sha256(utf8('lucid-sessions/v1/log-session\0'), fromHex(sessionUuid, 16, 'session'));
 
 export interface LogEntryFields {
-  kind: RecordKind;
+  kind: LogEntryKind;
+  /** Of a head: of what it is the head (`auditEntry`, `progressEntry`). */
   recordSha256: string;
   /** Hex; null in entries of version 1. */
   subject: string | null;
@@ -70,6 +94,7 @@ export function parseLogEntry(entry: Uint8Array): LogEntryFields | null {
   const kind = kindOf.get(entry[4] ?? 0);
   if (entry.length !== bytes || kind === undefined || (entry[5] ?? 1) + (entry[6] ?? 1) + (entry[7] ?? 1) !== 0)
     return null;
+  if (magic === MAGIC_1 && Object.hasOwn(headKinds, kind)) return null;
   const subject = magic === MAGIC_2 ? toHex(entry.subarray(40)) : null;
   return { kind, recordSha256: toHex(entry.subarray(8, 40)), subject };
 }

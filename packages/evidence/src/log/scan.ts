@@ -2,9 +2,8 @@
 import { type Crypto, DecodeError, equalBytes } from '@lucid-sessions/wire';
 import { hashLeaf } from '../merkle/hash.ts';
 import { MerkleTree } from '../merkle/tree.ts';
-import type { RecordKind } from '../record/bodies.ts';
 import { parseSignedCheckpoint, type SignedCheckpoint } from './checkpoint.ts';
-import { type LogEntryFields, parseLogEntry } from './entry.ts';
+import { type LogEntryFields, type LogEntryKind, parseLogEntry } from './entry.ts';
 import { checkNote, type NoteKey } from './note.ts';
 import { decodeEntries, entriesPath, narrowing, TILE_WIDTH, type TileReader } from './tiles.ts';
 
@@ -66,8 +65,8 @@ export async function scanLog(
 
 /** A second record where a session has one. */
 export interface LogDuplicate {
-  kind: RecordKind;
-  /** What both are about, hex: of `open` the session's hash, else the hash of its `open` record. */
+  kind: LogEntryKind;
+  /** What both are about, hex: of `open` the session's hash, of a head of the audit log the second chain, else the hash of the session's `open` record. */
   subject: string;
   first: number;
   again: number;
@@ -76,22 +75,36 @@ export interface LogDuplicate {
 /** What whoever watches a log looks for. Bounded by the sessions in the log, some 100 bytes each. */
 export class LogMonitor {
   readonly #first = new Map<string, number>();
+  /** Audit chains, and the entry that named each first. */
+  readonly #chains = new Map<string, number>();
   readonly duplicates: LogDuplicate[] = [];
   duplicatesCount = 0;
   /** By kind; `1` counts entries of version 1, which do not say what they are about. */
-  readonly counts = new Map<RecordKind | 'unknown' | 'version 1', number>();
+  readonly counts = new Map<LogEntryKind | 'unknown' | 'version 1', number>();
 
   readonly visit = (index: number, fields: LogEntryFields | null): void => {
     const name = fields === null ? 'unknown' : fields.subject === null ? 'version 1' : fields.kind;
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
-    if (fields === null || fields.subject === null || (fields.kind !== 'open' && fields.kind !== 'manifest')) return;
+    if (fields === null || fields.subject === null) return;
     const { kind, subject } = fields;
+    if (kind === 'audit') this.#auditHead(index, subject);
+    if (kind !== 'open' && kind !== 'manifest') return;
     const first = this.#first.get(`${kind} ${subject}`);
-    if (first === undefined) {
-      this.#first.set(`${kind} ${subject}`, index);
-      return;
-    }
-    this.duplicatesCount += 1;
-    if (this.duplicates.length < 1000) this.duplicates.push({ kind, subject, first, again: index });
+    if (first === undefined) this.#first.set(`${kind} ${subject}`, index);
+    else this.#found({ kind, subject, first, again: index });
   };
+
+  /** An installation has one audit chain, for good. */
+  #auditHead(index: number, chain: string): void {
+    if (this.#chains.has(chain)) return;
+    const [first] = this.#chains.values();
+    // Whoever has the log's key can name any number of chains: of those past a thousand the count is enough.
+    if (this.#chains.size < 1000) this.#chains.set(chain, index);
+    if (first !== undefined) this.#found({ kind: 'audit', subject: chain, first, again: index });
+  }
+
+  #found(duplicate: LogDuplicate): void {
+    this.duplicatesCount += 1;
+    if (this.duplicates.length < 1000) this.duplicates.push(duplicate);
+  }
 }

@@ -1,8 +1,8 @@
 /** What every MetadataStore must do. An adapter runs this against itself: `metadataStoreSuite('sqlite', open)`. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isLucidError, type SessionStatus } from '@lucid-sessions/contract';
-import type { ChainHead, MetadataStore } from '@lucid-sessions/storage';
+import { type AuditEvent, chainedEventOf, isLucidError, type SessionStatus } from '@lucid-sessions/contract';
+import type { AuditEntry, ChainHead, MetadataStore } from '@lucid-sessions/storage';
 import {
   type SampleChunk,
   sampleAudit,
@@ -486,16 +486,21 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
   });
 
   check('the audit log filters, pages and takes an event once', async (store) => {
+    const old = (event: AuditEvent) => store.putAudit([{ event, row: null }]);
     for (let at = 0; at < 4; at++)
-      await store.appendAudit(
-        sampleAudit(`e${at}`, {
-          timestampUs: at * 1000,
-          eventType: at === 2 ? 'permission_denied' : 'session_created',
-          userId: at === 3 ? null : 'u1',
-          resourceId: `s${at}`,
-        }),
+      assert.ok(
+        await old(
+          sampleAudit(`e${at}`, {
+            timestampUs: at * 1000,
+            eventType: at === 2 ? 'permission_denied' : 'session_created',
+            userId: at === 3 ? null : 'u1',
+            resourceId: `s${at}`,
+          }),
+        ),
       );
-    await store.appendAudit(sampleAudit('e0', { eventType: 'changed_later' }));
+    assert.equal(await old(sampleAudit('e0', { eventType: 'changed_later' })), false);
+    assert.equal(await store.countUnchained(), 4);
+    assert.equal(await store.auditHead(), null);
     const ids = async (query: Partial<Parameters<MetadataStore['listAudit']>[0]>) => {
       const { events, total } = await store.listAudit({ limit: 50, offset: 0, ...query });
       return [events.map((event) => event.eventId).join(' '), total];
@@ -544,6 +549,52 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
     assert.equal(await store.sweepEntries(1000), 1);
     assert.equal(await store.getEntry('token', 'ended'), null);
     assert.equal(await ids({}), 'B a b c ä');
+  });
+
+  check('each place in the audit chain is given once, and a row is kept as it is', async (store) => {
+    const entry = (eventId: string, sequence: number): AuditEntry => {
+      const event = sampleAudit(eventId, { userId: null });
+      const text = JSON.stringify({ sequence, previous_sha256: null, v: 1, event: chainedEventOf(event) });
+      return { event, row: { sequence, text } };
+    };
+    const [first, second, third] = [entry('a', 0), entry('b', 1), entry('c', 2)];
+    assert.ok(await store.putAudit([{ event: sampleAudit('old'), row: null }]));
+    assert.ok(await store.putAudit([first, second]));
+    assert.equal(await store.putAudit([entry('d', 1)]), false, 'the place is taken');
+    assert.equal(await store.putAudit([entry('a', 2)]), false, 'the event is there');
+    assert.deepEqual(await store.auditHead(), second.row);
+    assert.ok(await store.putAudit([third]));
+    assert.deepEqual(await store.auditHead(), third.row);
+    assert.deepEqual((await store.knownAudit(['a', 'x', 'old', 'c'])).sort(), ['a', 'c', 'old']);
+    assert.equal(await store.countUnchained(), 1);
+    const rows = await store.listAuditRows({ from: 1, limit: 5 });
+    assert.deepEqual(
+      rows.map(({ sequence, text, eventId }) => [sequence, text, eventId]),
+      [second, third].map(({ event, row }) => [row!.sequence, row!.text, event.eventId]),
+    );
+    const { timestampUs, eventType, userId, resourceId } = rows[0]!;
+    assert.deepEqual([timestampUs, eventType, userId, resourceId], [1000, 'session_created', null, 's1']);
+    const { events } = await store.listAudit({ limit: 9, offset: 0 });
+    assert.deepEqual(
+      events.map(({ eventId, sequence }) => [eventId, sequence]),
+      [
+        ['a', 0],
+        ['b', 1],
+        ['c', 2],
+        ['old', undefined],
+      ],
+    );
+  });
+
+  check('of several that write the next row one has its place', async (store) => {
+    const answers = await Promise.all(
+      ten.map((at) => {
+        const event = sampleAudit(`e${at}`);
+        return store.putAudit([{ event, row: { sequence: 0, text: JSON.stringify({ sequence: 0, event }) } }]);
+      }),
+    );
+    assert.equal(winnersOf(answers).length, 1);
+    assert.equal((await store.listAuditRows({ from: 0, limit: 99 })).length, 1);
   });
 
   check('answers a ping', async (store) => {

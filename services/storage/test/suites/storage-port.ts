@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { StoragePort } from '@lucid-sessions/contract';
+import { auditRowHash, readAuditRow } from '@lucid-sessions/evidence';
 import { openSession, sampleAudit, sampleChain, sampleChunk, sampleSession } from './sample.ts';
 
 export interface StorageHome {
@@ -160,7 +161,30 @@ export function storagePortSuite(name: string, open: () => Promise<StorageHome>)
     assert.deepEqual(await storage.getSidecar({ sessionId: 's1', name: 'index.bin' }), { bytes: record });
     const event = sampleAudit('e1');
     await storage.appendAudit(event);
-    assert.deepEqual(await storage.listAudit({ limit: 5, offset: 0 }), { events: [event], total: 1 });
+    assert.deepEqual(await storage.listAudit({ resourceId: 's1', limit: 5, offset: 0 }), {
+      events: [{ ...event, sequence: 1 }],
+      total: 1,
+    });
+  });
+
+  check('the audit log is one chain, whatever comes at once, and tells an event once', async (storage) => {
+    assert.deepEqual(await storage.auditHead(), { head: null });
+    const told = [...Array(250).keys()].map((at) => sampleAudit(`e${at % 200}`, { details: { half: at / 2 } }));
+    await Promise.all(told.map((event) => storage.appendAudit(event)));
+    const { rows, unchained } = await storage.auditRows({ from: 0, limit: 1000 });
+    assert.deepEqual([rows.length, unchained], [201, 0]);
+    const head = (await storage.auditHead()).head!;
+    assert.deepEqual(head, {
+      sequence: 200,
+      rowSha256: auditRowHash(rows[200]!.text),
+      chain: auditRowHash(rows[0]!.text),
+    });
+    rows.forEach((row, at) => {
+      const { sequence, previous_sha256, event } = readAuditRow(row.text);
+      assert.deepEqual([sequence, row.sequence, event.event_id], [at, at, row.eventId]);
+      assert.equal(previous_sha256, at === 0 ? null : auditRowHash(rows[at - 1]!.text));
+    });
+    assert.deepEqual((await storage.auditRows({ from: 199, limit: 1 })).rows, [rows[199]]);
   });
 
   check('purging shreds the keys and frees the chunks; the record of it stays', async (storage) => {
