@@ -22,22 +22,29 @@ interface Pair {
   secondData: string;
   /** How far its copy is behind, ms. */
   behindMs(): Promise<number>;
+  /** Who has a whole copy. */
+  keptBy(): Promise<string>;
 }
 
-/** Two recorders with data of their own, the first one's spool copied to the second. */
-async function pair(t: TestContext): Promise<Pair> {
+/** Recorders with data of their own, the first one's spool copied to the second: or, `withThird`, to a third one as long as that is there. */
+async function pair(t: TestContext, { withThird = false } = {}): Promise<Pair> {
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
   const root = mkdtempSync(join(tmpdir(), 'lucid-pair-'));
   t.after(() => rmSync(root, { recursive: true, force: true }));
   const keys = join(root, 'keys');
   assert.equal((await runCli(['keys', 'init', keys])).code, 0);
-  const [first, second, secondRdp] = await freePorts(3);
+  const [first, second, secondRdp, third, thirdRdp] = await freePorts(5);
   const [firstData, secondData] = [join(root, 'first'), join(root, 'second')];
   const firstUrl = `http://127.0.0.1:${first}`;
   const secret = 'a secret the services of this test share';
   const house = await startHouse({
-    processes: { rest: 'storage,processor,pipeline,api', second: 'recorder', first: 'recorder' },
+    processes: {
+      rest: 'storage,processor,pipeline,api',
+      second: 'recorder',
+      ...(withThird ? { third: 'recorder' } : {}),
+      first: 'recorder',
+    },
     environment: {
       LUCID_KEYS_PATH: keys,
       LUCID_SERVICE_SECRET: secret,
@@ -49,7 +56,13 @@ async function pair(t: TestContext): Promise<Pair> {
         LUCID_DATA_DIR: firstData,
         LUCID_RECORDER_ID: 'first',
         SESSION_RECORDER_PORT: `${first}`,
-        LUCID_SPOOL_REPLICA: `http://127.0.0.1:${second}`,
+        LUCID_SPOOL_REPLICA: `${withThird ? `http://127.0.0.1:${third},` : ''}http://127.0.0.1:${second}`,
+      },
+      third: {
+        LUCID_DATA_DIR: join(root, 'third'),
+        LUCID_RECORDER_ID: 'third',
+        SESSION_RECORDER_PORT: `${third}`,
+        RDP_LISTEN_PORT: `${thirdRdp}`,
       },
       second: {
         LUCID_DATA_DIR: secondData,
@@ -61,8 +74,10 @@ async function pair(t: TestContext): Promise<Pair> {
   });
   t.after(() => house.stop());
   const recorder = rpcClient('recorder', firstUrl, { token: secret });
-  const behindMs = async () => Number((await recorder.health()).details.replicaBehindMs);
-  return { house, desktop, firstData, secondData, behindMs };
+  const detail = async (name: string) => (await recorder.health()).details[name];
+  const behindMs = async () => Number(await detail('replicaBehindMs'));
+  const keptBy = async () => String(await detail('replicaKeptBy'));
+  return { house, desktop, firstData, secondData, behindMs, keptBy };
 }
 
 /** All but how often somebody looked at it. */
@@ -102,6 +117,30 @@ test('what was durable at the replica is recovered when a recorder dies with its
   await eventually('the copy is let go', () =>
     readdirSync(join(secondData, 'replicas'), { recursive: true }).every((name) => !String(name).endsWith('.seg')),
   );
+});
+
+test('when who keeps the copy is gone the next one does, and recovers it; who comes back with an old copy recovers nothing', {
+  timeout: 240_000,
+}, async (t) => {
+  const { house, desktop, keptBy } = await pair(t, { withThird: true });
+  // Whichever was up first.
+  const keeper = await eventually('a copy', keptBy);
+  const next = keeper === 'third' ? 'second' : 'third';
+  const session = await witnessedSession(t, house, desktop);
+  await workFor(session.client, 1000);
+  await house.victim(keeper).kill();
+  await workFor(session.client, 500);
+  await eventually('a copy at the next', async () => (await keptBy()) === next);
+  // It is said to the pipeline every 3 s; a recorder that dies before leaves it to whoever asks first.
+  await workFor(session.client, 4000);
+  await house.victim('first').kill();
+  await house.victim(keeper).start();
+  const ended = await finished(house, session.id);
+  assert.equal(ended.outcome, 'recovered');
+  const report = await verifySession(house, session.id);
+  assert.deepEqual([report.findings, report.states, report.clean], [[], ['RECOVERED'], true]);
+  assert.match(house.victim(next).errors, /the recorder first is gone: its 1 sessions are recovered/);
+  assert.doesNotMatch(house.victim(keeper).errors, /is gone/);
 });
 
 test('a recorder that comes back after its sessions were recovered forks nothing, and keeps what it has aside', {

@@ -455,7 +455,7 @@ export interface RecorderPort {
   replicaState(request: {
     recorderId: string;
     begins: boolean;
-  }): Promise<{ segments: (SpoolSegment & { bytes: number })[]; takenOver: string[] }>;
+  }): Promise<{ segments: (SpoolSegment & { bytes: number })[]; takenOver: string[]; keptBy?: string }>;
   /**
    * Brings it up to date: durable when this answers. Throws `conflict` when a write would leave a hole, and `notInThisState` once the
    * spool was taken over.
@@ -779,6 +779,8 @@ export interface RecorderPresence {
   sessionsMax: number;
   /** It takes no new sessions. */
   draining: boolean;
+  /** The recorder that has a whole copy of its spool; not said: none, or nobody knows. */
+  copiedTo?: string;
 }
 
 /** 8083. Owns every session's life and its place in the log. */
@@ -790,7 +792,7 @@ export interface PipelinePort {
   recorderOf(request: { sessionId: string }): Promise<{ recorder: RecorderPresence | null }>;
   /**
    * Whether the recorder `by` may recover what the recorder `recorderId` left, of whose spool it has a copy: only when that one has not
-   * said for `quietSeconds` that it is here, and only one of those who ask.
+   * said for `quietSeconds` that it is here, and only one of those who ask: the one that has its copy, where it said which that is.
    */
   takeOverSpool(request: { recorderId: string; by: string; quietSeconds: number }): Promise<{ granted: boolean }>;
   /** `targetCredentials` are sealed before the session is stored, which says then that it has some. */

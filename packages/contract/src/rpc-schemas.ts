@@ -284,6 +284,7 @@ const presence: z.ZodType<RecorderPresence> = z.object({
   sessions: count,
   sessionsMax: count,
   draining: z.boolean(),
+  copiedTo: text.exactOptional(),
 });
 
 const pipeline: Requests<'pipeline'> = {

@@ -63,9 +63,12 @@ export class Recorders {
   async takeOverSpool({ recorderId, by, quietSeconds }: SpoolTakeOver): Promise<{ granted: boolean }> {
     const nowUs = this.#nowUs();
     // Of one that nobody has heard of since this pipeline began, only that time is known.
-    const heardUs = (await this.#entries.get(keyOf(recorderId)))?.heardUs ?? this.#startedUs;
+    const known = await this.#entries.get(keyOf(recorderId));
+    const heardUs = known?.heardUs ?? this.#startedUs;
     const quietUs = Math.max(quietSeconds * 1_000_000, quietUsMax);
     if (recorderId === by || nowUs - heardUs < quietUs) return { granted: false };
+    // Another one's copy is older: what it lacks could not be added any more.
+    if (known?.copiedTo !== undefined && known.copiedTo !== by) return { granted: false };
     const heir = await this.#heirs.change(keyOf(recorderId), (known) =>
       known === null || known.by === by ? { value: { by }, untilUs: nowUs + rememberedUs } : null,
     );

@@ -317,6 +317,19 @@ test('a recorder that one was told of is found through the other, is missed when
   await both[0].pause({ sessionId: 's1' });
 });
 
+test('the spool of a recorder that is gone is recovered by the one that has its copy, as it said', async (t) => {
+  const { made, both } = await pair(t);
+  const gone = { recorderId: 'recorder-1', url: 'http://one:8084', sessions: 1, sessionsMax: 10, draining: false };
+  const asks = (by: string, n: 0 | 1) => both[n].takeOverSpool({ recorderId: 'recorder-1', by, quietSeconds: 1 });
+  await both[0].recorderHere({ ...gone, copiedTo: 'recorder-2' });
+  await both[1].recorderHere({ ...gone, copiedTo: 'recorder-3' });
+  assert.deepEqual(await asks('recorder-3', 0), { granted: false }, 'it is here');
+  made.clock.us += 10_000_000;
+  assert.deepEqual(await asks('recorder-2', 0), { granted: false }, 'its copy is an old one');
+  assert.deepEqual(await asks('recorder-3', 1), { granted: true });
+  assert.deepEqual(await asks('recorder-2', 1), { granted: false });
+});
+
 test('who takes the name of a recorder that is here is turned away: its sessions are not asked for elsewhere', async (t) => {
   const { made, both } = await pair(t);
   const own = { recorderId: 'recorder-1', url: 'http://one:8084', sessions: 1, sessionsMax: 10, draining: false };

@@ -76,8 +76,8 @@ export interface RecorderConfig extends InternalService {
   chunkBytesMax: number;
   /** A chunk is closed after this at the latest. */
   chunkAgeMs: number;
-  /** Base URL of the recorder that keeps a copy of the spool; null: none does. */
-  spoolReplica: string | null;
+  /** Base URLs of the recorders that may keep a copy of the spool, in the order they are asked; none: there is no copy. */
+  spoolReplicas: readonly string[];
   /** Without a word of a recorder whose spool is kept here, it is asked about after this. */
   takeOverMs: number;
   /** Spooled chunks that are not stored yet, all together. */
@@ -133,7 +133,7 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
     sessionsMax,
     chunkBytesMax: readChunkBytesMax(environment),
     chunkAgeMs: integer('LUCID_CHUNK_AGE_MS', 200, 30_000, 30_000),
-    spoolReplica: readSpoolReplica(environment),
+    spoolReplicas: readSpoolReplicas(environment),
     takeOverMs: integer('LUCID_SPOOL_TAKEOVER_SECONDS', 1, 86_400, 60) * 1000,
     spoolBytesMax: integer('LUCID_SPOOL_MAX_MB', 64, 100_000_000, 20_480) * mebibyte,
     handshakeMs: integer('RDP_HANDSHAKE_SECONDS', 1, 600, 30) * 1000,
@@ -158,13 +158,18 @@ function readOwnUrl(environment: Environment): string | null {
   return isSet ? readUrl(environment, 'SESSION_RECORDER_OWN_URL', '') : null;
 }
 
-function readSpoolReplica(environment: Environment): string | null {
+const replicasMax = 8;
+
+function readSpoolReplicas(environment: Environment): string[] {
   const variable = 'LUCID_SPOOL_REPLICA';
-  if (readText(environment, variable, '') === '') return null;
-  const url = readUrl(environment, variable, '');
-  if (readServiceProof(environment).tls !== null && !url.startsWith('https:'))
+  const text = readText(environment, variable, '');
+  if (text === '') return [];
+  const urls = text.split(',').map((each) => readUrl({ [variable]: each.trim() }, variable, ''));
+  if (urls.length > replicasMax || new Set(urls).size < urls.length)
+    throw new EnvironmentError(variable, `must be at most ${replicasMax} addresses, each once, with commas`);
+  if (readServiceProof(environment).tls !== null && !urls.every((url) => url.startsWith('https:')))
     throw new EnvironmentError(variable, 'must be an https:// address where services have certificates');
-  return url;
+  return urls;
 }
 
 const targetRulesMax = 1000;

@@ -53,12 +53,14 @@ export class Presence {
   async #say(): Promise<void> {
     const { pipeline, recorder, recorderId, url } = this.#options;
     const { details, status } = await recorder.health();
+    const { replicaKeptBy } = details;
     const presence: RecorderPresence = {
       ...{ recorderId, url },
       sessions: Number(details.sessions ?? 0),
       sessionsMax: Number(details.sessionsMax ?? 0),
       // One that can't record takes no new sessions either.
       draining: details.draining === true || status === 'unhealthy',
+      ...(typeof replicaKeptBy === 'string' && replicaKeptBy !== '' ? { copiedTo: replicaKeptBy } : {}),
     };
     await pipeline.recorderHere(presence);
   }

@@ -353,22 +353,26 @@ class RunningRecorder implements Recorder {
   }
 
   #startReplica(): SpoolReplica | null {
-    const { spoolReplica: url, recorderId, dataDir, serviceSecret, proof } = this.#config;
-    if (url === null) return null;
+    const { spoolReplicas: urls, recorderId, dataDir, serviceSecret, proof } = this.#config;
+    if (urls.length === 0) return null;
     const access = { serviceSecret, ...(proof === undefined ? {} : { proof }) };
-    return new SpoolReplica({ directory: join(dataDir, 'spool'), recorderId, url, access }, this.#onProblem);
+    return new SpoolReplica({ directory: join(dataDir, 'spool'), recorderId, urls, access }, this.#onProblem);
   }
 
   /** What another recorder recovered meanwhile is not sealed twice: the chain would refuse it, and it is kept for a person to look at. */
   async #setTakenOverAside(): Promise<void> {
-    const { spoolReplica: url, recorderId, dataDir, serviceSecret, proof } = this.#config;
-    if (url === null) return;
+    const { spoolReplicas: urls, recorderId, dataDir, serviceSecret, proof } = this.#config;
+    if (urls.length === 0) return;
     const caller = new ServiceCaller({ serviceSecret, ...(proof === undefined ? {} : { proof }) });
-    const replica = rpcClient('recorder', url, { ...caller.rpcOptions('recorder'), timeoutMsMax: askReplicaMs });
-    const { takenOver } = await replica.replicaState({ recorderId, begins: false }).catch((error: Error) => {
-      this.#onProblem(`whether the spool was taken over could not be asked: ${error.message}`);
-      return { takenOver: [] };
+    const asked = urls.map(async (url) => {
+      const replica = rpcClient('recorder', url, { ...caller.rpcOptions('recorder'), timeoutMsMax: askReplicaMs });
+      const state = await replica.replicaState({ recorderId, begins: false }).catch((error: Error) => {
+        this.#onProblem(`whether the spool was taken over could not be asked of ${url}: ${error.message}`);
+        return null;
+      });
+      return state?.takenOver ?? [];
     });
+    const takenOver = (await Promise.all(asked)).flat();
     const disk = { disk: createDisk(), directory: join(dataDir, 'spool'), wallUs: () => this.#clock.nowUs() };
     const aside = setTakenOverAside(disk, takenOver);
     if (aside.length > 0)
@@ -629,7 +633,9 @@ class RunningRecorder implements Recorder {
       connectionsWaiting: this.#door?.waitingCount ?? 0,
       connectionsPassedOn: this.#passingOn.count,
       draining: this.#isDraining,
-      ...(this.#replica === null ? {} : { replicaBehindMs: this.#replica.behindMs }),
+      ...(this.#replica === null
+        ? {}
+        : { replicaBehindMs: this.#replica.behindMs, replicaKeptBy: this.#replica.keptBy ?? '' }),
       ...(this.#shelf.recordersCount === 0 ? {} : { replicasKept: this.#shelf.recordersCount }),
       ...this.#book.counts,
       ...this.#unreadNow(),

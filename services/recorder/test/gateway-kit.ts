@@ -66,7 +66,7 @@ export const configFor = (dataDir: string, more: Partial<RecorderConfig> = {}): 
   channelBounds: [],
   chunkBytesMax: 1 << 20,
   chunkAgeMs: 30_000,
-  spoolReplica: null,
+  spoolReplicas: [],
   takeOverMs: 60_000,
   spoolBytesMax: 1 << 30,
   handshakeMs: 10_000,

@@ -296,6 +296,19 @@ test('the wall clock runs evenly and tells a step', () => {
 
 test('the environment is read once, and mistakes name the variable', () => {
   const base = { LUCID_SERVICE_SECRET: secret };
+  const replicas = (LUCID_SPOOL_REPLICA: string) => readRecorderEnv({ ...base, LUCID_SPOOL_REPLICA }).spoolReplicas;
+  assert.deepEqual(replicas(''), []);
+  assert.deepEqual(replicas('http://b:8084/, https://c:8084'), ['http://b:8084', 'https://c:8084']);
+  for (const wrong of [
+    'http://b,',
+    'http://b,http://b/',
+    'b:8084',
+    Array(9)
+      .fill('http://b')
+      .map((url, at) => `${url}${at}`)
+      .join(),
+  ])
+    assert.throws(() => replicas(wrong), /LUCID_SPOOL_REPLICA must be/);
   const config = readRecorderEnv({ ...base, RDP_LISTENERS: '13389=10.0.0.5:3389, 13390=[fe80::1]:3390' });
   assert.deepEqual(
     config.listeners.map(({ port, target }) => [port, target]),

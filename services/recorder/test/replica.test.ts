@@ -6,6 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { LucidError } from '@lucid-sessions/contract';
 import fc from 'fast-check';
 import { ReplicaShelf } from '../src/replica/replica-shelf.ts';
+import { Replicas } from '../src/replica/replicas.ts';
 import { Replicator } from '../src/replica/replicator.ts';
 import { segmentPath } from '../src/spool/spool-disk.ts';
 import { temporaryDirectory } from './spool-kit.ts';
@@ -24,7 +25,7 @@ const filesOf = (directory: string): Record<string, string> =>
 function shelfIn(directory: string, granted: () => boolean = () => false): ReplicaShelf {
   return new ReplicaShelf({
     directory,
-    recorderId: 'second',
+    recorderId: directory.split('/').at(-1) === 'first' ? 'first' : 'second',
     pipeline: { takeOverSpool: async () => ({ granted: granted() }) },
     takeOverMs: 1,
     recover: async () => ({ undrained: [], undrainedCount: 0, close: async () => {} }) as never,
@@ -143,6 +144,96 @@ test('a segment is gone from the copy only when the one behind it is there', asy
   assert.deepEqual(Object.keys(filesOf(copies)), ['s-1/0000000001.seg']);
 });
 
+test('of two that may keep the copy the next one does when the first is gone, and what that one has is removed when it is back', async (t) => {
+  const { spool, copies } = world(t);
+  const away = { first: false, second: false };
+  const shelves = { first: shelfIn(join(copies, 'first'), () => false), second: shelfIn(join(copies, 'second')) };
+  const keeper = (name: 'first' | 'second') => {
+    const reached = <T>(ask: () => Promise<T>): Promise<T> =>
+      away[name] ? Promise.reject(new LucidError('unavailable', `${name} does not answer`)) : ask();
+    return {
+      url: `http://${name}:8084`,
+      replica: {
+        replicaState: (request: { recorderId: string; begins: boolean }) => reached(() => shelves[name].state(request)),
+        replicate: (copy: Parameters<ReplicaShelf['replicate']>[0]) => reached(() => shelves[name].replicate(copy)),
+      },
+    };
+  };
+  let nowMs = 0;
+  const replicas = new Replicas({
+    ...{ directory: spool, recorderId: 'own', nowMs: () => nowMs },
+    replicas: [keeper('first'), keeper('second')],
+  });
+  const round = async (): Promise<string | null> => {
+    nowMs += 1000;
+    try {
+      while (await replicas.round());
+      return null;
+    } catch (thrown) {
+      return (thrown as Error).message;
+    }
+  };
+  const write = (bytes: number) => appendFileSync(segmentPath(join(spool, 's-1'), 0), Buffer.alloc(bytes, bytes));
+  const copyAt = (name: string) => filesOf(join(copies, name));
+  mkdirSync(join(spool, 's-1'));
+  write(10);
+  assert.equal(await round(), null);
+  assert.deepEqual(copyAt('first'), filesOf(spool));
+  away.first = true;
+  write(20);
+  const covered = replicas.coveredMs;
+  assert.equal(await round(), 'first does not answer');
+  assert.deepEqual([replicas.url, replicas.keptBy], ['http://first:8084', null], 'it may be slow once');
+  assert.equal(await round(), 'first does not answer');
+  assert.equal(replicas.coveredMs, covered);
+  assert.equal(await round(), null);
+  assert.deepEqual([replicas.url, replicas.keptBy], ['http://second:8084', 'second']);
+  assert.deepEqual(copyAt('second'), filesOf(spool));
+  assert.equal(Object.keys(copyAt('first')).length, 1, 'an old copy');
+  away.first = false;
+  for (let rounds = 0; rounds < 6; rounds += 1) assert.equal(await round(), null);
+  assert.deepEqual([replicas.url, copyAt('first')], ['http://second:8084', {}], 'it stays where it is');
+  away.second = true;
+  write(30);
+  assert.deepEqual([await round(), await round(), await round()], [...Array(2).fill('second does not answer'), null]);
+  assert.deepEqual([replicas.url, copyAt('first')], ['http://first:8084', filesOf(spool)]);
+  away.first = true;
+  for (let rounds = 0; rounds < 8; rounds += 1) assert.match((await round()) ?? '', /does not answer/);
+  away.second = false;
+  for (let rounds = 0; rounds < 3; rounds += 1) await round();
+  assert.deepEqual([replicas.url, copyAt('second')], ['http://second:8084', filesOf(spool)]);
+});
+
+test('a spool that was taken over is copied nowhere else', async (t) => {
+  const { spool, copies } = world(t);
+  const shelf = shelfIn(copies, () => true);
+  await shelf.start();
+  t.after(() => shelf.dispose());
+  const asked: string[] = [];
+  const keeper = (url: string) => ({
+    url,
+    replica: {
+      replicaState: (request: { recorderId: string; begins: boolean }) => shelf.state(request),
+      replicate: async (copy: Parameters<ReplicaShelf['replicate']>[0]) => {
+        asked.push(url);
+        await shelf.replicate(copy);
+      },
+    },
+  });
+  const replicas = new Replicas({
+    ...{ directory: spool, recorderId: 'own', nowMs: () => performance.now() },
+    replicas: [keeper('http://first'), keeper('http://second')],
+  });
+  mkdirSync(join(spool, 's-1'));
+  appendFileSync(segmentPath(join(spool, 's-1'), 0), Buffer.alloc(10));
+  await replicas.round();
+  while ((await shelf.state({ recorderId: 'own', begins: false })).takenOver.length === 0)
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  appendFileSync(segmentPath(join(spool, 's-1'), 0), Buffer.alloc(10));
+  for (let rounds = 0; rounds < 5; rounds += 1) await assert.rejects(replicas.round(), /was taken over/);
+  assert.deepEqual(new Set(asked), new Set(['http://first']));
+});
+
 test('a hole is refused, and a spool that was taken over takes nothing until its recorder begins anew', async (t) => {
   const root = temporaryDirectory(t);
   const shelf = shelfIn(join(root, 'replicas'), () => true);
@@ -171,6 +262,6 @@ test('a hole is refused, and a spool that was taken over takes nothing until its
       return null;
     });
   }
-  assert.deepEqual(begun, { segments: [], takenOver: [] });
+  assert.deepEqual(begun, { segments: [], takenOver: [], keptBy: 'second' });
   await write(0);
 });

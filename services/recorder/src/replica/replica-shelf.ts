@@ -94,13 +94,15 @@ export class ReplicaShelf {
 
   async state({ recorderId, begins }: { recorderId: string; begins: boolean }): Promise<State> {
     const kept = this.#kept.get(recorderId);
-    if (kept === undefined) return { segments: [], takenOver: [] };
+    const { recorderId: keptBy } = this.#options;
+    if (kept === undefined) return { segments: [], takenOver: [], keptBy };
     kept.heardMs = performance.now();
     return kept.line.run(async () => {
       if (begins && kept.takenOver !== null) await this.#giveBack(kept);
       return {
         segments: kept.takenOver === null ? await segmentsIn(join(kept.directory, 'spool')) : [],
         takenOver: kept.takenOver ?? [],
+        keptBy,
       };
     });
   }

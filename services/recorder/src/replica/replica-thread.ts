@@ -3,12 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { rpcClient } from '@lucid-sessions/contract';
 import { type ServiceAccess, ServiceCaller } from '@lucid-sessions/kit';
-import { Replicator } from './replicator.ts';
+import { Replicas } from './replicas.ts';
 
 export interface ReplicaThreadData {
   directory: string;
   recorderId: string;
-  url: string;
+  urls: readonly string[];
   access: Pick<ServiceAccess, 'serviceSecret' | 'proof'>;
 }
 
@@ -16,6 +16,10 @@ export interface ReplicaThreadData {
 export interface ReplicaState {
   /** Everything that was in the spool so long ago is durable at the replica, ms. */
   behindMs: number;
+  /** Whose turn it is. */
+  url: string;
+  /** The recorder that has a whole copy. */
+  keptBy: string | null;
   /** Why it is not reached; null: it is. */
   problem: string | null;
 }
@@ -30,10 +34,13 @@ const port = parentPort;
 if (port === null) throw new Error('replica-thread.ts is the entry of a worker thread');
 
 const caller = new ServiceCaller(data.access);
-const replicator = new Replicator({
+const replicas = new Replicas({
   directory: data.directory,
   recorderId: data.recorderId,
-  replica: rpcClient('recorder', data.url, { ...caller.rpcOptions('recorder'), timeoutMsMax: timeoutMs }),
+  replicas: data.urls.map((url) => ({
+    url,
+    replica: rpcClient('recorder', url, { ...caller.rpcOptions('recorder'), timeoutMsMax: timeoutMs }),
+  })),
   nowMs: () => performance.now(),
 });
 
@@ -47,13 +54,14 @@ while (!stopping) {
   let more = false;
   let problem: string | null = null;
   try {
-    more = await replicator.round();
+    more = await replicas.round();
     failures = 0;
   } catch (error) {
     problem = (error as Error).message;
     failures += 1;
   }
-  port.postMessage({ behindMs: performance.now() - replicator.coveredMs, problem } satisfies ReplicaState);
+  const { url, keptBy, coveredMs } = replicas;
+  port.postMessage({ behindMs: performance.now() - coveredMs, url, keptBy, problem } satisfies ReplicaState);
   if (!more) await sleep(failures === 0 ? everyMs : Math.min(retryMsMax, retryMs * 2 ** Math.min(failures, 8)));
 }
 port.close();

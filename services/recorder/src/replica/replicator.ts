@@ -52,10 +52,17 @@ export class Replicator {
   #isFirst = true;
   /** When everything there was then was durable at the replica. */
   coveredMs: number;
+  #saidBy: string | null = null;
+  #isCovered = false;
 
   constructor(options: ReplicatorOptions) {
     this.#options = options;
     this.coveredMs = options.nowMs();
+  }
+
+  /** The recorder that has all of it, as far as it says who it is; null: it has not, or can't be asked. */
+  get keptBy(): string | null {
+    return this.#isCovered && this.#copied !== null ? this.#saidBy : null;
   }
 
   /** One request at most. True: there is more to send now. What it throws leaves the files as they are: try again. */
@@ -75,6 +82,7 @@ export class Replicator {
         });
       } catch (error) {
         this.#copied = null;
+        this.#isCovered = false;
         throw error;
       }
       for (const { sessionId, index } of removals.slice(0, writesMax)) this.#copied.delete(keyOf(sessionId, index));
@@ -82,6 +90,7 @@ export class Replicator {
     } else await this.#sayAlive();
     const more = !isWhole || removals.length > writesMax;
     if (!more) this.coveredMs = startedMs;
+    this.#isCovered ||= !more;
     return more;
   }
 
@@ -96,10 +105,11 @@ export class Replicator {
   }
 
   async #known(): Promise<Map<string, Copied>> {
-    const { segments } = await this.#options.replica.replicaState({
+    const { segments, keptBy = null } = await this.#options.replica.replicaState({
       recorderId: this.#options.recorderId,
       begins: this.#isFirst,
     });
+    this.#saidBy = keptBy;
     // Of an earlier process: sent anew from its beginning.
     const known = segments.map(({ bytes, ...segment }) => ({
       ...segment,

@@ -12,19 +12,22 @@ export class SpoolReplica {
   readonly #worker: Worker;
   readonly #onProblem: (message: string) => void;
   readonly #exited: Promise<void>;
-  #state: ReplicaState = { behindMs: 0, problem: null };
+  #state: ReplicaState;
   #toldMs = performance.now();
   #failure: string | null = null;
   #said: string | null = null;
 
   constructor(data: ReplicaThreadData, onProblem: (message: string) => void) {
     this.#onProblem = onProblem;
+    this.#state = { behindMs: 0, url: data.urls[0] ?? '', keptBy: null, problem: null };
     this.#worker = new Worker(new URL('./replica-thread.ts', import.meta.url), {
       workerData: data,
       name: 'lucid-replica',
     });
     this.#worker.on('message', (state: ReplicaState) => {
+      const { url } = this.#state;
       this.#state = state;
+      if (state.url !== url) this.#onProblem(`${url} keeps no copy of the spool now: ${state.url} is asked to`);
       this.#toldMs = performance.now();
       this.#say();
     });
@@ -38,6 +41,11 @@ export class SpoolReplica {
   /** How long ago everything in the spool was durable at the replica, too; ms. */
   get behindMs(): number {
     return Math.round(this.#state.behindMs + performance.now() - this.#toldMs);
+  }
+
+  /** The recorder that has a whole copy of the spool; null: none, or it does not say who it is. */
+  get keptBy(): string | null {
+    return this.#state.keptBy;
   }
 
   /** Null: it has everything but the last moments. */
