@@ -78,6 +78,7 @@ const threadBorders: Readonly<Record<string, readonly string[]>> = {
   ],
   'adapters/files/src/file-hasher-worker.ts': ['adapters/files/src/file-hasher'],
   'services/indexer/src/worker.ts': ['services/indexer/src/'],
+  'services/indexer/src/search-worker.ts': ['services/indexer/src/search-'],
   [`${player}/worker/worker.ts`]: [`${player}/worker/`, `${player}/live/`, 'apps/console/src/api/', ...playerShared],
   [`${player}/page/lucid-player.ts`]: [`${player}/page/`, 'apps/console/src/ui/', ...playerShared],
 };

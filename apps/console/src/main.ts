@@ -5,6 +5,7 @@ import { auditPage } from './pages/audit.ts';
 import { createPage } from './pages/create.ts';
 import { livePage } from './pages/live.ts';
 import { requestsPage } from './pages/requests.ts';
+import { searchPage } from './pages/search.ts';
 import { sessionPage } from './pages/session.ts';
 import { sessionsPage } from './pages/sessions.ts';
 import { signInPage } from './pages/sign-in.ts';
@@ -31,6 +32,8 @@ function pageFor(route: Route, context: PageContext): Page {
       return createPage(context);
     case 'live':
       return livePage(context);
+    case 'search':
+      return searchPage(context);
     case 'system':
       return systemPage(context);
     case 'audit':

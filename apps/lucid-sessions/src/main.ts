@@ -25,6 +25,7 @@ import { declareMigrate } from './commands/migrate-command.ts';
 import { declarePicture } from './commands/picture-command.ts';
 import { declareRestore } from './commands/restore-command.ts';
 import { declareScrub } from './commands/scrub-command.ts';
+import { declareSearch } from './commands/search-command.ts';
 import { declareSessions } from './commands/sessions-command.ts';
 import { declareToken } from './commands/token-command.ts';
 import { declareUp } from './commands/up-command.ts';
@@ -66,6 +67,7 @@ const commands = [
   declareSessions,
   declareHold,
   declareViewings,
+  declareSearch,
   declareBackup,
   declareRestore,
   declareCheck,

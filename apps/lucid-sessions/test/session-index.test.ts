@@ -8,6 +8,7 @@ import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import { eventually } from '@lucid-sessions/testkit';
 import { Output } from '../src/cli/output.ts';
 import { extractContents } from '../src/commands/extract.ts';
+import { searchRecordings } from '../src/commands/search.ts';
 import { makeToken } from '../src/commands/token.ts';
 import { signingSecret } from '../src/server/admin-token.ts';
 import { armSession, chunkPath, sessionIn, startGateway, verifySession } from './support/gateway.ts';
@@ -54,6 +55,21 @@ test('what was typed is found by who may see it, and by nobody without a trace',
     seen.events.map(({ text }) => text),
     ['my passphrase is swordfish'],
   );
+
+  const across = async (text: string, more: Record<string, unknown> = {}) =>
+    api.json<{
+      recordings: { session_id: string; hits: { excerpt: string }[] }[];
+      searched: number;
+      not_indexed: number;
+    }>('POST', '/search', { text, reason: 'case 17', ...more });
+  await eventually('the whole recording to be searched', async () => (await across('swordfish')).not_indexed === 0);
+  assert.deepEqual((await across('swordfish')).recordings, []);
+  const [hit] = (await across('SWORDfish', { inputs: true })).recordings;
+  assert.deepEqual([hit?.session_id, hit?.hits[0]?.excerpt], [id, 'my passphrase is swordfish']);
+  const said: string[] = [];
+  const out = new Output({ stdout: { write: (line: string) => said.push(line) }, stderr: { write: () => {} } }, false);
+  await searchRecordings(api, out, 'swordfish', { reason: 'case 17', inputs: true });
+  assert.match(said.join(''), /my passphrase is swordfish/);
 
   const secret = signingSecret(lucid.directory, {})!;
   const token = await makeToken(secret, { userId: 'eve', roles: ['session_manager'], lifetimeS: 60 });

@@ -1,4 +1,11 @@
-import type { ContentKind, IndexSegment, KeyframeList, Side } from '@lucid-sessions/recording/session-index';
+import type {
+  ContentKind,
+  IndexFound,
+  IndexSearch,
+  IndexSegment,
+  KeyframeList,
+  Side,
+} from '@lucid-sessions/recording/session-index';
 
 /** Something that crossed clipboard or drive, whole or as much of it as is kept. */
 export interface ContentItem {
@@ -13,6 +20,17 @@ export interface ContentItem {
   cut: boolean;
 }
 
+/** What a search found in one recording. */
+export interface SearchedRecording {
+  /** In order of time. */
+  found: IndexFound[];
+  /** There is more than was asked for. */
+  more: boolean;
+  /** Stored chunks that were looked through; the others are being indexed. */
+  searchedChunks: number;
+  chunks: number;
+}
+
 /**
  * The index of sessions and their keyframes, made beside the line from what is stored. Whatever is asked for and missing is made
  * then. Throws `recordNotFound` where this host holds no key to a recording.
@@ -22,6 +40,8 @@ export interface IndexPort {
   follow(sessionId: string): void;
   /** Up to the last stored chunk, in order. */
   segments(sessionId: string): AsyncIterable<IndexSegment>;
+  /** Looks through as much of the index as there is, and makes the rest behind the answer. */
+  search(sessionId: string, search: IndexSearch): Promise<SearchedRecording>;
   /** What crossed clipboard and drives, read from the chunks themselves. */
   contents(sessionId: string): AsyncIterable<ContentItem>;
   keyframes(sessionId: string): Promise<KeyframeList>;

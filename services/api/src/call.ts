@@ -94,7 +94,7 @@ export interface Api {
   custody: Custody;
   live: LiveViews;
   /** What one call at a time may do. */
-  busy: { verifying: boolean; importing: boolean };
+  busy: { verifying: boolean; importing: boolean; searching: boolean };
 }
 
 type QueryOf<K extends OperationId> = (typeof restRoutes)[K] extends { query: infer Q extends z.ZodType }

@@ -47,6 +47,7 @@ import { pictureHandlers } from './picture-handlers.ts';
 import { MemoryRateLimiter, type RateLimiter, type RateState } from './rate-limiter.ts';
 import { takeRdgConnections } from './rdg/http-or-rdg.ts';
 import { replayHandlers } from './replay-handlers.ts';
+import { searchHandlers } from './search-handlers.ts';
 import { sessionHandlers } from './session-handlers.ts';
 import { consoleDocument, serveConsole } from './static-files.ts';
 import { healthOf, systemHandlers } from './system-handlers.ts';
@@ -71,6 +72,7 @@ const handlers = {
   ...holdHandlers,
   ...liveHandlers,
   ...indexHandlers,
+  ...searchHandlers,
   ...replayHandlers,
   ...pictureHandlers,
   ...systemHandlers,
@@ -401,7 +403,7 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
     viewings: new Viewings(),
     custody: new Custody(deps),
     live: { viewers: new Map(), streams: new Set() },
-    busy: { verifying: false, importing: false },
+    busy: { verifying: false, importing: false, searching: false },
   };
   const gate: Gate = {
     api,

@@ -97,5 +97,3 @@ export interface WalkedChunk {
   /** What could be drawn up to the end of this chunk. */
   replay: ReplayTally;
 }
-
-export type IndexAnswer = { call: number; result: IndexResults[IndexRequestKind] } | { call: number; error: string };

@@ -45,6 +45,11 @@ export class RecordingShelf {
     return { sessionId, dek, view, ...policies };
   }
 
+  /** Its keys were not destroyed. */
+  async isWrapped(sessionId: string): Promise<boolean> {
+    return (await this.#options.storage.getWraps({ sessionId })).wraps.length > 0;
+  }
+
   async chunksCount(sessionId: string): Promise<number> {
     return (await this.#options.storage.listChunks({ sessionId, limit: 1, offset: 0 })).total;
   }
@@ -82,6 +87,11 @@ export class RecordingShelf {
     return (await this.#options.storage.getSidecar({ sessionId, name })).bytes;
   }
 }
+
+/** Of the index of one chunk. */
+export const segmentName = (index: number): string => `index-${String(index + 1).padStart(6, '0')}`;
+/** All segments of a finished session in one. */
+export const wholeName = 'index-whole';
 
 /** Players get the view key and open keyframes with it; the index holds texts and takes the key that opens everything. */
 const keyTo = ({ dek, view }: Recording, name: string): Uint8Array | null => (name.startsWith('keyframe') ? view : dek);

@@ -1,26 +1,33 @@
-import type { ContentItem, IndexPort, StoragePort } from '@lucid-sessions/contract';
+import type { ContentItem, IndexPort, SearchedRecording, StoragePort } from '@lucid-sessions/contract';
 import { Line } from '@lucid-sessions/kit/line';
 import {
   decodeIndexSegment,
   decodeWholeIndex,
   encodeWholeIndex,
+  type IndexSearch,
   type IndexSegment,
   type KeyframeList,
 } from '@lucid-sessions/recording/session-index';
 import { ContentItems } from './content-items.ts';
 import { Followed } from './followed.ts';
 import { type IndexRun, KeptRuns } from './kept-runs.ts';
-import { orNull, type Recording, RecordingShelf, type RecordingShelfOptions } from './recording-shelf.ts';
+import {
+  orNull,
+  type Recording,
+  RecordingShelf,
+  type RecordingShelfOptions,
+  segmentName,
+  wholeName,
+} from './recording-shelf.ts';
 import { type ExaminedListener, type KeyframePolicy, SessionKeyframes } from './session-keyframes.ts';
 import { type PictureWish, type SessionPicture, SessionPictures } from './session-pictures.ts';
+import { SessionSearch } from './session-search.ts';
 import { IndexThread } from './thread.ts';
 
 const stateName = 'index-state';
-const wholeName = 'index-whole';
 const stateHeadBytes = 4;
 /** So many chunks are indexed again at most when a walk is lost. */
 const chunksPerState = 8;
-const segmentName = (index: number): string => `index-${String(index + 1).padStart(6, '0')}`;
 
 export interface SessionIndexesOptions extends RecordingShelfOptions {
   /** URL of the module that gives the index thread its `IndexerPlatform`. */
@@ -44,6 +51,7 @@ export class SessionIndexes implements IndexPort {
   readonly #keyframes: SessionKeyframes;
   readonly #followed: Followed;
   readonly #pictures: SessionPictures;
+  readonly #search: SessionSearch;
   readonly #line = new Line();
 
   constructor(options: SessionIndexesOptions) {
@@ -57,6 +65,7 @@ export class SessionIndexes implements IndexPort {
       this.#keyframes,
       new IndexThread(options.platform, 'lucid-pictures'),
     );
+    this.#search = new SessionSearch(this.#shelf);
     this.#followed = new Followed(
       async (sessionId) => {
         const recording = await this.#shelf.recording(sessionId);
@@ -124,6 +133,13 @@ export class SessionIndexes implements IndexPort {
     if (segments.length === count && segments.at(-1)?.last === true) await this.#putWhole(recording, segments);
   }
 
+  /** As far as the index was made; the rest is made behind the answer. Throws `recordNotFound` when this host has no key to it. */
+  async search(sessionId: string, search: IndexSearch): Promise<SearchedRecording> {
+    const searched = await this.#search.search(sessionId, search);
+    if (searched.searchedChunks < searched.chunks) this.follow(sessionId);
+    return searched;
+  }
+
   /** What a finished session's segments say, in one piece; null where it was not put together, or is spoiled. */
   async #whole(recording: Recording): Promise<IndexSegment[] | null> {
     const bytes = await this.#shelf.get(recording, wholeName);
@@ -157,7 +173,7 @@ export class SessionIndexes implements IndexPort {
   async dispose(): Promise<void> {
     this.#followed.dispose();
     this.#keyframes.dispose();
-    await Promise.all([this.#thread.dispose(), this.#pictures.dispose()]);
+    await Promise.all([this.#thread.dispose(), this.#pictures.dispose(), this.#search.dispose()]);
     await this.#line.idle();
   }
 

@@ -18,9 +18,9 @@ import { DecodeError } from '@lucid-sessions/wire';
 import { CpuPace } from './cpu-pace.ts';
 import { KeyframeWalk } from './keyframe-walk.ts';
 import type {
-  IndexAnswer,
   IndexedChunk,
   IndexRequest,
+  IndexRequestKind,
   IndexRequests,
   IndexResults,
   LookedChunk,
@@ -28,6 +28,7 @@ import type {
 } from './messages.ts';
 import { PictureCursor } from './picture-cursor.ts';
 import type { IndexerPlatform, IndexThreadData } from './platform.ts';
+import type { ThreadAnswer } from './thread-calls.ts';
 import { ThreadCpu } from './thread-cpu.ts';
 
 const niceness = 10;
@@ -179,7 +180,7 @@ async function answer(request: IndexRequest): Promise<IndexResults[IndexRequest[
 if (process.platform === 'linux') setPriority(niceness);
 
 parentPort?.on('message', async ({ call, request }: { call: number; request: IndexRequest }) => {
-  let said: IndexAnswer;
+  let said: ThreadAnswer<IndexResults[IndexRequestKind]>;
   try {
     said = { call, result: await answer(request) };
   } catch (error) {

@@ -8,7 +8,16 @@ import {
   type RestQuery,
   restClient,
 } from '@lucid-sessions/contract/rest-client';
-import type { AuditList, Chunk, ChunkList, Facts, Session, SessionList } from './types.ts';
+import type {
+  AuditList,
+  Chunk,
+  ChunkList,
+  Facts,
+  FoundRecordings,
+  SearchQuestion,
+  Session,
+  SessionList,
+} from './types.ts';
 
 /** A refusal or failure of the API, in its own words. `status` 0: the API could not be reached. */
 export class ApiError extends Error {
@@ -139,6 +148,9 @@ export class ApiClient {
   }
   getChunk(sessionId: string, chunkId: string): Promise<Chunk & Facts> {
     return this.rest.getChunk({ params: { session_id: sessionId, chunk_id: chunkId } });
+  }
+  search(question: SearchQuestion, signal?: AbortSignal): Promise<FoundRecordings> {
+    return this.rest.searchRecordings({ body: question, signal });
   }
   listAudit(filter: { resource_id?: string; limit: number; offset: number }, signal?: AbortSignal): Promise<AuditList> {
     return this.rest.listAudit({ query: filter, signal });

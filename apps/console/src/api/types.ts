@@ -1,5 +1,5 @@
 /** What the Session API answers, as its route table says. */
-import type { RestAnswer } from '@lucid-sessions/contract/rest-client';
+import type { RestAnswer, RestBody } from '@lucid-sessions/contract/rest-client';
 
 export type Session = RestAnswer<'getSession'>;
 export type SessionList = RestAnswer<'listSessions'>;
@@ -10,6 +10,8 @@ export type Chunk = Omit<RestAnswer<'getChunk'>, 'storage_path' | 'file_sha256' 
 };
 export type ChunkList = { chunks: Chunk[]; pagination: Pagination };
 export type AuditList = RestAnswer<'listAudit'>;
+export type SearchQuestion = RestBody<'searchRecordings'>;
+export type FoundRecordings = RestAnswer<'searchRecordings'>;
 export type AuditEntry = AuditList['events'][number];
 
 /** Answers whose fields are shown as they come. */

@@ -8,6 +8,7 @@ const places = [
   ['/sessions', 'Sessions'],
   ['/live', 'Live'],
   ['/requests', 'Requests'],
+  ['/search', 'Search'],
   ['/audit', 'Audit'],
   ['/system', 'System'],
 ] as const;

@@ -61,6 +61,7 @@ export const restOperations = {
   getKey: { method: 'GET', path: `${session}/key` },
   getIndex: { method: 'GET', path: `${session}/index` },
   listEvents: { method: 'GET', path: `${session}/events` },
+  searchRecordings: { method: 'POST', path: '/search' },
   listKeyframes: { method: 'GET', path: `${session}/keyframes` },
   getKeyframe: { method: 'GET', path: `${session}/keyframes/{keyframe}`, answers: 'file' },
   getPicture: { method: 'GET', path: `${session}/picture`, answers: 'file' },

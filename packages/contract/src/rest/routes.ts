@@ -33,6 +33,7 @@ import {
   pictureQuery,
 } from './index-schemas.ts';
 import { type RestOperation, restOperations } from './operations.ts';
+import { searchAnswer, searchRequest } from './search-schemas.ts';
 import {
   approvalList,
   browserToken,
@@ -499,6 +500,17 @@ export const restRoutes = {
     query: eventsQuery,
     answer: json(eventsAnswer),
     errors: ['viewingNeeded', 'invalidRequest', 'sessionNotFound', 'recordNotFound', 'unavailable'],
+  },
+  searchRecordings: {
+    ...restOperations.searchRecordings,
+    summary:
+      'Search recordings for what was typed, copied, opened and shown as a title; the text goes in the body and is written down nowhere',
+    tag: 'recording',
+    permissions: ['chunks:read'],
+    rateLimit: 'statistics',
+    body: searchRequest,
+    answer: json(searchAnswer),
+    errors: ['invalidRequest', 'unavailable'],
   },
   listKeyframes: {
     ...restOperations.listKeyframes,

@@ -63,6 +63,7 @@ export const auditEventTypes = [
   'index_accessed',
   'inputs_viewed',
   'logon_inputs_viewed',
+  'recordings_searched',
   'contents_extracted',
   'rdp_file_issued',
   'browser_token_issued',

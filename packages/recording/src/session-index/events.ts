@@ -201,13 +201,13 @@ export function checkedEvent(value: unknown): IndexEvent {
   return value as IndexEvent;
 }
 
-/** Every text of an event a person could search for. */
-export function textsOf(event: IndexEvent): string[] {
+/** Every text of an event a person could search for: not what kind it is, and whose. */
+export function textsOf({ kind: _kind, ...event }: IndexEvent): string[] {
   const texts: string[] = [];
   const collect = (value: unknown): void => {
     if (typeof value === 'string') texts.push(value);
     else if (Array.isArray(value)) value.forEach(collect);
-    else if (isObject(value)) Object.values(value).forEach(collect);
+    else if (isObject(value)) for (const [name, child] of Object.entries(value)) if (name !== 'from') collect(child);
   };
   collect(event);
   return texts;

@@ -34,6 +34,7 @@ export {
 } from './keyframe-list.ts';
 export { deltaLength } from './pack-delta.ts';
 export { compressState, decompressState, packState, unpackState } from './pack-state.ts';
+export { type IndexFound, type IndexSearch, searchSegments } from './search.ts';
 export {
   type ActivitySecond,
   decodeIndexSegment,
@@ -45,3 +46,4 @@ export {
   type IndexSegment,
 } from './segment.ts';
 export { ResumableSha256 } from './sha256.ts';
+export { TextFilter, textFilterOf } from './text-filter.ts';
