@@ -67,8 +67,11 @@ test('what was typed is found by who may see it, and by nobody without a trace',
   const [hit] = (await across('SWORDfish', { inputs: true })).recordings;
   assert.deepEqual([hit?.session_id, hit?.hits[0]?.excerpt], [id, 'my passphrase is swordfish']);
   const said: string[] = [];
-  const out = new Output({ stdout: { write: (line: string) => said.push(line) }, stderr: { write: () => {} } }, false);
-  await searchRecordings(api, out, 'swordfish', { reason: 'case 17', inputs: true });
+  const shown = new Output(
+    { stdout: { write: (line: string) => said.push(line) }, stderr: { write: () => {} } },
+    false,
+  );
+  await searchRecordings(api, shown, 'swordfish', { reason: 'case 17', inputs: true });
   assert.match(said.join(''), /my passphrase is swordfish/);
 
   const secret = signingSecret(lucid.directory, {})!;

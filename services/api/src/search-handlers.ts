@@ -10,6 +10,7 @@ import type { IndexEventKind, IndexSearch } from '@lucid-sessions/recording/sess
 import { writeAudit } from './audit.ts';
 import type { Call, Handlers } from './call.ts';
 import { addCustody } from './custody.ts';
+import { viewingLevel } from './viewing-gate.ts';
 import { recordingUrl } from './views.ts';
 
 type SearchCall = Call<'searchRecordings'>;
@@ -109,7 +110,7 @@ async function look(call: SearchCall) {
   };
   const endsUs = api.deps.nowUs() + secondsMax * 1e6;
   const found: { session: SessionDocument; searched: SearchedRecording }[] = [];
-  const counts = { searched: 0, not_indexed: 0, unreadable: 0 };
+  const counts = { searched: 0, not_indexed: 0, on_request: 0, unreadable: 0 };
   const running: { session: SessionDocument; result: Promise<SearchedRecording | null> }[] = [];
   let continueAt: string | null = null;
   const settle = async (): Promise<void> => {
@@ -127,6 +128,10 @@ async function look(call: SearchCall) {
     if (found.length >= body.recordings_max || api.deps.nowUs() > endsUs) {
       continueAt = session.created_at;
       break;
+    }
+    if (viewingLevel(api.config, session) !== 'open') {
+      counts.on_request += 1;
+      continue;
     }
     const result = searchOne(call, session.session_id, search);
     // Whoever waits for it comes later.

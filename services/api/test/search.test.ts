@@ -38,6 +38,7 @@ interface Answer {
   recordings: { session_id: string; hits: { time_us: number; excerpt: string }[]; created_at: string }[];
   searched: number;
   not_indexed: number;
+  on_request: number;
   unreadable: number;
   complete: boolean;
   continue_at: string | null;
@@ -109,6 +110,7 @@ test('who may not see inputs can not search them; the reason is demanded, the te
     logon: true,
     searched: 4,
     not_indexed: 0,
+    on_request: 0,
     unreadable: 0,
     found: 4,
   });
@@ -127,6 +129,17 @@ test('a recording that can not be read, or is not indexed yet, is counted and ke
   const answer = await search();
   assert.deepEqual(idsOf(answer), sessions.slice(2));
   assert.deepEqual([answer.said.searched, answer.said.not_indexed, answer.said.unreadable], [2, 1, 2]);
+});
+
+test('what is shown on request only is not shown by a search', async () => {
+  const { session } = await world.deps.storage.getSession({ sessionId: sessions[3]! });
+  const closed = { ...session!, recording_config: { ...session!.recording_config, viewing: 'approval' as const } };
+  const expectedVersion = session!.version;
+  const swap = { session: { ...closed, version: expectedVersion + 1 }, expectedVersion };
+  assert.equal((await world.deps.storage.replaceSession(swap)).replaced, true);
+  const answer = await search();
+  assert.deepEqual(idsOf(answer), sessions.slice(0, 3));
+  assert.deepEqual([asked.includes(sessions[3]!), answer.said.on_request, answer.said.searched], [false, 1, 3]);
 });
 
 test('one search at a time', async () => {

@@ -80,9 +80,10 @@ function questionOf(form: FormData): SearchQuestion {
   };
 }
 
-function found({ recordings, searched, not_indexed, unreadable, complete }: FoundRecordings): Child {
+function found({ recordings, searched, not_indexed, on_request, unreadable, complete }: FoundRecordings): Child {
   const words = [`${recordings.length} of ${searched} recordings hold it.`];
   if (not_indexed > 0) words.push(`${not_indexed} are being indexed: search again in a moment.`);
+  if (on_request > 0) words.push(`${on_request} are shown on request only, and were not searched.`);
   if (unreadable > 0) words.push(`${unreadable} can not be read here.`);
   if (!complete) words.push('There are more: narrow the dates.');
   return [h('p', {}, words.join(' ')), recordings.map(recordingCard)];

@@ -51,6 +51,7 @@ export async function searchRecordings(api: ApiClient, output: Output, text: str
     `${answer.recordings.length} of ${answer.searched} recordings`,
   ];
   if (answer.not_indexed > 0) lines.push(`${answer.not_indexed} are being indexed: ask again`);
+  if (answer.on_request > 0) lines.push(`${answer.on_request} are shown on request only, and were not searched`);
   if (answer.unreadable > 0) lines.push(`${answer.unreadable} can not be read here`);
   if (answer.continue_at !== null) lines.push(`there are more: --until ${answer.continue_at}`);
   output.result(answer, lines.join('\n'));

@@ -16,6 +16,8 @@ export const routeReveals: Record<OperationId, Reveals> = {
   listEvents: 'pieces',
   getKeyframe: 'pieces',
   getPicture: 'pieces',
+  /** It passes over what is shown on request only. */
+  searchRecordings: 'nothing',
   createSession: 'nothing',
   listSessions: 'nothing',
   importSession: 'nothing',

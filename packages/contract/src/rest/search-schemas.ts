@@ -58,6 +58,7 @@ export const searchAnswer = z.strictObject({
     .describe('Newest first.'),
   searched: count.describe('Recordings that were looked through.'),
   not_indexed: count.describe('Recordings with chunks that are not indexed yet: they are now, so ask again.'),
+  on_request: count.describe('Recordings that are shown on request only: they are not searched from here.'),
   unreadable: count.describe('Recordings this host has no key to, or that are damaged.'),
   complete: z.boolean().describe('All recordings of the question were looked at.'),
   continue_at: timestamp
