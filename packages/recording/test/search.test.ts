@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import {
+  encodeWholeIndex,
   type IndexEvent,
   type IndexSegment,
+  searchedPart,
+  searchIndexText,
   searchSegments,
+  segmentsOfText,
   TextFilter,
   textFilterOf,
   textsOf,
@@ -107,6 +112,50 @@ test('a search finds what a plain look at every text that may be seen finds', ()
         );
       },
     ),
+  );
+});
+
+test('looking before reading, by the text or by a filter of it, never misses what reading finds', async () => {
+  const odd = fc.constantFrom(
+    '\\"',
+    'ΑΣ',
+    'ας',
+    'σ',
+    '\ud83d',
+    '\ude00',
+    '😀',
+    'İ',
+    'K',
+    '\n',
+    '\u0001',
+    'ß',
+    'ﬀ',
+    'é',
+  );
+  const mixed = fc.array(fc.oneof(odd, fc.string({ unit: 'binary', maxLength: 4 }), fc.string()), { maxLength: 5 });
+  const said = mixed.map((parts) => parts.join(''));
+  await fc.assert(
+    fc.asyncProperty(fc.array(said, { maxLength: 5 }), said, fc.nat(), fc.nat(), async (texts, other, from, length) => {
+      const packed = await encodeWholeIndex([
+        segment(
+          0,
+          texts.map((one, at) => typed(at, one.toWellFormed())),
+        ),
+      ]);
+      const text = new TextDecoder().decode(gunzipSync(packed!));
+      const lower = text.toLowerCase();
+      const filter = textFilterOf([lower]);
+      const source = texts.join('').toWellFormed();
+      const start = from % (source.length + 1);
+      for (const part of [source.slice(start, start + 1 + (length % 8)), other]) {
+        const wish = { ...all, text: part };
+        const found = searchSegments(segmentsOfText(text), wish);
+        assert.deepEqual(searchIndexText(text, lower, wish), found);
+        const raw = searchedPart(part);
+        if (found.found.length > 0 && raw !== null) assert.ok(filter.mayHold(raw));
+      }
+    }),
+    { numRuns: 300 },
   );
 });
 

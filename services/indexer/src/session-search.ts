@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { SearchedRecording } from '@lucid-sessions/contract';
-import { type IndexSearch, TextFilter } from '@lucid-sessions/recording/session-index';
+import { type IndexSearch, searchedPart, TextFilter } from '@lucid-sessions/recording/session-index';
 import { type Recording, type RecordingShelf, segmentName, wholeName } from './recording-shelf.ts';
 import type { SearchRequest, SearchResult } from './search-messages.ts';
 import { ThreadCalls } from './thread-calls.ts';
@@ -38,7 +38,8 @@ export class SessionSearch {
   /** Throws `recordNotFound` when this host has no key to the recording. */
   async search(sessionId: string, search: IndexSearch): Promise<SearchedRecording> {
     const kept = this.#used(sessionId);
-    if (kept !== null && !kept.filter.mayHold(search.text)) {
+    const part = searchedPart(search.text);
+    if (kept !== null && part !== null && !kept.filter.mayHold(part)) {
       // A filter must not outlive the key: it would go on telling.
       if (!kept.sealed || (await this.#shelf.isWrapped(sessionId)))
         return { found: [], more: false, searchedChunks: kept.chunks, chunks: kept.chunks };

@@ -34,7 +34,7 @@ export {
 } from './keyframe-list.ts';
 export { deltaLength } from './pack-delta.ts';
 export { compressState, decompressState, packState, unpackState } from './pack-state.ts';
-export { type IndexFound, type IndexSearch, searchSegments } from './search.ts';
+export { type IndexFound, type IndexSearch, searchedPart, searchIndexText, searchSegments } from './search.ts';
 export {
   type ActivitySecond,
   decodeIndexSegment,
@@ -44,6 +44,10 @@ export {
   encodeWholeIndex,
   INDEX_VERSION,
   type IndexSegment,
+  SEGMENT_BYTES_MAX,
+  segmentHeadOf,
+  segmentsOfText,
+  WHOLE_BYTES_MAX,
 } from './segment.ts';
 export { ResumableSha256 } from './sha256.ts';
 export { TextFilter, textFilterOf } from './text-filter.ts';

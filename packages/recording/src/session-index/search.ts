@@ -1,5 +1,5 @@
 import { type IndexEvent, type IndexEventKind, textsOf, withoutInputs, withoutLogon } from './events.ts';
-import type { IndexSegment } from './segment.ts';
+import { type IndexSegment, segmentsOfText } from './segment.ts';
 
 /** What is looked for in what the index of a recording tells. */
 export interface IndexSearch {
@@ -18,6 +18,23 @@ export interface IndexFound {
   kind: IndexEventKind;
   /** The text around the part. */
   excerpt: string;
+}
+
+/**
+ * How the part stands in an index before it is read, in lower case: what does not hold it there holds it nowhere. Null where that can't be
+ * said: half of a pair of surrogates is written otherwise, and a sigma's form is chosen by the letters around it.
+ */
+export function searchedPart(text: string): string | null {
+  const part = text.toLowerCase();
+  return part.isWellFormed() && !/[σς]/u.test(part) ? JSON.stringify(part).slice(1, -1) : null;
+}
+
+/** The same as `searchSegments`, of an index that is not read yet; `lower` is it in lower case. Throws `DecodeError`. */
+export function searchIndexText(text: string, lower: string, search: IndexSearch): ReturnType<typeof searchSegments> {
+  const part = searchedPart(search.text);
+  // Most hold nothing: looking is much less work than reading.
+  if (part !== null && !lower.includes(part)) return { found: [], more: false };
+  return searchSegments(segmentsOfText(text), search);
 }
 
 const excerptBefore = 60;

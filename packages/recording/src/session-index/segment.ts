@@ -7,6 +7,8 @@ export const EVENTS_PER_SEGMENT_MAX = 20_000;
 export const SECONDS_PER_SEGMENT_MAX = 4096;
 /** A segment unpacked: JSON lines. */
 export const SEGMENT_BYTES_MAX = 32 << 20;
+/** All segments of a session, unpacked. */
+export const WHOLE_BYTES_MAX = 4 * SEGMENT_BYTES_MAX;
 
 /** What went over in one second of the session. */
 export interface ActivitySecond {
@@ -62,24 +64,41 @@ export async function encodeWholeIndex(segments: readonly IndexSegment[]): Promi
 
 /** Throws `DecodeError`. */
 export async function decodeWholeIndex(bytes: Uint8Array): Promise<IndexSegment[]> {
-  const text = fromUtf8(await portableDecompressor.decompress('gzip', bytes, 4 * SEGMENT_BYTES_MAX));
-  return text.split('\n\n').map(segmentOf);
+  return segmentsOfText(fromUtf8(await portableDecompressor.decompress('gzip', bytes, WHOLE_BYTES_MAX)));
+}
+
+/** Segments as they are before they are packed, an empty line between them. Throws `DecodeError`. */
+export const segmentsOfText = (text: string): IndexSegment[] => text.split('\n\n').map(segmentOf);
+
+/** Which chunk a segment is of, without its events being read. Throws `DecodeError`. */
+export function segmentHeadOf(text: string): Pick<IndexSegment, 'chunkIndex' | 'last'> {
+  const end = text.indexOf('\n');
+  const { chunkIndex, last } = headOf(linesOf(end < 0 ? text : text.slice(0, end))[0]);
+  return { chunkIndex, last };
+}
+
+interface SegmentHead extends Omit<IndexSegment, 'activity' | 'events'> {
+  events: number;
+}
+
+function headOf(head: unknown): SegmentHead {
+  if (typeof head !== 'object' || head === null) throw new DecodeError('invalid', 'an index segment has no head');
+  const { v, chunkIndex, last, untilUs, dropped, events, ...more } = head as Record<string, unknown>;
+  if (v !== INDEX_VERSION) throw new DecodeError('unsupported', `index version ${INDEX_VERSION} is what is read here`);
+  const complete =
+    isCount(chunkIndex) && typeof last === 'boolean' && isCount(untilUs) && isCount(dropped) && isCount(events);
+  if (!complete || Object.keys(more).length > 0 || events > EVENTS_PER_SEGMENT_MAX)
+    throw new DecodeError('invalid', 'the head of an index segment is not what it must be');
+  return { chunkIndex, last, untilUs, dropped, events };
 }
 
 function segmentOf(text: string): IndexSegment {
   const lines = linesOf(text);
-  const head = lines[0];
-  if (typeof head !== 'object' || head === null) throw new DecodeError('invalid', 'an index segment has no head');
-  const { v, chunkIndex, last, untilUs, dropped, events, ...more } = head as Record<string, unknown>;
-  if (v !== INDEX_VERSION) throw new DecodeError('unsupported', `index version ${INDEX_VERSION} is what is read here`);
-  const complete = isCount(chunkIndex) && typeof last === 'boolean' && isCount(untilUs) && isCount(dropped);
-  if (!complete || Object.keys(more).length > 0 || events !== lines.length - 2 || events > EVENTS_PER_SEGMENT_MAX)
-    throw new DecodeError('invalid', 'the head of an index segment is not what it must be');
+  const { events, ...head } = headOf(lines[0]);
+  if (events !== lines.length - 2)
+    throw new DecodeError('invalid', 'an index segment does not hold the events it says');
   return {
-    chunkIndex,
-    last,
-    untilUs,
-    dropped,
+    ...head,
     activity: activityOf(lines[1]),
     events: lines.slice(2).map(checkedEvent),
   };

@@ -18,36 +18,53 @@ export class TextFilter {
   /** Parts shorter than three code units are not judged. */
   mayHold(part: string): boolean {
     const text = part.toLowerCase();
-    const mask = this.bytes.length * 8 - 1;
-    for (let at = 0; at + 3 <= text.length; at += 1) {
-      for (const bit of bitsOf(text, at, mask)) if ((this.bytes[bit >>> 3]! & (1 << (bit & 7))) === 0) return false;
-    }
+    for (let at = 0; at + 3 <= text.length; at += 1) if (!holds(this.bytes, hashOf(text, at))) return false;
     return true;
   }
 }
 
 export function textFilterOf(texts: Iterable<string>): TextFilter {
-  const places = new Map<string, readonly [string, number]>();
+  const found: number[] = [];
+  const seen = new Uint8Array(bitsMax / 8);
   for (const one of texts) {
     const text = one.toLowerCase();
     for (let at = 0; at + 3 <= text.length; at += 1) {
-      const trigram = text.slice(at, at + 3);
-      if (!places.has(trigram)) places.set(trigram, [text, at]);
+      const hash = hashOf(text, at);
+      // Of those that look alike here most are one trigram, and the others are none the worse for it.
+      if (holds(seen, hash)) continue;
+      put(seen, hash);
+      found.push(hash);
     }
   }
   let bits = bitsMin;
-  while (bits < bitsMax && bits < places.size * bitsPerTrigram) bits *= 2;
+  while (bits < bitsMax && bits < found.length * bitsPerTrigram) bits *= 2;
+  if (bits === bitsMax) return new TextFilter(seen);
   const bytes = new Uint8Array(bits / 8);
-  for (const [text, at] of places.values())
-    for (const bit of bitsOf(text, at, bits - 1)) bytes[bit >>> 3]! |= 1 << (bit & 7);
+  for (const hash of found) put(bytes, hash);
   return new TextFilter(bytes);
 }
 
-/** Two hashes of a trigram, added up as often as there are to be (Kirsch and Mitzenmacher). */
-function bitsOf(text: string, at: number, mask: number): number[] {
-  let first = 0x811c9dc5;
-  for (let next = at; next < at + 3; next += 1) first = Math.imul(first ^ text.charCodeAt(next), 0x01000193);
-  first ^= first >>> 15;
-  const second = Math.imul(first ^ (first >>> 13), 0x85ebca6b) | 1;
-  return Array.from({ length: hashes }, (_, turn) => ((first + Math.imul(turn, second)) >>> 0) & mask);
+/** FNV-1a of a trigram, mixed. */
+function hashOf(text: string, at: number): number {
+  let hash = Math.imul(0x811c9dc5 ^ text.charCodeAt(at), 0x01000193);
+  hash = Math.imul(hash ^ text.charCodeAt(at + 1), 0x01000193);
+  hash = Math.imul(hash ^ text.charCodeAt(at + 2), 0x01000193);
+  return hash ^ (hash >>> 15);
+}
+
+/** A second hash of it, added to the first as often as there are hashes to be (Kirsch and Mitzenmacher). */
+const stepOf = (hash: number): number => Math.imul(hash ^ (hash >>> 13), 0x85ebca6b) | 1;
+
+function holds(bytes: Uint8Array, hash: number): boolean {
+  const mask = bytes.length * 8 - 1;
+  const step = stepOf(hash);
+  for (let turn = 0, bit = hash; turn < hashes; turn += 1, bit += step)
+    if ((bytes[(bit & mask) >>> 3]! & (1 << (bit & 7))) === 0) return false;
+  return true;
+}
+
+function put(bytes: Uint8Array, hash: number): void {
+  const mask = bytes.length * 8 - 1;
+  const step = stepOf(hash);
+  for (let turn = 0, bit = hash; turn < hashes; turn += 1, bit += step) bytes[(bit & mask) >>> 3]! |= 1 << (bit & 7);
 }
