@@ -202,6 +202,28 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     await context.close();
   });
 
+  test('asks all recordings one question, and leads to the moment; nothing of it stands in an address', async () => {
+    const { page, problems, context } = await open('/search');
+    await page.getByLabel('Text').fill('drop table');
+    await page.getByLabel('Reason').fill('case 17');
+    await page.getByLabel('In what was typed and copied').check();
+    await page.getByRole('button', { name: 'Search' }).click();
+    await page.getByText('2 of 40 recordings hold it. 2 are being indexed').waitFor();
+    assert.deepEqual(
+      server.searches.map(({ text, reason, inputs }) => [text, reason, inputs]),
+      [['drop table', 'case 17', true]],
+    );
+    assert.ok(
+      server.requests.every((path) => !path.includes('drop')),
+      'the text is in no address',
+    );
+    assert.equal(await page.getByText('sudo drop table <b>').count(), 2);
+    await page.getByRole('link', { name: '0:02' }).first().click();
+    await page.waitForURL(/\/sessions\/[0-9a-f-]+#t=2\.5$/);
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
   test('shows facts, chunks and audit trail of a session by tabs and keyboard', async () => {
     const { page, problems, context } = await openPlayer(`/sessions/${recordingId}`);
     await page.getByRole('tab', { name: 'Facts' }).focus();
@@ -589,7 +611,7 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
   });
 
   test('every control has a name and every page one main heading', async () => {
-    for (const path of ['/sessions', '/new', '/live', '/system', '/audit', `/sessions/${recordingId}`]) {
+    for (const path of ['/sessions', '/new', '/live', '/search', '/system', '/audit', `/sessions/${recordingId}`]) {
       const { page, problems, context } = await open(path);
       await page.getByRole('heading', { level: 1 }).waitFor();
       const nameless = await page.evaluate(findNameless);

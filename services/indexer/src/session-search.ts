@@ -6,13 +6,16 @@ import type { SearchRequest, SearchResult } from './search-messages.ts';
 import { ThreadCalls } from './thread-calls.ts';
 
 const threadsMax = 4;
-/** Filters of some ten thousand recordings. */
+/** Filters of some ten thousand recordings; those above have none. */
 const filterBytesMax = 64 << 20;
+/** Filters nobody asked for so long make room, such as those of deleted recordings. */
+const idleMsMin = 3_600_000;
 
 interface Kept {
   filter: TextFilter;
   chunks: number;
   sealed: boolean;
+  usedMs: number;
 }
 
 /**
@@ -84,28 +87,31 @@ export class SessionSearch {
     await Promise.all(this.#threads.map((thread) => thread.dispose()));
   }
 
+  #used(sessionId: string): Kept | null {
+    const kept = this.#kept.get(sessionId);
+    if (kept === undefined) return null;
+    this.#kept.delete(sessionId);
+    this.#kept.set(sessionId, { ...kept, usedMs: performance.now() });
+    return kept;
+  }
+
   #ask(request: SearchRequest): Promise<SearchResult> {
     const thread = this.#threads.reduce((least, one) => (one.waiting < least.waiting ? one : least));
     return thread.ask(request);
   }
 
-  #used(sessionId: string): Kept | null {
-    const kept = this.#kept.get(sessionId);
-    if (kept === undefined) return null;
-    this.#kept.delete(sessionId);
-    this.#kept.set(sessionId, kept);
-    return kept;
-  }
-
   #keep({ sessionId, dek }: Recording, { filter, segments }: SearchResult): void {
     if (filter === null) return;
     this.forget(sessionId);
-    this.#kept.set(sessionId, { filter: new TextFilter(filter), chunks: segments, sealed: dek !== null });
-    this.#keptBytes += filter.length;
-    for (const [oldest] of this.#kept) {
-      if (this.#keptBytes <= filterBytesMax) return;
-      this.forget(oldest);
+    const usedMs = performance.now();
+    for (const [longest, kept] of this.#kept) {
+      // A search goes through all of them in turn: who was asked in this one is asked in the next.
+      if (this.#keptBytes + filter.length <= filterBytesMax || usedMs - kept.usedMs < idleMsMin) break;
+      this.forget(longest);
     }
+    if (this.#keptBytes + filter.length > filterBytesMax) return;
+    this.#kept.set(sessionId, { filter: new TextFilter(filter), chunks: segments, sealed: dek !== null, usedMs });
+    this.#keptBytes += filter.length;
   }
 }
 

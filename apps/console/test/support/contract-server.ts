@@ -38,6 +38,7 @@ export interface ContractServer {
   requests: string[];
   audit: Record<string, unknown>[];
   deletions: { id: string; reason: string }[];
+  searches: SearchAsked[];
   /** Identity keys the installation does not name as its own. */
   untrusted: Set<string>;
   close(): Promise<void>;
@@ -62,6 +63,7 @@ export async function startContractServer(consoleRoot: string, held: HeldSession
     requests: [],
     untrusted: new Set(),
     deletions: [],
+    searches: [],
     audit: held.flatMap(({ session }) => auditOf(session)),
   };
   const server: Server = createServer((request, response) => {
@@ -146,6 +148,7 @@ function route(
   const [resource, id, part, chunkId, last] = parts;
   if (resource === 'health') return sendJson(response, health);
   if (resource === 'audit') return listAudit(state, query, response);
+  if (resource === 'search') return sendJson(response, searched(state, JSON.parse(body) as SearchAsked));
   if (resource === 'evidence') return sendJson(response, trustPolicy(state));
   if (resource !== 'sessions') return refuse(response, 404, 'LUCID_ERR_3018', 'no such route');
   if (id === undefined) return method === 'POST' ? create(state, body, response) : list(state, query, response);
@@ -330,6 +333,36 @@ function chunkView(held: HeldSession, index: number): Record<string, unknown> {
     compression_ratio: 0.5,
     quality_score: 100,
     encryption_key_id: 'k1',
+  };
+}
+
+interface SearchAsked {
+  text: string;
+  reason: string;
+  inputs: boolean;
+}
+
+/** One hit in each recording; what was asked is kept to be looked at. */
+function searched(state: State, asked: SearchAsked): Record<string, unknown> {
+  state.searches.push(asked);
+  const recorded = [...state.sessions.values()].filter(({ recording }) => recording !== undefined);
+  return {
+    recordings: recorded.map(({ session }) => ({
+      session_id: session.session_id,
+      name: session.name,
+      created_at: session.created_at,
+      host: session.rdp_config.host,
+      user: session.rdp_config.username ?? null,
+      recording_url: `/sessions/${session.session_id}`,
+      hits: [{ time_us: 2_500_000, kind: 'typed', excerpt: `sudo ${asked.text} <b>` }],
+      more: true,
+    })),
+    searched: 40,
+    not_indexed: 2,
+    on_request: 1,
+    unreadable: 0,
+    complete: true,
+    continue_at: null,
   };
 }
 
