@@ -17,7 +17,10 @@ export function parseRoute(path: string): Route {
   const [first, second] = parts;
   if (parts.length === 0 || (first === 'sessions' && parts.length === 1)) return { page: 'sessions' };
   if (parts.length === 1 && first === 'new') return { page: 'create' };
-  if (parts.length === 1 && (first === 'live' || first === 'search' || first === 'system' || first === 'audit' || first === 'requests'))
+  if (
+    parts.length === 1 &&
+    (first === 'live' || first === 'search' || first === 'system' || first === 'audit' || first === 'requests')
+  )
     return { page: first };
   if (parts.length === 2 && first === 'sessions' && second !== undefined && idPattern.test(second))
     return { page: 'session', sessionId: second };
