@@ -13,6 +13,7 @@ export * from './kdc.ts';
 export * from './long-recording.ts';
 export * from './looped.ts';
 export * from './mongo-stand-in.ts';
+export * from './ntp-server.ts';
 export * from './openbao.ts';
 export * from './otlp-receiver.ts';
 export * from './peers.ts';

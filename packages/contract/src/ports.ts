@@ -286,7 +286,9 @@ export type RecordingFact =
   | { kind: 'policy'; atUs: number; what: string; count: number }
   | { kind: 'pause'; fromUs: number; toUs: number | null }
   | { kind: 'gap'; fromUs: number; toUs: number | null; reason: string; framesLost: number }
-  | { kind: 'clock_step'; atUs: number; stepUs: number };
+  | { kind: 'clock_step'; atUs: number; stepUs: number }
+  /** The recorder's clock compared with others: what has to be added to it, and by how much that may be wrong. Null: it could not be. */
+  | { kind: 'clock_check'; atUs: number; offsetUs: number | null; errorUs: number | null; source: string };
 
 export interface RecordingStatistics {
   framesCount: number;

@@ -131,6 +131,13 @@ export const recordingFact: z.ZodType<RecordingFact> = z.discriminatedUnion('kin
   z.object({ kind: z.literal('pause'), fromUs: amount, toUs: amount.nullable() }),
   z.object({ kind: z.literal('gap'), fromUs: amount, toUs: amount.nullable(), reason: text, framesLost: amount }),
   z.object({ kind: z.literal('clock_step'), atUs: amount, stepUs: amount }),
+  z.object({
+    kind: z.literal('clock_check'),
+    atUs: amount,
+    offsetUs: amount.nullable(),
+    errorUs: amount.nullable(),
+    source: text,
+  }),
 ]);
 
 export const route: z.ZodType<Route> = z.discriminatedUnion('kind', [

@@ -13,6 +13,7 @@ import {
   type FindingCode,
   formatNote,
   formatNoteKey,
+  formatReport,
   LEAF_BYTES,
   LEAF_RECORD_BYTES,
   type Leaf,
@@ -167,6 +168,24 @@ describe('a manifest', () => {
     assert.deepEqual(codesOf(await recorded({ manifest })), ['TIME_ORDER']);
     const policy = policyOf({ clock_step_us: 259_200_000_000 });
     assert.deepEqual(codesOf(await recorded({ manifest }, { ...options, policy })), []);
+  });
+
+  it('says what its clock was compared with, and the report tells it', async () => {
+    const checks = [
+      { at_us: T0, offset_us: -1200, error_us: 900, source: 'a.example, b.example (2 of 3 agree)' },
+      { at_us: T0 + 1, offset_us: 3400, error_us: 1000, source: 'a.example, c.example (2 of 3 agree)' },
+      { at_us: T0 + 2, offset_us: null, error_us: null, source: 'no majority of the sources agrees' },
+    ];
+    const clock = { offset_us: 3400, source: 'a.example, c.example (2 of 3 agree)' };
+    const report = await recorded({ manifest: (body) => ({ ...body, clock, clock_checks: checks }) });
+    assert.deepEqual([codesOf(report), report.facts.clock], [[], { ...clock, checks_count: 3, most_us: 4400 }]);
+    assert.match(formatReport(report), /^Clock +3\.4 ms behind at last, by a\.example.*never more than 4\.4 ms off/m);
+    for (const other of [
+      { clock: { ...clock, offset_us: 0 }, clock_checks: checks },
+      { clock: { ...clock, source: 'ntp' }, clock_checks: checks },
+      { clock, clock_checks: [{ ...checks[1]!, error_us: null }] },
+    ])
+      assert.deepEqual(codesOf(await recorded({ manifest: (body) => ({ ...body, ...other }) })), ['SPLICED']);
   });
 
   it('without a step of the clock fits a policy that takes none', async () => {

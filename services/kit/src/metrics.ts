@@ -51,6 +51,15 @@ const facts: Readonly<Record<string, Readonly<Record<string, Fact>>>> = {
     connectionsWaiting: gauge('connections_waiting', 'Connections that are no session yet.'),
     connectionsPassedOn: counter('connections_passed_on', 'Clients passed on to the recorder of their session.'),
     draining: gauge('draining', '1 while no new sessions are taken.'),
+    clockErrorMs: gauge('clock_error_ms', 'By how much that may be wrong, either way.'),
+    clockOffsetMs: gauge(
+      'clock_offset_ms',
+      'What has to be added to the recorder’s clock, by the sources it is compared with.',
+    ),
+    clockSourcesAgreeing: gauge(
+      'clock_sources_agreeing',
+      'Sources that agree on it; 0: the clock is compared with nothing.',
+    ),
     replicaBehindMs: gauge('replica_behind_ms', 'How far the copy of the spool is behind, ms.'),
     replicasKept: gauge('replicas_kept', 'Recorders whose spool is kept here.'),
     connectionsRefused: counter('connections_refused', 'Connections the gateway refused.'),

@@ -264,12 +264,18 @@ test('finish is idempotent, lists the facts, and nothing is sealed behind it', (
       })),
       ...Array.from({ length: 4500 }, (_, i) => ({ kind: 'pause' as const, fromUs: openedUs + i, toUs: openedUs + i })),
       { kind: 'clock_step', atUs: openedUs, stepUs: -7 },
+      { kind: 'clock_check', atUs: openedUs, offsetUs: 12, errorUs: 3, source: 'a.example' },
+      { kind: 'clock_check', atUs: openedUs + 1, offsetUs: null, errorUs: null, source: 'nobody answers' },
     ];
     const [first, meanwhile] = await Promise.all([processor.finish(request), processor.finish(request)]);
     assert.deepEqual(meanwhile, first);
     assert.deepEqual(await processor.finish({ ...request, endedUs: 1 }), first);
     const { body } = readRecordOf('manifest', first.manifestRecord);
-    assert.deepEqual(body.clock, { offset_us: -250, source: 'chrony' });
+    assert.deepEqual(body.clock, { offset_us: 12, source: 'a.example' }, 'the last that came to something');
+    assert.deepEqual(body.clock_checks, [
+      { at_us: openedUs, offset_us: 12, error_us: 3, source: 'a.example' },
+      { at_us: openedUs + 1, offset_us: null, error_us: null, source: 'nobody answers' },
+    ]);
     assert.equal(body.gaps.length, 4000);
     assert.equal(
       body.gaps.reduce((sum, gap) => sum + gap.frames_lost, 0),

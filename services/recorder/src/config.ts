@@ -36,6 +36,7 @@ import {
   type ServicePortVariable,
   servicePorts,
 } from '@lucid-sessions/kit';
+import type { NtpServer } from './clock/ntp-source.ts';
 import type { KerberosPolicy, KerberosRules } from './front-door/kerberos.ts';
 
 export interface ListenerRule {
@@ -107,6 +108,18 @@ export interface RecorderConfig extends InternalService {
   activationMs: number;
   /** Without client input; 0: no limit. */
   idleMs: number;
+  /** Compared with nothing unless given. */
+  clock?: ClockConfig;
+}
+
+/** What the recorder's clock is compared with, and what follows. */
+export interface ClockConfig {
+  /** NTP servers, and `chrony`: the one of this machine. Empty: it is compared with nothing. */
+  sources: readonly (NtpServer | 'chrony')[];
+  everyMs: number;
+  offsetUsMax: number;
+  /** Sessions are taken only while it is compared and within the bound. */
+  required: boolean;
 }
 
 const mebibyte = 1024 * 1024;
@@ -149,7 +162,44 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
     refusalMs: integer('RDP_REFUSAL_SECONDS', 0, 600, 60) * 1000,
     activationMs: integer('RDP_ACTIVATION_SECONDS', 1, 3600, 120) * 1000,
     idleMs: integer('RDP_IDLE_MINUTES', 0, 10_080, 0) * 60_000,
+    clock: readClock(environment),
   };
+}
+
+const clockSourcesMax = 16;
+
+function readClock(environment: Environment): ClockConfig {
+  const texts = readText(environment, 'LUCID_CLOCK_SOURCES', '')
+    .split(',')
+    .map((text) => text.trim())
+    .filter((text) => text !== '');
+  const sources = texts.map((text) => (text === 'chrony' ? text : readNtpServer(text)));
+  const required = readText(environment, 'LUCID_CLOCK_REQUIRED', 'off');
+  if (required !== 'on' && required !== 'off')
+    throw new EnvironmentError('LUCID_CLOCK_REQUIRED', `must be on or off, not "${required}"`);
+  if (required === 'on' && sources.length === 0)
+    throw new EnvironmentError('LUCID_CLOCK_REQUIRED', 'needs LUCID_CLOCK_SOURCES: what the clock is compared with');
+  if (sources.length > clockSourcesMax)
+    throw new EnvironmentError('LUCID_CLOCK_SOURCES', `must be at most ${clockSourcesMax} sources`);
+  return {
+    sources,
+    everyMs: readInteger(environment, 'LUCID_CLOCK_EVERY_SECONDS', { min: 1, max: 3600, fallback: 128 }) * 1000,
+    offsetUsMax:
+      readInteger(environment, 'LUCID_CLOCK_OFFSET_MAX_MS', { min: 1, max: 3_600_000, fallback: 1000 }) * 1000,
+    required: required === 'on',
+  };
+}
+
+function readNtpServer(text: string): NtpServer {
+  const [, bracketed, plain, port = '123'] =
+    /^(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9.-]{1,253}))(?::(\d{1,5}))?$/.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  if (host === undefined || !(Number(port) >= 1 && Number(port) <= 65_535))
+    throw new EnvironmentError(
+      'LUCID_CLOCK_SOURCES',
+      `must be NTP servers (name, address or [address], with :port if it is not 123) and chrony, with commas; "${text}" is none`,
+    );
+  return { host, port: Number(port) };
 }
 
 /** Behind a name of its own, not the one under which a load balancer spreads calls over all recorders. */

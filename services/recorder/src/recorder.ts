@@ -23,6 +23,9 @@ import {
   targetProblem,
 } from '@lucid-sessions/contract';
 import { type Doors, noteCertificate, ServiceCaller } from '@lucid-sessions/kit';
+import { askChrony } from './clock/chrony-source.ts';
+import { type ClockSource, ClockWatch } from './clock/clock-watch.ts';
+import { askNtp } from './clock/ntp-source.ts';
 import type { RecorderConfig } from './config.ts';
 import { recorderDoors } from './doors/doors.ts';
 import { PassingOn } from './doors/passing-on.ts';
@@ -101,6 +104,7 @@ const attemptPageMs = 60_000;
 const withoutDesktopMin = 10;
 const chunkSlotsCount = 4;
 const askReplicaMs = 3000;
+const clockAnswerMs = 3000;
 
 const limitsOf = (config: RecorderConfig): SpoolLimits => ({
   segmentBytesMax: config.chunkBytesMax,
@@ -136,6 +140,8 @@ class RunningRecorder implements Recorder {
   readonly #peers = new PeerWatch();
   readonly #log: (line: string) => void;
   readonly #clock = new WallClock();
+  /** Null: nobody said what it is compared with. */
+  readonly #clockWatch: ClockWatch | null;
   /** Of sessions that are over. */
   readonly #unread = { ...noUnread };
   readonly #sessions = new Map<string, RecordedSession>();
@@ -199,6 +205,7 @@ class RunningRecorder implements Recorder {
     const { recorderId, chunkBytesMax, chunkAgeMs, serviceSecret, proof, sessionsMax } = config;
     const access = { serviceSecret, ...(proof === undefined ? {} : { proof }), onProblem: this.#onProblem };
     this.#passingOn = new PassingOn(new ServiceCaller(access), sessionsMax);
+    this.#clockWatch = this.#newClockWatch();
     this.#imports = new Imports({
       recorderId,
       pipeline: deps.pipeline,
@@ -258,6 +265,8 @@ class RunningRecorder implements Recorder {
     if (!identity.isRsa && this.#config.nla !== 'off')
       this.#onProblem('RDP_TLS_CERT is no RSA certificate: some clients can not log on (RDP_NLA) over any other');
     await this.#setTakenOverAside();
+    // Nobody connects before it was compared, or could not be.
+    await this.#clockWatch?.start();
     this.spool = await Spool.start({
       ...this.#spoolOptions(join(dataDir, 'spool')),
       // Memory is touched only when it is used: this is a bound, not a cost.
@@ -429,6 +438,10 @@ class RunningRecorder implements Recorder {
     if (this.#disposing !== null) return shutdownMessage;
     // Who is being admitted counts as a session already.
     if (this.#isDraining && !reconnects && !this.#connecting.has(sessionId)) return drainingMessage;
+    if (this.#config.clock?.required === true && !reconnects && !this.#connecting.has(sessionId)) {
+      const wrong = this.#clockWatch?.problem ?? null;
+      if (wrong !== null) return wrong;
+    }
     if (reconnects || this.spool.canOpen(sessionId)) return null;
     return this.spool.failure ?? 'chunks of this session are still being stored; try again in a moment';
   }
@@ -488,6 +501,8 @@ class RunningRecorder implements Recorder {
     this.#sessions.set(sessionId, session);
     this.#traces.begin(sessionId);
     session.start();
+    const compared = this.#clockWatch?.last ?? null;
+    if (compared !== null) session.clockCompared(compared);
   }
 
   #gone(sessionId: string): void {
@@ -595,6 +610,29 @@ class RunningRecorder implements Recorder {
     return [...running, ...connecting, ...importing];
   }
 
+  #newClockWatch(): ClockWatch | null {
+    const { sources = [], everyMs = 0, offsetUsMax = 0 } = this.#config.clock ?? {};
+    if (sources.length === 0) return null;
+    const wallUs = () => this.#clock.nowUs();
+    const timeoutMs = Math.min(clockAnswerMs, everyMs);
+    const asked = sources.map(
+      (source): ClockSource =>
+        source === 'chrony'
+          ? { name: 'chrony', ask: () => askChrony(timeoutMs) }
+          : { name: source.host, ask: () => askNtp(source, { wallUs, timeoutMs }) },
+    );
+    return new ClockWatch({
+      sources: asked,
+      everyMs,
+      offsetUsMax,
+      wallUs,
+      onProblem: this.#onProblem,
+      onCheck: (check) => {
+        for (const session of this.#sessions.values()) session.clockCompared(check);
+      },
+    });
+  }
+
   #checkClock(): void {
     const stepUs = this.#clock.check();
     if (stepUs === 0) return;
@@ -637,6 +675,7 @@ class RunningRecorder implements Recorder {
         ? {}
         : { replicaBehindMs: this.#replica.behindMs, replicaKeptBy: this.#replica.keptBy ?? '' }),
       ...(this.#shelf.recordersCount === 0 ? {} : { replicasKept: this.#shelf.recordersCount }),
+      ...this.#clockDetails(),
       ...this.#book.counts,
       ...this.#unreadNow(),
     };
@@ -648,8 +687,21 @@ class RunningRecorder implements Recorder {
     const durableAt = (share: number) => durableMs[Math.floor(durableMs.length * share)] ?? 0;
     details.durableMsP50 = durableAt(0.5);
     details.durableMsP99 = durableAt(0.99);
-    const message = sealProblem ?? this.#replica?.problem ?? (await this.#roomProblem());
+    const message =
+      sealProblem ?? this.#replica?.problem ?? (await this.#roomProblem()) ?? this.#clockWatch?.problem ?? null;
     return { service: 'recorder', status: message === null ? 'healthy' : 'degraded', message, details };
+  }
+
+  #clockDetails(): ServiceHealth['details'] {
+    if (this.#clockWatch === null) return {};
+    const { last, agreeing } = this.#clockWatch;
+    const { offsetUs = null, errorUs = null } = last ?? {};
+    return {
+      clockSourcesAgreeing: last === null ? 0 : agreeing,
+      ...(offsetUs === null || errorUs === null
+        ? {}
+        : { clockOffsetMs: offsetUs / 1000, clockErrorMs: errorUs / 1000 }),
+    };
   }
 
   metrics(): Promise<string> {
@@ -682,6 +734,7 @@ class RunningRecorder implements Recorder {
   async #dispose(drainMs: number): Promise<void> {
     this.#door?.close();
     for (const timer of this.#timers) clearInterval(timer);
+    await this.#clockWatch?.stop();
     const ended = [...this.#sessions.values()].map((session) => session.stop('recorder_shutdown', shutdownMessage));
     await Promise.all([...ended, this.#imports.close()]);
     const until = performance.now() + drainMs;

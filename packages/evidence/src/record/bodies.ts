@@ -89,6 +89,8 @@ export const steeringSchema = array(
   SPANS_MAX,
 );
 
+export const anyInteger = integer(-Number.MAX_SAFE_INTEGER);
+
 /** Signed at the end: all that was recorded, and what was not. */
 export const manifestSchema = object(
   {
@@ -104,7 +106,7 @@ export const manifestSchema = object(
     merkle_root: hex(32),
     opened_us: us,
     ended_us: us,
-    clock: object({ offset_us: nullable(integer(-Number.MAX_SAFE_INTEGER)), source: string(200) }),
+    clock: object({ offset_us: nullable(anyInteger), source: string(200) }),
     gaps: array(gapSchema, SPANS_MAX),
     pauses: array(object({ from_us: us, to_us: nullable(us) }), SPANS_MAX),
     downgrades: array(object({ at_us: us, what: string(1000) }), SPANS_MAX),
@@ -139,6 +141,14 @@ export const manifestSchema = object(
     ),
     /** Second persons who let clients in, and why; absent where nobody had to. */
     approvals: array(object({ at_us: us, by: string(200), reason: string(500) }), 1000),
+    /**
+     * The recorder's clock compared with others: what has to be added to it, by how much that may be wrong, and who says so; null where
+     * nobody could be asked. Absent where it was compared with nothing.
+     */
+    clock_checks: array(
+      object({ at_us: us, offset_us: nullable(anyInteger), error_us: nullable(integer()), source: string(200) }),
+      SPANS_MAX,
+    ),
     /** Who asked to steer the session in its user's place, when, and on whose consent; absent where nobody did. `end` says how it ended; null and empty where that is not known. */
     steering: steeringSchema,
     /** What users acknowledged before they were connected: SHA-256 of the text's UTF-8, and who the client said they are. Absent where nothing was shown. */

@@ -76,6 +76,10 @@ export const checks = {
     'SPLICED',
     'where all chunks of the manifest were read and `open.log_entries` is 2, `manifest.statistics.frames_count` is null or = the frames read',
   ],
+  R29: [
+    'SPLICED',
+    'where `manifest.clock_checks` is, `manifest.clock` has `offset_us` and `source` of the last of them whose `offset_us` is not null, else of the last; and in each `offset_us` is null exactly where `error_us` is',
+  ],
   C1: ['FORMAT', '`leaves.bin` is there'],
   C2: ['FORMAT', 'its length is a multiple of 224, of at most 2^20 leaves'],
   C3: [

@@ -1,5 +1,5 @@
 import { bundleNames, CUSTODY_BYTES_MAX, SMALL_FILE_BYTES_MAX } from '../bundle/files.ts';
-import type { BodyOf, RecordBody, RecordKind } from '../record/bodies.ts';
+import type { BodyOf, ManifestBody, RecordBody, RecordKind } from '../record/bodies.ts';
 import { keyIdOf, type PublicKey, parsePublicKey } from '../record/public-key.ts';
 import { checkRecord, readRecordOf, type SignedRecord } from '../record/record.ts';
 import { toHex } from '../text.ts';
@@ -183,6 +183,13 @@ function checkImported(context: Context): void {
     });
 }
 
+function isClockTold({ clock, clock_checks: checks = [] }: ManifestBody): boolean {
+  const last = checks.findLast(({ offset_us }) => offset_us !== null) ?? checks.at(-1);
+  if (last === undefined) return true;
+  const isSame = clock.offset_us === last.offset_us && clock.source === last.source;
+  return isSame && checks.every(({ offset_us, error_us }) => (offset_us === null) === (error_us === null));
+}
+
 /** What the manifest repeats of `open`, and what it names, is what is there. */
 function checkManifest(context: Context, found: Found<'manifest'>): void {
   const { findings, open, policy } = context;
@@ -206,6 +213,8 @@ function checkManifest(context: Context, found: Found<'manifest'>): void {
     findings.add('R14', 'the manifest ends before the recording began', where);
   if (clockStepsUs(context) > policy.clockStepUs)
     findings.add('R15', 'the manifest declares larger steps of the clock than the policy takes', where);
+  if (!isClockTold(body))
+    findings.add('R29', 'what the manifest says of the clock is not what it was compared to', where);
   for (const gap of body.gaps) findings.add('R16', gapText(gap), where);
   if (body.gaps.length === 0 && body.statistics.frames_dropped > 0)
     findings.add('R17', `${body.statistics.frames_dropped} frames were dropped`, where);

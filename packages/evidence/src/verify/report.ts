@@ -38,6 +38,8 @@ export interface VerificationReport {
     policy: { at_us: number; what: string; count: number }[];
     /** Who asked to work in the session in its user's place, on whose consent, and how it ended. */
     steering: NonNullable<ManifestBody['steering']>;
+    /** How far off the recorder's clock was, as it says itself; null: no manifest, or it was compared with nothing. */
+    clock: ClockFacts | null;
     part: { first_chunk: number; last_chunk: number } | null;
     /** It was made of a file; null: recorded. `captured_…` is what the file claims. */
     imported: ImportedBody | null;
@@ -54,6 +56,15 @@ export interface VerificationReport {
     /** Null where nobody walked through the recording. */
     replay: ReplayFacts | null;
   };
+}
+
+export interface ClockFacts {
+  /** What had to be added to it in the end; null: nobody could be asked. */
+  offset_us: number | null;
+  source: string;
+  checks_count: number;
+  /** The most any comparison found, its error included; null: none came to anything. */
+  most_us: number | null;
 }
 
 interface Results {
@@ -139,6 +150,7 @@ export function makeReport(context: Context, results: Results): VerificationRepo
       downgrades: (manifest?.body.downgrades ?? []).map(({ what }) => what),
       policy: manifest?.body.policy ?? [],
       steering: manifest?.body.steering ?? [],
+      clock: clockFacts(manifest?.body ?? null),
       part: partial === null ? null : { first_chunk: partial.first_chunk, last_chunk: partial.last_chunk },
       imported: importedOf(context),
       // What was imported may be of any time before.
@@ -190,6 +202,7 @@ export function unreadableBundle(error: DecodeError): VerificationReport {
       downgrades: [],
       policy: [],
       steering: [],
+      clock: null,
       part: null,
       imported: null,
       not_before_us: null,
@@ -202,6 +215,27 @@ export function unreadableBundle(error: DecodeError): VerificationReport {
       replay: null,
     },
   };
+}
+
+function clockFacts(manifest: ManifestBody | null): ClockFacts | null {
+  const checks = manifest?.clock_checks ?? [];
+  if (manifest === null || checks.length === 0) return null;
+  const most = checks.flatMap(({ offset_us, error_us }) =>
+    offset_us === null || error_us === null ? [] : [Math.abs(offset_us) + error_us],
+  );
+  return {
+    ...manifest.clock,
+    checks_count: checks.length,
+    most_us: most.length === 0 ? null : most.reduce((sum, us) => Math.max(sum, us)),
+  };
+}
+
+const milliseconds = (us: number): string => `${(us / 1000).toFixed(1)} ms`;
+
+function clockText({ offset_us: offset, source, checks_count: count, most_us: most }: ClockFacts): string {
+  if (offset === null || most === null) return `not compared: ${source}`;
+  const off = `${milliseconds(Math.abs(offset))} ${offset > 0 ? 'behind' : 'ahead'} at last, by ${source}`;
+  return `${off}; ${count} comparisons, never more than ${milliseconds(most)} off`;
 }
 
 const consents = { user: 'its user agreed', policy: 'its user was not asked', none: 'it did not come to it' } as const;
@@ -292,6 +326,7 @@ export function formatReport(report: VerificationReport): string {
     `Existed       not before ${time(facts.not_before_us)}, at the latest ${time(facts.not_after_us)} (${facts.witnesses_count} witnesses, ${facts.anchors_confirmed} of ${facts.anchors_count} anchors confirmed)`,
   ];
   lines.push(`Log           ${logText(facts.log)}`);
+  if (facts.clock !== null) lines.push(`Clock         ${clockText(facts.clock)} (by the recorder)`);
   if (facts.imported !== null) lines.push(`Claimed       ${claimedText(facts.imported)} (by the file; not proven)`);
   if (facts.part !== null) lines.push(`Part          chunks ${facts.part.first_chunk} to ${facts.part.last_chunk}`);
   if (report.states.length > 0) lines.push(`States        ${report.states.join(', ')}`);

@@ -153,6 +153,21 @@ function consentsOf(facts: readonly RecordingFact[]): Pick<ManifestBody, 'consen
   };
 }
 
+/** The last comparison that came to something stands for all. */
+function clockOf(facts: readonly RecordingFact[], clock: ClockCheck): Pick<ManifestBody, 'clock' | 'clock_checks'> {
+  const checks = factsOf(facts, 'clock_check')
+    .slice(-entriesMax)
+    .map(({ atUs, offsetUs, errorUs, source }) => ({
+      at_us: atUs,
+      offset_us: offsetUs,
+      error_us: errorUs,
+      source: text(source, 200),
+    }));
+  if (checks.length === 0) return { clock: { offset_us: clock.offsetUs, source: text(clock.source) } };
+  const { offset_us, source } = checks.findLast((check) => check.offset_us !== null) ?? checks.at(-1)!;
+  return { clock: { offset_us, source }, clock_checks: checks };
+}
+
 /** All that was recorded, and what was not, over the chunks in storage. */
 export function manifestBodyOf(
   request: FinishRequest,
@@ -171,7 +186,7 @@ export function manifestBodyOf(
     merkle_root: toHex(chain.root),
     opened_us: open.body.opened_us,
     ended_us: request.endedUs,
-    clock: { offset_us: signer.clock.offsetUs, source: text(signer.clock.source) },
+    ...clockOf(facts, signer.clock),
     gaps: [...gapsOf(facts), ...gapOfCrash(request, open.body)],
     pauses: pausesOf(facts),
     downgrades: factsOf(facts, 'downgrade')

@@ -13,6 +13,7 @@ import { clientInfoPdu, ErrorInfo, Protocol, Splice } from '@lucid-sessions/rdp'
 import { encodeNote, frameFlags, frameKinds, type GatewayNote } from '@lucid-sessions/recording';
 import type { FrameTap, RelayEvent, RelaySide } from '@lucid-sessions/relay';
 import { attempt, decode } from '@lucid-sessions/wire';
+import type { ClockCheck } from '../clock/clock-watch.ts';
 import { SocketPeer } from '../peer/socket-peer.ts';
 import { Turns } from '../peer/turns.ts';
 import { securityName } from '../security-name.ts';
@@ -87,6 +88,7 @@ interface Earlier {
 
 /** Who asks again and again must not fill the facts of its manifest. */
 const steeringsMax = 200;
+const clockTellUs = 3_600_000_000;
 
 const lostReason = 'connection_lost';
 /** Names of channels that one session is told of. */
@@ -105,6 +107,7 @@ export class RecordedSession {
   #connectionsCount = 0;
   #earlier: Earlier = { bytes: 0, updates: 0, unread: 0, unknownChannels: new Map() };
   #paused: { fromUs: number; framesLost: number } | null = null;
+  #clockTold: ClockCheck | null = null;
   #steering: Steering | null = null;
   #steeringsCount = 0;
   readonly #counts = { frames: 0, framesLost: 0, errors: 0, droppedSeen: 0 };
@@ -665,6 +668,20 @@ export class RecordedSession {
     this.#gap(fromUs, atUs, framesLost, 'paused');
     this.#report({ kind: 'resumed', sessionId: this.sessionId, atUs });
     return atUs;
+  }
+
+  /** Told at the beginning, each hour, and when the clock is further off than before by more than either may be wrong. */
+  clockCompared(check: ClockCheck): void {
+    const { atUs, offsetUs, errorUs } = check;
+    const before = this.#clockTold;
+    const isNews =
+      before === null ||
+      atUs - before.atUs >= clockTellUs ||
+      (offsetUs === null) !== (before.offsetUs === null) ||
+      Math.abs((offsetUs ?? 0) - (before.offsetUs ?? 0)) > (errorUs ?? 0) + (before.errorUs ?? 0);
+    if (!isNews) return;
+    this.#clockTold = check;
+    this.#fact({ kind: 'clock_check', ...check });
   }
 
   clockStepped(stepUs: number): void {
