@@ -80,6 +80,13 @@ const threadBorders: Readonly<Record<string, readonly string[]>> = {
   'services/indexer/src/worker.ts': ['services/indexer/src/'],
   'services/indexer/src/search-worker.ts': ['services/indexer/src/search-'],
   [`${player}/worker/worker.ts`]: [`${player}/worker/`, `${player}/live/`, 'apps/console/src/api/', ...playerShared],
+  'apps/console/src/court/worker.ts': [
+    'apps/console/src/court/',
+    `${player}/worker/`,
+    `${player}/live/`,
+    'apps/console/src/api/',
+    ...playerShared,
+  ],
   [`${player}/page/lucid-player.ts`]: [`${player}/page/`, 'apps/console/src/ui/', ...playerShared],
 };
 /** Of the page alone: what a worker in the browser does not have. */

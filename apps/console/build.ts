@@ -114,6 +114,8 @@ export async function buildConsole(outdir = join(consoleRoot, 'dist')): Promise<
     bundle(outdir, 'src/player/page/lucid-player.ts', urls),
     bundle(outdir, 'src/connect/main.ts', {}, [wasmBeside(outdir, wasmUrls)]),
   ]);
+  const court = await courtTemplate();
+  await replaceFile(join(outdir, 'court.html'), court.document);
   const icon = await readFile(join(consoleRoot, 'src', 'icon.svg'));
   const iconPath = `/assets/icon-${createHash('sha256').update(icon).digest('hex').slice(0, 8)}.svg`;
   await addFile(join(outdir, iconPath), icon);
@@ -128,10 +130,63 @@ export async function buildConsole(outdir = join(consoleRoot, 'dist')): Promise<
     join(outdir, 'assets'),
     [...bundles.map(({ url }) => url), style.url, iconPath, ...wasmUrls].map((path) => basename(path)),
   );
-  return listBuilt(
-    outdir,
-    bundles.flatMap(({ packages }) => packages),
-  );
+  return listBuilt(outdir, [...bundles.flatMap(({ packages }) => packages), ...court.packages]);
+}
+
+/** Bundles one entry into one text. */
+async function bundleText(entry: string, change: BuildOptions = {}): Promise<{ text: string; packages: string[] }> {
+  const { metafile, outputFiles } = await build({
+    ...browserOptions,
+    ...change,
+    metafile: true,
+    absWorkingDir: consoleRoot,
+    entryPoints: [entry],
+    outdir: 'nowhere',
+    write: false,
+  });
+  const [output] = outputFiles;
+  if (output === undefined || outputFiles.length > 1) throw new Error(`${entry} did not become one file`);
+  return { text: output.text.trim(), packages: packagesIn(metafile) };
+}
+
+/**
+ * The template of court files: one document with everything inside, whose policy names its own code by hash and allows no request at
+ * all. What belongs to a recording is put in by `courtDocument` of packages/evidence.
+ */
+async function courtTemplate(): Promise<{ document: string; packages: string[] }> {
+  const [style, worker, main, page] = await Promise.all([
+    bundleText('src/court/court.css'),
+    // No module: a document opened from a disk may load none from a blob.
+    bundleText('src/court/worker.ts', { format: 'iife' }),
+    bundleText('src/court/main.ts', { define: { PLAYER_WORKER_URL: 'globalThis.lucidWorkerUrl' } }),
+    readFile(join(consoleRoot, 'src', 'court', 'court.html'), 'utf8'),
+  ]);
+  // Inside of a script element these would end it, or begin a comment.
+  const code = main.text.replaceAll('</script', '<\\/script').replaceAll('<!--', '<\\!--');
+  const hashOf = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
+  const policy = [
+    "default-src 'none'",
+    // Decoders that need SIMD compile code of their own.
+    `script-src ${hashOf(code)} 'wasm-unsafe-eval'`,
+    `style-src ${hashOf(style.text)}`,
+    'worker-src blob:',
+    'img-src blob: data:',
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join('; ');
+  const parts: Record<string, string> = {
+    POLICY: policy,
+    STYLE: style.text,
+    WORKER: Buffer.from(worker.text).toString('base64'),
+    MAIN: code,
+  };
+  return {
+    document: page.replace(
+      /%(POLICY|WORKER)%|\s*\/\*%(STYLE|MAIN)%\*\/\s*/g,
+      (_, text, code) => parts[text ?? code] ?? '',
+    ),
+    packages: [...style.packages, ...worker.packages, ...main.packages],
+  };
 }
 
 /** Readers see the old file or the new one, never half of it: servers may run from this directory. */

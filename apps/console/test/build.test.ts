@@ -18,7 +18,7 @@ before(async () => {
 });
 after(() => rm(outdir, { recursive: true, force: true }));
 
-test('gives two documents, hashed assets and the player under a name of its own', () => {
+test('gives its documents, the template of court files, hashed assets and the player under a name of its own', () => {
   const names = built.files.map((file) => file.replace(/-[A-Za-z0-9]{8}\./, '-HASH.'));
   assert.deepEqual(names, [
     'assets/console-HASH.css',
@@ -29,6 +29,7 @@ test('gives two documents, hashed assets and the player under a name of its own'
     'assets/main-HASH.js',
     'assets/worker-HASH.js',
     'connect.html',
+    'court.html',
     'index.html',
     'lucid-player.js',
   ]);
@@ -46,8 +47,9 @@ test('what the documents and the player name is there', async () => {
 });
 
 test('stays small: what is loaded before the first picture', async () => {
-  // Of the other document alone, which nobody waits for before they connect.
-  const wasm = built.files.find((file) => file.endsWith('.wasm'))!;
-  const bytes = built.totalBytes - (await stat(join(outdir, wasm))).size;
+  // Of the other document alone, which nobody waits for before they connect; and what is made into files.
+  const later = built.files.filter((file) => file.endsWith('.wasm') || file === 'court.html');
+  const sizes = await Promise.all(later.map(async (file) => (await stat(join(outdir, file))).size));
+  const bytes = sizes.reduce((left, size) => left - size, built.totalBytes);
   assert.ok(bytes < 750_000, `${bytes} bytes`);
 });

@@ -11,6 +11,7 @@ import { systemText } from './cli/system-text.ts';
 import { declareAudit } from './commands/audit-command.ts';
 import { declareBackup } from './commands/backup-command.ts';
 import { declareCheck } from './commands/check-command.ts';
+import { declareCourt } from './commands/court-command.ts';
 import { declareDemo } from './commands/demo-command.ts';
 import { declareDrain } from './commands/drain-command.ts';
 import { declareEvm } from './commands/evm-command.ts';
@@ -76,6 +77,7 @@ const commands = [
   declareKeys,
   declareImport,
   declareExport,
+  declareCourt,
   declareExtract,
   declareVerify,
   declareLog,

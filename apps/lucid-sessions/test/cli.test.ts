@@ -1,5 +1,6 @@
 /** The command line as a person meets it: separate processes, real files, exit codes. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -71,6 +72,26 @@ test('demo records, seals, logs and verifies, and what it exports is judged offl
       report.findings.map(({ code }) => code),
       ['CHUNK_ALTERED'],
     );
+  });
+
+  await t.test('a bundle becomes a court file, whose view key is in it only when that is said', async () => {
+    const page = join(directory, 'court.html');
+    const key = join(directory, 'view-key');
+    writeFileSync(key, `${'ab'.repeat(32)}\n`);
+    const made = await runCli(['--json', 'court', bundle, '--out', page]);
+    assert.equal(made.code, 0, made.stderr);
+    const { sha256, view_key: kept } = JSON.parse(made.stdout) as { sha256: string; view_key: string | null };
+    assert.equal(sha256, createHash('sha256').update(readFileSync(page)).digest('hex'));
+    assert.equal(kept, null);
+    assert.match(readFileSync(page, 'utf8'), /"view_key":null/);
+    assert.equal((await runCli(['court', bundle, '--out', page])).code, 1);
+    assert.equal((await runCli(['court', bundle, '--out', `${page}2.html`, '--view-key', 'included'])).code, 2);
+    const folder = join(directory, 'court');
+    const keyed = ['--view-key', 'included', '--key', key];
+    const beside = await runCli(['court', bundle, '--out', folder, ...keyed]);
+    assert.match(beside.stdout, /the view key is INSIDE/);
+    assert.ok(readFileSync(join(folder, 'court.html'), 'utf8').includes('ab'.repeat(32)));
+    assert.equal(readdirSync(folder).filter((name) => name.endsWith('.lucid.tar')).length, 1);
   });
 
   await t.test('a file that is no bundle, no policy, nothing there: told apart', async () => {

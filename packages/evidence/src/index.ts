@@ -6,6 +6,7 @@ export * from './audit/findings.ts';
 export * from './audit/report.ts';
 export * from './audit/row.ts';
 export * from './audit/verify.ts';
+export * from './bundle/court.ts';
 export * from './bundle/files.ts';
 export * from './bundle/source.ts';
 export * from './bundle/tar.ts';

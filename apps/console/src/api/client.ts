@@ -49,6 +49,7 @@ const attemptsMax = 4;
 export class ApiClient {
   readonly #baseUrl: string;
   readonly #token: () => string | null;
+  readonly #ask: typeof globalThis.fetch;
   /** Called on 401: the caller shows the sign-in page. */
   onUnauthenticated: () => void = () => {};
 
@@ -62,9 +63,12 @@ export class ApiClient {
       }),
   });
 
-  constructor(baseUrl: string, token: () => string | null) {
+  /** `fetch`: what answers in the network's place, where the recording is at hand. */
+  constructor(baseUrl: string, token: () => string | null, fetch: typeof globalThis.fetch = globalThis.fetch) {
     this.#baseUrl = baseUrl;
     this.#token = token;
+    // The browser's own wants to be called on nothing.
+    this.#ask = (input, init) => fetch(input, init);
   }
 
   get baseUrl(): string {
@@ -92,7 +96,7 @@ export class ApiClient {
     if (token !== null) headers.set('Authorization', `Bearer ${token}`);
     if (init.body !== undefined && init.body !== null) headers.set('Content-Type', 'application/json');
     try {
-      return await fetch(this.#baseUrl + path, { ...init, headers, credentials: 'omit', cache: 'no-store' });
+      return await this.#ask(this.#baseUrl + path, { ...init, headers, credentials: 'omit', cache: 'no-store' });
     } catch (cause) {
       if (cause instanceof DOMException && cause.name === 'AbortError') throw cause;
       throw new ApiError(0, null, 'the Session API can not be reached', null, null);

@@ -7,6 +7,7 @@ import type { Chunk, Facts, Session } from '../api/types.ts';
 import type { LucidPlayer } from '../player/page/lucid-player.ts';
 import type { Verdict } from '../player/protocol.ts';
 import { connectLink, isConnectable } from '../ui/connect-link.ts';
+import { courtButton } from '../ui/court-button.ts';
 import { credentialButton } from '../ui/credential-button.ts';
 import { askToDestroy } from '../ui/destroy-dialog.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
@@ -74,6 +75,8 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     message.hidden = session.status !== 'recording' || Boolean(session.imported) || !may('sessions:message');
     steer.hidden = session.status !== 'recording' || Boolean(session.imported) || !may('sessions:steer');
     const connectable = session.status === 'created' || session.status === 'starting';
+    const courtable =
+      ['completed', 'failed', 'stopped'].includes(session.status) && session.statistics.chunks_count > 0;
     const mayConnect = isConnectable(session) && may('sessions:start');
     fill(
       commands,
@@ -83,6 +86,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
         may('sessions:start') &&
         credentialButton(api, session, show, (error) => fill(answer, failure(error))),
       commandButtons(session.status, may, run),
+      courtable && may('evidence:read') && courtButton(api, session, may('chunks:download'), show),
       may('sessions:delete') && deleteButton(context, session),
     );
     // An import has no picture to follow: it is there within moments.

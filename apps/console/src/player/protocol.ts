@@ -12,6 +12,8 @@ export interface PlayerSource {
   live: boolean;
   /** The page knows that the session was imported; else the evidence says it. */
   imported?: boolean;
+  /** The recording is at hand, in a bundle's tar file, and the page itself checks its evidence: nothing is asked of an API. */
+  bundle?: { file: Blob; viewKey: Uint8Array | null };
 }
 
 /** Something a person did or the gateway noted, for the list beside the picture. */

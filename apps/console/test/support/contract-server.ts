@@ -103,7 +103,8 @@ async function answer(
 }
 
 async function sendFile(root: string, path: string, response: ServerResponse): Promise<void> {
-  const name = path.startsWith('/assets/') && !path.includes('..') ? path : '/index.html';
+  const isFile = (path.startsWith('/assets/') && !path.includes('..')) || path === '/court.html';
+  const name = isFile ? path : '/index.html';
   const file = await readFile(join(root, name)).catch(() => null);
   if (file === null) {
     response.writeHead(404).end();
@@ -168,10 +169,10 @@ function route(
     );
   }
   if (part === 'chunks') return chunks(held, query, chunkId, last, response);
-  if (part === 'records' && held.recording) {
-    void evidenceTar(held.recording).then((tar) =>
-      response.writeHead(200, { 'Content-Type': 'application/x-tar' }).end(tar),
-    );
+  if ((part === 'records' || part === 'evidence') && held.recording) {
+    const { chunks: files } = held.recording;
+    const tar = part === 'records' ? evidenceTar(held.recording) : evidenceTar(held.recording, (at) => files[at]!.file);
+    void tar.then((tar) => response.writeHead(200, { 'Content-Type': 'application/x-tar' }).end(tar));
     return response;
   }
   if (part === 'index' && held.recording) return sendJson(response, indexOf(held.recording));

@@ -302,8 +302,11 @@ async function signRecords(facts: {
   return { open, manifest, identityKey, signExport };
 }
 
-/** The session's evidence bundle as a tar file, without its chunks. */
-export async function evidenceTar(recording: SealedRecording): Promise<Uint8Array> {
+/** The session's evidence bundle as a tar file; without its chunks, as a player asks for it, unless they are given. */
+export async function evidenceTar(
+  recording: SealedRecording,
+  chunk: (index: number) => Uint8Array | null = () => null,
+): Promise<Uint8Array> {
   const entries = bundleEntries({
     sessionId: recording.sessionId,
     open: recording.open,
@@ -312,7 +315,7 @@ export async function evidenceTar(recording: SealedRecording): Promise<Uint8Arra
     erases: [],
     custody: [],
     leaves: concatBytes(...recording.chunks.flatMap(({ leaf, seal }) => [leaf, seal])),
-    chunk: () => null,
+    chunk,
     wraps: [],
     logProofs: { open: null, manifest: null, resumes: [], erases: [], custody: null },
     signExport: recording.signExport,

@@ -40,6 +40,6 @@ export async function unpackTar(tar: string, directory: string): Promise<number>
   }
 }
 
-async function* entriesOf(source: BundleSource): AsyncGenerator<BundleEntry> {
+export async function* entriesOf(source: BundleSource): AsyncGenerator<BundleEntry> {
   for (const { name, bytes } of await source.list()) yield { name, content: await source.read(name, 0, bytes) };
 }

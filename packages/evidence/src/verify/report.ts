@@ -245,7 +245,8 @@ const steeringText = ({ from_us, to_us, by, consent, end }: NonNullable<Manifest
 
 const time = (us: number | null): string => (us === null ? 'unknown' : new Date(Math.floor(us / 1000)).toISOString());
 
-const sentences = {
+/** Each word of each verdict as a sentence for a person. */
+export const verdictSentences = {
   integrity: { intact: 'unaltered', broken: 'ALTERED' },
   completeness: {
     whole: 'whole',
@@ -313,12 +314,12 @@ export function formatReport(report: VerificationReport): string {
     `Session       ${report.session_id ?? 'unknown'}`,
     `Result        ${resultOf(report)}`,
     '',
-    `Integrity     ${sentences.integrity[verdicts.integrity]}${since}`,
-    `Completeness  ${sentences.completeness[verdicts.completeness]}${since}`,
-    `Origin        ${sentences.origin[verdicts.origin]}`,
-    `Time          ${sentences.time[verdicts.time]}`,
-    `Readability   ${sentences.readability[verdicts.readability]}`,
-    `Replay        ${sentences.replay[verdicts.replay]} (${replayText(verdicts.replay, facts.replay)}${facts.replay === null ? '' : `, ${whoExamined(facts.replay)}`})`,
+    `Integrity     ${verdictSentences.integrity[verdicts.integrity]}${since}`,
+    `Completeness  ${verdictSentences.completeness[verdicts.completeness]}${since}`,
+    `Origin        ${verdictSentences.origin[verdicts.origin]}`,
+    `Time          ${verdictSentences.time[verdicts.time]}`,
+    `Readability   ${verdictSentences.readability[verdicts.readability]}`,
+    `Replay        ${verdictSentences.replay[verdicts.replay]} (${replayText(verdicts.replay, facts.replay)}${facts.replay === null ? '' : `, ${whoExamined(facts.replay)}`})`,
     '',
     `${facts.imported === null ? 'Recorded' : 'Imported'}      ${time(facts.opened_us)} to ${time(facts.ended_us)}${facts.end_reason === null ? '' : ` (${facts.end_reason})`}`,
     `Chunks        ${facts.chunks_checked} checked, ${facts.chunks_read} read, ${facts.chunks_in_manifest ?? '?'} in the manifest, ${facts.chunks_recovered} recovered after a crash`,

@@ -167,13 +167,16 @@ export class LucidPlayer extends HTMLElement {
     this.#monitors.set({ width: 0, height: 0, monitors: [] });
     this.#importedTag.hidden = source.imported !== true;
     this.#importedNote.hidden = true;
+    this.#verdictList.element.hidden = source.bundle !== undefined;
     this.#seeks = 0;
     this.#notDrawn = [];
     this.#byServer = null;
     this.#showWarning();
     this.#showNotice(null);
     this.#showVeil('Opening the recording…');
-    this.#worker = new Worker(PLAYER_WORKER_URL, { type: 'module', name: 'lucid-player' });
+    // A document opened from a disk has no origin, and may load no module from a blob.
+    const type = PLAYER_WORKER_URL.startsWith('blob:') ? 'classic' : 'module';
+    this.#worker = new Worker(PLAYER_WORKER_URL, { type, name: 'lucid-player' });
     this.#worker.addEventListener('message', (event: MessageEvent<FromWorker>) => this.#onMessage(event.data));
     this.#worker.addEventListener('error', (event) =>
       this.#fail(event.message || 'the player’s worker could not start'),

@@ -2,14 +2,17 @@ import type { FromWorker, PlayerEvent } from '../protocol.ts';
 import { scaleActivity } from './chunk-table.ts';
 import { noIndexText, type RecordingIndex } from './recording-index.ts';
 
+/** Events of a recording, page by page. */
+export type EventSource = Pick<RecordingIndex, 'remark' | 'hidesLogon' | 'showLogon' | 'first' | 'next'>;
+
 /** Tells the page what the index says, as far as it was made; a running session's goes on. */
 export class IndexFeed {
-  readonly #index: RecordingIndex;
+  readonly #index: EventSource;
   readonly #send: (message: FromWorker) => void;
   /** The reading that counts: one begun anew ends the one before. */
   #reading: object | null = null;
 
-  constructor(index: RecordingIndex, send: (message: FromWorker) => void) {
+  constructor(index: EventSource, send: (message: FromWorker) => void) {
     this.#index = index;
     this.#send = send;
   }

@@ -8,7 +8,7 @@ import { type ChunkEntry, ChunkTable, scaleActivity } from './chunk-table.ts';
 import { type ChunkLoader, Engine } from './engine.ts';
 import { EvidenceCheck } from './evidence-check.ts';
 import { EvidenceWatch } from './evidence-watch.ts';
-import { IndexFeed } from './index-feed.ts';
+import { type EventSource, IndexFeed } from './index-feed.ts';
 import { Picture, type PictureState } from './picture.ts';
 import { Playback } from './playback.ts';
 import { RecordingIndex } from './recording-index.ts';
@@ -50,6 +50,17 @@ interface Opened {
 /** `waiting`: what the page asked for before that. */
 type Phase = { kind: 'opening'; waiting: ToWorker[] } | { kind: 'open'; opened: Opened } | { kind: 'closed' };
 
+/** Where a session's chunks and events come from. */
+export interface SessionSources {
+  api: ApiClient;
+  index: EventSource;
+}
+
+const sourcesOfApi = (source: PlayerSource): SessionSources => {
+  const api = new ApiClient(source.baseUrl, () => source.token);
+  return { api, index: new RecordingIndex(api, source.sessionId) };
+};
+
 /** One open recording inside the worker: what the page asks for, handed to those who do it. */
 export class PlayerSession {
   readonly #send: (message: FromWorker, transfer?: Transferable[]) => void;
@@ -70,12 +81,13 @@ export class PlayerSession {
     source: PlayerSource,
     canvas: OffscreenCanvas,
     send: (message: FromWorker, transfer?: Transferable[]) => void,
+    { api, index }: SessionSources = sourcesOfApi(source),
   ) {
     this.#source = source;
     this.#send = send;
     this.#params = { session_id: source.sessionId };
-    this.#api = new ApiClient(source.baseUrl, () => source.token);
-    this.#index = new IndexFeed(new RecordingIndex(this.#api, source.sessionId), send);
+    this.#api = api;
+    this.#index = new IndexFeed(index, send);
     this.#stored = new StoredKeyframes(this.#api, source.sessionId, webCrypto(globalThis.crypto));
     this.#stage = new Stage(canvas, { send, fetchPicture: (timeUs) => this.#fetchPicture(timeUs) });
     this.#sound = new SoundOut((channel, samples) => {
@@ -121,7 +133,7 @@ export class PlayerSession {
     void this.#readKeyframes();
     if (live) void this.#follow(opened, live);
     // Hundreds of seals take their time: the picture comes first.
-    void evidence.begin();
+    if (this.#source.bundle === undefined) void evidence.begin();
     // A damaged chunk must not keep the others from being looked at.
     if (problem !== null && this.#stage.picture.framesCount === 0) this.#fail(problem);
   }
@@ -307,6 +319,7 @@ export class PlayerSession {
   /** Whether what leaves the player has to say that it was imported. */
   async #isImported(): Promise<boolean> {
     if (this.#source.imported === true) return true;
+    if (this.#source.bundle !== undefined) return false;
     return this.#source.live || this.#opened === null ? false : this.#opened.evidence.isImported();
   }
 
