@@ -47,6 +47,8 @@ export interface KeyInfo {
   /** `ed25519:…`, a vkey, or null for secrets. */
   publicKey: string | null;
   createdAt: Date;
+  /** `recorded` when it was made; else the time of its file, which a copy or a restore may have: it is no younger. */
+  createdFrom: 'recorded' | 'file';
   /** Replaced by a newer one; kept to check (identity) or unwrap (local) what it made. */
   retired: boolean;
   /** When a retired identity was retired, µs since 1970: it signed nothing later. */
@@ -118,6 +120,11 @@ function rawPublicKey(key: KeyObject): Uint8Array {
   return new Uint8Array(createPublicKey(key).export({ format: 'der', type: 'spki' })).slice(-32);
 }
 
+const ed25519Id = (bytes: Uint8Array): string => keyIdOf({ algorithm: 'ed25519', bytes });
+
+/** `identity.pem` and `identity.pub` have one. */
+const createdOf = (name: string): string => `${name.replace(/\.(?:pem|pub|key)$/, '')}.created`;
+
 /** Named without being told. */
 function parseSymmetric({ prefix, domain, what }: SymmetricKind, text: string, path: string): LocalKey {
   if (!text.startsWith(prefix)) throw new KeyError('malformed', `${path} is not a ${what}`);
@@ -135,7 +142,7 @@ export interface KeyDirectoryOptions {
  * The installation's keys, each in a file of mode 600 in a directory of mode 700: `identity.pem` and `log.pem` (Ed25519,
  * PKCS #8), `local.key` (32 bytes that wrap DEKs), `secrets.key` (32 bytes that seal credentials), `retired/` with public halves of old identities and old local keys
  * (beside the others where a mounted secret knows no folders). `identity.pub` and `log.pub` stand for who only checks.
- * A key is durable before it is used once.
+ * A key is durable before it is used once. `NAME.created` beside it says when that was: `KEYID MICROSECONDS`, of this key alone.
  */
 export class KeyDirectory {
   readonly #path: string;
@@ -157,21 +164,30 @@ export class KeyDirectory {
     return readSecret(path, this.#given ? givenForbidden : ownForbidden);
   }
 
-  async #loadOrCreate<T>(name: string, create: () => string, parse: (text: string, path: string) => T): Promise<T> {
+  async #loadOrCreate<T>(
+    name: string,
+    create: () => string,
+    parse: (text: string, path: string) => T,
+    idOf: (key: T) => string,
+  ): Promise<T> {
     const path = join(this.#path, name);
     const found = await this.#read(path);
     if (found !== null) return parse(found, path);
     if (this.#given) throw missingKey(path);
     const made = create();
     // Several services of one data directory may start at once: all use the key of whoever was first.
-    if (await createFileDurably(path, utf8(made), 0o600)) return parse(made, path);
+    if (await createFileDurably(path, utf8(made), 0o600)) {
+      const key = parse(made, path);
+      await writeFileDurably(join(this.#path, createdOf(name)), utf8(`${idOf(key)} ${Date.now() * 1000}\n`), 0o600);
+      return key;
+    }
     return parse((await this.#read(path)) ?? '', path);
   }
 
   async #ed25519(name: string): Promise<KeyObject> {
     const create = (): string =>
       generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
-    return this.#loadOrCreate(name, create, parseEd25519);
+    return this.#loadOrCreate(name, create, parseEd25519, (key) => ed25519Id(rawPublicKey(key)));
   }
 
   /** Signs records. Made at first use. */
@@ -194,7 +210,8 @@ export class KeyDirectory {
 
   #symmetric(name: string, kind: SymmetricKind): Promise<LocalKey> {
     const create = (): string => `${kind.prefix}${toBase64(nodeCrypto.randomBytes(32))}\n`;
-    return this.#loadOrCreate(name, create, (text, path) => parseSymmetric(kind, text, path));
+    const parse = (text: string, path: string): LocalKey => parseSymmetric(kind, text, path);
+    return this.#loadOrCreate(name, create, parse, ({ keyId }) => keyId);
   }
 
   /** Wraps DEKs where no outside recipient is configured. Made at first use. */
@@ -242,7 +259,9 @@ export class KeyDirectory {
   async rotateIdentity(retiredUs?: number): Promise<{ before: PublicKey; after: PublicKey }> {
     const before = (await this.identity()).publicKey;
     const until = retiredUs === undefined ? '' : `retired ${retiredUs}\n`;
-    await this.#retire(`identity-${keyIdOf(before)}.pub`, `${formatPublicKey(before)}\n${until}`);
+    const madeUs = await this.#createdUs('identity.pem', keyIdOf(before));
+    const made = madeUs === null ? '' : `created ${madeUs}\n`;
+    await this.#retire(`identity-${keyIdOf(before)}.pub`, `${formatPublicKey(before)}\n${until}${made}`);
     await this.#remove('identity.pem');
     const after = (await this.identity()).publicKey;
     if ((await this.#info(identityPublic)) !== null) await this.#writePublic(identityPublic, formatPublicKey(after));
@@ -252,7 +271,9 @@ export class KeyDirectory {
   /** A new local key. The old one stays until every wrap under it was made again (`dropLocalKey`). */
   async rotateLocalKey(): Promise<{ before: string; after: string }> {
     const before = await this.localKey();
+    const madeUs = await this.#createdUs('local.key', before.keyId);
     await this.#retire(`local-${before.keyId}.key`, `${LOCAL.prefix}${toBase64(before.bytes)}\n`);
+    if (madeUs !== null) await this.#retire(`local-${before.keyId}.created`, `${before.keyId} ${madeUs}\n`);
     await this.#remove('local.key');
     return { before: before.keyId, after: (await this.localKey()).keyId };
   }
@@ -263,6 +284,7 @@ export class KeyDirectory {
     if (!(await this.#retired()).includes(name))
       throw new KeyError('missing', `no retired local key is called ${keyId}`);
     await this.#remove(name);
+    await rm(join(this.#path, createdOf(name)), { force: true });
   }
 
   /** Overwrites in place before it unlinks; on copy-on-write and flash storage only the unlinking is sure. */
@@ -285,6 +307,13 @@ export class KeyDirectory {
     } catch {
       return null;
     }
+  }
+
+  /** When the key of this id was made, µs since 1970; null: nobody wrote it down. */
+  async #createdUs(name: string, keyId: string): Promise<number | null> {
+    const text = fromUtf8((await readFileOrNull(join(this.#path, createdOf(name)))) ?? new Uint8Array(0));
+    const [, id, us] = /^([0-9a-f]{16,64}) (\d{1,16})\n$/.exec(text) ?? [];
+    return id === keyId ? Number(us) : null;
   }
 
   async #firstOf(...names: string[]): Promise<{ name: string; createdAt: Date } | null> {
@@ -323,30 +352,47 @@ export class KeyDirectory {
   /** Every key there is, without making any. */
   async list(origin: string): Promise<KeyInfo[]> {
     const list: KeyInfo[] = [];
-    const add = (info: Omit<KeyInfo, 'createdAt'>, createdAt: Date): number => list.push({ ...info, createdAt });
+    const add = (info: Omit<KeyInfo, Made>, file: Date, madeUs: number | null): number =>
+      list.push({
+        ...info,
+        createdAt: madeUs === null ? file : new Date(madeUs / 1000),
+        createdFrom: madeUs === null ? 'file' : 'recorded',
+      });
     const identity = await this.#firstOf('identity.pem', identityPublic);
-    if (identity !== null) add(identityInfo(await this.#identityKey(identity.name), false), identity.createdAt);
+    if (identity !== null) {
+      const key = await this.#identityKey(identity.name);
+      const madeUs = await this.#createdUs(identity.name, keyIdOf(key));
+      add(identityInfo(key, false), identity.createdAt, madeUs);
+    }
     const log = await this.#firstOf('log.pem', logPublic);
     if (log !== null) {
-      const publicKey = formatNoteKey(await this.#logKey(log.name, origin));
-      add({ purpose: 'log', keyId: publicKey.split('+')[1] ?? '', publicKey, retired: false }, log.createdAt);
+      const key = await this.#logKey(log.name, origin);
+      const publicKey = formatNoteKey(key);
+      const madeUs = await this.#createdUs(log.name, ed25519Id(key.publicKey));
+      add({ purpose: 'log', keyId: publicKey.split('+')[1] ?? '', publicKey, retired: false }, log.createdAt, madeUs);
     }
-    const local = await this.#info('local.key');
-    if (local !== null)
-      add({ purpose: 'local', keyId: (await this.localKey()).keyId, publicKey: null, retired: false }, local);
-    const secrets = await this.#info('secrets.key');
-    if (secrets !== null)
-      add({ purpose: 'secrets', keyId: (await this.secretsKey()).keyId, publicKey: null, retired: false }, secrets);
+    for (const [purpose, name] of [
+      ['local', 'local.key'],
+      ['secrets', 'secrets.key'],
+    ] as const) {
+      const file = await this.#info(name);
+      if (file === null) continue;
+      const { keyId } = await (purpose === 'local' ? this.localKey() : this.secretsKey());
+      add({ purpose, keyId, publicKey: null, retired: false }, file, await this.#createdUs(name, keyId));
+    }
     for (const name of await this.#retired()) {
-      const createdAt = (await this.#info(name)) ?? new Date(0);
+      const file = (await this.#info(name)) ?? new Date(0);
       const [, purpose, keyId = ''] = /\b(identity|local)-([0-9a-f]+)\./.exec(name) ?? [];
-      if (purpose === 'local') add({ purpose: 'local', keyId, publicKey: null, retired: true }, createdAt);
+      if (purpose === 'local')
+        add({ purpose: 'local', keyId, publicKey: null, retired: true }, file, await this.#createdUs(name, keyId));
       else if (purpose === 'identity') {
         const text = fromUtf8((await readFileOrNull(join(this.#path, name))) ?? new Uint8Array(0));
-        const [publicKey = '', until = ''] = text.split('\n');
-        const [, us] = /^retired (\d{1,16})$/.exec(until) ?? [];
+        const [publicKey = ''] = text.split('\n');
+        const [, us] = /^retired (\d{1,16})$/m.exec(text) ?? [];
+        const [, madeUs] = /^created (\d{1,16})$/m.exec(text) ?? [];
         const retiredUs = us === undefined ? {} : { retiredUs: Number(us) };
-        add({ purpose: 'identity', keyId, publicKey, retired: true, ...retiredUs }, createdAt);
+        const made = madeUs === undefined ? null : Number(madeUs);
+        add({ purpose: 'identity', keyId, publicKey, retired: true, ...retiredUs }, file, made);
       }
     }
     return list;
@@ -369,6 +415,8 @@ export class KeyDirectory {
   }
 }
 
-function identityInfo(key: PublicKey, retired: boolean): Omit<KeyInfo, 'createdAt'> {
+type Made = 'createdAt' | 'createdFrom';
+
+function identityInfo(key: PublicKey, retired: boolean): Omit<KeyInfo, Made> {
   return { purpose: 'identity', keyId: keyIdOf(key), publicKey: formatPublicKey(key), retired };
 }

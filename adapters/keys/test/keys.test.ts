@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createPublicKey } from 'node:crypto';
-import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -91,7 +91,14 @@ describe('key directory', () => {
     assert.deepEqual((await again.logSigner('log.example/a')).key, log.key);
     assert.deepEqual(await again.localKey(), local);
     assert.equal((await stat(path)).mode & 0o777, 0o700);
-    assert.deepEqual((await readdir(path)).sort(), ['identity.pem', 'local.key', 'log.pem']);
+    assert.deepEqual((await readdir(path)).sort(), [
+      'identity.created',
+      'identity.pem',
+      'local.created',
+      'local.key',
+      'log.created',
+      'log.pem',
+    ]);
     for (const name of await readdir(path)) assert.equal((await stat(join(path, name))).mode & 0o777, 0o600);
   });
 
@@ -132,6 +139,41 @@ describe('key directory', () => {
       await writeFile(join(path, 'local.key'), text, { mode: 0o600 });
       await assert.rejects(keys.localKey(), codeOf('malformed'));
     }
+  });
+
+  it('knows when keys were made, whatever became of their files, and says where it does not', async () => {
+    const path = fresh();
+    const before = Date.now();
+    const keys = await KeyDirectory.open(path);
+    await keys.makeAll('log.example');
+    const after = Date.now();
+    const old = new Date('2001-01-01T00:00:00Z');
+    for (const name of await readdir(path)) await utimes(join(path, name), old, old);
+    const ages = async (): Promise<string[]> =>
+      (await keys.list('log.example')).map(({ purpose, retired, createdAt, createdFrom }) => {
+        const inTime = createdAt.getTime() >= before && createdAt.getTime() <= after;
+        return `${purpose}${retired ? ' retired' : ''} ${createdFrom} ${inTime ? 'then' : createdAt.getTime() > after ? 'later' : 'before'}`;
+      });
+    const all = ['identity', 'log', 'local', 'secrets'];
+    assert.deepEqual(
+      await ages(),
+      all.map((purpose) => `${purpose} recorded then`),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    await keys.rotateIdentity(1);
+    await keys.rotateLocalKey();
+    assert.deepEqual(await ages(), [
+      'identity recorded later',
+      'log recorded then',
+      'local recorded later',
+      'secrets recorded then',
+      'identity retired recorded then',
+      'local retired recorded then',
+    ]);
+    // One that was put in another's place, and one of a program that wrote nothing down.
+    await copyFile(join(path, 'identity.created'), join(path, 'log.created'));
+    await rm(join(path, 'secrets.created'));
+    assert.deepEqual((await ages()).slice(1, 4), ['log file before', 'local recorded later', 'secrets file before']);
   });
 
   it('lists, rotates and exports', async () => {

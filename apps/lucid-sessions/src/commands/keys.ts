@@ -47,6 +47,8 @@ interface KeyRow {
   key_id: string;
   public_key: string | null;
   created_at: string | null;
+  /** `file`: nobody wrote down when it was made, and it is no younger than this. */
+  created_from: KeyInfo['createdFrom'] | null;
   retired: boolean;
 }
 
@@ -70,6 +72,7 @@ function rowsIn(keys: readonly KeyInfo[], environment: Environment): KeyRow[] {
     key_id: key.keyId,
     public_key: key.publicKey,
     created_at: key.createdAt.toISOString(),
+    created_from: key.createdFrom,
     retired: key.retired,
   }));
   return [...own, ...recipientsOf(environment).map(recipientRow)];
@@ -80,6 +83,7 @@ const recipientRow = (recipient: string): KeyRow => ({
   key_id: '',
   public_key: recipient,
   created_at: null,
+  created_from: null,
   retired: false,
 });
 
@@ -90,7 +94,7 @@ function tableOf(rows: readonly KeyRow[]): string {
   const cells = rows.map((row) => [
     row.retired ? `${row.purpose} (retired)` : row.purpose,
     row.key_id.slice(0, 16) || '-',
-    row.created_at ?? '-',
+    row.created_from === 'file' ? `by ${row.created_at} (its file)` : (row.created_at ?? '-'),
     row.public_key ?? 'secret, never shown',
   ]);
   return table(['KEY', 'ID', 'CREATED', 'PUBLIC'], cells);
