@@ -16,6 +16,8 @@ export const entryKinds = [
   'challenge',
   /** Hosts sessions lead to, by id. */
   'target',
+  /** How far the scrubbing of stored chunks is, one of each installation. */
+  'scrub',
 ] as const;
 export type EntryKind = (typeof entryKinds)[number];
 

@@ -26,6 +26,17 @@ const facts: Readonly<Record<string, Readonly<Record<string, Fact>>>> = {
     recoveryFindings: gauge('recovery_findings', 'What the last start found and could not mend.'),
     orphanSessions: gauge('orphan_sessions', 'Sessions with stored chunks that no database knows.'),
     incompleteSessions: gauge('incomplete_sessions', 'Sessions with chunks missing.'),
+    scrubProblems: gauge(
+      'scrub_problems',
+      'Stored chunks that are missing or spoiled, as far as they were read again.',
+    ),
+    scrubChunks: gauge('scrub_chunks', 'Chunks that were read again in the walk under way.'),
+    scrubBytes: gauge('scrub_bytes', 'Bytes of them.'),
+    scrubRepaired: gauge('scrub_repaired', 'Put back from the second store, in this walk and the one before.'),
+    scrubLastWalkSeconds: gauge(
+      'scrub_last_walk_timestamp_seconds',
+      'When all chunks had been read again; 0: not yet.',
+    ),
     copyWaitingChunks: gauge('copy_waiting_chunks', 'Chunks that wait for being copied to the second store.'),
   },
   processor: {

@@ -5,9 +5,11 @@ import {
   type InternalService,
   readBoolean,
   readDataDir,
+  readInteger,
   readInternalService,
   readText,
 } from '@lucid-sessions/kit';
+import type { ScrubSettings } from './scrubber.ts';
 
 export interface StorageConfig extends InternalService {
   chunkStoragePath: string;
@@ -18,6 +20,8 @@ export interface StorageConfig extends InternalService {
   copiedSessions: 'all' | 'asked';
   /** Hash every file again before it is stored: on where files arrive over a network. */
   verifyOnPut: boolean;
+  /** Null: stored chunks are read again by `lucid-sessions scrub` alone. */
+  scrub: ScrubSettings | null;
 }
 
 /** What follows the scheme may hold a password. */
@@ -30,6 +34,15 @@ function readCopiedSessions(environment: Environment): 'all' | 'asked' {
   throw new EnvironmentError('CHUNK_COPY_SESSIONS', 'must be all, or asked (backup_enabled or archive_enabled)');
 }
 
+function readScrub(environment: Environment): ScrubSettings | null {
+  const whole = (variable: string, min: number, max: number, fallback: number) =>
+    readInteger(environment, variable, { min, max, fallback });
+  const days = whole('LUCID_SCRUB_DAYS', 0, 3650, 30);
+  const bytesPerSecondMax = whole('LUCID_SCRUB_MB_PER_SECOND', 1, 1000, 8) * 1024 * 1024;
+  const repair = readBoolean(environment, 'LUCID_SCRUB_REPAIR', true);
+  return days === 0 ? null : { days, bytesPerSecondMax, repair };
+}
+
 export function readStorageEnv(environment: Environment): StorageConfig {
   const service = readInternalService(environment, 'SESSION_STORAGE_PORT');
   return {
@@ -39,5 +52,6 @@ export function readStorageEnv(environment: Environment): StorageConfig {
     chunkCopyPath: readText(environment, 'CHUNK_COPY_PATH', '') || null,
     copiedSessions: readCopiedSessions(environment),
     verifyOnPut: readBoolean(environment, 'LUCID_VERIFY_ON_PUT', true),
+    scrub: readScrub(environment),
   };
 }

@@ -11,10 +11,12 @@ export interface StorageServer {
 }
 
 export function createStorageServer(
-  config: Pick<StorageConfig, 'host' | 'port' | 'serviceSecret' | 'verifyOnPut'> & Pick<ServiceAccess, 'proof'>,
-  deps: Omit<StorageDeps, 'verifyOnPut'> & { onError?: (where: string, thrown: unknown) => void },
+  config: Pick<StorageConfig, 'host' | 'port' | 'serviceSecret' | 'verifyOnPut'> &
+    Partial<Pick<StorageConfig, 'scrub'>> &
+    Pick<ServiceAccess, 'proof'>,
+  deps: Omit<StorageDeps, 'verifyOnPut' | 'scrub'> & { onError?: (where: string, thrown: unknown) => void },
 ): StorageServer {
-  const service = createStorageService({ ...deps, verifyOnPut: config.verifyOnPut });
+  const service = createStorageService({ ...deps, verifyOnPut: config.verifyOnPut, scrub: config.scrub ?? null });
   const app = createServiceHttp({
     name: 'storage',
     port: service,

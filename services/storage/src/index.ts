@@ -7,6 +7,7 @@ export { retainedFrom } from './put-chunk.ts';
 export * from './rebuild.ts';
 export * from './recovery.ts';
 export * from './scrub.ts';
+export { Scrubber, type ScrubberOptions, type ScrubberView, type ScrubSettings } from './scrubber.ts';
 export * from './service.ts';
 export * from './space-watch.ts';
 export * from './stores.ts';

@@ -75,6 +75,14 @@ async function putBack(store: ChunkStore, row: ChunkRow, file: Uint8Array, retai
     });
 }
 
+export interface ScrubRange {
+  signal?: AbortSignal;
+  from?: number;
+  to?: number;
+  /** Waited for behind each chunk. */
+  onChunk?: (index: number) => Promise<void>;
+}
+
 export class Scrub {
   readonly #deps: ScrubDeps;
   readonly #repair: boolean;
@@ -89,14 +97,17 @@ export class Scrub {
   async all(signal?: AbortSignal): Promise<ScrubReport> {
     for (let after = ''; ; ) {
       const page = await this.#deps.metadata.listChains(after, chainsPage);
-      for (const sessionId of page) await this.session(sessionId, signal);
+      for (const sessionId of page) await this.session(sessionId, signal === undefined ? {} : { signal });
       if (page.length < chainsPage || signal?.aborted === true) return this.report;
       after = page.at(-1)!;
     }
   }
 
-  /** Throws `LucidError` when there is no such session. */
-  async session(sessionId: string, signal?: AbortSignal): Promise<ScrubReport> {
+  /** Its chunks, or those from `from` to before `to`. Throws `LucidError` when there is no such session. */
+  async session(
+    sessionId: string,
+    { signal, from = 0, to = Number.POSITIVE_INFINITY, onChunk }: ScrubRange = {},
+  ): Promise<ScrubReport> {
     const { metadata, chunks, copy, nowUs } = this.#deps;
     const session = await metadata.getSession(sessionId);
     if (session === null) throw new LucidError('sessionNotFound', `there is no session ${sessionId}`);
@@ -105,12 +116,13 @@ export class Scrub {
     const retain = retainedFrom(session, nowUs());
     const copied = (await copy?.leavesTail(sessionId))?.count ?? 0;
     this.report.sessionsChecked += 1;
-    for (let index = 0; index < count && signal?.aborted !== true; index++) {
+    for (let index = from; index < Math.min(count, to) && signal?.aborted !== true; index++) {
       const row = await metadata.getChunk(sessionId, index);
       // Purged meanwhile.
       if (row === null) break;
       const leaf = leaves.subarray(index * sealedLeafBytes, (index + 1) * sealedLeafBytes);
       await this.#chunk(row, leaf, { retain, isCopied: index < copied });
+      await onChunk?.(index);
     }
     return this.report;
   }
@@ -126,6 +138,8 @@ export class Scrub {
     this.report.chunksChecked += 1;
     let main = await look(chunks, row, this.report);
     const second = copy === null ? null : await look(copy, row, this.report);
+    // What is being destroyed is nobody's loss, and nothing of it is put back.
+    if ((main.state !== 'good' || (second !== null && second.state !== 'good')) && !(await this.#isKept(row))) return;
     if (main.state !== 'good') {
       const good = second?.state === 'good' ? second.file : null;
       const repaired = await this.#restore(chunks, row, good, retain);
@@ -146,8 +160,16 @@ export class Scrub {
 
   async #restore(store: ChunkStore, row: ChunkRow, good: Uint8Array | null, retain: RetainOptions): Promise<boolean> {
     if (!this.#repair || good === null) return false;
+    const { sessionId, index } = row.metadata;
     await putBack(store, row, good, retain);
+    if (!(await this.#isKept(row))) await store.removeFile(sessionId, index);
     return (await look(store, row, this.report)).state === 'good';
+  }
+
+  async #isKept({ metadata: { sessionId, index } }: ChunkRow): Promise<boolean> {
+    const { metadata } = this.#deps;
+    const state = (await metadata.getSession(sessionId))?.pipeline_state;
+    return state !== 'cleanup' && state !== 'destroyed' && (await metadata.getChunk(sessionId, index)) !== null;
   }
 
   #found(row: ChunkRow, problem: ScrubProblem, repaired: boolean): void {

@@ -6,6 +6,7 @@ import { Census, type CensusReport } from './census.ts';
 import { Copies } from './copies.ts';
 import { type ChunkPutter, chunkPutter, isImported, retainedFrom } from './put-chunk.ts';
 import { type RecoveryReport, recoverStorage } from './recovery.ts';
+import { Scrubber, type ScrubberView, type ScrubSettings } from './scrubber.ts';
 import { SpaceWatch, spaceMessage } from './space-watch.ts';
 import type { ChunkStore, MetadataStore, SpaceReserve } from './stores.ts';
 
@@ -18,6 +19,8 @@ export interface StorageDeps {
   verifyOnPut?: boolean;
   /** A second store, and whose chunks go there. */
   copy?: { chunks: ChunkStore; which: 'all' | 'asked' };
+  /** Every stored chunk is read again within so many days; null: none is. */
+  scrub?: ScrubSettings | null;
   /** Room kept back; without it a full disk takes no audit entry. */
   reserve?: SpaceReserve;
   /** What an operator should see. */
@@ -289,6 +292,14 @@ function entryCalls({ metadata, nowUs, onError }: Shared): EntryCalls {
   };
 }
 
+const scrubDetails = ({ problems, chunks, bytes, repaired, lastWalkSeconds }: ScrubberView) => ({
+  scrubProblems: problems,
+  scrubChunks: chunks,
+  scrubBytes: bytes,
+  scrubRepaired: repaired,
+  scrubLastWalkSeconds: lastWalkSeconds,
+});
+
 export function createStorageService(deps: StorageDeps): StorageService {
   const { metadata, chunks, nowUs } = deps;
   const { reserve, say = () => {} } = deps;
@@ -309,6 +320,19 @@ export function createStorageService(deps: StorageDeps): StorageService {
           ...(onError === undefined ? {} : { onError }),
         });
   const audit = new AuditChain(metadata, nowUs);
+  const scrubber =
+    deps.scrub === undefined || deps.scrub === null
+      ? null
+      : new Scrubber({
+          settings: deps.scrub,
+          metadata,
+          chunks,
+          copy: deps.copy?.chunks ?? null,
+          nowUs,
+          audit: (event) => audit.append(event),
+          say,
+          ...(onError === undefined ? {} : { onError }),
+        });
   const shared: Shared = { ...deps, putter, audit, space, keeping, census, copies };
   let recovery: RecoveryReport | null = null;
 
@@ -325,7 +349,7 @@ export function createStorageService(deps: StorageDeps): StorageService {
           ? spaceMessage(state, disk)
           : problems > 0
             ? 'some chains need a look'
-            : (apartMessage(census.report) ?? copied?.problem ?? null));
+            : (apartMessage(census.report) ?? scrubber?.problem ?? copied?.problem ?? null));
       return {
         service: 'storage',
         status: message === null ? 'healthy' : 'degraded',
@@ -339,6 +363,7 @@ export function createStorageService(deps: StorageDeps): StorageService {
           orphanSessions: census.report.orphansCount,
           incompleteSessions: census.report.incompleteCount,
           ...(copied === undefined ? {} : { copyWaitingChunks: copied.waitingChunks }),
+          ...(scrubber === null ? {} : scrubDetails(scrubber.view)),
         },
       };
     } catch {
@@ -370,11 +395,13 @@ export function createStorageService(deps: StorageDeps): StorageService {
       await deps.copy?.chunks.recover();
       census.start();
       copies?.start();
+      scrubber?.start();
       space.start();
       return recovery;
     },
     census: () => census.take(),
     async dispose() {
+      await scrubber?.dispose();
       await census.dispose();
       await copies?.dispose();
       await space.dispose();
