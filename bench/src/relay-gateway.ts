@@ -24,7 +24,13 @@ async function startReplica(): Promise<string | null> {
 
 const replica = await startReplica();
 const config = readRecorderEnv({
-  ...(replica === null ? {} : { LUCID_SPOOL_REPLICA: replica, LUCID_KEYS_PATH: keys }),
+  ...(replica === null
+    ? {}
+    : {
+        LUCID_SPOOL_REPLICA: replica,
+        LUCID_KEYS_PATH: keys,
+        LUCID_SPOOL_REPLICA_HOLD_MS: process.env.LUCID_SPOOL_REPLICA_HOLD_MS,
+      }),
   LUCID_SERVICE_SECRET: 'x'.repeat(32),
   LUCID_DATA_DIR: dataDir,
   RDP_LISTEN_HOST: '127.0.0.1',
@@ -77,9 +83,18 @@ const recorder = await createRecorder(config, {
   },
   onProblem: (message) => process.stderr.write(`${message}\n`),
 });
+/** How far the copy was behind, ms, each tenth of a second since it was asked last. */
+let behindMs: number[] = [];
+if (replica !== null)
+  setInterval(
+    () => void recorder.port.health().then(({ details }) => behindMs.push(Number(details.replicaBehindMs))),
+    100,
+  );
 process.send?.({ port: recorder.addresses[0]?.port });
 process.on('message', async (question) => {
-  if (question === 'statistics') process.send?.({ ...(await recorder.spool.statistics()), sealedBytes });
+  if (question !== 'statistics') return;
+  process.send?.({ ...(await recorder.spool.statistics()), sealedBytes, behindMs });
+  behindMs = [];
 });
 process.on('disconnect', async () => {
   await recorder.dispose(0);

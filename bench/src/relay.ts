@@ -1,15 +1,16 @@
 /**
- * `node bench/src/main.ts relay [--rounds 3] [--seconds 3] [--pings 10000] [--connections 1,10,100] [--profile DIR] [--replica]`
+ * `node bench/src/main.ts relay [--rounds 3] [--seconds 3] [--pings 10000] [--connections 1,10,100] [--profile DIR] [--replica] [--beside DIR]`
  *
  * What the recorder costs the people behind it: bulk throughput and round trips through it, recording on (encrypted spool,
  * durable, chunks read back), against haproxy relaying TLS to TLS and against no relay at all. Ends, relays and peers share
- * the machine; every round measures all of them in turn, so the ratios hold where absolute figures drift.
+ * the machine; every round measures all of them in turn, so the ratios hold where absolute figures drift. `--beside`: a checkout
+ * whose recorder is measured in the same rounds, to tell what a change is worth.
  */
 import { type ChildProcess, fork, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeCertificate } from '@lucid-sessions/desktop';
 import type { ClientAnswer, ClientTask } from './relay-client.ts';
@@ -27,8 +28,9 @@ function startChild(
   file: string,
   args: string[],
   execArgv: string[] = [],
+  path = here(file),
 ): Promise<{ child: ChildProcess; hello: Record<string, number> }> {
-  const child = fork(here(file), args, { execArgv: [...process.execArgv, ...execArgv] });
+  const child = fork(path, args, { execArgv: [...process.execArgv, ...execArgv] });
   return new Promise((resolve, reject) => {
     child.once('message', (hello) => resolve({ child, hello: hello as Record<string, number> }));
     child.once('exit', (code) => reject(new Error(`${file} exited with ${code}`)));
@@ -128,7 +130,14 @@ interface Plan {
   connections: number[];
 }
 
-async function measure(client: ChildProcess, way: Way, plan: Plan, figures: Figures): Promise<void> {
+async function measure(
+  client: ChildProcess,
+  way: Way,
+  plan: Plan,
+  figures: Figures,
+  /** Of a recorder that copies its spool. */
+  copying: ChildProcess | null,
+): Promise<void> {
   const add = (name: string, value: number): void => {
     const key = `${way.name} ${name}`;
     figures[key] = [...(figures[key] ?? []), value];
@@ -153,7 +162,13 @@ async function measure(client: ChildProcess, way: Way, plan: Plan, figures: Figu
       add('rtt10 p99 µs', quantile(latenciesUs, 0.99));
     }
     const before = way.pid === null ? 0 : usage(way.pid).cpuSeconds;
+    if (copying !== null) await ask(copying, 'statistics');
     const { bytes, seconds } = await ask<ClientAnswer>(client, { kind: 'bulk', seconds: plan.seconds });
+    if (copying !== null) {
+      const { behindMs } = await ask<{ behindMs: number[] }>(copying, 'statistics');
+      add(`bulk${count} copy behind, p50 ms`, median(behindMs));
+      add(`bulk${count} copy behind, max ms`, quantile(behindMs, 1));
+    }
     add(`bulk${count} MB/s`, bytes / seconds / 1e6);
     if (way.pid !== null) add(`bulk${count} cpu-s per GB`, ((usage(way.pid).cpuSeconds - before) / bytes) * 1e9);
     await ask(client, { kind: 'close' });
@@ -161,10 +176,11 @@ async function measure(client: ChildProcess, way: Way, plan: Plan, figures: Figu
 }
 
 function print(figures: Figures, names: string[]): void {
-  const keys = Object.keys(figures).filter((key) => key.startsWith('haproxy ') || key.startsWith('recorder '));
+  const keys = Object.keys(figures).filter((key) => /^(haproxy|beside|recorder) /.test(key));
   const measures = [...new Set(keys.map((key) => key.slice(key.indexOf(' ') + 1)))];
+  const compared = ['haproxy', 'beside'].filter((name) => names.includes(name));
   console.log(
-    `${'median of rounds'.padEnd(24)}${names.map((name) => name.padStart(12)).join('')}${'ratio'.padStart(10)}`,
+    `${'median of rounds'.padEnd(24)}${names.map((name) => name.padStart(12)).join('')}${compared.map((name) => `of ${name}`.padStart(12)).join('')}`,
   );
   for (const name of measures) {
     const values = names.map((way) => figures[`${way} ${name}`]);
@@ -173,11 +189,13 @@ function print(figures: Figures, names: string[]): void {
     );
     // Per round, so that a slow moment of the machine hits both sides of a ratio.
     const recorder = figures[`recorder ${name}`] ?? [];
-    const haproxy = figures[`haproxy ${name}`] ?? [];
-    const ratios = recorder.flatMap((value, i) => (haproxy[i] === undefined ? [] : [value / haproxy[i]]));
-    console.log(
-      `${name.padEnd(24)}${cells.join('')}${(ratios.length > 0 ? median(ratios).toFixed(2) : '-').padStart(10)}`,
-    );
+    const ratios = compared.map((other) => {
+      const each = recorder.flatMap((value, i) =>
+        (figures[`${other} ${name}`]?.[i] ?? 0) > 0 ? [value / figures[`${other} ${name}`]![i]!] : [],
+      );
+      return (each.length > 0 ? median(each).toFixed(2) : '-').padStart(12);
+    });
+    console.log(`${name.padEnd(24)}${cells.join('')}${ratios.join('')}`);
   }
 }
 
@@ -216,6 +234,7 @@ export async function run(args: string[]): Promise<void> {
       only: { type: 'string', default: '' },
       profile: { type: 'string' },
       replica: { type: 'boolean', default: false },
+      beside: { type: 'string' },
     },
   });
   const plan: Plan = {
@@ -228,11 +247,18 @@ export async function run(args: string[]): Promise<void> {
   const { rdpPort = 0, tlsPort = 0 } = target.hello;
   const profiling = values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`];
   const gateway = await startChild('./relay-gateway.ts', [`${rdpPort}`, values.replica ? 'replica' : ''], profiling);
+  const other =
+    values.beside === undefined
+      ? null
+      : await startChild('', [`${rdpPort}`], [], resolve(values.beside, 'bench/src/relay-gateway.ts'));
   const client = await startChild('./relay-client.ts', []);
   const haproxy = await startHaproxy(tlsPort);
   const ways: Way[] = [
     { name: 'direct', port: tlsPort, rdp: false, pid: null },
     ...(haproxy === null ? [] : [{ name: 'haproxy', port: haproxy.port, rdp: false, pid: haproxy.child.pid ?? null }]),
+    ...(other === null
+      ? []
+      : [{ name: 'beside', port: other.hello.port ?? 0, rdp: true, pid: other.child.pid ?? null }]),
     { name: 'recorder', port: gateway.hello.port ?? 0, rdp: true, pid: gateway.child.pid ?? null },
   ].filter(({ name }) => values.only === '' || values.only.split(',').includes(name));
   const figures: Figures = {};
@@ -240,7 +266,14 @@ export async function run(args: string[]): Promise<void> {
     if (Number(values.sessions) > 0)
       await manySessions(client.child, gateway.child, gateway.hello.port ?? 0, Number(values.sessions));
     for (let round = 0; round < plan.rounds; round += 1)
-      for (const way of round % 2 === 0 ? ways : ways.toReversed()) await measure(client.child, way, plan, figures);
+      for (const way of round % 2 === 0 ? ways : ways.toReversed())
+        await measure(
+          client.child,
+          way,
+          plan,
+          figures,
+          values.replica && way.name === 'recorder' ? gateway.child : null,
+        );
     console.log('');
     print(
       figures,
@@ -250,7 +283,7 @@ export async function run(args: string[]): Promise<void> {
       `\npeak memory: recorder ${usage(gateway.child.pid ?? 0).peakMb.toFixed(0)} MB${haproxy === null ? '' : `, haproxy ${usage(haproxy.child.pid ?? 0).peakMb.toFixed(0)} MB`}`,
     );
   } finally {
-    for (const { child } of [target, gateway, client]) child.disconnect();
+    for (const { child } of [target, gateway, client, ...(other === null ? [] : [other])]) child.disconnect();
     haproxy?.child.kill();
     if (haproxy !== null) rmSync(haproxy.directory, { recursive: true, force: true });
     await new Promise((resolve) => gateway.child.once('exit', resolve));

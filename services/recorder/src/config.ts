@@ -79,6 +79,8 @@ export interface RecorderConfig extends InternalService {
   chunkAgeMs: number;
   /** Base URLs of the recorders that may keep a copy of the spool, in the order they are asked; none: there is no copy. */
   spoolReplicas: readonly string[];
+  /** While it is reached and further behind than this, no more is read from sockets; 0: nothing waits for it. */
+  spoolReplicaHoldMs: number;
   /** Without a word of a recorder whose spool is kept here, it is asked about after this. */
   takeOverMs: number;
   /** Spooled chunks that are not stored yet, all together. */
@@ -147,6 +149,7 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
     chunkBytesMax: readChunkBytesMax(environment),
     chunkAgeMs: integer('LUCID_CHUNK_AGE_MS', 200, 30_000, 30_000),
     spoolReplicas: readSpoolReplicas(environment),
+    spoolReplicaHoldMs: integer('LUCID_SPOOL_REPLICA_HOLD_MS', 0, 60_000, 0),
     takeOverMs: integer('LUCID_SPOOL_TAKEOVER_SECONDS', 1, 86_400, 60) * 1000,
     spoolBytesMax: integer('LUCID_SPOOL_MAX_MB', 64, 100_000_000, 20_480) * mebibyte,
     handshakeMs: integer('RDP_HANDSHAKE_SECONDS', 1, 600, 30) * 1000,

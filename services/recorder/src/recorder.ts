@@ -273,6 +273,7 @@ class RunningRecorder implements Recorder {
       batchSlotsCount: 3 * sessionsMax + 128,
       // While chunks can't be stored, sessions that are over wait too.
       sessionsMax: 20 * sessionsMax + 100,
+      holdsBack: () => this.#replica?.holdsBack === true,
     });
     for (const session of this.spool.recovered) this.#reportRecovered(session);
     await this.#shelf.start();
@@ -362,10 +363,11 @@ class RunningRecorder implements Recorder {
   }
 
   #startReplica(): SpoolReplica | null {
-    const { spoolReplicas: urls, recorderId, dataDir, serviceSecret, proof } = this.#config;
+    const { spoolReplicas: urls, spoolReplicaHoldMs, recorderId, dataDir, serviceSecret, proof } = this.#config;
     if (urls.length === 0) return null;
     const access = { serviceSecret, ...(proof === undefined ? {} : { proof }) };
-    return new SpoolReplica({ directory: join(dataDir, 'spool'), recorderId, urls, access }, this.#onProblem);
+    const data = { directory: join(dataDir, 'spool'), recorderId, urls, access };
+    return new SpoolReplica(data, this.#onProblem, spoolReplicaHoldMs);
   }
 
   /** What another recorder recovered meanwhile is not sealed twice: the chain would refuse it, and it is kept for a person to look at. */

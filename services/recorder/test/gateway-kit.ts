@@ -68,6 +68,7 @@ export const configFor = (dataDir: string, more: Partial<RecorderConfig> = {}): 
   chunkAgeMs: 30_000,
   spoolReplicas: [],
   takeOverMs: 60_000,
+  spoolReplicaHoldMs: 0,
   spoolBytesMax: 1 << 30,
   handshakeMs: 10_000,
   waitingPerAddressMax: 200,

@@ -1,13 +1,18 @@
 /** A spool copied to another recorder, file by file: whatever happens between two looks, the copy ends as what is there. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { LucidError } from '@lucid-sessions/contract';
+import { encodeRpc, LucidError, rpcContentType } from '@lucid-sessions/contract';
+import { eventually } from '@lucid-sessions/testkit';
 import fc from 'fast-check';
 import { ReplicaShelf } from '../src/replica/replica-shelf.ts';
 import { Replicas } from '../src/replica/replicas.ts';
 import { Replicator } from '../src/replica/replicator.ts';
+import { SpoolReplica } from '../src/replica/spool-replica.ts';
 import { segmentPath } from '../src/spool/spool-disk.ts';
 import { temporaryDirectory } from './spool-kit.ts';
 
@@ -264,4 +269,41 @@ test('a hole is refused, and a spool that was taken over takes nothing until its
   }
   assert.deepEqual(begun, { segments: [], takenOver: [], keptBy: 'second' });
   await write(0);
+});
+
+test('sessions wait for a copy that is reached and too far behind, and for none that is not', async (t) => {
+  const directory = temporaryDirectory(t);
+  mkdirSync(join(directory, 's-1'));
+  let isSlow = true;
+  let isThere = true;
+  const server = createServer((request, response) => {
+    request.resume().on('end', () => {
+      const isState = request.url?.includes('replicaState') === true;
+      const answer = () => {
+        response.writeHead(200, { 'content-type': isThere ? rpcContentType : 'text/plain' });
+        response.end(encodeRpc({ result: isState ? { segments: [], takenOver: [] } : null }));
+      };
+      const wait = () => void (isSlow && !isState ? setTimeout(wait, 5) : answer());
+      wait();
+    });
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  t.after(() => server.close());
+  appendFileSync(segmentPath(join(directory, 's-1'), 0), Buffer.alloc(1000, 1));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const data = {
+    directory,
+    recorderId: 'first',
+    urls: [url],
+    access: { serviceSecret: 'a secret of this test alone' },
+  };
+  const replica = new SpoolReplica(data, () => {}, 2000);
+  t.after(() => replica.stop());
+  await eventually('it holds back', async () => replica.holdsBack);
+  isSlow = false;
+  await eventually('it has caught up', async () => !replica.holdsBack);
+  isThere = false;
+  await eventually('it is not reached', async () => replica.problem !== null);
+  await eventually('it is behind', async () => replica.behindMs > 2000);
+  assert.equal(replica.holdsBack, false);
 });

@@ -2,7 +2,7 @@
  * Copies a spool to another recorder: looks at its directory every few milliseconds and sends what files have grown by, and which are
  * gone. What is sent is what is on the disk, encrypted; nothing waits for it, and what was not sent yet is in the files.
  */
-import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RecorderPort, SpoolWrite } from '@lucid-sessions/contract';
 import { segmentIndex, segmentPath } from '../spool/spool-disk.ts';
@@ -17,6 +17,13 @@ export interface ReplicatorOptions {
   nowMs: () => number;
 }
 
+/** A file as it was when the directory was looked at. */
+interface Seen {
+  sessionId: string;
+  index: number;
+  bytes: number;
+}
+
 interface Copied {
   sessionId: string;
   index: number;
@@ -25,7 +32,7 @@ interface Copied {
   tail: Buffer;
 }
 
-const requestBytesMax = 4 * 1024 * 1024;
+const requestBytesMax = 8 * 1024 * 1024;
 const writesMax = 1000;
 const tailBytes = 64;
 /** No session's directory has a dot; what was put aside has. */
@@ -50,6 +57,8 @@ export class Replicator {
   #copied: Map<string, Copied> | null = null;
   /** Sent by this process at some time: what is there of it is a beginning of ours. */
   #isFirst = true;
+  /** What was there at the last look, and which of it is still to be compared. What grows meanwhile is for the next one: each look has an end. */
+  #look: { atMs: number; left: Seen[]; keys: Set<string> } | null = null;
   /** When everything there was then was durable at the replica. */
   coveredMs: number;
   #saidBy: string | null = null;
@@ -67,31 +76,46 @@ export class Replicator {
 
   /** One request at most. True: there is more to send now. What it throws leaves the files as they are: try again. */
   async round(): Promise<boolean> {
-    const { nowMs, recorderId, replica } = this.#options;
+    const { recorderId, replica } = this.#options;
     this.#copied ??= await this.#known();
-    const startedMs = nowMs();
-    const { writes, next, isWhole } = this.#grown(this.#copied);
+    const copied = this.#copied;
+    this.#look ??= this.#lookAround();
+    const { left, keys, atMs } = this.#look;
+    const { writes, next } = this.#grown(copied, left);
     // Only behind all that has grown: a session's last segment is not gone before the next one is there.
-    const removals = isWhole ? [...this.#copied].filter(([key]) => !next.has(key)).map(([, copied]) => copied) : [];
+    const gone = left.length > 0 ? [] : [...copied].filter(([key]) => !keys.has(key)).map(([, segment]) => segment);
+    const removals = gone.slice(0, writesMax).map(({ sessionId, index }) => ({ sessionId, index }));
     if (writes.length > 0 || removals.length > 0) {
       try {
-        await replica.replicate({
-          recorderId,
-          writes,
-          removals: removals.slice(0, writesMax).map(({ sessionId, index }) => ({ sessionId, index })),
-        });
+        await replica.replicate({ recorderId, writes, removals });
       } catch (error) {
         this.#copied = null;
         this.#isCovered = false;
+        this.#look = null;
         throw error;
       }
-      for (const { sessionId, index } of removals.slice(0, writesMax)) this.#copied.delete(keyOf(sessionId, index));
-      for (const [key, copied] of next) this.#copied.set(key, copied);
+      for (const { sessionId, index } of removals) copied.delete(keyOf(sessionId, index));
+      for (const segment of next) copied.set(keyOf(segment.sessionId, segment.index), segment);
     } else await this.#sayAlive();
-    const more = !isWhole || removals.length > writesMax;
-    if (!more) this.coveredMs = startedMs;
-    this.#isCovered ||= !more;
-    return more;
+    if (left.length > 0 || gone.length > removals.length) return true;
+    this.#look = null;
+    this.coveredMs = atMs;
+    this.#isCovered = true;
+    return false;
+  }
+
+  #lookAround(): { atMs: number; left: Seen[]; keys: Set<string> } {
+    const { directory, nowMs } = this.#options;
+    const atMs = nowMs();
+    const left: Seen[] = [];
+    for (const sessionId of namesIn(directory))
+      if (sessionDirectory.test(sessionId) && !notSessions.includes(sessionId))
+        for (const name of namesIn(join(directory, sessionId)).sort()) {
+          const index = segmentIndex(name);
+          const bytes = index === null ? undefined : sizeOf(segmentPath(join(directory, sessionId), index));
+          if (index !== null && bytes !== undefined) left.push({ sessionId, index, bytes });
+        }
+    return { atMs, left, keys: new Set(left.map(({ sessionId, index }) => keyOf(sessionId, index))) };
   }
 
   #saidMs = Number.NEGATIVE_INFINITY;
@@ -99,9 +123,11 @@ export class Replicator {
   /** A replica that hears nothing for long asks whether this recorder is gone. */
   async #sayAlive(): Promise<void> {
     const { nowMs, recorderId, replica } = this.#options;
-    if (nowMs() - this.#saidMs < 1000) return;
-    this.#saidMs = nowMs();
+    const atMs = nowMs();
+    if (atMs - this.#saidMs < 1000) return;
     await replica.replicate({ recorderId, writes: [], removals: [] });
+    // One that did not hear it is not known to have anything.
+    this.#saidMs = atMs;
   }
 
   async #known(): Promise<Map<string, Copied>> {
@@ -120,37 +146,31 @@ export class Replicator {
     return new Map(known.map((copied) => [keyOf(copied.sessionId, copied.index), copied]));
   }
 
-  /** `next`: how it will be at the replica; without a file that is not there any more. */
-  #grown(copied: ReadonlyMap<string, Copied>): { writes: SpoolWrite[]; next: Map<string, Copied>; isWhole: boolean } {
-    const { directory } = this.#options;
+  /** One request of what is left, which is taken from it. `next`: how it will be at the replica. */
+  #grown(copied: ReadonlyMap<string, Copied>, left: Seen[]): { writes: SpoolWrite[]; next: Copied[] } {
     const writes: SpoolWrite[] = [];
-    const next = new Map<string, Copied>();
+    const next: Copied[] = [];
     let roomBytes = requestBytesMax;
-    let isWhole = true;
-    for (const sessionId of namesIn(directory).filter(
-      (name) => sessionDirectory.test(name) && !notSessions.includes(name),
-    ))
-      for (const name of namesIn(join(directory, sessionId)).sort()) {
-        const index = segmentIndex(name);
-        if (index === null) continue;
-        const known = copied.get(keyOf(sessionId, index));
-        const read = this.#read(sessionId, index, known, writes.length < writesMax ? roomBytes : 0);
-        if (read === null) continue;
-        if (read.write !== null) writes.push(read.write);
-        roomBytes -= read.write?.bytes.length ?? 0;
-        isWhole &&= read.isWhole;
-        next.set(keyOf(sessionId, index), read.copied);
+    for (let seen = left[0]; seen !== undefined && roomBytes > 0 && writes.length < writesMax; seen = left[0]) {
+      const read = this.#read(seen, copied.get(keyOf(seen.sessionId, seen.index)), roomBytes);
+      if (read !== null) {
+        writes.push(read.write);
+        next.push(read.copied);
+        roomBytes -= read.write.bytes.length;
+        // The rest of it goes with the next request.
+        if (read.copied.bytes < seen.bytes && roomBytes <= 0) break;
       }
-    return { writes, next, isWhole };
+      left.shift();
+    }
+    return { writes, next };
   }
 
-  /** Null: it is gone. */
+  /** Null: it is there as it is, or gone. */
   #read(
-    sessionId: string,
-    index: number,
+    { sessionId, index, bytes: seenBytes }: Seen,
     known: Copied | undefined,
     roomBytes: number,
-  ): { write: SpoolWrite | null; copied: Copied; isWhole: boolean } | null {
+  ): { write: SpoolWrite; copied: Copied } | null {
     let file: number;
     try {
       file = openSync(segmentPath(join(this.#options.directory, sessionId), index), 'r');
@@ -159,25 +179,23 @@ export class Replicator {
       throw error;
     }
     try {
-      const size = fstatSync(file).size;
+      const size = Math.min(fstatSync(file).size, Math.max(seenBytes, known?.bytes ?? 0));
       const at = known !== undefined && known.bytes <= size && endsAlike(file, known) ? known.bytes : 0;
-      const isNew = known === undefined || at !== known.bytes;
-      const nothing = known ?? { sessionId, index, bytes: 0, tail: Buffer.alloc(0) };
-      if (size === at && !isNew) return { write: null, copied: nothing, isWhole: true };
-      if (roomBytes <= 0) return { write: null, copied: nothing, isWhole: false };
-      const bytes = Buffer.alloc(Math.min(size - at, roomBytes));
+      if (known !== undefined && at === known.bytes && size === at) return null;
+      const bytes = Buffer.allocUnsafe(Math.min(size - at, roomBytes));
       const length = readSync(file, bytes, 0, bytes.length, at);
       const sent = new Uint8Array(bytes.buffer, bytes.byteOffset, length);
-      const tail = Buffer.concat([at === 0 ? Buffer.alloc(0) : nothing.tail, sent]).subarray(-tailBytes);
-      return {
-        write: { sessionId, index, at, bytes: sent },
-        copied: { sessionId, index, bytes: at + length, tail: Buffer.from(tail) },
-        isWhole: at + length === size,
-      };
+      const before = at === 0 || known === undefined ? Buffer.alloc(0) : known.tail;
+      const tail = Buffer.from(Buffer.concat([before, sent.subarray(-tailBytes)]).subarray(-tailBytes));
+      return { write: { sessionId, index, at, bytes: sent }, copied: { sessionId, index, bytes: at + length, tail } };
     } finally {
       closeSync(file);
     }
   }
+}
+
+function sizeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.size;
 }
 
 function endsAlike(file: number, { bytes, tail }: Copied): boolean {

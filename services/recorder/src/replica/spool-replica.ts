@@ -11,15 +11,18 @@ const stopMs = 1000;
 export class SpoolReplica {
   readonly #worker: Worker;
   readonly #onProblem: (message: string) => void;
+  readonly #holdMs: number;
   readonly #exited: Promise<void>;
   #state: ReplicaState;
   #toldMs = performance.now();
   #failure: string | null = null;
   #said: string | null = null;
 
-  constructor(data: ReplicaThreadData, onProblem: (message: string) => void) {
+  /** `holdMs`: see `holdsBack`; 0: never. */
+  constructor(data: ReplicaThreadData, onProblem: (message: string) => void, holdMs = 0) {
     this.#onProblem = onProblem;
     this.#state = { behindMs: 0, url: data.urls[0] ?? '', keptBy: null, problem: null };
+    this.#holdMs = holdMs;
     this.#worker = new Worker(new URL('./replica-thread.ts', import.meta.url), {
       workerData: data,
       name: 'lucid-replica',
@@ -46,6 +49,12 @@ export class SpoolReplica {
   /** The recorder that has a whole copy of the spool; null: none, or it does not say who it is. */
   get keptBy(): string | null {
     return this.#state.keptBy;
+  }
+
+  /** Whether sessions wait for it: it is reached, and further behind than it may be. A request that is not answered fails after seconds. */
+  get holdsBack(): boolean {
+    const isReached = this.#failure === null && this.#state.problem === null;
+    return this.#holdMs > 0 && isReached && this.behindMs > this.#holdMs;
   }
 
   /** Null: it has everything but the last moments. */

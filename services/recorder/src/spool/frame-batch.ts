@@ -9,7 +9,7 @@ import {
   writeFrameHeader,
   writeFrameTime,
 } from '@lucid-sessions/recording';
-import type { BatchPool } from './batch-pool.ts';
+import { type BatchPool, copyInto } from './batch-pool.ts';
 
 /** A frame whose PDU is still arriving. */
 interface OpenFrame {
@@ -58,7 +58,7 @@ export class FrameBatch {
     const at = this.#reserve(body.length, timeUs);
     if (at < 0) return;
     this.#writeHeader(at, kind, flags, channelId, body.length, timeUs);
-    this.#pool.slots[this.#slot]?.set(body, at + FRAME_HEADER_BYTES);
+    this.#copy(body, at + FRAME_HEADER_BYTES);
     this.#framesCount += 1;
   }
 
@@ -74,7 +74,7 @@ export class FrameBatch {
   fill(direction: 0 | 1, bytes: Uint8Array): void {
     const open = this.#open[direction];
     if (open === null) return;
-    this.#pool.slots[this.#slot]?.set(bytes, open.at + FRAME_HEADER_BYTES + open.filled);
+    this.#copy(bytes, open.at + FRAME_HEADER_BYTES + open.filled);
     open.filled += bytes.length;
     if (open.filled < open.length) return;
     this.#open[direction] = null;
@@ -84,6 +84,14 @@ export class FrameBatch {
   /** Whether anything waits to be handed over. */
   get isStarted(): boolean {
     return this.#slot >= 0;
+  }
+
+  /** Bytes that wait, and when the oldest of them came (µs since the session's start). */
+  get waitingBytes(): number {
+    return this.#slot < 0 ? 0 : this.#length;
+  }
+  get oldestUs(): number {
+    return this.#oldestUs;
   }
 
   /** Hands what is complete to `onFull`. PDUs still arriving move on to the next batch. */
@@ -177,6 +185,11 @@ export class FrameBatch {
     const at = this.#length;
     this.#length += needed;
     return at;
+  }
+
+  #copy(bytes: Uint8Array, at: number): void {
+    const memory = this.#pool.slots[this.#slot];
+    if (memory !== undefined) copyInto(memory, bytes, at);
   }
 
   #drop(): number {

@@ -1,4 +1,5 @@
 import { PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
+import { copyInto } from './batch-pool.ts';
 import {
   createSegmentHeader,
   recordType,
@@ -72,7 +73,7 @@ export class OpenSegment {
   /** Encrypts and appends one batch; the bytes it took on disk. */
   appendFrames(frames: Uint8Array, framesCount: number, updatesCount: number, writtenUs: number): number {
     const bytes = this.#append(recordType.frames, frames, framesCount, updatesCount, writtenUs);
-    this.mirror?.memory.set(frames, PAYLOAD_HEADER_BYTES + this.framesBytes);
+    if (this.mirror !== null) copyInto(this.mirror.memory, frames, PAYLOAD_HEADER_BYTES + this.framesBytes);
     this.framesBytes += frames.length;
     this.framesCount += framesCount;
     this.updatesCount += updatesCount;

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from '@lucid-sessions/recording';
+import { copyInto } from './batch-pool.ts';
 import { CommitRounds } from './commit-rounds.ts';
 import { LiveTap } from './live-tap.ts';
 import { OpenSegment } from './open-segment.ts';
@@ -575,7 +576,7 @@ export class SpoolEngine {
   #read(path: string, memory: Uint8Array): SegmentContents {
     let at = PAYLOAD_HEADER_BYTES;
     const contents = readSegment(this.#options.disk, path, this.#options.key, (frames) => {
-      memory.set(frames, at);
+      copyInto(memory, frames, at);
       at += frames.length;
       this.#options.reclaim?.(frames.length);
     });
