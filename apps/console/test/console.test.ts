@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import axe, { type AxeResults } from 'axe-core';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { PNG } from 'pngjs';
 import { buildConsole } from '../build.ts';
@@ -610,6 +611,28 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     await context.close();
   });
 
+  test('every page meets WCAG 2.2 AA as far as axe can tell, at both sizes and in both themes', async () => {
+    const found: string[] = [];
+    const paths = ['/sessions', '/new', '/live', '/search', '/requests', '/system', '/audit'];
+    for (const path of [...paths, `/sessions/${recordingId}`, '/sessions/turned-away', '/nowhere', 'signed out'])
+      for (const [width, colorScheme] of [
+        [1280, 'light'],
+        [390, 'dark'],
+      ] as const) {
+        const signedOut = path === 'signed out';
+        const { page, context } = await open(signedOut ? '/' : path, signedOut ? { token: null } : {});
+        await page.setViewportSize({ width, height: 844 });
+        await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+        await page.getByRole('heading', { level: 1 }).waitFor();
+        // Colours change over a moment, and are judged when they have.
+        await page.waitForFunction(() => document.getAnimations().every(({ playState }) => playState !== 'running'));
+        await page.evaluate(axe.source);
+        for (const one of await page.evaluate(findAgainstWcag)) found.push(`${path}, ${width}, ${colorScheme}: ${one}`);
+        await context.close();
+      }
+    assert.deepEqual(found, []);
+  });
+
   test('every control has a name and every page one main heading', async () => {
     for (const path of ['/sessions', '/new', '/live', '/search', '/system', '/audit', `/sessions/${recordingId}`]) {
       const { page, problems, context } = await open(path);
@@ -623,6 +646,16 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     }
   });
 });
+
+/** Runs in the page. */
+async function findAgainstWcag(): Promise<string[]> {
+  const { axe: runner } = globalThis as unknown as { axe: { run(options: object): Promise<AxeResults> } };
+  const { violations } = await runner.run({
+    runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'],
+    resultTypes: ['violations'],
+  });
+  return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 160)}`));
+}
 
 /** Runs in the page: controls and pictures without an accessible name, shadow roots included. */
 function findNameless(): string[] {
