@@ -1,11 +1,18 @@
 /** What managers of containers and services ask: whether services may be given work, and that a recorder ends without a lost session. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import { healthMetrics } from '@lucid-sessions/kit';
 import { eventually } from '@lucid-sessions/testkit';
-import { type CliResult, runCli } from './support/cli.ts';
+import { loadAdminToken } from '../src/server/admin-token.ts';
+import { dataDirectory } from '../src/server/environment.ts';
+import { type CliResult, runCli, startCli } from './support/cli.ts';
 import { armSession, attemptedSession, type Gateway, sessionIn, startGateway } from './support/gateway.ts';
+import { openPorts } from './support/ports.ts';
+import { RawClient } from './support/raw-client.ts';
 
 const portOf = (address: string | undefined): string => new URL(address ?? '').port;
 
@@ -60,6 +67,61 @@ test('a recorder that drains keeps its sessions, their lost clients too, takes n
   const drained = await cli('--json', 'drain', '--wait', '60');
   assert.equal(drained.code, 0, drained.stderr);
   assert.deepEqual(JSON.parse(drained.stdout), { sessions: 0, spooled: 0 });
+});
+
+test('a signal waits for the sessions that run: until they are over, the next signal, or the time that was given', {
+  timeout: 400_000,
+}, async (t) => {
+  const desktop = await startDesktop();
+  t.after(() => desktop.stop());
+  const dataDir = mkdtempSync(join(tmpdir(), 'lucid-drain-'));
+  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const ports = await openPorts();
+  const up = async (LUCID_DRAIN_SECONDS: string) => {
+    const environment = { ...ports, LUCID_DATA_DIR: dataDir, LUCID_DRAIN_SECONDS };
+    const process = await startCli(t, ['up'], environment, /^token +\//m);
+    const admin = await loadAdminToken(dataDirectory(environment), environment);
+    const api = new RawClient({ url: `http://127.0.0.1:${ports.SESSION_API_PORT}`, token: admin?.token ?? '' });
+    return { process, api };
+  };
+  const session = async ({ api }: Pick<Awaited<ReturnType<typeof up>>, 'api'>) => {
+    const { id, routingToken } = await armSession({ api }, desktop.port);
+    const client = await connectClient({
+      port: Number(ports.RDP_LISTEN_PORT),
+      routingToken,
+      userName: 'ada',
+      password: 'x',
+    });
+    await client.type('kept\n', 5);
+    await client.settled();
+    return { id, client };
+  };
+  const draining = () =>
+    eventually('it to take nothing new', async () => {
+      const answer = await fetch(`http://127.0.0.1:${ports.SESSION_RECORDER_PORT}/readyz`);
+      return answer.status === 503;
+    });
+  const first = await up('600');
+  const patient = await session(first);
+  const over = first.process.stop('SIGTERM');
+  await draining();
+  await patient.client.type('and on\n', 5);
+  await patient.client.settled();
+  await patient.client.close();
+  assert.equal(await over, 0, first.process.stderr());
+
+  const second = await up('600');
+  assert.equal((await sessionIn(second, patient.id, 'completed')).end_reason, 'client_disconnected');
+  const hurried = await session(second);
+  const ended = second.process.stop('SIGTERM');
+  await draining();
+  assert.equal(await Promise.all([ended, second.process.stop('SIGTERM')]).then(([code]) => code), 0);
+
+  const third = await up('1');
+  assert.equal((await sessionIn(third, hurried.id, 'completed')).end_reason, 'recorder_shutdown');
+  const late = await session(third);
+  assert.equal(await third.process.stop('SIGTERM'), 0);
+  assert.ok((await late.client.ended).errorInfo > 0, 'its user is told');
 });
 
 test('nobody there is told with the exit codes of the help', async () => {

@@ -1,5 +1,6 @@
 /** `up`: runs the services and says where they are. */
-import { type Environment, readRetentionDaysDefault } from '@lucid-sessions/kit';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Environment, readInteger, readRetentionDaysDefault } from '@lucid-sessions/kit';
 import { exitCodes, type Output } from '../cli/output.ts';
 import { loadAdminToken } from '../server/admin-token.ts';
 import { type RunningLucid, startLucid } from '../server/compose.ts';
@@ -11,16 +12,36 @@ export interface UpOptions {
   services: readonly ServiceName[];
 }
 
-/** Resolves when a signal has stopped everything in order. A second signal ends at once. */
+const askEveryMs = 500;
+
+/** How long sessions that run may go on once the process is asked to stop. */
+const readDrainSeconds = (environment: Environment): number =>
+  readInteger(environment, 'LUCID_DRAIN_SECONDS', { min: 0, max: 86_400, fallback: 0 });
+
+/** Resolves when a signal has stopped everything in order. While it waits for sessions a second signal ends them; the next one ends at once. */
 export async function up(environment: Environment, output: Output, options: UpOptions): Promise<void> {
   const log = openLog(readLogSettings(environment), process.stderr);
   if (options.services.includes('recorder')) goFirst();
+  const drainSeconds = readDrainSeconds(environment);
   const running = await startLucid({ environment, services: options.services, log });
   await announce(running, environment, output);
   await signal();
+  if (running.drain !== null && drainSeconds > 0) await drain(running.drain, drainSeconds, output);
   output.say('stopping: running sessions are ended and stored (press again to stop at once)');
   void signal().then(() => process.exit(exitCodes.failed));
   await running.dispose();
+}
+
+async function drain(ask: NonNullable<RunningLucid['drain']>, seconds: number, output: Output): Promise<void> {
+  const untilMs = performance.now() + seconds * 1000;
+  const hurry = signal().then(() => 'hurry' as const);
+  output.say(`draining: no new sessions; those that run have ${seconds} s (press again to end them)`);
+  for (;;) {
+    const left = await ask();
+    if (left.sessions === 0 && left.spooled === 0) return;
+    if (performance.now() >= untilMs) break;
+    if ((await Promise.race([hurry, sleep(askEveryMs)])) === 'hurry') break;
+  }
 }
 
 const signal = (): Promise<void> =>

@@ -101,6 +101,8 @@ export interface RunningLucid {
   addresses: Partial<Record<ServiceName, string>>;
   /** Where RDP clients connect, and what certificate they see. */
   rdp: Pick<Recorder, 'addresses' | 'certificateSha256'> | null;
+  /** From now on no new sessions: how many there are, and of how many something is not stored. Null: no recorder runs here. */
+  drain: RecorderPort['drain'] | null;
   dispose(): Promise<void>;
 }
 
@@ -199,9 +201,11 @@ class Composer {
       : this.#remote('pipeline');
     this.#pipeline = pipeline;
     let rdp: RunningLucid['rdp'] = null;
+    let drain: RunningLucid['drain'] = null;
     if (this.#services.has('recorder')) {
       const started = await this.#startRecorder(pipeline, processor);
       recorder = started.port;
+      drain = () => started.port.drain();
       rdp = started;
     }
     if (this.#services.has('api'))
@@ -210,6 +214,7 @@ class Composer {
       directory: this.#directory,
       addresses: this.#addresses,
       rdp,
+      drain,
       dispose: () => this.dispose(),
     };
   }
