@@ -10,12 +10,12 @@ import {
   TIMESTAMP_BACKEND,
   wrapSchemes,
 } from '@lucid-sessions/evidence';
-import { AGE_SCHEME, LOCAL_SCHEME, VAULT_TRANSIT_SCHEME } from '@lucid-sessions/keys';
+import { AGE_SCHEME, LOCAL_SCHEME, SHARE_SCHEME, VAULT_TRANSIT_SCHEME } from '@lucid-sessions/keys';
 
 describe('the registries of docs/format.md', () => {
   it('have every reason for which a recording ends', () => assert.deepEqual(manifestEndReasons, endReasons));
   it('have every scheme of a wrap', () =>
-    assert.deepEqual(wrapSchemes, [AGE_SCHEME, LOCAL_SCHEME, VAULT_TRANSIT_SCHEME]));
+    assert.deepEqual(wrapSchemes, [AGE_SCHEME, LOCAL_SCHEME, SHARE_SCHEME, VAULT_TRANSIT_SCHEME]));
   it('have every backend of a receipt', () =>
     assert.deepEqual(anchorBackends, [BLOCKCHAIN_CORE_BACKEND, EVM_BACKEND, TIMESTAMP_BACKEND]));
 });

@@ -30,7 +30,7 @@ const closed = (name: string, values: readonly string[]): Registry => ({ name, v
 const open = (name: string, values: readonly string[], unknown: string): Registry => ({ name, values, unknown });
 
 /** Ways of wrapping a DEK (6). */
-export const wrapSchemes = ['age', 'local', 'vault-transit'] as const;
+export const wrapSchemes = ['age', 'local', 'share', 'vault-transit'] as const;
 /** Kinds of receipts (8). */
 export const anchorBackends = ['blockchain-core', EVM_BACKEND, TIMESTAMP_BACKEND] as const;
 /** Why recordings ended (5.2, `end.reason`). */
