@@ -1,4 +1,5 @@
 /** `npm run build`: the console's files, and the CLI as it is published (`apps/lucid-sessions/dist`, ready for `npm publish`). */
+import { execFileSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { chmod, cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { builtinModules } from 'node:module';
@@ -6,6 +7,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import { type Built, buildConsole, listBuilt, packagesIn } from '@lucid-sessions/console/build';
 import { build, type Metafile, type Plugin } from 'esbuild';
 import { linkedFiles } from './documents.ts';
+import { buildListName, makeBuildList, sha256Of } from './src/server/build-list.ts';
 
 const cliRoot = import.meta.dirname;
 const root = join(cliRoot, '..', '..');
@@ -74,7 +76,8 @@ function nodePlugin(workers: Map<string, string>, main: string): Plugin {
   };
 }
 
-const inPackage = /new URL\("\.\/([\w.-]+)", import\.meta\.url\)|import\.meta\.dirname, "(console)"/g;
+const inPackage = /new URL\("\.\/([\w.-]+)", import\.meta\.url\)|import\.meta\.dirname, "(console|build\.json)"/g;
+const besides = new Set(['console', buildListName]);
 const hidden = /import\.meta\.(?:url|dirname|filename|resolve)|\bcreateRequire\b|\b(?:__)?require\(/;
 
 /**
@@ -85,8 +88,8 @@ async function refuseHidden(outdir: string, outputs: readonly string[]): Promise
   const names = new Set(outputs.map((path) => basename(path)));
   for (const name of names) {
     const text = await readFile(join(outdir, name), 'utf8');
-    const rest = text.replace(inPackage, (whole, file: string | undefined) =>
-      file === undefined || names.has(file) ? '' : whole,
+    const rest = text.replace(inPackage, (whole, file: string | undefined, beside: string | undefined) =>
+      (file !== undefined && names.has(file)) || (beside !== undefined && besides.has(beside)) ? '' : whole,
     );
     const line = rest.split('\n').find((each) => hidden.test(each) && !/^\s*(?:\/\/|\*)/.test(each));
     if (line !== undefined) throw new Error(`${name} would miss something once it is installed: ${line.trim()}`);
@@ -190,7 +193,26 @@ export async function buildCli(outdir = join(cliRoot, 'dist')): Promise<Built> {
   };
   await writeFile(join(outdir, 'package.json'), `${JSON.stringify(published, null, 2)}\n`);
   await copyDocuments(outdir);
+  await writeBuildList(outdir, null);
   return listBuilt(outdir, packages);
+}
+
+/** The commit of the tree that is built, or null: changed, or no checkout. */
+function cleanCommit(): string | null {
+  try {
+    const git = (...args: string[]): string =>
+      execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+    return git('status', '--porcelain') === '' ? git('rev-parse', 'HEAD') : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Last of all, behind the SBOM where there is one: it lists every file. */
+export async function writeBuildList(outdir: string, sbom: string | null): Promise<void> {
+  const { name, version } = JSON.parse(await readFile(join(outdir, 'package.json'), 'utf8')) as Manifest;
+  const facts = { name, version, commit: cleanCommit(), sbom_sha256: sbom === null ? null : sha256Of(sbom) };
+  await writeFile(join(outdir, buildListName), await makeBuildList(outdir, facts));
 }
 
 /** README and all it leads to: its links work where it is installed, too. */

@@ -17,7 +17,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buildCli } from './build.ts';
+import { buildCli, writeBuildList } from './build.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
@@ -143,12 +143,15 @@ export async function makeRelease(outdir: string, epochS = sourceDate()): Promis
     const built = join(work, 'package');
     const { packages } = await buildCli(built);
     const manifest = readJson<Manifest & { bin: Record<string, string> }>(join(built, 'package.json'));
+    // In the package as well: who has that alone knows what belongs beside it.
+    const sbom = makeSbom(work, manifest, packages, epochS);
+    writeFileSync(join(built, 'sbom.cdx.json'), sbom);
+    await writeBuildList(built, sbom);
     normaliseModes(built, Object.values(manifest.bin));
     const [packed] = JSON.parse(run('npm', ['pack', '--json', built], work)) as { filename: string }[];
     if (packed === undefined) throw new Error('npm pack made no file');
     const name = `${manifest.name}-${manifest.version}`;
     writeFileSync(join(outdir, `${name}.tgz`), readFileSync(join(work, packed.filename)), { mode: 0o644 });
-    const sbom = makeSbom(work, manifest, packages, epochS);
     writeFileSync(join(outdir, `${name}.cdx.json`), sbom, { mode: 0o644 });
     const sums = readdirSync(outdir)
       .sort()

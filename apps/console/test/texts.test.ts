@@ -296,6 +296,7 @@ describe('verdicts', () => {
       total_bytes: 0,
       merkle_root: null,
       pauses_count: 0,
+      build: null,
       clock: null,
       downgrades: [],
       policy: [],

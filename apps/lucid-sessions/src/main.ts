@@ -31,6 +31,7 @@ import { declareSessions } from './commands/sessions-command.ts';
 import { declareToken } from './commands/token-command.ts';
 import { declareUp } from './commands/up-command.ts';
 import { declareVerify } from './commands/verify-command.ts';
+import { declareVersion } from './commands/version-command.ts';
 import { declareVideo } from './commands/video-command.ts';
 import { declareViewings } from './commands/viewings-command.ts';
 import { software } from './server/software.ts';
@@ -62,6 +63,7 @@ process.umask(0o077);
 const commands = [
   declareUp,
   declareHealth,
+  declareVersion,
   declareDrain,
   declareDemo,
   declareToken,

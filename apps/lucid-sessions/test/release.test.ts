@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeRelease } from '../release.ts';
+import { compareBuild, parseBuildList } from '../src/server/build-list.ts';
 
 test('a release made twice, elsewhere and under another umask, has the same bytes, times and modes', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'lucid-released-'));
@@ -50,4 +52,21 @@ test('a release made twice, elsewhere and under another umask, has the same byte
   // Installed beside it, bundled into it, into the console; nothing that only develops or tests it.
   for (const name of ['fastify', 'viem', 'zod']) assert.ok(names.includes(name), name);
   for (const name of ['esbuild', 'typescript', 'testkit', 'anvil']) assert.ok(!names.includes(name), name);
+
+  // The package's list of files names this SBOM; another file makes another list.
+  const unpacked = join(directory, 'unpacked');
+  mkdirSync(unpacked);
+  execFileSync('tar', ['-xzf', join(directory, 'a', first[2]!.file), '-C', unpacked]);
+  const installed = join(unpacked, 'package');
+  const list = parseBuildList(readFileSync(join(installed, 'build.json'), 'utf8'));
+  assert.equal(list.sbom_sha256, createHash('sha256').update(Buffer.from(sbomText, 'latin1')).digest('hex'));
+  assert.deepEqual(await compareBuild(installed, list), []);
+  writeFileSync(join(installed, 'main.js'), '');
+  writeFileSync(join(installed, 'console', 'more.js'), '');
+  rmSync(join(installed, 'LICENSE'));
+  assert.deepEqual(await compareBuild(installed, list), [
+    'missing: LICENSE',
+    'changed: main.js',
+    'added: console/more.js',
+  ]);
 });

@@ -545,3 +545,36 @@ it('recordings from before log entries named their open record are proven by tho
   const entry = good.log.leaves.length;
   assert.ok(entry > 0 && plain.session.logEntries === 2);
 });
+
+describe('a build', () => {
+  const build = {
+    version: '0.1.0',
+    package_sha256: 'ab'.repeat(32),
+    sbom_sha256: 'cd'.repeat(32),
+    commit: '0123456789abcdef0123456789abcdef01234567',
+  };
+  const of = (more: object, policy: object) =>
+    recorded(
+      { open: (body) => ({ ...body, recorder: { ...body.recorder, build: { ...build, ...more } } }) },
+      { ...options, policy: policyOf(policy) },
+    );
+  const listed = { builds: [{ package_sha256: 'ab'.repeat(32), version: '0.1.0' }] };
+
+  it('that the policy lists is clean, as is any where it lists none; the report names it', async () => {
+    for (const policy of [listed, {}]) {
+      const report = await of({}, policy);
+      assert.deepEqual([codesOf(report), report.facts.build, report.verdicts.origin], [[], build, 'trusted']);
+      assert.match(
+        formatReport(report),
+        /^Made by +version 0\.1\.0, commit 0123456789abc.*, package (?:ab){32}, SBOM (?:cd){32}/m,
+      );
+    }
+  });
+
+  it('that the policy does not list, or that was never published, is not trusted', async () => {
+    for (const more of [{ package_sha256: 'ef'.repeat(32) }, { package_sha256: null, sbom_sha256: null }]) {
+      const report = await of(more, listed);
+      assert.deepEqual([codesOf(report), report.verdicts.origin], [['BUILD_UNKNOWN'], 'untrusted']);
+    }
+  });
+});

@@ -346,6 +346,9 @@ const tampering: Record<TamperingCode, Record<string, () => Promise<Verification
       }),
     'nobody is trusted': () => verify(goodFiles, { ...options, policy: policyOf({ identity_keys: [] }) }),
   },
+  BUILD_UNKNOWN: {
+    'no build is named': () => verify(goodFiles, { ...options, policy: policyOf({ builds: [] }) }),
+  },
   SPLICED: {
     'a chunk file of another session': () =>
       tamperedWith({ sessionId: 'other' }, (files, other) =>

@@ -9,7 +9,7 @@ import {
   type ServiceHealth,
   type StoragePort,
 } from '@lucid-sessions/contract';
-import { type RecordBody, recordBase } from '@lucid-sessions/evidence';
+import { type RecordBody, type RecorderBuild, recordBase } from '@lucid-sessions/evidence';
 import { FRAME_BODY_BYTES_MAX } from '@lucid-sessions/recording';
 import type { Crypto } from '@lucid-sessions/wire';
 import { Chains } from './chain/chains.ts';
@@ -40,6 +40,8 @@ export interface ProcessorDeps {
   clock?: () => ClockCheck;
   /** Name and version for the `open` record. */
   software?: string;
+  /** Which build of it, as `open` records name it. */
+  build?: RecorderBuild;
   /** What draws H.264 for keyframes: its name, or what to install. Neither makes the processor unhealthy. */
   h264?: () => Promise<{ decoder: string } | { missing: string }>;
   /** When keyframes are made, in words, and what processor time those of this process have taken. */
@@ -68,7 +70,12 @@ export function createProcessor(config: ProcessorServiceConfig, deps: ProcessorD
     ...(deps.workerUrl === undefined ? {} : { workerUrl: deps.workerUrl }),
   });
   const identityKey = keys.identity.publicKey;
-  const recorder = { id: config.recorderId, software: deps.software ?? 'lucid-sessions', key: identityKey };
+  const recorder = {
+    id: config.recorderId,
+    software: deps.software ?? 'lucid-sessions',
+    build: deps.build,
+    key: identityKey,
+  };
   const chains = new Chains({
     storage,
     pool,

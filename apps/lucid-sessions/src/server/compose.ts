@@ -52,6 +52,7 @@ import { type Recorder, readRecorderEnv, startRecorderServer } from '@lucid-sess
 import { REPLAY_RULES } from '@lucid-sessions/recording';
 import { createStorageServer, readMetadataDb, readStorageEnv } from '@lucid-sessions/storage';
 import { anchorCheck, openAnchors } from './anchors.ts';
+import { thisBuild } from './build.ts';
 import { consoleFiles } from './console-files.ts';
 import { logOrigin, nowUs, openKeyDirectory, openStorage, openUnwrap, processorKeys } from './embedded-parts.ts';
 import {
@@ -394,6 +395,7 @@ class Composer {
       storage,
       index: indexes,
       software: `${software.name} ${software.version}`,
+      build: await thisBuild(),
       crypto: nodeCrypto,
       keys: await processorKeys(keys, this.#vault, config),
       nowUs,

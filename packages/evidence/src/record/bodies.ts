@@ -32,13 +32,22 @@ export const importedSchema = object({
 });
 export type ImportedBody = Infer<typeof importedSchema>;
 
+/** The program that signed: the published package by the SHA-256 of its list of files; null: a development tree. */
+export const buildSchema = object({
+  version: string(200),
+  package_sha256: nullable(hex(32)),
+  sbom_sha256: nullable(hex(32)),
+  commit: nullable(string(64)),
+});
+export type RecorderBuild = Infer<typeof buildSchema>;
+
 /** Signed and logged before chunk 0: who records what, under which policy, and the key of the first seal. */
 export const openSchema = object(
   {
     ...base,
     kind: literal('open'),
     opened_us: us,
-    recorder: object({ id: string(200), software: string(200), identity_key: keyText }),
+    recorder: object({ id: string(200), software: string(200), identity_key: keyText }, { build: buildSchema }),
     /** Ed25519, hex. */
     first_seal_key: hex(32),
     encryption: literal('AES-256-GCM', 'none'),

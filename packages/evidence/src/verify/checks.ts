@@ -80,6 +80,10 @@ export const checks = {
     'SPLICED',
     'where `manifest.clock_checks` is, `manifest.clock` has `offset_us` and `source` of the last of them whose `offset_us` is not null, else of the last; and in each `offset_us` is null exactly where `error_us` is',
   ],
+  R30: [
+    'BUILD_UNKNOWN',
+    'where the policy has `builds`, `open.recorder.build.package_sha256` is the `package_sha256` of one of them',
+  ],
   C1: ['FORMAT', '`leaves.bin` is there'],
   C2: ['FORMAT', 'its length is a multiple of 224, of at most 2^20 leaves'],
   C3: [

@@ -8,6 +8,7 @@ export const findingCodes = [
   'FORMAT',
   'SIG_BAD',
   'KEY_UNTRUSTED',
+  'BUILD_UNKNOWN',
   'SPLICED',
   'SEAL_EPOCH',
   'REORDERED',
@@ -42,6 +43,7 @@ export const findingMeanings: Record<FindingCode, string> = {
   FORMAT: 'bytes that are not what the format says',
   SIG_BAD: 'a signature does not check out',
   KEY_UNTRUSTED: 'signed by a key the policy does not trust',
+  BUILD_UNKNOWN: 'made by a program the policy does not list',
   SPLICED: 'parts of different recordings are put together',
   SEAL_EPOCH: 'a chunk is not sealed with the key that was announced for it',
   REORDERED: 'chunks do not stand in their order',
@@ -102,6 +104,7 @@ export const exitCodes: Record<FindingCode, number> = {
   RECORD_MISSING: 36,
   NOTE_SIG_BAD: 37,
   LATE: 38,
+  BUILD_UNKNOWN: 39,
 };
 
 /** Facts about a recording that are not failures. */
@@ -135,6 +138,7 @@ export const verdictMoves: Record<FindingCode, Partial<Verdicts>> = {
   FORMAT: { integrity: 'broken' },
   SIG_BAD: { integrity: 'broken', origin: 'forged' },
   KEY_UNTRUSTED: { origin: 'untrusted' },
+  BUILD_UNKNOWN: { origin: 'untrusted' },
   SPLICED: { integrity: 'broken' },
   SEAL_EPOCH: { integrity: 'broken' },
   REORDERED: { integrity: 'broken' },

@@ -19,6 +19,8 @@ export interface TrustPolicy {
   logRequired: boolean;
   /** Timestamp authorities (RFC 3161) by their certificates. */
   authorities?: readonly TimestampAuthority[];
+  /** Builds that may have made the recording, by the SHA-256 of their packages, hex; null: whichever. */
+  builds?: readonly string[] | null;
   /** Blocks of EVM chains the caller knows to be of the chain, hashes in hex. */
   evmBlocks?: readonly { chainId: number; blockHash: string }[];
   /** Outside anchors that must be confirmed by a check of the caller's or by a timestamp of an authority. */
@@ -52,6 +54,7 @@ export const policySchema = object(
     witnesses_required: integer(0, 100),
     log_required: boolean,
     tsas: array(object({ name: string(200), certificate: string(20_000) }), 100),
+    builds: array(object({ package_sha256: hex(32) }, { version: string(200) }), 1000),
     evm_blocks: array(object({ chain_id: integer(1), block_hash: hex(32) }), 1000),
     anchors_required: integer(0, 100),
     known_checkpoints: array(string(20_000), 1000),
@@ -111,6 +114,7 @@ export function parsePolicy(bytes: Uint8Array): TrustPolicy {
     authorities: (raw.tsas ?? []).map(({ name, certificate }) =>
       readAuthority(name, fromBase64(certificate, 'certificate')),
     ),
+    builds: raw.builds?.map(({ package_sha256 }) => package_sha256) ?? null,
     evmBlocks: (raw.evm_blocks ?? []).map(({ chain_id, block_hash }) => ({ chainId: chain_id, blockHash: block_hash })),
     anchorsRequired: raw.anchors_required ?? 0,
     knownCheckpoints: (raw.known_checkpoints ?? []).map((text) => parseSignedCheckpoint(text)),

@@ -129,6 +129,16 @@ async function checkOpen(context: Context): Promise<void> {
   checkNamedKey(context, found as Found<RecordKind>, body.recorder.identity_key, file);
   if ((body.encryption === 'none') !== (body.dek_id === null))
     findings.add('R8', 'the open record names a key and no encryption, or the other way round', { file });
+  const build = body.recorder.build?.package_sha256 ?? null;
+  const { builds = null } = context.policy;
+  if (builds !== null && (build === null || !builds.includes(build)))
+    findings.add(
+      'R30',
+      build === null ? 'it names no published build' : `the policy does not list the build ${build}`,
+      {
+        file,
+      },
+    );
 }
 
 /** Signed over `bundle.json`, and so over every small file. */

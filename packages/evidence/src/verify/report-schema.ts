@@ -1,4 +1,11 @@
-import { anyInteger, importedSchema, oneColourSchema, replayCounts, steeringSchema } from '../record/bodies.ts';
+import {
+  anyInteger,
+  buildSchema,
+  importedSchema,
+  oneColourSchema,
+  replayCounts,
+  steeringSchema,
+} from '../record/bodies.ts';
 import { array, boolean, hex, integer, literal, nullable, object, type Schema, string } from '../record/schema.ts';
 import { type CheckId, checks } from './checks.ts';
 import { findingCodes, recordingStates, type Verdicts, verdictWords } from './findings.ts';
@@ -51,6 +58,7 @@ export const reportSchema: Schema<VerificationReport> = object({
     downgrades: array(string(1000), 10_000),
     policy: array(object({ at_us: integer(), what: string(1000), count: integer() }), 10_000),
     steering: steeringSchema,
+    build: nullable(buildSchema),
     clock: nullable(
       object({
         offset_us: nullable(anyInteger),

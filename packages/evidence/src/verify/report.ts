@@ -1,6 +1,6 @@
 import type { DecodeError } from '@lucid-sessions/wire';
 import { bundleNames } from '../bundle/files.ts';
-import type { ImportedBody, ManifestBody } from '../record/bodies.ts';
+import type { ImportedBody, ManifestBody, RecorderBuild } from '../record/bodies.ts';
 import type { AnchorResult } from './anchors.ts';
 import type { ChainResult } from './chain.ts';
 import type { ChunkCheck } from './chunks.ts';
@@ -38,6 +38,8 @@ export interface VerificationReport {
     policy: { at_us: number; what: string; count: number }[];
     /** Who asked to work in the session in its user's place, on whose consent, and how it ended. */
     steering: NonNullable<ManifestBody['steering']>;
+    /** The program that signed, as it says itself; null: it does not say. */
+    build: RecorderBuild | null;
     /** How far off the recorder's clock was, as it says itself; null: no manifest, or it was compared with nothing. */
     clock: ClockFacts | null;
     part: { first_chunk: number; last_chunk: number } | null;
@@ -150,6 +152,7 @@ export function makeReport(context: Context, results: Results): VerificationRepo
       downgrades: (manifest?.body.downgrades ?? []).map(({ what }) => what),
       policy: manifest?.body.policy ?? [],
       steering: manifest?.body.steering ?? [],
+      build: open?.body.recorder.build ?? null,
       clock: clockFacts(manifest?.body ?? null),
       part: partial === null ? null : { first_chunk: partial.first_chunk, last_chunk: partial.last_chunk },
       imported: importedOf(context),
@@ -202,6 +205,7 @@ export function unreadableBundle(error: DecodeError): VerificationReport {
       downgrades: [],
       policy: [],
       steering: [],
+      build: null,
       clock: null,
       part: null,
       imported: null,
@@ -228,6 +232,11 @@ function clockFacts(manifest: ManifestBody | null): ClockFacts | null {
     checks_count: checks.length,
     most_us: most.length === 0 ? null : most.reduce((sum, us) => Math.max(sum, us)),
   };
+}
+
+function buildText({ version, package_sha256: digest, sbom_sha256: sbom, commit }: RecorderBuild): string {
+  const from = commit === null ? '' : `, commit ${commit}`;
+  return `version ${version}${from}, package ${digest ?? 'none'}, SBOM ${sbom ?? 'none'}`;
 }
 
 const milliseconds = (us: number): string => `${(us / 1000).toFixed(1)} ms`;
@@ -327,6 +336,7 @@ export function formatReport(report: VerificationReport): string {
     `Existed       not before ${time(facts.not_before_us)}, at the latest ${time(facts.not_after_us)} (${facts.witnesses_count} witnesses, ${facts.anchors_confirmed} of ${facts.anchors_count} anchors confirmed)`,
   ];
   lines.push(`Log           ${logText(facts.log)}`);
+  if (facts.build !== null) lines.push(`Made by       ${buildText(facts.build)} (by the recorder)`);
   if (facts.clock !== null) lines.push(`Clock         ${clockText(facts.clock)} (by the recorder)`);
   if (facts.imported !== null) lines.push(`Claimed       ${claimedText(facts.imported)} (by the file; not proven)`);
   if (facts.part !== null) lines.push(`Part          chunks ${facts.part.first_chunk} to ${facts.part.last_chunk}`);

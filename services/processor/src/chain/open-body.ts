@@ -4,6 +4,7 @@ import {
   type ImportedBody,
   type OpenBody,
   type PublicKey,
+  type RecorderBuild,
   recordBase,
   toHex,
 } from '@lucid-sessions/evidence';
@@ -15,6 +16,7 @@ export type OpenRequest = Parameters<ProcessorPort['open']>[0];
 export interface RecorderIdentity {
   id: string;
   software: string;
+  build: RecorderBuild | undefined;
   key: PublicKey;
 }
 
@@ -33,7 +35,12 @@ export function openBodyOf(
   return {
     ...recordBase('open', session.session_id),
     opened_us: request.openedUs,
-    recorder: { id: recorder.id, software: recorder.software, identity_key: formatPublicKey(recorder.key) },
+    recorder: {
+      id: recorder.id,
+      software: recorder.software,
+      identity_key: formatPublicKey(recorder.key),
+      ...(recorder.build === undefined ? {} : { build: recorder.build }),
+    },
     first_seal_key: toHex(keys.firstSealKey),
     encryption: keys.dekId === null ? 'none' : 'AES-256-GCM',
     dek_id: keys.dekId === null ? null : toHex(keys.dekId),
