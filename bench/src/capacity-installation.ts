@@ -64,6 +64,9 @@ function startService(services: string, environment: Record<string, string>, end
     stdio: ['ignore', 'ignore', process.env.BENCH_LOGS === undefined ? 'ignore' : 'inherit'],
     env: { ...process.env, ...common, ...environment },
   });
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('exit', () => process.off('exit', kill));
   ends.push(
     () =>
       new Promise<void>((resolve) => {

@@ -63,6 +63,8 @@ export async function run(args: string[]): Promise<void> {
     number,
   ];
   const ends: Ends = [];
+  // What was started ends with this process.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   try {
     const more = { LUCID_KEYFRAMES_AHEAD_PERCENT: values.keyframes };
     const installation = await (values.embedded ? startEmbedded : startDistributed)(more, ends);
@@ -213,7 +215,7 @@ const partNames: readonly (readonly [string, string])[] = [
 function partOf(service: string, thread: string): string {
   const named = partNames.find(([begins]) => thread.startsWith(begins))?.[1];
   if (named !== undefined) return named;
-  const isMain = thread === 'node' || thread.startsWith('MainThread');
+  const isMain = thread === 'node' || thread.endsWith('MainThread');
   if (service === 'all') return isMain ? 'relay and services' : 'V8 and libuv';
   if (service === 'recorder') return isMain ? 'relay' : 'recorder: V8 and libuv';
   return service === 'processor' ? 'sealing' : service;

@@ -1,4 +1,4 @@
-export { concatBytes, equalBytes, joinBytes } from './bytes.ts';
+export { concatBytes, equalBytes, giveBack, joinBytes } from './bytes.ts';
 export { type Codec, decode, encode } from './codec.ts';
 export type { Crypto, MaybePromise, SpkiSignature, SyncCrypto } from './crypto.ts';
 export { attempt, DecodeError, type DecodeErrorCode } from './decode-error.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type Codec, DecodeError, decode, encode, Reader, Writer } from '@lucid-sessions/wire';
+import { type Codec, DecodeError, decode, encode, giveBack, Reader, Writer } from '@lucid-sessions/wire';
 import fc from 'fast-check';
 
 type Step = {
@@ -126,4 +126,16 @@ test('decode wants the whole input, encode gives it back', () => {
     fc.property(fc.nat(255), fc.nat(65535), (a, b) => assert.deepEqual(decode(pair, encode(pair, { a, b })), { a, b })),
   );
   assert.throws(() => decode(pair, Uint8Array.of(1, 2, 3, 4)), /follow the pair/);
+});
+
+test('memory that is given back is gone, and memory that others share is left', () => {
+  const own = new Uint8Array(1000).fill(1);
+  giveBack(own);
+  assert.equal(own.length, 0);
+  const part = new Uint8Array(1000).fill(1).subarray(10);
+  const shared = new Uint8Array(new SharedArrayBuffer(1000)).fill(1);
+  for (const bytes of [part, shared]) {
+    giveBack(bytes);
+    assert.equal(bytes.at(-1), 1);
+  }
 });

@@ -1,4 +1,5 @@
 import { createCipheriv, createHash } from 'node:crypto';
+import { giveBack } from '@lucid-sessions/wire';
 import { alignToPage, fileView, keyBytes, nonceBytes, secretsView, tagBytes } from './slot.ts';
 
 /** A slice is encrypted, copied and hashed while it is in the second-level cache. */
@@ -30,7 +31,7 @@ export function encryptAndHash(
     file.set(slice, at);
     hash.update(slice);
     at += slice.length;
-    if (slice !== plain) release(slice);
+    if (slice !== plain) giveBack(slice);
   }
   if (cipher !== null) {
     at += cipher.final().length;
@@ -40,15 +41,6 @@ export function encryptAndHash(
   }
   file.fill(0, fileBytes);
   return { fileBytes, sha256: hash.digest() };
-}
-
-/**
- * Gives the memory of a cipher's output back at once, and the next slice gets it again while it is in the cache. Left to the
- * garbage collector, a chunk's slices cost a quarter of the worker's time in collections of the whole heap.
- */
-function release(slice: Uint8Array): void {
-  const { buffer } = slice;
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === slice.length) buffer.transfer(0);
 }
 
 function takeCipher(memory: WebAssembly.Memory, aad: Uint8Array) {

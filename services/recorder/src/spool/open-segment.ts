@@ -1,4 +1,5 @@
 import { PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
+import { giveBack } from '@lucid-sessions/wire';
 import { copyInto } from './batch-pool.ts';
 import {
   createSegmentHeader,
@@ -65,6 +66,7 @@ export class OpenSegment {
     const parts = sealRecord(header, body, this.#key);
     const bytes = parts.reduce((sum, part) => sum + part.length, 0);
     this.#disk.append(this.#file, parts);
+    for (const part of parts) giveBack(part);
     this.#sequence += 1;
     this.fileBytes += bytes;
     return bytes;

@@ -145,7 +145,7 @@ function readRecords(
     sink(body);
     contents.framesCount += record.framesCount;
     contents.updatesCount += record.updatesCount;
-    contents.framesBytes += body.length;
+    contents.framesBytes += record.bodyBytes;
   }
   return contents;
 }

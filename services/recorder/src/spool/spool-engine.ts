@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from '@lucid-sessions/recording';
+import { giveBack } from '@lucid-sessions/wire';
 import { copyInto } from './batch-pool.ts';
 import { CommitRounds } from './commit-rounds.ts';
 import { LiveTap } from './live-tap.ts';
@@ -56,8 +57,6 @@ export interface SpoolEngineOptions {
   emit: (event: SpoolEvent) => void;
   /** The durable watermark of a session: so many of its frames can't be lost any more. */
   publish: (session: number, framesDurable: number) => void;
-  /** Told how much memory of results is dead after each batch. */
-  reclaim?: (bytes: number) => void;
   /** µs since 1970. */
   wallUs: () => number;
   /** Monotonic whole µs since the recorder started. */
@@ -191,7 +190,6 @@ export class SpoolEngine {
       const { framesAccepted } = session;
       this.#waiting.push({ session, segment, framesAccepted, oldestUs: item.oldestUs });
       this.#rounds.touch(segment);
-      this.#options.reclaim?.(item.bytes);
     } catch (error) {
       this.#fail(session, error, item.framesCount);
     }
@@ -578,7 +576,7 @@ export class SpoolEngine {
     const contents = readSegment(this.#options.disk, path, this.#options.key, (frames) => {
       copyInto(memory, frames, at);
       at += frames.length;
-      this.#options.reclaim?.(frames.length);
+      giveBack(frames);
     });
     if (contents === null) throw new Error('the segment header does not authenticate');
     return contents;

@@ -1,7 +1,6 @@
 /** Entry of the spool thread: a SpoolEngine behind a message port. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { type BatchMemory, slotViews } from './batch-pool.ts';
-import { createReclaimer } from './reclaim.ts';
 import type { SpoolDisk } from './spool-disk.ts';
 import { SpoolEngine, type SpoolLimits } from './spool-engine.ts';
 import { loadSpoolKey } from './spool-key.ts';
@@ -44,7 +43,6 @@ const engine = new SpoolEngine({
     Atomics.store(watermarks, session, BigInt(framesDurable));
     Atomics.notify(watermarks, session);
   },
-  reclaim: createReclaimer(),
   // The system's clock, steps included: chunks and records are dated by one clock, and the manifest declares its steps.
   wallUs: () => Date.now() * 1000,
   monotonicUs: () => Number((process.hrtime.bigint() - data.originNs) / 1000n),
