@@ -68,7 +68,7 @@ await withMongo('the MongoDB connection', ({ server, open }) => {
 
   test('ten who start at once migrate once, and nobody begins before it is done', async () => {
     const url = server.freshUrl();
-    const opened = await Promise.all(Array.from({ length: 10 }, () => MongoDatabase.open(url)));
+    const opened = await Promise.all(Array.from({ length: 10 }, () => open(url, { waitMs: 60_000 })));
     for (const database of opened) {
       assert.deepEqual(await database.collection('schema').find({}).project({ version: 1, owner: 1 }).toArray(), [
         { _id: 'schema', version: 1, owner: null },
