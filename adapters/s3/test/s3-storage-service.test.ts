@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
-import { PutObjectCommand } from '@aws-sdk/client-s3';
+import { GetObjectLegalHoldCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { SqliteMetadataStore } from '@lucid-sessions/sqlite';
 import { createStorageService, Scrub } from '@lucid-sessions/storage';
 import {
@@ -54,6 +54,44 @@ else
           await remove();
         },
       };
+    });
+
+    test('a hold locks what is stored in a bucket that locks, and what its metadata says keeps it as well', async () => {
+      const place = await newPlace(server.endpoint, 'locking');
+      const storage = createStorageService({
+        metadata: new SqliteMetadataStore(':memory:'),
+        chunks: storeIn(place, { lockMode: 'GOVERNANCE' }),
+        nowUs,
+      });
+      await storage.start();
+      const client = clientOf(server.endpoint);
+      const epoch = await openSession(storage, 's1');
+      await storage.putChunk({ ...chain[0]!, epoch });
+      const status = async () => {
+        const key = { Bucket: place.bucket, Key: `${place.prefix}s1/s1/0.chunk` };
+        const { LegalHold } = await client.send(new GetObjectLegalHoldCommand(key));
+        return LegalHold?.Status;
+      };
+      const { version, ...session } = (await storage.getSession({ sessionId: 's1' })).session!;
+      const hold = { hold_id: 'h', reference: 'M', reason: 'r', set_by: 'u', set_at: '2026-01-01T00:00:00.000Z' };
+      const held = { ...session, version: version + 1, holds: [hold] };
+      await storage.replaceSession({ session: held, expectedVersion: version });
+      const { files } = await storage.holdFiles({ sessionId: 's1', held: true });
+      assert.ok(files !== null && files >= 2, `chunk and leaf: ${files}`);
+      assert.equal(await status(), 'ON');
+      await assert.rejects(storage.purgeSession({ sessionId: 's1' }), {
+        message: /legal hold/,
+        code: 'LUCID_ERR_3004',
+      });
+      await storage.replaceSession({ session: { ...session, version: version + 2 }, expectedVersion: version + 1 });
+      // By the bucket alone now.
+      await assert.rejects(storage.purgeSession({ sessionId: 's1' }), { message: /locked in the object store/ });
+      await storage.holdFiles({ sessionId: 's1', held: false });
+      assert.equal(await status(), 'OFF');
+      await storage.purgeSession({ sessionId: 's1' });
+      assert.equal((await storage.readChunk({ sessionId: 's1', index: 0 })).file, null);
+      client.destroy();
+      await storage.dispose();
     });
 
     test('after a crash between leaf and row, and with an old listing, the row of a session under way is made again', async () => {
