@@ -23,6 +23,7 @@ export * from './prometheus.ts';
 export * from './rd-gateway.ts';
 export * from './rdstls-host.ts';
 export * from './redis.ts';
+export * from './rsyslog.ts';
 export * from './s3-faults.ts';
 export * from './seaweedfs.ts';
 export * from './tap.ts';

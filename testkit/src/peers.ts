@@ -61,6 +61,7 @@ const programs = {
   ],
   redis: ['redis-server', 'redis-cli'],
   prometheus: ['prometheus', 'promtool'],
+  rsyslog: ['rsyslogd'],
   binutils: ['strip', 'ldd', 'dpkg-query'],
 } as const;
 

@@ -84,6 +84,7 @@ export const secretVariables = [
   'SESSION_METADATA_DB',
   'REDIS_URL',
   'LUCID_EVM_RPC_URL',
+  'LUCID_WEBHOOK_SECRET',
 ] as const;
 
 /** `environment` with what the files of `secretVariables` hold, and without the variables that name them. */

@@ -17,6 +17,7 @@ import type { AttemptAudit } from './attempt-audit.ts';
 import type { BrowserTokens } from './browser-tokens.ts';
 import type { PipelineLimits } from './config.ts';
 import type { ConnectedSessions } from './connected-sessions.ts';
+import type { EventSink } from './forward.ts';
 import type { Leases } from './leases.ts';
 import type { PendingLogons } from './pending-logons.ts';
 import type {
@@ -69,6 +70,8 @@ export interface PipelineDeps {
   randomBytes: (length: number) => Uint8Array;
   /** NT hash of a password ([MS-NLMP] NTOWFv1), 16 bytes. */
   ntHashOf: (password: string) => Uint8Array;
+  /** Where audit events are sent on to; the service disposes of them. */
+  eventSinks?: readonly EventSink[];
   /** Sees what failed inside; nothing secret reaches it. */
   onError?: OnError;
 }

@@ -1,6 +1,7 @@
 export { tokenSha256 } from './admit.ts';
 export * from './config.ts';
 export { newJournal, type PipelineDeps } from './context.ts';
+export type { EventSink } from './forward.ts';
 export { gatewayUserOf, makeSecret, secretAlphabet } from './gateway-credentials.ts';
 export * from './http.ts';
 export { backoffMs } from './job-runner.ts';

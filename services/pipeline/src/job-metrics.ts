@@ -1,12 +1,13 @@
 /** Runs of jobs by kind and outcome, in Prometheus' text format. Begins anew with its process. */
-import { Counter, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ForwardMetrics } from './forward.ts';
 import type { JobHandler, JobOutcome } from './job-runner.ts';
 import type { Job } from './ports.ts';
 
 /** Seconds: a log entry takes milliseconds, a large export minutes. */
 const buckets = [0.01, 0.1, 0.5, 1, 5, 30, 300];
 
-export class JobMetrics {
+export class JobMetrics implements ForwardMetrics {
   readonly #registry = new Registry();
   readonly #runs = new Counter({
     name: 'lucid_pipeline_job_runs_total',
@@ -21,6 +22,37 @@ export class JobMetrics {
     buckets,
     registers: [this.#registry],
   });
+
+  readonly #sent = new Counter({
+    name: 'lucid_events_sent_total',
+    help: 'Audit events a SIEM took, those that were sent again among them.',
+    labelNames: ['sink'],
+    registers: [this.#registry],
+  });
+  readonly #failed = new Counter({
+    name: 'lucid_events_failures_total',
+    help: 'Times a SIEM could not be reached or took nothing.',
+    labelNames: ['sink'],
+    registers: [this.#registry],
+  });
+  readonly #waiting = new Gauge({
+    name: 'lucid_events_waiting',
+    help: 'Audit events that wait for a SIEM, as the pipeline knows that sent last.',
+    labelNames: ['sink'],
+    registers: [this.#registry],
+  });
+
+  sent(sink: string, count: number): void {
+    this.#sent.inc({ sink }, count);
+  }
+
+  failed(sink: string): void {
+    this.#failed.inc({ sink });
+  }
+
+  waiting(sink: string, count: number): void {
+    this.#waiting.set({ sink }, count);
+  }
 
   /** `handlers` with their runs counted. */
   counted(handlers: Readonly<Record<string, JobHandler>>): Record<string, JobHandler> {

@@ -19,6 +19,7 @@ import { custodyAdded, custodyHandler, logLateCustody } from './custody-heads.ts
 import { erase, eraseHandler } from './erase.ts';
 import { examined, replayHandler } from './examined.ts';
 import { finaliseHandler } from './finalise.ts';
+import { forwardHandler, forwardJobOf } from './forward.ts';
 import { issueCredential, logonAccount, logonTried } from './gateway-credentials.ts';
 import { clearHold, holdHandler, setHold } from './holds.ts';
 import { beginImport } from './imports.ts';
@@ -163,6 +164,7 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
     replay: replayHandler(context),
     retention: retentionHandler(context),
     purge: purgeHandler(context),
+    forward: forwardHandler(context, deps.eventSinks ?? [], jobMetrics),
   });
   const runner = new JobRunner(context, tracedHandlers(counted));
   let reconciler = new Reconciler(context);
@@ -273,6 +275,7 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
       // Where there are others, what runs may be theirs.
       if (isAlone) await deps.queue.takeUp?.(nowUs());
       await lookAfter();
+      for (const sink of deps.eventSinks ?? []) await deps.queue.enqueue(forwardJobOf(sink, nowUs()));
       runner.start();
       timer = setInterval(() => {
         lookingAfter = lookingAfter.then(lookAfter);
@@ -296,6 +299,7 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
       await sweeping;
       await waker?.dispose();
       await runner.stop();
+      await Promise.all((deps.eventSinks ?? []).map((sink) => sink.dispose()));
       await context.locks.idle();
       await leases.letGo('look-after').catch(() => {});
       await Promise.all([deps.queue.dispose(), deps.journal.dispose(), deps.coordination?.dispose()]);

@@ -64,3 +64,11 @@ function orInvalid<T>(parse: () => T): T {
     throw new InvalidArgumentError((error as Error).message);
   }
 }
+
+/** A day or a moment, as the API takes it: UTC where it names no zone. */
+export function isoTime(text: string): string {
+  const withZone = /T.*(?:Z|[+-]\d\d:\d\d)$/.test(text) || !text.includes('T') ? text : `${text}Z`;
+  const ms = /^\d{4}-\d{2}-\d{2}(?:T|$)/.test(text) ? Date.parse(withZone) : Number.NaN;
+  if (!Number.isFinite(ms)) throw new InvalidArgumentError('must be a time as 2026-11-30 or 2026-11-30T08:00:00Z');
+  return new Date(ms).toISOString();
+}

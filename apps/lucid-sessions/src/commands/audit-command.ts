@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
 import type { Cli } from '../cli/cli.ts';
+import { isoTime, wholeNumber } from '../cli/values.ts';
+import type { AuditFilter } from './audit-events.ts';
 
 export function declareAudit(program: Command, cli: Cli): void {
-  const audit = program.command('audit').description('the audit log: take it along, and check it');
+  const audit = program.command('audit').description('the audit log: look into it, take it along, check it');
   audit
     .command('export')
     .description('write the audit log as JSON lines, with all that checking it offline takes; audited')
@@ -21,4 +23,26 @@ export function declareAudit(program: Command, cli: Cli): void {
           ? await verifyOwnAudit(cli.environment(), given, cli.output())
           : await verifyAuditFile(file, given, cli.output());
     });
+  const filtered = (name: string, description: string): Command =>
+    audit
+      .command(name)
+      .description(description)
+      .option('--since <time>', 'from this moment on, as 2026-11-30 or 2026-11-30T08:00:00Z', isoTime)
+      .option('--until <time>', 'up to this moment', isoTime)
+      .option('--type <type>', 'events of this type, as connection_refused')
+      .option('--user <id>', 'what this user did')
+      .option('--session <id>', 'what was done with this session');
+  filtered('list', 'show events, the latest first')
+    .option('--limit <number>', 'how many at most', wholeNumber, 50)
+    .action(async (given: AuditFilter & { limit: number }) => {
+      const { listAudit } = await import('./audit-events.ts');
+      await listAudit(cli.api(), cli.output(), given);
+    });
+  filtered(
+    'send',
+    'send events once more to the syslog server and webhook that this environment names, the oldest first',
+  ).action(async (given: AuditFilter) => {
+    const { sendAudit } = await import('./audit-events.ts');
+    await sendAudit(cli.api(), cli.output(), cli.environment(), given);
+  });
 }

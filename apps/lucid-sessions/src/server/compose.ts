@@ -63,6 +63,7 @@ import {
   serviceNames,
   withOwnSecrets,
 } from './environment.ts';
+import { openEventSinks } from './event-sinks.ts';
 import { readKerberosTickets } from './kerberos.ts';
 import { readKeyframePolicy, tellKeyframePolicy } from './keyframe-policy.ts';
 import { logMetrics } from './log-metrics.ts';
@@ -465,6 +466,7 @@ class Composer {
       processor,
       recorder: (recorderId, url) => this.#recorderAt(recorderId, url, recorder() ?? notYet),
       log: reservedLog(embeddedLogPort(log), reserve),
+      eventSinks: openEventSinks(this.#environment),
       anchors: openAnchors(this.#environment, { storage, nowUs, log: this.#warn('pipeline') }),
       readLogFile: await this.#logFiles(),
       moreMetrics: async () => logMetrics(log, witnesses),

@@ -26,6 +26,7 @@ import { bucketOptions, chunkPlace, copyPlace, logPlace } from './chunk-stores.t
 import { checkDirectory, makeDirectory } from './data-access.ts';
 import { checkLogOrigin } from './embedded-parts.ts';
 import { type DataDirectory, dataDirectory, dataFolders, type ServiceName } from './environment.ts';
+import { openEventSinks } from './event-sinks.ts';
 import { checkGivenKeys } from './given-keys.ts';
 import { readKerberosTickets } from './kerberos.ts';
 import { readKeyframePolicy } from './keyframe-policy.ts';
@@ -33,6 +34,7 @@ import { checkPorts, type Door, listenError } from './ports.ts';
 import { readRedis } from './redis.ts';
 import { software } from './software.ts';
 import { checkStores } from './stores.ts';
+import { readTracing } from './tracing.ts';
 import { readVault } from './vault.ts';
 import { readWitnesses } from './witnesses.ts';
 
@@ -143,6 +145,8 @@ function checkShared(environment: Environment): void {
   readKeyframePolicy(environment);
   readRedis(environment);
   anchorCheck(environment);
+  openEventSinks(environment);
+  readTracing(environment, software.name);
   openAnchors(environment, { storage: { appendAudit: async () => {} }, nowUs: () => 0, log: () => {} });
 }
 
