@@ -83,6 +83,14 @@ const facts: Readonly<Record<string, Readonly<Record<string, Fact>>>> = {
     probes_tls: counter('probes_tls', 'Connections that went behind TLS.'),
     pdusUnread: counter('pdus_unread', 'PDUs kept as inputs, or blanked, because they could not be read.'),
     unknownChannelPdus: counter('unknown_channel_pdus', 'PDUs of clients on channels whose use is not known.'),
+    durableMsP50: gauge(
+      'durable_ms_p50',
+      'From arrival until frames are durable, ms: the median of the latest batches.',
+    ),
+    durableMsP99: gauge(
+      'durable_ms_p99',
+      'From arrival until frames are durable, ms: 99 of a hundred of the latest batches.',
+    ),
     spooledBytes: gauge('spooled_bytes', 'Bytes in the spool that are not stored yet.'),
     spooledChunks: gauge('spooled_chunks', 'Closed chunks in the spool that are not stored yet.'),
   },
