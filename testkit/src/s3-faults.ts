@@ -31,7 +31,9 @@ export type S3Fault =
   /** Held up until `until` is settled. */
   | { kind: 'hold'; until: Promise<unknown> }
   /** A listing of long ago: nothing is there. */
-  | { kind: 'oldListing' };
+  | { kind: 'oldListing' }
+  /** Answers as a server that encrypts nothing, whatever it is asked for. */
+  | { kind: 'unencrypted' };
 
 export interface S3Request {
   method: string;
@@ -143,6 +145,9 @@ export class S3Faults {
       request.socket.destroy();
       return;
     }
+    if (fault?.kind === 'unencrypted')
+      for (const name of Object.keys(answer.headers))
+        if (name.startsWith('x-amz-server-side-encryption')) delete answer.headers[name];
     response.writeHead(answer.status, answer.headers);
     if (fault?.kind === 'cutAnswer') {
       response.write(answer.body.subarray(0, answer.body.length >> 1), () => request.socket.destroy());

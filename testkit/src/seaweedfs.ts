@@ -27,7 +27,9 @@ export class SeaweedFs implements S3ServerAddress {
     this.endpoint = `http://127.0.0.1:${ports[0]}`;
     const credentials = [{ accessKey: this.accessKeyId, secretKey: this.secretAccessKey }];
     const identities = [{ name: 'admin', credentials, actions: ['Admin', 'Read', 'Write', 'List', 'Tagging'] }];
-    writeFileSync(join(home, 's3.json'), JSON.stringify({ identities }), { mode: 0o600 });
+    // Encryption by the server: keys of a provider that makes them as they are named.
+    const kms = { default_provider: 'local', providers: { local: { type: 'local', enableOnDemandCreate: true } } };
+    writeFileSync(join(home, 's3.json'), JSON.stringify({ identities, kms }), { mode: 0o600 });
     mkdirSync(join(home, 'data'), { mode: 0o700 });
     const [s3, s3Grpc, master, masterGrpc, volume, volumeGrpc, filer, filerGrpc] = ports;
     const listen = { s3, master, volume, filer };
@@ -56,7 +58,13 @@ export class SeaweedFs implements S3ServerAddress {
   async begin(): Promise<void> {
     const log = `exec weed -logtostderr=true server "$@" >>"$LOG" 2>&1`;
     const child = spawn('sh', ['-c', log, 'weed', ...this.#flags], {
-      env: { PATH: peerPath(), HOME: this.#home, TMPDIR: this.#home, LOG: join(this.#home, 'log') },
+      env: {
+        PATH: peerPath(),
+        WEED_S3_SSE_KEK: '11'.repeat(32),
+        HOME: this.#home,
+        TMPDIR: this.#home,
+        LOG: join(this.#home, 'log'),
+      },
       stdio: 'ignore',
       cwd: this.#home,
     });

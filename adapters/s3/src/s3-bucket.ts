@@ -99,13 +99,28 @@ export class S3Bucket {
     await guarded('trying the bucket', async () => {
       await this.put(key, Buffer.from('first'), { ifAbsent: true });
       const second = await this.put(key, Buffer.from('second'), { ifAbsent: true });
+      const isEncrypted = await this.#isEncryptedAsAsked(key);
       await this.destroy(key);
       if (second.written)
         throw new LucidError(
           'storage',
           'the object store ignores If-None-Match: whatever is stored there could be written over',
         );
+      if (!isEncrypted)
+        throw new LucidError(
+          'storage',
+          'the object store does not say that it encrypts as it was asked to (…_ENCRYPTION)',
+        );
     });
+  }
+
+  async #isEncryptedAsAsked(key: string): Promise<boolean> {
+    const { encryption } = this.options;
+    if (encryption === undefined) return true;
+    const { answer } = await this.sender.send((abortSignal) =>
+      this.sender.client.send(new HeadObjectCommand(this.named(key)), { abortSignal }),
+    );
+    return answer.ServerSideEncryption === encryption.kind;
   }
 
   /** Of every command that names an object. */
