@@ -1,7 +1,7 @@
 /** The pipeline's journal, facts, anchor receipts and sealed secrets. */
 import { createHash } from 'node:crypto';
 import type { AnchorReceipt, RecordingFact } from '@lucid-sessions/contract';
-import type { GatewayCredential, Journal, JournalStore } from '@lucid-sessions/pipeline';
+import type { GatewayCredential, Journal, JournalStore, ProgressRow } from '@lucid-sessions/pipeline';
 import { Binary, type Collection, type Filter, type FindCursor, type WithId } from 'mongodb';
 import { bytesOf } from './mongo-chunk-rows.ts';
 import type { MongoDatabase } from './mongo-database.ts';
@@ -27,6 +27,13 @@ interface ReceiptDoc {
   document: string;
 }
 
+interface ProgressDoc {
+  /** µs since 1970. */
+  _id: number;
+  atUs: number;
+  heads: Binary;
+}
+
 interface SealedDoc {
   session: string;
   name: string;
@@ -48,6 +55,7 @@ export class MongoJournalStore implements JournalStore {
   readonly #journals: Collection<JournalDoc>;
   readonly #facts: Collection<FactDoc>;
   readonly #receipts: Collection<ReceiptDoc>;
+  readonly #progress: Collection<ProgressDoc>;
   readonly #sealed: Collection<SealedDoc>;
   readonly #credentials: Collection<CredentialDoc>;
 
@@ -56,6 +64,7 @@ export class MongoJournalStore implements JournalStore {
     this.#journals = database.collection<JournalDoc>('journals');
     this.#facts = database.collection<FactDoc>('facts');
     this.#receipts = database.collection<ReceiptDoc>('receipts');
+    this.#progress = database.collection<ProgressDoc>('progress');
     this.#sealed = database.collection<SealedDoc>('sealed');
     this.#credentials = database.collection<CredentialDoc>('credentials');
   }
@@ -152,6 +161,35 @@ export class MongoJournalStore implements JournalStore {
   async listReceipts(session: string): Promise<AnchorReceipt[]> {
     const docs = await guardedMongo(() => this.#receipts.find({ session }).sort({ session: 1, backend: 1 }).toArray());
     return docs.map(({ document }) => JSON.parse(document) as AnchorReceipt);
+  }
+
+  async putProgress({ spanUs, atUs, heads }: ProgressRow): Promise<boolean> {
+    return guardedMongo(async () => {
+      try {
+        await this.#progress.insertOne({ _id: spanUs, atUs, heads: new Binary(heads) });
+        return true;
+      } catch (thrown) {
+        if (isDuplicate(thrown)) return false;
+        throw thrown;
+      }
+    });
+  }
+
+  async getProgress(spanUs: number): Promise<ProgressRow | null> {
+    const doc = await guardedMongo(() => this.#progress.findOne({ _id: spanUs }));
+    return doc === null ? null : { spanUs, atUs: doc.atUs, heads: bytesOf(doc.heads) };
+  }
+
+  async progressSpans(fromUs: number, untilUs: number, limit: number): Promise<number[]> {
+    const docs = await guardedMongo(() =>
+      this.#progress
+        .find({ _id: { $gte: fromUs, $lte: untilUs } })
+        .project<{ _id: number }>({ _id: 1 })
+        .sort({ _id: -1 })
+        .limit(limit)
+        .toArray(),
+    );
+    return docs.map(({ _id }) => _id);
   }
 
   async putSealed(session: string, name: string, sealed: Uint8Array): Promise<void> {

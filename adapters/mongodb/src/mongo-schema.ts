@@ -58,6 +58,8 @@ export const mongoCollections: Readonly<Record<string, readonly IndexDescription
     { key: { session: 1, digest: 1 }, name: 'by_digest', unique: true },
   ],
   receipts: [{ key: { session: 1, backend: 1 }, name: 'by_backend', unique: true }],
+  /** `_id`: beginning of the span of time. */
+  progress: [],
   sealed: [{ key: { session: 1, name: 1 }, name: 'by_name', unique: true }],
   /** `_id`: session id. */
   credentials: [{ key: { user: 1 }, name: 'by_user', unique: true }],

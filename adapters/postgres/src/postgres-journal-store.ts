@@ -1,6 +1,6 @@
 /** The pipeline's journal, facts, anchor receipts, sealed secrets and credentials of the gateway. */
 import type { AnchorReceipt, RecordingFact } from '@lucid-sessions/contract';
-import type { GatewayCredential, Journal, JournalStore } from '@lucid-sessions/pipeline';
+import type { GatewayCredential, Journal, JournalStore, ProgressRow } from '@lucid-sessions/pipeline';
 import type { PostgresDatabase } from './postgres-database.ts';
 
 /** More facts than any honest session has; a loop in a recorder must not fill the disk. */
@@ -84,6 +84,26 @@ export class PostgresJournalStore implements JournalStore {
     const sql = 'SELECT document FROM receipts WHERE session_id = $1 ORDER BY backend';
     const rows = await this.#database.rows(sql, [sessionId]);
     return rows.map((row) => JSON.parse(String(row.document)) as AnchorReceipt);
+  }
+
+  /** Sent again because its answer was lost, it finds its own row. */
+  async putProgress({ spanUs, atUs, heads }: ProgressRow): Promise<boolean> {
+    return this.#database.work(async (session, again) => {
+      const put = 'INSERT INTO progress (span_us, at_us, heads) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING';
+      if ((await session.run(put, [spanUs, atUs, heads])) === 1) return true;
+      const same = 'SELECT 1 FROM progress WHERE span_us = $1 AND at_us = $2 AND heads = $3';
+      return again && (await session.rows(same, [spanUs, atUs, heads])).length === 1;
+    });
+  }
+
+  async getProgress(spanUs: number): Promise<ProgressRow | null> {
+    const [row] = await this.#database.rows('SELECT at_us, heads FROM progress WHERE span_us = $1', [spanUs]);
+    return row === undefined ? null : { spanUs, atUs: Number(row.at_us), heads: row.heads as Uint8Array };
+  }
+
+  async progressSpans(fromUs: number, untilUs: number, limit: number): Promise<number[]> {
+    const sql = 'SELECT span_us FROM progress WHERE span_us BETWEEN $1 AND $2 ORDER BY span_us DESC LIMIT $3';
+    return (await this.#database.rows(sql, [fromUs, untilUs, limit])).map((row) => Number(row.span_us));
   }
 
   async putSealed(sessionId: string, name: string, sealed: Uint8Array): Promise<void> {

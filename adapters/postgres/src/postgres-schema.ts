@@ -90,6 +90,7 @@ const migrations: readonly (readonly string[])[] = [
   ['ALTER TABLE jobs ADD COLUMN claim text'],
   // Rows of the chain; those from before there was one have no place in it.
   ['ALTER TABLE audit ADD COLUMN sequence bigint'],
+  ['CREATE TABLE progress (span_us bigint PRIMARY KEY, at_us bigint NOT NULL, heads bytea NOT NULL)'],
 ];
 
 /** A quotation mark inside of a text is escaped in JSON: only the field itself reads so. */

@@ -1,7 +1,7 @@
 /** The pipeline's journal, facts and anchor receipts in one SQLite file. */
 import type { AnchorReceipt, RecordingFact } from '@lucid-sessions/contract';
-import type { GatewayCredential, Journal, JournalStore } from '@lucid-sessions/pipeline';
-import { guardedSql, SqliteDatabase } from './sqlite-database.ts';
+import type { GatewayCredential, Journal, JournalStore, ProgressRow } from '@lucid-sessions/pipeline';
+import { bytesOf, guardedSql, SqliteDatabase } from './sqlite-database.ts';
 
 const migrations = [
   `CREATE TABLE journals (session_id TEXT PRIMARY KEY, unfinished INTEGER NOT NULL, document TEXT NOT NULL) WITHOUT ROWID;
@@ -16,6 +16,7 @@ const migrations = [
      WITHOUT ROWID;`,
   // What an earlier version wrote was written at least once.
   'ALTER TABLE journals ADD COLUMN version INTEGER NOT NULL DEFAULT 1;',
+  'CREATE TABLE progress (span_us INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, heads BLOB NOT NULL);',
 ];
 
 /** More facts than any honest session has; a loop in a recorder must not fill the disk. */
@@ -119,6 +120,23 @@ export class SqliteJournalStore implements JournalStore {
         .all('SELECT document FROM receipts WHERE session_id = ? ORDER BY backend', sessionId)
         .map((row) => JSON.parse(String(row.document)) as AnchorReceipt),
     );
+  }
+
+  async putProgress({ spanUs, atUs, heads }: ProgressRow): Promise<boolean> {
+    const sql = 'INSERT INTO progress (span_us, at_us, heads) VALUES (?, ?, ?) ON CONFLICT DO NOTHING';
+    return guardedSql(() => this.#database.run(sql, spanUs, atUs, heads) === 1);
+  }
+
+  async getProgress(spanUs: number): Promise<ProgressRow | null> {
+    return guardedSql(() => {
+      const row = this.#database.get('SELECT at_us, heads FROM progress WHERE span_us = ?', spanUs);
+      return row === undefined ? null : { spanUs, atUs: Number(row.at_us), heads: bytesOf(row.heads) };
+    });
+  }
+
+  async progressSpans(fromUs: number, untilUs: number, limit: number): Promise<number[]> {
+    const sql = 'SELECT span_us FROM progress WHERE span_us BETWEEN ? AND ? ORDER BY span_us DESC LIMIT ?';
+    return guardedSql(() => this.#database.all(sql, fromUs, untilUs, limit).map((row) => Number(row.span_us)));
   }
 
   async putSealed(sessionId: string, name: string, sealed: Uint8Array): Promise<void> {

@@ -25,7 +25,7 @@ test('a journal of before journals had versions is read, and changed once by who
   const file = join(path, 'journal.db');
   await new SqliteJournalStore(file).dispose();
   const bare = new DatabaseSync(file);
-  bare.exec(`ALTER TABLE journals DROP COLUMN version; PRAGMA user_version = 3;
+  bare.exec(`ALTER TABLE journals DROP COLUMN version; DROP TABLE progress; PRAGMA user_version = 3;
     INSERT INTO journals (session_id, unfinished, document) VALUES ('s1', 1, '{"sessionId":"s1","connected":true}')`);
   bare.close();
   const store = new SqliteJournalStore(file);

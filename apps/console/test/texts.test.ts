@@ -309,6 +309,7 @@ describe('verdicts', () => {
       anchors_count: 1,
       anchors_confirmed: 1,
       log: { size: null, records_since: 0, known: 0, not_compared: 0 },
+      progress: null,
       custody_count: 0,
       replay: {
         examined_us: 1_700_000_000_000_000,

@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import type { AuditReport } from '@lucid-sessions/evidence';
+import { connectClient, startDesktop } from '@lucid-sessions/desktop';
+import type { AuditReport, VerificationReport } from '@lucid-sessions/evidence';
 import { eventually } from '@lucid-sessions/testkit';
 import { runCli } from './support/cli.ts';
-import { startGateway } from './support/gateway.ts';
+import { armSession, sessionIn, startGateway, verifySession } from './support/gateway.ts';
 
 const often = { LUCID_HEADS_MS: '200' };
 
@@ -173,4 +174,49 @@ test('a backup that is made while rows come holds every row that its log names',
     return (seen.facts.covered_to ?? 0) > before.facts.rows && seen;
   });
   assert.equal(after.facts.chain, before.facts.chain);
+});
+
+test('what a running session held is in the log while it runs, and its bundle shows it', {
+  timeout: 120_000,
+}, async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'lucid-progress-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const desktop = await startDesktop();
+  t.after(() => desktop.stop());
+  const gateway = await startGateway(t, { LUCID_HEADS_MS: '200', LUCID_CHUNK_AGE_MS: '300' });
+  const { id, routingToken } = await armSession(gateway, desktop.port);
+  const client = await connectClient({ port: gateway.rdpPort, routingToken, userName: 'ada' });
+  const seen = await eventually('heads of a session that runs', async () => {
+    await client.type('still here\n', 5);
+    const report = await verifySession(gateway, id);
+    return (report.facts.progress?.leaves_count ?? 0) >= 3 && report;
+  });
+  assert.deepEqual(
+    seen.findings.map(({ code }) => code),
+    ['UNCLOSED'],
+  );
+  await client.settled();
+  await client.close();
+  await sessionIn(gateway, id, 'completed');
+  const bundle = join(directory, 'evidence');
+  const api = ['--api', gateway.lucid.addresses.api ?? '', '--token-file', gateway.lucid.directory.adminToken];
+  const exported = await runCli([...api, 'export', id, '--out', bundle]);
+  assert.equal(exported.code, 0, exported.stderr);
+  const verify = async () => {
+    const log = ['--log', `${gateway.lucid.addresses.api}/log`];
+    const { stdout, code } = await runCli(['--json', 'verify', bundle, '--policy', `${bundle}.policy.json`, ...log]);
+    return { code, report: JSON.parse(stdout) as VerificationReport };
+  };
+  const whole = await verify();
+  assert.deepEqual([whole.code, whole.report.findings], [0, []]);
+  assert.ok((whole.report.facts.progress?.heads ?? 0) >= 2);
+  const monitored = await runCli([
+    'log',
+    'monitor',
+    `${gateway.lucid.addresses.api}/log`,
+    '--policy',
+    `${bundle}.policy.json`,
+  ]);
+  assert.match(monitored.stdout, /\d+ progress/);
+  assert.equal(monitored.code, 0);
 });

@@ -655,6 +655,10 @@ export interface StoragePort {
     storagePath: string;
     head: { count: number; leafHash: HexHash | null };
   }>;
+  /** How far chains are, of those sessions; those without a chunk have 0 leaves. */
+  chainHeads(request: {
+    sessionIds: string[];
+  }): Promise<{ heads: { sessionId: string; count: number; leafHash: HexHash | null }[] }>;
   listChunks(request: {
     sessionId: string;
     limit: number;
@@ -941,6 +945,8 @@ export interface PipelinePort {
    */
   logProofs(request: { sessionId: string }): Promise<{
     proofs: { kind: RecordKind; sequence: number; proof: LogEntryProof }[];
+    /** Heads that were logged while it ran, oldest first, at most 16. */
+    progress: { head: SessionProgress; proof: LogEntryProof }[];
     consistency: { first: number; second: number; hashes: HexHash[] }[];
   }>;
   /** Somebody's dealing with the recording was signed: the head of its chain of custody is logged within a minute. */
@@ -949,6 +955,17 @@ export interface PipelinePort {
   auditProof(): Promise<{ proven: { sequence: number; proof: LogEntryProof } | null }>;
   logCheckpoint(): Promise<{ checkpoint: string | null; publicKey: string }>;
   health(): Promise<ServiceHealth>;
+}
+
+/** A head of a session among those of all that ran (docs/format.md 7.1). Hashes in hex. */
+export interface SessionProgress {
+  atUs: number;
+  count: number;
+  root: HexHash;
+  index: number;
+  leavesCount: number;
+  leafHash: HexHash | null;
+  hashes: HexHash[];
 }
 
 export interface LogEntryProof {

@@ -62,6 +62,7 @@ const storage: Methods<'storage'> = {
   acquireLease: small,
   releaseLease: small,
   putChunk: upload,
+  chainHeads: small,
   listChunks: small,
   getChunk: small,
   sessionTotals: small,

@@ -170,6 +170,7 @@ const storage: Requests<'storage'> = {
   listChunks: z.object({ sessionId, ...page, ...span }),
   getChunk: ofChunk,
   sessionTotals: ofSession,
+  chainHeads: z.object({ sessionIds: z.array(sessionId).max(1000) }),
   readChunk: ofChunk,
   readLeaves: ofSession,
   putRecord: z.object({

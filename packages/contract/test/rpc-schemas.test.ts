@@ -142,6 +142,7 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
     putEntry: { kind: 'token', id: 't', owner: 'ada', value: { name: 'ci' }, version: 1, untilUs: null },
     listEntries: { kind: 'sign_in', owner: 'ada', after: '', limit: 1000 },
     removeEntry: { kind: 'user', id: 'ada', version: 2 },
+    chainHeads: { sessionIds: ['s1'] },
     auditHead: undefined,
     auditRows: { from: 0, limit: 100 },
     statistics: undefined,

@@ -1,5 +1,12 @@
 /** Every JSON of the format that has a schema, by the name of its file in `docs/schemas`. */
-import { anchorSchema, bundleSchema, consistencySchema, proofsSchema, wrapsSchema } from './bundle/files.ts';
+import {
+  anchorSchema,
+  bundleSchema,
+  consistencySchema,
+  progressSchema,
+  proofsSchema,
+  wrapsSchema,
+} from './bundle/files.ts';
 import { recordSchemas } from './record/bodies.ts';
 import { envelopeSchema } from './record/dsse.ts';
 import type { JsonSchema, Schema } from './record/schema.ts';
@@ -12,6 +19,7 @@ const others = {
   proofs: [proofsSchema, 'proofs.json of a part'],
   wraps: [wrapsSchema, 'keys/wraps.json'],
   consistency: [consistencySchema, 'log/consistency.json'],
+  progress: [progressSchema, 'progress/NNNN.json'],
   anchor: [anchorSchema, 'anchors/NNNN.json'],
   policy: [policySchema, "trust policy of a verifier's caller"],
   report: [reportSchema, 'report of a verifier'],

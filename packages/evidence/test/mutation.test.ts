@@ -97,6 +97,7 @@ const mutations: Record<string, (random: Random, files: Files, others: Files) =>
 };
 
 const recorded = await record({
+  progressAt: [2, 4],
   resumeAt: 2,
   anchors: (root) => [anchor(root)],
 });

@@ -4,6 +4,7 @@ import { concatBytes } from '@lucid-sessions/wire';
 import {
   type BundleAnchor,
   type BundleInput,
+  type BundleProgress,
   bundleEntries,
   bundleNames,
   type ChunkHeader,
@@ -35,9 +36,13 @@ import {
   type NoteKey,
   noteAlgorithms,
   type OpenBody,
+  type ProgressHead,
   parseCanonicalJson,
   parsePolicy,
   parseSignedCheckpoint,
+  progressEntry,
+  progressLeafHash,
+  progressStatement,
   type RecordKind,
   rangeHashOf,
   readRecord,
@@ -143,6 +148,9 @@ export interface RecordingOptions {
   /** Salts and keys from a counter instead of random numbers. */
   sealKeyOf?(index: number): Uint8Array;
   closed?: boolean;
+  /** Its head is logged when it has so many leaves. */
+  progressAt?: readonly number[];
+  progressHead?(head: ProgressHead): Partial<ProgressHead>;
   anchors?(root: string): BundleAnchor[];
   range?: { first: number; last: number };
   suite?: 0 | 1;
@@ -215,7 +223,36 @@ export async function record(options: RecordingOptions = {}): Promise<Recording>
   let previousLeafHash = NO_LEAF_HASH;
   let epoch = 0;
   let totalBytes = 0;
+  const progressed: { head: BundleProgress; put(): void; index: number }[] = [];
+  const progress = (leavesCount: number): void => {
+    const leafHashText = leavesCount === 0 ? null : toHex(previousLeafHash);
+    const given = { openSha256: session.openSha256, leavesCount, leafHash: leafHashText };
+    const head = { ...given, ...options.progressHead?.(given) };
+    const other = hashLeaf(utf8(`another session ${leavesCount}`));
+    const hashes = [progressLeafHash(head), other];
+    const root = toHex(merkleRoot(hashes));
+    const atUs = T0 + leavesCount * 10 * SECOND + SECOND;
+    const entry = progressEntry({ statement: progressStatement({ atUs, count: 2, root }), root });
+    const made = {
+      head: {
+        v: 1 as const,
+        at_us: atUs,
+        count: 2,
+        root,
+        index: 0,
+        leaves_count: head.leavesCount,
+        leaf_hash: head.leafHash,
+        hashes: [toHex(other)],
+      },
+      index: 0,
+      put: () => {
+        made.index = log.put(entry);
+      },
+    };
+    progressed.push(made);
+  };
   for (let index = 0; index < count; index += 1) {
+    if (options.progressAt?.includes(index) === true) progress(index);
     const resumed = options.resumeAt === index;
     if (resumed) {
       epoch = 1000;
@@ -271,6 +308,7 @@ export async function record(options: RecordingOptions = {}): Promise<Recording>
     previousLeafHash = leafHash(leafBytes);
     tree.append(previousLeafHash);
   }
+  for (const { put } of progressed) put();
   const resumeIndices = resumes.map((bytes) => log.append('resume', bytes, session));
 
   const endedUs = T0 + count * 10 * SECOND;
@@ -327,6 +365,7 @@ export async function record(options: RecordingOptions = {}): Promise<Recording>
       custody: log.proof(custodyIndex, last),
     },
     signExport: (bundleSha256) => signedExport(signer, sessionId, bundleSha256),
+    progress: progressed.map(({ head, index }) => ({ head, proof: log.proof(index, last) })),
     consistency: [log.consistency(before, openCheckpoint), log.consistency(openCheckpoint, last)],
     anchors: options.anchors?.(manifestBody.merkle_root) ?? [],
     ...(options.range === undefined ? {} : { range: options.range }),

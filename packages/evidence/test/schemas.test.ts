@@ -58,7 +58,8 @@ function valuesOf(file: string, bytes: Uint8Array): [name: string, value: Json][
   try {
     if (file.endsWith('.dsse.json')) return recordOf(bytes);
     if (file === bundleNames.custody) return recordOf(bytes.subarray(0, bytes.indexOf(0x0a)));
-    const name = file.startsWith('anchors/') ? 'anchor' : jsonFiles[file];
+    const folders: Record<string, string> = { anchors: 'anchor', progress: 'progress' };
+    const name = folders[file.split('/')[0]!] ?? jsonFiles[file];
     return name === undefined ? [] : [[name, parsed(bytes)]];
   } catch (error) {
     if (error instanceof DecodeError) return [];

@@ -437,6 +437,10 @@ const tampering: Record<TamperingCode, Record<string, () => Promise<Verification
       recorded({ manifest: (body) => ({ ...body, merkle_root: 'ab'.repeat(32) }) }),
     'the manifest is over other sizes': () => recorded({ manifest: (body) => ({ ...body, total_bytes: 5 }) }),
   },
+  DISOWNED: {
+    'the log held another leaf while it was recorded': () =>
+      recorded({ progressAt: [3], progressHead: () => ({ leafHash: 'ab'.repeat(32) }) }),
+  },
   UNCLOSED: {
     'the session has not ended': () => recorded({ closed: false }),
     'the manifest is taken out': () =>

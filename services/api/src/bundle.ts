@@ -6,10 +6,12 @@ import {
   LucidError,
   type PipelinePort,
   type RecordKind,
+  type SessionProgress,
 } from '@lucid-sessions/contract';
 import {
   type BundleAnchor,
   type BundleInput,
+  type BundleProgress,
   type BundleSource,
   type BundleWrap,
   bundleEntries,
@@ -27,6 +29,17 @@ export interface EvidenceCall {
 
 export const proofText = ({ logIndex, checkpoint, inclusion }: LogEntryProof): string =>
   formatLogProof({ index: logIndex, checkpoint, hashes: inclusion.map((hash) => fromHex(hash, 32)) });
+
+const progressOf = (head: SessionProgress): BundleProgress => ({
+  v: 1,
+  at_us: head.atUs,
+  count: head.count,
+  root: head.root,
+  index: head.index,
+  leaves_count: head.leavesCount,
+  leaf_hash: head.leafHash,
+  hashes: head.hashes,
+});
 
 const anchorOf = (sessionId: string, receipt: AnchorReceipt): BundleAnchor => ({
   v: 1,
@@ -54,7 +67,7 @@ export async function bundleInput(call: EvidenceCall): Promise<BundleInput> {
   const { storage, pipeline } = call.api.deps;
   const { sessionId } = call;
   await loadSession(call);
-  const [{ records }, { leaves }, { wraps }, { proofs, consistency }, { receipts }] = await Promise.all([
+  const [{ records }, { leaves }, { wraps }, { proofs, progress, consistency }, { receipts }] = await Promise.all([
     storage.getRecords({ sessionId }),
     storage.readLeaves({ sessionId }),
     storage.getWraps({ sessionId }),
@@ -93,6 +106,7 @@ export async function bundleInput(call: EvidenceCall): Promise<BundleInput> {
       custody: proofAt(head),
     },
     signExport: null,
+    progress: progress.map(({ head, proof }) => ({ head: progressOf(head), proof: proofText(proof) })),
     consistency,
     anchors: receipts.map((receipt) => anchorOf(sessionId, receipt)),
   };

@@ -2,11 +2,12 @@
 import type { LogEntryProof, PipelinePort } from '@lucid-sessions/contract';
 import { loggedSession, parseSignedCheckpoint, readRecordOf } from '@lucid-sessions/evidence';
 import { type Context, entryOf, loadSession, type PipelineDeps, readable } from './context.ts';
+import { progressOf } from './progress.ts';
 
 type LogProofs = Awaited<ReturnType<PipelinePort['logProofs']>>;
 
 export async function logProofs(
-  { storage, log }: Pick<PipelineDeps, 'storage' | 'log'>,
+  { storage, log, journal, nowUs }: Pick<PipelineDeps, 'storage' | 'log' | 'journal' | 'nowUs'>,
   sessionId: string,
 ): Promise<LogProofs> {
   await loadSession({ deps: { storage } }, sessionId);
@@ -14,7 +15,7 @@ export async function logProofs(
   const stored = records.find(({ kind }) => kind === 'open');
   // Of one that can't be read nobody knows how the log names its session.
   const open = stored === undefined ? null : readable(() => readRecordOf('open', stored.record));
-  if (open === null) return { proofs: [], consistency: [] };
+  if (open === null) return { proofs: [], progress: [], consistency: [] };
   const session = loggedSession(open);
   const logged: { kind: (typeof records)[number]['kind']; sequence: number; index: number }[] = [];
   let custodyFound = false;
@@ -26,12 +27,14 @@ export async function logProofs(
     logged.unshift({ kind, sequence, index });
     custodyFound ||= kind === 'custody';
   }
-  if (logged.length === 0) return { proofs: [], consistency: [] };
+  if (logged.length === 0) return { proofs: [], progress: [], consistency: [] };
+  const untilUs = (await journal.get(sessionId))?.manifestUs ?? nowUs();
+  const progress = await progressOf({ journal, log }, open.sha256, { fromUs: open.body.opened_us, untilUs });
   const { checkpoint } = open.body;
   // Of a tree of none, and by what is no checkpoint, there is nothing to prove.
   const first = (checkpoint === null ? null : readable(() => parseSignedCheckpoint(checkpoint).size)) || null;
   const made = await log.prove(
-    logged.map(({ index }) => index),
+    [...logged.map(({ index }) => index), ...progress.map(({ logIndex }) => logIndex)],
     first,
   );
   return {
@@ -39,6 +42,10 @@ export async function logProofs(
       kind,
       sequence,
       proof: { logIndex: index, checkpoint: made.checkpoint, inclusion: made.inclusion[at] ?? [] },
+    })),
+    progress: progress.map(({ logIndex, ...head }, at) => ({
+      head,
+      proof: { logIndex, checkpoint: made.checkpoint, inclusion: made.inclusion[logged.length + at] ?? [] },
     })),
     consistency: first === null ? [] : [{ first, second: made.size, hashes: made.consistency }],
   };

@@ -156,6 +156,16 @@ export interface GatewayCredential {
   sealed: Uint8Array | null;
 }
 
+/** Heads of all sessions that were under way at a moment. */
+export interface ProgressRow {
+  /** Beginning of the span of time they were taken for, µs since 1970: one row each. */
+  spanUs: number;
+  /** When they were taken. */
+  atUs: number;
+  /** One behind the other, 80 bytes each (docs/format.md 7.1). */
+  heads: Uint8Array;
+}
+
 export interface JournalStore {
   get(sessionId: string): Promise<Journal | null>;
   /**
@@ -171,6 +181,11 @@ export interface JournalStore {
   listFacts(sessionId: string): Promise<RecordingFact[]>;
   putReceipt(sessionId: string, receipt: AnchorReceipt): Promise<void>;
   listReceipts(sessionId: string): Promise<AnchorReceipt[]>;
+  /** False where the span has its row: of several that put one, one is first. */
+  putProgress(row: ProgressRow): Promise<boolean>;
+  getProgress(spanUs: number): Promise<ProgressRow | null>;
+  /** Spans that have a row, `fromUs` to `untilUs`, the latest first. */
+  progressSpans(fromUs: number, untilUs: number, limit: number): Promise<number[]>;
   /** A secret of the session, under the `SecretSeal`. Replaces the one of this name. */
   putSealed(sessionId: string, name: string, sealed: Uint8Array): Promise<void>;
   getSealed(sessionId: string, name: string): Promise<Uint8Array | null>;

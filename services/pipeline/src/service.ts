@@ -29,6 +29,7 @@ import { Leases } from './leases.ts';
 import { logProof, logProofs } from './log-proofs.ts';
 import { MemoryCoordination } from './memory-coordination.ts';
 import { PendingLogons } from './pending-logons.ts';
+import { Progress } from './progress.ts';
 import { Reconciler } from './reconcile.ts';
 import { Recorders, recorderOf } from './recorders.ts';
 import { ProgressClock, report } from './reports.ts';
@@ -47,6 +48,8 @@ export interface PipelineService extends PipelinePort {
   run(): Promise<void>;
   /** Of jobs, in Prometheus' text format. */
   metrics(): Promise<string>;
+  /** Logs the heads of sessions under way and of the audit chain now; also runs by itself. */
+  logProgress(): Promise<void>;
   /** Compares with the recorders now; also runs by itself. */
   reconcile(): Promise<void>;
   dispose(): Promise<void>;
@@ -206,10 +209,11 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
   let lookingAfter: Promise<void> = Promise.resolve();
 
   const auditHeads = new AuditHeads(deps);
+  const progress = new Progress(deps, allLimits.headsMs);
   let headsTimer: NodeJS.Timeout | undefined;
   let looking: Promise<void> = Promise.resolve();
   const lookAtHeads = () => {
-    looking = looking.then(() => auditHeads.look());
+    looking = looking.then(() => progress.look()).then(() => auditHeads.look());
     return looking;
   };
 
@@ -287,6 +291,7 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
       headsTimer.unref();
     },
     reconcile,
+    logProgress: lookAtHeads,
     metrics: () => jobMetrics.text(),
     async dispose() {
       clearInterval(timer);

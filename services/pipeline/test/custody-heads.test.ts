@@ -44,7 +44,7 @@ test('of a session whose open record nobody can read nothing is proven, and it c
     await made.storage.createSession({ session: sampleSession('s1'), routeTokenSha256: null });
     for (const kind of ['open', 'custody'] as const)
       await made.storage.putRecord({ sessionId: 's1', kind, record: new TextEncoder().encode('no record') });
-    assert.deepEqual(await made.pipeline.logProofs({ sessionId: 's1' }), { proofs: [], consistency: [] });
+    assert.deepEqual(await made.pipeline.logProofs({ sessionId: 's1' }), { proofs: [], progress: [], consistency: [] });
   } finally {
     await made.dispose();
   }

@@ -119,7 +119,7 @@ function sessionCalls({ metadata, nowUs, space }: Shared): SessionCalls {
 
 type ChunkCalls = Pick<
   StoragePort,
-  'putChunk' | 'purgeSession' | 'listChunks' | 'getChunk' | 'sessionTotals' | 'readChunk' | 'readLeaves'
+  'putChunk' | 'purgeSession' | 'chainHeads' | 'listChunks' | 'getChunk' | 'sessionTotals' | 'readChunk' | 'readLeaves'
 >;
 
 /** What the calls of a service share. */
@@ -165,6 +165,14 @@ function chunkCalls({ metadata, chunks, putter, keeping, census, copies }: Share
         return { bytesFreed };
       };
       return putter.lanes.run(sessionId, () => keeping.run(sessionId, purge));
+    },
+    async chainHeads({ sessionIds }) {
+      const heads = [];
+      for (const sessionId of sessionIds) {
+        const { count, leafHash } = await metadata.getHead(sessionId);
+        heads.push({ sessionId, count, leafHash });
+      }
+      return { heads };
     },
     listChunks: (query) => metadata.listChunks(query),
     async getChunk({ sessionId, index }) {

@@ -22,6 +22,8 @@ export interface Moved {
 }
 
 export const auditPage = 1000;
+/** A span each half minute: ten years. */
+const spansMax = 12_000_000;
 
 export class Move {
   readonly #from: Installation;
@@ -125,6 +127,10 @@ export class Move {
       if (credential !== null) await to.putCredential(credential);
       const journal = await from.get(id);
       if (journal !== null && (await to.get(id)) === null) await to.put({ ...journal, version: 0 });
+    }
+    for (const spanUs of await from.progressSpans(0, Number.MAX_SAFE_INTEGER, spansMax)) {
+      const row = await from.getProgress(spanUs);
+      if (row !== null) await to.putProgress(row);
     }
     for (const { sessionId, name } of await from.listSealed()) {
       const sealed = await from.getSealed(sessionId, name);

@@ -30,7 +30,8 @@ export async function openVerifier(from: Installation, at: Installation): Promis
   const { log, close } = await openLog(at.environment, keys, at.directory, origin);
   const storage = createStorageService({ metadata: at.metadata, chunks: at.chunks, nowUs });
   const pipeline = {
-    logProofs: ({ sessionId }: { sessionId: string }) => logProofs({ storage, log: embeddedLogPort(log) }, sessionId),
+    logProofs: ({ sessionId }: { sessionId: string }) =>
+      logProofs({ storage, log: embeddedLogPort(log), journal: at.journal, nowUs }, sessionId),
     anchor: async ({ sessionId }: { sessionId: string }) => ({
       log: null,
       receipts: await at.journal.listReceipts(sessionId),

@@ -21,6 +21,8 @@ export const bundleNames = {
   resumeProof: (at: number): string => `log/resume-${String(at).padStart(4, '0')}.tlog-proof`,
   erase: (at: number): string => `erase/${String(at).padStart(4, '0')}.dsse.json`,
   eraseProof: (at: number): string => `log/erase-${String(at).padStart(4, '0')}.tlog-proof`,
+  progress: (at: number): string => `progress/${String(at).padStart(4, '0')}.json`,
+  progressProof: (at: number): string => `log/progress-${String(at).padStart(4, '0')}.tlog-proof`,
   anchor: (at: number): string => `anchors/${String(at).padStart(4, '0')}.json`,
 } as const;
 
@@ -88,3 +90,20 @@ export const anchorSchema = object({
   detail: nullable(string(RECORD_BYTES_MAX)),
 });
 export type BundleAnchor = Infer<typeof anchorSchema>;
+
+/** `progress/NNNN.json`: a head of the session while it ran, and that it is in the root that was logged then. */
+export const progressSchema = object({
+  v: literal(1),
+  /** When the heads were taken. */
+  at_us: integer(),
+  /** Heads under the root. */
+  count: integer(1),
+  root: hex(32),
+  /** Of this session's head among them. */
+  index: integer(),
+  leaves_count: integer(),
+  leaf_hash: nullable(hex(32)),
+  /** RFC 9162 section 2.1.3. */
+  hashes: array(hex(32), 64),
+});
+export type BundleProgress = Infer<typeof progressSchema>;

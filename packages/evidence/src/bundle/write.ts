@@ -8,6 +8,7 @@ import {
   type BundleAnchor,
   type BundleConsistency,
   type BundleDescription,
+  type BundleProgress,
   type BundleWrap,
   bundleNames,
 } from './files.ts';
@@ -41,6 +42,8 @@ export interface BundleInput {
   };
   /** The `export` record's envelope over a `bundle.json` of this SHA-256; null: the files stay where they are, nobody exports them. */
   signExport: ((bundleSha256: string) => Promise<Uint8Array>) | null;
+  /** Heads of the session that were logged while it ran, oldest first, each with the tlog-proof of its root. */
+  progress?: readonly { head: BundleProgress; proof: string }[];
   consistency: readonly BundleConsistency[];
   anchors: readonly BundleAnchor[];
   /** Disclose only these chunks, both ends included. Needs the manifest. */
@@ -68,6 +71,10 @@ function smallFiles(input: BundleInput): BundleEntry[] {
   for (const [at, proof] of input.logProofs.erases.entries()) add(bundleNames.eraseProof(at), proof);
   add(bundleNames.custodyProof, input.logProofs.custody);
   if (input.consistency.length > 0) add(bundleNames.consistency, encodeJson(input.consistency));
+  for (const [at, { head, proof }] of (input.progress ?? []).entries()) {
+    add(bundleNames.progress(at), encodeJson(head));
+    add(bundleNames.progressProof(at), proof);
+  }
   for (const [at, anchor] of input.anchors.entries()) add(bundleNames.anchor(at), encodeJson(anchor));
   return files;
 }

@@ -52,7 +52,10 @@ async function* leafRecords(context: Context, count: number): AsyncGenerator<Uin
  * Walks the leaves in order: index, link, seal, times, and the tree. Memory does not grow with the recording. `visit` is
  * called for each leaf that could be read.
  */
-export async function checkChain(context: Context, visit: (leaf: Leaf) => Promise<void>): Promise<ChainResult> {
+export async function checkChain(
+  context: Context,
+  visit: (leaf: Leaf, bytes: Uint8Array) => Promise<void>,
+): Promise<ChainResult> {
   const file = context.files.get(bundleNames.leaves);
   context.used.add(bundleNames.leaves);
   const where = { file: bundleNames.leaves };
@@ -68,7 +71,7 @@ export async function checkChain(context: Context, visit: (leaf: Leaf) => Promis
     const leaf = await walk.next(record);
     // Behind one that can't be read nothing is known of the others.
     if (leaf === null) break;
-    await visit(leaf);
+    await visit(leaf, record.subarray(0, LEAF_BYTES));
   }
   walk.end();
   return walk.result();

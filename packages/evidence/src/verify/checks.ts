@@ -207,6 +207,20 @@ export const checks = {
     'TIME_ORDER',
     'the latest time a witness gives for the checkpoint in `open` − `clock_tolerance_us` ≤ `open.opened_us`',
   ],
+  L23: [
+    'LOG_INCLUSION',
+    'the head of `progress/NNNN.json` (7.1), made of the record hash of `open`, is leaf `index` of a tree of `count` with the root `root`; `leaf_hash` is null exactly where `leaves_count` is 0',
+  ],
+  L24: ['LOG_INCLUSION', '`log/progress-NNNN.tlog-proof` is there and holds for the entry of that root (7.1)'],
+  L25: [
+    'DISOWNED',
+    'leaf hash of the leaf with index `leaves_count` − 1 = `leaf_hash` of every head that passed L23 and L24; told once',
+  ],
+  L26: [
+    'TRUNCATED',
+    '`manifest.chunks_count`, without a manifest the leaves in `leaves.bin`, ≥ the largest `leaves_count` of those (not where an `erase` that counts took chunks, and no leaf is left)',
+  ],
+  L27: ['TIME_ORDER', 'closed of that leaf ≤ `at_us` of the head + A + `clock_tolerance_us`'],
   A1: [
     'ANCHOR_INVALID',
     '`digest` = `manifest.merkle_root` or SHA-256 of the text of the checkpoint over the manifest, after `subject`; where that is not known the receipt is not judged',

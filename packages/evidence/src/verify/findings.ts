@@ -17,6 +17,7 @@ export const findingCodes = [
   'CHUNK_MISSING',
   'TRUNCATED',
   'ROOT_MISMATCH',
+  'DISOWNED',
   'UNCLOSED',
   'DUPLICATE',
   'RECORD_MISSING',
@@ -52,6 +53,7 @@ export const findingMeanings: Record<FindingCode, string> = {
   CHUNK_MISSING: 'a chunk of the recording is missing',
   TRUNCATED: 'the end of the recording is missing',
   ROOT_MISMATCH: 'the chunks are not those the manifest was signed over',
+  DISOWNED: 'the recording is not the one that was logged while it was made',
   UNCLOSED: 'the recording has no manifest',
   DUPLICATE: 'the log holds a second record where a session has one',
   RECORD_MISSING: 'a record of the session that was logged is not in the bundle',
@@ -105,6 +107,7 @@ export const exitCodes: Record<FindingCode, number> = {
   NOTE_SIG_BAD: 37,
   LATE: 38,
   BUILD_UNKNOWN: 39,
+  DISOWNED: 40,
 };
 
 /** Facts about a recording that are not failures. */
@@ -147,6 +150,7 @@ export const verdictMoves: Record<FindingCode, Partial<Verdicts>> = {
   CHUNK_MISSING: { completeness: 'incomplete' },
   TRUNCATED: { completeness: 'incomplete' },
   ROOT_MISMATCH: { integrity: 'broken' },
+  DISOWNED: { integrity: 'broken', time: 'contradicted' },
   UNCLOSED: { completeness: 'unclosed' },
   DUPLICATE: { integrity: 'broken', time: 'contradicted' },
   RECORD_MISSING: { completeness: 'incomplete' },

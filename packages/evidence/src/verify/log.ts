@@ -12,6 +12,7 @@ import { parseCanonicalJson } from '../record/json.ts';
 import type { SignedRecord } from '../record/record.ts';
 import { fromHex, toHex } from '../text.ts';
 import { type Context, orFormat, smallFile } from './context.ts';
+import { type ProgressFile, type ProvenHead, readProgress } from './progress.ts';
 
 export interface LogResult {
   /** The manifest is in a trusted log. */
@@ -26,6 +27,8 @@ export interface LogResult {
   witnessesCount: number;
   /** Latest time a trusted witness gives for the checkpoint inside `open`: the recording began after it. */
   notBeforeUs: number | null;
+  /** Heads of the session that the log held while it ran. */
+  progress: readonly ProvenHead[];
   /** What the bundle was compared with beyond its own proofs. */
   compared: LogFacts;
 }
@@ -74,8 +77,10 @@ export async function checkLog(context: Context): Promise<LogResult> {
     witnessedUs: null,
     witnessesCount: 0,
     notBeforeUs: null,
+    progress: [],
     compared,
   };
+  const progress = await readProgress(context);
   // Who trusts no log is told nothing by one.
   if (context.policy.logKeys.length === 0) {
     for (const name of context.files.keys()) if (name.startsWith('log/')) context.used.add(name);
@@ -105,6 +110,7 @@ export async function checkLog(context: Context): Promise<LogResult> {
     context.findings.add('L2', 'the manifest was logged before the open record', {
       file: bundleNames.manifestProof,
     });
+  result.progress = await checkProgressLogged(context, progress, checkpoints);
   const before = await openCheckpoint(context, open);
   if (before !== null) {
     checkpoints.push(before);
@@ -168,6 +174,34 @@ async function checkCustodyLogged(context: Context): Promise<Proven | null> {
       file,
     });
   return found;
+}
+
+/** Those of the heads that the log holds; `checkpoints` gets those their proofs lead to. */
+async function checkProgressLogged(
+  context: Context,
+  heads: readonly ProgressFile[],
+  checkpoints: TrustedCheckpoint[],
+): Promise<ProvenHead[]> {
+  const proven: ProvenHead[] = [];
+  for (const head of heads) {
+    const file = head.file.replace(/^progress\/(\d{4})\.json$/, 'log/progress-$1.tlog-proof');
+    const logged = await readProof(context, file);
+    const isThere =
+      logged !== null &&
+      verifyInclusion({
+        leafHash: head.entryHash,
+        index: logged.proof.index,
+        size: logged.checkpoint.size,
+        root: logged.checkpoint.root,
+        proof: logged.proof.hashes,
+      });
+    if (isThere) {
+      checkpoints.push(logged.checkpoint);
+      proven.push(head);
+    } else if (logged !== null || !context.files.has(file))
+      context.findings.add('L24', 'the head is not shown to be in the log', { file: head.file });
+  }
+  return proven;
 }
 
 /** A checkpoint the policy's log keys vouch for, or null with the finding. */
@@ -269,6 +303,7 @@ async function compareWithLog(
       visit(index, fields) {
         if (fields?.subject == null || session === null) return;
         const { kind, recordSha256, subject } = fields;
+        if (kind === 'audit' || kind === 'progress') return;
         const isOurs = kind === 'open' ? subject === about : subject === session.openSha256;
         if (!isOurs || here.has(recordSha256)) return;
         // It may be the one that can't be read, which is told.

@@ -80,6 +80,7 @@ export const reportSchema: Schema<VerificationReport> = object({
       known: integer(),
       not_compared: integer(),
     }),
+    progress: nullable(object({ heads: integer(1), leaves_count: integer(), at_us: integer() })),
     custody_count: integer(),
     replay: nullable(
       object(

@@ -54,6 +54,8 @@ export interface VerificationReport {
     anchors_confirmed: number;
     /** What the bundle was compared with beyond its own proofs. */
     log: LogFacts;
+    /** Heads that were logged while it ran: how many, and the last. Null: none in the bundle. */
+    progress: { heads: number; leaves_count: number; at_us: number } | null;
     custody_count: number;
     /** Null where nobody walked through the recording. */
     replay: ReplayFacts | null;
@@ -163,10 +165,16 @@ export function makeReport(context: Context, results: Results): VerificationRepo
       anchors_count: anchors.receiptsCount,
       anchors_confirmed: anchors.confirmedCount,
       log: log.compared,
+      progress: progressFacts(log.progress),
       custody_count: context.custody.length,
       replay: results.replay.facts,
     },
   };
+}
+
+function progressFacts(heads: LogResult['progress']): VerificationReport['facts']['progress'] {
+  const last = heads.toSorted((a, b) => a.atUs - b.atUs).at(-1);
+  return last === undefined ? null : { heads: heads.length, leaves_count: last.leavesCount, at_us: last.atUs };
 }
 
 /** The report about a bundle that could not even be opened (a damaged tar file). */
@@ -215,6 +223,7 @@ export function unreadableBundle(error: DecodeError): VerificationReport {
       anchors_count: 0,
       anchors_confirmed: 0,
       log: { size: null, records_since: 0, known: 0, not_compared: 0 },
+      progress: null,
       custody_count: 0,
       replay: null,
     },
@@ -338,6 +347,10 @@ export function formatReport(report: VerificationReport): string {
   lines.push(`Log           ${logText(facts.log)}`);
   if (facts.build !== null) lines.push(`Made by       ${buildText(facts.build)} (by the recorder)`);
   if (facts.clock !== null) lines.push(`Clock         ${clockText(facts.clock)} (by the recorder)`);
+  if (facts.progress !== null)
+    lines.push(
+      `Progress      ${facts.progress.leaves_count} leaves were logged by ${time(facts.progress.at_us)}, while it ran (${facts.progress.heads} heads here)`,
+    );
   if (facts.imported !== null) lines.push(`Claimed       ${claimedText(facts.imported)} (by the file; not proven)`);
   if (facts.part !== null) lines.push(`Part          chunks ${facts.part.first_chunk} to ${facts.part.last_chunk}`);
   if (report.states.length > 0) lines.push(`States        ${report.states.join(', ')}`);

@@ -18,13 +18,14 @@ import {
 import { checkErases } from './erases.ts';
 import { Findings } from './findings.ts';
 import { checkLog } from './log.ts';
+import { ProgressCheck } from './progress.ts';
 import { checkRecords } from './records.ts';
 import { checkReplay } from './replay.ts';
 import { makeReport, type VerificationReport } from './report.ts';
 
 const CHUNK_NAME = /^chunks\/\d{8,16}\.lsc$/;
 const KNOWN_NAME =
-  /^(?:(?:resume|erase)\/\d{4}\.dsse\.json|log\/(?:(?:open|manifest|custody|(?:resume|erase)-\d{4})\.tlog-proof|consistency\.json)|anchors\/\d{4}\.json|keys\/wraps\.json|(?:open|manifest|replay|export)\.dsse\.json|custody\.jsonl|proofs\.json|leaves\.bin|bundle\.json)$/;
+  /^(?:(?:resume|erase)\/\d{4}\.dsse\.json|log\/(?:(?:open|manifest|custody|(?:resume|erase|progress)-\d{4})\.tlog-proof|consistency\.json)|(?:anchors|progress)\/\d{4}\.json|keys\/wraps\.json|(?:open|manifest|replay|export)\.dsse\.json|custody\.jsonl|proofs\.json|leaves\.bin|bundle\.json)$/;
 
 const NO_DESCRIPTION: BundleDescription = {
   v: 2,
@@ -65,12 +66,15 @@ export async function verifyBundle(source: BundleSource, options: VerifyOptions)
   checkErases(context, log);
   const key = await findKey(context);
   const chunks = new ChunkCheck(context, key.dek, walker);
-  const chain = await checkChain(context, async (leaf) => {
+  const progress = new ProgressCheck(context, log.progress);
+  const chain = await checkChain(context, async (leaf, bytes) => {
+    progress.leaf(leaf, bytes);
     await chunks.check(leaf);
     options.progress?.(chunks.checkedCount);
   });
   chunks.end();
   checkAgainstManifest(context, chain, chunks);
+  progress.end(chain);
   const anchors = await checkAnchors(context, log);
   checkLeftOver(context);
   const replay = checkReplay(context, await chunks.walked());
@@ -184,6 +188,7 @@ const recordOfProof = (name: string): string =>
   name
     .replace(/^log\/(open|manifest)\.tlog-proof$/, '$1.dsse.json')
     .replace(/^log\/(resume|erase)-(\d{4})\.tlog-proof$/, '$1/$2.dsse.json')
+    .replace(/^log\/progress-(\d{4})\.tlog-proof$/, 'progress/$1.json')
     .replace(/^log\/custody\.tlog-proof$/, bundleNames.custody);
 
 /** What no part of the verification asked for: a numbered file behind a hole, the proof of a record that is not there. */

@@ -45,6 +45,20 @@ export function journalStoreSuite(name: string, open: () => Promise<JournalStore
     );
     await store.dispose();
   });
+  test(`${name}: heads of a span of time are put once, and found by it`, async () => {
+    const store = await open();
+    const row = (spanUs: number, byte: number) => ({ spanUs, atUs: spanUs + 1, heads: new Uint8Array(160).fill(byte) });
+    assert.equal(await store.getProgress(5_000_000), null);
+    const answers = await Promise.all([1, 2, 3, 4].map((byte) => store.putProgress(row(5_000_000, byte))));
+    assert.equal(answers.filter((answer) => answer).length, 1);
+    assert.deepEqual(await store.getProgress(5_000_000), row(5_000_000, answers.indexOf(true) + 1));
+    for (const spanUs of [1_000_000, 3_000_000, 1_767_225_600_000_000])
+      assert.ok(await store.putProgress(row(spanUs, 9)));
+    assert.deepEqual(await store.progressSpans(0, 9_000_000, 9), [5_000_000, 3_000_000, 1_000_000]);
+    assert.deepEqual(await store.progressSpans(3_000_000, 5_000_000, 9), [5_000_000, 3_000_000]);
+    assert.deepEqual(await store.progressSpans(0, Number.MAX_SAFE_INTEGER, 1), [1_767_225_600_000_000]);
+    await store.dispose();
+  });
   test(`${name}: of ten who change a journal at once one does, and who read it before changes nothing`, async () => {
     const store = await open();
     const ten = [...Array(10).keys()];

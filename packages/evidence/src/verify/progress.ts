@@ -1,0 +1,104 @@
+/** Heads of the running session that were logged while it ran: what came up to them can't be disowned. */
+import { bundleNames, progressSchema } from '../bundle/files.ts';
+import { type Leaf, leafHash } from '../envelope/leaf.ts';
+import { progressEntry } from '../log/entry.ts';
+import { progressLeafHash, progressStatement } from '../log/progress.ts';
+import { hashLeaf } from '../merkle/hash.ts';
+import { verifyInclusion } from '../merkle/proof.ts';
+import { parseCanonicalJson } from '../record/json.ts';
+import { fromHex, toHex } from '../text.ts';
+import type { ChainResult } from './chain.ts';
+import { type Context, clockAllowanceUs, orFormat, smallFile } from './context.ts';
+
+/** `progress/0000` to `progress/0015`. */
+export const PROGRESS_MAX = 16;
+
+/** A head that a trusted log holds. */
+export interface ProvenHead {
+  file: string;
+  atUs: number;
+  leavesCount: number;
+  leafHash: string | null;
+}
+
+export interface ProgressFile extends ProvenHead {
+  /** Of the entry it is proven by. */
+  entryHash: Uint8Array;
+}
+
+/** Reads the files, and that each is of this session and in the root it names. What the log says is for who trusts one. */
+export async function readProgress(context: Context): Promise<ProgressFile[]> {
+  const found: ProgressFile[] = [];
+  for (let at = 0; at < PROGRESS_MAX && context.files.has(bundleNames.progress(at)); at += 1) {
+    const file = bundleNames.progress(at);
+    const read = await orFormat(context, file, async () => {
+      const bytes = (await smallFile(context, file)) as Uint8Array;
+      return progressSchema.parse(parseCanonicalJson(bytes, bytes.length), 'progress');
+    });
+    if (read === null || context.open === null) continue;
+    const { at_us: atUs, count, root, index, leaves_count: leavesCount, leaf_hash: leaf, hashes } = read;
+    const head = { openSha256: context.open.sha256, leavesCount, leafHash: leaf };
+    const isIn =
+      (leaf === null) === (leavesCount === 0) &&
+      verifyInclusion({
+        leafHash: progressLeafHash(head),
+        index,
+        size: count,
+        root: fromHex(root, 32),
+        proof: hashes.map((hash) => fromHex(hash, 32)),
+      });
+    if (!isIn) {
+      context.findings.add('L23', 'the head is not one of those its root is over', { file });
+      continue;
+    }
+    const entryHash = hashLeaf(progressEntry({ statement: progressStatement({ atUs, count, root }), root }));
+    found.push({ file, atUs, leavesCount, leafHash: leaf, entryHash });
+  }
+  return found;
+}
+
+/** Compares the recording with the heads that were logged of it. */
+export class ProgressCheck {
+  readonly #context: Context;
+  readonly #heads: readonly ProvenHead[];
+  readonly #wanted: ReadonlySet<number>;
+
+  constructor(context: Context, heads: readonly ProvenHead[]) {
+    this.#context = context;
+    this.#heads = heads;
+    this.#wanted = new Set(heads.map(({ leavesCount }) => leavesCount));
+  }
+
+  /** With each leaf that could be read, and its 160 bytes. */
+  leaf(leaf: Leaf, bytes: Uint8Array): void {
+    if (!this.#wanted.has(leaf.index + 1)) return;
+    const hash = toHex(leafHash(bytes));
+    const { findings, policy } = this.#context;
+    for (const head of this.#heads.filter(({ leavesCount }) => leavesCount === leaf.index + 1)) {
+      const where = { file: head.file, index: leaf.index };
+      if (hash !== head.leafHash)
+        findings.once(
+          'disowned',
+          'L25',
+          `leaf ${leaf.index} is not the one that was logged while it was recorded`,
+          where,
+        );
+      else if (leaf.closedUs > head.atUs + clockAllowanceUs(this.#context) + policy.clockToleranceUs)
+        findings.add('L27', `leaf ${leaf.index} was logged before it says it was closed`, where);
+    }
+  }
+
+  end(chain: ChainResult): void {
+    const last = this.#heads.reduce<ProvenHead | null>(
+      (best, head) => (head.leavesCount > (best?.leavesCount ?? 0) ? head : best),
+      null,
+    );
+    const { manifest, erased, findings } = this.#context;
+    if (last === null || (erased.chunks && chain.leavesCount === 0)) return;
+    const count = manifest?.body.chunks_count ?? chain.leavesCount;
+    if (count < last.leavesCount)
+      findings.add('L26', `${last.leavesCount} leaves were logged while it was recorded, and ${count} are told of`, {
+        file: last.file,
+      });
+  }
+}
