@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { rpcClient } from '@lucid-sessions/contract';
-import { eventually, writeLongRecording } from '@lucid-sessions/testkit';
+import { eventually, signInLink, writeLongRecording } from '@lucid-sessions/testkit';
 import { type Browser, chromium, type Page } from 'playwright-core';
 
 const root = join(import.meta.dirname, '../..');
@@ -184,8 +184,10 @@ async function look(installation: Installation, browser: Browser, sessionId: str
   const { urls, token } = installation;
   const context = await browser.newContext({ viewport: { width: 1280, height: 820 } });
   const page = await context.newPage();
-  await page.goto(urls.api);
-  await page.evaluate((value) => sessionStorage.setItem('lucid-token', value), token);
+  const { link, button } = await signInLink({ url: urls.api, token });
+  await page.goto(link);
+  await page.getByRole('button', { name: button }).click();
+  await page.getByRole('heading', { name: 'Sessions', level: 1 }).waitFor();
   await page.addInitScript(() => {
     const noted = window as unknown as { openedMs: number };
     document.addEventListener(

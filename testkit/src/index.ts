@@ -26,6 +26,7 @@ export * from './redis.ts';
 export * from './rsyslog.ts';
 export * from './s3-faults.ts';
 export * from './seaweedfs.ts';
+export * from './sign-in-link.ts';
 export * from './tap.ts';
 export * from './timestamp-authority.ts';
 export * from './vault.ts';

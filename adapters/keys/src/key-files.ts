@@ -41,7 +41,7 @@ export class KeyError extends Error {
 
 /** A key as the CLI lists it. Secrets have no field here. */
 export interface KeyInfo {
-  purpose: 'identity' | 'log' | 'local' | 'secrets';
+  purpose: 'identity' | 'log' | 'local' | 'secrets' | 'accounts';
   /** Identity: SHA-256 of the public key's SPKI. Log: the vkey's hash. Local, secrets: fingerprint of the secret. */
   keyId: string;
   /** `ed25519:…`, a vkey, or null for secrets. */
@@ -140,7 +140,7 @@ export interface KeyDirectoryOptions {
 
 /**
  * The installation's keys, each in a file of mode 600 in a directory of mode 700: `identity.pem` and `log.pem` (Ed25519,
- * PKCS #8), `local.key` (32 bytes that wrap DEKs), `secrets.key` (32 bytes that seal credentials), `retired/` with public halves of old identities and old local keys
+ * PKCS #8), `local.key` (32 bytes that wrap DEKs), `secrets.key` (32 bytes that seal credentials), `accounts.key` (32 bytes that seal what accounts keep secret), `retired/` with public halves of old identities and old local keys
  * (beside the others where a mounted secret knows no folders). `identity.pub` and `log.pub` stand for who only checks.
  * A key is durable before it is used once. `NAME.created` beside it says when that was: `KEYID MICROSECONDS`, of this key alone.
  */
@@ -222,6 +222,12 @@ export class KeyDirectory {
   /** Seals credentials while they are good (`LocalSeal`). Made at first use. */
   async secretsKey(): Promise<LocalKey> {
     return this.#symmetric('secrets.key', SECRETS);
+  }
+
+  /** Seals what accounts keep secret, in the API alone. Made at first use; null where keys were given without it. */
+  async accountsKey(): Promise<LocalKey | null> {
+    if (this.#given && (await this.#info('accounts.key')) === null) return null;
+    return this.#symmetric('accounts.key', SECRETS);
   }
 
   /** Names of files below the directory. */
@@ -345,6 +351,7 @@ export class KeyDirectory {
   async makeAll(origin: string): Promise<void> {
     await this.localKey();
     await this.secretsKey();
+    await this.accountsKey();
     await this.#writePublic(identityPublic, formatPublicKey((await this.identity()).publicKey));
     await this.#writePublic(logPublic, formatNoteKey((await this.logSigner(origin)).key));
   }
@@ -374,10 +381,11 @@ export class KeyDirectory {
     for (const [purpose, name] of [
       ['local', 'local.key'],
       ['secrets', 'secrets.key'],
+      ['accounts', 'accounts.key'],
     ] as const) {
       const file = await this.#info(name);
       if (file === null) continue;
-      const { keyId } = await (purpose === 'local' ? this.localKey() : this.secretsKey());
+      const { keyId } = await this.#symmetric(name, purpose === 'local' ? LOCAL : SECRETS);
       add({ purpose, keyId, publicKey: null, retired: false }, file, await this.#createdUs(name, keyId));
     }
     for (const name of await this.#retired()) {

@@ -1,8 +1,9 @@
 /** The console: signs in, chooses the page by the address, and tells every page when it is left. */
-import { ApiClient } from './api/client.ts';
-import { readClaims, storedToken, storeToken } from './api/credentials.ts';
+import { ApiClient, ApiError } from './api/client.ts';
+import { askClaims, type Claims } from './api/credentials.ts';
 import { auditPage } from './pages/audit.ts';
 import { createPage } from './pages/create.ts';
+import { enterPage, takeInviteToken } from './pages/enter.ts';
 import { livePage } from './pages/live.ts';
 import { requestsPage } from './pages/requests.ts';
 import { searchPage } from './pages/search.ts';
@@ -12,13 +13,14 @@ import { signInPage } from './pages/sign-in.ts';
 import { systemPage } from './pages/system.ts';
 import './player/page/lucid-player.ts';
 import { h } from './ui/dom.ts';
-import type { Page, PageContext } from './ui/page.ts';
+import { failure, type Page, type PageContext } from './ui/page.ts';
 import { interceptLinks, parseRoute, type Route } from './ui/router.ts';
 import { shell } from './ui/shell.ts';
 import { applyTheme } from './ui/theme.ts';
 
 const baseUrl = '/api/v1';
-const api = new ApiClient(baseUrl, storedToken);
+let claims: Claims | null = null;
+const api = new ApiClient(baseUrl, () => ({ csrfToken: claims?.csrfToken ?? null }));
 let leave = new AbortController();
 let shownPath = '';
 
@@ -40,6 +42,7 @@ function pageFor(route: Route, context: PageContext): Page {
       return auditPage(context);
     case 'requests':
       return requestsPage(context);
+    case 'enter':
     case 'notFound':
       return {
         title: 'Not found',
@@ -53,42 +56,65 @@ function pageFor(route: Route, context: PageContext): Page {
   }
 }
 
+function outside(reason: string | null): Page {
+  if (parseRoute(location.pathname).page !== 'enter') return signInPage(api, reason, enter);
+  const signedIn = (known: Claims): void => {
+    history.replaceState(null, '', '/');
+    enter(known);
+  };
+  return enterPage(api, takeInviteToken(), signedIn);
+}
+
 function show(reason: string | null = null): void {
   leave.abort();
   leave = new AbortController();
   shownPath = location.pathname;
-  const token = storedToken();
-  const claims = token === null ? null : readClaims(token);
-  const page =
-    token === null
-      ? signInPage(baseUrl, reason, () => show())
-      : pageFor(parseRoute(location.pathname), { api, claims, signal: leave.signal });
+  const isOutside = claims === null || parseRoute(location.pathname).page === 'enter';
+  const page = isOutside
+    ? outside(reason)
+    : pageFor(parseRoute(location.pathname), { api, claims, signal: leave.signal });
   document.title = `${page.title} · Lucid Sessions`;
-  const { frame, main } = shell(
-    token === null ? null : (claims ?? { userId: '', roles: [], expiresAtSeconds: null }),
-    page.content,
-    signOut,
-  );
+  const { frame, main } = shell(isOutside ? null : claims, page.content, signOut);
   const first = document.body.childElementCount === 0;
   document.body.replaceChildren(...frame);
   // After a change of page a screen reader starts at the new content; at the first load the browser's own start is right.
   if (!first) main.focus();
 }
 
-function signOut(): void {
-  storeToken(null);
+function enter(known: Claims): void {
+  claims = known;
   show();
 }
 
+async function signOut(): Promise<void> {
+  const { redirect } = await api.rest.signOut().catch(() => ({ redirect: null }));
+  claims = null;
+  if (redirect !== null) location.assign(redirect);
+  else show();
+}
+
 api.onUnauthenticated = () => {
-  if (storedToken() === null) return;
-  storeToken(null);
-  show('Your sign-in has expired. Sign in again to go on.');
+  if (claims === null) return;
+  claims = null;
+  show('Your sign-in has ended. Sign in again to go on.');
 };
+
+async function begin(): Promise<void> {
+  try {
+    claims = await askClaims(api);
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 401)) {
+      document.body.replaceChildren(h('main', { id: 'main' }, failure(error)));
+      return;
+    }
+  }
+  show();
+}
+
 addEventListener('popstate', () => {
   if (location.pathname !== shownPath || parseRoute(location.pathname).page === 'sessions') show();
 });
 applyTheme();
 interceptLinks(document.body);
 document.body.replaceChildren();
-show();
+void begin();

@@ -15,6 +15,7 @@ import {
   makeSession,
   makeToken,
   startContractServer,
+  testPassword,
 } from './support/contract-server.ts';
 import {
   capturesDirectory,
@@ -108,7 +109,7 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
         problems.push(`elsewhere: ${request.url()}`);
     });
     const { token = makeToken() } = options;
-    if (token !== null) await context.addInitScript((text) => sessionStorage.setItem('lucid-token', text), token);
+    if (token !== null) await context.addCookies([{ name: 'lucid-session', value: token, url: server.url }]);
     await page.goto(server.url + path);
     return { page, problems, context };
   }
@@ -137,22 +138,25 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     return PNG.sync.read(Buffer.from(base64, 'base64'));
   };
 
-  test('asks for a token, refuses a wrong one, keeps a right one out of the address', async () => {
+  test('asks who it is, refuses a wrong password, and keeps what proves it where no script reads it', async () => {
     const { page, problems, context } = await open('/', { token: null });
-    await page.getByLabel('Access token').fill('not a token');
+    await page.getByLabel('User name').fill('alice');
+    await page.getByLabel('Password').fill('not the password');
     await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByRole('alert').getByText('not an access token').waitFor();
-    await page.getByLabel('Access token').fill(makeToken().replace(/accepted$/, 'refused'));
-    await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByRole('alert').getByText('does not accept this token').waitFor();
-    await page.getByLabel('Access token').fill(makeToken());
+    await page.getByRole('alert').getByText('User name or password is wrong').waitFor();
+    await page.getByLabel('Password').fill(testPassword);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('heading', { name: 'Sessions', level: 1 }).waitFor();
-    assert.ok(server.requests.every((request) => !request.includes('accepted')));
-    assert.ok(!page.url().includes('accepted'));
+    assert.equal(
+      await page.evaluate(() => document.cookie + JSON.stringify({ ...localStorage, ...sessionStorage })),
+      '{}',
+    );
+    await page.reload();
+    await page.getByRole('heading', { name: 'Sessions', level: 1 }).waitFor();
+    assert.ok(server.requests.every((request) => !/accepted|correct horse/.test(request)));
     await page.getByRole('button', { name: 'Sign out' }).click();
-    await page.getByLabel('Access token').waitFor();
-    assert.equal(await page.evaluate(() => sessionStorage.getItem('lucid-token')), null);
+    await page.getByLabel('Password').waitFor();
+    assert.deepEqual(await context.cookies(), []);
     assert.deepEqual(problems, []);
     await context.close();
   });

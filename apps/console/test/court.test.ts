@@ -247,7 +247,7 @@ describe('a court file', { skip: browserMissing() }, () => {
     ]);
     const context = await browser.newContext();
     try {
-      await context.addInitScript((token) => sessionStorage.setItem('lucid-token', token), makeToken());
+      await context.addCookies([{ name: 'lucid-session', value: makeToken(), url: server.url }]);
       const page = await context.newPage();
       await page.goto(`${server.url}/sessions/court-1`);
       await page.getByRole('button', { name: 'Court file' }).click();

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -41,12 +41,12 @@ describe('the console over the real Session API', { skip: browserMissing() }, ()
     const problems: string[] = [];
     page.on('pageerror', (error) => problems.push(error.message));
     page.on('console', (message) => {
-      if (message.type() === 'error') problems.push(message.text());
+      // That nobody is signed in is no problem of the page.
+      if (message.type() === 'error' && !/status of 401/.test(message.text())) problems.push(message.text());
     });
     await page.goto(address.href);
-    const token = await readFile(join(dataDir, 'secrets', 'admin-token'), 'utf8');
-    await page.getByLabel('Access token').fill(token.trim());
-    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('button', { name: 'Continue as demo' }).click();
+    await page.getByRole('link', { name: 'demo desktop', exact: true }).click();
 
     const evidence = page.getByRole('region', { name: 'Evidence' });
     for (const verdict of [
@@ -63,7 +63,7 @@ describe('the console over the real Session API', { skip: browserMissing() }, ()
     await page.locator('.standing').getByText('not examined').waitFor({ state: 'detached' });
     await page.getByText(/^everything \(\d+ pictures, nothing left out/).waitFor();
     for (const [tab, text] of [
-      ['Manifest', 'view by admin'],
+      ['Manifest', 'view by demo'],
       ['Anchors', 'entry'],
       ['Pipeline', 'Compression'],
       ['Audit trail', 'Playback started'],

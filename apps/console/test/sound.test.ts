@@ -144,7 +144,7 @@ describe('sound in the player', { skip: browserMissing() }, () => {
     server = await startContractServer(outdir, sessions);
     browser = await launchBrowser();
     page = await (await browser.newContext({ viewport: { width: 1280, height: 820 } })).newPage();
-    await page.addInitScript((token) => sessionStorage.setItem('lucid-token', token), makeToken());
+    await page.context().addCookies([{ name: 'lucid-session', value: makeToken(), url: server.url }]);
     await page.addInitScript(() => {
       const heard: Heard = { started: [], stopped: 0, gain: null };
       Object.assign(window, { heard });

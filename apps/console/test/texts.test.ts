@@ -4,7 +4,6 @@ import type { VerificationReport } from '@lucid-sessions/evidence';
 import type { IndexEvent } from '@lucid-sessions/recording/session-index';
 import fc from 'fast-check';
 import { query } from '../src/api/client.ts';
-import { readClaims } from '../src/api/credentials.ts';
 import { auditDetails } from '../src/pages/audit.ts';
 import { readForm } from '../src/pages/create.ts';
 import { amountOf } from '../src/pages/system.ts';
@@ -185,25 +184,6 @@ describe('addresses', () => {
   test('queries leave out what is not set and escape the rest', () => {
     assert.equal(query({ a: 'x y&z', b: undefined, c: '', d: 0 }), '?a=x+y%26z&d=0');
     assert.equal(query({}), '');
-  });
-});
-
-describe('claims of a token', () => {
-  const token = (claims: unknown): string => `h.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.s`;
-
-  test('are read, names outside Latin-1 included', () => {
-    assert.deepEqual(readClaims(token({ user_id: 'Zoë ✓', roles: ['admin', 7], exp: 5 })), {
-      userId: 'Zoë ✓',
-      roles: ['admin'],
-      expiresAtSeconds: 5,
-    });
-    assert.deepEqual(readClaims(token({ sub: 'x' })), { userId: 'x', roles: [], expiresAtSeconds: null });
-  });
-
-  test('of anything else are none', () => {
-    for (const text of ['', 'a.b', 'a.!.c', token(7), token({}), `h.${Buffer.from('nojson').toString('base64url')}.s`])
-      assert.equal(readClaims(text), null);
-    fc.assert(fc.property(fc.string(), (text) => readClaims(`a.${text}.c`) === null || text.length > 0));
   });
 });
 

@@ -30,6 +30,7 @@ import { declareSearch } from './commands/search-command.ts';
 import { declareSessions } from './commands/sessions-command.ts';
 import { declareToken } from './commands/token-command.ts';
 import { declareUp } from './commands/up-command.ts';
+import { declareUsers } from './commands/users-command.ts';
 import { declareVerify } from './commands/verify-command.ts';
 import { declareVersion } from './commands/version-command.ts';
 import { declareVideo } from './commands/video-command.ts';
@@ -66,6 +67,7 @@ const commands = [
   declareVersion,
   declareDrain,
   declareDemo,
+  declareUsers,
   declareToken,
   declareSessions,
   declareHold,

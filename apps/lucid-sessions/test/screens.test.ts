@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { eventually, skipUnlessPeers, startShadow3, startXfreerdp } from '@lucid-sessions/testkit';
 import { makeToken } from '../src/commands/token.ts';
+import { loadAdminToken } from '../src/server/admin-token.ts';
 import { ConsolePage, startBrowser } from './support/console-page.ts';
 import { armSession, readRecording, sessionIn, startGateway, verifySession } from './support/gateway.ts';
 import { RawClient } from './support/raw-client.ts';
@@ -49,7 +50,10 @@ test('acknowledged, let in, signed in, recorded', { timeout: 180_000 }, async (t
   const token = await makeToken(secret, { userId: 'bob', roles: ['session_manager'], lifetimeS: 600 });
   const bob = new RawClient({ url: gateway.lucid.addresses.api ?? '', token });
   const page = await ConsolePage.open(await startBrowser(t), gateway.lucid.addresses.api ?? '');
-  await page.signIn(token);
+  await page.signIn((await loadAdminToken(gateway.lucid.directory, {}))?.token ?? '', {
+    userId: 'bob',
+    roles: ['session_manager'],
+  });
   const waits = async (): Promise<boolean> =>
     (await bob.json<{ approvals: unknown[] }>('GET', '/approvals')).approvals.length > 0;
   // What is shown is told by colours that the screen before has not: a button, a field, a problem.

@@ -26,6 +26,7 @@ export const errorTable = {
   LUCID_ERR_3021: { statuses: [404], meaning: 'record not there (yet)' },
   LUCID_ERR_3022: { statuses: [500], meaning: 'internal error' },
   LUCID_ERR_3023: { statuses: [403], meaning: 'the recording is shown on request only, and nothing is granted now' },
+  LUCID_ERR_3024: { statuses: [404], meaning: 'no such account, token, sign-in or target' },
 } as const satisfies Record<string, { statuses: readonly [number, ...number[]]; meaning: string }>;
 
 export type ErrorCode = keyof typeof errorTable;
@@ -57,6 +58,7 @@ export const errorNames = {
   recordNotFound: 'LUCID_ERR_3021',
   internal: 'LUCID_ERR_3022',
   viewingNeeded: 'LUCID_ERR_3023',
+  notFound: 'LUCID_ERR_3024',
 } as const satisfies Record<string, ErrorCode>;
 
 export type ErrorName = keyof typeof errorNames;

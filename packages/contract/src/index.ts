@@ -9,6 +9,7 @@ export * from './holds.ts';
 export * from './index-port.ts';
 export * from './ip-address.ts';
 export * from './models.ts';
+export * from './people.ts';
 export * from './ports.ts';
 export * from './rate-limits.ts';
 export * from './recording-limits.ts';

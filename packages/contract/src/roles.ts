@@ -33,6 +33,8 @@ export const permissions = [
   'sessions:shorten_retention',
   /** To make recordings of captures: they prove nothing, and look like sessions. */
   'sessions:import',
+  /** Accounts, what they may, their sign-ins and links: of nobody but administrators. */
+  'users:manage',
 ] as const;
 export type Permission = (typeof permissions)[number];
 

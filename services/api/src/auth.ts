@@ -6,12 +6,13 @@ import { createRemoteJWKSet, customFetch, errors, type JWTPayload, type JWTVerif
 import type { ApiConfig, JwtKey } from './config.ts';
 import { keySetFetch } from './jwks-fetch.ts';
 
-export interface User {
+/** What a token says. */
+export interface TokenUser {
   userId: string;
   roles: readonly string[];
 }
 
-export type Authenticator = (authorization: string | undefined) => Promise<User>;
+export type Authenticator = (authorization: string | undefined) => Promise<TokenUser>;
 
 const tokenCharactersMax = 8192;
 const rolesMax = 50;
@@ -70,7 +71,7 @@ function checkIssued({ iat }: JWTPayload): void {
     throw unauthenticated('the token was issued in the future; check the clocks, then sign in again');
 }
 
-function userOf(payload: JWTPayload): User {
+function userOf(payload: JWTPayload): TokenUser {
   checkIssued(payload);
   const { user_id: userId, roles, type } = payload;
   if (type !== 'access') throw unauthenticated('only access tokens are accepted here');

@@ -16,12 +16,15 @@ import type { OnError } from '@lucid-sessions/kit';
 import type { Crypto } from '@lucid-sessions/wire';
 import type { z } from 'zod';
 import type { AuditOutbox } from './audit-outbox.ts';
-import type { User } from './auth.ts';
 import type { ApiConfig } from './config.ts';
 import type { Custody } from './custody.ts';
 import type { RecorderDoor } from './doors.ts';
 import type { KeyShares } from './key-shares.ts';
 import type { LiveViews } from './live-handler.ts';
+import type { Browser } from './people/browser.ts';
+import type { User } from './people/callers.ts';
+import type { People } from './people/people.ts';
+import type { AccountSeal } from './people/second-factor.ts';
 import type { RateLimiter } from './rate-limiter.ts';
 import type { CallViewing } from './viewing-gate.ts';
 import type { Viewings } from './viewings.ts';
@@ -61,6 +64,8 @@ export interface ApiDeps {
   liveLimits?: { viewersMax: number; viewersPerUserMax: number; stallMs: number };
   /** Where what comes in at the public doors is passed on to: the recorder's own HTTP doors, and the services' secret. */
   recorderDoor?: RecorderDoor;
+  /** Keeps secrets of authenticator apps; without it none are offered. */
+  accountSeal?: AccountSeal;
   /** Signs .rdp files; as they are where nothing is there to sign them with. */
   signRdpFile?: (text: string) => string;
   /** Files of the console. */
@@ -89,6 +94,7 @@ export interface Api {
   config: ApiConfig;
   deps: ApiDeps;
   startedUs: number;
+  people: People;
   outbox: AuditOutbox;
   viewings: Viewings;
   custody: Custody;
@@ -107,6 +113,9 @@ type BodyOf<K extends OperationId> = (typeof restRoutes)[K] extends { body: infe
 export interface Call<K extends OperationId = OperationId> {
   api: Api;
   user: User;
+  browser: Browser;
+  /** Of the path, by name. */
+  params: Readonly<Record<string, string | undefined>>;
   sessionId: string;
   chunkId: string;
   /** Of a request to see a recording. */

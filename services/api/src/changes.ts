@@ -9,6 +9,13 @@ const parts = ['rdp_config', 'recording_config', 'storage_config', 'metadata'] a
 
 const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 
+/** Of two flat objects with the same fields. */
+export function fieldChanges<T extends object>(before: T, after: T): Changes {
+  const fields = Object.keys(before) as (keyof T & string)[];
+  const differing = fields.filter((field) => !same(before[field], after[field]));
+  return Object.fromEntries(differing.map((field) => [field, { from: before[field], to: after[field] }]));
+}
+
 /** By field name, fields of a part as `part.field`. A field that is not there is null. */
 export function changesOf(before: SessionDocument, after: SessionDocument): Changes {
   const changes: Changes = {};

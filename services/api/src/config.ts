@@ -22,6 +22,7 @@ import {
 } from '@lucid-sessions/kit';
 import { type ProxyTrust, readProxyTrust } from './client-address.ts';
 import { type ApiTls, readApiTls } from './http-server.ts';
+import type { SignInTimes } from './people/sign-ins.ts';
 import { type GatewayAddress, readGatewayAddress } from './rd-gateway-address.ts';
 
 export type JwtKey =
@@ -34,6 +35,8 @@ export interface ApiConfig {
   port: number;
   jwt: { key: JwtKey; issuer: string | null; audience: string | null };
   rateLimits: RateLimits;
+  /** How long a browser stays signed in. */
+  signIn: SignInTimes;
   /** What .rdp files point at. */
   gateway: { host: string; port: number };
   /** Clients of other machines can reach the listener. */
@@ -110,6 +113,12 @@ function readRateLimits(environment: Environment): RateLimits {
   return limits;
 }
 
+function readSignInTimes(environment: Environment): SignInTimes {
+  const idle = readInteger(environment, 'LUCID_SIGN_IN_IDLE_MINUTES', { min: 5, max: 10_080, fallback: 60 });
+  const whole = readInteger(environment, 'LUCID_SIGN_IN_HOURS', { min: 1, max: 720, fallback: 12 });
+  return { idleUs: idle * 60_000_000, wholeUs: whole * 3_600_000_000 };
+}
+
 function readDeleteReason(environment: Environment): ApiConfig['deleteReason'] {
   const text = readText(environment, 'LUCID_DELETE_REASON', 'optional');
   if (text !== 'optional' && text !== 'required')
@@ -149,6 +158,7 @@ export function readApiEnv(environment: Environment, version: string): ApiConfig
       audience: environment.LUCID_JWT_AUDIENCE || null,
     },
     rateLimits: readRateLimits(environment),
+    signIn: readSignInTimes(environment),
     rdpIsOpen: !isLoopback(readRdpHost(environment)),
     nla: readNla(environment),
     gateway: {

@@ -5,7 +5,6 @@ import {
   basePath,
   importBytesMax,
   isoOf,
-  isPermitted,
   LucidError,
   type OperationId,
   openApiDocument,
@@ -28,7 +27,7 @@ import {
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { auditedOperations, tellAudit, writeAudit } from './audit.ts';
 import { AuditOutbox } from './audit-outbox.ts';
-import { type Authenticator, authenticator, type User } from './auth.ts';
+import { authenticator } from './auth.ts';
 import { type Api, type ApiDeps, type Call, FileAnswer, type Handler } from './call.ts';
 import { chunkHandlers } from './chunk-handlers.ts';
 import { addressGroup, clientAddress } from './client-address.ts';
@@ -43,6 +42,12 @@ import { importHandlers } from './import-handlers.ts';
 import { indexHandlers } from './index-handlers.ts';
 import { endLiveStreams, liveHandlers } from './live-handler.ts';
 import { type ApiMetrics, apiMetrics } from './metrics.ts';
+import { accountHandlers } from './people/account-handlers.ts';
+import { authHandlers } from './people/auth-handlers.ts';
+import { browserOf, isForeign } from './people/browser.ts';
+import { Callers, mayDo, nobody, type User } from './people/callers.ts';
+import { People } from './people/people.ts';
+import { userHandlers } from './people/user-handlers.ts';
 import { pictureHandlers } from './picture-handlers.ts';
 import { MemoryRateLimiter, type RateLimiter, type RateState } from './rate-limiter.ts';
 import { takeRdgConnections } from './rdg/http-or-rdg.ts';
@@ -77,6 +82,9 @@ const handlers = {
   ...pictureHandlers,
   ...systemHandlers,
   ...viewingHandlers,
+  ...authHandlers,
+  ...accountHandlers,
+  ...userHandlers,
 };
 type GatedOperation = keyof typeof handlers;
 
@@ -91,7 +99,7 @@ const serverOptions: ServerOptions = {
 
 interface Gate {
   api: Api;
-  authenticate: Authenticator;
+  callers: Callers;
   limiter: RateLimiter;
   /** Of refused tokens, by address: whoever sends many must not push users' counters out. */
   refusals: RateLimiter;
@@ -104,8 +112,7 @@ function rateHeaders(reply: FastifyReply, state: RateState): void {
   reply.header('x-ratelimit-reset', state.resetSeconds);
 }
 
-function tooMany(reply: FastifyReply, state: RateState): LucidError {
-  reply.header('retry-after', state.retryAfterSeconds);
+function tooMany(state: RateState): LucidError {
   return new LucidError('rateLimited', `too many requests; try again in ${state.retryAfterSeconds} s`, {
     details: { retry_after_seconds: state.retryAfterSeconds },
   });
@@ -114,11 +121,11 @@ function tooMany(reply: FastifyReply, state: RateState): LucidError {
 /** Guessing tokens is limited by address: a refused caller has no name. */
 async function authenticated(gate: Gate, request: FastifyRequest, reply: FastifyReply): Promise<User> {
   try {
-    return await gate.authenticate(request.headers.authorization);
+    return await gate.callers.identify(request);
   } catch (thrown) {
     const nowMs = gate.api.deps.nowUs() / 1000;
     const state = await gate.refusals.take(addressGroup(request.clientAddress), refusalsPerMinute, nowMs);
-    if (!state.allowed) throw tooMany(reply, state);
+    if (!state.allowed) throw tooMany(state);
     reply.header('www-authenticate', 'Bearer');
     throw thrown;
   }
@@ -137,7 +144,7 @@ const callerOf = (request: FastifyRequest) => ({
 
 async function permitted(gate: Gate, operation: OperationId, user: User, request: FastifyRequest): Promise<void> {
   const route: RestRoute = restRoutes[operation];
-  if (route.permissions?.some((permission) => isPermitted(user.roles, permission))) return;
+  if (route.permissions?.length === 0 || route.permissions?.some((permission) => mayDo(user, permission))) return;
   await writeAudit(gate.api, {
     event: 'permission_denied',
     userId: user.userId,
@@ -152,7 +159,7 @@ async function permitted(gate: Gate, operation: OperationId, user: User, request
   });
 }
 
-function callOf(gate: Gate, operation: OperationId, user: User, request: FastifyRequest): Call {
+function callOf(gate: Gate, operation: OperationId, request: FastifyRequest, reply: FastifyReply): Call {
   const route: RestRoute = restRoutes[operation];
   const {
     session_id: sessionId = '',
@@ -174,7 +181,9 @@ function callOf(gate: Gate, operation: OperationId, user: User, request: Fastify
     throw new LucidError('invalidRequest', 'this call takes no query');
   return {
     api: gate.api,
-    user,
+    user: request.user ?? nobody,
+    browser: browserOf(gate.api.config, request, reply),
+    params: request.params as Record<string, string>,
     sessionId,
     chunkId,
     keyframe,
@@ -192,6 +201,15 @@ const detailsOf = ({ chunkId, keyframe, told }: Call): Record<string, unknown> =
   ...(keyframe === '' ? {} : { keyframe: keyframe.slice(0, 120) }),
   ...told,
 });
+
+/** What a call is about: a session, or an account, of which its own person's has no name in the path. */
+const resourceIn = ({ sessionId, params, user }: Call): string | null =>
+  sessionId || (params.user_id ?? (user.browser === null ? null : user.userId));
+
+function madeBy(answer: unknown): string | null {
+  const { session_id: sessionId, user_id: userId } = answer as { session_id?: string; user_id?: string };
+  return sessionId ?? userId ?? null;
+}
 
 async function audited(
   gate: Gate,
@@ -215,14 +233,14 @@ async function audited(
     const details = detailsOf(call);
     await tellAudit(gate.api, {
       ...facts,
-      resourceId: call.sessionId || null,
+      resourceId: resourceIn(call),
       success: false,
       errorMessage,
       details,
     });
     throw thrown;
   }
-  const resourceId = call.sessionId || ((answer as { session_id?: string }).session_id ?? null);
+  const resourceId = call.sessionId || (call.params.user_id ?? madeBy(answer) ?? resourceIn(call));
   const details = detailsOf(call);
   const done = { ...facts, resourceId, success: true, errorMessage: null, details };
   if (rule.read) await writeAudit(gate.api, done);
@@ -250,18 +268,22 @@ function addRoute(app: FastifyInstance, gate: Gate, operation: GatedOperation): 
     config: { operation },
     // Before the body is read: nobody without a right gets memory from us.
     onRequest: async (request, reply) => {
-      const user = await authenticated(gate, request, reply);
+      const isAsked = route.permissions !== null || (operation === 'whoAmI' && gate.callers.hasProof(request));
+      const user = isAsked ? await authenticated(gate, request, reply) : null;
       const limitClass = route.rateLimit!;
       const limit = gate.api.config.rateLimits[limitClass];
       const nowMs = gate.api.deps.nowUs() / 1000;
-      const state = await gate.limiter.take(`${limitClass}:${user.userId}`, limit, nowMs);
+      const counted = user === null ? addressGroup(request.clientAddress) : user.userId;
+      const state = await gate.limiter.take(`${limitClass}:${counted}`, limit, nowMs);
       rateHeaders(reply, state);
-      if (!state.allowed) throw tooMany(reply, state);
-      await permitted(gate, operation, user, request);
+      if (!state.allowed) throw tooMany(state);
+      if (user === null && isForeign(gate.api.config, request))
+        throw new LucidError('forbidden', 'another site’s page asked for this');
+      if (user !== null && route.permissions !== null) await permitted(gate, operation, user, request);
       request.user = user;
     },
     handler: async (request, reply) => {
-      const call = callOf(gate, operation, request.user!, request);
+      const call = callOf(gate, operation, request, reply);
       const answer = await audited(gate, operation, call, request, async () => {
         await admitViewing(call, operation);
         return handle(call);
@@ -345,6 +367,8 @@ function sendError(api: Api, request: FastifyRequest, reply: FastifyReply, throw
   const error = fromFastify(thrown) ?? toLucidError(thrown);
   // Nobody waits for a body that is not read.
   if (!request.raw.complete) reply.header('connection', 'close');
+  const { retry_after_seconds: retryAfter } = error.details;
+  if (error.status === 429 && typeof retryAfter === 'number') reply.header('retry-after', retryAfter);
   if (error.status >= 500) api.deps.onError?.('request', thrown, { request: request.id });
   return reply
     .status(error.status)
@@ -395,8 +419,14 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
     store: (event) => deps.storage.appendAudit(event),
     say: (where, thrown) => deps.onError?.(where, thrown),
   });
+  const bearer = authenticator(config.jwt);
+  const people = new People({
+    ...{ storage: deps.storage, nowUs: deps.nowUs, times: config.signIn },
+    seal: deps.accountSeal ?? null,
+  });
   const api: Api = {
     config,
+    people,
     deps,
     startedUs: deps.nowUs(),
     outbox,
@@ -407,7 +437,7 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
   };
   const gate: Gate = {
     api,
-    authenticate: authenticator(config.jwt),
+    callers: new Callers(config, people, bearer),
     limiter: deps.rateLimiter ?? new MemoryRateLimiter(),
     refusals: new MemoryRateLimiter(refusalCountersMax),
     metrics: apiMetrics(deps, () => ({

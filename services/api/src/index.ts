@@ -1,4 +1,4 @@
-export { type Authenticator, authenticator, checkJwtKey, type User } from './auth.ts';
+export { type Authenticator, authenticator, checkJwtKey, type TokenUser } from './auth.ts';
 export type { AnsweredRequest, ApiDeps } from './call.ts';
 export * from './client-address.ts';
 export { type CmsSigner, cmsSignature, readCmsSigner } from './cms-signature.ts';

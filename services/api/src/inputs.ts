@@ -1,8 +1,9 @@
 /** Typed and copied texts need a right of their own, and leave a trace of their own before they leave. */
-import { isPermitted, LucidError } from '@lucid-sessions/contract';
+import { LucidError } from '@lucid-sessions/contract';
 import { writeAudit } from './audit.ts';
 import type { Call } from './call.ts';
 import { addCustody } from './custody.ts';
+import { mayDo } from './people/callers.ts';
 
 type InputsCall = Call<'getIndex'> | Call<'listEvents'> | Call<'getKey'> | Call<'liveSession'>;
 
@@ -10,7 +11,7 @@ type InputsCall = Call<'getIndex'> | Call<'listEvents'> | Call<'getKey'> | Call<
 export async function admitInputs(call: InputsCall, detail: string): Promise<void> {
   const { api, user, sessionId, query } = call;
   if (!query.inputs) return;
-  const allowed = isPermitted(user.roles, 'recordings:inputs');
+  const allowed = mayDo(user, 'recordings:inputs');
   await writeAudit(api, {
     event: allowed ? 'inputs_viewed' : 'permission_denied',
     userId: user.userId,

@@ -1,15 +1,10 @@
 /** One question to the indexes of many recordings. */
-import {
-  isLucidError,
-  isPermitted,
-  LucidError,
-  type SearchedRecording,
-  type SessionDocument,
-} from '@lucid-sessions/contract';
+import { isLucidError, LucidError, type SearchedRecording, type SessionDocument } from '@lucid-sessions/contract';
 import type { IndexEventKind, IndexSearch } from '@lucid-sessions/recording/session-index';
 import { writeAudit } from './audit.ts';
 import type { Call, Handlers } from './call.ts';
 import { addCustody } from './custody.ts';
+import { mayDo } from './people/callers.ts';
 import { viewingLevel } from './viewing-gate.ts';
 import { recordingUrl } from './views.ts';
 
@@ -41,7 +36,7 @@ async function admit(call: SearchCall): Promise<void> {
   const { body, user } = call;
   if (body.logon && !body.inputs)
     throw new LucidError('invalidRequest', 'logon shows more of what inputs shows: ask for both');
-  if (!body.inputs || isPermitted(user.roles, 'recordings:inputs')) return;
+  if (!body.inputs || mayDo(user, 'recordings:inputs')) return;
   await audit(call, false, {});
   throw new LucidError('forbidden', 'to search typed and copied texts needs the right recordings:inputs', {
     details: { permissions: ['recordings:inputs'] },

@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   isLucidError,
   isoOf,
-  isPermitted,
   LucidError,
   noStatistics,
   type SessionDocument,
@@ -15,6 +14,7 @@ import { type Call, type Handlers, loadSession } from './call.ts';
 import { changesOf } from './changes.ts';
 import { addCustody } from './custody.ts';
 import { steerDoorPath } from './doors.ts';
+import { mayDo } from './people/callers.ts';
 import { checkCredentials, credentialsIn } from './target-credentials.ts';
 import { viewingLevel } from './viewing-gate.ts';
 import { paginationOf, recordingUrl, sessionView } from './views.ts';
@@ -105,7 +105,7 @@ function checkRetention(call: Call<'updateSession'>, from: SessionDocument, to: 
   const nothingRecorded = from.started_at === null && from.statistics.chunks_count === 0;
   if (nothingRecorded || !isShorter(after, before)) return;
   const permission = 'sessions:shorten_retention';
-  if (isPermitted(call.user.roles, permission)) return;
+  if (mayDo(call.user, permission)) return;
   throw new LucidError(
     'forbidden',
     `a recording is kept as long as was said: to shorten that needs the right ${permission}`,

@@ -28,7 +28,8 @@ export const wasmPolicy = consolePolicy.replace("script-src 'self'", "script-src
 const workerFile = `assets${sep}worker-`;
 const connectFile = 'connect.html';
 const connectPath = /^\/sessions\/[A-Za-z0-9_-]{1,100}\/connect$/;
-const pagePath = /^\/(?:sessions(?:\/[A-Za-z0-9_-]{1,100})?|new|live|system|audit|requests)?$/;
+const pagePath =
+  /^\/(?:sessions(?:\/[A-Za-z0-9_-]{1,100})?|new|live|search|system|audit|requests|enter|account|users(?:\/[a-z0-9][a-z0-9._@+-]{0,99})?)?$/;
 
 export async function serveConsole(app: FastifyInstance, staticDir: string): Promise<void> {
   const root = resolve(staticDir);

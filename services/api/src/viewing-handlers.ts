@@ -1,15 +1,9 @@
 /** Asking to see a recording, and answering who asks. */
-import {
-  isoOf,
-  isPermitted,
-  LucidError,
-  type ViewingRequest,
-  type viewingSchema,
-  viewingState,
-} from '@lucid-sessions/contract';
+import { isoOf, LucidError, type ViewingRequest, type viewingSchema, viewingState } from '@lucid-sessions/contract';
 import type { z } from 'zod';
 import { type Api, type Call, type Handlers, loadSession } from './call.ts';
 import type { ViewingStep } from './custody.ts';
+import { mayDo } from './people/callers.ts';
 import { shareKeeper, viewingNeed } from './viewing-gate.ts';
 import { isoOrNull } from './views.ts';
 
@@ -102,7 +96,7 @@ async function askViewing(call: Call<'askViewing'>): Promise<ViewingAnswer> {
 
 async function shown(api: Api, user: Call['user'], sessionId?: string) {
   const { viewings } = await api.deps.pipeline.viewings(sessionId === undefined ? {} : { sessionId });
-  const approves = isPermitted(user.roles, 'recordings:approve');
+  const approves = mayDo(user, 'recordings:approve');
   const isShown = ({ by, threshold }: ViewingRequest): boolean => approves || by === user.userId || threshold !== null;
   const answers: ViewingAnswer[] = [];
   for (const viewing of viewings.filter(isShown).slice(-shownMax)) answers.push(await answerOf(api, viewing));

@@ -102,6 +102,8 @@ const named = [
   'LUCID_SYSLOG_KEY',
   'LUCID_SYSLOG_URL',
   'LUCID_TOKEN',
+  'LUCID_SIGN_IN_HOURS',
+  'LUCID_SIGN_IN_IDLE_MINUTES',
   'LUCID_TRUST_PROXY',
   'LUCID_TSA_CERTIFICATE',
   'LUCID_TSA_URL',
@@ -177,7 +179,18 @@ const bucketSettings = [
   'TIMEOUT_MS',
 ];
 
-const rateLimits = ['CREATE', 'READ', 'UPDATE', 'DELETE', 'CHUNKS', 'PIPELINE', 'STATISTICS', 'BULK'];
+const rateLimits = [
+  'CREATE',
+  'READ',
+  'UPDATE',
+  'DELETE',
+  'CHUNKS',
+  'PIPELINE',
+  'STATISTICS',
+  'BULK',
+  'SIGN_IN',
+  'OPEN',
+];
 
 export const knownVariables: ReadonlySet<string> = new Set([
   ...named,

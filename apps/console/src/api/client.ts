@@ -1,4 +1,5 @@
 import type { ErrorCode } from '@lucid-sessions/contract';
+import { csrfHeader } from '@lucid-sessions/contract/people';
 import {
   basePath,
   queryText,
@@ -8,6 +9,7 @@ import {
   type RestQuery,
   restClient,
 } from '@lucid-sessions/contract/rest-client';
+import type { Credentials } from './credentials.ts';
 import type {
   AuditList,
   Chunk,
@@ -45,10 +47,10 @@ export type Command = 'start' | 'stop' | 'pause' | 'resume';
 const waitSecondsMax = 65;
 const attemptsMax = 4;
 
-/** The Session API as the console uses it. The token goes into a header, never into an address. */
+/** The Session API as the console uses it. What proves who calls goes into cookie and headers, never into an address. */
 export class ApiClient {
   readonly #baseUrl: string;
-  readonly #token: () => string | null;
+  readonly #credentials: () => Credentials;
   readonly #ask: typeof globalThis.fetch;
   /** Called on 401: the caller shows the sign-in page. */
   onUnauthenticated: () => void = () => {};
@@ -64,9 +66,9 @@ export class ApiClient {
   });
 
   /** `fetch`: what answers in the network's place, where the recording is at hand. */
-  constructor(baseUrl: string, token: () => string | null, fetch: typeof globalThis.fetch = globalThis.fetch) {
+  constructor(baseUrl: string, credentials: () => Credentials, fetch: typeof globalThis.fetch = globalThis.fetch) {
     this.#baseUrl = baseUrl;
-    this.#token = token;
+    this.#credentials = credentials;
     // The browser's own wants to be called on nothing.
     this.#ask = (input, init) => fetch(input, init);
   }
@@ -74,8 +76,8 @@ export class ApiClient {
   get baseUrl(): string {
     return this.#baseUrl;
   }
-  get token(): string | null {
-    return this.#token();
+  get credentials(): Credentials {
+    return this.#credentials();
   }
 
   /** An answer with status 2xx; anything else is thrown as `ApiError`. A rate limit is waited for, within reason. */
@@ -92,11 +94,14 @@ export class ApiClient {
 
   async #fetch(path: string, init: RequestInit): Promise<Response> {
     const headers = new Headers(init.headers);
-    const token = this.#token();
-    if (token !== null) headers.set('Authorization', `Bearer ${token}`);
+    const held = this.#credentials();
+    const isBrowser = !('token' in held);
+    const credentials = isBrowser ? 'same-origin' : 'omit';
+    if (!isBrowser) headers.set('Authorization', `Bearer ${held.token}`);
+    else if (held.csrfToken !== null) headers.set(csrfHeader, held.csrfToken);
     if (init.body !== undefined && init.body !== null) headers.set('Content-Type', 'application/json');
     try {
-      return await this.#ask(this.#baseUrl + path, { ...init, headers, credentials: 'omit', cache: 'no-store' });
+      return await this.#ask(this.#baseUrl + path, { ...init, headers, credentials, cache: 'no-store' });
     } catch (cause) {
       if (cause instanceof DOMException && cause.name === 'AbortError') throw cause;
       throw new ApiError(0, null, 'the Session API can not be reached', null, null);

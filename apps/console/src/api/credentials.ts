@@ -1,40 +1,33 @@
-const storageKey = 'lucid-token';
+import type { RestAnswer } from '@lucid-sessions/contract/rest-client';
+import type { Permission } from '@lucid-sessions/contract/roles';
+import type { ApiClient } from './client.ts';
 
-/** What the console shows of the signed-in user. Read from the token without checking it: the API is who decides. */
+/** A browser that is signed in sends its cookie, and with it what `GET /auth/session` told; a player elsewhere has a token. */
+export type Credentials = { token: string } | { csrfToken: string | null };
+
+/** Who is signed in, and what they may: as the API says it, who also decides. */
 export interface Claims {
   userId: string;
+  displayName: string;
   roles: readonly string[];
-  /** Seconds since 1970; null when the token doesn't expire. */
-  expiresAtSeconds: number | null;
+  permissions: readonly Permission[];
+  csrfToken: string | null;
 }
 
-/** The token lives in this tab's sessionStorage: never in a URL, gone with the tab. */
-export function storedToken(): string | null {
-  return sessionStorage.getItem(storageKey);
-}
+/** Of whoever has just signed in. */
+export const claimsOf = (answer: RestAnswer<'signIn'>): Claims => ({
+  userId: answer.user_id,
+  displayName: answer.display_name,
+  roles: answer.roles,
+  permissions: answer.permissions,
+  csrfToken: answer.csrf_token,
+});
 
-export function storeToken(token: string | null): void {
-  if (token === null) sessionStorage.removeItem(storageKey);
-  else sessionStorage.setItem(storageKey, token);
-}
+export const may = (claims: Claims | null, permission: Permission): boolean =>
+  claims?.permissions.includes(permission) ?? false;
 
-/** Claims of a JWT; null when the text is not one. */
-export function readClaims(token: string): Claims | null {
-  const payload = token.split('.')[1];
-  if (payload === undefined || token.split('.').length !== 3) return null;
-  try {
-    const bytes = Uint8Array.from(atob(payload.replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0));
-    const claims: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    if (typeof claims !== 'object' || claims === null) return null;
-    const { user_id: userId, sub, roles, exp } = claims as Record<string, unknown>;
-    const name = typeof userId === 'string' ? userId : typeof sub === 'string' ? sub : null;
-    if (name === null) return null;
-    return {
-      userId: name,
-      roles: Array.isArray(roles) ? roles.filter((role) => typeof role === 'string') : [],
-      expiresAtSeconds: typeof exp === 'number' ? exp : null,
-    };
-  } catch {
-    return null;
-  }
+/** Null: nobody is signed in. */
+export async function askClaims(api: ApiClient): Promise<Claims | null> {
+  const { user_id, method, ...answer } = await api.rest.whoAmI();
+  return user_id === null || method === null ? null : claimsOf({ ...answer, user_id, method });
 }

@@ -1,6 +1,6 @@
 /** The page of one session's desktop, a document of its own: it alone may run the RDP client's WebAssembly. */
-import { ApiClient } from '../api/client.ts';
-import { storedToken, storeToken } from '../api/credentials.ts';
+import { ApiClient, ApiError } from '../api/client.ts';
+import { askClaims, type Claims } from '../api/credentials.ts';
 import type { Session } from '../api/types.ts';
 import { signInPage } from '../pages/sign-in.ts';
 import { append, h } from '../ui/dom.ts';
@@ -14,22 +14,32 @@ import { displaySize, type Logon, type RemoteDesktop } from './remote-desktop.ts
 import { toolbar } from './toolbar.ts';
 
 const baseUrl = '/api/v1';
-const api = new ApiClient(baseUrl, storedToken);
+let claims: Claims | null = null;
+const api = new ApiClient(baseUrl, () => ({ csrfToken: claims?.csrfToken ?? null }));
 const resizeMs = 400;
 const noticeMs = 6000;
 const [, , sessionId = ''] = location.pathname.split('/');
 
 function signIn(reason: string | null): void {
   const main = h('main', { id: 'main' });
-  append(main, [signInPage(baseUrl, reason, () => void begin()).content]);
+  const signedIn = (known: Claims): void => {
+    claims = known;
+    void begin();
+  };
+  append(main, [signInPage(api, reason, signedIn).content]);
   document.body.replaceChildren(main);
 }
 
 async function begin(): Promise<void> {
   try {
-    showSession(await api.getSession(sessionId));
+    claims ??= await askClaims(api);
+    if (claims === null) signIn(null);
+    else showSession(await api.getSession(sessionId));
   } catch (error) {
-    if (storedToken() !== null) document.body.replaceChildren(h('main', { id: 'main' }, failure(error)));
+    // That a sign-in has ended is said already.
+    if (!(error instanceof ApiError && error.status === 401))
+      document.body.replaceChildren(h('main', { id: 'main' }, failure(error)));
+    else if (claims === null && document.querySelector('form') === null) signIn(null);
   }
 }
 
@@ -113,10 +123,10 @@ async function toFullScreen(stage: HTMLElement, canvas: HTMLCanvasElement): Prom
 }
 
 api.onUnauthenticated = () => {
-  storeToken(null);
-  signIn('Your sign-in has expired. Sign in again to go on.');
+  if (claims === null) return;
+  claims = null;
+  signIn('Your sign-in has ended. Sign in again to go on.');
 };
 listenToWebSockets();
 applyTheme();
-if (storedToken() === null) signIn(null);
-else void begin();
+void begin();

@@ -42,7 +42,7 @@ export function localApi(source: BundleSource, leaves: readonly Leaf[], viewKey:
   }
   return new ApiClient(
     '',
-    () => null,
+    () => ({ csrfToken: null }),
     (input) => answer(String(input)),
   );
 }

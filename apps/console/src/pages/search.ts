@@ -1,4 +1,4 @@
-import { isPermitted } from '@lucid-sessions/contract/roles';
+import { may } from '../api/credentials.ts';
 import type { FoundRecordings, SearchQuestion } from '../api/types.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
 import { formatClock, humanise } from '../ui/format.ts';
@@ -9,7 +9,7 @@ type Found = FoundRecordings['recordings'][number];
 
 /** One question to all recordings. Nothing of it stands in the address: what is looked for may be a secret. */
 export function searchPage({ api, claims, signal }: PageContext): Page {
-  const mayInputs = isPermitted(claims?.roles ?? [], 'recordings:inputs');
+  const mayInputs = may(claims, 'recordings:inputs');
   const answer = h('div', { role: 'status', 'aria-live': 'polite' });
   const button = h('button', { type: 'submit', class: 'primary' }, 'Search');
   const form = h(

@@ -1,8 +1,9 @@
 import type { SessionStatus } from '@lucid-sessions/contract';
 import { channelRulesText } from '@lucid-sessions/contract/recording-limits';
-import { isPermitted, type Permission } from '@lucid-sessions/contract/roles';
+import type { Permission } from '@lucid-sessions/contract/roles';
 import { outcomeText, standingOf } from '@lucid-sessions/contract/standing';
 import { type ApiClient, ApiError, type Command } from '../api/client.ts';
+import { may as isHeld } from '../api/credentials.ts';
 import type { Chunk, Facts, Session } from '../api/types.ts';
 import type { LucidPlayer } from '../player/page/lucid-player.ts';
 import type { Verdict } from '../player/protocol.ts';
@@ -49,7 +50,7 @@ export function sessionPage(context: PageContext, sessionId: string): Page {
 function showSession(context: PageContext, host: HTMLElement, first: Session): void {
   const { api, signal } = context;
   let session = first;
-  const may = (permission: Permission): boolean => isPermitted(context.claims?.roles ?? [], permission);
+  const may = (permission: Permission): boolean => isHeld(context.claims, permission);
   const badge = h('span', { class: 'standing' });
   const commands = h('div', { class: 'actions' });
   const answer = h('div', { 'aria-live': 'assertive' });
@@ -280,11 +281,16 @@ function player(
 ): LucidPlayer {
   const element = document.createElement('lucid-player') as LucidPlayer;
   element.linkHash = true;
-  const token = api.token ?? '';
   // What goes wrong is shown by the player itself.
   element
     .open(
-      { baseUrl: api.baseUrl, token, sessionId: session.session_id, live, imported: Boolean(session.imported) },
+      {
+        baseUrl: api.baseUrl,
+        ...api.credentials,
+        sessionId: session.session_id,
+        live,
+        imported: Boolean(session.imported),
+      },
       { startSeconds },
     )
     .catch(() => {});
@@ -322,7 +328,7 @@ function sessionTabs(
     name,
     content: (panel: HTMLElement) => void showAnswer(panel, ask(), render),
   });
-  const may = (permission: Permission): boolean => isPermitted(claims?.roles ?? [], permission);
+  const may = (permission: Permission): boolean => isHeld(claims, permission);
   const audits = may('audit:read');
   const element = tabs('About this session', [
     { name: 'Facts', content: (panel) => fill(panel, known) },

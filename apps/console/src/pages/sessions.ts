@@ -1,6 +1,6 @@
 import type { SessionStatus } from '@lucid-sessions/contract';
-import { isPermitted } from '@lucid-sessions/contract/roles';
 import { query, type SessionFilter } from '../api/client.ts';
+import { may } from '../api/credentials.ts';
 import type { Session, SessionList } from '../api/types.ts';
 import { connectLink, isConnectable } from '../ui/connect-link.ts';
 import { type Child, fill, h, setText } from '../ui/dom.ts';
@@ -97,8 +97,8 @@ function origin(session: Session): Child {
 }
 
 export function sessionsPage({ api, claims, signal }: PageContext): Page {
-  const mayCreate = isPermitted(claims?.roles ?? [], 'sessions:create');
-  const mayConnect = isPermitted(claims?.roles ?? [], 'sessions:start');
+  const mayCreate = may(claims, 'sessions:create');
+  const mayConnect = may(claims, 'sessions:start');
   let filter = readFilter();
   const list = h('div', { class: 'card' });
   const pages = h('nav', { class: 'pages', 'aria-label': 'Pages of the list' });
@@ -155,7 +155,7 @@ export function sessionsPage({ api, claims, signal }: PageContext): Page {
       h('div', { class: 'grow' }, h('h1', {}, 'Sessions'), count),
       mayCreate && h('a', { class: 'button primary', href: '/new' }, icon('plus'), 'New session'),
     ),
-    isPermitted(claims?.roles ?? [], 'sessions:approve') && waitingApprovals({ api, claims, signal }),
+    may(claims, 'sessions:approve') && waitingApprovals({ api, claims, signal }),
     filterBar(filter, change, signal),
     list,
     pages,

@@ -1,72 +1,120 @@
-import { ApiClient, ApiError } from '../api/client.ts';
-import { readClaims, storeToken } from '../api/credentials.ts';
+import { type ApiClient, ApiError } from '../api/client.ts';
+import { type Claims, claimsOf } from '../api/credentials.ts';
 import { brand } from '../ui/brand.ts';
 import { fill, h } from '../ui/dom.ts';
+import { icon } from '../ui/icons.ts';
 import { failure, type Page } from '../ui/page.ts';
+import { askPasskey, hasPasskeys } from '../ui/passkey.ts';
 
-/** Asks for an access token. `signedIn` is called once the API has accepted it. */
-export function signInPage(baseUrl: string, reason: string | null, signedIn: () => void): Page {
-  const token = h('textarea', {
-    id: 'token',
-    name: 'token',
-    rows: 4,
+type Ways = Awaited<ReturnType<ApiClient['rest']['signInWays']>>;
+
+export const field = (label: string, input: HTMLInputElement, hint?: string): HTMLElement =>
+  h(
+    'div',
+    { class: 'field' },
+    h('label', { for: input.id }, label),
+    input,
+    hint !== undefined && h('small', { id: `${input.id}-hint` }, hint),
+  );
+
+/** Whoever signs in to see the page that was asked for. `reason`: why they have to. */
+export function signInPage(api: ApiClient, reason: string | null, signedIn: (claims: Claims) => void): Page {
+  const name = h('input', {
+    id: 'user',
+    name: 'username',
     required: true,
-    autocomplete: 'off',
+    autocomplete: 'username',
     autocapitalize: 'off',
     spellcheck: 'false',
-    'aria-describedby': 'token-hint sign-in-answer',
   });
-  const answer = h('div', { id: 'sign-in-answer', 'aria-live': 'polite' });
+  const password = h('input', {
+    id: 'password',
+    name: 'password',
+    type: 'password',
+    required: true,
+    autocomplete: 'current-password',
+  });
+  const code = h('input', {
+    id: 'code',
+    name: 'code',
+    autocomplete: 'one-time-code',
+    autocapitalize: 'off',
+    spellcheck: 'false',
+    'aria-describedby': 'code-hint',
+  });
+  const codeField = field('Code', code, 'Of your authenticator app; or one of your recovery codes.');
+  codeField.hidden = true;
+  const answer = h('div', { 'aria-live': 'polite' });
   const button = h('button', { class: 'primary', type: 'submit' }, 'Sign in');
+  const others = h('div', { class: 'other-ways' });
   if (reason) fill(answer, h('p', { class: 'notice' }, reason));
 
-  async function submit(event: Event): Promise<void> {
-    event.preventDefault();
-    const text = token.value.trim().replace(/^Bearer\s+/i, '');
-    if (readClaims(text) === null) {
-      token.setAttribute('aria-invalid', 'true');
-      fill(
-        answer,
-        failure(new Error('this is not an access token: paste the whole text, three parts with dots between')),
-      );
-      token.focus();
-      return;
-    }
+  async function trying(work: () => Promise<Claims>): Promise<void> {
     button.disabled = true;
+    fill(answer);
     try {
-      await new ApiClient(baseUrl, () => text).listSessions({ limit: 1 });
-      storeToken(text);
-      signedIn();
+      signedIn(await work());
     } catch (error) {
-      const known = error instanceof ApiError && error.status === 401;
-      fill(
-        answer,
-        failure(known ? new Error('the Session API does not accept this token: it may have expired') : error),
-      );
-      token.focus();
+      const wantsCode =
+        error instanceof ApiError && (error.details as { second_factor?: boolean } | null)?.second_factor === true;
+      const isFirstAsk = wantsCode && codeField.hidden;
+      if (wantsCode) {
+        codeField.hidden = false;
+        code.required = true;
+        code.select();
+        code.focus();
+      } else name.focus();
+      fill(answer, isFirstAsk ? h('p', { class: 'notice' }, 'Your password is right. Now the code.') : failure(error));
     } finally {
       button.disabled = false;
     }
   }
 
+  const byPassword = async (): Promise<Claims> => {
+    const given = code.value.trim();
+    const body = { user_id: name.value, password: password.value, ...(given === '' ? {} : { code: given }) };
+    return claimsOf(await api.rest.signIn({ body }));
+  };
+  const byPasskey = async (): Promise<Claims> => {
+    const { challenge_id, options } = await api.rest.passkeyChallenge();
+    return claimsOf(await api.rest.passkeySignIn({ body: { challenge_id, response: await askPasskey(options) } }));
+  };
+
+  function offer(ways: Ways): void {
+    const passkey = h('button', { type: 'button' }, icon('key'), 'Use a passkey');
+    passkey.addEventListener('click', () => void trying(byPasskey));
+    const provider =
+      ways.oidc !== null &&
+      h('a', { class: 'button', href: ways.oidc.path, 'data-document': '' }, `Sign in with ${ways.oidc.name}`);
+    fill(others, provider, ways.passkey && hasPasskeys() && passkey);
+    if (!ways.has_accounts)
+      fill(
+        answer,
+        h(
+          'p',
+          { class: 'notice' },
+          'Nobody has an account here yet. On the machine of the gateway, “lucid-sessions users setup” gives a link for the first one.',
+        ),
+      );
+  }
+  // Without them the form is there all the same.
+  void api.rest.signInWays().then(offer, () => {});
+
+  const submit = (event: Event): void => {
+    event.preventDefault();
+    void trying(byPassword);
+  };
   const form = h(
     'form',
-    { class: 'card sign-in', on: { submit: (event) => void submit(event) } },
+    { class: 'card sign-in', on: { submit } },
     brand(),
     h('h1', {}, 'Sign in'),
-    h(
-      'div',
-      { class: 'field' },
-      h('label', { for: 'token' }, 'Access token'),
-      token,
-      h(
-        'small',
-        { id: 'token-hint' },
-        'A JWT of your identity provider, or of the file that “lucid-sessions up” names when it starts. It stays in this tab and is never put into an address.',
-      ),
-    ),
+    field('User name', name),
+    field('Password', password),
+    codeField,
     answer,
     button,
+    others,
   );
   return { title: 'Sign in', content: form };
 }

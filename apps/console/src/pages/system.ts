@@ -1,4 +1,4 @@
-import { isPermitted, type Permission } from '@lucid-sessions/contract/roles';
+import { may } from '../api/credentials.ts';
 import type { Facts } from '../api/types.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
 import { formatBytes, formatClock, humanise } from '../ui/format.ts';
@@ -10,8 +10,7 @@ const refreshMs = 10_000;
 
 /** Health of the services and what the system holds. */
 export function systemPage({ api, claims, signal }: PageContext): Page {
-  const may = (permission: Permission): boolean => isPermitted(claims?.roles ?? [], permission);
-  const seesHolds = may('audit:read') || may('sessions:hold');
+  const seesHolds = may(claims, 'audit:read') || may(claims, 'sessions:hold');
   const health = h('div', { class: 'grid-cards' });
   const statistics = h('div', { class: 'grid-cards' });
 

@@ -2,11 +2,15 @@ import type { SoundSamples } from '@lucid-sessions/rdp/sound';
 
 /** What the page and the decode worker say to each other. Times are µs since the session's start. */
 
-/** Where a recording comes from. The token goes to the worker by message and into a header: never into an address. */
+/**
+ * Where a recording comes from. A page of another place names a token, one where somebody is signed in what `GET /auth/session` told it.
+ * Both go to the worker by message and into a header: never into an address.
+ */
 export interface PlayerSource {
   /** Base of the Session API, such as `/api/v1`. */
   baseUrl: string;
-  token: string;
+  token?: string;
+  csrfToken?: string | null;
   sessionId: string;
   /** The session still runs: follow its end. */
   live: boolean;

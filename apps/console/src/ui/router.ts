@@ -8,7 +8,12 @@ export type Route =
   | { page: 'system' }
   | { page: 'audit' }
   | { page: 'requests' }
+  | { page: 'enter' }
   | { page: 'notFound' };
+
+const places = ['live', 'search', 'system', 'audit', 'requests', 'enter'] as const;
+const isPlace = (name: string | undefined): name is (typeof places)[number] =>
+  (places as readonly (string | undefined)[]).includes(name);
 
 const idPattern = /^[A-Za-z0-9_-]{1,100}$/;
 
@@ -17,11 +22,7 @@ export function parseRoute(path: string): Route {
   const [first, second] = parts;
   if (parts.length === 0 || (first === 'sessions' && parts.length === 1)) return { page: 'sessions' };
   if (parts.length === 1 && first === 'new') return { page: 'create' };
-  if (
-    parts.length === 1 &&
-    (first === 'live' || first === 'search' || first === 'system' || first === 'audit' || first === 'requests')
-  )
-    return { page: first };
+  if (parts.length === 1 && isPlace(first)) return { page: first };
   if (parts.length === 2 && first === 'sessions' && second !== undefined && idPattern.test(second))
     return { page: 'session', sessionId: second };
   return { page: 'notFound' };

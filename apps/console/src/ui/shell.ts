@@ -1,5 +1,4 @@
-import { isPermitted } from '@lucid-sessions/contract/roles';
-import type { Claims } from '../api/credentials.ts';
+import { type Claims, may } from '../api/credentials.ts';
 import { brand } from './brand.ts';
 import { append, type Child, h } from './dom.ts';
 import { themeButton } from './theme.ts';
@@ -17,13 +16,13 @@ const places = [
 export function shell(
   claims: Claims | null,
   content: Child,
-  signOut: () => void,
+  signOut: () => Promise<void>,
 ): { frame: HTMLElement[]; main: HTMLElement } {
   const main = h('main', { id: 'main', tabindex: -1 });
   append(main, [content]);
   const skip = h('a', { class: 'skip-link', href: '#main' }, 'Skip to content');
   if (claims === null) return { frame: [main], main };
-  const seen = places.filter(([path]) => path !== '/audit' || isPermitted(claims.roles, 'audit:read'));
+  const seen = places.filter(([path]) => path !== '/audit' || may(claims, 'audit:read'));
   const header = h(
     'header',
     { class: 'top' },
@@ -35,7 +34,7 @@ export function shell(
     ),
     h('div', { class: 'who' }, h('div', {}, claims.userId), h('div', { class: 'muted' }, claims.roles.join(', '))),
     themeButton(),
-    h('button', { type: 'button', class: 'quiet', on: { click: signOut } }, 'Sign out'),
+    h('button', { type: 'button', class: 'quiet', on: { click: () => void signOut() } }, 'Sign out'),
   );
   return { frame: [skip, header, main], main };
 }

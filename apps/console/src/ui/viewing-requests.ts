@@ -1,5 +1,5 @@
-import { isPermitted } from '@lucid-sessions/contract/roles';
 import type { ApiClient } from '../api/client.ts';
+import { may } from '../api/credentials.ts';
 import { type Child, fill, h } from './dom.ts';
 import { failure, isAbort, type PageContext, repeat } from './page.ts';
 
@@ -41,7 +41,7 @@ function row({ api, claims }: PageContext, viewing: Viewing, changed: () => Prom
   const { session_id, viewing_id, asked_by, state, shares } = viewing;
   const params = { session_id, viewing_id };
   const isOwn = claims?.userId === asked_by;
-  const mayDecide = !isOwn && isPermitted(claims?.roles ?? [], 'recordings:approve');
+  const mayDecide = !isOwn && may(claims, 'recordings:approve');
   const answer = h('div', { 'aria-live': 'assertive' });
   const carryOut = async (work: () => Promise<unknown>): Promise<void> => {
     try {

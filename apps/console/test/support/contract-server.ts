@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { extname, join } from 'node:path';
 import type { SessionDocument } from '@lucid-sessions/contract';
-import { noStatistics } from '@lucid-sessions/contract';
+import { isPermitted, noStatistics, permissions } from '@lucid-sessions/contract';
 import { SessionIndexer } from '@lucid-sessions/recording/session-index';
 import { evidenceTar, type SealedRecording } from './recording.ts';
 
@@ -51,7 +51,7 @@ const types: Record<string, string> = {
   '.svg': 'image/svg+xml',
 };
 
-/** A token the server accepts; anything else is 401. */
+/** What the session cookie holds of a browser that is signed in; anything else is 401. */
 export function makeToken(userId = 'alice', roles: string[] = ['admin']): string {
   const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
   return `${part({ alg: 'HS256' })}.${part({ user_id: userId, roles, type: 'access' })}.accepted`;
@@ -95,11 +95,47 @@ async function answer(
   const url = new URL(request.url ?? '/', 'http://localhost');
   state.requests.push(`${request.method} ${url.pathname}${url.search}`);
   if (!url.pathname.startsWith('/api/v1/')) return sendFile(consoleRoot, url.pathname, response);
-  if (!(request.headers.authorization ?? '').endsWith('.accepted'))
-    return refuse(response, 401, 'LUCID_ERR_3011', 'the token is not valid');
   const parts = url.pathname.slice('/api/v1/'.length).split('/');
   const body = await readBody(request);
+  const cookie = /lucid-session=(\S+?)(?:;|$)/.exec(request.headers.cookie ?? '')?.[1] ?? '';
+  if (parts[0] === 'auth') return auth(parts[1] ?? '', cookie, body, response);
+  if (!cookie.endsWith('.accepted')) return refuse(response, 401, 'LUCID_ERR_3011', 'the sign-in has ended');
+  if (request.method !== 'GET' && request.headers['x-csrf-token'] !== csrfToken)
+    return refuse(response, 403, 'LUCID_ERR_3012', 'send x-csrf-token');
   return route(state, request.method ?? 'GET', parts, url.searchParams, body, response);
+}
+
+const csrfToken = 'told-by-auth-session';
+export const testPassword = 'correct horse battery staple';
+
+function whoIs(cookie: string) {
+  const { user_id, roles } = JSON.parse(Buffer.from(cookie.split('.')[1] ?? '', 'base64url').toString());
+  const may = permissions.filter((permission) => isPermitted(roles, permission));
+  return {
+    user_id,
+    display_name: '',
+    roles,
+    permissions: may,
+    method: 'password',
+    csrf_token: csrfToken,
+    expires_at: null,
+  };
+}
+
+function auth(part: string, cookie: string, body: string, response: ServerResponse): ServerResponse {
+  const setCookie = (value: string, age: number) =>
+    response.setHeader('Set-Cookie', `lucid-session=${value}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${age}`);
+  if (part === 'ways') return sendJson(response, { password: true, passkey: false, oidc: null, has_accounts: true });
+  if (part === 'sign-in') {
+    const { user_id, password } = JSON.parse(body) as { user_id: string; password: string };
+    if (password !== testPassword) return refuse(response, 401, 'LUCID_ERR_3011', 'user name or password is wrong');
+    const made = makeToken(user_id);
+    setCookie(made, 3600);
+    return sendJson(response, whoIs(made));
+  }
+  if (part === 'session') return sendJson(response, cookie.endsWith('.accepted') ? whoIs(cookie) : { user_id: null });
+  setCookie('', 0);
+  return sendJson(response, { redirect: null });
 }
 
 async function sendFile(root: string, path: string, response: ServerResponse): Promise<void> {

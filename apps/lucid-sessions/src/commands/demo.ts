@@ -17,6 +17,7 @@ import { loadAdminToken } from '../server/admin-token.ts';
 import { type RunningLucid, startLucid } from '../server/compose.ts';
 import { exportSession } from './export.ts';
 import type { SessionAnswer } from './sessions.ts';
+import { demoLink } from './users.ts';
 import { serverReport } from './verify.ts';
 
 export interface DemoOptions {
@@ -95,7 +96,7 @@ async function runDemo(
       '',
       formatReport(report),
       ...(exported === null ? [] : [`bundle    ${exported.bundle}`, `policy    ${exported.policy}`]),
-      ...lookAtIt(running, options.keep === true, id),
+      ...(options.keep === true ? await lookNow(api, id) : lookLater(running, id)),
     ].join('\n'),
   );
   if (!report.clean) throw new CliError('the recording does not verify', report.exit_code);
@@ -172,14 +173,18 @@ async function finished(api: ApiClient, id: string, output: Output): Promise<Ses
   }
 }
 
-function lookAtIt(running: RunningLucid, serving: boolean, id: string): string[] {
+async function lookNow(api: ApiClient, id: string): Promise<string[]> {
+  const session = `${api.url}/sessions/${id}`;
+  const link = await demoLink(api);
+  if (link === null) return [`look      ${session}   (sign in with your account)`];
+  return [`look      ${link}   (signs you in as demo, once)`, `          then ${session}`];
+}
+
+function lookLater(running: RunningLucid, id: string): string[] {
   const data = resolve(running.directory.root);
-  const token = `token in ${running.directory.adminToken}`;
-  if (serving) return [`look      ${running.addresses.api}/sessions/${id}   (${token})`];
   return [
     'look at it:',
-    `  npx lucid-sessions --data-dir ${data} up          then open http://127.0.0.1:8087/sessions/${id}`,
+    `  npx lucid-sessions --data-dir ${data} up          gives a link to sign in with; then open http://127.0.0.1:8087/sessions/${id}`,
     `  npx lucid-sessions --data-dir ${data} sessions show ${id}          while it runs`,
-    `  (${token})`,
   ];
 }

@@ -1,12 +1,14 @@
 /** `up`: runs the services and says where they are. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Environment, readInteger, readRetentionDaysDefault } from '@lucid-sessions/kit';
+import { ApiClient } from '../cli/api-client.ts';
 import { exitCodes, type Output } from '../cli/output.ts';
 import { loadAdminToken } from '../server/admin-token.ts';
 import { type RunningLucid, startLucid } from '../server/compose.ts';
 import type { ServiceName } from '../server/environment.ts';
 import { openLog, readLogSettings } from '../server/logging.ts';
 import { goFirst } from '../server/priority.ts';
+import { firstLink } from './users.ts';
 
 export interface UpOptions {
   services: readonly ServiceName[];
@@ -56,6 +58,24 @@ function retentionText(environment: Environment): string {
   return 'recordings are kept until somebody deletes them; LUCID_RETENTION_DAYS_DEFAULT sets the limit data protection may want';
 }
 
+/** How people get in, where nobody has an account yet. A link is a secret: it goes to who sits at a terminal. */
+async function signInLines({ addresses }: RunningLucid, token: string, output: Output): Promise<string[]> {
+  const api = new ApiClient({ url: addresses.api ?? '', token });
+  try {
+    if (!output.isRead) {
+      const { has_accounts: hasAccounts } = await api.rest.signInWays();
+      return hasAccounts
+        ? []
+        : ['sign-in    nobody has an account yet: "lucid-sessions users setup" gives a link for the first'];
+    }
+    const link = await firstLink(api);
+    return link === null ? [] : ['', 'Nobody has an account yet. Open this to make the first, once:', '', link, ''];
+  } catch {
+    // The services run; what is amiss with this (an own CA, say), the command tells when it is asked.
+    return ['sign-in    "lucid-sessions users setup" gives a link for the first account'];
+  }
+}
+
 async function announce(running: RunningLucid, environment: Environment, output: Output): Promise<void> {
   const lines = Object.entries(running.addresses).map(([name, address]) => `${name.padEnd(10)} ${address}`);
   for (const { host, port, target } of running.rdp?.addresses ?? [])
@@ -67,8 +87,8 @@ async function announce(running: RunningLucid, environment: Environment, output:
   if (running.addresses.api !== undefined) lines.push(`retention  ${retentionText(environment)}`);
   const admin = running.addresses.api === undefined ? null : await loadAdminToken(running.directory, environment);
   if (admin !== null) {
-    lines.push(`token      ${running.directory.adminToken} (mode 0600)`);
-    if (admin.isNew && output.isRead) lines.push('', 'An administrator token, shown this once:', '', admin.token, '');
+    lines.push(`token      ${running.directory.adminToken} (mode 0600), for the command line on this machine`);
+    lines.push(...(await signInLines(running, admin.token, output)));
   }
   output.result(
     { addresses: running.addresses, rdp: running.rdp?.addresses ?? [], data: running.directory.root },

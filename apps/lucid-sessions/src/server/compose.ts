@@ -504,6 +504,7 @@ class Composer {
     const config = readApiEnv(this.#environment, software.version);
     const staticDir = await consoleFiles();
     const recorders = this.#recordersOf(ports);
+    const accountsKey = await keys.accountsKey();
     const redis = this.#redis;
     // A port the system chose is known only now.
     const rdpPort = rdp?.addresses[0]?.port;
@@ -531,6 +532,7 @@ class Composer {
         randomBytes: nodeCrypto.randomBytes,
         recorder: recorders.port,
         recorderDoor: { urls: (route) => recorders.doors(route), caller: this.#caller },
+        ...(accountsKey === null ? {} : { accountSeal: new LocalSeal(accountsKey) }),
         signRdpFile: rdpSigner(this.#environment, this.#directory.keys),
         ...(staticDir === null ? {} : { staticDir }),
         ...(redis === null ? {} : { rateLimiter: redis.rateLimiter }),

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { eventually, type PeerServer, startShadow, startXfreerdp } from '@lucid-sessions/testkit';
+import { eventually, type PeerServer, signInLink, startShadow, startXfreerdp } from '@lucid-sessions/testkit';
 import { chromium, type Page } from 'playwright-core';
 import { loadAdminToken } from '../../src/server/admin-token.ts';
 import { armSession, type Gateway, sessionIn, startGateway, verifySession } from '../support/gateway.ts';
@@ -66,8 +66,9 @@ async function take(gateway: Gateway, ids: { done: string; unexamined: string; l
   const admin = await loadAdminToken(gateway.lucid.directory, {});
   await page.goto(url);
   await picture(page, 'sign-in');
-  await page.getByLabel('Access token').fill(admin?.token ?? '');
-  await page.getByRole('button', { name: 'Sign in' }).click();
+  const { link, button } = await signInLink({ url, token: admin?.token ?? '' });
+  await page.goto(link);
+  await page.getByRole('button', { name: button }).click();
   await page.locator('tbody tr').nth(2).waitFor();
   for (const scheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme: scheme });

@@ -1,5 +1,6 @@
 /** The console in a real browser, as a person with an access token uses it. */
 import type { TestContext } from 'node:test';
+import { type LinkFor, signInLink } from '@lucid-sessions/testkit';
 import { type Browser, chromium, type Locator, type Page } from 'playwright-core';
 import { PNG } from 'pngjs';
 
@@ -64,9 +65,11 @@ export class ConsolePage {
     return opened;
   }
 
-  async signIn(token: string): Promise<void> {
-    await this.page.getByLabel('Access token').fill(token);
-    await this.page.getByRole('button', { name: 'Sign in' }).click();
+  /** `token`: an administrator's. */
+  async signIn(token: string, account: Pick<LinkFor, 'userId' | 'roles'> = {}): Promise<void> {
+    const { link, button } = await signInLink({ url: new URL(this.page.url()).origin, token, ...account });
+    await this.page.goto(link);
+    await this.page.getByRole('button', { name: button }).click();
     await this.page.getByRole('heading', { name: 'Sessions', level: 1 }).waitFor();
   }
 

@@ -41,7 +41,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
   "processor" (list "identity.pem" "local.key")
   "storage" (list)
   "pipeline" (list "log.pem" "log.pub" "secrets.key")
-  "api" (list "identity.pub" "log.pub" "local.key" "rdp.crt" "rdp.key" "jwt-secret") }}
+  "api" (list "identity.pub" "log.pub" "local.key" "accounts.key" "rdp.crt" "rdp.key" "jwt-secret") }}
 {{- $shared := ternary (list) (list "service-secret") .root.Values.serviceTls.enabled }}
 {{- $own := concat $shared (get $files .part) }}
 {{- if has .part (list "processor" "api") }}{{ $own = concat $own .root.Values.keys.retired }}{{ end }}

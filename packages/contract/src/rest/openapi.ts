@@ -1,6 +1,7 @@
 /** The OpenAPI 3.1 document, made from the route table. */
 import { z } from 'zod';
 import { type ErrorName, errorNames, errorTable } from '../errors.ts';
+import { csrfHeader, userIdPattern } from '../people.ts';
 import { chunkDetail, chunkSchema } from './chunk-schemas.ts';
 import { basePath } from './operations.ts';
 import { type RestRoute, restRoutes } from './routes.ts';
@@ -33,6 +34,10 @@ function answerSchema(schema: z.ZodType): Json {
 const parameterDescriptions: Record<string, string> = {
   session_id: 'Id of the session.',
   chunk_id: 'Id of the chunk, as the list of chunks names it.',
+  user_id: 'Name of the account.',
+  token_id: 'Id of the API token, as the list names it.',
+  sign_in_id: 'Id of the signed-in browser, as the list names it.',
+  passkey_id: 'Id of the passkey, as the account names it.',
   keyframe: 'Number of the keyframe, as the list of keyframes names it.',
   viewing_id: 'Id of the request, as asking answered it.',
 };
@@ -40,6 +45,10 @@ const parameterDescriptions: Record<string, string> = {
 const parameterPatterns: Record<string, string> = {
   session_id: '^[A-Za-z0-9_-]{1,100}$',
   chunk_id: '^[A-Za-z0-9_.-]{1,120}$',
+  user_id: userIdPattern.source,
+  token_id: '^[A-Za-z0-9_-]{1,100}$',
+  sign_in_id: '^[0-9a-f]{64}$',
+  passkey_id: '^[0-9a-f]{64}$',
   keyframe: '^[1-9][0-9]{0,5}$',
   viewing_id: '^[0-9a-f-]{36}$',
 };
@@ -62,7 +71,12 @@ function parametersOf(route: RestRoute): Json[] {
 
 function errorAnswers(route: RestRoute): Json {
   const always: ErrorName[] = ['storage', 'unavailable', 'internal'];
-  const authenticated: ErrorName[] = route.permissions === null ? [] : ['unauthenticated', 'forbidden', 'rateLimited'];
+  const authenticated: ErrorName[] =
+    route.permissions === null
+      ? route.rateLimit === null
+        ? []
+        : ['forbidden', 'rateLimited']
+      : ['unauthenticated', 'forbidden', 'rateLimited'];
   const answers = new Map<number, string[]>();
   for (const name of new Set<ErrorName>([...route.errors, ...authenticated, ...always])) {
     const code = errorNames[name];
@@ -89,10 +103,15 @@ function operationOf(operationId: string, route: RestRoute): Json {
     operationId,
     summary: route.summary,
     tags: [route.tag],
-    security: route.permissions === null ? [] : [{ bearer: [] }],
+    security: route.permissions === null ? [] : [{ bearer: [] }, { session: [] }],
     ...(route.permissions === null
       ? {}
-      : { description: `Needs the right ${route.permissions.map((name) => `\`${name}\``).join(' or ')}.` }),
+      : {
+          description:
+            route.permissions.length === 0
+              ? 'Of whoever is signed in.'
+              : `Needs the right ${route.permissions.map((name) => `\`${name}\``).join(' or ')}.`,
+        }),
     parameters: parametersOf(route),
     ...(route.body === undefined
       ? {}
@@ -132,10 +151,18 @@ export function openApiDocument(version: string): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
-    tags: ['sessions', 'recording', 'chunks', 'pipeline', 'evidence', 'system'].map((name) => ({ name })),
+    tags: ['sessions', 'recording', 'chunks', 'pipeline', 'evidence', 'people', 'system'].map((name) => ({ name })),
     paths,
     components: {
-      securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer', description: 'An access token (JWT), or an API token (lst_…)' },
+        session: {
+          type: 'apiKey',
+          in: 'cookie',
+          name: 'lucid-session',
+          description: `A browser that is signed in; \`__Host-lucid-session\` under HTTPS. Whatever changes something sends \`${csrfHeader}\` too.`,
+        },
+      },
       schemas: Object.fromEntries(Object.entries(named).map(([id, schema]) => [id, jsonSchema(schema, 'output')])),
     },
   };

@@ -1,9 +1,6 @@
 /** Every route of the REST contract: the API serves this table, and the OpenAPI document is made from it. */
 import type { z } from 'zod';
-import type { ErrorName } from '../errors.ts';
 import { importBytesMax } from '../ports.ts';
-import type { RateLimitClass } from '../rate-limits.ts';
-import type { Permission } from '../roles.ts';
 import {
   anchorAnswer,
   chunkDetail,
@@ -32,7 +29,9 @@ import {
   keyframesQuery,
   pictureQuery,
 } from './index-schemas.ts';
-import { type RestOperation, restOperations } from './operations.ts';
+import { restOperations } from './operations.ts';
+import { peopleRoutes } from './people-routes.ts';
+import type { RestRoute } from './route.ts';
 import { searchAnswer, searchRequest } from './search-schemas.ts';
 import {
   approvalList,
@@ -72,19 +71,7 @@ import {
   viewingSchema,
 } from './viewing-schemas.ts';
 
-export interface RestRoute extends RestOperation {
-  summary: string;
-  tag: 'sessions' | 'recording' | 'chunks' | 'pipeline' | 'evidence' | 'system';
-  /** One of them is enough; null: open to everyone. */
-  permissions: readonly Permission[] | null;
-  rateLimit: RateLimitClass | null;
-  query?: z.ZodType;
-  body?: z.ZodType;
-  /** The body is a file, read as it comes by the handler. */
-  upload?: { contentType: string; bytesMax: number };
-  answer: { status: 200 | 201; schema: z.ZodType } | { status: 200; contentType: string };
-  errors: readonly ErrorName[];
-}
+export type { RestRoute } from './route.ts';
 
 const json = <S extends z.ZodType>(schema: S) => ({ status: 200, schema }) as const;
 const commandErrors = ['sessionNotFound', 'notInThisState', 'unavailable'] as const;
@@ -602,6 +589,7 @@ export const restRoutes = {
     answer: json(policyAnswer),
     errors: [],
   },
+  ...peopleRoutes,
   listAudit: {
     ...restOperations.listAudit,
     summary: 'The audit log, newest first',

@@ -79,6 +79,14 @@ export const auditEventTypes = [
   'retention_expired',
   'legal_hold_set',
   'legal_hold_cleared',
+  'user_created',
+  'user_updated',
+  'user_removed',
+  'user_invited',
+  'account_changed',
+  'sign_in_revoked',
+  'token_created',
+  'token_revoked',
 ] as const;
 export type AuditEventType = (typeof auditEventTypes)[number];
 

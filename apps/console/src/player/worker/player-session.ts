@@ -1,5 +1,6 @@
 import { type SessionKeys, webCrypto } from '@lucid-sessions/evidence';
 import { ApiClient } from '../../api/client.ts';
+import type { Credentials } from '../../api/credentials.ts';
 import type { Chunk } from '../../api/types.ts';
 import { LiveView } from '../live/live-view.ts';
 import type { FromWorker, PlayerSource, ToWorker } from '../protocol.ts';
@@ -50,6 +51,9 @@ interface Opened {
 /** `waiting`: what the page asked for before that. */
 type Phase = { kind: 'opening'; waiting: ToWorker[] } | { kind: 'open'; opened: Opened } | { kind: 'closed' };
 
+const credentialsOf = ({ token, csrfToken }: PlayerSource): Credentials =>
+  token === undefined ? { csrfToken: csrfToken ?? null } : { token };
+
 /** Where a session's chunks and events come from. */
 export interface SessionSources {
   api: ApiClient;
@@ -57,7 +61,7 @@ export interface SessionSources {
 }
 
 const sourcesOfApi = (source: PlayerSource): SessionSources => {
-  const api = new ApiClient(source.baseUrl, () => source.token);
+  const api = new ApiClient(source.baseUrl, () => credentialsOf(source));
   return { api, index: new RecordingIndex(api, source.sessionId) };
 };
 

@@ -1,8 +1,6 @@
 import type { RestAnswer, RestQuery } from '@lucid-sessions/contract/rest-client';
-import { isPermitted } from '@lucid-sessions/contract/roles';
 import type { IndexEvent } from '@lucid-sessions/recording/session-index';
 import { type ApiClient, ApiError } from '../../api/client.ts';
-import { readClaims } from '../../api/credentials.ts';
 import type { PlayerEvent } from '../protocol.ts';
 import { playerEventOf } from './event-text.ts';
 
@@ -30,7 +28,7 @@ export class RecordingIndex {
   readonly #api: ApiClient;
   readonly #params: { session_id: string };
   /** Texts are asked for by who may see them, and only by them: every look is audited. */
-  readonly #inputs: boolean;
+  #inputs = false;
   /** The last events read, to tell which of a page are new. */
   #last: string[] = [];
   #read = 0;
@@ -41,7 +39,6 @@ export class RecordingIndex {
   constructor(api: ApiClient, sessionId: string) {
     this.#api = api;
     this.#params = { session_id: sessionId };
-    this.#inputs = isPermitted(readClaims(api.token ?? '')?.roles ?? [], 'recordings:inputs');
   }
 
   /** What is not in the events read so far, and why. */
@@ -67,6 +64,8 @@ export class RecordingIndex {
     durationUs: number,
     parts: number,
   ): Promise<{ events: PlayerEvent[]; activity: Float32Array; more: boolean }> {
+    const { permissions } = await this.#api.rest.whoAmI();
+    this.#inputs = permissions.includes('recordings:inputs');
     const page = await this.#api.rest.getIndex({ params: this.#params, query: this.#query(0) });
     const activity = new Float32Array(parts);
     for (const [second, fromServer, fromClient] of page.activity) {

@@ -1,0 +1,83 @@
+/** Who calls: by a token of the identity provider, an API token, or a browser that is signed in. */
+import { timingSafeEqual } from 'node:crypto';
+import { apiTokenPrefix, csrfHeader, isPermitted, LucidError, type Permission } from '@lucid-sessions/contract';
+import type { FastifyRequest } from 'fastify';
+import type { Authenticator } from '../auth.ts';
+import type { ApiConfig } from '../config.ts';
+import { isForeign, readCookie } from './browser.ts';
+import type { People } from './people.ts';
+import { csrfTokenOf, type KeptSignIn } from './sign-ins.ts';
+
+export interface User {
+  userId: string;
+  roles: readonly string[];
+  /** Of what the roles give only this; null: all. */
+  limit: readonly Permission[] | null;
+  /** Null: by a token. */
+  browser: { signIn: KeptSignIn; csrfToken: string } | null;
+}
+
+/** Who calls routes that are open to everyone. */
+export const nobody: User = { userId: '', roles: [], limit: [], browser: null };
+
+export const mayDo = ({ roles, limit }: Pick<User, 'roles' | 'limit'>, permission: Permission): boolean =>
+  isPermitted(roles, permission) && (limit === null || limit.includes(permission));
+
+const unauthenticated = (message: string) => new LucidError('unauthenticated', message);
+
+export class Callers {
+  readonly #config: ApiConfig;
+  readonly #people: People;
+  readonly #bearer: Authenticator;
+
+  constructor(config: ApiConfig, people: People, bearer: Authenticator) {
+    this.#config = config;
+    this.#people = people;
+    this.#bearer = bearer;
+  }
+
+  /** Whether it says at all who calls. */
+  hasProof(request: FastifyRequest): boolean {
+    return request.headers.authorization !== undefined || this.#secretOf(request) !== null;
+  }
+
+  #secretOf(request: FastifyRequest): string | null {
+    return readCookie(this.#config, request.headers.cookie, 'session');
+  }
+
+  /** Throws `unauthenticated`, or `forbidden` where another site's page calls. */
+  async identify(request: FastifyRequest): Promise<User> {
+    const { authorization } = request.headers;
+    const secret = authorization === undefined ? this.#secretOf(request) : null;
+    if (secret !== null) return this.#byBrowser(request, secret);
+    const token = /^Bearer (\S{1,300})$/i.exec(authorization ?? '')?.[1];
+    if (token?.startsWith(apiTokenPrefix)) return this.#byToken(token, request.clientAddress);
+    return { ...(await this.#bearer(authorization)), limit: null, browser: null };
+  }
+
+  async #byToken(token: string, address: string): Promise<User> {
+    const kept = await this.#people.tokens.find(token, address);
+    const account = kept === null ? null : await this.#people.accounts.get(kept.owner!);
+    if (kept === null || account === null || account.value.disabled)
+      throw unauthenticated('this API token is not valid: it was revoked, or has expired');
+    return { userId: account.id, roles: account.value.roles, limit: kept.value.permissions, browser: null };
+  }
+
+  async #byBrowser(request: FastifyRequest, secret: string): Promise<User> {
+    const signIn = await this.#people.signIns.find(secret);
+    const account = signIn === null ? null : await this.#people.accounts.get(signIn.owner!);
+    if (signIn === null || account === null || account.value.disabled)
+      throw unauthenticated('the sign-in has ended; sign in again');
+    if (isForeign(this.#config, request)) throw new LucidError('forbidden', 'another site’s page asked for this');
+    const csrfToken = csrfTokenOf(secret);
+    if (request.method !== 'GET' && !isSame(request.headers[csrfHeader], csrfToken))
+      throw new LucidError('forbidden', `send ${csrfHeader} as GET /auth/session told it`);
+    return { userId: account.id, roles: account.value.roles, limit: null, browser: { signIn, csrfToken } };
+  }
+}
+
+function isSame(given: string | string[] | undefined, wanted: string): boolean {
+  if (typeof given !== 'string') return false;
+  const [a, b] = [Buffer.from(given), Buffer.from(wanted)];
+  return a.length === b.length && timingSafeEqual(a, b);
+}

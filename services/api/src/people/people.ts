@@ -1,0 +1,53 @@
+/** Who there is, put together for one API process; the truth is in the store, so that any number of them agree. */
+import { randomBytes } from 'node:crypto';
+import type { StoragePort } from '@lucid-sessions/contract';
+import { Accounts } from './accounts.ts';
+import type { EntryStorage } from './entry-set.ts';
+import { Invites } from './invites.ts';
+import { Passkeys } from './passkeys.ts';
+import { Passwords } from './password.ts';
+import type { AccountSeal } from './second-factor.ts';
+import { SignIns, type SignInTimes } from './sign-ins.ts';
+import { ApiTokens } from './tokens.ts';
+import { Tries } from './tries.ts';
+
+export interface PeopleOptions {
+  storage: StoragePort;
+  nowUs: () => number;
+  times: SignInTimes;
+  /** Null: this installation has no key for it, and offers no authenticator apps. */
+  seal: AccountSeal | null;
+}
+
+/** 256 bits. */
+const newSecret = (): string => randomBytes(32).toString('base64url');
+
+export class People {
+  readonly accounts: Accounts;
+  readonly signIns: SignIns;
+  readonly tokens: ApiTokens;
+  readonly invites: Invites;
+  readonly passkeys: Passkeys;
+  readonly passwords = new Passwords();
+  readonly tries: Tries;
+  readonly seal: AccountSeal | null;
+  readonly newSecret = newSecret;
+
+  constructor({ storage, nowUs, times, seal }: PeopleOptions) {
+    const entries: EntryStorage = storage;
+    this.accounts = new Accounts(entries);
+    this.signIns = new SignIns(entries, times, nowUs, newSecret);
+    this.tokens = new ApiTokens(entries, nowUs, newSecret);
+    this.invites = new Invites(entries, newSecret);
+    this.passkeys = new Passkeys(entries, nowUs, newSecret);
+    this.tries = new Tries(entries, nowUs);
+    this.seal = seal;
+  }
+
+  /** Everything that lets this account in, but not the account. */
+  async shutOut(userId: string): Promise<number> {
+    await this.tokens.revokeAll(userId);
+    await this.invites.dropAll(userId);
+    return this.signIns.revokeAll(userId);
+  }
+}
