@@ -1,6 +1,7 @@
 /** What is published, installed into an empty directory with no workspace around: what a newcomer gets. */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -98,6 +99,24 @@ test('installs little, and nothing of the workspace', () => {
   assert.ok(!existsSync(join(home, 'node_modules', 'esbuild')));
   const megabytes = megabytesUnder(join(home, 'node_modules'));
   assert.ok(megabytes < 90, `${megabytes.toFixed(1)} MB`);
+});
+
+test('its files are those it was published with, until one is changed', async () => {
+  const verify = () => npx(ownNode, ['version', '--verify']);
+  const sound = await verify();
+  assert.deepEqual([sound.code, /^files +as they were published$/m.test(sound.stdout)], [0, true], sound.stderr);
+  const digest = createHash('sha256')
+    .update(readFileSync(join(installed, 'build.json')))
+    .digest('hex');
+  assert.match(sound.stdout, new RegExp(`^package +${digest}$`, 'm'));
+  const licence = readFileSync(join(installed, 'LICENSE'));
+  try {
+    writeFileSync(join(installed, 'LICENSE'), 'another');
+    const changed = await verify();
+    assert.deepEqual([changed.code, /^changed: LICENSE$/m.test(changed.stdout)], [1, true], changed.stderr);
+  } finally {
+    writeFileSync(join(installed, 'LICENSE'), licence);
+  }
 });
 
 test('what its README links to is there, with what that links to', async () => {
