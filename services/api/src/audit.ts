@@ -2,11 +2,18 @@
 import type { AuditEvent, AuditEventType, OperationId } from '@lucid-sessions/contract';
 import type { Api } from './call.ts';
 
+/** `often`: a page asks for it again and again; within a minute it is told once, with its number. */
+interface AuditRule {
+  event: AuditEventType;
+  read: boolean;
+  often?: true;
+}
+
 /**
  * Reads of content: the answer leaves only after its event is stored. Changes have happened and can't be held back, and on a
  * disk that takes nothing an operator must be able to look at what there is: those events are kept until they are stored.
  */
-export const auditedOperations: Partial<Record<OperationId, { event: AuditEventType; read: boolean }>> = {
+export const auditedOperations: Partial<Record<OperationId, AuditRule>> = {
   createSession: { event: 'session_created', read: false },
   importSession: { event: 'session_imported', read: false },
   getSession: { event: 'session_accessed', read: false },
@@ -40,6 +47,9 @@ export const auditedOperations: Partial<Record<OperationId, { event: AuditEventT
   setHold: { event: 'legal_hold_set', read: false },
   clearHold: { event: 'legal_hold_cleared', read: false },
   eraseSession: { event: 'key_shredded', read: false },
+  exportRecords: { event: 'records_exported', read: true },
+  listSessions: { event: 'sessions_listed', read: true, often: true },
+  listAudit: { event: 'audit_read', read: true, often: true },
   exportAudit: { event: 'audit_exported', read: true },
   signOut: { event: 'user_logout', read: false },
   changePassword: { event: 'account_changed', read: false },

@@ -26,6 +26,7 @@ import {
 } from '@lucid-sessions/kit';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { auditedOperations, tellAudit, writeAudit } from './audit.ts';
+import { AuditCounts } from './audit-counts.ts';
 import { AuditOutbox } from './audit-outbox.ts';
 import { authenticator } from './auth.ts';
 import { type Api, type ApiDeps, type Call, FileAnswer, type Handler } from './call.ts';
@@ -103,6 +104,7 @@ interface Gate {
   limiter: RateLimiter;
   /** Of refused tokens, by address: whoever sends many must not push users' counters out. */
   refusals: RateLimiter;
+  counts: AuditCounts;
   metrics: ApiMetrics;
 }
 
@@ -123,6 +125,16 @@ async function authenticated(gate: Gate, request: FastifyRequest, reply: Fastify
   try {
     return await gate.callers.identify(request);
   } catch (thrown) {
+    if (request.headers.authorization !== undefined)
+      await gate.counts.note(addressGroup(request.clientAddress), {
+        event: 'token_refused',
+        userId: null,
+        resourceId: resourceOf(request),
+        ...callerOf(request),
+        success: false,
+        errorMessage: toLucidError(thrown).message,
+        details: { operation: request.routeOptions.config.operation ?? 'other' },
+      });
     const nowMs = gate.api.deps.nowUs() / 1000;
     const state = await gate.refusals.take(addressGroup(request.clientAddress), refusalsPerMinute, nowMs);
     if (!state.allowed) throw tooMany(state);
@@ -243,7 +255,8 @@ async function audited(
   const resourceId = call.sessionId || (call.params.user_id ?? madeBy(answer) ?? resourceIn(call));
   const details = detailsOf(call);
   const done = { ...facts, resourceId, success: true, errorMessage: null, details };
-  if (rule.read) await writeAudit(gate.api, done);
+  if (rule.often === true) await gate.counts.note(call.user.userId, done);
+  else if (rule.read) await writeAudit(gate.api, done);
   else await tellAudit(gate.api, done);
   return answer;
 }
@@ -440,6 +453,7 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
     callers: new Callers(config, people, bearer),
     limiter: deps.rateLimiter ?? new MemoryRateLimiter(),
     refusals: new MemoryRateLimiter(refusalCountersMax),
+    counts: new AuditCounts((facts) => tellAudit(api, facts)),
     metrics: apiMetrics(deps, () => ({
       auditWaiting: outbox.length,
       liveViewers: [...api.live.viewers.values()].reduce((sum, count) => sum + count, 0),
@@ -475,6 +489,7 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
   const unlocker = new Unlocker(deps);
   app.addHook('onClose', async () => {
     unlocker.dispose();
+    await gate.counts.flush();
     await outbox.dispose();
   });
   addJsonParser(app);
