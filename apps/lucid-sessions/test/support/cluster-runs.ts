@@ -16,7 +16,7 @@ const pauseMs = 12_000;
 const sessionsPerRun = 3;
 
 export interface Fault {
-  /** `kill recorder-1`, `pause s3`, `cut storage-2 off postgres`. */
+  /** `kill recorder-1`, `pause s3`, `cut storage-2 off postgres`, `cut recorder-1 off pipeline`. */
   name: string;
   /** The recorder whose sessions end with it. */
   ends: string | null;
@@ -63,12 +63,12 @@ const stop = (name: string, of: (cluster: Cluster) => Record<'end' | 'begin', ()
 const pauseProcess = (name: string): Fault =>
   hold(`pause ${name}`, (cluster, isPaused) => (isPaused ? cluster.victim(name).pause() : cluster.victim(name).wake()));
 
-/** Nothing passes between one process and a server, which all others reach. */
+/** Nothing passes between one process and a server, or all processes of a service, which all others reach. */
 const cut = (name: string, server: LinkedServer): Fault =>
   hold(`cut ${name} off ${server}`, (cluster, isCut) => {
-    const link = cluster.link(name, server);
-    if (isCut) link.cut();
-    else link.mend();
+    for (const link of cluster.links(name, server))
+      if (isCut) link.cut();
+      else link.mend();
   });
 
 export const faults: readonly Fault[] = [

@@ -33,10 +33,19 @@ const portVariables = {
   api: 'SESSION_API_PORT',
 } as const satisfies Record<ServiceName, string>;
 
-/** Who asks a server by itself; its network to it can be cut. */
+const urlVariables = {
+  storage: 'SESSION_STORAGE_URL',
+  processor: 'CHUNK_PROCESSOR_URL',
+  pipeline: 'SESSION_PIPELINE_URL',
+} as const;
+
+/** Who asks a server, or another service, by itself; its network to it can be cut. */
 export const linkedServices = {
   postgres: ['storage', 'pipeline'],
   s3: ['storage', 'pipeline', 'api'],
+  storage: ['processor', 'pipeline', 'api'],
+  processor: ['recorder', 'pipeline', 'api'],
+  pipeline: ['recorder', 'api'],
 } as const satisfies Record<string, readonly ServiceName[]>;
 export type LinkedServer = keyof typeof linkedServices;
 
@@ -49,7 +58,8 @@ export interface Cluster {
   victims: Map<string, Victim>;
   victim(name: string): Victim;
   recorders: readonly ClusterRecorder[];
-  link(name: string, server: LinkedServer): Link;
+  /** All ways of a process to a server, or to the processes of a service. */
+  links(name: string, server: LinkedServer): readonly Link[];
   apis: readonly RawClient[];
   /** The first of `apis`. */
   api: RawClient;
@@ -110,12 +120,24 @@ export async function startCluster(more: Record<string, string> = {}): Promise<C
       RDP_REFUSAL_SECONDS: '0',
       ...more,
     };
-    const links = new Map<string, Link>();
+    const links = new Map<string, Link[]>();
     const linkOf = async (name: string, server: LinkedServer, port: number): Promise<number> => {
       const link = await Link.to(port);
       stops.push(() => link.stop());
-      links.set(`${name} ${server}`, link);
+      const key = `${name} ${server}`;
+      links.set(key, [...(links.get(key) ?? []), link]);
       return link.port;
+    };
+    const linkedUrls = async (
+      name: string,
+      of: ServiceName,
+      target: keyof typeof urlVariables,
+    ): Promise<Record<string, string>> => {
+      if (!(linkedServices[target] as readonly ServiceName[]).includes(of)) return {};
+      const urls: string[] = [];
+      for (const each of clusterNames[target])
+        urls.push(`http://127.0.0.1:${await linkOf(name, target, ports.get(each)!)}`);
+      return { [urlVariables[target]]: urls.join(',') };
     };
     const s3Port = Number(new URL(s3.endpoint).port);
     const victims = new Map<string, Victim>();
@@ -132,6 +154,9 @@ export async function startCluster(more: Record<string, string> = {}): Promise<C
             `:${postgres.port}/`,
             `:${await linkOf(name, 'postgres', postgres.port)}/`,
           ),
+          ...(await linkedUrls(name, service, 'storage')),
+          ...(await linkedUrls(name, service, 'processor')),
+          ...(await linkedUrls(name, service, 'pipeline')),
           LUCID_S3_ENDPOINT: `http://127.0.0.1:${await linkOf(name, 's3', s3Port)}`,
         };
         victims.set(name, new Victim({ name, args: [host], environment: { ...environment, ...own } }));
@@ -155,10 +180,10 @@ export async function startCluster(more: Record<string, string> = {}): Promise<C
         return victim;
       },
       recorders,
-      link(name, server) {
-        const link = links.get(`${name} ${server}`);
-        if (link === undefined) throw new RangeError(`there is no link of ${name} to ${server}`);
-        return link;
+      links(name, server) {
+        const found = links.get(`${name} ${server}`);
+        if (found === undefined) throw new RangeError(`there is no link of ${name} to ${server}`);
+        return found;
       },
       apis,
       api: apis[0]!,
