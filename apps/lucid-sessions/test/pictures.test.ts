@@ -1,11 +1,12 @@
 /** Pictures the server draws for viewers that have no H.264: by REST, and in a browser without WebCodecs. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createPixelBuffer, markImported, paintScreen, SessionDecoder } from '@lucid-sessions/graphics';
 import { createH264Decoder } from '@lucid-sessions/node';
-import type { Frame } from '@lucid-sessions/recording';
+import { type Frame, traceOf } from '@lucid-sessions/recording';
 import { drawFrame, isReplayed } from '@lucid-sessions/recording/replay';
 import { skipUnlessPeers } from '@lucid-sessions/testkit';
 import type { BrowserContext } from 'playwright-core';
@@ -57,8 +58,18 @@ async function pictureOf(api: RawClient, id: string, timeUs: number): Promise<PN
   const answer = await api.send('GET', `/sessions/${id}/picture?pointer=false&time_us=${timeUs}`);
   assert.equal(answer.headers.get('content-type'), 'image/png');
   assert.equal(answer.headers.get('x-h264-decoder'), 'ffmpeg');
-  assert.ok(Number(answer.headers.get('x-time-us')) <= timeUs);
-  return PNG.sync.read(Buffer.from(await answer.arrayBuffer()));
+  const shownUs = Number(answer.headers.get('x-time-us'));
+  assert.ok(shownUs <= timeUs);
+  const png = Buffer.from(await answer.arrayBuffer());
+  const digest = createHash('sha256').update(png).digest('base64');
+  assert.equal(answer.headers.get('repr-digest'), `sha-256=:${digest}:`);
+  const { merkle_root: root } = await api.json<{ merkle_root: string }>('GET', `/sessions/${id}`);
+  assert.deepEqual([answer.headers.get('x-lucid-session'), answer.headers.get('x-lucid-root')], [id, root]);
+  assert.deepEqual(JSON.parse(traceOf(png) ?? ''), {
+    ...{ v: 1, session_id: id, merkle_root: root, from_us: shownUs, to_us: shownUs },
+    pixels_sha256: null,
+  });
+  return PNG.sync.read(png);
 }
 
 const lastUs = (frames: readonly Frame[]): number => frames.at(-1)!.timeUs;

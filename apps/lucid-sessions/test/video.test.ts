@@ -1,6 +1,7 @@
 /** Recordings as files to look at: what they show is compared with what the client itself showed. */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,6 +12,7 @@ import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import { createPixelBuffer, paintScreen, Screen } from '@lucid-sessions/graphics';
 import { makeAgeIdentity } from '@lucid-sessions/keys';
 import { encodePng } from '@lucid-sessions/node';
+import { pixelsBytes, traceOf } from '@lucid-sessions/recording';
 import * as fc from 'fast-check';
 import { PNG } from 'pngjs';
 import { ApiClient } from '../src/cli/api-client.ts';
@@ -73,6 +75,13 @@ async function frameOf(file: string, at: number, png: string): Promise<string> {
   return png;
 }
 
+/** The metadata field `comment`, of the file or of its stream, as ffprobe reads it. */
+async function commentOf(file: string): Promise<string> {
+  const { stdout } = await promisify(execFile)('ffprobe', ['-v', 'error', '-show_format', '-of', 'json', file]);
+  const { tags = {} } = (JSON.parse(stdout) as { format: { tags?: Record<string, string> } }).format;
+  return tags.comment ?? tags.COMMENT ?? '';
+}
+
 /** What ffprobe's library side says: how many pictures come out. */
 async function decodedFrames(file: string): Promise<number> {
   const { stdout } = await promisify(execFile)('ffmpeg', [
@@ -129,6 +138,17 @@ test('a session recorded through the gateway becomes MP4, WebM and PNG that show
     assert.equal(result.bytes, statSync(end).size);
     assert.equal(statSync(end).mode & 0o077, 0);
     assert.equal(comparePngs(end, shown, []).differentCount, 0);
+    const { merkle_root: root } = await gateway.api.json<{ merkle_root: string }>('GET', `/sessions/${id}`);
+    assert.match(root, /^[0-9a-f]{64}$/);
+    const pixels = createHash('sha256')
+      .update(pixelsBytes(readPng(end)))
+      .digest('hex');
+    const moment = Math.round(result.seconds * 1e6);
+    assert.deepEqual(JSON.parse(traceOf(readFileSync(end)) ?? ''), {
+      ...{ v: 1, session_id: id, merkle_root: root, from_us: moment, to_us: moment },
+      pixels_sha256: pixels,
+    });
+    assert.deepEqual([result.merkle_root, result.pixels_sha256], [root, pixels]);
   });
 
   await t.test('the pointer is drawn where the client had it, and nowhere else', async () => {
@@ -149,6 +169,8 @@ test('a session recorded through the gateway becomes MP4, WebM and PNG that show
       assert.equal(result.bytes, statSync(out).size);
       assert.equal(result.seconds, result.frames / 15);
       assert.equal(await decodedFrames(out), result.frames);
+      const comment = JSON.parse(await commentOf(out)) as Record<string, unknown>;
+      assert.deepEqual([comment.session_id, comment.merkle_root], [id, result.merkle_root]);
       const frame = readPng(await frameOf(out, result.frames - 1, join(directory, `${format}.png`)));
       // The padding that makes sides even stands right and below.
       const cut = new PNG({ width: 801, height: 601 });

@@ -40,3 +40,4 @@ export {
 export { FrameWriter } from './frame-writer.ts';
 export { decodeNote, encodeNote, type GatewayNote, NOTE_BYTES_MAX } from './note.ts';
 export { REPLAY_RULES, type ReplayEnd, type ReplayState, type ReplayTally, replayStateOf } from './replay/state.ts';
+export * from './trace.ts';

@@ -1,7 +1,8 @@
 /** Chunks and the pipeline that made them. */
-import { type ChunkMetadata, chunkIndexOf } from '@lucid-sessions/contract';
+import { type ChunkMetadata, chunkIndexOf, type SessionDocument } from '@lucid-sessions/contract';
 import { inclusionProof, leafHash, merkleRoot } from '@lucid-sessions/evidence';
 import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
+import { digestOf, originOf } from './origin.ts';
 import { chunkDetailView, chunkNotFound, chunkView, paginationOf, pipelineView, sessionNotFound } from './views.ts';
 
 const leafBytes = 160;
@@ -9,13 +10,13 @@ const sealedLeafBytes = 224;
 
 type ChunkCall = Pick<Call, 'api' | 'sessionId' | 'chunkId'>;
 
-async function loadChunk(call: ChunkCall): Promise<ChunkMetadata> {
-  await loadSession(call);
+async function loadChunk(call: ChunkCall): Promise<{ session: SessionDocument; chunk: ChunkMetadata }> {
+  const session = await loadSession(call);
   const index = chunkIndexOf(call.sessionId, call.chunkId);
   if (index === null) throw chunkNotFound(call.chunkId);
   const { chunk } = await call.api.deps.storage.getChunk({ sessionId: call.sessionId, index });
   if (chunk === null) throw chunkNotFound(call.chunkId);
-  return chunk;
+  return { session, chunk };
 }
 
 const toUs = (time: string | undefined) => (time === undefined ? undefined : Date.parse(time) * 1000);
@@ -23,7 +24,7 @@ const toUs = (time: string | undefined) => (time === undefined ? undefined : Dat
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
 async function proofOf(call: Call<'chunkProof'>) {
-  const { index, chunkId } = await loadChunk(call);
+  const { index, chunkId } = (await loadChunk(call)).chunk;
   const { sessionId } = call;
   const session = await loadSession(call);
   const { leaves } = await call.api.deps.storage.readLeaves({ sessionId });
@@ -86,14 +87,16 @@ export const chunkHandlers: Handlers<ChunkOperations> = {
     return { chunks: chunks.map(chunkView), pagination: paginationOf(total, query) };
   },
 
-  getChunk: async (call) => chunkDetailView(await loadChunk(call)),
+  getChunk: async (call) => chunkDetailView((await loadChunk(call)).chunk),
 
   async downloadChunk(call) {
-    const { index, fileSha256 } = await loadChunk(call);
+    const { session, chunk } = await loadChunk(call);
+    const { index, fileSha256 } = chunk;
     const { file } = await call.api.deps.storage.readChunk({ sessionId: call.sessionId, index });
     if (file === null) throw chunkNotFound(call.chunkId);
     return new FileAnswer(file, `${call.chunkId}.lsc`, {
-      'repr-digest': `sha-256=:${Buffer.from(fileSha256, 'hex').toString('base64')}:`,
+      'repr-digest': digestOf(Buffer.from(fileSha256, 'hex')),
+      ...originOf(session),
     });
   },
 

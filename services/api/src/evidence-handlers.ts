@@ -5,6 +5,7 @@ import { bundleInput } from './bundle.ts';
 import { type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { addCustody } from './custody.ts';
 import { admitInputs } from './inputs.ts';
+import { originOf } from './origin.ts';
 import { verifyStored } from './verify-stored.ts';
 import { isoOrNull } from './views.ts';
 
@@ -51,7 +52,8 @@ async function exportEvidence(call: Call<'exportEvidence'>): Promise<FileAnswer>
   await addCustody(call, 'export', first === undefined ? 'whole' : `chunks ${first} to ${last}`);
   const input = { ...rangeOf(call.query, await bundleInput(call)), signExport: exportSigner(call) };
   const part = input.range === undefined ? '' : `-${first}-${last}`;
-  return new FileAnswer(tarStream(bundleEntries(input)), `${call.sessionId}${part}.lucid.tar`);
+  const name = `${call.sessionId}${part}.lucid.tar`;
+  return new FileAnswer(tarStream(bundleEntries(input)), name, originOf(await loadSession(call)));
 }
 
 /** Records, leaves and proofs alone: small, and nothing in them can be played. */

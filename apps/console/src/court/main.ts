@@ -52,6 +52,7 @@ class CourtPage {
   #policy: { name: string; bytes: Uint8Array } | null = null;
   #viewKey: Uint8Array | null;
   #verifier: Worker | null = null;
+  #root: string | null = null;
   /** A recording is shown, or its reader was told why not. */
   #played: 'no' | 'refused' | 'yes' = 'no';
 
@@ -190,6 +191,7 @@ class CourtPage {
   #verified({ report, facts }: Extract<FromCourtWorker, { type: 'verified' }>): void {
     this.#verifier?.terminate();
     this.#verifier = null;
+    this.#root = report.facts.merkle_root;
     const named = this.#facts?.session_id ?? null;
     const isOther = named !== null && report.session_id !== null && named !== report.session_id;
     const { tone, text } = isOther
@@ -263,7 +265,7 @@ class CourtPage {
       player,
     );
     const bundle = { file: this.#evidence!, viewKey: this.#viewKey };
-    const source = { baseUrl: '', token: '', sessionId, live: false, imported, bundle };
+    const source = { baseUrl: '', token: '', sessionId, live: false, imported, root: this.#root, bundle };
     player.open(source).catch(() => {});
   }
 

@@ -290,6 +290,7 @@ function player(
         sessionId: session.session_id,
         live,
         imported: Boolean(session.imported),
+        root: session.merkle_root,
       },
       { startSeconds },
     )

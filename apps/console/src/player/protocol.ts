@@ -16,6 +16,8 @@ export interface PlayerSource {
   live: boolean;
   /** The page knows that the session was imported; else the evidence says it. */
   imported?: boolean;
+  /** Merkle root of its manifest, which pictures taken out of it name; null or absent: there is none yet. */
+  root?: string | null;
   /** The recording is at hand, in a bundle's tar file, and the page itself checks its evidence: nothing is asked of an API. */
   bundle?: { file: Blob; viewKey: Uint8Array | null };
 }

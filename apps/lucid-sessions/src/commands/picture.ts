@@ -1,8 +1,10 @@
 /** `picture`: what the client showed at one moment of a recording, as PNG. */
+import { createHash } from 'node:crypto';
 import { stat, writeFile } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
 import { createPixelBuffer, importedText, markImported, paintScreen, SessionDecoder } from '@lucid-sessions/graphics';
 import { encodePng, ownFileMode } from '@lucid-sessions/node';
+import { pixelsBytes, type RecordingTrace, withTrace } from '@lucid-sessions/recording';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
 import { H264Use } from './h264-use.ts';
 import { writeNewFile } from './new-file.ts';
@@ -31,6 +33,10 @@ export interface PictureResult {
   h264_decoder: string | null;
   /** It proves nothing; the picture is marked. */
   imported: boolean;
+  /** Of the recording; null while it has no manifest. */
+  merkle_root: string | null;
+  /** Of what is shown (docs/payload-format.md, 3): drawing it again gives the same. */
+  pixels_sha256: string;
 }
 
 export async function takePicture(
@@ -43,7 +49,16 @@ export async function takePicture(
     throw new CliError(`${options.out} is no name for a picture: end it in .png`, exitCodes.usage);
   return writeNewFile(options.out, async (partial) => {
     const { picture, lastUs, unsupported, h264 } = await pictureAt(recording, options, output, signal);
-    await writeFile(partial, await encodePng(picture), { mode: ownFileMode });
+    const pixels = createHash('sha256').update(pixelsBytes(picture)).digest('hex');
+    const trace: RecordingTrace = {
+      v: 1,
+      session_id: recording.sessionId,
+      merkle_root: recording.root,
+      from_us: lastUs,
+      to_us: lastUs,
+      pixels_sha256: pixels,
+    };
+    await writeFile(partial, withTrace(await encodePng(picture), trace), { mode: ownFileMode });
     return {
       session_id: recording.sessionId,
       out: resolve(options.out),
@@ -54,6 +69,8 @@ export async function takePicture(
       unsupported,
       h264_decoder: h264,
       imported: recording.imported,
+      merkle_root: recording.root,
+      pixels_sha256: pixels,
     };
   });
 }

@@ -14,6 +14,7 @@ import {
   parseCanonicalJson,
   type ReadingKey,
   readRecord,
+  readRecordOf,
   readWhole,
   SMALL_FILE_BYTES_MAX,
   wrapsSchema,
@@ -32,6 +33,8 @@ interface ChunkFiles {
   readonly chunksCount: number;
   /** It was made of a file: what is shown of it says so. */
   readonly imported: boolean;
+  /** Of its manifest, hex; null while there is none. */
+  readonly root: string | null;
   read(index: number): Promise<Uint8Array>;
   /** Pictures need no more than the view key. */
   key(): Promise<ReadingKey>;
@@ -72,6 +75,9 @@ export class Recording {
   }
   get chunksCount(): number {
     return this.#files.chunksCount;
+  }
+  get root(): string | null {
+    return this.#files.root;
   }
 
   /** The frames of one chunk after the other. Throws `CliError` where a chunk can't be read. */
@@ -129,6 +135,7 @@ async function storedFiles(api: ApiClient, sessionId: string): Promise<ChunkFile
   const session = await api.rest.getSession({ params });
   return {
     imported: (session.imported ?? null) !== null,
+    root: session.merkle_root,
     sessionId,
     chunksCount,
     read: (index) => downloadChunk(api, sessionId, chunkIdOf(sessionId, index)),
@@ -188,10 +195,14 @@ async function describeBundle(source: BundleSource, identity: string | undefined
       'this bundle is a part without the beginning of the session: pictures need everything before them',
     );
   const open = files.has(bundleNames.open) ? readRecord(await whole(bundleNames.open, SMALL_FILE_BYTES_MAX)) : null;
+  const manifest = files.has(bundleNames.manifest)
+    ? readRecordOf('manifest', await whole(bundleNames.manifest, SMALL_FILE_BYTES_MAX))
+    : null;
   const names = [...files.keys()].filter((name) => name.startsWith('chunks/'));
   return {
     sessionId,
     imported: open?.body.kind === 'open' && open.body.imported !== undefined,
+    root: manifest?.body.merkle_root ?? null,
     chunksCount: names.length,
     async read(index) {
       const name = bundleNames.chunk(index);

@@ -13,6 +13,8 @@ export interface VideoShape {
   width: number;
   height: number;
   framesPerSecond: number;
+  /** Goes into the file's metadata. */
+  comment: string;
 }
 
 const encoders: Record<VideoFormat, string> = { mp4: 'libx264', webm: 'libvpx-vp9' };
@@ -60,7 +62,7 @@ export class VideoEncoder {
   #failure: Error | null = null;
   #sending: Promise<void> = Promise.resolve();
 
-  constructor(file: string, { format, width, height, framesPerSecond }: VideoShape) {
+  constructor(file: string, { format, width, height, framesPerSecond, comment }: VideoShape) {
     const input = ['-f', 'rawvideo', '-pix_fmt', 'rgba', '-s', `${width}x${height}`, '-r', `${framesPerSecond}`];
     const seekable = ['-g', `${seekableSeconds * framesPerSecond}`];
     // A group of its own: Ctrl-C reaches this program, which then decides about the file.
@@ -68,7 +70,7 @@ export class VideoEncoder {
       'ffmpeg',
       [
         ...['-hide_banner', '-loglevel', 'error', '-y', ...input, '-i', 'pipe:0', '-an', ...colourArguments],
-        ...[...seekable, ...formatArguments[format], `file:${file}`],
+        ...[...seekable, '-metadata', `comment=${comment}`, ...formatArguments[format], `file:${file}`],
       ],
       { stdio: ['pipe', 'ignore', 'pipe'], detached: true },
     );

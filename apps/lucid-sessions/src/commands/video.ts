@@ -10,6 +10,7 @@ import {
   paintScreen,
   SessionDecoder,
 } from '@lucid-sessions/graphics';
+import { traceText } from '@lucid-sessions/recording';
 import { CliError, exitCodes, formatBytes, type Output } from '../cli/output.ts';
 import { H264Use } from './h264-use.ts';
 import { writeNewFile } from './new-file.ts';
@@ -47,6 +48,8 @@ export interface VideoResult {
   h264_decoder: string | null;
   /** It proves nothing; every picture is marked. */
   imported: boolean;
+  /** Of the recording; null while it has no manifest. */
+  merkle_root: string | null;
 }
 
 /** The format a file name asks for. Throws `CliError`. */
@@ -67,7 +70,16 @@ export async function exportVideo(
   await requireEncoder(format);
   return writeNewFile(options.out, async (partial) => {
     const survey = await surveyRecording(recording, options, output, signal);
-    const encoder = new VideoEncoder(partial, { ...survey, format, framesPerSecond: options.framesPerSecond });
+    const comment = traceText({
+      v: 1,
+      session_id: recording.sessionId,
+      merkle_root: recording.root,
+      from_us: options.fromUs,
+      to_us: survey.endUs,
+      pixels_sha256: null,
+    });
+    const { framesPerSecond } = options;
+    const encoder = new VideoEncoder(partial, { ...survey, format, framesPerSecond, comment });
     const sound = new VideoSound(`${partial}.sound`);
     const { imported } = recording;
     const film = new Film(encoder, survey, { ...options, imported }, output, sound);
@@ -92,6 +104,7 @@ export async function exportVideo(
         unsupported,
         h264_decoder,
         imported,
+        merkle_root: recording.root,
       };
     } finally {
       await encoder.kill();

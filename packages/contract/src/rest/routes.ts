@@ -329,7 +329,8 @@ export const restRoutes = {
   },
   downloadChunk: {
     ...restOperations.downloadChunk,
-    summary: 'The sealed chunk file as it is stored',
+    summary:
+      'The sealed chunk file as it is stored. `repr-digest` is its SHA-256, `x-lucid-session` and `x-lucid-root` (the manifest’s Merkle root, once there is one) say of which recording',
     tag: 'chunks',
     permissions: ['chunks:download', 'evidence:read'],
     rateLimit: 'chunks',
@@ -392,7 +393,8 @@ export const restRoutes = {
   },
   exportEvidence: {
     ...restOperations.exportEvidence,
-    summary: 'Evidence bundle (tar), which the offline verifier checks; whole or a part that is proven to belong to it',
+    summary:
+      'Evidence bundle (tar), which the offline verifier checks; whole or a part that is proven to belong to it. `x-lucid-root` is the Merkle root of the manifest, once there is one',
     tag: 'evidence',
     permissions: ['evidence:read'],
     rateLimit: 'bulk',
@@ -521,7 +523,7 @@ export const restRoutes = {
   getPicture: {
     ...restOperations.getPicture,
     summary:
-      'What the client showed at one moment, drawn by the server with its own H.264 decoder: PNG, for viewers who have none. `x-time-us` says of when it is (a running session’s pictures end with what is stored), `x-h264-decoder` by what. The first of a viewing is audited and signed into the custody log. 404 with `retry_after_seconds` while the way there is still being decoded',
+      'What the client showed at one moment, drawn by the server with its own H.264 decoder: PNG, for viewers who have none. `x-time-us` says of when it is (a running session’s pictures end with what is stored), `x-h264-decoder` by what, `x-lucid-session`, `x-lucid-root` and the picture’s own metadata of which recording. The first of a viewing is audited and signed into the custody log. 404 with `retry_after_seconds` while the way there is still being decoded',
     tag: 'recording',
     permissions: ['chunks:download', 'evidence:read'],
     rateLimit: 'pictures',

@@ -1,4 +1,5 @@
 import { type SessionKeys, webCrypto } from '@lucid-sessions/evidence';
+import { withTrace } from '@lucid-sessions/recording';
 import { ApiClient } from '../../api/client.ts';
 import type { Credentials } from '../../api/credentials.ts';
 import type { Chunk } from '../../api/types.ts';
@@ -317,7 +318,17 @@ export class PlayerSession {
     if (!playback.isPlaying) await this.#latest;
     if (!playback.isPlaying) await this.#stage.drawnByServer(playback.timeUs);
     this.#stage.paint(playback.timeUs);
-    this.#send({ type: 'png', id, blob: await this.#stage.png(await this.#isImported()) });
+    const blob = await this.#stage.png(await this.#isImported());
+    this.#send({ type: 'png', id, blob: await this.#traced(blob, playback.timeUs) });
+  }
+
+  /** Says in the picture's own metadata of which recording and moment it is. */
+  async #traced(picture: Blob, timeUs: number): Promise<Blob> {
+    const { sessionId, root = null } = this.#source;
+    const moment = Math.round(timeUs);
+    const trace = { v: 1, session_id: sessionId, merkle_root: root, from_us: moment, to_us: moment } as const;
+    const bytes = withTrace(new Uint8Array(await picture.arrayBuffer()), { ...trace, pixels_sha256: null });
+    return new Blob([bytes as Uint8Array<ArrayBuffer>], { type: picture.type });
   }
 
   /** Whether what leaves the player has to say that it was imported. */
