@@ -17,6 +17,7 @@ test('every setting but the shared secret has a default', () => {
     workersMax: 10,
     sessionsMax: 100,
     recipients: [],
+    keyHolders: null,
     leaseTtlMs: 10_000,
   });
 });
