@@ -154,7 +154,7 @@ describe('key directory', () => {
         const inTime = createdAt.getTime() >= before && createdAt.getTime() <= after;
         return `${purpose}${retired ? ' retired' : ''} ${createdFrom} ${inTime ? 'then' : createdAt.getTime() > after ? 'later' : 'before'}`;
       });
-    const all = ['identity', 'log', 'local', 'secrets'];
+    const all = ['identity', 'log', 'local', 'secrets', 'accounts'];
     assert.deepEqual(
       await ages(),
       all.map((purpose) => `${purpose} recorded then`),
@@ -167,6 +167,7 @@ describe('key directory', () => {
       'log recorded then',
       'local recorded later',
       'secrets recorded then',
+      'accounts recorded then',
       'identity retired recorded then',
       'local retired recorded then',
     ]);
