@@ -11,8 +11,10 @@ import { systemText } from './cli/system-text.ts';
 import { declareAudit } from './commands/audit-command.ts';
 import { declareBackup } from './commands/backup-command.ts';
 import { declareCheck } from './commands/check-command.ts';
+import { declareConfig } from './commands/config-command.ts';
 import { declareCourt } from './commands/court-command.ts';
 import { declareDemo } from './commands/demo-command.ts';
+import { declareDoctor } from './commands/doctor-command.ts';
 import { declareDrain } from './commands/drain-command.ts';
 import { declareEvm } from './commands/evm-command.ts';
 import { declareExport } from './commands/export-command.ts';
@@ -65,6 +67,8 @@ const commands = [
   declareUp,
   declareHealth,
   declareVersion,
+  declareDoctor,
+  declareConfig,
   declareDrain,
   declareDemo,
   declareUsers,

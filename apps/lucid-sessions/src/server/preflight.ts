@@ -43,8 +43,25 @@ export interface PreflightOptions {
   services: ReadonlySet<ServiceName>;
 }
 
+/** One look, which throws what is wrong. */
+export interface PreflightStep {
+  what: string;
+  check(): void | Promise<void>;
+}
+
 /** Answers where the services will listen. */
-export async function preflight({ environment, services }: PreflightOptions): Promise<Door[]> {
+export async function preflight(options: PreflightOptions): Promise<Door[]> {
+  const { environment, services } = options;
+  const directory = dataDirectory(environment);
+  const { steps, doors } = preflightSteps(options);
+  for (const { check } of steps) await check();
+  await checkPorts(doors);
+  if (dataFolders(environment, directory, services).length > 0) await makeDirectory('LUCID_DATA_DIR', directory.root);
+  return doors;
+}
+
+/** All but the ports, in their order: what a later one reads, an earlier one has checked. `doors` is filled by them. */
+export function preflightSteps({ environment, services }: PreflightOptions): { steps: PreflightStep[]; doors: Door[] } {
   const directory = dataDirectory(environment);
   // Secrets nobody set are made at the start: here they only have to be there.
   const jwtSecret =
@@ -55,14 +72,17 @@ export async function preflight({ environment, services }: PreflightOptions): Pr
     ...Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== '')),
     LUCID_DATA_DIR: directory.root,
   };
-  if (directory.keysGiven) checkGivenKeys(complete, directory, services);
-  const doors = readDoors(complete, services);
-  checkShared(complete);
-  await checkDirectories(complete, services, directory, dataFolders(environment, directory, services));
-  if (services.has('pipeline') || services.has('api')) checkLogOrigin(complete, directory);
-  await checkPorts(doors);
-  if (dataFolders(environment, directory, services).length > 0) await makeDirectory('LUCID_DATA_DIR', directory.root);
-  return doors;
+  const doors: Door[] = [];
+  const hasLog = services.has('pipeline') || services.has('api');
+  const folders = () => dataFolders(environment, directory, services);
+  const steps: PreflightStep[] = [
+    { what: 'keys', check: () => (directory.keysGiven ? checkGivenKeys(complete, directory, services) : undefined) },
+    { what: 'settings', check: () => void doors.push(...readDoors(complete, services)) },
+    { what: 'settings of what is connected', check: () => checkShared(complete) },
+    { what: 'directories and databases', check: () => checkDirectories(complete, services, directory, folders()) },
+    { what: 'log', check: () => (hasLog ? checkLogOrigin(complete, directory) : undefined) },
+  ];
+  return { steps, doors };
 }
 
 /** What failed at the start all the same, in terms of what the operator has set. */
