@@ -26,6 +26,7 @@ import { declareKeys } from './commands/keys-command.ts';
 import { declareLog } from './commands/log-command.ts';
 import { declareMigrate } from './commands/migrate-command.ts';
 import { declarePicture } from './commands/picture-command.ts';
+import { declareRedact } from './commands/redact-command.ts';
 import { declareRestore } from './commands/restore-command.ts';
 import { declareScrub } from './commands/scrub-command.ts';
 import { declareSearch } from './commands/search-command.ts';
@@ -77,6 +78,7 @@ const commands = [
   declareHold,
   declareViewings,
   declareSearch,
+  declareRedact,
   declareBackup,
   declareRestore,
   declareCheck,

@@ -602,8 +602,8 @@ export interface AuditHead {
 }
 
 const keptKinds = ['custody', 'erase', 'resume', 'replay'] as const;
-/** Records the processor signs when it is asked to; `open` and `manifest` it makes itself. `export` goes with a bundle and is not kept. */
-export const signedKinds = [...keptKinds, 'export'] as const;
+/** Records the processor signs when it is asked to; `open` and `manifest` it makes itself. `export` and `redaction` go with what they are about and are not kept. */
+export const signedKinds = [...keptKinds, 'export', 'redaction'] as const;
 export const recordKinds = ['open', 'manifest', ...keptKinds] as const;
 export type RecordKind = (typeof recordKinds)[number];
 

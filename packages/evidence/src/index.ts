@@ -35,6 +35,7 @@ export * from './record/dsse.ts';
 export * from './record/json.ts';
 export * from './record/public-key.ts';
 export * from './record/record.ts';
+export * from './redaction.ts';
 export * from './registries.ts';
 export * from './schemas.ts';
 export * from './text.ts';

@@ -25,6 +25,7 @@ export const auditedOperations: Partial<Record<OperationId, AuditRule>> = {
   steerSession: { event: 'steering_asked', read: false },
   messageSession: { event: 'session_messaged', read: false },
   decideApproval: { event: 'approval_decided', read: false },
+  signRedaction: { event: 'redaction_signed', read: true },
   askViewing: { event: 'viewing_asked', read: false },
   decideViewing: { event: 'viewing_decided', read: false },
   giveShare: { event: 'viewing_share_given', read: false },

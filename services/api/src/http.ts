@@ -52,6 +52,7 @@ import { userHandlers } from './people/user-handlers.ts';
 import { pictureHandlers } from './picture-handlers.ts';
 import { MemoryRateLimiter, type RateLimiter, type RateState } from './rate-limiter.ts';
 import { takeRdgConnections } from './rdg/http-or-rdg.ts';
+import { redactionHandlers } from './redaction-handlers.ts';
 import { replayHandlers } from './replay-handlers.ts';
 import { searchHandlers } from './search-handlers.ts';
 import { sessionHandlers } from './session-handlers.ts';
@@ -86,6 +87,7 @@ const handlers = {
   ...authHandlers,
   ...accountHandlers,
   ...userHandlers,
+  ...redactionHandlers,
 };
 type GatedOperation = keyof typeof handlers;
 

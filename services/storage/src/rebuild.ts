@@ -255,7 +255,8 @@ export async function rebuildSession(deps: RebuildDeps, sessionId: string): Prom
   await metadata.insertSession(session, null);
   // An `export` goes with its bundle and is kept nowhere.
   for (const { bytes, record } of records)
-    if (record.kind !== 'export') await metadata.putRecord(sessionId, record.kind, bytes);
+    if (record.kind !== 'export' && record.kind !== 'redaction')
+      await metadata.putRecord(sessionId, record.kind, bytes);
   const wraps = await chunks.getWraps(sessionId);
   if (wraps.length > 0 && (await metadata.getWraps(sessionId)).length === 0) await metadata.putWraps(sessionId, wraps);
   const report: RecoveryReport = {

@@ -27,6 +27,7 @@ interface PlacedPacket {
 /** Places pieces of sound in the time of the video. What comes by one channel is heard one after the other, as a client plays it. */
 export class VideoSound {
   readonly #path: string;
+  readonly #muted: readonly { from: number; to: number }[];
   #file: FileHandle | null = null;
   readonly #ends = new Map<string, number>();
   #packets: PlacedPacket[] = [];
@@ -36,9 +37,13 @@ export class VideoSound {
   /** Pieces nothing here decodes. */
   undecoded = 0;
 
-  /** `path`: of the file of samples; it is made when there is something to hear. */
-  constructor(path: string) {
+  /** `path`: of the file of samples; it is made when there is something to hear. `muted`: silence, in the time of the video. */
+  constructor(path: string, muted: readonly { fromUs: number; toUs: number }[] = []) {
     this.#path = path;
+    this.#muted = muted.map(({ fromUs, toUs }) => ({
+      from: Math.floor((fromUs * rate) / 1e6),
+      to: Math.ceil((toUs * rate) / 1e6),
+    }));
   }
 
   get path(): string {
@@ -93,6 +98,9 @@ export class VideoSound {
   }
 
   #write(atFrame: number, frames: Int16Array): void {
+    // Where they are heard, not when they came: what waits behind other sound is heard later.
+    for (const { from, to } of this.#muted)
+      frames.fill(0, Math.max(0, from - atFrame) * channels, Math.max(0, to - atFrame) * channels);
     const bytes = Buffer.from(frames.buffer, frames.byteOffset, frames.byteLength);
     this.#writing = this.#writing.then(async () => {
       if (this.#failure !== null) return;

@@ -30,6 +30,25 @@ export interface VideoOptions {
   framesPerSecond: number;
   skipIdle: boolean;
   pointer: boolean;
+  /** Pictures on their way to the encoder, as they are shown at a moment of the recording: some of them covered. */
+  cover?: PictureCover;
+}
+
+export interface PictureCover {
+  isCovered(timeUs: number): boolean;
+  /** `picture` is a copy. */
+  cover(picture: PixelBuffer, timeUs: number): void;
+  /** Every picture in order, as it is written. */
+  shown(picture: Uint8Array): void;
+  /** Sound is nowhere heard there. */
+  muted: readonly { from_us: number; to_us: number }[];
+}
+
+/** What takes pictures of one size; one is as it is until the next call resolves. */
+export interface PictureSink {
+  write(picture: Uint8Array): Promise<void>;
+  finish(): Promise<void>;
+  kill(): Promise<void>;
 }
 
 export interface VideoResult {
@@ -80,7 +99,7 @@ export async function exportVideo(
     });
     const { framesPerSecond } = options;
     const encoder = new VideoEncoder(partial, { ...survey, format, framesPerSecond, comment });
-    const sound = new VideoSound(`${partial}.sound`);
+    const sound = new VideoSound(`${partial}.sound`, mutedIn(options));
     const { imported } = recording;
     const film = new Film(encoder, survey, { ...options, imported }, output, sound);
     try {
@@ -111,6 +130,23 @@ export async function exportVideo(
       await sound.dispose();
     }
   });
+}
+
+const mutedIn = ({ cover, fromUs }: VideoOptions) =>
+  (cover?.muted ?? []).map(({ from_us, to_us }) => ({ fromUs: from_us - fromUs, toUs: to_us - fromUs }));
+
+/** The same pictures into another sink, at the pace of a video. Answers their size and how many there were. */
+export async function shootPictures(
+  recording: Recording,
+  options: VideoOptions,
+  output: Output,
+  signal: AbortSignal,
+  sink: PictureSink,
+): Promise<{ width: number; height: number; frames: number; h264_decoder: string | null }> {
+  const survey = await surveyRecording(recording, options, output, signal);
+  const film = new Film(sink, survey, { ...options, imported: recording.imported }, output, null);
+  const { h264_decoder } = await film.shoot(recording, signal);
+  return { width: survey.width, height: survey.height, frames: film.picturesCount, h264_decoder };
 }
 
 /** Pictures first, sound when all of it is known. Whether there was any. */
@@ -167,7 +203,7 @@ async function surveyRecording(
 
 /** One picture after the other into the encoder. */
 class Film {
-  readonly #encoder: VideoEncoder;
+  readonly #encoder: PictureSink;
   readonly #options: VideoOptions & { imported: boolean };
   readonly #endUs: number;
   readonly #output: Output;
@@ -179,18 +215,21 @@ class Film {
   #shown: PixelBuffer;
   #spare: PixelBuffer;
   #pointer: PointerState | null = null;
+  /** Covered copies: one is made while the other is on its way. */
+  #copies: PixelBuffer[] = [];
 
   constructor(
-    encoder: VideoEncoder,
+    encoder: PictureSink,
     { width, height, endUs }: Survey,
     options: VideoOptions & { imported: boolean },
     output: Output,
-    sound: VideoSound,
+    sound: VideoSound | null,
   ) {
     this.#decoder = new SessionDecoder({
       createH264Decoder: this.#h264.create,
       // Faster or slower it would not be what was heard.
-      ...(options.speed === 1 && { onSound: (piece) => sound.hear(piece, this.#pace.videoUs(this.#timeUs)) }),
+      ...(options.speed === 1 &&
+        sound !== null && { onSound: (piece) => sound.hear(piece, this.#pace.videoUs(this.#timeUs)) }),
     });
     this.#encoder = encoder;
     this.#options = options;
@@ -236,13 +275,29 @@ class Film {
       if (this.#options.imported) markImported(this.#spare);
       [this.#shown, this.#spare] = [this.#spare, this.#shown];
     }
-    const { buffer, byteOffset, byteLength } = this.#shown.data;
-    const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+    const { cover } = this.#options;
     for (let i = 0; i < times; i += 1) {
       if (signal.aborted) throw interrupted();
+      const bytes = this.#pictureAt(this.#pace.picturesCount - times + i);
+      cover?.shown(bytes);
       await this.#encoder.write(bytes);
     }
     this.#report(timeUs);
+  }
+
+  /** Picture `number` of the video: of what is shown, or a covered copy of it. */
+  #pictureAt(number: number): Uint8Array {
+    const { cover, fromUs, framesPerSecond, speed } = this.#options;
+    const timeUs = fromUs + Math.floor((number * 1_000_000 * speed) / framesPerSecond);
+    if (cover === undefined || !cover.isCovered(timeUs)) return bytesOf(this.#shown);
+    if (this.#copies.length === 0)
+      this.#copies = [0, 1].map(() => createPixelBuffer(this.#shown.width, this.#shown.height));
+    const copy = this.#copies[number % 2]!;
+    copy.words.set(this.#shown.words);
+    cover.cover(copy, timeUs);
+    // What an import shows says that it is one, whatever is covered.
+    if (this.#options.imported) markImported(copy);
+    return bytesOf(copy);
   }
 
   #hasChanged(): boolean {
@@ -268,6 +323,8 @@ class Film {
     this.#output.progress(`drawing: ${at} of ${end}, ${percent} %`, this.picturesCount);
   }
 }
+
+const bytesOf = ({ data }: PixelBuffer): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
 export const describeVideo = (made: VideoResult): string =>
   [

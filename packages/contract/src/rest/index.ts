@@ -4,6 +4,7 @@ export * from './hold-schemas.ts';
 export * from './index-schemas.ts';
 export * from './openapi.ts';
 export * from './operations.ts';
+export * from './redaction-schemas.ts';
 export * from './rest-client.ts';
 export * from './reveals.ts';
 export * from './routes.ts';

@@ -34,6 +34,7 @@ export const restOperations = {
   messageSession: { method: 'POST', path: `${session}/message` },
   decideApproval: { method: 'POST', path: `${session}/approval` },
   listApprovals: { method: 'GET', path: '/approvals' },
+  signRedaction: { method: 'POST', path: `${session}/redactions` },
   askViewing: { method: 'POST', path: `${session}/viewings` },
   sessionViewings: { method: 'GET', path: `${session}/viewings` },
   listViewings: { method: 'GET', path: '/viewings' },

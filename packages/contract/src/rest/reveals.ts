@@ -33,6 +33,7 @@ export const routeReveals: Record<OperationId, Reveals> = {
   messageSession: 'nothing',
   decideApproval: 'nothing',
   listApprovals: 'nothing',
+  signRedaction: 'nothing',
   askViewing: 'nothing',
   sessionViewings: 'nothing',
   listViewings: 'nothing',

@@ -33,6 +33,7 @@ import { restOperations } from './operations.ts';
 import { peopleRoutes } from './people-routes.ts';
 import type { RestRoute } from './route.ts';
 import { searchAnswer, searchRequest } from './search-schemas.ts';
+import { signedRedaction, signRedactionRequest } from './redaction-schemas.ts';
 import {
   approvalList,
   browserToken,
@@ -225,6 +226,17 @@ export const restRoutes = {
     rateLimit: 'update',
     answer: json(steerToken),
     errors: commandErrors,
+  },
+  signRedaction: {
+    ...restOperations.signRedaction,
+    summary:
+      'Sign what was taken out of a redacted copy, by whom and why. Whether the copy is that is for who verifies it; the signed record says who said so, and the custody chain names it',
+    tag: 'evidence',
+    permissions: ['evidence:read'],
+    rateLimit: 'update',
+    body: signRedactionRequest,
+    answer: { status: 201, schema: signedRedaction },
+    errors: ['invalidRequest', 'sessionNotFound', 'recordNotFound', 'conflict', 'unavailable'],
   },
   askViewing: {
     ...restOperations.askViewing,

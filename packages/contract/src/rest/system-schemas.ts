@@ -42,6 +42,7 @@ export const auditEventTypes = [
   'session_messaged',
   'steering_asked',
   'approval_decided',
+  'redaction_signed',
   'viewing_asked',
   'viewing_decided',
   'viewing_share_given',

@@ -6,7 +6,7 @@ import { sha256 } from '../web-crypto.ts';
 /** "LSR1" and "LSR2" */
 const MAGIC_1 = 0x4c535231;
 const MAGIC_2 = 0x4c535232;
-/** `replay` and `export` are never logged: the one can be made again, the other speaks of one bundle. */
+/** `replay`, `export` and `redaction` are never logged: the first can be made again, the others speak of one copy. */
 export const entryKinds: Record<RecordKind, number> = {
   open: 1,
   manifest: 2,
@@ -15,6 +15,7 @@ export const entryKinds: Record<RecordKind, number> = {
   erase: 5,
   replay: 6,
   export: 7,
+  redaction: 10,
 };
 /** What the installation itself has logged, no record: the head of its audit chain, and those of all running sessions. */
 export const headKinds = { audit: 8, progress: 9 } as const;

@@ -14,6 +14,7 @@ const extra = { extra: anyJson };
 const keyText = string(120, /^(ed25519|p256):[A-Za-z0-9+/=]+$/);
 const us = integer();
 const SPANS_MAX = 10_000;
+const REDACTIONS_MAX = 200;
 
 /**
  * Not recorded but made of a file. Who signs it vouches that it was imported then, by that person, from bytes of that hash; for
@@ -287,6 +288,51 @@ export const exportSchema = object(
   extra,
 );
 
+/** Of the picture, for as long as it is shown: µs since the session's start, `to_us` exclusive. */
+const redactionBox = object({
+  x: integer(0, 65_535),
+  y: integer(0, 65_535),
+  width: integer(1, 65_535),
+  height: integer(1, 65_535),
+  from_us: us,
+  to_us: us,
+});
+
+/** Signed over a copy of which something was taken out (docs/redaction.md): what, by whom, why. Goes with the copy, is not kept and not logged. */
+export const redactionSchema = object(
+  {
+    ...base,
+    kind: literal('redaction'),
+    at_us: us,
+    actor: string(500),
+    reason: string(2000),
+    /** SHA-256 of the `manifest` envelope's bytes: what it is a copy of. */
+    manifest_sha256: hex(32),
+    merkle_root: hex(32),
+    boxes: array(redactionBox, REDACTIONS_MAX),
+    /** Nothing is seen or heard from `from_us` up to `to_us`, and nothing told of it. */
+    spans: array(object({ from_us: us, to_us: us }), REDACTIONS_MAX),
+    /** Kinds of events that were taken out wherever they are. */
+    event_kinds: array(string(50, /^[a-z0-9_]+$/), 100),
+    events_removed: array(object({ kind: string(50, /^[a-z0-9_]+$/), count: integer(1) }), 100),
+    /** Chunks, counted from 0, in which something was taken out; `last` is one of them. */
+    chunks: array(object({ first: integer(), last: integer() }), 1000),
+    renderer: object({
+      software: string(200),
+      /** Of drawing and hashing: pictures of other rules can't be compared. */
+      rules: integer(1),
+      h264_decoder: nullable(string(200)),
+      width: integer(2, 65_536),
+      height: integer(2, 65_536),
+      frames_per_second: integer(1, 60),
+      pointer: boolean,
+      frames: integer(1),
+    }),
+    files: array(object({ name: string(100, /^[a-z0-9.-]+$/), bytes: integer(), sha256: hex(32) }), 10),
+  },
+  extra,
+);
+
 export type OpenBody = Infer<typeof openSchema>;
 export type ManifestBody = Infer<typeof manifestSchema>;
 export type ResumeBody = Infer<typeof resumeSchema>;
@@ -294,7 +340,16 @@ export type CustodyBody = Infer<typeof custodySchema>;
 export type EraseBody = Infer<typeof eraseSchema>;
 export type ReplayBody = Infer<typeof replaySchema>;
 export type ExportBody = Infer<typeof exportSchema>;
-export type RecordBody = OpenBody | ManifestBody | ResumeBody | CustodyBody | EraseBody | ReplayBody | ExportBody;
+export type RedactionBody = Infer<typeof redactionSchema>;
+export type RecordBody =
+  | OpenBody
+  | ManifestBody
+  | ResumeBody
+  | CustodyBody
+  | EraseBody
+  | ReplayBody
+  | ExportBody
+  | RedactionBody;
 export type RecordKind = RecordBody['kind'];
 export type BodyOf<K extends RecordKind> = Extract<RecordBody, { kind: K }>;
 
@@ -306,4 +361,5 @@ export const recordSchemas = {
   erase: eraseSchema,
   replay: replaySchema,
   export: exportSchema,
+  redaction: redactionSchema,
 } as const;

@@ -20,6 +20,7 @@ function timeOf(body: RecordBody): number {
     case 'custody':
     case 'erase':
     case 'export':
+    case 'redaction':
       return body.at_us;
     case 'replay':
       return body.examined_us;
