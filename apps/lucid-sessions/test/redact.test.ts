@@ -1,6 +1,7 @@
 /** A redacted copy: made, looked into, verified without and with the recording, and changed in every part of it. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -70,20 +71,14 @@ test('a redacted copy hides what it says, and whoever holds the key can check th
   assert.equal(existsSync(at('copy.partial')), false);
 
   await t.test('its pictures are black where they should be and nowhere else', () => {
-    for (const [name, seek] of [
-      ['first', '0'],
-      ['last', '0.7'],
+    const { body } = readRecordOf('redaction', readFileSync(at('copy', 'redaction.dsse.json')));
+    for (const [name, number] of [
+      ['first', 0],
+      ['last', body.renderer.frames - 1],
     ] as const)
       execFileSync('ffmpeg', [
-        '-loglevel',
-        'error',
-        '-ss',
-        seek,
-        '-i',
-        at('copy', 'video.mp4'),
-        '-frames:v',
-        '1',
-        at(`${name}.png`),
+        ...['-loglevel', 'error', '-i', at('copy', 'video.mp4'), '-vf', `select=eq(n\\,${number})`],
+        ...['-frames:v', '1', at(`${name}.png`)],
       ]);
     const isBlack = (name: string, x: number, y: number): boolean => {
       const { width, data } = PNG.sync.read(readFileSync(at(`${name}.png`)));
@@ -182,22 +177,53 @@ test('a redacted copy hides what it says, and whoever holds the key can check th
 
   await t.test('a copy that hides more than its record says is found by who holds the recording', async () => {
     const lie = at('lie');
-    const taken = await cli('redact', id, '--out', lie, '--reason', 'x', '--box', '100,50,300,200', '--fps', '5');
+    // As the console writes it.
+    const box = { x: 100, y: 50, width: 300, height: 200, from_us: 0, to_us: Number.MAX_SAFE_INTEGER };
+    const planOf = (plan: object) => writeFileSync(at('plan.json'), JSON.stringify(plan));
+    planOf({ boxes: [{ ...box, width: 0 }], spans: [], event_kinds: [] });
+    const args = ['redact', id, '--out', lie, '--reason', 'x', '--plan', at('plan.json'), '--fps', '5'];
+    const refused = await cli(...args);
+    assert.deepEqual(
+      [refused.code, /plan\.json is no plan: boxes\.0\.width/.test(refused.stderr)],
+      [2, true],
+      refused.stderr,
+    );
+    planOf({ boxes: [box], spans: [], event_kinds: [] });
+    const taken = await cli(...args);
     assert.equal(taken.code, 0, taken.stderr);
     // The installation signs what it is told: a record of the smaller box over the pictures of the larger one.
     const { body } = readRecordOf('redaction', readFileSync(join(lie, 'redaction.dsse.json')));
     const { boxes, spans, event_kinds, events_removed, chunks, renderer, files, manifest_sha256 } = body;
     const smaller = boxes.map((box) => ({ ...box, width: 20 }));
-    const signed = await gateway.api.json<{ envelope: string }>('POST', `/sessions/${id}/redactions`, {
-      ...{ reason: 'x', manifest_sha256, boxes: smaller, spans, event_kinds, events_removed, chunks, renderer, files },
-    });
-    writeFileSync(join(lie, 'redaction.dsse.json'), Buffer.from(signed.envelope, 'base64'));
+    const sign = async (changes: object) => {
+      const { envelope } = await gateway.api.json<{ envelope: string }>('POST', `/sessions/${id}/redactions`, {
+        ...{ reason: 'x', manifest_sha256, boxes, spans, event_kinds, events_removed, chunks, renderer, files },
+        ...changes,
+      });
+      writeFileSync(join(lie, 'redaction.dsse.json'), Buffer.from(envelope, 'base64'));
+    };
+    await sign({ boxes: smaller });
     assert.equal((await verify(lie)).code, 0, 'by itself nobody can tell');
     const { code, report } = await verify(lie, '--original', id);
     assert.equal(code, 1);
     assert.match(
       report!.findings.join(),
       /seconds show something else than the recording covered so, the first at 0 s/,
+    );
+
+    // And a video of all of it, signed for beside hashes of covered pictures.
+    rmSync(join(lie, 'video.mp4'));
+    assert.equal((await cli('video', id, '--out', join(lie, 'video.mp4'), '--fps', '5')).code, 0);
+    const bytes = readFileSync(join(lie, 'video.mp4'));
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    await sign({
+      files: files.map((file) => (file.name === 'video.mp4' ? { ...file, bytes: bytes.length, sha256 } : file)),
+    });
+    assert.equal((await verify(lie)).code, 0);
+    const uncovered = await verify(lie, '--original', id);
+    assert.match(
+      uncovered.report!.findings.join(),
+      /^the video shows something else than its signed pictures, first at /,
     );
   });
 });

@@ -18,6 +18,7 @@ import { messageForm } from '../ui/message-form.ts';
 import { failure, isAbort, type Page, type PageContext, repeat } from '../ui/page.ts';
 import { type Column, facts, instant, liveStatuses, statusBadge, table, tabs } from '../ui/parts.ts';
 import { rdpFileButtons } from '../ui/rdp-file-button.ts';
+import { redactForm } from '../ui/redact-form.ts';
 import { navigate } from '../ui/router.ts';
 import { steerForm } from '../ui/steer-form.ts';
 import { throughGate } from '../ui/viewing-gate.ts';
@@ -57,6 +58,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
   const picture = h('div', {});
   const message = messageForm(api, session.session_id);
   const steer = steerForm(api, session.session_id, () => picture.querySelector<LucidPlayer>('lucid-player'));
+  const redact = redactForm(session.session_id, () => picture.querySelector<LucidPlayer>('lucid-player'));
   const known = sessionTabs(
     context,
     () => session,
@@ -74,6 +76,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     fill(badge, badgeOf(session), standing !== null && h('span', { class: 'muted' }, standing));
     known.refresh();
     message.hidden = session.status !== 'recording' || Boolean(session.imported) || !may('sessions:message');
+    redact.hidden = session.merkle_root === null || session.status === 'deleted' || !may('evidence:read');
     steer.hidden = session.status !== 'recording' || Boolean(session.imported) || !may('sessions:steer');
     const connectable = session.status === 'created' || session.status === 'starting';
     const courtable =
@@ -133,6 +136,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     message,
     steer,
     picture,
+    redact,
     known.element,
   );
   void repeat(refreshMs, signal, async () => {

@@ -28,6 +28,7 @@ import { CliError, exitCodes, type Output } from '../cli/output.ts';
 import { openRecording, type Recording } from './recording-reader.ts';
 import { recordsName } from './redact.ts';
 import { copyNames, eventsText, FrameHashes, redactedEvents, sha256Of, videoOptionsOf } from './redact-render.ts';
+import { VideoComparer } from './redact-video.ts';
 import { interruptible } from './replay.ts';
 import { readPolicy } from './verify.ts';
 import { shootPictures } from './video.ts';
@@ -127,9 +128,15 @@ async function checkOriginal(
   const { renderer } = body;
   const found = await interruptible(async (signal) => {
     const hashes = new FrameHashes(renderer.frames_per_second);
-    const sink = { write: async () => {}, finish: async () => {}, kill: async () => {} };
-    const drawn = await shootPictures(recording, videoOptionsOf(body, renderer, hashes), output, signal, sink);
-    return { drawn, seconds: hashes.end(), events: await redactedEvents(recording, body, signal) };
+    const video = new VideoComparer(join(folder, copyNames.video), renderer.width, renderer.height);
+    try {
+      const drawn = await shootPictures(recording, videoOptionsOf(body, renderer, hashes), output, signal, video);
+      const problem = video.problem(renderer.frames_per_second);
+      if (problem !== null) findings.push(problem);
+      return { drawn, seconds: hashes.end(), events: await redactedEvents(recording, body, signal) };
+    } finally {
+      await video.kill();
+    }
   });
   const { drawn, seconds, events } = found;
   if (drawn.width !== renderer.width || drawn.height !== renderer.height || drawn.frames !== renderer.frames)

@@ -11,6 +11,7 @@ import {
   ratesAllowed,
   type ToWorker,
 } from '../protocol.ts';
+import { type CoverBox, CoverPad } from './cover-pad.ts';
 import { EventList, mergeEvents } from './event-list.ts';
 import { ExportSink } from './export-sink.ts';
 import { helpDialog } from './help-dialog.ts';
@@ -56,6 +57,7 @@ export class LucidPlayer extends HTMLElement {
   /** The server draws the pictures; `problem`: why there is none of this moment. */
   #byServer: { hasWebCodecs: boolean; problem: string | null } | null = null;
   #pad: SteerPad | null = null;
+  #covers: CoverPad | null = null;
   /** Of the picture. */
   #size = { width: 1, height: 1 };
   #opened: { resolve: () => void; reject: (error: Error) => void } | null = null;
@@ -198,8 +200,23 @@ export class LucidPlayer extends HTMLElement {
     this.#pad.element.focus();
   }
 
+  /** Boxes are drawn over the picture from here on, each told to `onBox` in pixels of the desktop; null: no more. */
+  cover(onBox: ((box: CoverBox) => void) | null): void {
+    this.#covers?.close();
+    this.#covers = onBox === null ? null : new CoverPad(() => this.#size, onBox);
+    if (this.#covers === null) return;
+    this.pause();
+    this.#monitors.all();
+    this.#stage.append(this.#covers.element);
+  }
+  /** What is shown as covered at this moment, while boxes are drawn. */
+  setCovers(boxes: readonly CoverBox[]): void {
+    this.#covers?.set(boxes);
+  }
+
   close(): void {
     this.steer(null);
+    this.cover(null);
     this.#worker?.terminate();
     this.#worker = null;
     this.#opened = null;

@@ -43,6 +43,11 @@ export class MonitorsView {
     this.#choose(next < length ? next : null);
   }
 
+  /** All of them are looked at. */
+  all(): void {
+    if (this.#chosen !== null) this.#choose(null);
+  }
+
   #choose(monitor: number | null): void {
     this.#chosen = monitor;
     this.#show();

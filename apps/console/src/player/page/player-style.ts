@@ -22,6 +22,10 @@ const css = `
 .stage canvas { width: 100%; height: 100%; object-fit: contain; min-height: 0; grid-area: 1 / 1; }
 .stage.actual { overflow: auto; place-items: center; }
 .stage.actual canvas { width: auto; height: auto; object-fit: none; }
+.stage .cover-pad { position: absolute; inset: 0; cursor: crosshair; touch-action: none; outline: 3px dashed var(--p-accent); outline-offset: -3px; }
+.stage .covers { position: absolute; inset: 0; width: 100%; height: 100%; }
+.covers .cover { fill: #000; stroke: #ffb52e; stroke-width: 2; vector-effect: non-scaling-stroke; }
+.covers .drawing { fill: #0008; stroke: #ffb52e; stroke-width: 2; stroke-dasharray: 6 4; vector-effect: non-scaling-stroke; }
 .stage .pad { position: absolute; inset: 0; cursor: crosshair; touch-action: none; outline: 3px solid var(--p-bad); outline-offset: -3px; }
 .stage .monitors { grid-area: 1 / 1; width: 100%; height: 100%; min-height: 0; pointer-events: none; }
 .stage.actual .monitors { width: var(--width); height: var(--height); }

@@ -1,5 +1,6 @@
 import { h } from '../../ui/dom.ts';
 import { scancodeOf } from '../../ui/scancodes.ts';
+import { placeOn } from './picture-place.ts';
 
 /** As fast-path input has them ([MS-RDPBCGR] 2.2.8.1.2.2). */
 export type SteerEvent =
@@ -113,16 +114,7 @@ export class SteerPad {
     this.#down.clear();
   }
 
-  /** The picture is in the middle of the element, as large as it fits. */
-  #place({ clientX, clientY }: MouseEvent): { x: number; y: number } {
-    const box = this.element.getBoundingClientRect();
-    const { width, height } = this.#size();
-    const scale = Math.min(box.width / width, box.height / height);
-    const within = (at: number, middle: number, pixels: number): number =>
-      Math.min(pixels - 1, Math.max(0, Math.round((at - middle) / scale + pixels / 2)));
-    return {
-      x: within(clientX, box.left + box.width / 2, width),
-      y: within(clientY, box.top + box.height / 2, height),
-    };
+  #place(event: MouseEvent): { x: number; y: number } {
+    return placeOn(this.element, this.#size(), event);
   }
 }
