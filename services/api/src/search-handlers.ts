@@ -5,7 +5,7 @@ import { writeAudit } from './audit.ts';
 import type { Call, Handlers } from './call.ts';
 import { addCustody } from './custody.ts';
 import { mayDo } from './people/callers.ts';
-import { viewingLevel } from './viewing-gate.ts';
+import { isOnRequest } from './viewing-gate.ts';
 import { recordingUrl } from './views.ts';
 
 type SearchCall = Call<'searchRecordings'>;
@@ -124,7 +124,7 @@ async function look(call: SearchCall) {
       continueAt = session.created_at;
       break;
     }
-    if (viewingLevel(api.config, session) !== 'open') {
+    if (await isOnRequest(call, session)) {
       counts.on_request += 1;
       continue;
     }

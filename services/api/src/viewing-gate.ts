@@ -54,6 +54,14 @@ export async function viewingNeed({ api, sessionId }: Pick<Call, 'api' | 'sessio
 
 const sharedScheme = 'share';
 
+/** Whether it takes a request to see any of it: for answers about many recordings at once, which pass such ones over. */
+export async function isOnRequest({ api }: Pick<Call, 'api'>, session: SessionDocument): Promise<boolean> {
+  if (viewingLevel(api.config, session) !== 'open') return true;
+  // Of a shared key others may hold the grant by which this process can read now.
+  const { wraps } = await api.deps.storage.getWraps({ sessionId: session.session_id });
+  return wraps.some(({ scheme }) => scheme === sharedScheme);
+}
+
 /** Throws `unavailable` where this process opens no shared keys. */
 export function shareKeeper({ deps }: Pick<Api, 'deps'>): KeyShares {
   if (deps.keyShares !== undefined) return deps.keyShares;

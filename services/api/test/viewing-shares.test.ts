@@ -22,6 +22,7 @@ const holders: { identity: string; recipient: string }[] = [];
 const disposers: (() => Promise<void>)[] = [];
 
 const needed = 'LUCID_ERR_3023';
+const found = { found: [{ timeUs: 1, kind: 'typed', excerpt: 'secret' }], more: false, searchedChunks: 1, chunks: 1 };
 
 before(async () => {
   for (let n = 0; n < 3; n++) holders.push(await makeAgeIdentity());
@@ -33,7 +34,7 @@ before(async () => {
     const keyShares = new MemoryKeyShares(() => Date.now() * 1000);
     return { keyShares, unwrapKey: (wraps: Parameters<typeof unwrapDek>[0]) => unwrapDek(wraps, [keyShares]) };
   };
-  const first = keeper();
+  const first = { ...keeper(), sessionIndexes: { search: async () => found } as never };
   sealedTo = first.keyShares;
   world = await apiWorld({}, first, [wrapper]);
   const other = createApiServer({ ...world.config }, { ...world.deps, ...keeper() });
@@ -187,4 +188,17 @@ test('a process that came after the shares can not show it, and says what to do'
   assert.deepEqual([status, body.error.code], [503, 'LUCID_ERR_3016']);
   assert.match(body.error.message, /ask again/);
   assert.equal((await call(world.address, 'ann', 'getKey', params)).status, 200);
+});
+
+test('a search over many recordings passes over one whose key is shared, also while somebody may see it', async () => {
+  const { sessionId, params } = await record();
+  const asked = await call(world.address, 'ann', 'askViewing', params, { reason: 'incident 10' });
+  const viewing = { ...params, viewing_id: asked.body.viewing_id };
+  for (const share of (await sharesOf(sessionId)).slice(1))
+    await call(world.address, 'h', 'giveShare', viewing, { share });
+  assert.equal((await call(world.address, 'ann', 'getKey', params)).status, 200);
+  const body = { text: 'secret', reason: 'incident 10', inputs: true };
+  const answer = await call(world.address, 'bob', 'searchRecordings', {}, body);
+  assert.deepEqual([answer.status, answer.body.recordings, answer.body.searched], [200, [], 0]);
+  assert.ok(answer.body.on_request >= 1);
 });

@@ -141,7 +141,7 @@ function shareForm(give: (share: string) => Promise<void>): HTMLElement {
     h('summary', {}, 'Give my share of the key'),
     h(
       'p',
-      { class: 'muted' },
+      { class: 'muted how' },
       'Open it with your own identity: ',
       h('code', {}, 'lucid-sessions keys open-share SESSION --identity FILE'),
     ),

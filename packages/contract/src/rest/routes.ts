@@ -32,8 +32,8 @@ import {
 import { restOperations } from './operations.ts';
 import { peopleRoutes } from './people-routes.ts';
 import type { RestRoute } from './route.ts';
-import { searchAnswer, searchRequest } from './search-schemas.ts';
 import { signedRedaction, signRedactionRequest } from './redaction-schemas.ts';
+import { searchAnswer, searchRequest } from './search-schemas.ts';
 import {
   approvalList,
   browserToken,
