@@ -31,8 +31,8 @@ import {
 } from './index-schemas.ts';
 import { restOperations } from './operations.ts';
 import { peopleRoutes } from './people-routes.ts';
-import type { RestRoute } from './route.ts';
 import { signedRedaction, signRedactionRequest } from './redaction-schemas.ts';
+import type { RestRoute } from './route.ts';
 import { searchAnswer, searchRequest } from './search-schemas.ts';
 import {
   approvalList,
