@@ -319,7 +319,7 @@ test(
     assert.equal((await store.listSessions({ limit: 5, offset: 0, project: 'p1' })).total, ids.length);
     await store.dispose();
     await home.sql(
-      'DROP TABLE counted.session_counts; DROP FUNCTION counted.count_sessions CASCADE; DROP TABLE counted.entries; ALTER TABLE counted.jobs DROP COLUMN claim; ALTER TABLE counted.audit DROP COLUMN sequence; UPDATE counted.lucid_schema SET version = 1',
+      'DROP TABLE counted.session_counts; DROP FUNCTION counted.count_sessions CASCADE; DROP TABLE counted.entries; DROP TABLE counted.progress; ALTER TABLE counted.jobs DROP COLUMN claim; ALTER TABLE counted.audit DROP COLUMN sequence; UPDATE counted.lucid_schema SET version = 1',
     );
     const again = postgresMetadataStore(await databaseAt(url));
     assert.deepEqual(await again.countSessions(), counted);
