@@ -60,15 +60,16 @@ const isDone = { done: true } as const;
 async function changePassword(call: Call<'changePassword'>) {
   const { api, body } = call;
   const { people } = api;
-  const account = await (body.password === undefined ? recentAccount(call) : ownAccount(call));
+  const account = await ownAccount(call);
   const known = account.value.password;
+  // Only a present password proves as much as signing in.
+  if (known === null) await recentAccount(call);
   if (known !== null) {
     if (body.password === undefined) throw new LucidError('invalidRequest', 'give the present password, too');
-    await people.tries.check(account.id, 'own account', true, true);
-    if (!(await people.passwords.verify(body.password, known))) {
-      await people.tries.failed(account.id, 'own account', true);
+    await people.tries.begin(account.id, 'own account', true, true);
+    if (!(await people.passwords.verify(body.password, known)))
       throw new LucidError('invalidRequest', 'the present password is wrong', { details: { password: 'wrong' } });
-    }
+    await people.tries.succeeded(account.id, 'own account', true);
   }
   checkNewPassword(body.new_password, account.id);
   const password = await people.passwords.hash(body.new_password);

@@ -1,5 +1,5 @@
 /** Signing in and out. */
-import { isoOf, LucidError, permissions, type SignInMethod } from '@lucid-sessions/contract';
+import { isoOf, LucidError, permissions, type SignInMethod, toLucidError } from '@lucid-sessions/contract';
 import { tellAudit } from '../audit.ts';
 import type { Call, Handlers } from '../call.ts';
 import { addressGroup } from '../client-address.ts';
@@ -88,12 +88,14 @@ const isKnown = ({ browsers }: Account, secret: string | null): boolean =>
 
 const wrong = () => new LucidError('unauthenticated', 'user name or password is wrong');
 
-async function failed({ api, browser }: Caller, userId: string, isAccount: boolean, error: LucidError): Promise<never> {
-  await api.people.tries.failed(userId, addressGroup(browser.ipAddress), isAccount);
-  // A name that is none may be a password in the wrong field.
-  await told({ api, browser }, isAccount ? userId : null, null, error.message);
+async function failed(caller: Caller, userId: string | null, error: LucidError): Promise<never> {
+  await told(caller, userId, null, error.message);
   throw error;
 }
+
+/** What lets nobody in leaves a trace. */
+const orTold = <T>(caller: Caller, work: Promise<T>): Promise<T> =>
+  work.catch((thrown: unknown) => failed(caller, null, toLucidError(thrown)));
 
 /** Takes a code of the app, or a recovery code: none twice, whoever else sends it at this moment. */
 async function takeCode({ api }: Caller, account: KeptAccount, code: string): Promise<SignInMethod | null> {
@@ -119,36 +121,47 @@ async function takeCode({ api }: Caller, account: KeptAccount, code: string): Pr
 async function signIn(call: Call<'signIn'>) {
   const { api, browser, body } = call;
   const { people } = api;
-  const address = addressGroup(browser.ipAddress);
   const account = await people.accounts.get(body.user_id);
   const isAccount = account !== null;
-  const known = isAccount && isKnown(account.value, browser.cookie('known'));
-  await people.tries.check(body.user_id, address, isAccount, known);
-  const right = await people.passwords.verify(body.password, account?.value.password ?? null);
-  if (!right || account === null || account.value.disabled) return failed(call, body.user_id, isAccount, wrong());
+  // A name that is none may be a password in the wrong field.
+  const toldUser = isAccount ? body.user_id : null;
+  const knownSecret = browser.cookie('known');
+  const known = isAccount && isKnown(account.value, knownSecret);
+  const place = known ? `browser ${sha256Hex(knownSecret!)}` : addressGroup(browser.ipAddress);
+  await people.tries
+    .begin(body.user_id, place, isAccount, known)
+    .catch((thrown: unknown) => failed(call, toldUser, toLucidError(thrown)));
+  const kept = account?.value.password ?? null;
+  const right = await people.passwords.verify(body.password, kept).catch(async (thrown: unknown) => {
+    await people.tries.takeBack(body.user_id, place, known);
+    throw thrown;
+  });
+  if (!right || account === null || account.value.disabled) return failed(call, toldUser, wrong());
   let method: SignInMethod = 'password';
   if (account.value.totp?.confirmed === true) {
-    if (body.code === undefined)
+    if (body.code === undefined) {
+      await people.tries.takeBack(account.id, place, known);
       throw new LucidError('unauthenticated', 'now the code of your authenticator app, or a recovery code', {
         details: { second_factor: true },
       });
+    }
     const taken = await takeCode(call, account, body.code);
     if (taken === null) {
       const error = new LucidError('unauthenticated', 'this code is wrong, or was used', {
         details: { second_factor: true },
       });
-      return failed(call, account.id, true, error);
+      return failed(call, account.id, error);
     }
     method = taken;
   }
-  await people.tries.succeeded(account.id, address);
+  await people.tries.succeeded(account.id, place, known);
   return startSignIn(call, account, method);
 }
 
 async function redeem(call: Call<'redeemInvite'>) {
   const { api, body } = call;
   const { people } = api;
-  const invite = await people.invites.look(body.token);
+  const invite = await orTold(call, people.invites.look(body.token));
   const { purpose, createdBy } = invite.value;
   if (purpose === 'sign_in') {
     const account = await people.accounts.need(invite.owner!);
@@ -206,9 +219,11 @@ export const authHandlers: Handlers<AuthOperations> = {
   passkeyChallenge: (call) => call.api.people.passkeys.challenge(call.browser.needRelyingParty()),
   async passkeySignIn(call) {
     const { challenge_id: challengeId, response } = call.body;
-    const userId = await call.api.people.passkeys.verify(call.browser.needRelyingParty(), { challengeId, response });
-    const account = await call.api.people.accounts.get(userId);
-    if (account === null || account.value.disabled) throw wrong();
+    const { people } = call.api;
+    const answer = { challengeId, response };
+    const userId = await orTold(call, people.passkeys.verify(call.browser.needRelyingParty(), answer));
+    const account = await people.accounts.get(userId);
+    if (account === null || account.value.disabled) return failed(call, userId, wrong());
     return startSignIn(call, account, 'passkey');
   },
 };

@@ -1,17 +1,19 @@
 /**
- * Failed sign-ins. Two counts: one for an account from an address, one for an account from everywhere. Many failures from an address
- * stop this address; many from everywhere stop browsers the account does not know, so that guessing from a thousand addresses ends,
- * and whoever signed in here before, or has a passkey or a link, still gets in: nobody can be locked out by strangers.
+ * Failed sign-ins. Two counts: one for an account from a place, one for an account from everywhere. Many failures from a place stop it;
+ * many from everywhere stop browsers the account does not know, so that guessing from a thousand addresses ends. A browser that signed
+ * in before is a place of its own, anybody else's is their address: whoever signed in here before, or has a passkey or a link, still
+ * gets in, and nobody can be locked out by strangers, also not by those behind the same proxy. A try counts as failed before its
+ * password is looked at: those sent at once are counted as well.
  */
 import { createHash } from 'node:crypto';
-import { LucidError } from '@lucid-sessions/contract';
+import { isLucidError, LucidError } from '@lucid-sessions/contract';
 import { EntrySet, type EntryStorage } from './entry-set.ts';
 
 interface Count {
   count: number;
 }
 
-const fromOneAddressMax = 8;
+const fromOnePlaceMax = 8;
 const fromEverywhereMax = 50;
 const windowUs = 15 * 60_000_000;
 /** Names that are no accounts are counted in memory: strangers must not fill the database with them. */
@@ -29,17 +31,23 @@ export class Tries {
     this.#nowUs = nowUs;
   }
 
-  /** Throws `rateLimited` with the seconds to wait. `browserKnown`: it signed in to this account before. */
-  async check(userId: string, address: string, isAccount: boolean, browserKnown: boolean): Promise<void> {
-    const here = await this.#read(idOf('from', userId, address), isAccount);
-    if (here !== null && here.count >= fromOneAddressMax) this.#refuse(here.untilUs, 'from your address');
+  /**
+   * Counts a try as failed. Throws `rateLimited` with the seconds to wait. `place`: an address, or a browser; `browserKnown`: it signed
+   * in to this account before.
+   */
+  async begin(userId: string, place: string, isAccount: boolean, browserKnown: boolean): Promise<void> {
+    const [here, everywhere] = [idOf('from', userId, place), idOf('all', userId)];
+    await this.#count(here, isAccount, fromOnePlaceMax, 'from where you are');
     if (browserKnown) return;
-    const everywhere = await this.#read(idOf('all', userId), isAccount);
-    if (everywhere !== null && everywhere.count >= fromEverywhereMax)
-      this.#refuse(
-        everywhere.untilUs,
-        'from many places: use a browser that signed in here before, a passkey or a link',
-      );
+    const elsewhere = 'from many places: use a browser that signed in here before, a passkey or a link';
+    await this.#count(everywhere, isAccount, fromEverywhereMax, elsewhere);
+  }
+
+  async #count(id: string, isAccount: boolean, max: number, where: string): Promise<void> {
+    const before = await this.#read(id, isAccount);
+    if (before !== null && before.count >= max) this.#refuse(before.untilUs, where);
+    const { count, untilUs } = isAccount ? await this.#add(id) : this.#addUnknown(id);
+    if (count > max) this.#refuse(untilUs, where);
   }
 
   #refuse(untilUs: number, where: string): never {
@@ -59,33 +67,44 @@ export class Tries {
     return known !== undefined && known.untilUs > this.#nowUs() ? known : null;
   }
 
-  async failed(userId: string, address: string, isAccount: boolean): Promise<void> {
-    for (const id of [idOf('from', userId, address), idOf('all', userId)])
-      if (isAccount) await this.#add(id);
-      else this.#addUnknown(id);
-  }
-
-  async #add(id: string): Promise<void> {
+  async #add(id: string): Promise<{ count: number; untilUs: number }> {
     const untilUs = this.#nowUs() + windowUs;
-    if (await this.#counts.add(id, { count: 1 }, { untilUs })) return;
+    if (await this.#counts.add(id, { count: 1 }, { untilUs })) return { count: 1, untilUs };
     const more = await this.#counts.change(id, ({ value }) => ({ value: { count: value.count + 1 }, untilUs }));
     if (more === null) await this.#counts.add(id, { count: 1 }, { untilUs });
+    return { count: more?.value.count ?? 1, untilUs };
   }
 
-  #addUnknown(id: string): void {
+  #addUnknown(id: string): { count: number; untilUs: number } {
     const nowUs = this.#nowUs();
     const known = this.#unknown.get(id);
     const count = known !== undefined && known.untilUs > nowUs ? known.count + 1 : 1;
+    const counted = { count, untilUs: nowUs + windowUs };
     // The oldest go first.
     this.#unknown.delete(id);
-    this.#unknown.set(id, { count, untilUs: nowUs + windowUs });
+    this.#unknown.set(id, counted);
     for (const key of this.#unknown.keys()) {
       if (this.#unknown.size <= unknownNamesMax) break;
       this.#unknown.delete(key);
     }
+    return counted;
   }
 
-  async succeeded(userId: string, address: string): Promise<void> {
-    await this.#counts.remove(idOf('from', userId, address));
+  /** Takes a try of an account back: its password was right, or nobody looked at it. */
+  async takeBack(userId: string, place: string, browserKnown: boolean): Promise<void> {
+    const counted = [idOf('from', userId, place), ...(browserKnown ? [] : [idOf('all', userId)])];
+    for (const id of counted) {
+      const change = this.#counts.change(id, ({ value }) => ({ value: { count: Math.max(0, value.count - 1) } }));
+      // One too many keeps nobody out who is right; those who guess meanwhile must not.
+      await change.catch((thrown: unknown) => {
+        if (!isLucidError(thrown, 'conflict')) throw thrown;
+      });
+    }
+  }
+
+  /** Signed in: nothing of this place is held against it. */
+  async succeeded(userId: string, place: string, browserKnown: boolean): Promise<void> {
+    await this.takeBack(userId, place, browserKnown);
+    await this.#counts.remove(idOf('from', userId, place));
   }
 }
