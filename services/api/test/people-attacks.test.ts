@@ -11,7 +11,8 @@ before(async () => {
 });
 after(() => people.dispose());
 
-const signInsTold = async () => (await people.storage.listAudit({ eventType: 'user_login', limit: 100, offset: 0 })).events;
+const signInsTold = async () =>
+  (await people.storage.listAudit({ eventType: 'user_login', limit: 100, offset: 0 })).events;
 
 test('guesses sent at once are counted as those sent one after the other', async () => {
   await people.person('abe');
@@ -67,7 +68,10 @@ test('who is stopped, a passkey that is none and a link that is over leave a tra
   const { body } = await stranger.call('passkeyChallenge');
   note(await stranger.call('passkeySignIn', { body: { challenge_id: body.challenge_id, response: { id: 'x' } } }));
   note(await stranger.call('redeemInvite', { body: { token: 'x'.repeat(43), password: goodPassword } }));
-  assert.deepEqual(refused.map(([status]) => status), [429, 401, 401]);
+  assert.deepEqual(
+    refused.map(([status]) => status),
+    [429, 401, 401],
+  );
   const told = (await signInsTold()).filter(({ success }) => !success).map(({ errorMessage }) => errorMessage);
   for (const [, message] of refused) assert.ok(told.includes(message), message);
 });

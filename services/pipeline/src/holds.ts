@@ -146,6 +146,13 @@ export async function setHold(
   return onSession(context, sessionId, async (context) => {
     const { deps } = context;
     if (await isErased(context, sessionId)) throw tooLate(sessionId);
+    // What is signed of a hold is signed once. Where its clearing broke off it is in force still.
+    const { holds = [] } = await loadSession(context, sessionId);
+    const isSet = holds.some(({ hold_id }) => hold_id === holdId);
+    if (!isSet && (await custodyIds(context, sessionId)).has(`release:${holdId}`))
+      throw new LucidError('notInThisState', 'a hold of this id was cleared: set one with another id', {
+        details: { hold_id: holdId },
+      });
     await deps.queue.enqueue(holdJob(context, sessionId));
     const given: LegalHold = { hold_id: holdId, reference, reason, set_by: by, set_at: isoOf(deps.nowUs()) };
     const session = await editSession(context, sessionId, (session) => addHold(session, given));

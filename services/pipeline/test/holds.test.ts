@@ -93,6 +93,15 @@ test('while there is a hold nothing is deleted, shredded or purged; then all of 
   await assert.rejects(made.pipeline.setHold(order('s1')), { code: 'LUCID_ERR_3004', message: /too late/ });
 });
 
+test('a hold that was cleared is not set again under its id: neither that nor its end would be signed', async (t) => {
+  const made = await recorded(t);
+  const given = order('s1');
+  await made.pipeline.setHold(given);
+  await made.pipeline.clearHold({ ...given, reason: 'settled' });
+  await assert.rejects(made.pipeline.setHold(given), { code: 'LUCID_ERR_3004', message: /cleared/ });
+  assert.equal((await sessionOf(made, 's1')).holds, undefined);
+});
+
 test('setting and clearing are signed in the chain of custody, once, and logged before they are answered', async (t) => {
   const made = await recorded(t);
   const given = order('s1');

@@ -17,7 +17,9 @@ export const legalHoldSchema = z.strictObject({
 export const setHoldRequest = z.strictObject({
   reference,
   reason: reasonText,
-  hold_id: holdId.optional().describe('Of the caller’s making: sent again, it is the same hold.'),
+  hold_id: holdId
+    .optional()
+    .describe('Of the caller’s making: sent again, it is the same hold; once cleared, it is not set again.'),
 });
 export const heldAnswer = z.strictObject({ session_id: sessionIdSchema, hold: legalHoldSchema });
 
