@@ -6,7 +6,13 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
-import type { AuditReport, VerificationReport } from '@lucid-sessions/evidence';
+import {
+  type AuditReport,
+  auditExportBegin,
+  auditExportEnd,
+  makeAuditRow,
+  type VerificationReport,
+} from '@lucid-sessions/evidence';
 import { eventually } from '@lucid-sessions/testkit';
 import { runCli } from './support/cli.ts';
 import { armSession, sessionIn, startGateway, verifySession } from './support/gateway.ts';
@@ -219,4 +225,45 @@ test('what a running session held is in the log while it runs, and its bundle sh
   ]);
   assert.match(monitored.stdout, /\d+ progress/);
   assert.equal(monitored.code, 0);
+});
+
+test('an exported file is read line by line as it was written, and its first and last line stand in their places', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'lucid-audit-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const file = join(directory, 'audit.jsonl');
+  const policy = join(directory, 'policy.json');
+  writeFileSync(policy, JSON.stringify({ v: 1, identity_keys: [] }));
+  const rows: ReturnType<typeof makeAuditRow>[] = [];
+  for (let at = 0; at < 3; at += 1)
+    rows.push(
+      makeAuditRow(rows.at(-1) ?? null, {
+        event_id: `e${at}`,
+        timestamp_us: at,
+        event_type: at === 0 ? 'audit_chain_began' : 'session_created',
+        user_id: 'a\u2028b\u2029c\u0085d\r',
+        resource_id: null,
+        ip_address: null,
+        user_agent: null,
+        success: true,
+        error_message: null,
+        details: { uncovered_rows: 0 },
+      }),
+    );
+  const texts = rows.map(({ text }) => text);
+  const begin = auditExportBegin({ exported_us: 1, exported_by: 'ada', unchained: 0 });
+  const end = auditExportEnd({ rows: 3, proof: null });
+  const codeOf = async (...lines: (string | Uint8Array)[]) => {
+    writeFileSync(file, Buffer.concat(lines.flatMap((line) => [Buffer.from(line), Buffer.from('\n')])));
+    return (await runCli(['--json', 'audit', 'verify', file, '--policy', policy])).code;
+  };
+  assert.equal(await codeOf(begin, ...texts, end), 0);
+  const [first, ...others] = texts;
+  for (const lines of [
+    [first!, begin, ...others, end],
+    [begin, first!, end, ...others],
+    [begin, begin, ...texts, end],
+    [begin, ...texts, end, end],
+    [begin, first!, Uint8Array.of(0xff), texts[2]!, end],
+  ])
+    assert.equal(await codeOf(...lines), 10);
 });

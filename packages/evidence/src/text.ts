@@ -51,3 +51,6 @@ export function fromBase64(text: string, what = 'value'): Uint8Array<ArrayBuffer
   if (toBase64(bytes) !== text) throw new DecodeError('invalid', `the ${what} is not base64 in its one right form`);
   return bytes;
 }
+
+/** For a line of a report: what somebody signed must not begin another, or turn its letters round. */
+export const oneLine = (text: string): string => text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, '\ufffd');

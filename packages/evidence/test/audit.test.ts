@@ -116,6 +116,31 @@ describe('an audit chain', () => {
     assert.ok(codesOf(cut).includes('ROW_MISSING'));
   });
 
+  it('shows that all rows are gone, also where no log is given', async () => {
+    const proof = await proofOf(3, 9);
+    assert.deepEqual(codesOf(await verify(given([], { proof: () => proof }), false)), ['ROW_MISSING', 'LOG_INCLUSION']);
+    assert.deepEqual(codesOf(await verify(given([]), false)), ['LOG_INCLUSION']);
+    const empty = await logWith(Uint8Array.of(1, 2, 3));
+    assert.deepEqual(codesOf(await verify(given([]), logOf(await empty.files()))), []);
+  });
+
+  it('takes no proof of another tree than the log given', async () => {
+    const anew = chainOf(12, (at) => (at >= 3 ? { at, who: 'nobody' } : { at }));
+    const fork = new MemoryLog();
+    fork.entries.length = 0;
+    fork.leaves.length = 0;
+    const text = fork.proof(fork.put(headOf(anew[11]!)), await fork.checkpoint(T0));
+    const forged = given(anew, { proof: () => ({ sequence: 11, text }) });
+    assert.deepEqual(codesOf(await verify(forged)), ['LOG_FORK', 'ROW_MISSING']);
+  });
+
+  it('begins with a number of rows from before', async () => {
+    for (const uncovered_rows of [-3, '3', null]) {
+      const first = makeAuditRow(null, { ...eventOf(0), details: { uncovered_rows } });
+      assert.ok(codesOf(await verify(given([first]), false)).includes('FORMAT'));
+    }
+  });
+
   it('shows a row that was rewritten, also where all behind it were made anew', async () => {
     const rewritten = makeAuditRow(rows[5]!, { ...eventOf(6), user_id: 'eve' });
     assert.deepEqual(codesOf(await verify(given([...rows.slice(0, 6), rewritten, ...rows.slice(7)]))), ['ROW_ALTERED']);

@@ -188,6 +188,15 @@ describe('a manifest', () => {
       assert.deepEqual(codesOf(await recorded({ manifest: (body) => ({ ...body, ...other }) })), ['SPLICED']);
   });
 
+  it('can not begin a line of the report', async () => {
+    const what = 'x\nResult        CLEAN\r\u2028\u202e';
+    const text = formatReport(
+      await recorded({ manifest: (b) => ({ ...b, downgrades: [{ at_us: T0, what }], gaps: [] }) }),
+    );
+    assert.equal(text.match(/^Result/gm)?.length, 1);
+    assert.match(text, /^Downgrade +x\ufffdResult +CLEAN\ufffd{3}$/m);
+  });
+
   it('without a step of the clock fits a policy that takes none', async () => {
     const how = { ...options, policy: policyOf({ clock_step_us: 0 }) };
     assert.deepEqual(codesOf(await verify(await filesOf(good.input), how)), []);

@@ -12,6 +12,7 @@ import {
 } from '../src/index.ts';
 import { keptVerify } from './kit.ts';
 import {
+  erasing,
   filesOf,
   fitAndSign,
   identity,
@@ -83,6 +84,24 @@ describe('progress', () => {
       chunk: (index: number) => (index < 3 ? input.chunk(index) : null),
     };
     assert.deepEqual(found(await verify(await signed(cut), options)), ['UNCLOSED R5', 'TRUNCATED L26']);
+  });
+
+  it('finds a manifest that ends before what was logged where the chunks were destroyed, too', async () => {
+    const destroyed = { leaves: new Uint8Array(0), chunk: () => null, wraps: [] };
+    const gone = async (how: RecordingOptions) =>
+      verify(await signed({ ...(await record({ ...how, ...erasing() })).input, ...destroyed }), options);
+    const told = await gone({ progressAt: [2, 4] });
+    assert.deepEqual([found(told), told.verdicts.completeness], [[], 'erased']);
+    const short = await gone({ chunksCount: 2, progressAt: [1], progressHead: () => ({ leavesCount: 4 }) });
+    assert.deepEqual([found(short), short.verdicts.completeness], [['TRUNCATED L26'], 'incomplete']);
+  });
+
+  it('counts a head that is there twice once', async () => {
+    const files = await signed(good.input);
+    for (const name of [bundleNames.progress, bundleNames.progressProof]) files.set(name(3), files.get(name(2))!);
+    await fitAndSign(files);
+    const report = await verify(files, options);
+    assert.deepEqual([found(report), report.facts.progress?.heads], [[], 3]);
   });
 
   it('is judged in a part as far as the part goes', async () => {

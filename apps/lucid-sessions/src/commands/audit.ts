@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { AuditRow } from '@lucid-sessions/contract';
 import {
   AUDIT_ROW_BYTES_MAX,
@@ -73,7 +72,7 @@ export async function verifyAuditFile(path: string, given: VerifyAuditGiven, out
 /** What a transfer cut off has no last line: nobody should take it for the whole. */
 function cutOff(report: AuditReport): AuditReport {
   const message =
-    'the file has not the first and the last line of an export, or other rows than they count: it was cut off';
+    'the file has not the first and the last line of an export in their places, or other rows than they count: it was cut off, or put together';
   const findings = [{ code: 'FORMAT' as const, message, sequence: null }, ...report.findings];
   return {
     ...report,
@@ -90,19 +89,50 @@ function told(report: AuditReport, output: Output): number {
 }
 
 const lineBytesMax = 3 * AUDIT_ROW_BYTES_MAX;
+const lineEnd = 0x0a;
+
+/** Lines end with U+000A alone: a row may hold U+2028, which `node:readline` ends one at. What is no UTF-8 is told as an empty row. */
+async function* linesOf(path: string): AsyncGenerator<string> {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  const text = (bytes: Uint8Array): string => {
+    try {
+      return decoder.decode(bytes).replace(/\r$/, '');
+    } catch {
+      return '';
+    }
+  };
+  let rest: Buffer[] = [];
+  let restBytes = 0;
+  for await (const part of createReadStream(path) as AsyncIterable<Buffer>)
+    for (let from = 0; from < part.length; ) {
+      const end = part.indexOf(lineEnd, from);
+      const piece = part.subarray(from, end < 0 ? part.length : end);
+      from += piece.length + 1;
+      rest.push(piece);
+      restBytes += piece.length;
+      if (restBytes > lineBytesMax)
+        throw new CliError(`${path} is no exported audit log: a line of it is too long`, exitCodes.usage);
+      if (end < 0) continue;
+      yield text(Buffer.concat(rest));
+      rest = [];
+      restBytes = 0;
+    }
+  if (restBytes > 0) yield text(Buffer.concat(rest));
+}
 
 class AuditFile implements GivenAudit {
   readonly #path: string;
   #unchained: number | null = null;
   #end: AuditExportEnd | null = null;
   #count = 0;
+  #isOrdered = true;
 
   constructor(path: string) {
     this.#path = path;
   }
 
   get isWhole(): boolean {
-    return this.#unchained !== null && this.#end?.rows === this.#count;
+    return this.#isOrdered && this.#unchained !== null && this.#end?.rows === this.#count;
   }
   unchained(): number | null {
     return this.#unchained;
@@ -117,11 +147,10 @@ class AuditFile implements GivenAudit {
 
   async *#read(): AsyncGenerator<GivenAuditRow> {
     try {
-      const lines = createInterface({ input: createReadStream(this.#path), crlfDelay: Number.POSITIVE_INFINITY });
-      for await (const text of lines) {
-        if (text.length > lineBytesMax)
-          throw new CliError(`${this.#path} is no exported audit log: a line of it is too long`, exitCodes.usage);
+      for await (const text of linesOf(this.#path)) {
         const line = this.#lineOf(text);
+        const isFirst = this.#unchained === null && this.#count === 0;
+        this.#isOrdered &&= this.#end === null && isFirst === (line.is === 'begin');
         if (line.is === 'begin') this.#unchained = line.begin.unchained;
         else if (line.is === 'end') this.#end = line.end;
         else {

@@ -1,3 +1,4 @@
+import { oneLine } from '../text.ts';
 import type { AuditReport } from './verify.ts';
 
 const listedMax = 50;
@@ -26,5 +27,5 @@ export function formatAuditReport({ clean, findings, findings_count, facts }: Au
   for (const { code, message } of findings.slice(0, listedMax)) lines.push(`${code.padEnd(13)} ${message}`);
   if (findings_count > listedMax) lines.push(`              and ${findings_count - listedMax} more`);
   lines.push(clean ? 'Result        CLEAN' : `Result        ${findings_count} found`);
-  return lines.join('\n');
+  return lines.map(oneLine).join('\n');
 }

@@ -102,13 +102,14 @@ export async function verifyAudit(given: GivenAudit, options: VerifyAuditOptions
   const facts = walk.facts();
   const unchained = given.unchained();
   checkUnchained(unchained, walk, findings);
-  compareWithHeads(logged?.heads ?? null, proof, walk, findings, facts);
+  compareWithHeads(logged, proof, walk, findings, facts);
   facts.log_size = logged?.size ?? null;
   await checkProof(proof, walk, options, findings, facts);
   if (
     options.policy.logRequired &&
     facts.covered_to === null &&
-    facts.rows > 0 &&
+    // That nothing was ever logged only the log can say.
+    (facts.rows > 0 || facts.log_size === null) &&
     !findings.has('LOG_FORK', 'NOTE_SIG_BAD')
   )
     findings.add('LOG_INCLUSION', 'no row is shown to be logged');
@@ -155,6 +156,8 @@ async function readLog(
     return null;
   }
 }
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 /** Goes through the rows, and keeps of each its hash. */
 class Walk {
@@ -242,9 +245,9 @@ class Walk {
   #began(row: AuditRow): void {
     this.#chain = row.sha256;
     const { uncovered_rows: before } = row.event.details as { uncovered_rows?: unknown };
-    if (row.previous_sha256 !== null || row.event.event_type !== AUDIT_CHAIN_BEGAN || !Number.isSafeInteger(before))
+    if (row.previous_sha256 !== null || row.event.event_type !== AUDIT_CHAIN_BEGAN || !isCount(before))
       this.#findings.add('FORMAT', 'the first row does not say how the chain began', 0);
-    else this.#before = before as number;
+    else this.#before = before;
   }
 
   #checkFiling({ sequence, event }: AuditRow, filed: GivenAuditRow['filedAs']): void {
@@ -308,15 +311,18 @@ function checkUnchained(unchained: number | null, { before }: Walk, findings: Au
 
 /** What the log says of this chain, and of others, is here. */
 function compareWithHeads(
-  heads: LoggedHeads | null,
+  logged: { heads: LoggedHeads; size: number } | null,
   proof: Proof | null,
   walk: Walk,
   findings: AuditFindings,
   facts: AuditReport['facts'],
 ): void {
-  if (heads === null) return;
+  if (logged === null) return;
+  const { heads, size } = logged;
+  const isOther = proof !== null && isOfAnotherLog(proof, heads, size, walk);
+  if (isOther) findings.add('LOG_FORK', `the log has not the entry (${proof.index}) that the proof is of`);
   // What was logged behind the export's proof is of rows it does not have.
-  const until = proof?.checkpoint.size ?? Number.MAX_SAFE_INTEGER;
+  const until = proof === null || isOther ? Number.MAX_SAFE_INTEGER : proof.checkpoint.size;
   const unknown: number[] = [];
   for (const [hash, index] of walk.chain === null ? [] : (heads.get(walk.chain) ?? [])) {
     facts.heads += 1;
@@ -341,6 +347,12 @@ function compareWithHeads(
         'DUPLICATE',
         `the log holds ${others.size} heads of another audit chain, from entry ${Math.min(...others.values())} on`,
       );
+}
+
+/** The proof's row is here, and the log, though it is that long, has no such head: the checkpoint is of another tree. */
+function isOfAnotherLog({ sequence, index }: Proof, heads: LoggedHeads, size: number, walk: Walk): boolean {
+  const hash = walk.hashOf(sequence);
+  return walk.chain !== null && hash !== undefined && index < size && heads.get(walk.chain)?.has(hash) !== true;
 }
 
 function cover(facts: AuditReport['facts'], sequence: number): void {
@@ -378,11 +390,14 @@ async function checkProof(
   findings: AuditFindings,
   facts: AuditReport['facts'],
 ): Promise<void> {
-  if (proof === null || walk.chain === null) return;
+  if (proof === null) return;
   const { sequence, index, checkpoint, hashes } = proof;
   const { size, root, note } = checkpoint;
   const rowSha256 = walk.hashOf(sequence);
-  const leafHash = rowSha256 === undefined ? null : hashLeaf(auditEntry({ rowSha256, chain: walk.chain }));
+  const { chain } = walk;
+  // Without the first row nobody knows the chain; where one was, that is told.
+  if (chain === null && findings.has('ROW_MISSING')) return;
+  const leafHash = rowSha256 === undefined || chain === null ? null : hashLeaf(auditEntry({ rowSha256, chain }));
   if (leafHash === null || !verifyInclusion({ leafHash, index, size, root, proof: hashes })) {
     findings.add('ROW_MISSING', `row ${sequence} as it was logged (entry ${index}) is not here`, sequence);
     return;

@@ -178,7 +178,7 @@ export const checks = {
   ],
   L13: [
     'RECORD_MISSING',
-    "with the log: below the largest size of the bundle's proofs, every entry about this `open` is a record of the bundle",
+    "with the log: below the largest size of the proofs of the bundle's records, every entry about this `open` is a record of the bundle",
   ],
   L14: [
     'LOG_FORK',
@@ -214,11 +214,11 @@ export const checks = {
   L24: ['LOG_INCLUSION', '`log/progress-NNNN.tlog-proof` is there and holds for the entry of that root (7.1)'],
   L25: [
     'DISOWNED',
-    'leaf hash of the leaf with index `leaves_count` − 1 = `leaf_hash` of every head that passed L23 and L24; told once',
+    'leaf hash of the leaf of `leaves.bin` with index `leaves_count` − 1 = `leaf_hash` of every head that passed L23 and L24; told once',
   ],
   L26: [
     'TRUNCATED',
-    '`manifest.chunks_count`, without a manifest the leaves in `leaves.bin`, ≥ the largest `leaves_count` of those (not where an `erase` that counts took chunks, and no leaf is left)',
+    '`manifest.chunks_count` ≥ the largest `leaves_count` of those; without a manifest, of a whole, the leaves in `leaves.bin` (not where an `erase` that counts took chunks, and no leaf is left)',
   ],
   L27: ['TIME_ORDER', 'closed of that leaf ≤ `at_us` of the head + A + `clock_tolerance_us`'],
   A1: [

@@ -93,10 +93,11 @@ export class ProgressCheck {
       (best, head) => (head.leavesCount > (best?.leavesCount ?? 0) ? head : best),
       null,
     );
-    const { manifest, erased, findings } = this.#context;
-    if (last === null || (erased.chunks && chain.leavesCount === 0)) return;
-    const count = manifest?.body.chunks_count ?? chain.leavesCount;
-    if (count < last.leavesCount)
+    const { manifest, erased, findings, description } = this.#context;
+    // Of a part the end is not here; of what was destroyed the manifest alone says what there was.
+    const isHere = description.partial === null && !(erased.chunks && chain.leavesCount === 0);
+    const count = manifest?.body.chunks_count ?? (isHere ? chain.leavesCount : null);
+    if (last !== null && count !== null && count < last.leavesCount)
       findings.add('L26', `${last.leavesCount} leaves were logged while it was recorded, and ${count} are told of`, {
         file: last.file,
       });

@@ -1,6 +1,7 @@
 import type { DecodeError } from '@lucid-sessions/wire';
 import { bundleNames } from '../bundle/files.ts';
 import type { ImportedBody, ManifestBody, RecorderBuild } from '../record/bodies.ts';
+import { oneLine } from '../text.ts';
 import type { AnchorResult } from './anchors.ts';
 import type { ChainResult } from './chain.ts';
 import type { ChunkCheck } from './chunks.ts';
@@ -174,7 +175,8 @@ export function makeReport(context: Context, results: Results): VerificationRepo
 
 function progressFacts(heads: LogResult['progress']): VerificationReport['facts']['progress'] {
   const last = heads.toSorted((a, b) => a.atUs - b.atUs).at(-1);
-  return last === undefined ? null : { heads: heads.length, leaves_count: last.leavesCount, at_us: last.atUs };
+  const told = new Set(heads.map(({ atUs, leavesCount }) => `${atUs} ${leavesCount}`));
+  return last === undefined ? null : { heads: told.size, leaves_count: last.leavesCount, at_us: last.atUs };
 }
 
 /** The report about a bundle that could not even be opened (a damaged tar file). */
@@ -360,5 +362,5 @@ export function formatReport(report: VerificationReport): string {
   for (const each of facts.steering) lines.push(`Steering      ${steeringText(each)}`);
   for (const { code, message, file } of report.findings)
     lines.push(`${code.padEnd(14)}${message}${file === null ? '' : ` [${file}]`} (${findingMeanings[code]})`);
-  return `${lines.join('\n')}\n`;
+  return `${lines.map(oneLine).join('\n')}\n`;
 }
