@@ -26,9 +26,8 @@ export class WebhookSink implements EventSink {
   readonly #options: WebhookSinkOptions;
 
   constructor(options: WebhookSinkOptions) {
-    const { origin, pathname } = new URL(options.url);
-    // Without its query, which may hold a key.
-    this.name = `webhook ${origin}${pathname}`;
+    // Path and query may hold a key.
+    this.name = `webhook ${new URL(options.url).origin}`;
     this.#options = options;
   }
 
