@@ -101,11 +101,17 @@ export async function admitViewing(call: Call, operation: OperationId): Promise<
   const { api, sessionId, user } = call;
   const handsOut = reveals === 'whole';
   const open = (await grantsOf(call)).filter((viewing) => isOpen(viewing, handsOut));
-  const grant = open.find(({ use }) => use === 'window') ?? open[0];
+  // Granted before more was asked for, or shares of another key, it opens nothing.
+  const valid = open.filter(
+    ({ approval, threshold }) => threshold === need.threshold && (approval || need.level !== 'approval'),
+  );
+  const grant = valid.find(({ use }) => use === 'window') ?? valid[0];
   if (grant === undefined)
     throw new LucidError(
       'viewingNeeded',
-      'this recording is shown on request only: ask for it with a reason (POST /sessions/{id}/viewings)',
+      open.length > 0
+        ? 'since it was granted to you this recording asks for more: ask again (POST /sessions/{id}/viewings)'
+        : 'this recording is shown on request only: ask for it with a reason (POST /sessions/{id}/viewings)',
       {
         details: {
           session_id: sessionId,
@@ -115,9 +121,6 @@ export async function admitViewing(call: Call, operation: OperationId): Promise<
         },
       },
     );
-  // Shares that came before its key was shared anew are of another one.
-  if (grant.threshold !== need.threshold)
-    throw new LucidError('viewingNeeded', 'the key of this recording was shared since: ask again');
   await openShared(call, need, grant);
   const { viewingId, operations } = grant;
   call.viewing = { sessionId, viewingId, operation, handsOut, claimed: false };

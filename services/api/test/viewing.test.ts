@@ -152,3 +152,16 @@ test('what asks for less loosens nothing that is recorded, and bad requests are 
   const early = await as('ann', 'askViewing', { ...at(waiting), body: { reason: 'x' } });
   assert.equal(early.body.error?.code, 'LUCID_ERR_3004', 'nothing is recorded yet');
 });
+
+test('what was granted when less was asked for opens nothing any more', async () => {
+  const sessionId = await recordedFor();
+  await ask('ann', sessionId);
+  assert.equal((await as('ann', 'getKey', at(sessionId))).status, 200);
+  await as('root', 'updateSession', { ...at(sessionId), body: { metadata: { project: 'finance' } } });
+  const { body } = await as('ann', 'getKey', at(sessionId));
+  assert.equal(body.error?.code, needed);
+  assert.match(String(body.error?.message), /asks for more/);
+  const viewing = at(sessionId, { viewing_id: await ask('ann', sessionId) });
+  await as('bob', 'decideViewing', { ...viewing, body: { decision: 'approve', reason: 'as agreed' } });
+  assert.equal((await as('ann', 'getKey', at(sessionId))).status, 200);
+});
