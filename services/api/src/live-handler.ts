@@ -1,17 +1,20 @@
 /** Watching a session while it is recorded: its frames as a stream that goes on until the session ends. */
 import { Readable } from 'node:stream';
-import { type LiveFrames, LucidError } from '@lucid-sessions/contract';
+import { isLucidError, type LiveFrames, LucidError, restRoutes } from '@lucid-sessions/contract';
 import { blankInputs, clearInputFlags, PAYLOAD_HEADER_BYTES, writePayloadHeader } from '@lucid-sessions/recording';
 import { type Api, type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { addCustody } from './custody.ts';
 import { openKey } from './evidence-handlers.ts';
 import { admitInputs } from './inputs.ts';
+import { mayDo } from './people/callers.ts';
 import { isGranted } from './viewing-gate.ts';
 
 /** Without frames a block without any is sent this often, so that both ends notice when the other is gone. */
 const waitMs = 5000;
 export const liveLimitsDefault = { viewersMax: 32, viewersPerUserMax: 4, stallMs: 30_000 } as const;
 const blockHeaderBytes = 8;
+/** Between two looks at whether a viewer is let in still. */
+const againUs = 5_000_000;
 
 /** Who watches a session as it happens. */
 export interface LiveViews {
@@ -66,6 +69,18 @@ function blockOf(
   return block;
 }
 
+/** Whoever is disabled, or signed out, sees no more; nor does who lost the right to. */
+async function isLetIn({ user, query }: Call<'liveSession'>): Promise<boolean> {
+  try {
+    const now = await user.again();
+    const maySee = restRoutes.liveSession.permissions.some((permission) => mayDo(now, permission));
+    return maySee && (!query.inputs || mayDo(now, 'recordings:inputs'));
+  } catch (thrown) {
+    if (isLucidError(thrown, 'unauthenticated')) return false;
+    throw thrown;
+  }
+}
+
 /** Asks the recorder only when the viewer has taken what came before: one who is slow holds one answer, and nobody up. */
 async function* blocks(
   call: Call<'liveSession'>,
@@ -74,7 +89,13 @@ async function* blocks(
   afterBlock: () => void,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const { api, sessionId, query } = call;
+  let lookedUs = api.deps.nowUs();
   for (let answer = first; answer.state === 'recording' && (await isGranted(call)); ) {
+    const nowUs = api.deps.nowUs();
+    if (nowUs - lookedUs >= againUs) {
+      if (!(await isLetIn(call))) return;
+      lookedUs = nowUs;
+    }
     beforeBlock();
     yield blockOf(answer, api.deps.nowUs(), query.inputs);
     afterBlock();

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { basePath, type LiveFrames, LucidError } from '@lucid-sessions/contract';
 import { FrameWriter, frameKinds, PAYLOAD_HEADER_BYTES } from '@lucid-sessions/recording';
 import { eventually } from '@lucid-sessions/testkit';
+import { goodPassword, TestBrowser } from './people-world.ts';
 import { type ApiWorld, apiWorld, token } from './world.ts';
 
 /** More in a few answers than sockets hold between them. */
@@ -19,12 +20,15 @@ interface LiveWorld {
   /** Answers given to viewers so far. */
   asked(): number;
   watch(user: string): Promise<Response>;
+  watchAs(headers: Record<string, string>): Promise<Response>;
+  clock: { aheadUs: number };
 }
 
 /** A session without end. */
 async function endless(limits: { viewersMax: number; viewersPerUserMax: number; stallMs: number }): Promise<LiveWorld> {
   const frames = framesOf(new Uint8Array(frameBytes));
   let asked = 0;
+  const clock = { aheadUs: 0 };
   const liveFrames = async ({ afterFrame }: { afterFrame: number }): Promise<LiveFrames> => {
     asked += 1;
     return { state: 'recording', chunkIndex: 0, firstFrame: afterFrame, framesCount: 1, frames };
@@ -34,6 +38,7 @@ async function endless(limits: { viewersMax: number; viewersPerUserMax: number; 
     {},
     {
       liveLimits: limits,
+      nowUs: () => Date.now() * 1000 + clock.aheadUs,
       recorder: {
         liveFrames,
         health,
@@ -43,13 +48,12 @@ async function endless(limits: { viewersMax: number; viewersPerUserMax: number; 
     },
   );
   const id = await world.record();
+  const watchAs = (headers: Record<string, string>) =>
+    fetch(`${world.address}${basePath}/sessions/${id}/live`, { headers });
   return {
-    world,
+    ...{ world, watchAs, clock },
     asked: () => asked,
-    watch: async (user) =>
-      fetch(`${world.address}${basePath}/sessions/${id}/live`, {
-        headers: { authorization: `Bearer ${await token(['admin'], { user_id: user })}` },
-      }),
+    watch: async (user) => watchAs({ authorization: `Bearer ${await token(['admin'], { user_id: user })}` }),
   };
 }
 
@@ -98,4 +102,29 @@ test('places are counted for each user and for all, refused with the limits, and
   });
   await again.body?.cancel();
   await other.body?.cancel();
+});
+
+test('a live view ends with what lets its viewer in', async (t) => {
+  const { world, watchAs, clock } = await endless({ viewersMax: 9, viewersPerUserMax: 9, stallMs: 60_000 });
+  t.after(() => world.dispose());
+  const params = { user_id: 'vera' };
+  await world.call('createUser', { body: { user_id: 'vera', roles: ['session_manager'] } });
+  const { token: invite } = (await world.call('inviteUser', { params, body: {} })).body;
+  const browser = new TestBrowser(world);
+  await browser.call('redeemInvite', { body: { token: invite, password: goodPassword } });
+  const made = await browser.call('createToken', { body: { name: 'ci', days: 1 } });
+  const cookie = [...browser.cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+  const views = [await watchAs({ cookie }), await watchAs({ authorization: `Bearer ${made.body.token}` })];
+  assert.deepEqual(
+    views.map(({ status }) => status),
+    [200, 200],
+  );
+  const readers = views.map(({ body }) => body!.getReader());
+  for (const reader of readers) {
+    clock.aheadUs += 5_000_000;
+    for (let left = 20; left > 0; left--) assert.equal((await reader.read()).done, false);
+  }
+  await world.call('updateUser', { params, body: { disabled: true } });
+  clock.aheadUs += 5_000_000;
+  for (const reader of readers) for (let left = 1000; !(await reader.read()).done; left--) assert.ok(left > 0);
 });

@@ -36,7 +36,7 @@ const told = (
     ...{ success: error === null, errorMessage: error, details: method === null ? {} : { method } },
   });
 
-function whoIs(user: User, account: Account | null) {
+function whoIs(user: Omit<User, 'again'>, account: Account | null) {
   const until = user.browser?.signIn.untilUs ?? null;
   return {
     user_id: user.userId,
@@ -76,7 +76,7 @@ export async function startSignIn(
     browsers: [hash, ...present.browsers.filter((other) => other !== hash)].slice(0, browsersMax),
   }));
   await told({ api, browser }, account.id, method, null);
-  const user: User = {
+  const user = {
     ...{ userId: account.id, roles: value.roles, limit: null },
     browser: { signIn: kept, csrfToken: csrfTokenOf(secret) },
   };

@@ -15,10 +15,12 @@ export interface User {
   limit: readonly Permission[] | null;
   /** Null: by a token. */
   browser: { signIn: KeptSignIn; csrfToken: string } | null;
+  /** Who it is now, for answers that go on for long. Throws `unauthenticated` where it is let in no more. */
+  again: () => Promise<User>;
 }
 
 /** Who calls routes that are open to everyone. */
-export const nobody: User = { userId: '', roles: [], limit: [], browser: null };
+export const nobody: User = { userId: '', roles: [], limit: [], browser: null, again: async () => nobody };
 
 export const mayDo = ({ roles, limit }: Pick<User, 'roles' | 'limit'>, permission: Permission): boolean =>
   isPermitted(roles, permission) && (limit === null || limit.includes(permission));
@@ -52,7 +54,9 @@ export class Callers {
     if (secret !== null) return this.#byBrowser(request, secret);
     const token = /^Bearer (\S{1,300})$/i.exec(authorization ?? '')?.[1];
     if (token?.startsWith(apiTokenPrefix)) return this.#byToken(token, request.clientAddress);
-    return { ...(await this.#bearer(authorization)), limit: null, browser: null };
+    // What an identity provider signed can't be taken back.
+    const user: User = { ...(await this.#bearer(authorization)), limit: null, browser: null, again: async () => user };
+    return user;
   }
 
   async #byToken(token: string, address: string): Promise<User> {
@@ -60,19 +64,31 @@ export class Callers {
     const account = kept === null ? null : await this.#people.accounts.get(kept.owner!);
     if (kept === null || account === null || account.value.disabled)
       throw unauthenticated('this API token is not valid: it was revoked, or has expired');
-    return { userId: account.id, roles: account.value.roles, limit: kept.value.permissions, browser: null };
+    const again = () => this.#byToken(token, address);
+    return { userId: account.id, roles: account.value.roles, limit: kept.value.permissions, browser: null, again };
   }
 
   async #byBrowser(request: FastifyRequest, secret: string): Promise<User> {
+    const user = await this.#signedIn(secret);
+    if (isForeign(this.#config, request)) throw new LucidError('forbidden', 'another site’s page asked for this');
+    if (request.method !== 'GET' && !isSame(request.headers[csrfHeader], csrfTokenOf(secret)))
+      throw new LucidError('forbidden', `send ${csrfHeader} as GET /auth/session told it`);
+    return user;
+  }
+
+  async #signedIn(secret: string): Promise<User> {
     const signIn = await this.#people.signIns.find(secret);
     const account = signIn === null ? null : await this.#people.accounts.get(signIn.owner!);
     if (signIn === null || account === null || account.value.disabled)
       throw unauthenticated('the sign-in has ended; sign in again');
-    if (isForeign(this.#config, request)) throw new LucidError('forbidden', 'another site’s page asked for this');
-    const csrfToken = csrfTokenOf(secret);
-    if (request.method !== 'GET' && !isSame(request.headers[csrfHeader], csrfToken))
-      throw new LucidError('forbidden', `send ${csrfHeader} as GET /auth/session told it`);
-    return { userId: account.id, roles: account.value.roles, limit: null, browser: { signIn, csrfToken } };
+    const browser = { signIn, csrfToken: csrfTokenOf(secret) };
+    return {
+      userId: account.id,
+      roles: account.value.roles,
+      limit: null,
+      browser,
+      again: () => this.#signedIn(secret),
+    };
   }
 }
 
