@@ -14,6 +14,7 @@ import {
   type Json,
   parseCanonicalJson,
   readWhole,
+  recordBase,
   verifyBundle,
 } from '../src/index.ts';
 import { kitNames, readKit } from './kit.ts';
@@ -99,10 +100,37 @@ function altered(value: Json, path: readonly number[], put: Json): Json {
   return { ...value, unknown: put };
 }
 
+/** It is in no bundle: it goes with a redacted copy. */
+const redaction: Json = {
+  ...recordBase('redaction', 'demo'),
+  at_us: 1_800_000_000_000_000,
+  actor: 'ada',
+  reason: 'a third person',
+  manifest_sha256: 'ab'.repeat(32),
+  merkle_root: 'cd'.repeat(32),
+  boxes: [{ x: 0, y: 4, width: 10, height: 20, from_us: 0, to_us: 1_000_000 }],
+  spans: [{ from_us: 5, to_us: 9 }],
+  event_kinds: ['clipboard'],
+  events_removed: [{ kind: 'click', count: 2 }],
+  chunks: [{ first: 0, last: 3 }],
+  renderer: {
+    software: 'lucid-sessions 0.1.0',
+    rules: 1,
+    h264_decoder: null,
+    width: 800,
+    height: 600,
+    frames_per_second: 5,
+    pointer: true,
+    frames: 50,
+  },
+  files: [{ name: 'video.mp4', bytes: 100, sha256: 'ef'.repeat(32) }],
+};
+
 describe('the schemas', () => {
   const samples = new Map<string, Json[]>();
 
   before(async () => {
+    samples.set('redaction', [redaction]);
     const seen = new Set<string>();
     const add = (name: string, value: Json): void => {
       const text = `${name} ${JSON.stringify(value)}`;
