@@ -182,6 +182,28 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     await context.close();
   });
 
+  test('a list that can not be read again stays, says so, and goes on; what never began says when it was made', async () => {
+    const { page, problems, context } = await open('/sessions');
+    const rows = page.locator('tbody tr');
+    await rows.nth(3).waitFor();
+    assert.equal(
+      await rows
+        .filter({ hasText: 'Turned away' })
+        .getByText(/^made /)
+        .count(),
+      1,
+    );
+    const lists = /\/api\/v1\/sessions\?/;
+    await page.route(lists, (route) => route.fulfill({ status: 429, headers: { 'Retry-After': '900' }, body: '{}' }));
+    await page.getByText(/^This list may be old: /).waitFor();
+    assert.ok((await rows.count()) > 3);
+    await page.unroute(lists);
+    await page.getByText(/^\d+ sessions$/).waitFor();
+    assert.ok((await rows.count()) > 3);
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
   test('creates a session and gives its .rdp file', async () => {
     const { page, problems, context } = await open('/new');
     await page.getByLabel('Name', { exact: true }).fill('Jump host');

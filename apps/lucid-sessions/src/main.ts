@@ -43,6 +43,8 @@ import { software } from './server/software.ts';
 // A report of a crash holds the environment, and that holds secrets.
 if (process.report !== undefined) process.report.excludeEnv = true;
 
+const isJson = process.argv.includes('--json');
+
 const program = new Command('lucid-sessions')
   .description('RDP session recorder whose recordings hold up as evidence')
   .version(software.version)
@@ -50,12 +52,15 @@ const program = new Command('lucid-sessions')
   .option('--data-dir <dir>', 'where keys, secrets and recordings are kept (LUCID_DATA_DIR, ./data)')
   .option('--api <url>', 'the Session API (LUCID_API_URL, http://127.0.0.1:8087)')
   .option('--token-file <file>', 'file with an access token (LUCID_TOKEN, the data directory’s own)')
+  // A script reads one line of JSON instead, whatever was wrong.
+  .configureOutput({ writeErr: (text) => void (isJson || process.stderr.write(text)) })
   .showHelpAfterError('(--help shows how)')
   .exitOverride()
   .addHelpText(
     'after',
     `
 Exit codes: 0 done · 1 failed · 2 wrong usage · 3 no API answers · 4 not permitted · 130 stopped by Ctrl-C
+            with --json a failure is one line of JSON on standard error: {"error":{"message","exit_code","code"?}}
             backup, restore, check, scrub: 1 also when something is missing or damaged
             verify: 0 only for a clean bundle, 10 and above one per kind of finding (docs/format.md)`,
   );
@@ -121,13 +126,23 @@ function explain(error: unknown): string {
   return `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`;
 }
 
+/** What `--json` writes on standard error. `code`: the name of the error, where the API, the system or the parser has one. */
+function errorLine(error: unknown, exitCode: number): string {
+  const { code } = error as { code?: unknown };
+  const said = error instanceof CommanderError ? error.message.replace(/^error: /, '') : explain(error).trimEnd();
+  const message = code === 'commander.help' ? 'no command was named (--help shows them)' : said;
+  return `${JSON.stringify({ error: { message, exit_code: exitCode, ...(typeof code === 'string' ? { code } : {}) } })}\n`;
+}
+
 const endWaitMs = 3000;
 
 try {
   await program.parseAsync();
 } catch (error) {
-  process.stderr.write(explain(error));
   process.exitCode = exitCodeOf(error);
+  process.stderr.write(
+    isJson && process.exitCode !== exitCodes.ok ? errorLine(error, process.exitCode) : explain(error),
+  );
   // Whatever was left open: a command that failed ends.
   setTimeout(() => process.exit(), endWaitMs).unref();
 }

@@ -17,3 +17,37 @@ for (const [code, text, words] of cases)
     const api = new ApiClient({ url: 'https://gw.example', token: 'x', fetch });
     await assert.rejects(api.rest.listApprovals({}), words);
   });
+
+/** An API that is asked `refusals` times before it answers. */
+function limited(refusals: number, retryAfter: string | null) {
+  const pauses: number[] = [];
+  let asked = 0;
+  const fetch = async () => {
+    asked += 1;
+    if (asked > refusals) return Response.json({ approvals: [] });
+    const headers = retryAfter === null ? {} : { 'retry-after': retryAfter };
+    return Response.json({ error: { code: 'LUCID_ERR_3010', message: 'too many requests' } }, { status: 429, headers });
+  };
+  const onPause = (seconds: number) => pauses.push(seconds);
+  const api = new ApiClient({ url: 'https://gw.example', token: 'x', fetch, onPause });
+  return { list: () => api.rest.listApprovals({}), pauses, asked: () => asked };
+}
+
+test('a pause that the API asks for is kept, and told', async () => {
+  const { list, pauses, asked } = limited(3, '0');
+  await list();
+  assert.deepEqual([pauses, asked()], [[0, 0, 0], 4]);
+});
+
+for (const retryAfter of ['900', null])
+  test(`a refusal without a pause worth waiting for is told (Retry-After: ${retryAfter})`, async () => {
+    const { list, pauses, asked } = limited(1, retryAfter);
+    await assert.rejects(list(), { message: 'too many requests (LUCID_ERR_3010)', code: 'LUCID_ERR_3010' });
+    assert.deepEqual([pauses, asked()], [[], 1]);
+  });
+
+test('an API that goes on asking for pauses is left in the end', async () => {
+  const { list, asked } = limited(1000, '0');
+  await assert.rejects(list(), /too many requests/);
+  assert.equal(asked(), 11);
+});

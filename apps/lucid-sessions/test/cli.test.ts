@@ -174,6 +174,10 @@ test('up serves all five services; sessions are created, recorded, listed, expor
   assert.ok(end.errorInfo > 0, 'the client learns why its session ends');
   await eventually('a completed session', async () => /completed/.test((await cli('sessions', 'show', id)).stdout));
 
+  const pipeline = await cli('sessions', 'pipeline', id);
+  assert.match(pipeline.stdout, /^manifest +completed +-$/m);
+  assert.match((await cli('sessions', 'pipeline', id, '--resume')).stdout, /^manifest +completed +-$/m);
+
   const verified = await cli('verify', id);
   assert.equal(verified.code, 0);
   assert.match(verified.stdout, /^Policy +in force: clipboard:out drives:off deny:Contoso\*$/m);

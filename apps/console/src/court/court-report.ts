@@ -1,6 +1,7 @@
 /** The report of a court file, for the screen and for paper. */
 import {
   type CourtFileFacts,
+  existedText,
   type Finding,
   findingMeanings,
   replayText,
@@ -215,7 +216,7 @@ function recording(report: VerificationReport, facts: CourtFacts, made: CourtFil
           'Recorded',
           `${timeText(told.opened_us)} to ${timeText(told.ended_us)}${told.end_reason === null ? '' : ` (${told.end_reason})`}`,
         ),
-        row('Existed', `not before ${timeText(told.not_before_us)}, at the latest ${timeText(told.not_after_us)}`),
+        row('Existed', existedText(told, timeText)),
         row('Recorder', facts.recorder === null ? 'not known' : `${facts.recorder.id}, ${facts.recorder.software}`),
         row('Recorder’s key', h('code', {}, facts.recorder?.identityKey ?? 'not known')),
         row(

@@ -6,7 +6,7 @@ import { connectLink, isConnectable } from '../ui/connect-link.ts';
 import { type Child, fill, h, setText } from '../ui/dom.ts';
 import { formatBytes, formatClock } from '../ui/format.ts';
 import { icon } from '../ui/icons.ts';
-import { failure, isAbort, type Page, type PageContext, repeat } from '../ui/page.ts';
+import { explain, failure, isAbort, type Page, type PageContext, repeat } from '../ui/page.ts';
 import { type Column, instant, sessionBadge, table } from '../ui/parts.ts';
 import { waitingApprovals } from '../ui/waiting-approvals.ts';
 
@@ -57,7 +57,7 @@ const columnsFor = (mayConnect: boolean): readonly Column<Session>[] => [
   },
   { name: 'Target', cell: (session) => target(session) },
   { name: 'Project', cell: (session) => origin(session) },
-  { name: 'Started', cell: (session) => instant(session.started_at ?? session.created_at) },
+  { name: 'Started', cell: startedCell },
   {
     name: 'Duration',
     number: true,
@@ -70,6 +70,10 @@ const columnsFor = (mayConnect: boolean): readonly Column<Session>[] => [
   },
   ...(mayConnect ? [{ name: 'Connect', cell: connectCell }] : []),
 ];
+
+/** What never began says when it was made instead. */
+const startedCell = ({ started_at: startedAt, created_at: createdAt }: Session): Child =>
+  startedAt === null ? h('span', { class: 'muted' }, 'made ', instant(createdAt)) : instant(startedAt);
 
 /** Whoever has left comes back by the session's own page. */
 const connectCell = (session: Session): Child =>
@@ -108,7 +112,7 @@ export function sessionsPage({ api, claims, signal }: PageContext): Page {
     try {
       show(await api.listSessions({ ...filter, limit: pageSize }, signal));
     } catch (error) {
-      if (!isAbort(error)) fill(list, failure(error));
+      if (!isAbort(error)) showFailure(error);
     }
   }
 
@@ -141,8 +145,15 @@ export function sessionsPage({ api, claims, signal }: PageContext): Page {
     );
   }
 
+  /** A list that can't be read again for a moment is worth more than none. */
+  function showFailure(error: unknown): void {
+    if (shown === '') fill(list, failure(error));
+    else setText(count, `This list may be old: ${explain(error)}`);
+  }
+
   function change(changes: Filter): void {
     filter = { ...filter, offset: 0, ...changes };
+    shown = '';
     history.replaceState(null, '', `/sessions${query({ ...filter, offset: filter.offset || undefined })}`);
     void load();
   }

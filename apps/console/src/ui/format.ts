@@ -1,18 +1,6 @@
 /** Texts for people. Pure functions: the locale is the browser's, times are shown in the browser's zone with UTC as title. */
 
-const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
-
-/** `1.2 MB`; powers of 1000. */
-export function formatBytes(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1000;
-    unit += 1;
-  }
-  const digits = unit === 0 || value >= 99.5 ? 0 : 1;
-  return `${value.toFixed(digits)} ${units[unit]}`;
-}
+export { formatBytes } from '@lucid-sessions/contract/sizes';
 
 /** `0:07`, `12:34`, `1:02:03`. */
 export function formatClock(seconds: number): string {

@@ -6,27 +6,17 @@ const answerBytesMax = 64 * 1024 * 1024;
 const requestTimeoutMs = 60_000;
 const uploadTimeoutMs = 600_000;
 
-/** The server asks for a pause; whoever makes many calls waits and goes on. */
-export class RateLimitError extends CliError {
-  readonly retryAfterSeconds: number;
-
-  constructor(message: string, retryAfterSeconds: number) {
-    super(message);
-    this.retryAfterSeconds = retryAfterSeconds;
-  }
-}
-
+const pauseSecondsMax = 60;
 const pausesMax = 10;
 
-/** Makes a call again after every pause the server asks for. */
-export async function patiently<T>(call: () => Promise<T>): Promise<T> {
-  for (let pauses = 0; ; pauses += 1)
-    try {
-      return await call();
-    } catch (error) {
-      if (!(error instanceof RateLimitError) || pauses === pausesMax) throw error;
-      await sleep(error.retryAfterSeconds * 1000);
-    }
+/** The server asks for a pause. */
+class RateLimitError extends CliError {
+  readonly pauseSeconds: number;
+
+  constructor(message: string, pauseSeconds: number) {
+    super(message);
+    this.pauseSeconds = pauseSeconds;
+  }
 }
 
 export interface ApiClientOptions {
@@ -34,6 +24,8 @@ export interface ApiClientOptions {
   url: string;
   token: string;
   fetch?: typeof fetch;
+  /** Told before each pause the server asks for. */
+  onPause?: (seconds: number) => void;
 }
 
 /** The CLI's way to the REST contract: bearer token, bounded answers, errors as `CliError` with the server's message. */
@@ -43,6 +35,7 @@ export class ApiClient {
   readonly rest: RestClient;
   readonly #token: string;
   readonly #fetch: typeof fetch;
+  readonly #onPause: (seconds: number) => void;
 
   constructor(options: ApiClientOptions) {
     const url = URL.parse(options.url);
@@ -55,10 +48,23 @@ export class ApiClient {
     this.url = options.url.replace(/\/+$/, '');
     this.#token = options.token;
     this.#fetch = options.fetch ?? fetch;
+    this.#onPause = options.onPause ?? (() => undefined);
     this.rest = restClient({
-      send: (call) => this.call(call),
+      send: (call) => this.#patiently(call),
       read: (response, { method, path }) => this.#read(response, method, path),
     });
+  }
+
+  /** Makes a call again after every pause the server asks for, within reason. */
+  async #patiently(call: RestCall): Promise<Response> {
+    for (let pauses = 0; ; pauses += 1)
+      try {
+        return await this.call(call);
+      } catch (error) {
+        if (!(error instanceof RateLimitError) || pauses === pausesMax) throw error;
+        this.#onPause(error.pauseSeconds);
+        await sleep(error.pauseSeconds * 1000);
+      }
   }
 
   async #read(response: Response, method: string, path: string): Promise<unknown> {
@@ -113,14 +119,17 @@ function reasonOf(cause: unknown, timeoutMs: number): string {
 async function refusal(response: Response): Promise<CliError> {
   const text = (await response.text()).slice(0, 4096);
   let message = `HTTP ${response.status}`;
+  let code: string | undefined;
   try {
     const { error } = JSON.parse(text) as { error?: { code?: string; message?: string } };
+    code = error?.code;
     if (error?.message) message = `${error.message} (${error.code})`;
   } catch {
     // Not the contract's error body: the status is all there is to say.
   }
-  if (response.status === 429)
-    return new RateLimitError(message, Math.min(60, Math.max(1, Number(response.headers.get('retry-after')) || 1)));
+  const pauseSeconds = Number(response.headers.get('retry-after') ?? Number.NaN);
+  if (response.status === 429 && pauseSeconds >= 0 && pauseSeconds <= pauseSecondsMax)
+    return new RateLimitError(message, pauseSeconds);
   const refused = response.status === 401 || response.status === 403;
-  return new CliError(message, refused ? exitCodes.refused : exitCodes.failed);
+  return new CliError(message, refused ? exitCodes.refused : exitCodes.failed, code);
 }

@@ -36,6 +36,7 @@ export class Cli {
     return new ApiClient({
       url: url ?? process.env.LUCID_API_URL ?? `http://127.0.0.1:${process.env.SESSION_API_PORT || 8087}`,
       token: this.#token(tokenFile),
+      onPause: (seconds) => process.stderr.write(`the API asks for a pause of ${seconds} s …\n`),
     });
   }
 

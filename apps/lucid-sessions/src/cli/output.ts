@@ -1,15 +1,20 @@
 /** What the commands print: results on standard output (text, or one JSON value with `--json`), progress on standard error. */
 
+export { formatBytes } from '@lucid-sessions/contract/sizes';
+
 export const exitCodes = { ok: 0, failed: 1, usage: 2, unreachable: 3, refused: 4, interrupted: 130 } as const;
 
 /** A failure a person can act on; `exitCode` is one of `exitCodes` or a verdict's. */
 export class CliError extends Error {
   override readonly name = 'CliError';
   readonly exitCode: number;
+  /** The API's code of the error (`LUCID_ERR_…`), where it is its. */
+  readonly code?: string;
 
-  constructor(message: string, exitCode: number = exitCodes.failed) {
+  constructor(message: string, exitCode: number = exitCodes.failed, code?: string) {
     super(message);
     this.exitCode = exitCode;
+    if (code !== undefined) this.code = code;
   }
 }
 
@@ -83,14 +88,6 @@ export function table(header: readonly string[], rows: readonly (readonly string
         .trimEnd(),
     )
     .join('\n');
-}
-
-const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
-
-export function formatBytes(bytes: number): string {
-  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(bytes, 1)) / 10));
-  const value = bytes / 2 ** (power * 10);
-  return `${power === 0 ? value : value.toFixed(1)} ${units[power]}`;
 }
 
 export function formatDuration(seconds: number): string {

@@ -1,7 +1,7 @@
 /** `audit list` and `audit send`: the audit log for a person, and once more for a SIEM. */
 import type { AuditEvent } from '@lucid-sessions/contract';
 import type { Environment } from '@lucid-sessions/kit';
-import { type ApiClient, patiently } from '../cli/api-client.ts';
+import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, exitCodes, type Output, table } from '../cli/output.ts';
 import { openEventSinks } from '../server/event-sinks.ts';
 
@@ -30,7 +30,7 @@ function pageOf(api: ApiClient, filter: AuditFilter, limit: number, offset: numb
     ...(user === undefined ? {} : { user_id: user }),
     ...(session === undefined ? {} : { resource_id: session }),
   };
-  return patiently(() => api.rest.listAudit({ query }));
+  return api.rest.listAudit({ query });
 }
 
 export async function listAudit(api: ApiClient, output: Output, given: AuditFilter & { limit: number }): Promise<void> {

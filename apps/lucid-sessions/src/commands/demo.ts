@@ -17,6 +17,7 @@ import { loadAdminToken } from '../server/admin-token.ts';
 import { type RunningLucid, startLucid } from '../server/compose.ts';
 import { exportSession } from './export.ts';
 import type { SessionAnswer } from './sessions.ts';
+import { probeTarget } from './target-probe.ts';
 import { demoLink } from './users.ts';
 import { serverReport } from './verify.ts';
 
@@ -40,6 +41,10 @@ const connectWaitMs = 600_000;
 const storeWaitMs = 60_000;
 
 export async function demo(options: DemoOptions, output: Output, environment: Environment): Promise<void> {
+  if (options.target !== undefined) {
+    const { host, port } = parseTarget(options.target);
+    await probeTarget(host, port);
+  }
   const dataDir = environment.LUCID_DATA_DIR ?? (await mkdtemp(join(tmpdir(), 'lucid-demo-')));
   const running = await startLucid({ environment: demoEnvironment(environment, dataDir) });
   const desktop = options.target === undefined ? await startDesktop() : null;

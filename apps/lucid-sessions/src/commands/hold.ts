@@ -1,7 +1,7 @@
 /** Legal holds at the command line. */
 import { randomUUID } from 'node:crypto';
 import type { RestAnswer } from '@lucid-sessions/contract/rest-client';
-import { type ApiClient, patiently } from '../cli/api-client.ts';
+import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, exitCodes, type Output, table } from '../cli/output.ts';
 import type { SessionAnswer } from './sessions.ts';
 
@@ -21,7 +21,7 @@ async function* pagesOf<P extends { pagination: { has_next: boolean } }>(
   ask: (offset: number) => Promise<P>,
 ): AsyncGenerator<P> {
   for (let offset = 0; ; offset += page) {
-    const answer = await patiently(() => ask(offset));
+    const answer = await ask(offset);
     yield answer;
     if (!answer.pagination.has_next) return;
   }
@@ -79,7 +79,7 @@ export async function setHolds(
     // An answer that is lost is asked for again, and is of the same hold then.
     const body = { reference: options.matter, reason: options.reason, hold_id: randomUUID() };
     try {
-      set.push(await patiently(() => api.rest.setHold({ params: { session_id }, body })));
+      set.push(await api.rest.setHold({ params: { session_id }, body }));
       output.progress(`${set.length} of ${meant.length} sessions held`, set.length);
     } catch (error) {
       if (id !== undefined || !(error instanceof CliError)) throw error;

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { importBytesMax } from '@lucid-sessions/contract';
 import { CAPTURE_BYTES_MAX } from '@lucid-sessions/recording';
-import { type ApiClient, patiently } from '../cli/api-client.ts';
+import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, type Output } from '../cli/output.ts';
 import type { SessionAnswer } from './sessions.ts';
 
@@ -58,7 +58,7 @@ export async function sendCapture(
     retention_days: source.retention === null ? ('none' as const) : source.retention,
   };
   output.progress(`sending connection ${number}, ${megabytes(zipped.length)}`);
-  const session = await patiently(() => api.rest.importSession({ query, file: zipped }));
+  const session = await api.rest.importSession({ query, file: zipped });
   return over(api, session);
 }
 
@@ -66,7 +66,7 @@ async function over(api: ApiClient, session: SessionAnswer): Promise<SessionAnsw
   let latest = session;
   for (let polls = 0; polls < pollsMax && !overStatuses.includes(latest.status); polls += 1) {
     await sleep(pollMs);
-    latest = await patiently(() => api.rest.getSession({ params: { session_id: session.session_id } }));
+    latest = await api.rest.getSession({ params: { session_id: session.session_id } });
   }
   return latest;
 }

@@ -23,7 +23,7 @@ import { openBundle } from '@lucid-sessions/files';
 import { nodeCrypto, nodeDecompressor } from '@lucid-sessions/node';
 import { type Frame, PAYLOAD_BYTES_MAX, readPayload } from '@lucid-sessions/recording';
 import { DecodeError, equalBytes } from '@lucid-sessions/wire';
-import { type ApiClient, patiently } from '../cli/api-client.ts';
+import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, exitCodes } from '../cli/output.ts';
 import { identityUnwrapper } from './identity-file.ts';
 
@@ -147,8 +147,8 @@ async function storedFiles(api: ApiClient, sessionId: string): Promise<ChunkFile
   };
 }
 
-const downloadChunk = (api: ApiClient, session_id: string, chunk_id: string): Promise<Uint8Array> =>
-  patiently(async () => boundedBody(await api.rest.downloadChunk({ params: { session_id, chunk_id } }), chunk_id));
+const downloadChunk = async (api: ApiClient, session_id: string, chunk_id: string): Promise<Uint8Array> =>
+  boundedBody(await api.rest.downloadChunk({ params: { session_id, chunk_id } }), chunk_id);
 
 async function boundedBody(response: Response, chunkId: string): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];

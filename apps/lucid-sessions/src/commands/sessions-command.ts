@@ -136,6 +136,15 @@ export function declareSessions(program: Command, cli: Cli): void {
       (await work()).messageSession(cli.api(), cli.output(), id, text, given),
     );
   sessions
+    .command('pipeline')
+    .description('what is done and missing of a session’s evidence, and why')
+    .argument('<session>')
+    .option('--resume', 'let held jobs go on, and try what failed once more')
+    .action(async (id: string, { resume }: { resume?: boolean }) => {
+      const { showPipeline } = await import('./session-pipeline.ts');
+      await showPipeline(cli.api(), cli.output(), id, resume === true);
+    });
+  sessions
     .command('delete')
     .description('delete a session for good; asks for its name and a reason where they are not given')
     .argument('<session-id>')

@@ -265,6 +265,18 @@ const steeringText = ({ from_us, to_us, by, consent, end }: NonNullable<Manifest
 
 const time = (us: number | null): string => (us === null ? 'unknown' : new Date(Math.floor(us / 1000)).toISOString());
 
+/** When the recording existed, by the word of witnesses and anchors; nothing is said of a bound that nobody vouches for. */
+export function existedText(
+  { not_before_us: from, not_after_us: to }: Pick<VerificationReport['facts'], 'not_before_us' | 'not_after_us'>,
+  timeText: (us: number) => string,
+): string {
+  if (from === null && to === null) return 'at a time that no witness and no anchor vouches for';
+  if (to === null) return `not before ${timeText(from as number)}`;
+  return from === null
+    ? `at the latest ${timeText(to)}`
+    : `not before ${timeText(from)}, at the latest ${timeText(to)}`;
+}
+
 /** Each word of each verdict as a sentence for a person. */
 export const verdictSentences = {
   integrity: { intact: 'unaltered', broken: 'ALTERED' },
@@ -344,7 +356,7 @@ export function formatReport(report: VerificationReport): string {
     `${facts.imported === null ? 'Recorded' : 'Imported'}      ${time(facts.opened_us)} to ${time(facts.ended_us)}${facts.end_reason === null ? '' : ` (${facts.end_reason})`}`,
     `Chunks        ${facts.chunks_checked} checked, ${facts.chunks_read} read, ${facts.chunks_in_manifest ?? '?'} in the manifest, ${facts.chunks_recovered} recovered after a crash`,
     `Merkle root   ${facts.merkle_root ?? 'none'}`,
-    `Existed       not before ${time(facts.not_before_us)}, at the latest ${time(facts.not_after_us)} (${facts.witnesses_count} witnesses, ${facts.anchors_confirmed} of ${facts.anchors_count} anchors confirmed)`,
+    `Existed       ${existedText(facts, time)} (${facts.witnesses_count} witnesses, ${facts.anchors_confirmed} of ${facts.anchors_count} anchors confirmed)`,
   ];
   lines.push(`Log           ${logText(facts.log)}`);
   if (facts.build !== null) lines.push(`Made by       ${buildText(facts.build)} (by the recorder)`);
