@@ -40,6 +40,20 @@ test('strangers behind the same address do not lock out a browser that signed in
   assert.equal((await known.signIn('bea')).status, 429, 'nor does it guess from one address after the other');
 });
 
+test('names that are none are counted as accounts are, by all processes together', async () => {
+  await people.person('eli');
+  people.clock.us += minuteUs;
+  const other = await people.another();
+  for (const name of ['eli', 'nobody-of-this-name']) {
+    const statuses: number[] = [];
+    for (let at = 0; at < 10; at++) {
+      const browser = new TestBrowser(at % 2 === 0 ? people.world : other, '198.51.100.40');
+      statuses.push((await browser.signIn(name, 'a wrong password')).status);
+    }
+    assert.deepEqual(statuses, [...Array<number>(8).fill(401), 429, 429], name);
+  }
+});
+
 test('a first password is set soon after signing in, also where a present one is made up', async () => {
   await people.world.call('createUser', { body: { user_id: 'cat', roles: ['session_viewer'] } });
   const body = { purpose: 'sign_in' };

@@ -40,7 +40,7 @@ export class People {
     this.tokens = new ApiTokens(entries, nowUs, newSecret);
     this.invites = new Invites(entries, newSecret);
     this.passkeys = new Passkeys(entries, nowUs, newSecret);
-    this.tries = new Tries(entries, nowUs);
+    this.tries = new Tries(entries, nowUs, newSecret);
     this.seal = seal;
   }
 

@@ -3,7 +3,8 @@
  * many from everywhere stop browsers the account does not know, so that guessing from a thousand addresses ends. A browser that signed
  * in before is a place of its own, anybody else's is their address: whoever signed in here before, or has a passkey or a link, still
  * gets in, and nobody can be locked out by strangers, also not by those behind the same proxy. A try counts as failed before its
- * password is looked at: those sent at once are counted as well.
+ * password is looked at: those sent at once are counted as well. Names that are none are counted by the same path in every process, or
+ * the time and the number of refusals would tell who has an account; but in places that are bounded, since strangers make them up.
  */
 import { createHash } from 'node:crypto';
 import { isLucidError, LucidError } from '@lucid-sessions/contract';
@@ -16,19 +17,39 @@ interface Count {
 const fromOnePlaceMax = 8;
 const fromEverywhereMax = 50;
 const windowUs = 15 * 60_000_000;
-/** Names that are no accounts are counted in memory: strangers must not fill the database with them. */
-const unknownNamesMax = 10_000;
+/** Of hexadecimal digits: 65,536 places for all names that are no accounts. */
+const unknownPlaceDigits = 4;
+const saltId = 'salt';
 
 const idOf = (...parts: string[]): string => createHash('sha256').update(parts.join('\0')).digest('hex');
 
 export class Tries {
   readonly #counts: EntrySet<Count>;
+  readonly #salts: EntrySet<{ salt: string }>;
   readonly #nowUs: () => number;
-  readonly #unknown = new Map<string, { count: number; untilUs: number }>();
+  readonly #secret: () => string;
+  #salt: string | null = null;
 
-  constructor(storage: EntryStorage, nowUs: () => number) {
+  constructor(storage: EntryStorage, nowUs: () => number, secret: () => string) {
     this.#counts = new EntrySet(storage, 'tries');
+    this.#salts = new EntrySet(storage, 'tries');
     this.#nowUs = nowUs;
+    this.#secret = secret;
+  }
+
+  /** Of the installation: whoever could tell which names share a place would fill it, and try a name there. */
+  async #saltOf(): Promise<string> {
+    if (this.#salt !== null) return this.#salt;
+    await this.#salts.add(saltId, { salt: this.#secret() });
+    const kept = await this.#salts.get(saltId);
+    this.#salt = kept!.value.salt;
+    return this.#salt;
+  }
+
+  async #placeOf(isAccount: boolean, kind: 'from' | 'all', ...parts: string[]): Promise<string> {
+    const salt = await this.#saltOf();
+    if (isAccount) return idOf(kind, ...parts);
+    return `unknown ${kind} ${idOf(salt, kind, ...parts).slice(0, unknownPlaceDigits)}`;
   }
 
   /**
@@ -36,18 +57,19 @@ export class Tries {
    * in to this account before.
    */
   async begin(userId: string, place: string, isAccount: boolean, browserKnown: boolean): Promise<void> {
-    const [here, everywhere] = [idOf('from', userId, place), idOf('all', userId)];
-    await this.#count(here, isAccount, fromOnePlaceMax, 'from where you are');
-    if (browserKnown) return;
-    const elsewhere = 'from many places: use a browser that signed in here before, a passkey or a link';
-    await this.#count(everywhere, isAccount, fromEverywhereMax, elsewhere);
-  }
-
-  async #count(id: string, isAccount: boolean, max: number, where: string): Promise<void> {
-    const before = await this.#read(id, isAccount);
-    if (before !== null && before.count >= max) this.#refuse(before.untilUs, where);
-    const { count, untilUs } = isAccount ? await this.#add(id) : this.#addUnknown(id);
-    if (count > max) this.#refuse(untilUs, where);
+    const fromHere = await this.#placeOf(isAccount, 'from', userId, place);
+    const here = { id: fromHere, max: fromOnePlaceMax, where: 'from where you are' };
+    const where = 'from many places: use a browser that signed in here before, a passkey or a link';
+    const everywhere = { id: await this.#placeOf(isAccount, 'all', userId), max: fromEverywhereMax, where };
+    const counted = browserKnown ? [here] : [here, everywhere];
+    for (const { id, max, where } of counted) {
+      const kept = await this.#counts.get(id);
+      if (kept !== null && kept.value.count >= max) this.#refuse(kept.untilUs ?? 0, where);
+    }
+    for (const { id, max, where } of counted) {
+      const { count, untilUs } = await this.#add(id);
+      if (count > max) this.#refuse(untilUs, where);
+    }
   }
 
   #refuse(untilUs: number, where: string): never {
@@ -58,36 +80,12 @@ export class Tries {
     });
   }
 
-  async #read(id: string, isAccount: boolean): Promise<{ count: number; untilUs: number } | null> {
-    if (isAccount) {
-      const kept = await this.#counts.get(id);
-      return kept === null ? null : { count: kept.value.count, untilUs: kept.untilUs ?? 0 };
-    }
-    const known = this.#unknown.get(id);
-    return known !== undefined && known.untilUs > this.#nowUs() ? known : null;
-  }
-
   async #add(id: string): Promise<{ count: number; untilUs: number }> {
     const untilUs = this.#nowUs() + windowUs;
     if (await this.#counts.add(id, { count: 1 }, { untilUs })) return { count: 1, untilUs };
     const more = await this.#counts.change(id, ({ value }) => ({ value: { count: value.count + 1 }, untilUs }));
     if (more === null) await this.#counts.add(id, { count: 1 }, { untilUs });
     return { count: more?.value.count ?? 1, untilUs };
-  }
-
-  #addUnknown(id: string): { count: number; untilUs: number } {
-    const nowUs = this.#nowUs();
-    const known = this.#unknown.get(id);
-    const count = known !== undefined && known.untilUs > nowUs ? known.count + 1 : 1;
-    const counted = { count, untilUs: nowUs + windowUs };
-    // The oldest go first.
-    this.#unknown.delete(id);
-    this.#unknown.set(id, counted);
-    for (const key of this.#unknown.keys()) {
-      if (this.#unknown.size <= unknownNamesMax) break;
-      this.#unknown.delete(key);
-    }
-    return counted;
   }
 
   /** Takes a try of an account back: its password was right, or nobody looked at it. */
