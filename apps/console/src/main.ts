@@ -1,6 +1,7 @@
 /** The console: signs in, chooses the page by the address, and tells every page when it is left. */
 import { ApiClient, ApiError } from './api/client.ts';
 import { askClaims, type Claims } from './api/credentials.ts';
+import { accountPage } from './pages/account.ts';
 import { auditPage } from './pages/audit.ts';
 import { createPage } from './pages/create.ts';
 import { enterPage, takeInviteToken } from './pages/enter.ts';
@@ -11,6 +12,7 @@ import { sessionPage } from './pages/session.ts';
 import { sessionsPage } from './pages/sessions.ts';
 import { signInPage } from './pages/sign-in.ts';
 import { systemPage } from './pages/system.ts';
+import { usersPage } from './pages/users.ts';
 import './player/page/lucid-player.ts';
 import { h } from './ui/dom.ts';
 import { failure, type Page, type PageContext } from './ui/page.ts';
@@ -42,6 +44,10 @@ function pageFor(route: Route, context: PageContext): Page {
       return auditPage(context);
     case 'requests':
       return requestsPage(context);
+    case 'account':
+      return accountPage(context);
+    case 'users':
+      return usersPage(context);
     case 'enter':
     case 'notFound':
       return {

@@ -639,7 +639,7 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
 
   test('every page meets WCAG 2.2 AA as far as axe can tell, at both sizes and in both themes', async () => {
     const found: string[] = [];
-    const paths = ['/sessions', '/new', '/live', '/search', '/requests', '/system', '/audit'];
+    const paths = ['/sessions', '/new', '/live', '/search', '/requests', '/system', '/audit', '/account', '/users'];
     for (const path of [...paths, `/sessions/${recordingId}`, '/sessions/turned-away', '/nowhere', 'signed out'])
       for (const [width, colorScheme] of [
         [1280, 'light'],
@@ -650,6 +650,8 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
         await page.setViewportSize({ width, height: 844 });
         await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
         await page.getByRole('heading', { level: 1 }).waitFor();
+        await page.getByText('Looking …').waitFor({ state: 'detached' });
+        for (const folded of await page.locator('.account summary').all()) await folded.click();
         // Colours change over a moment, and are judged when they have.
         await page.waitForFunction(() => document.getAnimations().every(({ playState }) => playState !== 'running'));
         await page.evaluate(axe.source);
@@ -660,7 +662,8 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
   });
 
   test('every control has a name and every page one main heading', async () => {
-    for (const path of ['/sessions', '/new', '/live', '/search', '/system', '/audit', `/sessions/${recordingId}`]) {
+    const paths = ['/sessions', '/new', '/live', '/search', '/system', '/audit', '/account', '/users'];
+    for (const path of [...paths, `/sessions/${recordingId}`]) {
       const { page, problems, context } = await open(path);
       await page.getByRole('heading', { level: 1 }).waitFor();
       const nameless = await page.evaluate(findNameless);

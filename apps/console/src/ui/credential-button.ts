@@ -1,24 +1,11 @@
 import type { ApiClient } from '../api/client.ts';
 import type { Session } from '../api/types.ts';
+import { copyable } from './copyable.ts';
 import { h } from './dom.ts';
 import { offerDownload } from './download.ts';
 import { icon } from './icons.ts';
 
 type Issued = Awaited<ReturnType<ApiClient['issueCredential']>>;
-
-/** Copies what stands beside it; where the browser lets nobody (no HTTPS) the text is selected, for the user to do it. */
-function copyable(label: string, text: string): HTMLElement {
-  const value = h('code', {}, text);
-  const button = h('button', { type: 'button', 'aria-label': `Copy ${label}` }, 'Copy');
-  button.addEventListener('click', () => {
-    const select = () => getSelection()?.selectAllChildren(value);
-    const copied = navigator.clipboard?.writeText(text) ?? Promise.reject(new Error('not allowed'));
-    copied.then(() => {
-      button.textContent = 'Copied';
-    }, select);
-  });
-  return h('div', { class: 'actions' }, h('span', { class: 'muted' }, label), value, button);
-}
 
 function shown(api: ApiClient, session: Session, issued: Issued, failed: (error: unknown) => void): HTMLElement {
   const file = h('button', { type: 'button' }, icon('download'), '.rdp file that asks for it');

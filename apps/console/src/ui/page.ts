@@ -45,9 +45,14 @@ export function warning(text: string): HTMLElement {
   return h('div', { class: 'notice warn', role: 'status' }, icon('warning'), h('div', {}, sentence(text)));
 }
 
+/** Whether the same would be done for whoever signs in anew. */
+export const wantsSignIn = (error: unknown): boolean =>
+  error instanceof ApiError && (error.details as { sign_in_again?: boolean } | null)?.sign_in_again === true;
+
 export function explain(error: unknown): string {
   if (error instanceof ApiError) {
-    const hint = error.status === 403 && error.code === 'LUCID_ERR_3012' ? ' Your roles do not permit it.' : '';
+    const isRight = error.status === 403 && error.code === 'LUCID_ERR_3012' && !wantsSignIn(error);
+    const hint = isRight ? ' Your roles do not permit it.' : '';
     const reference = error.requestId ? ` (request ${error.requestId})` : '';
     return `${sentence(error.message)}${hint}${reference}`;
   }

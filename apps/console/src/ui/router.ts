@@ -8,10 +8,12 @@ export type Route =
   | { page: 'system' }
   | { page: 'audit' }
   | { page: 'requests' }
+  | { page: 'account' }
+  | { page: 'users' }
   | { page: 'enter' }
   | { page: 'notFound' };
 
-const places = ['live', 'search', 'system', 'audit', 'requests', 'enter'] as const;
+const places = ['live', 'search', 'system', 'audit', 'requests', 'account', 'users', 'enter'] as const;
 const isPlace = (name: string | undefined): name is (typeof places)[number] =>
   (places as readonly (string | undefined)[]).includes(name);
 

@@ -1,16 +1,20 @@
+import type { Permission } from '@lucid-sessions/contract/roles';
 import { type Claims, may } from '../api/credentials.ts';
 import { brand } from './brand.ts';
 import { append, type Child, h } from './dom.ts';
 import { themeButton } from './theme.ts';
 
-const places = [
+/** With the right without which a page shows nothing. */
+const places: readonly (readonly [path: string, name: string, needed?: Permission])[] = [
   ['/sessions', 'Sessions'],
   ['/live', 'Live'],
   ['/requests', 'Requests'],
   ['/search', 'Search'],
-  ['/audit', 'Audit'],
+  ['/audit', 'Audit', 'audit:read'],
   ['/system', 'System'],
-] as const;
+  ['/users', 'Users', 'users:manage'],
+  ['/account', 'Account'],
+];
 
 /** What is around every page; without claims only the theme button. */
 export function shell(
@@ -22,7 +26,7 @@ export function shell(
   append(main, [content]);
   const skip = h('a', { class: 'skip-link', href: '#main' }, 'Skip to content');
   if (claims === null) return { frame: [main], main };
-  const seen = places.filter(([path]) => path !== '/audit' || may(claims, 'audit:read'));
+  const seen = places.filter(([, , needed]) => needed === undefined || may(claims, needed));
   const header = h(
     'header',
     { class: 'top' },

@@ -184,6 +184,8 @@ function route(
 ): ServerResponse {
   const [resource, id, part, chunkId, last] = parts;
   if (resource === 'health') return sendJson(response, health);
+  if (resource === 'users') return sendJson(response, userAnswers(id, part));
+  if (resource === 'account') return sendJson(response, accountAnswers(id));
   if (resource === 'audit') return listAudit(state, query, response);
   if (resource === 'search') return sendJson(response, searched(state, JSON.parse(body) as SearchAsked));
   if (resource === 'evidence') return sendJson(response, trustPolicy(state));
@@ -248,6 +250,53 @@ function route(
     return sendJson(response, { session_id: id, examined_at: null, walking: false, walked_chunks: 0, chunks: 2 });
   if (part === 'pipeline') return sendJson(response, { session_id: id, pipeline_status: 'active', stages: [] });
   return refuse(response, 404, 'LUCID_ERR_3021', 'not there yet');
+}
+
+const ada = {
+  user_id: 'ada',
+  display_name: 'Ada L.',
+  roles: ['auditor', 'session_manager'],
+  permissions: permissions.filter((permission) => isPermitted(['auditor', 'session_manager'], permission)),
+  disabled: false,
+  has_password: true,
+  has_totp: true,
+  passkeys: 1,
+  recovery_codes: 9,
+  provider: null,
+  created_at: '2026-11-20T08:00:00Z',
+  created_by: 'alice',
+  signed_in_at: null,
+};
+const signIns = [true, false].map((current) => ({
+  sign_in_id: (current ? 'a' : 'b').repeat(64),
+  method: 'password_and_code',
+  created_at: '2026-11-20T08:00:00Z',
+  seen_at: '2026-11-20T09:00:00Z',
+  expires_at: '2026-11-20T20:00:00Z',
+  ip_address: '192.0.2.9',
+  user_agent: 'Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0',
+  current,
+}));
+const tokens = [null, ['sessions:read']].map((may, at) => ({
+  token_id: `token-${at}`,
+  name: `backup ${at}`,
+  permissions: may,
+  created_at: '2026-11-20T08:00:00Z',
+  expires_at: '2026-12-20T08:00:00Z',
+  used_at: null,
+  used_from: null,
+}));
+
+function userAnswers(id: string | undefined, part: string | undefined): unknown {
+  if (id === undefined) return { users: [ada, { ...ada, user_id: 'bob', disabled: true, passkeys: 0 }], next: null };
+  return part === 'tokens' ? { tokens } : { sign_ins: signIns };
+}
+
+function accountAnswers(part: string | undefined): unknown {
+  if (part === 'sign-ins') return { sign_ins: signIns };
+  if (part === 'tokens') return { tokens };
+  const passkey = { passkey_id: 'c'.repeat(64), name: 'telephone', created_at: ada.created_at, used_at: null };
+  return { user: ada, passkeys: [passkey], totp_possible: true };
 }
 
 const pagination = (total: number) => ({ total, limit: 10_000, offset: 0, has_next: false, has_previous: false });
