@@ -11,6 +11,7 @@ import { systemText } from './cli/system-text.ts';
 import { declareAudit } from './commands/audit-command.ts';
 import { declareBackup } from './commands/backup-command.ts';
 import { declareCheck } from './commands/check-command.ts';
+import { declareCompletion } from './commands/completion-command.ts';
 import { declareConfig } from './commands/config-command.ts';
 import { declareCourt } from './commands/court-command.ts';
 import { declareDemo } from './commands/demo-command.ts';
@@ -100,6 +101,7 @@ const commands = [
   declareEvm,
   declareVideo,
   declarePicture,
+  declareCompletion,
 ];
 const cli = new Cli(program);
 for (const declare of commands) declare(program, cli);
