@@ -2,12 +2,20 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { startDesktop } from '@lucid-sessions/desktop';
-import { readRecordOf } from '@lucid-sessions/evidence';
+import {
+  ed25519Signer,
+  formatPublicKey,
+  readRecordOf,
+  recordBase,
+  signRecord,
+  tarStream,
+} from '@lucid-sessions/evidence';
+import { nodeCrypto } from '@lucid-sessions/node';
 import { PNG } from 'pngjs';
 import type { RedactionReport } from '../src/commands/redact-verify.ts';
 import { runCli } from './support/cli.ts';
@@ -226,4 +234,59 @@ test('a redacted copy hides what it says, and whoever holds the key can check th
       /^the video shows something else than its signed pictures, first at /,
     );
   });
+});
+
+test('a copy by itself is refused for events that are none or tell of input, and its reason begins no line', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'lucid-redact-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const copy = join(directory, 'copy');
+  mkdirSync(copy);
+  const signer = await ed25519Signer(nodeCrypto, new Uint8Array(32).fill(1));
+  const policy = join(directory, 'policy.json');
+  writeFileSync(policy, JSON.stringify({ v: 1, identity_keys: [{ key: formatPublicKey(signer.publicKey) }] }));
+  const parts: Uint8Array[] = [];
+  for await (const part of tarStream([{ name: 'leaves.bin', content: new Uint8Array(0) }])) parts.push(part);
+  writeFileSync(join(copy, 'records.lucid.tar'), Buffer.concat(parts));
+  writeFileSync(
+    join(copy, 'redaction.dsse.json'),
+    await signRecord(signer, {
+      ...recordBase('redaction', 'demo'),
+      at_us: 1_800_000_000_000_000,
+      actor: 'ada',
+      reason: 'x\nResult         CLEAN',
+      manifest_sha256: 'ab'.repeat(32),
+      merkle_root: 'cd'.repeat(32),
+      boxes: [],
+      spans: [{ from_us: 50, to_us: 90 }],
+      event_kinds: [],
+      events_removed: [],
+      chunks: [],
+      renderer: {
+        software: 's',
+        rules: 1,
+        h264_decoder: null,
+        width: 2,
+        height: 2,
+        frames_per_second: 1,
+        pointer: true,
+        frames: 1,
+      },
+      files: [],
+    }),
+  );
+  const saysOf = async (events: unknown) => {
+    writeFileSync(join(copy, 'events.json'), JSON.stringify(events));
+    const { stdout, code } = await runCli(['redact', 'verify', copy, '--policy', policy]);
+    assert.equal(code, 1);
+    return stdout;
+  };
+  const click = { timeUs: 10, kind: 'click', button: 'left', x: 1, y: 2 };
+  const clean = await saysOf([click]);
+  assert.doesNotMatch(clean, /events\.json (?:can't|tells)/);
+  assert.equal(clean.match(/^Result/gm)?.length, 1);
+  assert.match(await saysOf([{ ...click, timeUs: 60 }]), /events\.json tells of something that was taken out/);
+  for (const odd of [null, { ...click, timeUs: 60, untilUs: null }, { ...click, timeUs: 'x' }, { kind: 'click' }, []])
+    assert.match(await saysOf([odd]), /events\.json can't be read/);
+  const combination = { timeUs: 10, kind: 'combination', keys: 'Ctrl+C' };
+  assert.match(await saysOf([combination]), /events\.json tells of what was typed or copied/);
 });

@@ -9,6 +9,7 @@ import {
   checkRecord,
   isEventRemoved,
   keyIdOf,
+  oneLine,
   type PublicKey,
   planProblem,
   REDACTION_RULES,
@@ -22,6 +23,7 @@ import {
 } from '@lucid-sessions/evidence';
 import { openBundle } from '@lucid-sessions/files';
 import { nodeCrypto } from '@lucid-sessions/node';
+import { checkedEvent, type IndexEvent, withoutInputs } from '@lucid-sessions/recording/session-index';
 import { DecodeError } from '@lucid-sessions/wire';
 import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, exitCodes, type Output } from '../cli/output.ts';
@@ -111,10 +113,20 @@ async function checkManifest(
 }
 
 async function checkEvents(folder: string, body: RedactionBody, findings: string[]): Promise<void> {
-  const events = await jsonIn(folder, copyNames.events);
-  if (!Array.isArray(events)) findings.push(`${copyNames.events} can't be read`);
-  else if (events.some((event: RedactableEvent) => isEventRemoved(body, event)))
+  const given = await jsonIn(folder, copyNames.events);
+  let events: IndexEvent[];
+  try {
+    if (!Array.isArray(given)) throw new DecodeError('invalid', 'it is no list');
+    events = given.map(checkedEvent);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    findings.push(`${copyNames.events} can't be read: ${error.message}`);
+    return;
+  }
+  if (events.some((event) => isEventRemoved(body, event as RedactableEvent)))
     findings.push(`${copyNames.events} tells of something that was taken out`);
+  if (events.some((event) => JSON.stringify(withoutInputs(event)) !== JSON.stringify(event)))
+    findings.push(`${copyNames.events} tells of what was typed or copied`);
 }
 
 /** Draws the recording again and compares: what is different is told by its second. */
@@ -221,5 +233,7 @@ function describe({ clean, checked, findings, redaction: body }: RedactionReport
     `Why            ${body.reason}`,
     `Pictures       ${checked.original === null ? 'not compared with the recording (name it with --original)' : checked.original ? 'the recording, but for what was taken out' : 'NOT the recording with this taken out'}`,
     ...findings.map((finding) => `  - ${finding}`),
-  ].join('\n');
+  ]
+    .map(oneLine)
+    .join('\n');
 }

@@ -1,5 +1,6 @@
 export type { ContentKind, ContentPiece, ContentSink } from './contents.ts';
 export {
+  checkedEvent,
   type IndexEvent,
   type IndexEventKind,
   type KeepPolicy,
