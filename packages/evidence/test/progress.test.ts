@@ -120,6 +120,12 @@ describe('progress', () => {
     ]);
     assert.deepEqual(found(await changed(name, (body) => ({ ...body, at_us: T0 }))), ['LOG_INCLUSION L24']);
     assert.deepEqual(found(await changed(name, (body) => ({ ...body, more: 1 }))), ['FORMAT B4']);
+    const large = Array.from({ length: 300 }, () => 'cd'.repeat(32));
+    assert.deepEqual(found(await changed(name, (body) => ({ ...body, hashes: large.slice(0, 64) }))), [
+      'LOG_INCLUSION L23',
+    ]);
+    const [tooLarge] = (await changed(name, (body) => ({ ...body, hashes: large }))).findings;
+    assert.match(`${tooLarge?.check} ${tooLarge?.message}`, /^B4 .*16384/);
     const files = await signed(good.input);
     files.delete(bundleNames.progressProof(2));
     await fitAndSign(files);

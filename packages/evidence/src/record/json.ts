@@ -7,6 +7,7 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 const DEPTH_MAX = 32;
 /** Values of one document: an empty list is two bytes in a file, and fifty in memory. */
 const VALUES_MAX = 1 << 21;
+const NUMBER = /(?:0|-?[1-9][0-9]{0,15})(?![0-9.eE])/y;
 
 /** Refuses what has no single form everywhere: floats, integers past 2^53 − 1, undefined, lone surrogates. */
 function checkValue(value: unknown, depth: number): void {
@@ -130,9 +131,8 @@ class JsonReader {
   }
 
   #number(): number {
-    const pattern = /(?:0|-?[1-9][0-9]{0,15})(?![0-9.eE])/y;
-    pattern.lastIndex = this.#at;
-    const found = pattern.exec(this.#text)?.[0];
+    NUMBER.lastIndex = this.#at;
+    const found = NUMBER.exec(this.#text)?.[0];
     const value = Number(found);
     if (found === undefined || !Number.isSafeInteger(value))
       throw this.#error('expected a value; numbers are whole and below 2^53');

@@ -12,6 +12,8 @@ import { type Context, clockAllowanceUs, orFormat, smallFile } from './context.t
 
 /** `progress/0000` to `progress/0015`. */
 export const PROGRESS_MAX = 16;
+/** With 64 hashes it has some 5,000. */
+const PROGRESS_FILE_BYTES_MAX = 16 << 10;
 
 /** A head that a trusted log holds. */
 export interface ProvenHead {
@@ -32,7 +34,7 @@ export async function readProgress(context: Context): Promise<ProgressFile[]> {
   for (let at = 0; at < PROGRESS_MAX && context.files.has(bundleNames.progress(at)); at += 1) {
     const file = bundleNames.progress(at);
     const read = await orFormat(context, file, async () => {
-      const bytes = (await smallFile(context, file)) as Uint8Array;
+      const bytes = (await smallFile(context, file, PROGRESS_FILE_BYTES_MAX)) as Uint8Array;
       return progressSchema.parse(parseCanonicalJson(bytes, bytes.length), 'progress');
     });
     if (read === null || context.open === null) continue;
