@@ -53,7 +53,13 @@ export async function recordEnd(context: Held, sessionId: string, end: End): Pro
   const journal = await loadJournal(context, sessionId);
   await context.connected.remove(sessionId);
   const better = journal.endedUs === null || (journal.endInferred && !end.inferred && journal.manifestUs === null);
-  if (!better || journal.admittedUs === null) return;
+  if (journal.admittedUs === null) return;
+  if (!better) {
+    // Its end was told before it was durable, and its recorder died in between: how it ended is true, and it was recovered.
+    const isCutOff = end.recovered === true && !journal.recovered && journal.manifestUs === null;
+    if (isCutOff) await putJournal(context, { ...journal, recovered: true });
+    return;
+  }
   const recovered = end.recovered === true;
   const statistics = recovered ? recoveredStatistics(journal, end) : (end.statistics ?? journal.statistics);
   await auditEnded(context, journal, end);

@@ -515,6 +515,23 @@ check('a recording that was recovered after a crash is as long as it was, and is
   assert.equal(session.statistics.frame_count, framesCount, 'what its chunks hold');
 });
 
+check(
+  'one whose recorder told its end and died before that was durable was recovered, and ended as it told',
+  async (made) => {
+    await made.admit('s1');
+    await made.start('s1', made.clock.us);
+    await made.putChunk('s1', 0);
+    const told = { reason: 'client_disconnected', message: 'bye', failed: false, statistics } as const;
+    await made.pipeline.report({ kind: 'ended', sessionId: 's1', atUs: made.clock.us + 1, ...told });
+    const crashed = { reason: 'recorder_crashed', message: 'it died', failed: false, recovered: true } as const;
+    await made.pipeline.report({ kind: 'ended', sessionId: 's1', atUs: made.clock.us + 2, ...crashed, statistics });
+    await made.pipeline.report({ kind: 'drained', sessionId: 's1', chunksCount: 1 });
+    await made.until('s1', 'completed');
+    const { outcome, end_reason } = await sessionOf(made, 's1');
+    assert.deepEqual([outcome, end_reason], ['recovered', 'client_disconnected']);
+  },
+);
+
 check('frames nobody can count are unknown in the end, and not none', async (made) => {
   const { sessionTotals } = made.storage;
   // Rows that were made again from leaves.
