@@ -158,6 +158,8 @@ async function acknowledge(gateway: Api, browser: Browser, { name, server, user 
   await page.getByText('Waiting for your answer on the screen').waitFor();
   assert.equal(await page.getByText('Connected, recorded').count(), 0);
   await eventually('the text', () => shows(page, 0x1d5fbf));
+  // It is drawn before it is shown, and has the keys when it is.
+  await page.locator('canvas:focus').waitFor();
   await page.keyboard.press('Enter');
   await page.getByText('Connected, recorded').waitFor();
   const before = server.typedLines().length;
@@ -207,6 +209,8 @@ test('a session in nothing but a browser', { timeout: 300_000 }, async (t) => {
     await logOn(page, { name, server, user: { userName: account.username, password: 'wrong-Pass-99' } });
     // Told by colours that the screen before has not: a button, a problem.
     await eventually('the text', () => shows(page, 0x1d5fbf));
+    // It is drawn before it is shown, and has the keys when it is.
+    await page.locator('canvas:focus').waitFor();
     await page.keyboard.press('Enter');
     await eventually('what is wrong', () => shows(page, 0xb42318));
     await leavePicture(page, 'screen');
