@@ -110,7 +110,7 @@ test('taken over in Chromium: what is typed in the console arrives, and the user
   const steering = await end(all);
   await takeOver.waitFor({ state: 'hidden' });
   assert.deepEqual(joiner.problems, []);
-  assert.deepEqual(steering, [['admin', 'user', 'its user took it back']]);
+  assert.deepEqual(steering, [['console', 'user', 'its user took it back']]);
   const events = JSON.stringify(await gateway.api.json('GET', `/sessions/${id}/events`));
   assert.match(events, /"state":"began"/);
 });
@@ -131,7 +131,7 @@ test('refused by its user; and a browser that is gone steers no more', { timeout
   await page.context().close();
   await eventually('the strip is gone', async () => !(await client.shows(0xfffbc6)));
   assert.deepEqual(await end(all), [
-    ['admin', 'none', 'its user refused'],
-    ['admin', 'user', 'who steered left, or their connection was lost'],
+    ['console', 'none', 'its user refused'],
+    ['console', 'user', 'who steered left, or their connection was lost'],
   ]);
 });

@@ -28,7 +28,7 @@ test('who asks waits, others agree and give shares, and the recording opens by i
   const browser = await startBrowser(t);
   const person = async (userId: string) => {
     const opened = await ConsolePage.open(browser, gateway.lucid.addresses.api!);
-    await opened.signIn(await makeToken(secret, { userId, roles: ['admin'], lifetimeS: 900 }));
+    await opened.signIn(await makeToken(secret, { userId, roles: ['admin'], lifetimeS: 900 }), { userId });
     return opened;
   };
   const [ann, bob] = [await person('ann'), await person('bob')];

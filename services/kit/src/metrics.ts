@@ -52,7 +52,10 @@ const facts: Readonly<Record<string, Readonly<Record<string, Fact>>>> = {
     concurrentSessionsMax: gauge('concurrent_sessions_max', 'How many may be (MAX_CONCURRENT_SESSIONS).'),
     jobsWaiting: gauge('jobs_waiting', 'Jobs that wait, those that wait for a time among them.'),
     jobsRunning: gauge('jobs_running', 'Jobs that run.'),
-    jobsFailed: gauge('jobs_failed', 'Jobs that were given up: resume the pipelines of their sessions.'),
+    jobsFailed: gauge(
+      'jobs_failed',
+      'Jobs that were given up: `sessions pipeline ID` says why, with `--resume` they are tried again.',
+    ),
   },
   recorder: {
     sessions: gauge('sessions', 'Sessions under way, those that wait for their client among them.'),

@@ -82,7 +82,7 @@ async function health(context: Context): Promise<ServiceHealth> {
           : gone.length > 0
             ? `recorders with sessions have not been heard of: ${gone.join(', ').slice(0, 300)}`
             : failed > 0
-              ? 'jobs have failed; resume the pipelines of their sessions'
+              ? 'jobs have failed: `sessions pipeline ID` says why, with `--resume` they are tried again'
               : null;
     return {
       service: 'pipeline',
