@@ -38,7 +38,9 @@ export function parsePostgresUrl(text: string): PostgresAddress {
   const query = new URLSearchParams(groups.query ?? '');
   for (const name of query.keys())
     if (!['sslmode', 'schema', 'host'].includes(name))
-      throw invalid(`takes sslmode, schema and host behind the question mark, not ${name.slice(0, 40)}`);
+      throw invalid(
+        `takes sslmode, schema and host behind the question mark${isPlain(name, groups.query) ? `, not ${name}` : ''}`,
+      );
   const hosts = hostsOf(query.get('host') ?? decoded(groups.hosts ?? ''));
   const database = decoded(groups.database ?? '');
   const user = decoded(groups.user ?? '');
@@ -55,6 +57,10 @@ export function parsePostgresUrl(text: string): PostgresAddress {
     sslMode: sslModeOf(query.get('sslmode'), hosts),
   };
 }
+
+/** Where a password holds a question mark that is not written as %3F, what comes behind it is of the password. */
+const isPlain = (name: string, query: string | undefined): boolean =>
+  /^\w{1,40}$/.test(name) && !/[@:]/.test(query ?? '');
 
 function decoded(part: string): string {
   try {

@@ -70,6 +70,13 @@ test('any user, password and database come back as they were, and no word of the
         assert.ok(!(thrown as Error).message.includes(password.slice(0, 12)));
       }
     }),
-    { numRuns: 500 },
+    {
+      numRuns: 500,
+      examples: [
+        ['? ', 'AAAAAAAAAAAA', ' '],
+        ['u', 'AAAAAAAAAAAA?AAAAAAAAAAAA=x', 'd'],
+        ['a?b', 'AAAAAAAAAAAA', 'd'],
+      ],
+    },
   );
 });
