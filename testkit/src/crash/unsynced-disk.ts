@@ -37,7 +37,8 @@ export function createDisk(): SpoolDisk {
     append(file, parts) {
       const waiting = pending.get(file) ?? { parts: [], bytes: 0 };
       for (const part of parts) {
-        waiting.parts.push(part.slice());
+        // `slice` of a Buffer is no copy, and its memory is given back when this returns.
+        waiting.parts.push(new Uint8Array(part));
         waiting.bytes += part.length;
       }
       pending.set(file, waiting);
