@@ -157,6 +157,11 @@ test('a second run copies what is new and drops what was deleted; damage and str
   await gateway.api.json('POST', `/sessions/${shredded}/erase`, { confirm: shredded, reason: 'test' });
   await eventually('the purge', async () => !existsSync(join(at.dataDir, 'chunks', sessionFolder(deleted))));
   const late = await record(gateway, at);
+  // As one that the database knows already and that is on its way beside the chunks.
+  const lateRecords = join(at.dataDir, 'chunks', sessionFolder(late), 'records');
+  const [onItsWay = ''] = readdirSync(lateRecords);
+  const itsBytes = readFileSync(join(lateRecords, onItsWay));
+  rmSync(join(lateRecords, onItsWay));
   const again = await json<{ copied_bytes: number; sessions: number }>(at.dataDir, 'backup', at.backup);
   assert.equal(again.code, 0, again.stderr);
   assert.equal(again.value.sessions, 3);
@@ -164,6 +169,8 @@ test('a second run copies what is new and drops what was deleted; damage and str
   assert.equal(existsSync(inBackup(deleted, '0.chunk')), false);
   assert.equal(existsSync(inBackup(shredded, 'wraps.json')), false, 'the next run drops the keys too');
   assert.ok(existsSync(inBackup(late, '0.chunk')));
+  assert.deepEqual(readFileSync(inBackup(late, join('records', onItsWay))), itsBytes);
+  writeFileSync(join(lateRecords, onItsWay), itsBytes);
   assert.ok(!readdirSync(at.backup).includes(firstRun[0] ?? ''), 'one run is kept');
   await assertClean(at.dataDir, at.backup);
   const names = readdirSync(join(at.backup, readdirSync(at.backup).find((name) => name.startsWith('run-')) ?? ''));

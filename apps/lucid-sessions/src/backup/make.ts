@@ -26,7 +26,7 @@ import {
 import { backupLogFiles, checkCopiedLog, copyLog } from './log-part.ts';
 import { backupPlaces, installationPlaces, keptElsewhere, type Places } from './places.ts';
 import { MetadataRows } from './rows.ts';
-import { copyFolder } from './session-folder.ts';
+import { completeRecords, copyFolder } from './session-folder.ts';
 import { copyLaterAudit, Snapshot } from './snapshot.ts';
 
 export interface BackupOptions {
@@ -275,6 +275,7 @@ class BackupRun {
     if (copy.missing.length > 0 && !isDeleted)
       this.#problem(`session ${id}: ${copy.missing.length} chunk files are missing, the first is ${copy.missing[0]}`);
     for (const what of copy.damaged) this.#problem(`session ${id}: ${what}`);
+    if (!isDeleted) await completeRecords(join(this.#target.chunks, folder), rows.records(id));
     this.#chunks += copy.chunks;
     return 'kept';
   }

@@ -2,9 +2,10 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeLeaf, LEAF_BYTES, LEAF_RECORD_BYTES, type Leaf, toHex } from '@lucid-sessions/evidence';
-import { decodeWraps, recordSequence, recordsFolder, wrapsName } from '@lucid-sessions/files';
+import { decodeWraps, recordFileName, recordSequence, recordsFolder, wrapsName } from '@lucid-sessions/files';
 import { makeDirectoryDurably, readFileOrNull, syncDirectory } from '@lucid-sessions/node';
 import { absentAsNull, copyFile, hashFile, writeWhole } from './files.ts';
+import type { StoredRecord } from './rows.ts';
 
 export const leavesName = 'leaves.bin';
 const chunkName = (index: number): string => `${index}.chunk`;
@@ -121,6 +122,18 @@ export async function copyKept(source: string, target: string): Promise<void> {
   if (wraps === null) await rm(join(target, wrapsName), { force: true });
   else if (!(await holds(join(target, wrapsName), wraps)))
     await writeWhole(join(target, wrapsName), (file) => file.writeFile(wraps));
+}
+
+/** A record is stored in the database first and beside the chunks a moment later: what the copied database knows already is put there. */
+export async function completeRecords(target: string, stored: readonly StoredRecord[]): Promise<void> {
+  const folder = join(target, recordsFolder);
+  const present = new Set((await absentAsNull(() => readdir(folder))) ?? []);
+  const late = stored.filter(({ sequence, record }) => !present.has(recordFileName(sequence, record)));
+  if (late.length === 0) return;
+  await makeDirectoryDurably(folder);
+  for (const { sequence, record } of late)
+    await writeWhole(join(folder, recordFileName(sequence, record)), (file) => file.writeFile(record));
+  await syncDirectory(folder);
 }
 
 async function holds(path: string, bytes: Uint8Array): Promise<boolean> {
