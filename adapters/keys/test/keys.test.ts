@@ -242,8 +242,8 @@ describe('key directory', () => {
       (await given.localKeys()).map(({ keyId }) => keyId),
       [local.after, local.before],
     );
-    for (const missing of [given.identity(), given.logSigner('log.example/a'), given.secretsKey()])
-      await assert.rejects(missing, codeOf('missing'));
+    const missing = [() => given.identity(), () => given.logSigner('log.example/a'), () => given.secretsKey()];
+    for (const ask of missing) await assert.rejects(ask, codeOf('missing'));
     assert.deepEqual((await readdir(mounted)).sort(), files.map((name) => basename(name)).sort());
     for (const mode of [0o444, 0o460]) {
       await chmod(join(mounted, 'local.key'), mode);
