@@ -13,8 +13,8 @@ const pausesMax = 10;
 class RateLimitError extends CliError {
   readonly pauseSeconds: number;
 
-  constructor(message: string, pauseSeconds: number) {
-    super(message);
+  constructor(message: string, pauseSeconds: number, api: { code?: string; reference?: string }) {
+    super(message, exitCodes.failed, api);
     this.pauseSeconds = pauseSeconds;
   }
 }
@@ -118,18 +118,21 @@ function reasonOf(cause: unknown, timeoutMs: number): string {
 
 async function refusal(response: Response): Promise<CliError> {
   const text = (await response.text()).slice(0, 4096);
+  const api: { code?: string; reference?: string } = {};
   let message = `HTTP ${response.status}`;
-  let code: string | undefined;
   try {
-    const { error } = JSON.parse(text) as { error?: { code?: string; message?: string } };
-    code = error?.code;
-    if (error?.message) message = `${error.message} (${error.code})`;
+    const { error } = JSON.parse(text) as { error?: { code?: string; message?: string; request_id?: string } };
+    if (typeof error?.code === 'string') api.code = error.code;
+    if (typeof error?.request_id === 'string') api.reference = error.request_id;
+    // What went wrong there is looked for in its log.
+    const where = response.status >= 500 && api.reference !== undefined ? `, request ${api.reference}` : '';
+    if (error?.message) message = `${error.message} (${error.code}${where})`;
   } catch {
     // Not the contract's error body: the status is all there is to say.
   }
   const pauseSeconds = Number(response.headers.get('retry-after') ?? Number.NaN);
   if (response.status === 429 && pauseSeconds >= 0 && pauseSeconds <= pauseSecondsMax)
-    return new RateLimitError(message, pauseSeconds);
+    return new RateLimitError(message, pauseSeconds, api);
   const refused = response.status === 401 || response.status === 403;
-  return new CliError(message, refused ? exitCodes.refused : exitCodes.failed, code);
+  return new CliError(message, refused ? exitCodes.refused : exitCodes.failed, api);
 }

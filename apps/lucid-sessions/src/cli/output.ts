@@ -10,11 +10,14 @@ export class CliError extends Error {
   readonly exitCode: number;
   /** The API's code of the error (`LUCID_ERR_…`), where it is its. */
   readonly code?: string;
+  /** The API's id of the request, where it answered. */
+  readonly reference?: string;
 
-  constructor(message: string, exitCode: number = exitCodes.failed, code?: string) {
+  constructor(message: string, exitCode: number = exitCodes.failed, api: { code?: string; reference?: string } = {}) {
     super(message);
     this.exitCode = exitCode;
-    if (code !== undefined) this.code = code;
+    if (api.code !== undefined) this.code = api.code;
+    if (api.reference !== undefined) this.reference = api.reference;
   }
 }
 
