@@ -1,7 +1,7 @@
 /** What people do with their own account. Only in a browser that is signed in: a token that leaked must not make more of itself. */
 import { LucidError } from '@lucid-sessions/contract';
 import type { Call, Handlers } from '../call.ts';
-import type { KeptAccount } from './accounts.ts';
+import { isSameAccount, type KeptAccount } from './accounts.ts';
 import { mayDo } from './callers.ts';
 import { checkNewPassword } from './password.ts';
 import { newRecoveryCodes, newTotp, stepOf } from './second-factor.ts';
@@ -37,8 +37,11 @@ function ownSignIn({ user }: Caller): KeptSignIn {
 }
 
 async function ownAccount(caller: Caller): Promise<KeptAccount> {
-  ownSignIn(caller);
-  return caller.api.people.accounts.need(caller.user.userId);
+  const signIn = ownSignIn(caller);
+  const account = await caller.api.people.accounts.need(caller.user.userId);
+  if (account.value.disabled || !isSameAccount(account.value, signIn.value))
+    throw new LucidError('unauthenticated', 'the sign-in has ended; sign in again');
+  return account;
 }
 
 async function recentAccount(caller: Caller): Promise<KeptAccount> {
@@ -147,7 +150,10 @@ export const accountHandlers: Handlers<AccountOperations> = {
     const account = await recentAccount(call);
     const { challenge_id: challengeId, name, response } = call.body;
     const answer = { challengeId, name, response };
-    return passkeyViewOf(await call.api.people.passkeys.add(call.browser.needRelyingParty(), account.id, answer));
+    const { people } = call.api;
+    const kept = await people.passkeys.add(call.browser.needRelyingParty(), account.id, answer);
+    await people.onlyWhileThere(account, () => people.passkeys.remove(account.id, kept.id));
+    return passkeyViewOf(kept);
   },
   async removePasskey(call) {
     const account = await recentAccount(call);
@@ -174,8 +180,15 @@ export const accountHandlers: Handlers<AccountOperations> = {
     const missing = (body.permissions ?? []).filter((permission) => !mayDo(user, permission));
     if (missing.length > 0) throw new LucidError('forbidden', `you have no right to ${missing.join(', ')} yourself`);
     const untilUs = api.deps.nowUs() + body.days * dayUs;
-    const wanted = { name: body.name, permissions: body.permissions ?? null, untilUs };
+    const { key } = account.value;
+    const wanted = {
+      ...(key === undefined ? {} : { key }),
+      name: body.name,
+      permissions: body.permissions ?? null,
+      untilUs,
+    };
     const { token, kept } = await api.people.tokens.create(account.id, api.deps.newId(), wanted);
+    await api.people.onlyWhileThere(account, () => api.people.tokens.revoke(account.id, kept.id));
     call.told.token_id = kept.id;
     call.told.name = body.name;
     return { ...tokenViewOf(kept), token };

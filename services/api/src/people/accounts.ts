@@ -1,10 +1,12 @@
 /** Accounts: who there is, and what they may. */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { LucidError, type Role } from '@lucid-sessions/contract';
 import { EntrySet, type EntryStorage, type Kept } from './entry-set.ts';
 import type { PasswordHash } from './password.ts';
 
 export interface Account {
+  /** Of this account alone, also where one of its name was removed before. Absent: it was made by an older version. */
+  key?: string;
   displayName: string;
   roles: Role[];
   disabled: boolean;
@@ -24,11 +26,14 @@ export interface Account {
 
 export type KeptAccount = Kept<Account>;
 
+export const isSameAccount = (one: Pick<Account, 'key'>, other: Pick<Account, 'key'>): boolean => one.key === other.key;
+
 export const sha256Hex = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 export const newAccount = (
   fields: Pick<Account, 'displayName' | 'roles' | 'createdUs' | 'createdBy'> & Partial<Account>,
 ): Account => ({
+  key: randomBytes(16).toString('hex'),
   disabled: false,
   password: null,
   totp: null,

@@ -64,7 +64,10 @@ export async function startSignIn(
     const old = await people.signIns.find(before);
     if (old?.owner != null) await people.signIns.revoke(old.owner, old.id);
   }
-  const { secret, kept } = await people.signIns.create(account.id, { method, ipAddress, userAgent, idToken });
+  const { key } = account.value;
+  const facts = { ...(key === undefined ? {} : { key }), method, ipAddress, userAgent, idToken };
+  const { secret, kept } = await people.signIns.create(account.id, facts);
+  await people.onlyWhileThere(account, () => people.signIns.revoke(account.id, kept.id));
   browser.setCookie('session', secret, api.config.signIn.wholeUs / 1_000_000);
   const known = browser.cookie('known');
   const browserSecret = known !== null && isKnown(account.value, known) ? known : people.newSecret();
@@ -141,6 +144,8 @@ async function signIn(call: Call<'signIn'>) {
   if (account.value.totp?.confirmed === true) {
     if (body.code === undefined) {
       await people.tries.takeBack(account.id, place, known);
+      // Whoever goes no further has the password: its person has to hear of that.
+      await told(call, account.id, null, 'the password was right; no code came with it');
       throw new LucidError('unauthenticated', 'now the code of your authenticator app, or a recovery code', {
         details: { second_factor: true },
       });

@@ -4,6 +4,7 @@ import { apiTokenPrefix, csrfHeader, isPermitted, LucidError, type Permission } 
 import type { FastifyRequest } from 'fastify';
 import type { Authenticator } from '../auth.ts';
 import type { ApiConfig } from '../config.ts';
+import { isSameAccount } from './accounts.ts';
 import { isForeign, readCookie } from './browser.ts';
 import type { People } from './people.ts';
 import { csrfTokenOf, type KeptSignIn } from './sign-ins.ts';
@@ -62,7 +63,7 @@ export class Callers {
   async #byToken(token: string, address: string): Promise<User> {
     const kept = await this.#people.tokens.find(token, address);
     const account = kept === null ? null : await this.#people.accounts.get(kept.owner!);
-    if (kept === null || account === null || account.value.disabled)
+    if (kept === null || account === null || account.value.disabled || !isSameAccount(kept.value, account.value))
       throw unauthenticated('this API token is not valid: it was revoked, or has expired');
     const again = () => this.#byToken(token, address);
     return { userId: account.id, roles: account.value.roles, limit: kept.value.permissions, browser: null, again };
@@ -79,7 +80,7 @@ export class Callers {
   async #signedIn(secret: string): Promise<User> {
     const signIn = await this.#people.signIns.find(secret);
     const account = signIn === null ? null : await this.#people.accounts.get(signIn.owner!);
-    if (signIn === null || account === null || account.value.disabled)
+    if (signIn === null || account === null || account.value.disabled || !isSameAccount(signIn.value, account.value))
       throw unauthenticated('the sign-in has ended; sign in again');
     const browser = { signIn, csrfToken: csrfTokenOf(secret) };
     return {

@@ -1,7 +1,7 @@
 /** Who there is, put together for one API process; the truth is in the store, so that any number of them agree. */
 import { randomBytes } from 'node:crypto';
-import type { StoragePort } from '@lucid-sessions/contract';
-import { Accounts } from './accounts.ts';
+import { LucidError, type StoragePort } from '@lucid-sessions/contract';
+import { Accounts, isSameAccount, type KeptAccount } from './accounts.ts';
 import type { EntryStorage } from './entry-set.ts';
 import { Invites } from './invites.ts';
 import { Passkeys } from './passkeys.ts';
@@ -42,6 +42,17 @@ export class People {
     this.passkeys = new Passkeys(entries, nowUs, newSecret);
     this.tries = new Tries(entries, nowUs, newSecret);
     this.seal = seal;
+  }
+
+  /**
+   * For what was made for an account a moment ago: takes it back and throws `notFound` where the account has ended. It is made first and
+   * the account looked at then, while who removes an account ends it first and clears up then: one of the two sees the other.
+   */
+  async onlyWhileThere({ id, value }: KeptAccount, takeBack: () => Promise<unknown>): Promise<void> {
+    const now = await this.accounts.get(id);
+    if (now !== null && isSameAccount(now.value, value) && (value.disabled || !now.value.disabled)) return;
+    await takeBack();
+    throw new LucidError('notFound', 'this account was removed or disabled at this moment');
   }
 
   /** Everything that lets this account in, but not the account. */

@@ -5,6 +5,8 @@ import { sha256Hex } from './accounts.ts';
 import { EntrySet, type EntryStorage, type Kept } from './entry-set.ts';
 
 export interface SignIn {
+  /** Of the account, which another of the same name has not. */
+  key?: string;
   method: SignInMethod;
   createdUs: number;
   /** Last request, to the minute. */
@@ -48,7 +50,7 @@ export class SignIns {
   /** Answers the secret for the cookie, and what is kept. */
   async create(
     userId: string,
-    facts: Pick<SignIn, 'method' | 'ipAddress' | 'userAgent' | 'idToken'>,
+    facts: Pick<SignIn, 'key' | 'method' | 'ipAddress' | 'userAgent' | 'idToken'>,
   ): Promise<{ secret: string; kept: KeptSignIn }> {
     const nowUs = this.#nowUs();
     const value: SignIn = { ...facts, createdUs: nowUs, seenUs: nowUs };

@@ -5,6 +5,8 @@ import { sha256Hex } from './accounts.ts';
 import { EntrySet, type EntryStorage, type Kept } from './entry-set.ts';
 
 export interface ApiToken {
+  /** Of the account, which another of the same name has not. */
+  key?: string;
   name: string;
   secretSha256: string;
   /** Null: all that its owner may. */
@@ -34,12 +36,13 @@ export class ApiTokens {
   async create(
     userId: string,
     id: string,
-    { name, permissions, untilUs }: Pick<ApiToken, 'name' | 'permissions'> & { untilUs: number },
+    { key, name, permissions, untilUs }: Pick<ApiToken, 'key' | 'name' | 'permissions'> & { untilUs: number },
   ): Promise<{ token: string; kept: KeptToken }> {
     if ((await this.list(userId)).length >= tokensPerUserMax)
       throw new LucidError('conflict', `an account has at most ${tokensPerUserMax} tokens; revoke one first`);
     const secret = this.#secret();
     const value: ApiToken = {
+      ...(key === undefined ? {} : { key }),
       name,
       secretSha256: sha256Hex(secret),
       permissions,

@@ -1,8 +1,9 @@
 /** Accounts as administrators see them. */
-import { isoOf, LucidError } from '@lucid-sessions/contract';
+import { isoOf, isPermitted, LucidError, permissions, type Role } from '@lucid-sessions/contract';
 import type { Api, Call, Handlers } from '../call.ts';
 import { fieldChanges } from '../changes.ts';
 import { type Account, type KeptAccount, newAccount } from './accounts.ts';
+import { mayDo } from './callers.ts';
 import type { Invite } from './invites.ts';
 import { signInViewOf, tokenViewOf, userViewOf } from './views.ts';
 
@@ -28,14 +29,27 @@ async function viewOf({ people }: Api, account: KeptAccount) {
   return userViewOf(account, (await people.passkeys.list(account.id)).length);
 }
 
+/** Nobody gives what they have not, or a token with few rights would make itself all of them. */
+function checkGives({ user }: Pick<Call, 'user'>, roles: readonly Role[]): void {
+  const missing = permissions.filter((permission) => isPermitted(roles, permission) && !mayDo(user, permission));
+  if (missing.length === 0) return;
+  throw new LucidError('forbidden', `this gives rights you have not yourself: ${missing.join(', ')}`, {
+    details: { permissions: missing },
+  });
+}
+
 async function linkFor(
-  { api, user }: Pick<Call, 'api' | 'user'>,
-  userId: string | null,
+  call: Pick<Call, 'api' | 'user'>,
+  account: KeptAccount | null,
   purpose: Invite['purpose'],
   minutes: number,
 ) {
+  const { api, user } = call;
+  const userId = account?.id ?? null;
+  checkGives(call, account?.value.roles ?? ['admin']);
   const untilUs = api.deps.nowUs() + minutes * minuteUs;
   const token = await api.people.invites.create(userId, { purpose, createdBy: user.userId }, untilUs);
+  if (account !== null) await api.people.onlyWhileThere(account, () => api.people.invites.dropAll(account.id));
   const path = `/enter#${token}`;
   const { publicUrl } = api.config;
   return { token, path, url: publicUrl === '' ? null : new URL(path, publicUrl).href, expires_at: isoOf(untilUs) };
@@ -59,14 +73,19 @@ async function updateUser(call: Call<'updateUser'>) {
   const { api, body } = call;
   const { people } = api;
   const before = await people.accounts.need(userIdOf(call));
-  const next = (present: Account): Account => ({
-    ...present,
-    displayName: body.display_name ?? present.displayName,
-    roles: body.roles ?? present.roles,
-    disabled: body.disabled ?? present.disabled,
-    ...(body.reset === 'second_factor' ? { totp: null, recovery: [] } : {}),
-    ...(body.reset === 'password' ? { password: null, browsers: [] } : {}),
-  });
+  // What only takes away needs no more than the right to manage.
+  const givesNothing = Object.keys(body).length === 1 && body.disabled === true;
+  const next = (present: Account): Account => {
+    if (!givesNothing) checkGives(call, [...present.roles, ...(body.roles ?? [])]);
+    return {
+      ...present,
+      displayName: body.display_name ?? present.displayName,
+      roles: body.roles ?? present.roles,
+      disabled: body.disabled ?? present.disabled,
+      ...(body.reset === 'second_factor' ? { totp: null, recovery: [] } : {}),
+      ...(body.reset === 'password' ? { password: null, browsers: [] } : {}),
+    };
+  };
   await checkAdministrator(call, before, next(before.value));
   const account = await people.accounts.change(before.id, next);
   if (body.reset === 'passkeys') await people.passkeys.removeAll(account.id);
@@ -103,6 +122,7 @@ export const userHandlers: Handlers<UserOperations> = {
       createdBy: user.userId,
     };
     call.told.roles = body.roles;
+    checkGives(call, body.roles);
     return viewOf(api, await api.people.accounts.create(body.user_id, newAccount(fields)));
   },
   async setUp(call) {
@@ -116,7 +136,7 @@ export const userHandlers: Handlers<UserOperations> = {
   async inviteUser(call) {
     const account = await call.api.people.accounts.need(userIdOf(call));
     call.told.purpose = call.body.purpose;
-    return linkFor(call, account.id, call.body.purpose, call.body.minutes);
+    return linkFor(call, account, call.body.purpose, call.body.minutes);
   },
   async listUserSignIns(call) {
     const account = await call.api.people.accounts.need(userIdOf(call));

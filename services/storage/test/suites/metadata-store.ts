@@ -535,6 +535,27 @@ export function metadataStoreSuite(name: string, open: () => Promise<MetadataSto
     assert.equal(winnersOf(first).length, 1);
   });
 
+  check(
+    'an entry made for an account that goes is seen by whoever makes it, or by whoever clears up',
+    async (store) => {
+      for (const at of Array(20).keys()) {
+        const user = sampleEntry(`u${at}`);
+        const token = sampleEntry(`t${at}`, { kind: 'token', owner: user.id });
+        await store.putEntry(user);
+        const make = async () => {
+          assert.equal(await store.putEntry(token), true);
+          return (await store.getEntry('user', user.id)) === null;
+        };
+        const remove = async () => {
+          assert.equal(await store.removeEntry('user', user.id), true);
+          return (await store.listEntries({ kind: 'token', owner: user.id, after: '', limit: 10 }, 0)).length === 1;
+        };
+        const [isGone, isFound] = await Promise.all(at % 2 === 0 ? [make(), remove()] : [remove(), make()]);
+        assert.ok(isGone || isFound, `token ${at} would outlive its account`);
+      }
+    },
+  );
+
   check('entries are listed by id, by owner, and without those that have ended', async (store) => {
     for (const id of ['b', 'B', 'ä', 'a'])
       await store.putEntry(sampleEntry(id, { kind: 'token', owner: id === 'b' ? 'bob' : 'ada' }));
