@@ -16,6 +16,8 @@ export const entryKinds = [
   'challenge',
   /** Hosts sessions lead to, by id. */
   'target',
+  /** Which target has a name, by the name in lower case: what makes names unique. */
+  'target_name',
   /** How far the scrubbing of stored chunks is, one of each installation. */
   'scrub',
 ] as const;

@@ -26,4 +26,5 @@ export * from './space.ts';
 export * from './standing.ts';
 export * from './target-credentials.ts';
 export * from './target-policy.ts';
+export * from './targets.ts';
 export * from './viewing.ts';

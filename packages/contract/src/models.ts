@@ -313,6 +313,13 @@ export interface LegalHold {
 /** Holds of one session at the same time. */
 export const holdsMax = 50;
 
+/**
+ * By what a connection led to its session. `browser`: of somebody signed in; `credential`, `token`: of whoever was given it; `name`,
+ * `listener`: of anybody who reaches the gateway.
+ */
+export const comingWays = ['browser', 'credential', 'token', 'name', 'listener'] as const;
+export type ComingWay = (typeof comingWays)[number];
+
 /** A session as stored and (without `version` and `pipeline`) as the API answers it. */
 export interface SessionDocument {
   session_id: string;
@@ -323,6 +330,9 @@ export interface SessionDocument {
   started_at: string | null;
   stopped_at: string | null;
   created_by: string | null;
+  /** The target it was made by connecting to, and which version of it; absent and null: its address was given with it. */
+  target_id?: string | null;
+  target_version?: number | null;
   rdp_config: RdpConfig;
   /** Who logs on to the target; absent as `none`. */
   credentials?: CredentialSource;
@@ -347,7 +357,9 @@ export interface SessionDocument {
   replay?: SessionReplay | null;
   /** Of the connection that was admitted last. */
   client_address?: string | null;
-  /** What it calls itself, and the name in its Client Info. */
+  /** How the connection that was admitted last came in, and for whom: who was signed in, or had file or credential issued. */
+  came_by?: { way: ComingWay; user: string | null } | null;
+  /** What it calls itself, and the name in its Client Info: its word, which nobody checked. */
   client_name?: string | null;
   client_user?: string | null;
   /** Connections the session went over. */

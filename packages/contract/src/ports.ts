@@ -419,6 +419,25 @@ export interface SteerRequest {
   by: string;
 }
 
+/** What a host that was dialled showed. */
+export interface TargetCheck {
+  /** Why it could not be had, or how it answered; for a person. */
+  message: string;
+  /** TCP address that was reached; null: none. */
+  address: string | null;
+  /** Null: it did not come to TLS. */
+  certificate: {
+    sha256: HexHash;
+    subject: string;
+    issuer: string;
+    fromUs: number;
+    toUs: number;
+    tls: string;
+    trusted: boolean;
+    problem: string | null;
+  } | null;
+}
+
 export interface RecorderPort {
   /** Ends the RDP session with a proper RDP error; resolves when the recorder no longer has the session (chunks may still be on their way to storage). */
   stop(request: { sessionId: string; reason: EndReason; message: string }): Promise<{ stopped: boolean }>;
@@ -440,6 +459,11 @@ export interface RecorderPort {
   liveFrames(request: { sessionId: string; afterFrame: number; waitMs: number }): Promise<LiveFrames>;
   /** Whether the target policy leaves this target open as far as name or address alone decide; nothing is resolved for it. */
   judgeTarget(request: { host: string; port: number }): Promise<{ open: boolean }>;
+  /**
+   * Dials a host under the target policy as for a session, up to its TLS, and says what certificate it shows. Throws `atCapacity` where too many
+   * are being dialled.
+   */
+  checkTarget(request: { host: string; port: number; legacyTls: boolean }): Promise<TargetCheck>;
   /**
    * Makes a recording of a decrypted connection (.rdpcap, gzip), one at a time. What is wrong with the file as a whole is said
    * before anything is durable; answers when the session is open, and goes on reading behind the answer.
@@ -806,7 +830,15 @@ export interface PipelinePort {
     session: SessionDocument;
     routeTokenSha256: HexHash | null;
     targetCredentials?: NewTargetCredentials;
+    /** Its credentials are those that are kept under this name. Throws `notInThisState` where there are none. */
+    secretId?: string;
   }): Promise<{ created: boolean }>;
+  /**
+   * Seals credentials for every session with a target of this host, under a name of its maker's choice, which nobody has used. Throws
+   * `invalidRequest` where the installation does not allow them.
+   */
+  keepTargetSecret(request: { secretId: string; host: string; targetCredentials: NewTargetCredentials }): Promise<void>;
+  dropTargetSecret(request: { secretId: string }): Promise<void>;
   /** The session a connection asks for, if it may have it now. Leaves nothing durable. */
   find(request: ConnectionRequest): Promise<Finding>;
   /**

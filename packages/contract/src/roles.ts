@@ -9,6 +9,10 @@ export const permissions = [
   'sessions:pause',
   /** To let a client in, or not, that waits for a second person. */
   'sessions:approve',
+  /** To make sessions with the targets that name one, or one's role. */
+  'targets:connect',
+  /** To make, change and remove targets, and to ask a host for its certificate. */
+  'targets:manage',
   /** To put words on the desktop of who works in a session. */
   'sessions:message',
   /** To work in a running session in its user's place, with that user's consent. */
@@ -45,6 +49,8 @@ export const rolePermissions: Record<Role, readonly Permission[]> = {
   admin: permissions,
   session_manager: [
     'sessions:create',
+    'targets:connect',
+    'targets:manage',
     'sessions:import',
     'sessions:read',
     'sessions:update',
@@ -64,6 +70,7 @@ export const rolePermissions: Record<Role, readonly Permission[]> = {
   ],
   session_operator: [
     'sessions:read',
+    'targets:connect',
     'sessions:start',
     'sessions:stop',
     'sessions:pause',

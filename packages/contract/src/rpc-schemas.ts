@@ -98,6 +98,7 @@ const recorder: Requests<'recorder'> = {
   live: nothing,
   liveFrames: z.object({ sessionId, afterFrame: count, waitMs: z.number().min(0).max(liveWaitMsMax) }),
   judgeTarget: z.object({ host: text, port: z.int().min(0).max(0xffff) }),
+  checkTarget: z.object({ host: text, port: z.int().min(0).max(0xffff), legacyTls: z.boolean() }),
   importCapture: importRequest,
   drain: nothing,
   replicaState: z.object({ recorderId: text, begins: z.boolean() }),
@@ -288,12 +289,19 @@ const presence: z.ZodType<RecorderPresence> = z.object({
   copiedTo: text.exactOptional(),
 });
 
+const secretId = z.uuid();
+
 const pipeline: Requests<'pipeline'> = {
   recorderHere: presence,
   recorders: nothing,
   recorderOf: ofSession,
   takeOverSpool: z.object({ recorderId: text, by: text, quietSeconds: z.int().min(1).max(86_400) }),
-  create: newSession.extend({ targetCredentials: newTargetCredentials.exactOptional() }),
+  create: newSession.extend({
+    targetCredentials: newTargetCredentials.exactOptional(),
+    secretId: secretId.exactOptional(),
+  }),
+  keepTargetSecret: z.object({ secretId, host: text, targetCredentials: newTargetCredentials }),
+  dropTargetSecret: z.object({ secretId }),
   find: connection,
   targetCredentials: z.object({ connectionId: text }),
   approval: z.object({ connectionId: text, user: text }),

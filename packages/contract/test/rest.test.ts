@@ -24,9 +24,11 @@ import {
   openApiDocument,
   permissions,
   type RestRoute,
+  recordingConfigSchema,
   restRoutes,
   rolePermissions,
   roles,
+  storageConfigSchema,
   updateSessionRequest,
 } from '../src/index.ts';
 
@@ -69,15 +71,16 @@ test('defaults and bounds of the models', () => {
     name: 'n',
     rdp_config: { host: '::1' },
   });
-  assert.deepEqual([rdp_config.port, rdp_config.use_tls, rdp_config.ignore_cert], [3389, true, false]);
+  assert.deepEqual([rdp_config?.port, rdp_config?.use_tls, rdp_config?.ignore_cert], [3389, true, false]);
   assert.deepEqual(
-    [recording_config.frame_rate, recording_config.resolution, recording_config.compression],
-    [30, '1920x1080', 'zstd'],
+    [recording_config, storage_config],
+    [undefined, undefined],
+    'left out, as a target’s session leaves it',
   );
-  assert.deepEqual(
-    [storage_config.retention_days, storage_config.max_size_gb, storage_config.encryption_enabled],
-    [undefined, 10, true],
-  );
+  const recording = recordingConfigSchema.parse({});
+  assert.deepEqual([recording.frame_rate, recording.resolution, recording.compression], [30, '1920x1080', 'zstd']);
+  const storage = storageConfigSchema.parse({});
+  assert.deepEqual([storage.retention_days, storage.max_size_gb, storage.encryption_enabled], [null, 10, true]);
   for (const resolution of ['319x240', '320x239', '7681x240', '320x4321', '1x1', 'axb', '320x240x1'])
     assert.equal(
       createSessionRequest.safeParse({ name: 'n', rdp_config: { host: 'h' }, recording_config: { resolution } })

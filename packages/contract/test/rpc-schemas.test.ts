@@ -80,6 +80,7 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
     live: undefined,
     liveFrames: { sessionId, afterFrame: 0, waitMs: 20_000 },
     judgeTarget: { host: 'h', port: 3389 },
+    checkTarget: { host: 'h', port: 3389, legacyTls: false },
     drain: undefined,
     replicaState: { recorderId: 'r', begins: false },
     replicate: {
@@ -160,6 +161,8 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
         keep: 'session',
       },
     },
+    keepTargetSecret: { secretId: randomUUID(), host: 'h', targetCredentials: { source: 'client' } },
+    dropTargetSecret: { secretId: randomUUID() },
     takeOverSpool: { recorderId: 'r', by: 'q', quietSeconds: 60 },
     recorderHere: { recorderId: 'r', url: 'http://10.0.0.7:8084', sessions: 2, sessionsMax: 100, draining: false },
     recorders: undefined,

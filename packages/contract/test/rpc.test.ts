@@ -130,6 +130,7 @@ const recorder: RecorderPort = {
     frames: new Uint8Array(0),
   }),
   judgeTarget: async () => ({ open: true }),
+  checkTarget: async () => ({ message: 'no', address: null, certificate: null }),
   drain: async () => ({ sessions: 0, spooled: 0 }),
   replicaState: async () => ({ segments: [], takenOver: [] }),
   replicate: async () => {},

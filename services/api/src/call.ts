@@ -26,6 +26,7 @@ import type { User } from './people/callers.ts';
 import type { People } from './people/people.ts';
 import type { AccountSeal } from './people/second-factor.ts';
 import type { RateLimiter } from './rate-limiter.ts';
+import type { Targets } from './targets.ts';
 import type { CallViewing } from './viewing-gate.ts';
 import type { Viewings } from './viewings.ts';
 import { sessionNotFound } from './views.ts';
@@ -35,7 +36,7 @@ export type SessionIndexReader = Omit<IndexPort, 'follow' | 'keyframesUsedMs'>;
 export interface ApiDeps {
   storage: StoragePort;
   pipeline: PipelinePort;
-  recorder: Pick<RecorderPort, 'health' | 'liveFrames' | 'judgeTarget' | 'importCapture'>;
+  recorder: Pick<RecorderPort, 'health' | 'liveFrames' | 'judgeTarget' | 'checkTarget' | 'importCapture'>;
   processor: Pick<ProcessorPort, 'health' | 'signRecord'>;
   /** What the verifier needs and whom it trusts: this installation's own identity and log keys. */
   verification: { crypto: Crypto } & Pick<VerifyOptions, 'policy' | 'decompressor' | 'checkAnchor'>;
@@ -95,6 +96,7 @@ export interface Api {
   deps: ApiDeps;
   startedUs: number;
   people: People;
+  targets: Targets;
   outbox: AuditOutbox;
   viewings: Viewings;
   custody: Custody;

@@ -2,6 +2,8 @@
 import {
   type RateLimits,
   rateLimitsPerMinute,
+  type TargetsPolicy,
+  targetsPolicies,
   type ViewingLevel,
   viewingLevels,
   viewingMinutesMax,
@@ -57,6 +59,8 @@ export interface ApiConfig {
   /** Whether a session can be deleted without saying why. */
   deleteReason: 'optional' | 'required';
   viewing: ViewingPolicy;
+  /** Whether sessions may lead to addresses that are no targets. */
+  targets: TargetsPolicy;
 }
 
 /** What it takes to see recordings. Of several levels the strictest counts. */
@@ -126,6 +130,13 @@ function readDeleteReason(environment: Environment): ApiConfig['deleteReason'] {
   return text;
 }
 
+function readTargetsPolicy(environment: Environment): TargetsPolicy {
+  const text = readText(environment, 'LUCID_TARGETS', 'open');
+  const policy = targetsPolicies.find((known) => known === text);
+  if (policy === undefined) throw new EnvironmentError('LUCID_TARGETS', 'must be open or listed');
+  return policy;
+}
+
 const isLevel = (text: string): text is ViewingLevel => (viewingLevels as readonly string[]).includes(text);
 
 function readViewing(environment: Environment): ViewingPolicy {
@@ -177,5 +188,6 @@ export function readApiEnv(environment: Environment, version: string): ApiConfig
     retentionDaysDefault: readRetentionDaysDefault(environment),
     deleteReason: readDeleteReason(environment),
     viewing: readViewing(environment),
+    targets: readTargetsPolicy(environment),
   };
 }

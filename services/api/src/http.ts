@@ -58,6 +58,8 @@ import { searchHandlers } from './search-handlers.ts';
 import { sessionHandlers } from './session-handlers.ts';
 import { consoleDocument, serveConsole } from './static-files.ts';
 import { healthOf, systemHandlers } from './system-handlers.ts';
+import { targetHandlers } from './target-handlers.ts';
+import { Targets } from './targets.ts';
 import { Unlocker } from './unlocker.ts';
 import { admitViewing } from './viewing-gate.ts';
 import { viewingHandlers } from './viewing-handlers.ts';
@@ -72,6 +74,7 @@ const refusalCountersMax = 20_000;
 
 const handlers = {
   ...sessionHandlers,
+  ...targetHandlers,
   ...connectHandlers,
   ...importHandlers,
   ...chunkHandlers,
@@ -216,13 +219,13 @@ const detailsOf = ({ chunkId, keyframe, told }: Call): Record<string, unknown> =
   ...told,
 });
 
-/** What a call is about: a session, or an account, of which its own person's has no name in the path. */
+/** What a call is about: a session, a target or an account, of which its own person's has no name in the path. */
 const resourceIn = ({ sessionId, params, user }: Call): string | null =>
-  sessionId || (params.user_id ?? (user.browser === null ? null : user.userId));
+  sessionId || (params.user_id ?? params.target_id ?? (user.browser === null ? null : user.userId));
 
 function madeBy(answer: unknown): string | null {
-  const { session_id: sessionId, user_id: userId } = answer as { session_id?: string; user_id?: string };
-  return sessionId ?? userId ?? null;
+  const made = answer as { session_id?: string; user_id?: string; target_id?: string };
+  return made.session_id ?? made.user_id ?? made.target_id ?? null;
 }
 
 async function audited(
@@ -254,7 +257,8 @@ async function audited(
     });
     throw thrown;
   }
-  const resourceId = call.sessionId || (call.params.user_id ?? madeBy(answer) ?? resourceIn(call));
+  const resourceId =
+    call.sessionId || (call.params.user_id ?? call.params.target_id ?? madeBy(answer) ?? resourceIn(call));
   const details = detailsOf(call);
   const done = { ...facts, resourceId, success: true, errorMessage: null, details };
   if (rule.often === true) await gate.counts.note(call.user.userId, done);
@@ -442,6 +446,7 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
   const api: Api = {
     config,
     people,
+    targets: new Targets(deps),
     deps,
     startedUs: deps.nowUs(),
     outbox,

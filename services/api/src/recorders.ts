@@ -130,6 +130,7 @@ export class Recorders {
       replicaState: (request) => this.#options.configured.replicaState(request),
       replicate: (request) => this.#options.configured.replicate(request),
       judgeTarget: async (request) => (await this.#any()).judgeTarget(request),
+      checkTarget: async (request) => (await this.#any()).checkTarget(request),
       importCapture: async (request) => (await this.#any()).importCapture(request),
       health: () => this.#health(),
     };

@@ -4,10 +4,14 @@ import {
   isLucidError,
   isoOf,
   LucidError,
+  type NewTargetCredentials,
   noStatistics,
+  recordingConfigSchema,
   type SessionDocument,
   type SessionMetadata,
+  storageConfigSchema,
   strictestLevel,
+  type Target,
   withCredentials,
 } from '@lucid-sessions/contract';
 import { type Call, type Handlers, loadSession } from './call.ts';
@@ -15,7 +19,10 @@ import { changesOf } from './changes.ts';
 import { addCustody } from './custody.ts';
 import { steerDoorPath } from './doors.ts';
 import { mayDo } from './people/callers.ts';
+import { checkAddress } from './target-address.ts';
 import { checkCredentials, credentialsIn } from './target-credentials.ts';
+import { mayConnect, needTarget } from './target-handlers.ts';
+import type { KeptTarget } from './targets.ts';
 import { viewingLevel } from './viewing-gate.ts';
 import { paginationOf, recordingUrl, sessionView } from './views.ts';
 
@@ -33,27 +40,32 @@ async function noticed({ api, sessionId }: Call<'stopSession'>, text: string, se
   return true;
 }
 
-function newSession(call: Call<'createSession'>): SessionDocument {
+type Given = Pick<SessionDocument, 'name' | 'rdp_config' | 'recording_config' | 'metadata'> & {
+  storage_config: Omit<SessionDocument['storage_config'], 'retention_days'> & {
+    retention_days?: number | null | undefined;
+  };
+};
+
+function newSession(call: Call<'createSession'>, given: Given, target: KeptTarget | null): SessionDocument {
   const { api, body, user } = call;
-  // The password ends here: it has no place in the document, the log or the audit trail.
-  const { password: _password, ...rdpConfig } = body.rdp_config;
-  const { retention_days: retention } = body.storage_config;
+  const { retention_days: retention } = given.storage_config;
   return {
     session_id: body.session_id ?? api.deps.newId(),
-    name: body.name,
+    name: given.name,
     description: body.description,
     status: 'created',
     created_at: isoOf(api.deps.nowUs()),
     started_at: null,
     stopped_at: null,
     created_by: user.userId,
-    rdp_config: rdpConfig,
-    recording_config: body.recording_config,
+    ...(target === null ? {} : { target_id: target.id, target_version: target.version }),
+    rdp_config: given.rdp_config,
+    recording_config: given.recording_config,
     storage_config: {
-      ...body.storage_config,
+      ...given.storage_config,
       retention_days: retention === undefined ? api.config.retentionDaysDefault : retention,
     },
-    metadata: body.metadata,
+    metadata: given.metadata,
     statistics: noStatistics,
     end_reason: null,
     end_message: null,
@@ -61,6 +73,89 @@ function newSession(call: Call<'createSession'>): SessionDocument {
     version: 1,
     pipeline_state: 'created',
   };
+}
+
+function refuseFree({ api }: Pick<Call, 'api'>): void {
+  if (api.config.targets === 'listed')
+    throw new LucidError(
+      'forbidden',
+      'sessions lead to listed targets alone here (LUCID_TARGETS): name one as target_id, GET /targets lists them',
+    );
+}
+
+/** To an address that is given with it. */
+function freeSession(call: Call<'createSession'>): SessionDocument {
+  const { body, user } = call;
+  if (!mayDo(user, 'sessions:create'))
+    throw new LucidError('forbidden', 'to make a session without a target needs the right sessions:create', {
+      details: { permissions: ['sessions:create'] },
+    });
+  refuseFree(call);
+  // The password ends here: it has no place in the document, the log or the audit trail.
+  const { password: _password, ...rdpConfig } = body.rdp_config!;
+  const given = {
+    name: body.name!,
+    rdp_config: rdpConfig,
+    recording_config: body.recording_config ?? recordingConfigSchema.parse({}),
+    storage_config: body.storage_config ?? storageOf({}),
+    metadata: body.metadata,
+  };
+  return newSession(call, given, null);
+}
+
+/** Its defaults, and no retention where none is said: that is the installation's. */
+function storageOf(parts: Target['storage_config']): Given['storage_config'] {
+  const { retention_days: _, ...storage } = storageConfigSchema.parse({ ...parts, retention_days: null });
+  return { ...storage, ...(parts.retention_days === undefined ? {} : { retention_days: parts.retention_days }) };
+}
+
+const tagsMax = 10;
+
+/** All that counts is the target's; of what whoever connects says of the session only what the target leaves open. */
+function sessionOf(call: Call<'createSession'>, target: KeptTarget): SessionDocument {
+  const { api, body } = call;
+  const { name, rdp_config, recording_config, storage_config, metadata } = target.value;
+  const tags = [...new Set([...(metadata.tags ?? []), ...(body.metadata.tags ?? [])])].slice(0, tagsMax);
+  const given = {
+    name: body.name ?? `${name} ${isoOf(api.deps.nowUs())}`,
+    rdp_config,
+    recording_config: recordingConfigSchema.parse(recording_config),
+    storage_config: storageOf(storage_config),
+    metadata: { ...body.metadata, ...metadata, ...(tags.length === 0 ? {} : { tags }) },
+  };
+  return newSession(call, given, target);
+}
+
+async function createSession(call: Call<'createSession'>) {
+  const { api, body } = call;
+  const target = body.target_id === undefined ? null : await connectable(call, body.target_id);
+  const session = target === null ? freeSession(call) : sessionOf(call, target);
+  const source = target?.value.credentials.source ?? 'none';
+  if (source !== 'none' && body.target_credentials !== undefined)
+    throw new LucidError('invalidRequest', 'who logs on is the target’s to say: leave target_credentials out');
+  const given: { targetCredentials?: NewTargetCredentials } =
+    source === 'client' ? { targetCredentials: { source } } : credentialsIn(call, session);
+  const secretId = target?.value.secret_id ?? null;
+  if (target !== null) call.told.target_id = target.id;
+  await checkAddress(call, session.rdp_config);
+  const { created } = await api.deps.pipeline.create({
+    ...{ session, routeTokenSha256: null, ...given },
+    ...(secretId === null ? {} : { secretId }),
+  });
+  if (!created)
+    throw new LucidError('sessionExists', 'a session with this id exists already', {
+      details: { session_id: session.session_id },
+    });
+  const credentials = source === 'none' ? withCredentials(session, given.targetCredentials).credentials : source;
+  const stored = credentials === undefined ? session : { ...session, credentials };
+  return sessionView(stored, api.config.publicUrl);
+}
+
+/** Throws `notFound` where it is not there for whoever asks, `forbidden` where they see it and may not connect. */
+async function connectable(call: Call<'createSession'>, targetId: string): Promise<KeptTarget> {
+  const target = await needTarget(call, targetId);
+  if (mayConnect(call.user, target.value)) return target;
+  throw new LucidError('forbidden', 'this target does not name you among those who may connect');
 }
 
 /** Left-out fields and fields that are `undefined` keep what is stored. */
@@ -72,6 +167,11 @@ const merged = <T extends object>(stored: T, change: Partial<T> | undefined): T 
 function changed(session: SessionDocument, body: Call<'updateSession'>['body']): SessionDocument {
   if (session.status === 'deleted') throw new LucidError('notInThisState', 'the session is deleted');
   const { rdp_config, recording_config, storage_config } = body;
+  if (session.target_id && (rdp_config !== undefined || recording_config !== undefined))
+    throw new LucidError('notInThisState', 'address and policy are its target’s: change that, and connect again');
+  const { project } = session.metadata;
+  if (session.target_id && project !== undefined && (body.metadata?.project ?? project) !== project)
+    throw new LucidError('notInThisState', 'its project is its target’s');
   const touchesRecording =
     rdp_config !== undefined || recording_config !== undefined || storage_config?.encryption_enabled !== undefined;
   if (touchesRecording && session.pipeline_state !== 'created')
@@ -102,7 +202,7 @@ const isShorter = (to: number | null, from: number | null): boolean => to !== nu
 /** Once something was recorded, letting it end sooner is destroying it. */
 function checkRetention(call: Call<'updateSession'>, from: SessionDocument, to: SessionDocument): void {
   const [before, after] = [from.storage_config.retention_days, to.storage_config.retention_days];
-  const nothingRecorded = from.started_at === null && from.statistics.chunks_count === 0;
+  const nothingRecorded = from.started_at === null && from.statistics.chunks_count === 0 && !from.target_id;
   if (nothingRecorded || !isShorter(after, before)) return;
   const permission = 'sessions:shorten_retention';
   if (mayDo(call.user, permission)) return;
@@ -115,23 +215,6 @@ function checkRetention(call: Call<'updateSession'>, from: SessionDocument, to: 
   );
 }
 
-/**
- * The same words whatever forbids it. What only resolving its name tells is looked at when it is dialled, and so is everything
- * where the recorder, whose policy it is, can't be asked now.
- */
-async function checkTarget({ api }: Pick<Call, 'api'>, { host, port }: SessionDocument['rdp_config']): Promise<void> {
-  const judged = await api.deps.recorder.judgeTarget({ host, port }).catch((thrown: unknown) => {
-    if (isLucidError(thrown, 'unavailable')) return { open: true };
-    throw thrown;
-  });
-  if (judged.open) return;
-  throw new LucidError(
-    'invalidRequest',
-    'sessions may not lead to this host and port here; ask whoever runs the gateway which targets are open',
-    { details: { 'rdp_config.host': 'not among the targets that are open' } },
-  );
-}
-
 async function update(call: Call<'updateSession'>): Promise<SessionDocument> {
   let session = await loadSession(call);
   for (let swap = 0; swap < swapsMax; swap++) {
@@ -141,7 +224,10 @@ async function update(call: Call<'updateSession'>): Promise<SessionDocument> {
     checkRetention(call, session, next);
     checkCredentials(session, next);
     const { host, port } = next.rdp_config;
-    if (host !== session.rdp_config.host || port !== session.rdp_config.port) await checkTarget(call, next.rdp_config);
+    if (host !== session.rdp_config.host || port !== session.rdp_config.port) {
+      refuseFree(call);
+      await checkAddress(call, next.rdp_config);
+    }
     const { replaced, current } = await call.api.deps.storage.replaceSession({
       session: next,
       expectedVersion: session.version,
@@ -194,6 +280,15 @@ async function commanded(
   return session;
 }
 
+/** In place of those it had, unless its target says who logs on. */
+async function newCredentials(call: Call<'startSession'>) {
+  const session = await loadSession(call);
+  const given = credentialsIn(call, session);
+  if (session.target_id && (session.credentials ?? 'none') !== 'none')
+    throw new LucidError('notInThisState', 'who logs on is its target’s to say: connect to that again');
+  return given;
+}
+
 type SessionOperations =
   | 'createSession'
   | 'listSessions'
@@ -210,17 +305,7 @@ type SessionOperations =
   | 'resumeSession';
 
 export const sessionHandlers: Handlers<SessionOperations> = {
-  async createSession(call) {
-    const session = newSession(call);
-    const given = credentialsIn(call, session);
-    await checkTarget(call, session.rdp_config);
-    const { created } = await call.api.deps.pipeline.create({ session, routeTokenSha256: null, ...given });
-    if (!created)
-      throw new LucidError('sessionExists', 'a session with this id exists already', {
-        details: { session_id: session.session_id },
-      });
-    return sessionView(withCredentials(session, given.targetCredentials), call.api.config.publicUrl);
-  },
+  createSession,
 
   async listSessions({ api, query }) {
     const { status, project, environment, search, limit, offset } = query;
@@ -246,7 +331,7 @@ export const sessionHandlers: Handlers<SessionOperations> = {
 
   async startSession(call) {
     const { api, sessionId, body } = call;
-    const given = body?.target_credentials === undefined ? {} : credentialsIn(call, await loadSession(call));
+    const given = body?.target_credentials === undefined ? {} : await newCredentials(call);
     const session = await commanded(call, () => api.deps.pipeline.start({ sessionId, ...given }));
     return {
       session_id: sessionId,

@@ -17,7 +17,7 @@ interface CredentialsCall {
 /** As the pipeline takes them; what they are goes nowhere else. */
 export function credentialsIn(
   { body, told }: CredentialsCall,
-  { rdp_config: rdp }: SessionDocument,
+  { rdp_config: rdp }: Pick<SessionDocument, 'rdp_config'>,
 ): { targetCredentials?: NewTargetCredentials } {
   const request = body?.target_credentials;
   if (request === undefined) return {};

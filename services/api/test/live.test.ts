@@ -43,6 +43,7 @@ async function endless(limits: { viewersMax: number; viewersPerUserMax: number; 
         liveFrames,
         health,
         judgeTarget: async () => ({ open: true }),
+        checkTarget: async () => ({ message: 'no', address: null, certificate: null }),
         importCapture: async () => ({ session: null as never }),
       },
     },

@@ -141,6 +141,7 @@ export async function apiWorld(
     steer: async ({ by }) => ({ token: `token of ${by}`, expiresUs: nowUs() + 60_000_000 }),
     live: async () => ({ sessions: [] }),
     judgeTarget: async () => ({ open: true }),
+    checkTarget: async () => ({ message: 'no', address: null, certificate: null }),
     importCapture: async () => ({ session: null as never }),
     drain: async () => ({ sessions: 0, spooled: 0 }),
     replicaState: async () => ({ segments: [], takenOver: [] }),
@@ -241,6 +242,7 @@ export async function apiWorld(
     version: '0.1.0',
     retentionDaysDefault: null,
     deleteReason: 'optional',
+    targets: 'open',
     viewing: { level: 'open', projects: new Map(), minutesMax: 60 },
     ...changes,
   };

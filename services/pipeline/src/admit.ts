@@ -157,6 +157,22 @@ function letInOf({ routeKind, credentialUser, userId, clientAddress }: Comer): N
   return routeKind === 'browser' && userId !== null ? { address, proof: `browser ${userId}` } : null;
 }
 
+/** Who is known to have come, and by what: what a client says of its user is not asked. */
+function cameByOf(session: SessionDocument, { routeKind, userId }: Comer): NonNullable<SessionDocument['came_by']> {
+  switch (routeKind) {
+    case 'browser':
+      return { way: 'browser', user: userId };
+    case 'credential':
+      return { way: 'credential', user: session.gateway_logon?.issued_by ?? null };
+    case 'token':
+      return { way: 'token', user: session.rdp_file_issued_by ?? null };
+    case 'cookie':
+      return { way: 'name', user: null };
+    case 'listener':
+      return { way: 'listener', user: null };
+  }
+}
+
 /** Who was let in need not be let in again by themselves; anybody else who comes to the session does. */
 function isLetIn({ letIn = null }: Journal, comer: Comer): boolean {
   const mine = letInOf(comer);
@@ -365,7 +381,12 @@ async function admitFirst(context: Held, reservation: Reservation): Promise<Sess
     const opened = { ...admitted, openedUs, openLogIndex };
     const done = await step(context, sessionId, 'admit', {
       journal: () => opened,
-      session: (document) => ({ ...document, end_reason: null, end_message: null }),
+      session: (document) => ({
+        ...document,
+        end_reason: null,
+        end_message: null,
+        came_by: cameByOf(document, reservation),
+      }),
     });
     return ofRecording(ticketOf(context, done.session, null), opened);
   } catch (thrown) {
@@ -390,6 +411,7 @@ async function admitAgain(context: Held, reservation: Reservation): Promise<Sess
   const journal = await loadJournal(context, sessionId);
   const letIn = ticket.approval === true ? letInOf(reservation) : (journal.letIn ?? null);
   await putJournal(context, { ...journal, connectionId, clientAddress, clientName, letIn });
+  await editSession(context, sessionId, (session) => ({ ...session, came_by: cameByOf(session, reservation) }));
   return ticket;
 }
 

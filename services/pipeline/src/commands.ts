@@ -17,7 +17,7 @@ import {
   tryStep,
   unlessHeld,
 } from './context.ts';
-import { checkKept, forgetCredentials, keepCredentials } from './credentials.ts';
+import { checkKept, forgetCredentials, keepCredentials, targetSecret } from './credentials.ts';
 import { recorderNamed } from './recorders.ts';
 import { recordEnd, recordPaused, resumedAt } from './reports.ts';
 import { type Held, onSession } from './session-work.ts';
@@ -28,11 +28,12 @@ const recorderOf = async (context: Context, sessionId: string) =>
 
 export async function create(
   context: Context,
-  { session, routeTokenSha256, targetCredentials: given }: Parameters<PipelinePort['create']>[0],
+  { session, routeTokenSha256, targetCredentials, secretId }: Parameters<PipelinePort['create']>[0],
 ): Promise<{ created: boolean }> {
   if (session.pipeline_state !== 'created' || session.status !== 'created')
     throw new LucidError('invalidRequest', 'a new session is in the state created');
   const { session_id: sessionId } = session;
+  const given = secretId === undefined ? targetCredentials : await targetSecret(context, secretId);
   if (given === undefined) return context.deps.storage.createSession({ session, routeTokenSha256 });
   return onSession(context, sessionId, async (context) => {
     const { storage } = context.deps;

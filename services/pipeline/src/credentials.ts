@@ -5,6 +5,7 @@ import {
   credentialTarget,
   LucidError,
   type NewTargetCredentials,
+  type PipelinePort,
   type SessionDocument,
   type TargetCredentials,
 } from '@lucid-sessions/contract';
@@ -15,6 +16,7 @@ import { getSecret, putSecret, type SecretName } from './sealed-secrets.ts';
 import { onSession } from './session-work.ts';
 
 const hourUs = 3_600_000_000;
+const targetsPage = 200;
 
 interface Kept {
   atUs: number;
@@ -23,18 +25,24 @@ interface Kept {
   target: string;
 }
 
+interface KeptForTarget {
+  atUs: number;
+  given: NewTargetCredentials;
+}
+
 export const isGiven = (source: CredentialSource | undefined): boolean => source === 'injected' || source === 'vault';
 
 const keptOf = (context: Context, sessionId: string): Promise<Kept | null> =>
   getSecret<Kept>(context, sessionId, 'target');
-function checkReference({ deps }: Context, { rdp_config: rdp }: SessionDocument, reference: CredentialReference): void {
+
+function checkReference({ deps }: Context, host: string, reference: CredentialReference): void {
   const { credentialProvider: provider } = deps;
   if (provider === undefined)
     throw new LucidError(
       'invalidRequest',
       'this installation is not set up to ask a Vault for credentials (LUCID_CREDENTIALS_VAULT_URL)',
     );
-  if (!provider.allows(reference, rdp.host))
+  if (!provider.allows(reference, host))
     throw new LucidError('invalidRequest', 'this path in Vault is not open to sessions with this target');
 }
 
@@ -44,7 +52,7 @@ export async function keepCredentials(
   session: SessionDocument,
   given: NewTargetCredentials,
 ): Promise<void> {
-  if (given.source === 'vault') checkReference(context, session, given.reference);
+  if (given.source === 'vault') checkReference(context, session.rdp_config.host, given.reference);
   const { session_id: sessionId } = session;
   // What an earlier provider gave is not for these.
   await endLease(context, sessionId);
@@ -54,6 +62,25 @@ export async function keepCredentials(
     given,
     target: credentialTarget(session),
   });
+}
+
+/** Of a target, for sessions to come. */
+export async function keepTargetSecret(
+  context: Context,
+  { secretId, host, targetCredentials: given }: Parameters<PipelinePort['keepTargetSecret']>[0],
+): Promise<void> {
+  if (given.source === 'vault') checkReference(context, host, given.reference);
+  await putSecret(context, secretId, 'kept', { atUs: context.deps.nowUs(), given });
+}
+
+export async function dropTargetSecret(context: Context, { secretId }: { secretId: string }): Promise<void> {
+  await context.deps.journal.dropSealed(secretId, 'kept');
+}
+
+export async function targetSecret(context: Context, secretId: string): Promise<NewTargetCredentials> {
+  const kept = await getSecret<KeptForTarget>(context, secretId, 'kept');
+  if (kept !== null) return kept.given;
+  throw new LucidError('notInThisState', 'the credentials of this target are not there (any more): give it new ones');
 }
 
 /** A session that is started without new ones must still have its own. Under the session's lock. */
@@ -123,10 +150,35 @@ async function lookAt(context: Context, sessionId: string, name: SecretName): Pr
   if (isUseless) await forgetCredentials(context, sessionId);
 }
 
+/** Of no target (any more): whoever kept it died before the target was stored, or before it was dropped. */
+async function sweepTargetSecrets(context: Context, secretIds: readonly string[]): Promise<void> {
+  const { storage, nowUs } = context.deps;
+  const used = new Set<unknown>();
+  for (let after = ''; ; ) {
+    const { entries } = await storage.listEntries({ kind: 'target', after, limit: targetsPage });
+    for (const { value } of entries) used.add(value.secret_id);
+    if (entries.length < targetsPage) break;
+    after = entries.at(-1)!.id;
+  }
+  for (const secretId of secretIds) {
+    if (used.has(secretId)) continue;
+    const kept = await getSecret<KeptForTarget>(context, secretId, 'kept');
+    // A target that is being made now is stored soon.
+    if (kept === null || nowUs() - kept.atUs > hourUs) await dropTargetSecret(context, { secretId });
+  }
+}
+
 /** A round over all that is kept. What fails is tried again by the next one. */
 export async function sweepCredentials(context: Context): Promise<void> {
   const { journal, onError } = context.deps;
-  for (const { sessionId, name } of await journal.listSealed()) {
+  const sealed = await journal.listSealed();
+  const ofTargets = sealed.filter(({ name }) => name === 'kept').map(({ sessionId }) => sessionId);
+  try {
+    if (ofTargets.length > 0) await sweepTargetSecrets(context, ofTargets);
+  } catch (thrown) {
+    onError?.('credentials', thrown);
+  }
+  for (const { sessionId, name } of sealed) {
     if (name !== 'target' && name !== 'target-lease') continue;
     try {
       await onSession(context, sessionId, (context) => lookAt(context, sessionId, name));

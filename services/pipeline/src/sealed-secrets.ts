@@ -4,8 +4,8 @@ import type { Context } from './context.ts';
 /** Sealed texts are whole multiples of this, filled with spaces: how long a password is does not show. */
 const padBytes = 512;
 
-/** Names of what is sealed of a session. */
-export type SecretName = 'target' | 'target-lease';
+/** Names of what is sealed of a session; `kept`: of a target, under the name its credentials are kept by. */
+export type SecretName = 'target' | 'target-lease' | 'kept';
 
 /** No session's id holds a space: no two names are the same. */
 const sealName = (sessionId: string, name: SecretName): string => `${sessionId} ${name}`;

@@ -14,7 +14,7 @@ import { defaultLimits, type PipelineLimits } from './config.ts';
 import { ConnectedSessions } from './connected-sessions.ts';
 import { auditAttempt } from './connection-audit.ts';
 import { type Context, loadJournal, loadSession, type PipelineDeps } from './context.ts';
-import { credentialsFor, sweepCredentials } from './credentials.ts';
+import { credentialsFor, dropTargetSecret, keepTargetSecret, sweepCredentials } from './credentials.ts';
 import { custodyAdded, custodyHandler, logLateCustody } from './custody-heads.ts';
 import { erase, eraseHandler } from './erase.ts';
 import { examined, replayHandler } from './examined.ts';
@@ -226,6 +226,8 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
     recorders: async () => ({ recorders: await context.recorders.here() }),
     recorderOf: ({ sessionId }) => recorderOf(context, sessionId),
     create: (request) => create(context, request),
+    keepTargetSecret: (request) => keepTargetSecret(context, request),
+    dropTargetSecret: (request) => dropTargetSecret(context, request),
     find: (request) => find(context, request),
     approval: (request) => approval(context, request),
     approvals: async () => ({ waiting: await context.approvals.waiting() }),

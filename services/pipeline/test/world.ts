@@ -158,6 +158,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
       spooled: [],
     }),
     judgeTarget: async () => ({ open: true }),
+    checkTarget: async () => ({ message: 'no', address: null, certificate: null }),
     importCapture: async () => ({ session: null as never }),
     drain: async () => ({ sessions: 0, spooled: 0 }),
     replicaState: async () => ({ segments: [], takenOver: [] }),

@@ -46,6 +46,7 @@ import { refusalOf } from './front-door/refusals.ts';
 import { RefusalScreens } from './front-door/refuse.ts';
 import { ReportQueue } from './front-door/report-queue.ts';
 import { SteerTokens } from './front-door/steer-tokens.ts';
+import { TargetChecks } from './front-door/target-check.ts';
 import { Imports } from './import/imports.ts';
 import { liveFrames } from './live-frames.ts';
 import { RecorderMetrics } from './recorder-metrics.ts';
@@ -105,6 +106,7 @@ const withoutDesktopMin = 10;
 const chunkSlotsCount = 4;
 const askReplicaMs = 3000;
 const clockAnswerMs = 3000;
+const targetCheckMs = 10_000;
 
 const limitsOf = (config: RecorderConfig): SpoolLimits => ({
   segmentBytesMax: config.chunkBytesMax,
@@ -152,6 +154,7 @@ class RunningRecorder implements Recorder {
   /** Whose clients they are: of all that are admitted or run. */
   readonly #clientGroups = new Map<string, string>();
   readonly #imports: Imports;
+  readonly #targetChecks: TargetChecks;
   readonly #steerTokens = new SteerTokens(() => this.#clock.nowUs());
   readonly #shelf: ReplicaShelf;
   #replica: SpoolReplica | null = null;
@@ -206,6 +209,13 @@ class RunningRecorder implements Recorder {
     const access = { serviceSecret, ...(proof === undefined ? {} : { proof }), onProblem: this.#onProblem };
     this.#passingOn = new PassingOn(new ServiceCaller(access), sessionsMax);
     this.#clockWatch = this.#newClockWatch();
+    this.#targetChecks = new TargetChecks({
+      resolve: deps.resolve ?? resolveAll,
+      denied: (address, target) => this.#targetProblem(address, target),
+      wallUs: () => this.#clock.nowUs(),
+      timeoutMs: Math.min(targetCheckMs, config.handshakeMs / 2),
+      log: (line) => this.#log(printable(line)),
+    });
     this.#imports = new Imports({
       recorderId,
       pipeline: deps.pipeline,
@@ -252,6 +262,7 @@ class RunningRecorder implements Recorder {
       liveFrames: (request) => liveFrames(this.spool, request),
       replicaState: (request) => this.#shelf.state(request),
       replicate: (copy) => this.#shelf.replicate(copy),
+      checkTarget: (request) => this.#targetChecks.check(request),
       judgeTarget: async (target) => ({ open: this.#earlyTargetProblem(target) === null }),
       health: () => this.#health(),
     };

@@ -12,6 +12,8 @@ const words: Record<Permission, string> = {
   'sessions:stop': 'stop sessions',
   'sessions:pause': 'pause sessions',
   'sessions:approve': 'let clients in that wait for a second person',
+  'targets:connect': 'connect to targets that let them',
+  'targets:manage': 'make and change targets',
   'sessions:message': 'send messages into sessions',
   'sessions:steer': 'take over running sessions, with their user’s consent',
   'chunks:read': 'play recordings',

@@ -575,6 +575,7 @@ const notYet: RecorderPort = {
   live: startingUp,
   liveFrames: startingUp,
   judgeTarget: startingUp,
+  checkTarget: startingUp,
   replicaState: startingUp,
   replicate: startingUp,
   importCapture: startingUp,

@@ -10,4 +10,5 @@ export * from './reveals.ts';
 export * from './routes.ts';
 export * from './session-schemas.ts';
 export * from './system-schemas.ts';
+export * from './target-schemas.ts';
 export * from './viewing-schemas.ts';

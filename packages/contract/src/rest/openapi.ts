@@ -34,6 +34,7 @@ function answerSchema(schema: z.ZodType): Json {
 const parameterDescriptions: Record<string, string> = {
   session_id: 'Id of the session.',
   chunk_id: 'Id of the chunk, as the list of chunks names it.',
+  target_id: 'Id of the target.',
   user_id: 'Name of the account.',
   token_id: 'Id of the API token, as the list names it.',
   sign_in_id: 'Id of the signed-in browser, as the list names it.',
@@ -45,6 +46,7 @@ const parameterDescriptions: Record<string, string> = {
 const parameterPatterns: Record<string, string> = {
   session_id: '^[A-Za-z0-9_-]{1,100}$',
   chunk_id: '^[A-Za-z0-9_.-]{1,120}$',
+  target_id: '^[A-Za-z0-9_-]{1,64}$',
   user_id: userIdPattern.source,
   token_id: '^[A-Za-z0-9_-]{1,100}$',
   sign_in_id: '^[0-9a-f]{64}$',
@@ -151,7 +153,9 @@ export function openApiDocument(version: string): Json {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
-    tags: ['sessions', 'recording', 'chunks', 'pipeline', 'evidence', 'people', 'system'].map((name) => ({ name })),
+    tags: ['sessions', 'targets', 'recording', 'chunks', 'pipeline', 'evidence', 'people', 'system'].map((name) => ({
+      name,
+    })),
     paths,
     components: {
       securitySchemes: {

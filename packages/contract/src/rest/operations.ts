@@ -19,6 +19,12 @@ const viewing = `${session}/viewings/{viewing_id}` as const;
 const chunk = `${session}/chunks/{chunk_id}` as const;
 
 export const restOperations = {
+  listTargets: { method: 'GET', path: '/targets' },
+  createTarget: { method: 'POST', path: '/targets' },
+  checkTarget: { method: 'POST', path: '/targets/check' },
+  getTarget: { method: 'GET', path: '/targets/{target_id}' },
+  updateTarget: { method: 'PUT', path: '/targets/{target_id}' },
+  removeTarget: { method: 'DELETE', path: '/targets/{target_id}' },
   createSession: { method: 'POST', path: '/sessions' },
   listSessions: { method: 'GET', path: '/sessions' },
   importSession: { method: 'POST', path: '/sessions/import', sends: 'application/gzip' },

@@ -18,6 +18,12 @@ export const routeReveals: Record<OperationId, Reveals> = {
   getPicture: 'pieces',
   /** It passes over what is shown on request only. */
   searchRecordings: 'nothing',
+  listTargets: 'nothing',
+  createTarget: 'nothing',
+  checkTarget: 'nothing',
+  getTarget: 'nothing',
+  updateTarget: 'nothing',
+  removeTarget: 'nothing',
   createSession: 'nothing',
   listSessions: 'nothing',
   importSession: 'nothing',

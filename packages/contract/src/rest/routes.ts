@@ -63,6 +63,7 @@ import {
   updateSessionRequest,
 } from './session-schemas.ts';
 import { auditList, healthAnswer, listAuditQuery } from './system-schemas.ts';
+import { targetRoutes } from './target-routes.ts';
 import {
   askViewingRequest,
   decideViewingRequest,
@@ -78,15 +79,17 @@ const json = <S extends z.ZodType>(schema: S) => ({ status: 200, schema }) as co
 const commandErrors = ['sessionNotFound', 'notInThisState', 'unavailable'] as const;
 
 export const restRoutes = {
+  ...targetRoutes,
   createSession: {
     ...restOperations.createSession,
-    summary: 'Create a session',
+    summary:
+      'Create a session: by connecting to a target (`target_id`), or, where this installation is open to that, to an address that is given',
     tag: 'sessions',
-    permissions: ['sessions:create'],
+    permissions: ['sessions:create', 'targets:connect'],
     rateLimit: 'create',
     body: createSessionRequest,
     answer: { status: 201, schema: sessionSchema },
-    errors: ['invalidRequest', 'sessionExists'],
+    errors: ['invalidRequest', 'sessionExists', 'notFound', 'notInThisState', 'conflict'],
   },
   listSessions: {
     ...restOperations.listSessions,

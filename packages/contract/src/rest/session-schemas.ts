@@ -1,6 +1,7 @@
 /** Requests and answers about sessions. */
 import { z } from 'zod';
 import {
+  comingWays,
   rdpConfigSchema,
   recordingConfigSchema,
   replayStates,
@@ -12,6 +13,7 @@ import {
   storageConfigSchema,
 } from '../models.ts';
 import { credentialSources, targetCredentialsRequest } from '../target-credentials.ts';
+import { targetIdSchema } from '../targets.ts';
 import {
   count,
   hexHash,
@@ -27,33 +29,61 @@ import {
 export const sessionName = z.string().min(1).max(255);
 export const sessionDescription = z.string().max(500);
 
-export const createSessionRequest = z.strictObject({
-  session_id: sessionIdSchema.optional().describe('Generated (UUID) when left out.'),
-  name: sessionName,
-  description: sessionDescription.nullable().default(null),
-  rdp_config: rdpConfigSchema.extend({
-    password: z
-      .string()
-      .max(255)
-      .optional()
-      .meta({ writeOnly: true })
-      .describe(
-        'Accepted for compatibility and dropped at once: never stored, logged or returned. What the gateway is to log on with is given in target_credentials.',
-      ),
-  }),
-  target_credentials: targetCredentialsRequest.optional(),
-  recording_config: recordingConfigSchema.prefault({}),
-  storage_config: storageConfigSchema
-    .extend({
-      retention_days: retentionDaysSchema
-        .optional()
-        .describe(
-          'Days the recording is kept after its end, null: until somebody deletes it. Left out: LUCID_RETENTION_DAYS_DEFAULT of the installation, until deleted without it.',
-        ),
-    })
-    .prefault({}),
-  metadata: sessionMetadataSchema.default({}),
+const newRdpConfig = rdpConfigSchema.extend({
+  password: z
+    .string()
+    .max(255)
+    .optional()
+    .meta({ writeOnly: true })
+    .describe(
+      'Accepted for compatibility and dropped at once: never stored, logged or returned. What the gateway is to log on with is given in target_credentials.',
+    ),
 });
+
+const ofTarget = 'The target’s alone where there is a target_id.';
+
+export const createSessionRequest = z
+  .strictObject({
+    session_id: sessionIdSchema.optional().describe('Generated (UUID) when left out.'),
+    target_id: targetIdSchema
+      .optional()
+      .describe(
+        'The target to connect to. Address, pin, credentials and policy are its, and nothing here changes them.',
+      ),
+    name: sessionName.optional().describe('May be left out with a target_id: the target’s name and the time.'),
+    description: sessionDescription.nullable().default(null),
+    rdp_config: newRdpConfig
+      .optional()
+      .describe('An address without a target; refused where LUCID_TARGETS is `listed`, and with a target_id.'),
+    target_credentials: targetCredentialsRequest
+      .optional()
+      .describe('With a target_id only where the target says nothing about who logs on.'),
+    recording_config: recordingConfigSchema.optional().describe(`Defaults where it is left out. ${ofTarget}`),
+    storage_config: storageConfigSchema
+      .extend({
+        retention_days: retentionDaysSchema
+          .optional()
+          .describe(
+            'Days the recording is kept after its end, null: until somebody deletes it. Left out: LUCID_RETENTION_DAYS_DEFAULT of the installation, until deleted without it.',
+          ),
+      })
+      .optional()
+      .describe(`Defaults where it is left out. ${ofTarget}`),
+    metadata: sessionMetadataSchema
+      .default({})
+      .describe('With a target_id: beside what the target says, which counts; tags are added to its tags.'),
+  })
+  .superRefine((request, context) => {
+    const wrong = (field: string, message: string): void =>
+      context.addIssue({ code: 'custom', path: [field], message });
+    if (request.target_id === undefined) {
+      if (request.name === undefined) wrong('name', 'must be given');
+      if (request.rdp_config === undefined) wrong('rdp_config', 'must be given where there is no target_id');
+      return;
+    }
+    for (const field of ['rdp_config', 'recording_config', 'storage_config'] as const)
+      if (request[field] !== undefined) wrong(field, 'is the target’s: leave it out');
+  });
 
 export const updateSessionRequest = z.strictObject({
   name: sessionName.optional(),
@@ -118,6 +148,10 @@ export const sessionSchema = z.strictObject({
   started_at: timestamp.nullable(),
   stopped_at: timestamp.nullable(),
   created_by: z.string().nullable(),
+  target_id: targetIdSchema
+    .nullable()
+    .describe('The target it was made by connecting to, which may be gone. Null: its address was given with it.'),
+  target_version: z.int().min(1).nullable().describe('Which version of the target it was.'),
   rdp_config: rdpConfigSchema,
   credentials: z
     .enum(credentialSources)
@@ -155,9 +189,18 @@ export const sessionSchema = z.strictObject({
     .describe(
       'The credential its client may log on to the gateway with, as far as it is no secret. Null: none is good.',
     ),
+  came_by: z
+    .strictObject({ way: z.enum(comingWays), user: z.string().nullable() })
+    .nullable()
+    .describe(
+      'How the connection that was admitted last came in. browser: `user` was signed in here; credential, token: whoever had what was issued to `user`; name, listener: anybody, `user` is null. Null: nobody came yet, or that was not kept.',
+    ),
   client_address: z.string().nullable(),
-  client_name: z.string().nullable().describe('What the client calls itself.'),
-  client_user: z.string().nullable().describe('Who the client said would log on.'),
+  client_name: z.string().nullable().describe('What the client calls itself. Nothing proves it.'),
+  client_user: z
+    .string()
+    .nullable()
+    .describe('Who the client said would log on. Nothing proves it: `came_by` says what is known.'),
   connections: count.describe('Connections the session went over: more than one after a reconnection.'),
   reconnect_until: timestamp
     .nullable()

@@ -49,6 +49,8 @@ export interface DialOptions {
   signal: AbortSignal;
   /** What is found out, whether it ends well or not. */
   onFact: (fact: RecordingFact) => void;
+  /** TLS stands, and its certificate is about to be judged. */
+  onTls?: (tls: TLSSocket) => void;
 }
 
 /** A target that answered and waits for the client. */
@@ -280,7 +282,12 @@ const beginTls = (tcp: Duplex, target: TargetAddress): TLSSocket =>
     ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
   });
 
-function judgeTls(tls: TLSSocket, target: TargetAddress, { namedSha256, wallUs, onFact }: DialOptions): string | null {
+function judgeTls(
+  tls: TLSSocket,
+  target: TargetAddress,
+  { namedSha256, wallUs, onFact, onTls }: DialOptions,
+): string | null {
+  onTls?.(tls);
   const certificate = judgeCertificate(tls, target, namedSha256 ?? null);
   onFact({ kind: 'target_certificate', atUs: wallUs(), ...certificate, tls: tlsName(tls) });
   if (!certificate.valid && certificate.check !== 'ignored')

@@ -1,0 +1,76 @@
+/** Routes of targets. */
+import { restOperations } from './operations.ts';
+import type { RestRoute } from './route.ts';
+import {
+  checkedTarget,
+  checkTargetRequest,
+  createTargetRequest,
+  listTargetsQuery,
+  removedTarget,
+  removeTargetQuery,
+  targetList,
+  targetSchema,
+  updateTargetRequest,
+} from './target-schemas.ts';
+
+export const targetRoutes = {
+  listTargets: {
+    ...restOperations.listTargets,
+    summary: 'Targets by name: all for those who manage or audit them, for others those they may connect to',
+    tag: 'targets',
+    permissions: ['targets:connect', 'targets:manage', 'audit:read'],
+    rateLimit: 'read',
+    query: listTargetsQuery,
+    answer: { status: 200, schema: targetList },
+    errors: ['invalidRequest'],
+  },
+  createTarget: {
+    ...restOperations.createTarget,
+    summary: 'A new target',
+    tag: 'targets',
+    permissions: ['targets:manage'],
+    rateLimit: 'update',
+    body: createTargetRequest,
+    answer: { status: 201, schema: targetSchema },
+    errors: ['invalidRequest', 'conflict'],
+  },
+  checkTarget: {
+    ...restOperations.checkTarget,
+    summary: 'Ask a host for its certificate, as far as sessions may lead to it: what a pin is taken from',
+    tag: 'targets',
+    permissions: ['targets:manage'],
+    rateLimit: 'create',
+    body: checkTargetRequest,
+    answer: { status: 200, schema: checkedTarget },
+    errors: ['invalidRequest', 'atCapacity', 'unavailable'],
+  },
+  getTarget: {
+    ...restOperations.getTarget,
+    summary: 'Read a target',
+    tag: 'targets',
+    permissions: ['targets:connect', 'targets:manage', 'audit:read'],
+    rateLimit: 'read',
+    answer: { status: 200, schema: targetSchema },
+    errors: ['notFound'],
+  },
+  updateTarget: {
+    ...restOperations.updateTarget,
+    summary: 'Change a target, of the version that was read; sessions that are there stay as they are',
+    tag: 'targets',
+    permissions: ['targets:manage'],
+    rateLimit: 'update',
+    body: updateTargetRequest,
+    answer: { status: 200, schema: targetSchema },
+    errors: ['invalidRequest', 'notFound', 'conflict'],
+  },
+  removeTarget: {
+    ...restOperations.removeTarget,
+    summary: 'Remove a target and its credentials; sessions that are there stay as they are',
+    tag: 'targets',
+    permissions: ['targets:manage'],
+    rateLimit: 'update',
+    query: removeTargetQuery,
+    answer: { status: 200, schema: removedTarget },
+    errors: ['invalidRequest', 'notFound', 'conflict'],
+  },
+} as const satisfies Record<string, RestRoute>;
