@@ -28,6 +28,7 @@ export * from './s3-faults.ts';
 export * from './seaweedfs.ts';
 export * from './sign-in-link.ts';
 export * from './tap.ts';
+export * from './temporary.ts';
 export * from './timestamp-authority.ts';
 export * from './vault.ts';
 export * from './witness.ts';

@@ -1,8 +1,7 @@
 /** Outside anchors end to end: recorded sessions, the real pipeline, and a Blockchain Core that misbehaves. */
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { anchorSessionId } from '@lucid-sessions/anchors';
@@ -14,6 +13,7 @@ import {
   eventually,
   FakeBlockchainCore,
   FakeTimestampAuthority,
+  temporaryDirectory,
 } from '@lucid-sessions/testkit';
 import { runCli } from './support/cli.ts';
 import {
@@ -204,8 +204,7 @@ test('a confirmation that its own verification denies does not count', { timeout
 });
 
 test('a timestamp authority vouches for the time, and the policy names it', { timeout: 120_000 }, async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-tsa-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('tsa');
   const authority = new FakeTimestampAuthority();
   const url = await authority.start();
   t.after(() => authority.stop());
@@ -236,8 +235,7 @@ test('a timestamp authority without its certificate is wrong usage', async (t) =
 test('an EVM chain: deploy, anchor, prove without a node, be told of a reorganisation', {
   timeout: 180_000,
 }, async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-evm-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('evm');
   const node = await EvmNode.start();
   t.after(() => node.stop());
   const keyFile = join(directory, 'evm.key');

@@ -18,7 +18,7 @@ test('five processes with no directory in common record, replay and verify a ses
 }, async (t) => {
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
-  const { more, options, dataOf, root } = await apart(t);
+  const { more, options, dataOf, root } = await apart();
   const filesMounted = () => readdirSync(join(root, 'mounts'), { recursive: true }).sort();
   const before = filesMounted();
   const five = await startFive(t, more, options);
@@ -60,7 +60,7 @@ async function recordsAndOpensDoors(t: TestContext, five: FiveProcesses): Promis
 test('by certificates and signed tokens, without a secret, five processes record, show, verify and open their doors', {
   timeout: 240_000,
 }, async (t) => {
-  const house = await apart(t);
+  const house = await apart();
   const { LUCID_SERVICE_SECRET_FILE: _, ...more } = house.more;
   const five = await startFive(t, more, await withCertificates({ ...house, options: withSigningKeys(house) }));
   await recordsAndOpensDoors(t, five);
@@ -69,8 +69,8 @@ test('by certificates and signed tokens, without a secret, five processes record
   await assert.rejects(rpcClient('storage', url.replace('https', 'http'), { token: '' }).statistics(), isUnavailable);
 });
 
-test('a key that is missing or open to others is named, with what mends it, and none is made', async (t) => {
-  const { more, options, mountOf, dataOf, keys } = await apart(t);
+test('a key that is missing or open to others is named, with what mends it, and none is made', async (_t) => {
+  const { more, options, mountOf, dataOf, keys } = await apart();
   const startOf = (name: ServiceName) =>
     startLucid({ environment: { ...more, ...options.own?.[name], LUCID_LOG_ORIGIN: 'a/b' }, services: [name] });
   for (const name of serviceNames)
@@ -89,8 +89,8 @@ test('a key that is missing or open to others is named, with what mends it, and 
   await assert.rejects(startOf('pipeline'), /secrets\.key may be read or written by others; set its mode to 440/);
 });
 
-test('a secret in a file is one; both it and its variable, or a file that others read, are not', async (t) => {
-  const { more, root } = await apart(t);
+test('a secret in a file is one; both it and its variable, or a file that others read, are not', async (_t) => {
+  const { more, root } = await apart();
   const startWith = (environment: Record<string, string>) =>
     startLucid({ environment: { LUCID_DATA_DIR: join(root, 'none'), ...environment }, services: ['processor'] });
   const path = more.LUCID_SERVICE_SECRET_FILE;

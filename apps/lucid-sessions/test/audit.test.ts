@@ -1,7 +1,6 @@
 /** The audit log of a whole installation: one chain through crashes and several processes, and what is found when its rows are changed. */
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
@@ -13,7 +12,7 @@ import {
   makeAuditRow,
   type VerificationReport,
 } from '@lucid-sessions/evidence';
-import { eventually } from '@lucid-sessions/testkit';
+import { eventually, temporaryDirectory } from '@lucid-sessions/testkit';
 import { runCli } from './support/cli.ts';
 import { armSession, sessionIn, startGateway, verifySession } from './support/gateway.ts';
 
@@ -22,8 +21,7 @@ const often = { LUCID_HEADS_MS: '200' };
 test('rows that somebody changes with the database in hand are found, in the store and in an export', {
   timeout: 180_000,
 }, async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-audit-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('audit');
   const data = join(directory, 'data');
   const environment = { LUCID_DATA_DIR: data, ...often };
   const gateway = await startGateway(t, environment);
@@ -148,8 +146,7 @@ test('rows that somebody changes with the database in hand are found, in the sto
 });
 
 test('a backup that is made while rows come holds every row that its log names', { timeout: 120_000 }, async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-audit-backup-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('audit-backup');
   const environment = { LUCID_DATA_DIR: join(directory, 'data'), LUCID_HEADS_MS: '100' };
   const gateway = await startGateway(t, environment);
   const busy = { is: true };
@@ -185,8 +182,7 @@ test('a backup that is made while rows come holds every row that its log names',
 test('what a running session held is in the log while it runs, and its bundle shows it', {
   timeout: 120_000,
 }, async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-progress-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('progress');
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
   const gateway = await startGateway(t, { LUCID_HEADS_MS: '200', LUCID_CHUNK_AGE_MS: '300' });
@@ -227,9 +223,8 @@ test('what a running session held is in the log while it runs, and its bundle sh
   assert.equal(monitored.code, 0);
 });
 
-test('an exported file is read line by line as it was written, and its first and last line stand in their places', async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-audit-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+test('an exported file is read line by line as it was written, and its first and last line stand in their places', async () => {
+  const directory = temporaryDirectory('audit');
   const file = join(directory, 'audit.jsonl');
   const policy = join(directory, 'policy.json');
   writeFileSync(policy, JSON.stringify({ v: 1, identity_keys: [] }));

@@ -1,24 +1,13 @@
 /** Backup, restore and check of the whole product: while it records, into an empty place, and when something is missing. */
 import assert from 'node:assert/strict';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connectClient, type Desktop, type RdpClient, startDesktop } from '@lucid-sessions/desktop';
 import { type NoteKey, parseNoteKey } from '@lucid-sessions/evidence';
 import { sessionFolder } from '@lucid-sessions/files';
 import type { Frame } from '@lucid-sessions/recording';
-import { eventually, LogWitness } from '@lucid-sessions/testkit';
+import { eventually, LogWitness, temporaryDirectory } from '@lucid-sessions/testkit';
 import type { SessionAnswer } from '../src/commands/sessions.ts';
 import { runCli } from './support/cli.ts';
 import {
@@ -39,8 +28,7 @@ interface World {
 }
 
 async function world(t: TestContext): Promise<World> {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-backup-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('backup');
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
   return { directory, dataDir: join(directory, 'data'), backup: join(directory, 'backup'), desktop };

@@ -3,12 +3,18 @@
  * the console, finds the recording, plays it, seeks, searches, checks the evidence, and at the end shows what the client showed.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { eventually, type PeerServer, skipUnlessPeers, startShadow, startXfreerdp } from '@lucid-sessions/testkit';
+import {
+  eventually,
+  type PeerServer,
+  skipUnlessPeers,
+  startShadow,
+  startXfreerdp,
+  temporaryDirectory,
+} from '@lucid-sessions/testkit';
 import type { Browser } from 'playwright-core';
 import { PNG } from 'pngjs';
 import { loadAdminToken } from '../src/server/admin-token.ts';
@@ -42,8 +48,7 @@ const screenshotsDirectory = process.env.SCREENSHOTS_DIR;
 
 /** A session of a real client; answers its id and what the client's window showed last. */
 async function record(t: TestContext, gateway: Gateway, server: PeerServer, look: Look): Promise<[string, PNG]> {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-browser-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('browser');
   const { id, routingToken } = await armSession(gateway, server.port, { name: look.name });
   const client = await startXfreerdp(
     `127.0.0.1:${gateway.rdpPort}`,

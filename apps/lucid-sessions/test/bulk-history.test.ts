@@ -1,15 +1,21 @@
 /** A session long enough that the 2 MB history of RDP 6.1's bulk compression begins anew several times. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { SessionDecoder } from '@lucid-sessions/graphics';
 import { StreamInspector } from '@lucid-sessions/rdp';
 import { BulkDecompressor } from '@lucid-sessions/rdp/bulk';
 import { type Frame, frameFlags, frameKinds } from '@lucid-sessions/recording';
-import { eventually, skipUnlessPeers, startShadow, startTap, startXfreerdp } from '@lucid-sessions/testkit';
+import {
+  eventually,
+  skipUnlessPeers,
+  startShadow,
+  startTap,
+  startXfreerdp,
+  temporaryDirectory,
+} from '@lucid-sessions/testkit';
 import { PNG } from 'pngjs';
 import { armSession, readRecording, sessionIn, startGateway } from './support/gateway.ts';
 import { comparePictures, cropPicture } from './support/pictures.ts';
@@ -55,8 +61,7 @@ test('a long session under RDP 6.1 compression ends in the picture that its clie
   const tap = await startTap({ host: '127.0.0.1', port: shadow.port });
   t.after(() => tap.stop());
   const gateway = await startGateway(t, { LUCID_RECONNECT_SECONDS: '0' });
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-shots-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('shots');
   const { id, routingToken } = await armSession(gateway, tap.port);
   const token = `/load-balance-info:Cookie: msts=${routingToken}`;
   const address = `127.0.0.1:${gateway.rdpPort}`;

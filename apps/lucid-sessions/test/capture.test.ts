@@ -1,16 +1,15 @@
 /** Captured RDP connections, decrypted: what comes out is what the two ends said, however it was cut, repeated and mixed. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connect as connectTls, createServer as createTlsServer, type SecureVersion } from 'node:tls';
 import { makeCertificate } from '@lucid-sessions/desktop';
 import { frameKinds } from '@lucid-sessions/recording';
 import { SessionIndexer } from '@lucid-sessions/recording/session-index';
-import { captureStreams, readCapture } from '@lucid-sessions/testkit';
+import { captureStreams, readCapture, temporaryDirectory } from '@lucid-sessions/testkit';
 import * as fc from 'fast-check';
 import { CaptureError, readPacketFile } from '../src/capture/packet-file.ts';
 import { type RdpConnection, rdpConnectionsOf } from '../src/capture/rdp-connections.ts';
@@ -279,8 +278,7 @@ test('the report of a connection holds kinds and counts, nothing that was typed,
 });
 
 test('import writes what it read as a capture file, once, and chooses only when told', async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-import-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('import');
   const said = await talk(t, { version: 'TLSv1.3', ciphers: 'TLS_AES_128_GCM_SHA256' }, 2);
   const files = said.map(({ pieces }, i) => packetsOf(pieces, { clientPort: 50_000 + i }));
   const [pcap, keys, out] = ['two.pcap', 'keys.log', 'one.rdpcap'].map((name) => join(directory, name)) as [

@@ -1,23 +1,16 @@
 /** The command line as a person meets it: separate processes, real files, exit codes. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import type { VerificationReport } from '@lucid-sessions/evidence';
-import { eventually, freePort } from '@lucid-sessions/testkit';
+import { eventually, freePort, temporaryDirectory } from '@lucid-sessions/testkit';
 import type { SessionAnswer } from '../src/commands/sessions.ts';
 import { serviceNames } from '../src/server/environment.ts';
 import { runCli, startCli } from './support/cli.ts';
 import { startFive } from './support/five.ts';
-
-function temporaryDirectory(t: TestContext): string {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-cli-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
-}
 
 /** Every port the services need, free now. */
 async function freePorts(): Promise<Record<string, string>> {
@@ -41,7 +34,7 @@ interface DemoAnswer {
 test('demo records, seals, logs and verifies, and what it exports is judged offline', {
   timeout: 120_000,
 }, async (t) => {
-  const directory = temporaryDirectory(t);
+  const directory = temporaryDirectory('cli');
   const dataDir = join(directory, 'data');
   const out = join(directory, 'out');
   const demo = await runCli(['--json', '--data-dir', dataDir, 'demo', '--export', out]);
@@ -113,7 +106,7 @@ test('demo records, seals, logs and verifies, and what it exports is judged offl
 test('up serves all five services; sessions are created, recorded, listed, exported and deleted', {
   timeout: 120_000,
 }, async (t) => {
-  const directory = temporaryDirectory(t);
+  const directory = temporaryDirectory('cli');
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
   const environment: Record<string, string> = { ...(await freePorts()), LUCID_DATA_DIR: join(directory, 'data') };
@@ -229,7 +222,7 @@ test('five processes record a session together, and go on with it when its conne
   const five = await startFive(t);
   assert.equal(new Set(Object.values(five.running).map(({ pid }) => pid)).size, 5);
   const cli = (...args: string[]) => runCli(args, five.environment);
-  const rdpFile = join(temporaryDirectory(t), 'session.rdp');
+  const rdpFile = join(temporaryDirectory('cli'), 'session.rdp');
   const target = `127.0.0.1:${desktop.port}`;
   const file = ['--ignore-cert', '--rdp-file', rdpFile];
   const created = await cli('--json', 'sessions', 'create', target, '--name', 'five', ...file);
@@ -259,8 +252,8 @@ test('five processes record a session together, and go on with it when its conne
   }
 });
 
-test('wrong usage says what is right and ends with 2', async (t) => {
-  const directory = temporaryDirectory(t);
+test('wrong usage says what is right and ends with 2', async () => {
+  const directory = temporaryDirectory('cli');
   const cases: [string[], Record<string, string>, RegExp][] = [
     [['sessions', 'create', 'not a host', '--name', 'x'], {}, /host:port/],
     [['frobnicate'], {}, /unknown command/],

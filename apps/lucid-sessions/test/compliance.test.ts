@@ -1,12 +1,11 @@
 /** The commands of docs/compliance.md, as they stand there, against an installation with one recorded session. */
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
-import { eventually, freePort } from '@lucid-sessions/testkit';
+import { eventually, freePort, temporaryDirectory } from '@lucid-sessions/testkit';
 import { runCli, startCli } from './support/cli.ts';
 
 const page = readFileSync(join(import.meta.dirname, '../../../docs/compliance.md'), 'utf8');
@@ -83,8 +82,7 @@ test('the page names no command that it does not show, and shows none that is no
 
 test('every command of the page prints what it is said to show', { timeout: 600_000 }, async (t) => {
   if (skipWithoutTools(t)) return;
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-compliance-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('compliance');
   const names = ['SESSION_PIPELINE', 'SESSION_RECORDER', 'CHUNK_PROCESSOR', 'SESSION_STORAGE', 'SESSION_API'];
   const environment: Record<string, string> = {
     LUCID_DATA_DIR: join(directory, 'data'),

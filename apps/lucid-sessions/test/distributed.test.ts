@@ -3,8 +3,6 @@
  * recorder, and either API shows, commands, verifies, exports, plays and deletes them.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { connectClient, type Desktop, startDesktop } from '@lucid-sessions/desktop';
@@ -15,6 +13,7 @@ import {
   skipUnlessPeers,
   startWitness,
   startXfreerdp,
+  temporaryDirectory,
 } from '@lucid-sessions/testkit';
 import { runCli } from './support/cli.ts';
 import { type Cluster, startCluster } from './support/cluster.ts';
@@ -93,8 +92,7 @@ else
         await client.settled();
         await client.close();
       }
-      const directory = mkdtempSync(join(tmpdir(), 'lucid-distributed-'));
-      t.after(() => rmSync(directory, { recursive: true, force: true }));
+      const directory = temporaryDirectory('distributed');
       for (const [at, { id, witness }] of both.entries()) {
         await sessionIn(other(at), id, 'completed');
         await assertWhole(at, id);

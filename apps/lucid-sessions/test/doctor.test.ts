@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
-import { makeCertificate } from '@lucid-sessions/testkit';
+import { test } from 'node:test';
+import { makeCertificate, temporaryDirectory } from '@lucid-sessions/testkit';
 import type { Finding } from '../src/commands/doctor.ts';
 import { runCli, startCli } from './support/cli.ts';
 import { openPorts } from './support/ports.ts';
 
-async function place(t: TestContext) {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-doctor-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+async function place() {
+  const directory = temporaryDirectory('doctor');
   const ports = await openPorts();
   return { directory, environment: { ...ports, LUCID_DATA_DIR: join(directory, 'data') } as Record<string, string> };
 }
@@ -25,7 +23,7 @@ async function ask(environment: Record<string, string>) {
 test('doctor finds nothing wrong with a new place, makes nothing there, and knows what runs', {
   timeout: 120_000,
 }, async (t) => {
-  const { environment } = await place(t);
+  const { environment } = await place();
   const fresh = await ask(environment);
   assert.equal(fresh.code, 0, JSON.stringify(fresh));
   assert.deepEqual(fresh.of('ports')[0]?.told, 'free');
@@ -38,7 +36,7 @@ test('doctor finds nothing wrong with a new place, makes nothing there, and know
 });
 
 test('doctor names everything that is wrong at once, and what to do; no secret', { timeout: 120_000 }, async (t) => {
-  const { directory, environment } = await place(t);
+  const { directory, environment } = await place();
   const server = createServer().listen(Number(environment.SESSION_API_PORT), '127.0.0.1');
   t.after(() => server.close());
   const { cert, key } = await makeCertificate('gateway', 5);
@@ -65,8 +63,8 @@ test('doctor names everything that is wrong at once, and what to do; no secret',
   assert.ok(!JSON.stringify(found).includes('thirty-two'));
 });
 
-test('config print says what is set and from where, and masks secrets', { timeout: 60_000 }, async (t) => {
-  const { directory, environment } = await place(t);
+test('config print says what is set and from where, and masks secrets', { timeout: 60_000 }, async (_t) => {
+  const { directory, environment } = await place();
   const path = join(directory, 'jwt');
   writeFileSync(path, 'a-jwt-secret-of-more-than-thirty-two-characters', { mode: 0o600 });
   const { code, stdout, stderr } = await runCli(['--json', 'config', 'print'], {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { temporaryDirectory } from '@lucid-sessions/testkit';
 import { linkedFiles } from '../documents.ts';
 
 test('every link of README, and of what it leads to, leads somewhere', async () => {
@@ -25,9 +25,8 @@ test('every path of this repository that a document names is there', () => {
   );
 });
 
-test('a link to a file or a heading that is not there is found, in whatever document', async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-links-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+test('a link to a file or a heading that is not there is found, in whatever document', async () => {
+  const directory = temporaryDirectory('links');
   const texts = {
     'README.md': '[a](docs/a.md#what-its-made-of) ![p](docs/p.png) [w](https://x.example/y) [n](gone.md)\n',
     'docs/a.md': "# What it's made of\n[up](../README.md) [self](#nowhere) [out](../../etc/passwd) [d](../docs)\n",

@@ -1,12 +1,9 @@
 /** What managers of containers and services ask: whether services may be given work, and that a recorder ends without a lost session. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import { healthMetrics } from '@lucid-sessions/kit';
-import { eventually } from '@lucid-sessions/testkit';
+import { eventually, temporaryDirectory } from '@lucid-sessions/testkit';
 import { loadAdminToken } from '../src/server/admin-token.ts';
 import { dataDirectory } from '../src/server/environment.ts';
 import { type CliResult, runCli, startCli } from './support/cli.ts';
@@ -74,8 +71,7 @@ test('a signal waits for the sessions that run: until they are over, the next si
 }, async (t) => {
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
-  const dataDir = mkdtempSync(join(tmpdir(), 'lucid-drain-'));
-  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const dataDir = temporaryDirectory('drain');
   const ports = await openPorts();
   const up = async (LUCID_DRAIN_SECONDS: string) => {
     const environment = { ...ports, LUCID_DATA_DIR: dataDir, LUCID_DRAIN_SECONDS };

@@ -1,15 +1,12 @@
 /** The audit log on its way to a SIEM from a whole installation: over restarts, refusals, and once more on request. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { EnvironmentError } from '@lucid-sessions/kit';
 import { signWebhook } from '@lucid-sessions/siem';
-import { eventually, Rsyslog, skipUnlessPeers } from '@lucid-sessions/testkit';
+import { eventually, Rsyslog, skipUnlessPeers, temporaryDirectory } from '@lucid-sessions/testkit';
 import { openEventSinks } from '../src/server/event-sinks.ts';
 import { runCli } from './support/cli.ts';
 import { startGateway } from './support/gateway.ts';
@@ -42,8 +39,7 @@ async function startHook(t: TestContext) {
 }
 
 test('a webhook gets every event over restarts and refusals, and again on request', { timeout: 300_000 }, async (t) => {
-  const dataDir = mkdtempSync(join(tmpdir(), 'lucid-siem-'));
-  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const dataDir = temporaryDirectory('siem');
   const hook = await startHook(t);
   const environment = { LUCID_DATA_DIR: dataDir, LUCID_WEBHOOK_URL: hook.url, LUCID_WEBHOOK_SECRET: secret };
   const made: string[] = [];

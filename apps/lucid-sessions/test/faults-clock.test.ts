@@ -1,11 +1,11 @@
 /** The wall clock is set back and forward while a session is recorded: the recording says so, and its times hold. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startDesktop } from '@lucid-sessions/desktop';
 import { readRecordOf } from '@lucid-sessions/evidence';
+import { temporaryDirectory } from '@lucid-sessions/testkit';
 import { assertWhole, witnessedSession, workFor } from './support/fault-sessions.ts';
 import { oneProcess, startHouse } from './support/house.ts';
 
@@ -14,8 +14,7 @@ const hourMs = 3_600_000;
 test('the wall clock steps: each step is a signed fact, and no time contradicts another', {
   timeout: 120_000,
 }, async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-clock-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('clock');
   const clockFile = join(directory, 'offset');
   const setClock = (offsetMs: number): void => writeFileSync(clockFile, `${offsetMs}`);
   setClock(0);

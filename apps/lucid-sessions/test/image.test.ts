@@ -1,11 +1,10 @@
 /** What a container image holds beside its base, made without containers. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { skipUnlessPeers } from '@lucid-sessions/testkit';
+import { skipUnlessPeers, temporaryDirectory } from '@lucid-sessions/testkit';
 import { makeImage } from '../image.ts';
 
 /** gcr.io/distroless/cc-debian12, as made of the same Debian packages (deploy/stand-ins.sh base). */
@@ -14,8 +13,7 @@ const imageBytesMax = 200e6;
 
 test('an image is small, runs with its own Node, lists all that is in it, and holds nothing that develops or tests', async (t) => {
   if (skipUnlessPeers(t, 'binutils')) return;
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-image-test-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('image-test');
   const { bytes, nodeVersion } = await makeImage(directory, 1_700_000_000);
   assert.ok(bytes + baseBytes < imageBytesMax, `${bytes} bytes`);
   assert.equal(`v${nodeVersion}`, process.version);

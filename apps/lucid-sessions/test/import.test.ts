@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { ImportedFrom } from '@lucid-sessions/contract';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
+import { temporaryDirectory } from '@lucid-sessions/testkit';
 import { Output } from '../src/cli/output.ts';
 import { type ImportOptions, importCapture } from '../src/commands/import.ts';
 import { runPicture } from '../src/commands/recording-output.ts';
@@ -70,9 +70,8 @@ async function run(api: RawClient, path: string, options: Partial<ImportOptions>
   return { code, text, sessions: imported.map(({ session }) => session) };
 }
 
-const temporary = (t: TestContext): string => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-import-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+const temporary = (): string => {
+  const directory = temporaryDirectory('import');
   return directory;
 };
 
@@ -87,7 +86,7 @@ test('each connection of a packet capture becomes a recording that is found, ope
   const gateway = await startGateway(t, { LUCID_RATE_LIMIT_STATISTICS: '1000', LUCID_RETENTION_DAYS_DEFAULT: '30' });
   const { api } = gateway;
   const [first, second] = [await talk(t, 'the first was here'), await talk(t, 'and so was the second')];
-  const file = join(temporary(t), 'office.pcapng');
+  const file = join(temporary(), 'office.pcapng');
   const packets = [first, second].map(({ pieces }, i) => packetsOf(pieces, { clientPort: 50_000 + i }));
   writeFileSync(file, pcapngOf(packets.flat(), first.keyLog + second.keyLog));
   const { code, sessions } = await run(api, file, { project: 'support', retention: null });
@@ -138,7 +137,7 @@ test('each connection of a packet capture becomes a recording that is found, ope
     assert.ok(kinds.has('import_ended') && !kinds.has('connection_started') && !kinds.has('connection_ended'));
   }
   const id = sessions[0]!.session_id;
-  const out = join(temporary(t), 'it.png');
+  const out = join(temporary(), 'it.png');
   const parts: string[] = [];
   const stdout = { write: (text: string) => parts.push(text) };
   const said = new Output({ stdout, stderr: { write: () => {} } }, false);
@@ -169,7 +168,7 @@ test('who may not import is refused before the file is read; what is wrong with 
   await assert.rejects(api.upload(path, new Uint8Array(0), 'application/gzip'), /empty|application\/gzip/);
   await assert.rejects(api.upload('/sessions/import?name=x', nothing, 'application/gzip'), /source_name/);
   await assert.rejects(api.upload('/sessions', nothing, 'application/gzip'), /application\/json/);
-  const directory = temporary(t);
+  const directory = temporary();
   const [text, packed] = ['notes.txt', 'notes.gz'].map((name) => join(directory, name)) as [string, string];
   writeFileSync(text, 'these are notes, and no packets at all');
   writeFileSync(packed, Buffer.from('1f8b0800', 'hex'));

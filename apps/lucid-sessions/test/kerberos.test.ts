@@ -3,8 +3,7 @@
  * MIT's libraries. Afterwards everything that was written is searched for the passwords.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { EnvironmentError } from '@lucid-sessions/kit';
@@ -19,6 +18,7 @@ import {
   startShadow3,
   startShadow3Kerberos,
   startXfreerdp,
+  temporaryDirectory,
 } from '@lucid-sessions/testkit';
 import type { SessionAnswer } from '../src/commands/sessions.ts';
 import { readKerberosTickets } from '../src/server/kerberos.ts';
@@ -132,9 +132,8 @@ test('a host that has no key of the realm is logged on to by NTLM where that may
   );
 });
 
-test('settings that can not be followed are named at the start', (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'lucid-kerberos-'));
-  t.after(() => rmSync(folder, { recursive: true }));
+test('settings that can not be followed are named at the start', () => {
+  const folder = temporaryDirectory('kerberos');
   const write = (name: string, content: string, mode = 0o600): string => {
     const path = join(folder, name);
     writeFileSync(path, content, { mode });

@@ -1,10 +1,10 @@
 /** Keys that several people open together, at the command line: with an installation, and offline without one. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startDesktop } from '@lucid-sessions/desktop';
+import { temporaryDirectory } from '@lucid-sessions/testkit';
 import { makeToken } from '../src/commands/token.ts';
 import { runCli } from './support/cli.ts';
 import { type Gateway, recordSession, startGateway } from './support/gateway.ts';
@@ -12,8 +12,7 @@ import { type Gateway, recordSession, startGateway } from './support/gateway.ts'
 test('viewings and shared keys: asked for, given by holders, opened offline by the same holders', {
   timeout: 240_000,
 }, async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-holders-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('holders');
   const at = (name: string) => join(directory, name);
   const dataDir = at('data');
   const cli = (args: string[], more: Record<string, string> = {}) => runCli(['--data-dir', dataDir, ...args], more);

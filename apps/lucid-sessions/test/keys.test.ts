@@ -1,7 +1,6 @@
 /** Keys from first to last: made, rotated under recordings that stay whole and readable, and destroyed for good. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { startDesktop } from '@lucid-sessions/desktop';
@@ -15,15 +14,9 @@ import {
   tileRangeHash,
   verifyInclusion,
 } from '@lucid-sessions/evidence';
-import { eventually } from '@lucid-sessions/testkit';
+import { eventually, temporaryDirectory } from '@lucid-sessions/testkit';
 import { runCli } from './support/cli.ts';
 import { type Gateway, recordSession, startGateway, verifySession } from './support/gateway.ts';
-
-function temporaryDirectory(t: TestContext): string {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-keys-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
-}
 
 async function record(t: TestContext, gateway: Gateway): Promise<string> {
   const desktop = await startDesktop();
@@ -39,7 +32,7 @@ const verdictsOf = async (gateway: Gateway, id: string) => {
 const readable = { clean: true, integrity: 'intact', readability: 'readable', states: [], findings: [] };
 
 test('keys are rotated under a recording, and then destroyed', { timeout: 240_000 }, async (t) => {
-  const directory = temporaryDirectory(t);
+  const directory = temporaryDirectory('keys');
   const dataDir = join(directory, 'data');
   const auditorFile = join(directory, 'auditor.txt');
   const cli = (args: string[], more: Record<string, string> = {}) =>

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
 import { EnvironmentError, loggedError } from '@lucid-sessions/kit';
+import { temporaryDirectory } from '@lucid-sessions/testkit';
 import { openLog, readLogSettings } from '../src/server/logging.ts';
 import { startCli } from './support/cli.ts';
 import { openPorts } from './support/ports.ts';
@@ -69,8 +69,7 @@ test('LUCID_LOG_LEVEL and LUCID_LOG_FORMAT are what they say', () => {
 test('a server writes a JSON line for each request on debug, and none of its own secrets', {
   timeout: 120_000,
 }, async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-logging-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('logging');
   const ports = await openPorts();
   const environment = { ...ports, LUCID_DATA_DIR: join(directory, 'data'), LUCID_LOG_LEVEL: 'debug' };
   const server = await startCli(t, ['up'], environment, /^token /m);

@@ -1,13 +1,12 @@
 /** An embedded installation is moved into a database and another place for chunks, cut off on the way, and goes on there. */
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import { MongoDatabase } from '@lucid-sessions/mongodb';
-import { MongoStandIn, PostgresServer, s3Server, skipUnlessPeers } from '@lucid-sessions/testkit';
+import { MongoStandIn, PostgresServer, s3Server, skipUnlessPeers, temporaryDirectory } from '@lucid-sessions/testkit';
 import type { MigrationReport } from '../src/commands/migrate.ts';
 import { runCli } from './support/cli.ts';
 import { armSession, recordSession, sessionIn, startGateway, verifySession } from './support/gateway.ts';
@@ -24,8 +23,7 @@ interface Old {
 async function oldInstallation(t: TestContext): Promise<Old> {
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
-  const dataDir = mkdtempSync(join(tmpdir(), 'lucid-old-'));
-  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const dataDir = temporaryDirectory('old');
   const gateway = await startGateway(t, { LUCID_DATA_DIR: dataDir });
   const recorded = await recordSession(gateway, desktop.port, { text: 'moved with all it has\n' });
   const deleted = await recordSession(gateway, desktop.port);
@@ -53,8 +51,7 @@ test('an embedded installation goes on in MongoDB with its recordings in another
   const server = await MongoStandIn.start();
   t.after(() => server.stop());
   const url = server.freshUrl();
-  const home = mkdtempSync(join(tmpdir(), 'lucid-new-'));
-  t.after(() => rmSync(home, { recursive: true, force: true }));
+  const home = temporaryDirectory('new');
   const dataDir = join(home, 'pipeline');
   const environment = { LUCID_DATA_DIR: dataDir, SESSION_METADATA_DB: url, CHUNK_STORAGE_PATH: join(home, 'chunks') };
   const file = join(home, 'lucid.env');
@@ -126,8 +123,7 @@ test('an embedded installation moves into PostgreSQL, its recordings and its log
   const client = new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials });
   await client.send(new CreateBucketCommand({ Bucket: bucket }));
   client.destroy();
-  const home = mkdtempSync(join(tmpdir(), 'lucid-new-'));
-  t.after(() => rmSync(home, { recursive: true, force: true }));
+  const home = temporaryDirectory('new');
   const file = join(home, 'lucid.env');
   const target = {
     LUCID_DATA_DIR: join(home, 'data'),
@@ -162,9 +158,8 @@ test('an embedded installation moves into PostgreSQL, its recordings and its log
   assert.match(renamed.stderr, /LUCID_LOG_ORIGIN must be \S+ there, too/);
 });
 
-test('a move names what it lacks, and moves nothing onto itself', async (t) => {
-  const home = mkdtempSync(join(tmpdir(), 'lucid-new-'));
-  t.after(() => rmSync(home, { recursive: true, force: true }));
+test('a move names what it lacks, and moves nothing onto itself', async () => {
+  const home = temporaryDirectory('new');
   const file = join(home, 'lucid.env');
   const migrate = async (text: string) => {
     writeFileSync(file, text);

@@ -1,11 +1,10 @@
 /** Everything the product writes is for its user alone, whatever the umask: data directory, exports, videos, backups. */
 import assert from 'node:assert/strict';
-import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
-import { peersMissing } from '@lucid-sessions/testkit';
+import { peersMissing, temporaryDirectory } from '@lucid-sessions/testkit';
 import { runCli } from './support/cli.ts';
 import { armSession, sessionIn, startGateway } from './support/gateway.ts';
 
@@ -29,8 +28,7 @@ for (const umask of [0o000, 0o022])
   }, async (t) => {
     const before = process.umask(umask);
     t.after(() => process.umask(before));
-    const root = mkdtempSync(join(tmpdir(), 'lucid-modes-'));
-    t.after(() => rmSync(root, { recursive: true, force: true }));
+    const root = temporaryDirectory('modes');
     const dataDir = join(root, 'made', 'data');
     // What is made by every command goes below here, in folders that are not there yet.
     const out = (name: string) => join(root, 'out', name, name);

@@ -100,7 +100,7 @@ test('two pipelines with their log in a bucket: one is killed in a session, the 
   await client.send(new CreateBucketCommand({ Bucket: bucket }));
   client.destroy();
   const { url, desktopPort } = await parts(t);
-  const house = await apart(t);
+  const house = await apart();
   const [port, secondPort] = await freePorts(2);
   const environment = {
     ...house.more,

@@ -4,8 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
@@ -20,6 +19,7 @@ import {
   startXfreerdp,
   startXfreerdp3,
   startXrdp,
+  temporaryDirectory,
 } from '@lucid-sessions/testkit';
 import { armSession, type Gateway, readRecording, sessionIn, startGateway, verifySession } from './support/gateway.ts';
 
@@ -85,8 +85,7 @@ const rdpCheck = (port: number, username: string, password: string): Promise<str
 
 test('clients log on with credentials of the gateway, and are recorded', { timeout: 240_000 }, async (t) => {
   if (skipUnlessPeers(t, 'shadow', 'xfreerdp', 'xfreerdp3', 'impacket')) return;
-  const dataDir = mkdtempSync(join(tmpdir(), 'lucid-nla-client-'));
-  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const dataDir = temporaryDirectory('nla-client');
   const shadow = await startShadow();
   t.after(() => shadow.stop());
   // impacket speaks version 2; the others choose the highest by themselves.

@@ -3,12 +3,11 @@
  * their own, and neither stands in any file, in clear or in a recording that is opened again.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { decodeNote, frameKinds } from '@lucid-sessions/recording';
-import { eventually, skipUnlessPeers, startShadow3, startXfreerdp } from '@lucid-sessions/testkit';
+import { eventually, skipUnlessPeers, startShadow3, startXfreerdp, temporaryDirectory } from '@lucid-sessions/testkit';
 import {
   armSession,
   attemptedSession,
@@ -27,8 +26,7 @@ const encoded = (secrets: readonly string[]): Buffer[] =>
 
 test('a host that demands NLA, recorded from its creation to its verification', { timeout: 120_000 }, async (t) => {
   if (skipUnlessPeers(t, 'shadow3', 'xfreerdp')) return;
-  const dataDir = mkdtempSync(join(tmpdir(), 'lucid-nla-'));
-  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const dataDir = temporaryDirectory('nla');
   const server = await startShadow3(account);
   t.after(() => server.stop());
   const gateway = await startGateway(t, { LUCID_DATA_DIR: dataDir, LUCID_RECONNECT_SECONDS: '0' });

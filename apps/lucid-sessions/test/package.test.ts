@@ -15,10 +15,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
-import { after, before, type TestContext, test } from 'node:test';
+import { before, type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import type { VerificationReport } from '@lucid-sessions/evidence';
+import { removeAtExit } from '@lucid-sessions/testkit';
 import { transform } from 'esbuild';
 import { buildCli } from '../build.ts';
 import { linkedFiles } from '../documents.ts';
@@ -55,7 +56,7 @@ before(async () => {
     throw npmProblem(error);
   });
 });
-after(() => rmSync(directory, { recursive: true, force: true }));
+removeAtExit(directory);
 
 /** Node of the distribution, where it is too old. */
 function oldNode(): string | null {

@@ -1,11 +1,10 @@
 /** The whole product with PostgreSQL behind it: sessions, a restart, another process's view, and what files alone can do. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startDesktop } from '@lucid-sessions/desktop';
-import { eventually, PostgresServer, skipUnlessPeers } from '@lucid-sessions/testkit';
+import { eventually, PostgresServer, skipUnlessPeers, temporaryDirectory } from '@lucid-sessions/testkit';
 import type { SessionAnswer } from '../src/commands/sessions.ts';
 import { runCli } from './support/cli.ts';
 import { readRecording, recordSession, startGateway, verifySession } from './support/gateway.ts';
@@ -14,8 +13,7 @@ test('sessions live in PostgreSQL: recorded, verified, deleted, across a restart
   if (skipUnlessPeers(t, 'postgres')) return;
   const server = await PostgresServer.start();
   t.after(() => server.stop());
-  const dataDir = mkdtempSync(join(tmpdir(), 'lucid-postgres-app-'));
-  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const dataDir = temporaryDirectory('postgres-app');
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
   const passwordPath = join(dataDir, 'password');
@@ -65,8 +63,7 @@ test('sessions live in PostgreSQL: recorded, verified, deleted, across a restart
 
 test('a database that can not be had is told at the start, without its password', async (t) => {
   if (skipUnlessPeers(t, 'postgres')) return;
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-postgres-app-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('postgres-app');
   const started = runCli(['--data-dir', join(directory, 'data'), 'up', '--services', 'storage'], {
     SESSION_STORAGE_PORT: '0',
     SESSION_METADATA_DB: 'postgres://ada:hidden@127.0.0.1:1/lucid',

@@ -1,15 +1,14 @@
 /** Connection files at the command line: of a new session and of one that is there, and what is left where none can be written. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { temporaryDirectory } from '@lucid-sessions/testkit';
 import { runCli } from './support/cli.ts';
 import { startGateway } from './support/gateway.ts';
 
 test('sessions rdp-file, and create where no file can be written', { timeout: 60_000 }, async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'lucid-rdp-file-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryDirectory('rdp-file');
   const gateway = await startGateway(t);
   const api = { LUCID_API_URL: gateway.lucid.addresses.api ?? '', LUCID_DATA_DIR: gateway.lucid.directory.root };
   const sessions = (...args: string[]) => runCli(['sessions', ...args], api);

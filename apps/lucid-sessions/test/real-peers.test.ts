@@ -3,8 +3,7 @@
  * screen is the one without the gateway, the recording holds every byte, and it verifies.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,6 +21,7 @@ import {
   startWeston,
   startXfreerdp,
   startXrdp,
+  temporaryDirectory,
   xrdpUser,
 } from '@lucid-sessions/testkit';
 import {
@@ -108,8 +108,7 @@ async function typeUntilThere(client: PeerClient, server: PeerServer, text: stri
 /** One session through the gateway, all that is promised of it checked, and its screen compared with a direct one. */
 async function record(t: TestContext, scene: Scene): Promise<string> {
   const { gateway, server } = scene;
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-shots-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('shots');
   const tap = await startTap({ host: '127.0.0.1', port: server.port });
   t.after(() => tap.stop());
   const { id, routingToken } = await armSession(gateway, tap.port, {
@@ -281,8 +280,7 @@ describe('real peers through the gateway', () => {
     const server = await startXrdp();
     t.after(() => server.stop());
     const gateway = await startGateway(t, withoutReturn);
-    const drive = mkdtempSync(join(tmpdir(), 'lucid-drive-'));
-    t.after(() => rmSync(drive, { recursive: true, force: true }));
+    const drive = temporaryDirectory('drive');
     writeFileSync(join(drive, 'note.txt'), 'a file on the shared drive');
     const { userName, password } = xrdpUser;
     const flags = ['-u', userName, '-p', password, '-d', 'Xorg', '-a', '16', '-r', `disk:share=${drive}`];

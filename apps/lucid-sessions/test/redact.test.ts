@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { startDesktop } from '@lucid-sessions/desktop';
@@ -16,6 +15,7 @@ import {
   tarStream,
 } from '@lucid-sessions/evidence';
 import { nodeCrypto } from '@lucid-sessions/node';
+import { temporaryDirectory } from '@lucid-sessions/testkit';
 import { PNG } from 'pngjs';
 import type { RedactionReport } from '../src/commands/redact-verify.ts';
 import { runCli } from './support/cli.ts';
@@ -37,8 +37,7 @@ test('a redacted copy hides what it says, and whoever holds the key can check th
   timeout: 400_000,
 }, async (t) => {
   if (skipWithoutFfmpeg(t)) return;
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-redact-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('redact');
   const at = (...names: string[]) => join(directory, ...names);
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
@@ -236,9 +235,8 @@ test('a redacted copy hides what it says, and whoever holds the key can check th
   });
 });
 
-test('a copy by itself is refused for events that are none or tell of input, and its reason begins no line', async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-redact-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+test('a copy by itself is refused for events that are none or tell of input, and its reason begins no line', async () => {
+  const directory = temporaryDirectory('redact');
   const copy = join(directory, 'copy');
   mkdirSync(copy);
   const signer = await ed25519Signer(nodeCrypto, new Uint8Array(32).fill(1));

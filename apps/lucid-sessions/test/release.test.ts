@@ -1,16 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { temporaryDirectory } from '@lucid-sessions/testkit';
 import { makeRelease } from '../release.ts';
 import { compareBuild, parseBuildList } from '../src/server/build-list.ts';
 
-test('a release made twice, elsewhere and under another umask, has the same bytes, times and modes', async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-released-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+test('a release made twice, elsewhere and under another umask, has the same bytes, times and modes', async () => {
+  const directory = temporaryDirectory('released');
   const epochS = 1_700_000_000;
   const facts = async (name: string, umask: number) => {
     const usual = process.umask(umask);

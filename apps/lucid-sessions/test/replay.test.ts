@@ -1,7 +1,6 @@
 /** Whether what was recorded can be seen, through the whole product: examined, signed, shown, exported, and made again offline. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
@@ -18,7 +17,7 @@ import {
 } from '@lucid-sessions/evidence';
 import { avc420BitmapStream } from '@lucid-sessions/graphics';
 import { KeyDirectory } from '@lucid-sessions/keys';
-import { eventually } from '@lucid-sessions/testkit';
+import { eventually, temporaryDirectory } from '@lucid-sessions/testkit';
 import {
   gfxMessage,
   pdu,
@@ -95,12 +94,6 @@ interface Listed {
   sessions: { session_id: string; replay: { state: string } | null }[];
 }
 
-function temporaryDirectory(t: TestContext): string {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-replay-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
-}
-
 const quiet = () => {
   const told: unknown[] = [];
   const output = new Output(
@@ -131,7 +124,7 @@ test('a clean session is drawn; its record is exported, made again offline, and 
   const { records } = await api.json<{ records: { kind: string }[] }>('GET', `/sessions/${id}/manifest`);
   assert.equal(records.filter(({ kind }) => kind === 'replay').length, 1);
 
-  const out = join(temporaryDirectory(t), 'bundle');
+  const out = join(temporaryDirectory('replay'), 'bundle');
   const { bundle, policy } = await exportSession(api, quiet().output, id, { out });
   assert.equal(await verifyPath(bundle, { policy, replay: true }, quiet().output), 0);
 

@@ -4,11 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { eventually, skipUnlessPeers, startShadow3, startXfreerdp } from '@lucid-sessions/testkit';
+import { eventually, skipUnlessPeers, startShadow3, startXfreerdp, temporaryDirectory } from '@lucid-sessions/testkit';
 import { makeToken } from '../src/commands/token.ts';
 import { loadAdminToken } from '../src/server/admin-token.ts';
 import { ConsolePage, startBrowser } from './support/console-page.ts';
@@ -27,8 +26,7 @@ interface ManifestAnswer {
 
 test('acknowledged, let in, signed in, recorded', { timeout: 180_000 }, async (t) => {
   if (skipUnlessPeers(t, 'shadow3', 'xfreerdp', 'chromium')) return;
-  const dataDir = mkdtempSync(join(tmpdir(), 'lucid-screens-'));
-  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const dataDir = temporaryDirectory('screens');
   const textFile = join(dataDir, 'consent.txt');
   writeFileSync(textFile, `${consent}\n`, { mode: 0o600 });
   const server = await startShadow3(account);

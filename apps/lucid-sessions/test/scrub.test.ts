@@ -1,13 +1,11 @@
 /** `lucid-sessions scrub` on an installation that runs and keeps its chunks twice. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startDesktop } from '@lucid-sessions/desktop';
 import { FsChunkStore } from '@lucid-sessions/files';
 import type { ScrubReport } from '@lucid-sessions/storage';
-import { eventually } from '@lucid-sessions/testkit';
+import { eventually, temporaryDirectory } from '@lucid-sessions/testkit';
 import { runCli } from './support/cli.ts';
 import { assertWhole, witnessedSession, workFor } from './support/fault-sessions.ts';
 import { oneProcess, startHouse } from './support/house.ts';
@@ -15,8 +13,7 @@ import { oneProcess, startHouse } from './support/house.ts';
 test('a lost chunk is found while the installation runs, and comes back from the second store', {
   timeout: 180_000,
 }, async (t) => {
-  const second = mkdtempSync(join(tmpdir(), 'lucid-second-'));
-  t.after(() => rmSync(second, { recursive: true, force: true }));
+  const second = temporaryDirectory('second');
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
   const copies = { CHUNK_COPY_PATH: second, CHUNK_COPY_SESSIONS: 'all' };

@@ -1,11 +1,10 @@
 /** The index of a recorded session through the whole product: made while recording, served by rights, every look audited. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
-import { eventually } from '@lucid-sessions/testkit';
+import { eventually, temporaryDirectory } from '@lucid-sessions/testkit';
 import { Output } from '../src/cli/output.ts';
 import { extractContents } from '../src/commands/extract.ts';
 import { searchRecordings } from '../src/commands/search.ts';
@@ -81,8 +80,7 @@ test('what was typed is found by who may see it, and by nobody without a trace',
   await assert.rejects(eve.json('GET', `/sessions/${id}/index?inputs=true`), /recordings:inputs/);
   await assert.rejects(eve.json('GET', `/sessions/${id}/contents`));
 
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-extract-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('extract');
   const out = join(directory, 'contents');
   const extracted = await extractContents(api, new Output(process, true), id, out);
   assert.equal(extracted.files, 0);

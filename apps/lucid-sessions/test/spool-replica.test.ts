@@ -1,13 +1,12 @@
 /** A recorder that dies for good, and its spool's copy at another: what was durable there is recovered, and who comes back forks nothing. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { rpcClient } from '@lucid-sessions/contract';
 import { type Desktop, startDesktop } from '@lucid-sessions/desktop';
 import type { VerificationReport } from '@lucid-sessions/evidence';
-import { compareWithWitness, eventually, freePorts } from '@lucid-sessions/testkit';
+import { compareWithWitness, eventually, freePorts, temporaryDirectory } from '@lucid-sessions/testkit';
 import { runCli } from './support/cli.ts';
 import { finished } from './support/crash-runs.ts';
 import { witnessedSession, workFor } from './support/fault-sessions.ts';
@@ -30,8 +29,7 @@ interface Pair {
 async function pair(t: TestContext, { withThird = false } = {}): Promise<Pair> {
   const desktop = await startDesktop();
   t.after(() => desktop.stop());
-  const root = mkdtempSync(join(tmpdir(), 'lucid-pair-'));
-  t.after(() => rmSync(root, { recursive: true, force: true }));
+  const root = temporaryDirectory('pair');
   const keys = join(root, 'keys');
   assert.equal((await runCli(['keys', 'init', keys])).code, 0);
   const [first, second, secondRdp, third, thirdRdp] = await freePorts(5);

@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { KeyDirectory, KeyLock } from '@lucid-sessions/keys';
+import { temporaryDirectory } from '@lucid-sessions/testkit';
 import { makeSelfSigned } from '../../../services/recorder/src/front-door/self-signed.ts';
 import { environmentWithout, startCli } from './support/cli.ts';
 import { openPorts, type PortVariable, portVariables } from './support/ports.ts';
@@ -375,8 +375,7 @@ test('up that can’t start says which variable, and leaves nothing', { timeout:
   for (const { name, arrange, says, asNobody = false } of cases)
     await t.test(name, async (t) => {
       if (asNobody && process.getuid?.() !== 0) return t.skip('only root can try what another user may not');
-      const directory = mkdtempSync(join(tmpdir(), 'lucid-start-'));
-      t.after(() => rmSync(directory, { recursive: true, force: true }));
+      const directory = temporaryDirectory('start');
       const { RDP_LISTEN_HOST, ...ports } = await openPorts();
       const dataDir = join(directory, 'data');
       const changes = await arrange({ directory, dataDir, ports, t });
@@ -394,8 +393,7 @@ test('up that can’t start says which variable, and leaves nothing', { timeout:
 const filesUnder = (directory: string): string[] => (readdirSync(directory, { recursive: true }) as string[]).sort();
 
 test('up says which value is wrong', { timeout: 300_000, concurrency: 4 }, async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-start-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('start');
   const { RDP_LISTEN_HOST } = await openPorts();
   const usual = { RDP_LISTEN_HOST, LUCID_DATA_DIR: join(directory, 'data') };
   const anyPort = Object.fromEntries(portVariables.map((variable) => [variable, '0']));
@@ -411,9 +409,8 @@ test('up says which value is wrong', { timeout: 300_000, concurrency: 4 }, async
   );
 });
 
-test('up tells of variables that nothing reads, before what is missing without them, and of no value', async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-start-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+test('up tells of variables that nothing reads, before what is missing without them, and of no value', async () => {
+  const directory = temporaryDirectory('start');
   const misspelt = { LUCID_JWT_SECRT: 'hunter2-hunter2', MAX_CONCURENT_SESSIONS: '7', LUCID_SPEED: 'hunter2' };
   const { code, said } = await ended(
     [],
@@ -436,8 +433,7 @@ test('up tells of variables that nothing reads, before what is missing without t
 });
 
 test('a data directory another process works in is refused, and that one goes on', { timeout: 120_000 }, async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-start-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('start');
   const first = { ...(await openPorts()), LUCID_DATA_DIR: join(directory, 'data') };
   const server = await startCli(t, ['up'], first, /^token /m);
   for (const service of ['storage', 'pipeline', 'recorder']) {

@@ -1,18 +1,17 @@
 /** Who is to log on to a target, as the command line says it: passwords come from a file or a pipe, and stand in no message. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { SqliteJournalStore } from '@lucid-sessions/sqlite';
+import { temporaryDirectory } from '@lucid-sessions/testkit';
 import { CliError } from '../src/cli/output.ts';
 import { targetCredentials } from '../src/commands/target-credentials.ts';
 import { runCli } from './support/cli.ts';
 import { armSession, startGateway } from './support/gateway.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'lucid-credentials-'));
-after(() => rmSync(folder, { recursive: true }));
+const folder = temporaryDirectory('credentials');
 const secret = ' pässword with blanks ';
 const fileOf = (name: string, content: string | Buffer, mode = 0o600): string => {
   const path = join(folder, name);

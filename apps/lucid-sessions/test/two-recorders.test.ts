@@ -1,11 +1,9 @@
 /** Two recorders of one installation: who comes through the one that does not hold the session goes on where it is. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connectClient, type Desktop, type RdpClient, startDesktop } from '@lucid-sessions/desktop';
-import { eventually, freePorts, skipUnlessPeers } from '@lucid-sessions/testkit';
+import { eventually, freePorts, skipUnlessPeers, temporaryDirectory } from '@lucid-sessions/testkit';
 import type { SessionAnswer } from '../src/commands/sessions.ts';
 import { runCli } from './support/cli.ts';
 import { armSession } from './support/gateway.ts';
@@ -18,8 +16,7 @@ interface Two {
 }
 
 async function two(t: TestContext): Promise<Two> {
-  const root = mkdtempSync(join(tmpdir(), 'lucid-two-'));
-  t.after(() => rmSync(root, { recursive: true, force: true }));
+  const root = temporaryDirectory('two');
   const keys = join(root, 'keys');
   assert.equal((await runCli(['keys', 'init', keys])).code, 0);
   const [first = 0, second = 0, firstRdp = 0, secondRdp = 0] = await freePorts(4);

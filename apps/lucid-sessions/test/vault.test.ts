@@ -1,13 +1,12 @@
 /** Session keys wrapped by Vault's transit engine, through the whole product; Vault is the testkit's. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import { EnvironmentError } from '@lucid-sessions/kit';
 import { SqliteThread } from '@lucid-sessions/sqlite';
-import { FakeVault } from '@lucid-sessions/testkit';
+import { FakeVault, temporaryDirectory } from '@lucid-sessions/testkit';
 import { readVault, readVaultCredentials } from '../src/server/vault.ts';
 import { runCli } from './support/cli.ts';
 import { armSession, type Gateway, recordSession, sessionIn, startGateway, verifySession } from './support/gateway.ts';
@@ -42,8 +41,7 @@ const readabilityOf = async (gateway: Gateway, id: string) => (await verifySessi
 test('session keys are wrapped to Vault, and opened by it when the local key is gone', {
   timeout: 240_000,
 }, async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-vault-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('vault');
   const vault = new FakeVault({ token, keys: ['transit/lucid', 'transit/next'] });
   const url = await vault.start();
   t.after(() => vault.stop());
@@ -146,9 +144,8 @@ test('a wrong setting is refused by its name', () => {
       );
 });
 
-test('where credentials for targets come from: a wrong setting is refused by its name', (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-vault-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+test('where credentials for targets come from: a wrong setting is refused by its name', () => {
+  const directory = temporaryDirectory('vault');
   const file = join(directory, 'secret');
   writeFileSync(file, 'a secret\n', { mode: 0o600 });
   const prefix = 'LUCID_CREDENTIALS_VAULT_';
@@ -193,8 +190,7 @@ test('where credentials for targets come from: a wrong setting is refused by its
 });
 
 test('a token that others can read is not sent', async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-vault-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('vault');
   const vault = new FakeVault({ token, keys: ['transit/lucid'] });
   const url = await vault.start();
   t.after(() => vault.stop());

@@ -1,8 +1,7 @@
 /** Sound of a session in its video: what comes out of ffmpeg again is what was sent. */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -15,7 +14,7 @@ import {
   soundWave2,
 } from '@lucid-sessions/rdp';
 import { decodeSound } from '@lucid-sessions/rdp/sound';
-import { type CaptureRecord, channelPdus } from '@lucid-sessions/testkit';
+import { type CaptureRecord, channelPdus, temporaryDirectory } from '@lucid-sessions/testkit';
 import { encode } from '@lucid-sessions/wire';
 import { Output } from '../src/cli/output.ts';
 import { runVideo } from '../src/commands/recording-output.ts';
@@ -35,8 +34,7 @@ function directoryWithFfmpeg(t: TestContext): string | null {
     t.skip(message);
     return null;
   }
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-sound-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('sound');
   return directory;
 }
 

@@ -3,8 +3,7 @@ import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -13,6 +12,7 @@ import { createPixelBuffer, paintScreen, Screen } from '@lucid-sessions/graphics
 import { makeAgeIdentity } from '@lucid-sessions/keys';
 import { encodePng } from '@lucid-sessions/node';
 import { pixelsBytes, traceOf } from '@lucid-sessions/recording';
+import { temporaryDirectory } from '@lucid-sessions/testkit';
 import * as fc from 'fast-check';
 import { PNG } from 'pngjs';
 import { ApiClient } from '../src/cli/api-client.ts';
@@ -29,12 +29,6 @@ import { coloursCount, comparePngs } from './support/pictures.ts';
 import { recordsOf, sessionId, withDesktopSize, writePlainBundle } from './support/plain-bundle.ts';
 
 const program = join(import.meta.dirname, '../bin/lucid-sessions.js');
-
-function temporaryDirectory(t: TestContext): string {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-video-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
-}
 
 function skipWithoutFfmpeg(t: TestContext): boolean {
   try {
@@ -118,7 +112,7 @@ test('a session recorded through the gateway becomes MP4, WebM and PNG that show
   timeout: 300_000,
 }, async (t) => {
   if (skipWithoutFfmpeg(t)) return;
-  const directory = temporaryDirectory(t);
+  const directory = temporaryDirectory('video');
   const auditor = await makeAgeIdentity();
   const gateway = await startGateway(t, { LUCID_RECIPIENTS: auditor.recipient, LUCID_CHUNK_AGE_MS: '300' });
   const { id, screenshot } = await record(t, gateway);
@@ -212,7 +206,7 @@ test('a session recorded through the gateway becomes MP4, WebM and PNG that show
 
 test('parts, speed and idle time decide how long a video is', { timeout: 300_000 }, async (t) => {
   if (skipWithoutFfmpeg(t)) return;
-  const directory = temporaryDirectory(t);
+  const directory = temporaryDirectory('video');
   const records = recordsOf('xorg-default');
   const bundle = await writePlainBundle(join(directory, 'bundle'), records);
   const lastMs = records.at(-1)!.timeMs;
@@ -253,7 +247,7 @@ test('parts, speed and idle time decide how long a video is', { timeout: 300_000
 
 test('a desktop that changes its size stays whole in the middle of the largest', { timeout: 180_000 }, async (t) => {
   if (skipWithoutFfmpeg(t)) return;
-  const directory = temporaryDirectory(t);
+  const directory = temporaryDirectory('video');
   const records = withDesktopSize(recordsOf('xorg-default'), 801, 901);
   const bundle = await writePlainBundle(join(directory, 'bundle'), records);
   const out = join(directory, 'resized.mp4');
@@ -280,7 +274,7 @@ test('a desktop that changes its size stays whole in the middle of the largest',
 
 test('h.264 sessions are drawn by ffmpeg', { timeout: 180_000 }, async (t) => {
   if (skipWithoutFfmpeg(t)) return;
-  const directory = temporaryDirectory(t);
+  const directory = temporaryDirectory('video');
   const bundle = await writePlainBundle(join(directory, 'bundle'), recordsOf('shadow-gfx-avc420'));
   const end = join(directory, 'end.png');
   const taken = await picture(bundle, { out: end, pointer: true });
@@ -292,8 +286,8 @@ test('h.264 sessions are drawn by ffmpeg', { timeout: 180_000 }, async (t) => {
   assert.ok(psnrDb > 30, `${psnrDb} dB`);
 });
 
-test('without ffmpeg videos are refused with what to install, and pictures still come', async (t) => {
-  const directory = temporaryDirectory(t);
+test('without ffmpeg videos are refused with what to install, and pictures still come', async () => {
+  const directory = temporaryDirectory('video');
   const bundle = await writePlainBundle(join(directory, 'bundle'), recordsOf('xorg-default'));
   const none = { PATH: directory };
   const made = await runCli(['video', bundle, '--out', join(directory, 'out.mp4')], none);
@@ -310,8 +304,8 @@ test('without ffmpeg videos are refused with what to install, and pictures still
   assert.deepEqual(readdirSync(directory).sort(), ['bundle', 'coded', 'out.png']);
 });
 
-test('an ffmpeg that lacks the encoder, or fails, is told apart', async (t) => {
-  const directory = temporaryDirectory(t);
+test('an ffmpeg that lacks the encoder, or fails, is told apart', async () => {
+  const directory = temporaryDirectory('video');
   const bundle = await writePlainBundle(join(directory, 'bundle'), recordsOf('xorg-default'));
   const out = join(directory, 'out.mp4');
   const ffmpeg = join(directory, 'ffmpeg');
@@ -331,7 +325,7 @@ test('an ffmpeg that lacks the encoder, or fails, is told apart', async (t) => {
 
 test('Ctrl-C leaves no file behind', { timeout: 180_000 }, async (t) => {
   if (skipWithoutFfmpeg(t)) return;
-  const directory = temporaryDirectory(t);
+  const directory = temporaryDirectory('video');
   // Hours of pictures: it is certainly not done when the signal comes.
   const bundle = await writePlainBundle(join(directory, 'bundle'), recordsOf('xorg-default'), { slowDown: 3600 });
   const child = spawn(process.execPath, [program, 'video', bundle, '--out', join(directory, 'out.mp4')], {
@@ -352,8 +346,8 @@ test('Ctrl-C leaves no file behind', { timeout: 180_000 }, async (t) => {
   assert.deepEqual(readdirSync(directory), ['bundle']);
 });
 
-test('bundles that can not be shown say why', async (t) => {
-  const directory = temporaryDirectory(t);
+test('bundles that can not be shown say why', async () => {
+  const directory = temporaryDirectory('video');
   const records = recordsOf('web-shadow');
   const out = join(directory, 'out.png');
   const bundle = (name: string, more = {}) => writePlainBundle(join(directory, name), records, more);
@@ -377,8 +371,8 @@ test('bundles that can not be shown say why', async (t) => {
   assert.equal(existsSync(out), false);
 });
 
-test('a server that asks for a pause gets it', async (t) => {
-  const directory = temporaryDirectory(t);
+test('a server that asks for a pause gets it', async () => {
+  const directory = temporaryDirectory('video');
   const bundle = await writePlainBundle(join(directory, 'bundle'), recordsOf('web-shadow'), { chunks: 1 });
   const asked: string[] = [];
   const answer = (path: string): Response => {
@@ -476,8 +470,8 @@ test('a pointer is mixed with what lies below it and ends where the desktop ends
   assert.deepEqual(rows(), [none, none, none, none]);
 });
 
-test('a file that appears meanwhile is left alone', async (t) => {
-  const directory = temporaryDirectory(t);
+test('a file that appears meanwhile is left alone', async () => {
+  const directory = temporaryDirectory('video');
   const path = join(directory, 'out.png');
   const late = writeNewFile(path, async (partial) => {
     writeFileSync(partial, 'mine');
@@ -502,8 +496,8 @@ test('moments are read as they are written', () => {
     assert.throws(() => parseRecordingTime(wrong), RangeError);
 });
 
-test('wrong usage is said before anything is read', async (t) => {
-  const bundle = await writePlainBundle(join(temporaryDirectory(t), 'bundle'), recordsOf('web-shadow'));
+test('wrong usage is said before anything is read', async () => {
+  const bundle = await writePlainBundle(join(temporaryDirectory('video'), 'bundle'), recordsOf('web-shadow'));
   const wrong: [RegExp, ...string[]][] = [
     [/end it in \.mp4 or \.webm/, 'video', bundle, '--out', 'x.avi'],
     [/end it in \.png/, 'picture', bundle, '--at', '0:01', '--out', 'x.jpg'],

@@ -1,19 +1,17 @@
 /** Witnesses through the whole product: a session that others saw in the log, and a log that was rolled back. */
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startDesktop } from '@lucid-sessions/desktop';
 import { type NoteKey, parseNoteKey } from '@lucid-sessions/evidence';
-import { eventually, LogWitness } from '@lucid-sessions/testkit';
+import { eventually, LogWitness, temporaryDirectory } from '@lucid-sessions/testkit';
 import { recordSession, startGateway, verifySession } from './support/gateway.ts';
 
 test('witnesses cosign what is logged; a log set back to an older state is an alarm', {
   timeout: 120_000,
 }, async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'lucid-witnessed-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const directory = temporaryDirectory('witnessed');
   let logKey: NoteKey | null = null;
   const witness = await LogWitness.start('witness.example', () => logKey ?? assert.fail('no log yet'));
   t.after(() => witness.stop());

@@ -2,11 +2,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { temporaryDirectory } from '@lucid-sessions/testkit';
 import { runCli } from './support/cli.ts';
 
 /** A host that answers whatever it is asked by these bytes. */
@@ -43,9 +41,8 @@ for (const [what, answer, says] of hosts)
     assert.match(stderr, says);
   });
 
-test('failures under --json are one line of JSON', { timeout: 120_000 }, async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'lucid-words-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+test('failures under --json are one line of JSON', { timeout: 120_000 }, async () => {
+  const folder = temporaryDirectory('words');
   const nobody = { LUCID_TOKEN: 'x', LUCID_API_URL: 'http://127.0.0.1:1' };
   const cases: [string[], number, RegExp][] = [
     [['verify', folder], 2, /lies on this disk: to check a bundle name whom you trust with --policy/],

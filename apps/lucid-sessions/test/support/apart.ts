@@ -1,17 +1,7 @@
 /** Five processes as on five machines: no directory in common, keys as Kubernetes mounts them, each its own and no more. */
-import {
-  chmodSync,
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
+import { temporaryDirectory } from '@lucid-sessions/testkit';
 import { makeServiceCa } from '@lucid-sessions/testkit/service-ca';
 import { makeToken } from '../../src/commands/token.ts';
 import { type ServiceName, serviceNames } from '../../src/server/environment.ts';
@@ -85,9 +75,8 @@ export interface Apart {
   mountOf(name: ServiceName): string;
 }
 
-export async function apart(t: TestContext): Promise<Apart> {
-  const root = mkdtempSync(join(tmpdir(), 'lucid-apart-'));
-  t.after(() => rmSync(root, { recursive: true, force: true }));
+export async function apart(): Promise<Apart> {
+  const root = temporaryDirectory('apart');
   const keys = join(root, 'keys');
   const made = await runCli(['keys', 'init', keys], { LUCID_LOG_ORIGIN: 'log.example/apart' });
   if (made.code !== 0) throw new Error(made.stderr);

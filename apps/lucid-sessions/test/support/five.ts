@@ -1,8 +1,8 @@
 /** The five services, each its own process on this machine, with one data directory. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { temporaryDirectory } from '@lucid-sessions/testkit';
 import { type ServiceName, serviceNames } from '../../src/server/environment.ts';
 import { type RunningCli, startCli } from './cli.ts';
 import { openPorts } from './ports.ts';
@@ -33,8 +33,7 @@ export async function startFive(
   more: Record<string, string> = {},
   { own = {}, token, scheme = 'http' }: FiveOptions = {},
 ): Promise<FiveProcesses> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'lucid-five-'));
-  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const dataDir = temporaryDirectory('five');
   const ports = await openPorts();
   const at = (port: string): string => `${scheme}://127.0.0.1:${port}`;
   const environment: Record<string, string> = {
