@@ -12,6 +12,7 @@ import { sessionPage } from './pages/session.ts';
 import { sessionsPage } from './pages/sessions.ts';
 import { signInPage } from './pages/sign-in.ts';
 import { systemPage } from './pages/system.ts';
+import { targetsPage } from './pages/targets.ts';
 import { usersPage } from './pages/users.ts';
 import './player/page/lucid-player.ts';
 import { h } from './ui/dom.ts';
@@ -48,6 +49,8 @@ function pageFor(route: Route, context: PageContext): Page {
       return accountPage(context);
     case 'users':
       return usersPage(context);
+    case 'targets':
+      return targetsPage(context);
     case 'enter':
     case 'notFound':
       return {

@@ -637,9 +637,54 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     await context.close();
   });
 
+  test('a target is made with the certificate its host shows, changed without losing what the form has no field for, and connected to', async () => {
+    const { page, problems, context } = await open('/targets');
+    await page.getByRole('heading', { name: 'Billing database' }).waitFor();
+    await page.getByRole('button', { name: 'New target' }).click();
+    await page.getByLabel('Name', { exact: true }).fill('Ledger');
+    await page.getByLabel('Host', { exact: true }).fill('ledger.example');
+    await page.getByRole('button', { name: 'Fetch its certificate' }).click();
+    await page.getByText('A7:A7:A7').waitFor();
+    assert.equal(await page.getByLabel('Certificate', { exact: true }).inputValue(), '', 'shown before it is pinned');
+    await page.evaluate(axe.source);
+    assert.deepEqual(await page.evaluate(findAgainstWcag), []);
+    await page.getByRole('button', { name: 'This is the certificate: pin it' }).click();
+    await page.getByRole('button', { name: 'Make the target' }).click();
+    await page.getByRole('heading', { name: 'Ledger' }).waitFor();
+    const made = server.targets.get('made') as { rdp_config: { pinned_sha256: string }; connect: unknown };
+    assert.deepEqual([made.rdp_config.pinned_sha256, made.connect], ['a7'.repeat(32), null]);
+    await page.getByRole('button', { name: 'Change: Billing database' }).click();
+    assert.equal(await page.getByLabel('Host', { exact: true }).inputValue(), '2001:db8::17');
+    await page.getByLabel('People').fill('ada, zoe');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('Billing database: saved.').waitFor();
+    const kept = server.targets.get('billing')!;
+    const { rdp_config: rdp, recording_config: recording } = kept as Record<string, Record<string, unknown>>;
+    assert.deepEqual(
+      [rdp?.route_by_name, rdp?.channels, recording?.approval, kept.connect],
+      [...[true, { clipboard: 'in', drives: false }, true], { roles: ['session_operator'], users: ['ada', 'zoe'] }],
+    );
+    await page.getByRole('button', { name: 'Connect by a client: Ledger' }).click();
+    await page.waitForURL(/\/sessions\/[^/]+$/);
+    assert.ok(server.requests.includes('POST /api/v1/sessions'));
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
   test('every page meets WCAG 2.2 AA as far as axe can tell, at both sizes and in both themes', async () => {
     const found: string[] = [];
-    const paths = ['/sessions', '/new', '/live', '/search', '/requests', '/system', '/audit', '/account', '/users'];
+    const paths = [
+      '/sessions',
+      '/new',
+      '/live',
+      '/search',
+      '/requests',
+      '/system',
+      '/audit',
+      '/account',
+      '/users',
+      '/targets',
+    ];
     for (const path of [...paths, `/sessions/${recordingId}`, '/sessions/turned-away', '/nowhere', 'signed out'])
       for (const [width, colorScheme] of [
         [1280, 'light'],
@@ -662,7 +707,7 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
   });
 
   test('every control has a name and every page one main heading', async () => {
-    const paths = ['/sessions', '/new', '/live', '/search', '/system', '/audit', '/account', '/users'];
+    const paths = ['/sessions', '/new', '/live', '/search', '/system', '/audit', '/account', '/users', '/targets'];
     for (const path of [...paths, `/sessions/${recordingId}`]) {
       const { page, problems, context } = await open(path);
       await page.getByRole('heading', { level: 1 }).waitFor();

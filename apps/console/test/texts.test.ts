@@ -5,7 +5,6 @@ import type { IndexEvent } from '@lucid-sessions/recording/session-index';
 import fc from 'fast-check';
 import { query } from '../src/api/client.ts';
 import { auditDetails } from '../src/pages/audit.ts';
-import { readForm } from '../src/pages/create.ts';
 import { amountOf } from '../src/pages/system.ts';
 import { noteText, playerEventOf } from '../src/player/worker/event-text.ts';
 import { type CheckedChunks, verdictsOf, verdictsUnknown } from '../src/player/worker/verdicts.ts';
@@ -19,6 +18,7 @@ import {
   spokenDuration,
 } from '../src/ui/format.ts';
 import { parseRoute, pathOf } from '../src/ui/router.ts';
+import { readForm } from '../src/ui/session-form.ts';
 
 describe('texts', () => {
   test('bytes, clocks and words', () => {

@@ -22,6 +22,7 @@ import { redactForm } from '../ui/redact-form.ts';
 import { navigate } from '../ui/router.ts';
 import { steerForm } from '../ui/steer-form.ts';
 import { throughGate } from '../ui/viewing-gate.ts';
+import { clientSays, whoCame } from '../ui/who-came.ts';
 import { auditTrail } from './audit.ts';
 import { anchorView, manifestView, pipelineView, showAnswer } from './session-records.ts';
 import { target } from './sessions.ts';
@@ -424,10 +425,12 @@ function sessionFacts(session: Session): HTMLElement {
       ],
     ],
     [
-      'Client',
-      [session.client_user, session.client_name, session.client_address].filter(Boolean).join(' · ') +
-        ((session.connections ?? 0) > 1 ? ` (${session.connections} connections)` : ''),
+      'Who came',
+      (whoCame(session) ?? (session.connections > 0 ? 'not known' : '')) +
+        (session.connections > 1 ? ` (the last of ${session.connections} connections)` : ''),
     ],
+    ['Came from', session.client_address],
+    ['Its client says', clientSays(session)],
     ['Waits for its client until', session.reconnect_until && instant(session.reconnect_until)],
     ['Duration', session.started_at && formatClock(statistics.duration_seconds)],
     [

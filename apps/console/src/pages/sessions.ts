@@ -9,6 +9,7 @@ import { icon } from '../ui/icons.ts';
 import { explain, failure, isAbort, type Page, type PageContext, repeat } from '../ui/page.ts';
 import { type Column, instant, sessionBadge, table } from '../ui/parts.ts';
 import { waitingApprovals } from '../ui/waiting-approvals.ts';
+import { isAnonymous } from '../ui/who-came.ts';
 
 const pageSize = 25;
 const refreshMs = 5000;
@@ -55,7 +56,10 @@ const columnsFor = (mayConnect: boolean): readonly Column<Session>[] => [
         h('div', { class: 'muted mono' }, session.session_id),
       ),
   },
-  { name: 'Target', cell: (session) => target(session) },
+  {
+    name: 'Target',
+    cell: (session) => [target(session), isAnonymous(session) && h('div', { class: 'muted small' }, 'anonymous')],
+  },
   { name: 'Project', cell: (session) => origin(session) },
   { name: 'Started', cell: startedCell },
   {

@@ -10,10 +10,11 @@ export type Route =
   | { page: 'requests' }
   | { page: 'account' }
   | { page: 'users' }
+  | { page: 'targets' }
   | { page: 'enter' }
   | { page: 'notFound' };
 
-const places = ['live', 'search', 'system', 'audit', 'requests', 'account', 'users', 'enter'] as const;
+const places = ['live', 'search', 'system', 'audit', 'requests', 'account', 'users', 'targets', 'enter'] as const;
 const isPlace = (name: string | undefined): name is (typeof places)[number] =>
   (places as readonly (string | undefined)[]).includes(name);
 

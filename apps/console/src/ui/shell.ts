@@ -7,6 +7,7 @@ import { themeButton } from './theme.ts';
 /** With the right without which a page shows nothing. */
 const places: readonly (readonly [path: string, name: string, needed?: Permission])[] = [
   ['/sessions', 'Sessions'],
+  ['/targets', 'Targets', 'targets:connect'],
   ['/live', 'Live'],
   ['/requests', 'Requests'],
   ['/search', 'Search'],

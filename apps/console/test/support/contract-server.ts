@@ -39,6 +39,7 @@ export interface ContractServer {
   audit: Record<string, unknown>[];
   deletions: { id: string; reason: string }[];
   searches: SearchAsked[];
+  targets: Map<string, Record<string, unknown>>;
   /** Identity keys the installation does not name as its own. */
   untrusted: Set<string>;
   close(): Promise<void>;
@@ -64,6 +65,7 @@ export async function startContractServer(consoleRoot: string, held: HeldSession
     untrusted: new Set(),
     deletions: [],
     searches: [],
+    targets: new Map([[billing.target_id, billing]]),
     audit: held.flatMap(({ session }) => auditOf(session)),
   };
   const server: Server = createServer((request, response) => {
@@ -185,6 +187,7 @@ function route(
   const [resource, id, part, chunkId, last] = parts;
   if (resource === 'health') return sendJson(response, health);
   if (resource === 'users') return sendJson(response, userAnswers(id, part));
+  if (resource === 'targets') return sendJson(response, targetAnswers(state, method, id, body));
   if (resource === 'account') return sendJson(response, accountAnswers(id));
   if (resource === 'audit') return listAudit(state, query, response);
   if (resource === 'search') return sendJson(response, searched(state, JSON.parse(body) as SearchAsked));
@@ -250,6 +253,60 @@ function route(
     return sendJson(response, { session_id: id, examined_at: null, walking: false, walked_chunks: 0, chunks: 2 });
   if (part === 'pipeline') return sendJson(response, { session_id: id, pipeline_status: 'active', stages: [] });
   return refuse(response, 404, 'LUCID_ERR_3021', 'not there yet');
+}
+
+const billing = {
+  target_id: 'billing',
+  version: 3,
+  name: 'Billing database',
+  description: 'Behind the firewall of the accounts department',
+  rdp_config: {
+    host: '2001:db8::17',
+    port: 3390,
+    use_tls: true,
+    ignore_cert: false,
+    pinned_sha256: '5c'.repeat(32),
+    channels: { clipboard: 'in', drives: false },
+    route_by_name: true,
+  },
+  credentials: { source: 'vault', engine: 'kv', mount: 'secret', path: 'rdp/billing' },
+  recording_config: { approval: true, graphics: 'classic' },
+  storage_config: { retention_days: 90 },
+  metadata: { project: 'finance', environment: 'production', tags: ['database', 'pci'] },
+  connect: { roles: ['session_operator'], users: ['ada'] },
+  may_connect: true,
+  created_at: '2026-11-20T08:00:00Z',
+  created_by: 'alice',
+  changed_at: '2026-11-21T08:00:00Z',
+  changed_by: 'bob',
+};
+
+function targetAnswers(state: State, method: string, id: string | undefined, body: string): unknown {
+  if (id === 'check')
+    return {
+      reached: true,
+      message: 'it answered by RDP; without a pin its certificate is not trusted: it is self-signed',
+      address: '192.0.2.17',
+      certificate: {
+        sha256: 'a7'.repeat(32),
+        subject: 'CN=ledger.example',
+        issuer: 'CN=ledger.example',
+        valid_from: '2026-01-01T00:00:00Z',
+        valid_to: '2027-01-01T00:00:00Z',
+        tls: 'TLSv1.3 TLS_AES_256_GCM_SHA384',
+        trusted: false,
+        problem: 'it is self-signed',
+      },
+    };
+  if (method === 'GET') return { targets: [...state.targets.values()], next: null, free_addresses: false };
+  if (method === 'DELETE') {
+    state.targets.delete(id!);
+    return { target_id: id, removed: true };
+  }
+  const { target_credentials: _, ...said } = JSON.parse(body) as Record<string, unknown>;
+  const made = { ...billing, credentials: { source: 'none' }, ...said, target_id: id ?? 'made', version: 1 };
+  state.targets.set(made.target_id, made);
+  return made;
 }
 
 const ada = {
@@ -362,7 +419,9 @@ function list(state: State, query: URLSearchParams, response: ServerResponse): S
 }
 
 function create(state: State, body: string, response: ServerResponse): ServerResponse {
-  const wish = JSON.parse(body) as Partial<SessionDocument>;
+  const asked = JSON.parse(body) as Partial<SessionDocument>;
+  const target = state.targets.get(asked.target_id ?? '') as Pick<SessionDocument, 'name' | 'rdp_config'> | undefined;
+  const wish = target === undefined ? asked : { ...asked, name: target.name, rdp_config: target.rdp_config };
   if (!wish.name || !wish.rdp_config?.host)
     return refuse(response, 400, 'LUCID_ERR_3002', 'a session needs a name and a host');
   const session = makeSession({
