@@ -17,6 +17,8 @@ export function embeddedLogPort(log: EmbeddedLog): TransparencyLog {
         consistency: consistency.map(toHex),
       };
     },
+    proveAt: async (index, size) => (await log.proveAt(index, size)).map(toHex),
+    proveConsistency: async (first, second) => (await log.proveConsistency(first, second)).map(toHex),
     find: (entry) => log.find(entry),
     // What a witness saw existed at the time it says: worth more to a recording than the entries that came since.
     async checkpoint() {

@@ -300,6 +300,13 @@ export class EmbeddedLog {
     };
   }
 
+  /** That the tree of `size` entries holds one. */
+  async proveAt(index: number, size: number): Promise<Uint8Array[]> {
+    if (!(Number.isSafeInteger(index) && index >= 0 && index < size && size <= this.#shown.size))
+      throw new LogError('unknown_entry', `the log of ${size} entries has no entry ${index}`);
+    return this.#hashes(inclusionRanges(index, size), size);
+  }
+
   /** That the tree of `second` entries extends the one of `first`. */
   async proveConsistency(first: number, second: number): Promise<Uint8Array[]> {
     if (!(Number.isSafeInteger(first) && first >= 1 && first <= second && second <= this.#shown.size))

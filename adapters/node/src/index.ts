@@ -22,7 +22,7 @@ export {
 } from './h264-node.ts';
 export { createWebCodecsH264Decoder, loadWebCodecs, webCodecsPackage } from './h264-webcodecs.ts';
 export { indexerPlatform } from './indexer-platform-url.ts';
-export { nodeCrypto } from './node-crypto.ts';
+export { nodeCrypto, threadedCrypto } from './node-crypto.ts';
 export { nodeDecompressor } from './node-decompressor.ts';
 export { makeOwnFolder, ownFileMode, ownFileStream, ownFolderMode, writeOwnFile } from './own-file.ts';
 export { encodePng } from './png-file.ts';

@@ -9,7 +9,7 @@ import { eventually, LogWitness, temporaryDirectory } from '@lucid-sessions/test
 import { recordSession, startGateway, verifySession } from './support/gateway.ts';
 
 test('witnesses cosign what is logged; a log set back to an older state is an alarm', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const directory = temporaryDirectory('witnessed');
   let logKey: NoteKey | null = null;
@@ -37,6 +37,17 @@ test('witnesses cosign what is logged; a log set back to an older state is an al
   );
   assert.equal(report.clean, true);
   assert.equal(report.facts.witnesses_count, 1);
+  const seen = await eventually(
+    'the word of the witness over its manifest to be kept, however the log grows',
+    async () => {
+      const other = await verifySession(gateway, await recordSession(gateway, desktop.port));
+      const first = await verifySession(gateway, id);
+      assert.equal(first.clean, true);
+      return other.verdicts.time === 'witnessed' && first.facts.not_after_us! < other.facts.not_after_us! && first;
+    },
+    90_000,
+  );
+  assert.deepEqual([seen.verdicts.time, seen.facts.witnesses_count], ['witnessed', 1]);
   const second = await eventually('a bounded session', async () => {
     const next = await verifySession(gateway, await recordSession(gateway, desktop.port));
     return next.facts.not_before_us !== null && next;

@@ -1,4 +1,6 @@
 /** Every JSON of the format that has a schema, by the name of its file in `docs/schemas`. */
+import { auditBeginSchema, auditEndSchema } from './audit/export.ts';
+import { auditRowSchema } from './audit/row.ts';
 import {
   anchorSchema,
   bundleSchema,
@@ -23,6 +25,9 @@ const others = {
   anchor: [anchorSchema, 'anchors/NNNN.json'],
   policy: [policySchema, "trust policy of a verifier's caller"],
   report: [reportSchema, 'report of a verifier'],
+  'audit-begin': [auditBeginSchema, 'first line of an exported audit log'],
+  'audit-row': [auditRowSchema, 'row of the audit log'],
+  'audit-end': [auditEndSchema, 'last line of an exported audit log'],
 } as const;
 
 const all: [name: string, schema: Schema<unknown>, title: string][] = [

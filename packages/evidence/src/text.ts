@@ -31,8 +31,14 @@ export function fromHex(text: string, length: number, what = 'value'): Uint8Arra
   return bytes;
 }
 
+/** What newer platforms bring themselves (ES2026), ten times as fast. */
+type NativeBase64 = { fromBase64?(text: string, options: { lastChunkHandling: 'strict' }): Uint8Array<ArrayBuffer> };
+const { fromBase64: decodeNative } = Uint8Array as NativeBase64;
+const { toBase64: encodeNative } = Uint8Array.prototype as { toBase64?(): string };
+
 /** Standard base64 with padding (RFC 4648 section 4). */
 export function toBase64(bytes: Uint8Array): string {
+  if (encodeNative !== undefined) return encodeNative.call(bytes);
   let text = '';
   for (let at = 0; at < bytes.length; at += 0x6000)
     text += btoa(String.fromCharCode(...bytes.subarray(at, at + 0x6000)));
@@ -41,13 +47,14 @@ export function toBase64(bytes: Uint8Array): string {
 
 /** One way to write each value: wrong padding, stray bits and white space are `invalid`. */
 export function fromBase64(text: string, what = 'value'): Uint8Array<ArrayBuffer> {
-  let binary: string;
+  let bytes: Uint8Array<ArrayBuffer>;
   try {
-    binary = atob(text);
+    bytes =
+      decodeNative?.call(Uint8Array, text, { lastChunkHandling: 'strict' }) ??
+      Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   } catch {
     throw new DecodeError('invalid', `the ${what} is not base64`);
   }
-  const bytes = Uint8Array.from(binary, (character) => character.charCodeAt(0));
   if (toBase64(bytes) !== text) throw new DecodeError('invalid', `the ${what} is not base64 in its one right form`);
   return bytes;
 }

@@ -187,6 +187,7 @@ const cases: Partial<Record<CheckId, () => Promise<VerificationReport>>> = {
       open: (body) => ({ ...body, recorder: { ...body.recorder, identity_key: 'ed25519:AAAA' } }),
     }),
   R8: () => recorded({ open: (body) => ({ ...body, encryption: 'none' }) }),
+  R31: () => changed((files) => void files.set(bundleNames.custody, new Uint8Array(100_001).fill(0x0a))),
   R20: () => replayed({ manifest_sha256: 'ab'.repeat(32) }),
   R26: async () => {
     const erased = await record(erasing());
@@ -223,7 +224,7 @@ const cases: Partial<Record<CheckId, () => Promise<VerificationReport>>> = {
   A10: () => anchored({}, answering({ state: 'reorged', message: 'gone' })),
   A11: () => anchored({}, answering({ state: 'pending', message: 'two blocks to go' })),
   A13: () => anchored({}, answering({ state: 'confirmed', timeUs: T0 - 3600 * SECOND })),
-  A14: () => anchored({}, answering({ state: 'confirmed', timeUs: T0 + 8 * 86_400 * SECOND })),
+  A15: () => recorded({ witnessedLateUs: 8 * 86_400 * SECOND }),
   P1: () =>
     replayed(
       {},

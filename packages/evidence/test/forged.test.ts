@@ -63,6 +63,7 @@ const { sessionId } = good.input;
 const logFiles = await good.log.files(T0 + 200_000_000);
 const part = await record({ range: { first: 2, last: 3 } });
 const resumed = await record({ resumeAt: 2 });
+const SECOND = 1_000_000;
 const reading: VerifyOptions = { ...options, decompressor: portableDecompressor, dek };
 
 const verify = keptVerify();
@@ -210,14 +211,51 @@ describe('a manifest', () => {
     assert.equal(report.verdicts.completeness, 'incomplete');
   });
 
-  it('that was anchored a year after its end is late', async () => {
-    const anchors = (digest: string) => [anchor(digest)];
+  it('that was first seen a year after its end is late', async () => {
     const yearUs = 365 * 86_400_000_000;
-    const checkAnchor = (): { state: 'confirmed'; timeUs: number } => ({ state: 'confirmed', timeUs: T0 + yearUs });
-    const report = await recorded({ anchors }, { ...options, checkAnchor });
+    const report = await recorded({ witnessedLateUs: yearUs });
     assert.deepEqual([codesOf(report), report.verdicts.time], [['LATE'], 'contradicted']);
-    const policy = policyOf({ lateness_us: 2 * yearUs });
-    assert.deepEqual(codesOf(await recorded({ anchors }, { ...options, policy, checkAnchor })), []);
+    const patient = policyOf({ lateness_us: 2 * yearUs });
+    assert.deepEqual(codesOf(await recorded({ witnessedLateUs: yearUs }, { ...options, policy: patient })), []);
+    // Nobody who is trusted saw it: nothing is known of when.
+    const noWitness = policyOf({ witnesses: [], witnesses_required: 0 });
+    assert.deepEqual(codesOf(await recorded({ witnessedLateUs: yearUs }, { ...options, policy: noWitness })), []);
+  });
+
+  it('is late by the earliest of all who are trusted, to the microsecond', async () => {
+    const endUs = T0 + 50 * SECOND;
+    const lateUs = 3600 * SECOND;
+    const policy = policyOf({ lateness_us: lateUs });
+    const seen = async (anchoredUs: number, witnessedLateUs: number) => {
+      const checkAnchor = (): { state: 'confirmed'; timeUs: number } => ({ state: 'confirmed', timeUs: anchoredUs });
+      const anchors = (digest: string) => [anchor(digest)];
+      return codesOf(await recorded({ anchors, witnessedLateUs }, { ...options, policy, checkAnchor }));
+    };
+    assert.deepEqual(await seen(endUs + lateUs, 2 * lateUs), []);
+    assert.deepEqual(await seen(endUs + lateUs + 1, 2 * lateUs), ['LATE']);
+    // The witness saw it a second after its end, and says so in whole seconds.
+    assert.deepEqual(await seen(endUs + lateUs + 1, lateUs - SECOND), []);
+    assert.deepEqual(await seen(endUs + lateUs + 1, lateUs), ['LATE']);
+  });
+
+  it('has to tell a clock within the bound of a policy that has one', async () => {
+    const policy = policyOf({ clock_offset_us: 4400 });
+    const told = async (checks: ManifestBody['clock_checks'], bound = policy) => {
+      const last = checks?.findLast(({ offset_us }) => offset_us !== null) ?? checks?.at(-1);
+      const clock = { offset_us: last?.offset_us ?? null, source: last?.source ?? 'none' };
+      const manifest = (body: ManifestBody): ManifestBody => ({
+        ...body,
+        ...(checks === undefined ? {} : { clock, clock_checks: checks }),
+      });
+      return codesOf(await recorded({ manifest }, { ...options, policy: bound }));
+    };
+    const at = (offset_us: number | null, error_us: number | null) => ({ at_us: T0, offset_us, error_us, source: 'a' });
+    assert.deepEqual(await told([at(-3400, 1000), at(null, null), at(0, 9)]), []);
+    assert.deepEqual(await told([at(0, 9), at(-3400, 1001)]), ['CLOCK_OFF']);
+    assert.deepEqual(await told([at(3401, 1000), at(0, 9)]), ['CLOCK_OFF']);
+    assert.deepEqual(await told([at(null, null)]), ['CLOCK_OFF']);
+    assert.deepEqual(await told(undefined), ['CLOCK_OFF']);
+    assert.deepEqual(await told(undefined, policyOf()), []);
   });
 });
 

@@ -8,6 +8,8 @@ import {
   LEAF_RECORD_BYTES,
   parseCanonicalJson,
   parseLogEntry,
+  progressEntry,
+  progressStatement,
   type VerificationReport,
 } from '../src/index.ts';
 import { keptVerify } from './kit.ts';
@@ -134,6 +136,43 @@ describe('progress', () => {
     holed.set(bundleNames.progress(5), holed.get(name)!);
     await fitAndSign(holed);
     assert.deepEqual(found(await verify(holed, options)), ['FORMAT B12']);
+  });
+
+  it('is a finding to leave out where the policy asks for it', async () => {
+    const asking = (seconds: number) => ({ ...options, policy: policyOf({ progress_us: seconds * SECOND }) });
+    // The last head is of 41 s, and it ended at 50 s.
+    assert.deepEqual(found(await recorded({ progressAt: [2, 4] }, asking(9))), []);
+    assert.deepEqual(found(await recorded({ progressAt: [2, 4] }, asking(8))), ['LOG_INCLUSION L28']);
+    assert.deepEqual(found(await recorded({}, asking(49))), ['LOG_INCLUSION L28']);
+    assert.deepEqual(found(await recorded({}, asking(50))), []);
+    // One of no leaf says nothing of what was recorded.
+    assert.deepEqual(found(await recorded({ progressAt: [0] }, asking(49))), ['LOG_INCLUSION L28']);
+    const part = { range: { first: 0, last: 1 } };
+    assert.deepEqual(found(await recorded({ ...part, progressAt: [4] }, asking(9))), []);
+    assert.deepEqual(found(await recorded(part, asking(9))), ['LOG_INCLUSION L28']);
+    const unclosed = await record({ closed: false });
+    assert.deepEqual(found(await verify(await signed(unclosed.input), asking(9))), ['UNCLOSED R5']);
+  });
+
+  it('counts for that only where it was logged before the manifest', async () => {
+    const { input, log } = await record({ progressAt: [4] });
+    const [first] = input.progress!;
+    const { head } = first!;
+    const entry = progressEntry({
+      statement: progressStatement({ atUs: head.at_us, count: head.count, root: head.root }),
+      root: head.root,
+    });
+    const index = log.put(entry);
+    const last = await log.checkpoint(T0 + 60 * SECOND);
+    const [, before] = input.consistency;
+    const asked = { ...options, policy: policyOf({ progress_us: 9 * SECOND }) };
+    const late = {
+      ...input,
+      progress: [{ head, proof: log.proof(index, last) }],
+      consistency: [...input.consistency, log.consistencyOf(before!.second, last)],
+    };
+    assert.deepEqual(found(await verify(await signed(late), options)), []);
+    assert.deepEqual(found(await verify(await signed(late), asked)), ['LOG_INCLUSION L28']);
   });
 
   it('tells nothing to who trusts no log', async () => {

@@ -102,6 +102,55 @@ describe('strict JSON', () => {
     assert.throws(() => parseJson(text('"0123456789"'), 5), DecodeError);
   });
 
+  it('takes for canonical what it would write again, and nothing else', () => {
+    const isRewritten = (bytes: Uint8Array): boolean => {
+      try {
+        return Buffer.from(encodeJson(parseJson(bytes, 1 << 20))).equals(bytes);
+      } catch (error) {
+        assert.ok(error instanceof DecodeError);
+        return false;
+      }
+    };
+    const isTaken = (bytes: Uint8Array): boolean => {
+      try {
+        parseCanonicalJson(bytes, 1 << 20);
+        return true;
+      } catch (error) {
+        assert.ok(error instanceof DecodeError);
+        return false;
+      }
+    };
+    const key = fc.oneof(
+      fc.constantFrom('a', 'b', '1', '10', '2', '__proto__', 'é', '\ufb33', '\u{1f600}'),
+      fc.string(),
+    );
+    const { value } = fc.letrec((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 4 },
+        fc.maxSafeInteger(),
+        fc.string({ unit: 'binary' }),
+        fc.constantFrom(null, true, false),
+        fc.array(tie('value'), { maxLength: 4 }),
+        fc.array(fc.tuple(key, tie('value')), { maxLength: 5 }).map((pairs) => Object.fromEntries(pairs)),
+      ),
+    }));
+    const put = fc.constantFrom(' ', '\n', '\ufeff', '\\u0041', '\\/', '\\u001F', '"a":1,', ',', '-0', '0', '\u2028');
+    let taken = 0;
+    fc.assert(
+      fc.property(value, fc.boolean(), fc.nat(), put, (json, isCanonical, at, more) => {
+        const bytes = isCanonical ? encodeJson(json) : text(JSON.stringify(json));
+        const whole = new TextDecoder().decode(bytes);
+        const place = at % (whole.length + 1);
+        const changed = text(`${whole.slice(0, place)}${more}${whole.slice(place)}`);
+        for (const given of [bytes, changed]) assert.equal(isTaken(given), isRewritten(given));
+        if (isTaken(bytes)) taken += 1;
+      }),
+      { numRuns: 2000 },
+    );
+    assert.ok(taken > 1000, String(taken));
+    assert.ok(!isTaken(text('\ufeff{}')));
+  });
+
   it('takes strings of megabytes', () => {
     const long = 'x'.repeat(3_000_000);
     assert.equal(parseCanonicalJson(encodeJson(long), 4_000_000), long);

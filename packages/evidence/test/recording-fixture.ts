@@ -122,7 +122,11 @@ export class MemoryLog {
   }
 
   consistency(first: string, second: string): { first: number; second: number; hashes: string[] } {
-    const [a, b] = [parseSignedCheckpoint(first).size, parseSignedCheckpoint(second).size];
+    return this.consistencyOf(parseSignedCheckpoint(first).size, second);
+  }
+
+  consistencyOf(a: number, second: string): { first: number; second: number; hashes: string[] } {
+    const b = parseSignedCheckpoint(second).size;
     return {
       first: a,
       second: b,
@@ -158,6 +162,8 @@ export interface RecordingOptions {
   erases?(manifest: ManifestBody): Promise<Uint8Array[]>;
   /** Seconds the witness's clock is ahead. */
   witnessSkewUs?: number;
+  /** By how much later than it could have the witness saw the manifest. */
+  witnessedLateUs?: number;
 }
 
 export interface Recording {
@@ -345,7 +351,7 @@ export async function record(options: RecordingOptions = {}): Promise<Recording>
   const eraseIndices = erases.map((bytes) => log.append('erase', bytes, session));
   const custodyIndex = log.append('custody', custody.at(-1)!, session);
   log.put(utf8('something after'));
-  const last = await log.checkpoint(endedUs + SECOND + skew);
+  const last = await log.checkpoint(endedUs + SECOND + skew + (options.witnessedLateUs ?? 0));
   const closed = options.closed !== false;
   const input: BundleInput = {
     sessionId,

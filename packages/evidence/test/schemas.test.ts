@@ -7,12 +7,19 @@ import { DecodeError } from '@lucid-sessions/wire';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
 import {
+  AUDIT_CHAIN_BEGAN,
+  auditExportBegin,
+  auditExportEnd,
   bundleNames,
   decodeDsse,
+  encodeJson,
   formatReaders,
   formatSchemas,
   type Json,
+  makeAuditRow,
   parseCanonicalJson,
+  readAuditLine,
+  readAuditRow,
   readWhole,
   recordBase,
   verifyBundle,
@@ -27,9 +34,18 @@ const validators = new Map<string, ValidateFunction>(
   }),
 );
 
+/** Lines of an audit log are asked of what `audit verify` reads them by. */
+const lineReaders: Readonly<Record<string, (text: string) => boolean>> = {
+  'audit-begin': (text) => readAuditLine(text).is === 'begin',
+  'audit-row': (text) => readAuditRow(text).text === text,
+  'audit-end': (text) => readAuditLine(text).is === 'end',
+};
+
 const schemaTakes = (name: string, value: unknown): boolean => validators.get(name)!(value);
 function verifierTakes(name: string, value: Json): boolean {
   try {
+    const line = lineReaders[name];
+    if (line !== undefined) return line(new TextDecoder().decode(encodeJson(value)));
     formatReaders.get(name)!.parse(value, name);
     return true;
   } catch (error) {
@@ -126,11 +142,45 @@ const redaction: Json = {
   files: [{ name: 'video.mp4', bytes: 100, sha256: 'ef'.repeat(32) }],
 };
 
+/** An exported audit log, by schema. */
+function auditLines(): Record<string, string[]> {
+  const rows: ReturnType<typeof makeAuditRow>[] = [];
+  for (const [at, details] of [{ uncovered_rows: 3 }, {}, { a: [1, null, { b: 'x' }], c: 1.5 }].entries())
+    rows.push(
+      makeAuditRow(rows.at(-1) ?? null, {
+        event_id: `e${at}`,
+        timestamp_us: 1_800_000_000_000_000 + at,
+        event_type: at === 0 ? AUDIT_CHAIN_BEGAN : 'session_created',
+        user_id: at === 1 ? 'ada' : null,
+        resource_id: null,
+        ip_address: '192.0.2.7',
+        user_agent: null,
+        success: at !== 2,
+        error_message: at === 2 ? 'refused' : null,
+        details,
+      }),
+    );
+  const end = { rows: rows.length };
+  return {
+    'audit-begin': [auditExportBegin({ exported_us: 1_800_000_000_000_009, exported_by: 'ada', unchained: 3 })],
+    'audit-row': rows.map(({ text }) => text),
+    'audit-end': [
+      auditExportEnd({ ...end, proof: null }),
+      auditExportEnd({ ...end, proof: { sequence: 2, text: 'c2sp.org/tlog-proof@v1\n' } }),
+    ],
+  };
+}
+
 describe('the schemas', () => {
   const samples = new Map<string, Json[]>();
 
   before(async () => {
     samples.set('redaction', [redaction]);
+    for (const [name, lines] of Object.entries(auditLines()))
+      samples.set(
+        name,
+        lines.map((line) => JSON.parse(line) as Json),
+      );
     const seen = new Set<string>();
     const add = (name: string, value: Json): void => {
       const text = `${name} ${JSON.stringify(value)}`;

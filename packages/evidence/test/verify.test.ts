@@ -539,11 +539,15 @@ const tampering: Record<TamperingCode, Record<string, () => Promise<Verification
       ),
   },
   LATE: {
-    'it was anchored long after it ended': () =>
+    'it was witnessed long after it ended': () => recorded({ witnessedLateUs: 8 * 86_400_000_000 }),
+    'it was anchored and witnessed long after it ended': () =>
       recorded(
-        { anchors: (root) => [anchor(root)] },
+        { anchors: (root) => [anchor(root)], witnessedLateUs: 9 * 86_400_000_000 },
         { ...options, checkAnchor: () => ({ state: 'confirmed', timeUs: T0 + 8 * 86_400_000_000 }) },
       ),
+  },
+  CLOCK_OFF: {
+    'nobody measured it': () => recorded({}, { ...options, policy: policyOf({ clock_offset_us: 1000 }) }),
   },
   DUPLICATE: {
     'the log holds a second manifest': async () => {

@@ -76,6 +76,8 @@ export interface PipelineLimits {
   progressMs: number;
   /** How often heads of the audit chain and of running sessions are logged; two of these are what can be disowned at most. */
   headsMs: number;
+  /** Witnesses that cosign the log. */
+  witnesses: number;
   /** Connections that became nothing are audited one by one up to here, beyond it together. */
   attemptsAuditedPerMinute: number;
 }
@@ -110,6 +112,7 @@ export const defaultLimits: PipelineLimits = {
   progressMs: 5_000,
   headsMs: 25_000,
   attemptsAuditedPerMinute: 60,
+  witnesses: 0,
 };
 
 /** How long the pipeline waits before it concludes that something is gone; shorter where recorders come back quickly. */

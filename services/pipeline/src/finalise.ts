@@ -22,6 +22,7 @@ import type { JobHandler } from './job-runner.ts';
 import type { Journal } from './ports.ts';
 import { onSession } from './session-work.ts';
 import { sessionStatistics } from './statistics.ts';
+import { awaitWitnesses } from './witnessed.ts';
 
 /** When the last chunk in storage was closed, µs since 1970; 0: there is none. */
 async function lastClosedUs({ deps: { storage } }: Context, sessionId: string): Promise<number> {
@@ -110,6 +111,7 @@ export function finaliseHandler(context: Context): JobHandler {
         }
         const journal = known.manifestUs === null ? await makeManifest(context, sessionId, known) : known;
         if (journal !== known) await putJournal(context, journal);
+        await awaitWitnesses(context, sessionId);
         await leaveShares(context, sessionId);
         const statistics = await sessionStatistics(context, sessionId, journal.statistics);
         const outcome = await outcomeOf(context, journal, await loadSession(context, sessionId));

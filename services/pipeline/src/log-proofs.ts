@@ -1,8 +1,12 @@
-/** Proofs for an evidence bundle: all of one checkpoint, and that it extends the one the `open` record names. */
+/**
+ * Proofs for an evidence bundle: all of one checkpoint, but that of the manifest of the first one witnesses cosigned, and that each
+ * extends the one before, from that of the `open` record on.
+ */
 import type { LogEntryProof, PipelinePort } from '@lucid-sessions/contract';
 import { loggedSession, parseSignedCheckpoint, readRecordOf } from '@lucid-sessions/evidence';
 import { type Context, entryOf, loadSession, type PipelineDeps, readable } from './context.ts';
 import { progressOf } from './progress.ts';
+import { witnessedSize } from './witnessed.ts';
 
 type LogProofs = Awaited<ReturnType<PipelinePort['logProofs']>>;
 
@@ -28,7 +32,8 @@ export async function logProofs(
     custodyFound ||= kind === 'custody';
   }
   if (logged.length === 0) return { proofs: [], progress: [], consistency: [] };
-  const untilUs = (await journal.get(sessionId))?.manifestUs ?? nowUs();
+  const kept = await journal.get(sessionId);
+  const untilUs = kept?.manifestUs ?? nowUs();
   const progress = await progressOf({ journal, log }, open.sha256, { fromUs: open.body.opened_us, untilUs });
   const { checkpoint } = open.body;
   // Of a tree of none, and by what is no checkpoint, there is nothing to prove.
@@ -37,17 +42,34 @@ export async function logProofs(
     [...logged.map(({ index }) => index), ...progress.map(({ logIndex }) => logIndex)],
     first,
   );
+  const proofs = logged.map(({ kind, sequence, index }, at) => ({
+    kind,
+    sequence,
+    proof: { logIndex: index, checkpoint: made.checkpoint, inclusion: made.inclusion[at] ?? [] },
+  }));
+  const manifest = proofs.find(({ kind }) => kind === 'manifest');
+  const size =
+    manifest === undefined ? null : witnessedSize(kept?.witnessedCheckpoint, manifest.proof.logIndex, made.size);
+  const consistency = first === null ? [] : [{ first, second: made.size, hashes: made.consistency }];
+  if (manifest !== undefined && size !== null) {
+    const { logIndex } = manifest.proof;
+    const checkpoint = kept?.witnessedCheckpoint ?? made.checkpoint;
+    manifest.proof = { logIndex, checkpoint, inclusion: await log.proveAt(logIndex, size) };
+    const sizes = [...(first === null ? [] : [first]), size, made.size];
+    consistency.length = 0;
+    for (const [at, second] of sizes.entries()) {
+      const before = sizes[at - 1];
+      if (before !== undefined && before < second)
+        consistency.push({ first: before, second, hashes: await log.proveConsistency(before, second) });
+    }
+  }
   return {
-    proofs: logged.map(({ kind, sequence, index }, at) => ({
-      kind,
-      sequence,
-      proof: { logIndex: index, checkpoint: made.checkpoint, inclusion: made.inclusion[at] ?? [] },
-    })),
+    proofs,
     progress: progress.map(({ logIndex, ...head }, at) => ({
       head,
       proof: { logIndex, checkpoint: made.checkpoint, inclusion: made.inclusion[logged.length + at] ?? [] },
     })),
-    consistency: first === null ? [] : [{ first, second: made.size, hashes: made.consistency }],
+    consistency,
   };
 }
 

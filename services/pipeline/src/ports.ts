@@ -128,6 +128,8 @@ export interface Journal {
   totalBytes: number | null;
   manifestUs: number | null;
   manifestLogIndex: number | null;
+  /** The first checkpoint over the manifest that witnesses cosigned, with what they signed. Not there: none yet, or from before it was kept. */
+  witnessedCheckpoint?: string | null;
   processingPaused: boolean;
   /** It is made of a file: no connection leads to it, or back to it. */
   imported: boolean;
@@ -299,6 +301,9 @@ export interface TransparencyLog {
     indices: readonly number[],
     first: number | null,
   ): Promise<{ size: number; checkpoint: string; inclusion: HexHash[][]; consistency: HexHash[] }>;
+  /** Inclusion proof of an entry in the tree as it was at `size` entries, and that a tree extends a smaller one. */
+  proveAt(index: number, size: number): Promise<HexHash[]>;
+  proveConsistency(first: number, second: number): Promise<HexHash[]>;
   /** Index of an entry that is logged. */
   find(entry: Uint8Array): Promise<number | null>;
   /** The latest checkpoint that witnesses cosigned, else the latest signed one; null while the log is empty. */

@@ -39,6 +39,7 @@ import { control, pipelineStatus } from './status.ts';
 import { tracedHandlers, tracedQueue } from './traced-jobs.ts';
 import { ViewingRequests } from './viewings.ts';
 import { wakingQueue } from './waking-queue.ts';
+import { witnessHandler } from './witnessed.ts';
 
 /** Calls about one session that may wait for each other. */
 const waitingMax = 1000;
@@ -164,6 +165,7 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
     erase: eraseHandler(context),
     hold: holdHandler(context),
     custody: custodyHandler(context),
+    witness: witnessHandler(context),
     replay: replayHandler(context),
     retention: retentionHandler(context),
     purge: purgeHandler(context),

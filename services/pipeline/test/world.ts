@@ -209,6 +209,8 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
       inclusion: indices.map(() => []),
       consistency: [],
     }),
+    proveAt: async () => [],
+    proveConsistency: async () => [],
     find: async (entry) => {
       const index = entries.findIndex((known) => Buffer.compare(known, entry) === 0);
       return index < 0 ? null : index;

@@ -13,7 +13,7 @@ import {
   verifyBundle,
 } from '@lucid-sessions/evidence';
 import { openBundle } from '@lucid-sessions/files';
-import { createH264Decoder, nodeCrypto, nodeDecompressor } from '@lucid-sessions/node';
+import { createH264Decoder, nodeDecompressor, threadedCrypto } from '@lucid-sessions/node';
 import { ReplayWalk } from '@lucid-sessions/recording/replay';
 import { DecodeError } from '@lucid-sessions/wire';
 import type { ApiClient } from '../cli/api-client.ts';
@@ -41,7 +41,7 @@ export async function verifyPath(path: string, options: VerifyCommandOptions, ou
   const walk = options.replay === true ? new ReplayWalk(() => createH264Decoder()) : null;
   const report = await withBundle(path, (source) =>
     verifyBundle(source, {
-      crypto: nodeCrypto,
+      crypto: threadedCrypto,
       policy,
       decompressor: nodeDecompressor,
       ...(unwrap === null ? {} : { unwrap }),

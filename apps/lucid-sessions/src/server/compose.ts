@@ -44,7 +44,14 @@ import {
   withSecretFiles,
 } from '@lucid-sessions/kit';
 import { type EmbeddedLog, embeddedLogPort } from '@lucid-sessions/log';
-import { h264Missing, indexerPlatform, nodeCrypto, nodeDecompressor, ownH264Decoder } from '@lucid-sessions/node';
+import {
+  h264Missing,
+  indexerPlatform,
+  nodeCrypto,
+  nodeDecompressor,
+  ownH264Decoder,
+  threadedCrypto,
+} from '@lucid-sessions/node';
 import { createPipelineServer, readPipelineEnv } from '@lucid-sessions/pipeline';
 import { createProcessorServer, readProcessorEnv } from '@lucid-sessions/processor';
 import { ntHashOf } from '@lucid-sessions/rdp/auth';
@@ -450,13 +457,15 @@ class Composer {
     const { log, close } = await openLog(this.#environment, keys, this.#directory, origin);
     this.#disposers.push(close);
     const asked = { storage, nowUs, say: this.#warn('pipeline') };
-    const hasWitnesses = readWitnesses(this.#environment).length > 0;
+    const witnessesCount = readWitnesses(this.#environment).length;
+    const hasWitnesses = witnessesCount > 0;
     const guard = await guardRestoredLog({ ...asked, log, hasWitnesses, directory: this.#directory.log });
     const turn = hasWitnesses ? await this.#logTurn(log) : null;
     const told = { ...asked, ...(guard === null ? {} : guard) };
     const witnesses = startWitnesses(this.#environment, turn?.heard ?? log, told);
     if (witnesses !== null) this.#disposers.push(() => witnesses.dispose());
-    const config = readPipelineEnv(this.#environment);
+    const read = readPipelineEnv(this.#environment);
+    const config = { ...read, limits: { ...read.limits, witnesses: witnessesCount } };
     const lender = readVaultCredentials(this.#environment);
     const waker = this.#redis?.jobWaker(origin);
     const reserve = await this.#keepReserve();
@@ -514,7 +523,7 @@ class Composer {
       {
         ...ports,
         verification: {
-          crypto: nodeCrypto,
+          crypto: threadedCrypto,
           decompressor: nodeDecompressor,
           policy: parsePolicy(new TextEncoder().encode(JSON.stringify(trustedKeys))),
           ...(checkAnchor === null ? {} : { checkAnchor }),

@@ -4,7 +4,7 @@ import { encodeJson, parseCanonicalJson } from '../record/json.ts';
 import { type Infer, integer, literal, nullable, object, string } from '../record/schema.ts';
 import { fromUtf8, utf8 } from '../text.ts';
 
-const beginSchema = object({
+export const auditBeginSchema = object({
   v: literal(1),
   kind: literal('lucid-sessions-audit'),
   exported_us: integer(),
@@ -12,15 +12,15 @@ const beginSchema = object({
   /** Rows the store holds that are in no chain. */
   unchained: integer(),
 });
-const endSchema = object({
+export const auditEndSchema = object({
   v: literal(1),
   kind: literal('lucid-sessions-audit-end'),
   rows: integer(),
   /** C2SP tlog-proof of the entry for the row of that sequence; null: none is logged, or the log could not be asked. */
   proof: nullable(object({ sequence: integer(), text: string(1_010_000) })),
 });
-export type AuditExportBegin = Infer<typeof beginSchema>;
-export type AuditExportEnd = Infer<typeof endSchema>;
+export type AuditExportBegin = Infer<typeof auditBeginSchema>;
+export type AuditExportEnd = Infer<typeof auditEndSchema>;
 
 export type AuditExportLine =
   | { is: 'begin'; begin: AuditExportBegin }
@@ -40,7 +40,7 @@ export function readAuditLine(text: string): AuditExportLine {
   if (!controlStart.test(text)) return { is: 'row', text };
   const value = parseCanonicalJson(utf8(text), controlBytesMax);
   const { kind } = value as { kind?: unknown };
-  if (kind === 'lucid-sessions-audit') return { is: 'begin', begin: beginSchema.parse(value, 'first line') };
-  if (kind === 'lucid-sessions-audit-end') return { is: 'end', end: endSchema.parse(value, 'last line') };
+  if (kind === 'lucid-sessions-audit') return { is: 'begin', begin: auditBeginSchema.parse(value, 'first line') };
+  if (kind === 'lucid-sessions-audit-end') return { is: 'end', end: auditEndSchema.parse(value, 'last line') };
   throw new DecodeError('unsupported', 'a line is neither a row nor one that begins or ends an export');
 }

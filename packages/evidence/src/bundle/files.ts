@@ -28,6 +28,11 @@ export const bundleNames = {
 
 export const SMALL_FILE_BYTES_MAX = RECORD_BYTES_MAX;
 export const CUSTODY_BYTES_MAX = 64 << 20;
+export const CUSTODY_RECORDS_MAX = 100_000;
+/** `resume/0000` to `resume/0999`, and as many of `erase`. */
+export const NUMBERED_MAX = 1000;
+/** Of each: texts of full length, every unit escaped, make a quarter of it. */
+export const NUMBERED_BYTES_MAX = 64 << 10;
 /** A year of chunks of 30 s. */
 export const LEAVES_MAX = 1 << 20;
 

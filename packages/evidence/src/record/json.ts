@@ -37,13 +37,18 @@ export function encodeJson(value: unknown): Uint8Array {
   return utf8(canonicalize(value) as string);
 }
 
+const notCanonical = (): DecodeError => new DecodeError('invalid', 'the JSON is not in its canonical form (RFC 8785)');
+
 /** A JSON reader (RFC 8259) that refuses duplicate keys, floats, big integers and deep nesting. */
 class JsonReader {
   readonly #text: string;
+  /** Only what `encodeJson` would write again passes. */
+  readonly #canonical: boolean;
   #at = 0;
   #values = 0;
-  constructor(text: string) {
+  constructor(text: string, canonical: boolean) {
     this.#text = text;
+    this.#canonical = canonical;
   }
 
   document(): Json {
@@ -58,7 +63,9 @@ class JsonReader {
   }
 
   #space(): void {
+    const start = this.#at;
     while (' \t\n\r'.includes(this.#text[this.#at] ?? 'x')) this.#at += 1;
+    if (this.#canonical && this.#at !== start) throw notCanonical();
   }
 
   #take(token: string): boolean {
@@ -86,9 +93,12 @@ class JsonReader {
     const object: { [key: string]: Json } = {};
     this.#space();
     if (this.#take('}')) return object;
-    for (;;) {
+    for (let before: string | null = null; ; ) {
       this.#space();
       const key = this.#string();
+      // Ordered by UTF-16 code units (RFC 8785 section 3.2.3), as `<` compares.
+      if (this.#canonical && before !== null && !(before < key) && before !== key) throw notCanonical();
+      before = key;
       if (Object.hasOwn(object, key)) throw this.#error(`the key ${JSON.stringify(key)} stands twice`);
       this.#space();
       if (!this.#take(':')) throw this.#error('a colon is missing');
@@ -119,13 +129,16 @@ class JsonReader {
     // By hand and not by a pattern: megabytes of base64 would exhaust the pattern's stack.
     let end = start + 1;
     while (end < this.#text.length && this.#text[end] !== '"') end += this.#text[end] === '\\' ? 2 : 1;
+    const written = this.#text.slice(start, end + 1);
     let text: string;
     try {
-      text = JSON.parse(this.#text.slice(start, end + 1)) as string;
+      text = JSON.parse(written) as string;
     } catch {
       throw this.#error('a string is not well formed');
     }
     if (!text.isWellFormed()) throw this.#error('a string holds a lone surrogate');
+    // RFC 8785 section 3.2.2.2 writes strings as ECMAScript does; without an escape there is one way.
+    if (this.#canonical && written.includes('\\') && JSON.stringify(text) !== written) throw notCanonical();
     this.#at = end + 1;
     return text;
   }
@@ -141,18 +154,18 @@ class JsonReader {
   }
 }
 
-/** Reads JSON written by people or machines. Throws `DecodeError`. */
-export function parseJson(bytes: Uint8Array, bytesMax: number): Json {
+function read(bytes: Uint8Array, bytesMax: number, canonical: boolean): Json {
   if (bytes.length > bytesMax)
     throw new DecodeError('limit', `JSON of ${bytes.length} bytes is larger than ${bytesMax}`);
-  return new JsonReader(fromUtf8(bytes, 'JSON')).document();
+  return new JsonReader(fromUtf8(bytes, 'JSON'), canonical).document();
 }
+
+/** Reads JSON written by people or machines. Throws `DecodeError`. */
+export const parseJson = (bytes: Uint8Array, bytesMax: number): Json => read(bytes, bytesMax, false);
 
 /** Reads JSON that must be in its canonical form, so that there is one way to write each document. Throws `DecodeError`. */
 export function parseCanonicalJson(bytes: Uint8Array, bytesMax: number): Json {
-  const value = parseJson(bytes, bytesMax);
-  const canonical = encodeJson(value);
-  if (canonical.length !== bytes.length || canonical.some((byte, at) => byte !== bytes[at]))
-    throw new DecodeError('invalid', 'the JSON is not in its canonical form (RFC 8785)');
-  return value;
+  // A byte order mark is no part of the text that is decoded.
+  if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) throw notCanonical();
+  return read(bytes, bytesMax, true);
 }

@@ -28,9 +28,15 @@ export function spkiOf(key: PublicKey): Uint8Array {
   return concatBytes(SPKI_PREFIX[key.algorithm], key.bytes);
 }
 
+const keyIds = new WeakMap<PublicKey, string>();
+
 /** The key's name: SHA-256 of its SubjectPublicKeyInfo, hex. */
 export function keyIdOf(key: PublicKey): string {
-  return toHex(sha256(spkiOf(key)));
+  const known = keyIds.get(key);
+  if (known !== undefined) return known;
+  const id = toHex(sha256(spkiOf(key)));
+  keyIds.set(key, id);
+  return id;
 }
 
 /** `ed25519:<base64>` or `p256:<base64>`, as it stands in records and trust policies. */

@@ -71,6 +71,13 @@ export const anyJson: Schema<Json> = {
   parse: (value, path) => (value === undefined ? fail(path, 'is missing') : value),
 };
 
+/** Any object, its fields free. */
+export const anyObject: Schema<{ [key: string]: Json }> = {
+  json: { type: 'object' },
+  parse: (value, path) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value) ? value : fail(path, 'must be an object'),
+};
+
 type Shape = Record<string, Schema<unknown>>;
 type Parsed<R extends Shape, O extends Shape> = { [K in keyof R]: Infer<R[K]> } & { [K in keyof O]?: Infer<O[K]> };
 

@@ -6,7 +6,7 @@ import { parseCanonicalJson } from '../record/json.ts';
 import { fromBase64, fromHex, toHex, utf8 } from '../text.ts';
 import { sha256 } from '../web-crypto.ts';
 import type { CheckId } from './checks.ts';
-import { type AnchorVerdict, type Context, orFormat, smallFile } from './context.ts';
+import { type AnchorVerdict, type Context, earliest, orFormat, smallFile } from './context.ts';
 import type { LogResult } from './log.ts';
 
 export interface AnchorResult {
@@ -52,12 +52,9 @@ export async function checkAnchors(context: Context, log: LogResult): Promise<An
     result.confirmedUs + context.policy.clockToleranceUs < manifest.body.ended_us
   )
     context.findings.add('A13', 'the manifest was anchored before the recording ended');
-  if (
-    manifest !== null &&
-    result.confirmedUs !== null &&
-    result.confirmedUs - context.policy.latenessUs > manifest.body.ended_us
-  )
-    context.findings.add('A14', 'the manifest was anchored much later than it says the recording ended');
+  const seenUs = earliest(result.confirmedUs, log.witnessedUs);
+  if (manifest !== null && seenUs !== null && seenUs - context.policy.latenessUs > manifest.body.ended_us)
+    context.findings.add('A15', 'nobody who is trusted saw the manifest until long after it says the recording ended');
   return result;
 }
 

@@ -84,6 +84,11 @@ export const checks = {
     'BUILD_UNKNOWN',
     'where the policy has `builds`, `open.recorder.build.package_sha256` is the `package_sha256` of one of them',
   ],
+  R31: ['FORMAT', '`custody.jsonl` has at most 100,000 lines; where there are more, none is read'],
+  R32: [
+    'CLOCK_OFF',
+    'where the policy has `clock_offset_us` and there is a manifest that is not imported: `manifest.clock_checks` has one whose `offset_us` is not null, and of each of those |`offset_us`| + `error_us` ≤ `clock_offset_us`; told once',
+  ],
   C1: ['FORMAT', '`leaves.bin` is there'],
   C2: ['FORMAT', 'its length is a multiple of 224, of at most 2^20 leaves'],
   C3: [
@@ -221,6 +226,10 @@ export const checks = {
     '`manifest.chunks_count` ≥ the largest `leaves_count` of those; without a manifest, of a whole, the leaves in `leaves.bin` (not where an `erase` that counts took chunks, and no leaf is left)',
   ],
   L27: ['TIME_ORDER', 'closed of that leaf ≤ `at_us` of the head + A + `clock_tolerance_us`'],
+  L28: [
+    'LOG_INCLUSION',
+    'where the policy has `progress_us` and there is a manifest that is not imported: `manifest.ended_us` − `progress_us` ≤ the latest `at_us` of the heads that passed L23 and L24, have a `leaves_count` above 0 and stand in the log before the manifest (by the `index` of their proofs; no head does where the manifest’s proof did not pass L6, L7 and L10), without one `open.opened_us`',
+  ],
   A1: [
     'ANCHOR_INVALID',
     '`digest` = `manifest.merkle_root` or SHA-256 of the text of the checkpoint over the manifest, after `subject`; where that is not known the receipt is not judged',
@@ -240,7 +249,10 @@ export const checks = {
   A11: ['ANCHOR_PENDING', "the caller's own check does not say that it is pending"],
   A12: ['ANCHOR_INVALID', 'confirmed receipts ≥ `anchors_required`'],
   A13: ['TIME_ORDER', 'the earliest confirmed time + `clock_tolerance_us` ≥ `manifest.ended_us`'],
-  A14: ['LATE', 'the earliest confirmed time − `lateness_us` ≤ `manifest.ended_us`'],
+  A15: [
+    'LATE',
+    'the earliest of the times of A13 (earliest confirmed) and of L21 (n-th earliest of the witnesses), where there is one, − `lateness_us` ≤ `manifest.ended_us`',
+  ],
   P1: [
     'NOT_DRAWN',
     "the replay verdict (9.5) is not `parts` or `nothing`, nor `unexamined` after the verifier's own walk",

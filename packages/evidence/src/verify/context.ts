@@ -13,6 +13,7 @@ import type {
   ReplayBody,
   ResumeBody,
 } from '../record/bodies.ts';
+import type { PublicKey } from '../record/public-key.ts';
 import type { SignedRecord } from '../record/record.ts';
 import type { Findings, RecordingState } from './findings.ts';
 import type { TrustPolicy } from './policy.ts';
@@ -63,6 +64,8 @@ export interface Context extends Omit<VerifyOptions, 'replay'> {
   description: BundleDescription;
   open: SignedRecord<OpenBody> | null;
   manifest: SignedRecord<ManifestBody> | null;
+  /** Keys the recording's own records name, by their text; null: it is none. */
+  namedKeys: Map<string, PublicKey | null>;
   /** Files something was read from: what is left over is a finding. */
   used: Set<string>;
   /** By their place in the bundle. */
@@ -112,3 +115,7 @@ export const clockAllowanceUs = (context: Context): number => CLOCK_DRIFT_US + c
 /** Where the recording comes from when it was made of a file; null: a gateway recorded it. */
 export const importedOf = ({ open, manifest }: Pick<Context, 'open' | 'manifest'>): ImportedBody | null =>
   open?.body.imported ?? manifest?.body.imported ?? null;
+
+/** Null where none of the times is known. */
+export const earliest = (...times: (number | null)[]): number | null =>
+  times.reduce<number | null>((best, time) => (time !== null && (best === null || time < best) ? time : best), null);

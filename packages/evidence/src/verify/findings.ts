@@ -29,6 +29,7 @@ export const findingCodes = [
   'ANCHOR_PENDING',
   'TIME_ORDER',
   'LATE',
+  'CLOCK_OFF',
   'COMMITMENT',
   'AUTH',
   'DECOMPRESS',
@@ -65,6 +66,7 @@ export const findingMeanings: Record<FindingCode, string> = {
   ANCHOR_PENDING: 'an outside anchor is not confirmed yet',
   TIME_ORDER: 'times contradict each other',
   LATE: 'it was signed or seen much later than it says it ended',
+  CLOCK_OFF: 'the recorder’s clock was further off than the policy takes, or nobody measured it',
   COMMITMENT: 'a chunk was not sealed under the given key',
   AUTH: 'a ciphertext does not authenticate',
   DECOMPRESS: 'decrypted frames can not be read',
@@ -108,6 +110,7 @@ export const exitCodes: Record<FindingCode, number> = {
   LATE: 38,
   BUILD_UNKNOWN: 39,
   DISOWNED: 40,
+  CLOCK_OFF: 41,
 };
 
 /** Facts about a recording that are not failures. */
@@ -162,6 +165,7 @@ export const verdictMoves: Record<FindingCode, Partial<Verdicts>> = {
   ANCHOR_PENDING: {},
   TIME_ORDER: { time: 'contradicted' },
   LATE: { time: 'contradicted' },
+  CLOCK_OFF: {},
   COMMITMENT: { readability: 'unreadable' },
   AUTH: { readability: 'unreadable' },
   DECOMPRESS: { readability: 'unreadable' },

@@ -17,6 +17,8 @@ import { type ProgressFile, type ProvenHead, readProgress } from './progress.ts'
 export interface LogResult {
   /** The manifest is in a trusted log. */
   manifestLogged: boolean;
+  /** As which entry; null: it is not shown. */
+  manifestIndex: number | null;
   openLogged: boolean;
   /** Erase records, by their place in the bundle, that are logged under a checkpoint enough witnesses cosigned. */
   erasesLogged: ReadonlySet<number>;
@@ -71,6 +73,7 @@ export async function checkLog(context: Context): Promise<LogResult> {
   const compared: LogFacts = { size: null, records_since: 0, known: 0, not_compared: 0 };
   const result: LogResult = {
     manifestLogged: false,
+    manifestIndex: null,
     openLogged: false,
     erasesLogged: new Set(),
     manifestCheckpointText: null,
@@ -95,6 +98,7 @@ export async function checkLog(context: Context): Promise<LogResult> {
   ) as [Logged | null, Logged | null];
   result.openLogged = open !== null;
   result.manifestLogged = manifest !== null;
+  result.manifestIndex = manifest?.proof.index ?? null;
   const required = context.policy.witnessesRequired;
   result.erasesLogged = new Set(
     context.erases
@@ -197,7 +201,7 @@ async function checkProgressLogged(
       });
     if (isThere) {
       checkpoints.push(logged.checkpoint);
-      proven.push(head);
+      proven.push({ ...head, logIndex: logged.proof.index });
     } else if (logged !== null || !context.files.has(file))
       context.findings.add('L24', 'the head is not shown to be in the log', { file: head.file });
   }

@@ -29,10 +29,14 @@ export interface TrustPolicy {
   knownCheckpoints: SignedCheckpoint[];
   /** How far clocks of different machines may lie apart. */
   clockToleranceUs: number;
-  /** How much later than it says it ended a recording may have been anchored. */
+  /** How much later than it says it ended somebody who is trusted may have seen a recording first: witnesses, authorities, chains. */
   latenessUs: number;
   /** How far the recorder's clock may have been set back during one recording. */
   clockStepUs: number;
+  /** How long before its end heads of a recording must have been logged while it ran; null: it is not asked. */
+  progressUs?: number | null;
+  /** How far off the recorder's clock may have been by its measurements, error included, of which there must be some; null: it is not asked. */
+  clockOffsetUs?: number | null;
 }
 
 const POLICY_BYTES_MAX = 1 << 20;
@@ -61,6 +65,8 @@ export const policySchema = object(
     clock_tolerance_us: integer(),
     lateness_us: integer(),
     clock_step_us: integer(),
+    progress_us: integer(),
+    clock_offset_us: integer(),
   },
 );
 
@@ -121,5 +127,7 @@ export function parsePolicy(bytes: Uint8Array): TrustPolicy {
     clockToleranceUs: raw.clock_tolerance_us ?? CLOCK_TOLERANCE_US,
     latenessUs: raw.lateness_us ?? LATENESS_US,
     clockStepUs: raw.clock_step_us ?? CLOCK_STEP_US,
+    progressUs: raw.progress_us ?? null,
+    clockOffsetUs: raw.clock_offset_us ?? null,
   };
 }

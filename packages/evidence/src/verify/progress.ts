@@ -8,22 +8,23 @@ import { verifyInclusion } from '../merkle/proof.ts';
 import { parseCanonicalJson } from '../record/json.ts';
 import { fromHex, toHex } from '../text.ts';
 import type { ChainResult } from './chain.ts';
-import { type Context, clockAllowanceUs, orFormat, smallFile } from './context.ts';
+import { type Context, clockAllowanceUs, importedOf, orFormat, smallFile } from './context.ts';
 
 /** `progress/0000` to `progress/0015`. */
 export const PROGRESS_MAX = 16;
 /** With 64 hashes it has some 5,000. */
 const PROGRESS_FILE_BYTES_MAX = 16 << 10;
 
-/** A head that a trusted log holds. */
+/** A head that a trusted log holds, as entry `logIndex`. */
 export interface ProvenHead {
   file: string;
+  logIndex: number;
   atUs: number;
   leavesCount: number;
   leafHash: string | null;
 }
 
-export interface ProgressFile extends ProvenHead {
+export interface ProgressFile extends Omit<ProvenHead, 'logIndex'> {
   /** Of the entry it is proven by. */
   entryHash: Uint8Array;
 }
@@ -65,8 +66,12 @@ export class ProgressCheck {
   readonly #heads: readonly ProvenHead[];
   readonly #wanted: ReadonlySet<number>;
 
-  constructor(context: Context, heads: readonly ProvenHead[]) {
+  /** Index of the manifest in the log; null: it is not shown to be there. */
+  readonly #manifestIndex: number | null;
+
+  constructor(context: Context, heads: readonly ProvenHead[], manifestIndex: number | null) {
     this.#context = context;
+    this.#manifestIndex = manifestIndex;
     this.#heads = heads;
     this.#wanted = new Set(heads.map(({ leavesCount }) => leavesCount));
   }
@@ -102,6 +107,23 @@ export class ProgressCheck {
     if (last !== null && count !== null && count < last.leavesCount)
       findings.add('L26', `${last.leavesCount} leaves were logged while it was recorded, and ${count} are told of`, {
         file: last.file,
+      });
+    this.#atEnd();
+  }
+
+  /** Whether the log saw the recording shortly before its end. */
+  #atEnd(): void {
+    const { manifest, open, policy, findings } = this.#context;
+    const limitUs = policy.progressUs ?? null;
+    if (limitUs === null || manifest === null || open === null || importedOf(this.#context) !== null) return;
+    const before = this.#manifestIndex ?? 0;
+    const seenUs = this.#heads
+      .filter(({ leavesCount, logIndex }) => leavesCount > 0 && logIndex < before)
+      .reduce((latest, { atUs }) => Math.max(latest, atUs), open.body.opened_us);
+    const leftUs = manifest.body.ended_us - seenUs;
+    if (leftUs > limitUs)
+      findings.add('L28', `nothing of the last ${(leftUs / 1_000_000).toFixed(1)} s was logged while it was recorded`, {
+        file: bundleNames.manifest,
       });
   }
 }

@@ -1,12 +1,17 @@
-import { bundleNames, CUSTODY_BYTES_MAX, SMALL_FILE_BYTES_MAX } from '../bundle/files.ts';
-import type { BodyOf, ManifestBody, RecordBody, RecordKind } from '../record/bodies.ts';
+import { DecodeError } from '@lucid-sessions/wire';
+import {
+  bundleNames,
+  CUSTODY_BYTES_MAX,
+  CUSTODY_RECORDS_MAX,
+  NUMBERED_BYTES_MAX,
+  NUMBERED_MAX,
+  SMALL_FILE_BYTES_MAX,
+} from '../bundle/files.ts';
+import type { BodyOf, CustodyBody, ManifestBody, RecordBody, RecordKind } from '../record/bodies.ts';
 import { keyIdOf, type PublicKey, parsePublicKey } from '../record/public-key.ts';
-import { checkRecord, readRecordOf, type SignedRecord } from '../record/record.ts';
+import { checkRecord, type RecordCheck, readRecordOf, type SignedRecord } from '../record/record.ts';
 import { toHex } from '../text.ts';
 import { type Context, clockAllowanceUs, clockStepsUs, importedOf, orFormat, smallFile } from './context.ts';
-
-/** Of one kind: `resume/0000` to `resume/0999`. */
-export const NUMBERED_MAX = 1000;
 
 /** The wall clock a record speaks of, for the span its key is trusted in. */
 function timeOf(body: RecordBody): number {
@@ -33,9 +38,15 @@ function namedKeys(context: Context, record: SignedRecord): PublicKey[] {
   if (record.body.kind === 'open') texts.push(record.body.recorder.identity_key);
   if (record.body.kind === 'manifest') texts.push(record.body.keys.identity_key);
   return texts.flatMap((text) => {
-    const key = text === undefined ? null : keyOf(text);
+    const key = text === undefined ? null : knownKey(context, text);
     return key === null ? [] : [key];
   });
+}
+
+function knownKey({ namedKeys: known }: Context, text: string): PublicKey | null {
+  const key = known.get(text) ?? keyOf(text);
+  known.set(text, key);
+  return key;
 }
 
 function keyOf(text: string): PublicKey | null {
@@ -53,11 +64,19 @@ interface Standing {
   signer: string | null;
 }
 
+/** Whether a key that is trusted or named signed it. */
+function checkSignature(context: Context, record: SignedRecord): Promise<RecordCheck> {
+  const trusted = context.policy.identityKeys.map(({ key }) => key);
+  return checkRecord(context.crypto, record, [...trusted, ...namedKeys(context, record)]);
+}
+
 /** Checks signature, signer and session of a record. */
 async function checkSigned(context: Context, record: SignedRecord, file: string): Promise<Standing> {
+  return judgeSigned(context, record, file, await checkSignature(context, record));
+}
+
+function judgeSigned(context: Context, record: SignedRecord, file: string, check: RecordCheck): Standing {
   const { findings, policy } = context;
-  const trusted = policy.identityKeys.map(({ key }) => key);
-  const check = await checkRecord(context.crypto, record, [...trusted, ...namedKeys(context, record)]);
   if (check.finding === 'SIG_BAD') findings.add('R1', `the signature of the ${record.kind} record is bad`, { file });
   const sessionId = context.open?.body.session_id ?? record.body.session_id;
   if (record.body.session_id !== sessionId)
@@ -86,7 +105,8 @@ interface Found<K extends RecordKind> {
 }
 
 async function readOne<K extends RecordKind>(context: Context, kind: K, file: string): Promise<Found<K> | null> {
-  const bytes = await orFormat(context, file, () => smallFile(context, file));
+  const bytesMax = kind === 'resume' || kind === 'erase' ? NUMBERED_BYTES_MAX : SMALL_FILE_BYTES_MAX;
+  const bytes = await orFormat(context, file, () => smallFile(context, file, bytesMax));
   if (bytes === null) return null;
   const record = await orFormat(context, file, () => readRecordOf(kind, bytes));
   if (record === null) return null;
@@ -201,6 +221,14 @@ function isClockTold({ clock, clock_checks: checks = [] }: ManifestBody): boolea
   return isSame && checks.every(({ offset_us, error_us }) => (offset_us === null) === (error_us === null));
 }
 
+function isClockWithin({ clock_checks: checks = [] }: ManifestBody, limitUs: number): boolean {
+  const measured = checks.filter(({ offset_us }) => offset_us !== null);
+  return (
+    measured.length > 0 &&
+    measured.every(({ offset_us, error_us }) => Math.abs(offset_us ?? 0) + (error_us ?? 0) <= limitUs)
+  );
+}
+
 /** What the manifest repeats of `open`, and what it names, is what is there. */
 function checkManifest(context: Context, found: Found<'manifest'>): void {
   const { findings, open, policy } = context;
@@ -226,6 +254,9 @@ function checkManifest(context: Context, found: Found<'manifest'>): void {
     findings.add('R15', 'the manifest declares larger steps of the clock than the policy takes', where);
   if (!isClockTold(body))
     findings.add('R29', 'what the manifest says of the clock is not what it was compared to', where);
+  const limitUs = policy.clockOffsetUs ?? null;
+  if (limitUs !== null && importedOf(context) === null && !isClockWithin(body, limitUs))
+    findings.add('R32', `the recorder's clock is not shown to have been within ${limitUs / 1000} ms`, where);
   for (const gap of body.gaps) findings.add('R16', gapText(gap), where);
   if (body.gaps.length === 0 && body.statistics.frames_dropped > 0)
     findings.add('R17', `${body.statistics.frames_dropped} frames were dropped`, where);
@@ -249,29 +280,57 @@ async function readErases(context: Context): Promise<void> {
   }
 }
 
+/** Signatures of the custody chain that are checked beside each other. */
+const CUSTODY_AHEAD = 64;
+
+function linesIn(bytes: Uint8Array): number {
+  let count = 0;
+  for (let at = bytes.indexOf(0x0a); at >= 0; at = bytes.indexOf(0x0a, at + 1)) count += 1;
+  return count;
+}
+
 /** One envelope per line, each naming the one before: a line taken out of the middle shows, one from the end does not. */
 async function checkCustody(context: Context): Promise<void> {
   const file = bundleNames.custody;
+  const { findings } = context;
   const bytes = await orFormat(context, file, () => smallFile(context, file, CUSTODY_BYTES_MAX));
   if (bytes === null) return;
+  if (linesIn(bytes) > CUSTODY_RECORDS_MAX) {
+    findings.add('R31', `the chain of custody has more than ${CUSTODY_RECORDS_MAX} records: none was read`, { file });
+    return;
+  }
+  const waiting: { record: SignedRecord<CustodyBody>; check: Promise<RecordCheck> }[] = [];
+  /** Judges what waits, in order, until `left` wait; false: the chain broke there. */
+  const judge = async (left: number): Promise<boolean> => {
+    while (waiting.length > left) {
+      const { record, check } = waiting.shift()!;
+      judgeSigned(context, record as unknown as SignedRecord, file, await check);
+      const { sequence, previous_sha256: previous } = record.body;
+      if (sequence !== context.custody.length || previous !== (context.custody.at(-1)?.sha256 ?? null)) {
+        findings.add('R22', `custody record ${sequence} does not follow the one before it`, { file });
+        return false;
+      }
+      context.custody.push(record);
+    }
+    return true;
+  };
   for (let start = 0; start < bytes.length; ) {
     const end = bytes.indexOf(0x0a, start);
     if (end < 0 || end - start > SMALL_FILE_BYTES_MAX) {
-      context.findings.add('R21', 'a line of the custody file is cut or too long', { file });
+      if (await judge(0)) findings.add('R21', 'a line of the custody file is cut or too long', { file });
       return;
     }
-    const line = bytes.subarray(start, end);
+    let record: SignedRecord<CustodyBody>;
+    try {
+      record = readRecordOf('custody', bytes.subarray(start, end));
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      if (await judge(0)) findings.add('B4', error.message, { file });
+      return;
+    }
     start = end + 1;
-    const record = await orFormat(context, file, () => readRecordOf('custody', line));
-    if (record === null) return;
-    await checkSigned(context, record as unknown as SignedRecord, file);
-    const previous = context.custody.at(-1)?.sha256 ?? null;
-    if (record.body.sequence !== context.custody.length || record.body.previous_sha256 !== previous) {
-      context.findings.add('R22', `custody record ${record.body.sequence} does not follow the one before it`, {
-        file,
-      });
-      return;
-    }
-    context.custody.push(record);
+    waiting.push({ record, check: checkSignature(context, record as unknown as SignedRecord) });
+    if (!(await judge(CUSTODY_AHEAD))) return;
   }
+  await judge(0);
 }

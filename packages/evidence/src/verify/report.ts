@@ -5,7 +5,7 @@ import { oneLine } from '../text.ts';
 import type { AnchorResult } from './anchors.ts';
 import type { ChainResult } from './chain.ts';
 import type { ChunkCheck } from './chunks.ts';
-import { type Context, type FoundKey, importedOf } from './context.ts';
+import { type Context, earliest, type FoundKey, importedOf } from './context.ts';
 import { exitCodeOf, type Finding, Findings, findingMeanings, type RecordingState, type Verdicts } from './findings.ts';
 import type { LogFacts, LogResult } from './log.ts';
 import { type ReplayFacts, type ReplayResult, replayText } from './replay.ts';
@@ -122,9 +122,6 @@ function readabilityOf(context: Context, { chunks, key }: Results): Verdicts['re
   const canRead = context.decompressor !== undefined && (key.dek !== null || !chunks.encrypted);
   return canRead && chunks.readCount > 0 && chunks.readCount === chunks.checkedCount ? 'readable' : 'not_checked';
 }
-
-const earliest = (...times: (number | null)[]): number | null =>
-  times.reduce<number | null>((best, time) => (time !== null && (best === null || time < best) ? time : best), null);
 
 export function makeReport(context: Context, results: Results): VerificationReport {
   const { findings, open, manifest, description } = context;

@@ -51,6 +51,7 @@ export async function verifyBundle(source: BundleSource, options: VerifyOptions)
     description: NO_DESCRIPTION,
     open: null,
     manifest: null,
+    namedKeys: new Map(),
     used: new Set(),
     resumes: [],
     erases: [],
@@ -66,7 +67,7 @@ export async function verifyBundle(source: BundleSource, options: VerifyOptions)
   checkErases(context, log);
   const key = await findKey(context);
   const chunks = new ChunkCheck(context, key.dek, walker);
-  const progress = new ProgressCheck(context, log.progress);
+  const progress = new ProgressCheck(context, log.progress, log.manifestIndex);
   const chain = await checkChain(context, async (leaf, bytes) => {
     progress.leaf(leaf, bytes);
     await chunks.check(leaf);
