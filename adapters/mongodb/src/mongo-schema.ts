@@ -4,9 +4,10 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { LucidError } from '@lucid-sessions/contract';
+import { LucidError, type SessionDocument } from '@lucid-sessions/contract';
 import type { Db, IndexDescription } from 'mongodb';
 import { isDuplicate } from './mongo-errors.ts';
+import { fieldsOf, type SessionDoc } from './mongo-sessions.ts';
 
 /** By name of the collection. `_id`, which every collection has, is not among them. */
 export const mongoCollections: Readonly<Record<string, readonly IndexDescription[]>> = {
@@ -19,6 +20,22 @@ export const mongoCollections: Readonly<Record<string, readonly IndexDescription
     { key: { project: 1, createdAt: -1, _id: 1 }, name: 'by_project' },
     { key: { environment: 1, createdAt: -1, _id: 1 }, name: 'by_environment' },
     { key: { held: 1, createdAt: -1, _id: 1 }, name: 'held' },
+    // listSessions by user, client, target or tag.
+    { key: { words: 1, createdAt: -1, _id: 1 }, name: 'by_word' },
+    // listSessions sorted upwards, and what they find is sorted by the server where it goes down.
+    ...[
+      'startedAt',
+      'duration',
+      'size',
+      'name',
+      'user',
+      'client',
+      'target',
+      'projectPlace',
+      'tag',
+      'outcome',
+      'replay',
+    ].map((field) => ({ key: { listed: 1, [field]: 1, createdAt: -1, _id: 1 }, name: `sorted_${field}` }) as const),
     // findByCookie: whole names by equality, cut ones by an anchored prefix.
     { key: { names: 1, status: 1 }, name: 'by_name' },
     // findByToken. Sparse: sessions without a token have no field.
@@ -82,7 +99,14 @@ export const mongoCollections: Readonly<Record<string, readonly IndexDescription
 };
 
 /** Migration i takes the database from version i to i + 1. Each may be cut off anywhere and begun again. */
-const migrations: readonly ((database: Db) => Promise<void>)[] = [ensureIndexes, ensureIndexes];
+const migrations: readonly ((database: Db) => Promise<void>)[] = [ensureIndexes, ensureIndexes, addListFields];
+
+/** Sessions of before lists were filtered by more than a status. Whoever changes one meanwhile writes the fields too. */
+async function addListFields(database: Db): Promise<void> {
+  const sessions = database.collection<SessionDoc>('sessions');
+  for await (const { _id, version, document } of sessions.find({ words: { $exists: false } }))
+    await sessions.updateOne({ _id, version }, { $set: fieldsOf(JSON.parse(document) as SessionDocument) });
+}
 
 interface SchemaDoc {
   _id: 'schema';

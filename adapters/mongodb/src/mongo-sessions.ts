@@ -7,11 +7,17 @@ import {
   routableStatuses,
   type SessionDocument,
   type SessionQuery,
+  type SessionSort,
   type SessionStatus,
   searchTextOf,
+  sessionOrderOf,
+  sessionPlacesOf,
+  sessionWord,
+  sessionWordKinds,
+  sessionWordsOf,
 } from '@lucid-sessions/contract';
 import type { StoredSession } from '@lucid-sessions/storage';
-import type { Collection, Filter } from 'mongodb';
+import type { Collection, Filter, Sort } from 'mongodb';
 import { guardedMongo, isDuplicate } from './mongo-errors.ts';
 
 export interface SessionDoc {
@@ -23,6 +29,20 @@ export interface SessionDoc {
   /** Not there in what an earlier version wrote, which knew no holds. */
   held?: boolean;
   createdAt: string;
+  /** What lists are filtered by and sorted by. */
+  startedAt: string;
+  name: string;
+  user: string;
+  client: string;
+  target: string;
+  projectPlace: string;
+  tag: string;
+  duration: number;
+  size: number;
+  outcome: string;
+  replay: string;
+  /** Each behind its kind. */
+  words: string[];
   project: string | null;
   environment: string | null;
   search: string;
@@ -33,9 +53,39 @@ export interface SessionDoc {
   document: string;
 }
 
-const fieldsOf = (session: SessionDocument) => ({
+const columnOf = {
+  created: 'createdAt',
+  started: 'startedAt',
+  name: 'name',
+  status: 'status',
+  user: 'user',
+  client: 'client',
+  target: 'target',
+  project: 'projectPlace',
+  tag: 'tag',
+  duration: 'duration',
+  size: 'size',
+  outcome: 'outcome',
+  replay: 'replay',
+} as const satisfies Record<SessionSort, keyof SessionDoc>;
+
+const wordOf = (kind: string, word: string) => `${kind} ${word}`;
+
+export function fieldsOf(session: SessionDocument) {
+  const places = sessionPlacesOf(session);
+  const words = sessionWordsOf(session);
+  const { started: startedAt, project: projectPlace, created: _, ...others } = places;
+  return {
+    ...columnsOf(session),
+    ...others,
+    startedAt,
+    projectPlace,
+    words: sessionWordKinds.flatMap((kind) => words[kind].map((word) => wordOf(kind, word))),
+  };
+}
+
+const columnsOf = (session: SessionDocument) => ({
   version: session.version,
-  status: session.status,
   listed: session.status !== 'deleted',
   held: hasHolds(session),
   createdAt: session.created_at,
@@ -50,6 +100,36 @@ const documentOf = (doc: Pick<SessionDoc, 'document'> | null): SessionDocument |
   doc === null ? null : (JSON.parse(doc.document) as SessionDocument);
 
 const escapeRegExp = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, (character) => `\\${character}`);
+
+const isGiven = ([, value]: [string, unknown]) => value !== undefined;
+
+function filterOf(query: SessionQuery): Filter<SessionDoc> {
+  const { status, project, environment, outcome, replay, held, search } = query;
+  const words = sessionWordKinds.flatMap((kind) =>
+    query[kind] === undefined ? [] : [wordOf(kind, sessionWord(query[kind]))],
+  );
+  const range = (from: string | number | undefined, to: string | number | undefined) => {
+    const bounds = Object.entries({ $gte: from, $lte: to }).filter(isGiven);
+    return bounds.length === 0 ? undefined : Object.fromEntries(bounds);
+  };
+  const fields = {
+    ...{ status, project, environment, outcome, replay, held },
+    listed: status === undefined && held === undefined ? true : undefined,
+    words: words.length === 0 ? undefined : { $all: words },
+    startedAt: range(query.from, query.to),
+    duration: range(query.durationMin, query.durationMax),
+    size: range(query.sizeMin, query.sizeMax),
+    // Text anywhere in a line: no index serves this, the others narrow it down.
+    search: search === undefined ? undefined : new RegExp(escapeRegExp(search.toLowerCase())),
+  };
+  return Object.fromEntries(Object.entries(fields).filter(isGiven));
+}
+
+function orderOf(query: SessionQuery): Sort {
+  const { sort, descending } = sessionOrderOf(query);
+  if (sort === 'created') return descending ? { createdAt: -1, _id: 1 } : { createdAt: 1, _id: -1 };
+  return { [columnOf[sort]]: descending ? -1 : 1, createdAt: -1, _id: 1 };
+}
 
 export class MongoSessions {
   readonly #sessions: Collection<SessionDoc>;
@@ -133,20 +213,13 @@ export class MongoSessions {
   }
 
   async list(query: SessionQuery): Promise<{ sessions: SessionDocument[]; total: number }> {
-    const { status, project, environment, search, held, limit, offset } = query;
-    const filter: Filter<SessionDoc> = {
-      ...(held === undefined ? {} : { held }),
-      ...(status !== undefined ? { status } : held === undefined ? { listed: true } : {}),
-      ...(project === undefined ? {} : { project }),
-      ...(environment === undefined ? {} : { environment }),
-      // Text anywhere in a line: no index serves this, the others narrow it down.
-      ...(search === undefined ? {} : { search: new RegExp(escapeRegExp(search.toLowerCase())) }),
-    };
+    const { limit, offset } = query;
+    const filter = filterOf(query);
     return guardedMongo(async () => {
       const page = this.#sessions.find(filter).project<Pick<SessionDoc, 'document'>>({ document: 1 });
       const [docs, total] = await Promise.all([
         // To MongoDB a limit of 0 is none.
-        limit === 0 ? [] : page.sort({ createdAt: -1, _id: 1 }).skip(offset).limit(limit).toArray(),
+        limit === 0 ? [] : page.sort(orderOf(query)).skip(offset).limit(limit).toArray(),
         this.#sessions.countDocuments(filter),
       ]);
       return { sessions: docs.map((doc) => documentOf(doc)!), total };

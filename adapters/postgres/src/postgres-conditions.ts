@@ -21,9 +21,10 @@ export class Conditions {
   }
 }
 
-/** `order` and `reverse` are of `columns`; `key` is the table's primary key. */
+/** `order` and `reverse` are of `columns`; `key` is the primary key of the table, and of that with the documents. */
 export interface PagedTable {
   table: string;
+  documents: string;
   key: string;
   columns: string;
   order: string;
@@ -39,16 +40,16 @@ const offsetNear = 1000;
  */
 export async function pageOf(
   database: PostgresDatabase,
-  { table, key, columns, order, reverse }: PagedTable,
+  { table, documents, key, columns, order, reverse }: PagedTable,
   { where, values }: Conditions,
   { limit, offset }: { limit: number; offset: number },
   counting = `COUNT(*) FROM ${table}`,
 ): Promise<{ documents: string[]; total: number }> {
   const count = `SELECT ${counting} ${where}`;
   const page = (from: string) =>
-    `SELECT document, ${columns} FROM ${table} JOIN (
-       SELECT ${key} FROM ${table} ${where} ORDER BY ${from} LIMIT $${values.length + 1} OFFSET $${values.length + 2}
-     ) AS page USING (${key}) ORDER BY ${order}`;
+    `SELECT ${documents}.document, page.* FROM ${documents} JOIN (
+       SELECT ${columns} FROM ${table} ${where} ORDER BY ${from} LIMIT $${values.length + 1} OFFSET $${values.length + 2}
+     ) AS page ON ${documents}.${key} = page.${key} ORDER BY ${order}`;
   if (offset <= offsetNear) {
     const rows = await database.rows(
       `SELECT (${count}) AS total, document FROM (SELECT 1) AS once LEFT JOIN (${page(order)}) AS page ON true ORDER BY ${order}`,
@@ -64,6 +65,24 @@ export async function pageOf(
     const [from, skip] = behind < offset ? [reverse, behind] : [order, offset];
     return { documents: documentsOf(await session.rows(page(from), [...values, rowsLeft, skip])), total };
   }, 'snapshot');
+}
+
+/** The same where conditions leave few: what they find is found once, then counted and sorted. */
+export async function foundPageOf(
+  database: PostgresDatabase,
+  { table, documents, key, columns, order }: PagedTable,
+  { where, values }: Conditions,
+  { limit, offset }: { limit: number; offset: number },
+): Promise<{ documents: string[]; total: number }> {
+  const rows = await database.rows(
+    `WITH found AS MATERIALIZED (SELECT ${columns} FROM ${table} ${where}),
+       page AS (SELECT * FROM found ORDER BY ${order} LIMIT $${values.length + 1} OFFSET $${values.length + 2})
+     SELECT total, ${documents}.document FROM (SELECT COUNT(*) AS total FROM found) AS counted
+       LEFT JOIN page ON true LEFT JOIN ${documents} ON ${documents}.${key} = page.${key}
+       ORDER BY page.${order.replaceAll(', ', ', page.')}`,
+    [...values, limit, offset],
+  );
+  return { documents: documentsOf(rows), total: Number(rows[0]?.total) };
 }
 
 const documentsOf = (rows: readonly Row[]): string[] =>

@@ -29,6 +29,7 @@ const lockMsMax = 5000;
 const prepareMsMax = 600_000;
 const idleMs = 30_000;
 const callsMax = 10_000;
+const namesMax = 300;
 const pauseMsMax = 1000;
 const oid = { bytea: 17, int8: 20 } as const;
 
@@ -155,7 +156,13 @@ export class PostgresDatabase implements Session {
 
   #session(client: pg.ClientBase, msMax: number): Session {
     const query = (text: string, values: readonly Value[]) => {
-      const prepared = { name: this.#nameOf(text), text, values: values.map(columnValue), query_timeout: msMax };
+      const name = this.#nameOf(text);
+      const prepared = {
+        ...(name !== undefined && { name }),
+        text,
+        values: values.map(columnValue),
+        query_timeout: msMax,
+      };
       return client.query<Row>(prepared);
     };
     return {
@@ -164,8 +171,9 @@ export class PostgresDatabase implements Session {
     };
   }
 
-  /** Prepared once a connection. */
-  #nameOf(sql: string): string {
+  /** Prepared once a connection; undefined: lists have a statement for each set of filters, and no more of them are kept. */
+  #nameOf(sql: string): string | undefined {
+    if (this.#names.size >= namesMax && !this.#names.has(sql)) return undefined;
     const name = this.#names.get(sql) ?? `l${this.#names.size}`;
     this.#names.set(sql, name);
     return name;

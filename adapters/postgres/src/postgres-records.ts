@@ -12,6 +12,7 @@ type RecordMethods = Pick<
 
 const auditPages = {
   table: 'audit',
+  documents: 'audit',
   key: 'event_id',
   columns: 'timestamp_us, event_id',
   order: 'timestamp_us DESC, event_id',

@@ -1,6 +1,7 @@
 /** The tables, made and changed by one process at a time, and the indexes, looked for at each start. */
 import { LucidError } from '@lucid-sessions/contract';
 import type { PostgresDatabase, Session } from './postgres-database.ts';
+import { listMissing, sessionListIndexes, sessionListSteps } from './postgres-session-list.ts';
 
 /** Migration i takes the tables from version i to i + 1. Text compares by its bytes, as it does in every other store. */
 const migrations: readonly (readonly string[])[] = [
@@ -91,20 +92,14 @@ const migrations: readonly (readonly string[])[] = [
   // Rows of the chain; those from before there was one have no place in it.
   ['ALTER TABLE audit ADD COLUMN sequence bigint'],
   ['CREATE TABLE progress (span_us bigint PRIMARY KEY, at_us bigint NOT NULL, heads bytea NOT NULL)'],
+  sessionListSteps,
 ];
-
-/** A quotation mark inside of a text is escaped in JSON: only the field itself reads so. */
-export const isOnHold = `document LIKE '%"holds":[%'`;
 
 const routable = `status IN ('starting', 'created', 'recording', 'paused')`;
 
-/** Beside those of the primary keys. The first serves lists, from either end; those of filters too. */
+/** Beside those of the primary keys. */
 const indexes: Readonly<Record<string, string>> = {
-  sessions_by_time: `sessions (created_at DESC, session_id) WHERE status <> 'deleted'`,
-  sessions_by_status: 'sessions (status, created_at DESC, session_id)',
-  sessions_by_project: 'sessions (project, created_at DESC, session_id, environment, status)',
-  sessions_by_environment: 'sessions (environment, created_at DESC, session_id, status)',
-  sessions_held: `sessions (created_at DESC, session_id, status, project, environment) WHERE ${isOnHold}`,
+  ...sessionListIndexes,
   sessions_by_token: 'UNIQUE sessions (route_token) WHERE route_token IS NOT NULL',
   sessions_by_name: `sessions USING gin (names) WHERE ${routable}`,
   audit_by_time: 'audit (timestamp_us DESC, event_id)',
@@ -122,7 +117,7 @@ const indexes: Readonly<Record<string, string>> = {
   entries_by_end: 'entries (until_us) WHERE until_us IS NOT NULL',
 };
 /** Where the server has no pg_trgm to give, searches read every session's words. */
-const searchIndex = 'sessions_by_words';
+const searchIndex = 'list_by_search';
 
 /** Any number; whoever prepares a database of ours takes it first. */
 const lockKey = 0x6c75_6369;
@@ -142,6 +137,7 @@ export function prepareSchema(
     if (schema !== null && (await session.rows('SELECT 1 FROM pg_namespace WHERE nspname = $1', [schema])).length === 0)
       await session.run(`CREATE SCHEMA "${schema}"`);
     await migrate(session);
+    await listMissing(session);
     return [...warnings, ...(await makeIndexes(session))];
   }, waitMs);
 }
@@ -198,7 +194,9 @@ async function makeSearchIndex(session: Session): Promise<string[]> {
       `SELECT quote_ident(nspname) AS home FROM pg_extension JOIN pg_namespace AS space ON space.oid = extnamespace
          WHERE extname = 'pg_trgm'`,
     );
-    await session.run(`CREATE INDEX ${searchIndex} ON sessions USING gin (search ${String(row?.home)}.gin_trgm_ops)`);
+    await session.run(
+      `CREATE INDEX ${searchIndex} ON session_list USING gin (search ${String(row?.home)}.gin_trgm_ops)`,
+    );
     return [];
   } catch {
     await session.run('ROLLBACK TO SAVEPOINT words');

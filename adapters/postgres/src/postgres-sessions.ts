@@ -7,12 +7,10 @@ import {
   type SessionDocument,
   type SessionQuery,
   type SessionStatus,
-  searchTextOf,
 } from '@lucid-sessions/contract';
 import type { MetadataStore } from '@lucid-sessions/storage';
-import { Conditions, pageOf } from './postgres-conditions.ts';
 import type { PostgresDatabase, Row } from './postgres-database.ts';
-import { isOnHold } from './postgres-schema.ts';
+import { listValuesOf, pageOfSessions, putListed } from './postgres-session-list.ts';
 
 type SessionMethods = Pick<
   MetadataStore,
@@ -47,7 +45,6 @@ const columnsOf = (session: SessionDocument) =>
     session.created_at,
     session.metadata.project ?? null,
     session.metadata.environment ?? null,
-    searchTextOf(session),
     namesOf(session),
     JSON.stringify(session),
   ] as const;
@@ -62,29 +59,21 @@ function theOneMeant(rows: readonly Row[]): Row | undefined {
   return undefined;
 }
 
-const escapeLike = (text: string) => text.replace(/[\\%_]/g, (character) => `\\${character}`);
-
-const pages = {
-  table: 'sessions',
-  key: 'session_id',
-  columns: 'created_at, session_id',
-  order: 'created_at DESC, session_id',
-  reverse: 'created_at, session_id DESC',
-};
-
 export const sessionRows = (database: PostgresDatabase): SessionMethods => ({
   insertSession: (session, routeTokenSha256) =>
     database.work(async (rows, again) => {
       const columns = columnsOf(session);
       const inserted = await rows.run(
-        `INSERT INTO sessions (session_id, version, status, created_at, project, environment, search, names, document, route_token)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
-        [...columns, routeTokenSha256],
+        `WITH inserted AS (
+           INSERT INTO sessions (session_id, version, status, created_at, project, environment, names, document, route_token)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING 1
+         ) ${putListed(10, 'FROM inserted')}`,
+        [...columns, routeTokenSha256, ...listValuesOf(session)],
       );
       if (inserted === 1 || !again) return inserted === 1;
       const [row] = await rows.rows(
         'SELECT 1 FROM sessions WHERE session_id = $1 AND document = $2 AND route_token IS NOT DISTINCT FROM $3',
-        [session.session_id, columns[8], routeTokenSha256],
+        [session.session_id, columns[7], routeTokenSha256],
       );
       return row !== undefined;
     }),
@@ -123,18 +112,7 @@ export const sessionRows = (database: PostgresDatabase): SessionMethods => ({
   },
 
   async listSessions(query: SessionQuery) {
-    const conditions = new Conditions()
-      .add('status = ?', query.status)
-      .add('project = ?', query.project)
-      .add('environment = ?', query.environment)
-      .add('search LIKE ?', query.search === undefined ? undefined : `%${escapeLike(query.search.toLowerCase())}%`);
-    if (query.held !== undefined) conditions.always(isOnHold);
-    else if (query.status === undefined) conditions.always(`status <> 'deleted'`);
-    const counting =
-      query.search === undefined && query.held === undefined
-        ? 'COALESCE(SUM(count), 0)::bigint FROM session_counts'
-        : undefined;
-    const { documents, total } = await pageOf(database, pages, conditions, query, counting);
+    const { documents, total } = await pageOfSessions(database, query);
     return { sessions: documents.map((document) => JSON.parse(document) as SessionDocument), total };
   },
 
@@ -157,12 +135,14 @@ export const sessionRows = (database: PostgresDatabase): SessionMethods => ({
     database.work(async (rows, again) => {
       const columns = columnsOf(session);
       const replaced = await rows.run(
-        `UPDATE sessions SET version = $2, status = $3, created_at = $4, project = $5, environment = $6, search = $7,
-           names = $8, document = $9 WHERE session_id = $1 AND version = $10`,
-        [...columns, expectedVersion],
+        `WITH replaced AS (
+           UPDATE sessions SET version = $2, status = $3, created_at = $4, project = $5, environment = $6, names = $7, document = $8
+             WHERE session_id = $1 AND version = $9 RETURNING 1
+         ) ${putListed(10, 'FROM replaced')}`,
+        [...columns, expectedVersion, ...listValuesOf(session)],
       );
       if (replaced === 1 || !again) return replaced === 1;
       const sql = 'SELECT 1 FROM sessions WHERE session_id = $1 AND document = $2';
-      return (await rows.rows(sql, [session.session_id, columns[8]])).length === 1;
+      return (await rows.rows(sql, [session.session_id, columns[7]])).length === 1;
     }),
 });

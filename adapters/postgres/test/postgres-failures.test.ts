@@ -191,8 +191,8 @@ test(
     assert.equal(await home.sql('SELECT count(*), max(version) > 0 FROM together.lucid_schema'), '1|t');
     const names = `SELECT string_agg(indexname, ' ' ORDER BY indexname) FROM pg_indexes WHERE schemaname = 'together' AND indexname !~ '_pkey$'`;
     const indexes = await home.sql(names);
-    for (const name of ['sessions_by_time', 'sessions_by_words']) assert.ok(indexes.split(' ').includes(name), indexes);
-    await home.sql('DROP INDEX together.sessions_by_time, together.sessions_by_words');
+    for (const name of ['list_by_created', 'list_by_search']) assert.ok(indexes.split(' ').includes(name), indexes);
+    await home.sql('DROP INDEX together.list_by_created, together.list_by_search');
     await prepare(databases[0]!);
     assert.equal(await home.sql(names), indexes);
     await home.sql(`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'together.jobs_due'::regclass`);
@@ -319,7 +319,7 @@ test(
     assert.equal((await store.listSessions({ limit: 5, offset: 0, project: 'p1' })).total, ids.length);
     await store.dispose();
     await home.sql(
-      'DROP TABLE counted.session_counts; DROP FUNCTION counted.count_sessions CASCADE; DROP TABLE counted.entries; DROP TABLE counted.progress; ALTER TABLE counted.jobs DROP COLUMN claim; ALTER TABLE counted.audit DROP COLUMN sequence; UPDATE counted.lucid_schema SET version = 1',
+      'DROP TABLE counted.session_list; DROP TABLE counted.session_counts; DROP FUNCTION counted.count_sessions CASCADE; DROP TABLE counted.entries; DROP TABLE counted.progress; ALTER TABLE counted.jobs DROP COLUMN claim; ALTER TABLE counted.audit DROP COLUMN sequence; UPDATE counted.lucid_schema SET version = 1',
     );
     const again = postgresMetadataStore(await databaseAt(url));
     assert.deepEqual(await again.countSessions(), counted);

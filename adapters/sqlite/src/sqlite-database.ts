@@ -7,7 +7,12 @@ import { LucidError } from '@lucid-sessions/contract';
 
 export type Row = Record<string, unknown>;
 
+/** Statements, or what no statement can say. */
+export type Migration = string | ((database: SqliteDatabase) => void);
+
 const busyMs = 5000;
+/** Lists have a statement for each set of filters. */
+const statementsMax = 1000;
 const cutLogMsMax = 600_000;
 const cutLogEveryMs = 200;
 
@@ -26,7 +31,7 @@ export class SqliteDatabase {
    * `path` may be `:memory:`. Migration i takes the database from version i to i + 1. A database of a later version is
    * refused: an older program must not write into it.
    */
-  constructor(path: string, migrations: readonly string[]) {
+  constructor(path: string, migrations: readonly Migration[]) {
     try {
       if (path !== ':memory:') ownerOnly(path);
       this.#database = new DatabaseSync(path, { timeout: busyMs });
@@ -45,7 +50,7 @@ export class SqliteDatabase {
     }
   }
 
-  #migrate(migrations: readonly string[]): void {
+  #migrate(migrations: readonly Migration[]): void {
     this.transaction(() => {
       const version = Number(this.#database.prepare('PRAGMA user_version').get()?.user_version ?? 0);
       if (version > migrations.length)
@@ -53,7 +58,10 @@ export class SqliteDatabase {
           'storage',
           `the database has version ${version}, this program knows ${migrations.length}: use the newer program`,
         );
-      for (const migration of migrations.slice(version)) this.#database.exec(migration);
+      for (const migration of migrations.slice(version)) {
+        if (typeof migration === 'string') this.exec(migration);
+        else migration(this);
+      }
       this.#database.exec(`PRAGMA user_version = ${migrations.length}`);
     });
   }
@@ -62,16 +70,24 @@ export class SqliteDatabase {
     let statement = this.#statements.get(sql);
     if (statement === undefined) {
       statement = this.#database.prepare(sql);
+      if (this.#statements.size === statementsMax) this.#statements.delete(this.#statements.keys().next().value!);
       this.#statements.set(sql, statement);
     }
     return statement;
   }
 
+  exec(sql: string): void {
+    this.#database.exec(sql);
+  }
   get(sql: string, ...values: SQLInputValue[]): Row | undefined {
     return this.#statement(sql).get(...values);
   }
   all(sql: string, ...values: SQLInputValue[]): Row[] {
     return this.#statement(sql).all(...values);
+  }
+  /** Row by row; nothing else is asked by the same words meanwhile. */
+  each(sql: string, ...values: SQLInputValue[]): IterableIterator<Row> {
+    return this.#statement(sql).iterate(...values);
   }
   /** Number of rows changed. */
   run(sql: string, ...values: SQLInputValue[]): number {

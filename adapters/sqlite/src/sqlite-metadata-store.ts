@@ -13,7 +13,6 @@ import {
   type SessionDocument,
   type SessionQuery,
   type SessionStatus,
-  searchTextOf,
 } from '@lucid-sessions/contract';
 import type {
   AuditEntry,
@@ -26,9 +25,12 @@ import type {
   MetadataStore,
   StoredSession,
 } from '@lucid-sessions/storage';
-import { bytesOf, guardedSql, type Row, SqliteDatabase, textOrNull } from './sqlite-database.ts';
+import { Conditions } from './sqlite-conditions.ts';
+import { bytesOf, guardedSql, type Migration, type Row, SqliteDatabase, textOrNull } from './sqlite-database.ts';
 import { entryTable, SqliteEntries } from './sqlite-entries.ts';
 import { GroupCommit } from './sqlite-group-commit.ts';
+import { SqliteSessionList, sessionListTables } from './sqlite-session-list.ts';
+import { pageOfSessions } from './sqlite-session-page.ts';
 
 const routable = "'starting', 'created', 'recording', 'paused'";
 
@@ -49,9 +51,8 @@ const countSession = (row: string, change: number) => {
      VALUES (${values.map((value) => `quote(${value})`).join(` || ' ' || `)}, ${values.join(', ')}, ${change})
      ON CONFLICT (key) DO UPDATE SET count = count + excluded.count;`;
 };
-const isOnHold = `json_extract(document, '$.holds') IS NOT NULL`;
 
-const migrations = [
+const migrations: readonly Migration[] = [
   `CREATE TABLE sessions (
      session_id TEXT PRIMARY KEY, version INTEGER NOT NULL, status TEXT NOT NULL, created_at TEXT NOT NULL,
      project TEXT, environment TEXT, search TEXT NOT NULL, cookie TEXT, route_token TEXT UNIQUE, document TEXT NOT NULL
@@ -113,10 +114,15 @@ const migrations = [
    INSERT INTO session_counts (key, ${countedBy.join(', ')}, count)
      SELECT ${countedBy.map((column) => `quote(${column})`).join(` || ' ' || `)}, ${countedBy.join(', ')}, COUNT(*)
      FROM sessions GROUP BY ${countedBy.join(', ')};`,
-  `CREATE INDEX sessions_held ON sessions (created_at DESC, session_id, status, project, environment, search) WHERE ${isOnHold};`,
+  `CREATE INDEX sessions_held ON sessions (created_at DESC, session_id, status, project, environment, search) WHERE json_extract(document, '$.holds') IS NOT NULL;`,
   // Rows of the chain; those from before there was one have no place in it.
   `ALTER TABLE audit ADD COLUMN sequence INTEGER;
    CREATE UNIQUE INDEX audit_by_sequence ON audit (sequence) WHERE sequence IS NOT NULL;`,
+  (database) => {
+    database.exec(sessionListTables);
+    const list = new SqliteSessionList(database);
+    for (const row of database.each('SELECT document FROM sessions ORDER BY created_at')) list.add(documentOf(row)!);
+  },
 ];
 
 const documentOf = (row: Row | undefined): SessionDocument | null =>
@@ -130,15 +136,12 @@ const sessionColumns = (session: SessionDocument) =>
     session.created_at,
     session.metadata.project ?? null,
     session.metadata.environment ?? null,
-    searchTextOf(session),
     session.rdp_config.username?.toLowerCase() ?? null,
     JSON.stringify(session),
   ] as const;
 
 /** Armed sessions go first, then those under way. */
 const turns = [`status = 'starting'`, `status IN ('recording', 'paused')`, `status = 'created'`];
-
-const escapeLike = (text: string) => text.replace(/[\\%_]/g, (character) => `\\${character}`);
 
 /** Who knows how long a payload is has opened it. */
 const isCounted = (row: Row): boolean => row.rebuilt !== 1 || Number(row.payload_bytes) > 0;
@@ -164,26 +167,6 @@ function metadataOf(row: Row): ChunkMetadata {
   };
 }
 
-/** Conditions and their values, for lists whose filters come and go. */
-class Conditions {
-  readonly #parts: string[] = [];
-  readonly values: (string | number)[] = [];
-
-  add(condition: string, value: string | number | undefined): this {
-    if (value === undefined) return this;
-    this.#parts.push(condition);
-    this.values.push(value);
-    return this;
-  }
-  always(condition: string): this {
-    this.#parts.push(condition);
-    return this;
-  }
-  get where(): string {
-    return this.#parts.length === 0 ? '' : `WHERE ${this.#parts.join(' AND ')}`;
-  }
-}
-
 interface Append {
   readonly row: ChunkRow;
   readonly expected: ChainHead;
@@ -194,24 +177,29 @@ export class SqliteMetadataStore implements MetadataStore {
   readonly #database: SqliteDatabase;
   readonly #appends: GroupCommit<Append, boolean>;
   readonly #entries: SqliteEntries;
+  readonly #list: SqliteSessionList;
 
   /** `path`: a file, or `:memory:`. */
   constructor(path: string) {
     this.#database = new SqliteDatabase(path, migrations);
     this.#entries = new SqliteEntries(this.#database);
+    this.#list = new SqliteSessionList(this.#database);
     this.#appends = new GroupCommit(this.#database, (append) => this.#append(append));
   }
 
   async insertSession(session: SessionDocument, routeTokenSha256: string | null): Promise<boolean> {
-    return guardedSql(
-      () =>
-        this.#database.run(
-          `INSERT INTO sessions (version, status, created_at, project, environment, search, cookie, document, session_id,
-             route_token) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+    return guardedSql(() =>
+      this.#database.transaction(() => {
+        const inserted = this.#database.run(
+          `INSERT INTO sessions (version, status, created_at, project, environment, cookie, document, session_id, route_token)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
           ...sessionColumns(session),
           session.session_id,
           routeTokenSha256,
-        ) === 1,
+        );
+        if (inserted === 1) this.#list.add(session);
+        return inserted === 1;
+      }),
     );
   }
 
@@ -272,37 +260,9 @@ export class SqliteMetadataStore implements MetadataStore {
   }
 
   async listSessions(query: SessionQuery): Promise<{ sessions: SessionDocument[]; total: number }> {
-    const conditions = new Conditions()
-      .always(query.status === undefined && query.held === undefined ? `status <> 'deleted'` : 'true')
-      .always(query.held === undefined ? 'true' : isOnHold)
-      .add('status = ?', query.status)
-      .add('project = ?', query.project)
-      .add('environment = ?', query.environment)
-      .add(
-        "search LIKE ? ESCAPE '\\'",
-        query.search === undefined ? undefined : `%${escapeLike(query.search.toLowerCase())}%`,
-      );
-    // Words are in no order: their index is read from end to end, without the documents.
-    const index = query.held !== undefined ? 'sessions_held' : query.search === undefined ? null : 'sessions_by_words';
-    const sessions = index === null ? 'sessions' : `sessions INDEXED BY ${index}`;
-    const counting =
-      index === null ? 'COALESCE(SUM(count), 0) AS total FROM session_counts' : `COUNT(*) AS total FROM ${sessions}`;
     return guardedSql(() => {
-      const total = Number(this.#database.get(`SELECT ${counting} ${conditions.where}`, ...conditions.values)?.total);
-      const count = Math.max(0, Math.min(query.limit, total - query.offset));
-      const behind = total - query.offset - count;
-      // Sought from the nearer end, and only the page's own documents are read.
-      const [order, skip] =
-        behind < query.offset ? ['created_at, session_id DESC', behind] : ['created_at DESC, session_id', query.offset];
-      const rows = this.#database.all(
-        `SELECT document FROM sessions WHERE session_id IN (
-           SELECT session_id FROM ${sessions} ${conditions.where} ORDER BY ${order} LIMIT ? OFFSET ?
-         ) ORDER BY created_at DESC, session_id`,
-        ...conditions.values,
-        count,
-        Math.max(0, skip),
-      );
-      return { sessions: rows.map((row) => documentOf(row)!), total };
+      const { documents, total } = pageOfSessions(this.#database, query);
+      return { sessions: documents.map((document) => JSON.parse(document) as SessionDocument), total };
     });
   }
 
@@ -329,15 +289,21 @@ export class SqliteMetadataStore implements MetadataStore {
   }
 
   async replaceSession(session: SessionDocument, expectedVersion: number): Promise<boolean> {
-    return guardedSql(
-      () =>
+    const { session_id: sessionId } = session;
+    return guardedSql(() =>
+      this.#database.transaction(() => {
+        const sql = 'SELECT document FROM sessions WHERE session_id = ? AND version = ?';
+        const before = documentOf(this.#database.get(sql, sessionId, expectedVersion));
+        if (before === null) return false;
         this.#database.run(
-          `UPDATE sessions SET version = ?, status = ?, created_at = ?, project = ?, environment = ?, search = ?,
-             cookie = ?, document = ? WHERE session_id = ? AND version = ?`,
+          `UPDATE sessions SET version = ?, status = ?, created_at = ?, project = ?, environment = ?, cookie = ?, document = ?
+             WHERE session_id = ?`,
           ...sessionColumns(session),
-          session.session_id,
-          expectedVersion,
-        ) === 1,
+          sessionId,
+        );
+        this.#list.change(before, session);
+        return true;
+      }),
     );
   }
 

@@ -4,10 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { metadataStoreSuite, sampleChain, sampleSession, sealedLeafOf } from '@lucid-sessions/storage/suites';
+import {
+  metadataStoreSuite,
+  sampleChain,
+  sampleSession,
+  sealedLeafOf,
+  sessionListSuite,
+} from '@lucid-sessions/storage/suites';
 import { SqliteDatabase, SqliteMetadataStore } from '../src/index.ts';
 
 metadataStoreSuite('sqlite in memory', async () => new SqliteMetadataStore(':memory:'));
+sessionListSuite('sqlite in memory', async () => new SqliteMetadataStore(':memory:'), 40);
 
 async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'lucid-sqlite-'));
@@ -29,7 +36,7 @@ test('a file holds what was stored, in WAL mode with full synchronisation', () =
     await again.dispose();
     const bare = new DatabaseSync(path);
     assert.equal(bare.prepare('PRAGMA journal_mode').get()?.journal_mode, 'wal');
-    assert.equal(bare.prepare('PRAGMA user_version').get()?.user_version, 7);
+    assert.equal(bare.prepare('PRAGMA user_version').get()?.user_version, 8);
     bare.close();
   }));
 
@@ -89,16 +96,23 @@ test('sessions of a database that did not count them are counted', () =>
     for (const id of ['s1', 's2']) await store.insertSession(sampleSession(id, { status: 'created' }), null);
     await store.dispose();
     const bare = new DatabaseSync(path);
+    bare.exec(
+      `DROP TABLE session_grams; DROP TABLE session_list; DROP TABLE session_words; ALTER TABLE sessions ADD COLUMN search TEXT NOT NULL DEFAULT '';
+       CREATE INDEX sessions_by_time ON sessions (created_at); CREATE INDEX sessions_by_status ON sessions (status);
+       CREATE INDEX sessions_by_words ON sessions (search); CREATE INDEX sessions_by_project ON sessions (project);
+       CREATE INDEX sessions_by_environment ON sessions (environment);`,
+    );
     const triggers = bare.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").all();
     for (const { name } of triggers) bare.exec(`DROP TRIGGER ${String(name)}`);
     // What came behind the counts comes again.
     bare.exec(
-      'DROP TABLE session_counts; DROP INDEX sessions_held; DROP INDEX audit_by_sequence; ALTER TABLE audit DROP COLUMN sequence; PRAGMA user_version = 4',
+      'DROP TABLE session_counts; DROP INDEX audit_by_sequence; ALTER TABLE audit DROP COLUMN sequence; PRAGMA user_version = 4',
     );
     bare.close();
     const again = new SqliteMetadataStore(path);
     assert.deepEqual(await again.countSessions(), { created: 2 });
     assert.equal((await again.listSessions({ limit: 1, offset: 0 })).total, 2);
+    assert.equal((await again.listSessions({ limit: 1, offset: 0, user: 'ALICE', search: 'sion s1' })).total, 1);
     await again.dispose();
   }));
 

@@ -291,9 +291,10 @@ export interface ImportedFrom {
 }
 
 export const replayStates = ['drawn', 'parts', 'nothing', 'unexamined'] as const;
+export type ReplayState = (typeof replayStates)[number];
 /** Whether all that was recorded can be seen (docs/format.md, 5.7). */
 export interface SessionReplay {
-  state: (typeof replayStates)[number];
+  state: ReplayState;
   /** What can't be seen, when and how much, in words. */
   detail: string;
   examined_at: string;

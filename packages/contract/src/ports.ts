@@ -9,8 +9,16 @@
 import type { CompressionName } from '@lucid-sessions/recording';
 import type { Entry, EntryKind } from './entries.ts';
 import type { IssuedCredential, LogonAccount, LogonTry } from './gateway-credential.ts';
-import type { LegalHold, RecordingConfig, SessionDocument, SessionStatus } from './models.ts';
+import type {
+  LegalHold,
+  RecordingConfig,
+  ReplayState,
+  SessionDocument,
+  SessionOutcome,
+  SessionStatus,
+} from './models.ts';
 import type { ChannelRules, JoinPolicy, Unreplayable } from './recording-limits.ts';
+import type { SessionSort } from './session-list.ts';
 import type { NewTargetCredentials, TargetCredentials } from './target-credentials.ts';
 import type { SealedShare, ViewingRequest } from './viewing.ts';
 
@@ -585,6 +593,25 @@ export interface SessionQuery {
   search?: string;
   /** Those with a legal hold alone, also deleted ones. */
   held?: true;
+  /** Whole words but for the case of letters (`sessionWordsOf`). */
+  user?: string;
+  client?: string;
+  target?: string;
+  tag?: string;
+  /** Begun (made, where it never began) not before and not after; RFC 3339 in UTC, with milliseconds. */
+  from?: string;
+  to?: string;
+  /** Seconds. */
+  durationMin?: number;
+  durationMax?: number;
+  /** Bytes stored. */
+  sizeMin?: number;
+  sizeMax?: number;
+  outcome?: SessionOutcome;
+  replay?: ReplayState;
+  /** `sessionOrderOf` says which way. */
+  sort?: SessionSort;
+  descending?: boolean;
   limit: number;
   offset: number;
 }

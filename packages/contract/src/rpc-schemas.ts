@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { type Entry, entryIdCharactersMax, entryKinds, entryPageMax, entryTextMax } from './entries.ts';
 import { type LogonTry, logonOutcomes } from './gateway-credential.ts';
-import { sessionStatuses } from './models.ts';
+import { replayStates, sessionOutcomes, sessionStatuses } from './models.ts';
 import {
   attemptOutcomes,
   attemptReasons,
@@ -39,6 +39,7 @@ import {
   text,
   wraps,
 } from './rpc-values.ts';
+import { sessionSorts } from './session-list.ts';
 import { parseShape } from './shape.ts';
 import { newTargetCredentials } from './target-credentials.ts';
 import { keyHoldersMax, shareBoxCharsMax, viewingMinutesMax, viewingUses } from './viewing.ts';
@@ -145,6 +146,20 @@ const sessionQuery: z.ZodType<SessionQuery> = z.object({
   environment: text.exactOptional(),
   search: text.exactOptional(),
   held: z.literal(true).exactOptional(),
+  user: text.exactOptional(),
+  client: text.exactOptional(),
+  target: text.exactOptional(),
+  tag: text.exactOptional(),
+  from: text.exactOptional(),
+  to: text.exactOptional(),
+  durationMin: amount.exactOptional(),
+  durationMax: amount.exactOptional(),
+  sizeMin: amount.exactOptional(),
+  sizeMax: amount.exactOptional(),
+  outcome: z.enum(sessionOutcomes).exactOptional(),
+  replay: z.enum(replayStates).exactOptional(),
+  sort: z.enum(sessionSorts).exactOptional(),
+  descending: z.boolean().exactOptional(),
   ...page,
 });
 const newSession = z.object({ session: sessionDocument, routeTokenSha256: hash.nullable() });

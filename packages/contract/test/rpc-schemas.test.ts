@@ -118,7 +118,12 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
     getSession: { sessionId },
     findSession: { route: { cookie: 'alice' } },
     setRouteToken: { sessionId, tokenSha256: hash },
-    listSessions: { ...page, status: 'failed', search: 'x', held: true },
+    listSessions: {
+      ...page,
+      ...{ status: 'failed', search: 'x', held: true, user: 'ada', client: 'pc1', target: 'h:3389', tag: 'blue' },
+      ...{ from: '2026-01-01T00:00:00.000Z', to: '2026-01-02T00:00:00.000Z', durationMin: 1.5, durationMax: 60 },
+      ...{ sizeMin: 0, sizeMax: 9, outcome: 'gap', replay: 'parts', sort: 'size', descending: false },
+    },
     countSessions: undefined,
     replaceSession: { session, expectedVersion: 0 },
     purgeSession: { sessionId },

@@ -9,6 +9,7 @@ import {
   recordingConfigSchema,
   type SessionDocument,
   type SessionMetadata,
+  type SessionQuery,
   storageConfigSchema,
   strictestLevel,
   type Target,
@@ -289,6 +290,24 @@ async function newCredentials(call: Call<'startSession'>) {
   return given;
 }
 
+/** As stores are asked. */
+function sessionQueryOf(query: Call<'listSessions'>['query']): SessionQuery {
+  const { from, to, duration_min, duration_max, size_min, size_max, order, ...same } = query;
+  const asked = {
+    ...same,
+    from: from && new Date(from).toISOString(),
+    to: to && new Date(to).toISOString(),
+    durationMin: duration_min,
+    durationMax: duration_max,
+    sizeMin: size_min,
+    sizeMax: size_max,
+    descending: order && order === 'desc',
+  };
+  return Object.fromEntries(
+    Object.entries(asked).filter(([, value]) => value !== undefined),
+  ) as unknown as SessionQuery;
+}
+
 type SessionOperations =
   | 'createSession'
   | 'listSessions'
@@ -308,15 +327,7 @@ export const sessionHandlers: Handlers<SessionOperations> = {
   createSession,
 
   async listSessions({ api, query }) {
-    const { status, project, environment, search, limit, offset } = query;
-    const { sessions, total } = await api.deps.storage.listSessions({
-      limit,
-      offset,
-      ...(status === undefined ? {} : { status }),
-      ...(project === undefined ? {} : { project }),
-      ...(environment === undefined ? {} : { environment }),
-      ...(search === undefined ? {} : { search }),
-    });
+    const { sessions, total } = await api.deps.storage.listSessions(sessionQueryOf(query));
     return {
       sessions: sessions.map((session) => sessionView(session, api.config.publicUrl)),
       pagination: paginationOf(total, query),

@@ -157,10 +157,54 @@ test('lists page and filter', async () => {
     { offset: -1 },
     { status: 'x' },
     { x: 1 },
+    { sort: 'colour' },
+    { order: 'down' },
+    { outcome: 'lost' },
+    { replay: 'no' },
+    { from: 'yesterday' },
+    { to: '2026-01-01' },
+    { duration_min: '1.5' },
+    { size_max: -1 },
+    { user: '' },
+    { tag: 'x'.repeat(256) },
   ]) {
     const { status, body } = await world.call('listSessions', { query: query as Record<string, string> });
     assert.deepEqual([status, body.error?.code], [400, 'LUCID_ERR_3002'], JSON.stringify(query));
   }
+  const wrong = await world.call('listSessions', { query: { sort: 'colour' } });
+  assert.match(JSON.stringify(wrong.body), /created.*duration.*replay/, 'what is allowed is said');
+});
+
+test('lists are filtered by who, where, when and what became of it, and sorted', async () => {
+  const project = 'found';
+  for (const [name, username, tags] of [
+    ['B', 'LAB\\cleo', ['Blue']],
+    ['a', 'bob', []],
+    ['c', 'CLEO', ['blue', 'red']],
+  ] as const)
+    await world.create({ name, metadata: { project, tags }, rdp_config: { host: 'Desk.example', username } });
+  const names = async (query: Record<string, string>) => {
+    const { status, body } = await world.call('listSessions', { query: { project, ...query } });
+    assert.equal(status, 200, JSON.stringify(body));
+    return (body.sessions as { name: string }[]).map(({ name }) => name).join(' ');
+  };
+  assert.equal(await names({ sort: 'name' }), 'a B c');
+  assert.equal(await names({ sort: 'name', order: 'desc' }), 'c B a');
+  assert.equal(await names({ user: 'Cleo', sort: 'name' }), 'B c');
+  assert.equal(await names({ user: 'lab\\CLEO' }), 'B');
+  assert.equal(await names({ user: 'cle' }), '', 'a user is named whole');
+  assert.equal(await names({ tag: 'BLUE', sort: 'name', order: 'desc' }), 'c B');
+  assert.equal(await names({ target: 'desk.EXAMPLE:3389', tag: 'red' }), 'c');
+  assert.equal(await names({ target: 'desk.example:3390' }), '');
+  const [one] = (await world.call('listSessions', { query: { project, limit: 1 } })).body.sessions as [
+    { created_at: string },
+  ];
+  const later = new Date(Date.parse(one.created_at) + 3_600_000).toISOString();
+  assert.equal(await names({ to: later.replace('Z', '+00:00'), sort: 'name' }), 'a B c');
+  assert.equal(await names({ from: later.replace('Z', '-01:00') }), '', 'an offset is reckoned with');
+  assert.equal(await names({ duration_max: '0', size_min: '0', sort: 'name' }), 'a B c');
+  assert.equal(await names({ outcome: 'whole' }), '');
+  assert.equal(await names({ client: '10.1.1.1' }), '');
 });
 
 test('a change keeps what it leaves out', async () => {

@@ -12,15 +12,18 @@ import {
   sessionStatuses,
   storageConfigSchema,
 } from '../models.ts';
+import { sessionSorts, sessionWordCharactersMax } from '../session-list.ts';
 import { credentialSources, targetCredentialsRequest } from '../target-credentials.ts';
 import { targetIdSchema } from '../targets.ts';
 import {
   count,
   hexHash,
+  optionalQueryInteger,
   optionalRetentionDays,
   pagination,
   patchOf,
   queryInteger,
+  queryTime,
   ratio,
   reasonText,
   timestamp,
@@ -216,11 +219,34 @@ export const sessionSchema = z.strictObject({
   recording_url: z.string().describe('Page of the console that shows the session.'),
 });
 
-export const listSessionsQuery = z.strictObject({
+const sessionWord = z.string().min(1).max(sessionWordCharactersMax).optional();
+
+/** Filters and order of a list; each filter narrows down what the others leave. */
+export const sessionFilters = {
   status: z.enum(sessionStatuses).optional().describe('Without it deleted sessions are left out.'),
   project: z.string().max(100).optional(),
   environment: z.string().max(50).optional(),
   search: z.string().min(1).max(200).optional().describe('Text in name, id, host, owner or tags.'),
+  user: sessionWord.describe(
+    'Whole name, but for the case of letters: who came, who the client said would log on, who the session is for, who owns and who made it. `DOMAIN\\name` is found by both.',
+  ),
+  client: sessionWord.describe('Name or address of the client, whole.'),
+  target: sessionWord.describe('Host of the target, host:port, or the id of a target; whole.'),
+  tag: sessionWord.describe('A tag (label) of it, whole.'),
+  from: queryTime.describe('RFC 3339: begun then or later; made, where it never began.'),
+  to: queryTime.describe('RFC 3339: begun then or before; made, where it never began.'),
+  duration_min: optionalQueryInteger(0, 1_000_000_000).describe('Seconds.'),
+  duration_max: optionalQueryInteger(0, 1_000_000_000).describe('Seconds.'),
+  size_min: optionalQueryInteger(0, 999_999_999_999_999).describe('Bytes stored.'),
+  size_max: optionalQueryInteger(0, 999_999_999_999_999).describe('Bytes stored.'),
+  outcome: z.enum(sessionOutcomes).optional().describe('What became of it; `gap`: it is incomplete.'),
+  replay: z.enum(replayStates).optional().describe('Whether all that was recorded can be seen.'),
+  sort: z.enum(sessionSorts).optional().describe('Left out: created. Those that are in one place come newest first.'),
+  order: z.enum(['asc', 'desc']).optional().describe('Left out: desc for times, duration and size, asc for texts.'),
+};
+
+export const listSessionsQuery = z.strictObject({
+  ...sessionFilters,
   limit: queryInteger(1, 100, 50),
   offset: queryInteger(0, 1_000_000_000, 0),
 });

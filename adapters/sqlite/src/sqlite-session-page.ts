@@ -1,0 +1,143 @@
+/** A page of the list of sessions: which index is read is decided here, since SQLite knows nothing of how many rows each filter leaves. */
+import { type SessionQuery, sessionOrderOf, sessionWord, sessionWordKinds } from '@lucid-sessions/contract';
+import { Conditions } from './sqlite-conditions.ts';
+import type { SqliteDatabase } from './sqlite-database.ts';
+import { columnOf } from './sqlite-session-list.ts';
+
+/** Sessions with three characters that are read to see how common they are, and how many threes of a search are tried. */
+const probed = 200;
+const probesMax = 16;
+/** Where three characters are in more than one of so many sessions, reading all of them is as fast. */
+const commonShare = 6;
+
+interface Sought {
+  /** Finds the sessions by a word or by characters, whatever the order; null: they are all looked through. */
+  readonly found: string | null;
+  readonly conditions: Conditions;
+  /** All of them are not deleted, and indexes of those serve. */
+  readonly listed: boolean;
+  /** The counts that are kept say how many there are. */
+  readonly counted: boolean;
+}
+
+const countOf = (database: SqliteDatabase, sql: string, values: readonly (string | number)[]): number =>
+  Number(database.get(sql, ...values)?.total);
+
+const allListed = `SELECT COALESCE(SUM(count), 0) AS total FROM session_counts WHERE status <> 'deleted'`;
+
+/** Three characters that few sessions have, as the index of them is asked; null: all are common, or there are no three. */
+function rareGram(database: SqliteDatabase, search: string): string | null {
+  const characters = [...search];
+  const grams = new Set(characters.map((_, at) => characters.slice(at, at + 3).join('')));
+  const asked = [...grams].filter((gram) => [...gram].length === 3 && !gram.includes('\0'));
+  const sessions = countOf(database, 'SELECT COALESCE(MAX(row), 0) AS total FROM session_list', []);
+  const step = Math.max(1, Math.ceil(asked.length / probesMax));
+  let rarest = { match: '', sessions: sessions / commonShare };
+  for (let at = 0; at < asked.length; at += step) {
+    const match = `"${asked[at]!.replaceAll('"', '""')}"`;
+    // How far the first of them reach says how many there may be.
+    const probe = database.get(
+      `SELECT COUNT(*) AS count, MAX(rowid) AS last FROM (SELECT rowid FROM session_grams WHERE session_grams MATCH ? LIMIT ${probed})`,
+      match,
+    );
+    const count = Number(probe?.count);
+    const estimated = count < probed ? count : (count * sessions) / Number(probe?.last);
+    if (estimated <= rarest.sessions) rarest = { match, sessions: estimated };
+  }
+  return rarest.match === '' ? null : rarest.match;
+}
+
+function soughtBy(database: SqliteDatabase, query: SessionQuery): Sought {
+  const listed = query.status !== 'deleted' && (query.held === undefined || query.status !== undefined);
+  const conditions = new Conditions();
+  let found: string | null = null;
+  for (const kind of sessionWordKinds) {
+    const word = query[kind];
+    if (word === undefined) continue;
+    if (found === null) conditions.always(`kind = '${kind}'`).add('word = ?', sessionWord(word));
+    else
+      conditions.add(`l.row IN (SELECT row FROM session_words WHERE kind = '${kind}' AND word = ?)`, sessionWord(word));
+    found = 'session_words AS w CROSS JOIN session_list AS l ON l.row = w.row';
+  }
+  const search = query.search?.toLowerCase();
+  const gram = search === undefined || found !== null ? null : rareGram(database, search);
+  if (gram !== null) {
+    conditions.add('session_grams MATCH ?', gram);
+    found = 'session_grams AS g CROSS JOIN session_list AS l ON l.row = g.rowid';
+  }
+  if (listed) conditions.always(`status <> 'deleted'`);
+  if (query.held !== undefined) conditions.always('held = 1');
+  conditions
+    .add('status = ?', query.status)
+    .add('project = ?', query.project)
+    .add('environment = ?', query.environment);
+  const before = conditions.values.length;
+  conditions
+    .add('started_at >= ?', query.from)
+    .add('started_at <= ?', query.to)
+    .add('duration >= ?', query.durationMin)
+    .add('duration <= ?', query.durationMax)
+    .add('size >= ?', query.sizeMin)
+    .add('size <= ?', query.sizeMax)
+    .add('outcome = ?', query.outcome)
+    .add('replay = ?', query.replay)
+    .add('instr(l.search, ?) > 0', search);
+  const counted = found === null && query.held === undefined && conditions.values.length === before;
+  return { found, conditions, listed, counted };
+}
+
+/** What is read where nothing leads to the sessions: rows with their words, or an index of all that is judged by. */
+const lookedThrough = ({ search, held }: SessionQuery, { listed }: Sought): string => {
+  if (!listed || held !== undefined) return 'session_list AS l';
+  return `session_list AS l ${search === undefined ? 'INDEXED BY list_by_started' : 'NOT INDEXED'}`;
+};
+
+/** Documents of a page, and how many sessions there are. */
+export function pageOfSessions(database: SqliteDatabase, query: SessionQuery): { documents: string[]; total: number } {
+  const sought = soughtBy(database, query);
+  const { where, values } = sought.conditions;
+  const from = sought.found ?? lookedThrough(query, sought);
+  const total = countOf(
+    database,
+    sought.counted
+      ? `SELECT COALESCE(SUM(count), 0) AS total FROM session_counts ${where}`
+      : `SELECT COUNT(*) AS total FROM ${from} ${where}`,
+    values,
+  );
+  const count = Math.max(0, Math.min(query.limit, total - query.offset));
+  if (count === 0) return { documents: [], total };
+  const behind = total - query.offset - count;
+  const { order, reverse, column, sort } = orderOf(query);
+  // Sought from the nearer end, and only the page's own documents are read.
+  const [way, skip] = behind < query.offset ? [reverse, behind] : [order, query.offset];
+  const walk = (): string => {
+    const sessions = countOf(database, allListed, []);
+    // In the order of an index until the page is full, where that is less than all there are.
+    if (sought.listed && (sessions * (skip + count)) / total <= total)
+      return `session_list AS l INDEXED BY list_by_${sort}`;
+    return sought.counted ? 'session_list AS l' : from;
+  };
+  const rows = database.all(
+    `SELECT document FROM (
+       SELECT l.session_id AS id, created_at AS made, ${column} AS place FROM ${sought.found ?? walk()} ${where}
+         ORDER BY ${way} LIMIT ? OFFSET ?
+     ) JOIN sessions ON session_id = id ORDER BY ${orderOf(query, 'place', 'made', 'id').order}`,
+    ...values,
+    count,
+    skip,
+  );
+  return { documents: rows.map(({ document }) => String(document)), total };
+}
+
+function orderOf(query: SessionQuery, place?: string, made = 'created_at', id = 'session_id') {
+  const { sort, descending } = sessionOrderOf(query);
+  const column = place ?? columnOf[sort];
+  const down = `${made} DESC, ${id}`;
+  const up = `${made}, ${id} DESC`;
+  if (sort === 'created') {
+    const [order, reverse] = descending ? [down, up] : [up, down];
+    return { order, reverse, column, sort };
+  }
+  const [way, back] = descending ? [' DESC', ''] : ['', ' DESC'];
+  return { order: `${column}${way}, ${down}`, reverse: `${column}${back}, ${up}`, column, sort };
+}
