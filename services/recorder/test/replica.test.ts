@@ -307,3 +307,36 @@ test('sessions wait for a copy that is reached and too far behind, and for none 
   await eventually('it is behind', async () => replica.behindMs > 2000);
   assert.equal(replica.holdsBack, false);
 });
+
+test('each trouble of a copy is told once, also behind another one, and that it is well again', async (t) => {
+  const directory = temporaryDirectory(t);
+  let refusal: LucidError | null = new LucidError('unavailable', 'its disk is nearly full');
+  const server = createServer((request, response) => {
+    request.resume().on('end', () => {
+      response.writeHead(refusal?.status ?? 200, { 'content-type': rpcContentType });
+      response.end(
+        encodeRpc(
+          refusal === null
+            ? { result: { segments: [], takenOver: [] } }
+            : { error: { code: refusal.code, message: refusal.message, status: refusal.status } },
+        ),
+      );
+    });
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  t.after(() => server.close());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const access = { serviceSecret: 'a secret of this test alone' };
+  const said: string[] = [];
+  const replica = new SpoolReplica({ directory, recorderId: 'first', urls: [url], access }, (text) => said.push(text));
+  t.after(() => replica.stop());
+  await eventually('the first trouble', () => said.some((text) => /nearly full/.test(text)));
+  refusal = new LucidError('notInThisState', 'the spool of first was taken over');
+  await eventually('the second trouble', () => said.some((text) => /was taken over/.test(text)));
+  refusal = null;
+  await eventually('it is well again', () => said.some((text) => /again/.test(text)));
+  assert.deepEqual(
+    said.map((text) => /nearly full|taken over|again/.exec(text)?.[0]),
+    ['nearly full', 'taken over', 'again'],
+  );
+});

@@ -7,6 +7,8 @@ export const behindMsMax = 250;
 /** So long a slow moment may last before it is a problem. */
 const lateMs = 2000;
 const stopMs = 1000;
+/** Of different troubles told one behind the other. */
+const saidMax = 20;
 
 export class SpoolReplica {
   readonly #worker: Worker;
@@ -16,7 +18,8 @@ export class SpoolReplica {
   #state: ReplicaState;
   #toldMs = performance.now();
   #failure: string | null = null;
-  #said: string | null = null;
+  /** Since it was well; few, since each is one of the ways a copy fails. */
+  readonly #said = new Set<string>();
 
   /** `holdMs`: see `holdsBack`; 0: never. */
   constructor(data: ReplicaThreadData, onProblem: (message: string) => void, holdMs = 0) {
@@ -65,12 +68,18 @@ export class SpoolReplica {
     return this.behindMs > lateMs ? `the spool's replica is ${Math.round(this.behindMs / 1000)} s behind` : null;
   }
 
-  /** Once, until it is well again. */
+  /** Each trouble once, until it is well again: that a copy was taken over is told also behind its being late. */
   #say(): void {
     const { problem } = this;
-    if (problem !== null && this.#said === null) this.#onProblem(`${problem}; recording goes on`);
-    if (problem === null && this.#said !== null) this.#onProblem('the spool has its replica again');
-    this.#said = problem;
+    if (problem === null) {
+      if (this.#said.size > 0) this.#onProblem('the spool has its replica again');
+      this.#said.clear();
+      return;
+    }
+    const kind = this.#failure ?? this.#state.problem ?? 'late';
+    if (this.#said.has(kind) || this.#said.size >= saidMax) return;
+    this.#said.add(kind);
+    this.#onProblem(`${problem}; recording goes on`);
   }
 
   async stop(): Promise<void> {
