@@ -1,12 +1,14 @@
 /** `npm run build`: the console's files, and the CLI as it is published (`apps/lucid-sessions/dist`, ready for `npm publish`). */
 import { execFileSync } from 'node:child_process';
 import { globSync } from 'node:fs';
-import { chmod, cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { builtinModules } from 'node:module';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { type Built, buildConsole, listBuilt, packagesIn } from '@lucid-sessions/console/build';
 import { build, type Metafile, type Plugin } from 'esbuild';
 import { linkedFiles } from './documents.ts';
+import { manPage } from './src/cli/man-page.ts';
+import { makeProgram } from './src/cli/program.ts';
 import { buildListName, makeBuildList, sha256Of } from './src/server/build-list.ts';
 
 const cliRoot = import.meta.dirname;
@@ -153,7 +155,7 @@ async function versionsOf(names: Iterable<string>): Promise<Record<string, strin
 }
 
 /** Builds the CLI as a package of its own: JavaScript, its worker files, the console, and a `package.json`. */
-export async function buildCli(outdir = join(cliRoot, 'dist')): Promise<Built> {
+export async function buildCli(outdir = join(cliRoot, 'dist'), date = new Date()): Promise<Built> {
   const main = join(cliRoot, 'src', 'main.ts');
   const workers = await findWorkers();
   await rm(outdir, { recursive: true, force: true });
@@ -188,11 +190,15 @@ export async function buildCli(outdir = join(cliRoot, 'dist')): Promise<Built> {
     scripts: undefined,
     devDependencies: undefined,
     bin: { 'lucid-sessions': launcherName },
+    man: [manPagePath],
     engines: { node: '>=26' },
     dependencies: await versionsOf(externalsOf(metafile)),
   };
   await writeFile(join(outdir, 'package.json'), `${JSON.stringify(published, null, 2)}\n`);
   await copyDocuments(outdir);
+  await mkdir(dirname(join(outdir, manPagePath)), { recursive: true });
+  const page = manPage(makeProgram(true), manifest.version, date.toISOString().slice(0, 10));
+  await writeFile(join(outdir, manPagePath), page);
   await writeBuildList(outdir, null);
   return listBuilt(outdir, packages);
 }
@@ -222,6 +228,7 @@ async function copyDocuments(outdir: string): Promise<void> {
   for (const name of ['LICENSE', ...files]) await cp(join(root, name), join(outdir, name));
 }
 
+const manPagePath = 'man/lucid-sessions.1';
 const launcherName = 'lucid-sessions.js';
 
 /** Copied, not bundled: an old Node reads it. */

@@ -141,7 +141,7 @@ export async function makeRelease(outdir: string, epochS = sourceDate()): Promis
     rmSync(outdir, { recursive: true, force: true });
     mkdirSync(outdir, { recursive: true, mode: 0o755 });
     const built = join(work, 'package');
-    const { packages } = await buildCli(built);
+    const { packages } = await buildCli(built, new Date(epochS * 1000));
     const manifest = readJson<Manifest & { bin: Record<string, string> }>(join(built, 'package.json'));
     // In the package as well: who has that alone knows what belongs beside it.
     const sbom = makeSbom(work, manifest, packages, epochS);

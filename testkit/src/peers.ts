@@ -63,6 +63,8 @@ const programs = {
   prometheus: ['prometheus', 'promtool'],
   rsyslog: ['rsyslogd'],
   binutils: ['strip', 'ldd', 'dpkg-query'],
+  shells: ['bash', 'zsh', 'fish'],
+  manual: ['mandoc', 'groff'],
 } as const;
 
 export type PeerName = keyof typeof programs;

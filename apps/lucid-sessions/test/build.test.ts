@@ -14,6 +14,7 @@ test('bundles the CLI as a package that runs, its workers and console beside it'
     for (const name of [
       'lucid-sessions.js',
       'package.json',
+      'man/lucid-sessions.1',
       'console/index.html',
       'log-embedded-log-head-worker.js',
       'processor-pool-worker.js',

@@ -12,7 +12,8 @@ import { temporaryDirectory } from '@lucid-sessions/testkit';
 import { Output } from '../src/cli/output.ts';
 import { type ImportOptions, importCapture } from '../src/commands/import.ts';
 import { runPicture } from '../src/commands/recording-output.ts';
-import { listSessions, type SessionAnswer, showSession } from '../src/commands/sessions.ts';
+import { listSessions } from '../src/commands/session-list.ts';
+import { type SessionAnswer, showSession } from '../src/commands/sessions.ts';
 import { makeToken } from '../src/commands/token.ts';
 import { signingSecret } from '../src/server/admin-token.ts';
 import { type Gateway, readRecording, startGateway, verifySession } from './support/gateway.ts';
@@ -145,7 +146,7 @@ test('each connection of a packet capture becomes a recording that is found, ope
   assert.match(parts.join(''), /IMPORTED: nothing is proven/);
   assert.ok(readFileSync(out).length > 0);
   await showSession(api, said, id);
-  await listSessions(api, said, { limit: 10, offset: 0 });
+  await listSessions(api, said, { limit: 10, offset: 0, every: 2 });
   assert.match(parts.join(''), /IMPORTED +by admin from office\.pcapng/);
   assert.match(parts.join(''), /completed \(imported\b/);
   const list = await api.json<{ sessions: SessionAnswer[] }>('GET', '/sessions');

@@ -1,6 +1,5 @@
 /** What a person reads, or a script, whose command can't be done. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
@@ -57,16 +56,4 @@ test('failures under --json are one line of JSON', { timeout: 120_000 }, async (
     assert.deepEqual([code, error.exit_code, stdout], [exitCode, exitCode, '']);
     assert.match(error.message, says);
   }
-});
-
-test('bash completes commands and options', { timeout: 60_000 }, async () => {
-  const { stdout: script } = await runCli(['completion']);
-  const completed = (...words: string[]): string[] => {
-    const line = `COMP_WORDS=(${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length - 1}`;
-    const asked = `${script}\n${line}; _lucid_sessions; printf '%s\\n' "\${COMPREPLY[@]}"`;
-    return execFileSync('bash', ['-c', asked], { encoding: 'utf8' }).trim().split('\n');
-  };
-  assert.deepEqual(completed('lucid-sessions', 'ver'), ['version', 'verify']);
-  assert.deepEqual(completed('lucid-sessions', '--json', 'sessions', 'pi'), ['pipeline']);
-  assert.deepEqual(completed('lucid-sessions', 'sessions', 'pipeline', 'some-id', '--re'), ['--resume']);
 });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type RestCall, type RestClient, restClient } from '@lucid-sessions/contract/rest-client';
-import { CliError, exitCodes } from './output.ts';
+import { type ApiRefusal, CliError, exitCodes } from './output.ts';
 
 const answerBytesMax = 64 * 1024 * 1024;
 const requestTimeoutMs = 60_000;
@@ -13,11 +13,13 @@ const pausesMax = 10;
 class RateLimitError extends CliError {
   readonly pauseSeconds: number;
 
-  constructor(message: string, pauseSeconds: number, api: { code?: string; reference?: string }) {
+  constructor(message: string, pauseSeconds: number, api: ApiRefusal) {
     super(message, exitCodes.failed, api);
     this.pauseSeconds = pauseSeconds;
   }
 }
+
+type Called = Omit<RestCall, 'operation'> & { operation?: RestCall['operation'] };
 
 export interface ApiClientOptions {
   /** Where the Session API is, without `/api/v1`. */
@@ -78,9 +80,9 @@ export class ApiClient {
   }
 
   /** The response of a successful call; any other becomes a `CliError`. */
-  protected async call({ method, path, body, contentType }: Omit<RestCall, 'operation'>): Promise<Response> {
+  protected async call({ operation, method, path, body, contentType }: Called): Promise<Response> {
     const timeoutMs = body instanceof Uint8Array ? uploadTimeoutMs : requestTimeoutMs;
-    const headers: Record<string, string> = { authorization: `Bearer ${this.#token}` };
+    const headers: Record<string, string> = this.#token === '' ? {} : { authorization: `Bearer ${this.#token}` };
     if (contentType !== undefined) headers['content-type'] = contentType;
     const abort = new AbortController();
     const timer = setTimeout(() => abort.abort(), timeoutMs);
@@ -100,7 +102,8 @@ export class ApiClient {
     } finally {
       clearTimeout(timer);
     }
-    if (!response.ok) throw await refusal(response);
+    // Bad health is an answer, too.
+    if (!response.ok && !(operation === 'health' && response.status === 503)) throw await refusal(response);
     return response;
   }
 }
@@ -116,14 +119,22 @@ function reasonOf(cause: unknown, timeoutMs: number): string {
   return message;
 }
 
+interface RefusalBody {
+  code?: string;
+  message?: string;
+  request_id?: string;
+  details?: Record<string, unknown>;
+}
+
 async function refusal(response: Response): Promise<CliError> {
   const text = (await response.text()).slice(0, 4096);
-  const api: { code?: string; reference?: string } = {};
+  const api: ApiRefusal = {};
   let message = `HTTP ${response.status}`;
   try {
-    const { error } = JSON.parse(text) as { error?: { code?: string; message?: string; request_id?: string } };
+    const { error } = JSON.parse(text) as { error?: RefusalBody };
     if (typeof error?.code === 'string') api.code = error.code;
     if (typeof error?.request_id === 'string') api.reference = error.request_id;
+    if (typeof error?.details === 'object' && error.details !== null) api.details = error.details;
     // What went wrong there is looked for in its log.
     const where = response.status >= 500 && api.reference !== undefined ? `, request ${api.reference}` : '';
     if (error?.message) message = `${error.message} (${error.code}${where})`;

@@ -1,5 +1,6 @@
 /** What can't be undone is asked for twice: by flags, or by questions where somebody sits at a terminal. */
 import { createInterface } from 'node:readline/promises';
+import { Writable } from 'node:stream';
 import { CliError, exitCodes, printable } from './output.ts';
 
 /** Asks at the terminal; null where there is none. */
@@ -17,18 +18,27 @@ export interface Terminal {
 }
 
 /** Questions go to standard error: standard output is for results. */
-export function askAtTerminal({ stdin, stderr }: Terminal): Ask {
+export const askAtTerminal = (terminal: Terminal): Ask => asking(terminal, true);
+
+/** For a password: what is typed is not shown. */
+export const askSecretAtTerminal = (terminal: Terminal): Ask => asking(terminal, false);
+
+function asking({ stdin, stderr }: Terminal, isShown: boolean): Ask {
   if (!stdin.isTTY || !stderr.isTTY) return null;
   return async (question) => {
-    const lines = createInterface({ input: stdin, output: stderr });
+    if (!isShown) stderr.write(question);
+    const nowhere = new Writable({ write: (_part, _encoding, done) => done() });
+    const lines = createInterface({ input: stdin, output: isShown ? stderr : nowhere, terminal: true });
     const gone = new AbortController();
     lines.once('close', () => gone.abort());
     try {
-      return (await lines.question(question, { signal: gone.signal })).trim();
+      const typed = await lines.question(isShown ? question : '', { signal: gone.signal });
+      return isShown ? typed.trim() : typed;
     } catch {
       throw new CliError('nothing was changed', exitCodes.interrupted);
     } finally {
       lines.close();
+      if (!isShown) stderr.write('\n');
     }
   };
 }

@@ -1,8 +1,17 @@
 /** What the commands print: results on standard output (text, or one JSON value with `--json`), progress on standard error. */
+import { styleText } from 'node:util';
 
 export { formatBytes } from '@lucid-sessions/contract/sizes';
 
 export const exitCodes = { ok: 0, failed: 1, usage: 2, unreachable: 3, refused: 4, interrupted: 130 } as const;
+
+/** What an answer of the API says of why it refuses. */
+export interface ApiRefusal {
+  code?: string;
+  /** Its id of the request. */
+  reference?: string;
+  details?: Readonly<Record<string, unknown>>;
+}
 
 /** A failure a person can act on; `exitCode` is one of `exitCodes` or a verdict's. */
 export class CliError extends Error {
@@ -12,12 +21,15 @@ export class CliError extends Error {
   readonly code?: string;
   /** The API's id of the request, where it answered. */
   readonly reference?: string;
+  /** What the API says beside its message. */
+  readonly details: Readonly<Record<string, unknown>>;
 
-  constructor(message: string, exitCode: number = exitCodes.failed, api: { code?: string; reference?: string } = {}) {
+  constructor(message: string, exitCode: number = exitCodes.failed, api: ApiRefusal = {}) {
     super(message);
     this.exitCode = exitCode;
     if (api.code !== undefined) this.code = api.code;
     if (api.reference !== undefined) this.reference = api.reference;
+    this.details = api.details ?? {};
   }
 }
 
@@ -28,6 +40,21 @@ export interface Streams {
 
 /** Names and messages are other people's words: a terminal must not obey them. */
 export const printable = (text: string): string => text.replaceAll(/[^\P{Cc}\n\t]/gu, '\ufffd');
+
+type Colour = 'green' | 'yellow' | 'red' | 'cyan';
+/** Words by the colour they have where they begin a cell or a line. */
+export type Colours = Readonly<Record<string, Colour>>;
+
+/** https://no-color.org: set and not empty, nothing is coloured. */
+export const isColourful = ({ isTTY }: { isTTY?: boolean }): boolean =>
+  isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
+
+function coloured(text: string, colours: Colours): string {
+  const words = Object.keys(colours);
+  if (words.length === 0) return text;
+  const cell = new RegExp(`(?<=^| {2})(${words.join('|')})(?=$| )`, 'gm');
+  return text.replaceAll(cell, (word) => styleText(colours[word]!, word, { validateStream: false }));
+}
 
 export class Output {
   readonly json: boolean;
@@ -45,10 +72,23 @@ export class Output {
     return this.#streams.stdout.isTTY === true;
   }
 
-  /** The command's result: `value` as JSON with `--json`, otherwise the text. */
-  result(value: unknown, text: string): void {
+  /** The command's result: `value` as JSON with `--json`, otherwise the text, in colours where a person reads it. */
+  result(value: unknown, text: string, colours: Colours = {}): void {
     this.#clearProgress();
-    this.#streams.stdout.write(this.json ? `${JSON.stringify(value, null, 2)}\n` : `${printable(text)}\n`);
+    const shown = () => coloured(printable(text), isColourful(this.#streams.stdout) ? colours : {});
+    this.#streams.stdout.write(`${this.json ? JSON.stringify(value, null, 2) : shown()}\n`);
+  }
+
+  /** One of many results, as one line of JSON with `--json`. */
+  line(value: unknown, text: string): void {
+    this.#clearProgress();
+    this.#streams.stdout.write(`${this.json ? JSON.stringify(value) : printable(text)}\n`);
+  }
+
+  /** In the place of what stands on the terminal. */
+  redraw(text: string, colours: Colours = {}): void {
+    const shown = coloured(printable(text), isColourful(this.#streams.stdout) ? colours : {});
+    this.#streams.stdout.write(`\u001b[H\u001b[2J${shown}\n`);
   }
 
   /** A line for a person that is not the result; silent with `--json`. */

@@ -12,6 +12,7 @@ import { declareCourt } from '../commands/court-command.ts';
 import { declareDemo } from '../commands/demo-command.ts';
 import { declareDoctor } from '../commands/doctor-command.ts';
 import { declareDrain } from '../commands/drain-command.ts';
+import { declareEvents } from '../commands/events-command.ts';
 import { declareEvm } from '../commands/evm-command.ts';
 import { declareExport } from '../commands/export-command.ts';
 import { declareExtract } from '../commands/extract-command.ts';
@@ -20,8 +21,11 @@ import { declareHold } from '../commands/hold-command.ts';
 import { declareImport } from '../commands/import-command.ts';
 import { declareKeys } from '../commands/keys-command.ts';
 import { declareLog } from '../commands/log-command.ts';
+import { declareLogin } from '../commands/login-command.ts';
+import { declareLogout } from '../commands/logout-command.ts';
 import { declareMigrate } from '../commands/migrate-command.ts';
 import { declarePicture } from '../commands/picture-command.ts';
+import { declarePlay } from '../commands/play-command.ts';
 import { declareRedact } from '../commands/redact-command.ts';
 import { declareRestore } from '../commands/restore-command.ts';
 import { declareScrub } from '../commands/scrub-command.ts';
@@ -34,6 +38,7 @@ import { declareVerify } from '../commands/verify-command.ts';
 import { declareVersion } from '../commands/version-command.ts';
 import { declareVideo } from '../commands/video-command.ts';
 import { declareViewings } from '../commands/viewings-command.ts';
+import { declareWhoami } from '../commands/whoami-command.ts';
 import { software } from '../server/software.ts';
 import { Cli } from './cli.ts';
 
@@ -46,12 +51,17 @@ const commands = [
   declareConfig,
   declareDrain,
   declareDemo,
+  declareLogin,
+  declareLogout,
+  declareWhoami,
   declareUsers,
   declareToken,
   declareSessions,
   declareHold,
   declareViewings,
   declareSearch,
+  declareEvents,
+  declarePlay,
   declareRedact,
   declareBackup,
   declareRestore,
@@ -86,8 +96,8 @@ export function makeProgram(isJson: boolean): Command {
     .version(software.version)
     .option('--json', 'print the result as JSON')
     .option('--data-dir <dir>', 'where keys, secrets and recordings are kept (LUCID_DATA_DIR, ./data)')
-    .option('--api <url>', 'the Session API (LUCID_API_URL, http://127.0.0.1:8087)')
-    .option('--token-file <file>', 'file with an access token (LUCID_TOKEN, the data directory’s own)')
+    .option('--api <url>', 'the Session API (LUCID_API_URL, that of login, http://127.0.0.1:8087)')
+    .option('--token-file <file>', 'file with an access token (LUCID_TOKEN, that of login, the data directory’s own)')
     .configureOutput({ writeErr: (text) => void (isJson || process.stderr.write(text)) })
     .showHelpAfterError('(--help shows how)')
     .exitOverride()

@@ -29,8 +29,8 @@ export function declareAudit(program: Command, cli: Cli): void {
       .description(description)
       .option('--since <time>', 'from this moment on, as 2026-11-30 or 2026-11-30T08:00:00Z', isoTime)
       .option('--until <time>', 'up to this moment', isoTime)
-      .option('--type <type>', 'events of this type, as connection_refused')
-      .option('--user <id>', 'what this user did')
+      .option('--what, --type <type>', 'events of this type, as session_deleted')
+      .option('--who, --user <id>', 'what this user did')
       .option('--session <id>', 'what was done with this session');
   filtered('list', 'show events, the latest first')
     .option('--limit <number>', 'how many at most', wholeNumber, 50)

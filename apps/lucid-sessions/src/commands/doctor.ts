@@ -15,7 +15,7 @@ import {
   variableWarnings,
 } from '@lucid-sessions/kit';
 import { h264Missing, ownH264Decoder } from '@lucid-sessions/node';
-import { exitCodes, type Output, table } from '../cli/output.ts';
+import { type Colours, exitCodes, type Output, table } from '../cli/output.ts';
 import { systemText } from '../cli/system-text.ts';
 import { type DataDirectory, dataDirectory, type ServiceName } from '../server/environment.ts';
 import { checkPorts } from '../server/ports.ts';
@@ -29,6 +29,8 @@ export interface Finding {
   verdict: Verdict;
   told: string;
 }
+
+const verdictColours: Colours = { ok: 'green', look: 'yellow', wrong: 'red' };
 
 const day = 86_400_000;
 const certificateDays = 14;
@@ -44,7 +46,7 @@ export async function doctor(
   const findings = found.map((finding) => ({ ...finding, told: mask(finding.told) }));
   const rows = findings.map(({ what, verdict, told }) => [verdict, what, told]);
   const isWell = findings.every(({ verdict }) => verdict !== 'wrong');
-  output.result({ well: isWell, findings }, table(['VERDICT', 'WHAT', 'FOUND'], rows));
+  output.result({ well: isWell, findings }, table(['VERDICT', 'WHAT', 'FOUND'], rows), verdictColours);
   return isWell ? exitCodes.ok : exitCodes.failed;
 }
 

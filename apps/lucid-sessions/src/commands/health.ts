@@ -8,6 +8,7 @@ import {
   readText,
   type ServicePortVariable,
 } from '@lucid-sessions/kit';
+import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, type Output, table } from '../cli/output.ts';
 import type { ServiceName } from '../server/environment.ts';
 
@@ -80,7 +81,24 @@ export async function health(
       ['SERVICE', 'STATE'],
       answers.map(({ service, problem }) => [service, problem === null ? word : `not ${word}: ${problem}`]),
     ),
+    { [word]: 'green', [`not ${word}:`]: 'red' },
   );
   const bad = answers.filter(({ problem }) => problem !== null).map(({ service }) => service);
   if (bad.length > 0) throw new CliError(`not ${word}: ${bad.join(', ')}`);
+}
+
+/** What the API says of every service, the database and the storage. */
+export async function systemHealth(api: ApiClient, output: Output): Promise<void> {
+  const answer = await api.rest.health();
+  const { free_percent: free } = answer.storage;
+  const room = free === null ? '' : `${free} % free`;
+  const rows = [
+    ...Object.entries(answer.services).map(([name, { status, message }]) => [name, status, message ?? '']),
+    ['database', answer.database.status, ''],
+    ['room', answer.storage.status, room],
+    ['all', answer.status, `version ${answer.version}`],
+  ];
+  const colours = { healthy: 'green', degraded: 'yellow', unhealthy: 'red' } as const;
+  output.result(answer, table(['PART', 'STATE', 'TOLD'], rows), colours);
+  if (answer.status === 'unhealthy') throw new CliError(`${api.url} is unhealthy`);
 }

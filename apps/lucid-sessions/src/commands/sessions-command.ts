@@ -2,7 +2,9 @@ import { joinPolicies } from '@lucid-sessions/contract/recording-limits';
 import { type Command, Option } from 'commander';
 import type { Cli } from '../cli/cli.ts';
 import { refuseExisting, writeTextFile } from '../cli/text-file.ts';
-import { certificateSha256, channelRules, leaveIn, retention, target, wholeNumber } from '../cli/values.ts';
+import { between, certificateSha256, channelRules, leaveIn, retention, target, wholeNumber } from '../cli/values.ts';
+
+const sessionStatusesHelp = 'created, starting, recording, paused, stopped, processing, completed, failed, deleted';
 
 /** Passwords come from files and pipes: arguments are seen by every user of the machine. */
 const withCredentials = (command: Command): Command =>
@@ -24,12 +26,17 @@ export function declareSessions(program: Command, cli: Cli): void {
   const work = () => import('./sessions.ts');
   sessions
     .command('list')
-    .option('--status <status>')
+    .description('list sessions, the latest first')
+    .option('--status <status>', sessionStatusesHelp)
     .option('--project <name>')
     .option('--environment <name>')
+    .option('--search <text>', 'with this in name, id, host, owner or tags')
     .option('--limit <count>', 'at most 100', wholeNumber, 50)
-    .option('--offset <count>', '', wholeNumber, 0)
-    .action(async (given) => (await work()).listSessions(cli.api(), cli.output(), given));
+    .option('--offset <count>', 'leave out so many', wholeNumber, 0)
+    .option('--all', 'every one, however many there are')
+    .option('--watch', 'go on, and show what changes: one line each where nobody sits at a terminal')
+    .option('--every <seconds>', 'how often --watch asks', between(1, 3600), 2)
+    .action(async (given) => (await import('./session-list.ts')).listSessions(cli.api(), cli.output(), given));
   sessions
     .command('show')
     .argument('<session-id>')

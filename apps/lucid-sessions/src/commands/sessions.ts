@@ -4,14 +4,13 @@ import {
   channelSwitches,
   type JoinPolicy,
   type RecordingConfig,
-  type SessionStatus,
   standingOf,
   type Unreplayable,
 } from '@lucid-sessions/contract';
 import type { RestAnswer } from '@lucid-sessions/contract/rest-client';
 import type { ApiClient } from '../cli/api-client.ts';
 import { type Ask, type Consent, consentTo, missingConsent } from '../cli/consent.ts';
-import { CliError, exitCodes, formatBytes, formatDuration, type Output, printable, table } from '../cli/output.ts';
+import { CliError, exitCodes, formatBytes, formatDuration, type Output, printable } from '../cli/output.ts';
 import { parseTarget } from '../cli/target.ts';
 import { readConsentText } from './consent-text.ts';
 import { type TargetCredentialOptions, targetCredentials } from './target-credentials.ts';
@@ -19,33 +18,7 @@ import { type TargetCredentialOptions, targetCredentials } from './target-creden
 /** A session as the API answers it. */
 export type SessionAnswer = RestAnswer<'getSession'>;
 
-export interface ListOptions {
-  status?: string;
-  project?: string;
-  environment?: string;
-  limit: number;
-  offset: number;
-}
-
-export async function listSessions(api: ApiClient, output: Output, options: ListOptions): Promise<void> {
-  const { status, ...query } = options;
-  // What is no status is the server's to say.
-  const page = await api.rest.listSessions({ query: { ...query, status: status as SessionStatus | undefined } });
-  const rows = page.sessions.map((session) => [
-    session.session_id,
-    statusOf(session),
-    session.name,
-    `${session.rdp_config.host}:${session.rdp_config.port}`,
-    session.started_at ?? '-',
-    formatDuration(session.statistics.duration_seconds),
-    formatBytes(session.statistics.size_bytes),
-  ]);
-  const shown = `${page.sessions.length} of ${page.pagination.total} sessions`;
-  const header = ['SESSION', 'STATUS', 'NAME', 'TARGET', 'STARTED', 'LENGTH', 'STORED'];
-  output.result(page, rows.length === 0 ? shown : `${table(header, rows)}\n${shown}`);
-}
-
-function statusOf(session: SessionAnswer): string {
+export function statusOf(session: SessionAnswer): string {
   const standing = standingOf(session);
   return standing === null ? session.status : `${session.status} (${standing})`;
 }

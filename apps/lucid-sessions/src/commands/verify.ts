@@ -51,7 +51,7 @@ export async function verifyPath(path: string, options: VerifyCommandOptions, ou
       progress: (done) => output.progress(`checked ${done} chunks`, done),
     }),
   ).finally(() => walk?.close());
-  output.result(report, formatReport(report).trimEnd());
+  output.result(report, formatReport(report).trimEnd(), { CLEAN: 'green', 'NOT CLEAN': 'red' });
   if (walk !== null && report.facts.replay?.remade !== true)
     throw new CliError(
       'the recording was not walked through: --replay takes a whole bundle and the --identity that opens it',

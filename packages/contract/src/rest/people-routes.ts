@@ -235,7 +235,7 @@ export const peopleRoutes = {
   },
   revokeToken: {
     ...restOperations.revokeToken,
-    summary: 'Revoke an API token of one’s own',
+    summary: 'Revoke an API token of one’s own: in a browser, or the token itself',
     tag: 'people',
     permissions: [],
     rateLimit: 'update',

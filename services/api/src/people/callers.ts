@@ -16,6 +16,8 @@ export interface User {
   limit: readonly Permission[] | null;
   /** Null: by a token. */
   browser: { signIn: KeptSignIn; csrfToken: string } | null;
+  /** Of the API token that calls. */
+  tokenId?: string;
   /** Who it is now, for answers that go on for long. Throws `unauthenticated` where it is let in no more. */
   again: () => Promise<User>;
 }
@@ -66,7 +68,8 @@ export class Callers {
     if (kept === null || account === null || account.value.disabled || !isSameAccount(kept.value, account.value))
       throw unauthenticated('this API token is not valid: it was revoked, or has expired');
     const again = () => this.#byToken(token, address);
-    return { userId: account.id, roles: account.value.roles, limit: kept.value.permissions, browser: null, again };
+    const { permissions: limit } = kept.value;
+    return { userId: account.id, roles: account.value.roles, limit, browser: null, tokenId: kept.id, again };
   }
 
   async #byBrowser(request: FastifyRequest, secret: string): Promise<User> {
