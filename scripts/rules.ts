@@ -93,6 +93,7 @@ const threadBorders: Readonly<Record<string, readonly string[]>> = {
   'adapters/files/src/file-hasher-worker.ts': ['adapters/files/src/file-hasher'],
   'services/indexer/src/worker.ts': ['services/indexer/src/'],
   'services/indexer/src/search-worker.ts': ['services/indexer/src/search-'],
+  'services/indexer/src/alerts/judge-worker.ts': ['services/indexer/src/alerts/judge-'],
   [`${player}/worker/worker.ts`]: [`${player}/worker/`, `${player}/live/`, 'apps/console/src/api/', ...playerShared],
   'apps/console/src/court/worker.ts': [
     'apps/console/src/court/',

@@ -1,5 +1,5 @@
 /** Audit events as others read them: JSON as the REST API gives it, CEF (ArcSight, version 0) and OCSF 1.3. */
-import { type AuditEvent, isoOf } from '@lucid-sessions/contract';
+import { type AlertSeverity, type AuditEvent, alertSeverities, isoOf } from '@lucid-sessions/contract';
 
 export const eventForms = ['json', 'cef', 'ocsf'] as const;
 export type EventForm = (typeof eventForms)[number];
@@ -12,10 +12,13 @@ export interface Producer {
 /** Somebody has to be woken: the evidence itself is contradicted. */
 const alarms: ReadonlySet<string> = new Set(['log_contradicted', 'anchor_equivocation', 'log_restored']);
 
-export type Severity = 'alarm' | 'failure' | 'success';
+export type Severity = 'alarm' | 'failure' | 'success' | AlertSeverity;
 
-export const severityOf = ({ eventType, success }: AuditEvent): Severity =>
-  alarms.has(eventType) ? 'alarm' : success ? 'success' : 'failure';
+export function severityOf({ eventType, success, details }: AuditEvent): Severity {
+  if (alarms.has(eventType)) return 'alarm';
+  const raised = eventType === 'alert_raised' ? alertSeverities.find((name) => name === details.severity) : undefined;
+  return raised ?? (success ? 'success' : 'failure');
+}
 
 export function eventText(form: EventForm, event: AuditEvent, producer: Producer): string {
   if (form === 'cef') return cefOf(event, producer);
@@ -41,7 +44,10 @@ const wordsOf = ({ eventType }: AuditEvent): string => {
 };
 
 /** 0 to 10. */
-const cefSeverity: Record<Severity, number> = { alarm: 10, failure: 6, success: 3 };
+const cefSeverity: Record<Severity, number> = {
+  ...{ alarm: 10, failure: 6, success: 3 },
+  ...{ low: 3, medium: 5, high: 8, critical: 10 },
+};
 const cefHeader = (text: string): string => text.replaceAll(/[\\|]/g, '\\$&').replaceAll(/[\r\n]+/g, ' ');
 const cefValue = (text: string): string =>
   text.replaceAll(/[\\=]/g, '\\$&').replaceAll('\r', '\\r').replaceAll('\n', '\\n');
@@ -80,14 +86,21 @@ function cefOf(event: AuditEvent, { name, version }: Producer): string {
 const rdpActivity = 4005;
 const apiActivity = 6003;
 const detectionFinding = 2004;
-const ocsfSeverity: Record<Severity, number> = { alarm: 5, failure: 3, success: 1 };
+const ocsfSeverity: Record<Severity, number> = {
+  ...{ alarm: 5, failure: 3, success: 1 },
+  ...{ low: 2, medium: 3, high: 4, critical: 5 },
+};
 
-/** Connections are RDP Activity (4005), alarms Detection Findings (2004), all else API Activity (6003). */
+/** Connections are RDP Activity (4005), alarms and alerts Detection Findings (2004), all else API Activity (6003). */
 function ocsfOf(event: AuditEvent, { name, version }: Producer): Record<string, unknown> {
   const { eventId, eventType, userId, resourceId, ipAddress, userAgent, success, errorMessage, details } = event;
   const severity = severityOf(event);
   const classUid =
-    severity === 'alarm' ? detectionFinding : eventType.startsWith('connection_') ? rdpActivity : apiActivity;
+    severity === 'alarm' || eventType === 'alert_raised'
+      ? detectionFinding
+      : eventType.startsWith('connection_')
+        ? rdpActivity
+        : apiActivity;
   // Other, in each class: what it was stands in activity_name.
   const activity = 99;
   const timeMs = Math.floor(event.timestampUs / 1000);

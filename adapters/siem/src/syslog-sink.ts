@@ -28,7 +28,10 @@ export interface SyslogSinkOptions {
 
 /** Log audit. */
 const facility = 13;
-const severities: Record<Severity, number> = { alarm: 1, failure: 4, success: 6 };
+const severities: Record<Severity, number> = {
+  ...{ alarm: 1, failure: 4, success: 6 },
+  ...{ low: 5, medium: 4, high: 3, critical: 2 },
+};
 const messageBytesMax = 32 * 1024;
 const datagramBytesMax = 8 * 1024;
 /** What is written again after a connection broke: of this time, and at most so many. */

@@ -86,6 +86,22 @@ test('OCSF has a class, its numbers and the event', () => {
   assert.deepEqual(['connection_started', 'log_contradicted', 'deleteSession'].map(classOf), [4005, 2004, 6003]);
 });
 
+test('an alert is a finding as severe as its rule, in every form', () => {
+  const told = (['low', 'medium', 'high', 'critical'] as const).map((severity) => {
+    const event = anEvent('a', { eventType: 'alert_raised', details: { severity, rule: 'r' } });
+    const ocsf = JSON.parse(eventText('ocsf', event, producer));
+    const [, , , , , , cef] = readCef(eventText('cef', event, producer)).header;
+    const priority = /^<(\d+)>/.exec(syslogMessage(event, 'json', producer, 8192).toString())?.[1];
+    return [ocsf.class_uid, ocsf.severity_id, Number(cef), Number(priority) % 8];
+  });
+  assert.deepEqual(told, [
+    [2004, 2, 3, 5],
+    [2004, 3, 5, 4],
+    [2004, 4, 8, 3],
+    [2004, 5, 10, 2],
+  ]);
+});
+
 test('a syslog message is RFC 5424 in its bounds, also where its event is long', () => {
   fc.assert(
     fc.property(anyEvent, fc.integer({ min: 300, max: 2000 }), (event, bytesMax) => {

@@ -20,6 +20,12 @@ export const entryKinds = [
   'target_name',
   /** How far the scrubbing of stored chunks is, one of each installation. */
   'scrub',
+  /** Rules over what happens in sessions, by id. */
+  'alert_rule',
+  /** What they found, latest first; owner: the session. */
+  'alert',
+  /** How far a session was held against the rules, by its id. */
+  'alert_state',
 ] as const;
 export type EntryKind = (typeof entryKinds)[number];
 

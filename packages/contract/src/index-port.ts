@@ -42,6 +42,8 @@ export interface IndexPort {
   segments(sessionId: string): AsyncIterable<IndexSegment>;
   /** Looks through as much of the index as there is, and makes the rest behind the answer. */
   search(sessionId: string, search: IndexSearch): Promise<SearchedRecording>;
+  /** What is wrong with a rule's pattern, in words; null: nothing. */
+  patternProblem(pattern: string): string | null;
   /** What crossed clipboard and drives, read from the chunks themselves. */
   contents(sessionId: string): AsyncIterable<ContentItem>;
   keyframes(sessionId: string): Promise<KeyframeList>;

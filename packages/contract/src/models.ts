@@ -1,6 +1,7 @@
 /** The models of the REST contract, as stored: snake_case, bounds inclusive. Passwords have no field here. */
 import type { CompressionName } from '@lucid-sessions/recording';
 import { z } from 'zod';
+import type { AlertSeverity } from './alerts.ts';
 import {
   type ChannelRules,
   type ChannelSwitch,
@@ -370,6 +371,8 @@ export interface SessionDocument {
   merkle_root: string | null;
   /** Those in force; absent where there is none. */
   holds?: LegalHold[];
+  /** What rules have found in it; absent where they found nothing. */
+  alerts?: { count: number; highest: AlertSeverity };
   /** What is being destroyed, or was: said before the erase record is signed, and from then on no hold is in time for it. */
   destroying?: 'keys' | 'keys_and_chunks';
   /** Made of a file, not recorded by a gateway: it proves nothing about what it shows. Null or absent: recorded. */

@@ -7,6 +7,7 @@
  * (< 2^53 until the year 2255). Hashes are lower-case hex strings in values and raw bytes in files.
  */
 import type { CompressionName } from '@lucid-sessions/recording';
+import type { AlertCondition, AlertHit, AlertProgress } from './alerts.ts';
 import type { Entry, EntryKind } from './entries.ts';
 import type { IssuedCredential, LogonAccount, LogonTry } from './gateway-credential.ts';
 import type {
@@ -569,6 +570,8 @@ export interface ProcessorPort {
     kind: (typeof signedKinds)[number];
     body: Record<string, unknown>;
   }): Promise<{ record: Uint8Array }>;
+  /** The session's index is to be made up to its last stored chunk, and held against the rules. Never waits for it. */
+  follow(request: { sessionId: string }): Promise<void>;
   health(): Promise<ServiceHealth>;
 }
 
@@ -988,6 +991,10 @@ export interface PipelinePort {
    * manifest is there, and says it in the session. Told twice it signs once.
    */
   examined(request: { sessionId: string; software: string; counted: Record<string, unknown> }): Promise<void>;
+  /** The rules a session's index is held against, from which chunk on, and what is carried on from the chunks before. */
+  alertRules(request: { sessionId: string }): Promise<AlertRules>;
+  /** What they say of one chunk. Told twice it raises once. */
+  alertsFound(request: AlertsFound): Promise<void>;
   status(request: { sessionId: string }): Promise<{ status: PipelineStatus | null }>;
   /** Pause or resume the processing of a finished session's jobs; resume also retries a failed stage. */
   control(request: { sessionId: string; action: 'pause' | 'resume' }): Promise<{ status: PipelineStatus }>;
@@ -1014,6 +1021,25 @@ export interface PipelinePort {
   auditProof(): Promise<{ proven: { sequence: number; proof: LogEntryProof } | null }>;
   logCheckpoint(): Promise<{ checkpoint: string | null; publicKey: string }>;
   health(): Promise<ServiceHealth>;
+}
+
+export interface AlertRules {
+  /** `sinceUs`: what happened before it is not its business. */
+  rules: { ruleId: string; condition: AlertCondition; sinceUs: number }[];
+  /** Index of the first chunk that was not judged yet. */
+  next: number;
+  progress: AlertProgress;
+}
+
+export interface AlertsFound {
+  sessionId: string;
+  chunkIndex: number;
+  /** The session's last chunk. */
+  last: boolean;
+  progress: AlertProgress;
+  hits: AlertHit[];
+  /** Texts that were not looked at, because there were too many. */
+  skipped: number;
 }
 
 /** A head of a session among those of all that ran (docs/format.md 7.1). Hashes in hex. */

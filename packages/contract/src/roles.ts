@@ -23,6 +23,10 @@ export const permissions = [
   'pipeline:control',
   'statistics:read',
   'audit:read',
+  /** Which rules found something, in which session and when: not what they found. */
+  'alerts:read',
+  /** A rule asks everything that is typed, and can end sessions: of nobody but administrators. */
+  'alerts:manage',
   'evidence:read',
   'evidence:verify',
   /** What people typed and copied: it can hold their passwords. Every look is audited. */
@@ -67,6 +71,7 @@ export const rolePermissions: Record<Role, readonly Permission[]> = {
     'pipeline:read',
     'pipeline:control',
     'statistics:read',
+    'alerts:read',
   ],
   session_operator: [
     'sessions:read',
@@ -79,6 +84,7 @@ export const rolePermissions: Record<Role, readonly Permission[]> = {
     'pipeline:read',
     'pipeline:control',
     'statistics:read',
+    'alerts:read',
   ],
   session_viewer: ['sessions:read', 'chunks:read', 'pipeline:read', 'statistics:read'],
   auditor: [
@@ -86,6 +92,7 @@ export const rolePermissions: Record<Role, readonly Permission[]> = {
     'chunks:read',
     'statistics:read',
     'audit:read',
+    'alerts:read',
     'evidence:read',
     'evidence:verify',
     'recordings:inputs',

@@ -48,6 +48,7 @@ const processor: Methods<'processor'> = {
   seal: upload,
   finish: { ...slow, timeoutMs: 300_000 },
   signRecord: slow,
+  follow: small,
   health: small,
 };
 
@@ -127,6 +128,8 @@ const pipeline: Methods<'pipeline'> = {
   setHold: slow,
   clearHold: slow,
   examined: small,
+  alertRules: small,
+  alertsFound: slow,
   status: small,
   control: small,
   anchor: small,

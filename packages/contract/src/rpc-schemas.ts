@@ -1,9 +1,11 @@
 /** What each method of `rpcPorts` takes: checked where a request comes in over the wire. In one process the compiler has checked it. */
 import { z } from 'zod';
+import { alertMinutesMax, alertRulesMax, alertsPerChunkMax } from './alerts.ts';
 import { type Entry, entryIdCharactersMax, entryKinds, entryPageMax, entryTextMax } from './entries.ts';
 import { type LogonTry, logonOutcomes } from './gateway-credential.ts';
 import { replayStates, sessionOutcomes, sessionStatuses } from './models.ts';
 import {
+  type AlertsFound,
   attemptOutcomes,
   attemptReasons,
   type ChunkToSeal,
@@ -69,6 +71,20 @@ const entry: z.ZodType<Entry> = z.object({
   value: object.refine((value) => JSON.stringify(value).length <= entryTextMax, 'is too long'),
   version: z.int().min(1),
   untilUs: amount.nullable(),
+});
+
+const alertsFound: z.ZodType<AlertsFound> = z.object({
+  sessionId,
+  chunkIndex: count,
+  last: z.boolean(),
+  progress: z.object({
+    minutes: z.array(z.array(count).length(7)).max(alertMinutesMax),
+    raised: z.record(z.string().max(80), count),
+  }),
+  hits: z
+    .array(z.object({ ruleId: z.uuid(), timeUs: count, atUs: count, more: count }))
+    .max(alertRulesMax * alertsPerChunkMax),
+  skipped: count,
 });
 
 const importRequest: z.ZodType<ImportRequest> = z.object({
@@ -137,6 +153,7 @@ const processor: Requests<'processor'> = {
     statistics: finalStatistics,
   }),
   signRecord: z.object({ sessionId, kind: z.enum(signedKinds), body: object }),
+  follow: ofSession,
   health: nothing,
 };
 
@@ -363,6 +380,8 @@ const pipeline: Requests<'pipeline'> = {
   setHold: z.object({ sessionId, holdId: z.uuid(), reference: text, reason: text, by: text }),
   clearHold: z.object({ sessionId, holdId: z.uuid(), reason: text, by: text }),
   examined: z.object({ sessionId, software: text, counted: object }),
+  alertRules: ofSession,
+  alertsFound,
   status: ofSession,
   control: z.object({ sessionId, action: z.enum(['pause', 'resume']) }),
   anchor: ofSession,

@@ -28,7 +28,7 @@ export const rpcCallers: Callers = {
       ...(['find', 'targetCredentials', 'approval', 'logonAccount', 'logonTried', 'admit'] as const),
       ...(['beginImport', 'attempted', 'report', 'recorderHere', 'takeOverSpool', 'health'] as const),
     ],
-    processor: ['examined', 'health'],
+    processor: ['examined', 'alertRules', 'alertsFound', 'health'],
     pipeline: 'all',
     api: 'all',
   },

@@ -111,6 +111,7 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
       statistics: { ...statistics, framesCount: null, updatesCount: null },
     },
     signRecord: { sessionId, kind: 'custody', body: { at_us: 1 } },
+    follow: { sessionId },
     health: undefined,
   },
   storage: {
@@ -220,6 +221,12 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
     remove: { sessionId },
     erase: { sessionId, actor: 'a', reason: 'r' },
     examined: { sessionId, software: 's', counted: { frames: 1 } },
+    alertRules: { sessionId },
+    alertsFound: {
+      ...{ sessionId, chunkIndex: 0, last: true, skipped: 0 },
+      progress: { minutes: [[0, 1, 0, 2, 1, 0, 0]], raised: { 'r.1': 0 } },
+      hits: [{ ruleId: randomUUID(), timeUs: 1, atUs: 2, more: 0 }],
+    },
     status: { sessionId },
     control: { sessionId, action: 'resume' },
     anchor: { sessionId },

@@ -25,6 +25,7 @@ import {
   within,
 } from '@lucid-sessions/kit';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { alertHandlers } from './alert-handlers.ts';
 import { auditedOperations, tellAudit, writeAudit } from './audit.ts';
 import { AuditCounts } from './audit-counts.ts';
 import { AuditOutbox } from './audit-outbox.ts';
@@ -91,6 +92,7 @@ const handlers = {
   ...accountHandlers,
   ...userHandlers,
   ...redactionHandlers,
+  ...alertHandlers,
 };
 type GatedOperation = keyof typeof handlers;
 

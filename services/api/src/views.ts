@@ -53,6 +53,7 @@ export function sessionView(session: SessionDocument, publicUrl: string): z.outp
     connections: session.connections ?? (session.started_at === null ? 0 : 1),
     reconnect_until: session.reconnect_until ?? null,
     merkle_root: session.merkle_root,
+    alerts: session.alerts ?? null,
     legal_holds: session.holds?.length ?? 0,
     imported: session.imported ?? null,
     pipeline_state: session.pipeline_state,

@@ -1,3 +1,4 @@
+export type { AlertKeeper } from './alerts/session-alerts.ts';
 export { contentBytesMax } from './content-items.ts';
 export type { IndexerPlatform } from './platform.ts';
 export { SessionIndexes, type SessionIndexesOptions } from './session-indexes.ts';

@@ -59,9 +59,10 @@ export class RecordingShelf {
     return (await this.#options.storage.sessionTotals({ sessionId })).storedBytes;
   }
 
-  async chunk(sessionId: string, index: number): Promise<{ last: boolean; fileBytes: number }> {
+  async chunk(sessionId: string, index: number): Promise<{ last: boolean; fileBytes: number; openedUs: number }> {
     const { chunk } = await this.#options.storage.getChunk({ sessionId, index });
-    return { last: decodeLeafFlags(chunk?.flags ?? 0).final, fileBytes: chunk?.fileBytes ?? 0 };
+    const { flags = 0, fileBytes = 0, openedUs = 0 } = chunk ?? {};
+    return { last: decodeLeafFlags(flags).final, fileBytes, openedUs };
   }
 
   /** Null when the file is missing. */

@@ -8,6 +8,8 @@ import {
   type IndexSegment,
   type KeyframeList,
 } from '@lucid-sessions/recording/session-index';
+import { patternProblem } from './alerts/judge-pattern.ts';
+import { type AlertKeeper, SessionAlerts } from './alerts/session-alerts.ts';
 import { ContentItems } from './content-items.ts';
 import { Followed } from './followed.ts';
 import { type IndexRun, KeptRuns } from './kept-runs.ts';
@@ -36,6 +38,8 @@ export interface SessionIndexesOptions extends RecordingShelfOptions {
   keyframes?: KeyframePolicy;
   onError?: (where: string, thrown: unknown) => void;
   onExamined?: ExaminedListener;
+  /** Sessions that are followed are held against its rules. */
+  alerts?: AlertKeeper;
 }
 
 /**
@@ -52,6 +56,7 @@ export class SessionIndexes implements IndexPort {
   readonly #followed: Followed;
   readonly #pictures: SessionPictures;
   readonly #search: SessionSearch;
+  readonly #alerts: SessionAlerts | null;
   readonly #line = new Line();
 
   constructor(options: SessionIndexesOptions) {
@@ -66,10 +71,12 @@ export class SessionIndexes implements IndexPort {
       new IndexThread(options.platform, 'lucid-pictures'),
     );
     this.#search = new SessionSearch(this.#shelf);
+    this.#alerts = options.alerts === undefined ? null : new SessionAlerts(this.#shelf, options.alerts);
     this.#followed = new Followed(
       async (sessionId) => {
         const recording = await this.#shelf.recording(sessionId);
-        await this.#line.run(() => this.#extend(recording));
+        const count = await this.#line.run(() => this.#extend(recording));
+        await this.#judge(recording, count);
         this.#keyframes.follow(sessionId);
       },
       (thrown) => options.onError?.('making a session index', thrown),
@@ -140,6 +147,16 @@ export class SessionIndexes implements IndexPort {
     return searched;
   }
 
+  patternProblem(pattern: string): string | null {
+    return patternProblem(pattern);
+  }
+
+  async #judge(recording: Recording, count: number): Promise<void> {
+    if (this.#alerts === null || (await this.#alerts.judge(recording, count))) return;
+    await this.#line.run(() => this.remake(recording));
+    await this.#alerts.judge(recording, count);
+  }
+
   /** What a finished session's segments say, in one piece; null where it was not put together, or is spoiled. */
   async #whole(recording: Recording): Promise<IndexSegment[] | null> {
     const bytes = await this.#shelf.get(recording, wholeName);
@@ -173,7 +190,12 @@ export class SessionIndexes implements IndexPort {
   async dispose(): Promise<void> {
     this.#followed.dispose();
     this.#keyframes.dispose();
-    await Promise.all([this.#thread.dispose(), this.#pictures.dispose(), this.#search.dispose()]);
+    await Promise.all([
+      this.#thread.dispose(),
+      this.#pictures.dispose(),
+      this.#search.dispose(),
+      this.#alerts?.dispose(),
+    ]);
     await this.#line.idle();
   }
 

@@ -8,38 +8,38 @@ import type { Job } from './ports.ts';
 const buckets = [0.01, 0.1, 0.5, 1, 5, 30, 300];
 
 export class JobMetrics implements ForwardMetrics {
-  readonly #registry = new Registry();
+  readonly registry = new Registry();
   readonly #runs = new Counter({
     name: 'lucid_pipeline_job_runs_total',
     help: 'Runs of jobs: done, again (it waits for something, an anchor to be confirmed say), error (tried again later), gave_up.',
     labelNames: ['kind', 'outcome'],
-    registers: [this.#registry],
+    registers: [this.registry],
   });
   readonly #seconds = new Histogram({
     name: 'lucid_pipeline_job_seconds',
     help: 'How long runs of jobs took.',
     labelNames: ['kind'],
     buckets,
-    registers: [this.#registry],
+    registers: [this.registry],
   });
 
   readonly #sent = new Counter({
     name: 'lucid_events_sent_total',
     help: 'Audit events a SIEM took, those that were sent again among them.',
     labelNames: ['sink'],
-    registers: [this.#registry],
+    registers: [this.registry],
   });
   readonly #failed = new Counter({
     name: 'lucid_events_failures_total',
     help: 'Times a SIEM could not be reached or took nothing.',
     labelNames: ['sink'],
-    registers: [this.#registry],
+    registers: [this.registry],
   });
   readonly #waiting = new Gauge({
     name: 'lucid_events_waiting',
     help: 'Audit events that wait for a SIEM, as the pipeline knows that sent last.',
     labelNames: ['sink'],
-    registers: [this.#registry],
+    registers: [this.registry],
   });
 
   sent(sink: string, count: number): void {
@@ -83,6 +83,6 @@ export class JobMetrics implements ForwardMetrics {
   }
 
   text(): Promise<string> {
-    return this.#registry.metrics();
+    return this.registry.metrics();
   }
 }

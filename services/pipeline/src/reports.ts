@@ -8,6 +8,7 @@ import {
   type RecordingStatistics,
   type SessionDocument,
 } from '@lucid-sessions/contract';
+import { enqueueAlerts } from './alerts/alerts.ts';
 import { auditEnded, auditLost, auditStarted } from './connection-audit.ts';
 import {
   type Context,
@@ -137,6 +138,7 @@ export async function recordDrained(context: Held, sessionId: string, chunksCoun
   if (journal.manifestUs !== null || journal.admittedUs === null) return;
   const drained = { ...journal, drainedUs: context.deps.nowUs(), drainedChunks: chunksCount };
   await putJournal(context, drained);
+  await enqueueAlerts(context, sessionId, 'stored');
   // What it said while chunks were refused is over.
   if (chunksCount !== null && drained.endedUs !== null)
     await editSession(context, sessionId, (session) => ({ ...session, end_message: journal.endMessage }));
@@ -186,6 +188,7 @@ async function recordJoined(context: Held, joined: Joined): Promise<void> {
   if (!reconnects) {
     await tryStep(context, sessionId, 'started', edits);
     await spendCredentials(context, sessionId);
+    await enqueueAlerts(context, sessionId, 'began');
   } else if (known.connected) await writeBoth(context, sessionId, edits);
 }
 

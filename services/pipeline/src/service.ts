@@ -2,6 +2,7 @@
 import type { PipelinePort, ServiceHealth } from '@lucid-sessions/contract';
 import { KeyedQueue } from '@lucid-sessions/kit';
 import { admit, find } from './admit.ts';
+import { Alerts } from './alerts/alerts.ts';
 import { anchorHandler } from './anchor-jobs.ts';
 import { anchoringStates, recheckHandler } from './anchor-rechecks.ts';
 import { Approvals, approval, decideApproval } from './approvals.ts';
@@ -158,7 +159,9 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
     kickCredentials: () => void sweep(),
   };
   const jobMetrics = new JobMetrics();
+  const alerts = new Alerts(context, jobMetrics.registry);
   const counted = jobMetrics.counted({
+    alerts: alerts.handler,
     finalise: finaliseHandler(context),
     anchor: anchorHandler(context),
     anchor_recheck: recheckHandler(context),
@@ -261,6 +264,8 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
     setHold: (request) => setHold(context, request),
     clearHold: (request) => clearHold(context, request),
     examined: (request) => examined(context, request),
+    alertRules: ({ sessionId }) => alerts.rules(sessionId),
+    alertsFound: (request) => alerts.found(request),
     async status({ sessionId }) {
       const { session } = await deps.storage.getSession({ sessionId });
       return { status: session === null ? null : await pipelineStatus(context, sessionId) };

@@ -198,6 +198,7 @@ export async function world(limits: Partial<PipelineLimits> = {}): Promise<World
           ? await signRecord(identity, { ...body, ...recordBase(kind, sessionId) } as unknown as RecordBody)
           : bytes(`${kind} ${sessionId} ${JSON.stringify(body)}`),
     }),
+    follow: async () => {},
     health: health('processor'),
   };
   const log: TransparencyLog = {

@@ -115,6 +115,9 @@ export function createProcessor(config: ProcessorServiceConfig, deps: ProcessorD
       finishing.set(sessionId, finished);
       return finished;
     },
+    async follow({ sessionId }) {
+      deps.index?.follow(sessionId);
+    },
     async signRecord({ sessionId, kind, body }) {
       return {
         record: await signBody(keys.identity, { ...body, ...recordBase(kind, sessionId) } as unknown as RecordBody),

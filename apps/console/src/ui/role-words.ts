@@ -22,6 +22,8 @@ const words: Record<Permission, string> = {
   'pipeline:control': 'control the pipeline',
   'statistics:read': 'see statistics',
   'audit:read': 'read the audit log',
+  'alerts:read': 'see alerts',
+  'alerts:manage': 'make the rules that raise alerts and end sessions',
   'evidence:read': 'read evidence',
   'evidence:verify': 'verify evidence',
   'recordings:inputs': 'see what was typed and copied',

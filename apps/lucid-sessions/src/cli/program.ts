@@ -3,6 +3,7 @@
  * called: listing sessions must not wait for a server's code. Completion scripts and the man page are made of the same table.
  */
 import { Command } from 'commander';
+import { declareAlerts } from '../commands/alerts-command.ts';
 import { declareAudit } from '../commands/audit-command.ts';
 import { declareBackup } from '../commands/backup-command.ts';
 import { declareCheck } from '../commands/check-command.ts';
@@ -62,6 +63,7 @@ const commands = [
   declareSearch,
   declareEvents,
   declarePlay,
+  declareAlerts,
   declareRedact,
   declareBackup,
   declareRestore,

@@ -17,7 +17,7 @@ import {
 } from '@lucid-sessions/contract';
 import { parsePolicy, replayFields } from '@lucid-sessions/evidence';
 import { type ChunkDisk, FileReserve, withReserve } from '@lucid-sessions/files';
-import { SessionIndexes } from '@lucid-sessions/indexer';
+import { type AlertKeeper, SessionIndexes } from '@lucid-sessions/indexer';
 import { type KeyDirectory, KeyLock, LocalSeal, MemoryKeyShares, type VaultTransit } from '@lucid-sessions/keys';
 import {
   type Environment,
@@ -350,6 +350,19 @@ class Composer {
     );
   }
 
+  /** The processor of this process starts before its pipeline: what comes first is judged when all of it is stored. */
+  get #alertKeeper(): AlertKeeper {
+    const pipeline = (): PipelinePort => {
+      if (this.#pipeline === null)
+        throw new LucidError('unavailable', 'the pipeline of this process is still starting');
+      return this.#pipeline;
+    };
+    return {
+      alertRules: async (request) => pipeline().alertRules(request),
+      alertsFound: async (request) => pipeline().alertsFound(request),
+    };
+  }
+
   /** Made where chunks are sealed, from what is stored; read, and made again, where the API is. */
   async #sessionIndexes(storage: StoragePort): Promise<SessionIndexes> {
     if (this.#indexes !== null) return this.#indexes;
@@ -361,6 +374,7 @@ class Composer {
       unwrapKey: await openUnwrap(keys, this.#vault, [this.#keyShares]),
       keyframes: readKeyframePolicy(this.#environment),
       onError: (where, thrown) => this.#problem(where, thrown),
+      ...(this.#services.has('processor') ? { alerts: this.#alertKeeper } : {}),
       onExamined: async (sessionId, tally) => {
         const counted = { ...replayFields(tally), rules: REPLAY_RULES };
         await this.#pipeline?.examined({ sessionId, software: `${software.name} ${software.version}`, counted });

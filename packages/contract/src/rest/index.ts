@@ -1,3 +1,4 @@
+export * from './alert-schemas.ts';
 export * from './chunk-schemas.ts';
 export { patchOf } from './fields.ts';
 export * from './hold-schemas.ts';

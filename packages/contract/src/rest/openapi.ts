@@ -41,6 +41,7 @@ const parameterDescriptions: Record<string, string> = {
   passkey_id: 'Id of the passkey, as the account names it.',
   keyframe: 'Number of the keyframe, as the list of keyframes names it.',
   viewing_id: 'Id of the request, as asking answered it.',
+  rule_id: 'Id of the rule, as the list of rules names it.',
 };
 
 const parameterPatterns: Record<string, string> = {
@@ -53,6 +54,7 @@ const parameterPatterns: Record<string, string> = {
   passkey_id: '^[0-9a-f]{64}$',
   keyframe: '^[1-9][0-9]{0,5}$',
   viewing_id: '^[0-9a-f-]{36}$',
+  rule_id: '^[0-9a-f-]{36}$',
 };
 
 function parametersOf(route: RestRoute): Json[] {

@@ -7,7 +7,7 @@ import type { RestOperation } from './operations.ts';
 
 export interface RestRoute extends RestOperation {
   summary: string;
-  tag: 'sessions' | 'targets' | 'recording' | 'chunks' | 'pipeline' | 'evidence' | 'people' | 'system';
+  tag: 'sessions' | 'targets' | 'recording' | 'chunks' | 'pipeline' | 'evidence' | 'alerts' | 'people' | 'system';
   /** One of them is enough; none: whoever is signed in; null: open to everyone. */
   permissions: readonly Permission[] | null;
   rateLimit: RateLimitClass | null;

@@ -1,6 +1,7 @@
 /** Every route of the REST contract: the API serves this table, and the OpenAPI document is made from it. */
 import type { z } from 'zod';
 import { importBytesMax } from '../ports.ts';
+import { alertRoutes } from './alert-routes.ts';
 import {
   anchorAnswer,
   chunkDetail,
@@ -607,6 +608,7 @@ export const restRoutes = {
     errors: [],
   },
   ...peopleRoutes,
+  ...alertRoutes,
   listAudit: {
     ...restOperations.listAudit,
     summary: 'The audit log, newest first',

@@ -1,5 +1,6 @@
 /** Requests and answers about sessions. */
 import { z } from 'zod';
+import { alertSeverities, sessionAlertsMax } from '../alerts.ts';
 import {
   comingWays,
   rdpConfigSchema,
@@ -209,6 +210,10 @@ export const sessionSchema = z.strictObject({
     .nullable()
     .describe('The connection was lost: until then the client may come back with the same .rdp file.'),
   merkle_root: hexHash.nullable(),
+  alerts: z
+    .strictObject({ count: count.max(sessionAlertsMax), highest: z.enum(alertSeverities) })
+    .nullable()
+    .describe('Alerts rules have raised of it, and the highest severity among them. Null: none.'),
   legal_holds: count.describe('Legal holds on it: while there is one, nothing of it is deleted or shredded.'),
   imported: importedSchema
     .nullable()

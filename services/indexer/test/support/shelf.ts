@@ -15,7 +15,7 @@ import {
   openKeyframe,
 } from '@lucid-sessions/recording/session-index';
 import { eventually, loopedFrames } from '@lucid-sessions/testkit';
-import { type KeyframePolicy, SessionIndexes } from '../../src/index.ts';
+import { type AlertKeeper, type KeyframePolicy, SessionIndexes } from '../../src/index.ts';
 import { chunkFile } from './chunk-files.ts';
 
 export const sessionId = 'session-1';
@@ -96,13 +96,14 @@ export async function walked(shelf: Shelf): Promise<ReplayTally> {
   return tally;
 }
 
-export const indexesOf = (shelf: Shelf, keyframes?: KeyframePolicy) =>
+export const indexesOf = (shelf: Shelf, keyframes?: KeyframePolicy, alerts?: AlertKeeper) =>
   new SessionIndexes({
     storage: shelf.port,
     crypto: nodeCrypto,
     platform: indexerPlatform,
     unwrapKey: async (wraps) => wraps[0]!.wrapped,
     ...(keyframes && { keyframes }),
+    ...(alerts && { alerts }),
   });
 
 /** Asks until all chunks were looked at. */
