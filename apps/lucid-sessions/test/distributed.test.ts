@@ -18,6 +18,22 @@ import {
 import { runCli } from './support/cli.ts';
 import { type Cluster, startCluster } from './support/cluster.ts';
 import { armSession, readRecording, sessionIn, verifySession } from './support/gateway.ts';
+import type { RawClient } from './support/raw-client.ts';
+
+/** From the first frame that is in no stored chunk: on a busy machine there are some before this asks. */
+async function liveReader(api: RawClient, id: string) {
+  for (let from = 0; ; ) {
+    try {
+      const live = await api.send('GET', `/sessions/${id}/live?after_frame=${from}`);
+      assert.equal(live.status, 200);
+      return live.body!.getReader();
+    } catch (thrown) {
+      const stored = /frames before (\d+) are stored/.exec((thrown as Error).message)?.[1];
+      if (stored === undefined || Number(stored) <= from) throw thrown;
+      from = Number(stored);
+    }
+  }
+}
 
 const servers = ['postgres', 'redis', 'seaweedfs'] as const;
 if (peersMissing(...servers).length > 0) test('two of every service', (t) => void skipUnlessPeers(t, ...servers));
@@ -61,9 +77,7 @@ else
       }, async (t) => {
         const { id, client, witness } = await joined(t, at);
         await sessionIn(other(at), id, 'recording');
-        const live = await other(at).api.send('GET', `/sessions/${id}/live?after_frame=0`);
-        assert.equal(live.status, 200);
-        const reader = live.body!.getReader();
+        const reader = await liveReader(other(at).api, id);
         const { value } = await reader.read();
         assert.ok((value?.length ?? 0) > 0, 'frames of the recorder that holds it');
         await reader.cancel();
