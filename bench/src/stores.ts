@@ -5,6 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { noStatistics, sessionSorts } from '@lucid-sessions/contract';
 import { MongoDatabase, MongoMetadataStore } from '@lucid-sessions/mongodb';
 import { PostgresDatabase, parsePostgresUrl, postgresMetadataStore, prepareSchema } from '@lucid-sessions/postgres';
 import { SqliteThread } from '@lucid-sessions/sqlite';
@@ -12,6 +13,8 @@ import type { ChainHead, MetadataStore } from '@lucid-sessions/storage';
 import { sampleAudit, sampleChain, sampleSession, sealedLeafOf } from '@lucid-sessions/storage/suites';
 import { MongoStandIn, PostgresServer } from '@lucid-sessions/testkit';
 
+const outcomes = ['whole', 'whole', 'whole', 'whole', 'whole', 'recovered', 'gap', null] as const;
+const { rdp_config: host } = sampleSession('any');
 const statuses = ['completed', 'completed', 'completed', 'created', 'recording', 'failed', 'deleted'] as const;
 const writersAtOnce = 64;
 const asks = 300;
@@ -124,8 +127,15 @@ async function fill(store: MetadataStore, sessions: number, chunks: number): Pro
         project: `p${at % 50}`,
         environment: at % 3 === 0 ? 'production' : 'test',
         owner: `user${at % 211}`,
-        tags: [],
+        tags: [`tag${at % 13}`],
       },
+      started_at: new Date(1_700_000_000_000 + at * 1000 + 500).toISOString(),
+      client_user: `CORP\\person${at % 307}`,
+      client_name: `pc${at % 1009}`,
+      client_address: `10.0.${at % 251}.${at % 241}`,
+      rdp_config: { ...host, host: `host${at % 89}.example` },
+      statistics: { ...noStatistics, duration_seconds: (at * 7919) % 30_000, size_bytes: (at * 104_729) % 1e9 },
+      outcome: outcomes[at % outcomes.length]!,
     });
     await store.insertSession(session, null);
     for (let index = 0; index < perSession; index += 1) await append(store, idOf(at), index);
@@ -197,6 +207,48 @@ export async function run(args: string[]): Promise<void> {
       );
       say(await times('search, few found', (at) => store.listSessions({ ...page, search: idOf(at * 300).slice(2) })));
       say(await times('search, many found', () => store.listSessions({ ...page, search: 'work of 1' })));
+      say(await times('search, in every one', () => store.listSessions({ ...page, search: 'work' })));
+      say(await times('search, two letters', () => store.listSessions({ ...page, search: '42' })));
+      say(await times('search, nothing found', () => store.listSessions({ ...page, search: 'nothing like it' })));
+      say(
+        await times('search in a project, by name', () =>
+          store.listSessions({ ...page, search: 'host 8', project: 'p7', sort: 'name' }),
+        ),
+      );
+      say(await times('list of a user', (at) => store.listSessions({ ...page, user: `person${at % 307}` })));
+      say(
+        await times('list of a user, by size', (at) =>
+          store.listSessions({ ...page, user: `corp\\person${at % 307}`, sort: 'size' }),
+        ),
+      );
+      say(await times('list of a client', (at) => store.listSessions({ ...page, client: `pc${at}` })));
+      say(await times('list of a target', (at) => store.listSessions({ ...page, target: `host${at % 89}.example` })));
+      say(
+        await times('list of a tag, last page', (at) =>
+          store.listSessions({ ...page, tag: `tag${at % 13}`, offset: 6500 }),
+        ),
+      );
+      const day = { from: new Date(1_700_050_000_000).toISOString(), to: new Date(1_700_060_000_000).toISOString() };
+      say(await times('list of some hours', () => store.listSessions({ ...page, ...day })));
+      say(
+        await times('list of incomplete ones, by length', () =>
+          store.listSessions({ ...page, outcome: 'gap', sort: 'duration' }),
+        ),
+      );
+      say(
+        await times('list of long and large ones', () =>
+          store.listSessions({ ...page, durationMin: 29_000, sizeMin: 9e8 }),
+        ),
+      );
+      for (const sort of sessionSorts)
+        for (const descending of [false, true]) {
+          const order = { sort, descending };
+          say(
+            await times(`by ${sort}, ${descending ? 'down' : 'up'}, pages up to the middle`, (at) =>
+              store.listSessions({ ...page, ...order, offset: (at % 10) * (sessions / 20) }),
+            ),
+          );
+        }
       say(await times('get session', (at) => store.getSession(idOf(at * 7))));
       say(await times('find by cookie', () => store.findByCookie('nobody')));
       say(

@@ -182,6 +182,50 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     await context.close();
   });
 
+  test('a list is filtered by who and what became of it, sorted by its columns, and its filters are kept by name', async () => {
+    const { page, problems, context } = await open('/sessions');
+    const rows = page.locator('tbody tr');
+    await rows.nth(3).waitFor();
+    const names = () => page.locator('.session-name').allTextContents();
+    await page.getByRole('button', { name: 'Session', exact: true }).click();
+    await page.waitForURL(/\?sort=name$/);
+    const upwards = page.getByRole('columnheader', { name: /Session/, exact: false });
+    await page.locator('th[aria-sort="ascending"]').waitFor();
+    const sorted = await names();
+    assert.deepEqual(
+      sorted,
+      [...sorted].sort((a, b) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1)),
+    );
+    assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Session ↑', 'the focus stays');
+    await upwards.getByRole('button').click();
+    await page.waitForURL(/\?sort=name&order=desc$/);
+    await page.locator('th[aria-sort="descending"]').waitFor();
+    assert.deepEqual(await names(), sorted.reverse());
+    await page.getByText('More filters').click();
+    await page.getByLabel('Outcome').selectOption('refused');
+    await page.getByText('1 session', { exact: true }).waitFor();
+    await page.getByLabel('Name to save these filters under').fill('Turned away');
+    await page.getByRole('button', { name: 'Save these' }).click();
+    await page.getByText('Saved as “Turned away”.').waitFor();
+    assert.deepEqual(server.filters, [{ name: 'Turned away', query: 'sort=name&order=desc&outcome=refused' }]);
+    await page.getByLabel('User', { exact: true }).fill('nobody of this name');
+    await page.getByText('No session matches').waitFor();
+    assert.match(page.url(), /user=nobody\+of\+this\+name|user=nobody%20of%20this%20name/);
+    await page.getByRole('button', { name: 'Clear the filters' }).click();
+    await page.waitForURL(/\/sessions$/);
+    await rows.nth(3).waitFor();
+    await page.reload();
+    await page.getByRole('combobox', { name: 'Saved filters' }).selectOption('Turned away');
+    await page.waitForURL(/outcome=refused/);
+    await page.getByText('1 session', { exact: true }).waitFor();
+    assert.equal(await page.getByLabel('Outcome').inputValue(), 'refused', 'its fields show what it filters by');
+    await page.getByRole('button', { name: 'Forget' }).click();
+    await page.getByText('“Turned away” is forgotten.').waitFor();
+    assert.deepEqual(server.filters, []);
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
   test('a list that can not be read again stays, says so, and goes on; what never began says when it was made', async () => {
     const { page, problems, context } = await open('/sessions');
     const rows = page.locator('tbody tr');
@@ -696,7 +740,7 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
         await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
         await page.getByRole('heading', { level: 1 }).waitFor();
         await page.getByText('Looking …').waitFor({ state: 'detached' });
-        for (const folded of await page.locator('.account summary').all()) await folded.click();
+        for (const folded of await page.locator('.account summary, .more-filters summary').all()) await folded.click();
         // Colours change over a moment, and are judged when they have.
         await page.waitForFunction(() => document.getAnimations().every(({ playState }) => playState !== 'running'));
         await page.evaluate(axe.source);

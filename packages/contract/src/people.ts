@@ -7,6 +7,8 @@ export const displayNameMax = 200;
 export const passkeysMax = 20;
 export const recoveryCodesCount = 10;
 export const tokensPerUserMax = 100;
+/** Filters of the list of sessions that one account keeps. */
+export const savedFiltersMax = 20;
 export const tokenDaysMax = 365;
 /** In front of every API token, so that scanners find one that leaked. */
 export const apiTokenPrefix = 'lst_';

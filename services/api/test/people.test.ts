@@ -283,6 +283,36 @@ test('an API token may what it was given of what its owner may, as long as both 
   assert.equal((await by('listSessions', whole)).status, 401, 'expired');
 });
 
+test('an account keeps filters of the list by name, its own alone, no more than it may, and none that the list does not take', async () => {
+  const browser = await people.person('fil');
+  const other = await people.person('oth');
+  const save = (name: string, query: string) => browser.call('saveFilter', { body: { name, query } });
+  assert.deepEqual((await browser.call('listFilters')).body, { filters: [] });
+  assert.equal((await save('Mine', 'user=fil&sort=size')).status, 200);
+  assert.equal((await save('Gaps', 'outcome=gap&from=2026-01-01T00%3A00%3A00%2B01%3A00')).status, 200);
+  const again = await save(' Mine ', 'user=fil');
+  const kept = [
+    { name: 'Gaps', query: 'outcome=gap&from=2026-01-01T00%3A00%3A00%2B01%3A00' },
+    { name: 'Mine', query: 'user=fil' },
+  ];
+  assert.deepEqual(again.body, { filters: kept });
+  assert.deepEqual((await browser.call('listFilters')).body, { filters: kept });
+  assert.deepEqual((await other.call('listFilters')).body, { filters: [] });
+  for (const wrong of ['outcome=lost', 'colour=blue', 'limit=5', 'x'.repeat(1001)])
+    assert.match(errorOf(await save('Wrong', wrong)), /^400 /, wrong);
+  for (const name of ['', 'a\nb', 'x'.repeat(61)]) assert.match(errorOf(await save(name, '')), /^400 /);
+  for (let at = 0; at < 18; at += 1) assert.equal((await save(`f${at}`, '')).status, 200);
+  assert.match(errorOf(await save('one more', '')), /^409 an account keeps at most 20 filters/);
+  assert.equal((await save('f1', 'status=failed')).status, 200, 'one that is there is replaced all the same');
+  assert.equal((await browser.call('removeFilter', { query: { name: 'Gaps' } })).status, 200);
+  assert.match(
+    errorOf(await browser.call('removeFilter', { query: { name: 'Gaps' } })),
+    /^404 there is no such filter/,
+  );
+  const nobody = await people.world.call('listFilters');
+  assert.match(errorOf(nobody), /^403 an account is changed in a browser/);
+});
+
 test('administrators make, change and remove accounts; the last of them stays', async () => {
   const boss = await people.person('boss', ['admin']);
   const user = { params: { user_id: 'boss' } };

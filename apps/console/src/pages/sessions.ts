@@ -1,5 +1,5 @@
-import type { SessionStatus } from '@lucid-sessions/contract';
-import { query, type SessionFilter } from '../api/client.ts';
+import type { SessionSort } from '@lucid-sessions/contract';
+import { query } from '../api/client.ts';
 import { may } from '../api/credentials.ts';
 import type { Session, SessionList } from '../api/types.ts';
 import { connectLink, isConnectable } from '../ui/connect-link.ts';
@@ -10,44 +10,30 @@ import { explain, failure, isAbort, type Page, type PageContext, repeat } from '
 import { type Column, instant, sessionBadge, table } from '../ui/parts.ts';
 import { waitingApprovals } from '../ui/waiting-approvals.ts';
 import { isAnonymous } from '../ui/who-came.ts';
+import { savedFilters } from './saved-filters.ts';
+import { type Filters, filterFields, filterOf, isFiltered, orderOf, readFilters } from './session-filters.ts';
 
 const pageSize = 25;
 const refreshMs = 5000;
-const typingPauseMs = 250;
 
-/** Shown in the filter, in the order of a session's life. */
-const statuses: readonly SessionStatus[] = [
-  'created',
-  'starting',
-  'recording',
-  'paused',
-  'stopped',
-  'processing',
-  'completed',
-  'failed',
-  'deleted',
-];
-
-type Filter = Partial<ReturnType<typeof readFilter>>;
-
-/** The filter lives in the address, so that a list can be shared and the back button works. */
-function readFilter(): SessionFilter & { offset: number } {
-  const parameters = new URLSearchParams(location.search);
-  const offset = Number(parameters.get('offset') ?? 0);
-  return {
-    search: parameters.get('search') ?? undefined,
-    // One the API doesn't know is the API's to refuse.
-    status: (parameters.get('status') ?? undefined) as SessionFilter['status'],
-    project: parameters.get('project') ?? undefined,
-    environment: parameters.get('environment') ?? undefined,
-    offset: Number.isInteger(offset) && offset >= 0 ? offset : 0,
-  };
+/** The filters live in the address, so that a list can be shared and the back button works. */
+interface Filter extends Filters {
+  offset: number;
 }
 
-const columnsFor = (mayConnect: boolean): readonly Column<Session>[] => [
-  { name: 'Status', cell: sessionBadge },
+function readFilter(): Filter {
+  const offset = Number(new URLSearchParams(location.search).get('offset') ?? 0);
+  return { ...readFilters(location.search), offset: Number.isInteger(offset) && offset >= 0 ? offset : 0 };
+}
+
+const columnsFor = (
+  mayConnect: boolean,
+  sorted: (sort: SessionSort) => NonNullable<Column<Session>['sorted']>,
+): readonly Column<Session>[] => [
+  { name: 'Status', sorted: sorted('status'), cell: sessionBadge },
   {
     name: 'Session',
+    sorted: sorted('name'),
     cell: (session) =>
       h(
         'div',
@@ -56,24 +42,43 @@ const columnsFor = (mayConnect: boolean): readonly Column<Session>[] => [
         h('div', { class: 'muted mono' }, session.session_id),
       ),
   },
+  { name: 'User', sorted: sorted('user'), cell: userCell },
   {
     name: 'Target',
+    sorted: sorted('target'),
     cell: (session) => [target(session), isAnonymous(session) && h('div', { class: 'muted small' }, 'anonymous')],
   },
-  { name: 'Project', cell: (session) => origin(session) },
-  { name: 'Started', cell: startedCell },
+  { name: 'Project', sorted: sorted('project'), cell: (session) => origin(session) },
+  { name: 'Started', sorted: sorted('started'), cell: startedCell },
   {
     name: 'Duration',
+    sorted: sorted('duration'),
     number: true,
     cell: (session) => (session.started_at ? formatClock(session.statistics.duration_seconds) : '–'),
   },
   {
     name: 'Stored',
+    sorted: sorted('size'),
     number: true,
     cell: (session) => (session.statistics.size_bytes > 0 ? formatBytes(session.statistics.size_bytes) : '–'),
   },
   ...(mayConnect ? [{ name: 'Connect', cell: connectCell }] : []),
 ];
+
+/** Who came, or is to come; below it from where. */
+function userCell({
+  came_by,
+  client_user,
+  client_name,
+  client_address,
+  rdp_config,
+  metadata,
+  created_by,
+}: Session): Child {
+  const user = came_by?.user || client_user || rdp_config.username || metadata.owner || created_by;
+  const client = [client_name, client_address].filter(Boolean).join(' · ');
+  return h('div', {}, user || '–', client !== '' && h('div', { class: 'muted small' }, client));
+}
 
 /** What never began says when it was made instead. */
 const startedCell = ({ started_at: startedAt, created_at: createdAt }: Session): Child =>
@@ -114,7 +119,8 @@ export function sessionsPage({ api, claims, signal }: PageContext): Page {
 
   async function load(): Promise<void> {
     try {
-      show(await api.listSessions({ ...filter, limit: pageSize }, signal));
+      const { offset, ...filters } = filter;
+      show(await api.listSessions({ ...filterOf(filters), limit: pageSize, offset }, signal));
     } catch (error) {
       if (!isAbort(error)) showFailure(error);
     }
@@ -129,11 +135,16 @@ export function sessionsPage({ api, claims, signal }: PageContext): Page {
     if (text === shown) return;
     shown = text;
     if (answer.sessions.length === 0) {
-      fill(list, emptyList(Object.values(filter).some((value) => typeof value === 'string' && value !== '')));
+      fill(list, emptyList(isFiltered(filter) ? () => replaceFilters('') : null));
       fill(pages);
       return;
     }
-    fill(list, table('Sessions', columnsFor(mayConnect), answer.sessions));
+    const column = document.activeElement?.closest('th')?.textContent?.split(' ')[0];
+    fill(list, table('Sessions', columnsFor(mayConnect, sorted), answer.sessions));
+    // Whoever sorted by a column goes on from its heading.
+    if (column !== undefined)
+      for (const button of list.querySelectorAll<HTMLElement>('th button'))
+        if (button.textContent?.split(' ')[0] === column) button.focus();
     const go = (to: number) => () => change({ offset: to });
     fill(
       pages,
@@ -155,13 +166,58 @@ export function sessionsPage({ api, claims, signal }: PageContext): Page {
     else setText(count, `This list may be old: ${explain(error)}`);
   }
 
-  function change(changes: Filter): void {
-    filter = { ...filter, offset: 0, ...changes };
+  /** The other way round where rows are in this order already. */
+  const sorted = (sort: SessionSort) => {
+    const { sort: present, descending } = orderOf(filter);
+    const by = present === sort ? (descending ? 'descending' : 'ascending') : null;
+    const other = { ascending: 'desc', descending: 'asc', none: undefined }[by ?? 'none'];
+    const toggle = () => {
+      change({ sort, order: other });
+      fill(
+        fields,
+        filterFields(() => filter, change, signal),
+      );
+    };
+    return { by, toggle } as const;
+  };
+
+  function change(changes: Partial<Filter>): void {
+    const asked = Object.entries({ ...filter, offset: 0, ...changes }).map(([name, value]) => [
+      name,
+      value || undefined,
+    ]);
+    filter = { offset: 0, ...Object.fromEntries(asked.filter(([, value]) => value !== undefined)) };
     shown = '';
     history.replaceState(null, '', `/sessions${query({ ...filter, offset: filter.offset || undefined })}`);
     void load();
   }
+  const presentQuery = () => query({ ...filter, offset: undefined }).slice(1);
+  function replaceFilters(text: string): void {
+    filter = { offset: 0 };
+    change(readFilters(text));
+    fill(
+      fields,
+      filterFields(() => filter, change, signal),
+    );
+  }
+  const fields = h(
+    'div',
+    {},
+    filterFields(() => filter, change, signal),
+  );
 
+  document.addEventListener(
+    'keydown',
+    (event) => {
+      if (event.key !== '/' || event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement)
+        return;
+      event.preventDefault();
+      const search = fields.querySelector<HTMLInputElement>('.search input');
+      search?.focus();
+      search?.select();
+    },
+    { signal },
+  );
   void repeat(refreshMs, signal, load);
   const content = [
     h(
@@ -171,74 +227,24 @@ export function sessionsPage({ api, claims, signal }: PageContext): Page {
       mayCreate && h('a', { class: 'button primary', href: '/new' }, icon('plus'), 'New session'),
     ),
     may(claims, 'sessions:approve') && waitingApprovals({ api, claims, signal }),
-    filterBar(filter, change, signal),
+    fields,
+    savedFilters(api, presentQuery, replaceFilters, signal),
     list,
     pages,
   ];
   return { title: 'Sessions', content };
 }
 
-function filterBar(filter: SessionFilter, change: (changes: Filter) => void, signal: AbortSignal): HTMLElement {
-  const typed = (name: 'search' | 'project' | 'environment') => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    return (event: Event): void => {
-      clearTimeout(timer);
-      const value = (event.target as HTMLInputElement).value;
-      // Whoever has gone on to another page meanwhile must not find this one's filter in its address.
-      timer = setTimeout(() => !signal.aborted && change({ [name]: value }), typingPauseMs);
-    };
-  };
-  const search = h('input', {
-    type: 'search',
-    'aria-label': 'Search sessions by name, id, host, owner or tag',
-    'aria-keyshortcuts': '/',
-    placeholder: 'Search name, id, host, owner, tag   ( / )',
-    value: filter.search,
-    on: { input: typed('search') },
-  });
-  const status = h(
-    'select',
-    {
-      'aria-label': 'Status',
-      on: {
-        change: (event) => change({ status: (event.target as HTMLSelectElement).value as SessionFilter['status'] }),
-      },
-    },
-    h('option', { value: '' }, 'Any status'),
-    statuses.map((name) => h('option', { value: name, selected: filter.status === name }, name)),
-  );
-  const text = (name: 'project' | 'environment', label: string): HTMLElement =>
-    h('input', {
-      type: 'search',
-      'aria-label': label,
-      placeholder: label,
-      value: filter[name],
-      on: { input: typed(name) },
-    });
-  document.addEventListener(
-    'keydown',
-    (event) => {
-      if (event.key !== '/' || event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement)
-        return;
-      event.preventDefault();
-      search.focus();
-      search.select();
-    },
-    { signal },
-  );
-  return h(
-    'div',
-    { class: 'filters', role: 'search' },
-    h('div', { class: 'search' }, icon('search'), search),
-    status,
-    text('project', 'Project'),
-    text('environment', 'Environment'),
-  );
-}
-
-function emptyList(filtered: boolean): HTMLElement {
-  return filtered
-    ? h('div', { class: 'empty' }, icon('search'), 'No session matches these filters.')
+/** `clear` where there are filters. */
+function emptyList(clear: (() => void) | null): HTMLElement {
+  return clear !== null
+    ? h(
+        'div',
+        { class: 'empty' },
+        icon('search'),
+        'No session matches these filters.',
+        h('button', { type: 'button', on: { click: clear } }, 'Clear the filters'),
+      )
     : h(
         'div',
         { class: 'empty' },

@@ -55,8 +55,20 @@ export function instant(rfc3339: string | null | undefined): Child {
 export interface Column<Row> {
   name: string;
   number?: boolean;
+  /** Rows can be put in its order; null: they are in another. */
+  sorted?: { by: 'ascending' | 'descending' | null; toggle(): void };
   cell(row: Row): Child;
 }
+
+const heading = <Row>({ name, sorted }: Column<Row>): Child =>
+  sorted === undefined
+    ? name
+    : h(
+        'button',
+        { type: 'button', class: 'sort', on: { click: () => sorted.toggle() } },
+        name,
+        h('span', { 'aria-hidden': true }, { ascending: ' ↑', descending: ' ↓', none: '' }[sorted.by ?? 'none']),
+      );
 
 export function table<Row>(caption: string, columns: readonly Column<Row>[], rows: readonly Row[]): HTMLElement {
   const tone = (column: Column<Row>): string | null => (column.number ? 'number' : null);
@@ -73,7 +85,9 @@ export function table<Row>(caption: string, columns: readonly Column<Row>[], row
         h(
           'tr',
           {},
-          columns.map((column) => h('th', { scope: 'col', class: tone(column) }, column.name)),
+          columns.map((column) =>
+            h('th', { scope: 'col', class: tone(column), 'aria-sort': column.sorted?.by ?? null }, heading(column)),
+          ),
         ),
       ),
       h(

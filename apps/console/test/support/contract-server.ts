@@ -7,7 +7,17 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { extname, join } from 'node:path';
 import type { SessionDocument } from '@lucid-sessions/contract';
-import { isPermitted, noStatistics, permissions } from '@lucid-sessions/contract';
+import {
+  isPermitted,
+  noStatistics,
+  permissions,
+  type SessionSort,
+  sessionOrderOf,
+  sessionPlacesOf,
+  sessionWord,
+  sessionWordKinds,
+  sessionWordsOf,
+} from '@lucid-sessions/contract';
 import { SessionIndexer } from '@lucid-sessions/recording/session-index';
 import { evidenceTar, type SealedRecording } from './recording.ts';
 
@@ -39,6 +49,7 @@ export interface ContractServer {
   audit: Record<string, unknown>[];
   deletions: { id: string; reason: string }[];
   searches: SearchAsked[];
+  filters: { name: string; query: string }[];
   targets: Map<string, Record<string, unknown>>;
   /** Identity keys the installation does not name as its own. */
   untrusted: Set<string>;
@@ -65,6 +76,7 @@ export async function startContractServer(consoleRoot: string, held: HeldSession
     untrusted: new Set(),
     deletions: [],
     searches: [],
+    filters: [],
     targets: new Map([[billing.target_id, billing]]),
     audit: held.flatMap(({ session }) => auditOf(session)),
   };
@@ -188,6 +200,7 @@ function route(
   if (resource === 'health') return sendJson(response, health);
   if (resource === 'users') return sendJson(response, userAnswers(id, part));
   if (resource === 'targets') return sendJson(response, targetAnswers(state, method, id, body));
+  if (resource === 'account' && id === 'filters') return sendJson(response, filterAnswers(state, method, query, body));
   if (resource === 'account') return sendJson(response, accountAnswers(id));
   if (resource === 'audit') return listAudit(state, query, response);
   if (resource === 'search') return sendJson(response, searched(state, JSON.parse(body) as SearchAsked));
@@ -356,6 +369,15 @@ function accountAnswers(part: string | undefined): unknown {
   return { user: ada, passkeys: [passkey], totp_possible: true };
 }
 
+function filterAnswers(state: State, method: string, query: URLSearchParams, body: string): unknown {
+  const put = method === 'PUT' ? (JSON.parse(body) as { name: string; query: string }) : null;
+  const name = put?.name ?? query.get('name');
+  const { filters } = state;
+  if (name !== null) filters.splice(0, filters.length, ...filters.filter((filter) => filter.name !== name));
+  if (put !== null) filters.push(put);
+  return { filters };
+}
+
 const pagination = (total: number) => ({ total, limit: 10_000, offset: 0, has_next: false, has_previous: false });
 const noKeyframes = { covered_chunks: 1_000_000, ended: null, keyframes: [], pagination: pagination(0) };
 
@@ -411,9 +433,23 @@ function list(state: State, query: URLSearchParams, response: ServerResponse): S
       text.includes(words) &&
       (query.get('status') ?? status) === status &&
       (query.get('project') ?? metadata.project) === metadata.project &&
-      (query.get('environment') ?? metadata.environment) === metadata.environment
+      (query.get('environment') ?? metadata.environment) === metadata.environment &&
+      (query.get('outcome') ?? session.outcome ?? null) === (session.outcome ?? null) &&
+      sessionWordKinds.every((kind) => {
+        const word = query.get(kind);
+        return word === null || sessionWordsOf(session)[kind].includes(sessionWord(word));
+      })
     );
   });
+  const sort = query.get('sort') as SessionSort | null;
+  if (sort !== null) {
+    const order = query.get('order');
+    const { descending } = sessionOrderOf({ sort, ...(order !== null && { descending: order === 'desc' }) });
+    all.sort(({ session: a }, { session: b }) => {
+      const [one, other] = [sessionPlacesOf(a)[sort], sessionPlacesOf(b)[sort]];
+      return (one < other ? -1 : one > other ? 1 : 0) * (descending ? -1 : 1);
+    });
+  }
   const { rows, pagination } = page(all, query, 50);
   return sendJson(response, { sessions: rows.map(view), pagination });
 }

@@ -5,6 +5,7 @@ import {
   passkeysMax,
   passwordCharacters,
   recoveryCodesCount,
+  savedFiltersMax,
   signInMethods,
   tokenDaysMax,
   tokensPerUserMax,
@@ -12,6 +13,7 @@ import {
 } from '../people.ts';
 import { permissions, roles } from '../roles.ts';
 import { count, timestamp } from './fields.ts';
+import { sessionFilters } from './session-schemas.ts';
 
 export const userIdSchema = z
   .string()
@@ -188,3 +190,24 @@ export const createTokenRequest = z.strictObject({
   days: z.int().min(1).max(tokenDaysMax),
 });
 export const createdToken = tokenView.extend({ token: z.string().describe('Shown here and nowhere else') });
+
+const filterName = z
+  .string()
+  .trim()
+  .min(1)
+  .max(60)
+  .regex(/^[^\p{Cc}]*$/u, 'must be one line of text');
+const filterQuery = z.strictObject(sessionFilters);
+
+export const savedFilter = z.strictObject({
+  name: filterName,
+  query: z
+    .string()
+    .max(1000)
+    .refine((text) => filterQuery.safeParse(Object.fromEntries(new URLSearchParams(text))).success, {
+      message: 'must be filters and order as `GET /sessions` takes them',
+    })
+    .describe('Filters and order as they stand behind `GET /sessions?`.'),
+});
+export const savedFilterList = z.strictObject({ filters: z.array(savedFilter).max(savedFiltersMax) });
+export const removeFilterQuery = z.strictObject({ name: filterName });

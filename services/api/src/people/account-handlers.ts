@@ -1,7 +1,7 @@
 /** What people do with their own account. Only in a browser that is signed in: a token that leaked must not make more of itself. */
-import { LucidError } from '@lucid-sessions/contract';
+import { LucidError, savedFiltersMax } from '@lucid-sessions/contract';
 import type { Call, Handlers } from '../call.ts';
-import { isSameAccount, type KeptAccount } from './accounts.ts';
+import { type Account, isSameAccount, type KeptAccount } from './accounts.ts';
 import { mayDo } from './callers.ts';
 import { checkNewPassword } from './password.ts';
 import { newRecoveryCodes, newTotp, stepOf } from './second-factor.ts';
@@ -22,7 +22,10 @@ type AccountOperations =
   | 'revokeSignIn'
   | 'listTokens'
   | 'createToken'
-  | 'revokeToken';
+  | 'revokeToken'
+  | 'listFilters'
+  | 'saveFilter'
+  | 'removeFilter';
 
 type Caller = Pick<Call, 'api' | 'user'>;
 
@@ -59,6 +62,9 @@ async function recentAccount(caller: Caller): Promise<KeptAccount> {
 
 const gone = (what: string) => new LucidError('notFound', `there is no such ${what}`);
 const isDone = { done: true } as const;
+
+const filtersOf = ({ value }: KeptAccount) => ({ filters: value.filters ?? [] });
+const withoutFilter = ({ filters = [] }: Account, name: string) => filters.filter((filter) => filter.name !== name);
 
 async function changePassword(call: Call<'changePassword'>) {
   const { api, body } = call;
@@ -200,5 +206,28 @@ export const accountHandlers: Handlers<AccountOperations> = {
     call.told.token_id = tokenId;
     if (!(await call.api.people.tokens.revoke(owner, tokenId))) throw gone('token');
     return { revoked: 1 };
+  },
+  async listFilters(call) {
+    return filtersOf(await ownAccount(call));
+  },
+  async saveFilter(call) {
+    const { name, query } = call.body;
+    const { id } = await ownAccount(call);
+    const changed = await call.api.people.accounts.change(id, (account) => {
+      const filters = [...withoutFilter(account, name), { name, query }];
+      if (filters.length > savedFiltersMax)
+        throw new LucidError('conflict', `an account keeps at most ${savedFiltersMax} filters; forget one first`);
+      return { ...account, filters: filters.sort((a, b) => (a.name < b.name ? -1 : 1)) };
+    });
+    return filtersOf(changed);
+  },
+  async removeFilter(call) {
+    const { id } = await ownAccount(call);
+    const changed = await call.api.people.accounts.change(id, (account) => {
+      const filters = withoutFilter(account, call.query.name);
+      if (filters.length === (account.filters ?? []).length) throw gone('filter');
+      return { ...account, filters };
+    });
+    return filtersOf(changed);
   },
 };

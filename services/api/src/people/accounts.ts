@@ -22,6 +22,8 @@ export interface Account {
   createdUs: number;
   createdBy: string;
   signedInUs: number | null;
+  /** Of the list of sessions, by name; absent: none. */
+  filters?: { name: string; query: string }[];
 }
 
 export type KeptAccount = Kept<Account>;
