@@ -25,4 +25,5 @@ for (const [name, processes] of Object.entries({ 'one process': oneProcess, 'sev
     assert.deepEqual(figures.failures, [], `seed ${seed}`);
     assert.equal(figures.backups.killed, 3);
     assert.ok(figures.restores.whole > 0 && figures.verified.whole > 0);
+    assert.equal(figures.auditsVerified, figures.restores.whole);
   });

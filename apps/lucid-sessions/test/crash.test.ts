@@ -19,6 +19,7 @@ describe('kill -9 at a random moment', { concurrency: 1 }, () => {
       const tally = await runScene(scene, runsOfEach, { desktop, durableMs, say: () => {} }, randomFrom(seed));
       assert.deepEqual(tally.failures, [], `seed ${seed}`);
       assert.equal(tally.outcomes.length, runsOfEach);
+      assert.ok(tally.auditRows > 0);
       for (const { sessions } of tally.outcomes) for (const { frames } of sessions) assert.ok(frames > 0);
     });
 });

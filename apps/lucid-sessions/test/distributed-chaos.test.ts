@@ -24,5 +24,6 @@ test('whatever is killed, paused or stopped: every session ends, is whole or say
   assert.deepEqual(tally.failures, [], `seed ${seed}`);
   assert.equal(tally.outcomes.length, runs);
   assert.equal(tally.verifiedAgain, 3 * runs);
+  assert.ok(tally.auditRows > 0);
   for (const { sessions } of tally.outcomes) for (const { frames } of sessions) assert.ok(frames > 0);
 });

@@ -16,6 +16,7 @@ import { Output } from '../../src/cli/output.ts';
 import { checkBackup } from '../../src/commands/backup.ts';
 import type { SessionAnswer } from '../../src/commands/sessions.ts';
 import { restoringPath } from '../../src/server/restoring.ts';
+import { auditIsWhole } from './audit-check.ts';
 import { finished } from './crash-runs.ts';
 import { armSession, readRecording, verifySession } from './gateway.ts';
 import { type House, type HouseOptions, startHouse } from './house.ts';
@@ -31,6 +32,8 @@ export interface BackupFigures {
   /** Sessions of restored installations that were opened and verified. */
   verified: { whole: number; recovered: number; shredded: number };
   checks: number;
+  /** Restored installations whose audit log is one chain, as it was written. */
+  auditsVerified: number;
   failures: string[];
 }
 
@@ -161,6 +164,7 @@ export async function runBackups(scene: BackupScene): Promise<BackupFigures> {
     restores: { started: 0, killed: 0, whole: 0 },
     verified: { whole: 0, recovered: 0, shredded: 0 },
     checks: 0,
+    auditsVerified: 0,
     failures: [],
   };
   const directory = mkdtempSync(join(tmpdir(), 'lucid-backups-'));
@@ -280,6 +284,8 @@ class BackupRuns {
       const { sessions } = await house.api.json<{ sessions: SessionAnswer[] }>('GET', '/sessions?limit=100');
       const recorded = sessions.filter(({ started_at }) => started_at !== null);
       for (const { session_id: id } of recorded) await this.#open(house, id);
+      await auditIsWhole(house.api, `http://127.0.0.1:${house.environment.SESSION_API_PORT}/log`);
+      this.#figures.auditsVerified += 1;
     } finally {
       await house.stop();
     }
@@ -299,12 +305,20 @@ class BackupRuns {
   }
 }
 
-export function describeFigures({ backups, restores, verified, checks, failures }: BackupFigures): string {
+export function describeFigures({
+  backups,
+  restores,
+  verified,
+  checks,
+  auditsVerified,
+  failures,
+}: BackupFigures): string {
   return [
     `backups: ${backups.started} started, ${backups.killed} killed, ${backups.whole} whole`,
     `restores: ${restores.started} started, ${restores.killed} killed, ${restores.whole} whole`,
     `checks of a backup that says it is whole: ${checks}`,
     `restored sessions verified: ${verified.whole} whole, ${verified.recovered} recovered, ${verified.shredded} shredded`,
+    `audit logs of restored installations verified: ${auditsVerified}`,
     `failures: ${failures.length}`,
   ].join('; ');
 }

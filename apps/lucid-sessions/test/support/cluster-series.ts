@@ -4,6 +4,7 @@ import { LogMonitor, parsePolicy, scanLog } from '@lucid-sessions/evidence';
 import { nodeCrypto } from '@lucid-sessions/node';
 import { equalBytes } from '@lucid-sessions/wire';
 import { logAt } from '../../src/commands/log-source.ts';
+import { auditIsWhole, custodyIsWhole } from './audit-check.ts';
 import { type Cluster, startCluster } from './cluster.ts';
 import { type ChaosOutcome, chaosRun, type Fault, faults } from './cluster-runs.ts';
 import { verifySession } from './gateway.ts';
@@ -25,6 +26,8 @@ export interface ChaosTally {
   /** Sessions that were verified once more at the end of their installation. */
   verifiedAgain: number;
   logEntries: number;
+  /** Of the audit log of every installation, as one chain. */
+  auditRows: number;
   elapsedMs: number;
 }
 
@@ -72,7 +75,7 @@ export async function runChaos({
   faults: deck = faults,
   say,
 }: ChaosOptions): Promise<ChaosTally> {
-  const tally: ChaosTally = { outcomes: [], failures: [], verifiedAgain: 0, logEntries: 0, elapsedMs: 0 };
+  const tally: ChaosTally = { outcomes: [], failures: [], verifiedAgain: 0, logEntries: 0, auditRows: 0, elapsedMs: 0 };
   const startedMs = performance.now();
   const next = shuffled(deck, random);
   let house: { cluster: Cluster; log: LogWatch; ids: string[] } | null = null;
@@ -84,10 +87,12 @@ export async function runChaos({
       await log.look(cluster);
       tally.logEntries += log.size;
       for (const id of ids) {
-        const { clean } = await verifySession(cluster, id);
-        if (!clean) throw new Error(`session ${id} verified once, and does not any more`);
+        const report = await verifySession(cluster, id);
+        if (!report.clean) throw new Error(`session ${id} verified once, and does not any more`);
+        custodyIsWhole(report);
         tally.verifiedAgain += 1;
       }
+      tally.auditRows += (await auditIsWhole(cluster.api, `${cluster.apiUrls[0]}/log`)).facts.rows;
     } finally {
       await cluster.stop();
     }

@@ -1,7 +1,9 @@
 /** Many crash runs over every victim, and their figures. */
 import { fileURLToPath } from 'node:url';
 import type { Desktop } from '@lucid-sessions/desktop';
+import { auditIsWhole, custodyIsWhole } from './audit-check.ts';
 import { type CrashRun, crashRun, type RunOutcome } from './crash-runs.ts';
+import { verifySession } from './gateway.ts';
 import { type House, type HouseOptions, oneProcess, severalProcesses, startHouse } from './house.ts';
 
 export interface SeriesOptions {
@@ -48,8 +50,16 @@ export function randomFrom(seed: number): () => number {
   };
 }
 
+/** After all that was killed there is one audit chain, and one of custody for each session. */
+async function chainsAreWhole(house: House, ids: readonly string[]): Promise<number> {
+  for (const id of ids) custodyIsWhole(await verifySession(house, id));
+  return (await auditIsWhole(house.api, `http://127.0.0.1:${house.environment.SESSION_API_PORT}/log`)).facts.rows;
+}
+
 export interface Tally {
   scene: string;
+  /** Of the audit log at the end. */
+  auditRows: number;
   runs: number;
   outcomes: RunOutcome[];
   failures: string[];
@@ -64,9 +74,11 @@ export async function runScene(
   options: Pick<SeriesOptions, 'desktop' | 'say' | 'sessions' | 'durableMs'>,
   random: () => number,
 ): Promise<Tally> {
-  const tally: Tally = { scene: scene.name, runs, outcomes: [], failures: [], elapsedMs: 0 };
+  const tally: Tally = { scene: scene.name, auditRows: 0, runs, outcomes: [], failures: [], elapsedMs: 0 };
   const startedMs = performance.now();
   let house: House | null = null;
+  /** Of this house. */
+  const ids: string[] = [];
   for (let i = 0; i < runs; i += 1) {
     const { victim, endsSessions } = scene;
     const moment = i % 4 === 1 ? 'ending' : 'recording';
@@ -75,16 +87,26 @@ export async function runScene(
     const run: CrashRun = { victim, endsSessions, moment, sessions, random, ...bound };
     try {
       house ??= await startHouse(scene.house);
-      tally.outcomes.push(await crashRun(house, options.desktop, run));
+      const outcome = await crashRun(house, options.desktop, run);
+      tally.outcomes.push(outcome);
+      ids.push(...outcome.sessions.map(({ sessionId }) => sessionId));
     } catch (error) {
       tally.failures.push(error instanceof Error ? error.message : String(error));
       options.say(`${scene.name} run ${i + 1} FAILED: ${tally.failures.at(-1)}`);
       await house?.stop();
       house = null;
+      ids.length = 0;
     }
     tally.elapsedMs = performance.now() - startedMs;
     if ((i + 1) % 10 === 0) options.say(row(tally));
   }
+  if (house !== null)
+    try {
+      tally.auditRows = await chainsAreWhole(house, ids);
+    } catch (error) {
+      tally.failures.push(`at the end: ${error instanceof Error ? error.message : String(error)}`);
+      options.say(`${scene.name} FAILED ${tally.failures.at(-1)}`);
+    }
   await house?.stop();
   return tally;
 }
