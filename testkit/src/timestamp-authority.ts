@@ -10,6 +10,11 @@ const BIT_STRING = 0x03;
 const UTF8_STRING = 0x0c;
 
 const SHA256 = writeDer(sequence, writeDer(oid, hex('608648016503040201')));
+/** AlgorithmIdentifier of the hash with digests of that length. */
+const imprints: Readonly<Record<number, Uint8Array>> = {
+  48: writeDer(sequence, writeDer(oid, hex('608648016503040202'))),
+  64: writeDer(sequence, writeDer(oid, hex('608648016503040203'))),
+};
 const SIGNED_DATA = writeDer(oid, hex('2a864886f70d010702'));
 const TST_INFO = writeDer(oid, hex('2a864886f70d0109100104'));
 const CONTENT_TYPE = writeDer(oid, hex('2a864886f70d010903'));
@@ -75,11 +80,12 @@ export class FakeTimestampAuthority {
 
   /** A token over a digest; `nonce` is an INTEGER element. */
   token(digest: Uint8Array, nonce: Uint8Array | null): Uint8Array {
+    const imprint = imprints[digest.length] ?? SHA256;
     const info = writeDer(
       sequence,
       small(1),
       writeDer(oid, hex('2a0304')),
-      writeDer(sequence, SHA256, writeDer(octetString, digest)),
+      writeDer(sequence, imprint, writeDer(octetString, digest)),
       small(7),
       time(this.#nowMs()),
       ...(nonce === null ? [] : [nonce]),

@@ -1,4 +1,5 @@
 export { type DerElement, derChildren, derContext, derTags, expectTag, readDer, writeDer } from './anchor/der.ts';
+export * from './anchor/evidence-record.ts';
 export * from './anchor/evm.ts';
 export * from './anchor/timestamp.ts';
 export * from './audit/export.ts';

@@ -1,6 +1,8 @@
 /** The lists of names and numbers of the format (docs/format.md, 13), and which of them may grow. */
 import { compressionIds } from '@lucid-sessions/recording';
+import { RENEWAL_BACKEND } from './anchor/evidence-record.ts';
 import { EVM_BACKEND } from './anchor/evm.ts';
+import { stampAlgorithms } from './anchor/timestamp.ts';
 import { auditFindingCodes } from './audit/findings.ts';
 import { anchorSchema } from './bundle/files.ts';
 import { chunkSuites } from './envelope/chunk-header.ts';
@@ -32,7 +34,7 @@ const open = (name: string, values: readonly string[], unknown: string): Registr
 /** Ways of wrapping a DEK (6). */
 export const wrapSchemes = ['age', 'local', 'share', 'vault-transit'] as const;
 /** Kinds of receipts (8). */
-export const anchorBackends = ['blockchain-core', EVM_BACKEND, TIMESTAMP_BACKEND] as const;
+export const anchorBackends = ['blockchain-core', EVM_BACKEND, TIMESTAMP_BACKEND, RENEWAL_BACKEND] as const;
 /** Why recordings ended (5.2, `end.reason`). */
 export const manifestEndReasons = [
   'client_disconnected',
@@ -67,6 +69,7 @@ export const registries: readonly Registry[] = [
   closed('subjects of receipts', choicesOf(anchorSchema, 'subject')),
   closed('states of receipts', choicesOf(anchorSchema, 'status')),
   open('backends of receipts', anchorBackends, 'the receipt is compared (A1 to A5) and stays a claim'),
+  closed('algorithms of timestamps', stampAlgorithms),
   open('schemes of wraps', wrapSchemes, 'the wrap is for somebody else'),
   open('reasons of ends', manifestEndReasons, 'it is shown as it is'),
   open('reasons of gaps, `downgrades`, `policy`', [], 'free text, shown as it is'),

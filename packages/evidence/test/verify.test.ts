@@ -287,8 +287,8 @@ describe('a part of a recording', () => {
   });
 });
 
-/** Those about the replay have a test file of their own. */
-type TamperingCode = Exclude<FindingCode, 'REPLAY_DIFFERS' | 'NOT_DRAWN'>;
+/** Those about the replay and about renewal have test files of their own. */
+type TamperingCode = Exclude<FindingCode, 'REPLAY_DIFFERS' | 'NOT_DRAWN' | 'RENEWAL_INVALID' | 'RENEWAL_EXPIRED'>;
 
 /** Every finding code, brought about by exactly the tampering it is for. */
 const tampering: Record<TamperingCode, Record<string, () => Promise<VerificationReport>>> = {

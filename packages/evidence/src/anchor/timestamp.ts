@@ -16,8 +16,13 @@ const oids = {
 } as const;
 
 const digests = { [oids.sha256]: 'sha256', [oids.sha384]: 'sha384', [oids.sha512]: 'sha512' } as const;
-type DigestName = (typeof digests)[keyof typeof digests];
-const hashes: Record<DigestName, (bytes: Uint8Array) => Uint8Array> = { sha256, sha384, sha512 };
+export const digestNames = ['sha256', 'sha384', 'sha512'] as const;
+export type DigestName = (typeof digestNames)[number];
+export const digestOf: Readonly<Record<DigestName, (bytes: Uint8Array) => Uint8Array>> = { sha256, sha384, sha512 };
+
+/** What a timestamp stands on. */
+export const stampAlgorithms = [...digestNames, 'rsa', 'ecdsa'] as const;
+export type StampAlgorithm = (typeof stampAlgorithms)[number];
 
 /** Signature algorithms that name their hash; plain RSA takes that of the signer's digest. */
 const signatures: Record<string, SpkiSignature> = {
@@ -36,9 +41,20 @@ const oidOf = (element: DerElement | undefined): string => toHex(expectTag(eleme
 const algorithmOf = (element: DerElement | undefined): string =>
   oidOf(derChildren(expectTag(element, derTags.sequence))[0]);
 
-/** RFC 3161 section 2.4.1 TimeStampReq over a SHA-256 digest, asking for the certificate to be left out. */
-export function timestampRequest(digest: Uint8Array, nonce: Uint8Array): Uint8Array {
-  const algorithm = writeDer(derTags.sequence, writeDer(derTags.oid, fromHex(oids.sha256, 9)), writeDer(derTags.null));
+/** AlgorithmIdentifier of a hash. */
+export const digestAlgorithm = (name: DigestName): Uint8Array =>
+  writeDer(derTags.sequence, writeDer(derTags.oid, fromHex(oids[name], 9)), writeDer(derTags.null));
+
+/** The hash an AlgorithmIdentifier names, of SHA-2. Throws `DecodeError`. */
+export function readDigestAlgorithm(element: DerElement | undefined): DigestName {
+  const name = digests[algorithmOf(element) as keyof typeof digests];
+  if (name === undefined) throw new DecodeError('unsupported', 'a hash that is not SHA-256, SHA-384 or SHA-512');
+  return name;
+}
+
+/** RFC 3161 section 2.4.1 TimeStampReq over a digest, asking for the certificate to be left out. */
+export function timestampRequest(digest: Uint8Array, nonce: Uint8Array, hash: DigestName = 'sha256'): Uint8Array {
+  const algorithm = digestAlgorithm(hash);
   return writeDer(
     derTags.sequence,
     writeDer(derTags.integer, Uint8Array.of(1)),
@@ -63,8 +79,9 @@ export function timestampToken(response: Uint8Array): Uint8Array {
 export interface Timestamp {
   /** genTime, µs since 1970. */
   timeUs: number;
-  /** SHA-256 digest that was stamped. */
+  /** What was stamped, and by which hash it was made. */
   digest: Uint8Array;
+  digestHash: DigestName;
   /** Nonce as DER content, null when there is none. */
   nonce: Uint8Array | null;
   signature: SpkiSignature;
@@ -73,8 +90,8 @@ export interface Timestamp {
   signatureBytes: Uint8Array;
 }
 
-/** Reads a token: CMS SignedData (RFC 5652) with one signer over TSTInfo. Throws `DecodeError`. */
-export function readTimestamp(token: Uint8Array): Timestamp {
+/** Reads a token: CMS SignedData (RFC 5652) with one signer over TSTInfo, of a SHA-256 digest unless said. Throws `DecodeError`. */
+export function readTimestamp(token: Uint8Array, taken: readonly DigestName[] = ['sha256']): Timestamp {
   if (token.length > TOKEN_BYTES_MAX) throw new DecodeError('limit', 'the timestamp is too large');
   const [type, wrapped] = derChildren(readDer(token, derTags.sequence));
   if (oidOf(type) !== oids.signedData) throw bad('not signed data');
@@ -86,19 +103,24 @@ export function readTimestamp(token: Uint8Array): Timestamp {
   const content = expectTag(octets, derTags.octetString).content;
   const signers = derChildren(expectTag(parts.at(-1), derTags.set));
   if (signers.length !== 1) throw bad('a timestamp has one signer');
-  return { ...readSigner(expectTag(signers[0], derTags.sequence), content), ...readInfo(content) };
+  return { ...readSigner(expectTag(signers[0], derTags.sequence), content), ...readInfo(content, taken) };
 }
 
-function readInfo(content: Uint8Array): Pick<Timestamp, 'timeUs' | 'digest' | 'nonce'> {
+function readInfo(
+  content: Uint8Array,
+  taken: readonly DigestName[],
+): Pick<Timestamp, 'timeUs' | 'digest' | 'digestHash' | 'nonce'> {
   const [version, policy, imprint, serial, time, ...rest] = derChildren(readDer(content, derTags.sequence));
   if (toHex(expectTag(version, derTags.integer).content) !== '01') throw bad('its version is not 1');
   expectTag(policy, derTags.oid);
   expectTag(serial, derTags.integer);
   const [algorithm, digest] = derChildren(expectTag(imprint, derTags.sequence));
-  if (algorithmOf(algorithm) !== oids.sha256) throw bad('the digest it stamps is not SHA-256');
+  const digestHash = readDigestAlgorithm(algorithm);
+  if (!taken.includes(digestHash)) throw bad('the digest it stamps is not SHA-256');
   return {
     timeUs: derTimeUs(expectTag(time, derTags.generalizedTime)),
     digest: expectTag(digest, derTags.octetString).content,
+    digestHash,
     nonce: rest.find(({ tag }) => tag === derTags.integer)?.content ?? null,
   };
 }
@@ -111,7 +133,7 @@ function readSigner(
   const digest = digests[algorithmOf(digestAlgorithm) as keyof typeof digests];
   if (digest === undefined) throw new DecodeError('unsupported', 'the timestamp uses a digest that is not SHA-2');
   const raw = expectTag(attributes, derContext(0)).raw;
-  checkAttributes(derChildren(attributes!), hashes[digest](content));
+  checkAttributes(derChildren(attributes!), digestOf[digest](content));
   const name = algorithmOf(signatureAlgorithm);
   const signature = name === oids.rsa ? ({ scheme: 'rsa', hash: digest } as const) : signatures[name];
   if (signature === undefined)

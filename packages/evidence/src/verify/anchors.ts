@@ -1,4 +1,5 @@
 import { DecodeError } from '@lucid-sessions/wire';
+import { EVIDENCE_RECORD_BYTES_MAX, type EvidenceRecord, RENEWAL_BACKEND } from '../anchor/evidence-record.ts';
 import { EVM_BACKEND, type EvmAnchorProof, readEvmAnchorProof } from '../anchor/evm.ts';
 import { readTimestamp, timestampSigner } from '../anchor/timestamp.ts';
 import { anchorSchema, type BundleAnchor, bundleNames } from '../bundle/files.ts';
@@ -8,6 +9,7 @@ import { sha256 } from '../web-crypto.ts';
 import type { CheckId } from './checks.ts';
 import { type AnchorVerdict, type Context, earliest, orFormat, smallFile } from './context.ts';
 import type { LogResult } from './log.ts';
+import { endOfTrust, type HeldStamp, judgeRecord, stillCounts } from './renewals.ts';
 
 export interface AnchorResult {
   receiptsCount: number;
@@ -18,12 +20,21 @@ export interface AnchorResult {
 }
 
 const ANCHORS_MAX = 100;
+/** Evidence records: one is what a recording has. */
+const RECORDS_MAX = 4;
 /** Receipts that carry a timestamp of an RFC 3161 authority. */
 export const TIMESTAMP_BACKEND = 'rfc3161';
 
 /** Compares every receipt with what it should anchor and asks the caller's check about those that are confirmed. */
 export async function checkAnchors(context: Context, log: LogResult): Promise<AnchorResult> {
   const result: AnchorResult = { receiptsCount: 0, confirmedCount: 0, confirmedUs: null };
+  const seen: Seen = { stamps: [], tokens: [], records: [] };
+  const tell = (verdict: Judged, backend: string, file: string): void => {
+    if (verdict.state === 'confirmed') {
+      result.confirmedCount += 1;
+      result.confirmedUs = Math.min(result.confirmedUs ?? verdict.timeUs, verdict.timeUs);
+    } else context.findings.add(verdict.check ?? asked[verdict.state], `${backend}: ${verdict.message}`, { file });
+  };
   for (let at = 0; at < ANCHORS_MAX && context.files.has(bundleNames.anchor(at)); at += 1) {
     const file = bundleNames.anchor(at);
     const anchor = await orFormat(context, file, async () => {
@@ -32,14 +43,27 @@ export async function checkAnchors(context: Context, log: LogResult): Promise<An
     });
     if (anchor === null) continue;
     result.receiptsCount += 1;
-    const verdict = await judge(context, anchor, log);
-    if (verdict === null) continue;
-    if (verdict.state === 'confirmed') {
-      result.confirmedCount += 1;
-      result.confirmedUs = Math.min(result.confirmedUs ?? verdict.timeUs, verdict.timeUs);
-    } else
-      context.findings.add(verdict.check ?? asked[verdict.state], `${anchor.backend}: ${verdict.message}`, { file });
+    const verdict = await judge(context, anchor, { log, file, seen });
+    if (verdict !== null) tell(verdict, anchor.backend, file);
   }
+  const held: EvidenceRecord[] = [];
+  for (const { file, detail } of seen.records) {
+    const verdict = await judgeRecord(context, detail, seen.tokens);
+    if (verdict.state === 'confirmed') held.push(verdict.record);
+    tell(verdict, RENEWAL_BACKEND, file);
+  }
+  for (const stamp of seen.stamps)
+    tell(
+      stillCounts(context.policy, stamp, held)
+        ? { state: 'confirmed', timeUs: stamp.timeUs }
+        : {
+            state: 'invalid',
+            check: 'A22',
+            message: 'the timestamp does not count any more, and was not renewed in time',
+          },
+      stamp.backend,
+      stamp.file,
+    );
   if (result.confirmedCount < context.policy.anchorsRequired)
     context.findings.add(
       'A12',
@@ -63,8 +87,24 @@ const asked = { pending: 'A11', reorged: 'A10', invalid: 'A9' } as const;
 
 type Judged = AnchorVerdict & { check?: CheckId };
 
+/** Of all receipts: timestamps that hold by themselves, all that can be read, and evidence records, which are judged when all are known. */
+interface Seen {
+  stamps: HeldStamp[];
+  tokens: Uint8Array[];
+  records: { file: string; detail: string | null }[];
+}
+
+interface Judging {
+  log: LogResult;
+  file: string;
+  seen: Seen;
+}
+
 /** Null: a confirmed receipt that nobody checked. It is no failure, and it proves nothing. */
-async function judge(context: Context, anchor: BundleAnchor, log: LogResult): Promise<Judged | null> {
+async function judge(context: Context, anchor: BundleAnchor, { log, file, seen }: Judging): Promise<Judged | null> {
+  const authorities = context.policy.authorities ?? [];
+  const token = anchor.backend === TIMESTAMP_BACKEND && authorities.length > 0 ? tokenOf(anchor) : null;
+  if (token !== null) seen.tokens.push(token);
   const expected =
     anchor.subject === 'session_root'
       ? context.manifest?.body.merkle_root
@@ -82,20 +122,44 @@ async function judge(context: Context, anchor: BundleAnchor, log: LogResult): Pr
   if (anchor.status === 'reorged') return { state: 'reorged', check: 'A4', message: 'the chain dropped the anchoring' };
   if (anchor.status !== 'confirmed')
     return { state: 'pending', check: 'A5', message: `the anchoring is ${anchor.status}` };
-  const authorities = context.policy.authorities ?? [];
-  if (anchor.backend === TIMESTAMP_BACKEND && authorities.length > 0) return judgeTimestamp(context, anchor);
+  if (anchor.backend === TIMESTAMP_BACKEND && authorities.length > 0)
+    return judgeTimestamp(context, anchor, { token, file, seen });
+  if (anchor.backend === RENEWAL_BACKEND && authorities.length > 0) {
+    if (seen.records.length === RECORDS_MAX)
+      return { state: 'invalid', check: 'A16', message: `more than ${RECORDS_MAX} evidence records` };
+    const isLarge = (anchor.detail?.length ?? 0) > 2 * EVIDENCE_RECORD_BYTES_MAX;
+    seen.records.push({ file, detail: isLarge ? null : anchor.detail });
+    return null;
+  }
   if (anchor.backend === EVM_BACKEND && anchor.detail !== null) return judgeEvm(context, anchor, anchor.detail);
   return context.checkAnchor === undefined ? null : context.checkAnchor(anchor);
 }
 
-/** `detail` holds the token in base64. It needs no server: the policy's certificates are enough. */
-async function judgeTimestamp(context: Context, anchor: BundleAnchor): Promise<Judged> {
+function tokenOf({ detail }: BundleAnchor): Uint8Array | null {
   try {
-    const timestamp = readTimestamp(fromBase64(anchor.detail ?? '', 'timestamp'));
+    return fromBase64(detail ?? '', 'timestamp');
+  } catch {
+    return null;
+  }
+}
+
+/** `detail` holds the token in base64. It needs no server: the policy's certificates are enough. */
+async function judgeTimestamp(
+  context: Context,
+  anchor: BundleAnchor,
+  { token, file, seen }: Pick<Judging, 'file' | 'seen'> & { token: Uint8Array | null },
+): Promise<Judged | null> {
+  if (token === null) return { state: 'invalid', check: 'A6', message: 'the timestamp is not base64' };
+  try {
+    const timestamp = readTimestamp(token);
     if (toHex(timestamp.digest) !== anchor.digest)
       return { state: 'invalid', check: 'A6', message: 'the timestamp is for another digest' };
     const signer = await timestampSigner(context.crypto, timestamp, context.policy.authorities ?? []);
-    if (signer !== null) return { state: 'confirmed', timeUs: timestamp.timeUs };
+    if (signer !== null) {
+      const endUs = endOfTrust(context.policy, timestamp, signer.validToUs);
+      seen.stamps.push({ file, backend: anchor.backend, token, timeUs: timestamp.timeUs, endUs });
+      return null;
+    }
     return { state: 'invalid', check: 'A7', message: 'no authority the policy trusts signed the timestamp' };
   } catch (error) {
     if (error instanceof DecodeError) return { state: 'invalid', check: 'A6', message: error.message };

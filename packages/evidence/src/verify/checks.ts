@@ -3,7 +3,7 @@ import type { FindingCode } from './findings.ts';
 /**
  * What a verifier compares, by number: the code of the finding, and what must hold. Each finding names its check. The table of
  * docs/format.md (9.2) is this one. A number never changes its meaning; a new check takes the next free number of its group:
- * B files of a bundle, R records, C leaves and chunks, K contents under a key, L log, A anchors, P replay.
+ * B files of a bundle, R records, C leaves and chunks, K contents under a key, L log, A anchors and renewal, P replay.
  */
 export const checks = {
   B1: ['FORMAT', 'a bundle has at most 2^20 files'],
@@ -252,6 +252,31 @@ export const checks = {
   A15: [
     'LATE',
     'the earliest of the times of A13 (earliest confirmed) and of L21 (n-th earliest of the witnesses), where there is one, − `lateness_us` ≤ `manifest.ended_us`',
+  ],
+  A16: ['RENEWAL_INVALID', 'backend `rfc4998`, `tsas` in the policy: `detail` is an evidence record (9.6)'],
+  A17: [
+    'RENEWAL_INVALID',
+    'the first list of the first archive timestamp of each chain has the hashes (9.6) of `open.dsse.json` and of `manifest.dsse.json`, and besides those only hashes of timestamps (decoded `detail` of receipts with backend `rfc3161`) in the bundle',
+  ],
+  A18: [
+    'RENEWAL_INVALID',
+    'the first list of every later archive timestamp of a chain has the hash of the timestamp (DER) of the one before',
+  ],
+  A19: [
+    'RENEWAL_INVALID',
+    'every timestamp of an evidence record is signed by one of `tsas` while its certificate was valid, and its time ≤ its end of trust (9.6)',
+  ],
+  A20: [
+    'RENEWAL_EXPIRED',
+    'in the order of the record, over all its chains, the time of each timestamp < that of the next ≤ its own end of trust; told once',
+  ],
+  A21: [
+    'RENEWAL_EXPIRED',
+    'where the policy has `as_of_us`: `as_of_us` ≤ the end of trust of the last timestamp of an evidence record',
+  ],
+  A22: [
+    'RENEWAL_EXPIRED',
+    'where the policy has `as_of_us`: of each receipt with backend `rfc3161` that passed A1 to A7, `as_of_us` ≤ its end of trust, or an evidence record that passed A1 to A5 and A16 to A21 has its hash in the first list of its first archive timestamp, whose time ≤ that end',
   ],
   P1: [
     'NOT_DRAWN',

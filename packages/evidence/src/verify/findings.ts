@@ -27,6 +27,8 @@ export const findingCodes = [
   'ANCHOR_INVALID',
   'ANCHOR_REORGED',
   'ANCHOR_PENDING',
+  'RENEWAL_INVALID',
+  'RENEWAL_EXPIRED',
   'TIME_ORDER',
   'LATE',
   'CLOCK_OFF',
@@ -64,6 +66,8 @@ export const findingMeanings: Record<FindingCode, string> = {
   ANCHOR_INVALID: 'an outside anchor does not hold',
   ANCHOR_REORGED: 'an outside anchor was undone by its chain',
   ANCHOR_PENDING: 'an outside anchor is not confirmed yet',
+  RENEWAL_INVALID: 'an evidence record does not hold',
+  RENEWAL_EXPIRED: 'a timestamp was not renewed while it counted',
   TIME_ORDER: 'times contradict each other',
   LATE: 'it was signed or seen much later than it says it ended',
   CLOCK_OFF: 'the recorder’s clock was further off than the policy takes, or nobody measured it',
@@ -111,6 +115,8 @@ export const exitCodes: Record<FindingCode, number> = {
   BUILD_UNKNOWN: 39,
   DISOWNED: 40,
   CLOCK_OFF: 41,
+  RENEWAL_INVALID: 42,
+  RENEWAL_EXPIRED: 43,
 };
 
 /** Facts about a recording that are not failures. */
@@ -163,6 +169,8 @@ export const verdictMoves: Record<FindingCode, Partial<Verdicts>> = {
   ANCHOR_INVALID: { time: 'contradicted' },
   ANCHOR_REORGED: { time: 'contradicted' },
   ANCHOR_PENDING: {},
+  RENEWAL_INVALID: { time: 'contradicted' },
+  RENEWAL_EXPIRED: {},
   TIME_ORDER: { time: 'contradicted' },
   LATE: { time: 'contradicted' },
   CLOCK_OFF: {},

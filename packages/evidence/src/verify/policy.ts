@@ -1,5 +1,5 @@
 import { DecodeError, equalBytes } from '@lucid-sessions/wire';
-import { readAuthority, type TimestampAuthority } from '../anchor/timestamp.ts';
+import { readAuthority, type StampAlgorithm, stampAlgorithms, type TimestampAuthority } from '../anchor/timestamp.ts';
 import { parseSignedCheckpoint, type SignedCheckpoint } from '../log/checkpoint.ts';
 import { type NoteKey, noteAlgorithms, parseNoteKey } from '../log/note.ts';
 import { parseJson } from '../record/json.ts';
@@ -35,6 +35,10 @@ export interface TrustPolicy {
   clockStepUs: number;
   /** How long before its end heads of a recording must have been logged while it ran; null: it is not asked. */
   progressUs?: number | null;
+  /** When it is verified: what was trusted until before then counts only where an evidence record renewed it in time; null: it is not asked. */
+  asOfUs?: number | null;
+  /** Until when algorithms of timestamps are trusted; what is not in it is trusted for good. */
+  algorithms?: readonly { name: StampAlgorithm; untilUs: number }[];
   /** How far off the recorder's clock may have been by its measurements, error included, of which there must be some; null: it is not asked. */
   clockOffsetUs?: number | null;
 }
@@ -67,6 +71,8 @@ export const policySchema = object(
     clock_step_us: integer(),
     progress_us: integer(),
     clock_offset_us: integer(),
+    as_of_us: integer(),
+    algorithms: array(object({ name: literal(...stampAlgorithms), until_us: integer() }), 20),
   },
 );
 
@@ -129,5 +135,7 @@ export function parsePolicy(bytes: Uint8Array): TrustPolicy {
     clockStepUs: raw.clock_step_us ?? CLOCK_STEP_US,
     progressUs: raw.progress_us ?? null,
     clockOffsetUs: raw.clock_offset_us ?? null,
+    asOfUs: raw.as_of_us ?? null,
+    algorithms: (raw.algorithms ?? []).map(({ name, until_us }) => ({ name, untilUs: until_us })),
   };
 }
