@@ -99,12 +99,24 @@ export const mongoCollections: Readonly<Record<string, readonly IndexDescription
 };
 
 /** Migration i takes the database from version i to i + 1. Each may be cut off anywhere and begun again. */
-const migrations: readonly ((database: Db) => Promise<void>)[] = [ensureIndexes, ensureIndexes, addListFields];
+const migrations: readonly ((database: Db) => Promise<void>)[] = [
+  ensureIndexes,
+  ensureIndexes,
+  addListFields,
+  addScopeWords,
+];
 
 /** Sessions of before lists were filtered by more than a status. Whoever changes one meanwhile writes the fields too. */
 async function addListFields(database: Db): Promise<void> {
   const sessions = database.collection<SessionDoc>('sessions');
   for await (const { _id, version, document } of sessions.find({ words: { $exists: false } }))
+    await sessions.updateOne({ _id, version }, { $set: fieldsOf(JSON.parse(document) as SessionDocument) });
+}
+
+/** What scopes are made of. */
+async function addScopeWords(database: Db): Promise<void> {
+  const sessions = database.collection<SessionDoc>('sessions');
+  for await (const { _id, version, document } of sessions.find())
     await sessions.updateOne({ _id, version }, { $set: fieldsOf(JSON.parse(document) as SessionDocument) });
 }
 

@@ -14,7 +14,8 @@ import {
   sessionPlacesOf,
   sessionWord,
   sessionWordKinds,
-  sessionWordsOf,
+  storedWordsOf,
+  wordText,
 } from '@lucid-sessions/contract';
 import type { StoredSession } from '@lucid-sessions/storage';
 import type { Collection, Filter, Sort } from 'mongodb';
@@ -69,18 +70,15 @@ const columnOf = {
   replay: 'replay',
 } as const satisfies Record<SessionSort, keyof SessionDoc>;
 
-const wordOf = (kind: string, word: string) => `${kind} ${word}`;
-
 export function fieldsOf(session: SessionDocument) {
   const places = sessionPlacesOf(session);
-  const words = sessionWordsOf(session);
   const { started: startedAt, project: projectPlace, created: _, ...others } = places;
   return {
     ...columnsOf(session),
     ...others,
     startedAt,
     projectPlace,
-    words: sessionWordKinds.flatMap((kind) => words[kind].map((word) => wordOf(kind, word))),
+    words: storedWordsOf(session),
   };
 }
 
@@ -106,7 +104,7 @@ const isGiven = ([, value]: [string, unknown]) => value !== undefined;
 function filterOf(query: SessionQuery): Filter<SessionDoc> {
   const { status, project, environment, outcome, replay, held, search } = query;
   const words = sessionWordKinds.flatMap((kind) =>
-    query[kind] === undefined ? [] : [wordOf(kind, sessionWord(query[kind]))],
+    query[kind] === undefined ? [] : [wordText(kind, sessionWord(query[kind]))],
   );
   const range = (from: string | number | undefined, to: string | number | undefined) => {
     const bounds = Object.entries({ $gte: from, $lte: to }).filter(isGiven);
@@ -116,6 +114,9 @@ function filterOf(query: SessionQuery): Filter<SessionDoc> {
     ...{ status, project, environment, outcome, replay, held },
     listed: status === undefined && held === undefined ? true : undefined,
     words: words.length === 0 ? undefined : { $all: words },
+    $and: query.within?.length
+      ? query.within.map(($in) => ({ words: { $in: $in.map((word) => wordText('scope', word)) } }))
+      : undefined,
     startedAt: range(query.from, query.to),
     duration: range(query.durationMin, query.durationMax),
     size: range(query.sizeMin, query.sizeMax),

@@ -12,6 +12,11 @@ export class Conditions {
     this.#parts.push(condition.replace('?', `$${this.values.length}`));
     return this;
   }
+  /** One condition for each value. */
+  each(condition: string, values: readonly Value[]): this {
+    for (const value of values) this.add(condition, value);
+    return this;
+  }
   always(condition: string): this {
     this.#parts.push(condition);
     return this;

@@ -1,7 +1,7 @@
 /** The tables, made and changed by one process at a time, and the indexes, looked for at each start. */
 import { LucidError } from '@lucid-sessions/contract';
 import type { PostgresDatabase, Session } from './postgres-database.ts';
-import { listMissing, sessionListIndexes, sessionListSteps } from './postgres-session-list.ts';
+import { listMissing, scopeWordSteps, sessionListIndexes, sessionListSteps } from './postgres-session-list.ts';
 
 /** Migration i takes the tables from version i to i + 1. Text compares by its bytes, as it does in every other store. */
 const migrations: readonly (readonly string[])[] = [
@@ -93,6 +93,7 @@ const migrations: readonly (readonly string[])[] = [
   ['ALTER TABLE audit ADD COLUMN sequence bigint'],
   ['CREATE TABLE progress (span_us bigint PRIMARY KEY, at_us bigint NOT NULL, heads bytea NOT NULL)'],
   sessionListSteps,
+  scopeWordSteps,
 ];
 
 const routable = `status IN ('starting', 'created', 'recording', 'paused')`;

@@ -9,7 +9,8 @@ import {
   sessionPlacesOf,
   sessionWord,
   sessionWordKinds,
-  sessionWordsOf,
+  storedWordsOf,
+  wordText,
 } from '@lucid-sessions/contract';
 import { Conditions, foundPageOf, pageOf } from './postgres-conditions.ts';
 import type { PostgresDatabase, Session, Value } from './postgres-database.ts';
@@ -63,6 +64,9 @@ export const sessionListSteps: readonly string[] = [
   `CREATE TABLE session_list (${Object.entries(columns).map((column) => column.join(' '))}) WITH (fillfactor = 80)`,
 ];
 
+/** Words of scopes were not kept before: `listMissing` adds them. */
+export const scopeWordSteps: readonly string[] = ['UPDATE session_list SET version = 0'];
+
 const newest = 'created_at DESC, session_id';
 /** In PostgreSQL, too, the first index of an order is read by pages from either end. */
 export const sessionListIndexes: Readonly<Record<string, string>> = {
@@ -83,7 +87,6 @@ export const sessionListIndexes: Readonly<Record<string, string>> = {
 /** `columns` of a session, in their order. */
 export function listValuesOf(session: SessionDocument): Value[] {
   const places = sessionPlacesOf(session);
-  const words = sessionWordsOf(session);
   return [
     ...[session.session_id, session.version, places.status, places.created, places.started, String(places.duration)],
     ...[
@@ -94,7 +97,7 @@ export function listValuesOf(session: SessionDocument): Value[] {
       session.metadata.environment ?? null,
     ],
     ...[hasHolds(session), places.name, places.user, places.client, places.target, places.project, places.tag],
-    sessionWordKinds.flatMap((kind) => words[kind].map((word) => `${kind} ${word}`)),
+    storedWordsOf(session),
     searchTextOf(session),
   ];
 }
@@ -131,14 +134,16 @@ export function pageOfSessions(
 ): Promise<{ documents: string[]; total: number }> {
   const { status, held, search } = query;
   const words = sessionWordKinds.flatMap((kind) =>
-    query[kind] === undefined ? [] : [`${kind} ${sessionWord(query[kind])}`],
+    query[kind] === undefined ? [] : [wordText(kind, sessionWord(query[kind]))],
   );
+  const within = (query.within ?? []).map((group) => group.map((word) => wordText('scope', word)));
   const conditions = new Conditions()
     .add('status = ?', status)
     .add('project = ?', query.project)
     .add('environment = ?', query.environment);
   const before = conditions.values.length;
   conditions
+    .each('words && ?', within)
     .add('words @> ?', words.length === 0 ? undefined : words)
     .add('search LIKE ?', search === undefined ? undefined : `%${escapeLike(search.toLowerCase())}%`)
     .add('started_at >= ?', query.from)
@@ -162,7 +167,7 @@ export function pageOfSessions(
     order,
     reverse,
   };
-  if (words.length > 0 || search !== undefined) return foundPageOf(database, pages, conditions, query);
+  if (words.length + within.length > 0 || search !== undefined) return foundPageOf(database, pages, conditions, query);
   const counting = counted ? 'COALESCE(SUM(count), 0)::bigint FROM session_counts' : undefined;
   return pageOf(database, pages, conditions, query, counting);
 }

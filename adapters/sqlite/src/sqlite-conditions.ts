@@ -9,6 +9,11 @@ export class Conditions {
     this.values.push(value);
     return this;
   }
+  /** A value of what stands before all conditions. */
+  first(value: string | number): this {
+    this.values.push(value);
+    return this;
+  }
   always(condition: string): this {
     this.#parts.push(condition);
     return this;

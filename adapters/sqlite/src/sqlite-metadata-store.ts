@@ -123,6 +123,11 @@ const migrations: readonly Migration[] = [
     const list = new SqliteSessionList(database);
     for (const row of database.each('SELECT document FROM sessions ORDER BY created_at')) list.add(documentOf(row)!);
   },
+  // Sessions are found by what scopes are made of.
+  (database) => {
+    const list = new SqliteSessionList(database);
+    for (const row of database.each('SELECT document FROM sessions')) list.addMissingWords(documentOf(row)!);
+  },
 ];
 
 const documentOf = (row: Row | undefined): SessionDocument | null =>

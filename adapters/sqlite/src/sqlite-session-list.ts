@@ -5,8 +5,7 @@ import {
   type SessionSort,
   searchTextOf,
   sessionPlacesOf,
-  sessionWordKinds,
-  sessionWordsOf,
+  storedWordsOf,
 } from '@lucid-sessions/contract';
 import type { SqliteDatabase } from './sqlite-database.ts';
 
@@ -90,10 +89,6 @@ function valuesOf(session: SessionDocument): (string | number | null)[] {
 }
 
 /** `kind` and word, as one text. */
-const wordsOf = (session: SessionDocument): string[] => {
-  const words = sessionWordsOf(session);
-  return sessionWordKinds.flatMap((kind) => words[kind].map((word) => `${kind} ${word}`));
-};
 const kindAndWord = (text: string) => [text.slice(0, text.indexOf(' ')), text.slice(text.indexOf(' ') + 1)] as const;
 
 export class SqliteSessionList {
@@ -111,7 +106,7 @@ export class SqliteSessionList {
       ...valuesOf(session),
     );
     const row = this.#rowOf(session.session_id);
-    for (const word of wordsOf(session)) this.#addWord(row, word);
+    for (const word of storedWordsOf(session)) this.#addWord(row, word);
   }
 
   /** In the transaction that replaces it. */
@@ -125,7 +120,7 @@ export class SqliteSessionList {
         ...values,
         row,
       );
-    const [old, now] = [wordsOf(before), wordsOf(session)];
+    const [old, now] = [storedWordsOf(before), storedWordsOf(session)];
     for (const word of old.filter((each) => !now.includes(each)))
       this.#database.run(
         'DELETE FROM session_words WHERE kind = ? AND word = ? AND row = ?',
@@ -133,6 +128,17 @@ export class SqliteSessionList {
         row,
       );
     for (const word of now.filter((each) => !old.includes(each))) this.#addWord(row, word);
+  }
+
+  /** Words that were not kept before. In the transaction of a migration. */
+  addMissingWords(session: SessionDocument): void {
+    const row = this.#rowOf(session.session_id);
+    for (const word of storedWordsOf(session))
+      this.#database.run(
+        'INSERT INTO session_words (kind, word, row) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+        ...kindAndWord(word),
+        row,
+      );
   }
 
   #rowOf(sessionId: string): number {

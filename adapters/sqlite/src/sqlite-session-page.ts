@@ -51,13 +51,19 @@ function soughtBy(database: SqliteDatabase, query: SessionQuery): Sought {
   const listed = query.status !== 'deleted' && (query.held === undefined || query.status !== undefined);
   const conditions = new Conditions();
   let found: string | null = null;
+  const scoped = `SELECT DISTINCT row FROM session_words WHERE kind = 'scope' AND word IN (SELECT value FROM json_each(?))`;
+  for (const words of query.within ?? []) {
+    if (found === null) conditions.first(JSON.stringify(words));
+    else conditions.add(`l.row IN (${scoped})`, JSON.stringify(words));
+    found ??= `(${scoped}) AS s CROSS JOIN session_list AS l ON l.row = s.row`;
+  }
   for (const kind of sessionWordKinds) {
     const word = query[kind];
     if (word === undefined) continue;
     if (found === null) conditions.always(`kind = '${kind}'`).add('word = ?', sessionWord(word));
     else
       conditions.add(`l.row IN (SELECT row FROM session_words WHERE kind = '${kind}' AND word = ?)`, sessionWord(word));
-    found = 'session_words AS w CROSS JOIN session_list AS l ON l.row = w.row';
+    found ??= 'session_words AS w CROSS JOIN session_list AS l ON l.row = w.row';
   }
   const search = query.search?.toLowerCase();
   const gram = search === undefined || found !== null ? null : rareGram(database, search);

@@ -18,6 +18,8 @@ export const entryKinds = [
   'target',
   /** Which target has a name, by the name in lower case: what makes names unique. */
   'target_name',
+  /** Recordings somebody is let see, by session and person. */
+  'grant',
   /** How far the scrubbing of stored chunks is, one of each installation. */
   'scrub',
   /** Rules over what happens in sessions, by id. */

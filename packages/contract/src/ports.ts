@@ -19,6 +19,7 @@ import type {
   SessionStatus,
 } from './models.ts';
 import type { ChannelRules, JoinPolicy, Unreplayable } from './recording-limits.ts';
+import type { Within } from './scope.ts';
 import type { SessionSort } from './session-list.ts';
 import type { NewTargetCredentials, TargetCredentials } from './target-credentials.ts';
 import type { SealedShare, ViewingRequest } from './viewing.ts';
@@ -612,6 +613,8 @@ export interface SessionQuery {
   sizeMax?: number;
   outcome?: SessionOutcome;
   replay?: ReplayState;
+  /** Those within it alone. */
+  within?: Within;
   /** `sessionOrderOf` says which way. */
   sort?: SessionSort;
   descending?: boolean;

@@ -31,6 +31,8 @@ export const permissions = [
   'evidence:verify',
   /** What people typed and copied: it can hold their passwords. Every look is audited. */
   'recordings:inputs',
+  /** To let a person see one recording that is outside of their scope. */
+  'recordings:grant',
   /** To agree, as a second person, that somebody sees a recording. */
   'recordings:approve',
   /** Of nobody but administrators, as the next one. */
@@ -65,6 +67,7 @@ export const rolePermissions: Record<Role, readonly Permission[]> = {
     'sessions:message',
     'sessions:steer',
     'sessions:approve',
+    'recordings:grant',
     'recordings:approve',
     'chunks:read',
     'chunks:download',

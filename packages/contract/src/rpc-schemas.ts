@@ -41,6 +41,7 @@ import {
   text,
   wraps,
 } from './rpc-values.ts';
+import { grantsMax, scopeNamesMax } from './scope.ts';
 import { sessionSorts } from './session-list.ts';
 import { parseShape } from './shape.ts';
 import { newTargetCredentials } from './target-credentials.ts';
@@ -175,6 +176,10 @@ const sessionQuery: z.ZodType<SessionQuery> = z.object({
   sizeMax: amount.exactOptional(),
   outcome: z.enum(sessionOutcomes).exactOptional(),
   replay: z.enum(replayStates).exactOptional(),
+  within: z
+    .array(z.array(text).max(scopeNamesMax * 3 + grantsMax + 1))
+    .max(2)
+    .exactOptional(),
   sort: z.enum(sessionSorts).exactOptional(),
   descending: z.boolean().exactOptional(),
   ...page,

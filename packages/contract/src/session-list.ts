@@ -1,6 +1,7 @@
 /** By what lists of sessions are filtered and sorted: the same for every store that keeps sessions. */
 import { clientNamesOf } from './found-by.ts';
 import type { SessionDocument } from './models.ts';
+import { scopeWordsOf } from './scope.ts';
 
 /** What a list can be sorted by. */
 export const sessionSorts = [
@@ -102,6 +103,18 @@ export function sessionWordsOf(session: SessionDocument): Record<SessionWordKind
   const known = (texts: (string | null | undefined)[]) =>
     [...new Set(texts.map((text) => sessionWord(text ?? '')))].filter((word) => word !== '');
   return { user: known(words.user), client: known(words.client), target: known(words.target), tag: known(words.tag) };
+}
+
+/** Kinds and words as stores keep them, and find sessions by. */
+export const wordText = (kind: SessionWordKind | 'scope', word: string): string => `${kind} ${word}`;
+
+/** All of a session: those of filters, as they are compared, and those of scopes, as they are. */
+export function storedWordsOf(session: SessionDocument): string[] {
+  const words = sessionWordsOf(session);
+  return [
+    ...sessionWordKinds.flatMap((kind) => words[kind].map((word) => wordText(kind, word))),
+    ...scopeWordsOf(session).map((word) => wordText('scope', word)),
+  ];
 }
 
 const newestFirst: readonly SessionSort[] = ['created', 'started', 'duration', 'size'];

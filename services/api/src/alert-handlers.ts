@@ -14,6 +14,7 @@ import type { z } from 'zod';
 import type { Call, Handlers } from './call.ts';
 import { fieldChanges } from './changes.ts';
 import { EntrySet, type Kept } from './people/entry-set.ts';
+import { needVisible, seenOf } from './scope-gate.ts';
 import { recordingUrl } from './views.ts';
 
 type AlertOperations =
@@ -111,14 +112,31 @@ function viewOf({ id, owner, value }: Kept<Alert>, publicUrl: string): z.output<
   };
 }
 
+/** Page by page, until so many are there that the caller sees. */
+async function listAlerts(call: Call<'listAlerts'>) {
+  const { api, query } = call;
+  const { session_id, limit } = query;
+  if (session_id !== undefined) await needVisible(call, session_id);
+  const kept = new EntrySet<Alert>(api.deps.storage, 'alert');
+  const seen: Kept<Alert>[] = [];
+  let { after } = query;
+  for (let isLast = false; !isLast && seen.length < limit; ) {
+    const page = await kept.page(after, limit, session_id);
+    const named = page.map((alert) => ({ sessionId: alert.owner ?? '', alert }));
+    for (const { alert } of await seenOf(call, named)) if (seen.length < limit) seen.push(alert);
+    isLast = page.length < limit;
+    after = page.at(-1)?.id ?? after;
+    if (isLast) after = '';
+    else if (seen.length === limit) after = seen.at(-1)!.id;
+  }
+  return {
+    alerts: seen.map((alert) => viewOf(alert, api.config.publicUrl)),
+    next: after === '' ? null : after,
+  };
+}
+
 export const alertHandlers: Handlers<AlertOperations> = {
-  async listAlerts({ api, query: { session_id, after, limit } }) {
-    const page = await new EntrySet<Alert>(api.deps.storage, 'alert').page(after, limit, session_id);
-    return {
-      alerts: page.map((alert) => viewOf(alert, api.config.publicUrl)),
-      next: page.length < limit ? null : page.at(-1)!.id,
-    };
-  },
+  listAlerts,
   async listAlertRules(call) {
     return { rules: (await rulesOf(call).page('', alertRulesMax)).map(ruleView) };
   },

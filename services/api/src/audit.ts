@@ -63,6 +63,8 @@ export const auditedOperations: Partial<Record<OperationId, AuditRule>> = {
   revokeSignIn: { event: 'sign_in_revoked', read: false },
   createToken: { event: 'token_created', read: true },
   revokeToken: { event: 'token_revoked', read: false },
+  grantRecording: { event: 'recording_granted', read: false },
+  revokeGrant: { event: 'recording_grant_revoked', read: false },
   createTarget: { event: 'target_created', read: false },
   updateTarget: { event: 'target_updated', read: false },
   removeTarget: { event: 'target_removed', read: false },

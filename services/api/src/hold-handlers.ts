@@ -1,6 +1,7 @@
 /** Legal holds: set, cleared and listed by those with the right to. */
 import type { SessionDocument } from '@lucid-sessions/contract';
 import { type Handlers, loadSession } from './call.ts';
+import { needVisible, withinQuery } from './scope-gate.ts';
 import { paginationOf } from './views.ts';
 
 const holdView = ({ session_id, name, status, created_at, holds = [] }: SessionDocument) => ({
@@ -12,12 +13,17 @@ const holdView = ({ session_id, name, status, created_at, holds = [] }: SessionD
 });
 
 export const holdHandlers: Handlers<'listHolds' | 'setHold' | 'clearHold'> = {
-  async listHolds({ api, query }) {
+  async listHolds(call) {
+    const { api, query } = call;
     const { session_id: sessionId, limit, offset } = query;
     if (sessionId === undefined) {
-      const { sessions, total } = await api.deps.storage.listSessions({ held: true, limit, offset });
+      const { sessions, total } = await api.deps.storage.listSessions({
+        ...{ held: true, limit, offset },
+        ...(await withinQuery(call)),
+      });
       return { sessions: sessions.map(holdView), pagination: paginationOf(total, query) };
     }
+    await needVisible(call, sessionId);
     const session = await loadSession({ api, sessionId });
     const held = (session.holds ?? []).length > 0 ? [holdView(session)] : [];
     return { sessions: held.slice(offset), pagination: paginationOf(held.length, query) };

@@ -38,6 +38,7 @@ import { connectHandlers } from './connect-handlers.ts';
 import { Custody } from './custody.ts';
 import { type DoorRequest, PublicDoors } from './doors.ts';
 import { evidenceHandlers } from './evidence-handlers.ts';
+import { grantHandlers } from './grant-handlers.ts';
 import { holdHandlers } from './hold-handlers.ts';
 import { createApiHttpServer } from './http-server.ts';
 import { importHandlers } from './import-handlers.ts';
@@ -55,6 +56,7 @@ import { MemoryRateLimiter, type RateLimiter, type RateState } from './rate-limi
 import { takeRdgConnections } from './rdg/http-or-rdg.ts';
 import { redactionHandlers } from './redaction-handlers.ts';
 import { replayHandlers } from './replay-handlers.ts';
+import { admitScope } from './scope-gate.ts';
 import { searchHandlers } from './search-handlers.ts';
 import { sessionHandlers } from './session-handlers.ts';
 import { consoleDocument, serveConsole } from './static-files.ts';
@@ -76,6 +78,7 @@ const refusalCountersMax = 20_000;
 const handlers = {
   ...sessionHandlers,
   ...targetHandlers,
+  ...grantHandlers,
   ...connectHandlers,
   ...importHandlers,
   ...chunkHandlers,
@@ -306,6 +309,7 @@ function addRoute(app: FastifyInstance, gate: Gate, operation: GatedOperation): 
     handler: async (request, reply) => {
       const call = callOf(gate, operation, request, reply);
       const answer = await audited(gate, operation, call, request, async () => {
+        await admitScope(call, operation);
         await admitViewing(call, operation);
         return handle(call);
       });

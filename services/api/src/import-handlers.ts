@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream';
 import { LucidError, restRoutes } from '@lucid-sessions/contract';
 import type { Handlers } from './call.ts';
+import { checkMade } from './scope-gate.ts';
 import { sessionView } from './views.ts';
 
 const { bytesMax } = restRoutes.importSession.upload;
@@ -32,10 +33,17 @@ async function readUpload(upload: Readable): Promise<Buffer> {
 }
 
 export const importHandlers: Handlers<'importSession'> = {
-  async importSession({ api, query, upload, user, told }) {
+  async importSession(call) {
+    const { api, query, upload, user, told } = call;
     const { deps, config } = api;
     const { name, source_name: sourceName, source_sha256: sourceSha256, project, environment } = query;
     Object.assign(told, { name, source_name: sourceName, source_sha256: sourceSha256 });
+    const metadata = {
+      ...(project === undefined ? {} : { project }),
+      ...(environment === undefined ? {} : { environment }),
+    };
+    const sessionId = deps.newId();
+    await checkMade(call, { session_id: sessionId, created_by: user.userId, metadata });
     // One at a time: each is held in memory.
     if (api.busy.importing)
       throw new LucidError('atCapacity', 'another capture is being sent; try again when it is there');
@@ -43,16 +51,13 @@ export const importHandlers: Handlers<'importSession'> = {
     try {
       const capture = await readUpload(upload!);
       const { session } = await deps.recorder.importCapture({
-        sessionId: deps.newId(),
+        sessionId,
         name,
         description: query.description ?? null,
         by: user.userId,
         sourceName,
         sourceSha256,
-        metadata: {
-          ...(project === undefined ? {} : { project }),
-          ...(environment === undefined ? {} : { environment }),
-        },
+        metadata,
         retentionDays: query.retention_days === undefined ? config.retentionDaysDefault : query.retention_days,
         capture,
       });

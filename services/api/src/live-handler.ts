@@ -7,6 +7,7 @@ import { addCustody } from './custody.ts';
 import { openKey } from './evidence-handlers.ts';
 import { admitInputs } from './inputs.ts';
 import { mayDo } from './people/callers.ts';
+import { needVisible } from './scope-gate.ts';
 import { isGranted } from './viewing-gate.ts';
 
 /** Without frames a block without any is sent this often, so that both ends notice when the other is gone. */
@@ -70,13 +71,14 @@ function blockOf(
 }
 
 /** Whoever is disabled, or signed out, sees no more; nor does who lost the right to. */
-async function isLetIn({ user, query }: Call<'liveSession'>): Promise<boolean> {
+async function isLetIn({ api, user, sessionId, query }: Call<'liveSession'>): Promise<boolean> {
   try {
     const now = await user.again();
+    await needVisible({ api, user: now }, sessionId);
     const maySee = restRoutes.liveSession.permissions.some((permission) => mayDo(now, permission));
     return maySee && (!query.inputs || mayDo(now, 'recordings:inputs'));
   } catch (thrown) {
-    if (isLucidError(thrown, 'unauthenticated')) return false;
+    if (isLucidError(thrown, 'unauthenticated', 'sessionNotFound')) return false;
     throw thrown;
   }
 }

@@ -5,6 +5,7 @@ import { writeAudit } from './audit.ts';
 import type { Call, Handlers } from './call.ts';
 import { addCustody } from './custody.ts';
 import { mayDo } from './people/callers.ts';
+import { withinQuery } from './scope-gate.ts';
 import { isOnRequest } from './viewing-gate.ts';
 import { recordingUrl } from './views.ts';
 
@@ -55,11 +56,14 @@ function isMeant({ user, host, from }: SearchCall['body'], session: SessionDocum
 }
 
 /** Newest first, each once, however the list moves meanwhile. */
-async function* meant({ api, body }: SearchCall): AsyncGenerator<SessionDocument, void, undefined> {
+async function* meant(call: SearchCall): AsyncGenerator<SessionDocument, void, undefined> {
+  const { api, body } = call;
   const { project, environment, status, from, to } = body;
+  const within = await withinQuery(call);
   const seen = new Set<string>();
   for (let offset = 0; ; offset += pageSize) {
     const { sessions } = await api.deps.storage.listSessions({
+      ...within,
       limit: pageSize,
       offset,
       ...(status === undefined ? {} : { status }),

@@ -20,6 +20,7 @@ import { changesOf } from './changes.ts';
 import { addCustody } from './custody.ts';
 import { steerDoorPath } from './doors.ts';
 import { mayDo } from './people/callers.ts';
+import { checkMade, seenOf, withinQuery } from './scope-gate.ts';
 import { checkAddress } from './target-address.ts';
 import { checkCredentials, credentialsIn } from './target-credentials.ts';
 import { mayConnect, needTarget } from './target-handlers.ts';
@@ -138,6 +139,7 @@ async function createSession(call: Call<'createSession'>) {
     source === 'client' ? { targetCredentials: { source } } : credentialsIn(call, session);
   const secretId = target?.value.secret_id ?? null;
   if (target !== null) call.told.target_id = target.id;
+  await checkMade(call, session);
   await checkAddress(call, session.rdp_config);
   const { created } = await api.deps.pipeline.create({
     ...{ session, routeTokenSha256: null, ...given },
@@ -221,6 +223,7 @@ async function update(call: Call<'updateSession'>): Promise<SessionDocument> {
   for (let swap = 0; swap < swapsMax; swap++) {
     const next = changed(session, call.body);
     keepViewing(call, session, next);
+    await checkMade(call, next);
     call.told.changes = changesOf(session, next);
     checkRetention(call, session, next);
     checkCredentials(session, next);
@@ -326,8 +329,12 @@ type SessionOperations =
 export const sessionHandlers: Handlers<SessionOperations> = {
   createSession,
 
-  async listSessions({ api, query }) {
-    const { sessions, total } = await api.deps.storage.listSessions(sessionQueryOf(query));
+  async listSessions(call) {
+    const { api, query } = call;
+    const { sessions, total } = await api.deps.storage.listSessions({
+      ...sessionQueryOf(query),
+      ...(await withinQuery(call)),
+    });
     return {
       sessions: sessions.map((session) => sessionView(session, api.config.publicUrl)),
       pagination: paginationOf(total, query),
@@ -377,10 +384,11 @@ export const sessionHandlers: Handlers<SessionOperations> = {
     return { session_id: sessionId, status: session.status, paused_at: isoOf(atUs) };
   },
 
-  async listApprovals({ api }) {
-    const { waiting } = await api.deps.pipeline.approvals();
+  async listApprovals(call) {
+    const { waiting } = await call.api.deps.pipeline.approvals();
+    const seen = await seenOf(call, waiting);
     return {
-      approvals: waiting.map(({ sessionId, connectionId, sinceUs, clientAddress, user }) => ({
+      approvals: seen.map(({ sessionId, connectionId, sinceUs, clientAddress, user }) => ({
         session_id: sessionId,
         connection_id: connectionId,
         since: isoOf(sinceUs),

@@ -1,7 +1,14 @@
 /** Statistics, health, the audit log. */
-import { isoOf, type ServiceHealth, type StoragePort } from '@lucid-sessions/contract';
+import {
+  isoOf,
+  type ServiceHealth,
+  type SessionStatus,
+  type StoragePort,
+  sessionStatuses,
+} from '@lucid-sessions/contract';
 import { exportAudit } from './audit-export.ts';
-import { type Api, type Handlers, loadSession } from './call.ts';
+import { type Api, type Call, type Handlers, loadSession } from './call.ts';
+import { isScoped, needVisible, wholeRefused, withinQuery } from './scope-gate.ts';
 import { auditView, paginationOf, storedRatio } from './views.ts';
 
 const healthTimeoutMs = 3000;
@@ -72,6 +79,30 @@ export async function healthOf(api: Api) {
   };
 }
 
+/** Of the sessions somebody sees, counted by the store. */
+async function scopedStatistics(call: Call<'systemStatistics'>) {
+  const { deps, startedUs } = call.api;
+  const within = await withinQuery(call);
+  const counted: [SessionStatus, number][] = [];
+  for (const status of sessionStatuses) {
+    const { total } = await deps.storage.listSessions({ ...within, status, limit: 0, offset: 0 });
+    if (total > 0) counted.push([status, total]);
+  }
+  const of = (...some: SessionStatus[]): number =>
+    counted.reduce((sum, [status, count]) => sum + (some.includes(status) ? count : 0), 0);
+  return {
+    system_stats: {
+      sessions_total: of(...sessionStatuses.filter((status) => status !== 'deleted')),
+      sessions_by_status: Object.fromEntries(counted),
+      sessions_live: of('recording', 'paused'),
+      sessions_max: detailOf(await deps.pipeline.health(), 'concurrentSessionsMax'),
+      uptime_seconds: Math.floor((deps.nowUs() - startedUs) / 1_000_000),
+    },
+    performance_stats: null,
+    storage_stats: null,
+  };
+}
+
 async function systemStatistics({ deps, startedUs }: Api) {
   const [{ byStatus }, stored, pipeline] = await Promise.all([
     deps.storage.countSessions(),
@@ -108,7 +139,7 @@ async function systemStatistics({ deps, startedUs }: Api) {
 type SystemOperations = 'systemStatistics' | 'sessionStatistics' | 'listAudit' | 'exportAudit';
 
 export const systemHandlers: Handlers<SystemOperations> = {
-  systemStatistics: ({ api }) => systemStatistics(api),
+  systemStatistics: (call) => (isScoped(call.user) ? scopedStatistics(call) : systemStatistics(call.api)),
 
   async sessionStatistics(call) {
     const { sessionId, api } = call;
@@ -142,8 +173,13 @@ export const systemHandlers: Handlers<SystemOperations> = {
     };
   },
 
-  async listAudit({ api, query }) {
+  async listAudit(call) {
+    const { api, query } = call;
     const { event_type, user_id, resource_id, start_time, end_time, limit, offset } = query;
+    if (isScoped(call.user)) {
+      if (resource_id === undefined) throw wholeRefused();
+      await needVisible(call, resource_id);
+    }
     const fromUs = toUs(start_time);
     const untilUs = toUs(end_time);
     const { events, total } = await api.deps.storage.listAudit({

@@ -10,6 +10,7 @@ import {
 import type { Api, Call, Handlers } from './call.ts';
 import { fieldChanges } from './changes.ts';
 import { mayDo, type User } from './people/callers.ts';
+import { reachesTarget } from './scope-gate.ts';
 import { checkAddress } from './target-address.ts';
 import { credentialsIn } from './target-credentials.ts';
 import type { KeptTarget } from './targets.ts';
@@ -26,7 +27,7 @@ const seesAll = (user: User): boolean => mayDo(user, 'targets:manage') || mayDo(
 /** Throws `notFound` for who may not see it, too: nobody learns which there are. */
 export async function needTarget({ api, user }: Pick<Call, 'api' | 'user'>, targetId: string): Promise<KeptTarget> {
   const target = await api.targets.need(targetId);
-  if (seesAll(user) || mayConnect(user, target.value)) return target;
+  if (reachesTarget(user, target) && (seesAll(user) || mayConnect(user, target.value))) return target;
   throw new LucidError('notFound', 'there is no such target');
 }
 
@@ -50,7 +51,7 @@ async function listTargets({ api, user, query }: Call<'listTargets'>) {
   let last = '';
   let next: string | null = null;
   for await (const { key, target } of api.targets.byName(after)) {
-    if (!seesAll(user) && !mayConnect(user, target.value)) continue;
+    if (!reachesTarget(user, target) || (!seesAll(user) && !mayConnect(user, target.value))) continue;
     if (search !== undefined && !textOf(target.value).includes(search.toLowerCase())) continue;
     if (targets.length === limit) {
       next = last;

@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import { type Api, type Call, type Handlers, loadSession } from './call.ts';
 import type { ViewingStep } from './custody.ts';
 import { mayDo } from './people/callers.ts';
+import { seenOf } from './scope-gate.ts';
 import { shareKeeper, viewingNeed } from './viewing-gate.ts';
 import { isoOrNull } from './views.ts';
 
@@ -94,12 +95,14 @@ async function askViewing(call: Call<'askViewing'>): Promise<ViewingAnswer> {
   return answerOf(api, (await api.deps.pipeline.askViewing({ viewing: asked })).viewing);
 }
 
-async function shown(api: Api, user: Call['user'], sessionId?: string) {
+async function shown(call: Pick<Call, 'api' | 'user'>, sessionId?: string) {
+  const { api, user } = call;
   const { viewings } = await api.deps.pipeline.viewings(sessionId === undefined ? {} : { sessionId });
   const approves = mayDo(user, 'recordings:approve');
   const isShown = ({ by, threshold }: ViewingRequest): boolean => approves || by === user.userId || threshold !== null;
   const answers: ViewingAnswer[] = [];
-  for (const viewing of viewings.filter(isShown).slice(-shownMax)) answers.push(await answerOf(api, viewing));
+  const seen = sessionId === undefined ? await seenOf(call, viewings.filter(isShown)) : viewings.filter(isShown);
+  for (const viewing of seen.slice(-shownMax)) answers.push(await answerOf(api, viewing));
   return { viewings: answers };
 }
 
@@ -162,11 +165,11 @@ export const viewingHandlers: Handlers<
     const need = await viewingNeed(call);
     const { minutesMax } = call.api.config.viewing;
     return {
-      ...(await shown(call.api, call.user, call.sessionId)),
+      ...(await shown(call, call.sessionId)),
       needs: need && { level: need.level, threshold: need.threshold, minutes_max: minutesMax },
     };
   },
-  listViewings: ({ api, user }) => shown(api, user),
+  listViewings: (call) => shown(call),
   decideViewing,
   giveShare,
 };

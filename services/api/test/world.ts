@@ -103,7 +103,7 @@ export async function apiWorld(
   wrappers: readonly KeyWrapper[] = [],
 ): Promise<ApiWorld> {
   const path = await mkdtemp(join(tmpdir(), 'lucid-api-'));
-  const nowUs = () => Date.now() * 1000;
+  const nowUs = more.nowUs ?? (() => Date.now() * 1000);
   const failures: string[] = [];
   const onError = (where: string, thrown: unknown) => failures.push(`${where}: ${(thrown as Error).message}`);
   const storage = createStorageService({

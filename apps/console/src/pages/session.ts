@@ -13,6 +13,7 @@ import { credentialButton } from '../ui/credential-button.ts';
 import { askToDestroy } from '../ui/destroy-dialog.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
 import { formatBytes, formatClock, formatMoment, humanise, parseMoment, shorten } from '../ui/format.ts';
+import { grantPanel } from '../ui/grant-panel.ts';
 import { holdPanel } from '../ui/hold-panel.ts';
 import { messageForm } from '../ui/message-form.ts';
 import { failure, isAbort, type Page, type PageContext, repeat } from '../ui/page.ts';
@@ -348,6 +349,14 @@ function sessionTabs(
             name: 'Legal holds',
             content: (panel: HTMLElement) =>
               fill(panel, holdPanel(api, sessionId, may('sessions:hold'), changed, signal)),
+          },
+        ]
+      : []),
+    ...(audits || may('recordings:grant')
+      ? [
+          {
+            name: 'Grants',
+            content: (panel: HTMLElement) => fill(panel, grantPanel(api, sessionId, may('recordings:grant'), signal)),
           },
         ]
       : []),

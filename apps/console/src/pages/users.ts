@@ -8,9 +8,12 @@ import type { Page, PageContext } from '../ui/page.ts';
 import { facts, instant } from '../ui/parts.ts';
 import { signInTable, type Token, tokenTable } from '../ui/people-tables.ts';
 import { roleChoices, roleName } from '../ui/role-words.ts';
+import { scopeFields, scopeWords, targetNames } from '../ui/scope-form.ts';
 import { field } from './sign-in.ts';
 
 type User = RestAnswer<'getUser'>;
+/** Of targets, by their ids. */
+type Names = ReadonlyMap<string, string>;
 type Purpose = 'password' | 'sign_in';
 
 const purposes: Record<Purpose, string> = {
@@ -37,18 +40,24 @@ const waysOf = ({ has_password, has_totp, passkeys, provider }: User): string =>
     .join(', ') || 'none yet: a link lets them in';
 
 /** What is done to one account; `changed` gets it as it is then, null when it is gone. */
-function userForm({ api, signal }: PageContext, user: User, changed: (user: User | null) => void): HTMLElement {
+function userForm(
+  { api, signal }: PageContext,
+  user: User,
+  names: Names,
+  changed: (user: User | null) => void,
+): HTMLElement {
   const params = { user_id: user.user_id };
   const answer = answerPlace();
   const lists = h('div', { class: 'steps' });
   const id = `user-${user.user_id}`;
   const name = h('input', { id: `${id}-name`, value: user.display_name, maxlength: 200, autocomplete: 'off' });
   const roles = roleChoices(id, user.roles);
+  const scope = scopeFields(id, user.scope, () => names);
   const save = h('button', { type: 'submit', class: 'primary' }, 'Save');
   const submit = (event: Event): void => {
     event.preventDefault();
     void act(api, save, answer, async () => {
-      const body = { display_name: name.value, roles: roles.chosen() };
+      const body = { display_name: name.value, roles: roles.chosen(), scope: scope.chosen() };
       if (body.roles.length === 0) throw new Error('an account has a role: to take all away, disable it');
       changed(await api.rest.updateUser({ params, body }));
       fill(answer, doneNotice('Saved. It counts from the next request on.'));
@@ -121,6 +130,7 @@ function userForm({ api, signal }: PageContext, user: User, changed: (user: User
       { class: 'steps', on: { submit } },
       field('Name', name),
       roles.element,
+      scope.element,
       h('div', { class: 'actions' }, save),
     ),
     h('h3', {}, 'Let them in'),
@@ -157,7 +167,7 @@ function userForm({ api, signal }: PageContext, user: User, changed: (user: User
   );
 }
 
-function userCard(context: PageContext, first: User): HTMLElement {
+function userCard(context: PageContext, first: User, names: Names): HTMLElement {
   const about = h('div', { class: 'steps' });
   const inside = h('div', {});
   const element = h('section', { class: 'card', 'aria-label': first.user_id });
@@ -174,6 +184,7 @@ function userCard(context: PageContext, first: User): HTMLElement {
       ),
       facts([
         ['Roles', user.roles.map(roleName).join(', ')],
+        ['Sees', scopeWords(user.scope, names)],
         ['Signs in by', waysOf(user)],
         ['Last signed in', user.signed_in_at === null ? 'never' : instant(user.signed_in_at)],
         ['Account made', [instant(user.created_at), ` by ${user.created_by}`]],
@@ -186,19 +197,19 @@ function userCard(context: PageContext, first: User): HTMLElement {
       const wasDisabled = known.disabled;
       known = user;
       show(user);
-      if (wasDisabled !== user.disabled) fill(inside, userForm(context, user, changed));
+      if (wasDisabled !== user.disabled) fill(inside, userForm(context, user, names, changed));
     }
   }
   let known = first;
   details.addEventListener('toggle', () => {
-    if (details.open && inside.childElementCount === 0) fill(inside, userForm(context, known, changed));
+    if (details.open && inside.childElementCount === 0) fill(inside, userForm(context, known, names, changed));
   });
   show(first);
   fill(element, about, details);
   return element;
 }
 
-function inviteForm({ api }: PageContext, made: (user: User) => void): HTMLElement {
+function inviteForm({ api }: PageContext, names: Names, made: (user: User) => void): HTMLElement {
   const userId = h('input', {
     id: 'invite-user',
     required: true,
@@ -210,12 +221,13 @@ function inviteForm({ api }: PageContext, made: (user: User) => void): HTMLEleme
   });
   const name = h('input', { id: 'invite-name', maxlength: 200, autocomplete: 'off' });
   const roles = roleChoices('invite', ['session_viewer']);
+  const scope = scopeFields('invite', null, () => names);
   const answer = answerPlace();
   const button = h('button', { type: 'submit', class: 'primary' }, 'Make the account and a link');
   async function invite(): Promise<void> {
     const chosen = roles.chosen();
     if (chosen.length === 0) throw new Error('an account has a role: tick one');
-    const body = { user_id: userId.value, display_name: name.value, roles: chosen };
+    const body = { user_id: userId.value, display_name: name.value, roles: chosen, scope: scope.chosen() };
     const user = await api.rest.createUser({ body });
     form.reset();
     made(user);
@@ -235,6 +247,7 @@ function inviteForm({ api }: PageContext, made: (user: User) => void): HTMLEleme
       field('Name', name),
     ),
     roles.element,
+    scope.element,
     h('div', { class: 'actions' }, button),
   );
   return h(
@@ -253,12 +266,21 @@ export function usersPage(context: PageContext): Page {
   const more = h('button', { type: 'button' }, 'Show more');
   more.hidden = true;
   let after = '';
+  const names = new Map<string, string>();
+  /** Without them ids are shown. */
+  const named = targetNames(api, signal).then(
+    (all) => {
+      for (const [id, name] of all) names.set(id, name);
+    },
+    () => {},
+  );
   async function load(): Promise<void> {
     const { users, next } = await api.rest.listUsers({
       query: { limit: 50, ...(after === '' ? {} : { after }) },
       signal,
     });
-    list.append(...users.map((user) => userCard(context, user)));
+    await named;
+    list.append(...users.map((user) => userCard(context, user, names)));
     after = next ?? '';
     more.hidden = next === null;
   }
@@ -274,7 +296,7 @@ export function usersPage(context: PageContext): Page {
     h(
       'div',
       { class: 'form account' },
-      inviteForm(context, (user) => list.prepend(userCard(context, user))),
+      inviteForm(context, names, (user) => list.prepend(userCard(context, user, names))),
       list,
       problem,
       h('div', { class: 'pages' }, more),

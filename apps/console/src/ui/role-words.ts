@@ -27,6 +27,7 @@ const words: Record<Permission, string> = {
   'evidence:read': 'read evidence',
   'evidence:verify': 'verify evidence',
   'recordings:inputs': 'see what was typed and copied',
+  'recordings:grant': 'let people see single recordings',
   'recordings:approve': 'agree that others see a recording',
   'keys:erase': 'erase keys of recordings',
   'sessions:hold': 'set and clear legal holds',

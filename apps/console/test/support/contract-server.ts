@@ -222,6 +222,7 @@ function route(
       method === 'DELETE' ? { session_id: id, status: 'deleted', deleted_at: new Date().toISOString() } : view(held),
     );
   }
+  if (part === 'grants') return sendJson(response, { grants: [grantOf(id)] });
   if (part === 'chunks') return chunks(held, query, chunkId, last, response);
   if ((part === 'records' || part === 'evidence') && held.recording) {
     const { chunks: files } = held.recording;
@@ -322,11 +323,21 @@ function targetAnswers(state: State, method: string, id: string | undefined, bod
   return made;
 }
 
+const grantOf = (sessionId: string) => ({
+  session_id: sessionId,
+  user_id: 'zoe',
+  reason: 'case 12',
+  granted_by: 'alice',
+  granted_at: '2026-11-20T08:00:00Z',
+  expires_at: '2026-12-20T08:00:00Z',
+});
+
 const ada = {
   user_id: 'ada',
   display_name: 'Ada L.',
   roles: ['auditor', 'session_manager'],
   permissions: permissions.filter((permission) => isPermitted(['auditor', 'session_manager'], permission)),
+  scope: { own: true, projects: ['finance'], labels: [], targets: ['billing'] },
   disabled: false,
   has_password: true,
   has_totp: true,
@@ -351,6 +362,7 @@ const tokens = [null, ['sessions:read']].map((may, at) => ({
   token_id: `token-${at}`,
   name: `backup ${at}`,
   permissions: may,
+  scope: null,
   created_at: '2026-11-20T08:00:00Z',
   expires_at: '2026-12-20T08:00:00Z',
   used_at: null,

@@ -1,6 +1,7 @@
 export * from './alert-schemas.ts';
 export * from './chunk-schemas.ts';
 export { patchOf } from './fields.ts';
+export * from './grant-schemas.ts';
 export * from './hold-schemas.ts';
 export * from './index-schemas.ts';
 export * from './openapi.ts';
@@ -9,6 +10,7 @@ export * from './redaction-schemas.ts';
 export * from './rest-client.ts';
 export * from './reveals.ts';
 export * from './routes.ts';
+export * from './scopes.ts';
 export * from './session-schemas.ts';
 export * from './system-schemas.ts';
 export * from './target-schemas.ts';

@@ -12,6 +12,7 @@ import {
   userIdPattern,
 } from '../people.ts';
 import { permissions, roles } from '../roles.ts';
+import { scopeSchema } from '../scope.ts';
 import { count, timestamp } from './fields.ts';
 import { sessionFilters } from './session-schemas.ts';
 
@@ -117,10 +118,15 @@ export const signInView = z.strictObject({
   user_agent: z.string().nullable(),
   current: z.boolean(),
 });
+const scope = scopeSchema
+  .nullable()
+  .describe('What of the sessions is seen: those that are any of these. Null: all, as far as the roles go.');
+
 export const tokenView = z.strictObject({
   token_id: z.string(),
   name: z.string(),
   permissions: may.nullable().describe('Null: all that its owner may'),
+  scope: scope.describe('Within what its owner sees. Null: all of it.'),
   created_at: timestamp,
   expires_at: timestamp,
   used_at: timestamp.nullable(),
@@ -131,6 +137,7 @@ export const userView = z.strictObject({
   display_name: z.string(),
   roles: z.array(z.enum(roles)),
   permissions: may,
+  scope,
   disabled: z.boolean(),
   has_password: z.boolean(),
   has_totp: z.boolean(),
@@ -163,11 +170,13 @@ export const createUserRequest = z.strictObject({
   user_id: userIdSchema,
   display_name: displayName.default(''),
   roles: heldRoles,
+  scope: scope.default(null),
 });
 export const updateUserRequest = z.strictObject({
   display_name: displayName.optional(),
   roles: heldRoles.optional(),
   disabled: z.boolean().optional(),
+  scope: scope.optional().describe('Replaced whole; null: not limited. Administrators are not.'),
   reset: z.enum(['second_factor', 'passkeys', 'password']).optional().describe('Taken away; a link lets them in again'),
 });
 export const removedUser = z.strictObject({ user_id: z.string(), removed: z.literal(true) });
@@ -187,6 +196,7 @@ export const done = z.strictObject({ done: z.literal(true) });
 export const createTokenRequest = z.strictObject({
   name: label,
   permissions: z.array(z.enum(permissions)).min(1).max(permissions.length).optional(),
+  scope: scope.default(null),
   days: z.int().min(1).max(tokenDaysMax),
 });
 export const createdToken = tokenView.extend({ token: z.string().describe('Shown here and nowhere else') });

@@ -20,6 +20,7 @@ import {
   replayAnswer,
   verifyAnswer,
 } from './chunk-schemas.ts';
+import { grantList, grantRequest, grantView, revokedGrant } from './grant-schemas.ts';
 import { clearedHold, clearHoldRequest, heldAnswer, holdList, listHoldsQuery, setHoldRequest } from './hold-schemas.ts';
 import {
   eventsAnswer,
@@ -293,6 +294,34 @@ export const restRoutes = {
     body: giveShareRequest,
     answer: json(viewingSchema),
     errors: ['invalidRequest', 'sessionNotFound', 'notInThisState', 'recordNotFound', 'conflict', 'unavailable'],
+  },
+  grantRecording: {
+    ...restOperations.grantRecording,
+    summary: 'Let a person see this recording, beside what their scope shows; what their roles permit stays as it is',
+    tag: 'sessions',
+    permissions: ['recordings:grant'],
+    rateLimit: 'update',
+    body: grantRequest,
+    answer: { status: 201, schema: grantView },
+    errors: ['invalidRequest', 'sessionNotFound', 'notFound', 'conflict'],
+  },
+  listGrants: {
+    ...restOperations.listGrants,
+    summary: 'Who is let see this recording beside their scope',
+    tag: 'sessions',
+    permissions: ['recordings:grant', 'audit:read'],
+    rateLimit: 'read',
+    answer: json(grantList),
+    errors: ['sessionNotFound'],
+  },
+  revokeGrant: {
+    ...restOperations.revokeGrant,
+    summary: 'Let a person see this recording no more beside their scope',
+    tag: 'sessions',
+    permissions: ['recordings:grant'],
+    rateLimit: 'update',
+    answer: json(revokedGrant),
+    errors: ['sessionNotFound', 'notFound'],
   },
   issueCredential: {
     ...restOperations.issueCredential,

@@ -428,6 +428,8 @@ export const sessionStatisticsAnswer = z.strictObject({
   }),
 });
 
+const ofWhole = 'Null for who sees some sessions alone: it is of all of them.';
+
 export const systemStatisticsAnswer = z.strictObject({
   system_stats: z.strictObject({
     sessions_total: count,
@@ -436,19 +438,25 @@ export const systemStatisticsAnswer = z.strictObject({
     sessions_max: count,
     uptime_seconds: z.number().min(0),
   }),
-  performance_stats: z.strictObject({
-    jobs_waiting: count,
-    jobs_running: count,
-    jobs_failed: count,
-    chunks_stored_since_start: count,
-    average_chunk_seconds: z.number().min(0),
-  }),
-  storage_stats: z.strictObject({
-    chunks_count: count,
-    size_bytes: count,
-    recorded_bytes: count,
-    compression_ratio: ratio,
-    free_bytes: count,
-    total_bytes: count,
-  }),
+  performance_stats: z
+    .strictObject({
+      jobs_waiting: count,
+      jobs_running: count,
+      jobs_failed: count,
+      chunks_stored_since_start: count,
+      average_chunk_seconds: z.number().min(0),
+    })
+    .nullable()
+    .describe(ofWhole),
+  storage_stats: z
+    .strictObject({
+      chunks_count: count,
+      size_bytes: count,
+      recorded_bytes: count,
+      compression_ratio: ratio,
+      free_bytes: count,
+      total_bytes: count,
+    })
+    .nullable()
+    .describe(ofWhole),
 });

@@ -84,6 +84,8 @@ export const auditEventTypes = [
   'retention_expired',
   'legal_hold_set',
   'legal_hold_cleared',
+  'recording_granted',
+  'recording_grant_revoked',
   'target_created',
   'target_updated',
   'target_removed',

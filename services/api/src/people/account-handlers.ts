@@ -191,6 +191,7 @@ export const accountHandlers: Handlers<AccountOperations> = {
       ...(key === undefined ? {} : { key }),
       name: body.name,
       permissions: body.permissions ?? null,
+      scope: body.scope,
       untilUs,
     };
     const { token, kept } = await api.people.tokens.create(account.id, api.deps.newId(), wanted);

@@ -1,6 +1,6 @@
 /** Accounts: who there is, and what they may. */
 import { createHash, randomBytes } from 'node:crypto';
-import { LucidError, type Role } from '@lucid-sessions/contract';
+import { LucidError, type Role, type Scope } from '@lucid-sessions/contract';
 import { EntrySet, type EntryStorage, type Kept } from './entry-set.ts';
 import type { PasswordHash } from './password.ts';
 
@@ -9,6 +9,8 @@ export interface Account {
   key?: string;
   displayName: string;
   roles: Role[];
+  /** What of the sessions they see; null, and absent in what was kept before: all. */
+  scope?: Scope | null;
   disabled: boolean;
   password: PasswordHash | null;
   /** The app's secret, sealed, base64; `step`: of the last code that was taken, which none before it and it itself are again. */

@@ -81,6 +81,7 @@ export async function startSignIn(
   await told({ api, browser }, account.id, method, null);
   const user = {
     ...{ userId: account.id, roles: value.roles, limit: null },
+    ...{ scope: value.scope ?? null, tokenScope: null },
     browser: { signIn: kept, csrfToken: csrfTokenOf(secret) },
   };
   return whoIs(user, value);

@@ -1,6 +1,13 @@
 /** Who calls: by a token of the identity provider, an API token, or a browser that is signed in. */
 import { timingSafeEqual } from 'node:crypto';
-import { apiTokenPrefix, csrfHeader, isPermitted, LucidError, type Permission } from '@lucid-sessions/contract';
+import {
+  apiTokenPrefix,
+  csrfHeader,
+  isPermitted,
+  LucidError,
+  type Permission,
+  type Scope,
+} from '@lucid-sessions/contract';
 import type { FastifyRequest } from 'fastify';
 import type { Authenticator } from '../auth.ts';
 import type { ApiConfig } from '../config.ts';
@@ -14,6 +21,9 @@ export interface User {
   roles: readonly string[];
   /** Of what the roles give only this; null: all. */
   limit: readonly Permission[] | null;
+  /** What of the sessions its person sees, and within that the token; null: all. */
+  scope: Scope | null;
+  tokenScope: Scope | null;
   /** Null: by a token. */
   browser: { signIn: KeptSignIn; csrfToken: string } | null;
   /** Of the API token that calls. */
@@ -23,7 +33,15 @@ export interface User {
 }
 
 /** Who calls routes that are open to everyone. */
-export const nobody: User = { userId: '', roles: [], limit: [], browser: null, again: async () => nobody };
+export const nobody: User = {
+  userId: '',
+  roles: [],
+  limit: [],
+  scope: null,
+  tokenScope: null,
+  browser: null,
+  again: async () => nobody,
+};
 
 export const mayDo = ({ roles, limit }: Pick<User, 'roles' | 'limit'>, permission: Permission): boolean =>
   isPermitted(roles, permission) && (limit === null || limit.includes(permission));
@@ -58,7 +76,14 @@ export class Callers {
     const token = /^Bearer (\S{1,300})$/i.exec(authorization ?? '')?.[1];
     if (token?.startsWith(apiTokenPrefix)) return this.#byToken(token, request.clientAddress);
     // What an identity provider signed can't be taken back.
-    const user: User = { ...(await this.#bearer(authorization)), limit: null, browser: null, again: async () => user };
+    const user: User = {
+      ...(await this.#bearer(authorization)),
+      limit: null,
+      scope: null,
+      tokenScope: null,
+      browser: null,
+      again: async () => user,
+    };
     return user;
   }
 
@@ -68,8 +93,10 @@ export class Callers {
     if (kept === null || account === null || account.value.disabled || !isSameAccount(kept.value, account.value))
       throw unauthenticated('this API token is not valid: it was revoked, or has expired');
     const again = () => this.#byToken(token, address);
-    const { permissions: limit } = kept.value;
-    return { userId: account.id, roles: account.value.roles, limit, browser: null, tokenId: kept.id, again };
+    return {
+      ...{ userId: account.id, roles: account.value.roles, limit: kept.value.permissions, tokenId: kept.id },
+      ...{ scope: account.value.scope ?? null, tokenScope: kept.value.scope ?? null, browser: null, again },
+    };
   }
 
   async #byBrowser(request: FastifyRequest, secret: string): Promise<User> {
@@ -90,6 +117,8 @@ export class Callers {
       userId: account.id,
       roles: account.value.roles,
       limit: null,
+      scope: account.value.scope ?? null,
+      tokenScope: null,
       browser,
       again: () => this.#signedIn(secret),
     };

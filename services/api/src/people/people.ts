@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { LucidError, type StoragePort } from '@lucid-sessions/contract';
 import { Accounts, isSameAccount, type KeptAccount } from './accounts.ts';
 import type { EntryStorage } from './entry-set.ts';
+import { Grants } from './grants.ts';
 import { Invites } from './invites.ts';
 import { Passkeys } from './passkeys.ts';
 import { Passwords } from './password.ts';
@@ -27,6 +28,7 @@ export class People {
   readonly signIns: SignIns;
   readonly tokens: ApiTokens;
   readonly invites: Invites;
+  readonly grants: Grants;
   readonly passkeys: Passkeys;
   readonly passwords = new Passwords();
   readonly tries: Tries;
@@ -38,6 +40,7 @@ export class People {
     this.accounts = new Accounts(entries);
     this.signIns = new SignIns(entries, times, nowUs, newSecret);
     this.tokens = new ApiTokens(entries, nowUs, newSecret);
+    this.grants = new Grants(entries);
     this.invites = new Invites(entries, newSecret);
     this.passkeys = new Passkeys(entries, nowUs, newSecret);
     this.tries = new Tries(entries, nowUs, newSecret);
@@ -59,6 +62,7 @@ export class People {
   async shutOut(userId: string): Promise<number> {
     await this.tokens.revokeAll(userId);
     await this.invites.dropAll(userId);
+    await this.grants.revokeAll(userId);
     return this.signIns.revokeAll(userId);
   }
 }

@@ -1,6 +1,6 @@
 /** API tokens: `lst_ID_SECRET`, of which the SHA-256 of the secret is kept. */
 import { timingSafeEqual } from 'node:crypto';
-import { apiTokenPrefix, LucidError, type Permission, tokensPerUserMax } from '@lucid-sessions/contract';
+import { apiTokenPrefix, LucidError, type Permission, type Scope, tokensPerUserMax } from '@lucid-sessions/contract';
 import { sha256Hex } from './accounts.ts';
 import { EntrySet, type EntryStorage, type Kept } from './entry-set.ts';
 
@@ -11,6 +11,8 @@ export interface ApiToken {
   secretSha256: string;
   /** Null: all that its owner may. */
   permissions: Permission[] | null;
+  /** Within what its owner sees; null, and absent in what was kept before: all of it. */
+  scope?: Scope | null;
   createdUs: number;
   /** To the minute. */
   usedUs: number | null;
@@ -36,7 +38,13 @@ export class ApiTokens {
   async create(
     userId: string,
     id: string,
-    { key, name, permissions, untilUs }: Pick<ApiToken, 'key' | 'name' | 'permissions'> & { untilUs: number },
+    {
+      key,
+      name,
+      permissions,
+      scope,
+      untilUs,
+    }: Pick<ApiToken, 'key' | 'name' | 'permissions' | 'scope'> & { untilUs: number },
   ): Promise<{ token: string; kept: KeptToken }> {
     if ((await this.list(userId)).length >= tokensPerUserMax)
       throw new LucidError('conflict', `an account has at most ${tokensPerUserMax} tokens; revoke one first`);
@@ -46,6 +54,7 @@ export class ApiTokens {
       name,
       secretSha256: sha256Hex(secret),
       permissions,
+      scope: scope ?? null,
       createdUs: this.#nowUs(),
       usedUs: null,
       usedFrom: null,

@@ -67,7 +67,16 @@ async function checkAdministrator(
     throw new LucidError('conflict', 'this is the last administrator; give somebody else the role first');
 }
 
-const toldOf = ({ displayName, roles, disabled }: Account) => ({ display_name: displayName, roles, disabled });
+const toldOf = ({ displayName, roles, disabled, scope = null }: Account) => ({
+  display_name: displayName,
+  ...{ roles, disabled, scope },
+});
+
+/** Whoever manages accounts could give themselves all the rest. */
+function checkScope({ roles, scope }: Pick<Account, 'roles' | 'scope'>): void {
+  if (scope && roles.includes('admin'))
+    throw new LucidError('invalidRequest', 'an administrator is not limited: take the role away, or the scope');
+}
 
 async function updateUser(call: Call<'updateUser'>) {
   const { api, body } = call;
@@ -77,14 +86,17 @@ async function updateUser(call: Call<'updateUser'>) {
   const givesNothing = Object.keys(body).length === 1 && body.disabled === true;
   const next = (present: Account): Account => {
     if (!givesNothing) checkGives(call, [...present.roles, ...(body.roles ?? [])]);
-    return {
+    const changed = {
       ...present,
       displayName: body.display_name ?? present.displayName,
       roles: body.roles ?? present.roles,
       disabled: body.disabled ?? present.disabled,
+      scope: body.scope === undefined ? (present.scope ?? null) : body.scope,
       ...(body.reset === 'second_factor' ? { totp: null, recovery: [] } : {}),
       ...(body.reset === 'password' ? { password: null, browsers: [] } : {}),
     };
+    checkScope(changed);
+    return changed;
   };
   await checkAdministrator(call, before, next(before.value));
   const account = await people.accounts.change(before.id, next);
@@ -118,10 +130,13 @@ export const userHandlers: Handlers<UserOperations> = {
     const fields = {
       displayName: body.display_name,
       roles: body.roles,
+      scope: body.scope,
       createdUs: api.deps.nowUs(),
       createdBy: user.userId,
     };
+    checkScope(body);
     call.told.roles = body.roles;
+    if (body.scope !== null) call.told.scope = body.scope;
     checkGives(call, body.roles);
     return viewOf(api, await api.people.accounts.create(body.user_id, newAccount(fields)));
   },

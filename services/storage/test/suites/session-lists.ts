@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   hasHolds,
+  isWithin,
   replayStates,
   type SessionDocument,
   type SessionQuery,
@@ -40,6 +41,7 @@ function isIn(query: Filters, session: SessionDocument): boolean {
     within(duration, query.durationMin, query.durationMax) &&
     within(size, query.sizeMin, query.sizeMax) &&
     (query.search === undefined || searchTextOf(session).includes(query.search.toLowerCase())) &&
+    (query.within === undefined || isWithin(query.within, session)) &&
     sessionWordKinds.every((kind) => query[kind] === undefined || words[kind].includes(sessionWord(query[kind])))
   );
 }
@@ -89,6 +91,7 @@ const changesOf = fc.record({
   created_at: time,
   started_at: fc.option(time),
   created_by: fc.option(word),
+  target_id: fc.option(oneOf('t1', 't2')),
   rdp_config: fc.record({ host: hosts, username: word, port: oneOf(3389, 3390) }).map(({ username, ...rest }) => ({
     ...sampleSession('x').rdp_config,
     ...rest,
@@ -123,6 +126,11 @@ const searched = fc.tuple(word, fc.nat(3), fc.integer({ min: 1, max: 6 })).map((
   const part = [...text].slice(from, from + length).join('');
   return part === '' ? text : part;
 });
+const scopeWord = fc.oneof(
+  word.map((name) => `by ${name}`),
+  word.map((name) => `label ${name}`),
+  oneOf('project p1', 'project P1', 'target t1', 'target t2', 'id s0', 'id s1', 'id s10'),
+);
 const filters: fc.Arbitrary<Filters> = fc
   .tuple(
     fc.record(
@@ -136,6 +144,7 @@ const filters: fc.Arbitrary<Filters> = fc
         client: fc.oneof(word, oneOf('10.0.0.7', 'FD00::7')),
         target: oneOf('desk.example', 'DESK.EXAMPLE:3390', 'fd00::1', '[fd00::1]:3389', '10.0.0.1'),
         tag: word,
+        within: fc.array(fc.array(scopeWord, { maxLength: 4 }), { minLength: 1, maxLength: 2 }),
         from: time,
         to: time,
         durationMin: amount,
