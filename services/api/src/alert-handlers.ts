@@ -119,20 +119,20 @@ async function listAlerts(call: Call<'listAlerts'>) {
   if (session_id !== undefined) await needVisible(call, session_id);
   const kept = new EntrySet<Alert>(api.deps.storage, 'alert');
   const seen: Kept<Alert>[] = [];
-  let { after } = query;
-  for (let isLast = false; !isLast && seen.length < limit; ) {
+  const answer = (next: string | null) => ({
+    alerts: seen.map((alert) => viewOf(alert, api.config.publicUrl)),
+    next,
+  });
+  for (let { after } = query; ; ) {
     const page = await kept.page(after, limit, session_id);
     const named = page.map((alert) => ({ sessionId: alert.owner ?? '', alert }));
-    for (const { alert } of await seenOf(call, named)) if (seen.length < limit) seen.push(alert);
-    isLast = page.length < limit;
-    after = page.at(-1)?.id ?? after;
-    if (isLast) after = '';
-    else if (seen.length === limit) after = seen.at(-1)!.id;
+    for (const { alert } of await seenOf(call, named)) {
+      if (seen.length === limit) return answer(seen.at(-1)!.id);
+      seen.push(alert);
+    }
+    if (page.length < limit) return answer(null);
+    after = page.at(-1)!.id;
   }
-  return {
-    alerts: seen.map((alert) => viewOf(alert, api.config.publicUrl)),
-    next: after === '' ? null : after,
-  };
 }
 
 export const alertHandlers: Handlers<AlertOperations> = {

@@ -129,8 +129,14 @@ test('and of one that may be seen it never says that there is none', async () =>
 });
 
 test('what is of the whole installation is refused, whatever the rights', async () => {
-  const params = { target_id: 'x', user_id: 'ada', token_id: 'x' };
+  const params = { target_id: 'x', user_id: 'ada', token_id: 'x', rule_id: uuid };
+  const rule = {
+    ...{ name: 'r', severity: 'low', condition: { kind: 'sessions', more_than: 1, minutes: 1 } },
+    ...{ end_session: false, enabled: true },
+  };
   const asked: Partial<Record<OperationId, unknown>> = {
+    createAlertRule: rule,
+    replaceAlertRule: rule,
     createTarget: { name: 'x', rdp_config: { host: 'h' } },
     updateTarget: { version: 1 },
     checkTarget: { host: 'h' },
@@ -180,6 +186,8 @@ test('lists, counts and statistics know nothing of what is outside', async () =>
   assert.equal((await limited('listAudit')).status, 403);
   assert.equal((await limited('listAudit', { query: { resource_id: unseen } })).status, 404);
   assert.equal((await limited('listAudit', { query: { resource_id: seen } })).status, 200);
+  assert.deepEqual((await limited('listAlerts')).body.alerts, []);
+  assert.equal((await limited('listAlerts', { query: { session_id: unseen } })).status, 404);
   assert.deepEqual((await limited('listApprovals')).body.approvals, []);
   assert.deepEqual((await limited('listViewings')).body.viewings, []);
 });
