@@ -99,7 +99,7 @@ export function scopeFields(id: string, scope: Scope | null, names: () => Readon
   return {
     element: h(
       'fieldset',
-      { class: 'choices' },
+      { class: 'steps' },
       h('legend', {}, 'What they see'),
       checked('Only some sessions', limited),
       inside,
