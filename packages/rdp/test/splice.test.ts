@@ -95,9 +95,9 @@ const display: rdp.HeldDisplay<never> = {
   draw: () => [],
 };
 
-/** Brings the client to its Client Info (and to a desktop of ours with `shown`), then joins it. */
-function join(shown: boolean, sizes: readonly number[] = [100_000], by = 17): World {
-  const client = new rdp.Connector(clientConfig);
+/** Brings a client to its Client Info. */
+function held(config: rdp.ConnectorConfig) {
+  const client = new rdp.Connector(config);
   const clientEvents: rdp.ConnectorEvent[] = [];
   client.start();
   const take = ({ output, events }: rdp.Step<rdp.ConnectorEvent>): Uint8Array => {
@@ -117,6 +117,12 @@ function join(shown: boolean, sizes: readonly number[] = [100_000], by = 17): Wo
   };
   holdSteps(connectInitial);
   assert.deepEqual(kinds, ['clientInfo']);
+  return { client, clientEvents, hold, holdSteps, take };
+}
+
+/** Brings the client to its Client Info (and to a desktop of ours with `shown`), then joins it. */
+function join(shown: boolean, sizes: readonly number[] = [100_000], by = 17): World {
+  const { client, clientEvents, hold, holdSteps, take } = held(clientConfig);
   if (shown) {
     holdSteps(take(client.step(hold.show(display).output)));
     assert.equal(client.state, 'active');
@@ -208,6 +214,43 @@ test('a client that does not wait for its target is refused', () => {
   splice.fromClient(piece);
   splice.fromClient(piece);
   assert.throws(() => splice.fromClient(piece), { code: 'limit' });
+});
+
+/** What a splice says to a target that has attached its user. */
+function saidBehindAttach(clientSkips: boolean, targetSkips: boolean): string[] {
+  const { hold } = held({
+    ...clientConfig,
+    earlyCapabilityFlags: clientSkips ? rdp.ClientEarlyCapability.supportSkipChanneljoin : 0,
+  });
+  const splice = new rdp.Splice(hold.state);
+  const server = new ShiftedServer(0);
+  const { payload } = decode(rdp.x224Data, decode(rdp.tpkt, server.step(splice.start().toTarget)).payload);
+  const { forms: _, ...response } = decode(rdp.mcsConnectResponse, payload);
+  const conference = decode(rdp.conferenceCreateResponse, response.userData);
+  for (const block of conference.blocks)
+    if (block.kind === 'core')
+      Object.assign(block, {
+        clientRequestedProtocols: 1,
+        earlyCapabilityFlags: targetSkips ? rdp.ServerEarlyCapability.skipChanneljoinSupported : 0,
+      });
+  const userData = encode(rdp.conferenceCreateResponse, conference);
+  splice.fromTarget(rdp.dataFrame(encode(rdp.mcsConnectResponse, { ...response, userData })));
+  const said = new rdp.FrameSplitter(false);
+  said.push(splice.fromTarget(rdp.mcsFrame({ kind: 'attachUserConfirm', result: 0, initiator: 1007 })).toTarget);
+  const kinds: string[] = [];
+  for (let frame = said.next(); frame !== null; frame = said.next())
+    kinds.push(decode(rdp.mcsPdu, decode(rdp.x224Data, decode(rdp.tpkt, frame).payload).payload).kind);
+  return kinds;
+}
+
+test('channels are not joined where client and target both do without, and are otherwise', () => {
+  assert.deepEqual(saidBehindAttach(true, true), ['sendDataRequest']);
+  for (const [client, target] of [
+    [true, false],
+    [false, true],
+    [false, false],
+  ] as const)
+    assert.deepEqual(saidBehindAttach(client, target), ['channelJoinRequest']);
 });
 
 const idsOf = fc

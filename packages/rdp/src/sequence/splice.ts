@@ -1,6 +1,8 @@
 import { DecodeError, decode, encode } from '@lucid-sessions/wire';
 import { FrameSplitter } from '../pdu/frame-splitter.ts';
-import { conferenceCreateResponse } from '../pdu/gcc.ts';
+import { conferenceCreateRequest, conferenceCreateResponse } from '../pdu/gcc.ts';
+import { ClientEarlyCapability } from '../pdu/gcc-client.ts';
+import { ServerEarlyCapability } from '../pdu/gcc-server.ts';
 import {
   LICENSE_STATE_NO_TRANSITION,
   LICENSE_STATUS_VALID_CLIENT,
@@ -8,7 +10,7 @@ import {
   licensePdu,
 } from '../pdu/licensing.ts';
 import { type McsPdu, McsReason, mcsPdu } from '../pdu/mcs.ts';
-import { mcsConnectResponse } from '../pdu/mcs-connect.ts';
+import { mcsConnectInitial, mcsConnectResponse } from '../pdu/mcs-connect.ts';
 import { SecurityFlag, securityHeader } from '../pdu/security.ts';
 import { isShareControl, PduType } from '../pdu/share.ts';
 import { tpkt } from '../pdu/tpkt.ts';
@@ -61,6 +63,8 @@ export class Splice {
   readonly #fromClient = new FrameSplitter(false);
   #ids: DomainIds = { userId: 0, ioChannelId: 0, messageChannelId: 0, channelIds: [] };
   #toJoin: number[] = [];
+  /** Client and target both do without channel joins, [MS-RDPBCGR] 2.2.1.4.2: the target expects none then. */
+  #skipsJoins = false;
   #mappers: { client: DomainMapper; server: DomainMapper } | null = null;
   #toTarget: Uint8Array[] = [];
   #toClient: Uint8Array[] = [];
@@ -154,6 +158,10 @@ export class Splice {
     if (result !== 0) throw new DecodeError('invalid', `the target refuses the MCS connection with result ${result}`);
     const ids = { userId: 0, ioChannelId: 0, messageChannelId: 0, channelIds: [] as number[] };
     for (const block of decode(conferenceCreateResponse, userData).blocks) {
+      if (block.kind === 'core')
+        this.#skipsJoins =
+          ((block.earlyCapabilityFlags ?? 0) & ServerEarlyCapability.skipChanneljoinSupported) !== 0 &&
+          skipsJoins(this.#client.connectInitial);
       if (block.kind === 'messageChannel') ids.messageChannelId = block.mcsChannelId;
       if (block.kind !== 'network') continue;
       ids.ioChannelId = block.mcsChannelId;
@@ -183,7 +191,9 @@ export class Splice {
       throw new DecodeError('invalid', `the target attaches no user: result ${result}`);
     const { ioChannelId, messageChannelId, channelIds } = this.#ids;
     this.#ids = { ...this.#ids, userId: initiator };
-    this.#toJoin = [initiator, ioChannelId, messageChannelId, ...channelIds].filter((id) => id !== 0);
+    this.#toJoin = this.#skipsJoins
+      ? []
+      : [initiator, ioChannelId, messageChannelId, ...channelIds].filter((id) => id !== 0);
     this.#state = 'channelJoinConfirm';
     this.#joinNext();
   }
@@ -257,4 +267,13 @@ export class Splice {
     this.#state = 'joined';
     return true;
   }
+}
+
+function skipsJoins(connectInitial: Uint8Array): boolean {
+  const { payload } = decode(x224Data, decode(tpkt, connectInitial).payload);
+  const { blocks } = decode(conferenceCreateRequest, decode(mcsConnectInitial, payload).userData);
+  return blocks.some(
+    (block) =>
+      block.kind === 'core' && ((block.earlyCapabilityFlags ?? 0) & ClientEarlyCapability.supportSkipChanneljoin) !== 0,
+  );
 }
