@@ -34,6 +34,8 @@ export interface ChannelIds {
   dynamicChannelId: number;
   /** Which of the server's chunks there must be seen whole: none, those that open a channel, or all while one is being opened. */
   creates: 'pass' | 'seen' | 'under way';
+  /** Whether all of the server's chunks there must be seen whole: something of ours stands between what it draws. */
+  pipeline: 'pass' | 'seen';
   /** Which PDUs that may draw bitmaps must be seen whole: none, those that do, or all of them while one came in part. */
   bitmaps: 'pass' | 'seen' | 'under way';
   /** Whether the client's input PDUs must be seen whole. */
@@ -98,7 +100,10 @@ export function classify(
     into.hold = into.channelId === ids.dynamicChannelId || ((bytes[dataAt + 6] ?? 0) & CHUNK_COMPRESSION) !== 0;
   else if (into.channelId === ids.dynamicChannelId) {
     into.update = endsDynamicMessage(bytes, dataAt, into.channelId, ids);
-    into.hold = ids.creates === 'under way' || (ids.creates === 'seen' && opensChannel(bytes, dataAt, end));
+    into.hold =
+      ids.pipeline === 'seen' ||
+      ids.creates === 'under way' ||
+      (ids.creates === 'seen' && opensChannel(bytes, dataAt, end));
   }
 }
 
@@ -152,7 +157,8 @@ const holdsFromServer = (type: number, type2: number): boolean =>
   type === PduType.demandActive ||
   type === PduType.deactivateAll ||
   type === PduType.serverRedirection ||
-  (type === PduType.data && (type2 === PduType2.saveSessionInfo || type2 === PduType2.setErrorInfo));
+  (type === PduType.data &&
+    (type2 === PduType2.saveSessionInfo || type2 === PduType2.fontMap || type2 === PduType2.setErrorInfo));
 
 const u16be = (bytes: Uint8Array, at: number): number => ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
 const u16le = (bytes: Uint8Array, at: number): number => (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);

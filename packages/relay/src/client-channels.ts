@@ -3,21 +3,25 @@
  * together from whatever pieces they come in. Everything else passes as it came.
  */
 import {
-  CHANNEL_CHUNK_BYTES,
   ChannelFlag,
   channelChunk,
   channelCompression,
   type DynamicChannelPdu,
   DynamicReassembler,
   dynamicChannelClientPdu,
-  widthCode,
 } from '@lucid-sessions/rdp';
 import { BulkDecompressor, dynamicChannelHistoryBytes, ZgfxDecompressor } from '@lucid-sessions/rdp/bulk';
 import { attempt, DecodeError, decode, encode, joinBytes } from '@lucid-sessions/wire';
 import type { Downgrade } from './downgrades.ts';
-import { type GraphicsOffer, graphicsMessage, looksLikeGraphics, mayBeGraphics } from './graphics-advertise.ts';
+import { dynamicChunks } from './dynamic-chunks.ts';
+import {
+  type GraphicsOffer,
+  graphicsMessage,
+  isGraphicsName,
+  looksLikeGraphics,
+  mayBeGraphics,
+} from './graphics-advertise.ts';
 
-const GRAPHICS = 'microsoft::windows::rds::graphics';
 /** The longest message a client has to send: a cache import offer of 5,461 entries has 65,542 bytes. */
 const MESSAGE_BYTES_MAX = 128 * 1024;
 /** Held for messages that are not whole yet, of all channels together. */
@@ -47,6 +51,8 @@ export interface ClientChannelsOptions {
   /** Name of the client's dynamic channel; null where none is known. */
   nameOf: (dynamicChannelId: number) => string | null;
   tell: (what: Downgrade) => void;
+  /** A message on the graphics pipeline without what it says of frames that are not the server's; empty where nothing is left. */
+  withoutOurs: (message: Uint8Array) => Uint8Array;
 }
 
 /** A data PDU of a dynamic channel. */
@@ -193,7 +199,9 @@ export class ClientChannels {
     channel.wasCompressed = false;
     if (channel.history === null) this.#channels.delete(pdu.channelId);
     const bytes = this.#isNamed(pdu) || looksLikeGraphics(message) ? this.#cutDown(message) : message;
-    if (bytes !== message || wasCompressed) return chunksOf(pdu, bytes, all[0]!);
+    if (bytes.length === 0 && message.length > 0) return [];
+    if (bytes !== message || wasCompressed)
+      return dynamicChunks(pdu, bytes, decode(channelChunk, all[0]!).flags & ChannelFlag.showProtocol);
     return all.length === 1 ? null : all;
   }
 
@@ -202,10 +210,10 @@ export class ClientChannels {
   }
 
   #cutDown(message: Uint8Array): Uint8Array {
-    const { leaves, tell } = this.#options;
+    const { leaves, tell, withoutOurs } = this.#options;
     const { bytes, changed } = graphicsMessage(message, leaves);
     for (const what of changed) tell(what);
-    return bytes;
+    return withoutOurs(bytes);
   }
 
   /** The message this ends, or null; `unread` where a channel that only may be the graphics pipeline's holds something else. */
@@ -244,26 +252,4 @@ export class ClientChannels {
   }
 }
 
-const isGraphicsName = (name: string): boolean => name.toLowerCase() === GRAPHICS;
 const isData = (pdu: DynamicChannelPdu): pdu is DataPdu => 'data' in pdu;
-
-/** A message as data PDUs of its channel, uncompressed, each in a chunk of its own. */
-function chunksOf({ channelId, cbId }: DataPdu, message: Uint8Array, like: Uint8Array): Uint8Array[] {
-  const kept = decode(channelChunk, like).flags & ChannelFlag.showProtocol;
-  const sp = widthCode(message.length);
-  const idBytes = 1 << cbId;
-  const pdus: DynamicChannelPdu[] = [];
-  const room = CHANNEL_CHUNK_BYTES - 1 - idBytes;
-  if (message.length <= room) pdus.push({ kind: 'data', cbId, sp: 0, channelId, data: message });
-  else {
-    const firstRoom = room - (1 << sp);
-    const { length } = message;
-    pdus.push({ kind: 'dataFirst', cbId, sp, channelId, length, data: message.subarray(0, firstRoom) });
-    for (let at = firstRoom; at < length; at += room)
-      pdus.push({ kind: 'data', cbId, sp: 0, channelId, data: message.subarray(at, at + room) });
-  }
-  return pdus.map((pdu) => {
-    const data = encode(dynamicChannelClientPdu, pdu);
-    return encode(channelChunk, { length: data.length, flags: kept | ChannelFlag.first | ChannelFlag.last, data });
-  });
-}

@@ -42,6 +42,9 @@ import {
   multitransportRequest,
   withoutMultitransport,
 } from './multitransport.ts';
+import type { OverlayPicture } from './pipeline/overlay.ts';
+import { PipelinePainter } from './pipeline/pipeline-painter.ts';
+import type { Area } from './pipeline/pipeline-view.ts';
 import { ChannelGates } from './policy/channel-gates.ts';
 import { type ChannelPolicy, refusesNothing } from './policy/channel-policy.ts';
 import type { ChunksPassed } from './policy/message-gate.ts';
@@ -88,6 +91,8 @@ export interface RelayPolicy {
   recutBitmaps?: boolean;
   /** False: the server is not told that it may compress. The graphics pipeline, which has its own, stays as it is. */
   bulkCompression?: boolean;
+  /** What the graphics pipeline draws is read, so that the gateway can draw over it. */
+  paintsPipeline?: boolean;
   /** What may cross beside screen and input; everything when absent. */
   channels?: ChannelPolicy | undefined;
 }
@@ -100,6 +105,8 @@ const INFO_FLAGS_OFFSET = 8;
 const nothing: readonly Uint8Array[] = [];
 /** Updates of the gateway's own that wait for the end of a PDU: more than one picture has. */
 const PAINTED_MAX = 128;
+/** Chunks of a picture over the graphics pipeline, and of those that take its place before they were sent. */
+const OVERLAY_CHUNKS_MAX = 4096;
 /** Input PDUs of the gateway's own that wait for the end of one of the client's. */
 const INPUTS_MAX = 256;
 const noRefusals: ReadonlyMap<string, number> = new Map();
@@ -149,6 +156,8 @@ export class Conversation {
   readonly #creates = new ServerCreates();
   readonly #answers = new Answers();
   readonly #recut: BitmapRecut | null;
+  /** null: what the graphics pipeline draws is not read. */
+  readonly #painter: PipelinePainter | null;
   /** null: nobody asks about the client's input. */
   #watch: InputWatch | null = null;
   /** null: no policy, and every channel passes as it comes. */
@@ -163,6 +172,8 @@ export class Conversation {
     const { logon = null, ...rest } = policy;
     this.#policy = rest;
     this.#recut = policy.recutBitmaps === true ? new BitmapRecut() : null;
+    const isRead = policy.paintsPipeline === true && policy.graphics === 'passthrough' && !this.#leaves('graphics');
+    this.#painter = isRead ? new PipelinePainter({ isOpen: (id) => tap.watch.dynamicName(id) !== null }) : null;
     this.#logon = logon;
     this.#tap = tap;
     this.#counters = counters;
@@ -171,6 +182,7 @@ export class Conversation {
       leaves: (what) => this.#leaves(what),
       nameOf: (id) => tap.watch.dynamicName(id),
       tell: (what) => this.#tell(what),
+      withoutOurs: (message) => this.#painter?.withoutOurs(message) ?? message,
     });
     const { channels } = policy;
     this.#gates = channels === undefined || refusesNothing(channels) ? null : this.#gatesOf(channels);
@@ -216,12 +228,23 @@ export class Conversation {
     return side === 'client' ? this.#clientConnecting : this.#serverConnecting;
   }
 
-  /** Every PDU of the server that is passed on without having been seen whole must be given to `follow`, in order. */
-  get isFollowing(): boolean {
-    return this.#mayUseRdp61;
+  /** Every PDU of the server on that channel that is passed on without having been seen whole must be given to `follow`, in order. */
+  isFollowing(channelId: number): boolean {
+    return this.#mayUseRdp61 || this.#paintsOn(channelId);
+  }
+
+  #paintsOn(channelId: number): boolean {
+    return this.#painter !== null && channelId !== 0 && channelId === this.channelIds.dynamicChannelId;
   }
 
   follow(pdu: Uint8Array): void {
+    if (this.#mayUseRdp61) this.#followBulk(pdu);
+    if (this.#painter === null || pdu[0] !== 3) return;
+    const seen = seePdu(pdu, 'server');
+    if (seen.kind === 'data' && this.#paintsOn(seen.channelId)) this.#painter.follow(seen.data);
+  }
+
+  #followBulk(pdu: Uint8Array): void {
     eachCompressed(pdu, this.channelIds.ioChannelId, (data, flags) => this.#compressed.follow(data, flags));
   }
 
@@ -269,7 +292,7 @@ export class Conversation {
 
   #serverFastPath(pdu: Uint8Array, recut: BitmapRecut, timeUs: number): Uint8Array | null {
     this.serverSpoke();
-    if (this.#mayUseRdp61) this.follow(pdu);
+    if (this.#mayUseRdp61) this.#followBulk(pdu);
     const passed = recut.fastPath(pdu);
     this.channelIds.bitmaps = recut.isUnderWay ? 'under way' : 'seen';
     if (recut.hasCut) this.#tell('recut');
@@ -603,12 +626,15 @@ export class Conversation {
           if (request !== null) return this.#udpRequest(pdu, seen, request, timeUs);
         }
         if (seen.channelId === this.channelIds.ioChannelId) return this.#serverIoPdu(pdu, seen, timeUs, events);
-        if (this.#mayUseRdp61) this.follow(pdu);
+        if (this.#mayUseRdp61) this.#followBulk(pdu);
         if (this.#gates !== null) {
           this.#serverInitiator = seen.initiator;
-          return this.#passChunks('server', pdu, seen, this.#judged('server', seen, null), timeUs);
+          const chunks = this.#painted(seen, this.#judged('server', seen, null));
+          return this.#passChunks('server', pdu, seen, chunks, timeUs);
         }
         if (this.#opensChannels(seen)) return this.#serverDynamicPdu(pdu, seen, timeUs);
+        if (this.#paintsOn(seen.channelId))
+          return this.#passChunks('server', pdu, seen, this.#painted(seen, null), timeUs);
         this.#record(1, seen.channelId, pdu, pdu, timeUs);
         return pdu;
       case 'unread':
@@ -632,7 +658,35 @@ export class Conversation {
       this.#tell('video');
       this.#answer('server', channelId, answer);
     }
-    return this.#recordPassed(1, channelId, pdu, passed, timeUs);
+    const painted = this.#paintsOn(channelId) ? this.#paintedPdus(passed ?? [pdu]) : null;
+    return this.#recordPassed(1, channelId, pdu, painted ?? passed, timeUs);
+  }
+
+  /** What of the chunks goes on where the gateway draws between what the server draws. */
+  #painted({ channelId, data }: SeenData, chunks: ChunksPassed): ChunksPassed {
+    const painter = this.#painter;
+    if (painter === null || !this.#paintsOn(channelId)) return chunks;
+    const painted = chunks === null ? painter.chunk(data) : chunks.flatMap((chunk) => painter.chunk(chunk) ?? [chunk]);
+    this.#lookAtPainter(painter);
+    return painted;
+  }
+
+  /** The same of whole PDUs; null where they go on as they came. */
+  #paintedPdus(pdus: readonly Uint8Array[]): readonly Uint8Array[] | null {
+    let isChanged = false;
+    const painted = pdus.flatMap((pdu) => {
+      const seen = seePdu(pdu, 'server');
+      const chunks = seen.kind === 'data' ? this.#painted(seen, null) : null;
+      if (seen.kind !== 'data' || chunks === null) return [pdu];
+      isChanged = true;
+      const { initiator, channelId, priority } = seen;
+      return chunks.map((data) => wrapMcs({ kind: 'sendDataIndication', initiator, channelId, priority, data }));
+    });
+    return isChanged ? painted : null;
+  }
+
+  #lookAtPainter({ isChanging }: PipelinePainter): void {
+    this.channelIds.pipeline = isChanging ? 'seen' : 'pass';
   }
 
   #answer(to: RelaySide, channelId: number, data: Uint8Array): void {
@@ -709,6 +763,7 @@ export class Conversation {
 
   /** What the gateway says to a peer by itself, recorded as delivered only: to be sent between two PDUs of the other. */
   takeAnswers(to: RelaySide, timeUs: number): readonly Uint8Array[] {
+    if (to === 'client' && this.channelIds.pipeline === 'seen') this.#sayOverlay();
     const ready = this.#answers.take(to);
     if (ready.length === 0) return nothing;
     const kind = to === 'server' ? 'sendDataRequest' : 'sendDataIndication';
@@ -749,8 +804,9 @@ export class Conversation {
     if (found.undrawable !== null) this.#undrawable = found.undrawable;
     if (found.shareId !== null || found.deactivated) {
       this.#canvas = found.canvas;
-      this.#isActive = !found.deactivated;
+      this.#isActive = false;
     }
+    if (found.finalized) this.#isActive = true;
     const { redirected, blanked } = found;
     const cut = this.#recut === null || blanked || seen.trailing > 0 ? null : this.#recut.shares(seen.data);
     if (cut !== null) {
@@ -769,10 +825,10 @@ export class Conversation {
     return withheld ? bytes : pdu;
   }
 
-  /** What the gateway may paint on; null where there is no desktop, or the graphics pipeline draws it: that knows no other painter. */
+  /** What the gateway may paint on; null where there is no desktop (a client that is drawn on before its Font Map gives up), or the graphics pipeline draws it: that knows no other painter. */
   get canvas(): Canvas | null {
     const isPipeline = [...this.#tap.watch.classes.values()].includes('graphics');
-    return isPipeline || this.#shareId === null || this.#serverInitiator === 0 ? null : this.#canvas;
+    return isPipeline || !this.#isActive || this.#shareId === null || this.#serverInitiator === 0 ? null : this.#canvas;
   }
 
   /** Bodies of bitmap updates, for the client behind what it was given until now. */
@@ -782,6 +838,26 @@ export class Conversation {
     const shown = this.#recut === null ? bodies : bodies.flatMap((body) => recutBitmaps(body) ?? [body]);
     for (const body of shown)
       this.#answers.add('client', ioChannelId, paintedData(this.#shareId!, this.#serverInitiator, body), PAINTED_MAX);
+  }
+
+  /** Where on the output of the graphics pipeline something can be shown; null where nothing can. */
+  get pipelineCanvas(): Area | null {
+    return this.#painter !== null && this.#isActive && this.#serverInitiator !== 0 ? this.#painter.canvas : null;
+  }
+
+  overlay(picture: OverlayPicture | null): void {
+    if (this.#painter === null) return;
+    this.#painter.show(picture);
+    this.#lookAtPainter(this.#painter);
+  }
+
+  /** Between two PDUs of the server's. */
+  #sayOverlay(): void {
+    const painter = this.#painter;
+    if (painter === null || this.#serverInitiator === 0) return;
+    const { dynamicChannelId } = this.channelIds;
+    for (const chunk of painter.due()) this.#answers.add('client', dynamicChannelId, chunk, OVERLAY_CHUNKS_MAX);
+    this.#lookAtPainter(painter);
   }
 
   watchInput(watch: InputWatch | null): void {

@@ -5,6 +5,9 @@ import type { Value } from '@lucid-sessions/wire/struct';
 
 type Capset = Value<typeof gfxCapset>;
 
+const GRAPHICS = 'microsoft::windows::rds::graphics';
+export const isGraphicsName = (channelName: string): boolean => channelName.toLowerCase() === GRAPHICS;
+
 const COMMAND_HEADER_BYTES = 8;
 const FLAGS_BYTES = 4;
 

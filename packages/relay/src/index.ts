@@ -4,6 +4,8 @@ export type { InputWatch, RelayPolicy } from './conversation.ts';
 export { type Unreplayable, unreplayable } from './downgrades.ts';
 export { type RelayEvent, type RelaySide, RelayViolation, type RelayViolationCode } from './events.ts';
 export type { FrameTap } from './frame-tap.ts';
+export type { OverlayPicture } from './pipeline/overlay.ts';
+export type { Area } from './pipeline/pipeline-view.ts';
 export { type ChannelPolicy, type ClipboardWay, openPolicy } from './policy/channel-policy.ts';
 export { nobody, type PutInLogon } from './put-in-logon.ts';
 export { Relay, type RelayCounters, type RelayStep } from './relay.ts';

@@ -18,6 +18,8 @@ import { ContentTap } from './content-tap.ts';
 import { Conversation, type InputWatch, type RelayPolicy, type SecretCounters } from './conversation.ts';
 import { type RelayEvent, type RelaySide, RelayViolation } from './events.ts';
 import type { FrameTap } from './frame-tap.ts';
+import type { OverlayPicture } from './pipeline/overlay.ts';
+import type { Area } from './pipeline/pipeline-view.ts';
 
 export interface RelayStep {
   /** For the other peer, in order; views of the input where nothing changed. */
@@ -94,6 +96,7 @@ export class Relay {
       messageChannelId: 0,
       dynamicChannelId: 0,
       creates: 'pass',
+      pipeline: 'pass',
       inputs: 'pass',
       bitmaps: policy.recutBitmaps === true ? 'seen' : 'pass',
       open: null,
@@ -172,6 +175,17 @@ export class Relay {
   refresh(timeUs: number): readonly Uint8Array[] {
     this.#conversation.refresh();
     return this.#client.mode === MODE_STREAM ? [] : this.#conversation.takeAnswers('server', timeUs);
+  }
+
+  /** Where on the output of the graphics pipeline a picture can be shown; null where none can. */
+  get pipelineCanvas(): Area | null {
+    return this.#conversation.pipelineCanvas;
+  }
+
+  /** Shows a picture over what the graphics pipeline draws, until another is or (null) none. What can be sent to the client now, as `paint`. */
+  overlay(picture: OverlayPicture | null, timeUs: number): readonly Uint8Array[] {
+    this.#conversation.overlay(picture);
+    return this.#ended || this.isInsidePdu ? [] : this.#conversation.takeAnswers('client', timeUs);
   }
 
   /** From the next PDU on `watch` is asked about each input PDU of the client's; null: they pass as they come. */
@@ -281,7 +295,7 @@ export class Relay {
   }
 
   #follows(direction: Direction): boolean {
-    return direction.side === 'server' && this.#conversation.isFollowing;
+    return direction.side === 'server' && this.#conversation.isFollowing(this.#class.channelId);
   }
 
   #beginCopy(direction: Direction, length: number, bytes: Uint8Array): void {

@@ -42,6 +42,8 @@ export interface ServerShare {
   /** The same; null also where a share was ended and none begun. */
   canvas: Canvas | null;
   deactivated: boolean;
+  /** The client has all it needs to be drawn on: the last PDU of the connection's finalization. */
+  finalized: boolean;
 }
 
 /** Looks through the MCS data of one PDU on the I/O channel. What does not decode is left to the client to judge. */
@@ -54,6 +56,7 @@ export function readServerShare(data: Uint8Array, events: RelayEvent[], compress
     undrawable: null,
     canvas: null,
     deactivated: false,
+    finalized: false,
     sentOn: false,
   };
   const { shares, whole } = readShares(data);
@@ -101,6 +104,7 @@ function readShare(
       return;
     case PduType.deactivateAll:
       found.deactivated = true;
+      found.finalized = false;
       found.canvas = null;
       return;
     case PduType.serverRedirection:
@@ -139,6 +143,7 @@ function unreadRedirection(body: Uint8Array, found: ServerShare, events: RelayEv
 function readDemandActive(body: Uint8Array, found: ServerShare, events: RelayEvent[]): void {
   const { shareId, capabilitySets } = decode(demandActive, body);
   found.shareId = shareId;
+  found.finalized = false;
   found.undrawable = undrawableOf(capabilitySets);
   found.canvas = canvasOf(capabilitySets);
   for (const set of capabilitySets)
@@ -169,6 +174,7 @@ const copyOf = ({ fields, ...rest }: ServerRedirection): ServerRedirection => ({
 
 function readData(body: Uint8Array, found: ServerShare, events: RelayEvent[], compressed: CompressedSecrets): void {
   const { pduType2, compressedType, data } = decode(shareDataPdu, body);
+  if (pduType2 === PduType2.fontMap) found.finalized = true;
   if ((compressedType & CompressionFlag.compressed) !== 0) {
     if (pduType2 === PduType2.saveSessionInfo) blankCompressed(data, compressedType, found, compressed);
     else compressed.follow(data, compressedType);

@@ -6,6 +6,7 @@ import {
   type CapabilitySet,
   type FastPathInputEvent,
   fastPathInput,
+  fontMap,
   PduType2,
   StreamInspector,
   slowPathInput,
@@ -43,6 +44,23 @@ test('before there is a desktop nothing is painted', () => {
   assert.equal(running.relay.canvas, null);
   assert.deepEqual(running.relay.paint([body], seconds), []);
   assert.deepEqual(running.relay.refresh(seconds), []);
+});
+
+test('before the client has its Font Map nothing is painted: clients give up on what comes too early', () => {
+  const running = new RunningRelay().activated();
+  const demand = running.tap.frames.find(({ bytes }) => bytes.length > 200 && (bytes[17] ?? 0) === 0x11);
+  running.send('server', demand!.bytes);
+  assert.equal(running.relay.canvas, null);
+  assert.deepEqual(running.relay.paint([body], seconds), []);
+  assert.deepEqual(running.relay.input([{ kind: 'scancode', flags: 0, keyCode: 0x1e }], seconds), []);
+  const map = wrapShareData(0x103ea, 1002, PduType2.fontMap, fontMap, {
+    numberEntries: 0,
+    totalNumEntries: 0,
+    mapFlags: 3,
+    entrySize: 4,
+  });
+  running.send('server', dataOf('server', channels.io, map));
+  assert.notEqual(running.relay.canvas, null);
 });
 
 test('an update is painted behind what the server drew, and what was there is asked for again', () => {

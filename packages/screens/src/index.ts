@@ -1,4 +1,4 @@
-export { type BannerDesktop, bannerUpdates } from './banner.ts';
+export { type BannerDesktop, bannerPicture, bannerUpdates } from './banner.ts';
 export { Dialog, type DialogAnswer, type DialogSpec, FIELD_UNITS_MAX } from './dialog/dialog.ts';
 export { Keyboard, type KeyStroke } from './dialog/keyboard.ts';
 export { layOut, linesOf } from './dialog/layout.ts';

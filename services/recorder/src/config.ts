@@ -18,6 +18,7 @@ import {
   parseChannelRules,
   parseLeaveIn,
   parseRetentionDays,
+  readBoolean,
   readChunkBytesMax,
   readCookieRoute,
   readInteger,
@@ -106,6 +107,8 @@ export interface RecorderConfig extends InternalService {
   kerberos: KerberosRules;
   /** How long a refusal is shown in words before it is an error code; 0: not at all. */
   refusalMs: number;
+  /** What the graphics pipeline draws is read, so that messages can be shown over it. */
+  paintsPipeline: boolean;
   /** From there to the first desktop (or logon screen). */
   activationMs: number;
   /** Without client input; 0: no limit. */
@@ -163,6 +166,7 @@ export function readRecorderEnv(environment: Environment): RecorderConfig {
     channelBounds: readChannelBounds(environment),
     kerberos: readKerberos(environment),
     refusalMs: integer('RDP_REFUSAL_SECONDS', 0, 600, 60) * 1000,
+    paintsPipeline: readBoolean(environment, 'RDP_GRAPHICS_NOTICES', true),
     activationMs: integer('RDP_ACTIVATION_SECONDS', 1, 3600, 120) * 1000,
     idleMs: integer('RDP_IDLE_MINUTES', 0, 10_080, 0) * 60_000,
     clock: readClock(environment),

@@ -504,6 +504,7 @@ class RunningRecorder implements Recorder {
       ...connection,
       spool: this.spool,
       recorderId: this.#config.recorderId,
+      paintsPipeline: this.#config.paintsPipeline,
       wallUs: () => this.#clock.nowUs(),
       checkClock: () => this.#checkClock(),
       report: (report) => this.#report(report),

@@ -325,6 +325,8 @@ test('a message is drawn once and painted again as it is, however much the targe
   const notice = new Notice({
     canvas: () => canvas,
     paint: (updates) => painted.push(updates),
+    pipelineCanvas: () => null,
+    overlay: () => {},
     refresh: () => {},
     drawnCount: () => drawn++,
   });
@@ -337,4 +339,24 @@ test('a message is drawn once and painted again as it is, however much the targe
   notice.show('ann:', 'bye', 20);
   assert.equal(new Set(painted).size, 3);
   notice.stop();
+});
+
+test('over the graphics pipeline a message is handed over once for each size of the desktop, and taken back at its end', (t) => {
+  t.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] });
+  let area = { left: 0, top: 0, width: 640, height: 480 };
+  let drawn = 0;
+  const shown: (number | null)[] = [];
+  const notice = new Notice({
+    canvas: () => null,
+    paint: () => assert.fail('bitmaps are not what is drawn'),
+    pipelineCanvas: () => area,
+    overlay: (picture) => shown.push(picture?.width ?? null),
+    refresh: () => {},
+    drawnCount: () => drawn++,
+  });
+  assert.equal(notice.show('ann:', 'hello', 20), true);
+  t.mock.timers.tick(2000);
+  area = { ...area, width: 800 };
+  t.mock.timers.tick(18_000);
+  assert.deepEqual(shown, [640, 800, null]);
 });

@@ -80,6 +80,7 @@ export const configFor = (dataDir: string, more: Partial<RecorderConfig> = {}): 
   targets: { allow: [], deny: [], opensLoopback: true, ownPorts: [] },
   kerberos: { policy: 'off', exceptions: [], ownTargets: [] },
   refusalMs: 0,
+  paintsPipeline: true,
   activationMs: 60_000,
   idleMs: 0,
   ...more,

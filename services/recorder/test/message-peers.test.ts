@@ -1,4 +1,4 @@
-/** A message over the desktop of a real client: seen while it is shown, gone afterwards; refused where a pipeline draws. */
+/** A message over the desktop of a real client: seen while it is shown, gone afterwards; refused where nothing can be painted. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -7,14 +7,19 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
   eventually,
+  gnomeUser,
   type PeerClient,
   type PeerServer,
   skipUnlessPeers,
+  startGnome,
   startShadow,
+  startShadow3,
   startXfreerdp,
+  startXfreerdp3,
   startXrdp,
   xrdpUser,
 } from '@lucid-sessions/testkit';
+import type { RecorderConfig } from '../src/config.ts';
 import { type Gateway, startGateway, ticketFor } from './gateway-kit.ts';
 
 /** Whether the top left of the client's window is of the banner's pale yellow (which no desktop here has there). */
@@ -36,15 +41,17 @@ async function connected(
   t: TestContext,
   starting: Promise<PeerServer>,
   flags: string[],
-  credentials: 'none' | 'client' = 'none',
+  credentials: 'none' | 'client',
+  startClient: typeof startXfreerdp,
+  config: Partial<RecorderConfig> = {},
 ) {
   const server = await starting;
   t.after(() => server.stop());
   const gateway = await startGateway(t, {
     admit: () => ({ admitted: true, ticket: ticketFor(server.port, { credentials }) }),
-    config: { chunkBytesMax: 10 << 20 },
+    config: { chunkBytesMax: 10 << 20, ...config },
   });
-  const client = await startXfreerdp(`127.0.0.1:${gateway.port}`, ...flags);
+  const client = await startClient(`127.0.0.1:${gateway.port}`, ...flags);
   t.after(() => client.stop());
   await eventually(
     'updates',
@@ -61,27 +68,72 @@ const message = ({ recorder }: Gateway, seconds: number) =>
     seconds,
   });
 
-const scenes: [string, 'xrdp' | 'shadow', () => Promise<PeerServer>, string[]][] = [
-  ['xrdp', 'xrdp', startXrdp, [`/u:${xrdpUser.userName}`, `/p:${xrdpUser.password}`, '/d:Xorg']],
-  ['shadow, 16 bits, held', 'shadow', startShadow, ['/u:test', '/p:test', '/bpp:16']],
+type Scene = [
+  name: string,
+  peers: Parameters<typeof skipUnlessPeers>[1][],
+  server: () => Promise<PeerServer>,
+  client: typeof startXfreerdp,
+  flags: string[],
+  credentials: 'none' | 'client',
 ];
-for (const [name, peer, start, flags] of scenes)
-  test(`xfreerdp with ${name}: a message is shown over the desktop, and the desktop is whole again`, {
-    timeout: 120_000,
+const user = ['/u:test', '/p:test'];
+const scenes: Scene[] = [
+  [
+    'xfreerdp with xrdp',
+    ['xrdp', 'xfreerdp'],
+    startXrdp,
+    startXfreerdp,
+    [`/u:${xrdpUser.userName}`, `/p:${xrdpUser.password}`, '/d:Xorg'],
+    'none',
+  ],
+  [
+    'xfreerdp with shadow, 16 bits, held',
+    ['shadow', 'xfreerdp'],
+    startShadow,
+    startXfreerdp,
+    [...user, '/bpp:16'],
+    'client',
+  ],
+  ['xfreerdp with shadow, AVC444 by default', ['shadow', 'xfreerdp'], startShadow, startXfreerdp, user, 'none'],
+  [
+    'xfreerdp with shadow, AVC420, held',
+    ['shadow', 'xfreerdp'],
+    startShadow,
+    startXfreerdp,
+    [...user, '/gfx:AVC420'],
+    'client',
+  ],
+  ['xfreerdp 3 with shadow 3', ['shadow3', 'xfreerdp3'], startShadow3, startXfreerdp3, [...user, '/sec:tls'], 'client'],
+  [
+    'xfreerdp with GNOME, progressive',
+    ['gnome', 'xfreerdp'],
+    startGnome,
+    startXfreerdp,
+    [`/u:${gnomeUser.userName}`, `/p:${gnomeUser.password}`, '/gfx'],
+    'client',
+  ],
+];
+for (const [name, peers, start, client, flags, credentials] of scenes)
+  test(`${name}: a message is shown over the desktop, and the desktop is whole again`, {
+    timeout: 300_000,
   }, async (t) => {
-    if (skipUnlessPeers(t, peer, 'xfreerdp')) return;
-    const { gateway, client } = await connected(t, start(), flags, peer === 'shadow' ? 'client' : 'none');
-    await eventually('the message is taken', () => message(gateway, 3).catch(() => null));
-    await eventually('the banner', () => showsBanner(t, client));
-    await eventually('the desktop again', async () => !(await showsBanner(t, client)));
-    await client.closeClient();
+    if (skipUnlessPeers(t, ...peers)) return;
+    const { gateway, client: shown } = await connected(t, start(), flags, credentials, client);
+    await eventually('the message is taken', () => message(gateway, 8).catch(() => null));
+    await eventually('the banner', () => showsBanner(t, shown));
+    await eventually('the desktop again', async () => !(await showsBanner(t, shown)));
+    await shown.closeClient();
     await gateway.reported('drained');
     const notes = gateway.notes().filter((note) => note.type === 'message');
     assert.deepEqual(notes[0], { type: 'message', from: 'alice', text: 'We stop at six.\nPlease save your work.' });
   });
 
-test('where the graphics pipeline draws, a message is refused in words', { timeout: 60_000 }, async (t) => {
+test('where the graphics pipeline draws and is not read, a message is refused in words', {
+  timeout: 120_000,
+}, async (t) => {
   if (skipUnlessPeers(t, 'shadow', 'xfreerdp')) return;
-  const { gateway } = await connected(t, startShadow(), ['/u:test', '/p:test', '/gfx:AVC420']);
-  await assert.rejects(message(gateway, 5), /its graphics pipeline draws the desktop/);
+  const { gateway } = await connected(t, startShadow(), [...user, '/gfx:AVC420'], 'none', startXfreerdp, {
+    paintsPipeline: false,
+  });
+  await assert.rejects(message(gateway, 5), /its graphics pipeline draws the desktop and is not read/);
 });

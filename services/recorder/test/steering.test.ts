@@ -303,6 +303,7 @@ test('what is no input ends the connection of whoever says it, and nothing else'
 const scenes: [string, 'xrdp' | 'shadow', () => Promise<PeerServer>, string[]][] = [
   ['xrdp', 'xrdp', startXrdp, [`/u:${xrdpUser.userName}`, `/p:${xrdpUser.password}`, '/d:Xorg']],
   ['shadow', 'shadow', startShadow, ['/u:test', '/p:test', '/bpp:16']],
+  ['shadow, graphics pipeline', 'shadow', startShadow, ['/u:test', '/p:test']],
 ];
 for (const [name, peer, start, flags] of scenes)
   test(`xfreerdp with ${name}: its user agrees by the keyboard, and what the other types arrives`, {
@@ -317,9 +318,11 @@ for (const [name, peer, start, flags] of scenes)
     });
     const client = await startXfreerdp(`127.0.0.1:${gateway.port}`, ...flags, '/kbd:0x409');
     t.after(() => client.stop());
-    await eventually(
-      'updates',
-      async () => ((await gateway.recorder.port.live()).sessions[0]?.statistics.updatesCount ?? 0) > 4,
+    await eventually('a desktop that can be painted on', () =>
+      gateway.recorder.port.message({ sessionId, from: 'ann', text: 'Hello.', seconds: 1 }).then(
+        () => true,
+        () => null,
+      ),
     );
     const ann = await joiner(t, gateway);
     await ann.until('asking');

@@ -213,8 +213,7 @@ export const restRoutes = {
   },
   messageSession: {
     ...restOperations.messageSession,
-    summary:
-      'Show a message to who works in the session, over the top of their desktop; not where the graphics pipeline draws it',
+    summary: 'Show a message to who works in the session, over the top of their desktop',
     tag: 'recording',
     permissions: ['sessions:message'],
     rateLimit: 'update',

@@ -17,7 +17,9 @@ export * as ncrushTables from './ncrush-tables.ts';
 export { XcrushDecompressor, type XcrushSnapshot } from './xcrush.ts';
 export {
   dynamicChannelHistoryBytes,
+  graphicsHistoryBytes,
   type HistoryDepth,
+  uncompressedSegments,
   ZgfxDecompressor,
   type ZgfxSnapshot,
   zgfxOutputBytesMax,

@@ -1,4 +1,4 @@
-import { DecodeError, Reader } from '@lucid-sessions/wire';
+import { DecodeError, Reader, Writer } from '@lucid-sessions/wire';
 import { BitReader, readMatchLength } from './bit-reader.ts';
 import { compressionTypeMask, compressionTypeRdp8, compressionTypeRdp8Lite, packetCompressed } from './flags.ts';
 import type { HistorySnapshot } from './mppc.ts';
@@ -9,7 +9,7 @@ const descriptorSingle = 0xe0;
 const descriptorMultipart = 0xe1;
 
 /** [MS-RDPEGFX] 3.1.9.1.2. */
-const graphicsHistoryBytes = 2_500_000;
+export const graphicsHistoryBytes = 2_500_000;
 const segmentBytesMax = 65_535;
 /** [MS-RDPEDYC] 2.2.3.3. */
 export const dynamicChannelHistoryBytes = 8192;
@@ -165,6 +165,25 @@ export class ZgfxDecompressor {
     this.#heldBytes = snapshot.heldBytes;
     this.#used = snapshot.used;
   }
+}
+
+/** A message as RDP_SEGMENTED_DATA that refers to nothing before it. */
+export function uncompressedSegments(message: Uint8Array): Uint8Array {
+  if (message.length <= segmentBytesMax)
+    return new Writer().u8(descriptorSingle).u8(compressionTypeRdp8).slice(message).bytes();
+  const writer = new Writer();
+  writer
+    .u8(descriptorMultipart)
+    .u16le(Math.ceil(message.length / segmentBytesMax))
+    .u32le(message.length);
+  for (let at = 0; at < message.length; at += segmentBytesMax) {
+    const segment = message.subarray(at, at + segmentBytesMax);
+    writer
+      .u32le(segment.length + 1)
+      .u8(compressionTypeRdp8)
+      .slice(segment);
+  }
+  return writer.bytes();
 }
 
 /** 15 bits of length, then whole bytes copied as they are. */

@@ -67,10 +67,10 @@ export class RunningRelay {
   }
   #rest: Uint8Array[] = [];
 
-  /** Past Client Info, licensing and the confirmed capabilities too. */
+  /** Past Client Info, licensing, the confirmed capabilities and Font Map too. */
   activated(): this {
     this.connected();
-    const server = pdusOf(capture.server).slice(1, 14);
+    const server = pdusOf(capture.server).slice(1, 15);
     for (const pdu of this.#rest.slice(0, 14)) this.send('client', pdu);
     for (const pdu of server) this.send('server', pdu);
     return this;

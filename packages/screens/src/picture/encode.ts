@@ -72,6 +72,27 @@ export function updatesOf(
   return updates;
 }
 
+/** A tile by its place, and its pixels as RDP6_BITMAP_STREAM. */
+export interface PlanarTile {
+  left: number;
+  top: number;
+  width: number;
+  height: number;
+  data: Uint8Array;
+}
+
+/** For the graphics pipeline: rows from the first to the last, as wide as they are. */
+export const planarTiles = (
+  tiles: readonly Rectangle[],
+  pixelsOf: (tile: Rectangle) => Uint32Array | Colour,
+): PlanarTile[] =>
+  tiles.map((tile) => {
+    const { x: left, y: top, width, height } = tile;
+    const pixels = pixelsOf(tile);
+    const rows = typeof pixels === 'number' ? new Uint32Array(width * height).fill(pixels) : pixels;
+    return { left, top, width, height, data: planar(rows, width) };
+  });
+
 const widthOf = ({ width }: Rectangle): number => (width + 3) & ~3;
 const hasHeader = ({ withoutHeader, bitsPerPixel }: BitmapForm): boolean => !withoutHeader && bitsPerPixel !== 32;
 

@@ -5,7 +5,7 @@ const RUN_MIN = 3;
 const RUN_MAX = 47;
 const RAW_MAX = 15;
 
-/** `pixels` are 0xRRGGBB, rows from the last to the first. */
+/** `pixels` are 0xRRGGBB, rows as the receiver has them: in bitmap updates from the last to the first. */
 export function planar(pixels: Uint32Array, width: number): Uint8Array {
   const bytes = [FORMAT];
   for (const shift of [16, 8, 0]) plane(bytes, pixels, shift, width);

@@ -1,11 +1,15 @@
 /** A message to who works in a session: painted over the top of the desktop for a while, and again where the target drew over it. */
-import type { Canvas } from '@lucid-sessions/relay';
-import { bannerUpdates } from '@lucid-sessions/screens';
+import type { Area, Canvas, OverlayPicture } from '@lucid-sessions/relay';
+import { bannerPicture, bannerUpdates } from '@lucid-sessions/screens';
 
 export interface NoticeOptions {
   /** What it may be painted on; null: nothing now. */
   canvas: () => Canvas | null;
   paint: (updates: readonly Uint8Array[]) => void;
+  /** Where the graphics pipeline draws: what of its output may be drawn over; null: nothing now. */
+  pipelineCanvas: () => Area | null;
+  /** Shown over what the pipeline draws, however often it does, until another is or (null) none. */
+  overlay: (picture: OverlayPicture | null) => void;
   /** The target draws all again. */
   refresh: () => void;
   /** Counts what the target drew. */
@@ -14,10 +18,14 @@ export interface NoticeOptions {
 
 const lookMs = 500;
 
+/** Painted again as it is: a target that never stops drawing must not keep us drawing. */
+type Painted =
+  | { kind: 'bitmaps'; canvas: Canvas; updates: readonly Uint8Array[] }
+  | { kind: 'pipeline'; width: number; height: number };
+
 export class Notice {
   readonly #options: NoticeOptions;
-  /** Painted again as it is: a target that never stops drawing must not keep us drawing. */
-  #painted: { canvas: Canvas; updates: readonly Uint8Array[] } | null = null;
+  #painted: Painted | null = null;
   #timers: { look: NodeJS.Timeout; end: NodeJS.Timeout } | null = null;
 
   constructor(options: NoticeOptions) {
@@ -26,7 +34,7 @@ export class Notice {
 
   /** In place of the one that is shown. False: there is nothing it could be painted on. */
   show(title: string, text: string, seconds: number): boolean {
-    if (this.#options.canvas() === null) return false;
+    if (this.#options.pipelineCanvas() === null && this.#options.canvas() === null) return false;
     this.#stop();
     this.#painted = null;
     this.#paint(title, text);
@@ -52,14 +60,30 @@ export class Notice {
   }
 
   #paint(title: string, text: string): void {
-    const canvas = this.#options.canvas();
+    const { pipelineCanvas, canvas: canvasNow, paint } = this.#options;
+    const area = pipelineCanvas();
+    if (area !== null) {
+      this.#paintPipeline(area, title, text);
+      return;
+    }
+    const canvas = canvasNow();
     if (canvas === null) return;
-    if (this.#painted?.canvas !== canvas) this.#painted = { canvas, updates: bannerUpdates(canvas, title, text) };
-    this.#options.paint(this.#painted.updates);
+    if (this.#painted?.kind !== 'bitmaps' || this.#painted.canvas !== canvas)
+      this.#painted = { kind: 'bitmaps', canvas, updates: bannerUpdates(canvas, title, text) };
+    paint(this.#painted.updates);
+  }
+
+  /** Once for each size of the desktop: the relay has it drawn again. */
+  #paintPipeline({ width, height }: Area, title: string, text: string): void {
+    const painted = this.#painted;
+    if (painted?.kind === 'pipeline' && painted.width === width && painted.height === height) return;
+    this.#painted = { kind: 'pipeline', width, height };
+    this.#options.overlay(bannerPicture({ width, height }, title, text));
   }
 
   #end(): void {
     this.#stop();
+    this.#options.overlay(null);
     this.#options.refresh();
   }
 

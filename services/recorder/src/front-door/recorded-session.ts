@@ -28,6 +28,8 @@ import { type JoinerLink, Steering } from './steering.ts';
 export interface RecordedSessionOptions extends ReadyConnection {
   spool: Spool;
   recorderId: string;
+  /** What the graphics pipeline draws is read, so that messages can be shown over it. */
+  paintsPipeline: boolean;
   wallUs: () => number;
   /** Tells every session when the wall clock was set. */
   checkClock: () => void;
@@ -213,6 +215,7 @@ export class RecordedSession {
     const relayed = new RelayedConnection({
       connection: { ...connection, client: this.#client.next() },
       tap: this.#tap,
+      paintsPipeline: this.#options.paintsPipeline,
       nowUs: () => this.#nowUs(),
       monotonicUs: () => spool.monotonicUs(),
       hasRoom: () => spool.hasRoom,
@@ -596,7 +599,7 @@ export class RecordedSession {
     if (this.#phase.kind !== 'connected') return 'nobody is connected to the session now';
     const isShown = this.#present.relayed.notify(`${from}:`, text, seconds);
     if (!isShown)
-      return 'it can not be shown in this session: it has no desktop yet, or its graphics pipeline draws the desktop, which a message can not be painted into (graphics classic does without it)';
+      return 'it can not be shown in this session: it has no desktop yet, or its graphics pipeline draws the desktop and is not read (RDP_GRAPHICS_NOTICES, leave_in; graphics classic does without it)';
     this.#note({ type: 'message', from, text });
     return null;
   }

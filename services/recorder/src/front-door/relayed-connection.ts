@@ -28,6 +28,8 @@ import type { ReadyConnection } from './ready-connection.ts';
 export interface RelayedConnectionOptions {
   connection: ReadyConnection;
   tap: FrameTap;
+  /** What the graphics pipeline draws is read, so that a message can be shown over it. */
+  paintsPipeline: boolean;
   /** µs since the session's start. */
   nowUs: () => number;
   /** The recorder's monotonic clock, µs. */
@@ -84,7 +86,7 @@ export class RelayedConnection {
   activated = false;
 
   constructor(options: RelayedConnectionOptions) {
-    const { connection, tap, hasRoom, monotonicUs } = options;
+    const { connection, tap, hasRoom, monotonicUs, paintsPipeline } = options;
     const { client, target, ticket, requestedProtocols, selectedProtocol, isBrowser = false } = connection;
     this.#options = options;
     this.begunUs = monotonicUs();
@@ -109,6 +111,7 @@ export class RelayedConnection {
         deepColour: isBrowser,
         autologon: isBrowser,
         recutBitmaps: isBrowser,
+        paintsPipeline,
       },
       tap,
     );
@@ -292,6 +295,8 @@ export class RelayedConnection {
       canvas: () => this.#relay.canvas,
       drawnCount: () => this.#relay.counters.updates,
       paint: (updates) => void this.#guarded(() => send(1, this.#relay.paint(updates, nowUs()))),
+      pipelineCanvas: () => this.#relay.pipelineCanvas,
+      overlay: (picture) => void this.#guarded(() => send(1, this.#relay.overlay(picture, nowUs()))),
       refresh: () => void this.#guarded(() => send(0, this.#relay.refresh(nowUs()))),
     });
   }

@@ -47,7 +47,7 @@ const userFirstUs = 1_000_000;
 
 /** Why nobody can be asked, for whoever wanted to ask. */
 const unaskable =
-  'its user can not be asked: the session has no desktop yet, or its graphics pipeline draws the desktop, which nothing can be painted into (graphics classic does without it; join unasked does not ask)';
+  'its user can not be asked: the session has no desktop yet, or its graphics pipeline draws the desktop and is not read (RDP_GRAPHICS_NOTICES, leave_in; graphics classic does without it, join unasked does not ask)';
 
 export class Steering {
   readonly #options: SteeringOptions;
