@@ -14,12 +14,23 @@ export interface CommitRoundsOptions {
 /** A disk that is slow rests as long as a round took, but not so long that frames become late. */
 const restMsMax = 15;
 
+/** Each answers what cancels it. */
+function startTimer(begin: () => void, waitMs: number): () => void {
+  const timer = setTimeout(begin, waitMs);
+  return () => clearTimeout(timer);
+}
+/** Behind what the present turn appends, and before the thread sleeps: a timer would wake it for that, a millisecond later. */
+function startTurn(begin: () => void): () => void {
+  const turn = setImmediate(begin);
+  return () => clearImmediate(turn);
+}
+
 export class CommitRounds {
   readonly #options: CommitRoundsOptions;
   #segments = new Set<OpenSegment>();
   #directories = new Set<string>();
   #afterwards: ((failed: ReadonlySet<OpenSegment>) => void)[] = [];
-  #timer: NodeJS.Timeout | null = null;
+  #cancel: (() => void) | null = null;
   #running: Promise<void> | null = null;
   /** On the monotonic clock, µs. */
   #nextUs = Number.NEGATIVE_INFINITY;
@@ -50,23 +61,22 @@ export class CommitRounds {
   /** A last round, then none. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#cancel?.();
     await this.#running;
     await this.#round();
   }
 
   #schedule(): void {
-    if (this.#stopped || this.#timer !== null || this.#running !== null) return;
-    this.#timer = setTimeout(
-      () => {
-        this.#timer = null;
-        this.#running = this.#round().finally(() => {
-          this.#running = null;
-          if (this.#segments.size + this.#directories.size + this.#afterwards.length > 0) this.#schedule();
-        });
-      },
-      Math.max(0, (this.#nextUs - this.#options.monotonicUs()) / 1000),
-    );
+    if (this.#stopped || this.#cancel !== null || this.#running !== null) return;
+    const begin = (): void => {
+      this.#cancel = null;
+      this.#running = this.#round().finally(() => {
+        this.#running = null;
+        if (this.#segments.size + this.#directories.size + this.#afterwards.length > 0) this.#schedule();
+      });
+    };
+    const waitMs = (this.#nextUs - this.#options.monotonicUs()) / 1000;
+    this.#cancel = waitMs > 0 ? startTimer(begin, waitMs) : startTurn(begin);
   }
 
   async #round(): Promise<void> {
