@@ -216,7 +216,7 @@ let lagSinceMs = performance.now();
 // The thread that answers is the one that relays: whoever keeps it busy keeps every client waiting.
 new Gauge({
   name: 'nodejs_eventloop_lag_seconds',
-  help: 'How late the main thread was, of up to half a minute.',
+  help: 'How late the main thread was, looked at ten times a second, of up to half a minute.',
   labelNames: ['quantile'],
   registers,
   collect() {
