@@ -2,6 +2,7 @@
 import { ApiClient, ApiError } from './api/client.ts';
 import { askClaims, type Claims } from './api/credentials.ts';
 import { accountPage } from './pages/account.ts';
+import { alertsPage } from './pages/alerts.ts';
 import { auditPage } from './pages/audit.ts';
 import { createPage } from './pages/create.ts';
 import { enterPage, takeInviteToken } from './pages/enter.ts';
@@ -49,6 +50,8 @@ function pageFor(route: Route, context: PageContext): Page {
       return accountPage(context);
     case 'users':
       return usersPage(context);
+    case 'alerts':
+      return alertsPage(context);
     case 'targets':
       return targetsPage(context);
     case 'enter':

@@ -715,6 +715,50 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     await context.close();
   });
 
+  test('a rule is made with the fields of what it looks at, changed and removed, and an alert leads to its moment', async () => {
+    server.sessions.get(recordingId)!.session.alerts = { count: 3, highest: 'critical' };
+    const { page, problems, context } = await open('/alerts');
+    await page.getByRole('heading', { name: 'destroys tables' }).waitFor();
+    await page.getByText('/\\bdrop\\s+table\\b/i in typed').waitFor();
+    await page.getByText('it ended the session').waitFor();
+    await page.getByRole('button', { name: 'New rule' }).click();
+    await page.getByLabel('Name', { exact: true }).fill('late work');
+    await page.getByLabel('It says something when').selectOption('hours');
+    await page.getByLabel('Time zone').fill('Europe/Berlin');
+    await page.getByLabel('Usual to').fill('18:30');
+    await page.getByLabel('Saturday').check();
+    await page.evaluate(axe.source);
+    assert.deepEqual(await page.evaluate(findAgainstWcag), []);
+    await page.getByRole('button', { name: 'Make the rule' }).click();
+    await page.getByRole('heading', { name: 'late work' }).waitFor();
+    const made = [...server.rules.values()].at(-1)!;
+    assert.deepEqual(
+      [made.condition, made.end_session, made.enabled],
+      [
+        { kind: 'hours', time_zone: 'Europe/Berlin', from: '07:00', to: '18:30', days: [1, 2, 3, 4, 5, 6] },
+        ...[false, true],
+      ],
+    );
+    await page.getByRole('button', { name: 'Change: destroys tables' }).click();
+    assert.equal(await page.getByLabel('Regular expression').inputValue(), '\\bdrop\\s+table\\b');
+    await page.getByLabel('copied texts').check();
+    await page.getByLabel('It is in force').uncheck();
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('not in force').waitFor();
+    const kept = [...server.rules.values()][0]! as { condition: { in: string[] }; end_session: boolean };
+    assert.deepEqual([kept.condition.in, kept.end_session], [['typed', 'clipboard'], true]);
+    await page.getByRole('button', { name: 'Remove: late work' }).click();
+    await page.getByRole('button', { name: 'Remove', exact: true }).click();
+    await page.getByRole('heading', { name: 'late work' }).waitFor({ state: 'detached' });
+    await page.goto(`${server.url}/sessions`);
+    await page.getByText('3 alerts (critical)').waitFor();
+    await page.goto(`${server.url}/alerts`);
+    await page.getByRole('link', { name: 'destroys tables at 0:02' }).click();
+    await page.waitForURL(/\/sessions\/[^/]+#t=2\.5$/);
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
   test('every page meets WCAG 2.2 AA as far as axe can tell, at both sizes and in both themes', async () => {
     const found: string[] = [];
     const paths = [
@@ -728,6 +772,7 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
       '/account',
       '/users',
       '/targets',
+      '/alerts',
     ];
     for (const path of [...paths, `/sessions/${recordingId}`, '/sessions/turned-away', '/nowhere', 'signed out'])
       for (const [width, colorScheme] of [
@@ -751,7 +796,18 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
   });
 
   test('every control has a name and every page one main heading', async () => {
-    const paths = ['/sessions', '/new', '/live', '/search', '/system', '/audit', '/account', '/users', '/targets'];
+    const paths = [
+      '/sessions',
+      '/new',
+      '/live',
+      '/search',
+      '/system',
+      '/audit',
+      '/account',
+      '/users',
+      '/targets',
+      '/alerts',
+    ];
     for (const path of [...paths, `/sessions/${recordingId}`]) {
       const { page, problems, context } = await open(path);
       await page.getByRole('heading', { level: 1 }).waitFor();

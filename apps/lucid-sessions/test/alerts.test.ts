@@ -104,7 +104,7 @@ async function endedByRule(
   );
   assert.match(cli.stdout, /critical +destroys tables/);
   const rules = await runCli(['--api', gateway.lucid.addresses.api ?? '', 'alerts', 'rules'], environment);
-  assert.match(rules.stdout, /destroys tables +\/drop\\s\+table\/i in typed +ends sessions/);
+  assert.match(rules.stdout, /destroys tables +\/drop\\s\+table\/i in typed, also before the logon +ends sessions/);
   assert.match(
     await metrics(),
     new RegExp(`^lucid_pipeline_alerts_total\\{severity="critical"\\} ${alerts.length}$`, 'm'),

@@ -1,4 +1,5 @@
 export * from './agreed.ts';
+export * from './alert-words.ts';
 export * from './alerts.ts';
 export * from './audit-row.ts';
 export * from './channel-bounds.ts';

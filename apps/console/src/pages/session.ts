@@ -17,13 +17,14 @@ import { grantPanel } from '../ui/grant-panel.ts';
 import { holdPanel } from '../ui/hold-panel.ts';
 import { messageForm } from '../ui/message-form.ts';
 import { failure, isAbort, type Page, type PageContext, repeat } from '../ui/page.ts';
-import { type Column, facts, instant, liveStatuses, statusBadge, table, tabs } from '../ui/parts.ts';
+import { alertMark, type Column, facts, instant, liveStatuses, statusBadge, table, tabs } from '../ui/parts.ts';
 import { rdpFileButtons } from '../ui/rdp-file-button.ts';
 import { redactForm } from '../ui/redact-form.ts';
 import { navigate } from '../ui/router.ts';
 import { steerForm } from '../ui/steer-form.ts';
 import { throughGate } from '../ui/viewing-gate.ts';
 import { clientSays, whoCame } from '../ui/who-came.ts';
+import { alertList } from './alerts.ts';
 import { auditTrail } from './audit.ts';
 import { anchorView, manifestView, pipelineView, showAnswer } from './session-records.ts';
 import { target } from './sessions.ts';
@@ -75,7 +76,12 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
   const show = (element: HTMLElement): void => fill(answer, element);
   function update(): void {
     const standing = standingOf(session);
-    fill(badge, badgeOf(session), standing !== null && h('span', { class: 'muted' }, standing));
+    fill(
+      badge,
+      badgeOf(session),
+      standing !== null && h('span', { class: 'muted' }, standing),
+      session.alerts && alertMark(session.alerts),
+    );
     known.refresh();
     message.hidden = session.status !== 'recording' || Boolean(session.imported) || !may('sessions:message');
     redact.hidden = session.merkle_root === null || session.status === 'deleted' || !may('evidence:read');
@@ -112,6 +118,7 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
     }
     void throughGate(context, session.session_id, picture, () => {
       const element = player(api, session, { live, startSeconds }, signal);
+      if (session.alerts && may('alerts:read')) void markAlerts(api, session, element, signal);
       // What somebody who walked through it found is known to the session too by then.
       element.addEventListener('lucid-verdicts', (event) => {
         if (isNews(session.replay, (event as CustomEvent<Verdict[]>).detail)) void refresh().catch(() => {});
@@ -147,6 +154,13 @@ function showSession(context: PageContext, host: HTMLElement, first: Session): v
       if (!isAbort(error) && error instanceof ApiError && error.status === 404) fill(answer, failure(error));
     });
   });
+}
+
+/** Without marks the recording is played all the same: they are beside it in a tab of their own. */
+async function markAlerts(api: ApiClient, session: Session, element: LucidPlayer, signal: AbortSignal): Promise<void> {
+  const query = { session_id: session.session_id, limit: 500 };
+  const { alerts } = await api.rest.listAlerts({ query, signal }).catch(() => ({ alerts: [] }));
+  element.alerts = alerts.map(({ time_us }) => time_us / 1e6);
 }
 
 const badgeOf = (session: Session): Child =>
@@ -340,6 +354,9 @@ function sessionTabs(
   const element = tabs('About this session', [
     { name: 'Facts', content: (panel) => fill(panel, known) },
     { name: 'Chunks', content: (panel) => fill(panel, chunkList(api, sessionId, signal)) },
+    ...(may('alerts:read')
+      ? [{ name: 'Alerts', content: (panel: HTMLElement) => fill(panel, alertList(api, sessionId, signal)) }]
+      : []),
     record('Manifest', () => api.rest.getManifest(request), manifestView),
     record('Anchors', () => api.rest.getAnchor(request), anchorView),
     record('Pipeline', () => api.rest.getPipeline(request), pipelineView),

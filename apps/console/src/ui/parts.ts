@@ -24,13 +24,28 @@ export function statusBadge(status: string): HTMLElement {
   return h('span', { class: `status ${tone}` }, status);
 }
 
+const alertTones = { low: '', medium: 'warn', high: 'bad', critical: 'bad' } as const;
+
+export const severityBadge = (severity: keyof typeof alertTones): HTMLElement =>
+  h('span', { class: `status ${alertTones[severity]}` }, severity);
+
+/** What rules have found in a session: a word, not a colour alone. */
+export function alertMark({ count, highest }: NonNullable<Session['alerts']>): HTMLElement {
+  const words = count === 1 ? `1 alert (${highest})` : `${count} alerts (${highest})`;
+  return h('span', { class: `status ${alertTones[highest]}` }, words);
+}
+
 /** The status, and beside it what became of the session where the status does not say it. */
 export function sessionBadge(session: Session): Child {
   const standing = standingOf(session);
   // Not green: a completed recording and a completed import must not look alike.
   if (session.imported)
     return [h('span', { class: 'status warn' }, 'imported'), h('div', { class: 'muted small' }, session.status)];
-  return [statusBadge(session.status), standing !== null && h('div', { class: 'muted small' }, standing)];
+  return [
+    statusBadge(session.status),
+    standing !== null && h('div', { class: 'muted small' }, standing),
+    session.alerts && h('div', { class: 'small' }, alertMark(session.alerts)),
+  ];
 }
 
 const isNothing = (value: Child): boolean =>

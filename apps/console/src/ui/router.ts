@@ -11,10 +11,22 @@ export type Route =
   | { page: 'account' }
   | { page: 'users' }
   | { page: 'targets' }
+  | { page: 'alerts' }
   | { page: 'enter' }
   | { page: 'notFound' };
 
-const places = ['live', 'search', 'system', 'audit', 'requests', 'account', 'users', 'targets', 'enter'] as const;
+const places = [
+  'live',
+  'search',
+  'system',
+  'audit',
+  'requests',
+  'account',
+  'users',
+  'targets',
+  'alerts',
+  'enter',
+] as const;
 const isPlace = (name: string | undefined): name is (typeof places)[number] =>
   (places as readonly (string | undefined)[]).includes(name);
 

@@ -11,6 +11,7 @@ const places: readonly (readonly [path: string, name: string, needed?: Permissio
   ['/live', 'Live'],
   ['/requests', 'Requests'],
   ['/search', 'Search'],
+  ['/alerts', 'Alerts', 'alerts:read'],
   ['/audit', 'Audit', 'audit:read'],
   ['/system', 'System'],
   ['/users', 'Users', 'users:manage'],

@@ -51,6 +51,8 @@ export interface ContractServer {
   searches: SearchAsked[];
   filters: { name: string; query: string }[];
   targets: Map<string, Record<string, unknown>>;
+  alerts: Record<string, unknown>[];
+  rules: Map<string, Record<string, unknown>>;
   /** Identity keys the installation does not name as its own. */
   untrusted: Set<string>;
   close(): Promise<void>;
@@ -78,6 +80,8 @@ export async function startContractServer(consoleRoot: string, held: HeldSession
     searches: [],
     filters: [],
     targets: new Map([[billing.target_id, billing]]),
+    alerts: held.slice(0, 1).map(({ session }) => alertOf(session)),
+    rules: new Map([[tables.rule_id, tables]]),
     audit: held.flatMap(({ session }) => auditOf(session)),
   };
   const server: Server = createServer((request, response) => {
@@ -201,6 +205,8 @@ function route(
   if (resource === 'users') return sendJson(response, userAnswers(id, part));
   if (resource === 'targets') return sendJson(response, targetAnswers(state, method, id, body));
   if (resource === 'account' && id === 'filters') return sendJson(response, filterAnswers(state, method, query, body));
+  if (resource === 'alerts') return sendJson(response, { alerts: state.alerts, next: null });
+  if (resource === 'alert-rules') return sendJson(response, ruleAnswers(state, method, id, body));
   if (resource === 'account') return sendJson(response, accountAnswers(id));
   if (resource === 'audit') return listAudit(state, query, response);
   if (resource === 'search') return sendJson(response, searched(state, JSON.parse(body) as SearchAsked));
@@ -331,6 +337,34 @@ const grantOf = (sessionId: string) => ({
   granted_at: '2026-11-20T08:00:00Z',
   expires_at: '2026-12-20T08:00:00Z',
 });
+
+const tables = {
+  rule_id: '3f0a4d5e-0000-4000-8000-000000000001',
+  ...{ name: 'destroys tables', severity: 'critical', end_session: true, enabled: true },
+  condition: {
+    ...{ kind: 'pattern', pattern: '\\bdrop\\s+table\\b', in: ['typed'] },
+    ...{ match_case: false, before_logon: false },
+  },
+  ...{ created_at: '2026-11-30T10:00:00.000Z', created_by: 'ada', changed_at: '2026-11-30T10:00:00.000Z' },
+};
+
+const alertOf = ({ session_id, name, rdp_config }: SessionDocument): Record<string, unknown> => ({
+  ...{ alert_id: '7219520000000000-0123456789abcdef', session_id, session_name: name, host: rdp_config.host },
+  ...{ person: 'ada', rule_id: tables.rule_id, rule_name: tables.name, severity: tables.severity },
+  ...{ at: '2026-11-30T10:00:02.500Z', time_us: 2_500_000, chunk: 1, more: 2, ended_session: true },
+  recording_url: `/sessions/${session_id}#t=2.5`,
+});
+
+function ruleAnswers(state: State, method: string, id: string | undefined, body: string): unknown {
+  if (method === 'GET') return { rules: [...state.rules.values()] };
+  if (method === 'DELETE') {
+    state.rules.delete(id!);
+    return { rule_id: id, removed: true };
+  }
+  const rule = { ...tables, rule_id: id ?? '3f0a4d5e-0000-4000-8000-000000000002', ...(JSON.parse(body) as object) };
+  state.rules.set(rule.rule_id, rule);
+  return rule;
+}
 
 const ada = {
   user_id: 'ada',

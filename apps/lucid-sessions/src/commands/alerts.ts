@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { text as readText } from 'node:stream/consumers';
 import type { RestAnswer } from '@lucid-sessions/contract';
+import { alertConditionWords } from '@lucid-sessions/contract/alert-words';
 import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, exitCodes, type Output, table } from '../cli/output.ts';
 import { formatRecordingTime } from './recording-time.ts';
@@ -35,33 +36,13 @@ export async function listAlerts(api: ApiClient, output: Output, options: { sess
   output.result({ alerts }, rows.length === 0 ? 'no rule has found anything' : table(header, rows));
 }
 
-const dayNames = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'];
-
-/** A condition in words. */
-function told(condition: Rule['condition']): string {
-  switch (condition.kind) {
-    case 'pattern':
-      return `/${condition.pattern}/${condition.match_case ? '' : 'i'} in ${condition.in.join(', ')}`;
-    case 'hours': {
-      const days = condition.days.map((day) => dayNames[day - 1]).join(' ');
-      return `outside ${condition.from}–${condition.to} ${days} (${condition.time_zone})`;
-    }
-    case 'volume':
-      return `more than ${condition.more_than} ${condition.of} by ${condition.through.join(', ')} in ${condition.minutes} min`;
-    case 'sessions':
-      return `more than ${condition.more_than} sessions of a person in ${condition.minutes} min`;
-    case 'rare_target':
-      return `a target ${condition.by === 'person' ? 'its person' : 'nobody'} used in ${condition.days} days`;
-  }
-}
-
 export async function listRules(api: ApiClient, output: Output): Promise<void> {
   const { rules } = await api.rest.listAlertRules();
   const rows = rules.map(({ rule_id, severity, name, condition, end_session, enabled }) => [
     rule_id,
     severity,
     name,
-    told(condition),
+    alertConditionWords(condition),
     [end_session ? 'ends sessions' : '', enabled ? '' : 'off'].filter((word) => word !== '').join(', '),
   ]);
   output.result(
@@ -92,12 +73,12 @@ const unreadable =
 
 export async function addRule(api: ApiClient, output: Output, file: string): Promise<void> {
   const rule = await api.rest.createAlertRule({ body: await ruleIn(file) });
-  output.result(rule, `${rule.rule_id}: ${told(rule.condition)}`);
+  output.result(rule, `${rule.rule_id}: ${alertConditionWords(rule.condition)}`);
 }
 
 export async function replaceRule(api: ApiClient, output: Output, ruleId: string, file: string): Promise<void> {
   const rule = await api.rest.replaceAlertRule({ params: { rule_id: ruleId }, body: await ruleIn(file) });
-  output.result(rule, `${rule.rule_id}: ${told(rule.condition)}`);
+  output.result(rule, `${rule.rule_id}: ${alertConditionWords(rule.condition)}`);
 }
 
 export async function removeRule(api: ApiClient, output: Output, ruleId: string): Promise<void> {

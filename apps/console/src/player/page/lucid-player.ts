@@ -148,6 +148,11 @@ export class LucidPlayer extends HTMLElement {
     this.#showPosition();
   }
 
+  /** Seconds at which rules found something: marks on the timeline. */
+  set alerts(seconds: readonly number[]) {
+    this.#timeline.setAlerts(seconds);
+  }
+
   get currentTime(): number {
     return this.#seconds;
   }

@@ -23,6 +23,8 @@ export class Timeline {
   #position = 0;
   #activity: Float32Array = new Float32Array(0);
   #marks: PlayerEvent[] = [];
+  /** Seconds at which rules found something. */
+  #alerts: readonly number[] = [];
   #drawing = false;
 
   constructor(seek: (seconds: number) => void) {
@@ -69,6 +71,11 @@ export class Timeline {
     this.#marks = events.filter(
       (event) => event.kind === 'note' || event.kind === 'clipboard' || event.kind === 'keys',
     );
+    this.#draw();
+  }
+
+  setAlerts(seconds: readonly number[]): void {
+    this.#alerts = seconds;
     this.#draw();
   }
 
@@ -187,6 +194,16 @@ export class Timeline {
     for (const mark of this.#marks) {
       context.fillStyle = mark.kind === 'note' ? warn : muted;
       context.fillRect(Math.min(width - 2, x(mark.timeUs / 1e6)), base + 5, 2, mark.kind === 'note' ? 6 : 4);
+    }
+    // Triangles over the line: a shape of their own, not a colour alone.
+    context.fillStyle = warn;
+    for (const seconds of this.#alerts) {
+      const at = Math.min(width - 4, Math.max(4, x(seconds)));
+      context.beginPath();
+      context.moveTo(at - 4, base - 9);
+      context.lineTo(at + 4, base - 9);
+      context.lineTo(at, base - 1);
+      context.fill();
     }
     context.fillStyle = accent;
     context.beginPath();
