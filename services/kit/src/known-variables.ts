@@ -29,6 +29,7 @@ const named = [
   'LUCID_CLOCK_OFFSET_MAX_MS',
   'LUCID_CLOCK_REQUIRED',
   'LUCID_CLOCK_SOURCES',
+  'LUCID_CONFIG',
   'LUCID_CREDENTIALS_HOURS',
   'LUCID_CREDENTIALS_VAULT_APPROLE_MOUNT',
   'LUCID_CREDENTIALS_VAULT_NAMESPACE',
@@ -246,8 +247,8 @@ export function variableWarnings(environment: Environment): string[] {
   return left > 0 ? [...lines, `nothing reads ${left} more variables`] : lines;
 }
 
-/** With at most one change in `charactersPerChange` of the name. */
-function nearestVariable(name: string, charactersPerChange: number): string | null {
+/** The variable that is probably meant, with at most one change in `charactersPerChange` of the name. */
+export function nearestVariable(name: string, charactersPerChange: number): string | null {
   const changesMax = Math.floor(name.length / charactersPerChange);
   let best: { name: string; changes: number } | null = null;
   for (const known of knownVariables) {

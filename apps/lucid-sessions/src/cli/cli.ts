@@ -2,6 +2,7 @@
 import type { Environment } from '@lucid-sessions/kit/environment';
 import { readSecretFile, withSecretFiles } from '@lucid-sessions/kit/secret-file';
 import type { Command } from 'commander';
+import { type ConfigFile, withSettings } from '../server/config-values.ts';
 import { dataDirectory } from '../server/environment.ts';
 import { ApiClient } from './api-client.ts';
 import { type Ask, askAtTerminal, askSecretAtTerminal } from './consent.ts';
@@ -13,10 +14,14 @@ interface GlobalOptions {
   dataDir?: string;
   api?: string;
   tokenFile?: string;
+  config?: string;
 }
 
 export class Cli {
   readonly #program: Command;
+  #file: ConfigFile | null = null;
+  /** What is wrong with the configuration file: whoever needs a setting is told. */
+  #fileProblem: unknown = null;
 
   constructor(program: Command) {
     this.#program = program;
@@ -26,10 +31,38 @@ export class Cli {
     return new Output(process, this.#options().json === true);
   }
 
-  /** The environment with the command line's word in front. */
+  /** Before a command does its work. Where no file is named nothing is loaded. */
+  async readConfig(): Promise<void> {
+    const path = this.#options().config ?? process.env.LUCID_CONFIG;
+    if (!path) return;
+    const { readConfigFile } = await import('../server/config-file.ts');
+    try {
+      this.#file = readConfigFile(path);
+    } catch (error) {
+      this.#fileProblem = error;
+    }
+  }
+
+  /** For `doctor`, which tells of it beside all else. */
+  get configFile(): { file: ConfigFile | null; problem: unknown } {
+    return { file: this.#file, problem: this.#fileProblem };
+  }
+
+  /** The command line's word, then the environment's, then the configuration file's. */
   environment(): Environment {
+    if (this.#fileProblem !== null) throw this.#fileProblem;
+    return this.environmentAlone();
+  }
+
+  /** The same, whatever is wrong with the configuration file. */
+  environmentAlone(): Environment {
+    return withSecretFiles(withSettings(this.given(), this.#file));
+  }
+
+  /** What the process was started with. */
+  given(): Environment {
     const { dataDir } = this.#options();
-    return withSecretFiles(dataDir === undefined ? process.env : { ...process.env, LUCID_DATA_DIR: dataDir });
+    return dataDir === undefined ? process.env : { ...process.env, LUCID_DATA_DIR: dataDir };
   }
 
   /** Of the server that is named, that somebody logged in to, or of this machine. */

@@ -8,7 +8,9 @@ import { systemText } from './system-text.ts';
 export function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   if (error instanceof CliError) return error.exitCode;
-  if (error instanceof EnvironmentError || error instanceof RangeError) return exitCodes.usage;
+  const { name } = error as Error;
+  if (error instanceof EnvironmentError || error instanceof RangeError || name === 'ConfigFileError')
+    return exitCodes.usage;
   return exitCodes.failed;
 }
 
@@ -17,7 +19,7 @@ export function explain(error: unknown): string {
   if (error instanceof CommanderError) return '';
   const code = (error as NodeJS.ErrnoException).code;
   const expected =
-    ['KeyError', 'SecretFileError', 'LogError'].includes((error as Error).name) ||
+    ['KeyError', 'SecretFileError', 'LogError', 'ConfigFileError'].includes((error as Error).name) ||
     error instanceof CliError ||
     error instanceof EnvironmentError ||
     error instanceof RangeError ||

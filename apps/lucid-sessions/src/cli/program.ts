@@ -98,6 +98,7 @@ export function makeProgram(isJson: boolean): Command {
     .version(software.version)
     .option('--json', 'print the result as JSON')
     .option('--data-dir <dir>', 'where keys, secrets and recordings are kept (LUCID_DATA_DIR, ./data)')
+    .option('--config <file>', 'settings beside the environment, which goes before them: YAML (LUCID_CONFIG)')
     .option('--api <url>', 'the Session API (LUCID_API_URL, that of login, http://127.0.0.1:8087)')
     .option('--token-file <file>', 'file with an access token (LUCID_TOKEN, that of login, the data directory’s own)')
     .configureOutput({ writeErr: (text) => void (isJson || process.stderr.write(text)) })
@@ -105,6 +106,7 @@ export function makeProgram(isJson: boolean): Command {
     .exitOverride()
     .addHelpText('after', afterHelp);
   const cli = new Cli(program);
+  program.hook('preAction', () => cli.readConfig());
   for (const declare of commands) declare(program, cli);
   return program;
 }

@@ -11,7 +11,8 @@ export function declareDoctor(program: Command, cli: Cli): void {
     .option('--services <names>', servicesHelp)
     .action(async (given: { services?: string }) => {
       const { doctor } = await import('./doctor.ts');
-      const services = readServices(cli.environment(), given.services);
-      process.exitCode = await doctor(cli.environment(), cli.output(), services);
+      const environment = cli.environmentAlone();
+      const services = readServices(environment, given.services);
+      process.exitCode = await doctor(environment, cli.output(), services, cli.configFile);
     });
 }

@@ -17,6 +17,7 @@ import {
 import { h264Missing, ownH264Decoder } from '@lucid-sessions/node';
 import { type Colours, exitCodes, type Output, table } from '../cli/output.ts';
 import { systemText } from '../cli/system-text.ts';
+import { type ConfigFile, settingsInForce } from '../server/config-values.ts';
 import { type DataDirectory, dataDirectory, type ServiceName } from '../server/environment.ts';
 import { checkPorts } from '../server/ports.ts';
 import { preflightSteps, startProblem } from '../server/preflight.ts';
@@ -35,14 +36,26 @@ const verdictColours: Colours = { ok: 'green', look: 'yellow', wrong: 'red' };
 const day = 86_400_000;
 const certificateDays = 14;
 
+interface ConfigFacts {
+  file: ConfigFile | null;
+  problem: unknown;
+}
+
+function configFindings({ file, problem }: ConfigFacts): Finding[] {
+  const what = 'configuration';
+  if (problem !== null) return [{ what, verdict: 'wrong', told: (problem as Error).message }];
+  return file === null ? [] : [{ what, verdict: 'ok', told: `${file.settings.length} settings in ${file.path}` }];
+}
+
 /** 0 where nothing is wrong, else 1. */
 export async function doctor(
   environment: Environment,
   output: Output,
   services: readonly ServiceName[],
+  config: ConfigFacts = { file: null, problem: null },
 ): Promise<number> {
   const mask = masker(secretValues(environment));
-  const found = await examine(environment, new Set(services));
+  const found = [...configFindings(config), ...(await examine(environment, new Set(services)))];
   const findings = found.map((finding) => ({ ...finding, told: mask(finding.told) }));
   const rows = findings.map(({ what, verdict, told }) => [verdict, what, told]);
   const isWell = findings.every(({ verdict }) => verdict !== 'wrong');
@@ -148,16 +161,23 @@ async function decoder(): Promise<Finding> {
     : { what: 'H.264', verdict: 'ok', told: `decoded by ${choice.name}` };
 }
 
-/** `read`: with what the files of secrets hold; `given`: as the process was started. */
-export function printConfig(read: Environment, given: Environment, output: Output): void {
+/** `read`: with what the files of secrets hold; `given`: as the process was started, `file` beside it. */
+export function printConfig(read: Environment, given: Environment, file: ConfigFile | null, output: Output): void {
   const mask = masker(secretValues(read));
   const secret: ReadonlySet<string> = new Set(secretVariables);
+  const inFile = new Map(settingsInForce(given, file).map((setting) => [setting.name, setting]));
+  const sourceOf = (name: string): string => {
+    if (name === 'LUCID_DATA_DIR' && given[name] !== process.env[name]) return 'command line';
+    if (given[name]) return 'environment';
+    const path = given[`${name}_FILE`] ?? inFile.get(`${name}_FILE`)?.value;
+    return inFile.get(name)?.from ?? `file ${path}`;
+  };
   const settings = Object.entries(read)
     .filter(([name, value]) => knownVariables.has(name) && value !== undefined && value !== '')
     .map(([name, value = '']) => ({
       name,
       value: secret.has(name) && !/_(?:URL|DB)$/.test(name) ? '[secret]' : mask(value),
-      source: given[name] ? 'environment' : given[`${name}_FILE`] ? `file ${given[`${name}_FILE`]}` : 'command line',
+      source: sourceOf(name),
     }))
     .sort((one, other) => (one.name < other.name ? -1 : 1));
   const unread = unknownVariables(given);
