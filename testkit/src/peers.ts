@@ -23,6 +23,7 @@ const extraPath = [
   join(process.env.MONGO_STAND_IN_DIR ?? '/opt/lucid-mongo-stand-in', 'bin'),
   ...[18, 17, 16, 15, 14, 13].map((version) => `/usr/lib/postgresql/${version}/bin`),
   join(process.env.SEAWEEDFS_DIR ?? '/opt/lucid-seaweedfs', 'bin'),
+  join(process.env.SCHEMATHESIS_DIR ?? '/opt/lucid-schemathesis', 'bin'),
 ];
 const SCRIPT_TIMEOUT_MS = 60_000;
 const FIRST_DISPLAY = 60;
@@ -63,6 +64,7 @@ const programs = {
   prometheus: ['prometheus', 'promtool'],
   rsyslog: ['rsyslogd'],
   binutils: ['strip', 'ldd', 'dpkg-query'],
+  schemathesis: ['schemathesis'],
   shells: ['bash', 'zsh', 'fish'],
   manual: ['mandoc', 'groff'],
 } as const;

@@ -117,7 +117,7 @@ test('a running session is seen while it is recorded: paused, sought back in, re
 
   // A browser notes refusals in its console: no records of a running session yet, no stream of one that has just ended.
   assert.deepEqual(
-    consolePage.problems.filter((problem) => !/Failed to load resource.* (404|503) /.test(problem)),
+    consolePage.problems.filter((problem) => !/Failed to load resource.* (404|409|503) /.test(problem)),
     [],
   );
 });

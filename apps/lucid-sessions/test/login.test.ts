@@ -173,6 +173,9 @@ test('sessions are watched, listed to the last one, and their events told', { ti
   const { sessions } = JSON.parse((await cli('--json', 'sessions', 'list', '--all')).stdout) as { sessions: unknown[] };
   assert.equal(sessions.length, 104);
   assert.match((await cli('sessions', 'list', '--search', 'waits 10')).stdout, /^4 of 4 sessions$/m);
+  const hers = await cli('sessions', 'list', '--user', 'ADA', '--since', '2026-01-01', '--sort', 'size');
+  assert.match(hers.stdout, /^1 of 1 sessions$/m, hers.stderr);
+  assert.match((await cli('sessions', 'list', '--until', '2026-01-01')).stdout, /^0 of 0 sessions$/m);
 
   const told = await eventually('its index is there', async () => {
     const { stdout } = await cli('--json', 'events', id, '--inputs');

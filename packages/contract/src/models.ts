@@ -112,16 +112,13 @@ const compressions = { none: 'none', zstd: 'zstd', gzip: 'gzip', lz4: 'lz4' } as
 };
 export const compressionSchema = z.enum(compressions);
 
+/** 320 to 7680 by 240 to 4320: as a pattern, which the OpenAPI document can say. */
+const resolutionPattern =
+  /^(?:3[2-9]\d|[4-9]\d{2}|[1-6]\d{3}|7[0-5]\d{2}|76[0-7]\d|7680)x(?:2[4-9]\d|[3-9]\d{2}|[1-3]\d{3}|4[0-2]\d{2}|43[01]\d|4320)$/;
+
 export const recordingConfigSchema = z.strictObject({
   frame_rate: z.int().min(1).max(120).default(30),
-  resolution: z
-    .string()
-    .regex(/^\d{3,4}x\d{3,4}$/)
-    .refine((text) => {
-      const [width = 0, height = 0] = text.split('x').map(Number);
-      return width >= 320 && width <= 7680 && height >= 240 && height <= 4320;
-    }, 'must be WxH between 320x240 and 7680x4320')
-    .default('1920x1080'),
+  resolution: z.string().regex(resolutionPattern, 'must be WxH between 320x240 and 7680x4320').default('1920x1080'),
   quality: z.enum(['low', 'medium', 'high', 'ultra']).default('high'),
   compression: compressionSchema.default('zstd'),
   bitrate: z.int().min(1000).max(50_000_000).default(2_000_000),

@@ -439,6 +439,30 @@ async function addOpenRoutes(app: FastifyInstance, { api, metrics }: Gate): Prom
   }
 }
 
+const openPaths = ['/openapi.json', '/livez', '/readyz', '/health', '/metrics'];
+
+/** A path of the contract asked by a method it does not have: 405, with those it has. */
+function refuseOtherMethods(app: FastifyInstance, api: Api): void {
+  const methods = new Map<string, string[]>(openPaths.map((path) => [path, ['GET']]));
+  for (const { method, path } of Object.values<RestRoute>(restRoutes))
+    methods.set(basePath + path, [...(methods.get(basePath + path) ?? []), method]);
+  const known = [...methods].map(([path, allowed]) => ({
+    form: new RegExp(`^${path.replaceAll('.', '\\.').replaceAll(/\{\w+\}/g, '[^/]+')}$`),
+    allowed,
+  }));
+  app.addHook('onRequest', async (request, reply) => {
+    if (!request.is404) return;
+    const path = request.url.split('?')[0] ?? '';
+    // One path may have two forms: /users/{user_id} and /users/setup.
+    const allowed = new Set(known.filter(({ form }) => form.test(path)).flatMap((each) => each.allowed));
+    if (allowed.size === 0) return;
+    const list = [...allowed].join(', ');
+    reply.header('allow', list);
+    const error = new LucidError('noSuchRoute', `this path takes ${list}`, { status: 405 });
+    return sendError(api, request, reply, error);
+  });
+}
+
 export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<FastifyInstance> {
   const outbox = new AuditOutbox({
     store: (event) => deps.storage.appendAudit(event),
@@ -507,6 +531,7 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
   });
   addJsonParser(app);
   addHooks(app, gate);
+  refuseOtherMethods(app, api);
   app.setErrorHandler(async (thrown: unknown, request, reply) => sendError(api, request, reply, thrown));
   await addOpenRoutes(app, gate);
   for (const operation of Object.keys(handlers) as GatedOperation[]) addRoute(app, gate, operation);

@@ -1,6 +1,6 @@
 /** Watching a session while it is recorded: its frames as a stream that goes on until the session ends. */
 import { Readable } from 'node:stream';
-import { isLucidError, type LiveFrames, LucidError, restRoutes } from '@lucid-sessions/contract';
+import { isLucidError, type LiveFrames, LucidError, restRoutes, type SessionStatus } from '@lucid-sessions/contract';
 import { blankInputs, clearInputFlags, PAYLOAD_HEADER_BYTES, writePayloadHeader } from '@lucid-sessions/recording';
 import { type Api, type Call, FileAnswer, type Handlers, loadSession } from './call.ts';
 import { addCustody } from './custody.ts';
@@ -131,15 +131,21 @@ function streamOf(call: Call<'liveSession'>, first: LiveFrames, onClosed: () => 
   return stream;
 }
 
+const notLive: readonly SessionStatus[] = ['created', 'completed', 'failed'];
+
 async function liveSession(call: Call<'liveSession'>): Promise<FileAnswer> {
   const { api, sessionId, query } = call;
-  await loadSession(call);
+  const { status } = await loadSession(call);
   // Whoever could not play the recording here may not watch it become one.
   await openKey(call);
   await admitInputs(call, 'live with inputs');
   const release = takePlace(call);
   try {
-    const first = await api.deps.recorder.liveFrames({ sessionId, afterFrame: query.after_frame, waitMs: 0 });
+    const asked = { sessionId, afterFrame: query.after_frame, waitMs: 0 };
+    const first = await api.deps.recorder.liveFrames(asked).catch((thrown: unknown) => {
+      if (!isLucidError(thrown, 'unavailable') || !notLive.includes(status)) throw thrown;
+      throw new LucidError('notInThisState', `the session is ${status}: nothing of it happens now`);
+    });
     if (first.state === 'stored')
       throw new LucidError('conflict', `frames before ${first.firstFrame} are stored; read their chunks first`, {
         details: { first_frame: first.firstFrame },

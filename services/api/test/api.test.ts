@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash, createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -133,6 +133,39 @@ test('bodies that are no JSON, too long or of another type are refused', async (
     const answer = await post(type, body);
     assert.deepEqual([answer.status, answer.body.error?.code], [status, code], body.slice(0, 40));
   }
+});
+
+test('a method that a path does not have is told which it has, whoever asks', async () => {
+  const ask = (method: string, path: string) =>
+    new Promise<{ status: number; allow: string | undefined; code: string }>((resolve, reject) => {
+      const asked = request(world.address + path, { method }, async (answer) => {
+        const text = (await answer.toArray()).join('');
+        const { error } = JSON.parse(text || '{"error":{"code":""}}') as { error: { code: string } };
+        resolve({ status: answer.statusCode ?? 0, allow: answer.headers.allow, code: error.code });
+      });
+      asked.on('error', reject);
+      asked.end();
+    });
+  const cases: [string, string][] = [
+    ['/sessions', 'POST, GET'],
+    ['/sessions/some-id', 'GET, PUT, DELETE'],
+    ['/sessions/some-id/live', 'GET'],
+    ['/health', 'GET'],
+  ];
+  for (const [path, allow] of cases)
+    for (const method of ['PATCH', 'QUERY', 'TRACE', 'OPTIONS'])
+      assert.deepEqual(
+        await ask(method, basePath + path),
+        { status: 405, allow, code: 'LUCID_ERR_3018' },
+        `${method} ${path}`,
+      );
+  assert.equal((await ask('HEAD', `${basePath}/sessions`)).status, 405);
+  assert.deepEqual(await ask('TRACE', `${basePath}/nothing`), {
+    status: 404,
+    allow: undefined,
+    code: 'LUCID_ERR_3018',
+  });
+  assert.equal((await ask('PATCH', '/openapi.json')).allow, 'GET');
 });
 
 test('lists page and filter', async () => {

@@ -1,6 +1,6 @@
 /** `sessions list`: a page, all of them, or what changes. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SessionStatus } from '@lucid-sessions/contract';
+import type { SessionSort, SessionStatus } from '@lucid-sessions/contract';
 import type { RestAnswer } from '@lucid-sessions/contract/rest-client';
 import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, type Colours, exitCodes, formatBytes, formatDuration, type Output, table } from '../cli/output.ts';
@@ -11,6 +11,15 @@ export interface ListOptions {
   project?: string;
   environment?: string;
   search?: string;
+  user?: string;
+  client?: string;
+  target?: string;
+  tag?: string;
+  /** RFC 3339. */
+  since?: string;
+  until?: string;
+  sort?: SessionSort;
+  order?: 'asc' | 'desc';
   limit: number;
   offset: number;
   all?: boolean;
@@ -42,9 +51,9 @@ const cellsOf = (session: SessionAnswer): string[] => [
 ];
 
 async function pageOf(api: ApiClient, options: ListOptions): Promise<Page> {
-  const { status, all = false, watch: _watch, every: _every, ...query } = options;
+  const { status, since, until, all = false, watch: _watch, every: _every, ...query } = options;
   // What is no status is the server's to say.
-  const filter = { ...query, status: status as SessionStatus | undefined };
+  const filter = { ...query, from: since, to: until, status: status as SessionStatus | undefined };
   if (!all) return api.rest.listSessions({ query: filter });
   const first = await api.rest.listSessions({ query: { ...filter, limit: pageMax } });
   const found = new Map(first.sessions.map((session) => [session.session_id, session]));

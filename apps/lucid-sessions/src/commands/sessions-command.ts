@@ -1,8 +1,18 @@
 import { joinPolicies } from '@lucid-sessions/contract/recording-limits';
+import { sessionSorts } from '@lucid-sessions/contract/session-list';
 import { type Command, Option } from 'commander';
 import type { Cli } from '../cli/cli.ts';
 import { refuseExisting, writeTextFile } from '../cli/text-file.ts';
-import { between, certificateSha256, channelRules, leaveIn, retention, target, wholeNumber } from '../cli/values.ts';
+import {
+  between,
+  certificateSha256,
+  channelRules,
+  isoTime,
+  leaveIn,
+  retention,
+  target,
+  wholeNumber,
+} from '../cli/values.ts';
 
 const sessionStatusesHelp = 'created, starting, recording, paused, stopped, processing, completed, failed, deleted';
 
@@ -31,6 +41,14 @@ export function declareSessions(program: Command, cli: Cli): void {
     .option('--project <name>')
     .option('--environment <name>')
     .option('--search <text>', 'with this in name, id, host, owner or tags')
+    .option('--user <name>', 'who came, who it is for, who owns or made it; whole')
+    .option('--client <name>', 'name or address of the client; whole')
+    .option('--target <host>', 'host, host:port or id of the target; whole')
+    .option('--tag <name>', 'with this label')
+    .option('--since <time>', 'begun at this moment or later, as 2026-11-30 or 2026-11-30T08:00:00Z', isoTime)
+    .option('--until <time>', 'or up to this one', isoTime)
+    .addOption(new Option('--sort <by>', 'in which order').choices([...sessionSorts]))
+    .addOption(new Option('--order <way>', 'of it').choices(['asc', 'desc']))
     .option('--limit <count>', 'at most 100', wholeNumber, 50)
     .option('--offset <count>', 'leave out so many', wholeNumber, 0)
     .option('--all', 'every one, however many there are')

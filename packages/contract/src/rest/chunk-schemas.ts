@@ -183,9 +183,9 @@ export const evidenceQuery = z.strictObject({
 });
 
 export const liveQuery = z.strictObject({
-  after_frame: optionalQueryInteger(0, Number.MAX_SAFE_INTEGER)
-    .transform((number) => number ?? 0)
-    .describe('Number of the first frame wanted: the sum of `frame_count` of the chunks that were read.'),
+  after_frame: queryInteger(0, 999_999_999_999_999, 0).describe(
+    'Number of the first frame wanted: the sum of `frame_count` of the chunks that were read.',
+  ),
   inputs: inputsWanted,
 });
 

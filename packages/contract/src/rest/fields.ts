@@ -63,16 +63,18 @@ export function patchOf<S extends z.ZodObject>(schema: S): z.ZodType<Partial<z.o
   return z.strictObject(shape) as unknown as z.ZodType<Partial<z.output<S>>>;
 }
 
-export const logonWanted = z
-  .enum(['true', 'false'])
-  .default('false')
-  .transform((value) => value === 'true')
-  .describe(
-    'With `inputs`: also what was typed before the host said who logged on, which may be a password. Has an audit event of its own.',
-  );
+/** A switch in a query: `true` or `false`, and nothing else. */
+export const querySwitch = (fallback: boolean) =>
+  z
+    .enum(['true', 'false'])
+    .transform((value) => value === 'true')
+    .pipe(z.boolean())
+    .default(fallback);
 
-export const inputsWanted = z
-  .enum(['true', 'false'])
-  .default('false')
-  .transform((value) => value === 'true')
-  .describe('With what was typed and copied: needs `recordings:inputs`, and is audited each time.');
+export const logonWanted = querySwitch(false).describe(
+  'With `inputs`: also what was typed before the host said who logged on, which may be a password. Has an audit event of its own.',
+);
+
+export const inputsWanted = querySwitch(false).describe(
+  'With what was typed and copied: needs `recordings:inputs`, and is audited each time.',
+);

@@ -1,7 +1,15 @@
 /** Answers from the index of a session: what happened in it, and when. */
 import { z } from 'zod';
 import { sessionIdSchema } from '../models.ts';
-import { count, inputsWanted, logonWanted, optionalQueryInteger, pagination, queryInteger } from './fields.ts';
+import {
+  count,
+  inputsWanted,
+  logonWanted,
+  optionalQueryInteger,
+  pagination,
+  queryInteger,
+  querySwitch,
+} from './fields.ts';
 
 const side = z.enum(['client', 'server']);
 const deviceKinds = ['printer', 'serial', 'parallel', 'smart_card', 'other'] as const;
@@ -120,11 +128,7 @@ export const indexAnswer = z.strictObject({
 
 export const pictureQuery = z.strictObject({
   time_us: optionalQueryInteger(0, 999_999_999_999_999).describe('µs since the session began; without it the end.'),
-  pointer: z
-    .enum(['true', 'false'])
-    .default('true')
-    .transform((value) => value === 'true')
-    .describe('With the pointer.'),
+  pointer: querySwitch(true).describe('With the pointer.'),
 });
 
 export const keyframesQuery = z.strictObject({

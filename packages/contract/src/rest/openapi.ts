@@ -22,9 +22,27 @@ const named = {
 const reference = (id: string) => `#/components/schemas/${id}`;
 
 function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
-  const { $schema: _dialect, ...bare } = z.toJSONSchema(schema, { io, unrepresentable: 'any' }) as Json;
+  const { $schema: _dialect, ...bare } = z.toJSONSchema(schema, {
+    io,
+    unrepresentable: 'any',
+    override: ({ jsonSchema: made }) => {
+      if (made.pattern !== undefined) made.pattern = portable(made.pattern);
+      const [first, ...others] = (made.prefixItems ?? []) as Json[];
+      const text = JSON.stringify(first);
+      if (first === undefined || others.some((other) => JSON.stringify(other) !== text)) return;
+      // So many of one kind: that every reader of schemas knows how to say.
+      delete made.prefixItems;
+      Object.assign(made, { items: first, minItems: others.length + 1, maxItems: others.length + 1 });
+    },
+  }) as Json;
   return bare;
 }
+
+/** Control characters by their numbers: many readers of patterns know no classes of Unicode. */
+const portable = (pattern: string): string =>
+  pattern
+    .replaceAll('[^\\p{Cc}]', String.raw`[^\u0000-\u001f\u007f-\u009f]`)
+    .replaceAll('\\P{Cc}', String.raw`[^\u0000-\u001f\u007f-\u009f]`);
 
 function answerSchema(schema: z.ZodType): Json {
   const id = Object.entries(named).find(([, known]) => known === schema)?.[0];

@@ -65,7 +65,7 @@ export const peopleRoutes = {
     permissions: [],
     rateLimit: 'update',
     answer: { status: 200, schema: signedOut },
-    errors: [],
+    errors: ['invalidRequest'],
   },
   whoAmI: {
     ...restOperations.whoAmI,
@@ -103,7 +103,7 @@ export const peopleRoutes = {
     permissions: null,
     rateLimit: 'sign_in',
     answer: { status: 200, schema: challenge },
-    errors: [],
+    errors: ['invalidRequest'],
   },
   passkeySignIn: {
     ...restOperations.passkeySignIn,

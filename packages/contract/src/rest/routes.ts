@@ -501,7 +501,15 @@ export const restRoutes = {
     rateLimit: 'read',
     query: liveQuery,
     answer: { status: 200, contentType: 'application/octet-stream' },
-    errors: ['viewingNeeded', 'invalidRequest', 'sessionNotFound', 'recordNotFound', 'conflict', 'unavailable'],
+    errors: [
+      'viewingNeeded',
+      'invalidRequest',
+      'sessionNotFound',
+      'notInThisState',
+      'recordNotFound',
+      'conflict',
+      'unavailable',
+    ],
   },
   getKey: {
     ...restOperations.getKey,
