@@ -87,6 +87,8 @@ const asking: readonly string[][] = [
   ['health', '--system'],
   ['users', 'list'],
   ['users', 'change', 'ann', '--disable'],
+  ['targets', 'list'],
+  ['targets', 'check', 'host'],
   ['whoami'],
 ];
 

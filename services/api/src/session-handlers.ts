@@ -170,13 +170,13 @@ const merged = <T extends object>(stored: T, change: Partial<T> | undefined): T 
 function changed(session: SessionDocument, body: Call<'updateSession'>['body']): SessionDocument {
   if (session.status === 'deleted') throw new LucidError('notInThisState', 'the session is deleted');
   const { rdp_config, recording_config, storage_config } = body;
-  if (session.target_id && (rdp_config !== undefined || recording_config !== undefined))
+  const touchesRecording =
+    rdp_config !== undefined || recording_config !== undefined || storage_config?.encryption_enabled !== undefined;
+  if (session.target_id && touchesRecording)
     throw new LucidError('notInThisState', 'address and policy are its target’s: change that, and connect again');
   const { project } = session.metadata;
   if (session.target_id && project !== undefined && (body.metadata?.project ?? project) !== project)
     throw new LucidError('notInThisState', 'its project is its target’s');
-  const touchesRecording =
-    rdp_config !== undefined || recording_config !== undefined || storage_config?.encryption_enabled !== undefined;
   if (touchesRecording && session.pipeline_state !== 'created')
     throw new LucidError('notInThisState', 'target, recording and encryption can be changed before the start only');
   return {

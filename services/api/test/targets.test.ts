@@ -141,6 +141,7 @@ test('a session is made by connecting: address, pin and policy are the target’
   for (const change of [
     { rdp_config: { port: 3389 } },
     { recording_config: { approval: false } },
+    { storage_config: { encryption_enabled: false } },
     { metadata: { project: 'mine' } },
   ])
     assert.equal((await world.call('updateSession', { params, body: change })).status, 409, JSON.stringify(change));

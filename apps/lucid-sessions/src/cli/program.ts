@@ -32,6 +32,7 @@ import { declareRestore } from '../commands/restore-command.ts';
 import { declareScrub } from '../commands/scrub-command.ts';
 import { declareSearch } from '../commands/search-command.ts';
 import { declareSessions } from '../commands/sessions-command.ts';
+import { declareTargets } from '../commands/targets-command.ts';
 import { declareToken } from '../commands/token-command.ts';
 import { declareUp } from '../commands/up-command.ts';
 import { declareUsers } from '../commands/users-command.ts';
@@ -57,6 +58,7 @@ const commands = [
   declareWhoami,
   declareUsers,
   declareToken,
+  declareTargets,
   declareSessions,
   declareHold,
   declareViewings,
