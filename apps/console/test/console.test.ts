@@ -718,7 +718,7 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
   test('a rule is made with the fields of what it looks at, changed and removed, and an alert leads to its moment', async () => {
     server.sessions.get(recordingId)!.session.alerts = { count: 3, highest: 'critical' };
     const { page, problems, context } = await open('/alerts');
-    await page.getByRole('heading', { name: 'destroys tables' }).waitFor();
+    await page.getByRole('heading', { name: 'destroys tables', exact: true }).waitFor();
     await page.getByText('/\\bdrop\\s+table\\b/i in typed').waitFor();
     await page.getByText('it ended the session').waitFor();
     await page.getByRole('button', { name: 'New rule' }).click();
@@ -730,7 +730,7 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     await page.evaluate(axe.source);
     assert.deepEqual(await page.evaluate(findAgainstWcag), []);
     await page.getByRole('button', { name: 'Make the rule' }).click();
-    await page.getByRole('heading', { name: 'late work' }).waitFor();
+    await page.getByRole('heading', { name: 'late work', exact: true }).waitFor();
     const made = [...server.rules.values()].at(-1)!;
     assert.deepEqual(
       [made.condition, made.end_session, made.enabled],
@@ -749,7 +749,7 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     assert.deepEqual([kept.condition.in, kept.end_session], [['typed', 'clipboard'], true]);
     await page.getByRole('button', { name: 'Remove: late work' }).click();
     await page.getByRole('button', { name: 'Remove', exact: true }).click();
-    await page.getByRole('heading', { name: 'late work' }).waitFor({ state: 'detached' });
+    await page.getByRole('heading', { name: 'late work', exact: true }).waitFor({ state: 'detached' });
     await page.goto(`${server.url}/sessions`);
     await page.getByText('3 alerts (critical)').waitFor();
     await page.goto(`${server.url}/alerts`);
