@@ -5,6 +5,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { SessionDecoder } from '@lucid-sessions/graphics';
+import { frameFlags, frameKinds } from '@lucid-sessions/recording';
 import {
   eventually,
   gnomeUser,
@@ -68,6 +70,23 @@ const message = ({ recorder }: Gateway, seconds: number) =>
     seconds,
   });
 
+/** As its user saw it: the strip comes, all of what is recorded can be drawn, and the desktop is there at the end. */
+async function assertShownInReplay(gateway: Gateway): Promise<void> {
+  const decoder = new SessionDecoder();
+  const looks: boolean[] = [];
+  for (const { kind, flags, body: bytes } of gateway.frames()) {
+    if (kind !== frameKinds.pdu || (flags & frameFlags.receivedOnly) !== 0) continue;
+    const beforeTls = (flags & frameFlags.beforeTls) !== 0;
+    await decoder.push({ fromServer: (flags & frameFlags.serverToClient) !== 0, beforeTls, bytes });
+    const { data, width } = decoder.screen.pixels;
+    const [red = 0, green = 0, blue = 0] = data.subarray((8 * width + 8) * 4);
+    looks.push(red === 0xff && green === 0xf4 && blue === 0xc2);
+  }
+  assert.deepEqual([...decoder.screen.unsupported], []);
+  assert.ok(looks.includes(true), 'the strip is in the recording');
+  assert.equal(looks.at(-1), false, 'and gone at its end');
+}
+
 type Scene = [
   name: string,
   peers: Parameters<typeof skipUnlessPeers>[1][],
@@ -124,6 +143,7 @@ for (const [name, peers, start, client, flags, credentials] of scenes)
     await eventually('the desktop again', async () => !(await showsBanner(t, shown)));
     await shown.closeClient();
     await gateway.reported('drained');
+    if (peers.includes('gnome')) await assertShownInReplay(gateway);
     const notes = gateway.notes().filter((note) => note.type === 'message');
     assert.deepEqual(notes[0], { type: 'message', from: 'alice', text: 'We stop at six.\nPlease save your work.' });
   });
