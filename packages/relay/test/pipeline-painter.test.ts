@@ -280,6 +280,48 @@ test('what the server draws and can not be read any more ends a session that sho
   assert.throws(() => shown.sayPdus(broken), RelayViolation);
 });
 
+test('a server that draws on our surface, on desktops that are none or too much by a few bytes gets nothing for it', () => {
+  const piped = new Piped();
+  piped.say(desktop(0));
+  piped.overlay(banner('hello'));
+  piped.say([pdu('createSurface', { surfaceId: 5, width: 64, height: 64, pixelFormat: 0x20 })]);
+  const ours = piped.client.commands.find((each) => each.kind === 'createSurface' && each.body.surfaceId > 100);
+  assert.ok(ours?.kind === 'createSurface');
+  const { surfaceId } = ours.body;
+  const painted = encode(gfxPdu, fill(surfaceId, 0xff0000, rect(0, 0, 10, 10)));
+  const before = piped.client.commands.length;
+  assert.throws(() => piped.sayPdus(inPieces(uncompressedSegments(painted), 1500)), /of a surface there is/);
+  assert.deepEqual(piped.client.commands[before]?.body, { surfaceId }, 'it is deleted before');
+  for (const [width, height] of [
+    [0xffff_ffff, 0xffff_ffff],
+    [8193, 600],
+    [10, 10],
+  ] as const) {
+    const odd = new Piped();
+    odd.say(desktop(0));
+    const reset = pdu('resetGraphics', { width, height, monitors: [], pad: new Uint8Array(320) });
+    odd.running.send(
+      'server',
+      joinBytes(inPieces(uncompressedSegments(encode(gfxPdu, reset)), 1500).map((each) => dvc('server', each))),
+    );
+    assert.equal(odd.running.relay.pipelineCanvas, null);
+  }
+  const bomb = new Piped();
+  bomb.say(desktop(0));
+  const segment = zgfxSegment([0x77, 0x77, 0, 0, 0xf0, 0xfd, 0, 0, { distance: 8, length: 65_000 }]);
+  const count = 500;
+  const announced = new Writer()
+    .u8(0xe1)
+    .u16le(count)
+    .u32le(count * 65_008);
+  for (let at = 0; at < count; at += 1) announced.u32le(segment.length).slice(segment);
+  const pdus = joinBytes(inPieces(announced.bytes(), 1500).map((each) => dvc('server', each)));
+  bomb.running.send('server', pdus);
+  assert.notEqual(bomb.running.relay.pipelineCanvas, null);
+  for (let times = 0; times < 2; times += 1) assert.equal(bomb.running.send('server', pdus).length, pdus.length);
+  assert.equal(bomb.running.relay.pipelineCanvas, null);
+});
+
 test('a client that suspends acknowledgement on a frame of ours says so to the server', () => {
   const piped = new Piped();
   piped.say(desktop(0));

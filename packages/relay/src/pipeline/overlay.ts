@@ -20,6 +20,8 @@ interface Drawn {
   area: Area;
 }
 
+/** Of surfaces beneath, so many are shown again; servers have one for a monitor. */
+const BENEATH_MAX = 64;
 const SURFACE_ID_MAX = 0xfffe;
 /** GFX_PIXELFORMAT_XRGB_8888. */
 const XRGB = 0x20;
@@ -57,12 +59,11 @@ export class Overlay {
     return parts.length === 0 ? null : joinBytes(parts);
   }
 
-  /** What has to stand before a command of the server's: it may want our surface's id, or another output. */
+  /** What has to stand before a command of the server's: it may name our surface, which is not its to draw on, or want another output. */
   before(pdu: GfxPdu): Uint8Array | null {
     if (this.#drawn === null) return null;
     const { surfaceId } = this.#drawn;
-    if (pdu.kind !== 'resetGraphics' && !(pdu.kind === 'createSurface' && pdu.body.surfaceId === surfaceId))
-      return null;
+    if (pdu.kind !== 'resetGraphics' && !names(pdu, surfaceId)) return null;
     this.#drawn = null;
     return command('deleteSurface', { surfaceId });
   }
@@ -99,7 +100,7 @@ export class Overlay {
 
   /** Clients keep what the output showed: what lies beneath is copied onto itself, which changes nothing but has it shown again. */
   #removed({ surfaceId, area }: Drawn): Uint8Array {
-    const beneath = [...this.#view.beneath(area)];
+    const beneath = [...this.#view.beneath(area).take(BENEATH_MAX)];
     const isCovered = beneath.some(({ part }) => part.width >= area.width && part.height >= area.height);
     const { width, height } = area;
     return joinBytes([
@@ -118,6 +119,9 @@ export class Overlay {
 function command<K extends GfxPdu['kind']>(kind: K, body: Extract<GfxPdu, { kind: K }>['body']): Uint8Array {
   return encode(gfxPdu, { kind, flags: 0, body } as GfxPdu);
 }
+
+const names = ({ body }: GfxPdu, surfaceId: number): boolean =>
+  ['surfaceId', 'surfaceIdSrc', 'surfaceIdDest'].some((key) => (body as Record<string, unknown>)[key] === surfaceId);
 
 const onItself = (id: number, part: Area): Uint8Array =>
   command('surfaceToSurface', {

@@ -11,7 +11,7 @@ import {
   dynamicChannelServerPdu,
 } from '@lucid-sessions/rdp';
 import { graphicsHistoryBytes, uncompressedSegments, ZgfxDecompressor } from '@lucid-sessions/rdp/bulk';
-import { attempt, DecodeError, decode, joinBytes } from '@lucid-sessions/wire';
+import { attempt, DecodeError, decode, joinBytes, Reader } from '@lucid-sessions/wire';
 import { dynamicChunks } from '../dynamic-chunks.ts';
 import { isGraphicsName } from '../graphics-advertise.ts';
 import type { ChunksPassed } from '../policy/message-gate.ts';
@@ -19,8 +19,13 @@ import { Overlay, type OverlayPicture } from './overlay.ts';
 import { OwnFrames } from './own-frames.ts';
 import { type Area, PipelineView } from './pipeline-view.ts';
 
-/** A message: an uncompressed picture of 4096 × 2160 with room to spare. */
-const MESSAGE_BYTES_MAX = 40 * 1024 * 1024;
+const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
+/**
+ * What may be read of what a server sends: all sessions share the thread, and a few bytes can decompress to much, or be many commands.
+ * Windows was seen to send 1.7 bytes for one. A command counts as so many bytes.
+ */
+const [CREDIT_MAX, CREDIT_PER_BYTE, COMMAND_BYTES] = [64 * 1024 * 1024, 32, 64];
+const SEGMENT_BYTES_MAX = 65_535;
 /** A PDU of a dynamic channel in chunks of drdynvc; no server was seen to send one of more than a chunk. */
 const PDU_BYTES_MAX = 256 * 1024;
 const CHUNK_HEADER_BYTES = 8;
@@ -36,6 +41,8 @@ class Channel {
   readonly frames = new OwnFrames();
   readonly overlay = new Overlay(this.view, this.frames);
   isInsideMessage = false;
+  /** Bytes that may still be read. */
+  credit = CREDIT_MAX;
   /** Of the server's chunks. */
   flags = 0;
   /** Of the server's, what the client's history has had since there was something of ours in it; null: nothing of ours is in it. */
@@ -155,10 +162,14 @@ export class PipelinePainter {
     const whole = pdu.kind === 'dataFirst' ? parts.first(pdu.length, pdu.data) : parts.next(pdu.data);
     channel.isInsideMessage = whole === null;
     if (whole === null) return 'unended';
+    channel.credit = Math.min(CREDIT_MAX, channel.credit + whole.length * CREDIT_PER_BYTE);
+    if (announcedBytes(whole) > channel.credit) throw tooMuch();
     const commands = history.decompress(whole);
+    spend(channel, commands.length);
     const pieces: Uint8Array[] = [];
     let from = 0;
     view.see(commands, (command, at) => {
+      spend(channel, COMMAND_BYTES);
       if (command.kind === 'endFrame') frames.ended(command.body.frameId);
       const ours = overlay.before(command);
       if (ours === null) return;
@@ -203,6 +214,18 @@ export class PipelinePainter {
   withoutOurs(message: Uint8Array): Uint8Array {
     return this.#channel?.frames.withoutOurs(message) ?? message;
   }
+}
+
+/** So many bytes a message says that it decompresses to, at most. */
+const announcedBytes = (segmented: Uint8Array): number =>
+  segmented[0] === 0xe1 && segmented.length >= 7 ? new Reader(segmented, 3).u32le() : SEGMENT_BYTES_MAX;
+
+const tooMuch = (): DecodeError =>
+  new DecodeError('limit', 'the server draws too much by too few bytes to be read along');
+
+function spend(channel: Channel, bytes: number): void {
+  channel.credit -= bytes;
+  if (channel.credit < 0) throw tooMuch();
 }
 
 const none: readonly Uint8Array[] = [];

@@ -118,13 +118,22 @@ export class PipelineView {
 
 const MONITOR_PRIMARY = 1;
 
+/** Of desktops that RDP has. On others nothing is drawn: a large one would take seconds, on a small one nobody could read. */
+const [SIDE_MIN, SIDE_MAX, MONITORS_MAX] = [64, 8192, 64];
+const isSide = (pixels: number): boolean => pixels >= SIDE_MIN && pixels <= SIDE_MAX;
+
 /** Monitors have the main one's corner for their origin, the output that of all of them. */
-function mainOf({ width, height, monitors }: ResetGraphics): Area | null {
-  const main = monitors.find(({ flags }) => (flags & MONITOR_PRIMARY) !== 0);
+function mainOf(reset: ResetGraphics): Area | null {
+  const main = mainMonitorOf(reset);
+  return main !== null && isSide(main.width) && isSide(main.height) ? main : null;
+}
+
+function mainMonitorOf({ width, height, monitors }: ResetGraphics): Area | null {
+  const main = monitors.slice(0, MONITORS_MAX).find(({ flags }) => (flags & MONITOR_PRIMARY) !== 0);
   const output = { left: 0, top: 0, width, height };
   if (main === undefined) return overlap(output, output);
-  const left = main.left - Math.min(...monitors.map((each) => each.left));
-  const top = main.top - Math.min(...monitors.map((each) => each.top));
+  const left = main.left - Math.min(...monitors.slice(0, MONITORS_MAX).map((each) => each.left));
+  const top = main.top - Math.min(...monitors.slice(0, MONITORS_MAX).map((each) => each.top));
   return overlap(output, { left, top, width: main.right - main.left + 1, height: main.bottom - main.top + 1 });
 }
 
