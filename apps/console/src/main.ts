@@ -7,6 +7,7 @@ import { auditPage } from './pages/audit.ts';
 import { createPage } from './pages/create.ts';
 import { enterPage, takeInviteToken } from './pages/enter.ts';
 import { livePage } from './pages/live.ts';
+import { providerPage, takeAnswer } from './pages/provider.ts';
 import { requestsPage } from './pages/requests.ts';
 import { searchPage } from './pages/search.ts';
 import { sessionPage } from './pages/session.ts';
@@ -55,6 +56,7 @@ function pageFor(route: Route, context: PageContext): Page {
     case 'targets':
       return targetsPage(context);
     case 'enter':
+    case 'provider':
     case 'notFound':
       return {
         title: 'Not found',
@@ -69,7 +71,13 @@ function pageFor(route: Route, context: PageContext): Page {
 }
 
 function outside(reason: string | null): Page {
-  if (parseRoute(location.pathname).page !== 'enter') return signInPage(api, reason, enter);
+  const route = parseRoute(location.pathname);
+  if (route.page === 'provider')
+    return providerPage(api, route.providerId, takeAnswer(), (known, returnTo) => {
+      history.replaceState(null, '', returnTo);
+      enter(known);
+    });
+  if (route.page !== 'enter') return signInPage(api, reason, enter);
   const signedIn = (known: Claims): void => {
     history.replaceState(null, '', '/');
     enter(known);
@@ -81,7 +89,7 @@ function show(reason: string | null = null): void {
   leave.abort();
   leave = new AbortController();
   shownPath = location.pathname;
-  const isOutside = claims === null || parseRoute(location.pathname).page === 'enter';
+  const isOutside = claims === null || ['enter', 'provider'].includes(parseRoute(location.pathname).page);
   const page = isOutside
     ? outside(reason)
     : pageFor(parseRoute(location.pathname), { api, claims, signal: leave.signal });

@@ -13,6 +13,9 @@ export const tokenDaysMax = 365;
 /** In front of every API token, so that scanners find one that leaked. */
 export const apiTokenPrefix = 'lst_';
 
+/** What a provider of OpenID Connect is called in paths. */
+export const providerIdPattern = /^[a-z0-9][a-z0-9-]{0,30}$/;
+
 /** How somebody proved who they are. */
 export const signInMethods = ['password', 'password_and_code', 'recovery_code', 'passkey', 'link', 'oidc'] as const;
 export type SignInMethod = (typeof signInMethods)[number];

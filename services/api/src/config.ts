@@ -24,6 +24,7 @@ import {
 } from '@lucid-sessions/kit';
 import { type ProxyTrust, readProxyTrust } from './client-address.ts';
 import { type ApiTls, readApiTls } from './http-server.ts';
+import { readSignInBy, type SignInBy } from './oidc/config.ts';
 import type { SignInTimes } from './people/sign-ins.ts';
 import { type GatewayAddress, readGatewayAddress } from './rd-gateway-address.ts';
 
@@ -39,6 +40,7 @@ export interface ApiConfig {
   rateLimits: RateLimits;
   /** How long a browser stays signed in. */
   signIn: SignInTimes;
+  signInBy: SignInBy;
   /** What .rdp files point at. */
   gateway: { host: string; port: number };
   /** Clients of other machines can reach the listener. */
@@ -170,6 +172,7 @@ export function readApiEnv(environment: Environment, version: string): ApiConfig
     },
     rateLimits: readRateLimits(environment),
     signIn: readSignInTimes(environment),
+    signInBy: readSignInBy(environment, publicUrl),
     rdpIsOpen: !isLoopback(readRdpHost(environment)),
     nla: readNla(environment),
     gateway: {

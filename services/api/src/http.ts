@@ -45,6 +45,7 @@ import { importHandlers } from './import-handlers.ts';
 import { indexHandlers } from './index-handlers.ts';
 import { endLiveStreams, liveHandlers } from './live-handler.ts';
 import { type ApiMetrics, apiMetrics } from './metrics.ts';
+import { oidcHandlers } from './oidc/oidc-handlers.ts';
 import { accountHandlers } from './people/account-handlers.ts';
 import { authHandlers } from './people/auth-handlers.ts';
 import { browserOf, isForeign } from './people/browser.ts';
@@ -94,6 +95,7 @@ const handlers = {
   ...authHandlers,
   ...accountHandlers,
   ...userHandlers,
+  ...oidcHandlers,
   ...redactionHandlers,
   ...alertHandlers,
 };
@@ -421,6 +423,7 @@ function addJsonParser(app: FastifyInstance): void {
   app.addContentTypeParser('application/gzip', { bodyLimit: importBytesMax }, (_request, payload, done) =>
     done(null, payload),
   );
+  app.addContentTypeParser(restRoutes.endOidc.sends, (_request, payload, done) => done(null, payload));
 }
 
 async function addOpenRoutes(app: FastifyInstance, { api, metrics }: Gate): Promise<void> {
@@ -471,7 +474,7 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
   const bearer = authenticator(config.jwt);
   const people = new People({
     ...{ storage: deps.storage, nowUs: deps.nowUs, times: config.signIn },
-    seal: deps.accountSeal ?? null,
+    ...{ seal: deps.accountSeal ?? null, signInBy: config.signInBy, publicUrl: config.publicUrl },
   });
   const api: Api = {
     config,
@@ -487,7 +490,7 @@ export async function createApiHttp(config: ApiConfig, deps: ApiDeps): Promise<F
   };
   const gate: Gate = {
     api,
-    callers: new Callers(config, people, bearer),
+    callers: new Callers(config, people, bearer, deps.nowUs),
     limiter: deps.rateLimiter ?? new MemoryRateLimiter(),
     refusals: new MemoryRateLimiter(refusalCountersMax),
     counts: new AuditCounts((facts) => tellAudit(api, facts)),

@@ -1,36 +1,12 @@
 /** Captures that become recordings. What they are made of is read once, within bounds, and handed to the recorder. */
-import type { Readable } from 'node:stream';
 import { LucidError, restRoutes } from '@lucid-sessions/contract';
 import type { Handlers } from './call.ts';
 import { checkMade } from './scope-gate.ts';
+import { readUpload } from './upload.ts';
 import { sessionView } from './views.ts';
 
 const { bytesMax } = restRoutes.importSession.upload;
-/** Between two parts of an upload. */
-const stallMs = 30_000;
-
-async function readUpload(upload: Readable): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  let length = 0;
-  const stalled = (): void => {
-    upload.destroy(new LucidError('invalidRequest', 'the capture came too slowly'));
-  };
-  let timer = setTimeout(stalled, stallMs);
-  try {
-    for await (const part of upload as AsyncIterable<Buffer>) {
-      clearTimeout(timer);
-      timer = setTimeout(stalled, stallMs);
-      length += part.length;
-      if (length > bytesMax)
-        throw new LucidError('tooLarge', `a capture is sent in at most ${bytesMax / 2 ** 20} MiB (gzip)`);
-      parts.push(part);
-    }
-  } finally {
-    clearTimeout(timer);
-  }
-  if (length === 0) throw new LucidError('invalidRequest', 'the capture is empty');
-  return Buffer.concat(parts);
-}
+const bounds = { bytesMax, stallMs: 30_000, what: 'the capture' };
 
 export const importHandlers: Handlers<'importSession'> = {
   async importSession(call) {
@@ -49,7 +25,7 @@ export const importHandlers: Handlers<'importSession'> = {
       throw new LucidError('atCapacity', 'another capture is being sent; try again when it is there');
     api.busy.importing = true;
     try {
-      const capture = await readUpload(upload!);
+      const capture = await readUpload(upload!, bounds);
       const { session } = await deps.recorder.importCapture({
         sessionId,
         name,

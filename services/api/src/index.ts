@@ -5,6 +5,9 @@ export { type CmsSigner, cmsSignature, readCmsSigner } from './cms-signature.ts'
 export * from './config.ts';
 export { createApiHttp } from './http.ts';
 export type { HeldFor, KeyShares, SharedKey } from './key-shares.ts';
+export { type OidcProviderConfig, readSignInBy, type SignInBy } from './oidc/config.ts';
+export { OidcProvider } from './oidc/provider.ts';
+export { redirectUriOf } from './oidc/redirect-uri.ts';
 export * from './rate-limiter.ts';
 export { signedPart, signRdpFile } from './rdp-sign.ts';
 export { Recorders } from './recorders.ts';

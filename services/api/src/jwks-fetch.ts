@@ -1,5 +1,6 @@
 /** Fetching the keys of the identity provider: bounded in size, redirects and rate; jose bounds the time. */
 import { LucidError } from '@lucid-sessions/contract';
+import { readBounded } from './bounded-fetch.ts';
 
 const keySetBytesMax = 256 * 1024;
 const keysMax = 100;
@@ -8,17 +9,6 @@ const restMs = 5000;
 
 const unavailable = (why: string, cause?: unknown) =>
   new LucidError('unavailable', `the keys of the identity provider can not be fetched: ${why}`, { cause });
-
-async function readText(response: Response): Promise<string> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of response.body ?? []) {
-    length += part.length;
-    if (length > keySetBytesMax) throw unavailable(`the answer is longer than ${keySetBytesMax} bytes`);
-    parts.push(part);
-  }
-  return Buffer.concat(parts).toString('utf8');
-}
 
 function checkKeySet(text: string): void {
   let keys: unknown;
@@ -38,12 +28,13 @@ export function keySetFetch(nowMs: () => number = () => performance.now()) {
     try {
       const response = await fetch(url, { headers: init.headers, signal: init.signal, redirect: 'error' });
       if (response.status !== 200) throw unavailable(`it answered HTTP ${response.status}`);
-      const text = await readText(response);
+      const text = await readBounded(response, keySetBytesMax);
       checkKeySet(text);
       return new Response(text, { status: 200 });
     } catch (thrown) {
       failedMs = nowMs();
-      throw thrown instanceof LucidError ? thrown : unavailable('it can not be reached', thrown);
+      if (thrown instanceof LucidError) throw thrown;
+      throw unavailable(thrown instanceof RangeError ? thrown.message : 'it can not be reached', thrown);
     }
   };
 }

@@ -29,7 +29,7 @@ const workerFile = `assets${sep}worker-`;
 const connectFile = 'connect.html';
 const connectPath = /^\/sessions\/[A-Za-z0-9_-]{1,100}\/connect$/;
 const pagePath =
-  /^\/(?:sessions(?:\/[A-Za-z0-9_-]{1,100})?|new|live|search|system|audit|requests|targets|alerts|enter|account|users(?:\/[a-z0-9][a-z0-9._@+-]{0,99})?)?$/;
+  /^\/(?:sessions(?:\/[A-Za-z0-9_-]{1,100})?|new|live|search|system|audit|requests|targets|alerts|enter|account|sign-in\/[a-z0-9][a-z0-9-]{0,30}|users(?:\/[a-z0-9][a-z0-9._@+-]{0,99})?)?$/;
 
 export async function serveConsole(app: FastifyInstance, staticDir: string): Promise<void> {
   const root = resolve(staticDir);

@@ -21,7 +21,7 @@ test('the first administrator comes by a link, once, and only as long as there i
   const fresh = await peopleWorld();
   try {
     const ways = await fresh.world.call('signInWays', { roles: null });
-    assert.deepEqual(ways.body, { password: true, passkey: false, oidc: null, has_accounts: false });
+    assert.deepEqual(ways.body, { password: true, passkey: false, providers: [], has_accounts: false });
     assert.equal((await fresh.world.call('setUp', { roles: null })).status, 401, 'no open door');
     assert.equal((await fresh.world.call('setUp', { roles: ['session_manager'] })).status, 403);
     const [one, other] = [await fresh.world.call('setUp'), await fresh.world.call('setUp')];

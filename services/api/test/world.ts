@@ -232,6 +232,7 @@ export async function apiWorld(
       sign_in: 1000,
     },
     signIn: { idleUs: 3_600_000_000, wholeUs: 12 * 3_600_000_000 },
+    signInBy: { local: true, providers: [] },
     gateway: { host: 'gateway.example', port: 3390 },
     rdpIsOpen: true,
     nla: 'offered',

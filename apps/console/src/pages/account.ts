@@ -84,6 +84,31 @@ function signInsCard({ api, signal }: PageContext): { element: HTMLElement; load
   return { element: card('sign-ins-title', 'Signed-in browsers', host, answer), load };
 }
 
+type Providers = RestAnswer<'signInWays'>['providers'];
+
+/** Signing in by a provider in place of what is kept here. */
+function providerCard({ api, signal }: PageContext, own: string | null, providers: Providers): HTMLElement | null {
+  const nameOf = (id: string): string => providers.find(({ provider_id }) => provider_id === id)?.name ?? id;
+  const answer = answerPlace();
+  if (own !== null) {
+    const words = `You sign in by ${nameOf(own)}, which also says which roles you have.`;
+    return card('provider-title', nameOf(own), h('p', { class: 'muted' }, words));
+  }
+  if (providers.length === 0) return null;
+  const buttons = providers.map(({ provider_id, name }) => {
+    const work = async (): Promise<void> => {
+      const { url } = await api.rest.linkOidc({ params: { provider_id } });
+      location.assign(url);
+    };
+    const button = h('button', { type: 'button' }, `Sign in with ${name} from now on`);
+    const consequence = `Your password, app, recovery codes and passkeys here end, and your groups at ${name} say which roles you have.`;
+    const question = { title: `Sign in with ${name} alone?`, consequence, action: 'Go there', work };
+    button.addEventListener('click', () => askFirst(api, question, signal));
+    return button;
+  });
+  return card('provider-title', 'Identity provider', h('div', { class: 'actions' }, buttons), answer);
+}
+
 function tokensCard({ api, signal, claims }: PageContext): HTMLElement {
   const host = h('div', {});
   const answer = answerPlace();
@@ -171,9 +196,14 @@ export function accountPage(context: PageContext): Page {
       fill(
         body,
         h('section', { class: 'card', 'aria-label': 'About' }, about),
-        passwordCard(context, account, () => void signIns.load()),
-        totpCard(context, account),
-        passkeyCard(context, account, ways.passkey),
+        ...(user.provider === null
+          ? [
+              passwordCard(context, account, () => void signIns.load()),
+              totpCard(context, account),
+              passkeyCard(context, account, ways.passkey),
+            ]
+          : []),
+        providerCard(context, user.provider, ways.providers),
         signIns.element,
         tokensCard(context),
       );

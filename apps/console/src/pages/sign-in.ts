@@ -1,5 +1,6 @@
 import { type ApiClient, ApiError } from '../api/client.ts';
 import { type Claims, claimsOf } from '../api/credentials.ts';
+import { act } from '../ui/act.ts';
 import { brand } from '../ui/brand.ts';
 import { fill, h } from '../ui/dom.ts';
 import { icon } from '../ui/icons.ts';
@@ -75,6 +76,16 @@ export function signInPage(api: ApiClient, reason: string | null, signedIn: (cla
     const body = { user_id: name.value, password: password.value, ...(given === '' ? {} : { code: given }) };
     return claimsOf(await api.rest.signIn({ body }));
   };
+  const providerButton = ({ provider_id, name: providerName }: Ways['providers'][number]): HTMLButtonElement => {
+    const go = h('button', { type: 'button', class: 'primary' }, `Sign in with ${providerName}`);
+    const leave = async (): Promise<void> => {
+      const body = { return_to: location.pathname + location.search };
+      const { url } = await api.rest.startOidc({ params: { provider_id }, body });
+      location.assign(url);
+    };
+    go.addEventListener('click', () => void act(api, go, answer, leave));
+    return go;
+  };
   const byPasskey = async (): Promise<Claims> => {
     const { challenge_id, options } = await api.rest.passkeyChallenge();
     return claimsOf(await api.rest.passkeySignIn({ body: { challenge_id, response: await askPasskey(options) } }));
@@ -83,11 +94,9 @@ export function signInPage(api: ApiClient, reason: string | null, signedIn: (cla
   function offer(ways: Ways): void {
     const passkey = h('button', { type: 'button' }, icon('key'), 'Use a passkey');
     passkey.addEventListener('click', () => void trying(byPasskey));
-    const provider =
-      ways.oidc !== null &&
-      h('a', { class: 'button', href: ways.oidc.path, 'data-document': '' }, `Sign in with ${ways.oidc.name}`);
-    fill(others, provider, ways.passkey && hasPasskeys() && passkey);
-    if (!ways.has_accounts)
+    fill(others, ways.providers.map(providerButton), ways.passkey && hasPasskeys() && passkey);
+    for (const part of [...local, button]) part.hidden = !ways.password;
+    if (!ways.has_accounts && ways.password)
       fill(
         answer,
         h(
@@ -100,6 +109,7 @@ export function signInPage(api: ApiClient, reason: string | null, signedIn: (cla
   // Without them the form is there all the same.
   void api.rest.signInWays().then(offer, () => {});
 
+  const local = [field('User name', name), field('Password', password)];
   const submit = (event: Event): void => {
     event.preventDefault();
     void trying(byPassword);
@@ -109,8 +119,7 @@ export function signInPage(api: ApiClient, reason: string | null, signedIn: (cla
     { class: 'card sign-in', on: { submit } },
     brand(),
     h('h1', {}, 'Sign in'),
-    field('User name', name),
-    field('Password', password),
+    local,
     codeField,
     answer,
     button,

@@ -1,5 +1,5 @@
 /** All accounts, for administrators: who may what, links that let people in, and what is taken away. */
-import type { RestAnswer } from '@lucid-sessions/contract/rest-client';
+import type { RestAnswer, RestBody } from '@lucid-sessions/contract/rest-client';
 import type { ApiClient } from '../api/client.ts';
 import { act, answerPlace, askFirst, doneNotice, type Question, sayFailure } from '../ui/act.ts';
 import { copyable } from '../ui/copyable.ts';
@@ -53,12 +53,14 @@ function userForm(
   const name = h('input', { id: `${id}-name`, value: user.display_name, maxlength: 200, autocomplete: 'off' });
   const roles = roleChoices(id, user.roles);
   const scope = scopeFields(id, user.scope, () => names);
+  const isLocal = user.provider === null;
   const save = h('button', { type: 'submit', class: 'primary' }, 'Save');
   const submit = (event: Event): void => {
     event.preventDefault();
     void act(api, save, answer, async () => {
-      const body = { display_name: name.value, roles: roles.chosen(), scope: scope.chosen() };
-      if (body.roles.length === 0) throw new Error('an account has a role: to take all away, disable it');
+      const chosen = roles.chosen();
+      const body = { display_name: name.value, ...(isLocal ? { roles: chosen } : {}), scope: scope.chosen() };
+      if (isLocal && chosen.length === 0) throw new Error('an account has a role: to take all away, disable it');
       changed(await api.rest.updateUser({ params, body }));
       fill(answer, doneNotice('Saved. It counts from the next request on.'));
     });
@@ -80,7 +82,10 @@ function userForm(
     );
   const link = (purpose: Purpose) => async (): Promise<void> =>
     fill(answer, await linkNotice(api, user.user_id, purpose));
-  const update = (body: { disabled: boolean } | { reset: 'second_factor' | 'passkeys' | 'password' }, said: string) => {
+  const update = (
+    body: { disabled: boolean } | { reset: NonNullable<RestBody<'updateUser'>['reset']> },
+    said: string,
+  ) => {
     return async (): Promise<void> => {
       changed(await api.rest.updateUser({ params, body }));
       fill(answer, doneNotice(said));
@@ -118,7 +123,7 @@ function userForm(
     changed(null);
   };
   const title = (what: string): string => `${what} ${user.user_id}?`;
-  const reset = (label: string, what: 'second_factor' | 'passkeys' | 'password', consequence: string) =>
+  const reset = (label: string, what: NonNullable<RestBody<'updateUser'>['reset']>, consequence: string) =>
     asking(label, { title: `${label} of ${user.user_id}?`, consequence, work: update({ reset: what }, 'Done.') });
   const again = 'Every browser of theirs is signed out.';
   void load();
@@ -129,7 +134,13 @@ function userForm(
       'form',
       { class: 'steps', on: { submit } },
       field('Name', name),
-      roles.element,
+      isLocal
+        ? roles.element
+        : h(
+            'p',
+            { class: 'muted' },
+            `Its roles are those of its groups at ${user.provider}: ${user.roles.map(roleName).join(', ') || 'none'}.`,
+          ),
       scope.element,
       h('div', { class: 'actions' }, save),
     ),
@@ -137,8 +148,9 @@ function userForm(
     h(
       'div',
       { class: 'actions' },
-      press('Link for a new password', link('password')),
-      press('Link that signs in once', link('sign_in')),
+      isLocal && press('Link for a new password', link('password')),
+      isLocal && press('Link that signs in once', link('sign_in')),
+      !isLocal && press('Take off the provider', update({ reset: 'provider' }, 'It signs in by a link now.')),
       user.disabled && press('Enable', update({ disabled: false }, 'Enabled.')),
     ),
     h('h3', {}, 'Keep them out'),
@@ -152,9 +164,11 @@ function userForm(
           consequence: `${again} Their tokens are refused until the account is enabled again.`,
           work: update({ disabled: true }, 'Disabled.'),
         }),
-      reset('Reset password', 'password', `Their password ends; a link lets them choose another. ${again}`),
-      reset('Reset authenticator app', 'second_factor', `Their app and recovery codes end. ${again}`),
-      reset('Reset passkeys', 'passkeys', `All their passkeys end. ${again}`),
+      isLocal && [
+        reset('Reset password', 'password', `Their password ends; a link lets them choose another. ${again}`),
+        reset('Reset authenticator app', 'second_factor', `Their app and recovery codes end. ${again}`),
+        reset('Reset passkeys', 'passkeys', `All their passkeys end. ${again}`),
+      ],
       asking('Remove', {
         title: title('Remove'),
         consequence:

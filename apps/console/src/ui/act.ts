@@ -10,6 +10,17 @@ export const answerPlace = (): HTMLElement => h('div', { class: 'answer', 'aria-
 export const doneNotice = (...what: Child[]): HTMLElement => h('div', { class: 'notice good' }, h('div', {}, what));
 
 async function signInAgain(api: ApiClient): Promise<void> {
+  const provider = await api.rest.getAccount().then(
+    ({ user }) => user.provider,
+    () => null,
+  );
+  if (provider !== null) {
+    // The provider asks who it is; this browser stays signed in until then.
+    const body = { return_to: location.pathname + location.search, fresh: true };
+    const { url } = await api.rest.startOidc({ params: { provider_id: provider }, body });
+    location.assign(url);
+    return;
+  }
   const { redirect } = await api.rest.signOut().catch(() => ({ redirect: null }));
   if (redirect === null) location.reload();
   else location.assign(redirect);
@@ -17,7 +28,11 @@ async function signInAgain(api: ApiClient): Promise<void> {
 
 export function sayFailure(api: ApiClient, place: Element, error: unknown): void {
   if (isAbort(error)) return;
-  const again = h('button', { type: 'button', on: { click: () => void signInAgain(api) } }, 'Sign in again');
+  const again = h(
+    'button',
+    { type: 'button', on: { click: () => void signInAgain(api).catch((problem) => fill(place, failure(problem))) } },
+    'Sign in again',
+  );
   fill(place, failure(error), wantsSignIn(error) && again);
 }
 

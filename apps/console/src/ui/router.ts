@@ -13,6 +13,7 @@ export type Route =
   | { page: 'targets' }
   | { page: 'alerts' }
   | { page: 'enter' }
+  | { page: 'provider'; providerId: string }
   | { page: 'notFound' };
 
 const places = [
@@ -40,6 +41,8 @@ export function parseRoute(path: string): Route {
   if (parts.length === 1 && isPlace(first)) return { page: first };
   if (parts.length === 2 && first === 'sessions' && second !== undefined && idPattern.test(second))
     return { page: 'session', sessionId: second };
+  if (parts.length === 2 && first === 'sign-in' && second !== undefined && idPattern.test(second))
+    return { page: 'provider', providerId: second };
   return { page: 'notFound' };
 }
 
@@ -51,6 +54,8 @@ export function pathOf(route: Exclude<Route, { page: 'notFound' }>): string {
       return `/sessions/${route.sessionId}`;
     case 'create':
       return '/new';
+    case 'provider':
+      return `/sign-in/${route.providerId}`;
     default:
       return `/${route.page}`;
   }

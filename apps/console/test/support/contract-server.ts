@@ -143,7 +143,7 @@ function whoIs(cookie: string) {
 function auth(part: string, cookie: string, body: string, response: ServerResponse): ServerResponse {
   const setCookie = (value: string, age: number) =>
     response.setHeader('Set-Cookie', `lucid-session=${value}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${age}`);
-  if (part === 'ways') return sendJson(response, { password: true, passkey: false, oidc: null, has_accounts: true });
+  if (part === 'ways') return sendJson(response, { password: true, passkey: false, providers: [], has_accounts: true });
   if (part === 'sign-in') {
     const { user_id, password } = JSON.parse(body) as { user_id: string; password: string };
     if (password !== testPassword) return refuse(response, 401, 'LUCID_ERR_3011', 'user name or password is wrong');

@@ -3,7 +3,8 @@ import { X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { mebibytesText, spaceBounds } from '@lucid-sessions/contract';
+import { OidcProvider, readSignInBy, redirectUriOf } from '@lucid-sessions/api';
+import { basePath, mebibytesText, restOperations, spaceBounds } from '@lucid-sessions/contract';
 import {
   type Environment,
   knownVariables,
@@ -84,6 +85,7 @@ async function examine(environment: Environment, services: ReadonlySet<ServiceNa
     }
   findings.push(await ports(doors, wrong));
   findings.push(...certificates(environment, directory), await space(directory));
+  if (services.has('api')) findings.push(...(await identityProviders(environment)));
   if (services.has('processor') || services.has('api')) findings.push(await decoder());
   return findings;
 }
@@ -159,6 +161,44 @@ async function decoder(): Promise<Finding> {
   return choice === null
     ? { what: 'H.264', verdict: 'look', told: h264Missing().message }
     : { what: 'H.264', verdict: 'ok', told: `decoded by ${choice.name}` };
+}
+
+/** Whether people can sign in by their providers, and what those have to know of this installation. */
+async function identityProviders(environment: Environment): Promise<Finding[]> {
+  const publicUrl = environment.LUCID_PUBLIC_URL ?? '';
+  let providers: ReturnType<typeof readSignInBy>['providers'];
+  try {
+    ({ providers } = readSignInBy(environment, publicUrl));
+  } catch {
+    // The settings say so.
+    return [];
+  }
+  return Promise.all(
+    providers.map(async (config) => {
+      const what = `sign-in by ${config.name}`;
+      const redirectUri = redirectUriOf(publicUrl, config.id);
+      const logout = new URL(basePath + restOperations.endOidc.path.replace('{provider_id}', config.id), publicUrl)
+        .href;
+      const isPlain = [config.issuer, publicUrl].some((address) => address.startsWith('http:'));
+      try {
+        const { isKnown, endsSessions } = await new OidcProvider(config, redirectUri).check();
+        if (isKnown === false)
+          return {
+            what,
+            verdict: 'wrong',
+            told: `${config.issuer} does not take the client ${config.clientId} with the redirect URI ${redirectUri}: register it there`,
+          };
+        const rest = `redirect URI ${redirectUri}, back-channel logout ${logout}${endsSessions ? `, after signing out ${new URL('/', publicUrl).href}` : ''}`;
+        if (isKnown === null)
+          return { what, verdict: 'look', told: `${config.issuer} does not say whether it knows ${rest}` };
+        return isPlain
+          ? { what, verdict: 'look', told: `http:// is for trying things out on this machine; ${rest}` }
+          : { what, verdict: 'ok', told: rest };
+      } catch (error) {
+        return { what, verdict: 'wrong', told: (error as Error).message };
+      }
+    }),
+  );
 }
 
 /** `read`: with what the files of secrets hold; `given`: as the process was started, `file` beside it. */

@@ -30,7 +30,9 @@ export function declareUsers(program: Command, cli: Cli): void {
     .option('--display-name <text>')
     .option('--disable', 'nobody gets in by it, and nothing of it is lost')
     .option('--enable')
-    .addOption(new Option('--reset <what>', 'take it away').choices(['second_factor', 'passkeys', 'password']))
+    .addOption(
+      new Option('--reset <what>', 'take it away').choices(['second_factor', 'passkeys', 'password', 'provider']),
+    )
     .action(async (name: string, given) => (await work()).changeUser(cli.api(), cli.output(), name, given));
   users
     .command('sign-out')

@@ -105,7 +105,7 @@ export interface ChangeOptions {
   displayName?: string;
   disable?: boolean;
   enable?: boolean;
-  reset?: 'second_factor' | 'passkeys' | 'password';
+  reset?: 'second_factor' | 'passkeys' | 'password' | 'provider';
 }
 
 export async function changeUser(api: ApiClient, output: Output, name: string, options: ChangeOptions): Promise<void> {

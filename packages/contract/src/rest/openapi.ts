@@ -1,7 +1,7 @@
 /** The OpenAPI 3.1 document, made from the route table. */
 import { z } from 'zod';
 import { type ErrorName, errorNames, errorTable } from '../errors.ts';
-import { csrfHeader, userIdPattern } from '../people.ts';
+import { csrfHeader, providerIdPattern, userIdPattern } from '../people.ts';
 import { chunkDetail, chunkSchema } from './chunk-schemas.ts';
 import { basePath } from './operations.ts';
 import { type RestRoute, restRoutes } from './routes.ts';
@@ -54,6 +54,7 @@ const parameterDescriptions: Record<string, string> = {
   chunk_id: 'Id of the chunk, as the list of chunks names it.',
   target_id: 'Id of the target.',
   user_id: 'Name of the account.',
+  provider_id: 'Id of the provider, as `GET /auth/ways` names it.',
   token_id: 'Id of the API token, as the list names it.',
   sign_in_id: 'Id of the signed-in browser, as the list names it.',
   passkey_id: 'Id of the passkey, as the account names it.',
@@ -67,6 +68,7 @@ const parameterPatterns: Record<string, string> = {
   chunk_id: '^[A-Za-z0-9_.-]{1,120}$',
   target_id: '^[A-Za-z0-9_-]{1,64}$',
   user_id: userIdPattern.source,
+  provider_id: providerIdPattern.source,
   token_id: '^[A-Za-z0-9_-]{1,100}$',
   sign_in_id: '^[0-9a-f]{64}$',
   passkey_id: '^[0-9a-f]{64}$',
@@ -148,7 +150,7 @@ function operationOf(operationId: string, route: RestRoute): Json {
       : {
           requestBody: {
             required: true,
-            description: `At most ${route.upload.bytesMax / 2 ** 20} MiB.`,
+            description: `At most ${route.upload.bytesMax / 1024} KiB.`,
             content: { [route.upload.contentType]: { schema: { type: 'string', format: 'binary' } } },
           },
         }),

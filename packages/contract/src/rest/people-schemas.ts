@@ -43,7 +43,7 @@ export const hashId = z.string().regex(/^[0-9a-f]{64}$/);
 export const signInWays = z.strictObject({
   password: z.boolean(),
   passkey: z.boolean(),
-  oidc: z.strictObject({ name: z.string(), path: z.string() }).nullable(),
+  providers: z.array(z.strictObject({ provider_id: z.string(), name: z.string() })).describe('Of OpenID Connect'),
   /** False: nobody has an account here yet, and a link for the first one is needed. */
   has_accounts: z.boolean(),
 });
@@ -71,6 +71,22 @@ export const whoAmIAnswer = signedInAnswer.extend({
   user_id: z.string().nullable(),
   method: signedInAnswer.shape.method.nullable(),
 });
+
+/** A path of the console, so that nobody is led elsewhere. */
+const returnPath = z
+  .string()
+  .max(500)
+  .regex(/^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/, 'must be a path of the console')
+  .default('/');
+export const startOidcRequest = z.strictObject({
+  return_to: returnPath,
+  fresh: z.boolean().default(false).describe('The provider asks who it is, also where it knows'),
+});
+export const startedOidc = z.strictObject({ url: z.string().describe('Where the browser goes from here') });
+export const finishOidcRequest = z.strictObject({
+  query: z.string().min(1).max(8000).describe('What the provider added to the address, as it is'),
+});
+export const finishedOidc = signedInAnswer.extend({ return_to: z.string() });
 
 export const inviteRequest = z.strictObject({
   purpose: z.enum(['password', 'sign_in']).default('password'),
@@ -177,7 +193,10 @@ export const updateUserRequest = z.strictObject({
   roles: heldRoles.optional(),
   disabled: z.boolean().optional(),
   scope: scope.optional().describe('Replaced whole; null: not limited. Administrators are not.'),
-  reset: z.enum(['second_factor', 'passkeys', 'password']).optional().describe('Taken away; a link lets them in again'),
+  reset: z
+    .enum(['second_factor', 'passkeys', 'password', 'provider'])
+    .optional()
+    .describe('Taken away; a link lets them in again'),
 });
 export const removedUser = z.strictObject({ user_id: z.string(), removed: z.literal(true) });
 export const revoked = z.strictObject({ revoked: count });

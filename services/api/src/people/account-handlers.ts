@@ -33,7 +33,7 @@ type Caller = Pick<Call, 'api' | 'user'>;
 const recentUs = 15 * 60_000_000;
 const dayUs = 86_400_000_000;
 
-function ownSignIn({ user }: Caller): KeptSignIn {
+export function ownSignIn({ user }: Caller): KeptSignIn {
   if (user.browser === null)
     throw new LucidError('forbidden', 'an account is changed in a browser that is signed in, not by a token');
   return user.browser.signIn;
@@ -47,9 +47,11 @@ async function ownAccount(caller: Caller): Promise<KeptAccount> {
   return account;
 }
 
-async function recentAccount(caller: Caller): Promise<KeptAccount> {
-  const { createdUs } = ownSignIn(caller).value;
-  if (caller.api.deps.nowUs() - createdUs > recentUs)
+export async function recentAccount(caller: Caller): Promise<KeptAccount> {
+  const { createdUs, provider } = ownSignIn(caller).value;
+  // A provider that knows the browser lets it in without asking anybody.
+  const provedUs = provider === undefined ? createdUs : (provider.provedUs ?? 0);
+  if (caller.api.deps.nowUs() - provedUs > recentUs)
     throw new LucidError(
       'forbidden',
       'sign in again: what lets somebody in is changed within 15 minutes of signing in',
@@ -58,6 +60,15 @@ async function recentAccount(caller: Caller): Promise<KeptAccount> {
       },
     );
   return ownAccount(caller);
+}
+
+/** One that signs in by what is kept here. */
+async function localAccount(caller: Caller, account: Promise<KeptAccount>): Promise<KeptAccount> {
+  const found = await account;
+  const { provider } = found.value;
+  if (provider === null) return found;
+  const name = caller.api.people.oidc.providers.get(provider)?.config.name ?? provider;
+  throw new LucidError('conflict', `this account signs in by ${name}, and no other way`);
 }
 
 const gone = (what: string) => new LucidError('notFound', `there is no such ${what}`);
@@ -69,7 +80,7 @@ const withoutFilter = ({ filters = [] }: Account, name: string) => filters.filte
 async function changePassword(call: Call<'changePassword'>) {
   const { api, body } = call;
   const { people } = api;
-  const account = await ownAccount(call);
+  const account = await localAccount(call, ownAccount(call));
   const known = account.value.password;
   // Only a present password proves as much as signing in.
   if (known === null) await recentAccount(call);
@@ -82,7 +93,10 @@ async function changePassword(call: Call<'changePassword'>) {
   }
   checkNewPassword(body.new_password, account.id);
   const password = await people.passwords.hash(body.new_password);
-  await people.accounts.change(account.id, (present) => ({ ...present, password }));
+  await people.accounts.change(account.id, (present) => {
+    if (present.provider !== null) throw new LucidError('conflict', 'this account was linked to a provider meanwhile');
+    return { ...present, password };
+  });
   await people.signIns.revokeAll(account.id, ownSignIn(call).id);
   return isDone;
 }
@@ -120,7 +134,7 @@ export const accountHandlers: Handlers<AccountOperations> = {
     const { people, deps } = call.api;
     if (people.seal === null)
       throw new LucidError('notInThisState', 'this installation has no accounts.key: see docs/users.md');
-    const account = await recentAccount(call);
+    const account = await localAccount(call, recentAccount(call));
     const { totp, secret, uri } = await newTotp(people.seal, account.id, deps.randomBytes);
     await people.accounts.change(account.id, (present) => {
       if (present.totp?.confirmed) throw new LucidError('notInThisState', 'there is an app already; remove it first');
@@ -145,7 +159,7 @@ export const accountHandlers: Handlers<AccountOperations> = {
     return { recovery_codes: codes };
   },
   async newPasskeyChallenge(call) {
-    const account = await recentAccount(call);
+    const account = await localAccount(call, recentAccount(call));
     return call.api.people.passkeys.newChallenge(
       call.browser.needRelyingParty(),
       account.id,
@@ -153,7 +167,7 @@ export const accountHandlers: Handlers<AccountOperations> = {
     );
   },
   async addPasskey(call) {
-    const account = await recentAccount(call);
+    const account = await localAccount(call, recentAccount(call));
     const { challenge_id: challengeId, name, response } = call.body;
     const answer = { challengeId, name, response };
     const { people } = call.api;

@@ -21,6 +21,8 @@ export interface Account {
   browsers: string[];
   /** Of the identity provider that knows this person; null: a local account. */
   provider: string | null;
+  /** When it last signed in by the provider, which said its groups then. */
+  provedUs?: number;
   createdUs: number;
   createdBy: string;
   signedInUs: number | null;

@@ -7,7 +7,7 @@ import { type Account, type KeptAccount, newAccount, sha256Hex } from './account
 import { mayDo, nobody, type User } from './callers.ts';
 import { checkNewPassword } from './password.ts';
 import { recoveryHash, stepOf } from './second-factor.ts';
-import { csrfTokenOf } from './sign-ins.ts';
+import { csrfTokenOf, type SignIn } from './sign-ins.ts';
 
 type AuthOperations =
   | 'signInWays'
@@ -54,7 +54,7 @@ export async function startSignIn(
   { api, browser }: Caller,
   account: KeptAccount,
   method: SignInMethod,
-  idToken: string | null = null,
+  more: Pick<SignIn, 'idToken' | 'provider'> = { idToken: null },
 ) {
   const { people, deps } = api;
   const { ipAddress, userAgent } = browser;
@@ -65,7 +65,7 @@ export async function startSignIn(
     if (old?.owner != null) await people.signIns.revoke(old.owner, old.id);
   }
   const { key } = account.value;
-  const facts = { ...(key === undefined ? {} : { key }), method, ipAddress, userAgent, idToken };
+  const facts = { ...(key === undefined ? {} : { key }), method, ipAddress, userAgent, ...more };
   const { secret, kept } = await people.signIns.create(account.id, facts);
   await people.onlyWhileThere(account, () => people.signIns.revoke(account.id, kept.id));
   browser.setCookie('session', secret, api.config.signIn.wholeUs / 1_000_000);
@@ -98,8 +98,19 @@ async function failed(caller: Caller, userId: string | null, error: LucidError):
 }
 
 /** What lets nobody in leaves a trace. */
-const orTold = <T>(caller: Caller, work: Promise<T>): Promise<T> =>
-  work.catch((thrown: unknown) => failed(caller, null, toLucidError(thrown)));
+export const orTold = <T>(caller: Caller, work: Promise<T>, userId: string | null = null): Promise<T> =>
+  work.catch((thrown: unknown) => failed(caller, userId, toLucidError(thrown)));
+
+/** Throws `forbidden` where people sign in by a provider alone. */
+function needLocal({ api }: Caller): void {
+  const { local, providers } = api.config.signInBy;
+  if (local) return;
+  const names = providers.map(({ name }) => name).join(' or ');
+  throw new LucidError(
+    'forbidden',
+    `people sign in by ${names} here (LUCID_SIGN_IN=oidc), or by a link of an administrator’s`,
+  );
+}
 
 /** Takes a code of the app, or a recovery code: none twice, whoever else sends it at this moment. */
 async function takeCode({ api }: Caller, account: KeptAccount, code: string): Promise<SignInMethod | null> {
@@ -125,6 +136,7 @@ async function takeCode({ api }: Caller, account: KeptAccount, code: string): Pr
 async function signIn(call: Call<'signIn'>) {
   const { api, browser, body } = call;
   const { people } = api;
+  needLocal(call);
   const account = await people.accounts.get(body.user_id);
   const isAccount = account !== null;
   // A name that is none may be a password in the wrong field.
@@ -175,6 +187,7 @@ async function redeem(call: Call<'redeemInvite'>) {
     if (account.value.disabled) throw wrong();
     return startSignIn(call, account, 'link');
   }
+  needLocal(call);
   const userId = invite.owner ?? body.user_id;
   if (userId === undefined || body.password === undefined)
     throw new LucidError('invalidRequest', purpose === 'first' ? 'choose a name and a password' : 'choose a password');
@@ -196,21 +209,31 @@ async function redeem(call: Call<'redeemInvite'>) {
   return startSignIn(call, account, 'link');
 }
 
+/** Where the browser goes to end the session at the provider, too. */
+async function endThere({ people, config }: Call['api'], userId: string, signIn: SignIn): Promise<string | null> {
+  const provider = people.oidc.providers.get(signIn.provider?.id ?? '');
+  if (provider === undefined) return null;
+  const sealed = signIn.idToken === null ? null : Buffer.from(signIn.idToken, 'base64');
+  const idToken = sealed === null ? null : ((await people.seal?.open(`id_token\0${userId}`, sealed)) ?? null);
+  return provider.endSession(idToken && Buffer.from(idToken).toString('utf8'), new URL('/', config.publicUrl).href);
+}
+
 export const authHandlers: Handlers<AuthOperations> = {
   async signInWays({ api, browser }) {
     return {
-      password: true,
-      passkey: browser.relyingParty !== null,
-      oidc: null,
+      password: api.config.signInBy.local,
+      passkey: api.config.signInBy.local && browser.relyingParty !== null,
+      providers: api.config.signInBy.providers.map(({ id, name }) => ({ provider_id: id, name })),
       has_accounts: !(await api.people.accounts.isEmpty()),
     };
   },
   signIn,
   async signOut({ api, browser, user }) {
     if (user.browser === null) throw new LucidError('invalidRequest', 'no browser is signed in by this call');
-    await api.people.signIns.revoke(user.userId, user.browser.signIn.id);
+    const { id, value } = user.browser.signIn;
+    await api.people.signIns.revoke(user.userId, id);
     browser.setCookie('session', '', null);
-    return { redirect: null };
+    return { redirect: await endThere(api, user.userId, value) };
   },
   async whoAmI({ api, user }) {
     if (user === nobody) return { ...whoIs(user, null), user_id: null, method: null };
@@ -222,10 +245,14 @@ export const authHandlers: Handlers<AuthOperations> = {
     return { user_id: owner, purpose: value.purpose, expires_at: isoOf(untilUs ?? 0) };
   },
   redeemInvite: redeem,
-  passkeyChallenge: (call) => call.api.people.passkeys.challenge(call.browser.needRelyingParty()),
+  async passkeyChallenge(call) {
+    needLocal(call);
+    return call.api.people.passkeys.challenge(call.browser.needRelyingParty());
+  },
   async passkeySignIn(call) {
     const { challenge_id: challengeId, response } = call.body;
     const { people } = call.api;
+    needLocal(call);
     const answer = { challengeId, response };
     const userId = await orTold(call, people.passkeys.verify(call.browser.needRelyingParty(), answer));
     const account = await people.accounts.get(userId);

@@ -10,7 +10,7 @@ export interface RelyingParty {
   origin: string;
 }
 
-/** `session`: who is signed in. `known`: that somebody signed in here before. `oidc`: what a provider's answer is held against. */
+/** `session`: who is signed in. `known`: that somebody signed in here before. `oidc`: that it began a sign-in at a provider. */
 export type CookieName = 'session' | 'known' | 'oidc';
 
 export interface Browser {
@@ -75,11 +75,9 @@ export function browserOf(config: ApiConfig, request: FastifyRequest, reply: Fas
     origin,
     cookie: (name) => readCookie(config, request.headers.cookie, name),
     setCookie(name, value, seconds) {
-      // The provider sends the browser back from another site: that one is Lax.
-      const site = name === 'oidc' ? 'Lax' : 'Strict';
       const age = `Max-Age=${seconds === null ? 0 : Math.floor(seconds)}`;
       const secure = isSecure(config) ? '; Secure' : '';
-      const text = `${cookieName(config, name)}=${value}; Path=/; HttpOnly; SameSite=${site}; ${age}${secure}`;
+      const text = `${cookieName(config, name)}=${value}; Path=/; HttpOnly; SameSite=Strict; ${age}${secure}`;
       const others = reply.getHeader('set-cookie') ?? [];
       reply.header('set-cookie', [...(Array.isArray(others) ? others : [String(others)]), text]);
     },

@@ -11,7 +11,7 @@ import {
 import type { FastifyRequest } from 'fastify';
 import type { Authenticator } from '../auth.ts';
 import type { ApiConfig } from '../config.ts';
-import { isSameAccount } from './accounts.ts';
+import { isSameAccount, type KeptAccount } from './accounts.ts';
 import { isForeign, readCookie } from './browser.ts';
 import type { People } from './people.ts';
 import { csrfTokenOf, type KeptSignIn } from './sign-ins.ts';
@@ -52,8 +52,10 @@ export class Callers {
   readonly #config: ApiConfig;
   readonly #people: People;
   readonly #bearer: Authenticator;
+  readonly #nowUs: () => number;
 
-  constructor(config: ApiConfig, people: People, bearer: Authenticator) {
+  constructor(config: ApiConfig, people: People, bearer: Authenticator, nowUs: () => number) {
+    this.#nowUs = nowUs;
     this.#config = config;
     this.#people = people;
     this.#bearer = bearer;
@@ -92,11 +94,23 @@ export class Callers {
     const account = kept === null ? null : await this.#people.accounts.get(kept.owner!);
     if (kept === null || account === null || account.value.disabled || !isSameAccount(kept.value, account.value))
       throw unauthenticated('this API token is not valid: it was revoked, or has expired');
+    this.#checkProved(account);
     const again = () => this.#byToken(token, address);
     return {
       ...{ userId: account.id, roles: account.value.roles, limit: kept.value.permissions, tokenId: kept.id },
       ...{ scope: account.value.scope ?? null, tokenScope: kept.value.scope ?? null, browser: null, again },
     };
+  }
+
+  /** What the groups of a provider give is not given for good. */
+  #checkProved({ value: { provider, provedUs } }: KeptAccount): void {
+    if (provider === null) return;
+    const found = this.#people.oidc.providers.get(provider);
+    if (found === undefined)
+      throw unauthenticated('the provider this token’s owner signs in by is not set up any more');
+    const restsFromUs = (provedUs ?? 0) + found.config.tokenDays * 86_400_000_000;
+    if (this.#nowUs() < restsFromUs) return;
+    throw unauthenticated(`this API token rests until its owner signs in by ${found.config.name} again`);
   }
 
   async #byBrowser(request: FastifyRequest, secret: string): Promise<User> {

@@ -1,6 +1,11 @@
 /** Who there is, put together for one API process; the truth is in the store, so that any number of them agree. */
 import { randomBytes } from 'node:crypto';
 import { LucidError, type StoragePort } from '@lucid-sessions/contract';
+import type { SignInBy } from '../oidc/config.ts';
+import { OidcFlows } from '../oidc/flows.ts';
+import { OidcIdentities } from '../oidc/identities.ts';
+import { OidcProvider } from '../oidc/provider.ts';
+import { redirectUriOf } from '../oidc/redirect-uri.ts';
 import { Accounts, isSameAccount, type KeptAccount } from './accounts.ts';
 import type { EntryStorage } from './entry-set.ts';
 import { Grants } from './grants.ts';
@@ -18,6 +23,8 @@ export interface PeopleOptions {
   times: SignInTimes;
   /** Null: this installation has no key for it, and offers no authenticator apps. */
   seal: AccountSeal | null;
+  signInBy: SignInBy;
+  publicUrl: string;
 }
 
 /** 256 bits. */
@@ -33,9 +40,14 @@ export class People {
   readonly passwords = new Passwords();
   readonly tries: Tries;
   readonly seal: AccountSeal | null;
+  readonly oidc: {
+    providers: ReadonlyMap<string, OidcProvider>;
+    flows: OidcFlows;
+    identities: OidcIdentities;
+  };
   readonly newSecret = newSecret;
 
-  constructor({ storage, nowUs, times, seal }: PeopleOptions) {
+  constructor({ storage, nowUs, times, seal, signInBy, publicUrl }: PeopleOptions) {
     const entries: EntryStorage = storage;
     this.accounts = new Accounts(entries);
     this.signIns = new SignIns(entries, times, nowUs, newSecret);
@@ -45,6 +57,13 @@ export class People {
     this.passkeys = new Passkeys(entries, nowUs, newSecret);
     this.tries = new Tries(entries, nowUs, newSecret);
     this.seal = seal;
+    this.oidc = {
+      providers: new Map(
+        signInBy.providers.map((each) => [each.id, new OidcProvider(each, redirectUriOf(publicUrl, each.id))]),
+      ),
+      flows: new OidcFlows(entries, nowUs, newSecret),
+      identities: new OidcIdentities(entries),
+    };
   }
 
   /**
@@ -63,6 +82,7 @@ export class People {
     await this.tokens.revokeAll(userId);
     await this.invites.dropAll(userId);
     await this.grants.revokeAll(userId);
+    await this.oidc.identities.removeAll(userId);
     return this.signIns.revokeAll(userId);
   }
 }

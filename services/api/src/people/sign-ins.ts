@@ -15,6 +15,8 @@ export interface SignIn {
   userAgent: string | null;
   /** What the identity provider is told at the end, sealed, base64; null: it was another way. */
   idToken: string | null;
+  /** By which it signed in, its session there, and when the person proved there who they are; null: it doesn't say. */
+  provider?: { id: string; sid: string | null; provedUs: number | null };
 }
 
 export type KeptSignIn = Kept<SignIn>;
@@ -50,7 +52,7 @@ export class SignIns {
   /** Answers the secret for the cookie, and what is kept. */
   async create(
     userId: string,
-    facts: Pick<SignIn, 'key' | 'method' | 'ipAddress' | 'userAgent' | 'idToken'>,
+    facts: Pick<SignIn, 'key' | 'method' | 'ipAddress' | 'userAgent' | 'idToken' | 'provider'>,
   ): Promise<{ secret: string; kept: KeptSignIn }> {
     const nowUs = this.#nowUs();
     const value: SignIn = { ...facts, createdUs: nowUs, seenUs: nowUs };

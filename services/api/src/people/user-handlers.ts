@@ -86,6 +86,8 @@ async function updateUser(call: Call<'updateUser'>) {
   const givesNothing = Object.keys(body).length === 1 && body.disabled === true;
   const next = (present: Account): Account => {
     if (!givesNothing) checkGives(call, [...present.roles, ...(body.roles ?? [])]);
+    if (body.roles !== undefined && present.provider !== null && body.reset !== 'provider')
+      throw new LucidError('conflict', 'the roles of this account are those of its groups at its provider');
     const changed = {
       ...present,
       displayName: body.display_name ?? present.displayName,
@@ -94,12 +96,14 @@ async function updateUser(call: Call<'updateUser'>) {
       scope: body.scope === undefined ? (present.scope ?? null) : body.scope,
       ...(body.reset === 'second_factor' ? { totp: null, recovery: [] } : {}),
       ...(body.reset === 'password' ? { password: null, browsers: [] } : {}),
+      ...(body.reset === 'provider' ? { provider: null } : {}),
     };
     checkScope(changed);
     return changed;
   };
   await checkAdministrator(call, before, next(before.value));
   const account = await people.accounts.change(before.id, next);
+  if (body.reset === 'provider') await people.oidc.identities.removeAll(account.id);
   if (body.reset === 'passkeys') await people.passkeys.removeAll(account.id);
   if (body.reset !== undefined || account.value.disabled) await people.signIns.revokeAll(account.id);
   call.told.changes = fieldChanges(toldOf(before.value), toldOf(account.value));
@@ -150,6 +154,8 @@ export const userHandlers: Handlers<UserOperations> = {
   removeUser,
   async inviteUser(call) {
     const account = await call.api.people.accounts.need(userIdOf(call));
+    if (account.value.provider !== null)
+      throw new LucidError('conflict', 'this account signs in by its provider: reset that first');
     call.told.purpose = call.body.purpose;
     return linkFor(call, account, call.body.purpose, call.body.minutes);
   },
