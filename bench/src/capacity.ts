@@ -25,12 +25,12 @@ const chunksPage = 1000;
 const lookEveryMs = 1000;
 const unfinished = ['recording', 'paused', 'stopped', 'processing'];
 
-interface Begun {
+export interface Begun {
   id: string;
   work: string;
 }
 
-interface Step {
+export interface Step {
   sessions: number;
   durableMs: number;
   waitMs: { p50: number; p99: number };
@@ -95,7 +95,7 @@ export async function run(args: string[]): Promise<void> {
   }
 }
 
-class Bench {
+export class Bench {
   readonly #installation: Installation;
   readonly #ends: ChildProcess;
   readonly #targetPort: number;
@@ -221,10 +221,10 @@ function partOf(service: string, thread: string): string {
   return service === 'processor' ? 'sealing' : service;
 }
 
-const quantile = (values: readonly number[], at: number): number =>
+export const quantile = (values: readonly number[], at: number): number =>
   values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * at))] ?? 0;
 
-const total = (cores: Map<string, number>): number =>
+export const total = (cores: Map<string, number>): number =>
   [...cores].reduce((sum, [part, used]) => (part === 'databases' ? sum : sum + used), 0);
 
 function printStep({ sessions, durableMs, waitMs, lagMs, megabytesPerSecond, cores, endsCores, broken }: Step): void {
@@ -258,7 +258,7 @@ function printSessions(steps: readonly Step[]): void {
 }
 
 /** What was stored of each kind of work, the first screens told apart, and how soon chunks were. */
-async function printRecordings(installation: Installation, begun: readonly Begun[]): Promise<void> {
+export async function printRecordings(installation: Installation, begun: readonly Begun[]): Promise<void> {
   const storage = rpcClient('storage', installation.storageUrl, { token: installation.serviceSecret });
   const lineMs: number[] = [];
   const sums = new Map<string, { seconds: number; payload: number; stored: number; first: number; sessions: number }>();

@@ -103,19 +103,22 @@ const journalMethods = {
 export interface SqliteThreadOptions {
   /** Entry of the thread, where the program is a bundle. */
   workerUrl?: URL;
+  name?: string;
 }
 
 /** Each store behaves as the one of the same name in this thread would; disposing of all of them ends the thread. */
 export class SqliteThread {
   readonly #worker: Worker;
+  readonly #options: SqliteThreadOptions;
   readonly #waiting = new Map<number, Waiting>();
   #nextCall = 0;
   #openStores = 0;
   #failure: LucidError | null = null;
 
   constructor(options: SqliteThreadOptions = {}) {
+    this.#options = options;
     this.#worker = new Worker(options.workerUrl ?? new URL('./sqlite-thread-worker.ts', import.meta.url), {
-      name: 'lucid-sqlite',
+      name: options.name ?? 'lucid-sqlite',
     });
     this.#worker.on('message', (answer: SqliteAnswer) => this.#take(answer));
     this.#worker.on('error', (cause) => this.#fail(cause));
@@ -124,8 +127,25 @@ export class SqliteThread {
     this.#worker.unref();
   }
 
-  metadata(path: string): Promise<MetadataStore> {
-    return this.#open<MetadataStore>('metadata', path, metadataMethods);
+  /**
+   * What people read is read by a thread of its own: it does not wait for commits, and sees each that was answered. A database in memory
+   * has but one connection.
+   */
+  async metadata(path: string): Promise<MetadataStore> {
+    const store = await this.#open<MetadataStore>('metadata', path, metadataMethods);
+    if (path === ':memory:') return store;
+    const thread = new SqliteThread({ ...this.#options, name: 'lucid-sqlite-r' });
+    const reader = await thread
+      .#open<MetadataStore>('metadata', path, metadataMethods)
+      .catch(async (thrown: unknown) => {
+        await store.dispose();
+        throw thrown;
+      });
+    const { getSession, listSessions, countSessions, listChunks, totals, listAudit } = reader;
+    const dispose = async () => {
+      await Promise.all([reader.dispose(), store.dispose()]);
+    };
+    return { ...store, getSession, listSessions, countSessions, listChunks, totals, listAudit, dispose };
   }
   jobQueue(path: string): Promise<JobQueue> {
     return this.#open<JobQueue>('job_queue', path, queueMethods);

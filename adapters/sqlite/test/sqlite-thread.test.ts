@@ -4,10 +4,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { jobQueueSuite, journalStoreSuite } from '@lucid-sessions/pipeline/suites';
-import { metadataStoreSuite, sampleSession } from '@lucid-sessions/storage/suites';
+import type { MetadataStore } from '@lucid-sessions/storage';
+import { metadataStoreSuite, sampleSession, sessionListSuite } from '@lucid-sessions/storage/suites';
 import { SqliteThread } from '../src/index.ts';
 
 metadataStoreSuite('sqlite in a thread', () => new SqliteThread().metadata(':memory:'));
+/** A file: what people read is read by a second thread. */
+async function inFile(): Promise<MetadataStore> {
+  const path = await mkdtemp(join(tmpdir(), 'lucid-thread-'));
+  const store = await new SqliteThread().metadata(join(path, 'metadata.db'));
+  const dispose = async () => {
+    await store.dispose();
+    await rm(path, { recursive: true });
+  };
+  return { ...store, dispose };
+}
+metadataStoreSuite('sqlite in two threads', inFile);
+sessionListSuite('sqlite in two threads', inFile, 3);
 jobQueueSuite('sqlite in a thread', () => new SqliteThread().jobQueue(':memory:'));
 journalStoreSuite('sqlite in a thread', () => new SqliteThread().journal(':memory:'));
 

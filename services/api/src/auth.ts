@@ -20,6 +20,9 @@ const nameCharactersMax = 200;
 /** Clocks of a provider and of this machine may be so far apart. */
 const clockToleranceSeconds = 30;
 const rsaBitsMin = 2048;
+/** What was found good is not verified again for so long: that costs as much as the rest of a read. */
+const rememberedMs = 30_000;
+const rememberedMax = 1000;
 
 type Verify = (token: string, options: JWTVerifyOptions) => Promise<{ payload: JWTPayload }>;
 
@@ -105,12 +108,23 @@ export function authenticator(config: ApiConfig['jwt']): Authenticator {
     ...(config.issuer === null ? {} : { issuer: config.issuer }),
     ...(config.audience === null ? {} : { audience: config.audience }),
   };
+  const remembered = new Map<string, { user: TokenUser; expiresMs: number; untilMs: number }>();
   return async (authorization) => {
     const token = /^Bearer ([A-Za-z0-9_.-]+)$/i.exec(authorization?.slice(0, tokenCharactersMax + 7) ?? '')?.[1];
     if (token === undefined || token.length > tokenCharactersMax)
       throw unauthenticated('send a token: Authorization: Bearer …');
+    const nowMs = performance.now();
+    const known = remembered.get(token);
+    if (known !== undefined && known.untilMs > nowMs && known.expiresMs > Date.now()) return known.user;
     try {
-      return userOf((await verify(token, options)).payload);
+      const { payload } = await verify(token, options);
+      const user = userOf(payload);
+      const expiresMs = (Number(payload.exp) + clockToleranceSeconds) * 1000;
+      // The oldest goes: those who come again are verified again.
+      remembered.delete(token);
+      if (remembered.size >= rememberedMax) remembered.delete(remembered.keys().next().value!);
+      remembered.set(token, { user, expiresMs, untilMs: nowMs + rememberedMs });
+      return user;
     } catch (thrown) {
       throw refusalOf(thrown);
     }

@@ -177,6 +177,15 @@ test('tokens from the future are refused, small differences of clocks are not', 
   assert.match(await holding({ exp: nowS() - 60 }), /has expired/);
 });
 
+test('a token that was found good is good no longer than it says', async (t) => {
+  const authenticate = authenticator({ key: { kind: 'secret', secret: jwtSecret }, issuer: null, audience: null });
+  const text = await token(['admin'], { exp: nowS() + 60 });
+  for (let time = 0; time < 3; time += 1) assert.equal((await authenticate(`Bearer ${text}`)).userId, 'ada');
+  await assert.rejects(authenticate(`Bearer ${text.slice(0, -2)}`), /not valid/, 'another than the one that was');
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 91_000 });
+  await assert.rejects(authenticate(`Bearer ${text}`), /expired/);
+});
+
 test('keys that would let others in are refused at the start', () => {
   const pem = (key: KeyObject) =>
     key.export({ type: key.type === 'private' ? 'pkcs8' : 'spki', format: 'pem' }) as string;
