@@ -1,6 +1,7 @@
 /**
  * `npm run bench stores [SESSIONS [CHUNKS [STORE …]]]`: the metadata of a long installation in each database, one after the other: lists, filters
- * and last pages, then chunks of 100 sessions at once. Times in ms; databases wait for this machine's disk.
+ * orders, searches and last pages, then chunks of 100 sessions at once. `sqlite=PATH` asks a database that was filled before. Times in ms, `processor`:
+ * of client and database together, which other work on the machine changes little; databases wait for this machine's disk.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,6 +13,7 @@ import { SqliteThread } from '@lucid-sessions/sqlite';
 import type { ChainHead, MetadataStore } from '@lucid-sessions/storage';
 import { sampleAudit, sampleChain, sampleSession, sealedLeafOf } from '@lucid-sessions/storage/suites';
 import { MongoStandIn, PostgresServer } from '@lucid-sessions/testkit';
+import { treeSeconds } from './processor-time.ts';
 
 const outcomes = ['whole', 'whole', 'whole', 'whole', 'whole', 'recovered', 'gap', null] as const;
 const { rdp_config: host } = sampleSession('any');
@@ -25,13 +27,19 @@ const auditShare = 10;
 
 interface Home {
   store: MetadataStore;
+  /** It was there before. */
+  filled?: boolean;
   /** After much was written at once. */
   settle(): Promise<void>;
   dispose(): Promise<void>;
 }
 
-const homes: Record<string, () => Promise<Home>> = {
-  async sqlite() {
+const homes: Record<string, (path?: string) => Promise<Home>> = {
+  async sqlite(path) {
+    if (path !== undefined) {
+      const store = await new SqliteThread().metadata(path);
+      return { store, filled: true, settle: async () => {}, dispose: () => store.dispose() };
+    }
     const folder = mkdtempSync(join(tmpdir(), 'lucid-stores-'));
     const store = await new SqliteThread().metadata(join(folder, 'metadata.db'));
     return {
@@ -149,14 +157,16 @@ async function fill(store: MetadataStore, sessions: number, chunks: number): Pro
 async function times(what: string, ask: (at: number) => Promise<unknown>): Promise<string> {
   const taken: number[] = [];
   const until = performance.now() + askMsMax;
+  const used = treeSeconds(process.pid);
   for (let at = 0; at < asks && performance.now() < until; at += 1) {
     const from = performance.now();
     await ask(at);
     taken.push(performance.now() - from);
   }
+  const processorMs = (1000 * (treeSeconds(process.pid) - used)) / taken.length;
   taken.sort((a, b) => a - b);
   const at = (share: number) => taken[Math.floor(share * taken.length)]!.toFixed(1).padStart(7);
-  return `  ${what.padEnd(44)} median ${at(0.5)}  p99 ${at(0.99)}`;
+  return `  ${what.padEnd(44)} median ${at(0.5)}  p99 ${at(0.99)}  processor ${processorMs.toFixed(1).padStart(6)}`;
 }
 
 async function appendRate(store: MetadataStore, first: string): Promise<string> {
@@ -180,12 +190,13 @@ export async function run(args: string[]): Promise<void> {
   const [sessions = 100_000, chunks = 1_000_000] = args.slice(0, 2).map(Number);
   const names = args.length > 2 ? args.slice(2) : measuredByDefault;
   for (const name of names) {
-    const home = await homes[name]!();
+    const [kind = '', path] = name.split('=');
+    const home = await homes[kind]!(path);
     const say = (line: string) => process.stdout.write(`${line}\n`);
     try {
       const { store } = home;
       const from = performance.now();
-      await fill(store, sessions, chunks);
+      if (!home.filled) await fill(store, sessions, chunks);
       say(
         `${name}: ${sessions} sessions, ${chunks} chunks, filled in ${Math.round((performance.now() - from) / 1000)} s`,
       );

@@ -144,7 +144,7 @@ export class PostgresDatabase implements Session {
     const { schema } = this.#address;
     const answers = (await client.query(
       `SET statement_timeout = ${statementMsMax}; SET lock_timeout = ${lockMsMax};
-       SET idle_in_transaction_session_timeout = ${statementMsMax}; SET client_min_messages = error; SET jit = off;
+       SET idle_in_transaction_session_timeout = ${statementMsMax}; SET client_min_messages = error; SET jit = off; SET work_mem = '16MB';
        ${schema === null ? '' : `SET search_path = "${schema}";`}
        SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
        SELECT current_setting('transaction_read_only') AS read_only`,

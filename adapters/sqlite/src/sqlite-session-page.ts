@@ -92,17 +92,43 @@ function soughtBy(database: SqliteDatabase, query: SessionQuery): Sought {
   return { found, conditions, listed, counted };
 }
 
-/** What is read where nothing leads to the sessions: rows with their words, or an index of all that is judged by. */
+/** What is read where nothing leads to the sessions: an index of their words, or one of all else that is judged by. */
 const lookedThrough = ({ search, held }: SessionQuery, { listed }: Sought): string => {
   if (!listed || held !== undefined) return 'session_list AS l';
-  return `session_list AS l ${search === undefined ? 'INDEXED BY list_by_started' : 'NOT INDEXED'}`;
+  return `session_list AS l INDEXED BY ${search === undefined ? 'list_by_started' : 'list_of_words'}`;
 };
 
+interface SessionPage {
+  documents: string[];
+  total: number;
+}
+
 /** Documents of a page, and how many sessions there are. */
-export function pageOfSessions(database: SqliteDatabase, query: SessionQuery): { documents: string[]; total: number } {
+export function pageOfSessions(database: SqliteDatabase, query: SessionQuery): SessionPage {
   const sought = soughtBy(database, query);
+  return sought.found === null ? pageOfAll(database, query, sought) : pageOfFound(database, query, sought);
+}
+
+/** What is found is read once, then counted and sorted. */
+function pageOfFound(database: SqliteDatabase, query: SessionQuery, { found, conditions }: Sought): SessionPage {
+  const { order } = orderOf(query, 'place', 'made', 'id');
+  const rows = database.all(
+    `WITH found AS MATERIALIZED (
+       SELECT l.session_id AS id, created_at AS made, ${orderOf(query).column} AS place FROM ${found} ${conditions.where}
+     )
+     SELECT total, document FROM (SELECT COUNT(*) AS total FROM found)
+       LEFT JOIN (SELECT * FROM found ORDER BY ${order} LIMIT ? OFFSET ?) LEFT JOIN sessions ON session_id = id ORDER BY ${order}`,
+    ...conditions.values,
+    query.limit,
+    query.offset,
+  );
+  const documents = rows.flatMap(({ document }) => (document === null ? [] : [String(document)]));
+  return { documents, total: Number(rows[0]?.total) };
+}
+
+function pageOfAll(database: SqliteDatabase, query: SessionQuery, sought: Sought): SessionPage {
   const { where, values } = sought.conditions;
-  const from = sought.found ?? lookedThrough(query, sought);
+  const from = lookedThrough(query, sought);
   const total = countOf(
     database,
     sought.counted
@@ -116,16 +142,18 @@ export function pageOfSessions(database: SqliteDatabase, query: SessionQuery): {
   const { order, reverse, column, sort } = orderOf(query);
   // Sought from the nearer end, and only the page's own documents are read.
   const [way, skip] = behind < query.offset ? [reverse, behind] : [order, query.offset];
-  const walk = (): string => {
+  const walked = (): string => {
     const sessions = countOf(database, allListed, []);
+    // Of some days: they lie together, not all over the order.
+    const together = sort !== 'started' && (query.from !== undefined || query.to !== undefined);
     // In the order of an index until the page is full, where that is less than all there are.
-    if (sought.listed && (sessions * (skip + count)) / total <= total)
+    if (sought.listed && !together && (sessions * (skip + count)) / total <= total)
       return `session_list AS l INDEXED BY list_by_${sort}`;
     return sought.counted ? 'session_list AS l' : from;
   };
   const rows = database.all(
     `SELECT document FROM (
-       SELECT l.session_id AS id, created_at AS made, ${column} AS place FROM ${sought.found ?? walk()} ${where}
+       SELECT l.session_id AS id, created_at AS made, ${column} AS place FROM ${walked()} ${where}
          ORDER BY ${way} LIMIT ? OFFSET ?
      ) JOIN sessions ON session_id = id ORDER BY ${orderOf(query, 'place', 'made', 'id').order}`,
     ...values,

@@ -36,7 +36,7 @@ test('a file holds what was stored, in WAL mode with full synchronisation', () =
     await again.dispose();
     const bare = new DatabaseSync(path);
     assert.equal(bare.prepare('PRAGMA journal_mode').get()?.journal_mode, 'wal');
-    assert.equal(bare.prepare('PRAGMA user_version').get()?.user_version, 9);
+    assert.equal(bare.prepare('PRAGMA user_version').get()?.user_version, 10);
     bare.close();
   }));
 
