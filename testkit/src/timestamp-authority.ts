@@ -38,6 +38,8 @@ export class FakeTimestampAuthority {
   #server: Server | null = null;
   /** Answers this instead of the next response. */
   nextAnswer: { status: number; body: Uint8Array } | null = null;
+  /** Of a stamp; Sigstore's authority says 201. */
+  status = 200;
   requestsCount = 0;
 
   constructor(options: { kind?: 'rsa' | 'ecdsa'; nowMs?: () => number; validDays?: number } = {}) {
@@ -127,7 +129,7 @@ export class FakeTimestampAuthority {
       const parts: Buffer[] = [];
       for await (const part of request) parts.push(part as Buffer);
       this.requestsCount += 1;
-      const answer = this.nextAnswer ?? { status: 200, body: this.respond(Buffer.concat(parts)) };
+      const answer = this.nextAnswer ?? { status: this.status, body: this.respond(Buffer.concat(parts)) };
       this.nextAnswer = null;
       response.writeHead(answer.status, { 'content-type': 'application/timestamp-reply' }).end(answer.body);
     });

@@ -50,6 +50,19 @@ describe('timestamp anchor', () => {
     assert.equal(await anchorOf().check(request, { ...receipt, status: 'failed' }), null);
   });
 
+  it('takes a stamp that was "created", and one of another hash', async () => {
+    authority.status = 201;
+    try {
+      assert.equal((await anchorOf().submit(request)).status, 'confirmed');
+      const digest = new Uint8Array(64).fill(7);
+      const { token } = await anchorOf().stamp(digest, 'sha512');
+      assert.deepEqual(readTimestamp(token, ['sha512']).digest, digest);
+      await assert.rejects(anchorOf().stamp(digest, 'sha256'), retryable);
+    } finally {
+      authority.status = 200;
+    }
+  });
+
   it('takes no stamp that is refused, for something else, by somebody else, damaged or absent', async () => {
     const other = new FakeTimestampAuthority();
     await assert.rejects(

@@ -225,6 +225,45 @@ test('a timestamp authority vouches for the time, and the policy names it', { ti
   );
 });
 
+test('evidence records take up what was recorded, one timestamp for all, and verify offline', {
+  timeout: 300_000,
+}, async (t) => {
+  const directory = temporaryDirectory('renewal');
+  const authority = new FakeTimestampAuthority();
+  const url = await authority.start();
+  t.after(() => authority.stop());
+  const certificate = join(directory, 'tsa.pem');
+  writeFileSync(certificate, new X509Certificate(authority.certificate).toString());
+  const desktop = await startDesktop();
+  t.after(() => desktop.stop());
+  const tsa = { LUCID_TSA_URL: url, LUCID_TSA_CERTIFICATE: certificate, LUCID_DATA_DIR: join(directory, 'data') };
+  const before = await startGateway(t, { ...tsa, ...often });
+  const ids = [await recordSession(before, desktop.port), await recordSession(before, desktop.port)];
+  for (const id of ids) await untilState(before, id, 'confirmed');
+  await before.lucid.dispose();
+  const asked = authority.requestsCount;
+  for (const [hash, requests] of [
+    ['sha256', 1],
+    ['sha512', 2],
+    // Both have one under that hash now, and they are young.
+    ['sha512', 2],
+  ] as const) {
+    const gateway = await startGateway(t, { ...tsa, ...often, LUCID_RENEWAL_DAYS: '365', LUCID_RENEWAL_HASH: hash });
+    for (const id of ids)
+      await eventually(
+        'an evidence record that verifies',
+        async () => {
+          const report = await verifySession(gateway, id);
+          assert.deepEqual([report.findings, report.verdicts.time], [[], 'anchored']);
+          return report.facts.anchors_confirmed === 2 && authority.requestsCount === asked + requests;
+        },
+        120_000,
+      );
+    await gateway.lucid.dispose();
+  }
+  await assert.rejects(startGateway(t, { LUCID_RENEWAL_DAYS: '30' }), /LUCID_RENEWAL_DAYS needs LUCID_TSA_URL/);
+});
+
 test('a timestamp authority without its certificate is wrong usage', async (t) => {
   await assert.rejects(
     startGateway(t, { LUCID_TSA_URL: 'http://127.0.0.1:9' }),

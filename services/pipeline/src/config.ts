@@ -7,6 +7,7 @@ import {
   joinPolicies,
   type Unreplayable,
 } from '@lucid-sessions/contract';
+import { type DigestName, digestNames } from '@lucid-sessions/evidence';
 import {
   type Environment,
   EnvironmentError,
@@ -76,6 +77,12 @@ export interface PipelineLimits {
   progressMs: number;
   /** How often heads of the audit chain and of running sessions are logged; two of these are what can be disowned at most. */
   headsMs: number;
+  /** Recordings get an evidence record, and another timestamp in it when the last is older than this; 0: none does. */
+  renewalMs: number;
+  /** By which hash. */
+  renewalHash: DigestName;
+  /** How often is looked for them. */
+  renewalLookMs: number;
   /** Witnesses that cosign the log. */
   witnesses: number;
   /** Connections that became nothing are audited one by one up to here, beyond it together. */
@@ -113,6 +120,9 @@ export const defaultLimits: PipelineLimits = {
   headsMs: 25_000,
   attemptsAuditedPerMinute: 60,
   witnesses: 0,
+  renewalMs: 0,
+  renewalHash: 'sha256',
+  renewalLookMs: 3_600_000,
 };
 
 /** How long the pipeline waits before it concludes that something is gone; shorter where recorders come back quickly. */
@@ -173,6 +183,13 @@ function readConsentText(environment: Environment): string | null {
   return text;
 }
 
+function readRenewalHash(environment: Environment): DigestName {
+  const text = readText(environment, 'LUCID_RENEWAL_HASH', defaultLimits.renewalHash);
+  const hash = digestNames.find((name) => name === text);
+  if (hash === undefined) throw new EnvironmentError('LUCID_RENEWAL_HASH', `must be one of ${digestNames.join(', ')}`);
+  return hash;
+}
+
 export function readPipelineEnv(environment: Environment): PipelineConfig {
   return {
     ...readInternalService(environment, 'SESSION_PIPELINE_PORT'),
@@ -180,6 +197,8 @@ export function readPipelineEnv(environment: Environment): PipelineConfig {
       ...defaultLimits,
       headsMs: readInteger(environment, 'LUCID_HEADS_MS', { min: 100, max: 60_000, fallback: defaultLimits.headsMs }),
       anchorRechecksMs: readRechecks(environment),
+      renewalMs: readInteger(environment, 'LUCID_RENEWAL_DAYS', { min: 0, max: 3650, fallback: 0 }) * 86_400_000,
+      renewalHash: readRenewalHash(environment),
       anchorPollMs: readInteger(environment, 'LUCID_ANCHOR_POLL_SECONDS', { min: 1, max: 86_400, fallback: 60 }) * 1000,
       ...readWaits(environment),
       cookieRoute: readCookieRoute(environment),

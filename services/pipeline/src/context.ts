@@ -29,6 +29,7 @@ import type {
   Journal,
   JournalStore,
   SecretSeal,
+  Stamper,
   TransparencyLog,
 } from './ports.ts';
 import type { Recorders } from './recorders.ts';
@@ -70,6 +71,8 @@ export interface PipelineDeps {
   randomBytes: (length: number) => Uint8Array;
   /** NT hash of a password ([MS-NLMP] NTOWFv1), 16 bytes. */
   ntHashOf: (password: string) => Uint8Array;
+  /** Who stamps what evidence records are made of. */
+  stamper?: Stamper;
   /** Where audit events are sent on to; the service disposes of them. */
   eventSinks?: readonly EventSink[];
   /** Sees what failed inside; nothing secret reaches it. */

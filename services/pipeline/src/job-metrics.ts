@@ -42,6 +42,25 @@ export class JobMetrics implements ForwardMetrics {
     registers: [this.registry],
   });
 
+  readonly #renewals = new Counter({
+    name: 'lucid_renewals_total',
+    help: 'Evidence records that were begun or renewed.',
+    registers: [this.registry],
+  });
+  readonly #renewalFailures = new Counter({
+    name: 'lucid_renewal_failures_total',
+    help: 'Looks for evidence records to renew that broke off: no timestamp came, or a store was away.',
+    registers: [this.registry],
+  });
+
+  renewed(): void {
+    this.#renewals.inc();
+  }
+
+  renewalFailed(): void {
+    this.#renewalFailures.inc();
+  }
+
   sent(sink: string, count: number): void {
     this.#sent.inc({ sink }, count);
   }

@@ -8,6 +8,7 @@ import type {
   RecordingFact,
   TargetCredentials,
 } from '@lucid-sessions/contract';
+import type { DigestName } from '@lucid-sessions/evidence';
 
 export type JobState = 'waiting' | 'running' | 'paused' | 'failed' | 'done';
 
@@ -311,6 +312,11 @@ export interface TransparencyLog {
   /** Why nothing can be logged now, for a person; null when it can. */
   problem?(): string | null;
   readonly publicKey: string;
+}
+
+/** A timestamp authority (RFC 3161): what it answers was checked. Throws what a person should know; asked again, it makes another stamp. */
+export interface Stamper {
+  stamp(digest: Uint8Array, hash: DigestName): Promise<{ token: Uint8Array; timeUs: number }>;
 }
 
 export interface AnchorRequest {

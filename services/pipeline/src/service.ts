@@ -33,6 +33,7 @@ import { PendingLogons } from './pending-logons.ts';
 import { Progress } from './progress.ts';
 import { Reconciler } from './reconcile.ts';
 import { Recorders, recorderOf } from './recorders.ts';
+import { Renewals } from './renewals.ts';
 import { ProgressClock, report } from './reports.ts';
 import { Reservations } from './reservations.ts';
 import { purgeHandler, retentionHandler } from './retention.ts';
@@ -52,6 +53,8 @@ export interface PipelineService extends PipelinePort {
   metrics(): Promise<string>;
   /** Logs the heads of sessions under way and of the audit chain now; also runs by itself. */
   logProgress(): Promise<void>;
+  /** Renews the evidence records that are due now; also runs by itself. */
+  renew(): Promise<void>;
   /** Compares with the recorders now; also runs by itself. */
   reconcile(): Promise<void>;
   dispose(): Promise<void>;
@@ -222,6 +225,9 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
     return looking;
   };
 
+  const renewals = new Renewals(context, jobMetrics);
+  let renewalTimer: NodeJS.Timeout | undefined;
+
   const tellAttempts = () =>
     context.attemptAudit.flush().catch((thrown: unknown) => deps.onError?.('telling of attempts', thrown));
 
@@ -298,14 +304,23 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
       attemptTimer.unref();
       headsTimer = setInterval(lookAtHeads, allLimits.headsMs);
       headsTimer.unref();
+      void renewals.look();
+      renewalTimer = setInterval(() => void renewals.look(), allLimits.renewalLookMs);
+      renewalTimer.unref();
     },
     reconcile,
     logProgress: lookAtHeads,
+    async renew() {
+      await renewals.idle();
+      await renewals.look();
+    },
     metrics: () => jobMetrics.text(),
     async dispose() {
       clearInterval(timer);
       clearInterval(attemptTimer);
       clearInterval(headsTimer);
+      clearInterval(renewalTimer);
+      await renewals.idle();
       await tellAttempts();
       await looking;
       await lookingAfter;

@@ -58,7 +58,7 @@ export interface World {
   /** The process dies when so many more calls of what is durable were made: that one and all after it are never carried out. */
   fuse: { left: number };
   /** What the next process has otherwise. */
-  lender: Partial<Pick<PipelineDeps, 'credentialProvider' | 'seal' | 'journal'>>;
+  lender: Partial<Pick<PipelineDeps, 'credentialProvider' | 'seal' | 'journal' | 'stamper'>>;
   service: ReturnType<typeof createPipelineService>;
   /** Another process's view of the same disk. */
   deps(): PipelineDeps;

@@ -25,7 +25,7 @@ import {
   readUrl,
   unreadable,
 } from '@lucid-sessions/kit';
-import type { Anchor, AnchorRequest } from '@lucid-sessions/pipeline';
+import type { Anchor, AnchorRequest, Stamper } from '@lucid-sessions/pipeline';
 import { readEvmAnchor, readEvmChain } from './evm.ts';
 
 const certificatesMax = 20;
@@ -83,16 +83,28 @@ export function openAnchors(environment: Environment, deps: AnchorsDeps): Anchor
   if (environment.BLOCKCHAIN_ANCHORING_URL) anchors.push(blockchainCore(environment, deps));
   const evm = readEvmAnchor(environment);
   if (evm !== null) anchors.push(new EvmAnchor({ ...evm, nowUs: deps.nowUs }));
-  const tsas = readTsas(environment);
-  if (tsas.length > 0)
-    anchors.push(
-      new TimestampAnchor({
-        url: readUrl(environment, 'LUCID_TSA_URL', ''),
-        authorities: tsas.map(authorityOf),
-        nowUs: deps.nowUs,
-      }),
-    );
+  const tsa = openTsa(environment, deps);
+  if (tsa !== null) anchors.push(tsa);
   return anchors;
+}
+
+/** Null: no authority is named. */
+function openTsa(environment: Environment, { nowUs }: Pick<AnchorsDeps, 'nowUs'>): TimestampAnchor | null {
+  const tsas = readTsas(environment);
+  if (tsas.length === 0) return null;
+  return new TimestampAnchor({
+    url: readUrl(environment, 'LUCID_TSA_URL', ''),
+    authorities: tsas.map(authorityOf),
+    nowUs,
+  });
+}
+
+/** Who stamps evidence records. */
+export function openStamper(environment: Environment, deps: Pick<AnchorsDeps, 'nowUs'>): Stamper {
+  const tsa = openTsa(environment, deps);
+  if (tsa === null)
+    throw new EnvironmentError('LUCID_RENEWAL_DAYS', 'needs LUCID_TSA_URL: whose timestamps are to renew');
+  return tsa;
 }
 
 /** Asks a verification may take: somebody waits for its answer. */

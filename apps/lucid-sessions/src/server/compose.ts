@@ -58,7 +58,7 @@ import { ntHashOf } from '@lucid-sessions/rdp/auth';
 import { type Recorder, readRecorderEnv, startRecorderServer } from '@lucid-sessions/recorder';
 import { REPLAY_RULES } from '@lucid-sessions/recording';
 import { createStorageServer, readMetadataDb, readStorageEnv } from '@lucid-sessions/storage';
-import { anchorCheck, openAnchors } from './anchors.ts';
+import { anchorCheck, openAnchors, openStamper } from './anchors.ts';
 import { thisBuild } from './build.ts';
 import { consoleFiles } from './console-files.ts';
 import { logOrigin, nowUs, openKeyDirectory, openStorage, openUnwrap, processorKeys } from './embedded-parts.ts';
@@ -480,6 +480,7 @@ class Composer {
     if (witnesses !== null) this.#disposers.push(() => witnesses.dispose());
     const read = readPipelineEnv(this.#environment);
     const config = { ...read, limits: { ...read.limits, witnesses: witnessesCount } };
+    const stamper = read.limits.renewalMs === 0 ? null : openStamper(this.#environment, { nowUs });
     const lender = readVaultCredentials(this.#environment);
     const waker = this.#redis?.jobWaker(origin);
     const reserve = await this.#keepReserve();
@@ -490,6 +491,7 @@ class Composer {
       recorder: (recorderId, url) => this.#recorderAt(recorderId, url, recorder() ?? notYet),
       log: reservedLog(embeddedLogPort(log), reserve),
       eventSinks: openEventSinks(this.#environment),
+      ...(stamper === null ? {} : { stamper }),
       anchors: openAnchors(this.#environment, { storage, nowUs, log: this.#warn('pipeline') }),
       readLogFile: await this.#logFiles(),
       moreMetrics: async () => logMetrics(log, witnesses),

@@ -1,0 +1,133 @@
+/**
+ * Evidence records (docs/format.md, 9.6): before a timestamp's certificate or hash ages it is covered by another. One pipeline at a
+ * time looks through all recordings; one timestamp covers all that are due. What a crash takes is done again: a record stamped twice is as good.
+ */
+import type { AnchorReceipt } from '@lucid-sessions/contract';
+import {
+  fromBase64,
+  planRenewal,
+  RENEWAL_BACKEND,
+  type RenewalItem,
+  readEvidenceRecord,
+  TIMESTAMP_BACKEND,
+  toBase64,
+} from '@lucid-sessions/evidence';
+import { type Context, readable } from './context.ts';
+import type { JobMetrics } from './job-metrics.ts';
+
+/** Recordings under one timestamp, and looked at in one step. */
+const batchMax = 1000;
+const pageMax = 200;
+
+interface Due extends RenewalItem {
+  sessionId: string;
+  merkleRoot: string;
+}
+
+export class Renewals {
+  readonly #context: Context;
+  readonly #metrics: Pick<JobMetrics, 'renewed' | 'renewalFailed'>;
+  #running: Promise<void> | null = null;
+
+  constructor(context: Context, metrics: Pick<JobMetrics, 'renewed' | 'renewalFailed'>) {
+    this.#context = context;
+    this.#metrics = metrics;
+  }
+
+  /** Never throws. */
+  look(): Promise<void> {
+    this.#running ??= this.#look().finally(() => {
+      this.#running = null;
+    });
+    return this.#running;
+  }
+
+  /** Waits for what is under way. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  async #look(): Promise<void> {
+    const { deps, limits, leases } = this.#context;
+    if (limits.renewalMs === 0 || deps.stamper === undefined) return;
+    try {
+      await leases.run('renewals', (check) => this.#all(check));
+    } catch (thrown) {
+      this.#metrics.renewalFailed();
+      deps.onError?.('renewal of evidence', thrown);
+    }
+  }
+
+  async #all(check: () => Promise<void>): Promise<void> {
+    const { journal } = this.#context.deps;
+    let due: Due[] = [];
+    for (let after = ''; ; ) {
+      const ids = await journal.list(after, pageMax);
+      for (const id of ids) {
+        const item = await this.#due(id);
+        if (item !== null) due.push(item);
+        if (due.length === batchMax) {
+          await this.#stamp(due, check);
+          due = [];
+        }
+      }
+      const last = ids.at(-1);
+      if (last === undefined || ids.length < pageMax) break;
+      after = last;
+    }
+    if (due.length > 0) await this.#stamp(due, check);
+  }
+
+  /** Null: it has no manifest yet, or its last timestamp is young. */
+  async #due(sessionId: string): Promise<Due | null> {
+    const { deps, limits } = this.#context;
+    const journal = await deps.journal.get(sessionId);
+    if (journal === null || journal.manifestUs === null || journal.merkleRoot === null) return null;
+    const receipts = await deps.journal.listReceipts(sessionId);
+    const known = receipts.find(({ backend }) => backend === RENEWAL_BACKEND)?.detail ?? null;
+    // One that nobody can read is begun anew.
+    const record = known === null ? null : readable(() => readEvidenceRecord(fromBase64(known)));
+    const last = record?.at(-1)?.at(-1);
+    const isYoung = last !== undefined && deps.nowUs() - last.timeUs < limits.renewalMs * 1000;
+    if (isYoung && last.hash === limits.renewalHash) return null;
+    const objects = await this.#objects(sessionId, receipts);
+    return objects === null ? null : { sessionId, merkleRoot: journal.merkleRoot, objects, record };
+  }
+
+  /** Signed records, and the stamps that are to live on. */
+  async #objects(sessionId: string, receipts: readonly AnchorReceipt[]): Promise<Uint8Array[] | null> {
+    const { records } = await this.#context.deps.storage.getRecords({ sessionId });
+    const [open, manifest] = (['open', 'manifest'] as const).map(
+      (kind) => records.find((one) => one.kind === kind)?.record,
+    );
+    if (open === undefined || manifest === undefined) return null;
+    const stamps = receipts
+      .filter(({ backend, status }) => backend === TIMESTAMP_BACKEND && status === 'confirmed')
+      .flatMap(({ detail }) => readable(() => [fromBase64(detail ?? '')]) ?? []);
+    return [open, manifest, ...stamps];
+  }
+
+  async #stamp(due: readonly Due[], check: () => Promise<void>): Promise<void> {
+    const { deps, limits } = this.#context;
+    const submittedAtUs = deps.nowUs();
+    const plan = planRenewal(due, limits.renewalHash);
+    const { token, timeUs } = await deps.stamper!.stamp(plan.digest, limits.renewalHash);
+    for (const [at, record] of plan.records(token).entries()) {
+      const { sessionId, merkleRoot } = due[at]!;
+      await check();
+      // Removed meanwhile.
+      if ((await deps.journal.get(sessionId)) === null) continue;
+      await deps.journal.putReceipt(sessionId, {
+        backend: RENEWAL_BACKEND,
+        status: 'confirmed',
+        submittedAtUs,
+        confirmedAtUs: timeUs,
+        blockHeight: null,
+        transactionId: null,
+        merkleRoot,
+        detail: toBase64(record),
+      });
+      this.#metrics.renewed();
+    }
+  }
+}
