@@ -10,7 +10,9 @@ import { type TestContext, test } from 'node:test';
 import type { RestAnswer } from '@lucid-sessions/contract';
 import { connectClient, startDesktop } from '@lucid-sessions/desktop';
 import { eventually, skipUnlessPeers, startShadow, startXfreerdp } from '@lucid-sessions/testkit';
+import { apart } from './support/apart.ts';
 import { runCli } from './support/cli.ts';
+import { startFive } from './support/five.ts';
 import { armSession, type Gateway, sessionIn, startGateway, verifySession } from './support/gateway.ts';
 
 const secret = 'a secret of the two of us';
@@ -128,6 +130,23 @@ test('a session in which something is typed that a rule is against is ended, tol
     // The gateway ends it.
     await client.ended;
   });
+});
+
+test('five processes with no directory in common judge and end sessions, too', { timeout: 300_000 }, async (t) => {
+  const desktop = await startDesktop();
+  t.after(() => desktop.stop());
+  const { more, options } = await apart();
+  const five = await startFive(t, { ...more, LUCID_CHUNK_AGE_MS: '500' }, options);
+  await five.api.json('POST', '/alert-rules', rule);
+  const { id, routingToken } = await armSession(five, desktop.port);
+  const client = await connectClient({ port: five.rdpPort, routingToken, userName: 'alice' });
+  await client.type(`${typedText}\n`);
+  await client.ended;
+  const session = await sessionIn(five, id, 'completed');
+  assert.deepEqual([session.end_reason, session.end_message], ['stopped', 'ended by the rule “destroys tables”']);
+  const alerts = async () => (await five.api.json<RestAnswer<'getSession'>>('GET', `/sessions/${id}`)).alerts;
+  await eventually('the alert to be listed', async () => (await alertsOf(five, id)).length === 1, 60_000);
+  await eventually('the session to say so', async () => (await alerts())?.count === 1, 60_000);
 });
 
 test('the same from a real client at a real host', { timeout: 600_000 }, async (t) => {
