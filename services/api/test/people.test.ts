@@ -363,7 +363,11 @@ test('of whoever is signed in: refused to tokens of an identity provider, whatev
   const own = Object.entries<RestRoute>(restRoutes).filter(([, route]) => route.permissions?.length === 0);
   for (const [operation, route] of own) {
     const body = route.body === undefined ? {} : { body: samples[operation as keyof typeof samples] };
-    const { status, body: answer } = await people.world.call(operation as OperationId, { params, ...body });
+    const { status, body: answer } = await people.world.call(operation as OperationId, {
+      params,
+      ...(operation === 'removeFilter' ? { query: { name: 'x' } } : {}),
+      ...body,
+    });
     assert.deepEqual(
       [status, answer.error?.code],
       operation === 'signOut' ? [400, 'LUCID_ERR_3002'] : [403, 'LUCID_ERR_3012'],
@@ -378,6 +382,7 @@ const samples = {
   confirmTotp: { code: '123456' },
   addPasskey: { challenge_id: 'x', name: 'x', response: {} },
   createToken: { name: 'x', days: 1 },
+  saveFilter: { name: 'x', query: 'status=failed' },
 };
 
 test('passkeys are not offered where browsers refuse them, and made-up ones let nobody in', async () => {
