@@ -454,11 +454,11 @@ function refuseOtherMethods(app: FastifyInstance, api: Api): void {
     allowed,
   }));
   app.addHook('onRequest', async (request, reply) => {
-    if (!request.is404) return;
+    if (request.routeOptions.config.operation !== undefined) return;
     const path = request.url.split('?')[0] ?? '';
     // One path may have two forms: /users/{user_id} and /users/setup.
     const allowed = new Set(known.filter(({ form }) => form.test(path)).flatMap((each) => each.allowed));
-    if (allowed.size === 0) return;
+    if (allowed.size === 0 || allowed.has(request.method)) return;
     const list = [...allowed].join(', ');
     reply.header('allow', list);
     const error = new LucidError('noSuchRoute', `this path takes ${list}`, { status: 405 });
