@@ -96,7 +96,7 @@ export function signInPage(api: ApiClient, reason: string | null, signedIn: (cla
     passkey.addEventListener('click', () => void trying(byPasskey));
     fill(others, ways.providers.map(providerButton), ways.passkey && hasPasskeys() && passkey);
     for (const part of [...local, button]) part.hidden = !ways.password;
-    if (!ways.has_accounts && ways.password)
+    if (!ways.has_accounts && ways.providers.length === 0)
       fill(
         answer,
         h(
