@@ -456,8 +456,8 @@ function refuseOtherMethods(app: FastifyInstance, api: Api): void {
   app.addHook('onRequest', async (request, reply) => {
     if (request.routeOptions.config.operation !== undefined) return;
     const path = request.url.split('?')[0] ?? '';
-    // One path may have two forms: /users/{user_id} and /users/setup.
-    const allowed = new Set(known.filter(({ form }) => form.test(path)).flatMap((each) => each.allowed));
+    // /users/setup is a path of its own, and has the form of /users/{user_id}.
+    const allowed = new Set(methods.get(path) ?? known.find(({ form }) => form.test(path))?.allowed);
     if (allowed.size === 0 || allowed.has(request.method)) return;
     const list = [...allowed].join(', ');
     reply.header('allow', list);
