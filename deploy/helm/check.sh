@@ -11,12 +11,13 @@ trap 'rm -rf "$work"' EXIT
 template() { "$helm" template try "$chart" --kube-version "$version" "$@"; }
 
 "$helm" lint "$chart" --strict --kube-version "$version"
-for wrong in recorder.drainSeconds=-1 chunks.s3=http://x pipeline.replicas=2 storage.replicas=2 image.pullPolicy=Sometimes config.lower=1; do
+for wrong in recorder.drainSeconds=-1 chunks.s3=http://x pipeline.replicas=2 storage.replicas=2 image.pullPolicy=Sometimes config.lower=1 api.oidcExistingSecret=oidc; do
   if template --set "$wrong" >/dev/null 2>&1; then echo "$wrong was taken" >&2; exit 1; fi
 done
 full=(--set 'recorder.listeners[0]=3390=host.example:3389' --set recorder.replicas=3,recorder.drainSeconds=600 --set config.RDP_TARGETS_ALLOW=10.0.0.0/8
   --set serviceTls.enabled=true --set log.s3=s3://log/prefix,pipeline.replicas=2,chunks.s3=s3://bucket/prefix,chunks.s3ExistingSecret=s3,storage.replicas=2 --set 'keys.retired[0]=identity-old.pub'
-  --set api.tlsExistingSecret=tls,api.ingress.enabled=true,api.ingress.host=lucid.example,api.ingress.tlsSecret=tls)
+  --set api.tlsExistingSecret=tls,api.ingress.enabled=true,api.ingress.host=lucid.example,api.ingress.tlsSecret=tls
+  --set api.oidcExistingSecret=oidc,api.publicUrl=https://lucid.example)
 template >"$work/default.yaml"
 template "${full[@]}" >"$work/full.yaml"
 template --set serviceMonitor.enabled=true,serviceTls.enabled=true,api.tlsExistingSecret=tls,networkPolicy.enabled=false,processor.autoscaling.enabled=false >"$work/other.yaml"
