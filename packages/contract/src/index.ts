@@ -23,6 +23,7 @@ export * from './rpc-ports.ts';
 export { checkRpcRequest, rpcRequests } from './rpc-schemas.ts';
 export * from './rpc-server.ts';
 export * from './scope.ts';
+export * from './scope-words.ts';
 export * from './service-callers.ts';
 export * from './session-list.ts';
 export * from './shape.ts';

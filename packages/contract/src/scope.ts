@@ -3,7 +3,7 @@
  * limited has words, too, and one of them has to be the session's. Stores find sessions by the same words.
  */
 import { z } from 'zod';
-import type { SessionDocument } from './models.ts';
+import { type ScopedSession, scopeWord, scopeWordsOf } from './scope-words.ts';
 import { targetIdSchema } from './targets.ts';
 
 export const scopeNamesMax = 100;
@@ -23,31 +23,11 @@ export type Scope = z.output<typeof scopeSchema>;
 /** Each of the lists has to have a word of the session. None: every session. */
 export type Within = readonly (readonly string[])[];
 
-const wordCharactersMax = 255;
-const wordOf = (kind: 'by' | 'project' | 'label' | 'target' | 'id', text: string): string =>
-  `${kind} ${text}`.slice(0, wordCharactersMax);
-
-/** The word of one session alone. */
-export const sessionScopeWord = (sessionId: string): string => wordOf('id', sessionId);
-
-export function scopeWordsOf({ session_id, created_by, target_id, metadata }: ScopedSession): string[] {
-  const { project, tags = [] } = metadata;
-  return [
-    sessionScopeWord(session_id),
-    ...(created_by === null ? [] : [wordOf('by', created_by)]),
-    ...(project === undefined ? [] : [wordOf('project', project)]),
-    ...(target_id ? [wordOf('target', target_id)] : []),
-    ...new Set(tags.map((tag) => wordOf('label', tag))),
-  ];
-}
-
-export type ScopedSession = Pick<SessionDocument, 'session_id' | 'created_by' | 'target_id' | 'metadata'>;
-
 export const wordsOfScope = ({ own, projects, labels, targets }: Scope, userId: string): string[] => [
-  ...(own ? [wordOf('by', userId)] : []),
-  ...projects.map((name) => wordOf('project', name)),
-  ...labels.map((name) => wordOf('label', name)),
-  ...targets.map((id) => wordOf('target', id)),
+  ...(own ? [scopeWord('by', userId)] : []),
+  ...projects.map((name) => scopeWord('project', name)),
+  ...labels.map((name) => scopeWord('label', name)),
+  ...targets.map((id) => scopeWord('target', id)),
 ];
 
 export function isWithin(within: Within, session: ScopedSession): boolean {

@@ -1,7 +1,7 @@
 /** By what lists of sessions are filtered and sorted: the same for every store that keeps sessions. */
 import { clientNamesOf } from './found-by.ts';
 import type { SessionDocument } from './models.ts';
-import { scopeWordsOf } from './scope.ts';
+import { scopeWordsOf } from './scope-words.ts';
 
 /** What a list can be sorted by. */
 export const sessionSorts = [
