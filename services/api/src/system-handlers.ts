@@ -1,5 +1,6 @@
 /** Statistics, health, the audit log. */
 import {
+  type AuditEventType,
   isoOf,
   type ServiceHealth,
   type SessionStatus,
@@ -9,7 +10,7 @@ import {
 import { exportAudit } from './audit-export.ts';
 import { type Api, type Call, type Handlers, loadSession } from './call.ts';
 import { isScoped, needVisible, wholeRefused, withinQuery } from './scope-gate.ts';
-import { auditView, paginationOf, storedRatio } from './views.ts';
+import { auditView, paginationOf, sessionNotFound, storedRatio } from './views.ts';
 
 const healthTimeoutMs = 3000;
 const toUs = (time: string | undefined) => (time === undefined ? undefined : Date.parse(time) * 1000);
@@ -136,6 +137,18 @@ async function systemStatistics({ deps, startedUs }: Api) {
   };
 }
 
+/** What accounts and targets leave under their own ids: whoever makes a session may choose its id, and could choose one of those. */
+const notOfSessions = ['user_created', 'user_login', 'target_created'] as const satisfies AuditEventType[];
+
+/** To who sees a part the log of one session alone. */
+async function needSessionAlone(call: Call<'listAudit'>, resourceId: string): Promise<void> {
+  await needVisible(call, resourceId);
+  for (const eventType of notOfSessions) {
+    const { total } = await call.api.deps.storage.listAudit({ resourceId, eventType, limit: 1, offset: 0 });
+    if (total > 0) throw sessionNotFound(resourceId);
+  }
+}
+
 type SystemOperations = 'systemStatistics' | 'sessionStatistics' | 'listAudit' | 'exportAudit';
 
 export const systemHandlers: Handlers<SystemOperations> = {
@@ -178,7 +191,7 @@ export const systemHandlers: Handlers<SystemOperations> = {
     const { event_type, user_id, resource_id, start_time, end_time, limit, offset } = query;
     if (isScoped(call.user)) {
       if (resource_id === undefined) throw wholeRefused();
-      await needVisible(call, resource_id);
+      await needSessionAlone(call, resource_id);
     }
     const fromUs = toUs(start_time);
     const untilUs = toUs(end_time);

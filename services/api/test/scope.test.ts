@@ -192,6 +192,28 @@ test('lists, counts and statistics know nothing of what is outside', async () =>
   assert.deepEqual((await limited('listViewings')).body.viewings, []);
 });
 
+test('the log of a session that was named after an account or a target is not the log of that', async () => {
+  const target = await world.call('createTarget', {
+    body: { name: 'vault', rdp_config: { host: 'vault.example.org' } },
+  });
+  const targetId = String(target.body.target_id);
+  await person('mallory', ['session_manager', 'auditor']);
+  await world.call('updateUser', { params: { user_id: 'mallory' }, body: { scope: scopeOf({ own: true }) } });
+  const mallory = new TestBrowser(world);
+  assert.equal((await mallory.signIn('mallory')).status, 200);
+  for (const id of ['ada', targetId, 'plain']) {
+    const body = { session_id: id, name: 'mine', rdp_config: { host: 'h' } };
+    assert.equal((await mallory.call('createSession', { body })).status, 201, id);
+    const { status, body: log } = await mallory.call('listAudit', { query: { resource_id: id } });
+    assert.equal(status, id === 'plain' ? 200 : 404, JSON.stringify(log));
+    if (id === 'plain')
+      assert.deepEqual(
+        (log.events as { event_type: string }[]).map(({ event_type }) => event_type),
+        ['session_created'],
+      );
+  }
+});
+
 test('a search across recordings looks into those that may be seen alone', async () => {
   for (const sessionId of [seen, unseen]) {
     const { session } = await world.deps.storage.getSession({ sessionId });
