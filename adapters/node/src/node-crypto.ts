@@ -11,7 +11,7 @@ import {
   verify,
 } from 'node:crypto';
 import { spkiOf } from '@lucid-sessions/evidence';
-import { type Crypto, concatBytes, type SyncCrypto } from '@lucid-sessions/wire';
+import { type Crypto, concatBytes, type SpkiSignature, type SyncCrypto } from '@lucid-sessions/wire';
 
 const privateKey = (seed: Uint8Array) =>
   createPrivateKey({ key: Buffer.from(seed), format: 'raw-private', asymmetricKeyType: 'ed25519' });
@@ -73,12 +73,19 @@ export const nodeCrypto: SyncCrypto = {
   ed25519Verify: (key, message, signature) => never(() => verify(null, message, publicKey('ed25519', key), signature)),
   p256Verify: (key, message, signature) =>
     never(() => verify('sha256', message, { key: publicKey('p256', key), dsaEncoding: 'ieee-p1363' }, signature)),
-  spkiVerify: (spki, { hash }, message, signature) =>
+  spkiVerify: (spki, { scheme, hash }, message, signature) =>
     never(() => {
       const key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
-      return verify(hash, message, key, signature);
+      return isKeyOf(scheme, key) && verify(hash, message, key, signature);
     }),
 };
+
+/** The platform goes by the key alone; who trusts one scheme has to be told of that one. */
+function isKeyOf(scheme: SpkiSignature['scheme'], key: KeyObject): boolean {
+  if (scheme === 'rsa') return key.asymmetricKeyType === 'rsa';
+  const curve = key.asymmetricKeyDetails?.namedCurve;
+  return key.asymmetricKeyType === 'ec' && (curve === 'prime256v1' || curve === 'secp384r1');
+}
 
 /** False on anything bad, as the port has it. */
 function offThread(check: (done: (error: Error | null, good: boolean) => void) => void): Promise<boolean> {

@@ -1,27 +1,38 @@
 /** Evidence records (RFC 4998): a timestamp that ages is covered by another while it counts, many recordings by one. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { nodeCrypto, threadedCrypto } from '@lucid-sessions/node';
 import { FakeTimestampAuthority } from '@lucid-sessions/testkit';
 import { DecodeError } from '@lucid-sessions/wire';
 import fc from 'fast-check';
 import {
   type BundleAnchor,
   bundleNames,
+  type DerElement,
   type DigestName,
   derChildren,
   derTags,
   type EvidenceRecord,
   encodeJson,
   fromBase64,
+  parseLogProof,
+  parseSignedCheckpoint,
   planRenewal,
   type RenewalItem,
+  readAuthority,
   readDer,
   readEvidenceRecord,
+  readTimestamp,
+  sha256,
+  timestampSigner,
   toBase64,
+  toHex,
   utf8,
   type VerificationReport,
+  webCrypto,
   writeDer,
 } from '../src/index.ts';
+import { endOfTrust } from '../src/verify/renewals.ts';
 import { keptVerify } from './kit.ts';
 import { anchor, filesOf, fitAndSign, options, policyOf, record, T0 } from './recording-fixture.ts';
 
@@ -173,6 +184,25 @@ describe('an evidence record', () => {
     assert.deepEqual(found(report), ['RENEWAL_INVALID A16']);
   });
 
+  it('over a stamp that a later chain leaves out does not keep it alive, and over one that a later chain adds it does', async () => {
+    const dropped = one(third, T0 + yearUs * 2, { objects: signed, record: readEvidenceRecord(renewed) }, 'sha512');
+    const both = [stampReceipt(old), receipt(dropped)];
+    assert.deepEqual(found(await judged(both, asOf(T0 + 3 * yearUs))), ['RENEWAL_EXPIRED A22']);
+    const before = readEvidenceRecord(one(first, T0 + dayUs, { objects: signed, record: null }));
+    for (const hash of ['sha256', 'sha512'] as const) {
+      const added = one(second, T0 + (yearUs * 3) / 4, { objects, record: before }, hash);
+      assert.equal(readEvidenceRecord(added).length, 2);
+      assert.deepEqual(found(await judged([stampReceipt(old), receipt(added)], asOf(T0 + 2 * yearUs))), []);
+    }
+  });
+
+  it('is over the root, and not under a checkpoint', async () => {
+    const { checkpoint } = parseLogProof(good.input.logProofs!.manifest!);
+    const digest = toHex(sha256(utf8(parseSignedCheckpoint(checkpoint).note.text)));
+    const other = anchor(digest, { subject: 'checkpoint', backend: 'rfc4998', detail: toBase64(begun) });
+    assert.deepEqual(found(await judged([stampReceipt(old), other])), ['RENEWAL_INVALID A16']);
+  });
+
   it('is one of the files that the exporter signed for', async () => {
     const files = await filesOf({ ...good.input, anchors: [receipt(begun)] });
     const file = bundleNames.anchor(0);
@@ -191,6 +221,64 @@ function put(bytes: Uint8Array, change: (chains: Uint8Array[][]) => Uint8Array[]
   const chains = change(readEvidenceRecord(bytes).map((chain) => chain.map(({ raw }) => raw)));
   const sequence = (...parts: Uint8Array[]) => writeDer(derTags.sequence, ...parts);
   return sequence(version!.raw, algorithms!.raw, sequence(...chains.map((chain) => sequence(...chain))));
+}
+
+describe('a timestamp', () => {
+  const until = (name: string, untilUs: number) => ({ algorithms: [{ name, until_us: untilUs }] });
+
+  it('made when its algorithm was not trusted any more does not count, whenever it is verified', async () => {
+    for (const name of ['ecdsa', 'sha256'])
+      for (const more of [{}, asOf(T0)])
+        assert.deepEqual(found(await judged([stampReceipt(old)], { ...until(name, T0), ...more })), [
+          'ANCHOR_INVALID A7',
+        ]);
+  });
+
+  it('stands on the hash of what it says, too', async () => {
+    // A signature over SHA-512 in name alone: its attributes hold the SHA-256 of what is stamped.
+    const { contentHash } = readTimestamp(old);
+    assert.equal(contentHash, 'sha256');
+    const stamp = {
+      ...readTimestamp(old),
+      digestHash: 'sha512',
+      signature: { scheme: 'ecdsa', hash: 'sha512' },
+    } as const;
+    assert.equal(endOfTrust(policyOf(until('sha256', T0)), stamp, T0 + yearUs), T0);
+  });
+
+  it('is signed by the algorithm it names: the name is not signed, and a policy goes by it', async () => {
+    const rsa = new FakeTimestampAuthority({ kind: 'rsa', nowMs: () => T0 / 1000 });
+    const made = rsa.token(new Uint8Array(Buffer.from(root, 'hex')), null);
+    const [named, renamed] = ['300d06092a864886f70d01010b0500', '300a06082a8648ce3d040302'];
+    const policy = { tsas: [{ name: 'rsa', certificate: toBase64(rsa.certificate) }] };
+    assert.deepEqual(found(await judged([stampReceipt(made)], policy)), []);
+    const bad = replaced(readDer(made, derTags.sequence), named, renamed);
+    assert.equal(readTimestamp(bad).signature.scheme, 'ecdsa');
+    assert.deepEqual(found(await judged([stampReceipt(bad)], policy)), ['ANCHOR_INVALID A7']);
+    for (const port of [nodeCrypto, threadedCrypto, webCrypto(crypto as Parameters<typeof webCrypto>[0])])
+      assert.equal(await timestampSigner(port, readTimestamp(bad), [readAuthority('rsa', rsa.certificate)]), null);
+  });
+
+  it('that comes twice counts once', async () => {
+    const twice = [stampReceipt(old), { ...stampReceipt(old), submitted_us: T0 + 1 }];
+    const policy = { anchors_required: 2 };
+    assert.deepEqual(found(await judged(twice, policy)), ['ANCHOR_INVALID A12']);
+    assert.deepEqual(
+      found(await judged([receipt(begun), receipt(begun), stampReceipt(old)], { anchors_required: 3 })),
+      ['ANCHOR_INVALID A12'],
+    );
+    assert.deepEqual(found(await judged([receipt(begun), stampReceipt(old)], policy)), []);
+  });
+});
+
+/** DER with other bytes in place of an element (hex). */
+function replaced({ tag, raw, content }: DerElement, before: string, after: string): Uint8Array {
+  if (toHex(raw) === before) return new Uint8Array(Buffer.from(after, 'hex'));
+  const isConstructed = (tag & 0x20) !== 0;
+  const parts = isConstructed
+    ? derChildren({ tag, raw, content }).map((one) => replaced(one, before, after))
+    : [content];
+  return writeDer(tag, ...parts);
 }
 
 describe('one timestamp', () => {
@@ -256,6 +344,11 @@ describe('evidence records', () => {
   it('are refused in a form this format does not have', () => {
     const sequence = (...parts: Uint8Array[]) => writeDer(derTags.sequence, ...parts);
     const [version, algorithms, chains] = derChildren(readDer(begun, derTags.sequence));
+    const long = (der: Uint8Array) => Buffer.concat([der.subarray(0, 1), lengthOf(der), readDer(der, der[0]!).content]);
+    const lengthOf = (der: Uint8Array) => Buffer.from([0x83, 0, ...pairOf(readDer(der, der[0]!).content.length)]);
+    const pairOf = (length: number) => [length >> 8, length & 255];
+    const oid = writeDer(derTags.oid, new Uint8Array(Buffer.from('608648016503040201', 'hex')));
+    const derNull = writeDer(derTags.null);
     const refused = [
       sequence(writeDer(derTags.integer, Uint8Array.of(2)), algorithms!.raw, chains!.raw),
       sequence(version!.raw, algorithms!.raw, writeDer(0xa0), chains!.raw),
@@ -265,6 +358,13 @@ describe('evidence records', () => {
       put(begun, ([chain]) => Array.from({ length: 17 }, () => chain!)),
       put(begun, ([chain]) => [Array.from({ length: 101 }, () => chain![0]!)]),
       put(rehashed, (all) => [all.flat()]),
+      // Lengths in more bytes than they need, a hash named twice, and parameters.
+      long(begun),
+      sequence(version!.raw, long(algorithms!.raw), chains!.raw),
+      sequence(version!.raw, algorithms!.raw, long(chains!.raw)),
+      sequence(version!.raw, sequence(algorithms!.content, algorithms!.content), chains!.raw),
+      sequence(version!.raw, sequence(sequence(oid, sequence())), chains!.raw),
+      sequence(version!.raw, sequence(sequence(oid, derNull, derNull)), chains!.raw),
     ];
     for (const bad of refused) assert.throws(() => readEvidenceRecord(bad), DecodeError);
     assert.throws(() => readEvidenceRecord(new Uint8Array((1 << 20) + 1)), DecodeError);

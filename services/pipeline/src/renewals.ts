@@ -5,6 +5,7 @@
 import type { AnchorReceipt } from '@lucid-sessions/contract';
 import {
   fromBase64,
+  isOver,
   planRenewal,
   RENEWAL_BACKEND,
   type RenewalItem,
@@ -18,6 +19,12 @@ import type { JobMetrics } from './job-metrics.ts';
 /** Recordings under one timestamp, and looked at in one step. */
 const batchMax = 1000;
 const pageMax = 200;
+
+/** Those that are to live on. */
+const stampsOf = (receipts: readonly AnchorReceipt[]): Uint8Array[] =>
+  receipts
+    .filter(({ backend, status }) => backend === TIMESTAMP_BACKEND && status === 'confirmed')
+    .flatMap(({ detail }) => readable(() => [fromBase64(detail ?? '')]) ?? []);
 
 interface Due extends RenewalItem {
   sessionId: string;
@@ -61,10 +68,15 @@ export class Renewals {
   async #all(check: () => Promise<void>): Promise<void> {
     const { journal } = this.#context.deps;
     let due: Due[] = [];
+    const failures: unknown[] = [];
     for (let after = ''; ; ) {
       const ids = await journal.list(after, pageMax);
       for (const id of ids) {
-        const item = await this.#due(id);
+        // One that can't be read keeps no other from its timestamp.
+        const item = await this.#due(id).catch((thrown: unknown) => {
+          if (failures.length === 0) failures.push(thrown);
+          return null;
+        });
         if (item !== null) due.push(item);
         if (due.length === batchMax) {
           await this.#stamp(due, check);
@@ -76,6 +88,7 @@ export class Renewals {
       after = last;
     }
     if (due.length > 0) await this.#stamp(due, check);
+    for (const thrown of failures) throw thrown;
   }
 
   /** Null: it has no manifest yet, or its last timestamp is young. */
@@ -87,24 +100,23 @@ export class Renewals {
     const known = receipts.find(({ backend }) => backend === RENEWAL_BACKEND)?.detail ?? null;
     // One that nobody can read is begun anew.
     const record = known === null ? null : readable(() => readEvidenceRecord(fromBase64(known)));
+    const stamps = stampsOf(receipts);
     const last = record?.at(-1)?.at(-1);
     const isYoung = last !== undefined && deps.nowUs() - last.timeUs < limits.renewalMs * 1000;
-    if (isYoung && last.hash === limits.renewalHash) return null;
-    const objects = await this.#objects(sessionId, receipts);
-    return objects === null ? null : { sessionId, merkleRoot: journal.merkleRoot, objects, record };
+    // A stamp that came later is over what the record does not cover.
+    if (isYoung && isOver(record!, limits.renewalHash, stamps)) return null;
+    const signed = await this.#signed(sessionId);
+    return signed === null
+      ? null
+      : { sessionId, merkleRoot: journal.merkleRoot, objects: [...signed, ...stamps], record };
   }
 
-  /** Signed records, and the stamps that are to live on. */
-  async #objects(sessionId: string, receipts: readonly AnchorReceipt[]): Promise<Uint8Array[] | null> {
+  async #signed(sessionId: string): Promise<Uint8Array[] | null> {
     const { records } = await this.#context.deps.storage.getRecords({ sessionId });
     const [open, manifest] = (['open', 'manifest'] as const).map(
       (kind) => records.find((one) => one.kind === kind)?.record,
     );
-    if (open === undefined || manifest === undefined) return null;
-    const stamps = receipts
-      .filter(({ backend, status }) => backend === TIMESTAMP_BACKEND && status === 'confirmed')
-      .flatMap(({ detail }) => readable(() => [fromBase64(detail ?? '')]) ?? []);
-    return [open, manifest, ...stamps];
+    return open === undefined || manifest === undefined ? null : [open, manifest];
   }
 
   async #stamp(due: readonly Due[], check: () => Promise<void>): Promise<void> {

@@ -88,3 +88,36 @@ test('an authority that is away is counted and asked again; without the setting 
     await off.made.dispose();
   }
 });
+
+test('a stamp that came behind the record is taken up, and one recording that can not be read keeps no other waiting', async () => {
+  const { made, asked, recordsOf, service } = await recorded({ renewalMs: 100 * dayMs });
+  const { getRecords } = made.storage;
+  try {
+    await service().renew();
+    const { receipts } = await made.pipeline.anchor({ sessionId: 's1' });
+    const authority = new FakeTimestampAuthority({ nowMs: () => made.clock.us / 1000 });
+    const known = receipts.find(({ backend }) => backend === 'rfc4998')!;
+    const token = authority.token(new Uint8Array(Buffer.from(known.merkleRoot, 'hex')), null);
+    const stamp = { ...known, backend: 'rfc3161', detail: Buffer.from(token).toString('base64') };
+    await made.deps().journal.putReceipt('s1', stamp);
+    await service().renew();
+    await service().renew();
+    assert.equal(asked.length, 2, 'once');
+    const [first, later] = (await recordsOf('s1'))!;
+    assert.deepEqual([first?.[0]?.lists[0]?.length, later?.[0]?.lists[0]?.length], [2, 3]);
+    assert.equal((await recordsOf('s2'))?.length, 1);
+
+    made.clock.us += 101 * dayMs * 1000;
+    made.storage.getRecords = async (request) => {
+      if (request.sessionId === 's1') throw new Error('its disk is gone');
+      return getRecords.call(made.storage, request);
+    };
+    await service().renew();
+    assert.equal((await recordsOf('s2'))?.[0]?.length, 2);
+    assert.ok(made.failures.some((line) => line.includes('its disk is gone')));
+    assert.match(await service().metrics(), /^lucid_renewal_failures_total 1$/m);
+  } finally {
+    made.storage.getRecords = getRecords;
+    await made.dispose();
+  }
+});

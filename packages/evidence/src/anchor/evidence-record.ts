@@ -23,6 +23,21 @@ const CHAINS_MAX = 16;
 const LISTS_MAX = 64;
 const HASHES_MAX = 128;
 
+/** An element of the record, whose length is in as few bytes as it can be; what a timestamp holds is its authority's. */
+function shortest(element: DerElement): DerElement {
+  if (writeDer(element.tag, element.content).length !== element.raw.length) throw bad('a length that is too long');
+  return element;
+}
+const childrenOf = (element: DerElement): DerElement[] => derChildren(element).map(shortest);
+
+/** Parameters are NULL or absent. */
+function readHash(element: DerElement): DigestName {
+  const [, parameters, ...more] = childrenOf(expectTag(element, derTags.sequence));
+  if (more.length > 0 || (parameters !== undefined && expectTag(parameters, derTags.null).content.length > 0))
+    throw bad('a hash with parameters');
+  return readDigestAlgorithm(element);
+}
+
 const bad = (message: string): DecodeError => new DecodeError('invalid', `bad evidence record: ${message}`);
 
 /** RFC 4998 section 4.1. */
@@ -55,14 +70,15 @@ function readArchiveTimestamp(element: DerElement): ArchiveTimestamp {
   const parts = derChildren(expectTag(element, derTags.sequence));
   const said = parts[0]?.tag === derContext(0) ? parts.shift() : undefined;
   const tree = parts[0]?.tag === derContext(2) ? parts.shift() : undefined;
+  for (const one of [said, tree]) if (one !== undefined) shortest(one);
   if (parts.length !== 1) throw bad('an archive timestamp with attributes, or without a timestamp');
   const token = expectTag(parts[0], derTags.sequence).raw;
   const timestamp = readTimestamp(token, digestNames);
   const hash = timestamp.digestHash;
   // [0] IMPLICIT: an AlgorithmIdentifier under another tag.
-  if (said !== undefined && readDigestAlgorithm({ ...said, tag: derTags.sequence }) !== hash)
+  if (said !== undefined && readHash({ ...said, tag: derTags.sequence }) !== hash)
     throw bad('an archive timestamp names another hash than its timestamp');
-  const lists = tree === undefined ? [] : derChildren(tree).map(readList);
+  const lists = tree === undefined ? [] : childrenOf(tree).map(readList);
   if (tree !== undefined && !(lists.length >= 1 && lists.length <= LISTS_MAX))
     throw bad(`a hash tree of no lists, or of more than ${LISTS_MAX}`);
   const length = digestOf[hash](new Uint8Array(0)).length;
@@ -76,7 +92,7 @@ function readArchiveTimestamp(element: DerElement): ArchiveTimestamp {
 }
 
 function readList(element: DerElement): Uint8Array[] {
-  const hashes = derChildren(expectTag(element, derTags.sequence)).map(
+  const hashes = childrenOf(expectTag(element, derTags.sequence)).map(
     (one) => expectTag(one, derTags.octetString).content,
   );
   if (!(hashes.length >= 1 && hashes.length <= HASHES_MAX))
@@ -87,14 +103,15 @@ function readList(element: DerElement): Uint8Array[] {
 /** Reads a record, and that every hash tree leads to its timestamp's imprint; signatures are the caller's to check. Throws `DecodeError`. */
 export function readEvidenceRecord(bytes: Uint8Array): EvidenceRecord {
   if (bytes.length > EVIDENCE_RECORD_BYTES_MAX) throw new DecodeError('limit', 'the evidence record is too large');
-  const parts = derChildren(readDer(bytes, derTags.sequence));
+  const parts = childrenOf(shortest(readDer(bytes, derTags.sequence)));
   const [version, algorithms, sequence] = parts;
   if (parts.length !== 3) throw bad('it has cryptoInfos or encryptionInfo, or lacks a part');
   const { content } = expectTag(version, derTags.integer);
   if (content.length !== 1 || content[0] !== 1) throw bad('its version is not 1');
-  const named = derChildren(expectTag(algorithms, derTags.sequence)).map(readDigestAlgorithm);
-  const chains = derChildren(expectTag(sequence, derTags.sequence)).map((chain) =>
-    derChildren(expectTag(chain, derTags.sequence)).map(readArchiveTimestamp),
+  const named = childrenOf(expectTag(algorithms, derTags.sequence)).map(readHash);
+  if (new Set(named).size !== named.length) throw bad('a hash that its digestAlgorithms name twice');
+  const chains = childrenOf(expectTag(sequence, derTags.sequence)).map((chain) =>
+    childrenOf(expectTag(chain, derTags.sequence)).map(readArchiveTimestamp),
   );
   const all = chains.flat();
   if (!(all.length >= 1 && all.length <= ARCHIVE_TIMESTAMPS_MAX) || chains.some((chain) => chain.length === 0))
@@ -136,11 +153,23 @@ export function firstList({ lists, token }: ArchiveTimestamp): readonly Uint8Arr
   return lists[0] ?? [readTimestamp(token, digestNames).digest];
 }
 
+/** Whether chain `at` is over all of these data objects. */
+export function chainCovers(record: EvidenceRecord, at: number, objects: readonly Uint8Array[]): boolean {
+  const [first] = record[at]!;
+  const list = firstList(first!);
+  const hashes = objects.map((object) => digestOf[first!.hash](object));
+  return coveredHashes(record, at, first!.hash, hashes).every((hash) => list.some((one) => equalBytes(one, hash)));
+}
+
 /** Whether archive timestamp `later` covers the one before it in its chain (section 5.2). */
 export const coversStamp = (later: ArchiveTimestamp, earlier: ArchiveTimestamp): boolean => {
   const hash = digestOf[later.hash](earlier.token);
   return firstList(later).some((one) => equalBytes(one, hash));
 };
+
+/** Whether the record's last chain is under that hash, and over all of these data objects. */
+export const isOver = (record: EvidenceRecord, hash: DigestName, objects: readonly Uint8Array[]): boolean =>
+  record.at(-1)?.[0]?.hash === hash && chainCovers(record, record.length - 1, objects);
 
 /** What is to be stamped: data objects that never were, or a record that is to live on, under its hash or a new one (of the same data objects). */
 export interface RenewalItem {
@@ -156,8 +185,9 @@ export function planRenewal(
   if (items.length === 0) throw new RangeError('a timestamp is over one item at least');
   const leaves = items.map(({ objects, record }) => {
     const last = record?.at(-1);
-    // Of a record under the same hash the stamp alone is renewed.
-    if (last !== undefined && last[0]?.hash === hash) return { group: null, node: digestOf[hash](last.at(-1)!.token) };
+    // Of a record under the same hash, over the same objects, the stamp alone is renewed.
+    if (last !== undefined && isOver(record!, hash, objects))
+      return { group: null, node: digestOf[hash](last.at(-1)!.token) };
     const hashes = objects.map((object) => digestOf[hash](object));
     const group = sorted(coveredHashes(record ?? [], record?.length ?? 0, hash, hashes));
     return { group, node: nodeOf(hash, group) };

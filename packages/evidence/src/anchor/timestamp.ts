@@ -84,6 +84,8 @@ export interface Timestamp {
   digestHash: DigestName;
   /** Nonce as DER content, null when there is none. */
   nonce: Uint8Array | null;
+  /** By which hash the signed attributes name what is said. */
+  contentHash: DigestName;
   signature: SpkiSignature;
   /** What is signed: the attributes, which name the hash of the content. */
   signedBytes: Uint8Array;
@@ -128,7 +130,7 @@ function readInfo(
 function readSigner(
   signer: DerElement,
   content: Uint8Array,
-): Pick<Timestamp, 'signature' | 'signedBytes' | 'signatureBytes'> {
+): Pick<Timestamp, 'contentHash' | 'signature' | 'signedBytes' | 'signatureBytes'> {
   const [, , digestAlgorithm, attributes, signatureAlgorithm, signatureBytes] = derChildren(signer);
   const digest = digests[algorithmOf(digestAlgorithm) as keyof typeof digests];
   if (digest === undefined) throw new DecodeError('unsupported', 'the timestamp uses a digest that is not SHA-2');
@@ -141,7 +143,12 @@ function readSigner(
   // RFC 5652 section 5.4: the attributes are signed as a SET, not under the tag they stand with.
   const signedBytes = raw.slice();
   signedBytes[0] = derTags.set;
-  return { signature, signedBytes, signatureBytes: expectTag(signatureBytes, derTags.octetString).content };
+  return {
+    contentHash: digest,
+    signature,
+    signedBytes,
+    signatureBytes: expectTag(signatureBytes, derTags.octetString).content,
+  };
 }
 
 function checkAttributes(attributes: DerElement[], contentHash: Uint8Array): void {

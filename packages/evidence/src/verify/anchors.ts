@@ -9,7 +9,7 @@ import { sha256 } from '../web-crypto.ts';
 import type { CheckId } from './checks.ts';
 import { type AnchorVerdict, type Context, earliest, orFormat, smallFile } from './context.ts';
 import type { LogResult } from './log.ts';
-import { endOfTrust, type HeldStamp, judgeRecord, stillCounts } from './renewals.ts';
+import { endOfTrust, type HeldStamp, judgeRecord, markOf, stillCounts } from './renewals.ts';
 
 export interface AnchorResult {
   receiptsCount: number;
@@ -29,9 +29,12 @@ export const TIMESTAMP_BACKEND = 'rfc3161';
 export async function checkAnchors(context: Context, log: LogResult): Promise<AnchorResult> {
   const result: AnchorResult = { receiptsCount: 0, confirmedCount: 0, confirmedUs: null };
   const seen: Seen = { stamps: [], tokens: [], records: [] };
+  const marks = new Set<string>();
   const tell = (verdict: Judged, backend: string, file: string): void => {
     if (verdict.state === 'confirmed') {
-      result.confirmedCount += 1;
+      // A copy is no second one.
+      marks.add(verdict.mark ?? file);
+      result.confirmedCount = marks.size;
       result.confirmedUs = Math.min(result.confirmedUs ?? verdict.timeUs, verdict.timeUs);
     } else context.findings.add(verdict.check ?? asked[verdict.state], `${backend}: ${verdict.message}`, { file });
   };
@@ -44,7 +47,7 @@ export async function checkAnchors(context: Context, log: LogResult): Promise<An
     if (anchor === null) continue;
     result.receiptsCount += 1;
     const verdict = await judge(context, anchor, { log, file, seen });
-    if (verdict !== null) tell(verdict, anchor.backend, file);
+    if (verdict !== null) tell({ mark: claimMark(anchor), ...verdict }, anchor.backend, file);
   }
   const held: EvidenceRecord[] = [];
   for (const { file, detail } of seen.records) {
@@ -55,7 +58,7 @@ export async function checkAnchors(context: Context, log: LogResult): Promise<An
   for (const stamp of seen.stamps)
     tell(
       stillCounts(context.policy, stamp, held)
-        ? { state: 'confirmed', timeUs: stamp.timeUs }
+        ? { state: 'confirmed', timeUs: stamp.timeUs, mark: stamp.mark }
         : {
             state: 'invalid',
             check: 'A22',
@@ -85,7 +88,11 @@ export async function checkAnchors(context: Context, log: LogResult): Promise<An
 /** What the caller's own check says. */
 const asked = { pending: 'A11', reorged: 'A10', invalid: 'A9' } as const;
 
-type Judged = AnchorVerdict & { check?: CheckId };
+/** `mark`: receipts with one are copies of each other. */
+type Judged = AnchorVerdict & { check?: CheckId; mark?: string };
+
+const claimMark = ({ backend, subject, transaction_id, detail }: BundleAnchor): string =>
+  JSON.stringify([backend, subject, transaction_id ?? detail]);
 
 /** Of all receipts: timestamps that hold by themselves, all that can be read, and evidence records, which are judged when all are known. */
 interface Seen {
@@ -125,6 +132,8 @@ async function judge(context: Context, anchor: BundleAnchor, { log, file, seen }
   if (anchor.backend === TIMESTAMP_BACKEND && authorities.length > 0)
     return judgeTimestamp(context, anchor, { token, file, seen });
   if (anchor.backend === RENEWAL_BACKEND && authorities.length > 0) {
+    if (anchor.subject !== 'session_root')
+      return { state: 'invalid', check: 'A16', message: 'an evidence record is not over a checkpoint' };
     if (seen.records.length === RECORDS_MAX)
       return { state: 'invalid', check: 'A16', message: `more than ${RECORDS_MAX} evidence records` };
     const isLarge = (anchor.detail?.length ?? 0) > 2 * EVIDENCE_RECORD_BYTES_MAX;
@@ -155,9 +164,18 @@ async function judgeTimestamp(
     if (toHex(timestamp.digest) !== anchor.digest)
       return { state: 'invalid', check: 'A6', message: 'the timestamp is for another digest' };
     const signer = await timestampSigner(context.crypto, timestamp, context.policy.authorities ?? []);
+    const endUs = signer === null ? 0 : endOfTrust(context.policy, timestamp, signer.validToUs);
+    if (signer !== null && timestamp.timeUs > endUs)
+      return { state: 'invalid', check: 'A7', message: 'an algorithm of the timestamp was not trusted any more' };
     if (signer !== null) {
-      const endUs = endOfTrust(context.policy, timestamp, signer.validToUs);
-      seen.stamps.push({ file, backend: anchor.backend, token, timeUs: timestamp.timeUs, endUs });
+      seen.stamps.push({
+        file,
+        backend: anchor.backend,
+        token,
+        mark: markOf(timestamp),
+        timeUs: timestamp.timeUs,
+        endUs,
+      });
       return null;
     }
     return { state: 'invalid', check: 'A7', message: 'no authority the policy trusts signed the timestamp' };
@@ -176,8 +194,10 @@ async function judgeEvm(context: Context, anchor: BundleAnchor, detail: string):
     if (error instanceof DecodeError) return { state: 'invalid', check: 'A8', message: error.message };
     throw error;
   }
-  const { chainId, blockHash, timeUs } = proof;
+  const { chainId, contract, blockHash, timeUs } = proof;
+  const mark = JSON.stringify([EVM_BACKEND, anchor.subject, chainId, contract]);
   const isKnown = context.policy.evmBlocks?.some((block) => block.chainId === chainId && block.blockHash === blockHash);
-  if (isKnown === true) return { state: 'confirmed', timeUs };
-  return context.checkAnchor === undefined ? null : context.checkAnchor(anchor);
+  if (isKnown === true) return { state: 'confirmed', timeUs, mark };
+  const verdict = (await context.checkAnchor?.(anchor)) ?? null;
+  return verdict === null ? null : { ...verdict, mark };
 }

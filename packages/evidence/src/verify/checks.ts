@@ -241,19 +241,22 @@ export const checks = {
   A6: ['ANCHOR_INVALID', 'backend `rfc3161`, `tsas` in the policy: `detail` is a token (9.5) whose imprint = `digest`'],
   A7: [
     'ANCHOR_INVALID',
-    'backend `rfc3161`, `tsas` in the policy: one of them signed it while its certificate was valid',
+    'backend `rfc3161`, `tsas` in the policy: one of them signed it while its certificate was valid, by the algorithm it names, and its time ≤ its end of trust (9.6)',
   ],
   A8: ['ANCHOR_INVALID', 'backend `evm`: the proof in `detail` holds (9.1)'],
   A9: ['ANCHOR_INVALID', "the caller's own check of a confirmed receipt does not refuse it"],
   A10: ['ANCHOR_REORGED', "the caller's own check does not say that the chain dropped it"],
   A11: ['ANCHOR_PENDING', "the caller's own check does not say that it is pending"],
-  A12: ['ANCHOR_INVALID', 'confirmed receipts ≥ `anchors_required`'],
+  A12: ['ANCHOR_INVALID', 'confirmed receipts ≥ `anchors_required`; copies of one (9.5) are one'],
   A13: ['TIME_ORDER', 'the earliest confirmed time + `clock_tolerance_us` ≥ `manifest.ended_us`'],
   A15: [
     'LATE',
     'the earliest of the times of A13 (earliest confirmed) and of L21 (n-th earliest of the witnesses), where there is one, − `lateness_us` ≤ `manifest.ended_us`',
   ],
-  A16: ['RENEWAL_INVALID', 'backend `rfc4998`, `tsas` in the policy: `detail` is an evidence record (9.6)'],
+  A16: [
+    'RENEWAL_INVALID',
+    'backend `rfc4998`, `tsas` in the policy: `subject` is `session_root`, and `detail` is an evidence record (9.6)',
+  ],
   A17: [
     'RENEWAL_INVALID',
     'the first list of the first archive timestamp of each chain has the hashes (9.6) of `open.dsse.json` and of `manifest.dsse.json`, and besides those only hashes of timestamps (decoded `detail` of receipts with backend `rfc3161`) in the bundle',
@@ -276,7 +279,7 @@ export const checks = {
   ],
   A22: [
     'RENEWAL_EXPIRED',
-    'where the policy has `as_of_us`: of each receipt with backend `rfc3161` that passed A1 to A7, `as_of_us` ≤ its end of trust, or an evidence record that passed A1 to A5 and A16 to A21 has its hash in the first list of its first archive timestamp, whose time ≤ that end',
+    'where the policy has `as_of_us`: of each receipt with backend `rfc3161` that passed A1 to A7, `as_of_us` ≤ its end of trust, or an evidence record that passed A1 to A5 and A16 to A21 has a chain the time of whose first timestamp ≤ that end, and in the first list of that chain and of every later one its hash (9.6)',
   ],
   P1: [
     'NOT_DRAWN',

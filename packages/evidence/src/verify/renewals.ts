@@ -2,6 +2,7 @@
 import { DecodeError, equalBytes } from '@lucid-sessions/wire';
 import {
   type ArchiveTimestamp,
+  chainCovers,
   coveredHashes,
   coversStamp,
   type EvidenceRecord,
@@ -17,7 +18,8 @@ import {
   timestampSigner,
 } from '../anchor/timestamp.ts';
 import { bundleNames } from '../bundle/files.ts';
-import { fromBase64 } from '../text.ts';
+import { fromBase64, toHex } from '../text.ts';
+import { sha256 } from '../web-crypto.ts';
 import type { CheckId } from './checks.ts';
 import { type Context, smallFile } from './context.ts';
 import type { TrustPolicy } from './policy.ts';
@@ -27,21 +29,26 @@ export interface HeldStamp {
   file: string;
   backend: string;
   token: Uint8Array;
+  /** Of the timestamp, whatever unsigned bytes are around it. */
+  mark: string;
   timeUs: number;
   endUs: number;
 }
 
+/** Two timestamps with one are the same, however they are wrapped. */
+export const markOf = ({ signedBytes }: Pick<Timestamp, 'signedBytes'>): string => toHex(sha256(signedBytes));
+
 export type JudgedRecord =
-  | { state: 'confirmed'; timeUs: number; record: EvidenceRecord }
+  | { state: 'confirmed'; timeUs: number; mark: string; record: EvidenceRecord }
   | { state: 'invalid'; check: CheckId; message: string };
 
 /** Until when a timestamp is trusted by itself: its certificate, and each algorithm it stands on. */
 export function endOfTrust(
   { algorithms = [] }: TrustPolicy,
-  { digestHash, signature }: Timestamp,
+  { digestHash, contentHash, signature }: Pick<Timestamp, 'digestHash' | 'contentHash' | 'signature'>,
   validToUs: number,
 ): number {
-  const used: readonly string[] = [digestHash, signature.hash, signature.scheme];
+  const used: readonly string[] = [digestHash, contentHash, signature.hash, signature.scheme];
   return Math.min(validToUs, ...algorithms.filter(({ name }) => used.includes(name)).map(({ untilUs }) => untilUs));
 }
 
@@ -106,14 +113,16 @@ async function judgeTimes(context: Context, record: EvidenceRecord): Promise<Jud
   }
   if ((policy.asOfUs ?? 0) > stamps.at(-1)!.endUs)
     return { state: 'invalid', check: 'A21', message: 'its last timestamp does not count any more' };
-  return { state: 'confirmed', timeUs: stamps[0]!.timeUs, record };
+  const mark = markOf(readTimestamp(record[0]![0]!.token, digestNames));
+  return { state: 'confirmed', timeUs: stamps[0]!.timeUs, mark, record };
 }
 
 /** Whether the timestamp counts now: by itself, or because a record that holds took it up while it did. */
 export function stillCounts({ asOfUs }: TrustPolicy, stamp: HeldStamp, records: readonly EvidenceRecord[]): boolean {
   if ((asOfUs ?? 0) <= stamp.endUs) return true;
   return records.some((record) => {
-    const first = record[0]![0]!;
-    return first.timeUs <= stamp.endUs && isIn(digestOf[first.hash](stamp.token), firstList(first));
+    const missing = record.findLastIndex((_, at) => !chainCovers(record, at, [stamp.token]));
+    const taken = record[missing + 1]?.[0];
+    return taken !== undefined && taken.timeUs <= stamp.endUs;
   });
 }
