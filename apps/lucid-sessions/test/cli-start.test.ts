@@ -27,7 +27,7 @@ test('--version and --help load the declarations, the REST client and commander,
     assert.match(text, argument === '--help' ? /^Usage: lucid-sessions/ : /^\d+\.\d+\.\d+\n$/);
     assert.ok(modules.some((url) => url.endsWith('/commands/video-command.ts')));
     const allowed =
-      /\/apps\/lucid-sessions\/src\/|\/node_modules\/commander\/|\/services\/kit\/src\/(?:environment|variables|secret-file|service-proof)\.ts$|\/packages\/contract\/src\/(?:errors|found-by|recording-limits|service-callers|session-list|sizes|rest\/rest-client|rest\/operations)\.ts$/;
+      /\/apps\/lucid-sessions\/src\/|\/node_modules\/commander\/|\/services\/kit\/src\/(?:environment|variables|secret-file|service-proof)\.ts$|\/packages\/contract\/src\/(?:errors|found-by|recording-limits|scope-words|service-callers|session-list|sizes|rest\/rest-client|rest\/operations)\.ts$/;
     assert.deepEqual(
       modules.filter((url) => !allowed.test(url)),
       [],

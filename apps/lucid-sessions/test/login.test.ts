@@ -176,6 +176,15 @@ test('sessions are watched, listed to the last one, and their events told', { ti
   const hers = await cli('sessions', 'list', '--user', 'ADA', '--since', '2026-01-01', '--sort', 'size');
   assert.match(hers.stdout, /^1 of 1 sessions$/m, hers.stderr);
   assert.match((await cli('sessions', 'list', '--until', '2026-01-01')).stdout, /^0 of 0 sessions$/m);
+  const whole = await cli('sessions', 'list', '--outcome', 'whole', '--larger', '1B');
+  assert.match(whole.stdout, /^1 of 1 sessions$/m, whole.stderr);
+  const short = await cli('sessions', 'list', '--shorter', '9:59:59', '--smaller', '2TB', '--search', 'waits 10');
+  assert.match(short.stdout, /^4 of 4 sessions$/m, short.stderr);
+  for (const none of [
+    ['--longer', '9:59:59'],
+    ['--replay', 'nothing', '--outcome', 'gap'],
+  ])
+    assert.match((await cli('sessions', 'list', ...none)).stdout, /^0 of 0 sessions$/m);
 
   const told = await eventually('its index is there', async () => {
     const { stdout } = await cli('--json', 'events', id, '--inputs');

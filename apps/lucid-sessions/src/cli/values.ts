@@ -1,4 +1,5 @@
 /** Values of options and arguments; what is none is told with the option's name, before anything is loaded. */
+import type { Scope } from '@lucid-sessions/contract';
 import { type ChannelRules, retentionDaysMax, type Unreplayable } from '@lucid-sessions/contract/recording-limits';
 import {
   channelRulesForm,
@@ -53,6 +54,35 @@ export function channelRules(text: string): ChannelRules {
 export function target(text: string): string {
   orInvalid(() => parseTarget(text));
   return text;
+}
+
+/** How long, in whole seconds: 90, 1:30, 00:01:30. */
+export function wholeSeconds(text: string): number {
+  const seconds = recordingTime(text) / 1_000_000;
+  if (!Number.isInteger(seconds)) throw new InvalidArgumentError('must be whole seconds: 90, 1:30 or 00:01:30');
+  return seconds;
+}
+
+const byteUnits = ['', 'kb', 'mb', 'gb', 'tb'];
+
+/** 1500000, 1500kB, 2GB: powers of 1000, as sizes are shown. */
+export function bytes(text: string): number {
+  const [, count = '', unit = ''] = /^(\d{1,15}) ?([kmgt]?b)?$/i.exec(text) ?? [];
+  const value = Number(count) * 1000 ** byteUnits.indexOf(unit.toLowerCase().replace(/^b$/, ''));
+  if (count === '' || value >= 1e15) throw new InvalidArgumentError('must be a size as 1500000, 1500kB or 2GB');
+  return value;
+}
+
+/** One part of a scope beside those given before; `all` alone: not limited. */
+export function scopePart(text: string, before?: Scope | 'all'): Scope | 'all' {
+  if (text === 'all' && before === undefined) return text;
+  const scope = before === undefined ? { own: false, projects: [], labels: [], targets: [] } : before;
+  const [, kind, name] = /^(project|label|target):(.+)$/s.exec(text) ?? [];
+  if (scope === 'all' || text === 'all' || (text !== 'own' && name === undefined))
+    throw new InvalidArgumentError('must be own, project:NAME, label:NAME or target:ID, several of them, or all alone');
+  if (name === undefined) return { ...scope, own: true };
+  const part = `${kind as 'project' | 'label' | 'target'}s` as const;
+  return { ...scope, [part]: [...scope[part], name] };
 }
 
 export const recordingTime = (text: string): number => orInvalid(() => parseRecordingTime(text));

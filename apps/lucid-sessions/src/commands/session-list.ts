@@ -1,6 +1,6 @@
 /** `sessions list`: a page, all of them, or what changes. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SessionSort, SessionStatus } from '@lucid-sessions/contract';
+import type { ReplayState, SessionOutcome, SessionSort, SessionStatus } from '@lucid-sessions/contract';
 import type { RestAnswer } from '@lucid-sessions/contract/rest-client';
 import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, type Colours, exitCodes, formatBytes, formatDuration, type Output, table } from '../cli/output.ts';
@@ -18,6 +18,14 @@ export interface ListOptions {
   /** RFC 3339. */
   since?: string;
   until?: string;
+  outcome?: SessionOutcome;
+  replay?: ReplayState;
+  /** Seconds. */
+  longer?: number;
+  shorter?: number;
+  /** Bytes. */
+  larger?: number;
+  smaller?: number;
   sort?: SessionSort;
   order?: 'asc' | 'desc';
   limit: number;
@@ -51,9 +59,19 @@ const cellsOf = (session: SessionAnswer): string[] => [
 ];
 
 async function pageOf(api: ApiClient, options: ListOptions): Promise<Page> {
-  const { status, since, until, all = false, watch: _watch, every: _every, ...query } = options;
+  const { status, since, until, longer, shorter, larger, smaller, ...more } = options;
+  const { all = false, watch: _watch, every: _every, ...query } = more;
   // What is no status is the server's to say.
-  const filter = { ...query, from: since, to: until, status: status as SessionStatus | undefined };
+  const filter = {
+    ...query,
+    from: since,
+    to: until,
+    duration_min: longer,
+    duration_max: shorter,
+    size_min: larger,
+    size_max: smaller,
+    status: status as SessionStatus | undefined,
+  };
   if (!all) return api.rest.listSessions({ query: filter });
   const first = await api.rest.listSessions({ query: { ...filter, limit: pageMax } });
   const found = new Map(first.sessions.map((session) => [session.session_id, session]));

@@ -1,3 +1,4 @@
+import type { ReplayState, SessionOutcome } from '@lucid-sessions/contract';
 import { joinPolicies } from '@lucid-sessions/contract/recording-limits';
 import { sessionSorts } from '@lucid-sessions/contract/session-list';
 import { type Command, Option } from 'commander';
@@ -5,6 +6,7 @@ import type { Cli } from '../cli/cli.ts';
 import { refuseExisting, writeTextFile } from '../cli/text-file.ts';
 import {
   between,
+  bytes,
   certificateSha256,
   channelRules,
   isoTime,
@@ -12,7 +14,11 @@ import {
   retention,
   target,
   wholeNumber,
+  wholeSeconds,
 } from '../cli/values.ts';
+
+const outcomes = ['whole', 'recovered', 'gap', 'refused', 'never_connected'] satisfies SessionOutcome[];
+const replays = ['drawn', 'parts', 'nothing', 'unexamined'] satisfies ReplayState[];
 
 const sessionStatusesHelp = 'created, starting, recording, paused, stopped, processing, completed, failed, deleted';
 
@@ -31,6 +37,32 @@ const via = (): Option =>
     'gateway',
   ]);
 
+function declareGrants(sessions: Command, cli: Cli): void {
+  const grants = sessions.command('grants').description('who is let see one recording, whatever their scope');
+  const work = () => import('./session-grants.ts');
+  grants
+    .command('list')
+    .description('who is let see a recording beside their scope, why and until when')
+    .argument('<session-id>')
+    .action(async (id: string) => (await work()).listGrants(cli.api(), cli.output(), id));
+  grants
+    .command('give')
+    .description('let somebody see a recording, as far as their roles go; given again, it ends then')
+    .argument('<session-id>')
+    .argument('<user>', 'whose account it is')
+    .requiredOption('--days <count>', 'from now on, at most 365', wholeNumber)
+    .requiredOption('--reason <text>', 'why; it goes into the audit log')
+    .action(async (id: string, user: string, given: { days: number; reason: string }) =>
+      (await work()).giveGrant(cli.api(), cli.output(), id, user, given),
+    );
+  grants
+    .command('take')
+    .description('take it back before it ends by itself')
+    .argument('<session-id>')
+    .argument('<user>')
+    .action(async (id: string, user: string) => (await work()).takeGrant(cli.api(), cli.output(), id, user));
+}
+
 export function declareSessions(program: Command, cli: Cli): void {
   const sessions = program.command('sessions').description('list, show, create, start, stop and delete sessions');
   const work = () => import('./sessions.ts');
@@ -47,6 +79,12 @@ export function declareSessions(program: Command, cli: Cli): void {
     .option('--tag <name>', 'with this label')
     .option('--since <time>', 'begun at this moment or later, as 2026-11-30 or 2026-11-30T08:00:00Z', isoTime)
     .option('--until <time>', 'or up to this one', isoTime)
+    .addOption(new Option('--outcome <what>', 'what became of it; gap: frames are missing').choices(outcomes))
+    .addOption(new Option('--replay <state>', 'whether all that was recorded can be seen').choices(replays))
+    .option('--longer <time>', 'at least so long: seconds, 1:30 or 00:01:30', wholeSeconds)
+    .option('--shorter <time>', 'at most', wholeSeconds)
+    .option('--larger <size>', 'at least so many bytes stored: 1500000, 1500kB or 2GB', bytes)
+    .option('--smaller <size>', 'at most', bytes)
     .addOption(new Option('--sort <by>', 'in which order').choices([...sessionSorts]))
     .addOption(new Option('--order <way>', 'of it').choices(['asc', 'desc']))
     .option('--limit <count>', 'at most 100', wholeNumber, 50)
@@ -151,6 +189,7 @@ export function declareSessions(program: Command, cli: Cli): void {
       .action(async (id: string, given: { reason: string; connection?: string }) =>
         (await work()).decideApproval(cli.api(), cli.output(), id, decision, given),
       );
+  declareGrants(sessions, cli);
   sessions
     .command('message')
     .description('show a message to who works in a session, over the top of their desktop')

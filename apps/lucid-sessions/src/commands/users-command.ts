@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { Cli } from '../cli/cli.ts';
+import { scopePart } from '../cli/values.ts';
 
 export function declareUsers(program: Command, cli: Cli): void {
   const users = program.command('users').description('accounts of people who sign in here');
@@ -8,6 +9,11 @@ export function declareUsers(program: Command, cli: Cli): void {
     command.option('--out <file>', 'write the link there (mode 0600); needed where standard output is no terminal');
   const role = (): Option =>
     new Option('--role <names...>', 'admin, session_manager, session_operator, session_viewer, auditor');
+  const scope = (): Option =>
+    new Option(
+      '--scope <parts...>',
+      'which sessions are seen: own, project:NAME, label:NAME, target:ID, any of them; all: not limited',
+    ).argParser(scopePart);
   link(users.command('setup'))
     .description('a link for the first account, an administrator’s; good for a day, and once')
     .action(async (given) => (await work()).setUp(cli.api(), cli.output(), given));
@@ -15,6 +21,7 @@ export function declareUsers(program: Command, cli: Cli): void {
   link(users.command('add'))
     .argument('<name>')
     .addOption(role().default(['session_viewer']))
+    .addOption(scope())
     .option('--display-name <text>', 'what people call them', '')
     .description('a new account, and a link with which its person chooses a password')
     .action(async (name: string, given) => (await work()).addUser(cli.api(), cli.output(), name, given));
@@ -27,6 +34,7 @@ export function declareUsers(program: Command, cli: Cli): void {
     .command('change')
     .argument('<name>')
     .addOption(role())
+    .addOption(scope())
     .option('--display-name <text>')
     .option('--disable', 'nobody gets in by it, and nothing of it is lost')
     .option('--enable')

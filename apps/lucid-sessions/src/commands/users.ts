@@ -1,4 +1,4 @@
-import type { Role } from '@lucid-sessions/contract';
+import type { Role, Scope } from '@lucid-sessions/contract';
 import type { RestAnswer } from '@lucid-sessions/contract/rest-client';
 import type { ApiClient } from '../cli/api-client.ts';
 import { CliError, exitCodes, type Output, table } from '../cli/output.ts';
@@ -59,12 +59,27 @@ export async function listUsers(api: ApiClient, output: Output): Promise<void> {
   const rows = users.map((user) => [
     user.user_id,
     user.roles.join(' '),
+    scopeText(user),
     user.disabled ? 'disabled' : waysOf(user),
     user.signed_in_at ?? 'never',
     user.display_name,
   ]);
-  const header = ['USER', 'ROLES', 'SIGNS IN BY', 'LAST', 'NAME'];
+  const header = ['USER', 'ROLES', 'SEES', 'SIGNS IN BY', 'LAST', 'NAME'];
   output.result({ users }, rows.length === 0 ? 'nobody has an account here' : table(header, rows));
+}
+
+const scopeOf = (scope: Scope | 'all'): Scope | null => (scope === 'all' ? null : scope);
+
+function scopeText({ scope }: RestAnswer<'getUser'>): string {
+  if (scope === null) return 'all';
+  const { own, projects, labels, targets } = scope;
+  const parts = [
+    ...(own ? ['own'] : []),
+    ...projects.map((name) => `project:${name}`),
+    ...labels.map((name) => `label:${name}`),
+    ...targets.map((id) => `target:${id}`),
+  ];
+  return parts.length === 0 ? 'nothing' : parts.join(' ');
 }
 
 function waysOf({ has_password, has_totp, passkeys, provider }: RestAnswer<'getUser'>): string {
@@ -80,10 +95,11 @@ export async function addUser(
   api: ApiClient,
   output: Output,
   name: string,
-  options: LinkOptions & { role: Role[]; displayName: string },
+  options: LinkOptions & { role: Role[]; scope?: Scope | 'all'; displayName: string },
 ): Promise<void> {
   await checkPlace(options, output);
-  await api.rest.createUser({ body: { user_id: name, roles: options.role, display_name: options.displayName } });
+  const { role, scope = 'all', displayName } = options;
+  await api.rest.createUser({ body: { user_id: name, roles: role, scope: scopeOf(scope), display_name: displayName } });
   const link = await api.rest.inviteUser({ params: { user_id: name }, body: {} });
   await give(api, output, link, options, `${name} has an account. This is for them alone: they choose a password.`);
 }
@@ -102,6 +118,8 @@ export async function linkUser(
 
 export interface ChangeOptions {
   role?: Role[];
+  /** `all`: not limited. */
+  scope?: Scope | 'all';
   displayName?: string;
   disable?: boolean;
   enable?: boolean;
@@ -109,16 +127,18 @@ export interface ChangeOptions {
 }
 
 export async function changeUser(api: ApiClient, output: Output, name: string, options: ChangeOptions): Promise<void> {
-  const { role, displayName, disable, enable, reset } = options;
+  const { role, scope, displayName, disable, enable, reset } = options;
   if (disable === true && enable === true) throw new CliError('either --disable or --enable', exitCodes.usage);
   const body = {
     ...(role === undefined ? {} : { roles: role }),
+    ...(scope === undefined ? {} : { scope: scopeOf(scope) }),
     ...(displayName === undefined ? {} : { display_name: displayName }),
     ...(disable === true ? { disabled: true } : enable === true ? { disabled: false } : {}),
     ...(reset === undefined ? {} : { reset }),
   };
   const user = await api.rest.updateUser({ params: { user_id: name }, body });
-  output.result(user, `${name}: ${user.disabled ? 'disabled' : user.roles.join(', ')}, signs in by ${waysOf(user)}`);
+  const standing = user.disabled ? 'disabled' : user.roles.join(', ');
+  output.result(user, `${name}: ${standing}, sees ${scopeText(user)}, signs in by ${waysOf(user)}`);
 }
 
 export async function signOutUser(api: ApiClient, output: Output, name: string): Promise<void> {
