@@ -278,6 +278,31 @@ test('a failed fsync fails the session: the frames since the last good one do no
   assert.equal(events.find(isKind('gap'))!.framesLost, 1);
 });
 
+test('what was appended while an fsync failed is not durable by the next one of the same file', async (t) => {
+  const { engine, disk, append, events, until, untilTrue } = openEngine(t);
+  engine.open(0, 'alpha');
+  append(0, frame(1, 100));
+  await until(isKind('durable'));
+  disk.fault = (operation) => {
+    if (operation !== 'sync') return null;
+    disk.fault = () => null;
+    queueMicrotask(() => append(0, frame(3, 100)));
+    return 'EIO';
+  };
+  append(0, frame(2, 100));
+  await until(isKind('failed'));
+  // The kernel tells of a lost page once: the sync of the close record succeeds, and a crash would show neither frame.
+  await untilTrue(() => {
+    append(0, frame(4, 100));
+    return events.filter(isKind('durable')).some(({ framesDurable }) => framesDurable > 3);
+  });
+  assert.ok(events.find(isKind('gap'))!.framesLost >= 2);
+  assert.deepEqual(
+    events.filter(isKind('durable')).filter(({ framesDurable }) => framesDurable === 2 || framesDurable === 3),
+    [],
+  );
+});
+
 test('a directory that can not be made durable fails its sessions', async (t) => {
   const { engine, disk, until } = openEngine(t);
   disk.fault = (operation) => (operation === 'syncDirectory' ? 'EIO' : null);

@@ -7,9 +7,12 @@ export interface CommitRoundsOptions {
   /** Between the starts of two rounds, at least. */
   everyMs: number;
   monotonicUs: () => number;
-  /** A segment or the directory that names it could not be made durable. */
+  /** A segment or the directory that names it could not be made durable; told once. */
   onFailed: (segment: OpenSegment, error: unknown) => void;
 }
+
+/** Segments of which something may be lost. */
+export type FailedSegments = Pick<ReadonlySet<OpenSegment>, 'has'>;
 
 /** A disk that is slow rests as long as a round took, but not so long that frames become late. */
 const restMsMax = 15;
@@ -29,7 +32,9 @@ export class CommitRounds {
   readonly #options: CommitRoundsOptions;
   #segments = new Set<OpenSegment>();
   #directories = new Set<string>();
-  #afterwards: ((failed: ReadonlySet<OpenSegment>) => void)[] = [];
+  #afterwards: ((failed: FailedSegments) => void)[] = [];
+  /** A file system tells of a lost page once: the next sync of the file succeeds, and proves nothing. */
+  readonly #failed = new WeakSet<OpenSegment>();
   #cancel: (() => void) | null = null;
   #running: Promise<void> | null = null;
   /** On the monotonic clock, µs. */
@@ -52,8 +57,8 @@ export class CommitRounds {
     this.#schedule();
   }
 
-  /** Calls back when everything touched until now is durable, or has failed. */
-  afterwards(callback: (failed: ReadonlySet<OpenSegment>) => void): void {
+  /** Calls back when everything touched until now is durable, or has failed: now or in a round before. */
+  afterwards(callback: (failed: FailedSegments) => void): void {
     this.#afterwards.push(callback);
     this.#schedule();
   }
@@ -87,10 +92,9 @@ export class CommitRounds {
     this.#segments = new Set();
     this.#directories = new Set();
     this.#afterwards = [];
-    const failed = new Set<OpenSegment>();
     const fail = (segment: OpenSegment, error: unknown): void => {
-      if (failed.has(segment)) return;
-      failed.add(segment);
+      if (this.#failed.has(segment)) return;
+      this.#failed.add(segment);
       this.#options.onFailed(segment, error);
     };
     const syncs = segments.map((segment) => segment.sync().catch((error: unknown) => fail(segment, error)));
@@ -106,7 +110,7 @@ export class CommitRounds {
     this.#nextUs = Math.max(startedUs + this.#options.everyMs * 1000, endedUs + restUs);
     // One that was closed during the round still has its close record to be made durable.
     for (const segment of segments) if (segment.closed && !this.#segments.has(segment)) segment.release();
-    for (const callback of afterwards) callback(failed);
+    for (const callback of afterwards) callback(this.#failed);
     this.roundsCount += 1;
   }
 }

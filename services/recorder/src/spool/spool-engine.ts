@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { PAYLOAD_HEADER_BYTES, writePayloadHeader } from '@lucid-sessions/recording';
 import { giveBack } from '@lucid-sessions/wire';
 import { copyInto } from './batch-pool.ts';
-import { CommitRounds } from './commit-rounds.ts';
+import { CommitRounds, type FailedSegments } from './commit-rounds.ts';
 import { LiveTap } from './live-tap.ts';
 import { OpenSegment } from './open-segment.ts';
 import { forgottenDirectory, recoverSessions, removeEmpty } from './recovery.ts';
@@ -483,7 +483,7 @@ export class SpoolEngine {
     this.#dispatch();
   }
 
-  #publish(waiting: WrittenBatch[], failed: ReadonlySet<OpenSegment>): void {
+  #publish(waiting: WrittenBatch[], failed: FailedSegments): void {
     const nowUs = this.#options.monotonicUs();
     for (const { session, segment, framesAccepted, oldestUs } of waiting) {
       if (failed.has(segment)) continue;
