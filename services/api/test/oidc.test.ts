@@ -525,6 +525,111 @@ test('a local account is linked once, recently, and signs in by the provider alo
   assert.match(errorOf(await finish(other, await other.there.leave(url, '9202'))), /^409 Corp knows you as kay@corp/);
 });
 
+/** Once, when `userId` is written for the `turn`th time: before it is, or behind it. */
+function meanwhile(userId: string, turn: number, when: 'before' | 'behind', work: () => Promise<unknown>): void {
+  const { storage } = people;
+  const put = storage.putEntry;
+  let turns = 0;
+  storage.putEntry = async (entry) => {
+    const isMeant = entry.kind === 'user' && entry.id === userId && ++turns === turn;
+    if (!isMeant) return put.call(storage, entry);
+    storage.putEntry = put;
+    if (when === 'before') await work();
+    const answer = await put.call(storage, entry);
+    if (when === 'behind') await work();
+    return answer;
+  };
+}
+
+async function linkingOf(userId: string, login: string): Promise<{ visit: Visit; back: URL }> {
+  const browser = await people.person(userId);
+  const visit: Visit = { browser, there: new ProviderBrowser() };
+  const started = await browser.call('linkOidc', { params: { provider_id: 'corp' } });
+  assert.equal(started.status, 200, errorOf(started));
+  return { visit, back: await visit.there.leave(String(started.body.url), login) };
+}
+
+test('no password, passkey or link is left of an account that is linked, whatever is set at that moment', async () => {
+  peer.people.set('9501', { groups: ['audit'], preferred_username: 'zoe' });
+  const { visit, back } = await linkingOf('zoe', '9501');
+  const another = 'another good one, surely';
+  const answers: Answer[] = [];
+  meanwhile('zoe', 1, 'behind', async () => {
+    answers.push(await visit.browser.call('changePassword', { body: { new_password: another } }));
+  });
+  assert.equal((await finish(visit, back)).status, 200);
+  assert.match(errorOf(answers[0]!), /^409/);
+  assert.equal((await new TestBrowser(people.world).signIn('zoe', another)).status, 401);
+  // One an earlier version left.
+  const { entry } = await people.storage.getEntry({ kind: 'user', id: 'zoe' });
+  await people.person('yan');
+  const { entry: other } = await people.storage.getEntry({ kind: 'user', id: 'yan' });
+  const value = { ...entry!.value, password: (other!.value as { password: unknown }).password };
+  await people.storage.putEntry({ ...entry!, value, version: entry!.version + 1 });
+  assert.equal((await new TestBrowser(people.world).signIn('yan')).status, 200);
+  assert.equal((await new TestBrowser(people.world).signIn('zoe')).status, 401);
+});
+
+test('a link to an account that is linked meanwhile, or of an administrator’s that was made meanwhile, is none', async () => {
+  peer.people.set('9511', { groups: ['audit'], preferred_username: 'xia' });
+  const { visit, back } = await linkingOf('xia', '9511');
+  await people.world.call('inviteUser', { params: { user_id: 'xia' }, body: {} });
+  const { entries } = await people.storage.listEntries({ kind: 'invite', owner: 'xia', after: '', limit: 9 });
+  const invited = await people.world.call('inviteUser', { params: { user_id: 'xia' }, body: {} });
+  const [now] = (await people.storage.listEntries({ kind: 'invite', owner: 'xia', after: '', limit: 9 })).entries;
+  assert.notEqual(entries[0]!.id, now!.id);
+  assert.equal((await finish(visit, back)).status, 200);
+  await people.storage.putEntry({ ...now!, version: 1 });
+  const redeemed = await new TestBrowser(people.world).call('redeemInvite', {
+    body: { token: invited.body.token, password: 'another good one, surely' },
+  });
+  assert.match(errorOf(redeemed), /^409/);
+});
+
+test('whom two accounts are linked to at once is one of them, and the other one keeps its password', async () => {
+  peer.people.set('9521', { groups: ['audit'], preferred_username: 'one' });
+  const first = await linkingOf('one', '9521');
+  const second = await linkingOf('two', '9521');
+  const { storage } = people;
+  const put = storage.putEntry;
+  const results: Answer[] = [];
+  storage.putEntry = async (entry) => {
+    if (entry.kind === 'identity' && entry.owner === 'two') {
+      storage.putEntry = put;
+      results.push(await finish(first.visit, first.back));
+    }
+    return put.call(storage, entry);
+  };
+  results.push(await finish(second.visit, second.back));
+  assert.deepEqual(
+    results.map(({ status }) => status),
+    [200, 409],
+  );
+  assert.equal((await new TestBrowser(people.world).signIn('two')).status, 200);
+  assert.equal((await signIn('9521')).body.user_id, 'one');
+});
+
+test('who is disabled while the provider answers, or whose account is another’s then, is not let in', async () => {
+  peer.people.set('9531', { groups: ['audit'], preferred_username: 'wim' });
+  const visit = newVisit();
+  await signIn('9531', visit);
+  const user = { params: { user_id: 'wim@corp' } };
+  const back = await begin(visit, '9531');
+  meanwhile('wim@corp', 1, 'before', () => people.world.call('updateUser', { ...user, body: { disabled: true } }));
+  assert.equal((await finish(visit, back)).status, 403);
+  assert.equal((await people.world.call('updateUser', { ...user, body: { disabled: false } })).status, 200);
+  assert.equal((await visit.browser.call('getAccount')).status, 401, 'nothing of it is good later');
+  await signIn('9531', visit);
+  const again = await begin(visit, '9531');
+  meanwhile('wim@corp', 1, 'before', async () => {
+    await people.world.call('removeUser', user);
+    await people.world.call('createUser', { body: { user_id: 'wim@corp', roles: ['admin'] } });
+  });
+  assert.ok((await finish(visit, again)).status >= 400);
+  const { body } = await people.world.call('getUser', user);
+  assert.deepEqual([body.roles, body.provider], [['admin'], null]);
+});
+
 test('what lets somebody in is changed only soon after they proved themselves at the provider', async () => {
   peer.people.set('9301', { groups: ['ops'], preferred_username: 'old' });
   const visit = newVisit();

@@ -3,7 +3,7 @@ import { isLucidError, LucidError, restRoutes } from '@lucid-sessions/contract';
 import { tellAudit } from '../audit.ts';
 import type { Api, Call, Handlers } from '../call.ts';
 import { ownSignIn, recentAccount } from '../people/account-handlers.ts';
-import { type KeptAccount, newAccount } from '../people/accounts.ts';
+import { type Account, isSameAccount, type KeptAccount, newAccount } from '../people/accounts.ts';
 import { orTold, startSignIn } from '../people/auth-handlers.ts';
 import { readUpload } from '../upload.ts';
 import { displayNameOf, groupsOf, hasTooManyGroups, rolesOf, userIdOf } from './claims.ts';
@@ -98,23 +98,28 @@ async function known({ people }: Api, { issuer, subject }: ProviderAnswer): Prom
   return null;
 }
 
+/** Of this very account, while it is not disabled. */
+function changed({ people }: Api, account: KeptAccount, change: (present: Account) => Account): Promise<KeptAccount> {
+  return people.accounts.change(account.id, (present) => {
+    if (!isSameAccount(present, account.value)) throw forbidden('your account here was removed at this moment');
+    if (present.disabled) throw isDisabled();
+    return change(present);
+  });
+}
+
+const isDisabled = () => forbidden('your account here is disabled: ask your administrator');
+
 /** Its roles are what the groups give from now on. Without one everything that lets it in ends. */
-async function withRoles(
-  { api }: Call<'finishOidc'>,
-  provider: OidcProvider,
-  answer: ProviderAnswer,
-  account: KeptAccount,
-) {
-  const { people, deps } = api;
+async function withRoles(api: Api, provider: OidcProvider, answer: ProviderAnswer, account: KeptAccount) {
   const given = rolesIn(provider, answer);
-  const changed = await people.accounts.change(account.id, (present) => ({
+  const next = await changed(api, account, (present) => ({
     ...present,
     roles: given,
     provider: provider.config.id,
-    provedUs: deps.nowUs(),
+    provedUs: api.deps.nowUs(),
   }));
-  if (given.length > 0) return changed;
-  await people.signIns.revokeAll(account.id);
+  if (given.length > 0) return next;
+  await api.people.signIns.revokeAll(account.id);
   throw noRole(provider);
 }
 
@@ -127,8 +132,8 @@ async function signInBy(
   const { api } = call;
   if (found === null && rolesIn(provider, answer).length === 0) throw noRole(provider);
   const account = found ?? (await newcomer(api, provider, answer));
-  if (account.value.disabled) throw forbidden('your account here is disabled: ask your administrator');
-  return withRoles(call, provider, answer, account);
+  if (account.value.disabled) throw isDisabled();
+  return withRoles(api, provider, answer, account);
 }
 
 /** The account that is signed in here is this person's at the provider from now on, and signs in by it alone. */
@@ -152,12 +157,18 @@ async function link(
     throw new LucidError('conflict', 'this is the last administrator, which your groups would make less');
   if (other !== null && other.id !== account.id)
     throw new LucidError('conflict', `${provider.config.name} knows you as ${other.id} here already`);
-  if (other === null) {
-    await people.oidc.identities.add(account.id, identityOf(api, provider, answer, account));
-    const { issuer, subject } = answer;
-    await people.onlyWhileThere(account, () => people.oidc.identities.remove(issuer, subject));
-  }
-  await people.accounts.change(account.id, (present) => ({ ...present, password: null, totp: null, recovery: [] }));
+  if (other === null && !(await people.oidc.identities.add(account.id, identityOf(api, provider, answer, account))))
+    throw new LucidError('conflict', `another account was linked to you at ${provider.config.name} at this moment`);
+  const { issuer, subject } = answer;
+  // At once, so that nothing that lets in another way is made between.
+  const linked = await changed(api, account, (present) => {
+    if (present.provider !== null) throw new LucidError('conflict', 'this account was linked to a provider meanwhile');
+    const proved = { roles: given, provider: provider.config.id, provedUs: api.deps.nowUs() };
+    return { ...present, ...proved, password: null, totp: null, recovery: [] };
+  }).catch(async (thrown: unknown) => {
+    if (other === null) await people.oidc.identities.remove(issuer, subject);
+    throw thrown;
+  });
   await people.passkeys.removeAll(account.id);
   await people.invites.dropAll(account.id);
   await people.signIns.revokeAll(account.id, signIn.id);
@@ -165,7 +176,7 @@ async function link(
     ...{ event: 'account_changed', userId: account.id, resourceId: account.id, success: true, errorMessage: null },
     ...{ ipAddress: browser.ipAddress, userAgent: browser.userAgent, details: { provider: provider.config.id } },
   });
-  return withRoles(call, provider, answer, account);
+  return linked;
 }
 
 async function sealedIdToken({ people }: Api, userId: string, { idToken }: ProviderAnswer): Promise<string | null> {

@@ -152,7 +152,8 @@ async function signIn(call: Call<'signIn'>) {
     await people.tries.takeBack(body.user_id, place, known);
     throw thrown;
   });
-  if (!right || account === null || account.value.disabled) return failed(call, toldUser, wrong());
+  if (!right || account === null || account.value.disabled || account.value.provider !== null)
+    return failed(call, toldUser, wrong());
   let method: SignInMethod = 'password';
   if (account.value.totp?.confirmed === true) {
     if (body.code === undefined) {
@@ -176,6 +177,11 @@ async function signIn(call: Call<'signIn'>) {
   return startSignIn(call, account, method);
 }
 
+/** Whom a provider lets in nothing else does, also where it was made before the account was linked. */
+function checkLocal({ provider }: Account): void {
+  if (provider !== null) throw new LucidError('conflict', 'this account signs in by its provider, and no other way');
+}
+
 async function redeem(call: Call<'redeemInvite'>) {
   const { api, body } = call;
   const { people } = api;
@@ -183,6 +189,7 @@ async function redeem(call: Call<'redeemInvite'>) {
   const { purpose, createdBy } = invite.value;
   if (purpose === 'sign_in') {
     const account = await people.accounts.need(invite.owner!);
+    checkLocal(account.value);
     await people.invites.take(invite);
     if (account.value.disabled) throw wrong();
     return startSignIn(call, account, 'link');
@@ -201,10 +208,15 @@ async function redeem(call: Call<'redeemInvite'>) {
     const fields = { displayName: '', roles: ['admin' as const], createdUs, createdBy, password };
     return startSignIn(call, await people.accounts.create(userId, newAccount(fields)), 'link');
   }
-  if ((await people.accounts.need(userId)).value.disabled) throw wrong();
+  const { value: before } = await people.accounts.need(userId);
+  if (before.disabled) throw wrong();
+  checkLocal(before);
   const password = await people.passwords.hash(body.password);
   await people.invites.take(invite);
-  const account = await people.accounts.change(userId, (present) => ({ ...present, password }));
+  const account = await people.accounts.change(userId, (present) => {
+    checkLocal(present);
+    return { ...present, password };
+  });
   await people.signIns.revokeAll(userId);
   return startSignIn(call, account, 'link');
 }
@@ -256,7 +268,8 @@ export const authHandlers: Handlers<AuthOperations> = {
     const answer = { challengeId, response };
     const userId = await orTold(call, people.passkeys.verify(call.browser.needRelyingParty(), answer));
     const account = await people.accounts.get(userId);
-    if (account === null || account.value.disabled) return failed(call, userId, wrong());
+    if (account === null || account.value.disabled || account.value.provider !== null)
+      return failed(call, userId, wrong());
     return startSignIn(call, account, 'passkey');
   },
 };
