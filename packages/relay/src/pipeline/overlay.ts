@@ -22,6 +22,8 @@ interface Drawn {
 
 /** Of surfaces beneath, so many are shown again; servers have one for a monitor. */
 const BENEATH_MAX = 64;
+/** Beside more of a server's than this nothing is shown: a free id is looked for behind each of its PDUs. */
+const SURFACES_MAX = 512;
 const SURFACE_ID_MAX = 0xfffe;
 /** GFX_PIXELFORMAT_XRGB_8888. */
 const XRGB = 0x20;
@@ -71,11 +73,12 @@ export class Overlay {
   /** Where the picture fits on the main monitor. */
   #place(picture: OverlayPicture): Drawn | null {
     const { main, surfaces } = this.#view;
-    if (main === null || picture.width > main.width || picture.height > main.height) return null;
+    if (main === null || surfaces.size > SURFACES_MAX || picture.width > main.width || picture.height > main.height)
+      return null;
     let surfaceId = SURFACE_ID_MAX;
-    while (surfaces.has(surfaceId) && surfaceId > 0) surfaceId -= 1;
+    while (surfaces.has(surfaceId)) surfaceId -= 1;
     const { width, height } = picture;
-    return surfaces.has(surfaceId) ? null : { picture, surfaceId, area: { ...main, width, height } };
+    return { picture, surfaceId, area: { ...main, width, height } };
   }
 
   #created({ picture: { width, height, tiles }, surfaceId, area }: Drawn): Uint8Array {
