@@ -322,6 +322,24 @@ test('a server that draws on our surface, on desktops that are none or too much 
   assert.equal(bomb.running.relay.pipelineCanvas, null);
 });
 
+test('a server that takes our surface away again and again has few pictures sent for its few bytes', () => {
+  const piped = new Piped();
+  piped.say(desktop(0));
+  // One megabyte that a client draws in no time, so that few are enough.
+  const data = new Uint8Array(1 << 20);
+  piped.running.relay.overlay(
+    { width: 64, height: 64, tiles: [{ left: 0, top: 0, width: 64, height: 64, data }] },
+    seconds,
+  );
+  const taken = uncompressedSegments(encode(gfxPdu, pdu('deleteSurface', { surfaceId: 0xfffe })));
+  const stream = joinBytes(inPieces(taken, 1500).map((each) => dvc('server', each)));
+  let bytes = 0;
+  assert.throws(() => {
+    for (let times = 0; times < 100; times += 1) bytes += piped.running.send('server', stream).length;
+  }, RelayViolation);
+  assert.ok(bytes < 80 << 20, `${bytes} bytes for ${stream.length} each time`);
+});
+
 test('a client that suspends acknowledgement on a frame of ours says so to the server', () => {
   const piped = new Piped();
   piped.say(desktop(0));

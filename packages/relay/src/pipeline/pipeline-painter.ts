@@ -21,7 +21,7 @@ import { type Area, PipelineView } from './pipeline-view.ts';
 
 const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 /**
- * What may be read of what a server sends: all sessions share the thread, and a few bytes can decompress to much, or be many commands.
+ * What may be read of what a server sends, and said because of it: all sessions share the thread, and a few bytes can decompress to much, or be many commands.
  * Windows was seen to send 1.7 bytes for one. A command counts as so many bytes.
  */
 const [CREDIT_MAX, CREDIT_PER_BYTE, COMMAND_BYTES] = [64 * 1024 * 1024, 32, 64];
@@ -203,6 +203,8 @@ export class PipelinePainter {
     if (!this.#options.isOpen(channel.id)) return none;
     const ours = channel.overlay.due();
     if (ours !== null) {
+      // A server can take the picture away by a few bytes, and have it said again.
+      channel.credit -= ours.length;
       channel.sinceOurs = 0;
       return this.#said(channel, ours);
     }
