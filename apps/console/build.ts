@@ -72,6 +72,16 @@ function wasmBeside(outdir: string, urls: Set<string>): Plugin {
   };
 }
 
+/** The player is a file of its own, which other pages embed: the console takes the same one. */
+function playerBeside(url: string): Plugin {
+  return {
+    name: 'player-beside',
+    setup({ onResolve }) {
+      onResolve({ filter: /\/player\/page\/lucid-player\.ts$/ }, () => ({ path: url, external: true }));
+    },
+  };
+}
+
 /** Bundles one browser entry. */
 async function bundle(
   outdir: string,
@@ -109,9 +119,9 @@ export async function buildConsole(outdir = join(consoleRoot, 'dist')): Promise<
   ]);
   const urls = { PLAYER_WORKER_URL: JSON.stringify(worker.url) };
   const wasmUrls = new Set<string>();
-  const [main, player, connect] = await Promise.all([
-    bundle(outdir, 'src/main.ts', urls),
-    bundle(outdir, 'src/player/page/lucid-player.ts', urls),
+  const player = await bundle(outdir, 'src/player/page/lucid-player.ts', urls);
+  const [main, connect] = await Promise.all([
+    bundle(outdir, 'src/main.ts', {}, [playerBeside(player.url)]),
     bundle(outdir, 'src/connect/main.ts', {}, [wasmBeside(outdir, wasmUrls)]),
   ]);
   const court = await courtTemplate();

@@ -3,7 +3,7 @@ import { ApiClient, ApiError } from './api/client.ts';
 import { askClaims, type Claims } from './api/credentials.ts';
 import { accountPage } from './pages/account.ts';
 import { alertsPage } from './pages/alerts.ts';
-import { auditPage } from './pages/audit.ts';
+import { auditPage } from './pages/audit-log.ts';
 import { createPage } from './pages/create.ts';
 import { enterPage, takeInviteToken } from './pages/enter.ts';
 import { livePage } from './pages/live.ts';
@@ -132,7 +132,8 @@ async function begin(): Promise<void> {
 }
 
 addEventListener('popstate', () => {
-  if (location.pathname !== shownPath || parseRoute(location.pathname).page === 'sessions') show();
+  // Their filters are in the address.
+  if (location.pathname !== shownPath || ['sessions', 'audit'].includes(parseRoute(location.pathname).page)) show();
 });
 applyTheme();
 interceptLinks(document.body);

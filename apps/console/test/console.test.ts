@@ -759,6 +759,92 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     await context.close();
   });
 
+  test('the audit log is filtered by who, what, on what, when and outcome, page by page, and exported whole', async () => {
+    const about = ['ivan', 'target_checked', 'billing'] as const;
+    const entryAt = (at: number, success = true) => ({
+      event_id: `paged-${at}`,
+      timestamp: new Date(Date.parse('2026-10-01T12:00:00.000Z') - at * 60_000).toISOString(),
+      ...{ user_id: about[0], event_type: about[1], resource_id: about[2] },
+      ...{ ip_address: '192.0.2.77', user_agent: null, success, error_message: success ? null : 'refused' },
+      details: { number: at },
+    });
+    server.audit.push(...Array.from({ length: 120 }, (_, at) => entryAt(at, at !== 70)));
+    // A number of its own for each filter that is added.
+    server.audit.push({ ...entryAt(200), event_type: 'target_updated' }, { ...entryAt(201), resource_id: 'ledger' });
+    const { page, problems, context } = await open('/audit');
+    const rows = page.locator('tbody tr');
+    const count = page.getByRole('status');
+    await rows.nth(3).waitFor();
+    await page.getByLabel('Who').fill('ivan');
+    await count.getByText('122 entries', { exact: true }).waitFor();
+    await page.getByRole('combobox', { name: 'Event' }).selectOption({ label: 'Target checked' });
+    await count.getByText('121 entries', { exact: true }).waitFor();
+    await page.getByLabel('On what').fill('billing');
+    await page.waitForURL(/\/audit\?user_id=ivan&event_type=target_checked&resource_id=billing$/);
+    await page.getByText('1–50 of 120').waitFor();
+    // What is added meanwhile shifts no page.
+    server.audit.push(entryAt(-5));
+    await page.getByRole('button', { name: 'Older' }).click();
+    await page.getByText('51–100 of 120').waitFor();
+    assert.equal(await rows.first().getByText('number: 50').count(), 1);
+    assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('aria-label')), 'Audit log');
+    await page.reload();
+    await page.getByText('51–100 of 120').waitFor();
+    assert.equal(await page.getByLabel('Who').inputValue(), 'ivan', 'its fields show what it filters by');
+    await page.getByRole('button', { name: 'Newest' }).click();
+    await page.getByText('1–50 of 121').waitFor();
+    await page.getByLabel('Outcome').selectOption('failed');
+    await count.getByText('1 failed among 121 entries').waitFor();
+    assert.deepEqual(
+      [await rows.count(), await rows.getByText('failed', { exact: true }).count(), await rows.locator('a').count()],
+      [1, 1, 0],
+      'said in a word, and a target is no session to go to',
+    );
+    await page.evaluate(axe.source);
+    assert.deepEqual(await page.evaluate(findAgainstWcag), []);
+    await page.getByLabel('From', { exact: true }).fill('2026-11-01');
+    await page.getByText('No entry matches these filters.').waitFor();
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'Export the log' }).click(),
+    ]);
+    assert.equal(download.suggestedFilename(), 'audit.jsonl');
+    const lines = (await readFile(await download.path(), 'utf8')).trimEnd().split('\n');
+    assert.equal(lines.length, server.audit.length, 'whatever is filtered');
+    await page.getByText('The whole log, ').waitFor();
+    await page.getByRole('button', { name: 'Clear the filters' }).click();
+    await page.waitForURL(/\/audit$/);
+    await rows.nth(3).waitFor();
+    assert.equal(await page.getByLabel('Who').inputValue(), '');
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test('an audit log that can not be read says why and is asked again; a limit is waited for and said', async () => {
+    const { page, problems, context } = await open('/audit');
+    await page.locator('tbody tr').nth(3).waitFor();
+    const lists = /\/api\/v1\/audit\?/;
+    const limited = (seconds: number) => ({ status: 429, headers: { 'Retry-After': String(seconds) }, body: '{}' });
+    const refusal = { status: 400, body: JSON.stringify({ error: { message: 'no such time' } }) };
+    const answers = [limited(1), limited(900)];
+    const said = Promise.withResolvers<void>();
+    await page.route(lists, async (route) => {
+      if (answers.length < 2) await said.promise;
+      await route.fulfill(answers.shift() ?? refusal);
+    });
+    await page.getByLabel('Outcome').selectOption('failed');
+    await page.getByText('The API limits how often it is asked: it is asked again in 1 s.').waitFor();
+    said.resolve();
+    await page.getByRole('alert').getByText('429').waitFor();
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.getByRole('alert').getByText('No such time.').waitFor();
+    await page.unroute(lists);
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.getByText(/^\d+ failed among /).waitFor();
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
   test('every page meets WCAG 2.2 AA as far as axe can tell, at both sizes and in both themes', async () => {
     const found: string[] = [];
     const paths = [

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { auditEventTypes } from '@lucid-sessions/contract';
 import type { VerificationReport } from '@lucid-sessions/evidence';
 import type { IndexEvent } from '@lucid-sessions/recording/session-index';
 import fc from 'fast-check';
@@ -8,6 +9,7 @@ import { auditDetails } from '../src/pages/audit.ts';
 import { amountOf } from '../src/pages/system.ts';
 import { noteText, playerEventOf } from '../src/player/worker/event-text.ts';
 import { type CheckedChunks, verdictsOf, verdictsUnknown } from '../src/player/worker/verdicts.ts';
+import { auditEventGroups, isOfSession } from '../src/ui/audit-events.ts';
 import {
   formatBytes,
   formatClock,
@@ -431,4 +433,9 @@ test('an audit entry says why something failed, and what changed from what to wh
     'not permitted, reason: a typo, name: A → B, storage_config.retention_days: none → 30',
   );
   assert.equal(auditDetails({ error_message: null, details: {} }), '');
+});
+
+test('every event of the audit log stands once among those it is filtered by', () => {
+  assert.deepEqual(Object.values(auditEventGroups).flat().sort(), [...auditEventTypes].sort());
+  assert.deepEqual(['session_created', 'target_created', 'of a later version'].map(isOfSession), [true, false, false]);
 });

@@ -40,6 +40,7 @@ export class ApiError extends Error {
 }
 
 export type SessionFilter = RestQuery<'listSessions'>;
+export type AuditFilter = RestQuery<'listAudit'>;
 
 export type Command = 'start' | 'stop' | 'pause' | 'resume';
 
@@ -54,6 +55,8 @@ export class ApiClient {
   readonly #ask: typeof globalThis.fetch;
   /** Called on 401: the caller shows the sign-in page. */
   onUnauthenticated: () => void = () => {};
+  /** Called when the API limits the rate, and it is waited for so long. */
+  onRateLimited: (seconds: number) => void = () => {};
 
   /** Every operation of the contract. */
   readonly rest: RestClient = restClient({
@@ -88,6 +91,7 @@ export class ApiClient {
       const waitSeconds = Number(response.headers.get('Retry-After') ?? Number.NaN);
       const worthWaiting = response.status === 429 && attempt < attemptsMax && waitSeconds <= waitSecondsMax;
       if (!worthWaiting) throw await this.#refusal(response);
+      this.onRateLimited(waitSeconds);
       await new Promise((resolve) => setTimeout(resolve, waitSeconds * 1000));
     }
   }
@@ -161,7 +165,7 @@ export class ApiClient {
   search(question: SearchQuestion, signal?: AbortSignal): Promise<FoundRecordings> {
     return this.rest.searchRecordings({ body: question, signal });
   }
-  listAudit(filter: { resource_id?: string; limit: number; offset: number }, signal?: AbortSignal): Promise<AuditList> {
+  listAudit(filter: AuditFilter, signal?: AbortSignal): Promise<AuditList> {
     return this.rest.listAudit({ query: filter, signal });
   }
   /** Health of the services. Bad health comes with status 503 and says what is wrong: that is an answer, not a failure. */

@@ -1,20 +1,24 @@
 import type { ApiClient } from '../api/client.ts';
 import type { AuditEntry } from '../api/types.ts';
+import { isOfSession } from '../ui/audit-events.ts';
 import { type Child, fill, h } from '../ui/dom.ts';
 import { humanise } from '../ui/format.ts';
-import { failure, isAbort, type Page, type PageContext } from '../ui/page.ts';
+import { failure, isAbort } from '../ui/page.ts';
 import { type Column, instant, table } from '../ui/parts.ts';
 
 const pageSize = 50;
 
-const columns = (linked: boolean): readonly Column<AuditEntry>[] => [
+export const auditColumns = (linked: boolean): readonly Column<AuditEntry>[] => [
   { name: 'When', cell: (entry) => instant(entry.timestamp) },
   {
     name: 'Event',
-    cell: (entry) => h('span', { class: entry.success ? '' : 'status bad' }, humanise(entry.event_type)),
+    cell: (entry) => [
+      humanise(entry.event_type),
+      !entry.success && h('div', { class: 'small' }, h('span', { class: 'status bad' }, 'failed')),
+    ],
   },
   { name: 'User', cell: (entry) => entry.user_id ?? '–' },
-  ...(linked ? [{ name: 'Resource', cell: (entry: AuditEntry): Child => resource(entry.resource_id) }] : []),
+  ...(linked ? [{ name: 'Resource', cell: resource }] : []),
   { name: 'From', cell: (entry) => entry.ip_address ?? '–' },
   {
     name: 'Details',
@@ -22,8 +26,11 @@ const columns = (linked: boolean): readonly Column<AuditEntry>[] => [
   },
 ];
 
-function resource(id: string | null): Child {
-  return id ? h('a', { class: 'mono', href: `/sessions/${id}` }, id) : '–';
+function resource({ event_type, resource_id: id }: AuditEntry): Child {
+  if (id === null) return '–';
+  return isOfSession(event_type)
+    ? h('a', { class: 'mono', href: `/sessions/${id}` }, id)
+    : h('span', { class: 'mono' }, id);
 }
 
 const shown = (value: unknown): string =>
@@ -40,15 +47,15 @@ export function auditDetails({ error_message, details }: Pick<AuditEntry, 'error
   ].join(', ');
 }
 
-/** The audit trail, of one session or of all, page by page. */
-export function auditTrail(api: ApiClient, resourceId: string | null, signal: AbortSignal): HTMLElement {
+/** The audit trail of one session, page by page. */
+export function auditTrail(api: ApiClient, resourceId: string, signal: AbortSignal): HTMLElement {
   const entries: AuditEntry[] = [];
   const host = h('div', {});
   const more = h('button', { type: 'button', on: { click: () => void load() } }, 'Show more');
   async function load(): Promise<void> {
     more.disabled = true;
     try {
-      const filter = { ...(resourceId ? { resource_id: resourceId } : {}), limit: pageSize, offset: entries.length };
+      const filter = { resource_id: resourceId, limit: pageSize, offset: entries.length };
       const answer = await api.listAudit(filter, signal);
       entries.push(...answer.events);
       const whole = answer.events.length < pageSize;
@@ -56,7 +63,7 @@ export function auditTrail(api: ApiClient, resourceId: string | null, signal: Ab
         host,
         entries.length === 0
           ? h('p', { class: 'muted' }, 'No entries.')
-          : table('Audit trail', columns(resourceId === null), entries),
+          : table('Audit trail', auditColumns(false), entries),
         !whole && more,
       );
     } catch (error) {
@@ -67,11 +74,4 @@ export function auditTrail(api: ApiClient, resourceId: string | null, signal: Ab
   }
   void load();
   return host;
-}
-
-export function auditPage({ api, signal }: PageContext): Page {
-  return {
-    title: 'Audit',
-    content: [h('h1', {}, 'Audit log'), h('div', { class: 'card' }, auditTrail(api, null, signal))],
-  };
 }

@@ -3,9 +3,8 @@ import type { ReplayState, SessionOutcome, SessionStatus } from '@lucid-sessions
 import { type SessionSort, sessionOrderOf, sessionSorts } from '@lucid-sessions/contract/session-list';
 import type { SessionFilter } from '../api/client.ts';
 import { h } from '../ui/dom.ts';
+import { dayOf, instantOf, labelled, whenTyped } from '../ui/filter-fields.ts';
 import { icon } from '../ui/icons.ts';
-
-const typingPauseMs = 250;
 
 const filterNames = [
   'search',
@@ -90,18 +89,6 @@ export const orderOf = ({ sort, order }: Filters) =>
     ...(order !== undefined && { descending: order === 'desc' }),
   });
 
-/** A day begins and ends where its reader is. */
-const dayOf = (instant: string | undefined): string => {
-  const date = new Date(instant ?? '');
-  if (Number.isNaN(date.getTime())) return '';
-  const two = (value: number) => String(value).padStart(2, '0');
-  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-};
-const instantOf = (day: string, time: string): string => {
-  const date = new Date(`${day}T${time}`);
-  return Number.isNaN(date.getTime()) ? '' : date.toISOString();
-};
-
 interface Unit {
   /** What the API counts in one of the field's. */
   readonly size: number;
@@ -120,19 +107,9 @@ export function filterFields(
   signal: AbortSignal,
 ): HTMLElement {
   const filters = present();
-  const later = (changed: (value: string) => Filters) => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    return (event: Event): void => {
-      clearTimeout(timer);
-      const { value } = event.target as HTMLInputElement;
-      // Whoever has gone on to another page meanwhile must not find this one's filter in its address.
-      timer = setTimeout(() => !signal.aborted && change(changed(value)), typingPauseMs);
-    };
-  };
+  const later = (changed: (value: string) => Filters) => whenTyped(signal, (value) => change(changed(value)));
   const now = (changed: (value: string) => Filters) => (event: Event) =>
     change(changed((event.target as HTMLInputElement | HTMLSelectElement).value));
-  const labelled = (label: string, control: HTMLElement) =>
-    h('label', { class: 'field' }, h('span', {}, label), control);
   const text = (name: FilterName, label: string, placeholder = '') =>
     labelled(
       label,

@@ -208,6 +208,10 @@ function route(
   if (resource === 'alerts') return sendJson(response, { alerts: state.alerts, next: null });
   if (resource === 'alert-rules') return sendJson(response, ruleAnswers(state, method, id, body));
   if (resource === 'account') return sendJson(response, accountAnswers(id));
+  if (resource === 'audit' && id === 'export')
+    return response
+      .writeHead(200, { 'Content-Type': 'application/x-ndjson' })
+      .end(state.audit.map((event) => `${JSON.stringify(event)}\n`).join(''));
   if (resource === 'audit') return listAudit(state, query, response);
   if (resource === 'search') return sendJson(response, searched(state, JSON.parse(body) as SearchAsked));
   if (resource === 'evidence') return sendJson(response, trustPolicy(state));
@@ -594,8 +598,15 @@ function searched(state: State, asked: SearchAsked): Record<string, unknown> {
 }
 
 function listAudit(state: State, query: URLSearchParams, response: ServerResponse): ServerResponse {
-  const resource = query.get('resource_id');
-  const all = state.audit.filter((event) => resource === null || event.resource_id === resource);
+  const all = state.audit.filter((event) => {
+    const at = String(event.timestamp);
+    return (
+      ['user_id', 'event_type', 'resource_id'].every((name) => (query.get(name) ?? event[name]) === event[name]) &&
+      (query.get('start_time') ?? at) <= at &&
+      at <= (query.get('end_time') ?? at)
+    );
+  });
+  all.sort((one, other) => (String(one.timestamp) < String(other.timestamp) ? 1 : -1));
   const { rows, pagination } = page(all, query, 50);
   return sendJson(response, { events: rows, pagination });
 }
