@@ -113,6 +113,13 @@ test('texts beyond what one chunk may cost are passed over and counted', () => {
   assert.deepEqual(momentsOf({ hits }), [100]);
 });
 
+test('a pattern of many instructions, each of which every character may go through, looks at less', () => {
+  const events = Array.from({ length: 60 }, (_, at) => typed(at, 'ab '.repeat(1000)));
+  const { hits, skipped } = judge([...events, typed(60, 'x')], [patternOf('((\\p{L}?){1000})x')]);
+  assert.ok(skipped > 50, `${skipped} of 60 were passed over`);
+  assert.deepEqual(momentsOf({ hits }), [60]);
+});
+
 const usual = (more: object): Extract<AlertCondition, { kind: 'hours' }> => ({
   ...{ kind: 'hours', time_zone: 'UTC', days: [1, 2, 3, 4, 5], from: '08:00', to: '18:00', ...more },
 });

@@ -12,8 +12,9 @@ import { isUsualTime } from './judge-hours.ts';
 import { compiledPattern, placedTexts } from './judge-pattern.ts';
 import { addLeaving, leftUntil, minuteOf } from './judge-volume.ts';
 
-/** Characters of one chunk that are held against one pattern: some tenths of a second of a core. */
+/** Characters of one chunk that are held against one pattern, and their product with its instructions: some seconds of a core at worst. */
 const charactersMax = 1_000_000;
+const stepsMax = 80_000_000;
 const secondUs = 1_000_000;
 
 export interface Judgement {
@@ -95,7 +96,10 @@ class SegmentJudge {
   }
 
   events(patterns: readonly Rule<OfKind<'pattern'>>[], volumes: readonly Rule<OfKind<'volume'>>[]): void {
-    const compiled = patterns.map((rule) => ({ rule, pattern: compiledPattern(rule.condition), left: charactersMax }));
+    const compiled = patterns.map((rule) => {
+      const pattern = compiledPattern(rule.condition);
+      return { rule, pattern, left: Math.min(charactersMax, Math.floor(stepsMax / pattern.programSize())) };
+    });
     for (const event of this.#segment.events) {
       for (const one of compiled) this.#pattern(one, event);
       if (volumes.length > 0 && addLeaving(this.#progress.minutes, event)) this.#volume(volumes, event);
