@@ -56,22 +56,29 @@ export async function checkMade(caller: Caller, session: ScopedSession): Promise
   );
 }
 
+/** Whether this caller sees a session by its id; each is read once. */
+export async function seesSession(caller: Caller): Promise<(sessionId: string) => Promise<boolean>> {
+  if (!isScoped(caller.user)) return async () => true;
+  const isVisible = await visibleTo(caller);
+  const known = new Map<string, boolean>();
+  return async (sessionId) => {
+    const before = known.get(sessionId);
+    if (before !== undefined) return before;
+    const { session } = await caller.api.deps.storage.getSession({ sessionId });
+    const sees = session !== null && isVisible(session);
+    known.set(sessionId, sees);
+    return sees;
+  };
+}
+
 /** Of what is about sessions, that of those the caller sees. */
 export async function seenOf<T extends { sessionId: string }>(
   caller: Caller,
   all: readonly T[],
 ): Promise<readonly T[]> {
-  if (!isScoped(caller.user) || all.length === 0) return all;
-  const isVisible = await visibleTo(caller);
+  const sees = await seesSession(caller);
   const seen: T[] = [];
-  const known = new Map<string, boolean>();
-  for (const one of all) {
-    if (!known.has(one.sessionId)) {
-      const { session } = await caller.api.deps.storage.getSession({ sessionId: one.sessionId });
-      known.set(one.sessionId, session !== null && isVisible(session));
-    }
-    if (known.get(one.sessionId) === true) seen.push(one);
-  }
+  for (const one of all) if (await sees(one.sessionId)) seen.push(one);
   return seen;
 }
 

@@ -1,7 +1,7 @@
 /** What of the sessions somebody sees: every route, as an account and as a token, and grants of single recordings. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { type OperationId, type RestRoute, restRoutes, routeScopes } from '@lucid-sessions/contract';
+import { alertIdOf, type OperationId, type RestRoute, restRoutes, routeScopes } from '@lucid-sessions/contract';
 import { goodPassword, TestBrowser } from './people-world.ts';
 import { type Answer, type ApiWorld, apiWorld, type CallOptions } from './world.ts';
 
@@ -190,6 +190,36 @@ test('lists, counts and statistics know nothing of what is outside', async () =>
   assert.equal((await limited('listAlerts', { query: { session_id: unseen } })).status, 404);
   assert.deepEqual((await limited('listApprovals')).body.approvals, []);
   assert.deepEqual((await limited('listViewings')).body.viewings, []);
+});
+
+test('alerts that nobody may see cost a list of them no read each', async () => {
+  const { storage } = world.deps;
+  const value = {
+    ...{ rule_id: uuid, rule_name: 'r', severity: 'low', chunk_index: null, time_us: 0, more: 0, ended_session: false },
+    ...{ session_name: 'n', host: 'h', person: null },
+  };
+  for (let at = 0; at < 120; at++)
+    await storage.putEntry({
+      ...{ kind: 'alert', id: alertIdOf(1e15 + at, String(at).padStart(16, '0')), version: 1, untilUs: null },
+      ...{ owner: at === 0 ? seen : unseen, value: { ...value, at_us: 1e15 + at } },
+    });
+  const { listEntries, getSession } = storage;
+  let reads = 0;
+  storage.listEntries = (request) => {
+    reads += 1;
+    return listEntries.call(storage, request);
+  };
+  storage.getSession = (request) => {
+    reads += 1;
+    return getSession.call(storage, request);
+  };
+  const { body } = await limited('listAlerts', { query: { limit: 1 } });
+  Object.assign(storage, { listEntries, getSession });
+  assert.deepEqual(
+    [(body.alerts as { session_id: string }[]).map(({ session_id }) => session_id), body.next],
+    [[seen], null],
+  );
+  assert.ok(reads < 10, `${reads} reads`);
 });
 
 test('the log of a session that was named after an account or a target is not the log of that', async () => {
