@@ -240,6 +240,11 @@ test('evidence records take up what was recorded, one timestamp for all, and ver
   const before = await startGateway(t, { ...tsa, ...often });
   const ids = [await recordSession(before, desktop.port), await recordSession(before, desktop.port)];
   for (const id of ids) await untilState(before, id, 'confirmed');
+  const renew = ({ lucid: { addresses, directory: of } }: Gateway) =>
+    runCli(['renew'], { LUCID_API_URL: addresses.api ?? '', LUCID_DATA_DIR: of.root });
+  const off = await renew(before);
+  assert.equal(off.code, 1);
+  assert.match(off.stderr, /LUCID_RENEWAL_DAYS is 0/);
   await before.lucid.dispose();
   const asked = authority.requestsCount;
   for (const [hash, requests] of [
@@ -261,6 +266,27 @@ test('evidence records take up what was recorded, one timestamp for all, and ver
       );
     await gateway.lucid.dispose();
   }
+  await t.test('by hand, what has ended since the last look', async () => {
+    const gateway = await startGateway(t, {
+      ...tsa,
+      ...often,
+      LUCID_RENEWAL_DAYS: '365',
+      LUCID_RENEWAL_HASH: 'sha512',
+    });
+    // The look of its start is over then.
+    assert.match((await renew(gateway)).stdout, /^0 evidence records begun or renewed$/m);
+    const id = await recordSession(gateway, desktop.port);
+    await untilState(gateway, id, 'confirmed');
+    const { stdout, stderr } = await renew(gateway);
+    assert.match(stdout, /^1 evidence records begun or renewed$/m, stderr);
+    assert.equal((await verifySession(gateway, id)).facts.anchors_confirmed, 2);
+    const events = await gateway.api.json<{ events: { details: object }[] }>(
+      'GET',
+      '/audit?event_type=evidence_renewed',
+    );
+    assert.deepEqual(events.events.map(({ details }) => details).at(0), { renewed: 1, finished: true });
+    await gateway.lucid.dispose();
+  });
   await assert.rejects(startGateway(t, { LUCID_RENEWAL_DAYS: '30' }), /LUCID_RENEWAL_DAYS needs LUCID_TSA_URL/);
 });
 

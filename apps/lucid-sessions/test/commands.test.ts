@@ -91,6 +91,7 @@ const asking: readonly string[][] = [
   ['sessions', 'grants', 'take', 'an-id', 'ann'],
   ['targets', 'list'],
   ['targets', 'check', 'host'],
+  ['renew'],
   ['whoami'],
 ];
 

@@ -1020,6 +1020,11 @@ export interface PipelinePort {
   }>;
   /** Somebody's dealing with the recording was signed: the head of its chain of custody is logged within a minute. */
   custodyAdded(request: { sessionId: string }): Promise<void>;
+  /**
+   * Renews the evidence records that are due now, and waits for it 40 s at most: `finished` says whether that was enough. Throws
+   * `notInThisState` where nothing is to be renewed (LUCID_RENEWAL_DAYS), `anchoring` when it broke off or left some out.
+   */
+  renew(): Promise<{ renewed: number; finished: boolean }>;
   /** The proof of a logged head of the audit chain; null: none is logged. */
   auditProof(): Promise<{ proven: { sequence: number; proof: LogEntryProof } | null }>;
   logCheckpoint(): Promise<{ checkpoint: string | null; publicKey: string }>;

@@ -37,6 +37,8 @@ export const permissions = [
   'recordings:approve',
   /** Of nobody but administrators, as the next one. */
   'keys:erase',
+  /** To have evidence records renewed now: it asks the timestamp authority. Of nobody but administrators. */
+  'evidence:renew',
   /** To set and clear legal holds, which nothing that deletes gets past. Not of those who may delete: one person alone should not do both. */
   'sessions:hold',
   /** To let a recording end sooner than it was to. */

@@ -135,6 +135,7 @@ const pipeline: Methods<'pipeline'> = {
   anchor: small,
   logProofs: small,
   custodyAdded: small,
+  renew: slow,
   auditProof: small,
   logCheckpoint: small,
   health: small,

@@ -392,6 +392,7 @@ const pipeline: Requests<'pipeline'> = {
   anchor: ofSession,
   logProofs: ofSession,
   custodyAdded: ofSession,
+  renew: nothing,
   auditProof: nothing,
   logCheckpoint: nothing,
   health: nothing,

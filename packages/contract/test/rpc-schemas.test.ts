@@ -232,6 +232,7 @@ const samples: { [P in PortName]: { [M in keyof Ports[P]]: RequestOf<Ports[P][M]
     anchor: { sessionId },
     custodyAdded: { sessionId: 's1' },
     logProofs: { sessionId },
+    renew: undefined,
     auditProof: undefined,
     logCheckpoint: undefined,
     health: undefined,

@@ -47,6 +47,7 @@ export const auditedOperations: Partial<Record<OperationId, AuditRule>> = {
   extractContents: { event: 'contents_extracted', read: true },
   setHold: { event: 'legal_hold_set', read: false },
   clearHold: { event: 'legal_hold_cleared', read: false },
+  renewEvidence: { event: 'evidence_renewed', read: false },
   eraseSession: { event: 'key_shredded', read: false },
   exportRecords: { event: 'records_exported', read: true },
   listSessions: { event: 'sessions_listed', read: true, often: true },

@@ -146,6 +146,7 @@ type EvidenceOperations =
   | 'getAnchor'
   | 'getKey'
   | 'eraseSession'
+  | 'renewEvidence'
   | 'getPolicy';
 
 export const evidenceHandlers: Handlers<EvidenceOperations> = {
@@ -155,6 +156,11 @@ export const evidenceHandlers: Handlers<EvidenceOperations> = {
   verifySession,
   getKey,
   eraseSession,
+  async renewEvidence({ api, told }) {
+    const done = await api.deps.pipeline.renew();
+    Object.assign(told, done);
+    return done;
+  },
   getPolicy: async ({ api }) => api.deps.trustedKeys,
 
   async getAnchor(call) {

@@ -83,6 +83,8 @@ export interface PipelineLimits {
   renewalHash: DigestName;
   /** How often is looked for them. */
   renewalLookMs: number;
+  /** How long somebody who asks for a renewal waits for it at most. */
+  renewalWaitMs: number;
   /** Witnesses that cosign the log. */
   witnesses: number;
   /** Connections that became nothing are audited one by one up to here, beyond it together. */
@@ -123,6 +125,7 @@ export const defaultLimits: PipelineLimits = {
   renewalMs: 0,
   renewalHash: 'sha256',
   renewalLookMs: 3_600_000,
+  renewalWaitMs: 40_000,
 };
 
 /** How long the pipeline waits before it concludes that something is gone; shorter where recorders come back quickly. */

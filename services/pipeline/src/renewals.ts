@@ -2,7 +2,8 @@
  * Evidence records (docs/format.md, 9.6): before a timestamp's certificate or hash ages it is covered by another. One pipeline at a
  * time looks through all recordings; one timestamp covers all that are due. What a crash takes is done again: a record stamped twice is as good.
  */
-import type { AnchorReceipt } from '@lucid-sessions/contract';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type AnchorReceipt, errorNames, LucidError } from '@lucid-sessions/contract';
 import {
   fromBase64,
   isOver,
@@ -35,6 +36,8 @@ export class Renewals {
   readonly #context: Context;
   readonly #metrics: Pick<JobMetrics, 'renewed' | 'renewalFailed'>;
   #running: Promise<void> | null = null;
+  /** Records of the look that runs, or ran last. */
+  #renewed = 0;
 
   constructor(context: Context, metrics: Pick<JobMetrics, 'renewed' | 'renewalFailed'>) {
     this.#context = context;
@@ -43,25 +46,54 @@ export class Renewals {
 
   /** Never throws. */
   look(): Promise<void> {
+    return this.#once().catch(() => {});
+  }
+
+  /** As the port's `renew`. What runs already has begun too early to see what ended just now: another look follows it. */
+  async now(): Promise<{ renewed: number; finished: boolean }> {
+    if (!this.#isWanted) throw new LucidError('notInThisState', 'nothing is renewed here: LUCID_RENEWAL_DAYS is 0');
+    const timer = new AbortController();
+    const looked = this.idle().then(() => this.#once());
+    const late = delay(this.#context.limits.renewalWaitMs, false, { signal: timer.signal, ref: false });
+    try {
+      const finished = await Promise.race([looked.then(() => true), late]);
+      return { renewed: this.#renewed, finished };
+    } catch (thrown) {
+      if (thrown instanceof LucidError && thrown.code === errorNames.unavailable) throw thrown;
+      const why = 'not all could be renewed, which is tried again within the hour: the log of the pipeline says why';
+      throw new LucidError('anchoring', why, { cause: thrown });
+    } finally {
+      timer.abort();
+    }
+  }
+
+  /** Waits for what is under way. */
+  async idle(): Promise<void> {
+    await this.#running?.catch(() => {});
+  }
+
+  get #isWanted(): boolean {
+    const { deps, limits } = this.#context;
+    return limits.renewalMs !== 0 && deps.stamper !== undefined;
+  }
+
+  #once(): Promise<void> {
     this.#running ??= this.#look().finally(() => {
       this.#running = null;
     });
     return this.#running;
   }
 
-  /** Waits for what is under way. */
-  async idle(): Promise<void> {
-    await this.#running;
-  }
-
   async #look(): Promise<void> {
-    const { deps, limits, leases } = this.#context;
-    if (limits.renewalMs === 0 || deps.stamper === undefined) return;
+    if (!this.#isWanted) return;
+    const { deps, leases } = this.#context;
+    this.#renewed = 0;
     try {
       await leases.run('renewals', (check) => this.#all(check));
     } catch (thrown) {
       this.#metrics.renewalFailed();
       deps.onError?.('renewal of evidence', thrown);
+      throw thrown;
     }
   }
 
@@ -140,6 +172,7 @@ export class Renewals {
         detail: toBase64(record),
       });
       this.#metrics.renewed();
+      this.#renewed += 1;
     }
   }
 }

@@ -53,8 +53,6 @@ export interface PipelineService extends PipelinePort {
   metrics(): Promise<string>;
   /** Logs the heads of sessions under way and of the audit chain now; also runs by itself. */
   logProgress(): Promise<void>;
-  /** Renews the evidence records that are due now; also runs by itself. */
-  renew(): Promise<void>;
   /** Compares with the recorders now; also runs by itself. */
   reconcile(): Promise<void>;
   dispose(): Promise<void>;
@@ -284,6 +282,7 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
       return logProofs(deps, sessionId);
     },
     custodyAdded: (request) => custodyAdded(context, request),
+    renew: () => renewals.now(),
     auditProof: async () => ({ proven: await auditHeads.proof() }),
     async logCheckpoint() {
       return { checkpoint: await deps.log.checkpoint(), publicKey: deps.log.publicKey };
@@ -310,10 +309,6 @@ export function createPipelineService(given: PipelineDeps, limits: Partial<Pipel
     },
     reconcile,
     logProgress: lookAtHeads,
-    async renew() {
-      await renewals.idle();
-      await renewals.look();
-    },
     metrics: () => jobMetrics.text(),
     async dispose() {
       clearInterval(timer);

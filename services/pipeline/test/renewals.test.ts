@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fromBase64, readEvidenceRecord, timestampRequest, timestampToken } from '@lucid-sessions/evidence';
 import type { PipelineService } from '@lucid-sessions/pipeline';
-import { FakeTimestampAuthority } from '@lucid-sessions/testkit';
+import { eventually, FakeTimestampAuthority } from '@lucid-sessions/testkit';
 import { world } from './world.ts';
 
 const dayMs = 86_400_000;
@@ -41,8 +41,8 @@ test('one timestamp covers all recordings that have ended, and another when it i
   const { made, asked, recordsOf, service } = await recorded({ renewalMs: 100 * dayMs });
   try {
     assert.equal(await recordsOf('s1'), null);
-    await service().renew();
-    await service().renew();
+    assert.deepEqual(await service().renew(), { renewed: 2, finished: true });
+    assert.deepEqual(await service().renew(), { renewed: 0, finished: true });
     assert.deepEqual(asked, ['sha256'], 'what is young is let be');
     for (const id of ['s1', 's2'])
       assert.deepEqual(
@@ -68,7 +68,7 @@ test('an authority that is away is counted and asked again; without the setting 
   const { made, asked, recordsOf, setAway, service } = await recorded({ renewalMs: dayMs, renewalHash: 'sha384' });
   try {
     setAway(true);
-    await service().renew();
+    await assert.rejects(service().renew(), { code: 'LUCID_ERR_3013', message: /not all could be renewed/ });
     assert.equal(await recordsOf('s1'), null);
     assert.match(await service().metrics(), /^lucid_renewal_failures_total 1$/m);
     setAway(false);
@@ -82,7 +82,7 @@ test('an authority that is away is counted and asked again; without the setting 
   }
   const off = await recorded({ renewalMs: 0 });
   try {
-    await off.service().renew();
+    await assert.rejects(off.service().renew(), /LUCID_RENEWAL_DAYS is 0/);
     assert.deepEqual(off.asked, []);
   } finally {
     await off.made.dispose();
@@ -112,12 +112,36 @@ test('a stamp that came behind the record is taken up, and one recording that ca
       if (request.sessionId === 's1') throw new Error('its disk is gone');
       return getRecords.call(made.storage, request);
     };
-    await service().renew();
+    await assert.rejects(service().renew(), { code: 'LUCID_ERR_3013' });
     assert.equal((await recordsOf('s2'))?.[0]?.length, 2);
     assert.ok(made.failures.some((line) => line.includes('its disk is gone')));
     assert.match(await service().metrics(), /^lucid_renewal_failures_total 1$/m);
   } finally {
     made.storage.getRecords = getRecords;
+    await made.dispose();
+  }
+});
+
+test('a renewal that takes longer than somebody waits goes on', async () => {
+  const { made, recordsOf, service } = await recorded({ renewalMs: dayMs, renewalWaitMs: 1 });
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+  const { stamper } = made.lender;
+  made.lender.stamper = {
+    async stamp(...asked) {
+      await gate;
+      return stamper!.stamp(...asked);
+    },
+  };
+  try {
+    await made.restart();
+    assert.deepEqual(await service().renew(), { renewed: 0, finished: false });
+    open();
+    await eventually(
+      'records of both',
+      async () => (await recordsOf('s1')) !== null && (await recordsOf('s2')) !== null,
+    );
+  } finally {
+    open();
     await made.dispose();
   }
 });

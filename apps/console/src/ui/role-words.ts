@@ -29,6 +29,7 @@ const words: Record<Permission, string> = {
   'recordings:inputs': 'see what was typed and copied',
   'recordings:grant': 'let people see single recordings',
   'recordings:approve': 'agree that others see a recording',
+  'evidence:renew': 'renew evidence records',
   'keys:erase': 'erase keys of recordings',
   'sessions:hold': 'set and clear legal holds',
   'sessions:shorten_retention': 'shorten retention',

@@ -28,6 +28,7 @@ import { declareMigrate } from '../commands/migrate-command.ts';
 import { declarePicture } from '../commands/picture-command.ts';
 import { declarePlay } from '../commands/play-command.ts';
 import { declareRedact } from '../commands/redact-command.ts';
+import { declareRenew } from '../commands/renew-command.ts';
 import { declareRestore } from '../commands/restore-command.ts';
 import { declareScrub } from '../commands/scrub-command.ts';
 import { declareSearch } from '../commands/search-command.ts';
@@ -72,6 +73,7 @@ const commands = [
   declareCheck,
   declareMigrate,
   declareScrub,
+  declareRenew,
   declareKeys,
   declareImport,
   declareExport,

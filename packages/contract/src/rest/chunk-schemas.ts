@@ -210,6 +210,11 @@ export const replayAnswer = z.strictObject({
   chunks: count,
 });
 
+export const renewalsAnswer = z.strictObject({
+  renewed: count.describe('Evidence records that were begun or got another timestamp.'),
+  finished: z.boolean().describe('False: it goes on, and was not waited for; `renewed` is what there was by then.'),
+});
+
 /** The trust policy of docs/format.md, as `verify --policy` reads it. */
 export const policyAnswer = z.strictObject({
   v: z.literal(1),

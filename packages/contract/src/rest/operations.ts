@@ -80,6 +80,7 @@ export const restOperations = {
   setHold: { method: 'POST', path: `${session}/holds` },
   clearHold: { method: 'POST', path: `${session}/holds/clear` },
   eraseSession: { method: 'POST', path: `${session}/erase` },
+  renewEvidence: { method: 'POST', path: '/renewals' },
   getPolicy: { method: 'GET', path: '/evidence/policy' },
   signInWays: { method: 'GET', path: '/auth/ways' },
   signIn: { method: 'POST', path: '/auth/sign-in' },

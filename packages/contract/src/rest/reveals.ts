@@ -69,6 +69,7 @@ export const routeReveals: Record<OperationId, Reveals> = {
   setHold: 'nothing',
   clearHold: 'nothing',
   listHolds: 'nothing',
+  renewEvidence: 'nothing',
   getPolicy: 'nothing',
   signInWays: 'nothing',
   signIn: 'nothing',

@@ -17,6 +17,7 @@ import {
   manifestAnswer,
   pipelineAnswer,
   policyAnswer,
+  renewalsAnswer,
   replayAnswer,
   verifyAnswer,
 } from './chunk-schemas.ts';
@@ -633,6 +634,16 @@ export const restRoutes = {
     body: eraseRequest,
     answer: json(erasedAnswer),
     errors: ['invalidRequest', 'sessionNotFound', 'notInThisState', 'recordNotFound', 'unavailable'],
+  },
+  renewEvidence: {
+    ...restOperations.renewEvidence,
+    summary:
+      'Give recordings that have ended an evidence record now, and a timestamp to each whose last is old, as it happens by itself every hour; waits at most 40 s',
+    tag: 'evidence',
+    permissions: ['evidence:renew'],
+    rateLimit: 'bulk',
+    answer: json(renewalsAnswer),
+    errors: ['notInThisState', 'anchoring', 'unavailable'],
   },
   getPolicy: {
     ...restOperations.getPolicy,

@@ -30,6 +30,7 @@ export const routeScopes: Record<OperationId, ScopeRule> = {
   removeAlertRule: 'whole',
   listAudit: 'filtered',
   exportAudit: 'whole',
+  renewEvidence: 'whole',
   getSession: 'view',
   getKey: 'view',
   liveSession: 'view',

@@ -79,6 +79,7 @@ export const auditEventTypes = [
   'anchor_reorged',
   'anchor_restored',
   'anchor_equivocation',
+  'evidence_renewed',
   'log_contradicted',
   'log_restored',
   'retention_expired',
