@@ -359,6 +359,7 @@ const values: ValueCase[] = [
   value('LUCID_TSA_CERTIFICATE', '/nowhere/tsa.pem', /^LUCID_TSA_CERTIFICATE names \/nowhere\/tsa\.pem, which .+\n$/, {
     LUCID_TSA_URL: 'http://127.0.0.1:1',
   }),
+  value('LUCID_RENEWAL_DAYS', '300', /^LUCID_RENEWAL_DAYS needs LUCID_TSA_URL: .+\n$/),
   value('LUCID_EVM_KEY_FILE', '/nowhere/key', /^LUCID_EVM_KEY_FILE names \/nowhere\/key, which .+\n$/, {
     LUCID_EVM_RPC_URL: 'http://127.0.0.1:1',
     LUCID_EVM_CONTRACT: `0x${'1'.repeat(40)}`,

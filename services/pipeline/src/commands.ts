@@ -54,7 +54,7 @@ export async function start(
     const state = stateOf(before);
     const journal = await loadJournal(context, sessionId);
     const beginsAgain = (state === 'stopped' || state === 'error') && journal.admittedUs === null;
-    if (!beginsAgain && transition(state, 'arm') === null) throw notInThisState(state, 'arm');
+    if (!beginsAgain && transition(state, 'arm') === null) throw notInThisState(state, 'start');
     if (given === undefined) await checkKept(context, before);
     else await keepCredentials(context, before, given);
     if (beginsAgain)

@@ -207,7 +207,7 @@ export interface StepEdits {
 
 export function notInThisState(
   state: PipelineState,
-  event: PipelineEvent | 'erase' | 'message' | 'steer' | 'issue a credential',
+  event: PipelineEvent | 'start' | 'erase' | 'message' | 'steer' | 'issue a credential',
 ): LucidError {
   return new LucidError('notInThisState', `the session is ${state}: ${event} is not possible now`, {
     details: { state, event },

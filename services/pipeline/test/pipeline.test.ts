@@ -782,7 +782,7 @@ check('stopping ends the recording; the recorder may report the end later and be
   await assert.rejects(made.pipeline.stop({ sessionId: 's1', reason: '' }), { code: 'LUCID_ERR_3004' });
   await assert.rejects(
     made.pipeline.start({ sessionId: 's1' }),
-    { code: 'LUCID_ERR_3004' },
+    { code: 'LUCID_ERR_3004', message: /start is not possible now/ },
     'a chain is closed for good',
   );
 });

@@ -21,7 +21,7 @@ import { readPipelineEnv } from '@lucid-sessions/pipeline';
 import { readProcessorEnv } from '@lucid-sessions/processor';
 import { checkCertificate, checkSpoolKey, readRecorderEnv } from '@lucid-sessions/recorder';
 import { readMetadataDb, readStorageEnv } from '@lucid-sessions/storage';
-import { anchorCheck, openAnchors } from './anchors.ts';
+import { anchorCheck, openAnchors, openStamper } from './anchors.ts';
 import { bucketOptions, chunkPlace, copyPlace, logPlace } from './chunk-stores.ts';
 import { checkDirectory, makeDirectory } from './data-access.ts';
 import { checkLogOrigin } from './embedded-parts.ts';
@@ -127,7 +127,8 @@ function readDoors(environment: Environment, services: ReadonlySet<ServiceName>)
     doors.push({ ...inside, portVariable: 'CHUNK_PROCESSOR_PORT', host, port });
   }
   if (services.has('pipeline')) {
-    const { host, port } = readPipelineEnv(environment);
+    const { host, port, limits } = readPipelineEnv(environment);
+    if (limits.renewalMs > 0) openStamper(environment, { nowUs: () => 0 });
     doors.push({ ...inside, portVariable: 'SESSION_PIPELINE_PORT', host, port });
   }
   if (services.has('recorder')) {
