@@ -845,6 +845,21 @@ describe('the console in a browser', { skip: browserMissing() }, () => {
     await context.close();
   });
 
+  test('the system page draws what it has seen since it was opened, says it in words, and that nothing older is kept', async () => {
+    const { page, problems, context } = await open('/system');
+    const room = page.getByRole('region', { name: 'Free room' });
+    await room.getByText(/^From [\d.]+ GB to [\d.]+ GB in \d+ readings, /).waitFor();
+    // Less each time it is asked: from the upper left to the lower right.
+    assert.match((await room.locator('polyline').getAttribute('points')) ?? '', /^0\.0,2\.0 (?:.* )?240\.0,46\.0$/);
+    await page.getByRole('region', { name: 'Jobs waiting' }).getByText('1 running, 0 failed').waitFor();
+    await page.getByText('no history is stored').waitFor();
+    await page.getByText('Signing keys').waitFor();
+    await page.evaluate(axe.source);
+    assert.deepEqual(await page.evaluate(findAgainstWcag), []);
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
   test('every page meets WCAG 2.2 AA as far as axe can tell, at both sizes and in both themes', async () => {
     const found: string[] = [];
     const paths = [

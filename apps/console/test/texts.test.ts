@@ -19,6 +19,7 @@ import {
   shorten,
   spokenDuration,
 } from '../src/ui/format.ts';
+import { linePoints, readingWords } from '../src/ui/readings.ts';
 import { parseRoute, pathOf } from '../src/ui/router.ts';
 import { readForm } from '../src/ui/session-form.ts';
 
@@ -438,4 +439,13 @@ test('an audit entry says why something failed, and what changed from what to wh
 test('every event of the audit log stands once among those it is filtered by', () => {
   assert.deepEqual(Object.values(auditEventGroups).flat().sort(), [...auditEventTypes].sort());
   assert.deepEqual(['session_created', 'target_created', 'of a later version'].map(isOfSession), [true, false, false]);
+});
+
+test('readings are a line over the whole width, and the same in words', () => {
+  const of = (...values: number[]) => values.map((value, at) => ({ at: at * 10_000, value }));
+  assert.equal(linePoints(of(1, 3, 2)), '0.0,46.0 120.0,2.0 240.0,24.0');
+  assert.equal(linePoints(of(7, 7)), '0.0,24.0 240.0,24.0');
+  assert.equal(readingWords(of(1), String), 'One reading so far');
+  assert.equal(readingWords(of(1, 3, 2), String), 'From 1 to 3 in 3 readings, 20 seconds');
+  assert.equal(readingWords(of(7, 7), String), 'Always 7 in 2 readings, 10 seconds');
 });

@@ -18,6 +18,7 @@ import {
   sessionWordKinds,
   sessionWordsOf,
 } from '@lucid-sessions/contract';
+import type { RestAnswer } from '@lucid-sessions/contract/rest-client';
 import { SessionIndexer } from '@lucid-sessions/recording/session-index';
 import { evidenceTar, type SealedRecording } from './recording.ts';
 
@@ -453,7 +454,7 @@ function indexOf({ sessionId, frames }: SealedRecording): unknown {
 
 function trustPolicy(state: State): unknown {
   const keys = [...state.sessions.values()].flatMap(({ recording }) => (recording ? [recording.identityKey] : []));
-  return { v: 1, identity_keys: keys.filter((key) => !state.untrusted.has(key)).map((key) => ({ key })) };
+  return { v: 1, identity_keys: keys.filter((key) => !state.untrusted.has(key)).map((key) => ({ key })), log_keys: [] };
 }
 
 function view({ session }: HeldSession): unknown {
@@ -642,16 +643,32 @@ const health = {
   database: { status: 'healthy' },
 };
 
-function systemStatistics(state: State): unknown {
+/** A gigabyte less is free each time it is asked. */
+function systemStatistics(state: State): RestAnswer<'systemStatistics'> {
+  const asked = state.requests.filter((request) => request === 'GET /api/v1/sessions/statistics').length;
   return {
     system_stats: {
-      total_sessions: state.sessions.size,
-      active_sessions: 2,
-      total_chunks: 1284,
+      sessions_total: state.sessions.size,
+      sessions_by_status: { completed: state.sessions.size },
+      sessions_live: 2,
+      sessions_max: 100,
       uptime_seconds: 86_912,
     },
-    performance_stats: { chunks_per_second: 1.7, average_seal_ms: 12.25 },
-    storage_stats: { stored_bytes: 18_400_000_000, payload_bytes: 61_000_000_000, free_bytes: 42_000_000_000 },
+    performance_stats: {
+      jobs_waiting: 3,
+      jobs_running: 1,
+      jobs_failed: 0,
+      chunks_stored_since_start: 1284,
+      average_chunk_seconds: 0.25,
+    },
+    storage_stats: {
+      chunks_count: 1284,
+      size_bytes: 18_400_000_000,
+      recorded_bytes: 61_000_000_000,
+      compression_ratio: 0.3,
+      free_bytes: 42_000_000_000 - asked * 1_000_000_000,
+      total_bytes: 100_000_000_000,
+    },
   };
 }
 
