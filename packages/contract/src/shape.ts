@@ -38,3 +38,28 @@ export function parseShape<T>(schema: z.ZodType<T>, value: unknown, where: strin
     { details: { issues } },
   );
 }
+
+/** As `parseShape`, of what strangers send: text that no database takes, U+0000 and half a surrogate pair, is refused in every field. */
+export function parseRequest<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
+  const parsed = parseShape(schema, value, where);
+  const field = unstorable(parsed, where);
+  if (field === null) return parsed;
+  const message = 'must be text without U+0000 and halves of surrogate pairs';
+  throw new LucidError('invalidRequest', `${field}: ${message}`.slice(0, messageCharactersMax), {
+    details: { issues: [{ field, message }] },
+  });
+}
+
+export const isStorable = (text: string): boolean => !text.includes('\0') && text.isWellFormed();
+
+/** The first field that holds such text. Depth and length are the schema's. */
+function unstorable(value: unknown, field: string): string | null {
+  if (typeof value === 'string') return isStorable(value) ? null : field;
+  if (typeof value !== 'object' || value === null) return null;
+  for (const [name, inner] of Object.entries(value)) {
+    // A name of the sender's own is not repeated.
+    const found = isStorable(name) ? unstorable(inner, `${field}.${name}`) : field;
+    if (found !== null) return found;
+  }
+  return null;
+}

@@ -5,10 +5,11 @@ import {
   basePath,
   importBytesMax,
   isoOf,
+  isStorable,
   LucidError,
   type OperationId,
   openApiDocument,
-  parseShape,
+  parseRequest,
   type RestRoute,
   restRoutes,
   sessionIdSchema,
@@ -193,6 +194,8 @@ function callOf(gate: Gate, operation: OperationId, request: FastifyRequest, rep
   } = request.params as Record<string, string>;
   if (route.path.includes('{session_id}') && !sessionIdSchema.safeParse(sessionId).success)
     throw sessionNotFound(sessionId.slice(0, 100));
+  if (!Object.values(request.params as Record<string, string>).every(isStorable))
+    throw new LucidError('notFound', 'nothing has this name');
   const upload = request.body instanceof Readable ? request.body : null;
   if ((route.upload === undefined) !== (upload === null)) {
     const wanted = route.upload?.contentType ?? 'application/json';
@@ -213,8 +216,8 @@ function callOf(gate: Gate, operation: OperationId, request: FastifyRequest, rep
     keyframe,
     viewingId,
     viewing: null,
-    query: route.query === undefined ? undefined : parseShape(route.query, request.query, 'query'),
-    body: route.body === undefined ? undefined : parseShape(route.body, request.body, 'body'),
+    query: route.query === undefined ? undefined : parseRequest(route.query, request.query, 'query'),
+    body: route.body === undefined ? undefined : parseRequest(route.body, request.body, 'body'),
     upload,
     told: {},
   } as Call;

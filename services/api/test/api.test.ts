@@ -118,6 +118,27 @@ test('bodies are checked field by field, and what was wrong is named without bei
   assert.equal(edges.status, 201);
 });
 
+test('text that no database takes is refused by field, wherever it stands', async () => {
+  const { params } = at(recorded);
+  for (const bad of ['a\0b', 'a\ud800b']) {
+    const calls: [OperationId, Parameters<ApiWorld['call']>[1], string][] = [
+      ['listSessions', { query: { search: bad } }, 'query.search'],
+      ['listSessions', { query: { user: bad } }, 'query.user'],
+      ['createSession', { body: { name: bad, rdp_config: { host: 'h', username: 'u' } } }, 'body.name'],
+      ['updateSession', { params, body: { metadata: { tags: ['fine', bad] } } }, 'body.metadata.tags.1'],
+    ];
+    for (const [operation, options, field] of calls) {
+      // An address carries whole characters alone.
+      if (options?.query !== undefined && bad.includes('\ud800')) continue;
+      const { status, body } = await world.call(operation, options);
+      assert.deepEqual([status, body.error?.code], [400, 'LUCID_ERR_3002'], operation);
+      assert.match(body.error!.message, new RegExp(`^${field.replaceAll('.', '[.]')}: must be text`));
+    }
+  }
+  const path = await world.call('getUser', { params: { user_id: 'a\0b' } });
+  assert.deepEqual([path.status, path.body.error?.code], [404, 'LUCID_ERR_3024']);
+});
+
 test('bodies that are no JSON, too long or of another type are refused', async () => {
   const authorization = `Bearer ${await token(['admin'])}`;
   const post = (type: string, body: string) =>
