@@ -445,7 +445,7 @@ test('signing out ends the session at the provider, too, and the other way round
   assert.ok(events.some(({ userId, details }) => userId === 'out@corp' && details.signed_out === 1));
 });
 
-test('a logout token counts once and only for whom it is', async () => {
+test('a logout token counts once, only for whom it is, and until it is carried out', async (t) => {
   peer.people.set('9101', { groups: ['ops'], preferred_username: 'bac' });
   const now = Math.floor(Date.now() / 1000);
   const good = {
@@ -478,6 +478,11 @@ test('a logout token counts once and only for whom it is', async () => {
   for (const [at, text] of wrong.entries()) assert.equal((await send(text)).status, 400, `number ${at}`);
   assert.ok(await isIn());
   assert.equal((await send(await peer.sign({ ...good, jti: 'of another', sub: 'nobody here' }))).status, 200);
+  assert.ok(await isIn());
+  // One that broke off is no logout: the provider sends it again.
+  const removing = t.mock.method(people.storage, 'removeEntry', () => Promise.reject(new Error('the store is away')));
+  assert.equal((await send(await peer.sign(good))).status, 500);
+  removing.mock.restore();
   assert.ok(await isIn());
   assert.equal((await send(await peer.sign(good))).status, 200);
   assert.equal(await isIn(), false);

@@ -64,9 +64,15 @@ export class OidcFlows {
     return { flow: kept.value, checks: checksOf(secret, state) };
   }
 
-  /** False: this logout token was here before. */
-  isFirst(providerId: string, jti: string): Promise<boolean> {
-    const untilUs = this.#nowUs() + flowUs;
-    return this.#seen.add(`logout ${sha256Hex(`${providerId}\0${jti}`)}`, { seen: true }, { untilUs });
+  /** Whether this logout token was carried out before. */
+  async isDone(providerId: string, jti: string): Promise<boolean> {
+    return (await this.#seen.get(logoutId(providerId, jti))) !== null;
+  }
+
+  /** Once it is carried out: one that broke off is sent again. */
+  async setDone(providerId: string, jti: string): Promise<void> {
+    await this.#seen.add(logoutId(providerId, jti), { seen: true }, { untilUs: this.#nowUs() + flowUs });
   }
 }
+
+const logoutId = (providerId: string, jti: string): string => `logout ${sha256Hex(`${providerId}\0${jti}`)}`;

@@ -218,16 +218,20 @@ async function end(call: Call<'endOidc'>) {
   const bounds = { bytesMax: restRoutes.endOidc.upload.bytesMax, stallMs: logoutStallMs, what: 'the logout token' };
   const form = new URLSearchParams((await readUpload(upload!, bounds)).toString('utf8'));
   const { issuer, subject, sid, jti } = await provider.logoutToken(form.get('logout_token') ?? '');
-  if (!(await people.oidc.flows.isFirst(provider.config.id, jti))) return { done: true } as const;
+  if (await people.oidc.flows.isDone(provider.config.id, jti)) return { done: true } as const;
   const owner =
     subject === null
       ? await people.oidc.identities.ownerOfSession(issuer, sid!)
       : ((await people.oidc.identities.find(issuer, subject))?.owner ?? null);
-  if (owner === null) return { done: true } as const;
+  if (owner === null) {
+    await people.oidc.flows.setDone(provider.config.id, jti);
+    return { done: true } as const;
+  }
   let count = 0;
   for (const { id, value } of await people.signIns.list(owner))
     if (value.provider?.id === provider.config.id && (sid === null || value.provider.sid === sid))
       if (await people.signIns.revoke(owner, id)) count += 1;
+  await people.oidc.flows.setDone(provider.config.id, jti);
   await tellAudit(api, {
     ...{ event: 'user_logout', userId: owner, resourceId: owner, success: true, errorMessage: null },
     ...{ ipAddress: browser.ipAddress, userAgent: browser.userAgent },
