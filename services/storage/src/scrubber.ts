@@ -289,10 +289,12 @@ export class Scrubber {
     this.#state.problems = left;
   }
 
-  /** What was found of one chunk, which takes the place of what was known of it. */
+  /** What was found of one chunk, in the place of what was known of it: the first that is named stays the first. */
   async #note(chunk: Pick<Problem, 'sessionId' | 'index'>, findings: readonly ScrubFinding[]): Promise<void> {
     const known = this.#state.problems.filter((each) => isSame(each, { ...chunk, problem: each.problem }));
+    const before = known[0] === undefined ? -1 : this.#state.problems.indexOf(known[0]);
     this.#forget(chunk);
+    let place = before === -1 ? this.#state.problems.length : before;
     const { walk } = this.#state;
     for (const { repaired, ...problem } of findings) {
       if (walk !== null) walk.findings += 1;
@@ -300,7 +302,8 @@ export class Scrubber {
       const isNews = !known.some((each) => each.problem === problem.problem);
       if (!repaired) {
         this.#state.problemsCount += 1;
-        if (this.#state.problems.length < problemsMax) this.#state.problems.push(problem);
+        if (this.#state.problems.length < problemsMax) this.#state.problems.splice(place, 0, problem);
+        place += 1;
       }
       if (repaired || isNews) await this.#tell(problem, repaired);
     }
