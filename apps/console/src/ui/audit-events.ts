@@ -49,6 +49,7 @@ const ofSessions = {
     'legal_hold_cleared',
     'retention_expired',
     'key_shredded',
+    'evidence_renewed',
     'anchor_reorged',
     'anchor_restored',
     'anchor_equivocation',
