@@ -7,6 +7,7 @@ import {
   anchorBackends,
   EVM_BACKEND,
   manifestEndReasons,
+  RENEWAL_BACKEND,
   TIMESTAMP_BACKEND,
   wrapSchemes,
 } from '@lucid-sessions/evidence';
@@ -17,5 +18,5 @@ describe('the registries of docs/format.md', () => {
   it('have every scheme of a wrap', () =>
     assert.deepEqual(wrapSchemes, [AGE_SCHEME, LOCAL_SCHEME, SHARE_SCHEME, VAULT_TRANSIT_SCHEME]));
   it('have every backend of a receipt', () =>
-    assert.deepEqual(anchorBackends, [BLOCKCHAIN_CORE_BACKEND, EVM_BACKEND, TIMESTAMP_BACKEND]));
+    assert.deepEqual(anchorBackends, [BLOCKCHAIN_CORE_BACKEND, EVM_BACKEND, TIMESTAMP_BACKEND, RENEWAL_BACKEND]));
 });
