@@ -150,7 +150,10 @@ test('who watches is written down once, and only who may play the recording may 
   assert.equal(answer.status, 401);
   await answer.body?.cancel();
   await sessionIn(gateway, id, 'completed');
-  await assert.rejects(gateway.api.send('GET', `/sessions/${id}/live`), /not being recorded|LUCID_ERR_3016/);
+  await assert.rejects(
+    gateway.api.send('GET', `/sessions/${id}/live`),
+    /the session is completed: nothing of it happens now \(LUCID_ERR_3004\)/,
+  );
 });
 
 test('whoever did not ask for what is typed gets its frames zeroed, lengths kept', async (t) => {
