@@ -5,6 +5,7 @@ import { type Child, fill, h } from '../ui/dom.ts';
 import { failure, type Page, type PageContext } from '../ui/page.ts';
 import { rdpFileButtons } from '../ui/rdp-file-button.ts';
 import {
+  aboutFields,
   addressCard,
   channelsCard,
   field,
@@ -51,15 +52,7 @@ function fields(): Child {
       'div',
       { class: 'card' },
       h('h2', {}, 'Session'),
-      field('Name', input('name', { required: true, maxlength: 255 })),
-      field('Description', h('textarea', { name: 'description', maxlength: 500, rows: 2 })),
-      h(
-        'div',
-        { class: 'row' },
-        field('Project', input('project', { maxlength: 100 })),
-        field('Environment', input('environment', { maxlength: 50 })),
-        field('Owner', input('owner', { maxlength: 100 })),
-      ),
+      aboutFields(255),
       field('Tags', input('tags', { placeholder: 'change-4711, vendor' }), 'Up to ten, with commas between.'),
     ),
     addressCard(),

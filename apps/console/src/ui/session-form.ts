@@ -32,6 +32,19 @@ export const choice = (name: string, options: readonly (readonly [string, string
 export const check = (name: string, text: string, checked: boolean): HTMLElement =>
   h('label', { class: 'check' }, h('input', { type: 'checkbox', name, checked }), text);
 
+/** Name, description and whose it is, of a session as of a target. */
+export const aboutFields = (nameMax: number): Child[] => [
+  field('Name', input('name', { required: true, maxlength: nameMax })),
+  field('Description', h('textarea', { name: 'description', maxlength: 500, rows: 2 })),
+  h(
+    'div',
+    { class: 'row' },
+    field('Project', input('project', { maxlength: 100 })),
+    field('Environment', input('environment', { maxlength: 50 })),
+    field('Owner', input('owner', { maxlength: 100 })),
+  ),
+];
+
 /** `more`: beside its fields. */
 export function addressCard(more: Child = null): Child {
   return h(

@@ -9,6 +9,7 @@ import { failure, type PageContext, warning } from './page.ts';
 import { facts, instant } from './parts.ts';
 import { choices, roleName } from './role-words.ts';
 import {
+  aboutFields,
   addressCard,
   channelsCard,
   field,
@@ -147,15 +148,7 @@ export function targetForm(context: PageContext, target: Target | null, close: (
       'div',
       { class: 'card' },
       h('h2', { id: 'target-title', tabindex: -1 }, target === null ? 'New target' : `Change ${target.name}`),
-      field('Name', input('name', { required: true, maxlength: 100 })),
-      field('Description', h('textarea', { name: 'description', maxlength: 500, rows: 2 })),
-      h(
-        'div',
-        { class: 'row' },
-        field('Project', input('project', { maxlength: 100 })),
-        field('Environment', input('environment', { maxlength: 50 })),
-        field('Owner', input('owner', { maxlength: 100 })),
-      ),
+      aboutFields(100),
       field('Labels', input('tags', { placeholder: 'production, vendor' }), 'Up to ten, with commas between.'),
     ),
     addressCard(certificateCheck(context, () => form)),
