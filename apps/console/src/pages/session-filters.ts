@@ -3,7 +3,7 @@ import type { ReplayState, SessionOutcome, SessionStatus } from '@lucid-sessions
 import { type SessionSort, sessionOrderOf, sessionSorts } from '@lucid-sessions/contract/session-list';
 import type { SessionFilter } from '../api/client.ts';
 import { h } from '../ui/dom.ts';
-import { dayOf, instantOf, labelled, whenTyped } from '../ui/filter-fields.ts';
+import { chosen, dayField, labelled, whenTyped } from '../ui/filter-fields.ts';
 import { icon } from '../ui/icons.ts';
 
 const filterNames = [
@@ -108,8 +108,7 @@ export function filterFields(
 ): HTMLElement {
   const filters = present();
   const later = (changed: (value: string) => Filters) => whenTyped(signal, (value) => change(changed(value)));
-  const now = (changed: (value: string) => Filters) => (event: Event) =>
-    change(changed((event.target as HTMLInputElement | HTMLSelectElement).value));
+  const now = (changed: (value: string) => Filters) => (event: Event) => change(changed(chosen(event)));
   const text = (name: FilterName, label: string, placeholder = '') =>
     labelled(
       label,
@@ -132,14 +131,7 @@ export function filterFields(
       }),
     );
   const day = (name: FilterName, label: string, time: string) =>
-    labelled(
-      label,
-      h('input', {
-        type: 'date',
-        value: dayOf(filters[name]),
-        on: { change: now((value) => ({ [name]: instantOf(value, time) })) },
-      }),
-    );
+    dayField(label, filters[name], time, (instant) => change({ [name]: instant }));
   const choice = (name: FilterName, values: Readonly<Record<string, string>>, any: string, attributes = {}) =>
     h(
       'select',

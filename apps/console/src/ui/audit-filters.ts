@@ -2,7 +2,7 @@
 import type { AuditFilter } from '../api/client.ts';
 import { auditEventGroups } from './audit-events.ts';
 import { h } from './dom.ts';
-import { dayOf, instantOf, labelled, whenTyped } from './filter-fields.ts';
+import { chosen, dayField, labelled, whenTyped } from './filter-fields.ts';
 import { humanise } from './format.ts';
 
 const filterNames = ['user_id', 'event_type', 'resource_id', 'start_time', 'end_time', 'outcome'] as const;
@@ -32,7 +32,6 @@ export function auditFilterFields(
   change: (changes: AuditFilters) => void,
   signal: AbortSignal,
 ): HTMLElement {
-  const chosen = (event: Event): string => (event.target as HTMLInputElement | HTMLSelectElement).value;
   const text = (name: FilterName, label: string, placeholder: string) =>
     labelled(
       label,
@@ -45,14 +44,7 @@ export function auditFilterFields(
       }),
     );
   const day = (name: FilterName, label: string, time: string) =>
-    labelled(
-      label,
-      h('input', {
-        type: 'date',
-        value: dayOf(filters[name]),
-        on: { change: (event) => change({ [name]: instantOf(chosen(event), time) }) },
-      }),
-    );
+    dayField(label, filters[name], time, (instant) => change({ [name]: instant }));
   const option = (name: FilterName) => (value: string) =>
     h('option', { value, selected: filters[name] === value }, humanise(value));
   const event = h(

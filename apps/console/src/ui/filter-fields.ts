@@ -18,13 +18,26 @@ export function whenTyped(signal: AbortSignal, take: (value: string) => void): (
 }
 
 /** The day of an RFC 3339 time as a date field has it; a day begins and ends where its reader is. */
-export const dayOf = (instant: string | undefined): string => {
+const dayOf = (instant: string | undefined): string => {
   const date = new Date(instant ?? '');
   if (Number.isNaN(date.getTime())) return '';
   const two = (value: number) => String(value).padStart(2, '0');
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 };
-export const instantOf = (day: string, time: string): string => {
+const instantOf = (day: string, time: string): string => {
   const date = new Date(`${day}T${time}`);
   return Number.isNaN(date.getTime()) ? '' : date.toISOString();
 };
+
+export const chosen = (event: Event): string => (event.target as HTMLInputElement | HTMLSelectElement).value;
+
+/** A day that bounds a list; `time` is the moment of it in its reader's zone. */
+export const dayField = (label: string, instant: string | undefined, time: string, take: (instant: string) => void) =>
+  labelled(
+    label,
+    h('input', {
+      type: 'date',
+      value: dayOf(instant),
+      on: { change: (event: Event) => take(instantOf(chosen(event), time)) },
+    }),
+  );
